@@ -1,0 +1,99 @@
+"""The protocols that every method implements. One page: read this before adding a method.
+
+A method is a frozen dataclass whose fields are its hyperparameters (``Annotated[float, Field(gt=0)]`` states what
+is allowed; a field called ``lambda_`` is written ``lambda`` in a study through ``Field(alias="lambda")``).
+Class variables state what the method is and what it works with: they are written into ``rs/schema.json``, so that a
+study can be refused before anything runs. ``source`` is the citation that ``rs list`` prints.
+
+Images are float32 ``[B, C, H, W]`` in [0, 1]; sigma, epsilon and radii are in the same units. Every random draw
+comes from the generator that is passed in, which lives on the device of the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+    from rs.draws import Draws
+    from rs.smoothing import Smoothed
+
+
+class UserError(Exception):
+    """Bad input. The message is one line that names the file, the place and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set: ``images`` uint8 or float32 ``[N, C, H, W]`` (uint8 stands for value/255), ``labels``."""
+
+    images: Any  # np.ndarray, kept in the form that is stored
+    labels: np.ndarray  # int64 [N]
+
+
+class Dataset(Protocol):
+    source: ClassVar[str]
+    shape: ClassVar[tuple[int, int, int]]  # one image, (C, H, W)
+    classes: ClassVar[int]
+    mean: ClassVar[tuple[float, ...]]  # per channel, of the training images: what normalisation layers subtract
+    std: ClassVar[tuple[float, ...]]
+
+    def load(self, data_dir: str | None) -> dict[str, Split]: ...  # "train" and "test"
+
+
+class Model(Protocol):
+    source: ClassVar[str]
+    shapes: ClassVar[tuple[tuple[int, int, int], ...]]  # image shapes it takes
+
+    def build(self, shape: tuple[int, int, int], classes: int) -> nn.Module: ...  # [B, C, H, W] -> logits [B, classes]
+
+
+class Noise(Protocol):
+    source: ClassVar[str]
+
+    def sample(self, shape: Sequence[int], generator: Generator) -> Tensor: ...  # float32, added to images, never clipped
+
+    def log_ratio(self, noise: Tensor, shift: Tensor) -> Tensor: ...  # log q(z - shift) / q(z), summed over an image
+
+
+class Objective(Protocol):
+    source: ClassVar[str]
+
+    # The trainer owns optimizer, schedule, augmentation, precision and checkpoints. `model` returns float32 logits.
+    # `progress` in [0, 1) is the share of the training that is done. Returns the loss to minimise (a scalar) and
+    # scalars to record (detached, still on the device).
+    def loss(
+        self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+class Attack(Protocol):
+    source: ClassVar[str]
+    norm: ClassVar[float]  # of the radii
+
+    # [R, B, C, H, W] for R radii; the harness projects onto ball and box and judges the result.
+    def propose(self, smoothed: Smoothed, x: Tensor, y: Tensor, radii: Sequence[float]) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Certified:
+    """What a certificate says of N images. ``prediction`` int64 [N], -1 where it abstains; ``radius`` float64 [N]."""
+
+    prediction: np.ndarray
+    radius: np.ndarray
+
+
+class Certificate(Protocol):
+    source: ClassVar[str]
+    norm: ClassVar[float]  # of the radius
+    needs: ClassVar[frozenset[str]]  # {"counts"} or {"soft_moments"}
+    noises: ClassVar[frozenset[str]]  # names of the noise families that it has a theorem for
+    rigorous: ClassVar[bool]  # False: its own proof does not cover what it does, shown as an estimate
+
+    # Radii are rounded down, 0 where it abstains, and simultaneous for one image at confidence 1 - alpha.
+    def certify(self, draws: Draws, noise: Noise, alpha: float) -> Certified: ...

@@ -1,0 +1,23 @@
+"""No noise: the base classifier itself. A family like the others, so that no stage needs a special case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+
+@dataclass(frozen=True)
+class NoNoise:
+    """Adds zeros."""
+
+    source: ClassVar[str] = "the base classifier"
+
+    def sample(self, shape: Sequence[int], generator: Generator) -> Tensor:
+        return torch.zeros(tuple(shape), device=generator.device)
+
+    def log_ratio(self, noise: Tensor, shift: Tensor) -> Tensor:
+        raise ValueError("noise none has no density, so no likelihood ratio")
