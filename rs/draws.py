@@ -85,6 +85,17 @@ class Draws:
         )
 
 
+def draw_file(folder: Path, purpose: str, size: int, images: str, block: int) -> Path:
+    """Where one draw file lies: `images` is start-stop-step in the full split, `size` the votes per image and block."""
+    return folder / f"{purpose}-{size}" / f"{images}_block{block}.parquet"
+
+
+def files_of(folder: Path, shards: list[str], n0: int, n: int, block: int) -> tuple[list[Path], list[list[Path]]]:
+    """The files that `merge` wants: selection by shard, estimation by shard and block."""
+    selection = [draw_file(folder, "select", n0, shard, 0) for shard in shards]
+    return selection, [[draw_file(folder, "estimate", block, s, b) for b in range(n // block)] for s in shards]
+
+
 def write_votes(path: Path, images: np.ndarray, labels: np.ndarray, votes: Votes, provenance: dict[str, Any]) -> None:
     """One draw file. `provenance` must hold `form` (the inference form), `dimension` and `classes`."""
     columns: dict[str, pa.Array] = {"image": pa.array(images), "label": pa.array(labels)}
@@ -132,7 +143,7 @@ def merge(
         blocks: list[Votes] = []
         for path in (select_file, *block_files):
             images, labels, votes, provenance = read_votes(path)
-            here = provenance.get("form")
+            here = {"form": provenance.get("form"), "model": provenance.get("model")}
             form = form or (here, str(path))
             if here != form[0]:
                 raise UserError(f"{path}: drawn as {here}, but {form[1]} as {form[0]}: different base classifiers")

@@ -50,7 +50,10 @@ class Model(Protocol):
     source: ClassVar[str]
     shapes: ClassVar[tuple[tuple[int, int, int], ...]]  # image shapes it takes
 
-    def build(self, shape: tuple[int, int, int], classes: int) -> nn.Module: ...  # [B, C, H, W] -> logits [B, classes]
+    # Normalisation by the data set's per-channel mean and std is the first layer. [B, C, H, W] -> logits [B, classes].
+    def build(
+        self, shape: tuple[int, int, int], classes: int, mean: Sequence[float], std: Sequence[float]
+    ) -> nn.Module: ...
 
 
 class Noise(Protocol):
@@ -63,6 +66,8 @@ class Noise(Protocol):
 
 class Objective(Protocol):
     source: ClassVar[str]
+    # noises: ClassVar[frozenset[str]], where it works with some noise families only
+    # calibrates: ClassVar[bool], where gamma and step_size make it a source of calibrated epsilons
 
     # The trainer owns optimizer, schedule, augmentation, precision and checkpoints. `model` returns float32 logits.
     # `progress` in [0, 1) is the share of the training that is done. Returns the loss to minimise (a scalar) and
@@ -90,9 +95,8 @@ class Certified:
 
 class Certificate(Protocol):
     source: ClassVar[str]
-    norm: ClassVar[float]  # of the radius
+    norms: ClassVar[dict[str, float]]  # noise family that it has a theorem for -> norm of the radius
     needs: ClassVar[frozenset[str]]  # {"counts"} or {"soft_moments"}
-    noises: ClassVar[frozenset[str]]  # names of the noise families that it has a theorem for
     rigorous: ClassVar[bool]  # False: its own proof does not cover what it does, shown as an estimate
 
     # Radii are rounded down, 0 where it abstains, and simultaneous for one image at confidence 1 - alpha.

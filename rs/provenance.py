@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -89,7 +90,8 @@ def _read_module(path: Path, mtime_ns: int) -> tuple[str, tuple[str, ...]]:
             imports.add(node.module)
             imports.update(f"{node.module}.{a.name}" for a in node.names)
     names = tuple(sorted(m for m in imports if _module_file(m) is not None))
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), names
+    # unparse, not dump: its text hardly changes from one Python version to the next
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest(), names
 
 
 def code_digest(modules: Iterable[str], length: int = 12) -> str:
@@ -120,6 +122,17 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.lru_cache(maxsize=1)
+def commit() -> str:
+    """The commit of this checkout (with + where files differ from it), or nothing outside of one."""
+    git = ["git", "-C", str(_ROOT.parent)]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+        return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+    return ""
+
+
 def provenance(spec: Any, code: str, **more: Any) -> dict[str, Any]:
     """What every finished file carries: its spec, the digests, versions, and the command that made it."""
     return {
@@ -127,6 +140,7 @@ def provenance(spec: Any, code: str, **more: Any) -> dict[str, Any]:
         "spec_digest": digest(spec),
         "code_digest": code,
         "versions": versions(),
+        "commit": commit(),
         "command": " ".join(["rs", *sys.argv[1:3]]),
         **more,
     }

@@ -1,0 +1,5 @@
+"""`python -m rs`."""
+
+from rs.cli import main
+
+raise SystemExit(main())

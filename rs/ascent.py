@@ -1,0 +1,131 @@
+"""Gradient ascent on images: steps, projections and the inner loops that objectives and attacks share.
+
+A loss here maps images [B, C, H, W] to one number per image [B]; it is summed before differentiation, so one
+image's path never depends on its neighbours. Only gradients with respect to the images are taken: parameters'
+`.grad` stays as it is. The caller chooses the mode of batch norm (`rs.smoothing.evaluation_mode`). Images are
+clipped only if asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+
+Loss = Callable[[Tensor], Tensor]
+
+
+def input_gradient(loss: Loss, x: Tensor) -> Tensor:
+    """Gradient of the per-image loss at x [B, C, H, W]; same shape, detached."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(x).sum(), x)
+    return gradient
+
+
+def _per_image(values: Tensor | float, like: Tensor) -> Tensor:
+    """A number, or one per image [B], as [B or 1, 1, 1, 1]."""
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device).reshape(-1, *[1] * (like.dim() - 1))
+
+
+def l2_norm(delta: Tensor) -> Tensor:
+    """l2 norm per image: [B]; scaled by the largest entry, so that squares neither overflow nor vanish."""
+    flat = delta.flatten(1)
+    largest = flat.abs().amax(1, keepdim=True).clamp_min(torch.finfo(delta.dtype).tiny)
+    return (flat / largest).norm(dim=1) * largest.squeeze(1)
+
+
+def unit_l2(gradient: Tensor) -> Tensor:
+    """The gradient of each image scaled to l2 norm 1; a zero gradient stays zero."""
+    tiny = torch.finfo(gradient.dtype).tiny
+    # Divided by its largest entry first: cross-entropy of a sure class has gradients whose squares vanish in
+    # float32.
+    largest = _per_image(gradient.flatten(1).abs().amax(1).clamp_min(tiny), gradient)
+    scaled = gradient / largest
+    return scaled / _per_image(scaled.flatten(1).norm(dim=1).clamp_min(tiny), gradient)
+
+
+def project_l2(delta: Tensor, radius: Tensor | float) -> Tensor:
+    """Nearest point of the l2 ball per image; `radius` is a number or one per image [B]. Inside it changes
+    nothing.
+    """
+    norm = _per_image(l2_norm(delta), delta)
+    limit = _per_image(radius, delta)
+    return torch.where(norm > limit, delta * (limit / norm.clamp_min(torch.finfo(delta.dtype).tiny)), delta)
+
+
+def project_linf(delta: Tensor, radius: Tensor | float) -> Tensor:
+    """Nearest point of the l-infinity ball per image; `radius` is a number or one per image [B]."""
+    limit = _per_image(radius, delta)
+    return delta.clamp(-limit, limit)
+
+
+def random_in_ball(shape: torch.Size, radius: float, generator: Generator) -> Tensor:
+    """One point, uniform in the l2 ball of `radius`, of the shape of one image."""
+    direction = torch.randn(shape, generator=generator, device=generator.device)
+    share = torch.rand((), generator=generator, device=generator.device) ** (1 / direction.numel())
+    return direction / direction.norm() * (share * radius)
+
+
+def pgd(
+    loss: Loss,
+    x0: Tensor,
+    radius: Tensor | float,
+    steps: int,
+    step_size: Tensor | float,
+    norm: float = 2.0,
+    box: tuple[float, float] | None = (0.0, 1.0),
+    start: Tensor | None = None,
+) -> Tensor:
+    """Projected gradient ascent of `loss` in the ball of `radius` around x0 and in `box`; returns images like
+    x0.
+
+    l2 steps have norm `step_size` (0 where the gradient is 0), l-infinity steps move every coordinate by it.
+    `radius` and `step_size` are numbers or one per image [B]. x0 must lie in the box. `start` is a
+    perturbation to start from.
+    """
+    x0 = x0.detach()
+    step = _per_image(step_size, x0)
+    project, direction = (project_l2, unit_l2) if norm == 2 else (project_linf, torch.sign)
+
+    def feasible(x: Tensor) -> Tensor:
+        # Box, then ball: shrinking towards x0 cannot leave the box again.
+        return x0 + project((x if box is None else x.clamp(*box)) - x0, radius)
+
+    x = x0 if start is None else feasible(x0 + start)
+    for _ in range(steps):
+        x = feasible(x + step * direction(input_gradient(loss, x)))
+    return x
+
+
+def lagrangian_ascent(
+    loss: Callable[[Tensor, Tensor], Tensor],
+    draw: Callable[[], Tensor],
+    x0: Tensor,
+    gamma: float,
+    steps: int,
+    step_size: float | None = None,
+    noise_in_cost: bool = True,
+) -> Tensor:
+    """Ascent of mean_j [loss(x + z_j) - gamma * ||x + z_j - x0||_2^2] from x0; returns x_K, like x0 and not
+    clipped.
+
+    `draw()` returns the fresh noise z [B, S, C, H, W] of one step (a caller who needs it keeps it); `loss(x,
+    z)` is the mean over z per image [B]. With `noise_in_cost` false the cost is ||x - x0||_2^2. `step_size`
+    is 0.5/gamma unless given: then one step lands at x0 - mean_j z_j + gradient/(2 gamma), whatever x was
+    before (without the mean of z where the cost has no noise).
+    """
+    x0 = x0.detach()
+    eta = 0.5 / gamma if step_size is None else step_size
+
+    def step(x: Tensor) -> Tensor:
+        z = draw()
+        gradient = input_gradient(lambda at: loss(at, z), x)
+        offset = x - x0 + z.mean(1) if noise_in_cost else x - x0
+        return x + eta * (gradient - 2 * gamma * offset)
+
+    x = x0
+    for _ in range(steps):
+        x = step(x)
+    return x

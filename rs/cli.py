@@ -1,0 +1,165 @@
+"""`rs`: the pipeline's verbs on the command line. `rs --help` is the list."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rs import stages
+from rs.interfaces import UserError
+
+USAGE = """\
+A study is run by Snakemake (`snakemake --cores 2 --configfile config/mnist.yaml`); these are the same verbs by hand,
+and a few to look at what is there.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser("rs", description=USAGE)
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
+    for stage, text in stages.STAGES.items():
+        verb = verbs.add_parser(stage, help=text, description=text)
+        stages.add_arguments(verb, stage)
+        verb.set_defaults(act=stages.run, stage=stage)
+
+    def study_verb(name: str, text: str, act: Any) -> argparse.ArgumentParser:
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.add_argument("--study", nargs="+", type=Path, default=[Path("config/config.yaml")], metavar="FILE")
+        verb.set_defaults(act=act)
+        return verb
+
+    for name, text, act in (
+        ("aggregate", "write a study's tables from its runs' files", aggregate),
+        ("track", "log a study to its MLflow store", track),
+        ("report", "draw a study's figures and write its HTML page", report),
+    ):
+        verb = study_verb(name, text, act)
+        verb.add_argument("--overrides", default="{}", metavar="JSON", help="keys given to snakemake with --config")
+        verb.add_argument("--code", default="", help="code digest, as the workflow gives it")
+        verb.add_argument("--worker", type=Path, metavar="LOG", help="run as a job of the workflow: log here")
+    study_verb("show", "print a study's certified-accuracy table and where its results lie", show)
+    study_verb("status", "what a study has, lacks and holds stale", status)
+    verb = study_verb("clean", "list results that none of the given studies names", clean)
+    verb.add_argument("--delete", action="store_true", help="remove them")
+    verb = verbs.add_parser("list", help="every data set, model, objective, noise, certificate and attack")
+    verb.add_argument("--json", action="store_true", help="for programs")
+    verb.set_defaults(act=list_methods)
+    verb = verbs.add_parser("schema", help="the JSON schema of a study, generated from the dataclasses")
+    verb.add_argument("--write", action="store_true", help="renew rs/schema.json instead of printing")
+    verb.set_defaults(act=write_schema)
+    return top
+
+
+def plan_of(args: argparse.Namespace) -> Any:
+    from rs.plan import Plan
+    from rs.study import Study
+
+    return Plan(Study(args.study, json.loads(getattr(args, "overrides", "{}"))))
+
+
+def _worker(args: argparse.Namespace) -> None:
+    if args.worker:
+        stages.become_worker(args.worker)
+
+
+def aggregate(args: argparse.Namespace) -> None:
+    from rs import tables
+
+    _worker(args)
+    plan = plan_of(args)
+    tables.aggregate(plan, plan.tables, args.code)
+
+
+def track(args: argparse.Namespace) -> None:
+    from rs import tracking
+    from rs.provenance import write_json
+
+    _worker(args)
+    plan = plan_of(args)
+    artifacts = [plan.folder / "report.html", plan.tables]
+    found = tracking.log_study(plan.study.name, plan.tables, plan.study.tracking["uri"], artifacts)
+    write_json(plan.folder / "mlflow.json", found)
+
+
+def report(args: argparse.Namespace) -> None:
+    from rs import figures
+    from rs import report as page
+    from rs.provenance import commit, versions
+
+    _worker(args)
+    plan = plan_of(args)
+    drawn = figures.draw(plan.tables, plan.folder / "figures")
+    study = plan.study
+    context = {"description": study.description, "versions": versions(), "commit": commit()}
+    context |= {"files": [str(f) for f in study.files], "radii": study.report["radii"]}
+    page.write_report(study.name, plan.tables, drawn, plan.folder / "report.html", context)
+
+
+def show(args: argparse.Namespace) -> None:
+    from rs.overview import certified_accuracy_text, places
+
+    plan = plan_of(args)
+    print(certified_accuracy_text(plan.tables))
+    print(places(plan))
+
+
+def status(args: argparse.Namespace) -> None:
+    from rs.overview import status as tell
+
+    print(tell(plan_of(args), args.study))
+
+
+def clean(args: argparse.Namespace) -> None:
+    from rs.overview import unnamed
+    from rs.plan import Plan
+    from rs.study import Study
+
+    # one plan for each file: --study takes several studies here, not overlays
+    found = unnamed([Plan(Study([f])) for f in args.study], delete=args.delete)
+    print("\n".join(f"{'removed ' if args.delete else ''}{path}" for path in found) or "nothing to clean")
+    if found and not args.delete:
+        print("(listed only; --delete removes them)", file=sys.stderr)
+
+
+def list_methods(args: argparse.Namespace) -> None:
+    from rs.catalog import listing
+
+    methods = listing()
+    if args.json:
+        print(json.dumps(methods, indent=1))
+        return
+    for kind, entries in methods.items():
+        print(f"\n{kind}")
+        for entry in entries:
+            print(f"  {entry['name']:<18} {entry['description']}\n{'':<20} {entry['source']}")
+            for name, default in entry["parameters"].items():
+                print(f"{'':<22} {name}: {json.dumps(default)}")
+
+
+def write_schema(args: argparse.Namespace) -> None:
+    from rs import catalog
+
+    text = json.dumps(catalog.schema(), indent=1, sort_keys=True) + "\n"
+    if args.write:
+        catalog.SCHEMA.write_text(text)
+    else:
+        print(text, end="")
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        args.act(args)
+    except UserError as error:
+        print(f"rs: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

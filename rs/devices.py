@@ -1,0 +1,76 @@
+"""Where a job computes: device, threads, and generators on that device."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from rs.interfaces import UserError
+from rs.seeding import Purpose, derive_seed
+
+
+@contextlib.contextmanager
+def use_device(wanted: str, threads: int = 1) -> Iterator[torch.device]:
+    """The device for `auto`, `cpu` or `cuda`, with `threads` CPU threads.
+
+    On a machine with several GPUs, jobs that were not assigned one each hold a lock on the one they use: local
+    Snakemake jobs would otherwise all take the first.
+    """
+    torch.set_num_threads(threads)
+    _keep_freed_memory()
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        yield torch.device("cpu")
+        return
+    if not torch.cuda.is_available():
+        raise UserError("device cuda: torch finds no GPU here; set training.device to cpu or auto")
+    if torch.cuda.device_count() == 1 or "CUDA_VISIBLE_DEVICES" in os.environ:
+        yield torch.device("cuda", 0)
+        return
+    with _free_slot(torch.cuda.device_count()) as index:
+        yield torch.device("cuda", index)
+
+
+def _keep_freed_memory() -> None:
+    """glibc gives every large buffer back to the kernel and faults it in again; batches reuse the same sizes."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+@contextlib.contextmanager
+def _free_slot(slots: int) -> Iterator[int]:
+    handles = [open(Path(tempfile.gettempdir()) / f"rs-gpu-{os.getuid()}-{i}.lock", "w") for i in range(slots)]  # noqa: SIM115
+    try:
+        for index, handle in enumerate(handles):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield index
+                return
+        fcntl.flock(handles[0], fcntl.LOCK_EX)
+        yield 0
+    finally:
+        for handle in handles:
+            handle.close()
+
+
+def generator(device: torch.device, seed: int, purpose: Purpose, *indices: int) -> torch.Generator:
+    return torch.Generator(device).manual_seed(derive_seed(seed, purpose, *indices))
+
+
+def device_name(device: torch.device) -> str:
+    """What tables call the device: the GPU's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return device.type

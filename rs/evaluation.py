@@ -1,0 +1,45 @@
+"""The certify stage: every certificate of a study from stored draws, in seconds; no network is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rs import catalog
+from rs.draws import merge
+from rs.provenance import provenance, write_table
+from rs.seeding import stored_uniform
+from rs.spec import Subset
+
+
+def certify(
+    spec: dict[str, Any], selection: list[Path], estimation: list[list[Path]], output: Path, code: str
+) -> None:
+    """One row per certificate and image: prediction (-1 abstains), radius, and whether the claim is rigorous."""
+    positions = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]), np.int64)
+    uniform = np.array([stored_uniform(spec["seed"], int(i)) for i in positions])
+    draws = merge(selection, estimation, positions, uniform)
+    noise = catalog.build("noises", spec["noise"])
+    tables = []
+    for method in spec["certificates"]:
+        certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
+        certified = certificate.certify(draws, noise, use.alpha)
+        tables.append(
+            pa.table(
+                {
+                    "certificate": [use.label or method["name"]] * len(draws),
+                    "norm": [float(certificate.norms[spec["noise"]["name"]])] * len(draws),
+                    "alpha": [use.alpha] * len(draws),
+                    "n": draws.estimation.n,
+                    "rigorous": [bool(certificate.rigorous)] * len(draws),
+                    "image": draws.images,
+                    "label": draws.labels,
+                    "prediction": certified.prediction.astype(np.int64),
+                    "radius": certified.radius.astype(np.float64),
+                }
+            )
+        )
+    write_table(output, pa.concat_tables(tables), provenance(spec, code))

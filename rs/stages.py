@@ -1,0 +1,132 @@
+"""The verbs that the rules call: `rs <stage> --spec JSON --<input> FILE ... --<output> FILE ...`.
+
+The same code runs for a person: `rs <stage> --study FILE ... --run LABEL` looks specs and files up in the plan.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from rs.interfaces import UserError
+from rs.plan import Job, Plan
+from rs.study import Study
+
+STAGES = {
+    "data": "load a data set, check it, store it as tensors",
+    "train": "train one run",
+    "calibrate": "measure rho and epsilon of a trained run (NAL eq. 8)",
+    "sample": "draw votes under noise for a range of images",
+    "certify": "turn draws into certified radii",
+    "attack": "attack a smoothed classifier",
+}
+
+
+class Tee:
+    """Standard error that also goes into the rule's log."""
+
+    def __init__(self, stream: TextIO, log: TextIO) -> None:
+        self._stream, self._log = stream, log
+
+    def write(self, text: str) -> int:
+        self._log.write(text)
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._log.flush()
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+
+def become_worker(log: Path) -> None:
+    """For a job of the workflow: die with the process that started it, write a log, tell no progress bar."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr = Tee(sys.stderr, open(log, "w", buffering=1))  # type: ignore[assignment]  # noqa: SIM115
+
+
+def add_arguments(parser: argparse.ArgumentParser, stage: str) -> None:
+    parser.add_argument("--study", nargs="+", type=Path, metavar="FILE", help="study file and overlays")
+    parser.add_argument("--run", metavar="LABEL", help="with --study: only this run's jobs")
+    parser.add_argument("--job", metavar="JSON", help="one job as the workflow gives it: spec, inputs, outputs")
+    parser.add_argument("--worker", type=Path, metavar="LOG", help="run as a job of the workflow: log here")
+    if stage == "data":
+        parser.add_argument("--data-dir", help="where the data set's files are (default: RS_DATA_DIR, then ./data)")
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.worker:
+        become_worker(args.worker)
+    if args.job:
+        given = json.loads(args.job)
+        execute(args.stage, given, getattr(args, "data_dir", None))
+        return
+    if not args.study:
+        raise UserError(f"rs {args.stage}: give --study FILE (or --job, as the workflow does)")
+    plan = Plan(Study(args.study))
+    labels = {p.id: p.run.label for p in plan.runs}
+    chosen = [j for j in plan.jobs[args.stage].values() if not args.run or labels.get(j.run) == args.run]
+    if not chosen:
+        raise UserError(f"{args.study[0]}: no {args.stage} job for run {args.run!r}; runs: {', '.join(labels.values())}")
+    for job in chosen:
+        execute(args.stage, as_dict(job), getattr(args, "data_dir", None) or plan.study.data_dir)
+
+
+def as_dict(job: Job) -> dict[str, Any]:
+    """A job as JSON values: what `--job` takes."""
+    described = {"spec": job.spec, "code": job.code, "inputs": job.inputs, "outputs": job.outputs}
+    described |= {"device": job.device, "threads": job.threads}
+    plain: dict[str, Any] = json.loads(json.dumps(described, default=str))
+    return plain
+
+
+def execute(stage: str, job: dict[str, Any], data_dir: str | None = None) -> None:
+    """Runs one job in this process. Raises UserError for bad input; whatever it wrote is whole."""
+    spec, code, inputs = job["spec"], job["code"], job["inputs"]
+    outputs = {k: Path(v) for k, v in job["outputs"].items()}
+    if stage == "data":
+        from rs import catalog, preparation
+
+        data_dir = data_dir or os.environ.get("RS_DATA_DIR")
+        preparation.prepare(spec, catalog.build("datasets", spec["data"]), data_dir, outputs, code)
+        return
+    if stage == "certify":
+        from rs import evaluation
+        from rs.draws import files_of
+
+        files = files_of(Path(inputs["folder"]), inputs["shards"], spec["n0"], spec["n"], spec["block"])
+        evaluation.certify(spec, *files, outputs["certified"], code)
+        return
+    from rs.devices import use_device
+
+    data = Path(inputs["data"])
+    with use_device(job.get("device", "auto"), job.get("threads", 1)) as device:
+        if stage == "train":
+            from rs import training
+
+            calibrations = {k: Path(v) for k, v in inputs.get("calibrations", {}).items()}
+            training.train(spec, data, calibrations, outputs, device, code)
+        elif stage == "calibrate":
+            from rs import calibration
+
+            calibration.calibrate(spec, Path(inputs["model"]), data, outputs["calibration"], device, code)
+        elif stage == "sample":
+            from rs import sampling
+
+            sampling.sample(spec, Path(inputs["model"]), data, outputs["draws"], device, code)
+        elif stage == "attack":
+            from rs import attacking
+
+            attacking.attack(spec, Path(inputs["model"]), data, outputs["attacks"], device, code)

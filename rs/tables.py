@@ -1,0 +1,162 @@
+"""The aggregate stage: a study's Parquet tables from the files of its runs. Everything here is derived, nothing drawn.
+
+Definitions: certified at r means correct, not abstained, radius >= r. The average certified radius counts wrong and
+abstained images as 0. Intervals are 95 %: Wilson for accuracies, Student t for average certified radii.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from rs.bounds import t_interval, wilson_interval
+from rs.plan import Plan, PlannedRun
+from rs.provenance import provenance, read_json, read_table, write_table
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "runs": ("run", "label", "dataset", "model", "objective", "noise", "sigma", "seed", "epochs", "train_seconds", "device"),
+    "training": ("run", "epoch", "loss"),
+    "certified_accuracy": (
+        *("run", "label", "smoothing", "smoothing_sigma", "certificate", "norm", "radius", "certified_accuracy"),
+        *("low", "high", "images", "alpha", "n", "rigorous", "precision"),
+    ),
+    "average_certified_radius": (
+        *("run", "label", "smoothing", "smoothing_sigma", "certificate", "norm", "acr", "low", "high", "images"),
+        *("alpha", "n", "rigorous", "precision"),
+    ),
+    "certified_accuracy_over_seeds": (
+        *("label", "smoothing", "smoothing_sigma", "certificate", "norm", "radius", "mean", "std", "seeds"),
+    ),
+    "average_certified_radius_over_seeds": (
+        *("label", "smoothing", "smoothing_sigma", "certificate", "norm", "mean", "std", "seeds"),
+    ),
+    "empirical_accuracy": (
+        *("run", "label", "smoothing", "smoothing_sigma", "attack", "norm", "radius", "accuracy", "low", "high"),
+        *("images", "judge"),
+    ),
+    "calibration": (
+        *("run", "label", "gamma", "sigma", "images", "rho_with_noise", "rho_with_noise_se", "rho_without_noise"),
+        *("rho_without_noise_se", "epsilon_with_noise", "epsilon_with_noise_se", "epsilon_without_noise"),
+        "epsilon_without_noise_se",
+    ),
+    "examples": (
+        *("run", "label", "smoothing", "attack", "image", "true", "radius", "prediction", "shape"),
+        *("clean", "noisy", "attacked"),
+    ),
+}
+
+
+def aggregate(plan: Plan, folder: Path, code: str) -> None:
+    """Writes every table of COLUMNS into `folder`; a table without rows keeps its columns."""
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
+    radii = [float(r) for r in plan.study.report["radii"]]
+    for planned in plan.runs:
+        head = {"run": planned.id, "label": planned.run.label}
+        _training_rows(planned, head, rows)
+        if planned.calibration:
+            found = {k: v for k, v in read_json(planned.calibration).items() if k in COLUMNS["calibration"]}
+            rows["calibration"].append({**head, "sigma": planned.spec["noise"].get("sigma"), **found})
+        for observation in planned.observations:
+            smoothing = {
+                "smoothing": describe(observation.noise),
+                "smoothing_sigma": float(observation.noise.get("sigma", np.nan)),
+            }
+            if observation.certified:
+                _certified_rows(observation.certified, {**head, **smoothing}, planned, radii, rows)
+            for i, path in enumerate(observation.attacks):
+                given = planned.run.sections["attacks"][i]
+                _attack_rows(path, {**head, **smoothing, "attack": given.get("label") or given["name"]}, rows)
+    _over_seeds(rows)
+    for name, columns in COLUMNS.items():
+        frame = pd.DataFrame(rows[name], columns=list(dict.fromkeys([*columns, *(k for r in rows[name] for k in r)])))
+        made = provenance({"study": plan.study.name, "table": name}, code)
+        write_table(folder / f"{name}.parquet", pa.Table.from_pandas(frame, preserve_index=False), made)
+
+
+def describe(noise: dict[str, Any]) -> str:
+    """`gaussian sigma=0.25`."""
+    return " ".join([noise["name"], *(f"{k}={v}" for k, v in sorted(noise.items()) if k != "name")])
+
+
+def _training_rows(planned: PlannedRun, head: dict[str, Any], rows: dict[str, list[dict[str, Any]]]) -> None:
+    manifest = read_json(planned.folder / "model.json")["provenance"]
+    spec = planned.spec
+    row = {
+        **head,
+        "dataset": spec["data"]["name"],
+        "model": spec["model"]["name"],
+        "objective": spec["objective"]["name"],
+        "noise": spec["noise"]["name"],
+        "sigma": spec["noise"].get("sigma"),
+        "seed": spec["seed"],
+        "epochs": manifest["epochs"],
+        "train_seconds": manifest["train_seconds"],
+        "device": manifest["device"],
+        "precision": manifest["precision"],
+    }
+    row |= {f"resolved.{k}": v for k, v in manifest["resolved"].items()}
+    for section in ("model", "objective", "noise", "training"):
+        row |= {f"{section}.{k}": v for k, v in _flat(spec[section]).items() if k != "name"}
+    rows["runs"].append(row)
+    metrics, _ = read_table(planned.folder / "training.parquet", ("epoch", "loss"))
+    rows["training"] += [{**head, **r} for r in metrics.to_pylist()]
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested hyperparameters as dotted columns; lists as text."""
+    out: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict):
+            out |= _flat(item, f"{prefix}{key}.")
+        else:
+            out[prefix + key] = str(item) if isinstance(item, list) else item
+    return out
+
+
+def _certified_rows(
+    path: Path, head: dict[str, Any], planned: PlannedRun, radii: list[float], rows: dict[str, list[dict[str, Any]]]
+) -> None:
+    table, _ = read_table(path, ("certificate", "image", "label", "prediction", "radius"))
+    frame = table.to_pandas()
+    precision = planned.run.sections["sampling"].get("precision", "float32")
+    for certificate, group in frame.groupby("certificate", sort=False):
+        first = group.iloc[0]
+        radius = group["radius"].to_numpy()
+        correct = (group["prediction"] == group["label"]).to_numpy()
+        claim = {**head, "certificate": certificate, "norm": first["norm"], "images": len(group), "alpha": first["alpha"]}
+        claim |= {"n": int(group["n"].max()), "rigorous": bool(first["rigorous"]), "precision": precision}
+        for r in radii:
+            hits = int((correct & (radius >= r)).sum())
+            low, high = wilson_interval(hits, len(group))
+            accuracy = {"radius": r, "certified_accuracy": hits / len(group), "low": float(low), "high": float(high)}
+            rows["certified_accuracy"].append(claim | accuracy)
+        mean, low_acr, high_acr = t_interval(np.where(correct, radius, 0.0))
+        rows["average_certified_radius"].append(claim | {"acr": mean, "low": low_acr, "high": high_acr})
+
+
+def _attack_rows(path: Path, head: dict[str, Any], rows: dict[str, list[dict[str, Any]]]) -> None:
+    table, made = read_table(path, ("image", "label", "radius", "prediction", "success"))
+    frame = table.to_pandas()
+    for radius, group in frame.groupby("radius"):
+        hits, images = int((~group["success"]).sum()), len(group)
+        low, high = wilson_interval(hits, images)
+        row = {**head, "norm": made["norm"], "radius": radius, "accuracy": hits / images, "low": float(low)}
+        rows["empirical_accuracy"].append(row | {"high": float(high), "images": images, "judge": str(made["judge"])})
+    for example in frame[frame["attacked"].notna()].to_dict("records"):
+        shown = {k: example[k] for k in ("image", "radius", "prediction", "clean", "noisy", "attacked")}
+        rows["examples"].append({**head, "true": example["label"], "shape": made["shape"], **shown})
+
+
+def _over_seeds(rows: dict[str, list[dict[str, Any]]]) -> None:
+    """Mean and spread over the seeds of one label, where it has several."""
+    for name, value in {"certified_accuracy": "certified_accuracy", "average_certified_radius": "acr"}.items():
+        if not rows[name]:
+            continue
+        keys = [c for c in COLUMNS[f"{name}_over_seeds"] if c not in ("mean", "std", "seeds")]
+        grouped = pd.DataFrame(rows[name]).groupby(keys, sort=False, dropna=False)[value]
+        summary = grouped.agg(mean="mean", std="std", seeds="count").reset_index()
+        rows[f"{name}_over_seeds"] = [r for r in summary.to_dict("records") if r["seeds"] > 1]

@@ -1,0 +1,252 @@
+"""Projections, steps, projected and Lagrangian ascent, and the smoothed classifier they stand on."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from rs import ascent, smoothing
+from rs.noise.gaussian import Gaussian
+from rs.noise.none import NoNoise
+
+
+def generators(*seeds: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def tiny(dtype: torch.dtype = torch.float32) -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Flatten(), nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 3)).to(dtype)
+
+
+def batch(n: int = 4, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    return torch.rand(n, 2, 2, 2, generator=generator).to(dtype), torch.arange(n) % 3
+
+
+# --- projections and steps ----------------------------------------------------------------------------------
+
+scales = st.floats(1e-20, 1e20)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 10_000), scale=scales, radius=st.floats(0, 1e10))
+def test_l2_projection_is_the_nearest_point_of_the_ball(seed, scale, radius):
+    delta = torch.randn(3, 2, 2, 2, generator=generators(seed)[0]) * scale
+    inside = ascent.project_l2(delta, radius)
+    norms = ascent.l2_norm(delta)
+    assert inside.isfinite().all()
+    torch.testing.assert_close(ascent.l2_norm(inside), norms.clamp(max=radius), rtol=1e-5, atol=0)
+    keep = norms <= radius
+    assert torch.equal(inside[keep], delta[keep])
+    if radius > 1e-20:  # same direction
+        cosine = F.cosine_similarity(ascent.unit_l2(inside).flatten(1), ascent.unit_l2(delta).flatten(1))
+        assert (cosine > 1 - 1e-5).all()
+    torch.testing.assert_close(ascent.project_l2(inside, radius), inside, rtol=1e-5, atol=0)
+
+
+def test_projections_take_one_radius_per_image():
+    delta = torch.full((3, 1, 2, 2), 1.0)  # norm 2
+    radii = torch.tensor([0.0, 1.0, 5.0])
+    torch.testing.assert_close(ascent.l2_norm(ascent.project_l2(delta, radii)), torch.tensor([0.0, 1.0, 2.0]))
+    assert ascent.project_linf(delta, radii / 2).amax((1, 2, 3)).tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_unit_gradient_at_any_scale_and_zero_where_it_is_zero(scale):
+    gradient = torch.randn(3, 2, 2, 2, generator=generators(0)[0]) * scale
+    gradient[1] = 0
+    unit = ascent.unit_l2(gradient)
+    assert unit.flatten(1).norm(dim=1).tolist() == pytest.approx([1, 0, 1])
+    assert F.cosine_similarity(unit[0].flatten(), (gradient[0] / scale).flatten(), 0).item() == pytest.approx(
+        1
+    )
+
+
+def test_random_points_fill_the_ball():
+    generator = generators(0)[0]
+    norms = torch.stack(
+        [ascent.random_in_ball(torch.Size([1, 2, 1]), 2.0, generator).norm() for _ in range(2000)]
+    )
+    assert norms.max() <= 2.0 + 1e-6
+    # uniform in a disc: P(norm <= r) = (r/2)^2
+    assert (norms <= 1.0).float().mean().item() == pytest.approx(0.25, abs=0.04)
+
+
+def test_gradients_of_images_are_independent_and_parameters_are_left_alone():
+    model, (x, y) = tiny(), batch()
+
+    def loss(rows: slice):
+        return lambda at: F.cross_entropy(model(at), y[rows], reduction="none")
+
+    whole = ascent.input_gradient(loss(slice(None)), x)
+    for i in range(len(x)):
+        alone = ascent.input_gradient(loss(slice(i, i + 1)), x[i : i + 1])
+        torch.testing.assert_close(whole[i : i + 1], alone)
+    assert all(p.grad is None for p in model.parameters())
+    with torch.no_grad():
+        torch.testing.assert_close(ascent.input_gradient(loss(slice(None)), x), whole)
+
+
+# --- projected ascent ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", [2.0, math.inf])
+def test_pgd_finds_the_maximum_of_a_linear_loss(norm):
+    w = torch.tensor([3.0, -4.0]).reshape(1, 1, 1, 2)
+    x0 = torch.full((2, 1, 1, 2), 0.5)
+    out = ascent.pgd(lambda x: (x * w).flatten(1).sum(1), x0, torch.tensor([0.1, 0.2]), 10, 0.05, norm)
+    direction = w / 5 if norm == 2 else w.sign()
+    torch.testing.assert_close(out - x0, torch.cat([0.1 * direction, 0.2 * direction]))
+
+
+def test_pgd_stays_in_ball_and_box_and_a_zero_gradient_stays_put():
+    x0 = torch.tensor([[0.0, 0.9], [1.0, 0.3]]).reshape(2, 1, 1, 2)
+    out = ascent.pgd(lambda x: (x.flatten(1) ** 2).sum(1), x0, 0.7, 8, 0.3)
+    assert out.min() >= 0
+    assert out.max() <= 1
+    assert (ascent.l2_norm(out - x0) <= 0.7 * (1 + 1e-6)).all()
+    free = ascent.pgd(lambda x: (x.flatten(1) ** 2).sum(1), x0, 0.7, 8, 0.3, box=None)
+    assert free.max() > 1
+    assert torch.equal(ascent.pgd(lambda x: (x * 0).flatten(1).sum(1), x0, 0.7, 3, 0.3), x0)
+    start = torch.full_like(x0, 10.0)
+    moved = ascent.pgd(lambda x: (x * 0).flatten(1).sum(1), x0, 0.25, 1, 0.3, start=start)
+    assert (moved - x0).flatten(1).norm(dim=1).tolist() == pytest.approx([0.1, 0.25], abs=0.2)
+    assert moved.max() <= 1
+
+
+# --- Lagrangian ascent --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise_in_cost", [True, False])
+def test_a_step_of_half_over_gamma_forgets_where_it_was(noise_in_cost):
+    """It lands at x0 - mean z + grad/(2 gamma), without mean z where the cost has no noise."""
+    model, (x0, y), gamma = tiny(torch.float64), batch(dtype=torch.float64), 0.7
+    noise, kept, visited = Gaussian(0.3), [], []
+    generator = generators(5)[0]
+
+    def draw() -> torch.Tensor:
+        kept.append(smoothing.draw_noise(x0, noise, 3, generator).double())
+        return kept[-1]
+
+    def loss(x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        visited.append(x.detach())
+        return smoothing.mean_cross_entropy(model, x, z, y)
+
+    out = ascent.lagrangian_ascent(loss, draw, x0, gamma, 3, noise_in_cost=noise_in_cost)
+    assert len(kept) == 3
+    assert not torch.equal(kept[0], kept[1])  # fresh noise in every step
+    gradient = ascent.input_gradient(
+        lambda x: smoothing.mean_cross_entropy(model, x, kept[-1], y), visited[-1]
+    )
+    centre = x0 - kept[-1].mean(1) if noise_in_cost else x0
+    torch.testing.assert_close(out, centre + gradient / (2 * gamma))
+
+
+def test_lagrangian_step_is_the_gradient_of_the_penalised_loss():
+    """Against autograd of mean_j [l(x + z_j) - gamma ||x + z_j - x0||^2] at a point that is not x0."""
+    model, (x0, y), gamma, eta = tiny(torch.float64), batch(dtype=torch.float64), 2.0, 0.1
+    draws = [torch.randn(4, 3, 2, 2, 2, generator=g, dtype=torch.float64) for g in generators(1, 2)]
+    queue = iter(draws)
+    out = ascent.lagrangian_ascent(
+        lambda x, z: smoothing.mean_cross_entropy(model, x, z, y), lambda: next(queue), x0, gamma, 2, eta
+    )
+    x = x0
+    for z in draws:
+        x = x.detach().requires_grad_()
+        value = 0.0
+        for j in range(3):
+            cost = (x + z[:, j] - x0).square().sum((1, 2, 3))
+            value = (
+                value + (F.cross_entropy(model(x + z[:, j]), y, reduction="none") - gamma * cost).sum() / 3
+            )
+        x = x + eta * torch.autograd.grad(value, x)[0]
+    torch.testing.assert_close(out, x.detach())
+
+
+def test_lagrangian_ascent_reaches_the_known_maximum_of_a_quadratic():
+    """l(x) = <a, x> without noise: l - gamma |x - x0|^2 is largest at x0 + a/(2 gamma), not clipped."""
+    x0, a = torch.zeros(2, 1, 1, 3), torch.tensor([30.0, 0.0, -3.0]).reshape(1, 1, 1, 3)
+    nothing = torch.zeros(2, 1, 1, 1, 3)
+    out = ascent.lagrangian_ascent(lambda x, z: (x * a).flatten(1).sum(1), lambda: nothing, x0, 1.5, 15, 0.2)
+    torch.testing.assert_close(out, (x0 + a / 3).expand_as(out), rtol=1e-3, atol=1e-3)
+
+
+# --- the smoothed classifier --------------------------------------------------------------------------------
+
+
+def test_noisy_copies_are_image_by_image():
+    x, _ = batch()
+    copies = smoothing.noisy_copies(x, NoNoise(), 3, generators(0)[0])
+    assert torch.equal(copies, x.repeat_interleave(3, 0))
+    z = smoothing.draw_noise(x, Gaussian(2.0), 3, generators(0)[0])
+    copies = smoothing.noisy_copies(x, Gaussian(2.0), 3, generators(0)[0])
+    torch.testing.assert_close(copies.unflatten(0, (4, 3))[2, 1], x[2] + z[2, 1])
+    assert copies.max() > 1  # never clipped
+
+
+def test_soft_mean_is_the_log_of_the_mean_softmax_and_finite_at_the_ends():
+    logits = torch.randn(6, 4, generator=generators(0)[0], dtype=torch.float64)
+    expected = torch.softmax(3 * logits, 1).reshape(2, 3, 4).mean(1).log()
+    torch.testing.assert_close(smoothing.soft_mean(logits, 3, beta=3.0), expected)
+    sure = torch.tensor([[1e4, -1e4], [1e4, -1e4]], requires_grad=True)
+    out = smoothing.soft_mean(sure, 2)
+    assert out[0, 1].item() == pytest.approx(-2e4)
+    out.sum().backward()
+    assert sure.grad.isfinite().all()
+
+
+def test_evaluation_mode_restores_every_flag():
+    model = nn.Sequential(nn.BatchNorm2d(2), nn.Sequential(nn.Dropout(), nn.BatchNorm2d(2)))
+    model.train()
+    model[1][1].eval()
+    before = [m.training for m in model.modules()]
+    statistics = model[0].running_mean.clone()
+    with smoothing.evaluation_mode(model):
+        assert not any(m.training for m in model.modules())
+        model(torch.rand(3, 2, 2, 2))
+    assert [m.training for m in model.modules()] == before
+    assert torch.equal(model[0].running_mean, statistics)
+    with pytest.raises(RuntimeError, match="inside"), smoothing.evaluation_mode(model):
+        raise RuntimeError("inside")
+    assert [m.training for m in model.modules()] == before
+
+
+def test_an_image_meets_the_same_noise_whoever_shares_its_batch():
+    model, (x, _) = tiny(), batch()
+    whole = smoothing.Smoothed(model, Gaussian(0.5), generators(10, 11, 12, 13))
+    part = smoothing.Smoothed(model, Gaussian(0.5), generators(12, 10))
+    z, other = whole.noise_like(x, 5), part.noise_like(x[[2, 0]], 5)
+    assert torch.equal(z[[2, 0]], other)
+    fresh = whole.noise_like(x, 5)
+    assert not torch.equal(fresh, z)
+    whole.restart()
+    assert torch.equal(whole.noise_like(x, 5), z)
+    whole.restart()
+    part.restart()
+    assert torch.equal(whole.votes(x, 100, 32)[[2, 0]], part.votes(x[[2, 0]], 100, 32))
+    with pytest.raises(ValueError, match="argument"):
+        whole.noise_like(x[:2], 5)
+
+
+def test_votes_and_soft_mean_agree_with_the_base_classifier():
+    model, (x, y) = tiny(), batch()
+    smoothed = smoothing.Smoothed(model, Gaussian(0.5), generators(0, 1, 2, 3))
+    votes = smoothed.votes(x, 70, 32)
+    assert votes.dtype == torch.int64
+    assert votes.shape == (4, 3)
+    assert votes.sum(1).tolist() == [70] * 4
+    smoothed.restart()
+    z = torch.cat([smoothed.noise.sample((n, 2, 2, 2), smoothed.generators[0]) for n in (32, 32, 6)])
+    assert votes[0].tolist() == torch.bincount(model(x[0] + z).argmax(1), minlength=3).tolist()
+    base = smoothing.Smoothed(model, NoNoise(), generators(0, 1, 2, 3))
+    torch.testing.assert_close(base.log_soft(x, 4), F.log_softmax(model(x), 1))
+    torch.testing.assert_close(base.soft_loss(x, y, 4), F.cross_entropy(model(x), y, reduction="none"))
+    torch.testing.assert_close(base.mean_loss(x, y, 4), F.cross_entropy(model(x), y, reduction="none"))
+    assert (base.votes(x, 9, 4).amax(1) == 9).all()

@@ -1,0 +1,31 @@
+rule aggregate:
+    input:
+        PLAN.aggregated_files(),
+    output:
+        PLAN.table_files(),
+    log:
+        PLAN.folder / "log" / "aggregate.txt",
+    params:
+        spec=lambda w: PLAN.summary,
+        code=lambda w: PLAN.code("rs.tables"),
+        study=lambda w, output: FILES,
+        overrides=lambda w, output: json.dumps(OVERRIDES),
+    shell:
+        "{RUN} aggregate --worker {log} --study {params.study:q} --overrides {params.overrides:q} --code {params.code}"
+
+
+rule track:
+    input:
+        PLAN.table_files(),
+        PLAN.folder / "report.html",
+    output:
+        PLAN.folder / "mlflow.json",
+    log:
+        PLAN.folder / "log" / "track.txt",
+    params:
+        uri=lambda w: PLAN.study.tracking["uri"],
+        code=lambda w: PLAN.code("rs.tracking"),
+        study=lambda w, output: FILES,
+        overrides=lambda w, output: json.dumps(OVERRIDES),
+    shell:
+        "{RUN} track --worker {log} --study {params.study:q} --overrides {params.overrides:q}"

@@ -1,0 +1,21 @@
+ATTACKS = "results/runs/{run}/attacks/{attack}.parquet"
+
+
+rule attack:
+    input:
+        data=PLAN.data_manifest,
+        model=MODEL,
+        weights=ancient("results/runs/{run}/model.safetensors"),
+    output:
+        ATTACKS,
+    log:
+        "results/runs/{run}/log/attack-{attack}.txt",
+    threads: cpus("attack", ATTACKS)
+    resources:
+        gpu=gpus("attack", ATTACKS),
+    params:
+        spec=spec("attack", ATTACKS),
+        code=code("attack", ATTACKS),
+        job=whole("attack", ATTACKS),
+    shell:
+        "{RUN} attack --worker {log} --job {params.job:q}"

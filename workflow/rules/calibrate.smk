@@ -1,0 +1,21 @@
+CALIBRATION = "results/runs/{run}/calibration/{calibration}.json"
+
+
+rule calibrate:
+    input:
+        data=PLAN.data_manifest,
+        model=MODEL,
+        weights=ancient("results/runs/{run}/model.safetensors"),
+    output:
+        CALIBRATION,
+    log:
+        "results/runs/{run}/log/calibrate-{calibration}.txt",
+    threads: cpus("calibrate", CALIBRATION)
+    resources:
+        gpu=gpus("calibrate", CALIBRATION),
+    params:
+        spec=spec("calibrate", CALIBRATION),
+        code=code("calibrate", CALIBRATION),
+        job=whole("calibrate", CALIBRATION),
+    shell:
+        "{RUN} calibrate --worker {log} --job {params.job:q}"

@@ -1,0 +1,35 @@
+# What every stage's rule asks of the plan. `spec` and `code` are tracked (they take only wildcards, so a change of
+# either makes the target stale); the whole job, with its files and device, is handed over untracked.
+import json
+
+from rs.stages import as_dict
+
+
+def job(stage, pattern):
+    """The job of `stage` whose first output is `pattern` filled with the wildcards."""
+    return lambda w: PLAN.job(stage, pattern.format(**w))
+
+
+def spec(stage, pattern):
+    return lambda w: PLAN.job(stage, pattern.format(**w)).params
+
+
+def code(stage, pattern):
+    return lambda w: PLAN.job(stage, pattern.format(**w)).code
+
+
+def whole(stage, pattern):
+    return lambda w, output: json.dumps(as_dict(PLAN.job(stage, pattern.format(**w))))
+
+
+def cpus(stage, pattern):
+    return lambda w: PLAN.job(stage, pattern.format(**w)).threads
+
+
+def gpus(stage, pattern):
+    """1 where the job will compute on a GPU: asked for, or `auto` on a machine that has one."""
+    here = any(Path("/dev").glob("nvidia[0-9]*"))
+    return lambda w: int((d := PLAN.job(stage, pattern.format(**w)).device) == "cuda" or (d == "auto" and here))
+
+
+RUN = f"exec {PYTHON} -m rs"

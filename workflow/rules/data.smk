@@ -1,0 +1,17 @@
+DATA = "results/data/{data}/manifest.json"
+
+
+rule data:
+    output:
+        manifest=DATA,
+        train="results/data/{data}/train.safetensors",
+        test="results/data/{data}/test.safetensors",
+    log:
+        "results/data/{data}/log.txt",
+    params:
+        spec=spec("data", DATA),
+        code=code("data", DATA),
+        job=whole("data", DATA),
+        data_dir=lambda w, output: PLAN.study.data_dir or "",
+    shell:
+        "{RUN} data --worker {log} --data-dir={params.data_dir:q} --job {params.job:q}"

@@ -1,0 +1,21 @@
+# One draw file per image range and block: more votes ask for more blocks, more images for more ranges.
+DRAWS = "results/runs/{run}/draws/{draws}/{purpose}/{images}_block{block}.parquet"
+
+
+rule sample:
+    input:
+        data=PLAN.data_manifest,
+        model=MODEL,
+        weights=ancient("results/runs/{run}/model.safetensors"),
+    output:
+        DRAWS,
+    log:
+        "results/runs/{run}/log/sample/{draws}-{purpose}-{images}_block{block}.txt",
+    resources:
+        gpu=gpus("sample", DRAWS),
+    params:
+        spec=spec("sample", DRAWS),
+        code=code("sample", DRAWS),
+        job=whole("sample", DRAWS),
+    shell:
+        "{RUN} sample --worker {log} --job {params.job:q}"

@@ -1,0 +1,22 @@
+MODEL = "results/runs/{run}/model.json"
+
+
+rule train:
+    input:
+        data=PLAN.data_manifest,
+        calibrations=lambda w: list(job("train", MODEL)(w).inputs["calibrations"].values()),
+    output:
+        manifest=MODEL,
+        weights="results/runs/{run}/model.safetensors",
+        metrics="results/runs/{run}/training.parquet",
+    log:
+        "results/runs/{run}/log/train.txt",
+    threads: cpus("train", MODEL)
+    resources:
+        gpu=gpus("train", MODEL),
+    params:
+        spec=spec("train", MODEL),
+        code=code("train", MODEL),
+        job=whole("train", MODEL),
+    shell:
+        "{RUN} train --worker {log} --job {params.job:q}"
