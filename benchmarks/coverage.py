@@ -1,0 +1,181 @@
+"""How often are certificates wrong? Simulated votes of known probability vectors, counted claims.
+
+python benchmarks/coverage.py                 the tables of docs/evidence/coverage.md, two minutes on a core
+python benchmarks/coverage.py --trials 200    a quick look
+
+A claim is wrong if the class is not the one of the largest probability, or if the radius is above the tight
+radius of the true probabilities: there is a base classifier with these probabilities (half-spaces, for which
+noise acts along one axis) whose class changes at that radius.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import special, stats
+
+from rs.bounds import clopper_pearson_lower, clopper_pearson_upper
+from rs.certificates.cohen import Cohen
+from rs.certificates.laplace_l1 import LaplaceL1
+from rs.certificates.pixeldp import PixelDP, PixelDPSoft
+from rs.certificates.renyi import Renyi, RenyiSound
+from rs.certificates.soft import SoftBernstein, SoftHoeffding
+from rs.certificates.tcertify import TCertify, TCertifySound
+from rs.draws import Draws, Votes
+from rs.noise.gaussian import Gaussian
+from rs.noise.laplace import Laplace
+
+ALPHA, SELECTION = 0.05, 100
+HOT = 0.9  # softmax score of the class that a vote goes to; the others share the rest
+
+
+@dataclass(frozen=True)
+class Case:
+    """A certificate, the noise it is tried with, and how it is called in the tables."""
+
+    name: str
+    certificate: Any
+    noise: Any
+
+
+GAUSSIAN, LAPLACE = Gaussian(1.0), Laplace(1.0)
+CASES = (
+    Case("cohen", Cohen(), GAUSSIAN),
+    Case("cohen, randomised", Cohen(randomised=True), GAUSSIAN),
+    Case("tcertify_sound, fixed", TCertifySound(), GAUSSIAN),
+    Case("tcertify_sound, fixed, eq. 14", TCertifySound(runner_up="eq14"), GAUSSIAN),
+    Case("tcertify_sound, grid", TCertifySound(mode="grid"), GAUSSIAN),
+    Case("renyi_sound", RenyiSound(), GAUSSIAN),
+    Case("laplace_l1", LaplaceL1(), LAPLACE),
+    Case("laplace_l1, one bound", LaplaceL1(alpha_share=1.0), LAPLACE),
+    Case("pixeldp, Gaussian", PixelDP(), GAUSSIAN),
+    Case("pixeldp, Laplace", PixelDP(), LAPLACE),
+    Case("pixeldp_soft, Gaussian", PixelDPSoft(), GAUSSIAN),
+    Case("pixeldp_soft, Laplace", PixelDPSoft(bound="hoeffding"), LAPLACE),
+    Case("soft_hoeffding", SoftHoeffding(), GAUSSIAN),
+    Case("soft_bernstein", SoftBernstein(), GAUSSIAN),
+    Case("soft_bernstein, two bounds", SoftBernstein(alpha_share=0.5), GAUSSIAN),
+    Case("tcertify", TCertify(), GAUSSIAN),
+    Case("tcertify, largest other count", TCertify(runner_up="largest"), GAUSSIAN),
+    Case("tcertify, selecting on the estimation votes", TCertify(select_on="estimation"), GAUSSIAN),
+    Case("renyi", Renyi(), GAUSSIAN),
+    Case("renyi, pooled", Renyi(sample="pooled"), GAUSSIAN),
+    Case("renyi, abstaining on overlap", Renyi(abstain_on_overlap=True), GAUSSIAN),
+)
+
+
+def _rest(classes: int, *first: float) -> np.ndarray:
+    """The probabilities in `first`, what is left spread evenly over the other classes."""
+    return np.r_[first, np.full(classes - len(first), (1 - sum(first)) / max(classes - len(first), 1))]
+
+
+PROBABILITIES = (
+    ("2 classes: 0.5001", _rest(2, 0.5001)),
+    ("2 classes: 0.51", _rest(2, 0.51)),
+    ("2 classes: 0.75", _rest(2, 0.75)),
+    ("2 classes: 0.999", _rest(2, 0.999)),
+    ("3 classes: 0.501, 0.498", _rest(3, 0.501, 0.498)),
+    ("3 classes: 0.45, 0.44", _rest(3, 0.45, 0.44)),
+    ("3 classes: 0.55, 0.225", _rest(3, 0.55)),
+    ("3 classes: 0.90, 0.05", _rest(3, 0.90)),
+    ("10 classes: 0.501, 0.4", _rest(10, 0.501, 0.4)),
+    ("10 classes: 0.52, the rest even", _rest(10, 0.52)),
+    ("10 classes: 0.99, 0.005", _rest(10, 0.99, 0.005)),
+    ("100 classes: 0.53, 0.2", _rest(100, 0.53, 0.2)),
+    ("1,000 classes: 0.501, 0.25", _rest(1000, 0.501, 0.25)),
+    ("1,000 classes: 0.999, the rest even", _rest(1000, 0.999)),
+)
+
+
+def tight_radius(noise: Any, p: np.ndarray) -> float:
+    """Half the distance of the two largest probabilities' quantiles in one coordinate of the noise."""
+    second, first = np.sort(p)[-2:]
+    if isinstance(noise, Gaussian):
+        return float(noise.sigma / 2 * (special.ndtri(first) - special.ndtri(second)))
+    return float(noise.scale / 2 * (stats.laplace.isf(1 - first) - stats.laplace.ppf(second)))
+
+
+def _votes(counts: np.ndarray, scores: np.ndarray) -> Votes:
+    return Votes(counts, {1.0: counts @ scores}, {1.0: counts @ scores**2})
+
+
+def simulate(p: np.ndarray, n: int, trials: int, rng: np.random.Generator) -> tuple[Draws, np.ndarray]:
+    """Draws of `trials` images with the same probabilities, and their expected softmax scores."""
+    classes = len(p)
+    scores = np.full((classes, classes), (1 - HOT) / (classes - 1))
+    np.fill_diagonal(scores, HOT)
+    selection, estimation = rng.multinomial(SELECTION, p, trials), rng.multinomial(n, p, trials)
+    images, labels = np.arange(trials), np.full(trials, int(p.argmax()))
+    votes = _votes(selection, scores), _votes(estimation, scores)
+    return Draws(images, labels, *votes, dimension=1, uniform=rng.random(trials)), p @ scores
+
+
+def wrong_claims(case: Case, draws: Draws, p: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Bool [N]: the image's claim is wrong."""
+    truth = scores if "soft_moments" in case.certificate.needs else p
+    found = case.certificate.certify(draws, case.noise, ALPHA)
+    claims = found.prediction >= 0
+    return claims & ((found.prediction != truth.argmax()) | (found.radius > tight_radius(case.noise, truth)))
+
+
+@dataclass(frozen=True)
+class Row:
+    case: Case
+    setting: str
+    wrong: int
+    trials: int
+
+    @property
+    def share(self) -> float:
+        return self.wrong / self.trials
+
+
+def measure(trials: int, sizes: tuple[int, ...], seed: int = 0) -> Iterator[Row]:
+    rng = np.random.default_rng(seed)
+    for name, p in PROBABILITIES:
+        for n in sizes:
+            here = trials if len(p) < 1000 else max(trials // 10, 1)
+            draws, scores = simulate(p, n, here, rng)
+            for case in CASES:
+                wrong = int(wrong_claims(case, draws, p, scores).sum())
+                yield Row(case, f"{name}; n = {n:,}", wrong, here)
+
+
+def worst(rows: list[Row]) -> list[tuple[Row, float, float]]:
+    """Per certificate the setting with the largest share, and a 95 % Clopper-Pearson interval of that share."""
+    best = [max((r for r in rows if r.case is case), key=lambda r: r.share) for case in CASES]
+    return [
+        (
+            r,
+            float(clopper_pearson_lower(r.wrong, r.trials, 0.025)),
+            float(clopper_pearson_upper(r.wrong, r.trials, 0.025)),
+        )
+        for r in best
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    more = "images per setting (a tenth of it for 1,000 classes)"
+    parser.add_argument("--trials", type=int, default=10_000, help=more)
+    rows = list(measure(parser.parse_args().trials, (100, 2_000)))
+    table = worst(rows)
+    for rigorous, title in ((True, "Rigorous"), (False, "As published, not covered by a proof")):
+        print(
+            f"\n{title}\n\n| certificate | worst setting | wrong claims | 95 % interval |\n|---|---|---|---|"
+        )
+        for row, low, high in table:
+            if row.case.certificate.rigorous is rigorous:
+                share = f"{100 * row.share:.2f} %" if row.wrong else f"0 of {row.trials:,}"
+                where = row.setting if row.wrong else "all"
+                print(f"| {row.case.name} | {where} | {share} | {100 * low:.2f} to {100 * high:.2f} % |")
+
+
+if __name__ == "__main__":
+    main()

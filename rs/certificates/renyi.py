@@ -1,0 +1,108 @@
+"""The Renyi certificate of Li, Chen, Wang & Carin (NeurIPS 2019): Algorithm 1, Lemma 1, Theorem 2.
+
+L^2 = sup over orders a > 1 of -(2 sigma^2 / a) log(1 - p1 - p2 + 2 M), M = ((p1^(1-a) + p2^(1-a)) /
+2)^(1/(1-a)). It falls with p2 and rises with p1 where p1 >= p2, so a lower p1 and an upper p2 are safe
+there, and every order gives a valid bound: a grid with local refinement comes short of the supremum, never
+beyond it.
+
+`renyi` is the published procedure: class, p1 and p2 from one sample of n votes (the paper: n = 100), the
+end points of simultaneous one-sided Clopper-Pearson intervals with Bonferroni correction over the two, at
+alpha = 0.05 for the paper's 95 %; tables multiply its certified accuracies by 1 - alpha as the paper does
+(`scales_accuracy`). Not rigorous: the votes that name the two classes also bound them, and since the
+formula is symmetric, overlapping intervals give a positive radius; nothing abstains unless
+`abstain_on_overlap` asks for it. The authors' code takes Sison-Glaz intervals, in one version of level 5 %
+instead of 95 %, and searches orders from 1.01 to 2 only; this follows the paper.
+
+`renyi_sound` takes the class from the selection votes, bounds p_A and p_B apart at error shares
+`alpha_share` and the rest, and abstains unless lower p_A > upper p_B. It never exceeds the bilateral
+Gaussian radius of the same bounds, sigma/2 (Phi^-1(p_A) - Phi^-1(p_B)), which is the best possible for
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from rs.bounds import Floats, bonferroni, clopper_pearson_upper
+from rs.certificates.probabilities import certified, check_draws, noise_name, vote_probabilities
+from rs.draws import Draws
+from rs.interfaces import Certified
+
+if TYPE_CHECKING:
+    from rs.noise.gaussian import Gaussian
+
+
+def _at_order(log_order: Floats, q_1: Floats, p_2: Floats) -> Floats:
+    """(L / sigma)^2 at order 1 + exp(log_order) for 1 - p1 = q_1 <= 1 - p2, rounded down; broadcasts."""
+    t = np.exp(log_order)
+    ratio = np.log(p_2) - np.log1p(-q_1)  # log(p2 / p1) <= 0
+    # the terms in the exponent stay below 60, so 5e-14 is more than rounding takes from M
+    twice_m = 2 * np.exp(np.log(p_2) - np.log1p(np.expm1(t * ratio) / 2) / t) * (1 + 5e-14)
+    return 2 / (1 + t) * (-np.log(q_1 - p_2 + twice_m) - 1e-15)
+
+
+def renyi_radius(sigma: float, q_1: Floats, p_2: Floats) -> Floats:
+    """Theorem 2's radius for 1 - p1 = q_1 and p2 with p1 >= p2, float64 [N]; 0 where it has none."""
+    usable = (p_2 > 0) & (q_1 + p_2 <= 1)
+    q, p = np.where(usable, q_1, 0.1)[:, None], np.where(usable, p_2, 0.1)[:, None]
+    centre, step = np.zeros((len(q), 1)), 0.5
+    at = np.linspace(-10, 10, 41)[None, :]
+    for _ in range(4):
+        values = _at_order(centre + at, q, p)
+        best = values.argmax(1)[:, None]
+        centre = centre + at[0][best]
+        at, step = np.linspace(-step, step, 17)[None, :], step / 8
+    best_value = np.take_along_axis(values, best, 1)[:, 0]
+    return np.where(usable, sigma * np.sqrt(np.maximum(best_value, 0.0)) * (1 - 1e-15), 0.0)
+
+
+@dataclass(frozen=True)
+class Renyi:
+    """As published: the two most frequent classes of one sample, no check that their intervals are apart."""
+
+    source: ClassVar[str] = "Li, Chen, Wang & Carin, NeurIPS 2019"
+    norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}
+    needs: ClassVar[frozenset[str]] = frozenset({"counts"})
+    rigorous: ClassVar[bool] = False
+    scales_accuracy: ClassVar[bool] = True  # the paper multiplies certified accuracies by 1 - alpha
+
+    sample: Literal["estimation", "pooled"] = "estimation"
+    abstain_on_overlap: bool = False
+
+    def certify(self, draws: Draws, noise: Gaussian, alpha: float) -> Certified:
+        noise_name(self, noise)
+        check_draws(draws)
+        votes = draws.estimation.counts
+        if self.sample == "pooled":
+            votes = votes + draws.selection.counts
+        order = np.sort(votes, axis=1)
+        n, level = votes.sum(1), bonferroni(alpha, 2)
+        q_1 = clopper_pearson_upper(n - order[:, -1], n, level)
+        p_2 = clopper_pearson_upper(order[:, -2], n, level)
+        # symmetric in the two: overlapping intervals only change their roles
+        apart = q_1 + p_2 <= 1
+        q_1, p_2 = np.where(apart, q_1, 1 - p_2), np.where(apart, p_2, 1 - q_1)
+        radius = renyi_radius(noise.sigma, q_1, np.minimum(p_2, q_1))
+        return certified(votes.argmax(1), apart | (not self.abstain_on_overlap), radius)
+
+
+@dataclass(frozen=True)
+class RenyiSound:
+    """Selection votes apart; abstains unless lower p_A > upper p_B."""
+
+    source: ClassVar[str] = "Li, Chen, Wang & Carin, NeurIPS 2019, with a proof that covers it"
+    norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}
+    needs: ClassVar[frozenset[str]] = frozenset({"counts"})
+    rigorous: ClassVar[bool] = True
+
+    alpha_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+    def certify(self, draws: Draws, noise: Gaussian, alpha: float) -> Certified:
+        noise_name(self, noise)
+        found = vote_probabilities(draws, alpha, self.alpha_share)
+        radius = renyi_radius(noise.sigma, found.q_a, found.p_b)
+        return certified(found.top, found.q_a + found.p_b < 1, radius)

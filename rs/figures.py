@@ -1,0 +1,291 @@
+"""A study's figures, as PNG and PDF, from its tables: accuracy against radius, training curves, image strips.
+
+Lines are means over a label's seeds. Bands are the tables' 95 % intervals where a label has one seed, and
+one standard deviation over the seeds where it has more. Estimates (certificates not rigorous) are
+dashed. The same tables give the same bytes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from rs.provenance import whole_file
+from rs.tracking import read
+
+# Okabe & Ito's palette without its yellow and black: told apart under every common colour blindness.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_MARKERS = (
+    "",
+    "o",
+    "s",
+    "^",
+    "D",
+    "v",
+    "P",
+    "X",
+)
+_SOLID = ("-", (0, (9, 1.5)), (0, (5, 1, 1, 1)))  # rigorous certificates, in their order
+_DASHED = ((0, (3, 2)), (0, (1, 1.5)), (0, (3, 1.5, 1, 1.5)))  # estimates
+_WRONG, _INK, _QUIET = "#C1272D", "#222222", "#6B6B6B"
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "lines.linewidth": 1.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "pdf.fonttype": 42,  # fonts embedded whole, so that text stays text
+    "savefig.dpi": 180,
+}
+_ROWS, _ACROSS = 10, 10  # of one strip of images
+STEMS = ("certified-accuracy", "empirical-accuracy", "training", "examples")
+
+
+def norm_name(norm: Any) -> str:
+    norm = float(norm)
+    return "ℓ∞" if math.isinf(norm) else f"ℓ{norm:g}".translate(str.maketrans("012", "₀₁₂"))
+
+
+def smoothing_name(smoothing: str) -> str:
+    return smoothing.replace("sigma=", "σ = ")
+
+
+def _styles(runs: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:
+    """One colour for labels that differ in nothing but the training noise, told apart by markers."""
+    named = ("dataset", "model", "objective")
+    columns = [str(c) for c in runs]
+    alike = [
+        c for c in columns if c in named or c.startswith(("model.", "objective.", "training.", "resolved."))
+    ]
+    families: dict[Any, list[str]] = {}
+    for label in labels:
+        rows = runs[runs.label == label] if "label" in runs else runs
+        key = tuple(str(rows.iloc[0][c]) for c in alike) if len(rows) else label
+        families.setdefault(key, []).append(label)
+    most = max((len(family) for family in families.values()), default=1)
+    styles = {}
+    for i, family in enumerate(families.values()):
+        for j, label in enumerate(family):
+            marker = _MARKERS[(i // len(_COLOURS) * most + j) % len(_MARKERS)]
+            styles[label] = {"color": _COLOURS[i % len(_COLOURS)], "marker": marker, "markersize": 3.5}
+    return styles
+
+
+def _grid(panels: int, height: float = 2.6) -> tuple[Figure, list[Axes]]:
+    columns = min(panels, 3)
+    rows = math.ceil(panels / columns)
+    width = {1: 5.2, 2: 7.4, 3: 9.6}[columns]
+    figure = Figure((width, height * rows + 0.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = [figure.add_subplot(rows, columns, i + 1) for i in range(panels)]
+    return figure, axes
+
+
+def _legend(figure: Figure, handles: list[Line2D]) -> None:
+    longest = max(len(str(h.get_label())) for h in handles)
+    # about 0.062 inches a letter and half an inch for the line itself
+    columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.062 * longest + 0.5)), 6))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def _line(axes: Axes, rows: pd.DataFrame, x: str, y: str, **style: Any) -> None:
+    """The mean over seeds, with the band that this module's first lines name."""
+    seeds = rows.groupby(x)[y]
+    mean = seeds.mean()
+    axes.plot(mean.index, mean, **style, markevery=max(1, len(mean) // 8))
+    if seeds.size().max() > 1:
+        spread = seeds.std(ddof=1).fillna(0.0)
+        low, high = mean - spread, mean + spread
+    elif {"low", "high"} <= set(rows):
+        ordered = rows.set_index(x).sort_index()
+        low, high = ordered["low"], ordered["high"]
+    else:
+        return
+    axes.fill_between(mean.index, low, high, color=style["color"], alpha=0.13, linewidth=0)
+
+
+def _accuracy_axes(axes: Axes, radii: pd.Series, title: str, xlabel: str, ylabel: str) -> None:
+    axes.set_title(title, loc="left")
+    axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, 1), xlim=(0, max(float(radii.max()), 1e-3)))
+
+
+def _certified(certified: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> Figure:
+    kinds = certified[["certificate", "rigorous"]].drop_duplicates()
+    lines: dict[str, Any] = {}
+    for rigorous, dashes in ((True, _SOLID), (False, _DASHED)):
+        lines.update(
+            zip(kinds[kinds.rigorous == rigorous].certificate, itertools.cycle(dashes), strict=False)
+        )
+    panels = list(certified.groupby(["norm", "smoothing"], sort=True))
+    figure, grid = _grid(len(panels))
+    for axes, ((norm, smoothing), panel) in zip(grid, panels, strict=True):
+        for (label, certificate), rows in panel.groupby(["label", "certificate"], sort=False):
+            style = styles[str(label)] | {"linestyle": lines[str(certificate)]}
+            _line(axes, rows, "radius", "certified_accuracy", **style)
+        reached = panel[panel["certified_accuracy"] > 0].radius
+        title = smoothing_name(str(smoothing))
+        name = f"{norm_name(norm)} radius"
+        _accuracy_axes(axes, reached if len(reached) else panel.radius, title, name, "certified accuracy")
+    handles = _label_handles(certified, styles)
+    if len(kinds) > 1:
+        proven = dict(zip(kinds.certificate, kinds.rigorous, strict=True))
+        for name, dashes in lines.items():
+            told = name if proven[name] else f"{name} (estimate, not a proof)"
+            handles.append(Line2D([], [], color=_QUIET, linestyle=dashes, label=told))
+    _legend(figure, handles)
+    return figure
+
+
+def _label_handles(frame: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> list[Line2D]:
+    present = set(frame.label)
+    return [Line2D([], [], label=label, **style) for label, style in styles.items() if label in present]
+
+
+def _empirical(empirical: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> Figure:
+    panels = list(empirical.groupby(["attack", "norm", "smoothing"], sort=True))
+    figure, grid = _grid(len(panels))
+    for axes, ((attack, norm, smoothing), panel) in zip(grid, panels, strict=True):
+        for label, rows in panel.groupby("label", sort=False):
+            # radii are few here: every one is marked
+            style = styles[str(label)] | {"marker": styles[str(label)]["marker"] or "."}
+            _line(axes, rows, "radius", "accuracy", **style)
+        title = f"{attack}, {smoothing_name(str(smoothing))}"
+        _accuracy_axes(axes, panel.radius, title, f"{norm_name(norm)} radius", "accuracy under attack")
+    _legend(figure, _label_handles(empirical, styles))
+    return figure
+
+
+def _training(training: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> Figure:
+    outside = {"run", "label", "epoch", "seconds", "learning_rate"}
+    metrics = [c for c in training if c not in outside and training[c].notna().any()]
+    figure, grid = _grid(max(1, len(metrics)))
+    for axes, metric in zip(grid, metrics, strict=False):
+        for label, rows in training[training[metric].notna()].groupby("label", sort=False):
+            _line(axes, rows, "epoch", str(metric), **styles[str(label)] | {"linewidth": 1.1})
+        axes.set(xlabel="epoch")
+        axes.set_title(str(metric).replace("_", " "), loc="left")
+    _legend(figure, _label_handles(training, styles))
+    return figure
+
+
+def _picture(values: Any, shape: Any) -> np.ndarray:
+    """Values of an image [C, H, W] as [H, W] or [H, W, 3], cut to [0, 1] as a screen must."""
+    image = np.clip(np.asarray(values, np.float32).reshape([int(n) for n in shape]), 0, 1)
+    return image[0] if image.shape[0] == 1 else np.moveaxis(image[:3], 0, -1)
+
+
+def _caption(row: pd.Series) -> tuple[str, str]:
+    prediction, true = int(row["prediction"]), int(row["true"])
+    if prediction < 0:
+        return "abstains", _WRONG
+    return f"{prediction}", _INK if prediction == true else _WRONG
+
+
+def _strips(examples: pd.DataFrame) -> Iterator[Figure]:
+    """A row is a smoothed classifier and attack; across, for each image: clean, noisy, attacked."""
+    radii = sorted(r for r in examples.radius.unique() if r > 0)
+    shown = [radii[round(i)] for i in np.linspace(0, len(radii) - 1, min(3, len(radii)))]
+    across = 2 + len(shown)
+    count = max(1, _ACROSS // across)
+    groups = list(examples.groupby(["label", "smoothing", "attack"], sort=False))
+    for start in range(0, len(groups), _ROWS):
+        page = groups[start : start + _ROWS]
+        figure = Figure(
+            (9.6, 0.55 + 1.02 * len(page) * min(1.0, 10 / (count * across))), layout="constrained"
+        )
+        FigureCanvasAgg(figure)
+        widths = [1.0] * across + ([0.35] + [1.0] * across) * (count - 1)  # a gap before each further image
+        cells = figure.add_gridspec(len(page), len(widths), width_ratios=widths)
+        for k, (i, ((label, smoothing, attack), group)) in itertools.product(range(count), enumerate(page)):
+            run = group[group.run == group.run.iloc[0]]  # one seed stands for its label
+            images = sorted(run.image.unique())
+            if k >= len(images):
+                continue
+            rows = run[run.image == images[k]].set_index("radius").sort_index()
+            first = rows.iloc[0]
+            pictures: list[tuple[str, Any, tuple[str, str]]] = [
+                ("clean", first["clean"], _caption(rows.loc[0.0]) if 0.0 in rows.index else ("", _INK)),
+                ("noisy", first["noisy"], ("", _INK)),
+            ]
+            for r in [r for r in shown if r in rows.index]:
+                pictures.append((f"attacked {r:g}", rows.loc[r, "attacked"], _caption(rows.loc[r])))
+            for j, (head, values, (caption, colour)) in enumerate(pictures):
+                axes = figure.add_subplot(cells[i, k * (across + 1) + j])
+                axes.set(xticks=[], yticks=[])
+                axes.grid(False)
+                axes.spines[:].set_visible(False)
+                axes.imshow(_picture(values, first["shape"]), cmap="gray", vmin=0, vmax=1)
+                axes.set_xlabel(caption, color=colour, fontsize=8, labelpad=1.5)
+                axes.xaxis.label.set_fontweight("bold" if colour == _WRONG else "normal")
+                if i == 0:
+                    axes.set_title(head, fontsize=7.5, color=_QUIET, pad=3)
+                if j == k == 0:
+                    name = f"{label}\n{smoothing_name(str(smoothing))}\n{attack}"
+                    axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7.5, labelpad=6)
+        yield figure
+
+
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    paths = [stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.pdf")]
+    for path, metadata in zip(paths, ({"Software": None}, {"CreationDate": None}), strict=True):
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
+    return paths
+
+
+def draw(tables: Path, out: Path) -> list[Path]:
+    """Draws what ``<tables>/*.parquet`` hold into the folder `out`; returns the files, PNG before PDF.
+
+    ``certified-accuracy``, ``empirical-accuracy``, ``training``, ``examples`` (``examples-2`` … where there
+    are many): a figure whose table is empty is not drawn, and an older one of that name is removed.
+    """
+    runs, certified, empirical = (
+        read(tables, n) for n in ("runs", "certified_accuracy", "empirical_accuracy")
+    )
+    training, examples = read(tables, "training"), read(tables, "examples")
+    if not training.empty and "label" not in training:
+        training = training.merge(runs[["run", "label"]], on="run")
+    labels = list(dict.fromkeys(x for f in (runs, certified, empirical) if not f.empty for x in f.label))
+    styles = _styles(runs, labels)
+    with mpl.rc_context():
+        mpl.rcdefaults()  # nobody's own matplotlibrc
+        mpl.rcParams.update(_STYLE)
+        paths: list[Path] = []
+        if not certified.empty:
+            paths += _save(_certified(certified, styles), out / "certified-accuracy")
+        if not empirical.empty:
+            paths += _save(_empirical(empirical, styles), out / "empirical-accuracy")
+        if not training.empty:
+            paths += _save(_training(training, styles), out / "training")
+        if not examples.empty:
+            for i, figure in enumerate(_strips(examples)):
+                paths += _save(figure, out / (f"examples-{i + 1}" if i else "examples"))
+    for stem in STEMS:
+        for path in (*out.glob(f"{stem}*.png"), *out.glob(f"{stem}*.pdf")):
+            if path not in paths:
+                path.unlink()
+    return paths
