@@ -2,7 +2,6 @@
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from rs.interfaces import UserError
@@ -12,16 +11,14 @@ from rs.study import Study
 min_version("9.20")
 
 
-container: None
-
-
-PYTHON = sys.executable
 FILES = [Path(f) for f in workflow.overwrite_configfiles] or [Path(workflow.basedir) / "config" / "config.yaml"]
+FILES = [f.relative_to(Path.cwd()) if f.is_relative_to(Path.cwd()) else f for f in FILES]
 OVERRIDES = dict(workflow.config_settings.config)
 try:
     PLAN = Plan(Study(FILES, OVERRIDES))
 except UserError as error:
-    raise WorkflowError(str(error)) from None
+    print(f"rs: {error}", file=sys.stderr)
+    sys.exit(1)
 
 
 include: "workflow/rules/common.smk"
@@ -35,8 +32,13 @@ include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/report.smk"
 
 
+# On a cluster: these take seconds, need the network or write one SQLite file.
 localrules:
     all,
+    data,
+    aggregate,
+    report,
+    track,
 
 
 rule all:

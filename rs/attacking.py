@@ -1,7 +1,8 @@
 """The attack stage: an attack proposes images at every radius, the harness projects, clips and judges them.
 
-A judged image counts as the majority class of `judge.n` fresh votes in the inference form of the run's draws, or as
-what the base classifier says of it without noise (`judge: base`). Attack and judge noise are seeded per image.
+A judged image counts as the majority class of `judge.n` fresh votes in the inference form of the run's draws,
+or as what the base classifier says of it without noise (`judge: base`). Attack and judge noise are seeded per
+image.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def attack(
     )
     pixel = pa.list_(pa.float32())
     schema = {"image": pa.int64(), "label": pa.int64(), "radius": pa.float64(), "prediction": pa.int64()}
-    schema |= {"distortion": pa.float64(), "success": pa.bool_(), "clean": pixel, "noisy": pixel, "attacked": pixel}
+    schema |= {"distortion": pa.float64(), "success": pa.bool_()}
+    schema |= {"clean": pixel, "noisy": pixel, "attacked": pixel}
     write_table(output, pa.Table.from_pylist(rows, pa.schema(schema)), made)
 
 

@@ -1,9 +1,11 @@
-"""The calibrate stage: rho and epsilon of a trained NAL or WRM run (NAL eq. 8), so that other methods can be compared.
+"""The calibrate stage: rho and epsilon of a trained NAL or WRM run (NAL eq. 8), so that other methods can be
+compared.
 
 Adversarial points x come from `steps` of the run's own Lagrangian ascent on the training set. Then
-rho_with_noise = E ||x + z - x_0||^2 with fresh z, as eq. (8) is written, and rho_without_noise = E ||x - x_0||^2;
-epsilon = sqrt(rho). The first contains d sigma^2 (1.96 for MNIST at sigma = 0.05), which the epsilons of NAL's Table 1
-(0.21 to 0.84) cannot, so both are stored and a study says which it uses. Standard errors are over images.
+rho_with_noise = E ||x + z - x_0||^2 with fresh z, as eq. (8) is written, and rho_without_noise = E ||x -
+x_0||^2; epsilon = sqrt(rho). The first contains d sigma^2 (1.96 for MNIST at sigma = 0.05), which the
+epsilons of NAL's Table 1 (0.21 to 0.84) cannot, so both are stored and a study says which it uses. Standard
+errors are over images.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ def calibrate(
     positions = list(settings.images.positions(len(x)))
     batches = [positions[i : i + IMAGES_PER_BATCH] for i in range(0, len(positions), IMAGES_PER_BATCH)]
     costs: dict[str, list[torch.Tensor]] = {"with_noise": [], "without_noise": []}
-    for batch in follow(batches, len(batches), f"calibrate {model_manifest.parent.name}", f"batches of {IMAGES_PER_BATCH}"):
+    label, unit = f"calibrate {model_manifest.parent.name}", f"batches of {IMAGES_PER_BATCH}"
+    for batch in follow(batches, len(batches), label, unit):
         x0, labels = x[batch], y[batch]
         smoothed = Smoothed(network, noise, [generator(device, settings.seed, "calibrate", i) for i in batch])
         with evaluation_mode(network):

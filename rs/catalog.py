@@ -1,7 +1,8 @@
-"""Joins the tables of contents: builds methods from a study's objects, lists them, and writes `rs/schema.json`.
+"""Joins the tables of contents: builds methods from a study's objects, lists them, writes `rs/schema.json`.
 
-The schema is generated from the dataclasses and committed, so that the workflow can check a study, name its runs and
-refuse impossible pairs without importing torch. `rs schema --write` renews it; a test keeps the two in step.
+The schema is generated from the dataclasses and committed, so that the workflow can check a study, name its
+runs and refuse impossible pairs without importing torch. `rs schema --write` renews it; a test keeps the two
+in step.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def find(kind: str, name: str) -> type:
 
 
 def build(kind: str, method: dict[str, Any]) -> Any:
-    """The method object for `{"name": ..., hyperparameters}`; keys that belong to its use in a study are left out."""
+    """The method object for `{"name": ..., hyperparameters}`; keys that belong to its use in a study are left
+    out.
+    """
     use = {_key(f.name) for f in fields(USES[kind])} if kind in USES else set()
     parameters = {k: v for k, v in method.items() if k != "name" and k not in use}
     try:
@@ -63,7 +66,8 @@ def build(kind: str, method: dict[str, Any]) -> Any:
 def build_use(kind: str, method: dict[str, Any]) -> Any:
     """How a study uses a certificate or an attack: its `CertificateUse` or `AttackUse`."""
     use = USES[kind]
-    return TypeAdapter(use).validate_python({k: v for k, v in method.items() if k in {f.name for f in fields(use)}})
+    keys = {f.name for f in fields(use)}
+    return TypeAdapter(use).validate_python({k: v for k, v in method.items() if k in keys})
 
 
 def _key(field_name: str) -> str:
@@ -79,7 +83,7 @@ def _plain(schema: Any, definitions: dict[str, Any]) -> Any:
     if "$ref" in schema:
         rest = {k: v for k, v in schema.items() if k != "$ref"}
         return {**_plain(definitions[schema["$ref"].rsplit("/", 1)[1]], definitions), **rest}
-    out = {}
+    out: dict[str, Any] = {}
     for key, value in schema.items():
         if key == "properties":
             out[key] = {name: _plain(s, definitions) for name, s in value.items()}
@@ -145,7 +149,9 @@ def _choice(kind: str) -> dict[str, Any]:
 
 
 def schema() -> dict[str, Any]:
-    """The schema of a study file. `$defs/run` is that of one run after defaults, overlays and sweeps are merged."""
+    """The schema of a study file. `$defs/run` is that of one run after defaults, overlays and sweeps are
+    merged.
+    """
     run = dataclass_schema(RunSections)
     for key, kind in {"model": "models", "objective": "objectives", "noise": "noises"}.items():
         run["properties"][key] = _choice(kind)
@@ -155,7 +161,7 @@ def schema() -> dict[str, Any]:
     study = dataclass_schema(StudySections)
     study["properties"]["data"] = _choice("datasets")
     # Inside a study the runs' sections may be partial: they are checked once merged.
-    partial = {key: {} for key in run["properties"]}
+    partial: dict[str, Any] = {key: {} for key in run["properties"]}
     within_run = {**partial, "sweep": dataclass_schema(Sweep)}
     study["properties"] |= partial
     study["properties"]["runs"] = {
@@ -163,13 +169,16 @@ def schema() -> dict[str, Any]:
         "additionalProperties": {"type": "object", "properties": within_run, "additionalProperties": False},
         "default": {},
     }
+    log = study["properties"]["logs"]["additionalProperties"]["properties"]
+    log |= {"noise": _choice("noises")}
+    log["certificate"] |= {"enum": sorted(TABLES["certificates"])}
     study["properties"]["override"] = {
         "type": "object",
         "properties": partial,
         "additionalProperties": False,
         "default": {},
     }
-    methods = {kind: {name: _method_schema(kind, name) for name in sorted(table)} for kind, table in TABLES.items()}
+    methods = {kind: {name: _method_schema(kind, name) for name in sorted(TABLES[kind])} for kind in TABLES}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A study of randomized smoothing",
@@ -179,7 +188,9 @@ def schema() -> dict[str, Any]:
 
 
 def listing() -> dict[str, list[dict[str, Any]]]:
-    """Every method that a study can name, by kind: name, source, what it is, and its hyperparameters' defaults."""
+    """Every method that a study can name, by kind: name, source, what it is, and its hyperparameters'
+    defaults.
+    """
     methods = schema()["$defs"]
     return {
         kind: [

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as packed
 from torch import nn
 
 from rs import catalog
@@ -20,7 +21,7 @@ def save(outputs: dict[str, Path], state: dict[str, torch.Tensor], manifest: dic
     """Weights first, the manifest (with their digest) last: a manifest never speaks of missing weights."""
     state = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     with whole_file(outputs["weights"]) as temporary:
-        save_file(state, temporary, metadata={"rs": dumps(manifest["provenance"]["spec"])})
+        temporary.write_bytes(packed(state, metadata={"rs": dumps(manifest["provenance"]["spec"])}))
     write_json(outputs["manifest"], {**manifest, "sha256": file_digest(outputs["weights"])})
 
 
@@ -38,11 +39,14 @@ def load(model_manifest: Path, data_manifest: Path) -> tuple[nn.Module, dict[str
     Raises UserError where weights are missing, truncated, changed since training or of another architecture.
     """
     manifest = read_json(model_manifest)
+    if not isinstance(manifest, dict) or not {"sha256", "provenance", "classes"} <= manifest.keys():
+        raise UserError(f"{model_manifest}: not a model's manifest; remove it and train again")
     path = model_manifest.with_suffix(".safetensors")
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: missing or truncated ({error}); remove {model_manifest} and train again") from error
+        advice = f"remove {model_manifest} and train again"
+        raise UserError(f"{path}: missing or truncated ({error}); {advice}") from error
     if file_digest(path) != manifest["sha256"]:
         raise UserError(f"{path}: changed since it was trained (its digest differs); remove {model_manifest}")
     spec = manifest["provenance"]["spec"]
@@ -54,11 +58,12 @@ def load(model_manifest: Path, data_manifest: Path) -> tuple[nn.Module, dict[str
 def load_state(model: nn.Module, state: dict[str, torch.Tensor], path: Path, name: str) -> None:
     """`load_state_dict`, with one line on what does not fit."""
     own = model.state_dict()
-    for key in own.keys() | state.keys():
+    for key in sorted(own.keys() | state.keys()):
         if key not in state or key not in own:
             side = "lacks" if key not in state else "has the unknown"
             raise UserError(f"{path}: weights of another architecture than {name}: {side} tensor {key}")
         if own[key].shape != state[key].shape:
             has, needs = list(state[key].shape), list(own[key].shape)
-            raise UserError(f"{path}: weights of another architecture than {name}: {key} is {has}, not {needs}")
+            wrong = f"{key} is {has}, not {needs}"
+            raise UserError(f"{path}: weights of another architecture than {name}: {wrong}")
     model.load_state_dict(state)

@@ -6,19 +6,27 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from rs import stages
+from rs import exchange, radius, stages
 from rs.interfaces import UserError
 
+AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 USAGE = """\
 A study is run by Snakemake (`snakemake --cores 2 --configfile config/mnist.yaml`); these are the same verbs by hand,
 and a few to look at what is there.
 """
 
 
+class Parser(argparse.ArgumentParser):
+    """Wrong arguments are bad input like any other: one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser("rs", description=USAGE)
+    top = Parser("rs", description=USAGE)
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
     for stage, text in stages.STAGES.items():
         verb = verbs.add_parser(stage, help=text, description=text)
@@ -27,7 +35,9 @@ def parser() -> argparse.ArgumentParser:
 
     def study_verb(name: str, text: str, act: Any) -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=text, description=text)
-        verb.add_argument("--study", nargs="+", type=Path, default=[Path("config/config.yaml")], metavar="FILE")
+        verb.add_argument(
+            "--study", nargs="+", type=Path, default=[Path("config/config.yaml")], metavar="FILE"
+        )
         verb.set_defaults(act=act)
         return verb
 
@@ -37,13 +47,28 @@ def parser() -> argparse.ArgumentParser:
         ("report", "draw a study's figures and write its HTML page", report),
     ):
         verb = study_verb(name, text, act)
-        verb.add_argument("--overrides", default="{}", metavar="JSON", help="keys given to snakemake with --config")
+        verb.add_argument(
+            "--overrides", default="{}", metavar="JSON", help="keys given to snakemake with --config"
+        )
         verb.add_argument("--code", default="", help="code digest, as the workflow gives it")
         verb.add_argument("--worker", type=Path, metavar="LOG", help="run as a job of the workflow: log here")
     study_verb("show", "print a study's certified-accuracy table and where its results lie", show)
     study_verb("status", "what a study has, lacks and holds stale", status)
+    study_verb("ui", "open the MLflow UI on a study's store", ui).add_argument(
+        "--port", type=int, default=5000
+    )
     verb = study_verb("clean", "list results that none of the given studies names", clean)
     verb.add_argument("--delete", action="store_true", help="remove them")
+    text = "the certified radius for votes that you type or pipe in"
+    verb = verbs.add_parser("radius", help=text, description=radius.__doc__, formatter_class=AS_WRITTEN)
+    radius.add_arguments(verb)
+    verb.set_defaults(act=radius.run)
+    text = "read certification logs (idx label predict radius correct time): accuracies, ACR, a table"
+    verb = verbs.add_parser("import-log", help=text, description=text)
+    exchange.add_import_arguments(verb)
+    verb.set_defaults(act=exchange.import_logs)
+    text = "write a run's certified radii as a certification log"
+    exchange.add_export_arguments(study_verb("export-log", text, export_log))
     verb = verbs.add_parser("list", help="every data set, model, objective, noise, certificate and attack")
     verb.add_argument("--json", action="store_true", help="for programs")
     verb.set_defaults(act=list_methods)
@@ -80,7 +105,10 @@ def track(args: argparse.Namespace) -> None:
     _worker(args)
     plan = plan_of(args)
     artifacts = [plan.folder / "report.html", plan.tables]
-    found = tracking.log_study(plan.study.name, plan.tables, plan.study.tracking["uri"], artifacts)
+    links = {
+        p.id: {"model": str(p.folder / "model.json"), "draws": str(p.folder / "draws")} for p in plan.runs
+    }
+    found = tracking.log_study(plan.study.name, plan.tables, plan.study.tracking["uri"], artifacts, links)
     write_json(plan.folder / "mlflow.json", found)
 
 
@@ -112,6 +140,22 @@ def status(args: argparse.Namespace) -> None:
     print(tell(plan_of(args), args.study))
 
 
+def ui(args: argparse.Namespace) -> None:
+    """Serves the store until interrupted; prints where the study's runs are (the UI starts on an empty page)."""
+    import os
+
+    from rs.provenance import read_json
+
+    plan = plan_of(args)
+    found = read_json(plan.folder / "mlflow.json")
+    print(f"http://127.0.0.1:{args.port}/{found['fragment']}", flush=True)
+    os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    server = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"]
+    os.execv(
+        sys.executable, [*server, "--port", str(args.port), "--backend-store-uri", plan.study.tracking["uri"]]
+    )
+
+
 def clean(args: argparse.Namespace) -> None:
     from rs.overview import unnamed
     from rs.plan import Plan
@@ -122,6 +166,10 @@ def clean(args: argparse.Namespace) -> None:
     print("\n".join(f"{'removed ' if args.delete else ''}{path}" for path in found) or "nothing to clean")
     if found and not args.delete:
         print("(listed only; --delete removes them)", file=sys.stderr)
+
+
+def export_log(args: argparse.Namespace) -> None:
+    exchange.export_log(plan_of(args), args)
 
 
 def list_methods(args: argparse.Namespace) -> None:
@@ -150,14 +198,16 @@ def write_schema(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
     try:
+        args = parser().parse_args(argv)
         args.act(args)
     except UserError as error:
         print(f"rs: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `rs list | head`
+        sys.stdout = None  # type: ignore[assignment]
     return 0
 
 

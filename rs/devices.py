@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import torch
 
@@ -20,8 +21,8 @@ from rs.seeding import Purpose, derive_seed
 def use_device(wanted: str, threads: int = 1) -> Iterator[torch.device]:
     """The device for `auto`, `cpu` or `cuda`, with `threads` CPU threads.
 
-    On a machine with several GPUs, jobs that were not assigned one each hold a lock on the one they use: local
-    Snakemake jobs would otherwise all take the first.
+    On a machine with several GPUs, jobs that were not assigned one each hold a lock on the one they use:
+    local Snakemake jobs would otherwise all take the first.
     """
     torch.set_num_threads(threads)
     _keep_freed_memory()
@@ -38,7 +39,7 @@ def use_device(wanted: str, threads: int = 1) -> Iterator[torch.device]:
 
 
 def _keep_freed_memory() -> None:
-    """glibc gives every large buffer back to the kernel and faults it in again; batches reuse the same sizes."""
+    """Keep what is freed: glibc hands large buffers back and faults them in again for the next batch."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
@@ -47,18 +48,21 @@ def _keep_freed_memory() -> None:
 
 @contextlib.contextmanager
 def _free_slot(slots: int) -> Iterator[int]:
-    handles = [open(Path(tempfile.gettempdir()) / f"rs-gpu-{os.getuid()}-{i}.lock", "w") for i in range(slots)]  # noqa: SIM115
-    try:
-        for index, handle in enumerate(handles):
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield index
-                return
-        fcntl.flock(handles[0], fcntl.LOCK_EX)
-        yield 0
-    finally:
-        for handle in handles:
-            handle.close()
+    folder = Path(tempfile.gettempdir())
+    with contextlib.ExitStack() as stack:
+        paths = [folder / f"rs-gpu-{os.getuid()}-{i}.lock" for i in range(slots)]
+        handles = [stack.enter_context(open(path, "w")) for path in paths]
+        index = next((i for i, handle in enumerate(handles) if _locked(handle)), None)
+        if index is None:
+            fcntl.flock(handles[0], fcntl.LOCK_EX)
+        yield index or 0
+
+
+def _locked(handle: TextIO) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def generator(device: torch.device, seed: int, purpose: Purpose, *indices: int) -> torch.Generator:

@@ -51,9 +51,9 @@ class Votes:
 class Draws:
     """All that a certificate sees of N images, beside the noise.
 
-    `selection` chooses the class and `estimation` bounds its probability: separate draws. `dimension` is the number
-    of input coordinates; `uniform` float64 [N] in [0, 1) is stored for randomised bounds; `stopping` says how the
-    number of estimation votes was chosen ("fixed": before looking at any vote).
+    `selection` chooses the class and `estimation` bounds its probability: separate draws. `dimension` is the
+    number of input coordinates; `uniform` float64 [N] in [0, 1) is stored for randomised bounds; `stopping`
+    says how the number of estimation votes was chosen ("fixed": before looking at any vote).
     """
 
     images: np.ndarray
@@ -86,17 +86,22 @@ class Draws:
 
 
 def draw_file(folder: Path, purpose: str, size: int, images: str, block: int) -> Path:
-    """Where one draw file lies: `images` is start-stop-step in the full split, `size` the votes per image and block."""
+    """Where a draw file lies: `images` is start-stop-step in the full split, `size` the votes in a block."""
     return folder / f"{purpose}-{size}" / f"{images}_block{block}.parquet"
 
 
-def files_of(folder: Path, shards: list[str], n0: int, n: int, block: int) -> tuple[list[Path], list[list[Path]]]:
+def files_of(
+    folder: Path, shards: list[str], n0: int, n: int, block: int
+) -> tuple[list[Path], list[list[Path]]]:
     """The files that `merge` wants: selection by shard, estimation by shard and block."""
     selection = [draw_file(folder, "select", n0, shard, 0) for shard in shards]
-    return selection, [[draw_file(folder, "estimate", block, s, b) for b in range(n // block)] for s in shards]
+    blocks = range(n // block)
+    return selection, [[draw_file(folder, "estimate", block, s, b) for b in blocks] for s in shards]
 
 
-def write_votes(path: Path, images: np.ndarray, labels: np.ndarray, votes: Votes, provenance: dict[str, Any]) -> None:
+def write_votes(
+    path: Path, images: np.ndarray, labels: np.ndarray, votes: Votes, provenance: dict[str, Any]
+) -> None:
     """One draw file. `provenance` must hold `form` (the inference form), `dimension` and `classes`."""
     columns: dict[str, pa.Array] = {"image": pa.array(images), "label": pa.array(labels)}
 
@@ -132,8 +137,9 @@ def merge(
 ) -> Draws:
     """Draws of the `wanted` images from the files of all shards.
 
-    `selection` has one file per image range, `estimation` one list of block files per image range. `uniform` belongs
-    to `wanted`. Raises UserError where forms differ, an image is missing or a file disagrees with its neighbours.
+    `selection` has one file per image range, `estimation` one list of block files per image range. `uniform`
+    belongs to `wanted`. Raises UserError where forms differ, an image is missing or a file disagrees with its
+    neighbours.
     """
     form: tuple[Any, str] | None = None
     parts: list[tuple[np.ndarray, np.ndarray, Votes, Votes]] = []
@@ -146,7 +152,8 @@ def merge(
             here = {"form": provenance.get("form"), "model": provenance.get("model")}
             form = form or (here, str(path))
             if here != form[0]:
-                raise UserError(f"{path}: drawn as {here}, but {form[1]} as {form[0]}: different base classifiers")
+                other = f"but {form[1]} as {form[0]}"
+                raise UserError(f"{path}: drawn as {here}, {other}: different base classifiers")
             if first is None:
                 first = (images, labels)
             elif not (np.array_equal(images, first[0]) and np.array_equal(labels, first[1])):

@@ -12,13 +12,13 @@ from rs import catalog
 from rs.draws import merge
 from rs.provenance import provenance, write_table
 from rs.seeding import stored_uniform
-from rs.spec import Subset
+from rs.spec import Subset, label_of
 
 
 def certify(
     spec: dict[str, Any], selection: list[Path], estimation: list[list[Path]], output: Path, code: str
 ) -> None:
-    """One row per certificate and image: prediction (-1 abstains), radius, and whether the claim is rigorous."""
+    """One row per certificate and image: prediction (-1 abstains), radius, whether the claim is rigorous."""
     positions = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]), np.int64)
     uniform = np.array([stored_uniform(spec["seed"], int(i)) for i in positions])
     draws = merge(selection, estimation, positions, uniform)
@@ -27,14 +27,17 @@ def certify(
     for method in spec["certificates"]:
         certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
         certified = certificate.certify(draws, noise, use.alpha)
+        scaled = getattr(certificate, "scales_accuracy", False)
         tables.append(
             pa.table(
                 {
-                    "certificate": [use.label or method["name"]] * len(draws),
+                    "certificate": [label_of(method)] * len(draws),
                     "norm": [float(certificate.norms[spec["noise"]["name"]])] * len(draws),
                     "alpha": [use.alpha] * len(draws),
                     "n": draws.estimation.n,
                     "rigorous": [bool(certificate.rigorous)] * len(draws),
+                    # STN multiplies its certified accuracy by the confidence
+                    "factor": [1 - use.alpha if scaled else 1.0] * len(draws),
                     "image": draws.images,
                     "label": draws.labels,
                     "prediction": certified.prediction.astype(np.int64),

@@ -1,7 +1,8 @@
 """The inference form: the one shape in which a network votes, is judged and predicts.
 
-Precision, memory format, batch shape and whether it is compiled are fixed before an image's first vote and stored with the draws: a bfloat16
-network, or another batch shape, rounds differently and is its own base classifier.
+Precision, memory format, batch shape and whether it is compiled are fixed before an image's first vote and
+stored with the draws: a bfloat16 network, or another batch shape, rounds differently and is its own base
+classifier.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 
 from rs.interfaces import UserError
 
-
 FORM = ("precision", "batch", "compiled")
 
 
@@ -25,7 +25,8 @@ class InferenceForm:
         """`form` has `precision`, `batch` and `compiled`, as a study's `sampling` gives them."""
         self.form = {key: form[key] for key in FORM}
         self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[form["precision"]]
-        network = network.eval().requires_grad_(False).to(device, self.dtype).to(memory_format=torch.channels_last)
+        network = network.eval().requires_grad_(False).to(device, self.dtype)
+        network = network.to(memory_format=torch.channels_last)
         self.network = torch.compile(network, options={"freezing": True}) if form["compiled"] else network
         self.batch, self.device, self.classes = int(form["batch"]), device, classes
 
@@ -36,12 +37,14 @@ class InferenceForm:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits [B, classes] of B <= batch images [B, C, H, W]; short batches are padded to the fixed shape."""
+        """Logits [B, classes] of B <= batch images [B, C, H, W]; short batches are padded to the shape."""
         missing = self.batch - len(images)
         full = torch.cat([images, images.new_zeros(missing, *images.shape[1:])]) if missing else images
-        logits: Tensor = self.network(full.to(self.dtype).contiguous(memory_format=torch.channels_last)).float()
+        full = full.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.network(full).float()
         if logits.shape != (self.batch, self.classes):
-            raise UserError(f"the model's output is {list(logits.shape)}; expected [{self.batch}, {self.classes}]")
+            expected = [self.batch, self.classes]
+            raise UserError(f"the model's output is {list(logits.shape)}; expected {expected}")
         return logits[: len(images)]
 
     def vote(
@@ -49,8 +52,8 @@ class InferenceForm:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Counts int64 [classes] of `votes` predictions of `image` [C, H, W] + noise(rows) [rows, C, H, W].
 
-        Also the sums and sums of squares of softmax(beta * logits), float64 [len(betas), classes]. All stay on the
-        device, and memory does not grow with `votes`.
+        Also the sums and sums of squares of softmax(beta * logits), float64 [len(betas), classes]. All stay
+        on the device, and memory does not grow with `votes`.
         """
         counts = torch.zeros(self.classes, dtype=torch.int64, device=self.device)
         sums = torch.zeros(len(betas), self.classes, dtype=torch.float64, device=self.device)
@@ -66,5 +69,5 @@ class InferenceForm:
                 sums[i] += scores.sum(0)
                 squares[i] += scores.square().sum(0)
         if not bool(finite):
-            raise UserError("the model's logits are not finite: it did not train, or its precision is too low")
+            raise UserError("the model's logits are not finite: it did not train, or its range is too small")
         return counts, sums, squares

@@ -1,12 +1,13 @@
 """The protocols that every method implements. One page: read this before adding a method.
 
-A method is a frozen dataclass whose fields are its hyperparameters (``Annotated[float, Field(gt=0)]`` states what
-is allowed; a field called ``lambda_`` is written ``lambda`` in a study through ``Field(alias="lambda")``).
-Class variables state what the method is and what it works with: they are written into ``rs/schema.json``, so that a
-study can be refused before anything runs. ``source`` is the citation that ``rs list`` prints.
+A method is a frozen dataclass whose fields are its hyperparameters (``Annotated[float, Field(gt=0)]`` states
+what is allowed; a field called ``lambda_`` is written ``lambda`` in a study through
+``Field(alias="lambda")``). Class variables state what the method is and what it works with: they are written
+into ``rs/schema.json``, so that a study can be refused before anything runs. ``source`` is the citation that
+``rs list`` prints.
 
-Images are float32 ``[B, C, H, W]`` in [0, 1]; sigma, epsilon and radii are in the same units. Every random draw
-comes from the generator that is passed in, which lives on the device of the images.
+Images are float32 ``[B, C, H, W]`` in [0, 1]; sigma, epsilon and radii are in the same units. Every random
+draw comes from the generator that is passed in, which lives on the device of the images.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class UserError(Exception):
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a data set: ``images`` uint8 or float32 ``[N, C, H, W]`` (uint8 stands for value/255), ``labels``."""
+    """One split: ``images`` uint8 or float32 ``[N, C, H, W]`` (uint8 stands for value/255), ``labels``."""
 
     images: Any  # np.ndarray, kept in the form that is stored
     labels: np.ndarray  # int64 [N]
@@ -40,8 +41,8 @@ class Dataset(Protocol):
     source: ClassVar[str]
     shape: ClassVar[tuple[int, int, int]]  # one image, (C, H, W)
     classes: ClassVar[int]
-    mean: ClassVar[tuple[float, ...]]  # per channel, of the training images: what normalisation layers subtract
-    std: ClassVar[tuple[float, ...]]
+    mean: ClassVar[tuple[float, ...]]  # per channel, of the training images: normalisation layers subtract it
+    std: ClassVar[tuple[float, ...]]  # and divide by this
 
     def load(self, data_dir: str | None) -> dict[str, Split]: ...  # "train" and "test"
 
@@ -50,7 +51,8 @@ class Model(Protocol):
     source: ClassVar[str]
     shapes: ClassVar[tuple[tuple[int, int, int], ...]]  # image shapes it takes
 
-    # Normalisation by the data set's per-channel mean and std is the first layer. [B, C, H, W] -> logits [B, classes].
+    # Normalisation by the data set's per-channel mean and std is the first layer.
+    # [B, C, H, W] -> logits [B, classes].
     def build(
         self, shape: tuple[int, int, int], classes: int, mean: Sequence[float], std: Sequence[float]
     ) -> nn.Module: ...
@@ -59,9 +61,11 @@ class Model(Protocol):
 class Noise(Protocol):
     source: ClassVar[str]
 
-    def sample(self, shape: Sequence[int], generator: Generator) -> Tensor: ...  # float32, added to images, never clipped
+    # float32, added to images, which are never clipped afterwards
+    def sample(self, shape: Sequence[int], generator: Generator) -> Tensor: ...
 
-    def log_ratio(self, noise: Tensor, shift: Tensor) -> Tensor: ...  # log q(z - shift) / q(z), summed over an image
+    # log q(z - shift) / q(z), summed over an image
+    def log_ratio(self, noise: Tensor, shift: Tensor) -> Tensor: ...
 
 
 class Objective(Protocol):
@@ -69,9 +73,9 @@ class Objective(Protocol):
     # noises: ClassVar[frozenset[str]], where it works with some noise families only
     # calibrates: ClassVar[bool], where gamma and step_size make it a source of calibrated epsilons
 
-    # The trainer owns optimizer, schedule, augmentation, precision and checkpoints. `model` returns float32 logits.
-    # `progress` in [0, 1) is the share of the training that is done. Returns the loss to minimise (a scalar) and
-    # scalars to record (detached, still on the device).
+    # The trainer owns optimizer, schedule, augmentation, precision and checkpoints. `model` returns float32
+    # logits. `progress` in [0, 1) is the share of the training that is done. Returns the loss to minimise (a
+    # scalar) and scalars to record (detached, still on the device).
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]: ...
@@ -87,7 +91,7 @@ class Attack(Protocol):
 
 @dataclass(frozen=True)
 class Certified:
-    """What a certificate says of N images. ``prediction`` int64 [N], -1 where it abstains; ``radius`` float64 [N]."""
+    """Of N images: ``prediction`` int64 [N], -1 where it abstains; ``radius`` float64 [N]."""
 
     prediction: np.ndarray
     radius: np.ndarray

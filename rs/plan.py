@@ -1,93 +1,39 @@
 """From a checked study to its jobs: ids, paths, specs and code digests of every stage. No torch.
 
-The rules look everything up here, and so does `rs <stage> --study`: a path is written down once. Results that studies
-can share lie in results/runs/<id>/ under keys that are digests of their specs; results/<study>/ is derived from them.
+The rules look everything up here, and so does `rs <stage> --study`: a path is written down once. Results that
+studies can share lie in results/runs/<id>/ under keys that are digests of their specs; results/<study>/ is
+derived from them.
 """
 
 from __future__ import annotations
 
-import functools
-import math
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rs.interfaces import UserError
+from rs import refusals
 from rs.draws import draw_file, files_of
-from rs.provenance import code_digest, digest, dumps
+from rs.interfaces import UserError
+from rs.jobs import RESULTS, Job, Observation, PlannedLog, PlannedRun, noise_slug, slug
+from rs.logs import read_log
+from rs.provenance import code_digest, digest, file_digest
 from rs.spec import Subset
 from rs.study import Run, Study, defaults, method_schema, prune, schema
 
-RESULTS = Path("results")
 TABLES = (
     "runs",
     "training",
     "certified_accuracy",
+    "radius_accuracy",
     "average_certified_radius",
     "certified_accuracy_over_seeds",
     "average_certified_radius_over_seeds",
     "empirical_accuracy",
     "calibration",
+    "published",
     "examples",
 )
-NOT_IDENTITY = {"training": ("device", "threads"), "sampling": ("device",)}
-
-
-def slug(*parts: Any) -> str:
-    """Readable part of an id: [a-z0-9-]+, with 0.25 written 0p25."""
-    text = "-".join(str(int(p) if isinstance(p, float) and p.is_integer() else p) for p in parts)
-    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"(\d)\.(\d)", r"\1p\2", text.lower())).strip("-")
-
-
-def noise_slug(noise: dict[str, Any]) -> str:
-    return slug(noise["name"], *(v for k, v in sorted(noise.items()) if k != "name"))
-
-
-@dataclass
-class Job:
-    """One stage's work on one target: what enters its digest (`spec`, `code`) and where its files lie."""
-
-    stage: str
-    spec: dict[str, Any]
-    modules: tuple[str, ...]
-    run: str = ""
-    inputs: dict[str, Any] = field(default_factory=dict)
-    outputs: dict[str, Path] = field(default_factory=dict)
-    device: str = "cpu"
-    threads: int = 1
-
-    @property
-    def params(self) -> str:
-        """The one tracked parameter of its rule: canonical JSON of its spec."""
-        return dumps(self.spec)
-
-    @functools.cached_property
-    def code(self) -> str:
-        return code_digest(self.modules)
-
-
-@dataclass
-class Observation:
-    """One run smoothed with one noise: its draws, certified radii and attacks."""
-
-    noise: dict[str, Any]
-    certified: Path | None
-    attacks: list[Path]
-
-
-@dataclass
-class PlannedRun:
-    run: Run
-    id: str
-    spec: dict[str, Any]
-    observations: list[Observation] = field(default_factory=list)
-    calibration: Path | None = None
-
-    @property
-    def folder(self) -> Path:
-        return RESULTS / "runs" / self.id
+NOT_IDENTITY = ("device", "threads")  # of a training: where it runs
 
 
 class Plan:
@@ -117,6 +63,7 @@ class Plan:
         )
         self._planned: dict[tuple[str, int], PlannedRun] = {}
         self.runs = [self._plan(run, ()) for run in study.runs]
+        self.logs = [self._log(label, entry) for label, entry in study.logs.items()]
         self._refuse_double_labels()
 
     # --- what the rules ask for ---
@@ -135,7 +82,9 @@ class Plan:
     def draw_files(self, certify: Job) -> list[Path]:
         """Every draw file that a certify job reads."""
         spec, folder = certify.spec, certify.inputs["folder"]
-        selection, estimation = files_of(folder, certify.inputs["shards"], spec["n0"], spec["n"], spec["block"])
+        selection, estimation = files_of(
+            folder, certify.inputs["shards"], spec["n0"], spec["n"], spec["block"]
+        )
         return [*selection, *(path for blocks in estimation for path in blocks)]
 
     def aggregated_files(self) -> list[Path]:
@@ -147,16 +96,23 @@ class Plan:
             for observation in planned.observations:
                 found += [observation.certified] if observation.certified else []
                 found += observation.attacks
-        return found
+        return found + [log.path for log in self.logs]
 
     @property
     def summary(self) -> str:
         """What the tables show beyond the files they are made from."""
         runs = [
-            [p.id, p.run.label, [a.get("label") for a in p.run.sections["attacks"]], p.run.sections["sampling"]]
+            [
+                p.id,
+                p.run.label,
+                [a.get("label") for a in p.run.sections["attacks"]],
+                p.run.sections["sampling"].get("precision"),
+            ]
             for p in self.runs
         ]
-        return digest({"runs": runs, "report": self.study.report}, 16)
+        study = self.study
+        told = {"report": study.report, "published": study.published, "logs": study.logs}
+        return digest({"runs": runs, **told}, 16)
 
     @property
     def described(self) -> str:
@@ -167,7 +123,11 @@ class Plan:
         return code_digest(modules)
 
     def _add(self, job: Job) -> Job:
-        return self.jobs[job.stage].setdefault(str(next(iter(job.outputs.values()))), job)
+        target = str(next(iter(job.outputs.values())))
+        planned = self.jobs[job.stage].setdefault(target, job)
+        if planned.params != job.params:
+            raise UserError(f"{target}: two different specs have the same digest; change one seed")
+        return planned
 
     def job(self, stage: str, target: str) -> Job:
         return self.jobs[stage][str(target)]
@@ -180,23 +140,30 @@ class Plan:
             return self._planned[key]
         place = ("runs", run.label)
         if run.label in above:
-            self.study.fail((*place, "objective"), f"references go in a circle: {' -> '.join([*above, run.label])}")
-        sections, run_schema = run.sections, schema()["$defs"]["run"]
-        part = {k: prune(sections[k], run_schema["properties"][k]) for k in ("model", "objective", "noise", "training")}
-        part["training"] = {k: v for k, v in part["training"].items() if k not in NOT_IDENTITY["training"]}
-        self._check_pairs(run, part)
+            self.study.fail(
+                (*place, "objective"), f"references go in a circle: {' -> '.join([*above, run.label])}"
+            )
+        refusals.check_run(self.study, run, self.data_facts)
+        sections, properties = run.sections, schema()["$defs"]["run"]["properties"]
+        part = {k: prune(sections[k], properties[k]) for k in ("model", "objective", "noise", "training")}
+        part["training"] = {k: v for k, v in part["training"].items() if k not in NOT_IDENTITY}
         objective, references = dict(part["objective"]), {}
         for parameter, value in objective.items():
             if isinstance(value, dict) and "calibrated" in value:
-                target = self._referred(run, parameter, value["calibrated"], (*above, run.label))
-                assert target.calibration is not None
+                target, calibration = self._referred(run, parameter, value["calibrated"], (*above, run.label))
                 objective[parameter] = {
-                    "calibrated": f"{target.id}/{target.calibration.stem}",
+                    "calibrated": f"{target.id}/{calibration.stem}",
                     "cost": value.get("cost", "without_noise"),
                 }
-                references[parameter] = target.calibration
+                references[parameter] = calibration
         spec = {**part, "objective": objective, "data": self.study.data, "seed": run.seed}
-        words = (self.data_id, part["model"]["name"], objective["name"], noise_slug(part["noise"]), f"seed{run.seed}")
+        words = (
+            self.data_id,
+            part["model"]["name"],
+            objective["name"],
+            noise_slug(part["noise"]),
+            f"seed{run.seed}",
+        )
         planned = PlannedRun(run, f"{slug(*words)}-{digest(spec)}", spec)
         self._planned[key] = planned
         training = sections["training"]
@@ -215,39 +182,27 @@ class Plan:
                     "weights": planned.folder / "model.safetensors",
                     "metrics": planned.folder / "training.parquet",
                 },
-                device=training.get("device", "auto"),
-                threads=training.get("threads", 1),
+                device=training["device"],
+                threads=training["threads"],
             )
         )
         if sections["calibration"] is not None:
-            planned.calibration = self._calibration(planned, (*model_modules, *noise_modules, *objective_modules))
+            planned.calibration = self._calibration(
+                planned, (*model_modules, *noise_modules, *objective_modules)
+            )
         smoothing = sections["smoothing"]
-        for i, raw in enumerate([sections["noise"]] if smoothing is None else smoothing):
-            noise = prune(raw, run_schema["properties"]["noise"])
+        given = [sections["noise"]] if smoothing is None else smoothing
+        noises = [prune(noise, properties["noise"]) for noise in given]
+        refusals.check_smoothing(self.study, run, noises)
+        for i, noise in enumerate(noises):
             where = (*place, "noise") if smoothing is None else (*place, "smoothing", i)
             planned.observations.append(self._observe(planned, noise, where, model_modules))
         return planned
 
-    def _check_pairs(self, run: Run, part: dict[str, Any]) -> None:
-        place, shape = ("runs", run.label), self.data_facts["x-shape"]
-        shapes = method_schema("models", part["model"]["name"])["x-shapes"]
-        if shape not in shapes:
-            takes = " or ".join("x".join(map(str, s)) for s in shapes)
-            has = "x".join(map(str, shape))
-            self.study.fail((*place, "model"), f"{part['model']['name']} takes {takes}; {self.study.data['name']} is {has}")
-        objective, noise = method_schema("objectives", part["objective"]["name"]), part["noise"]["name"]
-        if noise not in objective.get("x-noises", [noise]):
-            allowed = ", ".join(objective["x-noises"])
-            self.study.fail((*place, "noise"), f"{part['objective']['name']} trains under {allowed}, not {noise}")
-        training = run.sections["training"]
-        if training.get("keep") == "best_clean" and training.get("selection", "held_out") == "held_out":
-            held, train = training.get("held_out", 0), self.data_facts["x-sizes"]["train"]
-            if not 0 < held < train:
-                self.study.fail(
-                    (*place, "training", "held_out"), f"{held}: keep best_clean needs 1 to {train - 1} images to select on"
-                )
-
-    def _referred(self, run: Run, parameter: str, label: str, above: tuple[str, ...]) -> PlannedRun:
+    def _referred(
+        self, run: Run, parameter: str, label: str, above: tuple[str, ...]
+    ) -> tuple[PlannedRun, Path]:
+        """The run that a parameter refers to (with the same seed, or its only one), and its calibration."""
         place = ("runs", run.label, "objective", parameter)
         found = [r for r in self.study.all_runs if r.label == label]
         if not found:
@@ -259,12 +214,16 @@ class Plan:
         target = same[0]
         if target.sections["calibration"] is None:
             self.study.fail(place, f"calibrated: run {label!r} has no `calibration`")
-        return self._plan(target, above)
+        planned = self._plan(target, above)
+        assert planned.calibration is not None
+        return planned, planned.calibration
 
     def _calibration(self, planned: PlannedRun, modules: tuple[str, ...]) -> Path:
         sections, name = planned.run.sections, planned.spec["objective"]["name"]
         if not method_schema("objectives", name).get("x-calibrates"):
-            self.study.fail(("runs", planned.run.label, "calibration"), f"objective {name} has no gamma to calibrate with")
+            self.study.fail(
+                ("runs", planned.run.label, "calibration"), f"objective {name} has no gamma to calibrate with"
+            )
         settings = prune(sections["calibration"], _section("calibration"))
         path = planned.folder / "calibration" / f"{digest(settings)}.json"
         self._add(
@@ -275,111 +234,125 @@ class Plan:
                 planned.id,
                 inputs={"data": self.data_manifest, "model": planned.folder / "model.json"},
                 outputs={"calibration": path},
-                device=sections["training"].get("device", "auto"),
-                threads=sections["training"].get("threads", 1),
+                device=sections["training"]["device"],
+                threads=sections["training"]["threads"],
             )
         )
         return path
 
     # --- one run under one smoothing noise ---
 
-    def _observe(self, planned: PlannedRun, noise: dict[str, Any], where: Any, modules: tuple[str, ...]) -> Observation:
-        sections = planned.run.sections
-        noise_module = method_schema("noises", noise["name"])["x-module"]
-        sampling = defaults(_section("sampling"), sections["sampling"])
+    def _observe(
+        self, planned: PlannedRun, noise: dict[str, Any], where: tuple[Any, ...], modules: tuple[str, ...]
+    ) -> Observation:
+        sections, sampling = planned.run.sections, planned.run.sections["sampling"]
+        modules = (*modules, method_schema("noises", noise["name"])["x-module"])
         form = {key: sampling[key] for key in ("precision", "batch", "compiled")}
         found = Observation(noise, None, [])
         if sections["certificates"]:
-            certificates = [self._certificate(planned.run, i, noise, sampling, where) for i in range(len(sections["certificates"]))]
-            spec = prune({"noise": noise, **form, "betas": sampling["betas"], "seed": sampling["seed"]}, {"properties": {}})
-            key = f"{noise_slug(noise)}-{digest(spec)}"
-            files = self._draw_jobs(planned, spec, key, sampling, (*modules, noise_module))
-            certify = {
-                "noise": noise,
-                "certificates": certificates,
-                "test": prune(self.study.test, {"properties": {"skip": {"default": 1}, "max": {"default": None}}}),
-                "n0": sampling["n0"],
-                "n": sampling["n"],
-                "block": sampling["block"],
-                "seed": sampling["seed"],
-                "data_size": self._test_size(),
-            }
-            found.certified = planned.folder / "certified" / f"{key}-{digest(certify)}.parquet"
-            certificate_modules = (method_schema("certificates", c["name"])["x-module"] for c in certificates)
-            self._add(
-                Job(
-                    "certify",
-                    certify,
-                    ("rs.evaluation", noise_module, *certificate_modules),
-                    planned.id,
-                    inputs=files,
-                    outputs={"certified": found.certified},
-                )
-            )
-        for i, attack in enumerate(sections["attacks"]):
-            found.attacks.append(self._attack(planned, i, attack, noise, form, (*modules, noise_module)))
+            found.certified = self._certify(planned, noise, form, where, modules)
+        for i in range(len(sections["attacks"])):
+            found.attacks.append(self._attack(planned, i, noise, form, modules))
         return found
 
-    def _certificate(self, run: Run, i: int, noise: dict[str, Any], sampling: dict[str, Any], where: Any) -> dict[str, Any]:
-        given, place = run.sections["certificates"][i], ("runs", run.label, "certificates", i)
-        facts = method_schema("certificates", given["name"])
-        if noise["name"] not in facts["x-norms"]:
-            allowed = ", ".join(facts["x-norms"])
-            self.study.fail(where, f"certificate {given['name']} has no theorem for noise {noise['name']}; it has for {allowed}")
-        if any(v == 0 for k, v in noise.items() if k in ("sigma", "scale")):
-            self.study.fail(where, f"certificate {given['name']} needs noise above 0")
-        certificate = defaults(facts, given)
-        if "soft_moments" in facts["x-needs"] and certificate.get("beta") not in sampling["betas"]:
-            self.study.fail((*place, "beta"), f"{certificate.get('beta')}: must be one of sampling.betas {sampling['betas']}")
-        needed = math.log(certificate["alpha"]) / math.log(0.5)
-        if "counts" in facts["x-needs"] and sampling["n"] < needed:
-            self.study.fail(
-                ("runs", run.label, "sampling", "n"),
-                f"{sampling['n']} votes certify nothing at alpha = {certificate['alpha']}; at least {math.ceil(needed)}",
+    def _certify(
+        self,
+        planned: PlannedRun,
+        noise: dict[str, Any],
+        form: dict[str, Any],
+        where: tuple[Any, ...],
+        modules: tuple[str, ...],
+    ) -> Path:
+        run, sampling = planned.run, planned.run.sections["sampling"]
+        certificates = [
+            self._certificate(run, i, noise, where) for i in range(len(run.sections["certificates"]))
+        ]
+        refusals.check_blocks(self.study, run)
+        spec = {"noise": noise, **form, "betas": sampling["betas"], "seed": sampling["seed"]}
+        key = f"{noise_slug(noise)}-{digest(spec)}"
+        folder = planned.folder / "draws" / key
+        shards = self._draw_jobs(planned, spec, folder, modules)
+        certify = {
+            "noise": noise,
+            "certificates": certificates,
+            "test": prune(self.study.test, schema()["properties"]["test"]),
+            **{k: sampling[k] for k in ("n0", "n", "block", "seed")},
+            "data_size": self._test_size(),
+        }
+        path = planned.folder / "certified" / f"{key}-{digest(certify)}.parquet"
+        certificate_modules = (method_schema("certificates", c["name"])["x-module"] for c in certificates)
+        self._add(
+            Job(
+                "certify",
+                certify,
+                ("rs.evaluation", modules[-1], *certificate_modules),
+                planned.id,
+                inputs={"folder": folder, "shards": shards},
+                outputs={"certified": path},
             )
-        pruned = prune(given, {"allOf": [{"if": {"properties": {"name": {"const": given["name"]}}}, "then": {"$ref": f"#/$defs/certificates/{given['name']}"}}]})
-        return {**pruned, "alpha": certificate["alpha"]}
+        )
+        return path
+
+    def _certificate(self, run: Run, i: int, noise: dict[str, Any], where: tuple[Any, ...]) -> dict[str, Any]:
+        """A certificate's part of the spec: what differs from its defaults, and alpha."""
+        given = run.sections["certificates"][i]
+        full = defaults(method_schema("certificates", given["name"]), given)
+        refusals.check_certificate(self.study, run, i, full, noise, where)
+        return {**prune(given, _section("certificates")["items"]), "alpha": full["alpha"]}
 
     def _draw_jobs(
-        self, planned: PlannedRun, spec: dict[str, Any], key: str, sampling: dict[str, Any], modules: tuple[str, ...]
-    ) -> dict[str, Any]:
+        self, planned: PlannedRun, spec: dict[str, Any], folder: Path, modules: tuple[str, ...]
+    ) -> list[str]:
+        """One job per shard of images and block of votes; returns the shards' names."""
+        sampling = planned.run.sections["sampling"]
         n0, n, block = sampling["n0"], sampling["n"], sampling["block"]
-        if n % block:
-            self.study.fail(
-                ("runs", planned.run.label, "sampling", "n"),
-                f"{n} is not a multiple of the block size {block} (sampling.block)",
-            )
-        folder = planned.folder / "draws" / key
-        inputs = {"data": self.data_manifest, "model": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
-        device = sampling["device"]
-
+        inputs = self._trained_inputs(planned)
         shards = []
         for images in self.shards(sampling["images_per_shard"]):
-            shards.append(f"{images.start}-{images.stop}-{images.step}")
-            for purpose, size, index in (("select", n0, 0), *(("estimate", block, b) for b in range(n // block))):
-                extent = [images.start, images.stop, images.step]
+            extent = [images.start, images.stop, images.step]
+            shards.append("-".join(map(str, extent)))
+            for purpose, size, index in (
+                ("select", n0, 0),
+                *(("estimate", block, b) for b in range(n // block)),
+            ):
                 job = {**spec, "purpose": purpose, "images": extent, "size": size, "block": index}
-                path = draw_file(folder, purpose, size, shards[-1], index)
-                self._add(Job("sample", job, ("rs.sampling", *modules), planned.id, inputs, {"draws": path}, device))
-        return {"folder": folder, "shards": shards}
+                outputs = {"draws": draw_file(folder, purpose, size, shards[-1], index)}
+                described = ("sample", job, ("rs.sampling", *modules), planned.id)
+                self._add(Job(*described, inputs, outputs, sampling["device"]))
+        return shards
+
+    def _trained_inputs(self, planned: PlannedRun) -> dict[str, Any]:
+        folder = planned.folder
+        return {
+            "data": self.data_manifest,
+            "model": folder / "model.json",
+            "weights": folder / "model.safetensors",
+        }
 
     def _test_size(self) -> int:
         size: int = self.data_facts["x-sizes"]["test"]
         return size
 
     def shards(self, images_per_shard: int) -> Iterator[range]:
-        """Image ranges of whole shards that hold the test subset: adding images adds ranges, and changes none."""
+        """Image ranges of whole shards that hold the test subset: more images add ranges and change none."""
         size, subset = self._test_size(), Subset(**self.study.test)
         step, wanted = subset.skip, len(subset.positions(size))
         for first in range(0, wanted, images_per_shard):
             yield range(first * step, min((first + images_per_shard) * step, size), step)
 
     def _attack(
-        self, planned: PlannedRun, i: int, given: dict[str, Any], noise: dict[str, Any], form: dict[str, Any], modules: tuple[str, ...]
+        self,
+        planned: PlannedRun,
+        i: int,
+        noise: dict[str, Any],
+        form: dict[str, Any],
+        modules: tuple[str, ...],
     ) -> Path:
-        name, sections = given["name"], planned.run.sections
-        choice = {"allOf": [{"if": {"properties": {"name": {"const": name}}}, "then": {"$ref": f"#/$defs/attacks/{name}"}}]}
-        spec = {"attack": prune(given, choice), "noise": noise, **form}
+        given, training = planned.run.sections["attacks"][i], planned.run.sections["training"]
+        name = given["name"]
+        attack = prune(given, _section("attacks")["items"])
+        attack.pop("label", None)  # the tables' name for it
+        spec = {"attack": attack, "noise": noise, **form}
         path = planned.folder / "attacks" / f"{slug(name)}-{noise_slug(noise)}-{digest(spec)}.parquet"
         self._add(
             Job(
@@ -387,13 +360,28 @@ class Plan:
                 spec,
                 ("rs.attacking", *modules, method_schema("attacks", name)["x-module"]),
                 planned.id,
-                inputs={"data": self.data_manifest, "model": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"},
+                inputs=self._trained_inputs(planned),
                 outputs={"attacks": path},
-                device=sections["training"].get("device", "auto"),
-                threads=sections["training"].get("threads", 1),
+                device=training["device"],
+                threads=training["threads"],
             )
         )
         return path
+
+    def _log(self, label: str, entry: dict[str, Any]) -> PlannedLog:
+        """A log, read through once so that a malformed line is named before any job starts."""
+        refusals.check_log(self.study, label, entry)
+        path, facts = Path(entry["file"]), method_schema("certificates", entry["certificate"])
+        read_log(path)
+        claim = {
+            "certificate": entry["certificate"],
+            "norm": float(facts["x-norms"][entry["noise"]["name"]]),
+            "alpha": entry["alpha"],
+            "n": entry["n"],
+            "rigorous": facts["x-rigorous"],
+        }
+        noise = prune(entry["noise"], schema()["$defs"]["run"]["properties"]["noise"])
+        return PlannedLog(label, f"log-{slug(label)}-{file_digest(path)[:8]}", path, noise, claim)
 
     def _refuse_double_labels(self) -> None:
         seen: dict[str, str] = {}

@@ -1,4 +1,6 @@
-"""The data stage: a data set's splits as tensors on disk, checked once, with a small manifest that jobs depend on."""
+"""The data stage: a data set's splits as tensors on disk, checked once, with a small manifest that jobs
+depend on.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as packed
 
 from rs.interfaces import Dataset, Split, UserError
 from rs.provenance import file_digest, provenance, read_json, whole_file, write_json
 
 
-def prepare(spec: dict[str, Any], dataset: Dataset, data_dir: str | None, outputs: dict[str, Path], code: str) -> None:
+def prepare(
+    spec: dict[str, Any], dataset: Dataset, data_dir: str | None, outputs: dict[str, Path], code: str
+) -> None:
     """Loads, checks and writes `train` and `test` as safetensors, then the manifest."""
     name = spec["data"]["name"]
     splits = dataset.load(data_dir)
@@ -22,8 +27,10 @@ def prepare(spec: dict[str, Any], dataset: Dataset, data_dir: str | None, output
     for split, data in splits.items():
         check(name, split, dataset, data)
         with whole_file(outputs[split]) as temporary:
-            save_file({"images": np.ascontiguousarray(data.images), "labels": data.labels}, temporary)
-        files[split] = {"file": outputs[split].name, "images": len(data.labels), "sha256": file_digest(outputs[split])}
+            arrays = {"images": np.ascontiguousarray(data.images), "labels": data.labels}
+            temporary.write_bytes(packed(arrays))
+        sha256 = file_digest(outputs[split])
+        files[split] = {"file": outputs[split].name, "images": len(data.labels), "sha256": sha256}
     manifest = {
         "name": name,
         "shape": list(dataset.shape),
@@ -41,7 +48,11 @@ def check(name: str, split: str, dataset: Dataset, data: Split) -> None:
     images, labels = data.images, data.labels
     where = f"data {name}, {split} split"
     if images.shape[1:] != tuple(dataset.shape) or len(images) != len(labels) or len(images) == 0:
-        raise UserError(f"{where}: {images.shape} images for {len(labels)} labels; expected [N, {dataset.shape}]")
+        expected = "x".join(map(str, dataset.shape))
+        has = "x".join(map(str, images.shape[1:]))
+        raise UserError(
+            f"{where}: {len(images)} images of {has} for {len(labels)} labels; expected {expected}"
+        )
     sizes = getattr(dataset, "sizes", {})
     if split in sizes and len(images) != sizes[split]:
         raise UserError(f"{where}: {len(images)} images; expected {sizes[split]}")
@@ -54,7 +65,7 @@ def check(name: str, split: str, dataset: Dataset, data: Split) -> None:
 
 def read_manifest(path: Path) -> dict[str, Any]:
     manifest: dict[str, Any] = read_json(path)
-    if "splits" not in manifest:
+    if not isinstance(manifest, dict) or "splits" not in manifest:
         raise UserError(f"{path}: not a data manifest; run the data stage again")
     return manifest
 
@@ -68,9 +79,11 @@ def load_split(
     try:
         arrays = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: missing or truncated ({error}); remove {manifest_path} and run again") from error
+        advice = f"remove {manifest_path} and run again"
+        raise UserError(f"{path}: missing or truncated ({error}); {advice}") from error
     if len(arrays["labels"]) != entry["images"]:
-        raise UserError(f"{path}: {len(arrays['labels'])} images, its manifest says {entry['images']}; remove both")
+        has = f"{len(arrays['labels'])} images, its manifest says {entry['images']}"
+        raise UserError(f"{path}: {has}; remove both and run again")
     images = torch.from_numpy(arrays["images"]).to(device)
     images = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
     return images, torch.from_numpy(arrays["labels"]).to(device)

@@ -1,4 +1,6 @@
-"""Progress on the terminal: a bar where somebody watches one job, a line now and then where many jobs share a log."""
+"""Progress on the terminal: a bar where somebody watches one job, a line now and then where many jobs share a
+log.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""What made this file: canonical specs and their digests, code digests, whole files with their provenance inside.
+"""What made this file: canonical specs and their digests, code digests, whole files with their provenance
+inside.
 
-A finished file is complete: it is written beside its place under a unique name, flushed and renamed. No torch.
+A finished file is complete: it is written beside its place under a unique name, flushed and renamed. No
+torch.
 """
 
 from __future__ import annotations
@@ -28,11 +30,13 @@ from rs.interfaces import UserError
 KEY = b"rs"
 PACKAGES = ("rs", "torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "snakemake")
 
-# --- canonical specs -------------------------------------------------------------------------------------------
+# --- canonical specs ---
 
 
 def canonical(value: Any) -> Any:
-    """The same value in one form: 1.0 becomes 1, tuples become lists; dictionaries are sorted when they are dumped."""
+    """The same value in one form: 1.0 becomes 1, tuples become lists; dictionaries are sorted when they are
+    dumped.
+    """
     if isinstance(value, dict):
         return {str(k): canonical(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -57,7 +61,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-# --- code digests ----------------------------------------------------------------------------------------------
+# --- code digests ---
 
 # Tables of contents are every package's __init__; these modules only join or describe methods.
 _OUTSIDE = {"rs.catalog", "rs.cli", "rs.interfaces", "rs.provenance"}
@@ -78,10 +82,10 @@ def _module_file(module: str) -> Path | None:
     return path if module.startswith("rs.") and path.is_file() else None
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _read_module(path: Path, mtime_ns: int) -> tuple[str, tuple[str, ...]]:
     """Digest of one file's bare syntax tree, and the in-package modules that it imports."""
-    tree = _Bare().visit(ast.parse(path.read_text(), str(path)))
+    tree = _Bare().visit(ast.parse(path.read_text(encoding="utf-8"), str(path)))
     imports: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -95,7 +99,8 @@ def _read_module(path: Path, mtime_ns: int) -> tuple[str, tuple[str, ...]]:
 
 
 def code_digest(modules: Iterable[str], length: int = 12) -> str:
-    """Digest of the code that `modules` and their in-package imports execute, without comments and docstrings.
+    """Digest of the code that `modules` and their in-package imports execute, without comments and
+    docstrings.
 
     Tables of contents, catalog, protocols and this file are outside: adding a method makes nothing stale.
     """
@@ -110,7 +115,7 @@ def code_digest(modules: Iterable[str], length: int = 12) -> str:
     return digest(sorted(seen.items()), length)
 
 
-# --- provenance and whole files --------------------------------------------------------------------------------
+# --- provenance and whole files ---
 
 
 @functools.lru_cache(maxsize=1)
@@ -127,7 +132,9 @@ def commit() -> str:
     """The commit of this checkout (with + where files differ from it), or nothing outside of one."""
     git = ["git", "-C", str(_ROOT.parent)]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        head = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        )
         dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
         return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
     return ""
@@ -148,7 +155,9 @@ def provenance(spec: Any, code: str, **more: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a unique temporary path beside `path`; renames it into place when the block ends well, else removes it."""
+    """Yields a unique temporary path beside `path`; renames it into place when the block ends well, else
+    removes it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
@@ -167,7 +176,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     with whole_file(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -176,7 +185,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -185,13 +194,17 @@ def read_json(path: Path) -> Any:
 
 def write_table(path: Path, table: pa.Table, provenance: dict[str, Any]) -> None:
     """A Parquet file with its provenance in the schema's metadata."""
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), KEY: json.dumps(provenance).encode()})
+    table = table.replace_schema_metadata(
+        {**(table.schema.metadata or {}), KEY: json.dumps(provenance).encode()}
+    )
     with whole_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
 def read_table(path: Path, needs: Iterable[str] = ()) -> tuple[pa.Table, dict[str, Any]]:
-    """The table and its provenance. Raises UserError for a missing, truncated or foreign file or missing columns."""
+    """The table and its provenance. Raises UserError for a missing, truncated or foreign file or missing
+    columns.
+    """
     try:
         table = pq.read_table(path, partitioning=None)
     except FileNotFoundError as error:

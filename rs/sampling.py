@@ -1,8 +1,9 @@
 """The sample stage: votes (and softmax moments) of one range of images in one block, as one draw file.
 
-An image's noise is seeded by (study seed, purpose, image, block) and nothing else: not by the run, the shard or the
-number of votes asked for. A block's noise is drawn in order, in pieces of the batch size; batches are multiples of 16
-images because torch's CPU generator then gives the same stream in pieces as at once.
+An image's noise is seeded by (study seed, purpose, image, block) and nothing else: not by the run, the shard
+or the number of votes asked for. A block's noise is drawn in order, in pieces of the batch size, which is
+part of the inference form. Batches are multiples of 16 images: torch's CPU generator then gives normal
+numbers in the same stream in pieces as at once.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def sample(
     form = InferenceForm(network, spec, device, classes)
     counts = np.zeros((len(images), classes), np.int64)
     moments = np.zeros((2, len(betas), len(images), classes))
-    label = f"{model_manifest.parent.name} {spec['purpose']} {images.start}-{images.stop} block {spec['block']}"
+    label = (
+        f"{model_manifest.parent.name} {spec['purpose']} {images.start}-{images.stop} block {spec['block']}"
+    )
     for row, index in follow(enumerate(images), len(images), label, f"images of {spec['size']} votes"):
         draws = generator(device, spec["seed"], spec["purpose"], index, spec["block"])
 
@@ -56,6 +59,8 @@ def sample(
         dimension=x[0].numel(),
         classes=classes,
     )
-    observed = Votes(counts, dict(zip(betas, moments[0], strict=True)), dict(zip(betas, moments[1], strict=True)))
+    observed = Votes(
+        counts, dict(zip(betas, moments[0], strict=True)), dict(zip(betas, moments[1], strict=True))
+    )
     positions = np.asarray(images, np.int64)
     write_votes(output, positions, y[images.start : images.stop : images.step].numpy(), observed, made)

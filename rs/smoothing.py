@@ -21,7 +21,8 @@ from rs.interfaces import Noise
 
 def draw_noise(x: Tensor, noise: Noise, samples: int, generator: Generator) -> Tensor:
     """Noise [B, samples, C, H, W] for a batch of images, from one generator."""
-    return noise.sample((len(x), samples, *x.shape[1:]), generator)
+    # one row per draw: families that are not independent by coordinate take d from the shape of a row
+    return noise.sample((len(x) * samples, *x.shape[1:]), generator).unflatten(0, (len(x), samples))
 
 
 def add_noise(x: Tensor, z: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The sections of a study file as dataclasses: their keys, types, limits and defaults. No torch.
 
-A method (objective, noise, ...) is written as an object with a `name` and its hyperparameters; those live in the
-method's own dataclass and reach this module through `rs/schema.json`. `rs.study` reads and checks the file.
+A method (objective, noise, ...) is written as an object with a `name` and its hyperparameters; those live in
+the method's own dataclass and reach this module through `rs/schema.json`. `rs.study` reads and checks the
+file.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Schedule:
-    """`multistep` multiplies the learning rate by `gamma` after each epoch in `milestones`; `cosine` ends at 0."""
+    """`multistep` multiplies the learning rate by `gamma` after each epoch in `milestones`; `cosine` ends at
+    0.
+    """
 
     name: Literal["constant", "multistep", "cosine"] = "constant"
     milestones: tuple[Count, ...] = ()
@@ -48,8 +51,9 @@ class Schedule:
 class Training:
     """One training run. `device` and `threads` say where it runs and are no part of a run's identity.
 
-    `keep: best_clean` keeps the epoch of the highest accuracy under training noise on the selection set: `held_out`
-    training images taken from the end and not trained on, or the test set (as some papers do, which is optimistic).
+    `keep: best_clean` keeps the epoch of the highest accuracy under training noise on the selection set:
+    `held_out` training images taken from the end and not trained on, or the test set (as some papers do,
+    which is optimistic).
     """
 
     epochs: Count = 10
@@ -69,9 +73,10 @@ class Training:
 class Sampling:
     """How a smoothed classifier is observed.
 
-    `n0` selection votes choose the class, `n` estimation votes bound its probability; n is a multiple of `block`.
-    One draw file holds `images_per_shard` images and one block. `betas` are the inverse temperatures of the softmax
-    moments to store. `precision`, `batch` and `compiled` are the inference form, fixed before the first vote.
+    `n0` selection votes choose the class, `n` estimation votes bound its probability; n is a multiple of
+    `block`. One draw file holds `images_per_shard` images and one block. `betas` are the inverse temperatures
+    of the softmax moments to store. `precision`, `batch` and `compiled` are the inference form, fixed before
+    the first vote.
     """
 
     n0: Count = 100
@@ -114,6 +119,15 @@ class CertificateUse:
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.001
 
 
+def label_of(method: dict[str, Any]) -> str:
+    """What tables call a certificate or an attack: its label, or its name and the parameters that were given."""
+    if method.get("label"):
+        return str(method["label"])
+    use = ("name", "label", "alpha", "radii", "images", "judge", "seed")
+    given = [f"{k}={v}" for k, v in sorted(method.items()) if k not in use]
+    return " ".join([method["name"], *given])
+
+
 @dataclass(frozen=True)
 class AttackUse:
     """What every attack of a study can be given beside its own parameters; radius 0 is always added."""
@@ -143,6 +157,33 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Published:
+    """One row of a published table: what a paper gives for the run labelled `run` under `certificate`."""
+
+    paper: str
+    table: str
+    run: str
+    certificate: str = "cohen"
+    acr: NonNegative | None = None
+    radii: tuple[NonNegative, ...] = ()
+    certified_accuracy: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+
+
+@dataclass(frozen=True)
+class Log:
+    """A certification log of somebody else's model, and what it does not say itself.
+
+    `file` is relative to the working directory; `n` estimation votes per image at error rate `alpha`.
+    """
+
+    file: str
+    noise: Method
+    alpha: Annotated[float, Field(gt=0, lt=1)]
+    n: Count
+    certificate: str = "cohen"
+
+
+@dataclass(frozen=True)
 class Tracking:
     """MLflow store; a server's URL works too. A relative sqlite path is relative to the working directory."""
 
@@ -166,7 +207,7 @@ class RunSections:
     noise: Method
     smoothing: tuple[Method, ...] | None = None
     training: Training = field(default_factory=Training)
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     sampling: Sampling = field(default_factory=Sampling)
     certificates: tuple[Method, ...] = ()
     attacks: tuple[Method, ...] = ()
@@ -175,7 +216,9 @@ class RunSections:
 
 @dataclass(frozen=True)
 class StudySections:
-    """The keys of a study that are not its runs'. `override` is merged over every run last (for scale overlays)."""
+    """The keys of a study that are not its runs'. `override` is merged over every run last (for scale
+    overlays).
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     data: Method
@@ -186,6 +229,7 @@ class StudySections:
     active: tuple[str, ...] | None = None
     override: dict[str, Any] = field(default_factory=dict)
     imported: dict[str, dict[str, Any]] = field(default_factory=dict)
-    logs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    logs: dict[str, Log] = field(default_factory=dict)
     report: Report = field(default_factory=Report)
+    published: tuple[Published, ...] = ()
     tracking: Tracking = field(default_factory=Tracking)

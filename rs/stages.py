@@ -1,6 +1,7 @@
-"""The verbs that the rules call: `rs <stage> --spec JSON --<input> FILE ... --<output> FILE ...`.
+"""The verbs that the rules call: `rs <stage> --job JSON`, one job with its spec, inputs and outputs.
 
-The same code runs for a person: `rs <stage> --study FILE ... --run LABEL` looks specs and files up in the plan.
+The same code runs for a person: `rs <stage> --study FILE ... --run LABEL` looks specs and files up in the
+plan.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, TextIO
 
 from rs.interfaces import UserError
 from rs.plan import Job, Plan
+from rs.provenance import code_digest
 from rs.study import Study
 
 STAGES = {
@@ -49,28 +51,41 @@ class Tee:
 def become_worker(log: Path) -> None:
     """For a job of the workflow: die with the process that started it, write a log, tell no progress bar."""
     if sys.platform == "linux":
-        parent = os.getppid()
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it died before the line above
+        if os.getppid() != int(os.environ.get("RS_PARENT", os.getppid())):  # it died before the line above
             os._exit(1)
     log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stderr = Tee(sys.stderr, open(log, "w", buffering=1))  # type: ignore[assignment]  # noqa: SIM115
+    sys.stderr = Tee(sys.stderr, open(log, "w", buffering=1))  # noqa: SIM115
+
+
+def gpu_here() -> bool:
+    """Whether this machine has an NVIDIA GPU, asked without torch."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def add_arguments(parser: argparse.ArgumentParser, stage: str) -> None:
     parser.add_argument("--study", nargs="+", type=Path, metavar="FILE", help="study file and overlays")
     parser.add_argument("--run", metavar="LABEL", help="with --study: only this run's jobs")
-    parser.add_argument("--job", metavar="JSON", help="one job as the workflow gives it: spec, inputs, outputs")
+    parser.add_argument(
+        "--job", metavar="JSON", help="one job as the workflow gives it: spec, inputs, outputs"
+    )
     parser.add_argument("--worker", type=Path, metavar="LOG", help="run as a job of the workflow: log here")
     if stage == "data":
-        parser.add_argument("--data-dir", help="where the data set's files are (default: RS_DATA_DIR, then ./data)")
+        parser.add_argument(
+            "--data-dir", help="where the data set's files are (default: RS_DATA_DIR, then ./data)"
+        )
 
 
 def run(args: argparse.Namespace) -> None:
     if args.worker:
         become_worker(args.worker)
     if args.job:
-        given = json.loads(args.job)
+        try:
+            given = json.loads(args.job)
+        except ValueError as error:
+            raise UserError(f"rs {args.stage}: --job is not JSON ({error})") from error
+        if not isinstance(given, dict) or not {"spec", "code", "inputs", "outputs"} <= given.keys():
+            raise UserError(f"rs {args.stage}: --job needs spec, code, inputs and outputs")
         execute(args.stage, given, getattr(args, "data_dir", None))
         return
     if not args.study:
@@ -79,22 +94,35 @@ def run(args: argparse.Namespace) -> None:
     labels = {p.id: p.run.label for p in plan.runs}
     chosen = [j for j in plan.jobs[args.stage].values() if not args.run or labels.get(j.run) == args.run]
     if not chosen:
-        raise UserError(f"{args.study[0]}: no {args.stage} job for run {args.run!r}; runs: {', '.join(labels.values())}")
+        runs = ", ".join(dict.fromkeys(labels.values()))
+        wanted = f" for run {args.run!r}; runs: {runs}" if args.run else ""
+        raise UserError(f"{args.study[0]}: no {args.stage} job{wanted}")
     for job in chosen:
         execute(args.stage, as_dict(job), getattr(args, "data_dir", None) or plan.study.data_dir)
 
 
 def as_dict(job: Job) -> dict[str, Any]:
     """A job as JSON values: what `--job` takes."""
-    described = {"spec": job.spec, "code": job.code, "inputs": job.inputs, "outputs": job.outputs}
+    described: dict[str, Any] = {
+        "spec": job.spec,
+        "code": job.code,
+        "modules": job.modules,
+        "inputs": job.inputs,
+        "outputs": job.outputs,
+    }
     described |= {"device": job.device, "threads": job.threads}
     plain: dict[str, Any] = json.loads(json.dumps(described, default=str))
     return plain
 
 
 def execute(stage: str, job: dict[str, Any], data_dir: str | None = None) -> None:
-    """Runs one job in this process. Raises UserError for bad input; whatever it wrote is whole."""
-    spec, code, inputs = job["spec"], job["code"], job["inputs"]
+    """Runs one job in this process. Raises UserError for bad input; whatever it wrote is whole.
+
+    Files and checkpoints carry the digest of the code as it is now, just before it is imported: it may have
+    been edited since the job was planned.
+    """
+    spec, inputs = job["spec"], job["inputs"]
+    code = code_digest(job["modules"]) if job.get("modules") else job["code"]
     outputs = {k: Path(v) for k, v in job["outputs"].items()}
     if stage == "data":
         from rs import catalog, preparation

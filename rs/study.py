@@ -1,26 +1,28 @@
-"""Reads a study: YAML files and overlays -> merged, swept, checked runs. Whole before any job starts. No torch.
+"""Reads a study: YAML files and overlays -> merged, swept, checked runs. Whole before any job starts.
 
-Every error is one line: file, key, what is allowed. Overlays and a run's own keys are merged deep; a list replaces a
-list, and a method with another `name` replaces the method.
+Every error is one line: file, key, what is allowed. Overlays and a run's own keys are merged deep; a list
+replaces a list, and a method with another `name` replaces the method. No torch.
 """
 
 from __future__ import annotations
 
 import copy
-import difflib
 import functools
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jsonschema
 import yaml
 
+from rs.explain import dotted, explain, short
 from rs.interfaces import UserError
+from rs.provenance import canonical
 
 SCHEMA = Path(__file__).with_name("schema.json")
 RUN_KEYS = (
@@ -38,15 +40,21 @@ RUN_KEYS = (
 RESERVED = ("runs", "data", "mlflow")
 
 
+def _wrong_key(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 reads `1e-5` as a string; numbers are numbers here. A key given twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, (str, int, float, bool, type(None))):
+                raise _wrong_key(f"{key!r} is no key", key_node)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
+                raise _wrong_key(f"key {key!r} is given twice", key_node)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -69,19 +77,37 @@ def method_schema(kind: str, name: str) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
+    """One file of a study in canonical form: text keys, and 1.0 read as 1, so that neither changes an id."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from error
     try:
         value = yaml.load(text, _Loader)  # a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise UserError(f"{path}: not valid YAML: {where}{error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if value is None:
         value = {}
     if not isinstance(value, dict):
         raise UserError(f"{path}: a study is a mapping of keys, not a {type(value).__name__}")
-    return value
+    plain: dict[str, Any] = canonical(value)
+    return plain
+
+
+def not_finite(value: Any) -> tuple[Any, ...] | None:
+    """Path of the first number that is infinite or not a number."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        below = not_finite(item)
+        if below is not None:
+            return (key, *below)
+    return () if isinstance(value, float) and not math.isfinite(value) else None
 
 
 def merge(base: Any, over: Any) -> Any:
@@ -97,12 +123,16 @@ def merge(base: Any, over: Any) -> Any:
 
 
 def prune(value: Any, section: dict[str, Any]) -> Any:
-    """`value` without what equals its default in the section's schema, so that both spellings are one spec."""
+    """`value` without what equals its default in the section's schema: both spellings are one spec."""
     if not isinstance(value, dict):
         return value
     if "allOf" in section:  # a method: follow its name
         chosen = next(
-            (c["then"]["$ref"] for c in section["allOf"] if c["if"]["properties"]["name"]["const"] == value.get("name")),
+            (
+                c["then"]["$ref"]
+                for c in section["allOf"]
+                if c["if"]["properties"]["name"]["const"] == value.get("name")
+            ),
             None,
         )
         if chosen is None:
@@ -144,7 +174,7 @@ def defaults(section: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Run:
-    """One labelled run with one seed, after merging and sweeping; `sections` holds what the study gave, checked."""
+    """One labelled run with one seed, merged, swept and checked; `sections` holds all of RUN_KEYS."""
 
     label: str
     seed: int
@@ -159,7 +189,11 @@ class Study:
         self._documents = [read_yaml(f) for f in self.files]
         if overrides:
             self.files.append(Path("--config"))
-            self._documents.append(overrides)
+            self._documents.append(canonical(overrides))
+        for file, document in zip(self.files, self._documents, strict=True):
+            place = not_finite(document)
+            if place is not None:
+                raise UserError(f"{file}: {dotted(place)}: must be a finite number")
         merged: dict[str, Any] = {}
         for document in self._documents:
             merged |= {key: merge(merged.get(key), value) for key, value in document.items()}
@@ -173,6 +207,13 @@ class Study:
         self.test: dict[str, Any] = top["test"]
         self.report: dict[str, Any] = top["report"]
         self.tracking: dict[str, Any] = top["tracking"]
+        self.logs: dict[str, dict[str, Any]] = {
+            label: defaults(schema()["properties"]["logs"]["additionalProperties"], entry)
+            for label, entry in top["logs"].items()
+        }
+        self.published: list[dict[str, Any]] = [
+            defaults(schema()["properties"]["published"]["items"], entry) for entry in top["published"]
+        ]
         self.data_dir: str | None = top["data_dir"]
         self.description: str = top["description"]
         expanded = self._expand()
@@ -180,7 +221,8 @@ class Study:
         chosen = expanded if active is None else [r for r in expanded if _named(r.label, active)]
         for i, label in enumerate(active or ()):
             if not any(_named(r.label, [label]) for r in expanded):
-                self.fail(("active", i), f"no run is labelled {label!r}; runs: {_some(r.label for r in expanded)}")
+                names = _some(r.label for r in expanded)
+                self.fail(("active", i), f"no run is labelled {label!r}; runs: {names}")
         self.all_runs = expanded
         self.runs = chosen
         if not chosen and not top["logs"]:
@@ -191,12 +233,20 @@ class Study:
     def _expand(self) -> list[Run]:
         top = {k: v for k, v in self.text.items() if k in RUN_KEYS}
         out: list[Run] = []
+        labels: set[str] = set()
         for label, text in self.text.get("runs", {}).items():
             own = {k: v for k, v in text.items() if k != "sweep"}
-            for suffix, assignment in self._sweep(label, text.get("sweep", {})):
+            sweep = text.get("sweep", {})
+            for suffix, assignment in self._sweep(label, sweep):
+                if label + suffix in labels:
+                    self.fail(("runs", label, "sweep"), f"gives {label + suffix} twice; each value once")
+                labels.add(label + suffix)
                 sections = merge(top, own)
                 for key, value in assignment.items():
-                    _assign(sections, key.split("."), value)
+                    if not _assign(sections, key.split("."), value):
+                        kind = "product" if key in sweep.get("product", {}) else "zip"
+                        place = ("runs", label, "sweep", kind, key)
+                        self.fail(place, "a swept key is a path through mappings of keys, as in noise.sigma")
                 sections = merge(sections, self.text.get("override", {}))
                 self._check(sections, schema()["$defs"]["run"], ("runs", label), note=suffix)
                 sections = defaults(schema()["$defs"]["run"], sections)
@@ -215,87 +265,40 @@ class Study:
                     self.fail(place, f"a swept key begins with one of {', '.join(RUN_KEYS)}")
                 if not values:
                     self.fail(place, "the list is empty")
+        both = sorted(product.keys() & together.keys())
+        if both:
+            self.fail(("runs", label, "sweep", "zip", both[0]), "is in `product` too; a key is swept once")
         if len({len(v) for v in together.values()}) > 1:
-            self.fail(("runs", label, "sweep", "zip"), "lists that are walked together must have the same length")
+            lengths = ", ".join(f"{k}: {len(v)}" for k, v in together.items())
+            self.fail(("runs", label, "sweep", "zip"), f"its lists must have the same length ({lengths})")
         rows = list(zip(*together.values(), strict=True)) if together else [()]
         for crossed in itertools.product(*product.values()):
             for row in rows:
                 assignment = dict(zip([*product, *together], [*crossed, *row], strict=True))
-                names = [f"{k.split('.')[-1]}={_short(v)}" for k, v in assignment.items()]
+                names = [f"{k.split('.')[-1]}={short(v)}" for k, v in assignment.items()]
                 yield (f"[{','.join(names)}]" if names else ""), assignment
 
     # --- errors ---
 
-    def fail(self, path: tuple[Any, ...], message: str) -> None:
-        """Raises UserError at `path`; a run's key that stands at the top of the study (or in an overlay) is named there."""
-        for candidate in (path, ("override", *path[2:]), path[2:]) if path[:1] == ("runs",) and len(path) > 2 else (path,):
+    def fail(self, path: tuple[Any, ...], message: str) -> NoReturn:
+        """Raises UserError at `path`; a run's key that stands in an override or at the top is named there."""
+        lacks = message.startswith("lacks")
+        places = [path]
+        if path[:1] == ("runs",) and len(path) > 2:
+            places = [path, path[2:]] if lacks else [("override", *path[2:]), path, path[2:]]
+        for candidate in places:
             for name, document in reversed(list(zip(self.files, self._documents, strict=True))):
-                if candidate and _has(document, candidate[:-1] if message.startswith("lacks") else candidate):
-                    raise UserError(f"{name}: {_dotted(candidate)}: {message}")
-        raise UserError(f"{self.files[-1] if len(self.files) == 1 else self.files[0]}: {_dotted(path)}: {message}")
+                if candidate and _has(document, candidate[:-1] if lacks else candidate):
+                    raise UserError(f"{name}: {dotted(candidate)}: {message}")
+        raise UserError(f"{self.files[0]}: {dotted(path)}: {message}")
 
     def _check(self, value: Any, against: dict[str, Any], place: tuple[Any, ...], note: str = "") -> None:
         resolved = {**against, "$defs": schema()["$defs"]}
-        validator = jsonschema.Draft202012Validator(resolved)
-        errors = sorted(validator.iter_errors(value), key=lambda e: (list(map(str, e.absolute_path)), str(e.validator)))
+        found = jsonschema.Draft202012Validator(resolved).iter_errors(value)
+        errors = sorted(found, key=lambda e: (list(map(str, e.absolute_path)), str(e.validator)))
         if errors:
             path, message = explain(errors[0])
             self.fail((*place, *path), message + (f" (in {note})" if note else ""))
-
-
-def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
-    """Path and one-line message of a schema error: what is wrong there and what is allowed."""
-    path, value, rule, limit = tuple(error.absolute_path), error.instance, error.validator, error.validator_value
-    assert isinstance(error.schema, dict)
-    if rule == "additionalProperties":
-        allowed = sorted(error.schema.get("properties", {}))
-        unknown = sorted(k for k in value if k not in allowed)[0]
-        return (*path, unknown), f"unknown key{_guess(unknown, allowed)}; allowed: {', '.join(allowed)}"
-    if rule == "required":
-        missing = next(k for k in limit if k not in value)
-        return (*path, missing), "lacks this key" + _kind_of(error.schema, missing)
-    if rule == "enum":
-        return path, f"{value!r}{_guess(value, limit)}; allowed: {', '.join(map(str, limit))}"
-    if rule == "anyOf":
-        options = [_describe(s) for s in limit]
-        deeper = [e for e in error.context or () if len(e.relative_path) or e.validator != "type"]
-        if isinstance(value, dict) and deeper:
-            return explain(deeper[0])
-        return path, f"{_short(value)}: must be {' or '.join(options)}"
-    if rule == "pattern":
-        return path, f"{value!r}: must match {limit}"
-    return path, f"{_short(value)}: must be {_describe(error.schema)}"
-
-
-def _describe(s: dict[str, Any]) -> str:
-    words = {"number": "a number", "integer": "a whole number", "string": "a string", "boolean": "true or false"}
-    words |= {"array": "a list", "object": "a mapping of keys", "null": "left out"}
-    if "const" in s:
-        return repr(s["const"])
-    if "enum" in s:
-        return f"one of {', '.join(map(str, s['enum']))}"
-    if "anyOf" in s:
-        return " or ".join(_describe(o) for o in s["anyOf"])
-    text = words.get(s.get("type", ""), "another value")
-    limits = {"minimum": "at least", "maximum": "at most", "exclusiveMinimum": "above", "exclusiveMaximum": "below"}
-    more = [f"{word} {s[key]}" for key, word in limits.items() if key in s]
-    more += [f"a multiple of {s['multipleOf']}"] if "multipleOf" in s else []
-    return f"{text} {' and '.join(more)}".strip()
-
-
-def _kind_of(s: dict[str, Any], key: str) -> str:
-    sub = s.get("properties", {}).get(key, {})
-    return f"; it is {_describe(sub)}" if sub.get("type") or sub.get("enum") else ""
-
-
-def _guess(value: Any, allowed: Iterable[Any]) -> str:
-    close = difflib.get_close_matches(str(value), [str(a) for a in allowed], 1, 0.6)
-    return f" (did you mean {close[0]}?)" if close else " is not known" if not isinstance(value, (int, float)) else ""
-
-
-def _short(value: Any) -> str:
-    text = str(value) if isinstance(value, (str, int, float)) else json.dumps(value, default=str)
-    return text if len(text) < 60 else text[:57] + "..."
 
 
 def _some(names: Iterable[str]) -> str:
@@ -308,23 +311,21 @@ def _named(label: str, wanted: Iterable[str]) -> bool:
     return any(label == w or label.startswith(f"{w}[") for w in wanted)
 
 
-def _dotted(path: tuple[Any, ...]) -> str:
-    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".") or "the study"
-
-
 def _has(document: Any, path: tuple[Any, ...]) -> bool:
     for key in path:
-        if isinstance(document, dict) and key in document:
-            document = document[key]
-        elif isinstance(document, list) and isinstance(key, int) and key < len(document):
-            document = document[key]
-        else:
+        index = isinstance(document, list) and isinstance(key, int) and key < len(document)
+        if not index and not (isinstance(document, dict) and key in document):
             return False
+        document = document[key]
     return True
 
 
-def _assign(target: dict[str, Any], keys: list[str], value: Any) -> None:
+def _assign(target: dict[str, Any], keys: list[str], value: Any) -> bool:
+    """Sets the value at a dotted path; False where something on the way is not a mapping of keys."""
     *parents, last = keys
     for key in parents:
         target = target.setdefault(key, {})
+        if not isinstance(target, dict):
+            return False
     target[last] = copy.deepcopy(value)
+    return True

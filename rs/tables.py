@@ -1,7 +1,9 @@
-"""The aggregate stage: a study's Parquet tables from the files of its runs. Everything here is derived, nothing drawn.
+"""The aggregate stage: a study's Parquet tables from the files of its runs. Everything here is derived,
+nothing drawn.
 
-Definitions: certified at r means correct, not abstained, radius >= r. The average certified radius counts wrong and
-abstained images as 0. Intervals are 95 %: Wilson for accuracies, Student t for average certified radii.
+Definitions: certified at r means correct, not abstained, radius >= r. The average certified radius counts
+wrong and abstained images as 0. Intervals are 95 %: Wilson for accuracies, Student t for average certified
+radii.
 """
 
 from __future__ import annotations
@@ -14,19 +16,36 @@ import pandas as pd
 import pyarrow as pa
 
 from rs.bounds import t_interval, wilson_interval
-from rs.plan import Plan, PlannedRun
+from rs.exchange import images
+from rs.jobs import PlannedLog, PlannedRun, describe
+from rs.logs import read_log
+from rs.plan import NOT_IDENTITY, Plan
 from rs.provenance import provenance, read_json, read_table, write_table
+from rs.published import beside
+from rs.spec import label_of
+from rs.study import defaults, method_schema
+
+Rows = dict[str, list[dict[str, Any]]]
+
+CURVE_POINTS = 201  # of the radius-accuracy curves that figures draw
 
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "runs": ("run", "label", "dataset", "model", "objective", "noise", "sigma", "seed", "epochs", "train_seconds", "device"),
+    "runs": (
+        *("run", "label", "dataset", "model", "objective", "noise", "sigma", "seed", "epochs"),
+        *("train_seconds", "device"),
+    ),
     "training": ("run", "epoch", "loss"),
     "certified_accuracy": (
-        *("run", "label", "smoothing", "smoothing_sigma", "certificate", "norm", "radius", "certified_accuracy"),
-        *("low", "high", "images", "alpha", "n", "rigorous", "precision"),
+        *("run", "label", "smoothing", "smoothing_sigma", "certificate", "norm", "radius"),
+        *("certified_accuracy", "low", "high", "images", "alpha", "n", "rigorous", "precision"),
+    ),
+    "radius_accuracy": (
+        *("run", "label", "smoothing", "smoothing_sigma", "certificate", "norm", "rigorous", "radius"),
+        *("certified_accuracy", "low", "high"),
     ),
     "average_certified_radius": (
-        *("run", "label", "smoothing", "smoothing_sigma", "certificate", "norm", "acr", "low", "high", "images"),
-        *("alpha", "n", "rigorous", "precision"),
+        *("run", "label", "smoothing", "smoothing_sigma", "certificate", "norm", "acr", "low", "high"),
+        *("images", "alpha", "n", "rigorous", "precision"),
     ),
     "certified_accuracy_over_seeds": (
         *("label", "smoothing", "smoothing_sigma", "certificate", "norm", "radius", "mean", "std", "seeds"),
@@ -35,13 +54,23 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         *("label", "smoothing", "smoothing_sigma", "certificate", "norm", "mean", "std", "seeds"),
     ),
     "empirical_accuracy": (
-        *("run", "label", "smoothing", "smoothing_sigma", "attack", "norm", "radius", "accuracy", "low", "high"),
-        *("images", "judge"),
+        *("run", "label", "smoothing", "smoothing_sigma", "attack", "norm", "radius", "accuracy"),
+        *("low", "high", "images", "judge"),
     ),
     "calibration": (
-        *("run", "label", "gamma", "sigma", "images", "rho_with_noise", "rho_with_noise_se", "rho_without_noise"),
-        *("rho_without_noise_se", "epsilon_with_noise", "epsilon_with_noise_se", "epsilon_without_noise"),
+        *("run", "label", "gamma", "sigma", "images", "rho_with_noise", "rho_with_noise_se"),
+        *(
+            "rho_without_noise",
+            "rho_without_noise_se",
+            "epsilon_with_noise",
+            "epsilon_with_noise_se",
+            "epsilon_without_noise",
+        ),
         "epsilon_without_noise_se",
+    ),
+    "published": (
+        *("paper", "table", "label", "smoothing_sigma", "metric", "radius", "published", "reproduced"),
+        *("low", "high", "verdict"),
     ),
     "examples": (
         *("run", "label", "smoothing", "attack", "image", "true", "radius", "prediction", "shape"),
@@ -52,7 +81,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 def aggregate(plan: Plan, folder: Path, code: str) -> None:
     """Writes every table of COLUMNS into `folder`; a table without rows keeps its columns."""
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
+    rows: Rows = {name: [] for name in COLUMNS}
     radii = [float(r) for r in plan.study.report["radii"]]
     for planned in plan.runs:
         head = {"run": planned.id, "label": planned.run.label}
@@ -61,28 +90,28 @@ def aggregate(plan: Plan, folder: Path, code: str) -> None:
             found = {k: v for k, v in read_json(planned.calibration).items() if k in COLUMNS["calibration"]}
             rows["calibration"].append({**head, "sigma": planned.spec["noise"].get("sigma"), **found})
         for observation in planned.observations:
-            smoothing = {
-                "smoothing": describe(observation.noise),
-                "smoothing_sigma": float(observation.noise.get("sigma", np.nan)),
-            }
+            smoothing = _smoothing(observation.noise)
             if observation.certified:
                 _certified_rows(observation.certified, {**head, **smoothing}, planned, radii, rows)
             for i, path in enumerate(observation.attacks):
                 given = planned.run.sections["attacks"][i]
-                _attack_rows(path, {**head, **smoothing, "attack": given.get("label") or given["name"]}, rows)
+                _attack_rows(path, {**head, **smoothing, "attack": label_of(given)}, rows)
+    for log in plan.logs:
+        _log_rows(log, radii, rows)
     _over_seeds(rows)
+    rows["published"] = beside(plan.study, rows)
     for name, columns in COLUMNS.items():
-        frame = pd.DataFrame(rows[name], columns=list(dict.fromkeys([*columns, *(k for r in rows[name] for k in r)])))
+        present = dict.fromkeys([*columns, *(key for row in rows[name] for key in row)])
+        frame = pd.DataFrame(rows[name], columns=list(present))
         made = provenance({"study": plan.study.name, "table": name}, code)
         write_table(folder / f"{name}.parquet", pa.Table.from_pandas(frame, preserve_index=False), made)
 
 
-def describe(noise: dict[str, Any]) -> str:
-    """`gaussian sigma=0.25`."""
-    return " ".join([noise["name"], *(f"{k}={v}" for k, v in sorted(noise.items()) if k != "name")])
+def _smoothing(noise: dict[str, Any]) -> dict[str, Any]:
+    return {"smoothing": describe(noise), "smoothing_sigma": float(noise.get("sigma", np.nan))}
 
 
-def _training_rows(planned: PlannedRun, head: dict[str, Any], rows: dict[str, list[dict[str, Any]]]) -> None:
+def _training_rows(planned: PlannedRun, head: dict[str, Any], rows: Rows) -> None:
     manifest = read_json(planned.folder / "model.json")["provenance"]
     spec = planned.spec
     row = {
@@ -99,8 +128,11 @@ def _training_rows(planned: PlannedRun, head: dict[str, Any], rows: dict[str, li
         "precision": manifest["precision"],
     }
     row |= {f"resolved.{k}": v for k, v in manifest["resolved"].items()}
-    for section in ("model", "objective", "noise", "training"):
-        row |= {f"{section}.{k}": v for k, v in _flat(spec[section]).items() if k != "name"}
+    for section, kind in {"model": "models", "objective": "objectives", "noise": "noises"}.items():
+        filled = defaults(method_schema(kind, spec[section]["name"]), spec[section])
+        row |= {f"{section}.{k}": v for k, v in _flat(filled).items() if k != "name"}
+    filled = {k: v for k, v in planned.run.sections["training"].items() if k not in NOT_IDENTITY}
+    row |= {f"training.{k}": v for k, v in _flat(filled).items()}
     rows["runs"].append(row)
     metrics, _ = read_table(planned.folder / "training.parquet", ("epoch", "loss"))
     rows["training"] += [{**head, **r} for r in metrics.to_pylist()]
@@ -118,45 +150,64 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _certified_rows(
-    path: Path, head: dict[str, Any], planned: PlannedRun, radii: list[float], rows: dict[str, list[dict[str, Any]]]
+    path: Path, head: dict[str, Any], planned: PlannedRun, radii: list[float], rows: Rows
 ) -> None:
     table, _ = read_table(path, ("certificate", "image", "label", "prediction", "radius"))
-    frame = table.to_pandas()
     precision = planned.run.sections["sampling"].get("precision", "float32")
+    _claim_rows(table.to_pandas(), {**head, "precision": precision}, radii, rows)
+
+
+def _log_rows(log: PlannedLog, radii: list[float], rows: Rows) -> None:
+    """Somebody else's certification log as a run of its own, with what the study says about it."""
+    frame = pd.DataFrame(images(read_log(log.path))).assign(**log.claim, factor=1.0)
+    head = {"run": log.id, "label": log.label, **_smoothing(log.noise), "precision": None}
+    _claim_rows(frame, head, radii, rows)
+
+
+def _claim_rows(frame: pd.DataFrame, head: dict[str, Any], radii: list[float], rows: Rows) -> None:
+    """What `frame` claims, one row per certificate and image in the columns of a certified file."""
     for certificate, group in frame.groupby("certificate", sort=False):
         first = group.iloc[0]
         radius = group["radius"].to_numpy()
         correct = (group["prediction"] == group["label"]).to_numpy()
-        claim = {**head, "certificate": certificate, "norm": first["norm"], "images": len(group), "alpha": first["alpha"]}
-        claim |= {"n": int(group["n"].max()), "rigorous": bool(first["rigorous"]), "precision": precision}
-        for r in radii:
-            hits = int((correct & (radius >= r)).sum())
-            low, high = wilson_interval(hits, len(group))
-            accuracy = {"radius": r, "certified_accuracy": hits / len(group), "low": float(low), "high": float(high)}
-            rows["certified_accuracy"].append(claim | accuracy)
+        claim = {**head, "certificate": certificate, "norm": first["norm"], "images": len(group)}
+        claim |= {"alpha": first["alpha"], "n": int(group["n"].max()), "rigorous": bool(first["rigorous"])}
+        certified = np.sort(np.where(correct, radius, -1.0))
+        curve = {k: claim[k] for k in COLUMNS["radius_accuracy"] if k in claim}
+        grid = np.linspace(0, max(1.02 * certified[-1], 1e-3), CURVE_POINTS)
+        for name, at, told in (("certified_accuracy", radii, claim), ("radius_accuracy", grid, curve)):
+            hits = len(certified) - np.searchsorted(certified, at, side="left")
+            low, high = wilson_interval(hits, np.full(len(hits), len(certified)))
+            shares = (float(first["factor"]) * v for v in (hits / len(certified), low, high))
+            for r, share, below, above in zip(at, *shares, strict=True):
+                accuracy = {"radius": float(r), "certified_accuracy": float(share)}
+                rows[name].append(told | accuracy | {"low": float(below), "high": float(above)})
         mean, low_acr, high_acr = t_interval(np.where(correct, radius, 0.0))
         rows["average_certified_radius"].append(claim | {"acr": mean, "low": low_acr, "high": high_acr})
 
 
-def _attack_rows(path: Path, head: dict[str, Any], rows: dict[str, list[dict[str, Any]]]) -> None:
+def _attack_rows(path: Path, head: dict[str, Any], rows: Rows) -> None:
     table, made = read_table(path, ("image", "label", "radius", "prediction", "success"))
     frame = table.to_pandas()
     for radius, group in frame.groupby("radius"):
         hits, images = int((~group["success"]).sum()), len(group)
         low, high = wilson_interval(hits, images)
         row = {**head, "norm": made["norm"], "radius": radius, "accuracy": hits / images, "low": float(low)}
-        rows["empirical_accuracy"].append(row | {"high": float(high), "images": images, "judge": str(made["judge"])})
+        row |= {"high": float(high), "images": images, "judge": str(made["judge"])}
+        rows["empirical_accuracy"].append(row)
     for example in frame[frame["attacked"].notna()].to_dict("records"):
         shown = {k: example[k] for k in ("image", "radius", "prediction", "clean", "noisy", "attacked")}
         rows["examples"].append({**head, "true": example["label"], "shape": made["shape"], **shown})
 
 
-def _over_seeds(rows: dict[str, list[dict[str, Any]]]) -> None:
+def _over_seeds(rows: Rows) -> None:
     """Mean and spread over the seeds of one label, where it has several."""
-    for name, value in {"certified_accuracy": "certified_accuracy", "average_certified_radius": "acr"}.items():
+    values = {"certified_accuracy": "certified_accuracy", "average_certified_radius": "acr"}
+    for name, value in values.items():
         if not rows[name]:
             continue
         keys = [c for c in COLUMNS[f"{name}_over_seeds"] if c not in ("mean", "std", "seeds")]
         grouped = pd.DataFrame(rows[name]).groupby(keys, sort=False, dropna=False)[value]
         summary = grouped.agg(mean="mean", std="std", seeds="count").reset_index()
-        rows[f"{name}_over_seeds"] = [r for r in summary.to_dict("records") if r["seeds"] > 1]
+        records = [{str(k): v for k, v in r.items()} for r in summary.to_dict("records")]
+        rows[f"{name}_over_seeds"] = [r for r in records if r["seeds"] > 1]

@@ -87,7 +87,8 @@ def _records(tables: Path, links: Mapping[str, Mapping[str, str]]) -> list[_Reco
     for row in [] if runs.empty else runs.to_dict("records"):
         run = str(row["run"])
         seconds = row.get("train_seconds")
-        record = _Record(run, run, float(seconds) if pd.notna(seconds) else 0.0)
+        name = f"{row.get('label', run)} seed {row.get('seed', 0)}"
+        record = _Record(run, name, float(seconds) if pd.notna(seconds) else 0.0)
         for column, value in row.items():
             named = str(column).startswith(("model.", "objective.", "noise.", "training.", "resolved."))
             if (named or column in _SUMMARY) and pd.notna(value):

@@ -13,11 +13,12 @@ as in `dual`.
 Departures: the paper states the condition and uses it nowhere; bounds, table and numerical method are ours.
 For exact laws a radius is guessed by interpolation in a table, moved down, and then verified by quadrature
 with the guessed lambdas, which makes it valid whatever the guess was worth; where that fails, the table's own
-grid radius stands.
+grid radius stands. What this loses is about 1e-5 of a radius for `spherical` and up to 3e-2 for `sup_norm`.
 """
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -38,20 +39,25 @@ if TYPE_CHECKING:
     from rs.certificates.ratio_laws import SHAPED
 
 
+@functools.lru_cache(maxsize=16)
+def _curves(law: ExactLaw) -> list[interpolate.PchipInterpolator]:
+    """Per radius of the table: x = Phi^-1(p) -> (x after the shift, log lambda), close to straight lines."""
+    table, curves = exact_table(law), []
+    for t, above, away in zip(table.t, table.above, table.away, strict=True):
+        above, away = np.maximum(above, 1e-17), np.clip(away, 1e-17 - 0.5, 0.5)
+        before, after = normal_quantile(0.5 - above, above), normal_quantile(away, 0.5 - away)
+        keep = np.concatenate([[True], np.diff(np.maximum.accumulate(before)) > 1e-6])
+        pairs = np.stack([np.minimum(after, 9.0), t], 1)
+        curves.append(interpolate.PchipInterpolator(before[keep], pairs[keep]))
+    return curves
+
+
 def exact_radius(law: ExactLaw, q_a: Floats, p_b: Floats) -> Floats:
     """Radii at sigma = 1 for pairs of upper bounds of 1 - p_A and p_B with a sum below 1."""
     table = exact_table(law)
     x = -special.ndtri(np.clip(np.stack([q_a, p_b]), 1e-16, 1 - 1e-16))
-    moved, log_lambda = np.empty((2, *x.shape, len(table.r)))
-    for j in range(len(table.r)):
-        # Phi^-1 of p before and after the shift, for each multiplier: close to a straight line
-        above, away = np.maximum(table.above[j], 1e-17), np.clip(table.away[j], 1e-17 - 0.5, 0.5)
-        before, after = normal_quantile(0.5 - above, above), normal_quantile(away, 0.5 - away)
-        keep = np.concatenate([[True], np.diff(np.maximum.accumulate(before)) > 1e-6])
-        before, after, t = before[keep], np.minimum(after[keep], 9.0), table.t[j][keep]
-        inside = np.clip(x, before[0], before[-1])
-        moved[..., j] = interpolate.PchipInterpolator(before, after)(inside)
-        log_lambda[..., j] = interpolate.PchipInterpolator(before, t)(inside)
+    curves = [curve(np.clip(x, curve.x[0], curve.x[-1])) for curve in _curves(law)]
+    moved, log_lambda = np.moveaxis(np.array(curves), (0, 3), (3, 0))
     height = moved.sum(0)
     rows = np.arange(len(q_a))
     last = np.clip((height > 0).sum(1) - 1, 0, len(table.r) - 2)
@@ -60,13 +66,32 @@ def exact_radius(law: ExactLaw, q_a: Floats, p_b: Floats) -> Floats:
     guess = table.r[last] + share * (table.r[last + 1] - table.r[last])
     t_a, t_b = log_lambda[:, rows, last] * (1 - share) + log_lambda[:, rows, last + 1] * share
 
-    radius = np.zeros(len(q_a))
-    for shrink in (1e-7, 1e-5, 1e-3):
-        todo = np.flatnonzero((radius == 0) & (guess > 0))
-        r, total = guess[todo] * (1 - shrink), np.full(len(todo), -1e-12)
-        for t, q in ((t_a[todo], q_a[todo]), (t_b[todo], p_b[todo])):
+    def slack(i: np.ndarray, r: Floats) -> Floats:
+        """Probability of A less that of B after a shift r: a lower bound, whatever the lambdas."""
+        total = np.full(len(i), -1e-12)
+        for t, q in ((t_a[i], q_a[i]), (t_b[i], p_b[i])):
             total += np.exp(t) * (law.distribution(r, t)[1] - q) - law.distribution(r, -t)[0]
-        radius[todo[total > 0]] = r[total > 0]
+        return total
+
+    radius, high, high_slack = np.zeros(len(q_a)), guess.copy(), np.zeros(len(q_a))
+    for shrink, refinements in ((1e-7, 0), (1e-5, 0), (1e-3, 2), (3e-2, 3)):
+        todo = np.flatnonzero((radius == 0) & (guess > 0))
+        low = guess[todo] * (1 - shrink)
+        low_slack = slack(todo, low)
+        radius[todo] = np.where(low_slack > 0, low, 0.0)
+        high[todo] = np.where(low_slack > 0, high[todo], low)
+        high_slack[todo] = np.where(low_slack > 0, high_slack[todo], low_slack)
+        good = low_slack > 0
+        todo, low, low_slack = todo[good], low[good], low_slack[good]
+        for _ in range(refinements):  # regula falsi, aiming a little short
+            step = low_slack / (low_slack - high_slack[todo])
+            tried = low + 0.98 * step * (high[todo] - low)
+            found = slack(todo, tried)
+            better = found > 0
+            low, low_slack = np.where(better, tried, low), np.where(better, found, low_slack)
+            high[todo] = np.where(better, high[todo], tried)
+            high_slack[todo] = np.where(better, high_slack[todo], found)
+            radius[todo] = low
     rest = radius == 0
     radius[rest] = table.bilateral(q_a[rest], p_b[rest])
     return radius

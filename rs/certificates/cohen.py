@@ -4,10 +4,10 @@ The class comes from the selection votes, its probability from a Clopper-Pearson
 votes with p_B = 1 - p_A. `cohen_linf` is the l_infinity radius that follows from it, |delta|_2 <= sqrt(d)
 |delta|_inf (the baseline of Salman et al., NeurIPS 2019).
 
-Departures: none from the algorithm; the authors' released logs were made with alpha = 0.01 for all but the
-smallest sigma although the paper states 0.001 (their largest radius, 3.91 sigma, shows it). `randomised:
-true` replaces the conservative bound by the randomised one of exact coverage (Stevens 1950) with the
-uniform number stored beside each image: still a proof, but a radius then rests on that number too, so
+Departures: none from the algorithm. Most of the authors' released logs were made with alpha = 0.01 although
+the paper states 0.001 (their largest radius, 3.91 sigma, shows it; docs/evidence/published-logs.md).
+`randomised: true` replaces the conservative bound by the randomised one of exact coverage (Stevens 1950) with
+the uniform number stored beside each image: still a proof, but a radius then rests on that number too, so
 tables mark it.
 """
 

@@ -1,5 +1,4 @@
-"""What the certificates share: bounds of p_A and p_B from draws, and the Gaussian radius that follows from
-them.
+"""What the certificates share: bounds of p_A and p_B from draws, and the Gaussian radius of such bounds.
 
 The class A comes from the selection draws, so the estimation draws know nothing of it: bounds of p_A and of
 the largest other probability p_B at errors s * alpha and (1 - s) * alpha hold together with probability 1 -
@@ -49,8 +48,10 @@ def noise_name(certificate: Any, noise: Noise) -> str:
     return name
 
 
-def check_draws(draws: Draws) -> None:
-    """Raises UserError for votes that no fixed-n bound can be made of."""
+def check_draws(draws: Draws, alpha: float) -> None:
+    """Raises UserError for an error rate or votes that no fixed-n bound can be made of."""
+    if not 0 < alpha < 1:
+        raise UserError(f"alpha = {alpha:g}: must lie strictly between 0 and 1")
     if draws.stopping != "fixed":
         raise UserError(
             f"draws: votes stopped by {draws.stopping!r}, but this certificate needs a fixed number of them"
@@ -76,7 +77,7 @@ def split_counts(counts: np.ndarray, top: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def vote_probabilities(draws: Draws, alpha: float, share: float) -> Probabilities:
     """Clopper-Pearson bounds from votes; p_B through the largest other count (`bounds.largest_upper`)."""
-    check_draws(draws)
+    check_draws(draws, alpha)
     top = draws.selection.counts.argmax(1)
     n = draws.estimation.n
     hits, others = split_counts(draws.estimation.counts, top)
@@ -104,7 +105,7 @@ def score_probabilities(draws: Draws, beta: float, alpha: float, share: float, w
     is fixed, and its own bound is one of them. Scores of one image sum to one up to float32 rounding: what
     their mean total exceeds it by is added where p_B <= 1 - p_A is used.
     """
-    check_draws(draws)
+    check_draws(draws, alpha)
 
     def moments(votes: Votes) -> tuple[np.ndarray, np.ndarray]:
         if beta not in votes.sums:

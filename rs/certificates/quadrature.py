@@ -52,18 +52,18 @@ def chi_range(freedom: float) -> Floats:
         2 * special.gammaincinv(freedom / 2, [1e-30, 1e-12, 1e-3] if freedom < 20 else [1e-30, 0.5])
     )
     outer = np.sqrt(2 * special.gammainccinv(freedom / 2, 1e-30))
-    return np.log(np.maximum(np.append(inner, outer), 1e-300))
+    return np.log(np.maximum(np.append(inner, outer), 1e-140))
 
 
 def _kinks(r: Floats, t: Floats, k: float, low: float, high: float) -> Floats:
     """log R of the kinks [5, rows]; `low` where there is none."""
     root = np.sqrt(r * r + 4 * k)
     least, most = np.log((r + root) / 2), np.log(np.maximum((root - r) / 2, 1e-300))
-    shift = np.log(r)
-    brackets = [(1, low, shift), (1, shift, least), (1, least, high), (-1, low, most), (-1, most, high)]
+    shift, bottom, top = np.log(r), np.full_like(r, low), np.full_like(r, high)
+    brackets = [(1, bottom, shift), (1, shift, least), (1, least, top), (-1, bottom, most), (-1, most, top)]
     found = []
     for sign, start, stop in brackets:
-        a, b = (np.clip(e + 0 * r, low, high) for e in (start, stop))
+        a, b = (np.clip(end, low, high) for end in (start, stop))
         value_a = along(np.exp(a), r, k, sign) > t
         there = value_a != (along(np.exp(b), r, k, sign) > t)
         for _ in range(55):

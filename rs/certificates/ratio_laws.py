@@ -27,7 +27,7 @@ import torch
 from scipy import special
 from torch import Generator
 
-from rs.certificates.quadrature import Floats, along, chi_range, decrease, expect
+from rs.certificates.quadrature import Floats, along, decrease, expect
 from rs.interfaces import UserError
 from rs.noise.gaussian import Gaussian
 from rs.noise.mixed_norm import MixedNorm
@@ -63,7 +63,7 @@ class SphericalLaw:
 
     def median_bracket(self, r: Floats) -> tuple[Floats, Floats]:
         # half of the mass at any |z| has c <= 0, where T is at most its value at c = 0
-        R = np.exp(chi_range(self.d - self.k)[1])
+        R = max(float(np.sqrt(2 * special.gammaincinv((self.d - self.k) / 2, 1e-12))), 1e-140)
         return -self.k / 2 * np.log1p((r / R) ** 2) - r * r / 2 - 1e-3 * r, -r * r / 2 + 1e-3 * r
 
     def sample(self, n: int, generator: Generator) -> Ratios:
@@ -110,8 +110,8 @@ class SupNormLaw:
         return expect(conditional, r, t, d - k, k)
 
     def median_bracket(self, r: Floats) -> tuple[Floats, Floats]:
-        quantiles = chi_range(self.d - self.k)
-        m = np.exp(np.linspace(quantiles[1], quantiles[-1], 200))[:, None]
+        tails = special.gammaincinv((self.d - self.k) / 2, [1e-12, 1 - 1e-12])
+        m = np.sqrt(2 * np.geomspace(max(float(tails[0]), 1e-280), float(tails[1]), 200))[:, None]
         return along(m, r[None, :], self.k, -1).min(0) - 1e-9 * r, 1e-9 * r
 
     def sample(self, n: int, generator: Generator) -> Ratios:
@@ -160,10 +160,12 @@ SHAPED = Spherical | MixedNorm | SupNorm
 
 
 def law_of(noise: SHAPED, d: int) -> SampledLaw:
-    """The law at sigma = 1; radii scale with `noise.scale(d)`. Raises UserError where d < 2 or k >= d."""
+    """The law at sigma = 1; radii scale with `noise.scale(d)`. UserError where d < 2 or k > d - 0.1."""
     if d < 2:
         raise UserError(f"dimension = {d}: a certificate for {type(noise).__name__} noise needs at least 2")
     noise.scale(d)  # refuses k >= d
+    if d - noise.k < 0.1:
+        raise UserError(f"k = {noise.k:g}: a certificate in {d} dimensions needs k <= {d - 0.1:g}")
     if isinstance(noise, Spherical):
         return SphericalLaw(d, float(noise.k))
     return SupNormLaw(d, float(noise.k)) if isinstance(noise, SupNorm) else MixedNormLaw(d, float(noise.k))

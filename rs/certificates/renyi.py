@@ -75,7 +75,7 @@ class Renyi:
 
     def certify(self, draws: Draws, noise: Gaussian, alpha: float) -> Certified:
         noise_name(self, noise)
-        check_draws(draws)
+        check_draws(draws, alpha)
         votes = draws.estimation.counts
         if self.sample == "pooled":
             votes = votes + draws.selection.counts

@@ -117,7 +117,7 @@ class TCertify:
 
     def certify(self, draws: Draws, noise: Gaussian, alpha: float) -> Certified:
         noise_name(self, noise)
-        check_draws(draws)
+        check_draws(draws, alpha)
         votes = draws.selection if self.select_on == "selection" else draws.estimation
         return _search(draws, noise, alpha, votes.counts.argmax(1), self.runner_up, half=True)
 
@@ -137,7 +137,7 @@ class TCertifySound:
 
     def certify(self, draws: Draws, noise: Gaussian, alpha: float) -> Certified:
         noise_name(self, noise)
-        check_draws(draws)
+        check_draws(draws, alpha)
         top = draws.selection.counts.argmax(1)
         if self.mode == "grid":
             return _search(draws, noise, alpha / (1 + max(GRID) - min(GRID)), top, self.runner_up, half=False)

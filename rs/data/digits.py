@@ -1,7 +1,7 @@
 """scikit-learn's handwritten digits (UCI, Alpaydin & Kaynak 1998): 1,797 real 8x8 images, inside the package.
 
-Departure: the set has no published split. Every fifth image (positions 0, 5, 10, ...) is the test split, so both hold
-all writers and all classes: 360 test and 1,437 training images.
+Departure: the set has no published split. Every fifth image (positions 0, 5, 10, ...) is the test split, so
+both hold all writers and all classes: 360 test and 1,437 training images.
 """
 
 from __future__ import annotations

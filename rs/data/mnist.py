@@ -1,9 +1,13 @@
-"""MNIST (LeCun, Cortes & Burges) through torchvision's class: 60,000 training and 10,000 test images of 28x28."""
+"""MNIST (LeCun, Cortes & Burges) through torchvision's class: 60,000 training and 10,000 test images of
+28x28.
+"""
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +16,10 @@ import numpy as np
 
 from rs.interfaces import Split, UserError
 
-FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+FILES = (
+    *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,8 @@ class Mnist:
         from torchvision.datasets.utils import extract_archive
 
         folder = Path(data_dir or "data")
-        # torchvision reads the unpacked files in MNIST/raw; the packed ones may lie there, in mnist/ or in the folder.
+        # torchvision reads the unpacked files in MNIST/raw; the packed ones may lie there, in mnist/ or in
+        # the folder.
         with tempfile.TemporaryDirectory() as scratch:
             raw = Path(scratch) / "MNIST" / "raw"
             raw.mkdir(parents=True)
@@ -46,8 +54,9 @@ class Mnist:
                             extract_archive(str(packed), str(raw))
                         else:
                             (raw / name).symlink_to(path.resolve())
-                    except (OSError, EOFError) as error:
+                    except (OSError, EOFError, zlib.error) as error:
                         raise UserError(f"{path}: truncated or corrupt ({error}); copy it again") from error
+                    check_idx(raw / name, path)
                 root, download = scratch, False
             else:
                 root, download = str(folder), True
@@ -57,14 +66,12 @@ class Mnist:
                     data = MNIST(root, train=split == "train", download=download)
                 except (OSError, RuntimeError) as error:
                     if not download:
-                        raise UserError(f"{folder}: MNIST cannot be read ({error}); copy its files again") from error
+                        raise UserError(f"{folder}: MNIST cannot be read ({error}); copy it again") from error
                     lacks = ", ".join(f"{n}.gz" for n, p in found.items() if p is None)
                     raise UserError(
-                        f"{folder}: MNIST is not here and could not be downloaded; put {lacks} into {folder / 'mnist'} "
-                        "(or set data_dir or RS_DATA_DIR to where they are)"
+                        f"{folder}: MNIST is not here and could not be downloaded; put {lacks} into "
+                        f"{folder / 'mnist'} (or set data_dir or RS_DATA_DIR to where they are)"
                     ) from error
-                except ValueError as error:
-                    raise UserError(f"{folder}: a MNIST file is truncated or corrupt ({error}); copy it again") from error
                 splits[split] = Split(data.data.numpy()[:, None], data.targets.numpy().astype(np.int64))
         return splits
 
@@ -72,3 +79,15 @@ class Mnist:
     def _find(places: list[Path], name: str) -> Path | None:
         candidates = [place / f"{name}{suffix}" for place in places for suffix in ("", ".gz")]
         return next((c for c in candidates if c.is_file()), None)
+
+
+def check_idx(file: Path, given: Path) -> None:
+    """The file is as long as its header says (two zeros, type 8, rank, then one 32-bit size per axis)."""
+    with open(file, "rb") as f:
+        head = f.read(16)
+    rank = head[3] if len(head) >= 8 and head[:3] == b"\0\0\x08" else 0
+    sizes = [int.from_bytes(head[4 + 4 * i : 8 + 4 * i], "big") for i in range(min(rank, 3))]
+    has, needs = file.stat().st_size, 4 + 4 * rank + math.prod(sizes)
+    if rank not in (1, 3) or has != needs:
+        wrong = f"{has} bytes instead of {needs}" if rank in (1, 3) else "no IDX header"
+        raise UserError(f"{given}: truncated or corrupt ({wrong}); copy it again")

@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from scipy import integrate, special
+from scipy import special
 from torch import Generator, Tensor
 
 from rs.noise.radial import check_k, chi_mean, chi_table, draw
@@ -25,20 +25,16 @@ from rs.noise.radial import check_k, chi_mean, chi_table, draw
 
 @functools.lru_cache(maxsize=16)
 def cube_surface_mean(d: int) -> float:
-    """E|v|_2, v uniform on the surface of [-1, 1]^d: sqrt(s) = int (1 - e^(-ts)) t^(-3/2) dt / (2 sqrt(pi))."""
-
-    def integrand(log_t: float) -> float:
-        t = math.exp(log_t)
-        root = math.sqrt(t)
-        log_mgf = -t + (d - 1) * math.log(math.sqrt(math.pi) / 2 * special.erf(root) / root)
-        return -math.expm1(log_mgf) / root
-
-    middle = -math.log(1 + (d - 1) / 3)
-    value = sum(
-        integrate.quad(integrand, a, b, epsabs=0, epsrel=1e-12, limit=400)[0]
-        for a, b in ((middle - 60, middle - 4), (middle - 4, middle + 4), (middle + 4, middle + 60))
-    )
-    return float(value / (2 * np.sqrt(np.pi)))
+    """E|v|_2, v uniform on the cube's surface: sqrt(s) = int (1 - e^(-ts)) t^(-3/2) dt / (2 sqrt(pi))."""
+    log_t = np.arange(
+        -80.0, 80.0, 0.05
+    )  # the trapezium rule on a smooth integrand that dies off at both ends
+    t = np.exp(log_t)
+    small = np.minimum(t, 1e-3)
+    series = small * (-1 / 3 + small * (2 / 45 - 0.00282186949 * small))  # log of the mean of exp(-t u^2)
+    closed = np.log(np.sqrt(np.pi) / 2 * special.erf(np.sqrt(t)) / np.sqrt(t))
+    log_mean = -t + (d - 1) * np.where(t < 1e-3, series, closed)
+    return float(np.sum(-np.expm1(log_mean) / np.sqrt(t)) * 0.05 / (2 * np.sqrt(np.pi)))
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ rule aggregate:
     log:
         PLAN.folder / "log" / "aggregate.txt",
     params:
+        rs=command,
         spec=lambda w: PLAN.summary,
         code=lambda w: PLAN.code("rs.tables"),
         study=lambda w, output: FILES,
         overrides=lambda w, output: json.dumps(OVERRIDES),
     shell:
-        "{RUN} aggregate --worker {log} --study {params.study:q} --overrides {params.overrides:q} --code {params.code}"
+        "{params.rs} aggregate --worker {log} --study {params.study:q} --overrides {params.overrides:q} --code {params.code}"
 
 
 rule track:
@@ -23,9 +24,10 @@ rule track:
     log:
         PLAN.folder / "log" / "track.txt",
     params:
+        rs=command,
         uri=lambda w: PLAN.study.tracking["uri"],
         code=lambda w: PLAN.code("rs.tracking"),
         study=lambda w, output: FILES,
         overrides=lambda w, output: json.dumps(OVERRIDES),
     shell:
-        "{RUN} track --worker {log} --study {params.study:q} --overrides {params.overrides:q}"
+        "{params.rs} track --worker {log} --study {params.study:q} --overrides {params.overrides:q}"

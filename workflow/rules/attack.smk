@@ -14,8 +14,9 @@ rule attack:
     resources:
         gpu=gpus("attack", ATTACKS),
     params:
+        rs=command,
         spec=spec("attack", ATTACKS),
         code=code("attack", ATTACKS),
         job=whole("attack", ATTACKS),
     shell:
-        "{RUN} attack --worker {log} --job {params.job:q}"
+        "{params.rs} attack --worker {log} --job {params.job:q}"

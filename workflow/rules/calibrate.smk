@@ -14,8 +14,9 @@ rule calibrate:
     resources:
         gpu=gpus("calibrate", CALIBRATION),
     params:
+        rs=command,
         spec=spec("calibrate", CALIBRATION),
         code=code("calibrate", CALIBRATION),
         job=whole("calibrate", CALIBRATION),
     shell:
-        "{RUN} calibrate --worker {log} --job {params.job:q}"
+        "{params.rs} calibrate --worker {log} --job {params.job:q}"

@@ -9,8 +9,9 @@ rule certify:
     log:
         "results/runs/{run}/log/certify-{certified}.txt",
     params:
+        rs=command,
         spec=spec("certify", CERTIFIED),
         code=code("certify", CERTIFIED),
         job=whole("certify", CERTIFIED),
     shell:
-        "{RUN} certify --worker {log} --job {params.job:q}"
+        "{params.rs} certify --worker {log} --job {params.job:q}"

@@ -1,8 +1,17 @@
 # What every stage's rule asks of the plan. `spec` and `code` are tracked (they take only wildcards, so a change of
-# either makes the target stale); the whole job, with its files and device, is handed over untracked.
+# either makes the target stale); the command and the whole job, with its files and device, are handed over untracked.
 import json
+import shlex
 
-from rs.stages import as_dict
+from rs.provenance import file_digest
+from rs.stages import as_dict, gpu_here
+
+PYTHON = shlex.quote(sys.executable)  # jobs run in the environment that runs Snakemake
+
+
+def command(w, output):
+    """`exec`: the shell becomes the worker, which dies with the process that started the shell (RS_PARENT)."""
+    return f"RS_PARENT=$PPID exec {PYTHON} -m rs"
 
 
 def job(stage, pattern):
@@ -28,8 +37,4 @@ def cpus(stage, pattern):
 
 def gpus(stage, pattern):
     """1 where the job will compute on a GPU: asked for, or `auto` on a machine that has one."""
-    here = any(Path("/dev").glob("nvidia[0-9]*"))
-    return lambda w: int((d := PLAN.job(stage, pattern.format(**w)).device) == "cuda" or (d == "auto" and here))
-
-
-RUN = f"exec {PYTHON} -m rs"
+    return lambda w: int((d := PLAN.job(stage, pattern.format(**w)).device) == "cuda" or (d == "auto" and gpu_here()))

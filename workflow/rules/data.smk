@@ -9,9 +9,10 @@ rule data:
     log:
         "results/data/{data}/log.txt",
     params:
+        rs=command,
         spec=spec("data", DATA),
         code=code("data", DATA),
         job=whole("data", DATA),
         data_dir=lambda w, output: PLAN.study.data_dir or "",
     shell:
-        "{RUN} data --worker {log} --data-dir={params.data_dir:q} --job {params.job:q}"
+        "{params.rs} data --worker {log} --data-dir={params.data_dir:q} --job {params.job:q}"

@@ -6,9 +6,11 @@ rule report:
     log:
         PLAN.folder / "log" / "report.txt",
     params:
+        rs=command,
         spec=lambda w: PLAN.described,
         code=lambda w: PLAN.code("rs.report", "rs.figures"),
+        template=lambda w: file_digest(Path(workflow.basedir) / "rs" / "report.html"),
         study=lambda w, output: FILES,
         overrides=lambda w, output: json.dumps(OVERRIDES),
     shell:
-        "{RUN} report --worker {log} --study {params.study:q} --overrides {params.overrides:q}"
+        "{params.rs} report --worker {log} --study {params.study:q} --overrides {params.overrides:q}"

@@ -14,8 +14,9 @@ rule sample:
     resources:
         gpu=gpus("sample", DRAWS),
     params:
+        rs=command,
         spec=spec("sample", DRAWS),
         code=code("sample", DRAWS),
         job=whole("sample", DRAWS),
     shell:
-        "{RUN} sample --worker {log} --job {params.job:q}"
+        "{params.rs} sample --worker {log} --job {params.job:q}"

@@ -15,8 +15,9 @@ rule train:
     resources:
         gpu=gpus("train", MODEL),
     params:
+        rs=command,
         spec=spec("train", MODEL),
         code=code("train", MODEL),
         job=whole("train", MODEL),
     shell:
-        "{RUN} train --worker {log} --job {params.job:q}"
+        "{params.rs} train --worker {log} --job {params.job:q}"

@@ -1,0 +1,29 @@
+# Two commands: `make demo` and `make test`. Everything lives in .venv; PYTHON is any Python >= 3.11.
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+STUDY ?= config/config.yaml
+BIN := .venv/bin
+
+.PHONY: demo test check ui clean
+
+$(BIN)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --progress-bar on --editable ".[dev]"
+	touch $@
+
+demo: $(BIN)/.installed
+	$(BIN)/snakemake --cores $(CORES) --quiet rules
+	@$(BIN)/rs show
+
+test: $(BIN)/.installed check
+	$(BIN)/python -m pytest
+
+check: $(BIN)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+ui: $(BIN)/.installed
+	@$(BIN)/rs ui --study $(STUDY)

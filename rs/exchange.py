@@ -1,0 +1,125 @@
+"""Certification logs in and out: `rs import-log`, `rs export-log`, and the rows that a study's `logs` become.
+
+A log holds predictions and radii only (see rs.logs). What it does not say, the noise, alpha, n and the
+certificate, its user states in the study; nothing here can check it, and published radii may be rounded up.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rs.interfaces import UserError
+from rs.jobs import describe
+from rs.logs import Log, read_log, write_log
+from rs.provenance import code_digest, file_digest, provenance, read_table, write_table
+from rs.spec import Report
+
+# --- rs import-log ---
+
+
+def add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="certification logs")
+    parser.add_argument("--out", type=Path, metavar="TABLE", help="write a Parquet table, one row per log and image")
+    parser.add_argument(
+        "--radii", nargs="+", type=float, default=list(Report().radii), metavar="R", help="of the printed lines"
+    )
+
+
+def import_logs(args: argparse.Namespace) -> None:
+    """Prints certified accuracy and ACR of each log with 95 % intervals; writes them all as one table."""
+    if any(not 0 <= r < np.inf for r in args.radii):
+        raise UserError("import-log: --radii: must be finite numbers, 0 or more")
+    logs = [read_log(path) for path in args.files]
+    print("\n\n".join(summary(path, log, args.radii) for path, log in zip(args.files, logs, strict=True)))
+    if args.out:
+        tables = []
+        for path, log in zip(args.files, logs, strict=True):
+            columns = {"log": [str(path)] * len(log), **images(log), "seconds": log.seconds}
+            tables.append(pa.table(columns))
+        sources = {str(path): file_digest(path) for path in args.files}
+        made = provenance({"logs": sources}, code_digest(("rs.exchange",)))
+        write_table(args.out, pa.concat_tables(tables), made)
+
+
+def summary(path: Path, log: Log, radii: Sequence[float]) -> str:
+    """Lines of text for one log: values and lower ends are floored, upper ends rounded up."""
+    from rs.bounds import t_interval, wilson_interval  # scipy: not at every start of the command line
+
+    mean, low, high = t_interval(np.where(log.correct, log.radius, 0.0))
+    lines = [f"{path}: {len(log)} images, {int((log.predict < 0).sum())} abstained"]
+    lines.append(f"average certified radius {_interval(mean, low, high)}")
+    certified = log.certified_radius()
+    for radius in radii:
+        hits = int((certified >= radius).sum())
+        ends = (float(end) for end in wilson_interval(hits, len(log)))
+        lines.append(f"certified accuracy at {radius:<5g} {_interval(hits / len(log), *ends)}")
+    return "\n".join(lines)
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{_shown(value)} [{_shown(low)}, {_shown(high, ROUND_CEILING)}]"
+
+
+def _shown(value: float, rounding: str = ROUND_FLOOR) -> str:
+    # the nearest decimal of 12 digits first: 0.29 stays 0.29 although its float64 lies below
+    exact = Decimal(f"{value:.12f}") if np.isfinite(value) else Decimal("NaN")
+    return str(exact.quantize(Decimal("0.001"), rounding=rounding)) if exact.is_finite() else "none"
+
+
+def images(log: Log) -> dict[str, np.ndarray]:
+    """One entry per image, [N], under the names of our own certified files."""
+    return {"image": log.idx, "label": log.label, "prediction": log.predict, "radius": log.radius}
+
+
+# --- rs export-log ---
+
+
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", required=True, metavar="LABEL", help="the run's label")
+    parser.add_argument("--seed", type=int, help="where the run has several seeds")
+    parser.add_argument("--smoothing", metavar="TEXT", help="where it has several, as 'gaussian sigma=0.25'")
+    parser.add_argument("--certificate", metavar="NAME", help="where it has several: name or label in the tables")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the log to write")
+
+
+def export_log(plan: Any, args: argparse.Namespace) -> None:
+    """Writes one certificate's results of one run. Radii keep all their digits, times are written as 0.
+
+    Raises UserError where the run, its seed, smoothing noise or certificate is unknown or not the only one.
+    """
+    study = plan.study.files[0]
+    labels = list(dict.fromkeys(p.run.label for p in plan.runs))
+    if args.run not in labels:
+        raise UserError(f"{study}: no active run is labelled {args.run!r}; runs: {', '.join(labels)}")
+    runs = {p.run.seed: p for p in plan.runs if p.run.label == args.run}
+    planned = _only(f"{study}: runs.{args.run}", "--seed", runs, args.seed)
+    noises = {describe(o.noise): o.certified for o in planned.observations if o.certified}
+    if not noises:
+        raise UserError(f"{study}: runs.{args.run}: has no certificates, so there is nothing to export")
+    path = _only(f"{study}: runs.{args.run}", "--smoothing", noises, args.smoothing)
+    if not path.exists():
+        raise UserError(f"{path}: not there yet; run the study first (snakemake --configfile {study})")
+    frame = read_table(path, ("certificate", "image", "label", "prediction", "radius"))[0].to_pandas()
+    groups = {str(name): group for name, group in frame.groupby("certificate", sort=False)}
+    chosen = _only(f"{study}: runs.{args.run}", "--certificate", groups, args.certificate)
+    label, prediction = chosen["label"].to_numpy(), chosen["prediction"].to_numpy()
+    correct, seconds = prediction == label, np.zeros(len(chosen))
+    radius = chosen["radius"].to_numpy()
+    write_log(args.out, Log(chosen["image"].to_numpy(), label, prediction, radius, correct, seconds))
+
+
+def _only(where: str, option: str, found: dict[Any, Any], wanted: Any) -> Any:
+    """The entry that is wanted, or the only one."""
+    if wanted is None and len(found) == 1:
+        return next(iter(found.values()))
+    if wanted not in found:
+        problem = "give one with" if wanted is None else f"{wanted!r} is none of them:"
+        raise UserError(f"{where}: {problem} {option}; it has {', '.join(map(str, found))}")
+    return found[wanted]

@@ -1,0 +1,78 @@
+"""One line for what a study file may not hold: where, what is wrong there, what is allowed. No torch."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import jsonschema
+
+
+def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
+    """Path and one-line message of a schema error: what is wrong there and what is allowed."""
+    path, rule = tuple(error.absolute_path), error.validator
+    value: Any = error.instance
+    limit: Any = error.validator_value
+    assert isinstance(error.schema, dict)
+    if rule == "additionalProperties":
+        allowed = sorted(error.schema.get("properties", {}))
+        unknown = sorted(k for k in value if k not in allowed)[0]
+        return (*path, unknown), f"unknown key{_guess(unknown, allowed)}; allowed: {', '.join(allowed)}"
+    if rule == "required":
+        missing = next(k for k in limit if k not in value)
+        return (*path, missing), "lacks this key" + _kind_of(error.schema, missing)
+    if rule == "enum":
+        return path, f"{value!r}{_guess(value, limit)}; allowed: {', '.join(map(str, limit))}"
+    if rule == "anyOf":
+        options = [describe(s) for s in limit]
+        deeper = [e for e in error.context or () if len(e.relative_path) or e.validator != "type"]
+        if isinstance(value, dict) and deeper:
+            return explain(deeper[0])
+        return path, f"{short(value)}: must be {' or '.join(options)}"
+    if rule == "pattern":
+        return path, f"{value!r}: must match {limit}"
+    return path, f"{short(value)}: must be {describe(error.schema)}"
+
+
+def describe(s: dict[str, Any]) -> str:
+    words = {"number": "a number", "integer": "a whole number", "string": "a string"}
+    words |= {
+        "boolean": "true or false",
+        "array": "a list",
+        "object": "a mapping of keys",
+        "null": "left out",
+    }
+    if "const" in s:
+        return repr(s["const"])
+    if "enum" in s:
+        return f"one of {', '.join(map(str, s['enum']))}"
+    if "anyOf" in s:
+        return " or ".join(describe(o) for o in s["anyOf"])
+    text = words.get(s.get("type", ""), "another value")
+    limits = {"minimum": "at least", "maximum": "at most"}
+    limits |= {"exclusiveMinimum": "above", "exclusiveMaximum": "below"}
+    more = [f"{word} {s[key]}" for key, word in limits.items() if key in s]
+    more += [f"a multiple of {s['multipleOf']}"] if "multipleOf" in s else []
+    more += [f"of at least {s['minItems']}"] if "minItems" in s else []
+    return f"{text} {' and '.join(more)}".strip()
+
+
+def _kind_of(s: dict[str, Any], key: str) -> str:
+    sub = s.get("properties", {}).get(key, {})
+    return f"; it is {describe(sub)}" if sub.get("type") or sub.get("enum") else ""
+
+
+def _guess(value: Any, allowed: Iterable[Any]) -> str:
+    close = difflib.get_close_matches(str(value), [str(a) for a in allowed], 1, 0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def short(value: Any) -> str:
+    text = str(value) if isinstance(value, (str, int, float)) else json.dumps(value, default=str)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+def dotted(path: tuple[Any, ...]) -> str:
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".") or "the study"

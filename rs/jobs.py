@@ -1,0 +1,85 @@
+"""What a plan is made of: jobs with specs and files, runs with their observations, readable ids. No torch."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rs.provenance import code_digest, dumps
+from rs.study import Run
+
+RESULTS = Path("results")
+
+
+def slug(*parts: Any) -> str:
+    """Readable part of an id: [a-z0-9-]+, with 0.25 written 0p25."""
+    text = "-".join(str(int(p) if isinstance(p, float) and p.is_integer() else p) for p in parts)
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"(\d)\.(\d)", r"\1p\2", text.lower())).strip("-")
+
+
+def noise_slug(noise: dict[str, Any]) -> str:
+    return slug(noise["name"], *(v for k, v in sorted(noise.items()) if k != "name"))
+
+
+def describe(noise: dict[str, Any]) -> str:
+    """`gaussian sigma=0.25`."""
+    return " ".join([noise["name"], *(f"{k}={v}" for k, v in sorted(noise.items()) if k != "name")])
+
+
+@dataclass
+class Job:
+    """One stage's work on one target: what enters its digest (`spec`, `code`) and where its files lie."""
+
+    stage: str
+    spec: dict[str, Any]
+    modules: tuple[str, ...]
+    run: str = ""
+    inputs: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Path] = field(default_factory=dict)
+    device: str = "cpu"
+    threads: int = 1
+
+    @property
+    def params(self) -> str:
+        """The one tracked parameter of its rule: canonical JSON of its spec."""
+        return dumps(self.spec)
+
+    @functools.cached_property
+    def code(self) -> str:
+        return code_digest(self.modules)
+
+
+@dataclass
+class Observation:
+    """One run smoothed with one noise: its draws, certified radii and attacks."""
+
+    noise: dict[str, Any]
+    certified: Path | None
+    attacks: list[Path]
+
+
+@dataclass
+class PlannedRun:
+    run: Run
+    id: str
+    spec: dict[str, Any]
+    observations: list[Observation] = field(default_factory=list)
+    calibration: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        return RESULTS / "runs" / self.id
+
+
+@dataclass(frozen=True)
+class PlannedLog:
+    """A certification log beside the runs; `claim` holds what a certified file says of every image."""
+
+    label: str
+    id: str
+    path: Path
+    noise: dict[str, Any]
+    claim: dict[str, Any]

@@ -1,0 +1,105 @@
+"""For people at a terminal: the certified-accuracy table, where results lie, what is stale or unnamed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from rs.interfaces import UserError
+from rs.plan import RESULTS, Plan
+from rs.provenance import read_table
+
+SHARED = ("runs", "data")
+
+
+def certified_accuracy_text(tables: Path) -> str:
+    """Certified accuracy at the report radii and ACR, floored to three digits; a row per certificate."""
+    accuracy = read_table(tables / "certified_accuracy.parquet")[0].to_pandas()
+    if accuracy.empty:
+        return "no certificate in this study"
+    acr = read_table(tables / "average_certified_radius.parquet")[0].to_pandas()
+    keys = ["label", "smoothing", "certificate"]
+    wide = accuracy.pivot_table(
+        index=[*keys, "run"], columns="radius", values="certified_accuracy", sort=False
+    )
+    wide.columns = [f"r={r:g}" for r in wide.columns]
+    wide["ACR"] = acr.set_index([*keys, "run"])["acr"]
+    wide = (wide * 1000 + 1e-9).floordiv(1) / 1000
+    estimates = set(accuracy.loc[~accuracy["rigorous"].astype(bool), "certificate"])
+    first = accuracy.iloc[0]
+    text = wide.reset_index("run", drop=True).reset_index().to_string(index=False, float_format="%.3f")
+    notes = f"certified accuracy on {first['images']} images, n = {first['n']}, alpha = {first['alpha']:g}"
+    if estimates:
+        notes += f"; estimates, not certificates: {', '.join(sorted(estimates))}"
+    return f"{text}\n{notes}"
+
+
+def places(plan: Plan) -> str:
+    """Where a study's results lie."""
+    rows = {
+        "report": plan.folder / "report.html",
+        "figures": plan.folder / "figures",
+        "tables": plan.tables,
+        "MLflow": plan.study.tracking["uri"],
+    }
+    return "\n".join(f"{name:<8} {path}" for name, path in rows.items())
+
+
+def status(plan: Plan, files: list[Path]) -> str:
+    """What a study has, lacks and holds stale, as Snakemake sees it: a line per run."""
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--configfile",
+        *map(str, files),
+        "--cores",
+        "1",
+        "--summary",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    rows = [line.split("\t") for line in done.stdout.splitlines() if line.count("\t") >= 5]
+    if done.returncode or not rows:
+        raise UserError(f"snakemake --summary: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+    header, *rows = rows
+    at = {name: header.index(name) for name in ("output_file", "status", "plan")}
+    labels = {p.id: f"{p.run.label} seed {p.run.seed}" for p in plan.runs}
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        path, state, todo = (row[at[name]] for name in at)
+        parts = Path(path).parts
+        owner = labels.get(parts[2], parts[2]) if parts[:2] == ("results", "runs") else "/".join(parts[1:2])
+        kind = "lacks" if state == "missing" else "stale" if todo != "no update" else "has"
+        counts[owner][kind] += 1
+    width = max(map(len, counts))
+    lines = [f"{'':<{width}}  {'has':>5} {'lacks':>5} {'stale':>5}  files"]
+    lines += [
+        f"{owner:<{width}}  {c['has']:>5} {c['lacks']:>5} {c['stale']:>5}" for owner, c in counts.items()
+    ]
+    return "\n".join(lines)
+
+
+def unnamed(plans: list[Plan], delete: bool) -> list[Path]:
+    """Runs, data sets, and single files of draws, certificates and attacks, that none of the plans names."""
+    named: set[Path] = set()
+    for plan in plans:
+        named |= {
+            path for jobs in plan.jobs.values() for job in jobs.values() for path in job.outputs.values()
+        }
+        named |= set(plan.aggregated_files())
+    kept = {parent for path in named for parent in path.parents} | named
+    found: list[Path] = []
+    for shared in SHARED:
+        for path in sorted((RESULTS / shared).rglob("*")):
+            if path in kept or any(parent in found for parent in path.parents):
+                continue
+            if "log" in path.parts or path.name.startswith(("resume-", ".")):
+                continue  # they go with their run
+            found.append(path)
+    if delete:
+        for path in found:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return found

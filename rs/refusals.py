@@ -1,0 +1,98 @@
+"""What cannot work together, refused before any job starts: run and data, certificate, noise and votes.
+
+Every function raises UserError at the key that has to change. The facts come from rs/schema.json: no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rs.study import Run, Study, method_schema
+
+Place = tuple[Any, ...]
+NOISE_LEVELS = ("sigma", "scale")
+
+
+def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
+    """Model and image shape, objective and training noise, images to select an epoch on, names used twice."""
+    place, sections, shape = ("runs", run.label), run.sections, data_facts["x-shape"]
+    model, objective, noise = (
+        sections["model"]["name"],
+        sections["objective"]["name"],
+        sections["noise"]["name"],
+    )
+    shapes = method_schema("models", model)["x-shapes"]
+    if shape not in shapes:
+        takes = " or ".join("x".join(map(str, s)) for s in shapes)
+        study.fail(
+            (*place, "model"), f"{model} takes {takes}; {study.data['name']} is {'x'.join(map(str, shape))}"
+        )
+    allowed = method_schema("objectives", objective).get("x-noises", [noise])
+    if noise not in allowed:
+        study.fail((*place, "noise"), f"{objective} trains under {', '.join(allowed)}, not {noise}")
+    training = sections["training"]
+    if training["keep"] == "best_clean" and training["selection"] == "held_out":
+        held, train = training["held_out"], data_facts["x-sizes"]["train"]
+        if not 0 < held < train:
+            where = (*place, "training", "held_out")
+            study.fail(where, f"{held}: keep best_clean needs 1 to {train - 1} images to select on")
+    for kind in ("certificates", "attacks"):
+        seen: set[str] = set()
+        for i, method in enumerate(sections[kind]):
+            name = method.get("label") or method["name"]
+            if name in seen:
+                study.fail((*place, kind, i), f"another one is called {name}; give one of them a label")
+            seen.add(name)
+
+
+def check_certificate(
+    study: Study, run: Run, i: int, certificate: dict[str, Any], noise: dict[str, Any], noise_place: Place
+) -> None:
+    """The certificate (with its defaults) has a theorem for the noise, and the sampling serves it."""
+    place, sampling, name = ("runs", run.label), run.sections["sampling"], certificate["name"]
+    facts = method_schema("certificates", name)
+    if noise["name"] not in facts["x-norms"]:
+        allowed = ", ".join(facts["x-norms"])
+        study.fail(
+            noise_place, f"certificate {name} has no theorem for noise {noise['name']}; it has for {allowed}"
+        )
+    for level in NOISE_LEVELS:
+        if noise.get(level) == 0:
+            study.fail((*noise_place, level), f"0: certificate {name} needs it above 0")
+    beta, betas = certificate.get("beta"), sampling["betas"]
+    if "soft_moments" in facts["x-needs"] and beta not in betas:
+        study.fail((*place, "certificates", i), f"beta {beta}: must be one of sampling.betas {list(betas)}")
+    # n votes of one class are the best there is: their bound, alpha^(1/n), must exceed 1/2
+    least = math.floor(math.log(certificate["alpha"]) / math.log(0.5)) + 1
+    if "counts" in facts["x-needs"] and sampling["n"] < least:
+        message = f"votes certify nothing at alpha = {certificate['alpha']}; at least {least}"
+        study.fail((*place, "sampling", "n"), f"{sampling['n']} {message}")
+
+
+def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
+    """A log's label is no run's, and its certificate has a theorem for the noise that it is said to have."""
+    if any(run.label == label for run in study.all_runs):
+        study.fail(("logs", label), "a run has this label; give the log another one")
+    noise, certificate = entry["noise"]["name"], entry["certificate"]
+    norms = method_schema("certificates", certificate)["x-norms"]
+    if noise not in norms:
+        message = f"{certificate} has no theorem for noise {noise}; it has for {', '.join(norms)}"
+        study.fail(("logs", label, "certificate"), message)
+
+
+def check_blocks(study: Study, run: Run) -> None:
+    n, block = run.sections["sampling"]["n"], run.sections["sampling"]["block"]
+    if n % block:
+        place = ("runs", run.label, "sampling", "n")
+        study.fail(place, f"{n} is not a multiple of the block size {block} (sampling.block)")
+
+
+def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]]) -> None:
+    """No smoothing noise stands twice; `noises` without their defaults."""
+    for i, noise in enumerate(noises):
+        if noise in noises[:i]:
+            study.fail(
+                ("runs", run.label, "smoothing", i), "the same noise stands before it; each noise once"
+            )

@@ -1,0 +1,95 @@
+"""rho and epsilon of eq. (8): what the noise adds, and what it does not."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from rs import catalog, checkpoints
+from rs.ascent import lagrangian_ascent
+from rs.calibration import calibrate
+from rs.devices import generator
+from rs.preparation import load_split
+from rs.smoothing import mean_cross_entropy
+
+CPU = torch.device("cpu")
+SPEC = {"steps": 3, "samples": 2, "images": {"max": 40}}
+
+
+@pytest.fixture
+def measure(workspace, tmp_path):
+    """Calibration of the trained NAL network with another training noise or objective in its manifest."""
+    job = workspace.job("train", "nal")
+    manifest, weights = (workspace.path(job.outputs[k]) for k in ("manifest", "weights"))
+    data = workspace.path(workspace.plan.data_manifest)
+
+    def make(spec=SPEC, **changes):
+        written = json.loads(manifest.read_text())
+        written["provenance"]["spec"] |= changes
+        copied = tmp_path / "model.json"
+        copied.write_text(json.dumps(written))
+        copied.with_suffix(".safetensors").write_bytes(weights.read_bytes())
+        calibrate(spec, copied, data, tmp_path / "c.json", CPU, "code")
+        return json.loads((tmp_path / "c.json").read_text())
+
+    return make
+
+
+def test_without_noise_both_costs_are_the_same(measure):
+    found = measure(noise={"name": "none"})
+    assert found["rho_with_noise"] == found["rho_without_noise"] > 0
+    assert found["epsilon_with_noise"] == math.sqrt(found["rho_with_noise"])
+
+
+def test_the_noise_adds_d_sigma_squared(measure):
+    """E|x + z - x0|^2 = E|x - x0|^2 + d sigma^2 for fresh z, within its standard error."""
+    for sigma in (0.1, 0.5):
+        found = measure(noise={"name": "gaussian", "sigma": sigma}, spec={**SPEC, "images": {"max": 200}})
+        added = found["rho_with_noise"] - found["rho_without_noise"]
+        # |z|^2 has variance 2 d sigma^4 and the cross term 4 sigma^2 |x - x0|^2, over 200 images of 2 draws each
+        error = math.sqrt((2 * 64 * sigma**4 + 4 * sigma**2 * found["rho_without_noise"]) / 400)
+        assert abs(added - 64 * sigma**2) < 4 * error
+        assert found["gamma"] == 1.5
+        assert found["images"] == 200
+
+
+def test_values_and_standard_errors_are_those_of_a_plain_loop(workspace, measure):
+    found = measure()
+    data = workspace.path(workspace.plan.data_manifest)
+    job = workspace.job("train", "nal")
+    network, manifest = checkpoints.load(workspace.path(job.outputs["manifest"]), data)
+    noise = catalog.build("noises", manifest["provenance"]["spec"]["noise"])
+    x, y = load_split(data, "train")
+    distances = []
+    for i in range(40):
+        source = generator(CPU, 0, "calibrate", i)
+        worst = lagrangian_ascent(
+            lambda at, z, i=i: mean_cross_entropy(network, at, z, y[i : i + 1]),
+            lambda source=source: noise.sample((2, *x.shape[1:]), source)[None],
+            x[i : i + 1],
+            1.5,
+            3,
+        )
+        distances.append(float((worst - x[i]).square().sum()))
+    rho, error = np.mean(distances), np.std(distances, ddof=1) / math.sqrt(40)
+    assert found["rho_without_noise"] == pytest.approx(rho, rel=1e-4)
+    assert found["rho_without_noise_se"] == pytest.approx(error, rel=1e-3)
+    assert found["epsilon_without_noise"] == pytest.approx(math.sqrt(rho), rel=1e-4)
+    assert found["epsilon_without_noise_se"] == pytest.approx(error / (2 * math.sqrt(rho)), rel=1e-3)
+
+
+def test_a_larger_penalty_means_a_smaller_epsilon(measure):
+    epsilons = [
+        measure(objective={"name": "nal", "gamma": gamma, "noise_in_cost": False})["epsilon_without_noise"]
+        for gamma in (0.75, 1.5, 6)
+    ]
+    assert epsilons[0] > epsilons[1] > epsilons[2] > 0
+
+
+def test_the_same_seed_gives_the_same_values_for_any_subset(measure):
+    assert measure()["rho_with_noise"] == measure()["rho_with_noise"]
+    assert measure({**SPEC, "seed": 1})["rho_with_noise"] != measure()["rho_with_noise"]

@@ -1,0 +1,218 @@
+"""Canonical specs, code digests, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rs import provenance
+from rs.interfaces import UserError
+from rs.provenance import canonical, code_digest, digest, dumps, read_json, read_table, whole_file, write_json, write_table
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_canonical_values_survive_json_and_key_order(value):
+    assert json.loads(dumps(value)) == canonical(value)
+    assert dumps(json.loads(dumps(value))) == dumps(value)
+    if isinstance(value, dict):
+        assert digest(dict(reversed(value.items()))) == digest(value)
+
+
+def test_digests_of_equal_specs_are_equal_and_of_others_differ():
+    assert digest({"a": 1, "b": [1.0, (2,)]}) == digest({"b": [1, [2.0]], "a": 1.0})
+    assert digest({"a": 0.1}) != digest({"a": 0.2})
+    assert digest({"a": True}) != digest({"a": 1})
+    assert digest({"a": None}) != digest({})
+    assert digest({"a": 1}) == "015abd7f", "digests are names of results on disk: they must never change"
+    with pytest.raises(ValueError, match="Out of range"):
+        digest({"a": float("nan")})
+
+
+# --- code digests ---
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of the package whose files can be edited; returns (edit, digest of a module)."""
+    root = tmp_path / "rs"
+    shutil.copytree(Path(provenance.__file__).parent, root, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "_ROOT", root)
+    clock = iter(range(1, 100))
+
+    def edit(file: str, old: str, new: str) -> None:
+        text = (root / file).read_text()
+        assert old in text
+        (root / file).write_text(text.replace(old, new, 1))
+        os.utime(root / file, ns=(10**18 + next(clock), 10**18 + next(clock)))
+
+    return edit
+
+
+MACER, NAL = ["rs.training", "rs.objectives.macer"], ["rs.training", "rs.objectives.nal"]
+
+
+def test_comments_and_docstrings_are_outside(package):
+    before = code_digest(MACER)
+    package("objectives/macer.py", "    def loss(", "    # a remark\n\n    def loss(")
+    package("objectives/macer.py", '"""MACER (', '"""MACER, as published (')
+    package("objectives/macer.py", '    """Maximises', '    """It maximises')
+    assert code_digest(MACER) == before
+
+
+def test_a_code_edit_concerns_its_method_only(package):
+    before, other = code_digest(MACER), code_digest(NAL)
+    package("objectives/macer.py", "] = 8.0", "] = 9.0")
+    assert code_digest(MACER) != before
+    assert code_digest(NAL) == other
+    package("objectives/macer.py", "] = 9.0", "] = 8.0")
+    assert code_digest(MACER) == before
+
+
+def test_imports_are_followed(package):
+    macer, nal, data = code_digest(MACER), code_digest(NAL), code_digest(["rs.data.digits"])
+    package("ascent.py", "scaled = gradient / largest", "scaled = gradient / (2 * largest)")
+    assert code_digest(NAL) != nal
+    assert code_digest(MACER) == macer
+    package("smoothing.py", "log_softmax(logits * beta", "log_softmax(logits / beta")
+    assert code_digest(MACER) != macer
+    assert code_digest(["rs.data.digits"]) == data
+
+
+def test_a_new_method_makes_nothing_stale(package, tmp_path):
+    before = code_digest(MACER), code_digest(["rs.evaluation", "rs.certificates.cohen"])
+    shutil.copy(tmp_path / "rs/objectives/nal.py", tmp_path / "rs/objectives/newer.py")
+    package("objectives/__init__.py", '"nal":', '"newer": "rs.objectives.newer:Newer",\n    "nal":')
+    package("catalog.py", 'FACTS: dict', "EXTRA = 1\nFACTS: dict")
+    package("cli.py", "USAGE = ", "OTHER = 1\nUSAGE = ")
+    assert (code_digest(MACER), code_digest(["rs.evaluation", "rs.certificates.cohen"])) == before
+
+
+def test_no_relative_imports_and_no_side_doors():
+    """Digests follow `import rs.x` and `from rs...`; anything else would go unseen."""
+    import ast
+
+    for file in Path(provenance.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            assert not (isinstance(node, ast.ImportFrom) and node.level), file
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec", "globals", "__import__"}, file
+
+
+def test_a_module_counts_once_and_unknown_ones_not_at_all():
+    assert code_digest(["rs.bounds", "rs.bounds"]) == code_digest(["rs.bounds"])
+    assert code_digest(["rs.bounds", "rs.nowhere", "numpy"]) == code_digest(["rs.bounds"])
+
+
+# --- whole files ---
+
+
+def test_a_file_appears_whole_and_replaces_the_old_one(tmp_path):
+    path = tmp_path / "deep" / "a.txt"
+    with whole_file(path) as temporary:
+        assert temporary.parent == path.parent
+        temporary.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), UserError("x")])
+def test_an_exception_leaves_the_old_file_and_nothing_beside_it(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(type(error)), whole_file(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    path = tmp_path / "a.txt"
+    with pytest.raises(UserError, match=r"a.txt: cannot be written: No space left on device"), whole_file(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np, pyarrow as pa
+from rs import provenance
+from rs.interfaces import UserError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+folder, kind = Path(sys.argv[1]), sys.argv[2]
+numbers = np.random.default_rng(0).random(20_000)
+try:
+    if kind == "parquet":
+        provenance.write_table(folder / "a.parquet", pa.table({"x": numbers}), {})
+    else:
+        provenance.write_json(folder / "a.json", numbers.tolist())
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("kind", ["parquet", "json"])
+def test_a_write_that_stops_in_the_middle_leaves_nothing(tmp_path, kind):
+    """A limit on the size of files fails in the middle of a write, as a full disk does."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path), kind], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"{tmp_path / 'a.'}{kind}: cannot be written: ")
+    assert done.stdout.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_truncated_and_foreign_files_are_one_line(tmp_path):
+    table, text = tmp_path / "a.parquet", tmp_path / "a.json"
+    write_table(table, pa.table({"x": list(range(1000))}), {"spec": 1})
+    write_json(text, {"a": [1, 2]})
+    assert read_table(table, ("x",))[1] == {"spec": 1}
+    assert read_json(text) == {"a": [1, 2]}
+    for path in (table, text):
+        path.write_bytes(path.read_bytes()[: -path.stat().st_size // 3])
+    for read, path, says in (
+        (read_table, table, "not a complete Parquet file"),
+        (read_json, text, "not a complete JSON file"),
+        (read_table, text, "not a complete Parquet file"),
+        (read_table, tmp_path / "no.parquet", "no such file"),
+        (read_json, tmp_path / "no.json", "cannot be read: No such file"),
+    ):
+        with pytest.raises(UserError) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path}: {says}")
+        assert "\n" not in str(caught.value)
+
+
+def test_missing_columns_are_named(tmp_path):
+    write_table(tmp_path / "a.parquet", pa.table({"x": [1]}), {})
+    with pytest.raises(UserError, match=r"a.parquet: lacks the columns y, z"):
+        read_table(tmp_path / "a.parquet", ("x", "y", "z"))
+
+
+def test_what_every_file_carries():
+    made = provenance.provenance({"b": 1.0}, "abc", device="cpu")
+    assert made["spec"] == {"b": 1}
+    assert made["spec_digest"] == digest({"b": 1})
+    assert (made["code_digest"], made["device"]) == ("abc", "cpu")
+    assert {"python", "torch", "numpy"} <= made["versions"].keys()
+    json.dumps(made)

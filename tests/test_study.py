@@ -1,0 +1,307 @@
+"""Study files: merging, overlays, sweeps, and one clear line for everything that a study may not hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import write_study
+
+from rs.interfaces import UserError
+from rs.study import Study, merge, read_yaml
+
+
+def study_of(tmp_path: Path, *studies) -> Study:
+    return Study([write_study(tmp_path / f"s{i}.yaml", s) for i, s in enumerate(studies)])
+
+
+# --- reading ---
+
+
+def test_numbers_are_numbers_and_1_is_1_point_0(tmp_path):
+    text = "a: 1e-5\nb: 1E3\nc: 1.0\nd: -2.5e+2\ne: .5e1\nf: '1e-5'\ng: 1e5x\n1: one\n"
+    found = read_yaml(write_study(tmp_path / "s.yaml", text))
+    assert found == {"a": 1e-5, "b": 1000, "c": 1, "d": -250, "e": 5, "f": "1e-5", "g": "1e5x", "1": "one"}
+    assert isinstance(found["b"], int)
+    assert isinstance(found["c"], int)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name: a\nname: b\n", "line 2, column 1: key 'name' is given twice"),
+        ("runs:\n  a: {x: 1, x: 2}\n", "line 2, column 13: key 'x' is given twice"),
+        ("name: [1, 2\n", "not valid YAML: line 2, column 1"),
+        ("? [a, b]\n: 1\n", "['a', 'b'] is no key"),
+        ("- name\n", "a study is a mapping of keys, not a list"),
+        ("a: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
+    ],
+)
+def test_broken_yaml_names_the_place(tmp_path, text, says):
+    with pytest.raises(UserError) as caught:
+        read_yaml(write_study(tmp_path / "s.yaml", text))
+    assert str(caught.value).startswith(f"{tmp_path / 's.yaml'}: ")
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_and_binary_files(tmp_path):
+    with pytest.raises(UserError, match="nowhere.yaml: cannot be read: No such file"):
+        read_yaml(tmp_path / "nowhere.yaml")
+    (tmp_path / "b.yaml").write_bytes(b"name: \xff\xfe")
+    with pytest.raises(UserError, match=r"b.yaml: not a text file in UTF-8"):
+        read_yaml(tmp_path / "b.yaml")
+
+
+def test_merge_is_deep_replaces_lists_and_other_methods_and_changes_neither_side():
+    base = {"a": {"b": 1, "c": [1, 2]}, "m": {"name": "sgd", "rate": 1}}
+    over = {"a": {"c": [3]}, "m": {"name": "adam"}}
+    assert merge(base, over) == {"a": {"b": 1, "c": [3]}, "m": {"name": "adam"}}
+    assert merge(base, {"m": {"name": "sgd", "momentum": 2}})["m"] == {"name": "sgd", "rate": 1, "momentum": 2}
+    assert merge(base, {"a": None}) == {"a": None, "m": base["m"]}
+    assert base == {"a": {"b": 1, "c": [1, 2]}, "m": {"name": "sgd", "rate": 1}}
+    assert over == {"a": {"c": [3]}, "m": {"name": "adam"}}
+
+
+# --- runs, overlays, sweeps ---
+
+
+def test_a_run_inherits_from_the_top_and_from_defaults(tmp_path, tiny):
+    tiny["runs"]["gaussian"]["training"] = {"epochs": 7}
+    first = study_of(tmp_path, tiny).runs[0]
+    assert (first.label, first.seed) == ("gaussian", 0)
+    training = first.sections["training"]
+    assert (training["epochs"], training["batch_size"], training["precision"]) == (7, 128, "float32")
+    assert training["optimizer"] == {
+        "name": "sgd",
+        "learning_rate": 0.05,
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+    }
+
+
+def test_overlays_shorten_every_run_and_drop_some(tmp_path, tiny):
+    tiny["runs"]["gaussian"]["training"] = {"epochs": 7}
+    overlay = {"override": {"training": {"epochs": 2}}, "active": ["gaussian"], "test": {"skip": 3}}
+    study = study_of(tmp_path, tiny, overlay)
+    assert [r.label for r in study.runs] == ["gaussian"]
+    assert [r.label for r in study.all_runs] == ["gaussian", "nal"]
+    assert study.runs[0].sections["training"]["epochs"] == 2
+    assert study.test == {"skip": 3, "max": 6}
+
+
+def test_shipped_scales_fit_shipped_studies():
+    scales = sorted(Path("config/scales").glob("*.yaml"))
+    for file in [*Path("config").glob("*.yaml"), *Path("config/papers").glob("*.yaml")]:
+        assert Study([file]).runs
+        for scale in scales:
+            assert Study([file, scale]).runs
+
+
+def test_sweeps_cross_and_walk_together(tmp_path, tiny):
+    tiny["runs"] = {
+        "g": {
+            "objective": {"name": "gaussian"},
+            "sweep": {
+                "product": {"noise.sigma": [0.25, 1.0]},
+                "zip": {"training.epochs": [1, 2], "training.optimizer.learning_rate": [0.1, 0.2]},
+            },
+        }
+    }
+    runs = study_of(tmp_path, tiny).runs
+    assert [r.label for r in runs] == [
+        "g[sigma=0.25,epochs=1,learning_rate=0.1]",
+        "g[sigma=0.25,epochs=2,learning_rate=0.2]",
+        "g[sigma=1,epochs=1,learning_rate=0.1]",
+        "g[sigma=1,epochs=2,learning_rate=0.2]",
+    ]
+    last = runs[-1].sections
+    assert (last["noise"]["sigma"], last["training"]["epochs"]) == (1, 2)
+    assert last["training"]["optimizer"]["learning_rate"] == 0.2
+    tiny["active"] = ["g[sigma=1,epochs=1,learning_rate=0.1]"]
+    assert [r.label for r in study_of(tmp_path, tiny).runs] == tiny["active"]
+    tiny["active"] = ["g"]
+    assert len(study_of(tmp_path, tiny).runs) == 4
+
+
+def test_lists_without_sweep_are_values_and_seeds_are_runs(tmp_path, tiny):
+    tiny["seeds"] = [0, 3.0]
+    assert [(r.label, r.seed) for r in study_of(tmp_path, tiny).runs] == [
+        ("gaussian", 0),
+        ("gaussian", 3),
+        ("nal", 0),
+        ("nal", 3),
+    ]
+
+
+# --- refusals: one line, the file, the key, what is allowed ---
+
+
+def put(study, path, value):
+    *parents, last = path.split("/")
+    for key in parents:
+        study = study[int(key)] if isinstance(study, list) else study.setdefault(key, {})
+    if isinstance(study, list):
+        study[int(last)] = value
+    else:
+        study[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "place", "allowed"),
+    [
+        ("epochs", 3, "epochs", "unknown key; allowed: active, attacks"),
+        ("training/epoch", 3, "training.epoch", "unknown key (did you mean epochs?); allowed: augmentation"),
+        ("training/optimizer/lr", 0.1, "training.optimizer.lr", "unknown key; allowed: learning_rate"),
+        ("runs/nal/objective/gama", 1, "runs.nal.objective.gama", "(did you mean gamma?); allowed: gamma"),
+        ("runs/nal/sweeps", {}, "runs.nal.sweeps", "(did you mean sweep?)"),
+        ("runs/nal/objective/name", "nall", "runs.nal.objective.name", "'nall' (did you mean nal?); allowed: "),
+        ("noise/name", "gausian", "noise.name", "(did you mean gaussian?)"),
+        ("certificates/0/name", "bogus", "certificates[0].name", "'bogus'; allowed: bilateral, cohen"),
+        ("data/name", "cifar", "data.name", "allowed: digits, mnist"),
+        ("noise/sigma", -0.5, "noise.sigma", "-0.5: must be a number at least 0"),
+        ("noise/sigma", "much", "noise.sigma", "much: must be a number at least 0"),
+        ("noise/sigma", float("nan"), "noise.sigma", "must be a finite number"),
+        ("training/optimizer/learning_rate", float("inf"), "training.optimizer.learning_rate", "finite number"),
+        ("noise", {"name": "gaussian"}, "noise.sigma", "lacks this key; it is a number at least 0"),
+        ("noise/sigma", 0, "noise.sigma", "0: certificate cohen needs it above 0"),
+        ("certificates/0/alpha", 0, "certificates[0].alpha", "0: must be a number above 0 and below 1"),
+        ("certificates/0/alpha", 1.0, "certificates[0].alpha", "1: must be a number above 0 and below 1"),
+        ("sampling/n0", 0, "sampling.n0", "0: must be a whole number at least 1"),
+        ("sampling/n", 0, "sampling.n", "0: must be a whole number at least 1"),
+        ("sampling/n", 64.5, "sampling.n", "64.5: must be a whole number at least 1"),
+        ("sampling/n", 70, "sampling.n", "70 is not a multiple of the block size 32"),
+        ("sampling/batch", 40, "sampling.batch", "40: must be a whole number at least 16 and a multiple of 16"),
+        ("training/epochs", "ten", "training.epochs", "ten: must be a whole number at least 1"),
+        ("training/epochs", True, "training.epochs", "True: must be a whole number at least 1"),
+        ("training/keep", "best", "training.keep", "'best'; allowed: last, best_clean"),
+        ("training", [1], "training", "[1]: must be a mapping of keys"),
+        ("runs", None, "runs", "must be a mapping of keys"),
+        ("runs/nal", 3, "runs.nal", "3: must be a mapping of keys"),
+        ("seeds", [], "seeds", "must be a list of at least 1"),
+        ("seeds", [1, 1], "seeds", "1 is given twice"),
+        ("seeds", [-1], "seeds[0]", "-1: must be a whole number at least 0"),
+        ("name", "Über", "name", "must match"),
+        ("name", "runs", "name", "reserved"),
+        ("active", ["nothing"], "active[0]", "no run is labelled 'nothing'; runs: gaussian, nal"),
+        ("active", [], "runs", "the study has no active run"),
+        ("attacks/0", {"name": "pgd_l2"}, "attacks[0].radii", "lacks this key"),
+        ("attacks/0/radii", [-1], "attacks[0].radii[0]", "-1: must be a number at least 0"),
+        ("attacks/0/judge", "all", "attacks[0].judge", "must be 'base' or a mapping of keys"),
+        ("model/name", "lenet", "model", "lenet takes 1x28x28; digits is 1x8x8"),
+        ("noise", {"name": "none"}, "noise", "certificate cohen has no theorem for noise none; it has for gaussian"),
+        ("noise", {"name": "laplace", "scale": 0.1}, "noise", "certificate cohen has no theorem for noise laplace"),
+        ("smoothing", [{"name": "none"}], "smoothing[0]", "certificate cohen has no theorem for noise none"),
+        ("smoothing", [{"name": "gaussian", "sigma": 1}] * 2, "smoothing[1]", "each noise once"),
+        ("certificates", [{"name": "cohen"}] * 2, "certificates[1]", "another one is called cohen; give one of them"),
+        ("runs/gaussian/calibration", {}, "runs.gaussian.calibration", "gaussian has no gamma to calibrate with"),
+        ("training/keep", "best_clean", "runs.gaussian.training.held_out", "needs 1 to 1436 images"),
+    ],
+)
+def test_bad_input_is_one_line_with_file_key_and_what_is_allowed(tmp_path, tiny, refusal, path, value, place, allowed):
+    put(tiny, path, value)
+    message = refusal(tiny)
+    assert message.startswith(f"{tmp_path / 'study0.yaml'}: {place}: ")
+    assert allowed in message
+
+
+def test_sigma_0_and_no_noise_are_fine_without_a_certificate(tiny, plan_of):
+    tiny["certificates"] = []
+    tiny["noise"] = {"name": "gaussian", "sigma": 0}
+    assert plan_of(tiny).jobs["attack"]
+    tiny["noise"] = {"name": "none"}
+    assert not plan_of(tiny).jobs["sample"]
+
+
+@pytest.mark.parametrize(("alpha", "least"), [(0.001, 10), (0.5, 2), (0.25, 3)])
+def test_too_few_votes_for_alpha(tiny, plan_of, refusal, alpha, least):
+    tiny["certificates"][0]["alpha"] = alpha
+    tiny["sampling"] |= {"n": least, "block": 1}
+    plan_of(tiny)
+    tiny["sampling"]["n"] = least - 1
+    assert f"sampling.n: {least - 1} votes certify nothing at alpha = {alpha}; at least {least}" in refusal(tiny)
+
+
+def test_references(tiny, plan_of, refusal):
+    smoothadv = {"objective": {"name": "smoothadv", "epsilon": {"calibrated": "nal"}}}
+    tiny["runs"]["smoothadv"] = smoothadv
+    plan_of(tiny)
+    epsilon = smoothadv["objective"]["epsilon"]
+    place = "runs.smoothadv.objective.epsilon"
+    epsilon["calibrated"] = "wrm"
+    assert f"{place}: calibrated: no run is labelled 'wrm'; runs: gaussian, nal, smoothadv" in refusal(tiny)
+    epsilon["calibrated"] = "gaussian"
+    assert f"{place}: calibrated: run 'gaussian' has no `calibration`" in refusal(tiny)
+    smoothadv["objective"]["epsilon"] = {"calibrated": "nal", "cost": "free"}
+    assert f"{place}.cost: 'free'" in refusal(tiny)
+    smoothadv["objective"]["epsilon"] = {"calibratd": "nal"}
+    assert f"{place}.calibratd: unknown key (did you mean calibrated?)" in refusal(tiny)
+    smoothadv["objective"]["epsilon"] = -1
+    assert f"{place}: -1: must be a number at least 0 or a mapping of keys" in refusal(tiny)
+
+
+def test_a_reference_means_the_same_seed_or_the_only_one(tiny, plan_of, refusal):
+    tiny["runs"]["smoothadv"] = {
+        "objective": {"name": "smoothadv", "epsilon": {"calibrated": "nal"}},
+        "seeds": [0, 1],
+    }
+    plan = plan_of(tiny)
+    nal = plan.runs[1].id
+    given = [p.spec["objective"]["epsilon"]["calibrated"] for p in plan.runs[2:]]
+    assert all(g.startswith(f"{nal}/") for g in given)
+    tiny["runs"]["nal"]["seeds"] = [0, 1]
+    plan = plan_of(tiny)
+    given = [p.spec["objective"]["epsilon"]["calibrated"].split("/")[0] for p in plan.runs if p.run.label == "smoothadv"]
+    assert given == [p.id for p in plan.runs if p.run.label == "nal"]
+    tiny["runs"]["smoothadv"]["seeds"] = [2]
+    assert "calibrated: run 'nal' has no seed 2" in refusal(tiny)
+
+
+def test_a_circle_of_references(tiny, refusal):
+    for one, other in (("a", "b"), ("b", "a")):
+        tiny["runs"][one] = {
+            "objective": {"name": "smoothadv", "epsilon": {"calibrated": other}},
+            "calibration": {},
+        }
+    assert "references go in a circle: a -> b -> a" in refusal(tiny)
+
+
+def test_an_error_is_told_where_the_value_stands(tmp_path, tiny, refusal):
+    """In the overlay, at the top, or in the run; a swept value names its sweep."""
+    message = refusal(tiny, {"sampling": {"n0": 0}})
+    assert message.startswith(f"{tmp_path / 'study1.yaml'}: sampling.n0: ")
+    message = refusal(tiny, {"override": {"noise": {"sigma": -1}}})
+    assert message.startswith(f"{tmp_path / 'study1.yaml'}: override.noise.sigma: ")
+    tiny["runs"]["nal"]["sweep"] = {"product": {"noise.sigma": [0.5, -1]}}
+    assert "noise.sigma: -1: must be a number at least 0 (in [sigma=-1])" in refusal(tiny)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "says"),
+    [
+        ({"product": {"noise.sigma": [1, 1.0]}}, "runs.nal.sweep: gives nal[sigma=1] twice"),
+        ({"product": {"noise.sigma": []}}, "the list is empty"),
+        ({"product": {"noise.sigma": 0.5}}, "0.5: must be a list"),
+        ({"product": {"name": ["x"]}}, "a swept key begins with one of model, objective"),
+        ({"product": {"seeds.0": [1]}}, "runs.nal.seeds: "),
+        ({"product": {"certificates.0.alpha": [0.1]}}, "a swept key is a path through mappings of keys"),
+        ({"zip": {"noise.sigma": [1, 2], "training.epochs": [1]}}, "same length (noise.sigma: 2, training.epochs: 1)"),
+        ({"zip": {"noise.sigma": [1]}, "product": {"noise.sigma": [1]}}, "a key is swept once"),
+        ({"noise.sigma": [1, 2]}, "runs.nal.sweep.noise.sigma: unknown key; allowed: product, zip"),
+    ],
+)
+def test_bad_sweeps(tiny, refusal, sweep, says):
+    tiny["runs"]["nal"]["sweep"] = sweep
+    assert says in refusal(tiny)
+
+
+def test_two_labels_for_one_training(tiny, refusal):
+    tiny["runs"]["again"] = {"objective": {"name": "gaussian"}, "certificates": []}
+    assert "runs.again: trains exactly what gaussian trains" in refusal(tiny)
+
+
+def test_soft_certificates_need_their_beta_sampled(tiny, plan_of, refusal):
+    tiny["certificates"] = [{"name": "soft_hoeffding", "beta": 16}]
+    assert "certificates[0]: beta 16: must be one of sampling.betas []" in refusal(tiny)
+    tiny["sampling"]["betas"] = [1, 16.0]
+    assert plan_of(tiny).jobs["certify"]
