@@ -24,6 +24,7 @@ except UserError as error:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/import.smk"
 include: "workflow/rules/calibrate.smk"
 include: "workflow/rules/sample.smk"
 include: "workflow/rules/certify.smk"

@@ -17,7 +17,7 @@ from pydantic_core import to_jsonable_python
 
 from rs import attacks, certificates, data, models, noise, objectives
 from rs.interfaces import UserError
-from rs.spec import AttackUse, CertificateUse, RunSections, StudySections, Sweep
+from rs.spec import AttackUse, CertificateUse, ImportedSections, RunSections, StudySections, Sweep
 
 TABLES: dict[str, dict[str, str]] = {
     "datasets": data.METHODS,
@@ -152,12 +152,15 @@ def schema() -> dict[str, Any]:
     """The schema of a study file. `$defs/run` is that of one run after defaults, overlays and sweeps are
     merged.
     """
-    run = dataclass_schema(RunSections)
-    for key, kind in {"model": "models", "objective": "objectives", "noise": "noises"}.items():
+    run, imported = dataclass_schema(RunSections), dataclass_schema(ImportedSections)
+    for key, kind in {"model": "models", "objective": "objectives"}.items():
         run["properties"][key] = _choice(kind)
-    for key, kind in {"certificates": "certificates", "attacks": "attacks"}.items():
-        run["properties"][key]["items"] = _choice(kind)
-    run["properties"]["smoothing"]["anyOf"][0]["items"] = _choice("noises")
+    imported["properties"]["architecture"]["anyOf"][0] = _choice("models")
+    for sections in (run, imported):
+        sections["properties"]["noise"] = _choice("noises")
+        for kind in ("certificates", "attacks"):
+            sections["properties"][kind]["items"] = _choice(kind)
+        sections["properties"]["smoothing"]["anyOf"][0]["items"] = _choice("noises")
     study = dataclass_schema(StudySections)
     study["properties"]["data"] = _choice("datasets")
     # Inside a study the runs' sections may be partial: they are checked once merged.
@@ -167,6 +170,15 @@ def schema() -> dict[str, Any]:
     study["properties"]["runs"] = {
         "type": "object",
         "additionalProperties": {"type": "object", "properties": within_run, "additionalProperties": False},
+        "default": {},
+    }
+    study["properties"]["imported"] = {
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "properties": {key: {} for key in imported["properties"]},
+            "additionalProperties": False,
+        },
         "default": {},
     }
     log = study["properties"]["logs"]["additionalProperties"]["properties"]
@@ -183,7 +195,7 @@ def schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A study of randomized smoothing",
         **study,
-        "$defs": {"run": run, **methods},
+        "$defs": {"run": run, "imported": imported, **methods},
     }
 
 

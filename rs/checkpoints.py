@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as packed
 from torch import nn
 
-from rs import catalog
+from rs import catalog, entries
 from rs.interfaces import UserError
 from rs.preparation import read_manifest
 from rs.provenance import dumps, file_digest, read_json, whole_file, write_json
@@ -26,6 +26,9 @@ def save(outputs: dict[str, Path], state: dict[str, torch.Tensor], manifest: dic
 
 
 def build_model(model: dict[str, Any], data_manifest: dict[str, Any]) -> nn.Module:
+    """A model of the catalog, or one that was imported (`rs.entries`), with fresh weights."""
+    if "imported" in model:
+        return entries.build(model["imported"], data_manifest)
     shape = tuple(data_manifest["shape"])
     built: nn.Module = catalog.build("models", model).build(
         shape, data_manifest["classes"], data_manifest["mean"], data_manifest["std"]

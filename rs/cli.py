@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rs import exchange, radius, stages
+from rs import exchange, own_checkpoint, radius, stages
 from rs.interfaces import UserError
 
 AS_WRITTEN = argparse.RawDescriptionHelpFormatter
@@ -32,8 +32,11 @@ def parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(stage, help=text, description=text)
         stages.add_arguments(verb, stage)
         verb.set_defaults(act=stages.run, stage=stage)
+        if stage == "certify":
+            own_checkpoint.add_arguments(verb)
+            verb.set_defaults(act=certify)
 
-    def study_verb(name: str, text: str, act: Any) -> argparse.ArgumentParser:
+    def study_verb(name: str, text: str, act: Any) -> Parser:
         verb = verbs.add_parser(name, help=text, description=text)
         verb.add_argument(
             "--study", nargs="+", type=Path, default=[Path("config/config.yaml")], metavar="FILE"
@@ -88,6 +91,10 @@ def plan_of(args: argparse.Namespace) -> Any:
 def _worker(args: argparse.Namespace) -> None:
     if args.worker:
         stages.become_worker(args.worker)
+
+
+def certify(args: argparse.Namespace) -> None:
+    (own_checkpoint if args.checkpoint else stages).run(args)
 
 
 def aggregate(args: argparse.Namespace) -> None:

@@ -26,9 +26,16 @@ from rs.spec import Report
 
 def add_import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="certification logs")
-    parser.add_argument("--out", type=Path, metavar="TABLE", help="write a Parquet table, one row per log and image")
     parser.add_argument(
-        "--radii", nargs="+", type=float, default=list(Report().radii), metavar="R", help="of the printed lines"
+        "--out", type=Path, metavar="TABLE", help="write a Parquet table, one row per log and image"
+    )
+    parser.add_argument(
+        "--radii",
+        nargs="+",
+        type=float,
+        default=list(Report().radii),
+        metavar="R",
+        help="of the printed lines",
     )
 
 
@@ -85,7 +92,9 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", required=True, metavar="LABEL", help="the run's label")
     parser.add_argument("--seed", type=int, help="where the run has several seeds")
     parser.add_argument("--smoothing", metavar="TEXT", help="where it has several, as 'gaussian sigma=0.25'")
-    parser.add_argument("--certificate", metavar="NAME", help="where it has several: name or label in the tables")
+    parser.add_argument(
+        "--certificate", metavar="NAME", help="where it has several: name or label in the tables"
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the log to write")
 
 

@@ -7,6 +7,7 @@ derived from them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class Plan:
     def __init__(self, study: Study) -> None:
         self.study = study
         self.jobs: dict[str, dict[str, Job]] = {
-            s: {} for s in ("data", "train", "calibrate", "sample", "certify", "attack")
+            s: {} for s in ("data", "train", "import", "calibrate", "sample", "certify", "attack")
         }
         name = study.data["name"]
         self.data_facts = method_schema("datasets", name)
@@ -62,6 +63,7 @@ class Plan:
             )
         )
         self._planned: dict[tuple[str, int], PlannedRun] = {}
+        self._lineages: dict[tuple[str, str], str] = {}
         self.runs = [self._plan(run, ()) for run in study.runs]
         self.logs = [self._log(label, entry) for label, entry in study.logs.items()]
         self._refuse_double_labels()
@@ -91,7 +93,8 @@ class Plan:
         """Every file of a run that the tables are made from."""
         found: list[Path] = []
         for planned in self.runs:
-            found += [planned.folder / "model.json", planned.folder / "training.parquet"]
+            found.append(planned.folder / "model.json")
+            found += [planned.folder / "training.parquet"] if planned.run.kind == "runs" else []
             found += [planned.calibration] if planned.calibration else []
             for observation in planned.observations:
                 found += [observation.certified] if observation.certified else []
@@ -122,6 +125,38 @@ class Plan:
     def code(self, *modules: str) -> str:
         return code_digest(modules)
 
+    def lineage(self, job: Job) -> str:
+        """Digest of the code of a job and of all jobs that its inputs come from.
+
+        Snakemake passes staleness on by new files, and a failed job leaves none: the next plan would take
+        what lies downstream of it for current.
+        """
+        place = (job.stage, str(next(iter(job.outputs.values()))))
+        if place not in self._lineages:
+            self._lineages[place] = digest([job.code, *map(self.lineage, self._above(job))], 12)
+        return self._lineages[place]
+
+    def _above(self, job: Job) -> list[Job]:
+        """The jobs that made a job's inputs; of draw files, which share their code, the first."""
+        if job.stage == "data":
+            return []
+        if job.stage == "train":
+            calibrations = [self.job("calibrate", path) for path in job.inputs["calibrations"].values()]
+            return [self.job("data", str(self.data_manifest)), *calibrations]
+        if job.stage == "import":
+            return [self.job("data", str(self.data_manifest))]
+        if job.stage == "certify":
+            return [self.job("sample", str(self.draw_files(job)[0]))]
+        model = str(job.inputs["model"])
+        return [self.jobs["train"].get(model) or self.job("import", model)]
+
+    @functools.cached_property
+    def tables_lineage(self) -> str:
+        """Digest of the files that the tables are made from and of the code of all jobs that led to them."""
+        stages = ("train", "import", "calibrate", "certify", "attack")
+        jobs = [job for stage in stages for job in self.jobs[stage].values()]
+        return digest([list(map(str, self.aggregated_files())), sorted(map(self.lineage, jobs))], 16)
+
     def _add(self, job: Job) -> Job:
         target = str(next(iter(job.outputs.values())))
         planned = self.jobs[job.stage].setdefault(target, job)
@@ -138,7 +173,9 @@ class Plan:
         key = (run.label, run.seed)
         if key in self._planned:
             return self._planned[key]
-        place = ("runs", run.label)
+        if run.kind == "imported":
+            return self._import(run)
+        place = run.place
         if run.label in above:
             self.study.fail(
                 (*place, "objective"), f"references go in a circle: {' -> '.join([*above, run.label])}"
@@ -190,14 +227,47 @@ class Plan:
             planned.calibration = self._calibration(
                 planned, (*model_modules, *noise_modules, *objective_modules)
             )
-        smoothing = sections["smoothing"]
-        given = [sections["noise"]] if smoothing is None else smoothing
-        noises = [prune(noise, properties["noise"]) for noise in given]
+        self._observe_all(planned, model_modules)
+        return planned
+
+    def _import(self, run: Run) -> PlannedRun:
+        """A model that somebody else trained: its id holds the digest of its file and how it is built."""
+        refusals.check_imported(self.study, run, self.data_facts)
+        sections, weights = run.sections, Path(run.sections["weights"])
+        keys = ("entry", "architecture", "format", "normalization")
+        imported = {k: sections[k] for k in keys if sections[k] is not None}
+        modules: tuple[str, ...] = ("rs.entries",)
+        if "architecture" in imported:
+            model = schema()["$defs"]["run"]["properties"]["model"]
+            imported["architecture"] = prune(imported["architecture"], model)
+            modules = (*modules, method_schema("models", imported["architecture"]["name"])["x-module"])
+        else:
+            # the function's own file, if it lies in the working directory; its imports are not followed
+            code = Path(*imported["entry"].partition(":")[0].split(".")).with_suffix(".py")
+            imported |= {"entry_sha256": file_digest(code)} if code.is_file() else {}
+        name = imported["entry"] if "entry" in imported else imported["architecture"]["name"]
+        spec = {
+            "model": {"name": name, "imported": imported},
+            "data": self.study.data,
+            "sha256": file_digest(weights),
+        }
+        planned = PlannedRun(run, f"{slug('imported', self.data_id, weights.stem)}-{digest(spec)}", spec)
+        self._planned[run.label, run.seed] = planned
+        outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
+        inputs = {"data": self.data_manifest, "weights": weights}
+        self._add(Job("import", spec, ("rs.imports", *modules), planned.id, inputs, outputs))
+        self._observe_all(planned, modules)
+        return planned
+
+    def _observe_all(self, planned: PlannedRun, modules: tuple[str, ...]) -> None:
+        """Draws, certificates and attacks of a run under each of its smoothing noises."""
+        run, smoothing = planned.run, planned.run.sections["smoothing"]
+        given = [run.sections["noise"]] if smoothing is None else smoothing
+        noises = [prune(noise, schema()["$defs"]["run"]["properties"]["noise"]) for noise in given]
         refusals.check_smoothing(self.study, run, noises)
         for i, noise in enumerate(noises):
-            where = (*place, "noise") if smoothing is None else (*place, "smoothing", i)
-            planned.observations.append(self._observe(planned, noise, where, model_modules))
-        return planned
+            where = (*run.place, "noise") if smoothing is None else (*run.place, "smoothing", i)
+            planned.observations.append(self._observe(planned, noise, where, modules))
 
     def _referred(
         self, run: Run, parameter: str, label: str, above: tuple[str, ...]

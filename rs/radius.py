@@ -13,7 +13,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Any
 
@@ -41,14 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a parameter of the noise or of the certificate; noise.KEY or certificate.KEY where both have it",
+        help="a parameter of noise or certificate; noise.KEY or certificate.KEY where both have it",
     )
     parser.add_argument("--dimension", metavar="D", help="input coordinates, as 3072 for 3x32x32 images")
     parser.add_argument("--selection", metavar="N,N,...", help="votes per class that choose the class")
     parser.add_argument("--estimation", metavar="N,N,...", help="votes per class that bound its probability")
     parser.add_argument("--alpha", default="0.001", help="error rate of the claim (default: 0.001)")
     parser.add_argument(
-        "--uniform", metavar="U", help="number in [0, 1) drawn beforehand, for certificates with randomised=true"
+        "--uniform",
+        metavar="U",
+        help="number in [0, 1) drawn beforehand, for certificates with randomised=true",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per image")
 
@@ -56,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Prints one line per image. Raises UserError for votes, parameters or pairs that allow no claim."""
     if (args.selection is None) != (args.estimation is None):
-        raise UserError("radius: give both --selection and --estimation, or neither and lines on standard input")
+        raise UserError(
+            "radius: give both --selection and --estimation, or neither and lines on standard input"
+        )
     if args.selection is None:
         votes = list(_piped(sys.stdin))
     else:
@@ -84,13 +88,17 @@ def radii(
 
     facts = method_schema("certificates", certificate["name"])
     norm = facts["x-norms"][noise["name"]]
-    level = _number("--alpha", alpha, "a number strictly between 0 and 1", lambda v: 0 < v < 1)
+    level = number("radius: --alpha", alpha, "a number strictly between 0 and 1", lambda v: 0 < v < 1)
     d = _dimension(dimension, noise["name"], norm)
     u = None
     if certificate.get("randomised"):
         if uniform is None:
-            raise UserError("radius: randomised=true needs --uniform U, a number in [0, 1) drawn before the votes")
-        u = np.full(len(votes), _number("--uniform", uniform, "a number in [0, 1)", lambda v: 0 <= v < 1))
+            raise UserError(
+                "radius: randomised=true needs --uniform U, a number in [0, 1) drawn before the votes"
+            )
+        u = np.full(
+            len(votes), number("radius: --uniform", uniform, "a number in [0, 1)", lambda v: 0 <= v < 1)
+        )
     draws = Draws.from_counts([s for s, _ in votes], [e for _, e in votes], d, uniform=u)
     method = catalog.build("certificates", certificate)
     certified = method.certify(draws, catalog.build("noises", noise), level)
@@ -122,7 +130,9 @@ def floored(radius: float) -> str:
 # --- methods ---
 
 
-def methods(noise: str, certificate: str, settings: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def methods(
+    noise: str, certificate: str, settings: Iterable[str], verb: str = "radius"
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The noise and the certificate as a study writes them, from their names and `key=value` settings.
 
     A key belongs to the method that has a parameter of that name. Raises UserError for unknown names and
@@ -133,50 +143,50 @@ def methods(noise: str, certificate: str, settings: Iterable[str]) -> tuple[dict
     for role, kind in kinds.items():
         if (name := chosen[role]["name"]) not in schema()["$defs"][kind]:
             allowed = ", ".join(schema()["$defs"][kind])
-            raise UserError(f"radius: --{role} {name}: no such {role}; allowed: {allowed}")
+            raise UserError(f"{verb}: --{role} {name}: no such {role}; allowed: {allowed}")
     facts = {role: method_schema(kinds[role], method["name"]) for role, method in chosen.items()}
     if noise not in facts["certificate"]["x-norms"]:
         allowed = ", ".join(facts["certificate"]["x-norms"])
         raise UserError(
-            f"radius: certificate {certificate} has no theorem for noise {noise}; it has for {allowed}"
+            f"{verb}: certificate {certificate} has no theorem for noise {noise}; it has for {allowed}"
         )
     if facts["certificate"]["x-needs"] != ["counts"]:
         raise UserError(
-            f"radius: certificate {certificate} needs softmax moments, which votes do not hold; "
+            f"{verb}: certificate {certificate} needs softmax moments, which votes do not hold; "
             "give its study sampling.betas and run that"
         )
     for setting in settings:
-        role, key, value = _setting(setting, facts)
+        role, key, value = _setting(verb, setting, facts)
         if key in chosen[role]:
-            raise UserError(f"radius: --set {setting}: {key} is set twice")
+            raise UserError(f"{verb}: --set {setting}: {key} is set twice")
         chosen[role][key] = value
     for role, method in chosen.items():
         errors = list(jsonschema.Draft202012Validator(facts[role]).iter_errors(method))
         if errors:
             path, message = explain(errors[0])
-            raise UserError(f"radius: {method['name']}{'.' * bool(path)}{dotted(path)}: {message}")
+            raise UserError(f"{verb}: {method['name']}{'.' * bool(path)}{dotted(path)}: {message}")
         for key, value in method.items():
             if isinstance(value, float) and not math.isfinite(value):
-                raise UserError(f"radius: {method['name']}.{key}: {value}: must be finite")
+                raise UserError(f"{verb}: {method['name']}.{key}: {value}: must be finite")
     for key in NOISE_LEVELS:
         if chosen["noise"].get(key) == 0:
-            raise UserError(f"radius: {noise}.{key}: 0: must be greater than 0 to certify")
+            raise UserError(f"{verb}: {noise}.{key}: 0: must be greater than 0 to certify")
     return chosen["noise"], chosen["certificate"]
 
 
-def _setting(setting: str, facts: dict[str, dict[str, Any]]) -> tuple[str, str, Any]:
+def _setting(verb: str, setting: str, facts: dict[str, dict[str, Any]]) -> tuple[str, str, Any]:
     """Role, key and value of `key=value`, `noise.key=value` or `certificate.key=value`."""
     name, equals, text = setting.partition("=")
     if not equals or not text:
-        raise UserError(f"radius: --set {setting}: must be KEY=VALUE, as sigma=0.5")
+        raise UserError(f"{verb}: --set {setting}: must be KEY=VALUE, as sigma=0.5")
     prefix, dot, key = name.rpartition(".")
     roles = [prefix] if dot else list(facts)
     owners = [role for role in roles if role in facts and key in facts[role]["x-parameters"]]
     if len(owners) > 1:
-        raise UserError(f"radius: --set {setting}: both have {key}; write noise.{key} or certificate.{key}")
+        raise UserError(f"{verb}: --set {setting}: both have {key}; write noise.{key} or certificate.{key}")
     if not owners:
         known = ", ".join(f"{role}.{p}" for role, fact in facts.items() for p in fact["x-parameters"])
-        raise UserError(f"radius: --set {setting}: no such parameter; allowed: {known}")
+        raise UserError(f"{verb}: --set {setting}: no such parameter; allowed: {known}")
     try:
         value = json.loads(text)
     except ValueError:
@@ -188,7 +198,7 @@ def _setting(setting: str, facts: dict[str, dict[str, Any]]) -> tuple[str, str, 
 
 
 def _piped(lines: Iterable[str]) -> Iterator[tuple[list[int], list[int]]]:
-    """The pairs of counts on the lines of standard input, all of the same classes; blank lines are skipped."""
+    """The pairs of counts on lines of standard input, all of the same classes; blank lines are skipped."""
     classes = 0
     for number, line in enumerate(lines, start=1):
         where, cells = f"standard input, line {number}", line.split()
@@ -207,7 +217,9 @@ def _piped(lines: Iterable[str]) -> Iterator[tuple[list[int], list[int]]]:
 
 def _same_classes(where: str, selection: list[int], estimation: list[int]) -> tuple[list[int], list[int]]:
     if len(selection) != len(estimation):
-        raise UserError(f"radius: {where}: {len(selection)} selection and {len(estimation)} estimation counts")
+        raise UserError(
+            f"radius: {where}: {len(selection)} selection and {len(estimation)} estimation counts"
+        )
     return selection, estimation
 
 
@@ -226,13 +238,14 @@ def _counts(where: str, text: str) -> list[int]:
     return counts
 
 
-def _number(option: str, text: str, allowed: str, fits: Any) -> float:
+def number(option: str, text: str, allowed: str, fits: Callable[[float], bool]) -> float:
+    """The number that was typed after `option`. Raises UserError where it is none or does not fit."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not fits(value):
-        raise UserError(f"radius: {option} {text}: must be {allowed}")
+        raise UserError(f"{option} {text}: must be {allowed}")
     return value
 
 
@@ -240,7 +253,9 @@ def _dimension(text: str | None, noise: str, norm: float | str) -> int:
     if text is None:
         if DIMENSION_FREE.get(noise) == norm:
             return 1
-        raise UserError(f"radius: give --dimension: the l{canonical(norm)} radius under {noise} noise depends on it")
+        raise UserError(
+            f"radius: give --dimension: the l{canonical(norm)} radius under {noise} noise depends on it"
+        )
     if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
         raise UserError(f"radius: --dimension {text}: must be a whole number from 1, as 3072")
     return int(text)

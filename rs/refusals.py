@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rs.study import Run, Study, method_schema
@@ -17,18 +18,13 @@ NOISE_LEVELS = ("sigma", "scale")
 
 def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
     """Model and image shape, objective and training noise, images to select an epoch on, names used twice."""
-    place, sections, shape = ("runs", run.label), run.sections, data_facts["x-shape"]
+    place, sections = run.place, run.sections
     model, objective, noise = (
         sections["model"]["name"],
         sections["objective"]["name"],
         sections["noise"]["name"],
     )
-    shapes = method_schema("models", model)["x-shapes"]
-    if shape not in shapes:
-        takes = " or ".join("x".join(map(str, s)) for s in shapes)
-        study.fail(
-            (*place, "model"), f"{model} takes {takes}; {study.data['name']} is {'x'.join(map(str, shape))}"
-        )
+    check_shape(study, (*place, "model"), model, data_facts)
     allowed = method_schema("objectives", objective).get("x-noises", [noise])
     if noise not in allowed:
         study.fail((*place, "noise"), f"{objective} trains under {', '.join(allowed)}, not {noise}")
@@ -38,6 +34,20 @@ def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
         if not 0 < held < train:
             where = (*place, "training", "held_out")
             study.fail(where, f"{held}: keep best_clean needs 1 to {train - 1} images to select on")
+    check_names(study, run)
+
+
+def check_shape(study: Study, place: Place, model: str, data_facts: dict[str, Any]) -> None:
+    """The architecture takes the data set's images."""
+    shape, shapes = data_facts["x-shape"], method_schema("models", model)["x-shapes"]
+    if shape not in shapes:
+        takes = " or ".join("x".join(map(str, s)) for s in shapes)
+        study.fail(place, f"{model} takes {takes}; {study.data['name']} is {'x'.join(map(str, shape))}")
+
+
+def check_names(study: Study, run: Run) -> None:
+    """No two certificates or attacks have one name in the tables."""
+    place, sections = run.place, run.sections
     for kind in ("certificates", "attacks"):
         seen: set[str] = set()
         for i, method in enumerate(sections[kind]):
@@ -47,11 +57,25 @@ def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
             seen.add(name)
 
 
+def check_imported(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
+    """One network is named, its file is there, and Cohen's format comes with its normalisation."""
+    place, sections = run.place, run.sections
+    if (sections["entry"] is None) == (sections["architecture"] is None):
+        study.fail(place, "give one of entry (module:function) and architecture")
+    if sections["architecture"] is not None:
+        check_shape(study, (*place, "architecture"), sections["architecture"]["name"], data_facts)
+    if sections["format"] == "cohen" and sections["normalization"] is None:
+        study.fail(place, "format cohen holds no normalisation: give normalization (as it was trained with)")
+    if not Path(sections["weights"]).is_file():
+        study.fail((*place, "weights"), f"{sections['weights']}: no such file")
+    check_names(study, run)
+
+
 def check_certificate(
     study: Study, run: Run, i: int, certificate: dict[str, Any], noise: dict[str, Any], noise_place: Place
 ) -> None:
     """The certificate (with its defaults) has a theorem for the noise, and the sampling serves it."""
-    place, sampling, name = ("runs", run.label), run.sections["sampling"], certificate["name"]
+    place, sampling, name = run.place, run.sections["sampling"], certificate["name"]
     facts = method_schema("certificates", name)
     if noise["name"] not in facts["x-norms"]:
         allowed = ", ".join(facts["x-norms"])
@@ -85,7 +109,7 @@ def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
 def check_blocks(study: Study, run: Run) -> None:
     n, block = run.sections["sampling"]["n"], run.sections["sampling"]["block"]
     if n % block:
-        place = ("runs", run.label, "sampling", "n")
+        place = (*run.place, "sampling", "n")
         study.fail(place, f"{n} is not a multiple of the block size {block} (sampling.block)")
 
 
@@ -94,5 +118,5 @@ def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]]) ->
     for i, noise in enumerate(noises):
         if noise in noises[:i]:
             study.fail(
-                ("runs", run.label, "smoothing", i), "the same noise stands before it; each noise once"
+                (*run.place, "smoothing", i), "the same noise stands before it; each noise once"
             )

@@ -215,6 +215,34 @@ class RunSections:
 
 
 @dataclass(frozen=True)
+class Constants:
+    """Normalisation by stated constants per channel: (x - mean) / std."""
+
+    mean: tuple[float, ...]
+    std: tuple[Positive, ...]
+
+
+@dataclass(frozen=True)
+class ImportedSections:
+    """Somebody else's trained network: `weights` (a file, relative to the working directory) for the network
+    that `entry` ("module:function") returns, or for an `architecture` of ours.
+
+    `normalization` is its first layer; without it, what the architecture has by default, or none.
+    """
+
+    weights: str
+    noise: Method
+    entry: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")] | None = None
+    architecture: Method | None = None
+    format: Literal["plain", "cohen"] = "plain"
+    normalization: Literal["none", "center", "standardize"] | Constants | None = None
+    smoothing: tuple[Method, ...] | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    certificates: tuple[Method, ...] = ()
+    attacks: tuple[Method, ...] = ()
+
+
+@dataclass(frozen=True)
 class StudySections:
     """The keys of a study that are not its runs'. `override` is merged over every run last (for scale
     overlays).

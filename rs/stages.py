@@ -23,6 +23,7 @@ from rs.study import Study
 STAGES = {
     "data": "load a data set, check it, store it as tensors",
     "train": "train one run",
+    "import": "turn somebody else's checkpoint into a model of ours",
     "calibrate": "measure rho and epsilon of a trained run (NAL eq. 8)",
     "sample": "draw votes under noise for a range of images",
     "certify": "turn draws into certified radii",
@@ -136,6 +137,11 @@ def execute(stage: str, job: dict[str, Any], data_dir: str | None = None) -> Non
 
         files = files_of(Path(inputs["folder"]), inputs["shards"], spec["n0"], spec["n"], spec["block"])
         evaluation.certify(spec, *files, outputs["certified"], code)
+        return
+    if stage == "import":
+        from rs import imports
+
+        imports.convert(spec, Path(inputs["weights"]), Path(inputs["data"]), outputs, code)
         return
     from rs.devices import use_device
 

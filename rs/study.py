@@ -37,6 +37,8 @@ RUN_KEYS = (
     "attacks",
     "calibration",
 )
+# of them, those that an imported model has too
+OBSERVED_KEYS = ("noise", "smoothing", "sampling", "certificates", "attacks")
 RESERVED = ("runs", "data", "mlflow")
 
 
@@ -174,11 +176,20 @@ def defaults(section: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Run:
-    """One labelled run with one seed, merged, swept and checked; `sections` holds all of RUN_KEYS."""
+    """One labelled run with one seed, merged, swept and checked; `sections` holds all of RUN_KEYS.
+
+    One of the study's `imported` models is a run too, with the sections of `ImportedSections`.
+    """
 
     label: str
     seed: int
     sections: dict[str, Any]
+    kind: str = "runs"
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where the study holds it."""
+        return self.kind, self.label
 
 
 class Study:
@@ -254,7 +265,21 @@ class Study:
                     if seed in sections["seeds"][:i]:
                         self.fail(("runs", label, "seeds"), f"{seed} is given twice")
                     out.append(Run(label + suffix, seed, sections))
-        return out
+        imported = self.text.get("imported", {})
+        return out + [self._imported(label, own, labels) for label, own in imported.items()]
+
+    def _imported(self, label: str, own: dict[str, Any], labels: set[str]) -> Run:
+        """An imported model: of the defaults and the override, what says how a model is observed."""
+        place = ("imported", label)
+        if label in labels:
+            self.fail(place, "a run has this label; give the model another one")
+        sections = merge({k: v for k, v in self.text.items() if k in OBSERVED_KEYS}, own)
+        override = self.text.get("override", {})
+        sections = merge(sections, {k: v for k, v in override.items() if k in OBSERVED_KEYS})
+        self._check(sections, schema()["$defs"]["imported"], place)
+        sections = defaults(schema()["$defs"]["imported"], sections)
+        machine = {"training": {"device": sections["sampling"]["device"], "threads": 1}}
+        return Run(label, 0, {**sections, **machine, "calibration": None}, "imported")
 
     def _sweep(self, label: str, sweep: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
         product, together = sweep.get("product", {}), sweep.get("zip", {})
@@ -284,7 +309,7 @@ class Study:
         """Raises UserError at `path`; a run's key that stands in an override or at the top is named there."""
         lacks = message.startswith("lacks")
         places = [path]
-        if path[:1] == ("runs",) and len(path) > 2:
+        if path[:1] in (("runs",), ("imported",)) and len(path) > 2:
             places = [path, path[2:]] if lacks else [("override", *path[2:]), path, path[2:]]
         for candidate in places:
             for name, document in reversed(list(zip(self.files, self._documents, strict=True))):

@@ -85,7 +85,10 @@ def aggregate(plan: Plan, folder: Path, code: str) -> None:
     radii = [float(r) for r in plan.study.report["radii"]]
     for planned in plan.runs:
         head = {"run": planned.id, "label": planned.run.label}
-        _training_rows(planned, head, rows)
+        if planned.run.kind == "imported":
+            rows["runs"].append({**head, **_imported_row(planned)})
+        else:
+            _training_rows(planned, head, rows)
         if planned.calibration:
             found = {k: v for k, v in read_json(planned.calibration).items() if k in COLUMNS["calibration"]}
             rows["calibration"].append({**head, "sigma": planned.spec["noise"].get("sigma"), **found})
@@ -136,6 +139,14 @@ def _training_rows(planned: PlannedRun, head: dict[str, Any], rows: Rows) -> Non
     rows["runs"].append(row)
     metrics, _ = read_table(planned.folder / "training.parquet", ("epoch", "loss"))
     rows["training"] += [{**head, **r} for r in metrics.to_pylist()]
+
+
+def _imported_row(planned: PlannedRun) -> dict[str, Any]:
+    """What is known of a model that somebody else trained; `noise` is the one that its user states."""
+    spec, noise = planned.spec, planned.run.sections["noise"]
+    row = {"dataset": spec["data"]["name"], "model": spec["model"]["name"], "objective": "imported"}
+    row |= {"noise": noise["name"], "sigma": noise.get("sigma"), "seed": planned.run.seed}
+    return row | {f"model.{k}": v for k, v in _flat(spec["model"]["imported"]).items()}
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:

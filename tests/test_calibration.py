@@ -50,7 +50,7 @@ def test_the_noise_adds_d_sigma_squared(measure):
     for sigma in (0.1, 0.5):
         found = measure(noise={"name": "gaussian", "sigma": sigma}, spec={**SPEC, "images": {"max": 200}})
         added = found["rho_with_noise"] - found["rho_without_noise"]
-        # |z|^2 has variance 2 d sigma^4 and the cross term 4 sigma^2 |x - x0|^2, over 200 images of 2 draws each
+        # |z|^2 has variance 2 d sigma^4, the cross term 4 sigma^2 |x - x0|^2: 200 images of 2 draws each
         error = math.sqrt((2 * 64 * sigma**4 + 4 * sigma**2 * found["rho_without_noise"]) / 400)
         assert abs(added - 64 * sigma**2) < 4 * error
         assert found["gamma"] == 1.5

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
-from conftest import write_study
+from tiny_study import write_study
 
 from rs import stages
 from rs.cli import main
@@ -34,7 +35,9 @@ def test_list_for_programs(capsys):
 def test_list_for_people(capsys):
     assert main(["list"]) == 0
     text = capsys.readouterr().out
-    assert all(word in text for word in ("objectives", "smoothadv", "Salman et al., NeurIPS 2019", "epsilon:"))
+    assert all(
+        word in text for word in ("objectives", "smoothadv", "Salman et al., NeurIPS 2019", "epsilon:")
+    )
 
 
 def test_schema(capsys):
@@ -51,15 +54,7 @@ def test_help(arguments, capsys):
     assert text.startswith("usage: ")
     if arguments == ["--help"]:
         verbs = [*stages.STAGES, "aggregate", "report", "list", "status", "clean"]
-        assert all(f"\n    {verb} " in text for verb in verbs)
-
-
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["train", "--fast"]])
-def test_wrong_usage_exits_2(arguments, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
-    assert "usage: " in capsys.readouterr().err
+        assert all(re.search(rf"\n    {verb}\s", text) for verb in verbs)
 
 
 def refused(arguments, capsys) -> str:
@@ -71,7 +66,10 @@ def refused(arguments, capsys) -> str:
 
 def test_bad_input_exits_1_with_one_line(tmp_path, tiny, capsys):
     missing = tmp_path / "no.yaml"
-    assert refused(["train", "--study", str(missing)], capsys) == f"rs: {missing}: cannot be read: No such file or directory\n"
+    assert (
+        refused(["train", "--study", str(missing)], capsys)
+        == f"rs: {missing}: cannot be read: No such file or directory\n"
+    )
     tiny["noise"]["sigma"] = -1
     study = str(write_study(tmp_path / "s.yaml", tiny))
     line = f"rs: {study}: noise.sigma: -1: must be a number at least 0\n"
@@ -79,6 +77,11 @@ def test_bad_input_exits_1_with_one_line(tmp_path, tiny, capsys):
     assert "rs train: give --study FILE" in refused(["train"], capsys)
     assert "rs train: --job is not JSON" in refused(["train", "--job", "{"], capsys)
     assert "rs train: --job needs spec" in refused(["train", "--job", "{}"], capsys)
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["train", "--fast"], ["report", "--study"]])
+def test_wrong_usage_is_one_line_that_says_where_help_is(arguments, capsys):
+    assert "--help)" in refused(arguments, capsys)
 
 
 def test_an_unknown_run_is_named(tmp_path, tiny, capsys):
@@ -104,7 +107,7 @@ def test_a_stage_by_hand_writes_what_the_workflow_writes(tmp_path, tiny, workspa
 
 
 def test_the_installed_command_and_the_torch_free_floor():
-    code = "import sys, rs.plan, rs.stages, rs.cli; sys.exit(any(m in sys.modules for m in ('torch', 'mlflow', 'pandas')))"
+    code = "import sys, rs.plan, rs.stages; sys.exit(not {'torch', 'mlflow'}.isdisjoint(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     done = subprocess.run([sys.executable, "-m", "rs", "train"], capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""Draw files: what is written is read, blocks add up, shards follow one another, and nothing else is merged."""
+"""Draw files: what is written is read, blocks add up, shards follow one another, nothing else is merged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def write(path, images, seed, **provenance):
 
 def equal(a: Votes, b: Votes) -> bool:
     same = np.array_equal(a.counts, b.counts) and a.sums.keys() == b.sums.keys()
-    return same and all(np.allclose(a.sums[k], b.sums[k]) and np.allclose(a.squares[k], b.squares[k]) for k in a.sums)
+    return same and all(
+        np.allclose(a.sums[k], b.sums[k]) and np.allclose(a.squares[k], b.squares[k]) for k in a.sums
+    )
 
 
 def test_round_trip(tmp_path):
@@ -46,7 +48,9 @@ def test_round_trip(tmp_path):
 def test_merging_in_any_order_gives_the_wanted_images(tmp_path):
     shards = [[0, 2, 4], [6, 8, 10], [12]]
     select = [write(tmp_path / f"s{i}.parquet", s, 1) for i, s in enumerate(shards)]
-    estimate = [[write(tmp_path / f"e{i}-{b}.parquet", s, 2 + b) for b in range(3)] for i, s in enumerate(shards)]
+    estimate = [
+        [write(tmp_path / f"e{i}-{b}.parquet", s, 2 + b) for b in range(3)] for i, s in enumerate(shards)
+    ]
     wanted = np.array([2, 6, 8, 12])
     uniform = np.array([0.1, 0.2, 0.3, 0.4])
     total = votes_of(wanted, 2) + votes_of(wanted, 3) + votes_of(wanted, 4)
@@ -68,7 +72,8 @@ def test_merging_in_any_order_gives_the_wanted_images(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "other", [{"form": {**FORM, "precision": "bfloat16"}}, {"form": {**FORM, "device": "cuda"}}, {"model": "other"}]
+    "other",
+    [{"form": {**FORM, "precision": "bfloat16"}}, {"form": {**FORM, "device": "cuda"}}, {"model": "other"}],
 )
 def test_other_base_classifiers_are_refused(tmp_path, other):
     select = write(tmp_path / "s.parquet", [0], 1)

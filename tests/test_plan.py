@@ -8,9 +8,9 @@ import re
 
 import pytest
 import yaml
-from conftest import TINY, write_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_study import TINY, write_study
 
 from rs.interfaces import UserError
 from rs.jobs import Job, noise_slug, slug
@@ -47,7 +47,9 @@ def test_key_order_comments_and_1_point_0_change_nothing(tiny, plan_of):
     before = plan_of(tiny)
     text = yaml.safe_dump(shuffled({**tiny, "runs": None}), sort_keys=False).replace("runs: null", "")
     text += yaml.safe_dump({"runs": {k: shuffled(v) for k, v in tiny["runs"].items()}}, sort_keys=False)
-    text = text.replace("sigma: 1", "sigma: 1.0  # a comment").replace("batch_size: 128", "batch_size: 1.28e2")
+    text = text.replace("sigma: 1", "sigma: 1.0  # a comment").replace(
+        "batch_size: 128", "batch_size: 1.28e2"
+    )
     text = text.replace("n: 64", "n: 64.0").replace("alpha: 0.001", "alpha: 1e-3")
     assert all(new in text for new in ("1.0  # a", "1.28e2", "64.0", "1e-3"))
     assert tracked(plan_of(text)) == tracked(before)
@@ -107,7 +109,11 @@ def test_where_it_runs_and_what_it_is_called_is_no_identity(tiny, plan_of, path,
 def test_renamed_runs_keep_their_ids(tiny, plan_of):
     tiny["runs"]["smoothadv"] = {"objective": {"name": "smoothadv", "epsilon": {"calibrated": "nal"}}}
     before = plan_of(tiny)
-    text = yaml.safe_dump(tiny, sort_keys=False).replace("nal:", "robust:").replace("calibrated: nal", "calibrated: robust")
+    text = (
+        yaml.safe_dump(tiny, sort_keys=False)
+        .replace("nal:", "robust:")
+        .replace("calibrated: nal", "calibrated: robust")
+    )
     after = plan_of(text)
     assert [p.run.label for p in after.runs] == ["gaussian", "robust", "smoothadv"]
     assert tracked(after) == tracked(before)
@@ -131,7 +137,9 @@ def test_renamed_runs_keep_their_ids(tiny, plan_of):
 )
 def test_an_edited_hyperparameter_is_a_new_id_beside_the_old_one(tiny, plan_of, key, value):
     before = plan_of(tiny)
-    tiny["runs"]["gaussian"][key] = value if isinstance(value, list) else {**tiny["runs"]["gaussian"].get(key, {}), **value}
+    tiny["runs"]["gaussian"][key] = (
+        value if isinstance(value, list) else {**tiny["runs"]["gaussian"].get(key, {}), **value}
+    )
     after = plan_of(tiny)
     assert ids(after)[0] != ids(before)[0]
     assert ids(after)[1] == ids(before)[1]
@@ -217,14 +225,19 @@ def test_more_votes_add_blocks_and_more_images_add_ranges(tiny, plan_of):
 
 
 @given(
-    skip=st.integers(1, 40), most=st.none() | st.integers(1, 400), more=st.integers(0, 50), per=st.integers(1, 60)
+    skip=st.integers(1, 40),
+    most=st.none() | st.integers(1, 400),
+    more=st.integers(0, 50),
+    per=st.integers(1, 60),
 )
 @settings(max_examples=60, deadline=None)
 def test_shards_cover_the_subset_and_only_grow(tmp_path_factory, skip, most, more, per):
     file = tmp_path_factory.mktemp("s") / "study.yaml"
 
     def shards(maximum):
-        return list(Plan(Study([write_study(file, {**TINY, "test": {"skip": skip, "max": maximum}})])).shards(per))
+        return list(
+            Plan(Study([write_study(file, {**TINY, "test": {"skip": skip, "max": maximum}})])).shards(per)
+        )
 
     found = shards(most)
     held = [i for shard in found for i in shard]
@@ -246,7 +259,10 @@ def test_a_noise_for_smoothing_beside_the_one_of_training(tiny, plan_of):
 
 def test_every_target_belongs_to_one_spec(tiny, plan_of):
     tiny["smoothing"] = [{"name": "gaussian", "sigma": s} for s in (0.25, 0.5)]
-    tiny["attacks"] += [{**tiny["attacks"][0], "label": "again"}, {"name": "pgd_l2", "radii": [1], "label": "x"}]
+    tiny["attacks"] += [
+        {**tiny["attacks"][0], "label": "again"},
+        {"name": "pgd_l2", "radii": [1], "label": "x"},
+    ]
     tiny["seeds"] = [0, 1]
     plan = plan_of(tiny)
     jobs = [job for of_stage in plan.jobs.values() for job in of_stage.values()]
@@ -295,5 +311,12 @@ def test_every_method_prunes_to_what_was_given():
     for kind in ("models", "objectives", "noises", "certificates", "attacks"):
         for name, method in definitions[kind].items():
             bare = {"name": name, **{k: 0.5 for k in method["required"] if k not in ("name", "radii")}}
-            choice = {"allOf": [{"if": {"properties": {"name": {"const": name}}}, "then": {"$ref": f"#/$defs/{kind}/{name}"}}]}
+            choice = {
+                "allOf": [
+                    {
+                        "if": {"properties": {"name": {"const": name}}},
+                        "then": {"$ref": f"#/$defs/{kind}/{name}"},
+                    }
+                ]
+            }
             assert prune(defaults(method, bare), choice) == bare, name

@@ -61,7 +61,9 @@ def test_damaged_prepared_files_are_one_line(tmp_path):
     file = tmp_path / "test.safetensors"
     good = file.read_bytes()
     file.write_bytes(good[:1000])
-    with pytest.raises(UserError, match=r"test.safetensors: missing or truncated .* remove .*manifest.json and run"):
+    with pytest.raises(
+        UserError, match=r"test.safetensors: missing or truncated .* remove .*manifest.json and run"
+    ):
         load_split(manifest, "test")
     file.unlink()
     with pytest.raises(UserError, match=r"test.safetensors: missing or truncated"):
@@ -72,6 +74,12 @@ def test_damaged_prepared_files_are_one_line(tmp_path):
     manifest.write_text("{}")
     with pytest.raises(UserError, match=r"manifest.json: not a data manifest; run the data stage again"):
         load_split(manifest, "test")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, full_disk):
+    with pytest.raises(UserError, match=r"train.safetensors: cannot be written: "):
+        prepared(tmp_path, "digits", Digits())
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- what is checked before anything is trained ---

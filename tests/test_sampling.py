@@ -8,16 +8,25 @@ import torch
 from torch import nn
 
 from rs import catalog, checkpoints
+from rs.certificates.cohen import Cohen
 from rs.devices import generator
 from rs.draws import merge, read_votes
 from rs.inference import InferenceForm
 from rs.interfaces import UserError
+from rs.noise.gaussian import Gaussian
 from rs.preparation import load_split
+from rs.provenance import read_table
 from rs.sampling import sample
 
 CPU = torch.device("cpu")
 FORM = {"precision": "float32", "batch": 32, "compiled": False}
-SPEC = {"noise": {"name": "gaussian", "sigma": 0.25}, **FORM, "betas": [1, 8], "seed": 3, "purpose": "estimate"}
+SPEC = {
+    "noise": {"name": "gaussian", "sigma": 0.25},
+    **FORM,
+    "betas": [1, 8],
+    "seed": 3,
+    "purpose": "estimate",
+}
 
 
 @pytest.fixture
@@ -150,3 +159,9 @@ def test_the_stage_merges_into_what_a_certificate_sees(workspace):
     assert np.all(found.selection.n == 16)
     assert np.all(found.estimation.n == 64)
     assert (found.estimation.counts.argmax(1) == found.labels).mean() > 0.4
+    table, _ = read_table(workspace.path(certify.outputs["certified"]))
+    expected = Cohen().certify(found, Gaussian(0.25), 0.001)
+    assert table["image"].to_pylist() == list(range(6))
+    assert table["prediction"].to_pylist() == expected.prediction.tolist()
+    assert table["radius"].to_pylist() == expected.radius.tolist()
+    assert max(expected.radius) > 0

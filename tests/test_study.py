@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import write_study
+from tiny_study import write_study
 
 from rs.interfaces import UserError
 from rs.study import Study, merge, read_yaml
@@ -46,7 +46,7 @@ def test_broken_yaml_names_the_place(tmp_path, text, says):
 
 
 def test_missing_and_binary_files(tmp_path):
-    with pytest.raises(UserError, match="nowhere.yaml: cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"nowhere.yaml: cannot be read: No such file"):
         read_yaml(tmp_path / "nowhere.yaml")
     (tmp_path / "b.yaml").write_bytes(b"name: \xff\xfe")
     with pytest.raises(UserError, match=r"b.yaml: not a text file in UTF-8"):
@@ -57,7 +57,11 @@ def test_merge_is_deep_replaces_lists_and_other_methods_and_changes_neither_side
     base = {"a": {"b": 1, "c": [1, 2]}, "m": {"name": "sgd", "rate": 1}}
     over = {"a": {"c": [3]}, "m": {"name": "adam"}}
     assert merge(base, over) == {"a": {"b": 1, "c": [3]}, "m": {"name": "adam"}}
-    assert merge(base, {"m": {"name": "sgd", "momentum": 2}})["m"] == {"name": "sgd", "rate": 1, "momentum": 2}
+    assert merge(base, {"m": {"name": "sgd", "momentum": 2}})["m"] == {
+        "name": "sgd",
+        "rate": 1,
+        "momentum": 2,
+    }
     assert merge(base, {"a": None}) == {"a": None, "m": base["m"]}
     assert base == {"a": {"b": 1, "c": [1, 2]}, "m": {"name": "sgd", "rate": 1}}
     assert over == {"a": {"c": [3]}, "m": {"name": "adam"}}
@@ -91,8 +95,11 @@ def test_overlays_shorten_every_run_and_drop_some(tmp_path, tiny):
 
 
 def test_shipped_scales_fit_shipped_studies():
-    scales = sorted(Path("config/scales").glob("*.yaml"))
-    for file in [*Path("config").glob("*.yaml"), *Path("config/papers").glob("*.yaml")]:
+    config = Path(__file__).parents[1] / "config"
+    scales = sorted(config.glob("scales/*.yaml"))
+    studies = [*config.glob("*.yaml"), *config.glob("papers/*.yaml")]
+    assert studies
+    for file in studies:
         assert Study([file]).runs
         for scale in scales:
             assert Study([file, scale]).runs
@@ -155,14 +162,24 @@ def put(study, path, value):
         ("training/optimizer/lr", 0.1, "training.optimizer.lr", "unknown key; allowed: learning_rate"),
         ("runs/nal/objective/gama", 1, "runs.nal.objective.gama", "(did you mean gamma?); allowed: gamma"),
         ("runs/nal/sweeps", {}, "runs.nal.sweeps", "(did you mean sweep?)"),
-        ("runs/nal/objective/name", "nall", "runs.nal.objective.name", "'nall' (did you mean nal?); allowed: "),
+        (
+            "runs/nal/objective/name",
+            "nall",
+            "runs.nal.objective.name",
+            "'nall' (did you mean nal?); allowed: ",
+        ),
         ("noise/name", "gausian", "noise.name", "(did you mean gaussian?)"),
         ("certificates/0/name", "bogus", "certificates[0].name", "'bogus'; allowed: bilateral, cohen"),
         ("data/name", "cifar", "data.name", "allowed: digits, mnist"),
         ("noise/sigma", -0.5, "noise.sigma", "-0.5: must be a number at least 0"),
         ("noise/sigma", "much", "noise.sigma", "much: must be a number at least 0"),
         ("noise/sigma", float("nan"), "noise.sigma", "must be a finite number"),
-        ("training/optimizer/learning_rate", float("inf"), "training.optimizer.learning_rate", "finite number"),
+        (
+            "training/optimizer/learning_rate",
+            float("inf"),
+            "training.optimizer.learning_rate",
+            "finite number",
+        ),
         ("noise", {"name": "gaussian"}, "noise.sigma", "lacks this key; it is a number at least 0"),
         ("noise/sigma", 0, "noise.sigma", "0: certificate cohen needs it above 0"),
         ("certificates/0/alpha", 0, "certificates[0].alpha", "0: must be a number above 0 and below 1"),
@@ -171,7 +188,12 @@ def put(study, path, value):
         ("sampling/n", 0, "sampling.n", "0: must be a whole number at least 1"),
         ("sampling/n", 64.5, "sampling.n", "64.5: must be a whole number at least 1"),
         ("sampling/n", 70, "sampling.n", "70 is not a multiple of the block size 32"),
-        ("sampling/batch", 40, "sampling.batch", "40: must be a whole number at least 16 and a multiple of 16"),
+        (
+            "sampling/batch",
+            40,
+            "sampling.batch",
+            "40: must be a whole number at least 16 and a multiple of 16",
+        ),
         ("training/epochs", "ten", "training.epochs", "ten: must be a whole number at least 1"),
         ("training/epochs", True, "training.epochs", "True: must be a whole number at least 1"),
         ("training/keep", "best", "training.keep", "'best'; allowed: last, best_clean"),
@@ -189,16 +211,38 @@ def put(study, path, value):
         ("attacks/0/radii", [-1], "attacks[0].radii[0]", "-1: must be a number at least 0"),
         ("attacks/0/judge", "all", "attacks[0].judge", "must be 'base' or a mapping of keys"),
         ("model/name", "lenet", "model", "lenet takes 1x28x28; digits is 1x8x8"),
-        ("noise", {"name": "none"}, "noise", "certificate cohen has no theorem for noise none; it has for gaussian"),
-        ("noise", {"name": "laplace", "scale": 0.1}, "noise", "certificate cohen has no theorem for noise laplace"),
+        (
+            "noise",
+            {"name": "none"},
+            "noise",
+            "certificate cohen has no theorem for noise none; it has for gaussian",
+        ),
+        (
+            "noise",
+            {"name": "laplace", "scale": 0.1},
+            "noise",
+            "certificate cohen has no theorem for noise laplace",
+        ),
         ("smoothing", [{"name": "none"}], "smoothing[0]", "certificate cohen has no theorem for noise none"),
         ("smoothing", [{"name": "gaussian", "sigma": 1}] * 2, "smoothing[1]", "each noise once"),
-        ("certificates", [{"name": "cohen"}] * 2, "certificates[1]", "another one is called cohen; give one of them"),
-        ("runs/gaussian/calibration", {}, "runs.gaussian.calibration", "gaussian has no gamma to calibrate with"),
+        (
+            "certificates",
+            [{"name": "cohen"}] * 2,
+            "certificates[1]",
+            "another one is called cohen; give one of them",
+        ),
+        (
+            "runs/gaussian/calibration",
+            {},
+            "runs.gaussian.calibration",
+            "gaussian has no gamma to calibrate with",
+        ),
         ("training/keep", "best_clean", "runs.gaussian.training.held_out", "needs 1 to 1436 images"),
     ],
 )
-def test_bad_input_is_one_line_with_file_key_and_what_is_allowed(tmp_path, tiny, refusal, path, value, place, allowed):
+def test_bad_input_is_one_line_with_file_key_and_what_is_allowed(
+    tmp_path, tiny, refusal, path, value, place, allowed
+):
     put(tiny, path, value)
     message = refusal(tiny)
     assert message.startswith(f"{tmp_path / 'study0.yaml'}: {place}: ")
@@ -219,7 +263,9 @@ def test_too_few_votes_for_alpha(tiny, plan_of, refusal, alpha, least):
     tiny["sampling"] |= {"n": least, "block": 1}
     plan_of(tiny)
     tiny["sampling"]["n"] = least - 1
-    assert f"sampling.n: {least - 1} votes certify nothing at alpha = {alpha}; at least {least}" in refusal(tiny)
+    assert f"sampling.n: {least - 1} votes certify nothing at alpha = {alpha}; at least {least}" in refusal(
+        tiny
+    )
 
 
 def test_references(tiny, plan_of, refusal):
@@ -251,7 +297,11 @@ def test_a_reference_means_the_same_seed_or_the_only_one(tiny, plan_of, refusal)
     assert all(g.startswith(f"{nal}/") for g in given)
     tiny["runs"]["nal"]["seeds"] = [0, 1]
     plan = plan_of(tiny)
-    given = [p.spec["objective"]["epsilon"]["calibrated"].split("/")[0] for p in plan.runs if p.run.label == "smoothadv"]
+    given = [
+        p.spec["objective"]["epsilon"]["calibrated"].split("/")[0]
+        for p in plan.runs
+        if p.run.label == "smoothadv"
+    ]
     assert given == [p.id for p in plan.runs if p.run.label == "nal"]
     tiny["runs"]["smoothadv"]["seeds"] = [2]
     assert "calibrated: run 'nal' has no seed 2" in refusal(tiny)
@@ -285,7 +335,10 @@ def test_an_error_is_told_where_the_value_stands(tmp_path, tiny, refusal):
         ({"product": {"name": ["x"]}}, "a swept key begins with one of model, objective"),
         ({"product": {"seeds.0": [1]}}, "runs.nal.seeds: "),
         ({"product": {"certificates.0.alpha": [0.1]}}, "a swept key is a path through mappings of keys"),
-        ({"zip": {"noise.sigma": [1, 2], "training.epochs": [1]}}, "same length (noise.sigma: 2, training.epochs: 1)"),
+        (
+            {"zip": {"noise.sigma": [1, 2], "training.epochs": [1]}},
+            "same length (noise.sigma: 2, training.epochs: 1)",
+        ),
         ({"zip": {"noise.sigma": [1]}, "product": {"noise.sigma": [1]}}, "a key is swept once"),
         ({"noise.sigma": [1, 2]}, "runs.nal.sweep.noise.sigma: unknown key; allowed: product, zip"),
     ],
@@ -293,6 +346,13 @@ def test_an_error_is_told_where_the_value_stands(tmp_path, tiny, refusal):
 def test_bad_sweeps(tiny, refusal, sweep, says):
     tiny["runs"]["nal"]["sweep"] = sweep
     assert says in refusal(tiny)
+
+
+def test_an_objective_that_cannot_train_under_a_noise(tiny, refusal):
+    tiny["certificates"] = []
+    tiny["noise"] = {"name": "laplace", "scale": 0.1}
+    tiny["runs"]["gaussian"]["objective"] = {"name": "macer"}
+    assert "noise: macer trains under gaussian, not laplace" in refusal(tiny)
 
 
 def test_two_labels_for_one_training(tiny, refusal):

@@ -13,22 +13,36 @@ from rs import tables
 from rs.interfaces import UserError
 from rs.provenance import read_table, write_json, write_table
 
-# image: label, prediction, radius -> right, wrong, abstained, right at 0.5 exactly, right, right with radius 0
+# label, prediction, radius: right, wrong, abstained, right at 0.5 exactly, right, right with radius 0
 CERTIFIED = [(0, 0, 1.0), (1, 2, 3.0), (2, -1, 0.0), (3, 3, 0.5), (4, 4, 0.25), (5, 5, 0.0)]
 
 
 def certified_file(path, rows, certificate="cohen", n=64):
     label, prediction, radius = zip(*rows, strict=True)
     size = len(rows)
-    columns = {"certificate": [certificate] * size, "norm": [2.0] * size, "alpha": [0.001] * size, "n": [n] * size}
-    columns |= {"rigorous": [True] * size, "image": list(range(size)), "label": list(label)}
+    columns = {
+        "certificate": [certificate] * size,
+        "norm": [2.0] * size,
+        "alpha": [0.001] * size,
+        "n": [n] * size,
+    }
+    columns |= {
+        "factor": [1.0] * size,
+        "rigorous": [True] * size,
+        "image": list(range(size)),
+        "label": list(label),
+    }
     write_table(path, pa.table({**columns, "prediction": list(prediction), "radius": list(radius)}), {})
 
 
 def attack_file(path, radius_success):
     rows = [
         {"image": i, "label": 1, "radius": r, "prediction": 2 if s else 1, "distortion": r, "success": s}
-        | {"clean": [0.0] if i == 0 else None, "noisy": [0.1] if i == 0 else None, "attacked": [0.2] if i == 0 else None}
+        | {
+            "clean": [0.0] if i == 0 else None,
+            "noisy": [0.1] if i == 0 else None,
+            "attacked": [0.2] if i == 0 else None,
+        }
         for r, successes in radius_success.items()
         for i, s in enumerate(successes)
     ]
@@ -43,7 +57,13 @@ def aggregated(tiny, plan_of, tmp_path, monkeypatch):
         plan = plan_of({**tiny, **study})
         monkeypatch.chdir(tmp_path)
         for p in plan.runs:
-            made = {"epochs": 1, "train_seconds": 2.5, "device": "cpu", "precision": "float32", "resolved": {}}
+            made = {
+                "epochs": 1,
+                "train_seconds": 2.5,
+                "device": "cpu",
+                "precision": "float32",
+                "resolved": {},
+            }
             write_json(p.folder / "model.json", {"provenance": made})
             write_table(p.folder / "training.parquet", pa.table({"epoch": [1], "loss": [0.5]}), {})
             if p.calibration:
@@ -68,7 +88,9 @@ def test_certified_accuracy_is_right_and_not_abstained_and_at_least_r(aggregated
     rows = of_run(aggregated()["certified_accuracy"])
     assert {r["radius"]: r["certified_accuracy"] for r in rows} == {0.0: 4 / 6, 0.25: 3 / 6, 0.5: 2 / 6}
     assert all((r["images"], r["alpha"], r["n"], r["rigorous"]) == (6, 0.001, 64, True) for r in rows)
-    assert all((r["norm"], r["smoothing"], r["precision"]) == (2.0, "gaussian sigma=0.25", "float32") for r in rows)
+    assert all(
+        (r["norm"], r["smoothing"], r["precision"]) == (2.0, "gaussian sigma=0.25", "float32") for r in rows
+    )
 
 
 def test_acr_counts_wrong_and_abstained_images_as_0(aggregated):
@@ -89,14 +111,14 @@ def test_intervals_are_wilsons(aggregated):
     assert attacked[0.5]["accuracy"] == 0.5
     expected = stats.binomtest(2, 4).proportion_ci(0.95, method="wilson")
     assert (attacked[0.5]["low"], attacked[0.5]["high"]) == pytest.approx((expected.low, expected.high))
-    assert (attacked[0.5]["judge"], attacked[0.5]["images"], attacked[0.5]["attack"]) == ("32", 4, "pgd_l2")
+    assert (attacked[0.5]["judge"], attacked[0.5]["images"]) == ("32", 4)
+    assert attacked[0.5]["attack"].startswith("pgd_l2")
 
 
 def test_a_single_image_has_no_interval_of_the_mean(aggregated):
     (row,) = of_run(aggregated(CERTIFIED[:1])["average_certified_radius"])
     assert row["acr"] == 1.0
-    assert math.isnan(row["low"])
-    assert math.isnan(row["high"])
+    assert all(row[end] is None or math.isnan(row[end]) for end in ("low", "high"))
 
 
 def test_seeds_are_averaged_with_their_spread(aggregated):
@@ -143,7 +165,9 @@ def test_several_certificates_in_one_file_stay_apart(aggregated, tiny, plan_of, 
     certified_file(path, CERTIFIED)
     first, _ = read_table(path)
     certified_file(path, [(0, 0, 9.0)] * 6, certificate="other", n=128)
-    write_table(path, pa.concat_tables([t.replace_schema_metadata() for t in (first, read_table(path)[0])]), {})
+    write_table(
+        path, pa.concat_tables([t.replace_schema_metadata() for t in (first, read_table(path)[0])]), {}
+    )
     rows = {name: [] for name in tables.COLUMNS}
     tables._certified_rows(path, {"label": "x"}, plan.runs[0], [0.5], rows)
     assert [(r["certificate"], r["acr"], r["n"]) for r in rows["average_certified_radius"]] == [

@@ -1,4 +1,4 @@
-"""The training loop: resumed to the bit, reproducible, honest about divergence; schedules, augmentation, precision."""
+"""The training loop: resumed to the bit, reproducible, honest about divergence; and its parts."""
 
 from __future__ import annotations
 
@@ -126,7 +126,9 @@ def test_other_code_or_another_spec_starts_anew(fit, kill_after, other):
     kill_after(None)
     training.learning_rate = learning_rate
     try:
-        fit("a", changed(batch_size=512) if other == "spec" else SPEC, "edited" if other == "code" else "code")
+        fit(
+            "a", changed(batch_size=512) if other == "spec" else SPEC, "edited" if other == "code" else "code"
+        )
     finally:
         training.learning_rate = original
     assert epochs == [0, 1, 2]
@@ -182,10 +184,18 @@ def test_weights_that_diverge_in_the_very_last_step_are_not_saved(fit, tmp_path)
     assert list((tmp_path / "a").iterdir()) == [] if (tmp_path / "a").exists() else True
 
 
+def test_a_full_disk_is_one_line_and_leaves_no_half_checkpoint(fit, tmp_path, full_disk):
+    with pytest.raises(UserError, match=r"resume-\w+\.pt: cannot be written: "):
+        fit("a", SPEC)
+    assert list((tmp_path / "a").iterdir()) == []
+
+
 # --- keeping the best epoch ---
 
 
-def test_best_clean_keeps_the_epoch_of_the_highest_accuracy_on_images_not_trained_on(fit, workspace, monkeypatch):
+def test_best_clean_keeps_the_epoch_of_the_highest_accuracy_on_images_not_trained_on(
+    fit, workspace, monkeypatch
+):
     rates = [0.05, 0.0, 0.9]  # the second epoch changes batch norm only; the third is bad
     monkeypatch.setattr(training, "learning_rate", lambda settings, epoch: rates[epoch])
     lengths = []
@@ -213,7 +223,9 @@ def test_best_clean_keeps_the_epoch_of_the_highest_accuracy_on_images_not_traine
 
 
 def test_schedules():
-    step = Training(epochs=90, optimizer=Optimizer(learning_rate=0.1), schedule=Schedule("multistep", (30, 60), 0.1))
+    step = Training(
+        epochs=90, optimizer=Optimizer(learning_rate=0.1), schedule=Schedule("multistep", (30, 60), 0.1)
+    )
     rates = [training.learning_rate(step, e) for e in (0, 29, 30, 59, 60, 89)]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
     cosine = Training(epochs=10, optimizer=Optimizer(learning_rate=0.2), schedule=Schedule("cosine"))

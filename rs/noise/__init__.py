@@ -1,4 +1,4 @@
-"""Table of contents: noise families by the name a study gives them. Imported lazily, so this stays free of torch."""
+"""Table of contents: noise families by the name a study gives them. Imported lazily."""
 
 METHODS = {
     "gaussian": "rs.noise.gaussian:Gaussian",

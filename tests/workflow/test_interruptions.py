@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def test_a_killed_job_and_a_killed_snakemake_continue_to_the_same_tables(work: W
         pd.testing.assert_frame_equal(table, undisturbed[name], check_exact=True, obj=name)
     assert not list(folder.glob("resume-*"))
     assert not list((work.folder / "results").rglob("*.part"))
-    assert work.planned() == TABLES - {("aggregate", ""): 1}
+    assert work.planned() == TABLES - Counter({("aggregate", ""): 1})
 
 
 def test_a_worker_whose_parent_is_gone_before_it_begins_does_nothing(work: Workspace) -> None:
@@ -148,6 +149,8 @@ def test_a_truncated_draw_file_is_named(work: Workspace) -> None:
     with open(path, "r+b") as file:
         file.truncate(path.stat().st_size // 2)
     certified = work.one("runs/*-macer-*/certified/*.parquet")
+    for later in [certified, *(work.folder / "results/tiny/tables").iterdir()]:
+        later.unlink()
     done = work.snakemake("aggregate", check=False)
     assert done.returncode == 1
     assert f"rs: {path.relative_to(work.folder)}: not a complete Parquet file" in done.stderr
@@ -178,7 +181,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(
     assert done.returncode == 1
     lines = [line for line in done.stderr.splitlines() if line.startswith("rs: ")]
     assert lines
-    assert all("cannot be written: File too large" in line for line in lines)
+    assert all("cannot be written: " in line and "File too large" in line for line in lines), lines
     assert "Traceback" not in done.stderr
     assert work.finished() == before
     assert not list((work.folder / "results").rglob("*.part"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shutil
@@ -102,7 +103,7 @@ class Workspace:
 
     def study(self, edit: Callable[[dict[str, Any]], Any] | None = None, name: str = "study.yaml") -> None:
         """Writes the tiny study, after `edit` changed it in place."""
-        study = yaml.safe_load(yaml.safe_dump(STUDY))
+        study = copy.deepcopy(STUDY)
         if edit:
             edit(study)
         (self.folder / name).write_text(yaml.safe_dump(study, sort_keys=False))

@@ -8,6 +8,7 @@ rule aggregate:
     params:
         rs=command,
         spec=lambda w: PLAN.summary,
+        lineage=lambda w: PLAN.tables_lineage,
         code=lambda w: PLAN.code("rs.tables"),
         study=lambda w, output: FILES,
         overrides=lambda w, output: json.dumps(OVERRIDES),
@@ -26,6 +27,8 @@ rule track:
     params:
         rs=command,
         uri=lambda w: PLAN.study.tracking["uri"],
+        spec=lambda w: PLAN.described + PLAN.summary,
+        lineage=lambda w: PLAN.tables_lineage,
         code=lambda w: PLAN.code("rs.tracking"),
         study=lambda w, output: FILES,
         overrides=lambda w, output: json.dumps(OVERRIDES),

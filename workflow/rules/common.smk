@@ -24,7 +24,7 @@ def spec(stage, pattern):
 
 
 def code(stage, pattern):
-    return lambda w: PLAN.job(stage, pattern.format(**w)).code
+    return lambda w: PLAN.lineage(PLAN.job(stage, pattern.format(**w)))
 
 
 def whole(stage, pattern):

@@ -7,7 +7,8 @@ rule report:
         PLAN.folder / "log" / "report.txt",
     params:
         rs=command,
-        spec=lambda w: PLAN.described,
+        spec=lambda w: PLAN.described + PLAN.summary,
+        lineage=lambda w: PLAN.tables_lineage,
         code=lambda w: PLAN.code("rs.report", "rs.figures"),
         template=lambda w: file_digest(Path(workflow.basedir) / "rs" / "report.html"),
         study=lambda w, output: FILES,

@@ -9,6 +9,8 @@ rule train:
         manifest=MODEL,
         weights="results/runs/{run}/model.safetensors",
         metrics="results/runs/{run}/training.parquet",
+    wildcard_constraints:
+        run="(?!imported-).+",
     log:
         "results/runs/{run}/log/train.txt",
     threads: cpus("train", MODEL)

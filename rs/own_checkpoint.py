@@ -1,0 +1,130 @@
+"""`rs certify --checkpoint`: certify one's own classifier on a data set without writing a study.
+
+The options become a study with one imported model, written to results/<name>/study.yaml and run in this
+process: data, import, draws, certified radii. What exists from the same inputs and code is kept, so an
+interrupted call continues and more votes draw only what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rs import radius, stages
+from rs.interfaces import UserError
+from rs.jobs import RESULTS, Job, slug
+from rs.plan import Plan
+from rs.provenance import digest, read_json, read_table, write_text
+from rs.study import Study
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    own = parser.add_argument_group("a classifier of your own, without a study")
+    own.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights: a torch file or safetensors")
+    own.add_argument(
+        "--entry", metavar="MODULE:FUNCTION", help="returns the network that the weights are for"
+    )
+    own.add_argument("--architecture", metavar="NAME", help="or one of ours (see rs list)")
+    own.add_argument(
+        "--format", default="plain", help="plain, or cohen: {arch, state_dict} of Sequential(norm, net)"
+    )
+    own.add_argument("--normalization", help="none, center, standardize, or JSON {mean: [..], std: [..]}")
+    own.add_argument("--data", metavar="NAME", help="the data set (see rs list)")
+    own.add_argument("--data-dir", help="where the data set's files are")
+    own.add_argument("--noise", default="gaussian", metavar="NAME", help="default: gaussian")
+    own.add_argument(
+        *("--set", "-s"),
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a parameter of noise or certificate",
+    )
+    own.add_argument("--certificate", default="cohen", metavar="NAME", help="default: cohen")
+    own.add_argument("--alpha", default="0.001", help="error rate per image (default: 0.001)")
+    own.add_argument("--n0", default="100", metavar="N", help="selection votes per image (default: 100)")
+    own.add_argument("--n", default="10000", metavar="N", help="estimation votes per image (default: 10000)")
+    own.add_argument("--images", metavar="N", help="at most so many test images (default: all)")
+    own.add_argument("--skip", default="1", metavar="N", help="every N-th test image (default: 1)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prints certified accuracy and ACR and says where the radii lie."""
+    from rs import tables
+    from rs.overview import certified_accuracy_text
+
+    name = slug("certify", args.checkpoint.stem)
+    file = RESULTS / name / "study.yaml"
+    write_text(file, yaml.safe_dump(study_of(args, name), sort_keys=False))
+    plan = Plan(Study([file]))
+    for stage in ("data", "import", "sample", "certify"):
+        jobs = list(plan.jobs[stage].values())
+        for number, job in enumerate(jobs, start=1):
+            if stage in ("data", "sample") and is_current(job):
+                continue
+            print(f"{stage} {number}/{len(jobs)}", file=sys.stderr)
+            stages.execute(stage, stages.as_dict(job), args.data_dir)
+    tables.aggregate(plan, plan.tables, plan.code("rs.tables"))
+    print(certified_accuracy_text(plan.tables))
+    print(f"study    {file}\ntables   {plan.tables}")
+    for path in (o.certified for planned in plan.runs for o in planned.observations):
+        print(f"radii    {path}")
+
+
+def study_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
+    """The study that the options stand for. Raises UserError for what no study can be made of."""
+    if not args.data:
+        raise UserError("certify: --checkpoint needs --data NAME (see rs list)")
+    noise, certificate = radius.methods(args.noise, args.certificate, args.set, verb="certify")
+    n = _whole("--n", args.n)
+    sampling = {"n0": _whole("--n0", args.n0), "n": n, "block": n if n < 10_000 or n % 10_000 else 10_000}
+    own = {"weights": str(args.checkpoint), "format": args.format, "noise": noise, "sampling": sampling}
+    given = {"entry": args.entry, "architecture": args.architecture and {"name": args.architecture}}
+    given["normalization"] = _normalization(args.normalization)
+    test = {"skip": _whole("--skip", args.skip)}
+    test |= {"max": _whole("--images", args.images)} if args.images else {}
+    return {
+        "name": name,
+        "description": f"Made by rs certify --checkpoint {args.checkpoint}",
+        "data": {"name": args.data},
+        "test": test,
+        "certificates": [certificate | {"alpha": _alpha(args.alpha)}],
+        "imported": {args.checkpoint.stem: own | {k: v for k, v in given.items() if v is not None}},
+    }
+
+
+def is_current(job: Job) -> bool:
+    """Whether a finished file of this job was made from the same spec, code and model."""
+    path = next(iter(job.outputs.values()))
+    if not path.exists():
+        return False
+    if job.stage == "data":
+        made = read_json(path)["provenance"]
+    else:
+        made = read_table(path)[1]
+        if made.get("model") != read_json(Path(job.inputs["model"]))["sha256"]:
+            return False
+    return bool(made.get("code_digest") == job.code and made.get("spec_digest") == digest(job.spec))
+
+
+def _normalization(text: str | None) -> Any:
+    if text is None or not text.lstrip().startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"certify: --normalization {text}: not JSON ({error})") from error
+
+
+def _whole(option: str, text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"certify: {option} {text}: must be a whole number from 1")
+    return int(text)
+
+
+def _alpha(text: str) -> float:
+    return radius.number("certify: --alpha", text, "a number strictly between 0 and 1", lambda v: 0 < v < 1)

@@ -1,0 +1,60 @@
+"""A tiny study on the digits, and a folder in which its jobs are run as the workflow runs them."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rs import stages
+from rs.jobs import Job
+from rs.plan import Plan
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "data": {"name": "digits"},
+    "test": {"max": 6},
+    "model": {"name": "digits_cnn"},
+    "noise": {"name": "gaussian", "sigma": 0.25},
+    "training": {"epochs": 1, "batch_size": 128, "optimizer": {"learning_rate": 0.05}, "device": "cpu"},
+    "sampling": {"n0": 16, "n": 64, "block": 32, "images_per_shard": 4, "batch": 32, "device": "cpu"},
+    "certificates": [{"name": "cohen", "alpha": 0.001}],
+    "attacks": [
+        {"name": "pgd_l2", "radii": [0.5], "steps": 2, "samples": 2, "images": {"max": 3}, "judge": {"n": 32}}
+    ],
+    "runs": {
+        "gaussian": {"objective": {"name": "gaussian"}},
+        "nal": {
+            "objective": {"name": "nal", "gamma": 1.5, "steps": 1, "samples": 1},
+            "calibration": {"steps": 3, "samples": 2, "images": {"max": 40}},
+        },
+    },
+    "report": {"radii": [0.0, 0.25, 0.5]},
+}
+
+
+def write_study(path: Path, study: dict[str, Any] | str) -> Path:
+    path.write_text(study if isinstance(study, str) else yaml.safe_dump(study, sort_keys=False))
+    return path
+
+
+@dataclass
+class Workspace:
+    """A folder with `study.yaml` in which jobs are run as the workflow runs them."""
+
+    folder: Path
+    plan: Plan
+
+    def run(self, job: Job, **changes: Any) -> None:
+        with contextlib.chdir(self.folder):
+            stages.execute(job.stage, {**stages.as_dict(job), **changes})
+
+    def job(self, stage: str, run: str = "gaussian", index: int = 0) -> Job:
+        ids = {p.run.label: p.id for p in self.plan.runs}
+        return [j for j in self.plan.jobs[stage].values() if j.run in ("", ids[run])][index]
+
+    def path(self, relative: Path) -> Path:
+        return self.folder / relative

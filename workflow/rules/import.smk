@@ -1,0 +1,19 @@
+# Somebody else's checkpoint takes the place of a training.
+rule import_weights:
+    input:
+        data=PLAN.data_manifest,
+        weights=lambda w: job("import", MODEL)(w).inputs["weights"],
+    output:
+        manifest=MODEL,
+        weights="results/runs/{run}/model.safetensors",
+    wildcard_constraints:
+        run="imported-.+",
+    log:
+        "results/runs/{run}/log/import.txt",
+    params:
+        rs=command,
+        spec=spec("import", MODEL),
+        code=code("import", MODEL),
+        job=whole("import", MODEL),
+    shell:
+        "{params.rs} import --worker {log} --job {params.job:q}"
