@@ -32,7 +32,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     "datasets": ("shape", "classes", "sizes"),
     "models": ("shapes",),
     "objectives": ("noises", "calibrates"),
-    "noises": (),
+    "noises": ("below_dimension",),
     "certificates": ("norms", "needs", "rigorous"),
     "attacks": ("norm",),
 }

@@ -13,7 +13,7 @@ from rs.interfaces import UserError
 
 AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 USAGE = """\
-A study is run by Snakemake (`snakemake --cores 2 --configfile config/mnist.yaml`); these are the same verbs by hand,
+A study is run by Snakemake (`snakemake --cores 2 --configfile config/mnist.yaml`); these are its verbs by hand,
 and a few to look at what is there.
 """
 
@@ -148,7 +148,7 @@ def status(args: argparse.Namespace) -> None:
 
 
 def ui(args: argparse.Namespace) -> None:
-    """Serves the store until interrupted; prints where the study's runs are (the UI starts on an empty page)."""
+    """Serves the store until interrupted; prints where the study's runs are (the UI starts empty)."""
     import os
 
     from rs.provenance import read_json

@@ -60,6 +60,7 @@ class Model(Protocol):
 
 class Noise(Protocol):
     source: ClassVar[str]
+    # below_dimension: ClassVar[tuple[str, ...]], parameters that must be below the number of coordinates
 
     # float32, added to images, which are never clipped afterwards
     def sample(self, shape: Sequence[int], generator: Generator) -> Tensor: ...

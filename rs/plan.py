@@ -264,7 +264,7 @@ class Plan:
         run, smoothing = planned.run, planned.run.sections["smoothing"]
         given = [run.sections["noise"]] if smoothing is None else smoothing
         noises = [prune(noise, schema()["$defs"]["run"]["properties"]["noise"]) for noise in given]
-        refusals.check_smoothing(self.study, run, noises)
+        refusals.check_smoothing(self.study, run, noises, self.data_facts["x-shape"])
         for i, noise in enumerate(noises):
             where = (*run.place, "noise") if smoothing is None else (*run.place, "smoothing", i)
             planned.observations.append(self._observe(planned, noise, where, modules))
@@ -319,7 +319,7 @@ class Plan:
         modules = (*modules, method_schema("noises", noise["name"])["x-module"])
         form = {key: sampling[key] for key in ("precision", "batch", "compiled")}
         found = Observation(noise, None, [])
-        if sections["certificates"]:
+        if self._for(planned.run, noise):
             found.certified = self._certify(planned, noise, form, where, modules)
         for i in range(len(sections["attacks"])):
             found.attacks.append(self._attack(planned, i, noise, form, modules))
@@ -334,9 +334,7 @@ class Plan:
         modules: tuple[str, ...],
     ) -> Path:
         run, sampling = planned.run, planned.run.sections["sampling"]
-        certificates = [
-            self._certificate(run, i, noise, where) for i in range(len(run.sections["certificates"]))
-        ]
+        certificates = [self._certificate(run, i, noise, where) for i in self._for(run, noise)]
         refusals.check_blocks(self.study, run)
         spec = {"noise": noise, **form, "betas": sampling["betas"], "seed": sampling["seed"]}
         key = f"{noise_slug(noise)}-{digest(spec)}"
@@ -363,12 +361,19 @@ class Plan:
         )
         return path
 
+    @staticmethod
+    def _for(run: Run, noise: dict[str, Any]) -> list[int]:
+        """Which of the run's certificates are for this smoothing noise."""
+        given = run.sections["certificates"]
+        return [i for i, c in enumerate(given) if c.get("noises") is None or noise["name"] in c["noises"]]
+
     def _certificate(self, run: Run, i: int, noise: dict[str, Any], where: tuple[Any, ...]) -> dict[str, Any]:
         """A certificate's part of the spec: what differs from its defaults, and alpha."""
         given = run.sections["certificates"][i]
         full = defaults(method_schema("certificates", given["name"]), given)
         refusals.check_certificate(self.study, run, i, full, noise, where)
-        return {**prune(given, _section("certificates")["items"]), "alpha": full["alpha"]}
+        kept = {k: v for k, v in given.items() if k != "noises"}
+        return {**prune(kept, _section("certificates")["items"]), "alpha": full["alpha"]}
 
     def _draw_jobs(
         self, planned: PlannedRun, spec: dict[str, Any], folder: Path, modules: tuple[str, ...]

@@ -1,7 +1,7 @@
 """Published numbers beside reproduced ones, with a verdict. A study states them under `published`.
 
-The verdict says whether the published number, given the digits it was printed with, lies in the 95 % interval of the
-reproduction. That interval covers the test images only, neither the paper's images nor the seed of its training.
+The verdict says whether the published number, given the digits it was printed with, lies in the reproduction's
+95 % interval. That covers the choice of test images only, neither the paper's images nor its training seed.
 """
 
 from __future__ import annotations

@@ -113,10 +113,21 @@ def check_blocks(study: Study, run: Run) -> None:
         study.fail(place, f"{n} is not a multiple of the block size {block} (sampling.block)")
 
 
-def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]]) -> None:
-    """No smoothing noise stands twice; `noises` without their defaults."""
+def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], shape: Sequence[int]) -> None:
+    """No noise stands twice, its parameters fit the images, and no certificate waits for an absent one."""
+    swept = run.sections["smoothing"] is not None
     for i, noise in enumerate(noises):
+        place = (*run.place, "smoothing", i) if swept else (*run.place, "noise")
         if noise in noises[:i]:
-            study.fail(
-                (*run.place, "smoothing", i), "the same noise stands before it; each noise once"
-            )
+            study.fail(place, "the same noise stands before it; each noise once")
+        for key in method_schema("noises", noise["name"]).get("x-below_dimension", ()):
+            if noise.get(key, 0) >= math.prod(shape):
+                study.fail(
+                    (*place, key), f"{noise[key]}: must be below the images' dimension {math.prod(shape)}"
+                )
+    families = [noise["name"] for noise in noises]
+    for i, certificate in enumerate(run.sections["certificates"]):
+        for j, name in enumerate(certificate.get("noises") or ()):
+            if name not in families:
+                place = (*run.place, "certificates", i, "noises", j)
+                study.fail(place, f"{name!r}: the run is smoothed with {', '.join(families)}")

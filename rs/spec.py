@@ -113,17 +113,21 @@ class Judge:
 
 @dataclass(frozen=True)
 class CertificateUse:
-    """What every certificate of a study can be given beside its own parameters."""
+    """What every certificate of a study can be given beside its own parameters.
+
+    `noises` names the smoothing families that it is for, where a run has several: all of them without it.
+    """
 
     label: str | None = None
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.001
+    noises: tuple[str, ...] | None = None
 
 
 def label_of(method: dict[str, Any]) -> str:
-    """What tables call a certificate or an attack: its label, or its name and the parameters that were given."""
+    """What tables call a certificate or an attack: its label, or its name and the parameters given."""
     if method.get("label"):
         return str(method["label"])
-    use = ("name", "label", "alpha", "radii", "images", "judge", "seed")
+    use = ("name", "label", "alpha", "noises", "radii", "images", "judge", "seed")
     given = [f"{k}={v}" for k, v in sorted(method.items()) if k not in use]
     return " ".join([method["name"], *given])
 

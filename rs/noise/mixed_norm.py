@@ -47,6 +47,7 @@ class MixedNorm:
     """`sigma` in image units; `k` < d."""
 
     source: ClassVar[str] = "Soap Bubbles (ICLR 2020 submission), eq. (9)"
+    below_dimension: ClassVar[tuple[str, ...]] = ("k",)
 
     sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     k: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0

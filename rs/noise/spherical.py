@@ -27,6 +27,7 @@ class Spherical:
     """`sigma` in image units; `k` < d takes mass from the shell that a Gaussian fills to the centre."""
 
     source: ClassVar[str] = "Soap Bubbles (ICLR 2020 submission), eq. (8)"
+    below_dimension: ClassVar[tuple[str, ...]] = ("k",)
 
     sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     k: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0

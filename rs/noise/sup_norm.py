@@ -42,6 +42,7 @@ class SupNorm:
     """`sigma` in image units, the scale of |z|_inf / sqrt(d - k); `k` < d."""
 
     source: ClassVar[str] = "Soap Bubbles (ICLR 2020 submission), eq. (10)"
+    below_dimension: ClassVar[tuple[str, ...]] = ("k",)
 
     sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     k: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
