@@ -13,8 +13,8 @@ from rs.interfaces import UserError
 
 AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 USAGE = """\
-A study is run by Snakemake (`snakemake --cores 2 --configfile config/mnist.yaml`); these are its verbs by hand,
-and a few to look at what is there.
+Snakemake runs a study (`snakemake --cores 2 --configfile config/mnist.yaml`); these are its verbs by hand,
+and a few more to look at what is there.
 """
 
 

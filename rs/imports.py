@@ -79,7 +79,7 @@ def read_state(path: Path) -> tuple[State, str]:
 
 
 def from_cohen(path: Path, state: State) -> State:
-    """Names without the `1.` or `1.module.` of `Sequential(norm, net)`; what `norm` holds (`0.*`) is dropped."""
+    """Names without the `1.` or `1.module.` of `Sequential(norm, net)`; `0.*`, of `norm`, is dropped."""
     net = {k: v for k, v in state.items() if not k.startswith("0.")}
     if foreign := [k for k in net if not k.startswith("1.")]:
         raise UserError(

@@ -1,6 +1,6 @@
 """Published numbers beside reproduced ones, with a verdict. A study states them under `published`.
 
-The verdict says whether the published number, given the digits it was printed with, lies in the reproduction's
+The verdict says whether the published number, given the digits it is printed with, lies in the reproduction's
 95 % interval. That covers the choice of test images only, neither the paper's images nor its training seed.
 """
 

@@ -23,6 +23,6 @@ class Gaussian:
         return torch.randn(tuple(shape), generator=generator, device=generator.device).mul_(self.sigma)
 
     def log_ratio(self, noise: Tensor, shift: Tensor) -> Tensor:
-        """log q(z - shift) / q(z) = (<z, shift> - |shift|^2 / 2) / sigma^2 per row of `noise`; float64 [B]."""
+        """log q(z - shift) / q(z) = (<z, shift> - |shift|^2 / 2) / sigma^2, one per row of `noise`."""
         z, s = noise.double().flatten(1), shift.double().reshape(1, -1)
         return ((z * s).sum(1) - s.square().sum() / 2) / self.sigma**2
