@@ -52,7 +52,7 @@ def project_l2(delta: Tensor, radius: Tensor | float) -> Tensor:
     """
     norm = _per_image(l2_norm(delta), delta)
     limit = _per_image(radius, delta)
-    return torch.where(norm > limit, delta * (limit / norm.clamp_min(torch.finfo(delta.dtype).tiny)), delta)
+    return torch.where(norm > limit, delta / norm.clamp_min(torch.finfo(delta.dtype).tiny) * limit, delta)
 
 
 def project_linf(delta: Tensor, radius: Tensor | float) -> Tensor:

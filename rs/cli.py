@@ -214,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `rs list | head`
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
     return 0
 
 

@@ -264,9 +264,7 @@ def draw(tables: Path, out: Path) -> list[Path]:
     are many): a figure whose table is empty is not drawn, and an older one of that name is removed.
     """
     # the fine grid: lines between the few radii of the report would show accuracies that nobody certified
-    runs, certified, empirical = (
-        read(tables, n) for n in ("runs", "radius_accuracy", "empirical_accuracy")
-    )
+    runs, certified, empirical = (read(tables, n) for n in ("runs", "radius_accuracy", "empirical_accuracy"))
     if certified.empty:
         certified = read(tables, "certified_accuracy")
     training, examples = read(tables, "training"), read(tables, "examples")

@@ -8,18 +8,17 @@ derived from them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rs import refusals
-from rs.draws import draw_file, files_of
+from rs.draws import files_of
 from rs.interfaces import UserError
-from rs.jobs import RESULTS, Job, Observation, PlannedLog, PlannedRun, noise_slug, slug
+from rs.jobs import RESULTS, Job, PlannedLog, PlannedRun, noise_slug, slug
 from rs.logs import read_log
+from rs.observing import Observer
 from rs.provenance import code_digest, digest, file_digest
-from rs.spec import Subset
-from rs.study import Run, Study, defaults, method_schema, prune, schema
+from rs.study import Run, Study, method_schema, prune, schema, section
 
 TABLES = (
     "runs",
@@ -62,6 +61,7 @@ class Plan:
                 },
             )
         )
+        self.observer = Observer(study, self.data_manifest, self.data_facts, self._add)
         self._planned: dict[tuple[str, int], PlannedRun] = {}
         self._lineages: dict[tuple[str, str], str] = {}
         self.runs = [self._plan(run, ()) for run in study.runs]
@@ -227,7 +227,7 @@ class Plan:
             planned.calibration = self._calibration(
                 planned, (*model_modules, *noise_modules, *objective_modules)
             )
-        self._observe_all(planned, model_modules)
+        self.observer.observe(planned, model_modules)
         return planned
 
     def _import(self, run: Run) -> PlannedRun:
@@ -256,18 +256,8 @@ class Plan:
         outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
         inputs = {"data": self.data_manifest, "weights": weights}
         self._add(Job("import", spec, ("rs.imports", *modules), planned.id, inputs, outputs))
-        self._observe_all(planned, modules)
+        self.observer.observe(planned, modules)
         return planned
-
-    def _observe_all(self, planned: PlannedRun, modules: tuple[str, ...]) -> None:
-        """Draws, certificates and attacks of a run under each of its smoothing noises."""
-        run, smoothing = planned.run, planned.run.sections["smoothing"]
-        given = [run.sections["noise"]] if smoothing is None else smoothing
-        noises = [prune(noise, schema()["$defs"]["run"]["properties"]["noise"]) for noise in given]
-        refusals.check_smoothing(self.study, run, noises, self.data_facts["x-shape"])
-        for i, noise in enumerate(noises):
-            where = (*run.place, "noise") if smoothing is None else (*run.place, "smoothing", i)
-            planned.observations.append(self._observe(planned, noise, where, modules))
 
     def _referred(
         self, run: Run, parameter: str, label: str, above: tuple[str, ...]
@@ -294,7 +284,7 @@ class Plan:
             self.study.fail(
                 ("runs", planned.run.label, "calibration"), f"objective {name} has no gamma to calibrate with"
             )
-        settings = prune(sections["calibration"], _section("calibration"))
+        settings = prune(sections["calibration"], section("calibration"))
         path = planned.folder / "calibration" / f"{digest(settings)}.json"
         self._add(
             Job(
@@ -306,139 +296,6 @@ class Plan:
                 outputs={"calibration": path},
                 device=sections["training"]["device"],
                 threads=sections["training"]["threads"],
-            )
-        )
-        return path
-
-    # --- one run under one smoothing noise ---
-
-    def _observe(
-        self, planned: PlannedRun, noise: dict[str, Any], where: tuple[Any, ...], modules: tuple[str, ...]
-    ) -> Observation:
-        sections, sampling = planned.run.sections, planned.run.sections["sampling"]
-        modules = (*modules, method_schema("noises", noise["name"])["x-module"])
-        form = {key: sampling[key] for key in ("precision", "batch", "compiled")}
-        found = Observation(noise, None, [])
-        if self._for(planned.run, noise):
-            found.certified = self._certify(planned, noise, form, where, modules)
-        for i in range(len(sections["attacks"])):
-            found.attacks.append(self._attack(planned, i, noise, form, modules))
-        return found
-
-    def _certify(
-        self,
-        planned: PlannedRun,
-        noise: dict[str, Any],
-        form: dict[str, Any],
-        where: tuple[Any, ...],
-        modules: tuple[str, ...],
-    ) -> Path:
-        run, sampling = planned.run, planned.run.sections["sampling"]
-        certificates = [self._certificate(run, i, noise, where) for i in self._for(run, noise)]
-        refusals.check_blocks(self.study, run)
-        spec = {"noise": noise, **form, "betas": sampling["betas"], "seed": sampling["seed"]}
-        key = f"{noise_slug(noise)}-{digest(spec)}"
-        folder = planned.folder / "draws" / key
-        shards = self._draw_jobs(planned, spec, folder, modules)
-        certify = {
-            "noise": noise,
-            "certificates": certificates,
-            "test": prune(self.study.test, schema()["properties"]["test"]),
-            **{k: sampling[k] for k in ("n0", "n", "block", "seed")},
-            "data_size": self._test_size(),
-        }
-        path = planned.folder / "certified" / f"{key}-{digest(certify)}.parquet"
-        certificate_modules = (method_schema("certificates", c["name"])["x-module"] for c in certificates)
-        self._add(
-            Job(
-                "certify",
-                certify,
-                ("rs.evaluation", modules[-1], *certificate_modules),
-                planned.id,
-                inputs={"folder": folder, "shards": shards},
-                outputs={"certified": path},
-            )
-        )
-        return path
-
-    @staticmethod
-    def _for(run: Run, noise: dict[str, Any]) -> list[int]:
-        """Which of the run's certificates are for this smoothing noise."""
-        given = run.sections["certificates"]
-        return [i for i, c in enumerate(given) if c.get("noises") is None or noise["name"] in c["noises"]]
-
-    def _certificate(self, run: Run, i: int, noise: dict[str, Any], where: tuple[Any, ...]) -> dict[str, Any]:
-        """A certificate's part of the spec: what differs from its defaults, and alpha."""
-        given = run.sections["certificates"][i]
-        full = defaults(method_schema("certificates", given["name"]), given)
-        refusals.check_certificate(self.study, run, i, full, noise, where)
-        kept = {k: v for k, v in given.items() if k != "noises"}
-        return {**prune(kept, _section("certificates")["items"]), "alpha": full["alpha"]}
-
-    def _draw_jobs(
-        self, planned: PlannedRun, spec: dict[str, Any], folder: Path, modules: tuple[str, ...]
-    ) -> list[str]:
-        """One job per shard of images and block of votes; returns the shards' names."""
-        sampling = planned.run.sections["sampling"]
-        n0, n, block = sampling["n0"], sampling["n"], sampling["block"]
-        inputs = self._trained_inputs(planned)
-        shards = []
-        for images in self.shards(sampling["images_per_shard"]):
-            extent = [images.start, images.stop, images.step]
-            shards.append("-".join(map(str, extent)))
-            for purpose, size, index in (
-                ("select", n0, 0),
-                *(("estimate", block, b) for b in range(n // block)),
-            ):
-                job = {**spec, "purpose": purpose, "images": extent, "size": size, "block": index}
-                outputs = {"draws": draw_file(folder, purpose, size, shards[-1], index)}
-                described = ("sample", job, ("rs.sampling", *modules), planned.id)
-                self._add(Job(*described, inputs, outputs, sampling["device"]))
-        return shards
-
-    def _trained_inputs(self, planned: PlannedRun) -> dict[str, Any]:
-        folder = planned.folder
-        return {
-            "data": self.data_manifest,
-            "model": folder / "model.json",
-            "weights": folder / "model.safetensors",
-        }
-
-    def _test_size(self) -> int:
-        size: int = self.data_facts["x-sizes"]["test"]
-        return size
-
-    def shards(self, images_per_shard: int) -> Iterator[range]:
-        """Image ranges of whole shards that hold the test subset: more images add ranges and change none."""
-        size, subset = self._test_size(), Subset(**self.study.test)
-        step, wanted = subset.skip, len(subset.positions(size))
-        for first in range(0, wanted, images_per_shard):
-            yield range(first * step, min((first + images_per_shard) * step, size), step)
-
-    def _attack(
-        self,
-        planned: PlannedRun,
-        i: int,
-        noise: dict[str, Any],
-        form: dict[str, Any],
-        modules: tuple[str, ...],
-    ) -> Path:
-        given, training = planned.run.sections["attacks"][i], planned.run.sections["training"]
-        name = given["name"]
-        attack = prune(given, _section("attacks")["items"])
-        attack.pop("label", None)  # the tables' name for it
-        spec = {"attack": attack, "noise": noise, **form}
-        path = planned.folder / "attacks" / f"{slug(name)}-{noise_slug(noise)}-{digest(spec)}.parquet"
-        self._add(
-            Job(
-                "attack",
-                spec,
-                ("rs.attacking", *modules, method_schema("attacks", name)["x-module"]),
-                planned.id,
-                inputs=self._trained_inputs(planned),
-                outputs={"attacks": path},
-                device=training["device"],
-                threads=training["threads"],
             )
         )
         return path
@@ -467,8 +324,3 @@ class Plan:
                     f"{self.study.files[0]}: runs.{planned.run.label}: trains exactly what {other} trains; "
                     "give one run several `smoothing` noises instead"
                 )
-
-
-def _section(key: str) -> dict[str, Any]:
-    section: dict[str, Any] = schema()["$defs"]["run"]["properties"][key]
-    return next((s for s in section.get("anyOf", []) if "properties" in s), section)

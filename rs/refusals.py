@@ -129,5 +129,5 @@ def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], sh
     for i, certificate in enumerate(run.sections["certificates"]):
         for j, name in enumerate(certificate.get("noises") or ()):
             if name not in families:
-                place = (*run.place, "certificates", i, "noises", j)
-                study.fail(place, f"{name!r}: the run is smoothed with {', '.join(families)}")
+                where = (*run.place, "certificates", i, "noises", j)
+                study.fail(where, f"{name!r}: the run is smoothed with {', '.join(families)}")

@@ -73,6 +73,11 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
+def section(key: str) -> dict[str, Any]:
+    """The schema of one of a run's sections (of its items, where it is a list of methods)."""
+    return _object_in(schema()["$defs"]["run"]["properties"][key])
+
+
 def method_schema(kind: str, name: str) -> dict[str, Any]:
     found: dict[str, Any] = schema()["$defs"][kind][name]
     return found

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import io
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,7 @@ def train(
         saved = torch.load(resume, map_location=device, weights_only=True)
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
+        print(f"{outputs['weights'].parent.name}: continuing after epoch {saved['epoch']}", file=sys.stderr)
         first, rows, best, kept = saved["epoch"], saved["rows"], tuple(saved["best"]), saved["kept"]
 
     steps = math.ceil(len(x) / training.batch_size)

@@ -11,11 +11,16 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from tiny_study import TINY, Workspace, write_study
 
 from rs.interfaces import UserError
 from rs.plan import Plan
 from rs.study import Study
+
+# The same examples in every run, and no verdict on how fast a shared machine is.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -220,7 +220,7 @@ def test_more_votes_add_blocks_and_more_images_add_ranges(tiny, plan_of):
     files = plans[1].draw_files(certify)
     assert len(files) == 2 + 2 * 4
     assert {str(f) for f in files} == {t for t, j in plans[1].jobs["sample"].items() if j.run == certify.run}
-    last = list(plans[-1].shards(4))[-1]
+    last = list(plans[-1].observer.shards(4))[-1]
     assert (last.start, last.stop) == (356, 360)
 
 
@@ -236,7 +236,9 @@ def test_shards_cover_the_subset_and_only_grow(tmp_path_factory, skip, most, mor
 
     def shards(maximum):
         return list(
-            Plan(Study([write_study(file, {**TINY, "test": {"skip": skip, "max": maximum}})])).shards(per)
+            Plan(
+                Study([write_study(file, {**TINY, "test": {"skip": skip, "max": maximum}})])
+            ).observer.shards(per)
         )
 
     found = shards(most)
