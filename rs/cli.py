@@ -134,10 +134,11 @@ def report(args: argparse.Namespace) -> None:
 
 
 def show(args: argparse.Namespace) -> None:
-    from rs.overview import certified_accuracy_text, places
+    from rs.overview import certified_accuracy_text, places, published_text
 
     plan = plan_of(args)
     print(certified_accuracy_text(plan.tables))
+    print(published_text(plan.tables))
     print(places(plan))
 
 

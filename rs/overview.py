@@ -37,6 +37,22 @@ def certified_accuracy_text(tables: Path) -> str:
     return f"{text}\n{notes}"
 
 
+def published_text(tables: Path) -> str:
+    """Published numbers, what was measured in their place with its 95 % interval, and the verdict."""
+    rows = read_table(tables / "published.parquet")[0].to_pandas()
+    lines = []
+    for (paper, table, label), group in rows.groupby(["paper", "table", "label"], sort=False):
+        lines.append(f"\n{label}, beside {paper}, {table}")
+        for row in group.to_dict("records"):
+            name = "ACR" if row["metric"] == "acr" else f"r={row['radius']:g}"
+            if row["verdict"] == "not run":
+                found = "not run"
+            else:
+                found = f"{row['reproduced']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  {row['verdict']}"
+            lines.append(f"  {name:<7} published {row['published']:<6g} reproduced {found}")
+    return "\n".join(lines)
+
+
 def places(plan: Plan) -> str:
     """Where a study's results lie."""
     rows = {

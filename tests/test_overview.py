@@ -1,0 +1,115 @@
+"""What people read at a terminal: table, verdicts beside the papers, and what `rs clean` may remove."""
+
+from __future__ import annotations
+
+import copy
+
+import pyarrow as pa
+import pytest
+from tiny_study import TINY, write_study
+
+from rs.cli import main
+from rs.interfaces import UserError
+from rs.overview import certified_accuracy_text, published_text
+from rs.plan import Plan
+from rs.provenance import write_table
+from rs.published import beside, verdict
+from rs.study import Study
+
+ENTRY = {
+    "paper": "P",
+    "table": "T",
+    "run": "gaussian",
+    "radii": [0.0, 0.5],
+    "certified_accuracy": [0.99, 0.94],
+}
+
+
+def measured(label="gaussian", sigma=0.25):
+    head = {"label": label, "certificate": "cohen", "smoothing_sigma": sigma}
+    at = {"low": 0.93, "high": 0.97}
+    return {
+        "certified_accuracy": [
+            {**head, "radius": 0.0, "certified_accuracy": 0.95, **at},
+            {**head, "radius": 0.5, "certified_accuracy": 0.95, **at},
+        ],
+        "average_certified_radius": [{**head, "acr": 1.4, "low": 1.35, "high": 1.452}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("published", "told"),
+    [
+        (0.94, "within interval"),
+        (0.975, "within interval"),
+        (0.98, "outside: -0.030"),
+        (0.9, "outside: +0.050"),
+    ],
+)
+def test_verdict_allows_for_the_printed_digits(published, told):
+    assert verdict(published, 0.95, 0.93, 0.97, 0.005) == told
+
+
+def test_published_numbers_find_their_runs(plan_of, tiny):
+    study = plan_of({**tiny, "published": [{**ENTRY, "acr": 1.453}, {**ENTRY, "run": "elsewhere"}]}).study
+    rows = beside(study, measured())
+    assert [(r["metric"], r["radius"], r["verdict"]) for r in rows[:3]] == [
+        ("acr", None, "outside: -0.053"),
+        ("certified_accuracy", 0.0, "outside: -0.040"),
+        ("certified_accuracy", 0.5, "within interval"),
+    ]
+    assert {r["verdict"] for r in rows[3:]} == {"not run"}
+
+
+def test_published_radius_must_be_reported(plan_of, tiny):
+    study = plan_of({**tiny, "published": [{**ENTRY, "radii": [0.0, 0.7]}]}).study
+    with pytest.raises(UserError, match=r"published\[0\]: radius 0.7 is not among report.radii"):
+        beside(study, measured())
+
+
+def test_text_floors_and_names_estimates(tmp_path):
+    row = {"run": "r", "label": "a", "smoothing": "gaussian sigma=1", "certificate": "c", "images": 3, "n": 5}
+    row |= {"alpha": 0.001, "rigorous": False}
+    write_table(
+        tmp_path / "certified_accuracy.parquet",
+        pa.Table.from_pylist([{**row, "radius": 0.5, "certified_accuracy": 0.9996}]),
+        {},
+    )
+    write_table(
+        tmp_path / "average_certified_radius.parquet", pa.Table.from_pylist([{**row, "acr": 0.3}]), {}
+    )
+    text = certified_accuracy_text(tmp_path)
+    assert "0.999" in text
+    assert "0.300" in text  # 0.3 is 0.29999... in binary: floored at the digits shown, not one below
+    assert "estimates, not certificates: c" in text
+
+
+def test_published_text_shows_both_numbers(tmp_path, plan_of, tiny):
+    study = plan_of({**tiny, "published": [ENTRY]}).study
+    table = pa.Table.from_pylist(beside(study, measured()))
+    write_table(tmp_path / "published.parquet", table, {})
+    assert "r=0.5   published 0.94   reproduced 0.950 [0.930, 0.970]  within interval" in published_text(
+        tmp_path
+    )
+
+
+def test_clean_lists_then_removes_only_what_no_study_names(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    file = write_study(tmp_path / "study.yaml", copy.deepcopy(TINY))
+    plan = Plan(Study([file]))
+    kept = [plan.runs[0].folder / "model.json", plan.runs[0].folder / "log" / "train.txt", plan.data_manifest]
+    kept += [plan.runs[0].observations[0].certified]
+    stray = [tmp_path / "results/runs/digits-gone-00000000/model.json"]
+    stray += [tmp_path / plan.runs[0].folder / "certified" / "other-00000000.parquet"]
+    for path in (*kept, *stray):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("x")
+    assert main(["clean", "--study", str(file)]) == 0
+    listed = capsys.readouterr().out
+    assert "digits-gone-00000000" in listed
+    assert "other-00000000.parquet" in listed
+    assert len(listed.splitlines()) == 2
+    assert all(path.exists() for path in stray)
+    assert main(["clean", "--study", str(file), "--delete"]) == 0
+    assert not any(path.exists() for path in stray)
+    assert all((tmp_path / path).exists() for path in kept)
