@@ -167,10 +167,10 @@ def test_the_page_stands_alone_and_states_what_was_measured(
 
 
 def test_accuracies_round_down_and_intervals_outwards() -> None:
-    from rs.report import _down, _interval
+    from rs.cells import down, interval
 
-    assert (_down(0.6999), _down(0.612), _down(2 / 3)) == ("0.699", "0.612", "0.666")
-    assert _interval(0.1239, 0.4561) == "0.123–0.457"
+    assert (down(0.6999), down(0.612), down(2 / 3)) == ("0.699", "0.612", "0.666")
+    assert interval(0.1239, 0.4561) == "0.123–0.457"
 
 
 def test_published_numbers_stand_beside_reproduced_ones(tmp_path: Path) -> None:

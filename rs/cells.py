@@ -1,0 +1,90 @@
+"""What the tables of a page are made of: cells, and numbers as they are shown.
+
+Accuracies and radii are rounded down, their intervals outwards: never in a method's favour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell says, what it is sorted by, small print under it, a tint in [0, 1], an interval to draw."""
+
+    text: str
+    sort: Any = None
+    under: str = ""
+    tint: float | None = None
+    mark: str = ""
+    span: tuple[float, float, float] | None = None  # low, value, high as shares of the widest interval's end
+    kind: str = "number"
+
+
+@dataclass
+class Table:
+    columns: list[tuple[str, str]]  # heading and kind: "text", "number", "plot" or "code"
+    rows: list[list[Cell]]
+    note: str = ""
+    title: str = ""
+
+
+@dataclass
+class Section:
+    id: str
+    title: str
+    lead: str = ""
+    tables: list[Table] = field(default_factory=list)
+    figures: list[tuple[str, str]] = field(default_factory=list)  # data URI and what it shows
+    empty: str = ""
+
+
+def down(value: float, digits: int = 3) -> str:
+    return f"{math.floor(value * 10**digits + 1e-6) / 10**digits:.{digits}f}"
+
+
+def up(value: float, digits: int = 3) -> str:
+    return f"{math.ceil(value * 10**digits - 1e-6) / 10**digits:.{digits}f}"
+
+
+def interval(low: Any, high: Any) -> str:
+    return f"{down(low)}–{up(high)}" if pd.notna(low) and pd.notna(high) else ""
+
+
+def number(value: Any, error: Any = None) -> Cell:
+    if value is None or pd.isna(value):
+        return Cell(DASH)
+    text = f"{value:,}" if isinstance(value, (int, np.integer)) else f"{value:.4g}"
+    return Cell(text, float(value), under="" if error is None or pd.isna(error) else f"± {error:.2g}")
+
+
+def text_cell(value: Any, kind: str = "text", mark: str = "") -> Cell:
+    absent = value is None or (isinstance(value, float) and math.isnan(value))
+    return Cell(DASH if absent else plain(value), None if absent else str(value), kind=kind, mark=mark)
+
+
+def plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (float, np.floating)) else str(value)
+
+
+def constants(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[str, list[str]]:
+    """`names`: column -> words. What has one value in the whole table, as a sentence; the other columns."""
+    same, varying = [], []
+    for column, words in names.items():
+        if column not in frame:
+            continue
+        values = frame[column].dropna().unique()
+        if len(values) == 1 and frame[column].notna().all():
+            value = values[0]
+            same.append(words.format(f"{value:,}" if isinstance(value, (int, np.integer)) else plain(value)))
+        elif len(values):
+            varying.append(column)
+    return " · ".join(same), varying
