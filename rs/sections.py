@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from rs.cells import DASH, Cell, Section, Table, constants, down, interval, number, text_cell
+from rs.cells import DASH, Cell, Section, Table, constants, down, interval, number, plain, text_cell, up
 from rs.figures import norm_name, smoothing_name
 from rs.tracking import read
 
