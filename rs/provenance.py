@@ -148,7 +148,7 @@ def provenance(spec: Any, code: str, **more: Any) -> dict[str, Any]:
         "code_digest": code,
         "versions": versions(),
         "commit": commit(),
-        "command": " ".join(["rs", *sys.argv[1:3]]),
+        "command": " ".join(["rs", *sys.argv[1:2]]),
         **more,
     }
 

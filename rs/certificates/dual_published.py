@@ -25,10 +25,11 @@ from pydantic import Field
 from rs.bounds import Floats, clopper_pearson_lower
 from rs.certificates.divergence_table import furthest
 from rs.certificates.probabilities import certified, noise_name, vote_probabilities
-from rs.certificates.ratio_laws import SampledLaw, SphericalLaw, law_of, noise_scale
+from rs.certificates.ratio_laws import SampledLaw, law_of, noise_scale
 from rs.draws import Draws
 from rs.interfaces import Certified
 from rs.noise.gaussian import Gaussian
+from rs.noise.spherical import Spherical
 
 if TYPE_CHECKING:
     from rs.certificates.ratio_laws import SHAPED
@@ -80,7 +81,7 @@ class DualPublished:
     def certify(self, draws: Draws, noise: Gaussian | SHAPED, alpha: float) -> Certified:
         noise_name(self, noise)
         d = draws.dimension
-        law = SphericalLaw(d, 0.0) if isinstance(noise, Gaussian) else law_of(noise, d)
+        law = law_of(Spherical(noise.sigma) if isinstance(noise, Gaussian) else noise, d)
         lambdas = np.arange(self.lambda_start, self.lambda_end + self.lambda_step / 2, self.lambda_step)
         r, first, second = _estimates(
             law, tuple(lambdas.tolist()), self.radii, self.first_draws, self.draws, self.seed
