@@ -4,10 +4,11 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 STUDY ?= config/config.yaml
 BIN := .venv/bin
 
-.PHONY: demo test check ui clean
+.PHONY: demo test check ui
 
 $(BIN)/.installed: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --progress-bar on --editable ".[dev]"
 	touch $@

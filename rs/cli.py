@@ -60,7 +60,10 @@ def parser() -> argparse.ArgumentParser:
     study_verb("ui", "open the MLflow UI on a study's store", ui).add_argument(
         "--port", type=int, default=5000
     )
-    verb = study_verb("clean", "list results that none of the given studies names", clean)
+    text = "list results that none of the given studies names"
+    verb = verbs.add_parser("clean", help=text, description=text)
+    verb.add_argument("--study", nargs="+", type=Path, required=True, metavar="FILE", help="all to keep")
+    verb.set_defaults(act=clean)
     verb.add_argument("--delete", action="store_true", help="remove them")
     text = "the certified radius for votes that you type or pipe in"
     verb = verbs.add_parser("radius", help=text, description=radius.__doc__, formatter_class=AS_WRITTEN)

@@ -149,7 +149,7 @@ def merge(
         blocks: list[Votes] = []
         for path in (select_file, *block_files):
             images, labels, votes, provenance = read_votes(path)
-            here = {"form": provenance.get("form"), "model": provenance.get("model")}
+            here = {key: provenance.get(key) for key in ("form", "model", "code_digest")}
             form = form or (here, str(path))
             if here != form[0]:
                 other = f"but {form[1]} as {form[0]}"

@@ -27,11 +27,12 @@ def certify(
     for method in spec["certificates"]:
         certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
         certified = certificate.certify(draws, noise, use.alpha)
+        mark = " (randomised)" if method.get("randomised") and use.label else ""
         scaled = getattr(certificate, "scales_accuracy", False)
         tables.append(
             pa.table(
                 {
-                    "certificate": [label_of(method)] * len(draws),
+                    "certificate": [label_of(method) + mark] * len(draws),
                     "norm": [float(certificate.norms[spec["noise"]["name"]])] * len(draws),
                     "alpha": [use.alpha] * len(draws),
                     "n": draws.estimation.n,

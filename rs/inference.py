@@ -24,6 +24,7 @@ class InferenceForm:
     def __init__(self, network: nn.Module, form: dict[str, Any], device: torch.device, classes: int) -> None:
         """`form` has `precision`, `batch` and `compiled`, as a study's `sampling` gives them."""
         self.form = {key: form[key] for key in FORM}
+        torch.backends.cudnn.allow_tf32 = False  # float32 means float32
         self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[form["precision"]]
         network = network.eval().requires_grad_(False).to(device, self.dtype)
         network = network.to(memory_format=torch.channels_last)

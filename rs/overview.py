@@ -8,6 +8,8 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from rs.cells import down, up
+from rs.figures import norm_name
 from rs.interfaces import UserError
 from rs.plan import RESULTS, Plan
 from rs.provenance import read_table
@@ -21,20 +23,25 @@ def certified_accuracy_text(tables: Path) -> str:
     if accuracy.empty:
         return "no certificate in this study"
     acr = read_table(tables / "average_certified_radius.parquet")[0].to_pandas()
-    keys = ["label", "smoothing", "certificate"]
-    wide = accuracy.pivot_table(
-        index=[*keys, "run"], columns="radius", values="certified_accuracy", sort=False
-    )
-    wide.columns = [f"r={r:g}" for r in wide.columns]
-    wide["ACR"] = acr.set_index([*keys, "run"])["acr"]
-    wide = (wide * 1000 + 1e-9).floordiv(1) / 1000
-    estimates = set(accuracy.loc[~accuracy["rigorous"].astype(bool), "certificate"])
+    keys = ["label", "smoothing", "certificate", *(c for c in ("alpha", "n") if accuracy[c].nunique() > 1)]
+    tables_by_norm = []
+    for norm, part in accuracy.groupby("norm", sort=False):
+        wide = part.pivot_table(
+            index=[*keys, "run"], columns="radius", values="certified_accuracy", sort=False
+        )
+        wide.columns = [f"r={r:g}" for r in wide.columns]
+        wide["ACR"] = acr[acr["norm"] == norm].set_index([*keys, "run"])["acr"]
+        wide = wide.map(lambda value: float(down(value)))
+        head = f"{norm_name(float(norm))} radius\n" if accuracy["norm"].nunique() > 1 else ""
+        shown = wide.reset_index("run", drop=True).reset_index()
+        tables_by_norm.append(head + shown.to_string(index=False, float_format="%.3f"))
     first = accuracy.iloc[0]
-    text = wide.reset_index("run", drop=True).reset_index().to_string(index=False, float_format="%.3f")
-    notes = f"certified accuracy on {first['images']} images, n = {first['n']}, alpha = {first['alpha']:g}"
+    notes = f"certified accuracy on {first['images']} images"
+    notes += "".join(f", {c} = {first[c]:g}" for c in ("n", "alpha") if c not in keys)
+    estimates = set(accuracy.loc[~accuracy["rigorous"].astype(bool), "certificate"])
     if estimates:
         notes += f"; estimates, not certificates: {', '.join(sorted(estimates))}"
-    return f"{text}\n{notes}"
+    return "\n\n".join(tables_by_norm) + "\n" + notes
 
 
 def published_text(tables: Path) -> str:
@@ -48,7 +55,7 @@ def published_text(tables: Path) -> str:
             if row["verdict"] == "not run":
                 found = "not run"
             else:
-                found = f"{row['reproduced']:.3f} [{row['low']:.3f}, {row['high']:.3f}]  {row['verdict']}"
+                found = f"{down(row['reproduced'])} [{down(row['low'])}, {up(row['high'])}]  {row['verdict']}"
             lines.append(f"  {name:<7} published {row['published']:<6g} reproduced {found}")
     return "\n".join(lines)
 

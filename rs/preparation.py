@@ -81,9 +81,8 @@ def load_split(
     except (OSError, SafetensorError) as error:
         advice = f"remove {manifest_path} and run again"
         raise UserError(f"{path}: missing or truncated ({error}); {advice}") from error
-    if len(arrays["labels"]) != entry["images"]:
-        has = f"{len(arrays['labels'])} images, its manifest says {entry['images']}"
-        raise UserError(f"{path}: {has}; remove both and run again")
+    if file_digest(path) != entry["sha256"]:
+        raise UserError(f"{path}: changed since it was prepared; remove {manifest_path} and run again")
     images = torch.from_numpy(arrays["images"]).to(device)
     images = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
     return images, torch.from_numpy(arrays["labels"]).to(device)

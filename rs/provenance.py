@@ -141,7 +141,7 @@ def commit() -> str:
 
 
 def provenance(spec: Any, code: str, **more: Any) -> dict[str, Any]:
-    """What every finished file carries: its spec, the digests, versions, and the command that made it."""
+    """What every finished file carries: its spec, the digests, versions, and the stage that made it."""
     return {
         "spec": canonical(spec),
         "spec_digest": digest(spec),

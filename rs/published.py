@@ -36,6 +36,11 @@ def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
                 raise UserError(
                     f"{study.files[0]}: published[{i}]: radius {radius} is not among report.radii"
                 )
+            if len({r["smoothing"] for r in found}) > 1:
+                raise UserError(
+                    f"{study.files[0]}: published[{i}]: {entry['run']} is smoothed with several noises; "
+                    "publish beside a run with one"
+                )
             column = "acr" if metric == "acr" else "certified_accuracy"
             mean = {
                 k: sum(r[k] for r in found) / len(found) if found else None for k in (column, "low", "high")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rs.spec import label_of
 from rs.study import Run, Study, method_schema
 
 Place = tuple[Any, ...]
@@ -51,7 +52,7 @@ def check_names(study: Study, run: Run) -> None:
     for kind in ("certificates", "attacks"):
         seen: set[str] = set()
         for i, method in enumerate(sections[kind]):
-            name = method.get("label") or method["name"]
+            name = label_of(method)
             if name in seen:
                 study.fail((*place, kind, i), f"another one is called {name}; give one of them a label")
             seen.add(name)
@@ -121,10 +122,11 @@ def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], sh
         if noise in noises[:i]:
             study.fail(place, "the same noise stands before it; each noise once")
         for key in method_schema("noises", noise["name"]).get("x-below_dimension", ()):
-            if noise.get(key, 0) >= math.prod(shape):
-                study.fail(
-                    (*place, key), f"{noise[key]}: must be below the images' dimension {math.prod(shape)}"
-                )
+            limit = math.prod(shape) - (
+                noise.get("match") == "paper"
+            )  # the paper's formula divides by d - 1 - k
+            if noise.get(key, 0) >= limit:
+                study.fail((*place, key), f"{noise[key]}: must be below {limit} for these images")
     families = [noise["name"] for noise in noises]
     for i, certificate in enumerate(run.sections["certificates"]):
         for j, name in enumerate(certificate.get("noises") or ()):

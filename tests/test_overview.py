@@ -26,7 +26,7 @@ ENTRY = {
 
 
 def measured(label="gaussian", sigma=0.25):
-    head = {"label": label, "certificate": "cohen", "smoothing_sigma": sigma}
+    head = {"label": label, "certificate": "cohen", "smoothing": "gaussian", "smoothing_sigma": sigma}
     at = {"low": 0.93, "high": 0.97}
     return {
         "certified_accuracy": [
@@ -69,7 +69,7 @@ def test_published_radius_must_be_reported(plan_of, tiny):
 
 def test_text_floors_and_names_estimates(tmp_path):
     row = {"run": "r", "label": "a", "smoothing": "gaussian sigma=1", "certificate": "c", "images": 3, "n": 5}
-    row |= {"alpha": 0.001, "rigorous": False}
+    row |= {"alpha": 0.001, "rigorous": False, "norm": 2.0}
     write_table(
         tmp_path / "certified_accuracy.parquet",
         pa.Table.from_pylist([{**row, "radius": 0.5, "certified_accuracy": 0.9996}]),

@@ -6,12 +6,12 @@ D = int (lambda q - q_delta)_+ at the worst delta of the ball, which `ratio_laws
 the selection votes, its probability from a Clopper-Pearson bound on the estimation votes, p_B = 1 - p_A.
 
 Departures. A radius comes out, not yes or no at a radius. The paper estimates D by Monte Carlo per image and
-lambda (`dual_published`); here `spherical` and `sup_norm` use quadrature, exact up to a margin of 1e-9 to
-1e-5 of the radius on the safe side, and `gaussian` the closed form. `mixed_norm` uses one Monte Carlo table
-per (d, k) for all images and, by scaling, every sigma: `table_share` of alpha pays for its error,
-simultaneous over radius and lambda, and the rest for the votes. So each image's claim is right with
-probability 1 - alpha, but the failures of the table are shared: with probability at most table_share * alpha
-over `table_seed` it is wrong for all images at once.
+lambda (`dual_published`); here `spherical` and `sup_norm` use quadrature, exact up to margins of 1e-9 to 2e-5
+of the radius on the safe side (an estimate of the interpolation error: checked, not proven), and `gaussian`
+the closed form. `mixed_norm` uses one Monte Carlo table per (d, k) for all images and, by scaling, sigmas:
+`table_share` of alpha pays for its error, simultaneous over radius and lambda, and the rest for the votes. So
+each image's claim is right with probability 1 - alpha, but the failures of the table are shared: with
+probability at most table_share * alpha over `table_seed` it is wrong for all images at once.
 """
 
 from __future__ import annotations
