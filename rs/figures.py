@@ -140,22 +140,27 @@ def _certified(certified: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> Fi
         lines.update(
             zip(kinds[kinds.rigorous == rigorous].certificate, itertools.cycle(dashes), strict=False)
         )
+    # one run under many certificates: colour tells the certificates apart, not the only label
+    alone = len(kinds) > 1 and certified["label"].nunique() == 1
+    colours = dict(zip(kinds.certificate, itertools.cycle(_COLOURS), strict=False)) if alone else {}
     panels = list(certified.groupby(["norm", "smoothing"], sort=True))
     figure, grid = _grid(len(panels))
     for axes, ((norm, smoothing), panel) in zip(grid, panels, strict=True):
         for (label, certificate), rows in panel.groupby(["label", "certificate"], sort=False):
             style = styles[str(label)] | {"linestyle": lines[str(certificate)]}
+            style["color"] = colours.get(certificate, style["color"])
             _line(axes, rows, "radius", "certified_accuracy", **style)
         reached = panel[panel["certified_accuracy"] > 0].radius
         title = smoothing_name(str(smoothing))
         name = f"{norm_name(norm)} radius"
         _accuracy_axes(axes, reached if len(reached) else panel.radius, title, name, "certified accuracy")
-    handles = _label_handles(certified, styles)
+    handles = [] if alone else _label_handles(certified, styles)
     if len(kinds) > 1:
         proven = dict(zip(kinds.certificate, kinds.rigorous, strict=True))
         for name, dashes in lines.items():
             told = name if proven[name] else f"{name} (estimate, not a proof)"
-            handles.append(Line2D([], [], color=_QUIET, linestyle=dashes, label=told))
+            colour = colours.get(name, _QUIET)
+            handles.append(Line2D([], [], color=colour, linestyle=dashes, label=told))
     _legend(figure, handles)
     return figure
 
