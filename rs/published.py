@@ -20,7 +20,12 @@ PRINTED = {"certified_accuracy": 0.005, "acr": 0.0005}
 def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
     """One row per published number: what was measured in its place (nothing where the run is not active)."""
     out = []
+    known = [*dict.fromkeys(run.label for run in study.all_runs), *study.logs]
     for i, entry in enumerate(study.published):
+        if entry["run"] not in known:
+            study.fail(
+                ("published", i, "run"), f"no run is labelled {entry['run']!r}; runs: {', '.join(known)}"
+            )
         radii, accuracies = entry["radii"], entry["certified_accuracy"]
         if len(radii) != len(accuracies):
             study.fail(("published", i), f"{len(radii)} radii for {len(accuracies)} certified accuracies")

@@ -51,14 +51,20 @@ def test_verdict_allows_for_the_printed_digits(published, told):
 
 
 def test_published_numbers_find_their_runs(plan_of, tiny):
-    study = plan_of({**tiny, "published": [{**ENTRY, "acr": 1.453}, {**ENTRY, "run": "elsewhere"}]}).study
+    study = plan_of({**tiny, "published": [{**ENTRY, "acr": 1.453}]}).study
     rows = beside(study, measured())
-    assert [(r["metric"], r["radius"], r["verdict"]) for r in rows[:3]] == [
+    assert [(r["metric"], r["radius"], r["verdict"]) for r in rows] == [
         ("acr", None, "outside: -0.053"),
         ("certified_accuracy", 0.0, "outside: -0.040"),
         ("certified_accuracy", 0.5, "within interval"),
     ]
-    assert {r["verdict"] for r in rows[3:]} == {"not run"}
+    assert {r["verdict"] for r in beside(study, measured("another"))} == {"not run"}
+
+
+def test_published_names_a_run_of_the_study(plan_of, tiny):
+    study = plan_of({**tiny, "published": [{**ENTRY, "run": "elsewhere"}]}).study
+    with pytest.raises(UserError, match=r"published\[0\].run: no run is labelled 'elsewhere'"):
+        beside(study, measured())
 
 
 def test_published_radius_must_be_reported(plan_of, tiny):
