@@ -77,7 +77,7 @@ def test_damaged_prepared_files_are_one_line(tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, full_disk):
-    with pytest.raises(UserError, match=r"train.safetensors: cannot be written: "):
+    with full_disk(), pytest.raises(UserError, match=r"train.safetensors: cannot be written: "):
         prepared(tmp_path, "digits", Digits())
     assert list(tmp_path.iterdir()) == []
 

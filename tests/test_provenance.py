@@ -178,7 +178,7 @@ def test_a_write_that_stops_in_the_middle_leaves_nothing(tmp_path, full_disk):
         (lambda path: write_table(path, pa.table({"x": numbers}), {}), "a.parquet"),
         (lambda path: write_json(path, numbers.tolist()), "a.json"),
     ):
-        with pytest.raises(UserError) as caught:
+        with full_disk(), pytest.raises(UserError) as caught:
             write(tmp_path / name)
         assert str(caught.value).startswith(f"{tmp_path / name}: cannot be written: ")
         assert "\n" not in str(caught.value)

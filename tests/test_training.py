@@ -185,7 +185,7 @@ def test_weights_that_diverge_in_the_very_last_step_are_not_saved(fit, tmp_path)
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_half_checkpoint(fit, tmp_path, full_disk):
-    with pytest.raises(UserError, match=r"resume-\w+\.pt: cannot be written: "):
+    with full_disk(), pytest.raises(UserError, match=r"resume-\w+\.pt: cannot be written: "):
         fit("a", SPEC)
     assert list((tmp_path / "a").iterdir()) == []
 
