@@ -8,6 +8,7 @@ clipped only if asked.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -68,6 +69,15 @@ def random_in_ball(shape: torch.Size, radius: float, generator: Generator) -> Te
     return direction / direction.norm() * (share * radius)
 
 
+def random_perturbations(x: Tensor, radius: float, norm: float, generator: Generator) -> Tensor:
+    """For every image of a batch its own point, uniform in the l2 or l-infinity ball of `radius`: like x."""
+    if norm != 2:
+        return radius * (2 * torch.rand(x.shape, generator=generator, device=generator.device) - 1)
+    direction = torch.randn(x.shape, generator=generator, device=generator.device)
+    share = torch.rand(len(x), generator=generator, device=generator.device) ** (1 / x[0].numel())
+    return unit_l2(direction) * _per_image(radius * share, direction)
+
+
 def pgd(
     loss: Loss,
     x0: Tensor,
@@ -97,6 +107,54 @@ def pgd(
     for _ in range(steps):
         x = feasible(x + step * direction(input_gradient(loss, x)))
     return x
+
+
+def ddn(
+    evaluate: Callable[[Tensor], tuple[Tensor, Tensor]],
+    x0: Tensor,
+    steps: int,
+    radius: Tensor | float | None = None,
+    initial_norm: Tensor | float = 1.0,
+    gamma: float = 0.05,
+    box: tuple[float, float] | None = (0.0, 1.0),
+    levels: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Smallest l2 perturbation by decoupled direction and norm (Rony et al., CVPR 2019, Algorithm 1).
+
+    `evaluate(x)` returns per image the loss [B] to ascend, differentiable in x, and whether x is adversarial
+    (bool [B]); it is called `steps` times, first at x0. Unit gradient steps, annealed from 1 to 0.01, turn
+    the direction; the norm starts at `initial_norm` and shrinks by 1 - gamma where the last point was
+    adversarial, grows by 1 + gamma where not, up to the farthest corner of the box. Returns the closest
+    adversarial point seen, x0 itself where none was, and bool [B] that tells the two apart.
+
+    `radius` (a number or one per image) pulls what was found back onto its ball, as adversarial training
+    does: it need not be adversarial any more. `levels` rounds candidates to that many values per coordinate
+    of [0, 1] (256 for 8-bit images). A zero gradient turns nothing.
+    """
+    x0 = x0.detach()
+    norm = torch.as_tensor(initial_norm, dtype=x0.dtype, device=x0.device).expand(len(x0))
+    farthest = l2_norm(torch.maximum(x0 - box[0], box[1] - x0)) if box else torch.full_like(norm, torch.inf)
+    best, smallest = torch.zeros_like(x0), torch.full_like(norm, torch.inf)
+    delta = torch.zeros_like(x0)
+    for i in range(steps):
+        verdicts: list[Tensor] = []
+
+        def loss(x: Tensor, verdicts: list[Tensor] = verdicts) -> Tensor:
+            values, adversarial = evaluate(x)
+            verdicts.append(adversarial)
+            return values
+
+        gradient = input_gradient(loss, x0 + delta)
+        size = l2_norm(delta)
+        closer = verdicts[0] & (size < smallest)
+        best = torch.where(_per_image(closer, delta).bool(), delta, best)
+        smallest = torch.where(closer, size, smallest)
+        norm = torch.minimum(norm * torch.where(verdicts[0], 1 - gamma, 1 + gamma), farthest)
+        step = 0.01 + 0.99 * (1 + math.cos(math.pi * i / steps)) / 2
+        x = x0 + unit_l2(delta + step * unit_l2(gradient)) * _per_image(norm, delta)
+        x = x if levels is None else (x * (levels - 1)).round() / (levels - 1)
+        delta = (x if box is None else x.clamp(*box)) - x0
+    return x0 + (best if radius is None else project_l2(best, radius)), smallest.isfinite()
 
 
 def lagrangian_ascent(

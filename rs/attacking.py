@@ -1,71 +1,92 @@
-"""The attack stage: an attack proposes images at every radius, the harness projects, clips and judges them.
+"""The attack stage: what an attack comes to (rs.outcomes), one row per image and radius.
 
-A judged image counts as the majority class of `judge.n` fresh votes in the inference form of the run's draws,
-or as what the base classifier says of it without noise (`judge: base`). Attack and judge noise are seeded per
-image.
+A few rows more are for the checks of the attack itself (`variant`): the first images are attacked again with
+twice the steps, with twice the samples, and without a bound, which rs.sanity compares with the rest.
 """
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from rs import catalog, checkpoints
-from rs.ascent import l2_norm, project_l2, project_linf
+from rs import catalog, checkpoints, forms
+from rs.data_loading import open_split
 from rs.devices import device_name, generator
+from rs.gradients import Differentiable, require_gradients
 from rs.inference import InferenceForm
-from rs.interfaces import Attack, Noise
-from rs.preparation import load_split
+from rs.interfaces import AttackAtRadii, MinimalAttack, Noise, UserError
+from rs.judging import Judge
+from rs.outcomes import Target, outcomes, variants
+from rs.preparation import read_manifest
 from rs.progress import follow
 from rs.provenance import provenance, write_table
 from rs.smoothing import Smoothed
 from rs.spec import AttackUse
 
-IMAGES_PER_BATCH = 50
 EXAMPLES = 6  # of the first images, clean, noisy and attacked pixels are kept for the report
+
+PIXELS = pa.list_(pa.float32())
+SCHEMA = {"image": pa.int64(), "label": pa.int64(), "radius": pa.float64(), "prediction": pa.int64()}
+SCHEMA |= {"distortion": pa.float64(), "success": pa.bool_(), "steps": pa.int64()}
+SCHEMA |= {"votes": pa.list_(pa.int32()), "variant": pa.string()}
+SCHEMA |= {"clean": PIXELS, "noisy": PIXELS, "attacked": PIXELS}
 
 
 def attack(
-    spec: dict[str, Any], model_manifest: Path, data: Path, output: Path, device: torch.device, code: str
+    spec: dict[str, Any],
+    model_manifest: Path,
+    data: Path,
+    output: Path,
+    device: torch.device,
+    code: str,
+    form_file: Path | None = None,
+    source: Path | None = None,
 ) -> None:
-    """Attacks the run under one smoothing noise; one row per image and radius (0 always among them)."""
-    method: Attack = catalog.build("attacks", spec["attack"])
+    """Attacks the run under one smoothing noise (radius 0 is always among the radii).
+
+    `form_file` is what the form stage wrote, for a form that had to be tried out. `source` is the manifest of
+    the network that a transfer attack differentiates instead; `spec["source"]` has its attack and noise.
+    """
     use: AttackUse = catalog.build_use("attacks", spec["attack"])
     noise: Noise = catalog.build("noises", spec["noise"])
     network, manifest = checkpoints.load(model_manifest, data)
-    form = InferenceForm(copy.deepcopy(network), spec, device, manifest["classes"])
-    network = network.to(device)
-    x, y = load_split(data, "test", device)
-    radii = sorted({0.0, *use.radii})
-    positions = list(use.images.positions(len(x)))
-    batches = [positions[i : i + IMAGES_PER_BATCH] for i in range(0, len(positions), IMAGES_PER_BATCH)]
+    wanted = forms.wanted(spec, form_file)
+    form = InferenceForm(network, wanted, device, manifest["classes"])
+    seen, seen_spec, seen_manifest, seed = network, spec, model_manifest, use.seed
+    if source is not None:
+        seen = load_source(source, data, manifest["classes"])
+        seen_spec, seen_manifest, seed = spec["source"], source, spec["source"]["seed"]
+    method: AttackAtRadii | MinimalAttack = catalog.build("attacks", seen_spec["attack"])
+    seen_noise: Noise = catalog.build("noises", seen_spec["noise"])
+    differentiable = Differentiable(seen, wanted, device)
+    keep = getattr(method, "keeps_broken", False) if use.keep_broken is None else use.keep_broken
+    radii = sorted({0.0, *map(float, use.radii)})
+    split, judge = open_split(data, "test", device), Judge(form, noise, use)
+    positions = list(use.images.positions(len(split)))
+    examples, checked = set(positions[:EXAMPLES]), set(positions[: use.checks if source is None else 0])
     rows: list[dict[str, Any]] = []
     name = f"{spec['attack']['name']} on {model_manifest.parent.name}"
-    for batch in follow(batches, len(batches), name, f"batches of {IMAGES_PER_BATCH} images"):
-        clean = x[batch]
-        smoothed = Smoothed(network, noise, [generator(device, use.seed, "attack", i) for i in batch])
-        proposed = method.propose(smoothed, clean, y[batch], radii)
-        for radius, images in zip(radii, proposed, strict=True):
-            attacked = project(clean, images, radius, method.norm)
-            distortion = size(attacked - clean, method.norm)
-            for row, index in enumerate(batch):
-                prediction = judge(form, attacked[row], noise, use, index)
-                rows.append(
-                    {
-                        "image": index,
-                        "label": int(y[index]),
-                        "radius": radius,
-                        "prediction": prediction,
-                        "distortion": float(distortion[row]),
-                        "success": prediction != int(y[index]),
-                        **pixels(clean[row], attacked[row], noise, use, index, positions),
-                    }
-                )
+    # as many noisy copies go through the network at once as in a batch of votes
+    together = max(1, form.batch // getattr(method, "samples", 1))
+    pieces = [positions[i : i + together] for i in range(0, len(positions), together)]
+    for batch in follow(pieces, len(pieces), name, f"batches of {together} images"):
+        x, y = split.take(batch)
+        if method.access != "gradient-free":
+            require_gradients(differentiable, x[0], seen_manifest, spec["attack"]["name"])
+        generators = [generator(device, seed, "attack", i) for i in batch]
+        target = Target(Smoothed(differentiable, seen_noise, generators), x, y, batch, judge)
+        for outcome in outcomes(method, target, radii, keep):
+            for i, row in enumerate(outcome.rows(target, method.norm)):
+                shown = pixels(x[i], outcome.images[i], judge, batch[i]) if batch[i] in examples else {}
+                rows.append(row | shown)
+        part = target.part([i for i, position in enumerate(batch) if position in checked])
+        for outcome in variants(method, part, radii):
+            rows += outcome.rows(part, method.norm)
+    form.check()
     made = provenance(
         spec,
         code,
@@ -73,42 +94,35 @@ def attack(
         form=form.description,
         device=device_name(device),
         norm=method.norm,
+        access="transfer" if source else method.access,
+        samples=getattr(method, "samples", None),
+        shares="minimal" if isinstance(method, MinimalAttack) else "kept" if keep else "none",
         judge="base" if use.judge == "base" else use.judge.n,
+        classes=form.classes,
         shape=list(x.shape[1:]),
     )
-    pixel = pa.list_(pa.float32())
-    schema = {"image": pa.int64(), "label": pa.int64(), "radius": pa.float64(), "prediction": pa.int64()}
-    schema |= {"distortion": pa.float64(), "success": pa.bool_()}
-    schema |= {"clean": pixel, "noisy": pixel, "attacked": pixel}
-    write_table(output, pa.Table.from_pylist(rows, pa.schema(schema)), made)
+    write_table(output, pa.Table.from_pylist(rows, pa.schema(SCHEMA)), made)
 
 
-def project(clean: Tensor, images: Tensor, radius: float, norm: float) -> Tensor:
-    """Onto [0, 1], then onto the ball around the clean images, which cannot leave the box again."""
-    shift = images.clamp(0, 1) - clean
-    return clean + (project_l2 if norm == 2 else project_linf)(shift, radius)
+def load_source(manifest: Path, data: Path, classes: int) -> nn.Module:
+    """The network of a transfer attack's source run. UserError where it does not take the target's images."""
+    network, _ = checkpoints.load(manifest, data)
+    shape = read_manifest(data)["shape"]
+    try:
+        with torch.no_grad():
+            found = list(network(torch.zeros(1, *shape)).shape[1:])
+    except RuntimeError as error:
+        takes = "x".join(map(str, shape))
+        raise UserError(f"{manifest}: the transfer source does not take images of {takes}") from error
+    if found != [classes]:
+        raise UserError(
+            f"{manifest}: the transfer source's output is {found}; the target has {classes} classes"
+        )
+    return network
 
 
-def size(delta: Tensor, norm: float) -> Tensor:
-    """l2 or l-infinity norm of each image of a batch, float64 [B]."""
-    return l2_norm(delta.double()) if norm == 2 else delta.double().flatten(1).abs().amax(1)
-
-
-def judge(form: InferenceForm, image: Tensor, noise: Noise, use: AttackUse, index: int) -> int:
-    """The class that the smoothed classifier (or, for `base`, the network) gives one image [C, H, W]."""
-    if use.judge == "base":
-        return int(form(image[None]).argmax())
-    draws = generator(form.device, use.seed, "judge", index)
-    counts, _, _ = form.vote(image, use.judge.n, lambda rows: noise.sample((rows, *image.shape), draws))
-    return int(counts.argmax())
-
-
-def pixels(
-    clean: Tensor, attacked: Tensor, noise: Noise, use: AttackUse, index: int, positions: list[int]
-) -> dict[str, list[float] | None]:
-    """Pixels of an example for the report, or nothing for an image after the first few."""
-    if index not in positions[:EXAMPLES]:
-        return {"clean": None, "noisy": None, "attacked": None}
-    z = noise.sample((1, *clean.shape), generator(clean.device, use.seed, "judge", index))[0]
-    shown = {"clean": clean, "noisy": clean + z, "attacked": attacked}
+def pixels(clean: Tensor, attacked: Tensor, judge: Judge, index: int) -> dict[str, list[float]]:
+    """What the report shows of an example: the clean, a noisy and the attacked image, flattened."""
+    noise = judge.noise.sample((1, *clean.shape), generator(clean.device, judge.use.seed, "judge", index))[0]
+    shown = {"clean": clean, "noisy": clean + noise, "attacked": attacked}
     return {name: image.flatten().tolist() for name, image in shown.items()}

@@ -17,7 +17,8 @@ from pydantic_core import to_jsonable_python
 
 from rs import attacks, certificates, data, models, noise, objectives
 from rs.interfaces import UserError
-from rs.spec import AttackUse, CertificateUse, ImportedSections, RunSections, StudySections, Sweep
+from rs.spec import AttackUse, CertificateUse
+from rs.study_spec import ImportedSections, RunSections, StudySections, Sweep
 
 TABLES: dict[str, dict[str, str]] = {
     "datasets": data.METHODS,
@@ -33,8 +34,8 @@ FACTS: dict[str, tuple[str, ...]] = {
     "models": ("shapes",),
     "objectives": ("noises", "calibrates"),
     "noises": ("below_dimension",),
-    "certificates": ("norms", "needs", "rigorous"),
-    "attacks": ("norm",),
+    "certificates": ("norms", "needs", "rigorous", "anytime"),
+    "attacks": ("norm", "access"),
 }
 USES: dict[str, type] = {"certificates": CertificateUse, "attacks": AttackUse}
 SCHEMA = Path(__file__).with_name("schema.json")

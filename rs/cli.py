@@ -56,6 +56,13 @@ def parser() -> argparse.ArgumentParser:
         verb.add_argument("--code", default="", help="code digest, as the workflow gives it")
         verb.add_argument("--worker", type=Path, metavar="LOG", help="run as a job of the workflow: log here")
     study_verb("show", "print a study's certified-accuracy table and where its results lie", show)
+    text = "how many votes bfloat16 changes, and what that does to certified accuracy"
+    verb = study_verb("precision", text, precision)
+    verb.add_argument("--run", metavar="LABEL", help="only this run (default: all that are trained)")
+    verb.add_argument(
+        "--images", type=int, default=100, metavar="N", help="of the test subset (default: 100)"
+    )
+    verb.add_argument("--n", type=int, default=1000, metavar="N", help="votes per image (default: 1000)")
     study_verb("status", "what a study has, lacks and holds stale", status)
     study_verb("ui", "open the MLflow UI on a study's store", ui).add_argument(
         "--port", type=int, default=5000
@@ -143,6 +150,12 @@ def show(args: argparse.Namespace) -> None:
     print(certified_accuracy_text(plan.tables))
     print(published_text(plan.tables))
     print(places(plan))
+
+
+def precision(args: argparse.Namespace) -> None:
+    from rs.precision import run
+
+    run(args)
 
 
 def status(args: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 import torch
+import torch.distributed as dist
 
 from rs.interfaces import UserError
 from rs.seeding import Purpose, derive_seed
@@ -31,10 +32,20 @@ def use_device(wanted: str, threads: int = 1) -> Iterator[torch.device]:
         return
     if not torch.cuda.is_available():
         raise UserError("device cuda: torch finds no GPU here; set training.device to cpu or auto")
-    if torch.cuda.device_count() == 1 or "CUDA_VISIBLE_DEVICES" in os.environ:
-        yield torch.device("cuda", 0)
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    gpus, place, here = torch.cuda.device_count(), 0, 1
+    if dist.is_torchelastic_launched():
+        place, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    if here > gpus:
+        raise UserError(
+            f"training.processes: {here} processes here need a GPU each, and torch finds {gpus}; "
+            "lower it, or set training.device to cpu"
+        )
+    if here == gpus or "CUDA_VISIBLE_DEVICES" in os.environ:
+        yield torch.device("cuda", place)
         return
-    with _free_slot(torch.cuda.device_count()) as index:
+    with _free_slot(gpus) as index:
         yield torch.device("cuda", index)
 
 

@@ -2,7 +2,8 @@
 
 A draw file holds one row per image: index in the full split, label, votes per class, and for every inverse
 temperature beta the sums of softmax scores and of their squares. Files of different blocks add up; files of
-different image ranges follow one another; files of different inference forms never mix.
+different image ranges follow one another; files of different inference forms never mix. A sequential run has
+one file per range with all its votes, and in its provenance the rule that stopped them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from rs.interfaces import UserError
-from rs.provenance import read_table, write_table
+from rs.provenance import digest, read_table, write_table
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Draws:
 
     `selection` chooses the class and `estimation` bounds its probability: separate draws. `dimension` is the
     number of input coordinates; `uniform` float64 [N] in [0, 1) is stored for randomised bounds; `stopping`
-    says how the number of estimation votes was chosen ("fixed": before looking at any vote).
+    says how the number of estimation votes was chosen: "fixed" before looking at any vote, or "sequential" by
+    looking at them, with `stop` the rule (rs.spec.Stop).
     """
 
     images: np.ndarray
@@ -63,6 +65,7 @@ class Draws:
     dimension: int
     uniform: np.ndarray
     stopping: str = "fixed"
+    stop: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -85,16 +88,29 @@ class Draws:
         )
 
 
-def draw_file(folder: Path, purpose: str, size: int, images: str, block: int) -> Path:
-    """Where a draw file lies: `images` is start-stop-step in the full split, `size` the votes in a block."""
+def draw_file(folder: Path, purpose: str, size: int | str, images: str, block: int) -> Path:
+    """Where a draw file lies: `images` is start-stop-step in the full split, `size` the votes in a block, or
+    for purpose `sequential` the digest of what chose their number.
+    """
     return folder / f"{purpose}-{size}" / f"{images}_block{block}.parquet"
 
 
+def sequential_key(n0: int, n: int, block: int, stop: dict[str, Any]) -> str:
+    """Digest of all that the number of votes of a sequential run depends on, beside the votes."""
+    return digest({"n0": n0, "n": n, "block": block, "stop": stop})
+
+
 def files_of(
-    folder: Path, shards: list[str], n0: int, n: int, block: int
+    folder: Path, shards: list[str], n0: int, n: int, block: int, stop: dict[str, Any] | None = None
 ) -> tuple[list[Path], list[list[Path]]]:
-    """The files that `merge` wants: selection by shard, estimation by shard and block."""
+    """The files that `merge` wants: selection by shard, estimation by shard and block.
+
+    `stop` is the rule of a sequential run, which has one file of estimation votes per shard.
+    """
     selection = [draw_file(folder, "select", n0, shard, 0) for shard in shards]
+    if stop is not None:
+        key = sequential_key(n0, n, block, stop)
+        return selection, [[draw_file(folder, "sequential", key, s, 0)] for s in shards]
     blocks = range(n // block)
     return selection, [[draw_file(folder, "estimate", block, s, b) for b in blocks] for s in shards]
 
@@ -142,6 +158,7 @@ def merge(
     neighbours.
     """
     form: tuple[Any, str] | None = None
+    drawn: dict[bool, tuple[Any, str]] = {}  # by whether the file holds selection votes
     parts: list[tuple[np.ndarray, np.ndarray, Votes, Votes]] = []
     dimension = 0
     for select_file, block_files in zip(selection, estimation, strict=True):
@@ -149,11 +166,15 @@ def merge(
         blocks: list[Votes] = []
         for path in (select_file, *block_files):
             images, labels, votes, provenance = read_votes(path)
-            here = {key: provenance.get(key) for key in ("form", "model", "code_digest")}
+            here = {key: provenance.get(key) for key in ("form", "model")}
             form = form or (here, str(path))
             if here != form[0]:
                 other = f"but {form[1]} as {form[0]}"
                 raise UserError(f"{path}: drawn as {here}, {other}: different base classifiers")
+            how = {key: provenance.get(key) for key in ("code_digest", "stop")}
+            like = drawn.setdefault(path == select_file, (how, str(path)))
+            if how != like[0]:
+                raise UserError(f"{path}: drawn by {how}, but {like[1]} by {like[0]}: not one run's draws")
             if first is None:
                 first = (images, labels)
             elif not (np.array_equal(images, first[0]) and np.array_equal(labels, first[1])):
@@ -178,6 +199,7 @@ def merge(
             {b: np.concatenate([v.squares[b] for v in votes])[at] for b in votes[0].squares},
         )
 
+    stop = drawn[False][0]["stop"]
     return Draws(
         wanted,
         np.concatenate([p[1] for p in parts])[at],
@@ -185,4 +207,6 @@ def merge(
         join([p[3] for p in parts]),
         dimension,
         uniform,
+        "fixed" if stop is None else "sequential",
+        stop or {},
     )

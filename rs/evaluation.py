@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy import special
 
 from rs import catalog
-from rs.draws import merge
+from rs.draws import Draws, merge
+from rs.interfaces import Certified
 from rs.provenance import provenance, write_table
 from rs.seeding import stored_uniform
+from rs.sequences import upper
 from rs.spec import Subset, label_of
 
 
@@ -29,13 +32,15 @@ def certify(
         certified = certificate.certify(draws, noise, use.alpha)
         mark = " (randomised)" if method.get("randomised") and use.label else ""
         scaled = getattr(certificate, "scales_accuracy", False)
+        norm = float(certificate.norms[spec["noise"]["name"]])
         tables.append(
             pa.table(
                 {
                     "certificate": [label_of(method) + mark] * len(draws),
-                    "norm": [float(certificate.norms[spec["noise"]["name"]])] * len(draws),
+                    "norm": [norm] * len(draws),
                     "alpha": [use.alpha] * len(draws),
                     "n": draws.estimation.n,
+                    "decided": [answers(draws, noise, norm, certified)] * len(draws),
                     "rigorous": [bool(certificate.rigorous)] * len(draws),
                     # STN multiplies its certified accuracy by the confidence
                     "factor": [1 - use.alpha if scaled else 1.0] * len(draws),
@@ -46,4 +51,17 @@ def certify(
                 }
             )
         )
-    write_table(output, pa.concat_tables(tables), provenance(spec, code))
+    write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop))
+
+
+def answers(draws: Draws, noise: Any, norm: float, certified: Certified) -> bool:
+    """Whether the votes decide the radii that they were drawn for: always if their number was fixed.
+
+    Votes that a rule stopped do for l2 radii no smaller than its own, which come from one bound at its alpha.
+    """
+    if draws.stopping == "fixed" or norm != 2:
+        return draws.stopping == "fixed"
+    n, top = draws.estimation.n, draws.selection.counts.argmax(1)
+    failures = n - draws.estimation.counts[np.arange(len(draws)), top]
+    own = -noise.sigma * special.ndtri(upper(failures, n, draws.stop["alpha"]))
+    return bool(np.all(certified.radius >= np.maximum(own, 0.0) * (1 - 1e-9)))

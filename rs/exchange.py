@@ -19,7 +19,7 @@ from rs.interfaces import UserError
 from rs.jobs import describe
 from rs.logs import Log, read_log, write_log
 from rs.provenance import code_digest, file_digest, provenance, read_table, write_table
-from rs.spec import Report
+from rs.study_spec import Report
 
 # --- rs import-log ---
 

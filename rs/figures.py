@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -22,23 +20,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rs.provenance import whole_file
+from rs.strips import INK as _INK
+from rs.strips import QUIET as _QUIET
+from rs.strips import strips
 from rs.tracking import read
 
 # Okabe & Ito's palette without its yellow and black: told apart under every common colour blindness.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_MARKERS = (
-    "",
-    "o",
-    "s",
-    "^",
-    "D",
-    "v",
-    "P",
-    "X",
-)
+_MARKERS = ("", *"os^DvPX")
 _SOLID = ("-", (0, (9, 1.5)), (0, (5, 1, 1, 1)))  # rigorous certificates, in their order
+_ACCESS: Any = {"white-box": "-", "transfer": "--", "gradient-free": ":"}  # of an attack
 _DASHED = ((0, (3, 2)), (0, (1, 1.5)), (0, (3, 1.5, 1, 1.5)))  # estimates
-_WRONG, _INK, _QUIET = "#C1272D", "#222222", "#6B6B6B"
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
@@ -61,7 +53,6 @@ _STYLE: Any = {
     "pdf.fonttype": 42,  # fonts embedded whole, so that text stays text
     "savefig.dpi": 180,
 }
-_ROWS, _ACROSS = 10, 10  # of one strip of images
 STEMS = ("certified-accuracy", "empirical-accuracy", "training", "examples")
 
 
@@ -90,9 +81,13 @@ def _styles(runs: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:
     styles = {}
     for i, family in enumerate(families.values()):
         for j, label in enumerate(family):
-            marker = _MARKERS[(i // len(_COLOURS) * most + j) % len(_MARKERS)]
-            styles[label] = {"color": _COLOURS[i % len(_COLOURS)], "marker": marker, "markersize": 3.5}
+            styles[label] = _style(i, i // len(_COLOURS) * most + j)
     return styles
+
+
+def _style(colour: int, marker: int = 1) -> dict[str, Any]:
+    shape = _MARKERS[marker % len(_MARKERS)]
+    return {"color": _COLOURS[colour % len(_COLOURS)], "marker": shape, "markersize": 3.5}
 
 
 def _grid(panels: int, height: float = 2.6) -> tuple[Figure, list[Axes]]:
@@ -171,17 +166,34 @@ def _label_handles(frame: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> li
 
 
 def _empirical(empirical: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> Figure:
-    panels = list(empirical.groupby(["attack", "norm", "smoothing"], sort=True))
+    """One panel per attack and norm: transferred examples stand beside the attack that made them."""
+    frame = empirical.assign(name=_series(empirical))
+    for column, value in (("access", "white-box"), ("panel", frame["attack"])):
+        frame[column] = frame[column].fillna(value) if column in frame else value
+    missing = [name for name in dict.fromkeys(frame["name"]) if name not in styles]
+    styles = styles | {n: _style(len(styles) + i) for i, n in enumerate(missing)}
+    panels = list(frame.groupby(["panel", "norm"], sort=True))
     figure, grid = _grid(len(panels))
-    for axes, ((attack, norm, smoothing), panel) in zip(grid, panels, strict=True):
-        for label, rows in panel.groupby("label", sort=False):
+    for axes, ((attack, norm), panel) in zip(grid, panels, strict=True):
+        for (name, access), rows in panel.groupby(["name", "access"], sort=False):
             # radii are few here: every one is marked
-            style = styles[str(label)] | {"marker": styles[str(label)]["marker"] or "."}
-            _line(axes, rows, "radius", "accuracy", **style)
-        title = f"{attack}, {smoothing_name(str(smoothing))}"
+            style = styles[str(name)] | {"marker": styles[str(name)]["marker"] or "."}
+            _line(axes, rows, "radius", "accuracy", **style, linestyle=_ACCESS[str(access)])
+        noises = panel["smoothing"].unique()
+        title = f"{attack}, {smoothing_name(str(noises[0]))}" if len(noises) == 1 else str(attack)
         _accuracy_axes(axes, panel.radius, title, f"{norm_name(norm)} radius", "accuracy under attack")
-    _legend(figure, _label_handles(empirical, styles))
+    handles = _label_handles(frame.assign(label=frame["name"]), styles)
+    kinds = [access for access in _ACCESS if access in set(frame["access"])]
+    if kinds != ["white-box"]:
+        handles += [Line2D([], [], color=_QUIET, linestyle=_ACCESS[kind], label=kind) for kind in kinds]
+    _legend(figure, handles)
     return figure
+
+
+def _series(frame: pd.DataFrame) -> pd.Series:
+    """What a line is called: its label, with the noise where one label is smoothed with several."""
+    several = frame.groupby("label")["smoothing"].transform("nunique") > 1
+    return frame["label"].where(~several, frame["label"] + ", " + frame["smoothing"].map(smoothing_name))
 
 
 def _training(training: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> Figure:
@@ -195,63 +207,6 @@ def _training(training: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> Figu
         axes.set_title(str(metric).replace("_", " "), loc="left")
     _legend(figure, _label_handles(training, styles))
     return figure
-
-
-def _picture(values: Any, shape: Any) -> np.ndarray:
-    """Values of an image [C, H, W] as [H, W] or [H, W, 3], cut to [0, 1] as a screen must."""
-    image = np.clip(np.asarray(values, np.float32).reshape([int(n) for n in shape]), 0, 1)
-    return image[0] if image.shape[0] == 1 else np.moveaxis(image[:3], 0, -1)
-
-
-def _caption(row: pd.Series) -> tuple[str, str]:
-    prediction, true = int(row["prediction"]), int(row["true"])
-    if prediction < 0:
-        return "abstains", _WRONG
-    return f"{prediction}", _INK if prediction == true else _WRONG
-
-
-def _strips(examples: pd.DataFrame) -> Iterator[Figure]:
-    """A row is a smoothed classifier and attack; across, for each image: clean, noisy, attacked."""
-    radii = sorted(r for r in examples.radius.unique() if r > 0)
-    shown = [radii[round(i)] for i in np.linspace(0, len(radii) - 1, min(3, len(radii)))]
-    across = 2 + len(shown)
-    count = max(1, _ACROSS // across)
-    groups = list(examples.groupby(["label", "smoothing", "attack"], sort=False))
-    for start in range(0, len(groups), _ROWS):
-        page = groups[start : start + _ROWS]
-        figure = Figure(
-            (9.6, 0.55 + 1.02 * len(page) * min(1.0, 10 / (count * across))), layout="constrained"
-        )
-        FigureCanvasAgg(figure)
-        widths = [1.0] * across + ([0.35] + [1.0] * across) * (count - 1)  # a gap before each further image
-        cells = figure.add_gridspec(len(page), len(widths), width_ratios=widths)
-        for k, (i, ((label, smoothing, attack), group)) in itertools.product(range(count), enumerate(page)):
-            run = group[group.run == group.run.iloc[0]]  # one seed stands for its label
-            images = sorted(run.image.unique())
-            if k >= len(images):
-                continue
-            rows = run[run.image == images[k]].set_index("radius").sort_index()
-            first = rows.iloc[0]
-            pictures: list[tuple[str, Any, tuple[str, str]]] = [
-                ("clean", first["clean"], _caption(rows.loc[0.0]) if 0.0 in rows.index else ("", _INK)),
-                ("noisy", first["noisy"], ("", _INK)),
-            ]
-            for r in [r for r in shown if r in rows.index]:
-                pictures.append((f"attacked {r:g}", rows.loc[r, "attacked"], _caption(rows.loc[r])))
-            for j, (head, values, (caption, colour)) in enumerate(pictures):
-                axes = figure.add_subplot(cells[i, k * (across + 1) + j])
-                axes.set(xticks=[], yticks=[])
-                axes.grid(False)
-                axes.spines[:].set_visible(False)
-                axes.imshow(_picture(values, first["shape"]), cmap="gray", vmin=0, vmax=1)
-                axes.set_xlabel(caption, color=colour, fontsize=8, labelpad=1.5)
-                axes.xaxis.label.set_fontweight("bold" if colour == _WRONG else "normal")
-                if i == 0:
-                    axes.set_title(head, fontsize=7.5, color=_QUIET, pad=3)
-                if j == k == 0:
-                    name = f"{label}\n{smoothing_name(str(smoothing))}\n{attack}"
-                    axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7.5, labelpad=6)
-        yield figure
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:
@@ -288,7 +243,8 @@ def draw(tables: Path, out: Path) -> list[Path]:
         if not training.empty:
             paths += _save(_training(training, styles), out / "training")
         if not examples.empty:
-            for i, figure in enumerate(_strips(examples)):
+            named = examples.assign(smoothing=examples.smoothing.map(smoothing_name))
+            for i, figure in enumerate(strips(named)):
                 paths += _save(figure, out / (f"examples-{i + 1}" if i else "examples"))
     for stem in STEMS:
         for path in (*out.glob(f"{stem}*.png"), *out.glob(f"{stem}*.pdf")):

@@ -1,74 +1,101 @@
 """The inference form: the one shape in which a network votes, is judged and predicts.
 
-Precision, memory format, batch shape and whether it is compiled are fixed before an image's first vote and
-stored with the draws: a bfloat16 network, or another batch shape, rounds differently and is its own base
-classifier.
+Precision, memory format, batch shape, folded batch norm and whether it is compiled are fixed before an
+image's first vote (rs.forms) and stored with the draws: a bfloat16 network, or another batch shape, rounds
+differently and is its own base classifier.
+
+Batch norm is folded into the convolution before it, in float32, before any rounding to bfloat16. Compiled
+forms go through `torch.compile` with frozen weights, with CUDA graphs on a GPU; generated code is kept
+on disk, tracing is paid by every process. Batches are padded to one shape: another one would be
+compiled anew and round differently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.fx.experimental.optimization import fuse
 
 from rs.interfaces import UserError
-
-FORM = ("precision", "batch", "compiled")
+from rs.spec import FORM
 
 
 class InferenceForm:
     """Calls a network on batches of exactly `batch` images: float32 images in, float32 logits out."""
 
     def __init__(self, network: nn.Module, form: dict[str, Any], device: torch.device, classes: int) -> None:
-        """`form` has `precision`, `batch` and `compiled`, as a study's `sampling` gives them."""
-        self.form = {key: form[key] for key in FORM}
+        """`form` has `precision`, `batch` and `compiled`. The given network is left as it is."""
         torch.backends.cudnn.allow_tf32 = False  # float32 means float32
+        torch.backends.cuda.matmul.allow_tf32 = False
         self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[form["precision"]]
-        network = network.eval().requires_grad_(False).to(device, self.dtype)
-        network = network.to(memory_format=torch.channels_last)
-        self.network = torch.compile(network, options={"freezing": True}) if form["compiled"] else network
+        network, folded = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
+        network = network.to(device, self.dtype).to(memory_format=torch.channels_last)
+        options: dict[str, str | int | bool | Callable[..., Any]] = {
+            "freezing": True,
+            "triton.cudagraphs": device.type == "cuda",
+        }
+        self.network = torch.compile(network, options=options) if form["compiled"] else network
         self.batch, self.device, self.classes = int(form["batch"]), device, classes
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """What is stored with every draw; draws of different descriptions are never merged."""
-        return {**self.form, "device": self.device.type}
+        self.description = {**{key: form[key] for key in FORM}, "folded": folded, "device": device.type}
+        self._input: Tensor | None = None
+        self._finite = torch.ones((), dtype=torch.bool, device=device)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits [B, classes] of B <= batch images [B, C, H, W]; short batches are padded to the shape."""
-        missing = self.batch - len(images)
-        full = torch.cat([images, images.new_zeros(missing, *images.shape[1:])]) if missing else images
-        full = full.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.network(full).float()
+        """Logits [B, classes] of B <= batch images [B, C, H, W], good until the next call."""
+        shape = (self.batch, *images.shape[1:])
+        if self._input is None or self._input.shape != shape:
+            self._input = torch.zeros(shape, dtype=self.dtype, device=self.device)
+            self._input = self._input.contiguous(memory_format=torch.channels_last)
+        self._input[: len(images)].copy_(images)  # rounds and reorders in one pass
+        self._input[len(images) :].zero_()
+        logits: Tensor = self.network(self._input).float()
         if logits.shape != (self.batch, self.classes):
             expected = [self.batch, self.classes]
-            raise UserError(f"the model's output is {list(logits.shape)}; expected {expected}")
+            raise UserError(
+                f"the model's output is {list(logits.shape)}; expected {expected} (batch, classes)"
+            )
         return logits[: len(images)]
 
     def vote(
-        self, image: Tensor, votes: int, noise: Callable[[int], Tensor], betas: tuple[float, ...] = ()
+        self, image: Tensor, votes: int, noise: Callable[[int], Tensor], betas: Sequence[float] = ()
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Counts int64 [classes] of `votes` predictions of `image` [C, H, W] + noise(rows) [rows, C, H, W].
 
         Also the sums and sums of squares of softmax(beta * logits), float64 [len(betas), classes]. All stay
-        on the device, and memory does not grow with `votes`.
+        on the device, nothing waits for it, and memory does not grow with `votes`. `check` comes after.
         """
         counts = torch.zeros(self.classes, dtype=torch.int64, device=self.device)
         sums = torch.zeros(len(betas), self.classes, dtype=torch.float64, device=self.device)
         squares = torch.zeros_like(sums)
-        finite = torch.ones((), dtype=torch.bool, device=self.device)
+        one = torch.ones((), dtype=torch.int64, device=self.device)
         for start in range(0, votes, self.batch):
             rows = min(self.batch, votes - start)
             logits = self(noise(rows).add_(image))
-            finite &= logits.isfinite().all()
-            counts += torch.bincount(logits.argmax(1), minlength=self.classes)
+            self._finite &= logits.isfinite().all()
+            # bincount would make a GPU wait for the host
+            counts.scatter_add_(0, logits.argmax(1), one.expand(rows))
             for i, beta in enumerate(betas):
                 scores = (beta * logits).softmax(1).double()
                 sums[i] += scores.sum(0)
                 squares[i] += scores.square().sum(0)
-        if not bool(finite):
-            raise UserError("the model's logits are not finite: it did not train, or its range is too small")
         return counts, sums, squares
+
+    def check(self) -> None:
+        """Raises UserError where a logit of any vote so far was infinite or NaN. Waits for the device."""
+        if not bool(self._finite):
+            raise UserError("the model's logits are not finite: it did not train, or its range is too small")
+
+
+def fold_batch_norm(network: nn.Module) -> tuple[nn.Module, bool]:
+    """The network with every batch norm that follows a convolution folded into it, and whether that went."""
+    if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()):
+        return network, False
+    try:
+        return fuse(network), True
+    except (fx.proxy.TraceError, TypeError, AttributeError, RuntimeError):  # control flow on tensors
+        return network, False

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -37,14 +38,32 @@ class Split:
     labels: np.ndarray  # int64 [N]
 
 
+@dataclass(frozen=True)
+class Files:
+    """One split that is too large for memory: image files, `paths` relative to `folder`, and `labels`.
+
+    They are decoded while they are used: shorter side resized to `resize`, centre of the data set's shape.
+    """
+
+    folder: Path
+    paths: Sequence[str]
+    labels: np.ndarray  # int64 [N]
+    resize: int
+
+
 class Dataset(Protocol):
+    """A user's own data have shape, classes and sizes as fields, which the study states: they are needed
+    before the data are read. mean and std are then absent, and measured on the training images.
+    """
+
     source: ClassVar[str]
     shape: ClassVar[tuple[int, int, int]]  # one image, (C, H, W)
     classes: ClassVar[int]
+    sizes: ClassVar[dict[str, int]]  # images of "train" and "test"
     mean: ClassVar[tuple[float, ...]]  # per channel, of the training images: normalisation layers subtract it
     std: ClassVar[tuple[float, ...]]  # and divide by this
 
-    def load(self, data_dir: str | None) -> dict[str, Split]: ...  # "train" and "test"
+    def load(self, data_dir: str | None) -> dict[str, Split] | dict[str, Files]: ...  # "train" and "test"
 
 
 class Model(Protocol):
@@ -61,6 +80,7 @@ class Model(Protocol):
 class Noise(Protocol):
     source: ClassVar[str]
     # below_dimension: ClassVar[tuple[str, ...]], parameters that must be below the number of coordinates
+    # constant: ClassVar[bool], True where every draw is the same
 
     # float32, added to images, which are never clipped afterwards
     def sample(self, shape: Sequence[int], generator: Generator) -> Tensor: ...
@@ -82,12 +102,36 @@ class Objective(Protocol):
     ) -> tuple[Tensor, dict[str, Tensor]]: ...
 
 
+@dataclass(frozen=True)
+class Proposed:
+    """What an attack found: ``images`` [..., B, C, H, W] and the ``steps`` int64 [..., B] spent on each
+    (gradient steps; queries where no gradient is taken).
+    """
+
+    images: Tensor
+    steps: Tensor
+
+
 class Attack(Protocol):
+    """An `AttackAtRadii` or a `MinimalAttack`; the harness projects onto ball and box and judges."""
+
     source: ClassVar[str]
     norm: ClassVar[float]  # of the radii
+    access: ClassVar[str]  # "white-box" or "gradient-free" ("transfer": white-box on another run)
+    # samples: int, noise samples per gradient or query
+    # keeps_broken: ClassVar[bool], True where what a small ball broke is not attacked again in a larger one
 
-    # [R, B, C, H, W] for R radii; the harness projects onto ball and box and judges the result.
-    def propose(self, smoothed: Smoothed, x: Tensor, y: Tensor, radii: Sequence[float]) -> Tensor: ...
+
+@runtime_checkable
+class AttackAtRadii(Attack, Protocol):
+    # [R, B, ...] for R radii, each result independent of the other radii and the other images
+    def at_radii(self, smoothed: Smoothed, x: Tensor, y: Tensor, radii: Sequence[float]) -> Proposed: ...
+
+
+@runtime_checkable
+class MinimalAttack(Attack, Protocol):
+    # [B, ...]: the nearest misclassified images that it finds, x itself where it finds none
+    def minimal(self, smoothed: Smoothed, x: Tensor, y: Tensor) -> Proposed: ...
 
 
 @dataclass(frozen=True)
@@ -103,6 +147,7 @@ class Certificate(Protocol):
     norms: ClassVar[dict[str, float]]  # noise family that it has a theorem for -> norm of the radius
     needs: ClassVar[frozenset[str]]  # {"counts"} or {"soft_moments"}
     rigorous: ClassVar[bool]  # False: its own proof does not cover what it does, shown as an estimate
+    # anytime: ClassVar[bool], True where it holds for votes whose number was chosen by looking at them
 
     # Radii are rounded down, 0 where it abstains, and simultaneous for one image at confidence 1 - alpha.
     def certify(self, draws: Draws, noise: Noise, alpha: float) -> Certified: ...

@@ -41,6 +41,8 @@ class Job:
     outputs: dict[str, Path] = field(default_factory=dict)
     device: str = "cpu"
     threads: int = 1
+    processes: int = 1
+    workers: int = 4  # of each process, to decode images
 
     @property
     def params(self) -> str:
@@ -59,6 +61,7 @@ class Observation:
     noise: dict[str, Any]
     certified: Path | None
     attacks: list[Path]
+    distributional: Path | None = None
 
 
 @dataclass
@@ -68,6 +71,8 @@ class PlannedRun:
     spec: dict[str, Any]
     observations: list[Observation] = field(default_factory=list)
     calibration: Path | None = None
+    inputs: dict[str, Any] = field(default_factory=dict)  # of what observes it: model, data, form
+    modules: tuple[str, ...] = ()  # of the network
 
     @property
     def folder(self) -> Path:

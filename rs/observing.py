@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rs import refusals
-from rs.draws import draw_file
+from rs.draws import draw_file, files_of
 from rs.jobs import Job, Observation, PlannedRun, noise_slug, slug
 from rs.provenance import digest
-from rs.spec import Subset
+from rs.spec import FORM, Subset
 from rs.study import Run, Study, defaults, method_schema, prune, schema, section
 
 
@@ -23,10 +23,13 @@ class Observer:
     data_manifest: Path
     data_facts: dict[str, Any]
     add: Callable[[Job], Job]
+    find: Callable[[Run, tuple[Any, ...], str], PlannedRun]  # the run that a key of another one names
 
     def observe(self, planned: PlannedRun, modules: tuple[str, ...]) -> None:
         """Draws, certificates and attacks of a run under each of its smoothing noises."""
         run, smoothing = planned.run, planned.run.sections["smoothing"]
+        planned.modules = modules
+        planned.inputs = self._inputs(planned, modules)
         given = [run.sections["noise"]] if smoothing is None else smoothing
         noises = [prune(noise, schema()["$defs"]["run"]["properties"]["noise"]) for noise in given]
         refusals.check_smoothing(self.study, run, noises, self.data_facts["x-shape"])
@@ -39,12 +42,14 @@ class Observer:
     ) -> Observation:
         sections, sampling = planned.run.sections, planned.run.sections["sampling"]
         modules = (*modules, method_schema("noises", noise["name"])["x-module"])
-        form = {key: sampling[key] for key in ("precision", "batch", "compiled")}
+        form = {key: sampling[key] for key in FORM}
         found = Observation(noise, None, [])
         if self._for(planned.run, noise):
             found.certified = self._certify(planned, noise, form, where, modules)
         for i in range(len(sections["attacks"])):
-            found.attacks.append(self._attack(planned, i, noise, form, modules))
+            found.attacks.append(self._attack(planned, i, noise, form, modules, where))
+        if sections["distributional"] is not None:
+            found.distributional = self._distributional(planned, noise, modules, where)
         return found
 
     def _certify(
@@ -56,8 +61,9 @@ class Observer:
         modules: tuple[str, ...],
     ) -> Path:
         run, sampling = planned.run, planned.run.sections["sampling"]
-        certificates = [self._certificate(run, i, noise, where) for i in self._for(run, noise)]
         refusals.check_blocks(self.study, run)
+        refusals.check_stopping(self.study, run, noise)
+        certificates = [self._certificate(run, i, noise, where) for i in self._for(run, noise)]
         spec = {"noise": noise, **form, "betas": sampling["betas"], "seed": sampling["seed"]}
         key = f"{noise_slug(noise)}-{digest(spec)}"
         folder = planned.folder / "draws" / key
@@ -68,6 +74,7 @@ class Observer:
             "test": prune(self.study.test, schema()["properties"]["test"]),
             **{k: sampling[k] for k in ("n0", "n", "block", "seed")},
             "data_size": self._test_size(),
+            **self._stop(run),
         }
         path = planned.folder / "certified" / f"{key}-{digest(certify)}.parquet"
         certificate_modules = (method_schema("certificates", c["name"])["x-module"] for c in certificates)
@@ -100,31 +107,55 @@ class Observer:
     def _draw_jobs(
         self, planned: PlannedRun, spec: dict[str, Any], folder: Path, modules: tuple[str, ...]
     ) -> list[str]:
-        """One job per shard of images and block of votes; returns the shards' names."""
+        """One job per shard of images and block of votes; returns the shards' names.
+
+        In a sequential run one job per shard draws all blocks, after the selection votes.
+        """
         sampling = planned.run.sections["sampling"]
         n0, n, block = sampling["n0"], sampling["n"], sampling["block"]
-        inputs = self._trained_inputs(planned)
+        inputs, stop = planned.inputs, self._stop(planned.run)
+        fixed = [] if stop else [("estimate", block, b) for b in range(n // block)]
         shards = []
         for images in self.shards(sampling["images_per_shard"]):
             extent = [images.start, images.stop, images.step]
             shards.append("-".join(map(str, extent)))
-            for purpose, size, index in (
-                ("select", n0, 0),
-                *(("estimate", block, b) for b in range(n // block)),
-            ):
+            for purpose, size, index in (("select", n0, 0), *fixed):
                 job = {**spec, "purpose": purpose, "images": extent, "size": size, "block": index}
                 outputs = {"draws": draw_file(folder, purpose, size, shards[-1], index)}
                 described = ("sample", job, ("rs.sampling", *modules), planned.id)
                 self.add(Job(*described, inputs, outputs, sampling["device"]))
+            if stop:
+                sizes = {"n0": n0, "n": n, "block": block, **stop}
+                job = {**spec, **sizes, "purpose": "sequential", "images": extent}
+                selection, estimation = files_of(folder, shards[-1:], **sizes)
+                described = ("sample", job, ("rs.sequential", *modules), planned.id)
+                chosen = {**inputs, "selection": selection[0]}
+                self.add(Job(*described, chosen, {"draws": estimation[0][0]}, sampling["device"]))
         return shards
 
-    def _trained_inputs(self, planned: PlannedRun) -> dict[str, Any]:
-        folder = planned.folder
-        return {
+    @staticmethod
+    def _stop(run: Run) -> dict[str, Any]:
+        """The `stop` of a sequential run, nothing of another."""
+        sampling = run.sections["sampling"]
+        if sampling["mode"] == "fixed":
+            return {}
+        return {"stop": prune(sampling["stop"], section("sampling")["properties"]["stop"])}
+
+    def _inputs(self, planned: PlannedRun, model_modules: tuple[str, ...]) -> dict[str, Any]:
+        """What draws and attacks are made from; a compiled form is tried out and fixed by a job before."""
+        folder, sampling = planned.folder, planned.run.sections["sampling"]
+        inputs = {
             "data": self.data_manifest,
             "model": folder / "model.json",
             "weights": folder / "model.safetensors",
         }
+        if not sampling["compiled"]:
+            return inputs
+        form = {key: sampling[key] for key in FORM}
+        path = folder / "forms" / f"{digest(form)}.json"
+        modules = ("rs.forms", *model_modules)
+        self.add(Job("form", form, modules, planned.id, inputs, {"form": path}, sampling["device"]))
+        return {**inputs, "form": path}
 
     def _test_size(self) -> int:
         size: int = self.data_facts["x-sizes"]["test"]
@@ -144,23 +175,69 @@ class Observer:
         noise: dict[str, Any],
         form: dict[str, Any],
         modules: tuple[str, ...],
+        where: tuple[Any, ...],
     ) -> Path:
         given, training = planned.run.sections["attacks"][i], planned.run.sections["training"]
-        name = given["name"]
+        name, inputs = given["name"], planned.inputs
         attack = prune(given, section("attacks")["items"])
-        attack.pop("label", None)  # the tables' name for it
-        spec = {"attack": attack, "noise": noise, **form}
+        for told in ("label", "certificate"):  # what tables say of it
+            attack.pop(told, None)
+        spec, norm = (
+            {"attack": attack, "noise": noise, **form},
+            method_schema("attacks", name).get("x-norm", 2),
+        )
+        modules = (*modules, method_schema("attacks", name)["x-module"])
+        if name == "transfer":
+            target, source = self._source(planned.run, i)
+            made = method_schema("attacks", source["attack"]["name"])
+            norm, noise_name = made["x-norm"], source["noise"]["name"]
+            spec |= {"source": source}
+            modules = (*modules, *target.modules, made["x-module"])
+            modules = (*modules, method_schema("noises", noise_name)["x-module"])
+            inputs = {**inputs, "source": target.folder / "model.json"}
+            inputs["source_weights"] = target.folder / "model.safetensors"
+        refusals.check_attack(self.study, planned.run, i, norm, noise, where)
         path = planned.folder / "attacks" / f"{slug(name)}-{noise_slug(noise)}-{digest(spec)}.parquet"
         self.add(
             Job(
                 "attack",
                 spec,
-                ("rs.attacking", *modules, method_schema("attacks", name)["x-module"]),
+                ("rs.attacking", *modules),
                 planned.id,
-                inputs=self._trained_inputs(planned),
+                inputs=inputs,
                 outputs={"attacks": path},
                 device=training["device"],
                 threads=training["threads"],
             )
         )
         return path
+
+    def _distributional(
+        self, planned: PlannedRun, noise: dict[str, Any], modules: tuple[str, ...], where: tuple[Any, ...]
+    ) -> Path:
+        """Points for all gammas at once: which of them certify or attack, and at which rhos, is derived."""
+        refusals.check_distributional(self.study, planned.run, noise, where)
+        training = planned.run.sections["training"]
+        given = planned.run.sections["distributional"]
+        settings = prune(given, section("distributional"))
+        told = ("gammas", "attack_gammas", "rhos", "alpha")
+        spec = {"noise": noise, "gammas": sorted({*given["gammas"], *given["attack_gammas"]})}
+        spec |= {key: value for key, value in settings.items() if key not in told}
+        path = planned.folder / "distributional" / f"{noise_slug(noise)}-{digest(spec)}.parquet"
+        inputs = {key: planned.inputs[key] for key in ("data", "model", "weights")}
+        described = ("distributional", spec, ("rs.distributional", "rs.noise.none", *modules), planned.id)
+        where_to = (inputs, {"observed": path}, training["device"], training["threads"])
+        self.add(Job(*described, *where_to))
+        return path
+
+    def _source(self, run: Run, i: int) -> tuple[PlannedRun, dict[str, Any]]:
+        """The run whose adversarial examples a transfer attack takes, and how they are made there."""
+        given, place = run.sections["attacks"][i], (*run.place, "attacks", i)
+        target = self.find(run, (*place, "source_run"), given["source_run"])
+        own = refusals.find_attack(self.study, (*place, "attack"), target.run, given["attack"])
+        properties = schema()["$defs"]["run"]["properties"]
+        attack = prune(own, section("attacks")["items"])
+        keys = {"name", *method_schema("attacks", own["name"])["x-parameters"]}
+        source = {"run": target.id, "noise": prune(target.run.sections["noise"], properties["noise"])}
+        source["attack"] = {k: v for k, v in attack.items() if k in keys}
+        return target, {**source, "seed": own.get("seed", 0)}

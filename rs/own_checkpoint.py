@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     file = RESULTS / name / "study.yaml"
     write_text(file, yaml.safe_dump(study_of(args, name), sort_keys=False))
     plan = Plan(Study([file]))
-    for stage in ("data", "import", "sample", "certify"):
+    for stage in ("data", "import", "form", "sample", "certify"):
         jobs = list(plan.jobs[stage].values())
         for number, job in enumerate(jobs, start=1):
             if stage in ("data", "sample") and is_current(job):

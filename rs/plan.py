@@ -18,7 +18,7 @@ from rs.jobs import RESULTS, Job, PlannedLog, PlannedRun, noise_slug, slug
 from rs.logs import read_log
 from rs.observing import Observer
 from rs.provenance import code_digest, digest, file_digest
-from rs.study import Run, Study, method_schema, prune, schema, section
+from rs.study import Run, Study, data_facts, method_schema, prune, schema, section
 
 TABLES = (
     "runs",
@@ -29,11 +29,14 @@ TABLES = (
     "certified_accuracy_over_seeds",
     "average_certified_radius_over_seeds",
     "empirical_accuracy",
+    "attack_checks",
     "calibration",
+    "distributional",
+    "worst_cases",
     "published",
     "examples",
 )
-NOT_IDENTITY = ("device", "threads")  # of a training: where it runs
+NOT_IDENTITY = ("device", "threads", "processes", "workers")  # of a training: where it runs
 
 
 class Plan:
@@ -41,12 +44,12 @@ class Plan:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.jobs: dict[str, dict[str, Job]] = {
-            s: {} for s in ("data", "train", "import", "calibrate", "sample", "certify", "attack")
-        }
+        stages = ("data", "train", "import", "calibrate", "form", "sample", "certify", "attack")
+        self.jobs: dict[str, dict[str, Job]] = {s: {} for s in (*stages, "distributional")}
         name = study.data["name"]
-        self.data_facts = method_schema("datasets", name)
-        self.data_id = slug(name) if study.data == {"name": name} else f"{slug(name)}-{digest(study.data)}"
+        self.data_facts = data_facts(study.data)
+        words = slug(name, Path(study.data.get("folder", "")).name)
+        self.data_id = words if study.data == {"name": name} else f"{words}-{digest(study.data)}"
         folder = RESULTS / "data" / self.data_id
         self.data_manifest = folder / "manifest.json"
         self._add(
@@ -61,7 +64,7 @@ class Plan:
                 },
             )
         )
-        self.observer = Observer(study, self.data_manifest, self.data_facts, self._add)
+        self.observer = Observer(study, self.data_manifest, self.data_facts, self._add, self._source)
         self._planned: dict[tuple[str, int], PlannedRun] = {}
         self._lineages: dict[tuple[str, str], str] = {}
         self.runs = [self._plan(run, ()) for run in study.runs]
@@ -85,7 +88,7 @@ class Plan:
         """Every draw file that a certify job reads."""
         spec, folder = certify.spec, certify.inputs["folder"]
         selection, estimation = files_of(
-            folder, certify.inputs["shards"], spec["n0"], spec["n"], spec["block"]
+            folder, certify.inputs["shards"], spec["n0"], spec["n"], spec["block"], spec.get("stop")
         )
         return [*selection, *(path for blocks in estimation for path in blocks)]
 
@@ -99,6 +102,7 @@ class Plan:
             for observation in planned.observations:
                 found += [observation.certified] if observation.certified else []
                 found += observation.attacks
+                found += [observation.distributional] if observation.distributional else []
         return found + [log.path for log in self.logs]
 
     @property
@@ -108,8 +112,9 @@ class Plan:
             [
                 p.id,
                 p.run.label,
-                [a.get("label") for a in p.run.sections["attacks"]],
+                [[a.get("label"), a.get("certificate")] for a in p.run.sections["attacks"]],
                 p.run.sections["sampling"].get("precision"),
+                p.run.sections["distributional"],
             ]
             for p in self.runs
         ]
@@ -137,7 +142,7 @@ class Plan:
         return self._lineages[place]
 
     def _above(self, job: Job) -> list[Job]:
-        """The jobs that made a job's inputs; of draw files, which share their code, the first."""
+        """The jobs that made a job's inputs; of draw files, whose kinds share their code, first and last."""
         if job.stage == "data":
             return []
         if job.stage == "train":
@@ -146,14 +151,17 @@ class Plan:
         if job.stage == "import":
             return [self.job("data", str(self.data_manifest))]
         if job.stage == "certify":
-            return [self.job("sample", str(self.draw_files(job)[0]))]
+            files = self.draw_files(job)
+            return [self.job("sample", str(path)) for path in (files[0], files[-1])]
         model = str(job.inputs["model"])
-        return [self.jobs["train"].get(model) or self.job("import", model)]
+        selection = [self.job("sample", job.inputs["selection"])] if "selection" in job.inputs else []
+        models = [model, str(job.inputs["source"])] if "source" in job.inputs else [model]
+        return [*(self.jobs["train"].get(m) or self.job("import", m) for m in models), *selection]
 
     @functools.cached_property
     def tables_lineage(self) -> str:
         """Digest of the files that the tables are made from and of the code of all jobs that led to them."""
-        stages = ("train", "import", "calibrate", "certify", "attack")
+        stages = ("train", "import", "calibrate", "certify", "attack", "distributional")
         jobs = [job for stage in stages for job in self.jobs[stage].values()]
         return digest([list(map(str, self.aggregated_files())), sorted(map(self.lineage, jobs))], 16)
 
@@ -221,6 +229,8 @@ class Plan:
                 },
                 device=training["device"],
                 threads=training["threads"],
+                processes=training["processes"],
+                workers=training["workers"],
             )
         )
         if sections["calibration"] is not None:
@@ -264,19 +274,27 @@ class Plan:
     ) -> tuple[PlannedRun, Path]:
         """The run that a parameter refers to (with the same seed, or its only one), and its calibration."""
         place = ("runs", run.label, "objective", parameter)
-        found = [r for r in self.study.all_runs if r.label == label]
-        if not found:
-            labels = ", ".join(dict.fromkeys(r.label for r in self.study.all_runs))
-            self.study.fail(place, f"calibrated: no run is labelled {label!r}; runs: {labels}")
-        same = [r for r in found if r.seed == run.seed] or (found if len(found) == 1 else [])
-        if not same:
-            self.study.fail(place, f"calibrated: run {label!r} has no seed {run.seed}")
-        target = same[0]
+        target = self._named(run, place, label, "calibrated: ")
         if target.sections["calibration"] is None:
             self.study.fail(place, f"calibrated: run {label!r} has no `calibration`")
         planned = self._plan(target, above)
         assert planned.calibration is not None
         return planned, planned.calibration
+
+    def _named(self, run: Run, place: tuple[Any, ...], label: str, key: str = "") -> Run:
+        """The run labelled `label` with the seed of `run`, or its only one."""
+        found = [r for r in self.study.all_runs if r.label == label]
+        if not found:
+            labels = ", ".join(dict.fromkeys(r.label for r in self.study.all_runs))
+            self.study.fail(place, f"{key}no run is labelled {label!r}; runs: {labels}")
+        same = [r for r in found if r.seed == run.seed] or (found if len(found) == 1 else [])
+        if not same:
+            self.study.fail(place, f"{key}run {label!r} has no seed {run.seed}")
+        return same[0]
+
+    def _source(self, run: Run, place: tuple[Any, ...], label: str) -> PlannedRun:
+        """The run that a transfer attack names. Two runs may attack each other: only networks are needed."""
+        return self._plan(self._named(run, place, label), ())
 
     def _calibration(self, planned: PlannedRun, modules: tuple[str, ...]) -> Path:
         sections, name = planned.run.sections, planned.spec["objective"]["name"]

@@ -1,9 +1,13 @@
 """The data stage: a data set's splits as tensors on disk, checked once, with a small manifest that jobs
 depend on.
+
+Of a data set that is too large for memory, the tensors are labels, paths and sizes of its image files, which
+stay where they are (`rs.data_loading` decodes them).
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as packed
 
-from rs.interfaces import Dataset, Split, UserError
+from rs.interfaces import Dataset, Files, Split, UserError
 from rs.provenance import file_digest, provenance, read_json, whole_file, write_json
 
 
@@ -27,40 +31,91 @@ def prepare(
     for split, data in splits.items():
         check(name, split, dataset, data)
         with whole_file(outputs[split]) as temporary:
-            arrays = {"images": np.ascontiguousarray(data.images), "labels": data.labels}
-            temporary.write_bytes(packed(arrays))
+            temporary.write_bytes(packed(arrays_of(data)))
         sha256 = file_digest(outputs[split])
         files[split] = {"file": outputs[split].name, "images": len(data.labels), "sha256": sha256}
+        if isinstance(data, Files):
+            files[split]["streamed"] = {"folder": str(data.folder.resolve()), "resize": data.resize}
+    mean, std = getattr(dataset, "mean", None), getattr(dataset, "std", None)
+    if mean is None or std is None:
+        mean, std = statistics(name, splits["train"])
     manifest = {
         "name": name,
         "shape": list(dataset.shape),
         "classes": dataset.classes,
-        "mean": list(dataset.mean),
-        "std": list(dataset.std),
+        "mean": list(mean),
+        "std": list(std),
         "splits": files,
         "provenance": provenance(spec, code),
     }
     write_json(outputs["manifest"], manifest)
 
 
-def check(name: str, split: str, dataset: Dataset, data: Split) -> None:
+def arrays_of(data: Split | Files) -> dict[str, np.ndarray]:
+    """What is stored of a split. Paths are joined by zero bytes."""
+    if isinstance(data, Split):
+        return {"images": np.ascontiguousarray(data.images), "labels": data.labels}
+    sizes = []
+    for path in data.paths:
+        try:
+            sizes.append(os.stat(data.folder / path).st_size)
+        except OSError as error:
+            raise UserError(f"{data.folder / path}: cannot be read: {error.strerror}") from error
+        if not sizes[-1]:
+            raise UserError(f"{data.folder / path}: empty; copy it again")
+    paths = np.frombuffer(b"".join(os.fsencode(path) + b"\0" for path in data.paths), np.uint8)
+    return {"paths": paths, "bytes": np.array(sizes, np.int64), "labels": data.labels}
+
+
+def statistics(name: str, data: Split | Files) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of uint8 images, in [0, 1], as papers state them: 4 digits.
+
+    From the exact counts of the 256 values, so that they are the same on every machine.
+    """
+    assert isinstance(data, Split)
+    assert data.images.dtype == np.uint8
+    values = np.arange(256) / 255
+    mean, std = [], []
+    for channel in range(data.images.shape[1]):
+        counts = np.zeros(256, np.int64)
+        for start in range(0, len(data.images), 1000):
+            part = data.images[start : start + 1000, channel]
+            counts += np.bincount(part.ravel(), minlength=256)
+        share = counts / counts.sum()
+        mean.append(round(float(share @ values), 4))
+        std.append(round(float(np.sqrt(share @ (values - share @ values) ** 2)), 4))
+        if not std[-1]:
+            raise UserError(f"data {name}, train split: channel {channel} is the same in all pixels")
+    return mean, std
+
+
+def check(name: str, split: str, dataset: Dataset, data: Split | Files) -> None:
     """Counts, shapes, label range and value range, before anything is trained on them."""
-    images, labels = data.images, data.labels
+    labels = data.labels
     where = f"data {name}, {split} split"
-    if images.shape[1:] != tuple(dataset.shape) or len(images) != len(labels) or len(images) == 0:
-        expected = "x".join(map(str, dataset.shape))
-        has = "x".join(map(str, images.shape[1:]))
-        raise UserError(
-            f"{where}: {len(images)} images of {has} for {len(labels)} labels; expected {expected}"
-        )
+    if isinstance(data, Split):
+        check_images(where, dataset, data)
     sizes = getattr(dataset, "sizes", {})
-    if split in sizes and len(images) != sizes[split]:
-        raise UserError(f"{where}: {len(images)} images; expected {sizes[split]}")
+    if split in sizes and len(labels) != sizes[split]:
+        raise UserError(f"{where}: {len(labels)} images; expected {sizes[split]}")
     if labels.min() < 0 or labels.max() >= dataset.classes:
         bad = int(np.flatnonzero((labels < 0) | (labels >= dataset.classes))[0])
         raise UserError(f"{where}: image {bad} has label {labels[bad]}; allowed 0 to {dataset.classes - 1}")
+
+
+def check_images(where: str, dataset: Dataset, data: Split) -> None:
+    images = data.images
+    if images.shape[1:] != tuple(dataset.shape) or len(images) != len(data.labels) or len(images) == 0:
+        expected = "x".join(map(str, dataset.shape))
+        has = "x".join(map(str, images.shape[1:]))
+        raise UserError(
+            f"{where}: {len(images)} images of {has} for {len(data.labels)} labels; expected {expected}"
+        )
     if images.dtype != np.uint8 and not (images.min() >= 0 and images.max() <= 1):
-        raise UserError(f"{where}: pixels between {images.min()} and {images.max()}; allowed 0 to 1")
+        low_or_high = (images < 0) | (images > 1) | np.isnan(images)
+        bad = int(np.flatnonzero(low_or_high.reshape(len(images), -1).any(1))[0])
+        low, high = images.min(), images.max()
+        raise UserError(f"{where}: pixels between {low} and {high}; allowed 0 to 1 (image {bad})")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -70,19 +125,32 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def load_split(
-    manifest_path: Path, split: str, device: torch.device | str = "cpu"
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images float32 [N, C, H, W] in [0, 1] and labels int64 [N], resident on `device`."""
+def load_arrays(manifest_path: Path, split: str) -> dict[str, np.ndarray]:
+    """A split as it is stored (`arrays_of`), compared with the manifest's digest."""
     entry = read_manifest(manifest_path)["splits"][split]
     path = manifest_path.with_name(entry["file"])
     try:
-        arrays = load_file(path)
+        arrays: dict[str, np.ndarray] = load_file(path)
     except (OSError, SafetensorError) as error:
         advice = f"remove {manifest_path} and run again"
         raise UserError(f"{path}: missing or truncated ({error}); {advice}") from error
     if file_digest(path) != entry["sha256"]:
         raise UserError(f"{path}: changed since it was prepared; remove {manifest_path} and run again")
+    return arrays
+
+
+def load_split(
+    manifest_path: Path, split: str, device: torch.device | str = "cpu"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images float32 [N, C, H, W] in [0, 1] and labels int64 [N], resident on `device`."""
+    arrays = load_arrays(manifest_path, split)
+    if "images" not in arrays:
+        name = read_manifest(manifest_path)["name"]
+        raise UserError(f"data {name}: too large to be held in memory, as this stage needs it")
     images = torch.from_numpy(arrays["images"]).to(device)
-    images = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
-    return images, torch.from_numpy(arrays["labels"]).to(device)
+    return as_float(images), torch.from_numpy(arrays["labels"]).to(device)
+
+
+def as_float(images: torch.Tensor) -> torch.Tensor:
+    """Images as networks see them: uint8 stands for value/255."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()

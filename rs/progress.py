@@ -15,10 +15,21 @@ T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 5.0
 
 
-def follow(items: Iterable[T], total: int, label: str, unit: str, done: int = 0) -> Iterator[T]:
-    """Yields `items`, telling how many of `total` are done and how long the rest will take."""
+def follow(
+    items: Iterable[T], total: int, label: str, unit: str, done: int = 0, samples: int = 0
+) -> Iterator[T]:
+    """Yields `items`, telling how many of `total` are done and how long the rest will take.
+
+    Where an item is `samples` forward passes, their rate is told instead of the items'.
+    """
     if sys.stderr.isatty():
-        yield from tqdm(items, desc=label, unit=unit, total=total, initial=done)
+        bar = tqdm(items, desc=label, unit=unit, total=total, initial=done)
+        start = time.monotonic()
+        for count, item in enumerate(bar, 1):
+            yield item
+            if samples:
+                rate = count * samples / max(time.monotonic() - start, 1e-9)
+                bar.set_postfix_str(f"{rate:.3g} samples/s", refresh=False)
         return
     start = last = time.monotonic()
     for count, item in enumerate(items, done + 1):
@@ -27,5 +38,6 @@ def follow(items: Iterable[T], total: int, label: str, unit: str, done: int = 0)
         if now - last >= SECONDS_BETWEEN_LINES or count == total:
             rate = (count - done) / max(now - start, 1e-9)
             left = time.strftime("%H:%M:%S", time.gmtime((total - count) / rate))
-            print(f"{label}: {count}/{total} {unit}, {rate:.3g}/s, {left} left", file=sys.stderr, flush=True)
+            speed = f"{rate * samples:.3g} samples/s" if samples else f"{rate:.3g}/s"
+            print(f"{label}: {count}/{total} {unit}, {speed}, {left} left", file=sys.stderr, flush=True)
             last = now

@@ -29,7 +29,13 @@ def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
     allowed = method_schema("objectives", objective).get("x-noises", [noise])
     if noise not in allowed:
         study.fail((*place, "noise"), f"{objective} trains under {', '.join(allowed)}, not {noise}")
+    ball = sections["objective"]
+    if ball.get("norm") == "linf" and isinstance(ball.get("epsilon"), dict):
+        study.fail((*place, "objective", "epsilon"), "a calibrated epsilon is an l2 radius: norm must be l2")
     training = sections["training"]
+    if training["batch_size"] < training["processes"]:
+        where = (*place, "training", "processes")
+        study.fail(where, f"{training['processes']}: at most training.batch_size ({training['batch_size']})")
     if training["keep"] == "best_clean" and training["selection"] == "held_out":
         held, train = training["held_out"], data_facts["x-sizes"]["train"]
         if not 0 < held < train:
@@ -86,6 +92,9 @@ def check_certificate(
     for level in NOISE_LEVELS:
         if noise.get(level) == 0:
             study.fail((*noise_place, level), f"0: certificate {name} needs it above 0")
+    if sampling["mode"] == "sequential" and (not facts.get("x-anytime") or certificate.get("randomised")):
+        needs = f"{label_of(certificate)} needs a fixed number of votes, and sampling.mode is sequential"
+        study.fail((*place, "certificates", i), needs)
     beta, betas = certificate.get("beta"), sampling["betas"]
     if "soft_moments" in facts["x-needs"] and beta not in betas:
         study.fail((*place, "certificates", i), f"beta {beta}: must be one of sampling.betas {list(betas)}")
@@ -94,6 +103,43 @@ def check_certificate(
     if "counts" in facts["x-needs"] and sampling["n"] < least:
         message = f"votes certify nothing at alpha = {certificate['alpha']}; at least {least}"
         study.fail((*place, "sampling", "n"), f"{sampling['n']} {message}")
+
+
+def check_attack(
+    study: Study, run: Run, i: int, norm: float | str, noise: dict[str, Any], noise_place: Place
+) -> None:
+    """The certificate that an attack is to be held against is one of the run's, for the attack's norm."""
+    place, asked = (*run.place, "attacks", i, "certificate"), run.sections["attacks"][i].get("certificate")
+    if asked is None:
+        return
+    offered = run.sections["certificates"]
+    found = [c for c in offered if asked in (c["name"], label_of(c))]
+    if not found:
+        names = ", ".join(label_of(c) for c in offered) or "none"
+        study.fail(place, f"the run has no certificate {asked!r}; its certificates: {names}")
+    certified = method_schema("certificates", found[0]["name"])["x-norms"].get(noise["name"], norm)
+    if certified != norm:
+        names = f"{asked} is for l{certified:g} radii" if certified != "inf" else f"{asked} is for linf radii"
+        attacked = "linf" if norm == "inf" else f"l{norm:g}"
+        study.fail(place, f"{names}, the attack moves in an {attacked} ball; the norms must be the same")
+
+
+def check_distributional(study: Study, run: Run, noise: dict[str, Any], noise_place: Place) -> None:
+    """The certificate's theorem is about Gaussian noise, or none."""
+    if noise["name"] not in ("gaussian", "none"):
+        message = f"the distributional certificate has no theorem for noise {noise['name']}"
+        study.fail(noise_place, f"{message}; it has for gaussian, none")
+
+
+def find_attack(study: Study, place: Place, run: Run, asked: str) -> dict[str, Any]:
+    """The attack of `run` that a transfer names, by label or name."""
+    offered = [a for a in run.sections["attacks"] if a["name"] != "transfer"]
+    found = [a for a in offered if label_of(a) == asked] or [a for a in offered if a["name"] == asked]
+    if len(found) != 1:
+        names = ", ".join(map(label_of, offered)) or "none"
+        number = "no attack" if not found else f"{len(found)} attacks named"
+        study.fail(place, f"run {run.label!r} has {number} {asked!r} that sees a network; it has: {names}")
+    return found[0]
 
 
 def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
@@ -109,9 +155,31 @@ def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
 
 def check_blocks(study: Study, run: Run) -> None:
     n, block = run.sections["sampling"]["n"], run.sections["sampling"]["block"]
+    if block > n:
+        study.fail((*run.place, "sampling", "block"), f"{block} is larger than n = {n} (sampling.n)")
     if n % block:
         place = (*run.place, "sampling", "n")
         study.fail(place, f"{n} is not a multiple of the block size {block} (sampling.block)")
+
+
+def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
+    """A sequential run asks one thing of Gaussian noise, and n votes can answer it."""
+    sampling, place = run.sections["sampling"], (*run.place, "sampling")
+    if sampling["mode"] == "fixed":
+        return
+    from rs.spec import Stop
+    from rs.stopping import StoppingRule
+
+    stop = Stop(**sampling["stop"])
+    if bool(stop.radii) == (stop.width is not None):
+        study.fail((*place, "stop"), "give one of radii and width")
+    if noise["name"] != "gaussian":
+        message = f"sequential asks for radii under gaussian noise; this run is smoothed with {noise['name']}"
+        study.fail((*place, "mode"), message)
+    least = StoppingRule(stop, noise["sigma"], sampling["n"], sampling["block"]).first_decision()
+    if sampling["n"] < least:
+        message = f"votes decide nothing at alpha = {stop.alpha:g}; the first decision needs {least}"
+        study.fail((*place, "n"), f"{sampling['n']} {message}")
 
 
 def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], shape: Sequence[int]) -> None:

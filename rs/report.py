@@ -13,10 +13,10 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from rs.attack_sections import attacks_section, checks_section
 from rs.cells import Section, constants
 from rs.provenance import write_text
 from rs.sections import (
-    attacks_section,
     calibration_section,
     certified_section,
     published_section,
@@ -26,13 +26,17 @@ from rs.sections import (
 )
 from rs.tracking import read
 
+_UNDER_ATTACK = (
+    "Accuracy under attack against radius, with the same bands. Solid: white-box; dashed: adversarial "
+    "examples transferred from another run; dotted: attacks that take no gradients."
+)
 _CAPTIONS = {
     "certified-accuracy": (
         "certified",
         "Certified accuracy against radius. Bands: 95 % Wilson intervals, or one standard deviation where a "
         "label has several seeds. Dashed: estimates without a proof.",
     ),
-    "empirical-accuracy": ("attacks", "Accuracy under attack against radius, with the same bands."),
+    "empirical-accuracy": ("attacks", _UNDER_ATTACK),
     "training": ("training", "Training curves, averaged over seeds."),
     "examples": (
         "examples",
@@ -76,6 +80,7 @@ def write_report(
         radius_section(tables, seeds),
         published_section(tables),
         attacks_section(tables, seeds),
+        checks_section(tables, seeds),
         calibration_section(tables),
         training_section(tables, runs, seeds),
         Section("examples", "Examples", empty="No attacked images were kept in this study."),

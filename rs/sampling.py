@@ -14,42 +14,49 @@ from typing import Any
 import numpy as np
 import torch
 
-from rs import catalog, checkpoints
+from rs import catalog, checkpoints, forms
+from rs.data_loading import load_images
 from rs.devices import device_name, generator
 from rs.draws import Votes, write_votes
 from rs.inference import InferenceForm
 from rs.interfaces import Noise
-from rs.preparation import load_split
 from rs.progress import follow
 from rs.provenance import provenance
 
 
 def sample(
-    spec: dict[str, Any], model_manifest: Path, data: Path, output: Path, device: torch.device, code: str
+    spec: dict[str, Any],
+    model_manifest: Path,
+    data: Path,
+    output: Path,
+    device: torch.device,
+    code: str,
+    form_file: Path | None = None,
 ) -> None:
-    """Draws what `spec` asks for (see rs.plan) and writes it with the inference form in its provenance."""
+    """Draws what `spec` asks for (see rs.plan) and writes it with the inference form in its provenance.
+
+    `form_file` is what the form stage wrote, for a form that had to be tried out.
+    """
     noise: Noise = catalog.build("noises", spec["noise"])
     network, manifest = checkpoints.load(model_manifest, data)
-    x, y = load_split(data, "test")
     images = range(*spec["images"])
+    x, y = load_images(data, "test", images, device)
     betas = tuple(float(b) for b in spec.get("betas", ()))
-    chosen = x[images.start : images.stop : images.step].to(device)
     classes = int(manifest["classes"])
-    form = InferenceForm(network, spec, device, classes)
-    counts = np.zeros((len(images), classes), np.int64)
-    moments = np.zeros((2, len(betas), len(images), classes))
+    form = InferenceForm(network, forms.wanted(spec, form_file), device, classes)
+    observed: list[tuple[torch.Tensor, ...]] = []
     label = (
         f"{model_manifest.parent.name} {spec['purpose']} {images.start}-{images.stop} block {spec['block']}"
     )
-    for row, index in follow(enumerate(images), len(images), label, f"images of {spec['size']} votes"):
+    for row, index in follow(enumerate(images), len(images), label, "images", samples=spec["size"]):
         draws = generator(device, spec["seed"], spec["purpose"], index, spec["block"])
 
         def draw(rows: int, draws: torch.Generator = draws) -> torch.Tensor:
             return noise.sample((rows, *x.shape[1:]), draws)
 
-        votes, sums, squares = form.vote(chosen[row], spec["size"], draw, betas)
-        counts[row] = votes.cpu().numpy()
-        moments[0, :, row], moments[1, :, row] = sums.cpu().numpy(), squares.cpu().numpy()
+        observed.append(form.vote(x[row], spec["size"], draw, betas))
+    form.check()
+    counts, sums, squares = (torch.stack(part).cpu().numpy() for part in zip(*observed, strict=True))
     made = provenance(
         spec,
         code,
@@ -59,8 +66,9 @@ def sample(
         dimension=x[0].numel(),
         classes=classes,
     )
-    observed = Votes(
-        counts, dict(zip(betas, moments[0], strict=True)), dict(zip(betas, moments[1], strict=True))
+    votes = Votes(
+        counts,
+        {beta: sums[:, i] for i, beta in enumerate(betas)},
+        {beta: squares[:, i] for i, beta in enumerate(betas)},
     )
-    positions = np.asarray(images, np.int64)
-    write_votes(output, positions, y[images.start : images.stop : images.step].numpy(), observed, made)
+    write_votes(output, np.asarray(images, np.int64), y.cpu().numpy(), votes, made)

@@ -15,19 +15,15 @@ from rs.tracking import read
 
 _FIXED = ("dataset", "model", "objective", "noise", "sigma", "seed", "epochs", "device", "precision")
 
-
-def _judge(judge: Any) -> str:
-    if str(judge) == "base":
-        return "the base classifier without noise"
-    return f"the majority of {int(judge):,} fresh votes" if str(judge).isdigit() else str(judge)
-
-
 _CLAIM = {
     "images": "{} test images",
     "n": "n = {} noisy samples per image",
     "alpha": "α = {}",
     "precision": "{}",
+    "stopping": "n is their mean ({})",
 }
+_TEXTS = ("precision", "stopping")
+_BOUND = "≥ marks a lower bound: votes stopped once the radii asked for were decided."
 
 
 def _shown(present: Iterable[float], asked: Sequence[float] | None) -> list[float]:
@@ -38,7 +34,7 @@ def _shown(present: Iterable[float], asked: Sequence[float] | None) -> list[floa
     return [r for r in have if any(math.isclose(r, float(a), abs_tol=1e-9) for a in asked)] or have
 
 
-def _wide(
+def wide(
     frame: pd.DataFrame,
     keys: list[str],
     value: str,
@@ -71,8 +67,8 @@ def _wide(
                 continue
             found = float(at[r][value])
             under = interval(at[r]["low"], at[r]["high"])
-            row.append(Cell(down(found), found, under=under, tint=round(found, 3)))
-        rows.append(row + [number(first[c]) if c != "precision" else text_cell(first[c]) for c in extra])
+            row.append(Cell(_bound(at[r]) + down(found), found, under=under, tint=round(found, 3)))
+        rows.append(row + [text_cell(first[c]) if c in _TEXTS else number(first[c]) for c in extra])
     return Table(columns + [(c, "number") for c in extra], rows)
 
 
@@ -86,8 +82,8 @@ def certified_section(tables: Path, radii: Sequence[float] | None, seeds: Mappin
     keys = ["run", "label", "smoothing", "certificate"]
     for norm, part in [] if frame.empty else list(frame.groupby("norm")):
         note, extra = constants(part, _CLAIM)
-        table = _wide(part, keys, "certified_accuracy", _shown(part.radius, radii), extra, seeds)
-        table.title, table.note = f"{norm_name(norm)} radius", note
+        table = wide(part, keys, "certified_accuracy", _shown(part.radius, radii), extra, seeds)
+        table.title, table.note = f"{norm_name(norm)} radius", _noted(note, part)
         if not average.empty:
             acr = {tuple(r[k] for k in keys): r for r in average[average.norm == norm].to_dict("records")}
             place = next(i for i, (head, _) in enumerate(table.columns) if head.startswith("r = "))
@@ -104,7 +100,18 @@ def certified_section(tables: Path, radii: Sequence[float] | None, seeds: Mappin
 
 
 def _acr(row: Any) -> Cell:
-    return Cell(down(row["acr"]), float(row["acr"]), under=interval(row["low"], row["high"]))
+    return Cell(_bound(row) + down(row["acr"]), float(row["acr"]), under=interval(row["low"], row["high"]))
+
+
+def _bound(row: Any) -> str:
+    """What stands before a value that more votes would have raised."""
+    mark = row.get("lower_bound")
+    return "≥ " if pd.notna(mark) and mark else ""
+
+
+def _noted(note: str, frame: pd.DataFrame) -> str:
+    stopped = "stopping" in frame and frame["stopping"].notna().any()
+    return f"{note} · {_BOUND}" if stopped else note
 
 
 def _over_seeds(over: pd.DataFrame, acr: pd.DataFrame, radii: Sequence[float] | None) -> Table:
@@ -131,7 +138,7 @@ def _over_seeds(over: pd.DataFrame, acr: pd.DataFrame, radii: Sequence[float] | 
 
 
 def _spread(row: Any) -> Cell:
-    return Cell(down(row["mean"]), float(row["mean"]), under=f"± {up(row['std'])}")
+    return Cell(_bound(row) + down(row["mean"]), float(row["mean"]), under=f"± {up(row['std'])}")
 
 
 def radius_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
@@ -145,6 +152,7 @@ def radius_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         note, extra = constants(part, _CLAIM)
         several = len(set(seeds.values())) > 1
         end = float(part[["acr", "high"]].max().max()) or 1.0
+        note = _noted(note, part)
         table = Table([("label", "text"), ("smoothing noise", "text"), ("certificate", "text")], [], note)
         table.columns += [("seed", "number")] * several + [("ACR", "number"), (f"0 to {up(end, 2)}", "plot")]
         table.columns += [(c, "number") for c in extra]
@@ -156,29 +164,7 @@ def radius_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
             cells.append(text_cell(row["certificate"], mark="" if row["rigorous"] else "estimate"))
             cells += [text_cell(seeds.get(row["run"]))] * several
             cells += [_acr(row), Cell("", row["acr"], span=span)]
-            table.rows.append(
-                cells + [number(row[c]) if c != "precision" else text_cell(row[c]) for c in extra]
-            )
-        section.tables.append(table)
-    return section
-
-
-def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
-    section = Section("attacks", "Accuracy under attack", empty="No attack was run in this study.")
-    frame = read(tables, "empirical_accuracy")
-    if frame.empty:
-        return section
-    section.lead = (
-        "Share of test images still classified correctly after an attack of at most that radius, with its "
-        "95 % Wilson interval: robust accuracy seen from above, as certified accuracy sees it from below."
-    )
-    frame = frame.assign(judge=frame["judge"].map(_judge))
-    for norm, part in frame.groupby("norm"):
-        note, extra = constants(part, {"images": "{} test images", "judge": "judged by {}"})
-        keys = ["run", "label", "smoothing", "attack"] + ["judge"] * ("judge" in extra)
-        extra = [c for c in extra if c != "judge"]
-        table = _wide(part, keys, "accuracy", _shown(part.radius, None), extra, seeds)
-        table.title, table.note = f"{norm_name(norm)} radius", note
+            table.rows.append(cells + [text_cell(row[c]) if c in _TEXTS else number(row[c]) for c in extra])
         section.tables.append(table)
     return section
 

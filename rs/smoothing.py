@@ -88,15 +88,21 @@ class Smoothed:
         for generator in self.generators:
             generator.manual_seed(generator.initial_seed())
 
+    @property
+    def constant(self) -> bool:
+        """Whether every draw of the noise is the same: one then says all that many would."""
+        return getattr(self.noise, "constant", False)
+
     def noise_like(self, x: Tensor, samples: int) -> Tensor:
-        """Fresh noise [B, samples, C, H, W], each image's from its own generator."""
-        shape = (samples, *x.shape[1:])
+        """Fresh noise [B, samples, C, H, W], each image's from its own generator; [B, 1, ...] if constant."""
+        shape = (1 if self.constant else samples, *x.shape[1:])
         return torch.stack([self.noise.sample(shape, g) for _, g in zip(x, self.generators, strict=True)])
 
     def log_soft(self, x: Tensor, samples: int, beta: float = 1.0) -> Tensor:
         """Log of the mean softmax(beta * logits) under fresh noise: [B, K], differentiable in x."""
+        z = self.noise_like(x, samples)
         with evaluation_mode(self.model):
-            return soft_mean(self.model(add_noise(x, self.noise_like(x, samples))), samples, beta)
+            return soft_mean(self.model(add_noise(x, z)), z.shape[1], beta)
 
     def soft_loss(self, x: Tensor, y: Tensor, samples: int) -> Tensor:
         """-log mean softmax of class y under fresh noise, per image: [B], differentiable in x."""
@@ -119,9 +125,10 @@ class Smoothed:
         with evaluation_mode(self.model):
             for image, generator in zip(x, self.generators, strict=True):
                 counts = torch.zeros((), dtype=torch.int64, device=x.device)
-                for done in range(0, samples, batch):
-                    size = (min(batch, samples - done), *image.shape)
+                drawn = 1 if self.constant else samples
+                for done in range(0, drawn, batch):
+                    size = (min(batch, drawn - done), *image.shape)
                     logits = self.model(image + self.noise.sample(size, generator))
                     counts = counts + torch.bincount(logits.argmax(1), minlength=logits.shape[1])
-                rows.append(counts)
+                rows.append(counts * (samples // drawn))
         return torch.stack(rows)

@@ -7,6 +7,7 @@ file.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Method = dict[str, Any]
+FORM = ("precision", "batch", "compiled")  # of Sampling: what fixes the inference form
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,19 @@ class Optimizer:
 @dataclass(frozen=True)
 class Schedule:
     """`multistep` multiplies the learning rate by `gamma` after each epoch in `milestones`; `cosine` ends at
-    0.
+    0. Over the first `warmup` epochs of either the rate grows linearly, the last of them has it whole.
     """
 
     name: Literal["constant", "multistep", "cosine"] = "constant"
     milestones: tuple[Count, ...] = ()
     gamma: Positive = 0.1
+    warmup: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training run. `device` and `threads` say where it runs and are no part of a run's identity.
+    """One training run. `device`, `threads`, `processes` (one GPU each; they share a batch) and `workers` (of
+    each process, to decode images that are streamed) say where it runs and are no part of a run's identity.
 
     `keep: best_clean` keeps the epoch of the highest accuracy under training noise on the selection set:
     `held_out` training images taken from the end and not trained on, or the test set (as some papers do,
@@ -61,12 +65,29 @@ class Training:
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     precision: Literal["float32", "bfloat16"] = "float32"
-    augmentation: Literal["none", "crop_flip"] = "none"
+    augmentation: Literal["none", "crop_flip", "resized_crop_flip"] = "none"
     keep: Literal["last", "best_clean"] = "last"
     selection: Literal["held_out", "test"] = "held_out"
     held_out: Annotated[int, Field(ge=0)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Count = 1
+    processes: Count = 1
+    workers: Annotated[int, Field(ge=0)] = 4
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Under `mode: sequential`: an image is drawn for until its votes answer this at error rate `alpha`.
+
+    Either is each of `radii` (l2, Gaussian noise) certified or given up, or the radius is within `width` of
+    what all n votes would certify. `futility` is the chance that a radius is given up that all n votes would
+    just certify.
+    """
+
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.001
+    radii: tuple[NonNegative, ...] = ()
+    width: Positive | None = None
+    futility: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 
 @dataclass(frozen=True)
@@ -74,10 +95,14 @@ class Sampling:
     """How a smoothed classifier is observed.
 
     `n0` selection votes choose the class, `n` estimation votes bound its probability; n is a multiple of
-    `block`. One draw file holds `images_per_shard` images and one block. `betas` are the inverse temperatures
-    of the softmax moments to store. `precision`, `batch` and `compiled` are the inference form, fixed before
-    the first vote.
+    `block`. One draw file holds `images_per_shard` images and one block. With `mode: sequential`, n is the
+    most that an image gets, `stop` says when it has enough, and a draw file holds all blocks. `betas` are the
+    inverse temperatures of the softmax moments to store. `precision`, `batch` and `compiled` are the
+    inference form, fixed before the first vote.
     """
+
+    mode: Literal["fixed", "sequential"] = "fixed"
+    stop: Stop = field(default_factory=Stop)
 
     n0: Count = 100
     n: Count = 10_000
@@ -123,145 +148,76 @@ class CertificateUse:
     noises: tuple[str, ...] | None = None
 
 
+ATTACK_ONLY = ("keep_broken", "certificate", "checks")
+
+
 def label_of(method: dict[str, Any]) -> str:
     """What tables call a certificate or an attack: its label, or its name and the parameters given."""
     if method.get("label"):
         return str(method["label"])
-    use = ("name", "label", "alpha", "noises", "radii", "images", "judge", "seed")
+    use = ("name", "label", "alpha", "noises", "radii", "images", "judge", "seed", *ATTACK_ONLY)
     given = [f"{k}={v}" for k, v in sorted(method.items()) if k not in use]
     return " ".join([method["name"], *given])
 
 
 @dataclass(frozen=True)
 class AttackUse:
-    """What every attack of a study can be given beside its own parameters; radius 0 is always added."""
+    """What every attack of a study can be given beside its own parameters; radius 0 is always added.
+
+    `keep_broken`: an image broken at a radius counts as broken at larger ones and is not attacked again;
+    without it, as the method has it. `certificate` names the one that the attack is held against; without it,
+    every one of its norm. The first `checks` images are attacked again, more strongly, to check the attack.
+    """
 
     radii: tuple[NonNegative, ...]
     label: str | None = None
     images: Subset = field(default_factory=lambda: Subset(max=1000))
     judge: Literal["base"] | Judge = field(default_factory=Judge)
     seed: Annotated[int, Field(ge=0)] = 0
+    keep_broken: bool | None = None
+    certificate: str | None = None
+    checks: Annotated[int, Field(ge=0)] = 100
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Epsilon and rho of NAL eq. (8): `steps` of Lagrangian ascent on `images` of the training set."""
+    """Epsilon and rho of NAL eq. (8): `steps` of Lagrangian ascent on `images` of the training set.
+
+    `noise_in_cost: true` walks as NAL's Algorithm 1 does, on draws of the cost instead of its expectation.
+    """
 
     steps: Count = 15
     samples: Count = 4
+    noise_in_cost: bool = False
     images: Subset = field(default_factory=Subset)
     seed: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)
-class Report:
-    """Radii of the tables and figures: every certificate and every curve is read off at these."""
+class Distributional:
+    """NAL's Wasserstein certificate (Thm. 1) beside the worst case found, on `images` of the test set.
 
-    radii: tuple[NonNegative, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)
-
-
-@dataclass(frozen=True)
-class Published:
-    """One row of a published table: what a paper gives for the run labelled `run` under `certificate`."""
-
-    paper: str
-    table: str
-    run: str
-    certificate: str = "cohen"
-    acr: NonNegative | None = None
-    radii: tuple[NonNegative, ...] = ()
-    certified_accuracy: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
-
-
-@dataclass(frozen=True)
-class Log:
-    """A certification log of somebody else's model, and what it does not say itself.
-
-    `file` is relative to the working directory; `n` estimation votes per image at error rate `alpha`.
+    The certificate takes the best of `gammas` at each of `rhos` (E ||x - x_0||^2, without the noise's share;
+    without them, up to the farthest point found); worst cases are those of `attack_gammas` (`gammas` without
+    them). An ascent takes `steps` on `samples` noises each; the loss at its end is the mean over `estimates`
+    fresh ones. `error_probability` is 1 - softmax_y; `clip` cuts the loss there, so that it is bounded.
+    `alpha` is the error rate of rigorous bounds.
     """
 
-    file: str
-    noise: Method
-    alpha: Annotated[float, Field(gt=0, lt=1)]
-    n: Count
-    certificate: str = "cohen"
+    gammas: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.1, 0.25, 0.5, 1, 1.5, 3, 6, 12, 25)
+    attack_gammas: tuple[Positive, ...] = ()
+    rhos: tuple[NonNegative, ...] = ()
+    loss: Literal["cross_entropy", "error_probability"] = "cross_entropy"
+    clip: Positive | None = None
+    steps: Count = 15
+    samples: Count = 4
+    estimates: Annotated[int, Field(ge=2, multiple_of=2)] = 64
+    images: Subset = field(default_factory=lambda: Subset(max=1000))
+    seed: Annotated[int, Field(ge=0)] = 0
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.001
 
-
-@dataclass(frozen=True)
-class Tracking:
-    """MLflow store; a server's URL works too. A relative sqlite path is relative to the working directory."""
-
-    uri: str = "sqlite:///results/mlflow.db"
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Explicit grids over dotted keys: `product` crosses its lists, `zip` walks its lists together."""
-
-    product: dict[str, list[Any]] = field(default_factory=dict)
-    zip: dict[str, list[Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class RunSections:
-    """What a run can set; the same keys at the top of a study are the defaults of all its runs."""
-
-    model: Method
-    objective: Method
-    noise: Method
-    smoothing: tuple[Method, ...] | None = None
-    training: Training = field(default_factory=Training)
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
-    sampling: Sampling = field(default_factory=Sampling)
-    certificates: tuple[Method, ...] = ()
-    attacks: tuple[Method, ...] = ()
-    calibration: Calibration | None = None
-
-
-@dataclass(frozen=True)
-class Constants:
-    """Normalisation by stated constants per channel: (x - mean) / std."""
-
-    mean: tuple[float, ...]
-    std: tuple[Positive, ...]
-
-
-@dataclass(frozen=True)
-class ImportedSections:
-    """Somebody else's trained network: `weights` (a file, relative to the working directory) for the network
-    that `entry` ("module:function") returns, or for an `architecture` of ours.
-
-    `normalization` is its first layer; without it, what the architecture has by default, or none.
-    """
-
-    weights: str
-    noise: Method
-    entry: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")] | None = None
-    architecture: Method | None = None
-    format: Literal["plain", "cohen"] = "plain"
-    normalization: Literal["none", "center", "standardize"] | Constants | None = None
-    smoothing: tuple[Method, ...] | None = None
-    sampling: Sampling = field(default_factory=Sampling)
-    certificates: tuple[Method, ...] = ()
-    attacks: tuple[Method, ...] = ()
-
-
-@dataclass(frozen=True)
-class StudySections:
-    """The keys of a study that are not its runs'. `override` is merged over every run last (for scale
-    overlays).
-    """
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    data: Method
-    description: str = ""
-    data_dir: str | None = None
-    test: Subset = field(default_factory=Subset)
-    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    active: tuple[str, ...] | None = None
-    override: dict[str, Any] = field(default_factory=dict)
-    imported: dict[str, dict[str, Any]] = field(default_factory=dict)
-    logs: dict[str, Log] = field(default_factory=dict)
-    report: Report = field(default_factory=Report)
-    published: tuple[Published, ...] = ()
-    tracking: Tracking = field(default_factory=Tracking)
+    @property
+    def bound(self) -> float:
+        """M: the loss lies in [0, M]."""
+        highest = 1.0 if self.loss == "error_probability" else math.inf
+        return highest if self.clip is None else min(highest, self.clip)

@@ -7,14 +7,13 @@ plan.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any, TextIO
 
+from rs import launching
 from rs.interfaces import UserError
 from rs.plan import Job, Plan
 from rs.provenance import code_digest
@@ -25,6 +24,8 @@ STAGES = {
     "train": "train one run",
     "import": "turn somebody else's checkpoint into a model of ours",
     "calibrate": "measure rho and epsilon of a trained run (NAL eq. 8)",
+    "distributional": "move test images for the distributional certificate (NAL Thm. 1)",
+    "form": "try out the compiled inference form of a run, and fix it",
     "sample": "draw votes under noise for a range of images",
     "certify": "turn draws into certified radii",
     "attack": "attack a smoothed classifier",
@@ -51,12 +52,15 @@ class Tee:
 
 def become_worker(log: Path) -> None:
     """For a job of the workflow: die with the process that started it, write a log, tell no progress bar."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != int(os.environ.get("RS_PARENT", os.getppid())):  # it died before the line above
-            os._exit(1)
+    launching.die_with_parent(int(os.environ.get("RS_PARENT", os.getppid())))
     log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stderr = Tee(sys.stderr, open(log, "w", buffering=1))  # noqa: SIM115
+    log.write_text("")
+    log_to(log)
+    os.environ["RS_LOG"] = str(log)  # for the processes that this one launches
+
+
+def log_to(log: Path) -> None:
+    sys.stderr = Tee(sys.stderr, open(log, "a", buffering=1))  # noqa: SIM115
 
 
 def gpu_here() -> bool:
@@ -111,7 +115,7 @@ def as_dict(job: Job) -> dict[str, Any]:
         "inputs": job.inputs,
         "outputs": job.outputs,
     }
-    described |= {"device": job.device, "threads": job.threads}
+    described |= {key: getattr(job, key) for key in ("device", "threads", "processes", "workers")}
     plain: dict[str, Any] = json.loads(json.dumps(described, default=str))
     return plain
 
@@ -122,6 +126,18 @@ def execute(stage: str, job: dict[str, Any], data_dir: str | None = None) -> Non
     Files and checkpoints carry the digest of the code as it is now, just before it is imported: it may have
     been edited since the job was planned.
     """
+    if launching.launched():
+        if "RS_LOG" in os.environ:
+            log_to(Path(os.environ["RS_LOG"]))
+        with launching.member():
+            _execute(stage, job, data_dir)
+    elif job.get("processes", 1) > 1:
+        launching.torchrun(stage, job)
+    else:
+        _execute(stage, job, data_dir)
+
+
+def _execute(stage: str, job: dict[str, Any], data_dir: str | None) -> None:
     spec, inputs = job["spec"], job["inputs"]
     code = code_digest(job["modules"]) if job.get("modules") else job["code"]
     outputs = {k: Path(v) for k, v in job["outputs"].items()}
@@ -135,7 +151,8 @@ def execute(stage: str, job: dict[str, Any], data_dir: str | None = None) -> Non
         from rs import evaluation
         from rs.draws import files_of
 
-        files = files_of(Path(inputs["folder"]), inputs["shards"], spec["n0"], spec["n"], spec["block"])
+        sizes = (spec["n0"], spec["n"], spec["block"], spec.get("stop"))
+        files = files_of(Path(inputs["folder"]), inputs["shards"], *sizes)
         evaluation.certify(spec, *files, outputs["certified"], code)
         return
     if stage == "import":
@@ -145,22 +162,38 @@ def execute(stage: str, job: dict[str, Any], data_dir: str | None = None) -> Non
         return
     from rs.devices import use_device
 
-    data = Path(inputs["data"])
+    data, form = Path(inputs["data"]), Path(inputs["form"]) if "form" in inputs else None
     with use_device(job.get("device", "auto"), job.get("threads", 1)) as device:
         if stage == "train":
-            from rs import training
+            from rs import distributed, training
 
             calibrations = {k: Path(v) for k, v in inputs.get("calibrations", {}).items()}
-            training.train(spec, data, calibrations, outputs, device, code)
+            with distributed.process_group(device):
+                training.train(spec, data, calibrations, outputs, device, code, job.get("workers", 4))
         elif stage == "calibrate":
             from rs import calibration
 
             calibration.calibrate(spec, Path(inputs["model"]), data, outputs["calibration"], device, code)
+        elif stage == "distributional":
+            from rs import distributional
+
+            distributional.observe(spec, Path(inputs["model"]), data, outputs["observed"], device, code)
+        elif stage == "form":
+            from rs import forms
+
+            forms.fix(spec, Path(inputs["model"]), data, outputs["form"], device, code)
+        elif stage == "sample" and "stop" in spec:
+            from rs import sequential
+
+            places = {key: Path(inputs[key]) for key in ("model", "data", "selection")}
+            sequential.sample(spec, places, outputs["draws"], device, code, form)
         elif stage == "sample":
             from rs import sampling
 
-            sampling.sample(spec, Path(inputs["model"]), data, outputs["draws"], device, code)
+            sampling.sample(spec, Path(inputs["model"]), data, outputs["draws"], device, code, form)
         elif stage == "attack":
             from rs import attacking
 
-            attacking.attack(spec, Path(inputs["model"]), data, outputs["attacks"], device, code)
+            model, source = Path(inputs["model"]), inputs.get("source")
+            where = (outputs["attacks"], device, code, form, Path(source) if source else None)
+            attacking.attack(spec, model, data, *where)

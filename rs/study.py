@@ -36,9 +36,10 @@ RUN_KEYS = (
     "certificates",
     "attacks",
     "calibration",
+    "distributional",
 )
 # of them, those that an imported model has too
-OBSERVED_KEYS = ("noise", "smoothing", "sampling", "certificates", "attacks")
+OBSERVED_KEYS = ("noise", "smoothing", "sampling", "certificates", "attacks", "distributional")
 RESERVED = ("runs", "data", "mlflow")
 
 
@@ -81,6 +82,12 @@ def section(key: str) -> dict[str, Any]:
 def method_schema(kind: str, name: str) -> dict[str, Any]:
     found: dict[str, Any] = schema()["$defs"][kind][name]
     return found
+
+
+def data_facts(data: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a data set before it is read: what its class says, or of a user's own the study."""
+    stated = {f"x-{key}": data[key] for key in ("shape", "classes", "sizes") if key in data}
+    return {**method_schema("datasets", data["name"]), **stated}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

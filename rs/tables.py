@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from rs.attack_tables import EMPIRICAL, attack_rows
 from rs.bounds import t_interval, wilson_interval
 from rs.exchange import images
 from rs.jobs import PlannedLog, PlannedRun, describe
@@ -22,7 +23,8 @@ from rs.logs import read_log
 from rs.plan import NOT_IDENTITY, Plan
 from rs.provenance import provenance, read_json, read_table, write_table
 from rs.published import beside
-from rs.spec import label_of
+from rs.sanity import COLUMNS as CHECKS
+from rs.spec import Stop
 from rs.study import defaults, method_schema
 
 Rows = dict[str, list[dict[str, Any]]]
@@ -38,6 +40,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "certified_accuracy": (
         *("run", "label", "smoothing", "smoothing_sigma", "certificate", "norm", "radius"),
         *("certified_accuracy", "low", "high", "images", "alpha", "n", "rigorous", "precision"),
+        *("stopping", "lower_bound"),
     ),
     "radius_accuracy": (
         *("run", "label", "smoothing", "smoothing_sigma", "certificate", "norm", "rigorous", "radius"),
@@ -45,18 +48,17 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "average_certified_radius": (
         *("run", "label", "smoothing", "smoothing_sigma", "certificate", "norm", "acr", "low", "high"),
-        *("images", "alpha", "n", "rigorous", "precision"),
+        *("images", "alpha", "n", "rigorous", "precision", "stopping", "lower_bound"),
     ),
     "certified_accuracy_over_seeds": (
         *("label", "smoothing", "smoothing_sigma", "certificate", "norm", "radius", "mean", "std", "seeds"),
     ),
     "average_certified_radius_over_seeds": (
-        *("label", "smoothing", "smoothing_sigma", "certificate", "norm", "mean", "std", "seeds"),
+        *("label", "smoothing", "smoothing_sigma", "certificate", "norm", "lower_bound"),
+        *("mean", "std", "seeds"),
     ),
-    "empirical_accuracy": (
-        *("run", "label", "smoothing", "smoothing_sigma", "attack", "norm", "radius", "accuracy"),
-        *("low", "high", "images", "judge"),
-    ),
+    "empirical_accuracy": EMPIRICAL,
+    "attack_checks": ("run", "label", "smoothing", "smoothing_sigma", *CHECKS),
     "calibration": (
         *("run", "label", "gamma", "sigma", "images", "rho_with_noise", "rho_with_noise_se"),
         *(
@@ -96,9 +98,10 @@ def aggregate(plan: Plan, folder: Path, code: str) -> None:
             smoothing = _smoothing(observation.noise)
             if observation.certified:
                 _certified_rows(observation.certified, {**head, **smoothing}, planned, radii, rows)
-            for i, path in enumerate(observation.attacks):
-                given = planned.run.sections["attacks"][i]
-                _attack_rows(path, {**head, **smoothing, "attack": label_of(given)}, rows)
+            accuracies, examples, checks = attack_rows(planned, observation, {**head, **smoothing})
+            rows["empirical_accuracy"] += accuracies
+            rows["examples"] += examples
+            rows["attack_checks"] += checks
     for log in plan.logs:
         _log_rows(log, radii, rows)
     _over_seeds(rows)
@@ -163,9 +166,9 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _certified_rows(
     path: Path, head: dict[str, Any], planned: PlannedRun, radii: list[float], rows: Rows
 ) -> None:
-    table, _ = read_table(path, ("certificate", "image", "label", "prediction", "radius"))
+    table, made = read_table(path, ("certificate", "image", "label", "prediction", "radius"))
     precision = planned.run.sections["sampling"].get("precision", "float32")
-    _claim_rows(table.to_pandas(), {**head, "precision": precision}, radii, rows)
+    _claim_rows(table.to_pandas(), {**head, "precision": precision}, radii, rows, made.get("stop"))
 
 
 def _log_rows(log: PlannedLog, radii: list[float], rows: Rows) -> None:
@@ -175,14 +178,27 @@ def _log_rows(log: PlannedLog, radii: list[float], rows: Rows) -> None:
     _claim_rows(frame, head, radii, rows)
 
 
-def _claim_rows(frame: pd.DataFrame, head: dict[str, Any], radii: list[float], rows: Rows) -> None:
-    """What `frame` claims, one row per certificate and image in the columns of a certified file."""
+def _claim_rows(
+    frame: pd.DataFrame,
+    head: dict[str, Any],
+    radii: list[float],
+    rows: Rows,
+    stop: dict[str, Any] | None = None,
+) -> None:
+    """What `frame` claims, one row per certificate and image in the columns of a certified file.
+
+    Votes that a rule stopped (`stop`) are counted by their mean, and what the rule did not ask for, all radii
+    but its own and every average, is a lower bound: more votes would have raised it.
+    """
+    rule = Stop(**stop) if stop else None
     for certificate, group in frame.groupby("certificate", sort=False):
         first = group.iloc[0]
         radius = group["radius"].to_numpy()
         correct = (group["prediction"] == group["label"]).to_numpy()
         claim = {**head, "certificate": certificate, "norm": first["norm"], "images": len(group)}
-        claim |= {"alpha": first["alpha"], "n": int(group["n"].max()), "rigorous": bool(first["rigorous"])}
+        claim |= {"alpha": first["alpha"], "n": round(group["n"].mean()), "rigorous": bool(first["rigorous"])}
+        claim |= {"stopping": f"sequential, α = {rule.alpha:g}" if rule else None}
+        asked = rule.radii if rule and first["decided"] else ()
         certified = np.sort(np.where(correct, radius, -1.0))
         curve = {k: claim[k] for k in COLUMNS["radius_accuracy"] if k in claim}
         grid = np.linspace(0, max(1.02 * certified[-1], 1e-3), CURVE_POINTS)
@@ -192,23 +208,12 @@ def _claim_rows(frame: pd.DataFrame, head: dict[str, Any], radii: list[float], r
             shares = (float(first["factor"]) * v for v in (hits / len(certified), low, high))
             for r, share, below, above in zip(at, *shares, strict=True):
                 accuracy = {"radius": float(r), "certified_accuracy": float(share)}
+                if name == "certified_accuracy":
+                    accuracy["lower_bound"] = bool(rule) and not np.isclose(r, asked).any()
                 rows[name].append(told | accuracy | {"low": float(below), "high": float(above)})
         mean, low_acr, high_acr = t_interval(np.where(correct, radius, 0.0))
-        rows["average_certified_radius"].append(claim | {"acr": mean, "low": low_acr, "high": high_acr})
-
-
-def _attack_rows(path: Path, head: dict[str, Any], rows: Rows) -> None:
-    table, made = read_table(path, ("image", "label", "radius", "prediction", "success"))
-    frame = table.to_pandas()
-    for radius, group in frame.groupby("radius"):
-        hits, images = int((~group["success"]).sum()), len(group)
-        low, high = wilson_interval(hits, images)
-        row = {**head, "norm": made["norm"], "radius": radius, "accuracy": hits / images, "low": float(low)}
-        row |= {"high": float(high), "images": images, "judge": str(made["judge"])}
-        rows["empirical_accuracy"].append(row)
-    for example in frame[frame["attacked"].notna()].to_dict("records"):
-        shown = {k: example[k] for k in ("image", "radius", "prediction", "clean", "noisy", "attacked")}
-        rows["examples"].append({**head, "true": example["label"], "shape": made["shape"], **shown})
+        acr = {"acr": mean, "low": low_acr, "high": high_acr, "lower_bound": bool(rule)}
+        rows["average_certified_radius"].append(claim | acr)
 
 
 def _over_seeds(rows: Rows) -> None:

@@ -1,7 +1,10 @@
-"""One training loop for every objective: resident data, no worker processes, resumable to the bit.
+"""One training loop for every objective: resident or streamed images, resumable to the bit, on one or more
+processes.
 
 Every epoch draws from generators seeded by (seed, epoch), so that continuing after a kill needs no generator
-state. The objective sees float32 images and float32 logits; autocast is inside the network.
+state. The objective sees float32 images and float32 logits; autocast is inside the network, and float32 is
+float32 on every device (no TF32): `precision: bfloat16` is the fast form. A step waits for nothing: sums of
+what is recorded stay on the device until the epoch ends.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import contextlib
 import dataclasses
 import io
 import math
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -19,12 +23,14 @@ import pyarrow as pa
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
-from torch.nn import functional
 
-from rs import catalog, checkpoints
+from rs import catalog, checkpoints, distributed
+from rs.augmentation import augment, centre
+from rs.data_loading import Resident, Streamed, open_split
 from rs.devices import device_name, generator
 from rs.interfaces import Noise, Objective, UserError
-from rs.preparation import load_split, read_manifest
+from rs.optimization import learning_rate, make_optimizer
+from rs.preparation import read_manifest
 from rs.progress import follow
 from rs.provenance import digest, file_digest, provenance, read_json, whole_file, write_table
 from rs.smoothing import evaluation_mode
@@ -46,37 +52,6 @@ class Autocast(nn.Module):
         return logits.float()
 
 
-def learning_rate(training: Training, epoch: int) -> float:
-    """Learning rate of an epoch, 0 <= epoch < epochs."""
-    rate, schedule = training.optimizer.learning_rate, training.schedule
-    if schedule.name == "multistep":
-        return rate * schedule.gamma ** sum(epoch >= m for m in schedule.milestones)
-    if schedule.name == "cosine":
-        return rate * 0.5 * (1 + math.cos(math.pi * epoch / training.epochs))
-    return rate
-
-
-def make_optimizer(training: Training, model: nn.Module) -> torch.optim.Optimizer:
-    chosen = training.optimizer
-    if chosen.name == "adam":
-        return torch.optim.Adam(model.parameters(), chosen.learning_rate, weight_decay=chosen.weight_decay)
-    rate, momentum, decay = chosen.learning_rate, chosen.momentum, chosen.weight_decay
-    return torch.optim.SGD(model.parameters(), rate, momentum, weight_decay=decay)
-
-
-def crop_flip(x: Tensor, draws: torch.Generator, padding: int = 4) -> Tensor:
-    """Random crop after zero padding and random horizontal flip, each image its own, on the device."""
-    b, _, h, w = x.shape
-    offset = torch.randint(0, 2 * padding + 1, (2, b), generator=draws, device=x.device)
-    flip = torch.rand(b, generator=draws, device=x.device) < 0.5
-    rows = offset[0][:, None] + torch.arange(h, device=x.device)
-    columns = torch.arange(w, device=x.device).expand(b, w)
-    columns = offset[1][:, None] + torch.where(flip[:, None], w - 1 - columns, columns)
-    padded = functional.pad(x, (padding,) * 4)
-    image = torch.arange(b, device=x.device)[:, None, None]
-    return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-
-
 def resolve_epsilon(
     objective: Objective, calibrations: dict[str, Path]
 ) -> tuple[Objective, dict[str, float]]:
@@ -93,16 +68,24 @@ def resolve_epsilon(
     return dataclasses.replace(objective, **resolved), resolved  # type: ignore[type-var]
 
 
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """Some of a split's images, by position, and the shape [H, W] in which a network takes them."""
+
+    split: Resident | Streamed
+    positions: range
+    size: tuple[int, int]
+
+
 @torch.no_grad()
-def noisy_accuracy(model: nn.Module, x: Tensor, y: Tensor, noise: Noise, draws: torch.Generator) -> float:
+def noisy_accuracy(model: nn.Module, images: Images, noise: Noise, draws: torch.Generator) -> float:
     """Share of images classified correctly with one noise draw each."""
-    correct = torch.zeros((), device=x.device)
+    correct = torch.zeros((), device=draws.device)
     with evaluation_mode(model):
-        for start in range(0, len(x), 1000):
-            batch = x[start : start + 1000]
-            predicted = model(batch + noise.sample(batch.shape, draws)).argmax(1)
-            correct += (predicted == y[start : start + 1000]).sum()
-    return float(correct) / len(x)
+        for x, y in distributed.batches(images.split, torch.tensor(images.positions), 1000):
+            x = centre(x, images.size)
+            correct += (model(x + noise.sample(x.shape, draws)).argmax(1) == y).sum()
+    return float(correct) / len(images.positions)
 
 
 def train(
@@ -112,74 +95,89 @@ def train(
     outputs: dict[str, Path],
     device: torch.device,
     code: str,
+    workers: int = 4,
 ) -> None:
     """Trains the run that `spec` describes and writes weights, metrics and manifest.
 
     A checkpoint of every epoch lies beside the weights under a name made of the spec's, the code's and the
     inputs' digests; it is continued from when all of them still hold, and removed at the end. Raises
-    UserError when the loss or a weight is no longer finite: that checkpoint, the last good one, stays.
+    UserError when the loss or a weight is no longer finite: that checkpoint, the last good one, stays. In a
+    process group every process calls this, and the first one writes.
     """
     training = TypeAdapter(Training).validate_python(spec["training"])
     objective, resolved = resolve_epsilon(catalog.build("objectives", spec["objective"]), calibrations)
     noise: Noise = catalog.build("noises", spec["noise"])
     seed, manifest = spec["seed"], read_manifest(data)
-    x, y = load_split(data, "train", device)
+    size = (manifest["shape"][1], manifest["shape"][2])
+    split = open_split(data, "train", device, workers, margin=True)
     held = training.held_out if training.keep == "best_clean" and training.selection == "held_out" else 0
-    selection = (x[len(x) - held :], y[len(x) - held :])
+    images = Images(split, range(len(split) - held), size)
+    selection = Images(split, range(len(split) - held, len(split)), size)
     if training.keep == "best_clean" and training.selection == "test":
-        selection = load_split(data, "test", device)
-    x, y = x[: len(x) - held], y[: len(y) - held]
+        test = open_split(data, "test", device, workers)
+        selection = Images(test, range(len(test)), size)
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(torch.device("cpu"), seed, "train", 0).initial_seed())
         network = checkpoints.build_model(spec["model"], manifest)
-    model = Autocast(network.to(device), training.precision)
+    if distributed.processes() > 1:
+        network = distributed.synchronise_batch_norm(network, device)
+    model: nn.Module = Autocast(network.to(device), training.precision)
+    if distributed.processes() > 1:
+        model = distributed.Replica(model)
     optimizer = make_optimizer(training, model)
     inputs = [file_digest(path) for path in (data, *calibrations.values())]
     resume = outputs["weights"].with_name(f"resume-{digest([spec, code, inputs, device.type], 16)}.pt")
+    label, writes = outputs["weights"].parent.name, distributed.is_first()
     first, rows, best = 0, [], (-1.0, 0)
     kept: dict[str, Tensor] | None = None
     if resume.is_file():
         saved = torch.load(resume, map_location=device, weights_only=True)
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
-        print(f"{outputs['weights'].parent.name}: continuing after epoch {saved['epoch']}", file=sys.stderr)
         first, rows, best, kept = saved["epoch"], saved["rows"], tuple(saved["best"]), saved["kept"]
+        if writes:
+            print(f"{label}: continuing after epoch {first}", file=sys.stderr)
 
-    steps = math.ceil(len(x) / training.batch_size)
-    label = outputs["weights"].parent.name
-    for epoch in follow(range(first, training.epochs), training.epochs, label, "epochs", first):
+    epochs = range(first, training.epochs)
+    for epoch in follow(epochs, training.epochs, label, "epochs", first) if writes else epochs:
         started, rate = time.perf_counter(), learning_rate(training, epoch)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        totals = run_epoch(model, objective, noise, optimizer, x, y, training, seed, epoch, steps)
-        row = {"epoch": epoch + 1, "learning_rate": rate, **{k: float(v) / steps for k, v in totals.items()}}
+        row = {"epoch": epoch + 1, "learning_rate": rate}
+        row |= run_epoch(model, objective, noise, optimizer, images, training, seed, epoch)
+        row["images_per_second"] = len(images.positions) / (time.perf_counter() - started)
         lost = f"the loss is {row['loss']}" if not math.isfinite(row["loss"]) else not_finite(network)
         if lost:
             good = f"; the last good checkpoint, of epoch {epoch}, is {resume}" if epoch else ""
             advice = f"lower training.optimizer.learning_rate ({rate:g} here)"
             raise UserError(f"{label}: diverged in epoch {epoch + 1}: {lost}; {advice}{good}")
         if training.keep == "best_clean":
-            accuracy = noisy_accuracy(model, *selection, noise, generator(device, seed, "train", 3))
+            accuracy = noisy_accuracy(model, selection, noise, generator(device, seed, "train", 3))
             row["selection_accuracy"] = accuracy
             if accuracy > best[0]:
                 best, kept = (accuracy, epoch + 1), {k: v.clone() for k, v in network.state_dict().items()}
         row["seconds"] = time.perf_counter() - started
         rows.append(row)
-        state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch + 1}
-        packed = io.BytesIO()  # torch reports a full disk as no OSError
-        torch.save({**state, "rows": rows, "best": list(best), "kept": kept}, packed)
-        with whole_file(resume) as temporary:
-            temporary.write_bytes(packed.getbuffer())
+        if writes:
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch + 1}
+            packed = io.BytesIO()  # torch reports a full disk as no OSError
+            torch.save({**state, "rows": rows, "best": list(best), "kept": kept}, packed)
+            with whole_file(resume) as temporary:
+                temporary.write_bytes(packed.getbuffer())
+    if not writes:
+        return
 
     made = provenance(
         spec,
         code,
         device=device_name(device),
+        processes=distributed.processes(),
         precision=training.precision,
         seed=seed,
         resolved=resolved,
         train_seconds=sum(r["seconds"] for r in rows),
+        images_per_second=statistics.median(r["images_per_second"] for r in rows),
         epochs=training.epochs,
         kept_epoch=best[1] or training.epochs,
     )
@@ -203,27 +201,26 @@ def run_epoch(
     objective: Objective,
     noise: Noise,
     optimizer: torch.optim.Optimizer,
-    x: Tensor,
-    y: Tensor,
+    images: Images,
     training: Training,
     seed: int,
     epoch: int,
-    steps: int,
-) -> dict[str, Tensor]:
-    """One pass over the data in a fresh order; sums of the recorded scalars, still on the device."""
+) -> dict[str, float]:
+    """One pass over the images in a fresh order; means over its steps of what the objective records."""
     model.train()
+    device, n = images.split.labels.device, len(images.positions)
     shuffle = generator(torch.device("cpu"), seed, "train", 1, epoch)
-    order = torch.randperm(len(x), generator=shuffle).to(x.device)
-    draws = generator(x.device, seed, "train", 2, epoch)
+    order = torch.randperm(n, generator=shuffle)
+    draws = generator(device, seed, "train", 2, epoch)
+    steps = math.ceil(n / training.batch_size)
     totals: dict[str, Tensor] = {}
-    for step in range(steps):
-        chosen = order[step * training.batch_size : (step + 1) * training.batch_size]
-        images = crop_flip(x[chosen], draws) if training.augmentation == "crop_flip" else x[chosen]
+    for step, (x, y) in enumerate(distributed.batches(images.split, order, training.batch_size)):
+        x = augment(training.augmentation, x, draws, images.size)
         progress = (epoch + step / steps) / training.epochs
-        loss, scalars = objective.loss(model, images, y[chosen], noise, draws, progress)
+        loss, scalars = objective.loss(model, x, y, noise, draws, progress)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        distributed.backward(loss)
         optimizer.step()
         for name, value in {"loss": loss.detach(), **scalars}.items():
             totals[name] = totals[name] + value if name in totals else value.clone()
-    return totals
+    return {name: float(total) / steps for name, total in totals.items()}

@@ -1,4 +1,4 @@
-"""Projections, steps, projected and Lagrangian ascent, and the smoothed classifier they stand on."""
+"""Projections, steps, and the inner loops: projected ascent, DDN, Lagrangian ascent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from rs import ascent, smoothing
 from rs.noise.gaussian import Gaussian
-from rs.noise.none import NoNoise
 
 
 def generators(*seeds: int) -> list[torch.Generator]:
@@ -79,6 +78,18 @@ def test_random_points_fill_the_ball():
     assert (norms <= 1.0).float().mean().item() == pytest.approx(0.25, abs=0.04)
 
 
+@pytest.mark.parametrize("norm", [2.0, math.inf])
+def test_every_image_gets_its_own_uniform_perturbation(norm):
+    x = torch.zeros(4000, 1, 2, 1)
+    delta = ascent.random_perturbations(x, 2.0, norm, generators(0)[0])
+    assert delta.shape == x.shape
+    sizes = delta.flatten(1).norm(p=norm, dim=1)
+    assert sizes.max() <= 2.0 + 1e-6
+    # uniform in a disc or a square: P(size <= r) = (r/2)^2, and the mean is 0
+    assert (sizes <= 1.0).float().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert delta.mean(0).abs().max() < 0.06
+
+
 def test_gradients_of_images_are_independent_and_parameters_are_left_alone():
     model, (x, y) = tiny(), batch()
 
@@ -119,6 +130,71 @@ def test_pgd_stays_in_ball_and_box_and_a_zero_gradient_stays_put():
     moved = ascent.pgd(lambda x: (x * 0).flatten(1).sum(1), x0, 0.25, 1, 0.3, start=start)
     assert (moved - x0).flatten(1).norm(dim=1).tolist() == pytest.approx([0.1, 0.25], abs=0.2)
     assert moved.max() <= 1
+
+
+# --- decoupled direction and norm ---------------------------------------------------------------------------
+
+PLANE = torch.tensor([3.0, 4.0]).reshape(1, 1, 1, 2) / 5
+
+
+def beyond(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Adversarial where <w, x> > 0.6, |w| = 1: the distance to the plane is known."""
+    margin = (x * PLANE).flatten(1).sum(1) - 0.6
+    return margin, margin > 0
+
+
+def test_ddn_finds_the_closest_adversarial_point():
+    x0 = torch.tensor([[0.2, 0.2], [0.4, 0.4], [0.3, 0.0], [0.5, 0.5]]).reshape(4, 1, 1, 2)
+    true = -beyond(x0)[0].clamp(max=0)
+    out, found = ascent.ddn(beyond, x0, 100)
+    size = ascent.l2_norm(out - x0)
+    assert found.all()
+    assert beyond(out)[1].all()
+    assert (size >= true).all()
+    assert (size <= 1.06 * true).all()  # the norm moves in steps of 5 %
+    assert torch.equal(out[3], x0[3])  # is adversarial itself
+    assert out.min() >= 0
+    assert out.max() <= 1
+    alone, _ = ascent.ddn(beyond, x0[1:2], 100)
+    assert torch.equal(alone, out[1:2])  # no neighbour has a say
+
+
+def test_ddn_returns_the_image_where_it_finds_nothing():
+    x0 = torch.full((2, 1, 1, 2), 0.2)
+    never = torch.zeros(2, dtype=torch.bool)
+    out, found = ascent.ddn(lambda x: (beyond(x)[0], never), x0, 20)
+    assert not found.any()
+    assert torch.equal(out, x0)
+    # without a gradient nothing turns; the first evaluation is of the image itself
+    calls = []
+
+    def flat(x):
+        calls.append(x.detach())
+        return (x * 0).flatten(1).sum(1), never
+
+    out, found = ascent.ddn(flat, x0, 5)
+    assert len(calls) == 5
+    assert all(torch.equal(x, x0) for x in calls)
+    assert not found.any()
+
+
+def test_ddn_in_a_ball_pulls_back_what_it_found():
+    x0 = torch.full((3, 1, 1, 2), 0.2)
+    free, _ = ascent.ddn(beyond, x0, 60)
+    out, found = ascent.ddn(beyond, x0, 60, radius=torch.tensor([0.0, 0.1, 2.0]))
+    assert found.all()  # the search, which the ball does not limit
+    sizes = ascent.l2_norm(out - x0)
+    assert sizes.tolist() == pytest.approx([0.0, 0.1, ascent.l2_norm(free - x0)[2].item()])
+    torch.testing.assert_close(ascent.unit_l2(out - x0)[1], ascent.unit_l2(free - x0)[1])
+
+
+def test_ddn_on_a_grid_of_levels_and_without_a_box():
+    x0 = torch.full((1, 1, 1, 2), 51 / 255)
+    out, _ = ascent.ddn(beyond, x0, 100, levels=256)
+    torch.testing.assert_close(out * 255, (out * 255).round(), rtol=0, atol=1e-4)
+    far, found = ascent.ddn(lambda x: (beyond(x)[0], beyond(x)[0] > 2), x0, 100, box=None)
+    assert found.all()
+    assert far.max() > 1
 
 
 # --- Lagrangian ascent --------------------------------------------------------------------------------------
@@ -176,77 +252,3 @@ def test_lagrangian_ascent_reaches_the_known_maximum_of_a_quadratic():
     nothing = torch.zeros(2, 1, 1, 1, 3)
     out = ascent.lagrangian_ascent(lambda x, z: (x * a).flatten(1).sum(1), lambda: nothing, x0, 1.5, 15, 0.2)
     torch.testing.assert_close(out, (x0 + a / 3).expand_as(out), rtol=1e-3, atol=1e-3)
-
-
-# --- the smoothed classifier --------------------------------------------------------------------------------
-
-
-def test_noisy_copies_are_image_by_image():
-    x, _ = batch()
-    copies = smoothing.noisy_copies(x, NoNoise(), 3, generators(0)[0])
-    assert torch.equal(copies, x.repeat_interleave(3, 0))
-    z = smoothing.draw_noise(x, Gaussian(2.0), 3, generators(0)[0])
-    copies = smoothing.noisy_copies(x, Gaussian(2.0), 3, generators(0)[0])
-    torch.testing.assert_close(copies.unflatten(0, (4, 3))[2, 1], x[2] + z[2, 1])
-    assert copies.max() > 1  # never clipped
-
-
-def test_soft_mean_is_the_log_of_the_mean_softmax_and_finite_at_the_ends():
-    logits = torch.randn(6, 4, generator=generators(0)[0], dtype=torch.float64)
-    expected = torch.softmax(3 * logits, 1).reshape(2, 3, 4).mean(1).log()
-    torch.testing.assert_close(smoothing.soft_mean(logits, 3, beta=3.0), expected)
-    sure = torch.tensor([[1e4, -1e4], [1e4, -1e4]], requires_grad=True)
-    out = smoothing.soft_mean(sure, 2)
-    assert out[0, 1].item() == pytest.approx(-2e4)
-    out.sum().backward()
-    assert sure.grad.isfinite().all()
-
-
-def test_evaluation_mode_restores_every_flag():
-    model = nn.Sequential(nn.BatchNorm2d(2), nn.Sequential(nn.Dropout(), nn.BatchNorm2d(2)))
-    model.train()
-    model[1][1].eval()
-    before = [m.training for m in model.modules()]
-    statistics = model[0].running_mean.clone()
-    with smoothing.evaluation_mode(model):
-        assert not any(m.training for m in model.modules())
-        model(torch.rand(3, 2, 2, 2))
-    assert [m.training for m in model.modules()] == before
-    assert torch.equal(model[0].running_mean, statistics)
-    with pytest.raises(RuntimeError, match="inside"), smoothing.evaluation_mode(model):
-        raise RuntimeError("inside")
-    assert [m.training for m in model.modules()] == before
-
-
-def test_an_image_meets_the_same_noise_whoever_shares_its_batch():
-    model, (x, _) = tiny(), batch()
-    whole = smoothing.Smoothed(model, Gaussian(0.5), generators(10, 11, 12, 13))
-    part = smoothing.Smoothed(model, Gaussian(0.5), generators(12, 10))
-    z, other = whole.noise_like(x, 5), part.noise_like(x[[2, 0]], 5)
-    assert torch.equal(z[[2, 0]], other)
-    fresh = whole.noise_like(x, 5)
-    assert not torch.equal(fresh, z)
-    whole.restart()
-    assert torch.equal(whole.noise_like(x, 5), z)
-    whole.restart()
-    part.restart()
-    assert torch.equal(whole.votes(x, 100, 32)[[2, 0]], part.votes(x[[2, 0]], 100, 32))
-    with pytest.raises(ValueError, match="argument"):
-        whole.noise_like(x[:2], 5)
-
-
-def test_votes_and_soft_mean_agree_with_the_base_classifier():
-    model, (x, y) = tiny(), batch()
-    smoothed = smoothing.Smoothed(model, Gaussian(0.5), generators(0, 1, 2, 3))
-    votes = smoothed.votes(x, 70, 32)
-    assert votes.dtype == torch.int64
-    assert votes.shape == (4, 3)
-    assert votes.sum(1).tolist() == [70] * 4
-    smoothed.restart()
-    z = torch.cat([smoothed.noise.sample((n, 2, 2, 2), smoothed.generators[0]) for n in (32, 32, 6)])
-    assert votes[0].tolist() == torch.bincount(model(x[0] + z).argmax(1), minlength=3).tolist()
-    base = smoothing.Smoothed(model, NoNoise(), generators(0, 1, 2, 3))
-    torch.testing.assert_close(base.log_soft(x, 4), F.log_softmax(model(x), 1))
-    torch.testing.assert_close(base.soft_loss(x, y, 4), F.cross_entropy(model(x), y, reduction="none"))
-    torch.testing.assert_close(base.mean_loss(x, y, 4), F.cross_entropy(model(x), y, reduction="none"))
-    assert (base.votes(x, 9, 4).amax(1) == 9).all()

@@ -13,7 +13,7 @@ import pytest
 import study_tables
 from matplotlib.image import imread
 
-from rs import figures
+from rs import figures, strips
 from rs.figures import draw
 from rs.report import write_report
 
@@ -110,9 +110,9 @@ def test_estimates_are_dashed_and_wrong_predictions_red() -> None:
     names = {text.get_text() for text in figure.legends[0].get_texts()}
     assert {"cohen", "stn (estimate, not a proof)"} <= names
     assert {line.get_linestyle() for line in figure.axes[0].lines} == {"-", "--"}
-    assert figures._caption(pd.Series({"prediction": 3, "true": 3})) == ("3", figures._INK)
-    assert figures._caption(pd.Series({"prediction": 4, "true": 3})) == ("4", figures._WRONG)
-    assert figures._caption(pd.Series({"prediction": -1, "true": 3})) == ("abstains", figures._WRONG)
+    assert strips.caption(pd.Series({"prediction": 3, "true": 3})) == ("3", strips.INK)
+    assert strips.caption(pd.Series({"prediction": 4, "true": 3})) == ("4", strips.WRONG)
+    assert strips.caption(pd.Series({"prediction": -1, "true": 3})) == ("abstains", strips.WRONG)
 
 
 def test_labels_that_differ_in_sigma_only_share_a_colour() -> None:
@@ -123,8 +123,8 @@ def test_labels_that_differ_in_sigma_only_share_a_colour() -> None:
 
 
 def test_colour_images_are_shown_in_colour() -> None:
-    assert figures._picture(np.linspace(-1, 2, 3 * 4 * 5), [3, 4, 5]).shape == (4, 5, 3)
-    assert figures._picture(np.zeros(64), np.array([1, 8, 8])).shape == (8, 8)
+    assert strips.picture(np.linspace(-1, 2, 3 * 4 * 5), [3, 4, 5]).shape == (4, 5, 3)
+    assert strips.picture(np.zeros(64), np.array([1, 8, 8])).shape == (8, 8)
 
 
 def test_the_page_stands_alone_and_states_what_was_measured(

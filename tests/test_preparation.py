@@ -16,6 +16,7 @@ import torch
 
 from rs.data.digits import Digits
 from rs.data.mnist import FILES, Mnist
+from rs.data_loading import load_images, open_split
 from rs.interfaces import Split, UserError
 from rs.preparation import check, load_split, prepare, read_manifest
 from rs.provenance import file_digest
@@ -82,6 +83,22 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, full_disk):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_few_images_or_batches_are_those_of_the_whole_split(tmp_path):
+    manifest = prepared(tmp_path, "digits", Digits())
+    x, y = load_split(manifest, "test")
+    for positions in (range(0, 360, 20), [7, 3, 3], torch.tensor([359, 0])):
+        some, labels = load_images(manifest, "test", positions)
+        assert torch.equal(some, x[torch.as_tensor(positions)])
+        assert torch.equal(labels, y[torch.as_tensor(positions)])
+    images = open_split(manifest, "test", workers=3, margin=True)  # both for streamed images alone
+    order = torch.randperm(360, generator=torch.Generator().manual_seed(0))[:100]
+    batches = list(images.batches(order, 32))
+    assert [len(labels) for _, labels in batches] == [32, 32, 32, 4]
+    assert torch.equal(torch.cat([b for b, _ in batches]), x[order])
+    assert torch.equal(torch.cat([labels for _, labels in batches]), images.labels[order])
+    assert len(images) == 360
+
+
 # --- what is checked before anything is trained ---
 
 GOOD = SimpleNamespace(shape=(1, 2, 2), classes=3, sizes={"test": 4})
@@ -95,7 +112,7 @@ GOOD = SimpleNamespace(shape=(1, 2, 2), classes=3, sizes={"test": 4})
         (np.zeros((3, 1, 2, 2)), [0, 1, 2], "3 images; expected 4"),
         (np.zeros((4, 1, 2, 2)), [0, 1, 3, 0], "image 2 has label 3; allowed 0 to 2"),
         (np.zeros((4, 1, 2, 2)), [0, -1, 1, 0], "image 1 has label -1; allowed 0 to 2"),
-        (np.full((4, 1, 2, 2), 1.5), [0, 1, 2, 0], "pixels between 1.5 and 1.5; allowed 0 to 1"),
+        (np.full((4, 1, 2, 2), 1.5), [0, 1, 2, 0], "pixels between 1.5 and 1.5; allowed 0 to 1 (image 0)"),
         (np.full((4, 1, 2, 2), np.nan), [0, 1, 2, 0], "pixels between nan and nan; allowed 0 to 1"),
     ],
 )

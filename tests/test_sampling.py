@@ -69,7 +69,7 @@ def test_votes_and_moments_equal_a_plain_loop(workspace, draw):
             np.testing.assert_allclose(votes.sums[beta][row], scores.sum(0), rtol=1e-5, atol=1e-6)
             np.testing.assert_allclose(votes.squares[beta][row], scores.square().sum(0), rtol=1e-5, atol=1e-6)
     assert list(votes.n) == [200] * 3
-    assert made["form"] == {**FORM, "device": "cpu"}
+    assert made["form"] == {**FORM, "folded": True, "device": "cpu"}
     assert (made["dimension"], made["classes"]) == (64, 10)
 
 
@@ -140,8 +140,10 @@ def test_wrong_outputs_are_refused():
     with pytest.raises(UserError, match=r"the model's output is \[32, 4\]; expected \[32, 10\]"):
         InferenceForm(nn.Flatten(), FORM, CPU, 10)(torch.rand(3, 1, 2, 2))
     broken = InferenceForm(nn.Flatten(), FORM, CPU, 4)
+    broken.vote(torch.full((1, 2, 2), torch.nan), 10, lambda rows: torch.zeros(rows, 1, 2, 2))
+    broken.vote(torch.ones(1, 2, 2), 10, lambda rows: torch.zeros(rows, 1, 2, 2))
     with pytest.raises(UserError, match="logits are not finite"):
-        broken.vote(torch.full((1, 2, 2), torch.nan), 10, lambda rows: torch.zeros(rows, 1, 2, 2))
+        broken.check()
 
 
 def test_bfloat16_votes_are_another_classifier_with_nearly_the_same_votes(draw):

@@ -170,7 +170,7 @@ def put(study, path, value):
         ),
         ("noise/name", "gausian", "noise.name", "(did you mean gaussian?)"),
         ("certificates/0/name", "bogus", "certificates[0].name", "'bogus'; allowed: bilateral, cohen"),
-        ("data/name", "cifar", "data.name", "allowed: digits, mnist"),
+        ("data/name", "cifar", "data.name", "allowed: cifar10, digits, image-folder"),
         ("noise/sigma", -0.5, "noise.sigma", "-0.5: must be a number at least 0"),
         ("noise/sigma", "much", "noise.sigma", "much: must be a number at least 0"),
         ("noise/sigma", float("nan"), "noise.sigma", "must be a finite number"),

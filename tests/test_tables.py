@@ -38,6 +38,7 @@ def certified_file(path, rows, certificate="cohen", n=64):
 def attack_file(path, radius_success):
     rows = [
         {"image": i, "label": 1, "radius": r, "prediction": 2 if s else 1, "distortion": r, "success": s}
+        | {"steps": 2, "votes": [0, 2, 30] if s else [0, 30, 2], "variant": ""}
         | {
             "clean": [0.0] if i == 0 else None,
             "noisy": [0.1] if i == 0 else None,
@@ -46,7 +47,9 @@ def attack_file(path, radius_success):
         for r, successes in radius_success.items()
         for i, s in enumerate(successes)
     ]
-    write_table(path, pa.Table.from_pylist(rows), {"norm": 2.0, "judge": 32, "shape": [1, 1, 1]})
+    made = {"norm": 2.0, "judge": 32, "shape": [1, 1, 1], "classes": 10, "samples": 2}
+    made |= {"access": "white-box", "shares": "none"}
+    write_table(path, pa.Table.from_pylist(rows), made)
 
 
 @pytest.fixture

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_study import TINY, Workspace, write_study
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from rs import checkpoints, training
+from rs import catalog, checkpoints, training
+from rs.data_loading import open_split
 from rs.devices import generator
 from rs.interfaces import UserError
-from rs.preparation import load_split
+from rs.plan import Plan
 from rs.provenance import read_table, write_json
 from rs.spec import Optimizer, Schedule, Training
+from rs.study import Study
 
 CPU = torch.device("cpu")
 SPEC: dict[str, Any] = {
@@ -33,8 +38,17 @@ def changed(**training_keys: Any) -> dict[str, Any]:
     return {**SPEC, "training": {**SPEC["training"], **training_keys}}
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """The digits' manifest."""
+    folder = tmp_path_factory.mktemp("data")
+    made = Workspace(folder, Plan(Study([write_study(folder / "study.yaml", TINY)])))
+    made.run(made.job("data"))
+    return made.path(made.plan.data_manifest)
+
+
 @pytest.fixture
-def fit(workspace, tmp_path):
+def fit(data, tmp_path):
     """Trains into a folder of tmp_path; returns the folder."""
 
     def make(name: str, spec: dict[str, Any], code: str = "code", calibrations: Any = None):
@@ -43,7 +57,6 @@ def fit(workspace, tmp_path):
             "weights": tmp_path / name / "model.safetensors",
             "metrics": tmp_path / name / "training.parquet",
         }
-        data = workspace.path(workspace.plan.data_manifest)
         training.train(spec, data, calibrations or {}, outputs, CPU, code)
         return tmp_path / name
 
@@ -61,7 +74,8 @@ def same(a, b) -> bool:
 
 def metrics(folder):
     table, _ = read_table(folder / "training.parquet")
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in table.to_pylist()]
+    timed = ("seconds", "images_per_second")
+    return [{k: v for k, v in row.items() if k not in timed} for row in table.to_pylist()]
 
 
 class Killed(BaseException):
@@ -74,7 +88,7 @@ def kill_after(monkeypatch):
 
     def arrange(epoch: int | None) -> None:
         def run_epoch(*args: Any) -> Any:
-            if args[8] == epoch:
+            if args[7] == epoch:
                 raise Killed
             return original(*args)
 
@@ -152,9 +166,12 @@ def test_metrics_and_manifest(fit):
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert rows[0]["loss"] == pytest.approx(rows[0]["cross_entropy"])
     assert all(r["seconds"] > 0 for r in rows)
+    assert all(r["images_per_second"] >= 1437 / r["seconds"] for r in rows)
     made = json.loads((folder / "model.json").read_text())["provenance"]
     assert made["train_seconds"] == pytest.approx(sum(r["seconds"] for r in rows))
     assert (made["epochs"], made["kept_epoch"], made["seed"], made["precision"]) == (3, 3, 0, "float32")
+    rates = [r["images_per_second"] for r in rows]
+    assert made["images_per_second"] == sorted(rates)[1]
 
 
 # --- divergence ---
@@ -193,16 +210,14 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_checkpoint(fit, tmp_path, fu
 # --- keeping the best epoch ---
 
 
-def test_best_clean_keeps_the_epoch_of_the_highest_accuracy_on_images_not_trained_on(
-    fit, workspace, monkeypatch
-):
+def test_best_clean_keeps_the_epoch_of_the_highest_accuracy_on_images_not_trained_on(fit, data, monkeypatch):
     rates = [0.05, 0.0, 0.9]  # the second epoch changes batch norm only; the third is bad
     monkeypatch.setattr(training, "learning_rate", lambda settings, epoch: rates[epoch])
     lengths = []
     original = training.run_epoch
 
     def run_epoch(*args: Any) -> Any:
-        lengths.append(len(args[4]))
+        lengths.append(len(args[4].positions))
         return original(*args)
 
     monkeypatch.setattr(training, "run_epoch", run_epoch)
@@ -211,11 +226,10 @@ def test_best_clean_keeps_the_epoch_of_the_highest_accuracy_on_images_not_traine
     accuracies = [r["selection_accuracy"] for r in metrics(folder)]
     made = json.loads((folder / "model.json").read_text())["provenance"]
     assert made["kept_epoch"] == 1 + accuracies.index(max(accuracies))
-    data = workspace.path(workspace.plan.data_manifest)
     network, _ = checkpoints.load(folder / "model.json", data)
-    x, y = load_split(data, "train")
-    noise = training.catalog.build("noises", SPEC["noise"])
-    again = training.noisy_accuracy(network, x[-300:], y[-300:], noise, generator(CPU, 0, "train", 3))
+    images = training.Images(open_split(data, "train"), range(1137, 1437), (8, 8))
+    noise = catalog.build("noises", SPEC["noise"])
+    again = training.noisy_accuracy(network, images, noise, generator(CPU, 0, "train", 3))
     assert again == pytest.approx(max(accuracies), abs=0.011)
 
 
@@ -235,17 +249,67 @@ def test_schedules():
     assert training.learning_rate(Training(), 7) == 0.01
 
 
-def test_crop_flip_is_a_plain_loop_per_image():
-    x = torch.rand(9, 3, 6, 5)
-    found = training.crop_flip(x, torch.Generator().manual_seed(4), padding=2)
-    source = torch.Generator().manual_seed(4)
-    offset = torch.randint(0, 5, (2, 9), generator=source)
-    flip = torch.rand(9, generator=source) < 0.5
-    assert 0 < flip.sum() < 9
-    for i in range(9):
-        padded = functional.pad(x[i], (2, 2, 2, 2))
-        cut = padded[:, offset[0, i] : offset[0, i] + 6, offset[1, i] : offset[1, i] + 5]
-        assert torch.equal(found[i], cut.flip(2) if flip[i] else cut)
+def test_warm_up_ends_at_the_whole_rate_and_cosine_takes_the_rest():
+    """ADRE's ImageNet schedule: 50 epochs, 8 of them warm-up."""
+    adre = Training(epochs=50, optimizer=Optimizer(learning_rate=0.1), schedule=Schedule("cosine", warmup=8))
+    rates = [training.learning_rate(adre, e) for e in range(50)]
+    assert rates[:8] == pytest.approx([0.1 * (e + 1) / 8 for e in range(8)])
+    assert rates[8:] == pytest.approx([0.05 * (1 + math.cos(math.pi * e / 42)) for e in range(42)])
+    assert max(rates) == rates[7] == rates[8] == 0.1
+    short = Training(epochs=2, schedule=Schedule("cosine", warmup=8))
+    assert [training.learning_rate(short, e) for e in (0, 1)] == pytest.approx([0.00125, 0.0025])
+    steps = Training(epochs=9, schedule=Schedule("multistep", (3, 6), warmup=2))
+    rates = [training.learning_rate(steps, e) for e in (0, 1, 2, 3, 6)]
+    assert rates == pytest.approx([0.005, 0.01, 0.01, 0.001, 0.0001])
+
+
+# --- speed ---
+
+
+class NoWaiting(TorchDispatchMode):
+    """Refuses what would make the host wait for the device: values read, and shapes that depend on them."""
+
+    WAITS = frozenset({"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::equal"})
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func.name().split(".")[0] not in self.WAITS, f"a step waits for {func}"
+        return func(*args, **(kwargs or {}))
+
+
+REQUIRED = {"epsilon": 0.5}
+
+
+@pytest.mark.parametrize("name", sorted(catalog.TABLES["objectives"]))
+def test_no_objective_waits_for_the_device_inside_a_step(name, data, monkeypatch):
+    # torch reads the labels' range only on CPUs
+    monkeypatch.setattr(functional, "one_hot", lambda y, k: (y.unsqueeze(1) == torch.arange(k)).long())
+    required = catalog.schema()["$defs"]["objectives"][name]["required"]
+    given = {key: REQUIRED[key] for key in required if key != "name"}
+    objective = catalog.build("objectives", {"name": name, **given})
+    noises = getattr(type(objective), "noises", {"gaussian"})
+    noise = {"name": "gaussian", "sigma": 0.25} if "gaussian" in noises else {"name": min(noises)}
+    settings = Training(batch_size=4, augmentation="crop_flip")
+    network = training.Autocast(
+        checkpoints.build_model(SPEC["model"], json.loads(data.read_text())), "bfloat16"
+    )
+    images = training.Images(open_split(data, "train"), range(8), (8, 8))
+    optimizer = torch.optim.SGD(network.parameters(), 0.01)
+    stepped = []
+
+    class Step:
+        """The objective as a step meets it; the epoch ends outside of it."""
+
+        def loss(self, *args: Any) -> Any:
+            with NoWaiting():
+                stepped.append(args[-1])
+                loss, scalars = objective.loss(*args)
+                torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)
+            assert all(isinstance(v, torch.Tensor) and not v.requires_grad for v in scalars.values())
+            return loss, scalars
+
+    made = catalog.build("noises", noise)
+    training.run_epoch(network, Step(), made, optimizer, images, settings, 0, 8)
+    assert stepped == [0.8, 0.85]
 
 
 def test_bfloat16_trains_float32_weights_and_returns_float32_logits(fit):
@@ -271,8 +335,7 @@ def test_a_calibrated_epsilon_is_resolved_and_recorded(fit, tmp_path):
 # --- checkpoints ---
 
 
-def test_damaged_weights_are_one_line(fit, workspace):
-    data = workspace.path(workspace.plan.data_manifest)
+def test_damaged_weights_are_one_line(fit, data):
     folder = fit("a", changed(epochs=1))
     manifest, file = folder / "model.json", folder / "model.safetensors"
     good = file.read_bytes()

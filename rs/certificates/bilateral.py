@@ -113,6 +113,7 @@ class Bilateral:
     }
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
+    anytime: ClassVar[bool] = True
 
     alpha_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     table_share: Annotated[float, Field(gt=0, lt=1)] = 0.1

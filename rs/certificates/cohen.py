@@ -21,6 +21,7 @@ import numpy as np
 from rs.bounds import randomised_upper
 from rs.certificates.probabilities import (
     certified,
+    check_draws,
     gaussian_radius,
     noise_name,
     split_counts,
@@ -41,6 +42,7 @@ class Cohen:
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
+    anytime: ClassVar[bool] = True
 
     randomised: bool = False
 
@@ -49,6 +51,7 @@ class Cohen:
         found = vote_probabilities(draws, alpha, share=1.0)
         q_a = found.q_a
         if self.randomised:
+            check_draws(draws, alpha)  # its exact coverage is that of a fixed number of votes
             n = draws.estimation.n
             hits, _ = split_counts(draws.estimation.counts, found.top)
             q_a = randomised_upper(n - hits, n, alpha, draws.uniform)
@@ -63,6 +66,7 @@ class CohenLinf:
     norms: ClassVar[dict[str, float]] = {"gaussian": np.inf}
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
+    anytime: ClassVar[bool] = True
 
     def certify(self, draws: Draws, noise: Gaussian, alpha: float) -> Certified:
         noise_name(self, noise)

@@ -51,6 +51,7 @@ class Dual:
     }
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
+    anytime: ClassVar[bool] = True
 
     table_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     table_draws: Annotated[int, Field(ge=1000)] = 100_000

@@ -69,6 +69,7 @@ class DualPublished:
     }
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = False
+    anytime: ClassVar[bool] = True
 
     lambda_start: Annotated[float, Field(gt=0)] = 0.1
     lambda_end: Annotated[float, Field(gt=0)] = 20.0

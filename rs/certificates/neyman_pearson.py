@@ -74,6 +74,7 @@ class NeymanPearson:
     }
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = False
+    anytime: ClassVar[bool] = True
 
     draws: Annotated[int, Field(ge=100)] = 10_000
     radii: Annotated[int, Field(ge=1)] = 50

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from rs import bounds
+from rs import bounds, sequences
 from rs.bounds import Floats
 from rs.draws import Draws, Votes
 from rs.interfaces import Certified, UserError
@@ -48,11 +48,15 @@ def noise_name(certificate: Any, noise: Noise) -> str:
     return name
 
 
-def check_draws(draws: Draws, alpha: float) -> None:
-    """Raises UserError for an error rate or votes that no fixed-n bound can be made of."""
+def check_draws(draws: Draws, alpha: float, anytime: bool = False) -> None:
+    """Raises UserError for an error rate or votes that no bound can be made of.
+
+    A bound for a number of votes fixed beforehand says nothing of votes whose number was chosen by looking at
+    them: those are refused, unless the caller's bound is `anytime` valid.
+    """
     if not 0 < alpha < 1:
         raise UserError(f"alpha = {alpha:g}: must lie strictly between 0 and 1")
-    if draws.stopping != "fixed":
+    if draws.stopping != "fixed" and not (anytime and draws.stopping == "sequential"):
         raise UserError(
             f"draws: votes stopped by {draws.stopping!r}, but this certificate needs a fixed number of them"
         )
@@ -76,13 +80,18 @@ def split_counts(counts: np.ndarray, top: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def vote_probabilities(draws: Draws, alpha: float, share: float) -> Probabilities:
-    """Clopper-Pearson bounds from votes; p_B through the largest other count (`bounds.largest_upper`)."""
-    check_draws(draws, alpha)
+    """Clopper-Pearson bounds from votes; p_B through the largest other count (`bounds.largest_upper`).
+
+    Where the votes were stopped by looking at them, bounds of a confidence sequence (rs.sequences) in their
+    place: they hold at any time of stopping, and at any alpha. The largest other count bounds p_B as well.
+    """
+    check_draws(draws, alpha, anytime=True)
+    upper = bounds.clopper_pearson_upper if draws.stopping == "fixed" else sequences.upper
     top = draws.selection.counts.argmax(1)
     n = draws.estimation.n
     hits, others = split_counts(draws.estimation.counts, top)
-    q_a = bounds.clopper_pearson_upper(n - hits, n, share * alpha)
-    p_b = np.minimum(q_a, bounds.largest_upper(others, n, (1 - share) * alpha)) if share < 1 else q_a
+    q_a = upper(n - hits, n, share * alpha)
+    p_b = np.minimum(q_a, upper(others.max(-1), n, (1 - share) * alpha)) if share < 1 else q_a
     return Probabilities(top, q_a, p_b)
 
 

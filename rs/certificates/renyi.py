@@ -98,6 +98,7 @@ class RenyiSound:
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
+    anytime: ClassVar[bool] = True
 
     alpha_share: Annotated[float, Field(gt=0, le=1)] = 0.5
 

@@ -6,33 +6,25 @@ exercises what batch norm asks of training and attacks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
 
-from rs.models.layers import ACTIVATIONS, Activation, Normalization, check_shape, first_layer
+from rs.models.architecture import Architecture
 
 
 @dataclass(frozen=True)
-class DigitsCnn:
+class DigitsCnn(Architecture):
     """Convolutions of 16 and 32 filters (3x3, batch norm), max-pooling, dense 64; 38,330 parameters."""
 
+    name: ClassVar[str] = "digits_cnn"
     source: ClassVar[str] = "this project (demo)"
     shapes: ClassVar[tuple[tuple[int, int, int], ...]] = ((1, 8, 8),)
 
-    activation: Activation = "relu"
-    normalization: Normalization = "none"
-
-    def build(
-        self, shape: tuple[int, int, int], classes: int, mean: Sequence[float], std: Sequence[float]
-    ) -> nn.Module:
-        check_shape("digits_cnn", shape, self.shapes)
-        activation = ACTIVATIONS[self.activation]
-        return nn.Sequential(
-            first_layer(self.normalization, mean, std),
-            nn.Conv2d(1, 16, 3, padding=1, bias=False),
+    def layers(self, channels: int, classes: int, activation: type[nn.Module]) -> list[nn.Module]:
+        return [
+            nn.Conv2d(channels, 16, 3, padding=1, bias=False),
             nn.BatchNorm2d(16),
             activation(),
             nn.Conv2d(16, 32, 3, padding=1, bias=False),
@@ -43,4 +35,4 @@ class DigitsCnn:
             nn.Linear(32 * 4 * 4, 64),
             activation(),
             nn.Linear(64, classes),
-        )
+        ]

@@ -37,10 +37,3 @@ def first_layer(normalization: Normalization, mean: Sequence[float], std: Sequen
     if normalization == "none":
         return nn.Identity()
     return Normalize(mean, std if normalization == "standardize" else [1.0] * len(mean))
-
-
-def check_shape(name: str, shape: tuple[int, int, int], takes: Sequence[tuple[int, int, int]]) -> None:
-    """Raises ValueError where an architecture does not take images of this shape."""
-    if tuple(shape) not in takes:
-        allowed = " or ".join("x".join(map(str, s)) for s in takes)
-        raise ValueError(f"{name} takes images of {allowed}, not {'x'.join(map(str, shape))}")

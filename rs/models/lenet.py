@@ -7,34 +7,26 @@ default here). Departure: `activation` can be ELU, which the papers that compare
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
 
-from rs.models.layers import ACTIVATIONS, Activation, Normalization, check_shape, first_layer
+from rs.models.architecture import Architecture
 
 
 @dataclass(frozen=True)
-class LeNet:
+class LeNet(Architecture):
     """Convolutions of 20 and 50 filters (5x5), each max-pooled, dense 500; 431,080 parameters."""
 
+    name: ClassVar[str] = "lenet"
     source: ClassVar[str] = "Zhai et al., MACER, ICLR 2020 (released code)"
     shapes: ClassVar[tuple[tuple[int, int, int], ...]] = ((1, 28, 28),)
 
-    activation: Activation = "relu"
-    normalization: Normalization = "none"
-
-    def build(
-        self, shape: tuple[int, int, int], classes: int, mean: Sequence[float], std: Sequence[float]
-    ) -> nn.Module:
-        check_shape("lenet", shape, self.shapes)
-        activation = ACTIVATIONS[self.activation]
+    def layers(self, channels: int, classes: int, activation: type[nn.Module]) -> list[nn.Module]:
         # ReLU and ELU are monotone, so pooling before them gives the same values for a quarter of the work.
-        return nn.Sequential(
-            first_layer(self.normalization, mean, std),
-            nn.Conv2d(1, 20, 5),
+        return [
+            nn.Conv2d(channels, 20, 5),
             nn.MaxPool2d(2),
             activation(),
             nn.Conv2d(20, 50, 5),
@@ -44,4 +36,4 @@ class LeNet:
             nn.Linear(50 * 4 * 4, 500),
             activation(),
             nn.Linear(500, classes),
-        )
+        ]

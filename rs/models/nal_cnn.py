@@ -9,33 +9,25 @@ as NAL trains its own method (WRM needs `activation: elu`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
 
-from rs.models.layers import ACTIVATIONS, Activation, Normalization, check_shape, first_layer
+from rs.models.architecture import Architecture
 
 
 @dataclass(frozen=True)
-class NalCnn:
+class NalCnn(Architecture):
     """Convolutions of 64 (8x8), 128 (6x6), 128 (5x5) filters and one dense layer; 710,218 parameters."""
 
+    name: ClassVar[str] = "nal_cnn"
     source: ClassVar[str] = "Sinha, Namkoong & Duchi, WRM, ICLR 2018 (released code), as NAL compares with it"
     shapes: ClassVar[tuple[tuple[int, int, int], ...]] = ((1, 28, 28),)
 
-    activation: Activation = "relu"
-    normalization: Normalization = "none"
-
-    def build(
-        self, shape: tuple[int, int, int], classes: int, mean: Sequence[float], std: Sequence[float]
-    ) -> nn.Module:
-        check_shape("nal_cnn", shape, self.shapes)
-        activation = ACTIVATIONS[self.activation]
-        return nn.Sequential(
-            first_layer(self.normalization, mean, std),
-            nn.Conv2d(1, 64, 8, stride=2, padding=3),
+    def layers(self, channels: int, classes: int, activation: type[nn.Module]) -> list[nn.Module]:
+        return [
+            nn.Conv2d(channels, 64, 8, stride=2, padding=3),
             activation(),
             nn.Conv2d(64, 128, 6, stride=2),
             activation(),
@@ -43,4 +35,4 @@ class NalCnn:
             activation(),
             nn.Flatten(),
             nn.Linear(128, classes),
-        )
+        ]

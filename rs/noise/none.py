@@ -15,6 +15,7 @@ class NoNoise:
     """Adds zeros."""
 
     source: ClassVar[str] = "the base classifier"
+    constant: ClassVar[bool] = True  # every draw is the same
 
     def sample(self, shape: Sequence[int], generator: Generator) -> Tensor:
         return torch.zeros(tuple(shape), device=generator.device)

@@ -31,10 +31,25 @@ def whole(stage, pattern):
     return lambda w, output: json.dumps(as_dict(PLAN.job(stage, pattern.format(**w))))
 
 
+def form(stage, pattern):
+    """The file that fixes the inference form, for a form that had to be tried out."""
+    return lambda w: PLAN.job(stage, pattern.format(**w)).inputs.get("form", [])
+
+
+def source(stage, pattern, key="source"):
+    """The network of another run that a transfer attack differentiates."""
+    return lambda w: PLAN.job(stage, pattern.format(**w)).inputs.get(key, [])
+
+
 def cpus(stage, pattern):
-    return lambda w: PLAN.job(stage, pattern.format(**w)).threads
+    return lambda w: (j := PLAN.job(stage, pattern.format(**w))).threads * j.processes
 
 
 def gpus(stage, pattern):
-    """1 where the job will compute on a GPU: asked for, or `auto` on a machine that has one."""
-    return lambda w: int((d := PLAN.job(stage, pattern.format(**w)).device) == "cuda" or (d == "auto" and gpu_here()))
+    """One per process where the job will compute on GPUs: asked for, or `auto` on a machine that has one."""
+
+    def needed(w):
+        job = PLAN.job(stage, pattern.format(**w))
+        return job.processes * int(job.device == "cuda" or (job.device == "auto" and gpu_here()))
+
+    return needed

@@ -1,4 +1,5 @@
-# One draw file per image range and block: more votes ask for more blocks, more images for more ranges.
+# One draw file per image range and block: more votes ask for more blocks, more images for more ranges. Sequential
+# draws, one file per range, come after the selection votes, which say what class they are about.
 DRAWS = "results/runs/{run}/draws/{draws}/{purpose}/{images}_block{block}.parquet"
 
 
@@ -7,6 +8,8 @@ rule sample:
         data=PLAN.data_manifest,
         model=MODEL,
         weights=ancient("results/runs/{run}/model.safetensors"),
+        form=form("sample", DRAWS),
+        selection=lambda w: job("sample", DRAWS)(w).inputs.get("selection", []),
     output:
         DRAWS,
     log:

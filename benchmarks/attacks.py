@@ -1,0 +1,166 @@
+"""Attack throughput beside a loop written as the papers' code has it, interleaved in one run; a table at the end.
+
+  python benchmarks/attacks.py
+  python benchmarks/attacks.py --models lenet resnet20 --rounds 5
+  python benchmarks/attacks.py --device cuda
+
+l2 PGD with expectation over transformation, the same images, steps and samples for everyone; the unit is
+images x steps x samples per second (a sample is one noisy copy through the network and back):
+  (a) ours, as the attack stage runs it, in float32 and in bfloat16 (the precision of the judged network);
+  (b) the loop of Salman et al. (2019) and of NAL written plainly: float32, copies by repeat, noise by
+      randn_like, loss.backward(), a batch of 50 images; parameters frozen, as the former's training does;
+  (c) the same with parameters that take gradients, as evaluation scripts leave them.
+All share the threads given. Ours takes as many images at once as fill the inference form's batch of 512. The
+ratio is to (b), the faster peer. `loss` is the mean smoothed loss that each reaches, on fresh noise in
+float32: an attack is not faster for being weaker. The network is trained for a minute's fraction on random
+blobs, so that its gradients are a trained network's. Medians over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rs import catalog
+from rs.attacks.pgd_l2 import PgdL2
+from rs.devices import device_name, use_device
+from rs.gradients import Differentiable
+from rs.noise.gaussian import Gaussian
+from rs.smoothing import Smoothed
+
+SHAPES = {"lenet": (1, 28, 28), "nal_cnn": (1, 28, 28), "stn_mnist": (1, 28, 28)}
+SIGMA, RADIUS, CLASSES, FORM_BATCH, PEER_BATCH = 0.25, 1.0, 10, 512, 50
+Attack = Callable[[Tensor, Tensor], Tensor]
+
+
+def blobs(shape: tuple[int, ...], size: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Images in [0, 1] that a network can learn: one smooth pattern per class, and noise."""
+    draws = torch.Generator().manual_seed(seed)
+    patterns = torch.randn(CLASSES, shape[0], 7, 7, generator=torch.Generator().manual_seed(0))
+    patterns = F.interpolate(patterns, shape[1:], mode="bilinear")
+    y = torch.randint(CLASSES, (size,), generator=draws)
+    x = 0.5 + 0.1 * patterns[y] + 0.1 * torch.randn(size, *shape, generator=draws)
+    return x.clamp(0, 1), y
+
+
+def network_of(name: str, device: torch.device) -> nn.Module:
+    torch.manual_seed(0)
+    shape = SHAPES.get(name, (3, 32, 32))
+    network: nn.Module = catalog.build("models", {"name": name}).build(
+        shape, CLASSES, [0.5] * shape[0], [0.5] * shape[0]
+    )
+    network = network.to(device).train()
+    optimizer = torch.optim.SGD(network.parameters(), 0.02, momentum=0.9)
+    for step in range(30):
+        x, y = (t.to(device) for t in blobs(shape, 64, step + 1))
+        optimizer.zero_grad()
+        F.cross_entropy(network(x + SIGMA * torch.randn_like(x)), y).backward()
+        optimizer.step()
+    return network.eval()
+
+
+def ours(network: nn.Module, precision: str, steps: int, samples: int, device: torch.device) -> Attack:
+    seen, attack = Differentiable(network, {"precision": precision}, device), PgdL2(steps, samples)
+
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        found = []
+        for part in torch.arange(len(x)).split(max(1, FORM_BATCH // samples)):
+            generators = [torch.Generator(device).manual_seed(int(i)) for i in part]
+            smoothed = Smoothed(seen, Gaussian(SIGMA), generators)
+            found.append(attack.at_radii(smoothed, x[part], y[part], [RADIUS]).images[0])
+        return torch.cat(found)
+
+    return run
+
+
+def peers(network: nn.Module, frozen: bool, steps: int, samples: int) -> Attack:
+    def run(x: Tensor, y: Tensor) -> Tensor:
+        network.requires_grad_(not frozen)
+        found = []
+        for inputs, labels in zip(x.split(PEER_BATCH), y.split(PEER_BATCH), strict=True):
+            delta = torch.zeros_like(inputs, requires_grad=True)
+            for _ in range(steps):
+                adversarial = (inputs + delta).repeat(1, samples, 1, 1).view(-1, *inputs.shape[1:])
+                logits = network(adversarial + SIGMA * torch.randn_like(adversarial))
+                mean = F.softmax(logits, dim=1).view(len(inputs), samples, -1).mean(1)
+                loss = F.nll_loss(torch.log(mean.clamp_min(1e-20)), labels, reduction="sum")
+                loss.backward()
+                assert delta.grad is not None
+                norms = delta.grad.flatten(1).norm(dim=1).clamp_min(1e-20).view(-1, 1, 1, 1)
+                with torch.no_grad():
+                    delta += 2 * RADIUS / steps * delta.grad / norms
+                    delta.copy_((inputs + delta).clamp(0, 1) - inputs)
+                    delta.copy_(delta.renorm(2, 0, RADIUS))
+                delta.grad.zero_()
+            found.append((inputs + delta).detach())
+        network.requires_grad_(False).zero_grad()
+        return torch.cat(found)
+
+    return run
+
+
+def seconds(run: Attack, x: Tensor, y: Tensor) -> tuple[float, Tensor]:
+    if x.is_cuda:
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    found = run(x, y)
+    if x.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start, found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="+", default=["lenet", "nal_cnn", "resnet20"])
+    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--samples", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    given = parser.parse_args()
+    with use_device(given.device, given.threads) as device:
+        print(f"{device_name(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+        print(f"{given.images} images, {given.steps} steps, {given.samples} samples, {given.rounds} rounds")
+        print(f"{'model':<12}{'contestant':<22}{'samples/s':>12}{'ratio to (b)':>14}{'loss':>8}")
+        for name in given.models:
+            network = network_of(name, device)
+            x, y = (t.to(device) for t in blobs(SHAPES.get(name, (3, 32, 32)), given.images, 0))
+            sizes = given.steps, given.samples
+            contestants = {
+                "(a) ours bfloat16": ours(network, "bfloat16", *sizes, device),
+                "(a) ours float32": ours(network, "float32", *sizes, device),
+                "(b) papers' loop": peers(network, True, *sizes),
+                "(c) with parameters'": peers(network, False, *sizes),
+            }
+            judge = Differentiable(network, {"precision": "float32"}, device)
+            times: dict[str, list[float]] = {who: [] for who in contestants}
+            losses = {}
+            for i in range(given.rounds + 1):  # the first warms up
+                for who, run in contestants.items():
+                    took, found = seconds(run, x, y)
+                    times[who] += [took] * (i > 0)
+                    if i == 0:
+                        draws = [torch.Generator(device).manual_seed(10**6 + j) for j in range(len(x))]
+                        with torch.no_grad():
+                            losses[who] = float(
+                                Smoothed(judge, Gaussian(SIGMA), draws).soft_loss(found, y, 64).mean()
+                            )
+            work = given.images * given.steps * given.samples
+            rates = {who: work / statistics.median(t) for who, t in times.items()}
+            for who, rate in rates.items():
+                ratio = rate / rates["(b) papers' loop"]
+                print(f"{name:<12}{who:<22}{rate:>12,.0f}{ratio:>14.2f}{losses[who]:>8.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The sections of a study's page on attacks: accuracy under attack, and checks of the attacks themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rs.cells import Cell, Section, Table, constants, down, number, text_cell
+from rs.figures import norm_name, smoothing_name
+from rs.sections import wide
+from rs.tracking import read
+
+_SHARES = {
+    "none": "every radius attacked anew",
+    "kept": "images broken at a smaller radius count as broken at larger ones, and are not attacked again",
+    "minimal": "one smallest distortion per image serves all radii",
+}
+_QUESTIONS = {
+    "radius": "accuracy does not rise with the radius",
+    "more steps": "twice the steps do not help the defender",
+    "more samples": "twice the noise samples do not help the defender",
+    "unbounded": "without a bound, accuracy falls to chance",
+    "weaker access: transfer": "white-box is at least as strong as transfer",
+    "weaker access: gradient-free": "white-box is at least as strong as gradient-free",
+    "certificate": "certified predictions stay within their radius",
+}
+
+
+def judge_name(judge: Any) -> str:
+    if str(judge) == "base":
+        return "the base classifier without noise"
+    return f"the majority of {int(judge):,} fresh votes" if str(judge).isdigit() else str(judge)
+
+
+def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
+    section = Section("attacks", "Accuracy under attack", empty="No attack was run in this study.")
+    frame = read(tables, "empirical_accuracy")
+    if frame.empty:
+        return section
+    section.lead = (
+        "Share of test images still classified correctly after an attack of at most that radius, with its "
+        "95 % Wilson interval: robust accuracy seen from above, as certified accuracy sees it from below."
+    )
+    frame = frame.assign(judge=frame["judge"].map(judge_name))
+    if "shares" in frame:
+        frame = frame.assign(shares=frame["shares"].map(_SHARES))
+    words = {"images": "{} test images", "samples": "{} noise samples per step (EOT)", "access": "{}"}
+    words |= {"judge": "judged by {}", "shares": "{}"}
+    for norm, part in frame.groupby("norm"):
+        if "samples" in part:
+            part = part.astype({"samples": "Int64"})
+        note, extra = constants(part, words)
+        texts = [c for c in ("access", "judge", "shares") if c in extra]
+        keys = ["run", "label", "smoothing", "attack", *texts]
+        radii = sorted(map(float, part.radius.unique()))
+        table = wide(part, keys, "accuracy", radii, [c for c in extra if c not in texts], seeds)
+        table.title, table.note = f"{norm_name(norm)} radius", note
+        section.tables.append(table)
+    return section
+
+
+def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
+    """Rows of ``attack_checks``, those that fail first."""
+    section = Section("checks", "Checks of the attacks")
+    frame = read(tables, "attack_checks")
+    if frame.empty:
+        return section
+    section.lead = (
+        "What must hold if the attacks are any good and the certificates true, compared image by image. A "
+        "check fails where chance explains the difference with probability below 0.001. For certificates: "
+        "images attacked within their certified radius, how many the judge's votes surely saw change, and "
+        "how many may at this α; small print: changed at all, near ties included."
+    )
+    several = len(set(seeds.values())) > 1
+    heads = [("label", "text"), ("smoothing noise", "text")] + [("seed", "number")] * several
+    heads += [("check", "text"), ("attack", "text"), ("against", "text"), ("radius", "number")]
+    heads += [("images", "number"), ("measured", "number"), ("at most", "number"), ("p", "number")]
+    table = Table([*heads, ("verdict", "text")], [])
+    order = frame.assign(fails=frame["verdict"] != "fails").sort_values("fails", kind="stable")
+    for row in order.to_dict("records"):
+        cells = [text_cell(row["label"]), text_cell(smoothing_name(row["smoothing"]))]
+        cells += [text_cell(seeds.get(str(row["run"])))] * several
+        cells += [text_cell(_QUESTIONS.get(row["check"], row["check"])), text_cell(row["attack"])]
+        cells += [text_cell(row["against"]), number(row["radius"]), number(int(row["images"]))]
+        cells += [*_values(row), number(row["p"])]
+        mark = "within" if row["verdict"] == "holds" else "outside"
+        table.rows.append([*cells, text_cell(row["verdict"], f"text verdict {mark}")])
+    failed = int((frame["verdict"] == "fails").sum())
+    table.note = f"{len(frame)} checks, {failed} failed. Each row shows its worst radius."
+    section.tables.append(table)
+    return section
+
+
+def _values(row: Mapping[Any, Any]) -> list[Cell]:
+    """Accuracies, or numbers of images."""
+    if row["check"] == "certificate":
+        told = row.get("changed")
+        changed = "" if told is None or pd.isna(told) else f"{int(told)} changed at all"
+        found = int(row["measured"])
+        return [Cell(f"{found}", found, under=changed), number(int(row["reference"]))]
+    return [Cell(down(row[c]), float(row[c])) for c in ("measured", "reference")]

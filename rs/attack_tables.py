@@ -1,0 +1,72 @@
+"""Rows of the tables on attacks, from the attack files of one smoothed run.
+
+`shares` says how an attack uses one radius for another: "none" (every radius anew), "kept" (what is broken
+stays broken) or "minimal" (one point per image for all radii).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rs.bounds import wilson_interval
+from rs.jobs import Observation, PlannedRun
+from rs.provenance import read_table
+from rs.sanity import Attacked, checks
+from rs.spec import label_of
+from rs.study import method_schema
+
+Row = dict[str, Any]
+EMPIRICAL = (
+    *("run", "label", "smoothing", "smoothing_sigma", "attack", "access", "norm", "radius", "accuracy"),
+    *("low", "high", "images", "samples", "steps", "shares", "judge", "panel"),
+)
+_NEEDED = ("image", "label", "radius", "prediction", "distortion", "success", "steps", "votes", "variant")
+
+
+def attack_rows(
+    planned: PlannedRun, observation: Observation, head: Row
+) -> tuple[list[Row], list[Row], list[Row]]:
+    """Rows of `empirical_accuracy`, `examples` and `attack_checks`; each begins with `head`."""
+    accuracies: list[Row] = []
+    examples: list[Row] = []
+    attacked: list[Attacked] = []
+    for path, given in zip(observation.attacks, planned.run.sections["attacks"], strict=True):
+        table, made = read_table(path, _NEEDED)
+        frame, name = table.to_pandas(), label_of(given)
+        mine = {**head, "attack": name}
+        attacked.append(Attacked(name, frame, made, _certificate(planned, given)))
+        told = {"access": made["access"], "norm": made["norm"], "samples": made["samples"]}
+        told |= {"shares": made["shares"], "judge": str(made["judge"])}
+        told["panel"] = given["attack"] if given["name"] == "transfer" else name
+        frame = frame[frame["variant"] == ""]
+        for radius, group in frame.groupby("radius"):
+            hits, images = int((~group["success"]).sum()), len(group)
+            low, high = (float(end) for end in wilson_interval(hits, images))
+            found = {"radius": radius, "accuracy": hits / images, "low": low, "high": high, "images": images}
+            accuracies.append({**mine, **told, **found, "steps": float(group["steps"].mean())})
+        for example in frame[frame["attacked"].notna()].to_dict("records"):
+            shown = {k: example[k] for k in ("image", "radius", "prediction", "clean", "noisy", "attacked")}
+            examples.append({**mine, "true": example["label"], "shape": made["shape"], **shown})
+    voted = None if observation.certified is None else _voted(observation.certified, planned)
+    return accuracies, examples, [{**head, **row} for row in checks(attacked, voted)]
+
+
+def _certificate(planned: PlannedRun, given: Row) -> str | None:
+    """The label of the certificate that an attack is held against, where the study names one."""
+    asked = given.get("certificate")
+    offered = planned.run.sections["certificates"]
+    return next((label_of(c) for c in offered if asked in (c["name"], label_of(c))), asked) if asked else None
+
+
+def _voted(path: Path, planned: PlannedRun) -> pd.DataFrame:
+    """What certificates of hard votes claim: others speak of another classifier than the one that judges."""
+    table, _ = read_table(path, ("certificate", "norm", "alpha", "image", "prediction", "radius"))
+    offered = planned.run.sections["certificates"]
+    names = {label_of(c): c["name"] for c in offered}
+    frame = table.to_pandas()
+    kinds = frame["certificate"].str.removesuffix(" (randomised)").map(names)
+    soft = kinds.map(lambda n: "soft_moments" in method_schema("certificates", n)["x-needs"], "ignore")
+    return frame[~soft.fillna(False).astype(bool)]

@@ -1,0 +1,161 @@
+"""The distributional stage: where an adversary who pays gamma ||x - x_0||^2 moves test images to, and the
+loss there, under one smoothing noise (NAL, Theorems 1 and 3, Figure 2a). rs.wasserstein derives claims.
+
+For every image and gamma, `steps` of ascent from x_0 with step 0.5/gamma, once for each adversary:
+
+  smoothed   ascends l^(x) - gamma ||x - x_0||^2,   l^(x) = E_z l(x + z)   (NAL's phi_gamma, up to a constant)
+  base       ascends l(x) - gamma ||x - x_0||^2                            (Sinha et al.'s)
+
+NAL's cost is ||x + z - x_0||^2. Its expectation over z is ||x - x_0||^2 + d sigma^2 whatever x is, so the
+ascent uses that instead of draws of it, which would only push x about (see rs.calibration). The step is not
+only NAL's choice: where l^ is L-smooth and gamma > L/2, the objective's curvature lies between 2 gamma - L
+and 2 gamma + L, for which 0.5/gamma is the best constant step: each shrinks the distance to the maximiser by
+L/(2 gamma) (rs.wasserstein has L). Images are not clipped, as no projection is written.
+
+Stored per image, adversary and gamma (infinite: x_0 itself): ||x - x_0||^2, mean and mean square of the loss
+over `estimates` fresh noises, which no ascent saw and which are the same for every gamma; for a bounded loss
+under Gaussian noise also the inner product of two independent estimates of the gradient, one from each half
+of those noises: its expectation is the squared norm, which bounds what the ascent has missed. They use the
+score, grad l^(x) = E[(l(x + z) - M/2) z] / sigma^2, so they need no smooth network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rs import catalog, checkpoints
+from rs.ascent import lagrangian_ascent
+from rs.data_loading import open_split
+from rs.devices import device_name, generator
+from rs.gradients import Differentiable, require_gradients
+from rs.interfaces import Noise
+from rs.progress import follow
+from rs.provenance import provenance, write_table
+from rs.seeding import Purpose
+from rs.smoothing import Smoothed, add_noise
+from rs.spec import Distributional
+
+COPIES_PER_BATCH = 512
+SCHEMA = {"image": pa.int64(), "adversary": pa.string(), "gamma": pa.float64()}
+SCHEMA |= {"squared_distance": pa.float64(), "loss": pa.float64(), "loss_square": pa.float64()}
+SCHEMA |= {"gradient_product": pa.float64()}
+
+
+def observe(
+    spec: dict[str, Any], model_manifest: Path, data: Path, output: Path, device: torch.device, code: str
+) -> None:
+    """Writes one row per image, adversary and gamma."""
+    settings = TypeAdapter(Distributional).validate_python({k: v for k, v in spec.items() if k != "noise"})
+    noise: Noise = catalog.build("noises", spec["noise"])
+    network, manifest = checkpoints.load(model_manifest, data)
+    differentiable = Differentiable(network, {"precision": "float32"}, device)
+    split = open_split(data, "test", device)
+    positions = list(settings.images.positions(len(split)))
+    together = max(1, COPIES_PER_BATCH // settings.samples)
+    pieces = [positions[i : i + together] for i in range(0, len(positions), together)]
+    label = f"distributional {model_manifest.parent.name}"
+    rows: list[dict[str, Any]] = []
+    for batch in follow(pieces, len(pieces), label, f"batches of {together} images"):
+        x, y = split.take(batch)
+        require_gradients(differentiable, x[0], model_manifest, "the distributional certificate")
+        adversary = Adversary(differentiable, noise, settings, x, y, batch)
+        rows += adversary.rows("base", catalog.build("noises", {"name": "none"}))
+        if not getattr(noise, "constant", False):
+            rows += adversary.rows("smoothed", noise)
+    made = provenance(
+        spec,
+        code,
+        model=manifest["sha256"],
+        device=device_name(device),
+        sigma=float(getattr(noise, "sigma", 0.0)),
+        dimension=math.prod(x.shape[1:]),
+        estimates=settings.estimates,
+    )
+    write_table(output, pa.Table.from_pylist(rows, pa.schema(SCHEMA)), made)
+
+
+def losses(settings: Distributional, logits: Tensor, y: Tensor) -> Tensor:
+    """The loss of every row of logits [R, K]: [R]."""
+    found = F.cross_entropy(logits, y, reduction="none")
+    if settings.loss == "error_probability":
+        found = -torch.expm1(-found)
+    return found if settings.clip is None else found.clamp(max=settings.clip)
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """Moves the images x [B, C, H, W] with labels y, which have these positions in their split."""
+
+    network: nn.Module
+    noise: Noise
+    settings: Distributional
+    x: Tensor
+    y: Tensor
+    positions: Sequence[int]
+
+    def rows(self, name: str, noise: Noise) -> list[dict[str, Any]]:
+        """Where each gamma leads, under `noise`, and x_0 itself."""
+        found = []
+        for gamma in (*self.settings.gammas, math.inf):
+            x = self.x if math.isinf(gamma) else self.moved(noise, gamma)
+            columns = self.measured(noise, gamma, x)
+            for i, image in enumerate(self.positions):
+                row = {key: float(values[i]) for key, values in columns.items()}
+                found.append({"image": image, "adversary": name, "gamma": gamma, **row})
+        return found
+
+    def _draws(self, noise: Noise, purpose: Purpose) -> Smoothed:
+        device, seed = self.x.device, self.settings.seed
+        return Smoothed(self.network, noise, [generator(device, seed, purpose, i) for i in self.positions])
+
+    def _losses(self, x: Tensor, z: Tensor) -> Tensor:
+        """[B, S] for noise [B, S, C, H, W]."""
+        samples = z.shape[1]
+        logits = self.network(add_noise(x, z))
+        return losses(self.settings, logits, self.y.repeat_interleave(samples)).unflatten(0, (-1, samples))
+
+    def moved(self, noise: Noise, gamma: float) -> Tensor:
+        """The end of the ascent, like x."""
+        smoothed, settings = self._draws(noise, "attack"), self.settings
+        return lagrangian_ascent(
+            lambda at, z: self._losses(at, z).mean(1),
+            lambda: smoothed.noise_like(self.x, settings.samples),
+            *(self.x, gamma, settings.steps),
+            noise_in_cost=False,
+        )
+
+    @torch.no_grad()
+    def measured(self, noise: Noise, gamma: float, x: Tensor) -> dict[str, Tensor]:
+        """Squared distance, mean and mean square of the loss, product of gradients: each [B], float64."""
+        smoothed, settings = self._draws(noise, "judge"), self.settings
+        shift = (x - self.x).double()
+        drawn = 2 if smoothed.constant else settings.estimates
+        sums, squares = (torch.zeros(len(x), dtype=torch.float64, device=x.device) for _ in range(2))
+        bound, sigma = settings.bound, float(getattr(noise, "sigma", 0.0))
+        scored = math.isfinite(bound) and math.isfinite(gamma) and sigma > 0
+        gradients = []
+        for _ in range(2):  # halves
+            score = torch.zeros_like(shift)
+            for done in range(0, drawn // 2, settings.samples):
+                z = smoothed.noise_like(x, min(settings.samples, drawn // 2 - done))
+                values = self._losses(x, z).double()
+                sums, squares = sums + values.sum(1), squares + values.square().sum(1)
+                if scored:
+                    score += torch.einsum("bs,bschw->bchw", values - bound / 2, z.double())
+            gradients.append(score / (sigma**2 * drawn / 2) - 2 * gamma * shift if scored else None)
+        first, second = gradients
+        product = torch.full_like(sums, math.nan)
+        if first is not None and second is not None:
+            product = (first * second).flatten(1).sum(1)
+        found = {"squared_distance": shift.flatten(1).square().sum(1)}
+        return found | {"loss": sums / drawn, "loss_square": squares / drawn, "gradient_product": product}

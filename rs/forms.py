@@ -1,0 +1,98 @@
+"""The form stage: fixes the inference form of a run before its first vote.
+
+The study asks for a form; where its compilation fails or memory runs out the run falls back on the next one,
+with a warning, and every vote, judgement and prediction of the run uses that. Sample and attack jobs read the
+form from this stage's file, so a new form makes all of a run's draws start again, and draws of two forms are
+never merged. A form without the compiler has nothing to try out and needs no such job.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rs import checkpoints
+from rs.devices import device_name
+from rs.inference import InferenceForm
+from rs.interfaces import UserError
+from rs.provenance import provenance, read_json, write_json
+from rs.spec import FORM
+
+SMALLEST_BATCH = 16  # batches are multiples of it (rs.sampling)
+
+
+def fix(
+    spec: dict[str, Any], model_manifest: Path, data: Path, output: Path, device: torch.device, code: str
+) -> None:
+    """Writes the `form` that the model is used in, and why it is not the one asked for (`fallback`)."""
+    network, manifest = checkpoints.load(model_manifest, data)
+    form, fallback = resolve(network, spec, device, manifest["classes"], read_json(data)["shape"])
+    made = provenance(spec, code, model=manifest["sha256"], device=device_name(device))
+    write_json(output, {"form": form, "fallback": fallback, "provenance": made})
+
+
+def wanted(spec: dict[str, Any], file: Path | None) -> dict[str, Any]:
+    """The form of a job: what this stage fixed in `file`, or what its spec asks for. UserError if neither."""
+    if file is None:
+        return {key: spec[key] for key in FORM}
+    found = read_json(file).get("form")
+    if not isinstance(found, dict) or set(found) != set(FORM):
+        raise UserError(f"{file}: not an inference form; remove it and run the form stage again")
+    return found
+
+
+def ladder(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The form asked for, then what to fall back on: without the compiler, then in smaller batches."""
+    form = {key: asked[key] for key in FORM}
+    yield form
+    if form["compiled"]:
+        form = {**form, "compiled": False}
+        yield form
+    while form["batch"] > SMALLEST_BATCH:
+        form = {**form, "batch": max(form["batch"] // 4 // SMALLEST_BATCH, 1) * SMALLEST_BATCH}
+        yield form
+
+
+def resolve(
+    network: nn.Module, asked: dict[str, Any], device: torch.device, classes: int, shape: Sequence[int]
+) -> tuple[dict[str, Any], str | None]:
+    """The first form of `ladder` in which a batch of images [C, H, W] = `shape` goes through twice.
+
+    Also what was wrong with those before it. Twice, because CUDA graphs are recorded in the second call.
+    Raises UserError for what no other form can mend.
+    """
+    wrong: list[str] = []
+    for form in ladder(asked):
+        told = ", ".join(f"{key} {value}" for key, value in form.items())
+        try:
+            tried = InferenceForm(network, form, device, classes)
+            for _ in range(2):
+                tried(torch.zeros(form["batch"], *shape, device=device))
+        except UserError:
+            raise
+        except Exception as error:
+            if not form["compiled"] and not out_of_memory(error):
+                raise UserError(f"the model fails on images {list(shape)}: {one_line(error)}") from error
+            wrong.append(f"{told}: {one_line(error)}")
+            torch.compiler.reset()
+            continue
+        if wrong:
+            warnings.warn(f"inference form falls back on {told}; {'; '.join(wrong)}", RuntimeWarning, 2)
+        return form, "; ".join(wrong) or None
+    raise UserError(f"memory runs out even in the smallest batches: {wrong[-1]}")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch did not get the memory that it asked for, on a GPU or off."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def one_line(error: BaseException) -> str:
+    """`RuntimeError: first line`, cut to 200 characters."""
+    text = str(error).strip() or "no message"
+    return f"{type(error).__name__}: {text.splitlines()[0]}"[:200]

@@ -1,0 +1,104 @@
+"""The sample stage of a sequential run: the votes of one range of images, each drawn for until it is decided.
+
+The class comes from the selection votes, which are drawn before. Then every undecided image of the range gets
+a block of votes, the rule (rs.stopping) looks at the counts, and so on: the host hears from the device once
+per block. An image's votes and where they stop depend on no other image, so the same images have the same
+counts in any range. An image's block is seeded as in a run of fixed n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rs import catalog, checkpoints, forms
+from rs.data_loading import load_images
+from rs.devices import device_name, generator
+from rs.draws import Votes, read_votes, write_votes
+from rs.inference import InferenceForm
+from rs.interfaces import Noise, UserError
+from rs.progress import follow
+from rs.provenance import provenance
+from rs.spec import Stop
+from rs.stopping import StoppingRule
+
+Totals = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def sample(
+    spec: dict[str, Any],
+    inputs: dict[str, Path],
+    output: Path,
+    device: torch.device,
+    code: str,
+    form_file: Path | None = None,
+) -> None:
+    """Draws what `spec` asks for (see rs.observing) and writes it with the rule in its provenance.
+
+    `inputs` has the `model` and `data` manifests and the file of the `selection` votes.
+    """
+    noise: Noise = catalog.build("noises", spec["noise"])
+    network, manifest = checkpoints.load(inputs["model"], inputs["data"])
+    images = range(*spec["images"])
+    x, y = load_images(inputs["data"], "test", images, device)
+    betas, classes = tuple(float(b) for b in spec.get("betas", ())), int(manifest["classes"])
+    form = InferenceForm(network, forms.wanted(spec, form_file), device, classes)
+    chosen, _, selection, _ = read_votes(inputs["selection"])
+    if not np.array_equal(chosen, np.asarray(images)):
+        raise UserError(f"{inputs['selection']}: holds other images than {images.start} to {images.stop}")
+    rule = StoppingRule(Stop(**spec["stop"]), spec["noise"]["sigma"], spec["n"], spec["block"])
+
+    def vote(row: int, block: int, votes: int) -> Totals:
+        draws = generator(device, spec["seed"], "estimate", images[row], block)
+        return form.vote(x[row], votes, lambda rows: noise.sample((rows, *x.shape[1:]), draws), betas)
+
+    zeros = torch.zeros(len(images), len(betas), classes, dtype=torch.float64, device=device)
+    totals = torch.zeros(len(images), classes, dtype=torch.int64, device=device), zeros, zeros.clone()
+    decided = draw_until_decided(rule, selection.counts.argmax(1), totals, vote)
+    label = f"{inputs['model'].parent.name} sequential {images.start}-{images.stop}"
+    for _ in follow(decided, len(images), label, "images"):
+        pass
+    form.check()
+    counts, sums, squares = (total.cpu().numpy() for total in totals)
+    made = provenance(
+        spec,
+        code,
+        model=manifest["sha256"],
+        form=form.description,
+        device=device_name(device),
+        dimension=x[0].numel(),
+        classes=classes,
+        stop=asdict(rule.stop),
+    )
+    votes = Votes(
+        counts,
+        {beta: sums[:, i] for i, beta in enumerate(betas)},
+        {beta: squares[:, i] for i, beta in enumerate(betas)},
+    )
+    write_votes(output, np.asarray(images, np.int64), y.cpu().numpy(), votes, made)
+
+
+def draw_until_decided(
+    rule: StoppingRule, top: np.ndarray, totals: Totals, vote: Callable[[int, int, int], Totals]
+) -> Iterator[int]:
+    """Adds the votes of `vote(row, block, size)` to the rows of `totals` until `rule` has enough of each.
+
+    `top` [N] is the class that the rule is about. Yields rows as they are decided.
+    """
+    undecided, drawn = np.arange(len(top)), 0
+    for block, size in enumerate(rule.sizes()):
+        for row in undecided:
+            for total, part in zip(totals, vote(int(row), block, size), strict=True):
+                total[row] += part
+        drawn += size
+        failures = drawn - totals[0].cpu().numpy()[undecided, top[undecided]]
+        more = rule.going_on(failures, drawn)
+        yield from undecided[~more].tolist()
+        undecided = undecided[more]
+        if len(undecided) == 0:
+            return

@@ -1,0 +1,142 @@
+"""A study file as dataclasses: the keys of a run, of an imported model, and the study's own. No torch.
+
+What stands under a run's keys is in `rs.spec`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from rs.spec import (
+    Calibration,
+    Count,
+    Distributional,
+    Method,
+    NonNegative,
+    Positive,
+    Sampling,
+    Subset,
+    Training,
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Radii of the tables and figures: every certificate and every curve is read off at these."""
+
+    radii: tuple[NonNegative, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)
+
+
+@dataclass(frozen=True)
+class Published:
+    """One row of a published table: what a paper gives for the run labelled `run` under `certificate`, or the
+    `epsilon` that it was calibrated to (without the noise in the distance).
+    """
+
+    paper: str
+    table: str
+    run: str
+    certificate: str = "cohen"
+    acr: NonNegative | None = None
+    epsilon: NonNegative | None = None
+    radii: tuple[NonNegative, ...] = ()
+    certified_accuracy: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+
+
+@dataclass(frozen=True)
+class Log:
+    """A certification log of somebody else's model, and what it does not say itself.
+
+    `file` is relative to the working directory; `n` estimation votes per image at error rate `alpha`.
+    """
+
+    file: str
+    noise: Method
+    alpha: Annotated[float, Field(gt=0, lt=1)]
+    n: Count
+    certificate: str = "cohen"
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """MLflow store; a server's URL works too. A relative sqlite path is relative to the working directory."""
+
+    uri: str = "sqlite:///results/mlflow.db"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Explicit grids over dotted keys: `product` crosses its lists, `zip` walks its lists together."""
+
+    product: dict[str, list[Any]] = field(default_factory=dict)
+    zip: dict[str, list[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunSections:
+    """What a run can set; the same keys at the top of a study are the defaults of all its runs."""
+
+    model: Method
+    objective: Method
+    noise: Method
+    smoothing: tuple[Method, ...] | None = None
+    training: Training = field(default_factory=Training)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    sampling: Sampling = field(default_factory=Sampling)
+    certificates: tuple[Method, ...] = ()
+    attacks: tuple[Method, ...] = ()
+    calibration: Calibration | None = None
+    distributional: Distributional | None = None
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Normalisation by stated constants per channel: (x - mean) / std."""
+
+    mean: tuple[float, ...]
+    std: tuple[Positive, ...]
+
+
+@dataclass(frozen=True)
+class ImportedSections:
+    """Somebody else's trained network: `weights` (a file, relative to the working directory) for the network
+    that `entry` ("module:function") returns, or for an `architecture` of ours.
+
+    `normalization` is its first layer; without it, what the architecture has by default, or none.
+    """
+
+    weights: str
+    noise: Method
+    entry: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")] | None = None
+    architecture: Method | None = None
+    format: Literal["plain", "cohen"] = "plain"
+    normalization: Literal["none", "center", "standardize"] | Constants | None = None
+    smoothing: tuple[Method, ...] | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    certificates: tuple[Method, ...] = ()
+    attacks: tuple[Method, ...] = ()
+    distributional: Distributional | None = None
+
+
+@dataclass(frozen=True)
+class StudySections:
+    """The keys of a study that are not its runs'. `override` is merged over every run last (for scale
+    overlays).
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    data: Method
+    description: str = ""
+    data_dir: str | None = None
+    test: Subset = field(default_factory=Subset)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    active: tuple[str, ...] | None = None
+    override: dict[str, Any] = field(default_factory=dict)
+    imported: dict[str, dict[str, Any]] = field(default_factory=dict)
+    logs: dict[str, Log] = field(default_factory=dict)
+    report: Report = field(default_factory=Report)
+    published: tuple[Published, ...] = ()
+    tracking: Tracking = field(default_factory=Tracking)

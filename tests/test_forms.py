@@ -1,0 +1,138 @@
+"""The inference form: what is folded and compiled votes alike, and what fails falls back with a warning."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from rs import forms
+from rs.inference import InferenceForm, fold_batch_norm
+from rs.interfaces import UserError
+from rs.models.digits_cnn import DigitsCnn
+from rs.plan import Plan
+from rs.provenance import read_json, write_json
+from rs.sampling import sample
+
+CPU = torch.device("cpu")
+ASKED = {"precision": "float32", "batch": 64, "compiled": True}
+SHAPE = (1, 8, 8)
+
+
+@pytest.fixture
+def network():
+    """A network whose batch norm is far from the identity."""
+    torch.manual_seed(0)
+    network = DigitsCnn().build(SHAPE, 10, (0.3,), (0.4,))
+    for _ in range(5):
+        network(torch.rand(64, *SHAPE))
+    return network.eval()
+
+
+@pytest.fixture
+def no_compiler(monkeypatch):
+    def compiled(network, **options):
+        def fail(x):
+            raise RuntimeError("no C++ compiler\nand more")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compiled)
+
+
+def test_folding_batch_norm_changes_rounding_alone(network):
+    before = copy.deepcopy(network.state_dict())
+    folded, went = fold_batch_norm(network)
+    x = torch.rand(32, *SHAPE)
+    assert went
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    torch.testing.assert_close(folded(x), network(x), rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_network_that_cannot_be_traced_keeps_its_batch_norm():
+    class Depends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(1)
+
+        def forward(self, x):
+            return self.norm(x if x.sum() > 0 else -x).flatten(1)
+
+    network = Depends().eval()
+    assert fold_batch_norm(network) == (network, False)
+    form = InferenceForm(network, {**ASKED, "compiled": False}, CPU, 64)
+    assert form.description["folded"] is False
+
+
+def test_the_compiled_form_is_the_network(network):
+    form, fallback = forms.resolve(network, ASKED, CPU, 10, SHAPE)
+    assert (form, fallback) == (ASKED, None)
+    x = torch.rand(50, *SHAPE)
+    compiled = InferenceForm(network, form, CPU, 10)
+    torch.testing.assert_close(compiled(x).clone(), network(x), rtol=1e-3, atol=1e-4)
+    assert compiled.description == {**ASKED, "folded": True, "device": "cpu"}
+
+
+def test_where_compilation_fails_the_run_falls_back_with_a_warning(network, no_compiler):
+    with pytest.warns(
+        RuntimeWarning, match="falls back on precision float32, batch 64, compiled False; .*no C"
+    ):
+        form, fallback = forms.resolve(network, ASKED, CPU, 10, SHAPE)
+    assert form == {**ASKED, "compiled": False}
+    assert "no C++ compiler" in fallback
+    assert "\n" not in fallback
+
+
+def test_where_memory_runs_out_batches_shrink(network, monkeypatch):
+    forward = InferenceForm.__call__
+
+    def limited(self, images):
+        if self.batch > 100:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, images)
+
+    monkeypatch.setattr(InferenceForm, "__call__", limited)
+    asked = {**ASKED, "batch": 512, "compiled": False}
+    with pytest.warns(RuntimeWarning, match="falls back on precision float32, batch 32"):
+        form, _ = forms.resolve(network, asked, CPU, 10, SHAPE)
+    assert form["batch"] == 32
+    assert [f["batch"] for f in forms.ladder({**ASKED, "batch": 1008})] == [1008, 1008, 240, 48, 16]
+
+
+def test_what_no_form_can_mend_is_one_line(network, no_compiler):
+    with pytest.raises(UserError, match=r"output is \[64, 10\]; expected \[64, 7\]"):
+        forms.resolve(network, {**ASKED, "compiled": False}, CPU, 7, SHAPE)
+    with pytest.raises(UserError, match=r"the model fails on images \[1, 5, 5\]: RuntimeError: "):
+        forms.resolve(network, {**ASKED, "compiled": False}, CPU, 10, (1, 5, 5))
+
+
+def test_draws_use_the_form_that_was_fixed(workspace, tmp_path, no_compiler):
+    """The stage's file, not the spec, says how a job votes; a file of something else is refused."""
+    train = workspace.job("train")
+    model, data = workspace.path(train.outputs["manifest"]), workspace.path(workspace.plan.data_manifest)
+    fixed = tmp_path / "form.json"
+    with pytest.warns(RuntimeWarning, match="falls back"):
+        forms.fix(ASKED, model, data, fixed, CPU, "code")
+    assert read_json(fixed)["form"] == {**ASKED, "compiled": False}
+    spec = {**ASKED, "noise": {"name": "gaussian", "sigma": 0.25}, "seed": 0, "purpose": "estimate"}
+    spec |= {"images": [0, 2, 1], "size": 64, "block": 0}
+    sample(spec, model, data, tmp_path / "draws.parquet", CPU, "code", fixed)
+    assert (tmp_path / "draws.parquet").is_file()
+    write_json(fixed, {"form": None})
+    with pytest.raises(UserError, match="not an inference form; remove it and run the form stage again"):
+        sample(spec, model, data, tmp_path / "draws.parquet", CPU, "code", fixed)
+
+
+def test_compiled_forms_are_fixed_before_draws_and_attacks(tiny, plan_of):
+    assert plan_of(tiny).jobs["form"] == {}
+    tiny["sampling"] |= {"compiled": True}
+    plan: Plan = plan_of(tiny)
+    fixed = {job.run: job.outputs["form"] for job in plan.jobs["form"].values()}
+    assert set(fixed) == {planned.id for planned in plan.runs}
+    for stage in ("sample", "attack"):
+        assert plan.jobs[stage]
+        for job in plan.jobs[stage].values():
+            assert job.inputs["form"] == fixed[job.run]

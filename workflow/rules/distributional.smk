@@ -1,0 +1,23 @@
+# Test images moved at every price gamma, under one smoothing noise: certificates are derived by `aggregate`.
+DISTRIBUTIONAL = "results/runs/{run}/distributional/{distributional}.parquet"
+
+
+rule distributional:
+    input:
+        data=PLAN.data_manifest,
+        model=MODEL,
+        weights=ancient("results/runs/{run}/model.safetensors"),
+    output:
+        DISTRIBUTIONAL,
+    log:
+        "results/runs/{run}/log/distributional-{distributional}.txt",
+    threads: cpus("distributional", DISTRIBUTIONAL)
+    resources:
+        gpu=gpus("distributional", DISTRIBUTIONAL),
+    params:
+        rs=command,
+        spec=spec("distributional", DISTRIBUTIONAL),
+        code=code("distributional", DISTRIBUTIONAL),
+        job=whole("distributional", DISTRIBUTIONAL),
+    shell:
+        "{params.rs} distributional --worker {log} --job {params.job:q}"
