@@ -27,7 +27,7 @@ from rs import catalog, checkpoints
 from rs.ascent import lagrangian_ascent
 from rs.data_loading import open_split
 from rs.devices import device_name, generator
-from rs.gradients import Differentiable, require_gradients
+from rs.gradients import Differentiable
 from rs.interfaces import Noise
 from rs.progress import follow
 from rs.provenance import provenance, write_json
@@ -55,7 +55,6 @@ def calibrate(
     label, unit = f"calibrate {model_manifest.parent.name}", f"batches of {together} images"
     for batch in follow(pieces, len(pieces), label, unit):
         x0, y = split.take(batch)
-        require_gradients(differentiable, x0[0], model_manifest, "calibration")
         generators = [generator(device, settings.seed, "calibrate", i) for i in batch]
         smoothed = Smoothed(differentiable, noise, generators)
         worst = lagrangian_ascent(

@@ -67,7 +67,7 @@ def observe(
     rows: list[dict[str, Any]] = []
     for batch in follow(pieces, len(pieces), label, f"batches of {together} images"):
         x, y = split.take(batch)
-        require_gradients(differentiable, x[0], model_manifest, "the distributional certificate")
+        require_gradients(differentiable, x[0], model_manifest, "distributional", "")
         adversary = Adversary(differentiable, noise, settings, x, y, batch)
         rows += adversary.rows("base", catalog.build("noises", {"name": "none"}))
         if not getattr(noise, "constant", False):
@@ -151,7 +151,7 @@ class Adversary:
                 values = self._losses(x, z).double()
                 sums, squares = sums + values.sum(1), squares + values.square().sum(1)
                 if scored:
-                    score += torch.einsum("bs,bschw->bchw", values - bound / 2, z.double())
+                    score += torch.einsum("bs,bschw->bchw", (values - bound / 2).float(), z)
             gradients.append(score / (sigma**2 * drawn / 2) - 2 * gamma * shift if scored else None)
         first, second = gradients
         product = torch.full_like(sums, math.nan)

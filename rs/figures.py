@@ -24,6 +24,7 @@ from rs.strips import INK as _INK
 from rs.strips import QUIET as _QUIET
 from rs.strips import strips
 from rs.tracking import read
+from rs.wasserstein_figure import certificate_figure
 
 # Okabe & Ito's palette without its yellow and black: told apart under every common colour blindness.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -53,7 +54,7 @@ _STYLE: Any = {
     "pdf.fonttype": 42,  # fonts embedded whole, so that text stays text
     "savefig.dpi": 180,
 }
-STEMS = ("certified-accuracy", "empirical-accuracy", "training", "examples")
+STEMS = ("certified-accuracy", "empirical-accuracy", "distributional", "training", "examples")
 
 
 def norm_name(norm: Any) -> str:
@@ -197,7 +198,7 @@ def _series(frame: pd.DataFrame) -> pd.Series:
 
 
 def _training(training: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> Figure:
-    outside = {"run", "label", "epoch", "seconds", "learning_rate"}
+    outside = {"run", "label", "epoch", "seconds", "images_per_second", "learning_rate"}
     metrics = [c for c in training if c not in outside and training[c].notna().any()]
     figure, grid = _grid(max(1, len(metrics)))
     for axes, metric in zip(grid, metrics, strict=False):
@@ -220,14 +221,16 @@ def _save(figure: Figure, stem: Path) -> list[Path]:
 def draw(tables: Path, out: Path) -> list[Path]:
     """Draws what ``<tables>/*.parquet`` hold into the folder `out`; returns the files, PNG before PDF.
 
-    ``certified-accuracy``, ``empirical-accuracy``, ``training``, ``examples`` (``examples-2`` … where there
-    are many): a figure whose table is empty is not drawn, and an older one of that name is removed.
+    ``certified-accuracy``, ``empirical-accuracy``, ``distributional``, ``training``, ``examples``
+    (``examples-2`` … where there are many): a figure whose table is empty is not drawn, and an older one of
+    that name is removed.
     """
     # the fine grid: lines between the few radii of the report would show accuracies that nobody certified
     runs, certified, empirical = (read(tables, n) for n in ("runs", "radius_accuracy", "empirical_accuracy"))
     if certified.empty:
         certified = read(tables, "certified_accuracy")
     training, examples = read(tables, "training"), read(tables, "examples")
+    distributional = read(tables, "distributional")
     if not training.empty and "label" not in training:
         training = training.merge(runs[["run", "label"]], on="run")
     labels = list(dict.fromkeys(x for f in (runs, certified, empirical) if not f.empty for x in f.label))
@@ -240,6 +243,9 @@ def draw(tables: Path, out: Path) -> list[Path]:
             paths += _save(_certified(certified, styles), out / "certified-accuracy")
         if not empirical.empty:
             paths += _save(_empirical(empirical, styles), out / "empirical-accuracy")
+        if not distributional.empty:
+            figure = certificate_figure(distributional, read(tables, "worst_cases"), smoothing_name)
+            paths += _save(figure, out / "distributional")
         if not training.empty:
             paths += _save(_training(training, styles), out / "training")
         if not examples.empty:

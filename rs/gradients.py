@@ -34,10 +34,15 @@ class Differentiable(nn.Module):
         return logits.float()
 
 
-def require_gradients(network: nn.Module, image: Tensor, manifest: Path, attack: str) -> None:
+INSTEAD = "; attack it with square_linf, or by transfer from a run that has them"
+
+
+def require_gradients(
+    network: nn.Module, image: Tensor, manifest: Path, needed_by: str, instead: str = INSTEAD
+) -> None:
     """UserError where the logits of `image` [C, H, W] cannot be differentiated with respect to it."""
     with torch.enable_grad():
         logits = network(image[None].detach().requires_grad_())
     if not logits.requires_grad:
-        needs = f"{attack} needs them; attack it with square_linf, or by transfer from a run that has them"
-        raise UserError(f"{manifest}: the model has no gradients with respect to its images; {needs}")
+        message = f"the model has no gradients with respect to its images; {needed_by} needs them"
+        raise UserError(f"{manifest}: {message}{instead}")

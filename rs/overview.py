@@ -51,7 +51,7 @@ def published_text(tables: Path) -> str:
     for (paper, table, label), group in rows.groupby(["paper", "table", "label"], sort=False):
         lines.append(f"\n{label}, beside {paper}, {table}")
         for row in group.to_dict("records"):
-            name = "ACR" if row["metric"] == "acr" else f"r={row['radius']:g}"
+            name = {"acr": "ACR", "epsilon": "ε"}.get(row["metric"]) or f"r={row['radius']:g}"
             if row["verdict"] == "not run":
                 found = "not run"
             else:

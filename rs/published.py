@@ -14,7 +14,7 @@ from rs.study import Study
 
 Row = dict[str, Any]
 # half a unit of the last digit that the papers print
-PRINTED = {"certified_accuracy": 0.005, "acr": 0.0005}
+PRINTED = {"certified_accuracy": 0.005, "acr": 0.0005, "epsilon": 0.005}
 
 
 def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
@@ -30,6 +30,8 @@ def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
         if len(radii) != len(accuracies):
             study.fail(("published", i), f"{len(radii)} radii for {len(accuracies)} certified accuracies")
         head = {"paper": entry["paper"], "table": entry["table"], "label": entry["run"]}
+        if entry["epsilon"] is not None:
+            out.append(_epsilon({**head, "published": float(entry["epsilon"])}, rows["calibration"]))
         for metric, radius, value in _numbers(entry):
             table = "average_certified_radius" if metric == "acr" else "certified_accuracy"
             found = [r for r in rows[table] if _same(r, entry, radius)]
@@ -64,6 +66,20 @@ def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
                 }
             )
     return out
+
+
+def _epsilon(head: Row, calibrations: list[Row]) -> Row:
+    """Beside the run's calibrated epsilon, without the noise in the distance; its interval is over images."""
+    found = [r for r in calibrations if r["label"] == head["label"]]
+    mean, low, high = None, None, None
+    if found:
+        mean = sum(r["epsilon_without_noise"] for r in found) / len(found)
+        half = 1.96 * sum(r["epsilon_without_noise_se"] for r in found) / len(found)
+        low, high = mean - half, mean + half
+    told = verdict(head["published"], mean, low, high, PRINTED["epsilon"])
+    sigma = found[0]["sigma"] if found else None
+    row = {**head, "smoothing_sigma": sigma, "metric": "epsilon", "radius": None}
+    return row | {"reproduced": mean, "low": low, "high": high, "verdict": told}
 
 
 def _numbers(entry: Row) -> Iterator[tuple[str, float | None, float]]:

@@ -17,7 +17,6 @@ from rs.attack_sections import attacks_section, checks_section
 from rs.cells import Section, constants
 from rs.provenance import write_text
 from rs.sections import (
-    calibration_section,
     certified_section,
     published_section,
     radius_section,
@@ -25,6 +24,7 @@ from rs.sections import (
     training_section,
 )
 from rs.tracking import read
+from rs.wasserstein_sections import calibration_section, distributional_section
 
 _UNDER_ATTACK = (
     "Accuracy under attack against radius, with the same bands. Solid: white-box; dashed: adversarial "
@@ -37,6 +37,11 @@ _CAPTIONS = {
         "label has several seeds. Dashed: estimates without a proof.",
     ),
     "empirical-accuracy": ("attacks", _UNDER_ATTACK),
+    "distributional": (
+        "distributional",
+        "Bounds of the mean loss against how far test images may be moved, and the worst cases found. Dashed "
+        "and dotted: estimates; solid: proven. Bands and bars: 95 % intervals over the images.",
+    ),
     "training": ("training", "Training curves, averaged over seeds."),
     "examples": (
         "examples",
@@ -82,6 +87,7 @@ def write_report(
         attacks_section(tables, seeds),
         checks_section(tables, seeds),
         calibration_section(tables),
+        distributional_section(tables, seeds),
         training_section(tables, runs, seeds),
         Section("examples", "Examples", empty="No attacked images were kept in this study."),
         runs_section(runs),

@@ -169,30 +169,6 @@ def radius_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     return section
 
 
-def calibration_section(tables: Path) -> Section:
-    section = Section("calibration", "Calibration", empty="Nothing was calibrated in this study.")
-    frame = read(tables, "calibration")
-    if frame.empty:
-        return section
-    section.lead = (
-        "Mean squared ℓ₂ distance ρ that the inner maximisation at multiplier γ reaches on the training "
-        "images, and ε = √ρ, with the noise counted in the distance (about dσ² more) and without it; "
-        "± one standard error."
-    )
-    columns = [f"{q}_{w}" for q in ("rho", "epsilon") for w in ("with_noise", "without_noise")]
-    words = {"rho": "ρ", "epsilon": "ε"}
-    heads = [("label", "text"), ("γ", "number"), ("σ", "number")]
-    heads += [(f"{words[c.split('_')[0]]} {c.split('_', 1)[1].replace('_', ' ')}", "number") for c in columns]
-    rows = [
-        [text_cell(r["label"]), number(r["gamma"]), number(r["sigma"])]
-        + [number(r[c], r.get(f"{c}_se")) for c in columns]
-        for r in frame.to_dict("records")
-    ]
-    note, _ = constants(frame, {"images": "{} training images"})
-    section.tables.append(Table(heads, rows, note))
-    return section
-
-
 def training_section(tables: Path, runs: pd.DataFrame, seeds: Mapping[str, Any]) -> Section:
     section = Section("training", "Training", empty="This study trained nothing.")
     frame = read(tables, "training")
@@ -200,7 +176,7 @@ def training_section(tables: Path, runs: pd.DataFrame, seeds: Mapping[str, Any])
         return section
     section.lead = "Values of the last epoch. Losses of different objectives are not on one scale."
     names = {str(r["run"]): str(r["label"]) for r in runs.to_dict("records")}
-    outside = ("run", "label", "epoch", "seconds")
+    outside = ("run", "label", "epoch", "seconds", "images_per_second")
     metrics = [str(c) for c in frame if c not in outside and frame[c].notna().any()]
     several = len(set(seeds.values())) > 1
     table = Table([("label", "text")] + [("seed", "number")] * several + [("epochs", "number")], [])
@@ -242,7 +218,9 @@ def runs_section(runs: pd.DataFrame) -> Section:
 
 def published_section(tables: Path) -> Section:
     """Rows of ``published.parquet``, which a study that states published numbers writes: paper, table, label,
-    smoothing_sigma, metric (acr or certified_accuracy), radius, published, reproduced, low, high, verdict."""
+    smoothing_sigma, metric (acr, epsilon or certified_accuracy), radius, published, reproduced, low, high,
+    verdict.
+    """
     section = Section("published", "Beside the papers")
     frame = read(tables, "published")
     if frame.empty:
@@ -252,7 +230,8 @@ def published_section(tables: Path) -> Section:
     heads += [("published", "number"), ("reproduced", "number"), ("verdict", "text")]
     table = Table(heads, [])
     for row in frame.to_dict("records"):
-        metric = "ACR" if row["metric"] == "acr" else f"certified accuracy at r = {row['radius']:g}"
+        metric = {"acr": "ACR", "epsilon": "calibrated ε"}.get(row["metric"])
+        metric = metric or f"certified accuracy at r = {row['radius']:g}"
         mark = "within" if str(row["verdict"]).startswith("within") else "outside"
         absent = pd.isna(row["reproduced"])
         mine = Cell(DASH) if absent else Cell(down(row["reproduced"]), float(row["reproduced"]))

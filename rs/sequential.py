@@ -16,18 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from rs import catalog, checkpoints, forms
-from rs.data_loading import load_images
-from rs.devices import device_name, generator
-from rs.draws import Votes, read_votes, write_votes
-from rs.inference import InferenceForm
-from rs.interfaces import Noise, UserError
+from rs.draws import read_votes
+from rs.interfaces import UserError
 from rs.progress import follow
-from rs.provenance import provenance
 from rs.spec import Stop
 from rs.stopping import StoppingRule
-
-Totals = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+from rs.voting import Totals, Voter
 
 
 def sample(
@@ -42,45 +36,24 @@ def sample(
 
     `inputs` has the `model` and `data` manifests and the file of the `selection` votes.
     """
-    noise: Noise = catalog.build("noises", spec["noise"])
-    network, manifest = checkpoints.load(inputs["model"], inputs["data"])
-    images = range(*spec["images"])
-    x, y = load_images(inputs["data"], "test", images, device)
-    betas, classes = tuple(float(b) for b in spec.get("betas", ())), int(manifest["classes"])
-    form = InferenceForm(network, forms.wanted(spec, form_file), device, classes)
+    voter = Voter(spec, inputs["model"], inputs["data"], device, form_file)
+    images = voter.images
     chosen, _, selection, _ = read_votes(inputs["selection"])
     if not np.array_equal(chosen, np.asarray(images)):
         raise UserError(f"{inputs['selection']}: holds other images than {images.start} to {images.stop}")
     rule = StoppingRule(Stop(**spec["stop"]), spec["noise"]["sigma"], spec["n"], spec["block"])
+    zeros = torch.zeros(len(images), len(voter.betas), voter.classes, dtype=torch.float64, device=device)
+    counts = torch.zeros(len(images), voter.classes, dtype=torch.int64, device=device)
+    totals = counts, zeros, zeros.clone()
 
     def vote(row: int, block: int, votes: int) -> Totals:
-        draws = generator(device, spec["seed"], "estimate", images[row], block)
-        return form.vote(x[row], votes, lambda rows: noise.sample((rows, *x.shape[1:]), draws), betas)
+        return voter.vote(row, "estimate", block, votes)
 
-    zeros = torch.zeros(len(images), len(betas), classes, dtype=torch.float64, device=device)
-    totals = torch.zeros(len(images), classes, dtype=torch.int64, device=device), zeros, zeros.clone()
     decided = draw_until_decided(rule, selection.counts.argmax(1), totals, vote)
     label = f"{inputs['model'].parent.name} sequential {images.start}-{images.stop}"
     for _ in follow(decided, len(images), label, "images"):
         pass
-    form.check()
-    counts, sums, squares = (total.cpu().numpy() for total in totals)
-    made = provenance(
-        spec,
-        code,
-        model=manifest["sha256"],
-        form=form.description,
-        device=device_name(device),
-        dimension=x[0].numel(),
-        classes=classes,
-        stop=asdict(rule.stop),
-    )
-    votes = Votes(
-        counts,
-        {beta: sums[:, i] for i, beta in enumerate(betas)},
-        {beta: squares[:, i] for i, beta in enumerate(betas)},
-    )
-    write_votes(output, np.asarray(images, np.int64), y.cpu().numpy(), votes, made)
+    voter.write(output, totals, code, stop=asdict(rule.stop))
 
 
 def draw_until_decided(

@@ -26,6 +26,7 @@ from rs.published import beside
 from rs.sanity import COLUMNS as CHECKS
 from rs.spec import Stop
 from rs.study import defaults, method_schema
+from rs.wasserstein import CERTIFICATES, WORST_CASES, derive
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -60,7 +61,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "empirical_accuracy": EMPIRICAL,
     "attack_checks": ("run", "label", "smoothing", "smoothing_sigma", *CHECKS),
     "calibration": (
-        *("run", "label", "gamma", "sigma", "images", "rho_with_noise", "rho_with_noise_se"),
+        *("run", "label", "gamma", "sigma", "images", "noise_in_cost", "rho_with_noise", "rho_with_noise_se"),
         *(
             "rho_without_noise",
             "rho_without_noise_se",
@@ -70,6 +71,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         ),
         "epsilon_without_noise_se",
     ),
+    "distributional": ("run", "label", "smoothing", "smoothing_sigma", *CERTIFICATES),
+    "worst_cases": ("run", "label", "smoothing", "smoothing_sigma", *WORST_CASES),
     "published": (
         *("paper", "table", "label", "smoothing_sigma", "metric", "radius", "published", "reproduced"),
         *("low", "high", "verdict"),
@@ -102,6 +105,10 @@ def aggregate(plan: Plan, folder: Path, code: str) -> None:
             rows["empirical_accuracy"] += accuracies
             rows["examples"] += examples
             rows["attack_checks"] += checks
+            if observation.distributional:
+                told = derive(observation.distributional, planned.run.sections["distributional"])
+                for name, derived in zip(("distributional", "worst_cases"), told, strict=True):
+                    rows[name] += [{**head, **smoothing, **row} for row in derived]
     for log in plan.logs:
         _log_rows(log, radii, rows)
     _over_seeds(rows)

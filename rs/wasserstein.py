@@ -43,18 +43,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
+from pydantic import TypeAdapter
+from scipy import optimize, special
 
 from rs.bounds import bonferroni, hoeffding_width, t_interval
+from rs.provenance import read_table
 from rs.spec import Distributional
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
+CERTIFICATES: tuple[str, ...] = (  # columns of the tables
+    *("certificate", "rho", "rho_with_noise", "gamma", "loss", "low", "high", "noise_error", "own_point"),
+    *("rigorous", "alpha", "concave", "loss_bound", "gamma_concave", "gamma_corollary_1", "images"),
+    "measured",
+)
+WORST_CASES: tuple[str, ...] = (
+    *("adversary", "gamma", "rho", "rho_low", "rho_high", "loss", "low", "high", "images", "measured"),
+)
 GRID = 41  # rhos where the study names none
 
 
@@ -134,46 +145,49 @@ def setting(given: Distributional, made: Mapping[str, Any], found: Mapping[str, 
 
 
 def certificates(found: Mapping[str, Observed], told: Setting) -> Iterator[Row]:
-    """One row per certificate and rho; `gamma` is the best of the grid there."""
-    smooth = smoothness(told.bound, told.sigma)
+    """One row per certificate and rho; `gamma` is the best of the grid there, 0 where M itself is better."""
+    smooth, smoothed = smoothness(told.bound, told.sigma), found.get("smoothed")
     condition = {
         "loss_bound": told.bound,
-        "gamma_corollary_1": 2 * told.bound / told.sigma**2 if told.sigma else math.inf,
         "gamma_concave": smooth / 2,
+        "gamma_corollary_1": 2 * told.bound / told.sigma**2 if told.sigma else math.inf,
+        "images": len(found["base"].loss),
     }
-    smoothed = found.get("smoothed")
     kinds: list[tuple[str, Observed, float]] = [("sinha", found["base"], 0.0)]
     if smoothed is not None:
         kinds = [("nal", smoothed, 0.0), *kinds, ("sinha_theorem_3", found["base"], told.noise_cost)]
     for name, points, extra in kinds:
         surrogates = {gamma: points.surrogate(gamma) for gamma in told.gammas}
+        upper = {gamma: float(values.mean()) for gamma, values in surrogates.items()}
         own = {gamma: float(points.own(gamma).mean()) for gamma in told.gammas}
-        estimates = told.estimates if name == "nal" else 2
         for rho in told.rhos:
-            gamma = min(told.gammas, key=lambda g: g * (rho + extra) + surrogates[g].mean())
-            mean, low, high = (gamma * (rho + extra) + v for v in t_interval(surrogates[gamma]))
-            best = (points.loss - gamma * points.squared_distance).argmax(1)
-            row = {"certificate": name, "rho": rho, "rho_with_noise": rho + told.noise_cost, "gamma": gamma}
-            row |= {
-                "loss": mean,
-                "low": low,
-                "high": high,
-                "noise_error": points.noise_error(best, estimates),
-            }
-            row["own_point"] = min(g * (rho + extra) + own[g] for g in told.gammas)
-            yield row | condition | {"concave": gamma > smooth / 2 and name == "nal", "rigorous": False}
+            row, gamma = best(upper, rho + extra, told.bound)
+            if gamma:
+                _, low, high = t_interval(surrogates[gamma] + gamma * (rho + extra))
+                at = (points.loss - gamma * points.squared_distance).argmax(1)
+                error = points.noise_error(at, told.estimates) if points is smoothed else 0.0
+                row |= {"low": low, "high": min(high, told.bound), "noise_error": error}
+            row |= {"own_point": best(own, rho + extra, told.bound)[0]["loss"], "rigorous": False}
+            row |= {"concave": gamma > smooth / 2 and name == "nal"}
+            yield {"certificate": name, "rho": rho, "rho_with_noise": rho + told.noise_cost} | row | condition
     if smoothed is not None and math.isfinite(told.bound):
         for name, upper in proven(smoothed, told).items():
             for rho in told.rhos if upper else ():
-                gamma = min(upper, key=lambda g: g * rho + upper[g])
-                row = {
-                    "certificate": name,
-                    "rho": rho,
-                    "rho_with_noise": rho + told.noise_cost,
-                    "gamma": gamma,
-                }
-                row |= {"loss": gamma * rho + upper[gamma], "alpha": told.alpha}
-                yield row | condition | {"concave": gamma > smooth / 2, "rigorous": True}
+                row, gamma = best(upper, rho, told.bound)
+                row |= {"rigorous": True, "concave": gamma > smooth / 2, "alpha": told.alpha}
+                yield (
+                    {"certificate": name, "rho": rho, "rho_with_noise": rho + told.noise_cost}
+                    | row
+                    | condition
+                )
+
+
+def best(upper: Mapping[float, float], rho: float, bound: float) -> tuple[Row, float]:
+    """The least of gamma rho + E phi_gamma over the gammas, and of M; with that gamma (0: M)."""
+    gamma = min(upper, key=lambda g: g * rho + upper[g])
+    value = gamma * rho + upper[gamma]
+    gamma, value = (gamma, value) if value < bound else (0.0, bound)
+    return {"gamma": gamma, "loss": value}, gamma
 
 
 def proven(points: Observed, told: Setting) -> dict[str, dict[float, float]]:
@@ -183,7 +197,7 @@ def proven(points: Observed, told: Setting) -> dict[str, dict[float, float]]:
     concave = [g for g in told.gammas if 2 * g > smooth]
     gap = {}
     for gamma in concave:
-        alpha = bonferroni(told.alpha, 2 * len(concave))
+        alpha = bonferroni(told.alpha, 2 * len(concave))  # two bounds for each gamma
         missed = gradient_upper(points.gradient_product[:, points.at(gamma)], told, alpha)
         value = points.own(gamma).mean() + told.bound * float(hoeffding_width(draws, alpha))
         gap[gamma] = min(float(value) + missed / (2 * (2 * gamma - smooth)), told.bound)
@@ -215,21 +229,43 @@ def neyman_pearson(p: float, price: float) -> float:
     """
     if p >= 1:
         return 1.0
-    q = np.concatenate([[0.0], np.geomspace(1e-12, 1e-2, 200), np.linspace(1e-2, 1, 400)[1:]])
-    t = np.linspace(0, 1 / math.sqrt(price), 2001)  # beyond, the price exceeds any gain
+    q = np.concatenate([[0.0], np.geomspace(1e-12, 1e-3, 200), np.linspace(1e-3, 1, 1500)[1:]])
+    t = np.linspace(0, 1 / math.sqrt(price), 1001)  # beyond, the price exceeds any gain
     slack = t[1] ** 2 / 8 * (0.25 + 2 * price)
     h = (special.ndtr(special.ndtri(q)[:, None] + t) - price * t * t).max(1) + slack
     above = np.append(np.minimum(h, 1.0)[1:], 1.0)
-    slopes = np.concatenate([[0.0], np.geomspace(1e-4, 1e9, 1500)])
-    return float(((above - slopes[:, None] * q).max(1) + slopes * p).min())
+
+    def tangent(logarithm: float) -> float:
+        slope = math.exp(logarithm)
+        return float((above - slope * q).max()) + slope * p
+
+    # convex in the slope, and any slope will do
+    found = optimize.minimize_scalar(tangent, bounds=(-20.0, 30.0), method="bounded", options={"xatol": 1e-6})
+    return min(float(found.fun), 1.0)
 
 
 def worst_cases(found: Mapping[str, Observed], gammas: Sequence[float]) -> Iterator[Row]:
     """Where the adversaries of `gammas` end: mean squared distance and mean loss, with 95 % t intervals."""
     for name, points in found.items():
-        for gamma in sorted(gammas):
+        for gamma in sorted(set(gammas)):
             i = points.at(gamma)
             rho, loss = t_interval(points.squared_distance[:, i]), t_interval(points.loss[:, i])
             row: Row = {"adversary": name, "gamma": gamma}
             row |= {"rho": rho[0], "rho_low": rho[1], "rho_high": rho[2]}
             yield row | {"loss": loss[0], "low": loss[1], "high": loss[2], "images": len(points.loss)}
+
+
+def derive(file: Path, section: Mapping[str, Any]) -> tuple[list[Row], list[Row]]:
+    """Rows of the tables `distributional` and `worst_cases`, from one file and its run's section."""
+    given = TypeAdapter(Distributional).validate_python(section)
+    table, made = read_table(file, ("image", "adversary", "gamma", "squared_distance", "loss"))
+    found = observed(table.to_pandas())
+    told, name = (
+        setting(given, made, found),
+        given.loss if given.clip is None else f"{given.loss} to {given.clip:g}",
+    )
+    claims, points = (
+        list(certificates(found, told)),
+        list(worst_cases(found, given.attack_gammas or given.gammas)),
+    )
+    return [{**row, "measured": name} for row in claims], [{**row, "measured": name} for row in points]

@@ -12,8 +12,9 @@ import torch
 from rs import catalog, checkpoints
 from rs.ascent import lagrangian_ascent
 from rs.calibration import calibrate
+from rs.data_loading import load_images
 from rs.devices import generator
-from rs.preparation import load_split
+from rs.published import beside
 from rs.smoothing import mean_cross_entropy
 
 CPU = torch.device("cpu")
@@ -57,13 +58,24 @@ def test_the_noise_adds_d_sigma_squared(measure):
         assert found["images"] == 200
 
 
+def test_a_sampled_cost_leaves_its_noise_in_the_point(measure):
+    """With the step 0.5/gamma the point carries minus the mean of the last r draws: d sigma^2/r more."""
+    for r in (1, 4):
+        spec = {"steps": 2, "samples": r, "images": {"max": 200}}
+        walked = measure({**spec, "noise_in_cost": True}, noise={"name": "gaussian", "sigma": 0.5})
+        exact = measure(spec, noise={"name": "gaussian", "sigma": 0.5})
+        added = walked["rho_without_noise"] - exact["rho_without_noise"]
+        # of |mean z|^2 over 200 images; the loss's gradients change little
+        assert added == pytest.approx(64 * 0.25 / r, rel=5 * math.sqrt(2 / 64 / 200))
+
+
 def test_values_and_standard_errors_are_those_of_a_plain_loop(workspace, measure):
     found = measure()
     data = workspace.path(workspace.plan.data_manifest)
     job = workspace.job("train", "nal")
     network, manifest = checkpoints.load(workspace.path(job.outputs["manifest"]), data)
     noise = catalog.build("noises", manifest["provenance"]["spec"]["noise"])
-    x, y = load_split(data, "train")
+    x, y = load_images(data, "train", range(40))
     distances = []
     for i in range(40):
         source = generator(CPU, 0, "calibrate", i)
@@ -73,6 +85,7 @@ def test_values_and_standard_errors_are_those_of_a_plain_loop(workspace, measure
             x[i : i + 1],
             1.5,
             3,
+            noise_in_cost=False,
         )
         distances.append(float((worst - x[i]).square().sum()))
     rho, error = np.mean(distances), np.std(distances, ddof=1) / math.sqrt(40)
@@ -84,7 +97,7 @@ def test_values_and_standard_errors_are_those_of_a_plain_loop(workspace, measure
 
 def test_a_larger_penalty_means_a_smaller_epsilon(measure):
     epsilons = [
-        measure(objective={"name": "nal", "gamma": gamma, "noise_in_cost": False})["epsilon_without_noise"]
+        measure(objective={"name": "nal", "gamma": gamma})["epsilon_without_noise"]
         for gamma in (0.75, 1.5, 6)
     ]
     assert epsilons[0] > epsilons[1] > epsilons[2] > 0
@@ -93,3 +106,17 @@ def test_a_larger_penalty_means_a_smaller_epsilon(measure):
 def test_the_same_seed_gives_the_same_values_for_any_subset(measure):
     assert measure()["rho_with_noise"] == measure()["rho_with_noise"]
     assert measure({**SPEC, "seed": 1})["rho_with_noise"] != measure()["rho_with_noise"]
+
+
+def test_a_published_epsilon_stands_beside_the_calibrated_one(tiny, plan_of):
+    rows = {"calibration": [{"label": "nal", "sigma": 0.25, "epsilon_without_noise": 0.33}]}
+    rows["calibration"][0]["epsilon_without_noise_se"] = 0.005
+    tiny["published"] = [
+        {"paper": "NAL", "table": "Table 1", "run": "nal", "epsilon": epsilon} for epsilon in (0.34, 0.84)
+    ]
+    tiny["published"].append({"paper": "NAL", "table": "Table 1", "run": "gaussian", "epsilon": 0.1})
+    near, far, absent = beside(plan_of(tiny).study, rows)
+    assert (near["metric"], near["verdict"]) == ("epsilon", "within interval")
+    assert near["low"] == pytest.approx(0.33 - 1.96 * 0.005)
+    assert far["verdict"] == "outside: -0.510"
+    assert absent["verdict"] == "not run"

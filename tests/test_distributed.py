@@ -10,16 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from PIL import Image
 from safetensors.torch import load_file
 from tiny_study import TINY, Workspace, write_study
 from torch import nn
 from torch.nn import functional as F
 
-from rs import distributed, stages, training
+from rs import distributed, preparation, stages, training
 from rs.ascent import input_gradient
+from rs.data.imagenet import ImageNet
 from rs.interfaces import UserError
 from rs.plan import Plan
 from rs.provenance import read_table
@@ -212,6 +215,50 @@ def test_streamed_images_are_decoded_once_and_come_whole(together, n, batch):
     if n > 2 and n % batch != 1:
         assert sorted(first + second) == list(range(n))
     assert max(len(first), len(second)) <= n / 2 + n / batch + 1
+
+
+def test_streamed_images_train_alike(together, tmp_path, monkeypatch):
+    """Fourteen images in ImageNet's layout, cut by resized_crop_flip, two of them held out."""
+    for i in range(16):
+        split, wnid = ("train", f"n0{1 + i % 2}") if i < 14 else ("val", f"n0{i - 13}")
+        file = tmp_path / "imagenet" / split / wnid / f"{i}.JPEG"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(i).integers(0, 256, (12, 14, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((280, 260)).save(file)
+    torch.save(({"n01": ("a",), "n02": ("b",)}, ["n01", "n02"]), tmp_path / "imagenet" / "meta.bin")
+    monkeypatch.setattr(ImageNet, "classes", 2)
+    monkeypatch.setattr(ImageNet, "sizes", {"train": 14, "test": 2})
+    manifest = tmp_path / "data" / "manifest.json"
+    outputs = {"manifest": manifest, **{k: manifest.with_name(f"{k}.safetensors") for k in ("train", "test")}}
+    preparation.prepare({"data": {"name": "imagenet"}}, ImageNet(), str(tmp_path), outputs, "code")
+
+    def tiny(model: Any, data: Any) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 7, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, 2)
+        )
+
+    monkeypatch.setattr(training.checkpoints, "build_model", tiny)
+    settings = {
+        "epochs": 2,
+        "batch_size": 5,
+        "augmentation": "resized_crop_flip",
+        "keep": "best_clean",
+        "held_out": 2,
+    }
+    spec = {**SPEC, "data": {"name": "imagenet"}, "training": settings}
+
+    def fit(name: str) -> Any:
+        files = {"manifest": "model.json", "weights": "model.safetensors", "metrics": "training.parquet"}
+        made = {key: tmp_path / name / file for key, file in files.items()}
+        training.train(spec, manifest, {}, made, CPU, "code", workers=1)
+
+    def read(name: str) -> Any:
+        rows = read_table(tmp_path / name / "training.parquet")[0].to_pylist()
+        return load_file(tmp_path / name / "model.safetensors"), rows
+
+    fit("one")
+    together(lambda: fit("two"))
+    close(read("one"), read("two"))
 
 
 # --- through torchrun ---

@@ -30,7 +30,8 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def test_a_shipped_study_plans_and_its_quick_form_is_smaller(fresh: Workspace, study: str) -> None:
     full, quick = fresh.planned(study=(study,)), fresh.planned(study=(study, QUICK))
     assert full.total() >= quick.total() > 0
-    assert {rule for rule, _ in quick} == {rule for rule, _ in full}
+    # the quick form runs eagerly, so it has no form to try out
+    assert {rule for rule, _ in quick} == {rule for rule, _ in full} - {"form"}
 
 
 def test_a_thousand_jobs_plan_in_seconds(fresh: Workspace, record_property: Any) -> None:

@@ -1,0 +1,78 @@
+"""What every way of sampling shares: a trained network voting on a range of test images, and the draw file.
+
+An image's noise is seeded by (study seed, purpose, image, block) and nothing else: not by the run, the shard
+or the number of votes asked for. A block's noise is drawn in order, in pieces of the batch size, which is
+part of the inference form. Batches are multiples of 16 images: torch's CPU generator then gives normal
+numbers in the same stream in pieces as at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rs import catalog, checkpoints, forms
+from rs.data_loading import load_images
+from rs.devices import device_name, generator
+from rs.draws import Votes, write_votes
+from rs.inference import InferenceForm
+from rs.interfaces import Noise
+from rs.provenance import provenance
+from rs.seeding import Purpose
+
+Totals = tuple[
+    Tensor, Tensor, Tensor
+]  # counts, sums and squares of one image, as InferenceForm.vote has them
+
+
+class Voter:
+    """The network of a run in its inference form, the noise and the images of a sample job's `spec`."""
+
+    def __init__(
+        self, spec: dict[str, Any], model: Path, data: Path, device: torch.device, form_file: Path | None
+    ) -> None:
+        """`form_file` is what the form stage wrote, for a form that had to be tried out."""
+        self.spec, self.device = spec, device
+        self.images = range(*spec["images"])
+        self.betas = tuple(float(beta) for beta in spec.get("betas", ()))
+        self.noise: Noise = catalog.build("noises", spec["noise"])
+        network, self.manifest = checkpoints.load(model, data)
+        self.classes = int(self.manifest["classes"])
+        self.form = InferenceForm(network, forms.wanted(spec, form_file), device, self.classes)
+        self.x, self.labels = load_images(data, "test", self.images, device)
+
+    def vote(self, row: int, purpose: Purpose, block: int, votes: int) -> Totals:
+        """`votes` of the row-th image, with the noise of one block; all on the device."""
+        draws = generator(self.device, self.spec["seed"], purpose, self.images[row], block)
+        image = self.x[row]
+        return self.form.vote(
+            image, votes, lambda rows: self.noise.sample((rows, *image.shape), draws), self.betas
+        )
+
+    def write(self, output: Path, totals: Totals, code: str, **facts: Any) -> None:
+        """The draw file of all images; `totals` are stacked over them. `facts` join the provenance.
+
+        Raises UserError, before writing, where a logit was infinite or NaN.
+        """
+        self.form.check()
+        counts, sums, squares = (total.cpu().numpy() for total in totals)
+        made = provenance(
+            self.spec,
+            code,
+            model=self.manifest["sha256"],
+            form=self.form.description,
+            device=device_name(self.device),
+            dimension=self.x[0].numel(),
+            classes=self.classes,
+            **facts,
+        )
+        votes = Votes(
+            counts,
+            {beta: sums[:, i] for i, beta in enumerate(self.betas)},
+            {beta: squares[:, i] for i, beta in enumerate(self.betas)},
+        )
+        write_votes(output, np.asarray(self.images, np.int64), self.labels.cpu().numpy(), votes, made)

@@ -1,0 +1,75 @@
+"""The distributional certificate against rho, with the worst cases found, as in NAL's Figure 2a."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+NAMES = {
+    "nal": "NAL, Theorem 1",
+    "sinha": "Sinha et al., same movement",
+    "sinha_theorem_3": "Sinha et al., NAL's ρ (Theorem 3)",
+    "nal_gap": "proven, ascent and its gap",
+    "neyman_pearson": "proven, Neyman–Pearson",
+    "smoothed": "worst cases found, noise added",
+    "base": "worst cases found, base classifier",
+}
+# Dashed: estimates; solid: proven. Markers: points.
+_LINES: dict[str, dict[str, Any]] = {
+    "nal": {"color": "#E69F00", "linestyle": (0, (5, 1.5))},
+    "sinha": {"color": "#0072B2", "linestyle": (0, (3, 2))},
+    "sinha_theorem_3": {"color": "#0072B2", "linestyle": (0, (1, 1.5))},
+    "nal_gap": {"color": "#009E73", "linestyle": "-"},
+    "neyman_pearson": {"color": "#222222", "linestyle": "-"},
+}
+_POINTS: dict[str, dict[str, Any]] = {
+    "smoothed": {"color": "#CC79A7", "marker": "o", "linestyle": "none", "markersize": 4},
+    "base": {"color": "#56B4E9", "marker": "x", "linestyle": "none", "markersize": 4},
+}
+
+
+def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame, title: Any) -> Figure:
+    """A panel per smoothed run (its first seed): bounds as lines, worst cases as points with 95 % intervals.
+
+    `title` turns a smoothing noise into words. The axis is E ||x - x_0||^2; NAL's rho is d sigma^2 more.
+    """
+    panels = list(certificates.groupby(["label", "smoothing"], sort=False))
+    columns = min(len(panels), 3)
+    height = 2.6 * math.ceil(len(panels) / columns) + 0.8
+    figure = Figure(({1: 5.6, 2: 7.4, 3: 9.6}[columns], height), layout="constrained")
+    FigureCanvasAgg(figure)
+    for i, ((label, smoothing), panel) in enumerate(panels):
+        axes = figure.add_subplot(math.ceil(len(panels) / columns), columns, i + 1)
+        run = panel["run"].iloc[0]
+        found = points[(points["run"] == run) & (points["smoothing"] == smoothing)]
+        lines = panel[panel["run"] == run]
+        for name, rows in lines.groupby("certificate", sort=False):
+            style = _LINES[str(name)]
+            axes.plot(rows["rho"], rows["loss"], **style)
+            axes.fill_between(
+                rows["rho"],
+                rows["low"].astype(float),
+                rows["high"].astype(float),
+                color=style["color"],
+                alpha=0.13,
+                linewidth=0,
+            )
+        ends = lines["rho"].max()
+        for adversary, rows in found.groupby("adversary", sort=False):
+            shown, style = rows[rows["rho"] <= 1.02 * ends], _POINTS[str(adversary)]
+            errors = [shown["loss"] - shown["low"], shown["high"] - shown["loss"]]
+            axes.errorbar(shown["rho"], shown["loss"], yerr=errors, **style, elinewidth=0.8)
+        axes.set_title(f"{label}, {title(str(smoothing))}", loc="left")
+        axes.set(xlabel="ρ = E‖x − x₀‖² (without the noise)", ylabel="mean loss", xlim=(0, None))
+        # Theorem 3's other side is often far above all else: it may leave the panel
+        near = lines.loc[lines["certificate"] != "sinha_theorem_3", "loss"].max()
+        axes.set_ylim(0, 1.08 * max(near, found["high"].max()))
+    present = [*dict.fromkeys(certificates["certificate"]), *dict.fromkeys(points["adversary"])]
+    handles = [Line2D([], [], label=NAMES[n], **{**_LINES, **_POINTS}[n]) for n in NAMES if n in present]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(2, columns + 1))
+    return figure

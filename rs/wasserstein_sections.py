@@ -1,0 +1,128 @@
+"""The sections of a study's page on NAL: calibrated epsilons, and the distributional certificate with the
+worst cases found beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rs.cells import DASH, Cell, Section, Table, constants, interval, number, text_cell, up
+from rs.figures import smoothing_name
+from rs.tracking import read
+from rs.wasserstein_figure import NAMES
+
+_SHOWN = 7  # rhos of a table
+
+_TABLE_1 = (
+    "NAL's Table 1 has ε = 0.84, 0.34, 0.21 at γ = 0.25, 1.5, 3 for MNIST with its three-layer CNN at σ = "
+    "0.05 (dσ² = 1.96: with the noise, no ε there could be below 1.4), and at σ = 0.1 ε = 1.53, 0.92, 0.40 "
+    "at γ = 0.25, 1.5, 5 for CIFAR-10 with ResNet-18, 1.23, 0.57, 0.28 with VGG-16, and 0.93 at γ = 1.5 for "
+    "Tiny ImageNet."
+)
+
+
+def calibration_section(tables: Path) -> Section:
+    section = Section("calibration", "Calibration", empty="Nothing was calibrated in this study.")
+    frame = read(tables, "calibration")
+    if frame.empty:
+        return section
+    section.lead = (
+        "Mean squared ℓ₂ distance ρ that the inner maximisation at multiplier γ reaches on the training "
+        "images, and ε = √ρ, with the noise counted in the distance (about dσ² more) and without it; "
+        "± one standard error."
+    )
+    columns = [f"{q}_{w}" for q in ("rho", "epsilon") for w in ("with_noise", "without_noise")]
+    words = {"rho": "ρ", "epsilon": "ε"}
+    heads = [("label", "text"), ("γ", "number"), ("σ", "number")]
+    heads += [(f"{words[c.split('_')[0]]} {c.split('_', 1)[1].replace('_', ' ')}", "number") for c in columns]
+    rows = [
+        [text_cell(r["label"]), number(r["gamma"]), number(r["sigma"])]
+        + [number(r[c], r.get(f"{c}_se")) for c in columns]
+        for r in frame.to_dict("records")
+    ]
+    note, _ = constants(frame, {"images": "{} training images"})
+    section.tables.append(Table(heads, rows, " · ".join(filter(None, [note, _TABLE_1]))))
+    return section
+
+
+def distributional_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
+    """Rows of ``distributional`` and ``worst_cases``: a table of each for every smoothed run."""
+    section = Section("distributional", "Distributional certificate")
+    frame, points = read(tables, "distributional"), read(tables, "worst_cases")
+    if frame.empty:
+        return section
+    section.lead = (
+        "Upper bounds of the mean loss under noise for any adversary who moves the test images by E‖x − x₀‖² "
+        "≤ ρ without seeing the noise (NAL, Theorem 1, whose ρ counts the noise's dσ² too), the best γ of "
+        "the grid at each ρ; and where adversaries who pay γ‖x − x₀‖² get to. Small print: 95 % t intervals "
+        "over the images. Estimates rest on an inner maximum that ascent found; proven bounds hold for these "
+        "images with confidence 1 − α over the noise."
+    )
+    several = len(set(seeds.values())) > 1
+    for (run, label, smoothing), part in frame.groupby(["run", "label", "smoothing"], sort=False):
+        seed = f", seed {seeds.get(str(run))}" if several else ""
+        title = f"{label}, {smoothing_name(str(smoothing))}{seed}"
+        section.tables.append(_certificates(part, title))
+        mine = points[(points["run"] == run) & (points["smoothing"] == smoothing)]
+        section.tables.append(_worst_cases(mine, part, f"Worst cases found: {title}"))
+    return section
+
+
+def _certificates(part: pd.DataFrame, title: str) -> Table:
+    rhos = np.sort(part["rho"].unique())
+    shown = rhos[np.unique(np.linspace(0, len(rhos) - 1, min(_SHOWN, len(rhos))).round().astype(int))]
+    table = Table([("bound", "text"), *((f"ρ = {rho:.3g}", "number") for rho in shown)], [], title=title)
+    table.columns.append(("γ", "number"))
+    for name, group in part.groupby("certificate", sort=False):
+        at = {row["rho"]: row for row in group.to_dict("records")}
+        mark = "" if group["rigorous"].all() else "estimate"
+        row = [text_cell(NAMES[str(name)], mark=mark)]
+        for found in (at.get(rho) for rho in shown):
+            if found is None:
+                row.append(Cell(DASH))
+                continue
+            row.append(
+                Cell(up(found["loss"]), float(found["loss"]), under=interval(found["low"], found["high"]))
+            )
+        used = sorted({at[rho]["gamma"] for rho in shown if rho in at})
+        span = f"{used[0]:g}" if len(used) == 1 else f"{used[0]:g} to {used[-1]:g}"
+        table.rows.append([*row, Cell(span, used[-1])])
+    note, _ = constants(part, {"images": "{} test images", "measured": "loss: {}"})
+    proven = part["alpha"].dropna()
+    note += f" · α = {proven.iloc[0]:g}" if len(proven) else ""
+    table.note = " · ".join(filter(None, [note, _condition(part)]))
+    return table
+
+
+def _condition(part: pd.DataFrame) -> str:
+    """Whether the inner problem is strongly concave, and at which gamma it would be."""
+    first = part.iloc[0]
+    if math.isinf(first["gamma_concave"]):
+        return "the loss is unbounded or without noise: at no γ is the inner problem known to be concave"
+    used = part.loc[part["certificate"] == "nal", "concave"]
+    met = "at every ρ" if used.all() else "at some ρ" if used.any() else "at no ρ"
+    return (
+        f"loss ≤ M = {first['loss_bound']:g}: the inner problem is strongly concave from γ = "
+        f"{first['gamma_concave']:.3g} on (0.242 M/σ²; Corollary 1 asks for 2M/σ² = "
+        f"{first['gamma_corollary_1']:.3g}); NAL's best γ is as large {met}"
+    )
+
+
+def _worst_cases(points: pd.DataFrame, part: pd.DataFrame, title: str) -> Table:
+    heads = [("adversary", "text"), ("γ", "number"), ("ρ", "number"), ("ρ with noise", "number")]
+    table = Table([*heads, ("loss", "number")], [], title=title)
+    noise = float((part["rho_with_noise"] - part["rho"]).iloc[0])
+    for row in points.to_dict("records"):
+        counted = row["rho"] + (noise if row["adversary"] == "smoothed" else 0.0)
+        name = NAMES[row["adversary"]].removeprefix("worst cases found, ")
+        cells = [text_cell(name), number(row["gamma"])]
+        rho = Cell(f"{row['rho']:.4g}", row["rho"], under=interval(row["rho_low"], row["rho_high"]))
+        loss = Cell(f"{row['loss']:.4g}", row["loss"], under=interval(row["low"], row["high"]))
+        table.rows.append([*cells, rho, number(counted), loss])
+    return table
