@@ -30,6 +30,20 @@ def add_noise(x: Tensor, z: Tensor) -> Tensor:
     return (x.unsqueeze(1) + z).flatten(0, 1)
 
 
+class OfCopies(nn.Module):
+    """A network that gains from knowing which images are noisy copies of one."""
+
+    def of_copies(self, x: Tensor, z: Tensor) -> Tensor:
+        """Logits [B*S, K] of `add_noise(x, z)`; right gradients for x [B, C, H, W], none for z."""
+        raise NotImplementedError
+
+
+def noisy_logits(model: nn.Module, x: Tensor, z: Tensor) -> Tensor:
+    """Logits [B*S, K] of the noisy copies of x [B, C, H, W] under constants z [B, S, C, H, W]."""
+    logits: Tensor = model.of_copies(x, z) if isinstance(model, OfCopies) else model(add_noise(x, z))
+    return logits
+
+
 def noisy_copies(x: Tensor, noise: Noise, samples: int, generator: Generator) -> Tensor:
     """`samples` noisy copies of every image: [B*samples, C, H, W], image by image."""
     return add_noise(x, draw_noise(x, noise, samples, generator))
@@ -45,7 +59,7 @@ def soft_loss(model: nn.Module, x: Tensor, z: Tensor, y: Tensor) -> Tensor:
     """-log of the mean probability of class y over the noise z, per image: [B] (loss of the soft smoothed
     classifier).
     """
-    return F.nll_loss(soft_mean(model(add_noise(x, z)), z.shape[1]), y, reduction="none")
+    return F.nll_loss(soft_mean(noisy_logits(model, x, z), z.shape[1]), y, reduction="none")
 
 
 def mean_cross_entropy(model: nn.Module, x: Tensor, z: Tensor, y: Tensor) -> Tensor:
@@ -53,7 +67,7 @@ def mean_cross_entropy(model: nn.Module, x: Tensor, z: Tensor, y: Tensor) -> Ten
     `soft_loss`).
     """
     samples = z.shape[1]
-    losses = F.cross_entropy(model(add_noise(x, z)), y.repeat_interleave(samples), reduction="none")
+    losses = F.cross_entropy(noisy_logits(model, x, z), y.repeat_interleave(samples), reduction="none")
     return losses.unflatten(0, (-1, samples)).mean(1)
 
 
@@ -102,7 +116,7 @@ class Smoothed:
         """Log of the mean softmax(beta * logits) under fresh noise: [B, K], differentiable in x."""
         z = self.noise_like(x, samples)
         with evaluation_mode(self.model):
-            return soft_mean(self.model(add_noise(x, z)), z.shape[1], beta)
+            return soft_mean(noisy_logits(self.model, x, z), z.shape[1], beta)
 
     def soft_loss(self, x: Tensor, y: Tensor, samples: int) -> Tensor:
         """-log mean softmax of class y under fresh noise, per image: [B], differentiable in x."""

@@ -22,7 +22,7 @@ OBJECTIVES: dict[str, dict[str, float | str]] = {
 }
 SIGMAS = (0.25, 0.5)
 NAMES = ("runs", "certified_accuracy", "average_certified_radius", "empirical_accuracy", "calibration")
-NAMES += ("training", "examples")
+NAMES += ("training", "examples", "distributional", "worst_cases")
 RADII = np.round(np.arange(0, 2.01, 0.05), 2)
 IMAGES, EPOCHS = 300, 30
 
@@ -109,6 +109,17 @@ def frames() -> dict[str, pd.DataFrame]:
                     }
                     | {"epsilon_with_noise_se": 0.003, "epsilon_without_noise_se": 0.0021}
                 )
+            if objective == "nal":
+                for rho in np.linspace(0, 0.5, 6):
+                    loss = {"loss": 0.3 + rho, "low": 0.25 + rho, "high": 0.35 + rho, "images": IMAGES}
+                    told = {"certificate": "nal", "rho": rho, "rho_with_noise": rho + 64 * sigma**2}
+                    told |= {"gamma": 1.0, "rigorous": False, "concave": False, "alpha": None}
+                    told |= dict.fromkeys(("loss_bound", "gamma_concave", "gamma_corollary_1"), np.inf)
+                    told |= {"measured": "cross_entropy"}
+                    tables["distributional"].append(base | told | loss)
+                    point = {"adversary": "smoothed", "gamma": 1.0, "measured": "cross_entropy"}
+                    point |= {"rho": rho, "rho_low": rho - 0.01, "rho_high": rho + 0.01}
+                    tables["worst_cases"].append(base | point | loss)
             for epoch in range(EPOCHS):
                 loss = 0.2 + 0.3 * sigma + 2.1 * np.exp(-epoch / (5 + i)) + draw.normal(0, 0.02)
                 tables["training"].append(

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from rs.ascent import Loss
 from rs.attacks.balls import ascend_in_balls
-from rs.smoothing import add_noise, evaluation_mode, soft_mean
+from rs.smoothing import evaluation_mode, noisy_logits, soft_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +48,7 @@ class AdrePgd:
             def loss(at: Tensor) -> Tensor:
                 z = smoothed.noise_like(x, self.samples) if kept is None else kept
                 with evaluation_mode(smoothed.model):
-                    log_g = soft_mean(smoothed.model(add_noise(at, z)), z.shape[1])
+                    log_g = soft_mean(noisy_logits(smoothed.model, at, z), z.shape[1])
                 others = log_g.masked_fill(F.one_hot(y, log_g.shape[1]).bool(), -float("inf"))
                 return F.nll_loss(log_g, y, reduction="none") + self.lambda_ * others.amax(1)
 

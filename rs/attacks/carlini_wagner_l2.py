@@ -20,7 +20,7 @@ from pydantic import Field
 
 from rs.attacks.boundary import settle, wrong_votes
 from rs.interfaces import Proposed
-from rs.smoothing import add_noise, evaluation_mode
+from rs.smoothing import evaluation_mode, noisy_logits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +84,7 @@ class CarliniWagnerL2:
         """f [B], and whether most of the samples are misclassified [B]."""
         z = smoothed.noise_like(at, self.samples)
         with evaluation_mode(smoothed.model):
-            logits = smoothed.model(add_noise(at, z))
+            logits = noisy_logits(smoothed.model, at, z)
         label = y.repeat_interleave(z.shape[1])[:, None]
         lead = logits.gather(1, label).squeeze(1) - logits.scatter(1, label, -torch.inf).amax(1)
         f = lead.clamp_min(-self.confidence).unflatten(0, (len(y), -1)).mean(1)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from rs import ascent
 from rs.attacks.boundary import settle, wrong_votes
 from rs.interfaces import Proposed
-from rs.smoothing import add_noise, evaluation_mode, soft_mean
+from rs.smoothing import evaluation_mode, noisy_logits, soft_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,7 @@ class Ddn:
         def evaluate(at: Tensor) -> tuple[Tensor, Tensor]:
             z = smoothed.noise_like(x, self.samples)
             with evaluation_mode(smoothed.model):
-                logits = smoothed.model(add_noise(at, z))
+                logits = noisy_logits(smoothed.model, at, z)
             loss = F.nll_loss(soft_mean(logits, z.shape[1]), y, reduction="none")
             return loss, wrong_votes(logits.detach(), y)
 
