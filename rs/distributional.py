@@ -42,7 +42,7 @@ from rs.interfaces import Noise, UserError
 from rs.progress import follow
 from rs.provenance import provenance, write_table
 from rs.seeding import Purpose
-from rs.smoothing import Smoothed, add_noise
+from rs.smoothing import Smoothed, noisy_logits
 from rs.spec import Distributional
 
 COPIES_PER_BATCH = 512
@@ -125,7 +125,7 @@ class Adversary:
     def _losses(self, x: Tensor, z: Tensor) -> Tensor:
         """[B, S] for noise [B, S, C, H, W]."""
         samples = z.shape[1]
-        logits = self.network(add_noise(x, z))
+        logits = noisy_logits(self.network, x, z)
         return losses(self.settings, logits, self.y.repeat_interleave(samples)).unflatten(0, (-1, samples))
 
     def moved(self, noise: Noise, gamma: float) -> Tensor:

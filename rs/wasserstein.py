@@ -138,8 +138,9 @@ def setting(given: Distributional, made: Mapping[str, Any], found: Mapping[str, 
     rhos: Sequence[float] = given.rhos
     if not rhos:
         mine = found.get("smoothed", found["base"])
-        ends = (mine.squared_distance[:, mine.at(g)].mean() for g in given.attack_gammas or given.gammas)
-        rhos = [float(rho) for rho in np.linspace(0, max(ends), GRID)]
+        ends = [mine.squared_distance[:, mine.at(g)].mean() for g in given.attack_gammas or given.gammas]
+        near, far = max(min(ends), 1e-6), max(*ends, 1e-5)
+        rhos = [0.0, *map(float, np.geomspace(near, far, GRID - 1))]
     told = (float(made["sigma"]), int(made["dimension"]), int(made["estimates"]))
     return Setting(given.bound, *told, given.alpha, sorted(set(given.gammas)), sorted(set(rhos)))
 

@@ -59,16 +59,16 @@ def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame, title: 
                 alpha=0.13,
                 linewidth=0,
             )
-        ends = lines["rho"].max()
+        found = found[found["rho"] <= 1.02 * lines["rho"].max()]
         for adversary, rows in found.groupby("adversary", sort=False):
-            shown, style = rows[rows["rho"] <= 1.02 * ends], _POINTS[str(adversary)]
-            errors = [shown["loss"] - shown["low"], shown["high"] - shown["loss"]]
-            axes.errorbar(shown["rho"], shown["loss"], yerr=errors, **style, elinewidth=0.8)
+            errors = [rows["loss"] - rows["low"], rows["high"] - rows["loss"]]
+            style = _POINTS[str(adversary)]
+            axes.errorbar(rows["rho"], rows["loss"], yerr=errors, **style, elinewidth=0.8)
         axes.set_title(f"{label}, {title(str(smoothing))}", loc="left")
         axes.set(xlabel="ρ = E‖x − x₀‖² (without the noise)", ylabel="mean loss", xlim=(0, None))
-        # Theorem 3's other side is often far above all else: it may leave the panel
+        # Theorem 3's other side can be far above all else: it may leave the panel
         near = lines.loc[lines["certificate"] != "sinha_theorem_3", "loss"].max()
-        axes.set_ylim(0, 1.08 * max(near, found["high"].max()))
+        axes.set_ylim(0, 1.08 * max([near, *found["high"].dropna()]))
     present = [*dict.fromkeys(certificates["certificate"]), *dict.fromkeys(points["adversary"])]
     handles = [Line2D([], [], label=NAMES[n], **{**_LINES, **_POINTS}[n]) for n in NAMES if n in present]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(2, columns + 1))
