@@ -27,7 +27,9 @@ def input_gradient(loss: Loss, x: Tensor) -> Tensor:
 
 def _per_image(values: Tensor | float, like: Tensor) -> Tensor:
     """A number, or one per image [B], as [B or 1, 1, 1, 1]."""
-    return torch.as_tensor(values, dtype=like.dtype, device=like.device).reshape(-1, *[1] * (like.dim() - 1))
+    if not isinstance(values, Tensor):  # filled on the device: a copy from the host would wait for it
+        values = torch.full((1,), values, dtype=like.dtype, device=like.device)
+    return values.to(like).reshape(-1, *[1] * (like.dim() - 1))
 
 
 def l2_norm(delta: Tensor) -> Tensor:
@@ -132,7 +134,7 @@ def ddn(
     of [0, 1] (256 for 8-bit images). A zero gradient turns nothing.
     """
     x0 = x0.detach()
-    norm = torch.as_tensor(initial_norm, dtype=x0.dtype, device=x0.device).expand(len(x0))
+    norm = _per_image(initial_norm, x0).flatten().expand(len(x0))
     farthest = l2_norm(torch.maximum(x0 - box[0], box[1] - x0)) if box else torch.full_like(norm, torch.inf)
     best, smallest = torch.zeros_like(x0), torch.full_like(norm, torch.inf)
     delta = torch.zeros_like(x0)

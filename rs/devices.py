@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ def use_device(wanted: str, threads: int = 1) -> Iterator[torch.device]:
     """
     torch.set_num_threads(threads)
     _keep_freed_memory()
+    if "torch._dynamo" in sys.modules:  # a job compiles its own networks, whatever ran before in this process
+        torch.compiler.reset()
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         yield torch.device("cpu")
         return

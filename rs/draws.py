@@ -154,23 +154,35 @@ def merge(
     """Draws of the `wanted` images from the files of all shards.
 
     `selection` has one file per image range, `estimation` one list of block files per image range. `uniform`
-    belongs to `wanted`. Raises UserError where forms differ, an image is missing or a file disagrees with its
-    neighbours.
+    belongs to `wanted`. Raises UserError where model, form, device, noise, seed or how the votes were drawn
+    differ, a block comes twice, an image is missing or a file disagrees with its neighbours.
     """
-    form: tuple[Any, str] | None = None
+    classifier: tuple[Any, str] | None = None
     drawn: dict[bool, tuple[Any, str]] = {}  # by whether the file holds selection votes
     parts: list[tuple[np.ndarray, np.ndarray, Votes, Votes]] = []
     dimension = 0
     for select_file, block_files in zip(selection, estimation, strict=True):
         first: tuple[np.ndarray, np.ndarray] | None = None
         blocks: list[Votes] = []
+        seen: set[Any] = set()  # the blocks of estimation votes
         for path in (select_file, *block_files):
             images, labels, votes, provenance = read_votes(path)
-            here = {key: provenance.get(key) for key in ("form", "model")}
-            form = form or (here, str(path))
-            if here != form[0]:
-                other = f"but {form[1]} as {form[0]}"
-                raise UserError(f"{path}: drawn as {here}, {other}: different base classifiers")
+            spec = provenance["spec"]
+            here = {key: provenance.get(key) for key in ("form", "model", "device")}
+            here |= {key: spec.get(key) for key in ("noise", "seed")}
+            classifier = classifier or (here, str(path))
+            if here != classifier[0]:
+                here, other = (
+                    {k: v for k, v in a.items() if here[k] != classifier[0][k]} for a in (here, classifier[0])
+                )
+                raise UserError(
+                    f"{path}: drawn as {here}, but {classifier[1]} as {other}: different smoothed classifiers"
+                )
+            if (spec.get("purpose") == "select") != (len(blocks) == 0) or spec.get("block") in seen:
+                raise UserError(
+                    f"{path}: {spec.get('purpose')} votes of block {spec.get('block')}, not expected here"
+                )
+            seen |= {spec.get("block")} if blocks else set()
             how = {key: provenance.get(key) for key in ("code_digest", "stop")}
             like = drawn.setdefault(path == select_file, (how, str(path)))
             if how != like[0]:

@@ -40,7 +40,7 @@ def certify(
                     "norm": [norm] * len(draws),
                     "alpha": [use.alpha] * len(draws),
                     "n": draws.estimation.n,
-                    "decided": [answers(draws, noise, norm, certified)] * len(draws),
+                    "decided": [answers(draws, noise, norm, certified, use.alpha)] * len(draws),
                     "rigorous": [bool(certificate.rigorous)] * len(draws),
                     # STN multiplies its certified accuracy by the confidence
                     "factor": [1 - use.alpha if scaled else 1.0] * len(draws),
@@ -54,13 +54,16 @@ def certify(
     write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop))
 
 
-def answers(draws: Draws, noise: Any, norm: float, certified: Certified) -> bool:
+def answers(draws: Draws, noise: Any, norm: float, certified: Certified, alpha: float) -> bool:
     """Whether the votes decide the radii that they were drawn for: always if their number was fixed.
 
-    Votes that a rule stopped do for l2 radii no smaller than its own, which come from one bound at its alpha.
+    Votes that a rule stopped do for l2 radii no smaller than its own, which come from one bound at its alpha;
+    at a larger alpha, what it gave up might have been certified.
     """
-    if draws.stopping == "fixed" or norm != 2:
-        return draws.stopping == "fixed"
+    if draws.stopping == "fixed":
+        return True
+    if norm != 2 or alpha > draws.stop["alpha"]:
+        return False
     n, top = draws.estimation.n, draws.selection.counts.argmax(1)
     failures = n - draws.estimation.counts[np.arange(len(draws)), top]
     own = -noise.sigma * special.ndtri(upper(failures, n, draws.stop["alpha"]))

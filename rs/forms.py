@@ -3,7 +3,8 @@
 The study asks for a form; where its compilation fails or memory runs out the run falls back on the next one,
 with a warning, and every vote, judgement and prediction of the run uses that. Sample and attack jobs read the
 form from this stage's file, so a new form makes all of a run's draws start again, and draws of two forms are
-never merged. A form without the compiler has nothing to try out and needs no such job.
+never merged. A form without the compiler needs no such job, unless the study asks for a GPU, whose memory may
+run out: elsewhere that is one line in the job.
 """
 
 from __future__ import annotations
@@ -61,30 +62,44 @@ def ladder(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def resolve(
     network: nn.Module, asked: dict[str, Any], device: torch.device, classes: int, shape: Sequence[int]
 ) -> tuple[dict[str, Any], str | None]:
-    """The first form of `ladder` in which a batch of images [C, H, W] = `shape` goes through twice.
+    """The first form of `ladder` that votes on an image [C, H, W] = `shape`, and what was wrong with those
+    before it.
 
-    Also what was wrong with those before it. Twice, because CUDA graphs are recorded in the second call.
     Raises UserError for what no other form can mend.
     """
     wrong: list[str] = []
     for form in ladder(asked):
         told = ", ".join(f"{key} {value}" for key, value in form.items())
         try:
-            tried = InferenceForm(network, form, device, classes)
-            for _ in range(2):
-                tried(torch.zeros(form["batch"], *shape, device=device))
+            try_out(InferenceForm(network, form, device, classes), shape)
         except UserError:
             raise
         except Exception as error:
             if not form["compiled"] and not out_of_memory(error):
                 raise UserError(f"the model fails on images {list(shape)}: {one_line(error)}") from error
             wrong.append(f"{told}: {one_line(error)}")
-            torch.compiler.reset()
+            forget(device)
             continue
         if wrong:
             warnings.warn(f"inference form falls back on {told}; {'; '.join(wrong)}", RuntimeWarning, 2)
         return form, "; ".join(wrong) or None
     raise UserError(f"memory runs out even in the smallest batches: {wrong[-1]}")
+
+
+def try_out(form: InferenceForm, shape: Sequence[int]) -> None:
+    """Votes in two batches (CUDA graphs are recorded in the second), with noise and one softmax moment."""
+    image = torch.zeros(tuple(shape), device=form.device)
+    counts, _, _ = form.vote(
+        image, 2 * form.batch, lambda rows: torch.zeros((rows, *shape), device=form.device), (1.0,)
+    )
+    counts.cpu()
+
+
+def forget(device: torch.device) -> None:
+    """Gives back what a form that failed has taken."""
+    torch.compiler.reset()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def out_of_memory(error: BaseException) -> bool:

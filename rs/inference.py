@@ -18,6 +18,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._dynamo import config as dynamo
+from torch._inductor import config as inductor
 from torch.fx.experimental.optimization import fuse
 
 from rs.interfaces import UserError
@@ -34,11 +36,7 @@ class InferenceForm:
         self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[form["precision"]]
         network, folded = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
         network = network.to(device, self.dtype).to(memory_format=torch.channels_last)
-        options: dict[str, str | int | bool | Callable[..., Any]] = {
-            "freezing": True,
-            "triton.cudagraphs": device.type == "cuda",
-        }
-        self.network = torch.compile(network, options=options) if form["compiled"] else network
+        self.network = compiled(network, device) if form["compiled"] else network
         self.batch, self.device, self.classes = int(form["batch"]), device, classes
         self.description = {**{key: form[key] for key in FORM}, "folded": folded, "device": device.type}
         self._input: Tensor | None = None
@@ -89,6 +87,24 @@ class InferenceForm:
         """Raises UserError where a logit of any vote so far was infinite or NaN. Waits for the device."""
         if not bool(self._finite):
             raise UserError("the model's logits are not finite: it did not train, or its range is too small")
+
+
+def compiled(network: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """The network compiled for one shape, with its weights frozen as constants; RuntimeError where it would
+    quietly run another form.
+    """
+    options: dict[str, str | int | bool | Callable[..., Any]] = {"triton.cudagraphs": device.type == "cuda"}
+    run = torch.compile(network, dynamic=False, fullgraph=True, options=options)
+    # asked of the configuration while a network is traced, which is at its first call: the option of
+    # torch.compile comes too late. Past its limit of networks the tracer would run them uncompiled.
+    settings = inductor.patch(freezing=True), dynamo.patch(fail_on_recompile_limit_hit=True)
+
+    def call(images: Tensor) -> Tensor:
+        with settings[0], settings[1]:
+            logits: Tensor = run(images)
+        return logits
+
+    return call
 
 
 def fold_batch_norm(network: nn.Module) -> tuple[nn.Module, bool]:

@@ -149,7 +149,7 @@ class Observer:
             "model": folder / "model.json",
             "weights": folder / "model.safetensors",
         }
-        if not sampling["compiled"]:
+        if not sampling["compiled"] and sampling["device"] != "cuda":
             return inputs
         form = {key: sampling[key] for key in FORM}
         path = folder / "forms" / f"{digest(form)}.json"

@@ -20,6 +20,7 @@ from rs import catalog, checkpoints
 from rs.data_loading import open_split
 from rs.devices import generator, use_device
 from rs.draws import Draws, Votes
+from rs.forms import wanted
 from rs.inference import InferenceForm
 from rs.interfaces import Noise, UserError
 from rs.plan import Plan
@@ -63,7 +64,9 @@ def run(args: argparse.Namespace) -> None:
     if not trained:
         raise UserError(f"{args.study[0]}: no trained run with a certificate yet; run the study first")
     for planned, observation in trained:
+        fixed = planned.inputs.get("form")
         sampling = planned.run.sections["sampling"]
+        sampling = {**sampling, **wanted(sampling, fixed if fixed and fixed.is_file() else None)}
         with use_device(sampling["device"]) as device:
             found = compare(
                 planned.folder / "model.json",
@@ -85,18 +88,18 @@ def compare(
     test: Subset,
     smoothing: dict[str, Any],
     sampling: dict[str, Any],
-    wanted: tuple[int, int],
+    size: tuple[int, int],
     device: torch.device,
 ) -> Compared:
-    """Votes of both precisions on the same noise: `wanted` holds the images and their estimation votes."""
+    """Votes of both precisions on the same noise: `size` holds the images and their estimation votes."""
     network, model = checkpoints.load(manifest, data)
     noise: Noise = catalog.build("noises", smoothing)
     split = open_split(data, "test", device)
-    positions = list(test.positions(len(split)))[: wanted[0]]
+    positions = list(test.positions(len(split)))[: size[0]]
     forms = [
         InferenceForm(network, {**sampling, "precision": p}, device, model["classes"]) for p in PRECISIONS
     ]
-    asked: tuple[tuple[Purpose, int], ...] = (("select", sampling["n0"]), ("estimate", wanted[1]))
+    asked: tuple[tuple[Purpose, int], ...] = (("select", sampling["n0"]), ("estimate", size[1]))
     counts = np.zeros((len(asked), len(forms), len(positions), model["classes"]), np.int64)
     differing = np.zeros(len(positions), np.int64)
     for row, index in follow(enumerate(positions), len(positions), "precision", "images"):
@@ -106,12 +109,13 @@ def compare(
             for start in range(0, votes, forms[0].batch):
                 rows = min(forms[0].batch, votes - start)
                 noisy = noise.sample((rows, *image.shape), draws).add_(image)
-                single, half = (form(noisy).argmax(1) for form in forms)
+                logits = [form(noisy) for form in forms]
+                if not all(bool(values.isfinite().all()) for values in logits):
+                    raise UserError(f"{manifest}: its logits are not finite for image {index}")
+                single, half = (values.argmax(1) for values in logits)
                 differing[row] += int((single != half).sum())
                 for j, predicted in enumerate((single, half)):
                     counts[i, j, row] += _tally(predicted, model["classes"])
-    for form in forms:
-        form.check()
     uniform = np.array([stored_uniform(sampling["seed"], i) for i in positions])
     labels = split.labels[positions].cpu().numpy()
     dimension = split.take(positions[:1])[0].numel()

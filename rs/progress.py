@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -16,19 +16,22 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 def follow(
-    items: Iterable[T], total: int, label: str, unit: str, done: int = 0, samples: int = 0
+    items: Iterable[T], total: int, label: str, unit: str, done: int = 0, samples: int | Callable[[], int] = 0
 ) -> Iterator[T]:
     """Yields `items`, telling how many of `total` are done and how long the rest will take.
 
-    Where an item is `samples` forward passes, their rate is told instead of the items'.
+    Where an item is `samples` forward passes, or `samples()` counts those so far, their rate is told instead
+    of the items'.
     """
+    per = samples if isinstance(samples, int) else 0
+    so_far = (lambda items: items * per) if isinstance(samples, int) else (lambda items: samples())
     if sys.stderr.isatty():
         bar = tqdm(items, desc=label, unit=unit, total=total, initial=done)
         start = time.monotonic()
         for count, item in enumerate(bar, 1):
             yield item
             if samples:
-                rate = count * samples / max(time.monotonic() - start, 1e-9)
+                rate = so_far(count) / max(time.monotonic() - start, 1e-9)
                 bar.set_postfix_str(f"{rate:.3g} samples/s", refresh=False)
         return
     start = last = time.monotonic()
@@ -36,8 +39,9 @@ def follow(
         yield item
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES or count == total:
-            rate = (count - done) / max(now - start, 1e-9)
+            elapsed = max(now - start, 1e-9)
+            rate = (count - done) / elapsed
             left = time.strftime("%H:%M:%S", time.gmtime((total - count) / rate))
-            speed = f"{rate * samples:.3g} samples/s" if samples else f"{rate:.3g}/s"
+            speed = f"{so_far(count - done) / elapsed:.3g} samples/s" if samples else f"{rate:.3g}/s"
             print(f"{label}: {count}/{total} {unit}, {speed}, {left} left", file=sys.stderr, flush=True)
             last = now

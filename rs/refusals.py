@@ -170,6 +170,9 @@ def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
     from rs.spec import Stop
     from rs.stopping import StoppingRule
 
+    if sampling["block"] % sampling["batch"]:
+        message = f"sequential draws whole batches; must be a multiple of batch = {sampling['batch']}"
+        study.fail((*place, "block"), f"{sampling['block']}: {message}")
     stop = Stop(**sampling["stop"])
     if bool(stop.radii) == (stop.width is not None):
         study.fail((*place, "stop"), "give one of radii and width")
@@ -178,7 +181,7 @@ def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
         study.fail((*place, "mode"), message)
     least = StoppingRule(stop, noise["sigma"], sampling["n"], sampling["block"]).first_decision()
     if sampling["n"] < least:
-        message = f"votes decide nothing at alpha = {stop.alpha:g}; the first decision needs {least}"
+        message = f"votes decide nothing at alpha = {stop.alpha:g}; the first decision needs {least:.15g}"
         study.fail((*place, "n"), f"{sampling['n']} {message}")
 
 

@@ -71,8 +71,12 @@ def lower(events: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
     return np.maximum(np.nextafter(1 - upper(n - f, n, alpha), -1), 0.0)
 
 
-def least_trials(bound: float, alpha: float) -> int:
-    """How many trials without an event take `upper` down to `bound`, in (0, 1)."""
+def least_trials(bound: float, alpha: float) -> float:
+    """How many trials without an event take `upper` down to `bound`: a whole number, or infinity for more
+    than 1e15.
+    """
+    if bound < 1e-14:
+        return np.inf
     fewest, most = (np.log(alpha) + np.array([0.0, _LOG_WEIGHT[0]])) / np.log1p(-bound)
     candidates = range(max(int(fewest), 1), int(most) + 2)
     return candidates[bisect_left(candidates, True, key=lambda n: bool(upper(0, n, alpha) <= bound))]

@@ -51,7 +51,7 @@ def sample(
 
     decided = draw_until_decided(rule, selection.counts.argmax(1), totals, vote)
     label = f"{inputs['model'].parent.name} sequential {images.start}-{images.stop}"
-    for _ in follow(decided, len(images), label, "images"):
+    for _ in follow(decided, len(images), label, "images", samples=lambda: int(counts.sum())):
         pass
     voter.write(output, totals, code, stop=asdict(rule.stop))
 

@@ -58,7 +58,7 @@ class StoppingRule:
         certified = bound[:, None] <= self._needed * (1 - _ROUNDING)
         return np.asarray(~(certified | self._given_up(failures[:, None], votes)).all(1))
 
-    def first_decision(self) -> int:
+    def first_decision(self) -> float:
         """The fewest votes that can certify anything that the rule asks for."""
         least = min((r for r in self.stop.radii), default=0.0)
         return least_trials(float(special.ndtr(-least / self.sigma)) * (1 - _ROUNDING), self.stop.alpha)

@@ -132,7 +132,7 @@ def train(
     first, rows, best = 0, [], (-1.0, 0)
     kept: dict[str, Tensor] | None = None
     if resume.is_file():
-        saved = torch.load(resume, map_location=device, weights_only=True)
+        saved = torch.load(resume, map_location="cpu", weights_only=True)  # Adam counts steps there
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         first, rows, best, kept = saved["epoch"], saved["rows"], tuple(saved["best"]), saved["kept"]

@@ -20,7 +20,7 @@ from rs.data_loading import load_images
 from rs.devices import device_name, generator
 from rs.draws import Votes, write_votes
 from rs.inference import InferenceForm
-from rs.interfaces import Noise
+from rs.interfaces import Noise, UserError
 from rs.provenance import provenance
 from rs.seeding import Purpose
 
@@ -49,9 +49,15 @@ class Voter:
         """`votes` of the row-th image, with the noise of one block; all on the device."""
         draws = generator(self.device, self.spec["seed"], purpose, self.images[row], block)
         image = self.x[row]
-        return self.form.vote(
-            image, votes, lambda rows: self.noise.sample((rows, *image.shape), draws), self.betas
-        )
+        try:
+            return self.form.vote(
+                image, votes, lambda rows: self.noise.sample((rows, *image.shape), draws), self.betas
+            )
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"memory ran out in batches of {self.form.batch}; lower sampling.batch (which is another "
+                "inference form) or run fewer jobs on this device at a time"
+            ) from error
 
     def write(self, output: Path, totals: Totals, code: str, **facts: Any) -> None:
         """The draw file of all images; `totals` are stacked over them. `facts` join the provenance.

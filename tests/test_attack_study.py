@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
+import shutil
+from importlib.util import find_spec
 
+import pandas as pd
 import pytest
 
+from rs import figures, stages, tables
 from rs.interfaces import UserError
+from rs.report import write_report
 from rs.spec import label_of
 
 TRANSFER = {"name": "transfer", "source_run": "nal", "attack": "pgd_l2", "radii": [0.5]}
@@ -134,3 +140,51 @@ def test_a_source_of_another_seed_is_refused(with_attacks, plan_of):
         plan_of(study)
     study["runs"]["nal"]["seeds"] = [0]
     assert len(plan_of(study).runs) == 3
+
+
+def test_a_study_of_many_attacks_from_jobs_to_the_page(workspace, tiny, plan_of, tmp_path, monkeypatch):
+    """Every attack runs as the workflow runs it; tables, checks, figure and page follow from the files."""
+    shutil.copytree(workspace.folder / "results", tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    few = {"images": {"max": 4}, "judge": {"n": 32}, "checks": 2}
+    quick = {"steps": 3, "samples": 2, **few}
+    own = [
+        {"name": "pgd_l2", "radii": [0.5, 2.0], **quick, "label": "PGD"},
+        {"name": "pgd_linf", "radii": [0.1], **quick},
+        {"name": "adre_pgd", "radii": [0.5], "lambda": 0.3, **quick},
+        {"name": "lagrangian", "radii": [0.5], "gamma": 0.1, **quick},
+        {"name": "ddn", "radii": [0.5], "votes": 20, **quick},
+        {"name": "carlini_wagner_l2", "radii": [0.5], "votes": 20, "search_steps": 2, **quick},
+    ]
+    if find_spec("art"):
+        own += [
+            {"name": n, "radii": [0.1], **quick} for n in ("square_linf", "autoattack_linf", "autoattack_l2")
+        ]
+    taken = {**few, "source_run": "nal", "attack": "PGD", "radii": [0.5, 2.0]}
+    study = {**tiny, "attacks": own}
+    study["runs"]["gaussian"]["attacks"] = [*own, {"name": "transfer", **taken}]
+    plan = plan_of(study)
+    gaussian, nal = plan.runs
+    for job in plan.jobs["attack"].values():
+        if job.run == gaussian.id or "pgd-l2" in str(next(iter(job.outputs.values()))):
+            stages.execute("attack", json.loads(json.dumps(stages.as_dict(job))))
+    plan.runs.remove(nal)
+    tables.aggregate(plan, plan.tables, "code")
+    accuracy = pd.read_parquet(plan.tables / "empirical_accuracy.parquet")
+    assert set(accuracy.attack) == {label_of(a) for a in gaussian.run.sections["attacks"]}
+    assert (
+        dict(zip(accuracy.attack, accuracy.access, strict=True))["transfer attack=PGD source_run=nal"]
+        == "transfer"
+    )
+    assert set(accuracy[accuracy.attack.str.startswith("ddn")].shares) == {"minimal"}
+    found = pd.read_parquet(plan.tables / "attack_checks.parquet")
+    assert {"radius", "more steps", "more samples", "unbounded", "weaker access: transfer"} <= set(
+        found.check
+    )
+    assert set(found[found.attack == "PGD"].check) >= {"more steps", "more samples", "unbounded"}
+    assert "unbounded" not in set(found[found.attack.str.startswith("lagrangian")].check)
+    drawn = figures.draw(plan.tables, tmp_path / "figures")
+    write_report("tiny", plan.tables, drawn, tmp_path / "report.html", {})
+    page = (tmp_path / "report.html").read_text()
+    assert "Checks of the attacks" in page
+    assert "4 test images" in page

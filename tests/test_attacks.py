@@ -134,7 +134,7 @@ def test_more_noise_samples_follow_the_exact_gradient(linear):
 
 @pytest.mark.parametrize("noise", [NoNoise(), Gaussian(0.1)])
 @pytest.mark.parametrize(
-    "attack", [Ddn(steps=150, votes=2000), CarliniWagnerL2(steps=150, learning_rate=0.02, votes=2000)]
+    "attack", [Ddn(steps=150, votes=2000), CarliniWagnerL2(6, 150, learning_rate=0.02, votes=2000)]
 )
 def test_minimal_attacks_find_the_distance_to_a_hyperplane(linear, attack, noise):
     """Smoothing a linear classifier moves its boundary nowhere; the votes' margin costs a little."""

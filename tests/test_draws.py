@@ -14,6 +14,8 @@ from rs.seeding import PURPOSES, derive_seed, stored_uniform
 FORM = {"precision": "float32", "batch": 32, "compiled": False, "device": "cpu"}
 BETAS = (0.5, 16.0)
 
+NOISE = {"name": "gaussian", "sigma": 0.25}
+
 
 def votes_of(images: np.ndarray, seed: int) -> Votes:
     """Made-up votes: a function of image and seed alone."""
@@ -23,7 +25,10 @@ def votes_of(images: np.ndarray, seed: int) -> Votes:
 
 
 def write(path, images, seed, **provenance):
-    made = {"form": FORM, "model": "m", "dimension": 64, "classes": 3, **provenance}
+    """A selection file for seed 1, else a block of estimation votes."""
+    spec = {"purpose": "select" if seed == 1 else "estimate", "block": seed, "seed": 0, "noise": NOISE}
+    made = {"form": FORM, "model": "m", "dimension": 64, "classes": 3}
+    made |= {**provenance, "spec": {**spec, **provenance.get("spec", {})}}
     write_votes(path, np.array(images), np.array(images) % 3, votes_of(np.array(images), seed), made)
     return path
 
@@ -73,13 +78,29 @@ def test_merging_in_any_order_gives_the_wanted_images(tmp_path):
 
 @pytest.mark.parametrize(
     "other",
-    [{"form": {**FORM, "precision": "bfloat16"}}, {"form": {**FORM, "device": "cuda"}}, {"model": "other"}],
+    [
+        {"form": {**FORM, "precision": "bfloat16"}},
+        {"form": {**FORM, "device": "cuda"}},
+        {"model": "other"},
+        {"device": "another processor"},
+        {"spec": {"noise": {"name": "gaussian", "sigma": 0.5}}},
+        {"spec": {"seed": 7}},
+    ],
 )
-def test_other_base_classifiers_are_refused(tmp_path, other):
+def test_other_smoothed_classifiers_are_refused(tmp_path, other):
     select = write(tmp_path / "s.parquet", [0], 1)
     estimate = write(tmp_path / "e.parquet", [0], 2, **other)
-    with pytest.raises(UserError, match=r"e.parquet: drawn as .* different base classifiers"):
+    with pytest.raises(UserError, match=r"e.parquet: drawn as .* different smoothed classifiers"):
         merge([select], [[estimate]], np.array([0]), np.zeros(1))
+
+
+def test_a_vote_counts_once_and_for_one_purpose(tmp_path):
+    select, estimate = write(tmp_path / "s.parquet", [0], 1), write(tmp_path / "e.parquet", [0], 2)
+    for blocks in ([estimate, estimate], [select], [estimate, select]):
+        with pytest.raises(UserError, match=r"votes of block \d, not expected here"):
+            merge([select], [blocks], np.array([0]), np.zeros(1))
+    with pytest.raises(UserError, match="estimate votes of block 2, not expected here"):
+        merge([estimate], [[estimate]], np.array([0]), np.zeros(1))
 
 
 def test_missing_images_and_blocks_of_other_images_are_named(tmp_path):
@@ -87,7 +108,7 @@ def test_missing_images_and_blocks_of_other_images_are_named(tmp_path):
     for wanted in ([0, 7], [7, 0], [-1]):
         with pytest.raises(UserError, match=rf"image {7 if 7 in wanted else -1} is in none of the files"):
             merge([select], [[estimate]], np.array(wanted), np.zeros(len(wanted)))
-    other = write(tmp_path / "o.parquet", [1, 2], 2)
+    other = write(tmp_path / "o.parquet", [1, 2], 3)
     with pytest.raises(UserError, match=r"o.parquet: other images or labels than .*s.parquet"):
         merge([select], [[estimate, other]], np.array([0]), np.zeros(1))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -74,6 +75,30 @@ def test_the_compiled_form_is_the_network(network):
     compiled = InferenceForm(network, form, CPU, 10)
     torch.testing.assert_close(compiled(x).clone(), network(x), rtol=1e-3, atol=1e-4)
     assert compiled.description == {**ASKED, "folded": True, "device": "cpu"}
+
+
+def test_every_compiled_network_in_one_process_is_compiled_and_its_own(network):
+    """Weights are constants of the compiled code; past its limit the tracer does not give up in silence."""
+    x = torch.rand(16, *SHAPE)
+    asked = {**ASKED, "batch": 16}
+    for scale in (1.0, -1.0):
+        with torch.no_grad():
+            for parameter in network[-1].parameters():
+                parameter.mul_(scale)
+        form = InferenceForm(network, asked, CPU, 10)
+        before = form(x).clone()
+        torch.testing.assert_close(before, network(x), rtol=1e-3, atol=1e-4)
+        source = inspect.getclosurevars(form.network).nonlocals["run"]._orig_mod
+        for parameter in source.parameters():
+            if parameter.dim() > 1:  # biases are constants too, but the same objects
+                parameter.data = torch.zeros_like(parameter)
+        assert torch.equal(form(x), before)
+    with (
+        pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit),
+        torch._dynamo.config.patch(recompile_limit=1),
+    ):
+        InferenceForm(network, asked, CPU, 10)(x)
+    torch.compiler.reset()
 
 
 def test_where_compilation_fails_the_run_falls_back_with_a_warning(network, no_compiler):

@@ -126,8 +126,12 @@ def sequential(study, **changes):
     [
         ({"block": 640}, r"sampling.block: 640 is larger than n = 320 \(sampling.n\)"),
         (
-            {"n": 8, "block": 8},
-            r"sampling.n: 8 votes decide nothing at alpha = 0.001; the first decision needs 12",
+            {"stop": {"radii": [2.25, 10]}},
+            r"sampling.n: 320 votes decide nothing at alpha = 0.001; the first decision needs inf",
+        ),
+        (
+            {"block": 20},
+            r"sampling.block: 20: sequential draws whole batches; must be a multiple of batch = 32",
         ),
         (
             {"stop": {"radii": [0.75, 1]}},

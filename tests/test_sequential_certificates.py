@@ -63,10 +63,10 @@ def test_which_claims_answer_what_the_votes_were_drawn_for():
     fixed, draws = stopped(np.random.default_rng(9))
     noise = Gaussian(0.5)
     found = {alpha: Cohen().certify(draws, noise, alpha) for alpha in (0.01, 0.001, 1e-4)}
-    assert [answers(draws, noise, 2.0, found[alpha]) for alpha in found] == [True, True, False]
-    assert not answers(draws, noise, 2.0, RenyiSound().certify(draws, noise, 0.001))
-    assert not answers(draws, noise, np.inf, found[0.001])
-    assert answers(fixed, noise, 2.0, RenyiSound().certify(fixed, noise, 0.001))
+    assert [answers(draws, noise, 2.0, found[alpha], alpha) for alpha in found] == [False, True, False]
+    assert not answers(draws, noise, 2.0, RenyiSound().certify(draws, noise, 0.001), 0.001)
+    assert not answers(draws, noise, np.inf, found[0.001], 0.001)
+    assert answers(fixed, noise, 2.0, RenyiSound().certify(fixed, noise, 0.001), 0.001)
 
 
 def test_randomised_bounds_refuse_stopped_draws():

@@ -6,8 +6,8 @@ gradients, then the weights minimise the mean over j of the cross-entropy at x' 
 noise serves every step and the update (`redraw: true` draws afresh each time), box before ball, the step is 2
 epsilon/K. NAL's Table 3 trains it with the step epsilon/2, which is the same at its K = 4. `attack: ddn`
 takes the closest image that DDN (Rony et al., CVPR 2019) finds on the same loss, starting from the norm
-epsilon, pulled back onto the ball; x itself where it finds none. An image is adversarial when most of the m
-noisy copies are not classified as y.
+epsilon, pulled back onto the ball; x itself where it finds none. An image is adversarial when more of the m
+noisy copies are classified as some other class than as y.
 
 Departures: the released code trains on all m noisy copies only with its flag `train-multi-noise` (that is
 what this does; otherwise it uses one of them, on batches m times smaller); its epsilon is divided by 256
