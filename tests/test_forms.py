@@ -93,11 +93,14 @@ def test_every_compiled_network_in_one_process_is_compiled_and_its_own(network):
             if parameter.dim() > 1:  # biases are constants too, but the same objects
                 parameter.data = torch.zeros_like(parameter)
         assert torch.equal(form(x), before)
-    with (
-        pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit),
-        torch._dynamo.config.patch(recompile_limit=1),
-    ):
-        InferenceForm(network, asked, CPU, 10)(x)
+    torch.compiler.reset()
+    with torch._dynamo.config.patch(recompile_limit=2):
+        for count in range(3):  # networks that share one code object
+            plain = InferenceForm(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), asked, CPU, 10)
+            if count < 2:
+                plain(x)
+        with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
+            plain(x)
     torch.compiler.reset()
 
 
