@@ -1,18 +1,20 @@
 """Attack throughput beside a loop written as the papers' code has it, interleaved; a table at the end.
 
-python benchmarks/attacks.py python benchmarks/attacks.py --models lenet resnet20 --rounds 5 python
-benchmarks/attacks.py --device cuda
+  python benchmarks/attacks.py
+  python benchmarks/attacks.py --models lenet resnet20 --rounds 5
+  python benchmarks/attacks.py --device cuda
 
 l2 PGD with expectation over transformation, the same images, steps and samples for everyone; the unit is
-images x steps x samples per second (a sample is one noisy copy through the network and back): (a) ours, as
-the attack stage runs it, in float32 and in bfloat16 (the precision of the judged network); (b) the loop of
-Salman et al. (2019) and of NAL written plainly: float32, copies by repeat, noise by randn_like,
-loss.backward(), a batch of 50 images; parameters frozen, as the former's training does; (c) the same with
-parameters that take gradients, as evaluation scripts leave them. All share the threads given. Ours takes as
-many images at once as fill the inference form's batch of 512. The ratio is to the faster of the two peers, by
-the clock and (on a machine that others use) by processor time. `loss` is the mean smoothed loss that each
-reaches, on fresh noise in float32: an attack is not faster for being weaker. The network is trained a little
-on made-up images, so that its gradients are a trained network's. Medians over the rounds.
+images x steps x samples per second (a sample is one noisy copy through the network and back):
+  (a) ours, as the attack stage runs it, in float32 and in bfloat16 (the precision of the judged network);
+  (b) the loop of Salman et al. (2019) and of NAL written plainly: float32, copies by repeat, noise by
+      randn_like, loss.backward(), a batch of 50 images; parameters frozen, as the former's training does;
+  (c) the same with parameters that take gradients, as evaluation scripts leave them.
+All share the threads given. Ours takes as many images at once as fill the inference form's batch of 512. The
+ratio is to the faster of (b) and (c), by the clock and (on a machine that others use) by processor time.
+`loss` is the mean smoothed loss that each reaches, on fresh noise in float32: an attack is not faster for
+being weaker. The network is trained a little on made-up images, so that its gradients are a trained
+network's. Medians over the rounds.
 """
 
 from __future__ import annotations

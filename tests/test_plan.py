@@ -103,7 +103,9 @@ def test_where_it_runs_and_what_it_is_called_is_no_identity(tiny, plan_of, path,
     for key in parents:
         place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
     place[last] = value
-    assert tracked(plan_of(tiny)) == before
+    # on a GPU the memory of the form is tried out first: one job more, and no other spec
+    found = {target: job for target, job in tracked(plan_of(tiny)).items() if "/forms/" not in target}
+    assert found == before
 
 
 def test_renamed_runs_keep_their_ids(tiny, plan_of):
