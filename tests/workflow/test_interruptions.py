@@ -28,7 +28,7 @@ COMPARED = (
     "runs",
     "training",
 )
-TIMES = ["train_seconds", "seconds"]
+TIMES = ["train_seconds", "seconds", "images_per_second"]
 
 
 def _tables(work: Workspace) -> dict[str, pd.DataFrame]:
