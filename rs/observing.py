@@ -182,11 +182,8 @@ class Observer:
         attack = prune(given, section("attacks")["items"])
         for told in ("label", "certificate"):  # what tables say of it
             attack.pop(told, None)
-        spec, norm = (
-            {"attack": attack, "noise": noise, **form},
-            method_schema("attacks", name).get("x-norm", 2),
-        )
-        modules = (*modules, method_schema("attacks", name)["x-module"])
+        spec, facts = {"attack": attack, "noise": noise, **form}, method_schema("attacks", name)
+        norm, modules = facts.get("x-norm", 2), (*modules, facts["x-module"])
         if name == "transfer":
             target, source = self._source(planned.run, i)
             made = method_schema("attacks", source["attack"]["name"])

@@ -193,9 +193,8 @@ def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], sh
         if noise in noises[:i]:
             study.fail(place, "the same noise stands before it; each noise once")
         for key in method_schema("noises", noise["name"]).get("x-below_dimension", ()):
-            limit = math.prod(shape) - (
-                noise.get("match") == "paper"
-            )  # the paper's formula divides by d - 1 - k
+            # the paper's formula divides by d - 1 - k
+            limit = math.prod(shape) - int(noise.get("match") == "paper")
             if noise.get(key, 0) >= limit:
                 study.fail((*place, key), f"{noise[key]}: must be below {limit} for these images")
     families = [noise["name"] for noise in noises]
