@@ -8,6 +8,8 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import pandas as pd
+
 from rs.cells import down, up
 from rs.figures import norm_name
 from rs.interfaces import UserError
@@ -51,11 +53,12 @@ def published_text(tables: Path) -> str:
     for (paper, table, label), group in rows.groupby(["paper", "table", "label"], sort=False):
         lines.append(f"\n{label}, beside {paper}, {table}")
         for row in group.to_dict("records"):
-            name = {"acr": "ACR", "epsilon": "ε"}.get(row["metric"]) or f"r={row['radius']:g}"
-            if row["verdict"] == "not run":
-                found = "not run"
-            else:
-                found = f"{down(row['reproduced'])} [{down(row['low'])}, {up(row['high'])}]  {row['verdict']}"
+            name = {"acr": "ACR", "epsilon": "ε", "train_hours": "hours"}.get(row["metric"])
+            name = name or f"r={row['radius']:g}"
+            found = row["verdict"]
+            if row["verdict"] != "not run":
+                bound = "" if pd.isna(row["low"]) else f" [{down(row['low'])}, {up(row['high'])}]"
+                found = f"{down(row['reproduced'])}{bound}  {row['verdict']}"
             lines.append(f"  {name:<7} published {row['published']:<6g} reproduced {found}")
     return "\n".join(lines)
 

@@ -203,3 +203,36 @@ def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], sh
             if name not in families:
                 where = (*run.place, "certificates", i, "noises", j)
                 study.fail(where, f"{name!r}: the run is smoothed with {', '.join(families)}")
+
+
+def check_published(study: Study) -> None:
+    """Published numbers name runs, certificates and attacks of the study, and radii that it reports."""
+    runs = {run.label: run for run in study.all_runs}
+    known = [*runs, *study.logs]
+    for i, entry in enumerate(study.published):
+        place: Place = ("published", i)
+        labels = [entry["run"]] if isinstance(entry["run"], str) else entry["run"]
+        for label in labels:
+            if label not in known:
+                study.fail((*place, "run"), f"no run is labelled {label!r}; runs: {', '.join(known)}")
+        for metric in ("certified_accuracy", "empirical_accuracy"):
+            if entry[metric] and len(entry[metric]) != len(entry["radii"]):
+                told = f"{len(entry['radii'])} radii for {len(entry[metric])} values"
+                study.fail((*place, metric), told)
+        for radius in entry["radii"] if entry["certified_accuracy"] else ():
+            if radius not in study.report["radii"]:
+                study.fail((*place, "radii"), f"radius {radius:g} is not among report.radii")
+        if entry["empirical_accuracy"] and entry["attack"] is None:
+            study.fail((*place, "attack"), "name the attack of the empirical accuracies")
+        for kind, name in (("attacks", entry["attack"]), ("certificates", _certified(entry))):
+            for run in (runs[label] for label in labels if label in runs and name is not None):
+                offered = [label_of(m) for m in run.sections[kind]]
+                if name not in offered:
+                    told = f"{run.label} has no {kind[:-1]} labelled {name!r}; it has: {', '.join(offered)}"
+                    study.fail((*place, kind[:-1]), told)
+
+
+def _certified(entry: dict[str, Any]) -> str | None:
+    """The certificate that an entry's numbers need."""
+    asked = entry["certified_accuracy"] or entry["acr"] is not None
+    return str(entry["certificate"]) if asked else None

@@ -22,6 +22,13 @@ _CLAIM = {
     "precision": "{}",
     "stopping": "n is their mean ({})",
 }
+MEASURES = {
+    "acr": "ACR",
+    "epsilon": "calibrated ε",
+    "train_hours": "hours of training",
+    "certified_accuracy": "certified accuracy",
+    "empirical_accuracy": "accuracy under attack",
+}
 _TEXTS = ("precision", "stopping")
 _BOUND = "≥ marks a lower bound: votes stopped once the radii asked for were decided."
 
@@ -218,8 +225,8 @@ def runs_section(runs: pd.DataFrame) -> Section:
 
 def published_section(tables: Path) -> Section:
     """Rows of ``published.parquet``, which a study that states published numbers writes: paper, table, label,
-    smoothing_sigma, metric (acr, epsilon or certified_accuracy), radius, published, reproduced, low, high,
-    verdict.
+    smoothing_sigma, metric (one of rs.published.METRICS), radius, published, reproduced, low, high,
+    lower_bound, verdict.
     """
     section = Section("published", "Beside the papers")
     frame = read(tables, "published")
@@ -230,12 +237,15 @@ def published_section(tables: Path) -> Section:
     heads += [("published", "number"), ("reproduced", "number"), ("verdict", "text")]
     table = Table(heads, [])
     for row in frame.to_dict("records"):
-        metric = {"acr": "ACR", "epsilon": "calibrated ε"}.get(row["metric"])
-        metric = metric or f"certified accuracy at r = {row['radius']:g}"
-        mark = "within" if str(row["verdict"]).startswith("within") else "outside"
+        metric = MEASURES[row["metric"]]
+        if not pd.isna(row["radius"]):
+            metric += f" at r = {row['radius']:g}"
+        mark = str(row["verdict"]).split()[0].rstrip(":")
         absent = pd.isna(row["reproduced"])
-        mine = Cell(DASH) if absent else Cell(down(row["reproduced"]), float(row["reproduced"]))
+        mine = Cell(DASH)
         if not absent:
+            mine = Cell(_bound(row) + down(row["reproduced"]), float(row["reproduced"]))
+        if not pd.isna(row["low"]):
             mine = Cell(mine.text, mine.sort, under=interval(row["low"], row["high"]))
         cells = [
             text_cell(row["paper"]),

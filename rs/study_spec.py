@@ -32,18 +32,26 @@ class Report:
 
 @dataclass(frozen=True)
 class Published:
-    """One row of a published table: what a paper gives for the run labelled `run` under `certificate`, or the
-    `epsilon` that it was calibrated to (without the noise in the distance).
+    """One row of a published table: what a paper gives for the run labelled `run`, or for the best of several
+    at each radius, as papers that tune a hyperparameter per column do.
+
+    Certified accuracies and an ACR are those under `certificate`, empirical accuracies those under the attack
+    labelled `attack`; `epsilon` is what the run was calibrated to (without the noise in the distance);
+    `smoothing` says which noise, as the tables print it, where the run is smoothed with several.
     """
 
     paper: str
     table: str
-    run: str
+    run: str | Annotated[tuple[str, ...], Field(min_length=1)]
+    smoothing: str | None = None
     certificate: str = "cohen"
+    attack: str | None = None
     acr: NonNegative | None = None
     epsilon: NonNegative | None = None
+    train_hours: NonNegative | None = None
     radii: tuple[NonNegative, ...] = ()
     certified_accuracy: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+    empirical_accuracy: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
 
 
 @dataclass(frozen=True)

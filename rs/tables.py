@@ -75,7 +75,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "worst_cases": ("run", "label", "smoothing", "smoothing_sigma", *WORST_CASES),
     "published": (
         *("paper", "table", "label", "smoothing_sigma", "metric", "radius", "published", "reproduced"),
-        *("low", "high", "verdict"),
+        *("low", "high", "lower_bound", "verdict"),
     ),
     "examples": (
         *("run", "label", "smoothing", "attack", "image", "true", "radius", "prediction", "shape"),

@@ -47,7 +47,13 @@ def measured(label="gaussian", sigma=0.25):
     ],
 )
 def test_verdict_allows_for_the_printed_digits(published, told):
-    assert verdict(published, 0.95, 0.93, 0.97, 0.005) == told
+    assert verdict(published, {"reproduced": 0.95, "low": 0.93, "high": 0.97}, 0.005) == told
+
+
+def test_a_lower_bound_below_the_published_number_has_no_verdict():
+    found = {"reproduced": 0.95, "low": 0.93, "high": 0.97, "lower_bound": True}
+    assert verdict(0.99, found, 0.005) == "no verdict: a lower bound"
+    assert verdict(0.9, found, 0.005) == "outside: +0.050"
 
 
 def test_published_numbers_find_their_runs(plan_of, tiny):
@@ -61,16 +67,62 @@ def test_published_numbers_find_their_runs(plan_of, tiny):
     assert {r["verdict"] for r in beside(study, measured("another"))} == {"not run"}
 
 
-def test_published_names_a_run_of_the_study(plan_of, tiny):
-    study = plan_of({**tiny, "published": [{**ENTRY, "run": "elsewhere"}]}).study
-    with pytest.raises(UserError, match=r"published\[0\].run: no run is labelled 'elsewhere'"):
-        beside(study, measured())
+REPORTED = {"attacks": [{"name": "pgd_l2", "radii": [0.5]}], "report": {"radii": [0.0, 0.5]}}
 
 
-def test_published_radius_must_be_reported(plan_of, tiny):
-    study = plan_of({**tiny, "published": [{**ENTRY, "radii": [0.0, 0.7]}]}).study
-    with pytest.raises(UserError, match=r"published\[0\]: radius 0.7 is not among report.radii"):
-        beside(study, measured())
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"run": "elsewhere"}, r"published\[0\].run: no run is labelled 'elsewhere'; runs: gaussian"),
+        ({"run": ["gaussian", "elsewhere"]}, r"published\[0\].run: no run is labelled 'elsewhere'"),
+        ({"radii": [0.0, 0.7]}, r"published\[0\].radii: radius 0.7 is not among report.radii"),
+        ({"radii": [0.0]}, r"published\[0\].certified_accuracy: 1 radii for 2 values"),
+        (
+            {"certificate": "renyi"},
+            r"published\[0\].certificate: gaussian has no certificate labelled 'renyi'",
+        ),
+        ({"empirical_accuracy": [1, 0.5]}, r"published\[0\].attack: name the attack"),
+        ({"empirical_accuracy": [1, 0.5], "attack": "ddn"}, r"published\[0\].attack: gaussian has no attack"),
+    ],
+)
+def test_published_numbers_name_what_the_study_has(plan_of, tiny, change, says):
+    with pytest.raises(UserError, match=says):
+        plan_of({**tiny, **REPORTED, "published": [ENTRY | change]})
+
+
+def test_the_best_of_several_runs_at_each_radius(plan_of, tiny):
+    study = plan_of({**tiny, "published": [{**ENTRY, "run": ["gaussian", "nal"]}]}).study
+    rows = measured()
+    other = measured("nal")["certified_accuracy"]
+    other[1]["certified_accuracy"] = 0.96
+    rows["certified_accuracy"] += other
+    first, second = beside(study, rows)
+    assert (first["label"], first["reproduced"]) == ("best of 2: gaussian", 0.95)
+    assert (second["label"], second["reproduced"]) == ("best of 2: nal", 0.96)
+    assert beside(study, measured("another"))[0]["label"] == "best of 2 (gaussian, …)"
+
+
+def test_accuracies_under_attack_and_times_stand_beside(plan_of, tiny):
+    entry = {k: ENTRY[k] for k in ("paper", "table", "run", "radii")}
+    entry |= {"attack": "pgd_l2", "empirical_accuracy": [0.9, 0.5], "train_hours": 2.0}
+    study = plan_of({**tiny, **REPORTED, "published": [entry]}).study
+    head = {"label": "gaussian", "attack": "pgd_l2", "smoothing_sigma": 0.25, "low": 0.4, "high": 0.6}
+    rows = {
+        "empirical_accuracy": [
+            {**head, "smoothing": "gaussian", "radius": 0.5, "accuracy": 0.5},
+            {**head, "smoothing": "gaussian", "radius": 0.5, "accuracy": 0.1, "attack": "other"},
+        ],
+        "runs": [{"label": "gaussian", "sigma": 0.25, "train_seconds": 360.0}],
+    }
+    hours, clean, attacked = beside(study, rows)
+    assert (hours["reproduced"], hours["verdict"]) == (0.1, "no verdict: another machine")
+    assert (clean["verdict"], attacked["verdict"]) == ("not run", "within interval")
+    rows["empirical_accuracy"].append(rows["empirical_accuracy"][0] | {"smoothing": "none"})
+    with pytest.raises(UserError, match="smoothed with several noises; name one: smoothing"):
+        beside(study, rows)
+    entry["smoothing"] = "none"
+    study = plan_of({**tiny, **REPORTED, "published": [entry]}).study
+    assert len(beside(study, rows)) == 3
 
 
 def test_text_floors_and_names_estimates(tmp_path):
