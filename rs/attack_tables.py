@@ -16,7 +16,7 @@ from rs.jobs import Observation, PlannedRun
 from rs.provenance import read_table
 from rs.sanity import Attacked, checks
 from rs.spec import label_of
-from rs.study import method_schema
+from rs.study_schema import method_schema
 
 Row = dict[str, Any]
 EMPIRICAL = (

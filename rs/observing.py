@@ -12,7 +12,8 @@ from rs.draws import draw_file, files_of
 from rs.jobs import Job, Observation, PlannedRun, noise_slug, slug
 from rs.provenance import digest
 from rs.spec import FORM, Subset
-from rs.study import Run, Study, defaults, method_schema, prune, schema, section
+from rs.study import Run, Study
+from rs.study_schema import defaults, method_schema, prune, schema, section
 
 
 @dataclass(frozen=True)

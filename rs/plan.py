@@ -18,7 +18,8 @@ from rs.jobs import RESULTS, Job, PlannedLog, PlannedRun, noise_slug, slug
 from rs.logs import read_log
 from rs.observing import Observer
 from rs.provenance import code_digest, digest, file_digest
-from rs.study import Run, Study, data_facts, method_schema, prune, schema, section
+from rs.study import Run, Study
+from rs.study_schema import data_facts, method_schema, prune, schema, section
 
 TABLES = (
     "runs",

@@ -25,7 +25,7 @@ from rs.explain import dotted, explain
 from rs.interfaces import UserError
 from rs.provenance import canonical
 from rs.refusals import NOISE_LEVELS
-from rs.study import method_schema, schema
+from rs.study_schema import method_schema, schema
 
 MOST_VOTES = 2**53  # per image: whole numbers that float64 holds exactly
 DIGITS = 5

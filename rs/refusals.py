@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rs.spec import label_of
-from rs.study import Run, Study, method_schema
+from rs.study import Run, Study
+from rs.study_schema import method_schema
 
 Place = tuple[Any, ...]
 NOISE_LEVELS = ("sigma", "scale")

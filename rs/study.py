@@ -7,24 +7,20 @@ replaces a list, and a method with another `name` replaces the method. No torch.
 from __future__ import annotations
 
 import copy
-import functools
 import itertools
-import json
-import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonschema
-import yaml
 
 from rs.explain import dotted, explain, short
 from rs.interfaces import UserError
 from rs.provenance import canonical
+from rs.study_schema import defaults, prune, schema
+from rs.yaml_file import not_finite, read_yaml
 
-SCHEMA = Path(__file__).with_name("schema.json")
 RUN_KEYS = (
     "model",
     "objective",
@@ -43,87 +39,6 @@ OBSERVED_KEYS = ("noise", "smoothing", "sampling", "certificates", "attacks", "d
 RESERVED = ("runs", "data", "mlflow")
 
 
-def _wrong_key(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
-    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads `1e-5` as a string; numbers are numbers here. A key given twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, (str, int, float, bool, type(None))):
-                raise _wrong_key(f"{key!r} is no key", key_node)
-            if key in seen:
-                raise _wrong_key(f"key {key!r} is given twice", key_node)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-
-
-@functools.lru_cache(maxsize=1)
-def schema() -> dict[str, Any]:
-    """The committed JSON schema of a study (see rs.catalog)."""
-    loaded: dict[str, Any] = json.loads(SCHEMA.read_text())
-    return loaded
-
-
-def section(key: str) -> dict[str, Any]:
-    """The schema of one of a run's sections (of its items, where it is a list of methods)."""
-    return _object_in(schema()["$defs"]["run"]["properties"][key])
-
-
-def method_schema(kind: str, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = schema()["$defs"][kind][name]
-    return found
-
-
-def data_facts(data: dict[str, Any]) -> dict[str, Any]:
-    """What is known of a data set before it is read: what its class says, or of a user's own the study."""
-    stated = {f"x-{key}": data[key] for key in ("shape", "classes", "sizes") if key in data}
-    return {**method_schema("datasets", data["name"]), **stated}
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """One file of a study in canonical form: text keys, and 1.0 read as 1, so that neither changes an id."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from error
-    try:
-        value = yaml.load(text, _Loader)  # a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise UserError(f"{path}: not valid YAML: {where}{error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if value is None:
-        value = {}
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: a study is a mapping of keys, not a {type(value).__name__}")
-    plain: dict[str, Any] = canonical(value)
-    return plain
-
-
-def not_finite(value: Any) -> tuple[Any, ...] | None:
-    """Path of the first number that is infinite or not a number."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        below = not_finite(item)
-        if below is not None:
-            return (key, *below)
-    return () if isinstance(value, float) and not math.isfinite(value) else None
-
-
 def merge(base: Any, over: Any) -> Any:
     """`over` merged onto `base`; neither is changed."""
     if not (isinstance(base, dict) and isinstance(over, dict)):
@@ -133,56 +48,6 @@ def merge(base: Any, over: Any) -> Any:
     out = copy.deepcopy(base)
     for key, value in over.items():
         out[key] = merge(out[key], value) if key in out else copy.deepcopy(value)
-    return out
-
-
-def prune(value: Any, section: dict[str, Any]) -> Any:
-    """`value` without what equals its default in the section's schema: both spellings are one spec."""
-    if not isinstance(value, dict):
-        return value
-    if "allOf" in section:  # a method: follow its name
-        chosen = next(
-            (
-                c["then"]["$ref"]
-                for c in section["allOf"]
-                if c["if"]["properties"]["name"]["const"] == value.get("name")
-            ),
-            None,
-        )
-        if chosen is None:
-            return value
-        _, _, kind, name = chosen.split("/")
-        section = method_schema(kind, name)
-    out = {}
-    for key, item in value.items():
-        sub = section.get("properties", {}).get(key, {})
-        inner = _object_in(sub)
-        full = defaults(inner, item) if isinstance(item, dict) and "allOf" not in inner else item
-        if "default" in sub and sub["default"] == full:
-            continue
-        pruned = prune(item, inner)
-        if pruned == {} and "default" not in sub and "properties" in inner:
-            continue
-        out[key] = pruned
-    return out
-
-
-def _object_in(sub: dict[str, Any]) -> dict[str, Any]:
-    """The object among the alternatives of a schema, or the schema itself."""
-    found: dict[str, Any] = next((s for s in sub.get("anyOf", []) if "properties" in s), sub)
-    return found
-
-
-def defaults(section: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
-    """`value` with all defaults of the section filled in, those of the sections inside it too."""
-    out = dict(value)
-    for key, sub in section.get("properties", {}).items():
-        inner = _object_in(sub)
-        if key not in out and "default" in sub:
-            out[key] = copy.deepcopy(sub["default"])
-        elif "properties" in inner and "allOf" not in inner and key not in section.get("required", []):
-            given = out.get(key, {})
-            out[key] = defaults(inner, given) if isinstance(given, dict) else given
     return out
 
 

@@ -25,7 +25,7 @@ from rs.provenance import provenance, read_json, read_table, write_table
 from rs.published import beside
 from rs.sanity import COLUMNS as CHECKS
 from rs.spec import Stop
-from rs.study import defaults, method_schema
+from rs.study_schema import defaults, method_schema
 from rs.wasserstein import CERTIFICATES, WORST_CASES, derive
 
 Rows = dict[str, list[dict[str, Any]]]

@@ -17,7 +17,7 @@ from torchvision.datasets import CIFAR10, SVHN
 from rs.data.cifar10 import Cifar10
 from rs.data.svhn import Svhn
 from rs.interfaces import UserError
-from rs.study import schema
+from rs.study_schema import schema
 
 
 def md5(path: Path) -> str:

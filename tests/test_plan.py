@@ -16,7 +16,8 @@ from rs.interfaces import UserError
 from rs.jobs import Job, noise_slug, slug
 from rs.plan import Plan
 from rs.provenance import dumps
-from rs.study import Study, defaults, prune, schema
+from rs.study import Study
+from rs.study_schema import defaults, prune, schema
 
 
 def targets(plan, *stages):

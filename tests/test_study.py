@@ -8,7 +8,8 @@ import pytest
 from tiny_study import write_study
 
 from rs.interfaces import UserError
-from rs.study import Study, merge, read_yaml
+from rs.study import Study, merge
+from rs.yaml_file import read_yaml
 
 
 def study_of(tmp_path: Path, *studies) -> Study:

@@ -1,0 +1,84 @@
+"""The committed schema of a study, and what follows: facts, defaults, a spec without its defaults. No torch."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+SCHEMA = Path(__file__).with_name("schema.json")
+
+
+@functools.lru_cache(maxsize=1)
+def schema() -> dict[str, Any]:
+    """The committed JSON schema of a study (see rs.catalog)."""
+    loaded: dict[str, Any] = json.loads(SCHEMA.read_text())
+    return loaded
+
+
+def section(key: str) -> dict[str, Any]:
+    """The schema of one of a run's sections (of its items, where it is a list of methods)."""
+    return _object_in(schema()["$defs"]["run"]["properties"][key])
+
+
+def method_schema(kind: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = schema()["$defs"][kind][name]
+    return found
+
+
+def data_facts(data: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a data set before it is read: what its class says, or of a user's own the study."""
+    stated = {f"x-{key}": data[key] for key in ("shape", "classes", "sizes") if key in data}
+    return {**method_schema("datasets", data["name"]), **stated}
+
+
+def prune(value: Any, section: dict[str, Any]) -> Any:
+    """`value` without what equals its default in the section's schema: both spellings are one spec."""
+    if not isinstance(value, dict):
+        return value
+    if "allOf" in section:  # a method: follow its name
+        chosen = next(
+            (
+                c["then"]["$ref"]
+                for c in section["allOf"]
+                if c["if"]["properties"]["name"]["const"] == value.get("name")
+            ),
+            None,
+        )
+        if chosen is None:
+            return value
+        _, _, kind, name = chosen.split("/")
+        section = method_schema(kind, name)
+    out = {}
+    for key, item in value.items():
+        sub = section.get("properties", {}).get(key, {})
+        inner = _object_in(sub)
+        full = defaults(inner, item) if isinstance(item, dict) and "allOf" not in inner else item
+        if "default" in sub and sub["default"] == full:
+            continue
+        pruned = prune(item, inner)
+        if pruned == {} and "default" not in sub and "properties" in inner:
+            continue
+        out[key] = pruned
+    return out
+
+
+def _object_in(sub: dict[str, Any]) -> dict[str, Any]:
+    """The object among the alternatives of a schema, or the schema itself."""
+    found: dict[str, Any] = next((s for s in sub.get("anyOf", []) if "properties" in s), sub)
+    return found
+
+
+def defaults(section: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    """`value` with all defaults of the section filled in, those of the sections inside it too."""
+    out = dict(value)
+    for key, sub in section.get("properties", {}).items():
+        inner = _object_in(sub)
+        if key not in out and "default" in sub:
+            out[key] = copy.deepcopy(sub["default"])
+        elif "properties" in inner and "allOf" not in inner and key not in section.get("required", []):
+            given = out.get(key, {})
+            out[key] = defaults(inner, given) if isinstance(given, dict) else given
+    return out
