@@ -1,4 +1,4 @@
-"""The committed schema of a study, and what follows: facts, defaults, a spec without its defaults. No torch."""
+"""The committed schema of a study, and what it gives: facts, defaults, specs without them. No torch."""
 
 from __future__ import annotations
 
