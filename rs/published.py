@@ -19,7 +19,7 @@ Row = dict[str, Any]
 METRICS = {
     "acr": ("average_certified_radius", "acr", 0.0005),
     "certified_accuracy": ("certified_accuracy", "certified_accuracy", 0.005),
-    "empirical_accuracy": ("empirical_accuracy", "accuracy", 0.0005),
+    "empirical_accuracy": ("empirical_accuracy", "accuracy", 0.00005),
     "epsilon": ("calibration", "epsilon_without_noise", 0.005),
     "train_hours": ("runs", "train_seconds", 0.0),
 }
