@@ -166,8 +166,9 @@ class Observer:
         """Image ranges of whole shards that hold the test subset: more images add ranges and change none."""
         size, subset = self._test_size(), Subset(**self.study.test)
         step, wanted = subset.skip, len(subset.positions(size))
-        for first in range(0, wanted, images_per_shard):
-            yield range(first * step, min((first + images_per_shard) * step, size), step)
+        for done in range(0, wanted, images_per_shard):
+            first = subset.first + done * step
+            yield range(first, min(first + images_per_shard * step, size), step)
 
     def _attack(
         self,

@@ -71,6 +71,7 @@ class Plan:
         self.runs = [self._plan(run, ()) for run in study.runs]
         self.logs = [self._log(label, entry) for label, entry in study.logs.items()]
         self._refuse_double_labels()
+        refusals.check_subset(study, ("test",), study.test, self.data_facts, "test")
         refusals.check_published(study)
 
     # --- what the rules ask for ---

@@ -42,7 +42,15 @@ def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
         if not 0 < held < train:
             where = (*place, "training", "held_out")
             study.fail(where, f"{held}: keep best_clean needs 1 to {train - 1} images to select on")
-    check_names(study, run)
+    if sections["calibration"]:
+        check_subset(
+            study,
+            (*place, "calibration", "images"),
+            sections["calibration"].get("images", {}),
+            data_facts,
+            "train",
+        )
+    check_observed(study, run, data_facts)
 
 
 def check_shape(study: Study, place: Place, model: str, data_facts: dict[str, Any]) -> None:
@@ -53,9 +61,23 @@ def check_shape(study: Study, place: Place, model: str, data_facts: dict[str, An
         study.fail(place, f"{model} takes {takes}; {study.data['name']} is {'x'.join(map(str, shape))}")
 
 
-def check_names(study: Study, run: Run) -> None:
-    """No two certificates or attacks have one name in the tables."""
+def check_subset(
+    study: Study, place: Place, images: dict[str, Any], data_facts: dict[str, Any], split: str
+) -> None:
+    """The first image that is asked for is in the split."""
+    size = data_facts["x-sizes"][split]
+    if images.get("first", 0) >= size:
+        study.fail((*place, "first"), f"{images['first']}: the {split} split has {size} images")
+
+
+def check_observed(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
+    """Images that the data set has; no two certificates or attacks have one name in the tables."""
     place, sections = run.place, run.sections
+    for i, attack in enumerate(sections["attacks"]):
+        check_subset(study, (*place, "attacks", i, "images"), attack.get("images", {}), data_facts, "test")
+    if sections["distributional"]:
+        images = sections["distributional"].get("images", {})
+        check_subset(study, (*place, "distributional", "images"), images, data_facts, "test")
     for kind in ("certificates", "attacks"):
         seen: set[str] = set()
         for i, method in enumerate(sections[kind]):
@@ -76,7 +98,7 @@ def check_imported(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
         study.fail(place, "format cohen holds no normalisation: give normalization (as it was trained with)")
     if not Path(sections["weights"]).is_file():
         study.fail((*place, "weights"), f"{sections['weights']}: no such file")
-    check_names(study, run)
+    check_observed(study, run, data_facts)
 
 
 def check_certificate(

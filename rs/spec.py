@@ -118,14 +118,15 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Subset:
-    """Every `skip`-th image of a split, from the first, and at most `max` of them (all without it)."""
+    """Every `skip`-th image of a split from position `first` on, at most `max` of them (all without it)."""
 
     skip: Count = 1
     max: Count | None = None
+    first: Annotated[int, Field(ge=0)] = 0
 
     def positions(self, size: int) -> range:
         """Positions in the full split of `size` images."""
-        chosen = range(0, size, self.skip)
+        chosen = range(self.first, size, self.skip)
         return chosen if self.max is None else chosen[: self.max]
 
 

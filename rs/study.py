@@ -1,7 +1,8 @@
 """Reads a study: YAML files and overlays -> merged, swept, checked runs. Whole before any job starts.
 
 Every error is one line: file, key, what is allowed. Overlays and a run's own keys are merged deep; a list
-replaces a list, and a method with another `name` replaces the method. No torch.
+replaces a list, a mapping over a list is merged over each of its items, and a method with another `name`
+replaces the method. No torch.
 """
 
 from __future__ import annotations
@@ -36,11 +37,15 @@ RUN_KEYS = (
 )
 # of them, those that an imported model has too
 OBSERVED_KEYS = ("noise", "smoothing", "sampling", "certificates", "attacks", "distributional")
+# what a run does only where it says so: an override changes it and does not ask for it
+OPTIONAL = ("certificates", "attacks", "calibration", "distributional")
 RESERVED = ("runs", "data", "mlflow")
 
 
 def merge(base: Any, over: Any) -> Any:
     """`over` merged onto `base`; neither is changed."""
+    if isinstance(base, list) and isinstance(over, dict):
+        return [merge(item, over) for item in base]
     if not (isinstance(base, dict) and isinstance(over, dict)):
         return copy.deepcopy(over)
     if isinstance(base.get("name"), str) and over.get("name", base["name"]) != base["name"]:
@@ -135,7 +140,7 @@ class Study:
                         kind = "product" if key in sweep.get("product", {}) else "zip"
                         place = ("runs", label, "sweep", kind, key)
                         self.fail(place, "a swept key is a path through mappings of keys, as in noise.sigma")
-                sections = merge(sections, self.text.get("override", {}))
+                sections = merge(sections, self._override(sections))
                 self._check(sections, schema()["$defs"]["run"], ("runs", label), note=suffix)
                 sections = defaults(schema()["$defs"]["run"], sections)
                 for i, seed in enumerate(sections["seeds"]):
@@ -145,13 +150,20 @@ class Study:
         imported = self.text.get("imported", {})
         return out + [self._imported(label, own, labels) for label, own in imported.items()]
 
+    def _override(self, sections: dict[str, Any]) -> dict[str, Any]:
+        """The study's `override`, without what it says of attacks and the like to a run that has none."""
+        override = self.text.get("override", {})
+        return {
+            k: v for k, v in override.items() if k in sections or k not in OPTIONAL or not isinstance(v, dict)
+        }
+
     def _imported(self, label: str, own: dict[str, Any], labels: set[str]) -> Run:
         """An imported model: of the defaults and the override, what says how a model is observed."""
         place = ("imported", label)
         if label in labels:
             self.fail(place, "a run has this label; give the model another one")
         sections = merge({k: v for k, v in self.text.items() if k in OBSERVED_KEYS}, own)
-        override = self.text.get("override", {})
+        override = self._override(sections)
         sections = merge(sections, {k: v for k, v in override.items() if k in OBSERVED_KEYS})
         self._check(sections, schema()["$defs"]["imported"], place)
         sections = defaults(schema()["$defs"]["imported"], sections)

@@ -232,26 +232,43 @@ def test_more_votes_add_blocks_and_more_images_add_ranges(tiny, plan_of):
     most=st.none() | st.integers(1, 400),
     more=st.integers(0, 50),
     per=st.integers(1, 60),
+    first=st.integers(0, 359),
 )
 @settings(max_examples=60, deadline=None)
-def test_shards_cover_the_subset_and_only_grow(tmp_path_factory, skip, most, more, per):
+def test_shards_cover_the_subset_and_only_grow(tmp_path_factory, skip, most, more, per, first):
     file = tmp_path_factory.mktemp("s") / "study.yaml"
 
     def shards(maximum):
-        return list(
-            Plan(
-                Study([write_study(file, {**TINY, "test": {"skip": skip, "max": maximum}})])
-            ).observer.shards(per)
-        )
+        test = {"skip": skip, "max": maximum, "first": first}
+        return list(Plan(Study([write_study(file, {**TINY, "test": test})])).observer.shards(per))
 
     found = shards(most)
     held = [i for shard in found for i in shard]
-    wanted = list(range(0, 360, skip))[:most]
+    wanted = list(range(first, 360, skip))[:most]
     assert held[: len(wanted)] == wanted
     assert len(held) == len(set(held))
     assert max(held) < 360
     if most is not None:
         assert shards(most + more)[: len(found)] == found
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"test": {"first": 360}}, "test.first: 360: the test split has 360 images"),
+        (
+            {"attacks": [{**TINY["attacks"][0], "images": {"first": 400}}]},
+            r"attacks\[0\].images.first: 400: the test split",
+        ),
+        (
+            {"override": {"calibration": {"images": {"first": 2000}}}},
+            "calibration.images.first: 2000: the train split",
+        ),
+    ],
+)
+def test_a_subset_begins_inside_its_split(tiny, plan_of, change, says):
+    with pytest.raises(UserError, match=says):
+        plan_of(tiny | change)
 
 
 def test_a_noise_for_smoothing_beside_the_one_of_training(tiny, plan_of):

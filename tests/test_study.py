@@ -92,7 +92,18 @@ def test_overlays_shorten_every_run_and_drop_some(tmp_path, tiny):
     assert [r.label for r in study.runs] == ["gaussian"]
     assert [r.label for r in study.all_runs] == ["gaussian", "nal"]
     assert study.runs[0].sections["training"]["epochs"] == 2
-    assert study.test == {"skip": 3, "max": 6}
+    assert study.test == {"skip": 3, "max": 6, "first": 0}
+
+
+def test_an_override_changes_every_attack_and_asks_for_none(tmp_path, tiny):
+    tiny["attacks"].append({"name": "ddn", "radii": [0.5]})
+    change = {"attacks": {"judge": {"n": 8}}, "calibration": {"images": {"max": 5}}}
+    gaussian, nal = study_of(tmp_path, tiny, {"override": change}).runs
+    assert [a["judge"]["n"] for a in gaussian.sections["attacks"]] == [8, 8]
+    assert gaussian.sections["attacks"][0]["images"]["max"] == 3
+    assert (gaussian.sections["calibration"], nal.sections["calibration"]["images"]["max"]) == (None, 5)
+    del tiny["attacks"]
+    assert study_of(tmp_path, tiny, {"override": change}).runs[0].sections["attacks"] == []
 
 
 def test_shipped_scales_fit_shipped_studies():
