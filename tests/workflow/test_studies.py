@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -10,13 +11,13 @@ from typing import Any
 import pytest
 from workspace import CHECKOUT, Workspace
 
+from rs.plan import Plan
+from rs.study import Study
+
 pytestmark = pytest.mark.workflow
 
-STUDIES = sorted(
-    str(path.relative_to(CHECKOUT))
-    for folder in ("config", "config/papers")
-    for path in (CHECKOUT / folder).glob("*.yaml")
-)
+STUDIES = sorted(str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "config").glob("*.yaml"))
+PAPERS = sorted((CHECKOUT / "config/papers").glob("*.yaml"))
 QUICK = "config/scales/quick.yaml"
 
 
@@ -32,6 +33,29 @@ def test_a_shipped_study_plans_and_its_quick_form_is_smaller(fresh: Workspace, s
     assert full.total() >= quick.total() > 0
     # the quick form runs eagerly, so it has no form to try out
     assert {rule for rule, _ in quick} == {rule for rule, _ in full} - {"form"}
+
+
+@pytest.mark.parametrize("study", PAPERS, ids=lambda path: path.stem)
+def test_a_study_of_a_paper_plans_without_snakemake_too(fresh: Workspace, study: Path) -> None:
+    with contextlib.chdir(fresh.folder):
+        full, quick = Plan(Study([study])), Plan(Study([study, CHECKOUT / QUICK]))
+    assert {stage for stage, jobs in full.jobs.items() if jobs} >= {
+        s for s, jobs in quick.jobs.items() if jobs
+    }
+    assert sum(map(len, full.jobs.values())) >= sum(map(len, quick.jobs.values())) > 0
+
+
+def test_the_papers_index_counts_every_published_number() -> None:
+    """README.md of config/papers names each study, with the number of values that it sets beside ours."""
+    text = (CHECKOUT / "config/papers/README.md").read_text()
+    told = dict(re.findall(r"\[([\w-]+)\.yaml\]\([\w-]+\.yaml\).*\| *(\d+|none)\b", text))
+    counted = {}
+    for path in PAPERS:
+        entries = Study([path]).published
+        lists = sum(len(e["certified_accuracy"]) + len(e["empirical_accuracy"]) for e in entries)
+        single = sum(e[k] is not None for e in entries for k in ("acr", "epsilon", "train_hours"))
+        counted[path.stem] = str(lists + single or "none")
+    assert told == counted
 
 
 def test_a_thousand_jobs_plan_in_seconds(fresh: Workspace, record_property: Any) -> None:
