@@ -40,16 +40,13 @@ def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
                 raise UserError(
                     f"{name}: {entry['run']} is smoothed with several noises; name one: smoothing"
                 )
-            best = max(
-                (m for each in found if (m := _mean(each, metric))), key=lambda m: m["reproduced"], default={}
-            )
-            label = (
-                labels[0]
-                if len(labels) == 1
-                else f"best of {len(labels)}" + (f": {best['label']}" if best else f" ({labels[0]}, …)")
-            )
+            means = [m for each in found if (m := _mean(each, metric))]
+            best = max(means, key=lambda m: m["reproduced"], default={})
             row = {"paper": entry["paper"], "table": entry["table"], "smoothing_sigma": None, **best}
-            row |= {"label": label, "metric": metric, "radius": radius, "published": value}
+            row |= {"label": labels[0], "metric": metric, "radius": radius, "published": value}
+            if len(labels) > 1:
+                which = f": {best['label']}" if best else f" ({labels[0]}, …)"
+                row["label"] = f"best of {len(labels)}{which}"
             out.append(row | {"verdict": verdict(value, best, METRICS[metric][2])})
     return out
 
