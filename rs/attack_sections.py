@@ -83,8 +83,9 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     for row in order.to_dict("records"):
         cells = [text_cell(row["label"]), text_cell(smoothing_name(row["smoothing"]))]
         cells += [text_cell(seeds.get(str(row["run"])))] * several
-        cells += [text_cell(_QUESTIONS.get(row["check"], row["check"])), text_cell(row["attack"])]
-        cells += [text_cell(row["against"]), number(row["radius"]), number(int(row["images"]))]
+        cells += [text_cell(_QUESTIONS.get(row["check"], row["check"]), "text words")]
+        cells += [text_cell(row["attack"], "text words")]
+        cells += [text_cell(row["against"], "text words"), number(row["radius"]), number(int(row["images"]))]
         cells += [*_values(row), number(row["p"])]
         mark = "within" if row["verdict"] == "holds" else "outside"
         table.rows.append([*cells, text_cell(row["verdict"], f"text verdict {mark}")])
