@@ -47,7 +47,7 @@ class Log:
         return np.where(self.correct, self.radius, -1.0)
 
 
-def _integer(least: int, most: float = math.inf) -> Callable[[str], int]:
+def _integer(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:  # what int64 holds
     def read(text: str) -> int:
         value = int(text)
         if not least <= value <= most:

@@ -104,7 +104,7 @@ def radii(
     certified = method.certify(draws, catalog.build("noises", noise), level)
     claim = {
         "norm": canonical(norm),
-        "confidence": float(1 - Decimal(repr(level))),
+        "confidence": min(float(1 - Decimal(repr(level))), math.nextafter(1, 0)),  # never certainty
         "rigorous": bool(method.rigorous),
     }
     return [
@@ -116,7 +116,7 @@ def radii(
 def as_text(answer: dict[str, Any]) -> str:
     """`class 0, l2 radius 0.49343, confidence 0.999`."""
     proof = "" if answer["rigorous"] else ", an estimate and no proof"
-    confidence = f"confidence {answer['confidence']:.15g}{proof}"
+    confidence = f"confidence {answer['confidence']!r}{proof}"
     if answer["prediction"] < 0:
         return f"abstains, {confidence}"
     return f"class {answer['prediction']}, l{answer['norm']} radius {floored(answer['radius'])}, {confidence}"
