@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import functools
 import os
 import sys
 import tempfile
+import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -17,6 +20,8 @@ import torch.distributed as dist
 
 from rs.interfaces import UserError
 from rs.seeding import Purpose, derive_seed
+
+SLOW = 5  # times; processors with bfloat16 are faster in it, emulation is tens of times slower
 
 
 @contextlib.contextmanager
@@ -77,6 +82,30 @@ def _locked(handle: TextIO) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
     return False
+
+
+def warn_if_slow(precision: str, device: torch.device) -> None:
+    """Says so where bfloat16 is asked of a processor that has none: torch then emulates it."""
+    if precision != "bfloat16" or device.type != "cpu":
+        return
+    times = _product_seconds(torch.bfloat16) / _product_seconds(torch.float32)
+    if times > SLOW:
+        told = (
+            f"no bfloat16 arithmetic in this processor: products take {times:.0f} times as long as in float32"
+        )
+        warnings.warn(f"{told}; set precision: float32 (config/scales/float32.yaml)", RuntimeWarning, 3)
+
+
+@functools.cache
+def _product_seconds(dtype: torch.dtype) -> float:
+    """The fastest of three products of two 192 x 192 matrices."""
+    factor = torch.ones(192, 192, dtype=dtype)
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        factor @ factor
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 def generator(device: torch.device, seed: int, purpose: Purpose, *indices: int) -> torch.Generator:

@@ -22,6 +22,7 @@ from torch._dynamo import config as dynamo
 from torch._inductor import config as inductor
 from torch.fx.experimental.optimization import fuse
 
+from rs.devices import warn_if_slow
 from rs.interfaces import UserError
 from rs.spec import FORM
 
@@ -33,6 +34,7 @@ class InferenceForm:
         """`form` has `precision`, `batch` and `compiled`. The given network is left as it is."""
         torch.backends.cudnn.allow_tf32 = False  # float32 means float32
         torch.backends.cuda.matmul.allow_tf32 = False
+        warn_if_slow(form["precision"], device)
         self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[form["precision"]]
         network, folded = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
         network = network.to(device, self.dtype).to(memory_format=torch.channels_last)

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from rs import catalog, checkpoints, distributed
 from rs.augmentation import augment, centre
 from rs.data_loading import Resident, Streamed, open_split
-from rs.devices import device_name, generator
+from rs.devices import device_name, generator, warn_if_slow
 from rs.interfaces import Noise, Objective, UserError
 from rs.optimization import learning_rate, make_optimizer
 from rs.preparation import read_manifest
@@ -122,6 +122,7 @@ def train(
         network = checkpoints.build_model(spec["model"], manifest)
     if distributed.processes() > 1:
         network = distributed.synchronise_batch_norm(network, device)
+    warn_if_slow(training.precision, device)
     model: nn.Module = Autocast(network.to(device), training.precision)
     if distributed.processes() > 1:
         model = distributed.Replica(model)
