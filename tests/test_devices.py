@@ -22,7 +22,7 @@ def seconds(monkeypatch):
 
 def test_emulated_bfloat16_is_told(seconds):
     seconds |= {torch.float32: 0.001, torch.bfloat16: 0.11}
-    with pytest.warns(RuntimeWarning, match="take 110 times as long as float32; set precision: float32"):
+    with pytest.warns(RuntimeWarning, match="take 110 times as long as in float32; set precision: float32"):
         devices.warn_if_slow("bfloat16", CPU)
 
 
