@@ -69,7 +69,8 @@ def parser() -> argparse.ArgumentParser:
     )
     text = "list results that none of the given studies names"
     verb = verbs.add_parser("clean", help=text, description=text)
-    verb.add_argument("--study", nargs="+", type=Path, required=True, metavar="FILE", help="all to keep")
+    kept = "all studies to keep; one made by overlays as FILE+OVERLAY"
+    verb.add_argument("--study", nargs="+", required=True, metavar="FILE", help=kept)
     verb.set_defaults(act=clean)
     verb.add_argument("--delete", action="store_true", help="remove them")
     text = "the certified radius for votes that you type or pipe in"
@@ -185,8 +186,10 @@ def clean(args: argparse.Namespace) -> None:
     from rs.plan import Plan
     from rs.study import Study
 
-    # one plan for each file: --study takes several studies here, not overlays
-    found = unnamed([Plan(Study([f])) for f in args.study], delete=args.delete)
+    # --study takes several studies here, so that the overlays of one are joined to its file
+    studies = [[text] if Path(text).exists() else text.split("+") for text in args.study]
+    plans = [Plan(Study([Path(file) for file in files])) for files in studies]
+    found = unnamed(plans, delete=args.delete)
     print("\n".join(f"{'removed ' if args.delete else ''}{path}" for path in found) or "nothing to clean")
     if found and not args.delete:
         print("(listed only; --delete removes them)", file=sys.stderr)

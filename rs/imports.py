@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -62,12 +61,14 @@ def read_state(path: Path) -> tuple[State, str]:
             found: Any = load_file(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, EOFError) as error:
-        raise UserError(f"{path}: not a complete checkpoint ({str(error).splitlines()[0]})") from error
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path}: holds more than tensors; save the network's state_dict() (pickled code is never run)"
-        ) from error
+    except Exception as error:  # torch's readers raise whatever a damaged file makes them stumble over
+        code = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
+        if code:
+            held = "holds more than tensors, or is cut off"
+            advice = "save the network's state_dict() (pickled code is never run)"
+            raise UserError(f"{path}: {held}; {advice}") from error
+        reason = "no checkpoint of torch" if isinstance(error, pickle.UnpicklingError) else _line(error)
+        raise UserError(f"{path}: not a complete checkpoint ({reason})") from error
     if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
         arch, found = str(found.get("arch", "")), found["state_dict"]
     if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
@@ -76,6 +77,10 @@ def read_state(path: Path) -> tuple[State, str]:
     if all(k.startswith("module.") for k in state):  # of a DataParallel network
         state = {k.removeprefix("module."): v for k, v in state.items()}
     return state, arch
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
 def from_cohen(path: Path, state: State) -> State:

@@ -148,6 +148,8 @@ class Certificate(Protocol):
     needs: ClassVar[frozenset[str]]  # {"counts"} or {"soft_moments"}
     rigorous: ClassVar[bool]  # False: its own proof does not cover what it does, shown as an estimate
     # anytime: ClassVar[bool], True where it holds for votes whose number was chosen by looking at them
+    # bound: ClassVar[str], how it bounds expected scores: "hoeffding" or "bernstein"
+    # freedom: ClassVar[float], where k of a noise family must be below the dimension less this
 
     # Radii are rounded down, 0 where it abstains, and simultaneous for one image at confidence 1 - alpha.
     def certify(self, draws: Draws, noise: Noise, alpha: float) -> Certified: ...

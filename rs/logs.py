@@ -50,7 +50,7 @@ class Log:
 def _integer(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:  # what int64 holds
     def read(text: str) -> int:
         value = int(text)
-        if not least <= value <= most:
+        if "_" in text or not least <= value <= most:
             raise ValueError
         return value
 
@@ -59,7 +59,7 @@ def _integer(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:  # what
 
 def _radius(text: str) -> float:
     value = float(text)
-    if not 0 <= value < math.inf:
+    if "_" in text or not 0 <= value < math.inf:
         raise ValueError
     return value
 

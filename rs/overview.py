@@ -122,8 +122,8 @@ def unnamed(plans: list[Plan], delete: bool) -> list[Path]:
         for path in sorted((RESULTS / shared).rglob("*")):
             if path in kept or any(parent in found for parent in path.parents):
                 continue
-            if "log" in path.parts or path.name.startswith(("resume-", ".")):
-                continue  # they go with their run
+            if "log" in (*path.parts, path.stem) or path.name.startswith(("resume-", ".")):
+                continue  # they go with their run or data set
             found.append(path)
     if delete:
         for path in found:

@@ -101,7 +101,10 @@ def radii(
         )
     draws = Draws.from_counts([s for s, _ in votes], [e for _, e in votes], d, uniform=u)
     method = catalog.build("certificates", certificate)
-    certified = method.certify(draws, catalog.build("noises", noise), level)
+    with np.errstate(over="ignore"):
+        certified = method.certify(draws, catalog.build("noises", noise), level)
+    if not np.all(np.isfinite(certified.radius)):
+        raise UserError(f"radius: {noise['name']}: the noise is so large that the radius is no finite number")
     claim = {
         "norm": canonical(norm),
         "confidence": min(float(1 - Decimal(repr(level))), math.nextafter(1, 0)),  # never certainty
@@ -241,7 +244,7 @@ def _counts(where: str, text: str) -> list[int]:
 def number(option: str, text: str, allowed: str, fits: Callable[[float], bool]) -> float:
     """The number that was typed after `option`. Raises UserError where it is none or does not fit."""
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)
     except ValueError:
         value = math.nan
     if not fits(value):

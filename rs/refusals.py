@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rs.feasibility import grid_fault, least_votes
 from rs.spec import label_of
 from rs.study import Run, Study
 from rs.study_schema import method_schema
@@ -121,10 +122,14 @@ def check_certificate(
     beta, betas = certificate.get("beta"), sampling["betas"]
     if "soft_moments" in facts["x-needs"] and beta not in betas:
         study.fail((*place, "certificates", i), f"beta {beta}: must be one of sampling.betas {list(betas)}")
-    # n votes of one class are the best there is: their bound, alpha^(1/n), must exceed 1/2
-    least = math.floor(math.log(certificate["alpha"]) / math.log(0.5)) + 1
-    if "counts" in facts["x-needs"] and sampling["n"] < least:
-        message = f"votes certify nothing at alpha = {certificate['alpha']}; at least {least}"
+    if "lambda_step" in certificate:
+        grid = (certificate[f"lambda_{end}"] for end in ("start", "end", "step"))
+        if fault := grid_fault(*grid):
+            study.fail((*place, "certificates", i, fault[0]), fault[1])
+    bound = certificate.get("bound", facts.get("x-bound", "clopper_pearson"))
+    least = least_votes(certificate, bound, noise["name"], sampling["n0"])
+    if sampling["n"] < least:
+        message = f"votes certify nothing at alpha = {certificate['alpha']}; at least {least} for {name}"
         study.fail((*place, "sampling", "n"), f"{sampling['n']} {message}")
 
 
@@ -210,22 +215,32 @@ def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
 
 def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], shape: Sequence[int]) -> None:
     """No noise stands twice, its parameters fit the images, and no certificate waits for an absent one."""
-    swept = run.sections["smoothing"] is not None
+    swept, dimension = run.sections["smoothing"] is not None, math.prod(shape)
     for i, noise in enumerate(noises):
         place = (*run.place, "smoothing", i) if swept else (*run.place, "noise")
         if noise in noises[:i]:
             study.fail(place, "the same noise stands before it; each noise once")
         for key in method_schema("noises", noise["name"]).get("x-below_dimension", ()):
             # the paper's formula divides by d - 1 - k
-            limit = math.prod(shape) - int(noise.get("match") == "paper")
+            limit, why = dimension - int(noise.get("match") == "paper"), ""
+            for certificate in _for_noise(run, noise["name"]):
+                free = method_schema("certificates", certificate["name"]).get("x-freedom", 0)
+                if dimension - free < limit:
+                    limit, why = dimension - free, f" and certificate {certificate['name']}"
             if noise.get(key, 0) >= limit:
-                study.fail((*place, key), f"{noise[key]}: must be below {limit} for these images")
+                study.fail((*place, key), f"{noise[key]}: must be below {limit} for these images{why}")
     families = [noise["name"] for noise in noises]
     for i, certificate in enumerate(run.sections["certificates"]):
         for j, name in enumerate(certificate.get("noises") or ()):
             if name not in families:
                 where = (*run.place, "certificates", i, "noises", j)
                 study.fail(where, f"{name!r}: the run is smoothed with {', '.join(families)}")
+
+
+def _for_noise(run: Run, noise: str) -> list[dict[str, Any]]:
+    """The run's certificates that are for this family of its smoothing noises."""
+    given = run.sections["certificates"]
+    return [c for c in given if c.get("noises") is None or noise in c["noises"]]
 
 
 def check_published(study: Study) -> None:

@@ -53,11 +53,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not valid YAML: {where}{error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: nested too deeply") from error
     if value is None:
         value = {}
     if not isinstance(value, dict):
         raise UserError(f"{path}: a study is a mapping of keys, not a {type(value).__name__}")
-    plain: dict[str, Any] = canonical(value)
+    try:
+        plain: dict[str, Any] = canonical(value)
+    except RecursionError as error:
+        raise UserError(f"{path}: nested too deeply, or an alias stands inside of what it names") from error
     return plain
 
 

@@ -1,11 +1,14 @@
 """The bilateral certificate: the Gaussian closed form, its reduction to the dual, a Monte Carlo oracle."""
 
+import itertools
+
+import mpmath as mp
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import special
+from scipy import optimize, special
 
 from rs.bounds import clopper_pearson_lower, largest_upper
 from rs.certificates.bilateral import Bilateral, exact_radius
@@ -76,6 +79,48 @@ def test_worst_classes_meet_at_the_radius(kind):
     a = np.mean(after <= np.quantile(before, 1 - q_a))
     b = np.mean(after > np.quantile(before, 1 - p_b))
     assert abs(a - b) < 0.012
+
+
+def survival(r, t):
+    """P(T > t) under SPHERICAL in mpmath; in five dimensions a cosine has the density 3 (1 - c^2) / 4."""
+    k, freedom = mp.mpf(SPHERICAL.k), mp.mpf(SPHERICAL.d - SPHERICAL.k)
+    norm = (freedom / 2 - 1) * mp.log(2) + mp.loggamma(freedom / 2)
+
+    def integrand(R):
+        after = k * mp.lambertw(mp.exp((R * R - 2 * t) / k) * R * R / k).real  # |z - delta|^2 where T = t
+        c = min(1, max(-1, (r * r + R * R - after) / (2 * r * R)))
+        return (mp.mpf(2) - 3 * c + c**3) / 4 * mp.exp((freedom - 1) * mp.log(R) - R * R / 2 - norm)
+
+    def touch(R, sign):
+        return -k * mp.log(abs(1 - sign * r / R)) + sign * r * R - r * r / 2 - t
+
+    grid = [mp.mpf(x) / 8 for x in range(1, 96)]
+    kinks = [
+        mp.findroot(lambda R, sign=sign: touch(R, sign), (a, b), solver="anderson", tol=1e-12)
+        for a, b in itertools.pairwise(grid)
+        for sign in (1, -1)
+        if touch(a, sign) * touch(b, sign) < 0 and not a <= r <= b
+    ]
+    return mp.quad(integrand, sorted([mp.mpf("1e-8"), 0.5, 1.5, 3, 6, 12, *kinks]), maxdegree=5)
+
+
+@pytest.mark.parametrize(("q_a", "p_b"), [(0.4, 0.15), (0.55, 0.1)])
+def test_radius_is_never_above_mpmath(q_a, p_b):
+    """Two regions, no less probable than q_a and p_b, stay below 1 together after the shift, and barely."""
+    r = float(exact_radius(SPHERICAL, np.array([q_a]), np.array([p_b]))[0])
+
+    def excess(t, q):
+        return float(SPHERICAL.distribution(np.array([r]), np.array([t]))[1][0]) - q
+
+    together = 0
+    for q in (q_a, p_b):
+        # only a guess: what the region {T > t} has before and after the shift is mpmath's
+        guess = optimize.brentq(excess, -20, 20, args=(q * (1 + 1e-9),))
+        with mp.workdps(18):
+            t = mp.mpf(guess)
+            assert 0 <= survival(mp.mpf(r), t) - q < 1e-8
+            together += 1 - survival(mp.mpf(r), -t)
+    assert 1 - 1e-4 < together <= 1
 
 
 @pytest.mark.parametrize("law", [SPHERICAL, SUP])

@@ -66,7 +66,7 @@ def test_threshold_solves_its_equation(k):
     assert np.all(np.sign(w) == np.sign(t))
 
 
-def survival(law, r, t):
+def spherical_survival(law, r, t):
     """P(T > t) at sigma = 1 in mpmath for SphericalLaw, integrated piece by piece between its kinks."""
     d, k, freedom = law.d, mp.mpf(law.k), mp.mpf(law.d - law.k)
     norm = (freedom / 2 - 1) * mp.log(2) + mp.loggamma(freedom / 2)
@@ -97,8 +97,46 @@ def survival(law, r, t):
     return mp.quad(integrand, sorted([*ends, *kinks]), maxdegree=5)
 
 
-@pytest.mark.parametrize(("law", "q"), [(EXACT[0], 0.05), (SphericalLaw(784, 300.0), 1e-5)])
+def sup_survival(law, r, t):
+    """The same for SupNormLaw: given m = |z|_inf, its coordinate is -m or +m with equal probability."""
+    d, k, freedom = law.d, mp.mpf(law.k), mp.mpf(law.d - law.k)
+    norm = (freedom / 2 - 1) * mp.log(2) + mp.loggamma(freedom / 2)
+
+    def integrand(m):
+        # T > t where the norm after the shift is below `reach`
+        reach = mp.sqrt(k * mp.lambertw(mp.exp((m * m - 2 * t) / k) * m * m / k).real)
+        share = mp.mpf(int(reach > m + r)) / 2
+        if reach > abs(m - r):  # at +m the norm is r less the least of d - 1 uniform coordinates
+            share += (1 - min(1, max(0, (m + r - reach) / (2 * m)))) ** (d - 1) / 2
+        return share * mp.exp((freedom - 1) * mp.log(m) - m * m / 2 - norm)
+
+    middle = mp.sqrt(freedom)
+    grid = [middle * mp.mpf(x) / 8 for x in range(1, 64)]
+
+    def touch(m, sign):
+        return -k * mp.log(abs(1 - sign * r / m)) + sign * r * m - r * r / 2 - t
+
+    kinks = [
+        mp.findroot(lambda m, sign=sign: touch(m, sign), (a, b), solver="anderson", tol=1e-12)
+        for a, b in itertools.pairwise(grid)
+        for sign in (1, -1)
+        if touch(a, sign) * touch(b, sign) < 0 and not a <= r <= b
+    ]
+    ends = [mp.mpf("1e-8"), middle / 3, middle, middle + 2, middle + 5, middle + 10]
+    return mp.quad(integrand, sorted([*ends, *kinks]), maxdegree=5)
+
+
+@pytest.mark.parametrize(
+    ("law", "q"),
+    [
+        (EXACT[0], 0.05),
+        (SphericalLaw(784, 300.0), 1e-5),
+        (EXACT[1], 0.05),
+        (EXACT[1], 1e-4),
+    ],
+)
 def test_radius_is_never_above_mpmath(law, q):
+    survival = {SphericalLaw: spherical_survival, SupNormLaw: sup_survival}[type(law)]
     with mp.workdps(18):
         r = mp.mpf(float(radius_table(law).radius(np.array([q]))[0]))
         x, log_lambda = required_quantile(law, np.array([float(r)]))
@@ -268,8 +306,19 @@ def test_abstains_and_refuses():
         Dual().certify(votes([90_000]), Laplace(0.5), 0.001)
     with pytest.raises(UserError, match="k = 4000 must be less than"):
         Dual().certify(votes([90_000]), Spherical(0.5, 4000.0), 0.001)
+    with pytest.raises(UserError, match=r"k = 3071.9: .* in 3072 dimensions it must be below 3071.9"):
+        Dual().certify(votes([90_000], dimension=3072), Spherical(0.5, 3071.9), 0.001)
     with pytest.raises(UserError, match="needs at least 2"):
         Dual().certify(votes([90_000], dimension=1), Spherical(0.5), 0.001)
+
+
+def test_published_grid_of_multipliers_is_neither_empty_nor_endless():
+    for grid, says in (
+        ({"lambda_start": 2.0, "lambda_end": 1.0}, "lambda_end: 1: must be at least lambda_start, 2"),
+        ({"lambda_step": 1e-9}, "lambda_step: 1e-09: .* at most 10000 multipliers"),
+    ):
+        with pytest.raises(UserError, match=says):
+            DualPublished(**grid)
 
 
 def test_published_estimate_is_the_mean():

@@ -14,6 +14,7 @@ from torch import nn
 
 from rs import entries, stages, tables
 from rs.cli import main
+from rs.imports import read_state
 from rs.interfaces import UserError
 from rs.logs import read_log
 from rs.plan import Plan
@@ -178,6 +179,26 @@ def test_pickled_code_is_never_run(place, tmp_path):
     assert not (tmp_path / "touched").exists()
     Path("plain.pt").write_bytes(b"PK\x03\x04 cut off")
     assert "plain.pt: not a complete checkpoint" in refused(imported={"theirs": OWN})
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damaged_weights_are_one_line(place, zipped):
+    torch.save(place, "plain.pt", _use_new_zipfile_serialization=zipped)
+    whole = Path("plain.pt").read_bytes()
+    cut = [whole[: len(whole) * i // 40] for i in range(40)]
+    for damaged in (*cut, b"junk", b"hello world\n", bytes(range(256)), b"\x80\x02" * 9):
+        Path("plain.pt").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"^plain\.pt: (not a complete checkpoint|holds more.*cut off)"):
+            read_state(Path("plain.pt"))
+
+
+def test_certify_junk_is_one_line_and_leaves_no_model(place, capsys):
+    Path("junk.pt").write_bytes(b"junk")
+    asked = ["certify", "--checkpoint", "junk.pt", "--entry", "their_module:network", "--data", "digits"]
+    assert main([*asked, "--set", "sigma=0.25", "--n0", "16", "--images", "2"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith("rs: junk.pt: not a complete checkpoint")
+    assert not list(Path("results").glob("runs/*/model*"))
 
 
 def test_certify_a_checkpoint_without_a_study(place, capsys):

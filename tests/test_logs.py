@@ -61,6 +61,8 @@ def test_what_is_written_comes_back_to_the_last_digit(tmp_path: Path) -> None:
     [
         ("20\t7\t7\t0.1", "log.tsv:3: 4 fields instead of 6"),
         ("20\t7\t7\tbig\t1\t1", "log.tsv:3: radius 'big': must be a finite number"),
+        ("20\t7\t7\t1_0.5\t1\t1", "radius '1_0.5'"),
+        ("2_0\t7\t7\t0.5\t1\t1", "idx '2_0'"),
         ("20\t7\t7\tnan\t1\t1", "radius 'nan'"),
         ("20\t7\t7\t-0.1\t1\t1", "radius '-0.1'"),
         ("20\t7\t7\tinf\t1\t1", "radius 'inf'"),

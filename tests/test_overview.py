@@ -156,7 +156,7 @@ def test_clean_lists_then_removes_only_what_no_study_names(tmp_path, monkeypatch
     file = write_study(tmp_path / "study.yaml", copy.deepcopy(TINY))
     plan = Plan(Study([file]))
     kept = [plan.runs[0].folder / "model.json", plan.runs[0].folder / "log" / "train.txt", plan.data_manifest]
-    kept += [plan.runs[0].observations[0].certified]
+    kept += [plan.runs[0].observations[0].certified, plan.data_manifest.with_name("log.txt")]
     stray = [tmp_path / "results/runs/digits-gone-00000000/model.json"]
     stray += [tmp_path / plan.runs[0].folder / "certified" / "other-00000000.parquet"]
     for path in (*kept, *stray):
@@ -171,3 +171,16 @@ def test_clean_lists_then_removes_only_what_no_study_names(tmp_path, monkeypatch
     assert main(["clean", "--study", str(file), "--delete"]) == 0
     assert not any(path.exists() for path in stray)
     assert all((tmp_path / path).exists() for path in kept)
+
+
+def test_clean_keeps_what_a_study_made_by_overlays_names(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    file = write_study(tmp_path / "study.yaml", copy.deepcopy(TINY))
+    overlay = write_study(tmp_path / "short.yaml", {"override": {"training": {"epochs": 3}}})
+    made = Plan(Study([file, overlay])).runs[0].folder / "model.json"
+    made.parent.mkdir(parents=True)
+    made.write_text("x")
+    assert main(["clean", "--study", str(file)]) == 0
+    assert made.parent.name in capsys.readouterr().out
+    assert main(["clean", "--study", str(file), f"{file}+{overlay}"]) == 0
+    assert "nothing to clean" in capsys.readouterr().out

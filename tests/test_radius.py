@@ -128,6 +128,15 @@ def test_randomised_bounds_need_the_number_they_rest_on(capsys):
         (["--estimation", "9,1", "--alpha", "0"], "--alpha 0: must be a number strictly between 0 and 1"),
         (["--estimation", "9,1", "--alpha", "nan"], "--alpha nan"),
         (["--estimation", "9,1", "--alpha", "x"], "--alpha x"),
+        (["--estimation", "9,1", "--alpha", "0.0_1"], "--alpha 0.0_1"),
+        (
+            ["--estimation", "9,1", "--alpha", "1e-320", "--certificate", "tcertify"],
+            "must be at least 1e-300",
+        ),
+        (
+            ["--estimation", "9,1", "-s", "certificate.lambda_end=0.05", "--certificate", "dual_published"],
+            "lambda_end",
+        ),
         (
             ["--estimation", "9,1", "--certificate", "choen"],
             "no such certificate; allowed: bilateral, cohen,",
@@ -170,6 +179,13 @@ def test_noise_levels_that_certify_nothing_are_refused(capsys, sigma):
     code, _, err = run(capsys, "--set", f"sigma={sigma}", "--selection", "9,1", "--estimation", "90,10")
     assert code == 1
     assert "gaussian.sigma" in err
+
+
+def test_a_radius_that_is_no_finite_number_is_refused(capsys):
+    votes = ["--selection", "900,0", "--estimation", "99999,0"]
+    code, out, err = run(capsys, "--set", "sigma=1e308", *votes, "--json")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "no finite number" in err
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,10 @@ from torch import nn
 
 from rs import catalog
 from rs.draws import Draws, Votes
+from rs.feasibility import least_votes
 from rs.interfaces import MinimalAttack, UserError
 from rs.smoothing import Smoothed
+from rs.study_schema import defaults
 
 METHODS = [(kind, name) for kind, table in catalog.TABLES.items() for name in table]
 REQUIRED: dict[str, Any] = {"sigma": 0.5, "scale": 0.3, "width": 0.5, "epsilon": 0.5}
@@ -261,6 +263,27 @@ def test_certificates_abstain_on_ties_and_grow_with_the_votes(name, noise):
         assert list(found.prediction[:3]) == [-1, -1, -1]
         looser = certificate.certify(draws(rows), z, 0.05)
         assert np.all(looser.radius >= found.radius * (1 - 1e-9))
+
+
+@pytest.mark.parametrize(("name", "noise"), CLAIMS)
+@pytest.mark.parametrize("share", [0.2, 0.9])
+@pytest.mark.parametrize("alpha", [0.001, 0.25])
+def test_fewer_votes_than_the_least_only_abstain(name, noise, share, alpha):
+    """The plan's refusal is exact: one vote more, all for one class, and the certificate does not abstain."""
+    facts = SCHEMA["$defs"]["certificates"][name]
+    given = {k: v for k, v in {**QUICK, "alpha_share": share}.items() if k in facts["properties"]}
+    use = defaults(facts, {"name": name, "alpha": alpha, **given})
+    n0, bound = 2, use.get("bound", facts.get("x-bound", ""))
+    least = least_votes(use, bound, noise, n0)
+    for n in range(max(least - 1, 1), least + 1):
+        sure = Votes(np.array([[n, 0, 0]]), {1.0: np.array([[n, 0.0, 0]])}, {1.0: np.array([[n, 0.0, 0]])})
+        base = Draws.from_counts([[n0, 0, 0]], [[n, 0, 0]], D)
+        selection = dataclasses.replace(sure, counts=np.array([[n0, 0, 0]]))
+        votes = dataclasses.replace(base, selection=selection, estimation=sure)
+        if bound == "bernstein" and n == 1:
+            continue  # no variance
+        found = build("certificates", name, **given).certify(votes, build("noises", noise), alpha)
+        assert (found.prediction[0] == -1) == (n < least)
 
 
 @pytest.mark.parametrize("name", catalog.TABLES["certificates"])

@@ -34,6 +34,8 @@ def test_numbers_are_numbers_and_1_is_1_point_0(tmp_path):
         ("runs:\n  a: {x: 1, x: 2}\n", "line 2, column 13: key 'x' is given twice"),
         ("name: [1, 2\n", "not valid YAML: line 2, column 1"),
         ("? [a, b]\n: 1\n", "['a', 'b'] is no key"),
+        ("a: &a [*a]\n", "an alias stands inside of what it names"),
+        ("a: " + 5000 * "[", "nested too deeply"),
         ("- name\n", "a study is a mapping of keys, not a list"),
         ("a: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
     ],
@@ -370,6 +372,49 @@ def test_an_objective_that_cannot_train_under_a_noise(tiny, refusal):
 def test_two_labels_for_one_training(tiny, refusal):
     tiny["runs"]["again"] = {"objective": {"name": "gaussian"}, "certificates": []}
     assert "runs.again: trains exactly what gaussian trains" in refusal(tiny)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "noise", "least"),
+    [
+        ({"name": "soft_bernstein"}, "gaussian", 37),
+        ({"name": "soft_hoeffding"}, "gaussian", 14),
+        ({"name": "bilateral"}, "gaussian", 11),
+        ({"name": "dual"}, "mixed_norm", 11),
+        ({"name": "tcertify_sound", "mode": "grid"}, "gaussian", 11),
+        ({"name": "renyi", "abstain_on_overlap": True, "sample": "pooled"}, "gaussian", 9),
+        ({"name": "renyi"}, "gaussian", 1),
+    ],
+)
+def test_too_few_votes_for_a_certificate(tiny, plan_of, refusal, certificate, noise, least):
+    tiny |= {"noise": {"name": noise, "sigma": 1}, "attacks": [], "certificates": [certificate]}
+    tiny["runs"] = {"gaussian": {"objective": {"name": "gaussian"}}}
+    tiny["sampling"] |= {"n0": 2, "n": least, "block": 1, "betas": [1]}
+    assert plan_of(tiny).jobs["certify"]
+    if least > 1:
+        tiny["sampling"]["n"] = least - 1
+        assert f"at least {least} for {certificate['name']}" in refusal(tiny)
+
+
+@pytest.mark.parametrize(("certificate", "limit"), [("dual", 63.9), ("bilateral", 63.9), (None, 64)])
+def test_k_leaves_room_for_the_certificates_law(tiny, plan_of, refusal, certificate, limit):
+    tiny["noise"] = {"name": "spherical", "sigma": 1, "k": limit}
+    tiny["certificates"] = [{"name": certificate}] if certificate else []
+    assert f"noise.k: {limit}: must be below {limit} for these images" in refusal(tiny)
+    tiny["noise"]["k"] = limit - 0.01
+    assert plan_of(tiny).runs
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"lambda_start": 2, "lambda_end": 1}, "lambda_end: 1: must be at least lambda_start, 2"),
+        ({"lambda_step": 1e-9}, "lambda_step: 1e-09: lambda_start to lambda_end must be at most 10000"),
+    ],
+)
+def test_a_grid_of_multipliers_holds_some_and_not_too_many(tiny, refusal, given, says):
+    tiny["certificates"] = [{"name": "dual_published", **given}]
+    assert f"certificates[0].{says}" in refusal(tiny)
 
 
 def test_soft_certificates_need_their_beta_sampled(tiny, plan_of, refusal):

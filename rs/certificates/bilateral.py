@@ -30,7 +30,7 @@ from rs.bounds import Floats
 from rs.certificates.divergence_table import exact_table, sampled_table
 from rs.certificates.probabilities import certified, gaussian_radius, noise_name, vote_probabilities
 from rs.certificates.radius_table import normal_quantile
-from rs.certificates.ratio_laws import ExactLaw, MixedNormLaw, law_of
+from rs.certificates.ratio_laws import FREEDOM, ExactLaw, MixedNormLaw, law_of
 from rs.draws import Draws
 from rs.interfaces import Certified
 from rs.noise.gaussian import Gaussian
@@ -114,6 +114,7 @@ class Bilateral:
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
     anytime: ClassVar[bool] = True
+    freedom: ClassVar[float] = FREEDOM
 
     alpha_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     table_share: Annotated[float, Field(gt=0, lt=1)] = 0.1

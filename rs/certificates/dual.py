@@ -26,7 +26,7 @@ from rs.bounds import Floats
 from rs.certificates.divergence_table import sampled_table
 from rs.certificates.probabilities import certified, gaussian_radius, noise_name, vote_probabilities
 from rs.certificates.radius_table import radius_table
-from rs.certificates.ratio_laws import MixedNormLaw, law_of
+from rs.certificates.ratio_laws import FREEDOM, MixedNormLaw, law_of
 from rs.draws import Draws
 from rs.interfaces import Certified
 from rs.noise.gaussian import Gaussian
@@ -52,6 +52,7 @@ class Dual:
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
     anytime: ClassVar[bool] = True
+    freedom: ClassVar[float] = FREEDOM
 
     table_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     table_draws: Annotated[int, Field(ge=1000)] = 100_000

@@ -25,9 +25,10 @@ from pydantic import Field
 from rs.bounds import Floats, clopper_pearson_lower
 from rs.certificates.divergence_table import furthest
 from rs.certificates.probabilities import certified, noise_name, vote_probabilities
-from rs.certificates.ratio_laws import SampledLaw, law_of, noise_scale
+from rs.certificates.ratio_laws import FREEDOM, SampledLaw, law_of, noise_scale
 from rs.draws import Draws
-from rs.interfaces import Certified
+from rs.feasibility import grid_fault
+from rs.interfaces import Certified, UserError
 from rs.noise.gaussian import Gaussian
 from rs.noise.spherical import Spherical
 
@@ -70,6 +71,7 @@ class DualPublished:
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = False
     anytime: ClassVar[bool] = True
+    freedom: ClassVar[float] = FREEDOM
 
     lambda_start: Annotated[float, Field(gt=0)] = 0.1
     lambda_end: Annotated[float, Field(gt=0)] = 20.0
@@ -78,6 +80,10 @@ class DualPublished:
     draws: Annotated[int, Field(ge=100)] = 100_000
     radii: Annotated[int, Field(ge=1)] = 100
     seed: Annotated[int, Field(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        if fault := grid_fault(self.lambda_start, self.lambda_end, self.lambda_step):
+            raise UserError(f"dual_published.{': '.join(fault)}")
 
     def certify(self, draws: Draws, noise: Gaussian | SHAPED, alpha: float) -> Certified:
         noise_name(self, noise)

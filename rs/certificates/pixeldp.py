@@ -29,10 +29,9 @@ from pydantic import Field
 
 from rs.bounds import Floats
 from rs.certificates.probabilities import (
+    WIDTHS,
     Probabilities,
-    bernstein,
     certified,
-    hoeffding,
     noise_name,
     score_probabilities,
     vote_probabilities,
@@ -118,5 +117,5 @@ class PixelDPSoft:
     alpha_share: Annotated[float, Field(gt=0, le=1)] = 0.5
 
     def certify(self, draws: Draws, noise: Gaussian | Laplace, alpha: float) -> Certified:
-        width = bernstein if self.bound == "bernstein" else hoeffding
-        return _certify(self, score_probabilities(draws, self.beta, alpha, self.alpha_share, width), noise)
+        found = score_probabilities(draws, self.beta, alpha, self.alpha_share, WIDTHS[self.bound])
+        return _certify(self, found, noise)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from rs.interfaces import Noise
 
 
+LEAST_ALPHA = 1e-300  # shares of it are still numbers with all their digits
+
+
 @dataclass(frozen=True)
 class Probabilities:
     """Of N images: the class int64 [N], upper bounds of 1 - p_A and of every other class's probability,
@@ -56,6 +59,8 @@ def check_draws(draws: Draws, alpha: float, anytime: bool = False) -> None:
     """
     if not 0 < alpha < 1:
         raise UserError(f"alpha = {alpha:g}: must lie strictly between 0 and 1")
+    if alpha < LEAST_ALPHA:
+        raise UserError(f"alpha = {alpha:g}: must be at least {LEAST_ALPHA:g}")
     if draws.stopping != "fixed" and not (anytime and draws.stopping == "sequential"):
         raise UserError(
             f"draws: votes stopped by {draws.stopping!r}, but this certificate needs a fixed number of them"
@@ -104,6 +109,9 @@ def hoeffding(mean: Floats, mean_square: Floats, trials: np.ndarray, alpha: floa
 
 def bernstein(mean: Floats, mean_square: Floats, trials: np.ndarray, alpha: float) -> Floats:
     return bounds.bernstein_width(mean, mean_square, trials, alpha)
+
+
+WIDTHS: dict[str, Width] = {"hoeffding": hoeffding, "bernstein": bernstein}
 
 
 def score_probabilities(draws: Draws, beta: float, alpha: float, share: float, width: Width) -> Probabilities:

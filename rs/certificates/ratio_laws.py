@@ -36,6 +36,7 @@ from rs.noise.spherical import Spherical
 from rs.noise.sup_norm import SupNorm
 
 Ratios = Callable[[float], Floats]  # r -> T of the same draws
+FREEDOM = 0.1  # least difference of the dimension and k
 
 
 @dataclass(frozen=True)
@@ -160,12 +161,13 @@ SHAPED = Spherical | MixedNorm | SupNorm
 
 
 def law_of(noise: SHAPED, d: int) -> SampledLaw:
-    """The law at sigma = 1; radii scale with `noise.scale(d)`. UserError where d < 2 or k > d - 0.1."""
+    """The law at sigma = 1; radii scale with `noise.scale(d)`. UserError where d < 2 or k >= d - FREEDOM."""
     if d < 2:
         raise UserError(f"dimension = {d}: a certificate for {type(noise).__name__} noise needs at least 2")
     noise.scale(d)  # refuses k >= d
-    if d - noise.k < 0.1:
-        raise UserError(f"k = {noise.k:g}: a certificate in {d} dimensions needs k <= {d - 0.1:g}")
+    if noise.k >= d - FREEDOM:
+        limit = f"for a certificate in {d} dimensions it must be below {d - FREEDOM!r}"
+        raise UserError(f"k = {noise.k!r}: {limit}")
     if isinstance(noise, Spherical):
         return SphericalLaw(d, float(noise.k))
     return SupNormLaw(d, float(noise.k)) if isinstance(noise, SupNorm) else MixedNormLaw(d, float(noise.k))

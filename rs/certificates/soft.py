@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from rs.certificates.probabilities import (
-    bernstein,
+    WIDTHS,
     certified,
     gaussian_radius,
-    hoeffding,
     noise_name,
     score_probabilities,
 )
@@ -34,40 +33,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SoftHoeffding:
-    """l2 radius of the soft smoothed classifier from mean scores; abstains unless lower z_A > upper z_B."""
+class _Soft:
+    """What both share: everything but the bound."""
 
     source: ClassVar[str] = "Zhai et al., ICLR 2020"
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}
     needs: ClassVar[frozenset[str]] = frozenset({"soft_moments"})
     rigorous: ClassVar[bool] = True
+    bound: ClassVar[str]
 
     beta: Annotated[float, Field(gt=0)] = 1.0
     alpha_share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     def certify(self, draws: Draws, noise: Gaussian, alpha: float) -> Certified:
         noise_name(self, noise)
-        found = score_probabilities(draws, self.beta, alpha, self.alpha_share, hoeffding)
-        return certified(
-            found.top, found.q_a + found.p_b < 1, gaussian_radius(noise.sigma, found.q_a, found.p_b)
-        )
+        found = score_probabilities(draws, self.beta, alpha, self.alpha_share, WIDTHS[self.bound])
+        radius = gaussian_radius(noise.sigma, found.q_a, found.p_b)
+        return certified(found.top, found.q_a + found.p_b < 1, radius)
 
 
 @dataclass(frozen=True)
-class SoftBernstein:
+class SoftHoeffding(_Soft):
+    """l2 radius of the soft smoothed classifier from mean scores; abstains unless lower z_A > upper z_B."""
+
+    bound: ClassVar[str] = "hoeffding"
+
+
+@dataclass(frozen=True)
+class SoftBernstein(_Soft):
     """l2 radius of the soft smoothed classifier from the mean and variance of its scores."""
 
-    source: ClassVar[str] = "Zhai et al., ICLR 2020"
-    norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}
-    needs: ClassVar[frozenset[str]] = frozenset({"soft_moments"})
-    rigorous: ClassVar[bool] = True
-
-    beta: Annotated[float, Field(gt=0)] = 1.0
-    alpha_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-
-    def certify(self, draws: Draws, noise: Gaussian, alpha: float) -> Certified:
-        noise_name(self, noise)
-        found = score_probabilities(draws, self.beta, alpha, self.alpha_share, bernstein)
-        return certified(
-            found.top, found.q_a + found.p_b < 1, gaussian_radius(noise.sigma, found.q_a, found.p_b)
-        )
+    bound: ClassVar[str] = "bernstein"

@@ -5,7 +5,8 @@ Gaussian.
 uniform, so that E|z|_2^2 = (d - k) sigma^2. `match` says what `sigma` is: "none", the sigma of the density;
 "paper", the sigma_0 of a Gaussian, with sigma = sqrt((d - 1) / (d - 1 - k)) sigma_0 as the paper sets it;
 "mean", sigma_0 again, with E|z|_2 equal to the Gaussian's. Departure: the paper says that its formula matches
-the mean norm; it matches the mode.
+the mean norm; it matches the mode. With d - k below about 0.2, part of the noise lies below float32's
+resolution of x + z, so that the smoothing as implemented has an atom at x.
 """
 
 from __future__ import annotations

@@ -1,0 +1,54 @@
+"""What can be told of a certificate before anything is drawn: how few votes never certify. No torch."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from typing import Any
+
+MOST_MULTIPLIERS = 10_000
+
+
+def least_votes(certificate: dict[str, Any], bound: str, noise: str, n0: int) -> int:
+    """The least n at which the certificate, with its defaults, can do anything but abstain.
+
+    The best outcome is that all votes, or all of every score, fall to one class. 1 - p_A and p_B then have
+    their least upper bounds, at the parts of alpha that the certificate spends on them, and these must add up
+    to less than 1. `bound` is how the certificate bounds them (its fact or parameter of that name).
+    """
+    log_alpha, share = math.log(certificate["alpha"]), certificate.get("alpha_share", 1.0)
+    extra = 0
+    if noise == "mixed_norm":  # the rest of alpha pays for the table
+        log_alpha += math.log1p(-certificate.get("table_share", 0.0))
+    if certificate.get("mode") == "grid":  # tcertify_sound; with g = 1 both bounds are the least
+        log_alpha, share = log_alpha - math.log(1.9), 1.0
+    if certificate["name"] == "renyi":
+        if not certificate["abstain_on_overlap"]:
+            return 1
+        share, extra = 0.5, n0 if certificate["sample"] == "pooled" else 0
+    # p_B <= 1 - p_A serves where its own part of alpha is the smaller one
+    levels = [log_alpha + math.log(part) for part in (share, max(share, 1 - share))]
+
+    def certifies(n: int) -> bool:
+        return sum(_width(bound, n, level) for level in levels) < 1
+
+    return max(1 + bisect_left(range(1, 2**53), True, key=certifies) - extra, 1)
+
+
+def _width(bound: str, n: int, log_alpha: float) -> float:
+    """How far from 0 the upper bound of a probability lies whose n votes or scores are all 0 (rs.bounds)."""
+    if bound == "hoeffding":
+        return math.sqrt(-log_alpha / (2 * n))
+    if bound == "bernstein":
+        return 7 * (math.log(2) - log_alpha) / (3 * (n - 1)) if n > 1 else math.inf
+    return -math.expm1(log_alpha / n)  # Clopper-Pearson
+
+
+def grid_fault(start: float, end: float, step: float) -> tuple[str, str] | None:
+    """Which of lambda_start, lambda_end, lambda_step makes no grid of multipliers, and what is allowed."""
+    if end < start or end + step / 2 <= start:
+        return "lambda_end", f"{end:g}: must be at least lambda_start, {start:g}"
+    if (end - start) / step >= MOST_MULTIPLIERS:
+        allowed = f"lambda_start to lambda_end must be at most {MOST_MULTIPLIERS} multipliers"
+        return "lambda_step", f"{step:g}: {allowed}, a step above {(end - start) / MOST_MULTIPLIERS:g}"
+    return None
