@@ -28,13 +28,18 @@ METRICS = {
 def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
     """One row per published number: what was measured in its place (nothing where no run of its is active).
 
-    Raises UserError where a run has several smoothings and the study does not say which is meant.
+    Raises UserError where a run has several smoothings and the study does not say which is meant, or names
+    one that the run has not.
     """
     out = []
     for i, entry in enumerate(study.published):
         labels = [entry["run"]] if isinstance(entry["run"], str) else entry["run"]
         for metric, radius, value in _numbers(entry):
             found = [_measured(rows, entry, metric, radius, label) for label in labels]
+            if entry["smoothing"] is not None and not any(found):
+                anyhow = entry | {"smoothing": None}
+                others = [r for label in labels for r in _measured(rows, anyhow, metric, radius, label)]
+                _refuse_smoothing(study, i, others)
             if any(len({row.get("smoothing") for row in each}) > 1 for each in found):
                 name = f"{study.files[0]}: published[{i}]"
                 raise UserError(
@@ -75,6 +80,14 @@ def _measured(
     if entry["smoothing"] is not None and metric not in ("epsilon", "train_hours"):
         named["smoothing"] = entry["smoothing"]
     return [r for r in rows.get(METRICS[metric][0], ()) if all(r.get(k) == v for k, v in named.items())]
+
+
+def _refuse_smoothing(study: Study, i: int, others: list[Row]) -> None:
+    """The numbers are there, under other noises than the one named."""
+    if others:
+        names = ", ".join(sorted({str(row.get("smoothing")) for row in others}))
+        told = f"no run of it is smoothed with {study.published[i]['smoothing']!r}; there is: {names}"
+        study.fail(("published", i, "smoothing"), told)
 
 
 def _mean(found: list[Row], metric: str) -> Row | None:

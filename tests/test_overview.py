@@ -123,6 +123,9 @@ def test_accuracies_under_attack_and_times_stand_beside(plan_of, tiny):
     entry["smoothing"] = "none"
     study = plan_of({**tiny, **REPORTED, "published": [entry]}).study
     assert len(beside(study, rows)) == 3
+    study = plan_of({**tiny, **REPORTED, "published": [entry | {"smoothing": "nowhere"}]}).study
+    with pytest.raises(UserError, match=r"published\[0\].smoothing: .*'nowhere'; there is: gaussian, none"):
+        beside(study, rows)
 
 
 def test_text_floors_and_names_estimates(tmp_path):
