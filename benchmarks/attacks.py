@@ -2,6 +2,7 @@
 
   python benchmarks/attacks.py
   python benchmarks/attacks.py --models lenet resnet20 --rounds 5
+  python benchmarks/attacks.py --precisions float32   (a processor without bfloat16)
   python benchmarks/attacks.py --device cuda
 
 l2 PGD with expectation over transformation, the same images, steps and samples for everyone; the unit is
@@ -130,6 +131,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precisions", nargs="+", default=["bfloat16", "float32"])
     given = parser.parse_args()
     with use_device(given.device, given.threads) as device:
         print(f"{device_name(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}")
@@ -141,8 +143,7 @@ def main() -> None:
             x, y = (t.to(device) for t in blobs(SHAPES.get(name, (3, 32, 32)), given.images, 0))
             sizes = given.steps, given.samples
             contestants = {
-                "(a) ours bfloat16": ours(network, "bfloat16", *sizes, device),
-                "(a) ours float32": ours(network, "float32", *sizes, device),
+                **{f"(a) ours {p}": ours(network, p, *sizes, device) for p in given.precisions},
                 PEERS[0]: peers(network, True, *sizes),
                 PEERS[1]: peers(network, False, *sizes),
             }
