@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from rs import refusals
-from rs.draws import files_of
 from rs.interfaces import UserError
+from rs.job_graph import JobGraph
 from rs.jobs import RESULTS, Job, PlannedLog, PlannedRun, noise_slug, slug
 from rs.logs import read_log
 from rs.observing import Observer
-from rs.provenance import code_digest, digest, file_digest
+from rs.provenance import digest, file_digest
 from rs.study import Run, Study
 from rs.study_schema import data_facts, method_schema, prune, schema, section
 
@@ -40,20 +40,19 @@ TABLES = (
 NOT_IDENTITY = ("device", "threads", "processes", "workers")  # of a training: where it runs
 
 
-class Plan:
+class Plan(JobGraph):
     """All jobs of a study by stage and by the first of their outputs."""
 
     def __init__(self, study: Study) -> None:
+        super().__init__()
         self.study = study
-        stages = ("data", "train", "import", "calibrate", "form", "sample", "certify", "attack")
-        self.jobs: dict[str, dict[str, Job]] = {s: {} for s in (*stages, "distributional")}
         name = study.data["name"]
         self.data_facts = data_facts(study.data)
         words = slug(name, Path(study.data.get("folder", "")).name)
         self.data_id = words if study.data == {"name": name} else f"{words}-{digest(study.data)}"
         folder = RESULTS / "data" / self.data_id
         self.data_manifest = folder / "manifest.json"
-        self._add(
+        self.add(
             Job(
                 "data",
                 {"data": study.data},
@@ -65,9 +64,8 @@ class Plan:
                 },
             )
         )
-        self.observer = Observer(study, self.data_manifest, self.data_facts, self._add, self._source)
+        self.observer = Observer(study, self.data_manifest, self.data_facts, self.add, self._source)
         self._planned: dict[tuple[str, int], PlannedRun] = {}
-        self._lineages: dict[tuple[str, str], str] = {}
         self.runs = [self._plan(run, ()) for run in study.runs]
         self.logs = [self._log(label, entry) for label, entry in study.logs.items()]
         self._refuse_double_labels()
@@ -86,14 +84,6 @@ class Plan:
 
     def table_files(self) -> list[Path]:
         return [self.tables / f"{name}.parquet" for name in TABLES]
-
-    def draw_files(self, certify: Job) -> list[Path]:
-        """Every draw file that a certify job reads."""
-        spec, folder = certify.spec, certify.inputs["folder"]
-        selection, estimation = files_of(
-            folder, certify.inputs["shards"], spec["n0"], spec["n"], spec["block"], spec.get("stop")
-        )
-        return [*selection, *(path for blocks in estimation for path in blocks)]
 
     def aggregated_files(self) -> list[Path]:
         """Every file of a run that the tables are made from."""
@@ -130,53 +120,12 @@ class Plan:
         """What the report says beyond the tables."""
         return digest([self.study.name, self.study.description, self.study.report], 16)
 
-    def code(self, *modules: str) -> str:
-        return code_digest(modules)
-
-    def lineage(self, job: Job) -> str:
-        """Digest of the code of a job and of all jobs that its inputs come from.
-
-        Snakemake passes staleness on by new files, and a failed job leaves none: the next plan would take
-        what lies downstream of it for current.
-        """
-        place = (job.stage, str(next(iter(job.outputs.values()))))
-        if place not in self._lineages:
-            self._lineages[place] = digest([job.code, *map(self.lineage, self._above(job))], 12)
-        return self._lineages[place]
-
-    def _above(self, job: Job) -> list[Job]:
-        """The jobs that made a job's inputs; of draw files, whose kinds share their code, first and last."""
-        if job.stage == "data":
-            return []
-        if job.stage == "train":
-            calibrations = [self.job("calibrate", path) for path in job.inputs["calibrations"].values()]
-            return [self.job("data", str(self.data_manifest)), *calibrations]
-        if job.stage == "import":
-            return [self.job("data", str(self.data_manifest))]
-        if job.stage == "certify":
-            files = self.draw_files(job)
-            return [self.job("sample", str(path)) for path in (files[0], files[-1])]
-        model = str(job.inputs["model"])
-        selection = [self.job("sample", job.inputs["selection"])] if "selection" in job.inputs else []
-        models = [model, str(job.inputs["source"])] if "source" in job.inputs else [model]
-        return [*(self.jobs["train"].get(m) or self.job("import", m) for m in models), *selection]
-
     @functools.cached_property
     def tables_lineage(self) -> str:
         """Digest of the files that the tables are made from and of the code of all jobs that led to them."""
         stages = ("train", "import", "calibrate", "certify", "attack", "distributional")
         jobs = [job for stage in stages for job in self.jobs[stage].values()]
         return digest([list(map(str, self.aggregated_files())), sorted(map(self.lineage, jobs))], 16)
-
-    def _add(self, job: Job) -> Job:
-        target = str(next(iter(job.outputs.values())))
-        planned = self.jobs[job.stage].setdefault(target, job)
-        if planned.params != job.params:
-            raise UserError(f"{target}: two different specs have the same digest; change one seed")
-        return planned
-
-    def job(self, stage: str, target: str) -> Job:
-        return self.jobs[stage][str(target)]
 
     # --- one run ---
 
@@ -218,7 +167,7 @@ class Plan:
         model_modules = (method_schema("models", part["model"]["name"])["x-module"],)
         noise_modules = (method_schema("noises", part["noise"]["name"])["x-module"],)
         objective_modules = (method_schema("objectives", objective["name"])["x-module"],)
-        self._add(
+        self.add(
             Job(
                 "train",
                 spec,
@@ -268,7 +217,7 @@ class Plan:
         self._planned[run.label, run.seed] = planned
         outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
         inputs = {"data": self.data_manifest, "weights": weights}
-        self._add(Job("import", spec, ("rs.imports", *modules), planned.id, inputs, outputs))
+        self.add(Job("import", spec, ("rs.imports", *modules), planned.id, inputs, outputs))
         self.observer.observe(planned, modules)
         return planned
 
@@ -307,7 +256,7 @@ class Plan:
             )
         settings = prune(sections["calibration"], section("calibration"))
         path = planned.folder / "calibration" / f"{digest(settings)}.json"
-        self._add(
+        self.add(
             Job(
                 "calibrate",
                 settings,

@@ -296,7 +296,7 @@ def test_every_target_belongs_to_one_spec(tiny, plan_of):
         assert re.fullmatch(r"[a-z0-9-]*", job.run)
     clash = Job("train", {"other": 1}, (), jobs[1].run, outputs=jobs[1].outputs)
     with pytest.raises(UserError, match="two different specs have the same digest"):
-        plan._add(clash)
+        plan.add(clash)
 
 
 def test_slugs_are_safe_in_paths_and_wildcards():

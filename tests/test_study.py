@@ -48,6 +48,13 @@ def test_broken_yaml_names_the_place(tmp_path, text, says):
     assert "\n" not in str(caught.value)
 
 
+def test_a_yaml_merge_key_is_resolved_and_own_keys_win(tmp_path):
+    text = "a: &a {x: 1, y: {z: 2}}\nb: {<<: *a, x: 3}\n"
+    assert read_yaml(write_study(tmp_path / "s.yaml", text))["b"] == {"x": 3, "y": {"z": 2}}
+    with pytest.raises(UserError, match="key 'x' is given twice"):
+        read_yaml(write_study(tmp_path / "t.yaml", "a: &a {y: 1}\nb: {<<: *a, x: 1, x: 2}\n"))
+
+
 def test_missing_and_binary_files(tmp_path):
     with pytest.raises(UserError, match=r"nowhere.yaml: cannot be read: No such file"):
         read_yaml(tmp_path / "nowhere.yaml")
