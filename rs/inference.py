@@ -61,6 +61,12 @@ class InferenceForm:
             )
         return logits[: len(images)]
 
+    def classify(self, images: Tensor) -> Tensor:
+        """Classes int64 [B] of B <= batch images [B, C, H, W]. `check` comes after."""
+        logits = self(images)
+        self._finite &= logits.isfinite().all()
+        return logits.argmax(1)
+
     def vote(
         self, image: Tensor, votes: int, noise: Callable[[int], Tensor], betas: Sequence[float] = ()
     ) -> tuple[Tensor, Tensor, Tensor]:

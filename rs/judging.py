@@ -7,10 +7,11 @@ image: it is the same for every attack and radius.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from rs.ascent import l2_norm, project_l2, project_linf
 from rs.devices import generator
@@ -32,25 +33,52 @@ def size(delta: Tensor, norm: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Judge:
-    """Decides on one image at a time, so that no image depends on its neighbours."""
+    """Decides on each image by itself, on noise of its own; several share a batch of the inference form.
+
+    Where an image lies in a batch changes at most the last digit of its logits, and only in compiled forms.
+    """
 
     form: InferenceForm
     noise: Noise
     use: AttackUse
 
-    def votes(self, image: Tensor, index: int) -> Tensor:
-        """Votes int64 [classes] for an image [C, H, W]; one vote where the base classifier judges."""
+    def votes(self, images: Tensor, positions: Sequence[int]) -> Tensor:
+        """Votes int64 [B, classes], on the CPU, for images [B, C, H, W] at their positions in the split: n
+        each, or one where the base classifier judges.
+        """
+        n = 1 if self.use.judge == "base" else self.use.judge.n
+        counts = torch.zeros(len(images), self.form.classes, dtype=torch.int64, device=self.form.device)
+        one = torch.ones((), dtype=torch.int64, device=self.form.device)
+        # under constant noise every vote is the same
+        drawn = 1 if getattr(self.noise, "constant", False) else n
+        for rows, owners in self._batches(images, positions, drawn):
+            of = torch.tensor(owners, device=self.form.device)
+            counts.index_put_((of, self.form.classify(rows)), one, accumulate=True)
+        return counts.cpu() * (n // drawn)
+
+    def _batches(
+        self, images: Tensor, positions: Sequence[int], drawn: int
+    ) -> Iterator[tuple[Tensor, list[int]]]:
+        """Images under noise [rows, C, H, W], as many as go together, and whose they are."""
+        size = self.form.batch
+        rows: list[Tensor] = []  # what fills no batch alone
+        owners: list[int] = []
+        for i, (image, position) in enumerate(zip(images, positions, strict=True)):
+            draws = generator(self.form.device, self.use.seed, "judge", position)
+            for start in range(0, drawn, size):
+                noisy = self._noisy(image, min(size, drawn - start), draws)
+                if len(noisy) == size:
+                    yield noisy, [i] * size
+                    continue
+                if len(owners) + len(noisy) > size:
+                    yield torch.cat(rows), owners
+                    rows, owners = [], []
+                rows.append(noisy)
+                owners += [i] * len(noisy)
+        if rows:
+            yield torch.cat(rows), owners
+
+    def _noisy(self, image: Tensor, rows: int, draws: Generator) -> Tensor:
         if self.use.judge == "base":
-            scores = self.form(image[None])[0]
-            return torch.zeros(len(scores), dtype=torch.int64).scatter_(0, scores.argmax(0, True).cpu(), 1)
-        draws = generator(self.form.device, self.use.seed, "judge", index)
-
-        def draw(rows: int) -> Tensor:
-            return self.noise.sample((rows, *image.shape), draws)
-
-        counts, _, _ = self.form.vote(image, self.use.judge.n, draw)
-        return counts.cpu()
-
-    def batch(self, images: Tensor, positions: list[int]) -> Tensor:
-        """Votes int64 [B, classes] for images [B, C, H, W] at their positions in the split."""
-        return torch.stack([self.votes(*pair) for pair in zip(images, positions, strict=True)])
+            return image[None]
+        return self.noise.sample((rows, *image.shape), draws).add_(image)

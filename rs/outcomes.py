@@ -80,7 +80,7 @@ def outcomes(
 ) -> list[Outcome]:
     """The attack at every radius (ascending, from 0)."""
     none = torch.zeros(len(target.x), dtype=torch.int64)
-    clean = Outcome(0.0, target.x, none, target.judge.batch(target.x, target.positions))
+    clean = Outcome(0.0, target.x, none, target.judge.votes(target.x, target.positions))
     positive = [r for r in radii if r > 0]
     if isinstance(method, MinimalAttack):
         return [clean, *_reached(method, target, clean, positive)]
@@ -99,7 +99,7 @@ def _judged(
     method: AttackAtRadii | MinimalAttack, target: Target, radius: float, images: Tensor, steps: Tensor
 ) -> Outcome:
     inside = project(target.x, images, radius, method.norm)
-    return Outcome(radius, inside, steps.cpu(), target.judge.batch(inside, target.positions))
+    return Outcome(radius, inside, steps.cpu(), target.judge.votes(inside, target.positions))
 
 
 def _kept(method: AttackAtRadii, target: Target, clean: Outcome, radii: Sequence[float]) -> list[Outcome]:

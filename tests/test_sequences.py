@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import mpmath
 import numpy as np
 import pytest
+from benchmark_modules import load_benchmark
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,21 +16,10 @@ counts = st.integers(1, 10**9).flatmap(lambda n: st.tuples(st.integers(0, n), st
 levels = st.floats(1e-6, 0.5)
 
 
-def load_benchmark() -> ModuleType:
-    path = Path(__file__).parent.parent / "benchmarks" / "sequential.py"
-    spec = importlib.util.spec_from_file_location("sequential_benchmark", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("p", [0.003, 0.03, 0.1, 0.3, 0.5, 0.8, 0.97, 0.999])
 def test_the_error_under_continuous_looking_is_at_most_alpha(p):
     """Not simulated: the probability of every path of counts, looked at after every trial."""
-    failure = load_benchmark().failure
+    failure = load_benchmark("sequential").failure
     assert failure(p, 0.05, 1000) <= 0.05
     assert failure(p, 0.3, 1000) <= 0.3
     assert failure(p, 0.3, 1000) > 0.03  # and hardly wastes it
@@ -42,7 +27,7 @@ def test_the_error_under_continuous_looking_is_at_most_alpha(p):
 
 def test_clopper_pearson_bounds_fail_under_continuous_looking():
     """What the sequence is for."""
-    failure = load_benchmark().failure
+    failure = load_benchmark("sequential").failure
     assert failure(0.3, 0.05, 1000, bounds.clopper_pearson_upper) > 0.2
 
 

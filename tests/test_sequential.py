@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 import numpy as np
 import pandas as pd
 import pytest
+from benchmark_modules import load_benchmark
 from scipy import special
-from test_sequences import load_benchmark
 from tiny_study import Workspace, write_study
 
 from rs.certificates.cohen import Cohen
@@ -27,7 +27,7 @@ from rs.tables import aggregate
 
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 2.25)
 RULE = StoppingRule(Stop(0.001, RADII), sigma=0.5, n=20_000, block=80)
-benchmark = load_benchmark()
+benchmark = load_benchmark("sequential")
 
 
 # --- the rule ---

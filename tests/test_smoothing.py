@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny_networks import batch, generators, tiny
 from torch import nn
 from torch.nn import functional as F
 
 from rs import smoothing
 from rs.noise.gaussian import Gaussian
 from rs.noise.none import NoNoise
-
-
-def generators(*seeds: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
-
-
-def tiny(dtype: torch.dtype = torch.float32) -> nn.Module:
-    torch.manual_seed(1)
-    return nn.Sequential(nn.Flatten(), nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 3)).to(dtype)
-
-
-def batch(n: int = 4, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(2)
-    return torch.rand(n, 2, 2, 2, generator=generator).to(dtype), torch.arange(n) % 3
 
 
 def test_noisy_copies_are_image_by_image():

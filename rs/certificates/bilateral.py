@@ -30,7 +30,7 @@ from rs.bounds import Floats
 from rs.certificates.divergence_table import exact_table, sampled_table
 from rs.certificates.probabilities import certified, gaussian_radius, noise_name, vote_probabilities
 from rs.certificates.radius_table import normal_quantile
-from rs.certificates.ratio_laws import FREEDOM, ExactLaw, MixedNormLaw, law_of
+from rs.certificates.ratio_laws import FREEDOM, NORMS, ExactLaw, MixedNormLaw, law_of
 from rs.draws import Draws
 from rs.interfaces import Certified
 from rs.noise.gaussian import Gaussian
@@ -105,12 +105,7 @@ class Bilateral:
     """
 
     source: ClassVar[str] = "Soap Bubbles (ICLR 2020 submission), Appendix D"
-    norms: ClassVar[dict[str, float]] = {
-        "gaussian": 2.0,
-        "spherical": 2.0,
-        "mixed_norm": np.inf,
-        "sup_norm": np.inf,
-    }
+    norms: ClassVar[dict[str, float]] = NORMS
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
     anytime: ClassVar[bool] = True

@@ -19,14 +19,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from rs.bounds import Floats
 from rs.certificates.divergence_table import sampled_table
 from rs.certificates.probabilities import certified, gaussian_radius, noise_name, vote_probabilities
 from rs.certificates.radius_table import radius_table
-from rs.certificates.ratio_laws import FREEDOM, MixedNormLaw, law_of
+from rs.certificates.ratio_laws import FREEDOM, NORMS, MixedNormLaw, law_of
 from rs.draws import Draws
 from rs.interfaces import Certified
 from rs.noise.gaussian import Gaussian
@@ -43,12 +42,7 @@ class Dual:
     """
 
     source: ClassVar[str] = "Soap Bubbles (ICLR 2020 submission), Theorem 1"
-    norms: ClassVar[dict[str, float]] = {
-        "gaussian": 2.0,
-        "spherical": 2.0,
-        "mixed_norm": np.inf,
-        "sup_norm": np.inf,
-    }
+    norms: ClassVar[dict[str, float]] = NORMS
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
     anytime: ClassVar[bool] = True

@@ -25,7 +25,7 @@ from pydantic import Field
 from rs.bounds import Floats, clopper_pearson_lower
 from rs.certificates.divergence_table import furthest
 from rs.certificates.probabilities import certified, noise_name, vote_probabilities
-from rs.certificates.ratio_laws import FREEDOM, SampledLaw, law_of, noise_scale
+from rs.certificates.ratio_laws import FREEDOM, NORMS, SampledLaw, law_of, noise_scale
 from rs.draws import Draws
 from rs.feasibility import grid_fault
 from rs.interfaces import Certified, UserError
@@ -62,12 +62,7 @@ class DualPublished:
     """l2 radius for gaussian and spherical noise, linf for mixed_norm and sup_norm."""
 
     source: ClassVar[str] = "Soap Bubbles (ICLR 2020 submission), Algorithm 2"
-    norms: ClassVar[dict[str, float]] = {
-        "gaussian": 2.0,
-        "spherical": 2.0,
-        "mixed_norm": np.inf,
-        "sup_norm": np.inf,
-    }
+    norms: ClassVar[dict[str, float]] = NORMS
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = False
     anytime: ClassVar[bool] = True

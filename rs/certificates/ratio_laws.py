@@ -37,6 +37,12 @@ from rs.noise.sup_norm import SupNorm
 
 Ratios = Callable[[float], Floats]  # r -> T of the same draws
 FREEDOM = 0.1  # least difference of the dimension and k
+NORMS = {
+    "gaussian": 2.0,
+    "spherical": 2.0,
+    "mixed_norm": np.inf,
+    "sup_norm": np.inf,
+}  # of shifts
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,65 @@
+"""The judge: as many images in a batch of the form as fit, and each judged as if it were alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from rs.inference import InferenceForm
+from rs.interfaces import UserError
+from rs.judging import Judge
+from rs.noise.gaussian import Gaussian
+from rs.noise.none import NoNoise
+from rs.spec import AttackUse
+from rs.spec import Judge as Votes
+
+FORM = {"precision": "float32", "batch": 32, "compiled": False}
+IMAGES = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+class Counted(nn.Module):
+    """Batches are counted in a shared list: the form works on a copy of the network."""
+
+    def __init__(self, seen: list[int]) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.linear, self.seen = nn.Linear(16, 5), seen
+
+    def __deepcopy__(self, memo: object) -> Counted:
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(x))
+        logits: torch.Tensor = self.linear(x.flatten(1))
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("noise", "n", "batches"),
+    [
+        (Gaussian(0.5), Votes(10), 7),  # three images in each
+        (Gaussian(0.5), Votes(40), 25),  # 20 of 32 votes; the rests of 8 share five
+        (NoNoise(), Votes(1000), 1),
+        (Gaussian(0.5), "base", 1),
+    ],
+)
+def test_images_share_batches_and_are_judged_as_if_alone(noise, n, batches):
+    seen: list[int] = []
+    form = InferenceForm(Counted(seen), FORM, torch.device("cpu"), 5)
+    judge = Judge(form, noise, AttackUse(radii=(), judge=n))
+    positions = list(range(100, 120))
+    votes = judge.votes(IMAGES, positions)
+    assert set(seen) == {32}
+    assert len(seen) == batches
+    alone = [judge.votes(IMAGES[i : i + 1], [position]) for i, position in enumerate(positions)]
+    assert torch.equal(votes, torch.cat(alone))
+    assert torch.equal(votes.flip(0), judge.votes(IMAGES.flip(0), positions[::-1]))
+    assert set(votes.sum(1).tolist()) == {1 if n == "base" else n.n}
+
+
+def test_logits_that_are_not_finite_are_found():
+    form = InferenceForm(Counted([]), FORM, torch.device("cpu"), 5)
+    Judge(form, NoNoise(), AttackUse(radii=())).votes(torch.full((1, 1, 4, 4), torch.inf), [0])
+    with pytest.raises(UserError, match="not finite"):
+        form.check()
