@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from rs.cells import Cell, Section, Table, constants, down, number, text_cell
+from rs.cells import DASH, Cell, Section, Table, constants, down, number, text_cell
 from rs.figures import norm_name, smoothing_name
+from rs.sanity import NOT_CHECKED
 from rs.sections import wide
 from rs.tracking import read
 
@@ -63,7 +64,7 @@ def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
 
 
 def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
-    """Rows of ``attack_checks``, those that fail first."""
+    """Rows of ``attack_checks``: those that fail, those that could not be made, then the others."""
     section = Section("checks", "Checks of the attacks")
     frame = read(tables, "attack_checks")
     if frame.empty:
@@ -72,14 +73,16 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         "What must hold if the attacks are any good and the certificates true, compared image by image. A "
         "check fails where chance explains the difference with probability below 0.001. For certificates: "
         "images attacked within their certified radius, how many the judge's votes surely saw change, and "
-        "how many may at this α; small print: changed at all, near ties included."
+        "how many of all that were attacked and asked for a certificate may at this α; small print: changed "
+        "at all, near ties included."
     )
     several = len(set(seeds.values())) > 1
     heads = [("label", "text"), ("smoothing noise", "text")] + [("seed", "number")] * several
     heads += [("check", "text"), ("attack", "text"), ("against", "text"), ("radius", "number")]
     heads += [("images", "number"), ("measured", "number"), ("at most", "number"), ("p", "number")]
     table = Table([*heads, ("verdict", "text")], [])
-    order = frame.assign(fails=frame["verdict"] != "fails").sort_values("fails", kind="stable")
+    ranks = {"fails": 0, NOT_CHECKED: 1}
+    order = frame.assign(rank=frame["verdict"].map(ranks).fillna(2)).sort_values("rank", kind="stable")
     for row in order.to_dict("records"):
         cells = [text_cell(row["label"]), text_cell(smoothing_name(row["smoothing"]))]
         cells += [text_cell(seeds.get(str(row["run"])))] * several
@@ -87,16 +90,20 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         cells += [text_cell(row["attack"], "text words")]
         cells += [text_cell(row["against"], "text words"), number(row["radius"]), number(int(row["images"]))]
         cells += [*_values(row), number(row["p"])]
-        mark = "within" if row["verdict"] == "holds" else "outside"
-        table.rows.append([*cells, text_cell(row["verdict"], f"text verdict {mark}")])
-    failed = int((frame["verdict"] == "fails").sum())
-    table.note = f"{len(frame)} checks, {failed} failed. Each row shows its worst radius."
+        mark = {"holds": " within", "fails": " outside"}.get(row["verdict"], "")
+        table.rows.append([*cells, text_cell(row["verdict"], f"text verdict{mark}")])
+    failed, unmade = (int((frame["verdict"] == verdict).sum()) for verdict in ("fails", NOT_CHECKED))
+    table.note = f"{len(frame) - unmade} checks, {failed} failed. Each row shows its worst radius."
+    if unmade:
+        table.note += f" {unmade} could not be made for want of an attack to compare with."
     section.tables.append(table)
     return section
 
 
 def _values(row: Mapping[Any, Any]) -> list[Cell]:
-    """Accuracies, or numbers of images."""
+    """Accuracies, or numbers of images; nothing where nothing was compared."""
+    if row["verdict"] == NOT_CHECKED:
+        return [Cell(DASH), Cell(DASH)]
     if row["check"] == "certificate":
         told = row.get("changed")
         changed = "" if told is None or pd.isna(told) else f"{int(told)} changed at all"

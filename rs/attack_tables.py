@@ -55,18 +55,24 @@ def attack_rows(
 
 
 def _certificate(planned: PlannedRun, given: Row) -> str | None:
-    """The label of the certificate that an attack is held against, where the study names one."""
+    """What certified files call the certificate that an attack is held against, where the study names one."""
     asked = given.get("certificate")
     offered = planned.run.sections["certificates"]
-    return next((label_of(c) for c in offered if asked in (c["name"], label_of(c))), asked) if asked else None
+    return next((_stored(c) for c in offered if asked in (c["name"], label_of(c))), asked) if asked else None
+
+
+def _stored(certificate: Row) -> str:
+    """What certified files call a certificate (rs.evaluation): labels do not tell that it is randomised."""
+    mark = " (randomised)" if certificate.get("randomised") and certificate.get("label") else ""
+    return label_of(certificate) + mark
 
 
 def _voted(path: Path, planned: PlannedRun) -> pd.DataFrame:
     """What certificates of hard votes claim: others speak of another classifier than the one that judges."""
     table, _ = read_table(path, ("certificate", "norm", "alpha", "image", "prediction", "radius"))
     offered = planned.run.sections["certificates"]
-    names = {label_of(c): c["name"] for c in offered}
+    names = {_stored(c): c["name"] for c in offered}
     frame = table.to_pandas()
-    kinds = frame["certificate"].str.removesuffix(" (randomised)").map(names)
+    kinds = frame["certificate"].map(names)
     soft = kinds.map(lambda n: "soft_moments" in method_schema("certificates", n)["x-needs"], "ignore")
     return frame[~soft.fillna(False).astype(bool)]

@@ -61,7 +61,9 @@ def attack(
         seen = load_source(source, data, manifest["classes"])
         seen_spec, seen_manifest, seed = spec["source"], source, spec["source"]["seed"]
     method: AttackAtRadii | MinimalAttack = catalog.build("attacks", seen_spec["attack"])
-    seen_noise: Noise = catalog.build("noises", seen_spec["noise"])
+    # an attack sees what it is judged by
+    judged_noise = {"name": "none"} if use.judge == "base" and source is None else seen_spec["noise"]
+    seen_noise: Noise = catalog.build("noises", judged_noise)
     differentiable = Differentiable(seen, wanted, device)
     keep = getattr(method, "keeps_broken", False) if use.keep_broken is None else use.keep_broken
     radii = sorted({0.0, *map(float, use.radii)})
@@ -84,7 +86,7 @@ def attack(
                 shown = pixels(x[i], outcome.images[i], judge, batch[i]) if batch[i] in examples else {}
                 rows.append(row | shown)
         part = target.part([i for i, position in enumerate(batch) if position in checked])
-        for outcome in variants(method, part, radii):
+        for outcome in variants(method, part, radii, keep):
             rows += outcome.rows(part, method.norm)
     form.check()
     made = provenance(
@@ -95,7 +97,7 @@ def attack(
         device=device_name(device),
         norm=method.norm,
         access="transfer" if source else method.access,
-        samples=getattr(method, "samples", None),
+        samples=1 if getattr(seen_noise, "constant", False) else getattr(method, "samples", None),
         shares="minimal" if isinstance(method, MinimalAttack) else "kept" if keep else "none",
         judge="base" if use.judge == "base" else use.judge.n,
         classes=form.classes,

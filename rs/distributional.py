@@ -38,7 +38,7 @@ from rs.ascent import lagrangian_ascent
 from rs.data_loading import open_split
 from rs.devices import device_name, generator
 from rs.gradients import Differentiable, require_gradients
-from rs.interfaces import Noise, UserError
+from rs.interfaces import Noise
 from rs.progress import follow
 from rs.provenance import provenance, write_table
 from rs.seeding import Purpose
@@ -67,14 +67,10 @@ def observe(
     rows: list[dict[str, Any]] = []
     for batch in follow(pieces, len(pieces), label, f"batches of {together} images"):
         x, y = split.take(batch)
-        try:
-            require_gradients(differentiable, x[0], model_manifest, "distributional")
-        except UserError as error:
-            needs = "has no gradients with respect to its images; the distributional certificate needs them"
-            raise UserError(f"{model_manifest}: the model {needs}") from error
+        require_gradients(differentiable, x[0], model_manifest, "the distributional certificate", "")
         adversary = Adversary(differentiable, noise, settings, x, y, batch)
         rows += adversary.rows("base", catalog.build("noises", {"name": "none"}))
-        if not getattr(noise, "constant", False):
+        if getattr(noise, "sigma", 0.0) > 0:
             rows += adversary.rows("smoothed", noise)
     made = provenance(
         spec,

@@ -27,9 +27,10 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
         return path, f"{value!r}{_guess(value, limit)}; allowed: {', '.join(map(str, limit))}"
     if rule == "anyOf":
         options = [describe(s) for s in limit]
-        deeper = [e for e in error.context or () if len(e.relative_path) or e.validator != "type"]
-        if isinstance(value, dict) and deeper:
-            return explain(deeper[0])
+        # a mapping is held against the alternative that is one
+        own = [e for e in error.context or () if limit[e.relative_schema_path[0]].get("type") == "object"]
+        if isinstance(value, dict) and own:
+            return explain(own[0])
         return path, f"{short(value)}: must be {' or '.join(options)}"
     if rule == "pattern":
         return path, f"{value!r}: must match {limit}"
@@ -51,8 +52,8 @@ def describe(s: dict[str, Any]) -> str:
     if "anyOf" in s:
         return " or ".join(describe(o) for o in s["anyOf"])
     text = words.get(s.get("type", ""), "another value")
-    limits = {"minimum": "at least", "maximum": "at most"}
-    limits |= {"exclusiveMinimum": "above", "exclusiveMaximum": "below"}
+    limits = {"minimum": "at least", "exclusiveMinimum": "above"}
+    limits |= {"maximum": "at most", "exclusiveMaximum": "below"}
     more = [f"{word} {s[key]}" for key, word in limits.items() if key in s]
     more += [f"a multiple of {s['multipleOf']}"] if "multipleOf" in s else []
     more += [f"of at least {s['minItems']}"] if "minItems" in s else []

@@ -31,6 +31,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = ("", *"os^DvPX")
 _SOLID = ("-", (0, (9, 1.5)), (0, (5, 1, 1, 1)))  # rigorous certificates, in their order
 _ACCESS: Any = {"white-box": "-", "transfer": "--", "gradient-free": ":"}  # of an attack
+_SEVERAL = ((0, (6, 2)), (0, (4, 1, 1, 1)), (0, (2, 1)), (0, (6, 1, 1, 1, 1, 1)))  # attacks of one access
 _DASHED = ((0, (3, 2)), (0, (1, 1.5)), (0, (3, 1.5, 1, 1.5)))  # estimates
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -173,20 +174,25 @@ def _empirical(empirical: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> Fi
         frame[column] = frame[column].fillna(value) if column in frame else value
     missing = [name for name in dict.fromkeys(frame["name"]) if name not in styles]
     styles = styles | {n: _style(len(styles) + i) for i, n in enumerate(missing)}
+    # what dashes tell: the access, or the attack where one classifier meets several of this access in a panel
+    met = frame.groupby(["panel", "norm", "name", "access"])["attack"].transform("nunique")
+    frame["kind"] = frame["access"].where(met == 1, frame["attack"])
+    dashes = {access: line for access, line in _ACCESS.items() if access in set(frame["kind"])}
+    several = [kind for kind in dict.fromkeys(frame["kind"]) if kind not in dashes]
+    dashes |= dict(zip(several, itertools.cycle(_SEVERAL), strict=False))
     panels = list(frame.groupby(["panel", "norm"], sort=True))
     figure, grid = _grid(len(panels))
     for axes, ((attack, norm), panel) in zip(grid, panels, strict=True):
-        for (name, access), rows in panel.groupby(["name", "access"], sort=False):
+        for (name, _, kind), rows in panel.groupby(["name", "attack", "kind"], sort=False):
             # radii are few here: every one is marked
             style = styles[str(name)] | {"marker": styles[str(name)]["marker"] or "."}
-            _line(axes, rows, "radius", "accuracy", **style, linestyle=_ACCESS[str(access)])
+            _line(axes, rows, "radius", "accuracy", **style, linestyle=dashes[str(kind)])
         noises = panel["smoothing"].unique()
         title = f"{attack}, {smoothing_name(str(noises[0]))}" if len(noises) == 1 else str(attack)
         _accuracy_axes(axes, panel.radius, title, f"{norm_name(norm)} radius", "accuracy under attack")
     handles = _label_handles(frame.assign(label=frame["name"]), styles)
-    kinds = [access for access in _ACCESS if access in set(frame["access"])]
-    if kinds != ["white-box"]:
-        handles += [Line2D([], [], color=_QUIET, linestyle=_ACCESS[kind], label=kind) for kind in kinds]
+    if list(dashes) != ["white-box"]:
+        handles += [Line2D([], [], color=_QUIET, linestyle=d, label=kind) for kind, d in dashes.items()]
     _legend(figure, handles)
     return figure
 

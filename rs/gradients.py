@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.grad import conv2d_input
 
+from rs.forms import one_line, out_of_memory
 from rs.inference import fold_batch_norm
 from rs.interfaces import UserError
 from rs.models.layers import Normalize
@@ -106,10 +107,34 @@ class Differentiable(OfCopies):
             self.first.copies = 1
 
 
-def require_gradients(network: nn.Module, image: Tensor, manifest: Path, attack: str) -> None:
-    """UserError where the logits of `image` [C, H, W] cannot be differentiated with respect to it."""
+INSTEAD = "; attack it with square_linf, or by transfer from a run that has them"
+
+
+def require_gradients(
+    network: nn.Module, image: Tensor, manifest: Path, needed_by: str, instead: str = INSTEAD
+) -> None:
+    """UserError where the logits of `image` [C, H, W] cannot be differentiated with respect to it: they do
+    not depend on it, or the network fails where gradients are taken, as one that goes through numpy does.
+    """
+    why = ""
     with torch.enable_grad():
-        logits = network(image[None].detach().requires_grad_())
-    if not logits.requires_grad:
-        needs = f"{attack} needs them; attack it with square_linf, or by transfer from a run that has them"
-        raise UserError(f"{manifest}: the model has no gradients with respect to its images; {needs}")
+        leaf = image[None].detach().requires_grad_()
+        try:
+            # of a copy, as noisy images are: a network may change what it is given
+            logits = network(leaf.clone())
+            if logits.requires_grad:
+                torch.autograd.grad(logits.sum(), leaf)
+                return
+        except RuntimeError as error:
+            if out_of_memory(error):
+                raise
+            why = f" ({one_line(error)})"
+    try:
+        with torch.no_grad():
+            network(image[None])
+    except RuntimeError as error:
+        raise UserError(
+            f"{manifest}: the model fails on images {list(image.shape)}: {one_line(error)}"
+        ) from error
+    lacks = f"the model has no gradients with respect to its images{why}"
+    raise UserError(f"{manifest}: {lacks}; {needed_by} needs them{instead}")

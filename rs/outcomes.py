@@ -136,9 +136,12 @@ def _reached(
 
 
 def variants(
-    method: AttackAtRadii | MinimalAttack, target: Target, radii: Sequence[float]
+    method: AttackAtRadii | MinimalAttack, target: Target, radii: Sequence[float], keep: bool
 ) -> Iterator[Outcome]:
-    """At the middle radius with twice the steps and twice the samples, and in a ball that holds the box."""
+    """At the middle radius with twice the steps and twice the samples, and in a ball that holds the box.
+
+    With `keep` what is broken at the smaller radii stays broken, as in the rows to compare with.
+    """
     positive = [r for r in radii if r > 0]
     if not positive or not target.positions or method.access != "white-box":
         return
@@ -147,7 +150,8 @@ def variants(
     for name, field in (("more steps", "steps"), ("more samples", "samples")):
         if field in fields and not (field == "samples" and target.smoothed.constant):
             stronger = dataclasses.replace(method, **{field: 2 * getattr(method, field)})  # type: ignore[type-var]
-            outcome = outcomes(stronger, target, [0.0, middle], keep=False)[-1]
+            before = [r for r in positive if r < middle] if keep else []
+            outcome = outcomes(stronger, target, [0.0, *before, middle], keep)[-1]
             yield dataclasses.replace(outcome, variant=name)
     if getattr(method, "bounded", True):
         whole = 1.0 if math.isinf(method.norm) else math.sqrt(target.x[0].numel())

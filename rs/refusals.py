@@ -136,8 +136,11 @@ def check_certificate(
 def check_attack(
     study: Study, run: Run, i: int, norm: float | str, noise: dict[str, Any], noise_place: Place
 ) -> None:
-    """The certificate that an attack is to be held against is one of the run's, for the attack's norm."""
-    place, asked = (*run.place, "attacks", i, "certificate"), run.sections["attacks"][i].get("certificate")
+    """The certificate that an attack is to be held against is one of the run's, speaks of the classifier that
+    judges, and is for the attack's norm.
+    """
+    attack = run.sections["attacks"][i]
+    place, asked = (*run.place, "attacks", i, "certificate"), attack.get("certificate")
     if asked is None:
         return
     offered = run.sections["certificates"]
@@ -145,6 +148,14 @@ def check_attack(
     if not found:
         names = ", ".join(label_of(c) for c in offered) or "none"
         study.fail(place, f"the run has no certificate {asked!r}; its certificates: {names}")
+    voted = [c for c in offered if "soft_moments" not in method_schema("certificates", c["name"])["x-needs"]]
+    if found[0] not in voted:
+        names = ", ".join(map(label_of, voted)) or "none"
+        told = f"{asked} certifies mean scores, and votes judge attacks; certificates of votes: {names}"
+        study.fail(place, told)
+    if attack.get("judge") == "base":
+        told = f"{asked} is about the smoothed classifier, and judge is base; judge by votes or leave it out"
+        study.fail(place, told)
     certified = method_schema("certificates", found[0]["name"])["x-norms"].get(noise["name"], norm)
     if certified != norm:
         names = f"{asked} is for l{certified:g} radii" if certified != "inf" else f"{asked} is for linf radii"
@@ -268,6 +279,17 @@ def check_published(study: Study) -> None:
                 if name not in offered:
                     told = f"{run.label} has no {kind[:-1]} labelled {name!r}; it has: {', '.join(offered)}"
                     study.fail((*place, kind[:-1]), told)
+                if kind == "attacks" and entry["empirical_accuracy"]:
+                    _check_attacked(study, place, run, run.sections[kind][offered.index(name)])
+
+
+def _check_attacked(study: Study, place: Place, run: Run, attack: dict[str, Any]) -> None:
+    """The attack moves images to the radii that empirical accuracies are published for."""
+    radii = sorted({0, *attack["radii"]})  # 0 is always added
+    for radius in study.published[place[1]]["radii"]:
+        if radius not in radii:
+            told = f"radius {radius:g} is not among those of {run.label}'s attack {label_of(attack)}"
+            study.fail((*place, "radii"), f"{told}; allowed: {', '.join(f'{r:g}' for r in radii)}")
 
 
 def _certified(entry: dict[str, Any]) -> str | None:

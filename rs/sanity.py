@@ -1,17 +1,23 @@
 """What a referee would ask of attacks, answered from stored outcomes: one row per question. No torch.
 
-- radius: accuracy does not rise with the radius.
+- radius: accuracy does not rise with the radius. Not asked where it cannot: where images broken at a smaller
+  radius count at larger ones, or one point serves all radii.
 - more steps, more samples: twice as many do not help the defender.
 - unbounded: where the ball holds all of [0,1], accuracy falls to chance or below.
-- weaker access: transferred and gradient-free attacks do not beat the white-box attack of the same norm that
-  leaves the lowest accuracy at the radius.
+- weaker access: transferred and gradient-free attacks do not beat the white-box attack of the same norm and
+  judge that leaves the lowest accuracy at the radius. Without one, a row says that this was not checked.
 - certificate: among images certified at r and attacked within r, the smoothed prediction stays.
 
 Accuracies are compared on the same images, judged under the same noise, so only images that change count: an
-exact one-sided sign test of "as many one way as the other". For a certificate, an image counts as changed
-where the judge's votes rule out that the certified class is the most likely one (exact one-sided test at
-LEVEL); of N images at most the LEVEL quantile of Binomial(N, alpha + LEVEL) may. A row fails below LEVEL,
-corrected for the radii that it looks at.
+exact one-sided sign test of "as many one way as the other". A row fails below LEVEL, corrected for the radii
+that it looks at.
+
+For a certificate, an image counts as changed where the judge's votes rule out that the certified class is the
+most likely one: an exact one-sided test in every row of the image within its certified radius, at LEVEL over
+the number of these rows and of the other classes. So an image that did not change counts with probability at
+most LEVEL. Its certificate is wrong with probability at most alpha, whatever radius it comes to. Hence of all
+N images that were attacked and asked for a certificate (those that abstained, or were never attacked within
+their radius, too), at most the LEVEL quantile of Binomial(N, alpha + LEVEL) may count.
 """
 
 from __future__ import annotations
@@ -26,6 +32,7 @@ import pandas as pd
 from scipy import stats
 
 LEVEL = 1e-3
+NOT_CHECKED = "not checked"  # a verdict
 COLUMNS = ("check", "attack", "against", "norm", "radius", "images", "measured", "reference", "p", "verdict")
 _EDGE = 1e-6  # relative: a point on the sphere of the certified radius is not within it
 Row = dict[str, Any]
@@ -46,6 +53,12 @@ class Attacked:
     @property
     def norm(self) -> float:
         return float(self.made["norm"])
+
+    @property
+    def judge(self) -> tuple[Any, int | None]:
+        """Votes and the seed of their noise, or "base": only outcomes under one judge can be compared."""
+        votes, given = self.made["judge"], self.made["spec"]["attack"]
+        return votes, None if votes == "base" else given.get("seed", 0)
 
     def at(self, radius: float, variant: str = "") -> pd.DataFrame:
         """The rows of one radius by image."""
@@ -98,7 +111,9 @@ def _compared(stronger: pd.DataFrame, weaker: pd.DataFrame) -> tuple[float, int,
 
 
 def _over_radii(attack: Attacked) -> Iterator[Row]:
-    """The worst pair of neighbouring radii."""
+    """The worst pair of neighbouring radii, where each was attacked anew."""
+    if attack.made["shares"] != "none":
+        return
     pairs = list(pairwise(attack.radii))
     found = [(_compared(attack.at(large), attack.at(small)), small, large) for small, large in pairs]
     if found:
@@ -123,49 +138,59 @@ def _variants(attack: Attacked) -> Iterator[Row]:
 
 
 def _against_white_box(attack: Attacked, attacks: Sequence[Attacked]) -> Iterator[Row]:
-    """At every radius against the strongest white-box attack; the worst radius is told."""
+    """At every radius against the strongest white-box attack, on the images of both: the worst radius.
+
+    One row more tells the radii without such an attack.
+    """
     if attack.made["access"] == "white-box":
         return
-    rivals = [a for a in attacks if a.made["access"] == "white-box" and a.norm == attack.norm]
-    found = []
+    rivals = [a for a in attacks if a.made["access"] == "white-box"]
+    rivals = [a for a in rivals if a.norm == attack.norm and a.judge == attack.judge]
+    check, found, alone = f"weaker access: {attack.made['access']}", [], []
     for radius in (r for r in attack.radii if r > 0):
-        offered = [a for a in rivals if radius in a.radii]
-        if offered:
-            rival = min(offered, key=lambda a, r=radius: float((~a.at(r)["success"]).mean()))  # type: ignore[misc]
-            found.append((_compared(rival.at(radius), attack.at(radius)), radius, rival.name))
+        compared = [(_compared(a.at(radius), attack.at(radius)), a.name) for a in rivals]
+        shared = [c for c in compared if c[0][1] > 0]
+        if shared:
+            found.append((*min(shared, key=lambda c: c[0][2]), radius))
+        else:
+            alone.append(f"{radius:g}")
     if found:
-        (p, images, white, weak), radius, name = min(found, key=lambda f: (f[0][0], f[0][3] - f[0][2]))
+        (p, images, white, weak), name, radius = min(found, key=lambda f: (f[0][0], f[0][3] - f[0][2]))
         told = {"measured": white, "reference": weak, **_verdict(p, len(found))}
-        yield _row(f"weaker access: {attack.made['access']}", attack, name, radius, images, **told)
+        yield _row(check, attack, name, radius, images, **told)
+    if alone:
+        missing = f"no white-box attack of this norm, judge and images at radius {', '.join(alone)}"
+        told = {**dict.fromkeys(("measured", "reference", "p"), np.nan), "verdict": NOT_CHECKED}
+        yield _row(check, attack, missing, np.nan, 0, **told)
 
 
 def _against_certificates(attack: Attacked, certified: pd.DataFrame) -> Iterator[Row]:
     """Images changed within their certified radius, each counted once."""
     if attack.made["judge"] == "base":  # another classifier than the certified one
         return
+    moved = attack.frame[attack.frame["radius"] > 0]
     for name, claims in certified[certified["norm"] == attack.norm].groupby("certificate", sort=False):
         if attack.certificate not in (None, name):
             continue
-        claims = claims[claims["prediction"] >= 0].set_index("image")
+        claims = claims.set_index("image")
         claimed = claims[["prediction", "radius"]].add_prefix("certified_")
-        met = attack.frame.join(claimed, on="image", how="inner")
+        met = moved.join(claimed[claims["prediction"] >= 0], on="image", how="inner")
         met = met[met["distortion"] * (1 + _EDGE) < met["certified_radius"]]
-        met = met[met["radius"] > 0]
         images = int(met["image"].nunique())
         if not images:
             continue
-        changed = met[met["prediction"] != met["certified_prediction"]]
-        surely = [p < LEVEL for p in _most_likely(changed)]
-        count = int(changed[surely]["image"].nunique()) if len(changed) else 0
-        alpha = float(claims["alpha"].iloc[0])
-        allowed = int(stats.binom.isf(LEVEL, images, min(alpha + LEVEL, 1.0)))
+        tests = met.groupby("image")["image"].transform("size") * (int(attack.made["classes"]) - 1)
+        changed = met.assign(level=LEVEL / tests)[met["prediction"] != met["certified_prediction"]]
+        count = int(changed[_most_likely(changed) < changed["level"]]["image"].nunique())
+        asked, alpha = int(claims.index.isin(moved["image"]).sum()), float(claims["alpha"].iloc[0])
+        allowed = int(stats.binom.isf(LEVEL, asked, min(alpha + LEVEL, 1.0)))
         told: Row = {"measured": count, "reference": allowed, "p": np.nan}
         told |= {"verdict": "holds" if count <= allowed else "fails"}
         told |= {"changed": int(changed["image"].nunique())}
         yield _row("certificate", attack, str(name), float(met["distortion"].max()), images, **told)
 
 
-def _most_likely(changed: pd.DataFrame) -> list[float]:
+def _most_likely(changed: pd.DataFrame) -> np.ndarray:
     """For each image: p that its prediction leads so clearly, were the certified class as likely."""
     tests = []
     for votes, prediction, certified in zip(
@@ -173,4 +198,4 @@ def _most_likely(changed: pd.DataFrame) -> list[float]:
     ):
         won, lost = int(votes[prediction]), int(votes[certified])
         tests.append(float(stats.binomtest(won, won + lost, 0.5, "greater").pvalue))
-    return tests
+    return np.array(tests)

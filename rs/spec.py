@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+LARGEST = 10**6  # networks compute in float32: squares and products of settings must stay far below its 3e38
+Positive = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
+Divisor = Annotated[float, Field(ge=1e-6, le=LARGEST, allow_inf_nan=False)]  # steps and prices divide by it
 Count = Annotated[int, Field(ge=1)]
 Method = dict[str, Any]
 FORM = ("precision", "batch", "compiled")  # of Sampling: what fixes the inference form
@@ -170,7 +172,7 @@ class AttackUse:
     every one of its norm. The first `checks` images are attacked again, more strongly, to check the attack.
     """
 
-    radii: tuple[NonNegative, ...]
+    radii: Annotated[tuple[NonNegative, ...], Field(min_length=1)]
     label: str | None = None
     images: Subset = field(default_factory=lambda: Subset(max=1000))
     judge: Literal["base"] | Judge = field(default_factory=Judge)
@@ -205,11 +207,11 @@ class Distributional:
     `alpha` is the error rate of rigorous bounds.
     """
 
-    gammas: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.1, 0.25, 0.5, 1, 1.5, 3, 6, 12, 25)
-    attack_gammas: tuple[Positive, ...] = ()
+    gammas: Annotated[tuple[Divisor, ...], Field(min_length=1)] = (0.1, 0.25, 0.5, 1, 1.5, 3, 6, 12, 25)
+    attack_gammas: tuple[Divisor, ...] = ()
     rhos: tuple[NonNegative, ...] = ()
     loss: Literal["cross_entropy", "error_probability"] = "cross_entropy"
-    clip: Positive | None = None
+    clip: Divisor | None = None
     steps: Count = 15
     samples: Count = 4
     estimates: Annotated[int, Field(ge=2, multiple_of=2)] = 64

@@ -70,9 +70,16 @@ GRID = 41  # rhos where the study names none
 
 
 def smoothness(bound: float, sigma: float) -> float:
-    """L: the gradient of the smoothed loss is L-Lipschitz, for losses in [0, bound]; sharp."""
+    """L: the gradient of the smoothed loss is L-Lipschitz, for losses in [0, bound]; sharp. Infinite without
+    noise.
+    """
     density = math.exp(-0.5) / math.sqrt(2 * math.pi)
-    return 2 * density * bound / sigma**2 if sigma > 0 else math.inf
+    return 2 * density * _over_variance(bound, sigma)
+
+
+def _over_variance(bound: float, sigma: float) -> float:
+    """M/sigma^2; infinite where sigma or its square is 0."""
+    return bound / sigma**2 if sigma**2 > 0 else math.inf
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ def certificates(found: Mapping[str, Observed], told: Setting) -> Iterator[Row]:
     condition = {
         "loss_bound": told.bound,
         "gamma_concave": smooth / 2,
-        "gamma_corollary_1": 2 * told.bound / told.sigma**2 if told.sigma else math.inf,
+        "gamma_corollary_1": 2 * _over_variance(told.bound, told.sigma),
         "images": len(found["base"].loss),
     }
     kinds: list[tuple[str, Observed, float]] = [("sinha", found["base"], 0.0)]
@@ -228,7 +235,7 @@ def neyman_pearson(p: float, price: float) -> float:
     Every step rounds up: t on a grid whose spacing the curvature pays for, h(q) by its value at the next q of
     a grid, the envelope by any of its tangents.
     """
-    if p >= 1:
+    if p >= 1 or price < 1e-8:  # below, the spacing of t alone costs more than 1
         return 1.0
     q = np.concatenate([[0.0], np.geomspace(1e-12, 1e-3, 200), np.linspace(1e-3, 1, 1500)[1:]])
     t = np.linspace(0, 1 / math.sqrt(price), 1001)  # beyond, the price exceeds any gain
@@ -261,6 +268,8 @@ def derive(file: Path, section: Mapping[str, Any]) -> tuple[list[Row], list[Row]
     given = TypeAdapter(Distributional).validate_python(section)
     table, made = read_table(file, ("image", "adversary", "gamma", "squared_distance", "loss"))
     found = observed(table.to_pandas())
+    if float(made["sigma"]) == 0:  # as without noise: nothing is smoothed
+        found.pop("smoothed", None)
     told, name = (
         setting(given, made, found),
         given.loss if given.clip is None else f"{given.loss} to {given.clip:g}",

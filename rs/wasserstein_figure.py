@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -33,6 +34,16 @@ _POINTS: dict[str, dict[str, Any]] = {
 }
 
 
+def finite(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a finite rho and loss, as float; the ends of their intervals NaN where not finite.
+
+    A loss is infinite, or not a number, where an ascent left what float32 can hold.
+    """
+    columns = ["rho", "loss", "low", "high"]
+    numbers = frame[columns].astype(float)
+    return frame.assign(**numbers.where(np.isfinite(numbers))).dropna(subset=["rho", "loss"])
+
+
 def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame, title: Any) -> Figure:
     """A panel per smoothed run (its first seed): bounds as lines, worst cases as points with 95 % intervals.
 
@@ -47,18 +58,12 @@ def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame, title: 
         axes = figure.add_subplot(math.ceil(len(panels) / columns), columns, i + 1)
         run = panel["run"].iloc[0]
         found = points[(points["run"] == run) & (points["smoothing"] == smoothing)]
-        lines = panel[panel["run"] == run]
+        found, lines = finite(found), finite(panel[panel["run"] == run])
         for name, rows in lines.groupby("certificate", sort=False):
             style = _LINES[str(name)]
             axes.plot(rows["rho"], rows["loss"], **style)
-            axes.fill_between(
-                rows["rho"],
-                rows["low"].astype(float),
-                rows["high"].astype(float),
-                color=style["color"],
-                alpha=0.13,
-                linewidth=0,
-            )
+            band = (rows["rho"], rows["low"], rows["high"])
+            axes.fill_between(*band, color=style["color"], alpha=0.13, linewidth=0)
         found = found[found["rho"] <= 1.02 * lines["rho"].max()]
         for adversary, rows in found.groupby("adversary", sort=False):
             errors = [rows["loss"] - rows["low"], rows["high"] - rows["loss"]]
@@ -67,8 +72,9 @@ def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame, title: 
         axes.set_title(f"{label}, {title(str(smoothing))}", loc="left")
         axes.set(xlabel="ρ = E‖x − x₀‖² (without the noise)", ylabel="mean loss", xlim=(0, None))
         # Theorem 3's other side can be far above all else: it may leave the panel
-        near = lines.loc[lines["certificate"] != "sinha_theorem_3", "loss"].max()
-        axes.set_ylim(0, 1.08 * max([near, *found["high"].dropna()]))
+        near = lines.loc[lines["certificate"] != "sinha_theorem_3", "loss"]
+        highest = max([0.0, *near, *found["high"].dropna()])
+        axes.set_ylim(0, 1.08 * highest or None)
     present = [*dict.fromkeys(certificates["certificate"]), *dict.fromkeys(points["adversary"])]
     handles = [Line2D([], [], label=NAMES[n], **{**_LINES, **_POINTS}[n]) for n in NAMES if n in present]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(2, columns + 1))

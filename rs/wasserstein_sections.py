@@ -15,7 +15,7 @@ import pandas as pd
 from rs.cells import DASH, Cell, Section, Table, constants, interval, number, text_cell, up
 from rs.figures import smoothing_name
 from rs.tracking import read
-from rs.wasserstein_figure import NAMES
+from rs.wasserstein_figure import NAMES, finite
 
 _SHOWN = 7  # rhos of a table
 
@@ -75,11 +75,12 @@ def distributional_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
 
 
 def _certificates(part: pd.DataFrame, title: str) -> Table:
-    rhos = np.sort(part["rho"].unique())
+    kept = finite(part)
+    rhos = np.sort(kept["rho"].unique())
     shown = rhos[np.unique(np.linspace(0, len(rhos) - 1, min(_SHOWN, len(rhos))).round().astype(int))]
     table = Table([("bound", "text"), *((f"ρ = {rho:.3g}", "number") for rho in shown)], [], title=title)
     table.columns.append(("γ", "number"))
-    for name, group in part.groupby("certificate", sort=False):
+    for name, group in kept.groupby("certificate", sort=False):
         at = {row["rho"]: row for row in group.to_dict("records")}
         mark = "" if group["rigorous"].all() else "estimate"
         row = [text_cell(NAMES[str(name)], mark=mark)]
@@ -91,13 +92,19 @@ def _certificates(part: pd.DataFrame, title: str) -> Table:
                 Cell(up(found["loss"]), float(found["loss"]), under=interval(found["low"], found["high"]))
             )
         used = sorted({at[rho]["gamma"] for rho in shown if rho in at})
-        span = f"{used[0]:g}" if len(used) == 1 else f"{used[0]:g} to {used[-1]:g}"
-        table.rows.append([*row, Cell(span, used[-1])])
+        span = " to ".join(f"{gamma:g}" for gamma in dict.fromkeys((used[0], used[-1]))) if used else DASH
+        table.rows.append([*row, Cell(span, used[-1] if used else None)])
     note, _ = constants(part, {"images": "{} test images", "measured": "loss: {}"})
     proven = part["alpha"].dropna()
     note += f" · α = {proven.iloc[0]:g}" if len(proven) else ""
-    table.note = " · ".join(filter(None, [note, _condition(part)]))
+    table.note = " · ".join(filter(None, [note, _condition(part), _left_out(part)]))
     return table
+
+
+def _left_out(rows: pd.DataFrame) -> str:
+    """How many rows are not shown."""
+    lost = len(rows) - len(finite(rows))
+    return f"not shown: {lost} of {len(rows)} losses, which are not finite" if lost else ""
 
 
 def _condition(part: pd.DataFrame) -> str:
@@ -118,11 +125,12 @@ def _worst_cases(points: pd.DataFrame, part: pd.DataFrame, title: str) -> Table:
     heads = [("adversary", "text"), ("γ", "number"), ("ρ", "number"), ("ρ with noise", "number")]
     table = Table([*heads, ("loss", "number")], [], title=title)
     noise = float((part["rho_with_noise"] - part["rho"]).iloc[0])
-    for row in points.to_dict("records"):
+    for row in finite(points).to_dict("records"):
         counted = row["rho"] + (noise if row["adversary"] == "smoothed" else 0.0)
         name = NAMES[row["adversary"]].removeprefix("worst cases found, ")
         cells = [text_cell(name), number(row["gamma"])]
         rho = Cell(f"{row['rho']:.4g}", row["rho"], under=interval(row["rho_low"], row["rho_high"]))
         loss = Cell(f"{row['loss']:.4g}", row["loss"], under=interval(row["low"], row["high"]))
         table.rows.append([*cells, rho, number(counted), loss])
+    table.note = _left_out(points)
     return table

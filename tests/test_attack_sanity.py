@@ -17,6 +17,7 @@ from rs.sanity import COLUMNS, LEVEL, Attacked, checks
 
 N = 200
 MADE = {"norm": 2.0, "access": "white-box", "judge": 1000, "classes": 10, "samples": 16, "shares": "none"}
+MADE |= {"spec": {"attack": {}}}
 
 
 def frame(correct: dict[float, int], variant: str = "", images: int = N, first: int = 0) -> pd.DataFrame:
@@ -96,8 +97,55 @@ def test_weaker_access_may_not_beat_the_strongest_white_box_attack(access):
     better = attacked(frame({0.0: 190, 0.5: 140, 1.0: 20}), "other", access=access)
     row = only(checks([masked, better], None), f"weaker access: {access}")
     assert (row["verdict"], row["radius"]) == ("fails", 1.0)
-    linf = attacked(frame({0.0: 190, 1.0: 20}), "other", access=access, norm=float("inf"))
-    assert [r for r in checks([masked, linf], None) if r["check"].startswith("weaker")] == []
+
+
+def seeded(seed: int) -> dict:
+    return {"spec": {"attack": {"seed": seed}}}
+
+
+@pytest.mark.parametrize(
+    "made", [{"norm": float("inf")}, {"judge": "base"}, {"judge": 100}, seeded(1), {"access": "transfer"}]
+)
+def test_another_judge_or_norm_is_no_rival_and_the_row_says_so(made):
+    """An attack judged otherwise may look stronger for its judge's sake alone."""
+    rival = attacked(frame({0.0: 190, 0.5: 60}), "rival", **made)
+    weak = attacked(frame({0.0: 190, 0.25: 160, 0.5: 150}), "weak", access="transfer")
+    row = only([r for r in checks([rival, weak], None) if r["attack"] == "weak"], "weaker access: transfer")
+    assert (row["verdict"], row["images"]) == ("not checked", 0)
+    assert row["against"] == "no white-box attack of this norm, judge and images at radius 0.25, 0.5"
+    assert np.isnan([row[c] for c in ("measured", "reference", "p", "radius")]).all()
+    # what can be compared is, against the one of the same judge although the other seems stronger
+    masked = attacked(frame({0.0: 190, 0.5: 180}), "masked", **seeded(0))
+    rows = [r for r in checks([rival, masked, weak], None) if r["attack"] == "weak"]
+    found = [(r["verdict"], r["radius"], r["images"]) for r in rows if r["check"].startswith("weaker")]
+    assert found[0] == ("fails", 0.5, N)
+    assert [verdict for verdict, _, _ in found] == ["fails", "not checked"]  # nothing at radius 0.25
+
+
+def test_a_judge_without_noise_has_no_seed():
+    white = attacked(frame({0.0: 190, 0.5: 60}), judge="base", **seeded(1))
+    weak = attacked(frame({0.0: 190, 0.5: 150}), "weak", access="transfer", judge="base", **seeded(2))
+    assert only(checks([white, weak], None), "weaker access: transfer")["verdict"] == "holds"
+
+
+def test_rivals_are_compared_on_the_images_that_both_attacked():
+    weak = attacked(frame({0.0: 100, 0.5: 60}, images=100), "weak", access="transfer")
+    elsewhere = frame({0.0: 100, 0.5: 0}, images=100)
+    elsewhere["image"] += 1000
+    elsewhere = attacked(elsewhere, "elsewhere")
+    row = only(checks([elsewhere, weak], None), "weaker access: transfer")
+    assert row["verdict"] == "not checked"
+    # over all its images "late" leaves the higher accuracy (0.75), on the shared ones the lower one (0.5)
+    late = attacked(frame({0.0: 200, 0.5: 150}, first=50), "late")
+    early = attacked(frame({0.0: 200, 0.5: 70}), "early")
+    row = only(checks([elsewhere, early, late, weak], None), "weaker access: transfer")
+    assert (row["against"], row["images"], row["measured"]) == ("late", 100, 0.5)
+
+
+@pytest.mark.parametrize("shares", ["kept", "minimal"])
+def test_what_cannot_rise_with_the_radius_is_not_asked(shares):
+    rows = checks([attacked(frame({0.0: 190, 0.5: 120}), shares=shares)], None)
+    assert [r for r in rows if r["check"] == "radius"] == []
 
 
 def certified(radius: float, prediction: int = 1, certificate: str = "cohen", norm: float = 2.0):
@@ -111,9 +159,49 @@ def test_certified_predictions_stay_within_their_radius():
     assert [r for r in checks([attacked(rows)], certified(0.4)) if r["check"] == "certificate"] == []
     row = only(checks([attacked(rows)], certified(0.7)), "certificate")
     assert (row["images"], row["measured"], row["changed"], row["verdict"]) == (N, 5, 5, "fails")
-    assert row["reference"] == stats.binom.isf(LEVEL, N, 0.001 + LEVEL)
+    assert row["reference"] == stats.binom.isf(LEVEL, N, 0.001 + LEVEL) == 3
     # a point on the sphere of the certified radius is not inside it
     assert [r for r in checks([attacked(rows)], certified(0.5)) if r["check"] == "certificate"] == []
+
+
+def test_all_images_attacked_and_asked_may_change_not_only_those_met():
+    """Each certificate is wrong with probability alpha before its radius is known."""
+    rows, claims = frame({0.0: 200, 0.5: 197}), certified(0.7)
+    claims.loc[:99, "radius"] = 0.4  # attacked beyond it only
+    claims.loc[100:149, "prediction"] = -1  # abstained
+    row = only(checks([attacked(rows)], claims), "certificate")
+    assert (row["images"], row["measured"], row["reference"], row["verdict"]) == (50, 3, 3, "holds")
+    # nobody asked for a certificate of the others
+    row = only(checks([attacked(rows)], claims[claims["image"] >= 150]), "certificate")
+    assert (row["images"], row["measured"], row["reference"], row["verdict"]) == (50, 3, 2, "fails")
+
+
+def test_an_image_is_tested_at_the_level_over_all_of_its_tests():
+    """Ten classes and one row: level 1e-3 / 9; in five rows: 1e-3 / 45."""
+    votes = [0, 445, 555]  # p = 2.8e-4: changed at 1e-3, not at 1.1e-4
+    clear, rows = [0, 441, 559], frame({0.5: 100})  # p = 1.1e-4 and less
+    p = [stats.binomtest(v[2], 1000, 0.5, "greater").pvalue for v in (votes, clear)]
+    assert LEVEL / 9 < p[0] < LEVEL
+    assert LEVEL / 45 < p[1] < LEVEL / 9
+    for given, radii, count in ((votes, 1, 0), (clear, 1, 100), (clear, 5, 0)):
+        rows = frame(dict.fromkeys([0.1, 0.2, 0.3, 0.4, 0.5][:radii], 100))
+        rows["votes"] = [given if s else [0, 900, 100] for s in rows["success"]]
+        row = only(checks([attacked(rows)], certified(0.7)), "certificate")
+        assert (row["measured"], row["changed"]) == (count, 100)
+
+
+def test_an_image_that_did_not_change_seldom_counts():
+    """Every class as likely as the certified one, three radii: the worst case, and still at most LEVEL."""
+    draw, images = np.random.default_rng(0), 20_000
+    rows = pd.DataFrame(
+        {"image": np.tile(np.arange(images), 3), "radius": np.repeat([0.1, 0.2, 0.3], images)}
+    )
+    votes = draw.multinomial(1000, [0.1] * 10, len(rows))
+    rows = rows.assign(votes=list(votes), prediction=votes.argmax(1), distortion=rows["radius"], variant="")
+    claims = pd.DataFrame({"certificate": "cohen", "norm": 2.0, "alpha": 0.001, "image": np.arange(images)})
+    rows = rows.assign(success=rows["prediction"] != 1, label=1)
+    row = only(checks([attacked(rows)], claims.assign(prediction=1, radius=0.7)), "certificate")
+    assert 0 < row["measured"] <= stats.binom.isf(LEVEL, images, LEVEL)
 
 
 def test_near_ties_of_the_judge_are_no_broken_certificates():
@@ -205,6 +293,44 @@ def test_the_page_shows_what_was_assumed_and_what_fails_first(stored, tmp_path):
     assert table.note.startswith("6 checks, 2 failed")
 
 
+def test_what_was_not_checked_is_shown_and_counted_apart(tmp_path):
+    weak = attacked(frame({0.0: 190, 0.5: 150}), "weak", access="gradient-free")
+    rows = [{"run": "r", "label": "l", "smoothing": "none", **row} for row in checks([weak], None)]
+    table = pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False)
+    write_table(tmp_path / "attack_checks.parquet", table, {})
+    (table,) = checks_section(tmp_path, {}).tables
+    assert [row[-1].text for row in table.rows] == ["not checked", "holds"]
+    assert [cell.text for cell in table.rows[0][2:]] == [
+        "white-box is at least as strong as gradient-free",
+        *("weak", "no white-box attack of this norm, judge and images at radius 0.5", "–", "0"),
+        *("–", "–", "–", "not checked"),
+    ]
+    assert table.note.startswith("1 checks, 0 failed.")
+    assert table.note.endswith("1 could not be made for want of an attack to compare with.")
+
+
+@pytest.mark.parametrize("label", ["C", None])
+def test_a_randomised_certificate_is_met_by_its_name_in_the_study(
+    tiny, plan_of, tmp_path, monkeypatch, label
+):
+    monkeypatch.chdir(tmp_path)
+    told = {"label": label} if label else {}
+    tiny["certificates"] = [{"name": "cohen", "randomised": True, **told}]
+    tiny["attacks"] = [{**tiny["attacks"][0], "certificate": label or "cohen"}]
+    planned = plan_of(tiny).runs[0]
+    pixels = dict.fromkeys(("clean", "noisy", "attacked"))
+    rows = pa.Table.from_pandas(frame({0.0: 200, 0.5: 150}).assign(**pixels), preserve_index=False)
+    write_table(tmp_path / "pgd.parquet", rows, {**MADE, "shape": [1, 1, 1]})
+    stored = "C (randomised)" if label else "cohen randomised=True"  # as rs.evaluation writes it
+    claims = pa.Table.from_pandas(certified(0.7, certificate=stored), preserve_index=False)
+    write_table(tmp_path / "certified.parquet", claims, {})
+    observation = Observation(
+        {"name": "gaussian"}, tmp_path / "certified.parquet", [tmp_path / "pgd.parquet"]
+    )
+    _, _, found = attack_rows(planned, observation, {})
+    assert only(found, "certificate")["against"] == stored
+
+
 def test_white_box_is_solid_and_transfer_dashed_in_one_panel(stored):
     empirical = pd.DataFrame(stored[0])
     styles = figures._styles(pd.DataFrame(), ["gaussian"])
@@ -212,6 +338,21 @@ def test_white_box_is_solid_and_transfer_dashed_in_one_panel(stored):
     (axes,) = drawn.axes
     assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
     assert {t.get_text() for t in drawn.legends[0].get_texts()} == {"gaussian", "white-box", "transfer"}
+
+
+def test_transfers_from_two_sources_are_two_lines_without_a_band_over_seeds():
+    rows = [
+        {"run": "r", "label": "stn", "smoothing": "none", "attack": attack, "access": access, "panel": "pgd"}
+        | {"norm": 2.0, "radius": r, "accuracy": a, "low": a, "high": a}
+        for attack, access, end in (("pgd", "white-box", 0.1), ("a", "transfer", 0.8), ("b", "transfer", 0.2))
+        for r, a in ((0.0, 0.9), (0.5, end))
+    ]
+    drawn = figures._empirical(pd.DataFrame(rows), figures._styles(pd.DataFrame(), ["stn"]))
+    (axes,) = drawn.axes
+    assert [list(line.get_ydata()) for line in axes.lines] == [[0.9, 0.1], [0.9, 0.8], [0.9, 0.2]]
+    assert len({str(line._dash_pattern) for line in axes.lines}) == 3
+    names = [t.get_text() for t in drawn.legends[0].get_texts()]
+    assert names == ["stn", "white-box", "a", "b"]
 
 
 def test_one_label_under_several_noises_has_a_line_for_each():

@@ -34,7 +34,10 @@ PGD = {"name": "pgd_l2", "radii": [0.5]}
 @pytest.mark.parametrize(
     ("attack", "message"),
     [
-        ({**PGD, "radii": [0.5, -0.1]}, "attacks[0].radii[1]: -0.1: must be a number at least 0"),
+        (
+            {**PGD, "radii": [0.5, -0.1]},
+            "attacks[0].radii[1]: -0.1: must be a number at least 0 and at most 1000000",
+        ),
         ({**PGD, "steps": 0}, "attacks[0].steps: 0: must be a whole number at least 1"),
         ({**PGD, "samples": 0}, "attacks[0].samples: 0: must be a whole number at least 1"),
         (
@@ -68,6 +71,30 @@ PGD = {"name": "pgd_l2", "radii": [0.5]}
 )
 def test_bad_attacks_are_refused_in_one_line(with_attacks, refusal, attack, message):
     assert refusal(with_attacks(attack)).endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (
+            {**PGD, "certificate": "soft_hoeffding"},
+            "soft_hoeffding certifies mean scores, and votes judge attacks; certificates of votes: cohen",
+        ),
+        (
+            {**PGD, "certificate": "soft"},
+            "soft certifies mean scores, and votes judge attacks; certificates of votes: cohen",
+        ),
+        (
+            {**PGD, "certificate": "cohen", "judge": "base"},
+            "cohen is about the smoothed classifier, and judge is base; judge by votes or leave it out",
+        ),
+    ],
+)
+def test_an_attack_is_held_against_what_judges_it(tiny, with_attacks, refusal, attack, message):
+    soft = {"name": "soft_hoeffding", "beta": 1.0, "label": "soft"}
+    more = {"certificates": [*tiny["certificates"], soft]}
+    more["sampling"] = {**tiny["sampling"], "betas": [1.0]}
+    assert refusal(with_attacks(attack, **more)).endswith(f"attacks[0].certificate: {message}")
 
 
 def test_an_ambiguous_source_attack_is_refused(with_attacks, refusal, plan_of):

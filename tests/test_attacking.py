@@ -132,6 +132,20 @@ def test_a_minimal_attack_counts_at_the_radii_that_reach_it(outcome, name):
                 assert row["votes"] == clean["votes"]
 
 
+@pytest.mark.parametrize("name", ["ddn", "carlini_wagner_l2"])
+def test_minimal_attacks_keep_up_with_pgd_where_votes_are_noisy(outcome, name):
+    """Smoothed with twice the noise of the training, where single verdicts are coin tosses: every image
+    breaks, and hardly farther out than PGD breaks it.
+    """
+    wide, radii = {"noise": {"name": "gaussian", "sigma": 0.5}}, [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 8.0]
+    same = {"images": {"max": 8}, "radii": radii, "judge": {"n": 400}}
+    found, _ = outcome(form=wide, name=name, samples=8, votes=400, **same)
+    pgd, _ = outcome(form=wide, steps=20, samples=8, **same)
+    assert all(r["success"] for r in found if r["radius"] == 8.0)
+    broken, by_pgd = (np.mean([r["success"] for r in rows if r["radius"]]) for rows in (found, pgd))
+    assert broken >= by_pgd - 0.12
+
+
 def test_checks_attack_the_first_images_again_more_strongly(outcome):
     rows, _ = outcome(radii=[0.5, 1.0, 2.0], checks=2)
     assert [r["variant"] for r in rows[:12]] == [""] * 12

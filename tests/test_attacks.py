@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from rs.attacks.lagrangian import Lagrangian
 from rs.attacks.pgd_l2 import PgdL2
 from rs.attacks.pgd_linf import PgdLinf
 from rs.attacks.square import SquareLinf
+from rs.gradients import require_gradients
 from rs.interfaces import UserError
 from rs.noise.gaussian import Gaussian
 from rs.noise.none import NoNoise
@@ -318,6 +321,55 @@ def test_a_missing_toolbox_is_one_line(model, images, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(UserError, match="4x4 are too small for initial_share"):
         SquareLinf().at_radii(smoothed(model, ALL), *images, [0.1])
+
+
+class ThroughNumpy(nn.Module):
+    def forward(self, x):
+        return torch.as_tensor(x.flatten(1).numpy()[:, :3])
+
+
+class InPlace(nn.Module):
+    def forward(self, x):
+        return x.sub_(0.5).flatten(1)
+
+
+class Shapeless(nn.Module):
+    def forward(self, x):
+        return x.flatten(1) @ torch.ones(7, 3)
+
+
+def test_a_network_that_fails_under_gradients_is_one_line(images):
+    x, _ = images
+    manifest = Path("model.json")
+    require_gradients(InPlace(), x[0], manifest, "ddn")
+    with pytest.raises(UserError) as caught:
+        require_gradients(ThroughNumpy(), x[0], manifest, "ddn")
+    assert re.fullmatch(
+        r"model.json: the model has no gradients with respect to its images \(RuntimeError: .*numpy.*\); "
+        "ddn needs them; attack it with square_linf, or by transfer from a run that has them",
+        str(caught.value),
+    )
+    with pytest.raises(UserError, match=r"^model.json: the model fails on images \[1, 4, 4\]: RuntimeError"):
+        require_gradients(Shapeless(), x[0], manifest, "ddn")
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("pgd_l2", "relative_step"),
+        ("pgd_linf", "relative_step"),
+        ("adre_pgd", "lambda"),
+        ("ddn", "initial_norm"),
+        ("carlini_wagner_l2", "initial_c"),
+        ("carlini_wagner_l2", "learning_rate"),
+        ("lagrangian", "gamma"),
+        ("lagrangian", "step_size"),
+    ],
+)
+def test_settings_that_float32_cannot_hold_are_one_line(name, key):
+    with pytest.raises(UserError, match=rf"^{name}.{key}: Input should be less than or equal to 1000000$"):
+        catalog.build("attacks", {"name": name, key: 1e300})
+    assert catalog.build("attacks", {"name": name, key: 1e6})
 
 
 def test_the_defaults_are_those_of_the_papers():

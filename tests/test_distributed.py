@@ -281,7 +281,7 @@ def test_torchrun_trains_what_one_process_trains(prepared, tmp_path):
 
 
 def test_what_ends_a_process_is_told_once(prepared, tmp_path, capfd):
-    job = job_of(prepared, tmp_path, optimizer={"learning_rate": 1e30})
+    job = job_of(prepared, tmp_path, optimizer={"learning_rate": 1e6})
     with pytest.raises(UserError, match=r"^run: diverged in epoch 1: .*lower training.optimizer") as caught:
         stages.execute("train", job)
     assert "\n" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,13 @@ from tiny_study import TINY, Workspace, write_study
 from rs import figures
 from rs.distributional import losses
 from rs.plan import Plan
-from rs.provenance import read_table
+from rs.provenance import read_table, write_table
 from rs.report import write_report
 from rs.spec import Distributional
 from rs.study import Study
 from rs.tables import aggregate
 from rs.tracking import read
+from rs.wasserstein import derive
 
 SECTION = {"gammas": [0.5, 2.0], "attack_gammas": [1.0], "images": {"max": 5}, "steps": 3, "samples": 2}
 
@@ -101,6 +103,42 @@ def test_tables_page_and_figure_show_it(ran, tmp_path):
     assert "0.84, 0.34, 0.21" in page  # NAL's Table 1, beside the calibration
 
 
+def test_sigma_0_is_no_noise(ran, tmp_path):
+    job, out = ran.job("distributional", "gaussian"), tmp_path / "still.parquet"
+    ran.run(job, spec={**job.spec, "noise": {"name": "gaussian", "sigma": 0}}, outputs={"observed": out})
+    table, made = read_table(out)
+    assert set(table.to_pandas()["adversary"]) == {"base"}
+    section = {**SECTION, "loss": "error_probability"}
+    claimed, worst = derive(out, section)
+    assert {row["certificate"] for row in claimed} == {"sinha"}
+    assert not any(row["rigorous"] for row in claimed)
+    assert claimed[0]["gamma_corollary_1"] == math.inf
+    # a file that has smoothed points all the same says no more
+    both = observations(ran, "gaussian")[0]
+    write_table(out, both, made)
+    assert {row["certificate"] for row in derive(out, section)[0]} == {"sinha"}
+    assert {row["adversary"] for row in derive(out, section)[1]} == {"base"}
+    assert len(worst) == 1
+
+
+def test_page_and_figure_leave_out_what_is_not_finite(ran, tmp_path):
+    tables = tmp_path / "tables"
+    shutil.copytree(ran.path(ran.plan.tables), tables)
+    for name in ("distributional", "worst_cases"):
+        frame = read(tables, name)
+        first = frame["label"] == "nal"
+        frame.loc[first, "loss"] = np.inf  # all of one run, and an end of an interval of the others
+        frame.loc[~first & (frame.index % 3 == 0), "high"] = np.inf
+        frame.loc[frame.index[-1], "rho"] = np.nan
+        frame.to_parquet(tables / f"{name}.parquet")
+    drawn = figures.draw(tables, tmp_path)
+    assert tmp_path / "distributional.png" in drawn
+    write_report("tiny", tables, drawn, tmp_path / "report.html", {})
+    page = (tmp_path / "report.html").read_text()
+    lost = (read(tables, "distributional")["label"] == "nal").sum()
+    assert f"not shown: {lost} of {lost} losses, which are not finite" in page
+
+
 def test_only_what_is_observed_names_the_file(tiny, plan_of):
     def file(**changes):
         tiny["runs"]["nal"]["distributional"] = {**SECTION, **changes}
@@ -126,9 +164,14 @@ def test_refusals(tiny, refusal):
     tiny["certificates"] = []
     assert "no theorem for noise laplace; it has for gaussian, none" in refusal(tiny)
     tiny["noise"] = {"name": "gaussian", "sigma": 0.2}
-    for key, value in {"gammas": [0.0], "estimates": 3, "loss": "hinge", "alpha": 1.0, "rhos": [-1]}.items():
+    bad = {"gammas": [0.0], "estimates": 3, "loss": "hinge", "alpha": 1.0, "rhos": [-1], "clip": 1e300}
+    for key, value in bad.items():
         tiny["runs"]["nal"]["distributional"] = {**SECTION, key: value}
         assert f"distributional.{key}" in refusal(tiny)
+    for key, value in {"gammas": [1e-40], "attack_gammas": [1e300]}.items():
+        tiny["runs"]["nal"]["distributional"] = {**SECTION, key: value}
+        says = f"distributional.{key}[0]: {value[0]:g}: must be a number at least 1e-06 and at most 1000000"
+        assert says in refusal(tiny)
 
 
 def test_an_imported_model_has_the_section_too(tiny, plan_of, tmp_path):

@@ -230,7 +230,13 @@ def put(study, path, value):
         ("active", [], "runs", "the study has no active run"),
         ("attacks/0", {"name": "pgd_l2"}, "attacks[0].radii", "lacks this key"),
         ("attacks/0/radii", [-1], "attacks[0].radii[0]", "-1: must be a number at least 0"),
+        ("attacks/0/radii", [], "attacks[0].radii", "[]: must be a list of at least 1"),
+        ("attacks/0/radii", [0.5, 1e300], "attacks[0].radii[1]", "at least 0 and at most 1000000"),
+        ("attacks/0/relative_step", 1e300, "attacks[0].relative_step", "above 0 and at most 1000000"),
+        ("training/optimizer/learning_rate", 1e39, "training.optimizer.learning_rate", "at most 1000000"),
+        ("runs/nal/objective/gamma", 1e-40, "runs.nal.objective.gamma", "at least 1e-06 and at most 1000000"),
         ("attacks/0/judge", "all", "attacks[0].judge", "must be 'base' or a mapping of keys"),
+        ("attacks/0/judge", {"n": 0}, "attacks[0].judge.n", "0: must be a whole number at least 1"),
         ("model/name", "lenet", "model", "lenet takes 1x28x28; digits is 1x8x8"),
         (
             "noise",
@@ -304,7 +310,7 @@ def test_references(tiny, plan_of, refusal):
     smoothadv["objective"]["epsilon"] = {"calibratd": "nal"}
     assert f"{place}.calibratd: unknown key (did you mean calibrated?)" in refusal(tiny)
     smoothadv["objective"]["epsilon"] = -1
-    assert f"{place}: -1: must be a number at least 0 or a mapping of keys" in refusal(tiny)
+    assert f"{place}: -1: must be a number at least 0 and at most 1000000 or a mapping" in refusal(tiny)
 
 
 def test_a_reference_means_the_same_seed_or_the_only_one(tiny, plan_of, refusal):
@@ -429,3 +435,13 @@ def test_soft_certificates_need_their_beta_sampled(tiny, plan_of, refusal):
     assert "certificates[0]: beta 16: must be one of sampling.betas []" in refusal(tiny)
     tiny["sampling"]["betas"] = [1, 16.0]
     assert plan_of(tiny).jobs["certify"]
+
+
+def test_published_accuracies_are_at_radii_that_their_attack_has(tiny, plan_of, refusal):
+    numbers = {"attack": "pgd_l2", "radii": [0, 0.5], "empirical_accuracy": [0.9, 0.5]}
+    label = tiny["attacks"][0]["label"] = "pgd_l2"
+    tiny["published"] = [{"paper": "STN", "table": "Table 1", "run": ["gaussian", "nal"], **numbers}]
+    assert plan_of(tiny).runs  # 0 is always attacked
+    tiny["published"][0]["radii"] = [0, 0.75]
+    says = f"published[0].radii: radius 0.75 is not among those of gaussian's attack {label}; allowed: 0, 0.5"
+    assert says in refusal(tiny)

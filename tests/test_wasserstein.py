@@ -163,6 +163,8 @@ def test_neyman_pearson_is_the_concave_envelope(price):
         assert -solved.fun <= bound <= -solved.fun + 0.01
     assert wasserstein.neyman_pearson(1.0, price) == 1
     assert wasserstein.neyman_pearson(0.3, 1e6) == pytest.approx(0.3, abs=0.002)
+    assert wasserstein.neyman_pearson(0.3, 1e-7) > 0.99
+    assert wasserstein.neyman_pearson(0.3, 1e-300) == wasserstein.neyman_pearson(0.3, 0.0) == 1
 
 
 def test_an_unbounded_loss_proves_nothing(points):
@@ -182,6 +184,17 @@ def test_an_unbounded_loss_proves_nothing(points):
     assert (bounded["gamma_concave"] == wasserstein.smoothness(1.0, SIGMA) / 2).all()
     assert (bounded["rho_with_noise"] - bounded["rho"]).to_numpy() == pytest.approx(4 * SIGMA**2)
     assert claims(found, (1e6,))["loss"].max() == 1  # gamma = 0: the bound of the loss itself
+
+
+@pytest.mark.parametrize("sigma", [0.0, 1e-300, 1e-10])
+def test_noise_that_is_next_to_none_proves_nothing_but_the_bound_itself(points, sigma):
+    found, _ = points
+    table = claims(found, sigma=sigma)
+    assert not table["concave"].any()
+    assert (table["gamma_concave"] > 1e15).all()
+    proven = table[table["rigorous"]]
+    assert (proven["loss"] == 1).all()
+    assert (proven["gamma"] == 0).all()
 
 
 def test_intervals_hold_the_noise_and_the_images(points):

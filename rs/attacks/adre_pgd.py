@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from rs.ascent import Loss
 from rs.attacks.balls import ascend_in_balls
 from rs.smoothing import evaluation_mode, noisy_logits, soft_mean
+from rs.spec import NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,10 +36,10 @@ class AdrePgd:
     norm: ClassVar[float] = 2.0
     access: ClassVar[str] = "white-box"
 
-    lambda_: Annotated[float, Field(ge=0, allow_inf_nan=False, alias="lambda")] = 0.1
+    lambda_: Annotated[NonNegative, Field(alias="lambda")] = 0.1
     steps: Annotated[int, Field(ge=1)] = 20
     samples: Annotated[int, Field(ge=1)] = 16
-    relative_step: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
+    relative_step: Positive = 2.0
     redraw: bool = False
 
     def at_radii(self, smoothed: Smoothed, x: Tensor, y: Tensor, radii: Sequence[float]) -> Proposed:

@@ -1,11 +1,12 @@
 """Where the smoothed classifier's decision changes: the verdicts of the minimal attacks, and their last step.
 
-Minimal attacks judge each iterate by a few noise samples. Near the boundary such a verdict is a coin toss,
-and the nearest of many points that once came up wrong is a lucky one, which the judge, with other noise,
-would call right again. So an iterate counts as misclassified where another class leads the label clearly, and
-the point found is then moved along its ray from the clean image to the nearest place where many fresh votes
-say so clearly. Of n votes a lead of k sqrt(n) is k standard deviations of a tie: 2 for an iterate, 3 for the
-end.
+An attack that keeps the nearest misclassified iterate (DDN) judges each by a few noise samples. Near the
+boundary such a verdict is a coin toss, and the nearest of many points that once came up wrong is a lucky one,
+which the judge, with other noise, would call right again. So an iterate counts as misclassified where another
+class leads the label clearly. What any minimal attack has found is then moved along its ray from the clean
+image to the nearest place where many fresh votes say so clearly. Of n votes a lead of k sqrt(n) is k standard
+deviations of a tie: 2 for an iterate, 3 for the end, which is therefore a little too far: with 400 votes
+another class has 0.575 where two share all.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from rs.smoothing import Smoothed
 
-_OUTWARDS = (1.0, 1.1, 1.25, 1.5, 2.0)
+_OUTWARDS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 4.5)
 _HALVINGS = 6
 _BATCH = 1024
 
@@ -44,7 +45,7 @@ def wrong_votes(logits: Tensor, y: Tensor) -> Tensor:
 def settle(smoothed: Smoothed, x: Tensor, y: Tensor, found: Tensor, votes: int) -> Tensor:
     """The point of each ray from x [B, C, H, W] through `found` described above; x where there is none.
 
-    Looks out to twice the distance, within [0, 1]; scales are halved between the last right and the first
+    Looks out to 4.5 times the distance, within [0, 1]; scales are halved between the last right and the first
     wrong one. Each image goes alone, on fresh noise from its own generator (the same at every scale, or the
     luckiest of many looks would win): none depends on its neighbours.
     """

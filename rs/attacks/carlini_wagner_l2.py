@@ -4,11 +4,13 @@ distortion.
 
 Minimises ||x' - x||^2 + c f(x') over w, where x' = (tanh w + 1)/2 stays in [0,1]. f is the mean over fresh
 noise z of max(Z_y - max_{i != y} Z_i, -kappa) at x' + z (Z logits, kappa = `confidence`). A binary search
-over c, per image, looks for the least c that succeeds. What is found is settled at the boundary
-(rs.attacks.boundary). STN states neither steps nor samples. Departures: 5 search steps of 100 iterations at
-learning rate 0.1 from c = 1, where the original makes 9 of 1,000 at 0.01 from c = 0.001 (on smoothed
-classifiers each costs `samples` times as much; on 16 MNIST digits 2.4 times the iterations moved the median
-distortion by 0.01 %); no early abort; and the settling.
+over c, per image, looks for the least c that succeeds. STN states neither steps nor samples. Departures:
+- The original keeps the nearest iterate that is misclassified. Under noise that is one of many coin tosses,
+  won too near the image, and often no way leads on from there. Here each c gives one point, the mean of w
+  over the later half of its iterations; it is settled at the boundary (rs.attacks.boundary), and the nearest
+  one is settled again.
+- 5 search steps of 100 iterations at learning rate 0.1 from c = 1, where the original makes 9 of 1,000 at
+  0.01 from c = 0.001 (on smoothed classifiers each costs `samples` times as much); no early abort.
 """
 
 from __future__ import annotations
@@ -19,15 +21,18 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import torch
 from pydantic import Field
 
-from rs.attacks.boundary import settle, wrong_votes
+from rs.ascent import l2_norm
+from rs.attacks.boundary import settle
 from rs.interfaces import Proposed
 from rs.smoothing import evaluation_mode, noisy_logits
+from rs.spec import NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from rs.smoothing import Smoothed
 
+_ROUNDING = 1e-5
 _INSIDE = 1 - 1e-6  # tanh reaches the faces of the box at infinity only
 
 
@@ -42,9 +47,9 @@ class CarliniWagnerL2:
     search_steps: Annotated[int, Field(ge=1)] = 5
     steps: Annotated[int, Field(ge=1)] = 100
     samples: Annotated[int, Field(ge=1)] = 16
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
-    initial_c: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    confidence: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    learning_rate: Positive = 0.1
+    initial_c: Positive = 1.0
+    confidence: NonNegative = 0.0
     votes: Annotated[int, Field(ge=1)] = 400
 
     def minimal(self, smoothed: Smoothed, x: Tensor, y: Tensor) -> Proposed:
@@ -53,40 +58,41 @@ class CarliniWagnerL2:
         failed, succeeded = torch.zeros_like(c), torch.full_like(c, torch.inf)
         best, smallest = x.clone(), torch.full_like(c, torch.inf)
         for _ in range(self.search_steps):
-            images, distances = self._minimise(smoothed, x, y, c)
-            success = distances.isfinite()
-            closer = distances < smallest
-            best = torch.where(closer.reshape(-1, *[1] * (x.dim() - 1)), images, best)
-            smallest = torch.where(closer, distances, smallest)
+            found = self._minimise(smoothed, x, y, c)
+            settled = settle(smoothed, x, y, found, self.votes)
+            distance = l2_norm(settled - x)
+            distance = torch.where(distance > 0, distance, torch.inf)
+            closer = distance < smallest
+            best = torch.where(closer.reshape(-1, *[1] * (x.dim() - 1)), settled, best)
+            smallest = torch.where(closer, distance, smallest)
+            success = distance <= l2_norm(found - x) * (1 + _ROUNDING)  # what was found is wrong itself
             succeeded = torch.where(success, torch.minimum(c, succeeded), succeeded)
             failed = torch.where(success, failed, torch.maximum(c, failed))
             c = torch.where(succeeded.isfinite(), (failed + succeeded) / 2, 10 * c)
         steps = torch.full((len(x),), self.search_steps * self.steps, device=x.device)
+        # once more, with other noise: the nearest of several is a lucky one
         return Proposed(settle(smoothed, x, y, best, self.votes), steps)
 
-    def _minimise(self, smoothed: Smoothed, x: Tensor, y: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """The nearest misclassified iterate of every image for its c [B], and its squared distance or inf."""
+    def _minimise(self, smoothed: Smoothed, x: Tensor, y: Tensor, c: Tensor) -> Tensor:
+        """Where Adam comes to rest for c [B]: at the mean of w over the later half of its steps."""
         w = torch.atanh((2 * x - 1) * _INSIDE).requires_grad_()
         adam = torch.optim.Adam([w], self.learning_rate)
-        best, smallest = x.clone(), torch.full_like(c, torch.inf)
-        for _ in range(self.steps):
+        total, later = torch.zeros_like(w), range(self.steps // 2, self.steps)
+        for step in range(self.steps):
             with torch.enable_grad():
                 at = (torch.tanh(w) + 1) / 2
-                margin, wrong = self._margin(smoothed, at, y)
                 distance = (at - x).flatten(1).square().sum(1)
-                (w.grad,) = torch.autograd.grad((distance + c * margin).sum(), w)
-            closer = wrong & (distance < smallest)
-            best = torch.where(closer.reshape(-1, *[1] * (x.dim() - 1)), at.detach(), best)
-            smallest = torch.where(closer, distance.detach(), smallest)
+                (w.grad,) = torch.autograd.grad((distance + c * self._margin(smoothed, at, y)).sum(), w)
             adam.step()
-        return best, smallest
+            if step in later:
+                total += w.detach()
+        return (torch.tanh(total / len(later)) + 1) / 2
 
-    def _margin(self, smoothed: Smoothed, at: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """f [B], and whether most of the samples are misclassified [B]."""
+    def _margin(self, smoothed: Smoothed, at: Tensor, y: Tensor) -> Tensor:
+        """f [B]."""
         z = smoothed.noise_like(at, self.samples)
         with evaluation_mode(smoothed.model):
             logits = noisy_logits(smoothed.model, at, z)
         label = y.repeat_interleave(z.shape[1])[:, None]
         lead = logits.gather(1, label).squeeze(1) - logits.scatter(1, label, -torch.inf).amax(1)
-        f = lead.clamp_min(-self.confidence).unflatten(0, (len(y), -1)).mean(1)
-        return f, wrong_votes(logits.detach(), y)
+        return lead.clamp_min(-self.confidence).unflatten(0, (len(y), -1)).mean(1)

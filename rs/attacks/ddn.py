@@ -19,6 +19,7 @@ from rs import ascent
 from rs.attacks.boundary import settle, wrong_votes
 from rs.interfaces import Proposed
 from rs.smoothing import evaluation_mode, noisy_logits, soft_mean
+from rs.spec import Positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +38,7 @@ class Ddn:
     steps: Annotated[int, Field(ge=1)] = 100
     samples: Annotated[int, Field(ge=1)] = 16
     gamma: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    initial_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    initial_norm: Positive = 1.0
     votes: Annotated[int, Field(ge=1)] = 400
 
     def minimal(self, smoothed: Smoothed, x: Tensor, y: Tensor) -> Proposed:

@@ -1,10 +1,11 @@
 """The inner ascent of NAL (Alg. 1) and WRM (Sinha et al., ICLR 2018) as an attack: no ball, but a price gamma
-on the squared l2 distance, as the calibration and the distributional certificate use it.
+on the squared l2 distance.
 
 Ascends the mean over the noise of cross-entropy(x + z) - gamma ||x + z - x_0||^2; `noise_in_cost: false`
-prices ||x - x_0||^2 alone, which is WRM's cost where there is no noise. One ascent serves all radii: at each,
-its end point is clipped to [0,1] and, where it lies outside, pulled back onto the ball. It does not try to
-use up a radius, so it is weaker there than PGD.
+prices ||x - x_0||^2 alone: the expectation of the former up to a constant, which the calibration and the
+distributional certificate ascend, and WRM's cost where there is no noise. One ascent serves all radii: at
+each, its end point is clipped to [0,1] and, where it lies outside, pulled back onto the ball. It does not try
+to use up a radius, so it is weaker there than PGD.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pydantic import Field
 from rs.ascent import lagrangian_ascent, project_l2
 from rs.interfaces import Proposed
 from rs.smoothing import evaluation_mode, mean_cross_entropy
+from rs.spec import Divisor, Positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,10 +37,10 @@ class Lagrangian:
     access: ClassVar[str] = "white-box"
     bounded: ClassVar[bool] = False  # by its price, not by the radius
 
-    gamma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.5
+    gamma: Divisor = 1.5
     steps: Annotated[int, Field(ge=1)] = 15
     samples: Annotated[int, Field(ge=1)] = 16
-    step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    step_size: Positive | None = None
     noise_in_cost: bool = True
 
     def at_radii(self, smoothed: Smoothed, x: Tensor, y: Tensor, radii: Sequence[float]) -> Proposed:

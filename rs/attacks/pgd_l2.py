@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from rs.attacks.balls import ascend_in_balls
+from rs.spec import Positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +35,7 @@ class PgdL2:
 
     steps: Annotated[int, Field(ge=1)] = 20
     samples: Annotated[int, Field(ge=1)] = 16
-    relative_step: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
+    relative_step: Positive = 2.0
     loss: Literal["soft", "mean"] = "soft"
     random_start: bool = False
 

@@ -26,6 +26,7 @@ from rs.ascent import l2_norm, pgd
 from rs.objectives.adre import Adre, Floor, adaptive_radius
 from rs.objectives.epsilon import Epsilon, epsilon_now
 from rs.smoothing import add_noise, draw_noise, evaluation_mode, soft_mean
+from rs.spec import NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -42,8 +43,8 @@ class AdreAdv:
     epsilon: Epsilon
     steps: Annotated[int, Field(ge=1)] = 2
     k: Annotated[int, Field(ge=1)] = 8
-    lambda_: Annotated[float, Field(ge=0, alias="lambda", allow_inf_nan=False)] = 0.1
-    relative_step: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
+    lambda_: Annotated[NonNegative, Field(alias="lambda")] = 0.1
+    relative_step: Positive = 2.0
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
     floor: Floor = 1e-10
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0

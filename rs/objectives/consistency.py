@@ -18,6 +18,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from rs.smoothing import noisy_copies, soft_mean
+from rs.spec import NonNegative
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -34,8 +35,8 @@ class Consistency:
     source: ClassVar[str] = "Jeong & Shin, NeurIPS 2020"
 
     samples: Annotated[int, Field(ge=1)] = 2
-    lambda_: Annotated[float, Field(ge=0, alias="lambda", allow_inf_nan=False)] = 10.0
-    eta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
+    lambda_: Annotated[NonNegative, Field(alias="lambda")] = 10.0
+    eta: NonNegative = 0.5
 
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float

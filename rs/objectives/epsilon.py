@@ -4,13 +4,11 @@ calibrated on another run. Not an objective itself.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
-from pydantic import Field
+from rs.spec import Calibrated, NonNegative
 
-from rs.spec import Calibrated
-
-Epsilon: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)] | Calibrated
+Epsilon: TypeAlias = NonNegative | Calibrated
 
 
 def epsilon_now(epsilon: float | Calibrated, progress: float, warmup: float = 0.0) -> float:

@@ -29,6 +29,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from rs.smoothing import noisy_copies, soft_mean
+from rs.spec import NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -48,9 +49,9 @@ class Macer:
     noises: ClassVar[frozenset[str]] = frozenset({"gaussian"})
 
     k: Annotated[int, Field(ge=1)] = 16
-    lambda_: Annotated[float, Field(ge=0, alias="lambda", allow_inf_nan=False)] = 12.0
+    lambda_: Annotated[NonNegative, Field(alias="lambda")] = 12.0
     gamma: Annotated[float, Field(gt=0, lt=37)] = 8.0
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 16.0
+    beta: Positive = 16.0
     lambda_from: Annotated[float, Field(ge=0, le=1)] = 0.0
     correct: Literal["scaled", "unscaled"] = "scaled"
 

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from rs.ascent import lagrangian_ascent
 from rs.smoothing import draw_noise, evaluation_mode, mean_cross_entropy
+from rs.spec import Divisor, Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -37,8 +38,8 @@ class Nal:
 
     steps: Annotated[int, Field(ge=0)] = 4
     samples: Annotated[int, Field(ge=1)] = 4
-    gamma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.5
-    step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    gamma: Divisor = 1.5
+    step_size: Positive | None = None
     noise_in_cost: bool = True
 
     def loss(

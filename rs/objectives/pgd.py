@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from rs.ascent import l2_norm, pgd, random_perturbations
 from rs.objectives.epsilon import Epsilon, epsilon_now
 from rs.smoothing import evaluation_mode
+from rs.spec import Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -38,7 +39,7 @@ class Pgd:
     epsilon: Epsilon
     norm: Literal["l2", "linf"] = "l2"
     steps: Annotated[int, Field(ge=1)] = 10
-    relative_step: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
+    relative_step: Positive = 2.0
     random_start: bool = True
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
 

@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from rs.ascent import ddn, l2_norm, pgd
 from rs.objectives.epsilon import Epsilon, epsilon_now
 from rs.smoothing import add_noise, draw_noise, evaluation_mode, mean_cross_entropy, soft_loss, soft_mean
+from rs.spec import Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -47,7 +48,7 @@ class SmoothAdv:
     epsilon: Epsilon
     steps: Annotated[int, Field(ge=1)] = 10
     samples: Annotated[int, Field(ge=1)] = 1
-    relative_step: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
+    relative_step: Positive = 2.0
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
     redraw: bool = False
     attack: Literal["pgd", "ddn"] = "pgd"

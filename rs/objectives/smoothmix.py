@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from rs.ascent import l2_norm, pgd, project_l2
 from rs.smoothing import add_noise, draw_noise, evaluation_mode, soft_loss, soft_mean
+from rs.spec import NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -45,8 +46,8 @@ class SmoothMix:
 
     samples: Annotated[int, Field(ge=1)] = 4
     steps: Annotated[int, Field(ge=1)] = 4
-    step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    eta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
+    step_size: Positive = 1.0
+    eta: NonNegative = 5.0
     one_step: bool = False
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
 

@@ -20,6 +20,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from rs.smoothing import noisy_copies
+from rs.spec import NonNegative
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -33,7 +34,7 @@ class Stability:
 
     source: ClassVar[str] = "Li, Chen, Wang & Carin, NeurIPS 2019"
 
-    gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    gamma: NonNegative = 1.0
     samples: Annotated[int, Field(ge=1)] = 1
 
     def loss(

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from rs.ascent import l2_norm, pgd
 from rs.objectives.epsilon import Epsilon, epsilon_now
 from rs.smoothing import add_noise, draw_noise, evaluation_mode
+from rs.spec import NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -50,11 +51,11 @@ class Trades:
     source: ClassVar[str] = "Zhang et al., ICML 2019"
 
     epsilon: Epsilon
-    beta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 6.0
+    beta: NonNegative = 6.0
     norm: Literal["l2", "linf"] = "l2"
     steps: Annotated[int, Field(ge=1)] = 10
     samples: Annotated[int, Field(ge=1)] = 1
-    relative_step: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
+    relative_step: Positive = 2.0
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def loss(

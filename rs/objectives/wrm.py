@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from rs.objectives.nal import Nal
+from rs.spec import Divisor, Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -32,8 +33,8 @@ class Wrm:
     calibrates: ClassVar[bool] = True  # has gamma and step_size, so rho and epsilon can be measured
 
     steps: Annotated[int, Field(ge=0)] = 15
-    gamma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.5
-    step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    gamma: Divisor = 1.5
+    step_size: Positive | None = None
 
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: NoNoise, generator: Generator, progress: float
