@@ -35,7 +35,7 @@ def size(delta: Tensor, norm: float) -> Tensor:
 class Judge:
     """Decides on each image by itself, on noise of its own; several share a batch of the inference form.
 
-    Where an image lies in a batch changes at most the last digit of its logits, and only in compiled forms.
+    Where an image lies in a batch may change the last digit of its logits, as compiled forms do.
     """
 
     form: InferenceForm
@@ -60,17 +60,17 @@ class Judge:
         self, images: Tensor, positions: Sequence[int], drawn: int
     ) -> Iterator[tuple[Tensor, list[int]]]:
         """Images under noise [rows, C, H, W], as many as go together, and whose they are."""
-        size = self.form.batch
+        batch = self.form.batch
         rows: list[Tensor] = []  # what fills no batch alone
         owners: list[int] = []
         for i, (image, position) in enumerate(zip(images, positions, strict=True)):
             draws = generator(self.form.device, self.use.seed, "judge", position)
-            for start in range(0, drawn, size):
-                noisy = self._noisy(image, min(size, drawn - start), draws)
-                if len(noisy) == size:
-                    yield noisy, [i] * size
+            for start in range(0, drawn, batch):
+                noisy = self._noisy(image, min(batch, drawn - start), draws)
+                if len(noisy) == batch:
+                    yield noisy, [i] * batch
                     continue
-                if len(owners) + len(noisy) > size:
+                if len(owners) + len(noisy) > batch:
                     yield torch.cat(rows), owners
                     rows, owners = [], []
                 rows.append(noisy)
