@@ -18,6 +18,7 @@ pytestmark = pytest.mark.workflow
 
 STUDIES = sorted(str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "config").glob("*.yaml"))
 PAPERS = sorted((CHECKOUT / "config/papers").glob("*.yaml"))
+EVIDENCE = sorted((CHECKOUT / "config/evidence").glob("*.yaml"))
 QUICK = "config/scales/quick.yaml"
 
 
@@ -43,6 +44,15 @@ def test_a_study_of_a_paper_plans_without_snakemake_too(fresh: Workspace, study:
         s for s, jobs in quick.jobs.items() if jobs
     }
     assert sum(map(len, full.jobs.values())) >= sum(map(len, quick.jobs.values())) > 0
+
+
+@pytest.mark.parametrize("file", EVIDENCE, ids=lambda path: path.stem)
+def test_evidence_plans_with_the_command_that_it_names(fresh: Workspace, file: Path) -> None:
+    commands = re.findall(r"^#.*--configfile (.+)$", file.read_text(), re.MULTILINE)
+    assert commands
+    with contextlib.chdir(fresh.folder):
+        for command in commands:
+            assert Plan(Study([CHECKOUT / name for name in command.split()])).runs
 
 
 def test_the_papers_index_counts_every_published_number() -> None:
