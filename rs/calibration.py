@@ -1,11 +1,11 @@
 """The calibrate stage: rho and epsilon of a trained NAL or WRM run (NAL eq. 8), so that other methods can be
 compared.
 
-Adversarial points x come from `steps` of Lagrangian ascent at the run's gamma and step size on the training
-set. Then rho_with_noise = E ||x + z - x_0||^2 with fresh z, as eq. (8) is written, and rho_without_noise = E
-||x - x_0||^2; epsilon = sqrt(rho). The first contains d sigma^2 (1.96 for MNIST at sigma = 0.05), which the
-epsilons of NAL's Table 1 (0.21 to 0.84) cannot, so both are stored and a study says which it uses. Standard
-errors are over images.
+Adversarial points x come from `steps` of Lagrangian ascent at the run's gamma and step size on the images
+that it was trained on. Then rho_with_noise = E ||x + z - x_0||^2 with fresh z, as eq. (8) is written, and
+rho_without_noise = E ||x - x_0||^2; epsilon = sqrt(rho). The first contains d sigma^2 (1.96 for MNIST at
+sigma = 0.05), which the epsilons of NAL's Table 1 (0.21 to 0.84) cannot, so both are stored and a study says
+which it uses. Standard errors are over images.
 
 The cost that the ascent pays is the expectation over z, ||x - x_0||^2 + d sigma^2. NAL's Algorithm 1 averages
 it over the r draws of a step instead (`noise_in_cost: true` here, whatever the run was trained with): with
@@ -32,7 +32,7 @@ from rs.interfaces import Noise
 from rs.progress import follow
 from rs.provenance import provenance, write_json
 from rs.smoothing import Smoothed, mean_cross_entropy
-from rs.spec import Calibration
+from rs.spec import Calibration, Subset
 
 COPIES_PER_BATCH = 512
 
@@ -48,7 +48,8 @@ def calibrate(
     objective = catalog.build("objectives", trained["objective"])
     noise: Noise = catalog.build("noises", trained["noise"])
     split = open_split(data, "train", device)
-    positions = list(settings.images.positions(len(split)))
+    used = Subset(**trained.get("train", {})).positions(len(split))
+    positions = [used[i] for i in settings.images.positions(len(used))]
     together = max(1, COPIES_PER_BATCH // settings.samples)
     pieces = [positions[i : i + together] for i in range(0, len(positions), together)]
     costs: dict[str, list[torch.Tensor]] = {"with_noise": [], "without_noise": []}

@@ -64,12 +64,13 @@ class Plan(JobGraph):
                 },
             )
         )
+        for split, images in (("train", study.train), ("test", study.test)):
+            refusals.check_subset(study, (split,), images, self.data_facts["x-sizes"][split], split)
         self.observer = Observer(study, self.data_manifest, self.data_facts, self.add, self._source)
         self._planned: dict[tuple[str, int], PlannedRun] = {}
         self.runs = [self._plan(run, ()) for run in study.runs]
         self.logs = [self._log(label, entry) for label, entry in study.logs.items()]
         self._refuse_double_labels()
-        refusals.check_subset(study, ("test",), study.test, self.data_facts, "test")
         refusals.check_published(study)
 
     # --- what the rules ask for ---
@@ -154,6 +155,8 @@ class Plan(JobGraph):
                 }
                 references[parameter] = calibration
         spec = {**part, "objective": objective, "data": self.study.data, "seed": run.seed}
+        train = prune(self.study.train, schema()["properties"]["train"])
+        spec |= {"train": train} if train else {}
         words = (
             self.data_id,
             part["model"]["name"],

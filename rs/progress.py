@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 5.0
+SECONDS_INSIDE = 20.0  # between the lines of one long item
 
 
 def follow(
@@ -44,4 +45,19 @@ def follow(
             left = time.strftime("%H:%M:%S", time.gmtime((total - count) / rate))
             speed = f"{so_far(count - done) / elapsed:.3g} samples/s" if samples else f"{rate:.3g}/s"
             print(f"{label}: {count}/{total} {unit}, {speed}, {left} left", file=sys.stderr, flush=True)
+            last = now
+
+
+def inside(items: Iterable[T], total: int, label: str, unit: str, done: int = 0) -> Iterator[T]:
+    """Yields the parts of one item that somebody else follows: a line where that takes long."""
+    if sys.stderr.isatty():
+        yield from tqdm(items, desc=label, unit=unit, total=total, initial=done, leave=False)
+        return
+    start = last = time.monotonic()
+    for count, item in enumerate(items, done + 1):
+        yield item
+        now = time.monotonic()
+        if now - last >= SECONDS_INSIDE:
+            left = time.strftime("%H:%M:%S", time.gmtime((total - count) * (now - start) / (count - done)))
+            print(f"{label}: {count}/{total} {unit}, {left} left", file=sys.stderr, flush=True)
             last = now

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rs.feasibility import grid_fault, least_votes
-from rs.spec import label_of
+from rs.spec import Subset, label_of
 from rs.study import Run, Study
 from rs.study_schema import method_schema
 
@@ -35,22 +35,18 @@ def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
     if ball.get("norm") == "linf" and isinstance(ball.get("epsilon"), dict):
         study.fail((*place, "objective", "epsilon"), "a calibrated epsilon is an l2 radius: norm must be l2")
     training = sections["training"]
+    train = len(Subset(**study.train).positions(data_facts["x-sizes"]["train"]))
     if training["batch_size"] < training["processes"]:
         where = (*place, "training", "processes")
         study.fail(where, f"{training['processes']}: at most training.batch_size ({training['batch_size']})")
     if training["keep"] == "best_clean" and training["selection"] == "held_out":
-        held, train = training["held_out"], data_facts["x-sizes"]["train"]
+        held = training["held_out"]
         if not 0 < held < train:
             where = (*place, "training", "held_out")
             study.fail(where, f"{held}: keep best_clean needs 1 to {train - 1} images to select on")
     if sections["calibration"]:
-        check_subset(
-            study,
-            (*place, "calibration", "images"),
-            sections["calibration"].get("images", {}),
-            data_facts,
-            "train",
-        )
+        images = sections["calibration"].get("images", {})
+        check_subset(study, (*place, "calibration", "images"), images, train, "train")
     check_observed(study, run, data_facts)
 
 
@@ -62,23 +58,20 @@ def check_shape(study: Study, place: Place, model: str, data_facts: dict[str, An
         study.fail(place, f"{model} takes {takes}; {study.data['name']} is {'x'.join(map(str, shape))}")
 
 
-def check_subset(
-    study: Study, place: Place, images: dict[str, Any], data_facts: dict[str, Any], split: str
-) -> None:
-    """The first image that is asked for is in the split."""
-    size = data_facts["x-sizes"][split]
+def check_subset(study: Study, place: Place, images: dict[str, Any], size: int, split: str) -> None:
+    """The first image that is asked for is among the `size` of the split, or of those trained on."""
     if images.get("first", 0) >= size:
         study.fail((*place, "first"), f"{images['first']}: the {split} split has {size} images")
 
 
 def check_observed(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
     """Images that the data set has; no two certificates or attacks have one name in the tables."""
-    place, sections = run.place, run.sections
+    place, sections, size = run.place, run.sections, data_facts["x-sizes"]["test"]
     for i, attack in enumerate(sections["attacks"]):
-        check_subset(study, (*place, "attacks", i, "images"), attack.get("images", {}), data_facts, "test")
+        check_subset(study, (*place, "attacks", i, "images"), attack.get("images", {}), size, "test")
     if sections["distributional"]:
         images = sections["distributional"].get("images", {})
-        check_subset(study, (*place, "distributional", "images"), images, data_facts, "test")
+        check_subset(study, (*place, "distributional", "images"), images, size, "test")
     for kind in ("certificates", "attacks"):
         seen: set[str] = set()
         for i, method in enumerate(sections[kind]):

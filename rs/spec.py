@@ -58,8 +58,8 @@ class Training:
     each process, to decode images that are streamed) say where it runs and are no part of a run's identity.
 
     `keep: best_clean` keeps the epoch of the highest accuracy under training noise on the selection set:
-    `held_out` training images taken from the end and not trained on, or the test set (as some papers do,
-    which is optimistic).
+    `held_out` of the images to train on (`train`), taken from their end and not trained on, or the test set
+    (as some papers do, which is optimistic).
     """
 
     epochs: Count = 10
@@ -184,7 +184,7 @@ class AttackUse:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Epsilon and rho of NAL eq. (8): `steps` of Lagrangian ascent on `images` of the training set.
+    """Epsilon and rho of NAL eq. (8): `steps` of Lagrangian ascent on `images` of those trained on.
 
     `noise_in_cost: true` walks as NAL's Algorithm 1 does, on draws of the cost instead of its expectation.
     """

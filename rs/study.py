@@ -97,6 +97,7 @@ class Study:
             self.fail(("name",), f"{self.name!r} is reserved; choose another name than {', '.join(RESERVED)}")
         top = defaults(schema(), merged)
         self.data: dict[str, Any] = prune(top["data"], schema()["properties"]["data"])
+        self.train: dict[str, Any] = top["train"]
         self.test: dict[str, Any] = top["test"]
         self.report: dict[str, Any] = top["report"]
         self.tracking: dict[str, Any] = top["tracking"]

@@ -131,14 +131,15 @@ class ImportedSections:
 
 @dataclass(frozen=True)
 class StudySections:
-    """The keys of a study that are not its runs'. `override` is merged over every run last (for scale
-    overlays).
+    """The keys of a study that are not its runs'. `train` and `test` say which images of a split its runs are
+    trained on and observed on; `override` is merged over every run last (for scale overlays).
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     data: Method
     description: str = ""
     data_dir: str | None = None
+    train: Subset = field(default_factory=Subset)
     test: Subset = field(default_factory=Subset)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     active: tuple[str, ...] | None = None

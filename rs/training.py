@@ -1,21 +1,24 @@
 """One training loop for every objective: resident or streamed images, resumable to the bit, on one or more
 processes.
 
-Every epoch draws from generators seeded by (seed, epoch), so that continuing after a kill needs no generator
-state. The objective sees float32 images and float32 logits; autocast is inside the network, and float32 is
-float32 on every device (no TF32): `precision: bfloat16` is the fast form. A step waits for nothing: sums of
-what is recorded stay on the device until the epoch ends.
+Every epoch draws from generators seeded by (seed, epoch): a checkpoint between epochs needs no generator
+state, one inside an epoch (of a long one, every few minutes) keeps it. The objective sees float32 images and
+float32 logits; autocast is inside the network, and float32 is float32 on every device (no TF32): `precision:
+bfloat16` is the fast form. A step waits for nothing: sums of what is recorded stay on the device until the
+epoch ends.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import math
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +34,12 @@ from rs.devices import device_name, generator, warn_if_slow
 from rs.interfaces import Noise, Objective, UserError
 from rs.optimization import learning_rate, make_optimizer
 from rs.preparation import read_manifest
-from rs.progress import follow
+from rs.progress import follow, inside
 from rs.provenance import digest, file_digest, provenance, read_json, whole_file, write_table
 from rs.smoothing import evaluation_mode
-from rs.spec import Calibrated, Training
+from rs.spec import Calibrated, Subset, Training
+
+SECONDS_BETWEEN_CHECKPOINTS = 300.0  # inside an epoch; each end of an epoch is one too
 
 
 class Autocast(nn.Module):
@@ -78,11 +83,16 @@ class Images:
 
 
 @torch.no_grad()
-def noisy_accuracy(model: nn.Module, images: Images, noise: Noise, draws: torch.Generator) -> float:
+def noisy_accuracy(
+    model: nn.Module, images: Images, noise: Noise, draws: torch.Generator, label: str = ""
+) -> float:
     """Share of images classified correctly with one noise draw each."""
     correct = torch.zeros((), device=draws.device)
+    batches = distributed.batches(images.split, torch.tensor(images.positions), 1000)
+    if distributed.is_first():
+        batches = inside(batches, -(-len(images.positions) // 1000), f"{label}, selection", "batches")
     with evaluation_mode(model):
-        for x, y in distributed.batches(images.split, torch.tensor(images.positions), 1000):
+        for x, y in batches:
             x = centre(x, images.size)
             correct += (model(x + noise.sample(x.shape, draws)).argmax(1) == y).sum()
     return float(correct) / len(images.positions)
@@ -99,10 +109,10 @@ def train(
 ) -> None:
     """Trains the run that `spec` describes and writes weights, metrics and manifest.
 
-    A checkpoint of every epoch lies beside the weights under a name made of the spec's, the code's and the
-    inputs' digests; it is continued from when all of them still hold, and removed at the end. Raises
-    UserError when the loss or a weight is no longer finite: that checkpoint, the last good one, stays. In a
-    process group every process calls this, and the first one writes.
+    A checkpoint of every epoch, and of every few minutes inside a long one, lies beside the weights under a
+    name made of the spec's, the code's and the inputs' digests; it is continued from when all of them still
+    hold, and removed at the end. Raises UserError when the loss or a weight is no longer finite: that
+    checkpoint, the last good one, stays. In a process group every process calls this, and the first writes.
     """
     training = TypeAdapter(Training).validate_python(spec["training"])
     objective, resolved = resolve_epsilon(catalog.build("objectives", spec["objective"]), calibrations)
@@ -111,8 +121,9 @@ def train(
     size = (manifest["shape"][1], manifest["shape"][2])
     split = open_split(data, "train", device, workers, margin=True)
     held = training.held_out if training.keep == "best_clean" and training.selection == "held_out" else 0
-    images = Images(split, range(len(split) - held), size)
-    selection = Images(split, range(len(split) - held, len(split)), size)
+    used = Subset(**spec.get("train", {})).positions(len(split))
+    images = Images(split, used[: len(used) - held], size)
+    selection = Images(split, used[len(used) - held :], size)
     if training.keep == "best_clean" and training.selection == "test":
         test = open_split(data, "test", device, workers)
         selection = Images(test, range(len(test)), size)
@@ -132,40 +143,51 @@ def train(
     label, writes = outputs["weights"].parent.name, distributed.is_first()
     first, rows, best = 0, [], (-1.0, 0)
     kept: dict[str, Tensor] | None = None
+    begun: Begun | None = None
     if resume.is_file():
         saved = torch.load(resume, map_location="cpu", weights_only=True)  # Adam counts steps there
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         first, rows, best, kept = saved["epoch"], saved["rows"], tuple(saved["best"]), saved["kept"]
+        begun = Begun(**saved["begun"]) if saved["begun"] else None
         if writes:
-            print(f"{label}: continuing after epoch {first}", file=sys.stderr)
+            steps = f" and {begun.step} steps" if begun else ""
+            print(f"{label}: continuing after epoch {first}{steps}", file=sys.stderr)
+
+    def save(done: int, begun: Begun | None) -> None:
+        """A checkpoint after `done` epochs and what has `begun` of the next."""
+        if not writes or (begun and not_finite(network)):
+            return
+        state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "epoch": done}
+        state |= {"rows": rows, "best": list(best), "kept": kept, "begun": begun and vars(begun)}
+        packed = io.BytesIO()  # torch reports a full disk as no OSError
+        torch.save(state, packed)
+        with whole_file(resume) as temporary:
+            temporary.write_bytes(packed.getbuffer())
 
     epochs = range(first, training.epochs)
     for epoch in follow(epochs, training.epochs, label, "epochs", first) if writes else epochs:
-        started, rate = time.perf_counter(), learning_rate(training, epoch)
+        started, rate = time.perf_counter() - (begun.seconds if begun else 0), learning_rate(training, epoch)
         for group in optimizer.param_groups:
             group["lr"] = rate
         row = {"epoch": epoch + 1, "learning_rate": rate}
-        row |= run_epoch(model, objective, noise, optimizer, images, training, seed, epoch)
+        told = (label, begun, functools.partial(save, epoch))
+        row |= run_epoch(model, objective, noise, optimizer, images, training, seed, epoch, *told)
+        begun = None
         row["images_per_second"] = len(images.positions) / (time.perf_counter() - started)
         lost = f"the loss is {row['loss']}" if not math.isfinite(row["loss"]) else not_finite(network)
         if lost:
-            good = f"; the last good checkpoint, of epoch {epoch}, is {resume}" if epoch else ""
+            good = f"; the last good checkpoint is {resume}" if resume.is_file() else ""
             advice = f"lower training.optimizer.learning_rate ({rate:g} here)"
             raise UserError(f"{label}: diverged in epoch {epoch + 1}: {lost}; {advice}{good}")
         if training.keep == "best_clean":
-            accuracy = noisy_accuracy(model, selection, noise, generator(device, seed, "train", 3))
+            accuracy = noisy_accuracy(model, selection, noise, generator(device, seed, "train", 3), label)
             row["selection_accuracy"] = accuracy
             if accuracy > best[0]:
                 best, kept = (accuracy, epoch + 1), {k: v.clone() for k, v in network.state_dict().items()}
         row["seconds"] = time.perf_counter() - started
         rows.append(row)
-        if writes:
-            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch + 1}
-            packed = io.BytesIO()  # torch reports a full disk as no OSError
-            torch.save({**state, "rows": rows, "best": list(best), "kept": kept}, packed)
-            with whole_file(resume) as temporary:
-                temporary.write_bytes(packed.getbuffer())
+        save(epoch + 1, None)
     if not writes:
         return
 
@@ -197,6 +219,16 @@ def not_finite(network: nn.Module) -> str:
     return name and f"{name} is not finite"
 
 
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """An epoch after `step` of its steps: its generator's state, sums of what is recorded, seconds spent."""
+
+    step: int
+    draws: Tensor
+    totals: dict[str, Tensor]
+    seconds: float
+
+
 def run_epoch(
     model: nn.Module,
     objective: Objective,
@@ -206,16 +238,31 @@ def run_epoch(
     training: Training,
     seed: int,
     epoch: int,
+    label: str = "",
+    begun: Begun | None = None,
+    save: Callable[[Begun], None] | None = None,
 ) -> dict[str, float]:
-    """One pass over the images in a fresh order; means over its steps of what the objective records."""
+    """One pass over the images in a fresh order; means over its steps of what the objective records.
+
+    It goes on after what has `begun` of it, and hands that to `save` every few minutes.
+    """
     model.train()
     device, n = images.split.labels.device, len(images.positions)
     shuffle = generator(torch.device("cpu"), seed, "train", 1, epoch)
-    order = torch.randperm(n, generator=shuffle)
+    order = torch.tensor(images.positions)[torch.randperm(n, generator=shuffle)]
     draws = generator(device, seed, "train", 2, epoch)
     steps = math.ceil(n / training.batch_size)
     totals: dict[str, Tensor] = {}
-    for step, (x, y) in enumerate(distributed.batches(images.split, order, training.batch_size)):
+    started, done = time.perf_counter(), begun.step if begun else 0
+    if begun:
+        draws.set_state(begun.draws)
+        totals = {name: total.to(device) for name, total in begun.totals.items()}
+        started -= begun.seconds
+    saved = time.perf_counter()
+    batches = distributed.batches(images.split, order[done * training.batch_size :], training.batch_size)
+    if distributed.is_first():
+        batches = inside(batches, steps, f"{label}, epoch {epoch + 1}", "steps", done)
+    for step, (x, y) in enumerate(batches, done):
         x = augment(training.augmentation, x, draws, images.size)
         progress = (epoch + step / steps) / training.epochs
         loss, scalars = objective.loss(model, x, y, noise, draws, progress)
@@ -224,4 +271,8 @@ def run_epoch(
         optimizer.step()
         for name, value in {"loss": loss.detach(), **scalars}.items():
             totals[name] = totals[name] + value if name in totals else value.clone()
+        now = time.perf_counter()
+        if save and now - saved >= SECONDS_BETWEEN_CHECKPOINTS and step + 1 < steps:
+            save(Begun(step + 1, draws.get_state(), totals, now - started))
+            saved = time.perf_counter()
     return {name: float(total) / steps for name, total in totals.items()}

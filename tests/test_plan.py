@@ -264,11 +264,30 @@ def test_shards_cover_the_subset_and_only_grow(tmp_path_factory, skip, most, mor
             {"override": {"calibration": {"images": {"first": 2000}}}},
             "calibration.images.first: 2000: the train split",
         ),
+        ({"train": {"first": 1437}}, "train.first: 1437: the train split has 1437 images"),
+        (
+            {"train": {"max": 50}, "override": {"calibration": {"images": {"first": 60}}}},
+            "calibration.images.first: 60: the train split has 50 images",
+        ),
+        (
+            {"train": {"max": 50}, "training": {"keep": "best_clean", "held_out": 50}},
+            "training.held_out: 50: keep best_clean needs 1 to 49 images",
+        ),
     ],
 )
 def test_a_subset_begins_inside_its_split(tiny, plan_of, change, says):
     with pytest.raises(UserError, match=says):
         plan_of(tiny | change)
+
+
+def test_the_images_trained_on_are_part_of_the_id(tiny, plan_of):
+    whole = plan_of(tiny)
+    for spelt in ({}, {"skip": 1}, {"first": 0, "max": None}):
+        assert ids(plan_of(tiny | {"train": spelt})) == ids(whole)
+    some = plan_of(tiny | {"train": {"max": 100}})
+    assert not set(ids(some)) & set(ids(whole))
+    assert [job.spec["train"] for job in some.jobs["train"].values()] == [{"max": 100}] * 2
+    assert all("train" not in job.spec for job in whole.jobs["train"].values())
 
 
 def test_a_noise_for_smoothing_beside_the_one_of_training(tiny, plan_of):
