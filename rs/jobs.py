@@ -14,10 +14,14 @@ from rs.study import Run
 RESULTS = Path("results")
 
 
+LONGEST = 150  # letters of a slug: with digest, ending and what a half-written file is called, below 255
+
+
 def slug(*parts: Any) -> str:
-    """Readable part of an id: [a-z0-9-]+, with 0.25 written 0p25."""
+    """Readable part of an id: [a-z0-9-]+, with 0.25 written 0p25; cut where it is long."""
     text = "-".join(str(int(p) if isinstance(p, float) and p.is_integer() else p) for p in parts)
-    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"(\d)\.(\d)", r"\1p\2", text.lower())).strip("-")
+    text = re.sub(r"[^a-z0-9]+", "-", re.sub(r"(\d)\.(\d)", r"\1p\2", text.lower())).strip("-")
+    return text[:LONGEST].strip("-")
 
 
 def noise_slug(noise: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from rs.cells import down, up
 from rs.figures import norm_name
 from rs.interfaces import UserError
 from rs.plan import RESULTS, Plan
-from rs.provenance import read_table
+from rs.provenance import PART, read_table
 
 SHARED = ("runs", "data")
+HOUR = 3600.0  # a file is written in far less
 
 
 def certified_accuracy_text(tables: Path) -> str:
@@ -108,8 +110,17 @@ def status(plan: Plan, files: list[Path]) -> str:
     return "\n".join(lines)
 
 
+def left_behind() -> list[Path]:
+    """What killed verbs did not finish writing: half files that nobody has written to for an hour."""
+    recent = time.time() - HOUR
+    parts = (path for path in sorted(RESULTS.rglob(f".*{PART}")) if path.is_file())
+    return [path for path in parts if path.stat().st_mtime < recent]
+
+
 def unnamed(plans: list[Plan], delete: bool) -> list[Path]:
-    """Runs, data sets, and single files of draws, certificates and attacks, that none of the plans names."""
+    """Runs, data sets, and single files of draws, certificates and attacks, that none of the plans names; and
+    what was left half-written.
+    """
     named: set[Path] = set()
     for plan in plans:
         named |= {
@@ -125,6 +136,7 @@ def unnamed(plans: list[Plan], delete: bool) -> list[Path]:
             if "log" in (*path.parts, path.stem) or path.name.startswith(("resume-", ".")):
                 continue  # they go with their run or data set
             found.append(path)
+    found += [path for path in left_behind() if not any(parent in found for parent in path.parents)]
     if delete:
         for path in found:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     from rs import tables
     from rs.overview import certified_accuracy_text
 
-    name = slug("certify", args.checkpoint.stem)
+    name = name_of(args.checkpoint)
     file = RESULTS / name / "study.yaml"
     write_text(file, yaml.safe_dump(study_of(args, name), sort_keys=False))
     plan = Plan(Study([file]))
@@ -73,6 +74,12 @@ def run(args: argparse.Namespace) -> None:
     print(f"study    {file}\ntables   {plan.tables}")
     for path in (o.certified for planned in plan.runs for o in planned.observations):
         print(f"radii    {path}")
+
+
+def name_of(checkpoint: Path) -> str:
+    """A study's name for this file: the same at every call, another for a file of the same name elsewhere."""
+    place = os.path.relpath(checkpoint)  # as seen from the folder that results/ lies in
+    return f"{slug('certify', checkpoint.stem)}-{digest(place)}"
 
 
 def study_of(args: argparse.Namespace, name: str) -> dict[str, Any]:

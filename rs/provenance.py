@@ -1,8 +1,8 @@
 """What made this file: canonical specs and their digests, code digests, whole files with their provenance
 inside.
 
-A finished file is complete: it is written beside its place under a unique name, flushed and renamed. No
-torch.
+A finished file is complete: it is written beside its place under a unique name, flushed and renamed. Parquet
+and JSON files carry a checksum of all their bytes (rs.checksums), compared whenever they are read. No torch.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import contextlib
 import functools
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import platform
+import secrets
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rs import checksums
 from rs.interfaces import UserError
 
 KEY = b"rs"
+PART = ".part"  # ends the name of a file that is being written
 PACKAGES = ("rs", "torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "snakemake")
 
 # --- canonical specs ---
@@ -156,22 +159,33 @@ def provenance(spec: Any, code: str, **more: Any) -> dict[str, Any]:
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yields a unique temporary path beside `path`; renames it into place when the block ends well, else
-    removes it.
+    removes it. Raises UserError where the place cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # its mode follows the umask, which tempfile's does not
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         with open(temporary, "rb") as f:
             os.fsync(f.fileno())
-        temporary.chmod(0o644)
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """The line for a file that could not be written; names what stands in the way where a folder should."""
+    reason = error.strerror or str(error)
+    for place in (*reversed(path.parents), path):
+        if os.path.islink(place) and not os.path.exists(place):
+            reason = f"{place} is a link to something that is not there"
+        elif place != path and os.path.exists(place) and not os.path.isdir(place):
+            reason = f"{place} is not a folder"
+    return UserError(f"{path}: cannot be written: {reason}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -179,40 +193,69 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """A JSON file with its checksum."""
+    text = json.dumps({**value, checksums.KEY: checksums.BLANK}, indent=1, sort_keys=True) + "\n"
+    with whole_file(path) as temporary:
+        temporary.write_bytes(checksums.seal(text.encode()))
 
 
 def read_json(path: Path) -> Any:
+    """What a JSON file holds; a dictionary without "checksum" was written before there were any, or by
+    others. Raises UserError for a file that is missing, incomplete, damaged or edited.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        value = json.loads(content.decode())
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a complete JSON file ({error}); remove it and run again") from error
+    if checksums.broken(content) or checksums.lost(content, value):
+        raise _differs(path)
+    return value
 
 
 def write_table(path: Path, table: pa.Table, provenance: dict[str, Any]) -> None:
-    """A Parquet file with its provenance in the schema's metadata."""
-    table = table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), KEY: json.dumps(provenance).encode()}
-    )
+    """A Parquet file with its provenance and checksum in the metadata."""
+    buffer = io.BytesIO()
+    # the provenance stands in the file once: with the schema it would be stored a second time, in base64
+    metadata = {k: v for k, v in (table.schema.metadata or {}).items() if k != KEY}
+    table = table.replace_schema_metadata(metadata or None)
+    with pq.ParquetWriter(buffer, table.schema, compression="zstd", write_page_checksum=True) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({KEY: json.dumps({**provenance, checksums.KEY: checksums.BLANK})})
     with whole_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        temporary.write_bytes(checksums.seal(buffer.getvalue()))
 
 
 def read_table(path: Path, needs: Iterable[str] = ()) -> tuple[pa.Table, dict[str, Any]]:
-    """The table and its provenance. Raises UserError for a missing, truncated or foreign file or missing
-    columns.
+    """The table and its provenance, which lacks "checksum" where the file was written before there were any.
+
+    Raises UserError for a file that is missing, truncated, damaged or foreign, and for missing columns.
     """
     try:
-        table = pq.read_table(path, partitioning=None)
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    if checksums.broken(content):
+        raise _differs(path)
+    try:
+        with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
+            table, metadata = file.read(), file.metadata.metadata or {}
+        provenance = json.loads(metadata.get(KEY, b"{}"))
+    except Exception as error:  # pyarrow raises whatever a damaged file makes it stumble over
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{path}: not a complete Parquet file ({reason}); remove it and run again") from error
+    if checksums.lost(content, provenance):
+        raise _differs(path)
     missing = [c for c in needs if c not in table.column_names]
     if missing:
         raise UserError(f"{path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
-    return table, json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
+    return table, provenance if isinstance(provenance, dict) else {}
+
+
+def _differs(path: Path) -> UserError:
+    return UserError(f"{path}: damaged or edited: it differs from its checksum; remove it and run again")

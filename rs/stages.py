@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from rs import launching
 from rs.interfaces import UserError
 from rs.plan import Job, Plan
-from rs.provenance import code_digest
+from rs.provenance import cannot_write, code_digest
 from rs.study import Study
 
 STAGES = {
@@ -53,9 +53,12 @@ class Tee:
 def become_worker(log: Path) -> None:
     """For a job of the workflow: die with the process that started it, write a log, tell no progress bar."""
     launching.die_with_parent(int(os.environ.get("RS_PARENT", os.getppid())))
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text("")
-    log_to(log)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("")
+        log_to(log)
+    except OSError as error:
+        raise cannot_write(log, error) from error
     os.environ["RS_LOG"] = str(log)  # for the processes that this one launches
 
 

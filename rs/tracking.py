@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rs.interfaces import UserError
-from rs.provenance import digest, read_table
+from rs.provenance import cannot_write, digest, read_table
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 # One request per batch; MLflow takes at most 1,000 metrics, 100 parameters and 100 tags in one.
 _METRICS, _PARAMS, _TAGS = 1000, 100, 90
 _LOCK_SECONDS = 20.0
+_LONGEST = 240  # letters of a key; MLflow takes 250, and /high may follow
 _SUMMARY = ("dataset", "model", "objective", "noise", "sigma", "seed", "epochs", "precision", "device")
 
 
@@ -68,9 +69,18 @@ class _Record:
         return digest([self.name, self.params, self.metrics, self.tags], 16)
 
 
-def _key(*parts: str) -> str:
-    """Keys hold letters, digits, spaces and ``_ - . /`` only: ``sigma=0.25`` becomes ``sigma 0.25``."""
-    return "/".join(re.sub(r"[^\w.\- ]+", " ", part).strip() for part in parts)
+def _key(*parts: str, taken: dict[str, tuple[str, ...]] | None = None) -> str:
+    """Keys hold letters, digits, spaces and ``_ - . /`` only: ``sigma=0.25`` becomes ``sigma 0.25``.
+
+    What would be too long, no name at all, or a name already `taken` by other parts ends in a digest.
+    """
+    clean = [re.sub(r"[^\w.\- ]+", " ", part).strip() for part in parts]
+    key = "/".join(text if text.strip(".") else digest(part) for text, part in zip(clean, parts, strict=True))
+    if len(key) > _LONGEST:
+        key = f"{key[: _LONGEST - 9].rstrip('/. ')} {digest(parts)}"
+    if taken is not None and taken.setdefault(key, parts) != parts:
+        key = f"{key[: _LONGEST - 9].rstrip('/. ')} {digest(parts)}"
+    return key
 
 
 def _rows(frame: pd.DataFrame, run: str) -> list[dict[str, Any]]:
@@ -89,6 +99,7 @@ def _records(tables: Path, links: Mapping[str, Mapping[str, str]]) -> list[_Reco
         seconds = row.get("train_seconds")
         name = f"{row.get('label', run)} seed {row.get('seed', 0)}"
         record = _Record(run, name, float(seconds) if pd.notna(seconds) else 0.0)
+        taken: dict[str, tuple[str, ...]] = {}
         for column, value in row.items():
             named = str(column).startswith(("model.", "objective.", "noise.", "training.", "resolved."))
             if (named or column in _SUMMARY) and pd.notna(value):
@@ -103,15 +114,15 @@ def _records(tables: Path, links: Mapping[str, Mapping[str, str]]) -> list[_Reco
                 record.add(_key("training", column), epoch[column], int(epoch["epoch"]), after)
         for r in _rows(certified, run):
             kind = "certified_accuracy" if r["rigorous"] else "certified_accuracy_estimate"
-            key = _key(kind, r["certificate"], r["smoothing"])
+            key = _key(kind, r["certificate"], r["smoothing"], taken=taken)
             record.add(key, r["certified_accuracy"], round(1000 * r["radius"]))
         for r in _rows(average, run):
             kind = "average_certified_radius" if r["rigorous"] else "average_certified_radius_estimate"
-            key = _key(kind, r["certificate"], r["smoothing"])
+            key = _key(kind, r["certificate"], r["smoothing"], taken=taken)
             for name, column in ((key, "acr"), (f"{key}/low", "low"), (f"{key}/high", "high")):
                 record.add(name, r[column])
         for r in _rows(empirical, run):
-            key = _key("empirical_accuracy", r["attack"], r["smoothing"])
+            key = _key("empirical_accuracy", r["attack"], r["smoothing"], taken=taken)
             record.add(key, r["accuracy"], round(1000 * r["radius"]))
         record.tags = {
             "rs.run": run,
@@ -165,8 +176,12 @@ def _store(uri: str) -> Iterator[MlflowClient]:
 @contextlib.contextmanager
 def _only_writer(path: Path) -> Iterator[None]:
     """Waits for other writers of this project, since processes that create one database at once break it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path.with_name(f".{path.name}.lock"), "w")  # noqa: SIM115
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with lock:
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             try:

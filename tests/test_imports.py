@@ -214,6 +214,21 @@ def test_certify_a_checkpoint_without_a_study(place, capsys):
     assert "needs --data" in capsys.readouterr().err
 
 
+def test_checkpoints_of_one_file_name_keep_their_own_results(place, capsys):
+    found = {}
+    for folder, shift in (("x", 0.0), ("y", 1.0), ("x", 0.0)):
+        Path(folder).mkdir(exist_ok=True)
+        torch.save({k: v + shift * torch.rand_like(v) for k, v in place.items()}, f"{folder}/best.pt")
+        asked = ["certify", "--checkpoint", f"{folder}/best.pt", "--entry", "their_module:network"]
+        asked += ["--data", "digits", "--set", "sigma=0.25", "--n0", "16", "--n", "32", "--images", "2"]
+        assert main(asked) == 0
+        (line,) = [t for t in capsys.readouterr().out.splitlines() if t.startswith("tables ")]
+        tables_at = Path(line.split()[1])
+        assert tables_at == found.setdefault(folder, tables_at)
+    runs = [pd.read_parquet(path / "runs.parquet")["run"].item() for path in found.values()]
+    assert len(set(found.values())) == len(set(runs)) == 2
+
+
 # --- logs ---
 
 
