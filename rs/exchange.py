@@ -7,7 +7,8 @@ certificate, its user states in the study; nothing here can check it, and publis
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,21 @@ import pyarrow as pa
 
 from rs.interfaces import UserError
 from rs.jobs import describe
-from rs.logs import Log, read_log, write_log
-from rs.provenance import code_digest, file_digest, provenance, read_table, write_table
+from rs.logs import Log, logs_in, read_log, write_log
+from rs.provenance import code_digest, file_digest, provenance, read_table, whole_file, write_table
 from rs.study_spec import Report
+
+TABLES = (".parquet", ".csv")
 
 # --- rs import-log ---
 
 
 def add_import_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="certification logs")
     parser.add_argument(
-        "--out", type=Path, metavar="TABLE", help="write a Parquet table, one row per log and image"
+        "files", nargs="+", type=Path, metavar="FILE", help="certification logs, or folders of them"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="TABLE", help="write a table, one row per log and image: .parquet or .csv"
     )
     parser.add_argument(
         "--radii",
@@ -40,19 +45,60 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def import_logs(args: argparse.Namespace) -> None:
-    """Prints certified accuracy and ACR of each log with 95 % intervals; writes them all as one table."""
+    """Prints certified accuracy and ACR of each log with 95 % intervals; writes them all as one table.
+
+    Logs that cannot be read are named after the others; UserError (exit code 1) says how many there were.
+    """
     if any(not 0 <= r < np.inf for r in args.radii):
         raise UserError("import-log: --radii: must be finite numbers, 0 or more")
-    logs = [read_log(path) for path in args.files]
-    print("\n\n".join(summary(path, log, args.radii) for path, log in zip(args.files, logs, strict=True)))
-    if args.out:
-        tables = []
-        for path, log in zip(args.files, logs, strict=True):
-            columns = {"log": [str(path)] * len(log), **images(log), "seconds": log.seconds}
-            tables.append(pa.table(columns))
-        sources = {str(path): file_digest(path) for path in args.files}
-        made = provenance({"logs": sources}, code_digest(("rs.exchange",)))
-        write_table(args.out, pa.concat_tables(tables), made)
+    if args.out and args.out.suffix not in TABLES:
+        raise UserError(f"import-log: --out {args.out}: must end in {' or '.join(TABLES)}")
+    logs: dict[Path, Log] = {}
+    faults: list[UserError] = []
+    paths = list(dict.fromkeys(_found(args.files)))
+    for path in paths:
+        try:
+            logs[path] = read_log(path)
+        except UserError as error:
+            faults.append(error)
+    if len(paths) == len(faults) == 1:
+        raise faults[0]
+    print("\n\n".join(summary(path, log, args.radii) for path, log in logs.items()), end="\n" * bool(logs))
+    if args.out and logs:
+        _write(args.out, logs)
+    for fault in faults:
+        print(f"rs: {fault}", file=sys.stderr)
+    if faults:
+        raise UserError(f"import-log: {len(faults)} of {len(paths)} logs could not be read and are left out")
+
+
+def _found(given: Iterable[Path]) -> Iterable[Path]:
+    """The files themselves, and the logs in folders."""
+    for path in given:
+        if not path.is_dir():
+            yield path
+            continue
+        logs, others = logs_in(path)
+        if not logs:
+            raise UserError(f"{path}: no certification log in this folder")
+        if others:
+            names = ", ".join(str(other.relative_to(path)) for other in others[:5])
+            more = ", ..." * (len(others) > 5)
+            count = f"{len(others)} file{'s' * (len(others) > 1)}"
+            print(f"{path}: passed over, no logs: {names}{more} ({count})", file=sys.stderr)
+        yield from logs
+
+
+def _write(out: Path, logs: dict[Path, Log]) -> None:
+    """One row per log and image; Parquet holds its provenance, CSV cannot."""
+    columns = [{"log": [str(p)] * len(log), **images(log), "seconds": log.seconds} for p, log in logs.items()]
+    table = pa.concat_tables([pa.table(c) for c in columns])
+    if out.suffix == ".csv":
+        with whole_file(out) as temporary:
+            table.to_pandas().to_csv(temporary, index=False)
+        return
+    sources = {str(path): file_digest(path) for path in logs}
+    write_table(out, table, provenance({"logs": sources}, code_digest(("rs.exchange",))))
 
 
 def summary(path: Path, log: Log, radii: Sequence[float]) -> str:
@@ -103,6 +149,8 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
 
     Raises UserError where the run, its seed, smoothing noise or certificate is unknown or not the only one.
     """
+    if args.out.suffix in (*TABLES, ".gz"):
+        raise UserError(f"export-log: --out {args.out}: a log is tab-separated text; name it .tsv")
     study = plan.study.files[0]
     labels = list(dict.fromkeys(p.run.label for p in plan.runs))
     if args.run not in labels:

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jsonschema
+
+
+def _pattern(
+    validator: Any, pattern: str, value: Any, schema: dict[str, Any]
+) -> Iterator[jsonschema.ValidationError]:
+    """A schema's $ is the end of the text; Python's also stands before a last line end."""
+    if isinstance(value, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), value):
+        yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
 
 
 def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
@@ -33,7 +45,9 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
             return explain(own[0])
         return path, f"{short(value)}: must be {' or '.join(options)}"
     if rule == "pattern":
-        return path, f"{value!r}: must match {limit}"
+        return path, f"{short(repr(value))}: must match {limit}"
+    if rule == "maxLength":
+        return path, f"{short(value)}: {len(value)} characters; at most {limit}"
     return path, f"{short(value)}: must be {describe(error.schema)}"
 
 
@@ -71,9 +85,12 @@ def _guess(value: Any, allowed: Iterable[Any]) -> str:
 
 
 def short(value: Any) -> str:
+    """On one line, cut."""
     text = str(value) if isinstance(value, (str, int, float)) else json.dumps(value, default=str)
+    text = " ".join(text.split())
     return text if len(text) < 60 else text[:57] + "..."
 
 
 def dotted(path: tuple[Any, ...]) -> str:
-    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".") or "the study"
+    joined = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path)
+    return " ".join(joined.split()).lstrip(".") or "the study"

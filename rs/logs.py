@@ -2,15 +2,17 @@
 
 Tab-separated, one line per image: `idx label predict radius correct time`; `predict` -1 abstains with
 radius 0, a wrong prediction keeps its radius, `time` is H:MM:SS.ffffff or seconds. Columns may come in any
-order, with others beside. Published radii are rounded to three digits, sometimes up; written ones keep all
-their digits.
+order, with others beside; a byte-order mark before them and gzip around them are read. Published radii are
+rounded to three digits, sometimes up; written ones keep all their digits.
 """
 
 from __future__ import annotations
 
 import datetime
+import gzip
 import math
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from rs.provenance import write_text
 
 COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 _DURATION = re.compile(r"(?:(\d+) days?, )?(\d+):([0-5]\d):([0-5]\d(?:\.\d*)?)")
+_GZIP = b"\x1f\x8b"
+LARGEST = 2**28  # bytes of text
 _Value = TypeVar("_Value", int, float)
 
 
@@ -95,15 +99,53 @@ def _read_row(where: str, cells: list[str]) -> tuple[int, int, int, float, int, 
     return idx, label, predict, radius, correct, seconds
 
 
-def read_log(path: Path) -> Log:
-    """Reads one log. Raises UserError, naming file and line, for whatever a log cannot say."""
+def _text(path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with open(path, "rb") as file:
+            packed = file.read(2) == _GZIP
+        with gzip.open(path) if packed else open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path}: not a complete gzip file ({error})") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len(content) > LARGEST:
+        raise UserError(f"{path}: more than {LARGEST >> 20} MiB of text; no log is that long")
+    try:
+        return content.decode("utf-8-sig")  # spreadsheets put a byte-order mark first
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file") from error
-    header = lines[0].split("\t") if lines else []
+        raise UserError(f"{path}: not a text file in UTF-8") from error
+
+
+def columns_of(line: str) -> list[str]:
+    """The columns that a first line names."""
+    return [cell.strip() for cell in line.split("\t")]
+
+
+def logs_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The logs of a folder and of the folders in it, and its other files: those without any of the columns.
+
+    Hidden ones are left out. What cannot be read counts as a log, so that it is named and not passed over.
+    """
+    logs: list[Path] = []
+    others: list[Path] = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        try:
+            first = _text(path).partition("\n")[0]
+        except UserError:
+            (logs if path.suffix in ("", ".tsv", ".txt", ".log", ".gz") else others).append(path)
+            continue
+        foreign = first and not set(COLUMNS) & set(columns_of(first))
+        (others if foreign else logs).append(path)
+    return logs, others
+
+
+def read_log(path: Path) -> Log:
+    """Reads one log. Raises UserError, naming file and line, for whatever a log cannot say."""
+    lines = _text(path).splitlines()
+    header = columns_of(lines[0]) if lines else []
     if missing := [c for c in COLUMNS if c not in header]:
         needs = f"needs {' '.join(COLUMNS)}, tab-separated"
         raise UserError(f"{path}:1: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; {needs}")

@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Any
 
-import jsonschema
 import numpy as np
 
 from rs.draws import Draws
-from rs.explain import dotted, explain
+from rs.explain import Validator, dotted, explain
 from rs.interfaces import UserError
 from rs.provenance import canonical
 from rs.refusals import NOISE_LEVELS
@@ -164,7 +163,7 @@ def methods(
             raise UserError(f"{verb}: --set {setting}: {key} is set twice")
         chosen[role][key] = value
     for role, method in chosen.items():
-        errors = list(jsonschema.Draft202012Validator(facts[role]).iter_errors(method))
+        errors = list(Validator(facts[role]).iter_errors(method))
         if errors:
             path, message = explain(errors[0])
             raise UserError(f"{verb}: {method['name']}{'.' * bool(path)}{dotted(path)}: {message}")

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import jsonschema
-
-from rs.explain import dotted, explain, short
+from rs.explain import Validator, dotted, explain, short
 from rs.interfaces import UserError
 from rs.provenance import canonical
 from rs.study_schema import defaults, prune, schema
@@ -209,7 +207,7 @@ class Study:
 
     def _check(self, value: Any, against: dict[str, Any], place: tuple[Any, ...], note: str = "") -> None:
         resolved = {**against, "$defs": schema()["$defs"]}
-        found = jsonschema.Draft202012Validator(resolved).iter_errors(value)
+        found = Validator(resolved).iter_errors(value)
         errors = sorted(found, key=lambda e: (list(map(str, e.absolute_path)), str(e.validator)))
         if errors:
             path, message = explain(errors[0])

@@ -22,6 +22,8 @@ from rs.spec import (
     Training,
 )
 
+LONGEST_NAME = 200  # of a study: a folder is named so
+
 
 @dataclass(frozen=True)
 class Report:
@@ -135,7 +137,7 @@ class StudySections:
     trained on and observed on; `override` is merged over every run last (for scale overlays).
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=LONGEST_NAME)]
     data: Method
     description: str = ""
     data_dir: str | None = None

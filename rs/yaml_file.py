@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +14,80 @@ from rs.interfaces import UserError
 from rs.provenance import canonical
 
 
-def _wrong_key(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
-    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+class _Fault(yaml.MarkedYAMLError):
+    """Valid YAML that does not say what its writer meant."""
+
+    def __init__(self, problem: str, node: yaml.Node) -> None:
+        super().__init__(None, None, problem, node.start_mark)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads `1e-5` as a string; numbers are numbers here. A key given twice is an error."""
+    """YAML 1.1 reads `1e-5` as a string; numbers are numbers here. A key given twice is an error.
+
+    What YAML 1.1 reads as another value than it looks like is refused: `on` is true, `010` is 8, `1_0` is 10,
+    `1:30` is 90, `2020-01-01` a date. So is a key that would not come out as it is written, such as 1.50.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
+        seen: set[str] = set()
         for key_node, _ in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":  # `<<`, which the parent resolves: own keys win
                 continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, (str, int, float, bool, type(None))):
-                raise _wrong_key(f"{key!r} is no key", key_node)
-            if key in seen:
-                raise _wrong_key(f"key {key!r} is given twice", key_node)
-            seen.add(key)
+                raise _Fault(f"{key!r} is no key", key_node)
+            if (text := str(key)) in seen:
+                raise _Fault(f"key {text!r} is given twice", key_node)
+            if not isinstance(key, str) and (text != key_node.value or isinstance(key, bool)):
+                raise _Fault(f"YAML reads the key {key_node.value} as {_shown(key)}: quote it", key_node)
+            seen.add(text)
         return super().construct_mapping(node, deep)
 
 
+_WORDS = {"bool": "truth value", "int": "whole number", "float": "number", "timestamp": "date"}
+# What YAML 1.1, YAML 1.2 and a reader agree on.
+_PLAIN = {
+    "bool": re.compile("true|True|TRUE|false|False|FALSE"),
+    "int": re.compile("[-+]?(0|[1-9][0-9]*)"),
+    "float": re.compile(
+        r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+    ),
+    "timestamp": re.compile("(?!)"),  # no key of a study is a date
+}
+
+
+def _plainly(kind: str) -> Callable[[yaml.SafeLoader, yaml.ScalarNode], Any]:
+    """Constructs a scalar of this kind. Raises a YAML error at one that is not written plainly."""
+    construct = getattr(yaml.SafeLoader, f"construct_yaml_{kind}")
+
+    def plainly(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+        try:
+            value = construct(loader, node)
+        except (ValueError, OverflowError, LookupError, AttributeError) as error:
+            raise _Fault(f"{_cut(node.value)!r} is no {_WORDS[kind]} that can be read", node) from error
+        if not _PLAIN[kind].fullmatch(node.value):
+            written, read = _cut(node.value), "a date" if kind == "timestamp" else _shown(value)
+            meant = "write " if kind == "timestamp" else f"write {read}, or "
+            raise _Fault(f"YAML reads {written} as {read}: {meant}'{written}' in quotes for the text", node)
+        return value
+
+    return plainly
+
+
+def _shown(value: Any) -> str:
+    return {"True": "true", "False": "false", "None": "nothing"}.get(str(value), _cut(str(value)))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 40 else text[:40] + "..."
+
+
+for _kind in _PLAIN:
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _plainly(_kind))
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
 )
 
 
@@ -52,7 +104,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise UserError(f"{path}: not valid YAML: {where}{error.problem or error.context}") from error
+        wrong = "" if isinstance(error, _Fault) else "not valid YAML: "
+        raise UserError(f"{path}: {wrong}{where}{error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:

@@ -94,10 +94,10 @@ def damage(folder: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("class missing", "own/test: lacks the class folder cat (one of 2)"),
+        ("class missing", "own/test: lacks the class folder cat (of 2)"),
         ("class empty", "own/test/cat: holds no image"),
         ("other class", "own/test: bird is none of the 2 class folders"),
-        ("third class", "own/train: 3 class folders; expected 2"),
+        ("third class", "own/train: 3 class folders (bird, cat, dog); the study says classes: 2"),
         ("split missing", "own/test: no such folder"),
         ("cut", "own/test/dog/1.png: truncated or corrupt image ("),
         ("text", "own/test/dog/1.png: corrupt, or no image of a known format; copy it again"),
@@ -299,7 +299,7 @@ def test_incomplete_imagenet_is_one_line(imagenet, tmp_path):
     (imagenet / "val/n01/6.JPEG").unlink()
     assert "data imagenet, test split: 3 images; expected 4" in refused()
     shutil.rmtree(imagenet / "train/n02")
-    assert "imagenet/train: lacks the class folder n02 (one of 2)" in refused()
+    assert "imagenet/train: lacks the class folder n02 (of 2)" in refused()
     shutil.rmtree(imagenet / "val")
     assert "imagenet: lacks both ILSVRC2012_img_val.tar and the folder val made of it" in refused()
     (imagenet / "meta.bin").write_bytes(b"nothing")

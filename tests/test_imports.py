@@ -273,19 +273,6 @@ def test_a_malformed_line_is_named_when_the_study_is_read(place):
     assert "log.tsv:6: 2 fields instead of 6" in refused(logs={"published": LOG})
 
 
-def test_import_log_prints_intervals_and_writes_a_table(place, capsys):
-    assert main(["import-log", "log.tsv", "log.tsv", "--radii", "0", "0.5", "--out", "table.parquet"]) == 0
-    out = capsys.readouterr().out
-    assert "log.tsv: 4 images, 1 abstained" in out
-    assert "average certified radius 0.250 [" in out
-    assert "certified accuracy at 0.5   0.250 [0.045, 0.700]" in out  # Wilson, outwards
-    table = pd.read_parquet("table.parquet")
-    assert list(table) == ["log", "image", "label", "prediction", "radius", "seconds"]
-    assert len(table) == 8
-    assert main(["import-log", "their_module.py"]) == 1
-    assert "their_module.py:1: lacks the columns" in capsys.readouterr().err
-
-
 def test_export_log_writes_what_was_certified(place, capsys):
     plan = plan_of(imported={"theirs": OWN}, certificates=[{"name": "cohen"}, {"name": "tcertify"}])
     asked = ["export-log", "--study", "study.yaml", "--run", "theirs", "--out", "out.tsv"]

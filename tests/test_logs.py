@@ -1,10 +1,12 @@
 """Certification logs: what is written comes back, and what cannot be meant is named by file and line."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rs import logs
 from rs.interfaces import UserError
 from rs.logs import COLUMNS, Log, read_log, write_log
 
@@ -41,6 +43,43 @@ def test_columns_in_any_order_with_others_beside_and_blank_lines(tmp_path: Path)
         header="note\tradius\tpredict\tlabel\tidx\tcorrect\ttime",
     )
     assert read_log(path).radius.tolist() == [0.5]
+
+
+ROWS = ("0\t3\t3\t0.512\t1\t0:00:11.5", "20\t7\t-1\t0.0\t0\t0:00:11.1")
+
+
+def test_what_spreadsheets_other_systems_and_archives_do_to_a_log(tmp_path: Path) -> None:
+    """A byte-order mark, Windows line ends, a column more, no line end at the end, gzip by any name."""
+    plain = "\n".join([HEADER, *ROWS])
+    forms = {
+        "bom": b"\xef\xbb\xbf" + plain.encode(),
+        "crlf": plain.replace("\n", "\r\n").encode(),
+        "pA": "\n".join([HEADER + "\tpA", *(row + "\t0.9" for row in ROWS)]).encode(),
+        "gz": gzip.compress(plain.encode()),
+    }
+    for name, content in forms.items():
+        (tmp_path / name).write_bytes(content)
+        log = read_log(tmp_path / name)
+        assert (log.idx.tolist(), log.radius.tolist()) == ([0, 20], [0.512, 0.0]), name
+
+
+def test_damaged_and_endless_gzip_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = gzip.compress("\n".join([HEADER, *ROWS]).encode())
+    for content in (whole[:40], whole[:12] + b"\xff\xff" + whole[14:], whole[:-6] + b"\0" * 6):
+        (tmp_path / "log.gz").write_bytes(content)
+        with pytest.raises(UserError, match=r"log\.gz: not a complete gzip file"):
+            read_log(tmp_path / "log.gz")
+    monkeypatch.setattr(logs, "LARGEST", 2**20)
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(b"0\t" * 2**20))
+    with pytest.raises(UserError, match=r"bomb\.gz: more than 1 MiB of text"):
+        read_log(tmp_path / "bomb.gz")
+
+
+def test_a_header_in_the_middle_and_a_line_cut_off_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"log\.tsv:4: idx 'idx': must be an integer"):
+        read_log(write(tmp_path / "log.tsv", *ROWS, HEADER, "40\t1\t1\t0.3\t1\t0:00:01"))
+    with pytest.raises(UserError, match=r"log\.tsv:4: 5 fields instead of 6; is the line cut off"):
+        read_log(write(tmp_path / "log.tsv", *ROWS, "40\t1\t1\t0.3\t1"))
 
 
 def test_what_is_written_comes_back_to_the_last_digit(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ class ImageFolder:
         folder = Path(data_dir or "data") / self.folder
         names = images.class_folders(folder / self.train)
         if len(names) != self.classes:
-            raise UserError(f"{folder / self.train}: {len(names)} class folders; expected {self.classes}")
+            held = f"{len(names)} class folders ({images.some(names) or 'none'})"
+            raise UserError(f"{folder / self.train}: {held}; the study says classes: {self.classes}")
         splits = {}
         for split, name in (("train", self.train), ("test", self.test)):
             paths, labels = images.listed(folder / name, names)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from rs.data.images import Shape, Sizes, resident
+from rs.data.images import Shape, Sizes, hidden, resident
 from rs.interfaces import Split, UserError
 
 
@@ -46,9 +46,11 @@ class ImageParquet:
 
     def _split(self, folder: Path, pattern: str) -> Split:
         try:
-            files = sorted(folder.glob(pattern))
+            found = sorted(folder.glob(pattern))
         except (ValueError, NotImplementedError) as error:
             raise UserError(f"data image-parquet: {pattern!r} is no file or pattern in {folder}") from error
+        # a pattern's * matches hidden files too
+        files = [file for file in found if not hidden(file.name) or hidden(Path(pattern).name)]
         if not files:
             raise UserError(f"{folder / pattern}: no such file (data_dir or RS_DATA_DIR says where it lies)")
         labels = np.concatenate([self._labels(file) for file in files])

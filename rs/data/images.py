@@ -82,7 +82,8 @@ def resident(
 
 
 def listed(folder: Path, classes: list[str]) -> tuple[list[str], np.ndarray]:
-    """Image files under `folder`/<class>, relative to it and sorted, and their labels.
+    """Image files under `folder`/<class>, relative to it and sorted, and their labels. Hidden files and
+    folders are left out.
 
     Raises UserError for a class folder that is missing, not among `classes`, or without an image.
     """
@@ -91,19 +92,24 @@ def listed(folder: Path, classes: list[str]) -> tuple[list[str], np.ndarray]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; it holds one folder of images per class")
     present = class_folders(folder)
-    for name in classes:
-        if name not in present:
-            raise UserError(f"{folder}: lacks the class folder {name} (one of {len(classes)})")
-    if len(present) != len(classes):
-        other = next(name for name in present if name not in classes)
-        raise UserError(f"{folder}: {other} is none of the {len(classes)} class folders")
+    lacking = [name for name in classes if name not in present]
+    unknown = [name for name in present if name not in classes]
+    if lacking:
+        plural, beside = "s" * (len(lacking) > 1), f"; it has {some(unknown)} instead" if unknown else ""
+        raise UserError(
+            f"{folder}: lacks the class folder{plural} {some(lacking)} (of {len(classes)}){beside}"
+        )
+    if unknown:
+        told = "are" if len(unknown) > 1 else "is"
+        raise UserError(f"{folder}: {some(unknown)} {told} none of the {len(classes)} class folders")
     paths: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
         found = []
-        for root, _, names in os.walk(folder / name, followlinks=True):
+        for root, folders, names in os.walk(folder / name, followlinks=True):
+            folders[:] = [f for f in folders if not hidden(f)]
             inside = os.path.relpath(root, folder)
-            found += [os.path.join(inside, file) for file in names if is_image_file(file)]
+            found += [os.path.join(inside, f) for f in names if is_image_file(f) and not hidden(f)]
         if not found:
             raise UserError(f"{folder / name}: holds no image")
         paths += sorted(found)
@@ -112,11 +118,21 @@ def listed(folder: Path, classes: list[str]) -> tuple[list[str], np.ndarray]:
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Names of the folders in `folder`, sorted: a class's label is its position."""
+    """Names of the folders in `folder`, sorted: a class's label is its position. Hidden ones are none."""
     try:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+        return sorted(e.name for e in os.scandir(folder) if e.is_dir() and not hidden(e.name))
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror}; it holds one folder of images per class") from error
+
+
+def hidden(name: str) -> bool:
+    """What viewers and notebooks leave beside images: .thumbnails, .ipynb_checkpoints, ._name.png."""
+    return name.startswith(".")
+
+
+def some(names: list[str]) -> str:
+    """Up to eight names, and how many more."""
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def interleaved(labels: np.ndarray) -> np.ndarray:

@@ -54,7 +54,7 @@ class TinyImageNet:
 
 def _lines(file: Path) -> list[str]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read ({error}); copy it again") from error
     return [line for line in text.splitlines() if line.strip()]
