@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rs import exchange, own_checkpoint, radius, stages
+from rs import exchange, own_checkpoint, radius, stages, time_slice
 from rs.interfaces import UserError
 
 AS_WRITTEN = argparse.RawDescriptionHelpFormatter
@@ -63,6 +63,10 @@ def parser() -> argparse.ArgumentParser:
         "--images", type=int, default=100, metavar="N", help="of the test subset (default: 100)"
     )
     verb.add_argument("--n", type=int, default=1000, metavar="N", help="votes per image (default: 1000)")
+    text = "as many jobs of a queue of studies as fit into some minutes, without Snakemake"
+    verb = verbs.add_parser("slice", help=text, description=time_slice.__doc__, formatter_class=AS_WRITTEN)
+    time_slice.add_arguments(verb)
+    verb.set_defaults(act=time_slice.run)
     study_verb("status", "what a study has, lacks and holds stale", status)
     study_verb("ui", "open the MLflow UI on a study's store", ui).add_argument(
         "--port", type=int, default=5000

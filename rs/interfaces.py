@@ -93,6 +93,7 @@ class Objective(Protocol):
     source: ClassVar[str]
     # noises: ClassVar[frozenset[str]], where it works with some noise families only
     # calibrates: ClassVar[bool], where gamma and step_size make it a source of calibrated epsilons
+    # phase(progress) -> hashable, where the loss uses `progress`: it may do so only through this value
 
     # The trainer owns optimizer, schedule, augmentation, precision and checkpoints. `model` returns float32
     # logits. `progress` in [0, 1) is the share of the training that is done. Returns the loss to minimise (a

@@ -39,6 +39,13 @@ class JobGraph:
         )
         return [*selection, *(path for blocks in estimation for path in blocks)]
 
+    def needs(self, job: Job) -> list[Path]:
+        """Every file that must be there before a job starts."""
+        if job.stage == "certify":
+            return self.draw_files(job)
+        calibrations = job.inputs.get("calibrations", {}).values()
+        return [*(value for value in job.inputs.values() if isinstance(value, Path)), *calibrations]
+
     def code(self, *modules: str) -> str:
         return code_digest(modules)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
 from torch import nn
@@ -30,6 +31,12 @@ def learning_rate(training: Training, epoch: int) -> float:
 def make_optimizer(training: Training, model: nn.Module) -> torch.optim.Optimizer:
     chosen = training.optimizer
     if chosen.name == "adam":
-        return torch.optim.Adam(model.parameters(), chosen.learning_rate, weight_decay=chosen.weight_decay)
+        weights = list(model.parameters())
+        on_gpu = weights[
+            0
+        ].is_cuda  # where steps are recorded as CUDA graphs, the step's number is on the GPU too
+        warnings.filterwarnings("ignore", "This instance was constructed with capturable=True", UserWarning)
+        decay = chosen.weight_decay
+        return torch.optim.Adam(weights, chosen.learning_rate, weight_decay=decay, capturable=on_gpu)
     rate, momentum, decay = chosen.learning_rate, chosen.momentum, chosen.weight_decay
     return torch.optim.SGD(model.parameters(), rate, momentum, weight_decay=decay)

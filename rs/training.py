@@ -18,7 +18,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from rs import catalog, checkpoints, distributed
 from rs.augmentation import augment, centre
+from rs.captured_step import CapturedSteps
 from rs.data_loading import Resident, Streamed, open_split
 from rs.devices import device_name, generator, warn_if_slow
 from rs.interfaces import Noise, Objective, UserError
@@ -36,6 +37,7 @@ from rs.optimization import learning_rate, make_optimizer
 from rs.preparation import read_manifest
 from rs.progress import follow, inside
 from rs.provenance import digest, file_digest, provenance, read_json, whole_file, write_table
+from rs.seeding import derive_seed
 from rs.smoothing import evaluation_mode
 from rs.spec import Calibrated, Subset, Training
 
@@ -165,13 +167,16 @@ def train(
         with whole_file(resume) as temporary:
             temporary.write_bytes(packed.getbuffer())
 
+    captured = None
+    if device.type == "cuda" and isinstance(split, Resident) and distributed.processes() == 1:
+        captured = CapturedSteps(device)
     epochs = range(first, training.epochs)
     for epoch in follow(epochs, training.epochs, label, "epochs", first) if writes else epochs:
         started, rate = time.perf_counter() - (begun.seconds if begun else 0), learning_rate(training, epoch)
         for group in optimizer.param_groups:
             group["lr"] = rate
         row = {"epoch": epoch + 1, "learning_rate": rate}
-        told = (label, begun, functools.partial(save, epoch))
+        told = (label, begun, functools.partial(save, epoch), captured)
         row |= run_epoch(model, objective, noise, optimizer, images, training, seed, epoch, *told)
         begun = None
         row["images_per_second"] = len(images.positions) / (time.perf_counter() - started)
@@ -241,38 +246,61 @@ def run_epoch(
     label: str = "",
     begun: Begun | None = None,
     save: Callable[[Begun], None] | None = None,
+    captured: CapturedSteps | None = None,
 ) -> dict[str, float]:
     """One pass over the images in a fresh order; means over its steps of what the objective records.
 
-    It goes on after what has `begun` of it, and hands that to `save` every few minutes.
+    It goes on after what has `begun` of it, and hands that to `save` every few minutes. `captured`, where
+    steps may become CUDA graphs, is one training's and goes from epoch to epoch.
     """
     model.train()
     device, n = images.split.labels.device, len(images.positions)
     shuffle = generator(torch.device("cpu"), seed, "train", 1, epoch)
     order = torch.tensor(images.positions)[torch.randperm(n, generator=shuffle)]
-    draws = generator(device, seed, "train", 2, epoch)
     steps = math.ceil(n / training.batch_size)
-    totals: dict[str, Tensor] = {}
-    started, done = time.perf_counter(), begun.step if begun else 0
-    if begun:
-        draws.set_state(begun.draws)
-        totals = {name: total.to(device) for name, total in begun.totals.items()}
-        started -= begun.seconds
-    saved = time.perf_counter()
-    batches = distributed.batches(images.split, order[done * training.batch_size :], training.batch_size)
-    if distributed.is_first():
-        batches = inside(batches, steps, f"{label}, epoch {epoch + 1}", "steps", done)
-    for step, (x, y) in enumerate(batches, done):
+    totals: dict[str, Tensor] = captured.totals if captured else {}
+    draws = captured.draws if captured else generator(device, seed, "train", 2, epoch)
+    phase = getattr(objective, "phase", lambda progress: None)
+
+    def take_step(progress: float, x: Tensor, y: Tensor) -> None:
         x = augment(training.augmentation, x, draws, images.size)
-        progress = (epoch + step / steps) / training.epochs
         loss, scalars = objective.loss(model, x, y, noise, draws, progress)
         optimizer.zero_grad(set_to_none=True)
         distributed.backward(loss)
         optimizer.step()
         for name, value in {"loss": loss.detach(), **scalars}.items():
-            totals[name] = totals[name] + value if name in totals else value.clone()
-        now = time.perf_counter()
-        if save and now - saved >= SECONDS_BETWEEN_CHECKPOINTS and step + 1 < steps:
-            save(Begun(step + 1, draws.get_state(), totals, now - started))
-            saved = time.perf_counter()
-    return {name: float(total) / steps for name, total in totals.items()}
+            if name in totals:
+                totals[name].add_(value)
+            else:
+                totals[name] = value.clone()
+
+    def take_step_on(progress: float, chosen: Tensor) -> None:
+        take_step(progress, *images.split.take(chosen))
+
+    seeded = captured.epoch(derive_seed(seed, "train", 2, epoch)) if captured else contextlib.nullcontext()
+    with seeded:
+        started, done = time.perf_counter(), begun.step if begun else 0
+        if begun:
+            draws.set_state(begun.draws)
+            totals.update({name: total.to(device) for name, total in begun.totals.items()})
+            started -= begun.seconds
+        saved, rest = time.perf_counter(), order[done * training.batch_size :]
+        batches: Iterable[tuple[Tensor, ...]] = (
+            ((chosen,) for chosen in rest.to(device).split(training.batch_size))
+            if captured
+            else distributed.batches(images.split, rest, training.batch_size)
+        )
+        if distributed.is_first():
+            batches = inside(batches, steps, f"{label}, epoch {epoch + 1}", "steps", done)
+        for step, batch in enumerate(batches, done):
+            progress = (epoch + step / steps) / training.epochs
+            if captured:
+                kind = (optimizer.param_groups[0]["lr"], phase(progress))
+                captured.take(kind, batch[0], functools.partial(take_step_on, progress))
+            else:
+                take_step(progress, *batch)
+            now = time.perf_counter()
+            if save and now - saved >= SECONDS_BETWEEN_CHECKPOINTS and step + 1 < steps:
+                save(Begun(step + 1, draws.get_state(), totals, now - started))
+                saved = time.perf_counter()
+        return {name: float(total) / steps for name, total in totals.items()}

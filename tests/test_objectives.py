@@ -175,6 +175,26 @@ def test_every_objective_is_tried():
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: type(o).__name__)
+def test_progress_counts_only_through_the_phase(objective):
+    """A step that was recorded as a CUDA graph is replayed as long as the phase stays the same."""
+    x, y = images()
+    if not hasattr(objective, "phase"):
+        objective.loss(Tiny(), x, y, NOISE, generator(), object())  # whoever reads it fails
+        return
+    early, late = 0.6, 0.7
+    assert objective.phase(early) == objective.phase(late)
+    losses = [objective.loss(Tiny(), x, y, NOISE, generator(), progress)[0] for progress in (early, late)]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    "grown", [SmoothAdv(0.5, warmup=0.5), Macer(k=2, lambda_from=0.5), SmoothMix(warmup=0.5)]
+)
+def test_a_warm_up_has_phases(grown):
+    assert grown.phase(0.2) != grown.phase(0.8)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: type(o).__name__)
 @pytest.mark.parametrize("logit", [1e4, -1e4, 0.0])
 def test_finite_where_probabilities_are_zero_or_one(objective, logit):
     model = Fixed(logit)

@@ -49,10 +49,14 @@ class AdreAdv:
     floor: Floor = 1e-10
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
+    def phase(self, progress: float) -> float:
+        """The radius of the ball."""
+        return epsilon_now(self.epsilon, progress, self.warmup)
+
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        epsilon = epsilon_now(self.epsilon, progress, self.warmup)
+        epsilon = self.phase(progress)
         z = draw_noise(x, noise, self.k, generator)
 
         def attacked(at: Tensor) -> Tensor:

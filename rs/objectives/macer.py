@@ -55,6 +55,10 @@ class Macer:
     lambda_from: Annotated[float, Field(ge=0, le=1)] = 0.0
     correct: Literal["scaled", "unscaled"] = "scaled"
 
+    def phase(self, progress: float) -> bool:
+        """Whether lambda counts yet."""
+        return progress >= self.lambda_from
+
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: Gaussian, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -68,7 +72,7 @@ class Macer:
         correct = (scaled if self.correct == "scaled" else log_p).argmax(1) == y
         hinge = torch.where(correct, (self.gamma - xi).clamp_min(0), 0.0)
         robustness = (hinge.mean() * noise.sigma / 2).to(classification.dtype)
-        weight = self.lambda_ if progress >= self.lambda_from else 0.0
+        weight = self.lambda_ if self.phase(progress) else 0.0
         scalars = {
             "classification": classification.detach(),
             "robustness": robustness.detach(),

@@ -43,10 +43,14 @@ class Pgd:
     random_start: bool = True
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
 
+    def phase(self, progress: float) -> float:
+        """The radius of the ball."""
+        return epsilon_now(self.epsilon, progress, self.warmup)
+
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        epsilon = epsilon_now(self.epsilon, progress, self.warmup)
+        epsilon = self.phase(progress)
         p, worst = 2.0 if self.norm == "l2" else math.inf, x
         if epsilon > 0:
             start = random_perturbations(x, epsilon, p, generator) if self.random_start else None

@@ -54,10 +54,14 @@ class SmoothAdv:
     attack: Literal["pgd", "ddn"] = "pgd"
     ddn_gamma: Annotated[float, Field(gt=0, lt=1)] = 0.05
 
+    def phase(self, progress: float) -> float:
+        """The radius of the ball."""
+        return epsilon_now(self.epsilon, progress, self.warmup)
+
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        epsilon = epsilon_now(self.epsilon, progress, self.warmup)
+        epsilon = self.phase(progress)
         z = draw_noise(x, noise, self.samples, generator)
 
         def draw() -> Tensor:

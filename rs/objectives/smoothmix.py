@@ -51,10 +51,14 @@ class SmoothMix:
     one_step: bool = False
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
 
+    def phase(self, progress: float) -> float:
+        """How far the warm-up is."""
+        return min(1.0, progress / self.warmup) if self.warmup else 1.0
+
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        grown = min(1.0, progress / self.warmup) if self.warmup else 1.0
+        grown = self.phase(progress)
         z = draw_noise(x, noise, self.samples, generator)
         u = torch.rand(len(x), generator=generator, device=generator.device).to(x.dtype) / 2
         clean, worst = self.attack(model, x, z, y, grown)

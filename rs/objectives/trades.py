@@ -58,10 +58,14 @@ class Trades:
     relative_step: Positive = 2.0
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
 
+    def phase(self, progress: float) -> float:
+        """The radius of the ball."""
+        return epsilon_now(self.epsilon, progress, self.warmup)
+
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        epsilon = epsilon_now(self.epsilon, progress, self.warmup)
+        epsilon = self.phase(progress)
         z = draw_noise(x, noise, self.samples, generator)
         worst = self.attack(model, x, z, epsilon, generator) if epsilon > 0 else x
         images = torch.cat([add_noise(x, z), add_noise(worst, z)])
