@@ -7,11 +7,17 @@ rho_without_noise = E ||x - x_0||^2; epsilon = sqrt(rho). The first contains d s
 sigma = 0.05), which the epsilons of NAL's Table 1 (0.21 to 0.84) cannot, so both are stored and a study says
 which it uses. Standard errors are over images.
 
+Eq. (8) can also be read with the noise of the ascent's last step, as line 8 of Algorithm 1 can. Where that
+noise is in the cost, x_K = x_0 - mean_j z_j + grad l/(2 gamma), and over its draws ||x_K + z_j - x_0||^2 has
+the mean ||grad l||^2 / (4 gamma^2) + mean_j ||z_j - mean_i z_i||^2. The second term is d sigma^2 (1 - 1/r) in
+expectation, and 0 at r = 1, where epsilon = ||grad l|| / (2 gamma) exactly: a published epsilon may be one
+with the noise. At the r = 4 that Table 1 states it could not be below 1.21 for MNIST.
+
 The cost that the ascent pays is the expectation over z, ||x - x_0||^2 + d sigma^2. NAL's Algorithm 1 averages
 it over the r draws of a step instead (`noise_in_cost: true` here, whatever the run was trained with): with
 its step of 0.5/gamma the point then carries minus the mean of the last r draws, which adds d sigma^2/r to
 rho_without_noise: 0.49 for MNIST at r = 4, an epsilon of at least 0.7 for any gamma. Table 1 has 0.34 and
-0.21 for MNIST, so it cannot contain that either.
+0.21 for MNIST, so it is not ||x - x_0|| of such points either.
 """
 
 from __future__ import annotations
