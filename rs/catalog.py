@@ -60,8 +60,11 @@ def build(kind: str, method: dict[str, Any]) -> Any:
     try:
         return TypeAdapter(find(kind, method["name"])).validate_python(parameters)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{method['name']}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        first, *others = error.errors()
+        options = [first, *(e for e in others if e["loc"][:1] == first["loc"][:1])]  # of a union, one each
+        place = first["loc"] if len(options) == 1 else first["loc"][:1]
+        told = " or ".join(e["msg"] for e in options)
+        raise UserError(f"{method['name']}.{'.'.join(map(str, place))}: {told}") from error
 
 
 def build_use(kind: str, method: dict[str, Any]) -> Any:
@@ -149,6 +152,11 @@ def _choice(kind: str) -> dict[str, Any]:
     }
 
 
+def _length(section: dict[str, Any]) -> dict[str, Any]:
+    """What holds for a list before it is merged."""
+    return {"maxItems": section["maxItems"]} if "maxItems" in section else {}
+
+
 def schema() -> dict[str, Any]:
     """The schema of a study file. `$defs/run` is that of one run after defaults, overlays and sweeps are
     merged.
@@ -165,22 +173,18 @@ def schema() -> dict[str, Any]:
     study = dataclass_schema(StudySections)
     study["properties"]["data"] = _choice("datasets")
     # Inside a study the runs' sections may be partial: they are checked once merged.
-    partial: dict[str, Any] = {key: {} for key in run["properties"]}
+    partial: dict[str, Any] = {key: _length(s) for key, s in run["properties"].items()}
     within_run = {**partial, "sweep": dataclass_schema(Sweep)}
     study["properties"] |= partial
-    study["properties"]["runs"] = {
-        "type": "object",
+    study["properties"]["runs"] |= {
         "additionalProperties": {"type": "object", "properties": within_run, "additionalProperties": False},
-        "default": {},
     }
-    study["properties"]["imported"] = {
-        "type": "object",
+    study["properties"]["imported"] |= {
         "additionalProperties": {
             "type": "object",
-            "properties": {key: {} for key in imported["properties"]},
+            "properties": {key: _length(s) for key, s in imported["properties"].items()},
             "additionalProperties": False,
         },
-        "default": {},
     }
     log = study["properties"]["logs"]["additionalProperties"]["properties"]
     log |= {"noise": _choice("noises")}

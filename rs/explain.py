@@ -44,6 +44,8 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
         if isinstance(value, dict) and own:
             return explain(own[0])
         return path, f"{short(value)}: must be {' or '.join(options)}"
+    if rule in ("maxItems", "maxProperties"):
+        return path, f"{len(value)} entries; at most {limit}"
     if rule == "pattern":
         return path, f"{short(repr(value))}: must match {limit}"
     if rule == "maxLength":
@@ -70,13 +72,14 @@ def describe(s: dict[str, Any]) -> str:
     limits |= {"maximum": "at most", "exclusiveMaximum": "below"}
     more = [f"{word} {s[key]}" for key, word in limits.items() if key in s]
     more += [f"a multiple of {s['multipleOf']}"] if "multipleOf" in s else []
-    more += [f"of at least {s['minItems']}"] if "minItems" in s else []
+    lengths = {"minItems": "of at least", "maxItems": "of at most"}
+    more += [f"{word} {s[key]}" for key, word in lengths.items() if key in s]
     return f"{text} {' and '.join(more)}".strip()
 
 
 def _kind_of(s: dict[str, Any], key: str) -> str:
     sub = s.get("properties", {}).get(key, {})
-    return f"; it is {describe(sub)}" if sub.get("type") or sub.get("enum") else ""
+    return f"; it is {describe(sub)}" if sub.keys() & {"type", "enum", "anyOf"} else ""
 
 
 def _guess(value: Any, allowed: Iterable[Any]) -> str:

@@ -1,7 +1,7 @@
 """The protocols that every method implements. One page: read this before adding a method.
 
-A method is a frozen dataclass whose fields are its hyperparameters (``Annotated[float, Field(gt=0)]`` states
-what is allowed; a field called ``lambda_`` is written ``lambda`` in a study through
+A method is a frozen dataclass whose fields are its hyperparameters (``Annotated[float, Field(gt=0, le=9)]``
+states what is allowed; a field called ``lambda_`` is written ``lambda`` in a study through
 ``Field(alias="lambda")``). Class variables state what the method is and what it works with: they are written
 into ``rs/schema.json``, so that a study can be refused before anything runs. ``source`` is the citation that
 ``rs list`` prints.

@@ -13,12 +13,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-LARGEST = 10**6  # networks compute in float32: squares and products of settings must stay far below its 3e38
-Positive = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
-Divisor = Annotated[float, Field(ge=1e-6, le=LARGEST, allow_inf_nan=False)]  # steps and prices divide by it
-Count = Annotated[int, Field(ge=1)]
+from rs.limits import (
+    MOST_ENTRIES,
+    MOST_METHODS,
+    Batch,
+    Divisor,
+    Epochs,
+    Images,
+    NonNegative,
+    Position,
+    Positive,
+    Processes,
+    Samples,
+    Seed,
+    Share,
+    Steps,
+    Votes,
+)
+
 Method = dict[str, Any]
+Gammas = Annotated[tuple[Divisor, ...], Field(max_length=MOST_ENTRIES)]
+Radii = Annotated[tuple[NonNegative, ...], Field(max_length=MOST_ENTRIES)]
 FORM = ("precision", "batch", "compiled")  # of Sampling: what fixes the inference form
 
 
@@ -47,9 +62,9 @@ class Schedule:
     """
 
     name: Literal["constant", "multistep", "cosine"] = "constant"
-    milestones: tuple[Count, ...] = ()
+    milestones: Annotated[tuple[Epochs, ...], Field(max_length=MOST_ENTRIES)] = ()
     gamma: Positive = 0.1
-    warmup: Annotated[int, Field(ge=0)] = 0
+    warmup: Annotated[int, Field(ge=0, le=100_000)] = 0
 
 
 @dataclass(frozen=True)
@@ -62,19 +77,19 @@ class Training:
     (as some papers do, which is optimistic).
     """
 
-    epochs: Count = 10
-    batch_size: Count = 128
+    epochs: Epochs = 10
+    batch_size: Batch = 128
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     precision: Literal["float32", "bfloat16"] = "float32"
     augmentation: Literal["none", "crop_flip", "resized_crop_flip"] = "none"
     keep: Literal["last", "best_clean"] = "last"
     selection: Literal["held_out", "test"] = "held_out"
-    held_out: Annotated[int, Field(ge=0)] = 0
+    held_out: Position = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Count = 1
-    processes: Count = 1
-    workers: Annotated[int, Field(ge=0)] = 4
+    threads: Processes = 1
+    processes: Processes = 1
+    workers: Annotated[int, Field(ge=0, le=1024)] = 4
 
 
 @dataclass(frozen=True)
@@ -86,10 +101,10 @@ class Stop:
     just certify.
     """
 
-    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.001
-    radii: tuple[NonNegative, ...] = ()
+    alpha: Share = 0.001
+    radii: Radii = ()
     width: Positive | None = None
-    futility: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    futility: Share = 0.5
 
 
 @dataclass(frozen=True)
@@ -106,15 +121,15 @@ class Sampling:
     mode: Literal["fixed", "sequential"] = "fixed"
     stop: Stop = field(default_factory=Stop)
 
-    n0: Count = 100
-    n: Count = 10_000
-    block: Count = 10_000
-    images_per_shard: Count = 50
-    betas: tuple[Positive, ...] = ()
+    n0: Votes = 100
+    n: Votes = 10_000
+    block: Votes = 10_000
+    images_per_shard: Images = 50
+    betas: Annotated[tuple[Positive, ...], Field(max_length=MOST_METHODS)] = ()
     precision: Literal["float32", "bfloat16"] = "float32"
-    batch: Annotated[int, Field(ge=16, multiple_of=16)] = 512
+    batch: Annotated[int, Field(ge=16, le=2**20, multiple_of=16)] = 512
     compiled: bool = False
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
@@ -122,9 +137,9 @@ class Sampling:
 class Subset:
     """Every `skip`-th image of a split from position `first` on, at most `max` of them (all without it)."""
 
-    skip: Count = 1
-    max: Count | None = None
-    first: Annotated[int, Field(ge=0)] = 0
+    skip: Images = 1
+    max: Images | None = None
+    first: Position = 0
 
     def positions(self, size: int) -> range:
         """Positions in the full split of `size` images."""
@@ -136,7 +151,7 @@ class Subset:
 class Judge:
     """An attacked image counts as classified by the majority of `n` fresh votes."""
 
-    n: Count = 1000
+    n: Votes = 1000
 
 
 @dataclass(frozen=True)
@@ -147,8 +162,8 @@ class CertificateUse:
     """
 
     label: str | None = None
-    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.001
-    noises: tuple[str, ...] | None = None
+    alpha: Share = 0.001
+    noises: Annotated[tuple[str, ...], Field(max_length=MOST_METHODS)] | None = None
 
 
 ATTACK_ONLY = ("keep_broken", "certificate", "checks")
@@ -172,14 +187,14 @@ class AttackUse:
     every one of its norm. The first `checks` images are attacked again, more strongly, to check the attack.
     """
 
-    radii: Annotated[tuple[NonNegative, ...], Field(min_length=1)]
+    radii: Annotated[Radii, Field(min_length=1)]
     label: str | None = None
     images: Subset = field(default_factory=lambda: Subset(max=1000))
     judge: Literal["base"] | Judge = field(default_factory=Judge)
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     keep_broken: bool | None = None
     certificate: str | None = None
-    checks: Annotated[int, Field(ge=0)] = 100
+    checks: Position = 100
 
 
 @dataclass(frozen=True)
@@ -189,11 +204,11 @@ class Calibration:
     `noise_in_cost: true` walks as NAL's Algorithm 1 does, on draws of the cost instead of its expectation.
     """
 
-    steps: Count = 15
-    samples: Count = 4
+    steps: Steps = 15
+    samples: Samples = 4
     noise_in_cost: bool = False
     images: Subset = field(default_factory=Subset)
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)
@@ -207,17 +222,17 @@ class Distributional:
     `alpha` is the error rate of rigorous bounds.
     """
 
-    gammas: Annotated[tuple[Divisor, ...], Field(min_length=1)] = (0.1, 0.25, 0.5, 1, 1.5, 3, 6, 12, 25)
-    attack_gammas: tuple[Divisor, ...] = ()
-    rhos: tuple[NonNegative, ...] = ()
+    gammas: Annotated[Gammas, Field(min_length=1)] = (0.1, 0.25, 0.5, 1, 1.5, 3, 6, 12, 25)
+    attack_gammas: Gammas = ()
+    rhos: Radii = ()
     loss: Literal["cross_entropy", "error_probability"] = "cross_entropy"
     clip: Divisor | None = None
-    steps: Count = 15
-    samples: Count = 4
-    estimates: Annotated[int, Field(ge=2, multiple_of=2)] = 64
+    steps: Steps = 15
+    samples: Samples = 4
+    estimates: Annotated[int, Field(ge=2, le=100_000, multiple_of=2)] = 64
     images: Subset = field(default_factory=lambda: Subset(max=1000))
-    seed: Annotated[int, Field(ge=0)] = 0
-    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.001
+    seed: Seed = 0
+    alpha: Share = 0.001
 
     @property
     def bound(self) -> float:

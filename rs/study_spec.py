@@ -10,17 +10,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rs.spec import (
-    Calibration,
-    Count,
-    Distributional,
-    Method,
+from rs.limits import (
+    LARGEST,
+    MOST_ENTRIES,
+    MOST_LABELS,
+    MOST_METHODS,
+    Divisor,
     NonNegative,
-    Positive,
-    Sampling,
-    Subset,
-    Training,
+    Seed,
+    Share,
+    Votes,
 )
+from rs.spec import Calibration, Distributional, Method, Radii, Sampling, Subset, Training
+
+Labels = Annotated[tuple[str, ...], Field(max_length=MOST_LABELS)]
+Methods = Annotated[tuple[Method, ...], Field(max_length=MOST_METHODS)]
+Accuracies = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(max_length=MOST_ENTRIES)]
+Grid = Annotated[
+    dict[str, Annotated[list[Any], Field(max_length=MOST_ENTRIES)]], Field(max_length=MOST_METHODS)
+]
+Sections = Annotated[dict[str, dict[str, Any]], Field(max_length=MOST_LABELS)]
+Channels = Field(min_length=1, max_length=3)
 
 LONGEST_NAME = 200  # of a study: a folder is named so
 
@@ -29,7 +39,7 @@ LONGEST_NAME = 200  # of a study: a folder is named so
 class Report:
     """Radii of the tables and figures: every certificate and every curve is read off at these."""
 
-    radii: tuple[NonNegative, ...] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)
+    radii: Radii = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)
 
 
 @dataclass(frozen=True)
@@ -44,16 +54,16 @@ class Published:
 
     paper: str
     table: str
-    run: str | Annotated[tuple[str, ...], Field(min_length=1)]
+    run: str | Annotated[Labels, Field(min_length=1)]
     smoothing: str | None = None
     certificate: str = "cohen"
     attack: str | None = None
     acr: NonNegative | None = None
     epsilon: NonNegative | None = None
     train_hours: NonNegative | None = None
-    radii: tuple[NonNegative, ...] = ()
-    certified_accuracy: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
-    empirical_accuracy: tuple[Annotated[float, Field(ge=0, le=1)], ...] = ()
+    radii: Radii = ()
+    certified_accuracy: Accuracies = ()
+    empirical_accuracy: Accuracies = ()
 
 
 @dataclass(frozen=True)
@@ -65,8 +75,8 @@ class Log:
 
     file: str
     noise: Method
-    alpha: Annotated[float, Field(gt=0, lt=1)]
-    n: Count
+    alpha: Share
+    n: Votes
     certificate: str = "cohen"
 
 
@@ -81,8 +91,8 @@ class Tracking:
 class Sweep:
     """Explicit grids over dotted keys: `product` crosses its lists, `zip` walks its lists together."""
 
-    product: dict[str, list[Any]] = field(default_factory=dict)
-    zip: dict[str, list[Any]] = field(default_factory=dict)
+    product: Grid = field(default_factory=dict)
+    zip: Grid = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,12 +102,12 @@ class RunSections:
     model: Method
     objective: Method
     noise: Method
-    smoothing: tuple[Method, ...] | None = None
+    smoothing: Methods | None = None
     training: Training = field(default_factory=Training)
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST_ENTRIES)] = (0,)
     sampling: Sampling = field(default_factory=Sampling)
-    certificates: tuple[Method, ...] = ()
-    attacks: tuple[Method, ...] = ()
+    certificates: Methods = ()
+    attacks: Methods = ()
     calibration: Calibration | None = None
     distributional: Distributional | None = None
 
@@ -106,8 +116,10 @@ class RunSections:
 class Constants:
     """Normalisation by stated constants per channel: (x - mean) / std."""
 
-    mean: tuple[float, ...]
-    std: tuple[Positive, ...]
+    mean: Annotated[
+        tuple[Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)], ...], Channels
+    ]
+    std: Annotated[tuple[Divisor, ...], Channels]
 
 
 @dataclass(frozen=True)
@@ -124,10 +136,10 @@ class ImportedSections:
     architecture: Method | None = None
     format: Literal["plain", "cohen"] = "plain"
     normalization: Literal["none", "center", "standardize"] | Constants | None = None
-    smoothing: tuple[Method, ...] | None = None
+    smoothing: Methods | None = None
     sampling: Sampling = field(default_factory=Sampling)
-    certificates: tuple[Method, ...] = ()
-    attacks: tuple[Method, ...] = ()
+    certificates: Methods = ()
+    attacks: Methods = ()
     distributional: Distributional | None = None
 
 
@@ -143,11 +155,13 @@ class StudySections:
     data_dir: str | None = None
     train: Subset = field(default_factory=Subset)
     test: Subset = field(default_factory=Subset)
-    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    active: tuple[str, ...] | None = None
+    runs: Sections = field(default_factory=dict)
+    active: Labels | None = None
     override: dict[str, Any] = field(default_factory=dict)
-    imported: dict[str, dict[str, Any]] = field(default_factory=dict)
-    logs: dict[str, Log] = field(default_factory=dict)
+    imported: Annotated[dict[str, dict[str, Any]], Field(max_length=MOST_LABELS)] = field(
+        default_factory=dict
+    )
+    logs: Annotated[dict[str, Log], Field(max_length=MOST_LABELS)] = field(default_factory=dict)
     report: Report = field(default_factory=Report)
-    published: tuple[Published, ...] = ()
+    published: Annotated[tuple[Published, ...], Field(max_length=MOST_LABELS)] = ()
     tracking: Tracking = field(default_factory=Tracking)

@@ -38,13 +38,19 @@ PGD = {"name": "pgd_l2", "radii": [0.5]}
             {**PGD, "radii": [0.5, -0.1]},
             "attacks[0].radii[1]: -0.1: must be a number at least 0 and at most 1000000",
         ),
-        ({**PGD, "steps": 0}, "attacks[0].steps: 0: must be a whole number at least 1"),
-        ({**PGD, "samples": 0}, "attacks[0].samples: 0: must be a whole number at least 1"),
+        ({**PGD, "steps": 0}, "attacks[0].steps: 0: must be a whole number at least 1 and at most 100000"),
+        (
+            {**PGD, "samples": 0},
+            "attacks[0].samples: 0: must be a whole number at least 1 and at most 100000",
+        ),
         (
             {"name": "ddn", "radii": [1], "gamma": 1},
             "attacks[0].gamma: 1: must be a number above 0 and below 1",
         ),
-        ({**PGD, "checks": -1}, "attacks[0].checks: -1: must be a whole number at least 0"),
+        (
+            {**PGD, "checks": -1},
+            "attacks[0].checks: -1: must be a whole number at least 0 and at most 1000000000",
+        ),
         (
             {**PGD, "certificate": "pixeldp"},
             "attacks[0].certificate: the run has no certificate 'pixeldp'; its certificates: cohen",

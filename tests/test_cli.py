@@ -72,7 +72,7 @@ def test_bad_input_exits_1_with_one_line(tmp_path, tiny, capsys):
     )
     tiny["noise"]["sigma"] = -1
     study = str(write_study(tmp_path / "s.yaml", tiny))
-    line = f"rs: {study}: noise.sigma: -1: must be a number at least 0\n"
+    line = f"rs: {study}: noise.sigma: -1: must be 0 or a number at least 1e-06 and at most 1000000\n"
     assert refused(["train", "--study", study], capsys) == line
     assert "rs train: give --study FILE" in refused(["train"], capsys)
     assert "rs train: --job is not JSON" in refused(["train", "--job", "{"], capsys)

@@ -181,11 +181,13 @@ def test_noise_levels_that_certify_nothing_are_refused(capsys, sigma):
     assert "gaussian.sigma" in err
 
 
-def test_a_radius_that_is_no_finite_number_is_refused(capsys):
+@pytest.mark.parametrize("sigma", ["1e308", "1e200", "1e7", "1e-7", "1e-320"])
+def test_noise_levels_beyond_what_float32_computes_with_are_refused(capsys, sigma):
     votes = ["--selection", "900,0", "--estimation", "99999,0"]
-    code, out, err = run(capsys, "--set", "sigma=1e308", *votes, "--json")
+    code, out, err = run(capsys, "--set", f"sigma={sigma}", *votes, "--json")
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert "no finite number" in err
+    assert "gaussian.sigma" in err
+    assert "at least 1e-06 and at most 1000000" in err
 
 
 @pytest.mark.parametrize(

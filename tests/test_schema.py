@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import pkgutil
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,6 +53,34 @@ def test_the_schema_is_a_schema():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
+def unbounded(schema: Any, path: str = "") -> Iterator[str]:
+    """Places of numbers, lists and mappings of free keys that may be as large as they like."""
+    if isinstance(schema, list):
+        for i, inner in enumerate(schema):
+            yield from unbounded(inner, f"{path}/{i}")
+    if not isinstance(schema, dict):
+        return
+    closed = "const" in schema or "enum" in schema
+    if schema.get("type") in ("number", "integer") and not closed:
+        for one, other in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+            if one not in schema and other not in schema:
+                yield f"{path} has no {one}"
+    if schema.get("type") == "array" and "maxItems" not in schema:
+        yield f"{path} has no maxItems"
+    if isinstance(schema.get("additionalProperties"), dict) and "maxProperties" not in schema:
+        yield f"{path} has no maxProperties"
+    for key, inner in schema.items():
+        if not key.startswith("x-") and key != "default":
+            yield from unbounded(inner, f"{path}/{key}")
+
+
+def test_every_number_has_bounds_and_every_list_a_length():
+    """Whatever a study asks for, it cannot hang, fill the memory or overflow a float: see rs.limits."""
+    assert list(unbounded(SCHEMA)) == []
+    loose = {"a": {"type": "integer", "minimum": 0}, "b": {"type": "array"}}
+    assert list(unbounded(loose)) == ["/a has no maximum", "/b has no maxItems"]
+
+
 def test_tables_of_contents_are_nothing_else_and_name_every_module():
     """A literal dict: so a method's code digest never depends on its siblings."""
     import ast
@@ -88,7 +117,8 @@ def test_every_method_is_a_described_frozen_dataclass(kind, name):
 
 
 def test_wrong_parameters_are_one_line():
-    with pytest.raises(UserError, match=r"^gaussian.sigma: .*greater than or equal to 0"):
+    wrong = r"^gaussian.sigma: .*should be 0 or .*greater than or equal to 0.000001"
+    with pytest.raises(UserError, match=wrong):
         catalog.build("noises", {"name": "gaussian", "sigma": -1})
     with pytest.raises(UserError, match=r"'nal2' is none of the objectives: .*nal"):
         catalog.find("objectives", "nal2")

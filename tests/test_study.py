@@ -192,8 +192,8 @@ def put(study, path, value):
         ("noise/name", "gausian", "noise.name", "(did you mean gaussian?)"),
         ("certificates/0/name", "bogus", "certificates[0].name", "'bogus'; allowed: bilateral, cohen"),
         ("data/name", "cifar", "data.name", "allowed: cifar10, digits, image-folder"),
-        ("noise/sigma", -0.5, "noise.sigma", "-0.5: must be a number at least 0"),
-        ("noise/sigma", "much", "noise.sigma", "much: must be a number at least 0"),
+        ("noise/sigma", -0.5, "noise.sigma", "-0.5: must be 0 or a number at least 1e-06"),
+        ("noise/sigma", "much", "noise.sigma", "much: must be 0 or a number"),
         ("noise/sigma", float("nan"), "noise.sigma", "must be a finite number"),
         (
             "training/optimizer/learning_rate",
@@ -201,7 +201,7 @@ def put(study, path, value):
             "training.optimizer.learning_rate",
             "finite number",
         ),
-        ("noise", {"name": "gaussian"}, "noise.sigma", "lacks this key; it is a number at least 0"),
+        ("noise", {"name": "gaussian"}, "noise.sigma", "lacks this key; it is 0 or a number"),
         ("noise/sigma", 0, "noise.sigma", "0: certificate cohen needs it above 0"),
         ("certificates/0/alpha", 0, "certificates[0].alpha", "0: must be a number above 0 and below 1"),
         ("certificates/0/alpha", 1.0, "certificates[0].alpha", "1: must be a number above 0 and below 1"),
@@ -213,7 +213,7 @@ def put(study, path, value):
             "sampling/batch",
             40,
             "sampling.batch",
-            "40: must be a whole number at least 16 and a multiple of 16",
+            "40: must be a whole number at least 16 and at most 1048576 and a multiple of 16",
         ),
         ("training/epochs", "ten", "training.epochs", "ten: must be a whole number at least 1"),
         ("training/epochs", True, "training.epochs", "True: must be a whole number at least 1"),
@@ -350,7 +350,8 @@ def test_an_error_is_told_where_the_value_stands(tmp_path, tiny, refusal):
     message = refusal(tiny, {"override": {"noise": {"sigma": -1}}})
     assert message.startswith(f"{tmp_path / 'study1.yaml'}: override.noise.sigma: ")
     tiny["runs"]["nal"]["sweep"] = {"product": {"noise.sigma": [0.5, -1]}}
-    assert "noise.sigma: -1: must be a number at least 0 (in [sigma=-1])" in refusal(tiny)
+    allowed = "0 or a number at least 1e-06 and at most 1000000"
+    assert f"noise.sigma: -1: must be {allowed} (in [sigma=-1])" in refusal(tiny)
 
 
 @pytest.mark.parametrize(
@@ -422,7 +423,7 @@ def test_k_leaves_room_for_the_certificates_law(tiny, plan_of, refusal, certific
     ("given", "says"),
     [
         ({"lambda_start": 2, "lambda_end": 1}, "lambda_end: 1: must be at least lambda_start, 2"),
-        ({"lambda_step": 1e-9}, "lambda_step: 1e-09: lambda_start to lambda_end must be at most 10000"),
+        ({"lambda_step": 1e-4}, "lambda_step: 0.0001: lambda_start to lambda_end must be at most 10000"),
     ],
 )
 def test_a_grid_of_multipliers_holds_some_and_not_too_many(tiny, refusal, given, says):

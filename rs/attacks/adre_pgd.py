@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from rs.ascent import Loss
 from rs.attacks.balls import ascend_in_balls
+from rs.limits import NonNegative, Positive, Samples, Steps
 from rs.smoothing import evaluation_mode, noisy_logits, soft_mean
-from rs.spec import NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,8 +37,8 @@ class AdrePgd:
     access: ClassVar[str] = "white-box"
 
     lambda_: Annotated[NonNegative, Field(alias="lambda")] = 0.1
-    steps: Annotated[int, Field(ge=1)] = 20
-    samples: Annotated[int, Field(ge=1)] = 16
+    steps: Steps = 20
+    samples: Samples = 16
     relative_step: Positive = 2.0
     redraw: bool = False
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from rs.attacks.toolbox import propose, require
+from rs.limits import Samples, Steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,8 +36,8 @@ class AutoAttackLinf:
     access: ClassVar[str] = "white-box"
     keeps_broken: ClassVar[bool] = True
 
-    steps: Annotated[int, Field(ge=1)] = 100
-    samples: Annotated[int, Field(ge=1)] = 20
+    steps: Steps = 100
+    samples: Samples = 20
 
     def at_radii(self, smoothed: Smoothed, x: Tensor, y: Tensor, radii: Sequence[float]) -> Proposed:
         require("autoattack")

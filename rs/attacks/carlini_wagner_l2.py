@@ -16,16 +16,15 @@ over c, per image, looks for the least c that succeeds. STN states neither steps
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from pydantic import Field
 
 from rs.ascent import l2_norm
 from rs.attacks.boundary import settle
 from rs.interfaces import Proposed
+from rs.limits import NonNegative, Positive, Samples, Steps, Votes
 from rs.smoothing import evaluation_mode, noisy_logits
-from rs.spec import NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,13 +43,13 @@ class CarliniWagnerL2:
     norm: ClassVar[float] = 2.0
     access: ClassVar[str] = "white-box"
 
-    search_steps: Annotated[int, Field(ge=1)] = 5
-    steps: Annotated[int, Field(ge=1)] = 100
-    samples: Annotated[int, Field(ge=1)] = 16
+    search_steps: Steps = 5
+    steps: Steps = 100
+    samples: Samples = 16
     learning_rate: Positive = 0.1
     initial_c: Positive = 1.0
     confidence: NonNegative = 0.0
-    votes: Annotated[int, Field(ge=1)] = 400
+    votes: Votes = 400
 
     def minimal(self, smoothed: Smoothed, x: Tensor, y: Tensor) -> Proposed:
         smoothed.restart()

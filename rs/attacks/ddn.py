@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from rs import ascent
 from rs.attacks.boundary import settle, wrong_votes
 from rs.interfaces import Proposed
+from rs.limits import Positive, Samples, Steps, Votes
 from rs.smoothing import evaluation_mode, noisy_logits, soft_mean
-from rs.spec import Positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,11 +35,11 @@ class Ddn:
     norm: ClassVar[float] = 2.0
     access: ClassVar[str] = "white-box"
 
-    steps: Annotated[int, Field(ge=1)] = 100
-    samples: Annotated[int, Field(ge=1)] = 16
+    steps: Steps = 100
+    samples: Samples = 16
     gamma: Annotated[float, Field(gt=0, lt=1)] = 0.05
     initial_norm: Positive = 1.0
-    votes: Annotated[int, Field(ge=1)] = 400
+    votes: Votes = 400
 
     def minimal(self, smoothed: Smoothed, x: Tensor, y: Tensor) -> Proposed:
         smoothed.restart()

@@ -12,15 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from pydantic import Field
 
 from rs.ascent import lagrangian_ascent, project_l2
 from rs.interfaces import Proposed
+from rs.limits import Divisor, Positive, Samples, Steps
 from rs.smoothing import evaluation_mode, mean_cross_entropy
-from rs.spec import Divisor, Positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,8 +37,8 @@ class Lagrangian:
     bounded: ClassVar[bool] = False  # by its price, not by the radius
 
     gamma: Divisor = 1.5
-    steps: Annotated[int, Field(ge=1)] = 15
-    samples: Annotated[int, Field(ge=1)] = 16
+    steps: Steps = 15
+    samples: Samples = 16
     step_size: Positive | None = None
     noise_in_cost: bool = True
 

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rs.attacks.balls import ascend_in_balls
-from rs.spec import Positive
+from rs.limits import Positive, Samples, Steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,8 +31,8 @@ class PgdL2:
     norm: ClassVar[float] = 2.0
     access: ClassVar[str] = "white-box"
 
-    steps: Annotated[int, Field(ge=1)] = 20
-    samples: Annotated[int, Field(ge=1)] = 16
+    steps: Steps = 20
+    samples: Samples = 16
     relative_step: Positive = 2.0
     loss: Literal["soft", "mean"] = "soft"
     random_start: bool = False

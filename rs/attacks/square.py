@@ -20,6 +20,7 @@ from pydantic import Field
 
 from rs.attacks.toolbox import propose, require
 from rs.interfaces import UserError
+from rs.limits import Samples, Steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,8 +38,8 @@ class SquareLinf:
     access: ClassVar[str] = "gradient-free"
     keeps_broken: ClassVar[bool] = True
 
-    steps: Annotated[int, Field(ge=1)] = 200
-    samples: Annotated[int, Field(ge=1)] = 16
+    steps: Steps = 200
+    samples: Samples = 16
     initial_share: Annotated[float, Field(gt=0, lt=1)] = 0.8
 
     def at_radii(self, smoothed: Smoothed, x: Tensor, y: Tensor, radii: Sequence[float]) -> Proposed:

@@ -33,6 +33,7 @@ from rs.certificates.radius_table import normal_quantile
 from rs.certificates.ratio_laws import FREEDOM, NORMS, ExactLaw, MixedNormLaw, law_of
 from rs.draws import Draws
 from rs.interfaces import Certified
+from rs.limits import Seed, TableDraws
 from rs.noise.gaussian import Gaussian
 
 if TYPE_CHECKING:
@@ -113,8 +114,8 @@ class Bilateral:
 
     alpha_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     table_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    table_draws: Annotated[int, Field(ge=1000)] = 100_000
-    table_seed: Annotated[int, Field(ge=0)] = 0
+    table_draws: TableDraws = 100_000
+    table_seed: Seed = 0
 
     def certify(self, draws: Draws, noise: Gaussian | SHAPED, alpha: float) -> Certified:
         noise_name(self, noise)

@@ -28,6 +28,7 @@ from rs.certificates.radius_table import radius_table
 from rs.certificates.ratio_laws import FREEDOM, NORMS, MixedNormLaw, law_of
 from rs.draws import Draws
 from rs.interfaces import Certified
+from rs.limits import Seed, TableDraws
 from rs.noise.gaussian import Gaussian
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Dual:
     freedom: ClassVar[float] = FREEDOM
 
     table_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    table_draws: Annotated[int, Field(ge=1000)] = 100_000
-    table_seed: Annotated[int, Field(ge=0)] = 0
+    table_draws: TableDraws = 100_000
+    table_seed: Seed = 0
 
     def certify(self, draws: Draws, noise: Gaussian | SHAPED, alpha: float) -> Certified:
         noise_name(self, noise)

@@ -29,6 +29,7 @@ from rs.certificates.ratio_laws import FREEDOM, NORMS, SampledLaw, law_of, noise
 from rs.draws import Draws
 from rs.feasibility import grid_fault
 from rs.interfaces import Certified, UserError
+from rs.limits import Divisor, Positive, Seed
 from rs.noise.gaussian import Gaussian
 from rs.noise.spherical import Spherical
 
@@ -68,13 +69,13 @@ class DualPublished:
     anytime: ClassVar[bool] = True
     freedom: ClassVar[float] = FREEDOM
 
-    lambda_start: Annotated[float, Field(gt=0)] = 0.1
-    lambda_end: Annotated[float, Field(gt=0)] = 20.0
-    lambda_step: Annotated[float, Field(gt=0)] = 0.1
-    first_draws: Annotated[int, Field(ge=100)] = 1000
-    draws: Annotated[int, Field(ge=100)] = 100_000
-    radii: Annotated[int, Field(ge=1)] = 100
-    seed: Annotated[int, Field(ge=0)] = 0
+    lambda_start: Positive = 0.1
+    lambda_end: Positive = 20.0
+    lambda_step: Divisor = 0.1
+    first_draws: Annotated[int, Field(ge=100, le=10**8)] = 1000
+    draws: Annotated[int, Field(ge=100, le=10**8)] = 100_000
+    radii: Annotated[int, Field(ge=1, le=10_000)] = 100
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if fault := grid_fault(self.lambda_start, self.lambda_end, self.lambda_step):

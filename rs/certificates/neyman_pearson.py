@@ -26,6 +26,7 @@ from rs.bounds import Floats
 from rs.certificates.probabilities import certified, noise_name, vote_probabilities
 from rs.draws import Draws
 from rs.interfaces import Certified
+from rs.limits import Seed
 
 if TYPE_CHECKING:
     from rs.interfaces import Noise
@@ -76,9 +77,9 @@ class NeymanPearson:
     rigorous: ClassVar[bool] = False
     anytime: ClassVar[bool] = True
 
-    draws: Annotated[int, Field(ge=100)] = 10_000
-    radii: Annotated[int, Field(ge=1)] = 50
-    seed: Annotated[int, Field(ge=0)] = 0
+    draws: Annotated[int, Field(ge=100, le=10**8)] = 10_000
+    radii: Annotated[int, Field(ge=1, le=10_000)] = 50
+    seed: Seed = 0
 
     def certify(self, draws: Draws, noise: Noise, alpha: float) -> Certified:
         norm = self.norms[noise_name(self, noise)]

@@ -38,6 +38,7 @@ from rs.certificates.probabilities import (
 )
 from rs.draws import Draws
 from rs.interfaces import Certified
+from rs.limits import Positive
 
 if TYPE_CHECKING:
     from rs.noise.gaussian import Gaussian
@@ -112,7 +113,7 @@ class PixelDPSoft:
     needs: ClassVar[frozenset[str]] = frozenset({"soft_moments"})
     rigorous: ClassVar[bool] = True
 
-    beta: Annotated[float, Field(gt=0)] = 1.0
+    beta: Positive = 1.0
     bound: Literal["hoeffding", "bernstein"] = "bernstein"
     alpha_share: Annotated[float, Field(gt=0, le=1)] = 0.5
 

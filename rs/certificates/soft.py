@@ -27,6 +27,7 @@ from rs.certificates.probabilities import (
 )
 from rs.draws import Draws
 from rs.interfaces import Certified
+from rs.limits import Positive
 
 if TYPE_CHECKING:
     from rs.noise.gaussian import Gaussian
@@ -42,7 +43,7 @@ class _Soft:
     rigorous: ClassVar[bool] = True
     bound: ClassVar[str]
 
-    beta: Annotated[float, Field(gt=0)] = 1.0
+    beta: Positive = 1.0
     alpha_share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     def certify(self, draws: Draws, noise: Gaussian, alpha: float) -> Certified:

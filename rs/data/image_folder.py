@@ -29,7 +29,7 @@ class ImageFolder:
 
     folder: str
     shape: Shape
-    classes: Annotated[int, Field(ge=2)]
+    classes: Annotated[int, Field(ge=2, le=1_000_000)]
     sizes: Sizes = field(hash=False)
     train: str = "train"
     test: str = "test"

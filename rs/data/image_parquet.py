@@ -32,7 +32,7 @@ class ImageParquet:
 
     folder: str
     shape: Shape
-    classes: Annotated[int, Field(ge=2)]
+    classes: Annotated[int, Field(ge=2, le=1_000_000)]
     sizes: Sizes = field(hash=False)
     train: str = "train.parquet"
     test: str = "test.parquet"

@@ -13,19 +13,21 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from rs.interfaces import Split, UserError
+from rs.limits import Images
+from rs.reading import IMAGE, read_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Count = Annotated[int, Field(ge=1)]
-Shape = tuple[Literal[1, 3], Count, Count]
+Side = Annotated[int, Field(ge=1, le=10_000)]
+Shape = tuple[Literal[1, 3], Side, Side]
 
 
 class Sizes(TypedDict):
     """Images of a user's own data set, as the study states them."""
 
-    train: Count
-    test: Count
+    train: Images
+    test: Images
 
 
 # modes whose pixels survive the conversion to grey or to RGB
@@ -33,10 +35,7 @@ LOSSLESS = {1: ("1", "L"), 3: ("1", "L", "P", "RGB", "CMYK", "YCbCr")}
 
 
 def read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from error
+    return read_bytes(file, IMAGE)
 
 
 def decode(content: bytes, place: str) -> Image:

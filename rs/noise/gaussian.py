@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Generator, Tensor
+
+from rs.limits import Level
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Gaussian:
 
     source: ClassVar[str] = "Cohen, Rosenfeld & Kolter, ICML 2019"
 
-    sigma: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    sigma: Literal[0] | Level
 
     def sample(self, shape: Sequence[int], generator: Generator) -> Tensor:
         return torch.randn(tuple(shape), generator=generator, device=generator.device).mul_(self.sigma)

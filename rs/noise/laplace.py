@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Generator, Tensor
+
+from rs.limits import Level
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Laplace:
 
     source: ClassVar[str] = "Li, Chen, Wang & Carin (STN), NeurIPS 2019, Theorem 3"
 
-    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    scale: Level
 
     def sample(self, shape: Sequence[int], generator: Generator) -> Tensor:
         # the difference of two exponential variables, -log(1 - u) each: no coarse values near 0

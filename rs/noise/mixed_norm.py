@@ -14,12 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Generator, Tensor
 
+from rs.limits import Freedom, Level
 from rs.noise.radial import check_k, chi_mean, draw, paper_scale, sup_table
 
 
@@ -49,8 +49,8 @@ class MixedNorm:
     source: ClassVar[str] = "Soap Bubbles (ICLR 2020 submission), eq. (9)"
     below_dimension: ClassVar[tuple[str, ...]] = ("k",)
 
-    sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    k: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    sigma: Level
+    k: Freedom = 0.0
     match: Literal["none", "paper", "mean"] = "none"
 
     def scale(self, d: int) -> float:

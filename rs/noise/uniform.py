@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Generator, Tensor
+
+from rs.limits import Level
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Uniform:
 
     source: ClassVar[str] = "Lee, Yuan, Chang & Jaakkola, NeurIPS 2019"
 
-    width: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    width: Level
 
     def sample(self, shape: Sequence[int], generator: Generator) -> Tensor:
         z = torch.rand(tuple(shape), generator=generator, device=generator.device)

@@ -28,8 +28,8 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
+from rs.limits import NonNegative, Samples
 from rs.smoothing import noisy_copies, soft_mean
-from rs.spec import NonNegative
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -59,7 +59,7 @@ class Adre:
 
     source: ClassVar[str] = "Feng et al., AAAI 2020"
 
-    k: Annotated[int, Field(ge=1)] = 8
+    k: Samples = 8
     lambda_: Annotated[NonNegative, Field(alias="lambda")] = 0.1
     single_sample: bool = False
     regularizer: Literal["cross_entropy", "radius"] = "cross_entropy"

@@ -23,10 +23,10 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from rs.ascent import l2_norm, pgd
+from rs.limits import NonNegative, Positive, Samples, Steps
 from rs.objectives.adre import Adre, Floor, adaptive_radius
 from rs.objectives.epsilon import Epsilon, epsilon_now
 from rs.smoothing import add_noise, draw_noise, evaluation_mode, soft_mean
-from rs.spec import NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -41,8 +41,8 @@ class AdreAdv:
     source: ClassVar[str] = "Feng et al., AAAI 2020"
 
     epsilon: Epsilon
-    steps: Annotated[int, Field(ge=1)] = 2
-    k: Annotated[int, Field(ge=1)] = 8
+    steps: Steps = 2
+    k: Samples = 8
     lambda_: Annotated[NonNegative, Field(alias="lambda")] = 0.1
     relative_step: Positive = 2.0
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0

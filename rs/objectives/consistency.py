@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 from torch.nn import functional as F
 
+from rs.limits import NonNegative, Samples
 from rs.smoothing import noisy_copies, soft_mean
-from rs.spec import NonNegative
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -34,7 +34,7 @@ class Consistency:
 
     source: ClassVar[str] = "Jeong & Shin, NeurIPS 2020"
 
-    samples: Annotated[int, Field(ge=1)] = 2
+    samples: Samples = 2
     lambda_: Annotated[NonNegative, Field(alias="lambda")] = 10.0
     eta: NonNegative = 0.5
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from rs.spec import Calibrated, NonNegative
+from rs.limits import NonNegative
+from rs.spec import Calibrated
 
 Epsilon: TypeAlias = NonNegative | Calibrated
 

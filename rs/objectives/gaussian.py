@@ -6,10 +6,9 @@ Departures: none with one noise sample per image; `samples` averages the loss ov
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
+from rs.limits import Samples
 from rs.smoothing import draw_noise, mean_cross_entropy
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ class GaussianTraining:
 
     source: ClassVar[str] = "Cohen, Rosenfeld & Kolter, ICML 2019"
 
-    samples: Annotated[int, Field(ge=1)] = 1
+    samples: Samples = 1
 
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float

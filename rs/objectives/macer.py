@@ -28,8 +28,8 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
+from rs.limits import NonNegative, Positive, Samples
 from rs.smoothing import noisy_copies, soft_mean
-from rs.spec import NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -48,7 +48,7 @@ class Macer:
     source: ClassVar[str] = "Zhai et al., ICLR 2020"
     noises: ClassVar[frozenset[str]] = frozenset({"gaussian"})
 
-    k: Annotated[int, Field(ge=1)] = 16
+    k: Samples = 16
     lambda_: Annotated[NonNegative, Field(alias="lambda")] = 12.0
     gamma: Annotated[float, Field(gt=0, lt=37)] = 8.0
     beta: Positive = 16.0

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from rs.ascent import lagrangian_ascent
+from rs.limits import Divisor, Positive, Samples
 from rs.smoothing import draw_noise, evaluation_mode, mean_cross_entropy
-from rs.spec import Divisor, Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -45,8 +45,8 @@ class Nal:
     source: ClassVar[str] = "NAL, A Distributional Robustness Certificate by Randomized Smoothing"
     calibrates: ClassVar[bool] = True  # has gamma and step_size, so rho and epsilon can be measured
 
-    steps: Annotated[int, Field(ge=0)] = 4
-    samples: Annotated[int, Field(ge=1)] = 4
+    steps: Annotated[int, Field(ge=0, le=100_000)] = 4
+    samples: Samples = 4
     gamma: Divisor = 1.5
     step_size: Positive | None = None
     noise_in_cost: bool = True

@@ -19,9 +19,9 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from rs.ascent import l2_norm, pgd, random_perturbations
+from rs.limits import Positive, Steps
 from rs.objectives.epsilon import Epsilon, epsilon_now
 from rs.smoothing import evaluation_mode
-from rs.spec import Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -38,7 +38,7 @@ class Pgd:
 
     epsilon: Epsilon
     norm: Literal["l2", "linf"] = "l2"
-    steps: Annotated[int, Field(ge=1)] = 10
+    steps: Steps = 10
     relative_step: Positive = 2.0
     random_start: bool = True
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0

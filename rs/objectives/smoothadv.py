@@ -25,9 +25,9 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from rs.ascent import ddn, l2_norm, pgd
+from rs.limits import Positive, Samples, Steps
 from rs.objectives.epsilon import Epsilon, epsilon_now
 from rs.smoothing import add_noise, draw_noise, evaluation_mode, mean_cross_entropy, soft_loss, soft_mean
-from rs.spec import Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -46,8 +46,8 @@ class SmoothAdv:
     source: ClassVar[str] = "Salman et al., NeurIPS 2019"
 
     epsilon: Epsilon
-    steps: Annotated[int, Field(ge=1)] = 10
-    samples: Annotated[int, Field(ge=1)] = 1
+    steps: Steps = 10
+    samples: Samples = 1
     relative_step: Positive = 2.0
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
     redraw: bool = False

@@ -27,8 +27,8 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from rs.ascent import l2_norm, pgd, project_l2
+from rs.limits import NonNegative, Positive, Samples, Steps
 from rs.smoothing import add_noise, draw_noise, evaluation_mode, soft_loss, soft_mean
-from rs.spec import NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -44,8 +44,8 @@ class SmoothMix:
 
     source: ClassVar[str] = "Jeong et al., NeurIPS 2021"
 
-    samples: Annotated[int, Field(ge=1)] = 4
-    steps: Annotated[int, Field(ge=1)] = 4
+    samples: Samples = 4
+    steps: Steps = 4
     step_size: Positive = 1.0
     eta: NonNegative = 5.0
     one_step: bool = False

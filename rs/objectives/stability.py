@@ -13,14 +13,13 @@ model in one batch, so batch norm sees both; `samples` noisy copies per image (1
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from pydantic import Field
 from torch.nn import functional as F
 
+from rs.limits import NonNegative, Samples
 from rs.smoothing import noisy_copies
-from rs.spec import NonNegative
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -35,7 +34,7 @@ class Stability:
     source: ClassVar[str] = "Li, Chen, Wang & Carin, NeurIPS 2019"
 
     gamma: NonNegative = 1.0
-    samples: Annotated[int, Field(ge=1)] = 1
+    samples: Samples = 1
 
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float

@@ -27,9 +27,9 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from rs.ascent import l2_norm, pgd
+from rs.limits import NonNegative, Positive, Samples, Steps
 from rs.objectives.epsilon import Epsilon, epsilon_now
 from rs.smoothing import add_noise, draw_noise, evaluation_mode
-from rs.spec import NonNegative, Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -53,8 +53,8 @@ class Trades:
     epsilon: Epsilon
     beta: NonNegative = 6.0
     norm: Literal["l2", "linf"] = "l2"
-    steps: Annotated[int, Field(ge=1)] = 10
-    samples: Annotated[int, Field(ge=1)] = 1
+    steps: Steps = 10
+    samples: Samples = 1
     relative_step: Positive = 2.0
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from rs.limits import Divisor, Positive
 from rs.objectives.nal import Nal
-from rs.spec import Divisor, Positive
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -32,7 +32,7 @@ class Wrm:
     noises: ClassVar[frozenset[str]] = frozenset({"none"})
     calibrates: ClassVar[bool] = True  # has gamma and step_size, so rho and epsilon can be measured
 
-    steps: Annotated[int, Field(ge=0)] = 15
+    steps: Annotated[int, Field(ge=0, le=100_000)] = 15
     gamma: Divisor = 1.5
     step_size: Positive | None = None
 

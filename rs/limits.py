@@ -1,0 +1,39 @@
+"""What a number or a list of a study may be at most, by what it means. No torch.
+
+Each bound lies far beyond what anybody computes and before the point where a machine would hang, run out of
+memory or leave the range of its numbers, so that a slip of the pen is one line and not a night.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+# Networks compute in float32: squares and products of settings must stay far inside 1e-38 to 3e38.
+LARGEST, SMALLEST = 10**6, 1e-6
+Positive = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
+Divisor = Annotated[float, Field(ge=SMALLEST, le=LARGEST, allow_inf_nan=False)]  # steps, prices divide by it
+Level = Divisor  # of a noise, in image units: likelihood ratios divide by its square
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+MOST_VOTES = 10**9  # of one image
+MOST_IMAGES = 10**9  # of a split
+Votes = Annotated[int, Field(ge=1, le=MOST_VOTES)]
+Images = Annotated[int, Field(ge=1, le=MOST_IMAGES)]
+Position = Annotated[int, Field(ge=0, le=MOST_IMAGES)]  # of an image in its split, or how many, or none
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+Steps = Annotated[int, Field(ge=1, le=100_000)]  # of an ascent or a search, one after the other
+Samples = Annotated[int, Field(ge=1, le=100_000)]  # noisy copies of one image that are in memory together
+Batch = Annotated[int, Field(ge=1, le=2**20)]  # images, or noisy copies, that are in memory together
+Processes = Annotated[int, Field(ge=1, le=1024)]  # or threads
+TableDraws = Annotated[int, Field(ge=1000, le=10**8)]  # of a certificate: numbers that are in memory together
+Seed = Annotated[int, Field(ge=0, le=2**53)]  # whole numbers that every reader of JSON holds exactly
+Freedom = Annotated[float, Field(ge=0, le=MOST_IMAGES, allow_inf_nan=False)]  # a number of coordinates
+
+MOST_METHODS = 100  # certificates, attacks or noises of one run
+MOST_ENTRIES = 1000  # values of a list: radii, seeds, a swept key
+MOST_LABELS = 5000  # runs, or logs, that a file writes out one by one
+MOST_RUNS = 10_000  # of a study, after its sweeps and for all seeds
+MOST_JOBS = 200_000  # of a study: Snakemake weighs them all before it starts any
