@@ -1,11 +1,11 @@
 """`rs slice`: as many jobs of a queue of studies as fit into some minutes, on a machine without Snakemake.
 
 For a GPU that is lent for ten minutes: neither Snakemake nor MLflow is needed. The queue is a YAML file,
-`queue: [{study: [FILE, overlays...], stages: [...]}, ...]`. Its jobs start in that order as soon as their
-inputs are there, `slots` of them at a time, each as the worker that a rule would start. When time is up the
-running ones are ended: trainings go on from their last checkpoint in the next slice. What came out is packed
-into a few archives of limited size, observations first; the next slice, or a checkout with Snakemake, unpacks
-them into its results.
+`queue: [{study: [FILE, overlays...], stages: [...], runs: [LABEL, ...]}, ...]` (all stages and runs where
+they are left out). Its jobs start in that order as soon as their inputs are there, `slots` at a time, each
+as the worker that a rule would start. When time is up the running ones are ended: trainings go on from their
+last checkpoint in the next slice. What came out is packed into a few archives of limited size, observations
+first; the next slice, or a checkout with Snakemake, unpacks them into its results.
 """
 
 from __future__ import annotations
@@ -33,6 +33,28 @@ from rs.yaml_file import read_yaml
 PACKING = 12.0  # seconds kept for it
 LARGEST = 15_000_000  # bytes of an archive
 MOST = 7  # archives
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A study of the queue; `stages` and `runs` (labels) are what of it is wanted, None all."""
+
+    study: list[Path]
+    stages: list[str] | None
+    runs: list[str] | None
+
+    def check(self, stages: set[str], labels: set[str]) -> None:
+        for key, named, there in (("stages", self.stages, stages), ("runs", self.runs, labels)):
+            unknown = [name for name in named or [] if name not in there]
+            if unknown:
+                allowed = ", ".join(sorted(there))
+                raise UserError(f"{self.study[0]}: queue: {key}: no {unknown[0]!r} here; allowed: {allowed}")
+
+    def names(self, stage: str, label: str | None) -> bool:
+        """Whether a job is wanted; `label` is None for one that no single run owns."""
+        return (self.stages is None or stage in self.stages) and (
+            self.runs is None or label is None or label in self.runs
+        )
 
 
 @dataclass
@@ -84,28 +106,31 @@ class Waiting:
         return lines[-1] if lines else "no log"
 
 
-def read_queue(path: Path) -> list[tuple[list[Path], list[str] | None]]:
-    """Studies with their overlays, and which of their stages run (None: all)."""
+def read_queue(path: Path) -> list[Entry]:
+    """The entries of a queue. UserError names what none of them can have."""
     queue = read_yaml(path).get("queue")
     if not isinstance(queue, list) or not queue:
         raise UserError(f"{path}: queue: a list of {{study: [FILE, ...]}} is expected")
     found = []
     for i, entry in enumerate(queue):
-        known = isinstance(entry, dict) and not entry.keys() - {"study", "stages"}
-        if not known or not isinstance(entry.get("study"), list):
-            raise UserError(f"{path}: entry {i}: {{study: [FILE, ...], stages: [...]}} is expected")
-        found.append(([Path(str(file)) for file in entry["study"]], entry.get("stages")))
+        lists = isinstance(entry, dict) and all(isinstance(value, list) for value in entry.values())
+        if not lists or "study" not in entry or entry.keys() - {"study", "stages", "runs"}:
+            expected = "{study: [FILE, ...], stages: [...], runs: [LABEL, ...]}"
+            raise UserError(f"{path}: queue: entry {i}: {expected} is expected")
+        found.append(Entry([Path(str(f)) for f in entry["study"]], entry.get("stages"), entry.get("runs")))
     return found
 
 
-def jobs_of(queue: list[tuple[list[Path], list[str] | None]]) -> list[Waiting]:
-    """The jobs of all studies in the order of the queue, each target once."""
+def jobs_of(queue: list[Entry]) -> list[Waiting]:
+    """The jobs of all entries in the order of the queue, each target once."""
     found: dict[str, Waiting] = {}
-    for files, stages in queue:
-        plan = Plan(Study(files))
+    for entry in queue:
+        plan = Plan(Study(entry.study))
+        labels = {planned.id: planned.run.label for planned in plan.runs}
+        entry.check(set(plan.jobs), set(labels.values()))
         for stage, jobs in plan.jobs.items():
-            if stages is None or stage in stages:
-                for target, job in jobs.items():
+            for target, job in jobs.items():
+                if entry.names(stage, labels.get(job.run)):
                     found.setdefault(target, Waiting(job, plan.needs(job), plan.study.data_dir))
     return list(found.values())
 

@@ -93,6 +93,7 @@ def test_observations_come_before_networks_and_those_before_checkpoints(tmp_path
         "queue: {study: a.yaml}",
         "queue: [{study: a.yaml}]",
         "queue: [{study: [a.yaml], stage: [train]}]",
+        "queue: [{study: [a.yaml], runs: a}]",
         "{}",
     ],
 )
@@ -102,6 +103,20 @@ def test_a_malformed_queue_is_one_line(tmp_path, text, capsys):
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert "queue.yaml" in message
+
+
+def test_an_entry_names_stages_and_runs(queue, tmp_path, capsys):
+    write_study(tmp_path / "study.yaml", TINY)
+    queue.write_text(
+        yaml.safe_dump({"queue": [{"study": ["study.yaml"], "stages": ["data", "train"], "runs": ["nal"]}]})
+    )
+    jobs = time_slice.jobs_of(time_slice.read_queue(queue))
+    assert [job.job.stage for job in jobs] == ["data", "train"]
+    assert jobs[1].job.spec["objective"]["name"] == "nal"
+    for key, name in (("stages", "trian"), ("runs", "nla")):
+        queue.write_text(yaml.safe_dump({"queue": [{"study": ["study.yaml"], key: [name]}]}))
+        assert main(["slice", str(queue), "--minutes", "1"]) == 1
+        assert f"{key}: no '{name}' here; allowed: " in capsys.readouterr().err
 
 
 def test_an_archive_that_is_none_is_one_line(tmp_path, monkeypatch):
