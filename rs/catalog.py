@@ -34,7 +34,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     "models": ("shapes",),
     "objectives": ("noises", "calibrates"),
     "noises": ("below_dimension",),
-    "certificates": ("norms", "needs", "rigorous", "anytime", "bound", "freedom"),
+    "certificates": ("norms", "needs", "rigorous", "anytime", "bound", "freedom", "parameters_only"),
     "attacks": ("norm", "access"),
 }
 USES: dict[str, type] = {"certificates": CertificateUse, "attacks": AttackUse}

@@ -8,13 +8,23 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rs import exchange, own_checkpoint, radius, stages, time_slice
+from rs import __version__, exchange, own_checkpoint, radius, stages, time_slice
 from rs.interfaces import UserError
 
 AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 USAGE = """\
-Snakemake runs a study (`snakemake --cores 2 --configfile config/mnist.yaml`); these are its verbs by hand,
-and a few more to look at what is there.
+Snakemake runs a study: `snakemake --cores 2 --configfile config/mnist.yaml`.
+`rs VERB --help` explains a verb.
+"""
+PEOPLES = (
+    *("list", "status", "show", "ui", "clean", "slice", "precision"),
+    *("radius", "certify", "import-log", "export-log", "schema"),
+)
+EXIT_CODES = """\
+exit codes:
+    0    done
+    1    refused or failed; the last line on standard error says why
+    130  interrupted (Ctrl-C)
 """
 
 
@@ -26,10 +36,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    top = Parser("rs", description=USAGE)
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
+    top = Parser("rs", description=USAGE, formatter_class=AS_WRITTEN)
+    top.add_argument("--version", action="version", version=f"rs {__version__}")
+    top.set_defaults(act=lambda _: top.print_help())
+    verbs = top.add_subparsers(dest="verb", metavar="VERB")
     for stage, text in stages.STAGES.items():
-        verb = verbs.add_parser(stage, help=text, description=text)
+        if stage == "certify":
+            text = "certify a network of your own (--checkpoint); without it, " + text
+        verb = verbs.add_parser(stage, description=text)
         stages.add_arguments(verb, stage)
         verb.set_defaults(act=stages.run, stage=stage)
         if stage == "certify":
@@ -37,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
             verb.set_defaults(act=certify)
 
     def study_verb(name: str, text: str, act: Any) -> Parser:
-        verb = verbs.add_parser(name, help=text, description=text)
+        verb = verbs.add_parser(name, description=text)
         verb.add_argument(
             "--study", nargs="+", type=Path, default=[Path("config/config.yaml")], metavar="FILE"
         )
@@ -64,7 +78,8 @@ def parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("--n", type=int, default=1000, metavar="N", help="votes per image (default: 1000)")
     text = "as many jobs of a queue of studies as fit into some minutes, without Snakemake"
-    verb = verbs.add_parser("slice", help=text, description=time_slice.__doc__, formatter_class=AS_WRITTEN)
+    told = f"{text}\n\n{time_slice.__doc__}"
+    verb = verbs.add_parser("slice", description=told, formatter_class=AS_WRITTEN)
     time_slice.add_arguments(verb)
     verb.set_defaults(act=time_slice.run)
     study_verb("status", "what a study has, lacks and holds stale", status)
@@ -72,27 +87,40 @@ def parser() -> argparse.ArgumentParser:
         "--port", type=int, default=5000
     )
     text = "list results that none of the given studies names"
-    verb = verbs.add_parser("clean", help=text, description=text)
+    verb = verbs.add_parser("clean", description=text)
     kept = "all studies to keep; one made by overlays as FILE+OVERLAY"
     verb.add_argument("--study", nargs="+", required=True, metavar="FILE", help=kept)
     verb.set_defaults(act=clean)
     verb.add_argument("--delete", action="store_true", help="remove them")
     text = "the certified radius for votes that you type or pipe in"
-    verb = verbs.add_parser("radius", help=text, description=radius.__doc__, formatter_class=AS_WRITTEN)
+    verb = verbs.add_parser("radius", description=f"{text}\n\n{radius.__doc__}", formatter_class=AS_WRITTEN)
     radius.add_arguments(verb)
     verb.set_defaults(act=radius.run)
     text = "read certification logs (idx label predict radius correct time): accuracies, ACR, a table"
-    verb = verbs.add_parser("import-log", help=text, description=text)
+    verb = verbs.add_parser("import-log", description=text)
     exchange.add_import_arguments(verb)
     verb.set_defaults(act=exchange.import_logs)
     text = "write a run's certified radii as a certification log"
     exchange.add_export_arguments(study_verb("export-log", text, export_log))
-    verb = verbs.add_parser("list", help="every data set, model, objective, noise, certificate and attack")
+    verb = verbs.add_parser(
+        "list", description="every data set, model, objective, noise, certificate and attack"
+    )
     verb.add_argument("--json", action="store_true", help="for programs")
     verb.set_defaults(act=list_methods)
-    verb = verbs.add_parser("schema", help="the JSON schema of a study, generated from the dataclasses")
+    verb = verbs.add_parser(
+        "schema", description="the JSON schema of a study, generated from the dataclasses"
+    )
     verb.add_argument("--write", action="store_true", help="renew rs/schema.json instead of printing")
     verb.set_defaults(act=write_schema)
+    workers = [name for name in verbs.choices if name not in PEOPLES]
+    summary = {name: str(found.description).splitlines()[0] for name, found in verbs.choices.items()}
+    top.epilog = "\n".join(
+        [
+            *("verbs for people:", *(f"    {name:<14} {summary[name]}" for name in PEOPLES)),
+            *("\nverbs that the workflow calls:", *(f"    {name:<14} {summary[name]}" for name in workers)),
+            f"\n{EXIT_CODES}",
+        ]
+    )
     return top
 
 

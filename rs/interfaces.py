@@ -151,6 +151,8 @@ class Certificate(Protocol):
     # anytime: ClassVar[bool], True where it holds for votes whose number was chosen by looking at them
     # bound: ClassVar[str], how it bounds expected scores: "hoeffding" or "bernstein"
     # freedom: ClassVar[float], where k of a noise family must be below the dimension less this
+    # parameters_only: ClassVar[bool], True where it reads no more of the noise than its family's name and its
+    # parameters: it is then given them without the family itself, which would load torch
 
     # Radii are rounded down, 0 where it abstains, and simultaneous for one image at confidence 1 - alpha.
     def certify(self, draws: Draws, noise: Noise, alpha: float) -> Certified: ...

@@ -26,12 +26,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rs import checksums
+from rs import __version__, checksums
 from rs.interfaces import UserError
 
 KEY = b"rs"
 PART = ".part"  # ends the name of a file that is being written
-PACKAGES = ("rs", "torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "snakemake")
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "snakemake")
 
 # --- canonical specs ---
 
@@ -123,7 +123,7 @@ def code_digest(modules: Iterable[str], length: int = 12) -> str:
 
 @functools.lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "rs": __version__}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)

@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_FLOOR, Context, Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from rs.explain import Validator, dotted, explain
 from rs.interfaces import UserError
 from rs.provenance import canonical
 from rs.refusals import NOISE_LEVELS
-from rs.study_schema import method_schema, schema
+from rs.study_schema import defaults, method_schema, schema
 
 MOST_VOTES = 2**53  # per image: whole numbers that float64 holds exactly
 DIGITS = 5
@@ -101,7 +102,7 @@ def radii(
     draws = Draws.from_counts([s for s, _ in votes], [e for _, e in votes], d, uniform=u)
     method = catalog.build("certificates", certificate)
     with np.errstate(over="ignore"):
-        certified = method.certify(draws, catalog.build("noises", noise), level)
+        certified = method.certify(draws, _noise(noise, certificate), level)
     if not np.all(np.isfinite(certified.radius)):
         raise UserError(f"radius: {noise['name']}: the noise is so large that the radius is no finite number")
     claim = {
@@ -113,6 +114,17 @@ def radii(
         {"prediction": int(prediction), "radius": float(radius), **claim}
         for prediction, radius in zip(certified.prediction, certified.radius, strict=True)
     ]
+
+
+def _noise(noise: dict[str, Any], certificate: dict[str, Any]) -> Any:
+    """The noise family; for a certificate that reads its parameters only, those, and torch is not loaded."""
+    from rs import catalog
+
+    if not method_schema("certificates", certificate["name"]).get("x-parameters_only"):
+        return catalog.build("noises", noise)
+    facts = method_schema("noises", noise["name"])
+    parameters = {k: v for k, v in defaults(facts, noise).items() if k in facts["x-parameters"]}
+    return SimpleNamespace(family=noise["name"], **parameters)
 
 
 def as_text(answer: dict[str, Any]) -> str:

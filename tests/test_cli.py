@@ -10,8 +10,10 @@ import sys
 import pytest
 from tiny_study import write_study
 
-from rs import stages
-from rs.cli import main
+from rs import __version__, stages
+from rs.cli import main, parser
+from rs.interfaces import UserError
+from rs.provenance import versions
 
 
 def test_list_for_programs(capsys):
@@ -79,7 +81,34 @@ def test_bad_input_exits_1_with_one_line(tmp_path, tiny, capsys):
     assert "rs train: --job needs spec" in refused(["train", "--job", "{}"], capsys)
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["train", "--fast"], ["report", "--study"]])
+def test_without_a_verb_help_is_printed_peoples_verbs_first(capsys):
+    assert main([]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    people, workers = told.out.split("verbs for people:")[1].split("verbs that the workflow calls:")
+    assert all(f"    {verb} " in people for verb in ("list", "status", "show", "certify", "radius", "clean"))
+    verbs = ("data", "train", "sample", "attack", "aggregate", "track", "report")
+    assert all(f"    {verb} " in workers for verb in verbs)
+    assert re.search(r"exit codes:\n    0 +done\n    1 .*\n    130 ", workers)
+
+
+def test_every_verb_stands_in_the_help_once(capsys):
+    main([])
+    listed = re.findall(r"^    ([a-z-]+) +\S", capsys.readouterr().out, re.M)
+    with pytest.raises(UserError) as caught:
+        parser().parse_args(["fly"])
+    assert sorted(listed) == sorted(re.findall(r"'([a-z-]+)'", str(caught.value).split("choose from")[1]))
+
+
+def test_the_version_is_the_packages(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"rs {__version__}\n"
+    assert versions()["rs"] == __version__
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["train", "--fast"], ["report", "--study"]])
 def test_wrong_usage_is_one_line_that_says_where_help_is(arguments, capsys):
     assert "--help)" in refused(arguments, capsys)
 

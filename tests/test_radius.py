@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 import time
 from decimal import Decimal
 
@@ -10,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rs import radius
+from rs import catalog, radius
 from rs.cli import main
+from rs.draws import Draws
 
 GAUSSIAN = ["--set", "sigma=0.5", "--selection", "90,10"]
 
@@ -204,3 +207,27 @@ def test_bad_lines_of_standard_input_are_named(capsys, monkeypatch, text, says):
     code, out, err = run(capsys, "--set", "sigma=0.5")
     assert (code, out) == (1, "")
     assert says in err
+
+
+@pytest.mark.parametrize(
+    ("certificate", "noise", "level"),
+    [
+        ("cohen", "gaussian", "sigma=0.5"),
+        ("tcertify_sound", "gaussian", "sigma=0.5"),
+        ("renyi_sound", "gaussian", "sigma=0.5"),
+        ("laplace_l1", "laplace", "scale=0.5"),
+        ("pixeldp", "laplace", "scale=0.5"),
+    ],
+)
+def test_the_noises_level_is_enough_and_torch_is_not_loaded(certificate, noise, level):
+    votes = ([[90, 8, 2]], [[863, 100, 37]])
+    asked = ["radius", "--certificate", certificate, "--noise", noise, "--set", level, "--json"]
+    asked += ["--selection", "90,8,2", "--estimation", "863,100,37"]
+    code = f"import sys; from rs.cli import main; main({asked}); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    key, value = level.split("=")
+    family = catalog.build("noises", {"name": noise, key: float(value)})
+    method = catalog.build("certificates", {"name": certificate})
+    wanted = method.certify(Draws.from_counts(*votes, 1), family, 0.001)
+    assert json.loads(done.stdout)["radius"] == wanted.radius[0] > 0

@@ -44,8 +44,12 @@ class LogSoft(nn.Module):
 
 def require(attack: str) -> None:
     """UserError where ART is not installed."""
-    if find_spec("art") is None:
-        needed = "the Adversarial Robustness Toolbox; install the extra: pip install 'rs[attacks]'"
+    try:
+        found = find_spec("art.estimators")  # another package is called art too
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        needed = "the Adversarial Robustness Toolbox; install it: pip install adversarial-robustness-toolbox"
         raise UserError(f"attack {attack} needs {needed}")
 
 

@@ -42,6 +42,7 @@ class Cohen:
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
+    parameters_only: ClassVar[bool] = True
     anytime: ClassVar[bool] = True
 
     randomised: bool = False
@@ -66,6 +67,7 @@ class CohenLinf:
     norms: ClassVar[dict[str, float]] = {"gaussian": np.inf}
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
+    parameters_only: ClassVar[bool] = True
     anytime: ClassVar[bool] = True
 
     def certify(self, draws: Draws, noise: Gaussian, alpha: float) -> Certified:

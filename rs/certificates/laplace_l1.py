@@ -35,6 +35,7 @@ class LaplaceL1:
     norms: ClassVar[dict[str, float]] = {"laplace": 1.0}
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
+    parameters_only: ClassVar[bool] = True
     anytime: ClassVar[bool] = True
 
     alpha_share: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -96,6 +96,7 @@ class PixelDP:
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0, "laplace": 1.0}
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
+    parameters_only: ClassVar[bool] = True
     anytime: ClassVar[bool] = True
 
     alpha_share: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -112,6 +113,7 @@ class PixelDPSoft:
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0, "laplace": 1.0}
     needs: ClassVar[frozenset[str]] = frozenset({"soft_moments"})
     rigorous: ClassVar[bool] = True
+    parameters_only: ClassVar[bool] = True
 
     beta: Positive = 1.0
     bound: Literal["hoeffding", "bernstein"] = "bernstein"

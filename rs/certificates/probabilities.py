@@ -40,9 +40,13 @@ class Probabilities:
 
 
 def noise_name(certificate: Any, noise: Noise) -> str:
-    """The family of `noise`. Raises UserError where the certificate has no theorem for it."""
+    """The family of `noise`, which is one of rs.noise or a description (attribute `family` and parameters).
+
+    Raises UserError where the certificate has no theorem for it.
+    """
     path = f"{type(noise).__module__}:{type(noise).__qualname__}"
-    name = next((n for n, target in METHODS.items() if target == path), type(noise).__name__)
+    named = getattr(noise, "family", type(noise).__name__)
+    name = next((n for n, target in METHODS.items() if target == path), named)
     if name not in certificate.norms:
         allowed = ", ".join(sorted(certificate.norms))
         raise UserError(

@@ -70,6 +70,7 @@ class Renyi:
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = False
+    parameters_only: ClassVar[bool] = True
     scales_accuracy: ClassVar[bool] = True  # the paper multiplies certified accuracies by 1 - alpha
 
     sample: Literal["estimation", "pooled"] = "estimation"
@@ -100,6 +101,7 @@ class RenyiSound:
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
+    parameters_only: ClassVar[bool] = True
     anytime: ClassVar[bool] = True
 
     alpha_share: Annotated[float, Field(gt=0, le=1)] = 0.5

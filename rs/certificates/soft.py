@@ -41,6 +41,7 @@ class _Soft:
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}
     needs: ClassVar[frozenset[str]] = frozenset({"soft_moments"})
     rigorous: ClassVar[bool] = True
+    parameters_only: ClassVar[bool] = True
     bound: ClassVar[str]
 
     beta: Positive = 1.0

@@ -111,6 +111,7 @@ class TCertify:
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = False
+    parameters_only: ClassVar[bool] = True
 
     select_on: Literal["selection", "estimation"] = "selection"
     runner_up: RunnerUp = "eq14"
@@ -130,6 +131,7 @@ class TCertifySound:
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
+    parameters_only: ClassVar[bool] = True
 
     mode: Literal["fixed", "grid"] = "fixed"
     alpha_share: Annotated[float, Field(gt=0, le=1)] = 0.5
