@@ -31,7 +31,6 @@ def certify(
         certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
         certified = certificate.certify(draws, noise, use.alpha)
         mark = " (randomised)" if method.get("randomised") and use.label else ""
-        scaled = getattr(certificate, "scales_accuracy", False)
         norm = float(certificate.norms[spec["noise"]["name"]])
         tables.append(
             pa.table(
@@ -42,8 +41,7 @@ def certify(
                     "n": draws.estimation.n,
                     "decided": [answers(draws, noise, norm, certified, use.alpha)] * len(draws),
                     "rigorous": [bool(certificate.rigorous)] * len(draws),
-                    # STN multiplies its certified accuracy by the confidence
-                    "factor": [1 - use.alpha if scaled else 1.0] * len(draws),
+                    "factor": [accuracy_factor(certificate, use.alpha)] * len(draws),
                     "image": draws.images,
                     "label": draws.labels,
                     "prediction": certified.prediction.astype(np.int64),
@@ -52,6 +50,14 @@ def certify(
             )
         )
     write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop))
+
+
+def accuracy_factor(certificate: Any, alpha: float) -> float:
+    """What certified accuracies are multiplied by: STN's by the confidence, unless it is given another."""
+    if not hasattr(certificate, "accuracy_factor"):
+        return 1.0
+    given: float | None = certificate.accuracy_factor
+    return 1 - alpha if given is None else given
 
 
 def answers(draws: Draws, noise: Any, norm: float, certified: Certified, alpha: float) -> bool:

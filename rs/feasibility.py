@@ -23,7 +23,7 @@ def least_votes(certificate: dict[str, Any], bound: str, noise: str, n0: int) ->
     if certificate.get("mode") == "grid":  # tcertify_sound; with g = 1 both bounds are the least
         log_alpha, share = log_alpha - math.log(1.9), 1.0
     if certificate["name"] == "renyi":
-        if not certificate["abstain_on_overlap"]:
+        if not certificate["abstain_on_overlap"] or certificate["intervals"] == "sison_glaz":
             return 1
         share, extra = 0.5, n0 if certificate["sample"] == "pooled" else 0
     # p_B <= 1 - p_A serves where its own part of alpha is the smaller one

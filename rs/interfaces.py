@@ -150,6 +150,7 @@ class Certificate(Protocol):
     rigorous: ClassVar[bool]  # False: its own proof does not cover what it does, shown as an estimate
     # anytime: ClassVar[bool], True where it holds for votes whose number was chosen by looking at them
     # bound: ClassVar[str], how it bounds expected scores: "hoeffding" or "bernstein"
+    # accuracy_factor: float | None, where tables multiply certified accuracies by it (None: by 1 - alpha)
     # freedom: ClassVar[float], where k of a noise family must be below the dimension less this
     # parameters_only: ClassVar[bool], True where it reads no more of the noise than its family's name and its
     # parameters: it is then given them without the family itself, which would load torch

@@ -397,6 +397,7 @@ def test_two_labels_for_one_training(tiny, refusal):
         ({"name": "dual"}, "mixed_norm", 11),
         ({"name": "tcertify_sound", "mode": "grid"}, "gaussian", 11),
         ({"name": "renyi", "abstain_on_overlap": True, "sample": "pooled"}, "gaussian", 9),
+        ({"name": "renyi", "abstain_on_overlap": True, "intervals": "sison_glaz"}, "gaussian", 1),
         ({"name": "renyi"}, "gaussian", 1),
     ],
 )
