@@ -78,3 +78,32 @@ def test_macer_hinge_has_no_gradient_beyond_gamma_and_none_for_wrong_images():
     hinge = grads[0] - grads[1]
     assert torch.equal(hinge[:2], torch.zeros(2, 2))
     assert hinge[2, 0] < 0 < hinge[2, 1]
+
+
+def in_float32(logits: torch.Tensor, y: torch.Tensor, gamma: float) -> torch.Tensor:
+    """Gradient of the hinge as float32 has it: images whose xi is not finite there are left out."""
+    logits = logits.clone().requires_grad_()
+    top, classes = torch.softmax(logits * 16, 2).mean(1).topk(2)
+    xi = math.sqrt(2) * (torch.erfinv(2 * top[:, 0] - 1) - torch.erfinv(2 * top[:, 1] - 1))
+    used = (classes[:, 0] == y) & xi.isfinite() & (xi <= gamma)
+    again = top[used]
+    xi = math.sqrt(2) * (torch.erfinv(2 * again[:, 0] - 1) - torch.erfinv(2 * again[:, 1] - 1))
+    return torch.autograd.grad((gamma - xi).sum() / len(y), logits)[0]
+
+
+@pytest.mark.parametrize(("gamma", "least", "most"), [(4.0, 0.0, 1e-5), (8.0, 0.0, 1e-3), (12.0, 0.03, 1.0)])
+def test_macer_departs_from_a_float32_procedure_from_gamma_12_on(gamma, least, most):
+    """Float32 has no finite xi beyond 10.7, within a hinge of 12 but not within one of 8."""
+    source = torch.Generator().manual_seed(0)
+    y = torch.arange(500) % 10
+    logits = torch.randn(500, 1, 10, generator=source)
+    logits[torch.arange(500), 0, y] += 6 * torch.rand(500, generator=source)
+    logits = logits + 0.15 * torch.randn(500, 16, 10, generator=source)
+    table = FromTable(logits.flatten(0, 1))
+    objective = Macer(k=16, lambda_=1.0, gamma=gamma)
+    x = torch.zeros(500, 1, 1, 1)
+    with_hinge, _ = objective.loss(table, x, y, Gaussian(2.0), generator(), 0.0)
+    without, _ = Macer(k=16, lambda_=0.0).loss(table, x, y, Gaussian(2.0), generator(), 0.0)
+    (mine,) = torch.autograd.grad(with_hinge - without, [table.logits])
+    theirs = in_float32(logits, y, gamma).flatten(0, 1)
+    assert least <= float((mine - theirs).norm() / mine.norm()) <= most

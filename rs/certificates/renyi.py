@@ -95,6 +95,7 @@ class Renyi:
         n = votes.sum(1)
         if self.intervals == "sison_glaz":
             below, above = sison_glaz(votes, alpha)
+            # p_1 and p_2 add up to more than 1 at times: taken as they are, as the code takes them
             q_1 = np.minimum((n - order[:, -1]) / n + below, 1.0)
             p_2 = np.minimum(order[:, -2] / n + above, 1.0)
         else:
@@ -104,7 +105,7 @@ class Renyi:
         # symmetric in the two: overlapping intervals only change their roles
         apart = q_1 + p_2 <= 1
         q_1, p_2 = np.where(apart, q_1, 1 - p_2), np.where(apart, p_2, 1 - q_1)
-        radius = renyi_radius(noise.sigma, q_1, np.minimum(p_2, q_1))
+        radius = renyi_radius(noise.sigma, q_1, p_2)
         return certified(votes.argmax(1), apart | (not self.abstain_on_overlap), radius)
 
 

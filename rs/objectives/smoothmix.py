@@ -14,6 +14,8 @@ and eta (with the length of the one step) grows from 0 over `warmup`.
 Departures: the released code splits a batch into m smaller ones, each with m noises per image; here every
 image of the batch has m; clean and mixed images go through the model in one batch, so batch norm sees them
 together; the warm-up follows the share of the training done instead of epochs; a zero gradient takes no step.
+With `one_step` and `steps: 1` the loss is not the released one: that code takes the first step's end where a
+second begins, so with one step it keeps the clean image; here the mixture is of the first step with itself.
 """
 
 from __future__ import annotations
