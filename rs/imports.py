@@ -1,27 +1,23 @@
 """The import stage: somebody else's checkpoint becomes a model of ours, and later stages run unchanged.
 
-Formats. `plain`: the network's own state dict, alone or under "state_dict", as a torch file or safetensors.
-`cohen` (Cohen et al. 2019, Salman et al. 2019): {"arch", "state_dict"} of `Sequential(norm, net)`, keys `1.*`
-or, from a DataParallel net, `1.module.*`; the normalisation holds no weights there, so the user states it.
-Torch files are read with `weights_only=True`: no pickled code is run.
+Formats. `plain`: the network's own state dict, alone or in a checkpoint (`rs.state_dicts` finds it), as a
+torch file or safetensors. `cohen` (Cohen et al. 2019, Salman et al. 2019): {"arch", "state_dict"} of
+`Sequential(norm, net)`, keys `1.*` or, from a DataParallel net, `1.module.*`; the normalisation holds no
+weights there, so the user states it.
 """
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from rs import checkpoints, entries
+from rs import checkpoints, entries, state_dicts
 from rs.interfaces import UserError
 from rs.preparation import read_manifest
 from rs.provenance import file_digest, provenance
-
-State = dict[str, Tensor]
 
 
 def convert(
@@ -35,63 +31,29 @@ def convert(
     data = read_manifest(data_manifest)
     model, imported = checkpoints.build_model(spec["model"], data), spec["model"]["imported"]
     name = spec["model"]["name"]
-    state, arch = read_state(weights)
+    found = state_dicts.read(weights, imported.get("key"))
+    state, arch = found.state, found.arch
     own_names = imported["format"] == "cohen" or "entry" in imported
     if imported["format"] == "cohen":
-        state = from_cohen(weights, state)
+        state = state_dicts.from_cohen(weights, state)
         name = f"{name} (the file says {arch})" if arch else name
     target = entries.net_of(model) if own_names else model
+    fitted = state_dicts.fitted(state, target.state_dict())
     if not own_names:  # constants of the normalisation are no weights
-        state = {k: v for k, v in target.state_dict().items() if k.startswith("0.")} | state
-    checkpoints.load_state(target, state, weights, name)
+        fitted = {k: v for k, v in target.state_dict().items() if k.startswith("0.")} | fitted
+    try:
+        checkpoints.load_state(target, fitted, weights, name)
+    except UserError as error:
+        theirs = imported["format"] == "plain" and state_dicts.is_cohens(state)
+        raise UserError(f"{error} (try format cohen)" if theirs else str(error)) from error
     bad = [k for k, v in target.state_dict().items() if v.is_floating_point() and not v.isfinite().all()]
     if bad:
         raise UserError(f"{weights}: {bad[0]} holds values that are not finite")
     check_logits(model.eval(), name, tuple(data["shape"]), data["classes"])
     clones = {k: v.clone() for k, v in model.state_dict().items()}  # safetensors takes no shared memory
-    manifest = {"provenance": provenance(spec, code, source=str(weights)), "classes": data["classes"]}
+    made = provenance(spec, code, source=str(weights), key=found.key)
+    manifest = {"provenance": made, "classes": data["classes"]}
     checkpoints.save(outputs, clones, manifest)
-
-
-def read_state(path: Path) -> tuple[State, str]:
-    """State dict of a checkpoint file, and the architecture that it names (or nothing)."""
-    arch = ""
-    try:
-        if path.suffix == ".safetensors":
-            found: Any = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's readers raise whatever a damaged file makes them stumble over
-        code = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
-        if code:
-            held = "holds more than tensors, or is cut off"
-            advice = "save the network's state_dict() (pickled code is never run)"
-            raise UserError(f"{path}: {held}; {advice}") from error
-        reason = "no checkpoint of torch" if isinstance(error, pickle.UnpicklingError) else _line(error)
-        raise UserError(f"{path}: not a complete checkpoint ({reason})") from error
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        arch, found = str(found.get("arch", "")), found["state_dict"]
-    if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
-        raise UserError(f"{path}: holds no state dict; save the network's state_dict()")
-    state = {str(k): v for k, v in found.items()}
-    if all(k.startswith("module.") for k in state):  # of a DataParallel network
-        state = {k.removeprefix("module."): v for k, v in state.items()}
-    return state, arch
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
-
-
-def from_cohen(path: Path, state: State) -> State:
-    """Names without the `1.` or `1.module.` of `Sequential(norm, net)`; `0.*`, of `norm`, is dropped."""
-    net = {k: v for k, v in state.items() if not k.startswith("0.")}
-    if foreign := [k for k in net if not k.startswith("1.")]:
-        raise UserError(
-            f"{path}: not in Cohen's format: tensor {foreign[0]} does not begin with 1. (try plain)"
-        )
-    prefix = "1.module." if all(k.startswith("1.module.") for k in net) else "1."
-    return {k.removeprefix(prefix): v for k, v in net.items()}
 
 
 def check_logits(model: torch.nn.Module, name: str, shape: tuple[int, ...], classes: int) -> None:

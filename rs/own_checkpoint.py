@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--format", default="plain", help="plain, or cohen: {arch, state_dict} of Sequential(norm, net)"
     )
+    own.add_argument("--key", metavar="KEY", help="of the weights, in a file that holds several: ema, ...")
     own.add_argument("--normalization", help="none, center, standardize, or JSON {mean: [..], std: [..]}")
     own.add_argument("--data", metavar="NAME", help="the data set (see rs list)")
     own.add_argument("--data-dir", help="where the data set's files are")
@@ -91,7 +92,7 @@ def study_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
     sampling = {"n0": _whole("--n0", args.n0), "n": n, "block": n if n < 10_000 or n % 10_000 else 10_000}
     own = {"weights": str(args.checkpoint), "format": args.format, "noise": noise, "sampling": sampling}
     given = {"entry": args.entry, "architecture": args.architecture and {"name": args.architecture}}
-    given["normalization"] = _normalization(args.normalization)
+    given |= {"normalization": _normalization(args.normalization), "key": args.key}
     test = {"skip": _whole("--skip", args.skip)}
     test |= {"max": _whole("--images", args.images)} if args.images else {}
     return {

@@ -199,7 +199,7 @@ class Plan(JobGraph):
         """A model that somebody else trained: its id holds the digest of its file and how it is built."""
         refusals.check_imported(self.study, run, self.data_facts)
         sections, weights = run.sections, Path(run.sections["weights"])
-        keys = ("entry", "architecture", "format", "normalization")
+        keys = ("entry", "architecture", "format", "key", "normalization")
         imported = {k: sections[k] for k in keys if sections[k] is not None}
         modules: tuple[str, ...] = ("rs.entries",)
         if "architecture" in imported:

@@ -127,6 +127,7 @@ class ImportedSections:
     """Somebody else's trained network: `weights` (a file, relative to the working directory) for the network
     that `entry` ("module:function") returns, or for an `architecture` of ours.
 
+    `key` says where the state dict lies in a file that holds several, as "ema" or "ema.shadow".
     `normalization` is its first layer; without it, what the architecture has by default, or none.
     """
 
@@ -135,6 +136,7 @@ class ImportedSections:
     entry: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")] | None = None
     architecture: Method | None = None
     format: Literal["plain", "cohen"] = "plain"
+    key: str | None = None
     normalization: Literal["none", "center", "standardize"] | Constants | None = None
     smoothing: Methods | None = None
     sampling: Sampling = field(default_factory=Sampling)

@@ -12,9 +12,8 @@ import torch
 import yaml
 from torch import nn
 
-from rs import entries, stages, tables
+from rs import entries, stages, state_dicts, tables
 from rs.cli import main
-from rs.imports import read_state
 from rs.interfaces import UserError
 from rs.logs import read_log
 from rs.plan import Plan
@@ -189,7 +188,7 @@ def test_damaged_weights_are_one_line(place, zipped):
     for damaged in (*cut, b"junk", b"hello world\n", bytes(range(256)), b"\x80\x02" * 9):
         Path("plain.pt").write_bytes(damaged)
         with pytest.raises(UserError, match=r"^plain\.pt: (not a complete checkpoint|holds more.*cut off)"):
-            read_state(Path("plain.pt"))
+            state_dicts.read(Path("plain.pt"))
 
 
 def test_certify_junk_is_one_line_and_leaves_no_model(place, capsys):
