@@ -71,12 +71,20 @@ def gpu_here() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
+def gpus(job: Job, elsewhere: bool) -> int:
+    """How many GPUs a job asks for: one per process where it will compute on them.
+
+    `auto` asks where this machine has one, or where the job runs `elsewhere`: the head of a cluster cannot
+    know what its nodes have.
+    """
+    return job.processes * int(job.device == "cuda" or (job.device == "auto" and (elsewhere or gpu_here())))
+
+
 def add_arguments(parser: argparse.ArgumentParser, stage: str) -> None:
     parser.add_argument("--study", nargs="+", type=Path, metavar="FILE", help="study file and overlays")
     parser.add_argument("--run", metavar="LABEL", help="with --study: only this run's jobs")
-    parser.add_argument(
-        "--job", metavar="JSON", help="one job as the workflow gives it: spec, inputs, outputs"
-    )
+    told = "one job as the workflow gives it: spec, inputs, outputs (- reads it from standard input)"
+    parser.add_argument("--job", metavar="JSON", help=told)
     parser.add_argument("--worker", type=Path, metavar="LOG", help="run as a job of the workflow: log here")
     if stage == "data":
         parser.add_argument(
@@ -89,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
         become_worker(args.worker)
     if args.job:
         try:
-            given = json.loads(args.job)
+            given = json.loads(sys.stdin.read() if args.job == "-" else args.job)
         except ValueError as error:
             raise UserError(f"rs {args.stage}: --job is not JSON ({error})") from error
         if not isinstance(given, dict) or not {"spec", "code", "inputs", "outputs"} <= given.keys():

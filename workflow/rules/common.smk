@@ -4,7 +4,8 @@ import json
 import shlex
 
 from rs.provenance import file_digest
-from rs.stages import as_dict, gpu_here
+from rs import stages
+from rs.stages import as_dict
 
 PYTHON = shlex.quote(sys.executable)  # jobs run in the environment that runs Snakemake
 
@@ -46,10 +47,4 @@ def cpus(stage, pattern):
 
 
 def gpus(stage, pattern):
-    """One per process where the job will compute on GPUs: asked for, or `auto` on a machine that has one."""
-
-    def needed(w):
-        job = PLAN.job(stage, pattern.format(**w))
-        return job.processes * int(job.device == "cuda" or (job.device == "auto" and gpu_here()))
-
-    return needed
+    return lambda w: stages.gpus(PLAN.job(stage, pattern.format(**w)), elsewhere=not workflow.local_exec)
