@@ -5,6 +5,7 @@ from pathlib import Path
 from snakemake.utils import min_version
 
 from rs.interfaces import UserError
+from rs import staleness
 from rs.plan import Plan
 from rs.study import Study
 
@@ -16,6 +17,8 @@ FILES = [f.relative_to(Path.cwd()) if f.is_relative_to(Path.cwd()) else f for f 
 OVERRIDES = dict(workflow.config_settings.config)
 try:
     PLAN = Plan(Study(FILES, OVERRIDES))
+    if workflow.is_main_process:  # and not in each job of a cluster
+        staleness.settle(PLAN)
 except UserError as error:
     print(f"rs: {error}", file=sys.stderr)
     sys.exit(1)

@@ -142,15 +142,19 @@ def certify(args: argparse.Namespace) -> None:
 
 def aggregate(args: argparse.Namespace) -> None:
     from rs import tables
+    from rs.provenance import made_from
+    from rs.staleness import table_inputs
 
     _worker(args)
     plan = plan_of(args)
-    tables.aggregate(plan, plan.tables, args.code)
+    with made_from(table_inputs(plan)):
+        tables.aggregate(plan, plan.tables, args.code)
 
 
 def track(args: argparse.Namespace) -> None:
     from rs import tracking
-    from rs.provenance import write_json
+    from rs.provenance import made_from, provenance, write_json
+    from rs.staleness import page_inputs
 
     _worker(args)
     plan = plan_of(args)
@@ -159,6 +163,8 @@ def track(args: argparse.Namespace) -> None:
         p.id: {"model": str(p.folder / "model.json"), "draws": str(p.folder / "draws")} for p in plan.runs
     }
     found = tracking.log_study(plan.study.name, plan.tables, plan.study.tracking["uri"], artifacts, links)
+    with made_from(page_inputs(plan)):
+        found["provenance"] = provenance("mlflow.json", plan.code("rs.tracking"))
     write_json(plan.folder / "mlflow.json", found)
 
 
@@ -166,13 +172,18 @@ def report(args: argparse.Namespace) -> None:
     from rs import figures
     from rs import report as page
     from rs.provenance import commit, versions
+    from rs.staleness import page_line
 
     _worker(args)
     plan = plan_of(args)
     drawn = figures.draw(plan.tables, plan.folder / "figures")
     study = plan.study
     context = {"description": study.description, "versions": versions(), "commit": commit()}
-    context |= {"files": [str(f) for f in study.files], "radii": study.report["radii"]}
+    context |= {
+        "files": [str(f) for f in study.files],
+        "radii": study.report["radii"],
+        "last_line": page_line(plan),
+    }
     page.write_report(study.name, plan.tables, drawn, plan.folder / "report.html", context)
 
 

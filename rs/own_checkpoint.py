@@ -18,9 +18,10 @@ import yaml
 
 from rs import radius, stages
 from rs.interfaces import UserError
-from rs.jobs import RESULTS, Job, slug
+from rs.jobs import RESULTS, slug
 from rs.plan import Plan
-from rs.provenance import digest, read_json, read_table, write_text
+from rs.provenance import digest, made_from, write_text
+from rs.staleness import job_is_current, table_inputs
 from rs.study import Study
 
 
@@ -66,11 +67,12 @@ def run(args: argparse.Namespace) -> None:
     for stage in ("data", "import", "form", "sample", "certify"):
         jobs = list(plan.jobs[stage].values())
         for number, job in enumerate(jobs, start=1):
-            if stage in ("data", "sample") and is_current(job):
+            if stage in ("data", "sample") and job_is_current(job):
                 continue
             print(f"{stage} {number}/{len(jobs)}", file=sys.stderr)
             stages.execute(stage, stages.as_dict(job), args.data_dir)
-    tables.aggregate(plan, plan.tables, plan.code("rs.tables"))
+    with made_from(table_inputs(plan)):
+        tables.aggregate(plan, plan.tables, plan.code("rs.tables"))
     print(certified_accuracy_text(plan.tables))
     print(f"study    {file}\ntables   {plan.tables}")
     for path in (o.certified for planned in plan.runs for o in planned.observations):
@@ -103,20 +105,6 @@ def study_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
         "certificates": [certificate | {"alpha": _alpha(args.alpha)}],
         "imported": {args.checkpoint.stem: own | {k: v for k, v in given.items() if v is not None}},
     }
-
-
-def is_current(job: Job) -> bool:
-    """Whether a finished file of this job was made from the same spec, code and model."""
-    path = next(iter(job.outputs.values()))
-    if not path.exists():
-        return False
-    if job.stage == "data":
-        made = read_json(path)["provenance"]
-    else:
-        made = read_table(path)[1]
-        if made.get("model") != read_json(Path(job.inputs["model"]))["sha256"]:
-            return False
-    return bool(made.get("code_digest") == job.code and made.get("spec_digest") == digest(job.spec))
 
 
 def _normalization(text: str | None) -> Any:

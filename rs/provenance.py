@@ -20,6 +20,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,23 @@ def commit() -> str:
     return ""
 
 
+_INPUTS: ContextVar[str | None] = ContextVar("inputs", default=None)
+
+
+@contextlib.contextmanager
+def made_from(inputs: str) -> Iterator[None]:
+    """Within it, files carry this digest of what they are made from (rs.staleness)."""
+    token = _INPUTS.set(inputs)
+    try:
+        yield
+    finally:
+        _INPUTS.reset(token)
+
+
 def provenance(spec: Any, code: str, **more: Any) -> dict[str, Any]:
     """What every finished file carries: its spec, the digests, versions, and the stage that made it."""
+    inputs = _INPUTS.get()
+    more |= {} if inputs is None else {"inputs": inputs}
     return {
         "spec": canonical(spec),
         "spec_digest": digest(spec),

@@ -76,7 +76,8 @@ def write_report(
     """Writes the page `out` of `study` from ``<tables>/*.parquet`` and the PNG files among `figures`.
 
     `context`, all optional: ``description``, ``time``, ``commit``, ``command``, ``versions`` (by name),
-    ``files`` (of the study), ``radii`` (to show certified accuracy at), ``links`` (name -> address or path).
+    ``files`` (of the study), ``radii`` (to show certified accuracy at), ``links`` (name -> address or path),
+    ``last_line`` (of the file).
     """
     runs = read(tables, "runs")
     seeds = {str(r["run"]): r.get("seed") for r in runs.to_dict("records")} if not runs.empty else {}
@@ -118,4 +119,4 @@ def write_report(
         links=dict(context.get("links") or {}),
         sections=shown,
     )
-    write_text(out, page + "\n")
+    write_text(out, f"{page}\n{context.get('last_line', '')}\n")

@@ -16,7 +16,8 @@ from typing import Any, TextIO
 from rs import launching
 from rs.interfaces import UserError
 from rs.plan import Job, Plan
-from rs.provenance import cannot_write, code_digest
+from rs.provenance import cannot_write, code_digest, made_from
+from rs.staleness import input_files, inputs_digest
 from rs.study import Study
 
 STAGES = {
@@ -149,6 +150,11 @@ def execute(stage: str, job: dict[str, Any], data_dir: str | None = None) -> Non
 
 
 def _execute(stage: str, job: dict[str, Any], data_dir: str | None) -> None:
+    with made_from(inputs_digest(input_files(stage, job["spec"], job["inputs"]))):
+        _carry_out(stage, job, data_dir)
+
+
+def _carry_out(stage: str, job: dict[str, Any], data_dir: str | None) -> None:
     spec, inputs = job["spec"], job["inputs"]
     code = code_digest(job["modules"]) if job.get("modules") else job["code"]
     outputs = {k: Path(v) for k, v in job["outputs"].items()}
