@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -82,15 +83,15 @@ class Waiting:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "rs", self.job.stage, "--worker", str(self.log)]
-        command += ["--job", json.dumps(as_dict(self.job))]
+        command += ["--job", "-"]  # more than a command line may hold
         if self.job.stage == "data" and self.data_dir:
             command += ["--data-dir", self.data_dir]
         environment = {**os.environ, "RS_PARENT": str(os.getpid()), "OMP_NUM_THREADS": "1"}
-        self.process, self.started, self.state = (
-            subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL),
-            time.monotonic(),
-            "running",
-        )
+        with tempfile.TemporaryFile() as job:
+            job.write(json.dumps(as_dict(self.job)).encode())
+            job.seek(0)
+            self.process = subprocess.Popen(command, env=environment, stdin=job, stderr=subprocess.DEVNULL)
+        self.started, self.state = time.monotonic(), "running"
 
     def look(self) -> None:
         """Whether it has ended, and how."""
