@@ -34,6 +34,8 @@ from rs import catalog
 from rs.attacks.pgd_l2 import PgdL2
 from rs.devices import device_name, use_device
 from rs.gradients import Differentiable
+from rs.inference import PRECISIONS
+from rs.network_audit import Audited
 from rs.noise.gaussian import Gaussian
 from rs.smoothing import Smoothed
 
@@ -69,8 +71,15 @@ def network_of(name: str, device: torch.device) -> nn.Module:
     return network.eval()
 
 
-def ours(network: nn.Module, precision: str, steps: int, samples: int, device: torch.device) -> Attack:
-    seen, attack = Differentiable(network, {"precision": precision}, device), PgdL2(steps, samples)
+def differentiable(network: nn.Module, name: str, precision: str, device: torch.device) -> Differentiable:
+    probes, _ = blobs(SHAPES.get(name, (3, 32, 32)), 128, -1)
+    seen = Differentiable(Audited(network, {}, probes, name, False), {"precision": precision}, device)
+    assert seen.dtype == PRECISIONS[precision]  # it may fall back
+    return seen
+
+
+def ours(seen: Differentiable, steps: int, samples: int, device: torch.device) -> Attack:
+    attack = PgdL2(steps, samples)
 
     def run(x: Tensor, y: Tensor) -> Tensor:
         found = []
@@ -143,11 +152,14 @@ def main() -> None:
             x, y = (t.to(device) for t in blobs(SHAPES.get(name, (3, 32, 32)), given.images, 0))
             sizes = given.steps, given.samples
             contestants = {
-                **{f"(a) ours {p}": ours(network, p, *sizes, device) for p in given.precisions},
+                **{
+                    f"(a) ours {p}": ours(differentiable(network, name, p, device), *sizes, device)
+                    for p in given.precisions
+                },
                 PEERS[0]: peers(network, True, *sizes),
                 PEERS[1]: peers(network, False, *sizes),
             }
-            judge = Differentiable(network, {"precision": "float32"}, device)
+            judge = differentiable(network, name, "float32", device)
             times: dict[str, list[tuple[float, float]]] = {who: [] for who in contestants}
             losses = {}
             for i in range(given.rounds + 1):  # the first warms up

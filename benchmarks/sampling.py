@@ -32,6 +32,7 @@ from rs.certificates.cohen import Cohen
 from rs.devices import device_name, generator, use_device
 from rs.draws import Draws
 from rs.inference import InferenceForm
+from rs.network_audit import Audited
 from rs.noise.gaussian import Gaussian
 
 SHAPES = {"lenet": (1, 28, 28)}
@@ -50,10 +51,13 @@ def network_of(name: str) -> torch.nn.Module:
 
 def ours(name: str, precision: str, batch: int, device: torch.device) -> dict[str, Callable[[int], None]]:
     """(a) and (b); each is called with n."""
-    form = InferenceForm(
-        network_of(name), {"precision": precision, "batch": batch, "compiled": True}, device, 10
-    )
-    image = torch.rand(SHAPES.get(name, (3, 32, 32)), device=device)
+    shape = SHAPES.get(name, (3, 32, 32))
+    probes = torch.rand(128, *shape) + SIGMA * torch.randn(128, *shape)
+    audited = Audited(network_of(name), {"classes": 10}, probes, name, False)
+    asked = {"precision": precision, "batch": batch, "compiled": True}
+    form = InferenceForm(audited, asked, device)
+    assert asked.items() <= form.description.items()  # it may fall back
+    image = torch.rand(shape, device=device)
     noise = Gaussian(SIGMA)
     form(image.expand(batch, *image.shape))
 

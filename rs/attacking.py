@@ -6,6 +6,7 @@ twice the steps, with twice the samples, and without a bound, which rs.sanity co
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from rs import catalog, checkpoints, forms
+from rs import catalog, checkpoints, forms, network_audit
 from rs.data_loading import open_split
 from rs.devices import device_name, generator
 from rs.gradients import Differentiable, require_gradients
@@ -53,12 +54,13 @@ def attack(
     """
     use: AttackUse = catalog.build_use("attacks", spec["attack"])
     noise: Noise = catalog.build("noises", spec["noise"])
-    network, manifest = checkpoints.load(model_manifest, data)
-    wanted = forms.wanted(spec, form_file)
-    form = InferenceForm(network, wanted, device, manifest["classes"])
-    seen, seen_spec, seen_manifest, seed = network, spec, model_manifest, use.seed
+    audited = network_audit.load(model_manifest, data, device)
+    manifest, wanted = audited.manifest, forms.wanted(spec, form_file)
+    form = InferenceForm(audited, wanted, device)
+    seen, seen_spec, seen_manifest, seed = audited, spec, model_manifest, use.seed
     if source is not None:
-        seen = load_source(source, data, manifest["classes"])
+        proposing = load_source(source, data, manifest["classes"])
+        seen = replace(audited, network=proposing, run=source.parent.name, chance=False)
         seen_spec, seen_manifest, seed = spec["source"], source, spec["source"]["seed"]
     method: AttackAtRadii | MinimalAttack = catalog.build("attacks", seen_spec["attack"])
     # an attack sees what it is judged by
@@ -88,12 +90,12 @@ def attack(
         part = target.part([i for i, position in enumerate(batch) if position in checked])
         for outcome in variants(method, part, radii, keep):
             rows += outcome.rows(part, method.norm)
-    form.check()
     made = provenance(
         spec,
         code,
         model=manifest["sha256"],
         form=form.description,
+        compared={"form": form.compared, "differentiable": differentiable.compared},
         device=device_name(device),
         norm=method.norm,
         access="transfer" if source else method.access,

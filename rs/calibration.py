@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from rs import catalog, checkpoints
+from rs import catalog, network_audit
 from rs.ascent import lagrangian_ascent
 from rs.data_loading import open_split
 from rs.devices import device_name, generator
@@ -48,8 +48,9 @@ def calibrate(
 ) -> None:
     """Writes rho and epsilon, with and without the noise term, with standard errors."""
     settings = TypeAdapter(Calibration).validate_python(spec)
-    network, manifest = checkpoints.load(model_manifest, data)
-    differentiable = Differentiable(network, {"precision": "float32"}, device)
+    audited = network_audit.load(model_manifest, data, device)
+    manifest, label = audited.manifest, f"calibrate {audited.run}"
+    differentiable = Differentiable(audited, {"precision": "float32"}, device)
     trained = manifest["provenance"]["spec"]
     objective = catalog.build("objectives", trained["objective"])
     noise: Noise = catalog.build("noises", trained["noise"])
@@ -59,8 +60,7 @@ def calibrate(
     together = max(1, COPIES_PER_BATCH // settings.samples)
     pieces = [positions[i : i + together] for i in range(0, len(positions), together)]
     costs: dict[str, list[torch.Tensor]] = {"with_noise": [], "without_noise": []}
-    label, unit = f"calibrate {model_manifest.parent.name}", f"batches of {together} images"
-    for batch in follow(pieces, len(pieces), label, unit):
+    for batch in follow(pieces, len(pieces), label, f"batches of {together} images"):
         x0, y = split.take(batch)
         generators = [generator(device, settings.seed, "calibrate", i) for i in batch]
         smoothed = Smoothed(differentiable, noise, generators)
@@ -82,4 +82,5 @@ def calibrate(
         result[f"epsilon_{cost}"] = math.sqrt(rho)
         result[f"epsilon_{cost}_se"] = error / (2 * math.sqrt(rho)) if rho else 0.0
     made = provenance(spec, code, model=manifest["sha256"], device=device_name(device))
+    made |= {"compared": differentiable.compared}
     write_json(output, {**result, "noise_in_cost": settings.noise_in_cost, "provenance": made})

@@ -33,7 +33,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rs import catalog, checkpoints
+from rs import catalog, network_audit
 from rs.ascent import lagrangian_ascent
 from rs.data_loading import open_split
 from rs.devices import device_name, generator
@@ -57,13 +57,13 @@ def observe(
     """Writes one row per image, adversary and gamma."""
     settings = TypeAdapter(Distributional).validate_python({k: v for k, v in spec.items() if k != "noise"})
     noise: Noise = catalog.build("noises", spec["noise"])
-    network, manifest = checkpoints.load(model_manifest, data)
-    differentiable = Differentiable(network, {"precision": "float32"}, device)
+    audited = network_audit.load(model_manifest, data, device)
+    manifest, label = audited.manifest, f"distributional {audited.run}"
+    differentiable = Differentiable(audited, {"precision": "float32"}, device)
     split = open_split(data, "test", device)
     positions = list(settings.images.positions(len(split)))
     together = max(1, COPIES_PER_BATCH // settings.samples)
     pieces = [positions[i : i + together] for i in range(0, len(positions), together)]
-    label = f"distributional {model_manifest.parent.name}"
     rows: list[dict[str, Any]] = []
     for batch in follow(pieces, len(pieces), label, f"batches of {together} images"):
         x, y = split.take(batch)
@@ -80,6 +80,7 @@ def observe(
         sigma=float(getattr(noise, "sigma", 0.0)),
         dimension=math.prod(x.shape[1:]),
         estimates=settings.estimates,
+        compared=differentiable.compared,
     )
     write_table(output, pa.Table.from_pylist(rows, pa.schema(SCHEMA)), made)
 

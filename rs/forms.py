@@ -9,20 +9,20 @@ run out: elsewhere that is one line in the job.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from rs import checkpoints
+from rs import network_audit
 from rs.devices import device_name
 from rs.inference import InferenceForm
 from rs.interfaces import UserError
+from rs.network_audit import Audited
 from rs.provenance import provenance, read_json, write_json
 from rs.spec import FORM
+from rs.transformations import one_line, out_of_memory, warn
 
 SMALLEST_BATCH = 16  # batches are multiples of it (rs.sampling)
 
@@ -31,9 +31,9 @@ def fix(
     spec: dict[str, Any], model_manifest: Path, data: Path, output: Path, device: torch.device, code: str
 ) -> None:
     """Writes the `form` that the model is used in, and why it is not the one asked for (`fallback`)."""
-    network, manifest = checkpoints.load(model_manifest, data)
-    form, fallback = resolve(network, spec, device, manifest["classes"], read_json(data)["shape"])
-    made = provenance(spec, code, model=manifest["sha256"], device=device_name(device))
+    audited = network_audit.load(model_manifest, data, device)
+    form, fallback = resolve(audited, spec, device)
+    made = provenance(spec, code, model=audited.manifest["sha256"], device=device_name(device))
     write_json(output, {"form": form, "fallback": fallback, "provenance": made})
 
 
@@ -60,29 +60,33 @@ def ladder(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def resolve(
-    network: nn.Module, asked: dict[str, Any], device: torch.device, classes: int, shape: Sequence[int]
+    audited: Audited, asked: dict[str, Any], device: torch.device
 ) -> tuple[dict[str, Any], str | None]:
-    """The first form of `ladder` that votes on an image [C, H, W] = `shape`, and what was wrong with those
+    """The first form of `ladder` that votes, and as the plain network does, and what was wrong with those
     before it.
 
     Raises UserError for what no other form can mend.
     """
     wrong: list[str] = []
+    shape = audited.probes.shape[1:]
     for form in ladder(asked):
         told = ", ".join(f"{key} {value}" for key, value in form.items())
         try:
-            try_out(InferenceForm(network, form, device, classes), shape)
+            tried = InferenceForm(audited, form, device)
+            try_out(tried, shape)
         except UserError:
             raise
         except Exception as error:
             if not form["compiled"] and not out_of_memory(error):
-                raise UserError(f"the model fails on images {list(shape)}: {one_line(error)}") from error
+                fails = f"{audited.run}: fails on images {list(shape)}: {one_line(error)}"
+                raise UserError(fails) from error
             wrong.append(f"{told}: {one_line(error)}")
             forget(device)
             continue
         if wrong:
-            warnings.warn(f"inference form falls back on {told}; {'; '.join(wrong)}", RuntimeWarning, 2)
-        return form, "; ".join(wrong) or None
+            warn(audited.run, f"inference form falls back on {told}; {'; '.join(wrong)}")
+        form = {key: tried.description[key] for key in FORM}
+        return form, "; ".join([*wrong, *tried.fallbacks]) or None
     raise UserError(f"memory runs out even in the smallest batches: {wrong[-1]}")
 
 
@@ -100,14 +104,3 @@ def forget(device: torch.device) -> None:
     torch.compiler.reset()
     if device.type == "cuda":
         torch.cuda.empty_cache()
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch did not get the memory that it asked for, on a GPU or off."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def one_line(error: BaseException) -> str:
-    """`RuntimeError: first line`, cut to 200 characters."""
-    text = str(error).strip() or "no message"
-    return f"{type(error).__name__}: {text.splitlines()[0]}"[:200]

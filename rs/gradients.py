@@ -11,7 +11,8 @@ all backward convolutions (to one or three channels, in full resolution) is done
 
 from __future__ import annotations
 
-import copy
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,24 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.grad import conv2d_input
 
-from rs.forms import one_line, out_of_memory
-from rs.inference import fold_batch_norm
+from rs.inference import PLAIN_BATCH, PRECISIONS
 from rs.interfaces import UserError
 from rs.models.layers import Normalize
+from rs.network_audit import Audited
 from rs.smoothing import OfCopies, add_noise
+from rs.transformations import (
+    DIFFERING,
+    EQUAL,
+    EXACT,
+    Transformed,
+    apart,
+    copied,
+    differing,
+    one_line,
+    out_of_memory,
+    transformed,
+    warn,
+)
 
 
 class _SummedFirst(torch.autograd.Function):
@@ -75,16 +89,79 @@ def _first_convolution(network: nn.Module) -> str | None:
     return None
 
 
+def _gradient(logits_of: Callable[[Tensor], Tensor], x: Tensor) -> Tensor | None:
+    """Of a sum of differently weighted logits at x; nothing where that has none."""
+    leaf = x.detach().clone().requires_grad_()
+    try:
+        with torch.enable_grad():
+            logits = logits_of(leaf)
+            weights = torch.linspace(1, 2, logits.shape[1], dtype=logits.dtype, device=logits.device)
+            return torch.autograd.grad((logits * weights).sum(), leaf)[0]
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        return None
+
+
 class Differentiable(OfCopies):
     """float32 images [B, C, H, W] in any layout to float32 logits, through a network of another precision."""
 
-    def __init__(self, network: nn.Module, form: dict[str, Any], device: torch.device) -> None:
-        """`form` has `precision`. The given network is left as it is."""
+    def __init__(self, audited: Audited, form: dict[str, Any], device: torch.device) -> None:
+        """`form` has `precision`. Logits and gradients are compared with the network's on its probes, in
+        float64, votes in the form's precision; what differs is left out with a warning. A network that draws
+        at random is not compared and stays plain. The given one is left as it is.
+        """
         super().__init__()
-        self.dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[form["precision"]]
-        name = _first_convolution(network)
-        folded, _ = fold_batch_norm(copy.deepcopy(network).eval().requires_grad_(False))
-        self.network = folded.to(device, self.dtype).to(memory_format=torch.channels_last)
+        run, probes, asked = audited.run, audited.probes.to(device), PRECISIONS[form["precision"]]
+        plain = Transformed(copied(audited.network, run).to(device), False, torch.contiguous_format, {})
+        self.compared: dict[str, Any] = {}
+        if audited.chance:
+            self._take(plain, None, torch.float32)
+            return
+        with torch.no_grad():
+            votes = torch.cat([plain.network(part.clone()).argmax(1) for part in probes.split(PLAIN_BATCH)])
+        shown, name = transformed(plain.network, probes, run), None
+        if shown.exact:
+            name = _first_convolution(audited.network)
+            self._take(shown, name, torch.float64)
+            gradients = self._apart(copied(plain.network, run).double(), probes[:EXACT].double())
+            if gradients > EQUAL:
+                faster = f"the gradients of its faster form differ by {gradients:.2g} of the largest"
+                warn(run, f"is attacked as it is: {faster}")
+                shown, name = plain, None
+            self.compared = {**shown.compared, "gradients": gradients}
+        # the form asked for, then plainer ones; the last one is the network itself
+        for using, first, dtype in ((shown, name, asked), (shown, name, torch.float32), (plain, None, None)):
+            self._take(using, first, dtype or torch.float32)
+            found = self._differing(probes, votes)
+            self.compared["differing_votes"] = found
+            if dtype is None or (isinstance(found, float) and found <= DIFFERING[self.dtype]):
+                return
+            why = found if isinstance(found, str) else f"{found:.1%} of its votes are not the network's"
+            warn(run, f"is attacked in a plainer form than {self.dtype} in {self.layout}: {why}")
+
+    def _apart(self, plain: nn.Module, probes: Tensor) -> float:
+        """How far gradients are from those of the plain network: both in float64, for two images with three
+        copies each, as a share of the largest. 0 for a network that has none.
+        """
+        x = probes[:2]
+        z = probes[2:].unflatten(0, (2, -1)) - x.unsqueeze(1)
+        truth = _gradient(lambda at: plain(add_noise(at, z)), x)
+        found = _gradient(lambda at: self.of_copies(at, z), x)
+        return 0.0 if truth is None else math.inf if found is None else apart(found, truth)
+
+    def _differing(self, probes: Tensor, votes: Tensor) -> float | str:
+        try:
+            return differing(self, probes, votes, PLAIN_BATCH)
+        except Exception as error:  # whatever somebody's network does in this form
+            if out_of_memory(error):
+                raise
+            return one_line(error)
+
+    def _take(self, using: Transformed, name: str | None, dtype: torch.dtype) -> None:
+        """`name` is the first convolution's, or nothing where each copy's gradient goes through it alone."""
+        self.dtype, self.layout = dtype, using.layout
+        self.network = copied(using.network).to(dtype)
         self.first: _FirstConvolution | None = None
         if name is not None:
             convolution = self.network.get_submodule(name)
@@ -94,8 +171,8 @@ class Differentiable(OfCopies):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images.to(self.dtype, memory_format=torch.channels_last))
-        return logits.float()
+        logits: Tensor = self.network(images.to(self.dtype, memory_format=self.layout))
+        return logits.to(images.dtype)
 
     def of_copies(self, x: Tensor, z: Tensor) -> Tensor:
         if self.first is None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rs import checkpoints, entries, state_dicts
+from rs import checkpoints, entries, network_audit, state_dicts
 from rs.interfaces import UserError
 from rs.preparation import read_manifest
 from rs.provenance import file_digest, provenance
@@ -50,9 +50,12 @@ def convert(
     if bad:
         raise UserError(f"{weights}: {bad[0]} holds values that are not finite")
     check_logits(model.eval(), name, tuple(data["shape"]), data["classes"])
+    run = f"{outputs['manifest'].parent.name} ({name})"
+    probes = network_audit.probes(data_manifest, torch.device("cpu"))
+    audit = network_audit.audit(model, probes, run, imported.get("allow", ()))
     clones = {k: v.clone() for k, v in model.state_dict().items()}  # safetensors takes no shared memory
     made = provenance(spec, code, source=str(weights), key=found.key)
-    manifest = {"provenance": made, "classes": data["classes"]}
+    manifest = {"provenance": made, "classes": data["classes"], "audit": audit}
     checkpoints.save(outputs, clones, manifest)
 
 

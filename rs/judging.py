@@ -15,8 +15,8 @@ from torch import Generator, Tensor
 
 from rs.ascent import l2_norm, project_l2, project_linf
 from rs.devices import generator
-from rs.inference import InferenceForm
-from rs.interfaces import Noise
+from rs.inference import NOT_FINITE, InferenceForm
+from rs.interfaces import Noise, UserError
 from rs.spec import AttackUse
 
 
@@ -44,17 +44,25 @@ class Judge:
 
     def votes(self, images: Tensor, positions: Sequence[int]) -> Tensor:
         """Votes int64 [B, classes], on the CPU, for images [B, C, H, W] at their positions in the split: n
-        each, or one where the base classifier judges.
+        each, or one where the base classifier judges. UserError where a logit is infinite or NaN.
         """
         n = 1 if self.use.judge == "base" else self.use.judge.n
         counts = torch.zeros(len(images), self.form.classes, dtype=torch.int64, device=self.form.device)
+        broken = torch.zeros(len(images), dtype=torch.int64, device=self.form.device)
         one = torch.ones((), dtype=torch.int64, device=self.form.device)
         # under constant noise every vote is the same
         drawn = 1 if getattr(self.noise, "constant", False) else n
         for rows, owners in self._batches(images, positions, drawn):
             of = torch.tensor(owners, device=self.form.device)
-            counts.index_put_((of, self.form.classify(rows)), one, accumulate=True)
-        return counts.cpu() * (n // drawn)
+            logits = self.form(rows)
+            broken.index_put_((of,), (~logits.isfinite().all(1)).long(), accumulate=True)
+            counts.index_put_((of, logits.argmax(1)), one, accumulate=True)
+        found = counts.cpu() * (n // drawn)
+        if bool(broken.any()):
+            worst = int(broken.argmax())
+            share = f"{int(broken[worst])} of {drawn} votes ({int(broken[worst]) / drawn:.2%})"
+            raise UserError(f"{self.form.run}: image {positions[worst]}: {share}: {NOT_FINITE}")
+        return found
 
     def _batches(
         self, images: Tensor, positions: Sequence[int], drawn: int

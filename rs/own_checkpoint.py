@@ -37,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     own.add_argument("--key", metavar="KEY", help="of the weights, in a file that holds several: ema, ...")
     own.add_argument("--normalization", help="none, center, standardize, or JSON {mean: [..], std: [..]}")
+    own.add_argument(
+        "--allow",
+        action="append",
+        choices=["chance"],
+        help="chance: the network may draw at random, for every image by itself",
+    )
     own.add_argument("--data", metavar="NAME", help="the data set (see rs list)")
     own.add_argument("--data-dir", help="where the data set's files are")
     own.add_argument("--noise", default="gaussian", metavar="NAME", help="default: gaussian")
@@ -94,7 +100,8 @@ def study_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
     sampling = {"n0": _whole("--n0", args.n0), "n": n, "block": n if n < 10_000 or n % 10_000 else 10_000}
     own = {"weights": str(args.checkpoint), "format": args.format, "noise": noise, "sampling": sampling}
     given = {"entry": args.entry, "architecture": args.architecture and {"name": args.architecture}}
-    given |= {"normalization": _normalization(args.normalization), "key": args.key}
+    given |= {"normalization": _normalization(args.normalization)}
+    given |= {"key": args.key, "allow": args.allow}
     test = {"skip": _whole("--skip", args.skip)}
     test |= {"max": _whole("--images", args.images)} if args.images else {}
     return {

@@ -201,6 +201,7 @@ class Plan(JobGraph):
         sections, weights = run.sections, Path(run.sections["weights"])
         keys = ("entry", "architecture", "format", "key", "normalization")
         imported = {k: sections[k] for k in keys if sections[k] is not None}
+        imported |= {"allow": ["chance"]} if sections["allow"] else {}
         modules: tuple[str, ...] = ("rs.entries",)
         if "architecture" in imported:
             model = schema()["$defs"]["run"]["properties"]["model"]

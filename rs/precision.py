@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rs import catalog, checkpoints
+from rs import catalog, network_audit
 from rs.data_loading import open_split
 from rs.devices import generator, use_device
 from rs.draws import Draws, Votes
@@ -92,13 +92,15 @@ def compare(
     device: torch.device,
 ) -> Compared:
     """Votes of both precisions on the same noise: `size` holds the images and their estimation votes."""
-    network, model = checkpoints.load(manifest, data)
+    audited = network_audit.load(manifest, data, device)
+    model = audited.manifest
     noise: Noise = catalog.build("noises", smoothing)
     split = open_split(data, "test", device)
     positions = list(test.positions(len(split)))[: size[0]]
-    forms = [
-        InferenceForm(network, {**sampling, "precision": p}, device, model["classes"]) for p in PRECISIONS
-    ]
+    forms = [InferenceForm(audited, {**sampling, "precision": p}, device) for p in PRECISIONS]
+    if forms[1].description["precision"] != "bfloat16":
+        why = "; ".join(forms[1].fallbacks) or "it draws at random"
+        raise UserError(f"{manifest}: has no form in bfloat16: {why}")
     asked: tuple[tuple[Purpose, int], ...] = (("select", sampling["n0"]), ("estimate", size[1]))
     counts = np.zeros((len(asked), len(forms), len(positions), model["classes"]), np.int64)
     differing = np.zeros(len(positions), np.int64)

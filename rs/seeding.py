@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal, get_args
 
-Purpose = Literal["train", "select", "estimate", "attack", "judge", "calibrate", "randomise"]
+Purpose = Literal["train", "select", "estimate", "attack", "judge", "calibrate", "randomise", "network"]
 PURPOSES: tuple[str, ...] = get_args(Purpose)
 
 

@@ -128,7 +128,9 @@ class ImportedSections:
     that `entry` ("module:function") returns, or for an `architecture` of ours.
 
     `key` says where the state dict lies in a file that holds several, as "ema" or "ema.shadow".
-    `normalization` is its first layer; without it, what the architecture has by default, or none.
+    `normalization` is its first layer; without it, what the architecture has by default, or none. The network
+    must be one deterministic function of an image; `allow: [chance]` lets one in that draws at random at
+    every call, independently for every image.
     """
 
     weights: str
@@ -138,6 +140,7 @@ class ImportedSections:
     format: Literal["plain", "cohen"] = "plain"
     key: str | None = None
     normalization: Literal["none", "center", "standardize"] | Constants | None = None
+    allow: Annotated[tuple[Literal["chance"], ...], Field(max_length=1)] = ()
     smoothing: Methods | None = None
     sampling: Sampling = field(default_factory=Sampling)
     certificates: Methods = ()

@@ -40,20 +40,23 @@ from rs.provenance import digest, file_digest, provenance, read_json, whole_file
 from rs.seeding import derive_seed
 from rs.smoothing import evaluation_mode
 from rs.spec import Calibrated, Subset, Training
+from rs.transformations import training_layout
 
 SECONDS_BETWEEN_CHECKPOINTS = 300.0  # inside an epoch; each end of an epoch is one too
 
 
 class Autocast(nn.Module):
-    """The network as the objective sees it: channels_last, in the training precision, float32 logits."""
+    """The network as the objective sees it: in its layout, in the training precision, float32 logits."""
 
-    def __init__(self, network: nn.Module, precision: str) -> None:
+    def __init__(
+        self, network: nn.Module, precision: str, layout: torch.memory_format = torch.channels_last
+    ) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network, self.layout = network.to(memory_format=layout), layout
         self.reduced = precision == "bfloat16"
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=self.layout)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.reduced):
             logits: Tensor = self.network(x)
         return logits.float()
@@ -133,10 +136,11 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(torch.device("cpu"), seed, "train", 0).initial_seed())
         network = checkpoints.build_model(spec["model"], manifest)
+    layout = training_layout(network, manifest["shape"], device)
     if distributed.processes() > 1:
         network = distributed.synchronise_batch_norm(network, device)
     warn_if_slow(training.precision, device)
-    model: nn.Module = Autocast(network.to(device), training.precision)
+    model: nn.Module = Autocast(network.to(device), training.precision, layout)
     if distributed.processes() > 1:
         model = distributed.Replica(model)
     optimizer = make_optimizer(training, model)

@@ -8,6 +8,8 @@ numbers in the same stream in pieces as at once.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rs import catalog, checkpoints, forms
+from rs import catalog, forms, network_audit
 from rs.data_loading import load_images
 from rs.devices import device_name, generator
 from rs.draws import Votes, write_votes
-from rs.inference import InferenceForm
+from rs.inference import NOT_FINITE, InferenceForm
 from rs.interfaces import Noise, UserError
 from rs.provenance import provenance
-from rs.seeding import Purpose
+from rs.seeding import PURPOSES, Purpose, derive_seed
 
 Totals = tuple[
     Tensor, Tensor, Tensor
@@ -40,37 +42,54 @@ class Voter:
         self.images = range(*spec["images"])
         self.betas = tuple(float(beta) for beta in spec.get("betas", ()))
         self.noise: Noise = catalog.build("noises", spec["noise"])
-        network, self.manifest = checkpoints.load(model, data)
+        audited = network_audit.load(model, data, device)
+        self.manifest, self.run, self.chance = audited.manifest, audited.run, audited.chance
         self.classes = int(self.manifest["classes"])
-        self.form = InferenceForm(network, forms.wanted(spec, form_file), device, self.classes)
+        self.form = InferenceForm(audited, forms.wanted(spec, form_file), device)
         self.x, self.labels = load_images(data, "test", self.images, device)
+        self._broken = torch.zeros(len(self.images), dtype=torch.int64, device=device)
 
     def vote(self, row: int, purpose: Purpose, block: int, votes: int) -> Totals:
         """`votes` of the row-th image, with the noise of one block; all on the device."""
         draws = generator(self.device, self.spec["seed"], purpose, self.images[row], block)
-        image = self.x[row]
+        image, before = self.x[row], self.form.broken.clone()
         try:
-            return self.form.vote(
-                image, votes, lambda rows: self.noise.sample((rows, *image.shape), draws), self.betas
-            )
+            with self._own_draws(row, purpose, block):
+                found = self.form.vote(
+                    image, votes, lambda rows: self.noise.sample((rows, *image.shape), draws), self.betas
+                )
+            self._broken[row] += self.form.broken - before
+            return found
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"memory ran out in batches of {self.form.batch}; lower sampling.batch (which is another "
                 "inference form) or run fewer jobs on this device at a time"
             ) from error
 
+    @contextlib.contextmanager
+    def _own_draws(self, row: int, purpose: Purpose, block: int) -> Iterator[None]:
+        """Seeds what the network itself draws, where that is allowed, as the noise is seeded."""
+        if not self.chance:
+            yield
+            return
+        with network_audit.kept_chance():
+            where = PURPOSES.index(purpose), self.images[row], block
+            network_audit.seeded(derive_seed(self.spec["seed"], "network", *where))
+            yield
+
     def write(self, output: Path, totals: Totals, code: str, **facts: Any) -> None:
         """The draw file of all images; `totals` are stacked over them. `facts` join the provenance.
 
         Raises UserError, before writing, where a logit was infinite or NaN.
         """
-        self.form.check()
+        self._refuse_broken(totals[0])
         counts, sums, squares = (total.cpu().numpy() for total in totals)
         made = provenance(
             self.spec,
             code,
             model=self.manifest["sha256"],
             form=self.form.description,
+            compared=self.form.compared,
             device=device_name(self.device),
             dimension=self.x[0].numel(),
             classes=self.classes,
@@ -82,3 +101,12 @@ class Voter:
             {beta: squares[:, i] for i, beta in enumerate(self.betas)},
         )
         write_votes(output, np.asarray(self.images, np.int64), self.labels.cpu().numpy(), votes, made)
+
+    def _refuse_broken(self, counts: Tensor) -> None:
+        """UserError where a logit was infinite or NaN; `counts` are the votes [images, classes]."""
+        broken, votes = self._broken.tolist(), counts.sum(1).tolist()
+        if any(broken):
+            row = max(range(len(broken)), key=lambda i: broken[i] / votes[i])
+            share = f"{broken[row]} of {votes[row]} votes ({broken[row] / votes[row]:.2%})"
+            images = f"in {sum(b > 0 for b in broken)} of {len(broken)} images"
+            raise UserError(f"{self.run}: image {self.images[row]}: {share} and votes {images}: {NOT_FINITE}")

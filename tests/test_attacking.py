@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from tiny_networks import audited
 from torch import nn
 
 from rs import attacking, catalog, checkpoints
@@ -213,7 +214,7 @@ def test_the_differentiable_network_is_the_network(workspace):
     x, _ = load_split(data, "test")
     mine, theirs = x[:9].clone().requires_grad_(), x[:9].clone().requires_grad_()
     for precision, tolerance in (("float32", 1e-4), ("bfloat16", 0.1)):
-        seen = Differentiable(network, {"precision": precision}, CPU)
+        seen = Differentiable(audited(network, (1, 8, 8), 10), {"precision": precision}, CPU)
         out, expected = seen(mine), network(theirs)
         torch.testing.assert_close(out, expected, rtol=tolerance, atol=tolerance)
         (a,) = torch.autograd.grad(out[:, 0].sum(), mine)
@@ -230,7 +231,7 @@ def test_gradients_of_copies_are_summed_after_the_first_convolution(name, copies
     shape = method.shapes[0]
     torch.manual_seed(0)
     network = method.build(shape, 10, [0.4] * shape[0], [0.2] * shape[0]).eval()
-    seen = Differentiable(network, {"precision": "float32"}, CPU)
+    seen = Differentiable(audited(network, shape, 10), {"precision": "float32"}, CPU)
     assert seen.first is not None
     x, z = torch.rand(2, *shape), 0.1 * torch.randn(2, copies, *shape)
     y = torch.tensor([3, 8])
@@ -238,7 +239,8 @@ def test_gradients_of_copies_are_summed_after_the_first_convolution(name, copies
     # rounding may move a few activations over their kink: compared as vectors
     assert (gradients[0] - gradients[1]).norm() < 0.02 * gradients[1].norm()
     assert gradients[1].abs().max() > 0
-    plain = Differentiable(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), {"precision": "float32"}, CPU)
+    linear = audited(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), (1, 8, 8), 10)
+    plain = Differentiable(linear, {"precision": "float32"}, CPU)
     assert plain.first is None
     torch.testing.assert_close(seen(x), network(x), rtol=1e-3, atol=1e-4)  # and as if nothing had been
 

@@ -14,6 +14,7 @@ from rs.ascent import lagrangian_ascent
 from rs.calibration import calibrate
 from rs.data_loading import load_images
 from rs.devices import generator
+from rs.provenance import write_json
 from rs.published import beside
 from rs.smoothing import mean_cross_entropy
 
@@ -32,7 +33,7 @@ def measure(workspace, tmp_path):
         written = json.loads(manifest.read_text())
         written["provenance"]["spec"] |= changes
         copied = tmp_path / "model.json"
-        copied.write_text(json.dumps(written))
+        write_json(copied, written)
         copied.with_suffix(".safetensors").write_bytes(weights.read_bytes())
         calibrate(spec, copied, data, tmp_path / "c.json", CPU, "code")
         return json.loads((tmp_path / "c.json").read_text())

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 
 import pytest
 import torch
+from tiny_networks import audited
 from torch import nn
 
 from rs import forms
-from rs.inference import InferenceForm, fold_batch_norm
+from rs.inference import InferenceForm
 from rs.interfaces import UserError
 from rs.models.digits_cnn import DigitsCnn
 from rs.plan import Plan
@@ -43,38 +43,13 @@ def no_compiler(monkeypatch):
     monkeypatch.setattr(torch, "compile", compiled)
 
 
-def test_folding_batch_norm_changes_rounding_alone(network):
-    before = copy.deepcopy(network.state_dict())
-    folded, went = fold_batch_norm(network)
-    x = torch.rand(32, *SHAPE)
-    assert went
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    torch.testing.assert_close(folded(x), network(x), rtol=1e-4, atol=1e-5)
-    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
-
-
-def test_a_network_that_cannot_be_traced_keeps_its_batch_norm():
-    class Depends(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.norm = nn.BatchNorm2d(1)
-
-        def forward(self, x):
-            return self.norm(x if x.sum() > 0 else -x).flatten(1)
-
-    network = Depends().eval()
-    assert fold_batch_norm(network) == (network, False)
-    form = InferenceForm(network, {**ASKED, "compiled": False}, CPU, 64)
-    assert form.description["folded"] is False
-
-
 def test_the_compiled_form_is_the_network(network):
-    form, fallback = forms.resolve(network, ASKED, CPU, 10, SHAPE)
+    form, fallback = forms.resolve(audited(network, SHAPE, 10), ASKED, CPU)
     assert (form, fallback) == (ASKED, None)
     x = torch.rand(50, *SHAPE)
-    compiled = InferenceForm(network, form, CPU, 10)
+    compiled = InferenceForm(audited(network, SHAPE, 10), form, CPU)
     torch.testing.assert_close(compiled(x).clone(), network(x), rtol=1e-3, atol=1e-4)
-    assert compiled.description == {**ASKED, "folded": True, "device": "cpu"}
+    assert compiled.description == {**ASKED, "folded": True, "layout": "channels_last", "device": "cpu"}
 
 
 def test_every_compiled_network_in_one_process_is_compiled_and_its_own(network):
@@ -85,7 +60,7 @@ def test_every_compiled_network_in_one_process_is_compiled_and_its_own(network):
         with torch.no_grad():
             for parameter in network[-1].parameters():
                 parameter.mul_(scale)
-        form = InferenceForm(network, asked, CPU, 10)
+        form = InferenceForm(audited(network, SHAPE, 10), asked, CPU)
         before = form(x).clone()
         torch.testing.assert_close(before, network(x), rtol=1e-3, atol=1e-4)
         source = inspect.getclosurevars(form.network).nonlocals["run"]._orig_mod
@@ -96,11 +71,11 @@ def test_every_compiled_network_in_one_process_is_compiled_and_its_own(network):
     torch.compiler.reset()
     with torch._dynamo.config.patch(recompile_limit=2):
         for count in range(3):  # networks that share one code object
-            plain = InferenceForm(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), asked, CPU, 10)
+            plain = audited(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), SHAPE, 10)
             if count < 2:
-                plain(x)
+                InferenceForm(plain, asked, CPU)
         with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
-            plain(x)
+            InferenceForm(plain, asked, CPU)
     torch.compiler.reset()
 
 
@@ -108,7 +83,7 @@ def test_where_compilation_fails_the_run_falls_back_with_a_warning(network, no_c
     with pytest.warns(
         RuntimeWarning, match="falls back on precision float32, batch 64, compiled False; .*no C"
     ):
-        form, fallback = forms.resolve(network, ASKED, CPU, 10, SHAPE)
+        form, fallback = forms.resolve(audited(network, SHAPE, 10), ASKED, CPU)
     assert form == {**ASKED, "compiled": False}
     assert "no C++ compiler" in fallback
     assert "\n" not in fallback
@@ -125,16 +100,16 @@ def test_where_memory_runs_out_batches_shrink(network, monkeypatch):
     monkeypatch.setattr(InferenceForm, "__call__", limited)
     asked = {**ASKED, "batch": 512, "compiled": False}
     with pytest.warns(RuntimeWarning, match="falls back on precision float32, batch 32"):
-        form, _ = forms.resolve(network, asked, CPU, 10, SHAPE)
+        form, _ = forms.resolve(audited(network, SHAPE, 10), asked, CPU)
     assert form["batch"] == 32
     assert [f["batch"] for f in forms.ladder({**ASKED, "batch": 1008})] == [1008, 1008, 240, 48, 16]
 
 
 def test_what_no_form_can_mend_is_one_line(network, no_compiler):
-    with pytest.raises(UserError, match=r"output is \[64, 10\]; expected \[64, 7\]"):
-        forms.resolve(network, {**ASKED, "compiled": False}, CPU, 7, SHAPE)
-    with pytest.raises(UserError, match=r"the model fails on images \[1, 5, 5\]: RuntimeError: "):
-        forms.resolve(network, {**ASKED, "compiled": False}, CPU, 10, (1, 5, 5))
+    with pytest.raises(UserError, match=r"theirs: its output is \[16, 10\]; expected \[batch, 7\]"):
+        forms.resolve(audited(network, SHAPE, 7), {**ASKED, "compiled": False}, CPU)
+    with pytest.raises(UserError, match=r"theirs: fails on images \[1, 5, 5\]: RuntimeError: "):
+        forms.resolve(audited(network, (1, 5, 5), 10), {**ASKED, "compiled": False}, CPU)
 
 
 def test_draws_use_the_form_that_was_fixed(workspace, tmp_path, no_compiler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny_networks import audited
 from torch import nn
 
 from rs.inference import InferenceForm
@@ -46,7 +47,8 @@ class Counted(nn.Module):
 )
 def test_images_share_batches_and_are_judged_as_if_alone(noise, n, batches):
     seen: list[int] = []
-    form = InferenceForm(Counted(seen), FORM, torch.device("cpu"), 5)
+    form = InferenceForm(audited(Counted(seen), (1, 4, 4), 5), FORM, torch.device("cpu"))
+    seen.clear()
     judge = Judge(form, noise, AttackUse(radii=(), judge=n))
     positions = list(range(100, 120))
     votes = judge.votes(IMAGES, positions)
@@ -59,7 +61,7 @@ def test_images_share_batches_and_are_judged_as_if_alone(noise, n, batches):
 
 
 def test_logits_that_are_not_finite_are_found():
-    form = InferenceForm(Counted([]), FORM, torch.device("cpu"), 5)
-    Judge(form, NoNoise(), AttackUse(radii=())).votes(torch.full((1, 1, 4, 4), torch.inf), [0])
-    with pytest.raises(UserError, match="not finite"):
-        form.check()
+    form = InferenceForm(audited(Counted([]), (1, 4, 4), 5), FORM, torch.device("cpu"))
+    images = torch.stack([torch.ones(1, 4, 4), torch.full((1, 4, 4), torch.inf)])
+    with pytest.raises(UserError, match=r"theirs: image 9: 1 of 1 votes \(100\.00%\): logits are not finite"):
+        Judge(form, NoNoise(), AttackUse(radii=())).votes(images, [4, 9])

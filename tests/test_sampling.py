@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tiny_networks import audited
 from torch import nn
 
 from rs import catalog, checkpoints
@@ -69,7 +70,7 @@ def test_votes_and_moments_equal_a_plain_loop(workspace, draw):
             np.testing.assert_allclose(votes.sums[beta][row], scores.sum(0), rtol=1e-5, atol=1e-6)
             np.testing.assert_allclose(votes.squares[beta][row], scores.square().sum(0), rtol=1e-5, atol=1e-6)
     assert list(votes.n) == [200] * 3
-    assert made["form"] == {**FORM, "folded": True, "device": "cpu"}
+    assert made["form"] == {**FORM, "folded": True, "layout": "channels_last", "device": "cpu"}
     assert (made["dimension"], made["classes"]) == (64, 10)
 
 
@@ -121,12 +122,15 @@ def test_votes_do_not_depend_on_other_runs(workspace):
 
 
 def test_short_batches_are_padded_to_the_form():
+    seen: list[int] = []
+
     class Shape(nn.Module):
         def forward(self, x):
-            assert x.shape == (48, 1, 2, 2)
+            seen.append(len(x))
             return x.flatten(1)
 
-    form = InferenceForm(Shape(), {**FORM, "batch": 48}, CPU, 4)
+    form = InferenceForm(audited(Shape(), (1, 2, 2), 4), {**FORM, "batch": 48}, CPU)
+    seen.clear()
     images = torch.rand(5, 1, 2, 2)
     assert torch.equal(form(images), images.flatten(1))
     counts, sums, squares = form.vote(images[0], 100, lambda rows: torch.zeros(rows, 1, 2, 2), (2.0,))
@@ -134,12 +138,13 @@ def test_short_batches_are_padded_to_the_form():
     scores = (2 * images[0].flatten()).softmax(0).double()
     torch.testing.assert_close(sums[0], 100 * scores)
     torch.testing.assert_close(squares[0], 100 * scores.square())
+    assert set(seen) == {48}
 
 
 def test_wrong_outputs_are_refused():
-    with pytest.raises(UserError, match=r"the model's output is \[32, 4\]; expected \[32, 10\]"):
-        InferenceForm(nn.Flatten(), FORM, CPU, 10)(torch.rand(3, 1, 2, 2))
-    broken = InferenceForm(nn.Flatten(), FORM, CPU, 4)
+    with pytest.raises(UserError, match=r"theirs: its output is \[16, 4\]; expected \[batch, 10\] logits"):
+        InferenceForm(audited(nn.Flatten(), (1, 2, 2), 10), FORM, CPU)
+    broken = InferenceForm(audited(nn.Flatten(), (1, 2, 2), 4), FORM, CPU)
     broken.vote(torch.full((1, 2, 2), torch.nan), 10, lambda rows: torch.zeros(rows, 1, 2, 2))
     broken.vote(torch.ones(1, 2, 2), 10, lambda rows: torch.zeros(rows, 1, 2, 2))
     with pytest.raises(UserError, match="logits are not finite"):

@@ -356,7 +356,7 @@ def test_damaged_weights_are_one_line(fit, data):
     file.write_bytes(good)
     written = json.loads(manifest.read_text())
     del written["sha256"]
-    manifest.write_text(json.dumps(written))
+    write_json(manifest, written)
     assert refused() == f"{manifest}: not a model's manifest; remove it and train again"
 
 

@@ -1,9 +1,13 @@
-"""A network of three classes on 2x2 images with two channels, a batch of them, and seeded generators."""
+"""A network of three classes on 2x2 images with two channels, a batch of them, seeded generators; and any
+network as if it had passed the audit.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
+
+from rs.network_audit import Audited
 
 
 def generators(*seeds: int) -> list[torch.Generator]:
@@ -18,3 +22,12 @@ def tiny(dtype: torch.dtype = torch.float32) -> nn.Module:
 def batch(n: int = 4, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(2)
     return torch.rand(n, 2, 2, 2, generator=generator).to(dtype), torch.arange(n) % 3
+
+
+def probes(shape: tuple[int, ...], n: int = 32) -> torch.Tensor:
+    draws = torch.Generator().manual_seed(3)
+    return torch.rand(n, *shape, generator=draws) + 0.25 * torch.randn(n, *shape, generator=draws)
+
+
+def audited(network: nn.Module, shape: tuple[int, ...], classes: int, run: str = "theirs") -> Audited:
+    return Audited(network, {"classes": classes, "sha256": ""}, probes(shape), run, chance=False)
