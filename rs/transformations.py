@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 
 from rs.interfaces import UserError
@@ -140,10 +140,11 @@ def norms(network: nn.Module) -> int:
 def folding(network: nn.Module) -> tuple[nn.Module | None, str]:
     """The network with batch norms folded into the layers before, still to be shown equal; or why not."""
     try:
-        folded = fuse(network)
+        traced = fx.symbolic_trace(network)  # without what is not used
+        folded = fuse(traced, no_trace=True)
     except Exception as error:  # control flow on tensors, a scripted network, a parametrised weight, ...
         return None, f"cannot be folded ({one_line(error)})"
-    if norms(folded) == norms(network):
+    if norms(folded) == norms(traced):
         return None, "no batch norm follows a convolution"
     return folded, ""
 
@@ -169,7 +170,9 @@ def copied(network: nn.Module, run: str = "the model") -> nn.Module:
         raise UserError(
             f"{run}: the network cannot be copied ({reason}); copy.deepcopy of it must work"
         ) from error
-    return made.eval().requires_grad_(False)
+    for parameter in made.parameters():  # scripted networks have no requires_grad_
+        parameter.requires_grad_(False)
+    return made.eval()
 
 
 def warn(run: str, message: str) -> None:
