@@ -10,8 +10,8 @@ import pyarrow as pa
 from scipy import special
 
 from rs import catalog
-from rs.draws import Draws, merge
-from rs.interfaces import Certified
+from rs.draws import Draws, Votes, merge
+from rs.interfaces import Certificate, Certified, Noise
 from rs.provenance import provenance, write_table
 from rs.seeding import stored_uniform
 from rs.sequences import upper
@@ -21,7 +21,9 @@ from rs.spec import Subset, label_of
 def certify(
     spec: dict[str, Any], selection: list[Path], estimation: list[list[Path]], output: Path, code: str
 ) -> None:
-    """One row per certificate and image: prediction (-1 abstains), radius, whether the claim is rigorous."""
+    """One row per certificate and image: prediction (-1 abstains), radius, whether the claim is rigorous, and
+    the largest radius that the certificate could have said.
+    """
     positions = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]), np.int64)
     uniform = np.array([stored_uniform(spec["seed"], int(i)) for i in positions])
     draws = merge(selection, estimation, positions, uniform)
@@ -39,6 +41,8 @@ def certify(
                     "norm": [norm] * len(draws),
                     "alpha": [use.alpha] * len(draws),
                     "n": draws.estimation.n,
+                    "largest_radius": [largest_radius(certificate, draws, noise, use.alpha, spec["n"])]
+                    * len(draws),
                     "decided": [answers(draws, noise, norm, certified, use.alpha)] * len(draws),
                     "rigorous": [bool(certificate.rigorous)] * len(draws),
                     "factor": [accuracy_factor(certificate, use.alpha)] * len(draws),
@@ -58,6 +62,24 @@ def accuracy_factor(certificate: Any, alpha: float) -> float:
         return 1.0
     given: float | None = certificate.accuracy_factor
     return 1 - alpha if given is None else given
+
+
+def largest_radius(certificate: Certificate, draws: Draws, noise: Noise, alpha: float, n: int) -> float:
+    """What the certificate says of `n` estimation votes and all selection votes for one class, with all of its
+    softmax: no votes of that number say more. Randomised bounds: the better end of the uniform.
+    """
+
+    def unanimous(votes: Votes, number: int) -> Votes:
+        counts = np.zeros((2, votes.counts.shape[1]), np.int64)
+        counts[:, 0] = number
+        scores = {beta: counts.astype(np.float64) for beta in votes.sums}
+        return Votes(counts, scores, dict(scores))
+
+    ends = np.array([0.0, np.nextafter(1.0, 0.0)])
+    selection = unanimous(draws.selection, int(draws.selection.n.max()))
+    same = (draws.dimension, ends, draws.stopping, draws.stop)
+    best = Draws(np.arange(2), np.zeros(2, np.int64), selection, unanimous(draws.estimation, n), *same)
+    return float(certificate.certify(best, noise, alpha).radius.max())
 
 
 def answers(draws: Draws, noise: Any, norm: float, certified: Certified, alpha: float) -> bool:

@@ -43,6 +43,9 @@ def certified_accuracy_text(tables: Path) -> str:
     notes = f"certified accuracy on {first['images']} images"
     notes += "".join(f", {c} = {first[c]:g}" for c in ("n", "alpha") if c not in keys)
     estimates = set(accuracy.loc[~accuracy["rigorous"].astype(bool), "certificate"])
+    if "largest_radius" in accuracy and accuracy["largest_radius"].notna().any():
+        most = accuracy.groupby("certificate", sort=False)["largest_radius"].max().dropna()
+        notes += f"; largest radius possible: {', '.join(f'{c} {down(r)}' for c, r in most.items())}"
     if estimates:
         notes += f"; estimates, not certificates: {', '.join(sorted(estimates))}"
     return "\n\n".join(tables_by_norm) + "\n" + notes

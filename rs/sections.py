@@ -21,6 +21,7 @@ _CLAIM = {
     "alpha": "α = {}",
     "precision": "{}",
     "stopping": "n is their mean ({})",
+    "largest_radius": "unanimous votes certify {}, nothing certifies more",
 }
 MEASURES = {
     "acr": "ACR",
@@ -76,7 +77,7 @@ def wide(
             under = interval(at[r]["low"], at[r]["high"])
             row.append(Cell(_bound(at[r]) + down(found), found, under=under, tint=round(found, 3)))
         rows.append(row + [text_cell(first[c]) if c in _TEXTS else number(first[c]) for c in extra])
-    return Table(columns + [(c, "number") for c in extra], rows)
+    return Table(columns + [(c.replace("_", " "), "number") for c in extra], rows)
 
 
 def certified_section(tables: Path, radii: Sequence[float] | None, seeds: Mapping[str, Any]) -> Section:
@@ -162,7 +163,7 @@ def radius_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         note = _noted(note, part)
         table = Table([("label", "text"), ("smoothing noise", "text"), ("certificate", "text")], [], note)
         table.columns += [("seed", "number")] * several + [("ACR", "number"), (f"0 to {up(end, 2)}", "plot")]
-        table.columns += [(c, "number") for c in extra]
+        table.columns += [(c.replace("_", " "), "number") for c in extra]
         table.title = f"{norm_name(norm)} radius"
         for row in part.to_dict("records"):
             low, high = (row[c] if pd.notna(row[c]) else row["acr"] for c in ("low", "high"))

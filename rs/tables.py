@@ -41,7 +41,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "certified_accuracy": (
         *("run", "label", "smoothing", "smoothing_sigma", "certificate", "norm", "radius"),
         *("certified_accuracy", "low", "high", "images", "alpha", "n", "rigorous", "precision"),
-        *("stopping", "lower_bound"),
+        *("stopping", "lower_bound", "largest_radius"),
     ),
     "radius_accuracy": (
         *("run", "label", "smoothing", "smoothing_sigma", "certificate", "norm", "rigorous", "radius"),
@@ -49,7 +49,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "average_certified_radius": (
         *("run", "label", "smoothing", "smoothing_sigma", "certificate", "norm", "acr", "low", "high"),
-        *("images", "alpha", "n", "rigorous", "precision", "stopping", "lower_bound"),
+        *("images", "alpha", "n", "rigorous", "precision", "stopping", "lower_bound", "largest_radius"),
     ),
     "certified_accuracy_over_seeds": (
         *("label", "smoothing", "smoothing_sigma", "certificate", "norm", "radius", "mean", "std", "seeds"),
@@ -195,7 +195,8 @@ def _claim_rows(
     """What `frame` claims, one row per certificate and image in the columns of a certified file.
 
     Votes that a rule stopped (`stop`) are counted by their mean, and what the rule did not ask for, all radii
-    but its own and every average, is a lower bound: more votes would have raised it.
+    but its own and every average, is a lower bound: more votes would have raised it. `largest_radius` is the
+    most that the certificate could have said, with all votes for one class (not known of others' logs).
     """
     rule = Stop(**stop) if stop else None
     for certificate, group in frame.groupby("certificate", sort=False):
@@ -204,6 +205,7 @@ def _claim_rows(
         correct = (group["prediction"] == group["label"]).to_numpy()
         claim = {**head, "certificate": certificate, "norm": first["norm"], "images": len(group)}
         claim |= {"alpha": first["alpha"], "n": round(group["n"].mean()), "rigorous": bool(first["rigorous"])}
+        claim |= {"largest_radius": float(first.get("largest_radius", np.nan))}
         claim |= {"stopping": f"sequential, α = {rule.alpha:g}" if rule else None}
         asked = rule.radii if rule and first["decided"] else ()
         certified = np.sort(np.where(correct, radius, -1.0))

@@ -8,7 +8,7 @@ the largest that any class B can have. Both sides are Neyman-Pearson problems wi
 `alpha_share` of alpha bounds p_A and the rest the largest other probability: the union bound. No union over
 the classes B is needed, see `bounds.largest_upper`. p_B is never more than 1 - p_A, so only the split of
 alpha can cost against `dual`. For `mixed_norm`, `table_share` of alpha goes to the shared Monte Carlo table,
-as in `dual`.
+as in `dual`; its one bound holds for both lambdas at once.
 
 Departures: the paper states the condition and uses it nowhere; bounds, table and numerical method are ours.
 For exact laws a radius is guessed by interpolation in a table, moved down, and then verified by quadrature

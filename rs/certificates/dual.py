@@ -8,10 +8,13 @@ the selection votes, its probability from a Clopper-Pearson bound on the estimat
 Departures. A radius comes out, not yes or no at a radius. The paper estimates D by Monte Carlo per image and
 lambda (`dual_published`); here `spherical` and `sup_norm` use quadrature, exact up to margins of 1e-9 to 2e-5
 of the radius on the safe side (an estimate of the interpolation error: checked, not proven), and `gaussian`
-the closed form. `mixed_norm` uses one Monte Carlo table per (d, k) for all images and, by scaling, sigmas:
-`table_share` of alpha pays for its error, simultaneous over radius and lambda, and the rest for the votes. So
-each image's claim is right with probability 1 - alpha, but the failures of the table are shared: with
-probability at most table_share * alpha over `table_seed` it is wrong for all images at once.
+the closed form. `mixed_norm` uses one Monte Carlo table per (d, k) for all images and, by scaling, sigmas
+(`divergence_table` has the bound and its proof): `table_share` of alpha pays for its error, the rest for the
+votes. So each image's claim is right with probability 1 - alpha, but the table is shared: where it fails for
+one image, it fails for those with the same votes, and for those that need the same radius.
+
+At sigma_0 = 1, d = 3072, k = 250, `match: paper` and alpha = 0.001, 100,000 unanimous votes certify 12.66/255
+(10,000: 10.13/255), and 4/255 needs p_A = 0.935 where the exact theory needs 0.933.
 """
 
 from __future__ import annotations

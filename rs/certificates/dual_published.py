@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -76,6 +76,7 @@ class DualPublished:
     draws: Annotated[int, Field(ge=100, le=10**8)] = 100_000
     radii: Annotated[int, Field(ge=1, le=10_000)] = 100
     seed: Seed = 0
+    lambda_votes: Literal["selection", "estimation"] = "selection"
 
     def __post_init__(self) -> None:
         if fault := grid_fault(self.lambda_start, self.lambda_end, self.lambda_step):
@@ -90,8 +91,10 @@ class DualPublished:
             law, tuple(lambdas.tolist()), self.radii, self.first_draws, self.draws, self.seed
         )
         found = vote_probabilities(draws, alpha, 1.0)
-        selected = draws.selection.counts[np.arange(len(draws)), found.top]
-        first_p = clopper_pearson_lower(selected, draws.selection.n, alpha)
+        first_p = 1 - found.q_a
+        if self.lambda_votes == "selection":
+            selected = draws.selection.counts[np.arange(len(draws)), found.top]
+            first_p = clopper_pearson_lower(selected, draws.selection.n, alpha)
         epsilon = np.sqrt(np.log(1 / alpha) / (2 * self.draws))
         radius = np.zeros(len(draws))
         for j, length in enumerate(r):
