@@ -6,8 +6,8 @@ from above and m is the `margin`
 
   m(t) = lambda P(T > t) + 1/2 - P(T <= -t) = E min(lambda e^T, 1) - 1/2
 
-(lambda - D = int min(lambda q, q_delta), an expectation under q_delta, where T has the law of -T under q). Its
-maximum over t is the `score` of q_A: r is certified where the score is positive (the dual), or where the
+(lambda - D = int min(lambda q, q_delta), an expectation under q_delta, where T has the law of -T under q).
+Its maximum over t is the `score` of q_A: r is certified where the score is positive (the dual), or where the
 scores of q_A and of p_B add up to more than 0 (the bilateral condition of App. D, for whose worst class B the
 same expression bounds 1/2 less the probability after the shift). Any grid of t gives a valid bound. Radii are
 rounded down to the grid.
