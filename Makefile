@@ -4,7 +4,7 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 STUDY ?= config/config.yaml
 BIN := .venv/bin
 
-.PHONY: demo test check ui
+.PHONY: demo test check ui evidence gpu
 
 $(BIN)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
@@ -28,3 +28,14 @@ check: $(BIN)/.installed
 
 ui: $(BIN)/.installed
 	@$(BIN)/rs ui --study $(STUDY)
+
+# the tables of docs/evidence from the observations in evidence/runs
+evidence: $(BIN)/.installed
+	$(BIN)/rs rederive --list evidence/tables.yaml
+
+# the GPU queue for so many minutes, with the Python that has torch; archives of what came out in PACK
+MINUTES ?= 9
+SLOTS ?= 12
+PACK ?= packed
+gpu:
+	$(PYTHON) -m rs slice config/gpu/queue.yaml --minutes $(MINUTES) --slots $(SLOTS) --unpack $(PACK) --pack $(PACK)

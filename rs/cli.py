@@ -17,7 +17,7 @@ Snakemake runs a study: `snakemake --cores 2 --configfile config/mnist.yaml`.
 `rs VERB --help` explains a verb.
 """
 PEOPLES = (
-    *("list", "status", "show", "ui", "clean", "slice", "precision"),
+    *("list", "status", "show", "ui", "clean", "slice", "rederive", "precision"),
     *("radius", "certify", "import-log", "export-log", "schema"),
 )
 EXIT_CODES = """\
@@ -82,6 +82,15 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("slice", description=told, formatter_class=AS_WRITTEN)
     time_slice.add_arguments(verb)
     verb.set_defaults(act=time_slice.run)
+    text = "a study's tables from kept observations, without its networks or data"
+    verb = verbs.add_parser("rederive", description=text)
+    chosen = verb.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--study", nargs="+", type=Path, metavar="FILE", help="print the text of one study")
+    chosen.add_argument(
+        "--list", type=Path, metavar="FILE", help="YAML file: tables: {TEXT FILE: [STUDY, ...]}"
+    )
+    verb.set_defaults(act=rederive)
+    verb.add_argument("--observations", type=Path, default=Path("evidence/runs"), metavar="FOLDER")
     study_verb("status", "what a study has, lacks and holds stale", status)
     study_verb("ui", "open the MLflow UI on a study's store", ui).add_argument(
         "--port", type=int, default=5000
@@ -200,6 +209,17 @@ def precision(args: argparse.Namespace) -> None:
     from rs.precision import run
 
     run(args)
+
+
+def rederive(args: argparse.Namespace) -> None:
+    from rs.provenance import write_text
+    from rs.rederive import read_list, text_of
+
+    if args.study:
+        print(text_of(args.study, args.observations), end="")
+        return
+    for out, files in read_list(args.list).items():
+        write_text(out, text_of(files, args.observations))
 
 
 def status(args: argparse.Namespace) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
@@ -86,10 +85,10 @@ def test_recorded_steps_train_like_written_ones(fit, monkeypatch, recwarn, objec
     if optimizer == "adam" and objective["name"] not in ("gaussian", "nal"):
         pytest.skip("once is enough")
     noise = {"name": "none"} if objective["name"] in ("clean", "pgd", "wrm") else SPEC["noise"]
-    schedule = {"name": "multistep", "milestones": [2]}
-    chosen = {"name": optimizer, "learning_rate": 0.02 if optimizer == "sgd" else 1e-3}
+    schedule = {"name": "multistep", "milestones": [1]}
+    chosen = {"name": optimizer, "learning_rate": 5e-3 if optimizer == "sgd" else 1e-3}
     spec = {**SPEC, "objective": objective, "noise": noise}
-    spec["training"] = {**SPEC["training"], "schedule": schedule, "optimizer": chosen}
+    spec["training"] = {**SPEC["training"], "epochs": 2, "schedule": schedule, "optimizer": chosen}
     recorded = []
     record = captured_step.CapturedSteps._record
     monkeypatch.setattr(
@@ -102,9 +101,15 @@ def test_recorded_steps_train_like_written_ones(fit, monkeypatch, recwarn, objec
     written = fit("written", spec)
     assert len(recorded) == 2
     assert losses(replayed) == pytest.approx(losses(written), rel=2e-2)
-    a, b = load_file(replayed / "model.safetensors"), load_file(written / "model.safetensors")
-    assert all(torch.allclose(a[name], b[name], atol=2e-2) for name in a)
-    assert not all(torch.equal(value, torch.zeros_like(value)) for value in a.values())
+    a, b = (load_file(folder / "model.safetensors") for folder in (replayed, written))
+    weights = [name for name in a if name.endswith(("weight", "bias"))]
+    # sums in another order move weights too, but by little beside what training moves them by
+    start = network().state_dict()
+    apart, moved = (
+        sum(float((x[name].double() - y[name].double()).square().sum()) for name in weights) ** 0.5
+        for x, y in ((a, b), (a, start))
+    )
+    assert apart < 0.1 * moved
 
 
 def draw_into(place: torch.Tensor, draws: torch.Generator, chosen: torch.Tensor) -> None:
@@ -204,9 +209,7 @@ def test_memory_that_runs_out_gives_a_smaller_batch():
 def test_counts_do_not_depend_on_the_shard(made):
     """The same images drawn one by one and together, with the trained network of the tiny study."""
     made.run(made.job("train"))
-    for job in made.plan.jobs["form"].values():
-        with contextlib.suppress(FileNotFoundError):
-            made.run(job)
+    made.run(made.job("form"))
     job = made.job("sample")
     found = []
     for name, extent in (("together", [0, 4, 1]), ("first", [0, 2, 1]), ("second", [2, 4, 1])):
@@ -222,7 +225,8 @@ def test_one_process_over_nccl_trains_like_none(made, fit):
     job["outputs"] = {key: f"nccl/{Path(path).name}" for key, path in job["outputs"].items()}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
     command += ["-m", "rs", "train", "--job", json.dumps(job)]
-    here = {**os.environ, "PYTHONPATH": str(Path(training.__file__).parents[1])}
+    path = [str(Path(training.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     here.pop("RS_PARENT", None)
     done = subprocess.run(command, cwd=made.folder, env=here, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
