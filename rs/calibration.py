@@ -11,7 +11,8 @@ Eq. (8) can also be read with the noise of the ascent's last step, as line 8 of 
 noise is in the cost, x_K = x_0 - mean_j z_j + grad l/(2 gamma), and over its draws ||x_K + z_j - x_0||^2 has
 the mean ||grad l||^2 / (4 gamma^2) + mean_j ||z_j - mean_i z_i||^2. The second term is d sigma^2 (1 - 1/r) in
 expectation, and 0 at r = 1, where epsilon = ||grad l|| / (2 gamma) exactly: a published epsilon may be one
-with the noise. At the r = 4 that Table 1 states it could not be below 1.21 for MNIST.
+with the noise. At the r = 4 that Table 1 states it could not be below 1.21 for MNIST. This is
+rho_reused_noise; it makes sense for `noise_in_cost: true` and the `samples` r of the training.
 
 The cost that the ascent pays is the expectation over z, ||x - x_0||^2 + d sigma^2. NAL's Algorithm 1 averages
 it over the r draws of a step instead (`noise_in_cost: true` here, whatever the run was trained with): with
@@ -46,7 +47,7 @@ COPIES_PER_BATCH = 512
 def calibrate(
     spec: dict[str, Any], model_manifest: Path, data: Path, output: Path, device: torch.device, code: str
 ) -> None:
-    """Writes rho and epsilon, with and without the noise term, with standard errors."""
+    """Writes rho and epsilon with fresh noise, with the last step's and without, with standard errors."""
     settings = TypeAdapter(Calibration).validate_python(spec)
     audited = network_audit.load(model_manifest, data, device)
     manifest, label = audited.manifest, f"calibrate {audited.run}"
@@ -59,20 +60,29 @@ def calibrate(
     positions = [used[i] for i in settings.images.positions(len(used))]
     together = max(1, COPIES_PER_BATCH // settings.samples)
     pieces = [positions[i : i + together] for i in range(0, len(positions), together)]
-    costs: dict[str, list[torch.Tensor]] = {"with_noise": [], "without_noise": []}
+    costs: dict[str, list[torch.Tensor]] = {"with_noise": [], "without_noise": [], "reused_noise": []}
     for batch in follow(pieces, len(pieces), label, f"batches of {together} images"):
         x0, y = split.take(batch)
         generators = [generator(device, settings.seed, "calibrate", i) for i in batch]
         smoothed = Smoothed(differentiable, noise, generators)
+        last: list[torch.Tensor] = []
+
+        def draw(
+            x0: torch.Tensor = x0, smoothed: Smoothed = smoothed, last: list[torch.Tensor] = last
+        ) -> torch.Tensor:
+            last[:] = [smoothed.noise_like(x0, settings.samples)]
+            return last[0]
+
         worst = lagrangian_ascent(
             lambda at, z, y=y: mean_cross_entropy(differentiable, at, z, y),  # type: ignore[misc]
-            lambda x0=x0, smoothed=smoothed: smoothed.noise_like(x0, settings.samples),  # type: ignore[misc]
+            draw,
             *(x0, objective.gamma, settings.steps, objective.step_size),
             noise_in_cost=settings.noise_in_cost,
         )
         moved, fresh = (worst - x0).double(), smoothed.noise_like(x0, settings.samples).double()
         costs["without_noise"].append(moved.flatten(1).square().sum(1))
-        costs["with_noise"].append((moved.unsqueeze(1) + fresh).flatten(2).square().sum(2).mean(1))
+        for cost, z in (("with_noise", fresh), ("reused_noise", last[0].double())):
+            costs[cost].append((moved.unsqueeze(1) + z).flatten(2).square().sum(2).mean(1))
     result: dict[str, Any] = {"gamma": objective.gamma, "images": len(positions)}
     for cost, parts in costs.items():
         values = torch.cat(parts)

@@ -45,7 +45,8 @@ def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
                 raise UserError(
                     f"{name}: {entry['run']} is smoothed with several noises; name one: smoothing"
                 )
-            means = [m for each in found if (m := _mean(each, metric))]
+            column = f"epsilon_{entry['cost']}" if metric == "epsilon" else METRICS[metric][1]
+            means = [m for each in found if (m := _mean(each, metric, column))]
             best = max(means, key=lambda m: m["reproduced"], default={})
             row = {"paper": entry["paper"], "table": entry["table"], "smoothing_sigma": None, **best}
             row |= {"label": labels[0], "metric": metric, "radius": radius, "published": value}
@@ -90,11 +91,10 @@ def _refuse_smoothing(study: Study, i: int, others: list[Row]) -> None:
         study.fail(("published", i, "smoothing"), told)
 
 
-def _mean(found: list[Row], metric: str) -> Row | None:
-    """Mean over seeds of the value and of its interval's ends."""
-    if not found:
+def _mean(found: list[Row], metric: str, column: str) -> Row | None:
+    """Mean over seeds of the value and of its interval's ends; nothing where a seed has no such value."""
+    if not found or any(r.get(column) is None for r in found):
         return None
-    column = METRICS[metric][1]
 
     def mean(name: str) -> float:
         return sum(float(r[name]) for r in found) / len(found)

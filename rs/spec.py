@@ -42,7 +42,7 @@ class Calibrated:
     """An epsilon taken from another run's calibration: `calibrated` is that run's label in the study."""
 
     calibrated: str
-    cost: Literal["with_noise", "without_noise"] = "without_noise"
+    cost: Literal["with_noise", "without_noise", "reused_noise"] = "without_noise"
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,8 @@ class AttackUse:
 class Calibration:
     """Epsilon and rho of NAL eq. (8): `steps` of Lagrangian ascent on `images` of those trained on.
 
-    `noise_in_cost: true` walks as NAL's Algorithm 1 does, on draws of the cost instead of its expectation.
+    `noise_in_cost: true` walks as NAL's Algorithm 1 does, on draws of the cost instead of its expectation;
+    the reading with reused noise (rs.calibration) is meant for it.
     """
 
     steps: Steps = 15

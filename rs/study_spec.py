@@ -48,8 +48,8 @@ class Published:
     at each radius, as papers that tune a hyperparameter per column do.
 
     Certified accuracies and an ACR are those under `certificate`, empirical accuracies those under the attack
-    labelled `attack`; `epsilon` is what the run was calibrated to (without the noise in the distance);
-    `smoothing` says which noise, as the tables print it, where the run is smoothed with several.
+    labelled `attack`; `epsilon` is what the run was calibrated to, with the noise in the distance that `cost`
+    names; `smoothing` says which noise, as the tables print it, where the run is smoothed with several.
     """
 
     paper: str
@@ -60,6 +60,7 @@ class Published:
     attack: str | None = None
     acr: NonNegative | None = None
     epsilon: NonNegative | None = None
+    cost: Literal["with_noise", "without_noise", "reused_noise"] = "without_noise"
     train_hours: NonNegative | None = None
     radii: Radii = ()
     certified_accuracy: Accuracies = ()

@@ -35,10 +35,12 @@ def calibration_section(tables: Path) -> Section:
         return section
     section.lead = (
         "Mean squared ℓ₂ distance ρ that the inner maximisation at multiplier γ reaches on the training "
-        "images, and ε = √ρ, with the noise counted in the distance (about dσ² more) and without it; "
-        "± one standard error."
+        "images, and ε = √ρ, with fresh noise counted in the distance (about dσ² more), with the noise of "
+        "the ascent's last step, and without noise; ± one standard error."
     )
-    columns = [f"{q}_{w}" for q in ("rho", "epsilon") for w in ("with_noise", "without_noise")]
+    readings = ("with_noise", "reused_noise", "without_noise")
+    columns = [f"{q}_{w}" for q in ("rho", "epsilon") for w in readings]
+    columns = [c for c in columns if c in frame and frame[c].notna().any()]
     words = {"rho": "ρ", "epsilon": "ε"}
     heads = [("label", "text"), ("γ", "number"), ("σ", "number")]
     heads += [(f"{words[c.split('_')[0]]} {c.split('_', 1)[1].replace('_', ' ')}", "number") for c in columns]

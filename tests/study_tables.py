@@ -108,6 +108,8 @@ def frames() -> dict[str, pd.DataFrame]:
                         "rho_without_noise_se": 0.002,
                     }
                     | {"epsilon_with_noise_se": 0.003, "epsilon_without_noise_se": 0.0021}
+                    | {"rho_reused_noise": 0.25, "rho_reused_noise_se": 0.001}
+                    | {"epsilon_reused_noise": 0.5, "epsilon_reused_noise_se": 0.001}
                 )
             if objective == "nal":
                 for rho in np.linspace(0, 0.5, 6):

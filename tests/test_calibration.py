@@ -70,6 +70,22 @@ def test_a_sampled_cost_leaves_its_noise_in_the_point(measure):
         assert added == pytest.approx(64 * 0.25 / r, rel=5 * math.sqrt(2 / 64 / 200))
 
 
+def test_reused_noise_leaves_its_spread_and_of_one_draw_nothing(measure):
+    """Eq. (8) on the last step's draws, noise in the cost: |grad l|^2/(4 gamma^2) + d sigma^2 (1 - 1/r)."""
+    sigma, images = 0.5, {"max": 200}
+    noise = {"name": "gaussian", "sigma": sigma}
+    one = measure({"steps": 2, "samples": 1, "images": images, "noise_in_cost": True}, noise=noise)
+    small = measure({"steps": 2, "samples": 1, "images": images}, noise=noise)
+    # small["rho_without_noise"] is |grad l|^2 / (4 gamma^2) too, at points that carry less noise
+    assert 0 < one["rho_reused_noise"] < 4 * small["rho_without_noise"] < 64 * sigma**2 / 4
+    assert one["epsilon_reused_noise"] == math.sqrt(one["rho_reused_noise"])
+    for r in (2, 4):
+        spec = {"steps": 2, "samples": r, "images": images, "noise_in_cost": True}
+        found = measure(spec, noise=noise)
+        added, expected = found["rho_reused_noise"], 64 * sigma**2 * (1 - 1 / r)
+        assert expected * 0.97 < added < expected * 1.03 + 4 * small["rho_without_noise"]
+
+
 def test_values_and_standard_errors_are_those_of_a_plain_loop(workspace, measure):
     found = measure()
     data = workspace.path(workspace.plan.data_manifest)
@@ -121,3 +137,13 @@ def test_a_published_epsilon_stands_beside_the_calibrated_one(tiny, plan_of):
     assert near["low"] == pytest.approx(0.33 - 1.96 * 0.005)
     assert far["verdict"] == "outside: -0.510"
     assert absent["verdict"] == "not run"
+
+
+def test_a_published_epsilon_names_its_reading(tiny, plan_of):
+    rows = {"calibration": [{"label": "nal", "epsilon_without_noise": 0.5, "epsilon_without_noise_se": 0.01}]}
+    entry = {"paper": "NAL", "table": "Table 1", "run": "nal", "epsilon": 0.34, "cost": "reused_noise"}
+    tiny["published"] = [entry]
+    study = plan_of(tiny).study
+    assert beside(study, rows)[0]["verdict"] == "not run"  # calibrated before there was this reading
+    rows["calibration"][0] |= {"epsilon_reused_noise": 0.35, "epsilon_reused_noise_se": 0.01}
+    assert beside(study, rows)[0]["verdict"] == "within interval"
