@@ -4,8 +4,8 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
+from rs import staleness, tracking_place
 from rs.interfaces import UserError
-from rs import staleness
 from rs.plan import Plan
 from rs.study import Study
 
@@ -18,6 +18,7 @@ OVERRIDES = dict(workflow.config_settings.config)
 try:
     PLAN = Plan(Study(FILES, OVERRIDES))
     if workflow.is_main_process:  # and not in each job of a cluster
+        tracking_place.check_place(PLAN.study)
         staleness.settle(PLAN)
 except UserError as error:
     print(f"rs: {error}", file=sys.stderr)

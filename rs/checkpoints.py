@@ -15,6 +15,7 @@ from rs import catalog, entries
 from rs.interfaces import UserError
 from rs.preparation import read_manifest
 from rs.provenance import dumps, file_digest, read_json, whole_file, write_json
+from rs.reading import WEIGHTS, check_file
 
 
 def save(outputs: dict[str, Path], state: dict[str, torch.Tensor], manifest: dict[str, Any]) -> None:
@@ -45,6 +46,7 @@ def load(model_manifest: Path, data_manifest: Path) -> tuple[nn.Module, dict[str
     if not isinstance(manifest, dict) or not {"sha256", "provenance", "classes"} <= manifest.keys():
         raise UserError(f"{model_manifest}: not a model's manifest; remove it and train again")
     path = model_manifest.with_suffix(".safetensors")
+    check_file(path, WEIGHTS)
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from rs import __version__, exchange, own_checkpoint, radius, stages, time_slice
 from rs.interfaces import UserError
+from rs.reading import parse_json
 
 AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 USAGE = """\
@@ -137,7 +138,10 @@ def plan_of(args: argparse.Namespace) -> Any:
     from rs.plan import Plan
     from rs.study import Study
 
-    return Plan(Study(args.study, json.loads(getattr(args, "overrides", "{}"))))
+    overrides = parse_json(getattr(args, "overrides", "{}"), "--overrides is not JSON")
+    if not isinstance(overrides, dict):
+        raise UserError("--overrides: must be a mapping of keys")
+    return Plan(Study(args.study, overrides))
 
 
 def _worker(args: argparse.Namespace) -> None:

@@ -18,14 +18,14 @@ from rs import checkpoints, entries, network_audit, state_dicts
 from rs.interfaces import UserError
 from rs.preparation import read_manifest
 from rs.provenance import file_digest, provenance
+from rs.reading import WEIGHTS, check_file
 
 
 def convert(
     spec: dict[str, Any], weights: Path, data_manifest: Path, outputs: dict[str, Path], code: str
 ) -> None:
     """Writes the network's weights and manifest. Raises UserError where they do not fit what was named."""
-    if not weights.is_file():
-        raise UserError(f"{weights}: no such file")
+    check_file(weights, WEIGHTS)
     if file_digest(weights) != spec["sha256"]:
         raise UserError(f"{weights}: changed since the study was read; run again")
     data = read_manifest(data_manifest)

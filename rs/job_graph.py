@@ -7,6 +7,7 @@ from pathlib import Path
 from rs.draws import files_of
 from rs.interfaces import UserError
 from rs.jobs import Job
+from rs.limits import MOST_JOBS
 from rs.provenance import code_digest, digest
 
 STAGES = ("data", "train", "import", "calibrate", "form", "sample", "certify", "attack", "distributional")
@@ -20,6 +21,7 @@ class JobGraph:
     def __init__(self) -> None:
         self.jobs: dict[str, dict[str, Job]] = {stage: {} for stage in STAGES}
         self._lineages: dict[tuple[str, str], str] = {}
+        self._count = 0
 
     def job(self, stage: str, target: str) -> Job:
         return self.jobs[stage][str(target)]
@@ -27,8 +29,12 @@ class JobGraph:
     def add(self, job: Job) -> Job:
         target = str(next(iter(job.outputs.values())))
         planned = self.jobs[job.stage].setdefault(target, job)
-        if planned.params != job.params:
+        if planned is not job and planned.params != job.params:
             raise UserError(f"{target}: two different specs have the same digest; change one seed")
+        self._count += planned is job
+        if self._count > MOST_JOBS:
+            advice = "fewer runs, or larger shards and blocks"
+            raise UserError(f"the study has more than {MOST_JOBS} jobs; {advice} (sampling)")
         return planned
 
     def draw_files(self, certify: Job) -> list[Path]:

@@ -22,6 +22,7 @@ import numpy as np
 
 from rs.interfaces import UserError
 from rs.provenance import write_text
+from rs.reading import check_file
 
 COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 _DURATION = re.compile(r"(?:(\d+) days?, )?(\d+):([0-5]\d):([0-5]\d(?:\.\d*)?)")
@@ -100,6 +101,7 @@ def _read_row(where: str, cells: list[str]) -> tuple[int, int, int, float, int, 
 
 
 def _text(path: Path) -> str:
+    check_file(path)
     try:
         with open(path, "rb") as file:
             packed = file.read(2) == _GZIP

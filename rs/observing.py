@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rs import refusals
+from rs import refusals, sampling_refusals
 from rs.draws import draw_file, files_of
 from rs.jobs import Job, Observation, PlannedRun, noise_slug, slug
 from rs.provenance import digest
@@ -62,8 +62,9 @@ class Observer:
         modules: tuple[str, ...],
     ) -> Path:
         run, sampling = planned.run, planned.run.sections["sampling"]
-        refusals.check_blocks(self.study, run)
-        refusals.check_stopping(self.study, run, noise)
+        sampling_refusals.check_blocks(self.study, run)
+        sampling_refusals.check_draw_files(self.study, run, self._test_size())
+        sampling_refusals.check_stopping(self.study, run, noise)
         certificates = [self._certificate(run, i, noise, where) for i in self._for(run, noise)]
         spec = {"noise": noise, **form, "betas": sampling["betas"], "seed": sampling["seed"]}
         key = f"{noise_slug(noise)}-{digest(spec)}"

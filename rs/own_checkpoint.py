@@ -8,8 +8,8 @@ interrupted call continues and more votes draw only what is missing.
 from __future__ import annotations
 
 import argparse
-import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from rs.interfaces import UserError
 from rs.jobs import RESULTS, slug
 from rs.plan import Plan
 from rs.provenance import digest, made_from, write_text
+from rs.reading import parse_json
 from rs.staleness import job_is_current, table_inputs
 from rs.study import Study
 
@@ -117,14 +118,11 @@ def study_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
 def _normalization(text: str | None) -> Any:
     if text is None or not text.lstrip().startswith("{"):
         return text
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError(f"certify: --normalization {text}: not JSON ({error})") from error
+    return parse_json(text, f"certify: --normalization {text}: not JSON")
 
 
 def _whole(option: str, text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    if not re.fullmatch("[0-9]{1,15}", text) or int(text) < 1:
         raise UserError(f"certify: {option} {text}: must be a whole number from 1")
     return int(text)
 

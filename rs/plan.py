@@ -11,7 +11,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from rs import refusals
+from rs import refusals, tracking_place
 from rs.interfaces import UserError
 from rs.job_graph import JobGraph
 from rs.jobs import RESULTS, Job, PlannedLog, PlannedRun, noise_slug, slug
@@ -72,6 +72,7 @@ class Plan(JobGraph):
         self.logs = [self._log(label, entry) for label, entry in study.logs.items()]
         self._refuse_double_labels()
         refusals.check_published(study)
+        tracking_place.check_address(study)
 
     # --- what the rules ask for ---
 

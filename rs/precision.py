@@ -23,6 +23,7 @@ from rs.draws import Draws, Votes
 from rs.forms import wanted
 from rs.inference import InferenceForm
 from rs.interfaces import Noise, UserError
+from rs.limits import MOST_IMAGES, MOST_VOTES
 from rs.plan import Plan
 from rs.progress import follow
 from rs.seeding import Purpose, stored_uniform
@@ -48,8 +49,9 @@ class Compared:
 
 def run(args: argparse.Namespace) -> None:
     """Prints, per run and smoothing noise, how many votes differ, both certified accuracies and both ACRs."""
-    if args.images < 1 or args.n < 1:
-        raise UserError("precision: --images and --n must be whole numbers from 1")
+    for option, value, most in (("--images", args.images, MOST_IMAGES), ("--n", args.n, MOST_VOTES)):
+        if not 1 <= value <= most:
+            raise UserError(f"precision: {option} must be a whole number from 1 to {most}")
     plan = Plan(Study(args.study))
     labels = dict.fromkeys(planned.run.label for planned in plan.runs)
     if args.run is not None and args.run not in labels:

@@ -19,6 +19,7 @@ from safetensors.numpy import save as packed
 
 from rs.interfaces import Dataset, Files, Split, UserError
 from rs.provenance import file_digest, provenance, read_json, whole_file, write_json
+from rs.reading import check_file
 
 
 def prepare(
@@ -129,6 +130,7 @@ def load_arrays(manifest_path: Path, split: str) -> dict[str, np.ndarray]:
     """A split as it is stored (`arrays_of`), compared with the manifest's digest."""
     entry = read_manifest(manifest_path)["splits"][split]
     path = manifest_path.with_name(entry["file"])
+    check_file(path)
     try:
         arrays: dict[str, np.ndarray] = load_file(path)
     except (OSError, SafetensorError) as error:

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 from rs import __version__, checksums
 from rs.interfaces import UserError
+from rs.reading import JSON, check_file, read_bytes
 
 KEY = b"rs"
 PART = ".part"  # ends the name of a file that is being written
@@ -61,6 +62,8 @@ def digest(value: Any, length: int = 8) -> str:
 
 
 def file_digest(path: Path) -> str:
+    """SHA-256 of a regular file, hexadecimal. Raises UserError for any other."""
+    check_file(path)
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
@@ -220,11 +223,9 @@ def read_json(path: Path) -> Any:
     """What a JSON file holds; a dictionary without "checksum" was written before there were any, or by
     others. Raises UserError for a file that is missing, incomplete, damaged or edited.
     """
+    content = read_bytes(path, JSON)
     try:
-        content = path.read_bytes()
         value = json.loads(content.decode())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a complete JSON file ({error}); remove it and run again") from error
     if checksums.broken(content) or checksums.lost(content, value):
@@ -250,12 +251,7 @@ def read_table(path: Path, needs: Iterable[str] = ()) -> tuple[pa.Table, dict[st
 
     Raises UserError for a file that is missing, truncated, damaged or foreign, and for missing columns.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    content = read_bytes(path)
     if checksums.broken(content):
         raise _differs(path)
     try:

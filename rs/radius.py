@@ -9,6 +9,7 @@ radius floored to the digits shown, or JSON (`--json`) with all of its float64.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import re
@@ -16,18 +17,19 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_FLOOR, Context, Decimal
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 from rs.draws import Draws
-from rs.explain import Validator, dotted, explain
+from rs.explain import Validator, dotted, explain, short
 from rs.interfaces import UserError
 from rs.provenance import canonical
 from rs.refusals import NOISE_LEVELS
 from rs.study_schema import defaults, method_schema, schema
 
 MOST_VOTES = 2**53  # per image: whole numbers that float64 holds exactly
+LARGEST = 2**26  # characters of standard input
 DIGITS = 5
 # Independent noise on every coordinate: in its own norm the radius is the same in any dimension.
 DIMENSION_FREE = {"gaussian": 2, "laplace": 1}
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
             "radius: give both --selection and --estimation, or neither and lines on standard input"
         )
     if args.selection is None:
-        votes = list(_piped(sys.stdin))
+        votes = list(_piped(_lines(sys.stdin)))
     else:
         pair = (_counts("--selection", args.selection), _counts("--estimation", args.estimation))
         votes = [_same_classes("--selection and --estimation", *pair)]
@@ -203,12 +205,29 @@ def _setting(verb: str, setting: str, facts: dict[str, dict[str, Any]]) -> tuple
         raise UserError(f"{verb}: --set {setting}: no such parameter; allowed: {known}")
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = text
     return owners[0], key, value
 
 
 # --- votes and numbers as typed ---
+
+
+def _lines(stream: TextIO) -> Iterator[str]:
+    """Lines of a stream that may not end. Raises UserError where it is too long or no text."""
+    left = LARGEST
+    for number in itertools.count(1):
+        try:
+            line = stream.readline(left + 1)
+        except UnicodeDecodeError as error:
+            raise UserError(f"radius: standard input, line {number}: not a text in UTF-8") from error
+        left -= len(line)
+        if left < 0:
+            told = f"more than {LARGEST} characters; give it in parts"
+            raise UserError(f"radius: standard input, line {number}: {told}")
+        if not line:
+            return
+        yield line
 
 
 def _piped(lines: Iterable[str]) -> Iterator[tuple[list[int], list[int]]]:
@@ -240,8 +259,10 @@ def _same_classes(where: str, selection: list[int], estimation: list[int]) -> tu
 def _counts(where: str, text: str) -> list[int]:
     counts = []
     for cell in text.split(","):
-        if not re.fullmatch(r"\s*-?[0-9]+\s*", cell):
-            raise UserError(f"radius: {where}: {cell!r} is no count; must be whole numbers as 86300,13700")
+        if not re.fullmatch(r"\s*-?[0-9]{1,400}\s*", cell):
+            raise UserError(
+                f"radius: {where}: {short(cell)!r} is no count; must be whole numbers as 86300,13700"
+            )
         if (count := int(cell)) < 0:
             raise UserError(f"radius: {where}: {count} is negative; counts are 0 or more")
         counts.append(count)

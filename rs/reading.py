@@ -16,14 +16,14 @@ from rs.interfaces import UserError
 MEBIBYTE = 2**20
 STUDY = MEBIBYTE
 JSON = 256 * MEBIBYTE  # manifests
-LOG = 256 * MEBIBYTE  # some four million images
+TEXT = 64 * MEBIBYTE  # lists of files and classes
 IMAGE = 256 * MEBIBYTE
 WEIGHTS = 2**36
 ANY = 2**45
 
 
-def check_file(path: Path, most: int = ANY) -> None:
-    """Raises UserError unless `path` is a regular file of at most `most` bytes."""
+def check_file(path: Path, most: int = ANY) -> int:
+    """Bytes of a file. Raises UserError unless it is a regular one of at most `most` bytes."""
     try:
         found = os.stat(path)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
@@ -34,18 +34,19 @@ def check_file(path: Path, most: int = ANY) -> None:
         raise UserError(f"{path}: cannot be read: a pipe, device or socket; must be a regular file")
     if found.st_size > most:
         raise UserError(f"{path}: {found.st_size} bytes; at most {most}")
+    return found.st_size
 
 
 def read_bytes(path: Path, most: int = ANY) -> bytes:
     """The content of a regular file of at most `most` bytes. Raises UserError for any other."""
-    check_file(path, most)
+    size = check_file(path, most)
     try:
         with open(path, "rb") as f:
-            content = f.read(most + 1)  # some of /proc are regular, have size 0 and do not end
+            content = f.read(size + 1)  # some of /proc are regular, have size 0 and do not end
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if len(content) > most:
-        raise UserError(f"{path}: more than {most} bytes")
+    if len(content) > size:
+        raise UserError(f"{path}: grows while it is read; must be a finished file")
     return content
 
 

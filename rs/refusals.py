@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rs.feasibility import grid_fault, least_votes
+from rs.interfaces import UserError
+from rs.reading import WEIGHTS, check_file
 from rs.spec import Subset, label_of
 from rs.study import Run, Study
 from rs.study_schema import method_schema
@@ -90,8 +92,10 @@ def check_imported(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
         check_shape(study, (*place, "architecture"), sections["architecture"]["name"], data_facts)
     if sections["format"] == "cohen" and sections["normalization"] is None:
         study.fail(place, "format cohen holds no normalisation: give normalization (as it was trained with)")
-    if not Path(sections["weights"]).is_file():
-        study.fail((*place, "weights"), f"{sections['weights']}: no such file")
+    try:
+        check_file(Path(sections["weights"]), WEIGHTS)
+    except UserError as error:
+        study.fail((*place, "weights"), str(error))
     check_observed(study, run, data_facts)
 
 
@@ -183,38 +187,6 @@ def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
     if noise not in norms:
         message = f"{certificate} has no theorem for noise {noise}; it has for {', '.join(norms)}"
         study.fail(("logs", label, "certificate"), message)
-
-
-def check_blocks(study: Study, run: Run) -> None:
-    n, block = run.sections["sampling"]["n"], run.sections["sampling"]["block"]
-    if block > n:
-        study.fail((*run.place, "sampling", "block"), f"{block} is larger than n = {n} (sampling.n)")
-    if n % block:
-        place = (*run.place, "sampling", "n")
-        study.fail(place, f"{n} is not a multiple of the block size {block} (sampling.block)")
-
-
-def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
-    """A sequential run asks one thing of Gaussian noise, and n votes can answer it."""
-    sampling, place = run.sections["sampling"], (*run.place, "sampling")
-    if sampling["mode"] == "fixed":
-        return
-    from rs.spec import Stop
-    from rs.stopping import StoppingRule
-
-    if sampling["block"] % sampling["batch"]:
-        message = f"sequential draws whole batches; must be a multiple of batch = {sampling['batch']}"
-        study.fail((*place, "block"), f"{sampling['block']}: {message}")
-    stop = Stop(**sampling["stop"])
-    if bool(stop.radii) == (stop.width is not None):
-        study.fail((*place, "stop"), "give one of radii and width")
-    if noise["name"] != "gaussian":
-        message = f"sequential asks for radii under gaussian noise; this run is smoothed with {noise['name']}"
-        study.fail((*place, "mode"), message)
-    least = StoppingRule(stop, noise["sigma"], sampling["n"], sampling["block"]).first_decision()
-    if sampling["n"] < least:
-        message = f"votes decide nothing at alpha = {stop.alpha:g}; the first decision needs {least:.15g}"
-        study.fail((*place, "n"), f"{sampling['n']} {message}")
 
 
 def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], shape: Sequence[int]) -> None:

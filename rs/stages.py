@@ -17,6 +17,7 @@ from rs import launching
 from rs.interfaces import UserError
 from rs.plan import Job, Plan
 from rs.provenance import cannot_write, code_digest, made_from
+from rs.reading import parse_json
 from rs.staleness import input_files, inputs_digest
 from rs.study import Study
 
@@ -97,10 +98,8 @@ def run(args: argparse.Namespace) -> None:
     if args.worker:
         become_worker(args.worker)
     if args.job:
-        try:
-            given = json.loads(sys.stdin.read() if args.job == "-" else args.job)
-        except ValueError as error:
-            raise UserError(f"rs {args.stage}: --job is not JSON ({error})") from error
+        text = sys.stdin.read() if args.job == "-" else args.job
+        given = parse_json(text, f"rs {args.stage}: --job is not JSON")
         if not isinstance(given, dict) or not {"spec", "code", "inputs", "outputs"} <= given.keys():
             raise UserError(f"rs {args.stage}: --job needs spec, code, inputs and outputs")
         execute(args.stage, given, getattr(args, "data_dir", None))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Any, NoReturn
 
 from rs.explain import Validator, dotted, explain, short
 from rs.interfaces import UserError
+from rs.limits import MOST_RUNS
 from rs.provenance import canonical
 from rs.study_schema import defaults, prune, schema
-from rs.yaml_file import not_finite, read_yaml
+from rs.yaml_file import check, read_yaml
 
 RUN_KEYS = (
     "model",
@@ -37,6 +39,7 @@ RUN_KEYS = (
 OBSERVED_KEYS = ("noise", "smoothing", "sampling", "certificates", "attacks", "distributional")
 # what a run does only where it says so: an override changes it and does not ask for it
 OPTIONAL = ("certificates", "attacks", "calibration", "distributional")
+_DEEPEST = 10  # parts of a swept key below its section
 RESERVED = ("runs", "data", "mlflow")
 
 
@@ -80,11 +83,12 @@ class Study:
         self._documents = [read_yaml(f) for f in self.files]
         if overrides:
             self.files.append(Path("--config"))
-            self._documents.append(canonical(overrides))
+            try:
+                self._documents.append(canonical(overrides))
+            except RecursionError as error:
+                raise UserError("--config: nested too deeply") from error
         for file, document in zip(self.files, self._documents, strict=True):
-            place = not_finite(document)
-            if place is not None:
-                raise UserError(f"{file}: {dotted(place)}: must be a finite number")
+            check(file, document)
         merged: dict[str, Any] = {}
         for document in self._documents:
             merged |= {key: merge(merged.get(key), value) for key, value in document.items()}
@@ -142,6 +146,8 @@ class Study:
                 sections = merge(sections, self._override(sections))
                 self._check(sections, schema()["$defs"]["run"], ("runs", label), note=suffix)
                 sections = defaults(schema()["$defs"]["run"], sections)
+                if len(out) + len(sections["seeds"]) > MOST_RUNS:
+                    self.fail(("runs", label), f"more than {MOST_RUNS} runs and seeds up to this one")
                 for i, seed in enumerate(sections["seeds"]):
                     if seed in sections["seeds"][:i]:
                         self.fail(("runs", label, "seeds"), f"{seed} is given twice")
@@ -176,6 +182,8 @@ class Study:
                 place = ("runs", label, "sweep", kind, key)
                 if key.split(".")[0] not in RUN_KEYS:
                     self.fail(place, f"a swept key begins with one of {', '.join(RUN_KEYS)}")
+                if key.count(".") > _DEEPEST:
+                    self.fail(place, "no key lies so deep")
                 if not values:
                     self.fail(place, "the list is empty")
         both = sorted(product.keys() & together.keys())
@@ -185,6 +193,9 @@ class Study:
             lengths = ", ".join(f"{k}: {len(v)}" for k, v in together.items())
             self.fail(("runs", label, "sweep", "zip"), f"its lists must have the same length ({lengths})")
         rows = list(zip(*together.values(), strict=True)) if together else [()]
+        size = math.prod(map(len, product.values())) * len(rows)
+        if size > MOST_RUNS:
+            self.fail(("runs", label, "sweep"), f"{size} runs; at most {MOST_RUNS} in a study")
         for crossed in itertools.product(*product.values()):
             for row in rows:
                 assignment = dict(zip([*product, *together], [*crossed, *row], strict=True))

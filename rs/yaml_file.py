@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable
@@ -10,8 +11,16 @@ from typing import Any
 
 import yaml
 
+from rs.explain import dotted
 from rs.interfaces import UserError
 from rs.provenance import canonical
+from rs.reading import STUDY, read_bytes
+
+_DEEPEST, _MOST_VALUES, _LONGEST_NUMBER = 50, 50_000, 100
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+# line ends of ASCII and Unicode, other control characters, halves of surrogate pairs
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_TEXT = "must be text without line breaks and other control characters"
 
 
 class _Fault(yaml.MarkedYAMLError):
@@ -26,7 +35,36 @@ class _Loader(yaml.SafeLoader):
 
     What YAML 1.1 reads as another value than it looks like is refused: `on` is true, `010` is 8, `1_0` is 10,
     `1:30` is 90, `2020-01-01` a date. So is a key that would not come out as it is written, such as 1.50.
+
+    A document is measured before it is built: aliases and merge keys can make a few lines into gigabytes.
     """
+
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None:
+            self._measure(node, 1, {})
+        return node
+
+    def _measure(self, node: yaml.Node, depth: int, known: dict[int, int]) -> int:
+        """Values in the node; what an alias names counts each time."""
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        if known.get(id(node)) == 0:
+            raise _Fault("an alias stands inside of what it names", node)
+        if depth > _DEEPEST:
+            raise _Fault(f"nested too deeply: at most {_DEEPEST} levels", node)
+        if id(node) not in known:
+            known[id(node)] = 0
+            below = itertools.chain(*node.value) if isinstance(node, yaml.MappingNode) else node.value
+            known[id(node)] = 1 + sum(self._measure(item, depth + 1, known) for item in below)
+        if known[id(node)] > _MOST_VALUES:
+            raise _Fault(f"more than {_MOST_VALUES} values, with aliases written out", node)
+        return known[id(node)]
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        if node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
+            raise _Fault(f"a number of {len(node.value)} characters; at most {_LONGEST_NUMBER}", node)
+        return super().construct_scalar(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -94,9 +132,7 @@ _Loader.add_implicit_resolver(
 def read_yaml(path: Path) -> dict[str, Any]:
     """One file of a study in canonical form: text keys, and 1.0 read as 1, so that neither changes an id."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        text = read_bytes(path, STUDY).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from error
     try:
@@ -114,11 +150,30 @@ def read_yaml(path: Path) -> dict[str, Any]:
         value = {}
     if not isinstance(value, dict):
         raise UserError(f"{path}: a study is a mapping of keys, not a {type(value).__name__}")
-    try:
-        plain: dict[str, Any] = canonical(value)
-    except RecursionError as error:
-        raise UserError(f"{path}: nested too deeply, or an alias stands inside of what it names") from error
+    plain: dict[str, Any] = canonical(value)
     return plain
+
+
+def check(file: Path, document: dict[str, Any]) -> None:
+    """Raises UserError at a number that is not finite and at a text with a line break or another control
+    character, which `description` alone may have.
+    """
+    texts = {key: value for key, value in document.items() if key != "description"}
+    for place, allowed in ((not_finite(document), "must be a finite number"), (not_text(texts), _TEXT)):
+        if place is not None:
+            raise UserError(f"{file}: {dotted(place)}: {allowed}")
+
+
+def not_text(value: Any) -> tuple[Any, ...] | None:
+    """Path of the first key or text with a character that ends a line, controls or encodes nothing."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        if isinstance(key, str) and _CONTROL.search(key):
+            return (key,)
+        below = not_text(item)
+        if below is not None:
+            return (key, *below)
+    return () if isinstance(value, str) and _CONTROL.search(value) else None
 
 
 def not_finite(value: Any) -> tuple[Any, ...] | None:

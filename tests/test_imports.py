@@ -143,7 +143,7 @@ def test_identity_follows_the_file_the_code_and_the_normalisation(place):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"weights": "no.pt"}, "imported.theirs.weights: no.pt: no such file"),
+        ({"weights": "no.pt"}, "imported.theirs.weights: no.pt: cannot be read: No such file"),
         ({"entry": "their_module:missing"}, "their_module has no missing"),
         ({"entry": "no_module:network"}, "no module no_module"),
         ({"entry": "their_module"}, "imported.theirs.entry"),

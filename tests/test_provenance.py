@@ -197,7 +197,7 @@ def test_truncated_and_foreign_files_are_one_line(tmp_path):
         (read_table, table, "not a complete Parquet file"),
         (read_json, text, "not a complete JSON file"),
         (read_table, text, "not a complete Parquet file"),
-        (read_table, tmp_path / "no.parquet", "no such file"),
+        (read_table, tmp_path / "no.parquet", "cannot be read: No such file"),
         (read_json, tmp_path / "no.json", "cannot be read: No such file"),
     ):
         with pytest.raises(UserError) as caught:

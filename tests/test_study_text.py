@@ -30,7 +30,7 @@ from rs.yaml_file import read_yaml
         ("runs: {true: {}}\n", "YAML reads the key true as true: quote it"),
         ("runs: {~: {}}\n", "YAML reads the key ~ as nothing: quote it"),
         ("runs: {1: {}, '1': {}}\n", "key '1' is given twice"),
-        ("n: " + 5000 * "9", "is no whole number that can be read"),
+        ("n: " + 5000 * "9", "line 1, column 4: a number of 5000 characters; at most 100"),
         ("n: !!int ''\n", "'' is no whole number that can be read"),
     ],
 )
@@ -69,8 +69,6 @@ def test_a_study_with_such_a_label_is_one_line_of_the_command(tmp_path, tiny, ca
     ("name", "says"),
     [
         ("a" * 300, "300 characters; at most 200"),
-        ("tiny\n", "'tiny\\n': must match ^[a-z0-9]"),
-        ("a\nb" + 199 * "c", "a b" + 54 * "c" + "...: 202 characters; at most 200"),
     ],
 )
 def test_a_study_is_named_as_a_folder_can_be(tiny, refusal, name: str, says: str) -> None:
@@ -83,7 +81,7 @@ def test_a_study_is_named_as_a_folder_can_be(tiny, refusal, name: str, says: str
 
 def test_a_label_of_two_lines_is_named_on_one(tiny, refusal) -> None:
     tiny["runs"] = {"two\nlines": {"objective": {"name": "gaussian", "x\ny": 1}}}
-    assert "runs.two lines.objective" in refusal(tiny)
+    assert "runs.two lines: must be text without line breaks" in refusal(tiny)
 
 
 def test_long_labels_make_no_long_paths(tiny, plan_of) -> None:

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from rs.data.images import Shape, Sizes, hidden, resident
 from rs.interfaces import Split, UserError
+from rs.reading import check_file
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class ImageParquet:
         return resident(encoded, labels, self.shape, self.resize)
 
     def _open(self, file: Path) -> pq.ParquetFile:
+        check_file(file)
         try:
             found = pq.ParquetFile(file)
         except (pa.ArrowException, OSError) as error:

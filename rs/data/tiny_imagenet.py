@@ -16,6 +16,7 @@ import numpy as np
 from rs.data import images
 from rs.data.archives import find
 from rs.interfaces import Split, UserError
+from rs.reading import TEXT, read_bytes
 
 FOLDER = "tiny-imagenet-200"
 
@@ -54,8 +55,8 @@ class TinyImageNet:
 
 def _lines(file: Path) -> list[str]:
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bytes(file, TEXT).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise UserError(f"{file}: cannot be read ({error}); copy it again") from error
     return [line for line in text.splitlines() if line.strip()]
 
