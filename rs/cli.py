@@ -189,7 +189,7 @@ def report(args: argparse.Namespace) -> None:
 
     _worker(args)
     plan = plan_of(args)
-    drawn = figures.draw(plan.tables, plan.folder / "figures")
+    drawn = figures.draw(plan.tables, plan.folder / "figures", plan.study.report["panels"])
     study = plan.study
     context = {"description": study.description, "versions": versions(), "commit": commit()}
     context |= {

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from rs.figure_layout import COLOURS, LINES, PANELS, chunks, grid, legend, shortened, style, styles
 from rs.provenance import whole_file
 from rs.strips import INK as _INK
 from rs.strips import QUIET as _QUIET
@@ -26,10 +27,8 @@ from rs.strips import strips
 from rs.tracking import read
 from rs.wasserstein_figure import certificate_figure
 
-# Okabe & Ito's palette without its yellow and black: told apart under every common colour blindness.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_MARKERS = ("", *"os^DvPX")
-_SOLID = ("-", (0, (9, 1.5)), (0, (5, 1, 1, 1)))  # rigorous certificates, in their order
+# rigorous certificates, in their order
+_SOLID = ("-", (0, (9, 1.5)), (0, (5, 1, 1, 1)), (0, (9, 1, 1, 1)), (0, (12, 1.5, 5, 1.5)))
 _ACCESS: Any = {"white-box": "-", "transfer": "--", "gradient-free": ":"}  # of an attack
 _SEVERAL = ((0, (6, 2)), (0, (4, 1, 1, 1)), (0, (2, 1)), (0, (6, 1, 1, 1, 1, 1)))  # attacks of one access
 _DASHED = ((0, (3, 2)), (0, (1, 1.5)), (0, (3, 1.5, 1, 1.5)))  # estimates
@@ -50,6 +49,7 @@ _STYLE: Any = {
     "text.color": _INK,
     "axes.labelcolor": _INK,
     "lines.linewidth": 1.5,
+    "text.parse_math": False,  # a label's $ is a dollar
     "legend.frameon": False,
     "legend.fontsize": 8,
     "pdf.fonttype": 42,  # fonts embedded whole, so that text stays text
@@ -65,48 +65,6 @@ def norm_name(norm: Any) -> str:
 
 def smoothing_name(smoothing: str) -> str:
     return smoothing.replace("sigma=", "σ = ")
-
-
-def _styles(runs: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:
-    """One colour for labels that differ in nothing but the training noise, told apart by markers."""
-    named = ("dataset", "model", "objective")
-    columns = [str(c) for c in runs]
-    alike = [
-        c for c in columns if c in named or c.startswith(("model.", "objective.", "training.", "resolved."))
-    ]
-    families: dict[Any, list[str]] = {}
-    for label in labels:
-        rows = runs[runs.label == label] if "label" in runs else runs
-        key = tuple(str(rows.iloc[0][c]) for c in alike) if len(rows) else label
-        families.setdefault(key, []).append(label)
-    most = max((len(family) for family in families.values()), default=1)
-    styles = {}
-    for i, family in enumerate(families.values()):
-        for j, label in enumerate(family):
-            styles[label] = _style(i, i // len(_COLOURS) * most + j)
-    return styles
-
-
-def _style(colour: int, marker: int = 1) -> dict[str, Any]:
-    shape = _MARKERS[marker % len(_MARKERS)]
-    return {"color": _COLOURS[colour % len(_COLOURS)], "marker": shape, "markersize": 3.5}
-
-
-def _grid(panels: int, height: float = 2.6) -> tuple[Figure, list[Axes]]:
-    columns = min(panels, 3)
-    rows = math.ceil(panels / columns)
-    width = {1: 5.2, 2: 7.4, 3: 9.6}[columns]
-    figure = Figure((width, height * rows + 0.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = [figure.add_subplot(rows, columns, i + 1) for i in range(panels)]
-    return figure, axes
-
-
-def _legend(figure: Figure, handles: list[Line2D]) -> None:
-    longest = max(len(str(h.get_label())) for h in handles)
-    # about 0.062 inches a letter and half an inch for the line itself
-    columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.062 * longest + 0.5)), 6))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def _line(axes: Axes, rows: pd.DataFrame, x: str, y: str, **style: Any) -> None:
@@ -130,71 +88,114 @@ def _accuracy_axes(axes: Axes, radii: pd.Series, title: str, xlabel: str, ylabel
     axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, 1), xlim=(0, max(float(radii.max()), 1e-3)))
 
 
-def _certified(certified: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> Figure:
-    kinds = certified[["certificate", "rigorous"]].drop_duplicates()
-    lines: dict[str, Any] = {}
-    for rigorous, dashes in ((True, _SOLID), (False, _DASHED)):
-        lines.update(
-            zip(kinds[kinds.rigorous == rigorous].certificate, itertools.cycle(dashes), strict=False)
-        )
-    # one run under many certificates: colour tells the certificates apart, not the only label
-    alone = len(kinds) > 1 and certified["label"].nunique() == 1
-    colours = dict(zip(kinds.certificate, itertools.cycle(_COLOURS), strict=False)) if alone else {}
-    panels = list(certified.groupby(["norm", "smoothing"], sort=True))
-    figure, grid = _grid(len(panels))
-    for axes, ((norm, smoothing), panel) in zip(grid, panels, strict=True):
-        for (label, certificate), rows in panel.groupby(["label", "certificate"], sort=False):
-            style = styles[str(label)] | {"linestyle": lines[str(certificate)]}
-            style["color"] = colours.get(certificate, style["color"])
-            _line(axes, rows, "radius", "certified_accuracy", **style)
-        reached = panel[panel["certified_accuracy"] > 0].radius
-        title = smoothing_name(str(smoothing))
-        name = f"{norm_name(norm)} radius"
-        _accuracy_axes(axes, reached if len(reached) else panel.radius, title, name, "certified accuracy")
-    handles = [] if alone else _label_handles(certified, styles)
-    if len(kinds) > 1:
-        proven = dict(zip(kinds.certificate, kinds.rigorous, strict=True))
-        for name, dashes in lines.items():
+def _certified(
+    certified: pd.DataFrame, styled: dict[str, dict[str, Any]], asked: Sequence[str] = ("noise",)
+) -> list[Figure]:
+    """A panel per norm and value of what was `asked` for (rs.study_spec.Report)."""
+    proven = {str(c): bool(r) for c, r in zip(certified["certificate"], certified["rigorous"], strict=True)}
+    dashes: dict[str, Any] = {}
+    for rigorous, of_kind in ((True, _SOLID), (False, _DASHED)):
+        names = [c for c, r in proven.items() if r == rigorous]
+        dashes |= zip(names, itertools.cycle(of_kind), strict=False)
+        if len(names) > len(of_kind) and certified["label"].nunique() > 1:  # dashes tell no more apart
+            asked = [*asked, "certificate"]
+    frame = certified.assign(run=certified["label"].str.partition("[")[0], noise=certified["smoothing"])
+    frame["line"] = frame["label"] if "noise" in asked else _series(frame)
+    styled = _with(styled, frame["line"])
+    # one run under many certificates: they are told apart as labels are, not by dashes only
+    alone = len(proven) > 1 and frame["line"].nunique() == 1
+    own = {c: style(i, i // len(COLOURS)) for i, c in enumerate(proven)} if alone else {}
+    figures = []
+    for page in chunks(list(_certified_panels(frame, list(dict.fromkeys(asked)))), PANELS):
+        figure, axes_of = grid(len(page))
+        for axes, (norm, title, radii, part) in zip(axes_of, page, strict=True):
+            for (label, certificate), rows in part:
+                drawn = own.get(certificate) or styled[label]
+                _line(
+                    axes, rows, "radius", "certified_accuracy", **drawn | {"linestyle": dashes[certificate]}
+                )
+            name = f"{norm_name(norm)} radius"
+            _accuracy_axes(axes, radii, title, name, "certified accuracy")
+        present = {key for *_, part in page for key, _ in part}
+        labels, certificates = {label for label, _ in present}, {certificate for _, certificate in present}
+        handles = [] if alone else _label_handles(labels, styled)
+        for name in [c for c in proven if c in certificates and len(proven) > 1]:
             told = name if proven[name] else f"{name} (estimate, not a proof)"
-            colour = colours.get(name, _QUIET)
-            handles.append(Line2D([], [], color=colour, linestyle=dashes, label=told))
-    _legend(figure, handles)
-    return figure
+            drawn = own.get(name) or {"color": _QUIET}
+            handles.append(Line2D([], [], label=told, **drawn | {"linestyle": dashes[name]}))
+        legend(figure, handles)
+        figures.append(figure)
+    return figures
 
 
-def _label_handles(frame: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> list[Line2D]:
-    present = set(frame.label)
-    return [Line2D([], [], label=label, **style) for label, style in styles.items() if label in present]
+def _certified_panels(frame: pd.DataFrame, asked: list[str]) -> Iterator[tuple[Any, str, pd.Series, Any]]:
+    """Norm, title, radii and lines of each panel; a line is ((name, certificate), its rows)."""
+    for (norm, *values), panel in frame.groupby(["norm", *asked], sort=True):
+        lines = [((str(a), str(b)), r) for (a, b), r in panel.groupby(["line", "certificate"], sort=False)]
+        told = [
+            smoothing_name(str(v)) if key == "noise" else _title(v)
+            for key, v in zip(asked, values, strict=True)
+        ]
+        reached = panel[panel["certified_accuracy"] > 0].radius
+        radii = reached if len(reached) else panel.radius  # one scale for all parts
+        parts = list(chunks(lines, LINES))
+        for i, part in enumerate(parts):
+            title = ", ".join([*told, *[f"{i + 1} of {len(parts)}"] * (len(parts) > 1)])
+            yield norm, title, radii, part
 
 
-def _empirical(empirical: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> Figure:
+def _with(styled: dict[str, dict[str, Any]], names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Styles for names that have none yet too."""
+    missing = [name for name in dict.fromkeys(names) if name not in styled]
+    return styled | {n: style(len(styled) + i, 1 + i // len(COLOURS)) for i, n in enumerate(missing)}
+
+
+def _title(text: Any) -> str:
+    return shortened([str(text)])[str(text)]
+
+
+def _label_handles(present: set[str], styled: dict[str, dict[str, Any]]) -> list[Line2D]:
+    return [Line2D([], [], label=label, **drawn) for label, drawn in styled.items() if label in present]
+
+
+def _empirical(empirical: pd.DataFrame, styled: dict[str, dict[str, Any]]) -> list[Figure]:
     """One panel per attack and norm: transferred examples stand beside the attack that made them."""
     frame = empirical.assign(name=_series(empirical))
     for column, value in (("access", "white-box"), ("panel", frame["attack"])):
         frame[column] = frame[column].fillna(value) if column in frame else value
-    missing = [name for name in dict.fromkeys(frame["name"]) if name not in styles]
-    styles = styles | {n: _style(len(styles) + i) for i, n in enumerate(missing)}
+    styled = _with(styled, frame["name"])
     # what dashes tell: the access, or the attack where one classifier meets several of this access in a panel
     met = frame.groupby(["panel", "norm", "name", "access"])["attack"].transform("nunique")
     frame["kind"] = frame["access"].where(met == 1, frame["attack"])
     dashes = {access: line for access, line in _ACCESS.items() if access in set(frame["kind"])}
     several = [kind for kind in dict.fromkeys(frame["kind"]) if kind not in dashes]
     dashes |= dict(zip(several, itertools.cycle(_SEVERAL), strict=False))
-    panels = list(frame.groupby(["panel", "norm"], sort=True))
-    figure, grid = _grid(len(panels))
-    for axes, ((attack, norm), panel) in zip(grid, panels, strict=True):
-        for (name, _, kind), rows in panel.groupby(["name", "attack", "kind"], sort=False):
-            # radii are few here: every one is marked
-            style = styles[str(name)] | {"marker": styles[str(name)]["marker"] or "."}
-            _line(axes, rows, "radius", "accuracy", **style, linestyle=dashes[str(kind)])
-        noises = panel["smoothing"].unique()
-        title = f"{attack}, {smoothing_name(str(noises[0]))}" if len(noises) == 1 else str(attack)
-        _accuracy_axes(axes, panel.radius, title, f"{norm_name(norm)} radius", "accuracy under attack")
-    handles = _label_handles(frame.assign(label=frame["name"]), styles)
-    if list(dashes) != ["white-box"]:
-        handles += [Line2D([], [], color=_QUIET, linestyle=d, label=kind) for kind, d in dashes.items()]
-    _legend(figure, handles)
-    return figure
+    panels = [
+        (key, part)
+        for key, panel in frame.groupby(["panel", "norm"], sort=True)
+        for part in chunks(list(panel.groupby(["name", "attack", "kind"], sort=False)), LINES)
+    ]
+    figures = []
+    for page in chunks(panels, PANELS):
+        figure, axes_of = grid(len(page))
+        for axes, ((attack, norm), part) in zip(axes_of, page, strict=True):
+            for (name, _, kind), rows in part:
+                # radii are few here: every one is marked
+                drawn = styled[str(name)] | {"marker": styled[str(name)]["marker"] or "."}
+                _line(axes, rows, "radius", "accuracy", **drawn, linestyle=dashes[str(kind)])
+            shown = pd.concat([rows for _, rows in part])
+            noises = shown["smoothing"].unique()
+            noise = f", {smoothing_name(str(noises[0]))}" if len(noises) == 1 else ""
+            name = f"{norm_name(norm)} radius"
+            _accuracy_axes(axes, shown.radius, _title(attack) + noise, name, "accuracy under attack")
+        shown = pd.concat([rows for _, part in page for _, rows in part])
+        handles = _label_handles(set(shown["name"]), styled)
+        if list(dashes) != ["white-box"]:
+            told = [kind for kind in dashes if kind in set(shown["kind"])]
+            handles += [Line2D([], [], color=_QUIET, linestyle=dashes[k], label=k) for k in told]
+        legend(figure, handles)
+        figures.append(figure)
+    return figures
 
 
 def _series(frame: pd.DataFrame) -> pd.Series:
@@ -203,17 +204,25 @@ def _series(frame: pd.DataFrame) -> pd.Series:
     return frame["label"].where(~several, frame["label"] + ", " + frame["smoothing"].map(smoothing_name))
 
 
-def _training(training: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> Figure:
+def _training(training: pd.DataFrame, styled: dict[str, dict[str, Any]]) -> list[Figure]:
     outside = {"run", "label", "epoch", "seconds", "images_per_second", "learning_rate"}
-    metrics = [c for c in training if c not in outside and training[c].notna().any()]
-    figure, grid = _grid(max(1, len(metrics)))
-    for axes, metric in zip(grid, metrics, strict=False):
-        for label, rows in training[training[metric].notna()].groupby("label", sort=False):
-            _line(axes, rows, "epoch", str(metric), **styles[str(label)] | {"linewidth": 1.1})
-        axes.set(xlabel="epoch")
-        axes.set_title(str(metric).replace("_", " "), loc="left")
-    _legend(figure, _label_handles(training, styles))
-    return figure
+    metrics = [str(c) for c in training if c not in outside and training[c].notna().any()]
+    panels = []
+    for metric in metrics:
+        lines = list(training[training[metric].notna()].groupby("label", sort=False))
+        panels += [(metric, part) for part in chunks(lines, LINES)]
+    figures = []
+    for page in chunks(panels, PANELS):
+        figure, axes_of = grid(len(page))
+        for axes, (metric, part) in zip(axes_of, page, strict=True):
+            for label, rows in part:
+                _line(axes, rows, "epoch", metric, **styled[str(label)] | {"linewidth": 1.1})
+            axes.set(xlabel="epoch")
+            axes.set_title(metric.replace("_", " "), loc="left")
+        present = {str(label) for _, part in page for label, _ in part}
+        legend(figure, _label_handles(present, styled))
+        figures.append(figure)
+    return figures
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:
@@ -224,12 +233,17 @@ def _save(figure: Figure, stem: Path) -> list[Path]:
     return paths
 
 
-def draw(tables: Path, out: Path) -> list[Path]:
+def _save_all(figures: Iterable[Figure], stem: Path) -> list[Path]:
+    named = ((figure, f"{stem.name}-{i + 1}" if i else stem.name) for i, figure in enumerate(figures))
+    return [path for figure, name in named for path in _save(figure, stem.with_name(name))]
+
+
+def draw(tables: Path, out: Path, panels: Sequence[str] = ("noise",)) -> list[Path]:
     """Draws what ``<tables>/*.parquet`` hold into the folder `out`; returns the files, PNG before PDF.
 
     ``certified-accuracy``, ``empirical-accuracy``, ``distributional``, ``training``, ``examples``
-    (``examples-2`` … where there are many): a figure whose table is empty is not drawn, and an older one of
-    that name is removed.
+    (``examples-2`` … where there are many panels): a figure whose table is empty is not drawn, and an older
+    one of that name is removed. `panels` is what the study asks of certified accuracy (`report.panels`).
     """
     # the fine grid: lines between the few radii of the report would show accuracies that nobody certified
     runs, certified, empirical = (read(tables, n) for n in ("runs", "radius_accuracy", "empirical_accuracy"))
@@ -240,24 +254,23 @@ def draw(tables: Path, out: Path) -> list[Path]:
     if not training.empty and "label" not in training:
         training = training.merge(runs[["run", "label"]], on="run")
     labels = list(dict.fromkeys(x for f in (runs, certified, empirical) if not f.empty for x in f.label))
-    styles = _styles(runs, labels)
+    styled = styles(runs, labels)
     with mpl.rc_context():
         mpl.rcdefaults()  # nobody's own matplotlibrc
         mpl.rcParams.update(_STYLE)
         paths: list[Path] = []
         if not certified.empty:
-            paths += _save(_certified(certified, styles), out / "certified-accuracy")
+            paths += _save_all(_certified(certified, styled, panels), out / "certified-accuracy")
         if not empirical.empty:
-            paths += _save(_empirical(empirical, styles), out / "empirical-accuracy")
+            paths += _save_all(_empirical(empirical, styled), out / "empirical-accuracy")
         if not distributional.empty:
             figure = certificate_figure(distributional, read(tables, "worst_cases"), smoothing_name)
             paths += _save(figure, out / "distributional")
         if not training.empty:
-            paths += _save(_training(training, styles), out / "training")
+            paths += _save_all(_training(training, styled), out / "training")
         if not examples.empty:
             named = examples.assign(smoothing=examples.smoothing.map(smoothing_name))
-            for i, figure in enumerate(strips(named)):
-                paths += _save(figure, out / (f"examples-{i + 1}" if i else "examples"))
+            paths += _save_all(strips(named), out / "examples")
     for stem in STEMS:
         for path in (*out.glob(f"{stem}*.png"), *out.glob(f"{stem}*.pdf")):
             if path not in paths:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from rs.attack_sections import attacks_section, checks_section
 from rs.cells import Section, constants
+from rs.figure_layout import shortened
 from rs.provenance import write_text
 from rs.sections import (
     certified_section,
@@ -50,6 +51,9 @@ _CAPTIONS = {
         "[0, 1] are cut for display.",
     ),
 }
+
+_CUT = "Long labels are cut in figures; the tables have them whole."
+_LABELLED = ("runs", "average_certified_radius", "empirical_accuracy")
 
 
 def _facts(runs: pd.DataFrame, tables: Path) -> list[tuple[str, str]]:
@@ -94,12 +98,14 @@ def write_report(
         runs_section(runs),
     ]
     by_id = {section.id: section for section in sections}
+    labels = [str(label) for name in _LABELLED for label in read(tables, name).get("label", ())]
+    cut = any(shown != label for label, shown in shortened(labels).items())
     for path in figures:
         stem = next((s for s in _CAPTIONS if path.stem.startswith(s)), None)
         if path.suffix == ".png" and stem is not None:
             where, caption = _CAPTIONS[stem]
             image = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-            by_id[where].figures.append((image, caption))
+            by_id[where].figures.append((image, f"{caption} {_CUT}" if cut else caption))
     shown = [s for s in sections if s.tables or s.figures or s.empty]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),

@@ -11,6 +11,8 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from rs.figure_layout import shortened
+
 WRONG, INK, QUIET = "#C1272D", "#222222", "#6B6B6B"
 _ROWS, _ACROSS = 10, 10  # of one strip of images
 
@@ -35,6 +37,7 @@ def strips(examples: pd.DataFrame) -> Iterator[Figure]:
     across = 2 + len(shown)
     count = max(1, _ACROSS // across)
     groups = list(examples.groupby(["label", "smoothing", "attack"], sort=False))
+    names = [shortened(examples[c].astype(str), 30) for c in ("label", "smoothing", "attack")]
     for start in range(0, len(groups), _ROWS):
         page = groups[start : start + _ROWS]
         figure = Figure(
@@ -56,17 +59,18 @@ def strips(examples: pd.DataFrame) -> Iterator[Figure]:
             ]
             for r in [r for r in shown if r in rows.index]:
                 pictures.append((f"attacked {r:g}", rows.loc[r, "attacked"], caption(rows.loc[r])))
-            for j, (head, values, (told, colour)) in enumerate(pictures):
+            for j, (head, values, (below, colour)) in enumerate(pictures):
                 axes = figure.add_subplot(cells[i, k * (across + 1) + j])
                 axes.set(xticks=[], yticks=[])
                 axes.grid(False)
                 axes.spines[:].set_visible(False)
                 axes.imshow(picture(values, first["shape"]), cmap="gray", vmin=0, vmax=1)
-                axes.set_xlabel(told, color=colour, fontsize=8, labelpad=1.5)
+                axes.set_xlabel(below, color=colour, fontsize=8, labelpad=1.5)
                 axes.xaxis.label.set_fontweight("bold" if colour == WRONG else "normal")
                 if i == 0:
                     axes.set_title(head, fontsize=7.5, color=QUIET, pad=3)
                 if j == k == 0:
-                    name = f"{label}\n{smoothing}\n{attack}"
+                    told = (label, smoothing, attack)
+                    name = "\n".join(of[str(text)] for of, text in zip(names, told, strict=True))
                     axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7.5, labelpad=6)
         yield figure

@@ -35,11 +35,20 @@ Channels = Field(min_length=1, max_length=3)
 LONGEST_NAME = 200  # of a study: a folder is named so
 
 
+Panel = Literal["noise", "run", "label", "certificate"]
+
+
 @dataclass(frozen=True)
 class Report:
-    """Radii of the tables and figures: every certificate and every curve is read off at these."""
+    """Radii of the tables and figures: every certificate and every curve is read off at these.
+
+    `panels` says what the figure of certified accuracy has a panel for, beside the norm: each smoothing
+    `noise`, each `run` as it stands in the study (all of its sweep together), each `label`, each
+    `certificate`, or combinations.
+    """
 
     radii: Radii = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)
+    panels: Annotated[tuple[Panel, ...], Field(min_length=1, max_length=4)] = ("noise",)
 
 
 @dataclass(frozen=True)

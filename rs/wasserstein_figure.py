@@ -11,6 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from rs.figure_layout import shortened
+
 NAMES = {
     "nal": "NAL, Theorem 1",
     "sinha": "Sinha et al., same movement",
@@ -50,6 +52,7 @@ def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame, title: 
     `title` turns a smoothing noise into words. The axis is E ||x - x_0||^2; NAL's rho is d sigma^2 more.
     """
     panels = list(certificates.groupby(["label", "smoothing"], sort=False))
+    names = shortened(map(str, certificates["label"]))
     columns = min(len(panels), 3)
     height = 2.6 * math.ceil(len(panels) / columns) + 0.8
     figure = Figure(({1: 5.6, 2: 7.4, 3: 9.6}[columns], height), layout="constrained")
@@ -69,7 +72,8 @@ def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame, title: 
             errors = [rows["loss"] - rows["low"], rows["high"] - rows["loss"]]
             style = _POINTS[str(adversary)]
             axes.errorbar(rows["rho"], rows["loss"], yerr=errors, **style, elinewidth=0.8)
-        axes.set_title(f"{label}, {title(str(smoothing))}", loc="left")
+        told = [names[str(label)], title(str(smoothing))]
+        axes.set_title((", " if sum(map(len, told)) < 40 else "\n").join(told), loc="left")
         axes.set(xlabel="ρ = E‖x − x₀‖² (without the noise)", ylabel="mean loss", xlim=(0, None))
         # Theorem 3's other side can be far above all else: it may leave the panel
         near = lines.loc[lines["certificate"] != "sinha_theorem_3", "loss"]

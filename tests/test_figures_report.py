@@ -13,7 +13,7 @@ import pytest
 import study_tables
 from matplotlib.image import imread
 
-from rs import figures, strips
+from rs import figure_layout, figures, strips
 from rs.figures import draw
 from rs.report import write_report
 
@@ -106,7 +106,8 @@ def test_bands_are_the_intervals_or_the_spread_over_seeds() -> None:
 
 def test_estimates_are_dashed_and_wrong_predictions_red() -> None:
     certified = study_tables.frames()["certified_accuracy"]
-    figure = figures._certified(certified, figures._styles(pd.DataFrame(), list(certified.label.unique())))
+    styled = figure_layout.styles(pd.DataFrame(), list(certified.label.unique()))
+    (figure,) = figures._certified(certified, styled)
     names = {text.get_text() for text in figure.legends[0].get_texts()}
     assert {"cohen", "stn (estimate, not a proof)"} <= names
     assert {line.get_linestyle() for line in figure.axes[0].lines} == {"-", "--"}
@@ -117,7 +118,7 @@ def test_estimates_are_dashed_and_wrong_predictions_red() -> None:
 
 def test_labels_that_differ_in_sigma_only_share_a_colour() -> None:
     runs = study_tables.frames()["runs"]
-    styles = figures._styles(runs, list(runs.label))
+    styles = figure_layout.styles(runs, list(runs.label))
     assert styles["macer-0.25"]["color"] == styles["macer-0.5"]["color"] != styles["nal-0.25"]["color"]
     assert len({(s["color"], s["marker"]) for s in styles.values()}) == len(runs)
 

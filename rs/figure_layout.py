@@ -1,0 +1,135 @@
+"""What keeps figures readable whatever a study's labels are: labels cut, styles told apart, legends below the
+panels, no panel with more lines than an eye can follow.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+LONGEST = 40  # letters of a label in a figure; tables have it whole
+LINES = 12  # of one panel
+PANELS = 24  # of one figure
+# Okabe & Ito's palette without its yellow and black: told apart under every common colour blindness.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_MARKERS = ("", *"os^DvPX<>phd8")
+_Item = TypeVar("_Item")
+
+
+def shortened(labels: Iterable[str], longest: int = LONGEST) -> dict[str, str]:
+    """What figures call each label: one line of at most `longest` letters, no two the same.
+
+    Labels of a sweep differ at their ends, so the middle is left out; those that are the same then show where
+    they differ, or a number.
+    """
+    unique = list(dict.fromkeys(labels))
+    lines = {label: " ".join(label.split()) or "–" for label in unique}
+    shown = {label: _cut(line, longest) for label, line in lines.items()}
+    for name in [n for n in set(shown.values()) if list(shown.values()).count(n) > 1]:
+        same = [label for label in unique if shown[label] == name]
+        others = {shown[label] for label in unique if label not in same}
+        letters = zip(*(lines[label] for label in same), strict=False)
+        start = next((i for i, at in enumerate(letters) if len({*at}) > 1), longest)
+        apart = [_from(lines[label], start, longest) for label in same]
+        if len({*apart}) < len(same) or {*apart} & others:
+            apart = [f"{_cut(name, longest - 6)} #{i + 1}" for i in range(len(same))]
+        shown |= dict(zip(same, apart, strict=True))
+    return shown
+
+
+def _cut(line: str, longest: int) -> str:
+    if len(line) <= longest:
+        return line
+    head = (longest - 1) // 2
+    return f"{line[:head].rstrip()}…{line[len(line) - (longest - 1 - head) :].lstrip()}"
+
+
+def _from(line: str, start: int, longest: int) -> str:
+    """The line's first letters, and what follows from `start` on."""
+    head = longest // 4
+    rest = line[max(head, start - 4) :]
+    return (
+        f"{line[:head].rstrip()}…{rest if len(rest) < longest - head else rest[: longest - head - 2] + '…'}"
+    )
+
+
+def style(colour: int, marker: int = 1) -> dict[str, Any]:
+    """One of 6 colours and 27 markers: none, filled, then hollow ones."""
+    turn = marker % (2 * len(_MARKERS) - 1)
+    drawn = {
+        "marker": _MARKERS[turn if turn < len(_MARKERS) else turn - len(_MARKERS) + 1],
+        "markersize": 3.5,
+    }
+    if turn >= len(_MARKERS):
+        drawn |= {"markerfacecolor": "white", "markersize": 4.5}
+    return {"color": COLOURS[colour % len(COLOURS)], **drawn}
+
+
+def styles(runs: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:
+    """One colour for labels that differ in nothing but the training noise, told apart by markers."""
+    named = ("dataset", "model", "objective")
+    columns = [str(c) for c in runs]
+    alike = [
+        c for c in columns if c in named or c.startswith(("model.", "objective.", "training.", "resolved."))
+    ]
+    families: dict[Any, list[str]] = {}
+    for label in labels:
+        rows = runs[runs.label == label] if "label" in runs else runs
+        key = tuple(str(rows.iloc[0][c]) for c in alike) if len(rows) else label
+        families.setdefault(key, []).append(label)
+    most = max((len(family) for family in families.values()), default=1)
+    found = {}
+    for i, family in enumerate(families.values()):
+        for j, label in enumerate(family):
+            found[label] = style(i, i // len(COLOURS) * most + j)
+    return found
+
+
+def chunks(items: Sequence[_Item], most: int) -> Iterator[Sequence[_Item]]:
+    """As few parts as hold at most `most` each, of about the same size."""
+    parts = math.ceil(len(items) / most)
+    ends = [round(i * len(items) / parts) for i in range(parts + 1)] if parts else [0]
+    yield from (items[a:b] for a, b in itertools.pairwise(ends))
+
+
+def grid(panels: int, height: float = 2.6) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, at most three in a row."""
+    columns = min(panels, 3)
+    rows = math.ceil(panels / columns)
+    width = {1: 5.2, 2: 7.4, 3: 9.6}[columns]
+    figure = Figure((width, height * rows + 0.1), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = [figure.add_subplot(rows, columns, i + 1) for i in range(panels)]
+    return figure, axes
+
+
+def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Below the panels, in as many columns as fit side by side; the figure grows by its height."""
+    if not handles:
+        return
+    names = shortened(str(h.get_label()) for h in handles)
+    width, height = figure.get_size_inches()
+    for columns in range(min(len(handles), 6), 0, -1):
+        # a label that begins with _ would be left out, so texts are set afterwards
+        placed = figure.legend(
+            handles=list(handles),
+            labels=[f"{i}" for i in range(len(handles))],
+            loc="outside lower center",
+            ncols=columns,
+        )
+        for text, handle in zip(placed.get_texts(), handles, strict=True):
+            text.set_text(names[str(handle.get_label())])
+        box = placed.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+        if box.width <= 0.98 * width * figure.dpi:
+            break
+        if columns > 1:
+            placed.remove()
+    figure.set_size_inches(max(width, box.width / figure.dpi + 0.1), height + box.height / figure.dpi)
