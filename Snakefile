@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from rs import staleness, tracking_place
+from rs import mixed_draws, staleness, tracking_place
 from rs.interfaces import UserError
 from rs.plan import Plan
 from rs.study import Study
@@ -20,6 +20,8 @@ try:
     if workflow.is_main_process:  # and not in each job of a cluster
         tracking_place.check_place(PLAN.study)
         staleness.settle(PLAN)
+        for sentence in mixed_draws.settle(PLAN):
+            print(f"rs: {sentence}", file=sys.stderr)
 except UserError as error:
     print(f"rs: {error}", file=sys.stderr)
     sys.exit(1)

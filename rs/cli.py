@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rs import __version__, exchange, own_checkpoint, radius, stages, time_slice
+from rs import __version__, cleaning, exchange, own_checkpoint, radius, stages, time_slice
 from rs.interfaces import UserError
 from rs.reading import parse_json
 
@@ -96,12 +96,10 @@ def parser() -> argparse.ArgumentParser:
     study_verb("ui", "open the MLflow UI on a study's store", ui).add_argument(
         "--port", type=int, default=5000
     )
-    text = "list results that none of the given studies names"
+    text = "list results that no known study names, with sizes and ages"
     verb = verbs.add_parser("clean", description=text)
-    kept = "all studies to keep; one made by overlays as FILE+OVERLAY"
-    verb.add_argument("--study", nargs="+", required=True, metavar="FILE", help=kept)
-    verb.set_defaults(act=clean)
-    verb.add_argument("--delete", action="store_true", help="remove them")
+    cleaning.add_arguments(verb)
+    verb.set_defaults(act=cleaning.run)
     text = "the certified radius for votes that you type or pipe in"
     verb = verbs.add_parser("radius", description=f"{text}\n\n{radius.__doc__}", formatter_class=AS_WRITTEN)
     radius.add_arguments(verb)
@@ -248,20 +246,6 @@ def ui(args: argparse.Namespace) -> None:
     )
 
 
-def clean(args: argparse.Namespace) -> None:
-    from rs.overview import unnamed
-    from rs.plan import Plan
-    from rs.study import Study
-
-    # --study takes several studies here, so that the overlays of one are joined to its file
-    studies = [[text] if Path(text).exists() else text.split("+") for text in args.study]
-    plans = [Plan(Study([Path(file) for file in files])) for files in studies]
-    found = unnamed(plans, delete=args.delete)
-    print("\n".join(f"{'removed ' if args.delete else ''}{path}" for path in found) or "nothing to clean")
-    if found and not args.delete:
-        print("(listed only; --delete removes them)", file=sys.stderr)
-
-
 def export_log(args: argparse.Namespace) -> None:
     exchange.export_log(plan_of(args), args)
 
@@ -299,6 +283,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"rs: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        print("rs: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `rs list | head`
         sys.stdout = None

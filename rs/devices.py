@@ -18,6 +18,7 @@ from typing import TextIO
 import torch
 import torch.distributed as dist
 
+from rs import device_class as classes
 from rs.interfaces import UserError
 from rs.seeding import Purpose, derive_seed
 
@@ -109,6 +110,13 @@ def _product_seconds(dtype: torch.dtype) -> float:
 
 def generator(device: torch.device, seed: int, purpose: Purpose, *indices: int) -> torch.Generator:
     return torch.Generator(device).manual_seed(derive_seed(seed, purpose, *indices))
+
+
+def device_class(device: torch.device) -> str:
+    """What of the device decides votes (rs.device_class)."""
+    if device.type == "cuda":
+        return classes.of_gpu(*torch.cuda.get_device_capability(device))
+    return classes.of_cpu()
 
 
 def device_name(device: torch.device) -> str:

@@ -154,8 +154,8 @@ def merge(
     """Draws of the `wanted` images from the files of all shards.
 
     `selection` has one file per image range, `estimation` one list of block files per image range. `uniform`
-    belongs to `wanted`. Raises UserError where model, form, device, noise, seed or how the votes were drawn
-    differ, a block comes twice, an image is missing or a file disagrees with its neighbours.
+    belongs to `wanted`. Raises UserError where model, form, device class, noise, seed or how the votes were
+    drawn differ, a block comes twice, an image is missing or a file disagrees with its neighbours.
     """
     classifier: tuple[Any, str] | None = None
     drawn: dict[bool, tuple[Any, str]] = {}  # by whether the file holds selection votes
@@ -168,7 +168,9 @@ def merge(
         for path in (select_file, *block_files):
             images, labels, votes, provenance = read_votes(path)
             spec = provenance["spec"]
-            here = {key: provenance.get(key) for key in ("form", "model", "device")}
+            here = {key: provenance.get(key) for key in ("form", "model")}
+            # files of before there were classes name the processor or card
+            here["device_class"] = provenance.get("device_class", provenance.get("device"))
             here |= {key: spec.get(key) for key in ("noise", "seed")}
             classifier = classifier or (here, str(path))
             if here != classifier[0]:

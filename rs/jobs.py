@@ -47,6 +47,7 @@ class Job:
     threads: int = 1
     processes: int = 1
     workers: int = 4  # of each process, to decode images
+    device_class: str | None = None  # that it must compute on (rs.device_class)
 
     @property
     def params(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,26 @@ from rs.provenance import digest
 from rs.spec import FORM, Subset
 from rs.study import Run, Study
 from rs.study_schema import defaults, method_schema, prune, schema, section
+
+USUAL_BLOCK = 10_000  # votes
+
+
+def in_blocks(sampling: dict[str, Any], draws: Path) -> dict[str, Any]:
+    """Sampling with a block where the study states none: that of the draws there, else the usual one; n is
+    rounded up to it. So a smaller or larger n draws only what is missing.
+    """
+    if sampling["block"] is not None:
+        return sampling
+    n, block = sampling["n"], min(sampling["n"], USUAL_BLOCK)
+    if sampling["mode"] == "sequential":  # whole batches
+        block = max(block // sampling["batch"], 1) * sampling["batch"]
+    else:
+        votes: Counter[int] = Counter()
+        for file in draws.glob("*/estimate-*/*.parquet"):
+            size = int(file.parent.name.removeprefix("estimate-"))
+            votes[size] += size
+        block = max(votes, key=lambda size: (votes[size], size), default=block)
+    return {**sampling, "block": block, "n": -(-n // block) * block}
 
 
 @dataclass(frozen=True)
@@ -29,6 +50,7 @@ class Observer:
     def observe(self, planned: PlannedRun, modules: tuple[str, ...]) -> None:
         """Draws, certificates and attacks of a run under each of its smoothing noises."""
         run, smoothing = planned.run, planned.run.sections["smoothing"]
+        run.sections["sampling"] = in_blocks(run.sections["sampling"], planned.folder / "draws")
         planned.modules = modules
         planned.inputs = self._inputs(planned, modules)
         given = [run.sections["noise"]] if smoothing is None else smoothing
@@ -115,7 +137,7 @@ class Observer:
         """
         sampling = planned.run.sections["sampling"]
         n0, n, block = sampling["n0"], sampling["n"], sampling["block"]
-        inputs, stop = planned.inputs, self._stop(planned.run)
+        inputs, stop, pinned = planned.inputs, self._stop(planned.run), sampling["device_class"]
         fixed = [] if stop else [("estimate", block, b) for b in range(n // block)]
         shards = []
         for images in self.shards(sampling["images_per_shard"]):
@@ -125,14 +147,15 @@ class Observer:
                 job = {**spec, "purpose": purpose, "images": extent, "size": size, "block": index}
                 outputs = {"draws": draw_file(folder, purpose, size, shards[-1], index)}
                 described = ("sample", job, ("rs.sampling", *modules), planned.id)
-                self.add(Job(*described, inputs, outputs, sampling["device"]))
+                self.add(Job(*described, inputs, outputs, sampling["device"], device_class=pinned))
             if stop:
                 sizes = {"n0": n0, "n": n, "block": block, **stop}
                 job = {**spec, **sizes, "purpose": "sequential", "images": extent}
                 selection, estimation = files_of(folder, shards[-1:], **sizes)
                 described = ("sample", job, ("rs.sequential", *modules), planned.id)
                 chosen = {**inputs, "selection": selection[0]}
-                self.add(Job(*described, chosen, {"draws": estimation[0][0]}, sampling["device"]))
+                drawn = {"draws": estimation[0][0]}
+                self.add(Job(*described, chosen, drawn, sampling["device"], device_class=pinned))
         return shards
 
     @staticmethod

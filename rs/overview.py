@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pandas as pd
 from rs.cells import down, up
 from rs.figures import norm_name
 from rs.interfaces import UserError
+from rs.mixed_draws import draws_of
 from rs.plan import RESULTS, Plan
 from rs.provenance import PART, read_table
 
@@ -110,7 +110,8 @@ def status(plan: Plan, files: list[Path]) -> str:
     lines += [
         f"{owner:<{width}}  {c['has']:>5} {c['lacks']:>5} {c['stale']:>5}" for owner, c in counts.items()
     ]
-    return "\n".join(lines)
+    told = [sentence for draws in draws_of(plan) for sentence in draws.sentences()]
+    return "\n".join(lines + told)
 
 
 def left_behind() -> list[Path]:
@@ -120,7 +121,7 @@ def left_behind() -> list[Path]:
     return [path for path in parts if path.stat().st_mtime < recent]
 
 
-def unnamed(plans: list[Plan], delete: bool) -> list[Path]:
+def unnamed(plans: list[Plan]) -> list[Path]:
     """Runs, data sets, and single files of draws, certificates and attacks, that none of the plans names; and
     what was left half-written.
     """
@@ -140,7 +141,4 @@ def unnamed(plans: list[Plan], delete: bool) -> list[Path]:
                 continue  # they go with their run or data set
             found.append(path)
     found += [path for path in left_behind() if not any(parent in found for parent in path.parents)]
-    if delete:
-        for path in found:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
     return found

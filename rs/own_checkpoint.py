@@ -8,6 +8,7 @@ interrupted call continues and more votes draw only what is missing.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import sys
@@ -22,8 +23,11 @@ from rs.jobs import RESULTS, slug
 from rs.plan import Plan
 from rs.provenance import digest, made_from, write_text
 from rs.reading import parse_json
+from rs.spec import Sampling
 from rs.staleness import job_is_current, table_inputs
 from rs.study import Study
+from rs.study_schema import schema
+from rs.study_spec import Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,21 +102,52 @@ def study_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
         raise UserError("certify: --checkpoint needs --data NAME (see rs list)")
     noise, certificate = radius.methods(args.noise, args.certificate, args.set, verb="certify")
     n = _whole("--n", args.n)
-    sampling = {"n0": _whole("--n0", args.n0), "n": n, "block": n if n < 10_000 or n % 10_000 else 10_000}
+    sampling: dict[str, Any] = {"n0": _whole("--n0", args.n0), "n": n}
+    images = _whole("--images", args.images) if args.images else None
+    if images and images <= 10 * Sampling.images_per_shard:  # small shards: few images beyond those asked for
+        sampling["images_per_shard"] = min(images, 10)
     own = {"weights": str(args.checkpoint), "format": args.format, "noise": noise, "sampling": sampling}
     given = {"entry": args.entry, "architecture": args.architecture and {"name": args.architecture}}
     given |= {"normalization": _normalization(args.normalization)}
     given |= {"key": args.key, "allow": args.allow}
     test = {"skip": _whole("--skip", args.skip)}
-    test |= {"max": _whole("--images", args.images)} if args.images else {}
+    test |= {"max": images} if images else {}
+    certificate |= {"alpha": _alpha(args.alpha)}
     return {
         "name": name,
         "description": f"Made by rs certify --checkpoint {args.checkpoint}",
         "data": {"name": args.data},
         "test": test,
-        "certificates": [certificate | {"alpha": _alpha(args.alpha)}],
+        "certificates": [certificate],
+        "report": {"radii": radii_up_to(highest(args.data, noise, certificate, sampling))},
         "imported": {args.checkpoint.stem: own | {k: v for k, v in given.items() if v is not None}},
     }
+
+
+def highest(
+    data: str, noise: dict[str, Any], certificate: dict[str, Any], sampling: dict[str, Any]
+) -> float | None:
+    """The radius that all votes for one class certify; None where votes alone do not say."""
+    known = schema()["$defs"]["datasets"].get(data, {})
+    if not {"x-shape", "x-classes"} <= known.keys():
+        return None
+    others = [0] * (known["x-classes"] - 1)
+    votes = [([sampling["n0"], *others], [sampling["n"], *others])]
+    method = {k: v for k, v in certificate.items() if k != "alpha"}
+    told = (str(certificate["alpha"]), str(math.prod(known["x-shape"])), "0.5")
+    try:
+        return float(radius.radii(noise, method, votes, *told)[0]["radius"])
+    except (UserError, KeyError):  # the study's check names what is wrong; soft moments are no votes
+        return None
+
+
+def radii_up_to(top: float | None) -> list[float]:
+    """At most ten round steps from 0 to `top`; a study's own where it is not known."""
+    if top is None or not 0 < top < math.inf:
+        return list(Report.radii)
+    power = 10.0 ** math.floor(math.log10(top / 10))
+    step = next(s for s in (power, 2 * power, 2.5 * power, 5 * power, 10 * power) if top / s < 10)
+    return [float(f"{i * step:.6g}") for i in range(int(top / step + 1e-9) + 1)]
 
 
 def _normalization(text: str | None) -> Any:

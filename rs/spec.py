@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from rs.device_class import PATTERN
 from rs.limits import (
     MOST_ENTRIES,
     MOST_METHODS,
@@ -112,10 +113,13 @@ class Sampling:
     """How a smoothed classifier is observed.
 
     `n0` selection votes choose the class, `n` estimation votes bound its probability; n is a multiple of
-    `block`. One draw file holds `images_per_shard` images and one block. With `mode: sequential`, n is the
-    most that an image gets, `stop` says when it has enough, and a draw file holds all blocks. `betas` are the
-    inverse temperatures of the softmax moments to store. `precision`, `batch` and `compiled` are the
-    inference form, fixed before the first vote.
+    `block` (rounded up to one, where the study states no block: then a run keeps the block that it was drawn
+    in, else takes min(n, 10,000)). One draw file holds `images_per_shard` images and one block. With `mode:
+    sequential`, n is the most that an image gets, `stop` says when it has enough, and a draw file holds all
+    blocks. `betas` are the inverse temperatures of the softmax moments to store. `precision`, `batch` and
+    `compiled` are the inference form, fixed before the first vote. `device_class` (`cuda 9.0`, `cpu avx512`)
+    pins on which kind of device votes are drawn: those of two kinds never merge, so the others are drawn
+    anew. Like `device` it is no part of what is drawn.
     """
 
     mode: Literal["fixed", "sequential"] = "fixed"
@@ -123,7 +127,7 @@ class Sampling:
 
     n0: Votes = 100
     n: Votes = 10_000
-    block: Votes = 10_000
+    block: Votes | None = None
     images_per_shard: Images = 50
     betas: Annotated[tuple[Positive, ...], Field(max_length=MOST_METHODS)] = ()
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -131,6 +135,7 @@ class Sampling:
     compiled: bool = False
     seed: Seed = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    device_class: Annotated[str, Field(pattern=PATTERN)] | None = None
 
 
 @dataclass(frozen=True)

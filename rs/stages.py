@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from rs import launching
+from rs import launching, mixed_draws
 from rs.interfaces import UserError
 from rs.plan import Job, Plan
 from rs.provenance import cannot_write, code_digest, made_from
@@ -126,7 +126,9 @@ def as_dict(job: Job) -> dict[str, Any]:
         "inputs": job.inputs,
         "outputs": job.outputs,
     }
-    described |= {key: getattr(job, key) for key in ("device", "threads", "processes", "workers")}
+    described |= {
+        key: getattr(job, key) for key in ("device", "threads", "processes", "workers", "device_class")
+    }
     plain: dict[str, Any] = json.loads(json.dumps(described, default=str))
     return plain
 
@@ -151,6 +153,14 @@ def execute(stage: str, job: dict[str, Any], data_dir: str | None = None) -> Non
 def _execute(stage: str, job: dict[str, Any], data_dir: str | None) -> None:
     with made_from(inputs_digest(input_files(stage, job["spec"], job["inputs"]))):
         _carry_out(stage, job, data_dir)
+
+
+def refuse_other_class(job: dict[str, Any], code: str, device: Any) -> None:
+    """Before the first vote: those of this device would merge with the ones that are there."""
+    from rs.devices import device_class
+
+    target = Path(job["outputs"]["draws"])
+    mixed_draws.check(target, code, device_class(device), job.get("device_class"))
 
 
 def _carry_out(stage: str, job: dict[str, Any], data_dir: str | None) -> None:
@@ -201,11 +211,13 @@ def _carry_out(stage: str, job: dict[str, Any], data_dir: str | None) -> None:
         elif stage == "sample" and "stop" in spec:
             from rs import sequential
 
+            refuse_other_class(job, code, device)
             places = {key: Path(inputs[key]) for key in ("model", "data", "selection")}
             sequential.sample(spec, places, outputs["draws"], device, code, form)
         elif stage == "sample":
             from rs import sampling
 
+            refuse_other_class(job, code, device)
             sampling.sample(spec, Path(inputs["model"]), data, outputs["draws"], device, code, form)
         elif stage == "attack":
             from rs import attacking

@@ -166,8 +166,20 @@ def in_order(plan: Plan) -> Iterator[Job]:
         waiting = [job for job in waiting if str(next(iter(job.outputs.values()))) in todo]
 
 
+def forget(paths: Iterable[Path]) -> None:
+    """Makes finished files stale."""
+    for path in paths:
+        _record(path).unlink(missing_ok=True)
+        _date([path], BEFORE_ALL)
+
+
 def has_record(path: Path) -> bool:
-    """Whether Snakemake remembers making a file. Its records have their paths as names, in base64."""
+    """Whether Snakemake remembers making a file."""
+    return _record(path).is_file()
+
+
+def _record(path: Path) -> Path:
+    """Where Snakemake keeps what it knows of a file: the path in base64 is the name."""
     name, most = base64.urlsafe_b64encode(str(path).encode()).decode(), 254
     pieces = [name[i : i + most] for i in range(0, len(name), most)]
-    return RECORDS.joinpath(*(f"@{piece}" for piece in pieces[:-1]), pieces[-1]).is_file()
+    return RECORDS.joinpath(*(f"@{piece}" for piece in pieces[:-1]), pieces[-1])

@@ -117,7 +117,8 @@ def aggregate(plan: Plan, folder: Path, code: str) -> None:
     for name, columns in COLUMNS.items():
         present = dict.fromkeys([*columns, *(key for row in rows[name] for key in row)])
         frame = pd.DataFrame(rows[name], columns=list(present))
-        made = provenance({"study": plan.study.name, "table": name}, code)
+        spec = {"study": plan.study.name, "table": name}
+        made = provenance(spec, code, files=[str(file) for file in plan.study.files])  # rs clean keeps them
         write_table(folder / f"{name}.parquet", pa.Table.from_pandas(frame, preserve_index=False), made)
 
 

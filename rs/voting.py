@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rs import catalog, forms, network_audit
 from rs.data_loading import load_images
-from rs.devices import device_name, generator
+from rs.devices import device_class, device_name, generator
 from rs.draws import Votes, write_votes
 from rs.inference import NOT_FINITE, InferenceForm
 from rs.interfaces import Noise, UserError
@@ -91,6 +91,7 @@ class Voter:
             form=self.form.description,
             compared=self.form.compared,
             device=device_name(self.device),
+            device_class=device_class(self.device),
             dimension=self.x[0].numel(),
             classes=self.classes,
             **facts,

@@ -82,7 +82,7 @@ def test_merging_in_any_order_gives_the_wanted_images(tmp_path):
         {"form": {**FORM, "precision": "bfloat16"}},
         {"form": {**FORM, "device": "cuda"}},
         {"model": "other"},
-        {"device": "another processor"},
+        {"device_class": "cuda 9.0"},
         {"spec": {"noise": {"name": "gaussian", "sigma": 0.5}}},
         {"spec": {"seed": 7}},
     ],

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-
 import pyarrow as pa
 import pytest
-from tiny_study import TINY, write_study
 
-from rs.cli import main
 from rs.interfaces import UserError
 from rs.overview import certified_accuracy_text, published_text
-from rs.plan import Plan
 from rs.provenance import write_table
 from rs.published import beside, verdict
-from rs.study import Study
 
 ENTRY = {
     "paper": "P",
@@ -152,38 +146,3 @@ def test_published_text_shows_both_numbers(tmp_path, plan_of, tiny):
     assert "r=0.5   published 0.94   reproduced 0.950 [0.930, 0.970]  within interval" in published_text(
         tmp_path
     )
-
-
-def test_clean_lists_then_removes_only_what_no_study_names(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    file = write_study(tmp_path / "study.yaml", copy.deepcopy(TINY))
-    plan = Plan(Study([file]))
-    kept = [plan.runs[0].folder / "model.json", plan.runs[0].folder / "log" / "train.txt", plan.data_manifest]
-    kept += [plan.runs[0].observations[0].certified, plan.data_manifest.with_name("log.txt")]
-    stray = [tmp_path / "results/runs/digits-gone-00000000/model.json"]
-    stray += [tmp_path / plan.runs[0].folder / "certified" / "other-00000000.parquet"]
-    for path in (*kept, *stray):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text("x")
-    assert main(["clean", "--study", str(file)]) == 0
-    listed = capsys.readouterr().out
-    assert "digits-gone-00000000" in listed
-    assert "other-00000000.parquet" in listed
-    assert len(listed.splitlines()) == 2
-    assert all(path.exists() for path in stray)
-    assert main(["clean", "--study", str(file), "--delete"]) == 0
-    assert not any(path.exists() for path in stray)
-    assert all((tmp_path / path).exists() for path in kept)
-
-
-def test_clean_keeps_what_a_study_made_by_overlays_names(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    file = write_study(tmp_path / "study.yaml", copy.deepcopy(TINY))
-    overlay = write_study(tmp_path / "short.yaml", {"override": {"training": {"epochs": 3}}})
-    made = Plan(Study([file, overlay])).runs[0].folder / "model.json"
-    made.parent.mkdir(parents=True)
-    made.write_text("x")
-    assert main(["clean", "--study", str(file)]) == 0
-    assert made.parent.name in capsys.readouterr().out
-    assert main(["clean", "--study", str(file), f"{file}+{overlay}"]) == 0
-    assert "nothing to clean" in capsys.readouterr().out
