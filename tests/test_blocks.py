@@ -68,7 +68,14 @@ def test_more_and_fewer_votes_draw_only_what_is_missing(tmp_path, tiny, plan_of)
 ASKED = {
     **{"checkpoint": Path("best.pt"), "data": "mnist", "noise": "gaussian", "certificate": "cohen"},
     **{"set": ["sigma=0.25"], "n0": "100", "n": "100", "alpha": "0.001", "images": "30", "skip": "1"},
-    **{"key": None, "entry": "m:f", "architecture": None, "normalization": None, "format": "plain"},
+    **{
+        "key": None,
+        "entry": "m:f",
+        "architecture": None,
+        "normalization": None,
+        "format": "plain",
+        "allow": [],
+    },
 }
 
 
