@@ -12,11 +12,16 @@ only NAL's choice: where l^ is L-smooth and gamma > L/2, the objective's curvatu
 and 2 gamma + L, for which 0.5/gamma is the best constant step: each shrinks the distance to the maximiser by
 L/(2 gamma) (rs.wasserstein has L). Images are not clipped, as no projection is written.
 
-Stored per image, adversary and gamma (infinite: x_0 itself): ||x - x_0||^2, mean and mean square of the loss
-over `estimates` fresh noises, which no ascent saw and which are the same for every gamma; for a bounded loss
-under Gaussian noise also the inner product of two independent estimates of the gradient, one from each half
-of those noises: its expectation is the squared norm, which bounds what the ascent has missed. They use the
-score, grad l^(x) = E[(l(x + z) - M/2) z] / sigma^2, so they need no smooth network.
+Beside them, with points that no certificate sees (rs.worst_cases): `pgd_smoothed` and `pgd_base`, l2 PGD on
+the same losses, with unit steps of 2 r/steps on noise of its own, in a ball of every radius r in
+`attack_radii`.
+
+Stored per image, adversary and gamma (infinite: x_0 itself) or radius (0: x_0): ||x - x_0||^2, mean and mean
+square of the loss over `estimates` fresh noises, which no ascent saw and which are the same for every gamma
+and radius; for a bounded loss under Gaussian noise also the inner product of two independent estimates of the
+gradient, one from each half of those noises: its expectation is the squared norm, which bounds what the
+ascent has missed. They use the score, grad l^(x) = E[(l(x + z) - M/2) z] / sigma^2, so they need no smooth
+network. Of PGD's points also the mean loss over other noises, by which to choose among them.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rs import catalog, network_audit
-from rs.ascent import lagrangian_ascent
+from rs.ascent import lagrangian_ascent, pgd
 from rs.data_loading import open_split
 from rs.devices import device_name, generator
 from rs.gradients import Differentiable, require_gradients
@@ -48,13 +53,13 @@ from rs.spec import Distributional
 COPIES_PER_BATCH = 512
 SCHEMA = {"image": pa.int64(), "adversary": pa.string(), "gamma": pa.float64()}
 SCHEMA |= {"squared_distance": pa.float64(), "loss": pa.float64(), "loss_square": pa.float64()}
-SCHEMA |= {"gradient_product": pa.float64()}
+SCHEMA |= {"gradient_product": pa.float64(), "radius": pa.float64(), "chosen_loss": pa.float64()}
 
 
 def observe(
     spec: dict[str, Any], model_manifest: Path, data: Path, output: Path, device: torch.device, code: str
 ) -> None:
-    """Writes one row per image, adversary and gamma."""
+    """Writes one row per image, adversary and gamma or radius."""
     settings = TypeAdapter(Distributional).validate_python({k: v for k, v in spec.items() if k != "noise"})
     noise: Noise = catalog.build("noises", spec["noise"])
     audited = network_audit.load(model_manifest, data, device)
@@ -69,9 +74,10 @@ def observe(
         x, y = split.take(batch)
         require_gradients(differentiable, x[0], model_manifest, "the distributional certificate", "")
         adversary = Adversary(differentiable, noise, settings, x, y, batch)
-        rows += adversary.rows("base", catalog.build("noises", {"name": "none"}))
-        if getattr(noise, "sigma", 0.0) > 0:
-            rows += adversary.rows("smoothed", noise)
+        seen = {"base": catalog.build("noises", {"name": "none"})}
+        seen |= {"smoothed": noise} if getattr(noise, "sigma", 0.0) > 0 else {}
+        for name, its_noise in seen.items():
+            rows += adversary.rows(name, its_noise) + adversary.independent(name, its_noise)
     made = provenance(
         spec,
         code,
@@ -115,9 +121,22 @@ class Adversary:
                 found.append({"image": image, "adversary": name, "gamma": gamma, **row})
         return found
 
-    def _draws(self, noise: Noise, purpose: Purpose) -> Smoothed:
+    def independent(self, name: str, noise: Noise) -> list[dict[str, Any]]:
+        """Where PGD in each ball leads, under `noise`, and x_0 itself."""
+        found = []
+        for radius in sorted({0.0, *self.settings.attack_radii}):
+            x = self.in_ball(noise, radius) if radius else self.x
+            columns = self.measured(noise, math.inf, x)
+            columns["chosen_loss"] = self.measured(noise, math.inf, x, "select")["loss"]
+            for i, image in enumerate(self.positions):
+                row = {key: float(values[i]) for key, values in columns.items()}
+                found.append({"image": image, "adversary": f"pgd_{name}", "radius": radius, **row})
+        return found
+
+    def _draws(self, noise: Noise, purpose: Purpose, *indices: int) -> Smoothed:
         device, seed = self.x.device, self.settings.seed
-        return Smoothed(self.network, noise, [generator(device, seed, purpose, i) for i in self.positions])
+        draws = [generator(device, seed, purpose, i, *indices) for i in self.positions]
+        return Smoothed(self.network, noise, draws)
 
     def _losses(self, x: Tensor, z: Tensor) -> Tensor:
         """[B, S] for noise [B, S, C, H, W]."""
@@ -135,10 +154,21 @@ class Adversary:
             noise_in_cost=False,
         )
 
+    def in_ball(self, noise: Noise, radius: float) -> Tensor:
+        """The end of PGD, like x."""
+        smoothed, settings = self._draws(noise, "attack", 1), self.settings
+        return pgd(
+            lambda at: self._losses(at, smoothed.noise_like(self.x, settings.samples)).mean(1),
+            *(self.x, radius, settings.steps, 2 * radius / settings.steps),
+            box=None,
+        )
+
     @torch.no_grad()
-    def measured(self, noise: Noise, gamma: float, x: Tensor) -> dict[str, Tensor]:
+    def measured(
+        self, noise: Noise, gamma: float, x: Tensor, purpose: Purpose = "judge"
+    ) -> dict[str, Tensor]:
         """Squared distance, mean and mean square of the loss, product of gradients: each [B], float64."""
-        smoothed, settings = self._draws(noise, "judge"), self.settings
+        smoothed, settings = self._draws(noise, purpose), self.settings
         shift = (x - self.x).double()
         drawn = 2 if smoothed.constant else settings.estimates
         sums, squares = (torch.zeros(len(x), dtype=torch.float64, device=x.device) for _ in range(2))

@@ -34,6 +34,7 @@ TABLES = (
     "calibration",
     "distributional",
     "worst_cases",
+    "bound_checks",
     "published",
     "examples",
 )

@@ -223,13 +223,15 @@ class Distributional:
 
     The certificate takes the best of `gammas` at each of `rhos` (E ||x - x_0||^2, without the noise's share;
     without them, up to the farthest point found); worst cases are those of `attack_gammas` (`gammas` without
-    them). An ascent takes `steps` on `samples` noises each; the loss at its end is the mean over `estimates`
-    fresh ones. `error_probability` is 1 - softmax_y; `clip` cuts the loss there, so that it is bounded.
-    `alpha` is the error rate of rigorous bounds.
+    them), and those of PGD in balls of `attack_radii`, which no certificate sees. An ascent takes `steps` on
+    `samples` noises each; the loss at its end is the mean over `estimates` fresh ones. `error_probability` is
+    1 - softmax_y; `clip` cuts the loss there, so that it is bounded. `alpha` is the error rate of rigorous
+    bounds.
     """
 
     gammas: Annotated[Gammas, Field(min_length=1)] = (0.1, 0.25, 0.5, 1, 1.5, 3, 6, 12, 25)
     attack_gammas: Gammas = ()
+    attack_radii: Radii = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
     rhos: Radii = ()
     loss: Literal["cross_entropy", "error_probability"] = "cross_entropy"
     clip: Divisor | None = None

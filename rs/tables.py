@@ -26,7 +26,8 @@ from rs.published import beside
 from rs.sanity import COLUMNS as CHECKS
 from rs.spec import Stop
 from rs.study_schema import defaults, method_schema
-from rs.wasserstein import CERTIFICATES, WORST_CASES, derive
+from rs.wasserstein import CERTIFICATES, derive
+from rs.worst_cases import BOUND_CHECKS, WORST_CASES
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -74,6 +75,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "distributional": ("run", "label", "smoothing", "smoothing_sigma", *CERTIFICATES),
     "worst_cases": ("run", "label", "smoothing", "smoothing_sigma", *WORST_CASES),
+    "bound_checks": ("run", "label", "smoothing", "smoothing_sigma", *BOUND_CHECKS),
     "published": (
         *("paper", "table", "label", "smoothing_sigma", "metric", "radius", "published", "reproduced"),
         *("low", "high", "lower_bound", "verdict"),
@@ -107,8 +109,10 @@ def aggregate(plan: Plan, folder: Path, code: str) -> None:
             rows["examples"] += examples
             rows["attack_checks"] += checks
             if observation.distributional:
-                told = derive(observation.distributional, planned.run.sections["distributional"])
-                for name, derived in zip(("distributional", "worst_cases"), told, strict=True):
+                section = planned.run.sections["distributional"]
+                told = derive(observation.distributional, section, _training_gamma(planned))
+                names = ("distributional", "worst_cases", "bound_checks")
+                for name, derived in zip(names, told, strict=True):
                     rows[name] += [{**head, **smoothing, **row} for row in derived]
     for log in plan.logs:
         _log_rows(log, radii, rows)
@@ -151,6 +155,14 @@ def _training_rows(planned: PlannedRun, head: dict[str, Any], rows: Rows) -> Non
     rows["runs"].append(row)
     metrics, _ = read_table(planned.folder / "training.parquet", ("epoch", "loss"))
     rows["training"] += [{**head, **r} for r in metrics.to_pylist()]
+
+
+def _training_gamma(planned: PlannedRun) -> float | None:
+    """The price that the run's objective (NAL, WRM) trained at."""
+    objective = planned.spec.get("objective")
+    if not objective or not (told := method_schema("objectives", objective["name"])).get("x-calibrates"):
+        return None
+    return float(defaults(told, objective)["gamma"])
 
 
 def _imported_row(planned: PlannedRun) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """What the distributional stage's observations say: NAL's certificate, Sinha et al.'s beside it, two that are
-proven, and the worst cases found. No torch.
+proven. rs.worst_cases has what adversaries found, and checks these by it. No torch.
 
 The certificate bounds E l(x + z) for every adversary who moves the images of one empirical distribution P_0
 (the test images observed, as in NAL's Figure 2a) by E ||x - x_0||^2 <= rho and does not see z ~ N(0, sigma^2
@@ -24,7 +24,10 @@ What was found in the paper:
 
 Certificates, each the best gamma of the grid at each rho:
 - nal: phi from the best point found for an image at any gamma (x_0 included): above what this gamma's ascent
-  found (`own_point`, as published), still below the supremum. An estimate.
+  found (`own_point`, as published), still below the supremum. An estimate. An ascent that ended below its
+  start has diverged and is refused: phi is never below l^(x_0), which stands in its place (`refused` counts).
+- nal_line (sinha_line for a run without noise): the same at the gamma of the training alone, a straight line
+  in rho, as the paper draws its certificate; `own_point` is the paper's, where the grid has that gamma.
 - sinha: the same for the base classifier, at the same movement rho. An estimate.
 - sinha_theorem_3: the same at rho + d sigma^2, the right-hand side of Theorem 3. An estimate.
 - nal_gap: proven at confidence 1 - alpha over the noise, for gamma > L/2: l^ at the end of the ascent by
@@ -50,36 +53,30 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
-from scipy import optimize, special
 
-from rs.bounds import bonferroni, hoeffding_width, t_interval
+from rs import worst_cases
+from rs.bounds import t_interval
 from rs.provenance import read_table
 from rs.spec import Distributional
+from rs.wasserstein_proofs import over_variance, proven, smoothness
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
 CERTIFICATES: tuple[str, ...] = (  # columns of the tables
     *("certificate", "rho", "rho_with_noise", "gamma", "loss", "low", "high", "noise_error", "own_point"),
-    *("rigorous", "alpha", "concave", "loss_bound", "gamma_concave", "gamma_corollary_1", "images"),
+    *(
+        "refused",
+        "rigorous",
+        "alpha",
+        "concave",
+        "loss_bound",
+        "gamma_concave",
+        "gamma_corollary_1",
+        "images",
+    ),
     "measured",
 )
-WORST_CASES: tuple[str, ...] = (
-    *("adversary", "gamma", "rho", "rho_low", "rho_high", "loss", "low", "high", "images", "measured"),
-)
 GRID = 41  # rhos where the study names none
-
-
-def smoothness(bound: float, sigma: float) -> float:
-    """L: the gradient of the smoothed loss is L-Lipschitz, for losses in [0, bound]; sharp. Infinite without
-    noise.
-    """
-    density = math.exp(-0.5) / math.sqrt(2 * math.pi)
-    return 2 * density * _over_variance(bound, sigma)
-
-
-def _over_variance(bound: float, sigma: float) -> float:
-    """M/sigma^2; infinite where sigma or its square is 0."""
-    return bound / sigma**2 if sigma**2 > 0 else math.inf
 
 
 @dataclass(frozen=True)
@@ -105,6 +102,23 @@ class Observed:
     def at(self, gamma: float) -> int:
         return int(np.flatnonzero(self.gammas == gamma)[0])
 
+    def refused(self, estimates: int) -> NDArray[np.bool_]:
+        """[N, P]: ascents that ended below their start, by over 4 standard errors of both, or nowhere."""
+        error = np.sqrt(np.maximum(self.loss_square - self.loss**2, 0) / (estimates - 1))
+        gammas = np.where(np.isinf(self.gammas), 0.0, self.gammas)
+        value, start = self.loss - gammas * self.squared_distance, self.loss[:, -1:]
+        found: NDArray[np.bool_] = ~(value >= start - 4 * (error + error[:, -1:])) & np.isfinite(start)
+        found[:, -1] = False
+        return found
+
+    def without(self, refused: NDArray[np.bool_]) -> Observed:
+        """The same with x_0 in the place of what is refused, and without gradients."""
+        kept = {
+            name: np.where(refused, getattr(self, name)[:, -1:], getattr(self, name))
+            for name in ("squared_distance", "loss", "loss_square")
+        }
+        return Observed(self.gammas, gradient_product=np.full_like(self.loss, np.nan), **kept)
+
     def noise_error(self, at: NDArray[np.int64], estimates: int) -> float:
         """Standard error, from the noise alone, of the mean loss where image i stands at its point at[i]."""
         rows = np.arange(len(at))
@@ -115,7 +129,7 @@ class Observed:
 def observed(frame: pd.DataFrame) -> dict[str, Observed]:
     """The rows of a distributional file by adversary."""
     out = {}
-    for name, rows in frame.groupby("adversary", sort=False):
+    for name, rows in frame[frame["gamma"].notna()].groupby("adversary", sort=False):
         wide = rows.pivot(index="image", columns="gamma").sort_index(axis=1)
         values = [wide[c].to_numpy(np.float64) for c in Observed.__dataclass_fields__ if c != "gammas"]
         out[str(name)] = Observed(wide["loss"].columns.to_numpy(np.float64), *values)
@@ -124,7 +138,9 @@ def observed(frame: pd.DataFrame) -> dict[str, Observed]:
 
 @dataclass(frozen=True)
 class Setting:
-    """What the study and the file's provenance say: M, sigma, d, noises per estimate, alpha, gammas, rhos."""
+    """What the study and the file's provenance say: M, sigma, d, noises per estimate, alpha, gammas, rhos,
+    and the gamma of the training, where it had one.
+    """
 
     bound: float
     sigma: float
@@ -133,6 +149,7 @@ class Setting:
     alpha: float
     gammas: Sequence[float]
     rhos: Sequence[float]
+    training_gamma: float | None = None
 
     @property
     def noise_cost(self) -> float:
@@ -140,16 +157,23 @@ class Setting:
         return self.dimension * self.sigma**2
 
 
-def setting(given: Distributional, made: Mapping[str, Any], found: Mapping[str, Observed]) -> Setting:
-    """From a run's section and the provenance of its file."""
+def setting(
+    given: Distributional,
+    made: Mapping[str, Any],
+    found: Mapping[str, Observed],
+    training_gamma: float | None,
+) -> Setting:
+    """From a run's section, the provenance of its file and its training."""
     rhos: Sequence[float] = given.rhos
     if not rhos:
         mine = found.get("smoothed", found["base"])
+        mine = mine.without(mine.refused(int(made["estimates"])))
         ends = [mine.squared_distance[:, mine.at(g)].mean() for g in given.attack_gammas or given.gammas]
         near, far = max(min(ends), 1e-6), max(*ends, 1e-5)
         rhos = [0.0, *map(float, np.geomspace(near, far, GRID - 1))]
     told = (float(made["sigma"]), int(made["dimension"]), int(made["estimates"]))
-    return Setting(given.bound, *told, given.alpha, sorted(set(given.gammas)), sorted(set(rhos)))
+    grids = (sorted(set(given.gammas)), sorted(set(rhos)))
+    return Setting(given.bound, *told, given.alpha, *grids, training_gamma)
 
 
 def certificates(found: Mapping[str, Observed], told: Setting) -> Iterator[Row]:
@@ -158,25 +182,34 @@ def certificates(found: Mapping[str, Observed], told: Setting) -> Iterator[Row]:
     condition = {
         "loss_bound": told.bound,
         "gamma_concave": smooth / 2,
-        "gamma_corollary_1": 2 * _over_variance(told.bound, told.sigma),
+        "gamma_corollary_1": 2 * over_variance(told.bound, told.sigma),
         "images": len(found["base"].loss),
     }
-    kinds: list[tuple[str, Observed, float]] = [("sinha", found["base"], 0.0)]
+    refused = {name: points.refused(told.estimates) for name, points in found.items()}
+    kept = {name: points.without(refused[name]) for name, points in found.items()}
+    kinds: list[tuple[str, str, float]] = [("sinha", "base", 0.0)]
     if smoothed is not None:
-        kinds = [("nal", smoothed, 0.0), *kinds, ("sinha_theorem_3", found["base"], told.noise_cost)]
-    for name, points, extra in kinds:
-        surrogates = {gamma: points.surrogate(gamma) for gamma in told.gammas}
+        kinds = [("nal", "smoothed", 0.0), *kinds, ("sinha_theorem_3", "base", told.noise_cost)]
+    if told.training_gamma is not None:
+        kinds.append((f"{kinds[0][0]}_line", kinds[0][1], 0.0))
+    for name, adversary, extra in kinds:
+        points, line = kept[adversary], name.endswith("_line")
+        gammas = [told.training_gamma] if line and told.training_gamma is not None else told.gammas
+        bound = math.inf if line else told.bound
+        surrogates = {gamma: points.surrogate(gamma) for gamma in gammas}
         upper = {gamma: float(values.mean()) for gamma, values in surrogates.items()}
-        own = {gamma: float(points.own(gamma).mean()) for gamma in told.gammas}
+        own = {g: float(points.own(g).mean()) for g in gammas if g in points.gammas}
         for rho in told.rhos:
-            row, gamma = best(upper, rho + extra, told.bound)
+            row, gamma = best(upper, rho + extra, bound)
+            if gamma in points.gammas:
+                row |= {"refused": float(refused[adversary][:, points.at(gamma)].mean())}
             if gamma:
                 _, low, high = t_interval(surrogates[gamma] + gamma * (rho + extra))
                 at = (points.loss - gamma * points.squared_distance).argmax(1)
-                error = points.noise_error(at, told.estimates) if points is smoothed else 0.0
-                row |= {"low": low, "high": min(high, told.bound), "noise_error": error}
-            row |= {"own_point": best(own, rho + extra, told.bound)[0]["loss"], "rigorous": False}
-            row |= {"concave": gamma > smooth / 2 and name == "nal"}
+                error = points.noise_error(at, told.estimates) if adversary == "smoothed" else 0.0
+                row |= {"low": low, "high": min(high, bound), "noise_error": error}
+            row |= {"own_point": best(own, rho + extra, bound)[0]["loss"] if own else math.nan}
+            row |= {"rigorous": False, "concave": gamma > smooth / 2 and adversary == "smoothed"}
             yield {"certificate": name, "rho": rho, "rho_with_noise": rho + told.noise_cost} | row | condition
     if smoothed is not None and math.isfinite(told.bound):
         for name, upper in proven(smoothed, told).items():
@@ -198,84 +231,26 @@ def best(upper: Mapping[float, float], rho: float, bound: float) -> tuple[Row, f
     return {"gamma": gamma, "loss": value}, gamma
 
 
-def proven(points: Observed, told: Setting) -> dict[str, dict[float, float]]:
-    """Upper bounds of E phi_gamma by certificate and gamma, all gammas of one at once at 1 - alpha."""
-    images, smooth = len(points.loss), smoothness(told.bound, told.sigma)
-    draws = images * told.estimates
-    concave = [g for g in told.gammas if 2 * g > smooth]
-    gap = {}
-    for gamma in concave:
-        alpha = bonferroni(told.alpha, 2 * len(concave))  # two bounds for each gamma
-        missed = gradient_upper(points.gradient_product[:, points.at(gamma)], told, alpha)
-        value = points.own(gamma).mean() + told.bound * float(hoeffding_width(draws, alpha))
-        gap[gamma] = min(float(value) + missed / (2 * (2 * gamma - smooth)), told.bound)
-    clean = float(points.loss[:, -1].mean()) + told.bound * float(hoeffding_width(draws, told.alpha))
-    shifted = {g: neyman_pearson(clean / told.bound, g * told.sigma**2 / told.bound) for g in told.gammas}
-    return {"nal_gap": gap, "neyman_pearson": {g: told.bound * v for g, v in shifted.items()}}
-
-
-def gradient_upper(products: Floats, told: Setting, alpha: float) -> float:
-    """Upper bound of the mean squared norm Q of the gradients, from the products of two estimates each.
-
-    An estimate has covariance at most v I, v = M^2 / (4 sigma^2 n) for n noises; so the mean product has
-    variance at most (2 v Q + d v^2) / N, and Cantelli's inequality is solved for Q.
+def derive(
+    file: Path, section: Mapping[str, Any], training_gamma: float | None = None
+) -> tuple[list[Row], list[Row], list[Row]]:
+    """Rows of the tables `distributional`, `worst_cases` and `bound_checks`, from one file, its run's section
+    and the gamma that the run was trained at.
     """
-    v = told.bound**2 / (4 * told.sigma**2 * (told.estimates // 2))
-    k = (1 / alpha - 1) / len(products)
-    mean = float(products.mean())
-    # (Q - mean)^2 <= k (2 v Q + d v^2): the larger root
-    half = mean + k * v
-    root = half * half - mean * mean + k * told.dimension * v * v
-    return max(half + math.sqrt(max(root, 0.0)), 0.0)
-
-
-def neyman_pearson(p: float, price: float) -> float:
-    """Concave envelope at p of h(q) = sup_t Phi(Phi^-1(q) + t) - price t^2, from above, for a loss in [0, 1].
-
-    Every step rounds up: t on a grid whose spacing the curvature pays for, h(q) by its value at the next q of
-    a grid, the envelope by any of its tangents.
-    """
-    if p >= 1 or price < 1e-8:  # below, the spacing of t alone costs more than 1
-        return 1.0
-    q = np.concatenate([[0.0], np.geomspace(1e-12, 1e-3, 200), np.linspace(1e-3, 1, 1500)[1:]])
-    t = np.linspace(0, 1 / math.sqrt(price), 1001)  # beyond, the price exceeds any gain
-    slack = t[1] ** 2 / 8 * (0.25 + 2 * price)
-    h = (special.ndtr(special.ndtri(q)[:, None] + t) - price * t * t).max(1) + slack
-    above = np.append(np.minimum(h, 1.0)[1:], 1.0)
-
-    def tangent(logarithm: float) -> float:
-        slope = math.exp(logarithm)
-        return float((above - slope * q).max()) + slope * p
-
-    # convex in the slope, and any slope will do
-    found = optimize.minimize_scalar(tangent, bounds=(-20.0, 30.0), method="bounded", options={"xatol": 1e-6})
-    return min(float(found.fun), 1.0)
-
-
-def worst_cases(found: Mapping[str, Observed], gammas: Sequence[float]) -> Iterator[Row]:
-    """Where the adversaries of `gammas` end: mean squared distance and mean loss, with 95 % t intervals."""
-    for name, points in found.items():
-        for gamma in sorted(set(gammas)):
-            i = points.at(gamma)
-            rho, loss = t_interval(points.squared_distance[:, i]), t_interval(points.loss[:, i])
-            row: Row = {"adversary": name, "gamma": gamma}
-            row |= {"rho": rho[0], "rho_low": rho[1], "rho_high": rho[2]}
-            yield row | {"loss": loss[0], "low": loss[1], "high": loss[2], "images": len(points.loss)}
-
-
-def derive(file: Path, section: Mapping[str, Any]) -> tuple[list[Row], list[Row]]:
-    """Rows of the tables `distributional` and `worst_cases`, from one file and its run's section."""
     given = TypeAdapter(Distributional).validate_python(section)
     table, made = read_table(file, ("image", "adversary", "gamma", "squared_distance", "loss"))
-    found = observed(table.to_pandas())
+    frame = table.to_pandas()
+    found, others = observed(frame), worst_cases.independent(frame)
     if float(made["sigma"]) == 0:  # as without noise: nothing is smoothed
         found.pop("smoothed", None)
-    told, name = (
-        setting(given, made, found),
-        given.loss if given.clip is None else f"{given.loss} to {given.clip:g}",
+        others.pop("smoothed", None)
+    told = setting(given, made, found, training_gamma)
+    name = given.loss if given.clip is None else f"{given.loss} to {given.clip:g}"
+    claims = list(certificates(found, told))
+    mixed = list(worst_cases.mixtures(others, told.rhos, told.estimates))
+    ends = list(worst_cases.ends(found, given.attack_gammas or given.gammas, told.estimates))
+    checked = list(worst_cases.checks(claims, mixed))
+    claims, points, checked = (
+        [{**row, "measured": name} for row in rows] for rows in (claims, [*ends, *mixed], checked)
     )
-    claims, points = (
-        list(certificates(found, told)),
-        list(worst_cases(found, given.attack_gammas or given.gammas)),
-    )
-    return [{**row, "measured": name} for row in claims], [{**row, "measured": name} for row in points]
+    return claims, points, checked

@@ -14,17 +14,23 @@ from matplotlib.lines import Line2D
 from rs.figure_layout import shortened
 
 NAMES = {
-    "nal": "NAL, Theorem 1",
+    "nal": "NAL, Theorem 1, best γ",
+    "nal_line": "NAL, Theorem 1, γ of the training",
     "sinha": "Sinha et al., same movement",
+    "sinha_line": "Sinha et al., γ of the training",
     "sinha_theorem_3": "Sinha et al., NAL's ρ (Theorem 3)",
     "nal_gap": "proven, ascent and its gap",
     "neyman_pearson": "proven, Neyman–Pearson",
     "smoothed": "worst cases found, noise added",
     "base": "worst cases found, base classifier",
+    "pgd_smoothed": "worst cases found, PGD mixed over images, noise added",
+    "pgd_base": "worst cases found, PGD mixed over images, base classifier",
 }
 # Dashed: estimates; solid: proven. Markers: points.
 _LINES: dict[str, dict[str, Any]] = {
     "nal": {"color": "#E69F00", "linestyle": (0, (5, 1.5))},
+    "nal_line": {"color": "#E69F00", "linestyle": (0, (1, 1.5))},
+    "sinha_line": {"color": "#0072B2", "linestyle": (0, (5, 1.5))},
     "sinha": {"color": "#0072B2", "linestyle": (0, (3, 2))},
     "sinha_theorem_3": {"color": "#0072B2", "linestyle": (0, (1, 1.5))},
     "nal_gap": {"color": "#009E73", "linestyle": "-"},
@@ -33,6 +39,8 @@ _LINES: dict[str, dict[str, Any]] = {
 _POINTS: dict[str, dict[str, Any]] = {
     "smoothed": {"color": "#CC79A7", "marker": "o", "linestyle": "none", "markersize": 4},
     "base": {"color": "#56B4E9", "marker": "x", "linestyle": "none", "markersize": 4},
+    "pgd_smoothed": {"color": "#CC79A7", "marker": "^", "linestyle": "none", "markersize": 4},
+    "pgd_base": {"color": "#56B4E9", "marker": "+", "linestyle": "none", "markersize": 5},
 }
 
 
@@ -75,8 +83,8 @@ def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame, title: 
         told = [names[str(label)], title(str(smoothing))]
         axes.set_title((", " if sum(map(len, told)) < 40 else "\n").join(told), loc="left")
         axes.set(xlabel="ρ = E‖x − x₀‖² (without the noise)", ylabel="mean loss", xlim=(0, None))
-        # Theorem 3's other side can be far above all else: it may leave the panel
-        near = lines.loc[lines["certificate"] != "sinha_theorem_3", "loss"]
+        # Theorem 3's other side and the straight line can be far above all else: they may leave the panel
+        near = lines.loc[~lines["certificate"].isin(["sinha_theorem_3", "nal_line", "sinha_line"]), "loss"]
         highest = max([0.0, *near, *found["high"].dropna()])
         axes.set_ylim(0, 1.08 * highest or None)
     present = [*dict.fromkeys(certificates["certificate"]), *dict.fromkeys(points["adversary"])]

@@ -58,7 +58,14 @@ def observations(ran, label):
 def test_files_hold_every_image_adversary_and_gamma(ran):
     table, made = observations(ran, "gaussian")
     frame = table.to_pandas()
-    assert len(frame) == 5 * 2 * 4  # gammas of both kinds, and infinity
+    found = frame["adversary"].value_counts()
+    assert found["base"] == found["smoothed"] == 5 * 4  # gammas of both kinds, and infinity
+    assert found["pgd_base"] == found["pgd_smoothed"] == 5 * 7  # radii, and 0
+    balls = frame[frame["radius"].notna()]
+    assert (balls["squared_distance"] <= balls["radius"] ** 2 * (1 + 1e-5)).all()
+    assert balls["chosen_loss"].notna().all()
+    assert (balls["chosen_loss"] != balls["loss"])[balls["adversary"] == "pgd_smoothed"].all()
+    frame = frame[frame["radius"].isna()]
     assert (made["sigma"], made["dimension"], made["estimates"]) == (0.25, 64, 8)
     still = frame[np.isinf(frame["gamma"])]
     assert (still["squared_distance"] == 0).all()
@@ -66,7 +73,7 @@ def test_files_hold_every_image_adversary_and_gamma(ran):
     scored = (frame["adversary"] == "smoothed") & np.isfinite(frame["gamma"])
     assert frame["gradient_product"].notna().equals(scored)
     assert frame["loss"].between(0, 1).all()
-    assert set(observations(ran, "wrm")[0].to_pandas()["adversary"]) == {"base"}
+    assert set(observations(ran, "wrm")[0].to_pandas()["adversary"]) == {"base", "pgd_base"}
     assert observations(ran, "nal")[0].to_pandas()["gradient_product"].isna().all()
 
 
@@ -90,13 +97,20 @@ def test_a_clip_bounds_the_cross_entropy():
 def test_tables_page_and_figure_show_it(ran, tmp_path):
     tables = ran.path(ran.plan.tables)
     claimed, worst = read(tables, "distributional"), read(tables, "worst_cases")
-    assert set(claimed.loc[claimed["label"] == "wrm", "certificate"]) == {"sinha"}
-    assert set(worst["gamma"]) == {1.0}
+    assert set(claimed.loc[claimed["label"] == "wrm", "certificate"]) == {"sinha", "sinha_line"}
+    assert "nal_line" in set(claimed.loc[claimed["label"] == "nal", "certificate"])
+    assert not claimed.loc[claimed["label"] == "gaussian", "certificate"].str.endswith("_line").any()
+    assert set(worst["gamma"].dropna()) == {1.0}
+    checked = read(tables, "bound_checks")
+    assert set(checked["label"]) == {"gaussian", "nal", "wrm"}
+    assert set(checked["verdict"]) <= {"holds", "fails"}
     assert set(claimed.loc[claimed["label"] == "nal", "rigorous"]) == {False}
     drawn = figures.draw(tables, tmp_path)
     assert tmp_path / "distributional.png" in drawn
     write_report("tiny", tables, drawn, tmp_path / "report.html", {})
     page = (tmp_path / "report.html").read_text()
+    for text in ("Bounds against adversaries that they have not seen", "γ of the training"):
+        assert text in page
     for text in ("Distributional certificate", "proven, Neyman–Pearson", "strongly concave from γ = 3.87"):
         assert text in page
     assert "at no γ is the inner problem known to be concave" in page
@@ -107,9 +121,9 @@ def test_sigma_0_is_no_noise(ran, tmp_path):
     job, out = ran.job("distributional", "gaussian"), tmp_path / "still.parquet"
     ran.run(job, spec={**job.spec, "noise": {"name": "gaussian", "sigma": 0}}, outputs={"observed": out})
     table, made = read_table(out)
-    assert set(table.to_pandas()["adversary"]) == {"base"}
+    assert set(table.to_pandas()["adversary"]) == {"base", "pgd_base"}
     section = {**SECTION, "loss": "error_probability"}
-    claimed, worst = derive(out, section)
+    claimed, worst, _ = derive(out, section)
     assert {row["certificate"] for row in claimed} == {"sinha"}
     assert not any(row["rigorous"] for row in claimed)
     assert claimed[0]["gamma_corollary_1"] == math.inf
@@ -117,8 +131,8 @@ def test_sigma_0_is_no_noise(ran, tmp_path):
     both = observations(ran, "gaussian")[0]
     write_table(out, both, made)
     assert {row["certificate"] for row in derive(out, section)[0]} == {"sinha"}
-    assert {row["adversary"] for row in derive(out, section)[1]} == {"base"}
-    assert len(worst) == 1
+    assert {row["adversary"] for row in derive(out, section)[1]} == {"base", "pgd_base"}
+    assert len([row for row in worst if row["adversary"] == "base"]) == 1
 
 
 def test_page_and_figure_leave_out_what_is_not_finite(ran, tmp_path):
