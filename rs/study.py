@@ -156,11 +156,17 @@ class Study:
         return out + [self._imported(label, own, labels) for label, own in imported.items()]
 
     def _override(self, sections: dict[str, Any]) -> dict[str, Any]:
-        """The study's `override`, without what it says of attacks and the like to a run that has none."""
-        override = self.text.get("override", {})
-        return {
-            k: v for k, v in override.items() if k in sections or k not in OPTIONAL or not isinstance(v, dict)
-        }
+        """The study's `override`, without what it says of attacks and the like to a run that has none, and
+        of a method's parameters to one that has no such parameter.
+        """
+        found: dict[str, Any] = {}
+        for key, value in self.text.get("override", {}).items():
+            methods = sections.get(key)
+            if key in ("attacks", "certificates") and isinstance(value, dict) and isinstance(methods, list):
+                found[key] = [merge(method, _of_method(key, method, value)) for method in methods]
+            elif key in sections or key not in OPTIONAL or not isinstance(value, dict):
+                found[key] = value
+        return found
 
     def _imported(self, label: str, own: dict[str, Any], labels: set[str]) -> Run:
         """An imported model: of the defaults and the override, what says how a model is observed."""
@@ -223,6 +229,15 @@ class Study:
         if errors:
             path, message = explain(errors[0])
             self.fail((*place, *path), message + (f" (in {note})" if note else ""))
+
+
+def _of_method(kind: str, method: Any, over: dict[str, Any]) -> dict[str, Any]:
+    """What of `over` a method takes; what none of its kind takes stays, and is named when it is checked."""
+    offered = schema()["$defs"][kind]
+    name = over.get("name", method.get("name") if isinstance(method, dict) else None)
+    own = offered.get(name, {}).get("properties", over)
+    known = {key for one in offered.values() for key in one["properties"]}
+    return {key: value for key, value in over.items() if key in own or key not in known}
 
 
 def _some(names: Iterable[str]) -> str:

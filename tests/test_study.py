@@ -104,6 +104,20 @@ def test_overlays_shorten_every_run_and_drop_some(tmp_path, tiny):
     assert study.test == {"skip": 3, "max": 6, "first": 0}
 
 
+def test_an_override_of_a_parameter_reaches_the_methods_that_have_it(tmp_path, tiny, refusal):
+    tiny["attacks"] = [
+        {"name": "pgd_l2", "radii": [0.5], "samples": 8},
+        {"name": "carlini_wagner_l2", "radii": [0.5], "search_steps": 9},
+        {"name": "transfer", "radii": [0.5], "source_run": "nal", "attack": "pgd_l2"},
+    ]
+    change = {"attacks": {"samples": 2, "search_steps": 1, "judge": {"n": 20}}}
+    run = study_of(tmp_path, tiny, {"override": change}).runs[0]
+    own = [{k: a[k] for k in ("samples", "search_steps") if k in a} for a in run.sections["attacks"]]
+    assert own == [{"samples": 2}, {"samples": 2, "search_steps": 1}, {}]
+    assert all(attack["judge"]["n"] == 20 for attack in run.sections["attacks"])
+    assert "search_step" in refusal(tiny, {"override": {"attacks": {"search_step": 1}}})
+
+
 def test_an_override_changes_every_attack_and_asks_for_none(tmp_path, tiny):
     tiny["attacks"].append({"name": "ddn", "radii": [0.5]})
     change = {"attacks": {"judge": {"n": 8}}, "calibration": {"images": {"max": 5}}}
