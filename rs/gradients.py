@@ -124,7 +124,7 @@ class Differentiable(OfCopies):
         if shown.exact:
             name = _first_convolution(audited.network)
             self._take(shown, name, torch.float64)
-            gradients = self._apart(copied(plain.network, run).double(), probes[:EXACT].double())
+            gradients = self._apart(copied(plain.network, run).double(), probes[: 2 * EXACT].double())
             if gradients > EQUAL:
                 faster = f"the gradients of its faster form differ by {gradients:.2g} of the largest"
                 warn(run, f"is attacked as it is: {faster}")

@@ -68,11 +68,13 @@ def probes(data: Path, device: torch.device) -> Tensor:
     whichever images it is about.
     """
     size = len(open_split(data, "test"))
-    chosen = list(range(0, size, max(1, size // IMAGES)))[:IMAGES]
-    images, _ = load_images(data, "test", chosen)
+    images, _ = load_images(data, "test", [i * size // IMAGES for i in range(IMAGES)])
     draws = torch.Generator().manual_seed(0)
-    noisy = [images + level * torch.randn(images.shape, generator=draws) for level in LEVELS]
-    return torch.stack(noisy, 1).flatten(0, 1).to(device)  # the first ones are of few images at all levels
+    levels = torch.tensor(LEVELS).repeat(IMAGES // len(LEVELS)).reshape(-1, 1, 1, 1)
+    noisy = [
+        images + levels.roll(i, 0) * torch.randn(images.shape, generator=draws) for i in range(len(LEVELS))
+    ]
+    return torch.cat(noisy).to(device)  # any few neighbours are of several images and levels
 
 
 def audit(network: nn.Module, images: Tensor, run: str, allow: Sequence[str] = ()) -> dict[str, Any]:
@@ -93,11 +95,10 @@ def audit(network: nn.Module, images: Tensor, run: str, allow: Sequence[str] = (
                 subject.refuse(refusal, f"{ASSUMED}; {ALLOW}")
             _independent(subject, few, others)
             return {"chance": True, "judged_in": subject.judged_in}
-        subject(others)
+        among = subject(torch.cat([few[:1], others[1:]]))
         if subject.differ(first, subject(few)):
             subject.refuse("its answer depends on the images before: it keeps state between calls")
-        among = torch.cat([few[:1], others[1:]])
-        if subject.differ(first[:1], subject(among)[:1]):
+        if subject.differ(first[:1], among[:1]):
             subject.refuse("its answer depends on the other images of the batch")
         if subject.differ(first, subject(few.flip(0)).flip(0)):
             subject.refuse("its answer depends on an image's place in the batch")
@@ -176,8 +177,8 @@ class _Watch(TorchDispatchMode):
 
 def _independent(subject: _Subject, few: Tensor, others: Tensor) -> None:
     """Refuses draws that the images of a batch share, and mean logits that depend on the batch."""
-    rows = len(few)
-    alike = few[:1].expand_as(few).clone()
+    rows = 8
+    alike = few[:1].expand(rows, *few.shape[1:])
     seeded(1)
     many = torch.stack([subject(alike) for _ in range(CALLS)])  # [calls, rows, classes]
     between, within = rows * many.mean(1).var(0), many.var(1).mean(0)

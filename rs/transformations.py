@@ -25,7 +25,7 @@ from rs.interfaces import UserError
 
 # Of the largest logit. Float64 rounds at 1e-16, and float32, in which the network will vote, at 6e-8.
 EQUAL = 1e-9
-EXACT = 8  # images of a comparison in float64; rounding is judged on all that are given
+EXACT = 4  # images of a comparison in float64; rounding is judged on all that are given
 # The largest share of votes that rounding may change. Trained networks lose 0.1 % of them to bfloat16.
 DIFFERING = {torch.float32: 0.01, torch.bfloat16: 0.05}
 

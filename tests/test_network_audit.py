@@ -16,6 +16,7 @@ from tiny_networks import probes
 
 from rs import checkpoints, network_audit, stages
 from rs.cli import main
+from rs.data_loading import load_images
 from rs.draws import read_votes
 from rs.interfaces import UserError
 from rs.network_audit import audit
@@ -128,9 +129,13 @@ def test_probes_are_the_same_for_every_job(workspace):
     assert one.shape == (128, *SHAPE)
     assert torch.equal(one, other)
     assert len(one.flatten(1).unique(dim=0)) == 128
-    levels = one.unflatten(0, (32, 4))
-    spread = (levels - levels.mean(1, keepdim=True)).std(dim=(0, 2, 3, 4))
-    assert torch.all(spread.diff() > 0)  # four levels of noise
+    x, _ = load_images(data, "test", [i * 360 // 32 for i in range(32)])
+    noise = one.unflatten(0, (4, 32)) - x
+    levels = noise.unflatten(1, (8, 4)).transpose(1, 2)  # [round, place in its four, image, ...]
+    found = levels.flatten(2).std(2)
+    expected = torch.tensor(network_audit.LEVELS)
+    for i in range(4):
+        torch.testing.assert_close(found[i], expected.roll(i), rtol=0.1, atol=0)
 
 
 # --- as a user meets it ---
