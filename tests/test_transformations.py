@@ -85,6 +85,15 @@ def test_what_needs_contiguous_memory_gets_it(build):
     assert training_layout(foreign.Convolutional(), SHAPE, CPU) == torch.channels_last
 
 
+def test_gradients_that_a_faster_form_would_change_are_the_network_s():
+    """Logits are the same: what is summed after the first convolution takes its weight for the one it uses."""
+    network = made(foreign.standardised)
+    with pytest.warns(RuntimeWarning, match="the gradients of its faster form differ by"):
+        seen = Differentiable(audited(network, SHAPE, 10), FORM, CPU)
+    assert seen.first is None
+    agree(network, seen, torch.rand(20, *SHAPE))
+
+
 def test_looking_for_a_layout_leaves_training_as_it_was():
     network = foreign.ActiveDropout()
     before, flags = torch.get_rng_state(), [p.requires_grad for p in network.parameters()]
