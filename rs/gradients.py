@@ -82,7 +82,8 @@ def _first_convolution(network: nn.Module) -> str | None:
         if isinstance(child, nn.Sequential):
             below = _first_convolution(child)
             return None if below is None else f"{name}.{below}"
-        if isinstance(child, nn.Conv2d) and child.padding_mode == "zeros":
+        # a class of somebody's own may do anything with its weight, and is not kept where networks are folded
+        if type(child) is nn.Conv2d and child.padding_mode == "zeros":
             return None if isinstance(child.padding, str) else name
         if not isinstance(child, Normalize | nn.Identity):
             return None

@@ -103,8 +103,19 @@ class Standardised(nn.Conv2d):
 
 
 def standardised() -> nn.Module:
+    return _sequence(Standardised(1, 8, 3, padding=1))
+
+
+def hooked_first() -> nn.Module:
+    """A hook on the first convolution of a sequence."""
+    first = nn.Conv2d(1, 8, 3, padding=1)
+    first.register_forward_hook(lambda module, given, out: out.square())
+    return _sequence(first)
+
+
+def _sequence(first: nn.Module) -> nn.Module:
     rest = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(512, 10)
-    return nn.Sequential(Standardised(1, 8, 3, padding=1), nn.ReLU(), *rest)
+    return nn.Sequential(first, nn.ReLU(), *rest)
 
 
 class Base(nn.Module):
@@ -245,7 +256,6 @@ class CannotBeCopied(Base):
 def tied() -> nn.Module:
     """Two layers share one parameter."""
     network = Convolutional()
-    network.stem = nn.Conv2d(1, 8, 3, padding=1)
     network.first.weight = network.second.weight = nn.Parameter(torch.rand(8) + 0.5)
     return network
 

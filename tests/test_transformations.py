@@ -86,12 +86,16 @@ def test_what_needs_contiguous_memory_gets_it(build):
 
 
 def test_gradients_that_a_faster_form_would_change_are_the_network_s():
-    """Logits are the same: what is summed after the first convolution takes its weight for the one it uses."""
-    network = made(foreign.standardised)
+    """Logits are the same; gradients of copies that are summed behind the first convolution are not."""
+    network = made(foreign.hooked_first)
     with pytest.warns(RuntimeWarning, match="the gradients of its faster form differ by"):
         seen = Differentiable(audited(network, SHAPE, 10), FORM, CPU)
     assert seen.first is None
     agree(network, seen, torch.rand(20, *SHAPE))
+    network = made(foreign.standardised)
+    seen = Differentiable(audited(network, SHAPE, 10), FORM, CPU)
+    assert seen.first is None
+    assert agree(network, seen, torch.rand(20, *SHAPE)).description["folded"] is True
 
 
 def test_looking_for_a_layout_leaves_training_as_it_was():
