@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ from rs.devices import generator
 from rs.gradients import Differentiable, require_gradients
 from rs.interfaces import Proposed, UserError
 from rs.judging import project, size
+from rs.outcomes import Target, outcomes
 from rs.preparation import load_split
 from rs.provenance import read_table
-from rs.smoothing import soft_loss
+from rs.smoothing import Smoothed, soft_loss
 
 CPU = torch.device("cpu")
 
@@ -182,6 +184,54 @@ def test_a_transfer_attacks_the_source_and_judges_on_the_target(workspace, outco
     z = catalog.build("noises", noise).sample((32, 1, 8, 8), generator(CPU, 0, "judge", 0))
     votes = network(torch.tensor(rows[-3]["attacked"]).reshape(1, 8, 8) + z).argmax(1)
     assert rows[-3]["votes"] == torch.bincount(votes, minlength=10).tolist()
+
+
+@pytest.mark.parametrize("judge", ["base", {"n": 32}])
+@pytest.mark.parametrize("transferred", [True, False])
+def test_an_attack_sees_what_judges_it_and_a_transfer_what_its_source_has(
+    workspace, outcome, monkeypatch, judge, transferred
+):
+    """Without noise only where the base classifier judges; a transfer is made as on its source."""
+    seen = []
+
+    def smoothed(network, noise, generators):
+        seen.append(noise)
+        return Smoothed(network, noise, generators)
+
+    monkeypatch.setattr(attacking, "Smoothed", smoothed)
+    model = workspace.path(workspace.job("attack", "nal").inputs["model"])
+    made = {"attack": {"name": "pgd_l2", "steps": 2, "samples": 2}, "seed": 0}
+    made |= {"run": "nal", "noise": {"name": "gaussian", "sigma": 0.4}}
+    if transferred:
+        given = {"name": "transfer", "source_run": "nal", "attack": "pgd_l2"}
+        outcome((model, made), **given, judge=judge)
+        expected = {"name": "gaussian", "sigma": 0.4}
+    else:
+        outcome(judge=judge)
+        expected = {"name": "none"} if judge == "base" else {"name": "gaussian", "sigma": 0.25}
+    assert seen
+    assert set(seen) == {catalog.build("noises", expected)}
+
+
+@pytest.mark.parametrize(("excess", "counts"), [(0.0, True), (1e-7, True), (1e-3, False), (0.009, False)])
+def test_an_image_counts_at_a_radius_that_it_keeps_up_to_rounding(excess, counts):
+    """A minimal attack's image a hundredth outside of the ball is no attack in the ball."""
+
+    class Beyond:
+        source, norm, access = "here", 2.0, "white-box"
+
+        def minimal(self, smoothed, x, y):
+            moved = x.clone()
+            moved[:, 0, 0, 0] += 0.5 * (1 + excess)
+            return Proposed(moved, torch.ones(len(x), dtype=torch.int64))
+
+    def judged(x, *_):
+        return torch.tensor([[0, 9] if image[0, 0, 0] > 0.2 else [9, 0] for image in x])
+
+    x, smoothed = torch.zeros(2, 1, 2, 2), SimpleNamespace(restart=lambda: None)
+    target = Target(smoothed, x, torch.zeros(2, dtype=torch.int64), [0, 1], SimpleNamespace(votes=judged))
+    found = list(outcomes(Beyond(), target, [0.0, 0.5], False))
+    assert found[-1].broken(target.y).tolist() == [counts, counts]
 
 
 def test_a_source_of_another_shape_or_a_model_without_gradients_is_one_line(workspace, monkeypatch, outcome):

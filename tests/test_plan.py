@@ -88,6 +88,8 @@ def test_defaults_spelled_out_change_nothing(tiny, plan_of):
     [
         ("training/device", "cuda"),
         ("training/threads", 2),
+        ("training/processes", 2),
+        ("training/workers", 0),
         ("sampling/device", "cuda"),
         ("attacks/0/label", "PGD"),
         ("description", "Words."),

@@ -234,6 +234,13 @@ def test_best_clean_keeps_the_epoch_of_the_highest_accuracy_on_images_not_traine
     assert again == pytest.approx(max(accuracies), abs=0.011)
 
 
+def test_best_clean_keeps_the_first_of_equal_epochs(fit, monkeypatch):
+    """As papers' "best so far" does; the last of them would be one trained longer for nothing."""
+    monkeypatch.setattr(training, "noisy_accuracy", lambda *_: 0.5)
+    folder = fit("a", changed(keep="best_clean", held_out=300))
+    assert json.loads((folder / "model.json").read_text())["provenance"]["kept_epoch"] == 1
+
+
 # --- the parts ---
 
 

@@ -89,6 +89,22 @@ def test_a_proven_gap_closes_with_more_images_and_noises(points):
     assert bounds[0] > bounds[1] > bounds[2] > product.mean()
 
 
+def test_a_proven_gap_counts_the_noise_of_every_coordinate():
+    """Gradients of squared norm Q in d = 10,000 coordinates: their products scatter by sqrt(2 v Q + d v^2),
+    so that a bound without d lies below Q far more often than alpha.
+    """
+    draw, d, n, alpha = np.random.default_rng(0), 10_000, 20, 0.3
+    told = setting(dimension=d, bound=2.0, sigma=1.0, estimates=2)
+    v, q = 1.0, 10.0  # M^2 / (4 sigma^2 n)
+    products = q + math.sqrt(2 * v * q + d * v * v) * draw.standard_normal((2000, n))
+    bounds = np.array([wasserstein.gradient_upper(row, told, alpha) for row in products])
+    assert (bounds < q).mean() < alpha
+    k = (1 / alpha - 1) / n
+    for row, bound in zip(products[:50], bounds[:50], strict=True):
+        apart = (bound - row.mean()) ** 2
+        assert bound == 0 or apart == pytest.approx(k * (2 * v * bound + d * v * v), rel=1e-9)
+
+
 def test_the_product_of_two_gradients_estimates_the_squared_norm(points):
     found, along = points
     smoothed = found["smoothed"]
