@@ -1,5 +1,11 @@
 """`python -m rs`."""
 
-from rs.cli import main
+import sys
+
+try:
+    from rs.cli import main
+except KeyboardInterrupt:  # Ctrl-C while libraries load
+    print("rs: interrupted", file=sys.stderr)
+    raise SystemExit(130) from None
 
 raise SystemExit(main())

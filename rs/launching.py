@@ -41,6 +41,7 @@ def torchrun(stage: str, job: dict[str, Any]) -> None:
     Raises UserError where one of them did, RuntimeError with its traceback where it failed otherwise.
     """
     from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     place = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(job["processes"])]
@@ -52,6 +53,8 @@ def torchrun(stage: str, job: dict[str, Any]) -> None:
     logging.disable(logging.ERROR)  # of torchrun; what went wrong is raised below
     try:
         run.run(given)
+    except SignalException:  # Ctrl-C: the processes are ended, and one line is enough
+        raise KeyboardInterrupt from None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         told = (failure.error_file_data or {}).get("message", {})  # nothing where a signal ended it
