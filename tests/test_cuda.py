@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_networks import audited
 from tiny_study import TINY, Workspace, write_study
 
 from rs import captured_step, catalog, training
@@ -181,7 +182,7 @@ def noise_like(image: torch.Tensor, draws: torch.Generator, rows: int) -> torch.
 
 
 def counts(form: dict[str, Any], images: int = 4) -> torch.Tensor:
-    inference = InferenceForm(network(), form, CUDA, 10)
+    inference = InferenceForm(audited(network(), (1, 8, 8), 10), form, CUDA)
     drawn = []
     for index in range(images):
         draws = generator(CUDA, 0, "estimate", index, 0)
@@ -201,7 +202,7 @@ def test_forms_with_cuda_graphs_vote_like_eager_ones(precision):
 def test_memory_that_runs_out_gives_a_smaller_batch():
     asked = {"precision": "float32", "batch": 2**31, "compiled": False}
     with pytest.warns(RuntimeWarning, match="falls back"):
-        form, why = resolve(network(), asked, CUDA, 10, (1, 8, 8))
+        form, why = resolve(audited(network(), (1, 8, 8), 10), asked, CUDA)
     assert form["batch"] < asked["batch"]
     assert "memory" in str(why).lower()
 

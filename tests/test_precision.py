@@ -67,7 +67,7 @@ def test_what_cannot_be_compared_is_one_line(tmp_path, monkeypatch, capsys, tiny
     for extra, wrong in (
         ([], "no trained run with a certificate yet"),
         (["--run", "nobody"], "no run 'nobody'; runs: "),
-        (["--n", "0"], "--images and --n must be whole numbers from 1"),
+        (["--n", "0"], "--n must be a whole number from 1"),
     ):
         assert main(["precision", "--study", study, *extra]) == 1
         told = capsys.readouterr().err
