@@ -13,7 +13,7 @@ import pandas as pd
 
 from rs.bounds import wilson_interval
 from rs.jobs import Observation, PlannedRun
-from rs.provenance import read_table
+from rs.run_files import read_attacked, read_certified
 from rs.sanity import Attacked, checks
 from rs.spec import label_of
 from rs.study_schema import method_schema
@@ -23,7 +23,6 @@ EMPIRICAL = (
     *("run", "label", "smoothing", "smoothing_sigma", "attack", "access", "norm", "radius", "accuracy"),
     *("low", "high", "images", "samples", "steps", "shares", "judge", "panel"),
 )
-_NEEDED = ("image", "label", "radius", "prediction", "distortion", "success", "steps", "votes", "variant")
 
 
 def attack_rows(
@@ -34,8 +33,8 @@ def attack_rows(
     examples: list[Row] = []
     attacked: list[Attacked] = []
     for path, given in zip(observation.attacks, planned.run.sections["attacks"], strict=True):
-        table, made = read_table(path, _NEEDED)
-        frame, name = table.to_pandas(), label_of(given)
+        frame, made = read_attacked(path, ("clean", "noisy", "attacked"))
+        name = label_of(given)
         mine = {**head, "attack": name}
         attacked.append(Attacked(name, frame, made, _certificate(planned, given)))
         told = {"access": made["access"], "norm": made["norm"], "samples": made["samples"]}
@@ -69,10 +68,9 @@ def _stored(certificate: Row) -> str:
 
 def _voted(path: Path, planned: PlannedRun) -> pd.DataFrame:
     """What certificates of hard votes claim: others speak of another classifier than the one that judges."""
-    table, _ = read_table(path, ("certificate", "norm", "alpha", "image", "prediction", "radius"))
+    frame, _ = read_certified(path, ("certificate", "norm", "alpha", "image", "prediction", "radius"))
     offered = planned.run.sections["certificates"]
     names = {_stored(c): c["name"] for c in offered}
-    frame = table.to_pandas()
     kinds = frame["certificate"].map(names)
     soft = kinds.map(lambda n: "soft_moments" in method_schema("certificates", n)["x-needs"], "ignore")
     return frame[~soft.fillna(False).astype(bool)]

@@ -55,7 +55,7 @@ def attack(
     use: AttackUse = catalog.build_use("attacks", spec["attack"])
     noise: Noise = catalog.build("noises", spec["noise"])
     audited = network_audit.load(model_manifest, data, device)
-    manifest, wanted = audited.manifest, forms.wanted(spec, form_file)
+    manifest, wanted = audited.manifest, forms.wanted(spec, form_file, audited.manifest["sha256"])
     form = InferenceForm(audited, wanted, device)
     seen, seen_spec, seen_manifest, seed = audited, spec, model_manifest, use.seed
     if source is not None:

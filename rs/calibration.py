@@ -91,6 +91,7 @@ def calibrate(
         result[f"rho_{cost}"], result[f"rho_{cost}_se"] = rho, error
         result[f"epsilon_{cost}"] = math.sqrt(rho)
         result[f"epsilon_{cost}_se"] = error / (2 * math.sqrt(rho)) if rho else 0.0
-    made = provenance(spec, code, model=manifest["sha256"], device=device_name(device))
+    run = model_manifest.parent.name
+    made = provenance(spec, code, run=run, model=manifest["sha256"], device=device_name(device))
     made |= {"compared": differentiable.compared}
     write_json(output, {**result, "noise_in_cost": settings.noise_in_cost, "provenance": made})

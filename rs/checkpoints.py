@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch import nn
 from rs import catalog, entries
 from rs.interfaces import UserError
 from rs.preparation import read_manifest
-from rs.provenance import dumps, file_digest, read_json, whole_file, write_json
+from rs.provenance import ADVICE, dumps, file_digest, whole_file, write_json
 from rs.reading import WEIGHTS, check_file
+from rs.run_files import read_model_manifest
 
 
 def save(outputs: dict[str, Path], state: dict[str, torch.Tensor], manifest: dict[str, Any]) -> None:
@@ -23,7 +25,8 @@ def save(outputs: dict[str, Path], state: dict[str, torch.Tensor], manifest: dic
     state = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     with whole_file(outputs["weights"]) as temporary:
         temporary.write_bytes(packed(state, metadata={"rs": dumps(manifest["provenance"]["spec"])}))
-    write_json(outputs["manifest"], {**manifest, "sha256": file_digest(outputs["weights"])})
+    run = outputs["manifest"].parent.name
+    write_json(outputs["manifest"], {**manifest, "run": run, "sha256": file_digest(outputs["weights"])})
 
 
 def build_model(model: dict[str, Any], data_manifest: dict[str, Any]) -> nn.Module:
@@ -40,24 +43,40 @@ def build_model(model: dict[str, Any], data_manifest: dict[str, Any]) -> nn.Modu
 def load(model_manifest: Path, data_manifest: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The trained network in evaluation mode, on the CPU in float32, and its manifest.
 
-    Raises UserError where weights are missing, truncated, changed since training or of another architecture.
+    Raises UserError where weights are missing, truncated, changed since training, of another architecture or
+    trained on other data.
     """
-    manifest = read_json(model_manifest)
-    if not isinstance(manifest, dict) or not {"sha256", "provenance", "classes"} <= manifest.keys():
-        raise UserError(f"{model_manifest}: not a model's manifest; remove it and train again")
+    manifest = read_model_manifest(model_manifest)
     path = model_manifest.with_suffix(".safetensors")
     check_file(path, WEIGHTS)
+    advice = f"remove {model_manifest} and train again"
     try:
-        state = load_file(path)
+        changed = file_digest(path) != manifest["sha256"]
+        state = {} if changed else load_file(path)
     except (OSError, SafetensorError) as error:
-        advice = f"remove {model_manifest} and train again"
-        raise UserError(f"{path}: missing or truncated ({error}); {advice}") from error
-    if file_digest(path) != manifest["sha256"]:
-        raise UserError(f"{path}: changed since it was trained (its digest differs); remove {model_manifest}")
+        raise UserError(f"{path}: missing or no weights of ours ({error}); {advice}") from error
+    if changed:
+        raise UserError(f"{path}: truncated or changed since it was trained (its digest differs); {advice}")
     spec = manifest["provenance"]["spec"]
-    model = build_model(spec["model"], read_manifest(data_manifest))
+    model = build_model(spec["model"], read_manifest(data_manifest, spec.get("data")))
     load_state(model, state, path, spec["model"]["name"])
     return model.eval().requires_grad_(False), manifest
+
+
+def load_resume(path: Path) -> dict[str, Any]:
+    """What a training continues from, on the CPU (Adam counts its steps there). Raises UserError for a file
+    that is damaged (torch compares no checksums, but writes those of a zip archive) or of another training.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        saved = {} if damaged else torch.load(path, map_location="cpu", weights_only=True)
+        if damaged or saved.get("name", path.name) != path.name:
+            raise ValueError(f"{damaged} differs from its checksum" if damaged else f"is {saved['name']}")
+    except Exception as error:  # zipfile and torch raise whatever a damaged file makes them stumble over
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(f"{path}: not a checkpoint to continue from ({reason}); {ADVICE}") from error
+    return dict(saved)
 
 
 def load_state(model: nn.Module, state: dict[str, torch.Tensor], path: Path, name: str) -> None:
@@ -67,6 +86,11 @@ def load_state(model: nn.Module, state: dict[str, torch.Tensor], path: Path, nam
         if key not in state or key not in own:
             side = "lacks" if key not in state else "has the unknown"
             raise UserError(f"{path}: weights of another architecture than {name}: {side} tensor {key}")
+        kept = state[key].layout == torch.strided and not (state[key].is_quantized or state[key].is_meta)
+        if not kept or state[key].is_complex():
+            kind = f"{state[key].dtype} {state[key].layout}".replace("torch.", "")
+            kind += " without values" * state[key].is_meta
+            raise UserError(f"{path}: tensor {key} is {kind}; allowed dense real numbers")
         if own[key].shape != state[key].shape:
             has, needs = list(state[key].shape), list(own[key].shape)
             wrong = f"{key} is {has}, not {needs}"

@@ -166,9 +166,11 @@ def track(args: argparse.Namespace) -> None:
     from rs import tracking
     from rs.provenance import made_from, provenance, write_json
     from rs.staleness import page_inputs
+    from rs.tables import check_tables
 
     _worker(args)
     plan = plan_of(args)
+    check_tables(plan)
     artifacts = [plan.folder / "report.html", plan.tables]
     links = {
         p.id: {"model": str(p.folder / "model.json"), "draws": str(p.folder / "draws")} for p in plan.runs
@@ -184,9 +186,11 @@ def report(args: argparse.Namespace) -> None:
     from rs import report as page
     from rs.provenance import commit, versions
     from rs.staleness import page_line
+    from rs.tables import check_tables
 
     _worker(args)
     plan = plan_of(args)
+    check_tables(plan)
     drawn = figures.draw(plan.tables, plan.folder / "figures", plan.study.report["panels"])
     study = plan.study
     context = {"description": study.description, "versions": versions(), "commit": commit()}
@@ -200,8 +204,10 @@ def report(args: argparse.Namespace) -> None:
 
 def show(args: argparse.Namespace) -> None:
     from rs.overview import certified_accuracy_text, places, published_text
+    from rs.tables import check_tables
 
     plan = plan_of(args)
+    check_tables(plan)
     print(certified_accuracy_text(plan.tables))
     print(published_text(plan.tables))
     print(places(plan))
@@ -234,11 +240,10 @@ def ui(args: argparse.Namespace) -> None:
     """Serves the store until interrupted; prints where the study's runs are (the UI starts empty)."""
     import os
 
-    from rs.provenance import read_json
+    from rs.overview import tracked_page
 
     plan = plan_of(args)
-    found = read_json(plan.folder / "mlflow.json")
-    print(f"http://127.0.0.1:{args.port}/{found['fragment']}", flush=True)
+    print(f"http://127.0.0.1:{args.port}/{tracked_page(plan)}", flush=True)
     os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     server = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"]
     os.execv(

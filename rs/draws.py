@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rs.checksums import KEY
 from rs.interfaces import UserError
-from rs.provenance import digest, read_table, write_table
+from rs.provenance import ADVICE, digest, read_table, write_table
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Draws:
     `selection` chooses the class and `estimation` bounds its probability: separate draws. `dimension` is the
     number of input coordinates; `uniform` float64 [N] in [0, 1) is stored for randomised bounds; `stopping`
     says how the number of estimation votes was chosen: "fixed" before looking at any vote, or "sequential" by
-    looking at them, with `stop` the rule (rs.spec.Stop).
+    looking at them, with `stop` the rule (rs.spec.Stop). `origin`: what all files say of the classifier
+    (model, form, noise, ...) and their `content`, "checked" where each carried a checksum.
     """
 
     images: np.ndarray
@@ -66,6 +68,7 @@ class Draws:
     uniform: np.ndarray
     stopping: str = "fixed"
     stop: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -132,20 +135,72 @@ def write_votes(
 
 
 def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray, Votes, dict[str, Any]]:
-    """Images, labels, votes and provenance of one draw file."""
+    """Images, labels, votes and provenance of one draw file.
+
+    Raises UserError where it is no draw file, holds what no votes can be, or lies in another one's place.
+    """
     table, provenance = read_table(path, needs=("image", "label", "counts"))
+    spec = provenance.get("spec")
+    if not isinstance(spec, dict) or not {"form", "model", "dimension", "classes"} <= provenance.keys():
+        raise UserError(f"{path}: does not say how its votes were drawn, as our draws do; {ADVICE}")
 
     def matrix(name: str) -> np.ndarray:
         column = table.column(name).combine_chunks()
         return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
 
-    betas = [float(n.removeprefix("sum@")) for n in table.column_names if n.startswith("sum@")]
-    votes = Votes(
-        matrix("counts"),
-        {b: matrix(f"sum@{b!r}") for b in betas},
-        {b: matrix(f"square@{b!r}") for b in betas},
+    try:
+        betas = [float(n.removeprefix("sum@")) for n in table.column_names if n.startswith("sum@")]
+        votes = Votes(
+            matrix("counts"),
+            {b: matrix(f"sum@{b!r}") for b in betas},
+            {b: matrix(f"square@{b!r}") for b in betas},
+        )
+        images, labels = table.column("image").to_numpy(), table.column("label").to_numpy()
+        wrong = _wrong(images, labels, votes, spec, int(provenance["classes"])) or _misplaced(path, spec)
+    except (ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(f"{path}: holds no votes ({reason}); {ADVICE}") from error
+    if wrong:
+        raise UserError(f"{path}: {wrong}; {ADVICE}")
+    return images, labels, votes, provenance
+
+
+def _wrong(
+    images: np.ndarray, labels: np.ndarray, votes: Votes, spec: dict[str, Any], classes: int
+) -> str | None:
+    """What cannot be so: votes are whole numbers that add up, moments lie between 0 and the votes."""
+    n = votes.n
+    if {images.dtype.kind, labels.dtype.kind, votes.counts.dtype.kind} - {*"iu"}:
+        return "holds images, labels or votes that are no whole numbers"
+    if "images" in spec and images.tolist() != list(range(*spec["images"])):
+        return f"holds other images than {spec['images']}, which it was drawn for"
+    if len(images) == 0 or votes.counts.shape[1] != classes or labels.min() < 0 or labels.max() >= classes:
+        return f"holds votes or labels of other classes than 0 to {classes - 1}"
+    # a sequential run draws at most n of an image
+    few, many = ("size", "size") if "size" in spec else ("block", "n")
+    least, most = (spec[few], spec[many]) if many in spec else (0, np.inf)
+    bad = (votes.counts < 0).any(1) | (n < least) | (n > most)
+    if bad.any():
+        told = f"{least}" if least == most else f"{least} to {most}"
+        return f"image {images[bad][0]} has the votes {votes.counts[bad][0].tolist()}; allowed {told} in all"
+    for beta, sums in votes.sums.items():
+        squares, slack = votes.squares[beta], 1e-3 * n[:, None]
+        inside = (squares >= 0) & (squares <= sums + slack) & (sums <= n[:, None] + slack)
+        if not (inside.all() and np.allclose(sums.sum(1), n, rtol=1e-3)):
+            return f"its softmax moments at beta {beta:g} are none of its votes"
+    return None
+
+
+def _misplaced(path: Path, spec: dict[str, Any]) -> str | None:
+    """Where the file belongs, if it lies in the place of another draw file."""
+    if "_block" not in path.name or "images" not in spec:
+        return None
+    size = (
+        spec["size"] if "size" in spec else sequential_key(*(spec[k] for k in ("n0", "n", "block", "stop")))
     )
-    return table.column("image").to_numpy(), table.column("label").to_numpy(), votes, provenance
+    extent, block = "-".join(map(str, spec["images"])), spec["block"] if "size" in spec else 0
+    own = draw_file(path.parents[1], spec["purpose"], size, extent, block)
+    return None if own == path else f"belongs to {own}"
 
 
 def merge(
@@ -159,6 +214,7 @@ def merge(
     """
     classifier: tuple[Any, str] | None = None
     drawn: dict[bool, tuple[Any, str]] = {}  # by whether the file holds selection votes
+    content = "checked"
     parts: list[tuple[np.ndarray, np.ndarray, Votes, Votes]] = []
     dimension = 0
     for select_file, block_files in zip(selection, estimation, strict=True):
@@ -168,6 +224,7 @@ def merge(
         for path in (select_file, *block_files):
             images, labels, votes, provenance = read_votes(path)
             spec = provenance["spec"]
+            content = content if KEY in provenance else "not checked"
             here = {key: provenance.get(key) for key in ("form", "model")}
             # files of before there were classes name the processor or card
             here["device_class"] = provenance.get("device_class", provenance.get("device"))
@@ -223,4 +280,5 @@ def merge(
         uniform,
         "fixed" if stop is None else "sequential",
         stop or {},
+        {**(classifier[0] if classifier else {}), "content": content},
     )

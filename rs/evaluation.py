@@ -11,22 +11,31 @@ from scipy import special
 
 from rs import catalog
 from rs.draws import Draws, Votes, merge
-from rs.interfaces import Certificate, Certified, Noise
-from rs.provenance import provenance, write_table
+from rs.interfaces import Certificate, Certified, Noise, UserError
+from rs.provenance import ADVICE, canonical, provenance, write_table
+from rs.run_files import read_model_manifest
 from rs.seeding import stored_uniform
 from rs.sequences import upper
 from rs.spec import Subset, label_of
 
 
 def certify(
-    spec: dict[str, Any], selection: list[Path], estimation: list[list[Path]], output: Path, code: str
+    spec: dict[str, Any],
+    selection: list[Path],
+    estimation: list[list[Path]],
+    output: Path,
+    code: str,
+    model: Path | None = None,
 ) -> None:
     """One row per certificate and image: prediction (-1 abstains), radius, whether the claim is rigorous, and
     the largest radius that the certificate could have said.
+
+    `model` is the manifest of the network that the draws should be of.
     """
     positions = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]), np.int64)
     uniform = np.array([stored_uniform(spec["seed"], int(i)) for i in positions])
     draws = merge(selection, estimation, positions, uniform)
+    made_for_this(draws, spec, model, selection[0].parents[1])
     noise = catalog.build("noises", spec["noise"])
     tables = []
     for method in spec["certificates"]:
@@ -53,7 +62,25 @@ def certify(
                 }
             )
         )
-    write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop))
+    told = {key: draws.origin.get(key) for key in ("model", "form", "content")}
+    write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop, **told))
+
+
+def made_for_this(draws: Draws, spec: dict[str, Any], model: Path | None, folder: Path) -> None:
+    """Raises UserError where the draws in `folder` are of another network, noise, seed or number of votes."""
+    wanted = {key: canonical(spec[key]) for key in ("noise", "seed")}
+    if model is not None:
+        wanted["model"] = read_model_manifest(model)["sha256"]
+    for key, value in wanted.items():
+        if draws.origin[key] != value:
+            raise UserError(f"{folder}: draws of the {key} {draws.origin[key]}, not {value}; {ADVICE}")
+    fixed = draws.stopping == "fixed"
+    for votes, n in ((draws.selection, spec["n0"]), *(((draws.estimation, spec["n"]),) if fixed else ())):
+        if (votes.n != n).any():
+            image = draws.images[votes.n != n][0]
+            raise UserError(
+                f"{folder}: image {image} has {votes.n[votes.n != n][0]} votes, not {n}; {ADVICE}"
+            )
 
 
 def accuracy_factor(certificate: Any, alpha: float) -> float:

@@ -19,7 +19,8 @@ import pyarrow as pa
 from rs.interfaces import UserError
 from rs.jobs import describe
 from rs.logs import Log, logs_in, read_log, write_log
-from rs.provenance import code_digest, file_digest, provenance, read_table, whole_file, write_table
+from rs.provenance import code_digest, file_digest, provenance, whole_file, write_table
+from rs.run_files import belongs, read_certified, read_model_manifest
 from rs.study_spec import Report
 
 TABLES = (".parquet", ".csv")
@@ -163,7 +164,9 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
     path = _only(f"{study}: runs.{args.run}", "--smoothing", noises, args.smoothing)
     if not path.exists():
         raise UserError(f"{path}: not there yet; run the study first (snakemake --configfile {study})")
-    frame = read_table(path, ("certificate", "image", "label", "prediction", "radius"))[0].to_pandas()
+    frame, made = read_certified(path)
+    network = read_model_manifest(planned.folder / "model.json")["sha256"]
+    belongs(path, made, plan.job("certify", str(path)).spec, network)
     groups = {str(name): group for name, group in frame.groupby("certificate", sort=False)}
     chosen = _only(f"{study}: runs.{args.run}", "--certificate", groups, args.certificate)
     label, prediction = chosen["label"].to_numpy(), chosen["prediction"].to_numpy()

@@ -21,6 +21,7 @@ from rs.inference import InferenceForm
 from rs.interfaces import UserError
 from rs.network_audit import Audited
 from rs.provenance import provenance, read_json, write_json
+from rs.run_files import belongs
 from rs.spec import FORM
 from rs.transformations import one_line, out_of_memory, warn
 
@@ -37,13 +38,19 @@ def fix(
     write_json(output, {"form": form, "fallback": fallback, "provenance": made})
 
 
-def wanted(spec: dict[str, Any], file: Path | None) -> dict[str, Any]:
-    """The form of a job: what this stage fixed in `file`, or what its spec asks for. UserError if neither."""
+def wanted(spec: dict[str, Any], file: Path | None, model: str | None = None) -> dict[str, Any]:
+    """The form of a job: what this stage fixed in `file`, or what its spec asks for.
+
+    Raises UserError for a file that is no form, or was fixed for another one or another network than `model`.
+    """
+    asked = {key: spec[key] for key in FORM}
     if file is None:
-        return {key: spec[key] for key in FORM}
-    found = read_json(file).get("form")
-    if not isinstance(found, dict) or set(found) != set(FORM):
+        return asked
+    told = read_json(file)
+    found = told.get("form") if isinstance(told, dict) else None
+    if not isinstance(found, dict) or found not in list(ladder(asked)):
         raise UserError(f"{file}: not an inference form; remove it and run the form stage again")
+    belongs(file, told.get("provenance"), asked, model)
     return found
 
 

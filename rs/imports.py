@@ -28,7 +28,7 @@ def convert(
     check_file(weights, WEIGHTS)
     if file_digest(weights) != spec["sha256"]:
         raise UserError(f"{weights}: changed since the study was read; run again")
-    data = read_manifest(data_manifest)
+    data = read_manifest(data_manifest, spec["data"])
     model, imported = checkpoints.build_model(spec["model"], data), spec["model"]["imported"]
     name = spec["model"]["name"]
     found = state_dicts.read(weights, imported.get("key"))

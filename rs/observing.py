@@ -108,7 +108,7 @@ class Observer:
                 certify,
                 ("rs.evaluation", modules[-1], *certificate_modules),
                 planned.id,
-                inputs={"folder": folder, "shards": shards},
+                inputs={"folder": folder, "shards": shards, "model": planned.inputs["model"]},
                 outputs={"certified": path},
             )
         )

@@ -15,7 +15,7 @@ from rs.figures import norm_name
 from rs.interfaces import UserError
 from rs.mixed_draws import draws_of
 from rs.plan import RESULTS, Plan
-from rs.provenance import PART, read_table
+from rs.provenance import ADVICE, PART, read_json, read_table
 
 SHARED = ("runs", "data")
 HOUR = 3600.0  # a file is written in far less
@@ -77,6 +77,16 @@ def places(plan: Plan) -> str:
         "MLflow": plan.study.tracking["uri"],
     }
     return "\n".join(f"{name:<8} {path}" for name, path in rows.items())
+
+
+def tracked_page(plan: Plan) -> str:
+    """The part of the MLflow UI's address that shows a study's runs."""
+    path = plan.folder / "mlflow.json"
+    found = read_json(path)
+    page = found.get("fragment") if isinstance(found, dict) else None
+    if not isinstance(page, str) or found.get("uri") != plan.study.tracking["uri"]:
+        raise UserError(f"{path}: does not say where this study was logged; {ADVICE}")
+    return page
 
 
 def status(plan: Plan, files: list[Path]) -> str:

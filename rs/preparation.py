@@ -7,6 +7,7 @@ stay where they are (`rs.data_loading` decodes them).
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save as packed
 
 from rs.interfaces import Dataset, Files, Split, UserError
-from rs.provenance import file_digest, provenance, read_json, whole_file, write_json
+from rs.provenance import ADVICE, canonical, dumps, file_digest, provenance, read_json, whole_file, write_json
 from rs.reading import check_file
 
 
@@ -119,11 +120,39 @@ def check_images(where: str, dataset: Dataset, data: Split) -> None:
         raise UserError(f"{where}: pixels between {low} and {high}; allowed 0 to 1 (image {bad})")
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path, data: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A data manifest; `data` is the data set, as a study names it, that it should be of.
+
+    Raises UserError for something else, and for another data set.
+    """
     manifest: dict[str, Any] = read_json(path)
-    if not isinstance(manifest, dict) or "splits" not in manifest:
-        raise UserError(f"{path}: not a data manifest; run the data stage again")
+    if not isinstance(manifest, dict) or not _is_manifest(manifest):
+        raise UserError(f"{path}: not a data manifest; remove it and run the data stage again")
+    made = manifest["provenance"]["spec"]["data"]
+    if data is not None and canonical(data) != made:
+        raise UserError(f"{path}: of the data set {dumps(made)}, not {dumps(data)}; {ADVICE}")
     return manifest
+
+
+def _is_manifest(found: dict[str, Any]) -> bool:
+    """Whether it has every entry that `prepare` writes, each of its kind."""
+    try:
+        channels = len(found["mean"])
+        files = [found["splits"][split] for split in ("train", "test")]
+        return bool(
+            [type(n) for n in (*found["shape"], found["classes"])] == 4 * [int]
+            and min(*found["shape"], found["classes"]) >= 1
+            and channels == len(found["std"]) == found["shape"][0]
+            and all(
+                math.isfinite(m) and 0 < s < math.inf
+                for m, s in zip(found["mean"], found["std"], strict=True)
+            )
+            and all(isinstance(f["sha256"], str) and Path(f["file"]).name == f["file"] for f in files)
+            and "name" in found["provenance"]["spec"]["data"]
+            and isinstance(found["name"], str)
+        )
+    except (KeyError, TypeError):
+        return False
 
 
 def load_arrays(manifest_path: Path, split: str) -> dict[str, np.ndarray]:
@@ -131,13 +160,14 @@ def load_arrays(manifest_path: Path, split: str) -> dict[str, np.ndarray]:
     entry = read_manifest(manifest_path)["splits"][split]
     path = manifest_path.with_name(entry["file"])
     check_file(path)
+    advice = f"remove {manifest_path} and run again"
     try:
-        arrays: dict[str, np.ndarray] = load_file(path)
+        changed = file_digest(path) != entry["sha256"]
+        arrays: dict[str, np.ndarray] = {} if changed else load_file(path)
     except (OSError, SafetensorError) as error:
-        advice = f"remove {manifest_path} and run again"
-        raise UserError(f"{path}: missing or truncated ({error}); {advice}") from error
-    if file_digest(path) != entry["sha256"]:
-        raise UserError(f"{path}: changed since it was prepared; remove {manifest_path} and run again")
+        raise UserError(f"{path}: missing or no images of ours ({error}); {advice}") from error
+    if changed:
+        raise UserError(f"{path}: truncated or changed since it was prepared; {advice}")
     return arrays
 
 

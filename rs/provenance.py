@@ -32,6 +32,7 @@ from rs.interfaces import UserError
 from rs.reading import JSON, check_file, read_bytes
 
 KEY = b"rs"
+ADVICE = "remove it and run again"
 PART = ".part"  # ends the name of a file that is being written
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "snakemake")
 
@@ -227,7 +228,7 @@ def read_json(path: Path) -> Any:
     try:
         value = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a complete JSON file ({error}); remove it and run again") from error
+        raise UserError(f"{path}: not a complete JSON file ({error}); {ADVICE}") from error
     if checksums.broken(content) or checksums.lost(content, value):
         raise _differs(path)
     return value
@@ -260,14 +261,14 @@ def read_table(path: Path, needs: Iterable[str] = ()) -> tuple[pa.Table, dict[st
         provenance = json.loads(metadata.get(KEY, b"{}"))
     except Exception as error:  # pyarrow raises whatever a damaged file makes it stumble over
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{path}: not a complete Parquet file ({reason}); remove it and run again") from error
+        raise UserError(f"{path}: not a complete Parquet file ({reason}); {ADVICE}") from error
     if checksums.lost(content, provenance):
         raise _differs(path)
     missing = [c for c in needs if c not in table.column_names]
     if missing:
-        raise UserError(f"{path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
+        raise UserError(f"{path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; {ADVICE}")
     return table, provenance if isinstance(provenance, dict) else {}
 
 
 def _differs(path: Path) -> UserError:
-    return UserError(f"{path}: damaged or edited: it differs from its checksum; remove it and run again")
+    return UserError(f"{path}: damaged or edited: it differs from its checksum; {ADVICE}")

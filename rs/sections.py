@@ -203,7 +203,7 @@ def runs_section(runs: pd.DataFrame) -> Section:
     section = Section("runs", "Runs", empty="This study has no run yet.")
     if runs.empty:
         return section
-    fixed = [c for c in _FIXED if c in runs and runs[c].notna().any()]
+    fixed = [c for c in (*_FIXED, "content") if c in runs and runs[c].notna().any()]
     more = [str(c) for c in runs if str(c).startswith(("noise.", "training.")) and c != "noise.sigma"]
     own = [str(c) for c in runs if str(c).startswith(("model.", "objective.", "resolved."))]
     same, varying = constants(

@@ -19,6 +19,7 @@ import torch
 from rs.draws import read_votes
 from rs.interfaces import UserError
 from rs.progress import follow
+from rs.provenance import ADVICE, canonical
 from rs.spec import Stop
 from rs.stopping import StoppingRule
 from rs.voting import Totals, Voter
@@ -38,9 +39,12 @@ def sample(
     """
     voter = Voter(spec, inputs["model"], inputs["data"], device, form_file)
     images = voter.images
-    chosen, _, selection, _ = read_votes(inputs["selection"])
+    chosen, _, selection, made = read_votes(inputs["selection"])
     if not np.array_equal(chosen, np.asarray(images)):
         raise UserError(f"{inputs['selection']}: holds other images than {images.start} to {images.stop}")
+    told = [made["model"], *(made["spec"].get(key) for key in ("purpose", "noise", "seed"))]
+    if told != [voter.manifest["sha256"], "select", canonical(spec["noise"]), spec["seed"]]:
+        raise UserError(f"{inputs['selection']}: selection votes of another network, noise or seed; {ADVICE}")
     rule = StoppingRule(Stop(**spec["stop"]), spec["noise"]["sigma"], spec["n"], spec["block"])
     zeros = torch.zeros(len(images), len(voter.betas), voter.classes, dtype=torch.float64, device=device)
     counts = torch.zeros(len(images), voter.classes, dtype=torch.int64, device=device)

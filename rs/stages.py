@@ -179,7 +179,8 @@ def _carry_out(stage: str, job: dict[str, Any], data_dir: str | None) -> None:
 
         sizes = (spec["n0"], spec["n"], spec["block"], spec.get("stop"))
         files = files_of(Path(inputs["folder"]), inputs["shards"], *sizes)
-        evaluation.certify(spec, *files, outputs["certified"], code)
+        model = Path(inputs["model"]) if "model" in inputs else None
+        evaluation.certify(spec, *files, outputs["certified"], code, model)
         return
     if stage == "import":
         from rs import imports

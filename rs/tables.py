@@ -15,14 +15,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from rs.aggregated import check_files
 from rs.attack_tables import EMPIRICAL, attack_rows
 from rs.bounds import t_interval, wilson_interval
+from rs.calibrated import read_calibration
 from rs.exchange import images
+from rs.interfaces import UserError
 from rs.jobs import PlannedLog, PlannedRun, describe
 from rs.logs import read_log
 from rs.plan import NOT_IDENTITY, Plan
-from rs.provenance import provenance, read_json, read_table, write_table
+from rs.provenance import ADVICE, provenance, read_table, write_table
 from rs.published import beside
+from rs.run_files import read_certified, read_model_manifest
 from rs.sanity import COLUMNS as CHECKS
 from rs.spec import Stop
 from rs.study_schema import defaults, method_schema
@@ -91,14 +95,18 @@ def aggregate(plan: Plan, folder: Path, code: str) -> None:
     """Writes every table of COLUMNS into `folder`; a table without rows keeps its columns."""
     rows: Rows = {name: [] for name in COLUMNS}
     radii = [float(r) for r in plan.study.report["radii"]]
+    unchecked = check_files(plan)
     for planned in plan.runs:
         head = {"run": planned.id, "label": planned.run.label}
         if planned.run.kind == "imported":
             rows["runs"].append({**head, **_imported_row(planned)})
         else:
             _training_rows(planned, head, rows)
+        if unchecked[planned.id]:  # written before files carried checksums
+            rows["runs"][-1]["content"] = f"{len(unchecked[planned.id])} files not checked"
         if planned.calibration:
-            found = {k: v for k, v in read_json(planned.calibration).items() if k in COLUMNS["calibration"]}
+            measured = read_calibration(planned.calibration)
+            found = {k: v for k, v in measured.items() if k in COLUMNS["calibration"]}
             rows["calibration"].append({**head, "sigma": planned.spec["noise"].get("sigma"), **found})
         for observation in planned.observations:
             smoothing = _smoothing(observation.noise)
@@ -126,12 +134,20 @@ def aggregate(plan: Plan, folder: Path, code: str) -> None:
         write_table(folder / f"{name}.parquet", pa.Table.from_pandas(frame, preserve_index=False), made)
 
 
+def check_tables(plan: Plan) -> None:
+    """Raises UserError unless each of the study's tables is there, is of this study and has its columns."""
+    for path in plan.table_files():
+        made = read_table(path, COLUMNS[path.stem])[1]
+        if made.get("spec") != {"study": plan.study.name, "table": path.stem}:
+            raise UserError(f"{path}: not the table {path.stem} of {plan.study.name}; {ADVICE}")
+
+
 def _smoothing(noise: dict[str, Any]) -> dict[str, Any]:
     return {"smoothing": describe(noise), "smoothing_sigma": float(noise.get("sigma", np.nan))}
 
 
 def _training_rows(planned: PlannedRun, head: dict[str, Any], rows: Rows) -> None:
-    manifest = read_json(planned.folder / "model.json")["provenance"]
+    manifest = read_model_manifest(planned.folder / "model.json")["provenance"]
     spec = planned.spec
     row = {
         **head,
@@ -187,9 +203,9 @@ def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _certified_rows(
     path: Path, head: dict[str, Any], planned: PlannedRun, radii: list[float], rows: Rows
 ) -> None:
-    table, made = read_table(path, ("certificate", "image", "label", "prediction", "radius"))
+    frame, made = read_certified(path)
     precision = planned.run.sections["sampling"].get("precision", "float32")
-    _claim_rows(table.to_pandas(), {**head, "precision": precision}, radii, rows, made.get("stop"))
+    _claim_rows(frame, {**head, "precision": precision}, radii, rows, made.get("stop"))
 
 
 def _log_rows(log: PlannedLog, radii: list[float], rows: Rows) -> None:

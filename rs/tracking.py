@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rs.interfaces import UserError
+from rs.metric_keys import metric_key
 from rs.provenance import cannot_write, digest, read_table
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 # One request per batch; MLflow takes at most 1,000 metrics, 100 parameters and 100 tags in one.
 _METRICS, _PARAMS, _TAGS = 1000, 100, 90
 _LOCK_SECONDS = 20.0
-_LONGEST = 240  # letters of a key; MLflow takes 250, and /high may follow
 _SUMMARY = ("dataset", "model", "objective", "noise", "sigma", "seed", "epochs", "precision", "device")
 
 
@@ -69,20 +69,6 @@ class _Record:
         return digest([self.name, self.params, self.metrics, self.tags], 16)
 
 
-def _key(*parts: str, taken: dict[str, tuple[str, ...]] | None = None) -> str:
-    """Keys hold letters, digits, spaces and ``_ - . /`` only: ``sigma=0.25`` becomes ``sigma 0.25``.
-
-    What would be too long, no name at all, or a name already `taken` by other parts ends in a digest.
-    """
-    clean = [re.sub(r"[^\w.\- ]+", " ", part).strip() for part in parts]
-    key = "/".join(text if text.strip(".") else digest(part) for text, part in zip(clean, parts, strict=True))
-    if len(key) > _LONGEST:
-        key = f"{key[: _LONGEST - 9].rstrip('/. ')} {digest(parts)}"
-    if taken is not None and taken.setdefault(key, parts) != parts:
-        key = f"{key[: _LONGEST - 9].rstrip('/. ')} {digest(parts)}"
-    return key
-
-
 def _rows(frame: pd.DataFrame, run: str) -> list[dict[str, Any]]:
     if frame.empty:
         return []
@@ -104,25 +90,25 @@ def _records(tables: Path, links: Mapping[str, Mapping[str, str]]) -> list[_Reco
             named = str(column).startswith(("model.", "objective.", "noise.", "training.", "resolved."))
             if (named or column in _SUMMARY) and pd.notna(value):
                 whole = isinstance(value, float) and value.is_integer()
-                record.params[_key(str(column))] = str(int(value) if whole else value)
+                record.params[metric_key(str(column))] = str(int(value) if whole else value)
         for column in ("train_seconds", "train_accuracy"):
             record.add(column, row.get(column))
         after = 0.0
         for epoch in sorted(_rows(training, run), key=lambda r: r["epoch"]):
             after += epoch["seconds"] if pd.notna(epoch.get("seconds")) else 0.0
             for column in [c for c in epoch if c not in ("run", "label", "epoch")]:
-                record.add(_key("training", column), epoch[column], int(epoch["epoch"]), after)
+                record.add(metric_key("training", column), epoch[column], int(epoch["epoch"]), after)
         for r in _rows(certified, run):
             kind = "certified_accuracy" if r["rigorous"] else "certified_accuracy_estimate"
-            key = _key(kind, r["certificate"], r["smoothing"], taken=taken)
+            key = metric_key(kind, r["certificate"], r["smoothing"], taken=taken)
             record.add(key, r["certified_accuracy"], round(1000 * r["radius"]))
         for r in _rows(average, run):
             kind = "average_certified_radius" if r["rigorous"] else "average_certified_radius_estimate"
-            key = _key(kind, r["certificate"], r["smoothing"], taken=taken)
+            key = metric_key(kind, r["certificate"], r["smoothing"], taken=taken)
             for name, column in ((key, "acr"), (f"{key}/low", "low"), (f"{key}/high", "high")):
                 record.add(name, r[column])
         for r in _rows(empirical, run):
-            key = _key("empirical_accuracy", r["attack"], r["smoothing"], taken=taken)
+            key = metric_key("empirical_accuracy", r["attack"], r["smoothing"], taken=taken)
             record.add(key, r["accuracy"], round(1000 * r["radius"]))
         record.tags = {
             "rs.run": run,

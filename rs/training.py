@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from rs import catalog, checkpoints, distributed
 from rs.augmentation import augment, centre
+from rs.calibrated import resolve_epsilon
 from rs.captured_step import CapturedSteps
 from rs.data_loading import Resident, Streamed, open_split
 from rs.devices import device_name, generator, warn_if_slow
@@ -36,10 +37,10 @@ from rs.interfaces import Noise, Objective, UserError
 from rs.optimization import learning_rate, make_optimizer
 from rs.preparation import read_manifest
 from rs.progress import follow, inside
-from rs.provenance import digest, file_digest, provenance, read_json, whole_file, write_table
+from rs.provenance import digest, file_digest, provenance, whole_file, write_table
 from rs.seeding import derive_seed
 from rs.smoothing import evaluation_mode
-from rs.spec import Calibrated, Subset, Training
+from rs.spec import Subset, Training
 from rs.transformations import training_layout
 
 SECONDS_BETWEEN_CHECKPOINTS = 300.0  # inside an epoch; each end of an epoch is one too
@@ -60,22 +61,6 @@ class Autocast(nn.Module):
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.reduced):
             logits: Tensor = self.network(x)
         return logits.float()
-
-
-def resolve_epsilon(
-    objective: Objective, calibrations: dict[str, Path]
-) -> tuple[Objective, dict[str, float]]:
-    """The objective with its references replaced by calibrated numbers, and those numbers."""
-    resolved = {}
-    for field in dataclasses.fields(objective):  # type: ignore[arg-type]
-        value = getattr(objective, field.name)
-        if isinstance(value, Calibrated):
-            path, key = calibrations[field.name], f"epsilon_{value.cost}"
-            found = read_json(path)
-            if key not in found:
-                raise UserError(f"{path}: lacks {key}: not a calibration; remove it and run again")
-            resolved[field.name] = float(found[key])
-    return dataclasses.replace(objective, **resolved), resolved  # type: ignore[type-var]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +105,10 @@ def train(
     checkpoint, the last good one, stays. In a process group every process calls this, and the first writes.
     """
     training = TypeAdapter(Training).validate_python(spec["training"])
-    objective, resolved = resolve_epsilon(catalog.build("objectives", spec["objective"]), calibrations)
+    seed, manifest = spec["seed"], read_manifest(data, spec["data"])
+    objective: Objective = catalog.build("objectives", spec["objective"])
+    objective, resolved = resolve_epsilon(objective, calibrations, math.prod(manifest["shape"]))
     noise: Noise = catalog.build("noises", spec["noise"])
-    seed, manifest = spec["seed"], read_manifest(data)
     size = (manifest["shape"][1], manifest["shape"][2])
     split = open_split(data, "train", device, workers, margin=True)
     held = training.held_out if training.keep == "best_clean" and training.selection == "held_out" else 0
@@ -151,7 +137,7 @@ def train(
     kept: dict[str, Tensor] | None = None
     begun: Begun | None = None
     if resume.is_file():
-        saved = torch.load(resume, map_location="cpu", weights_only=True)  # Adam counts steps there
+        saved = checkpoints.load_resume(resume)
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         first, rows, best, kept = saved["epoch"], saved["rows"], tuple(saved["best"]), saved["kept"]
@@ -166,6 +152,7 @@ def train(
             return
         state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "epoch": done}
         state |= {"rows": rows, "best": list(best), "kept": kept, "begun": begun and vars(begun)}
+        state |= {"name": resume.name}
         packed = io.BytesIO()  # torch reports a full disk as no OSError
         torch.save(state, packed)
         with whole_file(resume) as temporary:

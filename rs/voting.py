@@ -45,7 +45,8 @@ class Voter:
         audited = network_audit.load(model, data, device)
         self.manifest, self.run, self.chance = audited.manifest, audited.run, audited.chance
         self.classes = int(self.manifest["classes"])
-        self.form = InferenceForm(audited, forms.wanted(spec, form_file), device)
+        form = forms.wanted(spec, form_file, self.manifest["sha256"])
+        self.form = InferenceForm(audited, form, device)
         self.x, self.labels = load_images(data, "test", self.images, device)
         self._broken = torch.zeros(len(self.images), dtype=torch.int64, device=device)
 

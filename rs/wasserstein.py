@@ -56,7 +56,7 @@ from pydantic import TypeAdapter
 
 from rs import worst_cases
 from rs.bounds import t_interval
-from rs.provenance import read_table
+from rs.run_files import read_moved
 from rs.spec import Distributional
 from rs.wasserstein_proofs import over_variance, proven, smoothness
 
@@ -238,8 +238,7 @@ def derive(
     and the gamma that the run was trained at.
     """
     given = TypeAdapter(Distributional).validate_python(section)
-    table, made = read_table(file, ("image", "adversary", "gamma", "squared_distance", "loss"))
-    frame = table.to_pandas()
+    frame, made = read_moved(file)
     found, others = observed(frame), worst_cases.independent(frame)
     if float(made["sigma"]) == 0:  # as without noise: nothing is smoothed
         found.pop("smoothed", None)

@@ -33,7 +33,7 @@ def measure(workspace, tmp_path):
         written = json.loads(manifest.read_text())
         written["provenance"]["spec"] |= changes
         copied = tmp_path / "model.json"
-        write_json(copied, written)
+        write_json(copied, {**written, "run": copied.parent.name})
         copied.with_suffix(".safetensors").write_bytes(weights.read_bytes())
         calibrate(spec, copied, data, tmp_path / "c.json", CPU, "code")
         return json.loads((tmp_path / "c.json").read_text())

@@ -20,8 +20,9 @@ NOISE = {"name": "gaussian", "sigma": 0.25}
 def votes_of(images: np.ndarray, seed: int) -> Votes:
     """Made-up votes: a function of image and seed alone."""
     counts = np.stack([np.random.default_rng([seed, i]).multinomial(32, [0.2, 0.3, 0.5]) for i in images])
-    sums = {b: counts * b / 100 for b in BETAS}
-    return Votes(counts.astype(np.int64), sums, {b: v**2 for b, v in sums.items()})
+    # a softmax that is surer at larger beta
+    sums = {b: (counts * b + 32 / 3) / (b + 1) for b in BETAS}
+    return Votes(counts.astype(np.int64), sums, {b: v**2 / 32 for b, v in sums.items()})
 
 
 def write(path, images, seed, **provenance):

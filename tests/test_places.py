@@ -18,10 +18,10 @@ from tiny_study import write_study
 from rs.cli import main
 from rs.interfaces import UserError
 from rs.jobs import slug
+from rs.metric_keys import metric_key
 from rs.own_checkpoint import name_of
 from rs.provenance import whole_file, write_json, write_text
 from rs.stages import become_worker
-from rs.tracking import _key
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_clean_removes_half_files_that_nobody_writes_any_more(tmp_path, tiny, mo
     assert main(["clean", "--study", str(file)]) == 0
     listed = capsys.readouterr().out
     assert [str(path) in listed for path in left] == [True, True, False], "the third may still be written"
-    assert main(["clean", "--study", str(file), "--delete"]) == 0
+    assert main(["clean", "--study", str(file), "--delete", "--yes"]) == 0
     assert [path.exists() for path in left] == [False, False, True]
 
 
@@ -130,7 +130,7 @@ def test_clean_removes_half_files_that_nobody_writes_any_more(tmp_path, tiny, mo
 @example("x" * 400, "x" * 400)
 @example("\n$π\\", "a\tb")
 def test_metric_keys_are_what_mlflow_takes(certificate: str, smoothing: str) -> None:
-    key = f"{_key('certified_accuracy', certificate, smoothing)}/high"
+    key = f"{metric_key('certified_accuracy', certificate, smoothing)}/high"
     _validate_metric_name(key)
     assert len(key) <= MAX_ENTITY_KEY_LENGTH
 
@@ -138,10 +138,10 @@ def test_metric_keys_are_what_mlflow_takes(certificate: str, smoothing: str) -> 
 def test_labels_that_differ_have_keys_that_differ() -> None:
     taken: dict[str, tuple[str, ...]] = {}
     labels = ["a=1", "a 1", "a:1", "x" * 300 + "1", "x" * 300 + "2", "..", "."]
-    keys = [_key("certified_accuracy", label, "none", taken=taken) for label in labels]
+    keys = [metric_key("certified_accuracy", label, "none", taken=taken) for label in labels]
     assert len(set(keys)) == len(keys)
     assert keys[0] == "certified_accuracy/a 1/none"
-    assert [_key("certified_accuracy", label, "none", taken=taken) for label in labels[:1]] == keys[:1]
+    assert [metric_key("certified_accuracy", label, "none", taken=taken) for label in labels[:1]] == keys[:1]
 
 
 @given(st.text(max_size=600))

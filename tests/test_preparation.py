@@ -63,17 +63,19 @@ def test_damaged_prepared_files_are_one_line(tmp_path):
     good = file.read_bytes()
     file.write_bytes(good[:1000])
     with pytest.raises(
-        UserError, match=r"test.safetensors: missing or truncated .* remove .*manifest.json and run"
+        UserError, match=r"test.safetensors: truncated or changed .*; remove .*manifest.json and run"
     ):
         load_split(manifest, "test")
     file.unlink()
-    with pytest.raises(UserError, match=r"test.safetensors: missing or truncated"):
+    with pytest.raises(UserError, match=r"test.safetensors: cannot be read: No such file"):
         load_split(manifest, "test")
     file.write_bytes((tmp_path / "train.safetensors").read_bytes())
-    with pytest.raises(UserError, match=r"test.safetensors: changed since it was prepared"):
+    with pytest.raises(UserError, match=r"test.safetensors: truncated or changed since it was prepared"):
         load_split(manifest, "test")
     manifest.write_text("{}")
-    with pytest.raises(UserError, match=r"manifest.json: not a data manifest; run the data stage again"):
+    with pytest.raises(
+        UserError, match=r"manifest.json: not a data manifest; remove it and run the data stage again"
+    ):
         load_split(manifest, "test")
 
 

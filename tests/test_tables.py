@@ -11,13 +11,21 @@ from scipy import stats
 
 from rs import tables
 from rs.interfaces import UserError
-from rs.provenance import read_table, write_json, write_table
+from rs.provenance import provenance, read_table, write_json, write_table
 
 # label, prediction, radius: right, wrong, abstained, right at 0.5 exactly, right, right with radius 0
 CERTIFIED = [(0, 0, 1.0), (1, 2, 3.0), (2, -1, 0.0), (3, 3, 0.5), (4, 4, 0.25), (5, 5, 0.0)]
 
 
-def certified_file(path, rows, certificate="cohen", n=64):
+NETWORK = "digest of its weights"
+
+
+def made_of(spec):
+    """The provenance of a file made from `spec`."""
+    return {**provenance(spec, "code"), "model": NETWORK}
+
+
+def certified_file(path, rows, certificate="cohen", n=64, spec=None):
     label, prediction, radius = zip(*rows, strict=True)
     size = len(rows)
     columns = {
@@ -32,10 +40,12 @@ def certified_file(path, rows, certificate="cohen", n=64):
         "image": list(range(size)),
         "label": list(label),
     }
-    write_table(path, pa.table({**columns, "prediction": list(prediction), "radius": list(radius)}), {})
+    write_table(
+        path, pa.table({**columns, "prediction": list(prediction), "radius": list(radius)}), made_of(spec)
+    )
 
 
-def attack_file(path, radius_success):
+def attack_file(path, radius_success, spec=None):
     rows = [
         {"image": i, "label": 1, "radius": r, "prediction": 2 if s else 1, "distortion": r, "success": s}
         | {"steps": 2, "votes": [0, 2, 30] if s else [0, 30, 2], "variant": ""}
@@ -47,7 +57,7 @@ def attack_file(path, radius_success):
         for r, successes in radius_success.items()
         for i, s in enumerate(successes)
     ]
-    made = {"norm": 2.0, "judge": 32, "shape": [1, 1, 1], "classes": 10, "samples": 2}
+    made = {**made_of(spec), "norm": 2.0, "judge": 32, "shape": [1, 1, 1], "classes": 10, "samples": 2}
     made |= {"access": "white-box", "shares": "none"}
     write_table(path, pa.Table.from_pylist(rows), made)
 
@@ -67,16 +77,22 @@ def aggregated(tiny, plan_of, tmp_path, monkeypatch):
                 "precision": "float32",
                 "resolved": {},
             }
-            write_json(p.folder / "model.json", {"provenance": made})
-            write_table(p.folder / "training.parquet", pa.table({"epoch": [1], "loss": [0.5]}), {})
+            made |= made_of(p.spec)
+            manifest = {"provenance": made, "classes": 10, "sha256": NETWORK, "run": p.id}
+            write_json(p.folder / "model.json", manifest)
+            write_table(p.folder / "training.parquet", pa.table({"epoch": [1], "loss": [0.5]}), made)
             if p.calibration:
-                write_json(p.calibration, {"gamma": 1.5, "rho_with_noise": 5.0, "provenance": {"spec": 1}})
+                measured = {"gamma": 1.5, "rho_with_noise": 4.0, "epsilon_with_noise": 2.0}
+                measured |= {"rho_without_noise": 1.0, "epsilon_without_noise": 1.0}
+                told = made_of(plan.job("calibrate", p.calibration).spec)
+                write_json(p.calibration, {**measured, "provenance": told})
             for o in p.observations:
                 rows = radii if isinstance(radii, list) else radii(p.run)
                 if o.certified:
-                    certified_file(o.certified, rows)
+                    certified_file(o.certified, rows, spec=plan.job("certify", o.certified).spec)
                 for path in o.attacks:
-                    attack_file(path, {0.0: [False] * 4, 0.5: [True, False, False, True]})
+                    found = {0.0: [False] * 4, 0.5: [True, False, False, True]}
+                    attack_file(path, found, plan.job("attack", path).spec)
         tables.aggregate(plan, plan.tables, "code")
         return {f.stem: read_table(f)[0].to_pylist() for f in plan.table_files()}
 
@@ -119,7 +135,7 @@ def test_intervals_are_wilsons(aggregated):
 
 
 def test_a_single_image_has_no_interval_of_the_mean(aggregated):
-    (row,) = of_run(aggregated(CERTIFIED[:1])["average_certified_radius"])
+    (row,) = of_run(aggregated(CERTIFIED[:1], test={"max": 1})["average_certified_radius"])
     assert row["acr"] == 1.0
     assert all(row[end] is None or math.isnan(row[end]) for end in ("low", "high"))
 
@@ -128,7 +144,7 @@ def test_seeds_are_averaged_with_their_spread(aggregated):
     def radii(run):
         return [(0, 0, 1.0 + run.seed), (1, 1 if run.seed else 0, 0.1)]
 
-    found = aggregated(radii, seeds=[0, 1])
+    found = aggregated(radii, seeds=[0, 1], test={"max": 2})
     (row,) = of_run(found["average_certified_radius_over_seeds"])
     assert row["seeds"] == 2
     assert row["mean"] == pytest.approx((0.5 + 1.05) / 2)
@@ -155,7 +171,7 @@ def test_runs_list_hyperparameters_and_training(aggregated):
     assert (row["objective.gamma"], row["objective.steps"]) == (None, 1) or row["objective.steps"] == 1
     assert (row["train_seconds"], row["training.optimizer.learning_rate"]) == (2.5, 0.05)
     (calibration,) = found["calibration"]
-    assert (calibration["label"], calibration["gamma"], calibration["rho_with_noise"]) == ("nal", 1.5, 5.0)
+    assert (calibration["label"], calibration["gamma"], calibration["rho_with_noise"]) == ("nal", 1.5, 4.0)
     assert found["training"][0]["loss"] == 0.5
     example = of_run(found["examples"])[0]
     assert (example["image"], example["true"], example["attacked"]) == (0, 1, [0.2])

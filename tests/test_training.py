@@ -329,14 +329,16 @@ def test_bfloat16_trains_float32_weights_and_returns_float32_logits(fit):
 
 
 def test_a_calibrated_epsilon_is_resolved_and_recorded(fit, tmp_path):
-    write_json(tmp_path / "c.json", {"epsilon_with_noise": 2.0, "epsilon_without_noise": 0.25})
+    measured = {"rho_with_noise": 4.0, "epsilon_with_noise": 2.0}
+    measured |= {"rho_without_noise": 0.0625, "epsilon_without_noise": 0.25}
+    write_json(tmp_path / "c.json", {**measured, "provenance": {"spec_digest": "y", "run": "x"}})
     method = {"name": "smoothadv", "epsilon": {"calibrated": "x/y", "cost": "without_noise"}, "steps": 1}
     spec = {**changed(epochs=1), "objective": method}
     folder = fit("a", spec, calibrations={"epsilon": tmp_path / "c.json"})
     assert json.loads((folder / "model.json").read_text())["provenance"]["resolved"] == {"epsilon": 0.25}
     assert same(folder, fit("b", {**spec, "objective": {**method, "epsilon": 0.25}}))
     write_json(tmp_path / "c.json", {"rho": 1})
-    with pytest.raises(UserError, match=r"c.json: lacks epsilon_without_noise"):
+    with pytest.raises(UserError, match=r"c.json: lacks rho_with_noise"):
         fit("c", spec, calibrations={"epsilon": tmp_path / "c.json"})
 
 
@@ -355,9 +357,9 @@ def test_damaged_weights_are_one_line(fit, data):
         return str(caught.value)
 
     file.write_bytes(good[: len(good) // 2])
-    assert refused().startswith(f"{file}: missing or truncated")
+    assert refused().startswith(f"{file}: truncated or changed")
     file.unlink()
-    assert refused().startswith(f"{file}: missing or truncated")
+    assert refused().startswith(f"{file}: cannot be read: No such file")
     file.write_bytes(good[:-4] + b"\0\0\0\1")
     assert "changed since it was trained" in refused()
     file.write_bytes(good)
@@ -379,3 +381,16 @@ def test_another_architecture_is_named(fit, tmp_path):
         with pytest.raises(UserError) as caught:
             checkpoints.load_state(model, state, tmp_path / "w", "tiny")
         assert str(caught.value) == f"{tmp_path / 'w'}: weights of another architecture than tiny: {says}"
+
+
+def test_weights_that_are_no_dense_real_numbers_are_named(tmp_path):
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    good = model.state_dict()
+    for bias, kind in (
+        (good["0.bias"] * 1j, "complex64 strided"),
+        (good["0.bias"].to_sparse(), "float32 sparse_coo"),
+        (good["0.bias"].to("meta"), "float32 strided without values"),
+    ):
+        with pytest.raises(UserError) as caught:
+            checkpoints.load_state(model, {**good, "0.bias": bias}, tmp_path / "w", "tiny")
+        assert str(caught.value) == f"{tmp_path / 'w'}: tensor 0.bias is {kind}; allowed dense real numbers"

@@ -4,6 +4,7 @@ CERTIFIED = "results/runs/{run}/certified/{certified}.parquet"
 rule certify:
     input:
         lambda w: PLAN.draw_files(job("certify", CERTIFIED)(w)),
+        model=ancient(MODEL),
     output:
         CERTIFIED,
     log:
