@@ -50,6 +50,7 @@ def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         frame = frame.assign(shares=frame["shares"].map(_SHARES))
     words = {"images": "{} test images", "samples": "{} noise samples per step (EOT)", "access": "{}"}
     words |= {"judge": "judged by {}", "shares": "{}"}
+    words |= {"excess": "end points of minimal attacks at least {} beyond the boundary, on average"}
     for norm, part in frame.groupby("norm"):
         if "samples" in part:
             part = part.astype({"samples": "Int64"})

@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy import special
 
 from rs.bounds import wilson_interval
 from rs.jobs import Observation, PlannedRun
@@ -21,7 +23,7 @@ from rs.study_schema import method_schema
 Row = dict[str, Any]
 EMPIRICAL = (
     *("run", "label", "smoothing", "smoothing_sigma", "attack", "access", "norm", "radius", "accuracy"),
-    *("low", "high", "images", "samples", "steps", "shares", "judge", "panel"),
+    *("low", "high", "images", "samples", "steps", "shares", "excess", "judge", "panel"),
 )
 
 
@@ -41,6 +43,7 @@ def attack_rows(
         told |= {"shares": made["shares"], "judge": str(made["judge"])}
         told["panel"] = given["attack"] if given["name"] == "transfer" else name
         frame = frame[frame["variant"] == ""]
+        told["excess"] = _excess(frame, head.get("smoothing_sigma")) if made["shares"] == "minimal" else None
         for radius, group in frame.groupby("radius"):
             hits, images = int((~group["success"]).sum()), len(group)
             low, high = (float(end) for end in wilson_interval(hits, images))
@@ -51,6 +54,19 @@ def attack_rows(
             examples.append({**mine, "true": example["label"], "shape": made["shape"], **shown})
     voted = None if observation.certified is None else _voted(observation.certified, planned)
     return accuracies, examples, [{**head, **row} for row in checks(attacked, voted)]
+
+
+def _excess(frame: pd.DataFrame, sigma: float | None) -> float | None:
+    """How far beyond the boundary a minimal attack's points lie, on average and at least: the judge's votes
+    alone say that a Gaussian-smoothed prediction stays for sigma / 2 (Phi^-1(p_1) - Phi^-1(p_label)).
+    """
+    points = frame[(frame["radius"] == frame["radius"].max()) & (frame["distortion"] > 0) & frame["success"]]
+    n = sum(points["votes"].iloc[0]) if len(points) else 0
+    if n <= 1 or not sigma or np.isnan(sigma):
+        return None
+    kept = [[votes[p], votes[y]] for votes, p, y in points[["votes", "prediction", "label"]].to_numpy()]
+    quantiles = special.ndtri((np.array(kept) + 0.5) / (n + 1))
+    return float(f"{sigma / 2 * (quantiles[:, 0] - quantiles[:, 1]).mean():.2g}")
 
 
 def _certificate(planned: PlannedRun, given: Row) -> str | None:

@@ -21,7 +21,7 @@ from rs.gradients import Differentiable, require_gradients
 from rs.inference import InferenceForm
 from rs.interfaces import AttackAtRadii, MinimalAttack, Noise, UserError
 from rs.judging import Judge
-from rs.outcomes import Target, outcomes, variants
+from rs.outcomes import OUTWARDS, Target, outcomes, variants
 from rs.preparation import read_manifest
 from rs.progress import follow
 from rs.provenance import provenance, write_table
@@ -101,6 +101,7 @@ def attack(
         access="transfer" if source else method.access,
         samples=1 if getattr(seen_noise, "constant", False) else getattr(method, "samples", None),
         shares="minimal" if isinstance(method, MinimalAttack) else "kept" if keep else "none",
+        looks=len(OUTWARDS) if isinstance(method, MinimalAttack) else 1,
         judge="base" if use.judge == "base" else use.judge.n,
         classes=form.classes,
         shape=list(x.shape[1:]),

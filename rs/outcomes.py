@@ -2,7 +2,9 @@
 
 Radius 0 is the clean image. Where a study or a method says that what is broken stays broken, images broken at
 a smaller radius are not attacked again: the larger ball holds the same point. A minimal attack is asked once;
-its point counts at the radii that reach it, and below them the image counts as it is.
+its point counts at the radii that reach it, and below them the image counts as it is. It lies so near the
+boundary that the judge, with fewer votes, may call it right: then the image is judged again a little farther
+out on the ray, up to `OUTWARDS` times its distance, and the first place that the judge calls wrong counts.
 
 `variants` are the attack made stronger on a few images, to be compared with itself (rs.sanity).
 """
@@ -22,6 +24,7 @@ from rs.interfaces import AttackAtRadii, MinimalAttack
 from rs.judging import Judge, project, size
 from rs.smoothing import Smoothed
 
+OUTWARDS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.4)
 SLACK = 1e-6  # of a radius: float32 images on its sphere may round to just outside
 
 
@@ -125,7 +128,7 @@ def _reached(
 ) -> Iterator[Outcome]:
     target.smoothed.restart()
     proposed = method.minimal(target.smoothed, target.x, target.y)
-    nearest = _judged(method, target, math.inf, proposed.images, proposed.steps)
+    nearest = _outwards(method, target, _judged(method, target, math.inf, proposed.images, proposed.steps))
     distance = size(nearest.images - target.x, method.norm).cpu()
     for radius in radii:
         within = distance <= radius * (1 + SLACK)
@@ -133,6 +136,25 @@ def _reached(
         images = torch.where(chosen, nearest.images, target.x)
         votes = torch.where(within[:, None], nearest.votes, clean.votes)
         yield Outcome(radius, images, nearest.steps, votes)
+
+
+def _outwards(method: MinimalAttack, target: Target, found: Outcome) -> Outcome:
+    """What was proposed, moved out where the judge calls it right; as it was where that never changes."""
+    images, votes = found.images.clone(), found.votes.clone()
+    moved = size(found.images - target.x, method.norm).cpu() > 0
+    left = torch.nonzero(moved & ~found.broken(target.y)).flatten().tolist()
+    for scale in OUTWARDS[1:]:
+        if not left:
+            break
+        part = target.part(left)
+        tried = (part.x + scale * (found.images[left] - part.x)).clamp(0, 1)
+        judged = part.judge.votes(tried, part.positions)
+        wrong = (judged.argmax(1) != part.y.cpu()).tolist()
+        for i, image, counts, done in zip(left, tried, judged, wrong, strict=True):
+            if done:
+                images[i], votes[i] = image, counts
+        left = [i for i, done in zip(left, wrong, strict=True) if not done]
+    return Outcome(found.radius, images, found.steps, votes)
 
 
 def variants(

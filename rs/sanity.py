@@ -14,7 +14,8 @@ that it looks at.
 
 For a certificate, an image counts as changed where the judge's votes rule out that the certified class is the
 most likely one: an exact one-sided test in every row of the image within its certified radius, at LEVEL over
-the number of these rows and of the other classes. So an image that did not change counts with probability at
+the number of these rows, of the other classes and of the places that a minimal attack's point may be judged
+at. So an image that did not change counts with probability at
 most LEVEL. Its certificate is wrong with probability at most alpha, whatever radius it comes to. Hence of all
 N images that were attacked and asked for a certificate (those that abstained, or were never attacked within
 their radius, too), at most the LEVEL quantile of Binomial(N, alpha + LEVEL) may count.
@@ -179,7 +180,8 @@ def _against_certificates(attack: Attacked, certified: pd.DataFrame) -> Iterator
         images = int(met["image"].nunique())
         if not images:
             continue
-        tests = met.groupby("image")["image"].transform("size") * (int(attack.made["classes"]) - 1)
+        looks = (int(attack.made["classes"]) - 1) * int(attack.made.get("looks", 1))
+        tests = met.groupby("image")["image"].transform("size") * looks
         changed = met.assign(level=LEVEL / tests)[met["prediction"] != met["certified_prediction"]]
         count = int(changed[_most_likely(changed) < changed["level"]]["image"].nunique())
         asked, alpha = int(claims.index.isin(moved["image"]).sum()), float(claims["alpha"].iloc[0])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rs.smoothing import Smoothed
 
 _ROUNDING = 1e-5
+_COARSE = 400  # votes that compare the points of several c
 _INSIDE = 1 - 1e-6  # tanh reaches the faces of the box at infinity only
 
 
@@ -49,7 +50,7 @@ class CarliniWagnerL2:
     learning_rate: Positive = 0.1
     initial_c: Positive = 1.0
     confidence: NonNegative = 0.0
-    votes: Votes = 400
+    votes: Votes = 10_000
 
     def minimal(self, smoothed: Smoothed, x: Tensor, y: Tensor) -> Proposed:
         smoothed.restart()
@@ -58,7 +59,7 @@ class CarliniWagnerL2:
         best, smallest = x.clone(), torch.full_like(c, torch.inf)
         for _ in range(self.search_steps):
             found = self._minimise(smoothed, x, y, c)
-            settled = settle(smoothed, x, y, found, self.votes)
+            settled = settle(smoothed, x, y, found, min(self.votes, _COARSE))
             distance = l2_norm(settled - x)
             distance = torch.where(distance > 0, distance, torch.inf)
             closer = distance < smallest

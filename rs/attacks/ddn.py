@@ -39,7 +39,7 @@ class Ddn:
     samples: Samples = 16
     gamma: Annotated[float, Field(gt=0, lt=1)] = 0.05
     initial_norm: Positive = 1.0
-    votes: Votes = 400
+    votes: Votes = 10_000
 
     def minimal(self, smoothed: Smoothed, x: Tensor, y: Tensor) -> Proposed:
         smoothed.restart()
