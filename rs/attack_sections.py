@@ -48,6 +48,8 @@ def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     frame = frame.assign(judge=frame["judge"].map(judge_name))
     if "shares" in frame:
         frame = frame.assign(shares=frame["shares"].map(_SHARES))
+    if "excess" in frame:
+        frame = frame.assign(excess=frame["excess"].map(lambda e: None if pd.isna(e) else float(down(e))))
     words = {"images": "{} test images", "samples": "{} noise samples per step (EOT)", "access": "{}"}
     words |= {"judge": "judged by {}", "shares": "{}"}
     words |= {"excess": "end points of minimal attacks at least {} beyond the boundary, on average"}

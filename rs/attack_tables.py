@@ -66,7 +66,7 @@ def _excess(frame: pd.DataFrame, sigma: float | None) -> float | None:
         return None
     kept = [[votes[p], votes[y]] for votes, p, y in points[["votes", "prediction", "label"]].to_numpy()]
     quantiles = special.ndtri((np.array(kept) + 0.5) / (n + 1))
-    return float(f"{sigma / 2 * (quantiles[:, 0] - quantiles[:, 1]).mean():.2g}")
+    return float(sigma / 2 * (quantiles[:, 0] - quantiles[:, 1]).mean())
 
 
 def _certificate(planned: PlannedRun, given: Row) -> str | None:
