@@ -81,7 +81,8 @@ def test_times_of_records_are_left_alone(work: Workspace) -> None:
 
 def test_ten_thousand_shards_fit_a_command(work: Workspace) -> None:
     """The names of a certify job's shards are more than one argument of a command can hold."""
-    job: dict[str, Any] = {"spec": {"n0": 1, "n": 1, "block": 1}, "code": "", "outputs": {"certified": "c"}}
+    spec = {"n0": 1, "n": 1, "block": 1, "seed": 0, "test": {}, "data_size": 360}
+    job: dict[str, Any] = {"spec": spec, "code": "", "outputs": {"certified": "c"}}
     job["inputs"] = {"folder": "f", "shards": [f"{i}-{i + 1}-1" for i in range(12_000)]}
     text = json.dumps(job)
     assert len(text) > 131_072
