@@ -198,6 +198,17 @@ def test_damaged_mnist_files_are_named(small_mnist, name, damage):
     assert "\n" not in str(caught.value)
 
 
+def test_images_and_labels_that_changed_places_are_named(small_mnist):
+    folder, _ = small_mnist
+    images, labels = (folder / "mnist" / f"train-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
+    content = images.read_bytes()
+    images.write_bytes(labels.read_bytes())
+    labels.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        Mnist().load(str(folder))
+    assert str(caught.value) == f"{images}: holds labels, not images: it and its labels changed places"
+
+
 def test_a_missing_file_is_named_where_there_is_no_network(small_mnist, monkeypatch):
     import torchvision
 

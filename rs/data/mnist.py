@@ -82,12 +82,20 @@ class Mnist:
 
 
 def check_idx(file: Path, given: Path) -> None:
-    """The file is as long as its header says (two zeros, type 8, rank, then one 32-bit size per axis)."""
+    """The file is of the rank that its name says and as long as its header says (two zeros, type 8, rank, one
+    32-bit size per axis).
+    """
     with open(file, "rb") as f:
         head = f.read(16)
     rank = head[3] if len(head) >= 8 and head[:3] == b"\0\0\x08" else 0
     sizes = [int.from_bytes(head[4 + 4 * i : 8 + 4 * i], "big") for i in range(min(rank, 3))]
     has, needs = file.stat().st_size, 4 + 4 * rank + math.prod(sizes)
+    wanted = 3 if "idx3" in file.name else 1
+    if rank in (1, 3) and rank != wanted:
+        holds = {1: "labels", 3: "images"}
+        raise UserError(
+            f"{given}: holds {holds[rank]}, not {holds[wanted]}: it and its {holds[rank]} changed places"
+        )
     if rank not in (1, 3) or has != needs:
         wrong = f"{has} bytes instead of {needs}" if rank in (1, 3) else "no IDX header"
         raise UserError(f"{given}: truncated or corrupt ({wrong}); copy it again")
