@@ -133,7 +133,7 @@ def _method_schema(kind: str, name: str) -> dict[str, Any]:
         "required": ["name", *own.get("required", []), *uses.get("required", [])],
         "additionalProperties": False,
         "x-source": cls.source,  # type: ignore[attr-defined]
-        "x-module": TABLES[kind][name].partition(":")[0],
+        "x-class": TABLES[kind][name],
         "x-parameters": sorted(own["properties"]),
         **{f"x-{fact}": _fact(getattr(cls, fact)) for fact in FACTS[kind] if hasattr(cls, fact)},
     }

@@ -177,7 +177,7 @@ def track(args: argparse.Namespace) -> None:
     }
     found = tracking.log_study(plan.study.name, plan.tables, plan.study.tracking["uri"], artifacts, links)
     with made_from(page_inputs(plan)):
-        found["provenance"] = provenance("mlflow.json", plan.code("rs.tracking"))
+        found["provenance"] = provenance("mlflow.json", plan.code("track"))
     write_json(plan.folder / "mlflow.json", found)
 
 

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rs.code_digest import code_digest
 from rs.interfaces import UserError
 from rs.jobs import describe
 from rs.logs import Log, logs_in, read_log, write_log
-from rs.provenance import code_digest, file_digest, provenance, whole_file, write_table
+from rs.provenance import file_digest, provenance, whole_file, write_table
 from rs.run_files import belongs, read_certified, read_model_manifest
 from rs.study_spec import Report
 
@@ -99,7 +100,7 @@ def _write(out: Path, logs: dict[Path, Log]) -> None:
             table.to_pandas().to_csv(temporary, index=False)
         return
     sources = {str(path): file_digest(path) for path in logs}
-    write_table(out, table, provenance({"logs": sources}, code_digest(("rs.exchange",))))
+    write_table(out, table, provenance({"logs": sources}, code_digest(("rs.exchange:images",))))
 
 
 def summary(path: Path, log: Log, radii: Sequence[float]) -> str:

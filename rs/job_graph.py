@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
+from rs.code_digest import code_digest
 from rs.draws import files_of
 from rs.interfaces import UserError
-from rs.jobs import Job
+from rs.jobs import STAGE_CODE, Job
 from rs.limits import MOST_JOBS
-from rs.provenance import code_digest, digest
+from rs.provenance import digest
 
 STAGES = ("data", "train", "import", "calibrate", "form", "sample", "certify", "attack", "distributional")
 
@@ -20,6 +22,7 @@ class JobGraph:
 
     def __init__(self) -> None:
         self.jobs: dict[str, dict[str, Job]] = {stage: {} for stage in STAGES}
+        self._digest_code = functools.cache(code_digest)  # thousands of jobs execute the same
         self._lineages: dict[tuple[str, str], str] = {}
         self._count = 0
 
@@ -28,6 +31,7 @@ class JobGraph:
 
     def add(self, job: Job) -> Job:
         target = str(next(iter(job.outputs.values())))
+        job.digest_code = self._digest_code
         planned = self.jobs[job.stage].setdefault(target, job)
         if planned is not job and planned.params != job.params:
             raise UserError(f"{target}: two different specs have the same digest; change one seed")
@@ -52,8 +56,9 @@ class JobGraph:
         calibrations = job.inputs.get("calibrations", {}).values()
         return [*(value for value in job.inputs.values() if isinstance(value, Path)), *calibrations]
 
-    def code(self, *modules: str) -> str:
-        return code_digest(modules)
+    def code(self, stage: str) -> str:
+        """Digest of the code of a stage that has one job per study."""
+        return self._digest_code(STAGE_CODE[stage])
 
     def lineage(self, job: Job) -> str:
         """Digest of the code of a job and of all jobs that its inputs come from.

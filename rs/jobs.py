@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rs.provenance import code_digest, dumps
+from rs.code_digest import code_digest
+from rs.provenance import dumps
 from rs.study import Run
 
 RESULTS = Path("results")
+
+# What a job of each stage executes beside its methods' classes: all that rs.stages and rs.cli call for it,
+# and what reaches it without its code naming it.
+STAGE_CODE = {
+    "data": ("rs.preparation:prepare",),
+    "train": ("rs.training:train", "rs.distributed:process_group", "rs.devices:use_device"),
+    "import": ("rs.imports:convert",),
+    "calibrate": ("rs.calibration:calibrate", "rs.devices:use_device"),
+    "form": ("rs.forms:fix", "rs.devices:use_device"),
+    "sample": ("rs.sampling:sample", "rs.devices:use_device"),
+    "sample until decided": ("rs.sequential:sample", "rs.devices:use_device"),
+    "certify": ("rs.evaluation:certify", "rs.draws:files_of", "rs.spec:CertificateUse"),
+    "attack": ("rs.attacking:attack", "rs.devices:use_device"),
+    "distributional": ("rs.distributional:observe", "rs.noise.none:NoNoise", "rs.devices:use_device"),
+    "aggregate": ("rs.tables:aggregate", "rs.plan:Plan"),
+    "report": ("rs.report:write_report", "rs.figures:draw"),
+    "track": ("rs.tracking:log_study",),
+}
 
 
 LONGEST = 150  # letters of a slug: with digest, ending and what a half-written file is called, below 255
@@ -39,7 +59,7 @@ class Job:
 
     stage: str
     spec: dict[str, Any]
-    modules: tuple[str, ...]
+    executes: tuple[str, ...]  # its stage's function and its methods' classes, as "module:name"
     run: str = ""
     inputs: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Path] = field(default_factory=dict)
@@ -48,6 +68,7 @@ class Job:
     processes: int = 1
     workers: int = 4  # of each process, to decode images
     device_class: str | None = None  # that it must compute on (rs.device_class)
+    digest_code: Callable[[tuple[str, ...]], str] = code_digest  # its plan's, which asks once for each
 
     @property
     def params(self) -> str:
@@ -56,7 +77,7 @@ class Job:
 
     @functools.cached_property
     def code(self) -> str:
-        return code_digest(self.modules)
+        return self.digest_code(self.executes)
 
 
 @dataclass
@@ -77,7 +98,7 @@ class PlannedRun:
     observations: list[Observation] = field(default_factory=list)
     calibration: Path | None = None
     inputs: dict[str, Any] = field(default_factory=dict)  # of what observes it: model, data, form
-    modules: tuple[str, ...] = ()  # of the network
+    classes: tuple[str, ...] = ()  # of the network, as "module:name"
 
     @property
     def folder(self) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rs import refusals, sampling_refusals
 from rs.draws import draw_file, files_of
-from rs.jobs import Job, Observation, PlannedRun, noise_slug, slug
+from rs.jobs import STAGE_CODE, Job, Observation, PlannedRun, noise_slug, slug
 from rs.provenance import digest
 from rs.spec import FORM, Subset
 from rs.study import Run, Study
@@ -47,32 +47,32 @@ class Observer:
     add: Callable[[Job], Job]
     find: Callable[[Run, tuple[Any, ...], str], PlannedRun]  # the run that a key of another one names
 
-    def observe(self, planned: PlannedRun, modules: tuple[str, ...]) -> None:
+    def observe(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
         """Draws, certificates and attacks of a run under each of its smoothing noises."""
         run, smoothing = planned.run, planned.run.sections["smoothing"]
         run.sections["sampling"] = in_blocks(run.sections["sampling"], planned.folder / "draws")
-        planned.modules = modules
-        planned.inputs = self._inputs(planned, modules)
+        planned.classes = classes
+        planned.inputs = self._inputs(planned, classes)
         given = [run.sections["noise"]] if smoothing is None else smoothing
         noises = [prune(noise, schema()["$defs"]["run"]["properties"]["noise"]) for noise in given]
         refusals.check_smoothing(self.study, run, noises, self.data_facts["x-shape"])
         for i, noise in enumerate(noises):
             where = (*run.place, "noise") if smoothing is None else (*run.place, "smoothing", i)
-            planned.observations.append(self._under(planned, noise, where, modules))
+            planned.observations.append(self._under(planned, noise, where, classes))
 
     def _under(
-        self, planned: PlannedRun, noise: dict[str, Any], where: tuple[Any, ...], modules: tuple[str, ...]
+        self, planned: PlannedRun, noise: dict[str, Any], where: tuple[Any, ...], classes: tuple[str, ...]
     ) -> Observation:
         sections, sampling = planned.run.sections, planned.run.sections["sampling"]
-        modules = (*modules, method_schema("noises", noise["name"])["x-module"])
+        classes = (*classes, method_schema("noises", noise["name"])["x-class"])
         form = {key: sampling[key] for key in FORM}
         found = Observation(noise, None, [])
         if self._for(planned.run, noise):
-            found.certified = self._certify(planned, noise, form, where, modules)
+            found.certified = self._certify(planned, noise, form, where, classes)
         for i in range(len(sections["attacks"])):
-            found.attacks.append(self._attack(planned, i, noise, form, modules, where))
+            found.attacks.append(self._attack(planned, i, noise, form, classes, where))
         if sections["distributional"] is not None:
-            found.distributional = self._distributional(planned, noise, modules, where)
+            found.distributional = self._distributional(planned, noise, classes, where)
         return found
 
     def _certify(
@@ -81,7 +81,7 @@ class Observer:
         noise: dict[str, Any],
         form: dict[str, Any],
         where: tuple[Any, ...],
-        modules: tuple[str, ...],
+        classes: tuple[str, ...],
     ) -> Path:
         run, sampling = planned.run, planned.run.sections["sampling"]
         sampling_refusals.check_blocks(self.study, run)
@@ -91,7 +91,7 @@ class Observer:
         spec = {"noise": noise, **form, "betas": sampling["betas"], "seed": sampling["seed"]}
         key = f"{noise_slug(noise)}-{digest(spec)}"
         folder = planned.folder / "draws" / key
-        shards = self._draw_jobs(planned, spec, folder, modules)
+        shards = self._draw_jobs(planned, spec, folder, classes)
         certify = {
             "noise": noise,
             "certificates": certificates,
@@ -101,12 +101,12 @@ class Observer:
             **self._stop(run),
         }
         path = planned.folder / "certified" / f"{key}-{digest(certify)}.parquet"
-        certificate_modules = (method_schema("certificates", c["name"])["x-module"] for c in certificates)
+        certificate_classes = (method_schema("certificates", c["name"])["x-class"] for c in certificates)
         self.add(
             Job(
                 "certify",
                 certify,
-                ("rs.evaluation", modules[-1], *certificate_modules),
+                (*STAGE_CODE["certify"], classes[-1], *certificate_classes),
                 planned.id,
                 inputs={"folder": folder, "shards": shards, "model": planned.inputs["model"]},
                 outputs={"certified": path},
@@ -129,7 +129,7 @@ class Observer:
         return {**prune(kept, section("certificates")["items"]), "alpha": full["alpha"]}
 
     def _draw_jobs(
-        self, planned: PlannedRun, spec: dict[str, Any], folder: Path, modules: tuple[str, ...]
+        self, planned: PlannedRun, spec: dict[str, Any], folder: Path, classes: tuple[str, ...]
     ) -> list[str]:
         """One job per shard of images and block of votes; returns the shards' names.
 
@@ -146,13 +146,13 @@ class Observer:
             for purpose, size, index in (("select", n0, 0), *fixed):
                 job = {**spec, "purpose": purpose, "images": extent, "size": size, "block": index}
                 outputs = {"draws": draw_file(folder, purpose, size, shards[-1], index)}
-                described = ("sample", job, ("rs.sampling", *modules), planned.id)
+                described = ("sample", job, (*STAGE_CODE["sample"], *classes), planned.id)
                 self.add(Job(*described, inputs, outputs, sampling["device"], device_class=pinned))
             if stop:
                 sizes = {"n0": n0, "n": n, "block": block, **stop}
                 job = {**spec, **sizes, "purpose": "sequential", "images": extent}
                 selection, estimation = files_of(folder, shards[-1:], **sizes)
-                described = ("sample", job, ("rs.sequential", *modules), planned.id)
+                described = ("sample", job, (*STAGE_CODE["sample until decided"], *classes), planned.id)
                 chosen = {**inputs, "selection": selection[0]}
                 drawn = {"draws": estimation[0][0]}
                 self.add(Job(*described, chosen, drawn, sampling["device"], device_class=pinned))
@@ -166,7 +166,7 @@ class Observer:
             return {}
         return {"stop": prune(sampling["stop"], section("sampling")["properties"]["stop"])}
 
-    def _inputs(self, planned: PlannedRun, model_modules: tuple[str, ...]) -> dict[str, Any]:
+    def _inputs(self, planned: PlannedRun, model_classes: tuple[str, ...]) -> dict[str, Any]:
         """What draws and attacks are made from; a compiled form is tried out and fixed by a job before."""
         folder, sampling = planned.folder, planned.run.sections["sampling"]
         inputs = {
@@ -178,8 +178,8 @@ class Observer:
             return inputs
         form = {key: sampling[key] for key in FORM}
         path = folder / "forms" / f"{digest(form)}.json"
-        modules = ("rs.forms", *model_modules)
-        self.add(Job("form", form, modules, planned.id, inputs, {"form": path}, sampling["device"]))
+        classes = (*STAGE_CODE["form"], *model_classes)
+        self.add(Job("form", form, classes, planned.id, inputs, {"form": path}, sampling["device"]))
         return {**inputs, "form": path}
 
     def _test_size(self) -> int:
@@ -200,7 +200,7 @@ class Observer:
         i: int,
         noise: dict[str, Any],
         form: dict[str, Any],
-        modules: tuple[str, ...],
+        classes: tuple[str, ...],
         where: tuple[Any, ...],
     ) -> Path:
         given, training = planned.run.sections["attacks"][i], planned.run.sections["training"]
@@ -209,14 +209,14 @@ class Observer:
         for told in ("label", "certificate"):  # what tables say of it
             attack.pop(told, None)
         spec, facts = {"attack": attack, "noise": noise, **form}, method_schema("attacks", name)
-        norm, modules = facts.get("x-norm", 2), (*modules, facts["x-module"])
+        norm, classes = facts.get("x-norm", 2), (*classes, facts["x-class"])
         if name == "transfer":
             target, source = self._source(planned.run, i)
             made = method_schema("attacks", source["attack"]["name"])
             norm, noise_name = made["x-norm"], source["noise"]["name"]
             spec |= {"source": source}
-            modules = (*modules, *target.modules, made["x-module"])
-            modules = (*modules, method_schema("noises", noise_name)["x-module"])
+            classes = (*classes, *target.classes, made["x-class"])
+            classes = (*classes, method_schema("noises", noise_name)["x-class"])
             inputs = {**inputs, "source": target.folder / "model.json"}
             inputs["source_weights"] = target.folder / "model.safetensors"
         refusals.check_attack(self.study, planned.run, i, norm, noise, where)
@@ -225,7 +225,7 @@ class Observer:
             Job(
                 "attack",
                 spec,
-                ("rs.attacking", *modules),
+                (*STAGE_CODE["attack"], *classes),
                 planned.id,
                 inputs=inputs,
                 outputs={"attacks": path},
@@ -236,7 +236,7 @@ class Observer:
         return path
 
     def _distributional(
-        self, planned: PlannedRun, noise: dict[str, Any], modules: tuple[str, ...], where: tuple[Any, ...]
+        self, planned: PlannedRun, noise: dict[str, Any], classes: tuple[str, ...], where: tuple[Any, ...]
     ) -> Path:
         """Points for all gammas at once: which of them certify or attack, and at which rhos, is derived."""
         refusals.check_distributional(self.study, planned.run, noise, where)
@@ -248,7 +248,7 @@ class Observer:
         spec |= {key: value for key, value in settings.items() if key not in told}
         path = planned.folder / "distributional" / f"{noise_slug(noise)}-{digest(spec)}.parquet"
         inputs = {key: planned.inputs[key] for key in ("data", "model", "weights")}
-        described = ("distributional", spec, ("rs.distributional", "rs.noise.none", *modules), planned.id)
+        described = ("distributional", spec, (*STAGE_CODE["distributional"], *classes), planned.id)
         where_to = (inputs, {"observed": path}, training["device"], training["threads"])
         self.add(Job(*described, *where_to))
         return path

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
             print(f"{stage} {number}/{len(jobs)}", file=sys.stderr)
             stages.execute(stage, stages.as_dict(job), args.data_dir)
     with made_from(table_inputs(plan)):
-        tables.aggregate(plan, plan.tables, plan.code("rs.tables"))
+        tables.aggregate(plan, plan.tables, plan.code("aggregate"))
     print(certified_accuracy_text(plan.tables))
     print(f"study    {file}\ntables   {plan.tables}")
     for path in (o.certified for planned in plan.runs for o in planned.observations):

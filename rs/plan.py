@@ -14,7 +14,7 @@ from typing import Any
 from rs import refusals, tracking_place
 from rs.interfaces import UserError
 from rs.job_graph import JobGraph
-from rs.jobs import RESULTS, Job, PlannedLog, PlannedRun, noise_slug, slug
+from rs.jobs import RESULTS, STAGE_CODE, Job, PlannedLog, PlannedRun, noise_slug, slug
 from rs.logs import read_log
 from rs.observing import Observer
 from rs.provenance import digest, file_digest
@@ -57,7 +57,7 @@ class Plan(JobGraph):
             Job(
                 "data",
                 {"data": study.data},
-                ("rs.preparation", self.data_facts["x-module"]),
+                (*STAGE_CODE["data"], self.data_facts["x-class"]),
                 outputs={
                     "manifest": self.data_manifest,
                     "train": folder / "train.safetensors",
@@ -169,14 +169,14 @@ class Plan(JobGraph):
         planned = PlannedRun(run, f"{slug(*words)}-{digest(spec)}", spec)
         self._planned[key] = planned
         training = sections["training"]
-        model_modules = (method_schema("models", part["model"]["name"])["x-module"],)
-        noise_modules = (method_schema("noises", part["noise"]["name"])["x-module"],)
-        objective_modules = (method_schema("objectives", objective["name"])["x-module"],)
+        model_classes = (method_schema("models", part["model"]["name"])["x-class"],)
+        noise_classes = (method_schema("noises", part["noise"]["name"])["x-class"],)
+        objective_classes = (method_schema("objectives", objective["name"])["x-class"],)
         self.add(
             Job(
                 "train",
                 spec,
-                ("rs.training", *model_modules, *noise_modules, *objective_modules),
+                (*STAGE_CODE["train"], *model_classes, *noise_classes, *objective_classes),
                 planned.id,
                 inputs={"data": self.data_manifest, "calibrations": references},
                 outputs={
@@ -192,9 +192,9 @@ class Plan(JobGraph):
         )
         if sections["calibration"] is not None:
             planned.calibration = self._calibration(
-                planned, (*model_modules, *noise_modules, *objective_modules)
+                planned, (*model_classes, *noise_classes, *objective_classes)
             )
-        self.observer.observe(planned, model_modules)
+        self.observer.observe(planned, model_classes)
         return planned
 
     def _import(self, run: Run) -> PlannedRun:
@@ -204,11 +204,11 @@ class Plan(JobGraph):
         keys = ("entry", "architecture", "format", "key", "normalization")
         imported = {k: sections[k] for k in keys if sections[k] is not None}
         imported |= {"allow": ["chance"]} if sections["allow"] else {}
-        modules: tuple[str, ...] = ("rs.entries",)
+        classes: tuple[str, ...] = ()
         if "architecture" in imported:
             model = schema()["$defs"]["run"]["properties"]["model"]
             imported["architecture"] = prune(imported["architecture"], model)
-            modules = (*modules, method_schema("models", imported["architecture"]["name"])["x-module"])
+            classes = (method_schema("models", imported["architecture"]["name"])["x-class"],)
         else:
             # the function's own file, if it lies in the working directory; its imports are not followed
             code = Path(*imported["entry"].partition(":")[0].split(".")).with_suffix(".py")
@@ -223,8 +223,8 @@ class Plan(JobGraph):
         self._planned[run.label, run.seed] = planned
         outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
         inputs = {"data": self.data_manifest, "weights": weights}
-        self.add(Job("import", spec, ("rs.imports", *modules), planned.id, inputs, outputs))
-        self.observer.observe(planned, modules)
+        self.add(Job("import", spec, (*STAGE_CODE["import"], *classes), planned.id, inputs, outputs))
+        self.observer.observe(planned, classes)
         return planned
 
     def _referred(
@@ -254,7 +254,7 @@ class Plan(JobGraph):
         """The run that a transfer attack names. Two runs may attack each other: only networks are needed."""
         return self._plan(self._named(run, place, label), ())
 
-    def _calibration(self, planned: PlannedRun, modules: tuple[str, ...]) -> Path:
+    def _calibration(self, planned: PlannedRun, classes: tuple[str, ...]) -> Path:
         sections, name = planned.run.sections, planned.spec["objective"]["name"]
         if not method_schema("objectives", name).get("x-calibrates"):
             self.study.fail(
@@ -266,7 +266,7 @@ class Plan(JobGraph):
             Job(
                 "calibrate",
                 settings,
-                ("rs.calibration", *modules),
+                (*STAGE_CODE["calibrate"], *classes),
                 planned.id,
                 inputs={"data": self.data_manifest, "model": planned.folder / "model.json"},
                 outputs={"calibration": path},

@@ -1,5 +1,4 @@
-"""What made this file: canonical specs and their digests, code digests, whole files with their provenance
-inside.
+"""What made this file: canonical specs and their digests, whole files with their provenance inside.
 
 A finished file is complete: it is written beside its place under a unique name, flushed and renamed. Parquet
 and JSON files carry a checksum of all their bytes (rs.checksums), compared whenever they are read. No torch.
@@ -7,7 +6,6 @@ and JSON files carry a checksum of all their bytes (rs.checksums), compared when
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import functools
 import hashlib
@@ -34,6 +32,7 @@ from rs.reading import JSON, check_file, read_bytes
 KEY = b"rs"
 ADVICE = "remove it and run again"
 PART = ".part"  # ends the name of a file that is being written
+_CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "snakemake")
 
 # --- canonical specs ---
@@ -69,60 +68,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-# --- code digests ---
-
-# Tables of contents are every package's __init__; these modules only join or describe methods.
-_OUTSIDE = {"rs.catalog", "rs.cli", "rs.interfaces", "rs.provenance", "rs.reading"}
-_ROOT = Path(__file__).resolve().parent
-
-
-class _Bare(ast.NodeTransformer):
-    """Drops docstrings and other string statements; comments never reach the syntax tree."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            return None
-        return self.generic_visit(node)
-
-
-def _module_file(module: str) -> Path | None:
-    path = _ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py")
-    return path if module.startswith("rs.") and path.is_file() else None
-
-
-@functools.cache
-def _read_module(path: Path, mtime_ns: int) -> tuple[str, tuple[str, ...]]:
-    """Digest of one file's bare syntax tree, and the in-package modules that it imports."""
-    tree = _Bare().visit(ast.parse(path.read_text(encoding="utf-8"), str(path)))
-    imports: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imports.update(a.name for a in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            imports.add(node.module)
-            imports.update(f"{node.module}.{a.name}" for a in node.names)
-    names = tuple(sorted(m for m in imports if _module_file(m) is not None))
-    # unparse, not dump: its text hardly changes from one Python version to the next
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest(), names
-
-
-def code_digest(modules: Iterable[str], length: int = 12) -> str:
-    """Digest of the code that `modules` and their in-package imports execute, without comments and
-    docstrings.
-
-    Tables of contents, catalog, protocols and this file are outside: adding a method makes nothing stale.
-    """
-    todo, seen = sorted(set(modules)), {}
-    while todo:
-        module = todo.pop()
-        path = _module_file(module)
-        if module in seen or module in _OUTSIDE or path is None:
-            continue
-        seen[module], imports = _read_module(path, path.stat().st_mtime_ns)
-        todo += imports
-    return digest(sorted(seen.items()), length)
-
-
 # --- provenance and whole files ---
 
 
@@ -138,7 +83,7 @@ def versions() -> dict[str, str]:
 @functools.lru_cache(maxsize=1)
 def commit() -> str:
     """The commit of this checkout (with + where files differ from it), or nothing outside of one."""
-    git = ["git", "-C", str(_ROOT.parent)]
+    git = ["git", "-C", str(_CHECKOUT)]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         head = subprocess.run(
             [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True

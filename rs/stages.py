@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from rs import launching, mixed_draws
+from rs.code_digest import code_digest
 from rs.interfaces import UserError
 from rs.plan import Job, Plan
-from rs.provenance import cannot_write, code_digest, made_from
+from rs.provenance import cannot_write, made_from
 from rs.reading import parse_json
 from rs.staleness import input_files, inputs_digest
 from rs.study import Study
@@ -122,7 +123,7 @@ def as_dict(job: Job) -> dict[str, Any]:
     described: dict[str, Any] = {
         "spec": job.spec,
         "code": job.code,
-        "modules": job.modules,
+        "executes": job.executes,
         "inputs": job.inputs,
         "outputs": job.outputs,
     }
@@ -165,7 +166,7 @@ def refuse_other_class(job: dict[str, Any], code: str, device: Any) -> None:
 
 def _carry_out(stage: str, job: dict[str, Any], data_dir: str | None) -> None:
     spec, inputs = job["spec"], job["inputs"]
-    code = code_digest(job["modules"]) if job.get("modules") else job["code"]
+    code = code_digest(job["executes"]) if job.get("executes") else job["code"]
     outputs = {k: Path(v) for k, v in job["outputs"].items()}
     if stage == "data":
         from rs import catalog, preparation

@@ -25,7 +25,6 @@ from rs.provenance import digest, file_digest, read_json, read_table
 
 RECORDS = Path(".snakemake") / "metadata"
 BEFORE_ALL = 1.0  # second of 1970
-PAGE_CODE = ("rs.report", "rs.figures")
 MADE = "<!-- rs "  # begins the last line of a page, which says what it was made from
 
 
@@ -68,7 +67,7 @@ def page_inputs(plan: Plan) -> str:
 
 def page_line(plan: Plan) -> str:
     """The last line of a study's page: what it was made from."""
-    return f"{MADE}{digest('report.html')} {plan.code(*PAGE_CODE)} {page_inputs(plan)} -->"
+    return f"{MADE}{digest('report.html')} {plan.code('report')} {page_inputs(plan)} -->"
 
 
 def said_by(path: Path) -> dict[str, Any]:
@@ -141,14 +140,14 @@ def _in_order(plan: Plan) -> Iterator[tuple[list[Path], list[Path], Callable[[],
     for job in in_order(plan):
         read = input_files(job.stage, job.spec, job.inputs)
         yield list(job.outputs.values()), read, lambda: (job.spec, job.code, inputs_digest(read))  # noqa: B023
-    code = plan.code("rs.tables")
+    code = plan.code("aggregate")
     for path in plan.table_files():
         spec = {"study": plan.study.name, "table": path.stem}
         yield [path], plan.aggregated_files(), lambda: (spec, code, table_inputs(plan))  # noqa: B023
     page, tracked = plan.folder / "report.html", plan.folder / "mlflow.json"
     tables = plan.table_files()
-    yield [page], tables, lambda: (page.name, plan.code(*PAGE_CODE), page_inputs(plan))
-    yield [tracked], [*tables, page], lambda: (tracked.name, plan.code("rs.tracking"), page_inputs(plan))
+    yield [page], tables, lambda: (page.name, plan.code("report"), page_inputs(plan))
+    yield [tracked], [*tables, page], lambda: (tracked.name, plan.code("track"), page_inputs(plan))
 
 
 def in_order(plan: Plan) -> Iterator[Job]:

@@ -124,7 +124,8 @@ def test_a_transfer_needs_the_sources_network_and_its_code(with_attacks, plan_of
     own = {"name": "pgd_l2", "steps": 2, "samples": 2}
     noise = {"name": "gaussian", "sigma": 0.25}
     assert transfer.spec["source"] == {"run": nal.id, "attack": own, "noise": noise, "seed": 0}
-    assert {"rs.attacks.pgd_l2", "rs.attacks.transfer", "rs.models.digits_cnn"} <= set(transfer.modules)
+    named = {"rs.attacks.pgd_l2:PgdL2", "rs.attacks.transfer:Transfer", "rs.models.digits_cnn:DigitsCnn"}
+    assert named <= set(transfer.executes)
     above = plan._above(transfer)
     assert [job.run for job in above] == [gaussian.id, nal.id]
     assert {job.stage for job in above} == {"train"}

@@ -45,8 +45,7 @@ def test_a_copy_without_times_plans_nothing(copied: Workspace) -> None:
 
 def test_a_copy_with_another_code_or_inputs_is_stale(copied: Workspace) -> None:
     """Without records nothing but the files' own digests can tell."""
-    with open(copied.folder / "rs/attacks/pgd_l2.py", "a") as file:
-        file.write("\nANOTHER_CONSTANT = 1\n")
+    copied.change_code("rs/attacks/pgd_l2.py")
     assert copied.planned() == Counter({("attack", "macer-gaussian-0p25"): 1}) + TABLES
     calibration = copied.one("runs/*-nal-*/calibration/*.json")
     found = read_json(calibration)

@@ -176,6 +176,16 @@ def test_comments_and_docstrings_change_nothing(work: Workspace) -> None:
     assert work.planned() == Counter()
 
 
+def test_messages_progress_and_what_nothing_executes_change_nothing(work: Workspace) -> None:
+    work.edit("rs/training.py", "diverged in epoch", "went astray in epoch")
+    work.edit("rs/training.py", '"epochs", first)', '"rounds", first)')
+    work.edit("rs/progress.py", "SECONDS_BETWEEN_LINES = 5.0", "SECONDS_BETWEEN_LINES = 50.0")
+    work.edit("rs/catalog.py", "is none of the", "is not among the")
+    with open(work.folder / "rs/objectives/macer.py", "a") as file:
+        file.write("\nANOTHER_CONSTANT = 1\n")
+    assert work.planned() == Counter()
+
+
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
@@ -192,15 +202,13 @@ def test_comments_and_docstrings_change_nothing(work: Workspace) -> None:
 def test_a_code_edit_makes_stale_exactly_what_depends_on_it(
     work: Workspace, module: str, expected: Counter[tuple[str, str]]
 ) -> None:
-    with open(work.folder / module, "a") as file:
-        file.write("\nANOTHER_CONSTANT = 1\n")
+    work.change_code(module)
     assert work.planned() == expected + TABLES
 
 
 def test_what_a_failed_job_would_have_renewed_is_still_stale(work: Workspace) -> None:
     """MACER is trained again, then later jobs fail and leave no file by whose age Snakemake could tell."""
-    with open(work.folder / "rs/objectives/macer.py", "a") as file:
-        file.write("\nANOTHER_CONSTANT = 1\n")
+    work.change_code("rs/objectives/macer.py")
     manifest = work.one("runs/*-macer-*/model.json")
     work.snakemake(str(manifest.relative_to(work.folder)))
     for stage in ("draws", "certified", "attacks"):
@@ -231,8 +239,7 @@ def test_code_edited_while_it_trains_is_stale_afterwards(work: Workspace) -> Non
     try:
         wait_for(lambda: list(manifest.parent.glob("resume-*.pt")))
         assert not manifest.exists()
-        with open(work.folder / "rs/objectives/macer.py", "a") as file:
-            file.write("\nANOTHER_CONSTANT = 1\n")
+        work.change_code("rs/objectives/macer.py")
         assert running.wait(120) == 0
     finally:
         running.kill()

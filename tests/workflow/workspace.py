@@ -114,6 +114,10 @@ class Workspace:
         assert text.count(old) >= 1, f"{path} no longer holds {old!r}"
         file.write_text(text.replace(old, new, 1))
 
+    def change_code(self, module: str) -> None:
+        """Another text of a method's class: as a digest sees it, other code."""
+        self.edit(module, "    source: ClassVar", "    another = 1\n    source: ClassVar")
+
     def one(self, pattern: str) -> Path:
         """The one file under results/ that matches."""
         found = list((self.folder / "results").glob(pattern))

@@ -9,7 +9,7 @@ rule aggregate:
         rs=command,
         spec=lambda w: PLAN.summary,
         lineage=lambda w: PLAN.tables_lineage,
-        code=lambda w: PLAN.code("rs.tables"),
+        code=lambda w: PLAN.code("aggregate"),
         study=lambda w, output: FILES,
         overrides=lambda w, output: json.dumps(OVERRIDES),
     shell:
@@ -29,7 +29,7 @@ rule track:
         uri=lambda w: PLAN.study.tracking["uri"],
         spec=lambda w: PLAN.described + PLAN.summary,
         lineage=lambda w: PLAN.tables_lineage,
-        code=lambda w: PLAN.code("rs.tracking"),
+        code=lambda w: PLAN.code("track"),
         study=lambda w, output: FILES,
         overrides=lambda w, output: json.dumps(OVERRIDES),
     shell:

@@ -9,7 +9,7 @@ rule report:
         rs=command,
         spec=lambda w: PLAN.described + PLAN.summary,
         lineage=lambda w: PLAN.tables_lineage,
-        code=lambda w: PLAN.code("rs.report", "rs.figures"),
+        code=lambda w: PLAN.code("report"),
         template=lambda w: file_digest(Path(workflow.basedir) / "rs" / "report.html"),
         study=lambda w, output: FILES,
         overrides=lambda w, output: json.dumps(OVERRIDES),

@@ -1,0 +1,77 @@
+"""What a commit may change only on purpose: the digest of each stage's and each method's code, and the ids of
+all runs and jobs of the shipped studies. `python tests/golden.py` renews tests/golden/ after such a change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import tempfile
+from pathlib import Path
+
+from rs.code_digest import code_digest
+from rs.jobs import STAGE_CODE
+from rs.plan import Plan
+from rs.provenance import digest
+from rs.study import Study
+from rs.study_schema import schema
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+GOLDEN = Path(__file__).with_name("golden")
+RENEW = "if this is meant, renew it with `python tests/golden.py` and say in the commit what becomes stale"
+CHEAP = ("aggregate", "report", "track")  # seconds per study, and people change how they look
+KINDS = ("datasets", "models", "objectives", "noises", "certificates", "attacks")
+
+
+def code_digests() -> dict[str, str]:
+    """Of the own code of each stage with one job per run or more, and of each method's."""
+    found = {stage: code_digest(executed) for stage, executed in STAGE_CODE.items() if stage not in CHEAP}
+    for kind in KINDS:
+        for name, method in schema()["$defs"][kind].items():
+            found[f"{kind}/{name}"] = code_digest([method["x-class"]])
+    return found
+
+
+def shipped() -> dict[str, list[Path]]:
+    """Every study under config/, and every evidence study with the overlays of the command that it names."""
+    config = CHECKOUT / "config"
+    found = [*config.glob("*.yaml"), *config.glob("papers/*.yaml")]
+    commands = [[str(path.relative_to(CHECKOUT))] for path in found]
+    for path in config.glob("evidence/*.yaml"):
+        named = re.findall(r"^#.*--configfile (.+)$", path.read_text(), re.MULTILINE)
+        commands += [command.split() for command in named]
+    return {" ".join(command): [Path(file) for file in command] for command in commands}
+
+
+def ids() -> tuple[dict[str, str], list[str]]:
+    """A digest of the targets and specs of each study's jobs, and the ids of all runs."""
+    studies, runs = {}, set()
+    # away from results, whose draws have blocks that a study may follow
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path("config").symlink_to(CHECKOUT / "config")
+        for name, files in shipped().items():
+            plan = Plan(Study(files))
+            jobs = [[stage, t, job.params] for stage, jobs in plan.jobs.items() for t, job in jobs.items()]
+            studies[name] = digest(sorted(jobs), 16)
+            runs |= {planned.id for planned in plan.runs}
+    return studies, sorted(runs)
+
+
+def as_text(digests: dict[str, str]) -> str:
+    return json.dumps(digests, indent=1, sort_keys=True) + "\n"
+
+
+def golden() -> dict[str, str]:
+    """The files of tests/golden/ as they would be written now."""
+    studies, runs = ids()
+    return {
+        "code_digests.json": as_text(code_digests()),
+        "studies.json": as_text(studies),
+        "runs.txt": "\n".join(runs) + "\n",
+    }
+
+
+if __name__ == "__main__":
+    for file, text in golden().items():
+        (GOLDEN / file).write_text(text)
