@@ -1,16 +1,22 @@
 # Two commands: `make demo` and `make test`. Everything lives in .venv; PYTHON is any Python >= 3.11.
+# `make quick` is the part of the tests for between two edits.
 PYTHON ?= python3
+# The exact versions that the project was last tested with; `make LOCK=` takes the newest in pyproject's ranges.
+LOCK ?= requirements.lock
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 STUDY ?= config/config.yaml
 BIN := .venv/bin
 
-.PHONY: demo test check ui evidence gpu
+INSTALL = $(BIN)/python -m pip install --progress-bar on --editable ".[dev]"
 
-$(BIN)/.installed: pyproject.toml
+.PHONY: demo test quick check ui lock evidence gpu
+
+$(BIN)/.installed: pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --progress-bar on --editable ".[dev]"
+	$(INSTALL) $(if $(LOCK),--constraint $(LOCK)) || { test -n "$(LOCK)" && \
+	  echo "make: no environment with the versions of $(LOCK) here: taking pyproject's ranges" && $(INSTALL); }
 	touch $@
 
 demo: $(BIN)/.installed
@@ -20,6 +26,10 @@ demo: $(BIN)/.installed
 test: $(BIN)/.installed check
 	$(BIN)/python -m pytest
 
+quick: $(BIN)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -m "not slow and not workflow"
+
 check: $(BIN)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -28,6 +38,12 @@ check: $(BIN)/.installed
 
 ui: $(BIN)/.installed
 	@$(BIN)/rs ui --study $(STUDY)
+
+# the versions of .venv as the new lock, after `make LOCK= test` in a fresh one
+lock: $(BIN)/.installed
+	{ sed '/^#/!d' requirements.lock; $(BIN)/python -m pip freeze --exclude-editable --exclude rs-smoothing | \
+	  sed -n 's/^[A-Za-z0-9_.-]*==[^ ]*$$/& ; python_version < "3.14"/p'; } > .venv/lock
+	mv .venv/lock requirements.lock
 
 # the tables of docs/evidence from the observations in evidence/runs
 evidence: $(BIN)/.installed

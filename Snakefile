@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from rs import mixed_draws, staleness, tracking_place
+from rs import as_module, mixed_draws, staleness, tracking_place
 from rs.interfaces import UserError
 from rs.plan import Plan
 from rs.study import Study
@@ -12,11 +12,17 @@ from rs.study import Study
 min_version("9.20")
 
 
-FILES = [Path(f) for f in workflow.overwrite_configfiles] or [Path(workflow.basedir) / "config" / "config.yaml"]
-FILES = [f.relative_to(Path.cwd()) if f.is_relative_to(Path.cwd()) else f for f in FILES]
-OVERRIDES = dict(workflow.config_settings.config)
+report: "workflow/captions/workflow.rst"
+
 try:
-    PLAN = Plan(Study(FILES, OVERRIDES))
+    if workflow.modifier.skip_configfile:  # a module of another workflow: its config is the study
+        PLAN, FILES, OVERRIDES = as_module.plan_of(config, workflow.modifier)
+    else:
+        FILES = [Path(f) for f in workflow.overwrite_configfiles]
+        FILES = FILES or [Path(workflow.basedir) / "config" / "config.yaml"]
+        FILES = [f.relative_to(Path.cwd()) if f.is_relative_to(Path.cwd()) else f for f in FILES]
+        OVERRIDES = dict(workflow.config_settings.config)
+        PLAN = Plan(Study(FILES, OVERRIDES))
     if workflow.is_main_process:  # and not in each job of a cluster
         tracking_place.check_place(PLAN.study)
         staleness.settle(PLAN)

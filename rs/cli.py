@@ -191,7 +191,9 @@ def report(args: argparse.Namespace) -> None:
     _worker(args)
     plan = plan_of(args)
     check_tables(plan)
-    drawn = figures.draw(plan.tables, plan.folder / "figures", plan.study.report["panels"])
+    folder = plan.folder / "figures"
+    folder.mkdir(parents=True, exist_ok=True)  # a study without a figure has it too: the rule promises it
+    drawn = figures.draw(plan.tables, folder, plan.study.report["panels"])
     study = plan.study
     context = {"description": study.description, "versions": versions(), "commit": commit()}
     context |= {

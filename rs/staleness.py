@@ -25,6 +25,7 @@ from rs.provenance import digest, file_digest, read_json, read_table
 
 RECORDS = Path(".snakemake") / "metadata"
 BEFORE_ALL = 1.0  # second of 1970
+TEMPLATE = Path(__file__).with_name("report.html")
 MADE = "<!-- rs "  # begins the last line of a page, which says what it was made from
 
 
@@ -61,8 +62,7 @@ def table_inputs(plan: Plan) -> str:
 
 def page_inputs(plan: Plan) -> str:
     """Of a study's page, and of its MLflow runs."""
-    template = Path(__file__).with_name("report.html")
-    return inputs_digest(plan.table_files(), plan.described + plan.summary, file_digest(template))
+    return inputs_digest(plan.table_files(), plan.described + plan.summary, file_digest(TEMPLATE))
 
 
 def page_line(plan: Plan) -> str:
@@ -107,7 +107,7 @@ def settle(plan: Plan) -> None:
     A damaged file is left for the job that reads it to name.
     """
     for outputs, inputs, made in _in_order(plan):
-        if not all(path.is_file() for path in outputs) or all(map(has_record, outputs)):
+        if not all(path.exists() for path in outputs) or all(map(has_record, outputs)):
             continue
         try:
             current = is_current(outputs[0], *made())
@@ -115,7 +115,7 @@ def settle(plan: Plan) -> None:
             continue
         if current:
             newest = max((path.stat().st_mtime_ns for path in inputs if path.exists()), default=0)
-            if newest > min(path.stat().st_mtime_ns for path in outputs):
+            if newest > min(_dated(path).stat().st_mtime_ns for path in outputs):
                 _date(outputs, None)
         else:
             _date(outputs, BEFORE_ALL)
@@ -125,11 +125,17 @@ def settle(plan: Plan) -> None:
                 )
 
 
+def _dated(path: Path) -> Path:
+    """The file whose time counts: Snakemake keeps that of a folder in a file inside it."""
+    stamp = path / ".snakemake_timestamp"
+    return stamp if stamp.is_file() else path
+
+
 def _date(paths: list[Path], time: float | None) -> None:
     """Sets files to a time, or to now. Somebody else's files stay as old as they look."""
     with contextlib.suppress(OSError):
         for path in paths:
-            os.utime(path, None if time is None else (time, time))
+            os.utime(_dated(path), None if time is None else (time, time))
 
 
 Made = tuple[Any, str, str]  # spec, code, inputs
@@ -146,7 +152,8 @@ def _in_order(plan: Plan) -> Iterator[tuple[list[Path], list[Path], Callable[[],
         yield [path], plan.aggregated_files(), lambda: (spec, code, table_inputs(plan))  # noqa: B023
     page, tracked = plan.folder / "report.html", plan.folder / "mlflow.json"
     tables = plan.table_files()
-    yield [page], tables, lambda: (page.name, plan.code("report"), page_inputs(plan))
+    drawn = [page, plan.folder / "figures"]
+    yield drawn, tables, lambda: (page.name, plan.code("report"), page_inputs(plan))
     yield [tracked], [*tables, page], lambda: (tracked.name, plan.code("track"), page_inputs(plan))
 
 

@@ -18,9 +18,8 @@ from typing import Any, NoReturn
 from rs.explain import Validator, dotted, explain, short
 from rs.interfaces import UserError
 from rs.limits import MOST_RUNS
-from rs.provenance import canonical
 from rs.study_schema import defaults, prune, schema
-from rs.yaml_file import check, read_yaml
+from rs.yaml_file import check, of_snakemake, read_yaml
 
 RUN_KEYS = (
     "model",
@@ -76,17 +75,22 @@ class Run:
 
 
 class Study:
-    """A checked study. `runs` are the active ones, in the file's order, one per label and seed."""
+    """A checked study. `runs` are the active ones, in the file's order, one per label and seed.
 
-    def __init__(self, files: Sequence[Path], overrides: dict[str, Any] | None = None) -> None:
+    `overrides` are merged over the files, or are the study where there is no file; errors name them `called`.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], overrides: dict[str, Any] | None = None, called: str = "--config"
+    ) -> None:
         self.files = [Path(f) for f in files]
         self._documents = [read_yaml(f) for f in self.files]
-        if overrides:
-            self.files.append(Path("--config"))
+        if overrides or not files:
+            self.files.append(Path(called))
             try:
-                self._documents.append(canonical(overrides))
+                self._documents.append(of_snakemake(overrides or {}))
             except RecursionError as error:
-                raise UserError("--config: nested too deeply") from error
+                raise UserError(f"{called}: nested too deeply") from error
         for file, document in zip(self.files, self._documents, strict=True):
             check(file, document)
         merged: dict[str, Any] = {}

@@ -122,11 +122,17 @@ def _cut(text: str) -> str:
 
 for _kind in _PLAIN:
     _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _plainly(_kind))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
+_EXPONENT = re.compile(r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+
+
+def of_snakemake(value: Any) -> Any:
+    """What Snakemake read from YAML 1.1, in canonical form: `1e-5`, which is text there, is a number here."""
+    if isinstance(value, dict):
+        return {str(key): of_snakemake(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [of_snakemake(item) for item in value]
+    return canonical(float(value) if isinstance(value, str) and _EXPONENT.match(value) else value)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_study import write_study
 
 from rs.cli import main
 from rs.interfaces import UserError
+from rs.study import Study
 from rs.yaml_file import read_yaml
 
 
@@ -93,3 +95,22 @@ def test_long_labels_make_no_long_paths(tiny, plan_of) -> None:
     paths = [path for job in plan.jobs["attack"].values() for path in job.outputs.values()]
     assert len(set(paths)) == 4
     assert max(len(part) for path in paths for part in path.parts) < 200
+
+
+def test_numbers_that_snakemake_read_as_text_are_numbers(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    """Its reader takes `1e-3` for text; of a study in a file it is a number."""
+    file = write_study(tmp_path / "study.yaml", tiny)
+    over = {"training": {"optimizer": {"learning_rate": "1e-3", "weight_decay": "5E-4"}}, "seeds": (1,)}
+    (run, _) = Study([file], over).runs
+    assert run.sections["training"]["optimizer"]["learning_rate"] == 0.001
+    assert run.sections["training"]["optimizer"]["weight_decay"] == 0.0005
+    assert run.seed == 1
+    with pytest.raises(UserError, match=r"^--config: training\.epochs"):
+        Study([file], {"training": {"epochs": "e5"}})
+
+
+def test_a_study_without_a_file_is_called_by_its_name(tiny: dict[str, Any]) -> None:
+    assert len(Study([], tiny, "module lab: config").runs) == 2
+    for wrong in ({}, None):
+        with pytest.raises(UserError, match=r"^module lab: config: name: lacks this key"):
+            Study([], wrong, "module lab: config")

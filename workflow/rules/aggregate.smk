@@ -2,7 +2,12 @@ rule aggregate:
     input:
         PLAN.aggregated_files(),
     output:
-        PLAN.table_files(),
+        [
+            report(
+                path, caption="../captions/table.rst", category="Tables", labels={"table": path.stem}
+            )
+            for path in PLAN.table_files()
+        ],
     log:
         PLAN.folder / "log" / "aggregate.txt",
     params:

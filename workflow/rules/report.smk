@@ -2,7 +2,19 @@ rule report:
     input:
         PLAN.table_files(),
     output:
-        PLAN.folder / "report.html",
+        report(
+            PLAN.folder / "report.html",
+            caption="../captions/page.rst",
+            category="Study",
+            labels={"what": "the whole page"},
+        ),
+        report(
+            directory(PLAN.folder / "figures"),
+            patterns=["{figure}.png"],
+            caption="../captions/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         PLAN.folder / "log" / "report.txt",
     params:
@@ -10,7 +22,7 @@ rule report:
         spec=lambda w: PLAN.described + PLAN.summary,
         lineage=lambda w: PLAN.tables_lineage,
         code=lambda w: PLAN.code("report"),
-        template=lambda w: file_digest(Path(workflow.basedir) / "rs" / "report.html"),
+        template=lambda w: file_digest(staleness.TEMPLATE),
         study=lambda w, output: FILES,
         overrides=lambda w, output: json.dumps(OVERRIDES),
     shell:
