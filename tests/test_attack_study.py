@@ -15,6 +15,8 @@ from rs.interfaces import UserError
 from rs.report import write_report
 from rs.spec import label_of
 
+pytestmark = pytest.mark.slow
+
 TRANSFER = {"name": "transfer", "source_run": "nal", "attack": "pgd_l2", "radii": [0.5]}
 
 

@@ -25,6 +25,8 @@ from rs.preparation import load_split
 from rs.provenance import read_table
 from rs.smoothing import Smoothed, soft_loss
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

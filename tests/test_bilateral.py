@@ -46,6 +46,7 @@ def test_gaussian_closed_form():
     assert Dual().certify(draws(*counts), Gaussian(0.5), 0.01).prediction[1] == -1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [2, 784])
 def test_no_exponent_equals_the_gaussian(d):
     exact = -(special.ndtri(Q_A) + special.ndtri(P_B)) / 2
@@ -54,6 +55,7 @@ def test_no_exponent_equals_the_gaussian(d):
     assert np.allclose(found, exact, rtol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [SPHERICAL, SUP])
 def test_two_classes_give_the_dual(law):
     q = np.array([0.45, 0.2, 0.05, 1e-3, 1e-7])
@@ -123,6 +125,7 @@ def test_radius_is_never_above_mpmath(q_a, p_b):
     assert 1 - 1e-4 < together <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [SPHERICAL, SUP])
 def test_sampled_table_is_below_the_exact_radius(law):
     exact = exact_radius(law, Q_A, P_B)
@@ -131,6 +134,7 @@ def test_sampled_table_is_below_the_exact_radius(law):
     assert np.all(found[1:4] > 0.6 * exact[1:4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [(0.55, 0.25, 0.15, 0.05), (0.4, 0.2, 0.2, 0.2)])
 def test_wrong_claims_are_rarer_than_alpha(p):
     alpha, n, images = 0.1, 300, 1000
@@ -153,6 +157,7 @@ def test_wrong_claims_are_rarer_than_alpha(p):
 NOISES = [Gaussian(0.5), Spherical(0.5, 2.5), SupNorm(0.5, 3.0), MixedNorm(0.5, 2.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", NOISES)
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(

@@ -84,6 +84,7 @@ def test_exact_coverage_of_clopper_pearson(n: int, alpha: float) -> None:
         assert weight[lower > p].sum() <= alpha
 
 
+@pytest.mark.slow
 def test_randomised_bound_has_exact_coverage_and_is_never_worse() -> None:
     n, alpha = 30, 0.05
     k, u = np.arange(n + 1)[:, None], (np.arange(500) + 0.5)[None, :] / 500

@@ -18,6 +18,8 @@ from rs.provenance import write_json
 from rs.published import beside
 from rs.smoothing import mean_cross_entropy
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 SPEC = {"steps": 3, "samples": 2, "images": {"max": 40}}
 

@@ -130,6 +130,7 @@ def test_draws_that_were_stopped_early_are_refused() -> None:
         Cohen().certify(early, GAUSSIAN, 0.01)
 
 
+@pytest.mark.slow
 def test_rigorous_certificates_are_wrong_at_most_as_often_as_they_say() -> None:
     coverage = load_benchmark("coverage")
     rng = np.random.default_rng(7)

@@ -28,6 +28,8 @@ from rs.plan import Plan
 from rs.provenance import read_table
 from rs.study import Study
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 SPEC: dict[str, Any] = {
     "data": {"name": "digits"},

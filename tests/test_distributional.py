@@ -22,6 +22,8 @@ from rs.tables import aggregate
 from rs.tracking import read
 from rs.wasserstein import derive
 
+pytestmark = pytest.mark.slow
+
 SECTION = {"gammas": [0.5, 2.0], "attack_gammas": [1.0], "images": {"max": 5}, "steps": 3, "samples": 2}
 
 

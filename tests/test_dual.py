@@ -127,6 +127,7 @@ def sup_survival(law, r, t):
     return mp.quad(integrand, sorted([*ends, *kinks]), maxdegree=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("law", "q"),
     [
@@ -184,6 +185,7 @@ def test_worst_classifier_is_at_one_half(kind):
     assert abs(after - 0.5) < 0.007
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", EXACT)
 def test_sampled_table_is_below_the_exact_radius_and_not_far(law):
     exact = radius_table(law).radius(Q)
@@ -200,6 +202,7 @@ def test_sampled_table_is_below_the_exact_radius_and_not_far(law):
         assert np.all(margin[kept] >= true[kept] - 2 * width)
 
 
+@pytest.mark.slow
 def test_a_sampled_table_is_wrong_no_more_often_than_it_says(monkeypatch):
     """Over many tables, for one image at a time: one bound pays for all radii and multipliers."""
     monkeypatch.setattr(divergence_table, "SAMPLED_RADII", 48)
@@ -232,12 +235,14 @@ def test_a_sampled_table_does_not_end_where_its_draws_do():
     assert np.all(found > 0.9 * exact)
 
 
+@pytest.mark.slow
 def test_exact_grid_is_below_the_curve():
     law = EXACT[0]
     assert np.all(exact_table(law).radius(Q) <= radius_table(law).radius(Q) * (1 + 1e-5))
     assert np.all(exact_table(law).radius(Q[1:]) > 0.9 * radius_table(law).radius(Q[1:]))
 
 
+@pytest.mark.slow
 def test_mixed_norm_without_exponent_is_below_the_gaussian_vertex():
     hits = np.array([80_000, 95_000, 99_500])
     draws = votes(hits, dimension=50)
@@ -270,6 +275,7 @@ def test_vertex_is_the_worst_shift_of_the_cube(kind):
             assert np.abs((T[:, None] <= t).mean(0) - exact).max() < 0.006
 
 
+@pytest.mark.slow
 def test_toy_pareto_frontier():
     """Figure 4: d = 5, f = 1{|x|_2 <= 0.65}; per accuracy the least total variation over k, shift 0.1."""
     d, shift, exponents = 5, 0.1, (0.0, 1.0, 2.0, 3.0, 4.0, 4.5)

@@ -17,6 +17,8 @@ from rs import figures
 from rs.figure_layout import LINES, LONGEST, PANELS, chunks, shortened, style, styles
 from rs.report import write_report
 
+pytestmark = pytest.mark.slow
+
 EIGHTY = "a label of eighty characters, which is what people write when they are clear "
 
 

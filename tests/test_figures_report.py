@@ -17,6 +17,8 @@ from rs import figure_layout, figures, strips
 from rs.figures import draw
 from rs.report import write_report
 
+pytestmark = pytest.mark.slow
+
 CONTEXT: dict[str, Any] = {
     "description": "Digits & <noise>",
     "commit": "3f2a91c",

@@ -24,6 +24,8 @@ from rs.run_files import read_attacked
 from rs.stages import as_dict
 from rs.tables import check_tables
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def space(workspace: Workspace, tmp_path: Path) -> Workspace:

@@ -17,6 +17,8 @@ from rs.plan import Plan
 from rs.provenance import read_json, write_json
 from rs.sampling import sample
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 ASKED = {"precision": "float32", "batch": 64, "compiled": True}
 SHAPE = (1, 8, 8)

@@ -19,6 +19,8 @@ from rs.logs import read_log
 from rs.plan import Plan
 from rs.study import Study
 
+pytestmark = pytest.mark.slow
+
 MODULE = """
 from torch import nn
 def network():

@@ -15,6 +15,8 @@ from rs.noise.none import NoNoise
 from rs.spec import AttackUse
 from rs.spec import Judge as Votes
 
+pytestmark = pytest.mark.slow
+
 FORM = {"precision": "float32", "batch": 32, "compiled": False}
 IMAGES = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 

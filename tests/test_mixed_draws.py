@@ -18,6 +18,8 @@ from rs.plan import Plan
 from rs.provenance import read_table, write_table
 from rs.study import Study
 
+pytestmark = pytest.mark.slow
+
 HERE = device_class.of_cpu()
 
 

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from rs import checkpoints, entries, imports
 
+pytestmark = pytest.mark.slow
+
 
 def he_et_al(state: dict[str, torch.Tensor], x: torch.Tensor, blocks: int, function) -> torch.Tensor:
     """The network for CIFAR-10 written out: logits from a state dict, every tensor of which it takes out."""

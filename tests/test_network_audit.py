@@ -24,6 +24,8 @@ from rs.plan import Plan
 from rs.provenance import read_json, read_table
 from rs.study import Study
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 REFUSED = {
     foreign.batch_statistics: "depends on the other images of the batch",

@@ -11,6 +11,8 @@ from rs.draws import read_votes
 from rs.precision import compare, text
 from rs.spec import Subset
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

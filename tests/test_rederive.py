@@ -14,6 +14,8 @@ from rs.draws import Votes, read_votes, write_votes
 from rs.interfaces import UserError
 from rs.rederive import read_list, text_of
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[1]
 OBSERVATIONS = CHECKOUT / "evidence/runs"
 with contextlib.chdir(CHECKOUT):

@@ -19,6 +19,8 @@ from rs.preparation import load_split
 from rs.provenance import read_table
 from rs.sampling import sample
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 FORM = {"precision": "float32", "batch": 32, "compiled": False}
 SPEC = {

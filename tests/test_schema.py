@@ -145,6 +145,7 @@ MODELS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "shape", "activation"), MODELS)
 def test_models_give_logits_for_every_shape_and_activation(name, shape, activation):
     model = build("models", name, **({"activation": activation} if activation else {}))

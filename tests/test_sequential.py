@@ -25,6 +25,8 @@ from rs.stopping import StoppingRule
 from rs.study import Study
 from rs.tables import aggregate
 
+pytestmark = pytest.mark.slow
+
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 2.25)
 RULE = StoppingRule(Stop(0.001, RADII), sigma=0.5, n=20_000, block=80)
 benchmark = load_benchmark("sequential")

@@ -129,6 +129,7 @@ def test_an_override_changes_every_attack_and_asks_for_none(tmp_path, tiny):
     assert study_of(tmp_path, tiny, {"override": change}).runs[0].sections["attacks"] == []
 
 
+@pytest.mark.slow
 def test_shipped_scales_fit_shipped_studies():
     config = Path(__file__).parents[1] / "config"
     scales = sorted(config.glob("scales/*.yaml"))

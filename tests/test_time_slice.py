@@ -17,6 +17,8 @@ from rs.jobs import RESULTS
 from rs.plan import Plan
 from rs.study import Study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def queue(tmp_path, monkeypatch) -> Path:

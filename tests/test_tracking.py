@@ -14,6 +14,8 @@ from rs import tracking
 from rs.interfaces import UserError
 from rs.tracking import log_study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:

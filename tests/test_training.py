@@ -23,6 +23,8 @@ from rs.provenance import read_table, write_json
 from rs.spec import Optimizer, Schedule, Training
 from rs.study import Study
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 SPEC: dict[str, Any] = {
     "data": {"name": "digits"},

@@ -15,6 +15,8 @@ from rs.plan import Plan
 from rs.spec import Training
 from rs.study import Study
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "config" / "recipes"
 QUICK = ROOT / "config" / "scales" / "quick.yaml"

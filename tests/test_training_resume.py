@@ -13,6 +13,8 @@ from test_training import fit as fit
 from rs import progress, training
 from rs.data_loading import open_split
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def kill_at(monkeypatch):

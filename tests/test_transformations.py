@@ -20,6 +20,8 @@ from rs.interfaces import UserError
 from rs.smoothing import soft_loss
 from rs.transformations import DIFFERING, apart, training_layout, transformed
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 FORM = {"precision": "float32", "batch": 32, "compiled": False}
 SAME = [foreign.Convolutional, foreign.tied]
