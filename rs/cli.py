@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rs import __version__, cleaning, exchange, own_checkpoint, radius, stages, time_slice
+from rs import __version__, acceptance, cleaning, exchange, own_checkpoint, radius, stages, time_slice
 from rs.interfaces import UserError
 from rs.reading import parse_json
 
@@ -18,7 +18,7 @@ Snakemake runs a study: `snakemake --cores 2 --configfile config/mnist.yaml`.
 `rs VERB --help` explains a verb.
 """
 PEOPLES = (
-    *("list", "status", "show", "ui", "clean", "slice", "rederive", "precision"),
+    *("list", "status", "accept", "show", "ui", "clean", "slice", "rederive", "precision"),
     *("radius", "certify", "import-log", "export-log", "schema"),
 )
 EXIT_CODES = """\
@@ -93,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     verb.set_defaults(act=rederive)
     verb.add_argument("--observations", type=Path, default=Path("evidence/runs"), metavar="FOLDER")
     study_verb("status", "what a study has, lacks and holds stale", status)
+    acceptance.add_arguments(study_verb("accept", acceptance.TEXT, acceptance.run))
     study_verb("ui", "open the MLflow UI on a study's store", ui).add_argument(
         "--port", type=int, default=5000
     )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rs.accepted_code import counts_as
 from rs.checksums import KEY
 from rs.interfaces import UserError
 from rs.provenance import ADVICE, digest, read_table, write_table
@@ -214,6 +215,8 @@ def merge(
     """
     classifier: tuple[Any, str] | None = None
     drawn: dict[bool, tuple[Any, str]] = {}  # by whether the file holds selection votes
+    classes: dict[Any, Any] = {}  # of devices by name
+    codes: dict[bool, frozenset[str]] = {}  # that all of them count as made by
     content = "checked"
     parts: list[tuple[np.ndarray, np.ndarray, Votes, Votes]] = []
     dimension = 0
@@ -226,8 +229,12 @@ def merge(
             spec = provenance["spec"]
             content = content if KEY in provenance else "not checked"
             here = {key: provenance.get(key) for key in ("form", "model")}
-            # files of before there were classes name the processor or card
-            here["device_class"] = provenance.get("device_class", provenance.get("device"))
+            # files of before there were classes name the processor or card, as others of the same class may
+            name, of = provenance.get("device"), provenance.get("device_class")
+            classes |= {name: of} if of else {}
+            if classifier and of and name and classifier[0]["device_class"] == name:
+                classifier[0]["device_class"] = of
+            here["device_class"] = of or classes.get(name, name)
             here |= {key: spec.get(key) for key in ("noise", "seed")}
             classifier = classifier or (here, str(path))
             if here != classifier[0]:
@@ -242,10 +249,15 @@ def merge(
                     f"{path}: {spec.get('purpose')} votes of block {spec.get('block')}, not expected here"
                 )
             seen |= {spec.get("block")} if blocks else set()
-            how = {key: provenance.get(key) for key in ("code_digest", "stop")}
+            how, code = provenance.get("stop"), str(provenance.get("code_digest"))
             like = drawn.setdefault(path == select_file, (how, str(path)))
             if how != like[0]:
-                raise UserError(f"{path}: drawn by {how}, but {like[1]} by {like[0]}: not one run's draws")
+                raise UserError(f"{path}: stopped by {how}, but {like[1]} by {like[0]}: not one run's draws")
+            common = codes.get(path == select_file, counts_as(path, code)) & counts_as(path, code)
+            if not common:
+                advice = "rs accept says what differs, and takes both as one"
+                raise UserError(f"{path}: drawn by code {code}, but {like[1]} by other code; {advice}")
+            codes[path == select_file] = common
             if first is None:
                 first = (images, labels)
             elif not (np.array_equal(images, first[0]) and np.array_equal(labels, first[1])):
@@ -270,7 +282,7 @@ def merge(
             {b: np.concatenate([v.squares[b] for v in votes])[at] for b in votes[0].squares},
         )
 
-    stop = drawn[False][0]["stop"]
+    stop = drawn[False][0]
     return Draws(
         wanted,
         np.concatenate([p[1] for p in parts])[at],

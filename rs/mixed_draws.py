@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rs import device_class
+from rs.accepted_code import counts_as
 from rs.interfaces import UserError
 from rs.plan import Plan
 from rs.provenance import KEY
@@ -37,9 +38,10 @@ def _said_by(path: Path) -> dict[str, Any]:
 
 
 def class_of(path: Path, code: str) -> str | None:
-    """The device class of a draw file that `code` made; None of any other file."""
+    """The device class of a draw file that `code` made, or code accepted as it; None of any other file."""
     said = _said_by(path)
-    found = said.get("device_class") if said.get("code_digest") == code else None
+    ours = code in counts_as(path, str(said.get("code_digest")))
+    found = said.get("device_class") if ours else None
     return found if isinstance(found, str) else None
 
 

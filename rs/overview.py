@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from rs import accepted_code
 from rs.cells import down, up
 from rs.figures import norm_name
 from rs.interfaces import UserError
@@ -147,7 +148,9 @@ def unnamed(plans: list[Plan]) -> list[Path]:
         for path in sorted((RESULTS / shared).rglob("*")):
             if path in kept or any(parent in found for parent in path.parents):
                 continue
-            if "log" in (*path.parts, path.stem) or path.name.startswith(("resume-", ".")):
+            if "log" in (*path.parts, path.stem) or path.name.startswith(
+                ("resume-", ".", accepted_code.NAME)
+            ):
                 continue  # they go with their run or data set
             found.append(path)
     found += [path for path in left_behind() if not any(parent in found for parent in path.parents)]

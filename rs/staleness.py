@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rs import checksums
+from rs.accepted_code import counts_as
 from rs.draws import files_of
 from rs.interfaces import UserError
 from rs.job_graph import STAGES
@@ -84,12 +85,13 @@ def said_by(path: Path) -> dict[str, Any]:
 
 
 def is_current(path: Path, spec: Any, code: str, inputs: str) -> bool:
-    """Whether a file was made from this spec, this code and these inputs.
+    """Whether a file was made from this spec, this code (or what was accepted as it) and these inputs.
 
     Files of a version that did not write down its inputs are taken at their word.
     """
     said = said_by(path)
-    same = said.get("spec_digest") == digest(spec) and said.get("code_digest") == code
+    made_by = said.get("code_digest")
+    same = said.get("spec_digest") == digest(spec) and code in counts_as(path, str(made_by))
     return same and said.get("inputs", inputs) == inputs
 
 
@@ -177,6 +179,12 @@ def forget(paths: Iterable[Path]) -> None:
     for path in paths:
         _record(path).unlink(missing_ok=True)
         _date([path], BEFORE_ALL)
+
+
+def judge_by_content(paths: Iterable[Path]) -> None:
+    """Drops what Snakemake remembers of finished files."""
+    for path in paths:
+        _record(path).unlink(missing_ok=True)
 
 
 def has_record(path: Path) -> bool:

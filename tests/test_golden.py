@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import golden
+import pytest
 
 
 def changed(file: str, now: str) -> list[str]:
@@ -16,6 +17,7 @@ def test_the_code_of_stages_and_methods_changes_on_purpose_only():
     assert not found, f"code that these execute differs from tests/golden/code_digests.json; {golden.RENEW}"
 
 
+@pytest.mark.slow
 def test_runs_and_jobs_of_the_shipped_studies_keep_their_ids():
     studies, runs = golden.ids()
     found = changed("runs.txt", "\n".join(runs)) + changed("studies.json", golden.as_text(studies))
