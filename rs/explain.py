@@ -11,6 +11,9 @@ from typing import Any
 import jsonschema
 
 
+_MANY = 60  # keys in one message
+
+
 def _pattern(
     validator: Any, pattern: str, value: Any, schema: dict[str, Any]
 ) -> Iterator[jsonschema.ValidationError]:
@@ -22,6 +25,11 @@ def _pattern(
 Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
 
 
+def first(errors: Iterable[jsonschema.ValidationError]) -> jsonschema.ValidationError:
+    """The error that is told: the first by its place."""
+    return min(errors, key=lambda e: (list(map(str, e.absolute_path)), str(e.validator)))
+
+
 def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
     """Path and one-line message of a schema error: what is wrong there and what is allowed."""
     path, rule = tuple(error.absolute_path), error.validator
@@ -31,7 +39,8 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
     if rule == "additionalProperties":
         allowed = sorted(error.schema.get("properties", {}))
         unknown = sorted(k for k in value if k not in allowed)[0]
-        return (*path, unknown), f"unknown key{_guess(unknown, allowed)}; allowed: {', '.join(allowed)}"
+        told = ", ".join(_near(unknown, allowed))
+        return (*path, unknown), f"unknown key{_guess(unknown, allowed)}; allowed: {told}"
     if rule == "required":
         missing = next(k for k in limit if k not in value)
         return (*path, missing), "lacks this key" + _kind_of(error.schema, missing)
@@ -39,10 +48,11 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
         return path, f"{value!r}{_guess(value, limit)}; allowed: {', '.join(map(str, limit))}"
     if rule == "anyOf":
         options = [describe(s) for s in limit]
-        # a mapping is held against the alternative that is one
-        own = [e for e in error.context or () if limit[e.relative_schema_path[0]].get("type") == "object"]
-        if isinstance(value, dict) and own:
-            return explain(own[0])
+        # a mapping is held against the alternative that is one, and a list too
+        kind = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else None
+        own = [e for e in error.context or () if limit[e.relative_schema_path[0]].get("type") == kind]
+        if kind and own:
+            return explain(first(own))
         return path, f"{short(value)}: must be {' or '.join(options)}"
     if rule in ("maxItems", "maxProperties"):
         return path, f"{len(value)} entries; at most {limit}"
@@ -85,6 +95,18 @@ def _kind_of(s: dict[str, Any], key: str) -> str:
 def _guess(value: Any, allowed: Iterable[Any]) -> str:
     close = difflib.get_close_matches(str(value), [str(a) for a in allowed], 1, 0.6)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _near(unknown: str, allowed: list[str]) -> list[str]:
+    """Of many dotted keys, which a sweep has, those beside the unknown one, or how they begin."""
+    if len(allowed) <= _MANY:
+        return allowed
+    while "." in unknown:
+        unknown = unknown.rpartition(".")[0]
+        beside = [a for a in allowed if a.rpartition(".")[0] == unknown]
+        if beside:
+            return beside
+    return sorted({a.partition(".")[0] for a in allowed})
 
 
 def short(value: Any) -> str:

@@ -14,7 +14,7 @@ from rs.jobs import STAGE_CODE, Job, Observation, PlannedRun, noise_slug, slug
 from rs.provenance import digest
 from rs.spec import FORM, Subset
 from rs.study import Run, Study
-from rs.study_schema import defaults, method_schema, prune, schema, section
+from rs.study_schema import defaults, method_schema, prune, schema, section, study_section
 
 USUAL_BLOCK = 10_000  # votes
 
@@ -95,7 +95,7 @@ class Observer:
         certify = {
             "noise": noise,
             "certificates": certificates,
-            "test": prune(self.study.test, schema()["properties"]["test"]),
+            "test": prune(self.study.test, study_section("test")),
             **{k: sampling[k] for k in ("n0", "n", "block", "seed")},
             "data_size": self._test_size(),
             **self._stop(run),

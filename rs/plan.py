@@ -19,7 +19,7 @@ from rs.logs import read_log
 from rs.observing import Observer
 from rs.provenance import digest, file_digest
 from rs.study import Run, Study
-from rs.study_schema import data_facts, method_schema, prune, schema, section
+from rs.study_schema import data_facts, method_schema, prune, schema, section, study_section
 
 TABLES = (
     "runs",
@@ -157,7 +157,7 @@ class Plan(JobGraph):
                 }
                 references[parameter] = calibration
         spec = {**part, "objective": objective, "data": self.study.data, "seed": run.seed}
-        train = prune(self.study.train, schema()["properties"]["train"])
+        train = prune(self.study.train, study_section("train"))
         spec |= {"train": train} if train else {}
         words = (
             self.data_id,

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rs.explain import Validator, dotted, explain, short
+from rs.explain import Validator, dotted, explain, first, short
 from rs.interfaces import UserError
 from rs.limits import MOST_RUNS
-from rs.study_schema import defaults, prune, schema
+from rs.study_schema import defaults, prune, schema, study_section
 from rs.yaml_file import check, of_snakemake, read_yaml
 
 RUN_KEYS = (
@@ -38,7 +38,6 @@ RUN_KEYS = (
 OBSERVED_KEYS = ("noise", "smoothing", "sampling", "certificates", "attacks", "distributional")
 # what a run does only where it says so: an override changes it and does not ask for it
 OPTIONAL = ("certificates", "attacks", "calibration", "distributional")
-_DEEPEST = 10  # parts of a swept key below its section
 RESERVED = ("runs", "data", "mlflow")
 
 
@@ -91,28 +90,32 @@ class Study:
                 self._documents.append(of_snakemake(overrides or {}))
             except RecursionError as error:
                 raise UserError(f"{called}: nested too deeply") from error
+        # what a file asks for may stand in another one
+        whole = {key: value for key, value in schema().items() if key not in ("if", "then")}
         for file, document in zip(self.files, self._documents, strict=True):
             check(file, document)
+            if (wrong := _first_error(document, whole)) is not None:
+                raise UserError(f"{file}: {dotted(wrong[0])}: {wrong[1]}")
         merged: dict[str, Any] = {}
         for document in self._documents:
             merged |= {key: merge(merged.get(key), value) for key, value in document.items()}
-        self._check(merged, schema(), ())
+        self._check(merged, schema()["$defs"]["study"], ())
         self.text = merged
         self.name: str = merged["name"]
         if self.name in RESERVED:
             self.fail(("name",), f"{self.name!r} is reserved; choose another name than {', '.join(RESERVED)}")
-        top = defaults(schema(), merged)
-        self.data: dict[str, Any] = prune(top["data"], schema()["properties"]["data"])
+        top = defaults(schema()["$defs"]["study"], merged)
+        self.data: dict[str, Any] = prune(top["data"], study_section("data"))
         self.train: dict[str, Any] = top["train"]
         self.test: dict[str, Any] = top["test"]
         self.report: dict[str, Any] = top["report"]
         self.tracking: dict[str, Any] = top["tracking"]
         self.logs: dict[str, dict[str, Any]] = {
-            label: defaults(schema()["properties"]["logs"]["additionalProperties"], entry)
+            label: defaults(study_section("logs")["additionalProperties"], entry)
             for label, entry in top["logs"].items()
         }
         self.published: list[dict[str, Any]] = [
-            defaults(schema()["properties"]["published"]["items"], entry) for entry in top["published"]
+            defaults(study_section("published")["items"], entry) for entry in top["published"]
         ]
         self.data_dir: str | None = top["data_dir"]
         self.description: str = top["description"]
@@ -190,10 +193,6 @@ class Study:
         for kind, grid in (("product", product), ("zip", together)):
             for key, values in grid.items():
                 place = ("runs", label, "sweep", kind, key)
-                if key.split(".")[0] not in RUN_KEYS:
-                    self.fail(place, f"a swept key begins with one of {', '.join(RUN_KEYS)}")
-                if key.count(".") > _DEEPEST:
-                    self.fail(place, "no key lies so deep")
                 if not values:
                     self.fail(place, "the list is empty")
         both = sorted(product.keys() & together.keys())
@@ -227,12 +226,14 @@ class Study:
         raise UserError(f"{self.files[0]}: {dotted(path)}: {message}")
 
     def _check(self, value: Any, against: dict[str, Any], place: tuple[Any, ...], note: str = "") -> None:
-        resolved = {**against, "$defs": schema()["$defs"]}
-        found = Validator(resolved).iter_errors(value)
-        errors = sorted(found, key=lambda e: (list(map(str, e.absolute_path)), str(e.validator)))
-        if errors:
-            path, message = explain(errors[0])
-            self.fail((*place, *path), message + (f" (in {note})" if note else ""))
+        if (wrong := _first_error(value, against)) is not None:
+            self.fail((*place, *wrong[0]), wrong[1] + (f" (in {note})" if note else ""))
+
+
+def _first_error(value: Any, against: dict[str, Any]) -> tuple[tuple[Any, ...], str] | None:
+    """Path and message of what the schema does not allow: the first by its place."""
+    errors = list(Validator({**against, "$defs": schema()["$defs"]}).iter_errors(value))
+    return explain(first(errors)) if errors else None
 
 
 def _of_method(kind: str, method: Any, over: dict[str, Any]) -> dict[str, Any]:

@@ -23,9 +23,16 @@ def section(key: str) -> dict[str, Any]:
     return _object_in(schema()["$defs"]["run"]["properties"][key])
 
 
-def method_schema(kind: str, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = schema()["$defs"][kind][name]
+def study_section(key: str) -> dict[str, Any]:
+    """The schema of one of the study's own sections."""
+    found: dict[str, Any] = schema()["$defs"]["study"]["properties"][key]
     return found
+
+
+def method_schema(kind: str, name: str) -> dict[str, Any]:
+    """The schema of a method that stands alone: it asks for what the method requires."""
+    found: dict[str, Any] = schema()["$defs"][kind][name]
+    return {**found, "required": found["x-required"]}
 
 
 def data_facts(data: dict[str, Any]) -> dict[str, Any]:

@@ -353,7 +353,7 @@ def test_every_method_prunes_to_what_was_given():
     definitions = schema()["$defs"]
     for kind in ("models", "objectives", "noises", "certificates", "attacks"):
         for name, method in definitions[kind].items():
-            bare = {"name": name, **{k: 0.5 for k in method["required"] if k not in ("name", "radii")}}
+            bare = {"name": name, **{k: 0.5 for k in method["x-required"] if k not in ("name", "radii")}}
             choice = {
                 "allOf": [
                     {

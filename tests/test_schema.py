@@ -32,7 +32,7 @@ SCHEMA = catalog.schema()
 
 def spec(kind: str, name: str, **more: Any) -> dict[str, Any]:
     method = SCHEMA["$defs"][kind][name]
-    needed = [k for k in method["required"] if k in method["x-parameters"]]
+    needed = [k for k in method["x-required"] if k in method["x-parameters"]]
     return {"name": name, **{k: REQUIRED[k] for k in needed}, **more}
 
 

@@ -34,7 +34,7 @@ def test_every_certificate_is_anytime_valid_or_refuses(name):
     defaults = {"sigma": 0.5, "scale": 0.5, "k": 2, "width": 0.5}
     family = next(iter(kind.norms))
     schema = catalog.schema()["$defs"]["noises"][family]
-    needed = {k: defaults[k] for k in schema["required"] if k in defaults}
+    needed = {k: defaults[k] for k in schema["x-required"] if k in defaults}
     noise = catalog.build("noises", {"name": family, **needed})
     certificate = catalog.build("certificates", {"name": name})
     fixed, sequential = stopped(np.random.default_rng(6), dimension=20)

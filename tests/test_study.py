@@ -366,7 +366,12 @@ def test_an_error_is_told_where_the_value_stands(tmp_path, tiny, refusal):
     assert message.startswith(f"{tmp_path / 'study1.yaml'}: override.noise.sigma: ")
     tiny["runs"]["nal"]["sweep"] = {"product": {"noise.sigma": [0.5, -1]}}
     allowed = "0 or a number at least 1e-06 and at most 1000000"
-    assert f"noise.sigma: -1: must be {allowed} (in [sigma=-1])" in refusal(tiny)
+    assert f"runs.nal.sweep.product.noise.sigma[1]: -1: must be {allowed}" in refusal(tiny)
+    tiny["runs"]["nal"]["sweep"] = {"product": {"objective.beta": [0.5, 2]}}
+    tiny["runs"]["nal"]["objective"] = {"name": "nal", "gamma": 1.5}
+    told = refusal(tiny)
+    assert "runs.nal.objective.beta: unknown key" in told
+    assert told.endswith("(in [beta=0.5])")
 
 
 @pytest.mark.parametrize(
@@ -375,9 +380,12 @@ def test_an_error_is_told_where_the_value_stands(tmp_path, tiny, refusal):
         ({"product": {"noise.sigma": [1, 1.0]}}, "runs.nal.sweep: gives nal[sigma=1] twice"),
         ({"product": {"noise.sigma": []}}, "the list is empty"),
         ({"product": {"noise.sigma": 0.5}}, "0.5: must be a list"),
-        ({"product": {"name": ["x"]}}, "a swept key begins with one of model, objective"),
-        ({"product": {"seeds.0": [1]}}, "runs.nal.seeds: "),
-        ({"product": {"certificates.0.alpha": [0.1]}}, "a swept key is a path through mappings of keys"),
+        ({"product": {"name": ["x"]}}, "product.name: unknown key; allowed: attacks, calibration, certif"),
+        ({"product": {"seeds.0": [1]}}, "product.seeds.0: unknown key (did you mean seeds?); allowed: attacks"),
+        ({"product": {"certificates.0.alpha": [0.1]}}, "product.certificates.0.alpha: unknown key"),
+        ({"product": {"noise.sgma": [1]}}, "noise.sgma: unknown key (did you mean noise.sigma?); allowed: n"),
+        ({"zip": {"training.optimizer.lerning_rate": [1]}}, "did you mean training.optimizer.learning_rate?"),
+        ({"product": {"noise.sigma": ["wide"]}}, "product.noise.sigma[0]: wide: must be "),
         (
             {"zip": {"noise.sigma": [1, 2], "training.epochs": [1]}},
             "same length (noise.sigma: 2, training.epochs: 1)",

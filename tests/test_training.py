@@ -293,7 +293,7 @@ REQUIRED = {"epsilon": 0.5}
 def test_no_objective_waits_for_the_device_inside_a_step(name, data, monkeypatch):
     # torch reads the labels' range only on CPUs
     monkeypatch.setattr(functional, "one_hot", lambda y, k: (y.unsqueeze(1) == torch.arange(k)).long())
-    required = catalog.schema()["$defs"]["objectives"][name]["required"]
+    required = catalog.schema()["$defs"]["objectives"][name]["x-required"]
     given = {key: REQUIRED[key] for key in required if key != "name"}
     objective = catalog.build("objectives", {"name": name, **given})
     noises = getattr(type(objective), "noises", {"gaussian"})
