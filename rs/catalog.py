@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from rs import attacks, certificates, data, models, noise, objectives
+from rs import attacks, certificates, data, models, noise, objectives, plugins, study_schema
 from rs.interfaces import UserError
 from rs.method_schema import USES, key_of, method_schema_of
 from rs.schema_document import document
@@ -27,16 +26,23 @@ TABLES: dict[str, dict[str, str]] = {
     "certificates": certificates.METHODS,
     "attacks": attacks.METHODS,
 }
-SCHEMA = Path(__file__).with_name("schema.json")
+
+
+def table(kind: str) -> dict[str, str]:
+    """Name and "module:Class" of every method of a kind, those of plug-ins too."""
+    return {**plugins.table(kind), **TABLES[kind]}
 
 
 def find(kind: str, name: str) -> type:
-    """The class behind a name in one of the tables of contents."""
-    table = TABLES[kind]
-    if name not in table:
-        raise UserError(f"{name!r} is none of the {kind}: {', '.join(sorted(table))}")
-    module, _, attribute = table[name].partition(":")
-    found: type = getattr(importlib.import_module(module), attribute)
+    """The class behind a name in one of the tables of contents, or of a plug-in."""
+    known = table(kind)
+    if name not in known:
+        raise UserError(f"{name!r} is none of the {kind}: {', '.join(sorted(known))}")
+    module, _, attribute = known[name].partition(":")
+    try:
+        found: type = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{kind} {name} = {known[name]}: {error}") from error
     return found
 
 
@@ -67,8 +73,8 @@ def schema() -> dict[str, Any]:
     """The schema of a study that names built-in methods: what `rs/schema.json` holds."""
     return document(
         {
-            kind: {name: method_schema_of(kind, name, find(kind, name), path) for name, path in table.items()}
-            for kind, table in TABLES.items()
+            kind: {name: method_schema_of(kind, name, find(kind, name), path) for name, path in own.items()}
+            for kind, own in TABLES.items()
         }
     )
 
@@ -77,7 +83,7 @@ def listing() -> dict[str, list[dict[str, Any]]]:
     """Every method that a study can name, by kind: name, source, what it is, and its hyperparameters'
     defaults.
     """
-    methods = schema()["$defs"]
+    methods = study_schema.schema()["$defs"]
     return {
         kind: [
             {
@@ -89,7 +95,7 @@ def listing() -> dict[str, list[dict[str, Any]]]:
                     for p in methods[kind][name]["x-parameters"]
                 },
             }
-            for name in sorted(TABLES[kind])
+            for name in sorted(methods[kind])
         ]
         for kind in TABLES
     }

@@ -8,7 +8,17 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rs import __version__, acceptance, cleaning, exchange, own_checkpoint, radius, stages, time_slice
+from rs import (
+    __version__,
+    acceptance,
+    cleaning,
+    exchange,
+    own_checkpoint,
+    radius,
+    stages,
+    study_schema,
+    time_slice,
+)
 from rs.interfaces import UserError
 from rs.reading import parse_json
 
@@ -276,9 +286,10 @@ def list_methods(args: argparse.Namespace) -> None:
 def write_schema(args: argparse.Namespace) -> None:
     from rs import catalog
 
-    text = json.dumps(catalog.schema(), indent=1, sort_keys=True) + "\n"
+    chosen = catalog.schema() if args.write else study_schema.schema()
+    text = json.dumps(chosen, indent=1, sort_keys=True) + "\n"
     if args.write:
-        catalog.SCHEMA.write_text(text)
+        study_schema.SCHEMA.write_text(text)
     else:
         print(text, end="")
 

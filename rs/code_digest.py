@@ -9,24 +9,28 @@ warnings and progress say (not that they are raised), and OUTSIDE.
 It counts more rather than less: a class as a whole, every branch, a local variable that has the name of a
 definition. Statements at the top level that define nothing count with every definition of a module that is
 imported. Not seen is what is looked up by text, so that is named among the places a job enters by: methods
-(rs.catalog), stages (rs.jobs.STAGE_CODE). Code that is named and not found is an error.
+(rs.catalog), stages (rs.jobs.STAGE_CODE). Code that is named and not found is an error. The method of a
+plug-in counts with what it names of the plug-in's own top-level package.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rs.interfaces import UserError
 from rs.plain_syntax import Definition, Module, read_module
+from rs.plugins import plug_ins
 from rs.provenance import digest
 
 ROOT = Path(__file__).resolve().parent
 # Tables of contents and what joins them, files and their provenance, what tells of errors and progress.
 OUTSIDE = {
     *("rs.catalog", "rs.checksums", "rs.progress", "rs.provenance", "rs.reading"),
+    *("rs.method_schema", "rs.plugin_schema", "rs.plugins", "rs.schema_document"),
     *("rs.attacks:METHODS", "rs.certificates:METHODS", "rs.data:METHODS", "rs.models:METHODS"),
     *("rs.noise:METHODS", "rs.objectives:METHODS", "rs.interfaces:UserError"),
 }
@@ -38,21 +42,40 @@ def code_digest(entries: Iterable[str], length: int = 12) -> str:
 
     Raises UserError for code that is named and not found.
     """
-    return digest(sorted(set(here().closure(entries).values())), length)
+    entries = tuple(entries)
+    return digest(sorted(set(here(*entries).closure(entries).values())), length)
 
 
-def here() -> Code:
-    """The package as it lies on disk now."""
-    return _read_package(ROOT, tuple(_times(ROOT)))
+def here(*entries: str) -> Code:
+    """The package as it lies on disk now, and the packages of plug-ins that are among `entries`."""
+    tops = {entry.partition(":")[0].split(".")[0] for entry in entries} - {ROOT.name}
+    tops &= {plug_in.top for plug_in in plug_ins()} if tops else set()
+    roots = (ROOT, *(place for top in sorted(tops) if (place := plug_in_root(top)) is not None))
+    return _read_packages(roots, tuple(time for root in roots for time in _times(root)))
 
 
-@functools.lru_cache(maxsize=2)
-def _read_package(root: Path, times: tuple[tuple[str, int], ...]) -> Code:
-    return Code(root)
+@functools.lru_cache(maxsize=32)
+def _read_packages(roots: tuple[Path, ...], times: tuple[tuple[str, int], ...]) -> Code:
+    return Code(*roots)
+
+
+def plug_in_root(top: str) -> Path | None:
+    """The folder of a top-level package, or a top-level module without its `.py`; None where there is none."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    file = Path(spec.origin) if spec is not None and spec.origin else Path()
+    if file.suffix != ".py":  # a folder without __init__.py has no file
+        return None
+    return file.parent if file.name == "__init__.py" else file.with_suffix("")
 
 
 def _times(folder: Path) -> Iterator[tuple[str, int]]:
     """Every Python file below a folder with the time of its last change."""
+    if not folder.is_dir():  # a module
+        yield str(folder), folder.with_name(f"{folder.name}.py").stat().st_mtime_ns
+        return
     with os.scandir(folder) as found:
         for item in sorted(found, key=lambda item: item.name):
             if item.name.endswith(".py"):
@@ -62,10 +85,10 @@ def _times(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 class Code:
-    """A package's definitions, and what each of them refers to. `root` is its folder."""
+    """The definitions of packages, and what each of them refers to. `roots` are their folders."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, *roots: Path) -> None:
+        self.roots = {root.name: root for root in roots}
         self._modules: dict[str, Module] = {}
         self._entries: dict[Place, tuple[str, list[Place]]] = {}
 
@@ -160,7 +183,7 @@ class Code:
         if name not in self._modules:
             path = self._file(name)
             if path is None:
-                raise UserError(f"code digest: no module {name} in {self.root}")
+                raise UserError(f"code digest: no module {name} in {', '.join(map(str, self.roots.values()))}")
             found = read_module(path.read_text(encoding="utf-8"))
             inner = (defined.imports for defined in found.names.values())
             for source, bound in (
@@ -172,12 +195,15 @@ class Code:
         return self._modules[name]
 
     def _ours(self, module: str) -> bool:
-        return module.split(".")[0] == self.root.name
+        return module.split(".")[0] in self.roots
 
     def _file(self, module: str) -> Path | None:
-        place = self.root.joinpath(*module.split(".")[1:])
+        top, *below = module.split(".")
+        if top not in self.roots:
+            return None
+        place = self.roots[top].joinpath(*below)
         files = (place.with_name(f"{place.name}.py"), place / "__init__.py")
-        return next((f for f in files if self._ours(module) and f.is_file()), None)
+        return next((f for f in files if f.is_file()), None)
 
     def _is_module(self, module: str) -> bool:
         return module in self._modules or self._file(module) is not None

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from rs import __version__, checksums
 from rs.interfaces import UserError
+from rs.plugins import plug_ins
 from rs.reading import JSON, check_file, read_bytes
 
 KEY = b"rs"
@@ -77,7 +78,7 @@ def versions() -> dict[str, str]:
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-    return found
+    return found | {p.distribution: p.version for p in plug_ins()}
 
 
 @functools.lru_cache(maxsize=1)

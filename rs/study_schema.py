@@ -1,4 +1,7 @@
-"""The committed schema of a study, and what it gives: facts, defaults, specs without them. No torch."""
+"""The schema of a study, and what it gives: facts, defaults, specs without them. No torch.
+
+It is the committed one; methods that other distributions ship are joined to it (rs.plugins).
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rs.plugin_schema import schema_of
+from rs.plugins import KINDS, plug_ins
+from rs.schema_document import document
+
 SCHEMA = Path(__file__).with_name("schema.json")
 
 
 @functools.lru_cache(maxsize=1)
 def schema() -> dict[str, Any]:
-    """The committed JSON schema of a study (see rs.catalog)."""
-    loaded: dict[str, Any] = json.loads(SCHEMA.read_text())
-    return loaded
+    """The JSON schema of a study. Raises UserError for a plug-in that breaks the protocol of its kind."""
+    committed: dict[str, Any] = json.loads(SCHEMA.read_text())
+    if not plug_ins():
+        return committed
+    methods = {kind: dict(committed["$defs"][kind]) for kind in KINDS}
+    for plug_in in plug_ins():
+        if plug_in.name in methods[plug_in.kind]:
+            raise plug_in.fail("a method of rs has this name")
+        methods[plug_in.kind][plug_in.name] = schema_of(plug_in, SCHEMA)
+    return document(methods)
 
 
 def section(key: str) -> dict[str, Any]:

@@ -289,7 +289,7 @@ class NoWaiting(TorchDispatchMode):
 REQUIRED = {"epsilon": 0.5}
 
 
-@pytest.mark.parametrize("name", sorted(catalog.TABLES["objectives"]))
+@pytest.mark.parametrize("name", sorted(catalog.table("objectives")))
 def test_no_objective_waits_for_the_device_inside_a_step(name, data, monkeypatch):
     # torch reads the labels' range only on CPUs
     monkeypatch.setattr(functional, "one_hot", lambda y, k: (y.unsqueeze(1) == torch.arange(k)).long())
