@@ -60,7 +60,7 @@ def _read_packages(roots: tuple[Path, ...], times: tuple[tuple[str, int], ...]) 
 
 
 def plug_in_root(top: str) -> Path | None:
-    """The folder of a top-level package, or a top-level module without its `.py`; None where there is none."""
+    """The folder of a top-level package, or a top-level module without its `.py`; None without either."""
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
@@ -183,7 +183,9 @@ class Code:
         if name not in self._modules:
             path = self._file(name)
             if path is None:
-                raise UserError(f"code digest: no module {name} in {', '.join(map(str, self.roots.values()))}")
+                raise UserError(
+                    f"code digest: no module {name} in {', '.join(map(str, self.roots.values()))}"
+                )
             found = read_module(path.read_text(encoding="utf-8"))
             inner = (defined.imports for defined in found.names.values())
             for source, bound in (

@@ -10,7 +10,6 @@ from typing import Any
 
 import jsonschema
 
-
 _MANY = 60  # keys in one message
 
 

@@ -75,7 +75,9 @@ def test_list_and_schema_tell_of_them(installed, capsys):
 def test_studies_are_checked_with_them(installed, theirs, refusal, plan_of):
     assert plan_of(theirs).runs[0].run.sections["objective"] == {**MINE["objectives"]}
     theirs["runs"]["smoothed"]["objective"]["smoothing"] = 1.5
-    assert "runs.smoothed.objective.smoothing: 1.5: must be a number at least 0 and below 1" in refusal(theirs)
+    assert "runs.smoothed.objective.smoothing: 1.5: must be a number at least 0 and below 1" in refusal(
+        theirs
+    )
     theirs["runs"]["smoothed"]["objective"] = {"name": "smoothed_labels", "smothing": 0.1}
     assert "objective.smothing: unknown key (did you mean smoothing?)" in refusal(theirs)
     theirs["runs"]["smoothed"]["objective"] = {"name": "smoothed_label"}
@@ -189,7 +191,11 @@ NEEDS = '    needs: ClassVar = frozenset({"counts"})\n    rigorous: ClassVar = T
 @pytest.mark.parametrize(
     ("kind", "text", "says"),
     [
-        ("objectives", "import nowhere_to_be_found", "cannot be imported: ModuleNotFoundError: No module named"),
+        (
+            "objectives",
+            "import nowhere_to_be_found",
+            "cannot be imported: ModuleNotFoundError: No module named",
+        ),
         ("objectives", "raise SystemExit('bye')", "cannot be imported: SystemExit: bye"),
         ("objectives", "class Mine(", "cannot be imported: SyntaxError: "),
         ("objectives", "", "AttributeError: module 'broken' has no attribute 'Mine'"),
@@ -197,13 +203,25 @@ NEEDS = '    needs: ClassVar = frozenset({"counts"})\n    rigorous: ClassVar = T
         ("objectives", HEAD.replace("(frozen=True)", ""), "must be a frozen dataclass"),
         ("objectives", HEAD.replace("here", ""), "must state its `source`"),
         ("objectives", HEAD, "lacks the method `loss`"),
-        ("objectives", HEAD + "    def loss(self, model, x, y): ...\n", "`loss` must take (model, x, y, noise, "),
-        ("objectives", HEAD + "    a: object = None\n    b: 'Nowhere' = 1\n    def loss(*all): ...\n", "a schema: "),
+        (
+            "objectives",
+            HEAD + "    def loss(self, model, x, y): ...\n",
+            "`loss` must take (model, x, y, noise, ",
+        ),
+        (
+            "objectives",
+            HEAD + "    a: object = None\n    b: 'Nowhere' = 1\n    def loss(*all): ...\n",
+            "a schema: ",
+        ),
         ("noises", HEAD + "    def sample(self, shape, generator): ...\n", "lacks the method `log_ratio`"),
         ("attacks", HEAD, "lacks the method `at_radii or minimal`"),
         ("attacks", HEAD + "    def minimal(self, smoothed, x, y): ...\n", "must state its `norm`"),
         ("certificates", HEAD + CERTIFY, "must state its `norms`"),
-        ("certificates", HEAD + "    norms: ClassVar = {'gaussian': 3}\n" + NEEDS + CERTIFY, "to 1, 2 or inf"),
+        (
+            "certificates",
+            HEAD + "    norms: ClassVar = {'gaussian': 3}\n" + NEEDS + CERTIFY,
+            "to 1, 2 or inf",
+        ),
         ("models", HEAD + "    def build(self, shape, classes, mean, std): ...\n", "must state its `shapes`"),
         ("datasets", HEAD + "    def load(self, data_dir): ...\n", "must state its `shape`"),
     ],
@@ -220,7 +238,12 @@ def test_a_plug_in_that_breaks_the_protocol_is_one_line(lab, tiny, refusal, kind
 @pytest.mark.parametrize(
     ("group", "name", "path", "says"),
     [
-        ("rs.objective", "mine", "a:B", "no such kind of method (did you mean rs.objectives?); allowed: rs.data"),
+        (
+            "rs.objective",
+            "mine",
+            "a:B",
+            "no such kind of method (did you mean rs.objectives?); allowed: rs.data",
+        ),
         ("rs.objectives", "My own", "a:B", "a name must match"),
         ("rs.objectives", "mine", "a", "must be module:Class"),
         ("rs.objectives", "mine", "rs.objectives.nal:Nal", "must lie in a package of its own"),
@@ -266,6 +289,8 @@ def test_calls_are_those_of_the_protocols():
         "attacks": (interfaces.AttackAtRadii, interfaces.MinimalAttack),
     }
     for kind, classes in protocols.items():
-        functions = {k: v for c in classes for k, v in vars(c).items() if inspect.isfunction(v) and k[0] != "_"}
+        functions = {
+            k: v for c in classes for k, v in vars(c).items() if inspect.isfunction(v) and k[0] != "_"
+        }
         taken = {name: tuple(inspect.signature(f).parameters)[1:] for name, f in functions.items()}
         assert taken == CALLS[kind]

@@ -381,7 +381,10 @@ def test_an_error_is_told_where_the_value_stands(tmp_path, tiny, refusal):
         ({"product": {"noise.sigma": []}}, "the list is empty"),
         ({"product": {"noise.sigma": 0.5}}, "0.5: must be a list"),
         ({"product": {"name": ["x"]}}, "product.name: unknown key; allowed: attacks, calibration, certif"),
-        ({"product": {"seeds.0": [1]}}, "product.seeds.0: unknown key (did you mean seeds?); allowed: attacks"),
+        (
+            {"product": {"seeds.0": [1]}},
+            "product.seeds.0: unknown key (did you mean seeds?); allowed: attacks",
+        ),
         ({"product": {"certificates.0.alpha": [0.1]}}, "product.certificates.0.alpha: unknown key"),
         ({"product": {"noise.sgma": [1]}}, "noise.sgma: unknown key (did you mean noise.sigma?); allowed: n"),
         ({"zip": {"training.optimizer.lerning_rate": [1]}}, "did you mean training.optimizer.learning_rate?"),

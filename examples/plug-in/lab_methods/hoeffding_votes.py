@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HoeffdingVotes:
-    """l2 radius sigma * Phi^-1(p_A - sqrt(log(1 / alpha) / 2n)); abstains where that is no probability > 1/2."""
+    """l2 radius sigma * Phi^-1(p) of p = p_A - sqrt(log(1 / alpha) / 2n); abstains where p <= 1/2."""
 
     source: ClassVar[str] = "Cohen, Rosenfeld & Kolter, ICML 2019; Hoeffding, JASA 1963"
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}
