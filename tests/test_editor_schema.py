@@ -52,7 +52,11 @@ def typos(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, .
 
 RICH: dict[str, Any] = {
     **copy.deepcopy(TINY),
-    "override": {"training": {"epochs": 1}, "attacks": {"steps": 1, "judge": {"n": 9}}, "noise": {"sigma": 1}},
+    "override": {
+        "training": {"epochs": 1},
+        "attacks": {"steps": 1, "judge": {"n": 9}},
+        "noise": {"sigma": 1},
+    },
     "logs": {"theirs": {"file": "a", "noise": {"name": "gaussian", "sigma": 1}, "alpha": 0.1, "n": 9}},
     "imported": {"net": {"weights": "a", "entry": "a:b", "noise": {"name": "none"}, "sampling": {"n": 9}}},
     "published": [{"paper": "a", "table": "b", "run": "nal", "acr": 1}],
@@ -125,7 +129,9 @@ def test_what_the_program_refuses_the_editor_shows(refusal, path, value):
         holder = holder.setdefault(step, {}) if isinstance(holder, dict) else holder[step]
     holder[last] = value
     place = (*parents, last)
-    told_at = [p for p, m in told(wrong) if p[: len(place)] == place or (p == tuple(parents) and f"'{last}'" in m)]
+    told_at = [
+        p for p, m in told(wrong) if p[: len(place)] == place or (p == tuple(parents) and f"'{last}'" in m)
+    ]
     assert told_at
     dotted = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
     assert f"study0.yaml: {dotted}" in refusal(wrong)

@@ -120,6 +120,7 @@ def test_their_code_counts_and_nothing_else_of_theirs(installed, theirs, plan_of
     assert codes() == again
 
 
+@pytest.mark.slow
 def test_jobs_run_with_them_and_say_which_version(installed, theirs, tmp_path):
     from tiny_study import Workspace, write_study
 
@@ -139,6 +140,7 @@ def test_jobs_run_with_them_and_say_which_version(installed, theirs, tmp_path):
     assert origin["versions"]["lab-methods"] == "1.0"
 
 
+@pytest.mark.slow
 def test_radius_and_contract_tests_see_them_in_processes_of_their_own(installed, tmp_path):
     """Without torch once the schema is cached; the contract tests are not edited for them."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), *sys.path])}
