@@ -28,7 +28,7 @@ test: $(BIN)/.installed check
 
 quick: $(BIN)/.installed
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -m "not slow and not workflow"
+	$(BIN)/python -m pytest -m "not slow and not workflow" -n logical --maxprocesses 4 --dist loadfile
 
 check: $(BIN)/.installed
 	$(BIN)/ruff check .

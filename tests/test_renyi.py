@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +71,17 @@ def test_sison_glaz_intervals_are_those_of_statsmodels(
 
 
 def test_the_factor_on_the_accuracy_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draws = Draws.from_counts([10, 0], [100, 0], 784)
+    noise, made = {"name": "gaussian", "sigma": 1}, Draws.from_counts([10, 0], [100, 0], 784)
+    draws = dataclasses.replace(made, origin={"noise": noise, "seed": 0})
     monkeypatch.setattr(evaluation, "merge", lambda *args: draws)
     names: list[dict[str, Any]] = [
         {"name": "renyi", "alpha": 0.05, "label": "as written"},
         {"name": "renyi", "alpha": 0.95, "accuracy_factor": 0.95, "label": "as released"},
         {"name": "renyi_sound", "alpha": 0.05, "label": "sound"},
     ]
-    spec = {"test": {"max": 1}, "data_size": 1, "seed": 0, "noise": {"name": "gaussian", "sigma": 1}}
-    evaluation.certify({**spec, "certificates": names}, [], [], tmp_path / "c.parquet", "code")
+    spec = {"test": {"max": 1}, "data_size": 1, "seed": 0, "noise": noise, "n0": 10, "n": 100}
+    selection = [tmp_path / "draws/select-10/0-1-1_block0.parquet"]
+    evaluation.certify({**spec, "certificates": names}, selection, [], tmp_path / "c.parquet", "code")
     rows = pq.read_table(tmp_path / "c.parquet").to_pylist()
     assert [(r["certificate"], r["alpha"], r["factor"]) for r in rows] == [
         ("as written", 0.05, 0.95),
