@@ -109,15 +109,17 @@ def since(at: str, executes: tuple[str, ...]) -> str:
     if not at:
         return "what differs is not known: made outside of a checkout"
     edited = "; the checkout had edits that are in no commit" if at.endswith("+") else ""
+    ours = tuple(entry for entry in executes if entry.startswith(f"{code_digest.ROOT.name}."))
+    edited += "; the methods of plug-ins are not compared" if ours != executes else ""
     before = _code_of(at.rstrip("+"))
     if before is None:
         return f"what differs is not known: commit {at} is not in this checkout{edited}"
     now = code_digest.here()
     try:
-        old = before.closure(executes)
+        old = before.closure(ours)
     except UserError as error:
         return f"since commit {at}, which lacks what it executes today ({error}){edited}"
-    today = now.closure(executes)
+    today = now.closure(ours)
     if set(old.values()) == set(today.values()):
         return f"since commit {at} nothing that it executes differs{edited}"
     former = {place: before.definition(place).text for place in old}

@@ -203,3 +203,6 @@ def test_the_definitions_that_differ_since_a_commit_are_named(history):
     )
     assert "commit gone is not in this checkout" in acceptance.since("gone", macer)
     assert "lacks what it executes today" in acceptance.since("former", ("rs.training:later",))
+    assert acceptance.since("same", (*macer, "their_package.objectives:Theirs")) == (
+        "since commit same nothing that it executes differs; the methods of plug-ins are not compared"
+    )
