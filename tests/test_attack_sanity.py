@@ -190,6 +190,7 @@ def test_an_image_is_tested_at_the_level_over_all_of_its_tests():
         assert (row["measured"], row["changed"]) == (count, 100)
 
 
+@pytest.mark.slow
 def test_an_image_that_did_not_change_seldom_counts():
     """Every class as likely as the certified one, three radii: the worst case, and still at most LEVEL."""
     draw, images = np.random.default_rng(0), 20_000

@@ -135,6 +135,7 @@ def test_more_noise_samples_follow_the_exact_gradient(linear):
     torch.testing.assert_close(out - x, 0.05 * w.sign().reshape(1, 1, 4, 4).expand_as(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [NoNoise(), Gaussian(0.1)])
 @pytest.mark.parametrize(
     "attack", [Ddn(steps=150, votes=2000), CarliniWagnerL2(6, 150, learning_rate=0.02, votes=2000)]
@@ -275,6 +276,7 @@ def test_without_noise_pgd_is_that_of_the_toolbox(model, toolbox, norm, radius):
     torch.testing.assert_close(mine.norm(dim=1), other.norm(dim=1), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_without_noise_the_minimal_attacks_are_as_near_as_the_toolboxs(model, toolbox):
     from art.attacks.evasion import CarliniL2Method
 

@@ -97,6 +97,7 @@ def test_every_shape_gives_logits(name, shape):
         assert model(torch.empty(3, *shape)).shape == (3, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("activation", ["relu", "elu"])
 def test_logits_and_gradients(name, activation):
@@ -151,6 +152,7 @@ def test_normalisation_is_per_channel_and_in_image_units():
 # --- the inference form ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_batch_norm_folds_into_the_convolution_before_it(name):
     torch.manual_seed(0)
@@ -181,6 +183,7 @@ def test_pooling_before_the_activation_is_pooling_after_it(name, activation):
 # --- learning ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet20", "stn_cifar", "stn_mnist"])
 def test_a_few_images_are_learnt(name):
     torch.manual_seed(0)

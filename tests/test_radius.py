@@ -209,6 +209,7 @@ def test_bad_lines_of_standard_input_are_named(capsys, monkeypatch, text, says):
     assert says in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("certificate", "noise", "level"),
     [
