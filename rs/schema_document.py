@@ -25,9 +25,9 @@ def document(methods: Methods) -> dict[str, Any]:
     parts = {key: _part(s, partial) for key, s in (imported["properties"] | run["properties"]).items()}
     anything = {kind: _any(methods[kind], partial) for kind in methods}
     definitions = {"run": run, "imported": imported, "study": study, "any": anything, **methods}
-    sections = {key: {"$ref": f"#/$defs/parts/{key}"} for key in run["properties"]}
+    sections = {key: {"$ref": f"#/$defs/parts/properties/{key}"} for key in run["properties"]}
     sweep = dataclass_schema(Sweep)
-    paths = _swept(sections, {"parts": parts, **definitions})
+    paths = _swept(sections, {"parts": {"properties": parts}, **definitions})
     sweep["properties"] = {how: {"$ref": "#/$defs/swept"} for how in sweep["properties"]}
     swept = {
         "type": "object",
@@ -41,7 +41,7 @@ def document(methods: Methods) -> dict[str, Any]:
     file = _part(study, partial)
     file["properties"] |= sections
     file["properties"]["override"] = {**entry, "properties": sections, "default": {}}
-    own = {key: {"$ref": f"#/$defs/parts/{key}"} for key in imported["properties"]}
+    own = {key: {"$ref": f"#/$defs/parts/properties/{key}"} for key in imported["properties"]}
     for key, allowed in {"runs": {**sections, "sweep": sweep}, "imported": own}.items():
         file["properties"][key]["additionalProperties"] = {**entry, "properties": allowed}
     return {
@@ -51,7 +51,7 @@ def document(methods: Methods) -> dict[str, Any]:
         # a file with data is no overlay: it has a name
         "if": {"required": ["data"]},
         "then": {"required": ["name"]},
-        "$defs": {"parts": parts, "swept": swept, **definitions},
+        "$defs": {"parts": {"properties": parts}, "swept": swept, **definitions},
     }
 
 
