@@ -4,10 +4,11 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from rs import as_module, mixed_draws, staleness, tracking_place
-from rs.interfaces import UserError
-from rs.plan import Plan
-from rs.study import Study
+from rs.plan import as_module, mixed_draws, staleness
+from rs.study import tracking_place
+from rs.errors import UserError
+from rs.plan.plan import Plan
+from rs.study.study import Study
 
 min_version("9.20")
 

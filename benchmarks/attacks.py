@@ -30,14 +30,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rs import catalog
-from rs.attacks.pgd_l2 import PgdL2
-from rs.devices import device_name, use_device
-from rs.gradients import Differentiable
-from rs.inference import PRECISIONS
-from rs.network_audit import Audited
-from rs.noise.gaussian import Gaussian
-from rs.smoothing import Smoothed
+from rs.machine.devices import device_name, use_device
+from rs.methods import catalog
+from rs.methods.attacks.pgd_l2 import PgdL2
+from rs.methods.noise.gaussian import Gaussian
+from rs.networks.audit import Audited
+from rs.networks.differentiable import Differentiable
+from rs.networks.inference import PRECISIONS
+from rs.smoothing.smoothed import Smoothed
 
 SHAPES = {"lenet": (1, 28, 28), "nal_cnn": (1, 28, 28), "stn_mnist": (1, 28, 28)}
 SIGMA, RADIUS, CLASSES, FORM_BATCH, PEER_BATCH = 0.25, 1.0, 10, 512, 50

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from rs import catalog
-from rs.devices import device_name, use_device
-from rs.inference import InferenceForm
-from rs.network_audit import Audited, audit
-from rs.noise.gaussian import Gaussian
+from rs.machine.devices import device_name, use_device
+from rs.methods import catalog
+from rs.methods.noise.gaussian import Gaussian
+from rs.networks.audit import Audited, audit
+from rs.networks.inference import InferenceForm
 
 SHAPES = {"lenet": (1, 28, 28)}
 JOBS, VOTES, BATCH = 22, 100 * (100 + 100_000), 512

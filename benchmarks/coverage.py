@@ -24,23 +24,23 @@ import numpy as np
 import torch
 from scipy import optimize, special, stats
 
-from rs.bounds import clopper_pearson_lower, clopper_pearson_upper
-from rs.certificates.bilateral import Bilateral
-from rs.certificates.cohen import Cohen, CohenLinf
-from rs.certificates.dual import Dual
-from rs.certificates.dual_published import DualPublished
-from rs.certificates.laplace_l1 import LaplaceL1
-from rs.certificates.pixeldp import PixelDP, PixelDPSoft
-from rs.certificates.ratio_laws import ExactLaw, law_of
-from rs.certificates.renyi import Renyi, RenyiSound
-from rs.certificates.soft import SoftBernstein, SoftHoeffding
-from rs.certificates.tcertify import TCertify, TCertifySound
-from rs.draws import Draws, Votes
-from rs.noise.gaussian import Gaussian
-from rs.noise.laplace import Laplace
-from rs.noise.mixed_norm import MixedNorm
-from rs.noise.spherical import Spherical
-from rs.noise.sup_norm import SupNorm
+from rs.methods.certificates.bilateral import Bilateral
+from rs.methods.certificates.cohen import Cohen, CohenLinf
+from rs.methods.certificates.dual import Dual
+from rs.methods.certificates.dual_published import DualPublished
+from rs.methods.certificates.laplace_l1 import LaplaceL1
+from rs.methods.certificates.pixeldp import PixelDP, PixelDPSoft
+from rs.methods.certificates.ratio_laws import ExactLaw, law_of
+from rs.methods.certificates.renyi import Renyi, RenyiSound
+from rs.methods.certificates.soft import SoftBernstein, SoftHoeffding
+from rs.methods.certificates.tcertify import TCertify, TCertifySound
+from rs.methods.noise.gaussian import Gaussian
+from rs.methods.noise.laplace import Laplace
+from rs.methods.noise.mixed_norm import MixedNorm
+from rs.methods.noise.spherical import Spherical
+from rs.methods.noise.sup_norm import SupNorm
+from rs.statistics.bounds import clopper_pearson_lower, clopper_pearson_upper
+from rs.statistics.draws import Draws, Votes
 
 ALPHA, SELECTION = 0.05, 100
 DIMENSION = 5  # few coordinates: in many, the shaped noises come close to Gaussian ones

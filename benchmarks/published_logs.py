@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
-from rs.bounds import clopper_pearson_upper, t_interval, wilson_interval
-from rs.logs import Log, read_log
+from rs.statistics.bounds import clopper_pearson_upper
+from rs.statistics.intervals import t_interval, wilson_interval
+from rs.study.certification_log import Log, read_log
 
 VOTES = 100_000
 RADII = np.arange(13) / 4

@@ -27,13 +27,13 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from rs import catalog
-from rs.certificates.cohen import Cohen
-from rs.devices import device_name, generator, use_device
-from rs.draws import Draws
-from rs.inference import InferenceForm
-from rs.network_audit import Audited
-from rs.noise.gaussian import Gaussian
+from rs.machine.devices import device_name, generator, use_device
+from rs.methods import catalog
+from rs.methods.certificates.cohen import Cohen
+from rs.methods.noise.gaussian import Gaussian
+from rs.networks.audit import Audited
+from rs.networks.inference import InferenceForm
+from rs.statistics.draws import Draws
 
 SHAPES = {"lenet": (1, 28, 28)}
 SIGMA, ALPHA, SELECTION = 0.25, 0.001, 100

@@ -17,15 +17,16 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
-from rs.bounds import Floats, clopper_pearson_upper
-from rs.certificates.cohen import Cohen
-from rs.draws import Draws, merge
-from rs.noise.gaussian import Gaussian
-from rs.plan import Plan
-from rs.sequences import least_trials, upper
-from rs.spec import Stop
-from rs.stopping import StoppingRule
-from rs.study import Study
+from rs.methods.certificates.cohen import Cohen
+from rs.methods.noise.gaussian import Gaussian
+from rs.plan.plan import Plan
+from rs.settings.sampling import Stop
+from rs.stages.draw_files import merge
+from rs.statistics.bounds import Floats, clopper_pearson_upper
+from rs.statistics.draws import Draws
+from rs.statistics.sequences import least_trials, upper
+from rs.statistics.stopping import StoppingRule
+from rs.study.study import Study
 
 ALPHA = 0.001
 PAPER = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.25)  # radii of MACER's Table 6

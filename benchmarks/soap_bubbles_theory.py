@@ -17,11 +17,11 @@ import pandas as pd
 import torch
 from scipy import special
 
-from rs.certificates.radius_table import required_quantile
-from rs.certificates.ratio_laws import MixedNormLaw, Ratios, SphericalLaw, SupNormLaw
-from rs.noise.mixed_norm import MixedNorm
-from rs.noise.spherical import Spherical
-from rs.noise.sup_norm import SupNorm
+from rs.methods.certificates.radius_table import required_quantile
+from rs.methods.certificates.ratio_laws import MixedNormLaw, Ratios, SphericalLaw, SupNormLaw
+from rs.methods.noise.mixed_norm import MixedNorm
+from rs.methods.noise.spherical import Spherical
+from rs.methods.noise.sup_norm import SupNorm
 
 D = 3072
 K = (0, 100, 250, 500, 1000, 1500, 2000)

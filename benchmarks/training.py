@@ -34,14 +34,15 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms.functional import to_tensor
 
-from rs import catalog, training
-from rs.data.mnist import Mnist
-from rs.data_loading import Resident
-from rs.devices import device_name, use_device
-from rs.interfaces import UserError
-from rs.noise.gaussian import Gaussian
-from rs.optimization import make_optimizer
-from rs.spec import Optimizer, Training
+from rs.errors import UserError
+from rs.machine.devices import device_name, use_device
+from rs.methods import catalog
+from rs.methods.data.mnist import Mnist
+from rs.methods.noise.gaussian import Gaussian
+from rs.networks.images import Resident
+from rs.networks.optimization import make_optimizer
+from rs.settings.training import Optimizer, Training
+from rs.stages import train as training
 
 SIGMA = 0.25
 # objective, batch size and images per round, as their papers or released code train MNIST

@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from rs.cli import main
+    from rs.cli.main import main
 except KeyboardInterrupt:  # Ctrl-C while libraries load
     print("rs: interrupted", file=sys.stderr)
     raise SystemExit(130) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from rs import catalog, models
+from rs.methods import catalog, models
 
 ALL = {name: catalog.find("models", name) for name in models.METHODS}
 

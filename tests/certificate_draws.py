@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rs.draws import Draws, Votes
-from rs.noise.gaussian import Gaussian
-from rs.noise.laplace import Laplace
+from rs.methods.noise.gaussian import Gaussian
+from rs.methods.noise.laplace import Laplace
+from rs.statistics.draws import Draws, Votes
 
 GAUSSIAN, LAPLACE = Gaussian(0.5), Laplace(0.5)
 

@@ -15,9 +15,9 @@ import torch
 from hypothesis import settings
 from tiny_study import TINY, Workspace, write_study
 
-from rs.interfaces import UserError
-from rs.plan import Plan
-from rs.study import Study
+from rs.errors import UserError
+from rs.plan.plan import Plan
+from rs.study.study import Study
 
 # The same examples in every run, and no verdict on how fast a shared machine is.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)

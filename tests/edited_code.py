@@ -10,7 +10,7 @@ from pathlib import Path
 
 import golden
 
-from rs import code_digest
+from rs.provenance import code as code_digest
 
 
 class EditedCode:

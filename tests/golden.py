@@ -10,12 +10,12 @@ import re
 import tempfile
 from pathlib import Path
 
-from rs.code_digest import code_digest
-from rs.jobs import STAGE_CODE
-from rs.plan import Plan
-from rs.provenance import digest
-from rs.study import Study
-from rs.study_schema import schema
+from rs.plan.jobs import STAGE_CODE
+from rs.plan.plan import Plan
+from rs.provenance.code import code_digest
+from rs.provenance.digests import digest
+from rs.study.schema import schema
+from rs.study.study import Study
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).with_name("golden")

@@ -1,6 +1,6 @@
 """Changes one operator, comparison or number of a module at a time and tells which changes its tests pass.
 
-    python tests/mutate.py rs/bounds.py tests/test_bounds.py tests/test_sequences.py
+    python tests/mutate.py rs/statistics/bounds.py tests/statistics/test_bounds.py
 
 No part of CI: each change runs the tests once, in a copy of the repository. A person reads the changes that
 survive: some mean the same (`<` for `<=` where equality cannot be), the others lack a test. `--every 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rs.noise.gaussian import Gaussian
+from rs.methods.noise.gaussian import Gaussian
 
 SIGMA = 0.4
 NOISE = Gaussian(SIGMA)

@@ -10,8 +10,8 @@ import pyarrow as pa
 from scipy import special
 from sklearn.datasets import load_digits
 
-from rs.bounds import t_interval, wilson_interval
-from rs.provenance import write_table
+from rs.provenance.files import write_table
+from rs.statistics.intervals import t_interval, wilson_interval
 
 OBJECTIVES: dict[str, dict[str, float | str]] = {
     "gaussian": {},

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from tiny_study import Workspace
 
-from rs.interfaces import UserError
-from rs.provenance import read_table, write_table
-from rs.tables import aggregate, check_tables
+from rs.errors import UserError
+from rs.provenance.files import read_table, write_table
+from rs.tables.aggregate import aggregate, check_tables
 
 
 def refusal(read: Callable[[], Any], path: Path) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rs import catalog
-from rs.preparation import prepare
+from rs.methods import catalog
+from rs.stages.data import prepare
 
 
 def encoded(array: np.ndarray, form: str = "PNG") -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from rs.network_audit import Audited
+from rs.networks.audit import Audited
 
 
 def generators(*seeds: int) -> list[torch.Generator]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from rs import stages
-from rs.jobs import Job
-from rs.plan import Plan
+from rs.plan.jobs import Job
+from rs.plan.plan import Plan
+from rs.stages import execution
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -50,7 +50,7 @@ class Workspace:
 
     def run(self, job: Job, **changes: Any) -> None:
         with contextlib.chdir(self.folder):
-            stages.execute(job.stage, {**stages.as_dict(job), **changes})
+            execution.execute(job.stage, {**execution.as_dict(job), **changes})
 
     def job(self, stage: str, run: str = "gaussian", index: int = 0) -> Job:
         ids = {p.run.label: p.id for p in self.plan.runs}

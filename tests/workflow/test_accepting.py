@@ -12,8 +12,8 @@ pytestmark = pytest.mark.workflow
 
 
 def test_accepted_results_are_current_and_extended(work: Workspace) -> None:
-    work.change_code("rs/objectives/macer.py")
-    work.edit("rs/sampling.py", "    drawn = [", "    other = 1\n    drawn = [")
+    work.change_code("rs/methods/objectives/macer.py")
+    work.edit("rs/stages/sample.py", "    drawn = [", "    other = 1\n    drawn = [")
     stale = MACER + SMOOTHADV - Counter({("train", "smoothadv-gaussian-0p25"): 1}) + TABLES
     assert work.planned() == stale
     told = work.rs("accept", "--study", "study.yaml")
@@ -35,5 +35,5 @@ def test_accepted_results_are_current_and_extended(work: Workspace) -> None:
     assert work.planned() == Counter()
     accuracy = pd.read_parquet(work.one("tiny/tables/certified_accuracy.parquet"))
     assert set(accuracy["n"]) == {300}
-    work.edit("rs/sampling.py", "    other = 1\n", "    other = 2\n")
+    work.edit("rs/stages/sample.py", "    other = 1\n", "    other = 2\n")
     assert work.planned()[("sample", "macer-gaussian-0p25")] == 4

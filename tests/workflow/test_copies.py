@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from workspace import MACER, TABLES, Workspace
 
-from rs.provenance import read_json, read_table, write_json, write_table
+from rs.provenance.files import read_json, read_table, write_json, write_table
 
 pytestmark = pytest.mark.workflow
 
@@ -45,7 +45,7 @@ def test_a_copy_without_times_plans_nothing(copied: Workspace) -> None:
 
 def test_a_copy_with_another_code_or_inputs_is_stale(copied: Workspace) -> None:
     """Without records nothing but the files' own digests can tell."""
-    copied.change_code("rs/attacks/pgd_l2.py")
+    copied.change_code("rs/methods/attacks/pgd_l2.py")
     assert copied.planned() == Counter({("attack", "macer-gaussian-0p25"): 1}) + TABLES
     calibration = copied.one("runs/*-nal-*/calibration/*.json")
     found = read_json(calibration)

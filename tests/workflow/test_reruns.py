@@ -167,21 +167,21 @@ def test_going_back_to_a_former_hyperparameter_runs_nothing_but_the_tables(work:
 
 
 def test_comments_and_docstrings_change_nothing(work: Workspace) -> None:
-    file = work.folder / "rs/objectives/macer.py"
+    file = work.folder / "rs/methods/objectives/macer.py"
     text = file.read_text()
     end = text.index('"""', 3)
     text = text[:end] + "\nAnother remark.\n" + text[end:]
     file.write_text(text.replace("    def loss(", "    # a comment\n\n    def loss(", 1))
-    work.edit("rs/training.py", "def train(", "# a comment\ndef train(")
+    work.edit("rs/stages/train.py", "def train(", "# a comment\ndef train(")
     assert work.planned() == Counter()
 
 
 def test_messages_progress_and_what_nothing_executes_change_nothing(work: Workspace) -> None:
-    work.edit("rs/training.py", "diverged in epoch", "went astray in epoch")
-    work.edit("rs/training.py", '"epochs", first)', '"rounds", first)')
-    work.edit("rs/progress.py", "SECONDS_BETWEEN_LINES = 5.0", "SECONDS_BETWEEN_LINES = 50.0")
-    work.edit("rs/catalog.py", "is none of the", "is not among the")
-    with open(work.folder / "rs/objectives/macer.py", "a") as file:
+    work.edit("rs/stages/train.py", "diverged in epoch", "went astray in epoch")
+    work.edit("rs/stages/train.py", '"epochs", first)', '"rounds", first)')
+    work.edit("rs/machine/progress.py", "SECONDS_BETWEEN_LINES = 5.0", "SECONDS_BETWEEN_LINES = 50.0")
+    work.edit("rs/methods/catalog.py", "is none of the", "is not among the")
+    with open(work.folder / "rs/methods/objectives/macer.py", "a") as file:
         file.write("\nANOTHER_CONSTANT = 1\n")
     assert work.planned() == Counter()
 
@@ -189,13 +189,13 @@ def test_messages_progress_and_what_nothing_executes_change_nothing(work: Worksp
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("rs/objectives/macer.py", MACER),
-        ("rs/certificates/cohen.py", DOWNSTREAM_OF_DRAWS),
+        ("rs/methods/objectives/macer.py", MACER),
+        ("rs/methods/certificates/cohen.py", DOWNSTREAM_OF_DRAWS),
         (
-            "rs/objectives/nal.py",
+            "rs/methods/objectives/nal.py",
             Counter({("train", "nal-gaussian-0p25"): 1, ("calibrate", "nal-gaussian-0p25"): 1}) + SMOOTHADV,
         ),
-        ("rs/attacks/pgd_l2.py", Counter({("attack", "macer-gaussian-0p25"): 1})),
+        ("rs/methods/attacks/pgd_l2.py", Counter({("attack", "macer-gaussian-0p25"): 1})),
     ],
     ids=["macer", "cohen", "nal", "pgd_l2"],
 )
@@ -208,7 +208,7 @@ def test_a_code_edit_makes_stale_exactly_what_depends_on_it(
 
 def test_what_a_failed_job_would_have_renewed_is_still_stale(work: Workspace) -> None:
     """MACER is trained again, then later jobs fail and leave no file by whose age Snakemake could tell."""
-    work.change_code("rs/objectives/macer.py")
+    work.change_code("rs/methods/objectives/macer.py")
     manifest = work.one("runs/*-macer-*/model.json")
     work.snakemake(str(manifest.relative_to(work.folder)))
     for stage in ("draws", "certified", "attacks"):
@@ -218,12 +218,12 @@ def test_what_a_failed_job_would_have_renewed_is_still_stale(work: Workspace) ->
 
 
 def test_a_new_method_makes_nothing_stale(work: Workspace) -> None:
-    source = (work.folder / "rs/objectives/gaussian.py").read_text()
+    source = (work.folder / "rs/methods/objectives/gaussian.py").read_text()
     assert "class GaussianTraining" in source
     newcomer = source.replace("class GaussianTraining", "class Newcomer", 1)
     (work.folder / "rs/objectives/newcomer.py").write_text(newcomer)
-    entry = '    "newcomer": "rs.objectives.newcomer:Newcomer",\n'
-    work.edit("rs/objectives/__init__.py", '    "macer":', f'{entry}    "macer":')
+    entry = '    "newcomer": "rs.methods.objectives.newcomer:Newcomer",\n'
+    work.edit("rs/methods/objectives/__init__.py", '    "macer":', f'{entry}    "macer":')
     work.rs("schema", "--write")
     assert work.planned() == Counter()
     work.study(lambda s: s["runs"].update(newcomer={"objective": {"name": "newcomer"}}))
@@ -239,7 +239,7 @@ def test_code_edited_while_it_trains_is_stale_afterwards(work: Workspace) -> Non
     try:
         wait_for(lambda: list(manifest.parent.glob("resume-*.pt")))
         assert not manifest.exists()
-        work.change_code("rs/objectives/macer.py")
+        work.change_code("rs/methods/objectives/macer.py")
         assert running.wait(120) == 0
     finally:
         running.kill()

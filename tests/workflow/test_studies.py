@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from workspace import CHECKOUT, Workspace
 
-from rs.plan import Plan
-from rs.study import Study
+from rs.plan.plan import Plan
+from rs.study.study import Study
 
 pytestmark = pytest.mark.workflow
 

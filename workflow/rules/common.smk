@@ -3,9 +3,9 @@
 import json
 import shlex
 
-from rs.provenance import file_digest
-from rs import stages
-from rs.stages import as_dict
+from rs.provenance.digests import file_digest
+from rs.cli import stages
+from rs.stages.execution import as_dict
 
 PYTHON = shlex.quote(sys.executable)  # jobs run in the environment that runs Snakemake
 

@@ -8,12 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from rs.bounds import hoeffding_width
-from rs.certificates.probabilities import certified, check_draws, gaussian_radius, noise_name, split_counts
+from rs.methods.certificates.probabilities import (
+    certified,
+    check_draws,
+    gaussian_radius,
+    noise_name,
+    split_counts,
+)
+from rs.statistics.bounds import hoeffding_width
 
 if TYPE_CHECKING:
-    from rs.draws import Draws
-    from rs.interfaces import Certified, Noise
+    from rs.methods.interfaces import Certified
+    from rs.smoothing.noise import Noise
+    from rs.statistics.draws import Draws
 
 
 @dataclass(frozen=True)

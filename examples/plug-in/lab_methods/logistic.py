@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from rs.limits import Level
+from rs.settings.limits import Level
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
-    from rs.interfaces import Noise
+    from rs.smoothing.noise import Noise
 
 
 @dataclass(frozen=True)

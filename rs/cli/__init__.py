@@ -1,0 +1,1 @@
+"""`rs`: the verbs on the command line."""

@@ -1,0 +1,176 @@
+"""`rs accept`: results of an older version are taken over after a look, instead of made again. No torch.
+
+Lists the finished files of a study whose code is another today, by run and stage: how many, of which commit,
+and which definitions that they execute differ since, as far as git can tell. With --yes it records in the
+results that they count as made by today's code: who, when, from which digest to which. Snakemake and the
+merging of draws then take old and new as one; a later edit of the code makes both stale. Tables and pages are
+made anew: they take seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import functools
+import getpass
+import io
+import platform
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rs.errors import UserError
+from rs.plan.graph import STAGES
+from rs.plan.jobs import Job
+from rs.plan.plan import Plan
+from rs.plan.staleness import in_order, job_is_current, judge_by_content, said_by
+from rs.provenance import accepted_code
+from rs.provenance import code as code_digest
+from rs.provenance.digests import digest
+from rs.provenance.files import commit, versions
+from rs.study.study import Study
+
+TEXT = "take over results of an older version, after a look at what differs in its code"
+CHECKOUT = code_digest.ROOT.parent
+MOST_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Other:
+    """Finished files of one run and stage that other code made: its digest, and the commit that they name."""
+
+    folder: Path
+    label: str
+    stage: str
+    made_by: str
+    at: str
+    jobs: list[Job]
+
+    @property
+    def now(self) -> str:
+        return self.jobs[0].code
+
+    def sentences(self) -> Iterator[str]:
+        count = f"{len(self.jobs)} file{'s' * (len(self.jobs) != 1)}"
+        yield f"{self.label}: {self.stage}: {count} by code {self.made_by}, which is {self.now} today"
+        yield f"    {since(self.at, self.jobs[0].executes)}"
+
+    def acceptance(self) -> dict[str, Any]:
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        code = {"from": self.made_by, "to": self.now, "commit_from": self.at, "commit_to": commit()}
+        return {"stage": self.stage, **code, "by": _user(), "at": now, "rs": versions()["rs"]}
+
+
+def made_by_other_code(plan: Plan, run: str | None, stages: list[str]) -> list[Other]:
+    """The finished files of a plan that count as made by other code than today's. Raises UserError for an
+    unknown run, and for a damaged file.
+    """
+    labels = {planned.id: f"{planned.run.label} seed {planned.run.seed}" for planned in plan.runs}
+    named = {planned.id for planned in plan.runs if run in (None, planned.run.label)}
+    if not named:
+        known = ", ".join(dict.fromkeys(planned.run.label for planned in plan.runs))
+        raise UserError(f"{plan.study.files[0]}: no run is labelled {run!r}; runs: {known}")
+    found: dict[tuple[str, ...], Other] = {}
+    for job in in_order(plan):
+        path = next(iter(job.outputs.values()))
+        if (job.run and job.run not in named) or (stages and job.stage not in stages) or not path.is_file():
+            continue
+        said = said_by(path)
+        code, at, folder = said.get("code_digest"), str(said.get("commit", "")), accepted_code.folder_of(path)
+        if not isinstance(code, str) or folder is None or said.get("spec_digest") != digest(job.spec):
+            continue  # not a file of this job
+        if job.code not in accepted_code.counts_as(path, code):
+            label = labels.get(job.run, job.run or folder.name)
+            key = (str(folder), job.stage, code, job.code, at)
+            found.setdefault(key, Other(folder, label, job.stage, code, at, [])).jobs.append(job)
+    return list(found.values())
+
+
+def accept(plan: Plan, others: list[Other]) -> None:
+    """Records that the files count as made by today's code. Snakemake's records of what is current then name
+    the former code and are removed: such files are judged by what they hold.
+    """
+    by_folder: dict[Path, list[dict[str, Any]]] = {}
+    for other in others:
+        by_folder.setdefault(other.folder, []).append(other.acceptance())
+    for folder, entries in by_folder.items():
+        accepted_code.add(folder, entries)
+    for job in in_order(plan):
+        if job_is_current(job):
+            judge_by_content(job.outputs.values())
+
+
+@functools.cache
+def since(at: str, executes: tuple[str, ...]) -> str:
+    """What differs today of what `executes` execute since a commit (with + where its files were edited)."""
+    if not at:
+        return "what differs is not known: made outside of a checkout"
+    edited = "; the checkout had edits that are in no commit" if at.endswith("+") else ""
+    ours = tuple(entry for entry in executes if entry.startswith(f"{code_digest.ROOT.name}."))
+    edited += "; the methods of plug-ins are not compared" if ours != executes else ""
+    before = _code_of(at.rstrip("+"))
+    if before is None:
+        return f"what differs is not known: commit {at} is not in this checkout{edited}"
+    now = code_digest.here()
+    try:
+        old = before.closure(ours)
+    except UserError as error:
+        return f"since commit {at}, which lacks what it executes today ({error}){edited}"
+    today = now.closure(ours)
+    if set(old.values()) == set(today.values()):
+        return f"since commit {at} nothing that it executes differs{edited}"
+    former = {place: before.definition(place).text for place in old}
+    current = {place: now.definition(place).text for place in today}
+    names = sorted({f"{p[0]}:{p[1]}".rstrip(":") for p, _ in former.items() ^ current.items()})
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"since commit {at} these differ: {', '.join(names[:MOST_NAMED])}{more}{edited}"
+
+
+@functools.cache
+def _code_of(at: str) -> code_digest.Code | None:
+    """The package as it was at a commit."""
+    git = ["git", "-C", str(CHECKOUT), "archive", "--format=tar", at, "--", code_digest.ROOT.name]
+    try:
+        packed = subprocess.run(git, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    folder = _kept.enter_context(tempfile.TemporaryDirectory())
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(folder, filter="data")
+    return code_digest.Code(Path(folder) / code_digest.ROOT.name)
+
+
+_kept = contextlib.ExitStack()  # folders of former code, until the process ends
+
+
+def _user() -> str:
+    try:
+        return f"{getpass.getuser()}@{platform.node()}"
+    except (OSError, KeyError):  # a container without users
+        return platform.node()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", metavar="LABEL", help="only this run's results")
+    parser.add_argument("--stage", nargs="+", choices=STAGES, default=[], help="only of these stages")
+    parser.add_argument("--yes", action="store_true", help="record that they count as made by today's code")
+
+
+def run(args: argparse.Namespace) -> None:
+    plan = Plan(Study(args.study))
+    others = made_by_other_code(plan, args.run, args.stage)
+    for other in others:
+        print("\n".join(other.sentences()))
+    if not others:
+        print("nothing to accept: all that is there counts as made by today's code")
+    elif not args.yes:
+        print("(listed only; --yes records that these count as made by today's code)")
+    else:
+        accept(plan, others)
+        folders = sorted({str(other.folder / accepted_code.NAME) for other in others})
+        print(f"accepted; recorded in {', '.join(folders)}")

@@ -1,0 +1,168 @@
+"""`rs certify --checkpoint`: certify one's own classifier on a data set without writing a study.
+
+The options become a study with one imported model, written to results/<name>/study.yaml and run in this
+process: data, import, draws, certified radii. What exists from the same inputs and code is kept, so an
+interrupted call continues and more votes draw only what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rs.cli import radius
+from rs.errors import UserError
+from rs.plan.jobs import RESULTS, slug
+from rs.plan.plan import Plan
+from rs.plan.staleness import job_is_current, table_inputs
+from rs.provenance.digests import digest
+from rs.provenance.files import made_from, write_text
+from rs.provenance.reading import parse_json
+from rs.settings.sampling import Sampling
+from rs.settings.study import Report
+from rs.stages import execution
+from rs.study.schema import schema
+from rs.study.study import Study
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    own = parser.add_argument_group("a classifier of your own, without a study")
+    own.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights: a torch file or safetensors")
+    own.add_argument(
+        "--entry", metavar="MODULE:FUNCTION", help="returns the network that the weights are for"
+    )
+    own.add_argument("--architecture", metavar="NAME", help="or one of ours (see rs list)")
+    own.add_argument(
+        "--format", default="plain", help="plain, or cohen: {arch, state_dict} of Sequential(norm, net)"
+    )
+    own.add_argument("--key", metavar="KEY", help="of the weights, in a file that holds several: ema, ...")
+    own.add_argument("--normalization", help="none, center, standardize, or JSON {mean: [..], std: [..]}")
+    own.add_argument(
+        "--allow",
+        action="append",
+        choices=["chance"],
+        help="chance: the network may draw at random, for every image by itself",
+    )
+    own.add_argument("--data", metavar="NAME", help="the data set (see rs list)")
+    own.add_argument("--data-dir", help="where the data set's files are")
+    own.add_argument("--noise", default="gaussian", metavar="NAME", help="default: gaussian")
+    own.add_argument(
+        *("--set", "-s"),
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a parameter of noise or certificate",
+    )
+    own.add_argument("--certificate", default="cohen", metavar="NAME", help="default: cohen")
+    own.add_argument("--alpha", default="0.001", help="error rate per image (default: 0.001)")
+    own.add_argument("--n0", default="100", metavar="N", help="selection votes per image (default: 100)")
+    own.add_argument("--n", default="10000", metavar="N", help="estimation votes per image (default: 10000)")
+    own.add_argument("--images", metavar="N", help="at most so many test images (default: all)")
+    own.add_argument("--skip", default="1", metavar="N", help="every N-th test image (default: 1)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prints certified accuracy and ACR and says where the radii lie."""
+    from rs.cli.overview import certified_accuracy_text
+    from rs.tables import aggregate as tables
+
+    name = name_of(args.checkpoint)
+    file = RESULTS / name / "study.yaml"
+    write_text(file, yaml.safe_dump(study_of(args, name), sort_keys=False))
+    plan = Plan(Study([file]))
+    for stage in ("data", "import", "form", "sample", "certify"):
+        jobs = list(plan.jobs[stage].values())
+        for number, job in enumerate(jobs, start=1):
+            if stage in ("data", "sample") and job_is_current(job):
+                continue
+            print(f"{stage} {number}/{len(jobs)}", file=sys.stderr)
+            execution.execute(stage, execution.as_dict(job), args.data_dir)
+    with made_from(table_inputs(plan)):
+        tables.aggregate(plan, plan.tables, plan.code("aggregate"))
+    print(certified_accuracy_text(plan.tables))
+    print(f"study    {file}\ntables   {plan.tables}")
+    for path in (o.certified for planned in plan.runs for o in planned.observations):
+        print(f"radii    {path}")
+
+
+def name_of(checkpoint: Path) -> str:
+    """A study's name for this file: the same at every call, another for a file of the same name elsewhere."""
+    place = os.path.relpath(checkpoint)  # as seen from the folder that results/ lies in
+    return f"{slug('certify', checkpoint.stem)}-{digest(place)}"
+
+
+def study_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
+    """The study that the options stand for. Raises UserError for what no study can be made of."""
+    if not args.data:
+        raise UserError("certify: --checkpoint needs --data NAME (see rs list)")
+    noise, certificate = radius.methods(args.noise, args.certificate, args.set, verb="certify")
+    n = _whole("--n", args.n)
+    sampling: dict[str, Any] = {"n0": _whole("--n0", args.n0), "n": n}
+    images = _whole("--images", args.images) if args.images else None
+    if images and images <= 10 * Sampling.images_per_shard:  # small shards: few images beyond those asked for
+        sampling["images_per_shard"] = min(images, 10)
+    own = {"weights": str(args.checkpoint), "format": args.format, "noise": noise, "sampling": sampling}
+    given = {"entry": args.entry, "architecture": args.architecture and {"name": args.architecture}}
+    given |= {"normalization": _normalization(args.normalization)}
+    given |= {"key": args.key, "allow": args.allow}
+    test = {"skip": _whole("--skip", args.skip)}
+    test |= {"max": images} if images else {}
+    certificate |= {"alpha": _alpha(args.alpha)}
+    return {
+        "name": name,
+        "description": f"Made by rs certify --checkpoint {args.checkpoint}",
+        "data": {"name": args.data},
+        "test": test,
+        "certificates": [certificate],
+        "report": {"radii": radii_up_to(highest(args.data, noise, certificate, sampling))},
+        "imported": {args.checkpoint.stem: own | {k: v for k, v in given.items() if v is not None}},
+    }
+
+
+def highest(
+    data: str, noise: dict[str, Any], certificate: dict[str, Any], sampling: dict[str, Any]
+) -> float | None:
+    """The radius that all votes for one class certify; None where votes alone do not say."""
+    known = schema()["$defs"]["datasets"].get(data, {})
+    if not {"x-shape", "x-classes"} <= known.keys():
+        return None
+    others = [0] * (known["x-classes"] - 1)
+    votes = [([sampling["n0"], *others], [sampling["n"], *others])]
+    method = {k: v for k, v in certificate.items() if k != "alpha"}
+    told = (str(certificate["alpha"]), str(math.prod(known["x-shape"])), "0.5")
+    try:
+        return float(radius.radii(noise, method, votes, *told)[0]["radius"])
+    except (UserError, KeyError):  # the study's check names what is wrong; soft moments are no votes
+        return None
+
+
+def radii_up_to(top: float | None) -> list[float]:
+    """At most ten round steps from 0 to `top`; a study's own where it is not known."""
+    if top is None or not 0 < top < math.inf:
+        return list(Report.radii)
+    power = 10.0 ** math.floor(math.log10(top / 10))
+    step = next(s for s in (power, 2 * power, 2.5 * power, 5 * power, 10 * power) if top / s < 10)
+    return [float(f"{i * step:.6g}") for i in range(int(top / step + 1e-9) + 1)]
+
+
+def _normalization(text: str | None) -> Any:
+    if text is None or not text.lstrip().startswith("{"):
+        return text
+    return parse_json(text, f"certify: --normalization {text}: not JSON")
+
+
+def _whole(option: str, text: str) -> int:
+    if not re.fullmatch("[0-9]{1,15}", text) or int(text) < 1:
+        raise UserError(f"certify: {option} {text}: must be a whole number from 1")
+    return int(text)
+
+
+def _alpha(text: str) -> float:
+    return radius.number("certify: --alpha", text, "a number strictly between 0 and 1", lambda v: 0 < v < 1)

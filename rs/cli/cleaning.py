@@ -1,0 +1,129 @@
+"""`rs clean`: results that no known study names: one in this folder, or one that is given.
+
+Every YAML file of the working directory and of config/ that is a study counts, the files that made the tables
+in results/ together, overlays among them, and the studies of `rs certify`. A run takes days and removing it
+cannot be undone: what is not known for sure is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from rs.cli.overview import unnamed
+from rs.errors import UserError
+from rs.plan.plan import RESULTS, Plan
+from rs.provenance.files import read_table
+from rs.study.study import Study
+from rs.study.yaml_file import read_yaml
+
+DAY = 86_400.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    more = "studies to keep beside those in this folder; one made by overlays as FILE+OVERLAY"
+    parser.add_argument("--study", nargs="+", default=[], metavar="FILE", help=more)
+    parser.add_argument("--only", action="store_true", help="keep these studies and no others")
+    parser.add_argument("--delete", action="store_true", help="remove what is listed (asks first)")
+    parser.add_argument("--yes", action="store_true", help="with --delete: do not ask")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Lists what no known study names with sizes and ages, and removes it if asked to."""
+    if args.only and not args.study:
+        raise UserError("clean: --only needs --study: the studies to keep")
+    # --study takes several studies here, so that the overlays of one are joined to its file
+    given = [
+        (Path(text),) if Path(text).exists() else tuple(map(Path, text.split("+"))) for text in args.study
+    ]
+    plans = {files: Plan(Study(files)) for files in given}
+    unread: list[str] = []
+    for files in () if args.only else in_folder():
+        try:
+            plans.setdefault(files, Plan(Study(files)))
+        except UserError as error:
+            unread.append(str(error))
+    for problem in unread:
+        print(f"rs: cannot tell what it keeps: {problem}", file=sys.stderr)
+    print("known studies: " + (", ".join("+".join(map(str, files)) for files in plans) or "none"))
+    found = unnamed(list(plans.values()))
+    if not found:
+        print("nothing to clean")
+        return
+    sizes = {path: size_of(path) for path in found}
+    for path in found:
+        print(f"{in_words(sizes[path]):>8}  {age_of(path):>6.0f} days  {path}")
+    total = f"{len(found)} places, {in_words(sum(sizes.values()))}"
+    if not args.delete:
+        print(f"({total}; listed only, --delete removes them)", file=sys.stderr)
+        return
+    if unread:
+        raise UserError(f"nothing removed: {len(unread)} studies cannot be read; mend them, or give --only")
+    if not args.yes and not agreed(f"No known study names these {total}. Remove them? [y/N] "):
+        raise UserError("nothing removed")
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    print(f"removed {total}")
+
+
+def agreed(question: str) -> bool:
+    """The answer of a person; one who cannot be asked has said it with --yes, or not."""
+    if not sys.stdin.isatty():
+        raise UserError("clean: --delete asks on a terminal; --yes removes without asking")
+    return input(question).strip().lower() in ("y", "yes")
+
+
+def in_folder() -> list[tuple[Path, ...]]:
+    """The studies of this folder, each as its files."""
+    found: list[tuple[Path, ...]] = []
+    for path in [*sorted(Path().glob("*.y*ml")), *sorted(Path("config").rglob("*.y*ml"))]:
+        if is_study(path):
+            found.append((path,))
+    found += [(path,) for path in sorted(RESULTS.glob("*/study.yaml"))]
+    for table in sorted(RESULTS.glob("*/tables/runs.parquet")):
+        try:
+            files = read_table(table)[1].get("files", [])
+        except UserError:
+            continue
+        made = tuple(map(Path, files))
+        if made and made not in found and all(path.is_file() for path in made):
+            found.append(made)
+    return found
+
+
+def is_study(path: Path) -> bool:
+    """Whether a file says that it is one: an overlay has no data, other YAML no name. A broken one may be."""
+    try:
+        return {"name", "data"} <= read_yaml(path).keys()
+    except UserError:
+        return True
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in _files(path))
+
+
+def age_of(path: Path) -> float:
+    """Days since the newest of its files was written."""
+    return (
+        max(0.0, time.time() - max((file.stat().st_mtime for file in _files(path)), default=time.time()))
+        / DAY
+    )
+
+
+def in_words(size: float) -> str:
+    """`1.5 GB`."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def _files(path: Path) -> Iterable[Path]:
+    return (file for file in path.rglob("*") if file.is_file()) if path.is_dir() else (path,)

@@ -1,0 +1,183 @@
+"""Certification logs in and out: `rs import-log`, `rs export-log`, and the rows that a study's `logs` become.
+
+A log holds predictions and radii only (see rs.logs). What it does not say, the noise, alpha, n and the
+certificate, its user states in the study; nothing here can check it, and published radii may be rounded up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rs.errors import UserError
+from rs.plan.jobs import describe
+from rs.provenance.code import code_digest
+from rs.provenance.digests import file_digest
+from rs.provenance.files import provenance, whole_file, write_table
+from rs.provenance.run_files import belongs, read_certified, read_model_manifest
+from rs.settings.study import Report
+from rs.study.certification_log import Log, logs_in, read_log, write_log
+from rs.tables.logs import images
+
+TABLES = (".parquet", ".csv")
+
+# --- rs import-log ---
+
+
+def add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="certification logs, or folders of them"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="TABLE", help="write a table, one row per log and image: .parquet or .csv"
+    )
+    parser.add_argument(
+        "--radii",
+        nargs="+",
+        type=float,
+        default=list(Report().radii),
+        metavar="R",
+        help="of the printed lines",
+    )
+
+
+def import_logs(args: argparse.Namespace) -> None:
+    """Prints certified accuracy and ACR of each log with 95 % intervals; writes them all as one table.
+
+    Logs that cannot be read are named after the others; UserError (exit code 1) says how many there were.
+    """
+    if any(not 0 <= r < np.inf for r in args.radii):
+        raise UserError("import-log: --radii: must be finite numbers, 0 or more")
+    if args.out and args.out.suffix not in TABLES:
+        raise UserError(f"import-log: --out {args.out}: must end in {' or '.join(TABLES)}")
+    logs: dict[Path, Log] = {}
+    faults: list[UserError] = []
+    paths = list(dict.fromkeys(_found(args.files)))
+    for path in paths:
+        try:
+            logs[path] = read_log(path)
+        except UserError as error:
+            faults.append(error)
+    if len(paths) == len(faults) == 1:
+        raise faults[0]
+    print("\n\n".join(summary(path, log, args.radii) for path, log in logs.items()), end="\n" * bool(logs))
+    if args.out and logs:
+        _write(args.out, logs)
+    for fault in faults:
+        print(f"rs: {fault}", file=sys.stderr)
+    if faults:
+        raise UserError(f"import-log: {len(faults)} of {len(paths)} logs could not be read and are left out")
+
+
+def _found(given: Iterable[Path]) -> Iterable[Path]:
+    """The files themselves, and the logs in folders."""
+    for path in given:
+        if not path.is_dir():
+            yield path
+            continue
+        logs, others = logs_in(path)
+        if not logs:
+            raise UserError(f"{path}: no certification log in this folder")
+        if others:
+            names = ", ".join(str(other.relative_to(path)) for other in others[:5])
+            more = ", ..." * (len(others) > 5)
+            count = f"{len(others)} file{'s' * (len(others) > 1)}"
+            print(f"{path}: passed over, no logs: {names}{more} ({count})", file=sys.stderr)
+        yield from logs
+
+
+def _write(out: Path, logs: dict[Path, Log]) -> None:
+    """One row per log and image; Parquet holds its provenance, CSV cannot."""
+    columns = [{"log": [str(p)] * len(log), **images(log), "seconds": log.seconds} for p, log in logs.items()]
+    table = pa.concat_tables([pa.table(c) for c in columns])
+    if out.suffix == ".csv":
+        with whole_file(out) as temporary:
+            table.to_pandas().to_csv(temporary, index=False)
+        return
+    sources = {str(path): file_digest(path) for path in logs}
+    write_table(out, table, provenance({"logs": sources}, code_digest(("rs.exchange:images",))))
+
+
+def summary(path: Path, log: Log, radii: Sequence[float]) -> str:
+    """Lines of text for one log: values and lower ends are floored, upper ends rounded up."""
+    from rs.statistics.intervals import t_interval, wilson_interval
+
+    mean, low, high = t_interval(np.where(log.correct, log.radius, 0.0))
+    lines = [f"{path}: {len(log)} images, {int((log.predict < 0).sum())} abstained"]
+    lines.append(f"average certified radius {_interval(mean, low, high)}")
+    certified = log.certified_radius()
+    for radius in radii:
+        hits = int((certified >= radius).sum())
+        ends = (float(end) for end in wilson_interval(hits, len(log)))
+        lines.append(f"certified accuracy at {radius:<5g} {_interval(hits / len(log), *ends)}")
+    return "\n".join(lines)
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{_shown(value)} [{_shown(low)}, {_shown(high, ROUND_CEILING)}]"
+
+
+def _shown(value: float, rounding: str = ROUND_FLOOR) -> str:
+    # the nearest decimal of 12 digits first: 0.29 stays 0.29 although its float64 lies below
+    exact = Decimal(f"{value:.12f}") if np.isfinite(value) else Decimal("NaN")
+    return str(exact.quantize(Decimal("0.001"), rounding=rounding)) if exact.is_finite() else "none"
+
+
+# --- rs export-log ---
+
+
+def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", required=True, metavar="LABEL", help="the run's label")
+    parser.add_argument("--seed", type=int, help="where the run has several seeds")
+    parser.add_argument("--smoothing", metavar="TEXT", help="where it has several, as 'gaussian sigma=0.25'")
+    parser.add_argument(
+        "--certificate", metavar="NAME", help="where it has several: name or label in the tables"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the log to write")
+
+
+def export_log(plan: Any, args: argparse.Namespace) -> None:
+    """Writes one certificate's results of one run. Radii keep all their digits, times are written as 0.
+
+    Raises UserError where the run, its seed, smoothing noise or certificate is unknown or not the only one.
+    """
+    if args.out.suffix in (*TABLES, ".gz"):
+        raise UserError(f"export-log: --out {args.out}: a log is tab-separated text; name it .tsv")
+    study = plan.study.files[0]
+    labels = list(dict.fromkeys(p.run.label for p in plan.runs))
+    if args.run not in labels:
+        raise UserError(f"{study}: no active run is labelled {args.run!r}; runs: {', '.join(labels)}")
+    runs = {p.run.seed: p for p in plan.runs if p.run.label == args.run}
+    planned = _only(f"{study}: runs.{args.run}", "--seed", runs, args.seed)
+    noises = {describe(o.noise): o.certified for o in planned.observations if o.certified}
+    if not noises:
+        raise UserError(f"{study}: runs.{args.run}: has no certificates, so there is nothing to export")
+    path = _only(f"{study}: runs.{args.run}", "--smoothing", noises, args.smoothing)
+    if not path.exists():
+        raise UserError(f"{path}: not there yet; run the study first (snakemake --configfile {study})")
+    frame, made = read_certified(path)
+    network = read_model_manifest(planned.folder / "model.json")["sha256"]
+    belongs(path, made, plan.job("certify", str(path)).spec, network)
+    groups = {str(name): group for name, group in frame.groupby("certificate", sort=False)}
+    chosen = _only(f"{study}: runs.{args.run}", "--certificate", groups, args.certificate)
+    label, prediction = chosen["label"].to_numpy(), chosen["prediction"].to_numpy()
+    correct, seconds = prediction == label, np.zeros(len(chosen))
+    radius = chosen["radius"].to_numpy()
+    write_log(args.out, Log(chosen["image"].to_numpy(), label, prediction, radius, correct, seconds))
+
+
+def _only(where: str, option: str, found: dict[Any, Any], wanted: Any) -> Any:
+    """The entry that is wanted, or the only one."""
+    if wanted is None and len(found) == 1:
+        return next(iter(found.values()))
+    if wanted not in found:
+        problem = "give one with" if wanted is None else f"{wanted!r} is none of them:"
+        raise UserError(f"{where}: {problem} {option}; it has {', '.join(map(str, found))}")
+    return found[wanted]

@@ -1,0 +1,307 @@
+"""`rs`: the pipeline's verbs on the command line. `rs --help` is the list."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rs import __version__
+from rs.cli import acceptance, cleaning, radius, stages, time_slice
+from rs.cli import certify_checkpoint as own_checkpoint
+from rs.cli import logs as exchange
+from rs.errors import UserError
+from rs.machine import worker
+from rs.provenance.reading import parse_json
+from rs.study import schema as study_schema
+
+AS_WRITTEN = argparse.RawDescriptionHelpFormatter
+USAGE = """\
+Snakemake runs a study: `snakemake --cores 2 --configfile config/mnist.yaml`.
+`rs VERB --help` explains a verb.
+"""
+PEOPLES = (
+    *("list", "status", "accept", "show", "ui", "clean", "slice", "rederive", "precision"),
+    *("radius", "certify", "import-log", "export-log", "schema"),
+)
+EXIT_CODES = """\
+exit codes:
+    0    done
+    1    refused or failed; the last line on standard error says why
+    130  interrupted (Ctrl-C)
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong arguments are bad input like any other: one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = Parser("rs", description=USAGE, formatter_class=AS_WRITTEN)
+    top.add_argument("--version", action="version", version=f"rs {__version__}")
+    top.set_defaults(act=lambda _: top.print_help())
+    verbs = top.add_subparsers(dest="verb", metavar="VERB")
+    for stage, text in stages.STAGES.items():
+        if stage == "certify":
+            text = "certify a network of your own (--checkpoint); without it, " + text
+        verb = verbs.add_parser(stage, description=text)
+        stages.add_arguments(verb, stage)
+        verb.set_defaults(act=stages.run, stage=stage)
+        if stage == "certify":
+            own_checkpoint.add_arguments(verb)
+            verb.set_defaults(act=certify)
+
+    def study_verb(name: str, text: str, act: Any) -> Parser:
+        verb = verbs.add_parser(name, description=text)
+        verb.add_argument(
+            "--study", nargs="+", type=Path, default=[Path("config/config.yaml")], metavar="FILE"
+        )
+        verb.set_defaults(act=act)
+        return verb
+
+    for name, text, act in (
+        ("aggregate", "write a study's tables from its runs' files", aggregate),
+        ("track", "log a study to its MLflow store", track),
+        ("report", "draw a study's figures and write its HTML page", report),
+    ):
+        verb = study_verb(name, text, act)
+        verb.add_argument(
+            "--overrides", default="{}", metavar="JSON", help="keys given to snakemake with --config"
+        )
+        verb.add_argument("--code", default="", help="code digest, as the workflow gives it")
+        verb.add_argument("--worker", type=Path, metavar="LOG", help="run as a job of the workflow: log here")
+    study_verb("show", "print a study's certified-accuracy table and where its results lie", show)
+    text = "how many votes bfloat16 changes, and what that does to certified accuracy"
+    verb = study_verb("precision", text, precision)
+    verb.add_argument("--run", metavar="LABEL", help="only this run (default: all that are trained)")
+    verb.add_argument(
+        "--images", type=int, default=100, metavar="N", help="of the test subset (default: 100)"
+    )
+    verb.add_argument("--n", type=int, default=1000, metavar="N", help="votes per image (default: 1000)")
+    text = "as many jobs of a queue of studies as fit into some minutes, without Snakemake"
+    told = f"{text}\n\n{time_slice.__doc__}"
+    verb = verbs.add_parser("slice", description=told, formatter_class=AS_WRITTEN)
+    time_slice.add_arguments(verb)
+    verb.set_defaults(act=time_slice.run)
+    text = "a study's tables from kept observations, without its networks or data"
+    verb = verbs.add_parser("rederive", description=text)
+    chosen = verb.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--study", nargs="+", type=Path, metavar="FILE", help="print the text of one study")
+    chosen.add_argument(
+        "--list", type=Path, metavar="FILE", help="YAML file: tables: {TEXT FILE: [STUDY, ...]}"
+    )
+    verb.set_defaults(act=rederive)
+    verb.add_argument("--observations", type=Path, default=Path("evidence/runs"), metavar="FOLDER")
+    study_verb("status", "what a study has, lacks and holds stale", status)
+    acceptance.add_arguments(study_verb("accept", acceptance.TEXT, acceptance.run))
+    study_verb("ui", "open the MLflow UI on a study's store", ui).add_argument(
+        "--port", type=int, default=5000
+    )
+    text = "list results that no known study names, with sizes and ages"
+    verb = verbs.add_parser("clean", description=text)
+    cleaning.add_arguments(verb)
+    verb.set_defaults(act=cleaning.run)
+    text = "the certified radius for votes that you type or pipe in"
+    verb = verbs.add_parser("radius", description=f"{text}\n\n{radius.__doc__}", formatter_class=AS_WRITTEN)
+    radius.add_arguments(verb)
+    verb.set_defaults(act=radius.run)
+    text = "read certification logs (idx label predict radius correct time): accuracies, ACR, a table"
+    verb = verbs.add_parser("import-log", description=text)
+    exchange.add_import_arguments(verb)
+    verb.set_defaults(act=exchange.import_logs)
+    text = "write a run's certified radii as a certification log"
+    exchange.add_export_arguments(study_verb("export-log", text, export_log))
+    verb = verbs.add_parser(
+        "list", description="every data set, model, objective, noise, certificate and attack"
+    )
+    verb.add_argument("--json", action="store_true", help="for programs")
+    verb.set_defaults(act=list_methods)
+    verb = verbs.add_parser(
+        "schema", description="the JSON schema of a study, generated from the dataclasses"
+    )
+    verb.add_argument("--write", action="store_true", help="renew rs/schema.json instead of printing")
+    verb.set_defaults(act=write_schema)
+    workers = [name for name in verbs.choices if name not in PEOPLES]
+    summary = {name: str(found.description).splitlines()[0] for name, found in verbs.choices.items()}
+    top.epilog = "\n".join(
+        [
+            *("verbs for people:", *(f"    {name:<14} {summary[name]}" for name in PEOPLES)),
+            *("\nverbs that the workflow calls:", *(f"    {name:<14} {summary[name]}" for name in workers)),
+            f"\n{EXIT_CODES}",
+        ]
+    )
+    return top
+
+
+def plan_of(args: argparse.Namespace) -> Any:
+    from rs.plan.plan import Plan
+    from rs.study.study import Study
+
+    overrides = parse_json(getattr(args, "overrides", "{}"), "--overrides is not JSON")
+    if not isinstance(overrides, dict):
+        raise UserError("--overrides: must be a mapping of keys")
+    return Plan(Study(args.study, overrides))
+
+
+def _worker(args: argparse.Namespace) -> None:
+    if args.worker:
+        worker.become_worker(args.worker)
+
+
+def certify(args: argparse.Namespace) -> None:
+    (own_checkpoint if args.checkpoint else stages).run(args)
+
+
+def aggregate(args: argparse.Namespace) -> None:
+    from rs.plan.staleness import table_inputs
+    from rs.provenance.files import made_from
+    from rs.tables import aggregate as tables
+
+    _worker(args)
+    plan = plan_of(args)
+    with made_from(table_inputs(plan)):
+        tables.aggregate(plan, plan.tables, args.code)
+
+
+def track(args: argparse.Namespace) -> None:
+    from rs.plan.staleness import page_inputs
+    from rs.provenance.files import made_from, provenance, write_json
+    from rs.report import mlflow as tracking
+    from rs.tables.aggregate import check_tables
+
+    _worker(args)
+    plan = plan_of(args)
+    check_tables(plan)
+    artifacts = [plan.folder / "report.html", plan.tables]
+    links = {
+        p.id: {"model": str(p.folder / "model.json"), "draws": str(p.folder / "draws")} for p in plan.runs
+    }
+    found = tracking.log_study(plan.study.name, plan.tables, plan.study.tracking["uri"], artifacts, links)
+    with made_from(page_inputs(plan)):
+        found["provenance"] = provenance("mlflow.json", plan.code("track"))
+    write_json(plan.folder / "mlflow.json", found)
+
+
+def report(args: argparse.Namespace) -> None:
+    from rs.plan.staleness import page_line
+    from rs.provenance.files import commit, versions
+    from rs.report import figures, page
+    from rs.tables.aggregate import check_tables
+
+    _worker(args)
+    plan = plan_of(args)
+    check_tables(plan)
+    folder = plan.folder / "figures"
+    folder.mkdir(parents=True, exist_ok=True)  # a study without a figure has it too: the rule promises it
+    drawn = figures.draw(plan.tables, folder, plan.study.report["panels"])
+    study = plan.study
+    context = {"description": study.description, "versions": versions(), "commit": commit()}
+    context |= {
+        "files": [str(f) for f in study.files],
+        "radii": study.report["radii"],
+        "last_line": page_line(plan),
+    }
+    page.write_report(study.name, plan.tables, drawn, plan.folder / "report.html", context)
+
+
+def show(args: argparse.Namespace) -> None:
+    from rs.cli.overview import certified_accuracy_text, places, published_text
+    from rs.tables.aggregate import check_tables
+
+    plan = plan_of(args)
+    check_tables(plan)
+    print(certified_accuracy_text(plan.tables))
+    print(published_text(plan.tables))
+    print(places(plan))
+
+
+def precision(args: argparse.Namespace) -> None:
+    from rs.cli.precision import run
+
+    run(args)
+
+
+def rederive(args: argparse.Namespace) -> None:
+    from rs.cli.rederive import read_list, text_of
+    from rs.provenance.files import write_text
+
+    if args.study:
+        print(text_of(args.study, args.observations), end="")
+        return
+    for out, files in read_list(args.list).items():
+        write_text(out, text_of(files, args.observations))
+
+
+def status(args: argparse.Namespace) -> None:
+    from rs.cli.overview import status as tell
+
+    print(tell(plan_of(args), args.study))
+
+
+def ui(args: argparse.Namespace) -> None:
+    """Serves the store until interrupted; prints where the study's runs are (the UI starts empty)."""
+    import os
+
+    from rs.cli.overview import tracked_page
+
+    plan = plan_of(args)
+    print(f"http://127.0.0.1:{args.port}/{tracked_page(plan)}", flush=True)
+    os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    server = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"]
+    os.execv(
+        sys.executable, [*server, "--port", str(args.port), "--backend-store-uri", plan.study.tracking["uri"]]
+    )
+
+
+def export_log(args: argparse.Namespace) -> None:
+    exchange.export_log(plan_of(args), args)
+
+
+def list_methods(args: argparse.Namespace) -> None:
+    from rs.methods.catalog import listing
+
+    methods = listing()
+    if args.json:
+        print(json.dumps(methods, indent=1))
+        return
+    for kind, entries in methods.items():
+        print(f"\n{kind}")
+        for entry in entries:
+            print(f"  {entry['name']:<18} {entry['description']}\n{'':<20} {entry['source']}")
+            for name, default in entry["parameters"].items():
+                print(f"{'':<22} {name}: {json.dumps(default)}")
+
+
+def write_schema(args: argparse.Namespace) -> None:
+    from rs.methods import catalog
+
+    chosen = catalog.schema() if args.write else study_schema.schema()
+    text = json.dumps(chosen, indent=1, sort_keys=True) + "\n"
+    if args.write:
+        study_schema.SCHEMA.write_text(text)
+    else:
+        print(text, end="")
+
+
+def main(argv: list[str] | None = None) -> int:
+    try:
+        args = parser().parse_args(argv)
+        args.act(args)
+    except UserError as error:
+        print(f"rs: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("rs: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `rs list | head`
+        sys.stdout = None
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""For people at a terminal: the certified-accuracy table, where results lie, what is stale or unnamed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pandas as pd
+
+from rs.errors import UserError
+from rs.plan.mixed_draws import draws_of
+from rs.plan.plan import RESULTS, Plan
+from rs.provenance import accepted_code
+from rs.provenance.files import ADVICE, PART, read_json, read_table
+from rs.report.html_table import down, up
+from rs.report.names import norm_name
+
+SHARED = ("runs", "data")
+HOUR = 3600.0  # a file is written in far less
+
+
+def certified_accuracy_text(tables: Path) -> str:
+    """Certified accuracy at the report radii and ACR, floored to three digits; a row per certificate."""
+    accuracy = read_table(tables / "certified_accuracy.parquet")[0].to_pandas()
+    if accuracy.empty:
+        return "no certificate in this study"
+    acr = read_table(tables / "average_certified_radius.parquet")[0].to_pandas()
+    keys = ["label", "smoothing", "certificate", *(c for c in ("alpha", "n") if accuracy[c].nunique() > 1)]
+    tables_by_norm = []
+    for norm, part in accuracy.groupby("norm", sort=False):
+        wide = part.pivot_table(
+            index=[*keys, "run"], columns="radius", values="certified_accuracy", sort=False
+        )
+        wide.columns = [f"r={r:g}" for r in wide.columns]
+        wide["ACR"] = acr[acr["norm"] == norm].set_index([*keys, "run"])["acr"]
+        wide = wide.map(lambda value: float(down(value)))
+        head = f"{norm_name(float(norm))} radius\n" if accuracy["norm"].nunique() > 1 else ""
+        shown = wide.reset_index("run", drop=True).reset_index()
+        tables_by_norm.append(head + shown.to_string(index=False, float_format="%.3f"))
+    first = accuracy.iloc[0]
+    notes = f"certified accuracy on {first['images']} images"
+    notes += "".join(f", {c} = {first[c]:g}" for c in ("n", "alpha") if c not in keys)
+    estimates = set(accuracy.loc[~accuracy["rigorous"].astype(bool), "certificate"])
+    if "largest_radius" in accuracy and accuracy["largest_radius"].notna().any():
+        most = accuracy.groupby("certificate", sort=False)["largest_radius"].max().dropna()
+        notes += f"; largest radius possible: {', '.join(f'{c} {down(r)}' for c, r in most.items())}"
+    if estimates:
+        notes += f"; estimates, not certificates: {', '.join(sorted(estimates))}"
+    return "\n\n".join(tables_by_norm) + "\n" + notes
+
+
+def published_text(tables: Path) -> str:
+    """Published numbers, what was measured in their place with its 95 % interval, and the verdict."""
+    rows = read_table(tables / "published.parquet")[0].to_pandas()
+    lines = []
+    for (paper, table, label), group in rows.groupby(["paper", "table", "label"], sort=False):
+        lines.append(f"\n{label}, beside {paper}, {table}")
+        for row in group.to_dict("records"):
+            name = {"acr": "ACR", "epsilon": "ε", "train_hours": "hours"}.get(row["metric"])
+            name = name or f"r={row['radius']:g}"
+            found = row["verdict"]
+            if row["verdict"] != "not run":
+                bound = "" if pd.isna(row["low"]) else f" [{down(row['low'])}, {up(row['high'])}]"
+                found = f"{down(row['reproduced'])}{bound}  {row['verdict']}"
+            lines.append(f"  {name:<7} published {row['published']:<6g} reproduced {found}")
+    return "\n".join(lines)
+
+
+def places(plan: Plan) -> str:
+    """Where a study's results lie."""
+    rows = {
+        "report": plan.folder / "report.html",
+        "figures": plan.folder / "figures",
+        "tables": plan.tables,
+        "MLflow": plan.study.tracking["uri"],
+    }
+    return "\n".join(f"{name:<8} {path}" for name, path in rows.items())
+
+
+def tracked_page(plan: Plan) -> str:
+    """The part of the MLflow UI's address that shows a study's runs."""
+    path = plan.folder / "mlflow.json"
+    found = read_json(path)
+    page = found.get("fragment") if isinstance(found, dict) else None
+    if not isinstance(page, str) or found.get("uri") != plan.study.tracking["uri"]:
+        raise UserError(f"{path}: does not say where this study was logged; {ADVICE}")
+    return page
+
+
+def status(plan: Plan, files: list[Path]) -> str:
+    """What a study has, lacks and holds stale, as Snakemake sees it: a line per run."""
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--configfile",
+        *map(str, files),
+        "--cores",
+        "1",
+        "--summary",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    rows = [line.split("\t") for line in done.stdout.splitlines() if line.count("\t") >= 5]
+    if done.returncode or not rows:
+        raise UserError(f"snakemake --summary: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+    header, *rows = rows
+    at = {name: header.index(name) for name in ("output_file", "status", "plan")}
+    labels = {p.id: f"{p.run.label} seed {p.run.seed}" for p in plan.runs}
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        path, state, todo = (row[at[name]] for name in at)
+        parts = Path(path).parts
+        owner = labels.get(parts[2], parts[2]) if parts[:2] == ("results", "runs") else "/".join(parts[1:2])
+        kind = "lacks" if state == "missing" else "stale" if todo != "no update" else "has"
+        counts[owner][kind] += 1
+    width = max(map(len, counts))
+    lines = [f"{'':<{width}}  {'has':>5} {'lacks':>5} {'stale':>5}  files"]
+    lines += [
+        f"{owner:<{width}}  {c['has']:>5} {c['lacks']:>5} {c['stale']:>5}" for owner, c in counts.items()
+    ]
+    told = [sentence for draws in draws_of(plan) for sentence in draws.sentences()]
+    return "\n".join(lines + told)
+
+
+def left_behind() -> list[Path]:
+    """What killed verbs did not finish writing: half files that nobody has written to for an hour."""
+    recent = time.time() - HOUR
+    parts = (path for path in sorted(RESULTS.rglob(f".*{PART}")) if path.is_file())
+    return [path for path in parts if path.stat().st_mtime < recent]
+
+
+def unnamed(plans: list[Plan]) -> list[Path]:
+    """Runs, data sets, and single files of draws, certificates and attacks, that none of the plans names; and
+    what was left half-written.
+    """
+    named: set[Path] = set()
+    for plan in plans:
+        named |= {
+            path for jobs in plan.jobs.values() for job in jobs.values() for path in job.outputs.values()
+        }
+        named |= set(plan.aggregated_files())
+    kept = {parent for path in named for parent in path.parents} | named
+    found: list[Path] = []
+    for shared in SHARED:
+        for path in sorted((RESULTS / shared).rglob("*")):
+            if path in kept or any(parent in found for parent in path.parents):
+                continue
+            if "log" in (*path.parts, path.stem) or path.name.startswith(
+                ("resume-", ".", accepted_code.NAME)
+            ):
+                continue  # they go with their run or data set
+            found.append(path)
+    found += [path for path in left_behind() if not any(parent in found for parent in path.parents)]
+    return found

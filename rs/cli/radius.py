@@ -1,0 +1,296 @@
+"""`rs radius`: the certified radius for votes that somebody types or pipes in. No study, no files.
+
+Votes are whole numbers per class, separated by commas, from two separate draws: `--selection` chooses the
+class, `--estimation` bounds its probability. Without the two options every line of standard input holds one
+image, `90,10 86300,13700`: selection, white space, estimation. One line comes out per image: text with the
+radius floored to the digits shown, or JSON (`--json`) with all of its float64.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from decimal import ROUND_FLOOR, Context, Decimal
+from types import SimpleNamespace
+from typing import Any, TextIO
+
+import numpy as np
+
+from rs.errors import UserError
+from rs.provenance.digests import canonical
+from rs.statistics.draws import Draws
+from rs.study.messages import Validator, dotted, explain, short
+from rs.study.refusals import NOISE_LEVELS
+from rs.study.schema import defaults, method_schema, schema
+
+MOST_VOTES = 2**53  # per image: whole numbers that float64 holds exactly
+LARGEST = 2**26  # characters of standard input
+DIGITS = 5
+# Independent noise on every coordinate: in its own norm the radius is the same in any dimension.
+DIMENSION_FREE = {"gaussian": 2, "laplace": 1}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--certificate", default="cohen", metavar="NAME", help="default: cohen")
+    parser.add_argument("--noise", default="gaussian", metavar="NAME", help="default: gaussian")
+    parser.add_argument(
+        *("--set", "-s"),
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a parameter of noise or certificate; noise.KEY or certificate.KEY where both have it",
+    )
+    parser.add_argument("--dimension", metavar="D", help="input coordinates, as 3072 for 3x32x32 images")
+    parser.add_argument("--selection", metavar="N,N,...", help="votes per class that choose the class")
+    parser.add_argument("--estimation", metavar="N,N,...", help="votes per class that bound its probability")
+    parser.add_argument("--alpha", default="0.001", help="error rate of the claim (default: 0.001)")
+    parser.add_argument(
+        "--uniform",
+        metavar="U",
+        help="number in [0, 1) drawn beforehand, for certificates with randomised=true",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object per image")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prints one line per image. Raises UserError for votes, parameters or pairs that allow no claim."""
+    if (args.selection is None) != (args.estimation is None):
+        raise UserError(
+            "radius: give both --selection and --estimation, or neither and lines on standard input"
+        )
+    if args.selection is None:
+        votes = list(_piped(_lines(sys.stdin)))
+    else:
+        pair = (_counts("--selection", args.selection), _counts("--estimation", args.estimation))
+        votes = [_same_classes("--selection and --estimation", *pair)]
+    noise, certificate = methods(args.noise, args.certificate, args.set)
+    for answer in radii(noise, certificate, votes, args.alpha, args.dimension, args.uniform):
+        print(json.dumps(answer) if args.json else as_text(answer))
+
+
+def radii(
+    noise: dict[str, Any],
+    certificate: dict[str, Any],
+    votes: list[tuple[list[int], list[int]]],
+    alpha: str,
+    dimension: str | None = None,
+    uniform: str | None = None,
+) -> list[dict[str, Any]]:
+    """The answers for N images: prediction (-1 abstains), radius, norm, confidence, whether it is proven.
+
+    `noise` and `certificate` as a study writes them, checked by `methods`; `votes` are pairs of selection and
+    estimation counts of the same classes; the other values are as typed.
+    """
+    from rs.methods import catalog
+
+    facts = method_schema("certificates", certificate["name"])
+    norm = facts["x-norms"][noise["name"]]
+    level = number("radius: --alpha", alpha, "a number strictly between 0 and 1", lambda v: 0 < v < 1)
+    d = _dimension(dimension, noise["name"], norm)
+    u = None
+    if certificate.get("randomised"):
+        if uniform is None:
+            raise UserError(
+                "radius: randomised=true needs --uniform U, a number in [0, 1) drawn before the votes"
+            )
+        u = np.full(
+            len(votes), number("radius: --uniform", uniform, "a number in [0, 1)", lambda v: 0 <= v < 1)
+        )
+    draws = Draws.from_counts([s for s, _ in votes], [e for _, e in votes], d, uniform=u)
+    method = catalog.build("certificates", certificate)
+    with np.errstate(over="ignore"):
+        certified = method.certify(draws, _noise(noise, certificate), level)
+    if not np.all(np.isfinite(certified.radius)):
+        raise UserError(f"radius: {noise['name']}: the noise is so large that the radius is no finite number")
+    claim = {
+        "norm": canonical(norm),
+        "confidence": min(float(1 - Decimal(repr(level))), math.nextafter(1, 0)),  # never certainty
+        "rigorous": bool(method.rigorous),
+    }
+    return [
+        {"prediction": int(prediction), "radius": float(radius), **claim}
+        for prediction, radius in zip(certified.prediction, certified.radius, strict=True)
+    ]
+
+
+def _noise(noise: dict[str, Any], certificate: dict[str, Any]) -> Any:
+    """The noise family; for a certificate that reads its parameters only, those, and torch is not loaded."""
+    from rs.methods import catalog
+
+    if not method_schema("certificates", certificate["name"]).get("x-parameters_only"):
+        return catalog.build("noises", noise)
+    facts = method_schema("noises", noise["name"])
+    parameters = {k: v for k, v in defaults(facts, noise).items() if k in facts["x-parameters"]}
+    return SimpleNamespace(family=noise["name"], **parameters)
+
+
+def as_text(answer: dict[str, Any]) -> str:
+    """`class 0, l2 radius 0.49343, confidence 0.999`."""
+    proof = "" if answer["rigorous"] else ", an estimate and no proof"
+    confidence = f"confidence {answer['confidence']!r}{proof}"
+    if answer["prediction"] < 0:
+        return f"abstains, {confidence}"
+    return f"class {answer['prediction']}, l{answer['norm']} radius {floored(answer['radius'])}, {confidence}"
+
+
+def floored(radius: float) -> str:
+    """Five significant digits, never rounded up."""
+    return str(Context(prec=DIGITS, rounding=ROUND_FLOOR).create_decimal(Decimal(radius)))
+
+
+# --- methods ---
+
+
+def methods(
+    noise: str, certificate: str, settings: Iterable[str], verb: str = "radius"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The noise and the certificate as a study writes them, from their names and `key=value` settings.
+
+    A key belongs to the method that has a parameter of that name. Raises UserError for unknown names and
+    keys, values out of range, a pair without a theorem and certificates that votes cannot feed.
+    """
+    kinds = {"noise": "noises", "certificate": "certificates"}
+    chosen: dict[str, dict[str, Any]] = {"noise": {"name": noise}, "certificate": {"name": certificate}}
+    for role, kind in kinds.items():
+        if (name := chosen[role]["name"]) not in schema()["$defs"][kind]:
+            allowed = ", ".join(schema()["$defs"][kind])
+            raise UserError(f"{verb}: --{role} {name}: no such {role}; allowed: {allowed}")
+    facts = {role: method_schema(kinds[role], method["name"]) for role, method in chosen.items()}
+    if noise not in facts["certificate"]["x-norms"]:
+        allowed = ", ".join(facts["certificate"]["x-norms"])
+        raise UserError(
+            f"{verb}: certificate {certificate} has no theorem for noise {noise}; it has for {allowed}"
+        )
+    if facts["certificate"]["x-needs"] != ["counts"]:
+        raise UserError(
+            f"{verb}: certificate {certificate} needs softmax moments, which votes do not hold; "
+            "give its study sampling.betas and run that"
+        )
+    for setting in settings:
+        role, key, value = _setting(verb, setting, facts)
+        if key in chosen[role]:
+            raise UserError(f"{verb}: --set {setting}: {key} is set twice")
+        chosen[role][key] = value
+    for role, method in chosen.items():
+        errors = list(Validator(facts[role]).iter_errors(method))
+        if errors:
+            path, message = explain(errors[0])
+            raise UserError(f"{verb}: {method['name']}{'.' * bool(path)}{dotted(path)}: {message}")
+        for key, value in method.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{verb}: {method['name']}.{key}: {value}: must be finite")
+    for key in NOISE_LEVELS:
+        if chosen["noise"].get(key) == 0:
+            raise UserError(f"{verb}: {noise}.{key}: 0: must be greater than 0 to certify")
+    return chosen["noise"], chosen["certificate"]
+
+
+def _setting(verb: str, setting: str, facts: dict[str, dict[str, Any]]) -> tuple[str, str, Any]:
+    """Role, key and value of `key=value`, `noise.key=value` or `certificate.key=value`."""
+    name, equals, text = setting.partition("=")
+    if not equals or not text:
+        raise UserError(f"{verb}: --set {setting}: must be KEY=VALUE, as sigma=0.5")
+    prefix, dot, key = name.rpartition(".")
+    roles = [prefix] if dot else list(facts)
+    owners = [role for role in roles if role in facts and key in facts[role]["x-parameters"]]
+    if len(owners) > 1:
+        raise UserError(f"{verb}: --set {setting}: both have {key}; write noise.{key} or certificate.{key}")
+    if not owners:
+        known = ", ".join(f"{role}.{p}" for role, fact in facts.items() for p in fact["x-parameters"])
+        raise UserError(f"{verb}: --set {setting}: no such parameter; allowed: {known}")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    return owners[0], key, value
+
+
+# --- votes and numbers as typed ---
+
+
+def _lines(stream: TextIO) -> Iterator[str]:
+    """Lines of a stream that may not end. Raises UserError where it is too long or no text."""
+    left = LARGEST
+    for number in itertools.count(1):
+        try:
+            line = stream.readline(left + 1)
+        except UnicodeDecodeError as error:
+            raise UserError(f"radius: standard input, line {number}: not a text in UTF-8") from error
+        left -= len(line)
+        if left < 0:
+            told = f"more than {LARGEST} characters; give it in parts"
+            raise UserError(f"radius: standard input, line {number}: {told}")
+        if not line:
+            return
+        yield line
+
+
+def _piped(lines: Iterable[str]) -> Iterator[tuple[list[int], list[int]]]:
+    """The pairs of counts on lines of standard input, all of the same classes; blank lines are skipped."""
+    classes = 0
+    for number, line in enumerate(lines, start=1):
+        where, cells = f"standard input, line {number}", line.split()
+        if not cells:
+            continue
+        if len(cells) != 2:
+            raise UserError(f"radius: {where}: must be SELECTION ESTIMATION, as 90,10 86300,13700")
+        pair = _same_classes(where, *(_counts(where, cell) for cell in cells))
+        classes = classes or len(pair[0])
+        if len(pair[0]) != classes:
+            raise UserError(f"radius: {where}: {len(pair[0])} classes; the lines before have {classes}")
+        yield pair
+    if not classes:
+        raise UserError("radius: give --selection and --estimation, or lines of both on standard input")
+
+
+def _same_classes(where: str, selection: list[int], estimation: list[int]) -> tuple[list[int], list[int]]:
+    if len(selection) != len(estimation):
+        raise UserError(
+            f"radius: {where}: {len(selection)} selection and {len(estimation)} estimation counts"
+        )
+    return selection, estimation
+
+
+def _counts(where: str, text: str) -> list[int]:
+    counts = []
+    for cell in text.split(","):
+        if not re.fullmatch(r"\s*-?[0-9]{1,400}\s*", cell):
+            raise UserError(
+                f"radius: {where}: {short(cell)!r} is no count; must be whole numbers as 86300,13700"
+            )
+        if (count := int(cell)) < 0:
+            raise UserError(f"radius: {where}: {count} is negative; counts are 0 or more")
+        counts.append(count)
+    if len(counts) < 2:
+        raise UserError(f"radius: {where}: one class only; at least 2 counts, as 86300,13700")
+    if not 0 < sum(counts) <= MOST_VOTES:
+        raise UserError(f"radius: {where}: {sum(counts)} votes in all; must be 1 to {MOST_VOTES}")
+    return counts
+
+
+def number(option: str, text: str, allowed: str, fits: Callable[[float], bool]) -> float:
+    """The number that was typed after `option`. Raises UserError where it is none or does not fit."""
+    try:
+        value = math.nan if "_" in text else float(text)
+    except ValueError:
+        value = math.nan
+    if not fits(value):
+        raise UserError(f"{option} {text}: must be {allowed}")
+    return value
+
+
+def _dimension(text: str | None, noise: str, norm: float | str) -> int:
+    if text is None:
+        if DIMENSION_FREE.get(noise) == norm:
+            return 1
+        raise UserError(
+            f"radius: give --dimension: the l{canonical(norm)} radius under {noise} noise depends on it"
+        )
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
+        raise UserError(f"radius: --dimension {text}: must be a whole number from 1, as 3072")
+    return int(text)

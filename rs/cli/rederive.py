@@ -1,0 +1,89 @@
+"""`rs rederive`: a study's tables from kept observations, without its networks, data or a workflow.
+
+Observations (draws, attack outcomes, calibrations, manifests) lie in a folder as in results/runs. In a folder
+of its own that is removed afterwards, certificates are computed from the draws and tables from all of it, by
+the code as it is now: whoever changes a certificate sees what that does to the published tables. Nothing is
+drawn, and the same observations give the same text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from rs.cli.overview import certified_accuracy_text, published_text
+from rs.errors import UserError
+from rs.plan.jobs import RESULTS
+from rs.plan.plan import Plan
+from rs.provenance.files import read_table
+from rs.stages.execution import as_dict, execute
+from rs.study.study import Study
+from rs.study.yaml_file import read_yaml
+from rs.tables.aggregate import aggregate
+
+
+def read_list(path: Path) -> dict[Path, list[Path]]:
+    """Which text is derived from which study and overlays."""
+    tables = read_yaml(path).get("tables")
+    good = isinstance(tables, dict) and all(isinstance(files, list) for files in tables.values())
+    if not good or not tables:
+        raise UserError(f"{path}: tables: {{TEXT FILE: [STUDY, overlays...]}} is expected")
+    return {Path(out): [Path(str(file)) for file in files] for out, files in tables.items()}
+
+
+def text_of(files: list[Path], observations: Path) -> str:
+    """The study's certified accuracies, published numbers, attacks and calibrations, as text."""
+    plan, kept = Plan(Study(files)), observations.resolve()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for planned in plan.runs:
+            source = kept / planned.id
+            if not (source / "model.json").is_file():
+                raise UserError(f"{observations / planned.id}: no observations of run {planned.run.label!r}")
+            shutil.copytree(source, RESULTS / "runs" / planned.id)
+        for job in plan.jobs["certify"].values():
+            execute("certify", as_dict(job))
+        tables = Path("tables")
+        aggregate(plan, tables, "")
+        parts = [certified_accuracy_text(tables), _run(published_text(tables))]
+        parts += [attacks_text(tables), calibration_text(tables)]
+    return "\n\n".join(part for part in parts if part and not part.startswith("no certificate")) + "\n"
+
+
+def _run(published: str) -> str:
+    """Without the numbers whose runs are not in the study, and how many those are."""
+    blocks = [block.splitlines() for block in published.strip("\n").split("\n\n")]
+    kept = [[line for line in block if not line.endswith("not run")] for block in blocks]
+    missing = sum(map(len, blocks)) - sum(map(len, kept))
+    told = ["\n".join(block) for block in kept if len(block) > 1]
+    return "\n\n".join([*told, *([f"{missing} published numbers not run"] if missing else [])])
+
+
+def attacks_text(tables: Path) -> str:
+    """Accuracy under each attack, a row per run and attack, a column per radius, in thousandths."""
+    rows = read_table(tables / "empirical_accuracy.parquet")[0].to_pandas()
+    if rows.empty:
+        return ""
+    wide = rows.pivot_table(
+        index=["label", "smoothing", "attack"], columns="radius", values="accuracy", sort=False
+    )
+    wide.columns = [f"r={r:g}" for r in wide.columns]
+    images = ", ".join(sorted({str(n) for n in rows["images"]}))
+    return (
+        wide.reset_index().to_string(index=False, float_format="%.3f")
+        + f"\naccuracy under attack, {images} images"
+    )
+
+
+def calibration_text(tables: Path) -> str:
+    """The radii that runs are calibrated to (NAL, eq. 8), with and without the noise in the cost."""
+    rows = read_table(tables / "calibration.parquet")[0].to_pandas()
+    if rows.empty:
+        return ""
+    shown = ["label", "gamma", "sigma", "images"]
+    shown += [f"epsilon_{cost}{what}" for cost in ("with_noise", "without_noise") for what in ("", "_se")]
+    table: pd.DataFrame = rows[shown]
+    return table.to_string(index=False, float_format="%.4f") + "\ncalibrated epsilon and its standard error"

@@ -1,0 +1,243 @@
+"""`rs slice`: as many jobs of a queue of studies as fit into some minutes, on a machine without Snakemake.
+
+For a GPU that is lent for ten minutes: neither Snakemake nor MLflow is needed. The queue is a YAML file,
+`queue: [{study: [FILE, overlays...], stages: [...], runs: [LABEL, ...]}, ...]` (all stages and runs where
+they are left out). Its jobs start in that order as soon as their inputs are there, `slots` at a time, each
+as the worker that a rule would start. When time is up the running ones are ended: trainings go on from their
+last checkpoint in the next slice. What came out is packed into a few archives of limited size, observations
+first; the next slice, or a checkout with Snakemake, unpacks them into its results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rs.errors import UserError
+from rs.plan.jobs import RESULTS, Job
+from rs.plan.plan import Plan
+from rs.provenance.files import whole_file, write_json
+from rs.stages.execution import as_dict
+from rs.study.study import Study
+from rs.study.yaml_file import read_yaml
+
+PACKING = 12.0  # seconds kept for it
+LARGEST = 15_000_000  # bytes of an archive
+MOST = 7  # archives
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A study of the queue; `stages` and `runs` (labels) are what of it is wanted, None all."""
+
+    study: list[Path]
+    stages: list[str] | None
+    runs: list[str] | None
+
+    def check(self, stages: set[str], labels: set[str]) -> None:
+        for key, named, there in (("stages", self.stages, stages), ("runs", self.runs, labels)):
+            unknown = [name for name in named or [] if name not in there]
+            if unknown:
+                allowed = ", ".join(sorted(there))
+                raise UserError(f"{self.study[0]}: queue: {key}: no {unknown[0]!r} here; allowed: {allowed}")
+
+    def names(self, stage: str, label: str | None) -> bool:
+        """Whether a job is wanted; `label` is None for one that no single run owns."""
+        return (self.stages is None or stage in self.stages) and (
+            self.runs is None or label is None or label in self.runs
+        )
+
+
+@dataclass
+class Waiting:
+    """A job of the queue, and how it went."""
+
+    job: Job
+    needs: list[Path]
+    data_dir: str | None
+    state: str = "not started"
+    seconds: float = 0.0
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    started: float = 0.0
+
+    @property
+    def target(self) -> Path:
+        return next(iter(self.job.outputs.values()))
+
+    @property
+    def log(self) -> Path:
+        return RESULTS / "log" / f"{self.job.stage}-{self.target.parent.parent.name}-{self.target.stem}.txt"
+
+    def there(self) -> bool:
+        return all(path.is_file() for path in self.job.outputs.values())
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "rs", self.job.stage, "--worker", str(self.log)]
+        command += ["--job", "-"]  # more than a command line may hold
+        if self.job.stage == "data" and self.data_dir:
+            command += ["--data-dir", self.data_dir]
+        environment = {**os.environ, "RS_PARENT": str(os.getpid()), "OMP_NUM_THREADS": "1"}
+        with tempfile.TemporaryFile() as job:
+            job.write(json.dumps(as_dict(self.job)).encode())
+            job.seek(0)
+            self.process = subprocess.Popen(command, env=environment, stdin=job, stderr=subprocess.DEVNULL)
+        self.started, self.state = time.monotonic(), "running"
+
+    def look(self) -> None:
+        """Whether it has ended, and how."""
+        assert self.process is not None
+        code = self.process.poll()
+        self.seconds = time.monotonic() - self.started
+        if code is not None:
+            self.state = "done" if code == 0 and self.there() else "failed"
+
+    def told(self) -> str:
+        """The last line of its log."""
+        lines = self.log.read_text().strip().splitlines() if self.log.is_file() else []
+        return lines[-1] if lines else "no log"
+
+
+def read_queue(path: Path) -> list[Entry]:
+    """The entries of a queue. UserError names what none of them can have."""
+    queue = read_yaml(path).get("queue")
+    if not isinstance(queue, list) or not queue:
+        raise UserError(f"{path}: queue: a list of {{study: [FILE, ...]}} is expected")
+    found = []
+    for i, entry in enumerate(queue):
+        lists = isinstance(entry, dict) and all(isinstance(value, list) for value in entry.values())
+        if not lists or "study" not in entry or entry.keys() - {"study", "stages", "runs"}:
+            expected = "{study: [FILE, ...], stages: [...], runs: [LABEL, ...]}"
+            raise UserError(f"{path}: queue: entry {i}: {expected} is expected")
+        found.append(Entry([Path(str(f)) for f in entry["study"]], entry.get("stages"), entry.get("runs")))
+    return found
+
+
+def jobs_of(queue: list[Entry]) -> list[Waiting]:
+    """The jobs of all entries in the order of the queue, each target once."""
+    found: dict[str, Waiting] = {}
+    for entry in queue:
+        plan = Plan(Study(entry.study))
+        labels = {planned.id: planned.run.label for planned in plan.runs}
+        entry.check(set(plan.jobs), set(labels.values()))
+        for stage, jobs in plan.jobs.items():
+            for target, job in jobs.items():
+                if entry.names(stage, labels.get(job.run)):
+                    found.setdefault(target, Waiting(job, plan.needs(job), plan.study.data_dir))
+    return list(found.values())
+
+
+def work(jobs: list[Waiting], seconds: float, slots: int) -> None:
+    """Runs what it can until `seconds` are over; then every worker has ended."""
+    deadline = time.monotonic() + seconds
+    for job in jobs:
+        if job.there():
+            job.state = "there"
+    while time.monotonic() < deadline:
+        running = [job for job in jobs if job.state == "running"]
+        for job in running:
+            job.look()
+            if job.state != "running":
+                name = f"{job.job.stage} {job.target.relative_to(RESULTS)}"
+                told = f": {job.told()}" if job.state == "failed" else ""
+                print(f"{job.seconds:6.1f} s  {job.state}  {name}{told}", flush=True)
+        free = slots - sum(job.state == "running" for job in running)
+        ready = (j for j in jobs if j.state == "not started" and all(path.exists() for path in j.needs))
+        for _, job in zip(range(free), ready, strict=False):
+            job.start()
+        if not any(job.state == "running" for job in jobs):
+            break
+        time.sleep(0.05)
+    for job in jobs:
+        if job.state == "running":
+            assert job.process is not None
+            job.process.kill()
+            job.process.wait()
+            job.state, job.seconds = "cut off", time.monotonic() - job.started
+
+
+def pack(folder: Path) -> list[Path]:
+    """Archives of what lies in results/runs: observations, then networks, then checkpoints of trainings."""
+
+    def rank(path: Path) -> tuple[int, int, str]:
+        kind = 2 if path.name.startswith("resume-") else int(path.suffix == ".safetensors")
+        return kind, path.stat().st_size, str(path)
+
+    files = sorted(
+        (p for p in (RESULTS / "runs").rglob("*") if p.is_file() and p.suffix != ".part"), key=rank
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    made: list[Path] = []
+    for number, part in enumerate(parts_of(files)):
+        if number >= MOST:
+            left = [str(path) for path in part]
+            print(f"not packed, the archives are full: {', '.join(left)}", file=sys.stderr)
+            continue
+        made.append(folder / f"runs-{number}.tar")
+        with whole_file(made[-1]) as temporary, tarfile.open(temporary, "w") as archive:
+            for path in part:
+                archive.add(path)
+    return made
+
+
+def parts_of(files: list[Path]) -> Iterator[list[Path]]:
+    """The files in order, in parts of at most LARGEST bytes (a larger file is a part of its own)."""
+    part: list[Path] = []
+    total = 0
+    for path in files:
+        size = path.stat().st_size + 2048
+        if part and total + size > LARGEST:
+            yield part
+            part, total = [], 0
+        part.append(path)
+        total += size
+    if part:
+        yield part
+
+
+def unpack(folder: Path) -> None:
+    """What `pack` made, into results/runs; files there are replaced."""
+    for archive in sorted(folder.glob("runs-*.tar")):
+        try:
+            with tarfile.open(archive) as opened:
+                opened.extractall(".", filter="data")
+        except (tarfile.TarError, OSError) as error:
+            raise UserError(f"{archive}: cannot be unpacked: {error}") from error
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("queue", type=Path, help="YAML file: queue: [{study: [FILE, ...]}, ...]")
+    parser.add_argument("--minutes", type=float, required=True, help="all of it, packing included")
+    parser.add_argument("--slots", type=int, default=4, help="jobs at a time (default: 4)")
+    parser.add_argument("--unpack", type=Path, metavar="FOLDER", help="archives of an earlier slice")
+    parser.add_argument("--pack", type=Path, metavar="FOLDER", help="where the archives go")
+
+
+def run(args: argparse.Namespace) -> None:
+    started = time.monotonic()
+    if args.minutes <= 0 or args.slots < 1:
+        raise UserError("rs slice: --minutes must be above 0 and --slots at least 1")
+    if args.unpack:
+        unpack(args.unpack)
+    jobs = jobs_of(read_queue(args.queue))
+    kept = PACKING if args.pack else 0.0
+    work(jobs, 60 * args.minutes - kept - (time.monotonic() - started), args.slots)
+    rows: list[dict[str, Any]] = [
+        {"stage": j.job.stage, "target": str(j.target), "state": j.state, "seconds": round(j.seconds, 1)}
+        for j in jobs
+    ]
+    write_json(RESULTS / "slice.json", {"jobs": rows})
+    if args.pack:
+        pack(args.pack)
+        write_json(args.pack / "slice.json", {"jobs": rows})
+    states = [row["state"] for row in rows]
+    print(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)))

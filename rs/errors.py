@@ -1,0 +1,20 @@
+"""What is the user's to mend: bad input, told in one line."""
+
+from __future__ import annotations
+
+_LONGEST = 2000  # characters of a message, whatever it quotes
+
+
+class UserError(Exception):
+    """Bad input. The message is one line that names the file, the place and what is allowed; control
+    characters that it quotes are escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        half = _LONGEST // 2
+        short = message if len(message) <= _LONGEST else f"{message[:half]} ... {message[-half:]}"
+        super().__init__("".join(c if c.isprintable() else _escaped(c) for c in short))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

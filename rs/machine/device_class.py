@@ -1,0 +1,51 @@
+"""What of a device decides votes: a GPU's compute capability, a processor's instruction set. No torch.
+
+Networks on cards of one compute capability vote alike (an H100 and an H200: none of 1.3 million votes
+differed, in float32 and bfloat16, compiled and eager). Other instruction sets of a processor round bfloat16
+otherwise: AVX2 and AVX-512 differ in about 1 % of the votes of an untrained network, near its boundaries, and
+in none in float32. So votes of one device class are one base classifier's, and those of two are not. The
+software is another matter: its versions stand in every file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import platform
+import subprocess
+from pathlib import Path
+
+INSTRUCTIONS = {
+    "amx_bf16": "amx",
+    "avx512_bf16": "avx512-bf16",
+    "avx512f": "avx512",
+    "avx2": "avx2",
+}  # best first
+
+
+@functools.cache
+def of_cpu() -> str:
+    """`cpu avx512-bf16`: by the best instruction set that this processor has for networks."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("flags"):
+                flags = set(line.split())
+                return f"cpu {next((n for flag, n in INSTRUCTIONS.items() if flag in flags), 'x86-64')}"
+    return f"cpu {platform.machine().lower() or 'unknown'}"
+
+
+def of_gpu(major: int, minor: int) -> str:
+    """`cuda 9.0`: by compute capability."""
+    return f"cuda {major}.{minor}"
+
+
+@functools.cache
+def here(device: str) -> str:
+    """The class in which a job with this `device` (auto, cpu, cuda) would compute here."""
+    if device != "cpu" and any(Path("/dev").glob("nvidia[0-9]*")):
+        asked = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=20)
+            major, _, minor = done.stdout.splitlines()[0].strip().partition(".")
+            return of_gpu(int(major), int(minor))
+    return of_cpu() if device != "cuda" else "cuda"

@@ -1,0 +1,130 @@
+"""Where a job computes: device, threads, and generators on that device."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import functools
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import torch
+import torch.distributed as dist
+
+from rs.errors import UserError
+from rs.machine import device_class as classes
+from rs.statistics.seeding import Purpose, derive_seed
+
+SLOW = 5  # times; processors with bfloat16 are faster in it, emulation is tens of times slower
+
+
+@contextlib.contextmanager
+def use_device(wanted: str, threads: int = 1) -> Iterator[torch.device]:
+    """The device for `auto`, `cpu` or `cuda`, with `threads` CPU threads.
+
+    On a machine with several GPUs, jobs that were not assigned one each hold a lock on the one they use:
+    local Snakemake jobs would otherwise all take the first.
+    """
+    torch.set_num_threads(threads)
+    _keep_freed_memory()
+    if "torch._dynamo" in sys.modules:  # a job compiles its own networks, whatever ran before in this process
+        torch.compiler.reset()
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        yield torch.device("cpu")
+        return
+    if not torch.cuda.is_available():
+        raise UserError("device cuda: torch finds no GPU here; set training.device to cpu or auto")
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    gpus, place, here = torch.cuda.device_count(), 0, 1
+    if dist.is_torchelastic_launched():
+        place, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    if here > gpus:
+        raise UserError(
+            f"training.processes: {here} processes here need a GPU each, and torch finds {gpus}; "
+            "lower it, or set training.device to cpu"
+        )
+    if here == gpus or "CUDA_VISIBLE_DEVICES" in os.environ:
+        yield torch.device("cuda", place)
+        return
+    with _free_slot(gpus) as index:
+        yield torch.device("cuda", index)
+
+
+def _keep_freed_memory() -> None:
+    """Keep what is freed: glibc hands large buffers back and faults them in again for the next batch."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+@contextlib.contextmanager
+def _free_slot(slots: int) -> Iterator[int]:
+    folder = Path(tempfile.gettempdir())
+    with contextlib.ExitStack() as stack:
+        paths = [folder / f"rs-gpu-{os.getuid()}-{i}.lock" for i in range(slots)]
+        handles = [stack.enter_context(open(path, "w")) for path in paths]
+        index = next((i for i, handle in enumerate(handles) if _locked(handle)), None)
+        if index is None:
+            fcntl.flock(handles[0], fcntl.LOCK_EX)
+        yield index or 0
+
+
+def _locked(handle: TextIO) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def warn_if_slow(precision: str, device: torch.device) -> None:
+    """Says so where bfloat16 is asked of a processor that has none: torch then emulates it."""
+    if precision != "bfloat16" or device.type != "cpu":
+        return
+    times = _product_seconds(torch.bfloat16) / _product_seconds(torch.float32)
+    if times > SLOW:
+        told = f"products take {times:.0f} times as long as in float32"
+        advice = "set precision: float32 (config/scales/float32.yaml)"
+        warnings.warn(f"no bfloat16 arithmetic in this processor: {told}; {advice}", RuntimeWarning, 3)
+
+
+@functools.cache
+def _product_seconds(dtype: torch.dtype) -> float:
+    """The fastest of three products of two 192 x 192 matrices."""
+    factor = torch.ones(192, 192, dtype=dtype)
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        factor @ factor
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def generator(device: torch.device, seed: int, purpose: Purpose, *indices: int) -> torch.Generator:
+    return torch.Generator(device).manual_seed(derive_seed(seed, purpose, *indices))
+
+
+def device_class(device: torch.device) -> str:
+    """What of the device decides votes (rs.device_class)."""
+    if device.type == "cuda":
+        return classes.of_gpu(*torch.cuda.get_device_capability(device))
+    return classes.of_cpu()
+
+
+def device_name(device: torch.device) -> str:
+    """What tables call the device: the GPU's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return device.type

@@ -1,0 +1,84 @@
+"""A job in several processes of this machine, started by torchrun; one line when one of them fails.
+
+Every process runs the same command with the same job. What ends one of them goes, with its traceback, into
+the file that torchrun names, so that the process that launched them can tell it once: a peer's lost
+connections, which follow from it, are not told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from rs.errors import UserError
+
+USER_ERROR = f"{UserError.__name__}: "
+
+
+def die_with_parent(parent: int) -> None:
+    """Ends this process when the one that started it ends, or now where that is no longer `parent`."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died before the line above
+            os._exit(1)
+
+
+def launched() -> bool:
+    """Whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def torchrun(stage: str, job: dict[str, Any]) -> None:
+    """Runs `rs STAGE --job JOB` in the job's number of processes and waits for them.
+
+    Raises UserError where one of them did, RuntimeError with its traceback where it failed otherwise.
+    """
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    place = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(job["processes"])]
+    quiet = ["--local-ranks-filter", "0", "--monitor-interval", "0.1"]
+    given = run.parse_args([*place, *quiet, "-m", "rs", stage, "--job", json.dumps(job)])
+    before = dict(os.environ)
+    os.environ.setdefault("OMP_NUM_THREADS", str(job.get("threads", 1)))  # torchrun warns without it
+    os.environ["RS_PARENT"] = str(os.getpid())
+    logging.disable(logging.ERROR)  # of torchrun; what went wrong is raised below
+    try:
+        run.run(given)
+    except SignalException:  # Ctrl-C: the processes are ended, and one line is enough
+        raise KeyboardInterrupt from None
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        told = (failure.error_file_data or {}).get("message", {})  # nothing where a signal ended it
+        message, trace = told.get("message", ""), told.get("extraInfo", {}).get("py_callstack", "")
+        if message.startswith(USER_ERROR):
+            raise UserError(message.removeprefix(USER_ERROR)) from None
+        raise RuntimeError(
+            f"process {rank} of {job['processes']} ended with exit code {failure.exitcode}\n{trace}"
+        ) from None
+    finally:
+        logging.disable(logging.NOTSET)
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def member() -> Iterator[None]:
+    """One of the processes: dies with the launcher and leaves what ends it to the launcher to tell."""
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    if "RS_PARENT" in os.environ:  # not where somebody called torchrun
+        die_with_parent(int(os.environ["RS_PARENT"]))
+    try:
+        yield
+    except Exception as error:
+        get_error_handler().record_exception(error)
+        raise SystemExit(1) from None

@@ -1,0 +1,103 @@
+"""Joins the tables of contents: builds methods from a study's objects, lists them, writes `rs/schema.json`.
+
+The schema is generated from the dataclasses and committed, so that the workflow can check a study, name its
+runs and refuse impossible pairs without importing torch. `rs schema --write` renews it; a test keeps the two
+in step.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import fields
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from rs.errors import UserError
+from rs.methods import attacks, certificates, data, models, noise, objectives
+from rs.settings import plugins
+from rs.settings.method_schema import USES, key_of, method_schema_of
+from rs.study import schema as study_schema
+from rs.study.schema_document import document
+
+TABLES: dict[str, dict[str, str]] = {
+    "datasets": data.METHODS,
+    "models": models.METHODS,
+    "objectives": objectives.METHODS,
+    "noises": noise.METHODS,
+    "certificates": certificates.METHODS,
+    "attacks": attacks.METHODS,
+}
+
+
+def table(kind: str) -> dict[str, str]:
+    """Name and "module:Class" of every method of a kind, those of plug-ins too."""
+    return {**plugins.table(kind), **TABLES[kind]}
+
+
+def find(kind: str, name: str) -> type:
+    """The class behind a name in one of the tables of contents, or of a plug-in."""
+    known = table(kind)
+    if name not in known:
+        raise UserError(f"{name!r} is none of the {kind}: {', '.join(sorted(known))}")
+    module, _, attribute = known[name].partition(":")
+    try:
+        found: type = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{kind} {name} = {known[name]}: {error}") from error
+    return found
+
+
+def build(kind: str, method: dict[str, Any]) -> Any:
+    """The method object for `{"name": ..., hyperparameters}`; keys that belong to its use in a study are left
+    out.
+    """
+    use = {key_of(f.name) for f in fields(USES[kind])} if kind in USES else set()
+    parameters = {k: v for k, v in method.items() if k != "name" and k not in use}
+    try:
+        return TypeAdapter(find(kind, method["name"])).validate_python(parameters)
+    except ValidationError as error:
+        first, *others = error.errors()
+        options = [first, *(e for e in others if e["loc"][:1] == first["loc"][:1])]  # of a union, one each
+        place = first["loc"] if len(options) == 1 else first["loc"][:1]
+        told = " or ".join(e["msg"] for e in options)
+        raise UserError(f"{method['name']}.{'.'.join(map(str, place))}: {told}") from error
+
+
+def build_use(kind: str, method: dict[str, Any]) -> Any:
+    """How a study uses a certificate or an attack: its `CertificateUse` or `AttackUse`."""
+    use = USES[kind]
+    keys = {f.name for f in fields(use)}
+    return TypeAdapter(use).validate_python({k: v for k, v in method.items() if k in keys})
+
+
+def schema() -> dict[str, Any]:
+    """The schema of a study that names built-in methods: what `rs/schema.json` holds."""
+    return document(
+        {
+            kind: {name: method_schema_of(kind, name, find(kind, name), path) for name, path in own.items()}
+            for kind, own in TABLES.items()
+        }
+    )
+
+
+def listing() -> dict[str, list[dict[str, Any]]]:
+    """Every method that a study can name, by kind: name, source, what it is, and its hyperparameters'
+    defaults.
+    """
+    methods = study_schema.schema()["$defs"]
+    return {
+        kind: [
+            {
+                "name": name,
+                "source": methods[kind][name]["x-source"],
+                "description": methods[kind][name]["description"],
+                "parameters": {
+                    p: methods[kind][name]["properties"][p].get("default", "required")
+                    for p in methods[kind][name]["x-parameters"]
+                },
+            }
+            for name in sorted(methods[kind])
+        ]
+        for kind in TABLES
+    }

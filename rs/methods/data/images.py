@@ -1,0 +1,148 @@
+"""Image files of data sets that lie in folders or Parquet files: decoded and checked against the shape."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from rs.errors import UserError
+from rs.methods.interfaces import Split
+from rs.provenance.reading import IMAGE, read_bytes
+from rs.settings.limits import Images
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Side = Annotated[int, Field(ge=1, le=10_000)]
+Shape = tuple[Literal[1, 3], Side, Side]
+
+
+class Sizes(TypedDict):
+    """Images of a user's own data set, as the study states them."""
+
+    train: Images
+    test: Images
+
+
+# modes whose pixels survive the conversion to grey or to RGB
+LOSSLESS = {1: ("1", "L"), 3: ("1", "L", "P", "RGB", "CMYK", "YCbCr")}
+
+
+def read(file: Path) -> bytes:
+    return read_bytes(file, IMAGE)
+
+
+def decode(content: bytes, place: str) -> Image:
+    """A JPEG, PNG, ... as Pillow reads it, whole. Raises UserError at `place` where it is damaged."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+    except UnidentifiedImageError as error:
+        raise UserError(f"{place}: corrupt, or no image of a known format; copy it again") from error
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(f"{place}: truncated or corrupt image ({reason}); copy it again") from error
+    return image
+
+
+def pixels(image: Image, shape: tuple[int, int, int], place: str, resize: bool) -> np.ndarray:
+    """uint8 [C, H, W]. `resize` cuts the image to the aspect ratio and resizes it (bilinear, antialiased)."""
+    channels, height, width = shape
+    if image.mode not in LOSSLESS[channels]:
+        allowed = "8-bit grey" if channels == 1 else "8-bit grey or colour without transparency"
+        raise UserError(f"{place}: its mode is {image.mode}; allowed for {channels} channels: {allowed}")
+    converted = image.convert("L" if channels == 1 else "RGB")
+    if converted.size != (width, height):
+        if not resize:
+            has = f"{converted.size[1]}x{converted.size[0]}"
+            raise UserError(f"{place}: {has} pixels; expected {height}x{width} (resize: true resizes)")
+        from PIL import Image, ImageOps
+
+        converted = ImageOps.fit(converted, (width, height), Image.Resampling.BILINEAR)
+    return np.asarray(converted).reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def resident(
+    files: Iterable[tuple[bytes, str]], labels: np.ndarray, shape: tuple[int, int, int], resize: bool = False
+) -> Split:
+    """One split from the content and the place of every image, decoded into one array."""
+    images = np.empty((len(labels), *shape), np.uint8)
+    for i, (content, place) in enumerate(files):
+        images[i] = pixels(decode(content, place), shape, place, resize)
+    return Split(images, labels)
+
+
+def listed(folder: Path, classes: list[str]) -> tuple[list[str], np.ndarray]:
+    """Image files under `folder`/<class>, relative to it and sorted, and their labels. Hidden files and
+    folders are left out.
+
+    Raises UserError for a class folder that is missing, not among `classes`, or without an image.
+    """
+    from torchvision.datasets.folder import is_image_file
+
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; it holds one folder of images per class")
+    present = class_folders(folder)
+    lacking = [name for name in classes if name not in present]
+    unknown = [name for name in present if name not in classes]
+    if lacking:
+        plural, beside = "s" * (len(lacking) > 1), f"; it has {some(unknown)} instead" if unknown else ""
+        raise UserError(
+            f"{folder}: lacks the class folder{plural} {some(lacking)} (of {len(classes)}){beside}"
+        )
+    if unknown:
+        told = "are" if len(unknown) > 1 else "is"
+        raise UserError(f"{folder}: {some(unknown)} {told} none of the {len(classes)} class folders")
+    paths: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = []
+        for root, folders, names in os.walk(folder / name, followlinks=True):
+            folders[:] = [f for f in folders if not hidden(f)]
+            inside = os.path.relpath(root, folder)
+            found += [os.path.join(inside, f) for f in names if is_image_file(f) and not hidden(f)]
+        if not found:
+            raise UserError(f"{folder / name}: holds no image")
+        paths += sorted(found)
+        labels += [label] * len(found)
+    return paths, np.array(labels, np.int64)
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Names of the folders in `folder`, sorted: a class's label is its position. Hidden ones are none."""
+    try:
+        return sorted(e.name for e in os.scandir(folder) if e.is_dir() and not hidden(e.name))
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}; it holds one folder of images per class") from error
+
+
+def hidden(name: str) -> bool:
+    """What viewers and notebooks leave beside images: .thumbnails, .ipynb_checkpoints, ._name.png."""
+    return name.startswith(".")
+
+
+def some(names: list[str]) -> str:
+    """Up to eight names, and how many more."""
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def interleaved(labels: np.ndarray) -> np.ndarray:
+    """Positions in an order in which every stretch holds all classes in proportion.
+
+    Training images that lie sorted by class are stored so: the last ones can then be held out.
+    """
+    rank = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        rank[members] = np.arange(len(members))
+    share = (rank + 0.5) / np.bincount(labels)[labels]
+    return np.lexsort((labels, share))

@@ -1,0 +1,31 @@
+"""Plain training: cross-entropy of the images as they are ("undefended" in Figure 1 of NAL).
+
+It meets no noise, so a run names noise `none`; `smoothing` says under which noise it is observed. Departures:
+none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+    from rs.smoothing.noise import Noise
+
+
+@dataclass(frozen=True)
+class Clean:
+    """Cross-entropy without noise."""
+
+    source: ClassVar[str] = "cross-entropy without noise or attack"
+    noises: ClassVar[frozenset[str]] = frozenset({"none"})
+
+    def loss(
+        self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        loss = F.cross_entropy(model(x), y)
+        return loss, {"cross_entropy": loss.detach()}

@@ -1,0 +1,77 @@
+"""NAL ("A Distributional Robustness Certificate by Randomized Smoothing", eq. 6, Algorithm 1): K steps of
+ascent on the Lagrangian of the smoothed loss, then cross-entropy at the point found.
+
+  x_{k+1} = x_k + eta * mean_j grad [l(x_k + z_j) - gamma ||x_k + z_j - x_0||_2^2],   z_j fresh in every step
+  loss = mean_j l(x_K + z'_j),   l = cross-entropy, eta = 0.5/gamma (Table 1)
+
+Line 8 of Algorithm 1 names the z_ij of line 4 again, which reads as z' = z, the noise of the last step
+(`redraw: false`); `redraw: true` draws z' afresh, as an expectation over the noise is estimated without bias.
+Not stated there: with eta = 0.5/gamma a step lands at x_0 - mean_j z_j + mean_j grad l/(2 gamma) wherever x_k
+was, so the noise in the cost recentres the draws and K counts only through grad l. Apart from grad l the
+network is trained on x_0 + z'_j - mean_i z_i, whose noise has per coordinate the standard deviation
+
+  sigma sqrt(1 + 1/r) for fresh z',   sigma sqrt(1 - 1/r) for z' = z: none at r = 1,
+
+where every copy lies at x_0 + grad l/(2 gamma), and the distance of eq. (8) is |grad l|/(2 gamma) exactly.
+The other cost of its Figure 2b, ||x - x_0||_2^2, is `noise_in_cost: false` (the noise is then sigma's in both
+readings). Images are not clipped, as no projection is written. With noise `none` this is WRM (Sinha et al.,
+ICLR 2018) at a constant step size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from rs.settings.limits import Divisor, Positive, Samples
+from rs.smoothing.ascent import lagrangian_ascent
+from rs.smoothing.smoothed import draw_noise, evaluation_mode, mean_cross_entropy
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+    from rs.smoothing.noise import Noise
+
+
+@dataclass(frozen=True)
+class Nal:
+    """Ascent on the Lagrangian of the smoothed loss: `steps` K, `samples` r, penalty `gamma`.
+
+    `redraw` draws fresh noise for the outer loss; without it the last step's serves again.
+    """
+
+    source: ClassVar[str] = "NAL, A Distributional Robustness Certificate by Randomized Smoothing"
+    calibrates: ClassVar[bool] = True  # has gamma and step_size, so rho and epsilon can be measured
+
+    steps: Annotated[int, Field(ge=0, le=100_000)] = 4
+    samples: Samples = 4
+    gamma: Divisor = 1.5
+    step_size: Positive | None = None
+    noise_in_cost: bool = True
+    redraw: bool = True
+
+    def loss(
+        self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        drawn: list[Tensor] = []
+
+        def draw() -> Tensor:
+            drawn[:] = [draw_noise(x, noise, self.samples, generator)]
+            return drawn[0]
+
+        with evaluation_mode(model):
+            worst = lagrangian_ascent(
+                lambda at, z: mean_cross_entropy(model, at, z, y),
+                draw,
+                x,
+                self.gamma,
+                self.steps,
+                self.step_size,
+                self.noise_in_cost,
+            )
+        z = draw() if self.redraw or not drawn else drawn[0]  # none is drawn in 0 steps
+        loss = mean_cross_entropy(model, worst, z, y).mean()
+        moved = (worst - x).flatten(1).square().sum(1).mean()
+        return loss, {"cross_entropy": loss.detach(), "squared_distance": moved}

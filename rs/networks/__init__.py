@@ -1,0 +1,1 @@
+"""Trained networks and the images that they see."""

@@ -1,0 +1,215 @@
+"""What certification assumes of a network, asked before it votes: one deterministic function per image.
+
+The same image alone, in another batch, at another place of its batch, twice, after other images, with
+gradients off and on must get the same logits, and `eval()` must leave no module in training mode. All of it
+is judged in float64, since in float32 every network's last digits depend on its batch; a network that
+computes in narrower numbers of its own is given their rounding.
+
+A network that draws at random at every call may be let in on request (`allow: [chance]`): with independent
+draws for every image, votes are still independent, of a classifier whose noise includes the network's own.
+That much is tested: draws that the images of a batch share are refused, and so is a mean answer that depends
+on the batch. Chance is then seeded per image and block, as noise is.
+
+What passes is not proven: a network that misbehaves at its thousandth call, or on images unlike any of the
+probes, passes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from rs.errors import UserError
+from rs.networks import checkpoints
+from rs.networks.images import load_images, open_split
+from rs.networks.transformations import EQUAL, EXACT, apart, copied, one_line, out_of_memory
+
+IMAGES, LEVELS = 32, (0.12, 0.25, 0.5, 1.0)  # probes: as many test images under Gaussian noise of each level
+NARROW = {torch.float32: 1e-4, torch.float16: 0.05, torch.bfloat16: 0.3}  # what their rounding may change
+CALLS = 128  # of a network that draws at random
+# What no chance explains: standard errors between two means, and the variance between calls over that within
+FAR, SHARED = 6.0, 3.0
+ASSUMED = "certification assumes one deterministic function of the image"
+ALLOW = "allow chance (allow: [chance], or --allow chance), which is then recorded"
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A trained network that passed, its manifest, probes on the device, and whether it draws at random."""
+
+    network: nn.Module
+    manifest: dict[str, Any]
+    probes: Tensor
+    run: str
+    chance: bool
+
+
+def load(model_manifest: Path, data: Path, device: torch.device) -> Audited:
+    """A trained network as `rs.checkpoints` loads it, after the audit."""
+    network, manifest = checkpoints.load(model_manifest, data)
+    made, run = probes(data, device), model_manifest.parent.name
+    chance = bool(manifest.get("audit", {}).get("chance", False))  # allowed and found at import
+    found = audit(network, made, run, ["chance"] if chance else [])
+    return Audited(network, manifest, made, run, found["chance"])
+
+
+def probes(data: Path, device: torch.device) -> Tensor:
+    """Noisy images [128, C, H, W] on which forms of a network are compared: the same for every job of a run,
+    whichever images it is about.
+    """
+    size = len(open_split(data, "test"))
+    images, _ = load_images(data, "test", [i * size // IMAGES for i in range(IMAGES)])
+    draws = torch.Generator().manual_seed(0)
+    levels = torch.tensor(LEVELS).repeat(IMAGES // len(LEVELS)).reshape(-1, 1, 1, 1)
+    noisy = [
+        images + levels.roll(i, 0) * torch.randn(images.shape, generator=draws) for i in range(len(LEVELS))
+    ]
+    return torch.cat(noisy).to(device)  # any few neighbours are of several images and levels
+
+
+def audit(network: nn.Module, images: Tensor, run: str, allow: Sequence[str] = ()) -> dict[str, Any]:
+    """What was found: `chance`, and the numbers it was `judged_in`. UserError says which assumption fails."""
+    subject = _subject(network, images, run)
+    few, others = subject.images[:EXACT], subject.images[EXACT : 2 * EXACT]
+    with kept_chance():
+        seeded(0)
+        first, again = subject(few), subject(few)
+        if subject.differ(first, again):
+            seeded(0)
+            repeated = subject(few)
+            seeded(0)
+            if subject.differ(repeated, subject(few)):
+                subject.refuse("its answer changes between calls, and not by seeded chance: it keeps state")
+            if "chance" not in allow:
+                refusal = "its answer changes between calls (it draws at random in evaluation mode)"
+                subject.refuse(refusal, f"{ASSUMED}; {ALLOW}")
+            _independent(subject, few, others)
+            return {"chance": True, "judged_in": subject.judged_in}
+        among = subject(torch.cat([few[:1], others[1:]]))
+        if subject.differ(first, subject(few)):
+            subject.refuse("its answer depends on the images before: it keeps state between calls")
+        if subject.differ(first[:1], among[:1]):
+            subject.refuse("its answer depends on the other images of the batch")
+        if subject.differ(first, subject(few.flip(0)).flip(0)):
+            subject.refuse("its answer depends on an image's place in the batch")
+        if subject.differ(first[:2], torch.cat([subject(few[:1]), subject(few[1:2])])):
+            subject.refuse("its answer to an image alone is not its answer to it in a batch")
+        with contextlib.suppress(RuntimeError), torch.enable_grad():  # it may have no gradients at all
+            taken = subject.network(few.clone().requires_grad_().clone())
+            if subject.differ(first, taken.detach()):
+                subject.refuse("its answer changes where gradients are taken")
+    return {"chance": False, "judged_in": subject.judged_in}
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A copy of the network, in float64 where that goes, and images like it."""
+
+    network: nn.Module
+    images: Tensor
+    run: str
+    tolerance: float
+    judged_in: str
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        number = "1 image alone" if len(images) == 1 else f"{len(images)} images"
+        try:
+            logits: Tensor = self.network(images.clone())  # it may change what it is given
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            size = "x".join(map(str, images.shape[1:]))
+            self.refuse(f"fails on {number} of {size}", one_line(error))
+        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
+            shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            self.refuse(f"its output for {number} is {shape}", "it must be [batch, classes]")
+        return logits.clone()
+
+    def differ(self, one: Tensor, other: Tensor) -> bool:
+        return apart(other, one) > self.tolerance
+
+    def refuse(self, assumption: str, why: str = ASSUMED) -> NoReturn:
+        raise UserError(f"{self.run}: {assumption}; {why}")
+
+
+def _subject(network: nn.Module, images: Tensor, run: str) -> _Subject:
+    copy = copied(network, run).to(images.device)
+    training = [name or "the network" for name, module in copy.named_modules() if module.training]
+    if training:
+        raise UserError(f"{run}: {training[0]} stays in training mode after eval(); {ASSUMED}")
+    try:
+        exact, few, watch = copied(copy, run).double(), images[:EXACT].double(), _Watch()
+        with torch.no_grad(), kept_chance(), watch:
+            exact(few)
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        return _Subject(copy, images, run, NARROW[torch.float32], "float32")
+    narrow = max(watch.narrow, key=NARROW.__getitem__, default=None)
+    if narrow is None:
+        return _Subject(exact, images.double(), run, EQUAL, "float64")
+    return _Subject(exact, images.double(), run, NARROW[narrow], str(narrow).removeprefix("torch."))
+
+
+class _Watch(TorchDispatchMode):
+    """Notes which narrower numbers than float64 anything is computed in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.narrow: set[torch.dtype] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        self.narrow |= {t.dtype for t in tree_leaves(found) if isinstance(t, Tensor) and t.dtype in NARROW}
+        return found
+
+
+def _independent(subject: _Subject, few: Tensor, others: Tensor) -> None:
+    """Refuses draws that the images of a batch share, and mean logits that depend on the batch."""
+    rows = 8
+    alike = few[:1].expand(rows, *few.shape[1:])
+    seeded(1)
+    many = torch.stack([subject(alike) for _ in range(CALLS)])  # [calls, rows, classes]
+    between, within = rows * many.mean(1).var(0), many.var(1).mean(0)
+    if bool((between > SHARED * within).any()):
+        shared = "its draws at random are shared by the images of a batch"
+        subject.refuse(shared, "votes would not be independent, which every certificate assumes")
+    among = torch.stack([subject(torch.cat([others[1:], few[:1]]))[-1] for _ in range(CALLS)])
+    flat = many.flatten(0, 1)
+    error = (flat.var(0) / len(flat) + among.var(0) / CALLS).sqrt()
+    if bool(((flat.mean(0) - among.mean(0)).abs() > FAR * error).any()):
+        subject.refuse("its mean answer depends on the other images of the batch")
+
+
+# --- chance ---
+
+
+def seeded(seed: int) -> None:
+    """Seeds all that a network may draw from without a generator of its own."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+@contextlib.contextmanager
+def kept_chance() -> Iterator[None]:
+    """What is drawn inside leaves the process's generators as they were."""
+    states = np.random.get_state(), random.getstate()
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(gpus):
+        try:
+            yield
+        finally:
+            np.random.set_state(states[0])
+            random.setstate(states[1])

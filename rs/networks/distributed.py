@@ -1,0 +1,186 @@
+"""One training run in several processes, each of which computes its share of every batch.
+
+What is distributed is the network, not the objective. Every process holds the whole batch, draws the same
+augmentation and noise from the same generators and calls the objective on all of it. `Replica` sends this
+process's share of the rows through the network, under DistributedDataParallel, and returns everybody's
+logits; gradients with respect to images come back whole too. So the result is that of one process up to the
+order of float additions, for any objective: however it draws, and whatever it averages over. The price is
+that element-wise work on images (noise, augmentation, the steps of an ascent) is repeated in every process:
+little beside the network's work on the few GPUs of one machine, more on dozens.
+
+Batch norm is synchronised. On GPUs that is torch's, which has no CPU kernels; on CPUs ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from rs.networks.images import Batch, Resident, Streamed
+
+
+@contextlib.contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Joins the other processes, if torchrun started this one, and leaves them when all went well."""
+    if not dist.is_torchelastic_launched():
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        dist.init_process_group("nccl", device_id=device)
+    else:
+        dist.init_process_group("gloo")
+    yield
+    dist.destroy_process_group()  # after an error it could wait for others for ever
+
+
+def processes() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes files and tells progress."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def bounds(rows: int) -> list[int]:
+    """Where the shares of `rows` rows begin, and the end: process i has rows bounds[i] to bounds[i + 1]."""
+    return [rows * i // processes() for i in range(processes() + 1)]
+
+
+def share(rows: Tensor) -> Tensor:
+    """This process's rows."""
+    edges, i = bounds(len(rows)), dist.get_rank()
+    return rows[edges[i] : edges[i + 1]]
+
+
+@torch.no_grad()
+def gather(own: Tensor, rows: int) -> Tensor:
+    """All `rows` rows in order, from every process's share of them."""
+    edges, largest = bounds(rows), -(-rows // processes())
+    sent = own.new_zeros((largest, *own.shape[1:]))
+    sent[: len(own)] = own
+    received = [torch.empty_like(sent) for _ in range(processes())]
+    dist.all_gather(received, sent)
+    return torch.cat([p[: edges[i + 1] - edges[i]] for i, p in enumerate(received)])
+
+
+class _Share(torch.autograd.Function):
+    """All rows to this process's; gradients of all rows are gathered."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.rows = len(rows)
+        return share(rows).clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gather(gradients[0], ctx.rows)
+
+
+class _Gather(torch.autograd.Function):
+    """This process's rows to all; every process has the same gradient of all and keeps its share."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, rows: int) -> Tensor:
+        return gather(own, rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return share(gradients[0]), None
+
+
+class _Sum(torch.autograd.Function):
+    """The sum of every process's tensor, in all of them; so is the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        total = own.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradients[0])
+
+
+class Replica(nn.Module):
+    """A network [B, C, H, W] -> [B, K] that this process computes its share of: the same inputs and logits in
+    all.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            # the newest torch has another name for it, which the oldest that we support does not know
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            self.model = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = _Gather.apply(self.model(_Share.apply(x)), len(x))
+        return logits
+
+
+def backward(loss: Tensor) -> None:
+    """Gradients of a loss that all processes computed, in the parameters of all of them."""
+    loss.backward(torch.full_like(loss, processes()))  # DistributedDataParallel averages; the shares add up
+
+
+class SynchronisedBatchNorm(nn.BatchNorm2d):
+    """Batch norm over the rows of all processes, each of which may have a different number, or none."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.running_mean is None or self.running_var is None:
+            return super().forward(x)
+        y = x.float()
+        total = _Sum.apply(torch.cat([y.sum((0, 2, 3)), y.new_tensor([y.numel() / y.shape[1]])]))
+        n = total[-1].detach()
+        mean = total[:-1] / n
+        centred = y - mean[:, None, None]
+        variance = _Sum.apply(centred.square().sum((0, 2, 3))) / n
+        with torch.no_grad():
+            momentum = 0.1 if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(variance * n / (n - 1), momentum)
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return torch.addcmul(self.bias[:, None, None], centred, scale[:, None, None]).to(x.dtype)
+
+
+def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
+    """The network with every batch norm synchronised; its state has the same names."""
+    if device.type == "cuda":
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return converted
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                new = SynchronisedBatchNorm(child.num_features, child.eps, child.momentum)
+                new.load_state_dict(child.state_dict())
+                setattr(module, name, new)
+    return network
+
+
+def batches(images: Resident | Streamed, order: Tensor, batch_size: int) -> Iterator[Batch]:
+    """`images.batches`, whole in every process; each decodes its share of streamed images."""
+    if processes() == 1 or isinstance(images, Resident):
+        yield from images.batches(order, batch_size)
+        return
+    whole = len(order) // batch_size * batch_size  # up to here shares have one size
+    for part in (order[:whole], order[whole:]):
+        if 0 < len(part) < processes():
+            yield from images.batches(part, batch_size)
+        if len(part) < processes():
+            continue
+        pieces = part.split(batch_size)
+        own = [share(piece) for piece in pieces]
+        for piece, (x, _) in zip(pieces, images.batches(torch.cat(own), len(own[0])), strict=True):
+            yield gather(x, len(piece)), images.labels[piece.to(images.labels.device, non_blocking=True)]

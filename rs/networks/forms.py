@@ -1,0 +1,94 @@
+"""From the inference form that a study asks for to the first one that this machine can run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rs.errors import UserError
+from rs.networks.audit import Audited
+from rs.networks.inference import InferenceForm
+from rs.networks.transformations import one_line, out_of_memory, warn
+from rs.provenance.files import read_json
+from rs.provenance.run_files import belongs
+from rs.settings.sampling import FORM
+
+SMALLEST_BATCH = 16  # batches are multiples of it (rs.sampling)
+
+
+def wanted(spec: dict[str, Any], file: Path | None, model: str | None = None) -> dict[str, Any]:
+    """The form of a job: what this stage fixed in `file`, or what its spec asks for.
+
+    Raises UserError for a file that is no form, or was fixed for another one or another network than `model`.
+    """
+    asked = {key: spec[key] for key in FORM}
+    if file is None:
+        return asked
+    told = read_json(file)
+    found = told.get("form") if isinstance(told, dict) else None
+    if not isinstance(found, dict) or found not in list(ladder(asked)):
+        raise UserError(f"{file}: not an inference form; remove it and run the form stage again")
+    belongs(file, told.get("provenance"), asked, model)
+    return found
+
+
+def ladder(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The form asked for, then what to fall back on: without the compiler, then in smaller batches."""
+    form = {key: asked[key] for key in FORM}
+    yield form
+    if form["compiled"]:
+        form = {**form, "compiled": False}
+        yield form
+    while form["batch"] > SMALLEST_BATCH:
+        form = {**form, "batch": max(form["batch"] // 4 // SMALLEST_BATCH, 1) * SMALLEST_BATCH}
+        yield form
+
+
+def resolve(
+    audited: Audited, asked: dict[str, Any], device: torch.device
+) -> tuple[dict[str, Any], str | None]:
+    """The first form of `ladder` that votes, and as the plain network does, and what was wrong with those
+    before it.
+
+    Raises UserError for what no other form can mend.
+    """
+    wrong: list[str] = []
+    shape = audited.probes.shape[1:]
+    for form in ladder(asked):
+        told = ", ".join(f"{key} {value}" for key, value in form.items())
+        try:
+            tried = InferenceForm(audited, form, device)
+            try_out(tried, shape)
+        except UserError:
+            raise
+        except Exception as error:
+            if not form["compiled"] and not out_of_memory(error):
+                fails = f"{audited.run}: fails on images {list(shape)}: {one_line(error)}"
+                raise UserError(fails) from error
+            wrong.append(f"{told}: {one_line(error)}")
+            forget(device)
+            continue
+        if wrong:
+            warn(audited.run, f"inference form falls back on {told}; {'; '.join(wrong)}")
+        form = {key: tried.description[key] for key in FORM}
+        return form, "; ".join([*wrong, *tried.fallbacks]) or None
+    raise UserError(f"memory runs out even in the smallest batches: {wrong[-1]}")
+
+
+def try_out(form: InferenceForm, shape: Sequence[int]) -> None:
+    """Votes in two batches (CUDA graphs are recorded in the second), with noise and one softmax moment."""
+    image = torch.zeros(tuple(shape), device=form.device)
+    counts, _, _ = form.vote(
+        image, 2 * form.batch, lambda rows: torch.zeros((rows, *shape), device=form.device), (1.0,)
+    )
+    counts.cpu()
+
+
+def forget(device: torch.device) -> None:
+    """Gives back what a form that failed has taken."""
+    torch.compiler.reset()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,0 +1,77 @@
+"""Networks that others trained: built from a Python entry point or an architecture of ours, and wrapped.
+
+`module:function` names a function without arguments that returns the network, importable from the working
+directory; it is the user's own code and is run. Normalisation is always the first layer, as in our models.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+from torch import nn
+
+from rs.errors import UserError
+from rs.methods import catalog
+from rs.methods.models.layers import Normalization, first_layer
+
+
+def build(imported: dict[str, Any], data_manifest: dict[str, Any]) -> nn.Module:
+    """A module of [B, C, H, W] in [0, 1] -> logits: `Sequential(normalisation, net...)`.
+
+    `imported` holds `entry` or `architecture`, and `normalization`: none, center, standardize (the data set's
+    constants), {mean, std}, or nothing for what the architecture has by default.
+    """
+    given, mean, std = imported.get("normalization"), data_manifest["mean"], data_manifest["std"]
+    kind: Normalization | None = "standardize" if isinstance(given, dict) else given
+    if isinstance(given, dict):
+        mean, std = given["mean"], given["std"]
+    channels = data_manifest["shape"][0]
+    if not len(mean) == len(std) == channels:
+        raise UserError(f"normalization: {len(mean)} means and {len(std)} stds for {channels} channels")
+    if "entry" in imported:
+        return nn.Sequential(first_layer(kind or "none", mean, std), call(imported["entry"]))
+    method = dict(imported["architecture"]) | ({"normalization": kind} if kind else {})
+    shape, classes = tuple(data_manifest["shape"]), data_manifest["classes"]
+    built: nn.Module = catalog.build("models", method).build(shape, classes, mean, std)
+    return built
+
+
+def net_of(model: nn.Module) -> nn.Module:
+    """What follows the normalisation."""
+    assert isinstance(model, nn.Sequential)
+    rest = list(model)[1:]
+    return rest[0] if len(rest) == 1 else nn.Sequential(*rest)
+
+
+def call(entry: str) -> nn.Module:
+    """The network that the entry point returns. Raises UserError where there is none."""
+    module, _, name = entry.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    importlib.invalidate_caches()
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"entry {entry}: no module {error.name} in the working directory or installed"
+        ) from error
+    except AttributeError as error:
+        raise UserError(f"entry {entry}: {module} has no {name}") from error
+    except Exception as error:  # whatever the user's module does at import
+        raise UserError(f"entry {entry}: importing {module} failed: {_line(error)}") from error
+    try:
+        network = found()
+    except Exception as error:
+        raise UserError(f"entry {entry}: calling it without arguments failed: {_line(error)}") from error
+    if not isinstance(network, nn.Module):
+        raise UserError(f"entry {entry}: returned a {type(network).__name__}, not an nn.Module")
+    return network
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,0 +1,150 @@
+"""Weights as the field saves them: the state dict in a checkpoint file, under the network's own names.
+
+A checkpoint is a state dict or holds some, under "state_dict", "model", "net", "ema" or any other key, beside
+an epoch, an optimizer, arguments. The only one is taken; where there are several, `key` says which. Torch
+files are read with `weights_only=True`: no pickled code is run. Beside tensors and plain values only numpy's
+numbers and argparse's namespaces are let in, which hold values and run nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from rs.errors import UserError
+
+State = dict[str, Tensor]
+PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, Lightning and others
+DEEPEST = 3  # keys on the way to a state dict
+_NUMBERS = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
+_SCALAR = np.float64(0).__reduce__()[0]  # what pickles of numpy's numbers call
+_HARMLESS: list[Any] = [argparse.Namespace, np.dtype, *_NUMBERS]
+_HARMLESS += [(_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("_core", "core")]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file's state dict, the key that it lies under ("" for the file itself) and what `arch` says there."""
+
+    state: State
+    key: str
+    arch: str
+
+
+def read(path: Path, key: str | None = None) -> Found:
+    """The state dict in a torch file or safetensors, under `key` where one is given (joined by dots).
+
+    Raises UserError where there is none, where there are several and no key, or pickled code.
+    """
+    content = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
+    found = dict(_state_dicts(content))
+    if key is not None and key in found:
+        chosen = key
+    elif key is not None:
+        raise UserError(f"{path}: no state dict under key {key!r}; {_held(content, found)}")
+    elif len(found) > 1:
+        raise UserError(f"{path}: holds several state dicts; say which with key: {', '.join(found)}")
+    elif not found:
+        raise UserError(
+            f"{path}: holds no state dict; {_held(content, found)}; save the network's state_dict()"
+        )
+    else:
+        chosen = next(iter(found))
+    arch = content.get("arch") if chosen else None
+    return Found(found[chosen], chosen, arch[:60] if isinstance(arch, str) else "")
+
+
+def _safetensors(path: Path) -> State:
+    try:
+        return load_file(path)
+    except Exception as error:  # safetensors and the operating system raise many kinds
+        raise UserError(f"{path}: not a complete checkpoint ({_line(error)})") from error
+
+
+def _torch(path: Path) -> Any:
+    try:
+        with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on other kinds of archives, which are refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's readers raise whatever a damaged file makes them stumble over
+        if "TorchScript" in str(error):
+            held = "a TorchScript archive, which holds code that is never run"
+            raise UserError(f"{path}: {held}; save the network's state_dict()") from error
+        named = re.search(r"GLOBAL `?([\w.]+)|`?\b([\w.]+)`? was not an allowed global", str(error))
+        if isinstance(error, pickle.UnpicklingError) and named:
+            held = f"holds more than weights ({named[1] or named[2]}), or is cut off"
+            advice = "save the network's state_dict() (pickled code is never run)"
+            raise UserError(f"{path}: {held}; {advice}") from error
+        reason = "no checkpoint of torch" if isinstance(error, pickle.UnpicklingError) else _line(error)
+        raise UserError(f"{path}: not a complete checkpoint ({reason})") from error
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
+def _state_dicts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, State]]:
+    """Every mapping from names to tensors only, of which one is a matrix at least, with its key."""
+    if not isinstance(value, Mapping) or not value or not all(isinstance(k, str) for k in value):
+        return  # an optimizer numbers its state
+    if all(isinstance(v, Tensor) for v in value.values()):
+        if any(v.dim() > 1 for v in value.values()):
+            yield ".".join(path), dict(value)
+    elif len(path) < DEEPEST:
+        for key, inner in value.items():
+            yield from _state_dicts(inner, (*path, key))
+
+
+def _held(content: Any, found: Mapping[str, State]) -> str:
+    """What a file has instead of what was asked for."""
+    if found:
+        return f"state dicts: {', '.join(key or '(the file itself: leave key out)' for key in found)}"
+    if not isinstance(content, Mapping):
+        return f"it is a {type(content).__name__}"
+    keys = [str(key)[:40] for key in content]
+    return f"its keys: {', '.join(keys[:12])}{', ...' * (len(keys) > 12)}" if keys else "it is empty"
+
+
+def without_prefixes(state: State) -> Iterator[State]:
+    """The state dict as it is, and again without each of PREFIXES that all its names begin with."""
+    yield state
+    while state and (prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in state)), None)):
+        state = {k.removeprefix(prefix): v for k, v in state.items()}
+        yield state
+
+
+def fitted(state: State, own: State) -> State:
+    """`state` under the names of the network's own state dict, as far as dropping prefixes goes.
+
+    Batch norm's `num_batches_tracked`, which old files lack and evaluation never reads, is filled in.
+    """
+    best = max(without_prefixes(state), key=lambda s: len(s.keys() & own.keys()))
+    return {k: v for k, v in own.items() if k.endswith("num_batches_tracked")} | best
+
+
+def is_cohens(state: State) -> bool:
+    """Whether all names are those of `Sequential(norm, net)`."""
+    *_, plain = without_prefixes(state)
+    return {k.partition(".")[0] for k in plain} in ({"1"}, {"0", "1"})
+
+
+def from_cohen(path: Path, state: State) -> State:
+    """Names without the `1.` of `Sequential(norm, net)`; `0.*`, of `norm`, is dropped."""
+    *_, plain = without_prefixes(state)
+    net = {k: v for k, v in plain.items() if not k.startswith("0.")}
+    if foreign := [k for k in net if not k.startswith("1.")]:
+        raise UserError(
+            f"{path}: not in Cohen's format: tensor {foreign[0]} does not begin with 1. (try plain)"
+        )
+    return {k.removeprefix("1."): v for k, v in net.items()}

@@ -1,0 +1,1 @@
+"""From checked runs to jobs and paths. No torch."""

@@ -1,0 +1,66 @@
+"""Epsilons calibrated on one run and used in the training of another. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rs.errors import UserError
+from rs.provenance.files import ADVICE, read_json
+from rs.settings.limits import LARGEST
+from rs.settings.training import Calibrated
+
+if TYPE_CHECKING:
+    from rs.methods.interfaces import Objective
+
+
+def read_calibration(path: Path) -> dict[str, Any]:
+    """What the calibrate stage measured. Raises UserError where an epsilon is not the root of its rho."""
+    found = read_json(path)
+    for cost in ("with_noise", "without_noise"):
+        for key in (f"rho_{cost}", f"epsilon_{cost}"):
+            if not isinstance(found, dict) or key not in found:
+                raise UserError(f"{path}: lacks {key}: not a calibration; {ADVICE}")
+            value = found[key]
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+                raise UserError(f"{path}: {key} is {value}; allowed finite numbers from 0; {ADVICE}")
+        rho, epsilon = found[f"rho_{cost}"], found[f"epsilon_{cost}"]
+        if not math.isclose(epsilon, math.sqrt(rho), rel_tol=1e-9):
+            raise UserError(f"{path}: epsilon_{cost} {epsilon:g} is not the root of {rho:g}; {ADVICE}")
+    return dict(found)
+
+
+def calibrated_epsilon(path: Path, reference: str, cost: str, dimension: int) -> float:
+    """The epsilon that another run's training refers to (`reference`: run and settings, as run/digest).
+
+    Raises UserError for the calibration of another run or other settings, and for an epsilon that no two
+    images of `dimension` coordinates in [0, 1] can be apart.
+    """
+    found = read_calibration(path)
+    made = found.get("provenance")
+    run, _, settings = reference.rpartition("/")
+    if not isinstance(made, dict) or made.get("spec_digest") != settings or made.get("run", run) != run:
+        raise UserError(f"{path}: is not the calibration {reference}; {ADVICE}")
+    largest = math.sqrt(dimension)
+    far, epsilon = found["epsilon_without_noise"], float(found[f"epsilon_{cost}"])
+    if far > largest or epsilon > LARGEST:
+        told = f"epsilon {max(far, epsilon):g} is larger than any image ({largest:g})"
+        raise UserError(f"{path}: {told}: it does not come from images")
+    return epsilon
+
+
+def resolve_epsilon(
+    objective: Objective, calibrations: dict[str, Path], dimension: int
+) -> tuple[Objective, dict[str, float]]:
+    """The objective with its references replaced by numbers calibrated on images of `dimension` coordinates,
+    and those numbers.
+    """
+    resolved = {}
+    for field in dataclasses.fields(objective):  # type: ignore[arg-type]
+        value = getattr(objective, field.name)
+        if isinstance(value, Calibrated):
+            told = (calibrations[field.name], value.calibrated, value.cost)
+            resolved[field.name] = calibrated_epsilon(*told, dimension)
+    return dataclasses.replace(objective, **resolved), resolved  # type: ignore[type-var]

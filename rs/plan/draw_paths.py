@@ -1,0 +1,35 @@
+"""Where draw files lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rs.provenance.digests import digest
+
+
+def draw_file(folder: Path, purpose: str, size: int | str, images: str, block: int) -> Path:
+    """Where a draw file lies: `images` is start-stop-step in the full split, `size` the votes in a block, or
+    for purpose `sequential` the digest of what chose their number.
+    """
+    return folder / f"{purpose}-{size}" / f"{images}_block{block}.parquet"
+
+
+def sequential_key(n0: int, n: int, block: int, stop: dict[str, Any]) -> str:
+    """Digest of all that the number of votes of a sequential run depends on, beside the votes."""
+    return digest({"n0": n0, "n": n, "block": block, "stop": stop})
+
+
+def files_of(
+    folder: Path, shards: list[str], n0: int, n: int, block: int, stop: dict[str, Any] | None = None
+) -> tuple[list[Path], list[list[Path]]]:
+    """The files that `merge` wants: selection by shard, estimation by shard and block.
+
+    `stop` is the rule of a sequential run, which has one file of estimation votes per shard.
+    """
+    selection = [draw_file(folder, "select", n0, shard, 0) for shard in shards]
+    if stop is not None:
+        key = sequential_key(n0, n, block, stop)
+        return selection, [[draw_file(folder, "sequential", key, s, 0)] for s in shards]
+    blocks = range(n // block)
+    return selection, [[draw_file(folder, "estimate", block, s, b) for b in blocks] for s in shards]

@@ -1,0 +1,119 @@
+"""Draws of one run from two device classes, which cannot be merged: told before the compute. No torch.
+
+The class of most of a run's draw files counts, or the one that the study pins; files of another are stale,
+and no others. A job on a device of another class refuses before its first vote.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rs.errors import UserError
+from rs.machine import device_class
+from rs.plan.plan import Plan
+from rs.plan.staleness import forget
+from rs.provenance.accepted_code import counts_as
+from rs.provenance.files import KEY
+
+MOST_LOOKED_AT = 64  # files of its neighbours, by one job
+
+
+def _said_by(path: Path) -> dict[str, Any]:
+    """A draw file's provenance, from its end; nothing where there is none to read."""
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+        found = json.loads(metadata.get(KEY, b"{}"))
+    except (OSError, ValueError, pa.ArrowException):  # whoever reads the votes says what is wrong
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def class_of(path: Path, code: str) -> str | None:
+    """The device class of a draw file that `code` made, or code accepted as it; None of any other file."""
+    said = _said_by(path)
+    ours = code in counts_as(path, str(said.get("code_digest")))
+    found = said.get("device_class") if ours else None
+    return found if isinstance(found, str) else None
+
+
+def check(target: Path, code: str, here: str, pinned: str | None) -> None:
+    """Raises UserError where votes drawn `here` into `target` would not merge with the run's others."""
+    if pinned is not None:
+        if pinned != here:
+            asked = f"sampling.device_class asks for {pinned}, and this device is {here}"
+            raise UserError(f"{target}: {asked}; draw there, or change it")
+        return
+    neighbours = (path for path in target.parent.parent.glob("*/*.parquet") if path != target)
+    found = Counter(class_of(path, code) for path in itertools.islice(neighbours, MOST_LOOKED_AT))
+    del found[None]
+    if found and found.most_common(1)[0][0] != here:
+        theirs = found.most_common(1)[0][0]
+        told = f"the run's draws are of {theirs}, and this device is {here}: their votes would not merge"
+        raise UserError(f"{target}: {told}; draw there, or set sampling.device_class: {here}")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The draw files of one run under one noise: how many are wanted, and those there by device class."""
+
+    label: str
+    wanted: int
+    there: dict[str, list[Path]]
+    pinned: str | None
+    here: str
+
+    @property
+    def kept(self) -> str | None:
+        """The class that the others must be of."""
+        most = max(self.there, key=lambda name: len(self.there[name]), default=None)
+        return self.pinned or most
+
+    @property
+    def others(self) -> list[Path]:
+        return [path for name, paths in self.there.items() if name != self.kept for path in paths]
+
+    def sentences(self) -> Iterator[str]:
+        """What to know before the compute."""
+        missing = self.wanted - len(self.there.get(self.kept or "", ()))
+        if self.others:
+            names = ", ".join(name for name in self.there if name != self.kept)
+            yield f"{self.label}: {len(self.others)} of {self.wanted} draw files are of {names}: drawn anew"
+        if self.kept not in (None, self.here) and missing:
+            why = "sampling.device_class asks for" if self.pinned else "its other draw files are of"
+            told = f"{self.label}: {why} {self.kept}, and votes of this machine, {self.here}, do not merge"
+            yield f"{told}; draw the {missing} lacking there, or set sampling.device_class: {self.here}"
+
+
+def draws_of(plan: Plan) -> Iterator[Draws]:
+    """Of every run under every noise that waits for its certificates: certified draws were of one class."""
+    labels = {planned.id: planned.run.label for planned in plan.runs}
+    for certify in plan.jobs["certify"].values():
+        if certify.outputs["certified"].exists():
+            continue
+        files = plan.draw_files(certify)
+        jobs = [plan.job("sample", str(path)) for path in files]
+        there: dict[str, list[Path]] = {}
+        for path, job in zip(files, jobs, strict=True):
+            found = class_of(path, job.code) if path.is_file() else None
+            if found is not None:
+                there.setdefault(found, []).append(path)
+        here = device_class.here(jobs[0].device)
+        yield Draws(labels[certify.run], len(files), there, jobs[0].device_class, here)
+
+
+def settle(plan: Plan) -> list[str]:
+    """Makes the draw files of another class stale; returns what to know before the compute."""
+    told: list[str] = []
+    for draws in draws_of(plan):
+        told += draws.sentences()
+        forget(draws.others)
+    return told

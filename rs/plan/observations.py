@@ -1,0 +1,267 @@
+"""The jobs that observe a trained network under each smoothing noise: draws, certificates, attacks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rs.plan.draw_paths import draw_file, files_of
+from rs.plan.jobs import STAGE_CODE, Job, Observation, PlannedRun, noise_slug, slug
+from rs.provenance.digests import digest
+from rs.settings.images import Subset
+from rs.settings.sampling import FORM
+from rs.study import refusals, sampling_refusals
+from rs.study.schema import defaults, method_schema, prune, schema, section, study_section
+from rs.study.study import Run, Study
+
+USUAL_BLOCK = 10_000  # votes
+
+
+def in_blocks(sampling: dict[str, Any], draws: Path) -> dict[str, Any]:
+    """Sampling with a block where the study states none: that of the draws there, else the usual one; n is
+    rounded up to it. So a smaller or larger n draws only what is missing.
+    """
+    if sampling["block"] is not None:
+        return sampling
+    n, block = sampling["n"], min(sampling["n"], USUAL_BLOCK)
+    if sampling["mode"] == "sequential":  # whole batches
+        block = max(block // sampling["batch"], 1) * sampling["batch"]
+    else:
+        votes: Counter[int] = Counter()
+        for file in draws.glob("*/estimate-*/*.parquet"):
+            size = int(file.parent.name.removeprefix("estimate-"))
+            votes[size] += size
+        block = max(votes, key=lambda size: (votes[size], size), default=block)
+    return {**sampling, "block": block, "n": -(-n // block) * block}
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Plans what is observed of a run; `add` takes each job into the plan."""
+
+    study: Study
+    data_manifest: Path
+    data_facts: dict[str, Any]
+    add: Callable[[Job], Job]
+    find: Callable[[Run, tuple[Any, ...], str], PlannedRun]  # the run that a key of another one names
+
+    def observe(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
+        """Draws, certificates and attacks of a run under each of its smoothing noises."""
+        run, smoothing = planned.run, planned.run.sections["smoothing"]
+        run.sections["sampling"] = in_blocks(run.sections["sampling"], planned.folder / "draws")
+        planned.classes = classes
+        planned.inputs = self._inputs(planned, classes)
+        given = [run.sections["noise"]] if smoothing is None else smoothing
+        noises = [prune(noise, schema()["$defs"]["run"]["properties"]["noise"]) for noise in given]
+        refusals.check_smoothing(self.study, run, noises, self.data_facts["x-shape"])
+        for i, noise in enumerate(noises):
+            where = (*run.place, "noise") if smoothing is None else (*run.place, "smoothing", i)
+            planned.observations.append(self._under(planned, noise, where, classes))
+
+    def _under(
+        self, planned: PlannedRun, noise: dict[str, Any], where: tuple[Any, ...], classes: tuple[str, ...]
+    ) -> Observation:
+        sections, sampling = planned.run.sections, planned.run.sections["sampling"]
+        classes = (*classes, method_schema("noises", noise["name"])["x-class"])
+        form = {key: sampling[key] for key in FORM}
+        found = Observation(noise, None, [])
+        if self._for(planned.run, noise):
+            found.certified = self._certify(planned, noise, form, where, classes)
+        for i in range(len(sections["attacks"])):
+            found.attacks.append(self._attack(planned, i, noise, form, classes, where))
+        if sections["distributional"] is not None:
+            found.distributional = self._distributional(planned, noise, classes, where)
+        return found
+
+    def _certify(
+        self,
+        planned: PlannedRun,
+        noise: dict[str, Any],
+        form: dict[str, Any],
+        where: tuple[Any, ...],
+        classes: tuple[str, ...],
+    ) -> Path:
+        run, sampling = planned.run, planned.run.sections["sampling"]
+        sampling_refusals.check_blocks(self.study, run)
+        sampling_refusals.check_draw_files(self.study, run, self._test_size())
+        sampling_refusals.check_stopping(self.study, run, noise)
+        certificates = [self._certificate(run, i, noise, where) for i in self._for(run, noise)]
+        spec = {"noise": noise, **form, "betas": sampling["betas"], "seed": sampling["seed"]}
+        key = f"{noise_slug(noise)}-{digest(spec)}"
+        folder = planned.folder / "draws" / key
+        shards = self._draw_jobs(planned, spec, folder, classes)
+        certify = {
+            "noise": noise,
+            "certificates": certificates,
+            "test": prune(self.study.test, study_section("test")),
+            **{k: sampling[k] for k in ("n0", "n", "block", "seed")},
+            "data_size": self._test_size(),
+            **self._stop(run),
+        }
+        path = planned.folder / "certified" / f"{key}-{digest(certify)}.parquet"
+        certificate_classes = (method_schema("certificates", c["name"])["x-class"] for c in certificates)
+        self.add(
+            Job(
+                "certify",
+                certify,
+                (*STAGE_CODE["certify"], classes[-1], *certificate_classes),
+                planned.id,
+                inputs={"folder": folder, "shards": shards, "model": planned.inputs["model"]},
+                outputs={"certified": path},
+            )
+        )
+        return path
+
+    @staticmethod
+    def _for(run: Run, noise: dict[str, Any]) -> list[int]:
+        """Which of the run's certificates are for this smoothing noise."""
+        given = run.sections["certificates"]
+        return [i for i, c in enumerate(given) if c.get("noises") is None or noise["name"] in c["noises"]]
+
+    def _certificate(self, run: Run, i: int, noise: dict[str, Any], where: tuple[Any, ...]) -> dict[str, Any]:
+        """A certificate's part of the spec: what differs from its defaults, and alpha."""
+        given = run.sections["certificates"][i]
+        full = defaults(method_schema("certificates", given["name"]), given)
+        refusals.check_certificate(self.study, run, i, full, noise, where)
+        kept = {k: v for k, v in given.items() if k != "noises"}
+        return {**prune(kept, section("certificates")["items"]), "alpha": full["alpha"]}
+
+    def _draw_jobs(
+        self, planned: PlannedRun, spec: dict[str, Any], folder: Path, classes: tuple[str, ...]
+    ) -> list[str]:
+        """One job per shard of images and block of votes; returns the shards' names.
+
+        In a sequential run one job per shard draws all blocks, after the selection votes.
+        """
+        sampling = planned.run.sections["sampling"]
+        n0, n, block = sampling["n0"], sampling["n"], sampling["block"]
+        inputs, stop, pinned = planned.inputs, self._stop(planned.run), sampling["device_class"]
+        fixed = [] if stop else [("estimate", block, b) for b in range(n // block)]
+        shards = []
+        for images in self.shards(sampling["images_per_shard"]):
+            extent = [images.start, images.stop, images.step]
+            shards.append("-".join(map(str, extent)))
+            for purpose, size, index in (("select", n0, 0), *fixed):
+                job = {**spec, "purpose": purpose, "images": extent, "size": size, "block": index}
+                outputs = {"draws": draw_file(folder, purpose, size, shards[-1], index)}
+                described = ("sample", job, (*STAGE_CODE["sample"], *classes), planned.id)
+                self.add(Job(*described, inputs, outputs, sampling["device"], device_class=pinned))
+            if stop:
+                sizes = {"n0": n0, "n": n, "block": block, **stop}
+                job = {**spec, **sizes, "purpose": "sequential", "images": extent}
+                selection, estimation = files_of(folder, shards[-1:], **sizes)
+                described = ("sample", job, (*STAGE_CODE["sample until decided"], *classes), planned.id)
+                chosen = {**inputs, "selection": selection[0]}
+                drawn = {"draws": estimation[0][0]}
+                self.add(Job(*described, chosen, drawn, sampling["device"], device_class=pinned))
+        return shards
+
+    @staticmethod
+    def _stop(run: Run) -> dict[str, Any]:
+        """The `stop` of a sequential run, nothing of another."""
+        sampling = run.sections["sampling"]
+        if sampling["mode"] == "fixed":
+            return {}
+        return {"stop": prune(sampling["stop"], section("sampling")["properties"]["stop"])}
+
+    def _inputs(self, planned: PlannedRun, model_classes: tuple[str, ...]) -> dict[str, Any]:
+        """What draws and attacks are made from; a compiled form is tried out and fixed by a job before."""
+        folder, sampling = planned.folder, planned.run.sections["sampling"]
+        inputs = {
+            "data": self.data_manifest,
+            "model": folder / "model.json",
+            "weights": folder / "model.safetensors",
+        }
+        if not sampling["compiled"] and sampling["device"] != "cuda":
+            return inputs
+        form = {key: sampling[key] for key in FORM}
+        path = folder / "forms" / f"{digest(form)}.json"
+        classes = (*STAGE_CODE["form"], *model_classes)
+        self.add(Job("form", form, classes, planned.id, inputs, {"form": path}, sampling["device"]))
+        return {**inputs, "form": path}
+
+    def _test_size(self) -> int:
+        size: int = self.data_facts["x-sizes"]["test"]
+        return size
+
+    def shards(self, images_per_shard: int) -> Iterator[range]:
+        """Image ranges of whole shards that hold the test subset: more images add ranges and change none."""
+        size, subset = self._test_size(), Subset(**self.study.test)
+        step, wanted = subset.skip, len(subset.positions(size))
+        for done in range(0, wanted, images_per_shard):
+            first = subset.first + done * step
+            yield range(first, min(first + images_per_shard * step, size), step)
+
+    def _attack(
+        self,
+        planned: PlannedRun,
+        i: int,
+        noise: dict[str, Any],
+        form: dict[str, Any],
+        classes: tuple[str, ...],
+        where: tuple[Any, ...],
+    ) -> Path:
+        given, training = planned.run.sections["attacks"][i], planned.run.sections["training"]
+        name, inputs = given["name"], planned.inputs
+        attack = prune(given, section("attacks")["items"])
+        for told in ("label", "certificate"):  # what tables say of it
+            attack.pop(told, None)
+        spec, facts = {"attack": attack, "noise": noise, **form}, method_schema("attacks", name)
+        norm, classes = facts.get("x-norm", 2), (*classes, facts["x-class"])
+        if name == "transfer":
+            target, source = self._source(planned.run, i)
+            made = method_schema("attacks", source["attack"]["name"])
+            norm, noise_name = made["x-norm"], source["noise"]["name"]
+            spec |= {"source": source}
+            classes = (*classes, *target.classes, made["x-class"])
+            classes = (*classes, method_schema("noises", noise_name)["x-class"])
+            inputs = {**inputs, "source": target.folder / "model.json"}
+            inputs["source_weights"] = target.folder / "model.safetensors"
+        refusals.check_attack(self.study, planned.run, i, norm, noise, where)
+        path = planned.folder / "attacks" / f"{slug(name)}-{noise_slug(noise)}-{digest(spec)}.parquet"
+        self.add(
+            Job(
+                "attack",
+                spec,
+                (*STAGE_CODE["attack"], *classes),
+                planned.id,
+                inputs=inputs,
+                outputs={"attacks": path},
+                device=training["device"],
+                threads=training["threads"],
+            )
+        )
+        return path
+
+    def _distributional(
+        self, planned: PlannedRun, noise: dict[str, Any], classes: tuple[str, ...], where: tuple[Any, ...]
+    ) -> Path:
+        """Points for all gammas at once: which of them certify or attack, and at which rhos, is derived."""
+        refusals.check_distributional(self.study, planned.run, noise, where)
+        training = planned.run.sections["training"]
+        given = planned.run.sections["distributional"]
+        settings = prune(given, section("distributional"))
+        told = ("gammas", "attack_gammas", "rhos", "alpha")
+        spec = {"noise": noise, "gammas": sorted({*given["gammas"], *given["attack_gammas"]})}
+        spec |= {key: value for key, value in settings.items() if key not in told}
+        path = planned.folder / "distributional" / f"{noise_slug(noise)}-{digest(spec)}.parquet"
+        inputs = {key: planned.inputs[key] for key in ("data", "model", "weights")}
+        described = ("distributional", spec, (*STAGE_CODE["distributional"], *classes), planned.id)
+        where_to = (inputs, {"observed": path}, training["device"], training["threads"])
+        self.add(Job(*described, *where_to))
+        return path
+
+    def _source(self, run: Run, i: int) -> tuple[PlannedRun, dict[str, Any]]:
+        """The run whose adversarial examples a transfer attack takes, and how they are made there."""
+        given, place = run.sections["attacks"][i], (*run.place, "attacks", i)
+        target = self.find(run, (*place, "source_run"), given["source_run"])
+        own = refusals.find_attack(self.study, (*place, "attack"), target.run, given["attack"])
+        properties = schema()["$defs"]["run"]["properties"]
+        attack = prune(own, section("attacks")["items"])
+        keys = {"name", *method_schema("attacks", own["name"])["x-parameters"]}
+        source = {"run": target.id, "noise": prune(target.run.sections["noise"], properties["noise"])}
+        source["attack"] = {k: v for k, v in attack.items() if k in keys}
+        return target, {**source, "seed": own.get("seed", 0)}

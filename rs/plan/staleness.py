@@ -1,0 +1,200 @@
+"""Whether finished files are what their jobs would make now, by what the files say of themselves. No torch.
+
+Snakemake knows by its records, in .snakemake/. Results that came without them (copied, synced, unpacked from
+an archive) have nothing but times, which mean nothing then. A file holds the digests of its spec, its code
+and its inputs: where all are those of the plan it is current, where one differs it is stale, and its time is
+set so that Snakemake sees it so.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rs.errors import UserError
+from rs.plan.draw_paths import files_of
+from rs.plan.graph import STAGES
+from rs.plan.plan import Job, Plan
+from rs.provenance import checksums
+from rs.provenance.accepted_code import counts_as
+from rs.provenance.digests import digest, file_digest
+from rs.provenance.files import read_json, read_table
+
+RECORDS = Path(".snakemake") / "metadata"
+BEFORE_ALL = 1.0  # second of 1970
+TEMPLATE = Path(__file__).parents[1] / "report" / "report.html"
+MADE = "<!-- rs "  # begins the last line of a page, which says what it was made from
+
+
+def input_files(stage: str, spec: dict[str, Any], inputs: dict[str, Any]) -> list[Path]:
+    """What a job reads, without the weights and images that its manifests speak for."""
+    if stage == "certify":
+        sizes = (spec["n0"], spec["n"], spec["block"], spec.get("stop"))
+        selection, estimation = files_of(Path(inputs["folder"]), inputs["shards"], *sizes)
+        return [*selection, *(path for blocks in estimation for path in blocks)]
+    named = [inputs[key] for key in ("data", "model", "form", "selection", "source") if key in inputs]
+    return [Path(path) for path in (*named, *inputs.get("calibrations", {}).values())]
+
+
+def inputs_digest(paths: Iterable[Path], *more: str) -> str:
+    """Digest of files by content, and of what else enters; a file that is not there counts as empty."""
+    return digest([*((str(path), _content(path)) for path in paths), *more], 16)
+
+
+def _content(path: Path) -> str:
+    """A file's digest. What a manifest tells of its own making does not count."""
+    if not path.is_file():
+        return ""
+    if path.suffix == ".json":
+        found = read_json(path)
+        if isinstance(found, dict):
+            return digest({k: v for k, v in found.items() if k not in ("provenance", checksums.KEY)}, 64)
+    return file_digest(path)
+
+
+def table_inputs(plan: Plan) -> str:
+    """Of a study's tables."""
+    return inputs_digest(plan.aggregated_files(), plan.summary)
+
+
+def page_inputs(plan: Plan) -> str:
+    """Of a study's page, and of its MLflow runs."""
+    return inputs_digest(plan.table_files(), plan.described + plan.summary, file_digest(TEMPLATE))
+
+
+def page_line(plan: Plan) -> str:
+    """The last line of a study's page: what it was made from."""
+    return f"{MADE}{digest('report.html')} {plan.code('report')} {page_inputs(plan)} -->"
+
+
+def said_by(path: Path) -> dict[str, Any]:
+    """What a finished file says it was made from. Raises UserError for one that is damaged."""
+    if path.suffix == ".parquet":
+        return read_table(path)[1]
+    if path.suffix == ".html":
+        line = path.read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
+        words = line.removeprefix(MADE).split() if line.startswith(MADE) else []
+        return dict(zip(("spec_digest", "code_digest", "inputs"), words, strict=False))
+    found = read_json(path)
+    said = found.get("provenance") if isinstance(found, dict) else None
+    return said if isinstance(said, dict) else {}
+
+
+def is_current(path: Path, spec: Any, code: str, inputs: str) -> bool:
+    """Whether a file was made from this spec, this code (or what was accepted as it) and these inputs.
+
+    Files of a version that did not write down its inputs are taken at their word.
+    """
+    said = said_by(path)
+    made_by = said.get("code_digest")
+    same = said.get("spec_digest") == digest(spec) and code in counts_as(path, str(made_by))
+    return same and said.get("inputs", inputs) == inputs
+
+
+def job_is_current(job: Job) -> bool:
+    """Whether all outputs of a job are there and the first says that this job made it."""
+    if not all(path.is_file() for path in job.outputs.values()):
+        return False
+    inputs = inputs_digest(input_files(job.stage, job.spec, job.inputs))
+    return is_current(next(iter(job.outputs.values())), job.spec, job.code, inputs)
+
+
+def settle(plan: Plan) -> None:
+    """Brings the times of finished files that Snakemake has no record of in line with what they hold.
+
+    A damaged file is left for the job that reads it to name.
+    """
+    for outputs, inputs, made in _in_order(plan):
+        if not all(path.exists() for path in outputs) or all(map(has_record, outputs)):
+            continue
+        try:
+            current = is_current(outputs[0], *made())
+        except UserError:
+            continue
+        if current:
+            newest = max((path.stat().st_mtime_ns for path in inputs if path.exists()), default=0)
+            if newest > min(_dated(path).stat().st_mtime_ns for path in outputs):
+                _date(outputs, None)
+        else:
+            _date(outputs, BEFORE_ALL)
+            if not inputs:  # no time can make it stale
+                print(
+                    f"rs: {outputs[0]}: made by other code; remove it to have it made again", file=sys.stderr
+                )
+
+
+def _dated(path: Path) -> Path:
+    """The file whose time counts: Snakemake keeps that of a folder in a file inside it."""
+    stamp = path / ".snakemake_timestamp"
+    return stamp if stamp.is_file() else path
+
+
+def _date(paths: list[Path], time: float | None) -> None:
+    """Sets files to a time, or to now. Somebody else's files stay as old as they look."""
+    with contextlib.suppress(OSError):
+        for path in paths:
+            os.utime(_dated(path), None if time is None else (time, time))
+
+
+Made = tuple[Any, str, str]  # spec, code, inputs
+
+
+def _in_order(plan: Plan) -> Iterator[tuple[list[Path], list[Path], Callable[[], Made]]]:
+    """Outputs, inputs and what they are made from, of every job and then of the study's own files."""
+    for job in in_order(plan):
+        read = input_files(job.stage, job.spec, job.inputs)
+        yield list(job.outputs.values()), read, lambda: (job.spec, job.code, inputs_digest(read))  # noqa: B023
+    code = plan.code("aggregate")
+    for path in plan.table_files():
+        spec = {"study": plan.study.name, "table": path.stem}
+        yield [path], plan.aggregated_files(), lambda: (spec, code, table_inputs(plan))  # noqa: B023
+    page, tracked = plan.folder / "report.html", plan.folder / "mlflow.json"
+    tables = plan.table_files()
+    drawn = [page, plan.folder / "figures"]
+    yield drawn, tables, lambda: (page.name, plan.code("report"), page_inputs(plan))
+    yield [tracked], [*tables, page], lambda: (tracked.name, plan.code("track"), page_inputs(plan))
+
+
+def in_order(plan: Plan) -> Iterator[Job]:
+    """Every job once, after those whose outputs it reads."""
+    waiting = [job for stage in STAGES for job in plan.jobs[stage].values()]
+    todo = {str(path) for job in waiting for path in job.outputs.values()}
+    while waiting:
+        ready = [
+            job
+            for job in waiting
+            if not any(str(p) in todo for p in input_files(job.stage, job.spec, job.inputs))
+        ]
+        yield from ready
+        todo -= {str(path) for job in ready for path in job.outputs.values()}
+        waiting = [job for job in waiting if str(next(iter(job.outputs.values()))) in todo]
+
+
+def forget(paths: Iterable[Path]) -> None:
+    """Makes finished files stale."""
+    for path in paths:
+        _record(path).unlink(missing_ok=True)
+        _date([path], BEFORE_ALL)
+
+
+def judge_by_content(paths: Iterable[Path]) -> None:
+    """Drops what Snakemake remembers of finished files."""
+    for path in paths:
+        _record(path).unlink(missing_ok=True)
+
+
+def has_record(path: Path) -> bool:
+    """Whether Snakemake remembers making a file."""
+    return _record(path).is_file()
+
+
+def _record(path: Path) -> Path:
+    """Where Snakemake keeps what it knows of a file: the path in base64 is the name."""
+    name, most = base64.urlsafe_b64encode(str(path).encode()).decode(), 254
+    pieces = [name[i : i + most] for i in range(0, len(name), most)]
+    return RECORDS.joinpath(*(f"@{piece}" for piece in pieces[:-1]), pieces[-1])

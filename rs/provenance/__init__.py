@@ -1,0 +1,1 @@
+"""What made a file: digests, checksums, whole files with their provenance inside."""

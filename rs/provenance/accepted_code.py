@@ -1,0 +1,56 @@
+"""Which code counts as which: acceptances of results that an older version made (`rs accept`). No torch.
+
+They lie in `accepted.json` in the folder of a run or a data set, beside the files that they are about, and
+name code by its digest: a file that other code made, or other code of today, is not concerned.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from rs.errors import UserError
+from rs.provenance.files import ADVICE, read_json, write_json
+
+NAME = "accepted.json"
+SHARED = ("runs", "data")  # folders whose folders hold files that studies share
+
+
+def folder_of(path: Path) -> Path | None:
+    """The folder of the run or data set that a file belongs to."""
+    return next((parent for parent in path.parents if parent.parent.name in SHARED), None)
+
+
+def counts_as(path: Path, code: str) -> frozenset[str]:
+    """The digests of all code that a file made by `code` counts as made by: `code` itself, and what it was
+    accepted as. Raises UserError where the acceptances beside it cannot be read.
+    """
+    folder = folder_of(path)
+    found = read(folder) if folder else []
+    return frozenset([code, *(entry["to"] for entry in found if entry["from"] == code)])
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """The acceptances of a run or a data set, oldest first."""
+    path = folder / NAME
+    try:
+        return _read(path, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return []
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(path: Path, time: int) -> list[dict[str, Any]]:
+    found = read_json(path)
+    entries = found.get("accepted") if isinstance(found, dict) else None
+    if not isinstance(entries, list):
+        raise UserError(f"{path}: holds no list of acceptances; {ADVICE}")
+    for entry in entries:
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("from", "to")):
+            raise UserError(f"{path}: an acceptance without `from` and `to`; {ADVICE}")
+    return entries
+
+
+def add(folder: Path, entries: list[dict[str, Any]]) -> None:
+    write_json(folder / NAME, {"accepted": [*read(folder), *entries]})

@@ -1,0 +1,192 @@
+"""What made this file: canonical specs and their digests, whole files with their provenance inside.
+
+A finished file is complete: it is written beside its place under a unique name, flushed and renamed. Parquet
+and JSON files carry a checksum of all their bytes (rs.checksums), compared whenever they are read. No torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rs import __version__
+from rs.errors import UserError
+from rs.provenance import checksums
+from rs.provenance.digests import canonical, digest
+from rs.provenance.reading import JSON, read_bytes
+from rs.settings.plugins import plug_ins
+
+KEY = b"rs"
+
+ADVICE = "remove it and run again"
+
+PART = ".part"  # ends the name of a file that is being written
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "snakemake")
+
+# --- provenance and whole files ---
+
+
+@functools.lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "rs": __version__}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found | {p.distribution: p.version for p in plug_ins()}
+
+
+@functools.lru_cache(maxsize=1)
+def commit() -> str:
+    """The commit of this checkout (with + where files differ from it), or nothing outside of one."""
+    git = ["git", "-C", str(_CHECKOUT)]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        head = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        )
+        dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+        return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+    return ""
+
+
+_INPUTS: ContextVar[str | None] = ContextVar("inputs", default=None)
+
+
+@contextlib.contextmanager
+def made_from(inputs: str) -> Iterator[None]:
+    """Within it, files carry this digest of what they are made from (rs.staleness)."""
+    token = _INPUTS.set(inputs)
+    try:
+        yield
+    finally:
+        _INPUTS.reset(token)
+
+
+def provenance(spec: Any, code: str, **more: Any) -> dict[str, Any]:
+    """What every finished file carries: its spec, the digests, versions, and the stage that made it."""
+    inputs = _INPUTS.get()
+    more |= {} if inputs is None else {"inputs": inputs}
+    return {
+        "spec": canonical(spec),
+        "spec_digest": digest(spec),
+        "code_digest": code,
+        "versions": versions(),
+        "commit": commit(),
+        "command": " ".join(["rs", *sys.argv[1:2]]),
+        **more,
+    }
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yields a unique temporary path beside `path`; renames it into place when the block ends well, else
+    removes it. Raises UserError where the place cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # its mode follows the umask, which tempfile's does not
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield temporary
+        with open(temporary, "rb") as f:
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """The line for a file that could not be written; names what stands in the way where a folder should."""
+    reason = error.strerror or str(error)
+    for place in (*reversed(path.parents), path):
+        if os.path.islink(place) and not os.path.exists(place):
+            reason = f"{place} is a link to something that is not there"
+        elif place != path and os.path.exists(place) and not os.path.isdir(place):
+            reason = f"{place} is not a folder"
+    return UserError(f"{path}: cannot be written: {reason}")
+
+
+def write_text(path: Path, text: str) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """A JSON file with its checksum."""
+    text = json.dumps({**value, checksums.KEY: checksums.BLANK}, indent=1, sort_keys=True) + "\n"
+    with whole_file(path) as temporary:
+        temporary.write_bytes(checksums.seal(text.encode()))
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; a dictionary without "checksum" was written before there were any, or by
+    others. Raises UserError for a file that is missing, incomplete, damaged or edited.
+    """
+    content = read_bytes(path, JSON)
+    try:
+        value = json.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a complete JSON file ({error}); {ADVICE}") from error
+    if checksums.broken(content) or checksums.lost(content, value):
+        raise _differs(path)
+    return value
+
+
+def write_table(path: Path, table: pa.Table, provenance: dict[str, Any]) -> None:
+    """A Parquet file with its provenance and checksum in the metadata."""
+    buffer = io.BytesIO()
+    # the provenance stands in the file once: with the schema it would be stored a second time, in base64
+    metadata = {k: v for k, v in (table.schema.metadata or {}).items() if k != KEY}
+    table = table.replace_schema_metadata(metadata or None)
+    with pq.ParquetWriter(buffer, table.schema, compression="zstd", write_page_checksum=True) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({KEY: json.dumps({**provenance, checksums.KEY: checksums.BLANK})})
+    with whole_file(path) as temporary:
+        temporary.write_bytes(checksums.seal(buffer.getvalue()))
+
+
+def read_table(path: Path, needs: Iterable[str] = ()) -> tuple[pa.Table, dict[str, Any]]:
+    """The table and its provenance, which lacks "checksum" where the file was written before there were any.
+
+    Raises UserError for a file that is missing, truncated, damaged or foreign, and for missing columns.
+    """
+    content = read_bytes(path)
+    if checksums.broken(content):
+        raise _differs(path)
+    try:
+        with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
+            table, metadata = file.read(), file.metadata.metadata or {}
+        provenance = json.loads(metadata.get(KEY, b"{}"))
+    except Exception as error:  # pyarrow raises whatever a damaged file makes it stumble over
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(f"{path}: not a complete Parquet file ({reason}); {ADVICE}") from error
+    if checksums.lost(content, provenance):
+        raise _differs(path)
+    missing = [c for c in needs if c not in table.column_names]
+    if missing:
+        raise UserError(f"{path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; {ADVICE}")
+    return table, provenance if isinstance(provenance, dict) else {}
+
+
+def _differs(path: Path) -> UserError:
+    return UserError(f"{path}: damaged or edited: it differs from its checksum; {ADVICE}")

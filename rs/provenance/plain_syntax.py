@@ -1,0 +1,209 @@
+"""What one file of code defines, without what computes nothing: what it says and annotates. No torch."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+PROGRESS = (
+    "rs.machine.progress"  # calls of its functions hand their first argument on; the others are what is told
+)
+
+
+class Plain(ast.NodeTransformer):
+    """Drops from a module's tree: docstrings and other string statements; blocks for type checkers, and for
+    running a file as a program; annotations of arguments, results and variables, and limits of a class's
+    fields; citations (`source`); what a UserError, an assertion, a warning, a print and a progress line say.
+    """
+
+    def __init__(self, tree: ast.Module) -> None:
+        froms = (n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module == PROGRESS)
+        self.progress = {alias.asname or alias.name for node in froms for alias in node.names}
+        classes = [n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)]
+        self.fields = {id(n) for c in classes for n in c.body if isinstance(n, ast.AnnAssign)}
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        value = node.value
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            return None
+        if isinstance(value, ast.Call) and _tells(value):
+            return None
+        return self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> Any:
+        if _name(node.test) == "TYPE_CHECKING":
+            return self.generic_visit(ast.Module(node.orelse, [])).body  # type: ignore[attr-defined]
+        if ast.unparse(node.test) == "__name__ == '__main__'":
+            return None
+        return self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if isinstance(node.exc, ast.Call) and _name(node.exc.func) == "UserError":
+            return ast.Raise(exc=node.exc.func, cause=None)
+        return self.generic_visit(node)
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        return ast.Assert(test=self.visit(node.test), msg=None)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if _name(node.func) in self.progress and node.args:
+            return ast.Call(func=node.func, args=[self.visit(node.args[0])], keywords=[])
+        return self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        return ast.arg(arg=node.arg)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        """A class's fields are made by their annotations, so those stay."""
+        if id(node) in self.fields:
+            cited = _name(node.target) == "source" and ast.unparse(node.annotation) == "ClassVar[str]"
+            return None if cited else self.generic_visit(node)
+        value = node.value and self.visit(node.value)
+        return ast.Assign(targets=[self.visit(node.target)], value=value) if value else None
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        if _name(node.value) == "Annotated" and isinstance(node.slice, ast.Tuple):
+            return self.visit(node.slice.elts[0])
+        return self.generic_visit(node)
+
+
+def _name(node: ast.AST | None) -> str:
+    """The last name of `a.b.c`, or nothing for other expressions."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def _tells(call: ast.Call) -> bool:
+    """Whether a call does nothing but say something on the terminal."""
+    told = {ast.unparse(k.value) for k in call.keywords if k.arg == "file"} <= {"sys.stderr", "sys.stdout"}
+    return ast.unparse(call.func) == "warnings.warn" or (ast.unparse(call.func) == "print" and told)
+
+
+def plain(node: Any) -> Any:
+    """A syntax tree as nested lists, without places, contexts and imports: the same in every version of
+    Python, which `ast.dump` and `ast.unparse` are not.
+    """
+    if isinstance(node, ast.Constant):
+        return ["Constant", type(node.value).__name__, repr(node.value)]
+    if isinstance(node, ast.AST):
+        fields = ((name, plain(value)) for name, value in ast.iter_fields(node) if value not in (None, []))
+        skipped = ("ctx", "kind", "type_comment")
+        return [type(node).__name__, *([name, value] for name, value in fields if name not in skipped)]
+    if isinstance(node, list):
+        return [plain(item) for item in node if not isinstance(item, (ast.Import, ast.ImportFrom))]
+    return repr(node)
+
+
+@dataclass
+class Imports:
+    """`bound`: name -> module and name in it ("" for the module itself); `executed`: modules, or names in
+    them that may be modules.
+    """
+
+    bound: dict[str, tuple[str, str]] = field(default_factory=dict)
+    executed: set[str] = field(default_factory=set)
+
+    def add(self, node: ast.Import | ast.ImportFrom) -> None:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                self.bound[alias.asname or alias.name.split(".")[0]] = (
+                    alias.name if alias.asname else alias.name.split(".")[0],
+                    "",
+                )
+                self.executed.add(alias.name)
+            return
+        source = "." * node.level + str(node.module or "")
+        for alias in node.names:
+            self.bound[alias.asname or alias.name] = (source, alias.name)
+            self.executed.add(f"{source}.{alias.name}")
+
+
+class Definition:
+    """The statements that define one name, or those of a module that define none."""
+
+    def __init__(self) -> None:
+        self.nodes: list[ast.stmt] = []
+
+    @functools.cached_property
+    def text(self) -> str:
+        return hashlib.sha256(repr([plain(node) for node in self.nodes]).encode()).hexdigest()
+
+    @functools.cached_property
+    def written(self) -> frozenset[tuple[str, ...]]:
+        """Its names, with the attributes that are taken of them."""
+        return frozenset(name for node in self.nodes for name in _written(node))
+
+    @functools.cached_property
+    def imports(self) -> Imports:
+        """Those inside it."""
+        return _imports(self.nodes)
+
+
+class Module:
+    """The top level of one file: what defines each name, what it imports, what it executes beside that."""
+
+    def __init__(self, text: str) -> None:
+        tree = ast.parse(text)
+        self.names: dict[str, Definition] = {}
+        self.effects = Definition()
+        body: list[ast.stmt] = Plain(tree).visit(tree).body
+        for node in body:
+            names = _defined(node)
+            if names is None and not isinstance(node, (ast.Import, ast.ImportFrom)):
+                self.effects.nodes.append(node)
+                names = {inner.id for inner in ast.walk(node) if _stores(inner)}  # type: ignore[attr-defined]
+                names |= {n.name for n in ast.walk(node) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+            for name in names or ():
+                self.names.setdefault(name, Definition()).nodes.append(node)
+        imports = (ast.Import, ast.ImportFrom)
+        self.imports = _imports([n for n in body if isinstance(n, imports) or n in self.effects.nodes])
+
+
+@functools.cache
+def read_module(text: str) -> Module:
+    return Module(text)
+
+
+def _imports(nodes: list[ast.stmt]) -> Imports:
+    found = Imports()
+    for node in nodes:
+        for inner in ast.walk(node):
+            if isinstance(inner, (ast.Import, ast.ImportFrom)):
+                found.add(inner)
+    return found
+
+
+def _stores(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
+def _defined(node: ast.stmt) -> set[str] | None:
+    """The names that a statement does nothing but define, or None."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return {node.name}
+    targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+    if not isinstance(node, (ast.Assign, ast.AugAssign)):
+        return None
+    inner: list[Any] = [n for t in targets for n in (t.elts if isinstance(t, ast.Tuple) else [t])]
+    return {n.id for n in inner} if all(isinstance(n, ast.Name) for n in inner) else None
+
+
+def _written(node: ast.AST) -> Iterator[tuple[str, ...]]:
+    """Every name in a piece of code, with the attributes that are taken of it: ("bounds", "upper")."""
+    chain: list[str] = []
+    inner = node
+    while isinstance(inner, ast.Attribute):
+        chain.append(inner.attr)
+        inner = inner.value
+    if isinstance(inner, ast.Name):
+        yield (inner.id, *reversed(chain))
+        return
+    for child in ast.iter_child_nodes(inner):
+        yield from _written(child)

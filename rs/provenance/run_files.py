@@ -1,0 +1,167 @@
+"""A run's files, read back: each is what it says, belongs where it lies, and holds what it can. No torch.
+
+A reader of a plan knows what a file should have been made from; `belongs` compares that with the file's
+provenance. Values are checked as far as their meaning goes, since files written before checksums existed may
+hold any.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rs.errors import UserError
+from rs.provenance import checksums
+from rs.provenance.digests import digest
+from rs.provenance.files import ADVICE, read_json, read_table
+
+# column: whether its values are whole, the least and the largest allowed; None: not bounded, but finite
+Rules = Mapping[str, tuple[bool, float | None, float | None]]
+CERTIFIED: Rules = {
+    "norm": (False, 1, math.inf),
+    "alpha": (False, 0, 1),
+    "n": (True, 1, None),
+    "rigorous": (True, 0, 1),
+    "factor": (False, 0, 1),
+    "image": (True, 0, None),
+    "label": (True, 0, None),
+    "prediction": (True, -1, None),
+    "radius": (False, 0, None),
+}
+ATTACKED: Rules = {
+    "image": (True, 0, None),
+    "label": (True, 0, None),
+    "radius": (False, 0, None),
+    "prediction": (True, 0, None),
+    "distortion": (False, 0, None),
+    "success": (True, 0, 1),
+    "steps": (True, 0, None),
+}
+MOVED: Rules = {
+    "image": (True, 0, None),
+    "gamma": (False, 0, math.inf),
+    "squared_distance": (False, 0, math.inf),
+    "loss": (False, 0, math.inf),
+    "loss_square": (False, 0, math.inf),
+}
+_SLACK = 1e-3  # float32 images on the sphere of a ball may round to just outside
+
+
+def belongs(path: Path, made: Any, spec: Any, model: str | None = None) -> None:
+    """Raises UserError unless the provenance `made` says that the file was made from `spec`, and with the
+    network whose weights have the digest `model`.
+
+    Certified files did not name their network before files carried a checksum.
+    """
+    if not isinstance(made, dict) or "spec_digest" not in made:
+        raise UserError(f"{path}: does not say what it was made from, as our files do; {ADVICE}")
+    if made["spec_digest"] != digest(spec) or digest(made.get("spec")) != digest(spec):
+        raise UserError(f"{path}: was made from other settings than the file of this place; {ADVICE}")
+    if model is not None and made.get("model", None if checksums.KEY in made else model) != model:
+        raise UserError(f"{path}: was made with another network than that of this run; {ADVICE}")
+
+
+def check_values(path: Path, frame: pd.DataFrame, rules: Rules) -> None:
+    """Raises UserError that names the first value outside of `rules`; their columns must be there."""
+    for column, (whole, low, high) in rules.items():
+        values = frame[column]
+        kind = values.dtype.kind if isinstance(values.dtype, np.dtype) else "O"
+        if kind not in ("iub" if whole else "iufb"):
+            bad = values[values.isna()] if values.isna().any() else values
+            told = f"column {column} holds {bad.iloc[0]}" if len(bad) else f"column {column} is empty"
+            raise UserError(f"{path}: {told}; allowed {'whole ' * whole}numbers; {ADVICE}")
+        numbers = values.to_numpy(np.float64)
+        wrong = ~np.isfinite(numbers) if high != math.inf else np.isnan(numbers)
+        wrong |= (numbers < low if low is not None else False) | (
+            numbers > high if high is not None else False
+        )
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            ends = (f"from {low:g}" if low is not None else "", f"to {high:g}" if high is not None else "")
+            allowed = " ".join(["finite numbers" if high != math.inf else "numbers", *filter(None, ends)])
+            raise UserError(f"{path}: row {row}: {column} is {numbers[row]:g}; allowed {allowed}; {ADVICE}")
+
+
+def _once(path: Path, frame: pd.DataFrame, keys: list[str]) -> None:
+    twice = frame.duplicated(keys)
+    if twice.any():
+        told = ", ".join(f"{key} {frame[key][twice].iloc[0]}" for key in keys)
+        raise UserError(f"{path}: {told} stands there twice; {ADVICE}")
+
+
+def read_certified(
+    path: Path, needs: Iterable[str] = ("certificate", *CERTIFIED)
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Certified radii, a row per certificate and image, and their provenance."""
+    table, made = read_table(path, needs)
+    frame = table.to_pandas()
+    check_values(path, frame, {c: rule for c, rule in CERTIFIED.items() if c in needs})
+    _once(path, frame, ["certificate", "image"])
+    return frame, made
+
+
+def read_attacked(path: Path, needs: Iterable[str] = ()) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Outcomes of an attack, a row per image, radius and variant, and their provenance."""
+    table, made = read_table(path, (*ATTACKED, "votes", "variant", *needs))
+    frame = table.to_pandas()
+    lacks = {"norm", "judge", "classes", "access", "samples", "shares", "shape"} - made.keys()
+    if lacks:
+        raise UserError(f"{path}: does not say its {sorted(lacks)[0]}, as our attacks do; {ADVICE}")
+    check_values(path, frame, ATTACKED)
+    _once(path, frame, ["image", "radius", "variant"])
+    drawn = 1 if made["judge"] == "base" else made["judge"]
+    inside = frame["distortion"] <= frame["radius"] * (1 + _SLACK) + _SLACK
+    for i, (votes, prediction, label) in enumerate(
+        zip(frame["votes"], frame["prediction"], frame["label"], strict=True)
+    ):
+        counts = np.asarray(votes)
+        wrong = ""
+        if counts.dtype.kind not in "iu" or counts.size == 0 or counts.min() < 0 or counts.sum() != drawn:
+            wrong = f"its votes are no {drawn} votes"
+        elif prediction >= len(counts) or counts[prediction] != counts.max():
+            wrong = f"its prediction {prediction} is not the class of most votes"
+        elif bool(frame["success"].iloc[i]) != (prediction != label):
+            wrong = f"prediction {prediction} of label {label} does not fit its success"
+        elif not inside.iloc[i]:
+            wrong = f"its distortion {frame['distortion'].iloc[i]:g} is larger than the radius"
+        if wrong:
+            raise UserError(f"{path}: row {i}: {wrong}; {ADVICE}")
+    return frame, made
+
+
+def read_moved(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Points of the distributional stage, a row per image, adversary and gamma or radius, and provenance."""
+    table, made = read_table(path, ("adversary", *MOVED, "gradient_product"))
+    frame = table.to_pandas()
+    lacks = {"sigma", "dimension", "estimates"} - made.keys()
+    if lacks:
+        raise UserError(f"{path}: does not say its {sorted(lacks)[0]}, as our files do; {ADVICE}")
+    to_radii = frame["radius"].notna() if "radius" in frame else pd.Series(False, frame.index)
+    own, others = frame[~to_radii], frame[to_radii]
+    check_values(path, own, MOVED)
+    _once(path, own, ["adversary", "image", "gamma"])
+    if len(others):  # of adversaries who are held to a radius instead of paying gamma
+        check_values(path, others, {"image": (True, 0, None), "radius": (False, 0, None)})
+        _once(path, others, ["adversary", "image", "radius"])
+    if "base" not in set(own["adversary"]):
+        raise UserError(f"{path}: has no points of the adversary base; {ADVICE}")
+    return frame, made
+
+
+def read_model_manifest(path: Path) -> dict[str, Any]:
+    """A network's manifest. Raises UserError for something else, and for that of another run's folder."""
+    manifest = read_json(path)
+    if not isinstance(manifest, dict) or not {"sha256", "provenance", "classes"} <= manifest.keys():
+        raise UserError(f"{path}: not a model's manifest; remove it and train again")
+    made = manifest["provenance"]
+    if not isinstance(made, dict) or not isinstance(made.get("spec"), dict):
+        raise UserError(f"{path}: not a model's manifest; remove it and train again")
+    run = path.parent.name
+    if manifest.get("run", run) != run:
+        raise UserError(f"{path}: belongs to run {manifest['run']}; remove it and train again")
+    return manifest

@@ -1,0 +1,115 @@
+"""The sections of a study's page on attacks: accuracy under attack, and checks of the attacks themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rs.report.certified import wide
+from rs.report.html_table import DASH, Cell, Section, Table, constants, down, number, text_cell
+from rs.report.names import norm_name, smoothing_name
+from rs.tables.attack_checks import NOT_CHECKED
+from rs.tables.reading import read
+
+_SHARES = {
+    "none": "every radius attacked anew",
+    "kept": "images broken at a smaller radius count as broken at larger ones, and are not attacked again",
+    "minimal": "one smallest distortion per image serves all radii",
+}
+_QUESTIONS = {
+    "radius": "accuracy does not rise with the radius",
+    "more steps": "twice the steps do not help the defender",
+    "more samples": "twice the noise samples do not help the defender",
+    "unbounded": "without a bound, accuracy falls to chance",
+    "weaker access: transfer": "white-box is at least as strong as transfer",
+    "weaker access: gradient-free": "white-box is at least as strong as gradient-free",
+    "certificate": "certified predictions stay within their radius",
+}
+
+
+def judge_name(judge: Any) -> str:
+    if str(judge) == "base":
+        return "the base classifier without noise"
+    return f"the majority of {int(judge):,} fresh votes" if str(judge).isdigit() else str(judge)
+
+
+def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
+    section = Section("attacks", "Accuracy under attack", empty="No attack was run in this study.")
+    frame = read(tables, "empirical_accuracy")
+    if frame.empty:
+        return section
+    section.lead = (
+        "Share of test images still classified correctly after an attack of at most that radius, with its "
+        "95 % Wilson interval: robust accuracy seen from above, as certified accuracy sees it from below."
+    )
+    frame = frame.assign(judge=frame["judge"].map(judge_name))
+    if "shares" in frame:
+        frame = frame.assign(shares=frame["shares"].map(_SHARES))
+    if "excess" in frame:
+        frame = frame.assign(excess=frame["excess"].map(lambda e: None if pd.isna(e) else float(down(e))))
+    words = {"images": "{} test images", "samples": "{} noise samples per step (EOT)", "access": "{}"}
+    words |= {"judge": "judged by {}", "shares": "{}"}
+    words |= {"excess": "end points of minimal attacks at least {} beyond the boundary, on average"}
+    for norm, part in frame.groupby("norm"):
+        if "samples" in part:
+            part = part.astype({"samples": "Int64"})
+        note, extra = constants(part, words)
+        texts = [c for c in ("access", "judge", "shares") if c in extra]
+        keys = ["run", "label", "smoothing", "attack", *texts]
+        radii = sorted(map(float, part.radius.unique()))
+        table = wide(part, keys, "accuracy", radii, [c for c in extra if c not in texts], seeds)
+        table.title, table.note = f"{norm_name(norm)} radius", note
+        section.tables.append(table)
+    return section
+
+
+def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
+    """Rows of ``attack_checks``: those that fail, those that could not be made, then the others."""
+    section = Section("checks", "Checks of the attacks")
+    frame = read(tables, "attack_checks")
+    if frame.empty:
+        return section
+    section.lead = (
+        "What must hold if the attacks are any good and the certificates true, compared image by image. A "
+        "check fails where chance explains the difference with probability below 0.001. For certificates: "
+        "images attacked within their certified radius, how many the judge's votes surely saw change, and "
+        "how many of all that were attacked and asked for a certificate may at this α; small print: changed "
+        "at all, near ties included."
+    )
+    several = len(set(seeds.values())) > 1
+    heads = [("label", "text"), ("smoothing noise", "text")] + [("seed", "number")] * several
+    heads += [("check", "text"), ("attack", "text"), ("against", "text"), ("radius", "number")]
+    heads += [("images", "number"), ("measured", "number"), ("at most", "number"), ("p", "number")]
+    table = Table([*heads, ("verdict", "text")], [])
+    ranks = {"fails": 0, NOT_CHECKED: 1}
+    order = frame.assign(rank=frame["verdict"].map(ranks).fillna(2)).sort_values("rank", kind="stable")
+    for row in order.to_dict("records"):
+        cells = [text_cell(row["label"]), text_cell(smoothing_name(row["smoothing"]))]
+        cells += [text_cell(seeds.get(str(row["run"])))] * several
+        cells += [text_cell(_QUESTIONS.get(row["check"], row["check"]), "text words")]
+        cells += [text_cell(row["attack"], "text words")]
+        cells += [text_cell(row["against"], "text words"), number(row["radius"]), number(int(row["images"]))]
+        cells += [*_values(row), number(row["p"])]
+        mark = {"holds": " within", "fails": " outside"}.get(row["verdict"], "")
+        table.rows.append([*cells, text_cell(row["verdict"], f"text verdict{mark}")])
+    failed, unmade = (int((frame["verdict"] == verdict).sum()) for verdict in ("fails", NOT_CHECKED))
+    table.note = f"{len(frame) - unmade} checks, {failed} failed. Each row shows its worst radius."
+    if unmade:
+        table.note += f" {unmade} could not be made for want of an attack to compare with."
+    section.tables.append(table)
+    return section
+
+
+def _values(row: Mapping[Any, Any]) -> list[Cell]:
+    """Accuracies, or numbers of images; nothing where nothing was compared."""
+    if row["verdict"] == NOT_CHECKED:
+        return [Cell(DASH), Cell(DASH)]
+    if row["check"] == "certificate":
+        told = row.get("changed")
+        changed = "" if told is None or pd.isna(told) else f"{int(told)} changed at all"
+        found = int(row["measured"])
+        return [Cell(f"{found}", found, under=changed), number(int(row["reference"]))]
+    return [Cell(down(row[c]), float(row[c])) for c in ("measured", "reference")]

@@ -1,0 +1,170 @@
+"""The sections of a study's page, each from the tables that it shows. A section without rows is left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rs.report.html_table import DASH, Cell, Section, Table, constants, down, interval, number, text_cell, up
+from rs.report.names import norm_name, smoothing_name
+from rs.tables.reading import read
+
+_CLAIM = {
+    "images": "{} test images",
+    "n": "n = {} noisy samples per image",
+    "alpha": "α = {}",
+    "precision": "{}",
+    "stopping": "n is their mean ({})",
+    "largest_radius": "unanimous votes certify {}, nothing certifies more",
+}
+
+_TEXTS = ("precision", "stopping")
+
+_BOUND = "≥ marks a lower bound: votes stopped once the radii asked for were decided."
+
+
+def _shown(present: Iterable[float], asked: Sequence[float] | None) -> list[float]:
+    """The report radii that the table has; all of them where the study names none."""
+    have = sorted({float(r) for r in present})
+    if not asked:
+        return have
+    return [r for r in have if any(math.isclose(r, float(a), abs_tol=1e-9) for a in asked)] or have
+
+
+def wide(
+    frame: pd.DataFrame,
+    keys: list[str],
+    value: str,
+    radii: list[float],
+    extra: list[str],
+    seeds: Mapping[str, Any],
+) -> Table:
+    """One row per combination of `keys`, one column per radius, tinted by the value."""
+    several = len(set(seeds.values())) > 1
+    heads = [(k.replace("smoothing", "smoothing noise"), "text") for k in keys if k != "run"]
+    columns = heads + [("seed", "number")] * several + [(f"r = {r:g}", "number") for r in radii]
+    rows = []
+    for _, group in frame.groupby(keys, sort=False, dropna=False):
+        first = group.iloc[0]
+        estimate = "" if bool(first.get("rigorous", True)) else "estimate"
+        row = [
+            text_cell(
+                smoothing_name(first[k]) if k == "smoothing" else first[k],
+                mark=estimate * (k == "certificate"),
+            )
+            for k in keys
+            if k != "run"
+        ]
+        if several:
+            row.append(text_cell(seeds.get(str(first["run"]))))
+        at = {row["radius"]: row for row in group.to_dict("records")}
+        for r in radii:
+            if r not in at:
+                row.append(Cell(DASH))
+                continue
+            found = float(at[r][value])
+            under = interval(at[r]["low"], at[r]["high"])
+            row.append(Cell(_bound(at[r]) + down(found), found, under=under, tint=round(found, 3)))
+        rows.append(row + [text_cell(first[c]) if c in _TEXTS else number(first[c]) for c in extra])
+    return Table(columns + [(c.replace("_", " "), "number") for c in extra], rows)
+
+
+def certified_section(tables: Path, radii: Sequence[float] | None, seeds: Mapping[str, Any]) -> Section:
+    section = Section("certified", "Certified accuracy", empty="Nothing was certified in this study.")
+    section.lead = (
+        "Share of test images whose prediction is correct and certified at radius r, with its 95 % Wilson "
+        "interval."
+    )
+    frame, average = read(tables, "certified_accuracy"), read(tables, "average_certified_radius")
+    keys = ["run", "label", "smoothing", "certificate"]
+    for norm, part in [] if frame.empty else list(frame.groupby("norm")):
+        note, extra = constants(part, _CLAIM)
+        table = wide(part, keys, "certified_accuracy", _shown(part.radius, radii), extra, seeds)
+        table.title, table.note = f"{norm_name(norm)} radius", _noted(note, part)
+        if not average.empty:
+            acr = {tuple(r[k] for k in keys): r for r in average[average.norm == norm].to_dict("records")}
+            place = next(i for i, (head, _) in enumerate(table.columns) if head.startswith("r = "))
+            table.columns.insert(place, ("ACR", "number"))
+            for row, (key, _) in zip(table.rows, part.groupby(keys, sort=False, dropna=False), strict=True):
+                row.insert(place, _acr(acr[key]) if key in acr else Cell(DASH))
+        section.tables.append(table)
+    over, acr_over = (
+        read(tables, f"{n}_over_seeds") for n in ("certified_accuracy", "average_certified_radius")
+    )
+    if not over.empty:
+        section.tables.append(_over_seeds(over, acr_over, radii))
+    return section
+
+
+def _acr(row: Any) -> Cell:
+    return Cell(_bound(row) + down(row["acr"]), float(row["acr"]), under=interval(row["low"], row["high"]))
+
+
+def _bound(row: Any) -> str:
+    """What stands before a value that more votes would have raised."""
+    mark = row.get("lower_bound")
+    return "≥ " if pd.notna(mark) and mark else ""
+
+
+def _noted(note: str, frame: pd.DataFrame) -> str:
+    stopped = "stopping" in frame and frame["stopping"].notna().any()
+    return f"{note} · {_BOUND}" if stopped else note
+
+
+def _over_seeds(over: pd.DataFrame, acr: pd.DataFrame, radii: Sequence[float] | None) -> Table:
+    keys = ["label", "smoothing", "certificate"]
+    shown = _shown(over.radius, radii)
+    heads = [("label", "text"), ("smoothing noise", "text"), ("certificate", "text"), ("seeds", "number")]
+    rows = []
+    for key, group in over.groupby(keys, sort=False):
+        at = {row["radius"]: row for row in group.to_dict("records")}
+        first = group.iloc[0]
+        row = [
+            text_cell(first["label"]),
+            text_cell(smoothing_name(first["smoothing"])),
+            text_cell(first["certificate"]),
+        ]
+        row.append(number(int(group["seeds"].max())))
+        row += [_spread(at[r]) if r in at else Cell(DASH) for r in shown]
+        mine = acr[(acr[keys] == list(key)).all(axis=1)] if not acr.empty else acr
+        row.insert(4, _spread(mine.iloc[0]) if len(mine) else Cell(DASH))
+        rows.append(row)
+    columns = [*heads, ("ACR", "number"), *((f"r = {r:g}", "number") for r in shown)]
+    note = "Mean over training seeds, and one standard deviation between them."
+    return Table(columns, rows, note, "Over seeds")
+
+
+def _spread(row: Any) -> Cell:
+    return Cell(_bound(row) + down(row["mean"]), float(row["mean"]), under=f"± {up(row['std'])}")
+
+
+def radius_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
+    section = Section("radius", "Average certified radius", empty="Nothing was certified in this study.")
+    section.lead = (
+        "Mean certified radius over the test images, where wrong and abstained images count as 0, with its "
+        "95 % t interval."
+    )
+    frame = read(tables, "average_certified_radius")
+    for norm, part in [] if frame.empty else list(frame.groupby("norm")):
+        note, extra = constants(part, _CLAIM)
+        several = len(set(seeds.values())) > 1
+        end = float(part[["acr", "high"]].max().max()) or 1.0
+        note = _noted(note, part)
+        table = Table([("label", "text"), ("smoothing noise", "text"), ("certificate", "text")], [], note)
+        table.columns += [("seed", "number")] * several + [("ACR", "number"), (f"0 to {up(end, 2)}", "plot")]
+        table.columns += [(c.replace("_", " "), "number") for c in extra]
+        table.title = f"{norm_name(norm)} radius"
+        for row in part.to_dict("records"):
+            low, high = (row[c] if pd.notna(row[c]) else row["acr"] for c in ("low", "high"))
+            span = (max(low, 0.0) / end, row["acr"] / end, high / end)
+            cells = [text_cell(row["label"]), text_cell(smoothing_name(row["smoothing"]))]
+            cells.append(text_cell(row["certificate"], mark="" if row["rigorous"] else "estimate"))
+            cells += [text_cell(seeds.get(row["run"]))] * several
+            cells += [_acr(row), Cell("", row["acr"], span=span)]
+            table.rows.append(cells + [text_cell(row[c]) if c in _TEXTS else number(row[c]) for c in extra])
+        section.tables.append(table)
+    return section

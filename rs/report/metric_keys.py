@@ -1,0 +1,23 @@
+"""What a metric or parameter is called in MLflow, for labels of any letters and length."""
+
+from __future__ import annotations
+
+import re
+
+from rs.provenance.digests import digest
+
+_LONGEST = 240  # letters of a key; MLflow takes 250, and /high may follow
+
+
+def metric_key(*parts: str, taken: dict[str, tuple[str, ...]] | None = None) -> str:
+    """Keys hold letters, digits, spaces and ``_ - . /`` only: ``sigma=0.25`` becomes ``sigma 0.25``.
+
+    What would be too long, no name at all, or a name already `taken` by other parts ends in a digest.
+    """
+    clean = [re.sub(r"[^\w.\- ]+", " ", part).strip() for part in parts]
+    key = "/".join(text if text.strip(".") else digest(part) for text, part in zip(clean, parts, strict=True))
+    if len(key) > _LONGEST:
+        key = f"{key[: _LONGEST - 9].rstrip('/. ')} {digest(parts)}"
+    if taken is not None and taken.setdefault(key, parts) != parts:
+        key = f"{key[: _LONGEST - 9].rstrip('/. ')} {digest(parts)}"
+    return key

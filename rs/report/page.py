@@ -1,0 +1,124 @@
+"""A study's page: one HTML file with its tables and figures inside, which opens without a network.
+
+The page is a function of the tables, the figures and `context`: same input, same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from rs.provenance.files import write_text
+from rs.report.attacks import attacks_section, checks_section
+from rs.report.certified import certified_section, radius_section
+from rs.report.distributional import calibration_section, distributional_section
+from rs.report.figure_layout import shortened
+from rs.report.html_table import Section, constants
+from rs.report.published import published_section
+from rs.report.training import runs_section, training_section
+from rs.tables.reading import read
+
+_UNDER_ATTACK = (
+    "Accuracy under attack against radius, with the same bands. Solid: white-box; dashed: adversarial "
+    "examples transferred from another run; dotted: attacks that take no gradients."
+)
+_CAPTIONS = {
+    "certified-accuracy": (
+        "certified",
+        "Certified accuracy against radius. Bands: 95 % Wilson intervals, or one standard deviation where a "
+        "label has several seeds. Dashed: estimates without a proof.",
+    ),
+    "empirical-accuracy": ("attacks", _UNDER_ATTACK),
+    "distributional": (
+        "distributional",
+        "Bounds of the mean loss against how far test images may be moved, and the worst cases found. Dashed "
+        "and dotted: estimates; solid: proven. Bands and bars: 95 % intervals over the images.",
+    ),
+    "training": ("training", "Training curves, averaged over seeds."),
+    "examples": (
+        "examples",
+        "Test images: clean, with one draw of the noise, and attacked at a radius. Below "
+        "each, the smoothed classifier's prediction; wrong ones and abstentions in red. Values outside "
+        "[0, 1] are cut for display.",
+    ),
+}
+
+_CUT = "Long labels are cut in figures; the tables have them whole."
+_LABELLED = ("runs", "average_certified_radius", "empirical_accuracy")
+
+
+def _facts(runs: pd.DataFrame, tables: Path) -> list[tuple[str, str]]:
+    certified = read(tables, "average_certified_radius")
+    facts = []
+    if not runs.empty:
+        facts.append(("trainings", f"{len(runs):,}"))
+        for column, words in (("dataset", "data"), ("model", "model"), ("objective", "objectives")):
+            facts.append((words, ", ".join(dict.fromkeys(runs[column].dropna().astype(str)))))
+        sigmas = ", ".join(f"{s:g}" for s in sorted(runs["sigma"].dropna().unique()))
+        facts.append(("training σ", sigmas or "no noise"))
+    if not certified.empty:
+        facts.append(("certificates", ", ".join(dict.fromkeys(certified["certificate"]))))
+        brief = {"images": "{} test images", "n": "n\u00a0=\u00a0{}", "alpha": "α\u00a0=\u00a0{}"}
+        note, varying = constants(certified, brief)
+        same = note.split(" · ") if note else []
+        facts.append(("certified on", ", ".join([*same, *(f"several {v}" for v in varying)])))
+    return facts
+
+
+def write_report(
+    study: str, tables: Path, figures: Sequence[Path], out: Path, context: Mapping[str, Any]
+) -> None:
+    """Writes the page `out` of `study` from ``<tables>/*.parquet`` and the PNG files among `figures`.
+
+    `context`, all optional: ``description``, ``time``, ``commit``, ``command``, ``versions`` (by name),
+    ``files`` (of the study), ``radii`` (to show certified accuracy at), ``links`` (name -> address or path),
+    ``last_line`` (of the file).
+    """
+    runs = read(tables, "runs")
+    seeds = {str(r["run"]): r.get("seed") for r in runs.to_dict("records")} if not runs.empty else {}
+    sections = [
+        certified_section(tables, context.get("radii"), seeds),
+        radius_section(tables, seeds),
+        published_section(tables),
+        attacks_section(tables, seeds),
+        checks_section(tables, seeds),
+        calibration_section(tables),
+        distributional_section(tables, seeds),
+        training_section(tables, runs, seeds),
+        Section("examples", "Examples", empty="No attacked images were kept in this study."),
+        runs_section(runs),
+    ]
+    by_id = {section.id: section for section in sections}
+    labels = [str(label) for name in _LABELLED for label in read(tables, name).get("label", ())]
+    cut = any(shown != label for label, shown in shortened(labels).items())
+    for path in figures:
+        stem = next((s for s in _CAPTIONS if path.stem.startswith(s)), None)
+        if path.suffix == ".png" and stem is not None:
+            where, caption = _CAPTIONS[stem]
+            image = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+            by_id[where].figures.append((image, f"{caption} {_CUT}" if cut else caption))
+    shown = [s for s in sections if s.tables or s.figures or s.empty]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made = {k: context.get(k) for k in ("time", "commit", "command")}
+    page = environment.get_template("report.html").render(
+        study=study,
+        description=context.get("description") or "",
+        facts=_facts(runs, tables),
+        made={k: str(v) for k, v in made.items() if v},
+        versions=dict(context.get("versions") or {}),
+        files=[str(f) for f in context.get("files") or ()],
+        links=dict(context.get("links") or {}),
+        sections=shown,
+    )
+    write_text(out, f"{page}\n{context.get('last_line', '')}\n")

@@ -1,0 +1,61 @@
+"""Sections of the page on the runs and their training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rs.report.html_table import DASH, Cell, Section, Table, constants, number, plain, text_cell
+from rs.tables.reading import read
+
+_FIXED = ("dataset", "model", "objective", "noise", "sigma", "seed", "epochs", "device", "precision")
+
+
+def training_section(tables: Path, runs: pd.DataFrame, seeds: Mapping[str, Any]) -> Section:
+    section = Section("training", "Training", empty="This study trained nothing.")
+    frame = read(tables, "training")
+    if frame.empty:
+        return section
+    section.lead = "Values of the last epoch. Losses of different objectives are not on one scale."
+    names = {str(r["run"]): str(r["label"]) for r in runs.to_dict("records")}
+    outside = ("run", "label", "epoch", "seconds", "images_per_second")
+    metrics = [str(c) for c in frame if c not in outside and frame[c].notna().any()]
+    several = len(set(seeds.values())) > 1
+    table = Table([("label", "text")] + [("seed", "number")] * several + [("epochs", "number")], [])
+    table.columns += [(m.replace("_", " "), "number") for m in metrics]
+    table.columns += [("seconds", "number")] * ("seconds" in frame)
+    for run, group in frame.groupby("run", sort=False):
+        last = group.sort_values("epoch").iloc[-1]
+        row = [text_cell(names.get(str(run), run))] + [text_cell(seeds.get(str(run)))] * several
+        row += [number(int(group["epoch"].nunique())), *(number(last[m]) for m in metrics)]
+        table.rows.append(row + [number(float(group["seconds"].sum()))] * ("seconds" in frame))
+    section.tables.append(table)
+    return section
+
+
+def runs_section(runs: pd.DataFrame) -> Section:
+    section = Section("runs", "Runs", empty="This study has no run yet.")
+    if runs.empty:
+        return section
+    fixed = [c for c in (*_FIXED, "content") if c in runs and runs[c].notna().any()]
+    more = [str(c) for c in runs if str(c).startswith(("noise.", "training.")) and c != "noise.sigma"]
+    own = [str(c) for c in runs if str(c).startswith(("model.", "objective.", "resolved."))]
+    same, varying = constants(
+        runs, {c: c.replace("training.", "").replace("_", " ") + " {}" for c in fixed + more}
+    )
+    heads = [(c.removeprefix("training.").replace("_", " ").replace("sigma", "σ"), "text") for c in varying]
+    table = Table([("label", "text"), *heads, ("hyperparameters", "code")], [])
+    table.columns += [("seconds", "number")] * ("train_seconds" in runs) + [("run", "code")]
+    for row in runs.to_dict("records"):
+        given = [f"{c.split('.', 1)[1]} = {plain(row[c])}" for c in own if pd.notna(row[c])]
+        cells = [text_cell(row["label"])]
+        cells += [number(row[c]) if isinstance(row[c], (int, float)) else text_cell(row[c]) for c in varying]
+        cells.append(Cell(", ".join(given) or DASH, ", ".join(given), kind="code"))
+        cells += [number(row["train_seconds"])] * ("train_seconds" in runs)
+        table.rows.append([*cells, text_cell(row["run"], "code")])
+    table.note = f"The same for every run: {same}." if same else ""
+    section.tables.append(table)
+    return section

@@ -1,0 +1,23 @@
+"""What a study says of calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rs.settings.images import Subset
+from rs.settings.limits import Samples, Seed, Steps
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Epsilon and rho of NAL eq. (8): `steps` of Lagrangian ascent on `images` of those trained on.
+
+    `noise_in_cost: true` walks as NAL's Algorithm 1 does, on draws of the cost instead of its expectation;
+    the reading with reused noise (rs.calibration) is meant for it.
+    """
+
+    steps: Steps = 15
+    samples: Samples = 4
+    noise_in_cost: bool = False
+    images: Subset = field(default_factory=Subset)
+    seed: Seed = 0

@@ -1,0 +1,16 @@
+"""What tables call a certificate or an attack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ATTACK_ONLY = ("keep_broken", "certificate", "checks")
+
+
+def label_of(method: dict[str, Any]) -> str:
+    """What tables call a certificate or an attack: its label, or its name and the parameters given."""
+    if method.get("label"):
+        return str(method["label"])
+    use = ("name", "label", "alpha", "noises", "radii", "images", "judge", "seed", *ATTACK_ONLY)
+    given = [f"{k}={v}" for k, v in sorted(method.items()) if k not in use]
+    return " ".join([method["name"], *given])

@@ -1,0 +1,83 @@
+"""Methods that other distributions ship, found by their entry points and without importing them. No torch.
+
+A group is "rs." and a kind of method, an entry point is the method's name in a study and "module:Class", just
+as in the tables of contents of this package:
+
+    [project.entry-points."rs.methods.objectives"]
+    mine = "lab_methods.mine:Mine"
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+
+from rs.errors import UserError
+
+KINDS = ("datasets", "models", "objectives", "noises", "certificates", "attacks")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class PlugIn:
+    """A method of another distribution: `path` is "module:Class"."""
+
+    kind: str
+    name: str
+    path: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"plug-in {self.distribution} {self.version}: rs.{self.kind}: {self.name} = {self.path}"
+
+    @property
+    def module(self) -> str:
+        return self.path.partition(":")[0]
+
+    @property
+    def top(self) -> str:
+        """Its top-level package."""
+        return self.module.split(".")[0]
+
+    def fail(self, message: str) -> UserError:
+        return UserError(f"{self}: {message}; mend or uninstall it")
+
+
+@functools.cache
+def plug_ins() -> tuple[PlugIn, ...]:
+    """All that are installed. Raises UserError for a group, a name or a path that cannot be one."""
+    found: dict[tuple[str, str], PlugIn] = {}
+    entries = entry_points()
+    ours = [e for group in entries.groups if group.startswith("rs.") for e in entries.select(group=group)]
+    for made in sorted(map(_plug_in, ours), key=lambda p: (p.kind, p.name, p.distribution)):
+        other = found.setdefault((made.kind, made.name), made)
+        if other is not made:
+            raise made.fail(f"{other.distribution} {other.version} has this name too")
+    return tuple(found.values())
+
+
+def table(kind: str) -> dict[str, str]:
+    """Name and "module:Class" of every plug-in of this kind."""
+    return {p.name: p.path for p in plug_ins() if p.kind == kind}
+
+
+def _plug_in(entry: EntryPoint) -> PlugIn:
+    kind = entry.group.removeprefix("rs.")
+    distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
+    made = PlugIn(kind, entry.name, entry.value.replace(" ", ""), distribution, version)
+    if kind not in KINDS:
+        close = difflib.get_close_matches(entry.group, [f"rs.{k}" for k in KINDS], 1)
+        guess = f" (did you mean {close[0]}?)" if close else ""
+        raise made.fail(f"no such kind of method{guess}; allowed: {', '.join(f'rs.{k}' for k in KINDS)}")
+    if not _NAME.fullmatch(made.name):
+        raise made.fail(f"a name must match {_NAME.pattern}")
+    if not _PATH.fullmatch(made.path):
+        raise made.fail("must be module:Class")
+    if made.top == "rs":
+        raise made.fail("its module must lie in a package of its own, not in rs")
+    return made

@@ -1,0 +1,59 @@
+"""What a study says of votes: how many, in which inference form, and when to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rs.settings.device_class import PATTERN
+from rs.settings.limits import MOST_METHODS, Images, Positive, Seed, Share, Votes
+from rs.settings.numbers import Radii
+
+FORM = ("precision", "batch", "compiled")  # of Sampling: what fixes the inference form
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Under `mode: sequential`: an image is drawn for until its votes answer this at error rate `alpha`.
+
+    Either is each of `radii` (l2, Gaussian noise) certified or given up, or the radius is within `width` of
+    what all n votes would certify. `futility` is the chance that a radius is given up that all n votes would
+    just certify.
+    """
+
+    alpha: Share = 0.001
+    radii: Radii = ()
+    width: Positive | None = None
+    futility: Share = 0.5
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a smoothed classifier is observed.
+
+    `n0` selection votes choose the class, `n` estimation votes bound its probability; n is a multiple of
+    `block` (rounded up to one, where the study states no block: then a run keeps the block that it was drawn
+    in, else takes min(n, 10,000)). One draw file holds `images_per_shard` images and one block. With `mode:
+    sequential`, n is the most that an image gets, `stop` says when it has enough, and a draw file holds all
+    blocks. `betas` are the inverse temperatures of the softmax moments to store. `precision`, `batch` and
+    `compiled` are the inference form, fixed before the first vote. `device_class` (`cuda 9.0`, `cpu avx512`)
+    pins on which kind of device votes are drawn: those of two kinds never merge, so the others are drawn
+    anew. Like `device` it is no part of what is drawn.
+    """
+
+    mode: Literal["fixed", "sequential"] = "fixed"
+    stop: Stop = field(default_factory=Stop)
+
+    n0: Votes = 100
+    n: Votes = 10_000
+    block: Votes | None = None
+    images_per_shard: Images = 50
+    betas: Annotated[tuple[Positive, ...], Field(max_length=MOST_METHODS)] = ()
+    precision: Literal["float32", "bfloat16"] = "float32"
+    batch: Annotated[int, Field(ge=16, le=2**20, multiple_of=16)] = 512
+    compiled: bool = False
+    seed: Seed = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device_class: Annotated[str, Field(pattern=PATTERN)] | None = None

@@ -1,0 +1,187 @@
+"""A study file as dataclasses: the keys of a run, of an imported model, and the study's own. No torch.
+
+What stands under a run's keys is in `rs.spec`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from rs.settings.calibration import Calibration
+from rs.settings.distributional import Distributional
+from rs.settings.images import Subset
+from rs.settings.limits import (
+    LARGEST,
+    MOST_ENTRIES,
+    MOST_LABELS,
+    MOST_METHODS,
+    Divisor,
+    NonNegative,
+    Seed,
+    Share,
+    Votes,
+)
+from rs.settings.numbers import Method, Radii
+from rs.settings.sampling import Sampling
+from rs.settings.training import Training
+
+Labels = Annotated[tuple[str, ...], Field(max_length=MOST_LABELS)]
+Methods = Annotated[tuple[Method, ...], Field(max_length=MOST_METHODS)]
+Accuracies = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(max_length=MOST_ENTRIES)]
+Grid = Annotated[
+    dict[str, Annotated[list[Any], Field(max_length=MOST_ENTRIES)]], Field(max_length=MOST_METHODS)
+]
+Sections = Annotated[dict[str, dict[str, Any]], Field(max_length=MOST_LABELS)]
+Channels = Field(min_length=1, max_length=3)
+
+LONGEST_NAME = 200  # of a study: a folder is named so
+
+
+Panel = Literal["noise", "run", "label", "certificate"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Radii of the tables and figures: every certificate and every curve is read off at these.
+
+    `panels` says what the figure of certified accuracy has a panel for, beside the norm: each smoothing
+    `noise`, each `run` as it stands in the study (all of its sweep together), each `label`, each
+    `certificate`, or combinations.
+    """
+
+    radii: Radii = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)
+    panels: Annotated[tuple[Panel, ...], Field(min_length=1, max_length=4)] = ("noise",)
+
+
+@dataclass(frozen=True)
+class Published:
+    """One row of a published table: what a paper gives for the run labelled `run`, or for the best of several
+    at each radius, as papers that tune a hyperparameter per column do.
+
+    Certified accuracies and an ACR are those under `certificate`, empirical accuracies those under the attack
+    labelled `attack`; `epsilon` is what the run was calibrated to, with the noise in the distance that `cost`
+    names; `smoothing` says which noise, as the tables print it, where the run is smoothed with several.
+    """
+
+    paper: str
+    table: str
+    run: str | Annotated[Labels, Field(min_length=1)]
+    smoothing: str | None = None
+    certificate: str = "cohen"
+    attack: str | None = None
+    acr: NonNegative | None = None
+    epsilon: NonNegative | None = None
+    cost: Literal["with_noise", "without_noise", "reused_noise"] = "without_noise"
+    train_hours: NonNegative | None = None
+    radii: Radii = ()
+    certified_accuracy: Accuracies = ()
+    empirical_accuracy: Accuracies = ()
+
+
+@dataclass(frozen=True)
+class Log:
+    """A certification log of somebody else's model, and what it does not say itself.
+
+    `file` is relative to the working directory; `n` estimation votes per image at error rate `alpha`.
+    """
+
+    file: str
+    noise: Method
+    alpha: Share
+    n: Votes
+    certificate: str = "cohen"
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """MLflow store; a server's URL works too. A relative sqlite path is relative to the working directory."""
+
+    uri: str = "sqlite:///results/mlflow.db"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Explicit grids over dotted keys: `product` crosses its lists, `zip` walks its lists together."""
+
+    product: Grid = field(default_factory=dict)
+    zip: Grid = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunSections:
+    """What a run can set; the same keys at the top of a study are the defaults of all its runs."""
+
+    model: Method
+    objective: Method
+    noise: Method
+    smoothing: Methods | None = None
+    training: Training = field(default_factory=Training)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST_ENTRIES)] = (0,)
+    sampling: Sampling = field(default_factory=Sampling)
+    certificates: Methods = ()
+    attacks: Methods = ()
+    calibration: Calibration | None = None
+    distributional: Distributional | None = None
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Normalisation by stated constants per channel: (x - mean) / std."""
+
+    mean: Annotated[
+        tuple[Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)], ...], Channels
+    ]
+    std: Annotated[tuple[Divisor, ...], Channels]
+
+
+@dataclass(frozen=True)
+class ImportedSections:
+    """Somebody else's trained network: `weights` (a file, relative to the working directory) for the network
+    that `entry` ("module:function") returns, or for an `architecture` of ours.
+
+    `key` says where the state dict lies in a file that holds several, as "ema" or "ema.shadow".
+    `normalization` is its first layer; without it, what the architecture has by default, or none. The network
+    must be one deterministic function of an image; `allow: [chance]` lets one in that draws at random at
+    every call, independently for every image.
+    """
+
+    weights: str
+    noise: Method
+    entry: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")] | None = None
+    architecture: Method | None = None
+    format: Literal["plain", "cohen"] = "plain"
+    key: str | None = None
+    normalization: Literal["none", "center", "standardize"] | Constants | None = None
+    allow: Annotated[tuple[Literal["chance"], ...], Field(max_length=1)] = ()
+    smoothing: Methods | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    certificates: Methods = ()
+    attacks: Methods = ()
+    distributional: Distributional | None = None
+
+
+@dataclass(frozen=True)
+class StudySections:
+    """The keys of a study that are not its runs'. `train` and `test` say which images of a split its runs are
+    trained on and observed on; `override` is merged over every run last (for scale overlays).
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=LONGEST_NAME)]
+    data: Method
+    description: str = ""
+    data_dir: str | None = None
+    train: Subset = field(default_factory=Subset)
+    test: Subset = field(default_factory=Subset)
+    runs: Sections = field(default_factory=dict)
+    active: Labels | None = None
+    override: dict[str, Any] = field(default_factory=dict)
+    imported: Annotated[dict[str, dict[str, Any]], Field(max_length=MOST_LABELS)] = field(
+        default_factory=dict
+    )
+    logs: Annotated[dict[str, Log], Field(max_length=MOST_LABELS)] = field(default_factory=dict)
+    report: Report = field(default_factory=Report)
+    published: Annotated[tuple[Published, ...], Field(max_length=MOST_LABELS)] = ()
+    tracking: Tracking = field(default_factory=Tracking)

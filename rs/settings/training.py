@@ -1,0 +1,65 @@
+"""What a study says of training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rs.settings.limits import MOST_ENTRIES, Batch, Epochs, NonNegative, Position, Positive, Processes
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """An epsilon taken from another run's calibration: `calibrated` is that run's label in the study."""
+
+    calibrated: str
+    cost: Literal["with_noise", "without_noise", "reused_noise"] = "without_noise"
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """`momentum` is SGD's; Adam uses its usual betas. `weight_decay` is the l2 penalty of both."""
+
+    name: Literal["sgd", "adam"] = "sgd"
+    learning_rate: Positive = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NonNegative = 1e-4
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`multistep` multiplies the learning rate by `gamma` after each epoch in `milestones`; `cosine` ends at
+    0. Over the first `warmup` epochs of either the rate grows linearly, the last of them has it whole.
+    """
+
+    name: Literal["constant", "multistep", "cosine"] = "constant"
+    milestones: Annotated[tuple[Epochs, ...], Field(max_length=MOST_ENTRIES)] = ()
+    gamma: Positive = 0.1
+    warmup: Annotated[int, Field(ge=0, le=100_000)] = 0
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training run. `device`, `threads`, `processes` (one GPU each; they share a batch) and `workers` (of
+    each process, to decode images that are streamed) say where it runs and are no part of a run's identity.
+
+    `keep: best_clean` keeps the epoch of the highest accuracy under training noise on the selection set:
+    `held_out` of the images to train on (`train`), taken from their end and not trained on, or the test set
+    (as some papers do, which is optimistic).
+    """
+
+    epochs: Epochs = 10
+    batch_size: Batch = 128
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    augmentation: Literal["none", "crop_flip", "resized_crop_flip"] = "none"
+    keep: Literal["last", "best_clean"] = "last"
+    selection: Literal["held_out", "test"] = "held_out"
+    held_out: Position = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Processes = 1
+    processes: Processes = 1
+    workers: Annotated[int, Field(ge=0, le=1024)] = 4

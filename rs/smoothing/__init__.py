@@ -1,0 +1,1 @@
+"""The smoothed classifier and ascent on images: tensors, below the methods."""

@@ -1,0 +1,21 @@
+"""The little that smoothing asks of a noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+
+class Noise(Protocol):
+    source: ClassVar[str]
+    # below_dimension: ClassVar[tuple[str, ...]], parameters that must be below the number of coordinates
+    # constant: ClassVar[bool], True where every draw is the same
+
+    # float32, added to images, which are never clipped afterwards
+    def sample(self, shape: Sequence[int], generator: Generator) -> Tensor: ...
+
+    # log q(z - shift) / q(z), summed over an image
+    def log_ratio(self, noise: Tensor, shift: Tensor) -> Tensor: ...

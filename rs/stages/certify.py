@@ -1,0 +1,130 @@
+"""The certify stage: every certificate of a study from stored draws, in seconds; no network is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from scipy import special
+
+from rs.errors import UserError
+from rs.methods import catalog
+from rs.methods.interfaces import Certificate, Certified
+from rs.provenance.digests import canonical
+from rs.provenance.files import ADVICE, provenance, write_table
+from rs.provenance.run_files import read_model_manifest
+from rs.settings.images import Subset
+from rs.settings.labels import label_of
+from rs.smoothing.noise import Noise
+from rs.stages.draw_files import merge
+from rs.statistics.draws import Draws, Votes
+from rs.statistics.seeding import stored_uniform
+from rs.statistics.sequences import upper
+
+
+def certify(
+    spec: dict[str, Any],
+    selection: list[Path],
+    estimation: list[list[Path]],
+    output: Path,
+    code: str,
+    model: Path | None = None,
+) -> None:
+    """One row per certificate and image: prediction (-1 abstains), radius, whether the claim is rigorous, and
+    the largest radius that the certificate could have said.
+
+    `model` is the manifest of the network that the draws should be of.
+    """
+    positions = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]), np.int64)
+    uniform = np.array([stored_uniform(spec["seed"], int(i)) for i in positions])
+    draws = merge(selection, estimation, positions, uniform)
+    made_for_this(draws, spec, model, selection[0].parents[1])
+    noise = catalog.build("noises", spec["noise"])
+    tables = []
+    for method in spec["certificates"]:
+        certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
+        certified = certificate.certify(draws, noise, use.alpha)
+        mark = " (randomised)" if method.get("randomised") and use.label else ""
+        norm = float(certificate.norms[spec["noise"]["name"]])
+        tables.append(
+            pa.table(
+                {
+                    "certificate": [label_of(method) + mark] * len(draws),
+                    "norm": [norm] * len(draws),
+                    "alpha": [use.alpha] * len(draws),
+                    "n": draws.estimation.n,
+                    "largest_radius": [largest_radius(certificate, draws, noise, use.alpha, spec["n"])]
+                    * len(draws),
+                    "decided": [answers(draws, noise, norm, certified, use.alpha)] * len(draws),
+                    "rigorous": [bool(certificate.rigorous)] * len(draws),
+                    "factor": [accuracy_factor(certificate, use.alpha)] * len(draws),
+                    "image": draws.images,
+                    "label": draws.labels,
+                    "prediction": certified.prediction.astype(np.int64),
+                    "radius": certified.radius.astype(np.float64),
+                }
+            )
+        )
+    told = {key: draws.origin.get(key) for key in ("model", "form", "content")}
+    write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop, **told))
+
+
+def made_for_this(draws: Draws, spec: dict[str, Any], model: Path | None, folder: Path) -> None:
+    """Raises UserError where the draws in `folder` are of another network, noise, seed or number of votes."""
+    wanted = {key: canonical(spec[key]) for key in ("noise", "seed")}
+    if model is not None:
+        wanted["model"] = read_model_manifest(model)["sha256"]
+    for key, value in wanted.items():
+        if draws.origin[key] != value:
+            raise UserError(f"{folder}: draws of the {key} {draws.origin[key]}, not {value}; {ADVICE}")
+    fixed = draws.stopping == "fixed"
+    for votes, n in ((draws.selection, spec["n0"]), *(((draws.estimation, spec["n"]),) if fixed else ())):
+        if (votes.n != n).any():
+            image = draws.images[votes.n != n][0]
+            raise UserError(
+                f"{folder}: image {image} has {votes.n[votes.n != n][0]} votes, not {n}; {ADVICE}"
+            )
+
+
+def accuracy_factor(certificate: Any, alpha: float) -> float:
+    """What certified accuracies are multiplied by: STN's by the confidence, unless it is given another."""
+    if not hasattr(certificate, "accuracy_factor"):
+        return 1.0
+    given: float | None = certificate.accuracy_factor
+    return 1 - alpha if given is None else given
+
+
+def largest_radius(certificate: Certificate, draws: Draws, noise: Noise, alpha: float, n: int) -> float:
+    """What the certificate says of `n` estimation votes and all selection votes for one class, with all of
+    its softmax: no votes of that number say more. Randomised bounds: the better end of the uniform.
+    """
+
+    def unanimous(votes: Votes, number: int) -> Votes:
+        counts = np.zeros((2, votes.counts.shape[1]), np.int64)
+        counts[:, 0] = number
+        scores = {beta: counts.astype(np.float64) for beta in votes.sums}
+        return Votes(counts, scores, dict(scores))
+
+    ends = np.array([0.0, np.nextafter(1.0, 0.0)])
+    selection = unanimous(draws.selection, int(draws.selection.n.max()))
+    same = (draws.dimension, ends, draws.stopping, draws.stop)
+    best = Draws(np.arange(2), np.zeros(2, np.int64), selection, unanimous(draws.estimation, n), *same)
+    return float(certificate.certify(best, noise, alpha).radius.max())
+
+
+def answers(draws: Draws, noise: Any, norm: float, certified: Certified, alpha: float) -> bool:
+    """Whether the votes decide the radii that they were drawn for: always if their number was fixed.
+
+    Votes that a rule stopped do for l2 radii no smaller than its own, which come from one bound at its alpha;
+    at a larger alpha, what it gave up might have been certified.
+    """
+    if draws.stopping == "fixed":
+        return True
+    if norm != 2 or alpha > draws.stop["alpha"]:
+        return False
+    n, top = draws.estimation.n, draws.selection.counts.argmax(1)
+    failures = n - draws.estimation.counts[np.arange(len(draws)), top]
+    own = -noise.sigma * special.ndtri(upper(failures, n, draws.stop["alpha"]))
+    return bool(np.all(certified.radius >= np.maximum(own, 0.0) * (1 - 1e-9)))

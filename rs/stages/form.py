@@ -1,0 +1,30 @@
+"""The form stage: fixes the inference form of a run before its first vote.
+
+The study asks for a form; where its compilation fails or memory runs out the run falls back on the next one,
+with a warning, and every vote, judgement and prediction of the run uses that. Sample and attack jobs read the
+form from this stage's file, so a new form makes all of a run's draws start again, and draws of two forms are
+never merged. A form without the compiler needs no such job, unless the study asks for a GPU, whose memory may
+run out: elsewhere that is one line in the job.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rs.machine.devices import device_name
+from rs.networks import audit as network_audit
+from rs.networks.forms import resolve
+from rs.provenance.files import provenance, write_json
+
+
+def fix(
+    spec: dict[str, Any], model_manifest: Path, data: Path, output: Path, device: torch.device, code: str
+) -> None:
+    """Writes the `form` that the model is used in, and why it is not the one asked for (`fallback`)."""
+    audited = network_audit.load(model_manifest, data, device)
+    form, fallback = resolve(audited, spec, device)
+    made = provenance(spec, code, model=audited.manifest["sha256"], device=device_name(device))
+    write_json(output, {"form": form, "fallback": fallback, "provenance": made})

@@ -1,0 +1,75 @@
+"""The import stage: somebody else's checkpoint becomes a model of ours, and later stages run unchanged.
+
+Formats. `plain`: the network's own state dict, alone or in a checkpoint (`rs.state_dicts` finds it), as a
+torch file or safetensors. `cohen` (Cohen et al. 2019, Salman et al. 2019): {"arch", "state_dict"} of
+`Sequential(norm, net)`, keys `1.*` or, from a DataParallel net, `1.module.*`; the normalisation holds no
+weights there, so the user states it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rs.errors import UserError
+from rs.networks import audit as network_audit
+from rs.networks import checkpoints, state_dicts
+from rs.networks import imported as entries
+from rs.networks.prepared import read_manifest
+from rs.provenance.digests import file_digest
+from rs.provenance.files import provenance
+from rs.provenance.reading import WEIGHTS, check_file
+
+
+def convert(
+    spec: dict[str, Any], weights: Path, data_manifest: Path, outputs: dict[str, Path], code: str
+) -> None:
+    """Writes the network's weights and manifest. Raises UserError where they do not fit what was named."""
+    check_file(weights, WEIGHTS)
+    if file_digest(weights) != spec["sha256"]:
+        raise UserError(f"{weights}: changed since the study was read; run again")
+    data = read_manifest(data_manifest, spec["data"])
+    model, imported = checkpoints.build_model(spec["model"], data), spec["model"]["imported"]
+    name = spec["model"]["name"]
+    found = state_dicts.read(weights, imported.get("key"))
+    state, arch = found.state, found.arch
+    own_names = imported["format"] == "cohen" or "entry" in imported
+    if imported["format"] == "cohen":
+        state = state_dicts.from_cohen(weights, state)
+        name = f"{name} (the file says {arch})" if arch else name
+    target = entries.net_of(model) if own_names else model
+    fitted = state_dicts.fitted(state, target.state_dict())
+    if not own_names:  # constants of the normalisation are no weights
+        fitted = {k: v for k, v in target.state_dict().items() if k.startswith("0.")} | fitted
+    try:
+        checkpoints.load_state(target, fitted, weights, name)
+    except UserError as error:
+        theirs = imported["format"] == "plain" and state_dicts.is_cohens(state)
+        raise UserError(f"{error} (try format cohen)" if theirs else str(error)) from error
+    bad = [k for k, v in target.state_dict().items() if v.is_floating_point() and not v.isfinite().all()]
+    if bad:
+        raise UserError(f"{weights}: {bad[0]} holds values that are not finite")
+    check_logits(model.eval(), name, tuple(data["shape"]), data["classes"])
+    run = f"{outputs['manifest'].parent.name} ({name})"
+    probes = network_audit.probes(data_manifest, torch.device("cpu"))
+    audit = network_audit.audit(model, probes, run, imported.get("allow", ()))
+    clones = {k: v.clone() for k, v in model.state_dict().items()}  # safetensors takes no shared memory
+    made = provenance(spec, code, source=str(weights), key=found.key)
+    manifest = {"provenance": made, "classes": data["classes"], "audit": audit}
+    checkpoints.save(outputs, clones, manifest)
+
+
+def check_logits(model: torch.nn.Module, name: str, shape: tuple[int, ...], classes: int) -> None:
+    """One forward pass: images of the data set in, one logit per class out."""
+    try:
+        with torch.no_grad():
+            out = model(torch.zeros(2, *shape))
+    except Exception as error:  # whatever the user's network does
+        size, reason = "x".join(map(str, shape)), " ".join(str(error).split())[:200]
+        raise UserError(f"{name}: fails on images of {size}: {reason}") from error
+    if not isinstance(out, Tensor) or tuple(out.shape) != (2, classes):
+        got = "x".join(map(str, out.shape[1:])) if isinstance(out, Tensor) else type(out).__name__
+        raise UserError(f"{name}: returns {got} per image, not {classes} logits")

@@ -1,0 +1,93 @@
+"""What counts as the outcome of an attack: inside ball and box, and judged by the smoothed classifier.
+
+A judged image counts as the majority class of `judge.n` fresh votes in the inference form of the run's draws,
+or as what the base classifier says of it without noise (`judge: base`). The judge's noise is seeded per
+image: it is the same for every attack and radius.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from rs.errors import UserError
+from rs.machine.devices import generator
+from rs.networks.inference import NOT_FINITE, InferenceForm
+from rs.settings.attacks import AttackUse
+from rs.smoothing.ascent import l2_norm, project_l2, project_linf
+from rs.smoothing.noise import Noise
+
+
+def project(clean: Tensor, images: Tensor, radius: float, norm: float) -> Tensor:
+    """Onto [0, 1], then onto the ball around the clean images, which cannot leave the box again."""
+    shift = images.clamp(0, 1) - clean
+    return clean + (project_l2 if norm == 2 else project_linf)(shift, radius)
+
+
+def size(delta: Tensor, norm: float) -> Tensor:
+    """l2 or l-infinity norm of each image of a batch, float64 [B]."""
+    return l2_norm(delta.double()) if norm == 2 else delta.double().flatten(1).abs().amax(1)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Decides on each image by itself, on noise of its own; several share a batch of the inference form.
+
+    Where an image lies in a batch may change the last digit of its logits, as compiled forms do.
+    """
+
+    form: InferenceForm
+    noise: Noise
+    use: AttackUse
+
+    def votes(self, images: Tensor, positions: Sequence[int]) -> Tensor:
+        """Votes int64 [B, classes], on the CPU, for images [B, C, H, W] at their positions in the split: n
+        each, or one where the base classifier judges. UserError where a logit is infinite or NaN.
+        """
+        n = 1 if self.use.judge == "base" else self.use.judge.n
+        counts = torch.zeros(len(images), self.form.classes, dtype=torch.int64, device=self.form.device)
+        broken = torch.zeros(len(images), dtype=torch.int64, device=self.form.device)
+        one = torch.ones((), dtype=torch.int64, device=self.form.device)
+        # under constant noise every vote is the same
+        drawn = 1 if getattr(self.noise, "constant", False) else n
+        for rows, owners in self._batches(images, positions, drawn):
+            of = torch.tensor(owners, device=self.form.device)
+            logits = self.form(rows)
+            broken.index_put_((of,), (~logits.isfinite().all(1)).long(), accumulate=True)
+            counts.index_put_((of, logits.argmax(1)), one, accumulate=True)
+        found = counts.cpu() * (n // drawn)
+        if bool(broken.any()):
+            worst = int(broken.argmax())
+            share = f"{int(broken[worst])} of {drawn} votes ({int(broken[worst]) / drawn:.2%})"
+            raise UserError(f"{self.form.run}: image {positions[worst]}: {share}: {NOT_FINITE}")
+        return found
+
+    def _batches(
+        self, images: Tensor, positions: Sequence[int], drawn: int
+    ) -> Iterator[tuple[Tensor, list[int]]]:
+        """Images under noise [rows, C, H, W], as many as go together, and whose they are."""
+        batch = self.form.batch
+        rows: list[Tensor] = []  # what fills no batch alone
+        owners: list[int] = []
+        for i, (image, position) in enumerate(zip(images, positions, strict=True)):
+            draws = generator(self.form.device, self.use.seed, "judge", position)
+            for start in range(0, drawn, batch):
+                noisy = self._noisy(image, min(batch, drawn - start), draws)
+                if len(noisy) == batch:
+                    yield noisy, [i] * batch
+                    continue
+                if len(owners) + len(noisy) > batch:
+                    yield torch.cat(rows), owners
+                    rows, owners = [], []
+                rows.append(noisy)
+                owners += [i] * len(noisy)
+        if rows:
+            yield torch.cat(rows), owners
+
+    def _noisy(self, image: Tensor, rows: int, draws: Generator) -> Tensor:
+        if self.use.judge == "base":
+            return image[None]
+        return self.noise.sample((rows, *image.shape), draws).add_(image)

@@ -1,0 +1,1 @@
+"""Bounds, intervals, sequences, stopping, seeds, and the arrays of votes. No torch, no files."""

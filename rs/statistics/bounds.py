@@ -1,0 +1,187 @@
+"""Confidence bounds for binomial proportions and means, and their safe rounding. No torch.
+
+Every bound is one-sided at error `alpha` unless its name says otherwise, float64, and valid in finite samples
+except where stated (Wilson and t intervals describe test-set accuracies in tables; no certificate uses them).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+Floats = NDArray[np.float64]
+
+# Rounding of the library must never make a bound too good, so each is moved outwards. The inverse
+# incomplete beta functions are off by up to 5e-9 (relative) for a few successes among 1e7 to 1e9 trials,
+# the functions themselves by 3e-11 at most: one Newton step with them, aimed past the root by more than
+# their error.
+_SAFETY = 1e-15
+
+
+def _tail_slack(trials: Floats) -> Floats:
+    """Relative error allowed in a binomial tail probability of so many trials."""
+    return 1e-13 + np.minimum(1e-19 * trials, 2e-10)
+
+
+def _newton(x: Floats, a: Floats, b: Floats, tail: Floats, excess: Floats) -> Floats:
+    """Relative step of x that changes log(tail), a tail of Beta(a, b) at x, by `excess` in size."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_density = special.xlogy(a, x) + special.xlog1py(b - 1, -x) - special.betaln(a, b)
+        step = excess * tail / np.exp(log_density)
+    return np.where(np.isfinite(step), step, 0.0)  # no tail is left where x rounds to 0 or 1
+
+
+def _counts(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
+    k, n = np.broadcast_arrays(np.asarray(successes, np.float64), np.asarray(trials, np.float64))
+    if np.any(n < 1) or np.any(k < 0) or np.any(k > n):
+        raise ValueError("counts: need 0 <= successes <= trials and trials >= 1")
+    return k, n
+
+
+def _check_alpha(alpha: ArrayLike) -> Floats:
+    a = np.asarray(alpha, np.float64)
+    if np.any(~((a > 0) & (a < 1))):
+        raise ValueError(f"alpha = {a}: must lie strictly between 0 and 1")
+    return a
+
+
+def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
+    """Exact lower bound p with P(p <= true p) >= 1 - alpha (Clopper & Pearson 1934); 0 for no success.
+
+    Near 1 the digits lie in 1 - p: certificates use `clopper_pearson_upper` of the failures instead.
+    """
+    k, n, level = np.broadcast_arrays(*_counts(successes, trials), _check_alpha(alpha))
+    a, b = np.maximum(k, 1.0), n - k + 1.0
+    bound = special.betaincinv(a, b, level)
+    tail = special.betainc(a, b, bound)
+    step = _newton(bound, a, b, tail, np.log(np.maximum(tail / level, 1e-300)) + _tail_slack(n))
+    return np.where(k > 0, bound * (1 - step) * (1 - _SAFETY), 0.0)
+
+
+def clopper_pearson_upper(successes: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
+    """Exact upper bound p with P(p >= true p) >= 1 - alpha; 1 where every trial succeeds.
+
+    Keeps its digits near 0.
+    """
+    k, n, level = np.broadcast_arrays(*_counts(successes, trials), _check_alpha(alpha))
+    a, b = k + 1.0, np.maximum(n - k, 1.0)
+    bound = special.betainccinv(a, b, level)
+    tail = special.betaincc(a, b, bound)
+    step = _newton(bound, a, b, tail, np.log(np.maximum(tail / level, 1e-300)) + _tail_slack(n))
+    return np.where(k < n, np.minimum(bound * (1 + step) * (1 + _SAFETY), 1.0), 1.0)
+
+
+def randomised_upper(successes: ArrayLike, trials: ArrayLike, alpha: ArrayLike, uniform: ArrayLike) -> Floats:
+    """Upper bound whose coverage is exactly 1 - alpha over trials and `uniform` in [0, 1) (Stevens 1950).
+
+    Solves V P(Bin(n, p) <= k) + (1 - V) P(Bin(n, p) <= k - 1) = alpha with V = 1 - uniform in (0, 1]; V = 1
+    is Clopper-Pearson. With no success it stays Clopper-Pearson: there the randomised bound is 0, a claim
+    of certainty, whenever V < alpha.
+    """
+    k, n, level, u = np.broadcast_arrays(
+        *_counts(successes, trials), _check_alpha(alpha), np.asarray(uniform, np.float64)
+    )
+    if np.any(~((u >= 0) & (u < 1))):
+        raise ValueError("uniform: must lie in [0, 1)")
+    high = clopper_pearson_upper(k, n, level)
+    low = clopper_pearson_upper(np.maximum(k - 1, 0), n, level)
+    v, some = 1 - u, np.maximum(k, 1.0)
+    for _ in range(40):  # the outer end of a bracket stays a valid bound
+        middle = (low + high) / 2
+        tail = v * special.betaincc(some + 1, np.maximum(n - some, 1.0), middle) * (some < n)
+        tail += v * (some == n) + (1 - v) * special.betaincc(some, n - some + 1, middle)
+        inside = tail * (1 + _tail_slack(n)) <= level
+        high, low = np.where(inside, middle, high), np.where(inside, low, middle)
+    return np.where(k > 0, high, clopper_pearson_upper(k, n, level))
+
+
+def randomised_lower(successes: ArrayLike, trials: ArrayLike, alpha: ArrayLike, uniform: ArrayLike) -> Floats:
+    """Randomised lower bound: 1 - the upper bound of the failures (see `randomised_upper`)."""
+    k, n = _counts(successes, trials)
+    return np.nextafter(np.maximum(1 - randomised_upper(n - k, n, alpha, uniform), 0), 0)
+
+
+def largest_upper(counts: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
+    """Upper bound for the largest of several probabilities from counts [..., C]: that of the largest count.
+
+    No union over the C categories is needed: the category of the largest probability is fixed though
+    unknown, its own bound fails with probability alpha, and a larger count only raises the bound.
+    """
+    return clopper_pearson_upper(np.asarray(counts).max(-1), trials, alpha)
+
+
+def summed_upper(counts: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
+    """inf { p : sum over j of P(Bin(n, p) <= N_j) <= alpha } for counts N [M, C], from above (ADRE, eq. 14).
+
+    Looser than `largest_upper` by the other terms of the sum. With N_1 the largest count, the root solves
+    P(Bin(n, p) <= N_1) = alpha h(p), where the share h of the first term in the sum never falls with p. So
+    a p below the root gives a right-hand side whose Clopper-Pearson bound lies above the root, and the
+    other way round: the iteration brackets the root, and its upper ends are safe at every step.
+    """
+    c = np.asarray(counts, np.float64)
+    if np.any(c[:, 1:] > c[:, :-1]):
+        c = -np.sort(-c, axis=1)
+    n, level, _ = np.broadcast_arrays(np.asarray(trials, np.float64), _check_alpha(alpha), c[:, 0])
+    _counts(c[:, 0], n)
+
+    def share(row: NDArray[np.int64], p: Floats) -> Floats:
+        first = special.betaincc(c[row, 0] + 1, n[row] - c[row, 0], p)
+        total, active = first.copy(), np.arange(len(row))
+        for j in range(1, c.shape[1]):
+            count, last = c[row[active], j], c[row[active], -1]
+            term = special.betaincc(count + 1, n[row[active]] - count, p[active])
+            same = count == last  # and so are all that follow
+            total[active] += term * np.where(same, c.shape[1] - j, 1)
+            active = active[~same & (term * (c.shape[1] - j) > 1e-17 * total[active])]
+            if len(active) == 0:
+                break
+        return first / total
+
+    upper = np.ones(len(c))
+    row = np.flatnonzero(c[:, 0] < n)
+    below = clopper_pearson_upper(c[row, 0], n[row], level[row])
+    for _ in range(40):
+        upper[row] = clopper_pearson_upper(c[row, 0], n[row], level[row] * share(row, below) * (1 - 1e-12))
+        wide = upper[row] - below > 1e-10 * upper[row]
+        row = row[wide]
+        if len(row) == 0:
+            break
+        below = clopper_pearson_upper(c[row, 0], n[row], level[row] * share(row, upper[row]))
+    return upper
+
+
+def _check_mean(mean: ArrayLike, trials: ArrayLike, least: int) -> tuple[Floats, Floats]:
+    m, n = np.asarray(mean, np.float64), np.asarray(trials, np.float64)
+    if np.any(n < least):
+        raise ValueError(f"trials: need at least {least}")
+    # sums of float64 scores may overshoot by rounding, nothing more
+    if np.any(~((m > -1e-6) & (m < 1 + 1e-6))):
+        raise ValueError("mean: must lie in [0, 1]")
+    return m, n
+
+
+def hoeffding_width(trials: ArrayLike, alpha: ArrayLike) -> Floats:
+    """One-sided distance of a mean of n values in [0, 1] from its expectation (Hoeffding 1963)."""
+    return np.sqrt(-np.log(_check_alpha(alpha)) / (2 * np.asarray(trials, np.float64)))
+
+
+def bernstein_width(mean: ArrayLike, mean_square: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
+    """The same from the sample variance: empirical Bernstein (Maurer & Pontil 2009, Theorem 4), n >= 2.
+
+    sqrt(2 S^2 log(2/alpha) / n) + 7 log(2/alpha) / (3 (n - 1)), S^2 the sample variance with divisor n - 1.
+    The 2 in log(2/alpha) pays for estimating the variance, so each side costs the same; 7/3 is the constant
+    of that theorem.
+    """
+    m, n = _check_mean(mean, trials, 2)
+    log_term = np.log(2 / _check_alpha(alpha))
+    # the difference of two sums loses about 1e-16: never let it shrink the variance
+    variance = np.maximum(np.asarray(mean_square, np.float64) - m * m, 0) * n / (n - 1) + 1e-15
+    return np.sqrt(2 * variance * log_term / n) + 7 * log_term / (3 * (n - 1))
+
+
+def bonferroni(alpha: float, statements: int) -> float:
+    """Error that each of `statements` bounds may have for all to hold at once with probability 1 - alpha."""
+    if statements < 1:
+        raise ValueError("statements: need at least one")
+    return float(_check_alpha(alpha)) / statements

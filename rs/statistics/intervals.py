@@ -1,0 +1,35 @@
+"""Confidence intervals of what tables show: Wilson for accuracies, Student t for averages."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special, stats
+
+from rs.statistics.bounds import Floats, _counts
+
+
+def wilson_interval(
+    successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95
+) -> tuple[Floats, Floats]:
+    """Two-sided Wilson score interval for an accuracy in a table (approximate coverage)."""
+    k, n = _counts(successes, trials)
+    z = special.ndtri(0.5 + confidence / 2)
+    centre = (k + z * z / 2) / (n + z * z)
+    half = z * np.sqrt(k * (n - k) / n + z * z / 4) / (n + z * z)
+    # the interval touches 0 and 1 exactly at the ends
+    return np.where(k == 0, 0.0, np.maximum(centre - half, 0)), np.where(
+        k == n, 1.0, np.minimum(centre + half, 1)
+    )
+
+
+def t_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean and two-sided Student t interval, as tables give it for an average certified radius."""
+    v = np.asarray(values, np.float64)
+    if v.size == 0:
+        raise ValueError("mean of no values")
+    mean = float(v.mean())
+    if v.size == 1:
+        return mean, float("nan"), float("nan")
+    half = float(stats.t.ppf(0.5 + confidence / 2, v.size - 1) * v.std(ddof=1) / np.sqrt(v.size))
+    return mean, mean - half, mean + half

@@ -1,0 +1,1 @@
+"""From a study file to checked runs. No torch."""

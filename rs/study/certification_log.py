@@ -1,0 +1,189 @@
+"""Certification logs in the form that the field has used since Cohen et al. (2019). No torch.
+
+Tab-separated, one line per image: `idx label predict radius correct time`; `predict` -1 abstains with
+radius 0, a wrong prediction keeps its radius, `time` is H:MM:SS.ffffff or seconds. Columns may come in any
+order, with others beside; a byte-order mark before them and gzip around them are read. Published radii are
+rounded to three digits, sometimes up; written ones keep all their digits.
+"""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import math
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from rs.errors import UserError
+from rs.provenance.files import write_text
+from rs.provenance.reading import check_file
+
+COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
+_DURATION = re.compile(r"(?:(\d+) days?, )?(\d+):([0-5]\d):([0-5]\d(?:\.\d*)?)")
+_GZIP = b"\x1f\x8b"
+LARGEST = 2**28  # bytes of text
+_Value = TypeVar("_Value", int, float)
+
+
+@dataclass(frozen=True)
+class Log:
+    """Of N images: index, label, prediction int64 [N], radius float64 [N], correct bool [N], seconds
+    float64 [N]."""
+
+    idx: np.ndarray
+    label: np.ndarray
+    predict: np.ndarray
+    radius: np.ndarray
+    correct: np.ndarray
+    seconds: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.idx)
+
+    def certified_radius(self) -> np.ndarray:
+        """Radius where the prediction is correct, else -1, float64 [N]: `>= r` counts what is certified at
+        r."""
+        return np.where(self.correct, self.radius, -1.0)
+
+
+def _integer(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:  # what int64 holds
+    def read(text: str) -> int:
+        value = int(text)
+        if "_" in text or not least <= value <= most:
+            raise ValueError
+        return value
+
+    return read
+
+
+def _radius(text: str) -> float:
+    value = float(text)
+    if "_" in text or not 0 <= value < math.inf:
+        raise ValueError
+    return value
+
+
+def _seconds(text: str) -> float:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return _radius(text)
+    days, hours, minutes, seconds = match.groups()
+    return ((int(days or 0) * 24 + int(hours)) * 60 + int(minutes)) * 60 + float(seconds)
+
+
+def _field(where: str, name: str, text: str, read: Callable[[str], _Value], allowed: str) -> _Value:
+    try:
+        return read(text)
+    except ValueError:
+        raise UserError(f"{where}: {name} {text!r}: must be {allowed}") from None
+
+
+def _read_row(where: str, cells: list[str]) -> tuple[int, int, int, float, int, float]:
+    idx = _field(where, "idx", cells[0], _integer(0), "an integer, 0 or more")
+    label = _field(where, "label", cells[1], _integer(0), "an integer, 0 or more")
+    predict = _field(where, "predict", cells[2], _integer(-1), "an integer, 0 or more, or -1 to abstain")
+    radius = _field(where, "radius", cells[3], _radius, "a finite number, 0 or more")
+    correct = _field(where, "correct", cells[4], _integer(0, 1), "0 or 1")
+    seconds = _field(where, "time", cells[5], _seconds, "H:MM:SS.ffffff or seconds")
+    if correct != (predict == label):
+        raise UserError(
+            f"{where}: correct is {correct}, but predict {predict} and label {label} say otherwise"
+        )
+    if predict == -1 and radius > 0:
+        raise UserError(f"{where}: abstains (predict -1) with radius {cells[3]}; must be 0")
+    return idx, label, predict, radius, correct, seconds
+
+
+def _text(path: Path) -> str:
+    check_file(path)
+    try:
+        with open(path, "rb") as file:
+            packed = file.read(2) == _GZIP
+        with gzip.open(path) if packed else open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path}: not a complete gzip file ({error})") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len(content) > LARGEST:
+        raise UserError(f"{path}: more than {LARGEST >> 20} MiB of text; no log is that long")
+    try:
+        return content.decode("utf-8-sig")  # spreadsheets put a byte-order mark first
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text file in UTF-8") from error
+
+
+def columns_of(line: str) -> list[str]:
+    """The columns that a first line names."""
+    return [cell.strip() for cell in line.split("\t")]
+
+
+def logs_in(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The logs of a folder and of the folders in it, and its other files: those without any of the columns.
+
+    Hidden ones are left out. What cannot be read counts as a log, so that it is named and not passed over.
+    """
+    logs: list[Path] = []
+    others: list[Path] = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        try:
+            first = _text(path).partition("\n")[0]
+        except UserError:
+            (logs if path.suffix in ("", ".tsv", ".txt", ".log", ".gz") else others).append(path)
+            continue
+        foreign = first and not set(COLUMNS) & set(columns_of(first))
+        (others if foreign else logs).append(path)
+    return logs, others
+
+
+def read_log(path: Path) -> Log:
+    """Reads one log. Raises UserError, naming file and line, for whatever a log cannot say."""
+    lines = _text(path).splitlines()
+    header = columns_of(lines[0]) if lines else []
+    if missing := [c for c in COLUMNS if c not in header]:
+        needs = f"needs {' '.join(COLUMNS)}, tab-separated"
+        raise UserError(f"{path}:1: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; {needs}")
+    place = [header.index(c) for c in COLUMNS]
+    rows: list[tuple[int, int, int, float, int, float]] = []
+    seen: dict[int, int] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        where = f"{path}:{number}"
+        if not line.strip():
+            continue
+        cells = line.split("\t")
+        if len(cells) != len(header):
+            raise UserError(f"{where}: {len(cells)} fields instead of {len(header)}; is the line cut off?")
+        row = _read_row(where, [cells[p].strip() for p in place])
+        if row[0] in seen:
+            raise UserError(f"{where}: idx {row[0]} again, first on line {seen[row[0]]}")
+        seen[row[0]] = number
+        rows.append(row)
+    if not rows:
+        raise UserError(f"{path}: no image below the header")
+    columns = list(zip(*rows, strict=True))
+    return Log(
+        np.array(columns[0], np.int64),
+        np.array(columns[1], np.int64),
+        np.array(columns[2], np.int64),
+        np.array(columns[3], np.float64),
+        np.array(columns[4], np.bool_),
+        np.array(columns[5], np.float64),
+    )
+
+
+def write_log(path: Path, log: Log) -> None:
+    """Writes `log` whole, radii with all their digits and times as H:MM:SS.ffffff."""
+    lines = ["\t".join(COLUMNS)]
+    for i in range(len(log)):
+        time = datetime.timedelta(seconds=float(log.seconds[i]))
+        cells = (log.idx[i], log.label[i], log.predict[i], float(log.radius[i]), int(log.correct[i]), time)
+        lines.append("\t".join(map(str, cells)))
+    write_text(path, "\n".join(lines) + "\n")

@@ -1,0 +1,141 @@
+"""The schemas of methods that other distributions ship. No torch but what such a method imports itself.
+
+A schema is generated where it is first asked for, which imports the method, and kept in the user's cache
+folder under the digest of all that it is made of; so a workflow that parses its study for every job loads
+torch once. Nothing depends on the cache: without it the schema is generated again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import inspect
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rs.errors import UserError
+from rs.provenance.code import plug_in_root
+from rs.provenance.digests import digest, file_digest
+from rs.provenance.files import read_json, versions, write_json
+from rs.settings.method_schema import method_schema_of
+from rs.settings.plugins import PlugIn
+
+# What the harness calls of a method, and with which arguments: see rs.interfaces.
+CALLS: dict[str, dict[str, tuple[str, ...]]] = {
+    "datasets": {"load": ("data_dir",)},
+    "models": {"build": ("shape", "classes", "mean", "std")},
+    "objectives": {"loss": ("model", "x", "y", "noise", "generator", "progress")},
+    "noises": {"sample": ("shape", "generator"), "log_ratio": ("noise", "shift")},
+    "certificates": {"certify": ("draws", "noise", "alpha")},
+    "attacks": {"at_radii": ("smoothed", "x", "y", "radii"), "minimal": ("smoothed", "x", "y")},
+}
+_NORMS = (1, 2, float("inf"))
+_ACCESS = ("white-box", "gradient-free")
+
+
+def schema_of(plug_in: PlugIn, built_in: Path) -> dict[str, Any]:
+    """The method's schema; `built_in` is the file of those of this package.
+
+    Raises UserError where the method cannot be imported or breaks the protocol of its kind.
+    """
+    made_of = {
+        "plug-in": str(plug_in),
+        "code": list(_code(plug_in)),
+        "built-in": file_digest(built_in),
+        "versions": versions(),
+    }
+    cached = cache_folder() / f"{plug_in.name}-{digest(made_of, 32)}.json"
+    with contextlib.suppress(UserError):
+        found: dict[str, Any] = read_json(cached)["schema"]
+        return found
+    made = _generate(plug_in)
+    with contextlib.suppress(UserError):  # a home folder may be read-only
+        write_json(cached, {"schema": made, "plug-in": str(plug_in)})
+    return made
+
+
+def cache_folder() -> Path:
+    own = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(own if os.path.isabs(own) else Path.home() / ".cache") / "rs-smoothing" / "plug-ins"
+
+
+def _code(plug_in: PlugIn) -> Iterator[tuple[str, str]]:
+    """Every Python file of the method's package, docstrings and all, with its digest."""
+    root = plug_in_root(plug_in.top)
+    if root is None:
+        raise plug_in.fail(f"there is no module {plug_in.top} (a package needs an __init__.py)")
+    for file in sorted(root.rglob("*.py")) if root.is_dir() else [root.with_name(f"{root.name}.py")]:
+        yield str(file), file_digest(file)
+
+
+def _generate(plug_in: PlugIn) -> dict[str, Any]:
+    cls = load(plug_in)
+    wrong = broken(plug_in.kind, plug_in.name, cls)
+    if wrong:
+        raise plug_in.fail(wrong)
+    try:
+        return method_schema_of(plug_in.kind, plug_in.name, cls, plug_in.path)
+    except Exception as error:  # pydantic raises whatever a type makes it stumble over
+        raise plug_in.fail(f"its fields cannot be written as a schema: {_told(error)}") from error
+
+
+def load(plug_in: PlugIn) -> Any:
+    """The class. Raises UserError where its module cannot be imported, whatever stops it, or lacks it."""
+    module, _, attribute = plug_in.path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except AttributeError as error:
+        raise plug_in.fail(_told(error)) from error
+    except (Exception, SystemExit) as error:
+        raise plug_in.fail(f"cannot be imported: {_told(error)}") from error
+
+
+def broken(kind: str, name: str, cls: Any) -> str:
+    """What of the protocol of its kind a class does not keep; nothing where it keeps it."""
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls) and _frozen(cls)):
+        return "must be a frozen dataclass"
+    source = getattr(cls, "source", None)
+    if not (isinstance(source, str) and source.strip()):
+        return "must state its `source`: the citation as a text"
+    calls = {call: given for call, given in CALLS[kind].items() if kind != "attacks" or hasattr(cls, call)}
+    for call, given in calls.items() or {" or ".join(CALLS[kind]): ()}.items():
+        function = getattr(cls, call, None)
+        if not callable(function):
+            return f"lacks the method `{call}`"
+        try:
+            inspect.signature(function).bind(cls, *given)
+        except TypeError:
+            return f"`{call}` must take ({', '.join(given)})"
+    return _broken_facts(kind, name, cls)
+
+
+def _broken_facts(kind: str, name: str, cls: Any) -> str:
+    stated = {f.name for f in dataclasses.fields(cls)}
+    needed = {"datasets": ("shape", "classes", "sizes"), "models": ("shapes",), "attacks": ("norm", "access")}
+    needed |= {"certificates": ("norms", "needs", "rigorous"), "noises": ("family",)}
+    for fact in needed.get(kind, ()):
+        if not hasattr(cls, fact) and fact not in stated:
+            return f"must state its `{fact}`"
+    if kind == "noises" and cls.family != name:
+        return f"its `family` is {cls.family!r}; it must be its name {name!r}, by which certificates know it"
+    if kind == "attacks" and (cls.norm not in _NORMS or cls.access not in _ACCESS):
+        return f"its `norm` must be one of 1, 2, inf and its `access` one of {', '.join(_ACCESS)}"
+    if kind == "certificates":
+        if not (isinstance(cls.norms, dict) and cls.norms and all(n in _NORMS for n in cls.norms.values())):
+            return "its `norms` must map noise families to 1, 2 or inf"
+        if not (isinstance(cls.needs, frozenset) and cls.needs <= {"counts", "soft_moments"} and cls.needs):
+            return 'its `needs` must be frozenset({"counts"}) or frozenset({"soft_moments"})'
+        if not isinstance(cls.rigorous, bool):
+            return "its `rigorous` must be True or False"
+    return ""
+
+
+def _frozen(cls: Any) -> bool:
+    return bool(cls.__dataclass_params__.frozen)
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"

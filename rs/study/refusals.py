@@ -1,0 +1,264 @@
+"""What cannot work together, refused before any job starts: run and data, certificate, noise and votes.
+
+Every function raises UserError at the key that has to change. The facts come from rs/schema.json: no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rs.errors import UserError
+from rs.provenance.reading import WEIGHTS, check_file
+from rs.settings.images import Subset
+from rs.settings.labels import label_of
+from rs.study.feasibility import grid_fault, least_votes
+from rs.study.schema import method_schema
+from rs.study.study import Run, Study
+
+Place = tuple[Any, ...]
+NOISE_LEVELS = ("sigma", "scale")
+
+
+def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
+    """Model and image shape, objective and training noise, images to select an epoch on, names used twice."""
+    place, sections = run.place, run.sections
+    model, objective, noise = (
+        sections["model"]["name"],
+        sections["objective"]["name"],
+        sections["noise"]["name"],
+    )
+    check_shape(study, (*place, "model"), model, data_facts)
+    allowed = method_schema("objectives", objective).get("x-noises", [noise])
+    if noise not in allowed:
+        study.fail((*place, "noise"), f"{objective} trains under {', '.join(allowed)}, not {noise}")
+    ball = sections["objective"]
+    if ball.get("norm") == "linf" and isinstance(ball.get("epsilon"), dict):
+        study.fail((*place, "objective", "epsilon"), "a calibrated epsilon is an l2 radius: norm must be l2")
+    training = sections["training"]
+    train = len(Subset(**study.train).positions(data_facts["x-sizes"]["train"]))
+    if training["batch_size"] < training["processes"]:
+        where = (*place, "training", "processes")
+        study.fail(where, f"{training['processes']}: at most training.batch_size ({training['batch_size']})")
+    if training["keep"] == "best_clean" and training["selection"] == "held_out":
+        held = training["held_out"]
+        if not 0 < held < train:
+            where = (*place, "training", "held_out")
+            study.fail(where, f"{held}: keep best_clean needs 1 to {train - 1} images to select on")
+    if sections["calibration"]:
+        images = sections["calibration"].get("images", {})
+        check_subset(study, (*place, "calibration", "images"), images, train, "train")
+    check_observed(study, run, data_facts)
+
+
+def check_shape(study: Study, place: Place, model: str, data_facts: dict[str, Any]) -> None:
+    """The architecture takes the data set's images."""
+    shape, shapes = data_facts["x-shape"], method_schema("models", model)["x-shapes"]
+    if shape not in shapes:
+        takes = " or ".join("x".join(map(str, s)) for s in shapes)
+        study.fail(place, f"{model} takes {takes}; {study.data['name']} is {'x'.join(map(str, shape))}")
+
+
+def check_subset(study: Study, place: Place, images: dict[str, Any], size: int, split: str) -> None:
+    """The first image that is asked for is among the `size` of the split, or of those trained on."""
+    if images.get("first", 0) >= size:
+        study.fail((*place, "first"), f"{images['first']}: the {split} split has {size} images")
+
+
+def check_observed(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
+    """Images that the data set has; no two certificates or attacks have one name in the tables."""
+    place, sections, size = run.place, run.sections, data_facts["x-sizes"]["test"]
+    for i, attack in enumerate(sections["attacks"]):
+        check_subset(study, (*place, "attacks", i, "images"), attack.get("images", {}), size, "test")
+    if sections["distributional"]:
+        images = sections["distributional"].get("images", {})
+        check_subset(study, (*place, "distributional", "images"), images, size, "test")
+    for kind in ("certificates", "attacks"):
+        seen: set[str] = set()
+        for i, method in enumerate(sections[kind]):
+            name = label_of(method)
+            if name in seen:
+                study.fail((*place, kind, i), f"another one is called {name}; give one of them a label")
+            seen.add(name)
+
+
+def check_imported(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
+    """One network is named, its file is there, and Cohen's format comes with its normalisation."""
+    place, sections = run.place, run.sections
+    if (sections["entry"] is None) == (sections["architecture"] is None):
+        study.fail(place, "give one of entry (module:function) and architecture")
+    if sections["architecture"] is not None:
+        check_shape(study, (*place, "architecture"), sections["architecture"]["name"], data_facts)
+    if sections["format"] == "cohen" and sections["normalization"] is None:
+        study.fail(place, "format cohen holds no normalisation: give normalization (as it was trained with)")
+    try:
+        check_file(Path(sections["weights"]), WEIGHTS)
+    except UserError as error:
+        study.fail((*place, "weights"), str(error))
+    check_observed(study, run, data_facts)
+
+
+def check_certificate(
+    study: Study, run: Run, i: int, certificate: dict[str, Any], noise: dict[str, Any], noise_place: Place
+) -> None:
+    """The certificate (with its defaults) has a theorem for the noise, and the sampling serves it."""
+    place, sampling, name = run.place, run.sections["sampling"], certificate["name"]
+    facts = method_schema("certificates", name)
+    if noise["name"] not in facts["x-norms"]:
+        allowed = ", ".join(facts["x-norms"])
+        study.fail(
+            noise_place, f"certificate {name} has no theorem for noise {noise['name']}; it has for {allowed}"
+        )
+    for level in NOISE_LEVELS:
+        if noise.get(level) == 0:
+            study.fail((*noise_place, level), f"0: certificate {name} needs it above 0")
+    if sampling["mode"] == "sequential" and (not facts.get("x-anytime") or certificate.get("randomised")):
+        needs = f"{label_of(certificate)} needs a fixed number of votes, and sampling.mode is sequential"
+        study.fail((*place, "certificates", i), needs)
+    beta, betas = certificate.get("beta"), sampling["betas"]
+    if "soft_moments" in facts["x-needs"] and beta not in betas:
+        study.fail((*place, "certificates", i), f"beta {beta}: must be one of sampling.betas {list(betas)}")
+    if "lambda_step" in certificate:
+        grid = (certificate[f"lambda_{end}"] for end in ("start", "end", "step"))
+        if fault := grid_fault(*grid):
+            study.fail((*place, "certificates", i, fault[0]), fault[1])
+    bound = certificate.get("bound", facts.get("x-bound", "clopper_pearson"))
+    least = least_votes(certificate, bound, noise["name"], sampling["n0"])
+    if sampling["n"] < least:
+        message = f"votes certify nothing at alpha = {certificate['alpha']}; at least {least} for {name}"
+        study.fail((*place, "sampling", "n"), f"{sampling['n']} {message}")
+
+
+def check_attack(
+    study: Study, run: Run, i: int, norm: float | str, noise: dict[str, Any], noise_place: Place
+) -> None:
+    """The certificate that an attack is to be held against is one of the run's, speaks of the classifier that
+    judges, and is for the attack's norm.
+    """
+    attack = run.sections["attacks"][i]
+    place, asked = (*run.place, "attacks", i, "certificate"), attack.get("certificate")
+    if asked is None:
+        return
+    offered = run.sections["certificates"]
+    found = [c for c in offered if asked in (c["name"], label_of(c))]
+    if not found:
+        names = ", ".join(label_of(c) for c in offered) or "none"
+        study.fail(place, f"the run has no certificate {asked!r}; its certificates: {names}")
+    voted = [c for c in offered if "soft_moments" not in method_schema("certificates", c["name"])["x-needs"]]
+    if found[0] not in voted:
+        names = ", ".join(map(label_of, voted)) or "none"
+        told = f"{asked} certifies mean scores, and votes judge attacks; certificates of votes: {names}"
+        study.fail(place, told)
+    if attack.get("judge") == "base":
+        told = f"{asked} is about the smoothed classifier, and judge is base; judge by votes or leave it out"
+        study.fail(place, told)
+    certified = method_schema("certificates", found[0]["name"])["x-norms"].get(noise["name"], norm)
+    if certified != norm:
+        names = f"{asked} is for l{certified:g} radii" if certified != "inf" else f"{asked} is for linf radii"
+        attacked = "linf" if norm == "inf" else f"l{norm:g}"
+        study.fail(place, f"{names}, the attack moves in an {attacked} ball; the norms must be the same")
+
+
+def check_distributional(study: Study, run: Run, noise: dict[str, Any], noise_place: Place) -> None:
+    """The certificate's theorem is about Gaussian noise, or none."""
+    if noise["name"] not in ("gaussian", "none"):
+        message = f"the distributional certificate has no theorem for noise {noise['name']}"
+        study.fail(noise_place, f"{message}; it has for gaussian, none")
+
+
+def find_attack(study: Study, place: Place, run: Run, asked: str) -> dict[str, Any]:
+    """The attack of `run` that a transfer names, by label or name."""
+    offered = [a for a in run.sections["attacks"] if a["name"] != "transfer"]
+    found = [a for a in offered if label_of(a) == asked] or [a for a in offered if a["name"] == asked]
+    if len(found) != 1:
+        names = ", ".join(map(label_of, offered)) or "none"
+        number = "no attack" if not found else f"{len(found)} attacks named"
+        study.fail(place, f"run {run.label!r} has {number} {asked!r} that sees a network; it has: {names}")
+    return found[0]
+
+
+def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
+    """A log's label is no run's, and its certificate has a theorem for the noise that it is said to have."""
+    if any(run.label == label for run in study.all_runs):
+        study.fail(("logs", label), "a run has this label; give the log another one")
+    noise, certificate = entry["noise"]["name"], entry["certificate"]
+    norms = method_schema("certificates", certificate)["x-norms"]
+    if noise not in norms:
+        message = f"{certificate} has no theorem for noise {noise}; it has for {', '.join(norms)}"
+        study.fail(("logs", label, "certificate"), message)
+
+
+def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], shape: Sequence[int]) -> None:
+    """No noise stands twice, its parameters fit the images, and no certificate waits for an absent one."""
+    swept, dimension = run.sections["smoothing"] is not None, math.prod(shape)
+    for i, noise in enumerate(noises):
+        place = (*run.place, "smoothing", i) if swept else (*run.place, "noise")
+        if noise in noises[:i]:
+            study.fail(place, "the same noise stands before it; each noise once")
+        for key in method_schema("noises", noise["name"]).get("x-below_dimension", ()):
+            # the paper's formula divides by d - 1 - k
+            limit, why = dimension - int(noise.get("match") == "paper"), ""
+            for certificate in _for_noise(run, noise["name"]):
+                free = method_schema("certificates", certificate["name"]).get("x-freedom", 0)
+                if dimension - free < limit:
+                    limit, why = dimension - free, f" and certificate {certificate['name']}"
+            if noise.get(key, 0) >= limit:
+                study.fail((*place, key), f"{noise[key]}: must be below {limit} for these images{why}")
+    families = [noise["name"] for noise in noises]
+    for i, certificate in enumerate(run.sections["certificates"]):
+        for j, name in enumerate(certificate.get("noises") or ()):
+            if name not in families:
+                where = (*run.place, "certificates", i, "noises", j)
+                study.fail(where, f"{name!r}: the run is smoothed with {', '.join(families)}")
+
+
+def _for_noise(run: Run, noise: str) -> list[dict[str, Any]]:
+    """The run's certificates that are for this family of its smoothing noises."""
+    given = run.sections["certificates"]
+    return [c for c in given if c.get("noises") is None or noise in c["noises"]]
+
+
+def check_published(study: Study) -> None:
+    """Published numbers name runs, certificates and attacks of the study, and radii that it reports."""
+    runs = {run.label: run for run in study.all_runs}
+    known = [*runs, *study.logs]
+    for i, entry in enumerate(study.published):
+        place: Place = ("published", i)
+        labels = [entry["run"]] if isinstance(entry["run"], str) else entry["run"]
+        for label in labels:
+            if label not in known:
+                study.fail((*place, "run"), f"no run is labelled {label!r}; runs: {', '.join(known)}")
+        for metric in ("certified_accuracy", "empirical_accuracy"):
+            if entry[metric] and len(entry[metric]) != len(entry["radii"]):
+                told = f"{len(entry['radii'])} radii for {len(entry[metric])} values"
+                study.fail((*place, metric), told)
+        for radius in entry["radii"] if entry["certified_accuracy"] else ():
+            if radius not in study.report["radii"]:
+                study.fail((*place, "radii"), f"radius {radius:g} is not among report.radii")
+        if entry["empirical_accuracy"] and entry["attack"] is None:
+            study.fail((*place, "attack"), "name the attack of the empirical accuracies")
+        for kind, name in (("attacks", entry["attack"]), ("certificates", _certified(entry))):
+            for run in (runs[label] for label in labels if label in runs and name is not None):
+                offered = [label_of(m) for m in run.sections[kind]]
+                if name not in offered:
+                    told = f"{run.label} has no {kind[:-1]} labelled {name!r}; it has: {', '.join(offered)}"
+                    study.fail((*place, kind[:-1]), told)
+                if kind == "attacks" and entry["empirical_accuracy"]:
+                    _check_attacked(study, place, run, run.sections[kind][offered.index(name)])
+
+
+def _check_attacked(study: Study, place: Place, run: Run, attack: dict[str, Any]) -> None:
+    """The attack moves images to the radii that empirical accuracies are published for."""
+    radii = sorted({0, *attack["radii"]})  # 0 is always added
+    for radius in study.published[place[1]]["radii"]:
+        if radius not in radii:
+            told = f"radius {radius:g} is not among those of {run.label}'s attack {label_of(attack)}"
+            study.fail((*place, "radii"), f"{told}; allowed: {', '.join(f'{r:g}' for r in radii)}")
+
+
+def _certified(entry: dict[str, Any]) -> str | None:
+    """The certificate that an entry's numbers need."""
+    asked = entry["certified_accuracy"] or entry["acr"] is not None
+    return str(entry["certificate"]) if asked else None

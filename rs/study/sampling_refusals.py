@@ -1,0 +1,55 @@
+"""What a run's `sampling` may not ask for, refused before any job starts. No torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rs.settings.images import Subset
+from rs.settings.limits import MOST_JOBS
+from rs.settings.sampling import Stop
+from rs.study.study import Run, Study
+
+
+def check_blocks(study: Study, run: Run) -> None:
+    n, block = run.sections["sampling"]["n"], run.sections["sampling"]["block"]
+    if block > n:
+        study.fail((*run.place, "sampling", "block"), f"{block} is larger than n = {n} (sampling.n)")
+    if n % block:
+        place = (*run.place, "sampling", "n")
+        study.fail(place, f"{n} is not a multiple of the block size {block} (sampling.block)")
+
+
+def check_draw_files(study: Study, run: Run, size: int) -> None:
+    """A run's draws lie in as many files as Snakemake can weigh."""
+    sampling, images = run.sections["sampling"], len(Subset(**study.test).positions(size))
+    blocks = 1 if sampling["mode"] == "sequential" else sampling["n"] // sampling["block"]
+    shards = -(-images // sampling["images_per_shard"])
+    files = shards * (1 + blocks)
+    if files > MOST_JOBS:
+        key = "block" if blocks > shards else "images_per_shard"
+        told = (
+            f"{shards} shards of images and {blocks} blocks of votes are {files} files; at most {MOST_JOBS}"
+        )
+        study.fail((*run.place, "sampling", key), f"{sampling[key]}: {told}")
+
+
+def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
+    """A sequential run asks one thing of Gaussian noise, and n votes can answer it."""
+    sampling, place = run.sections["sampling"], (*run.place, "sampling")
+    if sampling["mode"] == "fixed":
+        return
+    from rs.statistics.stopping import StoppingRule
+
+    if sampling["block"] % sampling["batch"]:
+        message = f"sequential draws whole batches; must be a multiple of batch = {sampling['batch']}"
+        study.fail((*place, "block"), f"{sampling['block']}: {message}")
+    stop = Stop(**sampling["stop"])
+    if bool(stop.radii) == (stop.width is not None):
+        study.fail((*place, "stop"), "give one of radii and width")
+    if noise["name"] != "gaussian":
+        message = f"sequential asks for radii under gaussian noise; this run is smoothed with {noise['name']}"
+        study.fail((*place, "mode"), message)
+    least = StoppingRule(stop, noise["sigma"], sampling["n"], sampling["block"]).first_decision()
+    if sampling["n"] < least:
+        message = f"votes decide nothing at alpha = {stop.alpha:g}; the first decision needs {least:.15g}"
+        study.fail((*place, "n"), f"{sampling['n']} {message}")

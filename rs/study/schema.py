@@ -1,0 +1,105 @@
+"""The schema of a study, and what it gives: facts, defaults, specs without them. No torch.
+
+It is the committed one; methods that other distributions ship are joined to it (rs.plugins).
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from rs.settings.plugins import KINDS, plug_ins
+from rs.study.plugin_schema import schema_of
+from rs.study.schema_document import document
+
+SCHEMA = Path(__file__).parents[1] / "schema.json"
+
+
+@functools.lru_cache(maxsize=1)
+def schema() -> dict[str, Any]:
+    """The JSON schema of a study. Raises UserError for a plug-in that breaks the protocol of its kind."""
+    committed: dict[str, Any] = json.loads(SCHEMA.read_text())
+    if not plug_ins():
+        return committed
+    methods = {kind: dict(committed["$defs"][kind]) for kind in KINDS}
+    for plug_in in plug_ins():
+        if plug_in.name in methods[plug_in.kind]:
+            raise plug_in.fail("a method of rs has this name")
+        methods[plug_in.kind][plug_in.name] = schema_of(plug_in, SCHEMA)
+    return document(methods)
+
+
+def section(key: str) -> dict[str, Any]:
+    """The schema of one of a run's sections (of its items, where it is a list of methods)."""
+    return _object_in(schema()["$defs"]["run"]["properties"][key])
+
+
+def study_section(key: str) -> dict[str, Any]:
+    """The schema of one of the study's own sections."""
+    found: dict[str, Any] = schema()["$defs"]["study"]["properties"][key]
+    return found
+
+
+def method_schema(kind: str, name: str) -> dict[str, Any]:
+    """The schema of a method that stands alone: it asks for what the method requires."""
+    found: dict[str, Any] = schema()["$defs"][kind][name]
+    return {**found, "required": found["x-required"]}
+
+
+def data_facts(data: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a data set before it is read: what its class says, or of a user's own the study."""
+    stated = {f"x-{key}": data[key] for key in ("shape", "classes", "sizes") if key in data}
+    return {**method_schema("datasets", data["name"]), **stated}
+
+
+def prune(value: Any, section: dict[str, Any]) -> Any:
+    """`value` without what equals its default in the section's schema: both spellings are one spec."""
+    if not isinstance(value, dict):
+        return value
+    if "allOf" in section:  # a method: follow its name
+        chosen = next(
+            (
+                c["then"]["$ref"]
+                for c in section["allOf"]
+                if c["if"]["properties"]["name"]["const"] == value.get("name")
+            ),
+            None,
+        )
+        if chosen is None:
+            return value
+        _, _, kind, name = chosen.split("/")
+        section = method_schema(kind, name)
+    out = {}
+    for key, item in value.items():
+        sub = section.get("properties", {}).get(key, {})
+        inner = _object_in(sub)
+        full = defaults(inner, item) if isinstance(item, dict) and "allOf" not in inner else item
+        if "default" in sub and sub["default"] == full:
+            continue
+        pruned = prune(item, inner)
+        if pruned == {} and "default" not in sub and "properties" in inner:
+            continue
+        out[key] = pruned
+    return out
+
+
+def _object_in(sub: dict[str, Any]) -> dict[str, Any]:
+    """The object among the alternatives of a schema, or the schema itself."""
+    found: dict[str, Any] = next((s for s in sub.get("anyOf", []) if "properties" in s), sub)
+    return found
+
+
+def defaults(section: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    """`value` with all defaults of the section filled in, those of the sections inside it too."""
+    out = dict(value)
+    for key, sub in section.get("properties", {}).items():
+        inner = _object_in(sub)
+        if key not in out and "default" in sub:
+            out[key] = copy.deepcopy(sub["default"])
+        elif "properties" in inner and "allOf" not in inner and key not in section.get("required", []):
+            given = out.get(key, {})
+            out[key] = defaults(inner, given) if isinstance(given, dict) else given
+    return out

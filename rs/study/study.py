@@ -1,0 +1,275 @@
+"""Reads a study: YAML files and overlays -> merged, swept, checked runs. Whole before any job starts.
+
+Every error is one line: file, key, what is allowed. Overlays and a run's own keys are merged deep; a list
+replaces a list, a mapping over a list is merged over each of its items, and a method with another `name`
+replaces the method. No torch.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rs.errors import UserError
+from rs.settings.limits import MOST_RUNS
+from rs.study.messages import Validator, dotted, explain, first, short
+from rs.study.schema import defaults, prune, schema, study_section
+from rs.study.yaml_file import check, of_snakemake, read_yaml
+
+RUN_KEYS = (
+    "model",
+    "objective",
+    "noise",
+    "smoothing",
+    "training",
+    "seeds",
+    "sampling",
+    "certificates",
+    "attacks",
+    "calibration",
+    "distributional",
+)
+# of them, those that an imported model has too
+OBSERVED_KEYS = ("noise", "smoothing", "sampling", "certificates", "attacks", "distributional")
+# what a run does only where it says so: an override changes it and does not ask for it
+OPTIONAL = ("certificates", "attacks", "calibration", "distributional")
+RESERVED = ("runs", "data", "mlflow")
+
+
+def merge(base: Any, over: Any) -> Any:
+    """`over` merged onto `base`; neither is changed."""
+    if isinstance(base, list) and isinstance(over, dict):
+        return [merge(item, over) for item in base]
+    if not (isinstance(base, dict) and isinstance(over, dict)):
+        return copy.deepcopy(over)
+    if isinstance(base.get("name"), str) and over.get("name", base["name"]) != base["name"]:
+        return copy.deepcopy(over)
+    out = copy.deepcopy(base)
+    for key, value in over.items():
+        out[key] = merge(out[key], value) if key in out else copy.deepcopy(value)
+    return out
+
+
+@dataclass(frozen=True)
+class Run:
+    """One labelled run with one seed, merged, swept and checked; `sections` holds all of RUN_KEYS.
+
+    One of the study's `imported` models is a run too, with the sections of `ImportedSections`.
+    """
+
+    label: str
+    seed: int
+    sections: dict[str, Any]
+    kind: str = "runs"
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where the study holds it."""
+        return self.kind, self.label
+
+
+class Study:
+    """A checked study. `runs` are the active ones, in the file's order, one per label and seed.
+
+    `overrides` are merged over the files, or are the study where there is no file; errors name them `called`.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], overrides: dict[str, Any] | None = None, called: str = "--config"
+    ) -> None:
+        self.files = [Path(f) for f in files]
+        self._documents = [read_yaml(f) for f in self.files]
+        if overrides or not files:
+            self.files.append(Path(called))
+            try:
+                self._documents.append(of_snakemake(overrides or {}))
+            except RecursionError as error:
+                raise UserError(f"{called}: nested too deeply") from error
+        # what a file asks for may stand in another one
+        whole = {key: value for key, value in schema().items() if key not in ("if", "then")}
+        for file, document in zip(self.files, self._documents, strict=True):
+            check(file, document)
+            if (wrong := _first_error(document, whole)) is not None:
+                raise UserError(f"{file}: {dotted(wrong[0])}: {wrong[1]}")
+        merged: dict[str, Any] = {}
+        for document in self._documents:
+            merged |= {key: merge(merged.get(key), value) for key, value in document.items()}
+        self._check(merged, schema()["$defs"]["study"], ())
+        self.text = merged
+        self.name: str = merged["name"]
+        if self.name in RESERVED:
+            self.fail(("name",), f"{self.name!r} is reserved; choose another name than {', '.join(RESERVED)}")
+        top = defaults(schema()["$defs"]["study"], merged)
+        self.data: dict[str, Any] = prune(top["data"], study_section("data"))
+        self.train: dict[str, Any] = top["train"]
+        self.test: dict[str, Any] = top["test"]
+        self.report: dict[str, Any] = top["report"]
+        self.tracking: dict[str, Any] = top["tracking"]
+        self.logs: dict[str, dict[str, Any]] = {
+            label: defaults(study_section("logs")["additionalProperties"], entry)
+            for label, entry in top["logs"].items()
+        }
+        self.published: list[dict[str, Any]] = [
+            defaults(study_section("published")["items"], entry) for entry in top["published"]
+        ]
+        self.data_dir: str | None = top["data_dir"]
+        self.description: str = top["description"]
+        expanded = self._expand()
+        active = top["active"]
+        chosen = expanded if active is None else [r for r in expanded if _named(r.label, active)]
+        for i, label in enumerate(active or ()):
+            if not any(_named(r.label, [label]) for r in expanded):
+                names = _some(r.label for r in expanded)
+                self.fail(("active", i), f"no run is labelled {label!r}; runs: {names}")
+        self.all_runs = expanded
+        self.runs = chosen
+        if not chosen and not top["logs"]:
+            self.fail(("runs",), "the study has no active run")
+
+    # --- sweeps ---
+
+    def _expand(self) -> list[Run]:
+        top = {k: v for k, v in self.text.items() if k in RUN_KEYS}
+        out: list[Run] = []
+        labels: set[str] = set()
+        for label, text in self.text.get("runs", {}).items():
+            own = {k: v for k, v in text.items() if k != "sweep"}
+            sweep = text.get("sweep", {})
+            for suffix, assignment in self._sweep(label, sweep):
+                if label + suffix in labels:
+                    self.fail(("runs", label, "sweep"), f"gives {label + suffix} twice; each value once")
+                labels.add(label + suffix)
+                sections = merge(top, own)
+                for key, value in assignment.items():
+                    if not _assign(sections, key.split("."), value):
+                        kind = "product" if key in sweep.get("product", {}) else "zip"
+                        place = ("runs", label, "sweep", kind, key)
+                        self.fail(place, "a swept key is a path through mappings of keys, as in noise.sigma")
+                sections = merge(sections, self._override(sections))
+                self._check(sections, schema()["$defs"]["run"], ("runs", label), note=suffix)
+                sections = defaults(schema()["$defs"]["run"], sections)
+                if len(out) + len(sections["seeds"]) > MOST_RUNS:
+                    self.fail(("runs", label), f"more than {MOST_RUNS} runs and seeds up to this one")
+                for i, seed in enumerate(sections["seeds"]):
+                    if seed in sections["seeds"][:i]:
+                        self.fail(("runs", label, "seeds"), f"{seed} is given twice")
+                    out.append(Run(label + suffix, seed, sections))
+        imported = self.text.get("imported", {})
+        return out + [self._imported(label, own, labels) for label, own in imported.items()]
+
+    def _override(self, sections: dict[str, Any]) -> dict[str, Any]:
+        """The study's `override`, without what it says of attacks and the like to a run that has none, and
+        of a method's parameters to one that has no such parameter.
+        """
+        found: dict[str, Any] = {}
+        for key, value in self.text.get("override", {}).items():
+            methods = sections.get(key)
+            if key in ("attacks", "certificates") and isinstance(value, dict) and isinstance(methods, list):
+                found[key] = [merge(method, _of_method(key, method, value)) for method in methods]
+            elif key in sections or key not in OPTIONAL or not isinstance(value, dict):
+                found[key] = value
+        return found
+
+    def _imported(self, label: str, own: dict[str, Any], labels: set[str]) -> Run:
+        """An imported model: of the defaults and the override, what says how a model is observed."""
+        place = ("imported", label)
+        if label in labels:
+            self.fail(place, "a run has this label; give the model another one")
+        sections = merge({k: v for k, v in self.text.items() if k in OBSERVED_KEYS}, own)
+        override = self._override(sections)
+        sections = merge(sections, {k: v for k, v in override.items() if k in OBSERVED_KEYS})
+        self._check(sections, schema()["$defs"]["imported"], place)
+        sections = defaults(schema()["$defs"]["imported"], sections)
+        machine = {"training": {"device": sections["sampling"]["device"], "threads": 1}}
+        return Run(label, 0, {**sections, **machine, "calibration": None}, "imported")
+
+    def _sweep(self, label: str, sweep: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+        product, together = sweep.get("product", {}), sweep.get("zip", {})
+        for kind, grid in (("product", product), ("zip", together)):
+            for key, values in grid.items():
+                place = ("runs", label, "sweep", kind, key)
+                if not values:
+                    self.fail(place, "the list is empty")
+        both = sorted(product.keys() & together.keys())
+        if both:
+            self.fail(("runs", label, "sweep", "zip", both[0]), "is in `product` too; a key is swept once")
+        if len({len(v) for v in together.values()}) > 1:
+            lengths = ", ".join(f"{k}: {len(v)}" for k, v in together.items())
+            self.fail(("runs", label, "sweep", "zip"), f"its lists must have the same length ({lengths})")
+        rows = list(zip(*together.values(), strict=True)) if together else [()]
+        size = math.prod(map(len, product.values())) * len(rows)
+        if size > MOST_RUNS:
+            self.fail(("runs", label, "sweep"), f"{size} runs; at most {MOST_RUNS} in a study")
+        for crossed in itertools.product(*product.values()):
+            for row in rows:
+                assignment = dict(zip([*product, *together], [*crossed, *row], strict=True))
+                names = [f"{k.split('.')[-1]}={short(v)}" for k, v in assignment.items()]
+                yield (f"[{','.join(names)}]" if names else ""), assignment
+
+    # --- errors ---
+
+    def fail(self, path: tuple[Any, ...], message: str) -> NoReturn:
+        """Raises UserError at `path`; a run's key that stands in an override or at the top is named there."""
+        lacks = message.startswith("lacks")
+        places = [path]
+        if path[:1] in (("runs",), ("imported",)) and len(path) > 2:
+            places = [path, path[2:]] if lacks else [("override", *path[2:]), path, path[2:]]
+        for candidate in places:
+            for name, document in reversed(list(zip(self.files, self._documents, strict=True))):
+                if candidate and _has(document, candidate[:-1] if lacks else candidate):
+                    raise UserError(f"{name}: {dotted(candidate)}: {message}")
+        raise UserError(f"{self.files[0]}: {dotted(path)}: {message}")
+
+    def _check(self, value: Any, against: dict[str, Any], place: tuple[Any, ...], note: str = "") -> None:
+        if (wrong := _first_error(value, against)) is not None:
+            self.fail((*place, *wrong[0]), wrong[1] + (f" (in {note})" if note else ""))
+
+
+def _first_error(value: Any, against: dict[str, Any]) -> tuple[tuple[Any, ...], str] | None:
+    """Path and message of what the schema does not allow: the first by its place."""
+    errors = list(Validator({**against, "$defs": schema()["$defs"]}).iter_errors(value))
+    return explain(first(errors)) if errors else None
+
+
+def _of_method(kind: str, method: Any, over: dict[str, Any]) -> dict[str, Any]:
+    """What of `over` a method takes; what none of its kind takes stays, and is named when it is checked."""
+    offered = schema()["$defs"][kind]
+    name = over.get("name", method.get("name") if isinstance(method, dict) else None)
+    own = offered.get(name, {}).get("properties", over)
+    known = {key for one in offered.values() for key in one["properties"]}
+    return {key: value for key, value in over.items() if key in own or key not in known}
+
+
+def _some(names: Iterable[str]) -> str:
+    unique = list(dict.fromkeys(names))
+    return ", ".join(unique[:12]) + (", ..." if len(unique) > 12 else "")
+
+
+def _named(label: str, wanted: Iterable[str]) -> bool:
+    """A label or the label of the sweep it came from."""
+    return any(label == w or label.startswith(f"{w}[") for w in wanted)
+
+
+def _has(document: Any, path: tuple[Any, ...]) -> bool:
+    for key in path:
+        index = isinstance(document, list) and isinstance(key, int) and key < len(document)
+        if not index and not (isinstance(document, dict) and key in document):
+            return False
+        document = document[key]
+    return True
+
+
+def _assign(target: dict[str, Any], keys: list[str], value: Any) -> bool:
+    """Sets the value at a dotted path; False where something on the way is not a mapping of keys."""
+    *parents, last = keys
+    for key in parents:
+        target = target.setdefault(key, {})
+        if not isinstance(target, dict):
+            return False
+    target[last] = copy.deepcopy(value)
+    return True

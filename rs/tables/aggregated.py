@@ -1,0 +1,76 @@
+"""Every file that a study's tables are made from, checked before the first of them is used: it is of the run
+and the settings in whose place it lies. No torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rs.errors import UserError
+from rs.plan.calibrated import read_calibration
+from rs.plan.jobs import PlannedRun
+from rs.plan.plan import Plan
+from rs.provenance import checksums
+from rs.provenance.files import ADVICE, read_table
+from rs.provenance.run_files import belongs, read_certified, read_model_manifest
+from rs.settings.images import Subset
+
+_TRAINED = ("epochs", "train_seconds", "device", "precision", "resolved")  # of a manifest's provenance
+
+
+def check_files(plan: Plan) -> dict[str, list[Path]]:
+    """Files without a checksum, written before there were any, by the id of their run.
+
+    Raises UserError for a file of another run, of other settings or of another network.
+    """
+    return {planned.id: _check_run(plan, planned) for planned in plan.runs}
+
+
+def _check_run(plan: Plan, planned: PlannedRun) -> list[Path]:
+    path = planned.folder / "model.json"
+    manifest = read_model_manifest(path)
+    made, trained = manifest["provenance"], planned.run.kind == "runs"
+    lacks = [key for key in _TRAINED if trained and key not in made]
+    if lacks:
+        raise UserError(f"{path}: lacks {lacks[0]}: not a model's manifest; remove it and train again")
+    belongs(path, made, planned.spec)
+    unchecked = [] if checksums.KEY in manifest else [path]
+    network = str(manifest["sha256"])
+
+    def check(path: Path, made: Any, spec: Any, model: str | None, checked: bool) -> None:
+        belongs(path, made, spec, model)
+        if not checked:
+            unchecked.append(path)
+
+    if trained:
+        path = planned.folder / "training.parquet"
+        made = read_table(path, ("epoch", "loss"))[1]
+        check(path, made, planned.spec, None, checksums.KEY in made)
+    if planned.calibration:
+        found = read_calibration(planned.calibration)
+        spec = plan.job("calibrate", str(planned.calibration)).spec
+        check(planned.calibration, found.get("provenance"), spec, network, checksums.KEY in found)
+    for observation in planned.observations:
+        stages = [("attack", path) for path in observation.attacks]
+        if observation.certified:
+            check_certified(observation.certified, plan.job("certify", str(observation.certified)).spec)
+            stages.append(("certify", observation.certified))
+        if observation.distributional:
+            stages.append(("distributional", observation.distributional))
+        for stage, path in stages:
+            made = read_table(path)[1]
+            checked = checksums.KEY in made and made.get("content", "checked") == "checked"
+            check(path, made, plan.job(stage, str(path)).spec, network, checked)
+    return unchecked
+
+
+def check_certified(path: Path, spec: dict[str, Any]) -> None:
+    """Raises UserError unless every certificate speaks of the images that `spec` asks for, and of no more."""
+    frame, made = read_certified(path)
+    belongs(path, made, spec)
+    wanted = list(Subset(**spec["test"]).positions(spec["data_size"]))
+    groups = frame.groupby("certificate", sort=False)["image"]
+    if len(groups) != len(spec["certificates"]) or any(sorted(images) != wanted for _, images in groups):
+        many = f"{len(spec['certificates'])} certificates of {len(wanted)} images each"
+        raise UserError(f"{path}: does not hold the {many} that it was made for; {ADVICE}")

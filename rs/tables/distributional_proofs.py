@@ -1,0 +1,82 @@
+"""What is proven of the distributional certificate (rs.wasserstein says what, and from where). No torch."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import optimize, special
+
+from rs.statistics.bounds import Floats, bonferroni, hoeffding_width
+
+if TYPE_CHECKING:
+    from rs.tables.distributional import Observed, Setting
+
+
+def smoothness(bound: float, sigma: float) -> float:
+    """L: the gradient of the smoothed loss is L-Lipschitz, for losses in [0, bound]; sharp. Infinite without
+    noise.
+    """
+    density = math.exp(-0.5) / math.sqrt(2 * math.pi)
+    return 2 * density * over_variance(bound, sigma)
+
+
+def over_variance(bound: float, sigma: float) -> float:
+    """M/sigma^2; infinite where sigma or its square is 0."""
+    return bound / sigma**2 if sigma**2 > 0 else math.inf
+
+
+def proven(points: Observed, told: Setting) -> dict[str, dict[float, float]]:
+    """Upper bounds of E phi_gamma by certificate and gamma, all gammas of one at once at 1 - alpha."""
+    images, smooth = len(points.loss), smoothness(told.bound, told.sigma)
+    draws = images * told.estimates
+    concave = [g for g in told.gammas if 2 * g > smooth]
+    gap = {}
+    for gamma in concave:
+        alpha = bonferroni(told.alpha, 2 * len(concave))  # two bounds for each gamma
+        missed = gradient_upper(points.gradient_product[:, points.at(gamma)], told, alpha)
+        value = points.own(gamma).mean() + told.bound * float(hoeffding_width(draws, alpha))
+        above = float(value) + missed / (2 * (2 * gamma - smooth))
+        gap[gamma] = above if above < told.bound else told.bound  # also where it is no number
+    clean = float(points.loss[:, -1].mean()) + told.bound * float(hoeffding_width(draws, told.alpha))
+    shifted = {g: neyman_pearson(clean / told.bound, g * told.sigma**2 / told.bound) for g in told.gammas}
+    return {"nal_gap": gap, "neyman_pearson": {g: told.bound * v for g, v in shifted.items()}}
+
+
+def gradient_upper(products: Floats, told: Setting, alpha: float) -> float:
+    """Upper bound of the mean squared norm Q of the gradients, from the products of two estimates each.
+
+    An estimate has covariance at most v I, v = M^2 / (4 sigma^2 n) for n noises; so the mean product has
+    variance at most (2 v Q + d v^2) / N, and Cantelli's inequality is solved for Q.
+    """
+    v = told.bound**2 / (4 * told.sigma**2 * (told.estimates // 2))
+    k = (1 / alpha - 1) / len(products)
+    mean = float(products.mean())
+    # (Q - mean)^2 <= k (2 v Q + d v^2): the larger root
+    half = mean + k * v
+    root = half * half - mean * mean + k * told.dimension * v * v
+    return max(half + math.sqrt(max(root, 0.0)), 0.0)
+
+
+def neyman_pearson(p: float, price: float) -> float:
+    """Concave envelope at p of h(q) = sup_t Phi(Phi^-1(q) + t) - price t^2, from above, for a loss in [0, 1].
+
+    Every step rounds up: t on a grid whose spacing the curvature pays for, h(q) by its value at the next q of
+    a grid, the envelope by any of its tangents.
+    """
+    if p >= 1 or price < 1e-8:  # below, the spacing of t alone costs more than 1
+        return 1.0
+    q = np.concatenate([[0.0], np.geomspace(1e-12, 1e-3, 200), np.linspace(1e-3, 1, 1500)[1:]])
+    t = np.linspace(0, 1 / math.sqrt(price), 1001)  # beyond, the price exceeds any gain
+    slack = t[1] ** 2 / 8 * (0.25 + 2 * price)
+    h = (special.ndtr(special.ndtri(q)[:, None] + t) - price * t * t).max(1) + slack
+    above = np.append(np.minimum(h, 1.0)[1:], 1.0)
+
+    def tangent(logarithm: float) -> float:
+        slope = math.exp(logarithm)
+        return float((above - slope * q).max()) + slope * p
+
+    # convex in the slope, and any slope will do
+    found = optimize.minimize_scalar(tangent, bounds=(-20.0, 30.0), method="bounded", options={"xatol": 1e-6})
+    return min(float(found.fun), 1.0)

@@ -1,0 +1,116 @@
+"""`rs clean` offers what no known study names, with sizes and ages, and keeps what it is not sure of."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from tiny_study import TINY, write_study
+
+from rs.cli.main import main
+from rs.plan.plan import Plan
+from rs.provenance.files import write_table
+from rs.study.study import Study
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path / "study.yaml", copy.deepcopy(TINY))
+    return tmp_path
+
+
+def made_by(*files: str) -> Path:
+    """A run's manifest of a study, as if it had been trained."""
+    path = Plan(Study([Path(file) for file in files])).runs[0].folder / "model.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("x" * 1500)
+    return path
+
+
+def other(epochs: int) -> dict:
+    return {**copy.deepcopy(TINY), "name": f"other{epochs}", "training": {"epochs": epochs, "device": "cpu"}}
+
+
+def test_what_no_study_names_is_listed_and_then_removed(folder, capsys):
+    plan = Plan(Study([Path("study.yaml")]))
+    kept = [plan.runs[0].folder / "model.json", plan.runs[0].folder / "log" / "train.txt", plan.data_manifest]
+    kept += [plan.runs[0].observations[0].certified, plan.data_manifest.with_name("log.txt")]
+    stray = [Path("results/runs/digits-gone-00000000/model.json")]
+    stray += [plan.runs[0].folder / "certified" / "other-00000000.parquet"]
+    for path in (*kept, *stray):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x" * 1500)
+    os.utime(stray[0], (time.time() - 3 * 86_400,) * 2)
+    assert main(["clean"]) == 0
+    known, *listed = capsys.readouterr().out.splitlines()
+    assert known == "known studies: study.yaml"
+    assert [line.split() for line in listed] == [
+        ["1.5", "kB", "0", "days", str(stray[1])],
+        ["1.5", "kB", "3", "days", str(stray[0].parent)],
+    ]
+    assert all(path.exists() for path in stray)
+    assert main(["clean", "--delete", "--yes"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "removed 2 places, 3 kB"
+    assert not any(path.exists() for path in stray)
+    assert all(path.exists() for path in kept)
+
+
+def test_every_study_in_the_folder_is_kept_by_default(folder, capsys):
+    (folder / "config" / "papers").mkdir(parents=True)
+    write_study(folder / "config/papers/three.yaml", other(3))
+    write_study(folder / "config/overlay.yaml", {"override": {"training": {"epochs": 5}}})
+    write_study(folder / "pipeline.yml", "steps: [a, b]")
+    theirs, mine = made_by("config/papers/three.yaml"), made_by("study.yaml")
+    assert main(["clean", "--study", "study.yaml"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["nothing to clean"]
+    assert main(["clean", "--study", "study.yaml", "--only", "--delete", "--yes"]) == 0
+    assert mine.exists()
+    assert not theirs.exists()
+
+
+def test_studies_made_by_overlays_are_known_by_their_tables_or_when_given(folder, capsys):
+    write_study(folder / "short.yaml", {"override": {"training": {"epochs": 3}}})
+    made = made_by("study.yaml", "short.yaml")
+    assert main(["clean"]) == 0
+    assert made.parent.name in capsys.readouterr().out
+    assert main(["clean", "--study", "study.yaml+short.yaml"]) == 0
+    assert "nothing to clean" in capsys.readouterr().out
+    tables = folder / "results/tiny/tables/runs.parquet"
+    write_table(tables, pa.table({"run": ["r"]}), {"files": ["study.yaml", "short.yaml"]})
+    assert main(["clean"]) == 0
+    known, nothing = capsys.readouterr().out.splitlines()
+    assert known == "known studies: study.yaml, study.yaml+short.yaml"
+    assert nothing == "nothing to clean"
+
+
+def test_nothing_is_removed_while_a_study_cannot_be_read(folder, capsys):
+    write_study(folder / "broken.yaml", other(3) | {"modle": 1})
+    stray = folder / "results/runs/gone-00000000/model.json"
+    stray.parent.mkdir(parents=True)
+    stray.write_text("x")
+    assert main(["clean", "--delete", "--yes"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("rs: cannot tell what it keeps: broken.yaml: modle: unknown key")
+    assert told[-1] == "rs: nothing removed: 1 studies cannot be read; mend them, or give --only"
+    assert stray.exists()
+
+
+def test_it_asks_before_it_removes(folder, capsys, monkeypatch):
+    stray = folder / "results/runs/gone-00000000/model.json"
+    stray.parent.mkdir(parents=True)
+    stray.write_text("x")
+    assert main(["clean", "--delete"]) == 1
+    assert "--yes removes without asking" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: "")
+    assert main(["clean", "--delete"]) == 1
+    assert stray.exists()
+    monkeypatch.setattr("builtins.input", lambda question: "y")
+    assert main(["clean", "--delete"]) == 0
+    assert not stray.parent.exists()
+    assert main(["clean", "--only"]) == 1

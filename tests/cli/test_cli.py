@@ -1,0 +1,145 @@
+"""The command line: what programs read, what people read, and how it says no."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from tiny_study import write_study
+
+from rs import __version__
+from rs.cli import stages
+from rs.cli.main import main, parser
+from rs.errors import UserError
+from rs.provenance.files import versions
+
+
+def test_list_for_programs(capsys):
+    assert main(["list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["datasets", "models", "objectives", "noises", "certificates", "attacks"]
+    for entries in found.values():
+        assert entries
+        for entry in entries:
+            assert {"name", "source", "parameters"} <= entry.keys()
+            assert entry["source"]
+            assert isinstance(entry["parameters"], dict)
+    macer = next(e for e in found["objectives"] if e["name"] == "macer")
+    assert macer["source"] == "Zhai et al., ICLR 2020"
+    assert macer["parameters"]["lambda"] == 12
+    smoothadv = next(e for e in found["objectives"] if e["name"] == "smoothadv")
+    assert smoothadv["parameters"]["epsilon"] == "required"
+    assert {"gaussian", "none"} <= {e["name"] for e in found["noises"]}
+
+
+def test_list_for_people(capsys):
+    assert main(["list"]) == 0
+    text = capsys.readouterr().out
+    assert all(
+        word in text for word in ("objectives", "smoothadv", "Salman et al., NeurIPS 2019", "epsilon:")
+    )
+
+
+def test_schema(capsys):
+    assert main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "A study of randomized smoothing"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list", "--help"]])
+def test_help(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: ")
+    if arguments == ["--help"]:
+        verbs = [*stages.STAGES, "aggregate", "report", "list", "status", "clean"]
+        assert all(re.search(rf"\n    {verb}\s", text) for verb in verbs)
+
+
+def refused(arguments, capsys) -> str:
+    assert main(arguments) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    return err
+
+
+def test_bad_input_exits_1_with_one_line(tmp_path, tiny, capsys):
+    missing = tmp_path / "no.yaml"
+    assert (
+        refused(["train", "--study", str(missing)], capsys)
+        == f"rs: {missing}: cannot be read: No such file or directory\n"
+    )
+    tiny["noise"]["sigma"] = -1
+    study = str(write_study(tmp_path / "s.yaml", tiny))
+    line = f"rs: {study}: noise.sigma: -1: must be 0 or a number at least 1e-06 and at most 1000000\n"
+    assert refused(["train", "--study", study], capsys) == line
+    assert "rs train: give --study FILE" in refused(["train"], capsys)
+    assert "rs train: --job is not JSON" in refused(["train", "--job", "{"], capsys)
+    assert "rs train: --job needs spec" in refused(["train", "--job", "{}"], capsys)
+
+
+def test_without_a_verb_help_is_printed_peoples_verbs_first(capsys):
+    assert main([]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    people, workers = told.out.split("verbs for people:")[1].split("verbs that the workflow calls:")
+    assert all(f"    {verb} " in people for verb in ("list", "status", "show", "certify", "radius", "clean"))
+    verbs = ("data", "train", "sample", "attack", "aggregate", "track", "report")
+    assert all(f"    {verb} " in workers for verb in verbs)
+    assert re.search(r"exit codes:\n    0 +done\n    1 .*\n    130 ", workers)
+
+
+def test_every_verb_stands_in_the_help_once(capsys):
+    main([])
+    listed = re.findall(r"^    ([a-z-]+) +\S", capsys.readouterr().out, re.M)
+    with pytest.raises(UserError) as caught:
+        parser().parse_args(["fly"])
+    assert sorted(listed) == sorted(re.findall(r"'([a-z-]+)'", str(caught.value).split("choose from")[1]))
+
+
+def test_the_version_is_the_packages(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"rs {__version__}\n"
+    assert versions()["rs"] == __version__
+
+
+@pytest.mark.parametrize("arguments", [["fly"], ["train", "--fast"], ["report", "--study"]])
+def test_wrong_usage_is_one_line_that_says_where_help_is(arguments, capsys):
+    assert "--help)" in refused(arguments, capsys)
+
+
+def test_an_unknown_run_is_named(tmp_path, tiny, capsys):
+    study = str(write_study(tmp_path / "s.yaml", tiny))
+    message = refused(["train", "--study", study, "--run", "wrm"], capsys)
+    assert message == f"rs: {study}: no train job for run 'wrm'; runs: gaussian, nal\n"
+
+
+def test_a_missing_input_is_one_line(tmp_path, tiny, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = str(write_study(tmp_path / "s.yaml", tiny))
+    assert "results/data/digits/manifest.json: cannot be read" in refused(["train", "--study", study], capsys)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_stage_by_hand_writes_what_the_workflow_writes(tmp_path, tiny, workspace, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = str(write_study(tmp_path / "s.yaml", tiny))
+    assert main(["data", "--study", study]) == 0
+    assert main(["train", "--study", study, "--run", "gaussian"]) == 0
+    weights = workspace.job("train").outputs["weights"]
+    assert weights.read_bytes() == workspace.path(weights).read_bytes()
+
+
+def test_the_installed_command_and_the_torch_free_floor():
+    code = "import sys, rs.plan, rs.stages; sys.exit(not {'torch', 'mlflow'}.isdisjoint(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    done = subprocess.run([sys.executable, "-m", "rs", "train"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("rs: rs train: give --study FILE")
+    assert "Traceback" not in done.stderr

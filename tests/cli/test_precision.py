@@ -1,0 +1,77 @@
+"""`rs precision`: the same noise under both precisions, and one line for what it cannot compare."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rs.cli.main import main
+from rs.cli.precision import compare, text
+from rs.settings.images import Subset
+from rs.stages.draw_files import read_votes
+
+pytestmark = pytest.mark.slow
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def compared(workspace):
+    sections = workspace.plan.runs[0].run.sections
+    model = workspace.path(workspace.plan.runs[0].folder / "model.json")
+    data = workspace.path(workspace.plan.data_manifest)
+    noise = {"name": "gaussian", "sigma": 0.25}
+    sampling = sections["sampling"]
+    return compare(model, data, Subset(skip=2, max=5), noise, sampling, (4, sampling["block"]), CPU)
+
+
+def test_the_study_s_own_precision_gives_the_study_s_own_votes(workspace, compared):
+    """Selection and first block as the sample stage draws them, on the images of the subset."""
+    plan = workspace.plan
+    sampling = plan.runs[0].run.sections["sampling"]
+    own = compared.draws[sampling["precision"]]
+    assert list(own.images) == [0, 2, 4, 6]
+    files = plan.draw_files(plan.job("certify", str(plan.runs[0].observations[0].certified)))
+    for purpose, votes in (("select", own.selection), ("estimate", own.estimation)):
+        seen = {}
+        for path in files:
+            if path.parent.name.startswith(purpose) and path.stem.endswith("block0"):
+                images, _, drawn, _ = read_votes(workspace.path(path))
+                seen |= dict(zip(images.tolist(), drawn.counts, strict=True))
+        common = [i for i in own.images if i in seen]
+        assert common
+        for row, image in enumerate(own.images):
+            if image in seen:
+                assert np.array_equal(votes.counts[row], seen[image])
+
+
+def test_votes_differ_at_least_as_often_as_counts_do(compared):
+    single, half = compared.draws["float32"], compared.draws["bfloat16"]
+    moved = sum(
+        np.abs(getattr(single, part).counts - getattr(half, part).counts).sum(1) // 2
+        for part in ("selection", "estimation")
+    )
+    assert np.all(compared.differing >= moved)
+    assert compared.differing.sum() <= 0.05 * compared.votes
+    told = text(
+        compared, [{"name": "cohen", "alpha": 0.01}], {"name": "gaussian", "sigma": 0.25}, [0.0, 0.25]
+    )
+    assert f"{compared.differing.sum()} of {compared.votes} single votes differ" in told
+    assert told.count("cohen") == 2
+
+
+def test_what_cannot_be_compared_is_one_line(tmp_path, monkeypatch, capsys, tiny):
+    from tiny_study import write_study
+
+    monkeypatch.chdir(tmp_path)
+    study = str(write_study(tmp_path / "s.yaml", tiny))
+    for extra, wrong in (
+        ([], "no trained run with a certificate yet"),
+        (["--run", "nobody"], "no run 'nobody'; runs: "),
+        (["--n", "0"], "--n must be a whole number from 1"),
+    ):
+        assert main(["precision", "--study", study, *extra]) == 1
+        told = capsys.readouterr().err
+        assert wrong in told
+        assert told.count("\n") == 1

@@ -1,0 +1,56 @@
+"""The tables of docs/evidence follow from the observations that are kept, byte by byte."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rs.cli.main import main
+from rs.cli.rederive import read_list, text_of
+from rs.errors import UserError
+from rs.stages.draw_files import read_votes, write_votes
+from rs.statistics.draws import Votes
+
+pytestmark = pytest.mark.slow
+
+CHECKOUT = Path(__file__).parents[2]
+OBSERVATIONS = CHECKOUT / "evidence/runs"
+with contextlib.chdir(CHECKOUT):
+    TABLES = read_list(Path("evidence/tables.yaml"))
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda path: path.stem)
+def test_a_table_follows_from_what_is_kept(table):
+    with contextlib.chdir(CHECKOUT):
+        assert text_of(TABLES[table], OBSERVATIONS) == table.read_text()
+
+
+def test_another_vote_is_another_table(tmp_path):
+    """The text comes from the draws: one image's votes handed to another class change it."""
+
+    files = next(files for table, files in TABLES.items() if table.stem == "mnist-table6")
+    kept = tmp_path / "runs"
+    shutil.copytree(OBSERVATIONS, kept)
+    (draws,) = kept.glob("mnist-lenet-gaussian-gaussian-1-*/draws/*/estimate-100000/*.parquet")
+    images, labels, votes, made = read_votes(draws)
+    counts = np.concatenate([votes.counts[:50, ::-1], votes.counts[50:]])
+    write_votes(draws, images, labels, Votes(counts), made)
+    with contextlib.chdir(CHECKOUT):
+        assert text_of(files, kept) != text_of(files, OBSERVATIONS)
+
+
+def test_observations_that_are_not_there_are_named(tmp_path):
+    files = next(iter(TABLES.values()))
+    with contextlib.chdir(CHECKOUT), pytest.raises(UserError, match=r"no observations of run 'gaussian"):
+        text_of(files, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{}", "tables: []", "tables: {a.txt: b.yaml}"])
+def test_a_malformed_list_is_one_line(tmp_path, text, capsys):
+    (tmp_path / "list.yaml").write_text(text)
+    assert main(["rederive", "--list", str(tmp_path / "list.yaml")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1

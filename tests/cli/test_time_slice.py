@@ -1,0 +1,128 @@
+"""A slice of a queue: order, what is there already, a job cut off in the middle and continued, archives."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_study import TINY, write_study
+
+from rs.cli import time_slice
+from rs.cli.main import main
+from rs.errors import UserError
+from rs.plan.jobs import RESULTS
+from rs.plan.plan import Plan
+from rs.study.study import Study
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def queue(tmp_path, monkeypatch) -> Path:
+    """A queue of the tiny study, in a working directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path / "study.yaml", {**TINY, "active": ["gaussian"], "attacks": []})
+    (tmp_path / "queue.yaml").write_text(yaml.safe_dump({"queue": [{"study": ["study.yaml"]}]}))
+    return tmp_path / "queue.yaml"
+
+
+def states(folder: Path) -> dict[str, set[str]]:
+    rows = json.loads((folder / RESULTS / "slice.json").read_text())["jobs"]
+    return {stage: {r["state"] for r in rows if r["stage"] == stage} for stage in {r["stage"] for r in rows}}
+
+
+def test_a_queue_runs_to_its_end_and_its_archives_are_whole(queue, tmp_path, capsys):
+    assert main(["slice", str(queue), "--minutes", "5", "--slots", "2", "--pack", "out"]) == 0
+    assert all(found == {"done"} for found in states(tmp_path).values())
+    plan = Plan(Study([tmp_path / "study.yaml"]))
+    certified = plan.runs[0].observations[0].certified
+    assert certified is not None
+    assert (tmp_path / certified).is_file()
+    before = (tmp_path / certified).read_bytes()
+    (tmp_path / certified).unlink()
+    time_slice.unpack(tmp_path / "out")
+    assert (tmp_path / certified).read_bytes() == before
+    assert main(["slice", str(queue), "--minutes", "5"]) == 0
+    assert all(found == {"there"} for found in states(tmp_path).values())
+    assert "there" in capsys.readouterr().out
+
+
+def test_time_that_is_up_ends_the_running_jobs_and_starts_no_other(queue, tmp_path):
+    jobs = time_slice.jobs_of(time_slice.read_queue(queue))
+    time_slice.work(jobs, 0.5, 1)  # less than a worker's imports take
+    assert [job.state for job in jobs[:2]] == ["cut off", "not started"]
+    assert all(job.process is None or job.process.poll() is not None for job in jobs)
+
+
+def test_a_job_that_fails_stops_what_needs_it_and_nothing_else(queue, tmp_path, capsys, monkeypatch):
+    study = {**TINY, "attacks": [], "data": {"name": "mnist"}, "active": ["gaussian"], "data_dir": "nowhere"}
+    study["model"] = {"name": "lenet"}
+    write_study(tmp_path / "other.yaml", study)
+    queue.write_text(
+        yaml.safe_dump({"queue": [{"study": ["other.yaml"]}, {"study": ["study.yaml"], "stages": ["data"]}]})
+    )
+    monkeypatch.delenv("RS_DATA_DIR", raising=False)
+    assert main(["slice", str(queue), "--minutes", "2"]) == 0
+    found = states(tmp_path)
+    assert found["data"] == {"failed", "done"}
+    assert found["train"] == {"not started"}
+    assert "nowhere" in capsys.readouterr().out  # the reason, from the job's log
+
+
+def test_observations_come_before_networks_and_those_before_checkpoints(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sizes = {"model.safetensors": 40, "resume-1.pt": 10, "draws/a.parquet": 30, "certified/a.parquet": 20}
+    for name, size in sizes.items():
+        path = tmp_path / RESULTS / "runs" / "r" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"0" * size)
+    monkeypatch.setattr(time_slice, "LARGEST", 2 * 2048 + 60)
+    first, second = time_slice.pack(tmp_path / "out")
+    names = []
+    for path in (first, second):
+        with tarfile.open(path) as archive:
+            names.append([Path(member.name).name for member in archive])
+    assert names == [["a.parquet", "a.parquet"], ["model.safetensors", "resume-1.pt"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "queue: []",
+        "queue: {study: a.yaml}",
+        "queue: [{study: a.yaml}]",
+        "queue: [{study: [a.yaml], stage: [train]}]",
+        "queue: [{study: [a.yaml], runs: a}]",
+        "{}",
+    ],
+)
+def test_a_malformed_queue_is_one_line(tmp_path, text, capsys):
+    (tmp_path / "queue.yaml").write_text(text)
+    assert main(["slice", str(tmp_path / "queue.yaml"), "--minutes", "1"]) == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "queue.yaml" in message
+
+
+def test_an_entry_names_stages_and_runs(queue, tmp_path, capsys):
+    write_study(tmp_path / "study.yaml", TINY)
+    queue.write_text(
+        yaml.safe_dump({"queue": [{"study": ["study.yaml"], "stages": ["data", "train"], "runs": ["nal"]}]})
+    )
+    jobs = time_slice.jobs_of(time_slice.read_queue(queue))
+    assert [job.job.stage for job in jobs] == ["data", "train"]
+    assert jobs[1].job.spec["objective"]["name"] == "nal"
+    for key, name in (("stages", "trian"), ("runs", "nla")):
+        queue.write_text(yaml.safe_dump({"queue": [{"study": ["study.yaml"], key: [name]}]}))
+        assert main(["slice", str(queue), "--minutes", "1"]) == 1
+        assert f"{key}: no '{name}' here; allowed: " in capsys.readouterr().err
+
+
+def test_an_archive_that_is_none_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs-0.tar").write_bytes(b"no archive")
+    with pytest.raises(UserError, match=r"runs-0\.tar: cannot be unpacked"):
+        time_slice.unpack(tmp_path)

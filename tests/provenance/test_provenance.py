@@ -1,0 +1,135 @@
+"""Canonical specs, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rs.errors import UserError
+from rs.provenance import files as provenance
+from rs.provenance.digests import canonical, digest, dumps
+from rs.provenance.files import read_json, read_table, whole_file, write_json, write_table
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**40), 2**40)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_canonical_values_survive_json_and_key_order(value):
+    assert json.loads(dumps(value)) == canonical(value)
+    assert dumps(json.loads(dumps(value))) == dumps(value)
+    if isinstance(value, dict):
+        assert digest(dict(reversed(value.items()))) == digest(value)
+
+
+def test_digests_of_equal_specs_are_equal_and_of_others_differ():
+    assert digest({"a": 1, "b": [1.0, (2,)]}) == digest({"b": [1, [2.0]], "a": 1.0})
+    assert digest({"a": 0.1}) != digest({"a": 0.2})
+    assert digest({"a": True}) != digest({"a": 1})
+    assert digest({"a": None}) != digest({})
+    assert digest({"a": 1}) == "015abd7f", "digests are names of results on disk: they must never change"
+    with pytest.raises(ValueError, match="Out of range"):
+        digest({"a": float("nan")})
+
+
+# --- whole files ---
+
+
+def test_a_file_appears_whole_and_replaces_the_old_one(tmp_path):
+    path = tmp_path / "deep" / "a.txt"
+    with whole_file(path) as temporary:
+        assert temporary.parent == path.parent
+        temporary.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), UserError("x")])
+def test_an_exception_leaves_the_old_file_and_nothing_beside_it(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def write() -> None:
+        with whole_file(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    path = tmp_path / "a.txt"
+    with (
+        pytest.raises(UserError, match=r"a.txt: cannot be written: No space left on device"),
+        whole_file(path),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_stops_in_the_middle_leaves_nothing(tmp_path, full_disk):
+    numbers = np.random.default_rng(0).random(20_000)
+    for write, name in (
+        (lambda path: write_table(path, pa.table({"x": numbers}), {}), "a.parquet"),
+        (lambda path: write_json(path, {"x": numbers.tolist()}), "a.json"),
+    ):
+        with full_disk(), pytest.raises(UserError) as caught:
+            write(tmp_path / name)
+        assert str(caught.value).startswith(f"{tmp_path / name}: cannot be written: ")
+        assert "\n" not in str(caught.value)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_truncated_and_foreign_files_are_one_line(tmp_path):
+    table, text = tmp_path / "a.parquet", tmp_path / "a.json"
+    write_table(table, pa.table({"x": list(range(1000))}), {"spec": 1})
+    write_json(text, {"a": [1, 2]})
+    assert read_table(table, ("x",))[1]["spec"] == 1
+    assert read_json(text)["a"] == [1, 2]
+    for path in (table, text):
+        path.write_bytes(path.read_bytes()[: -path.stat().st_size // 3])
+    for read, path, says in (
+        (read_table, table, "not a complete Parquet file"),
+        (read_json, text, "not a complete JSON file"),
+        (read_table, text, "not a complete Parquet file"),
+        (read_table, tmp_path / "no.parquet", "cannot be read: No such file"),
+        (read_json, tmp_path / "no.json", "cannot be read: No such file"),
+    ):
+        with pytest.raises(UserError) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path}: {says}")
+        assert "\n" not in str(caught.value)
+
+
+def test_missing_columns_are_named(tmp_path):
+    write_table(tmp_path / "a.parquet", pa.table({"x": [1]}), {})
+    with pytest.raises(UserError, match=r"a.parquet: lacks the columns y, z"):
+        read_table(tmp_path / "a.parquet", ("x", "y", "z"))
+
+
+def test_what_every_file_carries():
+    made = provenance.provenance({"b": 1.0}, "abc", device="cpu")
+    assert made["spec"] == {"b": 1}
+    assert made["spec_digest"] == digest({"b": 1})
+    assert (made["code_digest"], made["device"]) == ("abc", "cpu")
+    assert {"python", "torch", "numpy"} <= made["versions"].keys()
+    json.dumps(made)

@@ -1,0 +1,315 @@
+"""Methods of another distribution: lists, studies, plans, digests and contracts see them as they see ours."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from plug_ins import describe, install
+
+from rs.cli.main import main
+from rs.errors import UserError
+from rs.methods import catalog
+from rs.provenance import files as provenance
+from rs.settings import plugins
+from rs.study import schema as study_schema
+from rs.study.plugin_schema import CALLS, cache_folder
+
+CACHES = (plugins.plug_ins, study_schema.schema, provenance.versions)
+MINE = {
+    "objectives": {"name": "smoothed_labels", "smoothing": 0.2},
+    "certificates": {"name": "hoeffding_votes"},
+    "noises": {"name": "logistic", "scale": 0.1},
+}
+
+
+def forget() -> None:
+    for cached in CACHES:
+        cached.cache_clear()
+    for module in [m for m in sys.modules if m.split(".")[0] in ("lab_methods", "broken")]:
+        del sys.modules[module]
+    importlib.invalidate_caches()
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """A folder on the path, in which distributions can be put; the user's cache is an empty one."""
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    forget()
+    yield folder
+    monkeypatch.undo()
+    forget()
+
+
+@pytest.fixture
+def installed(lab):
+    return install(lab)
+
+
+@pytest.fixture
+def theirs(tiny):
+    """The tiny study with the three methods of the lab."""
+    tiny["runs"] = {"smoothed": {"objective": dict(MINE["objectives"])}}
+    tiny["certificates"].append(MINE["certificates"])
+    tiny["attacks"] = []
+    return tiny
+
+
+def test_list_and_schema_tell_of_them(installed, capsys):
+    assert main(["list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    for kind, method in MINE.items():
+        entry = next(e for e in listed[kind] if e["name"] == method["name"])
+        assert entry["source"]
+        assert entry["description"]
+    assert main(["schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == study_schema.schema()
+    assert "logistic" not in catalog.schema()["$defs"]["noises"], "ours alone are committed"
+
+
+def test_studies_are_checked_with_them(installed, theirs, refusal, plan_of):
+    assert plan_of(theirs).runs[0].run.sections["objective"] == {**MINE["objectives"]}
+    theirs["runs"]["smoothed"]["objective"]["smoothing"] = 1.5
+    assert "runs.smoothed.objective.smoothing: 1.5: must be a number at least 0 and below 1" in refusal(
+        theirs
+    )
+    theirs["runs"]["smoothed"]["objective"] = {"name": "smoothed_labels", "smothing": 0.1}
+    assert "objective.smothing: unknown key (did you mean smoothing?)" in refusal(theirs)
+    theirs["runs"]["smoothed"]["objective"] = {"name": "smoothed_label"}
+    assert "'smoothed_label' (did you mean smoothed_labels?)" in refusal(theirs)
+    theirs["runs"]["smoothed"]["objective"] = MINE["objectives"]
+    theirs["smoothing"] = [MINE["noises"]]
+    assert "certificate hoeffding_votes has no theorem for noise logistic" in refusal(
+        {**theirs, "certificates": [MINE["certificates"]]}
+    )
+    theirs["sampling"] |= {"n": 8, "block": 8}
+    least = "votes certify nothing at alpha = 0.001"
+    assert least in refusal({**theirs, "smoothing": None, "certificates": [MINE["certificates"]]})
+
+
+def test_their_code_counts_and_nothing_else_of_theirs(installed, theirs, plan_of):
+    def codes() -> dict[str, str]:
+        forget()
+        plan = plan_of(theirs)
+        return {stage: next(iter(plan.jobs[stage].values())).code for stage in ("train", "sample", "certify")}
+
+    def edit(module: str, old: str, new: str) -> None:
+        file = installed / "lab_methods" / f"{module}.py"
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+        os.utime(file, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns + 1))
+
+    theirs["noise"] = MINE["noises"]
+    theirs["smoothing"] = [{"name": "gaussian", "sigma": 0.25}]
+    before = codes()
+    edit("hoeffding_votes", "hits / n +", "hits / n + 0 * n +")
+    edited = codes()
+    assert edited["certify"] != before["certify"]
+    assert {k: edited[k] for k in ("train", "sample")} == {k: before[k] for k in ("train", "sample")}
+    edit("logistic", ".mul_(self.scale)", ".mul_(1 * self.scale)")
+    again = codes()
+    assert again["train"] != edited["train"]
+    assert again["certify"] == edited["certify"]
+    edit("smoothed_labels", "Departures: the noise", "Departures: the noise of the images")
+    assert codes() == again
+
+
+@pytest.mark.slow
+def test_jobs_run_with_them_and_say_which_version(installed, theirs, tmp_path):
+    from tiny_study import Workspace, write_study
+
+    from rs.plan.plan import Plan
+    from rs.provenance.files import read_table
+    from rs.study.study import Study
+
+    theirs["noise"] = MINE["noises"]
+    theirs["smoothing"] = [{"name": "gaussian", "sigma": 0.25}]
+    made = Workspace(tmp_path, Plan(Study([write_study(tmp_path / "study.yaml", theirs)])))
+    for stage in ("data", "train", "sample", "certify"):
+        for job in made.plan.jobs[stage].values():
+            made.run(job)
+    path = next(iter(made.plan.jobs["certify"].values())).outputs["certified"]
+    table, origin = read_table(made.path(path))
+    assert "hoeffding_votes" in set(table["certificate"].to_pylist())
+    assert origin["versions"]["lab-methods"] == "1.0"
+
+
+@pytest.mark.slow
+def test_radius_and_contract_tests_see_them_in_processes_of_their_own(installed, tmp_path):
+    """Without torch once the schema is cached; the contract tests are not edited for them."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), *sys.path])}
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+
+    def python(*arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    votes = ["--selection", "90,10", "--estimation", "9900,100"]
+    asked = ["radius", "--certificate", "hoeffding_votes", "--set", "sigma=0.5", *votes]
+    assert python("-m", "rs", *asked) == "class 0, l2 radius 0.95100, confidence 0.999\n"
+    told = "import sys; from rs.cli import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    assert python("-c", told, *asked).splitlines()[-1] == "False"
+    contracts = str(Path(__file__).with_name("test_schema.py"))
+    chosen = "smoothed_labels or hoeffding_votes or logistic"
+    told = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, contracts)
+    assert int(told.split(" passed")[0].split()[-1]) >= 15
+
+
+def test_a_cached_schema_follows_the_code(installed):
+    def limits() -> dict:
+        forget()
+        return study_schema.method_schema("objectives", "smoothed_labels")["properties"]["smoothing"]
+
+    assert limits()["exclusiveMaximum"] == 1
+    assert len(list(cache_folder().glob("*.json"))) == 3
+    file = installed / "lab_methods" / "smoothed_labels.py"
+    file.write_text(file.read_text().replace("lt=1", "lt=0.5"))
+    assert limits()["exclusiveMaximum"] == 0.5
+    for cached in cache_folder().glob("smoothed_labels-*.json"):
+        cached.write_text("{")
+    assert limits()["exclusiveMaximum"] == 0.5
+
+
+HEAD = """
+from dataclasses import dataclass
+from typing import ClassVar
+@dataclass(frozen=True)
+class Mine:
+    "Mine."
+    source: ClassVar[str] = "here"
+"""
+CERTIFY = "    def certify(self, draws, noise, alpha): ...\n"
+NEEDS = '    needs: ClassVar = frozenset({"counts"})\n    rigorous: ClassVar = True\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "says"),
+    [
+        (
+            "objectives",
+            "import nowhere_to_be_found",
+            "cannot be imported: ModuleNotFoundError: No module named",
+        ),
+        ("objectives", "raise SystemExit('bye')", "cannot be imported: SystemExit: bye"),
+        ("objectives", "class Mine(", "cannot be imported: SyntaxError: "),
+        ("objectives", "", "AttributeError: module 'broken' has no attribute 'Mine'"),
+        ("objectives", "class Mine: ...", "must be a frozen dataclass"),
+        ("objectives", HEAD.replace("(frozen=True)", ""), "must be a frozen dataclass"),
+        ("objectives", HEAD.replace("here", ""), "must state its `source`"),
+        ("objectives", HEAD, "lacks the method `loss`"),
+        (
+            "objectives",
+            HEAD + "    def loss(self, model, x, y): ...\n",
+            "`loss` must take (model, x, y, noise, ",
+        ),
+        (
+            "objectives",
+            HEAD + "    a: object = None\n    b: 'Nowhere' = 1\n    def loss(*all): ...\n",
+            "a schema: ",
+        ),
+        ("noises", HEAD + "    def sample(self, shape, generator): ...\n", "lacks the method `log_ratio`"),
+        ("attacks", HEAD, "lacks the method `at_radii or minimal`"),
+        ("attacks", HEAD + "    def minimal(self, smoothed, x, y): ...\n", "must state its `norm`"),
+        ("certificates", HEAD + CERTIFY, "must state its `norms`"),
+        (
+            "certificates",
+            HEAD + "    norms: ClassVar = {'gaussian': 3}\n" + NEEDS + CERTIFY,
+            "to 1, 2 or inf",
+        ),
+        ("models", HEAD + "    def build(self, shape, classes, mean, std): ...\n", "must state its `shapes`"),
+        ("datasets", HEAD + "    def load(self, data_dir): ...\n", "must state its `shape`"),
+    ],
+)
+def test_a_plug_in_that_breaks_the_protocol_is_one_line(lab, tiny, refusal, kind, text, says):
+    (lab / "broken.py").write_text(text)
+    describe(lab, "broken", "2.0", {f"rs.{kind}": {"mine": "broken:Mine"}})
+    told = refusal(tiny)
+    assert told.startswith(f"plug-in broken 2.0: rs.{kind}: mine = broken:Mine: ")
+    assert says in told
+    assert not list(cache_folder().glob("*")), "nothing of it is kept"
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "path", "says"),
+    [
+        (
+            "rs.objective",
+            "mine",
+            "a:B",
+            "no such kind of method (did you mean rs.objectives?); allowed: rs.data",
+        ),
+        ("rs.methods.objectives", "My own", "a:B", "a name must match"),
+        ("rs.methods.objectives", "mine", "a", "must be module:Class"),
+        (
+            "rs.methods.objectives",
+            "mine",
+            "rs.methods.objectives.nal:Nal",
+            "must lie in a package of its own",
+        ),
+        (
+            "rs.methods.objectives",
+            "mine",
+            "nowhere_to_be_found.mine:Mine",
+            "there is no module nowhere_to_be_found",
+        ),
+        ("rs.methods.objectives", "nal", "nowhere_to_be_found:Mine", "a method of rs has this name"),
+    ],
+)
+def test_an_entry_point_that_cannot_be_one_is_one_line(lab, tiny, refusal, group, name, path, says):
+    describe(lab, "broken", "2.0", {group: {name: path}})
+    assert says in refusal(tiny)
+
+
+def test_two_plug_ins_of_one_name_are_one_line(installed, tiny, refusal):
+    describe(installed, "other-lab", "3.1", {"rs.noises": {"logistic": "other:Logistic"}})
+    assert "plug-in other-lab 3.1: rs.noises: logistic = other:Logistic: lab-methods 1.0 has" in refusal(tiny)
+
+
+def test_a_noise_states_the_name_that_certificates_know_it_by(installed, tiny, refusal):
+    file = installed / "lab_methods" / "logistic.py"
+    file.write_text(file.read_text().replace('"logistic"', '"logistics"'))
+    assert "its `family` is 'logistics'; it must be its name 'logistic'" in refusal(tiny)
+
+
+def test_an_unknown_module_of_a_table_of_contents_is_one_line(monkeypatch):
+    monkeypatch.setitem(catalog.TABLES["noises"], "lost", "rs.methods.noise.lost:Lost")
+    monkeypatch.setitem(catalog.TABLES["noises"], "other", "rs.methods.noise.gaussian:Lost")
+    for name, says in (
+        ("lost", "No module named 'rs.methods.noise.lost'"),
+        ("other", "has no attribute 'Lost'"),
+    ):
+        with pytest.raises(UserError, match=f"noises {name} = rs.noise.*{says}"):
+            catalog.find("noises", name)
+
+
+def test_calls_are_those_of_the_protocols():
+    import inspect
+
+    from rs.methods import interfaces
+    from rs.smoothing import noise
+
+    protocols = {
+        "datasets": (interfaces.Dataset,),
+        "models": (interfaces.Model,),
+        "objectives": (interfaces.Objective,),
+        "noises": (noise.Noise,),
+        "certificates": (interfaces.Certificate,),
+        "attacks": (interfaces.AttackAtRadii, interfaces.MinimalAttack),
+    }
+    for kind, classes in protocols.items():
+        functions = {
+            k: v for c in classes for k, v in vars(c).items() if inspect.isfunction(v) and k[0] != "_"
+        }
+        taken = {name: tuple(inspect.signature(f).parameters)[1:] for name, f in functions.items()}
+        assert taken == CALLS[kind]

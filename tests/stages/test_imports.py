@@ -1,0 +1,304 @@
+"""What others made: checkpoints and certification logs enter a study, and what does not fit is one line."""
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from rs.cli.main import main
+from rs.errors import UserError
+from rs.networks import imported as entries
+from rs.networks import state_dicts
+from rs.plan.plan import Plan
+from rs.stages import execution
+from rs.study.certification_log import read_log
+from rs.study.study import Study
+from rs.tables import aggregate as tables
+
+pytestmark = pytest.mark.slow
+
+MODULE = """
+from torch import nn
+def network():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+def wide():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 11))
+number = 3
+def nothing():
+    return 5
+"""
+STUDY = {
+    "name": "others",
+    "data": {"name": "digits"},
+    "test": {"max": 4},
+    "noise": {"name": "gaussian", "sigma": 0.25},
+    "sampling": {"n0": 16, "n": 32, "block": 32, "batch": 32, "images_per_shard": 4, "device": "cpu"},
+    "certificates": [{"name": "cohen"}],
+}
+OWN = {"weights": "plain.pt", "entry": "their_module:network"}
+LOG = {"file": "log.tsv", "noise": {"name": "gaussian", "sigma": 0.5}, "alpha": 0.001, "n": 1000}
+LINES = ["idx\tlabel\tpredict\tradius\tcorrect\ttime", "0\t1\t1\t0.75\t1\t1.0", "1\t2\t1\t0.5\t0\t1.0"]
+LINES += ["2\t3\t-1\t0.0\t0\t1.0", "3\t3\t3\t0.25\t1\t1.0"]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working directory with somebody's module, their weights in three forms, and a log."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "their_module", raising=False)
+    Path("their_module.py").write_text(MODULE)
+    torch.manual_seed(0)
+    state = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).state_dict()
+    torch.save(state, "plain.pt")
+    torch.save({"arch": "mlp", "state_dict": {f"1.{k}": v for k, v in state.items()}}, "cohen.pth")
+    torch.save({"arch": "mlp", "state_dict": {f"1.module.{k}": v for k, v in state.items()}}, "parallel.pth")
+    Path("log.tsv").write_text("\n".join(LINES) + "\n")
+    return state
+
+
+def plan_of(**more) -> Plan:
+    Path("study.yaml").write_text(yaml.safe_dump({**STUDY, **more}))
+    return Plan(Study([Path("study.yaml")]))
+
+
+def execute(plan: Plan, *wanted: str) -> None:
+    for stage in wanted:
+        for job in plan.jobs[stage].values():
+            execution.execute(stage, execution.as_dict(job))
+
+
+def refused(**more) -> str:
+    with pytest.raises(UserError) as caught:
+        execute(plan_of(**more), "data", "import")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --- checkpoints ---
+
+
+def test_every_form_of_the_same_weights_gives_the_same_votes(place):
+    named = {"none": "none", "dataset": "standardize"}
+    forms = {
+        "plain": OWN,
+        "cohen": OWN | {"weights": "cohen.pth", "format": "cohen", "normalization": "none"},
+        "parallel": OWN | {"weights": "parallel.pth", "format": "cohen", "normalization": "none"},
+        "scaled": OWN | {"normalization": {"mean": [0.0], "std": [0.5]}},
+        "named": OWN | {"normalization": named["dataset"]},
+    }
+    plan = plan_of(imported=forms)
+    execute(plan, "data", "import", "sample", "certify")
+    tables.aggregate(plan, plan.tables, "code")
+    radius = {}
+    for planned in plan.runs:
+        assert planned.id.startswith("imported-digits-")
+        radius[planned.run.label] = pd.read_parquet(planned.observations[0].certified)["radius"].tolist()
+    assert radius["plain"] == radius["cohen"] == radius["parallel"]
+    assert radius["scaled"] != radius["plain"]  # the normalisation counts
+    runs = pd.read_parquet(plan.tables / "runs.parquet")
+    assert runs["objective"].tolist() == ["imported"] * len(forms)
+    assert set(pd.read_parquet(plan.tables / "certified_accuracy.parquet")["label"]) == set(forms)
+
+
+def test_normalisation_is_the_first_layer(place):
+    data = {"shape": [1, 8, 8], "classes": 10, "mean": [0.3], "std": [0.4]}
+    x = torch.rand(2, 1, 8, 8)
+    for given, mean, std in (
+        ("standardize", 0.3, 0.4),
+        ("center", 0.3, 1.0),
+        ({"mean": [0.1], "std": [2.0]}, 0.1, 2.0),
+    ):
+        model = entries.build({"entry": "their_module:network", "normalization": given}, data)
+        torch.testing.assert_close(model(x), entries.net_of(model)((x - mean) / std))
+
+
+def test_an_architecture_of_ours_takes_weights_in_cohens_format(place):
+    data = {"shape": [1, 8, 8], "classes": 10, "mean": [0.3], "std": [0.4]}
+    ours = entries.build({"architecture": {"name": "digits_cnn"}, "normalization": "none"}, data)
+    net = entries.net_of(ours)
+    torch.save({"arch": "x", "state_dict": {f"1.{k}": v for k, v in net.state_dict().items()}}, "ours.pth")
+    theirs = {"weights": "ours.pth", "format": "cohen", "normalization": "center"}
+    plan = plan_of(imported={"theirs": theirs | {"architecture": {"name": "digits_cnn"}}})
+    execute(plan, "data", "import", "sample", "certify")
+    assert plan.runs[0].observations[0].certified.exists()
+
+
+def test_identity_follows_the_file_the_code_and_the_normalisation(place):
+    def of(**more) -> str:
+        return plan_of(imported={"theirs": OWN | more}).runs[0].id
+
+    first = of()
+    assert of() == first
+    assert of(normalization="center") != first
+    Path("their_module.py").write_text(MODULE + "\nx = 1\n")
+    edited = of()
+    assert edited != first
+    torch.save({k: v + 1 for k, v in place.items()}, "plain.pt")
+    assert of() not in (first, edited)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"weights": "no.pt"}, "imported.theirs.weights: no.pt: cannot be read: No such file"),
+        ({"entry": "their_module:missing"}, "their_module has no missing"),
+        ({"entry": "no_module:network"}, "no module no_module"),
+        ({"entry": "their_module"}, "imported.theirs.entry"),
+        ({"entry": "their_module:nothing"}, "returned a int, not an nn.Module"),
+        ({"entry": "their_module:number"}, "calling it without arguments failed"),
+        (
+            {"entry": "their_module:wide"},
+            "another architecture than their_module:wide: 1.bias is [10], not [11]",
+        ),
+        ({"normalization": "standardise"}, "imported.theirs.normalization"),
+        ({"normalization": {"mean": [0, 0, 0], "std": [1, 1, 1]}}, "3 means and 3 stds for 1 channels"),
+        ({"format": "cohen", "weights": "cohen.pth"}, "give normalization"),
+        ({"format": "cohen", "normalization": "none"}, "plain.pt: weights of another architecture"),
+        ({"architecture": {"name": "digits_cnn"}}, "give one of entry (module:function) and architecture"),
+        ({"entry": None, "architecture": {"name": "lenet"}}, "lenet takes 1x28x28"),
+        ({"entry": None, "architecture": {"name": "digits_cnn"}}, "another architecture than digits_cnn"),
+        ({"noise": {"name": "laplace", "scale": 1}}, "cohen has no theorem for noise laplace"),
+        ({"objective": {"name": "gaussian"}}, "unknown key"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(place, change, says):
+    assert says in refused(imported={"theirs": OWN | change})
+
+
+def test_pickled_code_is_never_run(place, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "touched",))
+
+    torch.save({"state_dict": {"weight": Trap()}}, "plain.pt")
+    assert "pickled code is never run" in refused(imported={"theirs": OWN})
+    assert not (tmp_path / "touched").exists()
+    Path("plain.pt").write_bytes(b"PK\x03\x04 cut off")
+    assert "plain.pt: not a complete checkpoint" in refused(imported={"theirs": OWN})
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damaged_weights_are_one_line(place, zipped):
+    torch.save(place, "plain.pt", _use_new_zipfile_serialization=zipped)
+    whole = Path("plain.pt").read_bytes()
+    cut = [whole[: len(whole) * i // 40] for i in range(40)]
+    for damaged in (*cut, b"junk", b"hello world\n", bytes(range(256)), b"\x80\x02" * 9):
+        Path("plain.pt").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"^plain\.pt: (not a complete checkpoint|holds more.*cut off)"):
+            state_dicts.read(Path("plain.pt"))
+
+
+def test_certify_junk_is_one_line_and_leaves_no_model(place, capsys):
+    Path("junk.pt").write_bytes(b"junk")
+    asked = ["certify", "--checkpoint", "junk.pt", "--entry", "their_module:network", "--data", "digits"]
+    assert main([*asked, "--set", "sigma=0.25", "--n0", "16", "--images", "2"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith("rs: junk.pt: not a complete checkpoint")
+    assert not list(Path("results").glob("runs/*/model*"))
+
+
+def test_certify_a_checkpoint_without_a_study(place, capsys):
+    asked = ["certify", "--checkpoint", "plain.pt", "--entry", "their_module:network", "--data", "digits"]
+    asked += ["--set", "sigma=0.25", "--n0", "16", "--images", "2"]
+    assert main([*asked, "--n", "32"]) == 0
+    told = capsys.readouterr()
+    assert "certified accuracy on 2 images, n = 32, alpha = 0.001" in told.out
+    assert "sample 1/2" in told.err
+    assert main([*asked, "--n", "32"]) == 0
+    assert "sample" not in capsys.readouterr().err  # the draws are there
+    assert main([*asked[:5], "--set", "sigma=1"]) == 1
+    assert "needs --data" in capsys.readouterr().err
+
+
+def test_checkpoints_of_one_file_name_keep_their_own_results(place, capsys):
+    found = {}
+    for folder, shift in (("x", 0.0), ("y", 1.0), ("x", 0.0)):
+        Path(folder).mkdir(exist_ok=True)
+        torch.save({k: v + shift * torch.rand_like(v) for k, v in place.items()}, f"{folder}/best.pt")
+        asked = ["certify", "--checkpoint", f"{folder}/best.pt", "--entry", "their_module:network"]
+        asked += ["--data", "digits", "--set", "sigma=0.25", "--n0", "16", "--n", "32", "--images", "2"]
+        assert main(asked) == 0
+        (line,) = [t for t in capsys.readouterr().out.splitlines() if t.startswith("tables ")]
+        tables_at = Path(line.split()[1])
+        assert tables_at == found.setdefault(folder, tables_at)
+    runs = [pd.read_parquet(path / "runs.parquet")["run"].item() for path in found.values()]
+    assert len(set(found.values())) == len(set(runs)) == 2
+
+
+# --- logs ---
+
+
+def test_logs_stand_beside_runs_and_alone(place):
+    plan = plan_of(logs={"published": LOG}, report={"radii": [0.0, 0.5]})
+    tables.aggregate(plan, plan.tables, "code")
+    accuracy = pd.read_parquet(plan.tables / "certified_accuracy.parquet")
+    assert accuracy["certified_accuracy"].tolist() == [0.5, 0.25]  # right with radius >= 0, >= 0.5
+    assert set(accuracy["run"]) == {plan.logs[0].id}
+    assert accuracy[["label", "certificate", "smoothing_sigma", "alpha", "n"]].iloc[0].tolist() == [
+        *("published", "cohen", 0.5, 0.001, 1000)
+    ]
+    acr = pd.read_parquet(plan.tables / "average_certified_radius.parquet")
+    assert acr["acr"].tolist() == [0.25]
+    assert pd.read_parquet(plan.tables / "radius_accuracy.parquet")["certified_accuracy"].iloc[0] == 0.5
+    assert Path("log.tsv") in plan.aggregated_files()
+    before = plan.logs[0].id
+    Path("log.tsv").write_text("\n".join(LINES[:4]) + "\n")
+    assert plan_of(logs={"published": LOG}).logs[0].id != before
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"file": "no.tsv"}, "no.tsv: cannot be read"),
+        (
+            {"certificate": "laplace_l1"},
+            "logs.published.certificate: laplace_l1 has no theorem for noise gaussian",
+        ),
+        ({"alpha": 1}, "logs.published.alpha"),
+        ({"n": 0}, "logs.published.n"),
+        ({"sigma": 1}, "logs.published.sigma: unknown key"),
+        ({"certificate": "choen"}, "did you mean cohen"),
+    ],
+)
+def test_logs_that_say_nothing_are_refused_before_anything_runs(place, change, says):
+    assert says in refused(logs={"published": LOG | change})
+
+
+def test_a_malformed_line_is_named_when_the_study_is_read(place):
+    Path("log.tsv").write_text("\n".join([*LINES, "4\t1"]) + "\n")
+    assert "log.tsv:6: 2 fields instead of 6" in refused(logs={"published": LOG})
+
+
+def test_export_log_writes_what_was_certified(place, capsys):
+    plan = plan_of(imported={"theirs": OWN}, certificates=[{"name": "cohen"}, {"name": "tcertify"}])
+    asked = ["export-log", "--study", "study.yaml", "--run", "theirs", "--out", "out.tsv"]
+    assert main(asked) == 1
+    assert "not there yet" in capsys.readouterr().err
+    execute(plan, "data", "import", "sample", "certify")
+    assert main(asked) == 1
+    assert "give one with --certificate; it has cohen, tcertify" in capsys.readouterr().err
+    assert main([*asked, "--certificate", "cohen"]) == 0
+    frame = pd.read_parquet(plan.runs[0].observations[0].certified).query("certificate == 'cohen'")
+    log = read_log(Path("out.tsv"))
+    assert np.array_equal(log.radius, frame["radius"])
+    assert np.array_equal(log.predict, frame["prediction"])
+    assert main([*asked[:4], "nobody", *asked[5:]]) == 1
+    assert "no active run is labelled 'nobody'; runs: theirs" in capsys.readouterr().err
+
+
+def test_manifest_says_how_to_build_the_network(place):
+    plan = plan_of(imported={"theirs": OWN})
+    execute(plan, "data", "import")
+    manifest = json.loads((plan.runs[0].folder / "model.json").read_text())
+    assert manifest["provenance"]["spec"]["model"]["imported"]["entry"] == "their_module:network"
+    with contextlib.suppress(KeyError):
+        del sys.modules["their_module"]
+    execute(plan, "sample")  # in another process it is imported anew

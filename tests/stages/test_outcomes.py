@@ -1,0 +1,71 @@
+"""Points of minimal attacks that the judge calls right, and how far beyond the boundary points lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from rs.methods.interfaces import Proposed
+from rs.smoothing.smoothed import Smoothed
+from rs.stages.outcomes import Target, outcomes
+from rs.tables.attacks import _excess
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Proposes the points at `lengths` along the first coordinate."""
+
+    lengths: tuple[float, ...]
+    source, norm, access = "made up", 2.0, "white-box"
+
+    def minimal(self, smoothed, x, y):
+        images = x.clone()
+        images[:, 0, 0, 0] += torch.tensor(self.lengths)
+        return Proposed(images, torch.ones(len(x), dtype=torch.int64))
+
+
+def judged(lengths, boundary=0.5):
+    """What counts where the judge calls all wrong from `boundary` on."""
+
+    def votes(images, positions):
+        wrong = images[:, 0, 0, 0] >= boundary - 1e-6
+        return torch.stack([~wrong, wrong], 1).long() * 100
+
+    count = len(lengths)
+    draws = [torch.Generator() for _ in lengths]
+    judge = SimpleNamespace(votes=votes)
+    x = torch.zeros(count, 1, 2, 2)
+    target = Target(Smoothed(None, None, draws), x, torch.zeros(count).long(), list(range(count)), judge)
+    return outcomes(Nearest(tuple(lengths)), target, [0.0, 0.5, 1.0], False)
+
+
+def test_a_point_just_before_the_judges_boundary_is_moved_out():
+    clean, middle, whole = judged([0.5, 0.49, 0.42, 0.2, 0.0])
+    assert not clean.broken(torch.zeros(5)).any()
+    assert whole.broken(torch.zeros(5)).tolist() == [True, True, True, False, False]
+    # 0.49 * 1.05 and 0.42 * 1.2 are the first places that the judge calls wrong; both lie beyond 0.5
+    assert whole.images[:, 0, 0, 0].tolist() == pytest.approx([0.5, 0.5145, 0.504, 0.2, 0.0])
+    assert middle.broken(torch.zeros(5)).tolist() == [True, False, False, False, False]
+
+
+def test_the_excess_is_what_the_votes_say_of_the_reached_points():
+    rows = {
+        "radius": [0.0, 2.0, 2.0, 2.0],
+        "distortion": [0.0, 1.0, 1.5, 0.0],
+        "success": [False, True, True, True],
+    }
+    rows |= {
+        "votes": [[900, 100], [425, 575], [425, 575], [0, 1000]],
+        "prediction": [0, 1, 1, 1],
+        "label": [0] * 4,
+    }
+    frame = pd.DataFrame(rows)
+    assert _excess(frame, 0.7) == pytest.approx(0.7 * 0.189, abs=2e-3)
+    assert _excess(frame, np.nan) is None
+    assert _excess(frame[frame["radius"] == 0], 0.7) is None
+    assert _excess(frame.assign(votes=[[1, 0], [0, 1], [0, 1], [0, 1]]), 0.7) is None  # judged by one vote

@@ -1,0 +1,119 @@
+"""Inside an epoch: a killed training continues to the bit, long epochs are told, subsets are trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from test_training import SPEC, Killed, changed, metrics, same
+from test_training import data as data  # fixtures
+from test_training import fit as fit
+
+from rs.machine import progress
+from rs.networks.images import open_split
+from rs.stages import train as training
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def kill_at(monkeypatch):
+    """The process ends in this step of all, counted from 0; checkpoints are made after every step."""
+
+    def arrange(step: int | None) -> None:
+        count = iter(range(10**6))
+
+        def backward(loss: Any) -> None:
+            if next(count) == step:
+                raise Killed
+            original(loss)
+
+        monkeypatch.setattr(training.distributed, "backward", backward)
+
+    original = training.distributed.backward
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    return arrange
+
+
+# 1,437 images are 6 steps an epoch
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SPEC,
+        changed(augmentation="crop_flip", optimizer={"name": "adam"}, precision="bfloat16"),
+        {**changed(keep="best_clean", held_out=200), "objective": {"name": "smoothadv", "epsilon": 0.5}},
+    ],
+    ids=["sgd", "adam", "best_clean"],
+)
+def test_a_training_killed_inside_an_epoch_continues_to_the_bit(fit, kill_at, capsys, spec):
+    whole = fit("whole", spec)
+    steps = 5 if "keep" in spec["training"] else 6
+    kill_at(steps + 3)
+    with pytest.raises(Killed):
+        fit("killed", spec)
+    (left,) = (whole.parent / "killed").iterdir()
+    saved = torch.load(left, weights_only=True)
+    assert (saved["epoch"], saved["begun"]["step"]) == (1, 3)
+    kill_at(None)
+    killed = fit("killed", spec)
+    assert "killed: continuing after epoch 1 and 3 steps" in capsys.readouterr().err
+    assert same(whole, killed)
+    assert metrics(whole) == metrics(killed)
+    assert sorted(p.name for p in killed.iterdir()) == ["model.json", "model.safetensors", "training.parquet"]
+
+
+def test_a_broken_network_is_no_checkpoint(fit, tmp_path, kill_at, monkeypatch):
+    monkeypatch.setattr(training, "learning_rate", lambda settings, epoch: 1e38 if epoch else 0.05)
+    kill_at(10)
+    spec = changed(batch_size=256, optimizer={"weight_decay": 0.0})
+    with pytest.raises(Killed):
+        fit("a", spec)
+    (left,) = (tmp_path / "a").iterdir()
+    saved = torch.load(left, weights_only=True)
+    assert all(v.isfinite().all() for v in saved["network"].values())
+
+
+def test_a_long_epoch_says_where_it_is(fit, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_INSIDE", 0.0)
+    fit("a", changed(epochs=1))
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("a, epoch 1: ")]
+    assert [line.split()[3] for line in told] == [f"{step}/6" for step in range(1, 7)]
+    monkeypatch.setattr(progress, "SECONDS_INSIDE", 20.0)
+    fit("b", changed(epochs=1))
+    assert "b, epoch 1" not in capsys.readouterr().err  # nothing where nobody waits
+
+
+# --- a part of the training set ---
+
+
+def test_the_images_asked_for_are_trained_on_and_no_others(fit, data, monkeypatch):
+    split, seen = open_split(data, "train"), []
+    original = training.Resident.take
+
+    def take(self: Any, positions: Any) -> Any:
+        seen.extend(torch.as_tensor(positions).tolist())
+        return original(self, positions)
+
+    monkeypatch.setattr(training.Resident, "take", take)
+    some = {"max": 300, "skip": 4, "first": 2}
+    part = fit("part", {**changed(epochs=2), "train": some})
+    assert sorted(seen) == sorted([*range(2, 1202, 4)] * 2)
+    assert [row["learning_rate"] for row in metrics(part)] == [0.05, 0.05]
+    seen.clear()
+    whole = fit("whole", {**SPEC, "train": {}})
+    assert sorted(set(seen)) == list(range(len(split)))
+    assert same(whole, fit("same", SPEC))
+
+
+def test_images_held_out_are_the_last_of_the_part(fit, data, monkeypatch):
+    parts = []
+    original = training.run_epoch
+
+    def run_epoch(*args: Any) -> Any:
+        parts.append(args[4].positions)
+        return original(*args)
+
+    monkeypatch.setattr(training, "run_epoch", run_epoch)
+    fit("a", {**changed(epochs=1, keep="best_clean", held_out=100), "train": {"max": 300, "skip": 2}})
+    assert parts == [range(0, 400, 2)]
