@@ -80,7 +80,7 @@ def test_nothing_sends_people_to_a_package_of_another_owner() -> None:
     """`rs` is the import and the command; the public index has somebody else's package of that name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["name"] == "rs-smoothing"
-    roots = ("README.md", "Makefile", "pyproject.toml", "environment.yml")
+    roots = ("README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml", "environment.yml")
     texts = [ROOT / name for name in roots]
     for folder, kinds in (("docs", ("md",)), ("rs", ("py", "html")), ("workflow", ("yaml", "smk"))):
         texts += [path for kind in kinds for path in (ROOT / folder).rglob(f"*.{kind}")]
