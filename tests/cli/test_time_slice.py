@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tarfile
 from pathlib import Path
@@ -18,6 +19,9 @@ from rs.plan.plan import Plan
 from rs.study.study import Study
 
 pytestmark = pytest.mark.slow
+
+
+CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -119,6 +123,15 @@ def test_an_entry_names_stages_and_runs(queue, tmp_path, capsys):
         queue.write_text(yaml.safe_dump({"queue": [{"study": ["study.yaml"], key: [name]}]}))
         assert main(["slice", str(queue), "--minutes", "1"]) == 1
         assert f"{key}: no '{name}' here; allowed: " in capsys.readouterr().err
+
+
+def test_the_shipped_queue_plans():
+    """Runs that are named exist, and what a job needs comes before it or from the same queue."""
+    with contextlib.chdir(CHECKOUT):
+        jobs = time_slice.jobs_of(time_slice.read_queue(Path("config/gpu/queue.yaml")))
+    made = {str(path) for job in jobs for path in job.job.outputs.values()}
+    assert {str(path) for job in jobs for path in job.needs} <= made
+    assert jobs[0].job.stage == "data"
 
 
 def test_an_archive_that_is_none_is_one_line(tmp_path, monkeypatch):
