@@ -68,6 +68,7 @@ def test_two_classes_give_the_dual(law):
     assert np.all(exact_radius(law, q, q / 3) > found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Spherical, SupNorm])
 def test_worst_classes_meet_at_the_radius(kind):
     """Plain Monte Carlo: the worst regions A and B of the bound are equally probable after the shift."""

@@ -190,6 +190,7 @@ def test_shards_follow_the_stated_test_images(digits_study, plan_of):
     assert plan.data_id != other.data_id
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("RS_DATA_DIR" not in os.environ, reason="RS_DATA_DIR names no folder with cifar10-jpeg")
 def test_real_cifar10_jpeg(tmp_path):
     data = {"name": "image-parquet", "folder": "cifar10-jpeg", "shape": [3, 32, 32], "classes": 10}

@@ -169,6 +169,7 @@ def test_neyman_pearson_agrees(law):
     assert np.abs(oracle - found).max() < 0.012
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Spherical, SupNorm])
 def test_worst_classifier_is_at_one_half(kind):
     """Plain Monte Carlo, d = 5: the worst region has probability p_A before and 1/2 after the shift."""

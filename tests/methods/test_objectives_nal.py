@@ -47,6 +47,7 @@ class Seen(Tiny):
         return super().forward(torch.zeros_like(x) + 0 * x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("r", [1, 2, 4])
 def test_fresh_noise_trains_at_sigma_root_1_plus_1_over_r_and_reused_noise_at_root_1_minus_1_over_r(r):
     """Where the loss is flat nothing but the noise moves the images."""

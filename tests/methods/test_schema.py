@@ -276,6 +276,7 @@ def draws(counts: list[list[int]]) -> Draws:
     return dataclasses.replace(plain, selection=votes, estimation=votes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "noise"), CLAIMS)
 def test_certificates_abstain_on_ties_and_grow_with_the_votes(name, noise):
     parameters = SCHEMA["$defs"]["certificates"][name]["properties"]

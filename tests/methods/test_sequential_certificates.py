@@ -27,6 +27,7 @@ def stopped(rng, dimension=784):
     return fixed, replace(fixed, stopping="sequential", stop=asdict(Stop(radii=(0.5,))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", catalog.table("certificates"))
 def test_every_certificate_is_anytime_valid_or_refuses(name):
     """One that says so certifies no more than from a fixed number; any other refuses sequential draws."""

@@ -229,6 +229,7 @@ def test_more_votes_add_blocks_and_more_images_add_ranges(tiny, plan_of):
     assert (last.start, last.stop) == (356, 360)
 
 
+@pytest.mark.slow
 @given(
     skip=st.integers(1, 40),
     most=st.none() | st.integers(1, 400),

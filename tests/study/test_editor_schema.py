@@ -71,6 +71,7 @@ RICH["runs"]["nal"] |= {
 RICH["runs"]["smoothadv"] = {"objective": {"name": "smoothadv", "epsilon": {"calibrated": "nal"}}}
 
 
+@pytest.mark.slow
 def test_every_misspelled_key_is_told_where_it_stands():
     documents = [RICH, *(read_yaml(ROOT / "config" / f) for f in ("nal.yaml", "scales/quick.yaml"))]
     assert [told(document) for document in documents] == [[], [], []]

@@ -55,6 +55,7 @@ def test_aliases_that_a_study_really_uses_are_read(tiny, plan_of):
     assert plan_of(f"active: &r [gaussian]\n{text.replace('*r', '[0.25]')}").runs[0].run.label == "gaussian"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
@@ -237,6 +238,7 @@ def disturbed(chance: random.Random) -> dict[str, Any]:
     return study
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_a_study_holds_it_is_planned_or_refused_in_one_line(tmp_path, seed):
     chance, refused = random.Random(seed), 0
