@@ -102,7 +102,7 @@ def _write(out: Path, logs: dict[Path, Log]) -> None:
             table.to_pandas().to_csv(temporary, index=False)
         return
     sources = {str(path): file_digest(path) for path in logs}
-    write_table(out, table, provenance({"logs": sources}, code_digest(("rs.exchange:images",))))
+    write_table(out, table, provenance({"logs": sources}, code_digest(("rs.tables.logs:images",))))
 
 
 def summary(path: Path, log: Log, radii: Sequence[float]) -> str:

@@ -189,8 +189,8 @@ def history(tmp_path, monkeypatch):
     """A copy of the package whose former code is at the commits `same` and `former`."""
     code = EditedCode(tmp_path)
     former = EditedCode(tmp_path / "former")
-    former.edit("objectives/macer.py", "] = 8.0", "] = 9.0")
-    former.edit("training.py", "diverged in epoch", "went astray in epoch")
+    former.edit("methods/objectives/macer.py", "] = 8.0", "] = 9.0")
+    former.edit("stages/train.py", "diverged in epoch", "went astray in epoch")
     monkeypatch.setattr(code_digest, "ROOT", code.root)
     found = {"former": code_digest.Code(former.root), "same": code_digest.Code(code.root)}
     monkeypatch.setattr(acceptance, "_code_of", found.get)
@@ -200,7 +200,10 @@ def history(tmp_path, monkeypatch):
 def test_the_definitions_that_differ_since_a_commit_are_named(history):
     train = "rs.stages.train:train"
     macer, nal = (train, "rs.methods.objectives.macer:Macer"), (train, "rs.methods.objectives.nal:Nal")
-    assert acceptance.since("former", macer) == "since commit former these differ: rs.objectives.macer:Macer"
+    assert (
+        acceptance.since("former", macer)
+        == "since commit former these differ: rs.methods.objectives.macer:Macer"
+    )
     assert acceptance.since("former", nal) == "since commit former nothing that it executes differs"
     assert acceptance.since("same+", macer) == (
         "since commit same+ nothing that it executes differs; the checkout had edits that are in no commit"

@@ -225,7 +225,7 @@ def test_the_noises_level_is_enough_and_torch_is_not_loaded(certificate, noise, 
     votes = ([[90, 8, 2]], [[863, 100, 37]])
     asked = ["radius", "--certificate", certificate, "--noise", noise, "--set", level, "--json"]
     asked += ["--selection", "90,8,2", "--estimation", "863,100,37"]
-    code = f"import sys; from rs.cli import main; main({asked}); sys.exit('torch' in sys.modules)"
+    code = f"import sys; from rs.cli.main import main; main({asked}); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     key, value = level.split("=")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from rs.cli import stages
-from rs.machine import launching, worker
+from rs.machine import launching
 from rs.plan.jobs import Job
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def test_gpus_that_a_job_asks_for(monkeypatch):
         return stages.gpus(Job("train", {}, (), device=device, processes=processes), elsewhere)
 
     for here in (False, True):
-        monkeypatch.setattr(worker, "gpu_here", lambda here=here: here)
+        monkeypatch.setattr(stages, "gpu_here", lambda here=here: here)
         assert [asked("cpu", False), asked("cpu", True)] == [0, 0]
         assert [asked("cuda", False), asked("cuda", True, 4)] == [1, 4]
         assert [asked("auto", False), asked("auto", True, 2)] == [int(here), 2]
@@ -62,7 +62,7 @@ def test_gpus_that_a_job_asks_for(monkeypatch):
 def test_ctrl_c_is_one_line():
     code = """
 import os, signal
-from rs import cli
+from rs.cli import main as cli
 cli.parser = lambda: os.kill(os.getpid(), signal.SIGINT)
 raise SystemExit(cli.main())
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -32,8 +33,8 @@ from rs.methods.objectives.pgd import Pgd
 from rs.methods.objectives.smoothadv import SmoothAdv
 from rs.methods.objectives.trades import Trades
 from rs.methods.objectives.wrm import Wrm
+from rs.plan.calibrated import resolve_epsilon
 from rs.settings.training import Calibrated
-from rs.stages.train import resolve_epsilon
 
 EVERY = torch.arange(BATCH)
 
@@ -257,13 +258,18 @@ def test_without_noise_the_samples_do_not_matter_and_the_attack_hurts():
 
 @pytest.mark.parametrize("cls", [Pgd, SmoothAdv, Trades, AdreAdv])
 def test_epsilon_may_be_a_reference_that_must_be_replaced(cls, tmp_path):
-    given = TypeAdapter(cls).validate_python({"epsilon": {"calibrated": "nal", "cost": "with_noise"}})
-    assert given.epsilon == Calibrated("nal", "with_noise")
-    with pytest.raises(TypeError, match="'nal'"):
+    reference = {"calibrated": "nal/settings", "cost": "with_noise"}
+    given = TypeAdapter(cls).validate_python({"epsilon": reference})
+        {"epsilon": {"calibrated": "nal/settings", "cost": "with_noise"}}
+    )
+    assert given.epsilon == Calibrated("nal/settings", "with_noise")
+    with pytest.raises(TypeError, match="'nal/settings'"):
         given.loss(Tiny(), *images(), NoNoise(), generator(), 0.5)
     path = tmp_path / "calibration.json"
-    path.write_text('{"epsilon_with_noise": 0.25, "epsilon_without_noise": 0.125}')
-    resolved, values = resolve_epsilon(given, {"epsilon": path})
+    rho = {"rho_with_noise": 0.0625, "rho_without_noise": 0.015625}
+    epsilon = {"epsilon_with_noise": 0.25, "epsilon_without_noise": 0.125}
+    path.write_text(json.dumps({**rho, **epsilon, "provenance": {"spec_digest": "settings", "run": "nal"}}))
+    resolved, values = resolve_epsilon(given, {"epsilon": path}, 784)
     assert resolved == cls(0.25)
     assert values == {"epsilon": 0.25}
 

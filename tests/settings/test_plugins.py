@@ -158,9 +158,9 @@ def test_radius_and_contract_tests_see_them_in_processes_of_their_own(installed,
     votes = ["--selection", "90,10", "--estimation", "9900,100"]
     asked = ["radius", "--certificate", "hoeffding_votes", "--set", "sigma=0.5", *votes]
     assert python("-m", "rs", *asked) == "class 0, l2 radius 0.95100, confidence 0.999\n"
-    told = "import sys; from rs.cli import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    told = "import sys; from rs.cli.main import main; main(sys.argv[1:]); print('torch' in sys.modules)"
     assert python("-c", told, *asked).splitlines()[-1] == "False"
-    contracts = str(Path(__file__).with_name("test_schema.py"))
+    contracts = str(Path(__file__).parents[1] / "methods" / "test_schema.py")
     chosen = "smoothed_labels or hoeffding_votes or logistic"
     told = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, contracts)
     assert int(told.split(" passed")[0].split()[-1]) >= 15
@@ -249,21 +249,21 @@ def test_a_plug_in_that_breaks_the_protocol_is_one_line(lab, tiny, refusal, kind
             "a:B",
             "no such kind of method (did you mean rs.objectives?); allowed: rs.data",
         ),
-        ("rs.methods.objectives", "My own", "a:B", "a name must match"),
-        ("rs.methods.objectives", "mine", "a", "must be module:Class"),
+        ("rs.objectives", "My own", "a:B", "a name must match"),
+        ("rs.objectives", "mine", "a", "must be module:Class"),
         (
-            "rs.methods.objectives",
+            "rs.objectives",
             "mine",
             "rs.methods.objectives.nal:Nal",
             "must lie in a package of its own",
         ),
         (
-            "rs.methods.objectives",
+            "rs.objectives",
             "mine",
             "nowhere_to_be_found.mine:Mine",
             "there is no module nowhere_to_be_found",
         ),
-        ("rs.methods.objectives", "nal", "nowhere_to_be_found:Mine", "a method of rs has this name"),
+        ("rs.objectives", "nal", "nowhere_to_be_found:Mine", "a method of rs has this name"),
     ],
 )
 def test_an_entry_point_that_cannot_be_one_is_one_line(lab, tiny, refusal, group, name, path, says):
@@ -289,7 +289,7 @@ def test_an_unknown_module_of_a_table_of_contents_is_one_line(monkeypatch):
         ("lost", "No module named 'rs.methods.noise.lost'"),
         ("other", "has no attribute 'Lost'"),
     ):
-        with pytest.raises(UserError, match=f"noises {name} = rs.noise.*{says}"):
+        with pytest.raises(UserError, match=f"noises {name} = rs.methods.noise.*{says}"):
             catalog.find("noises", name)
 
 
