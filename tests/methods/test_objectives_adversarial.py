@@ -260,8 +260,6 @@ def test_without_noise_the_samples_do_not_matter_and_the_attack_hurts():
 def test_epsilon_may_be_a_reference_that_must_be_replaced(cls, tmp_path):
     reference = {"calibrated": "nal/settings", "cost": "with_noise"}
     given = TypeAdapter(cls).validate_python({"epsilon": reference})
-        {"epsilon": {"calibrated": "nal/settings", "cost": "with_noise"}}
-    )
     assert given.epsilon == Calibrated("nal/settings", "with_noise")
     with pytest.raises(TypeError, match="'nal/settings'"):
         given.loss(Tiny(), *images(), NoNoise(), generator(), 0.5)
