@@ -2,7 +2,8 @@
 
 python benchmarks/published_logs.py FOLDER    prints the tables of docs/evidence/published-logs.md
 
-FOLDER holds logs named `cohen-DATASET-MODEL-noise_SIGMA-sigma_SIGMA.tsv`, as `rs.logs` reads them.
+FOLDER holds logs named `cohen-DATASET-MODEL-noise_SIGMA-sigma_SIGMA.tsv`, as `rs.study.certification_log`
+reads them.
 """
 
 from __future__ import annotations

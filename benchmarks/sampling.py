@@ -7,7 +7,7 @@
 
 Per image every contestant counts exactly n estimation votes after a separate selection of 100:
   (a) the forward pass of our compiled form alone, its input ready;
-  (b) our sampling end to end: noise, forward pass, votes (rs.inference, as the sample stage runs it);
+  (b) our sampling end to end: noise, forward pass, votes (rs.networks.inference, as the sample stage does);
   (c) certify of adversarial-robustness-toolbox, float32, batches of 400;
   (d) CERTIFY of Cohen et al. (2019, section 3.2.2) written plainly: float32, eager, batches of 400.
 On a CPU all four run as two processes of one thread, the better arrangement for each; on a GPU as one. The

@@ -4,7 +4,7 @@ python benchmarks/sequential.py                          how often the bounds fa
 python benchmarks/sequential.py config/mnist.yaml        and the cost, in the folder that holds its results/
 
 Every image's failure rate is that of its stored votes of fixed n; votes are simulated at these rates, stopped
-by the rule of rs.stopping, and certified by `cohen`, 20 times per image.
+by the rule of rs.statistics.stopping, and certified by `cohen`, 20 times per image.
 """
 
 from __future__ import annotations

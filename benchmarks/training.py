@@ -4,7 +4,7 @@
   python benchmarks/training.py --objectives nal --rounds 7
   python benchmarks/training.py --device cuda --model resnet20
 
-Ours is one epoch of `rs.training.run_epoch` in bfloat16. The peer is the plain form of the same objective
+Ours is one epoch of `rs.stages.train.run_epoch` in bfloat16. The peer is the plain form of the same objective
 with the same network, optimizer and batch: images one by one through Pillow and ToTensor in DataLoader
 workers, float32, NCHW, and the loss read back in every step. Worker start-up is left out of the peer's time.
 On a CPU each side trains one run per core at the same time, one thread each, the better arrangement for both;

@@ -100,9 +100,15 @@ def accept(plan: Plan, others: list[Other]) -> None:
         by_folder.setdefault(other.folder, []).append(other.acceptance())
     for folder, entries in by_folder.items():
         accepted_code.add(folder, entries)
+    forget_records(plan)
+
+
+def forget_records(plan: Plan) -> None:
+    """Again with each --yes, so that an interruption in the middle is made up for."""
     for job in in_order(plan):
-        if job_is_current(job):
-            judge_by_content(job.outputs.values())
+        with contextlib.suppress(UserError):  # a damaged file is told where it is read
+            if job_is_current(job):
+                judge_by_content(job.outputs.values())
 
 
 @functools.cache
@@ -167,6 +173,8 @@ def run(args: argparse.Namespace) -> None:
     for other in others:
         print("\n".join(other.sentences()))
     if not others:
+        if args.yes:
+            forget_records(plan)
         print("nothing to accept: all that is there counts as made by today's code")
     elif not args.yes:
         print("(listed only; --yes records that these count as made by today's code)")

@@ -1,7 +1,8 @@
 """Certification logs in and out: `rs import-log`, `rs export-log`, and the rows that a study's `logs` become.
 
-A log holds predictions and radii only (see rs.logs). What it does not say, the noise, alpha, n and the
-certificate, its user states in the study; nothing here can check it, and published radii may be rounded up.
+A log holds predictions and radii only (see rs.study.certification_log). What it does not say, the noise,
+alpha, n and the certificate, its user states in the study; nothing here can check it, and published radii may
+be rounded up.
 """
 
 from __future__ import annotations

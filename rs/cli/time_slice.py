@@ -11,6 +11,7 @@ first; the next slice, or a checkout with Snakemake, unpacks them into its resul
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -26,6 +27,7 @@ from typing import Any
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS, Job
 from rs.plan.plan import Plan
+from rs.plan.staleness import job_is_current
 from rs.provenance.files import whole_file, write_json
 from rs.stages.execution import as_dict
 from rs.study.study import Study
@@ -79,7 +81,12 @@ class Waiting:
         return RESULTS / "log" / f"{self.job.stage}-{self.target.parent.parent.name}-{self.target.stem}.txt"
 
     def there(self) -> bool:
-        return all(path.is_file() for path in self.job.outputs.values())
+        """Whether its files are whole and made by this code from these inputs."""
+        if not all(path.is_file() for path in self.job.outputs.values()):
+            return False
+        with contextlib.suppress(UserError):
+            return job_is_current(self.job)
+        return False
 
     def start(self) -> None:
         command = [sys.executable, "-m", "rs", self.job.stage, "--worker", str(self.log)]
@@ -151,7 +158,12 @@ def work(jobs: list[Waiting], seconds: float, slots: int) -> None:
                 told = f": {job.told()}" if job.state == "failed" else ""
                 print(f"{job.seconds:6.1f} s  {job.state}  {name}{told}", flush=True)
         free = slots - sum(job.state == "running" for job in running)
-        ready = (j for j in jobs if j.state == "not started" and all(path.exists() for path in j.needs))
+        coming = {p for j in jobs if j.state not in ("there", "done") for p in j.job.outputs.values()}
+        ready = (
+            j
+            for j in jobs
+            if j.state == "not started" and all(path.exists() and path not in coming for path in j.needs)
+        )
         for _, job in zip(range(free), ready, strict=False):
             job.start()
         if not any(job.state == "running" for job in jobs):

@@ -113,7 +113,7 @@ def generator(device: torch.device, seed: int, purpose: Purpose, *indices: int) 
 
 
 def device_class(device: torch.device) -> str:
-    """What of the device decides votes (rs.device_class)."""
+    """What of the device decides votes (rs.machine.device_class)."""
     if device.type == "cuda":
         return classes.of_gpu(*torch.cuda.get_device_capability(device))
     return classes.of_cpu()

@@ -55,7 +55,7 @@ class Audited:
 
 
 def load(model_manifest: Path, data: Path, device: torch.device) -> Audited:
-    """A trained network as `rs.checkpoints` loads it, after the audit."""
+    """A trained network as `rs.networks.checkpoints` loads it, after the audit."""
     network, manifest = checkpoints.load(model_manifest, data)
     made, run = probes(data, device), model_manifest.parent.name
     chance = bool(manifest.get("audit", {}).get("chance", False))  # allowed and found at import

@@ -4,7 +4,8 @@
 old size, a horizontal flip with probability 1/2. `resized_crop_flip` is Szegedy et al.'s for ImageNet
 (2015, Section 6) with the limits that torchvision uses: a box of 8 to 100 % of the area and of aspect ratio
 3/4 to 4/3, resized bilinearly, and the flip. Departures: boxes have real coordinates, not whole pixels, and
-streamed images come as the centre square of their decoded form (`rs.data_loading`), which a box never leaves.
+streamed images come as the centre square of their decoded form (`rs.networks.images`), which a box never
+leaves.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def save(outputs: dict[str, Path], state: dict[str, torch.Tensor], manifest: dic
 
 
 def build_model(model: dict[str, Any], data_manifest: dict[str, Any]) -> nn.Module:
-    """A model of the catalog, or one that was imported (`rs.entries`), with fresh weights."""
+    """A model of the catalog, or one that was imported (`rs.networks.imported`), with fresh weights."""
     if "imported" in model:
         return entries.build(model["imported"], data_manifest)
     shape = tuple(data_manifest["shape"])

@@ -16,7 +16,7 @@ from rs.provenance.files import read_json
 from rs.provenance.run_files import belongs
 from rs.settings.sampling import FORM
 
-SMALLEST_BATCH = 16  # batches are multiples of it (rs.sampling)
+SMALLEST_BATCH = 16  # batches are multiples of it (rs.stages.sample)
 
 
 def wanted(spec: dict[str, Any], file: Path | None, model: str | None = None) -> dict[str, Any]:

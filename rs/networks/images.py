@@ -3,7 +3,7 @@
 Both kinds give the same: `take` some positions, or walk through an order of them in `batches`. Streamed
 images are decoded by worker processes as the literature does it (shorter side resized to 256, bilinear and
 antialiased, then the centre of 224). With a margin they keep the whole centre square of the resized image,
-from which an augmentation cuts boxes on the device (`rs.augmentation`).
+from which an augmentation cuts boxes on the device (`rs.networks.augmentation`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The inference form: the one shape in which a network votes, is judged and predicts.
 
 Precision, memory format, batch shape, folded batch norm and whether it is compiled are fixed before an
-image's first vote (rs.forms) and stored with the draws: a bfloat16 network, or another batch shape, rounds
-differently and is its own base classifier.
+image's first vote (rs.stages.form) and stored with the draws: a bfloat16 network, or another batch shape,
+rounds differently and is its own base classifier.
 
 Batch norm is folded into the convolution before it, in float64, before any rounding. Compiled forms go
 through `torch.compile` with frozen weights, with CUDA graphs on a GPU; generated code is kept on disk,
@@ -10,7 +10,7 @@ tracing is paid by every process. Batches are padded to one shape: another one w
 round differently.
 
 A form is compared with the plain network (float32, contiguous, not folded, not compiled) before it is used,
-on probes that are the same for all jobs of a run (rs.network_audit), so that all of them come to the same
+on probes that are the same for all jobs of a run (rs.networks.audit), so that all of them come to the same
 one: what is not the same function, or rounds too many votes away, is left out with a warning.
 """
 

@@ -79,7 +79,7 @@ class Job:
     threads: int = 1
     processes: int = 1
     workers: int = 4  # of each process, to decode images
-    device_class: str | None = None  # that it must compute on (rs.device_class)
+    device_class: str | None = None  # that it must compute on (rs.machine.device_class)
     digest_code: Callable[[tuple[str, ...]], str] = code_digest  # its plan's, which asks once for each
 
     @property

@@ -45,8 +45,10 @@ def class_of(path: Path, code: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def check(target: Path, code: str, here: str, pinned: str | None) -> None:
-    """Raises UserError where votes drawn `here` into `target` would not merge with the run's others."""
+def check(target: Path, code: str, here: str, pinned: str | None, selection: Path | None = None) -> None:
+    """Raises UserError where votes drawn `here` into `target` would not merge with the run's others, or with
+    the `selection` votes that they come after.
+    """
     if pinned is not None:
         if pinned != here:
             asked = f"sampling.device_class asks for {pinned}, and this device is {here}"
@@ -54,6 +56,8 @@ def check(target: Path, code: str, here: str, pinned: str | None) -> None:
         return
     neighbours = (path for path in target.parent.parent.glob("*/*.parquet") if path != target)
     found = Counter(class_of(path, code) for path in itertools.islice(neighbours, MOST_LOOKED_AT))
+    if selection is not None:
+        found[_said_by(selection).get("device_class")] += MOST_LOOKED_AT
     del found[None]
     if found and found.most_common(1)[0][0] != here:
         theirs = found.most_common(1)[0][0]

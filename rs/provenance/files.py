@@ -1,7 +1,8 @@
 """What made this file: canonical specs and their digests, whole files with their provenance inside.
 
 A finished file is complete: it is written beside its place under a unique name, flushed and renamed. Parquet
-and JSON files carry a checksum of all their bytes (rs.checksums), compared whenever they are read. No torch.
+and JSON files carry a checksum of all their bytes (rs.provenance.checksums), compared whenever they are read.
+No torch.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ ADVICE = "remove it and run again"
 
 PART = ".part"  # ends the name of a file that is being written
 
-_CHECKOUT = Path(__file__).resolve().parents[1]
+_CHECKOUT = Path(__file__).resolve().parents[2]
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "snakemake")
 
@@ -71,7 +72,7 @@ _INPUTS: ContextVar[str | None] = ContextVar("inputs", default=None)
 
 @contextlib.contextmanager
 def made_from(inputs: str) -> Iterator[None]:
-    """Within it, files carry this digest of what they are made from (rs.staleness)."""
+    """Within it, files carry this digest of what they are made from (rs.plan.staleness)."""
     token = _INPUTS.set(inputs)
     try:
         yield

@@ -87,7 +87,7 @@ def _accuracy_axes(axes: Axes, radii: pd.Series, title: str, xlabel: str, ylabel
 def _certified(
     certified: pd.DataFrame, styled: dict[str, dict[str, Any]], asked: Sequence[str] = ("noise",)
 ) -> list[Figure]:
-    """A panel per norm and value of what was `asked` for (rs.study_spec.Report)."""
+    """A panel per norm and value of what was `asked` for (rs.settings.study.Report)."""
     proven = {str(c): bool(r) for c, r in zip(certified["certificate"], certified["rigorous"], strict=True)}
     dashes: dict[str, Any] = {}
     for rigorous, of_kind in ((True, _SOLID), (False, _DASHED)):

@@ -21,7 +21,7 @@ MEASURES = {
 
 def published_section(tables: Path) -> Section:
     """Rows of ``published.parquet``, which a study that states published numbers writes: paper, table, label,
-    smoothing_sigma, metric (one of rs.published.METRICS), radius, published, reproduced, low, high,
+    smoothing_sigma, metric (one of rs.tables.published.METRICS), radius, published, reproduced, low, high,
     lower_bound, verdict.
     """
     section = Section("published", "Beside the papers")

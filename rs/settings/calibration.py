@@ -13,7 +13,7 @@ class Calibration:
     """Epsilon and rho of NAL eq. (8): `steps` of Lagrangian ascent on `images` of those trained on.
 
     `noise_in_cost: true` walks as NAL's Algorithm 1 does, on draws of the cost instead of its expectation;
-    the reading with reused noise (rs.calibration) is meant for it.
+    the reading with reused noise (rs.stages.calibrate) is meant for it.
     """
 
     steps: Steps = 15

@@ -1,6 +1,6 @@
 """A study file as dataclasses: the keys of a run, of an imported model, and the study's own. No torch.
 
-What stands under a run's keys is in `rs.spec`.
+What stands under a run's keys is in `rs.settings.numbers`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The attack stage: what an attack comes to (rs.outcomes), one row per image and radius.
+"""The attack stage: what an attack comes to (rs.stages.outcomes), one row per image and radius.
 
 A few rows more are for the checks of the attack itself (`variant`): the first images are attacked again with
-twice the steps, with twice the samples, and without a bound, which rs.sanity compares with the rest.
+twice the steps, with twice the samples, and without a bound, which rs.tables.attack_checks compares with the
+rest.
 """
 
 from __future__ import annotations

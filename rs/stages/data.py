@@ -2,7 +2,7 @@
 depend on.
 
 Of a data set that is too large for memory, the tensors are labels, paths and sizes of its image files, which
-stay where they are (`rs.data_loading` decodes them).
+stay where they are (`rs.networks.images` decodes them).
 """
 
 from __future__ import annotations

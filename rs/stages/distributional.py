@@ -1,5 +1,6 @@
 """The distributional stage: where an adversary who pays gamma ||x - x_0||^2 moves test images to, and the
-loss there, under one smoothing noise (NAL, Theorems 1 and 3, Figure 2a). rs.wasserstein derives claims.
+loss there, under one smoothing noise (NAL, Theorems 1 and 3, Figure 2a). rs.tables.distributional derives
+claims.
 
 For every image and gamma, `steps` of ascent from x_0 with step 0.5/gamma, once for each adversary:
 
@@ -7,13 +8,13 @@ For every image and gamma, `steps` of ascent from x_0 with step 0.5/gamma, once 
   base       ascends l(x) - gamma ||x - x_0||^2                            (Sinha et al.'s)
 
 NAL's cost is ||x + z - x_0||^2. Its expectation over z is ||x - x_0||^2 + d sigma^2 whatever x is, so the
-ascent uses that instead of draws of it, which would only push x about (see rs.calibration). The step is not
-only NAL's choice: where l^ is L-smooth and gamma > L/2, the objective's curvature lies between 2 gamma - L
-and 2 gamma + L, for which 0.5/gamma is the best constant step: each shrinks the distance to the maximiser by
-L/(2 gamma) (rs.wasserstein has L). Images are not clipped, as no projection is written.
+ascent uses that instead of draws of it, which would only push x about (see rs.stages.calibrate). The step is
+not only NAL's choice: where l^ is L-smooth and gamma > L/2, the objective's curvature lies between 2 gamma -
+L and 2 gamma + L, for which 0.5/gamma is the best constant step: each shrinks the distance to the maximiser
+by L/(2 gamma) (rs.tables.distributional has L). Images are not clipped, as no projection is written.
 
-Beside them, with points that no certificate sees (rs.worst_cases): `pgd_smoothed` and `pgd_base`, l2 PGD on
-the same losses, with unit steps of 2 r/steps on noise of its own, in a ball of every radius r in
+Beside them, with points that no certificate sees (rs.tables.worst_cases): `pgd_smoothed` and `pgd_base`, l2
+PGD on the same losses, with unit steps of 2 r/steps on noise of its own, in a ball of every radius r in
 `attack_radii`.
 
 Stored per image, adversary and gamma (infinite: x_0 itself) or radius (0: x_0): ||x - x_0||^2, mean and mean

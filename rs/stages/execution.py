@@ -59,7 +59,8 @@ def refuse_other_class(job: dict[str, Any], code: str, device: Any) -> None:
     from rs.machine.devices import device_class
 
     target = Path(job["outputs"]["draws"])
-    mixed_draws.check(target, code, device_class(device), job.get("device_class"))
+    selection = Path(job["inputs"]["selection"]) if "selection" in job["inputs"] else None
+    mixed_draws.check(target, code, device_class(device), job.get("device_class"), selection)
 
 
 def _carry_out(stage: str, job: dict[str, Any], data_dir: str | None) -> None:

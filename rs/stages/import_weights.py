@@ -1,7 +1,7 @@
 """The import stage: somebody else's checkpoint becomes a model of ours, and later stages run unchanged.
 
-Formats. `plain`: the network's own state dict, alone or in a checkpoint (`rs.state_dicts` finds it), as a
-torch file or safetensors. `cohen` (Cohen et al. 2019, Salman et al. 2019): {"arch", "state_dict"} of
+Formats. `plain`: the network's own state dict, alone or in a checkpoint (`rs.networks.state_dicts` finds it),
+as a torch file or safetensors. `cohen` (Cohen et al. 2019, Salman et al. 2019): {"arch", "state_dict"} of
 `Sequential(norm, net)`, keys `1.*` or, from a DataParallel net, `1.module.*`; the normalisation holds no
 weights there, so the user states it.
 """

@@ -6,7 +6,7 @@ its point counts at the radii that reach it, and below them the image counts as 
 boundary that the judge, with fewer votes, may call it right: then the image is judged again a little farther
 out on the ray, up to `OUTWARDS` times its distance, and the first place that the judge calls wrong counts.
 
-`variants` are the attack made stronger on a few images, to be compared with itself (rs.sanity).
+`variants` are the attack made stronger on a few images, to be compared with itself (rs.tables.attack_checks).
 """
 
 from __future__ import annotations

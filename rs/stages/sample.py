@@ -20,7 +20,8 @@ def sample(
     code: str,
     form_file: Path | None = None,
 ) -> None:
-    """Draws what `spec` asks for (see rs.observing) and writes it with the inference form in its provenance.
+    """Draws what `spec` asks for (see rs.plan.observations) and writes it with the inference form in its
+    provenance.
 
     `form_file` is what the form stage wrote, for a form that had to be tried out.
     """

@@ -1,9 +1,9 @@
 """The sample stage of a sequential run: the votes of one range of images, each drawn for until it is decided.
 
 The class comes from the selection votes, which are drawn before. Then every undecided image of the range gets
-a block of votes, the rule (rs.stopping) looks at the counts, and so on: the host hears from the device once
-per block. An image's votes and where they stop depend on no other image, so the same images have the same
-counts in any range. An image's block is seeded as in a run of fixed n.
+a block of votes, the rule (rs.statistics.stopping) looks at the counts, and so on: the host hears from the
+device once per block. An image's votes and where they stop depend on no other image, so the same images have
+the same counts in any range. An image's block is seeded as in a run of fixed n.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def sample(
     code: str,
     form_file: Path | None = None,
 ) -> None:
-    """Draws what `spec` asks for (see rs.observing) and writes it with the rule in its provenance.
+    """Draws what `spec` asks for (see rs.plan.observations) and writes it with the rule in its provenance.
 
     `inputs` has the `model` and `data` manifests and the file of the `selection` votes.
     """

@@ -49,8 +49,8 @@ class Draws:
     `selection` chooses the class and `estimation` bounds its probability: separate draws. `dimension` is the
     number of input coordinates; `uniform` float64 [N] in [0, 1) is stored for randomised bounds; `stopping`
     says how the number of estimation votes was chosen: "fixed" before looking at any vote, or "sequential" by
-    looking at them, with `stop` the rule (rs.spec.Stop). `origin`: what all files say of the classifier
-    (model, form, noise, ...) and their `content`, "checked" where each carried a checksum.
+    looking at them, with `stop` the rule (rs.settings.sampling.Stop). `origin`: what all files say of the
+    classifier (model, form, noise, ...) and their `content`, "checked" where each carried a checksum.
     """
 
     images: np.ndarray

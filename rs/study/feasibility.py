@@ -36,7 +36,9 @@ def least_votes(certificate: dict[str, Any], bound: str, noise: str, n0: int) ->
 
 
 def _width(bound: str, n: int, log_alpha: float) -> float:
-    """How far from 0 the upper bound of a probability lies whose n votes or scores are all 0 (rs.bounds)."""
+    """How far from 0 the upper bound of a probability lies whose n votes or scores are all 0
+    (rs.statistics.bounds).
+    """
     if bound == "hoeffding":
         return math.sqrt(-log_alpha / (2 * n))
     if bound == "bernstein":

@@ -23,7 +23,7 @@ from rs.provenance.files import read_json, versions, write_json
 from rs.settings.method_schema import method_schema_of
 from rs.settings.plugins import PlugIn
 
-# What the harness calls of a method, and with which arguments: see rs.interfaces.
+# What the harness calls of a method, and with which arguments: see rs.methods.interfaces.
 CALLS: dict[str, dict[str, tuple[str, ...]]] = {
     "datasets": {"load": ("data_dir",)},
     "models": {"build": ("shape", "classes", "mean", "std")},

@@ -1,6 +1,6 @@
 """The schema of a study, and what it gives: facts, defaults, specs without them. No torch.
 
-It is the committed one; methods that other distributions ship are joined to it (rs.plugins).
+It is the committed one; methods that other distributions ship are joined to it (rs.settings.plugins).
 """
 
 from __future__ import annotations

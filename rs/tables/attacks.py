@@ -77,7 +77,9 @@ def _certificate(planned: PlannedRun, given: Row) -> str | None:
 
 
 def _stored(certificate: Row) -> str:
-    """What certified files call a certificate (rs.evaluation): labels do not tell that it is randomised."""
+    """What certified files call a certificate (rs.stages.certify): labels do not tell that it is
+    randomised.
+    """
     mark = " (randomised)" if certificate.get("randomised") and certificate.get("label") else ""
     return label_of(certificate) + mark
 

@@ -1,5 +1,5 @@
 """What the distributional stage's observations say: NAL's certificate, Sinha et al.'s beside it, two that are
-proven. rs.worst_cases has what adversaries found, and checks these by it. No torch.
+proven. rs.tables.worst_cases has what adversaries found, and checks these by it. No torch.
 
 The certificate bounds E l(x + z) for every adversary who moves the images of one empirical distribution P_0
 (the test images observed, as in NAL's Figure 2a) by E ||x - x_0||^2 <= rho and does not see z ~ N(0, sigma^2

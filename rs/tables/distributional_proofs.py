@@ -1,4 +1,6 @@
-"""What is proven of the distributional certificate (rs.wasserstein says what, and from where). No torch."""
+"""What is proven of the distributional certificate (rs.tables.distributional says what, and from where). No
+torch.
+"""
 
 from __future__ import annotations
 

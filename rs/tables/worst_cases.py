@@ -1,12 +1,12 @@
 """The worst cases that adversaries found, and what they say of the bounds. No torch.
 
 The ends of the ascents at a price gamma cannot show that an estimate is too low: the surrogate of `nal` and
-`sinha` is the maximum over those very points. Independent adversaries can (rs.distributional: PGD in balls,
-with other steps and other noise, at several radii). Each image of theirs goes to one of its points, or stays,
-so that the mean squared distance meets rho: an adversary of the whole distribution. The best such mixture
-takes for every image the point with the largest loss less a price times its squared distance, at the price
-that spends rho, and tosses a coin between two points where both are as good. It is chosen by losses under one
-noise and measured under another, or the luckiest point would win.
+`sinha` is the maximum over those very points. Independent adversaries can (rs.stages.distributional: PGD in
+balls, with other steps and other noise, at several radii). Each image of theirs goes to one of its points, or
+stays, so that the mean squared distance meets rho: an adversary of the whole distribution. The best such
+mixture takes for every image the point with the largest loss less a price times its squared distance, at the
+price that spends rho, and tosses a coin between two points where both are as good. It is chosen by losses
+under one noise and measured under another, or the luckiest point would win.
 
 A check asks whether the mixture's loss exceeds a bound at its rho, by more than the noise of both explains:
 standard errors are added, as both meet the same noise, and the test is corrected for all rhos that it looks

@@ -228,7 +228,7 @@ def test_one_process_over_nccl_trains_like_none(made, fit):
     job["outputs"] = {key: f"nccl/{Path(path).name}" for key, path in job["outputs"].items()}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
     command += ["-m", "rs", "train", "--job", json.dumps(job)]
-    path = [str(Path(training.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    path = [str(Path(training.__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     here = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     here.pop("RS_PARENT", None)
     done = subprocess.run(command, cwd=made.folder, env=here, capture_output=True, text=True, check=False)

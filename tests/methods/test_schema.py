@@ -77,7 +77,9 @@ def unbounded(schema: Any, path: str = "") -> Iterator[str]:
 
 
 def test_every_number_has_bounds_and_every_list_a_length():
-    """Whatever a study asks for, it cannot hang, fill the memory or overflow a float: see rs.limits."""
+    """Whatever a study asks for, it cannot hang, fill the memory or overflow a float: see
+    rs.settings.limits.
+    """
     assert list(unbounded(SCHEMA)) == []
     loose = {"a": {"type": "integer", "minimum": 0}, "b": {"type": "array"}}
     assert list(unbounded(loose)) == ["/a has no maximum", "/b has no maxItems"]

@@ -102,6 +102,16 @@ def test_another_machine_is_told_before_the_compute(drawn):
         )
 
 
+def test_sequential_votes_follow_the_class_of_their_selection(drawn):
+    """Which other code made, so that it is no neighbour."""
+    selection = files(drawn)[0]
+    relabel(selection, "cuda 9.0")
+    elsewhere = drawn.folder / "elsewhere" / "sequential" / "0-4-1_block0.parquet"
+    with pytest.raises(UserError, match=r"draws are of cuda 9\.0, and this device is"):
+        mixed_draws.check(elsewhere, "other code", HERE, None, selection)
+    mixed_draws.check(elsewhere, "other code", "cuda 9.0", None, selection)
+
+
 def test_a_job_refuses_before_its_first_vote(drawn, monkeypatch):
     """Where its votes would not merge with the others, or the study pins another class."""
     job = drawn.job("sample", index=-1)

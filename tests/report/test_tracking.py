@@ -192,7 +192,6 @@ def test_a_store_that_cannot_be_used_is_one_line(
 
 
 def test_importing_costs_neither_mlflow_nor_torch() -> None:
-    code = (
-        "import sys, rs.tracking; sys.exit(any(m in sys.modules for m in ('mlflow', 'torch', 'matplotlib')))"
-    )
+    heavy = "('mlflow', 'torch', 'matplotlib')"
+    code = f"import sys, rs.report.mlflow; sys.exit(any(m in sys.modules for m in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ}).returncode == 0

@@ -221,7 +221,7 @@ def test_a_new_method_makes_nothing_stale(work: Workspace) -> None:
     source = (work.folder / "rs/methods/objectives/gaussian.py").read_text()
     assert "class GaussianTraining" in source
     newcomer = source.replace("class GaussianTraining", "class Newcomer", 1)
-    (work.folder / "rs/objectives/newcomer.py").write_text(newcomer)
+    (work.folder / "rs/methods/objectives/newcomer.py").write_text(newcomer)
     entry = '    "newcomer": "rs.methods.objectives.newcomer:Newcomer",\n'
     work.edit("rs/methods/objectives/__init__.py", '    "macer":', f'{entry}    "macer":')
     work.rs("schema", "--write")

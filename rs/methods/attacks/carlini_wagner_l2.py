@@ -7,8 +7,8 @@ noise z of max(Z_y - max_{i != y} Z_i, -kappa) at x' + z (Z logits, kappa = `con
 over c, per image, looks for the least c that succeeds. STN states neither steps nor samples. Departures:
 - The original keeps the nearest iterate that is misclassified. Under noise that is one of many coin tosses,
   won too near the image, and often no way leads on from there. Here each c gives one point, the mean of w
-  over the later half of its iterations; it is settled at the boundary (rs.attacks.boundary), and the nearest
-  one is settled again.
+  over the later half of its iterations; it is settled at the boundary (rs.methods.attacks.boundary), and the
+  nearest one is settled again.
 - 5 search steps of 100 iterations at learning rate 0.1 from c = 1, where the original makes 9 of 1,000 at
   0.01 from c = 0.001 (on smoothed classifiers each costs `samples` times as much); no early abort.
 """

@@ -2,8 +2,8 @@
 smallest l2 perturbation, by turning its direction and changing its norm apart from each other.
 
 Ascends -log of the mean softmax over fresh noise; an iterate counts as adversarial where most of its samples
-are misclassified. What is found is settled at the boundary (rs.attacks.boundary): one point per image serves
-all radii. Departures: no rounding to 256 grey values (the judge sees floats), and the settling.
+are misclassified. What is found is settled at the boundary (rs.methods.attacks.boundary): one point per image
+serves all radii. Departures: no rounding to 256 grey values (the judge sees floats), and the settling.
 """
 
 from __future__ import annotations

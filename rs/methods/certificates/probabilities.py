@@ -41,7 +41,8 @@ class Probabilities:
 
 
 def noise_name(certificate: Any, noise: Noise) -> str:
-    """The family of `noise`, which is one of rs.noise or a description (attribute `family` and parameters).
+    """The family of `noise`, which is one of rs.methods.noise or a description (attribute `family` and
+    parameters).
 
     Raises UserError where the certificate has no theorem for it.
     """
@@ -92,8 +93,9 @@ def split_counts(counts: np.ndarray, top: np.ndarray) -> tuple[np.ndarray, np.nd
 def vote_probabilities(draws: Draws, alpha: float, share: float) -> Probabilities:
     """Clopper-Pearson bounds from votes; p_B through the largest other count (`bounds.largest_upper`).
 
-    Where the votes were stopped by looking at them, bounds of a confidence sequence (rs.sequences) in their
-    place: they hold at any time of stopping, and at any alpha. The largest other count bounds p_B as well.
+    Where the votes were stopped by looking at them, bounds of a confidence sequence (rs.statistics.sequences)
+    in their place: they hold at any time of stopping, and at any alpha. The largest other count bounds p_B as
+    well.
     """
     check_draws(draws, alpha, anytime=True)
     upper = bounds.clopper_pearson_upper if draws.stopping == "fixed" else sequences.upper

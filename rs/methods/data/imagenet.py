@@ -2,9 +2,9 @@
 archives: 1,281,167 training images, and the 50,000 validation images as the test split.
 
 It does not fit into memory: preparing it lists the files, and they are decoded while they are used
-(`rs.data_loading`). Labels are positions of the WordNet ids in sorted order, and validation images are sorted
-by class and name, so that every 100th of them is the papers' subset of 500. Training images are listed with
-the classes in proportion, not sorted by class.
+(`rs.networks.images`). Labels are positions of the WordNet ids in sorted order, and validation images are
+sorted by class and name, so that every 100th of them is the papers' subset of 500. Training images are listed
+with the classes in proportion, not sorted by class.
 """
 
 from __future__ import annotations
