@@ -59,7 +59,7 @@ def _run(published: str) -> str:
     kept = [[line for line in block if not line.endswith("not run")] for block in blocks]
     missing = sum(map(len, blocks)) - sum(map(len, kept))
     told = ["\n".join(block) for block in kept if len(block) > 1]
-    return "\n\n".join([*told, *([f"{missing} published numbers not run"] if missing else [])])
+    return "\n\n".join([*told, *([f"published numbers not run: {missing}"] if missing else [])])
 
 
 def attacks_text(tables: Path) -> str:

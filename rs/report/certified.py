@@ -19,7 +19,7 @@ _CLAIM = {
     "alpha": "α = {}",
     "precision": "{}",
     "stopping": "n is their mean ({})",
-    "largest_radius": "unanimous votes certify {}, nothing certifies more",
+    "largest_radius": "unanimous votes certify {}",
 }
 
 _TEXTS = ("precision", "stopping")

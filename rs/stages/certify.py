@@ -98,7 +98,8 @@ def accuracy_factor(certificate: Any, alpha: float) -> float:
 
 def largest_radius(certificate: Certificate, draws: Draws, noise: Noise, alpha: float, n: int) -> float:
     """What the certificate says of `n` estimation votes and all selection votes for one class, with all of
-    its softmax: no votes of that number say more. Randomised bounds: the better end of the uniform.
+    its softmax: of a proven certificate no votes of that number say more. Randomised bounds: the better end
+    of the uniform.
     """
 
     def unanimous(votes: Votes, number: int) -> Votes:

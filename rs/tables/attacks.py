@@ -43,7 +43,7 @@ def attack_rows(
         told |= {"shares": made["shares"], "judge": str(made["judge"])}
         told["panel"] = given["attack"] if given["name"] == "transfer" else name
         frame = frame[frame["variant"] == ""]
-        told["excess"] = _excess(frame, head.get("smoothing_sigma")) if made["shares"] == "minimal" else None
+        told["excess"] = _excess(frame, observation.noise) if made["shares"] == "minimal" else None
         for radius, group in frame.groupby("radius"):
             hits, images = int((~group["success"]).sum()), len(group)
             low, high = (float(end) for end in wilson_interval(hits, images))
@@ -56,13 +56,19 @@ def attack_rows(
     return accuracies, examples, [{**head, **row} for row in checks(attacked, voted)]
 
 
-def _excess(frame: pd.DataFrame, sigma: float | None) -> float | None:
+def _excess(frame: pd.DataFrame, noise: Row) -> float | None:
     """How far beyond the boundary a minimal attack's points lie, on average and at least: the judge's votes
-    alone say that a Gaussian-smoothed prediction stays for sigma / 2 (Phi^-1(p_1) - Phi^-1(p_label)).
+    alone say that a Gaussian-smoothed prediction stays for sigma / 2 (Phi^-1(p_1) - Phi^-1(p_label)). Images
+    that are misclassified as they are lie beyond it by themselves, and do not count.
     """
+    if noise["name"] != "gaussian":
+        return None
+    sigma = float(noise["sigma"])
+    wrong = frame.loc[(frame["radius"] == 0) & frame["success"], "image"]
     points = frame[(frame["radius"] == frame["radius"].max()) & (frame["distortion"] > 0) & frame["success"]]
+    points = points[~points["image"].isin(wrong)]
     n = sum(points["votes"].iloc[0]) if len(points) else 0
-    if n <= 1 or not sigma or np.isnan(sigma):
+    if n <= 1:
         return None
     kept = [[votes[p], votes[y]] for votes, p, y in points[["votes", "prediction", "label"]].to_numpy()]
     quantiles = special.ndtri((np.array(kept) + 0.5) / (n + 1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -54,18 +53,20 @@ def test_a_point_just_before_the_judges_boundary_is_moved_out():
 
 
 def test_the_excess_is_what_the_votes_say_of_the_reached_points():
-    rows = {
-        "radius": [0.0, 2.0, 2.0, 2.0],
-        "distortion": [0.0, 1.0, 1.5, 0.0],
-        "success": [False, True, True, True],
-    }
-    rows |= {
-        "votes": [[900, 100], [425, 575], [425, 575], [0, 1000]],
-        "prediction": [0, 1, 1, 1],
-        "label": [0] * 4,
-    }
-    frame = pd.DataFrame(rows)
-    assert _excess(frame, 0.7) == pytest.approx(0.7 * 0.189, abs=2e-3)
-    assert _excess(frame, np.nan) is None
-    assert _excess(frame[frame["radius"] == 0], 0.7) is None
-    assert _excess(frame.assign(votes=[[1, 0], [0, 1], [0, 1], [0, 1]]), 0.7) is None  # judged by one vote
+    columns = ("image", "radius", "distortion", "success", "votes", "prediction")
+    rows = [
+        (0, 0.0, 0.0, False, [900, 100], 0),
+        (0, 2.0, 1.0, True, [425, 575], 1),
+        (1, 2.0, 1.5, True, [425, 575], 1),
+        (2, 2.0, 0.0, True, [0, 1000], 1),
+        # misclassified as it is, and moved a little all the same
+        (3, 0.0, 0.0, True, [0, 1000], 1),
+        (3, 2.0, 1e-6, True, [0, 1000], 1),
+    ]
+    frame = pd.DataFrame(rows, columns=columns).assign(label=0)
+    gaussian = {"name": "gaussian", "sigma": 0.7}
+    assert _excess(frame, gaussian) == pytest.approx(0.7 * 0.189, abs=2e-3)
+    assert _excess(frame, {"name": "none"}) is None
+    assert _excess(frame, {"name": "spherical", "sigma": 0.7}) is None
+    assert _excess(frame[frame["radius"] == 0], gaussian) is None
+    assert _excess(frame.assign(votes=[[0, 1]] * 6), gaussian) is None  # judged by one vote
