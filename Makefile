@@ -7,6 +7,8 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 STUDY ?= config/config.yaml
 BIN := .venv/bin
 
+# over the cores, a file's tests together
+SPREAD = -n logical --maxprocesses 4 --dist loadfile
 INSTALL = $(BIN)/python -m pip install --progress-bar on --editable ".[dev]"
 
 .PHONY: demo test quick check ui lock evidence gpu
@@ -24,11 +26,11 @@ demo: $(BIN)/.installed
 	@$(BIN)/rs show
 
 test: $(BIN)/.installed check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 quick: $(BIN)/.installed
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -m "not slow and not workflow" -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not workflow" $(SPREAD)
 
 check: $(BIN)/.installed
 	$(BIN)/ruff check .

@@ -10,9 +10,8 @@ from built_models import build, statistics
 from torch import nn
 from torch.nn import functional as F
 
-from rs.networks import checkpoints
+from rs.networks import checkpoints, state_dicts
 from rs.networks import imported as entries
-from rs.stages import import_weights as imports
 
 pytestmark = pytest.mark.slow
 
@@ -114,9 +113,9 @@ def test_released_checkpoints_load(name, tmp_path):
     torch.save({"epoch": 90, "arch": f"cifar_{name}", "state_dict": own, "optimizer": {}}, path)
     data = {"shape": [3, 32, 32], "classes": 10, "mean": [0.49, 0.48, 0.45], "std": [0.2, 0.2, 0.2]}
     net = entries.net_of(entries.build({"architecture": {"name": name}, "normalization": None}, data))
-    found, arch = imports.read_state(path)
-    checkpoints.load_state(net, imports.from_cohen(path, found), path, name)
-    assert arch == f"cifar_{name}"
+    found = state_dicts.read(path)
+    checkpoints.load_state(net, state_dicts.from_cohen(path, found.state), path, name)
+    assert found.arch == f"cifar_{name}"
     assert torch.equal(
         net.state_dict()["layer3.0.downsample.0.weight"], own["1.layer3.0.downsample.0.weight"]
     )
