@@ -98,7 +98,7 @@ def test_the_slurm_profile_plans_with_memory_and_time_for_every_job(fresh: Works
     assert {"train", "calibrate", "sample", "certify", "attack"} <= asked.keys()
     assert "mem_mb=16000" in asked["attack"]
     assert "runtime=1440" in asked["train"]
-    assert "runtime=240" in asked["certify"]
+    assert "runtime=60" in asked["certify"]
     assert "profiles/default" not in text
 
 
