@@ -61,6 +61,26 @@ def test_time_that_is_up_ends_the_running_jobs_and_starts_no_other(queue, tmp_pa
     assert all(job.process is None or job.process.poll() is not None for job in jobs)
 
 
+def test_what_older_code_made_is_not_there_and_nothing_starts_on_it(queue, tmp_path, monkeypatch):
+    jobs = time_slice.jobs_of(time_slice.read_queue(queue))
+    for job in jobs:
+        for path in job.job.outputs.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    monkeypatch.setattr(time_slice, "job_is_current", lambda job: job.stage != "data")
+    assert [job.there() for job in jobs[:2]] == [False, True]
+    jobs[1].state = "not started"
+    monkeypatch.setattr(time_slice, "job_is_current", lambda job: False)
+    time_slice.work(jobs, 0.5, 4)  # the data job has a slot to spare beside it, and is not done yet
+    assert [job.state for job in jobs[:2]] == ["cut off", "not started"]
+
+    def damaged(job):
+        raise UserError("damaged")
+
+    monkeypatch.setattr(time_slice, "job_is_current", damaged)
+    assert not jobs[0].there()
+
+
 def test_a_job_that_fails_stops_what_needs_it_and_nothing_else(queue, tmp_path, capsys, monkeypatch):
     study = {**TINY, "attacks": [], "data": {"name": "mnist"}, "active": ["gaussian"], "data_dir": "nowhere"}
     study["model"] = {"name": "lenet"}
