@@ -8,16 +8,10 @@ import re
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tiny_study import TINY, write_study
 
 from rs.errors import UserError
 from rs.plan.jobs import Job, noise_slug, slug
-from rs.plan.plan import Plan
-from rs.provenance.digests import dumps
-from rs.study.schema import defaults, prune, schema
-from rs.study.study import Study
+from rs.study.schema import defaults, schema
 
 
 def targets(plan, *stages):
@@ -229,70 +223,6 @@ def test_more_votes_add_blocks_and_more_images_add_ranges(tiny, plan_of):
     assert (last.start, last.stop) == (356, 360)
 
 
-@pytest.mark.slow
-@given(
-    skip=st.integers(1, 40),
-    most=st.none() | st.integers(1, 400),
-    more=st.integers(0, 50),
-    per=st.integers(1, 60),
-    first=st.integers(0, 359),
-)
-@settings(max_examples=60, deadline=None)
-def test_shards_cover_the_subset_and_only_grow(tmp_path_factory, skip, most, more, per, first):
-    file = tmp_path_factory.mktemp("s") / "study.yaml"
-
-    def shards(maximum):
-        test = {"skip": skip, "max": maximum, "first": first}
-        return list(Plan(Study([write_study(file, {**TINY, "test": test})])).observer.shards(per))
-
-    found = shards(most)
-    held = [i for shard in found for i in shard]
-    wanted = list(range(first, 360, skip))[:most]
-    assert held[: len(wanted)] == wanted
-    assert len(held) == len(set(held))
-    assert max(held) < 360
-    if most is not None:
-        assert shards(most + more)[: len(found)] == found
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"test": {"first": 360}}, "test.first: 360: the test split has 360 images"),
-        (
-            {"attacks": [{**TINY["attacks"][0], "images": {"first": 400}}]},
-            r"attacks\[0\].images.first: 400: the test split",
-        ),
-        (
-            {"override": {"calibration": {"images": {"first": 2000}}}},
-            "calibration.images.first: 2000: the train split",
-        ),
-        ({"train": {"first": 1437}}, "train.first: 1437: the train split has 1437 images"),
-        (
-            {"train": {"max": 50}, "override": {"calibration": {"images": {"first": 60}}}},
-            "calibration.images.first: 60: the train split has 50 images",
-        ),
-        (
-            {"train": {"max": 50}, "training": {"keep": "best_clean", "held_out": 50}},
-            "training.held_out: 50: keep best_clean needs 1 to 49 images",
-        ),
-    ],
-)
-def test_a_subset_begins_inside_its_split(tiny, plan_of, change, says):
-    with pytest.raises(UserError, match=says):
-        plan_of(tiny | change)
-
-
-def test_the_images_trained_on_are_part_of_the_id(tiny, plan_of):
-    whole = plan_of(tiny)
-    for spelt in ({}, {"skip": 1}, {"first": 0, "max": None}):
-        assert ids(plan_of(tiny | {"train": spelt})) == ids(whole)
-    some = plan_of(tiny | {"train": {"max": 100}})
-    assert not set(ids(some)) & set(ids(whole))
-    assert [job.spec["train"] for job in some.jobs["train"].values()] == [{"max": 100}] * 2
-    assert all("train" not in job.spec for job in whole.jobs["train"].values())
-
-
 def test_a_noise_for_smoothing_beside_the_one_of_training(tiny, plan_of):
     tiny["smoothing"] = [{"name": "gaussian", "sigma": 0.25}, {"name": "gaussian", "sigma": 0.5}]
     plan = plan_of(tiny)
@@ -324,43 +254,3 @@ def test_every_target_belongs_to_one_spec(tiny, plan_of):
 def test_slugs_are_safe_in_paths_and_wildcards():
     assert slug("LeNet", 0.25, 1.0, "a_b.c/../d") == "lenet-0p25-1-a-b-c-d"
     assert noise_slug({"sigma": 0.5, "name": "mixed_norm", "k": 250.0}) == "mixed-norm-250-0p5"
-
-
-# --- prune and defaults ---
-
-TRAINING = schema()["$defs"]["run"]["properties"]["training"]
-PARTS = {
-    "epochs": st.sampled_from([10, 10.0, 1, 90]),
-    "batch_size": st.sampled_from([128, 64]),
-    "precision": st.sampled_from(["float32", "bfloat16"]),
-    "optimizer": st.fixed_dictionaries(
-        {}, optional={"name": st.sampled_from(["sgd", "adam"]), "momentum": st.sampled_from([0.9, 0, 0.5])}
-    ),
-    "schedule": st.fixed_dictionaries(
-        {}, optional={"name": st.sampled_from(["constant", "cosine"]), "milestones": st.just([])}
-    ),
-}
-
-
-@given(st.fixed_dictionaries({}, optional=PARTS))
-def test_pruned_and_filled_sections_are_the_same_section(section):
-    short, full = prune(section, TRAINING), defaults(TRAINING, section)
-    assert dumps(prune(full, TRAINING)) == dumps(short)
-    assert dumps(defaults(TRAINING, short)) == dumps(full)
-    assert prune(short, TRAINING) == short
-
-
-def test_every_method_prunes_to_what_was_given():
-    definitions = schema()["$defs"]
-    for kind in ("models", "objectives", "noises", "certificates", "attacks"):
-        for name, method in definitions[kind].items():
-            bare = {"name": name, **{k: 0.5 for k in method["x-required"] if k not in ("name", "radii")}}
-            choice = {
-                "allOf": [
-                    {
-                        "if": {"properties": {"name": {"const": name}}},
-                        "then": {"$ref": f"#/$defs/{kind}/{name}"},
-                    }
-                ]
-            }
-            assert prune(defaults(method, bare), choice) == bare, name

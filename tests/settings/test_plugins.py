@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -10,48 +9,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from plug_ins import describe, install
+from lab import forget
+from lab import installed as installed  # fixtures
+from lab import lab as lab
 
 from rs.cli.main import main
-from rs.errors import UserError
 from rs.methods import catalog
-from rs.provenance import files as provenance
-from rs.settings import plugins
 from rs.study import schema as study_schema
 from rs.study.plugin_schema import CALLS, cache_folder
 
-CACHES = (plugins.plug_ins, study_schema.schema, provenance.versions)
 MINE = {
     "objectives": {"name": "smoothed_labels", "smoothing": 0.2},
     "certificates": {"name": "hoeffding_votes"},
     "noises": {"name": "logistic", "scale": 0.1},
 }
-
-
-def forget() -> None:
-    for cached in CACHES:
-        cached.cache_clear()
-    for module in [m for m in sys.modules if m.split(".")[0] in ("lab_methods", "broken")]:
-        del sys.modules[module]
-    importlib.invalidate_caches()
-
-
-@pytest.fixture
-def lab(tmp_path, monkeypatch):
-    """A folder on the path, in which distributions can be put; the user's cache is an empty one."""
-    folder = tmp_path / "lab"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    forget()
-    yield folder
-    monkeypatch.undo()
-    forget()
-
-
-@pytest.fixture
-def installed(lab):
-    return install(lab)
 
 
 @pytest.fixture
@@ -160,7 +131,7 @@ def test_radius_and_contract_tests_see_them_in_processes_of_their_own(installed,
     assert python("-m", "rs", *asked) == "class 0, l2 radius 0.95100, confidence 0.999\n"
     told = "import sys; from rs.cli.main import main; main(sys.argv[1:]); print('torch' in sys.modules)"
     assert python("-c", told, *asked).splitlines()[-1] == "False"
-    contracts = str(Path(__file__).parents[1] / "methods" / "test_schema.py")
+    contracts = str(Path(__file__).parents[1] / "methods" / "test_contracts.py")
     chosen = "smoothed_labels or hoeffding_votes or logistic"
     told = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, contracts)
     assert int(told.split(" passed")[0].split()[-1]) >= 15
@@ -179,118 +150,6 @@ def test_a_cached_schema_follows_the_code(installed):
     for cached in cache_folder().glob("smoothed_labels-*.json"):
         cached.write_text("{")
     assert limits()["exclusiveMaximum"] == 0.5
-
-
-HEAD = """
-from dataclasses import dataclass
-from typing import ClassVar
-@dataclass(frozen=True)
-class Mine:
-    "Mine."
-    source: ClassVar[str] = "here"
-"""
-CERTIFY = "    def certify(self, draws, noise, alpha): ...\n"
-NEEDS = '    needs: ClassVar = frozenset({"counts"})\n    rigorous: ClassVar = True\n'
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "says"),
-    [
-        (
-            "objectives",
-            "import nowhere_to_be_found",
-            "cannot be imported: ModuleNotFoundError: No module named",
-        ),
-        ("objectives", "raise SystemExit('bye')", "cannot be imported: SystemExit: bye"),
-        ("objectives", "class Mine(", "cannot be imported: SyntaxError: "),
-        ("objectives", "", "AttributeError: module 'broken' has no attribute 'Mine'"),
-        ("objectives", "class Mine: ...", "must be a frozen dataclass"),
-        ("objectives", HEAD.replace("(frozen=True)", ""), "must be a frozen dataclass"),
-        ("objectives", HEAD.replace("here", ""), "must state its `source`"),
-        ("objectives", HEAD, "lacks the method `loss`"),
-        (
-            "objectives",
-            HEAD + "    def loss(self, model, x, y): ...\n",
-            "`loss` must take (model, x, y, noise, ",
-        ),
-        (
-            "objectives",
-            HEAD + "    a: object = None\n    b: 'Nowhere' = 1\n    def loss(*all): ...\n",
-            "a schema: ",
-        ),
-        ("noises", HEAD + "    def sample(self, shape, generator): ...\n", "lacks the method `log_ratio`"),
-        ("attacks", HEAD, "lacks the method `at_radii or minimal`"),
-        ("attacks", HEAD + "    def minimal(self, smoothed, x, y): ...\n", "must state its `norm`"),
-        ("certificates", HEAD + CERTIFY, "must state its `norms`"),
-        (
-            "certificates",
-            HEAD + "    norms: ClassVar = {'gaussian': 3}\n" + NEEDS + CERTIFY,
-            "to 1, 2 or inf",
-        ),
-        ("models", HEAD + "    def build(self, shape, classes, mean, std): ...\n", "must state its `shapes`"),
-        ("datasets", HEAD + "    def load(self, data_dir): ...\n", "must state its `shape`"),
-    ],
-)
-def test_a_plug_in_that_breaks_the_protocol_is_one_line(lab, tiny, refusal, kind, text, says):
-    (lab / "broken.py").write_text(text)
-    describe(lab, "broken", "2.0", {f"rs.{kind}": {"mine": "broken:Mine"}})
-    told = refusal(tiny)
-    assert told.startswith(f"plug-in broken 2.0: rs.{kind}: mine = broken:Mine: ")
-    assert says in told
-    assert not list(cache_folder().glob("*")), "nothing of it is kept"
-
-
-@pytest.mark.parametrize(
-    ("group", "name", "path", "says"),
-    [
-        (
-            "rs.objective",
-            "mine",
-            "a:B",
-            "no such kind of method (did you mean rs.objectives?); allowed: rs.data",
-        ),
-        ("rs.objectives", "My own", "a:B", "a name must match"),
-        ("rs.objectives", "mine", "a", "must be module:Class"),
-        (
-            "rs.objectives",
-            "mine",
-            "rs.methods.objectives.nal:Nal",
-            "must lie in a package of its own",
-        ),
-        (
-            "rs.objectives",
-            "mine",
-            "nowhere_to_be_found.mine:Mine",
-            "there is no module nowhere_to_be_found",
-        ),
-        ("rs.objectives", "nal", "nowhere_to_be_found:Mine", "a method of rs has this name"),
-    ],
-)
-def test_an_entry_point_that_cannot_be_one_is_one_line(lab, tiny, refusal, group, name, path, says):
-    describe(lab, "broken", "2.0", {group: {name: path}})
-    assert says in refusal(tiny)
-
-
-def test_two_plug_ins_of_one_name_are_one_line(installed, tiny, refusal):
-    describe(installed, "other-lab", "3.1", {"rs.noises": {"logistic": "other:Logistic"}})
-    assert "plug-in other-lab 3.1: rs.noises: logistic = other:Logistic: lab-methods 1.0 has" in refusal(tiny)
-
-
-def test_a_noise_states_the_name_that_certificates_know_it_by(installed, tiny, refusal):
-    file = installed / "lab_methods" / "logistic.py"
-    file.write_text(file.read_text().replace('"logistic"', '"logistics"'))
-    assert "its `family` is 'logistics'; it must be its name 'logistic'" in refusal(tiny)
-
-
-def test_an_unknown_module_of_a_table_of_contents_is_one_line(monkeypatch):
-    monkeypatch.setitem(catalog.TABLES["noises"], "lost", "rs.methods.noise.lost:Lost")
-    monkeypatch.setitem(catalog.TABLES["noises"], "other", "rs.methods.noise.gaussian:Lost")
-    for name, says in (
-        ("lost", "No module named 'rs.methods.noise.lost'"),
-        ("other", "has no attribute 'Lost'"),
-    ):
-        with pytest.raises(UserError, match=f"noises {name} = rs.methods.noise.*{says}"):
-            catalog.find("noises", name)
 
 
 def test_calls_are_those_of_the_protocols():

@@ -1,88 +1,23 @@
-"""What others made: checkpoints and certification logs enter a study, and what does not fit is one line."""
+"""Checkpoints that others made enter a study, and what does not fit is one line."""
 
 import contextlib
 import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
-from torch import nn
+from foreign_study import MODULE, OWN, execute, plan_of, refused
+from foreign_study import place as place  # fixture
 
 from rs.cli.main import main
 from rs.errors import UserError
 from rs.networks import imported as entries
 from rs.networks import state_dicts
-from rs.plan.plan import Plan
-from rs.stages import execution
-from rs.study.certification_log import read_log
-from rs.study.study import Study
 from rs.tables import aggregate as tables
 
 pytestmark = pytest.mark.slow
-
-MODULE = """
-from torch import nn
-def network():
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-def wide():
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 11))
-number = 3
-def nothing():
-    return 5
-"""
-STUDY = {
-    "name": "others",
-    "data": {"name": "digits"},
-    "test": {"max": 4},
-    "noise": {"name": "gaussian", "sigma": 0.25},
-    "sampling": {"n0": 16, "n": 32, "block": 32, "batch": 32, "images_per_shard": 4, "device": "cpu"},
-    "certificates": [{"name": "cohen"}],
-}
-OWN = {"weights": "plain.pt", "entry": "their_module:network"}
-LOG = {"file": "log.tsv", "noise": {"name": "gaussian", "sigma": 0.5}, "alpha": 0.001, "n": 1000}
-LINES = ["idx\tlabel\tpredict\tradius\tcorrect\ttime", "0\t1\t1\t0.75\t1\t1.0", "1\t2\t1\t0.5\t0\t1.0"]
-LINES += ["2\t3\t-1\t0.0\t0\t1.0", "3\t3\t3\t0.25\t1\t1.0"]
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A working directory with somebody's module, their weights in three forms, and a log."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "their_module", raising=False)
-    Path("their_module.py").write_text(MODULE)
-    torch.manual_seed(0)
-    state = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).state_dict()
-    torch.save(state, "plain.pt")
-    torch.save({"arch": "mlp", "state_dict": {f"1.{k}": v for k, v in state.items()}}, "cohen.pth")
-    torch.save({"arch": "mlp", "state_dict": {f"1.module.{k}": v for k, v in state.items()}}, "parallel.pth")
-    Path("log.tsv").write_text("\n".join(LINES) + "\n")
-    return state
-
-
-def plan_of(**more) -> Plan:
-    Path("study.yaml").write_text(yaml.safe_dump({**STUDY, **more}))
-    return Plan(Study([Path("study.yaml")]))
-
-
-def execute(plan: Plan, *wanted: str) -> None:
-    for stage in wanted:
-        for job in plan.jobs[stage].values():
-            execution.execute(stage, execution.as_dict(job))
-
-
-def refused(**more) -> str:
-    with pytest.raises(UserError) as caught:
-        execute(plan_of(**more), "data", "import")
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-# --- checkpoints ---
 
 
 def test_every_form_of_the_same_weights_gives_the_same_votes(place):
@@ -231,67 +166,6 @@ def test_checkpoints_of_one_file_name_keep_their_own_results(place, capsys):
         assert tables_at == found.setdefault(folder, tables_at)
     runs = [pd.read_parquet(path / "runs.parquet")["run"].item() for path in found.values()]
     assert len(set(found.values())) == len(set(runs)) == 2
-
-
-# --- logs ---
-
-
-def test_logs_stand_beside_runs_and_alone(place):
-    plan = plan_of(logs={"published": LOG}, report={"radii": [0.0, 0.5]})
-    tables.aggregate(plan, plan.tables, "code")
-    accuracy = pd.read_parquet(plan.tables / "certified_accuracy.parquet")
-    assert accuracy["certified_accuracy"].tolist() == [0.5, 0.25]  # right with radius >= 0, >= 0.5
-    assert set(accuracy["run"]) == {plan.logs[0].id}
-    assert accuracy[["label", "certificate", "smoothing_sigma", "alpha", "n"]].iloc[0].tolist() == [
-        *("published", "cohen", 0.5, 0.001, 1000)
-    ]
-    acr = pd.read_parquet(plan.tables / "average_certified_radius.parquet")
-    assert acr["acr"].tolist() == [0.25]
-    assert pd.read_parquet(plan.tables / "radius_accuracy.parquet")["certified_accuracy"].iloc[0] == 0.5
-    assert Path("log.tsv") in plan.aggregated_files()
-    before = plan.logs[0].id
-    Path("log.tsv").write_text("\n".join(LINES[:4]) + "\n")
-    assert plan_of(logs={"published": LOG}).logs[0].id != before
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"file": "no.tsv"}, "no.tsv: cannot be read"),
-        (
-            {"certificate": "laplace_l1"},
-            "logs.published.certificate: laplace_l1 has no theorem for noise gaussian",
-        ),
-        ({"alpha": 1}, "logs.published.alpha"),
-        ({"n": 0}, "logs.published.n"),
-        ({"sigma": 1}, "logs.published.sigma: unknown key"),
-        ({"certificate": "choen"}, "did you mean cohen"),
-    ],
-)
-def test_logs_that_say_nothing_are_refused_before_anything_runs(place, change, says):
-    assert says in refused(logs={"published": LOG | change})
-
-
-def test_a_malformed_line_is_named_when_the_study_is_read(place):
-    Path("log.tsv").write_text("\n".join([*LINES, "4\t1"]) + "\n")
-    assert "log.tsv:6: 2 fields instead of 6" in refused(logs={"published": LOG})
-
-
-def test_export_log_writes_what_was_certified(place, capsys):
-    plan = plan_of(imported={"theirs": OWN}, certificates=[{"name": "cohen"}, {"name": "tcertify"}])
-    asked = ["export-log", "--study", "study.yaml", "--run", "theirs", "--out", "out.tsv"]
-    assert main(asked) == 1
-    assert "not there yet" in capsys.readouterr().err
-    execute(plan, "data", "import", "sample", "certify")
-    assert main(asked) == 1
-    assert "give one with --certificate; it has cohen, tcertify" in capsys.readouterr().err
-    assert main([*asked, "--certificate", "cohen"]) == 0
-    frame = pd.read_parquet(plan.runs[0].observations[0].certified).query("certificate == 'cohen'")
-    log = read_log(Path("out.tsv"))
-    assert np.array_equal(log.radius, frame["radius"])
-    assert np.array_equal(log.predict, frame["prediction"])
-    assert main([*asked[:4], "nobody", *asked[5:]]) == 1
-    assert "no active run is labelled 'nobody'; runs: theirs" in capsys.readouterr().err
 
 
 def test_manifest_says_how_to_build_the_network(place):

@@ -1,16 +1,15 @@
-"""The training loop: resumed to the bit, reproducible, honest about divergence; and its parts."""
+"""The training loop: resumed to the bit, reproducible, honest about divergence, without waits."""
 
 from __future__ import annotations
 
 import json
-import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from tiny_study import TINY, Workspace, write_study
+from digits_training import CPU, SPEC, Killed, changed, metrics, same, weights
+from digits_training import data as data  # fixtures
+from digits_training import fit as fit
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -19,71 +18,11 @@ from rs.machine.devices import generator
 from rs.methods import catalog
 from rs.networks import checkpoints
 from rs.networks.images import open_split
-from rs.plan.plan import Plan
 from rs.provenance.files import read_table, write_json
-from rs.settings.training import Optimizer, Schedule, Training
+from rs.settings.training import Training
 from rs.stages import train as training
-from rs.study.study import Study
 
 pytestmark = pytest.mark.slow
-
-CPU = torch.device("cpu")
-SPEC: dict[str, Any] = {
-    "data": {"name": "digits"},
-    "model": {"name": "digits_cnn"},
-    "noise": {"name": "gaussian", "sigma": 0.25},
-    "objective": {"name": "gaussian"},
-    "training": {"epochs": 3, "batch_size": 256, "optimizer": {"learning_rate": 0.05}},
-    "seed": 0,
-}
-
-
-def changed(**training_keys: Any) -> dict[str, Any]:
-    return {**SPEC, "training": {**SPEC["training"], **training_keys}}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    """The digits' manifest."""
-    folder = tmp_path_factory.mktemp("data")
-    made = Workspace(folder, Plan(Study([write_study(folder / "study.yaml", TINY)])))
-    made.run(made.job("data"))
-    return made.path(made.plan.data_manifest)
-
-
-@pytest.fixture
-def fit(data, tmp_path):
-    """Trains into a folder of tmp_path; returns the folder."""
-
-    def make(name: str, spec: dict[str, Any], code: str = "code", calibrations: Any = None):
-        outputs = {
-            "manifest": tmp_path / name / "model.json",
-            "weights": tmp_path / name / "model.safetensors",
-            "metrics": tmp_path / name / "training.parquet",
-        }
-        training.train(spec, data, calibrations or {}, outputs, CPU, code)
-        return tmp_path / name
-
-    return make
-
-
-def weights(folder):
-    return load_file(folder / "model.safetensors")
-
-
-def same(a, b) -> bool:
-    a, b = weights(a), weights(b)
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
-
-def metrics(folder):
-    table, _ = read_table(folder / "training.parquet")
-    timed = ("seconds", "images_per_second")
-    return [{k: v for k, v in row.items() if k not in timed} for row in table.to_pylist()]
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing of ours catches it."""
 
 
 @pytest.fixture
@@ -245,36 +184,6 @@ def test_best_clean_keeps_the_first_of_equal_epochs(fit, monkeypatch):
     assert json.loads((folder / "model.json").read_text())["provenance"]["kept_epoch"] == 1
 
 
-# --- the parts ---
-
-
-def test_schedules():
-    step = Training(
-        epochs=90, optimizer=Optimizer(learning_rate=0.1), schedule=Schedule("multistep", (30, 60), 0.1)
-    )
-    rates = [training.learning_rate(step, e) for e in (0, 29, 30, 59, 60, 89)]
-    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
-    cosine = Training(epochs=10, optimizer=Optimizer(learning_rate=0.2), schedule=Schedule("cosine"))
-    assert training.learning_rate(cosine, 0) == 0.2
-    assert training.learning_rate(cosine, 5) == pytest.approx(0.1)
-    assert training.learning_rate(cosine, 9) == pytest.approx(0.1 * (1 + math.cos(0.9 * math.pi)))
-    assert training.learning_rate(Training(), 7) == 0.01
-
-
-def test_warm_up_ends_at_the_whole_rate_and_cosine_takes_the_rest():
-    """ADRE's ImageNet schedule: 50 epochs, 8 of them warm-up."""
-    adre = Training(epochs=50, optimizer=Optimizer(learning_rate=0.1), schedule=Schedule("cosine", warmup=8))
-    rates = [training.learning_rate(adre, e) for e in range(50)]
-    assert rates[:8] == pytest.approx([0.1 * (e + 1) / 8 for e in range(8)])
-    assert rates[8:] == pytest.approx([0.05 * (1 + math.cos(math.pi * e / 42)) for e in range(42)])
-    assert max(rates) == rates[7] == rates[8] == 0.1
-    short = Training(epochs=2, schedule=Schedule("cosine", warmup=8))
-    assert [training.learning_rate(short, e) for e in (0, 1)] == pytest.approx([0.00125, 0.0025])
-    steps = Training(epochs=9, schedule=Schedule("multistep", (3, 6), warmup=2))
-    rates = [training.learning_rate(steps, e) for e in (0, 1, 2, 3, 6)]
-    assert rates == pytest.approx([0.005, 0.01, 0.01, 0.001, 0.0001])
-
-
 # --- speed ---
 
 
@@ -344,57 +253,3 @@ def test_a_calibrated_epsilon_is_resolved_and_recorded(fit, tmp_path):
     write_json(tmp_path / "c.json", {"rho": 1})
     with pytest.raises(UserError, match=r"c.json: lacks rho_with_noise"):
         fit("c", spec, calibrations={"epsilon": tmp_path / "c.json"})
-
-
-# --- checkpoints ---
-
-
-def test_damaged_weights_are_one_line(fit, data):
-    folder = fit("a", changed(epochs=1))
-    manifest, file = folder / "model.json", folder / "model.safetensors"
-    good = file.read_bytes()
-
-    def refused() -> str:
-        with pytest.raises(UserError) as caught:
-            checkpoints.load(manifest, data)
-        assert "\n" not in str(caught.value)
-        return str(caught.value)
-
-    file.write_bytes(good[: len(good) // 2])
-    assert refused().startswith(f"{file}: truncated or changed")
-    file.unlink()
-    assert refused().startswith(f"{file}: cannot be read: No such file")
-    file.write_bytes(good[:-4] + b"\0\0\0\1")
-    assert "changed since it was trained" in refused()
-    file.write_bytes(good)
-    written = json.loads(manifest.read_text())
-    del written["sha256"]
-    write_json(manifest, written)
-    assert refused() == f"{manifest}: not a model's manifest; remove it and train again"
-
-
-def test_another_architecture_is_named(fit, tmp_path):
-    model = torch.nn.Sequential(torch.nn.Linear(3, 2))
-    good = model.state_dict()
-    checkpoints.load_state(model, good, tmp_path / "w", "tiny")
-    for state, says in (
-        ({**good, "0.weight": torch.zeros(2, 4)}, "0.weight is [2, 4], not [2, 3]"),
-        ({**good, "1.weight": torch.zeros(1)}, "has the unknown tensor 1.weight"),
-        ({"0.weight": good["0.weight"]}, "lacks tensor 0.bias"),
-    ):
-        with pytest.raises(UserError) as caught:
-            checkpoints.load_state(model, state, tmp_path / "w", "tiny")
-        assert str(caught.value) == f"{tmp_path / 'w'}: weights of another architecture than tiny: {says}"
-
-
-def test_weights_that_are_no_dense_real_numbers_are_named(tmp_path):
-    model = torch.nn.Sequential(torch.nn.Linear(3, 2))
-    good = model.state_dict()
-    for bias, kind in (
-        (good["0.bias"] * 1j, "complex64 strided"),
-        (good["0.bias"].to_sparse(), "float32 sparse_coo"),
-        (good["0.bias"].to("meta"), "float32 strided without values"),
-    ):
-        with pytest.raises(UserError) as caught:
-            checkpoints.load_state(model, {**good, "0.bias": bias}, tmp_path / "w", "tiny")
-        assert str(caught.value) == f"{tmp_path / 'w'}: tensor 0.bias is {kind}; allowed dense real numbers"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from test_training import SPEC, Killed, changed, metrics, same
-from test_training import data as data  # fixtures
-from test_training import fit as fit
+from digits_training import SPEC, Killed, changed, metrics, same
+from digits_training import data as data  # fixtures
+from digits_training import fit as fit
 
 from rs.machine import progress
 from rs.networks.images import open_split

@@ -1,0 +1,101 @@
+"""Attacks that look for the nearest image: exact distances for linear classifiers, and what votes decide."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from attacked_networks import ALL, smoothed
+from attacked_networks import images as images  # fixtures
+from attacked_networks import linear as linear
+from attacked_networks import model as model
+from torch import nn
+
+from rs.methods.attacks import boundary
+from rs.methods.attacks.carlini_wagner_l2 import CarliniWagnerL2
+from rs.methods.attacks.ddn import Ddn
+from rs.methods.noise.gaussian import Gaussian
+from rs.methods.noise.none import NoNoise
+
+MINIMAL = [Ddn(steps=40, samples=8, votes=100), CarliniWagnerL2(3, 40, 8, 0.1, 10.0, votes=100)]
+
+
+@pytest.mark.parametrize("attack", MINIMAL)
+def test_minimal_attacks_depend_on_no_other_image(model, images, attack):
+    x, y = images
+    whole = attack.minimal(smoothed(model, ALL), x, y).images
+    rows = [3, 1]
+    part = attack.minimal(smoothed(model, rows), x[rows], y[rows]).images
+    torch.testing.assert_close(part, whole[rows], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [NoNoise(), Gaussian(0.1)])
+@pytest.mark.parametrize(
+    "attack", [Ddn(steps=150, votes=2000), CarliniWagnerL2(6, 150, learning_rate=0.02, votes=2000)]
+)
+def test_minimal_attacks_find_the_distance_to_a_hyperplane(linear, attack, noise):
+    """Smoothing a linear classifier moves its boundary nowhere; the votes' margin costs a little."""
+    net, x, w = linear
+    y = torch.zeros(5, dtype=torch.int64)
+    logits = net(x)
+    exact = (logits[:, 0] - logits[:, 1]) / w.norm()
+    assert (exact > 0.05).all()
+    found = attack.minimal(smoothed(net, ALL, noise), x, y)
+    distance = (found.images - x).flatten(1).norm(dim=1)
+    # 3 sqrt(2000) votes more than half: p = 0.534, where Phi(margin/sigma) = p, and what one halving leaves
+    margin = 0.1 * 0.11 if isinstance(noise, Gaussian) else 0.0
+    assert (distance >= exact - 1e-4).all()
+    assert (distance <= 1.06 * (exact + margin)).all()
+    votes = smoothed(net, ALL, noise).votes(found.images, 1001, 1001)
+    assert (votes.argmax(1) == 1).all()
+
+
+@pytest.mark.parametrize("attack", MINIMAL)
+def test_a_misclassified_image_is_its_own_nearest_one(linear, attack):
+    net, x, _ = linear
+    wrong = attack.minimal(smoothed(net, ALL, NoNoise()), x, torch.ones(5, dtype=torch.int64)).images
+    torch.testing.assert_close(wrong, x, rtol=0, atol=1e-5)
+    constant = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    nn.init.zeros_(constant[1].weight)
+    constant[1].bias.data = torch.tensor([1.0, 0.0])
+    assert torch.equal(attack.minimal(smoothed(constant, ALL), x, torch.zeros(5).long()).images, x)
+
+
+def test_many_votes_settle_at_the_boundary_and_few_do_where_all_is_clear(linear):
+    """The distance to a hyperplane along a ray is known: 10,000 votes end 0.04 sigma beyond it, not 0.19."""
+    net, x, w = linear
+    y, sigma = torch.zeros(5, dtype=torch.int64), 0.1
+    logits = net(x)
+    exact = (logits[:, 0] - logits[:, 1]) / w.norm()
+    ray = (2.5 * exact)[:, None] * w / w.norm()
+    found = x + ray.reshape_as(x)
+    state = smoothed(net, ALL, Gaussian(sigma))
+    excess = (boundary.settle(state, x, y, found, 10_000) - x).flatten(1).norm(dim=1) - exact
+    resolution = 2.5 * exact / 2**8
+    assert (excess >= -0.01 * sigma).all()
+    assert (excess <= 0.07 * sigma + resolution).all()
+    few = (boundary.settle(state, x, y, found, 400) - x).flatten(1).norm(dim=1) - exact
+    assert few.mean() > excess.mean() + 0.08 * sigma
+    drawn: list[int] = []
+
+    class Counted(Gaussian):
+        def sample(self, shape, generator):
+            drawn.append(shape[0])
+            return super().sample(shape, generator)
+
+    boundary.settle(smoothed(net, [0], Counted(sigma)), x[:1], y[:1], found[:1], 10_000)
+    assert 400 < sum(drawn) < 0.6 * 10_000 * 9  # the far places of the nine looked at took 400 each
+
+
+def test_an_iterate_counts_only_where_another_class_leads_clearly():
+    votes = torch.tensor([[8, 8, 0], [4, 12, 0], [5, 11, 0], [0, 0, 16], [16, 0, 0], [5, 6, 5]])
+    assert boundary.clearly_wrong(votes, torch.zeros(6).long(), 2).tolist() == [
+        False,
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
+    one = torch.tensor([[0, 1], [1, 0]])  # without noise one vote says all
+    assert boundary.clearly_wrong(one, torch.zeros(2).long(), 3).tolist() == [True, False]

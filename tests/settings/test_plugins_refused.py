@@ -1,0 +1,123 @@
+"""What breaks the protocol of plug-ins is one line, whatever it is."""
+
+from __future__ import annotations
+
+import pytest
+from lab import installed as installed  # fixtures
+from lab import lab as lab
+from plug_ins import describe
+
+from rs.errors import UserError
+from rs.methods import catalog
+from rs.study.plugin_schema import cache_folder
+
+HEAD = """
+from dataclasses import dataclass
+from typing import ClassVar
+@dataclass(frozen=True)
+class Mine:
+    "Mine."
+    source: ClassVar[str] = "here"
+"""
+CERTIFY = "    def certify(self, draws, noise, alpha): ...\n"
+NEEDS = '    needs: ClassVar = frozenset({"counts"})\n    rigorous: ClassVar = True\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "says"),
+    [
+        (
+            "objectives",
+            "import nowhere_to_be_found",
+            "cannot be imported: ModuleNotFoundError: No module named",
+        ),
+        ("objectives", "raise SystemExit('bye')", "cannot be imported: SystemExit: bye"),
+        ("objectives", "class Mine(", "cannot be imported: SyntaxError: "),
+        ("objectives", "", "AttributeError: module 'broken' has no attribute 'Mine'"),
+        ("objectives", "class Mine: ...", "must be a frozen dataclass"),
+        ("objectives", HEAD.replace("(frozen=True)", ""), "must be a frozen dataclass"),
+        ("objectives", HEAD.replace("here", ""), "must state its `source`"),
+        ("objectives", HEAD, "lacks the method `loss`"),
+        (
+            "objectives",
+            HEAD + "    def loss(self, model, x, y): ...\n",
+            "`loss` must take (model, x, y, noise, ",
+        ),
+        (
+            "objectives",
+            HEAD + "    a: object = None\n    b: 'Nowhere' = 1\n    def loss(*all): ...\n",
+            "a schema: ",
+        ),
+        ("noises", HEAD + "    def sample(self, shape, generator): ...\n", "lacks the method `log_ratio`"),
+        ("attacks", HEAD, "lacks the method `at_radii or minimal`"),
+        ("attacks", HEAD + "    def minimal(self, smoothed, x, y): ...\n", "must state its `norm`"),
+        ("certificates", HEAD + CERTIFY, "must state its `norms`"),
+        (
+            "certificates",
+            HEAD + "    norms: ClassVar = {'gaussian': 3}\n" + NEEDS + CERTIFY,
+            "to 1, 2 or inf",
+        ),
+        ("models", HEAD + "    def build(self, shape, classes, mean, std): ...\n", "must state its `shapes`"),
+        ("datasets", HEAD + "    def load(self, data_dir): ...\n", "must state its `shape`"),
+    ],
+)
+def test_a_plug_in_that_breaks_the_protocol_is_one_line(lab, tiny, refusal, kind, text, says):
+    (lab / "broken.py").write_text(text)
+    describe(lab, "broken", "2.0", {f"rs.{kind}": {"mine": "broken:Mine"}})
+    told = refusal(tiny)
+    assert told.startswith(f"plug-in broken 2.0: rs.{kind}: mine = broken:Mine: ")
+    assert says in told
+    assert not list(cache_folder().glob("*")), "nothing of it is kept"
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "path", "says"),
+    [
+        (
+            "rs.objective",
+            "mine",
+            "a:B",
+            "no such kind of method (did you mean rs.objectives?); allowed: rs.data",
+        ),
+        ("rs.objectives", "My own", "a:B", "a name must match"),
+        ("rs.objectives", "mine", "a", "must be module:Class"),
+        (
+            "rs.objectives",
+            "mine",
+            "rs.methods.objectives.nal:Nal",
+            "must lie in a package of its own",
+        ),
+        (
+            "rs.objectives",
+            "mine",
+            "nowhere_to_be_found.mine:Mine",
+            "there is no module nowhere_to_be_found",
+        ),
+        ("rs.objectives", "nal", "nowhere_to_be_found:Mine", "a method of rs has this name"),
+    ],
+)
+def test_an_entry_point_that_cannot_be_one_is_one_line(lab, tiny, refusal, group, name, path, says):
+    describe(lab, "broken", "2.0", {group: {name: path}})
+    assert says in refusal(tiny)
+
+
+def test_two_plug_ins_of_one_name_are_one_line(installed, tiny, refusal):
+    describe(installed, "other-lab", "3.1", {"rs.noises": {"logistic": "other:Logistic"}})
+    assert "plug-in other-lab 3.1: rs.noises: logistic = other:Logistic: lab-methods 1.0 has" in refusal(tiny)
+
+
+def test_a_noise_states_the_name_that_certificates_know_it_by(installed, tiny, refusal):
+    file = installed / "lab_methods" / "logistic.py"
+    file.write_text(file.read_text().replace('"logistic"', '"logistics"'))
+    assert "its `family` is 'logistics'; it must be its name 'logistic'" in refusal(tiny)
+
+
+def test_an_unknown_module_of_a_table_of_contents_is_one_line(monkeypatch):
+    monkeypatch.setitem(catalog.TABLES["noises"], "lost", "rs.methods.noise.lost:Lost")
+    monkeypatch.setitem(catalog.TABLES["noises"], "other", "rs.methods.noise.gaussian:Lost")
+    for name, says in (
+        ("lost", "No module named 'rs.methods.noise.lost'"),
+        ("other", "has no attribute 'Lost'"),
+    ):
+        with pytest.raises(UserError, match=f"noises {name} = rs.methods.noise.*{says}"):
+            catalog.find("noises", name)
