@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rs.errors import UserError
 from rs.methods import attacks, certificates, data, models, noise, objectives
+from rs.methods.models.costs import costs
 from rs.settings import plugins
 from rs.settings.method_schema import USES, key_of, method_schema_of
 from rs.study import schema as study_schema
@@ -73,12 +74,13 @@ def build_use(kind: str, method: dict[str, Any]) -> Any:
 
 def schema() -> dict[str, Any]:
     """The schema of a study that names built-in methods: what `rs/schema.json` holds."""
-    return document(
-        {
-            kind: {name: method_schema_of(kind, name, find(kind, name), path) for name, path in own.items()}
-            for kind, own in TABLES.items()
-        }
-    )
+    methods = {
+        kind: {name: method_schema_of(kind, name, find(kind, name), path) for name, path in own.items()}
+        for kind, own in TABLES.items()
+    }
+    for name, method in methods["models"].items():
+        method["x-costs"] = costs(find("models", name)())
+    return document(methods)
 
 
 def listing() -> dict[str, list[dict[str, Any]]]:

@@ -79,6 +79,7 @@ class Objective(Protocol):
     source: ClassVar[str]
     # noises: ClassVar[frozenset[str]], where it works with some noise families only
     # calibrates: ClassVar[bool], where gamma and step_size make it a source of calibrated epsilons
+    # passes: ClassVar[Passes], the network's for one image and step (rs.settings.passes): what a study costs
     # phase(progress) -> hashable, where the loss uses `progress`: it may do so only through this value
 
     # The trainer owns optimizer, schedule, augmentation, precision and checkpoints. `model` returns float32
@@ -106,6 +107,7 @@ class Attack(Protocol):
     norm: ClassVar[float]  # of the radii
     access: ClassVar[str]  # "white-box" or "gradient-free" ("transfer": white-box on another run)
 
+    # passes: ClassVar[Passes], the network's for one image at all radii (rs.settings.passes)
     # samples: int, noise samples per gradient or query
     # keeps_broken: ClassVar[bool], True where what a small ball broke is not attacked again in a larger one
 

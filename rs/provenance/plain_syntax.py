@@ -13,11 +13,15 @@ PROGRESS = (
     "rs.machine.progress"  # calls of its functions hand their first argument on; the others are what is told
 )
 
+# What a class says of itself that no job executes.
+TOLD = {"source": "ClassVar[str]", "passes": "ClassVar[Passes]"}
+
 
 class Plain(ast.NodeTransformer):
     """Drops from a module's tree: docstrings and other string statements; blocks for type checkers, and for
     running a file as a program; annotations of arguments, results and variables, and limits of a class's
-    fields; citations (`source`); what a UserError, an assertion, a warning, a print and a progress line say.
+    fields; citations (`source`) and costs (`passes`); what a UserError, an assertion, a warning, a print and
+    a progress line say.
     """
 
     def __init__(self, tree: ast.Module) -> None:
@@ -64,8 +68,8 @@ class Plain(ast.NodeTransformer):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         """A class's fields are made by their annotations, so those stay."""
         if id(node) in self.fields:
-            cited = _name(node.target) == "source" and ast.unparse(node.annotation) == "ClassVar[str]"
-            return None if cited else self.generic_visit(node)
+            told = TOLD.get(_name(node.target)) == ast.unparse(node.annotation)
+            return None if told else self.generic_visit(node)
         value = node.value and self.visit(node.value)
         return ast.Assign(targets=[self.visit(node.target)], value=value) if value else None
 

@@ -17,10 +17,10 @@ from rs.settings.certificates import CertificateUse
 FACTS: dict[str, tuple[str, ...]] = {
     "datasets": ("shape", "classes", "sizes"),
     "models": ("shapes",),
-    "objectives": ("noises", "calibrates"),
+    "objectives": ("noises", "calibrates", "passes"),
     "noises": ("below_dimension",),
     "certificates": ("norms", "needs", "rigorous", "anytime", "bound", "freedom", "parameters_only"),
-    "attacks": ("norm", "access"),
+    "attacks": ("norm", "access", "passes"),
 }
 USES: dict[str, type] = {"certificates": CertificateUse, "attacks": AttackUse}
 

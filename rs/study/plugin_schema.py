@@ -20,7 +20,8 @@ from rs.errors import UserError
 from rs.provenance.code import plug_in_root
 from rs.provenance.digests import digest, file_digest
 from rs.provenance.files import read_json, versions, write_json
-from rs.settings.method_schema import method_schema_of
+from rs.settings.method_schema import key_of, method_schema_of
+from rs.settings.passes import wrong
 from rs.settings.plugins import PlugIn
 
 # What the harness calls of a method, and with which arguments: see rs.methods.interfaces.
@@ -123,6 +124,8 @@ def _broken_facts(kind: str, name: str, cls: Any) -> str:
         return f"its `family` is {cls.family!r}; it must be its name {name!r}, by which certificates know it"
     if kind == "attacks" and (cls.norm not in _NORMS or cls.access not in _ACCESS):
         return f"its `norm` must be one of 1, 2, inf and its `access` one of {', '.join(_ACCESS)}"
+    if hasattr(cls, "passes") and (refused := wrong(cls.passes, {*map(key_of, stated), "radii"})):
+        return refused
     if kind == "certificates":
         if not (isinstance(cls.norms, dict) and cls.norms and all(n in _NORMS for n in cls.norms.values())):
             return "its `norms` must map noise families to 1, 2 or inf"

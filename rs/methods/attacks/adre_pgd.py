@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from rs.methods.attacks.balls import ascend_in_balls
 from rs.settings.limits import NonNegative, Positive, Samples, Steps
+from rs.settings.passes import Passes
 from rs.smoothing.ascent import Loss
 from rs.smoothing.smoothed import evaluation_mode, noisy_logits, soft_mean
 
@@ -35,6 +36,7 @@ class AdrePgd:
     source: ClassVar[str] = "ADRE, Feng et al., AAAI 2020, eq. (12)"
     norm: ClassVar[float] = 2.0
     access: ClassVar[str] = "white-box"
+    passes: ClassVar[Passes] = {"ascent": (("radii", "steps"), "samples")}
 
     lambda_: Annotated[NonNegative, Field(alias="lambda")] = 0.1
     steps: Steps = 20

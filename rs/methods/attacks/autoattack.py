@@ -17,6 +17,7 @@ import numpy as np
 
 from rs.methods.attacks.toolbox import propose, require
 from rs.settings.limits import Samples, Steps
+from rs.settings.passes import Passes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +36,10 @@ class AutoAttackLinf:
     norm: ClassVar[float] = math.inf
     access: ClassVar[str] = "white-box"
     keeps_broken: ClassVar[bool] = True
+    passes: ClassVar[Passes] = {
+        "ascent": (("radii", 2, "steps"), "samples"),
+        "forward": (("radii", 2, "steps"), "samples"),
+    }
 
     steps: Steps = 100
     samples: Samples = 20

@@ -23,6 +23,7 @@ import torch
 from rs.methods.attacks.boundary import settle
 from rs.methods.interfaces import Proposed
 from rs.settings.limits import NonNegative, Positive, Samples, Steps, Votes
+from rs.settings.passes import Passes
 from rs.smoothing.ascent import l2_norm
 from rs.smoothing.smoothed import evaluation_mode, noisy_logits
 
@@ -43,6 +44,7 @@ class CarliniWagnerL2:
     source: ClassVar[str] = "Carlini & Wagner, S&P 2017; with averaged gradients STN, Li et al., NeurIPS 2019"
     norm: ClassVar[float] = 2.0
     access: ClassVar[str] = "white-box"
+    passes: ClassVar[Passes] = {"ascent": (("search_steps", "steps"), "samples"), "forward": (5, "votes")}
 
     search_steps: Steps = 5
     steps: Steps = 100

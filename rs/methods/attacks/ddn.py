@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from rs.methods.attacks.boundary import settle, wrong_votes
 from rs.methods.interfaces import Proposed
 from rs.settings.limits import Positive, Samples, Steps, Votes
+from rs.settings.passes import Passes
 from rs.smoothing import ascent
 from rs.smoothing.smoothed import evaluation_mode, noisy_logits, soft_mean
 
@@ -34,6 +35,7 @@ class Ddn:
     source: ClassVar[str] = "Rony et al., CVPR 2019; on smoothed classifiers Salman et al., NeurIPS 2019"
     norm: ClassVar[float] = 2.0
     access: ClassVar[str] = "white-box"
+    passes: ClassVar[Passes] = {"ascent": ("steps", "samples"), "forward": (5, "votes")}
 
     steps: Steps = 100
     samples: Samples = 16

@@ -18,6 +18,7 @@ import torch
 
 from rs.methods.interfaces import Proposed
 from rs.settings.limits import Divisor, Positive, Samples, Steps
+from rs.settings.passes import Passes
 from rs.smoothing.ascent import lagrangian_ascent, project_l2
 from rs.smoothing.smoothed import evaluation_mode, mean_cross_entropy
 
@@ -35,6 +36,7 @@ class Lagrangian:
     norm: ClassVar[float] = 2.0
     access: ClassVar[str] = "white-box"
     bounded: ClassVar[bool] = False  # by its price, not by the radius
+    passes: ClassVar[Passes] = {"ascent": ("steps", "samples")}
 
     gamma: Divisor = 1.5
     steps: Steps = 15

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rs.methods.attacks.balls import ascend_in_balls
 from rs.settings.limits import Positive, Samples, Steps
+from rs.settings.passes import Passes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,6 +31,7 @@ class PgdL2:
     source: ClassVar[str] = "Madry et al., ICLR 2018; on smoothed classifiers Salman et al., NeurIPS 2019"
     norm: ClassVar[float] = 2.0
     access: ClassVar[str] = "white-box"
+    passes: ClassVar[Passes] = {"ascent": (("radii", "steps"), "samples")}
 
     steps: Steps = 20
     samples: Samples = 16

@@ -21,6 +21,7 @@ from pydantic import Field
 from rs.errors import UserError
 from rs.methods.attacks.toolbox import propose, require
 from rs.settings.limits import Samples, Steps
+from rs.settings.passes import Passes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +38,7 @@ class SquareLinf:
     norm: ClassVar[float] = math.inf
     access: ClassVar[str] = "gradient-free"
     keeps_broken: ClassVar[bool] = True
+    passes: ClassVar[Passes] = {"forward": (("radii", 3, "steps"), "samples")}
 
     steps: Steps = 200
     samples: Samples = 16

@@ -29,6 +29,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from rs.settings.limits import NonNegative, Samples
+from rs.settings.passes import Passes
 from rs.smoothing.smoothed import noisy_copies, soft_mean
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Adre:
     """Cross-entropy under noise less `lambda` times a measure of the smoothed classifier's radius."""
 
     source: ClassVar[str] = "Feng et al., AAAI 2020"
+    passes: ClassVar[Passes] = {"update": (1, "k")}
 
     k: Samples = 8
     lambda_: Annotated[NonNegative, Field(alias="lambda")] = 0.1

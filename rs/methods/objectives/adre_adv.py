@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from rs.methods.objectives.adre import Adre, Floor, adaptive_radius
 from rs.methods.objectives.epsilon import Epsilon, epsilon_now
 from rs.settings.limits import NonNegative, Positive, Samples, Steps
+from rs.settings.passes import Passes
 from rs.smoothing.ascent import l2_norm, pgd
 from rs.smoothing.smoothed import add_noise, draw_noise, evaluation_mode, soft_mean
 
@@ -39,6 +40,7 @@ class AdreAdv:
     """ADRE at the worst images in an l2 ball; `epsilon` is a number or the calibrated epsilon of a run."""
 
     source: ClassVar[str] = "Feng et al., AAAI 2020"
+    passes: ClassVar[Passes] = {"ascent": ("steps", "k"), "update": (1, "k")}
 
     epsilon: Epsilon
     steps: Steps = 2

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch.nn import functional as F
 
+from rs.settings.passes import Passes
+
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
@@ -23,6 +25,7 @@ class Clean:
 
     source: ClassVar[str] = "cross-entropy without noise or attack"
     noises: ClassVar[frozenset[str]] = frozenset({"none"})
+    passes: ClassVar[Passes] = {"update": (1, 1)}
 
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float

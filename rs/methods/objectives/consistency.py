@@ -18,6 +18,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from rs.settings.limits import NonNegative, Samples
+from rs.settings.passes import Passes
 from rs.smoothing.smoothed import noisy_copies, soft_mean
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Consistency:
     """
 
     source: ClassVar[str] = "Jeong & Shin, NeurIPS 2020"
+    passes: ClassVar[Passes] = {"update": (1, "samples")}
 
     samples: Samples = 2
     lambda_: Annotated[NonNegative, Field(alias="lambda")] = 10.0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rs.settings.limits import Samples
+from rs.settings.passes import Passes
 from rs.smoothing.smoothed import draw_noise, mean_cross_entropy
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class GaussianTraining:
     """Cross-entropy under noise of any family, averaged over `samples` draws per image."""
 
     source: ClassVar[str] = "Cohen, Rosenfeld & Kolter, ICML 2019"
+    passes: ClassVar[Passes] = {"update": (1, "samples")}
 
     samples: Samples = 1
 

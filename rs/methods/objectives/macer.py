@@ -29,6 +29,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from rs.settings.limits import NonNegative, Positive, Samples
+from rs.settings.passes import Passes
 from rs.smoothing.smoothed import noisy_copies, soft_mean
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Macer:
 
     source: ClassVar[str] = "Zhai et al., ICLR 2020"
     noises: ClassVar[frozenset[str]] = frozenset({"gaussian"})
+    passes: ClassVar[Passes] = {"update": (1, "k")}
 
     k: Samples = 16
     lambda_: Annotated[NonNegative, Field(alias="lambda")] = 12.0

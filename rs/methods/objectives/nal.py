@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from rs.settings.limits import Divisor, Positive, Samples
+from rs.settings.passes import Passes
 from rs.smoothing.ascent import lagrangian_ascent
 from rs.smoothing.smoothed import draw_noise, evaluation_mode, mean_cross_entropy
 
@@ -44,6 +45,7 @@ class Nal:
 
     source: ClassVar[str] = "NAL, A Distributional Robustness Certificate by Randomized Smoothing"
     calibrates: ClassVar[bool] = True  # has gamma and step_size, so rho and epsilon can be measured
+    passes: ClassVar[Passes] = {"ascent": ("steps", "samples"), "update": (1, "samples")}
 
     steps: Annotated[int, Field(ge=0, le=100_000)] = 4
     samples: Samples = 4

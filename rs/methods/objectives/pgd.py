@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from rs.methods.objectives.epsilon import Epsilon, epsilon_now
 from rs.settings.limits import Positive, Steps
+from rs.settings.passes import Passes
 from rs.smoothing.ascent import l2_norm, pgd, random_perturbations
 from rs.smoothing.smoothed import evaluation_mode
 
@@ -35,6 +36,7 @@ class Pgd:
 
     source: ClassVar[str] = "Madry et al., ICLR 2018"
     noises: ClassVar[frozenset[str]] = frozenset({"none"})
+    passes: ClassVar[Passes] = {"ascent": ("steps", 1), "update": (1, 1)}
 
     epsilon: Epsilon
     norm: Literal["l2", "linf"] = "l2"

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from rs.methods.objectives.epsilon import Epsilon, epsilon_now
 from rs.settings.limits import Positive, Samples, Steps
+from rs.settings.passes import Passes
 from rs.smoothing.ascent import ddn, l2_norm, pgd
 from rs.smoothing.smoothed import (
     add_noise,
@@ -51,6 +52,7 @@ class SmoothAdv:
     """
 
     source: ClassVar[str] = "Salman et al., NeurIPS 2019"
+    passes: ClassVar[Passes] = {"ascent": ("steps", "samples"), "update": (1, "samples")}
 
     epsilon: Epsilon
     steps: Steps = 10

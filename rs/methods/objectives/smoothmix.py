@@ -29,6 +29,7 @@ from pydantic import Field
 from torch.nn import functional as F
 
 from rs.settings.limits import NonNegative, Positive, Samples, Steps
+from rs.settings.passes import Passes
 from rs.smoothing.ascent import l2_norm, pgd, project_l2
 from rs.smoothing.smoothed import add_noise, draw_noise, evaluation_mode, soft_loss, soft_mean
 
@@ -45,6 +46,7 @@ class SmoothMix:
     """
 
     source: ClassVar[str] = "Jeong et al., NeurIPS 2021"
+    passes: ClassVar[Passes] = {"ascent": ("steps", "samples"), "update": (1, ("samples", "samples"))}
 
     samples: Samples = 4
     steps: Steps = 4

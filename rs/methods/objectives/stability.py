@@ -19,6 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from rs.settings.limits import NonNegative, Samples
+from rs.settings.passes import Passes
 from rs.smoothing.smoothed import noisy_copies
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Stability:
     """Clean cross-entropy plus `gamma` times the cross-entropy between clean and noisy predictions."""
 
     source: ClassVar[str] = "Li, Chen, Wang & Carin, NeurIPS 2019"
+    passes: ClassVar[Passes] = {"update": (1, (1, "samples"))}
 
     gamma: NonNegative = 1.0
     samples: Samples = 1

@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from rs.methods.objectives.epsilon import Epsilon, epsilon_now
 from rs.settings.limits import NonNegative, Positive, Samples, Steps
+from rs.settings.passes import Passes
 from rs.smoothing.ascent import l2_norm, pgd
 from rs.smoothing.smoothed import add_noise, draw_noise, evaluation_mode
 
@@ -49,6 +50,11 @@ class Trades:
     """Cross-entropy plus `beta` times the worst divergence of the predictions in a ball."""
 
     source: ClassVar[str] = "Zhang et al., ICML 2019"
+    passes: ClassVar[Passes] = {
+        "forward": (1, "samples"),
+        "ascent": ("steps", "samples"),
+        "update": (1, ("samples", "samples")),
+    }
 
     epsilon: Epsilon
     beta: NonNegative = 6.0

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from rs.methods.objectives.nal import Nal
 from rs.settings.limits import Divisor, Positive
+from rs.settings.passes import Passes
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -31,6 +32,7 @@ class Wrm:
     source: ClassVar[str] = "Sinha, Namkoong & Duchi, ICLR 2018"
     noises: ClassVar[frozenset[str]] = frozenset({"none"})
     calibrates: ClassVar[bool] = True  # has gamma and step_size, so rho and epsilon can be measured
+    passes: ClassVar[Passes] = {"ascent": ("steps", 1), "update": (1, 1)}
 
     steps: Annotated[int, Field(ge=0, le=100_000)] = 15
     gamma: Divisor = 1.5

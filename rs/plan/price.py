@@ -1,0 +1,141 @@
+"""What a study costs: hours by stage, memory and disk, for what is missing and for all of it. No torch.
+
+    from rs.plan import price
+    found = price.price(plan, price.missing(plan))           # on this machine
+    found.hours, found.unit, found.assumed, found.stages     # 1.3, core-hours, True, {"train": 1.2, ...}
+
+Whoever asks many times gives the machine (`rates.here()`, `rates.card("H100")`) along. Not counted are
+tables, pages and certificates (seconds), and the decoding of images that are streamed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rs.plan import rates
+from rs.plan.graph import STAGES
+from rs.plan.jobs import Job
+from rs.plan.plan import Plan
+from rs.plan.staleness import in_order
+from rs.plan.work import NotPriced, Work, work_of
+
+COMPUTING = ("train", "calibrate", "form", "sample", "attack", "distributional")
+
+
+@dataclass(frozen=True)
+class Price:
+    """Hours by stage on one machine: likely ones, and at most (where votes stop early). `assumed` where a
+    rate was not measured there; `unpriced` says of which work nothing is known, so that the hours lack it.
+    """
+
+    machine: str
+    unit: str
+    jobs: int
+    stages: dict[str, float]
+    most: float
+    assumed: bool
+    unpriced: tuple[str, ...]
+
+    @property
+    def hours(self) -> float:
+        return sum(self.stages.values())
+
+    def as_json(self) -> dict[str, Any]:
+        told = {"machine": self.machine, "unit": self.unit, "assumed": self.assumed, "jobs": self.jobs}
+        told |= {"hours": self.hours, "most_hours": self.most, "stages": self.stages}
+        return told | {"unpriced": list(self.unpriced)}
+
+
+def price(plan: Plan, jobs: Iterable[Job], machine: rates.Machine | None = None) -> Price:
+    """What `jobs` of a plan cost on a machine (this one without it), one after another."""
+    on = machine or rates.here()
+    known: dict[tuple[Any, ...], rates.Rate] = {}
+    seconds: dict[str, float] = defaultdict(float)
+    most, assumed, count, unpriced = 0.0, False, 0, dict[str, None]()
+    for job in jobs:
+        count += 1
+        if job.stage not in COMPUTING:
+            continue
+        try:
+            parts = list(work_of(plan, job))
+            for work in parts:
+                key = (work.network, work.kind, work.recorded)
+                if key not in known:
+                    known[key] = on.rate(work)
+        except NotPriced as reason:
+            unpriced[str(reason)] = None
+            continue
+        compiles = job.stage == "form" or any(w.network.compiled and w.kind == "vote" for w in parts)
+        likely = longest = rates.START + rates.COMPILING * compiles
+        for work in parts:
+            rate = known[work.network, work.kind, work.recorded]
+            assumed |= rate.assumed
+            likely += rate.seconds(work.passes, work.copies)
+            longest += _longest(work, rate)
+        seconds[job.stage] += likely
+        most += longest
+    hours = {stage: seconds[stage] / 3600 for stage in STAGES if stage in seconds}
+    return Price(on.name, on.unit, count, hours, most / 3600, assumed, tuple(unpriced))
+
+
+def _longest(work: Work, rate: rates.Rate) -> float:
+    grown = 1.0 if work.most is None else work.most / work.copies
+    return rate.seconds(work.passes * grown, work.copies * grown)
+
+
+def hours(plan: Plan, jobs: Iterable[Job], machine: rates.Machine | None = None) -> Price | None:
+    """`price`, or None where nothing is known of some of the work."""
+    found = price(plan, jobs, machine)
+    return None if found.unpriced else found
+
+
+def whole(plan: Plan) -> list[Job]:
+    """Every job of a study."""
+    return list(in_order(plan))
+
+
+def missing(plan: Plan) -> list[Job]:
+    """The jobs that the study's tables still wait for, in order: those without their files, that something
+    wanted is made from, and those downstream of them. What is there but stale is not among them.
+    """
+    makers = {str(p): job for job in whole(plan) for p in job.outputs.values()}
+    wanted: dict[int, Job] = {}
+    todo = [path for path in plan.aggregated_files() if not path.exists()]
+    while todo:
+        job = makers.get(str(todo.pop()))
+        if job is not None and id(job) not in wanted:
+            wanted[id(job)] = job
+            todo += [path for path in plan.needs(job) if not path.exists()]
+    anew: set[str] = set()
+    found = []
+    for job in whole(plan):
+        if id(job) in wanted or any(str(path) in anew for path in plan.needs(job)):
+            anew |= {str(path) for path in job.outputs.values()}
+            found.append(job)
+    return found
+
+
+def sentence(plan: Plan) -> str | None:
+    """What is missing and its price here, in a line; nothing where nothing is missing."""
+    jobs = missing(plan)
+    found = price(plan, jobs)
+    if not found.stages and not found.unpriced:
+        return None
+    parts = ", ".join(f"{stage} {in_words(h)}" for stage, h in found.stages.items())
+    assumed = "assumed; `rs price` measures" if found.assumed else "measured"
+    told = f"{len(jobs)} jobs missing: about {in_words(found.hours)} {found.unit} here ({assumed}): {parts}"
+    if found.most > 1.05 * found.hours:
+        told += f"; at most {in_words(found.most)}"
+    return told + (f"; without {'; '.join(found.unpriced)}" if found.unpriced else "")
+
+
+def in_words(value: float) -> str:
+    """Hours with two digits: 0.12, 3.4, 120."""
+    if value < 0.005:
+        return "0"
+    digits = 1 - math.floor(math.log10(value))
+    return f"{round(value, digits):,.{min(max(digits, 0), 2)}f}"

@@ -1,0 +1,206 @@
+"""How fast a machine takes networks forward and back: measured, or assumed and said to be so. No torch.
+
+A pass takes `fixed` seconds and `each` more for every image in it. This machine's are measured by `rs price`
+(rs.networks.speed) and kept in the user's cache, a file for each network in each precision on a device with
+these versions; without it a processor core is taken to be like those that were measured, by multiply-adds.
+
+Of named GPUs an H100 was measured with three small networks (docs/evidence/gpu.md). What was not is assumed:
+float32 reaches a fifth of the card's peak; bfloat16 is bound by memory, an H100 makes 25 T multiply-adds/s of
+it (5 % of its peak), another card as many by its bandwidth; float32 moves twice the bytes. Peaks and
+bandwidths are those of the makers' data sheets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rs.errors import UserError
+from rs.machine import device_class
+from rs.plan.work import Network, NotPriced, Work
+from rs.provenance.digests import digest
+from rs.provenance.files import read_json, versions, write_json
+from rs.settings.passes import KINDS
+
+START = 4.0  # seconds of a job before it computes: torch and the network (3.2 s), files
+COMPILING = 6.0  # and of one that compiles its network (3 to 10 s: docs/evidence/sampling.md)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Seconds of a pass, and of each image in it; whether that is assumed."""
+
+    fixed: float
+    each: float
+    assumed: bool
+
+    def seconds(self, passes: float, copies: float) -> float:
+        return passes * self.fixed + copies * self.each
+
+
+class Machine(Protocol):
+    """`unit` says what an hour of it is. `rate` raises NotPriced for a network that it knows nothing of."""
+
+    name: str
+    unit: str
+
+    def rate(self, work: Work) -> Rate: ...
+
+
+def multiply_adds(network: Network) -> int:
+    """Of a forward pass. Raises NotPriced."""
+    costs = network.costs or measured(network).get("costs")
+    if costs is None:
+        raise NotPriced(f"{network.name}: not measured yet (rs price does)")
+    return int(costs["multiply_adds"])
+
+
+# --- named GPUs ---
+
+FLOAT32, BYTES = (
+    0.2,
+    25e12 / 3.35e12,
+)  # share of the peak; bfloat16 multiply-adds for each byte/s of bandwidth
+RECORDED, WRITTEN = 0.3e-3, 2e-3  # seconds of a pass as a CUDA graph, and launched kernel by kernel
+
+# Seconds (fixed, each) of bfloat16 passes on one H100 (docs/evidence/gpu.md). LeNet's updates are the line
+# through 64 and 4,096 images, its ascents what ten of them leave of a step of SmoothAdv. Of the other two one
+# step is known: fixed times and the ratio of ascent to update are LeNet's. Votes were timed in batches of
+# 10,000; what of that is fixed is assumed: 20 launches, or one.
+H100 = {
+    ("lenet", "update"): (0.29e-3, 1.97e-6),
+    ("lenet", "ascent"): (0.25e-3, 1.16e-6),
+    ("lenet", "vote"): (0.2e-3, 0.25e-6),
+    ("lenet", "vote compiled"): (0.02e-3, 0.187e-6),
+    ("nal_cnn", "update"): (0.29e-3, 1.22e-6),
+    ("nal_cnn", "ascent"): (0.25e-3, 0.72e-6),
+    ("stn_mnist", "update"): (0.29e-3, 3.7e-6),
+}
+H100_BANDWIDTH = 3.35e12  # bytes/s
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU: peak of float32 in FLOP/s, memory bandwidth in bytes/s."""
+
+    name: str
+    float32: float
+    bandwidth: float
+    measured: bool = False
+    unit: str = "GPU-hours"
+
+    def rate(self, work: Work) -> Rate:
+        network, fixed = work.network, RECORDED if work.recorded or work.kind == "vote" else WRITTEN
+        kind = f"{work.kind} compiled" if work.kind == "vote" and network.compiled else work.kind
+        found = H100.get((network.described["name"], kind)) if network.precision == "bfloat16" else None
+        if found is not None and self.measured:
+            # what was measured was recorded; the rest of a written step is launches
+            least = found[0] if fixed == RECORDED else WRITTEN
+            return Rate(least, found[1], assumed=fixed != RECORDED)
+        if found is not None:
+            return Rate(fixed, found[1] * H100_BANDWIDTH / self.bandwidth, assumed=True)
+        bfloat16 = BYTES * self.bandwidth
+        speed = bfloat16 if network.precision == "bfloat16" else min(FLOAT32 * self.float32, bfloat16) / 2
+        return Rate(fixed, KINDS[work.kind] * multiply_adds(network) / speed, assumed=True)
+
+
+CARDS = {
+    card.name: card
+    for card in (
+        Card("H100", 67e12, H100_BANDWIDTH, measured=True),
+        Card("H200", 67e12, 4.8e12),
+        Card("A100", 19.5e12, 2.04e12),
+        Card("L40S", 91.6e12, 0.864e12),
+        Card("RTX4090", 82.6e12, 1.01e12),
+    )
+}
+
+
+def card(name: str) -> Card:
+    """By its name, in any case and with or without blanks and hyphens. UserError where it is not known."""
+    plain = name.upper().replace(" ", "").replace("-", "").removeprefix("NVIDIA")
+    if plain not in CARDS:
+        raise UserError(f"--gpu {name}: not known; allowed {', '.join(CARDS)}")
+    return CARDS[plain]
+
+
+# --- this machine ---
+
+# Multiply-adds/s of one core in forward passes: bfloat16 with AVX-512 (LeNet 50 G, ResNet-20 80 G), float32
+# 26 to 48 G (docs/evidence/sampling.md). A processor without bfloat16 arithmetic emulates it.
+CORE = {"bfloat16": 60e9, "float32": 30e9}
+EMULATED = 10e9
+HAS_BFLOAT16 = ("cpu amx", "cpu avx512-bf16")
+
+
+@dataclass(frozen=True)
+class Here:
+    """This machine: one core of its processor, or its GPU where jobs ask for `auto` or `cuda`."""
+
+    name: str
+    unit: str
+    device: str
+
+    def rate(self, work: Work) -> Rate:
+        found = measured(work.network).get("rates", {}).get(work.kind)
+        if found is not None:
+            return Rate(float(found["fixed"]), float(found["each"]), assumed=False)
+        if self.device.startswith("cuda"):
+            like = next((c for c in CARDS.values() if c.name in self.name.upper().replace(" ", "")), None)
+            rate = (like or CARDS["A100"]).rate(work)
+            return Rate(rate.fixed, rate.each, assumed=True)
+        emulated = work.network.precision == "bfloat16" and self.device not in HAS_BFLOAT16
+        speed = EMULATED if emulated else CORE[work.network.precision]
+        return Rate(1e-3, KINDS[work.kind] * multiply_adds(work.network) / speed, assumed=True)
+
+
+def here() -> Here:
+    """The device on which `auto` computes here."""
+    found = device_class.here("auto")
+    gpu = found.startswith("cuda")
+    return Here(_device_name(gpu), "GPU-hours" if gpu else "core-hours", found)
+
+
+def _device_name(gpu: bool) -> str:
+    """The GPU's name, or the processor's."""
+    if gpu:
+        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=20).stdout
+            return told.splitlines()[0].strip()
+        return "GPU"
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return "processor"
+
+
+def cache_file(network: Network) -> Path:
+    """Where the rates of a network on this device with these versions lie."""
+    own = os.environ.get("XDG_CACHE_HOME", "")
+    folder = Path(own if os.path.isabs(own) else Path.home() / ".cache") / "rs-smoothing" / "rates"
+    on = here()
+    made_of = [vars(network), on.name, on.device, versions()]
+    return folder / f"{network.described['name']}-{network.precision}-{digest(made_of, 16)}.json"
+
+
+def measured(network: Network) -> dict[str, Any]:
+    """`costs` and `rates` of a network here, as `keep` was given them; nothing where none can be read."""
+    with contextlib.suppress(UserError, KeyError, TypeError, ValueError, AttributeError):
+        found = read_json(cache_file(network))
+        for rate in found["rates"].values():
+            if not (float(rate["fixed"]) >= 0 and float(rate["each"]) > 0):
+                return {}
+        return {"costs": {k: int(v) for k, v in found["costs"].items()}, "rates": found["rates"]}
+    return {}
+
+
+def keep(network: Network, costs: dict[str, int], rates: dict[str, dict[str, float]]) -> None:
+    """Writes what was measured of a network here. A folder that cannot be written to is no error."""
+    with contextlib.suppress(UserError):
+        write_json(cache_file(network), {"network": vars(network), "costs": costs, "rates": rates})

@@ -1,0 +1,219 @@
+"""What the jobs of a plan put their networks through: passes and images, from their specs alone. No torch.
+
+Votes are counted as the sample stage draws them: in whole batches. What a stopping rule will need is not
+known before: `copies` then takes `STOPPED` of the most, which is `most`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rs.plan.jobs import Job
+from rs.plan.plan import Plan
+from rs.provenance.digests import dumps
+from rs.settings.images import Subset
+from rs.settings.passes import counted
+from rs.study.schema import defaults, method_schema, section
+
+# Of n, for the mean image of a sequential run: 1/143 to 1/10.3 for radii up to 2 sigma, 1/2.6 for all of a
+# table (docs/evidence/sampling.md).
+STOPPED = 0.1
+RESIDENT = 16 * 2**30  # bytes of images
+TOGETHER = 512  # copies in a batch of calibrate and distributional
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network in one precision: what a rate is measured of. `model` is its part of a study."""
+
+    model: str  # canonical JSON
+    shape: tuple[int, int, int]
+    precision: str
+    compiled: bool = False  # where it votes
+
+    @property
+    def name(self) -> str:
+        """`lenet, bfloat16, compiled`."""
+        return ", ".join([self.described["name"], self.precision, *["compiled"] * self.compiled])
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The model with all its options."""
+        return defaults(method_schema("models", self._given["name"]), self._given)
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.model)
+        return found
+
+    @property
+    def costs(self) -> dict[str, int] | None:
+        """Multiply-adds, outputs and weights of a built-in architecture; others are known once measured."""
+        known = method_schema("models", self._given["name"]).get("x-costs", {})
+        found: dict[str, int] | None = known.get("x".join(map(str, self.shape)))
+        return found
+
+
+@dataclass(frozen=True)
+class Work:
+    """`copies` images through a network in `passes` one after another, of a kind of rs.settings.passes."""
+
+    network: Network
+    kind: str
+    passes: float
+    copies: float
+    recorded: bool = False  # steps that may be CUDA graphs
+    most: float | None = None  # copies, where `copies` is only likely
+
+
+class NotPriced(Exception):
+    """Why a job's work cannot be told."""
+
+
+def work_of(plan: Plan, job: Job) -> Iterator[Work]:
+    """What a job computes; nothing for one that runs no network. Raises NotPriced."""
+    made = {"train": _train, "sample": _sample, "attack": _attack}
+    made |= {"calibrate": _calibrate, "distributional": _distributional}
+    if job.stage in made:
+        yield from made[job.stage](plan, job)
+
+
+def _trained(plan: Plan, manifest: Any) -> Job:
+    """The job that makes a network."""
+    return plan.jobs["train"].get(str(manifest)) or plan.job("import", str(manifest))
+
+
+def network_of(plan: Plan, trained: Job, precision: str, compiled: bool = False) -> Network:
+    """The network that a train or import job makes."""
+    model = trained.spec["model"]
+    if "imported" in model:
+        if "architecture" not in model["imported"]:
+            raise NotPriced(f"{trained.run}: a network of somebody else's code ({model['name']})")
+        model = model["imported"]["architecture"]
+    return Network(dumps(model), tuple(plan.data_facts["x-shape"]), precision, compiled)
+
+
+def _passes(kind: str, method: dict[str, Any], **more: Any) -> dict[str, tuple[int, int]]:
+    facts = method_schema(kind, method["name"])
+    if "x-passes" not in facts:
+        raise NotPriced(f"{kind} {method['name']}: it does not state its `passes`")
+    return counted(facts["x-passes"], {**defaults(facts, method), **more})
+
+
+def trained_images(plan: Plan, job: Job) -> int:
+    """How many images an epoch of a train job goes through."""
+    training = defaults(section("training"), job.spec["training"])
+    used = len(Subset(**job.spec.get("train", {})).positions(plan.data_facts["x-sizes"]["train"]))
+    held = training["keep"] == "best_clean" and training["selection"] == "held_out"
+    return used - training["held_out"] * held
+
+
+def _train(plan: Plan, job: Job) -> Iterator[Work]:
+    training = defaults(section("training"), job.spec["training"])
+    images, epochs = trained_images(plan, job), training["epochs"]
+    network = network_of(plan, job, training["precision"])
+    steps = epochs * math.ceil(images / training["batch_size"])
+    recorded = not streamed(plan) and job.processes == 1
+    for kind, (times, copies) in _passes("objectives", job.spec["objective"]).items():
+        yield Work(network, kind, steps * times, epochs * images * times * copies, recorded)
+    if training["keep"] == "best_clean":
+        on_test = training["selection"] == "test"
+        looked_at = plan.data_facts["x-sizes"]["test"] if on_test else training["held_out"]
+        yield Work(network, "forward", epochs * math.ceil(looked_at / 1000), epochs * looked_at)
+
+
+def streamed(plan: Plan) -> bool:
+    """Whether images are decoded while they are used: those that do not fit into memory."""
+    return image_bytes(plan) > RESIDENT
+
+
+def image_bytes(plan: Plan) -> int:
+    """Of the prepared images of both splits, a byte for each number."""
+    return sum(plan.data_facts["x-sizes"].values()) * math.prod(plan.data_facts["x-shape"])
+
+
+def _form(plan: Plan, job: Job, manifest: Any) -> Network:
+    return network_of(plan, _trained(plan, manifest), job.spec["precision"], job.spec["compiled"])
+
+
+def _sample(plan: Plan, job: Job) -> Iterator[Work]:
+    spec, batch = job.spec, job.spec["batch"]
+    network, images = _form(plan, job, job.inputs["model"]), len(range(*spec["images"]))
+    if spec["purpose"] == "sequential":
+        most = images * math.ceil(spec["n"] / batch)
+        least = images * math.ceil(spec["block"] / batch)
+        passes = max(least, STOPPED * most)
+        yield Work(network, "vote", passes, passes * batch, most=most * batch)
+        return
+    passes = images * math.ceil(spec["size"] / batch)
+    yield Work(network, "vote", passes, passes * batch)
+
+
+def _constant(noise: dict[str, Any]) -> bool:
+    return noise["name"] == "none"
+
+
+def _attack(plan: Plan, job: Job) -> Iterator[Work]:
+    """The search at every radius, its checks on the first images, and the judge's votes."""
+    spec = job.spec
+    use = defaults(method_schema("attacks", spec["attack"]["name"]), spec["attack"])
+    positive = [r for r in use["radii"] if r > 0]
+    images = len(Subset(**use["images"]).positions(plan.data_facts["x-sizes"]["test"]))
+    if "source" in spec:
+        proposing = spec["source"]
+        made = _form(plan, job, job.inputs["source"])
+        method, noise = proposing["attack"], proposing["noise"]
+    else:
+        method, noise, made = spec["attack"], spec["noise"], _form(plan, job, job.inputs["model"])
+    noise = {"name": "none"} if use["judge"] == "base" and "source" not in spec else noise
+    facts = method_schema("attacks", method["name"])
+    fixed = {"samples": 1, "votes": 1} if _constant(noise) else {}
+    white = facts["x-access"] == "white-box" and "source" not in spec and positive
+    checked = min(use["checks"], images) if white else 0
+    together = max(1, spec["batch"] // defaults(facts, method).get("samples", 1))
+    at_one = _passes("attacks", method, **fixed, radii=positive[:1])
+    for kind, (times, copies) in _passes("attacks", method, **fixed, radii=positive).items():
+        yield Work(made, kind, math.ceil(images / together) * times, images * times * copies)
+        if checked:  # at one radius each: twice the steps, twice the samples, and without a bound
+            steps, once = at_one[kind][0], math.prod(at_one[kind])
+            yield Work(made, kind, math.ceil(checked / together) * 4 * steps, checked * 5 * once)
+    yield from _judged(plan, job, use, images, checked, len(positive))
+
+
+def _judged(
+    plan: Plan, job: Job, use: dict[str, Any], images: int, checked: int, radii: int
+) -> Iterator[Work]:
+    n = 1 if use["judge"] == "base" or _constant(job.spec["noise"]) else use["judge"]["n"]
+    votes, batch = n * (images * (1 + radii) + 6 * checked), job.spec["batch"]
+    yield Work(_form(plan, job, job.inputs["model"]), "vote", math.ceil(votes / batch), votes)
+
+
+def _calibrate(plan: Plan, job: Job) -> Iterator[Work]:
+    trained = _trained(plan, job.inputs["model"])
+    settings = defaults(section("calibration"), job.spec)
+    images = len(Subset(**settings["images"]).positions(trained_images(plan, trained)))
+    network, steps, samples = network_of(plan, trained, "float32"), settings["steps"], settings["samples"]
+    batches = math.ceil(images / max(1, TOGETHER // samples))
+    yield Work(network, "ascent", batches * steps, images * steps * samples)
+
+
+def _distributional(plan: Plan, job: Job) -> Iterator[Work]:
+    """Ascents at every gamma and in every ball, and the losses at their ends, for both adversaries."""
+    settings = defaults(section("distributional"), job.spec)
+    network = network_of(plan, _trained(plan, job.inputs["model"]), "float32")
+    images = len(Subset(**settings["images"]).positions(plan.data_facts["x-sizes"]["test"]))
+    batches = math.ceil(images / max(1, TOGETHER // settings["samples"]))
+    balls = len([r for r in settings["attack_radii"] if r > 0])
+    ends, searches = len(settings["gammas"]) + 1 + 2 * (balls + 1), len(settings["gammas"]) + balls
+    noises = [(1, 2)] + (
+        [] if _constant(job.spec["noise"]) else [(settings["samples"], settings["estimates"])]
+    )
+    for samples, estimates in noises:
+        steps = searches * settings["steps"]
+        yield Work(network, "ascent", batches * steps, images * steps * samples)
+        taken = math.ceil(estimates / settings["samples"])
+        yield Work(network, "forward", batches * ends * taken, images * ends * estimates)

@@ -1,0 +1,53 @@
+"""How often a method takes a network forward and back: what a study costs, before it runs. No torch.
+
+A method states its `passes`: the kind of pass -> (how many one after another, how many copies of each image
+go through in each). Either is a number, a parameter of the method by name (as a study writes it; of a list
+its length counts), or several of them: passes multiply, copies add. So `{"ascent": ("steps", "samples")}` is
+one ascent after the other, each on all noisy copies. An attack's are those of one image; `radii` stands for
+how many positive ones it is asked for. Conditions (`warmup`, what broke early) are left out: it is the most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+# How many forward passes each kind costs, by multiply-adds: forward; vote, in the inference form; ascent,
+# with the gradient of the image; update, with those of the weights and a step of the optimizer.
+KINDS = {"forward": 1, "vote": 1, "ascent": 2, "update": 3}
+
+Count: TypeAlias = int | str | tuple[int | str, ...]
+Passes: TypeAlias = dict[str, tuple[Count, Count]]
+
+
+def _numbers(count: Any, values: Mapping[str, Any]) -> list[int]:
+    found = [values[c] if isinstance(c, str) else c for c in (count if _several(count) else [count])]
+    return [len(v) if _several(v) else int(v) for v in found]
+
+
+def _several(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def counted(passes: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Of each kind: passes one after another, and copies of an image in each, for these parameters."""
+    return {
+        kind: (math.prod(_numbers(times, values)), sum(_numbers(copies, values)))
+        for kind, (times, copies) in passes.items()
+    }
+
+
+def wrong(passes: Any, parameters: set[str]) -> str:
+    """What is wrong with stated passes, for a method of these parameters; nothing where they are right."""
+    if not isinstance(passes, dict) or not set(passes) <= set(KINDS):
+        return f"its `passes` must map some of {', '.join(KINDS)} to (passes, copies)"
+    for kind, pair in passes.items():
+        if not (_several(pair) and len(pair) == 2):
+            return f"its `passes` of {kind} must be two: how many one after another, and copies in each"
+        for count in (c for part in pair for c in (part if _several(part) else [part])):
+            if isinstance(count, str) and count not in parameters:
+                return f"its `passes` of {kind} name {count!r}, which is none of its parameters"
+            if not isinstance(count, str) and (isinstance(count, bool) or not isinstance(count, int)):
+                return f"its `passes` of {kind} hold {count!r}; allowed are whole numbers and parameters"
+    return ""
