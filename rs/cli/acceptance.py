@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from rs.errors import UserError
-from rs.plan.graph import STAGES
 from rs.plan.jobs import Job
 from rs.plan.plan import Plan
+from rs.plan.stages import STAGES
 from rs.plan.staleness import in_order, job_is_current, judge_by_content, said_by
 from rs.provenance import accepted_code
 from rs.provenance import code as code_digest
@@ -77,7 +77,7 @@ def made_by_other_code(plan: Plan, run: str | None, stages: list[str]) -> list[O
         raise UserError(f"{plan.study.files[0]}: no run is labelled {run!r}; runs: {known}")
     found: dict[tuple[str, ...], Other] = {}
     for job in in_order(plan):
-        path = next(iter(job.outputs.values()))
+        path = job.target
         if (job.run and job.run not in named) or (stages and job.stage not in stages) or not path.is_file():
             continue
         said = said_by(path)

@@ -32,7 +32,11 @@ from rs.study.schema import schema
 from rs.study.study import Study
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Makes the verb of the certify stage this one too, where it is given a checkpoint."""
+    stage = parser.get_default("act")
+    parser.set_defaults(act=lambda args: (run if args.checkpoint else stage)(args))
+    parser.description = f"certify a network of your own (--checkpoint); without it, {parser.description}"
     own = parser.add_argument_group("a classifier of your own, without a study")
     own.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights: a torch file or safetensors")
     own.add_argument(
@@ -77,8 +81,8 @@ def run(args: argparse.Namespace) -> None:
     file = RESULTS / name / "study.yaml"
     write_text(file, yaml.safe_dump(study_of(args, name), sort_keys=False))
     plan = Plan(Study([file]))
-    for stage in ("data", "import", "form", "sample", "certify"):
-        jobs = list(plan.jobs[stage].values())
+    for stage, by_target in plan.jobs.items():
+        jobs = list(by_target.values())
         for number, job in enumerate(jobs, start=1):
             if stage in ("data", "sample") and job_is_current(job):
                 continue

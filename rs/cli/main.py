@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rs import __version__
-from rs.cli import acceptance, cleaning, radius, stages, time_slice
+from rs.cli import acceptance, cleaning, radius, stages, study_stages, time_slice
 from rs.cli import certify_checkpoint as own_checkpoint
 from rs.cli import logs as exchange
+from rs.cli.plans import add_study, plan_of
 from rs.errors import UserError
-from rs.machine import worker
-from rs.provenance.reading import parse_json
+from rs.plan.stages import STAGES, STUDY_STAGES
 from rs.study import schema as study_schema
 
 AS_WRITTEN = argparse.RawDescriptionHelpFormatter
@@ -46,35 +46,22 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"rs {__version__}")
     top.set_defaults(act=lambda _: top.print_help())
     verbs = top.add_subparsers(dest="verb", metavar="VERB")
-    for stage, text in stages.STAGES.items():
-        if stage == "certify":
-            text = "certify a network of your own (--checkpoint); without it, " + text
-        verb = verbs.add_parser(stage, description=text)
+    for stage in STAGES.values():
+        verb = verbs.add_parser(stage.name, description=stage.text)
         stages.add_arguments(verb, stage)
-        verb.set_defaults(act=stages.run, stage=stage)
-        if stage == "certify":
-            own_checkpoint.add_arguments(verb)
-            verb.set_defaults(act=certify)
+        verb.set_defaults(act=stages.run, stage=stage.name)
+    own_checkpoint.add_to(verbs.choices["certify"])
+    for last in STUDY_STAGES.values():
+        verb = verbs.add_parser(last.name, description=last.text)
+        study_stages.add_arguments(verb)
+        verb.set_defaults(act=study_stages.run, stage=last.name)
 
     def study_verb(name: str, text: str, act: Any) -> Parser:
         verb = verbs.add_parser(name, description=text)
-        verb.add_argument(
-            "--study", nargs="+", type=Path, default=[Path("config/config.yaml")], metavar="FILE"
-        )
+        add_study(verb)
         verb.set_defaults(act=act)
         return verb
 
-    for name, text, act in (
-        ("aggregate", "write a study's tables from its runs' files", aggregate),
-        ("track", "log a study to its MLflow store", track),
-        ("report", "draw a study's figures and write its HTML page", report),
-    ):
-        verb = study_verb(name, text, act)
-        verb.add_argument(
-            "--overrides", default="{}", metavar="JSON", help="keys given to snakemake with --config"
-        )
-        verb.add_argument("--code", default="", help="code digest, as the workflow gives it")
-        verb.add_argument("--worker", type=Path, metavar="LOG", help="run as a job of the workflow: log here")
     study_verb("show", "print a study's certified-accuracy table and where its results lie", show)
     text = "how many votes bfloat16 changes, and what that does to certified accuracy"
     verb = study_verb("precision", text, precision)
@@ -136,77 +123,6 @@ def parser() -> argparse.ArgumentParser:
         ]
     )
     return top
-
-
-def plan_of(args: argparse.Namespace) -> Any:
-    from rs.plan.plan import Plan
-    from rs.study.study import Study
-
-    overrides = parse_json(getattr(args, "overrides", "{}"), "--overrides is not JSON")
-    if not isinstance(overrides, dict):
-        raise UserError("--overrides: must be a mapping of keys")
-    return Plan(Study(args.study, overrides))
-
-
-def _worker(args: argparse.Namespace) -> None:
-    if args.worker:
-        worker.become_worker(args.worker)
-
-
-def certify(args: argparse.Namespace) -> None:
-    (own_checkpoint if args.checkpoint else stages).run(args)
-
-
-def aggregate(args: argparse.Namespace) -> None:
-    from rs.plan.staleness import table_inputs
-    from rs.provenance.files import made_from
-    from rs.tables import aggregate as tables
-
-    _worker(args)
-    plan = plan_of(args)
-    with made_from(table_inputs(plan)):
-        tables.aggregate(plan, plan.tables, args.code)
-
-
-def track(args: argparse.Namespace) -> None:
-    from rs.plan.staleness import page_inputs
-    from rs.provenance.files import made_from, provenance, write_json
-    from rs.report import mlflow as tracking
-    from rs.tables.aggregate import check_tables
-
-    _worker(args)
-    plan = plan_of(args)
-    check_tables(plan)
-    artifacts = [plan.folder / "report.html", plan.tables]
-    links = {
-        p.id: {"model": str(p.folder / "model.json"), "draws": str(p.folder / "draws")} for p in plan.runs
-    }
-    found = tracking.log_study(plan.study.name, plan.tables, plan.study.tracking["uri"], artifacts, links)
-    with made_from(page_inputs(plan)):
-        found["provenance"] = provenance("mlflow.json", plan.code("track"))
-    write_json(plan.folder / "mlflow.json", found)
-
-
-def report(args: argparse.Namespace) -> None:
-    from rs.plan.staleness import page_line
-    from rs.provenance.files import commit, versions
-    from rs.report import figures, page
-    from rs.tables.aggregate import check_tables
-
-    _worker(args)
-    plan = plan_of(args)
-    check_tables(plan)
-    folder = plan.folder / "figures"
-    folder.mkdir(parents=True, exist_ok=True)  # a study without a figure has it too: the rule promises it
-    drawn = figures.draw(plan.tables, folder, plan.study.report["panels"])
-    study = plan.study
-    context = {"description": study.description, "versions": versions(), "commit": commit()}
-    context |= {
-        "files": [str(f) for f in study.files],
-        "radii": study.report["radii"],
-        "last_line": page_line(plan),
-    }
-    page.write_report(study.name, plan.tables, drawn, plan.folder / "report.html", context)
 
 
 def show(args: argparse.Namespace) -> None:

@@ -9,25 +9,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from rs.errors import UserError
 from rs.machine.worker import become_worker, gpu_here
 from rs.plan.plan import Job, Plan
+from rs.plan.stages import Stage
 from rs.provenance.reading import parse_json
 from rs.stages.execution import as_dict, execute
 from rs.study.study import Study
-
-STAGES = {
-    "data": "load a data set, check it, store it as tensors",
-    "train": "train one run",
-    "import": "turn somebody else's checkpoint into a model of ours",
-    "calibrate": "measure rho and epsilon of a trained run (NAL eq. 8)",
-    "distributional": "move test images for the distributional certificate (NAL Thm. 1)",
-    "form": "try out the compiled inference form of a run, and fix it",
-    "sample": "draw votes under noise for a range of images",
-    "certify": "turn draws into certified radii",
-    "attack": "attack a smoothed classifier",
-}
 
 
 def gpus(job: Job, elsewhere: bool) -> int:
@@ -39,27 +29,24 @@ def gpus(job: Job, elsewhere: bool) -> int:
     return job.processes * int(job.device == "cuda" or (job.device == "auto" and (elsewhere or gpu_here())))
 
 
-def add_arguments(parser: argparse.ArgumentParser, stage: str) -> None:
+def add_arguments(parser: argparse.ArgumentParser, stage: Stage) -> None:
     parser.add_argument("--study", nargs="+", type=Path, metavar="FILE", help="study file and overlays")
     parser.add_argument("--run", metavar="LABEL", help="with --study: only this run's jobs")
-    told = "one job as the workflow gives it: spec, inputs, outputs (- reads it from standard input)"
-    parser.add_argument("--job", metavar="JSON", help=told)
+    text = "one job as the workflow gives it: spec, inputs, outputs (- reads it from standard input)"
+    parser.add_argument("--job", metavar="JSON", help=text)
     parser.add_argument("--worker", type=Path, metavar="LOG", help="run as a job of the workflow: log here")
-    if stage == "data":
-        parser.add_argument(
-            "--data-dir", help="where the data set's files are (default: RS_DATA_DIR, then ./data)"
-        )
+    if stage.data_dir:
+        text = "where the data set's files are (default: RS_DATA_DIR, then ./data)"
+        parser.add_argument("--data-dir", help=text)
 
 
 def run(args: argparse.Namespace) -> None:
+    data_dir = getattr(args, "data_dir", None)
     if args.worker:
         become_worker(args.worker)
     if args.job:
         text = sys.stdin.read() if args.job == "-" else args.job
-        given = parse_json(text, f"rs {args.stage}: --job is not JSON")
-        if not isinstance(given, dict) or not {"spec", "code", "inputs", "outputs"} <= given.keys():
-            raise UserError(f"rs {args.stage}: --job needs spec, code, inputs and outputs")
-        execute(args.stage, given, getattr(args, "data_dir", None))
+        execute(args.stage, described(args.stage, text), data_dir)
         return
     if not args.study:
         raise UserError(f"rs {args.stage}: give --study FILE (or --job, as the workflow does)")
@@ -68,7 +55,18 @@ def run(args: argparse.Namespace) -> None:
     chosen = [j for j in plan.jobs[args.stage].values() if not args.run or labels.get(j.run) == args.run]
     if not chosen:
         runs = ", ".join(dict.fromkeys(labels.values()))
-        wanted = f" for run {args.run!r}; runs: {runs}" if args.run else ""
-        raise UserError(f"{args.study[0]}: no {args.stage} job{wanted}")
+        asked = f" for run {args.run!r}; runs: {runs}" if args.run else ""
+        raise UserError(f"{args.study[0]}: no {args.stage} job{asked}")
     for job in chosen:
-        execute(args.stage, as_dict(job), getattr(args, "data_dir", None) or plan.study.data_dir)
+        execute(args.stage, as_dict(job), data_dir)
+
+
+def described(stage: str, text: str) -> dict[str, Any]:
+    """A job as JSON states it. Raises UserError where that is no job."""
+    job = parse_json(text, f"rs {stage}: --job is not JSON")
+    if not isinstance(job, dict) or not {"spec", "code", "inputs", "outputs"} <= job.keys():
+        raise UserError(f"rs {stage}: --job needs spec, code, inputs and outputs")
+    for key in ("spec", "inputs", "outputs"):
+        if not isinstance(job[key], dict):
+            raise UserError(f"rs {stage}: --job: {key} must be a mapping")
+    return job

@@ -65,8 +65,6 @@ class Waiting:
     """A job of the queue, and how it went."""
 
     job: Job
-    needs: list[Path]
-    data_dir: str | None
     state: str = "not started"
     seconds: float = 0.0
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -74,7 +72,7 @@ class Waiting:
 
     @property
     def target(self) -> Path:
-        return next(iter(self.job.outputs.values()))
+        return self.job.target
 
     @property
     def log(self) -> Path:
@@ -91,8 +89,6 @@ class Waiting:
     def start(self) -> None:
         command = [sys.executable, "-m", "rs", self.job.stage, "--worker", str(self.log)]
         command += ["--job", "-"]  # more than a command line may hold
-        if self.job.stage == "data" and self.data_dir:
-            command += ["--data-dir", self.data_dir]
         environment = {**os.environ, "RS_PARENT": str(os.getpid()), "OMP_NUM_THREADS": "1"}
         with tempfile.TemporaryFile() as job:
             job.write(json.dumps(as_dict(self.job)).encode())
@@ -139,7 +135,7 @@ def jobs_of(queue: list[Entry]) -> list[Waiting]:
         for stage, jobs in plan.jobs.items():
             for target, job in jobs.items():
                 if entry.names(stage, labels.get(job.run)):
-                    found.setdefault(target, Waiting(job, plan.needs(job), plan.study.data_dir))
+                    found.setdefault(target, Waiting(job))
     return list(found.values())
 
 
@@ -162,7 +158,8 @@ def work(jobs: list[Waiting], seconds: float, slots: int) -> None:
         ready = (
             j
             for j in jobs
-            if j.state == "not started" and all(path.exists() and path not in coming for path in j.needs)
+            if j.state == "not started"
+            and all(path.exists() and path not in coming for path in j.job.needs())
         )
         for _, job in zip(range(free), ready, strict=False):
             job.start()

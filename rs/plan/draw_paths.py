@@ -33,3 +33,15 @@ def files_of(
         return selection, [[draw_file(folder, "sequential", key, s, 0)] for s in shards]
     blocks = range(n // block)
     return selection, [[draw_file(folder, "estimate", block, s, b) for b in blocks] for s in shards]
+
+
+def read_by_certify(spec: dict[str, Any], inputs: dict[str, Any]) -> list[Path]:
+    """Every draw file that a certify job reads."""
+    selection, estimation = shards_of(spec, inputs)
+    return [*selection, *(path for blocks in estimation for path in blocks)]
+
+
+def shards_of(spec: dict[str, Any], inputs: dict[str, Any]) -> tuple[list[Path], list[list[Path]]]:
+    """`files_of` a certify job."""
+    sizes = (spec["n0"], spec["n"], spec["block"], spec.get("stop"))
+    return files_of(inputs["folder"], inputs["shards"], *sizes)

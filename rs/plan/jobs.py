@@ -4,48 +4,18 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rs.errors import UserError
+from rs.plan.stages import Stage, stage_named
 from rs.provenance.code import code_digest
 from rs.provenance.digests import dumps
 from rs.study.study import Run
 
 RESULTS = Path("results")
-
-# What a job of each stage executes beside its methods' classes: all that rs.stages and rs.cli call for it,
-# and what reaches it without its code naming it.
-STAGE_CODE = {
-    "data": ("rs.stages.data:prepare",),
-    "train": (
-        "rs.stages.train:train",
-        "rs.networks.distributed:process_group",
-        "rs.machine.devices:use_device",
-    ),
-    "import": ("rs.stages.import_weights:convert",),
-    "calibrate": ("rs.stages.calibrate:calibrate", "rs.machine.devices:use_device"),
-    "form": ("rs.stages.form:fix", "rs.machine.devices:use_device"),
-    "sample": ("rs.stages.sample:sample", "rs.machine.devices:use_device"),
-    "sample until decided": ("rs.stages.sample_sequential:sample", "rs.machine.devices:use_device"),
-    "certify": (
-        "rs.stages.certify:certify",
-        "rs.plan.draw_paths:files_of",
-        "rs.settings.certificates:CertificateUse",
-    ),
-    "attack": ("rs.stages.attack:attack", "rs.machine.devices:use_device"),
-    "distributional": (
-        "rs.stages.distributional:observe",
-        "rs.methods.noise.none:NoNoise",
-        "rs.machine.devices:use_device",
-    ),
-    "aggregate": ("rs.tables.aggregate:aggregate", "rs.plan.plan:Plan"),
-    "report": ("rs.report.page:write_report", "rs.report.figures:draw"),
-    "track": ("rs.report.mlflow:log_study",),
-}
-
-
 LONGEST = 150  # letters of a slug: with digest, ending and what a half-written file is called, below 255
 
 
@@ -71,25 +41,70 @@ class Job:
 
     stage: str
     spec: dict[str, Any]
-    executes: tuple[str, ...]  # its stage's function and its methods' classes, as "module:name"
+    methods: tuple[str, ...]  # the classes of its methods, as "module:name"
     run: str = ""
-    inputs: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)  # paths, {name: path}, and what says where paths lie
     outputs: dict[str, Path] = field(default_factory=dict)
     device: str = "cpu"
     threads: int = 1
     processes: int = 1
     workers: int = 4  # of each process, to decode images
     device_class: str | None = None  # that it must compute on (rs.machine.device_class)
+    data_dir: str | None = None  # where the user's own files are, for the stage that reads them
     digest_code: Callable[[tuple[str, ...]], str] = code_digest  # its plan's, which asks once for each
+
+    @property
+    def declared(self) -> Stage:
+        return stage_named(self.stage)
+
+    @property
+    def target(self) -> Path:
+        """The file by which it is found."""
+        return next(iter(self.outputs.values()))
 
     @property
     def params(self) -> str:
         """The one tracked parameter of its rule: canonical JSON of its spec."""
         return dumps(self.spec)
 
+    @property
+    def executes(self) -> tuple[str, ...]:
+        """What its code digest is taken over."""
+        return (*self.declared.code_of(self.spec), *self.methods)
+
     @functools.cached_property
     def code(self) -> str:
         return self.digest_code(self.executes)
+
+    def check_files(self) -> None:
+        """Raises UserError where its inputs and outputs are not those of its stage's record."""
+        record = self.declared
+        if {*self.outputs} != {*record.outputs}:
+            raise UserError(f"stage {self.stage}: outputs must be {', '.join(record.outputs)}")
+        if unknown := self.inputs.keys() - {*record.known}:
+            known = ", ".join(record.known) or "none"
+            raise UserError(f"stage {self.stage}: inputs: unknown {min(unknown)}; allowed: {known}")
+
+    def _files(self, keys: tuple[str, ...]) -> Iterator[Path]:
+        for value in (self.inputs[key] for key in keys if key in self.inputs):
+            found = value.values() if isinstance(value, dict) else [value]
+            yield from (path for path in found if isinstance(path, Path))
+
+    def reads(self) -> list[Path]:
+        """The files whose content it is made from, without those that a manifest speaks for."""
+        more = self.declared.reads
+        return [*self._files(self.declared.inputs), *(more(self.spec, self.inputs) if more else ())]
+
+    def needs(self) -> list[Path]:
+        """Every file that must be there before it starts."""
+        return [*self.reads(), *self._files(self.declared.beside)]
+
+    def follows(self) -> list[Path]:
+        """The files whose makers are above it; of files that the spec names, which share their code, first
+        and last.
+        """
+        named = self.declared.reads(self.spec, self.inputs) if self.declared.reads else []
+        return [*self._files(self.declared.follows), *named[:1], *named[-1:]]
 
 
 @dataclass

@@ -103,7 +103,7 @@ def draws_of(plan: Plan) -> Iterator[Draws]:
     for certify in plan.jobs["certify"].values():
         if certify.outputs["certified"].exists():
             continue
-        files = plan.draw_files(certify)
+        files = certify.reads()
         jobs = [plan.job("sample", str(path)) for path in files]
         there: dict[str, list[Path]] = {}
         for path, job in zip(files, jobs, strict=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rs.plan.draw_paths import draw_file, files_of
-from rs.plan.jobs import STAGE_CODE, Job, Observation, PlannedRun, noise_slug, slug
+from rs.plan.jobs import Job, Observation, PlannedRun, noise_slug, slug
 from rs.provenance.digests import digest
 from rs.settings.images import Subset
 from rs.settings.sampling import FORM
@@ -107,7 +107,7 @@ class Observer:
             Job(
                 "certify",
                 certify,
-                (*STAGE_CODE["certify"], classes[-1], *certificate_classes),
+                (classes[-1], *certificate_classes),
                 planned.id,
                 inputs={"folder": folder, "shards": shards, "model": planned.inputs["model"]},
                 outputs={"certified": path},
@@ -147,13 +147,13 @@ class Observer:
             for purpose, size, index in (("select", n0, 0), *fixed):
                 job = {**spec, "purpose": purpose, "images": extent, "size": size, "block": index}
                 outputs = {"draws": draw_file(folder, purpose, size, shards[-1], index)}
-                described = ("sample", job, (*STAGE_CODE["sample"], *classes), planned.id)
+                described = ("sample", job, classes, planned.id)
                 self.add(Job(*described, inputs, outputs, sampling["device"], device_class=pinned))
             if stop:
                 sizes = {"n0": n0, "n": n, "block": block, **stop}
                 job = {**spec, **sizes, "purpose": "sequential", "images": extent}
                 selection, estimation = files_of(folder, shards[-1:], **sizes)
-                described = ("sample", job, (*STAGE_CODE["sample until decided"], *classes), planned.id)
+                described = ("sample", job, classes, planned.id)
                 chosen = {**inputs, "selection": selection[0]}
                 drawn = {"draws": estimation[0][0]}
                 self.add(Job(*described, chosen, drawn, sampling["device"], device_class=pinned))
@@ -179,8 +179,7 @@ class Observer:
             return inputs
         form = {key: sampling[key] for key in FORM}
         path = folder / "forms" / f"{digest(form)}.json"
-        classes = (*STAGE_CODE["form"], *model_classes)
-        self.add(Job("form", form, classes, planned.id, inputs, {"form": path}, sampling["device"]))
+        self.add(Job("form", form, model_classes, planned.id, inputs, {"form": path}, sampling["device"]))
         return {**inputs, "form": path}
 
     def _test_size(self) -> int:
@@ -226,7 +225,7 @@ class Observer:
             Job(
                 "attack",
                 spec,
-                (*STAGE_CODE["attack"], *classes),
+                classes,
                 planned.id,
                 inputs=inputs,
                 outputs={"attacks": path},
@@ -249,7 +248,7 @@ class Observer:
         spec |= {key: value for key, value in settings.items() if key not in told}
         path = planned.folder / "distributional" / f"{noise_slug(noise)}-{digest(spec)}.parquet"
         inputs = {key: planned.inputs[key] for key in ("data", "model", "weights")}
-        described = ("distributional", spec, (*STAGE_CODE["distributional"], *classes), planned.id)
+        described = ("distributional", spec, classes, planned.id)
         where_to = (inputs, {"observed": path}, training["device"], training["threads"])
         self.add(Job(*described, *where_to))
         return path

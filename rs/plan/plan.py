@@ -13,7 +13,7 @@ from typing import Any
 
 from rs.errors import UserError
 from rs.plan.graph import JobGraph
-from rs.plan.jobs import RESULTS, STAGE_CODE, Job, PlannedLog, PlannedRun, noise_slug, slug
+from rs.plan.jobs import RESULTS, Job, PlannedLog, PlannedRun, noise_slug, slug
 from rs.plan.observations import Observer
 from rs.provenance.digests import digest, file_digest
 from rs.study import refusals, tracking_place
@@ -57,12 +57,13 @@ class Plan(JobGraph):
             Job(
                 "data",
                 {"data": study.data},
-                (*STAGE_CODE["data"], self.data_facts["x-class"]),
+                (self.data_facts["x-class"],),
                 outputs={
                     "manifest": self.data_manifest,
                     "train": folder / "train.safetensors",
                     "test": folder / "test.safetensors",
                 },
+                data_dir=study.data_dir,
             )
         )
         for split, images in (("train", study.train), ("test", study.test)):
@@ -90,16 +91,8 @@ class Plan(JobGraph):
 
     def aggregated_files(self) -> list[Path]:
         """Every file of a run that the tables are made from."""
-        found: list[Path] = []
-        for planned in self.runs:
-            found.append(planned.folder / "model.json")
-            found += [planned.folder / "training.parquet"] if planned.run.kind == "runs" else []
-            found += [planned.calibration] if planned.calibration else []
-            for observation in planned.observations:
-                found += [observation.certified] if observation.certified else []
-                found += observation.attacks
-                found += [observation.distributional] if observation.distributional else []
-        return found + [log.path for log in self.logs]
+        of_runs = [path for planned in self.runs for path in self.tabled_files(planned.id)]
+        return of_runs + [log.path for log in self.logs]
 
     @property
     def summary(self) -> str:
@@ -126,8 +119,7 @@ class Plan(JobGraph):
     @functools.cached_property
     def tables_lineage(self) -> str:
         """Digest of the files that the tables are made from and of the code of all jobs that led to them."""
-        stages = ("train", "import", "calibrate", "certify", "attack", "distributional")
-        jobs = [job for stage in stages for job in self.jobs[stage].values()]
+        jobs = [job for job in self.all_jobs() if job.declared.tabled]
         return digest([list(map(str, self.aggregated_files())), sorted(map(self.lineage, jobs))], 16)
 
     # --- one run ---
@@ -176,7 +168,7 @@ class Plan(JobGraph):
             Job(
                 "train",
                 spec,
-                (*STAGE_CODE["train"], *model_classes, *noise_classes, *objective_classes),
+                (*model_classes, *noise_classes, *objective_classes),
                 planned.id,
                 inputs={"data": self.data_manifest, "calibrations": references},
                 outputs={
@@ -223,7 +215,7 @@ class Plan(JobGraph):
         self._planned[run.label, run.seed] = planned
         outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
         inputs = {"data": self.data_manifest, "weights": weights}
-        self.add(Job("import", spec, (*STAGE_CODE["import"], *classes), planned.id, inputs, outputs))
+        self.add(Job("import", spec, classes, planned.id, inputs, outputs))
         self.observer.observe(planned, classes)
         return planned
 
@@ -266,9 +258,13 @@ class Plan(JobGraph):
             Job(
                 "calibrate",
                 settings,
-                (*STAGE_CODE["calibrate"], *classes),
+                classes,
                 planned.id,
-                inputs={"data": self.data_manifest, "model": planned.folder / "model.json"},
+                inputs={
+                    "data": self.data_manifest,
+                    "model": planned.folder / "model.json",
+                    "weights": planned.folder / "model.safetensors",
+                },
                 outputs={"calibration": path},
                 device=sections["training"]["device"],
                 threads=sections["training"]["threads"],

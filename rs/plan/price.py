@@ -17,13 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rs.plan import rates
-from rs.plan.graph import STAGES
 from rs.plan.jobs import Job
 from rs.plan.plan import Plan
+from rs.plan.stages import STAGES
 from rs.plan.staleness import in_order
 from rs.plan.work import NotPriced, Work, work_of
-
-COMPUTING = ("train", "calibrate", "form", "sample", "attack", "distributional")
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def price(plan: Plan, jobs: Iterable[Job], machine: rates.Machine | None = None)
     most, assumed, count, unpriced = 0.0, False, 0, dict[str, None]()
     for job in jobs:
         count += 1
-        if job.stage not in COMPUTING:
+        if not job.declared.device:
             continue
         try:
             parts = list(work_of(plan, job))
@@ -109,11 +107,11 @@ def missing(plan: Plan) -> list[Job]:
         job = makers.get(str(todo.pop()))
         if job is not None and id(job) not in wanted:
             wanted[id(job)] = job
-            todo += [path for path in plan.needs(job) if not path.exists()]
+            todo += [path for path in job.needs() if not path.exists()]
     anew: set[str] = set()
     found = []
     for job in whole(plan):
-        if id(job) in wanted or any(str(path) in anew for path in plan.needs(job)):
+        if id(job) in wanted or any(str(path) in anew for path in job.needs()):
             anew |= {str(path) for path in job.outputs.values()}
             found.append(job)
     return found

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from rs.errors import UserError
-from rs.plan.draw_paths import files_of
-from rs.plan.graph import STAGES
 from rs.plan.plan import Job, Plan
 from rs.provenance import checksums
 from rs.provenance.accepted_code import counts_as
@@ -29,16 +27,6 @@ RECORDS = Path(".snakemake") / "metadata"
 BEFORE_ALL = 1.0  # second of 1970
 TEMPLATE = Path(__file__).parents[1] / "report" / "report.html"
 MADE = "<!-- rs "  # begins the last line of a page, which says what it was made from
-
-
-def input_files(stage: str, spec: dict[str, Any], inputs: dict[str, Any]) -> list[Path]:
-    """What a job reads, without the weights and images that its manifests speak for."""
-    if stage == "certify":
-        sizes = (spec["n0"], spec["n"], spec["block"], spec.get("stop"))
-        selection, estimation = files_of(Path(inputs["folder"]), inputs["shards"], *sizes)
-        return [*selection, *(path for blocks in estimation for path in blocks)]
-    named = [inputs[key] for key in ("data", "model", "form", "selection", "source") if key in inputs]
-    return [Path(path) for path in (*named, *inputs.get("calibrations", {}).values())]
 
 
 def inputs_digest(paths: Iterable[Path], *more: str) -> str:
@@ -100,8 +88,7 @@ def job_is_current(job: Job) -> bool:
     """Whether all outputs of a job are there and the first says that this job made it."""
     if not all(path.is_file() for path in job.outputs.values()):
         return False
-    inputs = inputs_digest(input_files(job.stage, job.spec, job.inputs))
-    return is_current(next(iter(job.outputs.values())), job.spec, job.code, inputs)
+    return is_current(job.target, job.spec, job.code, inputs_digest(job.reads()))
 
 
 def settle(plan: Plan) -> None:
@@ -147,7 +134,7 @@ Made = tuple[Any, str, str]  # spec, code, inputs
 def _in_order(plan: Plan) -> Iterator[tuple[list[Path], list[Path], Callable[[], Made]]]:
     """Outputs, inputs and what they are made from, of every job and then of the study's own files."""
     for job in in_order(plan):
-        read = input_files(job.stage, job.spec, job.inputs)
+        read = job.reads()
         yield list(job.outputs.values()), read, lambda: (job.spec, job.code, inputs_digest(read))  # noqa: B023
     code = plan.code("aggregate")
     for path in plan.table_files():
@@ -162,17 +149,13 @@ def _in_order(plan: Plan) -> Iterator[tuple[list[Path], list[Path], Callable[[],
 
 def in_order(plan: Plan) -> Iterator[Job]:
     """Every job once, after those whose outputs it reads."""
-    waiting = [job for stage in STAGES for job in plan.jobs[stage].values()]
+    waiting = list(plan.all_jobs())
     todo = {str(path) for job in waiting for path in job.outputs.values()}
     while waiting:
-        ready = [
-            job
-            for job in waiting
-            if not any(str(p) in todo for p in input_files(job.stage, job.spec, job.inputs))
-        ]
+        ready = [job for job in waiting if not any(str(path) in todo for path in job.reads())]
         yield from ready
         todo -= {str(path) for job in ready for path in job.outputs.values()}
-        waiting = [job for job in waiting if str(next(iter(job.outputs.values()))) in todo]
+        waiting = [job for job in waiting if str(job.target) in todo]
 
 
 def forget(paths: Iterable[Path]) -> None:

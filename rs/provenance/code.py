@@ -9,7 +9,7 @@ warnings and progress say (not that they are raised), and OUTSIDE.
 It counts more rather than less: a class as a whole, every branch, a local variable that has the name of a
 definition. Statements at the top level that define nothing count with every definition of a module that is
 imported. Not seen is what is looked up by text, so that is named among the places a job enters by: methods
-(rs.methods.catalog), stages (rs.plan.jobs.STAGE_CODE). Code that is named and not found is an error. The
+(rs.methods.catalog), stages (rs.plan.stages). Code that is named and not found is an error. The
 method of a plug-in counts with what it names of the plug-in's own top-level package.
 """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import torch
@@ -33,6 +33,9 @@ from rs.smoothing.smoothed import Smoothed
 from rs.stages.judge import Judge
 from rs.stages.outcomes import OUTWARDS, Target, outcomes, variants
 
+if TYPE_CHECKING:
+    from rs.plan.jobs import Job
+
 EXAMPLES = 6  # of the first images, clean, noisy and attacked pixels are kept for the report
 
 PIXELS = pa.list_(pa.float32())
@@ -40,6 +43,12 @@ SCHEMA = {"image": pa.int64(), "label": pa.int64(), "radius": pa.float64(), "pre
 SCHEMA |= {"distortion": pa.float64(), "success": pa.bool_(), "steps": pa.int64()}
 SCHEMA |= {"votes": pa.list_(pa.int32()), "variant": pa.string()}
 SCHEMA |= {"clean": PIXELS, "noisy": PIXELS, "attacked": PIXELS}
+
+
+def run_job(job: Job, device: torch.device, code: str) -> None:
+    inputs = job.inputs
+    places = (inputs["model"], inputs["data"], job.outputs["attacks"])
+    attack(job.spec, *places, device, code, inputs.get("form"), inputs.get("source"))
 
 
 def attack(

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import TypeAdapter
@@ -43,7 +43,15 @@ from rs.smoothing.ascent import lagrangian_ascent
 from rs.smoothing.noise import Noise
 from rs.smoothing.smoothed import Smoothed, mean_cross_entropy
 
+if TYPE_CHECKING:
+    from rs.plan.jobs import Job
+
 COPIES_PER_BATCH = 512
+
+
+def run_job(job: Job, device: torch.device, code: str) -> None:
+    model, data = job.inputs["model"], job.inputs["data"]
+    calibrate(job.spec, model, data, job.outputs["calibration"], device, code)
 
 
 def calibrate(

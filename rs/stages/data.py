@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors.numpy import save as packed
 
 from rs.errors import UserError
+from rs.methods import catalog
 from rs.methods.interfaces import Dataset, Files, Split
 from rs.provenance.digests import file_digest
 from rs.provenance.files import provenance, whole_file, write_json
+
+if TYPE_CHECKING:
+    from rs.plan.jobs import Job
+
+
+def run_job(job: Job, device: None, code: str) -> None:
+    dataset = catalog.build("datasets", job.spec["data"])
+    prepare(job.spec, dataset, job.data_dir or os.environ.get("RS_DATA_DIR"), job.outputs, code)
 
 
 def prepare(

@@ -31,7 +31,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import torch
@@ -52,10 +52,17 @@ from rs.smoothing.noise import Noise
 from rs.smoothing.smoothed import Smoothed, noisy_logits
 from rs.statistics.seeding import Purpose
 
+if TYPE_CHECKING:
+    from rs.plan.jobs import Job
+
 COPIES_PER_BATCH = 512
 SCHEMA = {"image": pa.int64(), "adversary": pa.string(), "gamma": pa.float64()}
 SCHEMA |= {"squared_distance": pa.float64(), "loss": pa.float64(), "loss_square": pa.float64()}
 SCHEMA |= {"gradient_product": pa.float64(), "radius": pa.float64(), "chosen_loss": pa.float64()}
+
+
+def run_job(job: Job, device: torch.device, code: str) -> None:
+    observe(job.spec, job.inputs["model"], job.inputs["data"], job.outputs["observed"], device, code)
 
 
 def observe(

@@ -2,129 +2,91 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rs.errors import UserError
 from rs.machine import launching
 from rs.machine.worker import log_to
-from rs.plan import mixed_draws
-from rs.plan.plan import Job
-from rs.plan.staleness import input_files, inputs_digest
-from rs.provenance.code import code_digest
+from rs.plan.jobs import Job
+from rs.plan.stages import Stage, StudyStage, stage_named
+from rs.plan.staleness import inputs_digest
 from rs.provenance.files import made_from
+
+HANDED_OVER = ("spec", "methods", "inputs", "outputs", "data_dir")
+WHERE = ("device", "threads", "processes", "workers", "device_class")
 
 
 def as_dict(job: Job) -> dict[str, Any]:
     """A job as JSON values: what `--job` takes."""
-    described: dict[str, Any] = {
-        "spec": job.spec,
-        "code": job.code,
-        "executes": job.executes,
-        "inputs": job.inputs,
-        "outputs": job.outputs,
-    }
-    described |= {
-        key: getattr(job, key) for key in ("device", "threads", "processes", "workers", "device_class")
-    }
+    described = {"code": job.code} | {key: getattr(job, key) for key in (*HANDED_OVER, *WHERE)}
     plain: dict[str, Any] = json.loads(json.dumps(described, default=str))
     return plain
 
 
-def execute(stage: str, job: dict[str, Any], data_dir: str | None = None) -> None:
-    """Runs one job in this process. Raises UserError for bad input; whatever it wrote is whole.
-
-    Files and checkpoints carry the digest of the code as it is now, just before it is imported: it may have
-    been edited since the job was planned.
+def from_dict(stage: str, described: dict[str, Any]) -> Job:
+    """The job that `as_dict` described. What may be left out: where it runs, and the names of its methods'
+    classes, without which `code` is taken at its word.
     """
+    inputs = {key: _paths(value) for key, value in described["inputs"].items()}
+    outputs = {key: Path(value) for key, value in described["outputs"].items()}
+    where = {"device": "auto"} | {key: described[key] for key in WHERE if key in described}
+    methods = tuple(described.get("methods", ()))
+    job = Job(stage, described["spec"], methods, inputs=inputs, outputs=outputs, **where)
+    job.data_dir = described.get("data_dir")
+    job.check_files()
+    if "methods" not in described:
+        job.digest_code = lambda _: str(described["code"])
+    return job
+
+
+def _paths(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: Path(path) for key, path in value.items()}
+    return Path(value) if isinstance(value, str) else value
+
+
+def execute(stage: str, job: dict[str, Any], data_dir: str | None = None) -> None:
+    """Runs one job in this process. Raises UserError for bad input; whatever it wrote is whole."""
+    declared = stage_named(stage)
     if launching.launched():
         if "RS_LOG" in os.environ:
             log_to(Path(os.environ["RS_LOG"]))
         with launching.member():
-            _execute(stage, job, data_dir)
+            _execute(declared, job, data_dir)
     elif job.get("processes", 1) > 1:
         launching.torchrun(stage, job)
     else:
-        _execute(stage, job, data_dir)
+        _execute(declared, job, data_dir)
 
 
-def _execute(stage: str, job: dict[str, Any], data_dir: str | None) -> None:
-    with made_from(inputs_digest(input_files(stage, job["spec"], job["inputs"]))):
-        _carry_out(stage, job, data_dir)
+def _execute(stage: Stage, described: dict[str, Any], data_dir: str | None) -> None:
+    """Files and checkpoints carry the digest of the code as it is now, just before it is imported: it may
+    have been edited since the job was planned.
+    """
+    job = from_dict(stage.name, described)
+    job.data_dir = data_dir or job.data_dir
+    with made_from(inputs_digest(job.reads())):
+        code = job.code
+        run_job = function_of(stage)
+        if not stage.device:
+            run_job(job, None, code)
+            return
+        from rs.machine.devices import use_device
+
+        with use_device(job.device, job.threads) as device:
+            run_job(job, device, code)
 
 
-def refuse_other_class(job: dict[str, Any], code: str, device: Any) -> None:
-    """Before the first vote: those of this device would merge with the ones that are there."""
-    from rs.machine.devices import device_class
-
-    target = Path(job["outputs"]["draws"])
-    selection = Path(job["inputs"]["selection"]) if "selection" in job["inputs"] else None
-    mixed_draws.check(target, code, device_class(device), job.get("device_class"), selection)
-
-
-def _carry_out(stage: str, job: dict[str, Any], data_dir: str | None) -> None:
-    spec, inputs = job["spec"], job["inputs"]
-    code = code_digest(job["executes"]) if job.get("executes") else job["code"]
-    outputs = {k: Path(v) for k, v in job["outputs"].items()}
-    if stage == "data":
-        from rs.methods import catalog
-        from rs.stages import data as preparation
-
-        data_dir = data_dir or os.environ.get("RS_DATA_DIR")
-        preparation.prepare(spec, catalog.build("datasets", spec["data"]), data_dir, outputs, code)
-        return
-    if stage == "certify":
-        from rs.plan.draw_paths import files_of
-        from rs.stages import certify as evaluation
-
-        sizes = (spec["n0"], spec["n"], spec["block"], spec.get("stop"))
-        files = files_of(Path(inputs["folder"]), inputs["shards"], *sizes)
-        model = Path(inputs["model"]) if "model" in inputs else None
-        evaluation.certify(spec, *files, outputs["certified"], code, model)
-        return
-    if stage == "import":
-        from rs.stages import import_weights as imports
-
-        imports.convert(spec, Path(inputs["weights"]), Path(inputs["data"]), outputs, code)
-        return
-    from rs.machine.devices import use_device
-
-    data, form = Path(inputs["data"]), Path(inputs["form"]) if "form" in inputs else None
-    with use_device(job.get("device", "auto"), job.get("threads", 1)) as device:
-        if stage == "train":
-            from rs.networks import distributed
-            from rs.stages import train as training
-
-            calibrations = {k: Path(v) for k, v in inputs.get("calibrations", {}).items()}
-            with distributed.process_group(device):
-                training.train(spec, data, calibrations, outputs, device, code, job.get("workers", 4))
-        elif stage == "calibrate":
-            from rs.stages import calibrate as calibration
-
-            calibration.calibrate(spec, Path(inputs["model"]), data, outputs["calibration"], device, code)
-        elif stage == "distributional":
-            from rs.stages import distributional
-
-            distributional.observe(spec, Path(inputs["model"]), data, outputs["observed"], device, code)
-        elif stage == "form":
-            from rs.stages import form as forms
-
-            forms.fix(spec, Path(inputs["model"]), data, outputs["form"], device, code)
-        elif stage == "sample" and "stop" in spec:
-            from rs.stages import sample_sequential as sequential
-
-            refuse_other_class(job, code, device)
-            places = {key: Path(inputs[key]) for key in ("model", "data", "selection")}
-            sequential.sample(spec, places, outputs["draws"], device, code, form)
-        elif stage == "sample":
-            from rs.stages import sample as sampling
-
-            refuse_other_class(job, code, device)
-            sampling.sample(spec, Path(inputs["model"]), data, outputs["draws"], device, code, form)
-        elif stage == "attack":
-            from rs.stages import attack as attacking
-
-            model, source = Path(inputs["model"]), inputs.get("source")
-            where = (outputs["attacks"], device, code, form, Path(source) if source else None)
-            attacking.attack(spec, model, data, *where)
+def function_of(stage: Stage | StudyStage) -> Callable[..., None]:
+    """What carries its jobs out. Raises UserError where its record names nothing."""
+    module, _, name = stage.function.partition(":")
+    try:
+        found: Callable[..., None] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"stage {stage.name} = {stage.function}: {error}") from error
+    return found

@@ -10,7 +10,7 @@ run out: elsewhere that is one line in the job.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,6 +18,13 @@ from rs.machine.devices import device_name
 from rs.networks import audit as network_audit
 from rs.networks.forms import resolve
 from rs.provenance.files import provenance, write_json
+
+if TYPE_CHECKING:
+    from rs.plan.jobs import Job
+
+
+def run_job(job: Job, device: torch.device, code: str) -> None:
+    fix(job.spec, job.inputs["model"], job.inputs["data"], job.outputs["form"], device, code)
 
 
 def fix(

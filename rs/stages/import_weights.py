@@ -9,7 +9,7 @@ weights there, so the user states it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -22,6 +22,13 @@ from rs.networks.prepared import read_manifest
 from rs.provenance.digests import file_digest
 from rs.provenance.files import provenance
 from rs.provenance.reading import WEIGHTS, check_file
+
+if TYPE_CHECKING:
+    from rs.plan.jobs import Job
+
+
+def run_job(job: Job, device: None, code: str) -> None:
+    convert(job.spec, job.inputs["weights"], job.inputs["data"], job.outputs, code)
 
 
 def convert(

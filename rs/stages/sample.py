@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rs.machine.devices import device_class
 from rs.machine.progress import follow
+from rs.stages import sample_sequential
 from rs.stages.voter import Voter
+
+if TYPE_CHECKING:
+    from rs.plan.jobs import Job
+
+
+def run_job(job: Job, device: torch.device, code: str) -> None:
+    """Refuses before the first vote where those of this device would not merge with the ones there."""
+    from rs.plan import mixed_draws  # inside: it is no part of the code that makes votes
+
+    inputs, draws, form = job.inputs, job.outputs["draws"], job.inputs.get("form")
+    mixed_draws.check(draws, code, device_class(device), job.device_class, inputs.get("selection"))
+    if "stop" in job.spec:
+        sample_sequential.sample(job.spec, inputs, draws, device, code, form)
+    else:
+        sample(job.spec, inputs["model"], inputs["data"], draws, device, code, form)
 
 
 def sample(

@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import torch
@@ -47,6 +47,9 @@ from rs.settings.training import Training
 from rs.smoothing.noise import Noise
 from rs.smoothing.smoothed import evaluation_mode
 from rs.statistics.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from rs.plan.jobs import Job
 
 SECONDS_BETWEEN_CHECKPOINTS = 300.0  # inside an epoch; each end of an epoch is one too
 
@@ -75,6 +78,12 @@ class Images:
     split: Resident | Streamed
     positions: range
     size: tuple[int, int]
+
+
+def run_job(job: Job, device: torch.device, code: str) -> None:
+    with distributed.process_group(device):
+        calibrations = job.inputs.get("calibrations", {})
+        train(job.spec, job.inputs["data"], calibrations, job.outputs, device, code, job.workers)
 
 
 @torch.no_grad()

@@ -5,12 +5,15 @@ torch.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import optimize, special
 
 from rs.statistics.bounds import Floats, bonferroni, hoeffding_width
-from rs.tables.moved import Observed, Setting
+
+if TYPE_CHECKING:
+    from rs.tables.distributional import Observed, Setting
 
 
 def smoothness(bound: float, sigma: float) -> float:

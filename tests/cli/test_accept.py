@@ -87,7 +87,7 @@ def test_what_an_older_version_made_is_listed_and_nothing_else_happens(old, caps
 def test_old_draws_are_extended_after_acceptance_and_refused_before(old, capsys):
     plan = plan_with(old, n=96)
     (certify,) = (job for job in plan.jobs["certify"].values() if job.run == old.job("train").run)
-    new = [plan.job("sample", str(path)) for path in plan.draw_files(certify) if not path.exists()]
+    new = [plan.job("sample", str(path)) for path in certify.reads() if not path.exists()]
     assert {job.spec["block"] for job in new} == {2}
     for job in new:
         old.run(job)
@@ -97,7 +97,7 @@ def test_old_draws_are_extended_after_acceptance_and_refused_before(old, capsys)
     rs(capsys, "--yes")
     old.run(certify)
     assert set(read_table(certify.outputs["certified"])[0]["n"].to_pylist()) == {96}
-    assert all(map(job_is_current, [plan.job("sample", str(path)) for path in plan.draw_files(certify)]))
+    assert all(map(job_is_current, [plan.job("sample", str(path)) for path in certify.reads()]))
     assert "nothing to accept" in rs(capsys)
 
 
@@ -166,7 +166,7 @@ def test_files_of_before_device_classes_are_extended_on_their_device(old, capsys
     rs(capsys, "--yes")
     plan = plan_with(old, n=96)
     certify = next(iter(plan.jobs["certify"].values()))
-    files = plan.draw_files(certify)
+    files = certify.reads()
     for path in filter(Path.exists, files):
         table, made = read_table(path)
         made.pop("device_class")

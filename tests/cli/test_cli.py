@@ -11,9 +11,9 @@ import pytest
 from tiny_study import write_study
 
 from rs import __version__
-from rs.cli import stages
 from rs.cli.main import main, parser
 from rs.errors import UserError
+from rs.plan.stages import STAGES, STUDY_STAGES
 from rs.provenance.files import versions
 
 
@@ -56,7 +56,7 @@ def test_help(arguments, capsys):
     text = capsys.readouterr().out
     assert text.startswith("usage: ")
     if arguments == ["--help"]:
-        verbs = [*stages.STAGES, "aggregate", "report", "list", "status", "clean"]
+        verbs = [*STAGES, *STUDY_STAGES, "list", "status", "clean"]
         assert all(re.search(rf"\n    {verb}\s", text) for verb in verbs)
 
 

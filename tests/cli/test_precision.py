@@ -32,7 +32,7 @@ def test_the_study_s_own_precision_gives_the_study_s_own_votes(workspace, compar
     sampling = plan.runs[0].run.sections["sampling"]
     own = compared.draws[sampling["precision"]]
     assert list(own.images) == [0, 2, 4, 6]
-    files = plan.draw_files(plan.job("certify", str(plan.runs[0].observations[0].certified)))
+    files = plan.job("certify", str(plan.runs[0].observations[0].certified)).reads()
     for purpose, votes in (("select", own.selection), ("estimate", own.estimation)):
         seen = {}
         for path in files:

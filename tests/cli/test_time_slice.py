@@ -150,7 +150,7 @@ def test_the_shipped_queue_plans():
     with contextlib.chdir(CHECKOUT):
         jobs = time_slice.jobs_of(time_slice.read_queue(Path("config/gpu/queue.yaml")))
     made = {str(path) for job in jobs for path in job.job.outputs.values()}
-    assert {str(path) for job in jobs for path in job.needs} <= made
+    assert {str(path) for job in jobs for path in job.job.needs()} <= made
     assert jobs[0].job.stage == "data"
 
 

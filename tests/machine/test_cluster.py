@@ -14,6 +14,7 @@ import yaml
 from rs.cli import stages
 from rs.machine import launching
 from rs.plan.jobs import Job
+from rs.plan.stages import STAGES, STUDY_STAGES
 
 ROOT = Path(__file__).parents[2]
 PROFILE = yaml.safe_load((ROOT / "workflow/profiles/slurm/profile.v9+.yaml").read_text())
@@ -26,11 +27,14 @@ def rules() -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+def local_rules() -> set[str]:
+    listed = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.M)
+    assert listed is not None
+    return {name.strip(",") for name in listed[1].split()}
+
+
 def test_every_rule_that_slurm_runs_states_memory_and_time_that_double():
-    local = set(
-        re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.M)[1].split()
-    )
-    remote = rules().keys() - {name.strip(",") for name in local}
+    remote = rules().keys() - local_rules()
     assert PROFILE["set-resources"].keys() == remote
     for stated in PROFILE["set-resources"].values():
         for value in (stated["mem_mb"], stated["runtime"]):
@@ -39,10 +43,38 @@ def test_every_rule_that_slurm_runs_states_memory_and_time_that_double():
     assert PROFILE["retries"] == 2
 
 
-@pytest.mark.parametrize("name", ["train", "calibrate", "form", "sample", "attack", "distributional"])
-def test_every_stage_that_can_use_a_gpu_asks_for_one(name):
-    assert f'gpu=gpus("{name}", ' in rules()[name]
-    assert "gpu" not in PROFILE["set-resources"][name]  # which would hide what the rule asks for
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_a_stage_asks_for_gpus_and_threads_where_its_record_says_that_it_computes_on_them(stage):
+    rule = rules()[stage.rule]
+    assert (f'gpu=gpus("{stage.name}", ' in rule) == stage.device
+    assert (f'threads: cpus("{stage.name}", ' in rule) == stage.device
+    assert PROFILE["set-resources"].get(stage.rule, {}).keys() <= {
+        "mem_mb",
+        "runtime",
+    }  # gpu: the rule says it
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_a_rule_has_the_files_of_its_stage_s_record(stage):
+    rule = rules()[stage.rule]
+    inputs = set(re.findall(r"^        (\w+)=", (rule.partition("    output:")[0]), re.M))
+    assert inputs == {*stage.inputs, *stage.beside}
+    if len(stage.outputs) > 1:
+        assert re.findall(r"^        (\w+)=", rule[rule.index("output:") : rule.index("log:")], re.M)[
+            : len(stage.outputs)
+        ] == list(stage.outputs)
+    for asked in ("spec", "code", "whole"):
+        assert f'{asked}("{stage.name}", ' in rule
+    assert f" {stage.name} --worker {{log}} " in rule
+    assert stage.data_dir == ("--data-dir" in rule)
+
+
+def test_the_workflow_has_a_rule_for_every_stage_and_no_other():
+    snakefile = (ROOT / "Snakefile").read_text()
+    assert rules().keys() == {*(stage.rule for stage in STAGES.values()), *STUDY_STAGES}
+    assert local_rules() == {"all", *(s.rule for s in STAGES.values() if s.local), *STUDY_STAGES}
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        assert f'include: "workflow/rules/{path.name}"' in snakefile
 
 
 def test_gpus_that_a_job_asks_for(monkeypatch):

@@ -41,7 +41,7 @@ def relabel(path: Path, name: str) -> None:
 
 def files(work: Workspace) -> list[Path]:
     certify = work.job("certify")
-    return [work.path(path) for path in work.plan.draw_files(certify)]
+    return [work.path(path) for path in certify.reads()]
 
 
 def planned(work: Workspace, **sampling: Any) -> Plan:

@@ -216,7 +216,7 @@ def test_more_votes_add_blocks_and_more_images_add_ranges(tiny, plan_of):
     names = {t.rsplit("/", 1)[1] for t in plans[1].jobs["sample"]}
     assert names == {f"{r}_block{b}.parquet" for r in ("0-4-1", "4-8-1") for b in range(4)}
     certify = next(iter(plans[1].jobs["certify"].values()))
-    files = plans[1].draw_files(certify)
+    files = certify.reads()
     assert len(files) == 2 + 2 * 4
     assert {str(f) for f in files} == {t for t, j in plans[1].jobs["sample"].items() if j.run == certify.run}
     last = list(plans[-1].observer.shards(4))[-1]

@@ -10,7 +10,7 @@ import pytest
 from edited_code import EditedCode
 
 from rs.errors import UserError
-from rs.plan.jobs import STAGE_CODE
+from rs.plan.stages import STAGES
 from rs.provenance import code as digests
 from rs.provenance.code import OUTSIDE, code_digest, here
 
@@ -56,7 +56,7 @@ def before(code):
         ("methods/catalog.py", "TABLES: dict", "EXTRA = 1\nTABLES: dict"),
         ("settings/method_schema.py", "FACTS: dict", "EXTRA = 1\nFACTS: dict"),
         ("cli/main.py", "USAGE = ", "OTHER = 1\nUSAGE = "),
-        ("cli/stages.py", '"train one run"', '"train a run"'),
+        ("plan/stages.py", '"train one run"', '"train a run"'),
         ("machine/launching.py", '"""', '"""Also: '),
         ("study/study.py", "RUN_KEYS", "_RUN_KEYS = ()\nRUN_KEYS"),
         ("methods/certificates/probabilities.py", "no theorem for noise", "nothing is known of noise"),
@@ -257,19 +257,30 @@ def test_every_exception_exists():
         assert whole.module(module).names.keys() >= ({attribute} - {""}), name
 
 
-def test_all_that_the_worker_calls_for_a_stage_is_among_its_code():
-    """Digests cannot follow `rs <stage>` itself, which knows all stages."""
-    whole = here()
-    called = {place for place in whole.entry(("rs.stages.execution", "_carry_out"))[1] if place[1]}
-    entered = {tuple(entry.split(":")) for executed in STAGE_CODE.values() for entry in executed}
-    assert called - entered == {
-        ("rs.provenance.code", "code_digest"),
-        ("rs.stages.execution", "refuse_other_class"),
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_all_that_a_stage_s_function_hands_its_job_to_is_among_its_code(stage):
+    """That function itself is outside, so that what it is handed can change; so it computes nothing."""
+    module, name = stage.function.split(":")
+    called = {place for place in here().entry((module, name))[1] if place[1]}
+    executes = {*stage.executes, *(entry for places in stage.instead.values() for entry in places)}
+    assert {f"{place[0]}:{place[1]}" for place in called} - executes <= {
+        "rs.plan.draw_paths:shards_of",  # hands on what files_of says
+        "rs.plan.mixed_draws:check",  # refuses, before anything is computed
+        "rs.machine.devices:device_class",
+    }
+    assert called
+
+
+def test_what_carries_a_job_out_knows_no_stage():
+    """Digests cannot follow `rs <stage>` itself."""
+    called = {place[0] for place in here().entry(("rs.stages.execution", "_execute"))[1] if place[1]}
+    assert called == {
+        *("rs.stages.execution", "rs.plan.staleness", "rs.machine.devices"),
     }
 
 
 def test_no_side_doors():
-    """Digests follow names; what is looked up by text is a method, or somebody's network."""
+    """Digests follow names; what is looked up by text is a stage, a method, or somebody's network."""
     doors, found = {"eval", "exec", "globals", "__import__", "import_module"}, set()
     for file in digests.ROOT.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -277,7 +288,7 @@ def test_no_side_doors():
                 called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
                 method = isinstance(node.func, ast.Attribute) and called != "import_module"  # model.eval()
                 found |= {(file.name, called)} if called in doors and not method else set()
-    by_text = ("catalog.py", "imported.py", "plugin_schema.py")
+    by_text = ("catalog.py", "execution.py", "imported.py", "plugin_schema.py")
     assert found == {(file, "import_module") for file in by_text}
 
 

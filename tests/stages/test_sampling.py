@@ -163,7 +163,7 @@ def test_bfloat16_votes_are_another_classifier_with_nearly_the_same_votes(draw):
 
 def test_the_stage_merges_into_what_a_certificate_sees(workspace):
     certify = workspace.job("certify")
-    files = [workspace.path(f) for f in workspace.plan.draw_files(certify)]
+    files = [workspace.path(f) for f in certify.reads()]
     selection, estimation = files[:2], [files[2:4], files[4:6]]
     found = merge(selection, estimation, np.arange(6), np.zeros(6))
     assert np.all(found.selection.n == 16)

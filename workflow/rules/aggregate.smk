@@ -18,7 +18,7 @@ rule aggregate:
         study=lambda w, output: FILES,
         overrides=lambda w, output: json.dumps(OVERRIDES),
     shell:
-        "{params.rs} aggregate --worker {log} --study {params.study:q} --overrides {params.overrides:q} --code {params.code}"
+        "{params.rs} aggregate --worker {log} --study {params.study:q} --overrides {params.overrides:q}"
 
 
 rule track:

@@ -3,7 +3,7 @@ CERTIFIED = "results/runs/{run}/certified/{certified}.parquet"
 
 rule certify:
     input:
-        lambda w: PLAN.draw_files(job("certify", CERTIFIED)(w)),
+        lambda w: job("certify", CERTIFIED)(w).reads(),
         model=ancient(MODEL),
     output:
         CERTIFIED,

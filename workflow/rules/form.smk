@@ -11,6 +11,7 @@ rule form:
         FORM,
     log:
         "results/runs/{run}/log/form-{form}.txt",
+    threads: cpus("form", FORM)
     resources:
         gpu=gpus("form", FORM),
     params:

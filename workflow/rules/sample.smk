@@ -14,6 +14,7 @@ rule sample:
         DRAWS,
     log:
         "results/runs/{run}/log/sample/{draws}-{purpose}-{images}_block{block}.txt",
+    threads: cpus("sample", DRAWS)
     resources:
         gpu=gpus("sample", DRAWS),
     params:

@@ -1,0 +1,24 @@
+"""The study that a verb is about: its argument, and its plan."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rs.errors import UserError
+from rs.plan.plan import Plan
+from rs.provenance.reading import parse_json
+from rs.study.study import Study
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    default = [Path("config/config.yaml")]
+    parser.add_argument("--study", nargs="+", type=Path, default=default, metavar="FILE")
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    """The plan of `args.study`, with the keys of `args.overrides` where the verb takes them."""
+    overrides = parse_json(getattr(args, "overrides", "{}"), "--overrides is not JSON")
+    if not isinstance(overrides, dict):
+        raise UserError("--overrides: must be a mapping of keys")
+    return Plan(Study(args.study, overrides))

@@ -1,0 +1,69 @@
+"""The verbs that the rules of a whole study call (rs.plan.stages): tables, page, MLflow.
+
+Each is carried out by the function here that its record names, which takes the plan of the study.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rs.cli.plans import add_study, plan_of
+from rs.machine.worker import become_worker
+from rs.plan.plan import Plan
+from rs.plan.stages import STUDY_STAGES
+from rs.plan.staleness import page_inputs, page_line, table_inputs
+from rs.provenance.files import commit, made_from, provenance, versions, write_json
+from rs.stages.execution import function_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_study(parser)
+    overrides = "keys given to snakemake with --config"
+    parser.add_argument("--overrides", default="{}", metavar="JSON", help=overrides)
+    parser.add_argument("--worker", type=Path, metavar="LOG", help="run as a job of the workflow: log here")
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.worker:
+        become_worker(args.worker)
+    function_of(STUDY_STAGES[args.stage])(plan_of(args))
+
+
+def aggregate(plan: Plan) -> None:
+    from rs.tables import aggregate as tables
+
+    with made_from(table_inputs(plan)):
+        tables.aggregate(plan, plan.tables, plan.code("aggregate"))
+
+
+def report(plan: Plan) -> None:
+    from rs.report import figures, page
+    from rs.tables.aggregate import check_tables
+
+    check_tables(plan)
+    folder, study = plan.folder / "figures", plan.study
+    folder.mkdir(parents=True, exist_ok=True)  # a study without a figure has it too: the rule promises it
+    drawn = figures.draw(plan.tables, folder, study.report["panels"])
+    context = {"description": study.description, "versions": versions(), "commit": commit()}
+    context |= {
+        "files": [str(f) for f in study.files],
+        "radii": study.report["radii"],
+        "last_line": page_line(plan),
+    }
+    page.write_report(study.name, plan.tables, drawn, plan.folder / "report.html", context)
+
+
+def track(plan: Plan) -> None:
+    from rs.report import mlflow as tracking
+    from rs.tables.aggregate import check_tables
+
+    check_tables(plan)
+    artifacts = [plan.folder / "report.html", plan.tables]
+    links = {
+        p.id: {"model": str(p.folder / "model.json"), "draws": str(p.folder / "draws")} for p in plan.runs
+    }
+    logged = tracking.log_study(plan.study.name, plan.tables, plan.study.tracking["uri"], artifacts, links)
+    with made_from(page_inputs(plan)):
+        logged["provenance"] = provenance("mlflow.json", plan.code("track"))
+    write_json(plan.folder / "mlflow.json", logged)

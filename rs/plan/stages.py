@@ -1,0 +1,215 @@
+"""Every stage, declared once. No torch.
+
+What the command line, the worker, the plan, code digests and lineage know of a stage is derived from its
+record here, and a test holds the rules and the Slurm profile to it. Another stage is a record, its function
+and its rule (docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rs.errors import UserError
+from rs.plan.draw_paths import read_by_certify
+
+USE_DEVICE = "rs.machine.devices:use_device"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage with a job per run or more, each with a rule, a verb and files of its own.
+
+    `function` ("module:name", imported when a job starts) is called with the job, the torch.device that it
+    computes on (None without `device`) and the digest of its code. It hands them on and computes nothing:
+    what counts as the job's code are the places in `executes`, the device's and the methods' classes.
+    """
+
+    name: str  # of its verb, and of its rule unless that is a word of Python
+    text: str  # what `rs --help` says
+    function: str
+    executes: tuple[str, ...]
+    outputs: tuple[str, ...]  # the first is the target that its jobs are found by
+    inputs: tuple[str, ...] = ()  # those whose content counts, in this order
+    beside: tuple[str, ...] = ()  # others that a job needs: a manifest or the spec speaks for their content
+    where: tuple[str, ...] = ()  # inputs that say where files lie, and are none
+    reads: Callable[[dict[str, Any], dict[str, Any]], list[Path]] | None = None  # more, by spec and inputs
+    follows: tuple[str, ...] = ()  # inputs whose makers' code, and what led to them, is its lineage
+    tabled: tuple[str, ...] = ()  # outputs that the tables are made from
+    device: bool = False  # whether it computes on a GPU where there is one: its rule states gpu and threads
+    local: bool = False  # whether it runs where Snakemake does: it needs the network
+    data_dir: bool = False  # whether it reads the user's own files: its verb takes --data-dir
+    instead: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # key of a spec -> executes
+
+    @property
+    def rule(self) -> str:
+        """The name of its rule: that of its module."""
+        return self.function.partition(":")[0].rpartition(".")[2]
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All inputs that its jobs may have."""
+        return (*self.inputs, *self.beside, *self.where)
+
+    def code_of(self, spec: Mapping[str, Any]) -> tuple[str, ...]:
+        """What a job executes beside its methods' classes."""
+        own = next((places for key, places in self.instead.items() if key in spec), self.executes)
+        return (*own, USE_DEVICE) if self.device else own
+
+
+@dataclass(frozen=True)
+class StudyStage:
+    """A stage with one job per study, which takes seconds: `function` is called with the plan."""
+
+    name: str
+    text: str
+    function: str
+    executes: tuple[str, ...]
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            "data",
+            "load a data set, check it, store it as tensors",
+            "rs.stages.data:run_job",
+            ("rs.stages.data:prepare",),
+            outputs=("manifest", "train", "test"),
+            local=True,
+            data_dir=True,
+        ),
+        Stage(
+            "train",
+            "train one run",
+            "rs.stages.train:run_job",
+            ("rs.stages.train:train", "rs.networks.distributed:process_group"),
+            outputs=("manifest", "weights", "metrics"),
+            inputs=("data", "calibrations"),
+            follows=("data", "calibrations"),
+            tabled=("manifest", "metrics"),
+            device=True,
+        ),
+        Stage(
+            "import",
+            "turn somebody else's checkpoint into a model of ours",
+            "rs.stages.import_weights:run_job",
+            ("rs.stages.import_weights:convert",),
+            outputs=("manifest", "weights"),
+            inputs=("data",),
+            beside=("weights",),
+            follows=("data",),
+            tabled=("manifest",),
+        ),
+        Stage(
+            "calibrate",
+            "measure rho and epsilon of a trained run (NAL eq. 8)",
+            "rs.stages.calibrate:run_job",
+            ("rs.stages.calibrate:calibrate",),
+            outputs=("calibration",),
+            inputs=("data", "model"),
+            beside=("weights",),
+            follows=("model",),
+            tabled=("calibration",),
+            device=True,
+        ),
+        Stage(
+            "form",
+            "try out the compiled inference form of a run, and fix it",
+            "rs.stages.form:run_job",
+            ("rs.stages.form:fix",),
+            outputs=("form",),
+            inputs=("data", "model"),
+            beside=("weights",),
+            follows=("model",),
+            device=True,
+        ),
+        Stage(
+            "sample",
+            "draw votes under noise for a range of images",
+            "rs.stages.sample:run_job",
+            ("rs.stages.sample:sample",),
+            outputs=("draws",),
+            inputs=("data", "model", "form", "selection"),
+            beside=("weights",),
+            follows=("model", "selection"),
+            device=True,
+            instead={"stop": ("rs.stages.sample_sequential:sample",)},
+        ),
+        Stage(
+            "certify",
+            "turn draws into certified radii",
+            "rs.stages.certify:run_job",
+            (
+                "rs.stages.certify:certify",
+                "rs.plan.draw_paths:files_of",
+                "rs.settings.certificates:CertificateUse",
+            ),
+            outputs=("certified",),
+            beside=("model",),
+            where=("folder", "shards"),
+            reads=read_by_certify,
+            tabled=("certified",),
+        ),
+        Stage(
+            "attack",
+            "attack a smoothed classifier",
+            "rs.stages.attack:run_job",
+            ("rs.stages.attack:attack",),
+            outputs=("attacks",),
+            inputs=("data", "model", "form", "source"),
+            beside=("weights", "source_weights"),
+            follows=("model", "source"),
+            tabled=("attacks",),
+            device=True,
+        ),
+        Stage(
+            "distributional",
+            "move test images for the distributional certificate (NAL Thm. 1)",
+            "rs.stages.distributional:run_job",
+            ("rs.stages.distributional:observe", "rs.methods.noise.none:NoNoise"),
+            outputs=("observed",),
+            inputs=("data", "model"),
+            beside=("weights",),
+            follows=("model",),
+            tabled=("observed",),
+            device=True,
+        ),
+    )
+}
+
+STUDY_STAGES: dict[str, StudyStage] = {
+    stage.name: stage
+    for stage in (
+        StudyStage(
+            "aggregate",
+            "write a study's tables from its runs' files",
+            "rs.cli.study_stages:aggregate",
+            ("rs.tables.aggregate:aggregate", "rs.plan.plan:Plan"),
+        ),
+        StudyStage(
+            "track",
+            "log a study to its MLflow store",
+            "rs.cli.study_stages:track",
+            ("rs.report.mlflow:log_study",),
+        ),
+        StudyStage(
+            "report",
+            "draw a study's figures and write its HTML page",
+            "rs.cli.study_stages:report",
+            ("rs.report.page:write_report", "rs.report.figures:draw"),
+        ),
+    )
+}
+
+
+def stage_named(name: str) -> Stage:
+    """The record of a stage. Raises UserError where there is none."""
+    if name not in STAGES:
+        close = difflib.get_close_matches(name, STAGES, 1)
+        guess = f" (did you mean {close[0]}?)" if close else ""
+        raise UserError(f"no stage {name!r}{guess}; stages: {', '.join(STAGES)}")
+    return STAGES[name]
