@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 
 from rs.provenance.files import write_table
 from rs.statistics.intervals import t_interval, wilson_interval
+from rs.tables.noise import smoothed_with, trained_with
 
 OBJECTIVES: dict[str, dict[str, float | str]] = {
     "gaussian": {},
@@ -37,8 +38,8 @@ def frames() -> dict[str, pd.DataFrame]:
                 f"{objective}-{sigma}",
                 f"digits-{objective}-{int(100 * sigma)}-{draw.bytes(4).hex()}",
             )
-            smoothing = f"gaussian sigma={sigma}"
-            base = {"run": run, "label": label, "smoothing": smoothing}
+            noise = {"name": "gaussian", "sigma": sigma}
+            base = {"run": run, "label": label, **smoothed_with(noise)}
             tables["runs"].append(
                 {
                     "run": run,
@@ -47,7 +48,7 @@ def frames() -> dict[str, pd.DataFrame]:
                     "model": "small_cnn",
                     "objective": objective,
                 }
-                | {"noise": "gaussian", "sigma": sigma, "seed": 0, "epochs": EPOCHS, "device": "cpu"}
+                | {**trained_with(noise), "seed": 0, "epochs": EPOCHS, "device": "cpu"}
                 | {"train_seconds": 12.0 + 9 * i, "precision": "bf16", "train_accuracy": 0.97 - 0.1 * sigma}
                 | {f"objective.{k}": v for k, v in parameters.items()}
                 | {"training.batch_size": 64, "training.learning_rate": 0.01, "training.optimizer": "sgd"}
@@ -59,7 +60,7 @@ def frames() -> dict[str, pd.DataFrame]:
             n = {"images": IMAGES, "alpha": 0.001, "n": 10000}
             kinds = [("cohen", 1.0, True)] + ([("stn", 1.12, False)] if objective == "stability" else [])
             for certificate, factor, rigorous in kinds:
-                kind = base | {"smoothing_sigma": sigma, "certificate": certificate, "norm": 2.0}
+                kind = base | {"certificate": certificate, "norm": 2.0}
                 for r in RADII:
                     hits = int(((radius * factor >= r) & (margin > 0)).sum())
                     low, high = wilson_interval(hits, IMAGES)
@@ -98,7 +99,7 @@ def frames() -> dict[str, pd.DataFrame]:
                         "run": run,
                         "label": label,
                         "gamma": 1.5,
-                        "sigma": sigma,
+                        **trained_with(noise),
                         "rho_with_noise": 0.21 + 64 * sigma**2,
                     }
                     | {"rho_without_noise": 0.21, "epsilon_with_noise": (0.21 + 64 * sigma**2) ** 0.5}

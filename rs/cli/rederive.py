@@ -83,7 +83,7 @@ def calibration_text(tables: Path) -> str:
     rows = read_table(tables / "calibration.parquet")[0].to_pandas()
     if rows.empty:
         return ""
-    shown = ["label", "gamma", "sigma", "images"]
+    shown = ["label", "gamma", "noise_level", "images"]
     shown += [f"epsilon_{cost}{what}" for cost in ("with_noise", "without_noise") for what in ("", "_se")]
     table: pd.DataFrame = rows[shown]
     return table.to_string(index=False, float_format="%.4f") + "\ncalibrated epsilon and its standard error"

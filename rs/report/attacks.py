@@ -10,9 +10,8 @@ import pandas as pd
 
 from rs.report.certified import wide
 from rs.report.html_table import DASH, Cell, Section, Table, constants, down, number, text_cell
-from rs.report.names import norm_name, smoothing_name
+from rs.report.names import norm_name, read
 from rs.tables.attack_checks import NOT_CHECKED
-from rs.tables.reading import read
 
 _SHARES = {
     "none": "every radius attacked anew",
@@ -87,7 +86,7 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     ranks = {"fails": 0, NOT_CHECKED: 1}
     order = frame.assign(rank=frame["verdict"].map(ranks).fillna(2)).sort_values("rank", kind="stable")
     for row in order.to_dict("records"):
-        cells = [text_cell(row["label"]), text_cell(smoothing_name(row["smoothing"]))]
+        cells = [text_cell(row["label"]), text_cell(row["smoothing"])]
         cells += [text_cell(seeds.get(str(row["run"])))] * several
         cells += [text_cell(_QUESTIONS.get(row["check"], row["check"]), "text words")]
         cells += [text_cell(row["attack"], "text words")]

@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 
 from rs.report.html_table import DASH, Cell, Section, Table, constants, down, interval, number, text_cell, up
-from rs.report.names import norm_name, smoothing_name
-from rs.tables.reading import read
+from rs.report.names import norm_name, read
 
 _CLAIM = {
     "images": "{} test images",
@@ -51,14 +50,7 @@ def wide(
     for _, group in frame.groupby(keys, sort=False, dropna=False):
         first = group.iloc[0]
         estimate = "" if bool(first.get("rigorous", True)) else "estimate"
-        row = [
-            text_cell(
-                smoothing_name(first[k]) if k == "smoothing" else first[k],
-                mark=estimate * (k == "certificate"),
-            )
-            for k in keys
-            if k != "run"
-        ]
+        row = [text_cell(first[k], mark=estimate * (k == "certificate")) for k in keys if k != "run"]
         if several:
             row.append(text_cell(seeds.get(str(first["run"]))))
         at = {row["radius"]: row for row in group.to_dict("records")}
@@ -125,7 +117,7 @@ def _over_seeds(over: pd.DataFrame, acr: pd.DataFrame, radii: Sequence[float] | 
         first = group.iloc[0]
         row = [
             text_cell(first["label"]),
-            text_cell(smoothing_name(first["smoothing"])),
+            text_cell(first["smoothing"]),
             text_cell(first["certificate"]),
         ]
         row.append(number(int(group["seeds"].max())))
@@ -161,7 +153,7 @@ def radius_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         for row in part.to_dict("records"):
             low, high = (row[c] if pd.notna(row[c]) else row["acr"] for c in ("low", "high"))
             span = (max(low, 0.0) / end, row["acr"] / end, high / end)
-            cells = [text_cell(row["label"]), text_cell(smoothing_name(row["smoothing"]))]
+            cells = [text_cell(row["label"]), text_cell(row["smoothing"])]
             cells.append(text_cell(row["certificate"], mark="" if row["rigorous"] else "estimate"))
             cells += [text_cell(seeds.get(row["run"]))] * several
             cells += [_acr(row), Cell("", row["acr"], span=span)]

@@ -14,8 +14,7 @@ import pandas as pd
 
 from rs.report.distributional_figure import NAMES, finite
 from rs.report.html_table import DASH, Cell, Section, Table, constants, interval, number, text_cell, up
-from rs.report.names import smoothing_name
-from rs.tables.reading import read
+from rs.report.names import read
 
 _SHOWN = 7  # rhos of a table
 
@@ -42,10 +41,10 @@ def calibration_section(tables: Path) -> Section:
     columns = [f"{q}_{w}" for q in ("rho", "epsilon") for w in readings]
     columns = [c for c in columns if c in frame and frame[c].notna().any()]
     words = {"rho": "ρ", "epsilon": "ε"}
-    heads = [("label", "text"), ("γ", "number"), ("σ", "number")]
+    heads = [("label", "text"), ("γ", "number"), ("noise", "text")]
     heads += [(f"{words[c.split('_')[0]]} {c.split('_', 1)[1].replace('_', ' ')}", "number") for c in columns]
     rows = [
-        [text_cell(r["label"]), number(r["gamma"]), number(r["sigma"])]
+        [text_cell(r["label"]), number(r["gamma"]), text_cell(r["noise"])]
         + [number(r[c], r.get(f"{c}_se")) for c in columns]
         for r in frame.to_dict("records")
     ]
@@ -72,7 +71,7 @@ def distributional_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     several = len(set(seeds.values())) > 1
     for (run, label, smoothing), part in frame.groupby(["run", "label", "smoothing"], sort=False):
         seed = f", seed {seeds.get(str(run))}" if several else ""
-        title = f"{label}, {smoothing_name(str(smoothing))}{seed}"
+        title = f"{label}, {smoothing}{seed}"
         section.tables.append(_certificates(part, title))
         mine = points[(points["run"] == run) & (points["smoothing"] == smoothing)]
         section.tables.append(_worst_cases(mine, part, f"Worst cases found: {title}"))

@@ -54,10 +54,10 @@ def finite(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**numbers.where(np.isfinite(numbers))).dropna(subset=["rho", "loss"])
 
 
-def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame, title: Any) -> Figure:
+def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame) -> Figure:
     """A panel per smoothed run (its first seed): bounds as lines, worst cases as points with 95 % intervals.
 
-    `title` turns a smoothing noise into words. The axis is E ||x - x_0||^2; NAL's rho is d sigma^2 more.
+    The axis is E ||x - x_0||^2; NAL's rho is d sigma^2 more.
     """
     panels = list(certificates.groupby(["label", "smoothing"], sort=False))
     names = shortened(map(str, certificates["label"]))
@@ -80,7 +80,7 @@ def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame, title: 
             errors = [rows["loss"] - rows["low"], rows["high"] - rows["loss"]]
             style = _POINTS[str(adversary)]
             axes.errorbar(rows["rho"], rows["loss"], yerr=errors, **style, elinewidth=0.8)
-        told = [names[str(label)], title(str(smoothing))]
+        told = [names[str(label)], str(smoothing)]
         axes.set_title((", " if sum(map(len, told)) < 40 else "\n").join(told), loc="left")
         axes.set(xlabel="ρ = E‖x − x₀‖² (without the noise)", ylabel="mean loss", xlim=(0, None))
         # Theorem 3's other side and the straight line can be far above all else: they may leave the panel

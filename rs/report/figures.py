@@ -24,8 +24,7 @@ from rs.report.example_figure import INK as _INK
 from rs.report.example_figure import QUIET as _QUIET
 from rs.report.example_figure import strips
 from rs.report.figure_layout import COLOURS, LINES, PANELS, chunks, grid, legend, shortened, style, styles
-from rs.report.names import norm_name, smoothing_name
-from rs.tables.reading import read
+from rs.report.names import norm_name, read
 
 # rigorous certificates, in their order
 _SOLID = ("-", (0, (9, 1.5)), (0, (5, 1, 1, 1)), (0, (9, 1, 1, 1)), (0, (12, 1.5, 5, 1.5)))
@@ -128,10 +127,7 @@ def _certified_panels(frame: pd.DataFrame, asked: list[str]) -> Iterator[tuple[A
     """Norm, title, radii and lines of each panel; a line is ((name, certificate), its rows)."""
     for (norm, *values), panel in frame.groupby(["norm", *asked], sort=True):
         lines = [((str(a), str(b)), r) for (a, b), r in panel.groupby(["line", "certificate"], sort=False)]
-        told = [
-            smoothing_name(str(v)) if key == "noise" else _title(v)
-            for key, v in zip(asked, values, strict=True)
-        ]
+        told = [str(v) if key == "noise" else _title(v) for key, v in zip(asked, values, strict=True)]
         reached = panel[panel["certified_accuracy"] > 0].radius
         radii = reached if len(reached) else panel.radius  # one scale for all parts
         parts = list(chunks(lines, LINES))
@@ -181,7 +177,7 @@ def _empirical(empirical: pd.DataFrame, styled: dict[str, dict[str, Any]]) -> li
                 _line(axes, rows, "radius", "accuracy", **drawn, linestyle=dashes[str(kind)])
             shown = pd.concat([rows for _, rows in part])
             noises = shown["smoothing"].unique()
-            noise = f", {smoothing_name(str(noises[0]))}" if len(noises) == 1 else ""
+            noise = f", {noises[0]}" if len(noises) == 1 else ""
             name = f"{norm_name(norm)} radius"
             _accuracy_axes(axes, shown.radius, _title(attack) + noise, name, "accuracy under attack")
         shown = pd.concat([rows for _, part in page for _, rows in part])
@@ -197,7 +193,7 @@ def _empirical(empirical: pd.DataFrame, styled: dict[str, dict[str, Any]]) -> li
 def _series(frame: pd.DataFrame) -> pd.Series:
     """What a line is called: its label, with the noise where one label is smoothed with several."""
     several = frame.groupby("label")["smoothing"].transform("nunique") > 1
-    return frame["label"].where(~several, frame["label"] + ", " + frame["smoothing"].map(smoothing_name))
+    return frame["label"].where(~several, frame["label"] + ", " + frame["smoothing"])
 
 
 def _training(training: pd.DataFrame, styled: dict[str, dict[str, Any]]) -> list[Figure]:
@@ -260,13 +256,12 @@ def draw(tables: Path, out: Path, panels: Sequence[str] = ("noise",)) -> list[Pa
         if not empirical.empty:
             paths += _save_all(_empirical(empirical, styled), out / "empirical-accuracy")
         if not distributional.empty:
-            figure = certificate_figure(distributional, read(tables, "worst_cases"), smoothing_name)
+            figure = certificate_figure(distributional, read(tables, "worst_cases"))
             paths += _save(figure, out / "distributional")
         if not training.empty:
             paths += _save_all(_training(training, styled), out / "training")
         if not examples.empty:
-            named = examples.assign(smoothing=examples.smoothing.map(smoothing_name))
-            paths += _save_all(strips(named), out / "examples")
+            paths += _save_all(strips(examples), out / "examples")
     for stem in STEMS:
         for path in (*out.glob(f"{stem}*.png"), *out.glob(f"{stem}*.pdf")):
             if path not in paths:

@@ -45,7 +45,7 @@ _METRICS, _PARAMS, _TAGS = 1000, 100, 90
 
 _LOCK_SECONDS = 20.0
 
-_SUMMARY = ("dataset", "model", "objective", "noise", "sigma", "seed", "epochs", "precision", "device")
+_SUMMARY = ("dataset", "model", "objective", "noise", "noise_level", "seed", "epochs", "precision", "device")
 
 
 @dataclass

@@ -19,9 +19,9 @@ from rs.report.certified import certified_section, radius_section
 from rs.report.distributional import calibration_section, distributional_section
 from rs.report.figure_layout import shortened
 from rs.report.html_table import Section, constants
+from rs.report.names import read
 from rs.report.published import published_section
 from rs.report.training import runs_section, training_section
-from rs.tables.reading import read
 
 _UNDER_ATTACK = (
     "Accuracy under attack against radius, with the same bands. Solid: white-box; dashed: adversarial "
@@ -49,6 +49,7 @@ _CAPTIONS = {
 }
 
 _CUT = "Long labels are cut in figures; the tables have them whole."
+_OF_RUNS = {"dataset": "data", "model": "model", "objective": "objectives", "noise": "noise of training"}
 _LABELLED = ("runs", "average_certified_radius", "empirical_accuracy")
 
 
@@ -57,10 +58,8 @@ def _facts(runs: pd.DataFrame, tables: Path) -> list[tuple[str, str]]:
     facts = []
     if not runs.empty:
         facts.append(("trainings", f"{len(runs):,}"))
-        for column, words in (("dataset", "data"), ("model", "model"), ("objective", "objectives")):
+        for column, words in _OF_RUNS.items():
             facts.append((words, ", ".join(dict.fromkeys(runs[column].dropna().astype(str)))))
-        sigmas = ", ".join(f"{s:g}" for s in sorted(runs["sigma"].dropna().unique()))
-        facts.append(("training σ", sigmas or "no noise"))
     if not certified.empty:
         facts.append(("certificates", ", ".join(dict.fromkeys(certified["certificate"]))))
         brief = {"images": "{} test images", "n": "n\u00a0=\u00a0{}", "alpha": "α\u00a0=\u00a0{}"}

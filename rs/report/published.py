@@ -8,7 +8,7 @@ import pandas as pd
 
 from rs.report.certified import _bound
 from rs.report.html_table import DASH, Cell, Section, Table, down, interval, number, text_cell
-from rs.tables.reading import read
+from rs.report.names import read
 
 MEASURES = {
     "acr": "ACR",
@@ -21,7 +21,7 @@ MEASURES = {
 
 def published_section(tables: Path) -> Section:
     """Rows of ``published.parquet``, which a study that states published numbers writes: paper, table, label,
-    smoothing_sigma, metric (one of rs.tables.published.METRICS), radius, published, reproduced, low, high,
+    smoothing_level, metric (one of rs.tables.published.METRICS), radius, published, reproduced, low, high,
     lower_bound, verdict.
     """
     section = Section("published", "Beside the papers")
@@ -29,8 +29,8 @@ def published_section(tables: Path) -> Section:
     if frame.empty:
         return section
     section.lead = "Published values, and what this study measures in their place with its 95 % interval."
-    heads = [("paper", "text"), ("table", "text"), ("label", "text"), ("σ", "number"), ("metric", "text")]
-    heads += [("published", "number"), ("reproduced", "number"), ("verdict", "text")]
+    heads = [("paper", "text"), ("table", "text"), ("label", "text"), ("noise level", "number")]
+    heads += [("metric", "text"), ("published", "number"), ("reproduced", "number"), ("verdict", "text")]
     table = Table(heads, [])
     for row in frame.to_dict("records"):
         metric = MEASURES[row["metric"]]
@@ -47,7 +47,7 @@ def published_section(tables: Path) -> Section:
             text_cell(row["paper"]),
             text_cell(row["table"]),
             text_cell(row["label"]),
-            number(row["smoothing_sigma"]),
+            number(row["smoothing_level"]),
         ]
         cells += [text_cell(metric), number(row["published"]), mine]
         cells.append(text_cell(row["verdict"], f"text verdict {mark}"))

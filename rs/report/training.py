@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from rs.report.html_table import DASH, Cell, Section, Table, constants, number, plain, text_cell
-from rs.tables.reading import read
+from rs.report.names import read
 
-_FIXED = ("dataset", "model", "objective", "noise", "sigma", "seed", "epochs", "device", "precision")
+_FIXED = ("dataset", "model", "objective", "noise", "seed", "epochs", "device", "precision")
 
 
 def training_section(tables: Path, runs: pd.DataFrame, seeds: Mapping[str, Any]) -> Section:
@@ -41,12 +41,12 @@ def runs_section(runs: pd.DataFrame) -> Section:
     if runs.empty:
         return section
     fixed = [c for c in (*_FIXED, "content") if c in runs and runs[c].notna().any()]
-    more = [str(c) for c in runs if str(c).startswith(("noise.", "training.")) and c != "noise.sigma"]
+    more = [str(c) for c in runs if str(c).startswith("training.")]
     own = [str(c) for c in runs if str(c).startswith(("model.", "objective.", "resolved."))]
     same, varying = constants(
         runs, {c: c.replace("training.", "").replace("_", " ") + " {}" for c in fixed + more}
     )
-    heads = [(c.removeprefix("training.").replace("_", " ").replace("sigma", "σ"), "text") for c in varying]
+    heads = [(c.removeprefix("training.").replace("_", " "), "text") for c in varying]
     table = Table([("label", "text"), *heads, ("hyperparameters", "code")], [])
     table.columns += [("seconds", "number")] * ("train_seconds" in runs) + [("run", "code")]
     for row in runs.to_dict("records"):

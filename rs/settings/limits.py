@@ -15,7 +15,9 @@ LARGEST, SMALLEST = 10**6, 1e-6
 Positive = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
 Divisor = Annotated[float, Field(ge=SMALLEST, le=LARGEST, allow_inf_nan=False)]  # steps, prices divide by it
-Level = Divisor  # of a noise, in image units: likelihood ratios divide by its square
+# The level of a noise, in image units: likelihood ratios divide by its square. The mark tells tables which
+# parameter of a family is its level.
+Level = Annotated[Divisor, Field(json_schema_extra={"x-level": True})]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 MOST_VOTES = 10**9  # of one image

@@ -36,6 +36,7 @@ def method_schema_of(kind: str, name: str, cls: Any, path: str) -> dict[str, Any
     Required keys stand under "x-required": in a study's file they may come from elsewhere.
     """
     own = dataclass_schema(cls)
+    level = _level(own["properties"])
     uses = dataclass_schema(USES[kind]) if kind in USES else {"properties": {}}
     return {
         "type": "object",
@@ -46,6 +47,7 @@ def method_schema_of(kind: str, name: str, cls: Any, path: str) -> dict[str, Any
         "x-source": cls.source,
         "x-class": path,
         "x-parameters": sorted(own["properties"]),
+        **({"x-level": level} if level else {}),
         **{f"x-{fact}": _fact(getattr(cls, fact)) for fact in FACTS[kind] if hasattr(cls, fact)},
     }
 
@@ -82,6 +84,15 @@ def _plain(schema: Any, definitions: dict[str, Any]) -> Any:
     if "properties" in out and "additionalProperties" not in out:
         out["additionalProperties"] = False
     return out
+
+
+def _level(properties: dict[str, Any]) -> str | None:
+    """The parameter of the type Level, whose mark is taken off; None where there is none."""
+    level = None
+    for key, parameter in properties.items():
+        for option in (parameter, *parameter.get("anyOf", ())):
+            level = key if option.pop("x-level", False) else level
+    return level
 
 
 def _fact(value: Any) -> Any:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 class Noise(Protocol):
     source: ClassVar[str]
+    # The parameter of type rs.settings.limits.Level is the family's level: tables have it as smoothing_level.
     # below_dimension: ClassVar[tuple[str, ...]], parameters that must be below the number of coordinates
     # constant: ClassVar[bool], True where every draw is the same
 

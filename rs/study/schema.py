@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,12 @@ def method_schema(kind: str, name: str) -> dict[str, Any]:
     """The schema of a method that stands alone: it asks for what the method requires."""
     found: dict[str, Any] = schema()["$defs"][kind][name]
     return {**found, "required": found["x-required"]}
+
+
+def noise_level(noise: dict[str, Any]) -> float:
+    """The level of a noise, which each family names by a parameter's type; NaN where it has none."""
+    level: str | None = method_schema("noises", noise["name"]).get("x-level")
+    return math.nan if level is None else float(noise.get(level, math.nan))
 
 
 def data_facts(data: dict[str, Any]) -> dict[str, Any]:

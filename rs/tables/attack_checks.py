@@ -23,8 +23,7 @@ their radius, too), at most the LEVEL quantile of Binomial(N, alpha + LEVEL) may
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -32,43 +31,20 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from rs.tables.attacks import Attacked, attacked_runs
+from rs.tables.noise import SMOOTHING
+from rs.tables.stored import Stored
+from rs.tables.table import Row, Table
+
 LEVEL = 1e-3
 NOT_CHECKED = "not checked"  # a verdict
 COLUMNS = ("check", "attack", "against", "norm", "radius", "images", "measured", "reference", "p", "verdict")
 _EDGE = 1e-6  # relative: a point on the sphere of the certified radius is not within it
-Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Attacked:
-    """One attack on one smoothed run: what tables call it, its file's rows, and their provenance.
-
-    `certificate` is the one that the study holds it against, or None for all of its norm.
-    """
-
-    name: str
-    frame: pd.DataFrame
-    made: Mapping[str, Any]
-    certificate: str | None = None
-
-    @property
-    def norm(self) -> float:
-        return float(self.made["norm"])
-
-    @property
-    def judge(self) -> tuple[Any, int | None]:
-        """Votes and the seed of their noise, or "base": only outcomes under one judge can be compared."""
-        votes, given = self.made["judge"], self.made["spec"]["attack"]
-        return votes, None if votes == "base" else given.get("seed", 0)
-
-    def at(self, radius: float, variant: str = "") -> pd.DataFrame:
-        """The rows of one radius by image."""
-        rows = self.frame[(self.frame["variant"] == variant) & (self.frame["radius"] == radius)]
-        return rows.set_index("image")
-
-    @property
-    def radii(self) -> list[float]:
-        return sorted(self.frame[self.frame["variant"] == ""]["radius"].unique())
+def rows(stored: Stored) -> Iterator[Row]:
+    for run in stored.once(attacked_runs):
+        yield from ({**run.named, **row} for row in checks(run.attacks, run.certified))
 
 
 def checks(attacks: Sequence[Attacked], certified: pd.DataFrame | None) -> list[Row]:
@@ -201,3 +177,6 @@ def _most_likely(changed: pd.DataFrame) -> np.ndarray:
         won, lost = int(votes[prediction]), int(votes[certified])
         tests.append(float(stats.binomtest(won, won + lost, 0.5, "greater").pvalue))
     return np.array(tests)
+
+
+TABLE = Table("attack_checks", ("run", "label", *SMOOTHING, *COLUMNS), rows)

@@ -44,136 +44,19 @@ images, and have none.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-from pydantic import TypeAdapter
-
-from rs.provenance.run_files import read_moved
-from rs.settings.distributional import Distributional
 from rs.statistics.intervals import t_interval
-from rs.tables import worst_cases
 from rs.tables.distributional_proofs import over_variance, proven, smoothness
-
-Floats = NDArray[np.float64]
-Row = dict[str, Any]
-CERTIFICATES: tuple[str, ...] = (  # columns of the tables
-    *("certificate", "rho", "rho_with_noise", "gamma", "loss", "low", "high", "noise_error", "own_point"),
-    *(
-        "refused",
-        "rigorous",
-        "alpha",
-        "concave",
-        "loss_bound",
-        "gamma_concave",
-        "gamma_corollary_1",
-        "images",
-    ),
-    "measured",
-)
-GRID = 41  # rhos where the study names none
+from rs.tables.moved import Observed, Setting, moved_runs
+from rs.tables.noise import SMOOTHING
+from rs.tables.stored import Stored
+from rs.tables.table import Row, Table
 
 
-@dataclass(frozen=True)
-class Observed:
-    """One adversary's points, [N images, P gammas]; the last gamma is infinite (x_0 itself)."""
-
-    gammas: Floats
-    squared_distance: Floats
-    loss: Floats
-    loss_square: Floats
-    gradient_product: Floats
-
-    def surrogate(self, gamma: float) -> Floats:
-        """phi_gamma of every image, from the best point found for it: [N]."""
-        return (self.loss - gamma * self.squared_distance).max(1)
-
-    def own(self, gamma: float) -> Floats:
-        """The same from the point that this gamma's ascent ended at."""
-        i = self.at(gamma)
-        values: Floats = self.loss[:, i] - gamma * self.squared_distance[:, i]
-        return values
-
-    def at(self, gamma: float) -> int:
-        return int(np.flatnonzero(self.gammas == gamma)[0])
-
-    def refused(self, estimates: int) -> NDArray[np.bool_]:
-        """[N, P]: ascents that ended below their start, by over 4 standard errors of both, or nowhere."""
-        error = np.sqrt(np.maximum(self.loss_square - self.loss**2, 0) / (estimates - 1))
-        gammas = np.where(np.isinf(self.gammas), 0.0, self.gammas)
-        value, start = self.loss - gammas * self.squared_distance, self.loss[:, -1:]
-        found: NDArray[np.bool_] = ~(value >= start - 4 * (error + error[:, -1:])) & np.isfinite(start)
-        found[:, -1] = False
-        return found
-
-    def without(self, refused: NDArray[np.bool_]) -> Observed:
-        """The same with x_0 in the place of what is refused, and without gradients."""
-        kept = {
-            name: np.where(refused, getattr(self, name)[:, -1:], getattr(self, name))
-            for name in ("squared_distance", "loss", "loss_square")
-        }
-        return Observed(self.gammas, gradient_product=np.full_like(self.loss, np.nan), **kept)
-
-    def noise_error(self, at: NDArray[np.int64], estimates: int) -> float:
-        """Standard error, from the noise alone, of the mean loss where image i stands at its point at[i]."""
-        rows = np.arange(len(at))
-        variance = self.loss_square[rows, at] - self.loss[rows, at] ** 2
-        return float(np.sqrt(np.maximum(variance, 0).sum() / (estimates - 1)) / len(at))
-
-
-def observed(frame: pd.DataFrame) -> dict[str, Observed]:
-    """The rows of a distributional file by adversary."""
-    out = {}
-    for name, rows in frame[frame["gamma"].notna()].groupby("adversary", sort=False):
-        wide = rows.pivot(index="image", columns="gamma").sort_index(axis=1)
-        values = [wide[c].to_numpy(np.float64) for c in Observed.__dataclass_fields__ if c != "gammas"]
-        out[str(name)] = Observed(wide["loss"].columns.to_numpy(np.float64), *values)
-    return out
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What the study and the file's provenance say: M, sigma, d, noises per estimate, alpha, gammas, rhos,
-    and the gamma of the training, where it had one.
-    """
-
-    bound: float
-    sigma: float
-    dimension: int
-    estimates: int
-    alpha: float
-    gammas: Sequence[float]
-    rhos: Sequence[float]
-    training_gamma: float | None = None
-
-    @property
-    def noise_cost(self) -> float:
-        """d sigma^2, the noise's share of NAL's cost."""
-        return self.dimension * self.sigma**2
-
-
-def setting(
-    given: Distributional,
-    made: Mapping[str, Any],
-    found: Mapping[str, Observed],
-    training_gamma: float | None,
-) -> Setting:
-    """From a run's section, the provenance of its file and its training."""
-    rhos: Sequence[float] = given.rhos
-    if not rhos:
-        mine = found.get("smoothed", found["base"])
-        mine = mine.without(mine.refused(int(made["estimates"])))
-        ends = [mine.squared_distance[:, mine.at(g)].mean() for g in given.attack_gammas or given.gammas]
-        near, far = max(min(ends), 1e-6), max(*ends, 1e-5)
-        rhos = [0.0, *map(float, np.geomspace(near, far, GRID - 1))]
-    told = (float(made["sigma"]), int(made["dimension"]), int(made["estimates"]))
-    grids = (sorted(set(given.gammas)), sorted(set(rhos)))
-    return Setting(given.bound, *told, given.alpha, *grids, training_gamma)
+def rows(stored: Stored) -> Iterator[Row]:
+    for run in stored.once(moved_runs):
+        yield from ({**run.named, **row} for row in certificates(run.observed, run.setting))
 
 
 def certificates(found: Mapping[str, Observed], told: Setting) -> Iterator[Row]:
@@ -231,25 +114,12 @@ def best(upper: Mapping[float, float], rho: float, bound: float) -> tuple[Row, f
     return {"gamma": gamma, "loss": value}, gamma
 
 
-def derive(
-    file: Path, section: Mapping[str, Any], training_gamma: float | None = None
-) -> tuple[list[Row], list[Row], list[Row]]:
-    """Rows of the tables `distributional`, `worst_cases` and `bound_checks`, from one file, its run's section
-    and the gamma that the run was trained at.
-    """
-    given = TypeAdapter(Distributional).validate_python(section)
-    frame, made = read_moved(file)
-    found, others = observed(frame), worst_cases.independent(frame)
-    if float(made["sigma"]) == 0:  # as without noise: nothing is smoothed
-        found.pop("smoothed", None)
-        others.pop("smoothed", None)
-    told = setting(given, made, found, training_gamma)
-    name = given.loss if given.clip is None else f"{given.loss} to {given.clip:g}"
-    claims = list(certificates(found, told))
-    mixed = list(worst_cases.mixtures(others, told.rhos, told.estimates))
-    ends = list(worst_cases.ends(found, given.attack_gammas or given.gammas, told.estimates))
-    checked = list(worst_cases.checks(claims, mixed))
-    claims, points, checked = (
-        [{**row, "measured": name} for row in rows] for rows in (claims, [*ends, *mixed], checked)
-    )
-    return claims, points, checked
+TABLE = Table(
+    "distributional",
+    (
+        *("run", "label", *SMOOTHING, "certificate", "rho", "rho_with_noise", "gamma", "loss", "low", "high"),
+        *("noise_error", "own_point", "refused", "rigorous", "alpha", "concave", "loss_bound"),
+        *("gamma_concave", "gamma_corollary_1", "images", "measured"),
+    ),
+    rows,
+)

@@ -5,15 +5,12 @@ torch.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import optimize, special
 
 from rs.statistics.bounds import Floats, bonferroni, hoeffding_width
-
-if TYPE_CHECKING:
-    from rs.tables.distributional import Observed, Setting
+from rs.tables.moved import Observed, Setting
 
 
 def smoothness(bound: float, sigma: float) -> float:

@@ -8,13 +8,13 @@ the machines differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from rs.errors import UserError
 from rs.study.study import Study
+from rs.tables.stored import Stored
+from rs.tables.table import Row, Table
 
-Row = dict[str, Any]
 # metric -> its table, its column there, half a unit of the last digit that the papers print
 METRICS = {
     "acr": ("average_certified_radius", "acr", 0.0005),
@@ -23,6 +23,13 @@ METRICS = {
     "epsilon": ("calibration", "epsilon_without_noise", 0.005),
     "train_hours": ("runs", "train_seconds", 0.0),
 }
+
+
+_OF = tuple(dict.fromkeys(table for table, _, _ in METRICS.values()))
+
+
+def rows(stored: Stored, *sources: Sequence[Row]) -> list[Row]:
+    return beside(stored.plan.study, {name: list(source) for name, source in zip(_OF, sources, strict=True)})
 
 
 def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
@@ -48,7 +55,7 @@ def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
             column = f"epsilon_{entry['cost']}" if metric == "epsilon" else METRICS[metric][1]
             means = [m for each in found if (m := _mean(each, metric, column))]
             best = max(means, key=lambda m: m["reproduced"], default={})
-            row = {"paper": entry["paper"], "table": entry["table"], "smoothing_sigma": None, **best}
+            row = {"paper": entry["paper"], "table": entry["table"], "smoothing_level": None, **best}
             row |= {"label": labels[0], "metric": metric, "radius": radius, "published": value}
             if len(labels) > 1:
                 which = f": {best['label']}" if best else f" ({labels[0]}, …)"
@@ -100,7 +107,7 @@ def _mean(found: list[Row], metric: str, column: str) -> Row | None:
         return sum(float(r[name]) for r in found) / len(found)
 
     row: Row = {"label": found[0]["label"], "reproduced": mean(column)}
-    row["smoothing_sigma"] = found[0].get("smoothing_sigma", found[0].get("sigma"))
+    row["smoothing_level"] = found[0].get("smoothing_level", found[0].get("noise_level"))
     row["lower_bound"] = any(r.get("lower_bound") for r in found)
     if metric == "train_hours":
         return row | {"reproduced": row["reproduced"] / 3600, "low": None, "high": None}
@@ -122,3 +129,14 @@ def verdict(published: float, found: Row, printed: float) -> str:
     if found.get("lower_bound") and published > found["high"]:
         return "no verdict: a lower bound"
     return f"outside: {found['reproduced'] - published:+.3f}"
+
+
+TABLE = Table(
+    "published",
+    (
+        *("paper", "table", "label", "smoothing_level", "metric", "radius", "published", "reproduced"),
+        *("low", "high", "lower_bound", "verdict"),
+    ),
+    rows,
+    of=_OF,
+)

@@ -1,4 +1,4 @@
-"""The worst cases that adversaries found, and what they say of the bounds. No torch.
+"""The table `worst_cases`: what adversaries found; rs.tables.bound_checks holds the bounds against it.
 
 The ends of the ascents at a price gamma cannot show that an estimate is too low: the surrogate of `nal` and
 `sinha` is the maximum over those very points. Independent adversaries can (rs.stages.distributional: PGD in
@@ -7,63 +7,31 @@ stays, so that the mean squared distance meets rho: an adversary of the whole di
 mixture takes for every image the point with the largest loss less a price times its squared distance, at the
 price that spends rho, and tosses a coin between two points where both are as good. It is chosen by losses
 under one noise and measured under another, or the luckiest point would win.
-
-A check asks whether the mixture's loss exceeds a bound at its rho, by more than the noise of both explains:
-standard errors are added, as both meet the same noise, and the test is corrected for all rhos that it looks
-at. Images are no sample here: a bound is about these very images. An estimate that fails is refuted; a proven
-bound that fails is wrong.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from scipy import stats
 
 from rs.statistics.bounds import Floats
 from rs.statistics.intervals import t_interval
-from rs.tables.attack_checks import LEVEL
+from rs.tables.moved import Independent, Observed, moved_runs
+from rs.tables.noise import SMOOTHING
+from rs.tables.stored import Stored
+from rs.tables.table import Row, Table
 
-if TYPE_CHECKING:
-    from rs.tables.distributional import Observed
-
-Row = dict[str, Any]
-WORST_CASES: tuple[str, ...] = (
-    *("adversary", "gamma", "rho", "rho_low", "rho_high", "loss", "low", "high", "images", "noise_error"),
-    *("refused", "measured"),
-)
-BOUND_CHECKS: tuple[str, ...] = (
-    *("certificate", "adversary", "rho", "bound", "loss", "excess", "error", "p", "rigorous", "rhos"),
-    *("images", "verdict", "measured"),
-)
-AGAINST = {"sinha": "base", "sinha_line": "base"}  # the adversary of other certificates is "smoothed"
 _PRICES = (-12.0, 12.0)  # natural logarithms: between them losses and squared distances of images
 
 
-@dataclass(frozen=True)
-class Independent:
-    """One adversary's points [N images, R radii], of which one is the image itself."""
-
-    squared_distance: Floats
-    loss: Floats
-    loss_square: Floats
-    chosen_loss: Floats  # under the noise by which a mixture is chosen
-
-
-def independent(frame: pd.DataFrame) -> dict[str, Independent]:
-    """The points of a distributional file that no surrogate sees, by the classifier that is attacked."""
-    if "radius" not in frame:
-        return {}
-    out = {}
-    for name, rows in frame[frame["radius"].notna()].groupby("adversary", sort=False):
-        wide = rows.pivot(index="image", columns="radius").sort_index(axis=1)
-        values = (wide[c].to_numpy(np.float64) for c in Independent.__dataclass_fields__)
-        out[str(name).removeprefix("pgd_")] = Independent(*values)
-    return out
+def rows(stored: Stored) -> Iterator[Row]:
+    for run in stored.once(moved_runs):
+        told = run.setting
+        for row in ends(run.observed, run.attack_gammas, told.estimates):
+            yield {**run.named, **row}
+        for row in mixtures(run.independent, told.rhos, told.estimates):
+            yield {**run.named, **row}
 
 
 def mixture(points: Independent, rho: float) -> Floats:
@@ -135,7 +103,7 @@ def ends(found: Mapping[str, Observed], gammas: Sequence[float], estimates: int)
 
 
 def mixtures(found: Mapping[str, Independent], rhos: Sequence[float], estimates: int) -> Iterator[Row]:
-    """Rows of WORST_CASES, one per adversary and rho that its points reach."""
+    """One row per adversary and rho that its points reach."""
     for name, points in found.items():
         reached = -1.0
         for rho in sorted(r for r in rhos if r > 0):
@@ -147,29 +115,11 @@ def mixtures(found: Mapping[str, Independent], rhos: Sequence[float], estimates:
             yield {"adversary": f"pgd_{name}", "gamma": np.nan, **row, "noise_error": error}
 
 
-def checks(claims: Sequence[Row], worst: Sequence[Row]) -> Iterator[Row]:
-    """Rows of BOUND_CHECKS: every certificate against the independent adversary of its classifier, at the rho
-    where it does worst. A claim at a larger rho covers a mixture of a smaller one.
-    """
-    for certificate in dict.fromkeys(row["certificate"] for row in claims):
-        mine = {row["rho"]: row for row in claims if row["certificate"] == certificate}
-        adversary = f"pgd_{AGAINST.get(certificate, 'smoothed')}"
-        found = []
-        for case in (row for row in worst if row["adversary"] == adversary):
-            above = [rho for rho in mine if rho >= case["rho"] * (1 - 1e-9)]
-            if not above or not np.isfinite(case["loss"]):
-                continue
-            claim = mine[min(above)]
-            error = case["noise_error"] + (claim.get("noise_error") or 0.0)
-            excess = case["loss"] - claim["loss"]
-            p = float(stats.norm.sf(excess / error)) if error > 0 else float(excess <= 1e-12)
-            found.append(
-                (p, -excess, {"rho": case["rho"], "bound": claim["loss"], "error": error}, case, claim)
-            )
-        if not found:
-            continue
-        p, less, told, case, claim = min(found, key=lambda f: f[:2])
-        p = min(1.0, p * len(found))
-        row = {"certificate": certificate, "adversary": adversary, **told, "loss": case["loss"]}
-        row |= {"excess": -less, "p": p, "rigorous": claim["rigorous"], "rhos": len(found)}
-        yield row | {"images": case["images"], "verdict": "holds" if p >= LEVEL else "fails"}
+TABLE = Table(
+    "worst_cases",
+    (
+        *("run", "label", *SMOOTHING, "adversary", "gamma", "rho", "rho_low", "rho_high", "loss", "low"),
+        *("high", "images", "noise_error", "refused", "measured"),
+    ),
+    rows,
+)

@@ -20,7 +20,7 @@ ENTRY = {
 
 
 def measured(label="gaussian", sigma=0.25):
-    head = {"label": label, "certificate": "cohen", "smoothing": "gaussian", "smoothing_sigma": sigma}
+    head = {"label": label, "certificate": "cohen", "smoothing": "gaussian", "smoothing_level": sigma}
     at = {"low": 0.93, "high": 0.97}
     return {
         "certified_accuracy": [
@@ -100,13 +100,13 @@ def test_accuracies_under_attack_and_times_stand_beside(plan_of, tiny):
     entry = {k: ENTRY[k] for k in ("paper", "table", "run", "radii")}
     entry |= {"attack": "pgd_l2", "empirical_accuracy": [0.9, 0.5], "train_hours": 2.0}
     study = plan_of({**tiny, **REPORTED, "published": [entry]}).study
-    head = {"label": "gaussian", "attack": "pgd_l2", "smoothing_sigma": 0.25, "low": 0.4, "high": 0.6}
+    head = {"label": "gaussian", "attack": "pgd_l2", "smoothing_level": 0.25, "low": 0.4, "high": 0.6}
     rows = {
         "empirical_accuracy": [
             {**head, "smoothing": "gaussian", "radius": 0.5, "accuracy": 0.5},
             {**head, "smoothing": "gaussian", "radius": 0.5, "accuracy": 0.1, "attack": "other"},
         ],
-        "runs": [{"label": "gaussian", "sigma": 0.25, "train_seconds": 360.0}],
+        "runs": [{"label": "gaussian", "noise_level": 0.25, "train_seconds": 360.0}],
     }
     hours, clean, attacked = beside(study, rows)
     assert (hours["reproduced"], hours["verdict"]) == (0.1, "no verdict: another machine")

@@ -24,7 +24,9 @@ from rs.report.certified import certified_section
 from rs.settings.sampling import Stop
 from rs.stages.certify import largest_radius
 from rs.statistics.draws import Draws
-from rs.tables.aggregate import _claim_rows
+from rs.tables import certified_accuracy
+from rs.tables.certified import claims_of
+from rs.tables.noise import smoothed_with
 
 NOISE = Gaussian(0.5)
 CASES = (Cohen(), Cohen(randomised=True), CohenLinf(), TCertify(), TCertifySound(), Renyi(), RenyiSound())
@@ -82,13 +84,15 @@ def test_more_votes_reach_further_under_the_mixed_norm():
 def test_tables_and_page_tell_it(tmp_path):
     claims = {"norm": 2.0, "alpha": 0.001, "n": 1000, "rigorous": True, "factor": 1.0, "decided": True}
     votes = {"image": [0, 1], "label": [0, 0], "prediction": [0, 1], "radius": [0.4, 0.3]}
-    head = {"run": "a", "label": "a", "smoothing": "gaussian sigma=0.5", "smoothing_sigma": 0.5}
-    rows = {"certified_accuracy": [], "radius_accuracy": [], "average_certified_radius": []}
+    named = {"run": "a", "label": "a", **smoothed_with({"name": "gaussian", "sigma": 0.5})}
+    rows = {"certified_accuracy": [], "average_certified_radius": []}
     for name, most in (("cohen", 1.2345), ("dual", 0.5)):
         frame = pd.DataFrame(votes).assign(certificate=name, largest_radius=most, **claims)
-        _claim_rows(frame, head, [0.0, 1.0], rows)
-    for name in ("certified_accuracy", "average_certified_radius"):
-        table = pd.DataFrame(rows[name])
+        (claim,) = claims_of(frame, named)
+        rows["certified_accuracy"] += certified_accuracy.rows_of(claim, [0.0, 1.0])
+        rows["average_certified_radius"].append({**claim.columns, **claim.average()})
+    for name, found in rows.items():
+        table = pd.DataFrame(found)
         assert dict(zip(table["certificate"], table["largest_radius"], strict=True)) == {
             "cohen": 1.2345,
             "dual": 0.5,
@@ -100,5 +104,5 @@ def test_tables_and_page_tell_it(tmp_path):
     place = [head for head, _ in table.columns].index("largest radius")
     assert [row[place].text for row in table.rows] == ["1.234", "0.5"]
     old = pd.DataFrame(votes).assign(certificate="log", **claims)  # a log says nothing of it
-    _claim_rows(old, head, [0.0], rows)
-    assert math.isnan(rows["certified_accuracy"][-1]["largest_radius"])
+    (claim,) = claims_of(old, named)
+    assert math.isnan(claim.columns["largest_radius"])

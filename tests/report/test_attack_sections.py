@@ -11,8 +11,10 @@ from rs.plan.jobs import Observation
 from rs.provenance.files import write_table
 from rs.report import figure_layout, figures
 from rs.report.attacks import attacks_section, checks_section
+from rs.tables import empirical_accuracy, examples
 from rs.tables.attack_checks import checks
-from rs.tables.attacks import attack_rows
+from rs.tables.attacks import attacked_run
+from rs.tables.noise import smoothed_with
 
 
 @pytest.fixture
@@ -35,8 +37,10 @@ def stored(tiny, plan_of, tmp_path, monkeypatch):
     claims = pd.concat([certified(0.7), certified(0.7, certificate="soft_hoeffding beta=1")])
     write_table(tmp_path / "certified.parquet", pa.Table.from_pandas(claims, preserve_index=False), {})
     observation = Observation({"name": "gaussian"}, tmp_path / "certified.parquet", paths)
-    head = {"run": "r", "label": "gaussian", "smoothing": "gaussian sigma=0.25", "smoothing_sigma": 0.25}
-    return attack_rows(planned, observation, head)
+    named = {"run": "r", "label": "gaussian", **smoothed_with({"name": "gaussian", "sigma": 0.25})}
+    run = attacked_run(planned, observation, named)
+    checked = [{**named, **row} for row in checks(run.attacks, run.certified)]
+    return list(empirical_accuracy.rows_of(run)), list(examples.rows_of(run)), checked
 
 
 def test_tables_tell_access_samples_steps_and_what_radii_share(stored):
@@ -81,7 +85,9 @@ def test_the_page_shows_what_was_assumed_and_what_fails_first(stored, tmp_path):
 
 def test_what_was_not_checked_is_shown_and_counted_apart(tmp_path):
     weak = attacked(frame({0.0: 190, 0.5: 150}), "weak", access="gradient-free")
-    rows = [{"run": "r", "label": "l", "smoothing": "none", **row} for row in checks([weak], None)]
+    rows = [
+        {"run": "r", "label": "l", **smoothed_with({"name": "none"}), **row} for row in checks([weak], None)
+    ]
     table = pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False)
     write_table(tmp_path / "attack_checks.parquet", table, {})
     (table,) = checks_section(tmp_path, {}).tables
@@ -113,8 +119,8 @@ def test_a_randomised_certificate_is_met_by_its_name_in_the_study(
     observation = Observation(
         {"name": "gaussian"}, tmp_path / "certified.parquet", [tmp_path / "pgd.parquet"]
     )
-    _, _, found = attack_rows(planned, observation, {})
-    assert only(found, "certificate")["against"] == stored
+    run = attacked_run(planned, observation, {})
+    assert only(checks(run.attacks, run.certified), "certificate")["against"] == stored
 
 
 def test_white_box_is_solid_and_transfer_dashed_in_one_panel(stored):
@@ -145,7 +151,7 @@ def test_one_label_under_several_noises_has_a_line_for_each():
     rows = [
         {"label": label, "smoothing": noise, "attack": "pgd_l2", "norm": 2.0, "radius": r, "accuracy": 1 - r}
         | {"low": 0.0, "high": 1.0}
-        for label, noise in (("nal", "none"), ("nal", "gaussian sigma=0.1"), ("wrm", "none"))
+        for label, noise in (("nal", "none"), ("nal", "gaussian σ = 0.1"), ("wrm", "none"))
         for r in (0.0, 0.5)
     ]
     styles = figure_layout.styles(pd.DataFrame(), ["nal", "wrm"])

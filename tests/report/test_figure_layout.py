@@ -24,7 +24,7 @@ EIGHTY = "a label of eighty characters, which is what people write when they are
 
 def certified(labels: list[str], certificates: tuple[str, ...] = ("cohen",), **more: Any) -> pd.DataFrame:
     """A line per label, certificate and noise, none above another's whole length."""
-    noises = more.get("noises", ("gaussian sigma=0.5",))
+    noises = more.get("noises", ("gaussian σ = 0.5",))
     rows = []
     for i, label in enumerate(labels):
         for j, certificate in enumerate(certificates):
@@ -148,7 +148,7 @@ def test_labels_are_drawn_as_they_are_written() -> None:
     ],
 )
 def test_panels_are_what_the_study_asks(asked: tuple[str, ...], titles: list[str]) -> None:
-    noises = ("gaussian sigma=0.25", "gaussian sigma=0.5")
+    noises = ("gaussian σ = 0.25", "gaussian σ = 0.5")
     frame = certified(["a[sigma=1]", "a[sigma=2]", "b"], ("cohen", "bilateral"), noises=noises)
     (figure,) = drawn(frame, asked)
     assert [axes.get_title(loc="left") for axes in figure.axes] == titles

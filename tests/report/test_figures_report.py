@@ -17,6 +17,7 @@ from rs.report import example_figure as strips
 from rs.report import figure_layout, figures
 from rs.report.figures import draw
 from rs.report.page import write_report
+from rs.tables.noise import smoothed_with, trained_with
 
 pytestmark = pytest.mark.slow
 
@@ -183,7 +184,7 @@ def test_published_numbers_stand_beside_reproduced_ones(tmp_path: Path) -> None:
         "paper": "A paper",
         "table": "6",
         "label": "gaussian-0.5",
-        "smoothing_sigma": 0.5,
+        "smoothing_level": 0.5,
         "low": 0.47,
         "high": 0.53,
     }
@@ -214,7 +215,8 @@ def test_several_seeds_have_a_column_and_a_table_of_their_spread(tmp_path: Path)
     frames = {k: f[f.label.str.startswith("gaussian")] for k, f in frames.items() if "label" in f}
     frames["runs"] = frames["runs"].assign(label="gaussian", seed=[0, 1])
     frames["certified_accuracy"] = frames["certified_accuracy"].assign(label="gaussian")
-    kind = {"label": "gaussian", "smoothing": "gaussian sigma=0.25", "certificate": "cohen", "seeds": 2}
+    noise = smoothed_with({"name": "gaussian", "sigma": 0.25})
+    kind = {"label": "gaussian", **noise, "certificate": "cohen", "seeds": 2}
     over = [kind | {"radius": r, "mean": 0.8 - r, "std": 0.011} for r in (0.0, 0.5)]
     frames["certified_accuracy_over_seeds"] = pd.DataFrame(over)
     found = page(study_tables.write(tmp_path, frames), [], tmp_path / "r.html", radii=[0, 0.5])
@@ -239,9 +241,9 @@ def test_absent_and_empty_tables_are_a_sentence(kept: tuple[str, ...], empty: bo
 
 def test_an_unsmoothed_model_without_noise_is_shown(tmp_path: Path) -> None:
     frames = {k: f[f.label == "gaussian-0.25"] for k, f in study_tables.frames().items() if "label" in f}
-    frames["runs"] = frames["runs"].assign(noise="none", sigma=np.nan)
+    frames["runs"] = frames["runs"].assign(**trained_with({"name": "none"}))
     frames["empirical_accuracy"] = frames["empirical_accuracy"].assign(
-        smoothing="none", smoothing_sigma=np.nan, judge="base", norm=np.inf
+        **smoothed_with({"name": "none"}), judge="base", norm=np.inf
     )
     study_tables.write(tmp_path / "t", {k: frames[k] for k in ("runs", "empirical_accuracy")})
     found = page(tmp_path / "t", draw(tmp_path / "t", tmp_path / "f"), tmp_path / "r.html")

@@ -71,7 +71,7 @@ def test_logs_parameters_curves_and_links(uri: str, tables: Path) -> None:
     assert told["fragment"] == f"#/experiments/{told['experiment_id']}/runs?workflowType=machine_learning"
     params, tags, metrics = everything(uri)[told["runs"][run]]
     assert params["objective.lambda"] == "2"
-    assert params["sigma"] == "0.25"
+    assert params["noise_level"] == "0.25"
     assert params["training.optimizer"] == "sgd"
     assert "objective.beta" not in params  # another objective's
     assert tags["rs.link.model"].endswith("model.safetensors")

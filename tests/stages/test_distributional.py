@@ -19,8 +19,10 @@ from rs.settings.distributional import Distributional
 from rs.stages.distributional import losses
 from rs.study.study import Study
 from rs.tables.aggregate import aggregate
-from rs.tables.distributional import derive
+from rs.tables.distributional import certificates
+from rs.tables.moved import moved_run
 from rs.tables.reading import read
+from rs.tables.worst_cases import ends
 
 pytestmark = pytest.mark.slow
 
@@ -124,17 +126,23 @@ def test_sigma_0_is_no_noise(ran, tmp_path):
     ran.run(job, spec={**job.spec, "noise": {"name": "gaussian", "sigma": 0}}, outputs={"observed": out})
     table, made = read_table(out)
     assert set(table.to_pandas()["adversary"]) == {"base", "pgd_base"}
-    section = {**SECTION, "loss": "error_probability"}
-    claimed, worst, _ = derive(out, section)
+    planned = next(p for p in ran.plan.runs if p.run.label == "gaussian")
+
+    def certified():
+        run = moved_run(out, planned, {})
+        return list(certificates(run.observed, run.setting))
+
+    claimed = certified()
     assert {row["certificate"] for row in claimed} == {"sinha"}
     assert not any(row["rigorous"] for row in claimed)
     assert claimed[0]["gamma_corollary_1"] == math.inf
     # a file that has smoothed points all the same says no more
     both = observations(ran, "gaussian")[0]
     write_table(out, both, made)
-    assert {row["certificate"] for row in derive(out, section)[0]} == {"sinha"}
-    assert {row["adversary"] for row in derive(out, section)[1]} == {"base", "pgd_base"}
-    assert len([row for row in worst if row["adversary"] == "base"]) == 1
+    assert {row["certificate"] for row in certified()} == {"sinha"}
+    run = moved_run(out, planned, {})
+    assert set(run.independent) == {"base"}
+    assert [row["adversary"] for row in ends(run.observed, run.attack_gammas, 8)] == ["base"]
 
 
 def test_page_and_figure_leave_out_what_is_not_finite(ran, tmp_path):

@@ -21,7 +21,7 @@ def test_logs_stand_beside_runs_and_alone(place):
     accuracy = pd.read_parquet(plan.tables / "certified_accuracy.parquet")
     assert accuracy["certified_accuracy"].tolist() == [0.5, 0.25]  # right with radius >= 0, >= 0.5
     assert set(accuracy["run"]) == {plan.logs[0].id}
-    assert accuracy[["label", "certificate", "smoothing_sigma", "alpha", "n"]].iloc[0].tolist() == [
+    assert accuracy[["label", "certificate", "smoothing_level", "alpha", "n"]].iloc[0].tolist() == [
         *("published", "cohen", 0.5, 0.001, 1000)
     ]
     acr = pd.read_parquet(plan.tables / "average_certified_radius.parquet")

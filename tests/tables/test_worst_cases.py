@@ -15,10 +15,10 @@ from rs.methods.noise.gaussian import Gaussian
 from rs.methods.noise.none import NoNoise
 from rs.settings.distributional import Distributional
 from rs.stages.distributional import Adversary
+from rs.tables import bound_checks, moved, worst_cases
 from rs.tables import distributional as wasserstein
-from rs.tables import worst_cases
-from rs.tables.distributional import Observed, Setting
-from rs.tables.worst_cases import Independent, mixture
+from rs.tables.moved import Independent, Observed, Setting
+from rs.tables.worst_cases import mixture
 
 SIGMA, IMAGES = 0.3, 60
 
@@ -42,11 +42,11 @@ def observe(start=-1.6, **changes):
 
 
 def derived(frame, rhos=(0.0, 0.5, 1.0, 2.0), gammas=(0.05, 0.1, 0.2, 0.4), **changes):
-    found, told = wasserstein.observed(frame), {"bound": 1.0, "sigma": SIGMA, "dimension": 4}
+    found, told = moved.observed(frame), {"bound": 1.0, "sigma": SIGMA, "dimension": 4}
     told |= {"estimates": 64, "alpha": 0.001, "gammas": gammas, "rhos": rhos, **changes}
     claims = list(wasserstein.certificates(found, Setting(**told)))
-    mixed = list(worst_cases.mixtures(worst_cases.independent(frame), rhos, 64))
-    return claims, mixed, {r["certificate"]: r for r in worst_cases.checks(claims, mixed)}
+    mixed = list(worst_cases.mixtures(moved.independent(frame), rhos, 64))
+    return claims, mixed, {r["certificate"]: r for r in bound_checks.checks(claims, mixed)}
 
 
 def test_pgd_refutes_an_estimate_whose_ascent_found_nothing_but_no_proof():
@@ -85,7 +85,7 @@ def test_a_proven_bound_that_is_too_low_fails():
     frame = observe(start=-0.2)
     claims, mixed, _ = derived(frame)
     low = [{**row, "loss": row["loss"] - 0.3} for row in claims if row["rigorous"]]
-    assert all(row["verdict"] == "fails" for row in worst_cases.checks(low, mixed))
+    assert all(row["verdict"] == "fails" for row in bound_checks.checks(low, mixed))
 
 
 def random_points(images=6, radii=4, seed=0):

@@ -1,0 +1,105 @@
+"""What each certificate says of the images of a smoothed run, or of somebody else's certification log: that
+from which the tables on certified accuracy and radius are counted.
+
+Definitions: certified at r means correct, not abstained, radius >= r. The average certified radius counts
+wrong and abstained images as 0. Intervals are 95 %: Wilson for accuracies, Student t for average certified
+radii.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rs.provenance.run_files import read_certified
+from rs.settings.sampling import Stop
+from rs.statistics.bounds import Floats
+from rs.statistics.intervals import t_interval, wilson_interval
+from rs.study.certification_log import read_log
+from rs.tables.logs import images
+from rs.tables.noise import SMOOTHING, smoothed_with
+from rs.tables.stored import Stored
+from rs.tables.table import Row
+
+CLAIMED = ("run", "label", *SMOOTHING, "certificate", "norm")  # columns that name a claim
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One certificate of one smoothed run. `columns` are those that all of its rows share.
+
+    Votes that a rule stopped are counted by their mean, and what the rule did not ask for, all radii but its
+    own (`decided`) and every average, is a lower bound: more votes would have raised it.
+    """
+
+    columns: Row
+    radius: Floats  # [N images], -1 where the prediction is wrong or abstained
+    factor: float  # of the accuracies, where a certificate is for a share of the images only
+    stopped: bool
+    decided: Sequence[float]
+
+    def accuracies(self, radii: Sequence[float] | Floats) -> Iterator[Row]:
+        """Certified accuracy at each of `radii`, with its interval."""
+        ordered = np.sort(self.radius)
+        hits = len(ordered) - np.searchsorted(ordered, radii, side="left")
+        low, high = wilson_interval(hits, np.full(len(hits), len(ordered)))
+        shares = (self.factor * value for value in (hits / len(ordered), low, high))
+        for radius, share, below, above in zip(radii, *shares, strict=True):
+            accuracy = {"radius": float(radius), "certified_accuracy": float(share)}
+            yield accuracy | {"low": float(below), "high": float(above)}
+
+    def average(self) -> Row:
+        """The average certified radius, with its interval."""
+        mean, low, high = t_interval(np.maximum(self.radius, 0.0))
+        return {"acr": mean, "low": low, "high": high, "lower_bound": self.stopped}
+
+    def is_lower_bound(self, radius: float) -> bool:
+        return self.stopped and not np.isclose(radius, self.decided).any()
+
+
+def claims(stored: Stored) -> list[Claim]:
+    """Of every smoothed run and every log."""
+    found: list[Claim] = []
+    for planned, observation, named in stored.observations():
+        if observation.certified:
+            frame, made = read_certified(observation.certified)
+            precision = planned.run.sections["sampling"].get("precision", "float32")
+            found += claims_of(frame, {**named, "precision": precision}, made.get("stop"))
+    for log in stored.plan.logs:  # each is a run of its own, with what the study says about it
+        frame = pd.DataFrame(images(read_log(log.path))).assign(**log.claim, factor=1.0)
+        named = {"run": log.id, "label": log.label, **smoothed_with(log.noise)}
+        found += claims_of(frame, {**named, "precision": None})
+    return found
+
+
+def claims_of(frame: pd.DataFrame, named: Row, stop: dict[str, Any] | None = None) -> Iterator[Claim]:
+    """A claim per certificate of `frame`, which has the columns of a certified file; `stop` is the rule that
+    stopped its votes. `largest_radius` is the most that the certificate could have said, with all votes for
+    one class (not known of others' logs).
+    """
+    rule = Stop(**stop) if stop else None
+    for certificate, group in frame.groupby("certificate", sort=False):
+        first = group.iloc[0]
+        correct = (group["prediction"] == group["label"]).to_numpy()
+        columns = {
+            **named,
+            "certificate": certificate,
+            "norm": first["norm"],
+            "images": len(group),
+            "alpha": first["alpha"],
+            "n": round(group["n"].mean()),
+            "rigorous": bool(first["rigorous"]),
+            "largest_radius": float(first.get("largest_radius", np.nan)),
+            "stopping": f"sequential, α = {rule.alpha:g}" if rule else None,
+        }
+        yield Claim(
+            columns,
+            np.where(correct, group["radius"].to_numpy(), -1.0),
+            factor=float(first["factor"]),
+            stopped=rule is not None,
+            decided=rule.radii if rule and first["decided"] else (),
+        )

@@ -1,0 +1,72 @@
+"""The table `empirical_accuracy`: one row per attack and radius."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from rs.statistics.intervals import wilson_interval
+from rs.tables.attacks import AttackedRun, attacked_runs
+from rs.tables.noise import SMOOTHING
+from rs.tables.stored import Stored
+from rs.tables.table import Row, Table
+
+
+def rows(stored: Stored) -> Iterator[Row]:
+    for run in stored.once(attacked_runs):
+        yield from rows_of(run)
+
+
+def rows_of(run: AttackedRun) -> Iterator[Row]:
+    for attack in run.attacks:
+        made, outcomes = attack.made, attack.plain
+        columns = {
+            **run.named,
+            "attack": attack.name,
+            "access": made["access"],
+            "norm": made["norm"],
+            "samples": made["samples"],
+            "shares": made["shares"],
+            "judge": str(made["judge"]),
+            "panel": attack.made_by or attack.name,
+            "excess": _excess(outcomes, run.noise) if made["shares"] == "minimal" else None,
+        }
+        for radius, group in outcomes.groupby("radius"):
+            hits, images = int((~group["success"]).sum()), len(group)
+            low, high = (float(end) for end in wilson_interval(hits, images))
+            accuracy = {"radius": radius, "accuracy": hits / images, "low": low, "high": high}
+            yield {**columns, **accuracy, "images": images, "steps": float(group["steps"].mean())}
+
+
+def _excess(outcomes: pd.DataFrame, noise: dict[str, Any]) -> float | None:
+    """How far beyond the boundary a minimal attack's points lie, on average and at least: the judge's votes
+    alone say that a Gaussian-smoothed prediction stays for sigma / 2 (Phi^-1(p_1) - Phi^-1(p_label)). Images
+    that are misclassified as they are lie beyond it by themselves, and do not count.
+    """
+    if noise["name"] != "gaussian":
+        return None
+    sigma = float(noise["sigma"])
+    wrong = outcomes.loc[(outcomes["radius"] == 0) & outcomes["success"], "image"]
+    farthest = outcomes["radius"] == outcomes["radius"].max()
+    points = outcomes[farthest & (outcomes["distortion"] > 0) & outcomes["success"]]
+    points = points[~points["image"].isin(wrong)]
+    n = sum(points["votes"].iloc[0]) if len(points) else 0
+    if n <= 1:
+        return None
+    kept = [[votes[p], votes[y]] for votes, p, y in points[["votes", "prediction", "label"]].to_numpy()]
+    quantiles = special.ndtri((np.array(kept) + 0.5) / (n + 1))
+    return float(sigma / 2 * (quantiles[:, 0] - quantiles[:, 1]).mean())
+
+
+TABLE = Table(
+    "empirical_accuracy",
+    (
+        *("run", "label", *SMOOTHING, "attack", "access", "norm", "radius", "accuracy", "low", "high"),
+        *("images", "samples", "steps", "shares", "excess", "judge", "panel"),
+    ),
+    rows,
+)

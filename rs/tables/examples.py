@@ -1,0 +1,35 @@
+"""The table `examples`: the attacked images that a study keeps, with their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rs.tables.attacks import AttackedRun, attacked_runs
+from rs.tables.noise import SMOOTHING
+from rs.tables.stored import Stored
+from rs.tables.table import Row, Table
+
+_OUTCOME = ("image", "radius", "prediction", "clean", "noisy", "attacked")
+
+
+def rows(stored: Stored) -> Iterator[Row]:
+    for run in stored.once(attacked_runs):
+        yield from rows_of(run)
+
+
+def rows_of(run: AttackedRun) -> Iterator[Row]:
+    for attack in run.attacks:
+        outcomes = attack.plain
+        for outcome in outcomes[outcomes["attacked"].notna()].to_dict("records"):
+            example = {"attack": attack.name, "true": outcome["label"], "shape": attack.made["shape"]}
+            yield {**run.named, **example, **{column: outcome[column] for column in _OUTCOME}}
+
+
+TABLE = Table(
+    "examples",
+    (
+        *("run", "label", *SMOOTHING, "attack", "image", "true", "radius", "prediction", "shape"),
+        *("clean", "noisy", "attacked"),
+    ),
+    rows,
+)

@@ -1,0 +1,186 @@
+"""The test images that adversaries moved (rs.stages.distributional), as the tables on the distributional
+certificate read them. No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from rs.plan.jobs import PlannedRun
+from rs.provenance.run_files import read_moved
+from rs.settings.distributional import Distributional
+from rs.statistics.bounds import Floats
+from rs.study.schema import defaults, method_schema
+from rs.tables.stored import Stored
+from rs.tables.table import Row
+
+GRID = 41  # rhos where the study names none
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One adversary's points, [N images, P gammas]; the last gamma is infinite (x_0 itself)."""
+
+    gammas: Floats
+    squared_distance: Floats
+    loss: Floats
+    loss_square: Floats
+    gradient_product: Floats
+
+    def surrogate(self, gamma: float) -> Floats:
+        """phi_gamma of every image, from the best point found for it: [N]."""
+        return (self.loss - gamma * self.squared_distance).max(1)
+
+    def own(self, gamma: float) -> Floats:
+        """The same from the point that this gamma's ascent ended at."""
+        i = self.at(gamma)
+        values: Floats = self.loss[:, i] - gamma * self.squared_distance[:, i]
+        return values
+
+    def at(self, gamma: float) -> int:
+        return int(np.flatnonzero(self.gammas == gamma)[0])
+
+    def refused(self, estimates: int) -> NDArray[np.bool_]:
+        """[N, P]: ascents that ended below their start, by over 4 standard errors of both, or nowhere."""
+        error = np.sqrt(np.maximum(self.loss_square - self.loss**2, 0) / (estimates - 1))
+        gammas = np.where(np.isinf(self.gammas), 0.0, self.gammas)
+        value, start = self.loss - gammas * self.squared_distance, self.loss[:, -1:]
+        found: NDArray[np.bool_] = ~(value >= start - 4 * (error + error[:, -1:])) & np.isfinite(start)
+        found[:, -1] = False
+        return found
+
+    def without(self, refused: NDArray[np.bool_]) -> Observed:
+        """The same with x_0 in the place of what is refused, and without gradients."""
+        kept = {
+            name: np.where(refused, getattr(self, name)[:, -1:], getattr(self, name))
+            for name in ("squared_distance", "loss", "loss_square")
+        }
+        return Observed(self.gammas, gradient_product=np.full_like(self.loss, np.nan), **kept)
+
+    def noise_error(self, at: NDArray[np.int64], estimates: int) -> float:
+        """Standard error, from the noise alone, of the mean loss where image i stands at its point at[i]."""
+        rows = np.arange(len(at))
+        variance = self.loss_square[rows, at] - self.loss[rows, at] ** 2
+        return float(np.sqrt(np.maximum(variance, 0).sum() / (estimates - 1)) / len(at))
+
+
+def observed(frame: pd.DataFrame) -> dict[str, Observed]:
+    """The rows of a distributional file by adversary."""
+    out = {}
+    for name, rows in frame[frame["gamma"].notna()].groupby("adversary", sort=False):
+        wide = rows.pivot(index="image", columns="gamma").sort_index(axis=1)
+        values = [wide[c].to_numpy(np.float64) for c in Observed.__dataclass_fields__ if c != "gammas"]
+        out[str(name)] = Observed(wide["loss"].columns.to_numpy(np.float64), *values)
+    return out
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the study and the file's provenance say: M, sigma, d, noises per estimate, alpha, gammas, rhos,
+    and the gamma of the training, where it had one.
+    """
+
+    bound: float
+    sigma: float
+    dimension: int
+    estimates: int
+    alpha: float
+    gammas: Sequence[float]
+    rhos: Sequence[float]
+    training_gamma: float | None = None
+
+    @property
+    def noise_cost(self) -> float:
+        """d sigma^2, the noise's share of NAL's cost."""
+        return self.dimension * self.sigma**2
+
+
+def setting(
+    given: Distributional,
+    made: Mapping[str, Any],
+    found: Mapping[str, Observed],
+    training_gamma: float | None,
+) -> Setting:
+    """From a run's section, the provenance of its file and its training."""
+    rhos: Sequence[float] = given.rhos
+    if not rhos:
+        mine = found.get("smoothed", found["base"])
+        mine = mine.without(mine.refused(int(made["estimates"])))
+        ends = [mine.squared_distance[:, mine.at(g)].mean() for g in given.attack_gammas or given.gammas]
+        near, far = max(min(ends), 1e-6), max(*ends, 1e-5)
+        rhos = [0.0, *map(float, np.geomspace(near, far, GRID - 1))]
+    told = (float(made["sigma"]), int(made["dimension"]), int(made["estimates"]))
+    grids = (sorted(set(given.gammas)), sorted(set(rhos)))
+    return Setting(given.bound, *told, given.alpha, *grids, training_gamma)
+
+
+@dataclass(frozen=True)
+class Independent:
+    """One adversary's points [N images, R radii], of which one is the image itself."""
+
+    squared_distance: Floats
+    loss: Floats
+    loss_square: Floats
+    chosen_loss: Floats  # under the noise by which a mixture is chosen
+
+
+def independent(frame: pd.DataFrame) -> dict[str, Independent]:
+    """The points of a distributional file that no surrogate sees, by the classifier that is attacked."""
+    if "radius" not in frame:
+        return {}
+    out = {}
+    for name, rows in frame[frame["radius"].notna()].groupby("adversary", sort=False):
+        wide = rows.pivot(index="image", columns="radius").sort_index(axis=1)
+        values = (wide[c].to_numpy(np.float64) for c in Independent.__dataclass_fields__)
+        out[str(name).removeprefix("pgd_")] = Independent(*values)
+    return out
+
+
+@dataclass(frozen=True)
+class MovedRun:
+    """One smoothed run's file: the columns that name it and the loss that was measured, what it was made
+    with, and the points that it holds, by adversary.
+    """
+
+    named: Row
+    setting: Setting
+    observed: dict[str, Observed]
+    independent: dict[str, Independent]
+    attack_gammas: Sequence[float]
+
+
+def moved_runs(stored: Stored) -> list[MovedRun]:
+    return [
+        moved_run(observation.distributional, planned, named)
+        for planned, observation, named in stored.observations()
+        if observation.distributional
+    ]
+
+
+def moved_run(file: Path, planned: PlannedRun, named: Row) -> MovedRun:
+    section = TypeAdapter(Distributional).validate_python(planned.run.sections["distributional"])
+    frame, made = read_moved(file)
+    found, others = observed(frame), independent(frame)
+    if float(made["sigma"]) == 0:  # as without noise: nothing is smoothed
+        found.pop("smoothed", None)
+        others.pop("smoothed", None)
+    measured = section.loss if section.clip is None else f"{section.loss} to {section.clip:g}"
+    told = setting(section, made, found, _training_gamma(planned))
+    gammas = section.attack_gammas or section.gammas
+    return MovedRun({**named, "measured": measured}, told, found, others, gammas)
+
+
+def _training_gamma(planned: PlannedRun) -> float | None:
+    """The price that the run's objective (NAL, WRM) trained at."""
+    objective = planned.spec.get("objective")
+    if not objective or not (schema := method_schema("objectives", objective["name"])).get("x-calibrates"):
+        return None
+    return float(defaults(schema, objective)["gamma"])

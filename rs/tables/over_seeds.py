@@ -1,0 +1,35 @@
+"""The tables `certified_accuracy_over_seeds` and `average_certified_radius_over_seeds`: mean and standard
+deviation over the seeds of one label, where it has several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from rs.tables.noise import SMOOTHING
+from rs.tables.stored import Stored
+from rs.tables.table import Row, Table
+
+_LABELLED = ("label", *SMOOTHING, "certificate", "norm")
+_SPREAD = ("mean", "std", "seeds")
+
+
+def _over_seeds(of: str, value: str, *more: str) -> Table:
+    """Of the column `value` of the table `of`, for each label and claim; `more` columns tell rows apart."""
+    keys = [*_LABELLED, *more]
+
+    def rows(_: Stored, seeds: Sequence[Row]) -> list[Row]:
+        if not seeds:
+            return []
+        grouped = pd.DataFrame(seeds).groupby(keys, sort=False, dropna=False)[value]
+        summary = grouped.agg(mean="mean", std="std", seeds="count").reset_index()
+        spread = [{str(k): v for k, v in row.items()} for row in summary.to_dict("records")]
+        return [row for row in spread if row["seeds"] > 1]
+
+    return Table(f"{of}_over_seeds", (*keys, *_SPREAD), rows, of=(of,))
+
+
+ACCURACY = _over_seeds("certified_accuracy", "certified_accuracy", "radius")
+RADIUS = _over_seeds("average_certified_radius", "acr", "lower_bound")

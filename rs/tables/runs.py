@@ -1,0 +1,75 @@
+"""The table `runs`: one row per run, with every hyperparameter, and what its training says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rs.plan.jobs import PlannedRun
+from rs.plan.plan import NOT_IDENTITY
+from rs.provenance.run_files import read_model_manifest
+from rs.study.schema import defaults, method_schema
+from rs.tables.noise import NOISE, trained_with
+from rs.tables.stored import Stored, head
+from rs.tables.table import Row, Table
+
+_KINDS = {"model": "models", "objective": "objectives", "noise": "noises"}
+
+
+def rows(stored: Stored) -> Iterator[Row]:
+    for planned in stored.plan.runs:
+        row = _imported(planned) if planned.run.kind == "imported" else _trained(planned)
+        unchecked = stored.unchecked[planned.id]
+        content = {"content": f"{len(unchecked)} files not checked"} if unchecked else {}
+        yield {**head(planned), **row, **content}
+
+
+def _trained(planned: PlannedRun) -> Row:
+    made = read_model_manifest(planned.folder / "model.json")["provenance"]
+    spec = planned.spec
+    row = {
+        "dataset": spec["data"]["name"],
+        "model": spec["model"]["name"],
+        "objective": spec["objective"]["name"],
+        **trained_with(spec["noise"]),
+        "seed": spec["seed"],
+        "epochs": made["epochs"],
+        "train_seconds": made["train_seconds"],
+        "device": made["device"],
+        "precision": made["precision"],
+    }
+    row |= {f"resolved.{key}": value for key, value in made["resolved"].items()}
+    for section, kind in _KINDS.items():
+        method = defaults(method_schema(kind, spec[section]["name"]), spec[section])
+        row |= {f"{section}.{key}": value for key, value in _flat(method).items() if key != "name"}
+    training = {k: v for k, v in planned.run.sections["training"].items() if k not in NOT_IDENTITY}
+    return row | {f"training.{key}": value for key, value in _flat(training).items()}
+
+
+def _imported(planned: PlannedRun) -> Row:
+    """What is known of a model that somebody else trained; `noise` is the one that its user states."""
+    spec, noise = planned.spec, planned.run.sections["noise"]
+    row = {"dataset": spec["data"]["name"], "model": spec["model"]["name"], "objective": "imported"}
+    row |= {**trained_with(noise), "seed": planned.run.seed}
+    return row | {f"model.{key}": value for key, value in _flat(spec["model"]["imported"]).items()}
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> Row:
+    """Nested hyperparameters as dotted columns; lists as text."""
+    flat: Row = {}
+    for key, item in value.items():
+        if isinstance(item, dict):
+            flat |= _flat(item, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = str(item) if isinstance(item, list) else item
+    return flat
+
+
+TABLE = Table(
+    "runs",
+    (
+        *("run", "label", "dataset", "model", "objective", *NOISE, "seed", "epochs", "train_seconds"),
+        "device",
+    ),
+    rows,
+)

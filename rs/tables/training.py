@@ -1,0 +1,21 @@
+"""The table `training`: one row per run and epoch, with what its objective records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rs.provenance.files import read_table
+from rs.tables.stored import Stored, head
+from rs.tables.table import Row, Table
+
+COLUMNS = ("epoch", "loss")
+
+
+def rows(stored: Stored) -> Iterator[Row]:
+    for planned in stored.plan.runs:
+        if planned.run.kind == "runs":
+            epochs, _ = read_table(planned.folder / "training.parquet", COLUMNS)
+            yield from ({**head(planned), **epoch} for epoch in epochs.to_pylist())
+
+
+TABLE = Table("training", ("run", *COLUMNS), rows)
