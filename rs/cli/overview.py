@@ -17,6 +17,7 @@ from rs.provenance import accepted_code
 from rs.provenance.files import ADVICE, PART, read_json, read_table
 from rs.report.html_table import down, up
 from rs.report.names import norm_name
+from rs.report.verdict_words import verdict_words
 
 SHARED = ("runs", "data")
 HOUR = 3600.0  # a file is written in far less
@@ -52,20 +53,28 @@ def certified_accuracy_text(tables: Path) -> str:
     return "\n\n".join(tables_by_norm) + "\n" + notes
 
 
-def published_text(tables: Path) -> str:
-    """Published numbers, what was measured in their place with its 95 % interval, and the verdict."""
+def published_text(tables: Path, measured_only: bool = False) -> str:
+    """Published numbers, what was measured in their place with its 95 % interval, and the verdict; of those
+    that nothing was measured for, with `measured_only`, how many there are.
+    """
     rows = read_table(tables / "published.parquet")[0].to_pandas()
+    absent = rows["reproduced"].isna() & measured_only
     lines = []
-    for (paper, table, label), group in rows.groupby(["paper", "table", "label"], sort=False):
+    for (paper, table, label), group in rows[~absent].groupby(["paper", "table", "label"], sort=False):
         lines.append(f"\n{label}, beside {paper}, {table}")
+        settings = group["settings"].dropna().unique()
+        if len(settings) == 1:  # said once
+            lines.append(f"  at other settings: {settings[0]}")
+            group = group.assign(settings=None)
         for row in group.to_dict("records"):
             name = {"acr": "ACR", "epsilon": "ε", "train_hours": "hours"}.get(row["metric"])
             name = name or f"r={row['radius']:g}"
-            found = row["verdict"]
-            if row["verdict"] != "not run":
+            found = verdict_words(row)
+            if pd.notna(row["reproduced"]):
                 bound = "" if pd.isna(row["low"]) else f" [{down(row['low'])}, {up(row['high'])}]"
-                found = f"{down(row['reproduced'])}{bound}  {row['verdict']}"
-            lines.append(f"  {name:<7} published {row['published']:<6g} reproduced {found}")
+                found = f"reproduced {down(row['reproduced'])}{bound}  {found}"
+            lines.append(f"  {name:<7} published {row['printed']:<6} {found}")
+    lines += [f"\npublished numbers that nothing was measured for: {absent.sum()}"] if absent.any() else []
     return "\n".join(lines)
 
 

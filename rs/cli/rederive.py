@@ -48,18 +48,9 @@ def text_of(files: list[Path], observations: Path) -> str:
             execute("certify", as_dict(job))
         tables = Path("tables")
         aggregate(plan, tables, "")
-        parts = [certified_accuracy_text(tables), _run(published_text(tables))]
+        parts = [certified_accuracy_text(tables), published_text(tables, measured_only=True).strip()]
         parts += [attacks_text(tables), calibration_text(tables)]
     return "\n\n".join(part for part in parts if part and not part.startswith("no certificate")) + "\n"
-
-
-def _run(published: str) -> str:
-    """Without the numbers whose runs are not in the study, and how many those are."""
-    blocks = [block.splitlines() for block in published.strip("\n").split("\n\n")]
-    kept = [[line for line in block if not line.endswith("not run")] for block in blocks]
-    missing = sum(map(len, blocks)) - sum(map(len, kept))
-    told = ["\n".join(block) for block in kept if len(block) > 1]
-    return "\n\n".join([*told, *([f"published numbers not run: {missing}"] if missing else [])])
 
 
 def attacks_text(tables: Path) -> str:

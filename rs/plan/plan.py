@@ -18,6 +18,7 @@ from rs.plan.observations import Observer
 from rs.provenance.digests import digest, file_digest
 from rs.study import refusals, tracking_place
 from rs.study.certification_log import read_log
+from rs.study.published import check_published
 from rs.study.schema import data_facts, method_schema, prune, schema, section, study_section
 from rs.study.study import Run, Study
 
@@ -73,7 +74,7 @@ class Plan(JobGraph):
         self.runs = [self._plan(run, ()) for run in study.runs]
         self.logs = [self._log(label, entry) for label, entry in study.logs.items()]
         self._refuse_double_labels()
-        refusals.check_published(study)
+        check_published(study)
         tracking_place.check_address(study)
 
     # --- what the rules ask for ---
@@ -109,6 +110,7 @@ class Plan(JobGraph):
         ]
         study = self.study
         told = {"report": {"radii": study.report["radii"]}, "published": study.published, "logs": study.logs}
+        told |= {"papers": study.papers, "agreement": study.agreement}
         return digest({"runs": runs, **told}, 16)
 
     @property

@@ -9,6 +9,8 @@ import pandas as pd
 from rs.report.certified import _bound
 from rs.report.html_table import DASH, Cell, Section, Table, down, interval, number, text_cell
 from rs.report.names import read
+from rs.report.verdict_words import verdict_words
+from rs.tables.verdict import STATUSES
 
 MEASURES = {
     "acr": "ACR",
@@ -21,14 +23,17 @@ MEASURES = {
 
 def published_section(tables: Path) -> Section:
     """Rows of ``published.parquet``, which a study that states published numbers writes: paper, table, label,
-    smoothing_level, metric (one of rs.tables.published.METRICS), radius, published, reproduced, low, high,
-    lower_bound, verdict.
+    smoothing_level, metric (one of rs.tables.published.METRICS), radius, printed, reproduced, low, high,
+    lower_bound, and the columns of the verdict (rs.tables.verdict).
     """
     section = Section("published", "Beside the papers")
     frame = read(tables, "published")
     if frame.empty:
         return section
-    section.lead = "Published values, and what this study measures in their place with its 95 % interval."
+    section.lead = (
+        "Published values, and what this study measures in their place with its 95 % interval; the verdict "
+        "is on their difference, with the noise of both. " + _totals(frame)
+    )
     heads = [("paper", "text"), ("table", "text"), ("label", "text"), ("noise level", "number")]
     heads += [("metric", "text"), ("published", "number"), ("reproduced", "number"), ("verdict", "text")]
     table = Table(heads, [])
@@ -36,7 +41,6 @@ def published_section(tables: Path) -> Section:
         metric = MEASURES[row["metric"]]
         if not pd.isna(row["radius"]):
             metric += f" at r = {row['radius']:g}"
-        mark = str(row["verdict"]).split()[0].rstrip(":")
         absent = pd.isna(row["reproduced"])
         mine = Cell(DASH)
         if not absent:
@@ -49,8 +53,14 @@ def published_section(tables: Path) -> Section:
             text_cell(row["label"]),
             number(row["smoothing_level"]),
         ]
-        cells += [text_cell(metric), number(row["published"]), mine]
-        cells.append(text_cell(row["verdict"], f"text verdict {mark}"))
+        cells += [text_cell(metric), Cell(row["printed"], row["published"]), mine]
+        cells.append(text_cell(verdict_words(row), f"text verdict {row['status'].split()[0]}"))
         table.rows.append(cells)
     section.tables.append(table)
     return section
+
+
+def _totals(frame: pd.DataFrame) -> str:
+    counted = frame["status"].value_counts()
+    told = [f"{status} {counted[status]}" for status in STATUSES if status in counted]
+    return f"Of {len(frame)} numbers: {', '.join(told)}."

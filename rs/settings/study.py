@@ -19,18 +19,16 @@ from rs.settings.limits import (
     MOST_LABELS,
     MOST_METHODS,
     Divisor,
-    NonNegative,
     Seed,
     Share,
     Votes,
 )
 from rs.settings.numbers import Method, Radii
+from rs.settings.published import Agreement, Labels, PaperSettings, Published
 from rs.settings.sampling import Sampling
 from rs.settings.training import Training
 
-Labels = Annotated[tuple[str, ...], Field(max_length=MOST_LABELS)]
 Methods = Annotated[tuple[Method, ...], Field(max_length=MOST_METHODS)]
-Accuracies = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(max_length=MOST_ENTRIES)]
 Grid = Annotated[
     dict[str, Annotated[list[Any], Field(max_length=MOST_ENTRIES)]], Field(max_length=MOST_METHODS)
 ]
@@ -54,31 +52,6 @@ class Report:
 
     radii: Radii = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)
     panels: Annotated[tuple[Panel, ...], Field(min_length=1, max_length=4)] = ("noise",)
-
-
-@dataclass(frozen=True)
-class Published:
-    """One row of a published table: what a paper gives for the run labelled `run`, or for the best of several
-    at each radius, as papers that tune a hyperparameter per column do.
-
-    Certified accuracies and an ACR are those under `certificate`, empirical accuracies those under the attack
-    labelled `attack`; `epsilon` is what the run was calibrated to, with the noise in the distance that `cost`
-    names; `smoothing` says which noise, as the tables print it, where the run is smoothed with several.
-    """
-
-    paper: str
-    table: str
-    run: str | Annotated[Labels, Field(min_length=1)]
-    smoothing: str | None = None
-    certificate: str = "cohen"
-    attack: str | None = None
-    acr: NonNegative | None = None
-    epsilon: NonNegative | None = None
-    cost: Literal["with_noise", "without_noise", "reused_noise"] = "without_noise"
-    train_hours: NonNegative | None = None
-    radii: Radii = ()
-    certified_accuracy: Accuracies = ()
-    empirical_accuracy: Accuracies = ()
 
 
 @dataclass(frozen=True)
@@ -165,8 +138,9 @@ class ImportedSections:
 
 @dataclass(frozen=True)
 class StudySections:
-    """The keys of a study that are not its runs'. `train` and `test` say which images of a split its runs are
-    trained on and observed on; `override` is merged over every run last (for scale overlays).
+    """The keys of a study that are not its runs'. `train` and `test` say which images of a split its runs
+    are trained on and observed on; `override` is merged over every run last (for scale overlays). `papers`
+    says by name how the numbers of a paper under `published` came about.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=LONGEST_NAME)]
@@ -183,5 +157,7 @@ class StudySections:
     )
     logs: Annotated[dict[str, Log], Field(max_length=MOST_LABELS)] = field(default_factory=dict)
     report: Report = field(default_factory=Report)
+    papers: Annotated[dict[str, PaperSettings], Field(max_length=MOST_METHODS)] = field(default_factory=dict)
     published: Annotated[tuple[Published, ...], Field(max_length=MOST_LABELS)] = ()
+    agreement: Agreement = field(default_factory=Agreement)
     tracking: Tracking = field(default_factory=Tracking)

@@ -7,10 +7,12 @@ stands, but none is asked for, since it may come from the top of the study, an o
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from rs.settings.limits import MOST_ENTRIES, MOST_METHODS
 from rs.settings.method_schema import dataclass_schema
+from rs.settings.published import PaperSettings
 from rs.settings.study import ImportedSections, RunSections, StudySections, Sweep
 
 Methods = dict[str, dict[str, dict[str, Any]]]  # of each kind, by name: its schema
@@ -44,6 +46,13 @@ def document(methods: Methods) -> dict[str, Any]:
     own = {key: {"$ref": f"#/$defs/parts/properties/{key}"} for key in imported["properties"]}
     for key, allowed in {"runs": {**sections, "sweep": sweep}, "imported": own}.items():
         file["properties"][key]["additionalProperties"] = {**entry, "properties": allowed}
+    said = {
+        **sections,
+        "data": file["properties"]["data"],
+        "certificate": {"$ref": "#/$defs/any/certificates"},
+    }
+    for key in ("papers", "published"):
+        _as_runs_have(file["properties"][key], said)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A study of randomized smoothing",
@@ -53,6 +62,19 @@ def document(methods: Methods) -> dict[str, Any]:
         "then": {"required": ["name"]},
         "$defs": {"parts": {"properties": parts}, "swept": swept, **definitions},
     }
+
+
+def _as_runs_have(schema: Any, sections: dict[str, Any]) -> None:
+    """What a paper says of its settings is written as a run's are."""
+    if isinstance(schema, list):
+        for item in schema:
+            _as_runs_have(item, sections)
+    elif isinstance(schema, dict):
+        properties = schema.get("properties", {})
+        if {f.name for f in fields(PaperSettings)} == set(properties):
+            properties |= {key: one for key, one in sections.items() if key in properties}
+        for item in schema.values():
+            _as_runs_have(item, sections)
 
 
 # --- what has been merged ---

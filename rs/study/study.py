@@ -117,6 +117,11 @@ class Study:
         self.published: list[dict[str, Any]] = [
             defaults(study_section("published")["items"], entry) for entry in top["published"]
         ]
+        self.papers: dict[str, dict[str, Any]] = {
+            name: defaults(study_section("papers")["additionalProperties"], settings)
+            for name, settings in top["papers"].items()
+        }
+        self.agreement: dict[str, Any] = top["agreement"]
         self.data_dir: str | None = top["data_dir"]
         self.description: str = top["description"]
         expanded = self._expand()

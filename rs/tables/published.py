@@ -1,142 +1,270 @@
-"""Published numbers beside reproduced ones, with a verdict. A study states them under `published`.
+"""Published numbers beside reproduced ones, each with a verdict (rs.tables.verdict). A study states them
+under `published`, what the papers say of their settings under `papers`, and margins under `agreement`.
 
-The verdict says whether the published number, given the digits it is printed with, lies in the reproduction's
-95 % interval. That covers the choice of test images only, neither the paper's images nor its training seed;
-of the best of several runs it is the interval of the run that is best here. A training time has no verdict:
-the machines differ.
+A label's number is the mean over its seeds. Of the best of several runs it is that of the run that is best
+here, at each radius on its own, or for all numbers of one printed `row`. Image noise: Wilson of an accuracy,
+t of an average certified radius, normal of an epsilon, over the images it was calibrated on; a paper's
+average and epsilon are taken to spread over its images as ours do over ours, and an epsilon to be over as
+many. A training time has no verdict, as the machines differ.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 
-from rs.errors import UserError
-from rs.study.study import Study
+from rs.settings.images import Subset
+from rs.settings.labels import label_of
+from rs.statistics.agreement import Side
+from rs.study.paper_settings import differences, stated
+from rs.study.published import address_of
+from rs.study.schema import data_facts
+from rs.study.study import Run, Study
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
+from rs.tables.verdict import Measured, PrintedNumber, judge
+from rs.tables.votes import largest_claims
 
-# metric -> its table, its column there, half a unit of the last digit that the papers print
+# metric -> its table and its column there
 METRICS = {
-    "acr": ("average_certified_radius", "acr", 0.0005),
-    "certified_accuracy": ("certified_accuracy", "certified_accuracy", 0.005),
-    "empirical_accuracy": ("empirical_accuracy", "accuracy", 0.00005),
-    "epsilon": ("calibration", "epsilon_without_noise", 0.005),
-    "train_hours": ("runs", "train_seconds", 0.0),
+    "acr": ("average_certified_radius", "acr"),
+    "certified_accuracy": ("certified_accuracy", "certified_accuracy"),
+    "empirical_accuracy": ("empirical_accuracy", "accuracy"),
+    "epsilon": ("calibration", "epsilon_without_noise"),
+    "train_hours": ("runs", "train_seconds"),
 }
+ACCURACIES = ("certified_accuracy", "empirical_accuracy")
+COLUMNS = (
+    *("address", "paper", "table", "label", "smoothing_level", "metric", "radius", "printed", "published"),
+    *("reproduced", "low", "high", "seeds", "images", "paper_images", "shared_images", "lower_bound"),
+    *("difference", "difference_low", "difference_high", "margin", "counted"),
+    *("status", "direction", "beyond_margin", "settings", "decides", "decides_count"),
+)
 
 
-_OF = tuple(dict.fromkeys(table for table, _, _ in METRICS.values()))
+@dataclass(frozen=True)
+class Number:
+    """One printed number of the entry `published[index]`."""
 
+    index: int
+    entry: Row
+    metric: str
+    radius: float | None
+    printed: str
+    unit: float
 
-def rows(stored: Stored, *sources: Sequence[Row]) -> list[Row]:
-    return beside(stored.plan.study, {name: list(source) for name, source in zip(_OF, sources, strict=True)})
+    @property
+    def value(self) -> float:
+        return float(self.printed)
+
+    @property
+    def labels(self) -> list[str]:
+        run = self.entry["run"]
+        return [run] if isinstance(run, str) else list(run)
+
+    @property
+    def certificate(self) -> str | None:
+        certified = self.metric in ("acr", "certified_accuracy")
+        return str(self.entry["certificate"]) if certified else None
 
 
 def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
-    """One row per published number: what was measured in its place (nothing where no run of its is active).
+    """One row of COLUMNS per published number.
 
     Raises UserError where a run has several smoothings and the study does not say which is meant, or names
     one that the run has not.
     """
+    numbers = list(numbers_of(study))
+    measured = [_measured_runs(study, number, rows) for number in numbers]
+    best = _best_of_rows(numbers, measured)
     out = []
-    for i, entry in enumerate(study.published):
-        labels = [entry["run"]] if isinstance(entry["run"], str) else entry["run"]
-        for metric, radius, value in _numbers(entry):
-            found = [_measured(rows, entry, metric, radius, label) for label in labels]
-            if entry["smoothing"] is not None and not any(found):
-                anyhow = entry | {"smoothing": None}
-                others = [r for label in labels for r in _measured(rows, anyhow, metric, radius, label)]
-                _refuse_smoothing(study, i, others)
-            if any(len({row.get("smoothing") for row in each}) > 1 for each in found):
-                name = f"{study.files[0]}: published[{i}]"
-                raise UserError(
-                    f"{name}: {entry['run']} is smoothed with several noises; name one: smoothing"
-                )
-            column = f"epsilon_{entry['cost']}" if metric == "epsilon" else METRICS[metric][1]
-            means = [m for each in found if (m := _mean(each, metric, column))]
-            best = max(means, key=lambda m: m["reproduced"], default={})
-            row = {"paper": entry["paper"], "table": entry["table"], "smoothing_level": None, **best}
-            row |= {"label": labels[0], "metric": metric, "radius": radius, "published": value}
-            if len(labels) > 1:
-                which = f": {best['label']}" if best else f" ({labels[0]}, …)"
-                row["label"] = f"best of {len(labels)}{which}"
-            out.append(row | {"verdict": verdict(value, best, METRICS[metric][2])})
+    for number, found in zip(numbers, measured, strict=True):
+        entry = number.entry
+        label = best.get((entry["paper"], entry["row"]))
+        chosen = found[label] if label else max(found.values(), key=lambda m: m.side.value, default=None)
+        out.append(_row(study, number, chosen))
     return out
 
 
-def _numbers(entry: Row) -> Iterator[tuple[str, float | None, float]]:
-    for metric in ("epsilon", "acr", "train_hours"):
-        if entry[metric] is not None:
-            yield metric, None, float(entry[metric])
-    for metric in ("certified_accuracy", "empirical_accuracy"):
-        if entry[metric]:
-            for radius, value in zip(entry["radii"], entry[metric], strict=True):
-                yield metric, float(radius), float(value)
+def numbers_of(study: Study) -> Iterator[Number]:
+    """Every number under `published`, with the text that is printed as far as the study holds it."""
+    for i, entry in enumerate(study.published):
+        for metric in ("epsilon", "acr", "train_hours"):
+            if entry[metric] is not None:
+                yield Number(i, entry, metric, None, _text(entry[metric]), _unit([entry[metric]]))
+        for metric in ACCURACIES:
+            unit = _unit(entry[metric])
+            for radius, value in zip(entry["radii"] if entry[metric] else (), entry[metric], strict=True):
+                yield Number(i, entry, metric, float(radius), _text(value), unit)
 
 
-def _measured(
-    rows: dict[str, list[Row]], entry: Row, metric: str, radius: float | None, label: str
-) -> list[Row]:
+def _text(value: float | str) -> str:
+    return value if isinstance(value, str) else format(Decimal(repr(value)), "f")
+
+
+def _unit(values: list[float | str]) -> float:
+    """Half a unit of the last digit of the longest number."""
+    digits = max((len(_text(v).partition(".")[2]) for v in values), default=0)
+    return 0.5 * 10.0**-digits
+
+
+def _best_of_rows(
+    numbers: list[Number], measured: list[dict[str, Measured]]
+) -> dict[tuple[str, str], str | None]:
+    """The run of each printed row that is best over all of its numbers, of those that have them all."""
+    values: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for number, found in zip(numbers, measured, strict=True):
+        if row := number.entry["row"]:
+            kept = values.setdefault((number.entry["paper"], row), [])
+            kept.append({label: m.side.value for label, m in found.items()})
+    best: dict[tuple[str, str], str | None] = {}
+    for row, told in values.items():
+        common = [label for label in told[0] if all(label in each for each in told)]
+        best[row] = max(common, key=lambda label: sum(each[label] for each in told), default=None)
+    return best
+
+
+def _measured_runs(study: Study, number: Number, rows: dict[str, list[Row]]) -> dict[str, Measured]:
+    """What each of the entry's runs has in the number's place."""
+    entry = number.entry
+    found = {label: _rows_of(rows, number, label, entry["smoothing"]) for label in number.labels}
+    if entry["smoothing"] is not None and not any(found.values()):
+        others = [r for label in number.labels for r in _rows_of(rows, number, label, None)]
+        if others:  # the numbers are there, under other noises than the one named
+            names = ", ".join(sorted({str(row.get("smoothing")) for row in others}))
+            told = f"no run of it is smoothed with {entry['smoothing']!r}; there is: {names}"
+            study.fail(("published", number.index, "smoothing"), told)
+    if any(len({row.get("smoothing") for row in each}) > 1 for each in found.values()):
+        told = f"{entry['run']} is smoothed with several noises; name one: smoothing"
+        study.fail(("published", number.index), told)
+    return {label: m for label, each in found.items() if (m := _mean(each, number))}
+
+
+def _rows_of(rows: dict[str, list[Row]], number: Number, label: str, smoothing: str | None) -> list[Row]:
     """The rows of one run, one per seed: in the metric's table, under what the entry names."""
     named: Row = {"label": label}
-    if metric in ("acr", "certified_accuracy"):
-        named["certificate"] = entry["certificate"]
-    if metric == "empirical_accuracy":
-        named["attack"] = entry["attack"]
-    if radius is not None:
-        named["radius"] = radius
-    if entry["smoothing"] is not None and metric not in ("epsilon", "train_hours"):
-        named["smoothing"] = entry["smoothing"]
-    return [r for r in rows.get(METRICS[metric][0], ()) if all(r.get(k) == v for k, v in named.items())]
+    if number.certificate:
+        named["certificate"] = number.certificate
+    if number.metric == "empirical_accuracy":
+        named["attack"] = number.entry["attack"]
+    if number.radius is not None:
+        named["radius"] = number.radius
+    if smoothing is not None and number.metric not in ("epsilon", "train_hours"):
+        named["smoothing"] = smoothing
+    table = rows.get(METRICS[number.metric][0], ())
+    return [r for r in table if all(r.get(k) == v for k, v in named.items())]
 
 
-def _refuse_smoothing(study: Study, i: int, others: list[Row]) -> None:
-    """The numbers are there, under other noises than the one named."""
-    if others:
-        names = ", ".join(sorted({str(row.get("smoothing")) for row in others}))
-        told = f"no run of it is smoothed with {study.published[i]['smoothing']!r}; there is: {names}"
-        study.fail(("published", i, "smoothing"), told)
-
-
-def _mean(found: list[Row], metric: str, column: str) -> Row | None:
+def _mean(found: list[Row], number: Number) -> Measured | None:
     """Mean over seeds of the value and of its interval's ends; nothing where a seed has no such value."""
+    metric, column = number.metric, METRICS[number.metric][1]
+    if metric == "epsilon":
+        column = f"epsilon_{number.entry['cost']}"
     if not found or any(r.get(column) is None for r in found):
         return None
 
     def mean(name: str) -> float:
         return sum(float(r[name]) for r in found) / len(found)
 
-    row: Row = {"label": found[0]["label"], "reproduced": mean(column)}
-    row["smoothing_level"] = found[0].get("smoothing_level", found[0].get("noise_level"))
-    row["lower_bound"] = any(r.get("lower_bound") for r in found)
+    value, values = mean(column), [float(r[column]) for r in found]
+    images = found[0].get("images")
     if metric == "train_hours":
-        return row | {"reproduced": row["reproduced"] / 3600, "low": None, "high": None}
-    if metric == "epsilon":  # its interval is over the images it was calibrated on
+        value, values = value / 3600, [v / 3600 for v in values]
+        side = Side(value, value, value)
+    elif metric == "epsilon":
         half = 1.96 * mean(f"{column}_se")
-        return row | {"low": row["reproduced"] - half, "high": row["reproduced"] + half}
-    return row | {"low": mean("low"), "high": mean("high")}
+        side = Side(value, value - half, value + half)
+    else:
+        side = Side(value, mean("low"), mean("high"))
+    step = 1 / images if images and metric in ACCURACIES else 0.0
+    bound = any(r.get("lower_bound") for r in found)
+    return Measured(found[0]["label"], values, side, images, found[0], bound, step)
 
 
-def verdict(published: float, found: Row, printed: float) -> str:
-    """`within interval`, `outside: +0.021` (reproduced minus published), `not run`, or why there is none."""
-    if not found:
-        return "not run"
-    if found["low"] is None:
-        return "no verdict: another machine"
-    slack = printed + 1e-9
-    if found["low"] - slack <= published <= found["high"] + slack:
-        return "within interval"
-    if found.get("lower_bound") and published > found["high"]:
-        return "no verdict: a lower bound"
-    return f"outside: {found['reproduced'] - published:+.3f}"
+def _row(study: Study, number: Number, found: Measured | None) -> Row:
+    entry, labels = number.entry, number.labels
+    told = stated(study, entry["paper"], entry["settings"])
+    row: Row = dict.fromkeys(COLUMNS)
+    row |= {"address": address_of(study.name, entry, number.metric, number.radius)}
+    row |= {"paper": entry["paper"], "table": entry["table"], "label": labels[0], "metric": number.metric}
+    row |= {"radius": number.radius, "printed": number.printed, "published": number.value}
+    if len(labels) > 1:
+        which = f": {found.label}" if found else f" ({labels[0]}, …)"
+        row["label"] = f"best of {len(labels)}{which}"
+    runs = {run.label: run for run in study.all_runs}
+    printed = _printed(study, number, told, runs.get(found.label if found else labels[0]))
+    if number.metric != "train_hours":
+        row |= {"paper_images": printed.images, "margin": printed.margin}
+    if found:
+        row |= {"reproduced": found.side.value, "seeds": len(found.values), "images": found.images}
+        row |= {"smoothing_level": found.row.get("smoothing_level", found.row.get("noise_level"))}
+        row |= {"lower_bound": found.lower_bound, "shared_images": printed.shared}
+        if number.metric != "train_hours":
+            row |= {"low": found.side.low, "high": found.side.high}
+    if _zero_by_construction(study, number, told, found):
+        return row | {"status": "zero by construction"}
+    if found is None:
+        return row | {"status": "not run"}
+    other = differences(study, runs.get(found.label), told, number.certificate)
+    if number.metric == "train_hours":
+        other = [*other, "another machine"]
+    if other:
+        row["difference"] = found.side.value - number.value
+        return row | {"status": "other settings", "settings": "; ".join(other)}
+    return row | judge(printed, found, study.agreement["confidence"])
 
 
-TABLE = Table(
-    "published",
-    (
-        *("paper", "table", "label", "smoothing_level", "metric", "radius", "published", "reproduced"),
-        *("low", "high", "lower_bound", "verdict"),
-    ),
-    rows,
-    of=_OF,
-)
+def _printed(study: Study, number: Number, told: Row, run: Run | None) -> PrintedNumber:
+    """The printed number with its images, and whether they are those that the run was observed on."""
+    sizes = data_facts(study.data)["x-sizes"]
+    margin = study.agreement["accuracy"]
+    if number.metric not in ACCURACIES:
+        margin = study.agreement.get(number.metric, 1.0) * number.value
+    images, shared, known = told.get("images"), False, False
+    if "test" in told and number.metric not in ("epsilon", "train_hours"):
+        theirs = Subset(**told["test"]).positions(sizes["test"])
+        ours = _observed_on(study, number, run)
+        known, images = True, len(theirs)
+        shared = ours is not None and Subset(**ours).positions(sizes["test"]) == theirs
+    if number.metric == "epsilon":
+        images = None
+    accuracy = number.metric in ACCURACIES
+    return PrintedNumber(number.value, number.unit, images, shared, margin, accuracy, known)
+
+
+def _observed_on(study: Study, number: Number, run: Run | None) -> Row | None:
+    """Which test images the run's number is over; nothing of a log, which does not say."""
+    if run is None or number.metric != "empirical_accuracy":
+        return study.test if run else None
+    for attack in run.sections["attacks"]:
+        if label_of(attack) == number.entry["attack"]:
+            images: Row = attack.get("images", {"max": 1000})
+            return images
+    return None
+
+
+def _zero_by_construction(study: Study, number: Number, told: Row, found: Measured | None) -> bool:
+    """0 is printed at a radius that neither side's votes can certify."""
+    if number.metric != "certified_accuracy" or number.value > 0 or number.radius is None:
+        return False
+    for label in number.labels:
+        most = largest_claims(study, label, number.entry["certificate"], told)
+        if most is None:
+            return False
+        ours = found.row.get("largest_radius") if found and found.label == label else None
+        known = ours is not None and not math.isnan(ours)
+        if number.radius <= max(most[0] if not known else float(ours or 0), most[1]):
+            return False
+    return True
+
+
+_OF = tuple(dict.fromkeys(table for table, _ in METRICS.values()))
+
+
+def rows(stored: Stored, *sources: Sequence[Row]) -> list[Row]:
+    return beside(stored.plan.study, {name: list(source) for name, source in zip(_OF, sources, strict=True)})
+
+
+TABLE = Table("published", COLUMNS, rows, of=_OF)

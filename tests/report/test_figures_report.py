@@ -179,12 +179,17 @@ def test_accuracies_round_down_and_intervals_outwards() -> None:
     assert interval(0.1239, 0.4561) == "0.123–0.457"
 
 
+AGREES = "agrees: +0.009 [-0.010, +0.020], within 0.025"
+
+
 def test_published_numbers_stand_beside_reproduced_ones(tmp_path: Path) -> None:
     row = {
         "paper": "A paper",
         "table": "6",
         "label": "gaussian-0.5",
         "smoothing_level": 0.5,
+        "seeds": 3,
+        "margin": 0.025,
         "low": 0.47,
         "high": 0.53,
     }
@@ -194,20 +199,27 @@ def test_published_numbers_stand_beside_reproduced_ones(tmp_path: Path) -> None:
             | {
                 "metric": "acr",
                 "radius": np.nan,
+                "printed": "0.491",
                 "published": 0.491,
                 "reproduced": 0.5,
-                "verdict": "within interval",
+                "difference": 0.009,
+                "difference_low": -0.01,
+                "difference_high": 0.02,
+                "status": "agrees",
             },
             row
-            | {"metric": "certified_accuracy", "radius": 0.75, "published": 0.6}
-            | {"reproduced": 0.5, "verdict": "outside: +0.100"},
+            | {"metric": "certified_accuracy", "radius": 0.75, "printed": "0.60"}
+            | {"published": 0.6, "reproduced": 0.5, "status": "other settings"}
+            | {"settings": "training.epochs 1, not 440", "difference": -0.1},
         ]
     )
     found = page(study_tables.write(tmp_path, {"published": frame}), [], tmp_path / "r.html")
     _, first, second = found.tables["published"][0]
-    assert first[4:] == ["ACR", "0.491", "0.500 0.470–0.530", "within interval"]
+    assert first[4:] == ["ACR", "0.491", "0.500 0.470–0.530", AGREES]
     assert second[4] == "certified accuracy at r = 0.75"
-    assert 'class="text verdict outside"' in found.text
+    assert second[5] == "0.60"  # with the digits that are printed
+    assert second[7] == "other settings: training.epochs 1, not 440"
+    assert 'class="text verdict agrees"' in found.text
 
 
 def test_several_seeds_have_a_column_and_a_table_of_their_spread(tmp_path: Path) -> None:

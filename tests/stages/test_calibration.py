@@ -132,14 +132,15 @@ def test_a_published_epsilon_stands_beside_the_calibrated_one(tiny, plan_of):
     rows = {"calibration": [{"label": "nal", "sigma": 0.25, "epsilon_without_noise": 0.33}]}
     rows["calibration"][0]["epsilon_without_noise_se"] = 0.005
     tiny["published"] = [
-        {"paper": "NAL", "table": "Table 1", "run": "nal", "epsilon": epsilon} for epsilon in (0.34, 0.84)
+        {"paper": "NAL", "table": f"Table {i}", "run": "nal", "epsilon": epsilon}
+        for i, epsilon in enumerate((0.34, 0.84))
     ]
     tiny["published"].append({"paper": "NAL", "table": "Table 1", "run": "gaussian", "epsilon": 0.1})
     near, far, absent = beside(plan_of(tiny).study, rows)
-    assert (near["metric"], near["verdict"]) == ("epsilon", "within interval")
+    assert (near["metric"], near["status"]) == ("epsilon", "agrees")
     assert near["low"] == pytest.approx(0.33 - 1.96 * 0.005)
-    assert far["verdict"] == "outside: -0.510"
-    assert absent["verdict"] == "not run"
+    assert (far["status"], far["difference"]) == ("differs", pytest.approx(-0.51))
+    assert absent["status"] == "not run"
 
 
 def test_a_published_epsilon_names_its_reading(tiny, plan_of):
@@ -147,6 +148,6 @@ def test_a_published_epsilon_names_its_reading(tiny, plan_of):
     entry = {"paper": "NAL", "table": "Table 1", "run": "nal", "epsilon": 0.34, "cost": "reused_noise"}
     tiny["published"] = [entry]
     study = plan_of(tiny).study
-    assert beside(study, rows)[0]["verdict"] == "not run"  # calibrated before there was this reading
+    assert beside(study, rows)[0]["status"] == "not run"  # calibrated before there was this reading
     rows["calibration"][0] |= {"epsilon_reused_noise": 0.35, "epsilon_reused_noise_se": 0.01}
-    assert beside(study, rows)[0]["verdict"] == "within interval"
+    assert beside(study, rows)[0]["difference"] == pytest.approx(0.01)

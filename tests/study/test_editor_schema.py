@@ -44,7 +44,7 @@ def typos(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, .
     """Every key that is not one's own to choose."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inside in items:
-        chosen = path in (("runs",), ("imported",), ("logs",), ("data", "sizes"))
+        chosen = path in (("runs",), ("imported",), ("logs",), ("data", "sizes"), ("papers",))
         if isinstance(key, str) and not chosen:
             yield path, key
         yield from typos(inside, (*path, key))

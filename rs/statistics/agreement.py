@@ -1,0 +1,151 @@
+"""Intervals of the difference between a measured number and a printed one, with both sides' noise in it.
+
+A measured number x is the mean over K training seeds on n images; a printed one, y, is one network's on n'
+images, rounded to its digits (at most u off). What varies:
+
+- The images. Where both sides have the same images, their noise is shared and drops out. Elsewhere the two
+  are independent, and their intervals (l, h) are joined by MOVER (Zou & Donner 2008; of two Wilson intervals
+  it is Newcombe's hybrid score interval, 1998): x - y lies in [x - y - sqrt((x - l)^2 + (h' - y)^2), x - y +
+  sqrt((h - x)^2 + (y - l')^2)].
+- The training seeds. The paper's network is one draw of what ours are K draws of, so that the difference has
+  the half-width t_{K-1} s sqrt(1 + 1/K) of a prediction, s being the spread over our seeds. Of accuracies s
+  is at least what one image in one seed makes, 1/(n sqrt(K)): K equal numbers are no proof of no spread. It
+  is squared and added under the roots, as a third independent part. With fewer than 3 seeds s says too
+  little: it is left out, and whoever shows the interval says so.
+- The rounding: u is added on both sides, as it is no noise but a bound.
+
+Not in it: the votes, whose noise both sides have once and which n = 100,000 makes small; which network is the
+best of several, a choice that both sides make. A prediction from one number that was chosen to be printed
+cannot know what was not printed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special, stats
+
+from rs.statistics.intervals import wilson_interval
+
+FEWEST_SEEDS = 3
+_MOST_IMAGES, _MOST_SEEDS = 10**9, 1000  # that anybody is told of
+
+
+@dataclass(frozen=True)
+class Side:
+    """A number with the interval of its image noise; `low` = `value` = `high` where that is shared."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def fixed(self) -> Side:
+        """The same number on images that the other side has too."""
+        return Side(self.value, self.value, self.value)
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What training seeds make of a number: how many there are, and their spread (nan for too few)."""
+
+    count: int
+    spread: float
+
+    def width(self, confidence: float, count: int | None = None) -> float:
+        """Half-width of the difference between the mean over `count` seeds and one network more."""
+        k = self.count if count is None else count
+        if math.isnan(self.spread):
+            return 0.0
+        return float(stats.t.ppf(0.5 + confidence / 2, k - 1)) * self.spread * math.sqrt(1 + 1 / k)
+
+    def one_network(self, confidence: float) -> float:
+        """Half-width that the paper's one network leaves, however many are ours."""
+        return 0.0 if math.isnan(self.spread) else float(special.ndtri(0.5 + confidence / 2)) * self.spread
+
+
+@dataclass(frozen=True)
+class Difference:
+    """x - y with its interval, and what is needed to tell what would make it narrower."""
+
+    value: float
+    low: float
+    high: float
+    ours: float  # half-widths of our image noise and of theirs
+    theirs: float
+    seeds: Seeds
+    unit: float
+    confidence: float
+
+    @property
+    def papers_own(self) -> float:
+        """Half-width that stays with endless images, votes and seeds of ours."""
+        return math.hypot(self.theirs, self.seeds.one_network(self.confidence)) + self.unit
+
+
+def printed_accuracy(value: float, images: int, confidence: float) -> Side:
+    """A printed accuracy with its Wilson interval."""
+    low, high = wilson_interval(value * images, images, confidence)
+    return Side(value, float(low), float(high))
+
+
+def printed_like(value: float, ours: Side, images: int, papers: int) -> Side:
+    """A printed mean whose images are said to spread as ours do: half-widths go with 1 / sqrt(images)."""
+    scale = math.sqrt(images / papers)
+    return Side(value, value - (ours.value - ours.low) * scale, value + (ours.high - ours.value) * scale)
+
+
+def seeds_of(values: Sequence[float], resolution: float = 0.0) -> Seeds:
+    """`resolution` is the least step of a value (1 / images of an accuracy)."""
+    k = len(values)
+    if k < FEWEST_SEEDS:
+        return Seeds(k, math.nan)
+    return Seeds(k, max(float(np.std(values, ddof=1)), resolution / math.sqrt(k)))
+
+
+def difference(ours: Side, theirs: Side, seeds: Seeds, unit: float, confidence: float = 0.95) -> Difference:
+    """The interval of ours - theirs; `unit` is half a unit of the last digit that is printed."""
+    value, spread = ours.value - theirs.value, seeds.width(confidence)
+    low = value - math.hypot(ours.value - ours.low, theirs.high - theirs.value, spread) - unit
+    high = value + math.hypot(ours.high - ours.value, theirs.value - theirs.low, spread) + unit
+    return Difference(value, low, high, _half(ours), _half(theirs), seeds, unit, confidence)
+
+
+def _half(side: Side) -> float:
+    return max(side.value - side.low, side.high - side.value)
+
+
+def images_to_decide(found: Difference, margin: float, images: int) -> int | None:
+    """How many images of ours would bring the interval inside the margin or off 0, were the difference the
+    one that is seen; None where no number of them would.
+    """
+    budget = _target(found, margin) - found.unit
+    left = budget**2 - found.theirs**2 - found.seeds.width(found.confidence) ** 2 if budget > 0 else 0.0
+    if left <= 0 or found.ours == 0:
+        return None
+    needed = math.ceil(images * found.ours**2 / left)
+    return needed if needed <= _MOST_IMAGES else None
+
+
+def seeds_to_decide(found: Difference, margin: float) -> int | None:
+    """How many training seeds would, of the spread that was seen; None where no number of them would."""
+    budget, images = _target(found, margin) - found.unit, math.hypot(found.ours, found.theirs)
+    if math.isnan(found.seeds.spread):
+        return None
+    for k in range(found.seeds.count + 1, _MOST_SEEDS):
+        if math.hypot(images, found.seeds.width(found.confidence, k)) <= budget:
+            return k
+    return None
+
+
+def _target(found: Difference, margin: float) -> float:
+    """The half-width at which a difference as seen is decided one way or the other."""
+    return max(margin - abs(found.value), abs(found.value))
+
+
+def largest_certified(sigma: float, n: int, alpha: float) -> float:
+    """What n unanimous votes certify under Gaussian noise (Cohen et al.): sigma Phi^-1(alpha^(1/n))."""
+    return -sigma * float(special.ndtri(-math.expm1(math.log(alpha) / n)))

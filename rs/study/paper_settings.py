@@ -1,0 +1,134 @@
+"""What a paper says of how its numbers came about, beside what a run of the study does. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from rs.settings.labels import label_of
+from rs.study.messages import short
+from rs.study.schema import defaults, method_schema
+from rs.study.study import Run, Study, merge
+
+Settings = dict[str, Any]
+KINDS = {"data": "datasets", "model": "models", "objective": "objectives", "noise": "noises"}
+IMAGES = ("train", "test")  # a paper's images are these, whole: nothing of two subsets is joined
+
+
+def stated(study: Study, paper: str, own: Settings | str | None) -> Settings:
+    """The paper's settings with an entry's `own` over them, or those that it names; what they leave open is
+    absent.
+    """
+    if isinstance(own, str):
+        paper, own = own, None
+    general, special = _said(study.papers.get(paper) or {}), _said(own or {})
+    joined: Settings = merge(
+        {k: v for k, v in general.items() if k not in IMAGES or k not in special}, special
+    )
+    return joined
+
+
+def _said(value: Any) -> Any:
+    return {k: _said(v) for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+
+
+def check_settings(
+    study: Study, place: tuple[Any, ...], labels: list[str], entry: Settings, certificate: str | None
+) -> None:
+    """Raises UserError at a setting that a run of the entry at `place` cannot have, as a slip of the pen."""
+    named, own = entry["paper"], entry["settings"]
+    if isinstance(own, str):
+        if own not in study.papers:
+            names = ", ".join(study.papers) or "none"
+            study.fail((*place, "settings"), f"{own!r} is none of papers: {names}")
+        named = own
+    told = stated(study, entry["paper"], own)
+    for run in study.all_runs:
+        if run.label not in labels:
+            continue
+        has = _of_run(study, run, certificate)
+        for section, keys in told.items():
+            if section not in has or keys.get("name", has[section].get("name")) != has[section].get("name"):
+                continue  # another method: its other keys are not this one's
+            for path, _ in _leaves(keys):
+                if _at(has[section], path) is _ABSENT:
+                    mine = ("settings", section, *path)
+                    theirs = ("papers", named, section, *path)
+                    where = theirs if _at(entry, mine) is _ABSENT else (*place, *mine)
+                    allowed = ", ".join(sorted(map(str, has[section])))
+                    study.fail(where, f"{run.label} has no such setting; its {section} has: {allowed}")
+
+
+def differences(study: Study, run: Run | None, told: Settings, certificate: str | None) -> list[str]:
+    """What differs between the paper and the run: `training.epochs 90, not 440`. None of a log."""
+    if run is None:
+        return []
+    has: Settings = _of_run(study, run, certificate)
+    found: list[str] = []
+    for section, keys in told.items():
+        if section not in has:
+            continue
+        ours = has[section]
+        if keys.get("name", ours.get("name")) != ours.get("name"):
+            found.append(f"{section} {ours.get('name')}, not {keys['name']}")
+            continue
+        for path, theirs in _leaves(keys):
+            mine = _at(ours, path)
+            if not _same(mine, theirs):
+                shown = "none" if mine is _ABSENT or mine is None else short(mine)
+                found.append(f"{section}.{'.'.join(path)} {shown}, not {short(theirs)}")
+    if run.kind == "runs" and not _same_subset(study.train, told.get("train", {})):
+        found.append(f"train {_subset(study.train)}, not {_subset(told.get('train', {}))}")
+    return found
+
+
+_ABSENT = object()
+
+
+def _of_run(study: Study, run: Run, certificate: str | None) -> Settings:
+    """The run's sections with their defaults filled in, and its certificate of that label."""
+    has: Settings = {"data": study.data}
+    has |= {k: run.sections[k] for k in ("model", "objective", "noise") if run.kind == "runs"}
+    filled = {k: defaults(method_schema(KINDS[k], v["name"]), v) for k, v in has.items()}
+    if run.kind == "runs":
+        filled["training"] = run.sections["training"]
+    filled["sampling"] = run.sections["sampling"]
+    for method in run.sections["certificates"]:
+        if certificate is not None and label_of(method) == certificate:
+            filled["certificate"] = defaults(method_schema("certificates", method["name"]), method)
+    return filled
+
+
+def _leaves(value: Settings, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, item in value.items():
+        if isinstance(item, dict):
+            yield from _leaves(item, (*above, key))
+        else:
+            yield (*above, key), item
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        if not isinstance(value, dict) or key not in value:
+            return _ABSENT
+        value = value[key]
+    return value
+
+
+def _same(mine: Any, theirs: Any) -> bool:
+    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (mine, theirs))
+    return math.isclose(mine, theirs, rel_tol=1e-6) if numbers else bool(mine == theirs)
+
+
+def _same_subset(mine: Settings, theirs: Settings) -> bool:
+    return _whole(mine) == _whole(theirs)
+
+
+def _whole(subset: Settings) -> Settings:
+    return {"first": subset.get("first", 0), "max": subset.get("max"), "skip": subset.get("skip", 1)}
+
+
+def _subset(subset: Settings) -> str:
+    said = {k: v for k, v in _whole(subset).items() if v not in (None, 0) and (k, v) != ("skip", 1)}
+    return " ".join(f"{k} {v}" for k, v in said.items()) or "all"

@@ -1,0 +1,89 @@
+"""Published numbers of a study: where each is found, and what they may not name. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from rs.settings.labels import label_of
+from rs.study.paper_settings import check_settings
+from rs.study.study import Run, Study
+
+Place = tuple[Any, ...]
+
+
+def address_of(study: str, entry: dict[str, Any], metric: str, radius: float | None) -> str:
+    """Where a number stands, in the project: `macer-table1/macer-table-1-macer-0.25/macer-sigma=0.25/acr`,
+    with the radius after an @.
+    """
+    run = [entry["run"]] if isinstance(entry["run"], str) else entry["run"]
+    network = run[0] if len(run) == 1 else f"best of {len(run)} {run[0]}"
+    told = {"acr": "certificate", "certified_accuracy": "certificate", "empirical_accuracy": "attack"}
+    of = entry["cost"] if metric == "epsilon" else entry[told[metric]] if metric in told else None
+    words = [metric, *([of] if of not in ("cohen", "without_noise", None) else [])]
+    words += [entry["smoothing"]] if entry["smoothing"] else []
+    at = "" if radius is None else f"@{radius:g}"
+    return f"{study}/{_word(entry['paper'], entry['table'])}/{_word(network)}/{_word(*words)}{at}"
+
+
+def _word(*words: str) -> str:
+    return re.sub(r"[^a-z0-9_.=]+", "-", " ".join(words).lower()).strip("-")
+
+
+def _addresses(study: Study, entry: dict[str, Any]) -> Iterator[str]:
+    for metric in ("acr", "epsilon", "train_hours"):
+        if entry[metric] is not None:
+            yield address_of(study.name, entry, metric, None)
+    for metric in ("certified_accuracy", "empirical_accuracy"):
+        if entry[metric]:
+            yield from (address_of(study.name, entry, metric, radius) for radius in entry["radii"])
+
+
+def check_published(study: Study) -> None:
+    """Published numbers name runs, certificates and attacks of the study, and radii that it reports."""
+    runs = {run.label: run for run in study.all_runs}
+    known = [*runs, *study.logs]
+    seen: dict[str, int] = {}
+    for i, entry in enumerate(study.published):
+        place: Place = ("published", i)
+        labels = [entry["run"]] if isinstance(entry["run"], str) else entry["run"]
+        for label in labels:
+            if label not in known:
+                study.fail((*place, "run"), f"no run is labelled {label!r}; runs: {', '.join(known)}")
+        for metric in ("certified_accuracy", "empirical_accuracy"):
+            if entry[metric] and len(entry[metric]) != len(entry["radii"]):
+                told = f"{len(entry['radii'])} radii for {len(entry[metric])} values"
+                study.fail((*place, metric), told)
+        for radius in entry["radii"] if entry["certified_accuracy"] else ():
+            if radius not in study.report["radii"]:
+                study.fail((*place, "radii"), f"radius {radius:g} is not among report.radii")
+        if entry["empirical_accuracy"] and entry["attack"] is None:
+            study.fail((*place, "attack"), "name the attack of the empirical accuracies")
+        check_settings(study, place, labels, entry, _certified(entry))
+        for number in _addresses(study, entry):
+            if (other := seen.setdefault(number, i)) != i:
+                study.fail(place, f"prints what published[{other}] prints: {number}")
+        for kind, name in (("attacks", entry["attack"]), ("certificates", _certified(entry))):
+            for run in (runs[label] for label in labels if label in runs and name is not None):
+                offered = [label_of(m) for m in run.sections[kind]]
+                if name not in offered:
+                    told = f"{run.label} has no {kind[:-1]} labelled {name!r}; it has: {', '.join(offered)}"
+                    study.fail((*place, kind[:-1]), told)
+                if kind == "attacks" and entry["empirical_accuracy"]:
+                    _check_attacked(study, place, run, run.sections[kind][offered.index(name)])
+
+
+def _check_attacked(study: Study, place: Place, run: Run, attack: dict[str, Any]) -> None:
+    """The attack moves images to the radii that empirical accuracies are published for."""
+    radii = sorted({0, *attack["radii"]})  # 0 is always added
+    for radius in study.published[place[1]]["radii"]:
+        if radius not in radii:
+            told = f"radius {radius:g} is not among those of {run.label}'s attack {label_of(attack)}"
+            study.fail((*place, "radii"), f"{told}; allowed: {', '.join(f'{r:g}' for r in radii)}")
+
+
+def _certified(entry: dict[str, Any]) -> str | None:
+    """The certificate that an entry's numbers need."""
+    asked = entry["certified_accuracy"] or entry["acr"] is not None
+    return str(entry["certificate"]) if asked else None

@@ -1,0 +1,156 @@
+"""Every status of a published number, each both ways it could come out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rs.statistics.intervals import wilson_interval
+from rs.tables.published import beside
+
+PAPER = {"test": {"max": 6}, "sampling": {"n": 64}, "certificate": {"alpha": 0.001}}
+
+
+def entry(printed: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "paper": "P",
+        "table": "T",
+        "run": "gaussian",
+        "radii": [0.25],
+        "certified_accuracy": [printed],
+    } | more
+
+
+def rows(*shares: float, images: int = 500, label: str = "gaussian", **more: Any) -> dict[str, Any]:
+    """Certified accuracies at 0.25, one per seed."""
+    out = []
+    for share in shares:
+        low, high = (float(v) for v in wilson_interval(share * images, images))
+        row = {"label": label, "certificate": "cohen", "smoothing": "gaussian", "radius": 0.25}
+        row |= {"certified_accuracy": share, "low": low, "high": high, "images": images}
+        out.append(row | more)
+    return {"certified_accuracy": out}
+
+
+@pytest.fixture
+def told(plan_of, tiny):
+    """The one row of a study with this paper's settings, entry and measured rows."""
+
+    def tell(one: dict[str, Any], measured: dict[str, Any], paper: Any = None, **study: Any) -> Any:
+        papers = {"P": PAPER if paper is None else paper}
+        return beside(plan_of({**tiny, "papers": papers, "published": [one], **study}).study, measured)[0]
+
+    return tell
+
+
+def test_agrees_where_the_interval_lies_within_the_margin(told) -> None:
+    row = told(entry(0.99), rows(0.99, images=10000), {"images": 10000})
+    assert (row["status"], row["counted"], row["paper_images"]) == ("agrees", "images", 10000)
+    row = told(entry(0.99), rows(0.99, images=10000), {"images": 10000}, agreement={"accuracy": 0.001})
+    assert row["status"] == "consistent"
+
+
+def test_margins_of_averages_are_shares(told) -> None:
+    acr = {"average_certified_radius": [{"label": "gaussian", "certificate": "cohen", "images": 500}]}
+    acr["average_certified_radius"][0] |= {"acr": 1.51, "low": 1.49, "high": 1.53}
+    one = {"paper": "P", "table": "T", "run": "gaussian", "acr": "1.500"}
+    row = told(one, acr, {"images": 500})
+    assert (row["status"], row["margin"], row["printed"]) == ("agrees", pytest.approx(0.075), "1.500")
+    assert told(one, acr, {"images": 500}, agreement={"acr": 0.005})["status"] == "consistent"
+
+
+def test_consistent_only_where_the_papers_own_noise_exceeds_the_margin(told) -> None:
+    assert told(entry("0.5000"), rows(0.51), {"images": 500})["status"] == "consistent"
+    row = told(entry("0.5000"), rows(0.502), {"images": 10000})
+    assert (row["status"], row["decides"]) == ("undecided", "images")
+    assert 500 < row["decides_count"] < 100000
+
+
+@pytest.mark.parametrize(
+    ("share", "direction", "beyond"), [(0.6, "above", True), (0.4, "below", True), (0.53, "above", False)]
+)
+def test_differs_with_its_direction_and_size(told, share: float, direction: str, beyond: bool) -> None:
+    row = told(entry("0.5000"), rows(share, images=10000), {"images": 10000})
+    found = (row["status"], row["direction"], row["beyond_margin"])
+    assert found == ("differs", direction, beyond)
+
+
+def test_on_the_papers_own_images_seeds_decide(told) -> None:
+    row = told(entry(0.9), rows(0.95))
+    assert row["shared_images"]
+    found = (row["status"], row["decides"], row["decides_count"], row["difference_low"])
+    assert found == ("undecided", "seeds", 3, None)
+    assert told(entry("0.90"), rows(0.95, 0.951, 0.949))["status"] == "differs"
+    row = told(entry("0.900"), rows(0.905, 0.906, 0.904))
+    assert (row["status"], row["counted"], row["seeds"]) == ("agrees", "seeds", 3)
+    assert told(entry("0.900"), rows(0.85, 0.906, 0.95))["status"] == "consistent"  # any network varies so
+    row = told(entry(0.9), rows(0.95), PAPER | {"test": {"first": 3, "max": 6}})
+    assert (row["status"], row["shared_images"], row["paper_images"]) == ("consistent", False, 6)
+
+
+def test_more_of_the_papers_own_images_or_seeds_may_be_what_decides(told) -> None:
+    row = told(entry("0.910"), rows(0.90, 0.905, 0.91))
+    assert (row["status"], row["decides"]) == ("undecided", "seeds")
+    assert row["decides_count"] > 3
+
+
+def test_zero_by_construction_needs_both_sides(told) -> None:
+    report = {"report": {"radii": [0.25, 0.5]}}
+    none = entry(0, radii=[0.5])
+    far = rows(0.0)
+    far["certified_accuracy"][0]["radius"] = 0.5
+    assert told(none, {}, **report)["status"] == "zero by construction"  # known without a run
+    assert told(none, far, **report)["status"] == "zero by construction"
+    many = PAPER | {"sampling": {"n": 100_000}}  # which certify 0.95
+    assert told(none, {}, many, **report)["status"] == "not run"
+    assert told(entry(0), rows(0.0), **report)["status"] != "zero by construction"  # 64 votes certify 0.317
+    assert told(entry(0.01, radii=[0.5]), {}, **report)["status"] == "not run"  # what is printed is no zero
+    assert told(none, {}, {"images": 500}, **report)["status"] == "not run"  # its votes are not known
+
+
+def test_other_settings_are_named_and_get_no_verdict(told) -> None:
+    paper = {"training": {"epochs": 440, "batch_size": 128}, "objective": {"name": "gaussian"}}
+    row = told(entry(0.9), rows(0.9), paper)
+    assert (row["status"], row["settings"]) == ("other settings", "training.epochs 1, not 440")
+    assert (row["reproduced"], row["difference"], row["difference_low"]) == (0.9, 0.0, None)
+    assert told(entry(0.9, settings={"training": {"epochs": 1}}), rows(0.9), paper)["settings"] is None
+    row = told(entry(0.9), rows(0.9), {"model": {"name": "lenet"}})
+    assert row["settings"] == "model digits_cnn, not lenet"
+    row = told(entry(0.9), rows(0.9), {}, train={"max": 400})
+    assert row["settings"] == "train max 400, not all"
+    row = told(entry(0.9), rows(0.9), {"sampling": {"n": 100_000}, "certificate": {"alpha": 0.01}})
+    assert row["settings"] == "sampling.n 64, not 100000; certificate.alpha 0.001, not 0.01"
+    override = {"override": {"training": {"epochs": 2}}}
+    assert told(entry(0.9), rows(0.9), {"training": {"epochs": 1}}, **override)["settings"] is not None
+
+
+def test_bounded_unless_the_bound_itself_is_above(told) -> None:
+    bound = rows(0.9, lower_bound=True)
+    row = told(entry(0.99), bound, {"images": 500})
+    assert (row["status"], row["decides"]) == ("bounded", "votes")
+    row = told(entry(0.5), bound, {"images": 500})
+    assert (row["status"], row["direction"], row["difference_high"]) == ("differs", "above", float("inf"))
+
+
+def test_the_digits_of_a_list_are_those_of_its_longest_number(told) -> None:
+    one = entry(0.3, radii=[0.0, 0.25], certified_accuracy=[0.9, 0.3])
+    lists = ([0.3, 0.9125], [0.3, 0.9], ["0.3000", 0.9])
+    found = [one | {"radii": [0.25, 0.0], "certified_accuracy": each} for each in lists]
+    narrow, wide, texts = (told(each, rows(0.3), {"images": 500}) for each in found)
+    width = [r["difference_high"] - r["difference_low"] for r in (narrow, wide, texts)]
+    assert width[0] == pytest.approx(width[2])
+    assert width[1] - width[0] == pytest.approx(2 * (0.05 - 0.00005))
+
+
+def test_one_network_for_a_row_or_one_for_each_column(plan_of, tiny) -> None:
+    numbers = {"run": ["gaussian", "nal"], "radii": [0.0, 0.25], "certified_accuracy": [0.9, 0.5]}
+    measured = rows(0.6)["certified_accuracy"] + rows(0.5, label="nal")["certified_accuracy"]
+    for row, clean in ((0, 0.7), (1, 0.9)):
+        measured.append(measured[row] | {"radius": 0.0, "certified_accuracy": clean})
+    found = {}
+    for row in (None, "the best"):
+        one = {"paper": "P", "table": "T", "row": row, **numbers}
+        study = plan_of({**tiny, "published": [one]}).study
+        found[row] = [r["reproduced"] for r in beside(study, {"certified_accuracy": measured})]
+    assert found == {None: [0.9, 0.6], "the best": [0.9, 0.5]}
