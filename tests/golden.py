@@ -1,15 +1,19 @@
-"""What a commit may change only on purpose: the digest of each stage's and each method's code, and the ids of
-all runs and jobs of the shipped studies. `python tests/golden.py` renews tests/golden/ after such a change.
+"""What a commit may change only on purpose: the digest of each stage's and each method's code, the ids of all
+runs and jobs of the shipped studies, and the names and parameters of `import rs`. `python tests/golden.py`
+renews tests/golden/ after such a change.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import inspect
 import json
 import re
 import tempfile
 from pathlib import Path
 
+import rs
 from rs.plan.plan import Plan
 from rs.plan.stages import STAGES
 from rs.provenance.code import code_digest
@@ -58,6 +62,28 @@ def ids() -> tuple[dict[str, str], list[str]]:
     return studies, sorted(runs)
 
 
+def face() -> str:
+    """Every function of `import rs` with its parameters, every class with its fields and what it offers."""
+    lines = []
+    for name in (n for n in rs.__all__ if callable(getattr(rs, n))):
+        found = getattr(rs, name)
+        if not inspect.isclass(found):
+            lines.append(f"{name}{parameters(found)}")
+            continue
+        fields = {f.name for f in dataclasses.fields(found)} if dataclasses.is_dataclass(found) else set()
+        own = {n: v for n, v in vars(found).items() if not n.startswith("_")}
+        offered = (n + (parameters(v) if inspect.isfunction(v) else "") for n, v in own.items())
+        lines += [f"{name}.{each}" for each in sorted({*fields, *offered})] or [name]
+    return "\n".join(lines) + "\n"
+
+
+def parameters(function: object) -> str:
+    """Names and defaults."""
+    signature = inspect.signature(function)  # type: ignore[arg-type]
+    plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    return str(signature.replace(parameters=plain, return_annotation=signature.empty))
+
+
 def as_text(digests: dict[str, str]) -> str:
     return json.dumps(digests, indent=1, sort_keys=True) + "\n"
 
@@ -68,6 +94,7 @@ def golden() -> dict[str, str]:
     return {
         "code_digests.json": as_text(code_digests()),
         "studies.json": as_text(studies),
+        "face.txt": face(),
         "runs.txt": "\n".join(runs) + "\n",
     }
 

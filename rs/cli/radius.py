@@ -16,23 +16,20 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_FLOOR, Context, Decimal
-from types import SimpleNamespace
 from typing import Any, TextIO
 
 import numpy as np
 
 from rs.errors import UserError
+from rs.methods import claims
 from rs.provenance.digests import canonical
 from rs.statistics.draws import Draws
-from rs.study.messages import Validator, dotted, explain, short
-from rs.study.refusals import NOISE_LEVELS
-from rs.study.schema import defaults, method_schema, schema
+from rs.study.messages import short
+from rs.study.schema import method_schema
 
 MOST_VOTES = 2**53  # per image: whole numbers that float64 holds exactly
 LARGEST = 2**26  # characters of standard input
 DIGITS = 5
-# Independent noise on every coordinate: in its own norm the radius is the same in any dimension.
-DIMENSION_FREE = {"gaussian": 2, "laplace": 1}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,8 +83,6 @@ def radii(
     `noise` and `certificate` as a study writes them, checked by `methods`; `votes` are pairs of selection and
     estimation counts of the same classes; the other values are as typed.
     """
-    from rs.methods import catalog
-
     facts = method_schema("certificates", certificate["name"])
     norm = facts["x-norms"][noise["name"]]
     level = number("radius: --alpha", alpha, "a number strictly between 0 and 1", lambda v: 0 < v < 1)
@@ -102,31 +97,16 @@ def radii(
             len(votes), number("radius: --uniform", uniform, "a number in [0, 1)", lambda v: 0 <= v < 1)
         )
     draws = Draws.from_counts([s for s, _ in votes], [e for _, e in votes], d, uniform=u)
-    method = catalog.build("certificates", certificate)
-    with np.errstate(over="ignore"):
-        certified = method.certify(draws, _noise(noise, certificate), level)
-    if not np.all(np.isfinite(certified.radius)):
-        raise UserError(f"radius: {noise['name']}: the noise is so large that the radius is no finite number")
+    certified = claims.claim("radius", draws, noise, certificate, level)
     claim = {
         "norm": canonical(norm),
-        "confidence": min(float(1 - Decimal(repr(level))), math.nextafter(1, 0)),  # never certainty
-        "rigorous": bool(method.rigorous),
+        "confidence": claims.confidence(level),
+        "rigorous": bool(facts["x-rigorous"]),
     }
     return [
         {"prediction": int(prediction), "radius": float(radius), **claim}
         for prediction, radius in zip(certified.prediction, certified.radius, strict=True)
     ]
-
-
-def _noise(noise: dict[str, Any], certificate: dict[str, Any]) -> Any:
-    """The noise family; for a certificate that reads its parameters only, those, and torch is not loaded."""
-    from rs.methods import catalog
-
-    if not method_schema("certificates", certificate["name"]).get("x-parameters_only"):
-        return catalog.build("noises", noise)
-    facts = method_schema("noises", noise["name"])
-    parameters = {k: v for k, v in defaults(facts, noise).items() if k in facts["x-parameters"]}
-    return SimpleNamespace(family=noise["name"], **parameters)
 
 
 def as_text(answer: dict[str, Any]) -> str:
@@ -154,18 +134,8 @@ def methods(
     A key belongs to the method that has a parameter of that name. Raises UserError for unknown names and
     keys, values out of range, a pair without a theorem and certificates that votes cannot feed.
     """
-    kinds = {"noise": "noises", "certificate": "certificates"}
     chosen: dict[str, dict[str, Any]] = {"noise": {"name": noise}, "certificate": {"name": certificate}}
-    for role, kind in kinds.items():
-        if (name := chosen[role]["name"]) not in schema()["$defs"][kind]:
-            allowed = ", ".join(schema()["$defs"][kind])
-            raise UserError(f"{verb}: --{role} {name}: no such {role}; allowed: {allowed}")
-    facts = {role: method_schema(kinds[role], method["name"]) for role, method in chosen.items()}
-    if noise not in facts["certificate"]["x-norms"]:
-        allowed = ", ".join(facts["certificate"]["x-norms"])
-        raise UserError(
-            f"{verb}: certificate {certificate} has no theorem for noise {noise}; it has for {allowed}"
-        )
+    facts = claims.facts_of(verb, {role: method["name"] for role, method in chosen.items()}, "--")
     if facts["certificate"]["x-needs"] != ["counts"]:
         raise UserError(
             f"{verb}: certificate {certificate} needs softmax moments, which votes do not hold; "
@@ -176,17 +146,7 @@ def methods(
         if key in chosen[role]:
             raise UserError(f"{verb}: --set {setting}: {key} is set twice")
         chosen[role][key] = value
-    for role, method in chosen.items():
-        errors = list(Validator(facts[role]).iter_errors(method))
-        if errors:
-            path, message = explain(errors[0])
-            raise UserError(f"{verb}: {method['name']}{'.' * bool(path)}{dotted(path)}: {message}")
-        for key, value in method.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise UserError(f"{verb}: {method['name']}.{key}: {value}: must be finite")
-    for key in NOISE_LEVELS:
-        if chosen["noise"].get(key) == 0:
-            raise UserError(f"{verb}: {noise}.{key}: 0: must be greater than 0 to certify")
+    claims.check_parameters(verb, chosen, facts)
     return chosen["noise"], chosen["certificate"]
 
 
@@ -286,7 +246,7 @@ def number(option: str, text: str, allowed: str, fits: Callable[[float], bool]) 
 
 def _dimension(text: str | None, noise: str, norm: float | str) -> int:
     if text is None:
-        if DIMENSION_FREE.get(noise) == norm:
+        if claims.DIMENSION_FREE.get(noise) == norm:
             return 1
         raise UserError(
             f"radius: give --dimension: the l{canonical(norm)} radius under {noise} noise depends on it"

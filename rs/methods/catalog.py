@@ -15,7 +15,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from rs.errors import UserError
 from rs.methods import attacks, certificates, data, models, noise, objectives
-from rs.methods.models.costs import costs
 from rs.settings import plugins
 from rs.settings.method_schema import USES, key_of, method_schema_of
 from rs.study import schema as study_schema
@@ -74,6 +73,8 @@ def build_use(kind: str, method: dict[str, Any]) -> Any:
 
 def schema() -> dict[str, Any]:
     """The schema of a study that names built-in methods: what `rs/schema.json` holds."""
+    from rs.methods.models.costs import costs  # torch, which votes alone do not need
+
     methods = {
         kind: {name: method_schema_of(kind, name, find(kind, name), path) for name, path in own.items()}
         for kind, own in TABLES.items()

@@ -189,7 +189,7 @@ INSTEAD = "; attack it with square_linf, or by transfer from a run that has them
 
 
 def require_gradients(
-    network: nn.Module, image: Tensor, manifest: Path, needed_by: str, instead: str = INSTEAD
+    network: nn.Module, image: Tensor, manifest: Path | str, needed_by: str, instead: str = INSTEAD
 ) -> None:
     """UserError where the logits of `image` [C, H, W] cannot be differentiated with respect to it: they do
     not depend on it, or the network fails where gradients are taken, as one that goes through numpy does.

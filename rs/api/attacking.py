@@ -1,0 +1,154 @@
+"""`rs.attack`: an attack by name on a smoothed classifier, judged as the pipeline judges
+(rs.stages.outcomes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from rs.api import given
+from rs.api.counts import label_array
+from rs.api.parameters import method_of, plain
+from rs.api.smoothed import SmoothedClassifier
+from rs.errors import UserError
+from rs.machine.devices import generator
+from rs.machine.progress import follow
+from rs.methods import catalog
+from rs.networks.differentiable import Differentiable, require_gradients
+from rs.settings.attacks import AttackUse
+from rs.smoothing.smoothed import Smoothed
+from rs.stages.judge import Judge
+from rs.stages.outcomes import Outcome, Target, outcomes
+from rs.statistics.intervals import wilson_interval
+from rs.study.messages import Validator, dotted, explain
+from rs.study.schema import method_schema, schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What an attack came to at R radii on N images; radius 0, the clean images, is always the first.
+
+    `radii` float64 [R]; `images` float32 [R, N, C, H, W], the attacked ones; `prediction` int64 [R, N], the
+    judge's; `votes` int64 [R, N, classes], what it rests on; `distortion` float64 [R, N] in the attack's
+    `norm`.
+    """
+
+    radii: np.ndarray
+    images: Tensor
+    prediction: np.ndarray
+    votes: np.ndarray
+    distortion: np.ndarray
+    labels: np.ndarray
+    positions: np.ndarray
+    norm: float
+
+    @property
+    def success(self) -> np.ndarray:
+        """bool [R, N]: the judge gives another class than the label."""
+        return np.asarray(self.prediction != self.labels)
+
+    def empirical_accuracy(self) -> pd.DataFrame:
+        """Share of the images that are right under attack, and its 95 % Wilson interval, per radius."""
+        import pandas as pd
+
+        right = (~self.success).sum(1)
+        low, high = wilson_interval(right, np.full(len(right), len(self.labels)))
+        shares = {"empirical_accuracy": right / len(self.labels), "low": low, "high": high}
+        return pd.DataFrame({"radius": self.radii, **shares})
+
+    def frame(self) -> pd.DataFrame:
+        """One row per radius and image: radius, image, label, prediction, distortion, success."""
+        import pandas as pd
+
+        many, few = len(self.radii), len(self.labels)
+        columns = {"radius": np.repeat(self.radii, few), "image": np.tile(self.positions, many)}
+        columns |= {"label": np.tile(self.labels, many), "prediction": self.prediction.reshape(-1)}
+        columns |= {"distortion": self.distortion.reshape(-1), "success": self.success.reshape(-1)}
+        return pd.DataFrame(columns)
+
+
+def attack(
+    smoothed: SmoothedClassifier,
+    images: given.Images,
+    labels: ArrayLike,
+    attack: str | dict[str, Any] = "pgd_l2",
+    *,
+    radii: Sequence[float],
+    judge: int | str = 1000,
+    keep_broken: bool | None = None,
+    positions: ArrayLike | None = None,
+    progress: bool = True,
+    **parameters: Any,
+) -> Attacked:
+    """Attacks the smoothed classifier at `radii`, in the attack's norm and the units of the images.
+
+    What is found is projected onto ball and box and counts as the majority of `judge` fresh votes;
+    `judge="base"` attacks and judges the classifier without noise. `keep_broken`: an image that a smaller
+    radius broke counts as broken at larger ones. `parameters` are the attack's (`steps=40`). Raises
+    UserError.
+    """
+    verb = "attack"
+    method = {**method_of(attack, "attack", verb), **{k: plain(v) for k, v in parameters.items()}}
+    method |= {"radii": plain(list(radii)), "judge": judge if judge == "base" else {"n": plain(judge)}}
+    method |= {} if keep_broken is None else {"keep_broken": keep_broken}
+    _check(verb, method)
+    use: AttackUse = catalog.build_use("attacks", {**method, "seed": smoothed.seed})
+    how = catalog.build("attacks", method)
+    if labels is None:
+        raise UserError(f"{verb}: labels: an attack needs them: give one per image")
+    x = given.image_tensor(images, verb)
+    at = given.position_list(positions, len(x), verb)
+    ready = smoothed._ready_for(x, verb)
+    known = label_array(labels, len(x), ready.form.classes, f"{verb}: labels")
+    seen = Differentiable(ready.audited, ready.wanted, smoothed.device)
+    if how.access != "gradient-free":
+        require_gradients(seen, x[0].to(smoothed.device), smoothed.name, method["name"])
+    noise = catalog.build("noises", {"name": "none"}) if use.judge == "base" else ready.noise
+    keep = getattr(how, "keeps_broken", False) if use.keep_broken is None else use.keep_broken
+    together = max(1, ready.form.batch // getattr(how, "samples", 1))
+    pieces = [range(len(x))[i : i + together] for i in range(0, len(x), together)]
+    label = f"{method['name']} on {smoothed.name}"
+    followed = follow(pieces, len(pieces), label, f"batches of {together} images") if progress else pieces
+    ordered = sorted({0.0, *map(float, use.radii)})
+    found: list[list[Outcome]] = []
+    measured: list[list[np.ndarray]] = []
+    for piece in followed:
+        part, places = x[list(piece)].to(smoothed.device), [at[i] for i in piece]
+        generators = [generator(smoothed.device, use.seed, "attack", place) for place in places]
+        y = torch.from_numpy(known[list(piece)]).to(smoothed.device)
+        judging = Judge(ready.form, ready.noise, use)
+        target = Target(Smoothed(seen, noise, generators), part, y, places, judging)
+        come = outcomes(how, target, ordered, keep)
+        found.append([Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come])
+        measured.append([np.array([row["distortion"] for row in o.rows(target, how.norm)]) for o in come])
+    votes = np.stack([torch.cat([o.votes for o in at_r]).numpy() for at_r in zip(*found, strict=True)])
+    return Attacked(
+        np.asarray(ordered),
+        torch.stack([torch.cat([o.images for o in at_r]) for at_r in zip(*found, strict=True)]),
+        votes.argmax(2),
+        votes,
+        np.stack([np.concatenate(at_r) for at_r in zip(*measured, strict=True)]),
+        known,
+        np.asarray(at, np.int64),
+        float(how.norm),
+    )
+
+
+def _check(verb: str, method: dict[str, Any]) -> None:
+    """Raises UserError for an attack that is none, or that needs another run, and for values out of range."""
+    known = [name for name in schema()["$defs"]["attacks"] if name != "transfer"]  # it names a study's run
+    if method["name"] not in known:
+        raise UserError(f"{verb}: {method['name']}: no such attack here; allowed: {', '.join(known)}")
+    for error in Validator(method_schema("attacks", method["name"])).iter_errors(method):
+        path, message = explain(error)
+        raise UserError(f"{verb}: {dotted(path)}: {message}")

@@ -1,0 +1,210 @@
+"""What is certified of images, and what votes certify without a network: `certify_counts`, `radius`. No
+torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rs.api.counts import NO_LABEL, Counts, counts_of
+from rs.api.parameters import method_of, owned
+from rs.errors import UserError
+from rs.methods import claims
+from rs.methods.certificates.probabilities import (
+    WIDTHS,
+    check_draws,
+    score_probabilities,
+    vote_probabilities,
+)
+from rs.statistics.draws import Draws
+from rs.statistics.intervals import t_interval, wilson_interval
+from rs.study.schema import defaults, method_schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Certification:
+    """What a certificate says of N images, with the votes that it says it of.
+
+    `prediction` int64 [N], -1 where it abstains; `radius` float64 [N] in the units of the images, rounded
+    down, 0 where it abstains; `lower` float64 [N], lower bounds at error `alpha` of the probability that the
+    selected class is voted for (of its expected score, for certificates of scores), each by itself. `norm` is
+    that of the radii; `rigorous` is False for an estimate that no proof covers.
+    """
+
+    prediction: np.ndarray
+    radius: np.ndarray
+    lower: np.ndarray
+    counts: Counts
+    certificate: dict[str, Any]
+    alpha: float
+    norm: float
+    rigorous: bool
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 [N]. Raises UserError where no labels were given."""
+        if (self.counts.labels == NO_LABEL).all():
+            raise UserError("certification: no labels were given; use counts.labelled(labels) or give them")
+        return self.counts.labels
+
+    @property
+    def correct(self) -> np.ndarray:
+        """bool [N]: not abstained, and the label's class."""
+        return np.asarray(self.prediction == self.labels)
+
+    def certified_accuracy(self, radii: Sequence[float] = (0.0,)) -> pd.DataFrame:
+        """Share of the images that are correct with a radius of at least r, and its 95 % Wilson interval: one
+        row per radius, with columns radius, certified_accuracy, low, high.
+        """
+        import pandas as pd
+
+        certified = np.where(self.correct, self.radius, -1.0)
+        at = np.asarray(radii, np.float64)
+        hits = (certified[None] >= at[:, None]).sum(1)
+        shares = (hits / len(certified), *wilson_interval(hits, np.full(len(at), len(certified))))
+        names = ("certified_accuracy", "low", "high")
+        factor = self._factor()
+        return pd.DataFrame({"radius": at, **{n: factor * s for n, s in zip(names, shares, strict=True)}})
+
+    def average_radius(self) -> tuple[float, float, float]:
+        """The average certified radius, wrong and abstained images counting as 0, and its 95 % t interval."""
+        return t_interval(np.where(self.correct, self.radius, 0.0))
+
+    def frame(self) -> pd.DataFrame:
+        """One row per image: image, label (-1: none), prediction, radius, lower, n."""
+        import pandas as pd
+
+        columns = {"image": self.counts.images, "label": self.counts.labels, "prediction": self.prediction}
+        columns |= {"radius": self.radius, "lower": self.lower, "n": self.counts.draws.estimation.n}
+        return pd.DataFrame(columns)
+
+    def _factor(self) -> float:
+        """What certified accuracies are multiplied by (1 for all but STN's published procedure)."""
+        from rs.methods import catalog
+        from rs.stages.certify import accuracy_factor
+
+        return accuracy_factor(catalog.build("certificates", self.certificate), self.alpha)
+
+    def __repr__(self) -> str:
+        abstained, norm = int((self.prediction < 0).sum()), f"l{self.norm:g}".replace("linf", "l-infinity")
+        what = "certified" if self.rigorous else "estimated"
+        median = math.floor(np.median(self.radius) * 1e4) / 1e4
+        head = f"<Certification by {self.certificate['name']} at alpha = {self.alpha:g}: "
+        return (
+            f"{head}{len(self.counts)} images, {abstained} abstained, median {what} {norm} radius {median:g}>"
+        )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Of one image: `prediction` (-1 abstains), `radius` in norm `norm`, at `confidence`, proven or not."""
+
+    prediction: int
+    radius: float
+    norm: float
+    confidence: float
+    rigorous: bool
+
+
+def certify_counts(
+    counts: Counts | tuple[ArrayLike, ArrayLike],
+    certificate: str | dict[str, Any] = "cohen",
+    alpha: float = 0.001,
+    *,
+    noise: str | dict[str, Any] = "gaussian",
+    labels: ArrayLike | None = None,
+    dimension: int | None = None,
+    uniform: ArrayLike | None = None,
+    **parameters: Any,
+) -> Certification:
+    """What a certificate says of votes that were drawn before; no network is run.
+
+    `counts` of `SmoothedClassifier.certify`, which know their noise, or a pair of arrays (selection,
+    estimation) of whole numbers [N, classes]; then `noise` and its parameters are needed (`sigma=0.5`), and
+    the `dimension` of the images where the radius depends on it. Other `parameters` are the certificate's.
+    Raises UserError for what allows no claim.
+    """
+    verb = "certify_counts"
+    method = method_of(certificate, "certificate", verb)
+    chosen = {"noise": method_of(noise, "noise", verb), "certificate": method}
+    if isinstance(counts, Counts):
+        if noise != "gaussian" or dimension is not None or uniform is not None:
+            raise UserError(f"{verb}: noise, dimension and uniform are those of the counts; leave them out")
+        chosen["noise"] = counts.noise
+    facts = claims.facts_of(verb, {role: m["name"] for role, m in chosen.items()})
+    chosen = owned(verb, parameters, chosen, facts, given=("noise",) if isinstance(counts, Counts) else ())
+    claims.check_parameters(verb, chosen, facts)
+    norm = float(facts["certificate"]["x-norms"][chosen["noise"]["name"]])
+    if not isinstance(counts, Counts):
+        if chosen["certificate"].get("randomised") and uniform is None:
+            raise UserError(
+                f"{verb}: randomised=True needs uniform, a number in [0, 1) drawn before the votes"
+            )
+        d = _dimension(verb, dimension, chosen["noise"]["name"], norm)
+        counts = counts_of(counts, verb, chosen["noise"], d, uniform)
+    return certification(verb, counts.labelled(labels), chosen["certificate"], alpha)
+
+
+def radius(
+    selection: Sequence[int],
+    estimation: Sequence[int],
+    certificate: str | dict[str, Any] = "cohen",
+    alpha: float = 0.001,
+    **others: Any,
+) -> Claim:
+    """The claim about one image from its votes per class, as `rs radius` prints it. `others` as in
+    `certify_counts`: `sigma=0.5`, `noise="laplace"`, `dimension=3072`.
+    """
+    for name, votes in (("selection", selection), ("estimation", estimation)):
+        if np.ndim(votes) != 1:
+            raise UserError(f"radius: {name}: give one count per class, of one image")
+    found = certify_counts((selection, estimation), certificate, alpha, **others)
+    answer = int(found.prediction[0]), float(found.radius[0])
+    return Claim(*answer, found.norm, claims.confidence(alpha), found.rigorous)
+
+
+def certification(verb: str, counts: Counts, certificate: dict[str, Any], alpha: float) -> Certification:
+    """Of a checked certificate."""
+    draws, facts = counts.draws, method_schema("certificates", certificate["name"])
+    check_draws(draws, alpha, anytime=True)
+    full = defaults(facts, certificate)
+    if "soft_moments" in facts["x-needs"] and full["beta"] not in draws.selection.sums:
+        stored = ", ".join(f"{b:g}" for b in sorted(draws.selection.sums)) or "none"
+        told = (
+            f"needs softmax moments at beta = {full['beta']:g}; the counts hold {stored} (betas of certify)"
+        )
+        raise UserError(f"{verb}: certificate {certificate['name']} {told}")
+    found = claims.claim(verb, draws, counts.noise, certificate, alpha)
+    norm = float(facts["x-norms"][counts.noise["name"]])
+    bound = _lower(draws, full, facts, alpha)
+    claimed = (found.prediction.astype(np.int64), found.radius.astype(np.float64), bound)
+    return Certification(*claimed, counts, certificate, alpha, norm, bool(facts["x-rigorous"]))
+
+
+def _lower(draws: Draws, full: dict[str, Any], facts: dict[str, Any], alpha: float) -> np.ndarray:
+    """Lower bounds of p_A, or of the expected score, rounded down."""
+    if "soft_moments" in facts["x-needs"]:
+        width = WIDTHS[full["bound"] if "bound" in full else facts["x-bound"]]
+        q = score_probabilities(draws, full["beta"], alpha, 1.0, width).q_a
+    else:
+        q = vote_probabilities(draws, alpha, 1.0).q_a
+    return np.maximum(np.nextafter(1 - q, -1), 0.0)
+
+
+def _dimension(verb: str, given: int | None, noise: str, norm: float) -> int:
+    if given is None:
+        if claims.DIMENSION_FREE.get(noise) == norm:
+            return 1
+        raise UserError(f"{verb}: give dimension: the l{norm:g} radius under {noise} noise depends on it")
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
+        raise UserError(f"{verb}: dimension: {given}: must be a whole number from 1, as 3072")
+    return int(given)

@@ -1,0 +1,138 @@
+"""Votes as Python has them: what a certificate sees, with the noise that they were drawn under. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rs.errors import UserError
+from rs.statistics.draws import Draws, Votes
+
+MOST_VOTES = 2**53  # per image: whole numbers that float64 holds exactly
+NO_LABEL = -1
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Votes of N images under one noise, for `rs.certify_counts`: another certificate, another alpha.
+
+    Immutable, and without the network: it can be pickled and certified elsewhere.
+    """
+
+    draws: Draws
+    noise: dict[str, Any]
+
+    @property
+    def selection(self) -> np.ndarray:
+        """int64 [N, classes]: the votes that choose the class."""
+        return self.draws.selection.counts
+
+    @property
+    def estimation(self) -> np.ndarray:
+        """int64 [N, classes]: separate votes that bound its probability."""
+        return self.draws.estimation.counts
+
+    @property
+    def images(self) -> np.ndarray:
+        """int64 [N]: the images' positions, which their noise was seeded with."""
+        return self.draws.images
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 [N]; -1 where no label was given."""
+        return self.draws.labels
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def __repr__(self) -> str:
+        n0, n = (_range(votes.n) for votes in (self.draws.selection, self.draws.estimation))
+        classes = self.estimation.shape[1]
+        return f"<Counts of {len(self)} images, {classes} classes: n0 = {n0}, n = {n}, noise {self.noise}>"
+
+    def labelled(self, labels: ArrayLike | None) -> Counts:
+        """The same votes with other labels."""
+        if labels is None:
+            return self
+        return replace(self, draws=replace(self.draws, labels=label_array(labels, *self.estimation.shape)))
+
+
+def counts_of(
+    votes: Counts | tuple[ArrayLike, ArrayLike],
+    verb: str,
+    noise: dict[str, Any],
+    dimension: int,
+    uniform: ArrayLike | None = None,
+) -> Counts:
+    """`Counts`, or a pair of selection and estimation votes, each [N, classes] or [classes], checked."""
+    if isinstance(votes, Counts):
+        return votes
+    if not isinstance(votes, tuple | list) or len(votes) != 2:
+        raise UserError(f"{verb}: counts: give (selection, estimation), two arrays of votes, or rs.Counts")
+    pair = [
+        vote_array(v, f"{verb}: {w} counts") for v, w in zip(votes, ("selection", "estimation"), strict=True)
+    ]
+    if pair[0].shape != pair[1].shape:
+        raise UserError(f"{verb}: counts: selection is {pair[0].shape}, estimation {pair[1].shape}; the same")
+    drawn = None if uniform is None else _uniform(uniform, len(pair[0]), verb)
+    labels = np.full(len(pair[0]), NO_LABEL)
+    draws = Draws.from_counts(pair[0], pair[1], dimension, labels, drawn)
+    return Counts(draws, noise)
+
+
+def vote_array(votes: ArrayLike | Mapping[int, int], where: str) -> np.ndarray:
+    """int64 [N, classes] of whole numbers from 0. Raises UserError for anything else."""
+    try:
+        found = np.atleast_2d(np.asarray(votes))
+    except ValueError as error:  # rows of several lengths
+        raise UserError(f"{where}: rows of several lengths; each image has one count per class") from error
+    if found.dtype.kind not in "iu" or found.ndim != 2:
+        raise UserError(f"{where}: {found.dtype} {list(found.shape)}; allowed whole numbers [N, classes]")
+    if found.shape[1] < 2 or len(found) == 0:
+        raise UserError(f"{where}: {list(found.shape)}; at least 1 image and 2 classes")
+    if (found < 0).any():
+        raise UserError(f"{where}: {found.min()} is negative; counts are 0 or more")
+    total = found.astype(np.float64).sum(1)
+    if (total < 1).any() or (total > MOST_VOTES).any():
+        bad = int(np.flatnonzero((total < 1) | (total > MOST_VOTES))[0])
+        raise UserError(f"{where}: image {bad} has {total[bad]:.17g} votes; must be 1 to {MOST_VOTES}")
+    return found.astype(np.int64)
+
+
+def label_array(labels: ArrayLike | None, images: int, classes: int, verb: str = "labels") -> np.ndarray:
+    """int64 [N]; -1 everywhere without labels. Raises UserError for the wrong number or another class."""
+    if labels is None:
+        return np.full(images, NO_LABEL, np.int64)
+    found = np.asarray(labels)
+    if found.shape != (images,):
+        raise UserError(f"{verb}: {list(found.shape)} for {images} images; give one label per image")
+    if found.dtype.kind not in "iu":
+        raise UserError(f"{verb}: {found.dtype}; allowed whole numbers from 0 to {classes - 1}")
+    if found.min() < 0 or found.max() >= classes:
+        bad = found[(found < 0) | (found >= classes)][0]
+        raise UserError(f"{verb}: {bad} is no class; allowed 0 to {classes - 1}")
+    return found.astype(np.int64)
+
+
+def joined(parts: list[Votes]) -> Votes:
+    """Votes of consecutive images."""
+    return Votes(
+        np.concatenate([p.counts for p in parts]),
+        {b: np.concatenate([p.sums[b] for p in parts]) for b in parts[0].sums},
+        {b: np.concatenate([p.squares[b] for p in parts]) for b in parts[0].squares},
+    )
+
+
+def _uniform(uniform: ArrayLike, images: int, verb: str) -> np.ndarray:
+    found = np.asarray(uniform, np.float64)
+    if found.shape not in ((), (images,)) or not np.all((found >= 0) & (found < 1)):
+        raise UserError(f"{verb}: uniform: give a number in [0, 1), drawn before the votes, or one per image")
+    return np.broadcast_to(found, images).astype(np.float64)
+
+
+def _range(n: np.ndarray) -> str:
+    return f"{n.min()}" if n.min() == n.max() else f"{n.min()} to {n.max()}"

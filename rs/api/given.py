@@ -1,0 +1,145 @@
+"""What is handed to `rs.smooth` and its methods, looked at before anything is computed: models and images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from rs.errors import UserError
+from rs.networks.transformations import one_line, out_of_memory
+
+Model = nn.Module | Callable[[Tensor], Tensor]
+Images = Tensor | np.ndarray
+CHANNELS = (1, 3, 4)  # of images, where they may stand last by mistake
+
+
+class Called(nn.Module):
+    """Any callable as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.function(images)
+
+
+def network_of(model: Model, verb: str) -> nn.Module:
+    """The model as a module. Raises UserError for what cannot be called, and for weights in other numbers."""
+    if not callable(model):
+        told = "give a torch module, or a callable: images [B, C, H, W] in [0, 1] to logits [B, classes]"
+        raise UserError(f"{verb}: model: a {type(model).__name__} cannot be called; {told}")
+    if not isinstance(model, nn.Module):
+        return Called(model)
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and weight.dtype != torch.float32:
+            kind = str(weight.dtype).removeprefix("torch.")
+            advice = "give it in float32 (model.float()); precision='bfloat16' rounds it here"
+            raise UserError(f"{verb}: model: {name} is {kind}; {advice}")
+    return model
+
+
+@torch.no_grad()
+def classes_of(network: nn.Module, images: Tensor, verb: str) -> int:
+    """How many classes it tells apart. Raises UserError unless it returns logits [B, classes >= 2]."""
+    size = "x".join(map(str, images.shape[1:]))
+    try:
+        found: Any = network(images.clone())
+    except Exception as error:  # whatever somebody's network does
+        if out_of_memory(error):
+            raise
+        told = f"fails on {len(images)} float32 images of {size} in [0, 1]"
+        raise UserError(f"{verb}: model: {told}: {one_line(error)}") from error
+    if not isinstance(found, Tensor):
+        raise UserError(
+            f"{verb}: model: returns a {type(found).__name__}, not logits [B, classes]{_hint(found)}"
+        )
+    if found.dim() != 2 or len(found) != len(images) or found.shape[1] < 2:
+        shape = f"{list(found.shape)} for {len(images)} images of {size}"
+        raise UserError(f"{verb}: model: returns {shape}; it must be logits [B, classes], 2 classes or more")
+    if not found.is_floating_point():
+        kind = str(found.dtype).removeprefix("torch.")
+        raise UserError(f"{verb}: model: returns {kind} numbers; logits are floating-point numbers")
+    return found.shape[1]
+
+
+def _hint(found: Any) -> str:
+    for key in ("logits", "out"):
+        if hasattr(found, key):
+            return f"; wrap it: lambda x: model(x).{key}"
+        if isinstance(found, Mapping) and key in found:
+            return f"; wrap it: lambda x: model(x)[{key!r}]"
+    if isinstance(found, tuple | list) and found and isinstance(found[0], Tensor):
+        return "; wrap it: lambda x: model(x)[0], if that is the logits"
+    return ""
+
+
+def image_tensor(images: Images, verb: str) -> Tensor:
+    """float32 [N, C, H, W] on the CPU. Raises UserError for other shapes, whole numbers, values outside [0,
+    1] and NaN.
+    """
+    if not isinstance(images, Tensor | np.ndarray):
+        raise UserError(f"{verb}: images: a {type(images).__name__}; give a tensor or array [N, C, H, W]")
+    x = torch.as_tensor(images).detach().cpu()
+    kind, shape = str(x.dtype).removeprefix("torch."), list(x.shape)
+    if not x.is_floating_point():
+        raise UserError(f"{verb}: images: {kind}; allowed floating-point numbers in [0, 1] (images / 255)")
+    if x.dim() != 4 or min(shape) < 1:
+        hint = " (one image: images[None])" if x.dim() == 3 else ""
+        raise UserError(f"{verb}: images: {shape}; allowed [N, C, H, W]{hint}")
+    if shape[1] not in CHANNELS and shape[3] in CHANNELS:
+        raise UserError(f"{verb}: images: {shape} has its channels last; allowed [N, C, H, W]")
+    finite = x.isfinite().flatten(1).all(1)
+    if not bool(finite.all()):
+        raise UserError(
+            f"{verb}: images: image {int((~finite).int().argmax())} has values that are not finite"
+        )
+    low, high = float(x.min()), float(x.max())
+    if low < 0 or high > 1:
+        told = f"values from {low:g} to {high:g}; allowed [0, 1]: normalisation belongs into the model"
+        raise UserError(f"{verb}: images: {told}")
+    return x.float().contiguous()
+
+
+def position_list(positions: ArrayLike | None, images: int, verb: str) -> list[int]:
+    """Where the images stand in their data set, which their noise is seeded with: 0, 1, ... by default."""
+    if positions is None:
+        return list(range(images))
+    found = np.asarray(positions)
+    if found.shape != (images,) or found.dtype.kind not in "iu" or (len(found) and found.min() < 0):
+        raise UserError(f"{verb}: positions: give a whole number from 0 for each of the {images} images")
+    if len(set(found.tolist())) != images:
+        raise UserError(f"{verb}: positions: each position once; two images would meet the same noise")
+    return [int(position) for position in found]
+
+
+def chosen_device(device: str | torch.device, verb: str) -> torch.device:
+    """`auto` is the GPU where there is one."""
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"{verb}: device: {device!r}; allowed auto, cpu, cuda, cuda:1, ...") from error
+    if found.type not in ("cpu", "cuda"):
+        raise UserError(f"{verb}: device: {device!r}; allowed auto, cpu, cuda, cuda:1, ...")
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"{verb}: device: {device!r}: torch finds no GPU here; allowed auto, cpu")
+    return found
+
+
+def probes_of(images: Tensor, levels: Sequence[float], number: int) -> Tensor:
+    """Noisy copies of `number` of the images (again where there are fewer), each under all levels: what forms
+    of a network are compared on, as rs.networks.audit makes them of a data set.
+    """
+    few = images[[i * len(images) // number for i in range(number)]]
+    draws = torch.Generator().manual_seed(0)
+    scale = torch.tensor(levels).repeat(number // len(levels)).reshape(-1, 1, 1, 1)
+    return torch.cat(
+        [few + scale.roll(i, 0) * torch.randn(few.shape, generator=draws) for i in range(len(levels))]
+    )

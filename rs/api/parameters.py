@@ -1,0 +1,71 @@
+"""Methods as Python names them: a name and keywords, or a mapping as a study writes it. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from rs.errors import UserError
+
+
+def method_of(given: str | Mapping[str, Any], role: str, verb: str) -> dict[str, Any]:
+    """`{"name": ..., parameters}` of a name or such a mapping."""
+    if isinstance(given, str):
+        return {"name": given}
+    if isinstance(given, Mapping) and isinstance(given.get("name"), str):
+        return {str(key): plain(value) for key, value in given.items()}
+    raise UserError(f"{verb}: {role}: {given!r}: give a name, or a mapping with name and parameters")
+
+
+def owned(
+    verb: str,
+    parameters: Mapping[str, Any],
+    chosen: dict[str, dict[str, Any]],
+    facts: dict[str, dict[str, Any]],
+    given: Iterable[str] = (),
+) -> dict[str, dict[str, Any]]:
+    """The methods with each of the `parameters` at the one that has it; those of the roles in `given` are
+    fixed. Raises UserError for one that none has, that both have, or that is given twice.
+    """
+    open_roles = [role for role in chosen if role not in set(given)]
+    for role in open_roles:
+        unknown = [key for key in chosen[role] if key not in ("name", *facts[role]["x-parameters"])]
+        if unknown:
+            known = ", ".join(facts[role]["x-parameters"]) or "none"
+            raise UserError(f"{verb}: {role}: {unknown[0]}: no such parameter; allowed: {known}")
+    made = {role: dict(method) for role, method in chosen.items()}
+    for key, value in parameters.items():
+        owners = [role for role in open_roles if key in facts[role]["x-parameters"]]
+        if len(owners) > 1:
+            raise UserError(f"{verb}: {key}: both methods have it; give one as a mapping: {{'name': ...}}")
+        if not owners:
+            known = ", ".join(p for role in open_roles for p in facts[role]["x-parameters"])
+            raise UserError(f"{verb}: {key}: no such parameter; allowed: {known or 'none'}")
+        if key in made[owners[0]]:
+            raise UserError(f"{verb}: {key}: given twice")
+        made[owners[0]][key] = plain(value)
+    return made
+
+
+def plain(value: Any) -> Any:
+    """A value as YAML would have given it: numpy's numbers and tuples are none that a schema knows."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value
+
+
+def settings_of(kind: Any, verb: str, **given: Any) -> Any:
+    """A dataclass of rs.settings from keywords. UserError names the first that is out of range."""
+    try:
+        return TypeAdapter(kind).validate_python({k: plain(v) for k, v in given.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"{verb}: {place}: {first.get('input')!r}: {first['msg']}") from error

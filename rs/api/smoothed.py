@@ -1,0 +1,226 @@
+"""`rs.smooth`: anybody's classifier under noise, certified and asked as the pipeline does it.
+
+The network is audited (rs.networks.audit) and brought into its inference form (rs.networks.inference) when it
+first meets images, on noisy copies of those; every image's noise is seeded by (seed, purpose, position,
+block) alone. So the same images at the same positions get the same votes as in a study of the same seed and
+form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from rs.api import given
+from rs.api.certification import Certification, certification
+from rs.api.counts import Counts, label_array
+from rs.api.parameters import method_of, owned, settings_of
+from rs.api.voting import Drawing, Ready, stopping_rule
+from rs.errors import UserError
+from rs.methods import catalog, claims
+from rs.networks import audit as network_audit
+from rs.networks import forms
+from rs.networks.audit import Audited
+from rs.networks.inference import InferenceForm
+from rs.networks.transformations import copied
+from rs.settings.certificates import CertificateUse
+from rs.settings.sampling import FORM, Sampling
+from rs.statistics.draws import Draws
+from rs.statistics.prediction import least_votes as least_to_predict
+from rs.statistics.prediction import predicted
+from rs.statistics.seeding import stored_uniform
+from rs.statistics.stopping import StoppingRule
+from rs.study.feasibility import least_votes
+from rs.study.schema import defaults
+
+
+def smooth(
+    model: given.Model,
+    noise: str | dict[str, Any] = "gaussian",
+    *,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    precision: str = "float32",
+    batch: int = 512,
+    compiled: bool = False,
+    allow: Sequence[str] = (),
+    name: str = "model",
+    **parameters: Any,
+) -> SmoothedClassifier:
+    """The classifier that answers with what `model` says most often under the noise.
+
+    `model` is a torch module or any callable: float32 images [B, C, H, W] in [0, 1] to logits [B, classes];
+    it is copied and left as it is, and put into evaluation mode if it is a module. `parameters` are the
+    noise's (`sigma=0.25`, in the units of the images). `precision`, `batch` and `compiled` are the inference
+    form: what is certified is the network in this form. `allow=["chance"]` lets in a network that draws at
+    random. `name` stands in messages and progress. Raises UserError for what is no model, noise or form.
+    """
+    verb = "smooth"
+    chosen = {"noise": method_of(noise, "noise", verb)}
+    facts = claims.facts_of(verb, {"noise": chosen["noise"]["name"]})
+    chosen = owned(verb, parameters, chosen, facts)
+    claims.check_parameters(verb, chosen, facts, level=False)
+    if set(allow) - {"chance"}:
+        raise UserError(f"{verb}: allow: {list(allow)}; allowed: chance")
+    form = {"precision": precision, "batch": batch, "compiled": compiled}
+    settings_of(Sampling, verb, **form, seed=seed)
+    network = given.network_of(model, verb)
+    return SmoothedClassifier(
+        network, chosen["noise"], form, seed, given.chosen_device(device, verb), allow, name
+    )
+
+
+class SmoothedClassifier:
+    """What `rs.smooth` returns: `certify` and `predict` vote, and nothing is kept between calls but the
+    inference form, which the first images fix."""
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        noise: dict[str, Any],
+        form: dict[str, Any],
+        seed: int,
+        device: torch.device,
+        allow: Sequence[str],
+        name: str,
+    ) -> None:
+        self.noise, self.seed, self.device, self.name = noise, seed, device, name
+        self._network, self._form, self._allow = network, form, allow
+        self._ready: Ready | None = None
+
+    def certify(
+        self,
+        images: given.Images,
+        labels: ArrayLike | None = None,
+        *,
+        n: int = 10_000,
+        alpha: float = 0.001,
+        n0: int = 100,
+        certificate: str | dict[str, Any] = "cohen",
+        stop: dict[str, Any] | None = None,
+        betas: Sequence[float] = (),
+        positions: ArrayLike | None = None,
+        progress: bool = True,
+        **parameters: Any,
+    ) -> Certification:
+        """Prediction, radius and lower bound of each image, at error `alpha` per image.
+
+        `n0` votes choose the class, `n` separate ones bound its probability; both are fixed here. With
+        `stop={"radii": [...]}` or `stop={"width": w}` votes are sequential: n is the most that an image gets
+        (docs/using.md). `images` are float [N, C, H, W] in [0, 1]; `positions` are their places in their data
+        set, 0, 1, ... by default. `parameters` are the certificate's; `betas` store further softmax moments.
+        Raises UserError, before anything is drawn, for what cannot be certified.
+        """
+        verb = "certify"
+        method = self._certificate(verb, certificate, parameters)
+        full = defaults(claims.facts_of(verb, {"certificate": method["name"]})["certificate"], method)
+        if "beta" in full and full["beta"] not in betas:
+            betas = (*betas, full["beta"])
+        mode = "fixed" if stop is None else "sequential"
+        asked: Sampling = settings_of(Sampling, verb, n=n, n0=n0, betas=betas, mode=mode, stop=stop or {})
+        settings_of(CertificateUse, verb, alpha=alpha)
+        rule = self._check_votes(verb, full | {"alpha": alpha}, asked)
+        x = given.image_tensor(images, verb)
+        at = given.position_list(positions, len(x), verb)
+        ready = self._ready_for(x, verb)
+        known = label_array(labels, len(x), ready.form.classes, f"{verb}: labels")
+        drawing = Drawing(ready, x, at, asked.betas, progress)
+        selection = drawing.fixed("select", asked.n0)
+        if rule is None:
+            estimation = drawing.fixed("estimate", asked.n)
+        else:
+            estimation = drawing.sequential(selection.counts.argmax(1), rule)
+        uniform = np.array([stored_uniform(self.seed, position) for position in at])
+        dimension, origin = x[0].numel(), {"form": ready.form.description, "noise": self.noise}
+        stopping = ("fixed", {}) if rule is None else ("sequential", vars(asked.stop))
+        drawn = (np.asarray(at, np.int64), known, selection, estimation, dimension, uniform)
+        return certification(verb, Counts(Draws(*drawn, *stopping, origin), self.noise), method, alpha)
+
+    def predict(
+        self,
+        images: given.Images,
+        n: int = 1000,
+        alpha: float = 0.001,
+        *,
+        positions: ArrayLike | None = None,
+        progress: bool = True,
+    ) -> np.ndarray:
+        """Classes int64 [N], -1 where it abstains: PREDICT of Cohen et al. (rs.statistics.prediction).
+
+        A class that is returned is not the smoothed classifier's with probability at most `alpha`.
+        """
+        verb = "predict"
+        settings_of(CertificateUse, verb, alpha=alpha)
+        settings_of(Sampling, verb, n=n)
+        if n < (least := least_to_predict(alpha)):
+            raise UserError(
+                f"{verb}: n = {n}: abstains from everything at alpha = {alpha:g}; at least {least}"
+            )
+        x = given.image_tensor(images, verb)
+        at = given.position_list(positions, len(x), verb)
+        votes = Drawing(self._ready_for(x, verb), x, at, (), progress).fixed("judge", n)
+        return predicted(votes.counts, alpha)
+
+    def _ready_for(self, x: Tensor, verb: str) -> Ready:
+        """The network after its audit, in its inference form, which images like the first ones fixed."""
+        if self._ready is not None:
+            shape, voted = (
+                "x".join(map(str, s)) for s in (x.shape[1:], self._ready.audited.probes.shape[1:])
+            )
+            if shape != voted:
+                told = f"images of {shape}, but this classifier has its form for {voted}; make another one"
+                raise UserError(f"{verb}: {told} (rs.smooth)")
+            return self._ready
+        probes = given.probes_of(x, network_audit.LEVELS, network_audit.IMAGES).to(self.device)
+        network = copied(self._network, self.name).to(self.device)
+        classes = given.classes_of(network, probes[:2], verb)
+        found = network_audit.audit(network, probes, self.name, self._allow)
+        audited = Audited(network, {"classes": classes}, probes, self.name, found["chance"])
+        wanted = {key: self._form[key] for key in FORM}
+        if wanted["compiled"] or self.device.type == "cuda":  # else it takes no trial (rs.stages.form)
+            wanted, _ = forms.resolve(audited, wanted, self.device)
+        noise = catalog.build("noises", self.noise)
+        form = InferenceForm(audited, wanted, self.device)
+        self._ready = Ready(audited, form, wanted, noise, self.seed)
+        return self._ready
+
+    def _certificate(self, verb: str, given_: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Checked as a study's is, for this noise."""
+        chosen = {"noise": self.noise, "certificate": method_of(given_, "certificate", verb)}
+        facts = claims.facts_of(verb, {role: method["name"] for role, method in chosen.items()})
+        chosen = owned(verb, parameters, chosen, facts, given=("noise",))
+        claims.check_parameters(verb, chosen, facts)
+        return chosen["certificate"]
+
+    def _check_votes(self, verb: str, full: dict[str, Any], asked: Sampling) -> StoppingRule | None:
+        """UserError where so few votes certify or decide nothing; the rule, if votes are sequential."""
+        facts = claims.facts_of(verb, {"certificate": full["name"]})["certificate"]
+        bound = str(full.get("bound", facts.get("x-bound", "clopper_pearson")))
+        least = least_votes(full, bound, self.noise["name"], asked.n0)
+        if asked.n < least:
+            told = f"votes certify nothing at alpha = {full['alpha']:g}; at least {least} for {full['name']}"
+            raise UserError(f"{verb}: n = {asked.n}: {told}")
+        if asked.mode == "fixed":
+            return None
+        if not facts.get("x-anytime") or full.get("randomised"):
+            raise UserError(f"{verb}: stop: {full['name']} needs a fixed number of votes; leave stop out")
+        if self.noise["name"] != "gaussian":
+            raise UserError(f"{verb}: stop: asks for radii under gaussian noise, not {self.noise['name']}")
+        if bool(asked.stop.radii) == (asked.stop.width is not None):
+            raise UserError(f"{verb}: stop: give one of radii and width")
+        rule = stopping_rule(asked.stop, self.noise["sigma"], asked.n, self._form["batch"])
+        if rule.n < (first := rule.first_decision()):
+            told = (
+                f"votes decide nothing at alpha = {asked.stop.alpha:g}; the first decision needs {first:.15g}"
+            )
+            raise UserError(f"{verb}: n = {rule.n}: {told}")
+        return rule
+
+    def __repr__(self) -> str:
+        noise = ", ".join(f"{key}={value}" for key, value in self.noise.items() if key != "name")
+        return f"<SmoothedClassifier of {self.name}: {self.noise['name']} noise, {noise}, on {self.device}>"

@@ -1,0 +1,33 @@
+"""`rs.read`: what a study has written, as data frames. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rs.errors import UserError
+from rs.provenance.files import read_table
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+
+
+def read(place: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
+    """The tables of a study by name, as docs/python.md describes them: `rs.read("results/demo")["runs"]`.
+
+    `place` is the study's folder, or its folder of tables, or one Parquet file of ours. Every file is
+    compared with the checksum that it was written with. Raises UserError where there is no table, or a
+    damaged one.
+    """
+    path = Path(place)
+    if path.is_file():
+        files = [path]
+    else:
+        folder = path / "tables" if (path / "tables").is_dir() else path
+        files = sorted(folder.glob("*.parquet"))
+    if not files:
+        told = "no such folder" if not path.exists() else "no tables in it (tables/*.parquet)"
+        raise UserError(f"read: {path}: {told}; give the folder of a study that ran, as results/demo")
+    return {file.stem: read_table(file)[0].to_pandas() for file in files}

@@ -1,0 +1,130 @@
+"""The pipeline's voter on a network and images that are at hand, instead of in the files of a run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rs.api.counts import joined
+from rs.machine.progress import follow
+from rs.networks.audit import Audited
+from rs.networks.inference import InferenceForm
+from rs.settings.sampling import Stop
+from rs.smoothing.noise import Noise
+from rs.stages.sample_sequential import draw_until_decided
+from rs.stages.voter import Totals, Voter
+from rs.statistics.draws import Votes
+from rs.statistics.seeding import Purpose
+from rs.statistics.stopping import StoppingRule
+
+BLOCK = 10_000  # votes of one seed, as in a study that states no block
+TOGETHER = 50  # images on the device at a time, as in a draw file
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A network that passed the audit, in its inference form, with the noise and the seed of its votes."""
+
+    audited: Audited
+    form: InferenceForm
+    wanted: dict[str, Any]
+    noise: Noise
+    seed: int
+
+
+class VoterAtHand(Voter):
+    """`Voter` without a job's files: it votes, seeds and refuses logits that are not finite as that does."""
+
+    def __init__(self, ready: Ready, x: Tensor, positions: Sequence[int], betas: Sequence[float]) -> None:
+        """Images [N, C, H, W] at their positions; the constructor of a `Voter` reads them."""
+        self.spec, self.device = {"seed": ready.seed}, ready.form.device
+        self.images = positions  # type: ignore[assignment]  # a range there
+        self.betas, self.noise, self.form = tuple(betas), ready.noise, ready.form
+        self.manifest, self.run, self.chance = ready.audited.manifest, ready.audited.run, ready.audited.chance
+        self.classes = int(self.manifest["classes"])
+        self.x = x.to(self.device)
+        self._broken = torch.zeros(len(x), dtype=torch.int64, device=self.device)
+
+    def votes(self, totals: Totals) -> Votes:
+        """Of totals that are stacked over the images. Raises UserError for logits that are not finite."""
+        self._refuse_broken(totals[0])
+        counts, sums, squares = (total.cpu().numpy() for total in totals)
+        scores = ({beta: of[:, i] for i, beta in enumerate(self.betas)} for of in (sums, squares))
+        return Votes(counts, *scores)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Images at hand to be voted on: float32 [N, C, H, W] and their positions."""
+
+    ready: Ready
+    x: Tensor
+    positions: Sequence[int]
+    betas: Sequence[float]
+    progress: bool
+
+    def fixed(self, purpose: Purpose, n: int) -> Votes:
+        """`n` votes of each image, in blocks of 10,000 that are seeded by themselves."""
+        done: list[Votes] = []
+
+        def rows() -> Iterator[int]:
+            for voter in self._voters():
+                drawn = []
+                for row in range(len(voter.x)):
+                    parts = [voter.vote(row, purpose, b, size) for b, size in enumerate(block_sizes(n))]
+                    drawn.append([torch.stack(part).sum(0) for part in zip(*parts, strict=True)])
+                    yield row
+                counts, sums, squares = (torch.stack(part) for part in zip(*drawn, strict=True))
+                done.append(voter.votes((counts, sums, squares)))
+
+        self._follow(rows(), purpose, n)
+        return joined(done)
+
+    def sequential(self, top: np.ndarray, rule: StoppingRule) -> Votes:
+        """Votes of each image until they answer what the rule asks of the class `top` [N]."""
+        done: list[Votes] = []
+
+        def rows() -> Iterator[int]:
+            for start, voter in zip(range(0, len(top), TOGETHER), self._voters(), strict=True):
+                shape = len(voter.x), len(voter.betas), voter.classes
+                sums = torch.zeros(shape, dtype=torch.float64, device=voter.device)
+                counts = torch.zeros(len(voter.x), voter.classes, dtype=torch.int64, device=voter.device)
+                totals, vote = (counts, sums, sums.clone()), functools.partial(_estimate, voter)
+                yield from draw_until_decided(rule, top[start : start + TOGETHER], totals, vote)
+                done.append(voter.votes(totals))
+
+        self._follow(rows(), "until decided", 0)
+        return joined(done)
+
+    def _voters(self) -> Iterator[VoterAtHand]:
+        """One for every few images, whose totals are on the device together."""
+        for start in range(0, len(self.x), TOGETHER):
+            part = slice(start, start + TOGETHER)
+            yield VoterAtHand(self.ready, self.x[part], self.positions[part], self.betas)
+
+    def _follow(self, rows: Iterator[int], what: str, samples: int) -> None:
+        if self.progress:
+            label = f"{self.ready.audited.run} {what}"
+            rows = follow(rows, len(self.x), label, "images", samples=samples)
+        for _ in rows:
+            pass
+
+
+def _estimate(voter: VoterAtHand, row: int, block: int, votes: int) -> Totals:
+    return voter.vote(row, "estimate", block, votes)
+
+
+def block_sizes(n: int) -> list[int]:
+    return [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
+
+
+def stopping_rule(stop: Stop, sigma: float, n: int, batch: int) -> StoppingRule:
+    """In blocks of whole batches, to which n is rounded up, as in a study that states no block."""
+    block = max(min(n, BLOCK) // batch, 1) * batch
+    return StoppingRule(stop, sigma, -(-n // block) * block, block)

@@ -1,0 +1,85 @@
+"""From a noise, a certificate and votes to a claim: the checks of all three, and the derivation. No torch.
+
+`rs radius` and the functions of `import rs` say the same of the same votes, because both ask here.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from rs.errors import UserError
+from rs.methods import catalog
+from rs.methods.interfaces import Certified
+from rs.statistics.draws import Draws
+from rs.study.messages import Validator, dotted, explain
+from rs.study.refusals import NOISE_LEVELS
+from rs.study.schema import defaults, method_schema, schema
+
+# Independent noise on every coordinate: in its own norm the radius is the same in any dimension.
+DIMENSION_FREE = {"gaussian": 2, "laplace": 1}
+KINDS = {"noise": "noises", "certificate": "certificates"}
+Method = dict[str, Any]  # {"name": ..., parameters}, as a study writes it
+Facts = dict[str, Any]  # what the schema says of a method
+
+
+def facts_of(verb: str, names: dict[str, str], dashes: str = "") -> dict[str, Facts]:
+    """The schemas of the methods that `names` has by role. UserError for a name that is none, and for a
+    certificate that has no theorem for the noise beside it. `dashes` are those of an option.
+    """
+    for role, name in names.items():
+        if (known := schema()["$defs"][KINDS[role]]) and name not in known:
+            allowed = ", ".join(known)
+            raise UserError(f"{verb}: {dashes}{role} {name}: no such {role}; allowed: {allowed}")
+    found = {role: method_schema(KINDS[role], name) for role, name in names.items()}
+    if len(names) == len(KINDS) and names["noise"] not in found["certificate"]["x-norms"]:
+        allowed, certificate = ", ".join(found["certificate"]["x-norms"]), names["certificate"]
+        told = f"certificate {certificate} has no theorem for noise {names['noise']}; it has for {allowed}"
+        raise UserError(f"{verb}: {told}")
+    return found
+
+
+def check_parameters(
+    verb: str, chosen: dict[str, Method], facts: dict[str, Facts], level: bool = True
+) -> None:
+    """Raises UserError for unknown keys and for values out of range. `level`: the noise's is above 0."""
+    for role, method in chosen.items():
+        errors = list(Validator(facts[role]).iter_errors(method))
+        if errors:
+            path, message = explain(errors[0])
+            raise UserError(f"{verb}: {method['name']}{'.' * bool(path)}{dotted(path)}: {message}")
+        for key, value in method.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{verb}: {method['name']}.{key}: {value}: must be finite")
+    for key in NOISE_LEVELS if level and "noise" in chosen else ():
+        if chosen["noise"].get(key) == 0:
+            raise UserError(f"{verb}: {chosen['noise']['name']}.{key}: 0: must be greater than 0 to certify")
+
+
+def claim(verb: str, draws: Draws, noise: Method, certificate: Method, alpha: float) -> Certified:
+    """What a checked certificate says of the draws. UserError for a radius that is no finite number."""
+    method = catalog.build("certificates", certificate)
+    with np.errstate(over="ignore"):
+        certified: Certified = method.certify(draws, described(noise, certificate), alpha)
+    if not np.all(np.isfinite(certified.radius)):
+        told = "the noise is so large that the radius is no finite number"
+        raise UserError(f"{verb}: {noise['name']}: {told}")
+    return certified
+
+
+def confidence(alpha: float) -> float:
+    """1 - alpha as people write it; never certainty."""
+    return min(float(1 - Decimal(repr(alpha))), math.nextafter(1, 0))
+
+
+def described(noise: Method, certificate: Method) -> Any:
+    """The noise family; for a certificate that reads its parameters only, those, and torch is not loaded."""
+    if not method_schema("certificates", certificate["name"]).get("x-parameters_only"):
+        return catalog.build("noises", noise)
+    facts = method_schema("noises", noise["name"])
+    parameters = {k: v for k, v in defaults(facts, noise).items() if k in facts["x-parameters"]}
+    return SimpleNamespace(family=noise["name"], **parameters)

@@ -1,0 +1,211 @@
+"""Bad input to `import rs` is one line that names the place and what is allowed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import rs
+
+X = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
+COUNTS = ([[90, 10]], [[900, 100]])
+
+
+def logits(images: torch.Tensor) -> torch.Tensor:
+    return images.flatten(1)[:, :3]
+
+
+def told(call) -> str:
+    with pytest.raises(rs.UserError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def certify(images=X, labels=None, model=logits, **settings):
+    smoothed = rs.smooth(model, sigma=0.25, batch=32)
+    return smoothed.certify(images, labels, **{"n": 20, "progress": False, **settings})
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        ("resnet18", "smooth: model: a str cannot be called"),
+        (nn.Linear(64, 3).half(), "model: weight is float16; give it in float32"),
+        (
+            lambda x: {"logits": logits(x)},
+            "returns a dict, .*lambda x: model(x)['logits']",
+        ),
+        (lambda x: SimpleNamespace(logits=logits(x)), "wrap it: lambda x: model(x).logits"),
+        (lambda x: (logits(x), None), "wrap it: lambda x: model(x)[0]"),
+        (lambda x: x.flatten(), "returns [128] for 2 images of 1x8x8; it must be logits"),
+        (lambda x: logits(x)[:, :1], "returns [2, 1] for 2 images"),
+        (lambda x: logits(x).argmax(1, keepdim=True).expand(-1, 2), "returns int64 numbers"),
+        (nn.Conv2d(3, 8, 3), "fails on 2 float32 images of 1x8x8 in [0, 1]: RuntimeError"),
+        (
+            nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64, track_running_stats=False)),
+            "other images of the batch",
+        ),
+        (lambda x: logits(x + torch.rand_like(x)), "draws at random in evaluation mode"),
+    ],
+)
+def test_models(model, line):
+    found = told(lambda: certify(model=model))
+    assert all(part in found for part in line.split(".*")), found
+
+
+@pytest.mark.parametrize(
+    ("images", "line"),
+    [
+        (
+            (X * 255).astype(np.uint8),
+            "images: uint8; allowed floating-point numbers in [0, 1]",
+        ),
+        (X * 255, "allowed [0, 1]: normalisation belongs into the model"),
+        (X - 0.5, "images: values from -0."),
+        (X.tolist(), "images: a list; give a tensor or array [N, C, H, W]"),
+        (X[0], "images: [1, 8, 8]; allowed [N, C, H, W] (one image: images[None])"),
+        (X[:0], "images: [0, 1, 8, 8]; allowed"),
+        (X.transpose(0, 2, 3, 1), "images: [4, 8, 8, 1] has its channels last"),
+        (np.where(X[2].max() == X, np.nan, X), "images: image 2 has values that are not finite"),
+    ],
+)
+def test_images(images, line):
+    assert line in told(lambda: certify(images))
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"labels": [0, 1]}, "certify: labels: [2] for 4 images; give one label per image"),
+        ({"labels": [0, 1, 2, 3]}, "certify: labels: 3 is no class; allowed 0 to 2"),
+        ({"labels": [0.0, 1.0, 2.0, 0.0]}, "certify: labels: float64; allowed whole numbers"),
+        ({"positions": [0, 1, 1, 2]}, "positions: each position once"),
+        ({"positions": [0, 1]}, "positions: give a whole number from 0 for each of the 4 images"),
+        ({"n": 9}, "n = 9: votes certify nothing at alpha = 0.001; at least 10 for cohen"),
+        ({"n": 0}, "certify: n: 0"),
+        ({"n0": 2.5}, "certify: n0: 2.5"),
+        ({"alpha": 0}, "certify: alpha: 0"),
+        ({"alpha": 1.0}, "certify: alpha: 1.0"),
+        ({"certificate": "cohenn"}, "certificate cohenn: no such certificate; allowed: bilateral"),
+        ({"certificate": "laplace_l1"}, "certificate laplace_l1 has no theorem for noise gaussian"),
+        (
+            {"certificate": {"name": "cohen", "alpha": 0.5}},
+            "certificate: alpha: no such parameter; allowed:",
+        ),
+        ({"certificate": 3}, "certificate: 3: give a name, or a mapping"),
+        ({"randomized": True}, "randomized: no such parameter; allowed: randomised"),
+        ({"randomised": 2}, "cohen.randomised: 2: must be true or false"),
+        ({"stop": {"radii": [0.1], "width": 0.1}}, "stop: give one of radii and width"),
+        ({"stop": {"radius": [0.1]}}, "certify: stop"),
+        ({"stop": {"radii": [0.1]}, "certificate": "tcertify"}, "tcertify needs a fixed number of votes"),
+        ({"stop": {"radii": [5.0]}}, "votes decide nothing at alpha"),
+    ],
+)
+def test_what_is_asked_of_images(settings, line):
+    found = told(lambda: certify(**settings))
+    assert line in found, found
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"noise": "gausian"}, "smooth: noise gausian: no such noise; allowed: gaussian"),
+        ({}, "gaussian.sigma: lacks this key"),
+        ({"sigma": -1}, "gaussian.sigma: -1: must be 0 or a number at least"),
+        ({"sigma": float("nan")}, "gaussian.sigma: nan"),
+        ({"scale": 0.5}, "smooth: scale: no such parameter; allowed: sigma"),
+        ({"noise": {"name": "gaussian", "sigma": 1}, "sigma": 1}, "sigma: given twice"),
+        ({"sigma": 1, "precision": "float16"}, "smooth: precision: 'float16'"),
+        ({"sigma": 1, "batch": 100}, "smooth: batch: 100"),
+        ({"sigma": 1, "device": "tpu"}, "device: 'tpu'; allowed auto, cpu, cuda"),
+        ({"sigma": 1, "allow": ["dropout"]}, "allow: ['dropout']; allowed: chance"),
+        ({"sigma": 1, "seed": -1}, "smooth: seed: -1"),
+    ],
+)
+def test_noise_and_form(settings, line):
+    found = told(lambda: rs.smooth(logits, **settings))
+    assert line in found, found
+
+
+def test_what_no_certificate_speaks_of():
+    assert "greater than 0 to certify" in told(lambda: rs.smooth(logits, sigma=0).certify(X))
+    assert "no theorem for noise none" in told(lambda: rs.smooth(logits, "none").certify(X))
+
+
+def test_predictions_and_another_size():
+    smoothed = rs.smooth(logits, sigma=0.25, batch=32)
+    assert "n = 10: abstains from everything at alpha = 0.001; at least 11" in told(
+        lambda: smoothed.predict(X, n=10)
+    )
+    assert "alpha: 2" in told(lambda: smoothed.predict(X, alpha=2))
+    smoothed.predict(X, n=11, progress=False)
+    other = np.zeros((1, 1, 9, 9), np.float32)
+    assert "images of 1x9x9, but this classifier has its form for 1x8x8" in told(
+        lambda: smoothed.predict(other)
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"attack": "pgd"}, "attack: pgd: no such attack here; allowed: adre_pgd"),
+        ({"attack": "transfer"}, "attack: transfer: no such attack here"),
+        ({"radii": []}, "attack: radii"),
+        ({"radii": [-1.0]}, "attack: radii[0]: -1"),
+        ({"judge": 0}, "attack: judge"),
+        ({"judge": "none"}, "attack: judge"),
+        ({"stepss": 3}, "attack: stepss: unknown key (did you mean steps?)"),
+        ({"labels": [0]}, "attack: labels: [1] for 4 images"),
+        ({"labels": None}, "attack: labels: an attack needs them"),
+        ({"model": lambda x: torch.from_numpy(x.numpy()).flatten(1)[:, :3]}, "has no gradients"),
+    ],
+)
+def test_attacks(settings, line):
+    smoothed = rs.smooth(settings.pop("model", logits), sigma=0.25, batch=32, device="cpu")
+    given = {"labels": [0, 1, 2, 0], "attack": "pgd_l2", "radii": [0.5], "progress": False, **settings}
+    found = told(lambda: rs.attack(smoothed, X, **given))
+    assert line in found, found
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (lambda: rs.certify_counts(COUNTS), "gaussian.sigma: lacks this key"),
+        (lambda: rs.certify_counts([[1, 2]], sigma=1), "counts: give (selection, estimation)"),
+        (lambda: rs.certify_counts(([1, 2], [1, 2, 3]), sigma=1), "selection is (1, 2), estimation (1, 3)"),
+        (
+            lambda: rs.certify_counts(([0.5, 2], [1, 2]), sigma=1),
+            "selection counts: float64 [1, 2];",
+        ),
+        (lambda: rs.certify_counts(([1, 2], [-1, 2]), sigma=1), "estimation counts: -1 is negative"),
+        (lambda: rs.certify_counts(([1, 2], [0, 0]), sigma=1), "image 0 has 0 votes; must be 1 to"),
+        (lambda: rs.certify_counts(([[1, 2], [3]], [1, 2]), sigma=1), "rows of several lengths"),
+        (lambda: rs.certify_counts(COUNTS, sigma=1, randomised=True), "needs uniform, a number in [0, 1)"),
+        (lambda: rs.certify_counts(COUNTS, sigma=1, uniform=1.0), "uniform: give a number in [0, 1)"),
+        (
+            lambda: rs.certify_counts(COUNTS, "cohen_linf", sigma=1),
+            "give dimension: the linf radius",
+        ),
+        (lambda: rs.certify_counts(COUNTS, "cohen_linf", sigma=1, dimension=0), "dimension: 0: must be"),
+        (lambda: rs.certify_counts(COUNTS, "soft_bernstein", sigma=1), "needs softmax moments at beta = 1"),
+        (lambda: rs.certify_counts(COUNTS, alpha=0, sigma=1), "alpha = 0: must lie strictly between 0 and 1"),
+        (lambda: rs.radius([[1, 2]], [[3, 4]], sigma=1), "radius: selection: give one count per class"),
+        (lambda: rs.read("no/such"), "read: no/such: no such folder; give the folder of a study that ran"),
+    ],
+)
+def test_counts_and_tables(call, line):
+    found = told(call)
+    assert line in found, found
+
+
+def test_counts_that_know_their_noise_take_no_other():
+    counts = certify().counts
+    assert "leave them out" in told(lambda: rs.certify_counts(counts, noise="laplace"))
+    assert "sigma: no such parameter" in told(lambda: rs.certify_counts(counts, sigma=0.5))
+    assert "no labels were given" in told(lambda: certify().certified_accuracy())
+    assert "[2] for 4 images" in told(lambda: counts.labelled([0, 1]))

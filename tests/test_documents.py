@@ -1,0 +1,74 @@
+"""The documents say what is so: examples and the notebook run, the data dictionary has every column."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import re
+import warnings
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pytest
+
+from rs.tables.aggregate import TABLES
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_python_page_run():
+    text = (DOCS / "python.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    example = doctest.DocTestParser().get_doctest("".join(blocks), {}, "python.md", "docs/python.md", 0)
+    assert len(example.examples) > 25
+    told: list[str] = []
+    found = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a function is not computed in float64
+        result = found.run(example, out=told.append)
+    assert result.failed == 0, "".join(told)
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(monkeypatch, tmp_path):
+    notebook = json.loads((DOCS / "certify.ipynb").read_text())
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) > 5
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("Agg")
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for number, cell in enumerate(cells, start=1):
+        exec(compile(cell, f"certify.ipynb, code cell {number}", "exec"), names)
+    assert not list(tmp_path.iterdir())  # it leaves nothing behind
+
+
+def described() -> dict[str, list[str]]:
+    """The columns, or patterns of them, that each section of the data dictionary describes."""
+    sections = re.split(r"^## ", (DOCS / "tables.md").read_text(), flags=re.MULTILINE)[1:]
+    found = {}
+    for section in sections:
+        title, *lines = section.splitlines()
+        rows = [line.split("|") for line in lines if line.startswith("| `")]
+        assert all(len(row) >= 4 and row[2].strip() for row in rows), title
+        found[title] = [name for row in rows for name in re.findall(r"`([^`]+)`", row[1])]
+    return found
+
+
+def test_the_data_dictionary_has_every_table_and_column_and_no_other():
+    sections = described()
+    common = sections.pop("In many tables")
+    assert set(sections) == set(TABLES)
+    optional = {"precision", "content"}  # rows bring them (runs)
+    for name, table in TABLES.items():
+        own = sections[name]
+        lacking = [c for c in table.columns if c not in common and not any(fnmatchcase(c, p) for p in own)]
+        assert not lacking, f"docs/tables.md: {name} lacks {lacking}"
+        gone = [p for p in own if "*" not in p and p not in table.columns and p not in optional]
+        assert not gone, f"docs/tables.md: {name} has no {gone}"
+        assert len(set(own)) == len(own), name
+    used = {column for table in TABLES.values() for column in table.columns}
+    assert set(common) <= used
