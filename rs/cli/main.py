@@ -160,18 +160,9 @@ def status(args: argparse.Namespace) -> None:
 
 
 def ui(args: argparse.Namespace) -> None:
-    """Serves the store until interrupted; prints where the study's runs are (the UI starts empty)."""
-    import os
+    from rs.cli.tracking import serve
 
-    from rs.cli.overview import tracked_page
-
-    plan = plan_of(args)
-    print(f"http://127.0.0.1:{args.port}/{tracked_page(plan)}", flush=True)
-    os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    server = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"]
-    os.execv(
-        sys.executable, [*server, "--port", str(args.port), "--backend-store-uri", plan.study.tracking["uri"]]
-    )
+    serve(plan_of(args), args.port)
 
 
 def export_log(args: argparse.Namespace) -> None:

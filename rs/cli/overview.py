@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from rs.cli.tracking import tracked_place
 from rs.errors import UserError
 from rs.plan.mixed_draws import draws_of
 from rs.plan.plan import RESULTS, Plan
 from rs.provenance import accepted_code
-from rs.provenance.files import ADVICE, PART, read_json, read_table
+from rs.provenance.files import PART, read_table
 from rs.report.html_table import down, up
 from rs.report.names import norm_name
 from rs.report.verdict_words import verdict_words
@@ -84,19 +85,9 @@ def places(plan: Plan) -> str:
         "report": plan.folder / "report.html",
         "figures": plan.folder / "figures",
         "tables": plan.tables,
-        "MLflow": plan.study.tracking["uri"],
+        "MLflow": tracked_place(plan),
     }
     return "\n".join(f"{name:<8} {path}" for name, path in rows.items())
-
-
-def tracked_page(plan: Plan) -> str:
-    """The part of the MLflow UI's address that shows a study's runs."""
-    path = plan.folder / "mlflow.json"
-    found = read_json(path)
-    page = found.get("fragment") if isinstance(found, dict) else None
-    if not isinstance(page, str) or found.get("uri") != plan.study.tracking["uri"]:
-        raise UserError(f"{path}: does not say where this study was logged; {ADVICE}")
-    return page
 
 
 def status(plan: Plan, files: list[Path]) -> str:

@@ -1,6 +1,6 @@
-"""The verbs that the rules of a whole study call (rs.plan.stages): tables, page, MLflow.
+"""The verbs that the rules of a whole study call (rs.plan.stages): tables and page; MLflow is in `rs.cli.tracking`.
 
-Each is carried out by the function here that its record names, which takes the plan of the study.
+Each is carried out by the function that its record names, which takes the plan of the study.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from rs.cli.plans import add_study, plan_of
 from rs.machine.worker import become_worker
 from rs.plan.plan import Plan
 from rs.plan.stages import STUDY_STAGES
-from rs.plan.staleness import page_inputs, page_line, table_inputs
-from rs.provenance.files import commit, made_from, provenance, versions, write_json
+from rs.plan.staleness import page_line, table_inputs
+from rs.provenance.files import commit, made_from, versions
 from rs.stages.execution import function_of
 
 
@@ -52,18 +52,3 @@ def report(plan: Plan) -> None:
         "last_line": page_line(plan),
     }
     page.write_report(study.name, plan.tables, drawn, plan.folder / "report.html", context)
-
-
-def track(plan: Plan) -> None:
-    from rs.report import mlflow as tracking
-    from rs.tables.aggregate import check_tables
-
-    check_tables(plan)
-    artifacts = [plan.folder / "report.html", plan.tables]
-    links = {
-        p.id: {"model": str(p.folder / "model.json"), "draws": str(p.folder / "draws")} for p in plan.runs
-    }
-    logged = tracking.log_study(plan.study.name, plan.tables, plan.study.tracking["uri"], artifacts, links)
-    with made_from(page_inputs(plan)):
-        logged["provenance"] = provenance("mlflow.json", plan.code("track"))
-    write_json(plan.folder / "mlflow.json", logged)

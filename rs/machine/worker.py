@@ -41,6 +41,11 @@ def become_worker(log: Path) -> None:
     os.environ["RS_LOG"] = str(log)  # for the processes that this one launches
 
 
+def is_worker() -> bool:
+    """Whether this process is a job of the workflow."""
+    return isinstance(sys.stderr, Tee)
+
+
 def log_to(log: Path) -> None:
     sys.stderr = Tee(sys.stderr, open(log, "a", buffering=1))  # noqa: SIM115
 

@@ -193,8 +193,8 @@ STUDY_STAGES: dict[str, StudyStage] = {
         StudyStage(
             "track",
             "log a study to its MLflow store",
-            "rs.cli.study_stages:track",
-            ("rs.report.mlflow:log_study",),
+            "rs.cli.tracking:track",
+            ("rs.report.tracking.study:log_study", "rs.report.tracking.sources:sources"),
         ),
         StudyStage(
             "report",

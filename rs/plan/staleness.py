@@ -26,6 +26,7 @@ from rs.provenance.files import read_json, read_table
 RECORDS = Path(".snakemake") / "metadata"
 BEFORE_ALL = 1.0  # second of 1970
 TEMPLATE = Path(__file__).parents[1] / "report" / "report.html"
+NOT_LOGGED = "not_logged"  # in mlflow.json: why the store did not take the study
 MADE = "<!-- rs "  # begins the last line of a page, which says what it was made from
 
 
@@ -94,8 +95,13 @@ def job_is_current(job: Job) -> bool:
 def settle(plan: Plan) -> None:
     """Brings the times of finished files that Snakemake has no record of in line with what they hold.
 
-    A damaged file is left for the job that reads it to name.
+    A damaged file is left for the job that reads it to name. A study that its MLflow store did not take is
+    logged again.
     """
+    tracked = plan.folder / "mlflow.json"
+    with contextlib.suppress(UserError):
+        if tracked.is_file() and NOT_LOGGED in read_json(tracked):
+            forget([tracked])
     for outputs, inputs, made in _in_order(plan):
         if not all(path.exists() for path in outputs) or all(map(has_record, outputs)):
             continue

@@ -46,7 +46,7 @@ def check_address(study: Study) -> None:
         except ValueError:  # a port that is no number, half of an IPv6 address
             whole = False
         if not whole:
-            study.fail(PLACE, f"{_without_password(uri)!r}: names no server; must be {scheme}://SERVER...")
+            study.fail(PLACE, f"{without_password(uri)!r}: names no server; must be {scheme}://SERVER...")
     if driver and importlib.util.find_spec(driver.replace("-", "_")) is None:
         study.fail(PLACE, f"{scheme}: the Python package {driver} is not installed")
 
@@ -79,6 +79,7 @@ def check_place(study: Study) -> None:
         study.fail(PLACE, f"{file}: cannot be written: no permission to write into {folder}")
 
 
-def _without_password(uri: str) -> str:
+def without_password(uri: str) -> str:
+    """An address as it may be shown."""
     head, at, tail = uri.rpartition("@")
     return f"{head.partition('//')[0]}//{tail}" if at else uri

@@ -1,0 +1,73 @@
+"""`rs track` and `rs ui`: a study into its MLflow store, and the store in a browser.
+
+In the workflow a store that cannot be reached costs one line: all results are there, and the next call of
+Snakemake logs them. A person who asks for it is told that it failed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from rs.errors import UserError
+from rs.machine.worker import is_worker
+from rs.plan.plan import Plan
+from rs.plan.staleness import NOT_LOGGED, page_inputs
+from rs.provenance.files import ADVICE, made_from, provenance, read_json, write_json
+from rs.study.tracking_place import sqlite_file, without_password
+
+
+def track(plan: Plan) -> None:
+    """Logs the study and writes where, or that it is still to be logged, to ``mlflow.json``."""
+    from rs.report.tracking.sources import sources
+    from rs.report.tracking.store import StoreError
+    from rs.report.tracking.study import log_study
+    from rs.tables.aggregate import check_tables
+
+    check_tables(plan)
+    uri, study = plan.study.tracking["uri"], plan.study.name
+    try:
+        found: dict[str, Any] = log_study(study, plan.tables, uri, sources(plan))
+        with made_from(page_inputs(plan)):
+            found["provenance"] = provenance("mlflow.json", plan.code("track"))
+    except StoreError as error:
+        if not is_worker():
+            raise
+        print(f"rs: not logged: {error}; the same command logs it when the store is back", file=sys.stderr)
+        found = {"uri": without_password(uri), NOT_LOGGED: str(error)}
+    write_json(plan.folder / "mlflow.json", found)
+
+
+def tracked_place(plan: Plan) -> str:
+    """The store, and whether the study is still to be logged to it."""
+    path = plan.folder / "mlflow.json"
+    found = read_json(path) if path.is_file() else {}
+    waits = isinstance(found, dict) and NOT_LOGGED in found
+    return without_password(plan.study.tracking["uri"]) + " (not logged yet: run the study again)" * waits
+
+
+def tracked_page(plan: Plan) -> str:
+    """The part of the MLflow UI's address that shows a study's runs."""
+    path = plan.folder / "mlflow.json"
+    found = read_json(path)
+    if isinstance(found, dict) and NOT_LOGGED in found:
+        raise UserError(f"{path}: not logged yet: {found[NOT_LOGGED]}; run the study again")
+    page = found.get("fragment") if isinstance(found, dict) else None
+    if not isinstance(page, str) or found.get("uri") != without_password(plan.study.tracking["uri"]):
+        raise UserError(f"{path}: does not say where this study was logged; {ADVICE}")
+    return page
+
+
+def serve(plan: Plan, port: int) -> None:
+    """Serves a SQLite store until interrupted, and prints where the study's runs are (the UI starts empty).
+    A server is there already: only the address is printed.
+    """
+    page, uri = tracked_page(plan), plan.study.tracking["uri"]
+    if sqlite_file(uri) is None and uri.startswith(("http://", "https://")):
+        print(f"{without_password(uri).rstrip('/')}/{page}")
+        return
+    print(f"http://127.0.0.1:{port}/{page}", flush=True)
+    os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    server = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"]
+    os.execv(sys.executable, [*server, "--port", str(port), "--backend-store-uri", uri])

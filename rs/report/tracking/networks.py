@@ -1,0 +1,85 @@
+"""A trained network as a model of MLflow: weights, manifest, and the form and noise in which it votes.
+
+`mlflow.pyfunc.load_model` gives it to `rs.report.tracking.voting`, which needs this package and torch; here
+is neither. Everything is in the model's folder: it can be moved to another machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rs.provenance.files import read_json, read_table
+from rs.report.tracking.sources import RunFiles
+
+VOTES = 100  # of a prediction, unless it asks for others
+NAME = "network"
+
+
+@dataclass(frozen=True)
+class Network:
+    """`voting`: form, noise, seed and digests, as the network was certified; its keys are those of
+    ``voting.json``.
+    """
+
+    model: Path
+    data: Path
+    shape: tuple[int, ...]
+    voting: dict[str, Any]
+
+    @property
+    def identity(self) -> Any:
+        return [self.voting, self.shape]
+
+
+def network_of(files: RunFiles, manifest: dict[str, Any]) -> Network | None:
+    """None where weights or data set are not here, or nothing has voted yet."""
+    here = files.model.with_suffix(".safetensors").is_file() and files.data.is_file()
+    if not here or not files.certified or not files.certified[0].is_file():
+        return None
+    made = read_table(files.certified[0])[1]
+    if not isinstance(made.get("form"), dict):  # a file of a version that did not write it down
+        return None
+    spec, data = made["spec"], read_json(files.data)
+    voting = {"run": files.model.parent.name, "weights": manifest["sha256"], "form": made["form"]}
+    voting |= {"noise": spec["noise"], "seed": spec["seed"], "block": spec["block"]}
+    voting |= {"versions": manifest["provenance"].get("versions", {})}
+    return Network(files.model, files.data, (*data["shape"], data["classes"]), voting)
+
+
+@contextlib.contextmanager
+def model_folder(network: Network, run: str, model: str) -> Iterator[Path]:
+    """A folder with an MLmodel file and the network's own; big files are links, which MLflow copies."""
+    import numpy as np
+    from mlflow import pyfunc
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+
+    *shape, classes = network.shape
+    votes = TensorSpec(np.dtype("int64"), (-1, classes), "votes")
+    asked = [ParamSpec("votes", "long", VOTES), ParamSpec("seed", "long", network.voting["seed"])]
+    asked.append(ParamSpec("image", "long", 0))
+    signature = ModelSignature(
+        Schema([TensorSpec(np.dtype("float32"), (-1, *shape))]), Schema([votes]), ParamSchema(asked)
+    )
+    folder = Path(tempfile.mkdtemp(prefix="rs-model-"))
+    try:
+        inside = folder / "data" / network.voting["run"]
+        inside.mkdir(parents=True)
+        weights = network.model.with_suffix(".safetensors")
+        for path in (network.model, weights):
+            (inside / path.name).symlink_to(path.absolute())
+        (folder / "data" / "manifest.json").symlink_to(network.data.absolute())
+        (folder / "data" / "voting.json").write_text(json.dumps(network.voting, indent=1, sort_keys=True))
+        written = Model(artifact_path=NAME, run_id=run, model_id=model, signature=signature)
+        pyfunc.add_to_model(written, loader_module="rs.report.tracking.voting", data="data", env={})
+        written.save(str(folder / "MLmodel"))
+        yield folder
+    finally:
+        shutil.rmtree(folder)

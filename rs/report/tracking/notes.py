@@ -1,0 +1,158 @@
+"""What MLflow shows on top of a study and of each run, in Markdown: its numbers, and how they were made.
+
+Links are parts of the UI's own address, so that they hold whatever the server is called.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rs.report.html_table import down, up
+from rs.report.names import norm_name, smoothing_name
+from rs.report.tracking.numbers import Row, rows, yes
+from rs.report.tracking.records import Record
+from rs.report.tracking.verdicts import Verdicts
+from rs.tables.reading import read
+
+PAGE = "report.html"
+TRAINING = "workflowType=machine_learning"  # else MLflow opens its pages for language models
+
+
+@dataclass(frozen=True)
+class Ids:
+    """What things are called in the store; `runs` and `models` by a record's key."""
+
+    experiment: str
+    runs: Mapping[str, str]
+    models: Mapping[str, str]
+    study: str
+
+    def run(self, key: str, tab: str = "") -> str:
+        return f"#/experiments/{self.experiment}/runs/{self.runs[key]}{tab}?{TRAINING}"
+
+    def model(self, key: str) -> str:
+        return f"#/experiments/{self.experiment}/models/{self.models[key]}?{TRAINING}"
+
+    def page(self) -> str:
+        return self.run(self.study, f"/artifacts/{PAGE}")
+
+
+class Notes:
+    """The descriptions of a study's records, from its tables."""
+
+    def __init__(self, tables: Path, verdicts: Verdicts) -> None:
+        self.accuracy = read(tables, "certified_accuracy")
+        self.average = read(tables, "average_certified_radius")
+        self.attacked = read(tables, "empirical_accuracy")
+        self.verdicts = verdicts
+
+    def run(self, record: Record, ids: Ids) -> str:
+        """Of a run, a log, or a group of seeds."""
+        parts = [f"[Page of the study]({ids.page()})"]
+        if record.parent:
+            parts[0] += f" · [mean over seeds]({ids.run(record.parent)})"
+        if record.key in ids.models:
+            parts[0] += f" · [network]({ids.model(record.key)})"
+        if record.kind == "log":
+            parts.append("Read from a certification log of somebody else; nothing was run here.")
+        if record.kind == "seeds":
+            parts.append("Means over seeds; `over_seeds/..._std` is their standard deviation.")
+        parts += self._certified(record.key)
+        parts += self._attacked(record.key)
+        parts += self.verdicts.published(record.params.get("label", ""))
+        if record.network:
+            parts += _network(record, ids)
+        return "\n\n".join(parts)
+
+    def study(self, description: str, records: list[Record], ids: Ids) -> str:
+        """Of the study's own run, and of the experiment."""
+        parts = [description] if description else []
+        parts.append(f"[Page with figures and tables]({ids.page()})")
+        parts += self.verdicts.summary()
+        parts += self.verdicts.claims()
+        listed = [f"[{r.name}]({ids.run(r.key)})" for r in records if not r.parent]
+        if listed:
+            parts.append("Runs: " + " · ".join(listed))
+        parts.append(
+            "Metrics with a radius in their name have one value each; curves over the radius are under "
+            "`curve/`, with the radius times 1,000 or 1,000,000 as the step. An `estimate` is no certificate."
+        )
+        return "\n\n".join(parts)
+
+    def _certified(self, run: str) -> list[str]:
+        mine = _of(self.accuracy, run)
+        if mine.empty:
+            return []
+        averages = {_claim(row): row for row in rows(_of(self.average, run))}
+        told = []
+        for claim, part in _by_claim(mine):
+            first = next(rows(part))
+            head = f"**Certified accuracy**, {_certificate(first)}"
+            table = _table([(f"{row['radius']:g}", _value(row, "certified_accuracy")) for row in rows(part)])
+            if claim in averages:
+                head += f"; ACR **{_value(averages[claim], 'acr')}**"
+            told.append(f"{head}\n\n{table}")
+        return told
+
+    def _attacked(self, run: str) -> list[str]:
+        mine = _of(self.attacked, run)
+        told = []
+        for name, part in [] if mine.empty else mine.groupby(["attack", "smoothing"], sort=False):
+            table = _table([(f"{row['radius']:g}", _value(row, "accuracy")) for row in rows(part)])
+            images = part["images"].iloc[0]
+            told.append(f"**Accuracy under attack** {name[0]}, {images} images\n\n{table}")
+        return told
+
+
+def _network(record: Record, ids: Ids) -> list[str]:
+    assert record.network
+    voting, shape = record.network.voting, ", ".join(map(str, record.network.shape[:-1]))
+    form = ", ".join(f"{key} {value}" for key, value in voting["form"].items())
+    told = f"**Network**: votes in the form {form}; noise `{json.dumps(voting['noise'])}`; weights sha256 "
+    told += f"`{voting['weights'][:16]}…`. Images are float32 [N, {shape}] in [0, 1]:"
+    lines = ["```python", "import mlflow  # where this package is installed"]
+    lines += [f'network = mlflow.pyfunc.load_model("models:/{ids.models[record.key]}")']
+    lines += ['votes = network.predict(images, params={"votes": 1000})  # [N, classes]', "```"]
+    return [told, "\n".join(lines)]
+
+
+def _of(frame: pd.DataFrame, run: str) -> pd.DataFrame:
+    return frame if frame.empty else frame[frame["run"] == run]
+
+
+CLAIM = ("certificate", "norm", "smoothing", "alpha", "n")
+
+
+def _claim(row: Row) -> tuple[Any, ...]:
+    return tuple(row[column] for column in CLAIM)
+
+
+def _by_claim(frame: pd.DataFrame) -> Any:
+    return frame.groupby(list(CLAIM), sort=False, dropna=False)
+
+
+def _certificate(row: Row) -> str:
+    kind = "" if yes(row["rigorous"]) else " (an estimate, no certificate)"
+    told = f"{row['certificate']}{kind}, {norm_name(row['norm'])}, {smoothing_name(row['smoothing'])}"
+    return f"{told}, α = {row['alpha']:g}, n = {row['n']:,}, {row['images']} images"
+
+
+def _value(row: Row, column: str) -> str:
+    """Rounded down, its interval outwards; ≥ where more votes would have certified more."""
+    bound = "≥ " if yes(row.get("lower_bound")) else ""
+    text = f"{bound}{down(row[column])}"
+    if pd.notna(row.get("low")) and pd.notna(row.get("high")):
+        text += f" [{down(row['low'])}, {up(row['high'])}]"
+    return text
+
+
+def _table(cells: list[tuple[str, str]]) -> str:
+    heads, values = zip(*cells, strict=True)
+    lines = ["radius", *heads], ["---"] * (len(cells) + 1), ["", *values]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

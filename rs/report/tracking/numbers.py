@@ -1,0 +1,158 @@
+"""The metrics of a run, from a study's tables. `headlines` have one value each, so that MLflow sorts and
+compares by them; curves have a value per radius and stay under ``curve/``, since MLflow shows the last one.
+
+Names, for radius 0.5::
+
+    certified_accuracy_at_0.50, acr, empirical_accuracy_at_0.50
+    interval/acr_low, interval/acr_high, ...          the 95 % interval of each
+    curve/certified_accuracy_by_radius_x1000          step 500 is radius 0.5; steps are integers in MLflow
+    training/<column>                                 per epoch
+
+A study with several certificates or norms says which: ``acr/cohen``. One run with several noises, error rates
+or numbers of votes says those too. What is no proven radius is called ``..._estimate``, and what votes that
+were stopped early leave open ``..._lower_bound``: neither may be sorted among the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from rs.report.metric_keys import metric_key
+
+Row = dict[str, Any]
+
+FINE = 0.25  # radii below that (of images in the sup-norm, say) are told apart in millionths
+CERTIFIED = ("certificate", "norm")  # numbers that differ in one of these are never compared by name
+ATTACKED = ("attack",)
+RUN = ("smoothing", "alpha", "n")  # nor in these, which are named where one run has several
+
+
+@dataclass
+class Numbers:
+    """What one run measured. A metric is (key, value, step, seconds after the start)."""
+
+    headlines: dict[str, float] = field(default_factory=dict)
+    curves: list[tuple[str, float, int, float]] = field(default_factory=list)
+
+    def add(self, key: str, value: Any) -> None:
+        if _number(value):
+            self.headlines[key] = float(value)
+
+
+class Names:
+    """The keys of a table's numbers, with as many of its columns as are needed to tell them apart."""
+
+    def __init__(self, frame: pd.DataFrame, study: tuple[str, ...]) -> None:
+        self.taken: dict[str, tuple[str, ...]] = {}
+        self.told = [c for c in study if frame[c].nunique() > 1]
+        by_run = frame.groupby(["run", *study])
+        self.told += [c for c in RUN if c in frame and (by_run[c].nunique() > 1).any()]
+
+    def key(self, what: str, row: Row) -> str:
+        return metric_key(what, *(_part(c, row[c]) for c in self.told), taken=self.taken)
+
+
+def radius_text(radius: float) -> str:
+    """`0.50`, and all digits of a radius that needs more."""
+    text = f"{radius:.2f}"
+    return text if math.isclose(float(text), radius, abs_tol=1e-9) else f"{radius:.6g}"
+
+
+def certified(accuracy: pd.DataFrame, average: pd.DataFrame, curve: pd.DataFrame) -> dict[str, Numbers]:
+    """Run -> its certified numbers, from ``certified_accuracy``, ``average_certified_radius`` and
+    ``radius_accuracy``.
+    """
+    found: dict[str, Numbers] = {}
+    if accuracy.empty:
+        return found
+    names = Names(accuracy, CERTIFIED)
+    for row in rows(average):
+        mine = found.setdefault(str(row["run"]), Numbers())
+        _with_interval(mine, names, f"acr{_kind(row)}", row, row["acr"])
+    for row in rows(accuracy):
+        mine = found.setdefault(str(row["run"]), Numbers())
+        what = f"certified_accuracy{_kind(row)}_at_{radius_text(row['radius'])}"
+        _with_interval(mine, names, what, row, row["certified_accuracy"])
+    fine = not curve.empty and set(names.told) <= set(curve)  # the finer curves do not say their alpha and n
+    _curves(found, names, curve if fine else accuracy, "certified_accuracy", "certified_accuracy")
+    return found
+
+
+def empirical(accuracy: pd.DataFrame) -> dict[str, Numbers]:
+    """Run -> its accuracies under attack, from ``empirical_accuracy``."""
+    found: dict[str, Numbers] = {}
+    if accuracy.empty:
+        return found
+    names = Names(accuracy, ATTACKED)
+    for row in rows(accuracy):
+        mine = found.setdefault(str(row["run"]), Numbers())
+        what = f"empirical_accuracy_at_{radius_text(row['radius'])}"
+        _with_interval(mine, names, what, row, row["accuracy"])
+    _curves(found, names, accuracy, "empirical_accuracy", "accuracy")
+    return found
+
+
+def training(frame: pd.DataFrame) -> dict[str, Numbers]:
+    """Run -> what was recorded per epoch, from ``training``."""
+    found: dict[str, Numbers] = {}
+    after: dict[str, float] = {}
+    for row in sorted(rows(frame), key=lambda row: row["epoch"]):
+        run = str(row["run"])
+        mine = found.setdefault(run, Numbers())
+        after[run] = after.get(run, 0.0) + (row["seconds"] if _number(row.get("seconds")) else 0.0)
+        for column in [c for c in row if c not in ("run", "label", "epoch")]:
+            if _number(row[column]):
+                key = metric_key("training", column)
+                mine.curves.append((key, float(row[column]), int(row["epoch"]), after[run]))
+    return found
+
+
+def rows(frame: pd.DataFrame) -> Iterator[Row]:
+    for row in frame.to_dict("records"):
+        yield {str(k): v for k, v in row.items()}
+
+
+def yes(value: Any) -> bool:
+    """Whether a cell says so; one that is empty does not."""
+    return bool(pd.notna(value) and value)
+
+
+def _with_interval(mine: Numbers, names: Names, what: str, row: Row, value: Any) -> None:
+    mine.add(names.key(what, row), value)
+    for end in ("low", "high"):
+        mine.add(f"interval/{names.key(f'{what}_{end}', row)}", row.get(end))
+
+
+def _curves(found: dict[str, Numbers], names: Names, frame: pd.DataFrame, what: str, value: str) -> None:
+    scale = 1000 if frame["radius"].max() >= FINE else 1_000_000
+    points: dict[tuple[str, str, int], float] = {}
+    for row in sorted(rows(frame), key=lambda row: row["radius"]):
+        kind = f"{what}{'' if yes(row.get('rigorous', True)) else '_estimate'}"
+        key = f"curve/{names.key(f'{kind}_by_radius_x{scale}', row)}"
+        # at the step below a radius the accuracy is at least that at the radius, and at least the next one's
+        step = math.floor(scale * row["radius"] + 1e-6)
+        points.setdefault((str(row["run"]), key, step), float(row[value]))
+    for (run, key, step), value_there in points.items():
+        found.setdefault(run, Numbers()).curves.append((key, value_there, step, math.inf))
+
+
+def _kind(row: Row) -> str:
+    """Whether the number is an estimate, or a lower bound of what more votes would have certified."""
+    if not yes(row.get("rigorous", True)):
+        return "_estimate"
+    return "_lower_bound" if yes(row.get("lower_bound")) else ""
+
+
+def _part(column: str, value: Any) -> str:
+    if column == "norm":
+        return "linf" if math.isinf(float(value)) else f"l{float(value):g}"
+    return f"{column} {value:g}" if column in ("alpha", "n") else str(value)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -1,0 +1,172 @@
+"""What MLflow holds of a study: a record per run, log, and group of seeds. No MLflow here."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rs.provenance.digests import digest
+from rs.provenance.run_files import read_model_manifest
+from rs.report.metric_keys import metric_key
+from rs.report.tracking import numbers
+from rs.report.tracking.data_sets import Input, inputs_of
+from rs.report.tracking.networks import Network, network_of
+from rs.report.tracking.numbers import Numbers, rows, yes
+from rs.report.tracking.sources import Sources
+from rs.tables.reading import read
+
+LEVEL = "noise.level"  # sigma, where the noise has one
+GROUPS = ("model.", "objective.", "noise.", "training.", "resolved.")
+NAMED = {"dataset": "data.name", "model": "model.name", "objective": "objective.name"}
+NAMED |= {"noise": "noise.name", "noise_level": LEVEL}
+PLAIN = ("label", "seed", "epochs", "precision", "device")
+CERTIFIED = ("alpha", "n", "images", "stopping", "precision")
+ATTACKED = ("norm", "steps", "samples", "judge", "images", "access")
+
+
+@dataclass
+class Record:
+    """What one MLflow run holds. What is fixed once it is written enters `digest`; the rest can be mended.
+
+    `kind`: `run` (trained or imported), `log` (somebody else's), `seeds` (the means over a label's seeds). A
+    metric is (key, value, step, seconds after the start). `parent`: the record that it is nested in.
+    """
+
+    key: str
+    name: str
+    kind: str
+    seconds: float = 0.0
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: list[tuple[str, float, int, float]] = field(default_factory=list)
+    inputs: list[Input] = field(default_factory=list)
+    network: Network | None = None
+    artifacts: dict[Path, str] = field(default_factory=dict)
+    parent: str = ""
+    headlines: dict[str, float] = field(default_factory=dict)
+
+    def take(self, found: Numbers | None) -> None:
+        if found is None:
+            return
+        self.headlines |= found.headlines
+        plain = sorted(found.headlines.items(), key=lambda item: item[0].startswith("interval/"))
+        self.metrics += [(key, value, 0, self.seconds) for key, value in plain]
+        self.metrics += [(key, v, step, min(after, self.seconds)) for key, v, step, after in found.curves]
+
+    def param(self, key: str, value: Any) -> None:
+        if not _told(value):
+            return
+        whole = isinstance(value, float) and value.is_integer()
+        self.params[metric_key(key)] = str(int(value) if whole else value)[:6000]
+
+    @property
+    def digest(self) -> str:
+        network = self.network.identity if self.network else ""
+        return digest([self.kind, self.params, self.metrics, [vars(i) for i in self.inputs], network], 16)
+
+
+def records(tables: Path, sources: Sources) -> list[Record]:
+    """Every run of the study in the order of its tables, then logs, then groups of seeds."""
+    certified = read(tables, "certified_accuracy")
+    empirical, runs = read(tables, "empirical_accuracy"), read(tables, "runs")
+    curves, average = read(tables, "radius_accuracy"), read(tables, "average_certified_radius")
+    measured = (
+        numbers.certified(certified, average, curves),
+        numbers.empirical(empirical),
+        numbers.training(read(tables, "training")),
+    )
+    found = [_trained(row) for row in rows(runs)]
+    _name(found)
+    known = {record.key for record in found}
+    for row in rows(certified.drop_duplicates("run") if not certified.empty else certified):
+        if str(row["run"]) not in known:
+            found.append(_log(row))
+    for record in found:
+        for part in measured:
+            record.take(part.get(record.key))
+        _settings(record, certified, "certificate", CERTIFIED)
+        _settings(record, empirical, "attack", ATTACKED)
+        files = sources.runs.get(record.key)
+        if files and files.model.is_file():
+            record.network = network_of(files, read_model_manifest(files.model))
+            record.artifacts = {files.model: ""}
+            record.inputs = inputs_of(files.data)
+    return [*found, *_groups(found)]
+
+
+def _trained(row: dict[str, Any]) -> Record:
+    run, seconds = str(row["run"]), row.get("train_seconds")
+    seconds = float(seconds) if seconds is not None and pd.notna(seconds) else 0.0
+    record = Record(run, str(row.get("label", run)), "run", seconds)
+    for column, value in row.items():
+        if column.startswith(GROUPS) or column in NAMED or column in PLAIN:
+            record.param(NAMED.get(column, column), value)
+    for column in ("train_seconds", "train_accuracy"):
+        if isinstance(row.get(column), float) and math.isfinite(row[column]):
+            record.metrics.append((column, row[column], 0, record.seconds))
+    return record
+
+
+def _log(row: dict[str, Any]) -> Record:
+    """Somebody else's certification log: it says nothing but its radii, the study the rest."""
+    record = Record(str(row["run"]), str(row["label"]), "log")
+    record.param("label", row["label"])
+    record.param("noise.name", row.get("smoothing_name"))
+    record.param(LEVEL, row.get("smoothing_level"))
+    return record
+
+
+def _name(found: Sequence[Record]) -> None:
+    """Runs of one label bear their seed; they are nested in the record of their means."""
+    labels = [record.name for record in found]
+    for record in found:
+        label = record.name
+        if labels.count(label) > 1:
+            record.parent = f"seeds of {label}"
+            record.name = f"{label} seed {record.params.get('seed', '?')}"
+
+
+def _settings(record: Record, frame: pd.DataFrame, kind: str, columns: Sequence[str]) -> None:
+    """How a run was certified and attacked: `certificate.cohen.alpha`, where it has one value."""
+    if frame.empty:
+        return
+    mine = frame[frame["run"] == record.key]
+    if mine.empty:
+        return
+    if mine["smoothing"].nunique() == 1:
+        record.param("smoothing", mine["smoothing"].iloc[0])
+    for name, part in mine.groupby(kind, sort=False):
+        for column in columns:
+            if column in part and part[column].nunique() == 1:
+                record.param(f"{kind}.{name}.{column}", part[column].dropna().iloc[0])
+
+
+def _groups(found: Sequence[Record]) -> list[Record]:
+    """Mean, and standard deviation under ``over_seeds/``, of what all seeds of a label measured."""
+    groups: dict[str, list[Record]] = {}
+    for record in found:
+        if record.parent:
+            groups.setdefault(record.parent, []).append(record)
+    made = []
+    for key, members in groups.items():
+        label = members[0].params["label"]
+        group = Record(key, f"{label}, mean of {len(members)} seeds", "seeds")
+        alike = members[0].params.items()
+        group.params = {k: v for k, v in alike if all(m.params.get(k) == v for m in members)}
+        for name in members[0].headlines:
+            values = [m.headlines[name] for m in members if name in m.headlines]
+            if len(values) == len(members) and not name.startswith("interval/"):
+                group.headlines[name] = statistics.fmean(values)
+                group.headlines[f"over_seeds/{name}_std"] = statistics.stdev(values)
+        group.metrics = [(k, v, 0, 0.0) for k, v in group.headlines.items()]
+        made.append(group)
+    return made
+
+
+def _told(value: Any) -> bool:
+    return value is not None and not yes(pd.isna(value))

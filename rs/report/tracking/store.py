@@ -1,0 +1,130 @@
+"""The store that a study is logged to: a SQLite file beside the results, or a server.
+
+A SQLite store has one writer at a time. Its experiments keep their artifacts in a folder beside it
+(``results/mlflow/`` of ``results/mlflow.db``) under a relative path, which MLflow itself would make absolute:
+the folder of a project can be moved or sent, and artifacts are found from its new place. A server keeps
+artifacts where it likes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rs.errors import UserError
+from rs.provenance.files import cannot_write
+from rs.study.tracking_place import sqlite_file
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_LOCK_SECONDS = 20.0
+# set before mlflow is imported: no telemetry, no list of migrations, an absent server found so in seconds
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+class StoreError(UserError):
+    """The store cannot be read or written now: locked, unreachable, access refused, or no store."""
+
+
+@contextlib.contextmanager
+def open_store(uri: str) -> Iterator[MlflowClient]:
+    """A client. What keeps the store from being read or written becomes one line, a StoreError."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    file = sqlite_file(uri)
+    try:
+        with _only_writer(file) if file else contextlib.nullcontext():
+            from mlflow import MlflowClient
+
+            yield MlflowClient(tracking_uri=uri)
+    except UserError:
+        raise
+    except Exception as error:
+        # the store's own errors are of many libraries; anything else is a fault here and keeps its traceback
+        known = type(error).__module__.startswith(("mlflow", "sqlalchemy", "requests", "urllib3"))
+        if not (isinstance(error, OSError) or known):
+            raise
+        reason = " ".join(str(error).split())[:300]
+        message = f"{uri}: cannot log to this MLflow store: {reason}"
+        raise StoreError(re.sub(r"//[^/@\s]*@", "//", message)) from error  # without credentials
+
+
+@contextlib.contextmanager
+def _only_writer(path: Path) -> Iterator[None]:
+    """Waits for other writers of this project, since processes that create one database at once break it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path.with_name(f".{path.name}.lock"), "w")  # noqa: SIM115
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with lock:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise StoreError(
+                        f"{path}: another process is logging to it; run again when it is done"
+                    ) from error
+                time.sleep(0.1)
+        # a lock held by a foreign program, or a file that is no database, costs mlflow a minute of retries
+        try:
+            probe = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)
+            with contextlib.closing(probe):
+                probe.execute("BEGIN IMMEDIATE")
+                probe.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: cannot be used as an MLflow store: {error}") from error
+        yield
+
+
+def artifact_root(uri: str) -> Path | None:
+    """Where a SQLite store keeps artifacts: ``a/mlflow`` of ``a/mlflow.db``; None for a server."""
+    file = sqlite_file(uri)
+    if file is None:
+        return None
+    return file.with_suffix("") if file.suffix else file.with_name(f"{file.name}-artifacts")
+
+
+def experiment_of(client: MlflowClient, uri: str, study: str) -> str:
+    """The experiment of that name: made, restored where it was deleted, its artifacts in their place."""
+    found = client.get_experiment_by_name(study)
+    if found is None:
+        experiment = client.create_experiment(study)
+        found = client.get_experiment(experiment)
+    elif found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    file, root = sqlite_file(uri), artifact_root(uri)
+    if file and root and found.artifact_location != (place := str(root / found.experiment_id)):
+        # MLflow has no call for that: it resolves a path that it is given
+        with contextlib.closing(sqlite3.connect(file)) as database, database:
+            told = (place, int(found.experiment_id))
+            database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", told)
+    return str(found.experiment_id)
+
+
+def set_experiment_tags(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> None:
+    """Writes what differs, and removes what an older version left under ``rs.link.``."""
+    present = client.get_experiment(experiment).tags
+    for key, value in tags.items():
+        if present.get(key) != value:
+            client.set_experiment_tag(experiment, key, value)
+    for key in present:
+        if key.startswith("rs.link.") and key not in tags:
+            client.delete_experiment_tag(experiment, key)

@@ -1,0 +1,106 @@
+"""A study's results in MLflow: one experiment per study, one run per training, however often it is logged.
+
+A run is found again by its tag ``rs.run``. Runs that the study no longer names stay for comparison, with the
+tag ``rs.in_study`` = false. Seeds of one label are nested in a run of their means. One run more, named as the
+study, holds what belongs to all: page, figures, tables, study files, verdicts and claims. What the numbers
+are called is in `rs.report.tracking.numbers`; parameters are grouped by what they are of, as
+``training.optimizer.name`` and ``certificate.cohen.alpha``.
+
+Logs of other people's models are runs too. Nothing of MLflow runs in a training: it may be on a node that
+sees no store. Its speed (``training/images_per_second``) stands for system metrics.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rs.report.tracking import view
+from rs.report.tracking.notes import Ids, Notes
+from rs.report.tracking.records import Record, records
+from rs.report.tracking.sources import Sources
+from rs.report.tracking.store import experiment_of, open_store, set_experiment_tags
+from rs.report.tracking.verdicts import Verdicts
+from rs.report.tracking.writing import DIGEST, MODEL, PARENT, active, delete, mend, upload, write
+from rs.study.tracking_place import without_password
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None) -> dict[str, Any]:
+    """Brings the experiment `study` in line with ``<tables>/*.parquet``; what is already there is left alone.
+
+    `uri`: ``sqlite:///results/mlflow.db`` or a server. Returns ``experiment_id``, ``uri``, ``fragment`` (of
+    the UI's address: the saved view), ``runs`` (run id -> MLflow run id) and ``written`` (the run ids that
+    were new or changed). Raises StoreError for a store that is locked, unreachable or no store.
+    """
+    sources = sources or Sources()
+    own = Record(f"study {study}", study, "study", artifacts=dict(sources.artifacts))
+    found = records(tables, sources)
+    verdicts = Verdicts(tables)
+    notes = Notes(tables, verdicts)
+    with open_store(uri) as client:
+        experiment = experiment_of(client, uri, study)
+        runs, written = _settle(client, uri, experiment, [own, *found])
+        ids = Ids(
+            experiment,
+            {key: run.info.run_id for key, run in runs.items()},
+            {key: run.data.tags[MODEL] for key, run in runs.items() if MODEL in run.data.tags},
+            own.key,
+        )
+        for record in found:
+            tags = _tags(record, ids) | verdicts.tags(record.params.get("label", ""))
+            mend(client, runs[record.key], record.name, tags, notes.run(record, ids))
+            upload(client, uri, runs[record.key], record.artifacts)
+        note = notes.study(sources.description, found, ids)
+        mend(client, runs[own.key], study, _tags(own, ids) | verdicts.tags(), note)
+        upload(client, uri, runs[own.key], own.artifacts)
+        set_experiment_tags(client, experiment, _experiment_tags(found, note))
+    return {
+        "experiment_id": experiment,
+        "uri": without_password(uri),
+        "fragment": view.fragment(experiment),
+        "runs": {r.key: ids.runs[r.key] for r in found},
+        "written": [key for key in written if key != own.key],
+    }
+
+
+def _settle(
+    client: MlflowClient, uri: str, experiment: str, wanted: list[Record]
+) -> tuple[dict[str, Any], list[str]]:
+    """Every record's MLflow run, by key, and the keys of those that were written. No run is there twice."""
+    present = active(client, experiment)
+    runs: dict[str, Any] = {}
+    written = []
+    for record in wanted:
+        there = present.pop(record.key, [])
+        same = [run for run in there if run.data.tags.get(DIGEST) == record.digest]
+        if not same:
+            written.append(record.key)
+        runs[record.key] = same[0] if same else write(client, experiment, record)
+        for run in there:
+            if run.info.run_id != runs[record.key].info.run_id:
+                delete(client, uri, run)
+    for left in [run for others in present.values() for run in others]:
+        if DIGEST not in left.data.tags:
+            delete(client, uri, left)
+        elif left.data.tags.get("rs.in_study") != "false":
+            client.set_tag(left.info.run_id, "rs.in_study", "false")
+    return runs, written
+
+
+def _tags(record: Record, ids: Ids) -> dict[str, str]:
+    tags = {"rs.kind": record.kind, "rs.in_study": "true"}
+    tags["rs.headline"] = str(record.kind != "study" and not record.parent).lower()
+    if "label" in record.params:
+        tags["rs.label"] = record.params["label"]
+    if record.parent:
+        tags[PARENT] = ids.runs[record.parent]
+    return tags
+
+
+def _experiment_tags(found: list[Record], note: str) -> dict[str, str]:
+    # the kind opens MLflow's page on the runs and their curves instead of its page for language models
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    return {**kind, "mlflow.note.content": note[:20_000], view.TAG: view.saved_view(found)}

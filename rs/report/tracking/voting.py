@@ -1,0 +1,77 @@
+"""Loads a network that was logged to MLflow, in the form in which it was certified, to vote again.
+
+    network = mlflow.pyfunc.load_model("models:/m-...")
+    network.predict(images, params={"votes": 1000})  # float32 [N, C, H, W] in [0, 1] -> votes int64 [N, K]
+
+Votes are seeded as the pipeline's are, by seed, position of the image in its split and block: with the
+study's seed, the position of the first image as `image` and votes up to the study's block, they are the first
+of those that its certificates counted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rs.errors import UserError
+from rs.machine.devices import generator
+from rs.methods import catalog
+from rs.networks import checkpoints
+from rs.networks.audit import Audited
+from rs.networks.inference import InferenceForm
+from rs.networks.transformations import warn
+from rs.provenance.files import read_json
+from rs.report.tracking.networks import VOTES
+from rs.settings.sampling import FORM
+from rs.smoothing.noise import Noise
+
+PROBES = 128  # images of uniform noise on which the form is compared with the plain network
+
+
+class Voting:
+    """What MLflow calls a Python function: `predict` counts votes under the run's noise."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        told = read_json(folder / "voting.json")
+        data = folder / "manifest.json"
+        network, manifest = checkpoints.load(folder / told["run"] / "model.json", data)
+        if manifest["sha256"] != told["weights"]:
+            raise UserError(f"{folder}: its weights are not those that were certified")
+        self.seed, self.shape = int(told["seed"]), tuple(read_json(data)["shape"])
+        self.noise: Noise = catalog.build("noises", told["noise"])
+        draws = torch.Generator().manual_seed(0)
+        probes = torch.rand((PROBES, *self.shape), generator=draws).to(device)
+        chance = bool(manifest.get("audit", {}).get("chance", False))
+        audited = Audited(network, manifest, probes, told["run"], chance)
+        self.form = InferenceForm(audited, {key: told["form"][key] for key in FORM}, device)
+        self.device = device
+        here = self.form.description
+        if other := [key for key in here if told["form"].get(key) != here[key]]:
+            was = ", ".join(f"{key} {told['form'].get(key)}" for key in other)
+            warn(told["run"], f"was certified with {was}: votes may differ by rounding")
+
+    def predict(self, images: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:
+        """Votes int64 [N, K] of images float32 [N, C, H, W] in [0, 1]; `params`: votes, seed, image."""
+        asked = {"votes": VOTES, "seed": self.seed, "image": 0, **(params or {})}
+        x = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).to(self.device)
+        if x.shape[1:] != self.shape:
+            raise UserError(f"images are {list(x.shape)}; expected [N, {', '.join(map(str, self.shape))}]")
+        rows = [self._votes(image, i, asked) for i, image in enumerate(x, int(asked["image"]))]
+        self.form.check()
+        return np.stack(rows)
+
+    def _votes(self, image: torch.Tensor, position: int, asked: dict[str, Any]) -> np.ndarray:
+        draws = generator(self.device, int(asked["seed"]), "estimate", position, 0)
+        counts, _, _ = self.form.vote(
+            image, int(asked["votes"]), lambda rows: self.noise.sample((rows, *image.shape), draws)
+        )
+        found: np.ndarray = counts.cpu().numpy()
+        return found
+
+
+def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> Voting:
+    """MLflow calls this; `model_config={"device": "cuda"}` at loading chooses the device."""
+    return Voting(Path(path), torch.device((model_config or {}).get("device", "cpu")))

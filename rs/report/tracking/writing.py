@@ -1,0 +1,166 @@
+"""One MLflow run: written whole, or brought in line with what is there.
+
+MLflow can neither change nor remove a metric, a parameter or an input that was logged: where those differ
+(`Record.digest`, kept as the tag ``rs.digest``, which is set last) the run is written anew, and the one that
+it replaces is deleted with its artifacts. Names, tags, description and artifacts are mended in place.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rs.provenance.digests import digest, file_digest
+from rs.report.tracking.networks import NAME, model_folder
+from rs.report.tracking.records import Record
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# One request per batch; MLflow takes at most 1,000 metrics, 100 parameters and 100 tags in one.
+_METRICS, _PARAMS, _TAGS = 1000, 100, 90
+
+DIGEST, MODEL, ARTIFACTS = "rs.digest", "rs.model", "rs.artifacts"
+NOTE, NAMED, PARENT = "mlflow.note.content", "mlflow.runName", "mlflow.parentRunId"
+OURS = ("rs.", "verdict.", "claim.")  # tags that the next logging may remove
+KEPT = ("rs.run", DIGEST, MODEL, ARTIFACTS)  # of these, those that are not a record's to say
+LONGEST_NOTE = 7500  # letters; MLflow takes 8,000
+
+
+def active(client: MlflowClient, experiment: str) -> dict[str, list[Any]]:
+    """Every run that is not deleted, by its tag ``rs.run``, oldest first."""
+    found: dict[str, list[Any]] = {}
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment], max_results=1000, order_by=["start_time ASC"], page_token=token
+        )
+        for run in page:
+            if "rs.run" in run.data.tags:
+                found.setdefault(run.data.tags["rs.run"], []).append(run)
+        token = page.token
+        if not token:
+            return found
+
+
+def write(client: MlflowClient, experiment: str, record: Record) -> Any:
+    """A new MLflow run that holds what of the record is fixed. It lasts as long as the training."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    end = int(time.time() * 1000)
+    start = end - int(record.seconds * 1000)
+    created = client.create_run(experiment, start, {"rs.run": record.key}, record.name)
+    run = created.info.run_id
+    params = [Param(k, v) for k, v in record.params.items()]
+    metrics = [Metric(k, v, start + int(after * 1000), step) for k, v, step, after in record.metrics]
+    for i in range(0, len(params), _PARAMS):
+        client.log_batch(run, params=params[i : i + _PARAMS])
+    for i in range(0, len(metrics), _METRICS):
+        client.log_batch(run, metrics=metrics[i : i + _METRICS])
+    _log_inputs(client, run, record)
+    tags = {DIGEST: record.digest}
+    if record.network:
+        tags[MODEL] = _log_network(client, experiment, run, record)
+    client.set_terminated(run, end_time=end)
+    client.log_batch(run, tags=[RunTag(k, v) for k, v in sorted(tags.items(), reverse=True)])
+    return client.get_run(run)
+
+
+def _log_inputs(client: MlflowClient, run: str, record: Record) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = [
+        DatasetInput(
+            Dataset(i.name, i.digest, "local", i.source, profile=i.profile),
+            [InputTag("mlflow.data.context", i.context)],
+        )
+        for i in record.inputs
+    ]
+    if inputs:
+        client.log_inputs(run, inputs)
+
+
+def _log_network(client: MlflowClient, experiment: str, run: str, record: Record) -> str:
+    """The network as a model of its own, the run's output. Returns its id."""
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+    assert record.network
+    told = {f"form.{k}": str(v) for k, v in record.network.voting["form"].items()}
+    told |= {"noise": str(record.network.voting["noise"]), "weights": record.network.voting["weights"]}
+    model = client.create_logged_model(experiment, NAME, run, params=told)
+    with model_folder(record.network, run, model.model_id) as folder:
+        client.log_model_artifacts(model.model_id, str(folder))
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    client.log_outputs(run, [LoggedModelOutput(model.model_id, 0)])
+    return str(model.model_id)
+
+
+def mend(client: MlflowClient, run: Any, name: str, tags: Mapping[str, str], note: str) -> bool:
+    """Name, tags and description as they should be; True where something was not."""
+    if len(note) > LONGEST_NOTE:
+        note = note[:LONGEST_NOTE].rpartition("\n")[0] + "\n\n(cut: see the study's page)"
+    wanted = {**tags, NAMED: name, NOTE: note}
+    present = run.data.tags
+    changed = {k: v for k, v in wanted.items() if present.get(k) != v}
+    ours = [k for k in present if (k.startswith(OURS) and k not in KEPT) or k == PARENT]
+    gone = [k for k in ours if k not in wanted]
+    _set(client, run.info.run_id, changed)
+    for key in gone:
+        client.delete_tag(run.info.run_id, key)
+    return bool(changed or gone)
+
+
+def _set(client: MlflowClient, run: str, tags: Mapping[str, str]) -> None:
+    from mlflow.entities import RunTag
+
+    told = [RunTag(k, v) for k, v in tags.items()]
+    for i in range(0, len(told), _TAGS):
+        client.log_batch(run, tags=told[i : i + _TAGS])
+
+
+def upload(client: MlflowClient, uri: str, run: Any, artifacts: Mapping[Path, str]) -> bool:
+    """Files and folders as the run's artifacts, where their content is not what lies there."""
+    files = [(f, place) for path, folder in artifacts.items() for f, place in _files(path, folder)]
+    wanted = digest([(f.name, place, file_digest(f)) for f, place in files], 16) if files else ""
+    if run.data.tags.get(ARTIFACTS, "") == wanted:
+        return False
+    clear(uri, run)
+    for file, place in files:
+        client.log_artifact(run.info.run_id, str(file), place or None)
+    client.set_tag(run.info.run_id, ARTIFACTS, wanted)
+    return True
+
+
+def _files(path: Path, folder: str) -> list[tuple[Path, str]]:
+    """A file, or those in a folder that are not hidden, each with MLflow's folder in which it goes."""
+    if path.is_file():
+        return [(path, folder)]
+    found = [(f, f.relative_to(path)) for f in sorted(path.rglob("*")) if f.is_file()]
+    return [
+        (f, "/".join([folder, *inside.parts[:-1]]))
+        for f, inside in found
+        if not any(part.startswith(".") for part in inside.parts)
+    ]
+
+
+def clear(uri: str, run: Any) -> None:
+    """Removes a run's artifacts; those of older stores were none."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    if ARTIFACTS in run.data.tags:
+        get_artifact_repository(run.info.artifact_uri, tracking_uri=uri).delete_artifacts()
+
+
+def delete(client: MlflowClient, uri: str, run: Any) -> None:
+    """A run that another replaces, with what takes space."""
+    model = run.data.tags.get(MODEL)
+    if model:
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        location = client.get_logged_model(model).artifact_location
+        get_artifact_repository(location, tracking_uri=uri).delete_artifacts()
+        client.delete_logged_model(model)
+    clear(uri, run)
+    client.delete_run(run.info.run_id)
