@@ -61,7 +61,11 @@ def test_a_client_reads_back_numbers_parameters_and_description(uri: str, tables
     run, single = reading.read(tables, "runs").run[1], reading.read(tables, "runs").run[0]
     params, tags, metrics = everything(uri)[told["runs"][run]]
     assert params["objective.lambda"] == "2"
-    assert (params["label"], params["noise.level"], params["data.name"]) == ("stability-0.25", "0.25", "digits")
+    assert (params["label"], params["noise.level"], params["data.name"]) == (
+        "stability-0.25",
+        "0.25",
+        "digits",
+    )
     assert params["certificate.cohen.alpha"] == "0.001"
     assert "objective.beta" not in params  # another objective's
     expected = reading.read(tables, "certified_accuracy").query("run == @run and radius == 0.5")

@@ -14,11 +14,10 @@ from typing import Any
 import pandas as pd
 
 from rs.report.html_table import down, up
-from rs.report.names import norm_name, smoothing_name
+from rs.report.names import norm_name, read
 from rs.report.tracking.numbers import Row, rows, yes
 from rs.report.tracking.records import Record
 from rs.report.tracking.verdicts import Verdicts
-from rs.tables.reading import read
 
 PAGE = "report.html"
 TRAINING = "workflowType=machine_learning"  # else MLflow opens its pages for language models
@@ -139,7 +138,7 @@ def _by_claim(frame: pd.DataFrame) -> Any:
 
 def _certificate(row: Row) -> str:
     kind = "" if yes(row["rigorous"]) else " (an estimate, no certificate)"
-    told = f"{row['certificate']}{kind}, {norm_name(row['norm'])}, {smoothing_name(row['smoothing'])}"
+    told = f"{row['certificate']}{kind}, {norm_name(row['norm'])}, {row['smoothing']}"
     return f"{told}, α = {row['alpha']:g}, n = {row['n']:,}, {row['images']} images"
 
 
