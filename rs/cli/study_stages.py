@@ -1,4 +1,4 @@
-"""The verbs that the rules of a whole study call (rs.plan.stages): tables and page; MLflow is in `rs.cli.tracking`.
+"""The verbs that the rules of a whole study call (rs.plan.stages): tables and page. MLflow: rs.cli.tracking.
 
 Each is carried out by the function that its record names, which takes the plan of the study.
 """

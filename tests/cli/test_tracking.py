@@ -1,0 +1,79 @@
+"""Tracking as the workflow does it: a store that is not there costs a line, and is made up for."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_study import TINY, Workspace, write_study
+
+from rs.cli import tracking
+from rs.cli.overview import places
+from rs.errors import UserError
+from rs.machine.worker import Tee
+from rs.plan import staleness
+from rs.plan.plan import Plan
+from rs.provenance.files import read_json
+from rs.study.study import Study
+from rs.tables.aggregate import aggregate
+
+AWAY = "http://me:secret@127.0.0.1:1"
+
+
+@pytest.fixture
+def folder(workspace: Workspace, tmp_path: Path) -> Path:
+    """With the tables of the tiny study, whose runs are links."""
+    place = tmp_path / "project"
+    (place / "results").mkdir(parents=True)
+    for shared in ("runs", "data"):
+        (place / "results" / shared).symlink_to(workspace.folder / "results" / shared)
+    return place
+
+
+def planned(uri: str) -> Plan:
+    return Plan(Study([write_study(Path("study.yaml"), {**TINY, "tracking": {"uri": uri}})]))
+
+
+def recorded(path: Path) -> Path:
+    """As Snakemake remembers a file that it made."""
+    record = staleness._record(path)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.touch()
+    return record
+
+
+def test_a_store_that_is_away_costs_a_line_and_is_made_up_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with contextlib.chdir(folder):
+        plan = planned(AWAY)
+        aggregate(plan, plan.tables, plan.code("aggregate"))
+        told = plan.folder / "mlflow.json"
+        with pytest.raises(UserError, match="cannot log"):
+            tracking.track(plan)  # a person is told with an exit code
+        assert not told.exists()
+        with open("log.txt", "w") as log, monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", Tee(sys.stderr, log))
+            tracking.track(plan)
+        (line,) = Path("log.txt").read_text().splitlines()
+        assert line.startswith("rs: not logged: http://127.0.0.1:1: ")
+        for text in (line, told.read_text(), places(plan)):
+            assert "secret" not in text
+        assert "not logged yet" in places(plan)
+        with pytest.raises(UserError, match="not logged yet"):
+            tracking.tracked_page(plan)
+        record = recorded(told)
+        staleness.settle(plan)
+        assert not record.exists()
+        assert told.stat().st_mtime == staleness.BEFORE_ALL, "Snakemake makes it again"
+
+        back = planned("sqlite:///results/mlflow.db")
+        tracking.track(back)
+        record = recorded(told)
+        staleness.settle(back)
+        assert record.exists()
+        assert set(read_json(told)["runs"]) == {run.id for run in back.runs}
+        assert "not logged" not in places(back)
+        assert "viewStateShareKey" in tracking.tracked_page(back)
