@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from rs.plan import as_module, mixed_draws, staleness
+from rs.plan import as_module, mixed_draws, price, staleness
 from rs.study import tracking_place
 from rs.errors import UserError
 from rs.plan.plan import Plan
@@ -29,6 +29,8 @@ try:
         staleness.settle(PLAN)
         for sentence in mixed_draws.settle(PLAN):
             print(f"rs: {sentence}", file=sys.stderr)
+        if (cost := price.sentence(PLAN)) is not None:
+            print(f"rs: {cost}", file=sys.stderr)
 except UserError as error:
     print(f"rs: {error}", file=sys.stderr)
     sys.exit(1)

@@ -12,6 +12,7 @@ from rs import __version__
 from rs.cli import acceptance, cleaning, radius, stages, study_stages, time_slice
 from rs.cli import certify_checkpoint as own_checkpoint
 from rs.cli import logs as exchange
+from rs.cli import price as pricing
 from rs.cli.plans import add_study, plan_of
 from rs.errors import UserError
 from rs.plan.stages import STAGES, STUDY_STAGES
@@ -23,7 +24,7 @@ Snakemake runs a study: `snakemake --cores 2 --configfile config/mnist.yaml`.
 `rs VERB --help` explains a verb.
 """
 PEOPLES = (
-    *("list", "status", "accept", "show", "ui", "clean", "slice", "rederive", "precision"),
+    *("list", "price", "status", "accept", "show", "ui", "clean", "slice", "rederive", "precision"),
     *("radius", "certify", "import-log", "export-log", "schema"),
 )
 EXIT_CODES = """\
@@ -84,6 +85,10 @@ def parser() -> argparse.ArgumentParser:
     )
     verb.set_defaults(act=rederive)
     verb.add_argument("--observations", type=Path, default=Path("evidence/runs"), metavar="FOLDER")
+    text = "what a study costs before it runs: hours here and on GPUs, memory, disk"
+    verb = study_verb("price", f"{text}\n\n{pricing.__doc__}", pricing.run)
+    verb.formatter_class = AS_WRITTEN
+    pricing.add_arguments(verb)
     study_verb("status", "what a study has, lacks and holds stale", status)
     acceptance.add_arguments(study_verb("accept", acceptance.TEXT, acceptance.run))
     study_verb("ui", "open the MLflow UI on a study's store", ui).add_argument(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from rs.cli.tracking import tracked_place
 from rs.errors import UserError
+from rs.plan import price
 from rs.plan.mixed_draws import draws_of
 from rs.plan.plan import RESULTS, Plan
 from rs.provenance import accepted_code
@@ -122,6 +123,8 @@ def status(plan: Plan, files: list[Path]) -> str:
         f"{owner:<{width}}  {c['has']:>5} {c['lacks']:>5} {c['stale']:>5}" for owner, c in counts.items()
     ]
     told = [sentence for draws in draws_of(plan) for sentence in draws.sentences()]
+    cost = price.sentence(plan)
+    told += [cost] if cost else []
     return "\n".join(lines + told)
 
 

@@ -1,7 +1,7 @@
 """How fast a machine takes networks forward and back: measured, or assumed and said to be so. No torch.
 
 A pass takes `fixed` seconds and `each` more for every image in it. This machine's are measured by `rs price`
-(rs.networks.speed) and kept in the user's cache, a file for each network in each precision on a device with
+(rs.stages.speed) and kept in the user's cache, a file for each network in each precision on a device with
 these versions; without it a processor core is taken to be like those that were measured, by multiply-adds.
 
 Of named GPUs an H100 was measured with three small networks (docs/evidence/gpu.md). What was not is assumed:
@@ -21,10 +21,9 @@ from typing import Any, Protocol
 
 from rs.errors import UserError
 from rs.machine import device_class
-from rs.plan.work import Network, NotPriced, Work
+from rs.plan.work import FORWARDS, Network, NotPriced, Work
 from rs.provenance.digests import digest
 from rs.provenance.files import read_json, versions, write_json
-from rs.settings.passes import KINDS
 
 START = 4.0  # seconds of a job before it computes: torch and the network (3.2 s), files
 COMPILING = 6.0  # and of one that compiles its network (3 to 10 s: docs/evidence/sampling.md)
@@ -45,18 +44,26 @@ class Rate:
 class Machine(Protocol):
     """`unit` says what an hour of it is. `rate` raises NotPriced for a network that it knows nothing of."""
 
-    name: str
-    unit: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def unit(self) -> str: ...
 
     def rate(self, work: Work) -> Rate: ...
 
 
+def costs_of(network: Network) -> dict[str, int]:
+    """Multiply-adds of a forward pass, outputs and weights. Raises NotPriced."""
+    found: dict[str, int] | None = network.costs or measured(network).get("costs")
+    if found is None:
+        raise NotPriced(f"{network.name}: not measured yet (rs price does)")
+    return found
+
+
 def multiply_adds(network: Network) -> int:
     """Of a forward pass. Raises NotPriced."""
-    costs = network.costs or measured(network).get("costs")
-    if costs is None:
-        raise NotPriced(f"{network.name}: not measured yet (rs price does)")
-    return int(costs["multiply_adds"])
+    return costs_of(network)["multiply_adds"]
 
 
 # --- named GPUs ---
@@ -74,10 +81,12 @@ RECORDED, WRITTEN = 0.3e-3, 2e-3  # seconds of a pass as a CUDA graph, and launc
 H100 = {
     ("lenet", "update"): (0.29e-3, 1.97e-6),
     ("lenet", "ascent"): (0.25e-3, 1.16e-6),
+    ("lenet", "gradient"): (0.25e-3, 1.16e-6),
     ("lenet", "vote"): (0.2e-3, 0.25e-6),
     ("lenet", "vote compiled"): (0.02e-3, 0.187e-6),
     ("nal_cnn", "update"): (0.29e-3, 1.22e-6),
     ("nal_cnn", "ascent"): (0.25e-3, 0.72e-6),
+    ("nal_cnn", "gradient"): (0.25e-3, 0.72e-6),
     ("stn_mnist", "update"): (0.29e-3, 3.7e-6),
 }
 H100_BANDWIDTH = 3.35e12  # bytes/s
@@ -105,7 +114,7 @@ class Card:
             return Rate(fixed, found[1] * H100_BANDWIDTH / self.bandwidth, assumed=True)
         bfloat16 = BYTES * self.bandwidth
         speed = bfloat16 if network.precision == "bfloat16" else min(FLOAT32 * self.float32, bfloat16) / 2
-        return Rate(fixed, KINDS[work.kind] * multiply_adds(network) / speed, assumed=True)
+        return Rate(fixed, FORWARDS[work.kind] * multiply_adds(network) / speed, assumed=True)
 
 
 CARDS = {
@@ -155,7 +164,7 @@ class Here:
             return Rate(rate.fixed, rate.each, assumed=True)
         emulated = work.network.precision == "bfloat16" and self.device not in HAS_BFLOAT16
         speed = EMULATED if emulated else CORE[work.network.precision]
-        return Rate(1e-3, KINDS[work.kind] * multiply_adds(work.network) / speed, assumed=True)
+        return Rate(1e-3, FORWARDS[work.kind] * multiply_adds(work.network) / speed, assumed=True)
 
 
 def here() -> Here:
@@ -180,13 +189,16 @@ def _device_name(gpu: bool) -> str:
     return "processor"
 
 
+def cache_folder() -> Path:
+    own = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(own if os.path.isabs(own) else Path.home() / ".cache") / "rs-smoothing" / "rates"
+
+
 def cache_file(network: Network) -> Path:
     """Where the rates of a network on this device with these versions lie."""
-    own = os.environ.get("XDG_CACHE_HOME", "")
-    folder = Path(own if os.path.isabs(own) else Path.home() / ".cache") / "rs-smoothing" / "rates"
     on = here()
     made_of = [vars(network), on.name, on.device, versions()]
-    return folder / f"{network.described['name']}-{network.precision}-{digest(made_of, 16)}.json"
+    return cache_folder() / f"{network.described['name']}-{network.precision}-{digest(made_of, 16)}.json"
 
 
 def measured(network: Network) -> dict[str, Any]:

@@ -16,12 +16,15 @@ from rs.plan.jobs import Job
 from rs.plan.plan import Plan
 from rs.provenance.digests import dumps
 from rs.settings.images import Subset
-from rs.settings.passes import counted
+from rs.settings.passes import KINDS, counted
 from rs.study.schema import defaults, method_schema, section
 
 # Of n, for the mean image of a sequential run: 1/143 to 1/10.3 for radii up to 2 sigma, 1/2.6 for all of a
 # table (docs/evidence/sampling.md).
 STOPPED = 0.1
+# Kinds of passes: those of training as methods state them, and of a network that is observed: votes, in the
+# inference form, and gradients of the image (rs.networks.differentiable). How many forward passes each costs.
+FORWARDS = {**KINDS, "vote": 1, "gradient": 2}
 RESIDENT = 16 * 2**30  # bytes of images
 TOGETHER = 512  # copies in a batch of calibrate and distributional
 
@@ -60,7 +63,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Work:
-    """`copies` images through a network in `passes` one after another, of a kind of rs.settings.passes."""
+    """`copies` images through a network in `passes` one after another, of one of the kinds above."""
 
     network: Network
     kind: str
@@ -177,10 +180,11 @@ def _attack(plan: Plan, job: Job) -> Iterator[Work]:
     together = max(1, spec["batch"] // defaults(facts, method).get("samples", 1))
     at_one = _passes("attacks", method, **fixed, radii=positive[:1])
     for kind, (times, copies) in _passes("attacks", method, **fixed, radii=positive).items():
-        yield Work(made, kind, math.ceil(images / together) * times, images * times * copies)
+        kind_here = "gradient" if kind == "ascent" else kind
+        yield Work(made, kind_here, math.ceil(images / together) * times, images * times * copies)
         if checked:  # at one radius each: twice the steps, twice the samples, and without a bound
             steps, once = at_one[kind][0], math.prod(at_one[kind])
-            yield Work(made, kind, math.ceil(checked / together) * 4 * steps, checked * 5 * once)
+            yield Work(made, kind_here, math.ceil(checked / together) * 4 * steps, checked * 5 * once)
     yield from _judged(plan, job, use, images, checked, len(positive))
 
 
@@ -198,7 +202,7 @@ def _calibrate(plan: Plan, job: Job) -> Iterator[Work]:
     images = len(Subset(**settings["images"]).positions(trained_images(plan, trained)))
     network, steps, samples = network_of(plan, trained, "float32"), settings["steps"], settings["samples"]
     batches = math.ceil(images / max(1, TOGETHER // samples))
-    yield Work(network, "ascent", batches * steps, images * steps * samples)
+    yield Work(network, "gradient", batches * steps, images * steps * samples)
 
 
 def _distributional(plan: Plan, job: Job) -> Iterator[Work]:
@@ -214,6 +218,6 @@ def _distributional(plan: Plan, job: Job) -> Iterator[Work]:
     )
     for samples, estimates in noises:
         steps = searches * settings["steps"]
-        yield Work(network, "ascent", batches * steps, images * steps * samples)
+        yield Work(network, "gradient", batches * steps, images * steps * samples)
         taken = math.ceil(estimates / settings["samples"])
         yield Work(network, "forward", batches * ends * taken, images * ends * estimates)

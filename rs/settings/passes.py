@@ -13,9 +13,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-# How many forward passes each kind costs, by multiply-adds: forward; vote, in the inference form; ascent,
-# with the gradient of the image; update, with those of the weights and a step of the optimizer.
-KINDS = {"forward": 1, "vote": 1, "ascent": 2, "update": 3}
+# How many forward passes each kind costs, by multiply-adds: an ascent has the gradient of the image, an
+# update those of the weights and a step of the optimizer.
+KINDS = {"forward": 1, "ascent": 2, "update": 3}
 
 Count: TypeAlias = int | str | tuple[int | str, ...]
 Passes: TypeAlias = dict[str, tuple[Count, Count]]

@@ -17,7 +17,7 @@ from rs.plan import price, rates
 from rs.plan.work import Network, work_of
 
 RATE = {"fixed": 0.0, "each": 0.001}
-KINDS = ("forward", "vote", "ascent", "update")
+KINDS = ("forward", "vote", "ascent", "update", "gradient")
 COSTS = {"multiply_adds": 10, "outputs": 20, "weights": 30}
 
 
@@ -42,11 +42,11 @@ def test_the_work_of_every_stage_is_what_its_settings_say(tiny, plan_of):
     # one epoch of gaussian, one of nal at one step and one sample
     assert images(plan, "train", "update") == 2 * digits
     assert images(plan, "train", "ascent") == digits
-    assert images(plan, "calibrate", "ascent") == 40 * 3 * 2
+    assert images(plan, "calibrate", "gradient") == 40 * 3 * 2
     # two runs, six images in two shards of four, a batch of 32 for n0 = 16 and for each of two blocks of 32
     assert images(plan, "sample", "vote") == 2 * 8 * 3 * 32
     # two runs, three images: 2 steps of 2 samples at one radius, and 5 times that for the checks
-    assert images(plan, "attack", "ascent") == 2 * 3 * 6 * 4
+    assert images(plan, "attack", "gradient") == 2 * 3 * 6 * 4
     assert images(plan, "attack", "vote") == 2 * 32 * 3 * (2 + 6)
 
 

@@ -85,6 +85,19 @@ def test_a_thousand_jobs_plan_in_seconds(fresh: Workspace, record_property: Any)
     assert len(jobs) == 66 * 2 * (1 + 1 + 6) + 4
 
 
+def test_a_dry_run_tells_how_many_jobs_are_missing_and_what_they_cost(
+    fresh: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(fresh.folder / "cache"))
+    done = fresh.snakemake("--dry-run")
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("rs: ")]
+    found = re.match(r"rs: (\d+) jobs missing: about [\d.]+ (core|GPU)-hours here \((.*)\): train ", told)
+    assert found
+    assert int(found.group(1)) == len(fresh.jobs()) - 3  # tables, page, MLflow
+    assert found.group(3) == "assumed; `rs price` measures"
+    assert fresh.rs("status", "--study", "study.yaml").splitlines()[-1] == told.removeprefix("rs: ")
+
+
 def test_the_slurm_profile_plans_with_memory_and_time_for_every_job(fresh: Workspace) -> None:
     """GPUs are asked for when jobs are submitted (tests/machine/test_cluster.py): a dry run is local."""
     done = fresh.snakemake("--dry-run", "--workflow-profile", "workflow/profiles/slurm")

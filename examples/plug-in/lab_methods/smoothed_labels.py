@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 from torch.nn import functional
 
+from rs.settings.passes import Passes
+
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
@@ -19,6 +21,7 @@ class SmoothedLabels:
     """Cross-entropy at x + z with the share `smoothing` of every label spread over all classes."""
 
     source: ClassVar[str] = "Szegedy et al., CVPR 2016"
+    passes: ClassVar[Passes] = {"update": (1, 1)}
 
     smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
 

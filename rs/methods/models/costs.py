@@ -1,4 +1,4 @@
-"""What a network costs: counted on torch's meta device, where nothing is computed. Not a model itself."""
+"""What a network costs: by default on torch's meta device, where nothing is computed. Not a model itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ CLASSES = 10  # the last layer's share is small; studies are priced by the other
 
 
 def counted(network: nn.Module, shape: Sequence[int]) -> dict[str, int]:
-    """Of a network on the meta device, for one image of `shape`: multiply-adds of a forward pass; numbers
-    that its layers put out (kept for a backward pass); weights, its buffers too.
+    """Of a network, on the meta device or another, for one image of `shape`: multiply-adds of a forward pass;
+    numbers that its layers put out (kept for a backward pass); weights, its buffers too.
     """
     outputs = 0
 
@@ -26,7 +26,7 @@ def counted(network: nn.Module, shape: Sequence[int]) -> dict[str, int]:
     leaves = [m for m in network.modules() if not list(m.children())]
     hooks = [m.register_forward_hook(add) for m in leaves]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.empty(1, *shape, device="meta"))
+        network(torch.zeros(1, *shape, device=next(network.parameters()).device))
     for hook in hooks:
         hook.remove()
     weights = sum(value.numel() for value in network.state_dict().values())

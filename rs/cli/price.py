@@ -1,0 +1,94 @@
+"""`rs price`: what a study costs before it runs, for what is missing now and for all of it.
+
+Hours of each stage on this machine and on named GPUs, memory and disk. What a network costs here is measured
+in seconds for each network and precision and kept in the user's cache, by device and versions; --no-measure
+takes what is there and else assumes. Hours say "assumed" where a rate was not measured on that device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from typing import Any
+
+from rs.plan import price, rates
+from rs.plan.jobs import Job
+from rs.plan.plan import Plan
+from rs.plan.space import Space, space
+from rs.plan.work import Network, NotPriced, work_of
+from rs.study.study import Study
+
+GPUS = ("H100", "A100")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    known = ", ".join(rates.CARDS)
+    told = f"also on these ({known}; default: {' '.join(GPUS)})"
+    parser.add_argument("--gpu", nargs="*", default=GPUS, metavar="NAME", help=told)
+    parser.add_argument("--no-measure", action="store_true", help="measure nothing here")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(args: argparse.Namespace) -> None:
+    cards = [rates.card(name) for name in args.gpu]
+    plan = Plan(Study(args.study))
+    chosen = {"missing": price.missing(plan), "whole": price.whole(plan)}
+    if not args.no_measure:
+        measure(plan, chosen["whole"])
+    machines: list[rates.Machine] = [rates.here(), *cards]
+    prices = {name: [price.price(plan, jobs, on) for on in machines] for name, jobs in chosen.items()}
+    needed = {name: space(plan, jobs) for name, jobs in chosen.items()}
+    if args.json:
+        told: dict[str, Any] = {"study": plan.study.name}
+        for name in chosen:
+            told[name] = {"machines": [p.as_json() for p in prices[name]], "bytes": needed[name].as_json()}
+        print(json.dumps(told, indent=1))
+        return
+    shown = ["missing", "whole"] if len(chosen["missing"]) < len(chosen["whole"]) else ["whole"]
+    print("\n\n".join(_text(name, prices[name], needed[name]) for name in shown))
+
+
+def measure(plan: Plan, jobs: list[Job]) -> None:
+    """Measures what the cache lacks of the networks that these jobs run."""
+    lacking: dict[Network, set[str]] = defaultdict(set)
+    for job in jobs:
+        try:
+            for work in work_of(plan, job):
+                if work.kind not in rates.measured(work.network).get("rates", {}):
+                    lacking[work.network].add(work.kind)
+        except NotPriced:
+            continue
+    if not lacking:
+        return
+    from rs.machine.devices import use_device
+    from rs.stages import speed
+
+    with use_device("auto") as device:
+        for network, kinds in lacking.items():
+            print(f"rs: measuring {network.name}: {', '.join(sorted(kinds))}", file=sys.stderr)
+            costs, found = speed.measure(network, sorted(kinds), device)
+            rates.keep(network, costs, rates.measured(network).get("rates", {}) | found)
+
+
+def _text(name: str, prices: list[price.Price], needed: Space) -> str:
+    """A table of hours, machines by stages, and a line about memory and disk."""
+    if not any(p.stages or p.unpriced for p in prices):
+        return f"{name}: nothing"
+    stages = list(prices[0].stages)
+    rows = [[f"{name}: {prices[0].jobs} jobs", *stages, "all", "at most", "hours of", "rates"]]
+    for p in prices:
+        hours = map(price.in_words, (*(p.stages[stage] for stage in stages), p.hours, p.most))
+        rows.append(
+            [p.machine, *hours, p.unit.removesuffix("-hours"), "assumed" if p.assumed else "measured"]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *rest in rows:
+        cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    memory, disk, beside = (f"{n / 1e9:.2g} GB" for n in (needed.memory, needed.disk, needed.checkpoint))
+    lines.append(f"memory {memory} a job at most, disk {disk}, a checkpoint {beside} while a network trains")
+    lines += [f"without {reason}" for reason in prices[0].unpriced]
+    return "\n".join(lines)

@@ -1,0 +1,182 @@
+"""How fast this machine takes a network forward and back: what `rs price` measures, in seconds a network.
+
+Each kind of pass (rs.plan.work) is timed as the stages run it, on random images with untrained weights (no
+speed depends on them), in two batches: a line through both gives the seconds of a pass and of an image in it.
+The best of a few passes counts, on a processor in CPU time of one thread: other work on the machine then
+changes little. On a GPU training steps are recorded as CUDA graphs, as the trainer records them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from rs.machine.devices import generator
+from rs.methods.models.costs import counted
+from rs.methods.noise.gaussian import Gaussian
+from rs.methods.objectives.gaussian import GaussianTraining
+from rs.networks import checkpoints
+from rs.networks.audit import Audited
+from rs.networks.captured_step import WRITTEN, CapturedSteps
+from rs.networks.differentiable import Differentiable
+from rs.networks.inference import InferenceForm
+from rs.networks.optimization import make_optimizer
+from rs.networks.transformations import training_layout
+from rs.plan.work import Network
+from rs.settings.training import Training
+from rs.smoothing.ascent import input_gradient
+from rs.smoothing.smoothed import evaluation_mode, mean_cross_entropy
+from rs.stages.train import Autocast
+
+SECONDS = 0.3  # of timing each pass, and the most that one takes in the larger batch
+SLOW = 40e9  # multiply-adds/s of a usual core
+SMALLEST, LARGEST = 16, {"cpu": 512, "cuda": 8192}
+COPIES = 8  # of an image in a gradient
+CLASSES, PROBES = 10, 16
+NOISE = Gaussian(0.5)
+
+Pass = Callable[[Tensor], None]  # takes positions of images
+
+
+class Subject:
+    """An untrained network on a device, and random images and labels for it."""
+
+    def __init__(self, network: Network, device: torch.device) -> None:
+        channels, self.asked, self.device = network.shape[0], network, device
+        data = {"shape": list(network.shape), "classes": CLASSES}
+        data |= {"mean": [0.5] * channels, "std": [0.5] * channels}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.network = checkpoints.build_model(network.described, data)
+        self.costs = counted(self.network, network.shape)
+        draws = torch.Generator().manual_seed(0)
+        self.images = torch.rand(LARGEST[device.type], *network.shape, generator=draws).to(device)
+        self.labels = torch.zeros(len(self.images), dtype=torch.int64, device=device)
+
+    def audited(self) -> Audited:
+        probes = self.images[:PROBES].cpu()
+        frozen = self.network.cpu().eval().requires_grad_(False)
+        return Audited(frozen, {"classes": CLASSES}, probes.to(self.device), self.asked.name, False)
+
+    def taken(self, kind: str, draws: torch.Generator) -> Pass:
+        """A step on each image once, an ascent of it or a forward pass alone, as objectives take them; or a
+        gradient as attacks take it.
+        """
+        if kind == "gradient":
+            return self._gradient(draws)
+        model = self.network.to(self.device).train().requires_grad_(True)
+        layout = training_layout(model, list(self.asked.shape), self.device)
+        seen = Autocast(model, self.asked.precision, layout)
+        optimizer, objective = make_optimizer(Training(), seen), GaussianTraining()
+
+        def update(chosen: Tensor) -> None:
+            x, y = self.images[chosen], self.labels[chosen]
+            loss, _ = objective.loss(seen, x, y, NOISE, draws, 0.0)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+
+        def ascent(chosen: Tensor) -> None:
+            x, y = self.images[chosen], self.labels[chosen]
+            z = NOISE.sample(x.shape, draws).unsqueeze(1)
+            with evaluation_mode(seen):
+                input_gradient(lambda at: mean_cross_entropy(seen, at, z, y), x)
+
+        def forward(chosen: Tensor) -> None:
+            x = self.images[chosen]
+            with torch.no_grad(), evaluation_mode(seen):
+                seen(x + NOISE.sample(x.shape, draws))
+
+        return {"update": update, "ascent": ascent, "forward": forward}[kind]
+
+    def _gradient(self, draws: torch.Generator) -> Pass:
+        """Of as many images with eight copies each as the batch holds."""
+        model = Differentiable(self.audited(), {"precision": self.asked.precision}, self.device)
+
+        def take(chosen: Tensor) -> None:
+            own = chosen[: max(1, len(chosen) // COPIES)]
+            x, y = self.images[own], self.labels[own]
+            z = NOISE.sample((len(x) * COPIES, *x.shape[1:]), draws).unflatten(0, (len(x), COPIES))
+            input_gradient(lambda at: mean_cross_entropy(model, at, z, y), x)
+
+        return take
+
+    def vote(self, batch: int, draws: torch.Generator) -> Pass:
+        """A batch of votes on one image."""
+        form = {"precision": self.asked.precision, "batch": batch, "compiled": self.asked.compiled}
+        inference, image = InferenceForm(self.audited(), form, self.device), self.images[0]
+
+        def take(_: Tensor) -> None:
+            inference.vote(image, batch, lambda rows: NOISE.sample((rows, *image.shape), draws))
+
+        return take
+
+
+def measure(
+    network: Network, kinds: Iterable[str], device: torch.device
+) -> tuple[dict[str, int], dict[str, dict[str, float]]]:
+    """`costs` and, for each kind, the seconds `fixed` of a pass and `each` of an image in it."""
+    subject = Subject(network, device)
+    return subject.costs, {kind: _line(subject, kind) for kind in kinds}
+
+
+def _line(subject: Subject, kind: str) -> dict[str, float]:
+    device, most = subject.device, LARGEST[subject.device.type]
+    recorded = device.type == "cuda" and kind in ("update", "ascent")
+    captured = CapturedSteps(device) if recorded else None
+    draws = captured.draws if captured else generator(device, 0, "train")
+    usual = None if kind == "vote" else subject.taken(kind, draws)
+
+    def best(size: int) -> float:
+        return _best(usual or subject.vote(size, draws), torch.arange(size, device=device), captured)
+
+    if kind == "vote" and device.type == "cpu":  # always in whole batches, and each would be compiled
+        size = _batch(SMALLEST, subject.costs["multiply_adds"] / SLOW, most)
+        return {"fixed": 0.0, "each": best(size) / size}
+    few = best(SMALLEST)
+    size = _batch(SMALLEST, few / SMALLEST, most)
+    if size == SMALLEST:
+        return {"fixed": 0.0, "each": few / size}
+    many = best(size)
+    each = (many - few) / (size - SMALLEST)
+    if not 0 < each * size <= many:  # the smaller batch was no cheaper, or less than its share
+        return {"fixed": 0.0, "each": many / size}
+    return {"fixed": many - each * size, "each": each}
+
+
+def _batch(least: int, seconds: float, most: int) -> int:
+    """The largest batch, in doublings of the least, that takes no longer than SECONDS at so many each."""
+    size = least
+    while size < most and 2 * size * seconds < SECONDS:
+        size *= 2
+    return size
+
+
+def _best(take: Pass, chosen: Tensor, captured: CapturedSteps | None) -> float:
+    """Seconds of the fastest pass, after those that set up libraries, compile or are recorded."""
+
+    def once() -> float:
+        started = clock()
+        if captured:
+            captured.take("pass", chosen, take)
+        else:
+            take(chosen)
+        return clock() - started
+
+    clock = time.process_time if chosen.device.type == "cpu" else _synchronized
+    with captured.epoch(0) if captured else contextlib.nullcontext():
+        for _ in range(WRITTEN + 2 if captured else 2):
+            once()
+        found = [once()]
+        while sum(found) < SECONDS:
+            found.append(once())
+    return min(found)
+
+
+def _synchronized() -> float:
+    torch.cuda.synchronize()
+    return time.perf_counter()
