@@ -9,7 +9,7 @@ BIN := .venv/bin
 
 # over the cores, a file's tests together
 SPREAD = -n logical --maxprocesses 4 --dist loadfile
-INSTALL = $(BIN)/python -m pip install --progress-bar on --editable ".[dev]"
+INSTALL = $(BIN)/python -m pip install --progress-bar on --editable ".[dev,browser]"
 
 .PHONY: demo test quick check ui lock evidence gpu
 

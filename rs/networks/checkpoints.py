@@ -15,9 +15,9 @@ from torch import nn
 from rs.errors import UserError
 from rs.methods import catalog
 from rs.networks import imported as entries
-from rs.networks.prepared import read_manifest
 from rs.provenance.digests import dumps, file_digest
 from rs.provenance.files import ADVICE, whole_file, write_json
+from rs.provenance.prepared import read_manifest
 from rs.provenance.reading import WEIGHTS, check_file
 from rs.provenance.run_files import read_model_manifest
 

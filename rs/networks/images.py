@@ -21,7 +21,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from rs.errors import UserError
 from rs.methods.data.images import decode, read
-from rs.networks.prepared import as_float, load_arrays, read_manifest
+from rs.networks.prepared import as_float
+from rs.provenance.prepared import load_arrays, read_manifest
 
 Positions = Sequence[int] | Tensor
 Batch = tuple[Tensor, Tensor]  # float32 [B, C, H, W] in [0, 1], int64 [B], on the device

@@ -38,6 +38,8 @@ TABLES = (
     "bound_checks",
     "published",
     "examples",
+    "images",
+    "thumbnails",
 )
 NOT_IDENTITY = ("device", "threads", "processes", "workers")  # of a training: where it runs
 

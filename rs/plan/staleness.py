@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -25,8 +26,8 @@ from rs.provenance.files import read_json, read_table
 
 RECORDS = Path(".snakemake") / "metadata"
 BEFORE_ALL = 1.0  # second of 1970
-TEMPLATE = Path(__file__).parents[1] / "report" / "report.html"
 NOT_LOGGED = "not_logged"  # in mlflow.json: why the store did not take the study
+REPORT = Path(__file__).parents[1] / "report"
 MADE = "<!-- rs "  # begins the last line of a page, which says what it was made from
 
 
@@ -53,7 +54,14 @@ def table_inputs(plan: Plan) -> str:
 
 def page_inputs(plan: Plan) -> str:
     """Of a study's page, and of its MLflow runs."""
-    return inputs_digest(plan.table_files(), plan.described + plan.summary, file_digest(TEMPLATE))
+    return inputs_digest(plan.table_files(), plan.described + plan.summary, page_parts())
+
+
+@functools.cache
+def page_parts() -> str:
+    """A digest of what a page is put together from beside code: template, style and scripts."""
+    parts = sorted(part for part in REPORT.rglob("*") if part.suffix in (".html", ".css", ".js"))
+    return digest([file_digest(part) for part in parts], 64)
 
 
 def page_line(plan: Plan) -> str:

@@ -60,9 +60,20 @@ def wide(
                 continue
             found = float(at[r][value])
             under = interval(at[r]["low"], at[r]["high"])
-            row.append(Cell(_bound(at[r]) + down(found), found, under=under, tint=round(found, 3)))
+            opens = f"{first['run']} {first['certificate']} {r:g}" if "certificate" in first else ""
+            shown = _bound(at[r]) + down(found)
+            row.append(Cell(shown, found, under=under, tint=round(found, 3), opens=opens))
         rows.append(row + [text_cell(first[c]) if c in _TEXTS else number(first[c]) for c in extra])
     return Table(columns + [(c.replace("_", " "), "number") for c in extra], rows)
+
+
+def once(part: pd.DataFrame, keys: list[str]) -> tuple[str, list[str]]:
+    """What all rows share of noise and certificate, to be said above the table; the keys that are left."""
+    shared = [k for k in ("smoothing", "certificate") if part[k].nunique() == 1]
+    words = [str(part[k].iloc[0]) for k in shared]
+    if "certificate" in shared and not part["rigorous"].all():
+        words[-1] += " (an estimate, not a proof)"
+    return "".join(f", {word}" for word in words), [k for k in keys if k not in shared]
 
 
 def certified_section(tables: Path, radii: Sequence[float] | None, seeds: Mapping[str, Any]) -> Section:
@@ -75,8 +86,10 @@ def certified_section(tables: Path, radii: Sequence[float] | None, seeds: Mappin
     keys = ["run", "label", "smoothing", "certificate"]
     for norm, part in [] if frame.empty else list(frame.groupby("norm")):
         note, extra = constants(part, _CLAIM)
-        table = wide(part, keys, "certified_accuracy", _shown(part.radius, radii), extra, seeds)
-        table.title, table.note = f"{norm_name(norm)} radius", _noted(note, part)
+        said, varying = once(part, keys)
+        table = wide(part, varying, "certified_accuracy", _shown(part.radius, radii), extra, seeds)
+        table.title = f"{norm_name(norm)} radius{said}"
+        table.note = _noted(note, part)
         if not average.empty:
             acr = {tuple(r[k] for k in keys): r for r in average[average.norm == norm].to_dict("records")}
             place = next(i for i, (head, _) in enumerate(table.columns) if head.startswith("r = "))

@@ -27,6 +27,7 @@ class Cell:
     mark: str = ""
     span: tuple[float, float, float] | None = None  # low, value, high as shares of the widest interval's end
     kind: str = "number"
+    opens: str = ""  # the images behind it: run, certificate and radius, as the live figure names them
 
 
 @dataclass

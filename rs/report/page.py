@@ -12,10 +12,12 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 
 from rs.provenance.files import write_text
 from rs.report.attacks import attacks_section, checks_section
 from rs.report.certified import certified_section, radius_section
+from rs.report.curves import curves
 from rs.report.distributional import calibration_section, distributional_section
 from rs.report.figure_layout import shortened
 from rs.report.html_table import Section, constants
@@ -69,6 +71,13 @@ def _facts(runs: pd.DataFrame, tables: Path) -> list[tuple[str, str]]:
     return facts
 
 
+def _inline(*names: str) -> Markup:
+    """Files of this folder as they stand in the page."""
+    return Markup(
+        "\n".join(Path(__file__).parent.joinpath(name).read_text(encoding="utf-8") for name in names)
+    )
+
+
 def write_report(
     study: str, tables: Path, figures: Sequence[Path], out: Path, context: Mapping[str, Any]
 ) -> None:
@@ -102,6 +111,7 @@ def write_report(
             image = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
             by_id[where].figures.append((image, f"{caption} {_CUT}" if cut else caption))
     shown = [s for s in sections if s.tables or s.figures or s.empty]
+    live = curves(tables, context.get("radii"), seeds)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -119,5 +129,9 @@ def write_report(
         files=[str(f) for f in context.get("files") or ()],
         links=dict(context.get("links") or {}),
         sections=shown,
+        curves=live,
+        answers=[],
+        styles=_inline("page.css", *["vendor/uPlot.min.css"] * bool(live)),
+        scripts=_inline("tables.js", *["vendor/uPlot.iife.min.js", "curves.js"] * bool(live)),
     )
     write_text(out, f"{page}\n{context.get('last_line', '')}\n")

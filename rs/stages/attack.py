@@ -25,8 +25,8 @@ from rs.networks import checkpoints, forms
 from rs.networks.differentiable import Differentiable, require_gradients
 from rs.networks.images import open_split
 from rs.networks.inference import InferenceForm
-from rs.networks.prepared import read_manifest
 from rs.provenance.files import provenance, write_table
+from rs.provenance.prepared import read_manifest
 from rs.settings.attacks import AttackUse
 from rs.smoothing.noise import Noise
 from rs.smoothing.smoothed import Smoothed

@@ -18,9 +18,9 @@ from rs.errors import UserError
 from rs.networks import audit as network_audit
 from rs.networks import checkpoints, state_dicts
 from rs.networks import imported as entries
-from rs.networks.prepared import read_manifest
 from rs.provenance.digests import file_digest
 from rs.provenance.files import provenance
+from rs.provenance.prepared import read_manifest
 from rs.provenance.reading import WEIGHTS, check_file
 
 if TYPE_CHECKING:

@@ -37,11 +37,11 @@ from rs.networks.augmentation import augment, centre
 from rs.networks.captured_step import CapturedSteps
 from rs.networks.images import Resident, Streamed, open_split
 from rs.networks.optimization import learning_rate, make_optimizer
-from rs.networks.prepared import read_manifest
 from rs.networks.transformations import training_layout
 from rs.plan.calibrated import resolve_epsilon
 from rs.provenance.digests import digest, file_digest
 from rs.provenance.files import provenance, whole_file, write_table
+from rs.provenance.prepared import read_manifest
 from rs.settings.images import Subset
 from rs.settings.training import Training
 from rs.smoothing.noise import Noise

@@ -24,6 +24,7 @@ from rs.tables import (
     distributional,
     empirical_accuracy,
     examples,
+    images,
     over_seeds,
     published,
     radius_accuracy,
@@ -52,6 +53,8 @@ TABLES: dict[str, Table] = {
         bound_checks.TABLE,
         published.TABLE,
         examples.TABLE,
+        images.IMAGES,
+        images.THUMBNAILS,
     )
 }
 

@@ -37,6 +37,7 @@ class Claim:
     """
 
     columns: Row
+    outcomes: pd.DataFrame  # a row per image: image, label, prediction (-1: abstained), radius
     radius: Floats  # [N images], -1 where the prediction is wrong or abstained
     factor: float  # of the accuracies, where a certificate is for a share of the images only
     stopped: bool
@@ -98,6 +99,7 @@ def claims_of(frame: pd.DataFrame, named: Row, stop: dict[str, Any] | None = Non
         }
         yield Claim(
             columns,
+            group[["image", "label", "prediction", "radius"]],
             np.where(correct, group["radius"].to_numpy(), -1.0),
             factor=float(first["factor"]),
             stopped=rule is not None,

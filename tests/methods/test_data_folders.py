@@ -15,7 +15,8 @@ from rs.errors import UserError
 from rs.methods.data.image_folder import ImageFolder
 from rs.methods.data.images import interleaved
 from rs.methods.data.tiny_imagenet import TinyImageNet
-from rs.networks.prepared import load_split, read_manifest
+from rs.networks.prepared import load_split
+from rs.provenance.prepared import read_manifest
 
 # --- a user's own ---
 

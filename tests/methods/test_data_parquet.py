@@ -17,8 +17,9 @@ from tiny_study import Workspace, write_study
 
 from rs.errors import UserError
 from rs.methods.data.image_parquet import ImageParquet
-from rs.networks.prepared import load_split, read_manifest
+from rs.networks.prepared import load_split
 from rs.plan.plan import Plan
+from rs.provenance.prepared import read_manifest
 from rs.stages.draw_files import read_votes
 from rs.study.study import Study
 

@@ -19,8 +19,9 @@ from rs.methods.data.digits import Digits
 from rs.methods.data.mnist import FILES, Mnist
 from rs.methods.interfaces import Split
 from rs.networks.images import load_images, open_split
-from rs.networks.prepared import load_split, read_manifest
+from rs.networks.prepared import load_split
 from rs.provenance.digests import file_digest
+from rs.provenance.prepared import read_manifest
 from rs.stages.data import check, prepare
 
 

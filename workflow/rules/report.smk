@@ -22,7 +22,7 @@ rule report:
         spec=lambda w: PLAN.described + PLAN.summary,
         lineage=lambda w: PLAN.tables_lineage,
         code=lambda w: PLAN.code("report"),
-        template=lambda w: file_digest(staleness.TEMPLATE),
+        template=lambda w: staleness.page_parts(),
         study=lambda w, output: FILES,
         overrides=lambda w, output: json.dumps(OVERRIDES),
     shell:

@@ -1,0 +1,178 @@
+"""The live figure of a study's page in a real browser: Chromium, driven by playwright."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import study_tables
+
+from rs.report.page import write_report
+from rs.tables.noise import smoothed_with
+from rs.tables.published import COLUMNS
+
+pytestmark = pytest.mark.slow
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NOISE = smoothed_with({"name": "gaussian", "sigma": 0.25})
+RADII = (0.0, 0.25, 0.5)
+# ten images each: a radius, or None for one that is taken for another class
+FIRST = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.6, 0.6, None, None]
+SECOND = [0.0, 0.1, 0.2, 0.2, 0.2, 0.55, 0.6, 0.6, 0.6, None]
+
+
+def images(label: str, radii: list[float | None]) -> list[dict[str, Any]]:
+    head = {"run": f"run-{label}", "label": label, **NOISE, "certificate": "cohen"}
+    head |= {"norm": 2.0, "rigorous": True, "factor": 1.0, "largest_radius": 0.6}
+    said = [
+        {"radius": r, "prediction": 7} if r is not None else {"radius": 0.0, "prediction": 1} for r in radii
+    ]
+    return [{**head, "image": 100 + i, "true": 7, **one} for i, one in enumerate(said)]
+
+
+def write(folder: Path) -> Path:
+    pixels = np.arange(64, dtype=np.uint8).tobytes()
+    kept = [{"image": 100 + i, "true": 7, "shape": [1, 8, 8], "pixels": pixels} for i in range(5)]
+    number: dict[str, Any] = dict.fromkeys(COLUMNS)
+    number |= {"paper": "A paper", "table": "Table 1", "label": "first", **NOISE}
+    number |= {"reproduced": 0.6, "low": 0.3, "high": 0.8, "status": "agrees"}
+    number |= {"metric": "certified_accuracy", "radius": 0.25, "published": 0.61, "printed": "0.61"}
+    tables = {
+        "images": pd.DataFrame(images("first", FIRST) + images("second", SECOND)),
+        "thumbnails": pd.DataFrame(kept),
+        "published": pd.DataFrame([number]),
+    }
+    certified = study_tables.frames()["certified_accuracy"].head(40)
+    study_tables.write(folder / "tables", {**tables, "certified_accuracy": certified})
+    write_report("live", folder / "tables", [], folder / "report.html", {"radii": RADII})
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    if BROWSER is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write(tmp_path_factory.mktemp("page")).as_uri()
+
+
+@pytest.fixture
+def opened(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The page at the given address; a script's error fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page, errors = context.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address + getattr(request, "param", ""))
+    page.wait_for_selector("table.at tbody tr")
+    yield page
+    context.close()
+    assert errors == []
+
+
+def rows(page: Any) -> list[list[str]]:
+    found = page.locator("table.at tbody tr").all()
+    return [[text.strip() for text in row.inner_text().split("\t")] for row in found]
+
+
+def move_slider(page: Any, radius: float) -> None:
+    page.locator("input[type=range]").evaluate(
+        "(slider, r) => { slider.value = r; slider.dispatchEvent(new Event('input')); }", radius
+    )
+
+
+def test_the_table_beside_the_chart_counts_images_at_the_chosen_radius(opened: Any) -> None:
+    assert opened.locator("table.at caption").inner_text() == "at radius 0.25"
+    first, second = rows(opened)
+    assert first[1] == "first"
+    assert first[2].startswith("0.600")
+    assert second[2].startswith("0.400")
+    assert "no real difference" in second[3]  # three images gained, one lost
+    move_slider(opened, 0.6)
+    first, second = rows(opened)
+    assert [first[2][:5], second[2][:5]] == ["0.300", "0.300"]  # a radius of exactly 0.6 is certified at 0.6
+    move_slider(opened, 0.6001)
+    assert [row[2][:5] for row in rows(opened)] == ["0.000", "0.000"]
+    assert "more than the votes can certify" in opened.locator("table.at caption").inner_text()
+
+
+def test_published_numbers_stand_at_their_radius(opened: Any) -> None:
+    assert rows(opened)[0][4].replace("\n", "").startswith("0.610")
+    assert "agrees" in rows(opened)[0][4]
+    move_slider(opened, 0.3)
+    assert rows(opened)[0][4] == ""
+
+
+def test_the_pointer_chooses_the_radius(opened: Any) -> None:
+    box = opened.locator(".u-over").bounding_box()
+    opened.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+    opened.wait_for_function("document.querySelector('table.at caption').textContent !== 'at radius 0.25'")
+    shown = float(opened.locator("table.at caption").inner_text().split()[-1])
+    assert shown == pytest.approx(0.612 / 2, abs=0.004)
+
+
+def test_a_number_opens_its_images_and_has_an_address(opened: Any) -> None:
+    opened.get_by_label("show").select_option(label="difference to second")
+    opened.get_by_role("button", name="first").click()
+    told = opened.locator(".images summary").all_inner_texts()
+    assert told == [
+        *("lost: certified by second only: 1", "gained: not certified by second: 3"),
+        *("correct, radius below 0.25: 2", "wrong: 2", "certified: 6"),
+    ]
+    assert opened.locator(".images details[open] figcaption").all_inner_texts() == ["#108: 7 taken for 1"]
+    opened.locator(".images summary", has_text="gained").click()
+    opened.wait_for_selector(".images details:nth-of-type(2) img")
+    assert opened.evaluate("location.hash") == "#panel=0&run=first&r=0.25"
+
+
+@pytest.mark.parametrize("opened", ["#panel=0&run=second&r=0.5"], indirect=True)
+def test_an_address_opens_its_images(opened: Any) -> None:
+    assert opened.locator(".images h4").inner_text() == "second at radius 0.5: 0.400 certified"
+    assert opened.locator("table.at caption").inner_text() == "at radius 0.5"
+
+
+def test_lines_are_switched_off_and_on_without_leaving_the_table(opened: Any) -> None:
+    box = opened.get_by_label("draw second")
+    box.uncheck()
+    assert len(rows(opened)) == 2
+    opened.get_by_label("log scale").check()
+    opened.get_by_label("intervals").uncheck()
+    box.check()
+    assert opened.locator(".u-over").count() == 1
+
+
+def test_on_a_phone_nothing_but_tables_is_wider_than_the_screen(browser: Any, address: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector("table.at tbody tr")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    right = page.locator("table.at tbody tr td:nth-child(3)").first.bounding_box()
+    assert right["x"] + right["width"] <= 390  # the number is seen without scrolling
+    context.close()
+
+
+def test_without_scripts_the_tables_and_the_static_figure_stay(browser: Any, address: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    assert page.locator("#certified table").count() >= 1
+    assert page.locator("#curves").inner_text() == ""
+    context.close()
+
+
+def test_in_print_the_static_figure_takes_the_live_ones_place(opened: Any) -> None:
+    opened.emulate_media(media="print")
+    assert not opened.locator(".panel").first.is_visible()
