@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rs import __version__
-from rs.cli import acceptance, cleaning, radius, stages, study_stages, time_slice
+from rs.cli import acceptance, cleaning, compare, radius, stages, study_stages, time_slice
 from rs.cli import certify_checkpoint as own_checkpoint
 from rs.cli import logs as exchange
 from rs.cli import price as pricing
@@ -25,7 +25,7 @@ Snakemake runs a study: `snakemake --cores 2 --configfile config/mnist.yaml`.
 """
 PEOPLES = (
     *("list", "price", "status", "accept", "show", "ui", "clean", "slice", "rederive", "precision"),
-    *("radius", "certify", "import-log", "export-log", "schema"),
+    *("compare", "radius", "certify", "import-log", "export-log", "schema"),
 )
 EXIT_CODES = """\
 exit codes:
@@ -98,6 +98,11 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("clean", description=text)
     cleaning.add_arguments(verb)
     verb.set_defaults(act=cleaning.run)
+    verb = verbs.add_parser(
+        "compare", description=f"{compare.TEXT}\n\n{compare.__doc__}", formatter_class=AS_WRITTEN
+    )
+    compare.add_arguments(verb)
+    verb.set_defaults(act=compare.run)
     text = "the certified radius for votes that you type or pipe in"
     verb = verbs.add_parser("radius", description=f"{text}\n\n{radius.__doc__}", formatter_class=AS_WRITTEN)
     radius.add_arguments(verb)

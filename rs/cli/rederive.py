@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from rs.cli.overview import certified_accuracy_text, published_text
 from rs.errors import UserError
-from rs.plan.jobs import RESULTS
+from rs.plan.jobs import RESULTS, PlannedRun
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table
 from rs.stages.execution import as_dict, execute
@@ -35,17 +36,28 @@ def read_list(path: Path) -> dict[Path, list[Path]]:
     return {Path(out): [Path(str(file)) for file in files] for out, files in tables.items()}
 
 
+@contextlib.contextmanager
+def certified(plan: Plan, observations: Path, runs: Iterable[PlannedRun]) -> Iterator[None]:
+    """Inside, the working directory is a folder with the observations of `runs` and what their certificates
+    make of them. Raises UserError where a run has no observations.
+    """
+    kept, ids = observations.resolve(), {planned.id: planned.run.label for planned in runs}
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for name, label in ids.items():
+            source = kept / name
+            if not (source / "model.json").is_file():
+                raise UserError(f"{observations / name}: no observations of run {label!r}")
+            shutil.copytree(source, RESULTS / "runs" / name)
+        for job in plan.jobs["certify"].values():
+            if job.run in ids:
+                execute("certify", as_dict(job))
+        yield
+
+
 def text_of(files: list[Path], observations: Path) -> str:
     """The study's certified accuracies, published numbers, attacks and calibrations, as text."""
-    plan, kept = Plan(Study(files)), observations.resolve()
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        for planned in plan.runs:
-            source = kept / planned.id
-            if not (source / "model.json").is_file():
-                raise UserError(f"{observations / planned.id}: no observations of run {planned.run.label!r}")
-            shutil.copytree(source, RESULTS / "runs" / planned.id)
-        for job in plan.jobs["certify"].values():
-            execute("certify", as_dict(job))
+    plan = Plan(Study(files))
+    with certified(plan, observations, plan.runs):
         tables = Path("tables")
         aggregate(plan, tables, "")
         parts = [certified_accuracy_text(tables), published_text(tables, measured_only=True).strip()]

@@ -1,0 +1,235 @@
+"""A minus B on the same test images: runs of studies and certification logs, in any mixture.
+
+A contestant is FILE, a certification log, or STUDY.yaml:LABEL, a run with all its seeds (overlays are joined
+with +, as in a.yaml+b.yaml:LABEL); STUDY.yaml alone stands for all of its runs. Every pair is compared, in
+the order given. Wrong and abstained images have radius 0.
+
+Intervals hold each for itself; verdicts count all rows of one question and metric (Holm). `networks` asks
+whether these networks differ on other test images, `methods` whether training with other seeds would, which
+takes at least 3 seeds each. A verdict `equivalent` needs a margin that you state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from rs.cli.compared_text import text
+from rs.errors import UserError
+from rs.settings.study import Report
+from rs.statistics.bands import all_radii, difference_band
+from rs.tables.behind_averages import on_hard_images, probabilities
+from rs.tables.comparisons import METRICS, Asked, as_json, compare, refuse_other_conditions
+from rs.tables.contestants import Contestant, common_images, of_log, of_logs, of_runs
+
+TEXT = "compare runs and certification logs image by image: differences, intervals, verdicts"
+MOST = 20  # contestants of one call: 190 pairs with their bands
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("contestants", nargs="+", metavar="FILE|STUDY.yaml:LABEL")
+    add_choices(parser)
+    parser.add_argument("--at", nargs="+", type=float, metavar="R", help="radii (default: the study's)")
+    parser.add_argument(
+        "--margin",
+        nargs="+",
+        default=[],
+        metavar="[METRIC=]M",
+        help=f"what counts as no difference, in the metric's unit: of all, or of one of {', '.join(METRICS)}",
+    )
+    parser.add_argument("--level", type=float, default=0.95, metavar="P", help="of intervals (default: 0.95)")
+    parser.add_argument(
+        "--across", action="store_true", help="compare also what was certified under other noise or votes"
+    )
+    parser.add_argument(
+        "--reference", metavar="NAME", help="whose uncertified images are the hard ones (default: the last)"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs: the pairs")
+    parser.add_argument(
+        "--details",
+        action="store_true",
+        help="with --json: images, bands of the curves, p_A, hard images too",
+    )
+
+
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """What names the contestants of this verb and of `rs power`."""
+    parser.add_argument(
+        "--certificate", metavar="NAME", help="where a run has several: as the tables name it"
+    )
+    parser.add_argument("--smoothing", metavar="TEXT", help="where it has several, as 'gaussian sigma=0.25'")
+    parser.add_argument("--sigma", type=float, metavar="S", help="the Gaussian noise of the logs: tells p_A")
+    parser.add_argument(
+        "--observations",
+        type=Path,
+        metavar="FOLDER",
+        help="kept observations, as evidence/runs (rs rederive)",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    if not 0 < args.level < 1:
+        raise UserError(f"compare: --level {args.level:g}: must be between 0 and 1")
+    if args.at is not None and any(not 0 <= r < math.inf for r in args.at):
+        raise UserError("compare: --at: must be finite numbers, 0 or more")
+    margins = read_margins(args.margin)
+    contestants, radii = find(args)
+    if len(contestants) < 2:
+        raise UserError(f"compare: {contestants[0].name} alone; name at least two contestants")
+    if len(contestants) > MOST:
+        raise UserError(f"compare: {len(contestants)} contestants; at most {MOST} in one call")
+    reference = _named(contestants, args.reference)
+    pairs = list(itertools.combinations(contestants, 2))
+    hint = "" if args.across else "give --across to compare them all the same"
+    differences = refuse_other_conditions(pairs, hint)
+    asked = Asked(radii, args.at, args.level, margins)
+    rows = compare((a, b, asked) for a, b in pairs)
+    if not rows:
+        raise UserError("compare: nothing in common: no certified radii of both, no attack of both")
+    if args.json and not args.details:
+        print(json.dumps({"pairs": [as_json(row) for row in rows]}, indent=1))
+        return
+    details: dict[str, Any] = {"images": [_images(a, b) for a, b in pairs], "conditions": differences}
+    details["curves"] = [_curve(a, b, args.level) for a, b in pairs if a.certified and b.certified]
+    details["p_a"] = {c.name: found for c in contestants if (found := probabilities(c, args.level))}
+    details["hard_images"] = on_hard_images(contestants, reference, args.level)
+    if args.json:
+        print(json.dumps({"pairs": [as_json(row) for row in rows], **details}, indent=1))
+    else:
+        print(text([c.name for c in contestants], rows, details, args.level))
+
+
+def read_margins(given: list[str]) -> dict[str, float]:
+    """`0.01` for every metric, `acr=0.02` for one; what is named counts before what is not."""
+    found: dict[str, float] = {}
+    named: dict[str, float] = {}
+    for entry in given:
+        metric, equals, number = entry.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
+            raise UserError(f"compare: --margin {entry}: must be a number above 0")
+        if equals and metric not in METRICS:
+            raise UserError(f"compare: --margin {entry}: no metric {metric!r}; allowed: {', '.join(METRICS)}")
+        (named if equals else found).update({metric: value} if equals else dict.fromkeys(METRICS, value))
+    return found | named
+
+
+def find(args: argparse.Namespace) -> tuple[list[Contestant], list[float]]:
+    """The contestants as they were named, each once, and the radii of the first study, or the usual ones."""
+    if args.sigma is not None and not 0 < args.sigma < math.inf:
+        raise UserError(f"--sigma {args.sigma:g}: must be a number above 0")
+    found: list[Contestant] = []
+    radii: list[float] = []
+    for given in dict.fromkeys(args.contestants):
+        files, label = parse(given)
+        if not files:
+            found.append(of_log(Path(given), args.sigma))
+            continue
+        more, reported = _of_study(files, label, args)
+        radii = radii or reported
+        found += more
+    return found, radii or [float(r) for r in Report().radii]
+
+
+def parse(given: str) -> tuple[list[Path], str | None]:
+    """Study files and the label of a run, if one is named; no files for a log."""
+    if Path(given).is_file() and Path(given).suffix not in (".yaml", ".yml"):
+        return [], None
+    places = [i for i, letter in enumerate(given) if letter == ":"]
+    for end in [*places, len(given)]:
+        files = [Path(name) for name in given[:end].split("+")]
+        if all(file.suffix in (".yaml", ".yml") for file in files):
+            return files, given[end + 1 :] if end < len(given) else None
+    if places:
+        raise UserError(f"{given}: neither a log that is there nor STUDY.yaml:LABEL")
+    return [], None
+
+
+def _of_study(
+    files: list[Path], label: str | None, args: argparse.Namespace
+) -> tuple[list[Contestant], list[float]]:
+    from rs.plan.plan import Plan
+    from rs.study.study import Study
+
+    plan, named = Plan(Study(files)), "+".join(map(str, files))
+    runs = list(dict.fromkeys(p.run.label for p in plan.runs))
+    labels = [*runs, *(log.label for log in plan.logs)]
+    if label is not None and label not in labels:
+        raise UserError(f"{named}: no active run or log is labelled {label!r}; there is: {', '.join(labels)}")
+    wanted = labels if label is None else [label]
+    place: Any = contextlib.nullcontext()
+    if args.observations:
+        from rs.cli.rederive import certified
+
+        place = certified(plan, args.observations, [p for p in plan.runs if p.run.label in wanted])
+    logs = of_logs(plan, wanted)
+    with place:
+        found = of_runs(plan, wanted) + logs
+    out = []
+    for name in wanted:
+        own = [c for c in found if c.name == name]
+        for key in ("smoothing", "certificate"):
+            own = _chosen(own, key, getattr(args, key), f"{named}:{name}")
+        out += [dataclasses.replace(c, name=f"{named}:{name}") for c in own]
+    return out, [float(r) for r in plan.study.report["radii"]]
+
+
+def _chosen(found: list[Contestant], key: str, wanted: str | None, where: str) -> list[Contestant]:
+    """Those of the wanted noise or certificate, which must be one."""
+    offered = list(dict.fromkeys(str(c.conditions.get(key)) for c in found))
+    kept = [c for c in found if wanted is None or str(c.conditions.get(key)) == wanted]
+    if len(found) == 0:
+        raise UserError(f"{where}: has neither certificates nor attacks")
+    if wanted is not None and not kept:
+        raise UserError(f"{where}: --{key} {wanted!r}: it has {', '.join(offered)}")
+    if wanted is None and len(offered) > 1:
+        raise UserError(f"{where}: give one with --{key}; it has {', '.join(offered)}")
+    return kept
+
+
+def _named(contestants: list[Contestant], name: str | None) -> Contestant:
+    for contestant in contestants:
+        if contestant.name == name:
+            return contestant
+    if name is not None:
+        raise UserError(f"compare: --reference {name}: none of {', '.join(c.name for c in contestants)}")
+    return contestants[-1]
+
+
+def _images(a: Contestant, b: Contestant) -> dict[str, Any]:
+    """How many images are compared, which are left out on each side, and whether both saw the same noise."""
+    told: dict[str, Any] = {"a": a.name, "b": b.name, "noise": _noise(a, b)}
+    if a.certified is None or b.certified is None:
+        return told | {"images": None, "only_a": [], "only_b": []}
+    common = set(common_images(a.certified, b.certified, (a.name, b.name))[0].tolist())
+    for side, own in (("only_a", a.certified), ("only_b", b.certified)):
+        told[side] = [i for i in own.images.tolist() if i not in common]
+    return told | {"images": len(common)}
+
+
+def _noise(a: Contestant, b: Contestant) -> str:
+    if a.noise is None or b.noise is None:
+        return "not known"
+    return "shared" if a.noise == b.noise else "other draws"
+
+
+def _curve(a: Contestant, b: Contestant, level: float) -> dict[str, Any]:
+    """The difference of the curves of certified accuracy with its band."""
+    assert a.certified is not None
+    assert b.certified is not None
+    _, first, second, _ = common_images(a.certified, b.certified, (a.name, b.name))
+    band = difference_band(first, second, all_radii([first, second]), level)
+    told: dict[str, Any] = {"a": a.name, "b": b.name, "p": band.p}
+    told["stretches"] = [dict(zip(("side", "first", "last"), s, strict=True)) for s in band.stretches()]
+    for key in ("radii", "difference", "low", "high"):
+        told[key] = [float(value) for value in getattr(band, key)]
+    return told

@@ -1,0 +1,201 @@
+"""`rs compare` for people: a block per pair, what averages hide, and a matrix where there are many."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from pathlib import PurePath
+from typing import Any
+
+from rs.statistics.paired import FEWEST_SEEDS
+from rs.tables.comparisons import Row
+
+METRIC = {
+    "acr": "average certified radius",
+    "median_radius": "median radius",
+    "certified_accuracy": "certified accuracy",
+    "empirical_accuracy": "accuracy under attack",
+}
+_LISTED, _STRETCHES = 10, 3  # images, and stretches of a curve, that are written out
+_NOISE = {
+    "shared": "the same noise",
+    "other draws": "other noise draws on each side",
+    "not known": "whether the noise was shared is not known",
+}
+
+
+def text(names: Sequence[str], rows: Sequence[Row], details: dict[str, Any], level: float) -> str:
+    """Everything that `rs compare` found; intervals are rounded outwards."""
+    short = short_names(names)
+    curves = {(curve["a"], curve["b"]): curve for curve in details["curves"]}
+    blocks = [f"not under the same conditions: {told}" for told in details["conditions"]]
+    for told in details["images"]:
+        pair = (told["a"], told["b"])
+        own = [row for row in rows if (row["a"], row["b"]) == pair]
+        blocks.append("\n".join(_pair(own, told, curves.get(pair), short, level)))
+    if len(names) > 2:
+        blocks.append(_matrix(names, rows, short))
+    if details["p_a"]:
+        blocks.append(_probabilities(details["p_a"], short, level))
+    if details["hard_images"]:
+        blocks.append(_hard(details["hard_images"], short))
+    return "\n\n".join(filter(None, blocks))
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Labels of runs, and of files what their names do not have in common, where that tells all apart."""
+    logs = [PurePath(name).stem.split("-") for name in names if ":" not in name]
+    first = _shared(logs)
+    last = _shared([words[first:][::-1] for words in logs])
+    short = []
+    for name in names:
+        words = PurePath(name).stem.split("-")
+        own = words[first : len(words) - last] or words
+        short.append(name.split(":", 1)[1] if ":" in name else "-".join(own))
+    return dict(zip(names, short if len(set(short)) == len(names) else names, strict=True))
+
+
+def _shared(names: list[list[str]]) -> int:
+    """How many words several names begin with alike."""
+    alike = itertools.takewhile(lambda words: len(set(words)) == 1, zip(*names, strict=False))
+    return len(list(alike)) if len(names) > 1 else 0
+
+
+def _pair(
+    rows: list[Row], told: Row, curve: dict[str, Any] | None, short: dict[str, str], level: float
+) -> list[str]:
+    lines = [f"{short[told['a']]} − {short[told['b']]}"]
+    if told["images"] is not None:
+        out = [_left_out(told[key], short[told[side]]) for key, side in (("only_a", "a"), ("only_b", "b"))]
+        lines[0] += "; ".join([f": {told['images']} images", *filter(None, out), _NOISE[told["noise"]]])
+    networks = [row for row in rows if row["about"] == "networks"]
+    many = networks[0]["seeds"]
+    lines.append(f"  these networks{f' ({many} on each side)' * (many > 1)}, on other test images")
+    lines += table(networks, level)
+    if curve:
+        lines.append(f"    {_curve(curve, level)}")
+    methods = [row for row in rows if row["about"] == "methods"]
+    seeds = methods[0]["seeds"]
+    if seeds < FEWEST_SEEDS:
+        told_seeds = f"{seeds} training seed{'s' * (seeds > 1)}, at least {FEWEST_SEEDS} are needed"
+        return [*lines, f"  these methods, trained with other seeds: undecided ({told_seeds})"]
+    return [
+        *lines,
+        f"  these methods, trained with other seeds ({seeds}), on these images",
+        *table(methods, level),
+    ]
+
+
+def table(rows: Sequence[Row], level: float) -> list[str]:
+    """A line per row."""
+    head = ("", "difference", f"{100 * level:g} % interval", "p", "adjusted p", "verdict")
+    cells = [head]
+    for row in rows:
+        at = "" if row["radius"] is None else f" at {row['radius']:g}"
+        under = f", {row['certificate']}" if row["metric"] == "empirical_accuracy" else ""
+        interval = f"[{rounded(row['low'], ROUND_FLOOR)}, {rounded(row['high'], ROUND_CEILING)}]"
+        probabilities = (_probability(row["p"]), _probability(row["adjusted_p"]))
+        cells.append(
+            (
+                METRIC[row["metric"]] + at + under,
+                rounded(row["difference"]),
+                interval,
+                *probabilities,
+                row["verdict"],
+            )
+        )
+    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
+    aligned = [
+        "  ".join(
+            c.ljust(w) if i in (0, 5) else c.rjust(w)
+            for i, (c, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in cells
+    ]
+    return [f"    {line.rstrip()}" for line in aligned]
+
+
+def rounded(value: float, rounding: str = ROUND_HALF_EVEN) -> str:
+    """With its sign and four digits."""
+    if not math.isfinite(value):
+        return "none"
+    return f"{Decimal(f'{value:.12f}').quantize(Decimal('0.0001'), rounding=rounding):+}"
+
+
+def _probability(p: float) -> str:
+    return "none" if math.isnan(p) else "< 1e-15" if p < 1e-15 else f"{p:.2g}"
+
+
+def _left_out(images: list[int], name: str) -> str:
+    if not images:
+        return ""
+    shown = ", ".join(map(str, images[:_LISTED])) + ", …" * (len(images) > _LISTED)
+    return f"{len(images)} of {name} alone left out ({shown})"
+
+
+def _curve(curve: dict[str, Any], level: float) -> str:
+    """Where the band leaves out 0; the longest stretches."""
+    band = f"band of all radii together, {100 * level:g} %, p = {_probability(curve['p'])}"
+    longest = sorted(curve["stretches"], key=lambda s: s["first"] - s["last"])[:_STRETCHES]
+    found = [
+        f"{s['side']} from {s['first']:.3f} to {s['last']:.3f}"
+        for s in sorted(longest, key=lambda s: s["first"])
+    ]
+    if not found:
+        return f"curve: nowhere apart ({band})"
+    more = len(curve["stretches"]) - len(found)
+    return f"curve: {', '.join(found)}{f', and {more} shorter stretches' * (more > 0)} ({band})"
+
+
+def _matrix(names: Sequence[str], rows: Sequence[Row], short: dict[str, str]) -> str:
+    """Differences of the average certified radius, row minus column; a star where they are decided."""
+    found: dict[tuple[str, str], str] = {}
+    for row in rows:
+        if row["about"] == "networks" and row["metric"] == "acr":
+            star = "*" if row["verdict"] in ("better", "worse") else "=" * (row["verdict"] == "equivalent")
+            found[row["a"], row["b"]] = rounded(row["difference"]) + star
+            found[row["b"], row["a"]] = rounded(-row["difference"]) + star
+    if not found:
+        return ""
+    cells = [["", *(short[n] for n in names)]]
+    cells += [[short[a], *(found.get((a, b), "") for b in names)] for a in names]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+    told = "average certified radius, these networks: row − column (* apart, = equivalent, after adjustment)"
+    return "\n".join([told, *(f"  {line}" for line in lines)])
+
+
+def _probabilities(found: dict[str, list[dict[str, float]]], short: dict[str, str], level: float) -> str:
+    """A line per contestant."""
+    halves = [max(row["high"] - row["share"] for row in shares) for shares in found.values()]
+    band = f"± {max(halves):.3f}: {100 * level:g} %, all together"
+    told = f"share of images whose lower bound of p_A is at least ({band})"
+    width = max(len(short[name]) for name in found)
+    lines = [" " * width + "".join(f"{row['p_a']:>7g}" for row in next(iter(found.values())))]
+    for name, shares in found.items():
+        lines.append(short[name].ljust(width) + "".join(f"{row['share']:>7.3f}" for row in shares))
+    return "\n".join([told, *(f"  {line}" for line in lines)])
+
+
+def _hard(found: list[dict[str, Any]], short: dict[str, str]) -> str:
+    """What others certify of the images that the reference does not, and the other way round."""
+
+    def share(of: dict[str, Any]) -> str:
+        if of["accuracy"] is None:
+            return "none (there is no such image)"
+        low, high = of["low"], of["high"]
+        ends = f"[{rounded(low, ROUND_FLOOR)[1:]}, {rounded(high, ROUND_CEILING)[1:]}]"
+        return f"{of['accuracy']:.4f} {ends} of {of['images']}"
+
+    reference = short[found[0]["reference"]]
+    lines = [
+        f"hard images, that {reference} certifies at no radius: what others certify of them, at radius 0"
+    ]
+    for entry in found:
+        name = short[entry["name"]]
+        lines.append(
+            f"  {name}: {share(entry)}; in turn {reference} of those of {name}: {share(entry['in_turn'])}"
+        )
+    return "\n".join(lines)

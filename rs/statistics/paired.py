@@ -1,0 +1,227 @@
+"""Differences of two classifiers that were observed on the same images, or on shared training seeds.
+
+Every function takes what A and B got, image by image, and returns `Difference`: A minus B with a two-sided
+interval, the p-value of "no difference" and that of "the difference is a margin or more" (two one-sided
+tests, Schuirmann 1987). Calibration by simulation: docs/evidence/comparisons.md.
+
+Sources and departures:
+- means: Student's t, with Hall's (1992, J. R. Stat. Soc. B 54, 221) cubic transformation against skewness.
+  Two pairs of the size of the others' root mean square, one of each sign, are added to the sum of squares (as
+  Agresti and Min 2005 add pairs to a table), and the degrees of freedom are those that the kurtosis leaves to
+  a variance, 2 n / (kurtosis - 1) (Box 1953). Without these, intervals of samples in which few images differ
+  are too short by half; where all differ, they change nothing that shows.
+- proportions: exact McNemar test (binomial on the discordant pairs); interval and equivalence by the score
+  test of Tango (1998, Stat. Med. 17, 891). The exact test is the more cautious of the two.
+- medians: Bonett and Price (2020, Br. J. Math. Stat. Psychol. 73, 97): order statistics give each median's
+  standard error, the indicators of being at most the median their correlation. Theirs assumes that half of
+  the images lie below; many radii are equal (0, or the most that n votes certify), so here the correlation is
+  that of the indicators as they are.
+- training seeds: t over seeds, of differences where A and B share at least three, else Welch's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special, stats
+
+from rs.statistics.bounds import Floats
+
+FEWEST_SEEDS = 3
+_HALVINGS = 60  # of the interval [-1, 1] in which an end of a score interval lies
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A minus B. NaN where nothing can be said: an interval of one image, an equivalence without a margin."""
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    p: float = math.nan
+    equivalence: float = math.nan
+
+
+def of_means(a: ArrayLike, b: ArrayLike, level: float = 0.95, margin: float | None = None) -> Difference:
+    """Of the means of `a` and `b`, [N] each: radii, or the share of several networks that are right."""
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    d = first - second
+    n, value = d.size, float(d.mean())
+    if n < 2:
+        return Difference(value)
+    apart = d[d != 0]
+    # without any difference, one image might have differed by as much as there is
+    largest = float(max(np.abs(first).max(), np.abs(second).max()))
+    added = float((apart**2).mean()) if apart.size else largest**2
+    centred = np.append(d - value, [math.sqrt(added), -math.sqrt(added)])
+    squares = float((centred**2).sum())
+    if squares == 0:  # both are 0 everywhere
+        return Difference(value, value, value, 1.0, 0.0 if margin else math.nan)
+    deviation = math.sqrt(squares / (n - 1))
+    error = deviation / math.sqrt(n)
+    skewness = float(((d - value) ** 3).mean()) / deviation**3 / math.sqrt(n)
+    kurtosis = float((centred**4).mean()) / float((centred**2).mean()) ** 2
+    freedom = min(n - 1.0, 2 * n / max(kurtosis - 1, 1e-12))
+
+    def transformed(t: float) -> float:
+        return t + skewness / 3 * t**2 + skewness**2 / 27 * t**3 + skewness / 6
+
+    def inverse(x: float) -> float:
+        if abs(skewness) < 1e-9:
+            return x
+        return 3 / skewness * float(np.cbrt(1 + skewness * (x - skewness / 6)) - 1)
+
+    def tail(t: float) -> float:
+        return float(stats.t.sf(t, freedom))
+
+    quantile = float(stats.t.ppf(0.5 + level / 2, freedom))
+    low, high = value - inverse(quantile) * error, value - inverse(-quantile) * error
+    p = min(1.0, 2 * tail(abs(transformed(value / error))))
+    below = above = math.nan
+    if margin is not None:
+        below, above = (
+            tail(transformed((value + margin) / error)),
+            tail(-transformed((value - margin) / error)),
+        )
+    return Difference(value, low, high, p, max(below, above))
+
+
+def of_proportions(
+    only_a: ArrayLike, only_b: ArrayLike, n: int, level: float = 0.95, margin: float | None = None
+) -> list[Difference]:
+    """Of the shares of `n` images that A and B are right on, one for each of the counts of images that only A
+    and only B is right on.
+    """
+    b, c = np.atleast_1d(np.asarray(only_a, np.float64)), np.atleast_1d(np.asarray(only_b, np.float64))
+    p = np.minimum(2 * stats.binom.cdf(np.minimum(b, c), b + c, 0.5), 1.0)
+    low, high = score_interval(b, c, n, level)
+    equivalence = np.full(len(b), np.nan)
+    if margin is not None:
+        off = np.full(len(b), min(margin, 1.0))
+        equivalence = np.maximum(special.ndtr(-_score(b, c, n, -off)), special.ndtr(_score(b, c, n, off)))
+    rows = np.stack([(b - c) / n, low, high, p, equivalence], axis=1)
+    return [Difference(*map(float, row)) for row in rows]
+
+
+def score_interval(only_a: Floats, only_b: Floats, n: int, level: float = 0.95) -> tuple[Floats, Floats]:
+    """Tango's interval: the differences that the score test does not reject, found by bisection."""
+    z = float(special.ndtri(0.5 + level / 2))
+    estimate = (only_a - only_b) / n
+    ends = []
+    for sign in (1.0, -1.0):
+        inside, outside = estimate.copy(), np.full_like(estimate, -sign)
+        for _ in range(_HALVINGS):
+            middle = (inside + outside) / 2
+            kept = sign * _score(only_a, only_b, n, middle) <= z
+            inside, outside = np.where(kept, middle, inside), np.where(kept, outside, middle)
+        ends.append(outside)
+    return ends[0], ends[1]
+
+
+def _score(b: Floats, c: Floats, n: int, difference: Floats) -> Floats:
+    """Score statistic of H0: the difference is `difference`. Falls as `difference` rises.
+
+    With q the likeliest share of "only B" under H0, the root of 2n q^2 - (b + c - (2n - b + c) d) q - c d
+    (1 - d) = 0, the difference's variance is (2q + d (1 - d)) / n.
+    """
+    linear = -b - c + (2 * n - b + c) * difference
+    constant = -c * difference * (1 - difference)
+    q = (np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0)) - linear) / (4 * n)
+    variance = np.maximum(n * (2 * q + difference * (1 - difference)), 0)
+    excess = b - c - n * difference
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = excess / np.sqrt(variance)
+    certain = np.where(np.abs(excess) > 1e-9, np.copysign(np.inf, excess), 0.0)
+    return np.where(variance > 1e-12, statistic, certain)
+
+
+def of_medians(a: ArrayLike, b: ArrayLike, level: float = 0.95, margin: float | None = None) -> Difference:
+    """Of the medians of `a` and `b`, [N] each."""
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    (m_a, s_a), (m_b, s_b) = _median(first), _median(second)
+    value = m_a - m_b
+    if first.size < 2:
+        return Difference(value)
+    below = np.stack([first <= m_a, second <= m_b]).astype(np.float64)
+    varies = bool((below.std(axis=1) > 0).all())
+    correlation = float(np.asarray(np.corrcoef(below))[0, 1]) if varies else 0.0
+    error = math.sqrt(max(s_a**2 + s_b**2 - 2 * correlation * s_a * s_b, 0.0))
+    half = float(special.ndtri(0.5 + level / 2)) * error
+    equivalence = math.nan if margin is None else _above((margin - abs(value)), error)
+    return Difference(value, value - half, value + half, min(1.0, 2 * _above(abs(value), error)), equivalence)
+
+
+def _median(values: Floats) -> tuple[float, float]:
+    """The median and its standard error from two order statistics (Price and Bonett 2001)."""
+    n, ordered = values.size, np.sort(values)
+    rank = max(1, round((n + 1) / 2 - math.sqrt(n)))
+    z = -float(special.ndtri(stats.binom.cdf(rank - 1, n, 0.5)))
+    width = float(ordered[n - rank] - ordered[rank - 1])
+    return float(np.median(values)), width / (2 * z) if z > 0 else math.nan
+
+
+def _above(distance: float, error: float) -> float:
+    """Normal tail; where the error is 0, whether there is any distance."""
+    if error > 0:
+        return float(special.ndtr(-distance / error))
+    return 0.0 if distance > 0 else 1.0
+
+
+def over_seeds(
+    a: dict[int | None, float], b: dict[int | None, float], level: float = 0.95, margin: float | None = None
+) -> tuple[Difference, int]:
+    """Of the values that training with each seed gave A and B, on the same images; and from how many seeds.
+
+    Fewer than three seeds have a difference without an interval.
+    """
+    shared = [seed for seed in a if seed in b and seed is not None]
+    if len(shared) >= FEWEST_SEEDS:
+        d = np.array([a[seed] - b[seed] for seed in shared])
+        variance, freedom, seeds = float(d.var(ddof=1)) / len(d), float(len(d) - 1), len(d)
+        value = float(d.mean())
+    else:
+        first, second = np.array(list(a.values())), np.array(list(b.values()))
+        value, seeds = float(first.mean() - second.mean()), min(len(first), len(second))
+        if seeds < FEWEST_SEEDS:
+            return Difference(value), seeds
+        parts = [float(v.var(ddof=1)) / len(v) for v in (first, second)]
+        variance, most = sum(parts), len(first) + len(second) - 2.0
+        below = sum(part**2 / (len(v) - 1) for part, v in zip(parts, (first, second), strict=True))
+        freedom = variance**2 / below if below > 0 else most
+    return _student(value, math.sqrt(variance), freedom, level, margin), seeds
+
+
+def _student(value: float, error: float, freedom: float, level: float, margin: float | None) -> Difference:
+    def tail(distance: float) -> float:
+        return float(stats.t.sf(distance / error, freedom)) if error > 0 else float(distance <= 0)
+
+    half = float(stats.t.ppf(0.5 + level / 2, freedom)) * error
+    equivalence = math.nan if margin is None else tail(margin - abs(value))
+    return Difference(value, value - half, value + half, min(1.0, 2 * tail(abs(value))), equivalence)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values; NaN, where there was no test, stays and does not count."""
+    values = np.asarray(p, np.float64)
+    out = np.full(values.size, np.nan)
+    tested = np.flatnonzero(~np.isnan(values))
+    order = tested[np.argsort(values[tested], kind="stable")]
+    raised = values[order] * np.arange(len(order), 0, -1)
+    out[order] = np.minimum(np.maximum.accumulate(raised), 1.0)
+    return [float(value) for value in out]
+
+
+def verdict(difference: Difference, adjusted: float, equivalence: float, level: float = 0.95) -> str:
+    """`equivalent` where both one-sided tests place the difference within the margin, else `better` or
+    `worse` where A and B differ, both after adjustment; else `undecided`.
+    """
+    alpha = 1 - level + 1e-12
+    if equivalence <= alpha:
+        return "equivalent"
+    if adjusted <= alpha and difference.value != 0:
+        return "better" if difference.value > 0 else "worse"
+    return "undecided"

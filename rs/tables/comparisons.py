@@ -1,0 +1,203 @@
+"""Pairs of contestants as rows: A minus B, image by image, of average certified radius, median radius,
+certified accuracy and accuracy under attack.
+
+Wrong and abstained images have radius 0. Two questions are kept apart. About `networks`: would these networks
+differ on other test images? One network on each side: exact tests; several seeds: of each side's mean over
+its networks. About `methods`: would training with other seeds differ, on these images? Below three seeds that
+is undecided. Holm's adjustment counts all rows of one question, metric and condition. No torch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from rs.errors import UserError
+from rs.statistics.bounds import Floats
+from rs.statistics.paired import Difference, holm, of_means, of_medians, of_proportions, over_seeds, verdict
+from rs.tables.contestants import Contestant, Outcomes, common_images
+
+Row = dict[str, Any]
+METRICS = ("acr", "certified_accuracy", "empirical_accuracy", "median_radius")
+COLUMNS = (
+    *("a", "b", "about", "metric", "certificate", "smoothing", "radius", "images", "seeds", "difference"),
+    *("low", "high", "p", "adjusted_p", "verdict"),
+)
+MOST_PAIRS = 2000  # of a study by default: all pairs of 63 runs
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How pairs are compared. Without `radii`, at those of `usual` that either side certifies anything at:
+    others cannot differ, whatever the data (Tarone 1990), and would only raise the adjusted p-values.
+    """
+
+    usual: Sequence[float]
+    radii: Sequence[float] | None = None
+    level: float = 0.95
+    margins: Mapping[str, float] = field(default_factory=dict)
+
+    def at(self, a: Floats, b: Floats) -> list[float]:
+        if self.radii is not None:
+            return list(self.radii)
+        largest = max(a.max(), b.max())
+        return [r for r in self.usual if r <= largest]
+
+
+def compare(pairs: Iterable[tuple[Contestant, Contestant, Asked]]) -> list[Row]:
+    """Rows of all pairs, in COLUMNS; p-values and verdicts adjusted over them."""
+    rows: list[Row] = []
+    for a, b, asked in pairs:
+        for row in _certified_rows(a, b, asked) + _attacked_rows(a, b, asked):
+            rows.append(row | {"level": asked.level})
+    families: dict[Any, list[Row]] = {}
+    for row in rows:
+        key = (row["about"], row["metric"], row["certificate"], row["smoothing"])
+        families.setdefault(key, []).append(row)
+    for family in families.values():
+        adjusted = holm([row["found"].p for row in family])
+        equivalent = holm([row["found"].equivalence for row in family])
+        for row, p, equivalence in zip(family, adjusted, equivalent, strict=True):
+            found: Difference = row.pop("found")
+            row |= {"difference": found.value, "low": found.low, "high": found.high, "p": found.p}
+            row |= {"adjusted_p": p, "verdict": verdict(found, p, equivalence, row.pop("level"))}
+    return rows
+
+
+def _certified_rows(a: Contestant, b: Contestant, asked: Asked) -> list[Row]:
+    if a.certified is None or b.certified is None:
+        return []
+    first, second = _both(a, b, a.certified, b.certified)
+    head = _head(a, b, first.shape[1])
+    (radius_a, radius_b), radii = (first.clip(min=0), second.clip(min=0)), asked.at(first, second)
+    margins = {metric: asked.margins.get(metric) for metric in METRICS}
+    rows = []
+    for metric, over, of in (("acr", of_means, np.mean), ("median_radius", of_medians, np.median)):
+        margin = margins[metric]
+        found = over(radius_a.mean(axis=0), radius_b.mean(axis=0), asked.level, margin)
+        told = head | {"metric": metric, "radius": None}
+        rows.append(told | {"about": "networks", "seeds": min(len(first), len(second)), "found": found})
+        each = [of(values, axis=1) for values in (radius_a, radius_b)]
+        rows.append(told | _methods(a, b, each[0], each[1], asked, margin))
+    at, told = np.array(radii).reshape(-1, 1, 1), head | {"metric": "certified_accuracy"}
+    margin = margins["certified_accuracy"]
+    right_a, right_b = np.where(first >= at, a.factor, 0.0), np.where(second >= at, b.factor, 0.0)
+    return rows + _accuracies(a, b, right_a, right_b, radii, told, asked, margin)
+
+
+def _attacked_rows(a: Contestant, b: Contestant, asked: Asked) -> list[Row]:
+    """At each radius of each attack that both have, with the same settings."""
+    rows: list[Row] = []
+    for key in a.attacked:
+        if key not in b.attacked or (asked.radii is not None and key[2] not in asked.radii):
+            continue
+        first, second = _both(a, b, a.attacked[key], b.attacked[key])
+        told = _head(a, b, first.shape[1]) | {"metric": "empirical_accuracy", "certificate": key[0]}
+        margin = asked.margins.get("empirical_accuracy")
+        rows += _accuracies(a, b, first[None], second[None], [key[2]], told, asked, margin)
+    return rows
+
+
+def _accuracies(
+    a: Contestant,
+    b: Contestant,
+    right_a: Floats,
+    right_b: Floats,
+    radii: Sequence[float],
+    told: Row,
+    asked: Asked,
+    margin: float | None,
+) -> list[Row]:
+    """Of what each image counts [R, S, N] for the accuracy of each network of A and B at R radii: 0 where the
+    network is wrong, else 1 or the certificate's factor.
+    """
+    rows: list[Row] = []
+    networks, n = min(right_a.shape[1], right_b.shape[1]), right_a.shape[2]
+    if right_a.shape[1] == right_b.shape[1] == 1 and a.factor == b.factor == 1:
+        only_a, only_b = ((x > y).sum(axis=(1, 2)) for x, y in ((right_a, right_b), (right_b, right_a)))
+        found = of_proportions(only_a, only_b, n, asked.level, margin)
+    else:
+        means = zip(right_a.mean(axis=1), right_b.mean(axis=1), strict=True)
+        found = [of_means(x, y, asked.level, margin) for x, y in means]
+    for i, radius in enumerate(radii):
+        row = told | {"radius": float(radius)}
+        rows.append(row | {"about": "networks", "seeds": networks, "found": found[i]})
+        each = right_a[i].mean(axis=1), right_b[i].mean(axis=1)
+        rows.append(row | _methods(a, b, *each, asked, margin))
+    return rows
+
+
+def _methods(a: Contestant, b: Contestant, of_a: Any, of_b: Any, asked: Asked, margin: float | None) -> Row:
+    seeds_a, seeds_b = (dict(zip(c.seeds, map(float, v), strict=True)) for c, v in ((a, of_a), (b, of_b)))
+    found, seeds = over_seeds(seeds_a, seeds_b, asked.level, margin)
+    return {"about": "methods", "seeds": seeds, "found": found}
+
+
+def _both(a: Contestant, b: Contestant, of_a: Outcomes, of_b: Outcomes) -> tuple[Floats, Floats]:
+    images, first, second, _ = common_images(of_a, of_b, (a.name, b.name))
+    if len(images) < 2:
+        raise UserError(f"{a.name} and {b.name}: one image in common; a difference needs at least 2")
+    return first, second
+
+
+def _head(a: Contestant, b: Contestant, images: int) -> Row:
+    shared = a.conditions or b.conditions
+    told = {key: shared.get(key) for key in ("certificate", "smoothing")}
+    return dict.fromkeys(COLUMNS) | {"a": a.name, "b": b.name, "images": images} | told
+
+
+def refuse_other_conditions(pairs: Iterable[tuple[Contestant, Contestant]], hint: str) -> list[str]:
+    """What contestants of a pair were not observed under alike, as sentences. Raises the first as a UserError
+    with `hint`, unless that is empty. What a log does not say is not compared.
+    """
+    found = []
+    for a, b in pairs:
+        for key in a.conditions:
+            here, there = a.conditions.get(key), b.conditions.get(key)
+            if key in b.conditions and here != there:
+                found.append(f"{a.name} and {b.name}: {key} {here} and {there}")
+                if hint:
+                    raise UserError(f"{found[0]}: not under the same conditions; {hint}")
+    return found
+
+
+def of_study(
+    contestants: Sequence[Contestant], comparisons: Sequence[Row] | None, radii: Sequence[float]
+) -> list[Row]:
+    """A study's table: what its `comparisons` name, or every pair under the same noise and certificate; where
+    those are more than MOST_PAIRS, each with the first of its group.
+    """
+    groups: dict[tuple[str, ...], list[Contestant]] = {}
+    told: set[tuple[str, Any]] = (
+        set()
+    )  # whose attacks have their rows: they are the same for all certificates
+    for contestant in contestants:
+        key = (contestant.name, contestant.conditions["smoothing"])
+        attacked = {} if key in told else contestant.attacked
+        told.add(key)
+        groups.setdefault(contestant.place, []).append(replace(contestant, attacked=attacked))
+    if comparisons is None:
+        pairs = [pair for group in groups.values() for pair in itertools.combinations(group, 2)]
+        if len(pairs) > MOST_PAIRS:
+            pairs = [(other, group[0]) for group in groups.values() for other in group[1:]]
+        return compare((a, b, Asked(radii)) for a, b in pairs)
+    asked = []
+    for entry in comparisons:
+        margins = dict.fromkeys(METRICS, float(entry["margin"])) if entry["margin"] else {}
+        at = Asked(radii, entry["at"] or None, margins=margins)
+        for group in groups.values():
+            named = {contestant.name: contestant for contestant in group}
+            if entry["better"] in named and entry["than"] in named:
+                asked.append((named[entry["better"]], named[entry["than"]], at))
+    return compare(asked)
+
+
+def as_json(row: Row) -> Row:
+    """A row of `rs compare --json`: without where it was found, and NaN as null."""
+    kept = {key: value for key, value in row.items() if key not in ("certificate", "smoothing")}
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in kept.items()}

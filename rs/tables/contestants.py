@@ -1,0 +1,202 @@
+"""What is compared: a run of a study with all its seeds, or somebody else's certification log. No torch.
+
+A contestant holds, image by image, the certified radius of each of its networks and what attacks left of
+them, and under which conditions they were found: only contestants under the same conditions are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rs.errors import UserError
+from rs.plan.jobs import Observation, PlannedRun, describe
+from rs.plan.plan import Plan
+from rs.provenance.digests import dumps
+from rs.provenance.run_files import belongs, read_attacked, read_certified, read_model_manifest
+from rs.settings.labels import label_of
+from rs.statistics.bounds import Floats
+from rs.study.certification_log import read_log
+from rs.tables.aggregated import check_certified
+from rs.tables.logs import images as log_images
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Of S networks on N images: indices and labels [N], `values` [S, N]. For certificates these are the
+    radii where the prediction is right, else -1; for attacks 1 where it stays right.
+    """
+
+    images: Ints
+    labels: Ints
+    values: Floats
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """`conditions` (noise, certificate, alpha, votes) is empty where nothing is known: of a log. `noise` says
+    which noise was drawn: contestants with the same text saw the same. `attacked` has a key per attack (its
+    name and all its settings) and radius.
+    """
+
+    name: str
+    seeds: tuple[int | None, ...]
+    certified: Outcomes | None
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    noise: str | None = None
+    sigma: float | None = None  # where radius = sigma Phi^-1(p_A), so that it tells p_A
+    factor: float = 1.0  # of certified accuracies, where a certificate is for a share of the images only
+    attacked: Mapping[tuple[str, str, float], Outcomes] = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Contestants of one place are compared by default."""
+        return tuple(f"{key}={value}" for key, value in self.conditions.items())
+
+
+def of_log(path: Path, sigma: float | None = None, name: str | None = None) -> Contestant:
+    """A log says neither its noise nor its votes."""
+    frame = pd.DataFrame(log_images(read_log(path)))
+    return Contestant(name or str(path), (None,), _outcomes([frame], _radii), sigma=sigma)
+
+
+def of_runs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]:
+    """Every run of the study, or those of `labels`, under each of its noises and certificates.
+
+    Raises UserError for files that are not there, or of other settings or networks.
+    """
+    found: list[Contestant] = []
+    groups: dict[str, list[PlannedRun]] = {}
+    for planned in plan.runs:
+        if labels is None or planned.run.label in labels:
+            groups.setdefault(planned.run.label, []).append(planned)
+    for label, seeds in groups.items():
+        for i in range(len(seeds[0].observations)):
+            found += _observed(plan, label, seeds, [p.observations[i] for p in seeds])
+    return found
+
+
+def of_logs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]:
+    """The study's logs, or those of `labels`, with what it says of them."""
+    found = []
+    for log in plan.logs:
+        if labels is None or log.label in labels:
+            frame = pd.DataFrame(log_images(read_log(log.path)))
+            told = {"smoothing": describe(log.noise), **log.claim}
+            conditions = {k: told[k] for k in ("smoothing", "certificate", "norm", "alpha", "n")}
+            sigma = _sigma(log.noise, log.claim["certificate"])
+            found.append(Contestant(log.label, (None,), _outcomes([frame], _radii), conditions, None, sigma))
+    return found
+
+
+def _observed(
+    plan: Plan, label: str, seeds: list[PlannedRun], observed: list[Observation]
+) -> list[Contestant]:
+    """One label under one noise: a contestant per certificate, the attacks with the first of them."""
+    noise = observed[0].noise
+    pairs = zip(seeds, observed, strict=True)
+    read = [_certified(plan, p, o.certified) for p, o in pairs if o.certified]
+    frames = [frame for frame, _ in read]
+    attacked = _attacked(plan, seeds, observed)
+    numbers = tuple(p.run.seed for p in seeds)
+    sampling = seeds[0].run.sections["sampling"]
+    devices = sorted({str((made.get("form") or {}).get("device")) for _, made in read})
+    drawn = dumps([noise, sampling["seed"], sampling["block"], sampling["n0"], devices])
+    votes = "sequential" if sampling["mode"] == "sequential" else sampling["n"]
+    if len(frames) < len(seeds):
+        alone = {"smoothing": describe(noise)}
+        return [Contestant(label, numbers, None, alone, drawn, attacked=attacked)] if attacked else []
+    kinds = {label_of(c): c["name"] for c in seeds[0].run.sections["certificates"]}
+    out: list[Contestant] = []
+    for certificate, first in frames[0].groupby("certificate", sort=False):
+        told: dict[str, Any] = {"smoothing": describe(noise), "certificate": str(certificate)}
+        told |= {"norm": float(first["norm"].iloc[0]), "alpha": float(first["alpha"].iloc[0]), "n": votes}
+        own = [frame[frame["certificate"] == certificate] for frame in frames]
+        sigma = _sigma(noise, kinds.get(str(certificate), ""))
+        found = _outcomes(own, _radii)
+        factor = float(first["factor"].iloc[0])
+        out.append(Contestant(label, numbers, found, told, drawn, sigma, factor, attacked))
+    return out
+
+
+def _sigma(noise: dict[str, Any], certificate: str) -> float | None:
+    """Of Cohen et al.'s certificate, whose radius is sigma Phi^-1 of the lower bound of p_A."""
+    gaussian = noise["name"] == "gaussian" and certificate == "cohen"
+    return float(noise["sigma"]) if gaussian else None
+
+
+def _certified(plan: Plan, planned: PlannedRun, path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    if not path.exists():
+        study = plan.study.files[0]
+        raise UserError(f"{path}: not there yet; run the study first (snakemake --configfile {study})")
+    spec = plan.job("certify", str(path)).spec
+    check_certified(path, spec)
+    frame, made = read_certified(path)
+    belongs(path, made, spec, str(read_model_manifest(planned.folder / "model.json")["sha256"]))
+    return frame, made
+
+
+def _attacked(
+    plan: Plan, seeds: list[PlannedRun], observed: list[Observation]
+) -> dict[tuple[str, str, float], Outcomes]:
+    """Attacks that all seeds have; those of other settings have other keys."""
+    found: dict[tuple[str, str, float], Outcomes] = {}
+    for i, given in enumerate(seeds[0].run.sections["attacks"]):
+        paths = [o.attacks[i] for o in observed]
+        if not all(path.exists() for path in paths):
+            raise UserError(f"{next(p for p in paths if not p.exists())}: not there yet; run the study first")
+        frames: list[pd.DataFrame] = []
+        for planned, path in zip(seeds, paths, strict=True):
+            frame, made = read_attacked(path)
+            network = str(read_model_manifest(planned.folder / "model.json")["sha256"])
+            belongs(path, made, plan.job("attack", str(path)).spec, network)
+            frames.append(frame[frame["variant"] == ""])
+        settings = dumps([plan.job("attack", str(paths[0])).spec["attack"], made["norm"], made["judge"]])
+        for radius in sorted(set(frames[0]["radius"])):
+            own = [frame[frame["radius"] == radius] for frame in frames]
+            found[label_of(given), settings, float(radius)] = _outcomes(own, _right)
+    return found
+
+
+def _radii(frame: pd.DataFrame) -> Floats:
+    right = (frame["prediction"] == frame["label"]).to_numpy()
+    return np.where(right, frame["radius"].to_numpy(np.float64), -1.0)
+
+
+def _right(frame: pd.DataFrame) -> Floats:
+    return 1.0 - frame["success"].to_numpy(np.float64)
+
+
+def _outcomes(frames: list[pd.DataFrame], value: Any) -> Outcomes:
+    """Of all networks on the images that they have in common, in the images' order."""
+    common = frames[0]["image"].to_numpy(np.int64)
+    for frame in frames[1:]:
+        common = np.intersect1d(common, frame["image"].to_numpy(np.int64))
+    ordered = [frame.set_index("image").loc[np.sort(common)] for frame in frames]
+    values = np.stack([value(frame) for frame in ordered])
+    return Outcomes(np.sort(common), ordered[0]["label"].to_numpy(np.int64), values)
+
+
+def common_images(a: Outcomes, b: Outcomes, names: tuple[str, str]) -> tuple[Ints, Floats, Floats, Ints]:
+    """Images [N] that both have, the values of each [S, N], and the labels.
+
+    Raises UserError where there is none, or where an image has two labels: then it is not one image.
+    """
+    images, at_a, at_b = np.intersect1d(a.images, b.images, assume_unique=True, return_indices=True)
+    if len(images) == 0:
+        ends = [f"{o.images[0]} to {o.images[-1]}" for o in (a, b)]
+        told = f"{names[0]} has images {ends[0]}, {names[1]} {ends[1]}"
+        raise UserError(f"{names[0]} and {names[1]}: no image in common: {told}")
+    labels, others = a.labels[at_a], b.labels[at_b]
+    if (labels != others).any():
+        i = int(np.flatnonzero(labels != others)[0])
+        told = f"image {images[i]} has label {labels[i]} there and {others[i]} here"
+        raise UserError(f"{names[0]} and {names[1]}: of different data: {told}")
+    return images, a.values[:, at_a], b.values[:, at_b], labels

@@ -1,0 +1,67 @@
+"""Files of a plan's runs with outcomes that a test makes up: radii and attacks, each in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from rs.plan.plan import Plan
+from rs.provenance.files import provenance, write_json, write_table
+from rs.study.study import Run
+
+NETWORK = "digest of its weights"
+
+
+def observe(
+    plan: Plan,
+    radii: Callable[[Run], Sequence[float]],
+    attacked: Callable[[Run], Sequence[bool]] | None = None,
+) -> None:
+    """`radii`: of the images in order, -1 where the prediction is wrong. `attacked`: whether the attacks of
+    the tiny study, at radius 0.5, change each prediction.
+    """
+    for planned in plan.runs:
+        made = {**provenance(planned.spec, "code"), "epochs": 1, "train_seconds": 1.0, "device": "cpu"}
+        made |= {"precision": "float32", "resolved": {}}
+        told = {"provenance": made, "classes": 10, "sha256": NETWORK, "run": planned.id}
+        write_json(planned.folder / "model.json", told)
+        write_table(planned.folder / "training.parquet", pa.table({"epoch": [1], "loss": [0.5]}), made)
+        for observation in planned.observations:
+            if observation.certified:
+                spec = plan.job("certify", str(observation.certified)).spec
+                write_table(observation.certified, _certified(spec, radii(planned.run)), _of(spec, form={}))
+            for path in observation.attacks:
+                spec = plan.job("attack", str(path)).spec
+                broken = attacked(planned.run) if attacked else [False] * 3
+                told = {"norm": 2.0, "judge": 32, "shape": [1, 1, 1], "classes": 10, "samples": 2}
+                told |= {"access": "white-box", "shares": "none"}
+                write_table(path, _attacked(broken), _of(spec, **told))
+
+
+def _of(spec: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {**provenance(spec, "code"), "model": NETWORK, **more}
+
+
+def _certified(spec: dict[str, Any], radii: Sequence[float]) -> pa.Table:
+    parts = []
+    for certificate in spec["certificates"]:
+        size = len(radii)
+        columns: dict[str, Any] = {"certificate": [certificate["name"]] * size, "norm": [2.0] * size}
+        columns |= {"alpha": [certificate["alpha"]] * size, "n": [spec["n"]] * size, "factor": [1.0] * size}
+        columns |= {"rigorous": [True] * size, "image": list(range(size)), "label": [1] * size}
+        columns |= {"prediction": [2 if r < 0 else 1 for r in radii], "radius": [max(r, 0.0) for r in radii]}
+        parts.append(pa.table(columns))
+    return pa.concat_tables(parts)
+
+
+def _attacked(broken: Sequence[bool]) -> pa.Table:
+    rows = [
+        {"image": i, "label": 1, "radius": r, "prediction": 2 if b and r else 1, "distortion": r}
+        | {"success": bool(b and r), "steps": 2, "votes": [0, 2, 30] if b and r else [0, 30, 2]}
+        | {"variant": "", "clean": None, "noisy": None, "attacked": None}
+        for r in (0.0, 0.5)
+        for i, b in enumerate(broken)
+    ]
+    return pa.Table.from_pylist(rows)

@@ -1,0 +1,211 @@
+"""Pairs of runs as rows: what is paired, adjusted and decided."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from observed_runs import observe
+from scipy import stats
+
+from rs.errors import UserError
+from rs.statistics.paired import of_means, of_medians
+from rs.tables import comparisons
+from rs.tables.behind_averages import on_hard_images, probabilities
+from rs.tables.comparisons import Asked, compare, of_study, refuse_other_conditions
+from rs.tables.contestants import Contestant, Outcomes, of_runs
+
+RADII = {"a": [0.6, 0.4, -1, 0.0, 0.9, 0.3], "b": [0.5, -1, -1, 0.2, 0.9, -1]}
+
+
+def contestant(name, radii, seeds=(0,), labels=None, images=None, **more):
+    values = np.atleast_2d(np.array(radii, np.float64))
+    images = np.arange(values.shape[1]) if images is None else np.array(images)
+    labels = np.zeros(len(images), int) if labels is None else np.array(labels)
+    return Contestant(name, seeds, Outcomes(images, labels, values), **more)
+
+
+def rows_of(rows, metric, about="networks"):
+    return [r for r in rows if (r["metric"], r["about"]) == (metric, about)]
+
+
+def test_wrong_and_abstained_images_count_as_0():
+    a, b = (contestant(name, radii) for name, radii in RADII.items())
+    rows = compare([(a, b, Asked([0, 0.5, 2.0], margins={"acr": 1.0}))])
+    assert [list(row) for row in rows] == [list(comparisons.COLUMNS)] * len(rows)
+    first, second = (np.maximum(radii, 0) for radii in RADII.values())
+    (acr,), (median,) = rows_of(rows, "acr"), rows_of(rows, "median_radius")
+    expected = of_means(first, second)
+    assert acr["difference"] == pytest.approx((2.2 - 1.6) / 6)
+    assert (acr["low"], acr["high"], acr["p"]) == (expected.low, expected.high, expected.p)
+    assert acr["verdict"] == "equivalent"
+    assert median["difference"] == pytest.approx(0.35 - 0.1)
+    assert median["high"] == of_medians(first, second).high
+    at = {r["radius"]: r for r in rows_of(rows, "certified_accuracy")}
+    assert list(at) == [0, 0.5]  # at 2 neither certifies anything
+    assert at[0]["difference"] == pytest.approx(2 / 6)
+    assert at[0]["p"] == stats.binomtest(2, 2).pvalue
+    assert at[0]["adjusted_p"] == 1
+    assert (at[0.5]["images"], at[0.5]["seeds"]) == (6, 1)
+
+
+def test_images_are_matched_by_their_index():
+    a = contestant("a", [0.1, 0.2, 0.3, 0.4], images=[3, 5, 7, 9])
+    b = contestant("b", [0.1, 9.0, 0.1, 0.1], images=[5, 6, 7, 9])
+    (row,) = rows_of(compare([(a, b, Asked([0]))]), "acr")
+    assert row["images"] == 3
+    assert row["difference"] == pytest.approx((0.1 + 0.2 + 0.3) / 3)
+
+
+def test_methods_are_compared_over_seeds():
+    values = {0: (0.5, 0.4), 1: (0.7, 0.5), 2: (0.6, 0.55)}
+    a, b = (contestant(n, [[v[i]] * 4 for v in values.values()], (0, 1, 2)) for i, n in enumerate("ab"))
+    rows = compare([(a, b, Asked([0.45]))])
+    (acr,), (at,) = rows_of(rows, "acr", "methods"), rows_of(rows, "certified_accuracy", "methods")
+    expected = stats.ttest_rel(*zip(*values.values(), strict=True))
+    assert (acr["p"], acr["seeds"]) == (pytest.approx(expected.pvalue), 3)
+    assert at["difference"] == pytest.approx(1 / 3)
+    (networks,) = rows_of(rows, "acr")
+    assert networks["seeds"] == 3
+    assert networks["difference"] == pytest.approx(acr["difference"])
+
+
+def test_fewer_than_three_seeds_leave_methods_undecided():
+    a, b = contestant("a", [[1.0] * 9] * 2, (0, 1)), contestant("b", [[0.0] * 9] * 2, (0, 1))
+    rows = compare([(a, b, Asked([0]))])
+    for row in (r for r in rows if r["about"] == "methods"):
+        assert row["verdict"] == "undecided"
+        assert math.isnan(row["p"])
+    assert rows_of(rows, "acr")[0]["verdict"] == "better"
+
+
+def test_holm_counts_all_pairs_and_radii_of_one_question():
+    draw = np.random.default_rng(0)
+    sides = [contestant(n, draw.exponential(0.5 + 0.1 * i, 80)) for i, n in enumerate("abc")]
+    pairs = [(sides[i], sides[j], Asked([0.3, 0.6])) for i, j in ((0, 1), (0, 2), (1, 2))]
+    rows = compare(pairs)
+    found = rows_of(rows, "certified_accuracy")
+    smallest = min(found, key=lambda r: r["p"])
+    assert smallest["adjusted_p"] == pytest.approx(min(6 * smallest["p"], 1))
+    for row in rows:
+        assert (row["verdict"] != "undecided") == (row["adjusted_p"] <= 0.05)
+
+
+def test_attacks_of_the_same_settings_are_compared():
+    images = np.arange(40)
+
+    def attacked(right, settings="same"):
+        return {("pgd", settings, 0.5): Outcomes(images, images * 0, np.array([right], np.float64))}
+
+    a = Contestant("a", (0,), None, attacked=attacked([1] * 30 + [0] * 10))
+    b = Contestant("b", (0,), None, attacked=attacked([1] * 18 + [0] * 22))
+    found = rows_of(compare([(a, b, Asked([]))]), "empirical_accuracy")
+    assert [(r["difference"], r["radius"], r["certificate"]) for r in found] == [(0.3, 0.5, "pgd")]
+    assert found[0]["p"] == pytest.approx(stats.binomtest(12, 12).pvalue)
+    other = Contestant("b", (0,), None, attacked=attacked([1] * 40, "another"))
+    assert compare([(a, other, Asked([]))]) == []
+
+
+@pytest.mark.parametrize(
+    ("b", "told"),
+    [
+        (
+            contestant("b", [1, 1], images=[8, 9]),
+            "a and b: no image in common: a has images 0 to 5, b 8 to 9",
+        ),
+        (
+            contestant("b", [1] * 6, labels=[0, 0, 3, 0, 0, 0]),
+            "different data: image 2 has label 0 there and 3",
+        ),
+        (contestant("b", [1], images=[5]), "one image in common; a difference needs at least 2"),
+    ],
+)
+def test_what_cannot_be_paired_is_one_line(b, told):
+    with pytest.raises(UserError, match=told):
+        compare([(contestant("a", RADII["a"]), b, Asked([0]))])
+
+
+def test_other_conditions_are_refused_unless_asked_for():
+    a = contestant("a", [1], conditions={"smoothing": "gaussian sigma=0.5", "n": 100})
+    b = contestant("b", [1], conditions={"smoothing": "gaussian sigma=1", "n": 100})
+    log = contestant("log", [1])
+    with pytest.raises(UserError, match=r"smoothing gaussian sigma=0.5 and gaussian sigma=1: .*; give"):
+        refuse_other_conditions([(a, b)], "give --across")
+    assert refuse_other_conditions([(a, b)], "") == [
+        "a and b: smoothing gaussian sigma=0.5 and gaussian sigma=1"
+    ]
+    assert refuse_other_conditions([(a, log), (log, b)], "give --across") == []
+
+
+def test_hard_images_are_those_that_the_reference_certifies_at_no_radius():
+    a, b = (contestant(name, radii) for name, radii in RADII.items())
+    (found,) = on_hard_images([a, b], b)
+    assert (found["name"], found["images"], found["accuracy"]) == ("a", 3, pytest.approx(2 / 3))
+    low, high = stats.binomtest(2, 3).proportion_ci(0.95, "wilson")
+    assert (found["low"], found["high"]) == pytest.approx((low, high))
+    assert found["in_turn"]["images"] == 1
+    assert found["in_turn"]["accuracy"] == 0
+
+
+def test_lower_bounds_of_p_a_follow_from_the_radii():
+    found = {row["p_a"]: row for row in probabilities(contestant("a", RADII["a"], sigma=0.5))}
+    assert found[0.5]["share"] == pytest.approx(5 / 6)  # all but the wrong one
+    assert found[0.8]["share"] == pytest.approx(2 / 6)  # from 0.5 x 0.84 = 0.42 on
+    half = np.sqrt(np.log(40) / 12)
+    assert (found[0.8]["low"], found[0.8]["high"]) == (0, pytest.approx(2 / 6 + half))
+    assert probabilities(contestant("a", RADII["a"])) == []
+
+
+@pytest.fixture
+def observed(tiny, plan_of, tmp_path, monkeypatch):
+    def make(**study):
+        plan = plan_of({**tiny, **study})
+        monkeypatch.chdir(tmp_path)
+        shift = {"gaussian": 0.0, "nal": 0.1}
+        observe(
+            plan,
+            lambda run: [0.2 + 0.01 * run.seed + shift[run.label] + 0.05 * i for i in range(6)],
+            lambda run: [run.label == "gaussian", False, False],
+        )
+        return plan
+
+    return make
+
+
+def test_every_pair_of_a_study_under_the_same_noise_and_certificate(observed):
+    noises = [{"name": "gaussian", "sigma": s} for s in (0.25, 0.5)]
+    plan = observed(smoothing=noises, seeds=[0, 1, 2], attacks=[])
+    rows = of_study(of_runs(plan), None, [0.25])
+    assert {(r["a"], r["b"]) for r in rows} == {("gaussian", "nal")}
+    found = {(r["smoothing"], r["about"]): r for r in rows if r["metric"] == "acr"}
+    assert len(found) == 4
+    assert all(r["difference"] == pytest.approx(-0.1) for r in found.values())
+    assert {r["verdict"] for r in found.values()} == {"worse"}
+    assert {r["seeds"] for r in rows} == {3}
+
+
+def test_attacks_stand_once_however_many_certificates_there_are(observed):
+    certificates = [{"name": "cohen", "alpha": 0.001}, {"name": "tcertify"}]
+    plan = observed(certificates=certificates)
+    rows = of_study(of_runs(plan), None, [0.25])
+    attacked = rows_of(rows, "empirical_accuracy")
+    assert [(r["radius"], r["difference"]) for r in attacked] == [(0.0, 0.0), (0.5, pytest.approx(-1 / 3))]
+    assert len(rows_of(rows, "acr")) == 2
+
+
+def test_named_comparisons_of_a_study_have_their_own_radii(observed):
+    plan = observed(attacks=[])
+    entries = [{"better": "nal", "than": "gaussian", "at": (0.4, 0.5), "margin": None}]
+    rows = of_study(of_runs(plan), entries, [0.25])
+    assert {(r["a"], r["b"]) for r in rows} == {("nal", "gaussian")}
+    assert [r["radius"] for r in rows_of(rows, "certified_accuracy")] == [0.4, 0.5]
+
+
+def test_many_pairs_become_one_for_each_run(monkeypatch):
+    monkeypatch.setattr(comparisons, "MOST_PAIRS", 5)
+    runs = [contestant(n, [0.1 * i, 0.5], conditions={"smoothing": "s"}) for i, n in enumerate("abcd")]
+    pairs = {(r["a"], r["b"]) for r in of_study(runs, None, [0])}
+    assert pairs == {("b", "a"), ("c", "a"), ("d", "a")}
+    monkeypatch.setattr(comparisons, "MOST_PAIRS", 6)
+    assert len({(r["a"], r["b"]) for r in of_study(runs, None, [0])}) == 6
