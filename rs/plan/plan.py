@@ -18,6 +18,7 @@ from rs.plan.observations import Observer
 from rs.provenance.digests import digest, file_digest
 from rs.study import refusals, tracking_place
 from rs.study.certification_log import read_log
+from rs.study.claims import check_claims
 from rs.study.published import check_published
 from rs.study.schema import data_facts, method_schema, prune, schema, section, study_section
 from rs.study.study import Run, Study
@@ -37,6 +38,7 @@ TABLES = (
     "worst_cases",
     "bound_checks",
     "published",
+    "claims",
     "examples",
     "images",
     "thumbnails",
@@ -77,6 +79,7 @@ class Plan(JobGraph):
         self.logs = [self._log(label, entry) for label, entry in study.logs.items()]
         self._refuse_double_labels()
         check_published(study)
+        check_claims(study, TABLES)
         tracking_place.check_address(study)
 
     # --- what the rules ask for ---
@@ -112,7 +115,7 @@ class Plan(JobGraph):
         ]
         study = self.study
         told = {"report": {"radii": study.report["radii"]}, "published": study.published, "logs": study.logs}
-        told |= {"papers": study.papers, "agreement": study.agreement}
+        told |= {"papers": study.papers, "agreement": study.agreement, "claims": study.claims}
         return digest({"runs": runs, **told}, 16)
 
     @property

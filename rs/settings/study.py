@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rs.settings.calibration import Calibration
+from rs.settings.claims import Claim
 from rs.settings.distributional import Distributional
 from rs.settings.images import Subset
 from rs.settings.limits import (
@@ -159,5 +160,6 @@ class StudySections:
     report: Report = field(default_factory=Report)
     papers: Annotated[dict[str, PaperSettings], Field(max_length=MOST_METHODS)] = field(default_factory=dict)
     published: Annotated[tuple[Published, ...], Field(max_length=MOST_LABELS)] = ()
+    claims: Annotated[tuple[Claim, ...], Field(max_length=MOST_LABELS)] = ()
     agreement: Agreement = field(default_factory=Agreement)
     tracking: Tracking = field(default_factory=Tracking)

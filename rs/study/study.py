@@ -121,6 +121,12 @@ class Study:
             name: defaults(study_section("papers")["additionalProperties"], settings)
             for name, settings in top["papers"].items()
         }
+        one = study_section("claims")["items"]
+        condition = one["properties"]["conditions"]["items"]
+        self.claims: list[dict[str, Any]] = [
+            {**defaults(one, c), "conditions": [defaults(condition, each) for each in c["conditions"]]}
+            for c in top["claims"]
+        ]
         self.agreement: dict[str, Any] = top["agreement"]
         self.data_dir: str | None = top["data_dir"]
         self.description: str = top["description"]

@@ -17,24 +17,18 @@ from decimal import Decimal
 
 from rs.settings.images import Subset
 from rs.settings.labels import label_of
-from rs.statistics.agreement import Side
+from rs.study.claims import METRICS as MEASURES
 from rs.study.paper_settings import differences, stated
 from rs.study.published import address_of
 from rs.study.schema import data_facts
 from rs.study.study import Run, Study
+from rs.tables.measured import Measured, mean_of, rows_of
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
-from rs.tables.verdict import Measured, PrintedNumber, judge
+from rs.tables.verdict import PrintedNumber, judge
 from rs.tables.votes import largest_claims
 
-# metric -> its table and its column there
-METRICS = {
-    "acr": ("average_certified_radius", "acr"),
-    "certified_accuracy": ("certified_accuracy", "certified_accuracy"),
-    "empirical_accuracy": ("empirical_accuracy", "accuracy"),
-    "epsilon": ("calibration", "epsilon_without_noise"),
-    "train_hours": ("runs", "train_seconds"),
-}
+METRICS = {**MEASURES, "train_hours": ("runs", "train_seconds")}
 ACCURACIES = ("certified_accuracy", "empirical_accuracy")
 COLUMNS = (
     *("address", "paper", "table", "label", "smoothing_level", "metric", "radius", "printed", "published"),
@@ -153,34 +147,14 @@ def _rows_of(rows: dict[str, list[Row]], number: Number, label: str, smoothing: 
         named["radius"] = number.radius
     if smoothing is not None and number.metric not in ("epsilon", "train_hours"):
         named["smoothing"] = smoothing
-    table = rows.get(METRICS[number.metric][0], ())
-    return [r for r in table if all(r.get(k) == v for k, v in named.items())]
+    return rows_of(rows, METRICS[number.metric][0], named)
 
 
 def _mean(found: list[Row], number: Number) -> Measured | None:
-    """Mean over seeds of the value and of its interval's ends; nothing where a seed has no such value."""
-    metric, column = number.metric, METRICS[number.metric][1]
-    if metric == "epsilon":
+    column = METRICS[number.metric][1]
+    if number.metric == "epsilon":
         column = f"epsilon_{number.entry['cost']}"
-    if not found or any(r.get(column) is None for r in found):
-        return None
-
-    def mean(name: str) -> float:
-        return sum(float(r[name]) for r in found) / len(found)
-
-    value, values = mean(column), [float(r[column]) for r in found]
-    images = found[0].get("images")
-    if metric == "train_hours":
-        value, values = value / 3600, [v / 3600 for v in values]
-        side = Side(value, value, value)
-    elif metric == "epsilon":
-        half = 1.96 * mean(f"{column}_se")
-        side = Side(value, value - half, value + half)
-    else:
-        side = Side(value, mean("low"), mean("high"))
-    step = 1 / images if images and metric in ACCURACIES else 0.0
-    bound = any(r.get("lower_bound") for r in found)
-    return Measured(found[0]["label"], values, side, images, found[0], bound, step)
+    return mean_of(found, column, 1 / 3600 if number.metric == "train_hours" else 1.0)
 
 
 def _row(study: Study, number: Number, found: Measured | None) -> Row:

@@ -20,11 +20,12 @@ noise, and `counted` says that the seeds' is not in it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rs.statistics import agreement
 from rs.statistics.agreement import Side
+from rs.tables.measured import Measured
 
 STATUSES = (
     *("agrees", "consistent", "differs", "undecided", "zero by construction", "other settings", "bounded"),
@@ -35,19 +36,6 @@ SAYING_MOST = (
     *("differs", "agrees", "consistent", "undecided", "bounded", "zero by construction", "other settings"),
     "not run",
 )
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured in a number's place: the value of each seed, and the mean with its image interval."""
-
-    label: str
-    values: list[float]
-    side: Side
-    images: int | None
-    row: dict[str, Any] = field(default_factory=dict)  # columns that are shown with it
-    lower_bound: bool = False
-    resolution: float = 0.0  # the least step of a value
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,82 @@
+"""What a study says of a paper's sentences: claims as predicates over its tables. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from rs.settings.limits import MOST_ENTRIES
+from rs.settings.numbers import Radii
+
+Bound = Annotated[float, Field(allow_inf_nan=False)]
+Reference = Annotated[str, Field(pattern=r"^(tests|docs)/[\w./-]+(::\w+)?$")]
+
+# A run's label, or a mapping that names it as `run` beside what differs from the condition's own.
+Run = str | dict[str, Any]
+SIDE = ("run", "certificate", "attack", "smoothing", "where")
+Pair = Annotated[tuple[Run, ...], Field(min_length=2, max_length=2)]
+Runs = Annotated[tuple[Run, ...], Field(min_length=3, max_length=MOST_ENTRIES)]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One predicate over the tables: exactly one of these.
+
+    - `better`, `worse`, `equivalent`: that run beside the one named `than`, by the table `comparisons` where
+      it pairs them.
+    - `trend`: the value `rising` or `falling` along at least three runs in this order, by a contrast over
+      all of them and no step that goes the other way beyond its interval.
+    - `value`, `difference` (first minus second), `ratio` (first over second): `at_least` or `at_most` a
+      number.
+    - `crosses`: the first run is above the second at the radius `small`, and below it at `large`.
+    - `impossible`, `proven`: decided by theory, by the test or page that is named.
+
+    `metric` is one of rs.study.claims.METRICS, or `table.column` of a study's tables with the values of
+    other columns under `where`. At several `radii` all of them must hold. `about` says what the claim is of:
+    these `networks`, or `methods`, for which fewer than 3 training seeds decide nothing; what is read from
+    the same votes needs no seeds.
+    """
+
+    better: Run | None = None
+    worse: Run | None = None
+    equivalent: Run | None = None
+    than: Run | None = None
+    trend: Runs | None = None
+    goes: Literal["rising", "falling"] = "rising"
+    value: Run | None = None
+    difference: Pair | None = None
+    ratio: Pair | None = None
+    at_least: Bound | None = None
+    at_most: Bound | None = None
+    crosses: Pair | None = None
+    small: Annotated[float, Field(ge=0)] | None = None
+    large: Annotated[float, Field(ge=0)] | None = None
+    impossible: Reference | None = None
+    proven: Reference | None = None
+    metric: str = "acr"
+    certificate: str = "cohen"
+    attack: str | None = None
+    smoothing: str | None = None
+    where: dict[str, Any] | None = None
+    radii: Radii = ()
+    about: Literal["networks", "methods"] = "methods"
+
+
+Conditions = Annotated[tuple[Condition, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of a paper, in our own words, with its place, and the conditions under which it holds:
+    `all` of them or `any`. A run at other settings than the paper's (`papers`, and those of the published
+    numbers of that run) gives the claim no verdict.
+    """
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
+    paper: str
+    place: str
+    claim: str
+    conditions: Conditions
+    join: Literal["all", "any"] = "all"

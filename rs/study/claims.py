@@ -1,0 +1,136 @@
+"""Claims of a study: what each reads, and what none may name. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rs.settings.claims import SIDE
+from rs.settings.labels import label_of
+from rs.study.study import Run, Study
+
+Row = dict[str, Any]
+Place = tuple[Any, ...]
+# metric -> its table and its column there
+METRICS = {
+    "acr": ("average_certified_radius", "acr"),
+    "certified_accuracy": ("certified_accuracy", "certified_accuracy"),
+    "empirical_accuracy": ("empirical_accuracy", "accuracy"),
+    "epsilon": ("calibration", "epsilon_without_noise"),
+    "rho": ("calibration", "rho_without_noise"),
+    "train_seconds": ("runs", "train_seconds"),
+}
+CERTIFIED, ATTACKED = ("acr", "certified_accuracy"), "empirical_accuracy"
+BESIDE = ("better", "worse", "equivalent")
+BOUNDED = ("value", "difference", "ratio")
+THEORY = ("impossible", "proven")
+KINDS = (*BESIDE, "trend", *BOUNDED, "crosses", *THEORY)
+
+
+def kind_of(condition: Row) -> str:
+    """Which predicate it is."""
+    return next(kind for kind in KINDS if condition[kind] is not None)
+
+
+def sides_of(condition: Row) -> list[Row]:
+    """The runs that it reads, each with what is asked of it, in the condition's order."""
+    kind = kind_of(condition)
+    if kind in THEORY:
+        return []
+    named = condition[kind] if isinstance(condition[kind], list) else [condition[kind]]
+    named = [*named, *([condition["than"]] if kind in BESIDE else [])]
+    own = {key: condition[key] for key in ("certificate", "attack", "smoothing")}
+    sides = [side if isinstance(side, dict) else {"run": side} for side in named]
+    return [
+        own | side | {"where": {**(condition["where"] or {}), **(side.get("where") or {})}} for side in sides
+    ]
+
+
+def radii_of(condition: Row) -> list[float | None]:
+    """At which radii it is asked, one after the other."""
+    return [float(r) for r in condition["radii"]] or [None]
+
+
+def table_of(metric: str) -> tuple[str, str]:
+    """Table and column of a metric; of `table.column` these."""
+    if metric in METRICS:
+        return METRICS[metric]
+    table, _, column = metric.partition(".")
+    return table, column
+
+
+def check_claims(study: Study, tables: Sequence[str]) -> None:
+    """Raises UserError at a claim that names what the study has not, or says too much or too little."""
+    seen: set[str] = set()
+    for i, claim in enumerate(study.claims):
+        if claim["id"] in seen:
+            study.fail(("claims", i, "id"), f"{claim['id']!r} is a claim above; each id once")
+        seen.add(claim["id"])
+        for j, condition in enumerate(claim["conditions"]):
+            _check(study, ("claims", i, "conditions", j), condition, tables)
+
+
+def _check(study: Study, place: Place, condition: Row, tables: Sequence[str]) -> None:
+    kinds = [kind for kind in KINDS if condition[kind] is not None]
+    if len(kinds) != 1:
+        study.fail(place, f"one of {', '.join(KINDS)} is asked for; has: {', '.join(kinds) or 'none'}")
+    kind = kinds[0]
+    if kind in THEORY:
+        return
+    for key, asked in (("than", kind in BESIDE), ("small", kind == "crosses"), ("large", kind == "crosses")):
+        if asked != (condition[key] is not None):
+            study.fail((*place, key), f"{'lacks' if asked else 'is no part of'} {kind}")
+    if (kind in BOUNDED) != (condition["at_least"] is not None or condition["at_most"] is not None):
+        told = "lacks at_least or at_most" if kind in BOUNDED else "at_least and at_most are no part of"
+        study.fail((*place, kind), told if kind in BOUNDED else f"{told} {kind}")
+    if kind == "crosses" and not condition["small"] < condition["large"]:
+        study.fail((*place, "large"), f"{condition['large']:g}: must be above small, {condition['small']:g}")
+    metric = condition["metric"]
+    if metric not in METRICS and (metric.partition(".")[0] not in tables or not table_of(metric)[1]):
+        names = f"{', '.join(METRICS)}, or TABLE.COLUMN of the tables {', '.join(tables)}"
+        study.fail((*place, "metric"), f"{metric!r} is no metric; allowed: {names}")
+    radii = [condition["small"], condition["large"]] if kind == "crosses" else condition["radii"]
+    if metric in ("certified_accuracy", ATTACKED) and not radii:
+        study.fail((*place, "radii"), f"lacks the radii of {metric}")
+    if metric not in ("certified_accuracy", ATTACKED) and radii:
+        study.fail((*place, "radii"), f"{metric} is at no radius")
+    for side in sides_of(condition):
+        for run in _runs(study, place, kind, side):
+            _check_run(study, place, metric, radii, side, run)
+
+
+def _runs(study: Study, place: Place, kind: str, side: Row) -> Iterator[Run]:
+    """The side's run, of each seed once; none of a log."""
+    strange = sorted(set(side) - set(SIDE))
+    if strange or "run" not in side:
+        wrong = f"unknown key {strange[0]}" if strange else "lacks run"
+        study.fail((*place, kind), f"{wrong}; a run is named by its label, or by: {', '.join(SIDE)}")
+    found = {run.label: run for run in study.all_runs}
+    if side["run"] not in (*found, *study.logs):
+        names = ", ".join((*found, *study.logs))
+        study.fail((*place, kind), f"no run is labelled {side['run']!r}; runs: {names[:300]}")
+    yield from (run for label, run in found.items() if label == side["run"])
+
+
+def _check_run(study: Study, place: Place, metric: str, radii: Sequence[float], side: Row, run: Run) -> None:
+    for asked, key, kind in (
+        (metric in CERTIFIED, "certificate", "certificates"),
+        (metric == ATTACKED, "attack", "attacks"),
+    ):
+        offered = {label_of(method): method for method in run.sections[kind]}
+        if asked and side[key] not in offered:
+            told = f"{run.label} has no {key} labelled {side[key]!r}; it has: {', '.join(offered) or 'none'}"
+            study.fail((*place, key), told)
+        if metric == ATTACKED and kind == "attacks":
+            _among(study, place, radii, sorted({0, *offered[side[key]]["radii"]}))
+    if metric == "certified_accuracy":
+        _among(study, place, radii, study.report["radii"])
+    if metric in ("epsilon", "rho") and run.sections["calibration"] is None:
+        study.fail((*place, "metric"), f"{run.label} has no calibration")
+
+
+def _among(study: Study, place: Place, radii: Sequence[float], allowed: Sequence[float]) -> None:
+    for radius in radii:
+        if radius not in allowed:
+            names = ", ".join(f"{r:g}" for r in allowed)
+            study.fail((*place, "radii"), f"radius {radius:g} is not among those measured; allowed: {names}")

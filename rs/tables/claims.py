@@ -1,0 +1,89 @@
+"""Claims of the papers beside what the tables say: a row for each condition at each radius, with its
+evidence, and the verdict on the claim. A study states them under `claims`.
+
+| verdict | when |
+|---|---|
+| holds, fails | the conditions do, all of them or any (`join`) |
+| undecided | the data leave it open |
+| other settings | a run that the claim reads is not what the paper says of its own |
+| not run | a run that could decide it is not there |
+
+`all` fails where one condition fails, `any` holds where one does, whatever the others are. What is decided
+by theory has no settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from rs.study.claims import METRICS, sides_of
+from rs.study.paper_settings import differences, stated
+from rs.study.study import Study
+from rs.tables.conditions import decide
+from rs.tables.stored import Stored
+from rs.tables.table import Row, Table
+
+VERDICTS = ("holds", "fails", "undecided", "other settings", "not run")
+COLUMNS = (
+    *("address", "id", "paper", "place", "claim", "verdict", "settings", "join", "condition", "radius"),
+    *("condition_verdict", "value", "low", "high", "counted", "machines", "evidence"),
+)
+_OF = (
+    *dict.fromkeys(table for table, _ in METRICS.values()),
+    *("distributional", "worst_cases", "bound_checks", "radius_accuracy", "training", "attack_checks"),
+)
+
+
+def judged(study: Study, tables: dict[str, Sequence[Row]]) -> list[Row]:
+    """Rows of COLUMNS. Raises UserError where a condition does not say which of several rows it means."""
+    out = []
+    for i, claim in enumerate(study.claims):
+        conditions: list[Row] = []
+        for j, condition in enumerate(claim["conditions"]):
+            refuse = partial(study.fail, ("claims", i, "conditions", j))
+            conditions += decide(condition, tables, study.agreement, refuse)
+        verdict = joined(claim["join"], [row["verdict"] for row in conditions])
+        other = _other_settings(study, claim) if verdict in ("holds", "fails", "undecided") else []
+        machines = [row["machines"] for row in conditions if ", " in (row["machines"] or "")]
+        other += [f"machines: {machines[0]}"] if machines else []
+        head = {"address": f"{study.name}/claims/{claim['id']}", "join": claim["join"]}
+        head |= {key: claim[key] for key in ("id", "paper", "place", "claim")}
+        head |= {"verdict": "other settings" if other else verdict, "settings": "; ".join(other) or None}
+        for row in conditions:
+            told = {**row, "condition_verdict": row["verdict"]} | head
+            out.append({key: told[key] for key in COLUMNS})
+    return out
+
+
+def joined(join: str, verdicts: Sequence[str]) -> str:
+    """The verdict on all conditions, or on any."""
+    decisive, other = ("fails", "holds") if join == "all" else ("holds", "fails")
+    if decisive in verdicts:
+        return decisive
+    if all(verdict == other for verdict in verdicts):
+        return other
+    return "not run" if "not run" in verdicts else "undecided"
+
+
+def _other_settings(study: Study, claim: Row) -> list[str]:
+    """What the claim's runs differ in from what the paper says of its runs, or of a row that it prints."""
+    labels = {side["run"]: None for condition in claim["conditions"] for side in sides_of(condition)}
+    found: list[str] = []
+    for run in {run.label: run for run in study.all_runs if run.label in labels}.values():
+        rows = [e for e in study.published if e["paper"] == claim["paper"] and _names(e, run.label)]
+        settings = [row["settings"] for row in rows] or [None]
+        told = [differences(study, run, stated(study, claim["paper"], own), None) for own in settings]
+        found += [f"{run.label}: {one}" for one in min(told, key=len)]
+    return found
+
+
+def _names(entry: Row, label: str) -> bool:
+    return bool(label == entry["run"] or (isinstance(entry["run"], list) and label in entry["run"]))
+
+
+def rows(stored: Stored, *sources: Iterable[Row]) -> list[Row]:
+    return judged(stored.plan.study, {name: list(s) for name, s in zip(_OF, sources, strict=True)})
+
+
+TABLE = Table("claims", COLUMNS, rows, of=_OF)

@@ -1,0 +1,225 @@
+"""Every predicate of a claim and every verdict, each both ways it could come out; every slip is one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rs.tables.claims import joined, judged
+
+SEEDS = (0, 1, 2)
+
+
+def accuracy(label: str, *shares: float, radius: float = 0.25, half: float = 0.01, **more: Any) -> Any:
+    """Rows of certified accuracy, one per seed."""
+    row = {"label": label, "certificate": "cohen", "smoothing": "gaussian", "radius": radius, "images": 500}
+    return [
+        {**row, "run": f"{label}{i}", "certified_accuracy": s, "low": s - half, "high": s + half, **more}
+        for i, s in enumerate(shares)
+    ]
+
+
+def steady(label: str, share: float, **more: Any) -> Any:
+    return accuracy(label, share, share + 0.001, share - 0.001, **more)
+
+
+@pytest.fixture
+def verdict(plan_of, tiny):
+    """Verdict of a claim with these conditions on these tables, and its rows."""
+
+    def judge(*conditions: dict[str, Any], tables: Any, join: str = "all", **study: Any) -> Any:
+        told = [{"metric": "certified_accuracy", "radii": [0.25], **c} for c in conditions]
+        claim = {"id": "a", "paper": "P", "place": "1", "claim": "is so", "conditions": told, "join": join}
+        rows = judged(plan_of({**tiny, "claims": [claim], **study}).study, tables)
+        return rows[0]["verdict"], rows
+
+    return judge
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "is_"),
+    [
+        *[("better", 0.9, "holds"), ("better", 0.7, "fails"), ("better", 0.8, "undecided")],
+        *[("worse", 0.7, "holds"), ("worse", 0.9, "fails"), ("better", 0.81, "undecided")],
+    ],
+)
+def test_better_and_worse_by_the_runs_own_intervals(verdict, kind, share, is_) -> None:
+    tables = {"certified_accuracy": steady("nal", share, half=0.03) + steady("gaussian", 0.8, half=0.03)}
+    found, rows = verdict({kind: "nal", "than": "gaussian"}, tables=tables)
+    assert found == is_
+    assert rows[0]["value"] == pytest.approx(share - 0.8)
+    assert rows[0]["evidence"].split(", ") == [f"certified_accuracy[{i}]" for i in range(6)]
+
+
+def test_equivalent_is_within_the_margin(verdict) -> None:
+    tables = {"certified_accuracy": steady("nal", 0.801, half=0.002) + steady("gaussian", 0.8, half=0.002)}
+    asked = {"equivalent": "nal", "than": "gaussian"}
+    assert verdict(asked, tables=tables)[0] == "holds"
+    assert verdict(asked, tables=tables, agreement={"accuracy": 0.003})[0] == "undecided"
+    assert verdict({"better": "nal", "than": "gaussian"}, tables=tables)[0] == "fails"
+    far = {"certified_accuracy": steady("nal", 0.9) + steady("gaussian", 0.8)}
+    assert verdict(asked, tables=far)[0] == "fails"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_pairs_of_the_table_of_comparisons_come_first(verdict, turned) -> None:
+    pair = {"a": "gaussian", "b": "nal"} if turned else {"a": "nal", "b": "gaussian"}
+    row = {**pair, "about": "methods", "metric": "certified_accuracy", "certificate": "cohen", "radius": 0.25}
+    sign = -1 if turned else 1
+    row |= {"smoothing": "gaussian", "difference": sign * 0.02, "low": sign * 0.01, "high": sign * 0.03}
+    row |= {"verdict": "worse" if turned else "better"}
+    tables = {"certified_accuracy": steady("nal", 0.8) + steady("gaussian", 0.8), "comparisons": [row]}
+    found, rows = verdict({"better": "nal", "than": "gaussian"}, tables=tables)
+    assert (found, rows[0]["evidence"]) == ("holds", "comparisons[0]")
+    assert [rows[0][end] for end in ("low", "high")] == pytest.approx([0.01, 0.03])
+    assert verdict({"better": "gaussian", "than": "nal"}, tables=tables)[0] == "fails"
+    row["verdict"] = "undecided"
+    assert verdict({"better": "nal", "than": "gaussian"}, tables=tables)[0] == "undecided"
+
+
+def test_methods_need_three_seeds_and_networks_one(verdict) -> None:
+    tables = {"certified_accuracy": accuracy("nal", 0.9) + accuracy("gaussian", 0.8)}
+    asked = {"better": "nal", "than": "gaussian"}
+    found, rows = verdict(asked, tables=tables)
+    assert (found, rows[0]["low"], rows[0]["counted"]) == ("undecided", None, "fewer than 3 training seeds")
+    assert verdict(asked | {"about": "networks"}, tables=tables)[0] == "holds"
+    spread = {"certified_accuracy": accuracy("nal", 0.8, 0.9, 0.99) + steady("gaussian", 0.8)}
+    assert verdict(asked, tables=spread)[0] == "undecided"
+    assert verdict(asked | {"about": "networks"}, tables=spread)[0] == "undecided"  # its seeds are known
+
+
+TWO = {"certificates": [{"name": "cohen"}, {"name": "tcertify"}]}
+
+
+def test_certificates_on_the_same_votes_differ_by_no_noise(verdict) -> None:
+    def both(share: float) -> Any:
+        rows = accuracy("nal", 0.8, half=0.05) + accuracy("nal", share, half=0.05)
+        rows[1]["certificate"] = "tcertify"
+        return {"certified_accuracy": rows}
+
+    asked = {"difference": [{"run": "nal", "certificate": "tcertify"}, "nal"], "at_least": 0}
+    for share, is_ in ((0.8, "holds"), (0.802, "holds"), (0.798, "fails")):
+        found, rows = verdict(asked, tables=both(share), **TWO)
+        assert (found, rows[0]["counted"]) == (is_, "the same votes")
+    less = {"better": {"run": "nal", "certificate": "tcertify"}, "than": "nal"}
+    assert verdict(less, tables=both(0.802), **TWO)[0] == "fails"  # within the margin of 0.02: equivalent
+
+
+@pytest.mark.parametrize(("least", "is_"), [(0.7, "holds"), (0.9, "fails"), (0.8, "undecided")])
+def test_a_value_is_at_least_a_number(verdict, least, is_) -> None:
+    tables = {"certified_accuracy": steady("nal", 0.8)}
+    assert verdict({"value": "nal", "at_least": least}, tables=tables)[0] == is_
+    turned = {"holds": "fails", "fails": "holds"}.get(is_, is_)
+    assert verdict({"value": "nal", "at_most": least}, tables=tables)[0] == turned
+    assert verdict({"value": "nal", "at_least": 0.7, "at_most": least}, tables=tables)[0] in ("fails", turned)
+
+
+def test_ratios_of_times_name_the_machines(verdict) -> None:
+    times = [
+        {"label": n, "run": n, "train_seconds": t, "device": "d"} for n, t in (("nal", 50), ("gaussian", 100))
+    ]
+    asked = {"ratio": ["nal", "gaussian"], "metric": "train_seconds", "radii": [], "about": "networks"}
+    found, rows = verdict(asked | {"at_most": 0.61}, tables={"runs": times})
+    assert (found, rows[0]["value"], rows[0]["machines"]) == ("holds", 0.5, "d")
+    assert verdict(asked | {"at_most": 0.4}, tables={"runs": times})[0] == "fails"
+    others = [times[0], times[1] | {"device": "another"}]
+    found, rows = verdict(asked | {"at_most": 0.61}, tables={"runs": others})
+    assert (found, rows[0]["settings"]) == ("other settings", "machines: another, d")
+
+
+STEPS = {f"n{i}": {"objective": {"name": "nal", "gamma": float(i)}} for i in range(1, 5)}
+
+
+@pytest.mark.parametrize(
+    ("values", "is_"),
+    [
+        ((0.5, 0.6, 0.7, 0.8), "holds"),
+        ((0.8, 0.7, 0.6, 0.5), "fails"),
+        ((0.6, 0.6, 0.6, 0.6), "undecided"),
+        ((0.5, 0.9, 0.6, 0.8), "fails"),  # one step against it
+        ((0.6, 0.595, 0.7, 0.8), "holds"),  # against it within its interval
+    ],
+)
+def test_a_trend_is_a_contrast_and_no_step_against_it(verdict, values, is_) -> None:
+    tables = {"certified_accuracy": [r for i, v in enumerate(values) for r in steady(f"n{i + 1}", v)]}
+    asked = {"trend": list(STEPS), "goes": "rising"}
+    assert verdict(asked, tables=tables, runs=STEPS)[0] == is_
+    turned = {"holds": "fails"}.get(is_, is_) if is_ != "fails" or values[1] == 0.9 else "holds"
+    assert verdict(asked | {"goes": "falling"}, tables=tables, runs=STEPS)[0] == turned
+
+
+def test_curves_that_cross(verdict) -> None:
+    rows = steady("nal", 0.9, radius=0.0) + steady("gaussian", 0.8, radius=0.0)
+    asked = {"crosses": ["nal", "gaussian"], "small": 0, "large": 0.5, "radii": []}
+    for far, is_ in ((0.5, "holds"), (0.7, "fails"), (0.6, "undecided")):
+        more = [r for n, a in (("nal", far), ("gaussian", 0.6)) for r in steady(n, a, radius=0.5, half=0.03)]
+        found, told = verdict(asked, tables={"certified_accuracy": rows + more}, report={"radii": [0, 0.5]})
+        assert (found, [r["radius"] for r in told]) == (is_, [0.0, 0.5])
+
+
+def test_theory_names_its_test(verdict) -> None:
+    page = "docs/evidence/soap-bubbles-theory.md"
+    found, rows = verdict(
+        {"impossible": page, "radii": []}, tables={}, papers={"P": {"data": {"name": "mnist"}}}
+    )
+    assert (found, rows[0]["evidence"], rows[0]["condition_verdict"]) == ("fails", page, "fails")
+    assert verdict({"proven": "tests/methods/test_dual.py::test_x", "radii": []}, tables={})[0] == "holds"
+
+
+def test_not_run_and_other_settings(verdict) -> None:
+    asked = {"better": "nal", "than": "gaussian"}
+    found, rows = verdict(asked, tables={"certified_accuracy": steady("nal", 0.9)})
+    assert (found, rows[0]["counted"]) == ("not run", "gaussian is not run")
+    tables = {"certified_accuracy": steady("nal", 0.9) + steady("gaussian", 0.8)}
+    paper = {"papers": {"P": {"training": {"epochs": 25}}}}
+    found, rows = verdict(asked, tables=tables, **paper)
+    assert (found, rows[0]["condition_verdict"]) == ("other settings", "holds")
+    assert rows[0]["settings"] == "gaussian: training.epochs 1, not 25; nal: training.epochs 1, not 25"
+    row = {
+        "paper": "P",
+        "table": "T",
+        "acr": 1,
+        "settings": {"training": {"epochs": 1}},
+    }  # what is printed of a run
+    one = paper | {"published": [row | {"run": "gaussian"}, row | {"run": ["nal", "gaussian"]}]}
+    assert verdict(asked, tables=tables, **one)[0] == "holds"
+
+
+@pytest.mark.parametrize(
+    ("join", "verdicts", "is_"),
+    [
+        *[
+            ("all", "hh", "holds"),
+            ("all", "hf", "fails"),
+            ("all", "hu", "undecided"),
+            ("all", "hn", "not run"),
+        ],
+        *[("all", "nf", "fails"), ("any", "hf", "holds"), ("any", "ff", "fails"), ("any", "fu", "undecided")],
+        *[("any", "fn", "not run"), ("any", "nh", "holds"), ("all", "un", "not run")],
+    ],
+)
+def test_all_or_any(join, verdicts, is_) -> None:
+    words = {"h": "holds", "f": "fails", "u": "undecided", "n": "not run"}
+    assert joined(join, [words[v] for v in verdicts]) == is_
+
+
+def test_several_rows_of_one_run_are_told_apart(verdict) -> None:
+    rows = [
+        {"label": "nal", "run": "nal", "certificate": "c", "rho": r, "low": 1.0, "high": 2.0}
+        for r in (0.1, 0.2)
+    ]
+    asked = {
+        "value": "nal",
+        "metric": "distributional.high",
+        "radii": [],
+        "at_least": 1.5,
+        "about": "networks",
+    }
+    with pytest.raises(Exception, match=r"claims\[0\].conditions\[0\]: distributional has several rows"):
+        verdict(asked, tables={"distributional": rows})
+    told = asked | {"where": {"rho": 0.2}}
+    assert verdict(told, tables={"distributional": rows})[0] == "undecided"
+    noisy = steady("nal", 0.9) + steady("nal", 0.9, smoothing="none")
+    with pytest.raises(Exception, match="smoothed with several noises; name one: smoothing"):
+        verdict({"value": "nal", "at_least": 0}, tables={"certified_accuracy": noisy})
