@@ -21,7 +21,9 @@ class Verdicts:
     """Of the study in `tables`."""
 
     def __init__(self, tables: Path) -> None:
-        self.rows, self.told = list(rows(read(tables, "published"))), list(rows(read(tables, "claims")))
+        self.rows = list(rows(read(tables, "published")))
+        # one row of a claim for each of its conditions
+        self.told = list({_name(row): row for row in rows(read(tables, "claims"))}.values())
 
     def tags(self, label: str | None = None) -> dict[str, str]:
         """`verdict.<status>`: how many published numbers of the run, or of all. `claim.<name>`: of all."""
@@ -65,7 +67,7 @@ def _status(row: Row) -> str:
 
 
 def _name(row: Row) -> str:
-    return next(str(row[c]) for c in ("name", "claim", "text", *row) if row.get(c) is not None)
+    return next(str(row[c]) for c in ("id", "name", "claim", "text", *row) if row.get(c) is not None)
 
 
 def _metric(row: Row) -> str:
