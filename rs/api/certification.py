@@ -202,7 +202,7 @@ def _lower(draws: Draws, full: dict[str, Any], facts: dict[str, Any], alpha: flo
 
 def _dimension(verb: str, given: int | None, noise: str, norm: float) -> int:
     if given is None:
-        if claims.DIMENSION_FREE.get(noise) == norm:
+        if not claims.needs_dimension(noise, norm):
             return 1
         raise UserError(f"{verb}: give dimension: the l{norm:g} radius under {noise} noise depends on it")
     if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:

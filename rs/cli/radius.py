@@ -246,7 +246,7 @@ def number(option: str, text: str, allowed: str, fits: Callable[[float], bool]) 
 
 def _dimension(text: str | None, noise: str, norm: float | str) -> int:
     if text is None:
-        if claims.DIMENSION_FREE.get(noise) == norm:
+        if not claims.needs_dimension(noise, norm):
             return 1
         raise UserError(
             f"radius: give --dimension: the l{canonical(norm)} radius under {noise} noise depends on it"

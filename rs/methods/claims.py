@@ -17,11 +17,8 @@ from rs.methods import catalog
 from rs.methods.interfaces import Certified
 from rs.statistics.draws import Draws
 from rs.study.messages import Validator, dotted, explain
-from rs.study.refusals import NOISE_LEVELS
-from rs.study.schema import defaults, method_schema, schema
+from rs.study.schema import defaults, method_schema, noise_level, schema
 
-# Independent noise on every coordinate: in its own norm the radius is the same in any dimension.
-DIMENSION_FREE = {"gaussian": 2, "laplace": 1}
 KINDS = {"noise": "noises", "certificate": "certificates"}
 Method = dict[str, Any]  # {"name": ..., parameters}, as a study writes it
 Facts = dict[str, Any]  # what the schema says of a method
@@ -55,9 +52,10 @@ def check_parameters(
         for key, value in method.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError(f"{verb}: {method['name']}.{key}: {value}: must be finite")
-    for key in NOISE_LEVELS if level and "noise" in chosen else ():
-        if chosen["noise"].get(key) == 0:
-            raise UserError(f"{verb}: {chosen['noise']['name']}.{key}: 0: must be greater than 0 to certify")
+    noise = chosen.get("noise")
+    if level and noise is not None and noise_level(noise) == 0:
+        place = f"{noise['name']}.{facts['noise']['x-level']}"
+        raise UserError(f"{verb}: {place}: 0: must be greater than 0 to certify")
 
 
 def claim(verb: str, draws: Draws, noise: Method, certificate: Method, alpha: float) -> Certified:
@@ -83,3 +81,8 @@ def described(noise: Method, certificate: Method) -> Any:
     facts = method_schema("noises", noise["name"])
     parameters = {k: v for k, v in defaults(facts, noise).items() if k in facts["x-parameters"]}
     return SimpleNamespace(family=noise["name"], **parameters)
+
+
+def needs_dimension(noise: str, norm: float | str) -> bool:
+    """Whether the radius in this norm depends on the number of coordinates."""
+    return bool(method_schema("noises", noise).get("x-free_norm") != norm)

@@ -3,7 +3,8 @@
 A method is a frozen dataclass whose fields are its hyperparameters (``Annotated[float, Field(gt=0, le=9)]``
 states what is allowed; a field called ``lambda_`` is written ``lambda`` in a study through
 ``Field(alias="lambda")``). Class variables state what the method is and what it works with: they are written
-into ``rs/schema.json``, so that a study can be refused before anything runs. ``source`` is the citation that
+into ``rs/schema.json``, so that a study can be refused before anything runs. Those that may be left out stand
+in comments, with what then holds (rs.settings.method_facts has them as data). ``source`` is the citation that
 ``rs list`` prints.
 
 Images are float32 ``[B, C, H, W]`` in [0, 1]; sigma, epsilon and radii are in the same units. Every random
@@ -77,8 +78,8 @@ class Model(Protocol):
 
 class Objective(Protocol):
     source: ClassVar[str]
-    # noises: ClassVar[frozenset[str]], where it works with some noise families only
-    # calibrates: ClassVar[bool], where gamma and step_size make it a source of calibrated epsilons
+    # noises: ClassVar[frozenset[str]] = None, where it works with some noise families only
+    # calibrates: ClassVar[bool] = False, True where gamma and step_size can be calibrated into an epsilon
     # passes: ClassVar[Passes], the network's for one image and step (rs.settings.passes): what a study costs
     # phase(progress) -> hashable, where the loss uses `progress`: it may do so only through this value
 
@@ -108,8 +109,9 @@ class Attack(Protocol):
     access: ClassVar[str]  # "white-box" or "gradient-free" ("transfer": white-box on another run)
 
     # passes: ClassVar[Passes], the network's for one image at all radii (rs.settings.passes)
-    # samples: int, noise samples per gradient or query
-    # keeps_broken: ClassVar[bool], True where what a small ball broke is not attacked again in a larger one
+    # samples: int = 1, noise samples per gradient or query
+    # bounded: ClassVar[bool] = True, False where it is not checked without a bound
+    # keeps_broken: ClassVar[bool] = False, True where what a small ball broke stays as it is in larger ones
 
 
 @runtime_checkable
@@ -137,12 +139,12 @@ class Certificate(Protocol):
     norms: ClassVar[dict[str, float]]  # noise family that it has a theorem for -> norm of the radius
     needs: ClassVar[frozenset[str]]  # {"counts"} or {"soft_moments"}
     rigorous: ClassVar[bool]  # False: its own proof does not cover what it does, shown as an estimate
-    # anytime: ClassVar[bool], True where it holds for votes whose number was chosen by looking at them
-    # bound: ClassVar[str], how it bounds expected scores: "hoeffding" or "bernstein"
-    # accuracy_factor: float | None, where tables multiply certified accuracies by it (None: by 1 - alpha)
-    # freedom: ClassVar[float], where k of a noise family must be below the dimension less this
-    # parameters_only: ClassVar[bool], True where it reads no more of the noise than its family's name and its
-    # parameters: it is then given them without the family itself, which would load torch
+    # anytime: ClassVar[bool] = False, True where the number of votes may be chosen by looking at them
+    # bound: ClassVar[str] = "clopper_pearson", or how it bounds expected scores: "hoeffding", "bernstein"
+    # accuracy_factor: float | None = 1.0, what tables multiply certified accuracies by (None: by 1 - alpha)
+    # freedom: ClassVar[float] = 0, where k of a noise family must be below the dimension less this
+    # parameters_only: ClassVar[bool] = False, True where it reads no more of the noise than its family's name
+    # and its parameters: it is then given them without the family itself, which would load torch
 
     # Radii are rounded down, 0 where it abstains, and simultaneous for one image at confidence 1 - alpha.
     def certify(self, draws: Draws, noise: Noise, alpha: float) -> Certified: ...

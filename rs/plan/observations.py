@@ -14,7 +14,7 @@ from rs.provenance.digests import digest
 from rs.settings.images import Subset
 from rs.settings.sampling import FORM
 from rs.study import refusals, sampling_refusals
-from rs.study.schema import defaults, method_schema, prune, schema, section, study_section
+from rs.study.schema import defaults, is_transfer, method_schema, prune, schema, section, study_section
 from rs.study.study import Run, Study
 
 USUAL_BLOCK = 10_000  # votes
@@ -210,7 +210,7 @@ class Observer:
             attack.pop(told, None)
         spec, facts = {"attack": attack, "noise": noise, **form}, method_schema("attacks", name)
         norm, classes = facts.get("x-norm", 2), (*classes, facts["x-class"])
-        if name == "transfer":
+        if is_transfer(given):
             target, source = self._source(planned.run, i)
             made = method_schema("attacks", source["attack"]["name"])
             norm, noise_name = made["x-norm"], source["noise"]["name"]

@@ -14,14 +14,14 @@ PROGRESS = (
 )
 
 # What a class says of itself that no job executes.
-TOLD = {"source": "ClassVar[str]", "passes": "ClassVar[Passes]"}
+TOLD = {"source": "ClassVar[str]", "passes": "ClassVar[Passes]", "free_norm": "ClassVar[float]"}
 
 
 class Plain(ast.NodeTransformer):
     """Drops from a module's tree: docstrings and other string statements; blocks for type checkers, and for
     running a file as a program; annotations of arguments, results and variables, and limits of a class's
-    fields; citations (`source`) and costs (`passes`); what a UserError, an assertion, a warning, a print and
-    a progress line say.
+    fields; what a class says of itself that no job executes (TOLD); what a UserError, an assertion, a
+    warning, a print and a progress line say.
     """
 
     def __init__(self, tree: ast.Module) -> None:

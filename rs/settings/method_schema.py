@@ -18,7 +18,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     "datasets": ("shape", "classes", "sizes"),
     "models": ("shapes",),
     "objectives": ("noises", "calibrates", "passes"),
-    "noises": ("below_dimension",),
+    "noises": ("below_dimension", "free_norm"),
     "certificates": ("norms", "needs", "rigorous", "anytime", "bound", "freedom", "parameters_only"),
     "attacks": ("norm", "access", "passes"),
 }

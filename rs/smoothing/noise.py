@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 class Noise(Protocol):
     source: ClassVar[str]
     # The parameter of type rs.settings.limits.Level is the family's level: tables have it as smoothing_level.
-    # below_dimension: ClassVar[tuple[str, ...]], parameters that must be below the number of coordinates
-    # constant: ClassVar[bool], True where every draw is the same
+    # Facts that may be left out, with what then holds (rs.settings.method_facts):
+    # below_dimension: ClassVar[tuple[str, ...]] = (), parameters that must be below the number of coordinates
+    # constant: ClassVar[bool] = False, True where every draw is the same
+    # free_norm: ClassVar[float] = None, the norm in which votes certify the same radius in any dimension
 
     # float32, added to images, which are never clipped afterwards
     def sample(self, shape: Sequence[int], generator: Generator) -> Tensor: ...

@@ -7,19 +7,25 @@ torch once. Nothing depends on the cache: without it the schema is generated aga
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
+import difflib
 import importlib
 import inspect
 import os
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from rs.errors import UserError
 from rs.provenance.code import plug_in_root
 from rs.provenance.digests import digest, file_digest
 from rs.provenance.files import read_json, versions, write_json
+from rs.settings.method_facts import OPTIONAL, REQUIRED
 from rs.settings.method_schema import key_of, method_schema_of
 from rs.settings.passes import wrong
 from rs.settings.plugins import PlugIn
@@ -115,9 +121,7 @@ def broken(kind: str, name: str, cls: Any) -> str:
 
 def _broken_facts(kind: str, name: str, cls: Any) -> str:
     stated = {f.name for f in dataclasses.fields(cls)}
-    needed = {"datasets": ("shape", "classes", "sizes"), "models": ("shapes",), "attacks": ("norm", "access")}
-    needed |= {"certificates": ("norms", "needs", "rigorous"), "noises": ("family",)}
-    for fact in needed.get(kind, ()):
+    for fact in REQUIRED[kind]:
         if not hasattr(cls, fact) and fact not in stated:
             return f"must state its `{fact}`"
     if kind == "noises" and cls.family != name:
@@ -133,6 +137,50 @@ def _broken_facts(kind: str, name: str, cls: Any) -> str:
             return 'its `needs` must be frozenset({"counts"}) or frozenset({"soft_moments"})'
         if not isinstance(cls.rigorous, bool):
             return "its `rigorous` must be True or False"
+    return _broken_options(kind, cls, stated) or _unannounced(cls)
+
+
+def _broken_options(kind: str, cls: Any, stated: set[str]) -> str:
+    """An optional fact that is none, or has another value than it can have. A class's own variables begin
+    with _ or are in capitals.
+    """
+    bases = [base for base in cls.__mro__ if base is not object]
+    ours = {fact for base in bases if base.__module__.startswith("rs.") for fact in vars(base)}
+    known = ["source", *REQUIRED[kind], *OPTIONAL[kind]]
+    for base in bases:
+        if base.__module__.split(".")[0] != cls.__module__.split(".")[0]:
+            continue  # somebody else's
+        for fact in {**vars(base), **inspect.get_annotations(base)}:
+            own = fact.startswith("_") or fact.isupper() or hasattr(vars(base).get(fact), "__get__")
+            if not own and fact not in (*known, *stated, *ours):
+                close = difflib.get_close_matches(fact, known, 1)
+                guess = f" (did you mean {close[0]}?)" if close else ""
+                allowed = f"{', '.join(known)}; variables of its own begin with _ or are in capitals"
+                return f"states `{fact}`, which is no fact of {kind}{guess}; allowed: {allowed}"
+    for fact, option in OPTIONAL[kind].items():
+        if fact in stated or not hasattr(cls, fact) or hasattr(vars(cls).get(fact), "__get__"):
+            continue
+        try:
+            TypeAdapter(option.type).validate_python(getattr(cls, fact), strict=True)
+        except ValidationError as error:
+            return f"its `{fact}` is {getattr(cls, fact)!r}: {error.errors()[0]['msg']}"
+    return ""
+
+
+def _unannounced(cls: Any) -> str:
+    """A loss that uses `progress` without `phase`: in a recorded training step (rs.networks.captured_step) it
+    would stay what it was when the step was recorded.
+    """
+    loss = getattr(cls, "loss", None)
+    if loss is None or hasattr(cls, "phase"):
+        return ""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(loss)))
+    except (OSError, TypeError, SyntaxError):  # no source to look at
+        return ""
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    if any(node.id == "progress" and isinstance(node.ctx, ast.Load) for node in names):
+        return "`loss` uses `progress`; it must state `phase(progress)`, all that of it changes the loss"
     return ""
 
 

@@ -15,11 +15,10 @@ from rs.provenance.reading import WEIGHTS, check_file
 from rs.settings.images import Subset
 from rs.settings.labels import label_of
 from rs.study.feasibility import grid_fault, least_votes
-from rs.study.schema import method_schema
+from rs.study.schema import is_transfer, method_schema, noise_level
 from rs.study.study import Run, Study
 
 Place = tuple[Any, ...]
-NOISE_LEVELS = ("sigma", "scale")
 
 
 def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
@@ -111,9 +110,9 @@ def check_certificate(
         study.fail(
             noise_place, f"certificate {name} has no theorem for noise {noise['name']}; it has for {allowed}"
         )
-    for level in NOISE_LEVELS:
-        if noise.get(level) == 0:
-            study.fail((*noise_place, level), f"0: certificate {name} needs it above 0")
+    if noise_level(noise) == 0:
+        level = method_schema("noises", noise["name"])["x-level"]
+        study.fail((*noise_place, level), f"0: certificate {name} needs it above 0")
     if sampling["mode"] == "sequential" and (not facts.get("x-anytime") or certificate.get("randomised")):
         needs = f"{label_of(certificate)} needs a fixed number of votes, and sampling.mode is sequential"
         study.fail((*place, "certificates", i), needs)
@@ -170,7 +169,7 @@ def check_distributional(study: Study, run: Run, noise: dict[str, Any], noise_pl
 
 def find_attack(study: Study, place: Place, run: Run, asked: str) -> dict[str, Any]:
     """The attack of `run` that a transfer names, by label or name."""
-    offered = [a for a in run.sections["attacks"] if a["name"] != "transfer"]
+    offered = [a for a in run.sections["attacks"] if not is_transfer(a)]
     found = [a for a in offered if label_of(a) == asked] or [a for a in offered if a["name"] == asked]
     if len(found) != 1:
         names = ", ".join(map(label_of, offered)) or "none"

@@ -56,6 +56,11 @@ def noise_level(noise: dict[str, Any]) -> float:
     return math.nan if level is None else float(noise.get(level, math.nan))
 
 
+def is_transfer(attack: dict[str, Any]) -> bool:
+    """Whether an attack takes its examples from another run."""
+    return bool(method_schema("attacks", attack["name"])["x-access"] == "transfer")
+
+
 def data_facts(data: dict[str, Any]) -> dict[str, Any]:
     """What is known of a data set before it is read: what its class says, or of a user's own the study."""
     stated = {f"x-{key}": data[key] for key in ("shape", "classes", "sizes") if key in data}

@@ -16,7 +16,7 @@ import pandas as pd
 from rs.plan.jobs import Observation, PlannedRun
 from rs.provenance.run_files import read_attacked, read_certified
 from rs.settings.labels import label_of
-from rs.study.schema import method_schema
+from rs.study.schema import is_transfer, method_schema
 from rs.tables.stored import Stored
 from rs.tables.table import Row
 
@@ -80,7 +80,7 @@ def attacked_run(planned: PlannedRun, observation: Observation, named: Row) -> A
     attacks = []
     for path, use in zip(observation.attacks, planned.run.sections["attacks"], strict=True):
         frame, made = read_attacked(path, ("clean", "noisy", "attacked"))
-        made_by = use["attack"] if use["name"] == "transfer" else None
+        made_by = use["attack"] if is_transfer(use) else None
         attacks.append(Attacked(label_of(use), frame, made, _certificate(planned, use), made_by))
     certified = None if observation.certified is None else _voted(observation.certified, planned)
     return AttackedRun(named, observation.noise, attacks, certified)

@@ -93,9 +93,9 @@ def test_gpus_that_a_job_asks_for(monkeypatch):
 
 def test_ctrl_c_is_one_line():
     code = """
-import os, signal
+import signal
 from rs.cli import main as cli
-cli.parser = lambda: os.kill(os.getpid(), signal.SIGINT)
+cli.parser = lambda: signal.raise_signal(signal.SIGINT)
 raise SystemExit(cli.main())
 """
     command = [sys.executable, "-c", code]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+
 import pytest
 from lab import installed as installed  # fixtures
 from lab import lab as lab
@@ -9,7 +12,7 @@ from plug_ins import describe
 
 from rs.errors import UserError
 from rs.methods import catalog
-from rs.study.plugin_schema import cache_folder
+from rs.study.plugin_schema import broken, cache_folder
 
 HEAD = """
 from dataclasses import dataclass
@@ -121,3 +124,45 @@ def test_an_unknown_module_of_a_table_of_contents_is_one_line(monkeypatch):
     ):
         with pytest.raises(UserError, match=f"noises {name} = rs.methods.noise.*{says}"):
             catalog.find("noises", name)
+
+
+LOSS = "    def loss(self, model, x, y, noise, generator, progress):\n        return {}, {{}}\n"
+VOTES = "    norms: ClassVar = {'gaussian': 2}\n" + NEEDS + CERTIFY
+ATTACK = (
+    "    norm: ClassVar = 2\n    access: ClassVar = 'white-box'\n    def minimal(self, smoothed, x, y): ...\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "says"),
+    [
+        ("certificates", VOTES + "    anytme: ClassVar[bool] = True\n", "`anytme`, .* mean anytime"),
+        ("certificates", VOTES + "    any_time = True\n", "`any_time`, .* mean anytime"),
+        ("certificates", VOTES + "    anytime: ClassVar = 'yes'\n", "`anytime` is 'yes': .*valid boolean"),
+        (
+            "certificates",
+            VOTES + "    bound: ClassVar = 'hoefding'\n",
+            "`bound` is 'hoefding': .*'hoeffding'",
+        ),
+        ("attacks", ATTACK + "    keep_broken: ClassVar[bool] = True\n", "`keep_broken`, .* keeps_broken"),
+        ("objectives", LOSS.format("x.mean()") + "    noise: ClassVar = frozenset()\n", "mean noises"),
+        ("objectives", LOSS.format("x.mean() * progress"), r"`loss` uses `progress`; it must state `phase"),
+        ("objectives", LOSS.format("[x for _ in [1] if progress > 0.5]"), "`loss` uses `progress`"),
+    ],
+)
+def test_a_misspelt_fact_and_an_unannounced_phase_are_one_line(lab, tiny, refusal, kind, text, says):
+    (lab / "broken.py").write_text(HEAD + text)
+    describe(lab, "broken", "2.0", {f"rs.{kind}": {"mine": "broken:Mine"}})
+    assert re.search(says, refusal(tiny))
+
+
+def test_what_is_a_method_s_own_is_no_fact(lab):
+    text = "    _table: ClassVar = {}\n    TOP: ClassVar[int] = 3\n    anytime: ClassVar[bool] = True\n"
+    text += "    share: float = 0.5\n    @property\n    def half(self): return self.share / 2\n"
+    text += "    def at(self): ...\n    @staticmethod\n    def of(): ...\n"
+    (lab / "broken.py").write_text(HEAD + VOTES + text)
+    assert broken("certificates", "mine", importlib.import_module("broken").Mine) == ""
+    told = LOSS.format("x.mean() * self.phase(progress)")
+    told += "    def phase(self, progress): return progress > 0.5\n"
+    (lab / "broken_too.py").write_text(HEAD + told)
+    assert broken("objectives", "mine", importlib.import_module("broken_too").Mine) == ""

@@ -134,7 +134,7 @@ def test_a_transfer_needs_the_sources_network_and_its_code(with_attacks, plan_of
         "rs.methods.models.digits_cnn:DigitsCnn",
     }
     assert named <= set(transfer.executes)
-    above = plan._above(transfer)
+    above = [plan.maker(path) for path in transfer.follows()]
     assert [job.run for job in above] == [gaussian.id, nal.id]
     assert {job.stage for job in above} == {"train"}
 

@@ -17,6 +17,7 @@ class Gaussian:
     """Independent normal noise on every coordinate; `sigma` in image units ([0, 1])."""
 
     source: ClassVar[str] = "Cohen, Rosenfeld & Kolter, ICML 2019"
+    free_norm: ClassVar[float] = 2
 
     sigma: Literal[0] | Level
 

@@ -19,6 +19,7 @@ class Laplace:
     """`scale` in image units; every coordinate has standard deviation sqrt(2) scale."""
 
     source: ClassVar[str] = "Li, Chen, Wang & Carin (STN), NeurIPS 2019, Theorem 3"
+    free_norm: ClassVar[float] = 1
 
     scale: Level
 

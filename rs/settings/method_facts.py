@@ -1,0 +1,54 @@
+"""What a method's class states of itself: what it must, and what it may, with the default. No torch.
+
+One list for the schema, for the check of plug-ins and for whoever asks an object that may say nothing;
+rs.methods.interfaces says what each means. A test holds the three together.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "datasets": ("shape", "classes", "sizes"),
+    "models": ("shapes",),
+    "objectives": (),
+    "noises": ("family",),
+    "certificates": ("norms", "needs", "rigorous"),
+    "attacks": ("norm", "access"),
+}
+
+
+class Fact(NamedTuple):
+    """An optional fact: the type of its value, and what holds where a method does not state it."""
+
+    type: Any
+    default: Any
+
+
+OPTIONAL: dict[str, dict[str, Fact]] = {
+    "datasets": {"mean": Fact(tuple[float, ...], None), "std": Fact(tuple[float, ...], None)},
+    "models": {"name": Fact(str, None)},
+    "objectives": {
+        "noises": Fact(frozenset[str], None),
+        "calibrates": Fact(bool, False),
+        "passes": Fact(dict[str, Any], None),
+    },
+    "noises": {
+        "below_dimension": Fact(tuple[str, ...], ()),
+        "constant": Fact(bool, False),
+        "free_norm": Fact(float, None),
+    },
+    "certificates": {
+        "anytime": Fact(bool, False),
+        "bound": Fact(Literal["clopper_pearson", "hoeffding", "bernstein"], "clopper_pearson"),
+        "accuracy_factor": Fact(float | None, 1.0),
+        "freedom": Fact(float, 0),
+        "parameters_only": Fact(bool, False),
+    },
+    "attacks": {
+        "passes": Fact(dict[str, Any], None),
+        "samples": Fact(int, 1),
+        "keeps_broken": Fact(bool, False),
+        "bounded": Fact(bool, True),
+    },
+}
