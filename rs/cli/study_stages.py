@@ -45,8 +45,10 @@ def report(plan: Plan) -> None:
     folder, study = plan.folder / "figures", plan.study
     folder.mkdir(parents=True, exist_ok=True)  # a study without a figure has it too: the rule promises it
     drawn = figures.draw(plan.tables, folder, study.report["panels"])
-    context = {"description": study.description, "versions": versions(), "commit": commit()}
-    context |= {
+    context: page.Context = {
+        "description": study.description,
+        "versions": versions(),
+        "commit": commit(),
         "files": [str(f) for f in study.files],
         "radii": study.report["radii"],
         "last_line": page_line(plan),

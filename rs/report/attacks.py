@@ -107,8 +107,7 @@ def _values(row: Mapping[Any, Any]) -> list[Cell]:
     if row["verdict"] == NOT_CHECKED:
         return [Cell(DASH), Cell(DASH)]
     if row["check"] == "certificate":
-        told = row.get("changed")
-        changed = "" if told is None or pd.isna(told) else f"{int(told)} changed at all"
-        found = int(row["measured"])
-        return [Cell(f"{found}", found, under=changed), number(int(row["reference"]))]
+        changed, surely = row["changed"], int(row["measured"])
+        under = "" if pd.isna(changed) else f"{int(changed)} changed at all"
+        return [Cell(f"{surely}", surely, under=under), number(int(row["reference"]))]
     return [Cell(down(row[c]), float(row[c])) for c in ("measured", "reference")]

@@ -58,11 +58,11 @@ def wide(
             if r not in at:
                 row.append(Cell(DASH))
                 continue
-            found = float(at[r][value])
+            share = float(at[r][value])
             under = interval(at[r]["low"], at[r]["high"])
             opens = f"{first['run']} {first['certificate']} {r:g}" if "certificate" in first else ""
-            shown = _bound(at[r]) + down(found)
-            row.append(Cell(shown, found, under=under, tint=round(found, 3), opens=opens))
+            shown = _bound(at[r]) + down(share)
+            row.append(Cell(shown, share, under=under, tint=round(share, 3), opens=opens))
         rows.append(row + [text_cell(first[c]) if c in _TEXTS else number(first[c]) for c in extra])
     return Table(columns + [(c.replace("_", " "), "number") for c in extra], rows)
 
@@ -135,8 +135,8 @@ def _over_seeds(over: pd.DataFrame, acr: pd.DataFrame, radii: Sequence[float] | 
         ]
         row.append(number(int(group["seeds"].max())))
         row += [_spread(at[r]) if r in at else Cell(DASH) for r in shown]
-        mine = acr[(acr[keys] == list(key)).all(axis=1)] if not acr.empty else acr
-        row.insert(4, _spread(mine.iloc[0]) if len(mine) else Cell(DASH))
+        average = acr[(acr[keys] == list(key)).all(axis=1)] if not acr.empty else acr
+        row.insert(4, _spread(average.iloc[0]) if len(average) else Cell(DASH))
         rows.append(row)
     columns = [*heads, ("ACR", "number"), *((f"r = {r:g}", "number") for r in shown)]
     note = "Mean over training seeds, and one standard deviation between them."

@@ -73,8 +73,8 @@ def distributional_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         seed = f", seed {seeds.get(str(run))}" if several else ""
         title = f"{label}, {smoothing}{seed}"
         section.tables.append(_certificates(part, title))
-        mine = points[(points["run"] == run) & (points["smoothing"] == smoothing)]
-        section.tables.append(_worst_cases(mine, part, f"Worst cases found: {title}"))
+        cases = points[(points["run"] == run) & (points["smoothing"] == smoothing)]
+        section.tables.append(_worst_cases(cases, part, f"Worst cases found: {title}"))
         if not checks.empty:
             asked = checks[(checks["run"] == run) & (checks["smoothing"] == smoothing)]
             section.tables.append(
@@ -114,12 +114,12 @@ def _certificates(part: pd.DataFrame, title: str) -> Table:
         at = {row["rho"]: row for row in group.to_dict("records")}
         mark = "" if group["rigorous"].all() else "estimate"
         row = [text_cell(NAMES[str(name)], mark=mark)]
-        for found in (at.get(rho) for rho in shown):
-            if found is None:
+        for bound in (at.get(rho) for rho in shown):
+            if bound is None:
                 row.append(Cell(DASH))
                 continue
             row.append(
-                Cell(up(found["loss"]), float(found["loss"]), under=interval(found["low"], found["high"]))
+                Cell(up(bound["loss"]), float(bound["loss"]), under=interval(bound["low"], bound["high"]))
             )
         used = sorted({at[rho]["gamma"] for rho in shown if rho in at})
         span = " to ".join(f"{gamma:g}" for gamma in dict.fromkeys((used[0], used[-1]))) if used else DASH
@@ -184,5 +184,5 @@ def _refused(points: pd.DataFrame) -> str:
         f"{up(r['refused'], 2)} at γ = {r['gamma']:g} ({whose[r['adversary']]})"
         for r in lost.to_dict("records")
     ]
-    told = "ascents that ended below their start are refused, and their images left where they are: "
-    return told + ", ".join(shares) if shares else ""
+    sentence = "ascents that ended below their start are refused, and their images left where they are: "
+    return sentence + ", ".join(shares) if shares else ""

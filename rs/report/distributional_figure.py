@@ -68,24 +68,24 @@ def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame) -> Figu
     for i, ((label, smoothing), panel) in enumerate(panels):
         axes = figure.add_subplot(math.ceil(len(panels) / columns), columns, i + 1)
         run = panel["run"].iloc[0]
-        found = points[(points["run"] == run) & (points["smoothing"] == smoothing)]
-        found, lines = finite(found), finite(panel[panel["run"] == run])
+        cases = points[(points["run"] == run) & (points["smoothing"] == smoothing)]
+        cases, lines = finite(cases), finite(panel[panel["run"] == run])
         for name, rows in lines.groupby("certificate", sort=False):
             style = _LINES[str(name)]
             axes.plot(rows["rho"], rows["loss"], **style)
             band = (rows["rho"], rows["low"], rows["high"])
             axes.fill_between(*band, color=style["color"], alpha=0.13, linewidth=0)
-        found = found[found["rho"] <= 1.02 * lines["rho"].max()]
-        for adversary, rows in found.groupby("adversary", sort=False):
+        cases = cases[cases["rho"] <= 1.02 * lines["rho"].max()]
+        for adversary, rows in cases.groupby("adversary", sort=False):
             errors = [rows["loss"] - rows["low"], rows["high"] - rows["loss"]]
             style = _POINTS[str(adversary)]
             axes.errorbar(rows["rho"], rows["loss"], yerr=errors, **style, elinewidth=0.8)
-        told = [names[str(label)], str(smoothing)]
-        axes.set_title((", " if sum(map(len, told)) < 40 else "\n").join(told), loc="left")
+        words = [names[str(label)], str(smoothing)]
+        axes.set_title((", " if sum(map(len, words)) < 40 else "\n").join(words), loc="left")
         axes.set(xlabel="ρ = E‖x − x₀‖² (without the noise)", ylabel="mean loss", xlim=(0, None))
         # Theorem 3's other side and the straight line can be far above all else: they may leave the panel
         near = lines.loc[~lines["certificate"].isin(["sinha_theorem_3", "nal_line", "sinha_line"]), "loss"]
-        highest = max([0.0, *near, *found["high"].dropna()])
+        highest = max([0.0, *near, *cases["high"].dropna()])
         axes.set_ylim(0, 1.08 * highest or None)
     present = [*dict.fromkeys(certificates["certificate"]), *dict.fromkeys(points["adversary"])]
     handles = [Line2D([], [], label=NAMES[n], **{**_LINES, **_POINTS}[n]) for n in NAMES if n in present]

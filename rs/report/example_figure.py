@@ -70,7 +70,7 @@ def strips(examples: pd.DataFrame) -> Iterator[Figure]:
                 if i == 0:
                     axes.set_title(head, fontsize=7.5, color=QUIET, pad=3)
                 if j == k == 0:
-                    told = (label, smoothing, attack)
-                    name = "\n".join(of[str(text)] for of, text in zip(names, told, strict=True))
+                    row = (label, smoothing, attack)
+                    name = "\n".join(of[str(text)] for of, text in zip(names, row, strict=True))
                     axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7.5, labelpad=6)
         yield figure

@@ -86,11 +86,11 @@ def styles(runs: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:
         key = tuple(str(rows.iloc[0][c]) for c in alike) if len(rows) else label
         families.setdefault(key, []).append(label)
     most = max((len(family) for family in families.values()), default=1)
-    found = {}
+    styled = {}
     for i, family in enumerate(families.values()):
         for j, label in enumerate(family):
-            found[label] = style(i, i // len(COLOURS) * most + j)
-    return found
+            styled[label] = style(i, i // len(COLOURS) * most + j)
+    return styled
 
 
 def chunks(items: Sequence[_Item], most: int) -> Iterator[Sequence[_Item]]:

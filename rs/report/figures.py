@@ -115,9 +115,9 @@ def _certified(
         labels, certificates = {label for label, _ in present}, {certificate for _, certificate in present}
         handles = [] if alone else _label_handles(labels, styled)
         for name in [c for c in proven if c in certificates and len(proven) > 1]:
-            told = name if proven[name] else f"{name} (estimate, not a proof)"
+            text = name if proven[name] else f"{name} (estimate, not a proof)"
             drawn = own.get(name) or {"color": _QUIET}
-            handles.append(Line2D([], [], label=told, **drawn | {"linestyle": dashes[name]}))
+            handles.append(Line2D([], [], label=text, **drawn | {"linestyle": dashes[name]}))
         legend(figure, handles)
         figures.append(figure)
     return figures
@@ -127,12 +127,12 @@ def _certified_panels(frame: pd.DataFrame, asked: list[str]) -> Iterator[tuple[A
     """Norm, title, radii and lines of each panel; a line is ((name, certificate), its rows)."""
     for (norm, *values), panel in frame.groupby(["norm", *asked], sort=True):
         lines = [((str(a), str(b)), r) for (a, b), r in panel.groupby(["line", "certificate"], sort=False)]
-        told = [str(v) if key == "noise" else _title(v) for key, v in zip(asked, values, strict=True)]
+        words = [str(v) if key == "noise" else _title(v) for key, v in zip(asked, values, strict=True)]
         reached = panel[panel["certified_accuracy"] > 0].radius
         radii = reached if len(reached) else panel.radius  # one scale for all parts
         parts = list(chunks(lines, LINES))
         for i, part in enumerate(parts):
-            title = ", ".join([*told, *[f"{i + 1} of {len(parts)}"] * (len(parts) > 1)])
+            title = ", ".join([*words, *[f"{i + 1} of {len(parts)}"] * (len(parts) > 1)])
             yield norm, title, radii, part
 
 
@@ -183,8 +183,8 @@ def _empirical(empirical: pd.DataFrame, styled: dict[str, dict[str, Any]]) -> li
         shown = pd.concat([rows for _, part in page for _, rows in part])
         handles = _label_handles(set(shown["name"]), styled)
         if list(dashes) != ["white-box"]:
-            told = [kind for kind in dashes if kind in set(shown["kind"])]
-            handles += [Line2D([], [], color=_QUIET, linestyle=dashes[k], label=k) for k in told]
+            kinds = [kind for kind in dashes if kind in set(shown["kind"])]
+            handles += [Line2D([], [], color=_QUIET, linestyle=dashes[k], label=k) for k in kinds]
         legend(figure, handles)
         figures.append(figure)
     return figures

@@ -19,8 +19,8 @@ def norm_name(norm: Any) -> str:
 
 def noise_name(family: str, parameters: str) -> str:
     """`gaussian σ = 0.25`, from a noise's family and its parameters as JSON."""
-    told = [f"{'σ' if key == 'sigma' else key} = {value}" for key, value in json.loads(parameters).items()]
-    return " ".join(filter(None, [family, ", ".join(told)]))
+    words = [f"{'σ' if key == 'sigma' else key} = {value}" for key, value in json.loads(parameters).items()]
+    return " ".join(filter(None, [family, ", ".join(words)]))
 
 
 def read(tables: Path, name: str) -> pd.DataFrame:

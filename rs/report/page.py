@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import jinja2
 import pandas as pd
@@ -78,19 +78,57 @@ def _inline(*names: str) -> Markup:
     )
 
 
-def write_report(
-    study: str, tables: Path, figures: Sequence[Path], out: Path, context: Mapping[str, Any]
-) -> None:
-    """Writes the page `out` of `study` from ``<tables>/*.parquet`` and the PNG files among `figures`.
+class Context(TypedDict, total=False):
+    """What a page says beyond the tables; all of it may be absent."""
 
-    `context`, all optional: ``description``, ``time``, ``commit``, ``command``, ``versions`` (by name),
-    ``files`` (of the study), ``radii`` (to show certified accuracy at), ``links`` (name -> address or path),
-    ``last_line`` (of the file).
-    """
+    description: str
+    time: str
+    commit: str | None
+    command: str
+    versions: Mapping[str, str]
+    files: Sequence[str]  # of the study
+    radii: Sequence[float]  # to show certified accuracy at
+    links: Mapping[str, str]  # name -> address or path
+    last_line: str  # of the file
+
+
+def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, context: Context) -> None:
+    """Writes the page `out` of `study` from ``<tables>/*.parquet`` and the PNG files among `figures`."""
     runs = read(tables, "runs")
     seeds = {str(r["run"]): r.get("seed") for r in runs.to_dict("records")} if not runs.empty else {}
-    sections = [
-        certified_section(tables, context.get("radii"), seeds),
+    sections = _sections(tables, runs, seeds, context.get("radii"))
+    _add_figures({section.id: section for section in sections}, figures, tables)
+    live = curves(tables, context.get("radii"), seeds)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made = {"time": context.get("time"), "commit": context.get("commit"), "command": context.get("command")}
+    page = environment.get_template("report.html").render(
+        study=study,
+        description=context.get("description") or "",
+        facts=_facts(runs, tables),
+        made={k: str(v) for k, v in made.items() if v},
+        versions=dict(context.get("versions") or {}),
+        files=[str(f) for f in context.get("files") or ()],
+        links=dict(context.get("links") or {}),
+        sections=[s for s in sections if s.tables or s.figures or s.empty],
+        curves=live,
+        answers=[],
+        styles=_inline("page.css", *["vendor/uPlot.min.css"] * bool(live)),
+        scripts=_inline("tables.js", *["vendor/uPlot.iife.min.js", "curves.js"] * bool(live)),
+    )
+    write_text(out, f"{page}\n{context.get('last_line', '')}\n")
+
+
+def _sections(
+    tables: Path, runs: pd.DataFrame, seeds: Mapping[str, Any], radii: Sequence[float] | None
+) -> list[Section]:
+    return [
+        certified_section(tables, radii, seeds),
         radius_section(tables, seeds),
         published_section(tables),
         attacks_section(tables, seeds),
@@ -101,7 +139,10 @@ def write_report(
         Section("examples", "Examples", empty="No attacked images were kept in this study."),
         runs_section(runs),
     ]
-    by_id = {section.id: section for section in sections}
+
+
+def _add_figures(sections: Mapping[str, Section], figures: Sequence[Path], tables: Path) -> None:
+    """Each PNG file in the section that it belongs to."""
     labels = [str(label) for name in _LABELLED for label in read(tables, name).get("label", ())]
     cut = any(shown != label for label, shown in shortened(labels).items())
     for path in figures:
@@ -109,29 +150,4 @@ def write_report(
         if path.suffix == ".png" and stem is not None:
             where, caption = _CAPTIONS[stem]
             image = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-            by_id[where].figures.append((image, f"{caption} {_CUT}" if cut else caption))
-    shown = [s for s in sections if s.tables or s.figures or s.empty]
-    live = curves(tables, context.get("radii"), seeds)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made = {k: context.get(k) for k in ("time", "commit", "command")}
-    page = environment.get_template("report.html").render(
-        study=study,
-        description=context.get("description") or "",
-        facts=_facts(runs, tables),
-        made={k: str(v) for k, v in made.items() if v},
-        versions=dict(context.get("versions") or {}),
-        files=[str(f) for f in context.get("files") or ()],
-        links=dict(context.get("links") or {}),
-        sections=shown,
-        curves=live,
-        answers=[],
-        styles=_inline("page.css", *["vendor/uPlot.min.css"] * bool(live)),
-        scripts=_inline("tables.js", *["vendor/uPlot.iife.min.js", "curves.js"] * bool(live)),
-    )
-    write_text(out, f"{page}\n{context.get('last_line', '')}\n")
+            sections[where].figures.append((image, f"{caption} {_CUT}" if cut else caption))

@@ -50,10 +50,10 @@ def runs_section(runs: pd.DataFrame) -> Section:
     table = Table([("label", "text"), *heads, ("hyperparameters", "code")], [])
     table.columns += [("seconds", "number")] * ("train_seconds" in runs) + [("run", "code")]
     for row in runs.to_dict("records"):
-        given = [f"{c.split('.', 1)[1]} = {plain(row[c])}" for c in own if pd.notna(row[c])]
+        parameters = [f"{c.split('.', 1)[1]} = {plain(row[c])}" for c in own if pd.notna(row[c])]
         cells = [text_cell(row["label"])]
         cells += [number(row[c]) if isinstance(row[c], (int, float)) else text_cell(row[c]) for c in varying]
-        cells.append(Cell(", ".join(given) or DASH, ", ".join(given), kind="code"))
+        cells.append(Cell(", ".join(parameters) or DASH, ", ".join(parameters), kind="code"))
         cells += [number(row["train_seconds"])] * ("train_seconds" in runs)
         table.rows.append([*cells, text_cell(row["run"], "code")])
     table.note = f"The same for every run: {same}." if same else ""

@@ -48,9 +48,10 @@ def _check_run(plan: Plan, planned: PlannedRun) -> list[Path]:
         made = read_table(path, ("epoch", "loss"))[1]
         check(path, made, planned.spec, None, checksums.KEY in made)
     if planned.calibration:
-        found = read_calibration(planned.calibration)
+        calibration = read_calibration(planned.calibration)
         spec = plan.job("calibrate", str(planned.calibration)).spec
-        check(planned.calibration, found.get("provenance"), spec, network, checksums.KEY in found)
+        made = calibration.get("provenance")
+        check(planned.calibration, made, spec, network, checksums.KEY in calibration)
     for observation in planned.observations:
         stages = [("attack", path) for path in observation.attacks]
         if observation.certified:
@@ -69,8 +70,8 @@ def check_certified(path: Path, spec: dict[str, Any]) -> None:
     """Raises UserError unless every certificate speaks of the images that `spec` asks for, and of no more."""
     frame, made = read_certified(path)
     belongs(path, made, spec)
-    wanted = list(Subset(**spec["test"]).positions(spec["data_size"]))
+    positions = list(Subset(**spec["test"]).positions(spec["data_size"]))
     groups = frame.groupby("certificate", sort=False)["image"]
-    if len(groups) != len(spec["certificates"]) or any(sorted(images) != wanted for _, images in groups):
-        many = f"{len(spec['certificates'])} certificates of {len(wanted)} images each"
+    if len(groups) != len(spec["certificates"]) or any(sorted(images) != positions for _, images in groups):
+        many = f"{len(spec['certificates'])} certificates of {len(positions)} images each"
         raise UserError(f"{path}: does not hold the {many} that it was made for; {ADVICE}")

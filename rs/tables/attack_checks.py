@@ -25,34 +25,55 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Literal, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from rs.statistics.bounds import Floats
 from rs.tables.attacks import Attacked, attacked_runs
 from rs.tables.noise import SMOOTHING
 from rs.tables.stored import Stored
-from rs.tables.table import Row, Table
+from rs.tables.table import Row, Table, columns_of
 
 LEVEL = 1e-3
-NOT_CHECKED = "not checked"  # a verdict
-COLUMNS = ("check", "attack", "against", "norm", "radius", "images", "measured", "reference", "p", "verdict")
+Verdict = Literal["holds", "fails", "not checked"]
+NOT_CHECKED: Verdict = "not checked"
 _EDGE = 1e-6  # relative: a point on the sphere of the certified radius is not within it
+
+
+class Check(TypedDict):
+    """One question about one attack: what was measured must not be above the reference.
+
+    Both are accuracies, or numbers of images where certificates are `against` it; of these, `changed` counts
+    near ties too.
+    """
+
+    check: str
+    attack: str
+    against: str
+    norm: float
+    radius: float
+    images: int
+    measured: float
+    reference: float
+    p: float
+    verdict: Verdict
+    changed: int | None
 
 
 def rows(stored: Stored) -> Iterator[Row]:
     for run in stored.once(attacked_runs):
-        yield from ({**run.named, **row} for row in checks(run.attacks, run.certified))
+        yield from ({**run.named, **check} for check in checks(run.attacks, run.certified))
 
 
-def checks(attacks: Sequence[Attacked], certified: pd.DataFrame | None) -> list[Row]:
-    """Every question that the outcomes on one smoothed run can answer; rows of COLUMNS.
+def checks(attacks: Sequence[Attacked], certified: pd.DataFrame | None) -> list[Check]:
+    """Every question that the outcomes on one smoothed run can answer.
 
     `certified` is the run's certified file, of the certificates of hard votes only.
     """
-    rows: list[Row] = []
+    rows: list[Check] = []
     for attack in attacks:
         rows += _over_radii(attack)
         rows += _variants(attack)
@@ -62,59 +83,78 @@ def checks(attacks: Sequence[Attacked], certified: pd.DataFrame | None) -> list[
     return rows
 
 
-def _row(check: str, attack: Attacked, against: str, radius: float, images: int, **found: Any) -> Row:
-    row: Row = {
+class _Comparison(NamedTuple):
+    """Of a stronger attack with a weaker one, on the images of both: accuracies, and p that so many more
+    images survive the stronger one by chance.
+    """
+
+    p: float
+    images: int
+    stronger: float
+    weaker: float
+
+    @property
+    def badness(self) -> tuple[float, float]:
+        """The least of several is the worst."""
+        return self.p, self.weaker - self.stronger
+
+
+def _compared(stronger: pd.DataFrame, weaker: pd.DataFrame) -> _Comparison:
+    both = stronger[["success"]].join(weaker["success"].rename("weaker"), how="inner")
+    survive, before = ~both["success"].astype(bool), ~both["weaker"].astype(bool)
+    helped, harmed = int((survive & ~before).sum()), int((~survive & before).sum())
+    p = stats.binomtest(helped, helped + harmed, 0.5, "greater").pvalue if helped + harmed else 1.0
+    return _Comparison(float(p), len(both), float(survive.mean()), float(before.mean()))
+
+
+def _check(
+    check: str, attack: Attacked, against: str, radius: float, comparison: _Comparison, looks: int = 1
+) -> Check:
+    """`looks`: of how many comparisons this is the worst."""
+    p = min(1.0, comparison.p * looks)
+    return {
         "check": check,
         "attack": attack.name,
         "against": against,
         "norm": attack.norm,
         "radius": radius,
+        "images": comparison.images,
+        "measured": comparison.stronger,
+        "reference": comparison.weaker,
+        "p": p,
+        "verdict": "holds" if p >= LEVEL else "fails",
+        "changed": None,
     }
-    return row | {"images": images, **found}
 
 
-def _verdict(p: float, looks: int = 1) -> Row:
-    p = min(1.0, p * looks)
-    return {"p": p, "verdict": "holds" if p >= LEVEL else "fails"}
-
-
-def _compared(stronger: pd.DataFrame, weaker: pd.DataFrame) -> tuple[float, int, float, float]:
-    """p that so many more images survive `stronger` by chance; images; both accuracies."""
-    both = stronger[["success"]].join(weaker["success"].rename("weaker"), how="inner")
-    survive, before = ~both["success"].astype(bool), ~both["weaker"].astype(bool)
-    helped, harmed = int((survive & ~before).sum()), int((~survive & before).sum())
-    p = stats.binomtest(helped, helped + harmed, 0.5, "greater").pvalue if helped + harmed else 1.0
-    return float(p), len(both), float(survive.mean()), float(before.mean())
-
-
-def _over_radii(attack: Attacked) -> Iterator[Row]:
+def _over_radii(attack: Attacked) -> Iterator[Check]:
     """The worst pair of neighbouring radii, where each was attacked anew."""
     if attack.made["shares"] != "none":
         return
-    pairs = list(pairwise(attack.radii))
-    found = [(_compared(attack.at(large), attack.at(small)), small, large) for small, large in pairs]
-    if found:
-        (p, images, above, below), small, large = min(found, key=lambda f: (f[0][0], f[0][3] - f[0][2]))
-        told = {"measured": above, "reference": below, **_verdict(p, len(pairs))}
-        yield _row("radius", attack, f"radius {small:g}", large, images, **told)
+    pairs = [
+        (_compared(attack.at(large), attack.at(small)), small, large)
+        for small, large in pairwise(attack.radii)
+    ]
+    if pairs:
+        comparison, small, large = min(pairs, key=lambda pair: pair[0].badness)
+        yield _check("radius", attack, f"radius {small:g}", large, comparison, len(pairs))
 
 
-def _variants(attack: Attacked) -> Iterator[Row]:
-    extra = attack.frame[attack.frame["variant"] != ""]
-    for variant, rows in extra.groupby("variant", sort=False):
+def _variants(attack: Attacked) -> Iterator[Check]:
+    variants = attack.frame[attack.frame["variant"] != ""]
+    for variant, rows in variants.groupby("variant", sort=False):
         radius, stronger = float(rows["radius"].iloc[0]), rows.set_index("image")
         if variant == "unbounded":
             hits, images, chance = int((~rows["success"]).sum()), len(rows), 1 / int(attack.made["classes"])
-            p = stats.binomtest(hits, images, chance, "greater").pvalue
-            told = {"measured": hits / images, "reference": chance, **_verdict(p)}
-            yield _row("unbounded", attack, "chance", radius, images, **told)
-            continue
-        p, images, above, below = _compared(stronger, attack.at(radius))
-        told = {"measured": above, "reference": below, **_verdict(p)}
-        yield _row(str(variant), attack, "itself with half", radius, images, **told)
+            p = float(stats.binomtest(hits, images, chance, "greater").pvalue)
+            comparison = _Comparison(p, images, hits / images, chance)
+            yield _check("unbounded", attack, "chance", radius, comparison)
+        else:
+            comparison = _compared(stronger, attack.at(radius))
+            yield _check(str(variant), attack, "itself with half", radius, comparison)
 
 
-def _against_white_box(attack: Attacked, attacks: Sequence[Attacked]) -> Iterator[Row]:
+def _against_white_box(attack: Attacked, attacks: Sequence[Attacked]) -> Iterator[Check]:
     """At every radius against the strongest white-box attack, on the images of both: the worst radius.
 
     One row more tells the radii without such an attack.
@@ -123,25 +163,24 @@ def _against_white_box(attack: Attacked, attacks: Sequence[Attacked]) -> Iterato
         return
     rivals = [a for a in attacks if a.made["access"] == "white-box"]
     rivals = [a for a in rivals if a.norm == attack.norm and a.judge == attack.judge]
-    check, found, alone = f"weaker access: {attack.made['access']}", [], []
+    check, strongest, alone = f"weaker access: {attack.made['access']}", [], []
     for radius in (r for r in attack.radii if r > 0):
-        compared = [(_compared(a.at(radius), attack.at(radius)), a.name) for a in rivals]
-        shared = [c for c in compared if c[0][1] > 0]
+        compared = [(_compared(rival.at(radius), attack.at(radius)), rival.name) for rival in rivals]
+        shared = [pair for pair in compared if pair[0].images > 0]
         if shared:
-            found.append((*min(shared, key=lambda c: c[0][2]), radius))
+            strongest.append((*min(shared, key=lambda pair: pair[0].stronger), radius))
         else:
             alone.append(f"{radius:g}")
-    if found:
-        (p, images, white, weak), name, radius = min(found, key=lambda f: (f[0][0], f[0][3] - f[0][2]))
-        told = {"measured": white, "reference": weak, **_verdict(p, len(found))}
-        yield _row(check, attack, name, radius, images, **told)
+    if strongest:
+        comparison, name, radius = min(strongest, key=lambda one: one[0].badness)
+        yield _check(check, attack, name, radius, comparison, len(strongest))
     if alone:
         missing = f"no white-box attack of this norm, judge and images at radius {', '.join(alone)}"
-        told = {**dict.fromkeys(("measured", "reference", "p"), np.nan), "verdict": NOT_CHECKED}
-        yield _row(check, attack, missing, np.nan, 0, **told)
+        nothing = _check(check, attack, missing, np.nan, _Comparison(np.nan, 0, np.nan, np.nan))
+        yield {**nothing, "p": np.nan, "verdict": NOT_CHECKED}
 
 
-def _against_certificates(attack: Attacked, certified: pd.DataFrame) -> Iterator[Row]:
+def _against_certificates(attack: Attacked, certified: pd.DataFrame) -> Iterator[Check]:
     """Images changed within their certified radius, each counted once."""
     if attack.made["judge"] == "base":  # another classifier than the certified one
         return
@@ -162,15 +201,24 @@ def _against_certificates(attack: Attacked, certified: pd.DataFrame) -> Iterator
         count = int(changed[_most_likely(changed) < changed["level"]]["image"].nunique())
         asked, alpha = int(claims.index.isin(moved["image"]).sum()), float(claims["alpha"].iloc[0])
         allowed = int(stats.binom.isf(LEVEL, asked, min(alpha + LEVEL, 1.0)))
-        told: Row = {"measured": count, "reference": allowed, "p": np.nan}
-        told |= {"verdict": "holds" if count <= allowed else "fails"}
-        told |= {"changed": int(changed["image"].nunique())}
-        yield _row("certificate", attack, str(name), float(met["distortion"].max()), images, **told)
+        yield {
+            "check": "certificate",
+            "attack": attack.name,
+            "against": str(name),
+            "norm": attack.norm,
+            "radius": float(met["distortion"].max()),
+            "images": images,
+            "measured": count,
+            "reference": allowed,
+            "p": np.nan,
+            "verdict": "holds" if count <= allowed else "fails",
+            "changed": int(changed["image"].nunique()),
+        }
 
 
-def _most_likely(changed: pd.DataFrame) -> np.ndarray:
+def _most_likely(changed: pd.DataFrame) -> Floats:
     """For each image: p that its prediction leads so clearly, were the certified class as likely."""
-    tests = []
+    tests: list[float] = []
     for votes, prediction, certified in zip(
         changed["votes"], changed["prediction"], changed["certified_prediction"], strict=True
     ):
@@ -179,4 +227,4 @@ def _most_likely(changed: pd.DataFrame) -> np.ndarray:
     return np.array(tests)
 
 
-TABLE = Table("attack_checks", ("run", "label", *SMOOTHING, *COLUMNS), rows)
+TABLE = Table("attack_checks", ("run", "label", *SMOOTHING, *columns_of(Check)), rows)

@@ -10,24 +10,44 @@ bound that fails is wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypedDict
 
 import numpy as np
 from scipy import stats
 
-from rs.tables.attack_checks import LEVEL
+from rs.tables.attack_checks import LEVEL, Verdict
 from rs.tables.noise import SMOOTHING
 from rs.tables.stored import Stored
-from rs.tables.table import Row, Table
+from rs.tables.table import Row, Table, columns_of
 
 AGAINST = {"sinha": "base", "sinha_line": "base"}  # the adversary of other certificates is "smoothed"
 _NAMED = ("run", "label", *SMOOTHING, "measured")
 
 
+class BoundCheck(TypedDict):
+    """One bound against the adversary that has not seen it, at the worst of `rhos` many rhos: its loss is
+    `excess` above the bound, with standard error `error`.
+    """
+
+    certificate: str
+    adversary: str
+    rho: float
+    bound: float
+    error: float
+    loss: float
+    excess: float
+    p: float
+    rigorous: bool
+    rhos: int
+    images: int
+    verdict: Verdict
+
+
 def rows(_: Stored, distributional: Sequence[Row], worst_cases: Sequence[Row]) -> Iterator[Row]:
-    claims, worst = _by_run(distributional), _by_run(worst_cases)
-    for key, claimed in claims.items():
-        named = {column: claimed[0][column] for column in _NAMED}
-        yield from ({**named, **row} for row in checks(claimed, worst.get(key, [])))
+    cases = _by_run(worst_cases)
+    for run, claims in _by_run(distributional).items():
+        named = {column: claims[0][column] for column in _NAMED}
+        yield from ({**named, **check} for check in checks(claims, cases.get(run, [])))
 
 
 def _by_run(table: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -38,40 +58,48 @@ def _by_run(table: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     return runs
 
 
-def checks(claims: Sequence[Row], worst: Sequence[Row]) -> Iterator[Row]:
-    """Every certificate against the independent adversary of its classifier, at the rho
-    where it does worst. A claim at a larger rho covers a mixture of a smaller one.
+def checks(claims: Sequence[Row], worst: Sequence[Row]) -> Iterator[BoundCheck]:
+    """Every certificate against the independent adversary of its classifier, at the rho where it does worst.
+    A claim at a larger rho covers a mixture of a smaller one.
     """
-    for certificate in dict.fromkeys(row["certificate"] for row in claims):
-        mine = {row["rho"]: row for row in claims if row["certificate"] == certificate}
+    for certificate in dict.fromkeys(claim["certificate"] for claim in claims):
+        by_rho = {claim["rho"]: claim for claim in claims if claim["certificate"] == certificate}
         adversary = f"pgd_{AGAINST.get(certificate, 'smoothed')}"
-        found = []
-        for case in (row for row in worst if row["adversary"] == adversary):
-            above = [rho for rho in mine if rho >= case["rho"] * (1 - 1e-9)]
-            if not above or not np.isfinite(case["loss"]):
-                continue
-            claim = mine[min(above)]
-            error = case["noise_error"] + (claim.get("noise_error") or 0.0)
-            excess = case["loss"] - claim["loss"]
-            p = float(stats.norm.sf(excess / error)) if error > 0 else float(excess <= 1e-12)
-            found.append(
-                (p, -excess, {"rho": case["rho"], "bound": claim["loss"], "error": error}, case, claim)
-            )
-        if not found:
-            continue
-        p, less, told, case, claim = min(found, key=lambda f: f[:2])
-        p = min(1.0, p * len(found))
-        row = {"certificate": certificate, "adversary": adversary, **told, "loss": case["loss"]}
-        row |= {"excess": -less, "p": p, "rigorous": claim["rigorous"], "rhos": len(found)}
-        yield row | {"images": case["images"], "verdict": "holds" if p >= LEVEL else "fails"}
+        compared = []
+        for case in (case for case in worst if case["adversary"] == adversary):
+            above = [rho for rho in by_rho if rho >= case["rho"] * (1 - 1e-9)]
+            if above and np.isfinite(case["loss"]):
+                compared.append(_compared(by_rho[min(above)], case))
+        if compared:
+            check = min(compared, key=lambda check: (check["p"], -check["excess"]))
+            p = min(1.0, check["p"] * len(compared))
+            yield {**check, "p": p, "rhos": len(compared), "verdict": "holds" if p >= LEVEL else "fails"}
+
+
+def _compared(claim: Row, case: Row) -> BoundCheck:
+    """One rho alone."""
+    error = case["noise_error"] + (claim.get("noise_error") or 0.0)
+    excess = case["loss"] - claim["loss"]
+    p = float(stats.norm.sf(excess / error)) if error > 0 else float(excess <= 1e-12)
+    return {
+        "certificate": claim["certificate"],
+        "adversary": case["adversary"],
+        "rho": case["rho"],
+        "bound": claim["loss"],
+        "error": error,
+        "loss": case["loss"],
+        "excess": excess,
+        "p": p,
+        "rigorous": claim["rigorous"],
+        "rhos": 1,
+        "images": case["images"],
+        "verdict": "holds" if p >= LEVEL else "fails",
+    }
 
 
 TABLE = Table(
     "bound_checks",
-    (
-        *("run", "label", *SMOOTHING, "certificate", "adversary", "rho", "bound", "loss", "excess", "error"),
-        *("p", "rigorous", "rhos", "images", "verdict", "measured"),
-    ),
+    ("run", "label", *SMOOTHING, *columns_of(BoundCheck), "measured"),
     rows,
     of=("distributional", "worst_cases"),
 )

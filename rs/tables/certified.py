@@ -64,17 +64,23 @@ class Claim:
 
 def claims(stored: Stored) -> list[Claim]:
     """Of every smoothed run and every log."""
-    found: list[Claim] = []
+    return [*_of_runs(stored), *_of_logs(stored)]
+
+
+def _of_runs(stored: Stored) -> Iterator[Claim]:
     for planned, observation, named in stored.observations():
         if observation.certified:
             frame, made = read_certified(observation.certified)
             precision = planned.run.sections["sampling"].get("precision", "float32")
-            found += claims_of(frame, {**named, "precision": precision}, made.get("stop"))
-    for log in stored.plan.logs:  # each is a run of its own, with what the study says about it
+            yield from claims_of(frame, {**named, "precision": precision}, made.get("stop"))
+
+
+def _of_logs(stored: Stored) -> Iterator[Claim]:
+    """Each is a run of its own, with what the study says about it."""
+    for log in stored.plan.logs:
         frame = pd.DataFrame(images(read_log(log.path))).assign(**log.claim, factor=1.0)
         named = {"run": log.id, "label": log.label, **smoothed_with(log.noise)}
-        found += claims_of(frame, {**named, "precision": None})
-    return found
+        yield from claims_of(frame, {**named, "precision": None})
 
 
 def claims_of(frame: pd.DataFrame, named: Row, stop: dict[str, Any] | None = None) -> Iterator[Claim]:

@@ -45,81 +45,134 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rs.statistics.intervals import t_interval
 from rs.tables.distributional_proofs import over_variance, proven, smoothness
 from rs.tables.moved import Observed, Setting, moved_runs
 from rs.tables.noise import SMOOTHING
 from rs.tables.stored import Stored
-from rs.tables.table import Row, Table
+from rs.tables.table import Row, Table, columns_of
+
+
+class Bound(TypedDict, total=False):
+    """What one certificate says at one rho. `gamma` is the best of the grid there, 0 where M itself is
+    better. Only the proven ones have an `alpha`, only estimates what stands between the loss and it.
+    """
+
+    certificate: str
+    rho: float
+    rho_with_noise: float
+    gamma: float
+    loss: float
+    low: float
+    high: float
+    noise_error: float
+    own_point: float
+    refused: float
+    rigorous: bool
+    alpha: float
+    concave: bool
+    loss_bound: float
+    gamma_concave: float
+    gamma_corollary_1: float
+    images: int
+
+
+class _Estimate(NamedTuple):
+    """A certificate that rests on points which ascent found: of the classifier that `adversary` attacks, at
+    `extra` more than rho, at the gamma of the training alone where it is a `line`.
+    """
+
+    certificate: str
+    adversary: str
+    extra: float = 0.0
+    line: bool = False
 
 
 def rows(stored: Stored) -> Iterator[Row]:
     for run in stored.once(moved_runs):
-        yield from ({**run.named, **row} for row in certificates(run.observed, run.setting))
+        yield from ({**run.named, **bound} for bound in certificates(run.observed, run.setting))
 
 
-def certificates(found: Mapping[str, Observed], told: Setting) -> Iterator[Row]:
-    """One row per certificate and rho; `gamma` is the best of the grid there, 0 where M itself is better."""
-    smooth, smoothed = smoothness(told.bound, told.sigma), found.get("smoothed")
-    condition = {
-        "loss_bound": told.bound,
-        "gamma_concave": smooth / 2,
-        "gamma_corollary_1": 2 * over_variance(told.bound, told.sigma),
-        "images": len(found["base"].loss),
+def certificates(adversaries: Mapping[str, Observed], setting: Setting) -> Iterator[Bound]:
+    """One row per certificate and rho."""
+    smoothed = adversaries.get("smoothed")
+    bounds: list[Bound] = []
+    for estimate in _estimates(setting, smoothed is not None):
+        points = adversaries[estimate.adversary]
+        refused = points.refused(setting.estimates)
+        bounds += _estimated(estimate, points.without(refused), refused, setting)
+    if smoothed is not None and math.isfinite(setting.bound):
+        bounds += _proven(smoothed, setting)
+    condition: Bound = {
+        "loss_bound": setting.bound,
+        "gamma_concave": smoothness(setting.bound, setting.sigma) / 2,
+        "gamma_corollary_1": 2 * over_variance(setting.bound, setting.sigma),
+        "images": len(adversaries["base"].loss),
     }
-    refused = {name: points.refused(told.estimates) for name, points in found.items()}
-    kept = {name: points.without(refused[name]) for name, points in found.items()}
-    kinds: list[tuple[str, str, float]] = [("sinha", "base", 0.0)]
-    if smoothed is not None:
-        kinds = [("nal", "smoothed", 0.0), *kinds, ("sinha_theorem_3", "base", told.noise_cost)]
-    if told.training_gamma is not None:
-        kinds.append((f"{kinds[0][0]}_line", kinds[0][1], 0.0))
-    for name, adversary, extra in kinds:
-        points, line = kept[adversary], name.endswith("_line")
-        gammas = [told.training_gamma] if line and told.training_gamma is not None else told.gammas
-        bound = math.inf if line else told.bound
-        surrogates = {gamma: points.surrogate(gamma) for gamma in gammas}
-        upper = {gamma: float(values.mean()) for gamma, values in surrogates.items()}
-        own = {g: float(points.own(g).mean()) for g in gammas if g in points.gammas}
-        for rho in told.rhos:
-            row, gamma = best(upper, rho + extra, bound)
-            if gamma in points.gammas:
-                row |= {"refused": float(refused[adversary][:, points.at(gamma)].mean())}
-            if gamma:
-                _, low, high = t_interval(surrogates[gamma] + gamma * (rho + extra))
-                at = (points.loss - gamma * points.squared_distance).argmax(1)
-                error = points.noise_error(at, told.estimates) if adversary == "smoothed" else 0.0
-                row |= {"low": low, "high": min(high, bound), "noise_error": error}
-            row |= {"own_point": best(own, rho + extra, bound)[0]["loss"] if own else math.nan}
-            row |= {"rigorous": False, "concave": gamma > smooth / 2 and adversary == "smoothed"}
-            yield {"certificate": name, "rho": rho, "rho_with_noise": rho + told.noise_cost} | row | condition
-    if smoothed is not None and math.isfinite(told.bound):
-        for name, upper in proven(smoothed, told).items():
-            for rho in told.rhos if upper else ():
-                row, gamma = best(upper, rho, told.bound)
-                row |= {"rigorous": True, "concave": gamma > smooth / 2, "alpha": told.alpha}
-                yield (
-                    {"certificate": name, "rho": rho, "rho_with_noise": rho + told.noise_cost}
-                    | row
-                    | condition
-                )
+    for bound in bounds:
+        yield {**bound, "rho_with_noise": bound["rho"] + setting.noise_cost, **condition}
 
 
-def best(upper: Mapping[float, float], rho: float, bound: float) -> tuple[Row, float]:
-    """The least of gamma rho + E phi_gamma over the gammas, and of M; with that gamma (0: M)."""
+def _estimates(setting: Setting, smoothed: bool) -> Iterator[_Estimate]:
+    if smoothed:
+        yield _Estimate("nal", "smoothed")
+    yield _Estimate("sinha", "base")
+    if smoothed:
+        yield _Estimate("sinha_theorem_3", "base", setting.noise_cost)
+    if setting.training_gamma is not None:
+        yield (
+            _Estimate("nal_line", "smoothed", line=True)
+            if smoothed
+            else _Estimate("sinha_line", "base", line=True)
+        )
+
+
+def _estimated(
+    estimate: _Estimate, points: Observed, refused: NDArray[np.bool_], setting: Setting
+) -> Iterator[Bound]:
+    """`points` has x_0 in the place of those that are `refused`."""
+    smoothed = estimate.adversary == "smoothed"
+    gammas, limit = setting.gammas, setting.bound
+    if estimate.line and setting.training_gamma is not None:
+        gammas, limit = [setting.training_gamma], math.inf
+    surrogates = {gamma: points.surrogate(gamma) for gamma in gammas}
+    upper = {gamma: float(values.mean()) for gamma, values in surrogates.items()}
+    own = {gamma: float(points.own(gamma).mean()) for gamma in gammas if gamma in points.gammas}
+    for rho in setting.rhos:
+        spent = rho + estimate.extra
+        gamma, loss = best(upper, spent, limit)
+        bound: Bound = {"certificate": estimate.certificate, "rho": rho, "gamma": gamma, "loss": loss}
+        if gamma in points.gammas:
+            bound["refused"] = float(refused[:, points.at(gamma)].mean())
+        if gamma:
+            _, low, high = t_interval(surrogates[gamma] + gamma * spent)
+            at = (points.loss - gamma * points.squared_distance).argmax(1)
+            bound |= {"low": low, "high": min(high, limit)}
+            bound["noise_error"] = points.noise_error(at, setting.estimates) if smoothed else 0.0
+        bound["own_point"] = best(own, spent, limit)[1] if own else math.nan
+        bound["concave"] = smoothed and gamma > smoothness(setting.bound, setting.sigma) / 2
+        yield {**bound, "rigorous": False}
+
+
+def _proven(smoothed: Observed, setting: Setting) -> Iterator[Bound]:
+    for certificate, upper in proven(smoothed, setting).items():
+        for rho in setting.rhos if upper else ():
+            gamma, loss = best(upper, rho, setting.bound)
+            bound: Bound = {"certificate": certificate, "rho": rho, "gamma": gamma, "loss": loss}
+            concave = gamma > smoothness(setting.bound, setting.sigma) / 2
+            yield {**bound, "rigorous": True, "alpha": setting.alpha, "concave": concave}
+
+
+def best(upper: Mapping[float, float], rho: float, bound: float) -> tuple[float, float]:
+    """The gamma whose gamma rho + E phi_gamma is least, and that value; 0 and M where M is less."""
     gamma = min(upper, key=lambda g: g * rho + upper[g])
     value = gamma * rho + upper[gamma]
-    gamma, value = (gamma, value) if value < bound else (0.0, bound)
-    return {"gamma": gamma, "loss": value}, gamma
+    return (gamma, value) if value < bound else (0.0, bound)
 
 
-TABLE = Table(
-    "distributional",
-    (
-        *("run", "label", *SMOOTHING, "certificate", "rho", "rho_with_noise", "gamma", "loss", "low", "high"),
-        *("noise_error", "own_point", "refused", "rigorous", "alpha", "concave", "loss_bound"),
-        *("gamma_concave", "gamma_corollary_1", "images", "measured"),
-    ),
-    rows,
-)
+TABLE = Table("distributional", ("run", "label", *SMOOTHING, *columns_of(Bound), "measured"), rows)

@@ -26,35 +26,39 @@ def over_variance(bound: float, sigma: float) -> float:
     return bound / sigma**2 if sigma**2 > 0 else math.inf
 
 
-def proven(points: Observed, told: Setting) -> dict[str, dict[float, float]]:
+def proven(points: Observed, setting: Setting) -> dict[str, dict[float, float]]:
     """Upper bounds of E phi_gamma by certificate and gamma, all gammas of one at once at 1 - alpha."""
-    images, smooth = len(points.loss), smoothness(told.bound, told.sigma)
-    draws = images * told.estimates
-    concave = [g for g in told.gammas if 2 * g > smooth]
+    images, smooth = len(points.loss), smoothness(setting.bound, setting.sigma)
+    draws = images * setting.estimates
+    concave = [g for g in setting.gammas if 2 * g > smooth]
     gap = {}
     for gamma in concave:
-        alpha = bonferroni(told.alpha, 2 * len(concave))  # two bounds for each gamma
-        missed = gradient_upper(points.gradient_product[:, points.at(gamma)], told, alpha)
-        value = points.own(gamma).mean() + told.bound * float(hoeffding_width(draws, alpha))
+        alpha = bonferroni(setting.alpha, 2 * len(concave))  # two bounds for each gamma
+        missed = gradient_upper(points.gradient_product[:, points.at(gamma)], setting, alpha)
+        value = points.own(gamma).mean() + setting.bound * float(hoeffding_width(draws, alpha))
         above = float(value) + missed / (2 * (2 * gamma - smooth))
-        gap[gamma] = above if above < told.bound else told.bound  # also where it is no number
-    clean = float(points.loss[:, -1].mean()) + told.bound * float(hoeffding_width(draws, told.alpha))
-    shifted = {g: neyman_pearson(clean / told.bound, g * told.sigma**2 / told.bound) for g in told.gammas}
-    return {"nal_gap": gap, "neyman_pearson": {g: told.bound * v for g, v in shifted.items()}}
+        gap[gamma] = above if above < setting.bound else setting.bound  # also where it is no number
+    clean = float(points.loss[:, -1].mean()) + setting.bound * float(hoeffding_width(draws, setting.alpha))
+    share, variance = clean / setting.bound, setting.sigma**2
+    shifted = {
+        gamma: setting.bound * neyman_pearson(share, gamma * variance / setting.bound)
+        for gamma in setting.gammas
+    }
+    return {"nal_gap": gap, "neyman_pearson": shifted}
 
 
-def gradient_upper(products: Floats, told: Setting, alpha: float) -> float:
+def gradient_upper(products: Floats, setting: Setting, alpha: float) -> float:
     """Upper bound of the mean squared norm Q of the gradients, from the products of two estimates each.
 
     An estimate has covariance at most v I, v = M^2 / (4 sigma^2 n) for n noises; so the mean product has
     variance at most (2 v Q + d v^2) / N, and Cantelli's inequality is solved for Q.
     """
-    v = told.bound**2 / (4 * told.sigma**2 * (told.estimates // 2))
+    v = setting.bound**2 / (4 * setting.sigma**2 * (setting.estimates // 2))
     k = (1 / alpha - 1) / len(products)
     mean = float(products.mean())
     # (Q - mean)^2 <= k (2 v Q + d v^2): the larger root
     half = mean + k * v
-    root = half * half - mean * mean + k * told.dimension * v * v
+    root = half * half - mean * mean + k * setting.dimension * v * v
     return max(half + math.sqrt(max(root, 0.0)), 0.0)
 
 
@@ -77,5 +81,5 @@ def neyman_pearson(p: float, price: float) -> float:
         return float((above - slope * q).max()) + slope * p
 
     # convex in the slope, and any slope will do
-    found = optimize.minimize_scalar(tangent, bounds=(-20.0, 30.0), method="bounded", options={"xatol": 1e-6})
-    return min(float(found.fun), 1.0)
+    least = optimize.minimize_scalar(tangent, bounds=(-20.0, 30.0), method="bounded", options={"xatol": 1e-6})
+    return min(float(least.fun), 1.0)

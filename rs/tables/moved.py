@@ -53,9 +53,9 @@ class Observed:
         error = np.sqrt(np.maximum(self.loss_square - self.loss**2, 0) / (estimates - 1))
         gammas = np.where(np.isinf(self.gammas), 0.0, self.gammas)
         value, start = self.loss - gammas * self.squared_distance, self.loss[:, -1:]
-        found: NDArray[np.bool_] = ~(value >= start - 4 * (error + error[:, -1:])) & np.isfinite(start)
-        found[:, -1] = False
-        return found
+        below: NDArray[np.bool_] = ~(value >= start - 4 * (error + error[:, -1:])) & np.isfinite(start)
+        below[:, -1] = False
+        return below
 
     def without(self, refused: NDArray[np.bool_]) -> Observed:
         """The same with x_0 in the place of what is refused, and without gradients."""
@@ -74,12 +74,12 @@ class Observed:
 
 def observed(frame: pd.DataFrame) -> dict[str, Observed]:
     """The rows of a distributional file by adversary."""
-    out = {}
+    adversaries = {}
     for name, rows in frame[frame["gamma"].notna()].groupby("adversary", sort=False):
         wide = rows.pivot(index="image", columns="gamma").sort_index(axis=1)
         values = [wide[c].to_numpy(np.float64) for c in Observed.__dataclass_fields__ if c != "gammas"]
-        out[str(name)] = Observed(wide["loss"].columns.to_numpy(np.float64), *values)
-    return out
+        adversaries[str(name)] = Observed(wide["loss"].columns.to_numpy(np.float64), *values)
+    return adversaries
 
 
 @dataclass(frozen=True)
@@ -103,23 +103,31 @@ class Setting:
         return self.dimension * self.sigma**2
 
 
-def setting(
-    given: Distributional,
+def setting_of(
+    section: Distributional,
     made: Mapping[str, Any],
-    found: Mapping[str, Observed],
+    adversaries: Mapping[str, Observed],
     training_gamma: float | None,
 ) -> Setting:
     """From a run's section, the provenance of its file and its training."""
-    rhos: Sequence[float] = given.rhos
+    rhos: Sequence[float] = section.rhos
     if not rhos:
-        mine = found.get("smoothed", found["base"])
-        mine = mine.without(mine.refused(int(made["estimates"])))
-        ends = [mine.squared_distance[:, mine.at(g)].mean() for g in given.attack_gammas or given.gammas]
+        points = adversaries.get("smoothed", adversaries["base"])
+        points = points.without(points.refused(int(made["estimates"])))
+        gammas = section.attack_gammas or section.gammas
+        ends = [points.squared_distance[:, points.at(gamma)].mean() for gamma in gammas]
         near, far = max(min(ends), 1e-6), max(*ends, 1e-5)
         rhos = [0.0, *map(float, np.geomspace(near, far, GRID - 1))]
-    told = (float(made["sigma"]), int(made["dimension"]), int(made["estimates"]))
-    grids = (sorted(set(given.gammas)), sorted(set(rhos)))
-    return Setting(given.bound, *told, given.alpha, *grids, training_gamma)
+    return Setting(
+        section.bound,
+        sigma=float(made["sigma"]),
+        dimension=int(made["dimension"]),
+        estimates=int(made["estimates"]),
+        alpha=section.alpha,
+        gammas=sorted(set(section.gammas)),
+        rhos=sorted(set(rhos)),
+        training_gamma=training_gamma,
+    )
 
 
 @dataclass(frozen=True)
@@ -136,12 +144,12 @@ def independent(frame: pd.DataFrame) -> dict[str, Independent]:
     """The points of a distributional file that no surrogate sees, by the classifier that is attacked."""
     if "radius" not in frame:
         return {}
-    out = {}
+    adversaries = {}
     for name, rows in frame[frame["radius"].notna()].groupby("adversary", sort=False):
         wide = rows.pivot(index="image", columns="radius").sort_index(axis=1)
         values = (wide[c].to_numpy(np.float64) for c in Independent.__dataclass_fields__)
-        out[str(name).removeprefix("pgd_")] = Independent(*values)
-    return out
+        adversaries[str(name).removeprefix("pgd_")] = Independent(*values)
+    return adversaries
 
 
 @dataclass(frozen=True)
@@ -168,14 +176,14 @@ def moved_runs(stored: Stored) -> list[MovedRun]:
 def moved_run(file: Path, planned: PlannedRun, named: Row) -> MovedRun:
     section = TypeAdapter(Distributional).validate_python(planned.run.sections["distributional"])
     frame, made = read_moved(file)
-    found, others = observed(frame), independent(frame)
+    adversaries, unseen = observed(frame), independent(frame)
     if float(made["sigma"]) == 0:  # as without noise: nothing is smoothed
-        found.pop("smoothed", None)
-        others.pop("smoothed", None)
+        adversaries.pop("smoothed", None)
+        unseen.pop("smoothed", None)
     measured = section.loss if section.clip is None else f"{section.loss} to {section.clip:g}"
-    told = setting(section, made, found, _training_gamma(planned))
+    setting = setting_of(section, made, adversaries, _training_gamma(planned))
     gammas = section.attack_gammas or section.gammas
-    return MovedRun({**named, "measured": measured}, told, found, others, gammas)
+    return MovedRun({**named, "measured": measured}, setting, adversaries, unseen, gammas)
 
 
 def _training_gamma(planned: PlannedRun) -> float | None:

@@ -23,3 +23,8 @@ class Table:
     columns: tuple[str, ...]
     rows: Callable[..., Iterable[Row]]
     of: tuple[str, ...] = ()  # tables that this one derives from, listed before it
+
+
+def columns_of(row: type) -> tuple[str, ...]:
+    """The columns of a TypedDict of rows."""
+    return tuple(row.__annotations__)

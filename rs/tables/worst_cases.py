@@ -12,6 +12,7 @@ under one noise and measured under another, or the luckiest point would win.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypedDict
 
 import numpy as np
 
@@ -20,18 +21,38 @@ from rs.statistics.intervals import t_interval
 from rs.tables.moved import Independent, Observed, moved_runs
 from rs.tables.noise import SMOOTHING
 from rs.tables.stored import Stored
-from rs.tables.table import Row, Table
+from rs.tables.table import Row, Table, columns_of
 
 _PRICES = (-12.0, 12.0)  # natural logarithms: between them losses and squared distances of images
 
 
+class WorstCase(TypedDict):
+    """Mean squared distance and mean loss that an adversary got to, with 95 % t intervals over the images.
+
+    At a price `gamma`: the share of images whose ascent was `refused`. A mixture has no price, and
+    `noise_error`, the standard error of its loss from the noise alone.
+    """
+
+    adversary: str
+    gamma: float
+    rho: float
+    rho_low: float
+    rho_high: float
+    loss: float
+    low: float
+    high: float
+    images: int
+    noise_error: float
+    refused: float
+
+
 def rows(stored: Stored) -> Iterator[Row]:
     for run in stored.once(moved_runs):
-        told = run.setting
-        for row in ends(run.observed, run.attack_gammas, told.estimates):
-            yield {**run.named, **row}
-        for row in mixtures(run.independent, told.rhos, told.estimates):
-            yield {**run.named, **row}
+        estimates = run.setting.estimates
+        for case in ends(run.observed, run.attack_gammas, estimates):
+            yield {**run.named, **case}
+        for case in mixtures(run.independent, run.setting.rhos, estimates):
+            yield {**run.named, **case}
 
 
 def mixture(points: Independent, rho: float) -> Floats:
@@ -63,63 +84,60 @@ def mixture(points: Independent, rho: float) -> Floats:
     return np.asarray(share * far + (1 - share) * near)
 
 
-def measured(points: Independent, rho: float) -> Row:
-    """Mean squared distance and loss of the mixture with 95 % t intervals, and the standard error of the loss
-    from the noise alone (`estimates` draws each are in `loss_square`).
-    """
-    weights = mixture(points, rho)
-    values, distances = (
-        np.where(weights > 0, weights * v, 0.0).sum(1) for v in (points.loss, points.squared_distance)
-    )
-    found: Row = {}
-    for name, (mean, low, high) in (("rho", t_interval(distances)), ("loss", t_interval(values))):
-        ends = ("rho_low", "rho_high") if name == "rho" else ("low", "high")
-        found |= {name: mean, ends[0]: low, ends[1]: high}
-    return found | {"images": len(values)}
-
-
-def noise_error(points: Independent, rho: float, estimates: int) -> float:
-    """Standard error of the mixture's mean loss, from the noise alone."""
-    weights = mixture(points, rho)
+def noise_error(points: Independent, weights: Floats, estimates: int) -> float:
+    """Standard error of a mixture's mean loss, from the noise alone."""
     variance = np.maximum(points.loss_square - points.loss**2, 0) / (estimates - 1)
     per_image = np.where(weights > 0, weights * np.sqrt(variance), 0.0).sum(1)
     return float(np.sqrt((per_image**2).sum()) / len(per_image))
 
 
-def ends(found: Mapping[str, Observed], gammas: Sequence[float], estimates: int) -> Iterator[Row]:
-    """Where the ascents of `gammas` end: mean squared distance and mean loss, with 95 % t intervals. Images
-    whose ascent is refused stay where they are.
-    """
-    for name, points in found.items():
+def ends(adversaries: Mapping[str, Observed], gammas: Sequence[float], estimates: int) -> Iterator[WorstCase]:
+    """Where the ascents of `gammas` end. Images whose ascent is refused stay where they are."""
+    for name, points in adversaries.items():
         refused = points.refused(estimates)
         points = points.without(refused)
         for gamma in sorted(set(gammas)):
             i = points.at(gamma)
-            rho, loss = t_interval(points.squared_distance[:, i]), t_interval(points.loss[:, i])
-            row: Row = {"adversary": name, "gamma": gamma}
-            row |= {"rho": rho[0], "rho_low": rho[1], "rho_high": rho[2]}
-            row |= {"loss": loss[0], "low": loss[1], "high": loss[2], "images": len(points.loss)}
-            yield row | {"refused": float(refused[:, i].mean())}
+            case = _case(name, points.squared_distance[:, i], points.loss[:, i])
+            yield {**case, "gamma": gamma, "refused": float(refused[:, i].mean())}
 
 
-def mixtures(found: Mapping[str, Independent], rhos: Sequence[float], estimates: int) -> Iterator[Row]:
+def mixtures(
+    adversaries: Mapping[str, Independent], rhos: Sequence[float], estimates: int
+) -> Iterator[WorstCase]:
     """One row per adversary and rho that its points reach."""
-    for name, points in found.items():
+    for name, points in adversaries.items():
         reached = -1.0
-        for rho in sorted(r for r in rhos if r > 0):
-            row = measured(points, rho)
-            if row["rho"] <= reached * (1 + 1e-9):
+        for rho in sorted(rho for rho in rhos if rho > 0):
+            weights = mixture(points, rho)
+            distance, loss = (
+                np.where(weights > 0, weights * values, 0.0).sum(1)
+                for values in (points.squared_distance, points.loss)
+            )
+            case = _case(f"pgd_{name}", distance, loss)
+            if case["rho"] <= reached * (1 + 1e-9):
                 break
-            reached = row["rho"]
-            error = noise_error(points, rho, estimates)
-            yield {"adversary": f"pgd_{name}", "gamma": np.nan, **row, "noise_error": error}
+            reached = case["rho"]
+            yield {**case, "noise_error": noise_error(points, weights, estimates)}
 
 
-TABLE = Table(
-    "worst_cases",
-    (
-        *("run", "label", *SMOOTHING, "adversary", "gamma", "rho", "rho_low", "rho_high", "loss", "low"),
-        *("high", "images", "noise_error", "refused", "measured"),
-    ),
-    rows,
-)
+def _case(adversary: str, squared_distance: Floats, loss: Floats) -> WorstCase:
+    """From every image's squared distance and loss."""
+    rho, rho_low, rho_high = t_interval(squared_distance)
+    mean, low, high = t_interval(loss)
+    return {
+        "adversary": adversary,
+        "gamma": np.nan,
+        "rho": rho,
+        "rho_low": rho_low,
+        "rho_high": rho_high,
+        "loss": mean,
+        "low": low,
+        "high": high,
+        "images": len(loss),
+        "noise_error": np.nan,
+        "refused": np.nan,
+    }
+
+
+TABLE = Table("worst_cases", ("run", "label", *SMOOTHING, *columns_of(WorstCase), "measured"), rows)

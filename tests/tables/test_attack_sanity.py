@@ -8,7 +8,7 @@ import pytest
 from attack_outcomes import N, attacked, certified, frame, only
 from scipy import stats
 
-from rs.tables.attack_checks import COLUMNS, LEVEL, checks
+from rs.tables.attack_checks import LEVEL, Check, checks
 
 
 def test_accuracy_may_not_rise_with_the_radius_beyond_chance():
@@ -20,7 +20,7 @@ def test_accuracy_may_not_rise_with_the_radius_beyond_chance():
     assert (rises["verdict"], rises["radius"], rises["against"]) == ("fails", 1.0, "radius 0.5")
     # 20 images helped, none harmed, two pairs of radii looked at
     assert rises["p"] == pytest.approx(2 * stats.binomtest(20, 20, 0.5, "greater").pvalue)
-    assert {*rises} == set(COLUMNS)
+    assert {*rises} == set(Check.__annotations__)
 
 
 def test_images_count_not_accuracies():

@@ -122,9 +122,9 @@ def test_a_mixture_is_chosen_by_other_noise_than_it_is_measured_with():
     distance = np.concatenate([np.zeros((500, 1)), np.full((500, 19), 0.5)], 1)
     measured, chosen = draw.normal(1, 0.2, shape), draw.normal(1, 0.2, shape)
     points = Independent(distance, measured, measured**2 + 0.04, chosen)
-    row = worst_cases.measured(points, 0.5)
-    assert row["loss"] == pytest.approx(1, abs=0.03)
-    assert worst_cases.noise_error(points, 0.5, 10) > 0
+    (case,) = worst_cases.mixtures({"base": points}, [0.5], 10)
+    assert case["loss"] == pytest.approx(1, abs=0.03)
+    assert case["noise_error"] > 0
 
 
 def test_points_that_are_no_numbers_are_left_out():
