@@ -12,7 +12,7 @@ import torch
 from rs.methods.interfaces import Proposed
 from rs.smoothing.smoothed import Smoothed
 from rs.stages.outcomes import Target, outcomes
-from rs.tables.attacks import _excess
+from rs.tables.empirical_accuracy import _excess
 
 
 @dataclass(frozen=True)
