@@ -90,57 +90,63 @@ class Study:
                 self._documents.append(of_snakemake(overrides or {}))
             except RecursionError as error:
                 raise UserError(f"{called}: nested too deeply") from error
+        self._check_files()
+        self.text = self._merged()
+        self.name: str = self.text["name"]
+        if self.name in RESERVED:
+            self.fail(("name",), f"{self.name!r} is reserved; choose another name than {', '.join(RESERVED)}")
+        top = defaults(schema()["$defs"]["study"], self.text)
+        self.data: dict[str, Any] = prune(top["data"], study_section("data"))
+        self.train: dict[str, Any] = top["train"]
+        self.test: dict[str, Any] = top["test"]
+        self.report: dict[str, Any] = top["report"]
+        self.tracking: dict[str, Any] = top["tracking"]
+        self.agreement: dict[str, Any] = top["agreement"]
+        self.data_dir: str | None = top["data_dir"]
+        self.description: str = top["description"]
+        self._complete_entries(top)
+        self.all_runs = self._expand()
+        self.runs = self._active(top["active"])
+        if not self.runs and not top["logs"]:
+            self.fail(("runs",), "the study has no active run")
+
+    def _check_files(self) -> None:
         # what a file asks for may stand in another one
         whole = {key: value for key, value in schema().items() if key not in ("if", "then")}
         for file, document in zip(self.files, self._documents, strict=True):
             check(file, document)
             if (wrong := _first_error(document, whole)) is not None:
                 raise UserError(f"{file}: {dotted(wrong[0])}: {wrong[1]}")
+
+    def _merged(self) -> dict[str, Any]:
         merged: dict[str, Any] = {}
         for document in self._documents:
             merged |= {key: merge(merged.get(key), value) for key, value in document.items()}
         self._check(merged, schema()["$defs"]["study"], ())
-        self.text = merged
-        self.name: str = merged["name"]
-        if self.name in RESERVED:
-            self.fail(("name",), f"{self.name!r} is reserved; choose another name than {', '.join(RESERVED)}")
-        top = defaults(schema()["$defs"]["study"], merged)
-        self.data: dict[str, Any] = prune(top["data"], study_section("data"))
-        self.train: dict[str, Any] = top["train"]
-        self.test: dict[str, Any] = top["test"]
-        self.report: dict[str, Any] = top["report"]
-        self.tracking: dict[str, Any] = top["tracking"]
-        self.logs: dict[str, dict[str, Any]] = {
-            label: defaults(study_section("logs")["additionalProperties"], entry)
-            for label, entry in top["logs"].items()
-        }
-        self.published: list[dict[str, Any]] = [
-            defaults(study_section("published")["items"], entry) for entry in top["published"]
-        ]
-        self.papers: dict[str, dict[str, Any]] = {
-            name: defaults(study_section("papers")["additionalProperties"], settings)
-            for name, settings in top["papers"].items()
-        }
-        one = study_section("claims")["items"]
-        condition = one["properties"]["conditions"]["items"]
+        return merged
+
+    def _complete_entries(self, top: dict[str, Any]) -> None:
+        """Logs, published numbers, papers and claims with their defaults."""
+        log, paper = (study_section(key)["additionalProperties"] for key in ("logs", "papers"))
+        number, claim = (study_section(key)["items"] for key in ("published", "claims"))
+        condition = claim["properties"]["conditions"]["items"]
+        self.logs: dict[str, dict[str, Any]] = {k: defaults(log, entry) for k, entry in top["logs"].items()}
+        self.published: list[dict[str, Any]] = [defaults(number, entry) for entry in top["published"]]
+        self.papers: dict[str, dict[str, Any]] = {k: defaults(paper, p) for k, p in top["papers"].items()}
         self.claims: list[dict[str, Any]] = [
-            {**defaults(one, c), "conditions": [defaults(condition, each) for each in c["conditions"]]}
+            {**defaults(claim, c), "conditions": [defaults(condition, each) for each in c["conditions"]]}
             for c in top["claims"]
         ]
-        self.agreement: dict[str, Any] = top["agreement"]
-        self.data_dir: str | None = top["data_dir"]
-        self.description: str = top["description"]
-        expanded = self._expand()
-        active = top["active"]
-        chosen = expanded if active is None else [r for r in expanded if _named(r.label, active)]
-        for i, label in enumerate(active or ()):
-            if not any(_named(r.label, [label]) for r in expanded):
-                names = _some(r.label for r in expanded)
+
+    def _active(self, labels: list[str] | None) -> list[Run]:
+        """The runs with these labels, all of them without any."""
+        if labels is None:
+            return self.all_runs
+        for i, label in enumerate(labels):
+            if not any(_named(run.label, [label]) for run in self.all_runs):
+                names = _some(run.label for run in self.all_runs)
                 self.fail(("active", i), f"no run is labelled {label!r}; runs: {names}")
-        self.all_runs = expanded
-        self.runs = chosen
-        if not chosen and not top["logs"]:
-            self.fail(("runs",), "the study has no active run")
+        return [run for run in self.all_runs if _named(run.label, labels)]
 
     # --- sweeps ---
 
