@@ -1,0 +1,178 @@
+"""A page per paper, its tables in their own shape with published and reproduced numbers, and one for all.
+
+Made from what `rs verdicts` knows: numbers and claims, not run ones too. Same input, same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from rs.provenance.files import write_text
+from rs.report.html_table import down, up
+from rs.report.numerals import order
+
+Row = Mapping[str, Any]
+
+# What a verdict is called, its sign (never colour alone), and what it means, in the order of bars and lists.
+STATUSES = {
+    "agrees": ("agrees", "✓", "the difference lies within the margin that was fixed beforehand"),
+    "better": ("better", "▲", "we measure more robustness than is published, beyond both sides' noise"),
+    "worse": ("worse", "▼", "we measure less robustness than is published, beyond both sides' noise"),
+    "consistent": (
+        "consistent",
+        "≈",
+        "no difference is seen, and the paper's own noise alone exceeds the margin",
+    ),
+    "undecided": ("undecided", "◐", "neither agreement nor difference is shown yet"),
+    "bounded": ("bounded", "≥", "a lower bound beside a larger published number"),
+    "other settings": ("other settings", "≠", "run with other settings than the paper's, so no verdict"),
+    "zero by construction": ("zero by construction", "∅", "neither side's votes can certify that radius"),
+    "not run": ("not run", "·", "no run is there; the price stands beside it where it is known"),
+    "no verdict": ("no verdict", "–", "compared without a verdict: a training time on another machine"),
+}
+MEASURES = {"acr": "ACR", "epsilon": "ε", "train_hours": "hours"}
+
+
+@dataclass
+class Printed:
+    """One table of a paper: a row per printed row, a column per radius or other measure."""
+
+    title: str
+    columns: list[str]
+    rows: list[tuple[str, list[dict[str, Any] | None]]]
+
+
+@dataclass
+class Paper:
+    name: str
+    counts: dict[str, int]
+    tables: list[Printed]
+    claims: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def file(self) -> str:
+        return "-".join(self.name.lower().split()).replace("/", "-") + ".html"
+
+
+def status_of(number: Row) -> str:
+    """The key in STATUSES: a difference has a direction."""
+    status = str(number["status"])
+    if status == "differs":
+        return "better" if number.get("direction") == "better" else "worse"
+    return status if status in STATUSES else "no verdict"
+
+
+def papers(numbers: Sequence[Row], claims: Sequence[Row], names: Iterable[str]) -> list[Paper]:
+    """Of `names`, in their order, and of what else there are numbers or claims of."""
+    known = dict.fromkeys([*names, *(str(n["paper"]) for n in numbers), *(str(c["paper"]) for c in claims)])
+    made = []
+    for name in known:
+        mine = [number for number in numbers if number["paper"] == name]
+        counts = {key: sum(status_of(n) == key for n in mine) for key in STATUSES}
+        said = [_claim(claim) for claim in claims if claim["paper"] == name]
+        made.append(Paper(name, {k: n for k, n in counts.items() if n}, list(_tables(mine)), said))
+    return made
+
+
+def _tables(numbers: Sequence[Row]) -> Iterable[Printed]:
+    """Printed tables in the order of their names; `Table 6, Cohen` is row `Cohen` of `Table 6`."""
+    grouped: dict[str, list[Row]] = {}
+    for number in numbers:
+        title = str(number["table"]).partition(",")[0].strip()
+        grouped.setdefault(title, []).append(number)
+    for title, mine in sorted(grouped.items(), key=lambda item: order(item[0])):
+        columns = list(dict.fromkeys(sorted((_column(n) for n in mine), key=_place)))
+        rows: dict[str, dict[str, dict[str, Any]]] = {}
+        for number in mine:
+            rows.setdefault(_row_name(number, mine), {})[_column(number)] = _cell(number)
+        body = [(name, [cells.get(column) for column in columns]) for name, cells in rows.items()]
+        yield Printed(title, columns, body)
+
+
+def _column(number: Row) -> str:
+    radius = number.get("radius")
+    if radius is None or radius != radius:
+        return MEASURES.get(str(number["metric"]), str(number["metric"]).replace("_", " "))
+    prefix = "attacked, " if number["metric"] == "empirical_accuracy" else ""
+    return f"{prefix}r = {radius:g}"
+
+
+def _place(column: str) -> tuple[int, float, str]:
+    """ACR and the like first, then certified accuracies by radius, then those under attack."""
+    words, _, radius = column.partition("r = ")
+    return (1 + bool(words), float(radius), "") if radius else (0, 0.0, column)
+
+
+def _row_name(number: Row, mine: Sequence[Row]) -> str:
+    rest = str(number["table"]).partition(",")[2].strip()
+    label = str(number["label"])
+    shared = sum(n["table"] == number["table"] and _column(n) == _column(number) for n in mine) > 1
+    return f"{rest}, {label}" if rest and shared else rest or label
+
+
+def _cell(number: Row) -> dict[str, Any]:
+    status = status_of(number)
+    word, sign, _ = STATUSES[status]
+    ours = number.get("reproduced")
+    shown = "" if ours is None or ours != ours else down(float(ours))
+    told = [f"{word}: published {number['printed']}"]
+    if shown:
+        told.append(f"ours {shown}")
+        if number.get("low") is not None:
+            told.append(f"95 % interval {down(float(number['low']))} to {up(float(number['high']))}")
+    told += [str(number[k]) for k in ("settings", "decides", "price") if number.get(k)]
+    told.append(f"{number['address']}")
+    return {
+        "published": str(number["printed"]),
+        "ours": shown,
+        "status": status.replace(" ", "-"),
+        "sign": sign,
+        "told": " · ".join(told),
+        "study": number.get("study", ""),
+    }
+
+
+def _claim(claim: Row) -> dict[str, Any]:
+    return {**claim, "status": str(claim["verdict"]).replace(" ", "-")}
+
+
+def write_papers(
+    folder: Path,
+    numbers: Sequence[Row],
+    claims: Sequence[Row],
+    names: Iterable[str],
+    commands: Mapping[str, str] | None = None,
+) -> list[Path]:
+    """Writes `index.html` and a page per paper into `folder`. `commands`: study -> what decides it."""
+    here = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    styles = Markup(
+        "\n".join((here / name).read_text(encoding="utf-8") for name in ("page.css", "papers.css"))
+    )
+    every = papers(numbers, claims, names)
+    totals = {key: sum(paper.counts.get(key, 0) for paper in every) for key in STATUSES}
+    shared = {"styles": styles, "statuses": STATUSES, "papers": every}
+    template = environment.get_template("papers.html")
+    pages = {"index.html": None, **{paper.file: paper for paper in every}}
+    for name, paper in pages.items():
+        chosen = {"paper": paper, "totals": {k: n for k, n in totals.items() if n}}
+        used = (
+            sorted({c["study"] for t in paper.tables for _, cells in t.rows for c in cells if c})
+            if paper
+            else []
+        )
+        told = {study: (commands or {}).get(study, "") for study in used}
+        write_text(folder / name, template.render(**shared, **chosen, commands=told))
+    return [folder / name for name in pages]

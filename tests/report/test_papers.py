@@ -1,0 +1,81 @@
+"""The pages of the papers: printed tables in their own shape, statuses counted, not run numbers too."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from rs.report.numerals import order
+from rs.report.papers import STATUSES, papers, write_papers
+
+
+def number(table: str, radius: float | None, status: str = "not run", **more: Any) -> dict[str, Any]:
+    metric = "acr" if radius is None else "certified_accuracy"
+    told = {"paper": "MACER", "table": table, "label": "cohen", "metric": metric, "radius": radius}
+    told |= {"printed": "0.50", "published": 0.5, "reproduced": None, "low": None, "status": status}
+    return {**told, "direction": None, "address": f"MACER/{table}/{radius}", "study": "macer", **more}
+
+
+NUMBERS = [
+    number("Table 10, k = 1", 0.25),
+    number("Table 2, Cohen-0.25", 0.5, "differs", direction="worse", reproduced=0.4499, low=0.41, high=0.489),
+    number("Table 2, Cohen-0.25", None, "agrees", reproduced=0.51, low=0.49, high=0.53),
+    number("Table 2, Cohen-0.50", 0.5, "differs", direction="better", reproduced=0.6, low=0.55, high=0.65),
+    number("Table 2, Cohen-0.50", 0.0, "zero by construction"),
+]
+CLAIM = {"id": "macer-acr", "paper": "MACER", "place": "Section 5", "claim": "It has the largest <ACR>."}
+CLAIM |= {"verdict": "holds", "evidence": "+0.1", "study": "macer"}
+
+
+def test_a_table_has_its_printed_rows_and_columns() -> None:
+    nal, macer = papers(NUMBERS, [CLAIM], ["NAL"])
+    assert (nal.name, nal.tables, nal.counts) == ("NAL", [], {})
+    assert [table.title for table in macer.tables] == ["Table 2", "Table 10"]
+    table = macer.tables[0]
+    assert table.columns == ["ACR", "r = 0", "r = 0.5"]
+    assert [name for name, _ in table.rows] == ["Cohen-0.25", "Cohen-0.50"]
+    (_, (acr, zero, half)), (_, (none, _, better)) = table.rows
+    assert zero is none is None
+    assert acr is not None
+    assert half is not None
+    assert better is not None
+    assert (acr["status"], half["status"], better["status"]) == ("agrees", "worse", "better")
+    assert half["ours"] == "0.449"  # rounded down
+    assert "95 % interval 0.410 to 0.489" in half["told"]
+    assert macer.counts == dict.fromkeys(("agrees", "better", "worse", "zero by construction", "not run"), 1)
+
+
+def test_rows_of_one_printed_name_are_told_apart_by_their_runs() -> None:
+    twice = [
+        number("Table 6, MACER", 0.0, label="macer"),
+        number("Table 6, MACER", 0.0, label="macer-delayed"),
+    ]
+    (paper,) = papers(twice, [], [])
+    assert [name for name, _ in paper.tables[0].rows] == ["MACER, macer", "MACER, macer-delayed"]
+
+
+def test_pages_stand_alone_and_are_the_same_every_time(tmp_path: Path) -> None:
+    first = write_papers(tmp_path / "a", NUMBERS, [CLAIM], ["NAL", "MACER"], {"macer": "snakemake --cores 2"})
+    second = write_papers(
+        tmp_path / "b", NUMBERS, [CLAIM], ["NAL", "MACER"], {"macer": "snakemake --cores 2"}
+    )
+    assert [path.name for path in first] == ["index.html", "nal.html", "macer.html"]
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+    index, _, macer = (path.read_text() for path in first)
+    assert not re.search(r'(src|href)="(?!(index|nal|macer)\.html|#)', index + macer)
+    assert "5 published numbers" in index
+    assert "It has the largest &lt;ACR&gt;." in macer
+    assert "snakemake --cores 2" in macer
+    assert 'class="worse"' in macer
+    for key in STATUSES:
+        assert STATUSES[key][0] in macer  # the key explains every sign
+
+
+def test_an_unknown_status_is_shown_without_a_verdict() -> None:
+    (paper,) = papers([number("Table 3", None, "another machine")], [], [])
+    assert paper.counts == {"no verdict": 1}
+
+
+def test_numbers_in_names_count_as_numbers() -> None:
+    assert sorted(["Table 10", "Table 2", "Figure 1"], key=order) == ["Figure 1", "Table 2", "Table 10"]
