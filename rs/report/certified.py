@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from rs.report.answers import best
 from rs.report.html_table import DASH, Cell, Section, Table, constants, down, interval, number, text_cell, up
 from rs.report.names import norm_name, read
 
@@ -41,8 +42,11 @@ def wide(
     radii: list[float],
     extra: list[str],
     seeds: Mapping[str, Any],
+    leaders: Collection[tuple[Any, ...]] = (),
 ) -> Table:
-    """One row per combination of `keys`, one column per radius, tinted by the value."""
+    """One row per combination of `keys`, one column per radius, tinted by the value; bold where
+    `leaders` names certificate, noise, radius and label.
+    """
     several = len(set(seeds.values())) > 1
     heads = [(k.replace("smoothing", "smoothing noise"), "text") for k in keys if k != "run"]
     columns = heads + [("seed", "number")] * several + [(f"r = {r:g}", "number") for r in radii]
@@ -62,7 +66,9 @@ def wide(
             under = interval(at[r]["low"], at[r]["high"])
             opens = f"{first['run']} {first['certificate']} {r:g}" if "certificate" in first else ""
             shown = _bound(at[r]) + down(share)
-            row.append(Cell(shown, share, under=under, tint=round(share, 3), opens=opens))
+            leads = (first.get("certificate"), first["smoothing"], r, first["label"]) in leaders
+            kind = "number best" if leads else "number"
+            row.append(Cell(shown, share, under=under, tint=round(share, 3), opens=opens, kind=kind))
         rows.append(row + [text_cell(first[c]) if c in _TEXTS else number(first[c]) for c in extra])
     return Table(columns + [(c.replace("_", " "), "number") for c in extra], rows)
 
@@ -84,10 +90,16 @@ def certified_section(tables: Path, radii: Sequence[float] | None, seeds: Mappin
     )
     frame, average = read(tables, "certified_accuracy"), read(tables, "average_certified_radius")
     keys = ["run", "label", "smoothing", "certificate"]
+    leaders = {(b.certificate, b.smoothing, b.radius, b.label) for b in best(tables)}
+    if leaders:
+        section.lead += (
+            " Bold: certifies more than every other run under the same noise and certificate, image by "
+            "image, beyond the noise of the test images."
+        )
     for norm, part in [] if frame.empty else list(frame.groupby("norm")):
         note, extra = constants(part, _CLAIM)
         said, varying = once(part, keys)
-        table = wide(part, varying, "certified_accuracy", _shown(part.radius, radii), extra, seeds)
+        table = wide(part, varying, "certified_accuracy", _shown(part.radius, radii), extra, seeds, leaders)
         table.title = f"{norm_name(norm)} radius{said}"
         table.note = _noted(note, part)
         if not average.empty:

@@ -15,6 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from rs.provenance.files import write_text
+from rs.report.answers import answers
 from rs.report.attacks import attacks_section, checks_section
 from rs.report.certified import certified_section, radius_section
 from rs.report.curves import curves
@@ -117,7 +118,7 @@ def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, c
         links=dict(context.get("links") or {}),
         sections=[s for s in sections if s.tables or s.figures or s.empty],
         curves=live,
-        answers=[],
+        answers=answers(tables),
         styles=_inline("page.css", *["vendor/uPlot.min.css"] * bool(live)),
         scripts=_inline("tables.js", *["vendor/uPlot.iife.min.js", "curves.js"] * bool(live)),
     )

@@ -22,8 +22,8 @@ Row = Mapping[str, Any]
 # What a verdict is called, its sign (never colour alone), and what it means, in the order of bars and lists.
 STATUSES = {
     "agrees": ("agrees", "✓", "the difference lies within the margin that was fixed beforehand"),
-    "better": ("better", "▲", "we measure more robustness than is published, beyond both sides' noise"),
-    "worse": ("worse", "▼", "we measure less robustness than is published, beyond both sides' noise"),
+    "above": ("above", "▲", "we measure more than is published, beyond both sides' noise"),
+    "below": ("below", "▼", "we measure less than is published, beyond both sides' noise"),
     "consistent": (
         "consistent",
         "≈",
@@ -64,7 +64,7 @@ def status_of(number: Row) -> str:
     """The key in STATUSES: a difference has a direction."""
     status = str(number["status"])
     if status == "differs":
-        return "better" if number.get("direction") == "better" else "worse"
+        return "above" if number.get("direction") == "above" else "below"
     return status if status in STATUSES else "no verdict"
 
 

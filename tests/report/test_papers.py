@@ -19,9 +19,9 @@ def number(table: str, radius: float | None, status: str = "not run", **more: An
 
 NUMBERS = [
     number("Table 10, k = 1", 0.25),
-    number("Table 2, Cohen-0.25", 0.5, "differs", direction="worse", reproduced=0.4499, low=0.41, high=0.489),
+    number("Table 2, Cohen-0.25", 0.5, "differs", direction="below", reproduced=0.4499, low=0.41, high=0.489),
     number("Table 2, Cohen-0.25", None, "agrees", reproduced=0.51, low=0.49, high=0.53),
-    number("Table 2, Cohen-0.50", 0.5, "differs", direction="better", reproduced=0.6, low=0.55, high=0.65),
+    number("Table 2, Cohen-0.50", 0.5, "differs", direction="above", reproduced=0.6, low=0.55, high=0.65),
     number("Table 2, Cohen-0.50", 0.0, "zero by construction"),
 ]
 CLAIM = {"id": "macer-acr", "paper": "MACER", "place": "Section 5", "claim": "It has the largest <ACR>."}
@@ -40,10 +40,10 @@ def test_a_table_has_its_printed_rows_and_columns() -> None:
     assert acr is not None
     assert half is not None
     assert better is not None
-    assert (acr["status"], half["status"], better["status"]) == ("agrees", "worse", "better")
+    assert (acr["status"], half["status"], better["status"]) == ("agrees", "below", "above")
     assert half["ours"] == "0.449"  # rounded down
     assert "95 % interval 0.410 to 0.489" in half["told"]
-    assert macer.counts == dict.fromkeys(("agrees", "better", "worse", "zero by construction", "not run"), 1)
+    assert macer.counts == dict.fromkeys(("agrees", "above", "below", "zero by construction", "not run"), 1)
 
 
 def test_rows_of_one_printed_name_are_told_apart_by_their_runs() -> None:
@@ -67,7 +67,7 @@ def test_pages_stand_alone_and_are_the_same_every_time(tmp_path: Path) -> None:
     assert "5 published numbers" in index
     assert "It has the largest &lt;ACR&gt;." in macer
     assert "snakemake --cores 2" in macer
-    assert 'class="worse"' in macer
+    assert 'class="below"' in macer
     for key in STATUSES:
         assert STATUSES[key][0] in macer  # the key explains every sign
 

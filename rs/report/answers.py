@@ -1,0 +1,142 @@
+"""What a study's page says first: do the papers hold, which run certifies most, and is that difference real.
+
+A run is called best where the paired comparison with each other run under the same noise and certificate says
+so beyond the noise of the test images, all comparisons counted (table `comparisons`, about networks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rs.report.names import read
+from rs.tables.claims import VERDICTS
+from rs.tables.verdict import STATUSES
+
+MOST = 6  # sentences on noises and certificates
+
+
+@dataclass(frozen=True)
+class Best:
+    """The run that certifies most at a radius, and by how much more than the one next to it."""
+
+    smoothing: str
+    certificate: str
+    radius: float
+    label: str
+    other: str
+    difference: float
+    low: float
+    high: float
+
+
+def answers(tables: Path) -> list[str]:
+    """Sentences; none of what a study does not ask."""
+    return [*_numbers(read(tables, "published")), *_claims(read(tables, "claims")), *_best(tables)]
+
+
+def _numbers(published: pd.DataFrame) -> Iterator[str]:
+    if published.empty:
+        return
+    counted = published["status"].value_counts()
+    told = [f"{counted[status]} {status}" for status in STATUSES if status in counted]
+    differs = published[published["status"] == "differs"]
+    ways = (
+        ", ".join(f"{n} {way} it" for way, n in differs["direction"].value_counts().items())
+        if len(differs)
+        else ""
+    )
+    text = ", ".join(told) + (f" (beside the published number, {ways})" if ways else "")
+    yield f"{len(published)} published numbers: {text}."
+
+
+def _claims(claims: pd.DataFrame) -> Iterator[str]:
+    if claims.empty:
+        return
+    verdicts = claims.drop_duplicates("id")["verdict"]
+    counted = verdicts.value_counts()
+    told = ", ".join(f"{counted[verdict]} {verdict}" for verdict in VERDICTS if verdict in counted)
+    yield f"{len(verdicts)} claim{'s' if len(verdicts) > 1 else ''} of the papers: {told}."
+
+
+def _best(tables: Path) -> Iterator[str]:
+    compared = _compared(tables)
+    found = best(tables)
+    groups = list(compared.groupby(["smoothing", "certificate"], sort=False)) if len(compared) else []
+    for (smoothing, certificate), rows in groups[:MOST]:
+        under = f"Under {smoothing}, {certificate}: " if len(groups) > 1 else ""
+        mine = [b for b in found if (b.smoothing, b.certificate) == (smoothing, certificate)]
+        said = [_sentence(stretch) for stretch in _stretches(mine, sorted(set(rows["radius"])))]
+        runs = len({*rows["a"], *rows["b"]})
+        none = f"no run of {runs} certifies more than all others at any radius, beyond the images' noise"
+        text = "; ".join(said) if said else none
+        yield f"{under}{text}." if under else f"{text[0].upper()}{text[1:]}."
+
+
+def best(tables: Path) -> list[Best]:
+    """One at most per noise, certificate and radius."""
+    compared = _compared(tables)
+    found = []
+    grouped = compared.groupby(["smoothing", "certificate", "radius"], sort=False) if len(compared) else ()
+    for (smoothing, certificate, _), rows in grouped:
+        for label in dict.fromkeys([*rows["a"], *rows["b"]]):
+            beaten = _over_others(rows, str(label))
+            others = {*rows["a"], *rows["b"]} - {label}
+            if (
+                beaten
+                and all(row["verdict"] == "better" for row in beaten)
+                and {r["b"] for r in beaten} == others
+            ):
+                least = min(beaten, key=lambda row: row["difference"])
+                ends = (least["difference"], least["low"], least["high"])
+                where = (str(smoothing), str(certificate), float(rows["radius"].iloc[0]))
+                found.append(Best(*where, str(label), least["b"], *ends))
+    return found
+
+
+def _over_others(rows: pd.DataFrame, label: str) -> list[dict[str, Any]]:
+    """The comparisons of `label` with the others, it as `a`."""
+    turned = {"better": "worse", "worse": "better"}
+    found = []
+    for row in rows.to_dict("records"):
+        told: dict[str, Any] = {str(key): value for key, value in row.items()}
+        if row["b"] == label:
+            told |= {"a": label, "b": row["a"], "difference": -row["difference"], "low": -row["high"]}
+            told |= {"high": -row["low"], "verdict": turned.get(str(row["verdict"]), row["verdict"])}
+        if label in (row["a"], row["b"]):
+            found.append(told)
+    return found
+
+
+def _compared(tables: Path) -> pd.DataFrame:
+    frame = read(tables, "comparisons")
+    if frame.empty:
+        return frame
+    return frame[(frame["metric"] == "certified_accuracy") & (frame["about"] == "networks")]
+
+
+def _stretches(found: Sequence[Best], radii: Sequence[float]) -> Iterator[list[Best]]:
+    """Neighbouring radii with the same best run."""
+    at = {b.radius: b for b in found}
+    stretch: list[Best] = []
+    for radius in radii:
+        if stretch and (radius not in at or at[radius].label != stretch[0].label):
+            yield stretch
+            stretch = []
+        if radius in at:
+            stretch.append(at[radius])
+    if stretch:
+        yield stretch
+
+
+def _sentence(stretch: Sequence[Best]) -> str:
+    first, last = stretch[0], stretch[-1]
+    largest = max(stretch, key=lambda b: b.difference)
+    where = f"at r = {first.radius:g}" + (f" to {last.radius:g}" if last is not first else "")
+    at = f" at {largest.radius:g}" if last is not first else ""
+    margin = f"+{largest.difference:.3f} [{largest.low:+.3f}, {largest.high:+.3f}] over {largest.other}{at}"
+    return f"{first.label} certifies most {where} ({margin})"

@@ -1,0 +1,63 @@
+"""What a page says first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import study_tables
+
+from rs.report.answers import answers, best
+from rs.tables.noise import smoothed_with
+
+
+def pair(a: str, b: str, radius: float, difference: float, verdict: str) -> dict[str, Any]:
+    told = {"a": a, "b": b, "about": "networks", "metric": "certified_accuracy", "certificate": "cohen"}
+    told |= smoothed_with({"name": "gaussian", "sigma": 0.25})
+    told |= {"radius": radius, "difference": difference, "verdict": verdict}
+    return told | {"low": difference - 0.02, "high": difference + 0.02}
+
+
+def tables(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    return study_tables.write(folder, {"comparisons": pd.DataFrame(rows)})
+
+
+PAIRS = [
+    *(pair("one", "two", r, -0.05, "worse") for r in (0.5, 0.75)),
+    *(pair("one", "three", r, 0.01, "undecided") for r in (0.5, 0.75)),
+    pair("two", "three", 0.5, 0.06, "better"),
+    pair("two", "three", 0.75, 0.09, "better"),
+    pair("one", "two", 1.0, 0.05, "better"),
+    pair("one", "three", 1.0, 0.01, "undecided"),
+    pair("two", "three", 1.0, -0.04, "worse"),
+]
+
+
+def test_a_run_is_best_only_where_it_beats_every_other(tmp_path: Path) -> None:
+    found = best(tables(tmp_path, PAIRS))
+    assert [(b.label, b.radius, b.other) for b in found] == [("two", 0.5, "one"), ("two", 0.75, "one")]
+    assert [(round(b.low, 3), round(b.high, 3)) for b in found] == [(0.03, 0.07)] * 2  # turned round
+
+
+def test_neighbouring_radii_are_one_sentence(tmp_path: Path) -> None:
+    (told,) = answers(tables(tmp_path, PAIRS))
+    assert told == "Two certifies most at r = 0.5 to 0.75 (+0.050 [+0.030, +0.070] over one at 0.5)."
+
+
+def test_without_a_real_difference_no_run_is_named(tmp_path: Path) -> None:
+    (told,) = answers(tables(tmp_path, [pair("one", "two", 0.5, 0.03, "undecided")]))
+    assert "no run of 2" in told.lower()
+
+
+def test_published_numbers_and_claims_are_counted(tmp_path: Path) -> None:
+    statuses = ["agrees", "differs", "differs", "not run"]
+    published = pd.DataFrame({"status": statuses, "direction": [None, "above", "below", None]})
+    claims = pd.DataFrame({"id": ["a", "a", "b"], "verdict": ["holds", "holds", "undecided"]})
+    told = answers(study_tables.write(tmp_path, {"published": published, "claims": claims}))
+    assert told[0].startswith("4 published numbers: 1 agrees, 2 differs")
+    assert told[1] == "2 claims of the papers: 1 holds, 1 undecided."
+
+
+def test_a_study_that_asks_nothing_is_told_nothing(tmp_path: Path) -> None:
+    assert answers(tmp_path) == []
