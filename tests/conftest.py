@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import settings
+from shared_runs import made_once
 from tiny_study import TINY, Workspace, write_study
 
 from rs.errors import UserError
@@ -69,13 +70,15 @@ def refusal(plan_of: Callable[..., Plan]) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Every stage of the tiny study but the tables has run. Nothing in it may be changed."""
-    folder = tmp_path_factory.mktemp("tiny")
-    file = write_study(folder / "study.yaml", TINY)
-    made = Workspace(folder, Plan(Study([file])))
-    for stage in ("data", "train", "calibrate", "sample", "certify", "attack"):
-        for job in made.plan.jobs[stage].values():
-            made.run(job)
-    return made
+
+    def make(folder: Path) -> None:
+        made = Workspace(folder, Plan(Study([write_study(folder / "study.yaml", TINY)])))
+        for stage in ("data", "train", "calibrate", "sample", "certify", "attack"):
+            for job in made.plan.jobs[stage].values():
+                made.run(job)
+
+    folder = made_once(tmp_path_factory, "tiny", make)
+    return Workspace(folder, Plan(Study([folder / "study.yaml"])))
 
 
 @contextmanager

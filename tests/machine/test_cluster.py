@@ -95,6 +95,7 @@ def test_ctrl_c_is_one_line():
     code = """
 import signal
 from rs.cli import main as cli
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 cli.parser = lambda: signal.raise_signal(signal.SIGINT)
 raise SystemExit(cli.main())
 """

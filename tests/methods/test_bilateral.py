@@ -107,6 +107,7 @@ def survival(r, t):
     return mp.quad(integrand, sorted([mp.mpf("1e-8"), 0.5, 1.5, 3, 6, 12, *kinks]), maxdegree=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("q_a", "p_b"), [(0.4, 0.15), (0.55, 0.1)])
 def test_radius_is_never_above_mpmath(q_a, p_b):
     """Two regions, no less probable than q_a and p_b, stay below 1 together after the shift, and barely."""
@@ -183,6 +184,7 @@ def test_monotone_in_counts_and_alpha(noise, shares, top, alpha):
     assert np.all(found.radius <= looser.radius * (1 + loss))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", NOISES[1:])
 def test_radii_scale_with_sigma(noise):
     certificate, votes = Bilateral(table_draws=2000), draws([6000, 2500, 1000, 500], [9990, 4, 3, 3])

@@ -164,7 +164,7 @@ def test_checks_attack_the_first_images_again_more_strongly(outcome):
     assert all(r["attacked"] is None for r in rows[12:])
 
 
-def test_a_transfer_attacks_the_source_and_judges_on_the_target(workspace, outcome):
+def test_a_transfer_attacks_the_source_and_judges_on_the_target(workspace, outcome, tmp_path):
     source = workspace.path(workspace.job("attack", "nal").inputs["model"])
     inner = {"name": "pgd_l2", "steps": 2, "samples": 2}
     noise = workspace.job("attack").spec["noise"]
@@ -176,8 +176,8 @@ def test_a_transfer_attacks_the_source_and_judges_on_the_target(workspace, outco
     white = outcome()[0]
     job = workspace.job("attack", "nal")
     files = workspace.path(job.inputs["model"]), workspace.path(job.inputs["data"])
-    attack(job.spec, *files, workspace.folder / "own.parquet", CPU, "code")
-    own = read_table(workspace.folder / "own.parquet")[0].to_pylist()
+    attack(job.spec, *files, tmp_path / "own.parquet", CPU, "code")
+    own = read_table(tmp_path / "own.parquet")[0].to_pylist()
     for row, mine, theirs in zip(rows, white, own, strict=False):
         np.testing.assert_allclose(row["attacked"], theirs["attacked"], atol=1e-6)
         if row["radius"]:

@@ -188,3 +188,36 @@ def test_bad_input_is_one_clear_line() -> None:
     with pytest.raises(ValueError, match="statements"):
         bounds.bonferroni(0.05, 0)
     assert bounds.bonferroni(0.05, 5) == pytest.approx(0.01)
+
+
+def test_one_bad_entry_of_an_array_is_refused() -> None:
+    good = np.full(3, 10.0)
+    for place, value in ((0, -1.0), (0, 11.0), (1, 0.0)):
+        given = [np.array([5.0, 5.0, 5.0]), good.copy()]
+        given[place][1] = value
+        with pytest.raises(ValueError, match="0 <= successes <= trials"):
+            bounds.clopper_pearson_upper(*given, 0.05)
+    with pytest.raises(ValueError, match="strictly between 0 and 1"):
+        bounds.clopper_pearson_upper(5, good, [0.05, 1.0, 0.05])
+    with pytest.raises(ValueError, match="uniform"):
+        bounds.randomised_upper(5, good, 0.05, [0.5, 1.0, 0.5])
+    with pytest.raises(ValueError, match="at least 2"):
+        bounds.bernstein_width(0.5, 0.3, [10, 1, 10], 0.05)
+    with pytest.raises(ValueError, match="must lie in"):
+        bounds.bernstein_width([0.5, -0.1, 0.5], 0.3, 10, 0.05)
+
+
+def test_the_largest_count_bounds_the_largest_probability() -> None:
+    found = bounds.largest_upper([[3, 40, 7], [9, 1, 2]], 100, 0.05)
+    assert np.array_equal(found, bounds.clopper_pearson_upper([40, 9], 100, 0.05))
+
+
+def test_the_randomised_bound_solves_its_equation_and_its_other_side_is_rounded_down() -> None:
+    n, alpha = 30, 0.05
+    k, u = np.array([1, 4, 15, 29])[:, None], np.array([0.1, 0.5, 0.9])
+    upper = bounds.randomised_upper(k, n, alpha, u)
+    tail = (1 - u) * stats.binom.cdf(k, n, upper) + u * stats.binom.cdf(k - 1, n, upper)
+    np.testing.assert_allclose(tail, alpha, rtol=1e-6)
+    lower = bounds.randomised_lower(n - k, n, alpha, u)
+    assert np.all(lower < 1 - upper)
+    np.testing.assert_allclose(lower, 1 - upper, rtol=1e-15)

@@ -100,3 +100,16 @@ def test_shapes_and_wrong_input():
     for events, trials in ((-1, 2), (3, 2), (0, 0)):
         with pytest.raises(ValueError, match="0 <= events <= trials"):
             upper(events, trials, 0.1)
+
+
+def test_an_array_holds_the_bounds_of_its_entries():
+    events, trials = np.array([0, 1, 7, 40, 500_000]), np.array([1, 10**6, 7, 90, 10**6])
+    one_by_one = [float(upper(f, n, 0.01)) for f, n in zip(events, trials, strict=True)]
+    assert upper(events, trials, 0.01).tolist() == pytest.approx(one_by_one, rel=1e-11)
+    below = lower(events, trials, 0.01)
+    assert np.all((below == 0) | (below < 1 - upper(trials - events, trials, 0.01)))
+    for case in (([1, 3], [2, 2], 0.1), ([1, -1], 2, 0.1), ([0, 0], [2, 0], 0.1)):
+        with pytest.raises(ValueError, match="0 <= events <= trials"):
+            upper(*case)
+    with pytest.raises(ValueError, match="strictly between 0 and 1"):
+        upper(1, 2, [0.1, 1.0])
