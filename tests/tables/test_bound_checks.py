@@ -131,12 +131,22 @@ def test_weaker_access_is_corrected_for_the_radii_that_it_was_asked_at():
     assert (row["against"], row["measured"], row["verdict"]) == ("best", 0.0, "holds")
 
 
+def test_of_radii_that_are_alike_the_nearest_to_failing_is_told():
+    strong = attacked(frame({0.0: 190, 0.5: 20, 1.0: 10}))
+    weak = attacked(frame({0.0: 190, 0.5: 90, 1.0: 20}), "weak", access="transfer")
+    row = only(checks([strong, weak], None), "weaker access: transfer")
+    assert (row["radius"], row["measured"], row["reference"], row["p"]) == (1.0, 0.05, 0.1, 1.0)
+
+
 def test_a_minimal_attack_pays_for_the_places_that_it_is_judged_at():
-    """Ten classes, one row, six places: level 1e-3 / 54."""
-    for lost, looks, count in ((443, 1, 0), (437, 1, 100), (437, 6, 0), (430, 6, 100)):
+    """Ten classes, one row, six places: level 1e-3 / 54; of two classes there is one other."""
+    for lost, classes, looks, count in (
+        *((443, 10, 1, 0), (437, 10, 1, 100), (437, 10, 6, 0), (430, 10, 6, 100)),
+        *((450, 2, 1, 100), (451, 2, 1, 0)),
+    ):
         rows = frame({0.5: 100})
         rows["votes"] = [[0, lost, 1000 - lost] if s else [0, 900, 100] for s in rows["success"]]
         tested = stats.binomtest(1000 - lost, 1000, 0.5, "greater").pvalue
-        assert (tested < LEVEL / (9 * looks)) == (count > 0)
-        row = only(checks([attacked(rows, looks=looks)], certified(0.7)), "certificate")
+        assert (tested < LEVEL / ((classes - 1) * looks)) == (count > 0)
+        row = only(checks([attacked(rows, classes=classes, looks=looks)], certified(0.7)), "certificate")
         assert (row["measured"], row["changed"]) == (count, 100)
