@@ -8,6 +8,7 @@ takes what is there and else assumes. Hours say "assumed" where a rate was not m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections import defaultdict
@@ -52,14 +53,13 @@ def run(args: argparse.Namespace) -> None:
 
 def measure(plan: Plan, jobs: list[Job]) -> None:
     """Measures what the cache lacks of the networks that these jobs run."""
-    lacking: dict[Network, set[str]] = defaultdict(set)
+    wanted: dict[Network, set[str]] = defaultdict(set)
     for job in jobs:
-        try:
+        with contextlib.suppress(NotPriced):
             for work in work_of(plan, job):
-                if work.kind not in rates.measured(work.network).get("rates", {}):
-                    lacking[work.network].add(work.kind)
-        except NotPriced:
-            continue
+                wanted[work.network].add(work.kind)
+    lacking = {n: kinds - rates.measured(n).get("rates", {}).keys() for n, kinds in wanted.items()}
+    lacking = {network: kinds for network, kinds in lacking.items() if kinds}
     if not lacking:
         return
     from rs.machine.devices import use_device

@@ -100,7 +100,8 @@ def missing(plan: Plan) -> list[Job]:
     """The jobs that the study's tables still wait for, in order: those without their files, that something
     wanted is made from, and those downstream of them. What is there but stale is not among them.
     """
-    makers = {str(p): job for job in whole(plan) for p in job.outputs.values()}
+    jobs = whole(plan)
+    makers = {str(path): job for job in jobs for path in job.outputs.values()}
     wanted: dict[int, Job] = {}
     todo = [path for path in plan.aggregated_files() if not path.exists()]
     while todo:
@@ -110,7 +111,7 @@ def missing(plan: Plan) -> list[Job]:
             todo += [path for path in job.needs() if not path.exists()]
     anew: set[str] = set()
     found = []
-    for job in whole(plan):
+    for job in jobs:
         if id(job) in wanted or any(str(path) in anew for path in job.needs()):
             anew |= {str(path) for path in job.outputs.values()}
             found.append(job)

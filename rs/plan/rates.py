@@ -13,6 +13,7 @@ bandwidths are those of the makers' data sheets.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 from dataclasses import dataclass
@@ -174,6 +175,7 @@ def here() -> Here:
     return Here(_device_name(gpu), "GPU-hours" if gpu else "core-hours", found)
 
 
+@functools.cache
 def _device_name(gpu: bool) -> str:
     """The GPU's name, or the processor's."""
     if gpu:

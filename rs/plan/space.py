@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from rs.plan.jobs import Job
 from rs.plan.plan import Plan
 from rs.plan.rates import costs_of
-from rs.plan.work import RESIDENT, NotPriced, Work, image_bytes, work_of
+from rs.plan.work import RESIDENT, NotPriced, Work, attacked_images, image_bytes, work_of
 from rs.study.schema import defaults, section
 
-PROCESS = 0.7e9  # bytes of Python with torch and what it loads
+PROCESS = 0.8e9  # bytes of Python with torch and what it loads
 PER_IMAGE = {"sample": 16, "attack": 240}  # bytes on disk of an image's votes, and of an attack at one radius
 KEPT = {"sgd": 2, "adam": 3}  # weights of a checkpoint: its own and what the optimizer keeps
 
@@ -52,8 +52,7 @@ def space(plan: Plan, jobs: Iterable[Job]) -> Space:
         except NotPriced:
             continue
         if job.stage == "attack":
-            attack = job.spec["attack"]
-            disk += PER_IMAGE["attack"] * len(attack["radii"]) * attack.get("images", {}).get("max", 1000)
+            disk += PER_IMAGE["attack"] * len(job.spec["attack"]["radii"]) * attacked_images(plan, job)
         kept = 1
         if job.stage == "train":
             kept = KEPT[defaults(section("training"), job.spec["training"])["optimizer"]["name"]]
@@ -67,5 +66,5 @@ def _batches(job: Job, works: list[Work]) -> Iterator[float]:
     for work in works:
         share = 1.0 if work.kind in ("update", "ascent", "gradient") else 0.1
         width = 2 if work.network.precision == "bfloat16" else 4
-        copies = math.ceil(work.copies / work.passes)
+        copies = math.ceil(work.copies / max(work.passes, 1))
         yield share * copies * costs_of(work.network)["outputs"] * width / job.processes

@@ -160,12 +160,19 @@ def _constant(noise: dict[str, Any]) -> bool:
     return noise["name"] == "none"
 
 
+def attacked_images(plan: Plan, job: Job) -> int:
+    """How many images an attack job attacks."""
+    given = job.spec["attack"]
+    use = defaults(method_schema("attacks", given["name"]), given)
+    return len(Subset(**use["images"]).positions(plan.data_facts["x-sizes"]["test"]))
+
+
 def _attack(plan: Plan, job: Job) -> Iterator[Work]:
     """The search at every radius, its checks on the first images, and the judge's votes."""
     spec = job.spec
     use = defaults(method_schema("attacks", spec["attack"]["name"]), spec["attack"])
     positive = [r for r in use["radii"] if r > 0]
-    images = len(Subset(**use["images"]).positions(plan.data_facts["x-sizes"]["test"]))
+    images = attacked_images(plan, job)
     if "source" in spec:
         proposing = spec["source"]
         made = _form(plan, job, job.inputs["source"])
@@ -180,11 +187,13 @@ def _attack(plan: Plan, job: Job) -> Iterator[Work]:
     together = max(1, spec["batch"] // defaults(facts, method).get("samples", 1))
     at_one = _passes("attacks", method, **fixed, radii=positive[:1])
     for kind, (times, copies) in _passes("attacks", method, **fixed, radii=positive).items():
-        kind_here = "gradient" if kind == "ascent" else kind
-        yield Work(made, kind_here, math.ceil(images / together) * times, images * times * copies)
+        taken = [(images, times, images * times * copies)]
         if checked:  # at one radius each: twice the steps, twice the samples, and without a bound
             steps, once = at_one[kind][0], math.prod(at_one[kind])
-            yield Work(made, kind_here, math.ceil(checked / together) * 4 * steps, checked * 5 * once)
+            taken.append((checked, 4 * steps, checked * 5 * once))
+        for attacked, after, through in taken:  # as many images together as fill a batch, or one in several
+            passes = max(math.ceil(attacked / together) * after, math.ceil(through / spec["batch"]))
+            yield Work(made, "gradient" if kind == "ascent" else kind, passes, through)
     yield from _judged(plan, job, use, images, checked, len(positive))
 
 

@@ -8,14 +8,20 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from tiny_study import TINY
 
 from rs.errors import UserError
 from rs.plan import price, rates
-from rs.plan.work import Network, work_of
+from rs.plan.plan import Plan
+from rs.plan.space import space
+from rs.plan.stages import STAGES
+from rs.plan.work import Network, Work, work_of
+from rs.study.study import Study
 
+PAPERS = Path(__file__).resolve().parents[2] / "config" / "papers"
 RATE = {"fixed": 0.0, "each": 0.001}
 KINDS = ("forward", "vote", "ascent", "update", "gradient")
 COSTS = {"multiply_adds": 10, "outputs": 20, "weights": 30}
@@ -153,8 +159,6 @@ def test_on_an_h100_the_recorded_steps_of_the_evidence_come_out():
         (nal, {"ascent": (4, 512), "update": (1, 512)}, 3.37),
         (stn, {"update": (1, 128)}, 0.76),
     ]
-    from rs.plan.work import Work
-
     card = rates.card("H100")
     for network, passes, measured in steps:
         found = 0.0
@@ -163,6 +167,31 @@ def test_on_an_h100_the_recorded_steps_of_the_evidence_come_out():
             assert not rate.assumed
             found += rate.seconds(times, times * copies)
         assert found * 1e3 == pytest.approx(measured, rel=0.2), (network.name, passes)
+
+
+def test_what_takes_no_step_and_what_votes_are_settled_by(tiny, plan_of):
+    tiny["runs"]["nal"]["objective"]["steps"] = 0
+    minimal = {"name": "ddn", "radii": [0.5], "steps": 2, "samples": 2, "images": {"max": 3}, "checks": 0}
+    tiny["attacks"] = [minimal]
+    plan = plan_of(tiny)
+    assert images(plan, "train", "ascent") == 0
+    assert images(plan, "attack", "gradient") == 2 * 3 * 2 * 2
+    assert images(plan, "attack", "forward") == 2 * 3 * 5 * 10_000  # votes that settle points
+    works = [w for job in plan.jobs["attack"].values() for w in work_of(plan, job)]
+    assert all(w.copies <= w.passes * 32 for w in works)
+    assert space(plan, price.whole(plan)).memory < 1e9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", sorted(PAPERS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_of_a_paper_has_a_price(file, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(Study([file]))
+    found = price.price(plan, price.whole(plan), rates.card("H100"))
+    assert found.unpriced == ()
+    assert 0.05 < found.hours < 5000
+    computing = {stage for stage, declared in STAGES.items() if declared.device}
+    assert set(found.stages) == {stage for stage in computing if plan.jobs[stage]}
 
 
 # --- the cache ---
