@@ -40,6 +40,7 @@ def before(code):
         ("methods/objectives/macer.py", '"""MACER (', '"""MACER, as published ('),
         ("methods/objectives/macer.py", '    """Maximises', '    """It maximises'),
         ("methods/objectives/macer.py", 'source: ClassVar[str] = "', 'source: ClassVar[str] = "As in '),
+        ("methods/objectives/macer.py", '{"update": (1, "k")}', '{"update": (2, "k")}'),
         ("stages/train.py", "diverged in epoch", "went astray in epoch"),
         ("stages/train.py", "continuing after epoch", "going on after epoch"),
         ("stages/train.py", '"epochs", first)', '"rounds", 0)'),
