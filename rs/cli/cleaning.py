@@ -16,7 +16,8 @@ from pathlib import Path
 
 from rs.cli.overview import unnamed
 from rs.errors import UserError
-from rs.plan.plan import RESULTS, Plan
+from rs.plan.jobs import RESULTS
+from rs.plan.plan import Plan
 from rs.provenance.files import read_table
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml

@@ -13,8 +13,9 @@ import pandas as pd
 from rs.cli.tracking import tracked_place
 from rs.errors import UserError
 from rs.plan import price
+from rs.plan.jobs import RESULTS
 from rs.plan.mixed_draws import draws_of
-from rs.plan.plan import RESULTS, Plan
+from rs.plan.plan import Plan
 from rs.provenance import accepted_code
 from rs.provenance.files import PART, read_table
 from rs.report.html_table import down, up

@@ -75,10 +75,8 @@ def attacks_text(tables: Path) -> str:
     )
     wide.columns = [f"r={r:g}" for r in wide.columns]
     images = ", ".join(sorted({str(n) for n in rows["images"]}))
-    return (
-        wide.reset_index().to_string(index=False, float_format="%.3f")
-        + f"\naccuracy under attack, {images} images"
-    )
+    table: str = wide.reset_index().to_string(index=False, float_format="%.3f")
+    return f"{table}\naccuracy under attack, {images} images"
 
 
 def calibration_text(tables: Path) -> str:

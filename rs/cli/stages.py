@@ -13,7 +13,8 @@ from typing import Any
 
 from rs.errors import UserError
 from rs.machine.worker import become_worker, gpu_here
-from rs.plan.plan import Job, Plan
+from rs.plan.jobs import Job
+from rs.plan.plan import Plan
 from rs.plan.stages import Stage
 from rs.provenance.reading import parse_json
 from rs.stages.execution import as_dict, execute

@@ -166,7 +166,7 @@ class _Watch(TorchDispatchMode):
     """Notes which narrower numbers than float64 anything is computed in."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.narrow: set[torch.dtype] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

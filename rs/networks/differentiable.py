@@ -47,7 +47,7 @@ class _SummedFirst(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, convolution: nn.Conv2d, copies: int) -> Tensor:
         ctx.shape, ctx.convolution, ctx.copies = images.shape, convolution, copies
-        return convolution(images)
+        return convolution(images)  # type: ignore[no-any-return]
 
     @staticmethod
     def backward(ctx: FunctionCtx, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -177,10 +177,10 @@ class Differentiable(OfCopies):
 
     def of_copies(self, x: Tensor, z: Tensor) -> Tensor:
         if self.first is None:
-            return self(add_noise(x, z))
+            return self(add_noise(x, z))  # type: ignore[no-any-return]
         self.first.copies = z.shape[1]
         try:
-            return self(add_noise(x, z))
+            return self(add_noise(x, z))  # type: ignore[no-any-return]
         finally:
             self.first.copies = 1
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rs.errors import UserError
-from rs.plan.plan import Job, Plan
+from rs.plan.jobs import Job
+from rs.plan.plan import Plan
 from rs.provenance import checksums
 from rs.provenance.accepted_code import counts_as
 from rs.provenance.digests import digest, file_digest

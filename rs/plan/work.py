@@ -111,8 +111,8 @@ def trained_images(plan: Plan, job: Job) -> int:
     """How many images an epoch of a train job goes through."""
     training = defaults(section("training"), job.spec["training"])
     used = len(Subset(**job.spec.get("train", {})).positions(plan.data_facts["x-sizes"]["train"]))
-    held = training["keep"] == "best_clean" and training["selection"] == "held_out"
-    return used - training["held_out"] * held
+    held = bool(training["keep"] == "best_clean" and training["selection"] == "held_out")
+    return used - int(training["held_out"]) * held
 
 
 def _train(plan: Plan, job: Job) -> Iterator[Work]:
@@ -136,7 +136,9 @@ def streamed(plan: Plan) -> bool:
 
 def image_bytes(plan: Plan) -> int:
     """Of the prepared images of both splits, a byte for each number."""
-    return sum(plan.data_facts["x-sizes"].values()) * math.prod(plan.data_facts["x-shape"])
+    sizes: dict[str, int] = plan.data_facts["x-sizes"]
+    shape: list[int] = plan.data_facts["x-shape"]
+    return sum(sizes.values()) * math.prod(shape)
 
 
 def _form(plan: Plan, job: Job, manifest: Any) -> Network:
@@ -157,7 +159,7 @@ def _sample(plan: Plan, job: Job) -> Iterator[Work]:
 
 
 def _constant(noise: dict[str, Any]) -> bool:
-    return noise["name"] == "none"
+    return str(noise["name"]) == "none"
 
 
 def attacked_images(plan: Plan, job: Job) -> int:

@@ -75,7 +75,8 @@ class Plain(ast.NodeTransformer):
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         if _name(node.value) == "Annotated" and isinstance(node.slice, ast.Tuple):
-            return self.visit(node.slice.elts[0])
+            plain_type: ast.AST = self.visit(node.slice.elts[0])
+            return plain_type
         return self.generic_visit(node)
 
 

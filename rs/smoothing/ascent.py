@@ -36,7 +36,7 @@ def l2_norm(delta: Tensor) -> Tensor:
     """l2 norm per image: [B]; scaled by the largest entry, so that squares neither overflow nor vanish."""
     flat = delta.flatten(1)
     largest = flat.abs().amax(1, keepdim=True).clamp_min(torch.finfo(delta.dtype).tiny)
-    return (flat / largest).norm(dim=1) * largest.squeeze(1)
+    return (flat / largest).norm(dim=1) * largest.squeeze(1)  # type: ignore[no-any-return]
 
 
 def unit_l2(gradient: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ def random_in_ball(shape: torch.Size, radius: float, generator: Generator) -> Te
     """One point, uniform in the l2 ball of `radius`, of the shape of one image."""
     direction = torch.randn(shape, generator=generator, device=generator.device)
     share = torch.rand((), generator=generator, device=generator.device) ** (1 / direction.numel())
-    return direction / direction.norm() * (share * radius)
+    return direction / direction.norm() * (share * radius)  # type: ignore[no-any-return]
 
 
 def random_perturbations(x: Tensor, radius: float, norm: float, generator: Generator) -> Tensor:

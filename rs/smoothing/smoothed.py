@@ -22,7 +22,7 @@ from rs.smoothing.noise import Noise
 def draw_noise(x: Tensor, noise: Noise, samples: int, generator: Generator) -> Tensor:
     """Noise [B, samples, C, H, W] for a batch of images, from one generator."""
     # one row per draw: families that are not independent by coordinate take d from the shape of a row
-    return noise.sample((len(x) * samples, *x.shape[1:]), generator).unflatten(0, (len(x), samples))
+    return noise.sample((len(x) * samples, *x.shape[1:]), generator).unflatten(0, (len(x), samples))  # type: ignore[no-any-return]
 
 
 def add_noise(x: Tensor, z: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ def mean_cross_entropy(model: nn.Module, x: Tensor, z: Tensor, y: Tensor) -> Ten
     """
     samples = z.shape[1]
     losses = F.cross_entropy(noisy_logits(model, x, z), y.repeat_interleave(samples), reduction="none")
-    return losses.unflatten(0, (-1, samples)).mean(1)
+    return losses.unflatten(0, (-1, samples)).mean(1)  # type: ignore[no-any-return]
 
 
 @contextmanager

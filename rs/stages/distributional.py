@@ -151,7 +151,7 @@ class Adversary:
         """[B, S] for noise [B, S, C, H, W]."""
         samples = z.shape[1]
         logits = noisy_logits(self.network, x, z)
-        return losses(self.settings, logits, self.y.repeat_interleave(samples)).unflatten(0, (-1, samples))
+        return losses(self.settings, logits, self.y.repeat_interleave(samples)).unflatten(0, (-1, samples))  # type: ignore[no-any-return]
 
     def moved(self, noise: Noise, gamma: float) -> Tensor:
         """The end of the ascent, like x."""

@@ -45,7 +45,7 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray, Votes, dict[str, Any
 
     def matrix(name: str) -> np.ndarray:
         column = table.column(name).combine_chunks()
-        return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
+        return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)  # type: ignore[no-any-return]
 
     try:
         betas = [float(n.removeprefix("sum@")) for n in table.column_names if n.startswith("sum@")]

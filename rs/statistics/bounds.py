@@ -126,7 +126,7 @@ def summed_upper(counts: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floa
     _counts(c[:, 0], n)
 
     def share(row: NDArray[np.int64], p: Floats) -> Floats:
-        first = special.betaincc(c[row, 0] + 1, n[row] - c[row, 0], p)
+        first: Floats = special.betaincc(c[row, 0] + 1, n[row] - c[row, 0], p)
         total, active = first.copy(), np.arange(len(row))
         for j in range(1, c.shape[1]):
             count, last = c[row[active], j], c[row[active], -1]

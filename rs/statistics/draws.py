@@ -25,7 +25,7 @@ class Votes:
     @property
     def n(self) -> np.ndarray:
         """Votes per image, int64 [N]."""
-        return self.counts.sum(1)
+        return self.counts.sum(1)  # type: ignore[no-any-return]
 
     def __add__(self, other: Votes) -> Votes:
         return Votes(

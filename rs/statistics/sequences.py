@@ -62,7 +62,7 @@ def upper(events: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
         x = x - np.maximum(step, 0.0)
         if np.all(step <= 1e-13 * x):
             break
-    return np.minimum(x * (1 + 1e-14), 1.0)
+    return np.minimum(x * (1 + 1e-14), 1.0)  # type: ignore[no-any-return]
 
 
 def lower(events: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:

@@ -64,12 +64,12 @@ class StoppingRule:
         return least_trials(float(special.ndtr(-least / self.sigma)) * (1 - _ROUNDING), self.stop.alpha)
 
     def _radius(self, bound: Floats) -> Floats:
-        return np.maximum(-self.sigma * special.ndtri(bound), 0.0)
+        return np.maximum(-self.sigma * special.ndtri(bound), 0.0)  # type: ignore[no-any-return]
 
     @functools.cached_property
     def _needed(self) -> Floats:
         """Per radius, the bound of the failure probability that certifies it."""
-        return special.ndtr(-np.asarray(self.stop.radii, np.float64) / self.sigma)
+        return special.ndtr(-np.asarray(self.stop.radii, np.float64) / self.sigma)  # type: ignore[no-any-return]
 
     @functools.cached_property
     def _attainable(self) -> Floats:

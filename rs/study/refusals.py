@@ -170,7 +170,8 @@ def check_distributional(study: Study, run: Run, noise: dict[str, Any], noise_pl
 def find_attack(study: Study, place: Place, run: Run, asked: str) -> dict[str, Any]:
     """The attack of `run` that a transfer names, by label or name."""
     offered = [a for a in run.sections["attacks"] if not is_transfer(a)]
-    found = [a for a in offered if label_of(a) == asked] or [a for a in offered if a["name"] == asked]
+    found: list[dict[str, Any]] = [a for a in offered if label_of(a) == asked]
+    found = found or [a for a in offered if a["name"] == asked]
     if len(found) != 1:
         names = ", ".join(map(label_of, offered)) or "none"
         number = "no attack" if not found else f"{len(found)} attacks named"

@@ -37,7 +37,8 @@ class Observed:
 
     def surrogate(self, gamma: float) -> Floats:
         """phi_gamma of every image, from the best point found for it: [N]."""
-        return (self.loss - gamma * self.squared_distance).max(1)
+        values: Floats = (self.loss - gamma * self.squared_distance).max(1)
+        return values
 
     def own(self, gamma: float) -> Floats:
         """The same from the point that this gamma's ascent ended at."""

@@ -97,4 +97,4 @@ class CarliniWagnerL2:
             logits = noisy_logits(smoothed.model, at, z)
         label = y.repeat_interleave(z.shape[1])[:, None]
         lead = logits.gather(1, label).squeeze(1) - logits.scatter(1, label, -torch.inf).amax(1)
-        return lead.clamp_min(-self.confidence).unflatten(0, (len(y), -1)).mean(1)
+        return lead.clamp_min(-self.confidence).unflatten(0, (len(y), -1)).mean(1)  # type: ignore[no-any-return]

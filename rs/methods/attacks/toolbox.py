@@ -34,7 +34,7 @@ class LogSoft(nn.Module):
     def __init__(self, smoothed: Smoothed, samples: int) -> None:
         super().__init__()
         # no submodule: ART would move it and change its mode
-        self._log_soft = lambda x: smoothed.log_soft(x, samples)
+        self._log_soft: Callable[[Tensor], Tensor] = lambda x: smoothed.log_soft(x, samples)
         self.calls = 0
 
     def forward(self, x: Tensor) -> Tensor:

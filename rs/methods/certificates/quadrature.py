@@ -30,7 +30,7 @@ def decrease(a: Floats, t: Floats, k: float) -> Floats:
     if k == 0:
         return 2 * t / a
     x = (a - 2 * t) / k + np.log(a / k)
-    w = np.minimum(1 - k * special.wrightomega(x) / a, 1 - 1e-16)
+    w: Floats = np.minimum(1 - k * special.wrightomega(x) / a, 1 - 1e-16)
     # the closed form has absolute accuracy only; two Newton steps give the digits of a small root
     for _ in range(2):
         step = (a * w - k * np.log1p(-w) - 2 * t) / (a + k / (1 - w))
@@ -52,7 +52,7 @@ def chi_range(freedom: float) -> Floats:
         2 * special.gammaincinv(freedom / 2, [1e-30, 1e-12, 1e-3] if freedom < 20 else [1e-30, 0.5])
     )
     outer = np.sqrt(2 * special.gammainccinv(freedom / 2, 1e-30))
-    return np.log(np.maximum(np.append(inner, outer), 1e-140))
+    return np.log(np.maximum(np.append(inner, outer), 1e-140))  # type: ignore[no-any-return]
 
 
 def _kinks(r: Floats, t: Floats, k: float, low: float, high: float) -> Floats:

@@ -30,7 +30,7 @@ def normal_quantile(odd: Floats, upper: Floats) -> Floats:
     near = np.sqrt(2) * special.erfinv(np.clip(2 * odd, -0.9, 0.9))
     tail = np.maximum(upper, 1e-300)
     lower = special.ndtri(np.maximum(odd + 0.5, 1e-300))
-    return np.where(np.abs(odd) < 0.4, near, np.where(odd < 0, lower, -special.ndtri(tail)))
+    return np.where(np.abs(odd) < 0.4, near, np.where(odd < 0, lower, -special.ndtri(tail)))  # type: ignore[no-any-return]
 
 
 def required_quantile(law: ExactLaw, r: Floats) -> tuple[Floats, Floats]:

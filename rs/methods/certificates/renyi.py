@@ -49,7 +49,7 @@ def _at_order(log_order: Floats, q_1: Floats, p_2: Floats) -> Floats:
     ratio = np.log(p_2) - np.log1p(-q_1)  # log(p2 / p1) <= 0
     # the terms in the exponent stay below 60, so 5e-14 is more than rounding takes from M
     twice_m = 2 * np.exp(np.log(p_2) - np.log1p(np.expm1(t * ratio) / 2) / t) * (1 + 5e-14)
-    return 2 / (1 + t) * (-np.log(q_1 - p_2 + twice_m) - 1e-15)
+    return 2 / (1 + t) * (-np.log(q_1 - p_2 + twice_m) - 1e-15)  # type: ignore[no-any-return]
 
 
 def renyi_radius(sigma: float, q_1: Floats, p_2: Floats) -> Floats:

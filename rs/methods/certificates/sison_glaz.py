@@ -46,7 +46,7 @@ def _coverage(x: Floats, c: int) -> Floats:
     terms += g_1**2 * (z**6 - 15 * z**4 + 45 * z**2 - 15) / 72
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi * variance) * terms
     at_n = np.exp(n * np.log(n) - n - special.gammaln(n + 1))  # Poisson of mean n
-    return inside.prod(1) * density / at_n
+    return inside.prod(1) * density / at_n  # type: ignore[no-any-return]
 
 
 def sison_glaz(counts: np.ndarray, alpha: float) -> tuple[Floats, Floats]:

@@ -83,7 +83,7 @@ class ImageParquet:
         if labels.null_count:
             row = labels.is_null().to_numpy().argmax()
             raise UserError(f"{file}: row {row}: {self.label} is empty")
-        return labels.to_numpy().astype(np.int64)
+        return labels.to_numpy().astype(np.int64)  # type: ignore[no-any-return]
 
     def _encoded(self, file: Path) -> Iterator[tuple[bytes, str]]:
         """Encoded image and place of every row."""

@@ -79,7 +79,7 @@ def sup_table(d: int, k: float) -> tuple[np.ndarray, np.ndarray]:
         # log erf(x): its leading term where x is tiny, and no cancellation where erf is close to 1
         middle = np.where(x < 1, np.log(special.erf(x)), np.log1p(-special.erfc(np.maximum(x, 1))))
         log_erf = np.where(t < -30, t + 0.5 * np.log(2 / np.pi), middle)
-        return (1 - k) * t - np.exp(2 * t) / 2 + (d - 1) * log_erf
+        return (1 - k) * t - np.exp(2 * t) / 2 + (d - 1) * log_erf  # type: ignore[no-any-return]
 
     return log_concave_table(log_density)
 

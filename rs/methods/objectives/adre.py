@@ -51,7 +51,7 @@ def certified_gap(log_g: Tensor, floor: float) -> Tensor:
     ordered = log_g.sort(1, descending=True).values
     # Phi^-1(p) = -Phi^-1(1 - p), and 1 - p is the sum of the others
     miss, second = torch.logsumexp(ordered[:, 1:], 1).exp(), ordered[:, 1].exp()
-    return -torch.special.ndtri(miss.clamp_min(floor)) - torch.special.ndtri(second.clamp_min(floor))
+    return -torch.special.ndtri(miss.clamp_min(floor)) - torch.special.ndtri(second.clamp_min(floor))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

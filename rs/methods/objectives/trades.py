@@ -95,6 +95,6 @@ class Trades:
 
             def loss(at: Tensor) -> Tensor:
                 moved = F.log_softmax(model(add_noise(at, z)), dim=1)
-                return kl_divergence(clean, moved).unflatten(0, (-1, self.samples)).mean(1)
+                return kl_divergence(clean, moved).unflatten(0, (-1, self.samples)).mean(1)  # type: ignore[no-any-return]
 
             return pgd(loss, x, epsilon, self.steps, step, p, start=start)
