@@ -34,6 +34,8 @@ def code_digests() -> dict[str, str]:
     for kind in KINDS:
         for name, method in schema()["$defs"][kind].items():
             found[f"{kind}/{name}"] = code_digest([method["x-class"]])
+            for switch, path in method.get("x-switches", {}).items():
+                found[f"{kind}/{name} {switch}"] = code_digest([path])
     return found
 
 

@@ -106,6 +106,8 @@ def attack(
     how = catalog.build("attacks", method)
     if labels is None:
         raise UserError(f"{verb}: labels: an attack needs them: give one per image")
+    if smoothed.noise.get("exact"):
+        raise UserError(f"{verb}: exact noise: attacks move images off its grid; smooth without exact")
     x = given.image_tensor(images, verb)
     at = given.position_list(positions, len(x), verb)
     ready = smoothed._ready_for(x, verb)

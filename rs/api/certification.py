@@ -149,7 +149,7 @@ def certify_counts(
             raise UserError(
                 f"{verb}: randomised=True needs uniform, a number in [0, 1) drawn before the votes"
             )
-        d = _dimension(verb, dimension, chosen["noise"]["name"], norm)
+        d = _dimension(verb, dimension, chosen["noise"], norm)
         counts = counts_of(counts, verb, chosen["noise"], d, uniform)
     return certification(verb, counts.labelled(labels), chosen["certificate"], alpha)
 
@@ -200,11 +200,12 @@ def _lower(draws: Draws, full: dict[str, Any], facts: dict[str, Any], alpha: flo
     return np.maximum(np.nextafter(1 - q, -1), 0.0)
 
 
-def _dimension(verb: str, given: int | None, noise: str, norm: float) -> int:
+def _dimension(verb: str, given: int | None, noise: dict[str, Any], norm: float) -> int:
     if given is None:
         if not claims.needs_dimension(noise, norm):
             return 1
-        raise UserError(f"{verb}: give dimension: the l{norm:g} radius under {noise} noise depends on it")
+        name = noise["name"]
+        raise UserError(f"{verb}: give dimension: the l{norm:g} radius under {name} noise depends on it")
     if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
         raise UserError(f"{verb}: dimension: {given}: must be a whole number from 1, as 3072")
     return int(given)

@@ -70,6 +70,7 @@ def smooth(
     form = {"precision": precision, "batch": batch, "compiled": compiled}
     settings_of(Sampling, verb, **form, seed=seed)
     network = given.network_of(model, verb)
+    catalog.build("noises", chosen["noise"])  # says what it does not allow before there are images
     return SmoothedClassifier(
         network, chosen["noise"], form, seed, given.chosen_device(device, verb), allow, name
     )
@@ -137,7 +138,7 @@ class SmoothedClassifier:
             estimation = drawing.sequential(selection.counts.argmax(1), rule)
         uniform = np.array([stored_uniform(self.seed, position) for position in at])
         dimension, origin = x[0].numel(), {"form": ready.form.description, "noise": self.noise}
-        stopping = ("fixed", {}) if rule is None else ("sequential", vars(asked.stop))
+        stopping = ("fixed", {}) if rule is None else ("sequential", {**vars(asked.stop), "n": rule.n})
         drawn = (np.asarray(at, np.int64), known, selection, estimation, dimension, uniform)
         return certification(verb, Counts(Draws(*drawn, *stopping, origin), self.noise), method, alpha)
 

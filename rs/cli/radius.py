@@ -86,7 +86,7 @@ def radii(
     facts = method_schema("certificates", certificate["name"])
     norm = facts["x-norms"][noise["name"]]
     level = number("radius: --alpha", alpha, "a number strictly between 0 and 1", lambda v: 0 < v < 1)
-    d = _dimension(dimension, noise["name"], norm)
+    d = _dimension(dimension, noise, norm)
     u = None
     if certificate.get("randomised"):
         if uniform is None:
@@ -244,13 +244,12 @@ def number(option: str, text: str, allowed: str, fits: Callable[[float], bool]) 
     return value
 
 
-def _dimension(text: str | None, noise: str, norm: float | str) -> int:
+def _dimension(text: str | None, noise: dict[str, Any], norm: float | str) -> int:
     if text is None:
         if not claims.needs_dimension(noise, norm):
             return 1
-        raise UserError(
-            f"radius: give --dimension: the l{canonical(norm)} radius under {noise} noise depends on it"
-        )
+        told = f"the l{canonical(norm)} radius under {noise['name']} noise depends on it"
+        raise UserError(f"radius: give --dimension: {told}")
     if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
         raise UserError(f"radius: --dimension {text}: must be a whole number from 1, as 3072")
     return int(text)

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from rs.errors import UserError
 from rs.methods import attacks, certificates, data, models, noise, objectives
 from rs.settings import plugins
-from rs.settings.method_schema import USES, key_of, method_schema_of
+from rs.settings.method_schema import USES, add_switch, key_of, method_schema_of
 from rs.study import schema as study_schema
 from rs.study.schema_document import document
 
@@ -30,21 +30,27 @@ TABLES: dict[str, dict[str, str]] = {
 }
 
 
+# By kind and method: a parameter, false by default, that makes it another class. What runs without it
+# executes none of that class's code.
+SWITCHES = {"noises": {"gaussian": {"exact": "rs.methods.noise.exact_gaussian:ExactGaussian"}}}
+
+
 def table(kind: str) -> dict[str, str]:
     """Name and "module:Class" of every method of a kind, those of plug-ins too."""
     return {**plugins.table(kind), **TABLES[kind]}
 
 
-def find(kind: str, name: str) -> type:
-    """The class behind a name in one of the tables of contents, or of a plug-in."""
+def find(kind: str, name: str, path: str | None = None) -> type:
+    """The class behind a name in one of the tables of contents, or of a plug-in; or at `path`."""
     known = table(kind)
     if name not in known:
         raise UserError(f"{name!r} is none of the {kind}: {', '.join(sorted(known))}")
-    module, _, attribute = known[name].partition(":")
+    path = path or known[name]
+    module, _, attribute = path.partition(":")
     try:
         found: type = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"{kind} {name} = {known[name]}: {error}") from error
+        raise UserError(f"{kind} {name} = {path}: {error}") from error
     return found
 
 
@@ -53,9 +59,12 @@ def build(kind: str, method: dict[str, Any]) -> Any:
     out.
     """
     use = {key_of(f.name) for f in fields(USES[kind])} if kind in USES else set()
-    parameters = {k: v for k, v in method.items() if k != "name" and k not in use}
+    switches = SWITCHES.get(kind, {}).get(method["name"], {})
+    chosen = next((path for switch, path in switches.items() if method.get(switch)), None)
+    outside = {"name", *use, *(() if chosen else switches)}
+    parameters = {k: v for k, v in method.items() if k not in outside}
     try:
-        return TypeAdapter(find(kind, method["name"])).validate_python(parameters)
+        return TypeAdapter(find(kind, method["name"], chosen)).validate_python(parameters)
     except ValidationError as error:
         first, *others = error.errors()
         options = [first, *(e for e in others if e["loc"][:1] == first["loc"][:1])]  # of a union, one each
@@ -79,6 +88,10 @@ def schema() -> dict[str, Any]:
         kind: {name: method_schema_of(kind, name, find(kind, name), path) for name, path in own.items()}
         for kind, own in TABLES.items()
     }
+    for kind, own in SWITCHES.items():
+        for name, switches in own.items():
+            for switch, path in switches.items():
+                add_switch(methods[kind][name], switch, find(kind, name, path), path)
     for name, method in methods["models"].items():
         method["x-costs"] = costs(find("models", name)())
     return document(methods)

@@ -16,6 +16,7 @@ from rs.errors import UserError
 from rs.methods import catalog
 from rs.methods.interfaces import Certified
 from rs.statistics.draws import Draws
+from rs.statistics.rounded_normal import left_of
 from rs.study.messages import Validator, dotted, explain
 from rs.study.schema import defaults, method_schema, noise_level, schema
 
@@ -60,13 +61,22 @@ def check_parameters(
 
 def claim(verb: str, draws: Draws, noise: Method, certificate: Method, alpha: float) -> Certified:
     """What a checked certificate says of the draws. UserError for a radius that is no finite number."""
+    left = left_of(alpha, noise, draws.dimension, most_votes(draws))
+    if left == 0:
+        told = f"the law of {most_votes(draws)} votes' noise is off by more than alpha = {alpha:g}"
+        raise UserError(f"{verb}: {noise['name']}, exact: {told}")
     method = catalog.build("certificates", certificate)
     with np.errstate(over="ignore"):
-        certified: Certified = method.certify(draws, described(noise, certificate), alpha)
+        certified: Certified = method.certify(draws, described(noise, certificate), left)
     if not np.all(np.isfinite(certified.radius)):
         told = "the noise is so large that the radius is no finite number"
         raise UserError(f"{verb}: {noise['name']}: {told}")
     return certified
+
+
+def most_votes(draws: Draws) -> int:
+    """Selection and estimation votes of an image, as many as a rule that stopped them allowed."""
+    return int(draws.selection.n.max()) + int(draws.stop.get("n", draws.estimation.n.max()))
 
 
 def confidence(alpha: float) -> float:
@@ -83,6 +93,7 @@ def described(noise: Method, certificate: Method) -> Any:
     return SimpleNamespace(family=noise["name"], **parameters)
 
 
-def needs_dimension(noise: str, norm: float | str) -> bool:
+def needs_dimension(noise: Method, norm: float | str) -> bool:
     """Whether the radius in this norm depends on the number of coordinates."""
-    return bool(method_schema("noises", noise).get("x-free_norm") != norm)
+    free = method_schema("noises", noise["name"]).get("x-free_norm")
+    return bool(noise.get("exact")) or free != norm

@@ -11,7 +11,7 @@ from rs.plan.jobs import Job, PlannedRun, noise_slug, slug
 from rs.plan.observations import Observer
 from rs.provenance.digests import digest, file_digest
 from rs.study import refusals
-from rs.study.schema import method_schema, prune, schema, section, study_section
+from rs.study.schema import class_of, method_schema, prune, schema, section, study_section
 from rs.study.study import Run, Study
 
 NOT_IDENTITY = ("device", "threads", "processes", "workers")  # of a training: where it runs
@@ -49,7 +49,7 @@ class Networks:
         planned = PlannedRun(run, f"{slug(*words)}-{digest(spec)}", spec)
         self._planned[key] = planned
         kinds = (("models", "model"), ("noises", "noise"), ("objectives", "objective"))
-        classes = tuple(method_schema(kind, spec[part]["name"])["x-class"] for kind, part in kinds)
+        classes = tuple(class_of(kind, spec[part]) for kind, part in kinds)
         self.add(self._training(planned, references, classes))
         if run.sections["calibration"] is not None:
             planned.calibration = self._calibration(planned, classes)

@@ -14,7 +14,16 @@ from rs.provenance.digests import digest
 from rs.settings.images import Subset
 from rs.settings.sampling import FORM
 from rs.study import refusals, sampling_refusals
-from rs.study.schema import defaults, is_transfer, method_schema, prune, schema, section, study_section
+from rs.study.schema import (
+    class_of,
+    defaults,
+    is_transfer,
+    method_schema,
+    prune,
+    schema,
+    section,
+    study_section,
+)
 from rs.study.study import Run, Study
 
 USUAL_BLOCK = 10_000  # votes
@@ -65,7 +74,7 @@ class Observer:
         self, planned: PlannedRun, noise: dict[str, Any], where: tuple[Any, ...], classes: tuple[str, ...]
     ) -> Observation:
         sections, sampling = planned.run.sections, planned.run.sections["sampling"]
-        classes = (*classes, method_schema("noises", noise["name"])["x-class"])
+        classes = (*classes, class_of("noises", noise))
         form = {key: sampling[key] for key in FORM}
         found = Observation(noise, None, [])
         if self._for(planned.run, noise):
@@ -213,10 +222,10 @@ class Observer:
         if is_transfer(given):
             target, source = self._source(planned.run, i)
             made = method_schema("attacks", source["attack"]["name"])
-            norm, noise_name = made["x-norm"], source["noise"]["name"]
+            norm = made["x-norm"]
             spec |= {"source": source}
             classes = (*classes, *target.classes, made["x-class"])
-            classes = (*classes, method_schema("noises", noise_name)["x-class"])
+            classes = (*classes, class_of("noises", source["noise"]))
             inputs = {**inputs, "source": target.folder / "model.json"}
             inputs["source_weights"] = target.folder / "model.safetensors"
         refusals.check_attack(self.study, planned.run, i, norm, noise, where)

@@ -52,6 +52,14 @@ def method_schema_of(kind: str, name: str, cls: Any, path: str) -> dict[str, Any
     }
 
 
+def add_switch(schema: dict[str, Any], switch: str, cls: Any, path: str) -> None:
+    """Adds to a method's schema a parameter, false by default, that makes it the class at `path`."""
+    summary = (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
+    schema["properties"][switch] = {"type": "boolean", "default": False, "description": summary}
+    schema["x-parameters"] = sorted([*schema["x-parameters"], switch])
+    schema["x-switches"] = {**schema.get("x-switches", {}), switch: path}
+
+
 def dataclass_schema(cls: type) -> dict[str, Any]:
     """JSON schema of a dataclass: types, limits, defaults, no unknown keys."""
     full = TypeAdapter(cls).json_schema()

@@ -21,6 +21,7 @@ from rs.settings.labels import label_of
 from rs.smoothing.noise import Noise
 from rs.stages.draw_files import merge
 from rs.statistics.draws import Draws, Votes
+from rs.statistics.rounded_normal import left_of
 from rs.statistics.seeding import stored_uniform
 from rs.statistics.sequences import upper
 
@@ -54,7 +55,8 @@ def certify(
     tables = []
     for method in spec["certificates"]:
         certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
-        certified = certificate.certify(draws, noise, use.alpha)
+        alpha = left_of(use.alpha, spec["noise"], draws.dimension, spec["n0"] + spec["n"])
+        certified = certificate.certify(draws, noise, alpha)
         mark = " (randomised)" if method.get("randomised") and use.label else ""
         norm = float(certificate.norms[spec["noise"]["name"]])
         tables.append(
@@ -64,7 +66,7 @@ def certify(
                     "norm": [norm] * len(draws),
                     "alpha": [use.alpha] * len(draws),
                     "n": draws.estimation.n,
-                    "largest_radius": [largest_radius(certificate, draws, noise, use.alpha, spec["n"])]
+                    "largest_radius": [largest_radius(certificate, draws, noise, alpha, spec["n"])]
                     * len(draws),
                     "decided": [answers(draws, noise, norm, certified, use.alpha)] * len(draws),
                     "rigorous": [bool(certificate.rigorous)] * len(draws),

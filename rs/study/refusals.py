@@ -12,8 +12,10 @@ from typing import Any
 
 from rs.errors import UserError
 from rs.provenance.reading import WEIGHTS, check_file
+from rs.settings.certificates import CertificateUse
 from rs.settings.images import Subset
 from rs.settings.labels import label_of
+from rs.statistics.rounded_normal import SIGMAS, left_of
 from rs.study.feasibility import grid_fault, least_votes
 from rs.study.schema import is_transfer, method_schema, noise_level
 from rs.study.study import Run, Study
@@ -30,6 +32,7 @@ def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
         sections["noise"]["name"],
     )
     check_shape(study, (*place, "model"), model, data_facts)
+    check_exact(study, (*place, "noise"), sections["noise"])
     allowed = method_schema("objectives", objective).get("x-noises", [noise])
     if noise not in allowed:
         study.fail((*place, "noise"), f"{objective} trains under {', '.join(allowed)}, not {noise}")
@@ -137,6 +140,9 @@ def check_attack(
     judges, and is for the attack's norm.
     """
     attack = run.sections["attacks"][i]
+    if noise.get("exact"):
+        told = "attacks move images off its grid; attack under the same noise without it (smoothing)"
+        study.fail((*noise_place, "exact"), told)
     place, asked = (*run.place, "attacks", i, "certificate"), attack.get("certificate")
     if asked is None:
         return
@@ -190,11 +196,25 @@ def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
         study.fail(("logs", label, "certificate"), message)
 
 
+def check_exact(study: Study, place: Place, noise: dict[str, Any]) -> None:
+    """Levels that exact noise has a grid for."""
+    if noise.get("exact") and not SIGMAS[0] <= noise["sigma"] <= SIGMAS[1]:
+        allowed = f"from {SIGMAS[0]:g} to {SIGMAS[1]:g} where exact is true"
+        study.fail((*place, "sigma"), f"{noise['sigma']:g}: must be {allowed}")
+
+
 def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], shape: Sequence[int]) -> None:
     """No noise stands twice, its parameters fit the images, and no certificate waits for an absent one."""
     swept, dimension = run.sections["smoothing"] is not None, math.prod(shape)
     for i, noise in enumerate(noises):
         place = (*run.place, "smoothing", i) if swept else (*run.place, "noise")
+        check_exact(study, place, noise)
+        for certificate in _for_noise(run, noise["name"]):
+            votes = run.sections["sampling"]["n0"] + run.sections["sampling"]["n"]
+            alpha = certificate.get("alpha", CertificateUse.alpha)
+            if left_of(alpha, noise, dimension, votes) == 0:
+                told = f"leaves nothing of alpha = {alpha:g} with {votes} votes of {dimension} coordinates"
+                study.fail((*place, "exact"), told)
         if noise in noises[:i]:
             study.fail(place, "the same noise stands before it; each noise once")
         for key in method_schema("noises", noise["name"]).get("x-below_dimension", ()):

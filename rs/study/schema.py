@@ -50,6 +50,13 @@ def method_schema(kind: str, name: str) -> dict[str, Any]:
     return {**found, "required": found["x-required"]}
 
 
+def class_of(kind: str, method: dict[str, Any]) -> str:
+    """The "module:Class" that a method of a study executes: of a switch that is on, or its own."""
+    facts = method_schema(kind, method["name"])
+    switched = (path for switch, path in facts.get("x-switches", {}).items() if method.get(switch))
+    return str(next(switched, facts["x-class"]))
+
+
 def noise_level(noise: dict[str, Any]) -> float:
     """The level of a noise, which each family names by a parameter's type; NaN where it has none."""
     level: str | None = method_schema("noises", noise["name"]).get("x-level")

@@ -1,0 +1,141 @@
+"""Gaussian noise whose certificates hold for what floating-point numbers compute: `gaussian` with `exact:
+true`.
+
+The fault. In float32 the last digits of x + z tell where x is: a network can read them, be certified around
+one image and answer otherwise at another one inside the radius (Voráček & Hein, "Sound randomized smoothing
+in floating-point arithmetic", ICLR 2023; tests/methods/test_exact_gaussian.py has such a network).
+
+The noise. Let h = 1 / (255 m) with a whole number m, X = x / h the image in whole numbers, which 8-bit images
+have, and phi(i) the float32 product of i and h. The network is shown phi(X + N): N are independent whole
+numbers whose law is that of a rounded normal number up to tau in total variation
+(rs.statistics.rounded_normal).
+
+Claim. Let f be the network in its inference form, F(i) = f(phi(i)) and f^(u) = F(round(u / h)), a function of
+real images u. If N had the law of round(W sigma / h), W standard normal, votes at x would be votes of f^
+under real Gaussian noise: X is whole, so X + round(W sigma / h) = round((x + sigma W) / h). So every theorem
+about Gaussian smoothing of any classifier holds for f^, at all real images near x, with nothing lost; and
+where a nearby image lies on the grid, as every 8-bit image does, the votes drawn at it here are votes of f^
+too. Whether phi rounds does not matter: it is one function. All n0 + n votes of an image are a function of
+(n0 + n) d of the numbers N, so a claim of error a under the exact law is one of error a + (n0 + n) d tau:
+certificates are given alpha less that. At d = 784, n = 1e5 and sigma = 0.25 it is 4e-8.
+
+Assumed as everywhere: the generator's bits are independent and uniform, and f is one deterministic function
+of an image (rs.networks.audit). Rounding makes it another base classifier than under `exact: false`, as
+bfloat16 does: the noise lies on steps of at most sigma / 128 (up to sigma = 1; 1/255 above).
+
+Departures: the weights, whole numbers out of 2^63, come from thresholds of the inverse transform; they are
+drawn by Walker's alias method (1977) in whole numbers, which meets them exactly with one comparison for any
+number of thresholds. What it costs beside torch's normal numbers: docs/evidence/soundness.md.
+
+How it joins the rest. A sampled tensor is the noise in image units; only its `add_` of an image, which is how
+votes are made (rs.networks.inference), is the addition on the grid. What else is done with it (training,
+gradients) is plain floating point. Attacks move images off the grid, so they are refused under it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Generator, Tensor
+
+from rs.errors import UserError
+from rs.methods.noise.gaussian import Gaussian
+from rs.statistics.rounded_normal import BITS, LEVELS, SIGMAS, steps_between, weights
+
+ON_GRID = 1 / 128  # of a step
+_TOGETHER = 1 << 15  # coordinates, whose buffers stay in a processor's cache
+
+
+@dataclass(frozen=True)
+class ExactGaussian(Gaussian):
+    """Gaussian noise rounded to a grid on which 8-bit images lie, sound in floating point."""
+
+    source: ClassVar[str] = "after Voráček & Hein, ICLR 2023"
+    family: ClassVar[str] = "gaussian"
+
+    sigma: Annotated[float, Field(ge=SIGMAS[0], le=SIGMAS[1])]
+    exact: Literal[True] = True
+
+    def sample(self, shape: Sequence[int], generator: Generator) -> Tensor:
+        """float32 noise in image units whose `add_` of an image on the grid is exact (`OnGrid`)."""
+        cut, value = (part.to(generator.device) for part in _alias_table(self.sigma))
+        below = BITS - (len(cut).bit_length() - 1)  # bits of a draw that choose no column
+        whole = torch.empty(tuple(shape), dtype=torch.int32, device=generator.device)
+        on_cpu, size = whole.device.type == "cpu", whole.numel()
+        pieces = whole.flatten().split(_TOGETHER if on_cpu else max(size, 1))
+        buffers = [torch.empty(len(pieces[0]), dtype=torch.int64, device=whole.device) for _ in range(3)]
+        for piece in pieces:
+            drawn, column, limit = (buffer[: len(piece)] for buffer in buffers)
+            drawn.random_(generator=generator)  # uniform in [0, 2^63)
+            torch.bitwise_right_shift(drawn, below, out=column)
+            torch.index_select(cut, 0, column, out=limit)
+            torch.ge(drawn.bitwise_and_((1 << below) - 1), limit, out=drawn)
+            torch.index_select(value, 0, column.mul_(2).add_(drawn), out=piece)
+        return OnGrid.of(whole, steps_between(self.sigma))
+
+
+class OnGrid(Tensor):
+    """Noise h N in image units, float32; `add_` of an image x on the grid gives phi(X + N)."""
+
+    steps: int
+    whole: Tensor  # N, int32
+
+    # what is made of it is a plain tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @staticmethod
+    def of(whole: Tensor, steps: int) -> OnGrid:
+        made: OnGrid = (whole * _step(steps)).as_subclass(OnGrid)
+        made.steps, made.whole = steps, whole
+        return made
+
+    def add_(self, image: Any, *, alpha: Any = 1) -> Tensor:
+        """Noisy copies of one image [C, H, W] in [0, 1]. UserError where it is not on the grid."""
+        if alpha != 1:
+            raise ValueError("alpha: noise on a grid is added as it is")
+        scaled = image.double() * (LEVELS * self.steps)
+        position = scaled.round()
+        if not bool(((scaled - position).abs() <= ON_GRID).all()):
+            told = f"values must be multiples of 1/{LEVELS * self.steps}, as those of 8-bit images are"
+            raise UserError(f"noise gaussian, exact: an image is not on the grid of its noise; {told}")
+        return torch.mul(self.whole.add_(position.int()), _step(self.steps), out=self.as_subclass(Tensor))
+
+
+def _step(steps: int) -> float:
+    """h as float32 has it."""
+    return float(np.float32(1) / np.float32(LEVELS * steps))
+
+
+@functools.lru_cache(maxsize=16)
+def _alias_table(sigma: float) -> tuple[Tensor, Tensor]:
+    """Per column, of 2^k: from which rest of the draw on it stands for its other value, int64 [columns]; its
+    own value and the other one, int32 [2 columns].
+
+    Columns hold the same share of 2^63; one that a weight does not fill is filled up from a weight that is
+    too large (in the order of Vose 1991), so that every weight is met exactly.
+    """
+    half = weights(sigma)
+    values = list(range(-len(half) + 1, len(half)))
+    size = 1 << (len(values) - 1).bit_length()
+    capacity = 2**BITS // size
+    left = [half[abs(value)] for value in values] + [0] * (size - len(values))
+    values += [0] * (size - len(values))
+    cut, other = [capacity] * size, list(values)
+    small = [i for i in range(size) if left[i] < capacity]
+    large = [i for i in range(size) if left[i] > capacity]
+    while small:
+        i, j = small.pop(), large[-1]
+        cut[i], other[i] = left[i], values[j]
+        left[j] -= capacity - left[i]
+        if left[j] <= capacity:
+            large.pop()
+            if left[j] < capacity:
+                small.append(j)
+    pairs = [value for pair in zip(values, other, strict=True) for value in pair]
+    return torch.tensor(cut), torch.tensor(pairs, dtype=torch.int32)
