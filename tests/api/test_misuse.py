@@ -118,7 +118,7 @@ def test_what_is_asked_of_images(settings, line):
         ({}, "gaussian.sigma: lacks this key"),
         ({"sigma": -1}, "gaussian.sigma: -1: must be 0 or a number at least"),
         ({"sigma": float("nan")}, "gaussian.sigma: nan"),
-        ({"scale": 0.5}, "smooth: scale: no such parameter; allowed: sigma"),
+        ({"scale": 0.5}, "smooth: scale: no such parameter; allowed: exact, sigma"),
         ({"noise": {"name": "gaussian", "sigma": 1}, "sigma": 1}, "sigma: given twice"),
         ({"sigma": 1, "precision": "float16"}, "smooth: precision: 'float16'"),
         ({"sigma": 1, "batch": 100}, "smooth: batch: 100"),
