@@ -91,6 +91,31 @@ def status(args: argparse.Namespace) -> None:
     print(tell(plan_of(args), args.study))
 
 
+def verdicts_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--paper", metavar="NAME", help="only of this paper: NAL, STN, MACER, ...")
+    parser.add_argument("--json", action="store_true", help="for programs: totals, numbers, claims")
+    parser.add_argument("--kept", action="store_true", help="what kept observations say, without results/")
+    told = "write it into these files, between the marks <!-- verdicts --> and <!-- /verdicts -->"
+    parser.add_argument("--write", nargs="+", type=Path, default=[], metavar="FILE", help=told)
+
+
+def verdicts(args: argparse.Namespace) -> None:
+    from rs.cli.verdicts import run
+
+    run(args)
+
+
+def why_arguments(parser: argparse.ArgumentParser) -> None:
+    told = "of a number or a claim, as rs verdicts prints it, or of a table's row: STUDY/TABLE[N]"
+    parser.add_argument("address", metavar="ADDRESS", help=told)
+
+
+def why(args: argparse.Namespace) -> None:
+    from rs.cli.why import chain
+
+    print("\n".join(chain(args.address)))
+
+
 def ui_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=5000)
 
@@ -157,6 +182,13 @@ VERBS = (
     Verb("status", "what a study has, lacks and holds stale", status, study=True),
     Verb("accept", acceptance.TEXT, acceptance.run, acceptance.add_arguments, study=True),
     Verb("show", "print a study's certified-accuracy table and where its results lie", show, study=True),
+    Verb(
+        "verdicts",
+        "what became of every printed number and claim of the papers",
+        verdicts,
+        verdicts_arguments,
+    ),
+    Verb("why", "where a number, a claim or a table's row comes from", why, why_arguments),
     Verb("ui", "open the MLflow UI on a study's store", ui, ui_arguments, study=True),
     Verb(
         "clean",

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from rs.statistics import agreement
 from rs.study.claims import ATTACKED, BESIDE, CERTIFIED, THEORY, kind_of, radii_of, sides_of, table_of
-from rs.tables.measured import Measured, Tables, mean_of, rows_of
+from rs.tables.measured import Measured, Tables, mean_of, places, rows_of
 from rs.tables.table import Row
 
 UNSMOOTHED = ("epsilon", "rho", "train_seconds")  # metrics of a run as such
@@ -77,7 +77,7 @@ def decide(condition: Row, tables: Tables, agreed: Row, refuse: Callable[[str], 
             lacking = next(side["run"] for side, m in zip(sides, found, strict=True) if m is None)
             yield _row(told, radius, {"verdict": "not run", "counted": f"{lacking} is not run"})
             continue
-        evidence = [_address(asked, row) for m in present for row in m.rows]
+        evidence = [places(tables, table_of(asked.metric)[0], m.rows) for m in present]
         row = _row(told, radius, _decided(asked, kind, sides, present))
         machines = sorted({str(r["device"]) for m in present for r in m.rows if "device" in r})
         if asked.metric == "train_seconds":
@@ -148,7 +148,7 @@ def _comparison(asked: Asked, sides: list[Row]) -> tuple[str, Row] | None:
             found = Interval(sign * float(row["difference"]), low, high, f"paired, {row['about']}")
             turned = {"better": "worse", "worse": "better"} if sign < 0 else {}
             outcome = str(row["verdict"])
-            told = _told(outcome, found) | {"evidence": _place(asked, "comparisons", row)}
+            told = _told(outcome, found) | {"evidence": places(asked.tables, "comparisons", [row])}
             return turned.get(outcome, outcome), told
     return None
 
@@ -246,15 +246,6 @@ def _measured(asked: Asked, side: Row) -> Measured | None:
     if len(set(runs)) < len(runs):
         asked.refuse(f"{table} has several rows of one run for it; tell them apart with where")
     return mean_of(found, column)
-
-
-def _address(asked: Asked, row: Row) -> str:
-    return _place(asked, table_of(asked.metric)[0], row)
-
-
-def _place(asked: Asked, table: str, row: Row) -> str:
-    index = next(i for i, other in enumerate(asked.tables[table]) if other is row)
-    return f"{table}[{index}]"
 
 
 def _told(verdict: str, found: Interval) -> Row:

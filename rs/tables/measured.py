@@ -38,6 +38,12 @@ def rows_of(tables: Tables, table: str, named: Mapping[str, Any]) -> list[Row]:
     return [row for row in tables.get(table, ()) if all(_same(row.get(k), v) for k, v in named.items())]
 
 
+def places(tables: Tables, table: str, rows: Sequence[Row]) -> str:
+    """Where these rows stand: `certified_accuracy[3], certified_accuracy[4]`."""
+    index = {id(row): i for i, row in enumerate(tables[table])}
+    return ", ".join(f"{table}[{index[id(row)]}]" for row in rows)
+
+
 def _same(have: Any, asked: Any) -> bool:
     if isinstance(asked, float) and isinstance(have, (int, float)):
         return math.isclose(have, asked, rel_tol=1e-9, abs_tol=1e-12)

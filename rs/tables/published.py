@@ -22,7 +22,7 @@ from rs.study.paper_settings import differences, stated
 from rs.study.published import address_of
 from rs.study.schema import data_facts
 from rs.study.study import Run, Study
-from rs.tables.measured import Measured, mean_of, rows_of
+from rs.tables.measured import Measured, mean_of, places, rows_of
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
 from rs.tables.verdict import PrintedNumber, judge
@@ -34,7 +34,7 @@ COLUMNS = (
     *("address", "paper", "table", "label", "smoothing_level", "metric", "radius", "printed", "published"),
     *("reproduced", "low", "high", "seeds", "images", "paper_images", "shared_images", "lower_bound"),
     *("difference", "difference_low", "difference_high", "margin", "counted"),
-    *("status", "direction", "beyond_margin", "settings", "decides", "decides_count"),
+    *("status", "direction", "beyond_margin", "settings", "decides", "decides_count", "evidence"),
 )
 
 
@@ -78,7 +78,8 @@ def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
         entry = number.entry
         label = best.get((entry["paper"], entry["row"]))
         chosen = found[label] if label else max(found.values(), key=lambda m: m.side.value, default=None)
-        out.append(_row(study, number, chosen))
+        evidence = None if chosen is None else places(rows, METRICS[number.metric][0], chosen.rows)
+        out.append(_row(study, number, chosen) | {"evidence": evidence})
     return out
 
 

@@ -1,0 +1,228 @@
+"""`rs verdicts`: what became of every printed number and every claim of the papers, over all studies.
+
+Studies whose tables lie in results/ count with these, those of evidence/tables.yaml with what their kept
+observations give (nothing is drawn), and the shipped studies in config/ that have neither as not run. A
+printed number or a claim that several studies hold counts once, with the status that says most. `rs why
+ADDRESS` tells where one comes from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rs.cli.rederive import certified, read_list
+from rs.errors import UserError
+from rs.plan.plan import RESULTS, Plan
+from rs.provenance.files import read_table, write_text
+from rs.report.verdict_words import verdict_words
+from rs.study.study import Study
+from rs.study.yaml_file import read_yaml
+from rs.tables.aggregate import rows_of
+from rs.tables.claims import VERDICTS, judged
+from rs.tables.published import beside
+from rs.tables.verdict import SAYING_MOST, STATUSES
+
+Row = dict[str, Any]
+KEPT = Path("evidence/tables.yaml")
+OBSERVATIONS = Path("evidence/runs")
+SHIPPED = ("config/*.yaml", "config/papers/*.yaml")
+DECIDED = ("agrees", "consistent", "differs", "undecided", "bounded")  # shown one by one
+HEAD = ("address", "id", "paper", "place", "claim", "verdict", "settings")
+CLAIMS_SAYING_MOST = ("fails", "holds", "undecided", "other settings", "not run")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one study says: its files, where that is from, its numbers and the conditions of its claims."""
+
+    files: list[Path]
+    source: str  # results, evidence or none
+    numbers: list[Row]
+    claims: list[Row]
+
+    @property
+    def data(self) -> str:
+        """The data set: papers print the same row of the same method for several."""
+        found = [read_yaml(file).get("data") for file in self.files if file.is_file()]
+        return str(next((data["name"] for data in found if isinstance(data, dict)), ""))
+
+
+def run(args: argparse.Namespace) -> None:
+    told = list(everything(kept_only=args.kept))
+    numbers, claims = numbers_of(told), claims_of(told)
+    if args.paper:
+        papers = sorted({row["paper"] for row in (*numbers, *claims)})
+        if args.paper not in papers:
+            raise UserError(f"--paper {args.paper}: no number or claim of it; there are: {', '.join(papers)}")
+        numbers, claims = ([r for r in rows if r["paper"] == args.paper] for rows in (numbers, claims))
+    for path in args.write:
+        write_text(path, within(path, page(numbers, claims, len(args.write) == 1 or path != args.write[-1])))
+    if args.write:
+        return
+    if args.json:
+        whole = {"totals": totals(numbers, claims), "numbers": numbers, "claims": claims}
+        print(json.dumps(whole, indent=1, default=str))
+        return
+    print(text(numbers, claims))
+
+
+def everything(kept_only: bool = False) -> Iterator[Told]:
+    """Every study of this folder with what it says; a study that says nothing of a paper is left out."""
+    seen: set[str] = set()
+    for table in [] if kept_only else sorted(RESULTS.glob("*/tables/published.parquet")):
+        files = [Path(file) for file in read_table(table)[1].get("files", [])]
+        claims = table.with_name("claims.parquet")
+        seen.add(table.parents[1].name)
+        yield Told(files, "results", _plain(table), _plain(claims) if claims.is_file() else [])
+    for files in read_list(KEPT).values() if KEPT.is_file() else ():
+        plan = Plan(Study(files))
+        if plan.study.name not in seen and (plan.study.published or plan.study.claims):
+            seen.add(plan.study.name)
+            with certified(plan, OBSERVATIONS, plan.runs):
+                rows = rows_of(plan)
+            yield Told(files, "evidence", rows["published"], rows["claims"])
+    for path in sorted(path for pattern in SHIPPED for path in Path().glob(pattern)):
+        study = Study([path])
+        if study.name not in seen and (study.published or study.claims):
+            yield Told([path], "none", beside(study, {}), judged(study, {}))
+
+
+def _plain(table: Path) -> list[Row]:
+    frame = read_table(table)[0].to_pandas().astype(object)
+    rows = frame.where(frame.notna(), None).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in rows]
+
+
+def numbers_of(told: Iterable[Told]) -> list[Row]:
+    """Every printed number once, from the study that says most of it."""
+    best: dict[str, Row] = {}
+    for study in told:
+        data = study.data
+        for row in study.numbers:
+            mine = {**row, "source": study.source, "files": [str(file) for file in study.files]}
+            _keep(best, f"{data}/{row['address'].partition('/')[2]}", mine, SAYING_MOST, "status")
+    return list(best.values())
+
+
+def claims_of(told: Iterable[Told]) -> list[Row]:
+    """Every claim once, with its conditions and their evidence."""
+    best: dict[str, Row] = {}
+    for study in told:
+        for address in dict.fromkeys(row["address"] for row in study.claims):
+            rows = [row for row in study.claims if row["address"] == address]
+            head = {
+                key: rows[0][key]
+                for key in ("address", "id", "paper", "place", "claim", "verdict", "settings")
+            }
+            own = [{k: v for k, v in row.items() if k not in head} for row in rows]
+            head |= {"source": study.source, "files": [str(file) for file in study.files], "conditions": own}
+            _keep(best, f"{head['paper']}/{head['id']}", head, CLAIMS_SAYING_MOST, "verdict")
+    return list(best.values())
+
+
+def _keep(best: dict[str, Row], key: str, row: Row, order: tuple[str, ...], column: str) -> None:
+    if key not in best or order.index(row[column]) < order.index(best[key][column]):
+        best[key] = row
+
+
+# --- as people read it ---
+
+
+def totals(numbers: list[Row], claims: list[Row]) -> Row:
+    """How many of each status: of the project and of each paper."""
+
+    def count(rows: list[Row], column: str, order: tuple[str, ...]) -> dict[str, int]:
+        counted = Counter(row[column] for row in rows)
+        return {status: counted[status] for status in order}
+
+    def both(paper: str | None) -> Row:
+        mine = ([r for r in rows if paper in (None, r["paper"])] for rows in (numbers, claims))
+        first, second = mine
+        return {"numbers": count(first, "status", STATUSES), "claims": count(second, "verdict", VERDICTS)}
+
+    papers = sorted({row["paper"] for row in (*numbers, *claims)})
+    return {**both(None), "papers": {paper: both(paper) for paper in papers}}
+
+
+def text(numbers: list[Row], claims: list[Row]) -> str:
+    """Totals, each number whose difference was weighed, and each claim."""
+    lines = [_table(numbers, "status", STATUSES, "numbers")]
+    for row in numbers:
+        if row["status"] not in DECIDED:
+            continue
+        found = "" if row["reproduced"] is None else f" reproduced {float(row['reproduced']):.3f}"
+        lines.append(f"{row['address']}\n    printed {row['printed']}{found}: {verdict_words(row)}")
+    lines += ["", _table(claims, "verdict", VERDICTS, "claims")]
+    for row in claims:
+        lines.append(
+            f"{row['address']}\n    {row['verdict']}: {row['claim']} ({row['paper']}, {row['place']})"
+        )
+    return "\n".join(lines)
+
+
+def _table(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:
+    lines = [[name, *order, "all"], *_counts(rows, column, order)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(order) + 2)]
+    shown = (zip(line, widths, strict=True) for line in lines)
+    return "\n".join("  ".join(f"{cell:>{width}}" for cell, width in line) for line in shown) + "\n"
+
+
+def _counts(rows: list[Row], column: str, order: tuple[str, ...]) -> Iterator[list[str]]:
+    """A line of each paper and of all: how many of each status, and of all."""
+    for paper in (*sorted({row["paper"] for row in rows}), "all"):
+        mine = [row[column] for row in rows if paper in ("all", row["paper"])]
+        counted = Counter(mine)
+        yield [paper, *(str(counted[status]) for status in order), str(len(mine))]
+
+
+def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
+    """Totals as Markdown tables; with each claim, and each number that got a verdict."""
+    parts = [
+        _markdown(numbers, "status", STATUSES, "numbers"),
+        _markdown(claims, "verdict", VERDICTS, "claims"),
+    ]
+    if with_claims:
+        lines = ["| claim | place | verdict | rests on |", "|---|---|---|---|"]
+        for row in claims:
+            rests = "; ".join(_rests(c) for c in row["conditions"] if c["evidence"])[:300]
+            lines.append(f"| {row['claim']} | {row['paper']}, {row['place']} | {row['verdict']} | {rests} |")
+        parts.append("\n".join(lines))
+        lines = ["| number | printed | here | verdict |", "|---|---|---|---|"]
+        for row in numbers:
+            if row["status"] in DECIDED:
+                here = f"{float(row['reproduced']):.3f}"
+                lines.append(f"| `{row['address']}` | {row['printed']} | {here} | {verdict_words(row)} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _rests(condition: Row) -> str:
+    if condition["value"] is None:
+        return str(condition["evidence"])
+    at = "" if condition["radius"] is None else f" at {condition['radius']:g}"
+    ends = [condition[end] for end in ("low", "high")]
+    interval = "" if None in ends else f" [{float(ends[0]):.3f}, {float(ends[1]):.3f}]"
+    return f"{condition['condition']}{at}: {float(condition['value']):.3f}{interval}"
+
+
+def _markdown(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:
+    lines = [[name, *order, "all"], ["---"] * (len(order) + 2), *_counts(rows, column, order)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def within(path: Path, told: str) -> str:
+    """The file's text with `told` between its two marks."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; it needs the marks <!-- verdicts --> and <!-- /verdicts -->")
+    whole = path.read_text(encoding="utf-8")
+    pattern = re.compile(r"(<!-- verdicts -->\n).*?(<!-- /verdicts -->)", re.DOTALL)
+    if not pattern.search(whole):
+        raise UserError(f"{path}: lacks the marks <!-- verdicts --> and <!-- /verdicts -->")
+    return pattern.sub(lambda found: f"{found[1]}{told}{found[2]}", whole, count=1)

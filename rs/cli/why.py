@@ -1,0 +1,148 @@
+"""`rs why ADDRESS`: the chain from a sentence to what a network did, and the command that makes it again.
+
+An address names a printed number (`nal/nal-table-1/nal-gamma=1.5/epsilon`), a claim (`STUDY/claims/ID`), as
+`rs verdicts` prints them, or a row of a study's tables (`STUDY/certified_accuracy[3]`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rs.cli.rederive import certified, read_list
+from rs.cli.verdicts import KEPT, OBSERVATIONS, SHIPPED
+from rs.errors import UserError
+from rs.plan import price
+from rs.plan.jobs import PlannedRun
+from rs.plan.plan import RESULTS, Plan
+from rs.provenance.files import read_table
+from rs.provenance.run_files import read_model_manifest
+from rs.report.verdict_words import verdict_words
+from rs.study.study import Study
+from rs.tables.aggregate import TABLES, rows_of
+from rs.tables.claims import judged
+from rs.tables.published import beside
+
+Row = dict[str, Any]
+CELL = re.compile(r"(\w+)\[(\d+)\]")
+
+
+def chain(address: str) -> Iterator[str]:
+    """Lines from the sentence down to the command. Raises UserError for an address that nothing has."""
+    name, _, rest = address.partition("/")
+    plan, tables, folder = _study(name, address)
+    named = [file.as_posix() for file in plan.study.files]
+    command = f"snakemake --cores N --configfile {' '.join(named)}"
+    if cell := CELL.fullmatch(rest):
+        yield from _row(plan, tables, folder, cell[1], int(cell[2]), address)
+    else:
+        rows = [row for key in ("published", "claims") for row in tables[key] if row["address"] == address]
+        if not rows:
+            known = [row["address"] for key in ("published", "claims") for row in tables[key]]
+            near = difflib.get_close_matches(address, known, 3, 0.5) or sorted(set(known))[:3]
+            told = f"there are, among {len(set(known))}: {', '.join(near)}" if known else "it states none"
+            raise UserError(f"{address}: {name} has no such number, claim or row TABLE[N]; {told}")
+        yield from _sentence(rows)
+        for cell in CELL.finditer(", ".join(str(row["evidence"] or "") for row in rows)):
+            yield from _row(plan, tables, folder, cell[1], int(cell[2]), address)
+    if folder is None:
+        yield f"not run: {price.sentence(plan) or 'nothing is missing; its tables are not made'}"
+    elif folder == OBSERVATIONS:
+        yield f"derived again without a network by: rs rederive --study {' '.join(named)}"
+    yield f"made again from nothing by: {command}"
+
+
+def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:
+    """Plan, tables and the folder of the runs, of results, of kept observations, or of nothing."""
+    table = RESULTS / name / "tables" / "published.parquet"
+    if table.is_file():
+        files = [Path(file) for file in read_table(table)[1].get("files", [])]
+        plan = Plan(Study(files))
+        kept = {
+            t: read_table(table.with_name(f"{t}.parquet"))[0].to_pylist() for t in TABLES if t != "examples"
+        }
+        return plan, kept, RESULTS / "runs"
+    for files in read_list(KEPT).values() if KEPT.is_file() else ():
+        plan = Plan(Study(files))
+        if plan.study.name == name:
+            with certified(plan, OBSERVATIONS, plan.runs):
+                return plan, rows_of(plan), OBSERVATIONS
+    names = []
+    for path in sorted(path for pattern in SHIPPED for path in Path().glob(pattern)):
+        study = Study([path])
+        names.append(study.name)
+        if study.name == name:
+            nothing: dict[str, Any] = {table: [] for table in TABLES}
+            return Plan(study), {**nothing, "published": beside(study, {}), "claims": judged(study, {})}, None
+    near = difflib.get_close_matches(name, names, 3, 0.5) or names
+    raise UserError(f"{address}: no study is named {name!r} here; near it: {', '.join(near)}")
+
+
+def _sentence(rows: list[Row]) -> Iterator[str]:
+    first = rows[0]
+    if "claim" in first:
+        yield f"{first['paper']}, {first['place']}: {first['claim']}"
+        yield f"  verdict: {first['verdict']}" + (f" ({first['settings']})" if first["settings"] else "")
+        for row in rows:
+            at = "" if row["radius"] is None else f" at {row['radius']:g}"
+            found = (
+                ""
+                if row["value"] is None
+                else f" = {row['value']:.4g} [{_end(row, 'low')}, {_end(row, 'high')}]"
+            )
+            told = f"{row['condition_verdict']} ({row['counted']}) {row['evidence'] or ''}"
+            yield f"  {row['condition']}{at}{found}: {told}".rstrip()
+        return
+    at = "" if first["radius"] is None else f" at {first['radius']:g}"
+    yield f"{first['paper']}, {first['table']}: {first['metric']}{at} is printed as {first['printed']}"
+    if first["reproduced"] is not None:
+        yield f"  reproduced: {first['reproduced']:.6g} {_ends(first)}"
+    yield f"  verdict: {verdict_words(first)}"
+
+
+def _ends(row: Row) -> str:
+    low, high = ("–" if row[end] is None else f"{row[end]:.4g}" for end in ("low", "high"))
+    return f"[{low}, {high}]"
+
+
+def _row(
+    plan: Plan, tables: dict[str, Any], folder: Path | None, table: str, index: int, address: str
+) -> Iterator[str]:
+    if table not in tables or not 0 <= index < len(tables[table]):
+        raise UserError(f"{address}: {table} has {len(tables.get(table, ()))} rows")
+    row = tables[table][index]
+    shown = ", ".join(
+        f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items() if v is not None
+    )
+    yield f"row {table}[{index}]: {shown[:600]}"
+    labels = {row.get(key) for key in ("label", "a", "b")} - {None}
+    for planned in plan.runs:
+        if planned.id == row.get("run") or ("run" not in row and planned.run.label in labels):
+            yield from _run(planned, folder)
+
+
+def _run(planned: PlannedRun, folder: Path | None) -> Iterator[str]:
+    """Draws and outcomes, the network, its commit and machine."""
+    if folder is None:
+        return
+    at = folder / planned.id
+    yield f"  run {planned.run.label}, seed {planned.run.seed}: {at}"
+    draws = sorted((at / "draws").rglob("*.parquet"))
+    attacks = sorted((at / "attacks").glob("*.parquet"))
+    for what, found in (
+        ("draws", draws),
+        ("attacks", attacks),
+        ("calibration", sorted((at / "calibration").glob("*.json"))),
+    ):
+        if found:
+            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            yield f"    {what}: {found[0].relative_to(at)}{more}"
+    manifest = read_model_manifest(at / "model.json")
+    made = manifest["provenance"]
+    told = [f"sha256 {manifest['sha256'][:12]}"]
+    for key in ("epochs", "device", "precision", "commit", "code_digest"):
+        told += [f"{key} {made[key]}"] if made.get(key) is not None else []
+    yield f"    network: {', '.join(told)}"
