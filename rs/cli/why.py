@@ -88,11 +88,7 @@ def _sentence(rows: list[Row]) -> Iterator[str]:
         yield f"  verdict: {first['verdict']}" + (f" ({first['settings']})" if first["settings"] else "")
         for row in rows:
             at = "" if row["radius"] is None else f" at {row['radius']:g}"
-            found = (
-                ""
-                if row["value"] is None
-                else f" = {row['value']:.4g} [{_end(row, 'low')}, {_end(row, 'high')}]"
-            )
+            found = "" if row["value"] is None else f" = {row['value']:.4g} {_ends(row)}"
             told = f"{row['condition_verdict']} ({row['counted']}) {row['evidence'] or ''}"
             yield f"  {row['condition']}{at}{found}: {told}".rstrip()
         return

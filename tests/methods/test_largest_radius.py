@@ -73,6 +73,16 @@ def test_what_the_published_choice_of_lambda_costs():
     assert largest_radius(Cohen(), votes, Gaussian(1.0), 0.001, 100_000) == pytest.approx(3.811, abs=1e-3)
 
 
+@pytest.mark.slow
+def test_8_of_255_is_out_of_reach_of_the_published_mixed_norm():
+    """Theorem 7's epsilon with 100,000 samples, on CIFAR-10's 3,072 coordinates, k = 250: whatever the
+    votes, and with the lambda that serves best.
+    """
+    votes = replace(random_votes(2, 5, 1000), dimension=3072)
+    noise, published = MixedNorm(1.0, 250, match="paper"), DualPublished(lambda_votes="estimation")
+    assert 7 / 255 < largest_radius(published, votes, noise, 0.001, 100_000) < 8 / 255
+
+
 def test_more_votes_reach_further_under_the_mixed_norm():
     """No cap where the draws of the table end: 3,000 of them, and one vote in ten million."""
     votes, noise, dual = random_votes(2, 5, 1000), MixedNorm(0.5, 2.0), Dual(table_draws=3000)
