@@ -50,6 +50,7 @@ lock: $(BIN)/.installed
 # the tables of docs/evidence from the observations in evidence/runs
 evidence: $(BIN)/.installed
 	$(BIN)/rs rederive --list evidence/tables.yaml
+	$(BIN)/rs verdicts --kept --write docs/evidence/verdicts.md README.md
 
 # the GPU queue for so many minutes, with the Python that has torch; archives of what came out in PACK
 MINUTES ?= 9

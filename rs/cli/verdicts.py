@@ -19,7 +19,8 @@ from typing import Any
 
 from rs.cli.rederive import certified, read_list
 from rs.errors import UserError
-from rs.plan.plan import RESULTS, Plan
+from rs.plan.jobs import RESULTS
+from rs.plan.plan import Plan
 from rs.provenance.files import read_table, write_text
 from rs.report.verdict_words import verdict_words
 from rs.study.study import Study

@@ -16,8 +16,8 @@ from rs.cli.rederive import certified, read_list
 from rs.cli.verdicts import KEPT, OBSERVATIONS, SHIPPED
 from rs.errors import UserError
 from rs.plan import price
-from rs.plan.jobs import PlannedRun
-from rs.plan.plan import RESULTS, Plan
+from rs.plan.jobs import RESULTS, PlannedRun
+from rs.plan.plan import Plan
 from rs.provenance.files import read_table
 from rs.provenance.run_files import read_model_manifest
 from rs.report.verdict_words import verdict_words

@@ -24,8 +24,8 @@ Runs = Annotated[tuple[Run, ...], Field(min_length=3, max_length=MOST_ENTRIES)]
 class Condition:
     """One predicate over the tables: exactly one of these.
 
-    - `better`, `worse`, `equivalent`: that run beside the one named `than`, by the table `comparisons` where
-      it pairs them.
+    - `better`, `worse`, `equivalent`: that run beside the one named `than`, image by image where they
+      are paired.
     - `trend`: the value `rising` or `falling` along at least three runs in this order, by a contrast over
       all of them and no step that goes the other way beyond its interval.
     - `value`, `difference` (first minus second), `ratio` (first over second): `at_least` or `at_most` a

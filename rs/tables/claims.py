@@ -21,6 +21,7 @@ from rs.study.claims import METRICS, sides_of
 from rs.study.paper_settings import differences, stated
 from rs.study.study import Study
 from rs.tables.conditions import decide
+from rs.tables.pairs import paired
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
 
@@ -83,7 +84,8 @@ def _names(entry: Row, label: str) -> bool:
 
 
 def rows(stored: Stored, *sources: Iterable[Row]) -> list[Row]:
-    return judged(stored.plan.study, {name: list(s) for name, s in zip(_OF, sources, strict=True)})
+    tables: dict[str, Sequence[Row]] = {name: list(s) for name, s in zip(_OF, sources, strict=True)}
+    return judged(stored.plan.study, {**tables, "comparisons": paired(stored.plan)})
 
 
 TABLE = Table("claims", COLUMNS, rows, of=_OF)

@@ -1,7 +1,7 @@
 """One condition of a claim, decided by what the tables hold. No torch.
 
 A condition holds where its interval lies on its side, fails where the interval lies on the other, and is
-undecided between. Two runs are compared image by image by the table `comparisons` where it pairs them;
+undecided between. Two runs are compared image by image by rs.tables.pairs where it pairs them;
 elsewhere their own intervals are joined as if they were independent (rs.statistics.agreement: MOVER), which
 is wider than it need be for runs on the same images. Two certificates on the same votes differ by no noise
 at all. Of methods (`about`) the spread of at least 3 training seeds is counted, at each side t_{K-1} s /
@@ -113,7 +113,7 @@ def _bounded(asked: Asked, found: Interval) -> Row:
 
 
 def _beside(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) -> Row:
-    """Better, worse or equivalent: by the table of comparisons, else by the difference of the two."""
+    """Better, worse or equivalent: image by image where they are paired, else by their difference."""
     paired = _comparison(asked, sides)
     if paired is not None:
         outcome, told = paired
@@ -129,7 +129,7 @@ def _beside(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) ->
 
 
 def _comparison(asked: Asked, sides: list[Row]) -> tuple[str, Row] | None:
-    """The verdict on the pair in the table of comparisons, and what it says, with the first run as `a`."""
+    """The verdict on the pair among the comparisons, and what it says, with the first run as `a`."""
     first, second = sides
     if {k: v for k, v in first.items() if k != "run"} != {k: v for k, v in second.items() if k != "run"}:
         return None
@@ -145,11 +145,12 @@ def _comparison(asked: Asked, sides: list[Row]) -> tuple[str, Row] | None:
         if len(rows) == 1:
             row = rows[0]
             low, high = sorted(sign * float(row[end]) for end in ("low", "high"))
-            found = Interval(sign * float(row["difference"]), low, high, f"paired, {row['about']}")
+            found = Interval(
+                sign * float(row["difference"]), low, high, f"{row['images']} images paired, {row['about']}"
+            )
             turned = {"better": "worse", "worse": "better"} if sign < 0 else {}
             outcome = str(row["verdict"])
-            told = _told(outcome, found) | {"evidence": places(asked.tables, "comparisons", [row])}
-            return turned.get(outcome, outcome), told
+            return turned.get(outcome, outcome), _told(outcome, found)
     return None
 
 

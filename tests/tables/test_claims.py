@@ -66,12 +66,14 @@ def test_equivalent_is_within_the_margin(verdict) -> None:
 def test_pairs_of_the_table_of_comparisons_come_first(verdict, turned) -> None:
     pair = {"a": "gaussian", "b": "nal"} if turned else {"a": "nal", "b": "gaussian"}
     row = {**pair, "about": "methods", "metric": "certified_accuracy", "certificate": "cohen", "radius": 0.25}
+    row |= {"images": 500}
     sign = -1 if turned else 1
     row |= {"smoothing": "gaussian", "difference": sign * 0.02, "low": sign * 0.01, "high": sign * 0.03}
     row |= {"verdict": "worse" if turned else "better"}
     tables = {"certified_accuracy": steady("nal", 0.8) + steady("gaussian", 0.8), "comparisons": [row]}
     found, rows = verdict({"better": "nal", "than": "gaussian"}, tables=tables)
-    assert (found, rows[0]["evidence"]) == ("holds", "comparisons[0]")
+    assert (found, rows[0]["counted"]) == ("holds", "500 images paired, methods")
+    assert rows[0]["evidence"].startswith("certified_accuracy[0]")
     assert [rows[0][end] for end in ("low", "high")] == pytest.approx([0.01, 0.03])
     assert verdict({"better": "gaussian", "than": "nal"}, tables=tables)[0] == "fails"
     row["verdict"] = "undecided"
