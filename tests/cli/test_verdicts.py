@@ -1,0 +1,174 @@
+"""What became of numbers and claims over all studies of a folder, and where one comes from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rs.cli.main import main
+from rs.cli.verdicts import claims_of, everything, numbers_of, page, totals, within
+from rs.cli.why import chain
+from rs.errors import UserError
+from rs.provenance.files import write_table
+from rs.study.study import Study
+from rs.tables.aggregate import TABLES
+from rs.tables.claims import judged
+from rs.tables.published import beside
+
+CHECKOUT = Path(__file__).parents[2]
+ENTRY = {"paper": "P", "table": "T", "run": "gaussian", "radii": [0.25], "certified_accuracy": [0.9]}
+PAIR = {
+    "better": "nal",
+    "than": "gaussian",
+    "metric": "certified_accuracy",
+    "radii": [0.25],
+    "about": "networks",
+}
+CLAIM = {"id": "helps", "paper": "P", "place": "section 1", "claim": "It helps.", "conditions": [PAIR]}
+
+
+def rows(**shares: float) -> dict[str, Any]:
+    row = {"certificate": "cohen", "smoothing": "gaussian", "radius": 0.25, "images": 500}
+    found = [
+        {**row, "run": label, "label": label, "certified_accuracy": v, "low": v - 0.01, "high": v + 0.01}
+        for label, v in shares.items()
+    ]
+    return {"certified_accuracy": found}
+
+
+@pytest.fixture
+def folder(tmp_path, tiny, monkeypatch):
+    """A folder with two studies of one paper's number and claim: `one`, whose tables are there, and `two`."""
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    for name in ("one", "two"):
+        more = {"name": name, "published": [ENTRY], "claims": [CLAIM], "papers": {"P": {"images": 500}}}
+        Path(f"config/{name}.yaml").write_text(yaml.safe_dump({**tiny, **more}))
+    study, measured = Study([Path("config/one.yaml")]), rows(gaussian=0.7, nal=0.9)
+    tables = {**measured, "published": beside(study, measured), "claims": judged(study, measured)}
+    for name, table in TABLES.items():
+        found = tables.get(name, [])
+        columns = dict.fromkeys([*table.columns, *(key for row in found for key in row)])
+        data = {column: [row.get(column) for row in found] for column in columns}
+        made = {"spec": {"study": "one", "table": name}, "files": ["config/one.yaml"]}
+        write_table(Path("results/one/tables") / f"{name}.parquet", _table(data), made)
+    return tmp_path
+
+
+def _table(data: dict[str, list[Any]]) -> Any:
+    import pyarrow as pa
+
+    return pa.table(data)
+
+
+def test_each_number_and_claim_counts_once_with_what_says_most(folder, capsys):
+    assert main(["verdicts", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told) == {"totals", "numbers", "claims"}
+    [number], [claim] = told["numbers"], told["claims"]
+    assert (number["address"].split("/")[0], number["status"], number["source"]) == (
+        "one",
+        "differs",
+        "results",
+    )
+    assert (claim["address"], claim["verdict"]) == ("one/claims/helps", "holds")
+    assert claim["conditions"][0]["evidence"] == "certified_accuracy[1], certified_accuracy[0]"
+    assert told["totals"]["numbers"]["differs"] == told["totals"]["papers"]["P"]["claims"]["holds"] == 1
+    assert sum(told["totals"]["numbers"].values()) == 1
+
+
+def test_without_tables_nothing_was_run(folder, capsys):
+    assert main(["verdicts", "--kept"]) == 0
+    out = capsys.readouterr().out
+    assert "not run: It helps. (P, section 1)" in out
+    told = list(everything(kept_only=True))
+    assert (
+        {row["status"] for row in numbers_of(told)}
+        == {row["verdict"] for row in claims_of(told)}
+        == {"not run"}
+    )
+
+
+def test_one_paper_of_those_that_are_there(folder, capsys):
+    assert main(["verdicts", "--paper", "P"]) == 0
+    assert "differs: -0.200" in capsys.readouterr().out
+    assert main(["verdicts", "--paper", "Q"]) == 1
+    assert "--paper Q: no number or claim of it; there are: P" in capsys.readouterr().err
+
+
+def test_files_are_written_between_their_marks(folder, capsys):
+    Path("a.md").write_text("before\n<!-- verdicts -->\nold\n<!-- /verdicts -->\nafter\n")
+    Path("b.md").write_text("<!-- verdicts -->\n<!-- /verdicts -->\n")
+    assert main(["verdicts", "--write", "a.md", "b.md"]) == 0
+    long, short = Path("a.md").read_text(), Path("b.md").read_text()
+    assert long.startswith("before\n<!-- verdicts -->\n| numbers | agrees")
+    assert long.endswith("<!-- /verdicts -->\nafter\n")
+    assert "It helps." in long
+    assert "It helps." not in short
+    assert "| all | 1 | 0 | 0 | 0 | 0 | 1 |" in short
+    Path("c.md").write_text("no marks")
+    assert main(["verdicts", "--write", "c.md"]) == 1
+    assert "c.md: lacks the marks <!-- verdicts --> and <!-- /verdicts -->" in capsys.readouterr().err
+    assert Path("c.md").read_text() == "no marks"
+    assert main(["verdicts", "--write", "d.md"]) == 1
+
+
+def test_why_follows_a_number_a_claim_and_a_row(folder):
+    number = next(row["address"] for told in everything() for row in told.numbers if told.source == "results")
+    # the runs of these tables are not those of the plan, so that the chain ends at the row
+    lines = list(chain(number))
+    assert lines[0] == "P, T: certified_accuracy at 0.25 is printed as 0.9"
+    assert lines[2].startswith("  verdict: differs: -0.200")
+    assert any(line.startswith("row certified_accuracy[0]: ") and "label gaussian" in line for line in lines)
+    assert lines[-1] == "made again from nothing by: snakemake --cores N --configfile config/one.yaml"
+    claim = list(chain("one/claims/helps"))
+    assert claim[:2] == ["P, section 1: It helps.", "  verdict: holds"]
+    assert sum(line.startswith("row certified_accuracy[") for line in claim) == 2
+    assert any("label nal" in line for line in chain("one/certified_accuracy[1]"))
+
+
+def test_why_says_what_a_run_would_cost_where_none_was(folder):
+    lines = list(chain("two/claims/helps"))
+    assert "  verdict: not run" in lines
+    assert any(line.startswith("not run: ") and "jobs missing" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("three/claims/helps", "no study is named 'three' here; near it: "),
+        (
+            "one/claims/help",
+            "one has no such number, claim or row TABLE[N]; there are, among 2: one/claims/helps",
+        ),
+        ("one/certified_accuracy[9]", "certified_accuracy has 2 rows"),
+        ("one/no_table[0]", "no_table has 0 rows"),
+    ],
+)
+def test_why_refuses_what_is_not_there(folder, capsys, address, says):
+    assert main(["why", address]) == 1
+    assert f"{address}: {says}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_committed_totals_are_what_the_committed_evidence_gives(monkeypatch):
+    monkeypatch.chdir(CHECKOUT)
+    told = list(everything(kept_only=True))
+    numbers, claims = numbers_of(told), claims_of(told)
+    for name, whole in (("docs/evidence/verdicts.md", True), ("README.md", False)):
+        text = Path(name).read_text()
+        assert within(Path(name), page(numbers, claims, whole)) == text, f"{name}: run make evidence"
+    counted = totals(numbers, claims)
+    assert counted["numbers"]["zero by construction"] == 450  # 8 of them beside a second reading of Table 6
+    lines = list(chain("nal-gpu/nal-table-1/nal-gamma=1.5/epsilon"))
+    for part in ("calibration: calibration/", "commit ", "sha256 ", "rs rederive --study config/nal.yaml "):
+        assert any(part in line for line in lines), part
+
+
+def test_an_address_needs_a_study(folder):
+    with pytest.raises(UserError, match="no study is named"):
+        list(chain("nothing"))
