@@ -1,7 +1,7 @@
 """Reproduction pipeline for randomized smoothing: observations are stored, claims are derived from them.
 
-`rs.smooth`, `rs.certify_counts`, `rs.radius`, `rs.attack` and `rs.read` are the pipeline from Python
-(docs/python.md). They are imported when they are first used, so that `import rs` loads nothing.
+`rs.smooth`, `rs.certify_counts`, `rs.radius`, `rs.attack`, `rs.compare` and `rs.read` are the pipeline from
+Python (docs/python.md). They are imported when they are first used, so that `import rs` loads nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rs.api.certification import Certification as Certification
     from rs.api.certification import certify_counts as certify_counts
     from rs.api.certification import radius as radius
+    from rs.api.comparing import compare as compare
     from rs.api.counts import Counts as Counts
     from rs.api.smoothed import SmoothedClassifier as SmoothedClassifier
     from rs.api.smoothed import smooth as smooth
@@ -30,6 +31,7 @@ _PLACES = {
     "UserError": "rs.errors",
     "attack": "rs.api.attacking",
     "certify_counts": "rs.api.certification",
+    "compare": "rs.api.comparing",
     "radius": "rs.api.certification",
     "read": "rs.api.tables",
     "smooth": "rs.api.smoothed",
@@ -43,6 +45,7 @@ __all__ = [
     "__version__",
     "attack",
     "certify_counts",
+    "compare",
     "radius",
     "read",
     "smooth",

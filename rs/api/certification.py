@@ -72,7 +72,7 @@ class Certification:
         hits = (certified[None] >= at[:, None]).sum(1)
         shares = (hits / len(certified), *wilson_interval(hits, np.full(len(at), len(certified))))
         names = ("certified_accuracy", "low", "high")
-        factor = self._factor()
+        factor = self.factor
         return pd.DataFrame({"radius": at, **{n: factor * s for n, s in zip(names, shares, strict=True)}})
 
     def average_radius(self) -> tuple[float, float, float]:
@@ -87,7 +87,8 @@ class Certification:
         columns |= {"radius": self.radius, "lower": self.lower, "n": self.counts.draws.estimation.n}
         return pd.DataFrame(columns)
 
-    def _factor(self) -> float:
+    @property
+    def factor(self) -> float:
         """What certified accuracies are multiplied by (1 for all but STN's published procedure)."""
         from rs.methods import catalog
         from rs.stages.certify import accuracy_factor

@@ -1,0 +1,60 @@
+"""`rs.compare`: two certifications of the same images, image by image (rs.tables.comparisons). No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rs.api.certification import Certification
+from rs.errors import UserError
+from rs.settings.study import Report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rs.tables.contestants import Contestant
+
+SHOWN = ("metric", "radius", "images", "difference", "low", "high", "p", "adjusted_p", "verdict")
+
+
+def compare(
+    a: Certification,
+    b: Certification,
+    *,
+    radii: Sequence[float] | None = None,
+    level: float = 0.95,
+    margins: dict[str, float] | None = None,
+) -> pd.DataFrame:
+    """a minus b of average certified radius, median radius and certified accuracy, paired by image.
+
+    Columns SHOWN: two-sided intervals, p-values of "no difference", Holm's adjustment within a metric, and a
+    verdict: `better`, `worse`, `equivalent` (within a margin of `margins`, by metric) or `undecided`. Without
+    `radii` at those of a study's report that either certifies anything at. It speaks of these two networks on
+    other test images, not of other training seeds. Raises UserError without labels or common images.
+    """
+    import pandas as pd
+
+    from rs.tables.comparisons import METRICS, Asked
+    from rs.tables.comparisons import compare as rows_of
+
+    if not (isinstance(a, Certification) and isinstance(b, Certification)):
+        raise UserError("compare: give two certifications, as certify and certify_counts return them")
+    if not 0 < level < 1:
+        raise UserError(f"compare: level: {level}: must lie strictly between 0 and 1")
+    if unknown := sorted(set(margins or {}) - set(METRICS)):
+        raise UserError(f"compare: margins: {unknown[0]}: no such metric; allowed: {', '.join(METRICS)}")
+    if radii is not None and not all(np.isfinite(r) and r >= 0 for r in radii):
+        raise UserError(f"compare: radii: {list(radii)}: each must be a number from 0")
+    asked = Asked(Report.radii, radii, level, margins or {})
+    rows = rows_of([(_contestant("a", a), _contestant("b", b), asked)])
+    return pd.DataFrame([row for row in rows if row["about"] == "networks"], columns=list(SHOWN))
+
+
+def _contestant(name: str, found: Certification) -> Contestant:
+    from rs.tables.contestants import Contestant, Outcomes
+
+    radius = np.where(found.correct, found.radius, -1.0)
+    certified = Outcomes(found.counts.images, found.labels, radius[None])
+    return Contestant(name, (None,), certified, factor=found.factor)

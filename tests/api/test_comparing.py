@@ -1,0 +1,64 @@
+"""`rs.compare`: the paired differences of two certifications."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import rs
+from rs.statistics.paired import of_means, of_proportions
+
+N = 40
+
+
+def certified(failures: np.ndarray, labels: np.ndarray | None = None) -> rs.Certification:
+    """Of images with so many of 1000 votes against class 0."""
+    estimation = np.stack([1000 - failures, failures], axis=1)
+    selection = np.broadcast_to([90, 10], estimation.shape)
+    labels = np.zeros(len(failures), int) if labels is None else labels
+    return rs.certify_counts((selection, estimation), sigma=0.5, labels=labels)
+
+
+@pytest.fixture
+def pair() -> tuple[rs.Certification, rs.Certification]:
+    draw = np.random.default_rng(0)
+    hard = draw.integers(1, 600, N)
+    return certified(np.maximum(hard - 150, 0)), certified(hard)
+
+
+def test_differences_are_paired_by_image(pair):
+    better, worse = pair
+    table = rs.compare(better, worse, radii=[0.25]).set_index("metric")
+    radius = [np.where(f.correct, f.radius, 0.0) for f in pair]
+    expected = of_means(*radius)
+    row = table.loc["acr"]
+    assert (row["difference"], row["low"], row["high"]) == (expected.value, expected.low, expected.high)
+    assert (row["verdict"], row["images"]) == ("better", N)
+    right = [f.correct & (f.radius >= 0.25) for f in pair]
+    shares = of_proportions((right[0] & ~right[1]).sum(), (right[1] & ~right[0]).sum(), N)[0]
+    assert table.loc["certified_accuracy", "difference"] == shares.value
+    assert table.loc["certified_accuracy", "p"] == shares.p
+    turned = rs.compare(worse, better, radii=[0.25]).set_index("metric")
+    assert turned.loc["acr", "verdict"] == "worse"
+
+
+def test_a_margin_makes_the_same_equivalent(pair):
+    table = rs.compare(pair[0], pair[0], radii=[0.25], margins={"acr": 0.5}).set_index("metric")
+    assert table.loc["acr", "verdict"] == "equivalent"
+    assert table.loc["certified_accuracy", "verdict"] == "undecided"
+
+
+def test_what_cannot_be_compared(pair):
+    counts = pair[0].counts
+    unlabelled = rs.certify_counts((counts.selection, counts.estimation), sigma=0.5)
+    for call, line in (
+        (lambda: rs.compare(pair[0], pair[1].radius), "give two certifications"),
+        (lambda: rs.compare(*pair, level=1), "level: 1: must lie strictly between 0 and 1"),
+        (lambda: rs.compare(*pair, margins={"ACR": 1}), "margins: ACR: no such metric; allowed: acr"),
+        (lambda: rs.compare(*pair, radii=[-1.0]), "each must be a number from 0"),
+        (lambda: rs.compare(pair[0], certified(np.zeros(N, int), np.ones(N, int))), "label"),
+        (lambda: rs.compare(pair[0], unlabelled), "no labels were given"),
+    ):
+        with pytest.raises(rs.UserError) as caught:
+            call()
+        assert line in str(caught.value)
