@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from rs.statistics.paired import FEWEST_SEEDS
-from rs.tables.comparisons import Row
+from rs.tables.table import Row
 
 METRIC = {
     "acr": "average certified radius",
@@ -94,7 +94,7 @@ def table(rows: Sequence[Row], level: float) -> list[str]:
     cells = [head]
     for row in rows:
         at = "" if row["radius"] is None else f" at {row['radius']:g}"
-        under = f", {row['certificate']}" if row["metric"] == "empirical_accuracy" else ""
+        under = f", {row['attack']}" if row["metric"] == "empirical_accuracy" else ""
         interval = f"[{rounded(row['low'], ROUND_FLOOR)}, {rounded(row['high'], ROUND_CEILING)}]"
         probabilities = (_probability(row["p"]), _probability(row["adjusted_p"]))
         cells.append(

@@ -19,6 +19,7 @@ from rs.provenance.digests import digest, file_digest
 from rs.study import refusals, tracking_place
 from rs.study.certification_log import read_log
 from rs.study.claims import check_claims
+from rs.study.comparisons import check_comparisons
 from rs.study.published import check_published
 from rs.study.schema import data_facts, method_schema, prune, schema
 from rs.study.study import Study
@@ -42,6 +43,7 @@ TABLES = (
     "examples",
     "images",
     "thumbnails",
+    "comparisons",
 )
 
 
@@ -78,6 +80,7 @@ class Plan(JobGraph):
         self.logs = [self._log(label, entry) for label, entry in study.logs.items()]
         self._refuse_double_labels()
         check_published(study)
+        check_comparisons(study)
         check_claims(study, TABLES)
         tracking_place.check_address(study)
 
@@ -115,6 +118,7 @@ class Plan(JobGraph):
         study = self.study
         told = {"report": {"radii": study.report["radii"]}, "published": study.published, "logs": study.logs}
         told |= {"papers": study.papers, "agreement": study.agreement, "claims": study.claims}
+        told |= {"comparisons": study.comparisons}
         return digest({"runs": runs, **told}, 16)
 
     @property

@@ -20,6 +20,7 @@ from rs.settings.limits import (
     MOST_LABELS,
     MOST_METHODS,
     Divisor,
+    Positive,
     Seed,
     Share,
     Votes,
@@ -67,6 +68,20 @@ class Log:
     alpha: Share
     n: Votes
     certificate: str = "cohen"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs, or logs, whose difference the table `comparisons` tests: `better` minus `than`.
+
+    `at` are the radii of the accuracies (without it, those of the report); a difference within `margin`, in
+    each metric's own unit, counts as none: `equivalent`. Both are to be fixed before the study is run.
+    """
+
+    better: str
+    than: str
+    at: Radii = ()
+    margin: Positive | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +156,8 @@ class ImportedSections:
 class StudySections:
     """The keys of a study that are not its runs'. `train` and `test` say which images of a split its runs
     are trained on and observed on; `override` is merged over every run last (for scale overlays). `papers`
-    says by name how the numbers of a paper under `published` came about.
+    says by name how the numbers of a paper under `published` came about. Without `comparisons`, every two
+    runs under the same noise and certificate are compared.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=LONGEST_NAME)]
@@ -161,5 +177,6 @@ class StudySections:
     papers: Annotated[dict[str, PaperSettings], Field(max_length=MOST_METHODS)] = field(default_factory=dict)
     published: Annotated[tuple[Published, ...], Field(max_length=MOST_LABELS)] = ()
     claims: Annotated[tuple[Claim, ...], Field(max_length=MOST_LABELS)] = ()
+    comparisons: Annotated[tuple[Comparison, ...], Field(max_length=MOST_ENTRIES)] = ()
     agreement: Agreement = field(default_factory=Agreement)
     tracking: Tracking = field(default_factory=Tracking)

@@ -15,7 +15,8 @@ Sources and departures:
 - medians: Bonett and Price (2020, Br. J. Math. Stat. Psychol. 73, 97): order statistics give each median's
   standard error, the indicators of being at most the median their correlation. Theirs assumes that half of
   the images lie below; many radii are equal (0, or the most that n votes certify), so here the correlation is
-  that of the indicators as they are.
+  that of the indicators as they are, with one image of either kind of disagreement added: two networks whose
+  medians lie at the same image are not known to agree.
 - training seeds: t over seeds, of differences where A and B share at least three, else Welch's.
 """
 
@@ -146,9 +147,8 @@ def of_medians(a: ArrayLike, b: ArrayLike, level: float = 0.95, margin: float | 
     value = m_a - m_b
     if first.size < 2:
         return Difference(value)
-    below = np.stack([first <= m_a, second <= m_b]).astype(np.float64)
-    varies = bool((below.std(axis=1) > 0).all())
-    correlation = float(np.asarray(np.corrcoef(below))[0, 1]) if varies else 0.0
+    below = np.concatenate([np.stack([first <= m_a, second <= m_b]), np.eye(2, dtype=bool)], axis=1)
+    correlation = float(np.asarray(np.corrcoef(below))[0, 1])
     error = math.sqrt(max(s_a**2 + s_b**2 - 2 * correlation * s_a * s_b, 0.0))
     half = float(special.ndtri(0.5 + level / 2)) * error
     equivalence = math.nan if margin is None else _above((margin - abs(value)), error)

@@ -126,12 +126,14 @@ class Study:
         return merged
 
     def _complete_entries(self, top: dict[str, Any]) -> None:
-        """Logs, published numbers, papers and claims with their defaults."""
+        """Logs, published numbers, comparisons, papers and claims with their defaults."""
         log, paper = (study_section(key)["additionalProperties"] for key in ("logs", "papers"))
         number, claim = (study_section(key)["items"] for key in ("published", "claims"))
         condition = claim["properties"]["conditions"]["items"]
         self.logs: dict[str, dict[str, Any]] = {k: defaults(log, entry) for k, entry in top["logs"].items()}
         self.published: list[dict[str, Any]] = [defaults(number, entry) for entry in top["published"]]
+        pair = study_section("comparisons")["items"]
+        self.comparisons: list[dict[str, Any]] = [defaults(pair, entry) for entry in top["comparisons"]]
         self.papers: dict[str, dict[str, Any]] = {k: defaults(paper, p) for k, p in top["papers"].items()}
         self.claims: list[dict[str, Any]] = [
             {**defaults(claim, c), "conditions": [defaults(condition, each) for each in c["conditions"]]}

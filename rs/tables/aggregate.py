@@ -22,6 +22,7 @@ from rs.tables import (
     calibration,
     certified_accuracy,
     claims,
+    comparisons,
     distributional,
     empirical_accuracy,
     examples,
@@ -57,6 +58,7 @@ TABLES: dict[str, Table] = {
         examples.TABLE,
         images.IMAGES,
         images.THUMBNAILS,
+        comparisons.TABLE,
     )
 }
 

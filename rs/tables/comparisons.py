@@ -20,13 +20,15 @@ import numpy as np
 from rs.errors import UserError
 from rs.statistics.bounds import Floats
 from rs.statistics.paired import Difference, holm, of_means, of_medians, of_proportions, over_seeds, verdict
-from rs.tables.contestants import Contestant, Outcomes, common_images
+from rs.tables.contestants import Contestant, Outcomes, common_images, of_logs, of_runs
+from rs.tables.noise import SMOOTHING
+from rs.tables.stored import Stored
+from rs.tables.table import Row, Table
 
-Row = dict[str, Any]
 METRICS = ("acr", "certified_accuracy", "empirical_accuracy", "median_radius")
 COLUMNS = (
-    *("a", "b", "about", "metric", "certificate", "smoothing", "radius", "images", "seeds", "difference"),
-    *("low", "high", "p", "adjusted_p", "verdict"),
+    *("a", "b", "about", "metric", "certificate", "attack", *SMOOTHING, "radius", "images", "seeds"),
+    *("difference", "low", "high", "p", "adjusted_p", "verdict"),
 )
 MOST_PAIRS = 2000  # of a study by default: all pairs of 63 runs
 
@@ -41,6 +43,7 @@ class Asked:
     radii: Sequence[float] | None = None
     level: float = 0.95
     margins: Mapping[str, float] = field(default_factory=dict)
+    named: bool = True  # whether somebody asked for the pair, so that its images must be paired
 
     def at(self, a: Floats, b: Floats) -> list[float]:
         if self.radii is not None:
@@ -57,7 +60,7 @@ def compare(pairs: Iterable[tuple[Contestant, Contestant, Asked]]) -> list[Row]:
             rows.append(row | {"level": asked.level})
     families: dict[Any, list[Row]] = {}
     for row in rows:
-        key = (row["about"], row["metric"], row["certificate"], row["smoothing"])
+        key = tuple(row[column] for column in ("about", "metric", "certificate", "smoothing"))
         families.setdefault(key, []).append(row)
     for family in families.values():
         adjusted = holm([row["found"].p for row in family])
@@ -70,9 +73,9 @@ def compare(pairs: Iterable[tuple[Contestant, Contestant, Asked]]) -> list[Row]:
 
 
 def _certified_rows(a: Contestant, b: Contestant, asked: Asked) -> list[Row]:
-    if a.certified is None or b.certified is None:
+    if (both := _both(a, b, a.certified, b.certified, asked)) is None:
         return []
-    first, second = _both(a, b, a.certified, b.certified)
+    first, second = both
     head = _head(a, b, first.shape[1])
     (radius_a, radius_b), radii = (first.clip(min=0), second.clip(min=0)), asked.at(first, second)
     margins = {metric: asked.margins.get(metric) for metric in METRICS}
@@ -96,8 +99,11 @@ def _attacked_rows(a: Contestant, b: Contestant, asked: Asked) -> list[Row]:
     for key in a.attacked:
         if key not in b.attacked or (asked.radii is not None and key[2] not in asked.radii):
             continue
-        first, second = _both(a, b, a.attacked[key], b.attacked[key])
-        told = _head(a, b, first.shape[1]) | {"metric": "empirical_accuracy", "certificate": key[0]}
+        if (both := _both(a, b, a.attacked[key], b.attacked[key], asked)) is None:
+            continue
+        first, second = both
+        told = _head(a, b, first.shape[1]) | {"metric": "empirical_accuracy", "attack": key[0]}
+        told["certificate"] = None
         margin = asked.margins.get("empirical_accuracy")
         rows += _accuracies(a, b, first[None], second[None], [key[2]], told, asked, margin)
     return rows
@@ -138,16 +144,28 @@ def _methods(a: Contestant, b: Contestant, of_a: Any, of_b: Any, asked: Asked, m
     return {"about": "methods", "seeds": seeds, "found": found}
 
 
-def _both(a: Contestant, b: Contestant, of_a: Outcomes, of_b: Outcomes) -> tuple[Floats, Floats]:
-    images, first, second, _ = common_images(of_a, of_b, (a.name, b.name))
-    if len(images) < 2:
-        raise UserError(f"{a.name} and {b.name}: one image in common; a difference needs at least 2")
+def _both(
+    a: Contestant, b: Contestant, of_a: Outcomes | None, of_b: Outcomes | None, asked: Asked
+) -> tuple[Floats, Floats] | None:
+    """What each got on the common images, [S, N]. None where one has nothing of the kind. Images that cannot
+    be paired are a UserError, or None too, where nobody named the pair.
+    """
+    if of_a is None or of_b is None:
+        return None
+    try:
+        images, first, second, _ = common_images(of_a, of_b, (a.name, b.name))
+        if len(images) < 2:
+            raise UserError(f"{a.name} and {b.name}: one image in common; a difference needs at least 2")
+    except UserError:
+        if asked.named:
+            raise
+        return None
     return first, second
 
 
 def _head(a: Contestant, b: Contestant, images: int) -> Row:
-    shared = a.conditions or b.conditions
-    told = {key: shared.get(key) for key in ("certificate", "smoothing")}
+    known = a if a.conditions else b
+    told = {"certificate": known.conditions.get("certificate"), **known.smoothing}
     return dict.fromkeys(COLUMNS) | {"a": a.name, "b": b.name, "images": images} | told
 
 
@@ -167,10 +185,11 @@ def refuse_other_conditions(pairs: Iterable[tuple[Contestant, Contestant]], hint
 
 
 def of_study(
-    contestants: Sequence[Contestant], comparisons: Sequence[Row] | None, radii: Sequence[float]
+    contestants: Sequence[Contestant], comparisons: Sequence[Row], radii: Sequence[float]
 ) -> list[Row]:
     """A study's table: what its `comparisons` name, or every pair under the same noise and certificate; where
-    those are more than MOST_PAIRS, each with the first of its group.
+    those are more than MOST_PAIRS, each with the first of its group. Of these, what has no two images in
+    common is left out.
     """
     groups: dict[tuple[str, ...], list[Contestant]] = {}
     told: set[tuple[str, Any]] = (
@@ -181,11 +200,11 @@ def of_study(
         attacked = {} if key in told else contestant.attacked
         told.add(key)
         groups.setdefault(contestant.place, []).append(replace(contestant, attacked=attacked))
-    if comparisons is None:
+    if not comparisons:
         pairs = [pair for group in groups.values() for pair in itertools.combinations(group, 2)]
         if len(pairs) > MOST_PAIRS:
             pairs = [(other, group[0]) for group in groups.values() for other in group[1:]]
-        return compare((a, b, Asked(radii)) for a, b in pairs)
+        return compare((a, b, Asked(radii, named=False)) for a, b in pairs)
     asked = []
     for entry in comparisons:
         margins = dict.fromkeys(METRICS, float(entry["margin"])) if entry["margin"] else {}
@@ -199,5 +218,14 @@ def of_study(
 
 def as_json(row: Row) -> Row:
     """A row of `rs compare --json`: without where it was found, and NaN as null."""
-    kept = {key: value for key, value in row.items() if key not in ("certificate", "smoothing")}
+    kept = {key: value for key, value in row.items() if key not in ("certificate", "attack", *SMOOTHING)}
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in kept.items()}
+
+
+def rows(stored: Stored) -> list[Row]:
+    study = stored.plan.study
+    radii = [float(radius) for radius in study.report["radii"]]
+    return of_study([*of_runs(stored.plan), *of_logs(stored.plan)], study.comparisons, radii)
+
+
+TABLE = Table("comparisons", COLUMNS, rows)

@@ -24,6 +24,7 @@ from rs.statistics.bounds import Floats
 from rs.study.certification_log import read_log
 from rs.tables.aggregated import check_certified
 from rs.tables.logs import images as log_images
+from rs.tables.noise import smoothed_with
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -41,15 +42,16 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Contestant:
-    """`conditions` (noise, certificate, alpha, votes) is empty where nothing is known: of a log. `noise` says
-    which noise was drawn: contestants with the same text saw the same. `attacked` has a key per attack (its
-    name and all its settings) and radius.
+    """`conditions` (noise, certificate, alpha, votes) is empty where nothing is known: of a log; `smoothing`
+    is the noise in the columns of tables. `noise` says which noise was drawn: contestants with the same text
+    saw the same. `attacked` has a key per attack (its name and all its settings) and radius.
     """
 
     name: str
     seeds: tuple[int | None, ...]
     certified: Outcomes | None
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    smoothing: Mapping[str, Any] = field(default_factory=dict)
     noise: str | None = None
     sigma: float | None = None  # where radius = sigma Phi^-1(p_A), so that it tells p_A
     factor: float = 1.0  # of certified accuracies, where a certificate is for a share of the images only
@@ -92,7 +94,8 @@ def of_logs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]
             told = {"smoothing": describe(log.noise), **log.claim}
             conditions = {k: told[k] for k in ("smoothing", "certificate", "norm", "alpha", "n")}
             sigma = _sigma(log.noise, log.claim["certificate"])
-            found.append(Contestant(log.label, (None,), _outcomes([frame], _radii), conditions, None, sigma))
+            own = (_outcomes([frame], _radii), conditions, smoothed_with(log.noise))
+            found.append(Contestant(log.label, (None,), *own, sigma=sigma))
     return found
 
 
@@ -112,7 +115,11 @@ def _observed(
     votes = "sequential" if sampling["mode"] == "sequential" else sampling["n"]
     if len(frames) < len(seeds):
         alone = {"smoothing": describe(noise)}
-        return [Contestant(label, numbers, None, alone, drawn, attacked=attacked)] if attacked else []
+        return (
+            [Contestant(label, numbers, None, alone, smoothed_with(noise), drawn, attacked=attacked)]
+            if attacked
+            else []
+        )
     kinds = {label_of(c): c["name"] for c in seeds[0].run.sections["certificates"]}
     out: list[Contestant] = []
     for certificate, first in frames[0].groupby("certificate", sort=False):
@@ -122,7 +129,8 @@ def _observed(
         sigma = _sigma(noise, kinds.get(str(certificate), ""))
         found = _outcomes(own, _radii)
         factor = float(first["factor"].iloc[0])
-        out.append(Contestant(label, numbers, found, told, drawn, sigma, factor, attacked))
+        columns = smoothed_with(noise)
+        out.append(Contestant(label, numbers, found, told, columns, drawn, sigma, factor, attacked))
     return out
 
 

@@ -15,6 +15,7 @@ from rs.tables import comparisons
 from rs.tables.behind_averages import on_hard_images, probabilities
 from rs.tables.comparisons import Asked, compare, of_study, refuse_other_conditions
 from rs.tables.contestants import Contestant, Outcomes, of_runs
+from rs.tables.stored import Stored
 
 RADII = {"a": [0.6, 0.4, -1, 0.0, 0.9, 0.3], "b": [0.5, -1, -1, 0.2, 0.9, -1]}
 
@@ -101,7 +102,7 @@ def test_attacks_of_the_same_settings_are_compared():
     a = Contestant("a", (0,), None, attacked=attacked([1] * 30 + [0] * 10))
     b = Contestant("b", (0,), None, attacked=attacked([1] * 18 + [0] * 22))
     found = rows_of(compare([(a, b, Asked([]))]), "empirical_accuracy")
-    assert [(r["difference"], r["radius"], r["certificate"]) for r in found] == [(0.3, 0.5, "pgd")]
+    assert [(r["difference"], r["radius"], r["attack"]) for r in found] == [(0.3, 0.5, "pgd")]
     assert found[0]["p"] == pytest.approx(stats.binomtest(12, 12).pvalue)
     other = Contestant("b", (0,), None, attacked=attacked([1] * 40, "another"))
     assert compare([(a, other, Asked([]))]) == []
@@ -160,6 +161,7 @@ def test_lower_bounds_of_p_a_follow_from_the_radii():
 @pytest.fixture
 def observed(tiny, plan_of, tmp_path, monkeypatch):
     def make(**study):
+        tiny["runs"]["nal"].pop("calibration", None)
         plan = plan_of({**tiny, **study})
         monkeypatch.chdir(tmp_path)
         shift = {"gaussian": 0.0, "nal": 0.1}
@@ -176,7 +178,7 @@ def observed(tiny, plan_of, tmp_path, monkeypatch):
 def test_every_pair_of_a_study_under_the_same_noise_and_certificate(observed):
     noises = [{"name": "gaussian", "sigma": s} for s in (0.25, 0.5)]
     plan = observed(smoothing=noises, seeds=[0, 1, 2], attacks=[])
-    rows = of_study(of_runs(plan), None, [0.25])
+    rows = of_study(of_runs(plan), [], [0.25])
     assert {(r["a"], r["b"]) for r in rows} == {("gaussian", "nal")}
     found = {(r["smoothing"], r["about"]): r for r in rows if r["metric"] == "acr"}
     assert len(found) == 4
@@ -188,7 +190,7 @@ def test_every_pair_of_a_study_under_the_same_noise_and_certificate(observed):
 def test_attacks_stand_once_however_many_certificates_there_are(observed):
     certificates = [{"name": "cohen", "alpha": 0.001}, {"name": "tcertify"}]
     plan = observed(certificates=certificates)
-    rows = of_study(of_runs(plan), None, [0.25])
+    rows = of_study(of_runs(plan), [], [0.25])
     attacked = rows_of(rows, "empirical_accuracy")
     assert [(r["radius"], r["difference"]) for r in attacked] == [(0.0, 0.0), (0.5, pytest.approx(-1 / 3))]
     assert len(rows_of(rows, "acr")) == 2
@@ -205,7 +207,39 @@ def test_named_comparisons_of_a_study_have_their_own_radii(observed):
 def test_many_pairs_become_one_for_each_run(monkeypatch):
     monkeypatch.setattr(comparisons, "MOST_PAIRS", 5)
     runs = [contestant(n, [0.1 * i, 0.5], conditions={"smoothing": "s"}) for i, n in enumerate("abcd")]
-    pairs = {(r["a"], r["b"]) for r in of_study(runs, None, [0])}
+    pairs = {(r["a"], r["b"]) for r in of_study(runs, [], [0])}
     assert pairs == {("b", "a"), ("c", "a"), ("d", "a")}
     monkeypatch.setattr(comparisons, "MOST_PAIRS", 6)
-    assert len({(r["a"], r["b"]) for r in of_study(runs, None, [0])}) == 6
+    assert len({(r["a"], r["b"]) for r in of_study(runs, [], [0])}) == 6
+
+
+def test_the_table_of_a_study_has_what_it_asks_for(observed):
+    asked = [{"better": "nal", "than": "gaussian", "at": [0.4], "margin": 0.5}]
+    plan = observed(comparisons=asked, attacks=[])
+    rows_ = list(comparisons.TABLE.rows(Stored(plan)))
+    assert {(r["a"], r["b"], r["smoothing_level"]) for r in rows_} == {("nal", "gaussian", 0.25)}
+    assert rows_of(rows_, "acr")[0]["verdict"] == "equivalent"
+    other = observed(attacks=[])
+    assert plan.summary != other.summary
+    assert [p.id for p in plan.runs] == [p.id for p in other.runs]
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"better": "macer", "than": "gaussian"}, "comparisons[0].better: no run or log is labelled 'macer'"),
+        ({"better": "nal", "than": "nal"}, "comparisons[0].than: nal is compared with itself"),
+        ({"better": "nal", "than": "gaussian", "margin": 0}, "comparisons[0].margin"),
+        ({"better": "nal", "than": "gaussian", "metric": "acr"}, "comparisons[0]"),
+    ],
+)
+def test_comparisons_that_cannot_be_made_are_refused(tiny, refusal, entry, told):
+    assert told in refusal({**tiny, "comparisons": [entry]})
+
+
+def test_runs_and_logs_of_other_images_have_no_rows_unless_they_are_named():
+    kept = {"conditions": {"smoothing": "s"}}
+    runs = [contestant("a", [0.1, 0.5], **kept), contestant("b", [0.1, 0.5], images=[7, 8], **kept)]
+    assert of_study(runs, [], [0]) == []
+    with pytest.raises(UserError, match="no image in common"):
+        of_study(runs, [{"better": "a", "than": "b", "at": (), "margin": None}], [0])

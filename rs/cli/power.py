@@ -1,0 +1,215 @@
+"""How many images, votes and training seeds tell a difference, from a pilot: two contestants, named as for
+`rs compare`, or one, whose spread then stands for both sides.
+
+Asked for with --difference D (default: the pilot's own): the images that tell D from 0 in --power of all
+cases, paired and unpaired; the training seeds; and, where the radii tell p_A, how that changes with the votes
+per image. With --images or --seeds, the other way round: the smallest difference that these show. Formulas
+and assumptions: rs/statistics/power.py; the pilot's spread is taken for the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+from typing import Any
+
+from rs.cli.compare import add_choices, find, parse
+from rs.errors import UserError
+from rs.statistics import power as size
+from rs.tables.contestants import Contestant
+from rs.tables.pilot import Pilot, at_votes, pilot_of
+
+TEXT = "how many images, votes and seeds tell a difference, or which difference they show"
+VOTES = (100, 1_000, 10_000, 100_000)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("contestants", nargs="+", metavar="FILE|STUDY.yaml:LABEL")
+    add_choices(parser)
+    parser.add_argument("--difference", type=float, metavar="D", help="to be told from 0")
+    parser.add_argument("--images", type=int, metavar="N", help="what so many images show")
+    parser.add_argument("--seeds", type=int, metavar="S", help="what so many training seeds show")
+    parser.add_argument(
+        "--at", type=float, metavar="R", help="of certified accuracy at R (default: of the ACR)"
+    )
+    parser.add_argument("--power", type=float, default=0.8, metavar="P", help="(default: 0.8)")
+    parser.add_argument("--level", type=float, default=0.95, metavar="P", help="of the test (default: 0.95)")
+    parser.add_argument(
+        "--seed-deviation",
+        type=float,
+        metavar="S",
+        help="of a difference over seeds, where the pilot has few",
+    )
+    parser.add_argument("--alpha", type=float, default=0.001, help="of the certificates (default: 0.001)")
+    parser.add_argument("--votes", type=int, default=100_000, help="of a log, per image (default: 100000)")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def run(args: argparse.Namespace) -> None:
+    check(args)
+    contestants, _ = find(args)
+    if len(contestants) > 2:
+        raise UserError(f"power: {len(contestants)} contestants; a pilot is one or two")
+    pilot = pilot_of(contestants, args.at)
+    told = answer(pilot, args)
+    told["votes"] = votes(contestants, pilot, told["difference"], args)
+    told["price"] = price(contestants, told, args)
+    print(json.dumps(told, indent=1) if args.json else text(told))
+
+
+def check(args: argparse.Namespace) -> None:
+    for name in ("level", "power", "alpha"):
+        if not 0 < getattr(args, name) < 1:
+            raise UserError(f"power: --{name} {getattr(args, name):g}: must be between 0 and 1")
+    for name, least in (("difference", 0.0), ("seed_deviation", 0.0)):
+        value = getattr(args, name)
+        if value is not None and not least < abs(value) < math.inf:
+            raise UserError(f"power: --{name.replace('_', '-')} {value:g}: must be a number other than 0")
+    for name, least in (("images", 2), ("seeds", 3), ("votes", 1)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise UserError(f"power: --{name} {value}: at least {least}")
+    if args.at is not None and not 0 <= args.at < math.inf:
+        raise UserError("power: --at: must be a finite number, 0 or more")
+
+
+def answer(pilot: Pilot, args: argparse.Namespace) -> dict[str, Any]:
+    """What is asked for, of the pilot's own difference where none is named; None where nothing is known."""
+    wanted = abs(args.difference if args.difference is not None else pilot.difference or 0.0)
+    if wanted == 0 and args.images is None and args.seeds is None:
+        raise UserError("power: the pilot says no difference; name one with --difference")
+    if pilot.metric == "certified_accuracy" and wanted > 1:
+        raise UserError(f"power: --difference {wanted:g}: accuracies differ by at most 1")
+    rule = {"level": args.level, "power": args.power}
+    deviation = args.seed_deviation if args.seed_deviation is not None else pilot.seed_deviation
+    told: dict[str, Any] = {"a": pilot.names[0], "b": pilot.names[1] if len(pilot.names) > 1 else None}
+    told |= {"metric": pilot.metric, "radius": pilot.radius, "pilot_images": pilot.images}
+    told |= {"pilot_difference": pilot.difference, "difference": wanted or None, **rule}
+    told |= {"correlation": pilot.correlation, "paired_deviation": pilot.paired, "seed_deviation": deviation}
+    told |= {"unpaired_deviation": pilot.unpaired, "discordant": pilot.discordant}
+    if wanted:
+        told["paired_images"] = _paired(pilot, wanted, rule)
+        told["unpaired_images"] = size.images(pilot.unpaired, wanted, **rule)
+        told["seeds"] = None if deviation is None else size.seeds(deviation, wanted, **rule)
+    shown: dict[str, Any] = {}
+    if args.images is not None:
+        shown["images"] = args.images
+        shown["unpaired"] = size.difference(pilot.unpaired, args.images, **rule)
+        if pilot.discordant is not None:
+            shown["paired"] = size.discordant_difference(pilot.discordant, args.images, **rule)
+        elif pilot.paired is not None:
+            shown["paired"] = size.difference(pilot.paired, args.images, **rule)
+    if args.seeds is not None:
+        if deviation is None:
+            few = (
+                f"the pilot has {pilot.seeds} training seed{'s' * (pilot.seeds != 1)}, at least 3 are needed"
+            )
+            raise UserError(f"power: --seeds: {few}; or give --seed-deviation")
+        shown |= {"seeds": args.seeds, "methods": size.seed_difference(deviation, args.seeds, **rule)}
+    return told | {"shown": shown}
+
+
+def _paired(pilot: Pilot, wanted: float, rule: dict[str, float]) -> int | None:
+    if pilot.discordant is not None:
+        return size.discordant_images(pilot.discordant, wanted, **rule)
+    return None if pilot.paired is None else size.images(pilot.paired, wanted, **rule)
+
+
+def votes(
+    contestants: list[Contestant], pilot: Pilot, wanted: float | None, args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Paired images for an ACR at other numbers of votes; nothing where the radii do not tell p_A."""
+    known = [c.sigma is not None for c in contestants]
+    if pilot.metric != "acr" or len(contestants) < 2 or not all(known) or not wanted:
+        return []
+    rows = []
+    drawn = [
+        int(n) if isinstance(n := c.conditions.get("n", args.votes), int | float) else None
+        for c in contestants
+    ]
+    if None in drawn:
+        return []  # stopped early: no one number of votes
+    now = at_votes(contestants, drawn, max(d for d in drawn if d), args.alpha)
+    for n in VOTES:
+        deviation, kept = at_votes(contestants, drawn, n, args.alpha)
+        if kept <= 0:
+            continue
+        told = wanted * kept / now[1]
+        images = size.images(deviation, told, args.level, args.power)
+        rows.append({"n": n, "difference": told, "paired_deviation": deviation, "paired_images": images})
+    return rows
+
+
+def price(
+    contestants: list[Contestant], told: dict[str, Any], args: argparse.Namespace
+) -> dict[str, Any] | None:
+    """What certifying the paired images anew costs here (`rs price`), where a study says how; of its own
+    votes, for both sides. None for logs, and where more images are needed than its test split has.
+    """
+    named = [parse(given) for given in args.contestants]
+    images = told.get("paired_images")
+    if images is None or not all(files and label for files, label in named):
+        return None
+    from rs.plan import price as pricing
+    from rs.plan.plan import Plan
+    from rs.study.study import Study
+
+    hours, assumed, machine, unit = 0.0, False, "", ""
+    for files, label in named:
+        plan = Plan(Study(files, {"test": {"first": 0, "max": images, "skip": 1}}))
+        if images > plan.data_facts["x-sizes"]["test"]:
+            return None
+        ids = {p.id for p in plan.runs if p.run.label == label}
+        jobs = itertools.chain.from_iterable(plan.jobs[stage].values() for stage in ("form", "sample"))
+        found = pricing.hours(plan, [job for job in jobs if job.run in ids])
+        if found is None:
+            return None
+        hours, assumed, machine, unit = (
+            hours + found.hours,
+            assumed or found.assumed,
+            found.machine,
+            found.unit,
+        )
+    return {"images": images, "hours": hours, "unit": unit, "machine": machine, "assumed": assumed}
+
+
+def text(told: dict[str, Any]) -> str:
+    """The same for people."""
+    what = "ACR" if told["metric"] == "acr" else f"certified accuracy at {told['radius']:g}"
+    pair = told["a"] if told["b"] is None else f"{told['a']} − {told['b']}"
+    lines = [f"pilot: {pair}, {told['pilot_images']} images, {what}"]
+    if told["pilot_difference"] is not None:
+        spread = "" if told["correlation"] is None else f"; correlation {told['correlation']:.3f}"
+        lines[0] += f": difference {told['pilot_difference']:+.4f}{spread}"
+    rule = f"{100 * told['power']:g} % power at {100 * told['level']:g} %"
+    if told["difference"]:
+        paired = told["paired_images"]
+        lines.append(f"a difference of {told['difference']:g} takes, with {rule}:")
+        lines.append(f"  {paired if paired is not None else 'unknown (one contestant)'} images, paired")
+        lines.append(f"  {told['unpaired_images']} images on each side, unpaired")
+        seeds = (
+            "unknown (the pilot has fewer than 3; --seed-deviation)"
+            if told["seed_deviation"] is None
+            else None
+        )
+        lines.append(
+            f"  {seeds or told['seeds'] or f'more than {size.MOST_SEEDS}'} training seeds on each side"
+        )
+    for row in told["votes"]:
+        becomes = f"the difference becomes {row['difference']:.4f}, {row['paired_images']} images"
+        lines.append(f"  {row['n']} votes an image: {becomes}")
+    shown = told["shown"]
+    if "images" in shown:
+        paired = f"{shown['paired']:.4f} paired, " if "paired" in shown else ""
+        lines.append(f"{shown['images']} images show, with {rule}: {paired}{shown['unpaired']:.4f} unpaired")
+    if "seeds" in shown:
+        lines.append(f"{shown['seeds']} training seeds show, with {rule}: {shown['methods']:.4f}")
+    if told["price"]:
+        cost = told["price"]
+        note = ", assumed rates" if cost["assumed"] else ""
+        lines.append(
+            f"votes for {cost['images']} images on both sides: {cost['hours']:.3g} {cost['unit']}{note}"
+        )
+    return "\n".join(lines)

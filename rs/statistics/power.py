@@ -1,0 +1,94 @@
+"""How many images or training seeds tell a difference from 0, and which difference so many show.
+
+- Means of paired images: n = ((z_{1-a/2} + z_power) s / difference)^2 with the standard deviation s of the
+  differences; unpaired, per side, with s^2 = s_A^2 + s_B^2. Normal approximation of the t-test; good from
+  some 30 images on.
+- Paired proportions (McNemar; Miettinen 1968, Connor 1987): with a share psi of discordant images,
+  n = ((z_{1-a/2} sqrt(psi) + z_power sqrt(psi - difference^2)) / difference)^2. The exact test needs a few
+  per cent more, since it is discrete.
+- Training seeds: the t-test's own power, from the noncentral t distribution.
+
+All take the pilot's spread as the truth, and so inherit its error: s from n images is known to about
+1 / sqrt(2 n) of itself. docs/evidence/comparisons.md checks them by simulation.
+"""
+
+from __future__ import annotations
+
+import math
+
+from scipy import optimize, special, stats
+
+from rs.statistics.paired import FEWEST_SEEDS
+
+MOST_SEEDS = 10_000
+
+
+def _quantiles(level: float, power: float) -> tuple[float, float]:
+    return float(special.ndtri(0.5 + level / 2)), float(special.ndtri(power))
+
+
+def images(deviation: float, difference: float, level: float = 0.95, power: float = 0.8) -> int:
+    """Fewest images whose mean tells `difference` from 0, where single images deviate by `deviation`."""
+    return max(2, math.ceil((sum(_quantiles(level, power)) * deviation / difference) ** 2))
+
+
+def difference(deviation: float, number: int, level: float = 0.95, power: float = 0.8) -> float:
+    """Smallest difference of means that `number` images show."""
+    return sum(_quantiles(level, power)) * deviation / math.sqrt(number)
+
+
+def discordant_images(psi: float, wanted: float, level: float = 0.95, power: float = 0.8) -> int:
+    """Fewest paired images for a difference of accuracies where a share `psi` of them is discordant; at
+    least as many are as the difference itself says.
+    """
+    test, found = _quantiles(level, power)
+    share = max(psi, abs(wanted))
+    root = test * math.sqrt(share) + found * math.sqrt(share - wanted**2)
+    return max(2, math.ceil((root / wanted) ** 2))
+
+
+def discordant_difference(psi: float, number: int, level: float = 0.95, power: float = 0.8) -> float:
+    """Smallest difference of accuracies that `number` paired images show; at most 1."""
+
+    def lacking(wanted: float) -> float:
+        share = max(psi, wanted)
+        test, found = _quantiles(level, power)
+        root = test * math.sqrt(share) + found * math.sqrt(max(share - wanted**2, 0))
+        return root - wanted * math.sqrt(number)
+
+    return float(optimize.brentq(lacking, 1e-12, 1.0)) if lacking(1.0) < 0 else 1.0
+
+
+def power_over_seeds(deviation: float, wanted: float, seeds: int, level: float = 0.95) -> float:
+    """Chance that a t-test over so many seeds tells `wanted` from 0, where seeds deviate by `deviation`."""
+    if deviation == 0:
+        return 1.0
+    freedom, shift = seeds - 1, abs(wanted) / deviation * math.sqrt(seeds)
+    limit = float(stats.t.ppf(0.5 + level / 2, freedom))
+    return float(stats.nct.sf(limit, freedom, shift) + stats.nct.cdf(-limit, freedom, shift))
+
+
+def seeds(deviation: float, wanted: float, level: float = 0.95, power: float = 0.8) -> int | None:
+    """Fewest seeds for `power`, at least three; None beyond MOST_SEEDS."""
+    low, high = FEWEST_SEEDS - 1, FEWEST_SEEDS
+    while power_over_seeds(deviation, wanted, high, level) < power:
+        low, high = high, 2 * high
+        if high > MOST_SEEDS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (
+            (low, middle) if power_over_seeds(deviation, wanted, middle, level) >= power else (middle, high)
+        )
+    return high
+
+
+def seed_difference(deviation: float, number: int, level: float = 0.95, power: float = 0.8) -> float:
+    """Smallest difference that so many seeds show."""
+    if deviation == 0:
+        return 0.0
+    top = 1.0
+    while power_over_seeds(1.0, top, number, level) < power:
+        top *= 2
+    root = optimize.brentq(lambda d: power_over_seeds(1.0, d, number, level) - power, 0.0, top)
+    return float(root) * deviation

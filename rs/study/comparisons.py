@@ -1,0 +1,17 @@
+"""What `comparisons` of a study may not say. No torch."""
+
+from __future__ import annotations
+
+from rs.study.study import Study
+
+
+def check_comparisons(study: Study) -> None:
+    """Raises UserError for a run that the study has not, or one that is compared with itself."""
+    known = list(dict.fromkeys([*(run.label for run in study.all_runs), *study.logs]))
+    for i, entry in enumerate(study.comparisons):
+        for key in ("better", "than"):
+            if entry[key] not in known:
+                told = f"no run or log is labelled {entry[key]!r}; there is: {', '.join(known)}"
+                study.fail(("comparisons", i, key), told)
+        if entry["better"] == entry["than"]:
+            study.fail(("comparisons", i, "than"), f"{entry['than']} is compared with itself")

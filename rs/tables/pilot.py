@@ -1,0 +1,130 @@
+"""What a pilot says of the spread of differences, for `rs power`. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from rs.errors import UserError
+from rs.statistics.bounds import Floats, clopper_pearson_upper
+from rs.statistics.paired import FEWEST_SEEDS
+from rs.tables.contestants import Contestant, common_images
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """Standard deviations of one image: of A minus B (`paired`), and of both sides together (`unpaired`: the
+    root of the sum of their variances). What needs two contestants, or three seeds of both, is None.
+    """
+
+    names: tuple[str, ...]
+    metric: str
+    radius: float | None
+    images: int
+    difference: float | None
+    correlation: float | None
+    paired: float | None
+    unpaired: float
+    discordant: float | None  # share of images that only one side is right on, of an accuracy
+    seeds: int
+    seed_deviation: float | None  # of the difference of one seed
+
+
+def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
+    """Of average certified radius, or of certified accuracy at `radius`; variances are means over seeds."""
+    if any(c.certified is None for c in contestants):
+        raise UserError("power: a pilot needs certified radii")
+    found = [c.certified for c in contestants if c.certified]
+    names = tuple(c.name for c in contestants)
+    sides = [of.values for of in found]
+    if len(found) == 2:
+        _, *sides, _ = common_images(found[0], found[1], (names[0], names[1]))
+    images = sides[0].shape[1]
+    if images < 2:
+        raise UserError(f"{' and '.join(names)}: one image; a pilot needs at least 2")
+    values = [_valued(side, radius) for side in sides]
+    variances = [float(v.var(axis=1, ddof=1).mean()) for v in values]
+    metric = "acr" if radius is None else "certified_accuracy"
+    if len(values) == 1:
+        unpaired = float(np.sqrt(2 * variances[0]))
+        return Pilot(names, metric, radius, images, None, None, None, unpaired, None, len(values[0]), None)
+    a, b = values
+    both = min(len(a), len(b))
+    differences = a[:both] - b[:both]
+    covariance = float(np.mean([np.cov(x, y)[0, 1] for x, y in zip(a[:both], b[:both], strict=True)]))
+    spread = float(np.sqrt(np.prod(variances)))
+    return Pilot(
+        names,
+        metric,
+        radius,
+        images,
+        float(a.mean() - b.mean()),
+        covariance / spread if spread else None,
+        float(np.sqrt(differences.var(axis=1, ddof=1).mean())),
+        float(np.sqrt(sum(variances))),
+        None if radius is None else float((differences != 0).mean()),
+        both,
+        _over_seeds(contestants, values),
+    )
+
+
+def _valued(certified: Floats, radius: float | None) -> Floats:
+    return np.maximum(certified, 0.0) if radius is None else np.where(certified >= radius, 1.0, 0.0)
+
+
+def _over_seeds(contestants: Sequence[Contestant], values: Sequence[Floats]) -> float | None:
+    """Standard deviation of the difference that one seed on each side gives; paired where they are shared."""
+    a, b = (dict(zip(c.seeds, v.mean(axis=1), strict=True)) for c, v in zip(contestants, values, strict=True))
+    shared = [seed for seed in a if seed in b and seed is not None]
+    if len(shared) >= FEWEST_SEEDS:
+        return float(np.std([a[seed] - b[seed] for seed in shared], ddof=1))
+    if min(len(a), len(b)) < FEWEST_SEEDS:
+        return None
+    return float(np.sqrt(sum(np.var(list(side.values()), ddof=1) for side in (a, b))))
+
+
+def at_votes(
+    contestants: Sequence[Contestant], drawn: Sequence[int | None], n: int, alpha: float
+) -> tuple[float, float]:
+    """Of Cohen et al.'s certificate with n votes an image instead of those `drawn`: the standard deviation of
+    A minus B, and the mean radius of both.
+
+    p_A is taken back out of each radius (its lower bound is that of k of the drawn votes), and gives k/N n
+    votes of n. The noise that fewer votes add is that of the delta method, sigma^2 p (1 - p) / (n phi(Phi^-1
+    p)^2), as though both sides had drawn for themselves: with the same noise it is less.
+    """
+    found = [c.certified for c in contestants if c.certified]
+    names = (contestants[0].name, contestants[1].name)
+    _, a, b, _ = common_images(found[0], found[1], names)
+    expected, noise = [], 0.0
+    for certified, contestant, number in zip((a[0], b[0]), contestants, drawn, strict=True):
+        assert contestant.sigma is not None
+        assert number is not None
+        radius, error = _redrawn(certified, contestant.sigma, number, n, alpha)
+        expected.append(radius)
+        noise += max(error - _redrawn(certified, contestant.sigma, number, number, alpha)[1], 0.0)
+    spread = float((expected[0] - expected[1]).var(ddof=1)) + noise
+    return float(np.sqrt(spread)), float(np.mean(expected))
+
+
+def _redrawn(certified: Floats, sigma: float, drawn: int, n: int, alpha: float) -> tuple[Floats, float]:
+    """Radii [N] with n votes, and the mean over the images of the variance that the votes add."""
+    failures = np.arange(0, drawn // 2 + 1)
+    if len(failures) > 4000:  # the bound falls smoothly: fine near 0, coarse above
+        failures = np.unique(
+            np.concatenate([failures[:1000], np.geomspace(1000, drawn // 2, 3000).astype(int)])
+        )
+    bounds = clopper_pearson_upper(failures, np.full(len(failures), drawn), alpha)
+    wanted = special.ndtr(-certified / sigma)  # upper bound of 1 - p_A
+    share = np.interp(wanted, bounds, failures / drawn)
+    again = np.minimum(np.rint(share * n), n).astype(int)
+    upper = clopper_pearson_upper(again, np.full(len(again), n), alpha)
+    right = (certified >= 0) & (upper < 0.5)
+    radius = np.where(right, -sigma * special.ndtri(np.minimum(upper, 0.5)), 0.0)
+    p = 1 - np.maximum(share, 1 / n)
+    density = np.exp(-(special.ndtri(p) ** 2) / 2) / np.sqrt(2 * np.pi)
+    noise = np.where(right & (again > 0), sigma**2 * p * (1 - p) / (n * density**2), 0.0)
+    return radius, float(noise.mean())

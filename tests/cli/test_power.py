@@ -1,0 +1,153 @@
+"""`rs power`: sample sizes from pilots."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from observed_runs import observe
+from scipy import stats
+from tiny_study import TINY, write_study
+
+from rs.cli.main import main
+from rs.plan.plan import Plan
+from rs.study.certification_log import Log, write_log
+from rs.study.study import Study
+
+KEYS = {"paired_images", "unpaired_images", "correlation", "seeds", "votes", "price", "shown", "difference"}
+
+
+def write(name, radii):
+    r = np.array(radii, np.float64)
+    labels, wrong = np.ones(len(r), int), r < 0
+    write_log(Path(name), Log(np.arange(len(r)), labels, labels + wrong, np.maximum(r, 0), ~wrong, r * 0))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("power")
+    draw = np.random.default_rng(0)
+    common = np.minimum(draw.exponential(0.5, 400), 1.8)
+    write(folder / "a.tsv", common + draw.normal(0.05, 0.02, 400).clip(0))
+    write(folder / "b.tsv", common)
+    study = {**TINY, "seeds": [0, 1, 2], "attacks": []}
+    plan = Plan(Study([write_study(folder / "study.yaml", study)]))
+    here = Path.cwd()
+    os.chdir(folder)
+    gain = {"gaussian": (0, 0, 0), "nal": (0.02, 0.05, 0.02)}
+    observe(plan, lambda run: [0.1 * i + gain[run.label][run.seed] * (i > 1) for i in range(6)])
+    os.chdir(here)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def place(made, monkeypatch):
+    monkeypatch.chdir(made)
+
+
+@pytest.fixture
+def told(capsys):
+    def found(*arguments):
+        assert main(["power", *arguments, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return found
+
+
+def test_images_follow_from_the_pilots_spread(told):
+    found = told("a.tsv", "b.tsv", "--difference", "0.02")
+    assert set(found) >= KEYS
+    a, b = (np.genfromtxt(name, skip_header=1, usecols=3) for name in ("a.tsv", "b.tsv"))
+    z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
+    assert found["correlation"] == pytest.approx(np.corrcoef(a, b)[0, 1])
+    assert found["paired_images"] == math.ceil((z / 0.02) ** 2 * np.var(a - b, ddof=1))
+    both = np.var(a, ddof=1) + np.var(b, ddof=1)
+    assert found["unpaired_images"] == math.ceil((z / 0.02) ** 2 * both)
+    assert found["seeds"] is None
+    assert found["votes"] == []
+    assert found["price"] is None
+
+
+def test_fewer_votes_take_more_images(told):
+    found = told("a.tsv", "b.tsv", "--sigma", "0.5")
+    rows = {row["n"]: row for row in found["votes"]}
+    assert list(rows) == [100, 1000, 10_000, 100_000]
+    assert rows[100_000]["difference"] == pytest.approx(found["difference"], rel=1e-6)
+    assert rows[100_000]["paired_images"] == pytest.approx(found["paired_images"], rel=0.05)
+    images = [row["paired_images"] for row in rows.values()]
+    assert images == sorted(images, reverse=True)
+    assert all(row["difference"] <= found["difference"] * (1 + 1e-9) for row in rows.values())
+
+
+def test_the_other_way_round(told):
+    found = told("a.tsv", "b.tsv", "--images", "200", "--seeds", "5", "--seed-deviation", "0.1")["shown"]
+    pilot = told("a.tsv", "b.tsv", "--difference", str(found["paired"]))
+    assert pilot["paired_images"] in (200, 201)
+    assert found["methods"] > 0.1
+
+
+def test_accuracies_count_discordant_images(told):
+    found = told("a.tsv", "b.tsv", "--at", "0.5", "--difference", "0.05")
+    a, b = (np.genfromtxt(name, skip_header=1, usecols=3) >= 0.5 for name in ("a.tsv", "b.tsv"))
+    psi = np.mean(a != b)
+    assert found["discordant"] == pytest.approx(psi)
+    z = stats.norm.ppf(0.975) * math.sqrt(max(psi, 0.05)) + stats.norm.ppf(0.8) * math.sqrt(
+        max(psi, 0.05) - 0.0025
+    )
+    assert found["paired_images"] == math.ceil((z / 0.05) ** 2)
+
+
+def test_seeds_of_a_study_say_how_many_it_takes(told):
+    found = told("study.yaml:nal", "study.yaml:gaussian", "--difference", "0.05")
+    gains = [g * 4 / 6 for g in (0.02, 0.05, 0.02)]
+    assert found["seed_deviation"] == pytest.approx(np.std(gains, ddof=1))
+    assert found["seeds"] >= 3
+
+
+def test_one_contestant_stands_for_both_sides(told):
+    found = told("a.tsv", "--difference", "0.1")
+    assert (found["b"], found["paired_images"], found["correlation"]) == (None, None, None)
+    assert found["unpaired_images"] > 100
+
+
+def test_people_get_sentences(capsys):
+    assert main(["power", "a.tsv", "b.tsv", "--images", "500"]) == 0
+    out = capsys.readouterr().out
+    assert "images, paired" in out
+    assert "500 images show, with 80 % power at 95 %" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["a.tsv"], "the pilot says no difference; name one"),
+        (["a.tsv", "b.tsv", "--difference", "0"], "--difference 0: must be a number other than 0"),
+        (["a.tsv", "b.tsv", "--power", "1"], "--power 1: must be between 0 and 1"),
+        (["a.tsv", "b.tsv", "--images", "1"], "--images 1: at least 2"),
+        (["a.tsv", "b.tsv", "--seeds", "2"], "--seeds 2: at least 3"),
+        (["a.tsv", "b.tsv", "--seeds", "4"], "the pilot has 1 training seed, at least 3 are needed"),
+        (["a.tsv", "b.tsv", "--at", "1", "--difference", "2"], "accuracies differ by at most 1"),
+        (["a.tsv", "b.tsv", "study.yaml:nal"], "3 contestants; a pilot is one or two"),
+    ],
+)
+def test_bad_input_is_one_line(capsys, arguments, line):
+    assert main(["power", *arguments]) == 1
+    err = capsys.readouterr().err
+    assert line in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.skipif("RS_DATA_DIR" not in os.environ, reason="needs the published logs in RS_DATA_DIR")
+def test_published_logs(told):
+    """About 1,580 paired images tell CAT-RS from SmoothMix, and 26,400 on each side unpaired."""
+    folder = Path(os.environ["RS_DATA_DIR"]) / "published-logs"
+    names = [folder / f"acr2025-cifar10-resnet110-{m}-sigma_0.5.tsv" for m in ("catrs", "smoothmix")]
+    if not all(name.exists() for name in names):
+        pytest.skip("no published logs in RS_DATA_DIR")
+    found = told(*map(str, names))
+    assert found["paired_images"] == pytest.approx(1578, abs=3)
+    assert found["unpaired_images"] == pytest.approx(26_445, abs=5)
