@@ -7,15 +7,25 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rs.settings.limits import MOST_ENTRIES
+from rs.settings.limits import LARGEST, MOST_ENTRIES, NonNegative
 from rs.settings.numbers import Radii
 
-Bound = Annotated[float, Field(allow_inf_nan=False)]
+Bound = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 Reference = Annotated[str, Field(pattern=r"^(tests|docs)/[\w./-]+(::\w+)?$")]
 
-# A run's label, or a mapping that names it as `run` beside what differs from the condition's own.
-Run = str | dict[str, Any]
-SIDE = ("run", "certificate", "attack", "smoothing", "where")
+
+@dataclass(frozen=True)
+class Side:
+    """A run beside what differs from the condition's own."""
+
+    run: str
+    certificate: str | None = None
+    attack: str | None = None
+    smoothing: str | None = None
+    where: dict[str, Any] | None = None
+
+
+Run = str | dict[str, Any]  # a run's label, or a Side: the exported schema has it once, by reference
 Pair = Annotated[tuple[Run, ...], Field(min_length=2, max_length=2)]
 Runs = Annotated[tuple[Run, ...], Field(min_length=3, max_length=MOST_ENTRIES)]
 
@@ -51,8 +61,8 @@ class Condition:
     at_least: Bound | None = None
     at_most: Bound | None = None
     crosses: Pair | None = None
-    small: Annotated[float, Field(ge=0)] | None = None
-    large: Annotated[float, Field(ge=0)] | None = None
+    small: NonNegative | None = None
+    large: NonNegative | None = None
     impossible: Reference | None = None
     proven: Reference | None = None
     metric: str = "acr"

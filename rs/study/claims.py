@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rs.settings.claims import SIDE
 from rs.settings.labels import label_of
 from rs.study.study import Run, Study
 
@@ -101,10 +100,6 @@ def _check(study: Study, place: Place, condition: Row, tables: Sequence[str]) ->
 
 def _runs(study: Study, place: Place, kind: str, side: Row) -> Iterator[Run]:
     """The side's run, of each seed once; none of a log."""
-    strange = sorted(set(side) - set(SIDE))
-    if strange or "run" not in side:
-        wrong = f"unknown key {strange[0]}" if strange else "lacks run"
-        study.fail((*place, kind), f"{wrong}; a run is named by its label, or by: {', '.join(SIDE)}")
     found = {run.label: run for run in study.all_runs}
     if side["run"] not in (*found, *study.logs):
         names = ", ".join((*found, *study.logs))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from rs.settings.claims import Side
 from rs.settings.limits import MOST_ENTRIES, MOST_METHODS
 from rs.settings.method_schema import dataclass_schema
 from rs.settings.published import PaperSettings
@@ -26,7 +27,15 @@ def document(methods: Methods) -> dict[str, Any]:
     partial = {ref: part for ref, one in whole.items() if (part := _part(one, {})) != one}
     parts = {key: _part(s, partial) for key, s in (imported["properties"] | run["properties"]).items()}
     anything = {kind: _any(methods[kind], partial) for kind in methods}
-    definitions = {"run": run, "imported": imported, "study": study, "any": anything, **methods}
+    _sides(study["properties"]["claims"])
+    definitions = {
+        "side": dataclass_schema(Side),
+        "run": run,
+        "imported": imported,
+        "study": study,
+        "any": anything,
+        **methods,
+    }
     sections = {key: {"$ref": f"#/$defs/parts/properties/{key}"} for key in run["properties"]}
     sweep = dataclass_schema(Sweep)
     paths = _swept(sections, {"parts": {"properties": parts}, **definitions})
@@ -75,6 +84,25 @@ def _as_runs_have(schema: Any, sections: dict[str, Any]) -> None:
             properties |= {key: one for key, one in sections.items() if key in properties}
         for item in schema.values():
             _as_runs_have(item, sections)
+
+
+def _sides(schema: Any) -> None:
+    """A run of a claim's condition that is a mapping is a Side."""
+    for item in schema if isinstance(schema, list) else schema.values() if isinstance(schema, dict) else ():
+        _sides(item)
+    if isinstance(schema, dict) and {"better", "than"} <= schema.get("properties", {}).keys():
+        for key, one in schema["properties"].items():
+            if key != "where":
+                _refer(one)
+
+
+def _refer(schema: Any) -> None:
+    """Every mapping of any keys becomes a reference."""
+    if isinstance(schema, dict) and schema.get("type") == "object":
+        schema.clear()
+        schema |= {"type": "object", "$ref": "#/$defs/side"}
+    for item in schema if isinstance(schema, list) else schema.values() if isinstance(schema, dict) else ():
+        _refer(item)
 
 
 # --- what has been merged ---

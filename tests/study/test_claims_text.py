@@ -22,7 +22,7 @@ AT = {"metric": "certified_accuracy", "radii": [0.25]}
         ({**PAIR, "better": "elsewhere"}, ".better: no run is labelled 'elsewhere'; runs: gaussian, nal"),
         (
             {**PAIR, "than": {"run": "nal", "votes": 1}},
-            "unknown key votes; a run is named by its label, or by: run",
+            ".than.votes: unknown key; allowed: attack, certificate, run, smoothing, where",
         ),
         (
             {**PAIR, "metric": "accuracy"},
