@@ -155,6 +155,7 @@ class InferenceForm:
         one = torch.ones((), dtype=torch.int64, device=self.device)
         for start in range(0, votes, self.batch):
             rows = min(self.batch, votes - start)
+            # `add_` belongs to the noise (rs.methods.noise.exact_gaussian): no other addition is as exact
             logits = self(noise(rows).add_(image))
             self.broken += (~logits.isfinite().all(1)).sum()
             # bincount would make a GPU wait for the host
