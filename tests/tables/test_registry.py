@@ -52,8 +52,9 @@ def test_a_level_among_other_types_is_found_and_leaves_no_mark():
     @dataclass(frozen=True)
     class Two:
         source: ClassVar[str] = "nobody"
-        k: Annotated[float, Field(ge=0, le=9)] = 0.0
+        j: Annotated[float, Field(ge=0, le=9)] = 0.0
         width: Literal[0] | Level = 0
+        k: Annotated[float, Field(ge=0, le=9)] = 0.0
 
     schema = method_schema_of("noises", "two", Two, "here:Two")
     assert schema["x-level"] == "width"
