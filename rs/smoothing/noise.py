@@ -17,7 +17,7 @@ class Noise(Protocol):
     # constant: ClassVar[bool] = False, True where every draw is the same
     # free_norm: ClassVar[float] = None, the norm in which votes certify the same radius in any dimension
 
-    # float32, added to an image by its own `add_` (exact Gaussian noise adds on its grid); never clipped after
+    # float32, added to an image by its own `add_` (exact Gaussian noise adds on a grid), never clipped
     def sample(self, shape: Sequence[int], generator: Generator) -> Tensor: ...
 
     # log q(z - shift) / q(z), summed over an image
