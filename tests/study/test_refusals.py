@@ -18,7 +18,7 @@ def put(study, path, value):
 @pytest.mark.parametrize(
     ("path", "value", "place", "allowed"),
     [
-        ("epochs", 3, "epochs", "unknown key; allowed: active, attacks"),
+        ("epochs", 3, "epochs", "unknown key; allowed: active, "),
         ("training/epoch", 3, "training.epoch", "unknown key (did you mean epochs?); allowed: augmentation"),
         ("training/optimizer/lr", 0.1, "training.optimizer.lr", "unknown key; allowed: learning_rate"),
         ("runs/nal/objective/gama", 1, "runs.nal.objective.gama", "(did you mean gamma?); allowed: gamma"),

@@ -66,11 +66,12 @@ def independent(distance: list[float], images: int = 40) -> Independent:
 def test_a_mixture_has_the_standard_error_of_the_points_it_takes():
     points = independent([0.0, 0.5])
     # all images go to the second point: mean of 40 estimates of variance 0.04 from 10 draws each
-    assert worst_cases.noise_error(points, 0.5, 10) == pytest.approx(math.sqrt(0.04 / 9 / 40))
-    weights = worst_cases.mixture(points, 0.2)
-    errors = (weights * math.sqrt(0.04 / 9)).sum(1)
-    expected = math.sqrt((errors**2).sum()) / 40
-    assert worst_cases.noise_error(points, 0.2, 10) == pytest.approx(expected)
+    weights = worst_cases.mixture(points, 0.5)
+    assert worst_cases.noise_error(points, weights, 10) == pytest.approx(math.sqrt(0.04 / 9 / 40))
+    weights = np.tile([0.75, 0.25], (40, 1))
+    apart = Independent(points.squared_distance, points.loss, points.loss**2 + [0.04, 0.16], points.loss)
+    expected = (0.75 * 0.2 + 0.25 * 0.4) / 3 / math.sqrt(40)  # errors of one image's points add up
+    assert worst_cases.noise_error(apart, weights, 10) == pytest.approx(expected)
 
 
 def test_mixtures_end_where_their_points_do_and_carry_intervals():
