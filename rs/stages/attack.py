@@ -7,7 +7,8 @@ rest.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,60 +68,105 @@ def attack(
     the network that a transfer attack differentiates instead; `spec["source"]` has its attack and noise.
     """
     use: AttackUse = catalog.build_use("attacks", spec["attack"])
-    noise: Noise = catalog.build("noises", spec["noise"])
     audited = network_audit.load(model_manifest, data, device)
-    manifest, wanted = audited.manifest, forms.wanted(spec, form_file, audited.manifest["sha256"])
-    form = InferenceForm(audited, wanted, device)
-    seen, seen_spec, seen_manifest, seed = audited, spec, model_manifest, use.seed
-    if source is not None:
-        proposing = load_source(source, data, manifest["classes"])
-        seen = replace(audited, network=proposing, run=source.parent.name, chance=False)
-        seen_spec, seen_manifest, seed = spec["source"], source, spec["source"]["seed"]
-    method: AttackAtRadii | MinimalAttack = catalog.build("attacks", seen_spec["attack"])
-    # an attack sees what it is judged by
-    judged_noise = {"name": "none"} if use.judge == "base" and source is None else seen_spec["noise"]
-    seen_noise: Noise = catalog.build("noises", judged_noise)
-    differentiable = Differentiable(seen, wanted, device)
+    asked = forms.wanted(spec, form_file, audited.manifest["sha256"])
+    form = InferenceForm(audited, asked, device)
+    seen = seen_by(spec, use, audited, model_manifest, source, data)
+    differentiable, method = Differentiable(seen.network, asked, device), seen.method
     keep = getattr(method, "keeps_broken", False) if use.keep_broken is None else use.keep_broken
     radii = sorted({0.0, *map(float, use.radii)})
-    split, judge = open_split(data, "test", device), Judge(form, noise, use)
+    split, judge = open_split(data, "test", device), Judge(form, catalog.build("noises", spec["noise"]), use)
     positions = list(use.images.positions(len(split)))
-    examples, checked = set(positions[:EXAMPLES]), set(positions[: use.checks if source is None else 0])
-    rows: list[dict[str, Any]] = []
-    name = f"{spec['attack']['name']} on {model_manifest.parent.name}"
+    examples, checked = set(positions[:EXAMPLES]), set(positions[: 0 if seen.transferred else use.checks])
+    rows, name = list[dict[str, Any]](), f"{spec['attack']['name']} on {model_manifest.parent.name}"
     # as many noisy copies go through the network at once as in a batch of votes
     together = max(1, form.batch // getattr(method, "samples", 1))
     pieces = [positions[i : i + together] for i in range(0, len(positions), together)]
     for batch in follow(pieces, len(pieces), name, f"batches of {together} images"):
         x, y = split.take(batch)
         if method.access != "gradient-free":
-            require_gradients(differentiable, x[0], seen_manifest, spec["attack"]["name"])
-        generators = [generator(device, seed, "attack", i) for i in batch]
-        target = Target(Smoothed(differentiable, seen_noise, generators), x, y, batch, judge)
-        for outcome in outcomes(method, target, radii, keep):
-            for i, row in enumerate(outcome.rows(target, method.norm)):
-                shown = pixels(x[i], outcome.images[i], judge, batch[i]) if batch[i] in examples else {}
-                rows.append(row | shown)
-        part = target.part([i for i, position in enumerate(batch) if position in checked])
-        for outcome in variants(method, part, radii, keep):
-            rows += outcome.rows(part, method.norm)
+            require_gradients(differentiable, x[0], seen.manifest, spec["attack"]["name"])
+        generators = [generator(device, seen.seed, "attack", i) for i in batch]
+        target = Target(Smoothed(differentiable, seen.noise, generators), x, y, batch, judge)
+        rows += rows_of(target, method, radii, keep, examples, checked)
     made = provenance(
         spec,
         code,
-        model=manifest["sha256"],
+        model=audited.manifest["sha256"],
         form=form.description,
         compared={"form": form.compared, "differentiable": differentiable.compared},
         device=device_name(device),
-        norm=method.norm,
-        access="transfer" if source else method.access,
-        samples=1 if getattr(seen_noise, "constant", False) else getattr(method, "samples", None),
-        shares="minimal" if isinstance(method, MinimalAttack) else "kept" if keep else "none",
-        looks=len(OUTWARDS) if isinstance(method, MinimalAttack) else 1,
-        judge="base" if use.judge == "base" else use.judge.n,
         classes=form.classes,
-        shape=list(x.shape[1:]),
+        **facts_of(seen, use, keep, x.shape[1:]),
     )
     write_table(output, pa.Table.from_pylist(rows, pa.schema(SCHEMA)), made)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an attack sees: a network under a noise, and the seed of its draws there."""
+
+    network: network_audit.Audited
+    manifest: Path
+    method: AttackAtRadii | MinimalAttack
+    noise: Noise
+    seed: int
+    transferred: bool
+
+
+def seen_by(
+    spec: dict[str, Any],
+    use: AttackUse,
+    audited: network_audit.Audited,
+    manifest: Path,
+    source: Path | None,
+    data: Path,
+) -> Seen:
+    """An attack sees what it is judged by; a transferred one the network of `source`, under its noise."""
+    if source is None:
+        judged = {"name": "none"} if use.judge == "base" else spec["noise"]
+        method = catalog.build("attacks", spec["attack"])
+        return Seen(audited, manifest, method, catalog.build("noises", judged), use.seed, False)
+    proposing, made = load_source(source, data, audited.manifest["classes"]), spec["source"]
+    network = replace(audited, network=proposing, run=source.parent.name, chance=False)
+    method, noise = catalog.build("attacks", made["attack"]), catalog.build("noises", made["noise"])
+    return Seen(network, source, method, noise, made["seed"], True)
+
+
+def rows_of(
+    target: Target,
+    method: AttackAtRadii | MinimalAttack,
+    radii: list[float],
+    keep: bool,
+    examples: set[int],
+    checked: set[int],
+) -> list[dict[str, Any]]:
+    """The rows of a batch of images, with the pixels of `examples`, and those of the checks of `checked`."""
+    rows = []
+    for outcome in outcomes(method, target, radii, keep):
+        for i, row in enumerate(outcome.rows(target, method.norm)):
+            image = target.positions[i]
+            shown = pixels(target.x[i], outcome.images[i], target.judge, image) if image in examples else {}
+            rows.append(row | shown)
+    part = target.part([i for i, position in enumerate(target.positions) if position in checked])
+    for outcome in variants(method, part, radii, keep):
+        rows += outcome.rows(part, method.norm)
+    return rows
+
+
+def facts_of(seen: Seen, use: AttackUse, keep: bool, shape: Sequence[int]) -> dict[str, Any]:
+    """What tables say of the attack on images of this shape, beyond its settings."""
+    method, minimal = seen.method, isinstance(seen.method, MinimalAttack)
+    alone = getattr(seen.noise, "constant", False)
+    return {
+        "norm": method.norm,
+        "access": "transfer" if seen.transferred else method.access,
+        "samples": 1 if alone else getattr(method, "samples", None),
+        "shares": "minimal" if minimal else "kept" if keep else "none",
+        "looks": len(OUTWARDS) if minimal else 1,
+        "judge": "base" if use.judge == "base" else use.judge.n,
+        "shape": list(shape),
+    }
 
 
 def load_source(manifest: Path, data: Path, classes: int) -> nn.Module:

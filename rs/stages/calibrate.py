@@ -95,13 +95,20 @@ def calibrate(
             costs[cost].append((moved.unsqueeze(1) + z).flatten(2).square().sum(2).mean(1))
     result: dict[str, Any] = {"gamma": objective.gamma, "images": len(positions)}
     for cost, parts in costs.items():
-        values = torch.cat(parts)
-        rho = float(values.mean())
-        error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        result[f"rho_{cost}"], result[f"rho_{cost}_se"] = rho, error
-        result[f"epsilon_{cost}"] = math.sqrt(rho)
-        result[f"epsilon_{cost}_se"] = error / (2 * math.sqrt(rho)) if rho else 0.0
+        result |= radii_of(cost, torch.cat(parts))
     run = model_manifest.parent.name
     made = provenance(spec, code, run=run, model=manifest["sha256"], device=device_name(device))
     made |= {"compared": differentiable.compared}
     write_json(output, {**result, "noise_in_cost": settings.noise_in_cost, "provenance": made})
+
+
+def radii_of(cost: str, values: torch.Tensor) -> dict[str, float]:
+    """rho, the mean of the squared distances [N], epsilon, its root, and their standard errors."""
+    rho = float(values.mean())
+    error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return {
+        f"rho_{cost}": rho,
+        f"rho_{cost}_se": error,
+        f"epsilon_{cost}": math.sqrt(rho),
+        f"epsilon_{cost}_se": error / (2 * math.sqrt(rho)) if rho else 0.0,
+    }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -111,63 +114,10 @@ def merge(
     belongs to `wanted`. Raises UserError where model, form, device class, noise, seed or how the votes were
     drawn differ, a block comes twice, an image is missing or a file disagrees with its neighbours.
     """
-    classifier: tuple[Any, str] | None = None
-    drawn: dict[bool, tuple[Any, str]] = {}  # by whether the file holds selection votes
-    classes: dict[Any, Any] = {}  # of devices by name
-    codes: dict[bool, frozenset[str]] = {}  # that all of them count as made by
-    content = "checked"
-    parts: list[tuple[np.ndarray, np.ndarray, Votes, Votes]] = []
-    dimension = 0
+    merged, parts = Merged(), []
     for select_file, block_files in zip(selection, estimation, strict=True):
-        first: tuple[np.ndarray, np.ndarray] | None = None
-        blocks: list[Votes] = []
-        seen: set[Any] = set()  # the blocks of estimation votes
-        for path in (select_file, *block_files):
-            images, labels, votes, provenance = read_votes(path)
-            spec = provenance["spec"]
-            content = content if KEY in provenance else "not checked"
-            here = {key: provenance.get(key) for key in ("form", "model")}
-            # files of before there were classes name the processor or card, as others of the same class may
-            name, of = provenance.get("device"), provenance.get("device_class")
-            classes |= {name: of} if of else {}
-            if classifier and of and name and classifier[0]["device_class"] == name:
-                classifier[0]["device_class"] = of
-            here["device_class"] = of or classes.get(name, name)
-            here |= {key: spec.get(key) for key in ("noise", "seed")}
-            classifier = classifier or (here, str(path))
-            if here != classifier[0]:
-                here, other = (
-                    {k: v for k, v in a.items() if here[k] != classifier[0][k]} for a in (here, classifier[0])
-                )
-                raise UserError(
-                    f"{path}: drawn as {here}, but {classifier[1]} as {other}: different smoothed classifiers"
-                )
-            if (spec.get("purpose") == "select") != (len(blocks) == 0) or spec.get("block") in seen:
-                raise UserError(
-                    f"{path}: {spec.get('purpose')} votes of block {spec.get('block')}, not expected here"
-                )
-            seen |= {spec.get("block")} if blocks else set()
-            how, code = provenance.get("stop"), str(provenance.get("code_digest"))
-            like = drawn.setdefault(path == select_file, (how, str(path)))
-            if how != like[0]:
-                raise UserError(f"{path}: stopped by {how}, but {like[1]} by {like[0]}: not one run's draws")
-            common = codes.get(path == select_file, counts_as(path, code)) & counts_as(path, code)
-            if not common:
-                advice = "rs accept says what differs, and takes both as one"
-                raise UserError(f"{path}: drawn by code {code}, but {like[1]} by other code; {advice}")
-            codes[path == select_file] = common
-            if first is None:
-                first = (images, labels)
-            elif not (np.array_equal(images, first[0]) and np.array_equal(labels, first[1])):
-                raise UserError(f"{path}: other images or labels than {select_file}")
-            dimension = int(provenance["dimension"])
-            blocks.append(votes)
-        assert first is not None
-        total = blocks[1]
-        for block in blocks[2:]:
-            total = total + block
-        parts.append((*first, blocks[0], total))
-    images = np.concatenate([p[0] for p in parts])
+        parts.append(_shard(merged, select_file, block_files))
+    images = np.concatenate([part.images for part in parts])
     order = np.argsort(images, kind="stable")
     at = order[np.clip(np.searchsorted(images, wanted, sorter=order), 0, len(images) - 1)]
     if not np.array_equal(images[at], wanted):
@@ -180,15 +130,99 @@ def merge(
             {b: np.concatenate([v.squares[b] for v in votes])[at] for b in votes[0].squares},
         )
 
-    stop = drawn[False][0]
+    stop = merged.stops[False][0]
     return Draws(
         wanted,
-        np.concatenate([p[1] for p in parts])[at],
-        join([p[2] for p in parts]),
-        join([p[3] for p in parts]),
-        dimension,
+        np.concatenate([part.labels for part in parts])[at],
+        join([part.selection for part in parts]),
+        join([part.estimation for part in parts]),
+        merged.dimension,
         uniform,
         "fixed" if stop is None else "sequential",
         stop or {},
-        {**(classifier[0] if classifier else {}), "content": content},
+        {**merged.classifier, "content": merged.content},
     )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """All votes of one range of images."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    selection: Votes
+    estimation: Votes
+
+
+def _shard(merged: Merged, select_file: Path, block_files: Sequence[Path]) -> Shard:
+    """Raises UserError where a file is of another block or purpose, or of other images."""
+    images, labels, selection, provenance = read_votes(select_file)
+    _expected(select_file, provenance["spec"], "select", set())
+    merged.take(select_file, provenance, selects=True)
+    blocks, seen = [], set[Any]()
+    for path in block_files:
+        others, their_labels, votes, provenance = read_votes(path)
+        _expected(path, provenance["spec"], None, seen)
+        merged.take(path, provenance, selects=False)
+        if not (np.array_equal(others, images) and np.array_equal(their_labels, labels)):
+            raise UserError(f"{path}: other images or labels than {select_file}")
+        seen.add(provenance["spec"].get("block"))
+        blocks.append(votes)
+    return Shard(images, labels, selection, functools.reduce(operator.add, blocks))
+
+
+def _expected(path: Path, spec: dict[str, Any], purpose: str | None, seen: set[Any]) -> None:
+    """Raises UserError for selection votes in the place of others or the other way round, and for a block
+    that was `seen`.
+    """
+    if (spec.get("purpose") == "select") != (purpose == "select") or spec.get("block") in seen:
+        told = f"{spec.get('purpose')} votes of block {spec.get('block')}, not expected here"
+        raise UserError(f"{path}: {told}")
+
+
+class Merged:
+    """What all files of a run's draws have in common."""
+
+    def __init__(self) -> None:
+        self.classifier: dict[str, Any] = {}
+        self.content = "checked"
+        self.dimension = 0
+        self.stops: dict[
+            bool, tuple[Any, Path]
+        ] = {}  # by whether the votes select: the rule, and who says it
+        self._first: Path | None = None
+        self._classes: dict[Any, Any] = {}  # of devices by name
+        self._codes: dict[bool, frozenset[str]] = {}  # that all of them count as made by
+
+    def take(self, path: Path, provenance: dict[str, Any], selects: bool) -> None:
+        """Adds a file. Raises UserError where it is of another classifier, rule or code."""
+        self.content = self.content if KEY in provenance else "not checked"
+        self._same_classifier(path, provenance)
+        rule, code = provenance.get("stop"), str(provenance.get("code_digest"))
+        known, source = self.stops.setdefault(selects, (rule, path))
+        if rule != known:
+            raise UserError(f"{path}: stopped by {rule}, but {source} by {known}: not one run's draws")
+        counted = counts_as(path, code)
+        common = self._codes.get(selects, counted) & counted
+        if not common:
+            advice = "rs accept says what differs, and takes both as one"
+            raise UserError(f"{path}: drawn by code {code}, but {source} by other code; {advice}")
+        self._codes[selects] = common
+        self.dimension = int(provenance["dimension"])
+
+    def _same_classifier(self, path: Path, provenance: dict[str, Any]) -> None:
+        here = {key: provenance.get(key) for key in ("form", "model")}
+        # files of before there were classes name the processor or card, as others of the same class may
+        name, device_class = provenance.get("device"), provenance.get("device_class")
+        self._classes |= {name: device_class} if device_class else {}
+        if device_class and name and self.classifier.get("device_class") == name:
+            self.classifier["device_class"] = device_class
+        here["device_class"] = device_class or self._classes.get(name, name)
+        here |= {key: provenance["spec"].get(key) for key in ("noise", "seed")}
+        if self._first is None:
+            self.classifier, self._first = here, path
+        differing = [key for key in here if here[key] != self.classifier[key]]
+        if differing:
+            own, other = ({key: said[key] for key in differing} for said in (here, self.classifier))
+            told = f"drawn as {own}, but {self._first} as {other}: different smoothed classifiers"
+            raise UserError(f"{path}: {told}")

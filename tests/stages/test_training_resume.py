@@ -12,6 +12,7 @@ from digits_training import fit as fit
 
 from rs.machine import progress
 from rs.networks.images import open_split
+from rs.stages import epoch as training_epoch
 from rs.stages import train as training
 
 pytestmark = pytest.mark.slow
@@ -32,7 +33,7 @@ def kill_at(monkeypatch):
         monkeypatch.setattr(training.distributed, "backward", backward)
 
     original = training.distributed.backward
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(training_epoch, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     return arrange
 
 
