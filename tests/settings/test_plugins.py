@@ -92,6 +92,10 @@ def test_their_code_counts_and_nothing_else_of_theirs(installed, theirs, plan_of
     assert again["certify"] == edited["certify"]
     edit("smoothed_labels", "Departures: the noise", "Departures: the noise of the images")
     assert codes() == again
+    # what their package itself executes runs before each of its methods
+    package = installed / "lab_methods" / "__init__.py"
+    package.write_text(f"{package.read_text()}\nimport math\n\nmath.tau = 6.0\n")
+    assert {stage for stage, code in codes().items() if code != again[stage]} == {"train", "certify"}
 
 
 @pytest.mark.slow

@@ -53,6 +53,14 @@ def test_an_image_without_failures_stops_at_the_first_look_that_certifies_the_la
     assert set(votes) == {looks[looks >= needed][0]}
 
 
+def test_a_radius_that_no_votes_could_certify_is_given_up_at_once():
+    """Even hardly out of reach of n votes without a failure."""
+    nearly = -0.5 * float(special.ndtri(upper(0, 20_000, 0.001)))
+    for radius, wanted in ((nearly * 0.999, True), (nearly * 1.001, False)):
+        rule = replace(RULE, stop=Stop(0.001, (radius,)))
+        assert rule.going_on(np.zeros(1, int), 80).tolist() == [wanted]
+
+
 def test_what_stops_is_decided_and_certified_by_cohen():
     rates = np.repeat(np.array([1e-4, 0.01, 0.04, 0.12, 0.25, 0.4, 0.6, 1.0]), 25)
     failures, votes = benchmark.simulate(RULE, rates, np.random.default_rng(1))
