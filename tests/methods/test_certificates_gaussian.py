@@ -224,6 +224,7 @@ def test_laplace_l1_is_tight_for_two_classes(p_a: float) -> None:
         )
 
 
+@pytest.mark.slow
 @given(st.floats(0.3, 0.98), st.floats(0.01, 0.99))
 @settings(max_examples=15, deadline=None)
 def test_laplace_radii_hold_for_the_worst_classifier(p_a: float, part: float) -> None:

@@ -167,6 +167,7 @@ def test_attacks_stay_in_ball_and_box(name, noise):
 
 
 CLAIMS = [(c, n) for c in catalog.table("certificates") for n in catalog.find("certificates", c).norms]
+TABLES_BY_QUADRATURE = [("bilateral", "spherical"), ("bilateral", "sup_norm")]  # take a second each
 QUICK = {"table_draws": 2000, "draws": 500, "first_draws": 200, "radii": 8}
 D, N = 64, 1000
 
@@ -203,7 +204,10 @@ def test_certificates_abstain_on_ties_and_grow_with_the_votes(name, noise):
         assert np.all(looser.radius >= found.radius * (1 - 1e-9))
 
 
-@pytest.mark.parametrize(("name", "noise"), CLAIMS)
+@pytest.mark.parametrize(
+    ("name", "noise"),
+    [pytest.param(*c, marks=[pytest.mark.slow] if c in TABLES_BY_QUADRATURE else []) for c in CLAIMS],
+)
 @pytest.mark.parametrize("share", [0.2, 0.9])
 @pytest.mark.parametrize("alpha", [0.001, 0.25])
 def test_fewer_votes_than_the_least_only_abstain(name, noise, share, alpha):

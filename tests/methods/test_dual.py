@@ -173,6 +173,7 @@ def test_at_matched_norm_the_mixed_norm_needs_more():
 NOISES = [Spherical(0.5, 2.5), SupNorm(0.5, 3.0), MixedNorm(0.5, 2.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", NOISES)
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(hits=st.integers(0, 9_999), more=st.integers(1, 500), alpha=st.floats(1e-6, 0.2))
