@@ -247,32 +247,29 @@ def test_an_experiment_deleted_by_hand_comes_back(uri: str, tables: Path) -> Non
 
 
 def test_verdicts_and_claims_are_tags_that_are_mended_in_place(uri: str, tables: Path) -> None:
-    row = {
-        "paper": "p",
-        "table": "t",
-        "label": "stability-0.25",
-        "metric": "certified_accuracy",
-        "radius": 0.5,
-    }
-    row |= {"published": 0.61, "reproduced": 0.6049, "low": 0.5, "high": 0.7, "verdict": "within interval"}
-    outside = {**row, "radius": 0.75, "verdict": "outside: -0.200"}
-    study_tables.write(tables, {"published": pd.DataFrame([row, outside])})
-    study_tables.write(tables, {"claims": pd.DataFrame([{"name": "more is better", "status": "holds"}])})
+    row = {"paper": "p", "table": "t", "label": "stability-0.25", "metric": "certified_accuracy"}
+    row |= {"radius": 0.5, "printed": "0.61", "published": 0.61, "reproduced": 0.6049, "settings": None}
+    agrees = {"status": "agrees", "difference": -0.005, "difference_low": -0.02, "difference_high": 0.01}
+    agrees |= {"margin": 0.02, "seeds": 3}
+    other = {**row, "radius": 0.75, "status": "other settings", "settings": "epochs 90, not 20"}
+    study_tables.write(tables, {"published": pd.DataFrame([row | agrees, other])})
+    claim = {"id": "more", "claim": "More is better.", "verdict": "holds"}  # a row for each condition
+    study_tables.write(tables, {"claims": pd.DataFrame([claim, claim])})
     first = log_study("demo", tables, uri)
     run = first["runs"][reading.read(tables, "runs").run[1]]
     tags = everything(uri)[run][1]
-    assert (tags["verdict.within interval"], tags["verdict.outside"]) == ("1", "1")
-    assert (
-        "| p | t | certified accuracy at 0.50 | 0.61 | 0.604 | within interval |"
-        in tags["mlflow.note.content"]
-    )
+    assert (tags["verdict.agrees"], tags["verdict.other settings"]) == ("1", "1")
+    note = tags["mlflow.note.content"]
+    assert "| p | t | certified accuracy at 0.50 | 0.61 | 0.604 | agrees: -0.005 [-0.020, +0.010]" in note
+    assert "other settings: epochs 90, not 20 |" in note
     (study,) = of_kind(everything(uri), "study")
-    assert everything(uri)[study][1]["claim.more is better"] == "holds"
-    edit(tables, "published", "verdict", "within interval", row=1)
+    assert everything(uri)[study][1]["claim.more"] == "holds"
+    assert "- More is better.: **holds**" in everything(uri)[study][1]["mlflow.note.content"]
+    study_tables.write(tables, {"published": pd.DataFrame([row | agrees, row | agrees | {"radius": 0.75}])})
     assert log_study("demo", tables, uri) == first | {"written": []}
     tags = everything(uri)[run][1]
-    assert tags["verdict.within interval"] == "2"
-    assert "verdict.outside" not in tags
+    assert tags["verdict.agrees"] == "2"
+    assert "verdict.other settings" not in tags
 
 
 def test_a_study_without_results_makes_an_experiment_without_runs(uri: str, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ it replaces is deleted with its artifacts. Names, tags, description and artifact
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -89,7 +90,8 @@ def _log_network(client: MlflowClient, experiment: str, run: str, record: Record
     assert record.network
     told = {f"form.{k}": str(v) for k, v in record.network.voting["form"].items()}
     told |= {"noise": str(record.network.voting["noise"]), "weights": record.network.voting["weights"]}
-    model = client.create_logged_model(experiment, NAME, run, params=told)
+    name = re.sub(r"[^\w \-]+", " ", record.name).strip() or NAME
+    model = client.create_logged_model(experiment, name, run, params=told)
     with model_folder(record.network, run, model.model_id) as folder:
         client.log_model_artifacts(model.model_id, str(folder))
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
