@@ -1,4 +1,4 @@
-"""`rs track` and `rs ui`: a study into its MLflow store, and the store in a browser.
+"""`rs track`, `rs follow` and `rs ui`: a study into its MLflow store, and the store in a browser.
 
 In the workflow a store that cannot be reached costs one line: all results are there, and the next call of
 Snakemake logs them. A person who asks for it is told that it failed.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import Any
 
 from rs.errors import UserError
@@ -37,6 +38,19 @@ def track(plan: Plan) -> None:
         print(f"rs: not logged: {error}; the same command logs it when the store is back", file=sys.stderr)
         found = {"uri": without_password(uri), NOT_LOGGED: str(error)}
     write_json(plan.folder / "mlflow.json", found)
+
+
+def follow(plan: Plan, every: float) -> None:
+    """Logs the curves of trainings that are under way, until all have ended or somebody interrupts."""
+    from rs.report.tracking.live import Live
+
+    if every <= 0:
+        raise UserError("follow: --every: must be more than 0 seconds")
+    trained = [planned for planned in plan.runs if planned.run.kind == "runs"]
+    runs = {p.id: (f"{p.run.label} seed {p.run.seed}", p.folder) for p in trained}
+    live = Live(plan.study.name, plan.study.tracking["uri"], runs)
+    while live.look():
+        time.sleep(every)
 
 
 def tracked_place(plan: Plan) -> str:

@@ -126,6 +126,17 @@ def ui(args: argparse.Namespace) -> None:
     serve(plan_of(args), args.port)
 
 
+def follow_arguments(parser: argparse.ArgumentParser) -> None:
+    every = "between two looks (default: 30)"
+    parser.add_argument("--every", type=float, default=30.0, metavar="SECONDS", help=every)
+
+
+def follow(args: argparse.Namespace) -> None:
+    from rs.cli.tracking import follow
+
+    follow(plan_of(args), args.every)
+
+
 def export_log(args: argparse.Namespace) -> None:
     exchange.export_log(plan_of(args), args)
 
@@ -190,6 +201,13 @@ VERBS = (
     ),
     Verb("why", "where a number, a claim or a table's row comes from", why, why_arguments),
     Verb("ui", "open the MLflow UI on a study's store", ui, ui_arguments, study=True),
+    Verb(
+        "follow",
+        "log to MLflow, epoch by epoch, the curves of trainings that are under way; it only reads",
+        follow,
+        follow_arguments,
+        study=True,
+    ),
     Verb(
         "clean",
         "list results that no known study names, with sizes and ages",

@@ -54,7 +54,9 @@ def test_a_loaded_network_casts_the_votes_that_were_certified(
     others = network.predict(_float(images), params={"votes": job.spec["size"], "seed": 1})
     assert (others != counts).any(), "another seed, other noise"
     assert model.params["form.precision"] == "float32"
-    assert "models:/" + model.model_id in run.data.tags["mlflow.note.content"]
+    note = run.data.tags["mlflow.note.content"]
+    assert f"models:/{model.model_id}" in note
+    assert "Weights made by `" in note
     with pytest.raises(Exception, match=r"shape|expected"):
         network.predict(np.zeros((1, 3, 8, 8), np.float32))
 

@@ -65,6 +65,8 @@ class Notes:
         parts += self._certified(record.key)
         parts += self._attacked(record.key)
         parts += self.verdicts.published(record.params.get("label", ""))
+        if record.made:
+            parts.append(_made(record.made))
         if record.network:
             parts += _network(record, ids)
         return "\n\n".join(parts)
@@ -93,20 +95,26 @@ class Notes:
         for claim, part in _by_claim(mine):
             first = next(rows(part))
             head = f"**Certified accuracy**, {_certificate(first)}"
-            table = _table([(f"{row['radius']:g}", _value(row, "certified_accuracy")) for row in rows(part)])
             if claim in averages:
-                head += f"; ACR **{_value(averages[claim], 'acr')}**"
-            told.append(f"{head}\n\n{table}")
+                head += f"; ACR **{_value(averages[claim], 'acr')}** ({_interval(averages[claim])})"
+            told.append(f"{head}\n\n{_table(part, 'certified_accuracy')}")
         return told
 
     def _attacked(self, run: str) -> list[str]:
         mine = _of(self.attacked, run)
         told = []
         for name, part in [] if mine.empty else mine.groupby(["attack", "smoothing"], sort=False):
-            table = _table([(f"{row['radius']:g}", _value(row, "accuracy")) for row in rows(part)])
-            images = part["images"].iloc[0]
-            told.append(f"**Accuracy under attack** {name[0]}, {images} images\n\n{table}")
+            head = f"**Accuracy under attack** {name[0]}, {part['images'].iloc[0]} images"
+            told.append(f"{head}\n\n{_table(part, 'accuracy')}")
         return told
+
+
+def _made(made: Mapping[str, Any]) -> str:
+    """From the provenance of a run's weights."""
+    told = f"Weights made by `{made.get('command', 'rs')}`"
+    told += f" at commit `{made['commit']}`" if made.get("commit") else ""
+    told += f" on {made['device']}" if made.get("device") else ""
+    return told + (f" in {made['train_seconds']:.0f} s" if made.get("train_seconds") else "")
 
 
 def _network(record: Record, ids: Ids) -> list[str]:
@@ -142,16 +150,23 @@ def _certificate(row: Row) -> str:
     return f"{told}, α = {row['alpha']:g}, n = {row['n']:,}, {row['images']} images"
 
 
-def _value(row: Row, column: str) -> str:
-    """Rounded down, its interval outwards; ≥ where more votes would have certified more."""
-    bound = "≥ " if yes(row.get("lower_bound")) else ""
-    text = f"{bound}{down(row[column])}"
-    if pd.notna(row.get("low")) and pd.notna(row.get("high")):
-        text += f" [{down(row['low'])}, {up(row['high'])}]"
-    return text
-
-
-def _table(cells: list[tuple[str, str]]) -> str:
-    heads, values = zip(*cells, strict=True)
-    lines = ["radius", *heads], ["---"] * (len(cells) + 1), ["", *values]
+def _table(part: pd.DataFrame, column: str) -> str:
+    """A column per radius: the value rounded down, under it its interval rounded outwards."""
+    told = list(rows(part))
+    lines = [
+        ["radius", *(f"{row['radius']:g}" for row in told)],
+        ["---"] * (len(told) + 1),
+        ["", *(_value(row, column) for row in told)],
+        ["95 %", *(_interval(row) for row in told)],
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _value(row: Row, column: str) -> str:
+    """Rounded down; ≥ where more votes would have certified more."""
+    return f"{'≥ ' if yes(row.get('lower_bound')) else ''}{down(row[column])}"
+
+
+def _interval(row: Row) -> str:
+    known = pd.notna(row.get("low")) and pd.notna(row.get("high"))
+    return f"{down(row['low'])}–{up(row['high'])}" if known else ""

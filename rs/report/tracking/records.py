@@ -49,6 +49,7 @@ class Record:
     artifacts: dict[Path, str] = field(default_factory=dict)
     parent: str = ""
     headlines: dict[str, float] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)  # the provenance of its weights
 
     def take(self, found: Numbers | None) -> None:
         if found is None:
@@ -93,7 +94,8 @@ def records(tables: Path, sources: Sources) -> list[Record]:
         _settings(record, empirical, "attack", ATTACKED)
         files = sources.runs.get(record.key)
         if files and files.model.is_file():
-            record.network = network_of(files, read_model_manifest(files.model))
+            manifest = read_model_manifest(files.model)
+            record.network, record.made = network_of(files, manifest), manifest["provenance"]
             record.artifacts = {files.model: ""}
             record.inputs = inputs_of(files.data)
     return [*found, *_groups(found)]

@@ -33,6 +33,7 @@ _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
@@ -59,6 +60,8 @@ def open_store(uri: str) -> Iterator[MlflowClient]:
         if not (isinstance(error, OSError) or known):
             raise
         reason = " ".join(str(error).split())[:300]
+        if re.search(r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout", reason):
+            reason = "it does not answer"
         message = f"{uri}: cannot log to this MLflow store: {reason}"
         raise StoreError(re.sub(r"//[^/@\s]*@", "//", message)) from error  # without credentials
 

@@ -38,6 +38,6 @@ def saved_view(records: Iterable[Record]) -> str:
         "orderByAsc": False,
         "selectedColumns": columns,
         "columnOrder": columns,
-        "columnWidths": {column: 8 * len(column) for column in columns},  # pixels: names are not cut
+        "columnWidths": {c: max(100, 50 + 6 * len(c.split("`")[1])) for c in columns},  # pixels
     }
     return json.dumps(state)

@@ -1,0 +1,105 @@
+"""Curves of trainings that are under way, logged by a process of its own that only reads.
+
+A training writes a checkpoint after each epoch, with what it recorded so far; `Live` looks at those now and
+then and appends new epochs to a run of kind ``live``. It holds nothing that a training waits for: a store
+that is slow or away delays the curves alone. When the study is logged, the run with its results replaces
+the live one, which has no digest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rs.errors import UserError
+from rs.report.metric_keys import metric_key
+from rs.report.tracking.store import StoreError, experiment_of, open_store
+from rs.report.tracking.writing import DIGEST, active
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+KIND = "live"
+STEP = "training/loss"  # of every training
+
+
+class Live:
+    """Of a study's runs: `runs` has their labels and folders by id."""
+
+    def __init__(self, study: str, uri: str, runs: Mapping[str, tuple[str, Path]]) -> None:
+        self.study, self.uri, self.runs = study, uri, runs
+        self._seen: dict[Path, int] = {}  # checkpoint -> its time when it was logged
+        self._begun: set[str] = set()  # runs that this process has logged
+
+    def look(self) -> int:
+        """Logs what is new. How many trainings have not ended. A store that is away is one line."""
+        open_ones = [run for run, (_, folder) in self.runs.items() if not (folder / "model.json").is_file()]
+        found = {run: path for run in open_ones if (path := _checkpoint(self.runs[run][1]))}
+        new = {run: path for run, path in found.items() if self._seen.get(path) != _time(path)}
+        ended = self._begun - set(open_ones)
+        if new or ended:
+            try:
+                with open_store(self.uri) as client:
+                    self._log(client, new, ended)
+            except StoreError as error:
+                print(f"rs: curves wait: {error}", file=sys.stderr)
+        return len(open_ones)
+
+    def _log(self, client: MlflowClient, new: Mapping[str, Path], ended: set[str]) -> None:
+        from mlflow.entities import Metric
+
+        experiment = experiment_of(client, self.uri, self.study)
+        present = active(client, experiment)
+        for run, path in new.items():
+            seen, rows = _time(path), _rows(path)
+            there = [r for r in present.get(run, []) if DIGEST not in r.data.tags]
+            mine = there[0] if there else self._begin(client, experiment, run)
+            history = client.get_metric_history(mine.info.run_id, STEP) if there else []
+            done, now = max((m.step for m in history), default=-1), int(time.time() * 1000)
+            metrics = [
+                Metric(metric_key("training", name), float(value), now, int(row["epoch"]))
+                for row in rows
+                if row["epoch"] > done
+                for name, value in row.items()
+                if name != "epoch" and math.isfinite(value)
+            ]
+            for i in range(0, len(metrics), 1000):
+                client.log_batch(mine.info.run_id, metrics=metrics[i : i + 1000])
+            self._seen[path] = seen
+            self._begun.add(run)
+        for run in ended:
+            for mine in present.get(run, []):
+                if DIGEST not in mine.data.tags:
+                    client.set_terminated(mine.info.run_id)
+            self._begun.discard(run)
+
+    def _begin(self, client: MlflowClient, experiment: str, run: str) -> Any:
+        label = self.runs[run][0]
+        tags = {"rs.run": run, "rs.kind": KIND, "rs.label": label, "rs.in_study": "true"}
+        tags |= {"rs.headline": "true", "mlflow.note.content": "This training is under way."}
+        return client.create_run(experiment, tags=tags, run_name=f"{label}, training")
+
+
+def _checkpoint(folder: Path) -> Path | None:
+    return max(folder.glob("resume-*.pt"), key=_time, default=None)
+
+
+def _time(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # the training ended meanwhile
+        return 0
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Of the epochs that are done; none where the checkpoint is gone by now."""
+    from rs.networks.checkpoints import load_resume
+
+    with contextlib.suppress(UserError):
+        return list(load_resume(path)["rows"])
+    return []
