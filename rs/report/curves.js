@@ -131,7 +131,7 @@
         group(`correct, radius below ${short(r)}`, v => v >= 0 && v < t), group("abstained", v => v === ABSTAINED), group("wrong", v => v === WRONG), group("certified", v => v >= t)];
       const tile = i => {
         const id = panel.images[i], truth = panel.labels[i], radius = line.radii[i];
-        const told = radius >= 0 ? `${truth}, radius ${short(radius / SCALE)}` : radius === ABSTAINED ? `${truth}, abstained` : `${truth} taken for ${line.classes[i]}`;
+        const told = radius >= 0 ? `${truth}, radius ${short(radius / SCALE)}` : radius === ABSTAINED ? `${truth}, abstained` : line.classes ? `${truth} taken for ${line.classes[i]}` : `${truth}, wrong or abstained`;
         return make("figure", {}, data.thumbnails[id] ? make("img", { src: data.thumbnails[id], alt: `test image ${id}`, loading: "lazy" }) : make("div", { class: "none" }, "not kept"), make("figcaption", {}, `#${id}: ${told}`));
       };
       const list = ([title, members], n) => {

@@ -22,7 +22,7 @@ from rs.report.figure_layout import styles
 from rs.report.names import norm_name, read
 
 SCALE = 10_000
-WRONG, ABSTAINED = -1, -2  # instead of a radius
+WRONG, ABSTAINED, ABSTAINED_OR_WRONG = -1, -2, -1  # instead of a radius; logs do not tell them apart
 _DASHES: tuple[list[int], ...] = ([], [9, 3], [3, 3], [9, 3, 3, 3])  # of lines of one colour
 
 
@@ -42,7 +42,12 @@ def curves(tables: Path, radii: Sequence[float] | None, seeds: dict[str, Any]) -
         str(row["image"]): thumbnail(row["pixels"], row["shape"])
         for row in read(tables, "thumbnails").to_dict("records")
     }
-    told = {"radii": list(radii or ()), "panels": panels, "thumbnails": thumbnails}
+    return block(panels, radii or (), thumbnails)
+
+
+def block(panels: list[dict[str, Any]], radii: Sequence[float], thumbnails: dict[str, str]) -> str:
+    """What the page's script reads; a label cannot end it."""
+    told = {"radii": list(radii), "panels": panels, "thumbnails": thumbnails}
     return json.dumps(told, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
 
 

@@ -72,7 +72,7 @@ def _facts(runs: pd.DataFrame, tables: Path) -> list[tuple[str, str]]:
     return facts
 
 
-def _inline(*names: str) -> Markup:
+def inline(*names: str) -> Markup:
     """Files of this folder as they stand in the page."""
     return Markup(
         "\n".join(Path(__file__).parent.joinpath(name).read_text(encoding="utf-8") for name in names)
@@ -119,8 +119,8 @@ def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, c
         sections=[s for s in sections if s.tables or s.figures or s.empty],
         curves=live,
         answers=answers(tables),
-        styles=_inline("page.css", *["vendor/uPlot.min.css"] * bool(live)),
-        scripts=_inline("tables.js", *["vendor/uPlot.iife.min.js", "curves.js"] * bool(live)),
+        styles=inline("page.css", *["vendor/uPlot.min.css"] * bool(live)),
+        scripts=inline("tables.js", *["vendor/uPlot.iife.min.js", "curves.js"] * bool(live)),
     )
     write_text(out, f"{page}\n{context.get('last_line', '')}\n")
 

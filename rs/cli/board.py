@@ -1,0 +1,41 @@
+"""Runs of studies and certification logs on one page: curves that one reads at any radius, a ranking with ties,
+differences image by image.
+
+Contestants are named as in `rs compare`: FILE, a log, or STUDY.yaml:LABEL; STUDY.yaml alone is all of its runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+
+from rs.cli.compare import MOST, add_choices, find
+from rs.errors import UserError
+from rs.report.board import write_board
+from rs.tables.comparisons import Asked, compare
+
+TEXT = "studies and certification logs on one page, ranked as far as their images tell"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("contestants", nargs="+", metavar="FILE|STUDY.yaml:LABEL")
+    add_choices(parser)
+    parser.add_argument("--out", type=Path, default=Path("board.html"), metavar="FILE")
+    parser.add_argument("--title", default="Board", metavar="TEXT")
+
+
+def run(args: argparse.Namespace) -> None:
+    contestants, radii = find(args)
+    lacks = [c.name for c in contestants if c.certified is None]
+    if lacks:
+        raise UserError(f"board: {lacks[0]}: has no certified radii")
+    if len(contestants) > MOST:
+        raise UserError(f"board: {len(contestants)} contestants; at most {MOST} on one page")
+    if args.out.is_dir() or not args.out.parent.is_dir():
+        raise UserError(f"board: --out {args.out}: must be a file in a folder that is there")
+    asked = Asked(radii)
+    pairs = compare((a, b, asked) for a, b in itertools.combinations(contestants, 2))
+    largest = max(float(c.certified.values.max()) for c in contestants if c.certified is not None)
+    write_board(args.out, args.title, contestants, pairs, [r for r in radii if r <= largest])
+    print(args.out)

@@ -1,0 +1,157 @@
+"""A board: studies' runs and certification logs of others on one page, ranked as far as their images tell.
+
+The rank is one more than the number of contestants whose average certified radius is higher on the images that
+both have, beyond the images' noise, all pairs counted: contestants of one rank are not told apart. Runs with
+several seeds are ranked by their mean and drawn seed by seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from rs.provenance.files import write_text
+from rs.report.curves import ABSTAINED_OR_WRONG, SCALE, block
+from rs.report.figure_layout import COLOURS, shortened
+from rs.report.html_table import Cell, Table, down, number, text_cell, up
+from rs.report.page import inline
+from rs.statistics.intervals import t_interval
+from rs.tables.contestants import Contestant
+
+Row = Mapping[str, Any]
+_DASHES: tuple[list[int], ...] = ([], [9, 3], [3, 3], [9, 3, 3, 3])
+_SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "◐"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A contestant, what it is (`rerun here`, `log`) and its rank."""
+
+    contestant: Contestant
+    kind: str
+    acr: float
+    low: float
+    high: float
+    rank: int
+
+
+def ranked(contestants: Sequence[Contestant], pairs: Sequence[Row]) -> list[Place]:
+    """By rank, then by average certified radius; `pairs` are rows of rs.tables.comparisons of all of them."""
+    beaten = dict.fromkeys((c.name for c in contestants), 0)
+    for row in pairs:
+        if row["metric"] == "acr" and row["about"] == "networks" and row["verdict"] in ("better", "worse"):
+            beaten[row["b"] if row["verdict"] == "better" else row["a"]] += 1
+    places = []
+    for contestant in contestants:
+        assert contestant.certified is not None
+        radii = np.maximum(contestant.certified.values, 0.0).mean(axis=0)
+        kind = "rerun here" if contestant.noise is not None else "log"
+        places.append(Place(contestant, kind, *t_interval(radii), 1 + beaten[contestant.name]))
+    return sorted(places, key=lambda place: (place.rank, -place.acr))
+
+
+def write_board(
+    out: Path, title: str, contestants: Sequence[Contestant], pairs: Sequence[Row], radii: Sequence[float]
+) -> None:
+    """Writes the page `out`. Each contestant has certified radii."""
+    places = ranked(contestants, pairs)
+    names = shortened([place.contestant.name for place in places])
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("board.html").render(
+        title=title,
+        tables=[_ranking(places, names, radii), _matrix(places, names, pairs)],
+        curves=block([_panel(title, places, names)], radii, {}),
+        styles=inline("page.css", "vendor/uPlot.min.css"),
+        scripts=inline("tables.js", "vendor/uPlot.iife.min.js", "curves.js"),
+    )
+    write_text(out, page)
+
+
+def _ranking(places: Sequence[Place], names: Mapping[str, str], radii: Sequence[float]) -> Table:
+    columns = [("", "text"), ("rank", "number"), ("ACR", "number"), *((f"r = {r:g}", "number") for r in radii)]
+    columns += [("what", "text"), ("conditions", "text"), ("images", "number"), ("networks", "number")]
+    rows = []
+    for place in places:
+        outcomes = place.contestant.certified
+        assert outcomes is not None
+        acr = Cell(down(place.acr), place.acr, under=f"{down(place.low)}–{up(place.high)}")
+        row = [text_cell(names[place.contestant.name]), number(place.rank), acr]
+        for r in radii:
+            share = place.contestant.factor * float((outcomes.values >= r).mean())
+            row.append(Cell(down(share), share, tint=round(share, 3)))
+        told = ", ".join(f"{key} {value}" for key, value in place.contestant.conditions.items())
+        row += [text_cell(place.kind), text_cell(told or "not stated in a log", "words")]
+        rows.append([*row, number(outcomes.values.shape[1]), number(outcomes.values.shape[0])])
+    note = (
+        "Contestants of one rank are not told apart: none has a higher average certified radius than another "
+        "on the images that both have, beyond their noise (paired, all pairs counted, Holm)."
+    )
+    return Table(columns, rows, note, "Ranking by average certified radius")
+
+
+def _matrix(places: Sequence[Place], names: Mapping[str, str], pairs: Sequence[Row]) -> Table:
+    acr = {(r["a"], r["b"]): r for r in pairs if r["metric"] == "acr" and r["about"] == "networks"}
+    turned = {"better": "worse", "worse": "better"}
+    rows = []
+    for place in places:
+        a = place.contestant.name
+        row = [text_cell(names[a])]
+        for other in places:
+            b = other.contestant.name
+            if (a, b) in acr:
+                difference, verdict = acr[a, b]["difference"], str(acr[a, b]["verdict"])
+            elif (b, a) in acr:
+                difference, told = -acr[b, a]["difference"], str(acr[b, a]["verdict"])
+                verdict = turned.get(told, told)
+            else:
+                row.append(Cell(""))
+                continue
+            row.append(Cell(f"{difference:+.3f} {_SIGNS[verdict]}", difference))
+        rows.append(row)
+    columns = [("", "text"), *((names[p.contestant.name], "number") for p in places)]
+    note = "The row's average certified radius minus the column's: ▲ higher, ▼ lower, = equivalent, ◐ undecided."
+    return Table(columns, rows, note, "Differences, image by image")
+
+
+def _panel(title: str, places: Sequence[Place], names: Mapping[str, str]) -> dict[str, Any]:
+    """The live figure's panel: a line per network, over all images that any contestant has."""
+    outcomes = [p.contestant.certified for p in places if p.contestant.certified is not None]
+    images = sorted({image for each in outcomes for image in each.images.tolist()})
+    labels = {i: y for each in outcomes for i, y in zip(each.images.tolist(), each.labels.tolist(), strict=True)}
+    lines = [line for k, place in enumerate(places) for line in _lines(k, place, names, images)]
+    reached = max(v for line in lines for v in line["radii"] if v is not None)
+    told = {"title": title, "unit": "radius", "cap": None, "top": max(reached + reached // 50, 1)}
+    return {**told, "images": images, "labels": [labels[i] for i in images], "lines": lines}
+
+
+def _lines(k: int, place: Place, names: Mapping[str, str], images: list[int]) -> Iterator[dict[str, Any]]:
+    contestant = place.contestant
+    assert contestant.certified is not None
+    for seed, values in zip(contestant.seeds, contestant.certified.values, strict=True):
+        stored = np.where(values < 0, ABSTAINED_OR_WRONG, np.floor(values * SCALE)).astype(int).tolist()
+        at = dict(zip(contestant.certified.images.tolist(), stored, strict=True))
+        several = len(contestant.seeds) > 1
+        name = names[contestant.name] + (f", seed {seed}" if several else "")
+        yield {
+            "name": name,
+            "run": name,
+            "certificate": "",
+            "colour": COLOURS[k % len(COLOURS)],
+            "dash": _DASHES[k // len(COLOURS) % len(_DASHES)],
+            "estimate": False,
+            "factor": contestant.factor,
+            "published": [],
+            "radii": [at.get(image) for image in images],
+            "classes": None,
+        }
