@@ -1,7 +1,8 @@
-"""Runs of studies and certification logs on one page: curves that one reads at any radius, a ranking with ties,
-differences image by image.
+"""Runs of studies and certification logs on one page: curves that one reads at any radius, a ranking with
+ties, differences image by image.
 
-Contestants are named as in `rs compare`: FILE, a log, or STUDY.yaml:LABEL; STUDY.yaml alone is all of its runs.
+Contestants are named as in `rs compare`: FILE, a log, or STUDY.yaml:LABEL; STUDY.yaml alone is all of its
+runs.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import itertools
 from pathlib import Path
 
 from rs.cli.compare import MOST, add_choices, find
+from rs.cli.compared_text import short_names
 from rs.errors import UserError
 from rs.report.board import write_board
 from rs.tables.comparisons import Asked, compare
@@ -37,5 +39,6 @@ def run(args: argparse.Namespace) -> None:
     asked = Asked(radii)
     pairs = compare((a, b, asked) for a, b in itertools.combinations(contestants, 2))
     largest = max(float(c.certified.values.max()) for c in contestants if c.certified is not None)
-    write_board(args.out, args.title, contestants, pairs, [r for r in radii if r <= largest])
+    names = short_names([c.name for c in contestants])
+    write_board(args.out, args.title, contestants, names, pairs, [r for r in radii if r <= largest])
     print(args.out)

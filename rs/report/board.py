@@ -1,8 +1,8 @@
 """A board: studies' runs and certification logs of others on one page, ranked as far as their images tell.
 
-The rank is one more than the number of contestants whose average certified radius is higher on the images that
-both have, beyond the images' noise, all pairs counted: contestants of one rank are not told apart. Runs with
-several seeds are ranked by their mean and drawn seed by seed.
+The rank is one more than the number of contestants whose average certified radius is higher on the images
+that both have, beyond the images' noise, all pairs counted. Runs with several seeds are ranked by their mean
+and drawn seed by seed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from rs.provenance.files import write_text
 from rs.report.curves import ABSTAINED_OR_WRONG, SCALE, block
-from rs.report.figure_layout import COLOURS, shortened
+from rs.report.figure_layout import COLOURS
 from rs.report.html_table import Cell, Table, down, number, text_cell, up
 from rs.report.page import inline
 from rs.statistics.intervals import t_interval
@@ -56,11 +56,15 @@ def ranked(contestants: Sequence[Contestant], pairs: Sequence[Row]) -> list[Plac
 
 
 def write_board(
-    out: Path, title: str, contestants: Sequence[Contestant], pairs: Sequence[Row], radii: Sequence[float]
+    out: Path,
+    title: str,
+    contestants: Sequence[Contestant],
+    names: Mapping[str, str],
+    pairs: Sequence[Row],
+    radii: Sequence[float],
 ) -> None:
-    """Writes the page `out`. Each contestant has certified radii."""
+    """Writes the page `out`. Each contestant has certified radii; `names` are what the page calls them."""
     places = ranked(contestants, pairs)
-    names = shortened([place.contestant.name for place in places])
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -79,7 +83,12 @@ def write_board(
 
 
 def _ranking(places: Sequence[Place], names: Mapping[str, str], radii: Sequence[float]) -> Table:
-    columns = [("", "text"), ("rank", "number"), ("ACR", "number"), *((f"r = {r:g}", "number") for r in radii)]
+    columns = [
+        ("", "text"),
+        ("rank", "number"),
+        ("ACR", "number"),
+        *((f"r = {r:g}", "number") for r in radii),
+    ]
     columns += [("what", "text"), ("conditions", "text"), ("images", "number"), ("networks", "number")]
     rows = []
     for place in places:
@@ -120,7 +129,9 @@ def _matrix(places: Sequence[Place], names: Mapping[str, str], pairs: Sequence[R
             row.append(Cell(f"{difference:+.3f} {_SIGNS[verdict]}", difference))
         rows.append(row)
     columns = [("", "text"), *((names[p.contestant.name], "number") for p in places)]
-    note = "The row's average certified radius minus the column's: ▲ higher, ▼ lower, = equivalent, ◐ undecided."
+    note = (
+        "The row's average certified radius minus the column's: ▲ higher, ▼ lower, = equivalent, ◐ undecided."
+    )
     return Table(columns, rows, note, "Differences, image by image")
 
 
@@ -128,7 +139,9 @@ def _panel(title: str, places: Sequence[Place], names: Mapping[str, str]) -> dic
     """The live figure's panel: a line per network, over all images that any contestant has."""
     outcomes = [p.contestant.certified for p in places if p.contestant.certified is not None]
     images = sorted({image for each in outcomes for image in each.images.tolist()})
-    labels = {i: y for each in outcomes for i, y in zip(each.images.tolist(), each.labels.tolist(), strict=True)}
+    labels = {
+        i: y for each in outcomes for i, y in zip(each.images.tolist(), each.labels.tolist(), strict=True)
+    }
     lines = [line for k, place in enumerate(places) for line in _lines(k, place, names, images)]
     reached = max(v for line in lines for v in line["radii"] if v is not None)
     told = {"title": title, "unit": "radius", "cap": None, "top": max(reached + reached // 50, 1)}

@@ -1,0 +1,71 @@
+"""The board: ranks with ties from paired comparisons, logs of others beside each other."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rs.cli.main import main
+from rs.report.board import ranked
+from rs.tables.comparisons import Asked, compare
+from rs.tables.contestants import Contestant, Outcomes
+
+
+def contestant(name: str, shift: float, images: int = 400) -> Contestant:
+    draw = np.random.default_rng(3)
+    radii = np.maximum(draw.normal(0.6, 0.3, images) + shift * draw.random(images), 0.0)
+    outcomes = Outcomes(np.arange(images), np.zeros(images, np.int64), radii[None])
+    return Contestant(name, (None,), outcomes)
+
+
+def test_contestants_of_one_rank_are_those_not_told_apart() -> None:
+    names = {"plain": 0.0, "same": 0.0001, "better": 0.1, "best": 0.3}
+    contestants = [contestant(name, shift) for name, shift in names.items()]
+    contestants[1].certified.values[0, ::2] -= 0.02 * np.sign(np.arange(200) % 2 - 0.5)  # type: ignore[union-attr]
+    pairs = compare((a, b, Asked([0.5])) for a, b in itertools.combinations(contestants, 2))
+    places = ranked(contestants, pairs)
+    assert [(place.contestant.name, place.rank) for place in places][:2] == [("best", 1), ("better", 2)]
+    assert {(place.contestant.name, place.rank) for place in places[2:]} == {("plain", 3), ("same", 3)}
+
+
+def log(path: Path, radii: list[float]) -> Path:
+    lines = [f"{i}\t3\t{3 if r else 2}\t{r}\t{int(r > 0)}\t0:00:01" for i, r in enumerate(radii)]
+    path.write_text("\n".join(["idx\tlabel\tpredict\tradius\tcorrect\ttime", *lines]) + "\n")
+    return path
+
+
+def test_logs_stand_on_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = log(tmp_path / "first.tsv", [0.3, 0.6, 0.0, 0.9] * 10)
+    second = log(tmp_path / "second.tsv", [0.4, 0.7, 0.2, 0.9] * 10)
+    out = tmp_path / "board.html"
+    assert main(["board", str(first), str(second), "--out", str(out), "--title", "Two <logs>"]) == 0
+    text = out.read_text()
+    assert "Two &lt;logs&gt;" in text
+    block = text.partition('id="curves-data">')[2].partition("</script>")[0]
+    (panel,) = json.loads(block)["panels"]
+    assert panel["images"] == list(range(40))
+    assert {line["radii"][2] for line in panel["lines"]} == {-1, 2000}
+    assert all(line["radii"][3] == 9000 for line in panel["lines"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["missing.tsv"], "missing.tsv"),
+        (["{log}", "--out", "{folder}"], "must be a file in a folder that is there"),
+        (["{log}", "--out", "{folder}/none/board.html"], "must be a file in a folder that is there"),
+    ],
+)
+def test_bad_arguments_are_one_line(
+    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = log(tmp_path / "a.tsv", [0.3, 0.6])
+    filled = [a.format(log=path, folder=tmp_path) for a in arguments]
+    assert main(["board", *filled]) == 1
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
