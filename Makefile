@@ -11,7 +11,7 @@ BIN := .venv/bin
 SPREAD = -n logical --maxprocesses 4 --dist loadfile
 INSTALL = $(BIN)/python -m pip install --progress-bar on --editable ".[dev,browser]"
 
-.PHONY: demo test quick check ui lock evidence gpu
+.PHONY: demo test quick check ui lock evidence papers gpu
 
 $(BIN)/.installed: pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
@@ -51,6 +51,10 @@ lock: $(BIN)/.installed
 evidence: $(BIN)/.installed
 	$(BIN)/rs rederive --list evidence/tables.yaml
 	$(BIN)/rs verdicts --kept --write docs/evidence/verdicts.md README.md
+
+# a page per paper from whatever has been run, in results/papers
+papers: $(BIN)/.installed
+	$(BIN)/rs papers
 
 # the GPU queue for so many minutes, with the Python that has torch; archives of what came out in PACK
 MINUTES ?= 9

@@ -121,12 +121,12 @@ def _cell(number: Row) -> dict[str, Any]:
     word, sign, _ = STATUSES[status]
     ours = number.get("reproduced")
     shown = "" if ours is None or ours != ours else down(float(ours))
-    told = [f"{word}: published {number['printed']}"]
+    told = [f"published {number['printed']}"]
     if shown:
         told.append(f"ours {shown}")
         if number.get("low") is not None:
             told.append(f"95 % interval {down(float(number['low']))} to {up(float(number['high']))}")
-    told += [str(number[k]) for k in ("settings", "decides", "price") if number.get(k)]
+    told.append(str(number.get("told") or word))
     told.append(f"{number['address']}")
     return {
         "published": str(number["printed"]),
