@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rs.cli.verdicts import Told, claims_of, everything, numbers_of
+from rs.cli.verdicts import CLAIMS_SAYING_MOST, Told, claims_of, everything, numbers_of, rests_on
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
@@ -29,7 +29,9 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"papers: --out {args.out}: must be a folder")
     told = list(everything())
     numbers = [{**row, "study": _study(row), "told": verdict_words(row)} for row in numbers_of(told)]
-    claims = [_claim(row) for row in claims_of(told)]
+    claims = sorted(
+        map(_claim, claims_of(told)), key=lambda claim: CLAIMS_SAYING_MOST.index(claim["verdict"])
+    )
     commands = {_study({"files": [str(f) for f in one.files]}): _command(one) for one in told}
     args.out.mkdir(parents=True, exist_ok=True)
     for path in write_papers(args.out, numbers, claims, NAMES, commands):
@@ -59,6 +61,6 @@ def _price(told: Told) -> str:
 
 
 def _claim(row: dict[str, Any]) -> dict[str, Any]:
-    rests = [str(c["evidence"]) for c in row["conditions"] if c.get("evidence")]
+    rests = [rests_on(c) for c in row["conditions"] if c["evidence"]]
     evidence = row["settings"] or "; ".join(dict.fromkeys(rests))
     return {**row, "study": _study(row), "evidence": evidence[:200]}

@@ -192,7 +192,7 @@ def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
     if with_claims:
         lines = ["| claim | place | verdict | rests on |", "|---|---|---|---|"]
         for row in claims:
-            rests = "; ".join(_rests(c) for c in row["conditions"] if c["evidence"])[:300]
+            rests = "; ".join(rests_on(c) for c in row["conditions"] if c["evidence"])[:300]
             lines.append(f"| {row['claim']} | {row['paper']}, {row['place']} | {row['verdict']} | {rests} |")
         parts.append("\n".join(lines))
         lines = ["| number | printed | here | verdict |", "|---|---|---|---|"]
@@ -204,7 +204,7 @@ def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _rests(condition: Row) -> str:
+def rests_on(condition: Row) -> str:
     if condition["value"] is None:
         return str(condition["evidence"])
     at = "" if condition["radius"] is None else f" at {condition['radius']:g}"

@@ -24,7 +24,13 @@ NUMBERS = [
     number("Table 2, Cohen-0.50", 0.5, "differs", direction="above", reproduced=0.6, low=0.55, high=0.65),
     number("Table 2, Cohen-0.50", 0.0, "zero by construction"),
 ]
-CLAIM = {"id": "macer-acr", "paper": "MACER", "place": "Section 5", "claim": "It has the largest <ACR>."}
+CLAIM = {
+    "address": "macer/claims/macer-acr",
+    "id": "macer-acr",
+    "paper": "MACER",
+    "place": "Section 5",
+    "claim": "It has the largest <ACR>.",
+}
 CLAIM |= {"verdict": "holds", "evidence": "+0.1", "study": "macer"}
 
 
