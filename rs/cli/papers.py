@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rs.cli.verdicts import CLAIMS_SAYING_MOST, Told, claims_of, everything, numbers_of, rests_on
+from rs.cli.verdicts import CLAIMS_SAYING_MOST, Told, claims_of, everything, numbers_of
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
+from rs.report.claims import rests_on
 from rs.report.papers import write_papers
 from rs.report.verdict_words import verdict_words
 from rs.study.study import Study

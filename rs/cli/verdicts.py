@@ -22,6 +22,7 @@ from rs.errors import UserError
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table, write_text
+from rs.report.claims import rests_on
 from rs.report.verdict_words import verdict_words
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
@@ -34,6 +35,7 @@ Row = dict[str, Any]
 KEPT = Path("evidence/tables.yaml")
 OBSERVATIONS = Path("evidence/runs")
 SHIPPED = ("config/*.yaml", "config/papers/*.yaml")
+DEMO = Path("config/config.yaml")  # whose claims are its own
 DECIDED = ("agrees", "consistent", "differs", "undecided", "bounded")  # shown one by one
 HEAD = ("address", "id", "paper", "place", "claim", "verdict", "settings")
 CLAIMS_SAYING_MOST = ("fails", "holds", "undecided", "other settings", "not run")
@@ -89,7 +91,7 @@ def everything(kept_only: bool = False) -> Iterator[Told]:
             with certified(plan, OBSERVATIONS, plan.runs):
                 rows = rows_of(plan)
             yield Told(files, "evidence", rows["published"], rows["claims"])
-    for path in sorted(path for pattern in SHIPPED for path in Path().glob(pattern)):
+    for path in sorted(path for pattern in SHIPPED for path in Path().glob(pattern) if path != DEMO):
         study = Study([path])
         if study.name not in seen and (study.published or study.claims):
             yield Told([path], "none", beside(study, {}), judged(study, {}))
@@ -202,15 +204,6 @@ def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
                 lines.append(f"| `{row['address']}` | {row['printed']} | {here} | {verdict_words(row)} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
-
-
-def rests_on(condition: Row) -> str:
-    if condition["value"] is None:
-        return str(condition["evidence"])
-    at = "" if condition["radius"] is None else f" at {condition['radius']:g}"
-    ends = [condition[end] for end in ("low", "high")]
-    interval = "" if None in ends else f" [{float(ends[0]):.3f}, {float(ends[1]):.3f}]"
-    return f"{condition['condition']}{at}: {float(condition['value']):.3f}{interval}"
 
 
 def _markdown(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:

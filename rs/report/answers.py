@@ -43,7 +43,7 @@ def _numbers(published: pd.DataFrame) -> Iterator[str]:
     if published.empty:
         return
     counted = published["status"].value_counts()
-    told = [f"{counted[status]} {status}" for status in STATUSES if status in counted]
+    told = [f"{status} {counted[status]}" for status in STATUSES if status in counted]
     differs = published[published["status"] == "differs"]
     ways = (
         ", ".join(f"{n} {way} it" for way, n in differs["direction"].value_counts().items())
@@ -59,38 +59,38 @@ def _claims(claims: pd.DataFrame) -> Iterator[str]:
         return
     verdicts = claims.drop_duplicates("id")["verdict"]
     counted = verdicts.value_counts()
-    told = ", ".join(f"{counted[verdict]} {verdict}" for verdict in VERDICTS if verdict in counted)
-    yield f"{len(verdicts)} claim{'s' if len(verdicts) > 1 else ''} of the papers: {told}."
+    told = ", ".join(f"{verdict} {counted[verdict]}" for verdict in VERDICTS if verdict in counted)
+    yield f"{len(verdicts)} claim{'s' if len(verdicts) > 1 else ''}: {told}."
 
 
 def _best(tables: Path) -> Iterator[str]:
     compared = _compared(tables)
-    found = best(tables)
+    averages, found = best(tables, "acr"), best(tables)
     groups = list(compared.groupby(["smoothing", "certificate"], sort=False)) if len(compared) else []
-    for (smoothing, certificate), rows in groups[:MOST]:
-        under = f"Under {smoothing}, {certificate}: " if len(groups) > 1 else ""
-        mine = [b for b in found if (b.smoothing, b.certificate) == (smoothing, certificate)]
-        said = [_sentence(stretch) for stretch in _stretches(mine, sorted(set(rows["radius"])))]
+    for key, rows in groups[:MOST]:
+        under = f"Under {key[0]}, {key[1]}: " if len(groups) > 1 else ""
+        said = [_average(b) for b in averages if (b.smoothing, b.certificate) == key]
+        mine = [b for b in found if (b.smoothing, b.certificate) == key]
+        said += [_sentence(stretch) for stretch in _stretches(mine, sorted(set(rows["radius"].dropna())))]
         runs = len({*rows["a"], *rows["b"]})
-        none = f"no run of {runs} certifies more than all others at any radius, beyond the images' noise"
-        text = "; ".join(said) if said else none
-        yield f"{under}{text}." if under else f"{text[0].upper()}{text[1:]}."
+        none = f"None of {runs} runs certifies more than all others beyond the images' noise, at any radius"
+        yield f"{under}{'; '.join(said) if said else none}."
 
 
-def best(tables: Path) -> list[Best]:
-    """One at most per noise, certificate and radius."""
+def best(tables: Path, metric: str = "certified_accuracy") -> list[Best]:
+    """One at most per noise, certificate and radius; of the average (`acr`) the radius is NaN."""
     compared = _compared(tables)
+    compared = compared[compared["metric"] == metric] if len(compared) else compared
     found = []
-    grouped = compared.groupby(["smoothing", "certificate", "radius"], sort=False) if len(compared) else ()
-    for (smoothing, certificate, _), rows in grouped:
-        for label in dict.fromkeys([*rows["a"], *rows["b"]]):
+    keys = ["smoothing", "certificate", "radius"]
+    for (smoothing, certificate, _), rows in (
+        compared.groupby(keys, sort=False, dropna=False) if len(compared) else ()
+    ):
+        labels = dict.fromkeys([*rows["a"], *rows["b"]])
+        for label in labels:
             beaten = _over_others(rows, str(label))
-            others = {*rows["a"], *rows["b"]} - {label}
-            if (
-                beaten
-                and all(row["verdict"] == "better" for row in beaten)
-                and {r["b"] for r in beaten} == others
-            ):
+            others = {*labels} - {label}
+            if all(row["verdict"] == "better" for row in beaten) and {r["b"] for r in beaten} == others:
                 least = min(beaten, key=lambda row: row["difference"])
                 ends = (least["difference"], least["low"], least["high"])
                 where = (str(smoothing), str(certificate), float(rows["radius"].iloc[0]))
@@ -116,7 +116,7 @@ def _compared(tables: Path) -> pd.DataFrame:
     frame = read(tables, "comparisons")
     if frame.empty:
         return frame
-    return frame[(frame["metric"] == "certified_accuracy") & (frame["about"] == "networks")]
+    return frame[frame["metric"].isin(["acr", "certified_accuracy"]) & (frame["about"] == "networks")]
 
 
 def _stretches(found: Sequence[Best], radii: Sequence[float]) -> Iterator[list[Best]]:
@@ -131,6 +131,11 @@ def _stretches(found: Sequence[Best], radii: Sequence[float]) -> Iterator[list[B
             stretch.append(at[radius])
     if stretch:
         yield stretch
+
+
+def _average(b: Best) -> str:
+    margin = f"{b.difference:+.3f} [{b.low:+.3f}, {b.high:+.3f}] over {b.other}, the next"
+    return f"{b.label} has the largest average certified radius ({margin})"
 
 
 def _sentence(stretch: Sequence[Best]) -> str:

@@ -16,6 +16,7 @@ import jinja2
 import numpy as np
 
 from rs.provenance.files import write_text
+from rs.report.comparisons import matrix
 from rs.report.curves import ABSTAINED_OR_WRONG, SCALE, block
 from rs.report.figure_layout import COLOURS
 from rs.report.html_table import Cell, Table, down, number, text_cell, up
@@ -25,7 +26,6 @@ from rs.tables.contestants import Contestant
 
 Row = Mapping[str, Any]
 _DASHES: tuple[list[int], ...] = ([], [9, 3], [3, 3], [9, 3, 3, 3])
-_SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "◐"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,10 @@ def write_board(
     )
     page = environment.get_template("board.html").render(
         title=title,
-        tables=[_ranking(places, names, radii), _matrix(places, names, pairs)],
+        tables=[
+            _ranking(places, names, radii),
+            matrix([place.contestant.name for place in places], names, pairs),
+        ],
         curves=block([_panel(title, places, names)], radii, {}),
         styles=inline("page.css", "vendor/uPlot.min.css"),
         scripts=inline("tables.js", "vendor/uPlot.iife.min.js", "curves.js"),
@@ -107,32 +110,6 @@ def _ranking(places: Sequence[Place], names: Mapping[str, str], radii: Sequence[
         "on the images that both have, beyond their noise (paired, all pairs counted, Holm)."
     )
     return Table(columns, rows, note, "Ranking by average certified radius")
-
-
-def _matrix(places: Sequence[Place], names: Mapping[str, str], pairs: Sequence[Row]) -> Table:
-    acr = {(r["a"], r["b"]): r for r in pairs if r["metric"] == "acr" and r["about"] == "networks"}
-    turned = {"better": "worse", "worse": "better"}
-    rows = []
-    for place in places:
-        a = place.contestant.name
-        row = [text_cell(names[a])]
-        for other in places:
-            b = other.contestant.name
-            if (a, b) in acr:
-                difference, verdict = acr[a, b]["difference"], str(acr[a, b]["verdict"])
-            elif (b, a) in acr:
-                difference, told = -acr[b, a]["difference"], str(acr[b, a]["verdict"])
-                verdict = turned.get(told, told)
-            else:
-                row.append(Cell(""))
-                continue
-            row.append(Cell(f"{difference:+.3f} {_SIGNS[verdict]}", difference))
-        rows.append(row)
-    columns = [("", "text"), *((names[p.contestant.name], "number") for p in places)]
-    note = (
-        "The row's average certified radius minus the column's: ▲ higher, ▼ lower, = equivalent, ◐ undecided."
-    )
-    return Table(columns, rows, note, "Differences, image by image")
 
 
 def _panel(title: str, places: Sequence[Place], names: Mapping[str, str]) -> dict[str, Any]:

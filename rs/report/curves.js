@@ -20,6 +20,7 @@
   const up = v => (Math.ceil(v * 1000 - 1e-6) / 1000).toFixed(3);
   const signed = v => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(3);
   const short = r => String(Number(r.toFixed(4)));
+  const middle = values => values[(values.length - 1) >> 1];
   const threshold = r => Math.ceil(r * SCALE - 1e-6);
 
   // [share, low, high] of images certified at r: Wilson's interval, as in the tables
@@ -53,7 +54,7 @@
     const radii = [...new Set([...Array(POINTS + 1).keys()].map(i => Math.floor(panel.top * i / POINTS)))].map(v => v / SCALE);
     const published = panel.lines.flatMap(line => line.published.map(p => p.r)).filter(r => r <= top);
     const grid = [...new Set([...radii, ...published])].sort((a, b) => a - b);
-    const state = { r: Math.min(data.radii.find(r => r > 0 && r < top) ?? 0, top), reference: null, bands: panel.lines.length <= 6, log: false };
+    const state = { r: middle(data.radii.filter(r => r > 0 && r < top)) ?? 0, reference: null, bands: panel.lines.length <= 6, log: false };
     let plot = null;
 
     const chart = make("div", { class: "chart", role: "img", "aria-label": `Certified accuracy against radius, ${panel.title}: the table beside it has the numbers at the chosen radius` });

@@ -18,6 +18,8 @@ from rs.provenance.files import write_text
 from rs.report.answers import answers
 from rs.report.attacks import attacks_section, checks_section
 from rs.report.certified import certified_section, radius_section
+from rs.report.claims import claims_section
+from rs.report.comparisons import comparisons_section
 from rs.report.curves import curves
 from rs.report.distributional import calibration_section, distributional_section
 from rs.report.figure_layout import shortened
@@ -132,6 +134,8 @@ def _sections(
         certified_section(tables, radii, seeds),
         radius_section(tables, seeds),
         published_section(tables),
+        claims_section(tables),
+        comparisons_section(tables),
         attacks_section(tables, seeds),
         checks_section(tables, seeds),
         calibration_section(tables),

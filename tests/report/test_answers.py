@@ -42,12 +42,20 @@ def test_a_run_is_best_only_where_it_beats_every_other(tmp_path: Path) -> None:
 
 def test_neighbouring_radii_are_one_sentence(tmp_path: Path) -> None:
     (told,) = answers(tables(tmp_path, PAIRS))
-    assert told == "Two certifies most at r = 0.5 to 0.75 (+0.050 [+0.030, +0.070] over one at 0.5)."
+    assert told == "two certifies most at r = 0.5 to 0.75 (+0.050 [+0.030, +0.070] over one at 0.5)."
+
+
+def test_the_largest_average_is_said_first(tmp_path: Path) -> None:
+    only = [pair("one", "two", float("nan"), 0.05, "better") | {"metric": "acr"}]
+    (told,) = answers(tables(tmp_path, only))
+    assert (
+        told == "one has the largest average certified radius (+0.050 [+0.030, +0.070] over two, the next)."
+    )
 
 
 def test_without_a_real_difference_no_run_is_named(tmp_path: Path) -> None:
     (told,) = answers(tables(tmp_path, [pair("one", "two", 0.5, 0.03, "undecided")]))
-    assert "no run of 2" in told.lower()
+    assert "none of 2 runs" in told.lower()
 
 
 def test_published_numbers_and_claims_are_counted(tmp_path: Path) -> None:
@@ -55,8 +63,8 @@ def test_published_numbers_and_claims_are_counted(tmp_path: Path) -> None:
     published = pd.DataFrame({"status": statuses, "direction": [None, "above", "below", None]})
     claims = pd.DataFrame({"id": ["a", "a", "b"], "verdict": ["holds", "holds", "undecided"]})
     told = answers(study_tables.write(tmp_path, {"published": published, "claims": claims}))
-    assert told[0].startswith("4 published numbers: 1 agrees, 2 differs")
-    assert told[1] == "2 claims of the papers: 1 holds, 1 undecided."
+    assert told[0].startswith("4 published numbers: agrees 1, differs 2")
+    assert told[1] == "2 claims: holds 1, undecided 1."
 
 
 def test_a_study_that_asks_nothing_is_told_nothing(tmp_path: Path) -> None:

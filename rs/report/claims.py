@@ -1,0 +1,48 @@
+"""The page's section on claims: each sentence with its verdict and the numbers that it rests on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rs.report.html_table import Section, Table, text_cell
+from rs.report.names import read
+
+
+def claims_section(tables: Path) -> Section:
+    """Rows of ``claims.parquet`` (rs.tables.claims), a row per claim."""
+    section = Section("claims", "Claims")
+    frame = read(tables, "claims")
+    if frame.empty:
+        return section
+    section.lead = "What is claimed in sentences, as predicates over this study's tables."
+    heads = [("claim", "text"), ("where", "text"), ("verdict", "text"), ("rests on", "text")]
+    table = Table(heads, [])
+    for _, rows in frame.groupby("id", sort=False):
+        first = rows.iloc[0]
+        told = [rests_on(row) for row in rows.to_dict("records")]
+        settings = first["settings"]
+        if settings is not None and not pd.isna(settings):
+            told.insert(0, str(settings))
+        cells = [
+            text_cell(first["claim"], "words"),
+            text_cell(f"{first['paper']}, {first['place']}", "words"),
+        ]
+        cells.append(text_cell(first["verdict"], f"text verdict {str(first['verdict']).split()[0]}"))
+        table.rows.append([*cells, text_cell("; ".join(filter(None, told)), "words")])
+    section.tables.append(table)
+    return section
+
+
+def rests_on(condition: Any) -> str:
+    """A condition with what was found: its value and interval, or the test or page that decides it."""
+    if condition["value"] is None or pd.isna(condition["value"]):
+        return "" if condition["evidence"] is None else str(condition["evidence"])
+    radius = condition["radius"]
+    at = "" if radius is None or pd.isna(radius) else f" at {radius:g}"
+    ends = [condition[end] for end in ("low", "high")]
+    none = any(end is None or pd.isna(end) for end in ends)
+    interval = "" if none else f" [{float(ends[0]):.3f}, {float(ends[1]):.3f}]"
+    return f"{condition['condition']}{at}: {float(condition['value']):.3f}{interval}"

@@ -1,0 +1,54 @@
+"""The page's sections on claims and on differences between runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import study_tables
+
+from rs.report.claims import claims_section
+from rs.report.comparisons import comparisons_section
+from rs.tables.claims import COLUMNS
+from rs.tables.noise import smoothed_with
+
+
+def condition(name: str, verdict: str, **more: Any) -> dict[str, Any]:
+    told: dict[str, Any] = dict.fromkeys(COLUMNS)
+    told |= {"id": name, "paper": "NAL", "place": "Table 1", "claim": f"{name} <holds>", "verdict": verdict}
+    return told | {"condition": "acr of a better than b"} | more
+
+
+def test_a_claim_is_one_row_with_all_that_it_rests_on(tmp_path: Path) -> None:
+    rows = [
+        condition("first", "holds", radius=0.5, value=0.1, low=0.05, high=0.15),
+        condition("first", "holds", radius=1.0, value=0.2),
+        condition("second", "other settings", settings="training.epochs 2, not 20", evidence="tests/x.py"),
+    ]
+    section = claims_section(study_tables.write(tmp_path, {"claims": pd.DataFrame(rows)}))
+    first, second = section.tables[0].rows
+    assert (
+        first[3].text
+        == "acr of a better than b at 0.5: 0.100 [0.050, 0.150]; acr of a better than b at 1: 0.200"
+    )
+    assert second[3].text == "training.epochs 2, not 20; tests/x.py"
+    assert [row[2].kind for row in (first, second)] == ["text verdict holds", "text verdict other"]
+
+
+def test_the_matrix_of_differences_is_antisymmetric(tmp_path: Path) -> None:
+    told = {"about": "networks", "metric": "acr", "certificate": "cohen"}
+    told |= smoothed_with({"name": "gaussian", "sigma": 0.25})
+    told |= {"a": "one", "b": "two", "difference": 0.05, "low": 0.03, "high": 0.08, "verdict": "better"}
+    section = comparisons_section(study_tables.write(tmp_path, {"comparisons": pd.DataFrame([told])}))
+    (table,) = section.tables
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["one", "", "+0.050 ▲"],
+        ["two", "-0.050 ▼", ""],
+    ]
+    assert table.rows[1][1].under == "-0.080 to -0.030"
+
+
+def test_studies_without_claims_or_pairs_have_no_such_sections(tmp_path: Path) -> None:
+    assert claims_section(tmp_path).tables == []
+    assert comparisons_section(tmp_path).tables == []
