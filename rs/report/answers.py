@@ -82,6 +82,9 @@ def best(tables: Path, metric: str = "certified_accuracy") -> list[Best]:
     compared = _compared(tables)
     compared = compared[compared["metric"] == metric] if len(compared) else compared
     found = []
+    averages = read(tables, "average_certified_radius")  # has those too that are in no named comparison
+    grouped = averages.groupby(["smoothing", "certificate"]) if len(averages) else ()
+    every = {(str(s), str(c)): {*map(str, rows["label"])} for (s, c), rows in grouped}
     keys = ["smoothing", "certificate", "radius"]
     for (smoothing, certificate, _), rows in (
         compared.groupby(keys, sort=False, dropna=False) if len(compared) else ()
@@ -89,7 +92,7 @@ def best(tables: Path, metric: str = "certified_accuracy") -> list[Best]:
         labels = dict.fromkeys([*rows["a"], *rows["b"]])
         for label in labels:
             beaten = _over_others(rows, str(label))
-            others = {*labels} - {label}
+            others = (every.get((str(smoothing), str(certificate)), set()) | {*labels}) - {label}
             if all(row["verdict"] == "better" for row in beaten) and {r["b"] for r in beaten} == others:
                 least = min(beaten, key=lambda row: row["difference"])
                 ends = (least["difference"], least["low"], least["high"])

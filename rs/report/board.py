@@ -17,9 +17,9 @@ import numpy as np
 
 from rs.provenance.files import write_text
 from rs.report.comparisons import matrix
-from rs.report.curves import ABSTAINED_OR_WRONG, SCALE, block
+from rs.report.curves import ABSTAINED_OR_WRONG, block, floored
 from rs.report.figure_layout import COLOURS
-from rs.report.html_table import Cell, Table, down, number, text_cell, up
+from rs.report.html_table import Cell, Table, down, interval, number, text_cell
 from rs.report.page import inline
 from rs.statistics.intervals import t_interval
 from rs.tables.contestants import Contestant
@@ -97,7 +97,7 @@ def _ranking(places: Sequence[Place], names: Mapping[str, str], radii: Sequence[
     for place in places:
         outcomes = place.contestant.certified
         assert outcomes is not None
-        acr = Cell(down(place.acr), place.acr, under=f"{down(place.low)}–{up(place.high)}")
+        acr = Cell(down(place.acr), place.acr, under=interval(place.low, place.high))
         row = [text_cell(names[place.contestant.name]), number(place.rank), acr]
         for r in radii:
             share = place.contestant.factor * float((outcomes.values >= r).mean())
@@ -106,8 +106,8 @@ def _ranking(places: Sequence[Place], names: Mapping[str, str], radii: Sequence[
         row += [text_cell(place.kind), text_cell(told or "not stated in a log", "words")]
         rows.append([*row, number(outcomes.values.shape[1]), number(outcomes.values.shape[0])])
     note = (
-        "Contestants of one rank are not told apart: none has a higher average certified radius than another "
-        "on the images that both have, beyond their noise (paired, all pairs counted, Holm)."
+        "Ranked by how many have a higher average certified radius on the images that both have, beyond "
+        "their noise (paired, all pairs counted, Holm); the differences below say which pairs are told apart."
     )
     return Table(columns, rows, note, "Ranking by average certified radius")
 
@@ -129,7 +129,7 @@ def _lines(k: int, place: Place, names: Mapping[str, str], images: list[int]) ->
     contestant = place.contestant
     assert contestant.certified is not None
     for seed, values in zip(contestant.seeds, contestant.certified.values, strict=True):
-        stored = np.where(values < 0, ABSTAINED_OR_WRONG, np.floor(values * SCALE)).astype(int).tolist()
+        stored = np.where(values < 0, ABSTAINED_OR_WRONG, floored(values)).astype(int).tolist()
         at = dict(zip(contestant.certified.images.tolist(), stored, strict=True))
         several = len(contestant.seeds) > 1
         name = names[contestant.name] + (f", seed {seed}" if several else "")

@@ -36,17 +36,18 @@
   // the same of the difference to another line, image by image: Agresti and Min's interval of paired shares
   const difference = (line, other, r) => {
     const t = threshold(r);
-    let gained = 0, lost = 0, n = 0;
+    let gained = 0, lost = 0, both = 0, n = 0;
     line.radii.forEach((v, i) => {
       const o = other.radii[i];
       if (v === null || o === null) return;
       n++;
-      if (v >= t && o < t) gained++; else if (v < t && o >= t) lost++;
+      if (v >= t && o >= t) both++; else if (v >= t) gained++; else if (o >= t) lost++;
     });
     if (!n || line === other) return [0, 0, 0];
-    const g = gained + 0.5, l = lost + 0.5, m = n + 2, d = (g - l) / m;
-    const half = Z * Math.sqrt(g + l - (g - l) ** 2 / m) / m;
-    return [line.factor * (gained - lost) / n, line.factor * (d - half), line.factor * (d + half)];
+    const f = line.factor, h = other.factor, g = gained + 0.5, l = lost + 0.5, m = n + 2;
+    const d = (f * g - h * l + (f - h) * both) / m;
+    const half = Z * Math.sqrt((f * f * g + h * h * l + (f - h) ** 2 * both) / m - d * d) / Math.sqrt(m);
+    return [(f * gained - h * lost + (f - h) * both) / n, d - half, d + half];
   };
 
   function panelOf(panel, number, place) {

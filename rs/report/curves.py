@@ -20,6 +20,7 @@ from PIL import Image
 
 from rs.report.figure_layout import styles
 from rs.report.names import norm_name, read
+from rs.statistics.bounds import Floats
 
 SCALE = 10_000
 WRONG, ABSTAINED, ABSTAINED_OR_WRONG = -1, -2, -1  # instead of a radius; logs do not tell them apart
@@ -100,8 +101,15 @@ def _panel(
     }
 
 
+def floored(radii: Floats) -> Floats:
+    """In units of 1 / SCALE, rounded down; a radius of at most four digits is its own floor."""
+    units = np.floor(radii * SCALE)
+    whole: Floats = np.clip(units + ((units + 1) / SCALE <= radii), 0, 2**53)
+    return whole
+
+
 def _stored(rows: pd.DataFrame) -> list[int]:
-    floors = np.floor(rows["radius"].to_numpy(np.float64) * SCALE).clip(0, 2**53)
+    floors = floored(rows["radius"].to_numpy(np.float64))
     wrong = (rows["prediction"] != rows["true"]).to_numpy()
     abstained = (rows["prediction"] < 0).to_numpy()
     chosen = np.where(abstained, ABSTAINED, np.where(wrong, WRONG, floors))

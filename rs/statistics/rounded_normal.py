@@ -8,7 +8,7 @@ round(W s): its thresholds are Q_j = P(W s > j - 1/2), j >= 1, on either side. T
 Couple a draw from w / 2^63 and one from L by one uniform number: they differ only if it falls between a
 threshold and its rounding. c_j is 0 from j > J = 9.2 s + 1 on at the latest, as P(W > 9.2) < 2^-65, and all
 thresholds beyond lie within 2^-64 of 0. So the total variation is tau <= 2 (J (1/2 + 2^-20) + 1/2) 2^-63,
-about 5e-16 for s = 256.
+about 2.6e-16 for s = 256.
 
 Of N draws of d numbers each the joint law is within N d tau of the exact one: an event has a probability that
 is larger by N d tau at most (`shortfall`).

@@ -69,3 +69,11 @@ def test_published_numbers_and_claims_are_counted(tmp_path: Path) -> None:
 
 def test_a_study_that_asks_nothing_is_told_nothing(tmp_path: Path) -> None:
     assert answers(tmp_path) == []
+
+
+def test_a_run_that_was_not_compared_is_not_beaten(tmp_path: Path) -> None:
+    noise = smoothed_with({"name": "gaussian", "sigma": 0.25})
+    labels = [{"label": label, "certificate": "cohen", **noise} for label in ("one", "two", "three")]
+    pairs = {"comparisons": pd.DataFrame([pair("one", "two", 0.5, 0.1, "better")])}
+    folder = study_tables.write(tmp_path, {**pairs, "average_certified_radius": pd.DataFrame(labels)})
+    assert best(folder) == []

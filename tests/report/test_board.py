@@ -11,6 +11,7 @@ import pytest
 
 from rs.cli.main import main
 from rs.report.board import ranked
+from rs.report.curves import floored
 from rs.tables.comparisons import Asked, compare
 from rs.tables.contestants import Contestant, Outcomes
 
@@ -30,6 +31,12 @@ def test_contestants_of_one_rank_are_those_not_told_apart() -> None:
     places = ranked(contestants, pairs)
     assert [(place.contestant.name, place.rank) for place in places][:2] == [("best", 1), ("better", 2)]
     assert {(place.contestant.name, place.rank) for place in places[2:]} == {("plain", 3), ("same", 3)}
+
+
+def test_radii_of_four_digits_are_kept_whole() -> None:
+    radii = np.arange(1, 40000) / 10000
+    np.testing.assert_array_equal(floored(radii), np.arange(1, 40000))
+    assert floored(np.array([0.57, 0.56999, np.inf])).tolist() == [5700, 5699, 2**53]
 
 
 def log(path: Path, radii: list[float]) -> Path:

@@ -17,11 +17,11 @@ about Gaussian smoothing of any classifier holds for f^, at all real images near
 where a nearby image lies on the grid, as every 8-bit image does, the votes drawn at it here are votes of f^
 too. Whether phi rounds does not matter: it is one function. All n0 + n votes of an image are a function of
 (n0 + n) d of the numbers N, so a claim of error a under the exact law is one of error a + (n0 + n) d tau:
-certificates are given alpha less that. At d = 784, n = 1e5 and sigma = 0.25 it is 4e-8.
+certificates are given alpha less that. At d = 784, n = 1e5 and sigma = 0.25 it is 2e-8.
 
 Assumed as everywhere: the generator's bits are independent and uniform, and f is one deterministic function
 of an image (rs.networks.audit). Rounding makes it another base classifier than under `exact: false`, as
-bfloat16 does: the noise lies on steps of at most sigma / 128 (up to sigma = 1; 1/255 above).
+bfloat16 does: the noise lies on steps of at most sigma / 128 (sigma from 0.002 to 1; 1/255 above).
 
 Departures: the weights, whole numbers out of 2^63, come from thresholds of the inverse transform; they are
 drawn by Walker's alias method (1977) in whole numbers, which meets them exactly with one comparison for any
