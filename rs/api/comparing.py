@@ -45,6 +45,8 @@ def compare(
         raise UserError(f"compare: level: {level}: must lie strictly between 0 and 1")
     if unknown := sorted(set(margins or {}) - set(METRICS)):
         raise UserError(f"compare: margins: {unknown[0]}: no such metric; allowed: {', '.join(METRICS)}")
+    if wrong := [margin for margin in (margins or {}).values() if not 0 < margin < np.inf]:
+        raise UserError(f"compare: margins: {wrong[0]}: must be a number above 0")
     if radii is not None and not all(np.isfinite(r) and r >= 0 for r in radii):
         raise UserError(f"compare: radii: {list(radii)}: each must be a number from 0")
     asked = Asked(Report.radii, radii, level, margins or {})

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read(place: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
-    """The tables of a study by name, as docs/python.md describes them: `rs.read("results/demo")["runs"]`.
+    """The tables of a study by name, as docs/tables.md describes them: `rs.read("results/demo")["runs"]`.
 
     `place` is the study's folder, or its folder of tables, or one Parquet file of ours. Every file is
     compared with the checksum that it was written with. Raises UserError where there is no table, or a

@@ -6,6 +6,7 @@ Snakemake logs them. A person who asks for it is told that it failed.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -44,10 +45,11 @@ def follow(plan: Plan, every: float) -> None:
     """Logs the curves of trainings that are under way, until all have ended or somebody interrupts."""
     from rs.report.tracking.live import Live
 
-    if every <= 0:
-        raise UserError("follow: --every: must be more than 0 seconds")
+    if not 0 < every < math.inf:
+        raise UserError("follow: --every: must be a number of seconds above 0")
     trained = [planned for planned in plan.runs if planned.run.kind == "runs"]
     runs = {p.id: (f"{p.run.label} seed {p.run.seed}", p.folder) for p in trained}
+    print(f"following {len(runs)} trainings until each has its network (Ctrl-C ends it)", flush=True)
     live = Live(plan.study.name, plan.study.tracking["uri"], runs)
     while live.look():
         time.sleep(every)
@@ -64,6 +66,9 @@ def tracked_place(plan: Plan) -> str:
 def tracked_page(plan: Plan) -> str:
     """The part of the MLflow UI's address that shows a study's runs."""
     path = plan.folder / "mlflow.json"
+    if not path.is_file():
+        files = " ".join(str(file) for file in plan.study.files)
+        raise UserError(f"{path}: not there yet; run the study first (snakemake --configfile {files})")
     found = read_json(path)
     if isinstance(found, dict) and NOT_LOGGED in found:
         raise UserError(f"{path}: not logged yet: {found[NOT_LOGGED]}; run the study again")

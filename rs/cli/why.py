@@ -22,11 +22,12 @@ from rs.provenance.files import read_table
 from rs.provenance.run_files import read_model_manifest
 from rs.report.verdict_words import verdict_words
 from rs.study.study import Study
-from rs.tables.aggregate import TABLES, rows_of
+from rs.tables.aggregate import TABLES, check_tables, rows_of
 from rs.tables.claims import judged
 from rs.tables.published import beside
 
 Row = dict[str, Any]
+PIXELS = ("examples", "thumbnails")  # tables of pictures
 CELL = re.compile(r"(\w+)\[(\d+)\]")
 
 
@@ -41,7 +42,9 @@ def chain(address: str) -> Iterator[str]:
     else:
         rows = [row for key in ("published", "claims") for row in tables[key] if row["address"] == address]
         if not rows:
-            known = [row["address"] for key in ("published", "claims") for row in tables[key]]
+            known = list(
+                dict.fromkeys(row["address"] for key in ("published", "claims") for row in tables[key])
+            )
             near = difflib.get_close_matches(address, known, 3, 0.5) or sorted(set(known))[:3]
             told = f"there are, among {len(set(known))}: {', '.join(near)}" if known else "it states none"
             raise UserError(f"{address}: {name} has no such number, claim or row TABLE[N]; {told}")
@@ -60,9 +63,12 @@ def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:
     table = RESULTS / name / "tables" / "published.parquet"
     if table.is_file():
         files = [Path(file) for file in read_table(table)[1].get("files", [])]
+        if not files:
+            raise UserError(f"{table}: does not name its study; run the study again")
         plan = Plan(Study(files))
+        check_tables(plan)
         kept = {
-            t: read_table(table.with_name(f"{t}.parquet"))[0].to_pylist() for t in TABLES if t != "examples"
+            t: read_table(table.with_name(f"{t}.parquet"))[0].to_pylist() for t in TABLES if t not in PIXELS
         }
         return plan, kept, RESULTS / "runs"
     for files in read_list(KEPT).values() if KEPT.is_file() else ():
@@ -70,15 +76,17 @@ def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:
         if plan.study.name == name:
             with certified(plan, OBSERVATIONS, plan.runs):
                 return plan, rows_of(plan), OBSERVATIONS
-    names = []
+    names = [path.parents[1].name for path in RESULTS.glob("*/tables/published.parquet")]
+    names += [Study(files).name for files in read_list(KEPT).values()] if KEPT.is_file() else []
     for path in sorted(path for pattern in SHIPPED for path in Path().glob(pattern)):
         study = Study([path])
         names.append(study.name)
         if study.name == name:
             nothing: dict[str, Any] = {table: [] for table in TABLES}
             return Plan(study), {**nothing, "published": beside(study, {}), "claims": judged(study, {})}, None
-    near = difflib.get_close_matches(name, names, 3, 0.5) or names
-    raise UserError(f"{address}: no study is named {name!r} here; near it: {', '.join(near)}")
+    near = difflib.get_close_matches(name, names, 3, 0.5)
+    told = f"; near it: {', '.join(dict.fromkeys(near))}" if near else ""
+    raise UserError(f"{address}: no study is named {name!r} here{told}")
 
 
 def _sentence(rows: list[Row]) -> Iterator[str]:

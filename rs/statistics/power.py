@@ -21,6 +21,7 @@ from scipy import optimize, special, stats
 from rs.statistics.paired import FEWEST_SEEDS
 
 MOST_SEEDS = 10_000
+MOST_IMAGES = 10**15  # what is counted to
 
 
 def _quantiles(level: float, power: float) -> tuple[float, float]:
@@ -29,7 +30,8 @@ def _quantiles(level: float, power: float) -> tuple[float, float]:
 
 def images(deviation: float, difference: float, level: float = 0.95, power: float = 0.8) -> int:
     """Fewest images whose mean tells `difference` from 0, where single images deviate by `deviation`."""
-    return max(2, math.ceil((sum(_quantiles(level, power)) * deviation / difference) ** 2))
+    needed: float = sum(_quantiles(level, power)) * deviation / difference
+    return max(2, math.ceil(min(needed, math.sqrt(MOST_IMAGES)) ** 2))
 
 
 def difference(deviation: float, number: int, level: float = 0.95, power: float = 0.8) -> float:

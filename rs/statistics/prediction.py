@@ -6,8 +6,9 @@ With probability at least 1 - alpha no class is returned but the smoothed classi
 of Statistics 2019): there is no union over the classes.
 
 Proof. Let c be the smoothed class, j another one, M the largest count of the rest; ties are broken at random,
-so that one class wins. Given the rest and m = N_j + N_c, N_j is binomial with a rate of at most 1/2. P(return
-j) over P(j wins) grows with the rate (the laws are ordered by likelihood ratio): take 1/2, and write X for it. Returning j needs p(X, N_c) <= alpha and p(X, M) <= alpha, as p grows
+so that one class wins. Given the rest and m = N_j + N_c, N_j is binomial with a rate of at most 1/2. The
+ratio of P(return j) to P(j wins) grows with the rate, as the laws are ordered by likelihood ratio: take 1/2,
+and write X for it. Returning j needs p(X, N_c) <= alpha and p(X, M) <= alpha, as p grows
 with the smaller count. If M < m/2, j wins with probability 1/2, and the first has at most alpha/2. If M >=
 m/2, let k > M be the least count with p(k, M) <= alpha and Y ~ Bin(k + M, 1/2). As m < k + M and the binomial
 laws are ordered by likelihood ratio, P(X >= k | X > M) <= P(Y >= k | Y > M) <= 2 P(Y >= k) <= alpha. So j is

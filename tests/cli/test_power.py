@@ -151,3 +151,9 @@ def test_published_logs(told):
     found = told(*map(str, names))
     assert found["paired_images"] == pytest.approx(1578, abs=3)
     assert found["unpaired_images"] == pytest.approx(26_445, abs=5)
+
+
+def test_a_difference_of_nothing_takes_as_many_images_as_are_counted_to():
+    from rs.statistics import power
+
+    assert power.images(0.5, 1e-300) == power.MOST_IMAGES

@@ -140,7 +140,7 @@ def test_why_says_what_a_run_would_cost_where_none_was(folder):
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("three/claims/helps", "no study is named 'three' here; near it: "),
+        ("three/claims/helps", "no study is named 'three' here"),
         (
             "one/claims/help",
             "one has no such number, claim or row TABLE[N]; there are, among 2: one/claims/helps",
@@ -152,6 +152,28 @@ def test_why_says_what_a_run_would_cost_where_none_was(folder):
 def test_why_refuses_what_is_not_there(folder, capsys, address, says):
     assert main(["why", address]) == 1
     assert f"{address}: {says}" in capsys.readouterr().err
+
+
+def test_a_near_name_is_offered(folder, capsys):
+    assert main(["why", "onee/claims/helps"]) == 1
+    assert capsys.readouterr().err.endswith("no study is named 'onee' here; near it: one\n")
+
+
+def test_tables_of_another_version_are_named_and_left_out(folder, capsys):
+    old = Path("results/old/tables/published.parquet")
+    write_table(old, _table({"paper": ["P"], "verdict": ["within interval"]}), {"files": ["config/two.yaml"]})
+    told = list(everything())
+    assert [(one.source, [f.name for f in one.files]) for one in told] == [
+        ("results", ["one.yaml"]),
+        ("none", ["two.yaml"]),
+    ]
+    assert f"{old}: made by another version" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("every", ["0", "nan", "inf"])
+def test_follow_waits_for_a_number_of_seconds(folder, capsys, every):
+    assert main(["follow", "--study", "config/two.yaml", "--every", every]) == 1
+    assert "--every: must be a number of seconds above 0" in capsys.readouterr().err
 
 
 @pytest.mark.slow
