@@ -227,7 +227,8 @@ def _curve(a: Contestant, b: Contestant, level: float) -> dict[str, Any]:
     assert a.certified is not None
     assert b.certified is not None
     _, first, second, _ = common_images(a.certified, b.certified, (a.name, b.name))
-    band = difference_band(first, second, all_radii([first, second]), level)
+    factors = (a.factor, b.factor)
+    band = difference_band(first, second, all_radii([first, second]), level, factors=factors)
     told: dict[str, Any] = {"a": a.name, "b": b.name, "p": band.p}
     told["stretches"] = [dict(zip(("side", "first", "last"), s, strict=True)) for s in band.stretches()]
     for key in ("radii", "difference", "low", "high"):

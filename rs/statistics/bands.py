@@ -63,16 +63,22 @@ def all_radii(certified: Iterable[NDArray[np.float64]]) -> Floats:
 
 
 def difference_band(
-    a: NDArray[np.float64], b: NDArray[np.float64], radii: Floats, level: float = 0.95, seed: int = 0
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    radii: Floats,
+    level: float = 0.95,
+    seed: int = 0,
+    factors: tuple[float, float] = (1.0, 1.0),
 ) -> Band:
     """Band of the difference of certified accuracies of A and B at `radii` [G]. `a`, `b`: certified radii
-    [S, N] of each one's networks on N images, -1 where there is none; the same data give the same band.
+    [S, N] of each one's networks on N images, -1 where there is none, and `factors` what an image counts that
+    is certified; the same data give the same band.
     """
     n = a.shape[1]
     d = np.zeros((n, len(radii)), np.float32)
-    for sign, side in ((1, a), (-1, b)):
+    for count, side in ((factors[0], a), (-factors[1], b)):
         for network in side:
-            d += (sign / len(side)) * (network[:, None] >= radii)
+            d += (count / len(side)) * (network[:, None] >= radii)
     both = np.concatenate([d, np.square(d)], axis=1)
     mean, error = _moments(both.mean(axis=0, dtype=np.float64), n)
     generator, largest = np.random.default_rng(seed), np.empty(RESAMPLES)

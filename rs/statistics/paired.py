@@ -17,7 +17,8 @@ Sources and departures:
   the images lie below; many radii are equal (0, or the most that n votes certify), so here the correlation is
   that of the indicators as they are, with one image of either kind of disagreement added: two networks whose
   medians lie at the same image are not known to agree.
-- training seeds: t over seeds, of differences where A and B share at least three, else Welch's.
+- training seeds: t over seeds, of differences where A and B share at least three, else Welch's. Accuracies
+  lie on a lattice, so that their spread is at least what one image in one seed makes, as in agreement.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
+from rs.statistics.agreement import seeds_of
 from rs.statistics.bounds import Floats
 
 FEWEST_SEEDS = 3
@@ -47,8 +49,17 @@ class Difference:
     equivalence: float = math.nan
 
 
-def of_means(a: ArrayLike, b: ArrayLike, level: float = 0.95, margin: float | None = None) -> Difference:
-    """Of the means of `a` and `b`, [N] each: radii, or the share of several networks that are right."""
+def of_means(
+    a: ArrayLike,
+    b: ArrayLike,
+    level: float = 0.95,
+    margin: float | None = None,
+    largest: float | None = None,
+) -> Difference:
+    """Of the means of `a` and `b`, [N] each: radii, or the share of several networks that are right.
+
+    `largest` is the greatest value there can be, as 1 of shares; without it, the greatest that there is.
+    """
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
     d = first - second
     n, value = d.size, float(d.mean())
@@ -56,12 +67,13 @@ def of_means(a: ArrayLike, b: ArrayLike, level: float = 0.95, margin: float | No
         return Difference(value)
     apart = d[d != 0]
     # without any difference, one image might have differed by as much as there is
-    largest = float(max(np.abs(first).max(), np.abs(second).max()))
+    if largest is None:
+        largest = float(max(np.abs(first).max(), np.abs(second).max()))
     added = float((apart**2).mean()) if apart.size else largest**2
     centred = np.append(d - value, [math.sqrt(added), -math.sqrt(added)])
     squares = float((centred**2).sum())
-    if squares == 0:  # both are 0 everywhere
-        return Difference(value, value, value, 1.0, 0.0 if margin else math.nan)
+    if squares == 0:  # both are 0 everywhere, and nothing says how much of a difference there might be
+        return Difference(value, p=1.0)
     deviation = math.sqrt(squares / (n - 1))
     error = deviation / math.sqrt(n)
     skewness = float(((d - value) ** 3).mean()) / deviation**3 / math.sqrt(n)
@@ -172,27 +184,37 @@ def _above(distance: float, error: float) -> float:
 
 
 def over_seeds(
-    a: dict[int | None, float], b: dict[int | None, float], level: float = 0.95, margin: float | None = None
+    a: dict[int | None, float],
+    b: dict[int | None, float],
+    level: float = 0.95,
+    margin: float | None = None,
+    resolution: float = 0.0,
 ) -> tuple[Difference, int]:
     """Of the values that training with each seed gave A and B, on the same images; and from how many seeds.
+    `resolution` is the least step of a value (1 / images of an accuracy).
 
     Fewer than three seeds have a difference without an interval.
     """
     shared = [seed for seed in a if seed in b and seed is not None]
     if len(shared) >= FEWEST_SEEDS:
         d = np.array([a[seed] - b[seed] for seed in shared])
-        variance, freedom, seeds = float(d.var(ddof=1)) / len(d), float(len(d) - 1), len(d)
+        variance, freedom, seeds = _variance(d, resolution), float(len(d) - 1), len(d)
         value = float(d.mean())
     else:
         first, second = np.array(list(a.values())), np.array(list(b.values()))
         value, seeds = float(first.mean() - second.mean()), min(len(first), len(second))
         if seeds < FEWEST_SEEDS:
             return Difference(value), seeds
-        parts = [float(v.var(ddof=1)) / len(v) for v in (first, second)]
+        parts = [_variance(v, resolution) for v in (first, second)]
         variance, most = sum(parts), len(first) + len(second) - 2.0
         below = sum(part**2 / (len(v) - 1) for part, v in zip(parts, (first, second), strict=True))
         freedom = variance**2 / below if below > 0 else most
     return _student(value, math.sqrt(variance), freedom, level, margin), seeds
+
+
+def _variance(values: Floats, resolution: float) -> float:
+    """Of the mean of what at least three seeds gave."""
+    return seeds_of(values.tolist(), resolution).spread ** 2 / len(values)
 
 
 def _student(value: float, error: float, freedom: float, level: float, margin: float | None) -> Difference:

@@ -6,7 +6,8 @@
 - Paired proportions (McNemar; Miettinen 1968, Connor 1987): with a share psi of discordant images,
   n = ((z_{1-a/2} sqrt(psi) + z_power sqrt(psi - difference^2)) / difference)^2. The exact test needs a few
   per cent more, since it is discrete.
-- Training seeds: the t-test's own power, from the noncentral t distribution.
+- Training seeds: the t-test's own power, that of the noncentral t distribution, as the mean of the normal
+  power over what deviation a sample of seeds shows. scipy's nct gives NaN at differences of many deviations.
 
 All take the pilot's spread as the truth, and so inherit its error: s from n images is known to about
 1 / sqrt(2 n) of itself. docs/evidence/comparisons.md checks them by simulation.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import optimize, special, stats
+from scipy import integrate, optimize, special, stats
 
 from rs.statistics.paired import FEWEST_SEEDS
 
@@ -67,7 +68,13 @@ def power_over_seeds(deviation: float, wanted: float, seeds: int, level: float =
         return 1.0
     freedom, shift = seeds - 1, abs(wanted) / deviation * math.sqrt(seeds)
     limit = float(stats.t.ppf(0.5 + level / 2, freedom))
-    return float(stats.nct.sf(limit, freedom, shift) + stats.nct.cdf(-limit, freedom, shift))
+
+    def found(share: float) -> float:
+        """Where the sample's deviation, over the true one, is its quantile at `share`."""
+        reach = limit * math.sqrt(2 * float(special.gammaincinv(freedom / 2, share)) / freedom)
+        return float(special.ndtr(shift - reach) + special.ndtr(-shift - reach))
+
+    return min(1.0, float(integrate.quad(found, 0, 1, epsabs=1e-10)[0]))
 
 
 def seeds(deviation: float, wanted: float, level: float = 0.95, power: float = 0.8) -> int | None:
@@ -87,7 +94,7 @@ def seeds(deviation: float, wanted: float, level: float = 0.95, power: float = 0
 
 def seed_difference(deviation: float, number: int, level: float = 0.95, power: float = 0.8) -> float:
     """Smallest difference that so many seeds show."""
-    if deviation == 0:
+    if deviation == 0 or power_over_seeds(1.0, 0.0, number, level) >= power:
         return 0.0
     top = 1.0
     while power_over_seeds(1.0, top, number, level) < power:

@@ -61,9 +61,10 @@ def _share(own: Any, reference: Any, level: float) -> dict[str, Any]:
     if not images:
         return {"images": 0, "accuracy": None, "low": None, "high": None}
     accuracy = float(right.mean())
-    if len(right) == 1:
-        low, high = (float(end) for end in wilson_interval(int(right.sum()), images, level))
+    shares = right.mean(axis=0)
+    if len(right) == 1 or shares.min() == shares.max():  # images that do not spread say nothing of others
+        low, high = (float(end) for end in wilson_interval(accuracy * images, images, level))
     else:
-        found = of_means(right.mean(axis=0), np.zeros(images), level)
+        found = of_means(shares, np.zeros(images), level)
         low, high = max(found.low, 0.0), min(found.high, 1.0)
     return {"images": images, "accuracy": accuracy, "low": low, "high": high}

@@ -129,18 +129,26 @@ def _accuracies(
         found = of_proportions(only_a, only_b, n, asked.level, margin)
     else:
         means = zip(right_a.mean(axis=1), right_b.mean(axis=1), strict=True)
-        found = [of_means(x, y, asked.level, margin) for x, y in means]
+        found = [of_means(x, y, asked.level, margin, largest=1.0) for x, y in means]
     for i, radius in enumerate(radii):
         row = told | {"radius": float(radius)}
         rows.append(row | {"about": "networks", "seeds": networks, "found": found[i]})
         each = right_a[i].mean(axis=1), right_b[i].mean(axis=1)
-        rows.append(row | _methods(a, b, *each, asked, margin))
+        rows.append(row | _methods(a, b, *each, asked, margin, 1 / n))
     return rows
 
 
-def _methods(a: Contestant, b: Contestant, of_a: Any, of_b: Any, asked: Asked, margin: float | None) -> Row:
+def _methods(
+    a: Contestant,
+    b: Contestant,
+    of_a: Any,
+    of_b: Any,
+    asked: Asked,
+    margin: float | None,
+    resolution: float = 0.0,
+) -> Row:
     seeds_a, seeds_b = (dict(zip(c.seeds, map(float, v), strict=True)) for c, v in ((a, of_a), (b, of_b)))
-    found, seeds = over_seeds(seeds_a, seeds_b, asked.level, margin)
+    found, seeds = over_seeds(seeds_a, seeds_b, asked.level, margin, resolution)
     return {"about": "methods", "seeds": seeds, "found": found}
 
 

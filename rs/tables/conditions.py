@@ -95,9 +95,12 @@ def _decided(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) -
     if kind == "difference":
         return _bounded(asked, _difference(asked, sides, found))
     first, second = (_interval(asked, m) for m in found)
-    low = first.low / second.high if second.low > 0 else math.nan
-    high = first.high / second.low if second.low > 0 else math.nan
-    return _bounded(asked, Interval(first.value / second.value, low, high, first.counted))
+    value = first.value / second.value if second.value else math.nan
+    low = high = math.nan
+    if second.low > 0:
+        low = first.low / (second.high if first.low > 0 else second.low)
+        high = first.high / (second.low if first.high > 0 else second.high)
+    return _bounded(asked, Interval(value, low, high, first.counted))
 
 
 def _bounded(asked: Asked, found: Interval) -> Row:
@@ -164,14 +167,14 @@ def _difference(asked: Asked, sides: list[Row], found: list[Measured]) -> Interv
         mean = sum(each) / len(each)
         return Interval(mean, mean - half, mean + half, "the same votes")
     value = a.side.value - b.side.value
-    seeds = math.hypot(_seed_half(asked, a.values), _seed_half(asked, b.values))
+    seeds = math.hypot(*(_seed_half(asked, m.values, m.resolution) for m in found))
     low = value - math.hypot(a.side.value - a.side.low, b.side.high - b.side.value, seeds)
     high = value + math.hypot(a.side.high - a.side.value, b.side.value - b.side.low, seeds)
     return _open(asked, Interval(value, low, high, _counted(asked, found)), found)
 
 
 def _interval(asked: Asked, m: Measured) -> Interval:
-    half, side = _seed_half(asked, m.values), m.side
+    half, side = _seed_half(asked, m.values, m.resolution), m.side
     low = side.value - math.hypot(side.value - side.low, half)
     high = side.value + math.hypot(side.high - side.value, half)
     return _open(asked, Interval(side.value, low, high, _counted(asked, [m])), [m])
@@ -198,8 +201,8 @@ def _trend(asked: Asked, found: list[Measured]) -> Row:
 # --- seeds, margins, rows ---
 
 
-def _seed_half(asked: Asked, values: Sequence[float]) -> float:
-    seeds = agreement.seeds_of(values)
+def _seed_half(asked: Asked, values: Sequence[float], resolution: float = 0.0) -> float:
+    seeds = agreement.seeds_of(values, resolution)
     confidence = float(asked.agreement["confidence"])
     return seeds.width(confidence) / math.sqrt(1 + 1 / seeds.count) / math.sqrt(seeds.count)
 
@@ -253,7 +256,7 @@ def _told(verdict: str, found: Interval) -> Row:
     ends = [None if math.isnan(end) else end for end in (found.low, found.high)]
     return {
         "verdict": verdict,
-        "value": found.value,
+        "value": None if math.isnan(found.value) else found.value,
         "low": ends[0],
         "high": ends[1],
         "counted": found.counted,

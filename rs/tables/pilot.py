@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 from scipy import special
 
 from rs.errors import UserError
+from rs.statistics.agreement import seeds_of
 from rs.statistics.bounds import Floats, clopper_pearson_upper
 from rs.statistics.paired import FEWEST_SEEDS
 from rs.tables.contestants import Contestant, common_images
@@ -28,7 +30,8 @@ class Pilot:
     correlation: float | None
     paired: float | None
     unpaired: float
-    discordant: float | None  # share of images that only one side is right on, of an accuracy
+    # share of images that only one side is right on, of an accuracy without a factor
+    discordant: float | None
     seeds: int
     seed_deviation: float | None  # of the difference of one seed
 
@@ -45,7 +48,7 @@ def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
     images = sides[0].shape[1]
     if images < 2:
         raise UserError(f"{' and '.join(names)}: one image; a pilot needs at least 2")
-    values = [_valued(side, radius) for side in sides]
+    values = [_valued(side, radius, c.factor) for side, c in zip(sides, contestants, strict=True)]
     variances = [float(v.var(axis=1, ddof=1).mean()) for v in values]
     metric = "acr" if radius is None else "certified_accuracy"
     if len(values) == 1:
@@ -53,6 +56,7 @@ def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
         return Pilot(names, metric, radius, images, None, None, None, unpaired, None, len(values[0]), None)
     a, b = values
     both = min(len(a), len(b))
+    whole = all(c.factor == 1 for c in contestants)
     differences = a[:both] - b[:both]
     covariance = float(np.mean([np.cov(x, y)[0, 1] for x, y in zip(a[:both], b[:both], strict=True)]))
     spread = float(np.sqrt(np.prod(variances)))
@@ -65,25 +69,27 @@ def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
         covariance / spread if spread else None,
         float(np.sqrt(differences.var(axis=1, ddof=1).mean())),
         float(np.sqrt(sum(variances))),
-        None if radius is None else float((differences != 0).mean()),
+        float((differences != 0).mean()) if radius is not None and whole else None,
         both,
-        _over_seeds(contestants, values),
+        _over_seeds(contestants, values, 0.0 if radius is None else 1 / images),
     )
 
 
-def _valued(certified: Floats, radius: float | None) -> Floats:
-    return np.maximum(certified, 0.0) if radius is None else np.where(certified >= radius, 1.0, 0.0)
+def _valued(certified: Floats, radius: float | None, factor: float) -> Floats:
+    return np.maximum(certified, 0.0) if radius is None else np.where(certified >= radius, factor, 0.0)
 
 
-def _over_seeds(contestants: Sequence[Contestant], values: Sequence[Floats]) -> float | None:
+def _over_seeds(
+    contestants: Sequence[Contestant], values: Sequence[Floats], resolution: float
+) -> float | None:
     """Standard deviation of the difference that one seed on each side gives; paired where they are shared."""
     a, b = (dict(zip(c.seeds, v.mean(axis=1), strict=True)) for c, v in zip(contestants, values, strict=True))
     shared = [seed for seed in a if seed in b and seed is not None]
     if len(shared) >= FEWEST_SEEDS:
-        return float(np.std([a[seed] - b[seed] for seed in shared], ddof=1))
+        return seeds_of([float(a[seed] - b[seed]) for seed in shared], resolution).spread
     if min(len(a), len(b)) < FEWEST_SEEDS:
         return None
-    return float(np.sqrt(sum(np.var(list(side.values()), ddof=1) for side in (a, b))))
+    return math.hypot(*(seeds_of([*map(float, side.values())], resolution).spread for side in (a, b)))
 
 
 def at_votes(

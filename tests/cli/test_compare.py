@@ -14,7 +14,7 @@ from observed_runs import observe
 from scipy import stats
 from tiny_study import TINY, write_study
 
-from rs.cli.compare import parse, read_margins
+from rs.cli.compare import _curve, parse, read_margins
 from rs.cli.compared_text import short_names
 from rs.cli.main import main
 from rs.errors import UserError
@@ -22,6 +22,7 @@ from rs.plan.plan import Plan
 from rs.provenance.files import read_json, write_json
 from rs.study.certification_log import Log, read_log, write_log
 from rs.study.study import Study
+from rs.tables.contestants import Contestant, Outcomes
 
 KEYS = {"a", "b", "about", "metric", "radius", "images", "seeds", "difference", "low", "high", "p"}
 KEYS |= {"adjusted_p", "verdict"}
@@ -122,6 +123,26 @@ def test_details_are_beside_the_pairs(capsys):
     assert curve["stretches"][0]["side"] == "above"
     assert set(found["p_a"]) == {"a.tsv", "b.tsv"}
     assert found["hard_images"][0]["reference"] == "b.tsv"
+
+
+def test_details_are_json_whatever_is_not_known(own_place, capsys):
+    """One hard image of three networks, and nothing certified of the other."""
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    sides = ("study.yaml:nal", "study.yaml:gaussian")
+    assert main(["compare", *sides, "--at", "9", "--margin", "0.1", "--json", "--details"]) == 0
+    (hard,) = json.loads(capsys.readouterr().out, parse_constant=refuse)["hard_images"]
+    assert (hard["images"], hard["accuracy"], hard["low"]) == (1, 0, 0)
+    assert 0.5 < hard["high"] < 1
+
+
+def test_the_curve_counts_the_factors():
+    images = np.arange(20)
+    of = Outcomes(images, images * 0, np.full((1, 20), 0.5))
+    curve = _curve(Contestant("a", (0,), of, factor=0.9), Contestant("b", (0,), of), 0.95)
+    assert curve["difference"] == pytest.approx([-0.1, -0.1], abs=1e-6)
 
 
 def test_people_get_the_same_in_words(capsys):

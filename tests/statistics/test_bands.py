@@ -71,3 +71,10 @@ def test_the_band_of_one_curve_is_massarts():
     half = curve_half_width(10_000)
     assert half == pytest.approx(math.sqrt(math.log(40) / 20_000))
     assert 0.045 < stats.kstwo.sf(half, 10_000) <= 0.05
+
+
+def test_images_count_the_factor_of_their_certificate():
+    radii = np.array([[0.5] * 30 + [-1.0] * 10])
+    band = difference_band(radii, radii, np.array([0.0, 0.5, 0.6]), factors=(0.9, 1.0))
+    assert band.difference == pytest.approx([-0.075, -0.075, 0], abs=1e-6)
+    assert difference_band(radii, radii, np.array([0.0, 0.5])).p == 1

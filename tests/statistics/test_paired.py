@@ -89,8 +89,18 @@ def test_networks_that_agree_everywhere_still_have_an_interval():
     assert found.p == 1
     assert 0 < found.high == -found.low < 3 * 1.5 / 100
     assert found.equivalence < 0.05
-    assert of_means(np.zeros(9), np.zeros(9)).high == 0
     assert math.isnan(of_means([1.0], [0.0]).low)
+
+
+def test_nothing_certified_on_either_side_is_no_proof_of_equality():
+    none = np.zeros(20)
+    radii = of_means(none, none, margin=0.1)
+    assert (radii.value, radii.p) == (0, 1)
+    assert all(map(math.isnan, (radii.low, radii.high, radii.equivalence)))
+    shares = of_means(none, none, margin=0.01, largest=1.0)
+    assert 1 / 20 < shares.high == -shares.low < 5 / 20
+    assert shares.equivalence > 0.3
+    assert of_means(none, none + 0.1, largest=1.0) == of_means(none, none + 0.1)  # there is a difference
 
 
 def coverage(truth, simulate, found, repeats=600):
@@ -164,6 +174,19 @@ def test_other_seeds_are_compared_as_samples_of_their_own():
     ends = expected.confidence_interval(0.95)
     assert (found.low, found.high, found.p) == pytest.approx((ends.low, ends.high, expected.pvalue))
     assert seeds == 3
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_equal_accuracies_of_seeds_are_no_proof_of_no_spread(own):
+    """Ten images tell accuracies to 0.1; as much is left as if one seed had one image more."""
+    a, b = dict.fromkeys(range(3), 0.9), dict.fromkeys(range(5, 8) if own else range(3), 0.8)
+    found, _ = over_seeds(a, b, margin=0.2, resolution=0.1)
+    one = [0.1, 0.1, 0.2]
+    test = stats.ttest_ind(one, [0.1, 0.2, 0.1], equal_var=False) if own else stats.ttest_1samp(one, 0)
+    half = np.ptp(test.confidence_interval(0.95)) / 2
+    assert (found.low, found.high) == pytest.approx((0.1 - half, 0.1 + half))
+    assert found.p > 0.05
+    assert found.equivalence > 0.02
 
 
 @pytest.mark.parametrize("b", [{0: 0.5}, {0: 0.5, 1: 0.4}, {None: 0.5}])

@@ -51,6 +51,16 @@ def test_power_over_seeds_is_that_of_the_t_test():
     assert power.seeds(0.0, 0.1) == 3
 
 
+@pytest.mark.parametrize(("seeds", "shift"), [(100, 60.0), (10, 31.6), (3, 1e6), (3, 40.0)])
+def test_large_differences_are_found(seeds, shift):
+    """Where scipy's nct gives NaN; at three seeds and 99.9 % a shift of 40 is not yet sure to be found."""
+    level = 0.999 if shift == 40 else 0.95
+    draw = np.random.default_rng(3)
+    t = (draw.normal(shift, 1, 40_000)) / np.sqrt(draw.chisquare(seeds - 1, 40_000) / (seeds - 1))
+    found = np.mean(np.abs(t) > stats.t.ppf(0.5 + level / 2, seeds - 1))
+    assert power.power_over_seeds(1.0, shift / np.sqrt(seeds), seeds, level) == pytest.approx(found, abs=0.01)
+
+
 @pytest.mark.parametrize("number", [50, 500, 10_000])
 def test_what_a_budget_shows_is_the_inverse(number):
     smallest = power.difference(0.3, number)
@@ -59,10 +69,14 @@ def test_what_a_budget_shows_is_the_inverse(number):
     assert abs(power.discordant_images(0.1, discordant) - number) <= 1
 
 
-@pytest.mark.parametrize("seeds", [3, 5, 20])
+@pytest.mark.parametrize("seeds", [3, 5, 20, 100, 1000])
 def test_what_so_many_seeds_show_is_the_inverse(seeds):
     smallest = power.seed_difference(0.05, seeds)
     assert power.power_over_seeds(0.05, smallest, seeds) == pytest.approx(0.8, abs=1e-6)
+
+
+def test_less_power_than_chance_takes_no_difference():
+    assert power.seed_difference(0.05, 5, power=0.04) == 0
 
 
 def test_few_images_never_show_more_than_everything():

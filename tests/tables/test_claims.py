@@ -130,6 +130,25 @@ def test_ratios_of_times_name_the_machines(verdict) -> None:
     assert (found, rows[0]["settings"]) == ("other settings", "machines: another, d")
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "value", "ends"),
+    [
+        ((0.2, 0.1, 0.3), (0.0, 0.0, 0.1), None, (None, None)),
+        ((0.2, 0.1, 0.3), (0.5, 0.4, 0.6), 0.4, (0.1 / 0.6, 0.3 / 0.4)),
+        ((0.0, -0.1, 0.1), (0.5, 0.4, 0.6), 0.0, (-0.1 / 0.4, 0.1 / 0.4)),
+        ((-0.2, -0.3, -0.1), (0.5, 0.4, 0.6), -0.4, (-0.3 / 0.4, -0.1 / 0.6)),
+    ],
+)
+def test_a_ratio_lies_between_the_quotients_of_opposite_ends(verdict, first, second, value, ends) -> None:
+    rows = [r for name in ("nal", "gaussian") for r in accuracy(name, 0.5)]
+    for row, numbers in zip(rows, (first, second), strict=True):
+        row |= dict(zip(("certified_accuracy", "low", "high"), numbers, strict=True))
+    asked = {"ratio": ["nal", "gaussian"], "about": "networks", "at_least": -0.8}
+    found, (told,) = verdict(asked, tables={"certified_accuracy": rows})
+    assert (found, told["value"]) == ("undecided" if value is None else "holds", pytest.approx(value))
+    assert (told["low"], told["high"]) == pytest.approx(ends)
+
+
 STEPS = {f"n{i}": {"objective": {"name": "nal", "gamma": float(i)}} for i in range(1, 5)}
 
 

@@ -15,6 +15,7 @@ from rs.tables import comparisons
 from rs.tables.behind_averages import on_hard_images, probabilities
 from rs.tables.comparisons import Asked, compare, of_study, refuse_other_conditions
 from rs.tables.contestants import Contestant, Outcomes, of_runs
+from rs.tables.pilot import pilot_of
 from rs.tables.stored import Stored
 
 RADII = {"a": [0.6, 0.4, -1, 0.0, 0.9, 0.3], "b": [0.5, -1, -1, 0.2, 0.9, -1]}
@@ -70,6 +71,25 @@ def test_methods_are_compared_over_seeds():
     (networks,) = rows_of(rows, "acr")
     assert networks["seeds"] == 3
     assert networks["difference"] == pytest.approx(acr["difference"])
+
+
+def test_equal_accuracies_of_methods_are_known_to_one_image_in_one_seed():
+    a, b = (contestant(n, [r * 2 + [0.5] * 8] * 3, (0, 1, 2)) for n, r in (("a", [0.5]), ("b", [-1])))
+    (at,) = rows_of(compare([(a, b, Asked([0.45]))]), "certified_accuracy", "methods")
+    half = stats.t.ppf(0.975, 2) * 0.1 / 3
+    assert (at["low"], at["high"]) == pytest.approx((0.2 - half, 0.2 + half))
+    assert at["p"] == pytest.approx(2 * stats.t.sf(6, 2))
+
+
+@pytest.mark.parametrize("more", [{"seeds": (0, 1, 2)}, {"seeds": (0,), "factor": 0.9}])
+def test_nothing_certified_on_either_side_is_not_equivalent(more):
+    a, b = (contestant(n, [[-1.0] * 20] * len(more["seeds"]), **more) for n in "ab")
+    margins = {"acr": 0.01, "certified_accuracy": 0.01}
+    rows = compare([(a, b, Asked([], [0.25], margins=margins))])
+    (acr,), (at,) = rows_of(rows, "acr"), rows_of(rows, "certified_accuracy")
+    assert (acr["verdict"], acr["p"], at["verdict"], at["p"]) == ("undecided", 1, "undecided", 1)
+    assert comparisons.as_json(acr)["low"] is None
+    assert 0.05 < at["high"] == -at["low"]
 
 
 def test_fewer_than_three_seeds_leave_methods_undecided():
@@ -147,6 +167,27 @@ def test_hard_images_are_those_that_the_reference_certifies_at_no_radius():
     assert (found["low"], found["high"]) == pytest.approx((low, high))
     assert found["in_turn"]["images"] == 1
     assert found["in_turn"]["accuracy"] == 0
+
+
+def test_hard_images_that_do_not_spread_have_wilsons_interval():
+    """Of several networks: none of 9 images certified, and one image."""
+    for images in (9, 1):
+        a = contestant("a", [[-1.0] * images + [0.5]] * 3, (0, 1, 2))
+        b = contestant("b", [[-1.0] * images + [0.5]] * 3, (0, 1, 2))
+        (found,) = on_hard_images([a, b], b)
+        ends = stats.binomtest(0, images).proportion_ci(0.95, "wilson")
+        assert (found["low"], found["high"]) == pytest.approx((ends.low, ends.high))
+        assert found["images"] == images
+
+
+def test_a_pilot_counts_the_factor_and_what_one_image_in_one_seed_makes():
+    a = contestant("a", [[0.5] * 6 + [-1] * 4] * 3, (0, 1, 2), factor=0.9)
+    b = contestant("b", [[0.5] * 6 + [-1] * 4] * 3, (0, 1, 2))
+    pilot = pilot_of([a, b], 0.25)
+    assert pilot.difference == pytest.approx(-0.06)
+    assert pilot.discordant is None
+    assert pilot.paired == pytest.approx(0.1 * np.sqrt(0.6 * 0.4 * 10 / 9))
+    assert pilot.seed_deviation == pytest.approx(0.1 / np.sqrt(3))
 
 
 def test_lower_bounds_of_p_a_follow_from_the_radii():
