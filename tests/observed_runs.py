@@ -31,7 +31,10 @@ def observe(
         for observation in planned.observations:
             if observation.certified:
                 spec = plan.job("certify", str(observation.certified)).spec
-                write_table(observation.certified, _certified(spec, radii(planned.run)), _of(spec, form={}))
+                stop = {"stop": spec["stop"]} if "stop" in spec else {}
+                write_table(
+                    observation.certified, _certified(spec, radii(planned.run)), _of(spec, form={}, **stop)
+                )
             for path in observation.attacks:
                 spec = plan.job("attack", str(path)).spec
                 broken = attacked(planned.run) if attacked else [False] * 3
@@ -50,7 +53,12 @@ def _certified(spec: dict[str, Any], radii: Sequence[float]) -> pa.Table:
         size = len(radii)
         columns: dict[str, Any] = {"certificate": [certificate["name"]] * size, "norm": [2.0] * size}
         columns |= {"alpha": [certificate["alpha"]] * size, "n": [spec["n"]] * size, "factor": [1.0] * size}
-        columns |= {"rigorous": [True] * size, "image": list(range(size)), "label": [1] * size}
+        columns |= {
+            "rigorous": [True] * size,
+            "decided": [True] * size,
+            "image": list(range(size)),
+            "label": [1] * size,
+        }
         columns |= {"prediction": [2 if r < 0 else 1 for r in radii], "radius": [max(r, 0.0) for r in radii]}
         parts.append(pa.table(columns))
     return pa.concat_tables(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,18 @@ if TYPE_CHECKING:
 
     from rs.tables.contestants import Contestant
 
-SHOWN = ("metric", "radius", "images", "difference", "low", "high", "p", "adjusted_p", "verdict")
+SHOWN = (
+    "metric",
+    "radius",
+    "images",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "adjusted_p",
+    "verdict",
+    "lower_bound",
+)
 
 
 def compare(
@@ -32,7 +44,8 @@ def compare(
     Columns SHOWN: two-sided intervals, p-values of "no difference", Holm's adjustment within a metric, and a
     verdict: `better`, `worse`, `equivalent` (within a margin of `margins`, by metric) or `undecided`. Without
     `radii` at those of a study's report that either certifies anything at. It speaks of these two networks on
-    other test images, not of other training seeds. Raises UserError without labels or common images.
+    other test images, not of other training seeds. What stopped votes leave open (`lower_bound`) has no test.
+    Raises UserError without labels or common images.
     """
     import pandas as pd
 
@@ -59,4 +72,16 @@ def _contestant(name: str, found: Certification) -> Contestant:
 
     radius = np.where(found.correct, found.radius, -1.0)
     certified = Outcomes(found.counts.images, found.labels, radius[None])
-    return Contestant(name, (None,), certified, factor=found.factor)
+    return Contestant(name, (None,), certified, factor=found.factor, decided=_decided(found))
+
+
+def _decided(found: Certification) -> tuple[float, ...] | None:
+    """Of stopped votes the radii that they decide; None of a fixed number of votes."""
+    from rs.stages.certify import answers
+
+    draws = found.counts.draws
+    if draws.stopping == "fixed":
+        return None
+    noise = SimpleNamespace(sigma=found.counts.noise["sigma"])
+    decides = answers(draws, noise, found.norm, found, found.alpha)
+    return tuple(draws.stop["radii"]) if decides else ()

@@ -103,7 +103,7 @@ def table(rows: Sequence[Row], level: float) -> list[str]:
                 rounded(row["difference"]),
                 interval,
                 *probabilities,
-                row["verdict"],
+                row["verdict"] + " (votes were stopped)" * row["lower_bound"],
             )
         )
     widths = [max(len(line[i]) for line in cells) for i in range(len(head))]

@@ -43,6 +43,8 @@ def _decides(row: Mapping[Any, Any]) -> str:
         return "nothing that is run here decides it"
     if what == "the paper's images":
         return f"the paper's own {count:,.0f} images would tell"
+    if what == "seeds" and pd.isna(row["difference_low"]):  # their spread is not known yet
+        return f"{count:,.0f} training seeds at least"
     return f"{count:,.0f} {'training seeds' if what == 'seeds' else what} would tell"
 
 

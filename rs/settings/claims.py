@@ -46,7 +46,7 @@ class Condition:
     `metric` is one of rs.study.claims.METRICS, or `table.column` of a study's tables with the values of
     other columns under `where`. At several `radii` all of them must hold. `about` says what the claim is of:
     these `networks`, or `methods`, for which fewer than 3 training seeds decide nothing; what is read from
-    the same votes needs no seeds.
+    the same votes needs no seeds, and is said of these images alone.
     """
 
     better: Run | None = None

@@ -40,8 +40,7 @@ class Claim:
     outcomes: pd.DataFrame  # a row per image: image, label, prediction (-1: abstained), radius
     radius: Floats  # [N images], -1 where the prediction is wrong or abstained
     factor: float  # of the accuracies, where a certificate is for a share of the images only
-    stopped: bool
-    decided: Sequence[float]
+    decided: Sequence[float] | None  # None where all votes were drawn
 
     def accuracies(self, radii: Sequence[float] | Floats) -> Iterator[Row]:
         """Certified accuracy at each of `radii`, with its interval."""
@@ -56,10 +55,10 @@ class Claim:
     def average(self) -> Row:
         """The average certified radius, with its interval."""
         mean, low, high = t_interval(np.maximum(self.radius, 0.0))
-        return {"acr": mean, "low": low, "high": high, "lower_bound": self.stopped}
+        return {"acr": mean, "low": low, "high": high, "lower_bound": self.decided is not None}
 
     def is_lower_bound(self, radius: float) -> bool:
-        return self.stopped and not np.isclose(radius, self.decided).any()
+        return self.decided is not None and not np.isclose(radius, self.decided).any()
 
 
 def claims(stored: Stored) -> list[Claim]:
@@ -108,6 +107,12 @@ def claims_of(frame: pd.DataFrame, named: Row, stop: dict[str, Any] | None = Non
             group[["image", "label", "prediction", "radius"]],
             np.where(correct, group["radius"].to_numpy(), -1.0),
             factor=float(first["factor"]),
-            stopped=rule is not None,
-            decided=rule.radii if rule and first["decided"] else (),
+            decided=decided_radii(group, stop),
         )
+
+
+def decided_radii(of_certificate: pd.DataFrame, stop: dict[str, Any] | None) -> tuple[float, ...] | None:
+    """Radii at which one certificate's votes were drawn until they decided; None where all were drawn."""
+    if not stop:
+        return None
+    return tuple(Stop(**stop).radii) if of_certificate.iloc[0]["decided"] else ()

@@ -8,8 +8,9 @@ evidence, and the verdict on the claim. A study states them under `claims`.
 | other settings | a run that the claim reads is not what the paper says of its own |
 | not run | a run that could decide it is not there |
 
-`all` fails where one condition fails, `any` holds where one does, whatever the others are. What is decided
-by theory has no settings.
+`all` fails where one condition fails, `any` holds where one does, whatever the others are. Before that, a
+condition at several radii, or of curves that cross, holds where all of its rows do. What is decided by theory
+has no settings.
 """
 
 from __future__ import annotations
@@ -41,10 +42,13 @@ def judged(study: Study, tables: dict[str, Sequence[Row]]) -> list[Row]:
     out = []
     for i, claim in enumerate(study.claims):
         conditions: list[Row] = []
+        verdicts = []
         for j, condition in enumerate(claim["conditions"]):
             refuse = partial(study.fail, ("claims", i, "conditions", j))
-            conditions += decide(condition, tables, study.agreement, refuse)
-        verdict = joined(claim["join"], [row["verdict"] for row in conditions])
+            found = list(decide(condition, tables, study.agreement, refuse))
+            verdicts.append(joined("all", [row["verdict"] for row in found]))
+            conditions += found
+        verdict = joined(claim["join"], verdicts)
         other = _other_settings(study, claim) if verdict in ("holds", "fails", "undecided") else []
         machines = [row["machines"] for row in conditions if ", " in (row["machines"] or "")]
         other += [f"machines: {machines[0]}"] if machines else []

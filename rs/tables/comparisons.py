@@ -4,7 +4,9 @@ certified accuracy and accuracy under attack.
 Wrong and abstained images have radius 0. Two questions are kept apart. About `networks`: would these networks
 differ on other test images? One network on each side: exact tests; several seeds: of each side's mean over
 its networks. About `methods`: would training with other seeds differ, on these images? Below three seeds that
-is undecided. Holm's adjustment counts all rows of one question, metric and condition. No torch.
+is undecided. Holm's adjustment counts all rows of one question, metric and condition. What stopped votes
+leave open (`lower_bound` of either side) has no test and is undecided; its interval is that of the bounds. No
+torch.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from rs.tables.table import Row, Table
 METRICS = ("acr", "certified_accuracy", "empirical_accuracy", "median_radius")
 COLUMNS = (
     *("a", "b", "about", "metric", "certificate", "attack", *SMOOTHING, "radius", "images", "seeds"),
-    *("difference", "low", "high", "p", "adjusted_p", "verdict"),
+    *("difference", "low", "high", "p", "adjusted_p", "verdict", "lower_bound"),
 )
 MOST_PAIRS = 2000  # of a study by default: all pairs of 63 runs
 
@@ -57,6 +59,11 @@ def compare(pairs: Iterable[tuple[Contestant, Contestant, Asked]]) -> list[Row]:
     rows: list[Row] = []
     for a, b, asked in pairs:
         for row in _certified_rows(a, b, asked) + _attacked_rows(a, b, asked):
+            row["lower_bound"] = row["metric"] != "empirical_accuracy" and any(
+                side.is_lower_bound(row["radius"]) for side in (a, b)
+            )
+            if row["lower_bound"]:  # no test: all votes could tell otherwise
+                row["found"] = replace(row["found"], p=math.nan, equivalence=math.nan)
             rows.append(row | {"level": asked.level})
     families: dict[Any, list[Row]] = {}
     for row in rows:

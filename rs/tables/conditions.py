@@ -3,12 +3,15 @@
 A condition holds where its interval lies on its side, fails where the interval lies on the other, and is
 undecided between. Two runs are compared image by image by rs.tables.pairs where it pairs them;
 elsewhere their own intervals are joined as if they were independent (rs.statistics.agreement: MOVER), which
-is wider than it need be for runs on the same images. Two certificates on the same votes differ by no noise
-at all. Of methods (`about`) the spread of at least 3 training seeds is counted, at each side t_{K-1} s /
-sqrt(K); with fewer nothing is decided. A trend is a contrast over the runs in their order, sum (i - mean i)
-y_i; it fails too where one step goes the other way beyond the two intervals. A ratio lies between the
-quotients of opposite ends. Several radii are several conditions, which all have to hold: none needs an
-adjustment for the others.
+is wider than it need be for runs on the same images. Two certificates on the same votes are compared on these
+images alone: there they differ by no noise, and nothing is said of others. Of methods (`about`) the spread of
+at least 3 training seeds is counted, at each side t_{K-1} s / sqrt(K); with fewer nothing is decided. A trend
+is a contrast over the runs in their order, sum (i - mean i) y_i; it fails too where one step goes the other
+way beyond the two intervals. A ratio lies between the quotients of opposite ends. Several radii are several
+conditions, which all have to hold: none needs an adjustment for the others.
+
+Votes that a rule stopped give lower bounds: such a value has no upper end, and nothing that compares it with
+another is decided.
 """
 
 from __future__ import annotations
@@ -16,14 +19,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from rs.statistics import agreement
 from rs.study.claims import ATTACKED, BESIDE, CERTIFIED, THEORY, kind_of, radii_of, sides_of, table_of
+from rs.tables.condition_words import words
 from rs.tables.measured import Measured, Tables, mean_of, places, rows_of
 from rs.tables.table import Row
 
+STOPPED = "votes were stopped at a lower bound"
 UNSMOOTHED = ("epsilon", "rho", "train_seconds")  # metrics of a run as such
 
 
@@ -72,7 +77,7 @@ def decide(condition: Row, tables: Tables, agreed: Row, refuse: Callable[[str], 
         sides = sides_of(condition)
         found = [_measured(asked, side) for side in sides]
         present = [m for m in found if m is not None]
-        told = _words(condition, sides)
+        told = words(condition, sides)
         if len(present) < len(found):
             lacking = next(side["run"] for side, m in zip(sides, found, strict=True) if m is None)
             yield _row(told, radius, {"verdict": "not run", "counted": f"{lacking} is not run"})
@@ -86,12 +91,17 @@ def decide(condition: Row, tables: Tables, agreed: Row, refuse: Callable[[str], 
 
 
 def _decided(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) -> Row:
+    if kind != "value" and any(m.lower_bound for m in found):
+        return _stopped(kind, sides, found)
     if kind in BESIDE:
         return _beside(asked, kind, sides, found)
     if kind == "trend":
         return _trend(asked, found)
     if kind == "value":
-        return _bounded(asked, _interval(asked, found[0]))
+        one = _interval(asked, found[0])
+        if found[0].lower_bound:
+            one = replace(one, high=math.inf, counted=f"{one.counted}; {STOPPED}")
+        return _bounded(asked, one)
     if kind == "difference":
         return _bounded(asked, _difference(asked, sides, found))
     first, second = (_interval(asked, m) for m in found)
@@ -101,6 +111,16 @@ def _decided(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) -
         low = first.low / (second.high if first.low > 0 else second.low)
         high = first.high / (second.low if first.high > 0 else second.high)
     return _bounded(asked, Interval(value, low, high, first.counted))
+
+
+def _stopped(kind: str, sides: list[Row], found: list[Measured]) -> Row:
+    """What compares lower bounds; a trend has no one value, and shows none."""
+    bounds = [side["run"] for side, m in zip(sides, found, strict=True) if m.lower_bound]
+    first, second = (m.side.value for m in found[:2])
+    value = math.nan if kind == "trend" or (kind == "ratio" and second == 0) else first - second
+    if kind == "ratio" and second:
+        value = first / second
+    return _told("undecided", Interval(value, math.nan, math.nan, f"{', '.join(bounds)}: {STOPPED}"))
 
 
 def _bounded(asked: Asked, found: Interval) -> Row:
@@ -137,8 +157,10 @@ def _comparison(asked: Asked, sides: list[Row]) -> tuple[str, Row] | None:
     if {k: v for k, v in first.items() if k != "run"} != {k: v for k, v in second.items() if k != "run"}:
         return None
     named: Row = {"about": asked.condition["about"], "metric": asked.metric}
-    if asked.metric in (*CERTIFIED, ATTACKED):
-        named["certificate"] = first["attack" if asked.metric == ATTACKED else "certificate"]
+    if asked.metric in CERTIFIED:
+        named["certificate"] = first["certificate"]
+    if asked.metric == ATTACKED:
+        named["attack"] = first["attack"]
     if asked.radius is not None:
         named["radius"] = asked.radius
     if first["smoothing"] is not None:
@@ -165,7 +187,7 @@ def _difference(asked: Asked, sides: list[Row], found: list[Measured]) -> Interv
         each = [x - y for x, y in zip(a.values, b.values, strict=True)]  # of the same votes, seed by seed
         half = _seed_half(asked, each)
         mean = sum(each) / len(each)
-        return Interval(mean, mean - half, mean + half, "the same votes")
+        return Interval(mean, mean - half, mean + half, "the same votes, on these images")
     value = a.side.value - b.side.value
     seeds = math.hypot(*(_seed_half(asked, m.values, m.resolution) for m in found))
     low = value - math.hypot(a.side.value - a.side.low, b.side.high - b.side.value, seeds)
@@ -266,23 +288,3 @@ def _told(verdict: str, found: Interval) -> Row:
 def _row(words: str, radius: float | None, found: dict[str, Any]) -> Row:
     empty = dict.fromkeys(("value", "low", "high", "counted", "machines", "evidence"))
     return {"condition": words, "radius": radius, **empty, **found}
-
-
-def _words(condition: Row, sides: list[Row]) -> str:
-    kind = kind_of(condition)
-    names = [side["run"] for side in sides]
-    for key in ("certificate", "attack", "smoothing"):
-        if len({str(side[key]) for side in sides}) > 1:
-            names = [f"{name} ({side[key]})" for name, side in zip(names, sides, strict=True)]
-    of = f"{condition['metric']} of "
-    if kind in BESIDE:
-        return f"{of}{names[0]} {kind} than {names[1]}".replace("equivalent than", "equivalent to")
-    if kind == "trend":
-        return f"{of}{', '.join(names)} {condition['goes']}"
-    limits = [
-        f"{key.replace('_', ' ')} {condition[key]:g}"
-        for key in ("at_least", "at_most")
-        if condition[key] is not None
-    ]
-    joint = {"value": names[0], "difference": " minus ".join(names), "ratio": " over ".join(names)}[kind]
-    return f"{of}{joint} {' and '.join(limits)}"

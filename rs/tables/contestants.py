@@ -23,6 +23,7 @@ from rs.settings.labels import label_of
 from rs.statistics.bounds import Floats
 from rs.study.certification_log import read_log
 from rs.tables.aggregated import check_certified
+from rs.tables.certified import decided_radii
 from rs.tables.logs import images as log_images
 from rs.tables.noise import smoothed_with
 
@@ -44,7 +45,8 @@ class Outcomes:
 class Contestant:
     """`conditions` (noise, certificate, alpha, votes) is empty where nothing is known: of a log; `smoothing`
     is the noise in the columns of tables. `noise` says which noise was drawn: contestants with the same text
-    saw the same. `attacked` has a key per attack (its name and all its settings) and radius.
+    saw the same. `attacked` has a key per attack (its name and all its settings) and radius. `decided` are
+    the radii that stopped votes were asked for, all else of them being lower bounds; None where none stopped.
     """
 
     name: str
@@ -56,6 +58,13 @@ class Contestant:
     sigma: float | None = None  # where radius = sigma Phi^-1(p_A), so that it tells p_A
     factor: float = 1.0  # of certified accuracies, where a certificate is for a share of the images only
     attacked: Mapping[tuple[str, str, float], Outcomes] = field(default_factory=dict)
+    decided: tuple[float, ...] | None = None
+
+    def is_lower_bound(self, radius: float | None = None) -> bool:
+        """Of its certified accuracy at `radius`; without one, of its average and its median radius."""
+        if self.decided is None:
+            return False
+        return radius is None or not np.isclose(radius, self.decided).any()
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -129,8 +138,8 @@ def _observed(
         sigma = _sigma(noise, kinds.get(str(certificate), ""))
         found = _outcomes(own, _radii)
         factor = float(first["factor"].iloc[0])
-        columns = smoothed_with(noise)
-        out.append(Contestant(label, numbers, found, told, columns, drawn, sigma, factor, attacked))
+        columns, decided = smoothed_with(noise), decided_radii(first, read[0][1].get("stop"))
+        out.append(Contestant(label, numbers, found, told, columns, drawn, sigma, factor, attacked, decided))
     return out
 
 

@@ -1,13 +1,14 @@
 """The pairs of runs that a study's claims are about, compared image by image (rs.tables.comparisons).
 
-One condition is one family of Holm's adjustment: its radii. Margins of equivalence are the study's
-(`agreement`), of an average certified radius as a share of the second run's. Runs under different noise,
-certificates or votes are no pair.
+One condition is one family of Holm's adjustment: its radii, under its attack alone. Margins of equivalence
+are the study's (`agreement`), of an average certified radius as a share of the second run's. Runs under
+different noise, certificates or votes are no pair.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from rs.plan.plan import Plan
@@ -16,7 +17,7 @@ from rs.tables.comparisons import Asked, compare
 from rs.tables.contestants import Contestant, of_runs
 from rs.tables.table import Row
 
-KEY = ("a", "b", "about", "metric", "certificate", "smoothing", "radius")
+KEY = ("a", "b", "about", "metric", "certificate", "attack", "smoothing", "radius")
 
 
 def paired(plan: Plan) -> list[Row]:
@@ -52,7 +53,8 @@ def _meant(contestants: list[Contestant], metric: str, side: Row) -> Iterator[Co
         told = {"certificate": side["certificate"]} if metric in CERTIFIED else {}
         told |= {"smoothing": side["smoothing"]} if side["smoothing"] is not None else {}
         if one.name == side["run"] and all(one.conditions.get(k) == v for k, v in told.items()):
-            yield one
+            meant = {key: found for key, found in one.attacked.items() if key[0] == side["attack"]}
+            yield replace(one, attacked=meant)
 
 
 def _asked(plan: Plan, condition: Row, beside: Contestant) -> Asked:

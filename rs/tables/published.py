@@ -2,10 +2,10 @@
 under `published`, what the papers say of their settings under `papers`, and margins under `agreement`.
 
 A label's number is the mean over its seeds. Of the best of several runs it is that of the run that is best
-here, at each radius on its own, or for all numbers of one printed `row`. Image noise: Wilson of an accuracy,
-t of an average certified radius, normal of an epsilon, over the images it was calibrated on; a paper's
-average and epsilon are taken to spread over its images as ours do over ours, and an epsilon to be over as
-many. A training time has no verdict, as the machines differ.
+here, at each radius on its own, or for all numbers of one printed `row` but its time. Image noise: Wilson of
+an accuracy, t of an average certified radius, normal of an epsilon, over the images it was calibrated on; a
+paper's average and epsilon are taken to spread over its images as ours do over ours, and an epsilon to be
+over as many. A training time has no verdict, as the machines differ.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
     for number, found in zip(numbers, measured, strict=True):
         entry = number.entry
         label = best.get((entry["paper"], entry["row"]))
-        chosen = found[label] if label else max(found.values(), key=lambda m: m.side.value, default=None)
+        chosen = found.get(label) if label else max(found.values(), key=lambda m: m.side.value, default=None)
         evidence = None if chosen is None else places(rows, METRICS[number.metric][0], chosen.rows)
         out.append(_row(study, number, chosen) | {"evidence": evidence})
     return out
@@ -108,10 +108,12 @@ def _unit(values: list[float | str]) -> float:
 def _best_of_rows(
     numbers: list[Number], measured: list[dict[str, Measured]]
 ) -> dict[tuple[str, str], str | None]:
-    """The run of each printed row that is best over all of its numbers, of those that have them all."""
+    """The run of each printed row that is best over all of its numbers, of those that have them all. A time
+    is none of them: more of it is not better.
+    """
     values: dict[tuple[str, str], list[dict[str, float]]] = {}
     for number, found in zip(numbers, measured, strict=True):
-        if row := number.entry["row"]:
+        if (row := number.entry["row"]) and number.metric != "train_hours":
             kept = values.setdefault((number.entry["paper"], row), [])
             kept.append({label: m.side.value for label, m in found.items()})
     best: dict[tuple[str, str], str | None] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,24 @@ def test_what_cannot_be_compared(pair):
         with pytest.raises(rs.UserError) as caught:
             call()
         assert line in str(caught.value)
+
+
+def test_stopped_votes_decide_only_what_they_were_stopped_for(pair):
+    def stopped(found: rs.Certification, alpha: float) -> rs.Certification:
+        rule = {"alpha": alpha, "radii": (0.25,), "n": 1000}
+        draws = replace(found.counts.draws, stopping="sequential", stop=rule)
+        votes = replace(found.counts, draws=draws)
+        return rs.certify_counts(votes, alpha=0.001)
+
+    for alpha, decides in (
+        (0.001, True),
+        (0.0001, False),
+    ):  # at its own alpha it answers, at a larger it may not
+        sides = [stopped(found, alpha) for found in pair]
+        table = rs.compare(*sides, radii=[0.25, 0.5])
+        open_ = table[table["lower_bound"]]
+        assert set(open_["verdict"]) == {"undecided"}
+        assert open_["p"].isna().all()
+        at = table[table["metric"] == "certified_accuracy"].set_index("radius")
+        assert list(at["lower_bound"]) == [not decides, True]
+        assert len(open_) == len(table) - decides

@@ -25,7 +25,7 @@ from rs.study.study import Study
 from rs.tables.contestants import Contestant, Outcomes
 
 KEYS = {"a", "b", "about", "metric", "radius", "images", "seeds", "difference", "low", "high", "p"}
-KEYS |= {"adjusted_p", "verdict"}
+KEYS |= {"adjusted_p", "verdict", "lower_bound"}
 RADII = {"gaussian": [0.4, 0.3, 0.2, 0.1, -1, 0.0], "nal": [0.6, 0.45, 0.45, 0.2, -1, 0.3]}
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
+from tiny_study import TINY
 
 from rs.tables.claims import joined, judged
 
 SEEDS = (0, 1, 2)
+RUNS = {name: {"objective": run["objective"]} for name, run in TINY["runs"].items()}
 
 
 def accuracy(label: str, *shares: float, radius: float = 0.25, half: float = 0.01, **more: Any) -> Any:
@@ -103,9 +106,36 @@ def test_certificates_on_the_same_votes_differ_by_no_noise(verdict) -> None:
     asked = {"difference": [{"run": "nal", "certificate": "tcertify"}, "nal"], "at_least": 0}
     for share, is_ in ((0.8, "holds"), (0.802, "holds"), (0.798, "fails")):
         found, rows = verdict(asked, tables=both(share), **TWO)
-        assert (found, rows[0]["counted"]) == (is_, "the same votes")
+        assert (found, rows[0]["counted"]) == (is_, "the same votes, on these images")
     less = {"better": {"run": "nal", "certificate": "tcertify"}, "than": "nal"}
     assert verdict(less, tables=both(0.802), **TWO)[0] == "fails"  # within the margin of 0.02: equivalent
+
+
+def test_lower_bounds_of_stopped_votes_decide_only_what_they_can(verdict) -> None:
+    low, high = steady("nal", 0.5, lower_bound=True), steady("gaussian", 0.8)
+    more = [row for name in ("n1", "n2") for row in steady(name, 0.9)]
+    told: dict[str, Any] = {"tables": {"certified_accuracy": low + high + more}}
+    for asked, is_ in (("at_most", "undecided"), ("at_least", "undecided")):
+        found, rows = verdict({"value": "nal", asked: 0.6}, **told)
+        assert (found, rows[0]["high"]) == (is_, math.inf)
+        assert rows[0]["counted"].endswith("votes were stopped at a lower bound")
+    assert verdict({"value": "nal", "at_least": 0.4}, **told)[0] == "holds"
+    assert verdict({"value": "gaussian", "at_most": 0.9}, **told)[0] == "holds"
+    conditions = [{kind: "nal", "than": "gaussian"} for kind in ("better", "worse", "equivalent")]
+    conditions += [{kind: ["gaussian", "nal"], "at_least": 0.1} for kind in ("difference", "ratio")]
+    conditions += [{"trend": ["nal", "gaussian", "n1"]}]
+    conditions += [{"crosses": ["nal", "gaussian"], "small": 0, "large": 0.25, "radii": []}]
+    told["tables"]["certified_accuracy"] += steady("nal", 0.9, radius=0.0) + steady(
+        "gaussian", 0.8, radius=0.0
+    )
+    for condition in conditions:
+        found, rows = verdict(condition, runs={**RUNS, **STEPS}, report={"radii": [0, 0.25]}, **told)
+        assert found == "undecided", condition
+        assert rows[-1]["counted"] == "nal: votes were stopped at a lower bound"
+        assert rows[-1]["low"] is None
+    exact = [row | {"lower_bound": False} for row in low]  # at a radius that the votes were stopped for
+    told["tables"]["certified_accuracy"][:3] = exact
+    assert verdict(conditions[1], **told)[0] == "holds"
 
 
 @pytest.mark.parametrize(("least", "is_"), [(0.7, "holds"), (0.9, "fails"), (0.8, "undecided")])
@@ -205,6 +235,23 @@ def test_not_run_and_other_settings(verdict) -> None:
     }  # what is printed of a run
     one = paper | {"published": [row | {"run": "gaussian"}, row | {"run": ["nal", "gaussian"]}]}
     assert verdict(asked, tables=tables, **one)[0] == "holds"
+
+
+def test_one_condition_of_any_holds_as_a_whole(verdict) -> None:
+    rows = [r for n, a in (("nal", 0.9), ("gaussian", 0.8)) for r in steady(n, a)]
+    rows += [r for n, a in (("nal", 0.5), ("gaussian", 0.8)) for r in steady(n, a, radius=0.5)]
+    asked = {"better": "nal", "than": "gaussian", "radii": [0.25, 0.5]}
+    crossing = {
+        "crosses": ["gaussian", "nal"],
+        "small": 0.25,
+        "large": 0.5,
+        "radii": [],
+    }  # neither half holds
+    told: dict[str, Any] = {"tables": {"certified_accuracy": rows}, "report": {"radii": [0.25, 0.5]}}
+    found, each = verdict(asked, crossing, join="any", **told)
+    assert [row["condition_verdict"] for row in each] == ["holds", "fails", "fails", "fails"]
+    assert found == "fails"
+    assert verdict(asked, crossing | {"crosses": ["nal", "gaussian"]}, join="any", **told)[0] == "holds"
 
 
 @pytest.mark.parametrize(

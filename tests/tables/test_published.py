@@ -74,6 +74,21 @@ def test_the_best_of_several_runs_at_each_radius(plan_of, tiny):
     assert beside(study, measured("another"))[0]["label"] == "best of 2 (gaussian, …)"
 
 
+def test_a_time_does_not_choose_the_best_of_a_row(plan_of, tiny):
+    entry = ENTRY | {"run": ["gaussian", "nal"], "row": "method", "train_hours": 2.0}
+    study = plan_of({**tiny, "published": [entry]}).study
+    rows = measured()
+    rows["certified_accuracy"] += [
+        r | {"certified_accuracy": 0.9} for r in measured("nal")["certified_accuracy"]
+    ]
+    slow = {"label": "nal", "train_seconds": 7200.0}
+    rows["runs"] = [slow, {"label": "gaussian", "train_seconds": 360.0}]
+    assert {r["label"] for r in beside(study, rows)} == {"best of 2: gaussian"}
+    rows["runs"] = [slow]  # the best run's time is not known, and another's is not its
+    hours = beside(study, rows)[0]
+    assert (hours["metric"], hours["status"]) == ("train_hours", "not run")
+
+
 def test_accuracies_under_attack_and_times_stand_beside(plan_of, tiny):
     entry = {k: ENTRY[k] for k in ("paper", "table", "run", "radii")}
     entry |= {"attack": "pgd_l2", "empirical_accuracy": [0.9, 0.5], "train_hours": 2.0}

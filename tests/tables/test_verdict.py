@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rs.report.verdict_words import verdict_words
 from rs.statistics.intervals import wilson_interval
 from rs.tables.published import beside
 
@@ -154,3 +155,12 @@ def test_one_network_for_a_row_or_one_for_each_column(plan_of, tiny) -> None:
         study = plan_of({**tiny, "published": [one]}).study
         found[row] = [r["reproduced"] for r in beside(study, {"certified_accuracy": measured})]
     assert found == {None: [0.9, 0.6], "the best": [0.9, 0.5]}
+
+
+def test_how_many_seeds_would_tell_is_known_only_from_their_spread(told) -> None:
+    row = told(entry(0.9), rows(0.93, images=6))
+    assert (row["decides"], row["decides_count"], row["difference_low"]) == ("seeds", 3, None)
+    assert verdict_words(row) == "undecided: +0.030; 3 training seeds at least"
+    row = told(entry(0.9), rows(0.85, 0.93, 0.97, images=6), agreement={"accuracy": 0.05})
+    assert row["decides"] == "seeds"
+    assert verdict_words(row).endswith(f"; {row['decides_count']} training seeds would tell")

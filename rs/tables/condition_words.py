@@ -1,0 +1,27 @@
+"""A claim's condition as a sentence. No torch."""
+
+from __future__ import annotations
+
+from rs.study.claims import BESIDE, kind_of
+from rs.tables.table import Row
+
+
+def words(condition: Row, sides: list[Row]) -> str:
+    """`sides` are what the condition reads (rs.study.claims.sides_of)."""
+    kind = kind_of(condition)
+    names = [side["run"] for side in sides]
+    for key in ("certificate", "attack", "smoothing"):
+        if len({str(side[key]) for side in sides}) > 1:
+            names = [f"{name} ({side[key]})" for name, side in zip(names, sides, strict=True)]
+    of = f"{condition['metric']} of "
+    if kind in BESIDE:
+        return f"{of}{names[0]} {kind} than {names[1]}".replace("equivalent than", "equivalent to")
+    if kind == "trend":
+        return f"{of}{', '.join(names)} {condition['goes']}"
+    limits = [
+        f"{key.replace('_', ' ')} {condition[key]:g}"
+        for key in ("at_least", "at_most")
+        if condition[key] is not None
+    ]
+    joint = {"value": names[0], "difference": " minus ".join(names), "ratio": " over ".join(names)}[kind]
+    return f"{of}{joint} {' and '.join(limits)}"

@@ -1,0 +1,70 @@
+"""The pairs that claims are about: each under its own certificate, or its own attack."""
+
+from __future__ import annotations
+
+import pytest
+from observed_runs import observe
+from tiny_study import TINY
+
+from rs.tables.claims import judged
+from rs.tables.contestants import of_runs
+from rs.tables.pairs import paired
+
+WEAK = {**TINY["attacks"][0], "label": "weak"}
+STRONG = {**WEAK, "label": "strong", "steps": 4}
+
+
+def claims(*conditions):
+    return [{"id": "a", "paper": "P", "place": "1", "claim": "is so", "conditions": list(conditions)}]
+
+
+@pytest.fixture
+def observed(tiny, plan_of, tmp_path, monkeypatch):
+    def make(**study):
+        tiny["runs"]["nal"].pop("calibration", None)
+        plan = plan_of({**tiny, **study})
+        monkeypatch.chdir(tmp_path)
+        shift = {"gaussian": 0.0, "nal": 0.1}
+        radii = {label: [by + 0.05 * i for i in range(6)] for label, by in shift.items()}
+        observe(plan, lambda run: radii[run.label], lambda run: [run.label == "gaussian", False, False])
+        return plan
+
+    return make
+
+
+def test_accuracies_under_two_attacks_are_paired_each_under_its_own(observed):
+    asked = {"better": "nal", "than": "gaussian", "metric": "empirical_accuracy", "radii": [0.5]}
+    under = [asked | {"attack": attack, "about": "networks"} for attack in ("weak", "strong")]
+    plan = observed(attacks=[WEAK, STRONG], claims=claims(*under))
+    rows = paired(plan)
+    assert [(r["attack"], r["radius"]) for r in rows if r["about"] == "networks"] == [
+        ("weak", 0.5),
+        ("strong", 0.5),
+    ]
+    assert all(
+        r["adjusted_p"] == r["p"] for r in rows if r["about"] == "networks"
+    )  # one attack is one family
+    noise = rows[0]["smoothing"]
+    accuracies = [
+        {"label": label, "run": label, "attack": attack, "smoothing": noise, "radius": 0.5, "accuracy": share}
+        | {"images": 3, "low": 0.0, "high": 1.0}
+        for label, share in (("nal", 1.0), ("gaussian", 2 / 3))
+        for attack in ("weak", "strong")
+    ]
+    found = judged(plan.study, {"empirical_accuracy": accuracies, "comparisons": rows})
+    assert [row["counted"] for row in found] == ["3 images paired, networks"] * 2
+    assert [row["value"] for row in found] == pytest.approx([1 / 3] * 2)
+
+
+def test_runs_know_what_their_stopped_votes_decide(observed):
+    fixed = of_runs(observed(attacks=[]))
+    assert {c.decided for c in fixed} == {None}
+    stop = {"alpha": 0.001, "radii": [0.25]}
+    sampling = {**TINY["sampling"], "mode": "sequential", "stop": stop, "n": 4096}
+    asked = [
+        {"better": "nal", "than": "gaussian", "radii": [r], "metric": "certified_accuracy"}
+        for r in (0.25, 0.5)
+    ]
+    plan = observed(attacks=[], sampling=sampling, claims=claims(*asked))
+    assert {c.decided for c in of_runs(plan)} == {(0.25,)}
+    assert {r["radius"]: r["lower_bound"] for r in paired(plan)} == {0.25: False, 0.5: True}
