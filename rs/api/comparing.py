@@ -77,11 +77,13 @@ def _contestant(name: str, found: Certification) -> Contestant:
 
 def _decided(found: Certification) -> tuple[float, ...] | None:
     """Of stopped votes the radii that they decide; None of a fixed number of votes."""
+    from rs.methods.interfaces import Certified
     from rs.stages.certify import answers
 
     draws = found.counts.draws
     if draws.stopping == "fixed":
         return None
     noise = SimpleNamespace(sigma=found.counts.noise["sigma"])
-    decides = answers(draws, noise, found.norm, found, found.alpha)
+    said = Certified(found.prediction, found.radius)
+    decides = answers(draws, noise, found.norm, said, found.alpha)
     return tuple(draws.stop["radii"]) if decides else ()

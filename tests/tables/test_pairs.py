@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from observed_runs import observe
 from tiny_study import TINY
 
 from rs.tables.claims import judged
-from rs.tables.contestants import of_runs
+from rs.tables.comparisons import Asked, compare
+from rs.tables.contestants import Contestant, Outcomes, of_runs
 from rs.tables.pairs import paired
 
 WEAK = {**TINY["attacks"][0], "label": "weak"}
@@ -68,3 +72,19 @@ def test_runs_know_what_their_stopped_votes_decide(observed):
     plan = observed(attacks=[], sampling=sampling, claims=claims(*asked))
     assert {c.decided for c in of_runs(plan)} == {(0.25,)}
     assert {r["radius"]: r["lower_bound"] for r in paired(plan)} == {0.25: False, 0.5: True}
+
+
+def test_what_stopped_votes_leave_open_is_undecided_and_no_test_of_the_family():
+    images, labels = np.arange(30), np.zeros(30, int)
+    outcomes = [Outcomes(images, labels, np.full((1, 30), radius)) for radius in (0.9, 0.1)]
+    a, b = (Contestant(name, (0,), found) for name, found in zip("ab", outcomes, strict=True))
+    all_votes = compare([(a, b, Asked([0.2, 0.5]))])
+    assert {r["verdict"] for r in all_votes if r["about"] == "networks"} == {"better"}
+    for stopped in ((replace(a, decided=(0.5,)), b), (a, replace(b, decided=(0.5,)))):
+        rows = [r for r in compare([(*stopped, Asked([0.2, 0.5]))]) if r["about"] == "networks"]
+        told = {(r["metric"], r["radius"]): (r["verdict"], r["lower_bound"]) for r in rows}
+        decided = told.pop(("certified_accuracy", 0.5))
+        assert decided == ("better", False)
+        assert set(told.values()) == {("undecided", True)}
+        (at,) = (r for r in rows if r["radius"] == 0.5)
+        assert at["adjusted_p"] == at["p"]  # the radius that is open does not count
