@@ -44,5 +44,7 @@ def rests_on(condition: Any) -> str:
     at = "" if radius is None or pd.isna(radius) else f" at {radius:g}"
     ends = [condition[end] for end in ("low", "high")]
     none = any(end is None or pd.isna(end) for end in ends)
-    interval = "" if none else f" [{float(ends[0]):.3f}, {float(ends[1]):.3f}]"
-    return f"{condition['condition']}{at}: {float(condition['value']):.3f}{interval}"
+    interval = "" if none else f" [{float(ends[0]):.3f}, {float(ends[1]):.3f}]".replace("inf", "∞")
+    counted = str(condition["counted"])
+    of_votes = f" ({counted})" if "votes" in counted else ""  # stopped, or the same on both sides
+    return f"{condition['condition']}{at}: {float(condition['value']):.3f}{interval}{of_votes}"

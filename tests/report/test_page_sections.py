@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 import study_tables
 
-from rs.report.claims import claims_section
+from rs.report.claims import claims_section, rests_on
 from rs.report.comparisons import comparisons_section
 from rs.tables.claims import COLUMNS
 from rs.tables.noise import smoothed_with
@@ -18,6 +20,24 @@ def condition(name: str, verdict: str, **more: Any) -> dict[str, Any]:
     told: dict[str, Any] = dict.fromkeys(COLUMNS)
     told |= {"id": name, "paper": "NAL", "place": "Table 1", "claim": f"{name} <holds>", "verdict": verdict}
     return told | {"condition": "acr of a better than b"} | more
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "counted", "told"),
+    [
+        (
+            0.4,
+            math.inf,
+            "images; votes were stopped",
+            "acr of a: 0.500 [0.400, ∞] (images; votes were stopped)",
+        ),
+        (None, None, "a: votes were stopped", "acr of a: 0.500 (a: votes were stopped)"),
+        (0.4, 0.6, "images and seeds", "acr of a: 0.500 [0.400, 0.600]"),
+    ],
+)
+def test_what_a_claim_rests_on_says_which_votes_leave_it_open(low, high, counted, told) -> None:
+    row = {"condition": "acr of a", "radius": None, "value": 0.5, "evidence": "acr[0]"}
+    assert rests_on(row | {"low": low, "high": high, "counted": counted}) == told
 
 
 def test_a_claim_is_one_row_with_all_that_it_rests_on(tmp_path: Path) -> None:
