@@ -98,16 +98,10 @@ def attack(
     UserError.
     """
     verb = "attack"
-    method = {**method_of(attack, "attack", verb), **{k: plain(v) for k, v in parameters.items()}}
-    method |= {"radii": plain(list(radii)), "judge": judge if judge == "base" else {"n": plain(judge)}}
-    method |= {} if keep_broken is None else {"keep_broken": keep_broken}
-    _check(verb, method)
+    method = _method(verb, attack, radii, judge, keep_broken, parameters)
     use: AttackUse = catalog.build_use("attacks", {**method, "seed": smoothed.seed})
     how = catalog.build("attacks", method)
-    if labels is None:
-        raise UserError(f"{verb}: labels: an attack needs them: give one per image")
-    if smoothed.noise.get("exact"):
-        raise UserError(f"{verb}: exact noise: attacks move images off its grid; smooth without exact")
+    _refuse(verb, smoothed, labels)
     x = given.image_tensor(images, verb)
     at = given.position_list(positions, len(x), verb)
     ready = smoothed._ready_for(x, verb)
@@ -119,12 +113,11 @@ def attack(
     keep = getattr(how, "keeps_broken", False) if use.keep_broken is None else use.keep_broken
     together = max(1, ready.form.batch // getattr(how, "samples", 1))
     pieces = [range(len(x))[i : i + together] for i in range(0, len(x), together)]
-    label = f"{method['name']} on {smoothed.name}"
-    followed = follow(pieces, len(pieces), label, f"batches of {together} images") if progress else pieces
+    told = (f"{method['name']} on {smoothed.name}", f"batches of {together} images")
     ordered = sorted({0.0, *map(float, use.radii)})
     found: list[list[Outcome]] = []
     measured: list[list[np.ndarray]] = []
-    for piece in followed:
+    for piece in follow(pieces, len(pieces), *told) if progress else pieces:
         part, places = x[list(piece)].to(smoothed.device), [at[i] for i in piece]
         generators = [generator(smoothed.device, use.seed, "attack", place) for place in places]
         y = torch.from_numpy(known[list(piece)]).to(smoothed.device)
@@ -133,16 +126,52 @@ def attack(
         come = outcomes(how, target, ordered, keep)
         found.append([Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come])
         measured.append([np.array([row["distortion"] for row in o.rows(target, how.norm)]) for o in come])
-    votes = np.stack([torch.cat([o.votes for o in at_r]).numpy() for at_r in zip(*found, strict=True)])
+    return _attacked(ordered, found, measured, known, at, float(how.norm))
+
+
+def _refuse(verb: str, smoothed: SmoothedClassifier, labels: Any) -> None:
+    if labels is None:
+        raise UserError(f"{verb}: labels: an attack needs them: give one per image")
+    if smoothed.noise.get("exact"):
+        raise UserError(f"{verb}: exact noise: attacks move images off its grid; smooth without exact")
+
+
+def _method(
+    verb: str,
+    attack: str | dict[str, Any],
+    radii: Sequence[float],
+    judge: int | str,
+    keep_broken: bool | None,
+    parameters: dict[str, Any],
+) -> dict[str, Any]:
+    """The attack as a study says it. Raises UserError for one that no study could say."""
+    method = {**method_of(attack, "attack", verb), **{k: plain(v) for k, v in parameters.items()}}
+    method |= {"radii": plain(list(radii)), "judge": judge if judge == "base" else {"n": plain(judge)}}
+    method |= {} if keep_broken is None else {"keep_broken": keep_broken}
+    _check(verb, method)
+    return method
+
+
+def _attacked(
+    radii: list[float],
+    found: list[list[Outcome]],
+    distortions: list[list[np.ndarray]],
+    labels: np.ndarray,
+    positions: list[int],
+    norm: float,
+) -> Attacked:
+    """The batches, each with an entry per radius, joined."""
+    by_radius = list(zip(*found, strict=True))
+    votes = np.stack([torch.cat([outcome.votes for outcome in at_r]).numpy() for at_r in by_radius])
     return Attacked(
-        np.asarray(ordered),
-        torch.stack([torch.cat([o.images for o in at_r]) for at_r in zip(*found, strict=True)]),
+        np.asarray(radii),
+        torch.stack([torch.cat([outcome.images for outcome in at_r]) for at_r in by_radius]),
         votes.argmax(2),
         votes,
-        np.stack([np.concatenate(at_r) for at_r in zip(*measured, strict=True)]),
-        known,
-        np.asarray(at, np.int64),
-        float(how.norm),
+        np.stack([np.concatenate(at_r) for at_r in zip(*distortions, strict=True)]),
+        labels,
+        np.asarray(positions, np.int64),
+        norm,
     )
 
 

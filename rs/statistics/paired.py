@@ -80,27 +80,29 @@ def of_means(
     kurtosis = float((centred**4).mean()) / float((centred**2).mean()) ** 2
     freedom = min(n - 1.0, 2 * n / max(kurtosis - 1, 1e-12))
 
-    def transformed(t: float) -> float:
-        return t + skewness / 3 * t**2 + skewness**2 / 27 * t**3 + skewness / 6
-
-    def inverse(x: float) -> float:
-        if abs(skewness) < 1e-9:
-            return x
-        return 3 / skewness * float(np.cbrt(1 + skewness * (x - skewness / 6)) - 1)
-
     def tail(t: float) -> float:
         return float(stats.t.sf(t, freedom))
 
     quantile = float(stats.t.ppf(0.5 + level / 2, freedom))
-    low, high = value - inverse(quantile) * error, value - inverse(-quantile) * error
-    p = min(1.0, 2 * tail(abs(transformed(value / error))))
+    low, high = (value - _unskewed(q, skewness) * error for q in (quantile, -quantile))
+    p = min(1.0, 2 * tail(abs(_skewed(value / error, skewness))))
     below = above = math.nan
     if margin is not None:
-        below, above = (
-            tail(transformed((value + margin) / error)),
-            tail(-transformed((value - margin) / error)),
-        )
+        below = tail(_skewed((value + margin) / error, skewness))
+        above = tail(-_skewed((value - margin) / error, skewness))
     return Difference(value, low, high, p, max(below, above))
+
+
+def _skewed(t: float, skewness: float) -> float:
+    """Hall's transformation of a t statistic, whose law is nearer to Student's."""
+    return t + skewness / 3 * t**2 + skewness**2 / 27 * t**3 + skewness / 6
+
+
+def _unskewed(x: float, skewness: float) -> float:
+    """Its inverse."""
+    if abs(skewness) < 1e-9:
+        return x
+    return 3 / skewness * float(np.cbrt(1 + skewness * (x - skewness / 6)) - 1)
 
 
 def of_proportions(

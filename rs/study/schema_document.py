@@ -40,14 +40,7 @@ def document(methods: Methods) -> dict[str, Any]:
     sweep = dataclass_schema(Sweep)
     paths = _swept(sections, {"parts": {"properties": parts}, **definitions})
     sweep["properties"] = {how: {"$ref": "#/$defs/swept"} for how in sweep["properties"]}
-    swept = {
-        "type": "object",
-        "properties": {
-            path: {"type": "array", "maxItems": MOST_ENTRIES, "items": one} for path, one in paths.items()
-        },
-        "maxProperties": MOST_METHODS,
-        "additionalProperties": False,
-    }
+    swept = _grid(paths)
     entry = {"type": "object", "additionalProperties": False}
     file = _part(study, partial)
     file["properties"] |= sections
@@ -71,6 +64,13 @@ def document(methods: Methods) -> dict[str, Any]:
         "then": {"required": ["name"]},
         "$defs": {"parts": {"properties": parts}, "swept": swept, **definitions},
     }
+
+
+def _grid(paths: dict[str, Any]) -> dict[str, Any]:
+    """Lists of values by dotted key."""
+    lists = {path: {"type": "array", "maxItems": MOST_ENTRIES, "items": one} for path, one in paths.items()}
+    bounds = {"maxProperties": MOST_METHODS, "additionalProperties": False}
+    return {"type": "object", "properties": lists, **bounds}
 
 
 def _as_runs_have(schema: Any, sections: dict[str, Any]) -> None:
