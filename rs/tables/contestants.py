@@ -175,7 +175,7 @@ def _attacked(
             network = str(read_model_manifest(planned.folder / "model.json")["sha256"])
             belongs(path, made, plan.job("attack", str(path)).spec, network)
             frames.append(frame[frame["variant"] == ""])
-        settings = dumps([plan.job("attack", str(paths[0])).spec["attack"], made["norm"], made["judge"]])
+        settings = dumps([plan.job("attack", str(paths[0])).spec["attack"], str(made["norm"]), made["judge"]])
         for radius in sorted(set(frames[0]["radius"])):
             own = [frame[frame["radius"] == radius] for frame in frames]
             found[label_of(given), settings, float(radius)] = _outcomes(own, _right)
