@@ -7,11 +7,9 @@ import sys
 from typing import NoReturn
 
 from rs import __version__
-from rs.cli import certify_checkpoint as own_checkpoint
-from rs.cli import stages, study_stages
-from rs.cli.verbs import AS_WRITTEN, VERBS
+from rs.cli import stages
 from rs.errors import UserError
-from rs.plan.stages import STAGES, STUDY_STAGES
+from rs.plan.stages import STAGES, STUDY_STAGES, Stage
 
 USAGE = """\
 Snakemake runs a study: `snakemake --cores 2 --configfile config/mnist.yaml`.
@@ -32,7 +30,20 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
+def job_parser(stage: Stage) -> argparse.ArgumentParser:
+    """That of a job alone: other verbs take a second to import, which every job would pay."""
+    top = Parser("rs")
+    verb = top.add_subparsers(dest="verb").add_parser(stage.name, description=stage.text)
+    stages.add_arguments(verb, stage)
+    verb.set_defaults(act=stages.run, stage=stage.name)
+    return top
+
+
 def parser() -> argparse.ArgumentParser:
+    from rs.cli import certify_checkpoint as own_checkpoint
+    from rs.cli import study_stages
+    from rs.cli.verbs import AS_WRITTEN, VERBS
+
     top = Parser("rs", description=USAGE, formatter_class=AS_WRITTEN)
     top.add_argument("--version", action="version", version=f"rs {__version__}")
     top.set_defaults(act=lambda _: top.print_help())
@@ -62,8 +73,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
+    given = sys.argv[1:] if argv is None else argv
     try:
-        args = parser().parse_args(argv)
+        stage = STAGES.get(given[0]) if given and "--job" in given else None
+        args = (job_parser(stage) if stage else parser()).parse_args(given)
         args.act(args)
     except UserError as error:
         print(f"rs: {error}", file=sys.stderr)
