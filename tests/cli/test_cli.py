@@ -143,3 +143,12 @@ def test_the_installed_command_and_the_torch_free_floor():
     assert done.returncode == 1
     assert done.stderr.startswith("rs: rs train: give --study FILE")
     assert "Traceback" not in done.stderr
+
+
+def test_a_job_imports_its_own_verb_alone():
+    """Every job of a study pays for what it imports before it begins."""
+    code = "import sys; from rs.cli.main import main; main(['certify', '--job', '{}']); "
+    code += "sys.exit(bool({'matplotlib', 'scipy.stats', 'torch', 'rs.cli.verbs'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "rs certify: " in done.stderr
+    assert done.returncode == 0
