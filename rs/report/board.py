@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from rs.provenance.files import write_text
 from rs.report.comparisons import matrix
 from rs.report.curves import ABSTAINED_OR_WRONG, block, floored
 from rs.report.figure_layout import COLOURS
+from rs.report.frame import render
 from rs.report.html_table import Cell, Table, down, interval, number, text_cell
-from rs.report.page import inline
 from rs.statistics.intervals import t_interval
 from rs.tables.contestants import Contestant
 
@@ -65,22 +64,16 @@ def write_board(
 ) -> None:
     """Writes the page `out`. Each contestant has certified radii; `names` are what the page calls them."""
     places = ranked(contestants, pairs)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("board.html").render(
+    page = render(
+        "board.html",
+        styles=["vendor/uPlot.min.css"],
+        scripts=["vendor/uPlot.iife.min.js", "curves.js"],
         title=title,
         tables=[
             _ranking(places, names, radii),
             matrix([place.contestant.name for place in places], names, pairs),
         ],
         curves=block([_panel(title, places, names)], radii, {}),
-        styles=inline("page.css", "vendor/uPlot.min.css"),
-        scripts=inline("tables.js", "vendor/uPlot.iife.min.js", "curves.js"),
     )
     write_text(out, page)
 

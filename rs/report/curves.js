@@ -6,16 +6,6 @@
   if (!source) return;
   const data = JSON.parse(source.textContent), SCALE = 10000, POINTS = 240, Z = 1.959964, MORE = 48;
   const WRONG = -1, ABSTAINED = -2;
-  const make = (name, attributes = {}, ...children) => {
-    const element = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) {
-      if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-      else if (value === true) element.setAttribute(key, "");
-      else if (value !== false && value !== null) element.setAttribute(key, value);
-    }
-    element.append(...children);
-    return element;
-  };
   const down = v => (Math.floor(v * 1000 + 1e-6) / 1000).toFixed(3);
   const up = v => (Math.ceil(v * 1000 - 1e-6) / 1000).toFixed(3);
   const signed = v => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(3);

@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-import jinja2
 import pandas as pd
-from markupsafe import Markup
 
 from rs.provenance.files import write_text
 from rs.report.answers import answers
@@ -23,6 +21,7 @@ from rs.report.comparisons import comparisons_section
 from rs.report.curves import curves
 from rs.report.distributional import calibration_section, distributional_section
 from rs.report.figure_layout import shortened
+from rs.report.frame import render
 from rs.report.html_table import Section, constants
 from rs.report.names import read
 from rs.report.published import published_section
@@ -74,13 +73,6 @@ def _facts(runs: pd.DataFrame, tables: Path) -> list[tuple[str, str]]:
     return facts
 
 
-def inline(*names: str) -> Markup:
-    """Files of this folder as they stand in the page."""
-    return Markup(
-        "\n".join(Path(__file__).parent.joinpath(name).read_text(encoding="utf-8") for name in names)
-    )
-
-
 class Context(TypedDict, total=False):
     """What a page says beyond the tables; all of it may be absent."""
 
@@ -102,15 +94,11 @@ def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, c
     sections = _sections(tables, runs, seeds, context.get("radii"))
     _add_figures({section.id: section for section in sections}, figures, tables)
     live = curves(tables, context.get("radii"), seeds)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     made = {"time": context.get("time"), "commit": context.get("commit"), "command": context.get("command")}
-    page = environment.get_template("report.html").render(
+    page = render(
+        "report.html",
+        styles=["vendor/uPlot.min.css"] * bool(live),
+        scripts=["vendor/uPlot.iife.min.js", "curves.js"] * bool(live),
         study=study,
         description=context.get("description") or "",
         facts=_facts(runs, tables),
@@ -121,8 +109,6 @@ def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, c
         sections=[s for s in sections if s.tables or s.figures or s.empty],
         curves=live,
         answers=answers(tables),
-        styles=inline("page.css", *["vendor/uPlot.min.css"] * bool(live)),
-        scripts=inline("tables.js", *["vendor/uPlot.iife.min.js", "curves.js"] * bool(live)),
     )
     write_text(out, f"{page}\n{context.get('last_line', '')}\n")
 

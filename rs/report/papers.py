@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from rs.provenance.files import write_text
+from rs.report.frame import render
 from rs.report.html_table import down, up
 from rs.report.numerals import order
 
@@ -150,21 +148,9 @@ def write_papers(
     commands: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Writes `index.html` and a page per paper into `folder`. `commands`: study -> what decides it."""
-    here = Path(__file__).parent
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    styles = Markup(
-        "\n".join((here / name).read_text(encoding="utf-8") for name in ("page.css", "papers.css"))
-    )
     every = papers(numbers, claims, names)
     totals = {key: sum(paper.counts.get(key, 0) for paper in every) for key in STATUSES}
-    shared = {"styles": styles, "statuses": STATUSES, "papers": every}
-    template = environment.get_template("papers.html")
+    shared = {"statuses": STATUSES, "papers": every, "styles": ["papers.css"], "scripts": ["papers.js"]}
     pages = {"index.html": None, **{paper.file: paper for paper in every}}
     for name, paper in pages.items():
         chosen = {"paper": paper, "totals": {k: n for k, n in totals.items() if n}}
@@ -174,5 +160,5 @@ def write_papers(
             else []
         )
         told = {study: (commands or {}).get(study, "") for study in used}
-        write_text(folder / name, template.render(**shared, **chosen, commands=told))
+        write_text(folder / name, render("papers.html", **shared, **chosen, commands=told))
     return [folder / name for name in pages]

@@ -1,6 +1,6 @@
 for (const table of document.querySelectorAll("table")) {
-  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
-  heads.forEach((head, i) => head.firstElementChild.addEventListener("click", () => {
+  const heads = [...table.tHead?.rows[0].cells ?? []], body = table.tBodies[0];
+  heads.forEach((head, i) => head.querySelector("button")?.addEventListener("click", () => {
     // numbers start with the largest, words with the first; a second click turns the order
     const before = head.getAttribute("aria-sort");
     const words = head.classList.contains("text") || head.classList.contains("code");

@@ -1,0 +1,39 @@
+"""The frame that all pages share: a template of this folder, with its styles and scripts inside the file."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+_HERE = Path(__file__).parent
+_STYLES = ("page.css",)
+_SCRIPTS = ("elements.js", "tables.js")
+
+
+def render(template: str, styles: Sequence[str] = (), scripts: Sequence[str] = (), **values: Any) -> str:
+    """The page of a template that extends base.html; `styles` and `scripts` are files that it has beyond
+    those of every page. Raises jinja2.UndefinedError for a value that the template asks for and is not given.
+    """
+    inside = {"styles": _inline(*_STYLES, *styles), "scripts": _inline(*_SCRIPTS, *scripts)}
+    return _environment().get_template(template).render(**inside, **values)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _inline(*names: str) -> Markup:
+    """Files of this folder as they stand in the page."""
+    return Markup("\n".join(_HERE.joinpath(name).read_text(encoding="utf-8") for name in names))
