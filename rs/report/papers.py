@@ -150,15 +150,16 @@ def write_papers(
     """Writes `index.html` and a page per paper into `folder`. `commands`: study -> what decides it."""
     every = papers(numbers, claims, names)
     totals = {key: sum(paper.counts.get(key, 0) for paper in every) for key in STATUSES}
-    shared = {"statuses": STATUSES, "papers": every, "styles": ["papers.css"], "scripts": ["papers.js"]}
+    shared: dict[str, Any] = {"statuses": STATUSES, "papers": every}
     pages = {"index.html": None, **{paper.file: paper for paper in every}}
     for name, paper in pages.items():
-        chosen = {"paper": paper, "totals": {k: n for k, n in totals.items() if n}}
+        chosen: dict[str, Any] = {"paper": paper, "totals": {k: n for k, n in totals.items() if n}}
         used = (
             sorted({c["study"] for t in paper.tables for _, cells in t.rows for c in cells if c})
             if paper
             else []
         )
         told = {study: (commands or {}).get(study, "") for study in used}
-        write_text(folder / name, render("papers.html", **shared, **chosen, commands=told))
+        page = render("papers.html", ["papers.css"], ["papers.js"], **shared, **chosen, commands=told)
+        write_text(folder / name, page)
     return [folder / name for name in pages]
