@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rs.cli import acceptance, board, cleaning, compare, papers, power, radius, time_slice
+from rs.cli import acceptance, audit, board, cleaning, compare, papers, power, radius, time_slice
 from rs.cli import logs as exchange
 from rs.cli import price as pricing
 from rs.cli.plans import add_study, plan_of
@@ -238,6 +238,7 @@ VERBS = (
     Verb("power", power.TEXT, power.run, power.add_arguments, more=power.__doc__),
     Verb("papers", papers.TEXT, papers.run, papers.add_arguments),
     Verb("board", board.TEXT, board.run, board.add_arguments, more=board.__doc__),
+    Verb("audit", audit.TEXT, audit.run, audit.add_arguments, more=audit.__doc__),
     Verb(
         "radius",
         "the certified radius for votes that you type or pipe in",

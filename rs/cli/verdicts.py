@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rs.cli.marked import within
 from rs.cli.rederive import certified, read_list
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS
@@ -67,12 +67,13 @@ def run(args: argparse.Namespace) -> None:
             raise UserError(f"--paper {args.paper}: no number or claim of it; there are: {', '.join(papers)}")
         numbers, claims = ([r for r in rows if r["paper"] == args.paper] for rows in (numbers, claims))
     for path in args.write:
-        write_text(path, within(path, page(numbers, claims, len(args.write) == 1 or path != args.write[-1])))
+        whole = page(numbers, claims, len(args.write) == 1 or path != args.write[-1])
+        write_text(path, within(path, "verdicts", whole))
     if args.write:
         return
     if args.json:
-        whole = {"totals": totals(numbers, claims), "numbers": numbers, "claims": claims}
-        print(json.dumps(whole, indent=1, default=str))
+        told_all = {"totals": totals(numbers, claims), "numbers": numbers, "claims": claims}
+        print(json.dumps(told_all, indent=1, default=str))
         return
     print(text(numbers, claims))
 
@@ -215,14 +216,3 @@ def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
 def _markdown(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:
     lines = [[name, *order, "all"], ["---"] * (len(order) + 2), *_counts(rows, column, order)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def within(path: Path, told: str) -> str:
-    """The file's text with `told` between its two marks."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; it needs the marks <!-- verdicts --> and <!-- /verdicts -->")
-    whole = path.read_text(encoding="utf-8")
-    pattern = re.compile(r"(<!-- verdicts -->\n).*?(<!-- /verdicts -->)", re.DOTALL)
-    if not pattern.search(whole):
-        raise UserError(f"{path}: lacks the marks <!-- verdicts --> and <!-- /verdicts -->")
-    return pattern.sub(lambda found: f"{found[1]}{told}{found[2]}", whole, count=1)

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from rs.cli.main import main
-from rs.cli.verdicts import claims_of, everything, numbers_of, page, totals, within
+from rs.cli.marked import within
+from rs.cli.verdicts import claims_of, everything, numbers_of, page, totals
 from rs.cli.why import chain
 from rs.errors import UserError
 from rs.provenance.files import write_table
@@ -183,7 +184,9 @@ def test_the_committed_totals_are_what_the_committed_evidence_gives(monkeypatch)
     numbers, claims = numbers_of(told), claims_of(told)
     for name, whole in (("docs/evidence/verdicts.md", True), ("README.md", False)):
         text = Path(name).read_text()
-        assert within(Path(name), page(numbers, claims, whole)) == text, f"{name}: run make evidence"
+        assert within(Path(name), "verdicts", page(numbers, claims, whole)) == text, (
+            f"{name}: run make evidence"
+        )
     counted = totals(numbers, claims)
     assert counted["numbers"]["zero by construction"] == 450  # 8 of them beside a second reading of Table 6
     lines = list(chain("nal-gpu/nal-table-1/nal-gamma=1.5/epsilon"))

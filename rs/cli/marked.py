@@ -1,0 +1,20 @@
+"""Documents that a verb writes a part of, between two marks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rs.errors import UserError
+
+
+def within(path: Path, mark: str, told: str) -> str:
+    """The file's text with `told` between <!-- mark --> and <!-- /mark -->. UserError where they are not."""
+    start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; it needs the marks {start} and {end}")
+    whole = path.read_text(encoding="utf-8")
+    pattern = re.compile(rf"({start}\n).*?({end})", re.DOTALL)
+    if not pattern.search(whole):
+        raise UserError(f"{path}: lacks the marks {start} and {end}")
+    return pattern.sub(lambda found: f"{found[1]}{told}{found[2]}", whole, count=1)

@@ -1,0 +1,52 @@
+"""A planted mistake, by the name of the test that plants it: `test_block_counted_twice` plants
+`block-counted-twice` of rs.cli.mistakes, and has to see it caught in the words that stand there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_study import Workspace
+
+from rs.cli.mistakes import Mistake, mistakes
+from rs.errors import UserError
+
+
+@dataclass
+class Planted:
+    mistake: Mistake
+    caught: int = field(default=0)
+
+    def refused(self, act: Callable[[], Any]) -> str:
+        """The line with which `act` is refused."""
+        with pytest.raises(UserError) as refusal:
+            act()
+        told = str(refusal.value)
+        assert "\n" not in told
+        self.flagged(told)
+        return told
+
+    def flagged(self, told: str) -> None:
+        """`told` names the mistake."""
+        assert self.mistake.says in told, told
+        self.caught += 1
+
+
+@pytest.fixture
+def mistake(request: pytest.FixtureRequest) -> Iterator[Planted]:
+    name = request.function.__name__.removeprefix("test_").replace("_", "-")
+    planted = Planted(next(m for m in mistakes() if m.name == name))
+    yield planted
+    assert planted.caught, f"{name} was planted and not seen"
+
+
+@pytest.fixture
+def space(workspace: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of the tiny study's results in which mistakes may be planted."""
+    shutil.copytree(workspace.folder, tmp_path / "copy")
+    return Workspace(tmp_path / "copy", workspace.plan)

@@ -1,0 +1,59 @@
+"""Radii that are not what a study says they are, and averages over chosen images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from observed_runs import observe
+from tampered import tables_of
+from tiny_study import TINY, Workspace, write_study
+
+from rs.cli.main import main
+from rs.plan.plan import Plan
+from rs.provenance.files import read_table, write_table
+from rs.study.study import Study
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def radii(space: Workspace):
+    """The certified file of a run whose tables are good."""
+    assert tables_of(space)["average_certified_radius"][0]["images"] == 6
+    return space.path(space.job("certify").outputs["certified"])
+
+
+def test_abstentions_dropped(mistake, space, radii):
+    table, made = read_table(radii)
+    keep = [p >= 0 for p in table.column("prediction").to_pylist()]
+    keep[0] = False  # at least one
+    write_table(radii, table.filter(keep), made)
+    mistake.refused(lambda: tables_of(space))
+
+
+def test_images_chosen_afterwards(mistake, space, radii):
+    """The six images from the 50th on, well certified."""
+    table, made = read_table(radii)
+    moved = table.set_column(
+        table.column_names.index("image"), "image", [[50 + i for i in table.column("image").to_pylist()]]
+    )
+    spec = {**made["spec"], "test": {"first": 50, "max": 6}}
+    write_table(radii, moved, {**made, "spec": spec})
+    mistake.refused(lambda: tables_of(space))
+
+
+def test_radii_of_another_run(mistake, space, radii):
+    radii.write_bytes(space.path(space.job("certify", "nal").outputs["certified"]).read_bytes())
+    mistake.refused(lambda: tables_of(space))
+
+
+def test_compared_at_other_settings(mistake, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    study = write_study(Path("study.yaml"), {**TINY, "attacks": []})
+    over = write_study(Path("over.yaml"), {"name": "tiny", "override": {"noise": {"sigma": 0.5}}})
+    for files in ([study], [study, over]):
+        observe(Plan(Study(files)), lambda run: [0.4, 0.3, 0.2, 0.1, -1, 0.0])
+    assert main(["compare", "study.yaml:nal", "study.yaml:gaussian"]) == 0
+    assert main(["compare", "study.yaml:nal", "study.yaml+over.yaml:nal"]) == 1
+    mistake.flagged(capsys.readouterr().err)
