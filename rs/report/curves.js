@@ -56,7 +56,7 @@
     const check = (text, key) => make("label", {}, make("input", { type: "checkbox", checked: state[key], onchange: e => { state[key] = e.target.checked; draw(); } }), ` ${text}`);
     const table = make("table", { class: "at" }, caption, make("thead", {}, make("tr", {}, ...["", "run", "certified", "to the best", panel.lines.some(l => l.published.length) ? "published" : ""].map(h => make("th", { scope: "col" }, h)))), rows);
     place.append(make("h3", {}, panel.title), make("div", { class: "tools" }, make("label", {}, "show ", select), check("intervals", "bands"), check("log scale of 1 − accuracy", "log")),
-      make("div", { class: "beside" }, make("div", {}, chart, make("label", { class: "slide" }, "radius ", slider)), make("div", { class: "wrap" }, table)), images);
+      make("div", { class: "beside" }, make("div", {}, chart, make("label", { class: "slide" }, "radius ", slider)), make("div", {}, toolsOf(table, panel.title, true), make("div", { class: "wrap", tabindex: 0 }, table))), images);
 
     function values(line, r) {
       if (state.reference) return difference(line, state.reference, r);

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 _HERE = Path(__file__).parent
 _STYLES = ("page.css",)
-_SCRIPTS = ("elements.js", "tables.js")
+_SCRIPTS = ("elements.js", "formats.js", "tables.js")
 
 
 def render(template: str, styles: Sequence[str] = (), scripts: Sequence[str] = (), **values: Any) -> str:

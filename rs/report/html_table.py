@@ -6,7 +6,7 @@ Accuracies and radii are rounded down, their intervals outwards: never in a meth
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,11 +49,17 @@ class Section:
 
 
 def down(value: float, digits: int = 3) -> str:
-    return f"{math.floor(value * 10**digits + 1e-6) / 10**digits:.{digits}f}"
+    return _rounded(math.floor, value, 1e-6, digits)
 
 
 def up(value: float, digits: int = 3) -> str:
-    return f"{math.ceil(value * 10**digits - 1e-6) / 10**digits:.{digits}f}"
+    return _rounded(math.ceil, value, -1e-6, digits)
+
+
+def _rounded(to_whole: Callable[[float], int], value: float, slack: float, digits: int) -> str:
+    if math.isinf(value):  # the end of an interval that is open there
+        return "∞" if value > 0 else "-∞"
+    return f"{to_whole(value * 10**digits + slack) / 10**digits:.{digits}f}"
 
 
 def interval(low: Any, high: Any) -> str:
