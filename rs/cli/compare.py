@@ -23,8 +23,7 @@ from typing import Any
 from rs.cli.compared_text import text
 from rs.errors import UserError
 from rs.settings.study import Report
-from rs.statistics.bands import all_radii, difference_band
-from rs.tables.behind_averages import on_hard_images, probabilities
+from rs.tables.behind_averages import curve, on_hard_images, probabilities
 from rs.tables.comparisons import METRICS, Asked, as_json, compare, refuse_other_conditions
 from rs.tables.contestants import Contestant, common_images, of_log, of_logs, of_runs
 
@@ -96,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps({"pairs": [as_json(row) for row in rows]}, indent=1))
         return
     details: dict[str, Any] = {"images": [_images(a, b) for a, b in pairs], "conditions": differences}
-    details["curves"] = [_curve(a, b, args.level) for a, b in pairs if a.certified and b.certified]
+    details["curves"] = [curve(a, b, args.level) for a, b in pairs if a.certified and b.certified]
     details["p_a"] = {c.name: found for c in contestants if (found := probabilities(c, args.level))}
     details["hard_images"] = on_hard_images(contestants, reference, args.level)
     if args.json:
@@ -124,20 +123,27 @@ def read_margins(given: list[str]) -> dict[str, float]:
 
 
 def find(args: argparse.Namespace) -> tuple[list[Contestant], list[float]]:
-    """The contestants as they were named, each once, and the radii of the first study, or the usual ones."""
+    """The contestants as they were named, each once, however often and by which paths it was named, and the
+    radii of the first study, or the usual ones.
+    """
     if args.sigma is not None and not 0 < args.sigma < math.inf:
         raise UserError(f"--sigma {args.sigma:g}: must be a number above 0")
-    found: list[Contestant] = []
+    found: dict[tuple[str, ...], Contestant] = {}
     radii: list[float] = []
-    for given in dict.fromkeys(args.contestants):
+    place: tuple[str, ...]
+    for given in args.contestants:
         files, label = parse(given)
         if not files:
-            found.append(of_log(Path(given), args.sigma))
+            place = (str(Path(given).resolve()),)
+            if place not in found:
+                found[place] = of_log(Path(given), args.sigma)
             continue
         more, reported = _of_study(files, label, args)
         radii = radii or reported
-        found += more
-    return found, radii or [float(r) for r in Report().radii]
+        place, named = tuple(str(file.resolve()) for file in files), "+".join(map(str, files))
+        for contestant in more:
+            found.setdefault((*place, contestant.name.removeprefix(named)), contestant)
+    return list(found.values()), radii or [float(r) for r in Report().radii]
 
 
 def parse(given: str) -> tuple[list[Path], str | None]:
@@ -220,17 +226,3 @@ def _noise(a: Contestant, b: Contestant) -> str:
     if a.noise is None or b.noise is None:
         return "not known"
     return "shared" if a.noise == b.noise else "other draws"
-
-
-def _curve(a: Contestant, b: Contestant, level: float) -> dict[str, Any]:
-    """The difference of the curves of certified accuracy with its band."""
-    assert a.certified is not None
-    assert b.certified is not None
-    _, first, second, _ = common_images(a.certified, b.certified, (a.name, b.name))
-    factors = (a.factor, b.factor)
-    band = difference_band(first, second, all_radii([first, second]), level, factors=factors)
-    told: dict[str, Any] = {"a": a.name, "b": b.name, "p": band.p}
-    told["stretches"] = [dict(zip(("side", "first", "last"), s, strict=True)) for s in band.stretches()]
-    for key in ("radii", "difference", "low", "high"):
-        told[key] = [float(value) for value in getattr(band, key)]
-    return told

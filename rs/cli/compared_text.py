@@ -137,7 +137,12 @@ def _left_out(images: list[int], name: str) -> str:
 
 def _curve(curve: dict[str, Any], level: float) -> str:
     """Where the band leaves out 0; the longest stretches."""
-    band = f"band of all radii together, {100 * level:g} %, p = {_probability(curve['p'])}"
+    if not curve["radii"]:
+        return "curve: undecided (votes were stopped, at no radius of both sides)"
+    at = "all radii"
+    if curve["decided"]:
+        at = f"the radii that votes were stopped for ({', '.join(f'{r:g}' for r in curve['radii'])})"
+    band = f"band of {at} together, {100 * level:g} %, p = {_probability(curve['p'])}"
     longest = sorted(curve["stretches"], key=lambda s: s["first"] - s["last"])[:_STRETCHES]
     found = [
         f"{s['side']} from {s['first']:.3f} to {s['last']:.3f}"
@@ -167,15 +172,22 @@ def _matrix(names: Sequence[str], rows: Sequence[Row], short: dict[str, str]) ->
     return "\n".join([told, *(f"  {line}" for line in lines)])
 
 
-def _probabilities(found: dict[str, list[dict[str, float]]], short: dict[str, str], level: float) -> str:
+def _probabilities(found: dict[str, list[dict[str, Any]]], short: dict[str, str], level: float) -> str:
     """A line per contestant."""
-    halves = [max(row["high"] - row["share"] for row in shares) for shares in found.values()]
+    halves = [
+        max(row["share"] - row["low"], 0.0 if row["lower_bound"] else row["high"] - row["share"])
+        for shares in found.values()
+        for row in shares
+    ]
     band = f"± {max(halves):.3f}: {100 * level:g} %, all together"
     told = f"share of images whose lower bound of p_A is at least ({band})"
+    if any(row["lower_bound"] for shares in found.values() for row in shares):
+        told += "; ≥: votes were stopped, all of them would give as much or more"
     width = max(len(short[name]) for name in found)
-    lines = [" " * width + "".join(f"{row['p_a']:>7g}" for row in next(iter(found.values())))]
+    lines = [" " * width + "".join(f"{row['p_a']:>8g}" for row in next(iter(found.values())))]
     for name, shares in found.items():
-        lines.append(short[name].ljust(width) + "".join(f"{row['share']:>7.3f}" for row in shares))
+        cells = (("≥ " if row["lower_bound"] else "") + f"{row['share']:.3f}" for row in shares)
+        lines.append(short[name].ljust(width) + "".join(f"{cell:>8}" for cell in cells))
     return "\n".join([told, *(f"  {line}" for line in lines)])
 
 
@@ -195,6 +207,9 @@ def _hard(found: list[dict[str, Any]], short: dict[str, str]) -> str:
     ]
     for entry in found:
         name = short[entry["name"]]
+        if entry["lower_bound"]:
+            lines.append(f"  {name}: undecided (votes were stopped before they told which images are hard)")
+            continue
         lines.append(
             f"  {name}: {share(entry)}; in turn {reference} of those of {name}: {share(entry['in_turn'])}"
         )

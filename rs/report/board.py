@@ -90,11 +90,12 @@ def _ranking(places: Sequence[Place], names: Mapping[str, str], radii: Sequence[
     for place in places:
         outcomes = place.contestant.certified
         assert outcomes is not None
-        acr = Cell(down(place.acr), place.acr, under=interval(place.low, place.high))
-        row = [text_cell(names[place.contestant.name]), number(place.rank), acr]
+        contestant, bound = place.contestant, place.contestant.is_lower_bound()
+        acr = Cell("≥ " * bound + down(place.acr), place.acr, under=interval(place.low, place.high))
+        row = [text_cell(names[contestant.name]), number(place.rank), acr]
         for r in radii:
-            share = place.contestant.factor * float((outcomes.values >= r).mean())
-            row.append(Cell(down(share), share, tint=round(share, 3)))
+            share = contestant.factor * float((outcomes.values >= r).mean())
+            row.append(Cell("≥ " * contestant.is_lower_bound(r) + down(share), share, tint=round(share, 3)))
         told = ", ".join(f"{key} {value}" for key, value in place.contestant.conditions.items())
         row += [text_cell(place.kind), text_cell(told or "not stated in a log", "words")]
         rows.append([*row, number(outcomes.values.shape[1]), number(outcomes.values.shape[0])])
@@ -102,6 +103,11 @@ def _ranking(places: Sequence[Place], names: Mapping[str, str], radii: Sequence[
         "Ranked by how many have a higher average certified radius on the images that both have, beyond "
         "their noise (paired, all pairs counted, Holm); the differences below say which pairs are told apart."
     )
+    if any(place.contestant.decided is not None for place in places):
+        note += (
+            " ≥ marks a lower bound: votes stopped once the radii asked for were decided; averages of such "
+            "votes rank nobody, and the curve is theirs at those radii only."
+        )
     return Table(columns, rows, note, "Ranking by average certified radius")
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from rs.statistics.agreement import FEWEST_SEEDS
-
 
 def verdict_words(row: Mapping[Any, Any]) -> str:
     """One sentence from a row of ``published.parquet``."""
@@ -32,7 +30,7 @@ def verdict_words(row: Mapping[Any, Any]) -> str:
         told += f"; the paper's own noise exceeds {row['margin']:.3g}"
     else:
         told += f"; {_decides(row)}"
-    if pd.notna(row["difference_low"]) and row["seeds"] < FEWEST_SEEDS:
+    if pd.notna(row["difference_low"]) and "seeds" not in row["counted"]:
         told += f" ({row['seeds']:.0f} seed{'s' if row['seeds'] > 1 else ''}: their spread is not counted)"
     return told
 

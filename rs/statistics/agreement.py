@@ -8,10 +8,13 @@ images, rounded to its digits (at most u off). What varies:
   it is Newcombe's hybrid score interval, 1998): x - y lies in [x - y - sqrt((x - l)^2 + (h' - y)^2), x - y +
   sqrt((h - x)^2 + (y - l')^2)].
 - The training seeds. The paper's network is one draw of what ours are K draws of, so that the difference has
-  the half-width t_{K-1} s sqrt(1 + 1/K) of a prediction, s being the spread over our seeds. Of accuracies s
-  is at least what one image in one seed makes, 1/(n sqrt(K)): K equal numbers are no proof of no spread. It
-  is squared and added under the roots, as a third independent part. With fewer than 3 seeds s says too
-  little: it is left out, and whoever shows the interval says so.
+  the half-width t_{K-1} s sqrt(1 + 1/K) of a prediction, s being the spread over our seeds. K equal
+  numbers are no proof of no spread: s is at least what one image in one seed makes, step / sqrt(K) where one
+  image moves the number by `step`: 1/n of an accuracy, the largest radius over n of an average one. (The
+  spread of single images over the seeds would be a higher floor, as good as the images are independent; but
+  it lies above many a spread that was seen, and would widen what needs no widening.) It is squared and added
+  under the roots, as a third independent part. With fewer than 3 seeds s says too little, and so do equal
+  numbers whose step nobody knows: it is left out, and whoever shows the interval says so.
 - The rounding: u is added on both sides, as it is no noise but a bound.
 
 Not in it: the votes, whose noise both sides have once and which n = 100,000 makes small; which network is the
@@ -31,6 +34,7 @@ from scipy import special, stats
 from rs.statistics.intervals import wilson_interval
 
 FEWEST_SEEDS = 3
+_EQUAL = 1e-12  # relative: a spread that rounding makes
 _MOST_IMAGES, _MOST_SEEDS = 10**9, 1000  # that anybody is told of
 
 
@@ -50,7 +54,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Seeds:
-    """What training seeds make of a number: how many there are, and their spread (nan for too few)."""
+    """What training seeds make of a number: how many there are, and their spread (nan where unknown)."""
 
     count: int
     spread: float
@@ -99,11 +103,14 @@ def printed_like(value: float, ours: Side, images: int, papers: int) -> Side:
 
 
 def seeds_of(values: Sequence[float], resolution: float = 0.0) -> Seeds:
-    """`resolution` is the least step of a value (1 / images of an accuracy)."""
+    """`resolution` is what one image makes of a value (1 / images of an accuracy); 0 where nobody knows. The
+    spread is unknown of too few seeds, and of equal values without a resolution.
+    """
     k = len(values)
     if k < FEWEST_SEEDS:
         return Seeds(k, math.nan)
-    return Seeds(k, max(float(np.std(values, ddof=1)), resolution / math.sqrt(k)))
+    spread = max(float(np.std(values, ddof=1)), resolution / math.sqrt(k))
+    return Seeds(k, spread if spread > _EQUAL * float(np.abs(values).max()) else math.nan)
 
 
 def difference(ours: Side, theirs: Side, seeds: Seeds, unit: float, confidence: float = 0.95) -> Difference:

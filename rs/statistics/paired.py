@@ -17,8 +17,12 @@ Sources and departures:
   the images lie below; many radii are equal (0, or the most that n votes certify), so here the correlation is
   that of the indicators as they are, with one image of either kind of disagreement added: two networks whose
   medians lie at the same image are not known to agree.
-- training seeds: t over seeds, of differences where A and B share at least three, else Welch's. Accuracies
-  lie on a lattice, so that their spread is at least what one image in one seed makes, as in agreement.
+  Where the order statistics of both are equal too, there is no standard error, but no certainty either: then
+  the interval is the difference of exact ones of order statistics, and the p-value the chance, by the sign
+  test, that either median is another value.
+- training seeds: t over seeds, of differences where A and B share at least three, else Welch's. Equal values
+  are no proof that seeds do not matter: their spread is at least what one image in one seed makes, as in
+  agreement; where that is unknown too, there is no interval and no test.
 """
 
 from __future__ import annotations
@@ -164,6 +168,8 @@ def of_medians(a: ArrayLike, b: ArrayLike, level: float = 0.95, margin: float | 
     below = np.concatenate([np.stack([first <= m_a, second <= m_b]), np.eye(2, dtype=bool)], axis=1)
     correlation = float(np.asarray(np.corrcoef(below))[0, 1])
     error = math.sqrt(max(s_a**2 + s_b**2 - 2 * correlation * s_a * s_b, 0.0))
+    if error == 0:
+        return _of_atoms(first, second, value, level, margin)
     half = float(special.ndtri(0.5 + level / 2)) * error
     equivalence = math.nan if margin is None else _above((margin - abs(value)), error)
     return Difference(value, value - half, value + half, min(1.0, 2 * _above(abs(value), error)), equivalence)
@@ -179,10 +185,27 @@ def _median(values: Floats) -> tuple[float, float]:
 
 
 def _above(distance: float, error: float) -> float:
-    """Normal tail; where the error is 0, whether there is any distance."""
-    if error > 0:
-        return float(special.ndtr(-distance / error))
-    return 0.0 if distance > 0 else 1.0
+    """Normal tail."""
+    return float(special.ndtr(-distance / error))
+
+
+def _of_atoms(first: Floats, second: Floats, value: float, level: float, margin: float | None) -> Difference:
+    """Of medians amid equal values, from each side on its own."""
+    (low_a, high_a, p_a), (low_b, high_b, p_b) = (_atom(v, (1 - level) / 2) for v in (first, second))
+    other = min(p_a + p_b, 1.0)  # that either median is another value
+    equivalence = math.nan
+    if margin is not None:
+        equivalence = other if abs(value) < margin else 1.0
+    return Difference(value, low_a - high_b, high_a - low_b, other if value else 1.0, equivalence)
+
+
+def _atom(values: Floats, alpha: float) -> tuple[float, float, float]:
+    """An exact interval of the median, of order statistics, and the p-value of "it is another value"."""
+    n, ordered, median = values.size, np.sort(values), float(np.median(values))
+    out = int(stats.binom.ppf(alpha / 2, n, 0.5))  # as many may lie outside on each side
+    low, high = (float(ordered[out - 1]), float(ordered[n - out])) if out else (math.nan, math.nan)
+    others = [int((values < median).sum()), int((values > median).sum())]
+    return low, high, float(np.sum(stats.binom.cdf(others, n, 0.5)))
 
 
 def over_seeds(
@@ -193,9 +216,9 @@ def over_seeds(
     resolution: float = 0.0,
 ) -> tuple[Difference, int]:
     """Of the values that training with each seed gave A and B, on the same images; and from how many seeds.
-    `resolution` is the least step of a value (1 / images of an accuracy).
+    `resolution` is what one image makes of a value (1 / images of an accuracy).
 
-    Fewer than three seeds have a difference without an interval.
+    Fewer than three seeds, or a spread that nobody knows, leave a difference without an interval.
     """
     shared = [seed for seed in a if seed in b and seed is not None]
     if len(shared) >= FEWEST_SEEDS:
@@ -211,6 +234,8 @@ def over_seeds(
         variance, most = sum(parts), len(first) + len(second) - 2.0
         below = sum(part**2 / (len(v) - 1) for part, v in zip(parts, (first, second), strict=True))
         freedom = variance**2 / below if below > 0 else most
+    if math.isnan(variance):
+        return Difference(value), seeds
     return _student(value, math.sqrt(variance), freedom, level, margin), seeds
 
 
@@ -221,7 +246,7 @@ def _variance(values: Floats, resolution: float) -> float:
 
 def _student(value: float, error: float, freedom: float, level: float, margin: float | None) -> Difference:
     def tail(distance: float) -> float:
-        return float(stats.t.sf(distance / error, freedom)) if error > 0 else float(distance <= 0)
+        return float(stats.t.sf(distance / error, freedom))
 
     half = float(stats.t.ppf(0.5 + level / 2, freedom)) * error
     equivalence = math.nan if margin is None else tail(margin - abs(value))

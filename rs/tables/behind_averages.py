@@ -1,5 +1,17 @@
-"""What an average certified radius hides, since easy images move it most: how the lower bounds of p_A are
-distributed, and what a network certifies of the images that another certifies at no radius. No torch.
+"""What an average certified radius hides, since easy images move it most: at which radii two curves of
+certified accuracy differ, how the lower bounds of p_A are distributed, and what a network certifies of the
+images that another certifies at no radius. No torch.
+
+Votes that a rule stopped decide an image at the rule's radii and nowhere else; elsewhere its radius is a
+lower bound, which all votes could have raised: an image given up at 0.5 may well be one that all votes
+certify at 0.25. So
+
+- the band of a difference is taken at the radii that both sides decide: they were chosen before the votes,
+  and whether an image is certified there is one draw per image, as of a fixed number of votes;
+- a share of images with p_A of at least p is a lower bound but at the p of a decided radius, so that its
+  interval has no upper end below 1: that the share of bounds is so large stays true;
+- who is certified at no radius is known only where radius 0 is decided on both sides; elsewhere nothing is
+  said of hard images, since some that were given up are not hard.
 """
 
 from __future__ import annotations
@@ -10,17 +22,43 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from rs.statistics.bands import curve_half_width
+from rs.statistics.bands import all_radii, curve_half_width, difference_band
 from rs.statistics.intervals import wilson_interval
 from rs.statistics.paired import of_means
 from rs.tables.contestants import Contestant, common_images
 
 PROBABILITIES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
+_NOBODY = {"accuracy": None, "low": None, "high": None}
+
+
+def curve(a: Contestant, b: Contestant, level: float = 0.95) -> dict[str, Any]:
+    """The difference of the curves of certified accuracy with its band, at all radii, or at those that both
+    sides' stopped votes decide (`decided`), of which there may be none: then there is no `p`.
+    """
+    assert a.certified is not None
+    assert b.certified is not None
+    _, first, second, _ = common_images(a.certified, b.certified, (a.name, b.name))
+    stopped = a.decided is not None or b.decided is not None
+    radii = all_radii([first, second])
+    if stopped:
+        decided = sorted({r for side in (a, b) for r in side.decided or ()})
+        radii = np.array([r for r in decided if not a.is_lower_bound(r) and not b.is_lower_bound(r)])
+    told: dict[str, Any] = {"a": a.name, "b": b.name, "decided": stopped}
+    if not len(radii):
+        empty: dict[str, Any] = {key: [] for key in ("stretches", "radii", "difference", "low", "high")}
+        return told | {"p": None} | empty
+    band = difference_band(first, second, radii, level, factors=(a.factor, b.factor))
+    stretches = [dict(zip(("side", "first", "last"), s, strict=True)) for s in band.stretches()]
+    told |= {"p": band.p, "stretches": stretches}
+    for key in ("radii", "difference", "low", "high"):
+        told[key] = [float(value) for value in getattr(band, key)]
+    return told
 
 
 def probabilities(contestant: Contestant, level: float = 0.95) -> list[dict[str, Any]]:
     """Shares of images whose lower bound of p_A, of the true class, is at least each of PROBABILITIES, with a
-    band that holds for all together (Dvoretzky, Kiefer, Wolfowitz, Massart). Mean over the networks.
+    band that holds for all together (Dvoretzky, Kiefer, Wolfowitz, Massart). Mean over the networks. Of
+    stopped votes a share may be a `lower_bound`.
 
     Nothing where the radii do not tell p_A.
     """
@@ -30,8 +68,12 @@ def probabilities(contestant: Contestant, level: float = 0.95) -> list[dict[str,
     half = curve_half_width(values.shape[1], level)
     rows = []
     for p in PROBABILITIES:
-        share = float((values >= contestant.sigma * special.ndtri(p)).mean())
-        rows.append({"p_a": p, "share": share, "low": max(share - half, 0.0), "high": min(share + half, 1.0)})
+        radius = contestant.sigma * float(special.ndtri(p))
+        share, bound = float((values >= radius).mean()), contestant.is_lower_bound(radius)
+        high = 1.0 if bound else min(share + half, 1.0)
+        rows.append(
+            {"p_a": p, "share": share, "low": max(share - half, 0.0), "high": high, "lower_bound": bound}
+        )
     return rows
 
 
@@ -41,7 +83,8 @@ def on_hard_images(
     """Of each other contestant: its accuracy, certified at radius 0, on the images that no network of the
     reference certifies at any radius, and the same the other way round (`in_turn`).
 
-    Two equally good networks also certify something of what the other does not: compare both numbers.
+    Two equally good networks also certify something of what the other does not: compare both numbers. Where
+    stopped votes do not tell which images are hard (`lower_bound`), there are none.
     """
     rows = []
     for contestant in contestants:
@@ -50,6 +93,10 @@ def on_hard_images(
         names = (contestant.name, reference.name)
         _, own, others, _ = common_images(contestant.certified, reference.certified, names)
         row: dict[str, Any] = {"name": contestant.name, "reference": reference.name}
+        row["lower_bound"] = contestant.is_lower_bound(0.0) or reference.is_lower_bound(0.0)
+        if row["lower_bound"]:
+            rows.append(row | _NOBODY | {"images": None, "in_turn": None})
+            continue
         row |= _share(own, others, level)
         rows.append(row | {"in_turn": _share(others, own, level)})
     return rows
@@ -59,7 +106,7 @@ def _share(own: Any, reference: Any, level: float) -> dict[str, Any]:
     right = (own >= 0)[:, ~(reference >= 0).any(axis=0)]
     images = right.shape[1]
     if not images:
-        return {"images": 0, "accuracy": None, "low": None, "high": None}
+        return {"images": 0, **_NOBODY}
     accuracy = float(right.mean())
     shares = right.mean(axis=0)
     if len(right) == 1 or shares.min() == shares.max():  # images that do not spread say nothing of others

@@ -93,7 +93,8 @@ def _certified_rows(a: Contestant, b: Contestant, asked: Asked) -> list[Row]:
         told = head | {"metric": metric, "radius": None}
         rows.append(told | {"about": "networks", "seeds": min(len(first), len(second)), "found": found})
         each = [of(values, axis=1) for values in (radius_a, radius_b)]
-        rows.append(told | _methods(a, b, each[0], each[1], asked, margin))
+        step = max(_step(metric, values) for values in (radius_a, radius_b))
+        rows.append(told | _methods(a, b, each[0], each[1], asked, margin, step))
     at, told = np.array(radii).reshape(-1, 1, 1), head | {"metric": "certified_accuracy"}
     margin = margins["certified_accuracy"]
     right_a, right_b = np.where(first >= at, a.factor, 0.0), np.where(second >= at, b.factor, 0.0)
@@ -152,11 +153,21 @@ def _methods(
     of_b: Any,
     asked: Asked,
     margin: float | None,
-    resolution: float = 0.0,
+    resolution: float,
 ) -> Row:
     seeds_a, seeds_b = (dict(zip(c.seeds, map(float, v), strict=True)) for c, v in ((a, of_a), (b, of_b)))
     found, seeds = over_seeds(seeds_a, seeds_b, asked.level, margin, resolution)
     return {"about": "methods", "seeds": seeds, "found": found}
+
+
+def _step(metric: str, radii: Floats) -> float:
+    """How far one image may move the average or the median of one network of `radii` [S, N]."""
+    n: int = radii.shape[1]
+    if metric == "acr":
+        return float(radii.max()) / n
+    ordered, middle = np.sort(radii, axis=1), np.median(radii, axis=1)
+    beside = ordered[:, max((n - 1) // 2 - 1, 0)], ordered[:, min(n // 2 + 1, n - 1)]
+    return max(float(np.abs(values - middle).max()) for values in beside)
 
 
 def _both(
@@ -202,33 +213,38 @@ def refuse_other_conditions(pairs: Iterable[tuple[Contestant, Contestant]], hint
 def of_study(
     contestants: Sequence[Contestant], comparisons: Sequence[Row], radii: Sequence[float]
 ) -> list[Row]:
-    """A study's table: what its `comparisons` name, or every pair under the same noise and certificate; where
-    those are more than MOST_PAIRS, each with the first of its group. Of these, what has no two images in
-    common is left out.
+    """A study's table: what its `comparisons` name, or every pair under the same noise and certificate, and
+    of attacks under the same noise; where those are more than MOST_PAIRS, each with the first of its group.
+    Of these, what has no two images in common is left out.
     """
-    groups: dict[tuple[str, ...], list[Contestant]] = {}
-    told: set[tuple[str, Any]] = (
-        set()
-    )  # whose attacks have their rows: they are the same for all certificates
+    certified: dict[tuple[str, ...], list[Contestant]] = {}
+    attacked: dict[str, list[Contestant]] = {}
     for contestant in contestants:
-        key = (contestant.name, contestant.conditions["smoothing"])
-        attacked = {} if key in told else contestant.attacked
-        told.add(key)
-        groups.setdefault(contestant.place, []).append(replace(contestant, attacked=attacked))
+        if contestant.certified is not None:
+            certified.setdefault(contestant.place, []).append(replace(contestant, attacked={}))
+        under = attacked.setdefault(str(contestant.conditions["smoothing"]), [])
+        if contestant.attacked and contestant.name not in {one.name for one in under}:
+            under.append(replace(contestant, certified=None))  # attacks are of no certificate
+    groups = [*certified.values(), *attacked.values()]
     if not comparisons:
-        pairs = [pair for group in groups.values() for pair in itertools.combinations(group, 2)]
-        if len(pairs) > MOST_PAIRS:
-            pairs = [(other, group[0]) for group in groups.values() for other in group[1:]]
+        pairs = [*_pairs(list(certified.values())), *_pairs(list(attacked.values()))]
         return compare((a, b, Asked(radii, named=False)) for a, b in pairs)
     asked = []
     for entry in comparisons:
         margins = dict.fromkeys(METRICS, float(entry["margin"])) if entry["margin"] else {}
         at = Asked(radii, entry["at"] or None, margins=margins)
-        for group in groups.values():
+        for group in groups:
             named = {contestant.name: contestant for contestant in group}
             if entry["better"] in named and entry["than"] in named:
                 asked.append((named[entry["better"]], named[entry["than"]], at))
     return compare(asked)
+
+
+def _pairs(groups: list[list[Contestant]]) -> list[tuple[Contestant, Contestant]]:
+    pairs = [pair for group in groups for pair in itertools.combinations(group, 2)]
+    if len(pairs) <= MOST_PAIRS:
+        return pairs
+    return [(other, group[0]) for group in groups for other in group[1:]]
 
 
 def as_json(row: Row) -> Row:

@@ -229,21 +229,21 @@ def _seed_half(asked: Asked, values: Sequence[float], resolution: float = 0.0) -
     return seeds.width(confidence) / math.sqrt(1 + 1 / seeds.count) / math.sqrt(seeds.count)
 
 
-def _few(found: list[Measured]) -> bool:
-    return min(len(m.values) for m in found) < agreement.FEWEST_SEEDS
+def _spread_unknown(found: list[Measured]) -> bool:
+    return any(math.isnan(agreement.seeds_of(m.values, m.resolution).spread) for m in found)
 
 
 def _open(asked: Asked, found: Interval, of: list[Measured]) -> Interval:
-    """Of methods, without an interval where there are too few seeds."""
-    if asked.condition["about"] == "methods" and _few(of):
-        return Interval(
-            found.value, math.nan, math.nan, f"fewer than {agreement.FEWEST_SEEDS} training seeds"
-        )
+    """Of methods, without an interval where the seeds' spread is unknown."""
+    if asked.condition["about"] == "methods" and _spread_unknown(of):
+        few = min(len(m.values) for m in of) < agreement.FEWEST_SEEDS
+        told = f"fewer than {agreement.FEWEST_SEEDS} training seeds" if few else "all training seeds alike"
+        return Interval(found.value, math.nan, math.nan, told)
     return found
 
 
 def _counted(asked: Asked, found: list[Measured]) -> str:
-    return "images" if _few(found) else "images and seeds"
+    return "images" if _spread_unknown(found) else "images and seeds"
 
 
 def _margin(asked: Asked, beside: float) -> float:

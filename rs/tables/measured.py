@@ -10,6 +10,7 @@ from typing import Any
 from rs.statistics.agreement import Side
 from rs.tables.table import Row
 
+ACCURACIES = ("certified_accuracy", "accuracy")  # columns
 Tables = Mapping[str, Sequence[Row]]
 
 
@@ -25,7 +26,7 @@ class Measured:
     images: int | None
     rows: list[Row]
     lower_bound: bool = False
-    resolution: float = 0.0  # the least step of a value
+    resolution: float = 0.0  # what one image makes of a value; 0 where nobody knows
 
     @property
     def row(self) -> Row:
@@ -69,7 +70,15 @@ def mean_of(found: Sequence[Row], column: str, scale: float = 1.0) -> Measured |
     elif all(row.get("low") is not None and row.get("high") is not None for row in found):
         side = Side(value, mean("low"), mean("high"))
     images = first.get("images")
-    step = 1 / images if images and column in ("certified_accuracy", "accuracy") else 0.0
+    step = _most_of_an_image(first, column) / images if images else 0.0
     bound = any(row.get("lower_bound") for row in found)
     seeds = [scale * float(v) for v in values if v is not None]
     return Measured(str(first["label"]), seeds, side, images, list(found), bound, step)
+
+
+def _most_of_an_image(row: Row, column: str) -> float:
+    """By how much one image may change the sum over all; 0 where nobody knows."""
+    if column in ACCURACIES:
+        return 1.0
+    largest = row.get("largest_radius") if column == "acr" else None
+    return 0.0 if largest is None or math.isnan(largest) else float(largest)

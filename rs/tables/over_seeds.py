@@ -31,5 +31,5 @@ def _over_seeds(of: str, value: str, *more: str) -> Table:
     return Table(f"{of}_over_seeds", (*keys, *_SPREAD), rows, of=(of,))
 
 
-ACCURACY = _over_seeds("certified_accuracy", "certified_accuracy", "radius")
+ACCURACY = _over_seeds("certified_accuracy", "certified_accuracy", "radius", "lower_bound")
 RADIUS = _over_seeds("average_certified_radius", "acr", "lower_bound")

@@ -37,9 +37,17 @@ class Pilot:
 
 
 def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
-    """Of average certified radius, or of certified accuracy at `radius`; variances are means over seeds."""
+    """Of average certified radius, or of certified accuracy at `radius`; variances are means over seeds.
+
+    Raises UserError for what stopped votes leave open: no number of images decides it.
+    """
     if any(c.certified is None for c in contestants):
         raise UserError("power: a pilot needs certified radii")
+    for c in contestants:
+        if c.is_lower_bound(radius):
+            told = ", ".join(f"{r:g}" for r in c.decided or ())
+            hint = f"give --at one of the radii that they decide: {told}" if told else "they decide no radius"
+            raise UserError(f"power: {c.name}: its votes were stopped at a lower bound; {hint}")
     found = [c.certified for c in contestants if c.certified]
     names = tuple(c.name for c in contestants)
     sides = [of.values for of in found]
@@ -71,7 +79,7 @@ def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
         float(np.sqrt(sum(variances))),
         float((differences != 0).mean()) if radius is not None and whole else None,
         both,
-        _over_seeds(contestants, values, 0.0 if radius is None else 1 / images),
+        _over_seeds(contestants, values, max(float(v.max()) for v in values) / images),
     )
 
 
@@ -86,10 +94,10 @@ def _over_seeds(
     a, b = (dict(zip(c.seeds, v.mean(axis=1), strict=True)) for c, v in zip(contestants, values, strict=True))
     shared = [seed for seed in a if seed in b and seed is not None]
     if len(shared) >= FEWEST_SEEDS:
-        return seeds_of([float(a[seed] - b[seed]) for seed in shared], resolution).spread
-    if min(len(a), len(b)) < FEWEST_SEEDS:
-        return None
-    return math.hypot(*(seeds_of([*map(float, side.values())], resolution).spread for side in (a, b)))
+        spread = seeds_of([float(a[seed] - b[seed]) for seed in shared], resolution).spread
+    else:
+        spread = math.hypot(*(seeds_of([*map(float, side.values())], resolution).spread for side in (a, b)))
+    return None if math.isnan(spread) else spread
 
 
 def at_votes(

@@ -72,7 +72,7 @@ def judge(printed: PrintedNumber, found: Measured, confidence: float) -> dict[st
     }
     if not told["counted"]:
         unknown = {"difference_low": None, "difference_high": None, "direction": None, "beyond_margin": None}
-        return told | unknown | _undecided("seeds", agreement.FEWEST_SEEDS)
+        return told | unknown | _undecided("seeds", max(agreement.FEWEST_SEEDS, seeds.count + 1))
     if found.lower_bound and d.low <= 0:
         return told | {"status": "bounded", "decides": "votes", "decides_count": None}
     if -printed.margin <= d.low and high <= printed.margin:

@@ -14,7 +14,7 @@ from observed_runs import observe
 from scipy import stats
 from tiny_study import TINY, write_study
 
-from rs.cli.compare import _curve, parse, read_margins
+from rs.cli.compare import parse, read_margins
 from rs.cli.compared_text import short_names
 from rs.cli.main import main
 from rs.errors import UserError
@@ -22,6 +22,7 @@ from rs.plan.plan import Plan
 from rs.provenance.files import read_json, write_json
 from rs.study.certification_log import Log, read_log, write_log
 from rs.study.study import Study
+from rs.tables.behind_averages import curve
 from rs.tables.contestants import Contestant, Outcomes
 
 KEYS = {"a", "b", "about", "metric", "radius", "images", "seeds", "difference", "low", "high", "p"}
@@ -141,8 +142,8 @@ def test_details_are_json_whatever_is_not_known(own_place, capsys):
 def test_the_curve_counts_the_factors():
     images = np.arange(20)
     of = Outcomes(images, images * 0, np.full((1, 20), 0.5))
-    curve = _curve(Contestant("a", (0,), of, factor=0.9), Contestant("b", (0,), of), 0.95)
-    assert curve["difference"] == pytest.approx([-0.1, -0.1], abs=1e-6)
+    found = curve(Contestant("a", (0,), of, factor=0.9), Contestant("b", (0,), of))
+    assert found["difference"] == pytest.approx([-0.1, -0.1], abs=1e-6)
 
 
 def test_people_get_the_same_in_words(capsys):
@@ -169,6 +170,15 @@ def test_a_study_stands_for_all_of_its_runs(pairs):
     assert {(r["a"], r["b"]) for r in pairs("study.yaml")} == {("study.yaml:gaussian", "study.yaml:nal")}
 
 
+def test_a_contestant_that_is_named_twice_is_one(pairs, made):
+    for twice in ("study.yaml:nal", "./study.yaml:nal", str(made / "study.yaml")):
+        assert {(r["a"], r["b"]) for r in pairs("study.yaml", twice)} == {
+            ("study.yaml:gaussian", "study.yaml:nal")
+        }
+    found = {(r["a"], r["b"]) for r in pairs("a.tsv", "./a.tsv", "b.tsv", str(made / "b.tsv"))}
+    assert found == {("a.tsv", "b.tsv")}
+
+
 def test_the_files_of_another_network_are_refused(own_place, refused):
     plan = Plan(Study([Path("study.yaml")]))
     manifest = plan.runs[0].folder / "model.json"
@@ -181,6 +191,7 @@ def test_the_files_of_another_network_are_refused(own_place, refused):
     [
         (["a.tsv"], "a.tsv alone; name at least two"),
         (["a.tsv", "a.tsv"], "a.tsv alone"),
+        (["study.yaml:nal", "./study.yaml:nal"], "study.yaml:nal alone"),
         (["a.tsv", "c.tsv"], "no image in common: a.tsv has images 0 to 299, c.tsv 1000 to 1019"),
         (["a.tsv", "none.tsv"], "none.tsv: "),
         (["a.tsv", "study.yaml:macer"], "no active run or log is labelled 'macer'; there is: gaussian, nal"),

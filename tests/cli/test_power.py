@@ -38,7 +38,7 @@ def made(tmp_path_factory):
     plan = Plan(Study([write_study(folder / "study.yaml", study)]))
     here = Path.cwd()
     os.chdir(folder)
-    gain = {"gaussian": (0, 0, 0), "nal": (0.02, 0.05, 0.02)}
+    gain = {"gaussian": (0, 0, 0), "nal": (0.02, 0.5, 0.02)}
     observe(plan, lambda run: [0.1 * i + gain[run.label][run.seed] * (i > 1) for i in range(6)])
     os.chdir(here)
     return folder
@@ -103,7 +103,7 @@ def test_accuracies_count_discordant_images(told):
 
 def test_seeds_of_a_study_say_how_many_it_takes(told):
     found = told("study.yaml:nal", "study.yaml:gaussian", "--difference", "0.05")
-    gains = [g * 4 / 6 for g in (0.02, 0.05, 0.02)]
+    gains = [g * 4 / 6 for g in (0.02, 0.5, 0.02)]
     assert found["seed_deviation"] == pytest.approx(np.std(gains, ddof=1))
     assert found["seeds"] >= 3
 

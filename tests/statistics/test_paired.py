@@ -153,7 +153,22 @@ def test_a_median_among_equal_values_is_that_value():
     top = np.array([1.9] * 70 + [0.5] * 30)
     found = of_medians(top, top - 0.2)
     assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.2, 0.2))
-    assert found.p == 0
+    sign = stats.binomtest(30, 100, alternative="less").pvalue + 0.5**100  # of each: below it, or above
+    assert found.p == pytest.approx(2 * sign)
+    assert of_medians(top, top - 0.2, margin=0.3).equivalence == pytest.approx(2 * sign)
+    assert of_medians(top, top - 0.2, margin=0.1).equivalence == 1
+
+
+def test_equal_values_around_a_median_are_no_certainty():
+    """No standard error, and yet some medians behind such samples are another value."""
+    top = np.array([1.9] * 61 + [0.5] * 39)
+    found = of_medians(top, np.zeros(100))
+    assert found.p == pytest.approx(stats.binomtest(39, 100, alternative="less").pvalue)
+    assert of_medians(top, np.zeros(100), level=0.9).low == pytest.approx(1.9)
+    ordered = np.sort(top)
+    out = int(stats.binom.ppf(0.01 / 4, 100, 0.5))
+    assert of_medians(top, np.zeros(100), level=0.99).low == pytest.approx(ordered[out - 1])
+    assert ordered[out - 1] == 0.5
 
 
 def test_seeds_are_paired_where_they_are_shared():
@@ -187,6 +202,15 @@ def test_equal_accuracies_of_seeds_are_no_proof_of_no_spread(own):
     assert (found.low, found.high) == pytest.approx((0.1 - half, 0.1 + half))
     assert found.p > 0.05
     assert found.equivalence > 0.02
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_equal_values_of_seeds_without_a_step_decide_nothing(own):
+    a, b = dict.fromkeys(range(3), 0.9), dict.fromkeys(range(5, 8) if own else range(3), 0.8)
+    b = {seed: value + 1e-16 * seed for seed, value in b.items()}  # rounding is no spread
+    found, seeds = over_seeds(a, b, margin=0.2)
+    assert (found.value, seeds) == (pytest.approx(0.1), 3)
+    assert all(math.isnan(told) for told in (found.low, found.high, found.p, found.equivalence))
 
 
 @pytest.mark.parametrize("b", [{0: 0.5}, {0: 0.5, 1: 0.4}, {None: 0.5}])

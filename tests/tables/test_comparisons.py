@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
+from contestants_made import contestant, rows_of
 from observed_runs import observe
 from scipy import stats
+from tiny_study import TINY
 
 from rs.errors import UserError
 from rs.statistics.paired import of_means, of_medians
@@ -19,17 +19,6 @@ from rs.tables.pilot import pilot_of
 from rs.tables.stored import Stored
 
 RADII = {"a": [0.6, 0.4, -1, 0.0, 0.9, 0.3], "b": [0.5, -1, -1, 0.2, 0.9, -1]}
-
-
-def contestant(name, radii, seeds=(0,), labels=None, images=None, **more):
-    values = np.atleast_2d(np.array(radii, np.float64))
-    images = np.arange(values.shape[1]) if images is None else np.array(images)
-    labels = np.zeros(len(images), int) if labels is None else np.array(labels)
-    return Contestant(name, seeds, Outcomes(images, labels, values), **more)
-
-
-def rows_of(rows, metric, about="networks"):
-    return [r for r in rows if (r["metric"], r["about"]) == (metric, about)]
 
 
 def test_wrong_and_abstained_images_count_as_0():
@@ -60,27 +49,6 @@ def test_images_are_matched_by_their_index():
     assert row["difference"] == pytest.approx((0.1 + 0.2 + 0.3) / 3)
 
 
-def test_methods_are_compared_over_seeds():
-    values = {0: (0.5, 0.4), 1: (0.7, 0.5), 2: (0.6, 0.55)}
-    a, b = (contestant(n, [[v[i]] * 4 for v in values.values()], (0, 1, 2)) for i, n in enumerate("ab"))
-    rows = compare([(a, b, Asked([0.45]))])
-    (acr,), (at,) = rows_of(rows, "acr", "methods"), rows_of(rows, "certified_accuracy", "methods")
-    expected = stats.ttest_rel(*zip(*values.values(), strict=True))
-    assert (acr["p"], acr["seeds"]) == (pytest.approx(expected.pvalue), 3)
-    assert at["difference"] == pytest.approx(1 / 3)
-    (networks,) = rows_of(rows, "acr")
-    assert networks["seeds"] == 3
-    assert networks["difference"] == pytest.approx(acr["difference"])
-
-
-def test_equal_accuracies_of_methods_are_known_to_one_image_in_one_seed():
-    a, b = (contestant(n, [r * 2 + [0.5] * 8] * 3, (0, 1, 2)) for n, r in (("a", [0.5]), ("b", [-1])))
-    (at,) = rows_of(compare([(a, b, Asked([0.45]))]), "certified_accuracy", "methods")
-    half = stats.t.ppf(0.975, 2) * 0.1 / 3
-    assert (at["low"], at["high"]) == pytest.approx((0.2 - half, 0.2 + half))
-    assert at["p"] == pytest.approx(2 * stats.t.sf(6, 2))
-
-
 @pytest.mark.parametrize("more", [{"seeds": (0, 1, 2)}, {"seeds": (0,), "factor": 0.9}])
 def test_nothing_certified_on_either_side_is_not_equivalent(more):
     a, b = (contestant(n, [[-1.0] * 20] * len(more["seeds"]), **more) for n in "ab")
@@ -90,15 +58,6 @@ def test_nothing_certified_on_either_side_is_not_equivalent(more):
     assert (acr["verdict"], acr["p"], at["verdict"], at["p"]) == ("undecided", 1, "undecided", 1)
     assert comparisons.as_json(acr)["low"] is None
     assert 0.05 < at["high"] == -at["low"]
-
-
-def test_fewer_than_three_seeds_leave_methods_undecided():
-    a, b = contestant("a", [[1.0] * 9] * 2, (0, 1)), contestant("b", [[0.0] * 9] * 2, (0, 1))
-    rows = compare([(a, b, Asked([0]))])
-    for row in (r for r in rows if r["about"] == "methods"):
-        assert row["verdict"] == "undecided"
-        assert math.isnan(row["p"])
-    assert rows_of(rows, "acr")[0]["verdict"] == "better"
 
 
 def test_holm_counts_all_pairs_and_radii_of_one_question():
@@ -224,7 +183,9 @@ def test_every_pair_of_a_study_under_the_same_noise_and_certificate(observed):
     found = {(r["smoothing"], r["about"]): r for r in rows if r["metric"] == "acr"}
     assert len(found) == 4
     assert all(r["difference"] == pytest.approx(-0.1) for r in found.values())
-    assert {r["verdict"] for r in found.values()} == {"worse"}
+    assert {r["verdict"] for (_, about), r in found.items() if about == "networks"} == {"worse"}
+    # six images tell an average no better, however equal the seeds
+    assert {r["verdict"] for (_, about), r in found.items() if about == "methods"} == {"undecided"}
     assert {r["seeds"] for r in rows} == {3}
 
 
@@ -235,6 +196,20 @@ def test_attacks_stand_once_however_many_certificates_there_are(observed):
     attacked = rows_of(rows, "empirical_accuracy")
     assert [(r["radius"], r["difference"]) for r in attacked] == [(0.0, 0.0), (0.5, pytest.approx(-1 / 3))]
     assert len(rows_of(rows, "acr")) == 2
+
+
+def test_attacks_are_compared_whatever_certificates_the_runs_have(observed):
+    runs = {name: {**TINY["runs"][name]} for name in ("gaussian", "nal")}
+    runs["nal"].pop("calibration")
+    runs["nal"]["certificates"] = [{"name": "tcertify"}]
+    rows = of_study(of_runs(observed(runs=runs)), [], [0.25])
+    assert rows_of(rows, "acr") == []  # of two certificates
+    assert [r["difference"] for r in rows_of(rows, "empirical_accuracy")] == [0.0, pytest.approx(-1 / 3)]
+    named = [{"better": "nal", "than": "gaussian", "at": (), "margin": None}]
+    assert of_study(of_runs(observed(runs=runs)), named, [0.25])
+    runs["nal"]["certificates"] = []
+    rows = of_study(of_runs(observed(runs=runs)), [], [0.25])
+    assert len(rows_of(rows, "empirical_accuracy")) == 2
 
 
 def test_named_comparisons_of_a_study_have_their_own_radii(observed):
