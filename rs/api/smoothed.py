@@ -20,16 +20,11 @@ from rs.api import given
 from rs.api.certification import Certification, certification
 from rs.api.counts import Counts, label_array
 from rs.api.parameters import method_of, owned, settings_of
-from rs.api.voting import Drawing, Ready, stopping_rule
+from rs.api.voting import Drawing, Ready, prepared, stopping_rule
 from rs.errors import UserError
 from rs.methods import catalog, claims
-from rs.networks import audit as network_audit
-from rs.networks import forms
-from rs.networks.audit import Audited
-from rs.networks.inference import InferenceForm
-from rs.networks.transformations import copied
 from rs.settings.certificates import CertificateUse
-from rs.settings.sampling import FORM, Sampling
+from rs.settings.sampling import Sampling
 from rs.statistics.draws import Draws
 from rs.statistics.prediction import least_votes as least_to_predict
 from rs.statistics.prediction import predicted
@@ -177,17 +172,8 @@ class SmoothedClassifier:
                 told = f"images of {shape}, but this classifier has its form for {voted}; make another one"
                 raise UserError(f"{verb}: {told} (rs.smooth)")
             return self._ready
-        probes = given.probes_of(x, network_audit.LEVELS, network_audit.IMAGES).to(self.device)
-        network = copied(self._network, self.name).to(self.device)
-        classes = given.classes_of(network, probes[:2], verb)
-        found = network_audit.audit(network, probes, self.name, self._allow)
-        audited = Audited(network, {"classes": classes}, probes, self.name, found["chance"])
-        wanted = {key: self._form[key] for key in FORM}
-        if wanted["compiled"] or self.device.type == "cuda":  # else it takes no trial (rs.stages.form)
-            wanted, _ = forms.resolve(audited, wanted, self.device)
-        noise = catalog.build("noises", self.noise)
-        form = InferenceForm(audited, wanted, self.device)
-        self._ready = Ready(audited, form, wanted, noise, self.seed)
+        noise, where = catalog.build("noises", self.noise), (self.device, self.name, self._allow)
+        self._ready = prepared(self._network, self._form, noise, self.seed, x, *where, verb)
         return self._ready
 
     def _certificate(self, verb: str, given_: Any, parameters: dict[str, Any]) -> dict[str, Any]:

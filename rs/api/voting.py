@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from rs.api import given
 from rs.api.counts import joined
 from rs.machine.progress import follow
+from rs.networks import audit as network_audit
+from rs.networks import forms
 from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm
-from rs.settings.sampling import Stop
+from rs.networks.transformations import copied
+from rs.settings.sampling import FORM, Stop
 from rs.smoothing.noise import Noise
 from rs.stages.sample_sequential import draw_until_decided
 from rs.stages.voter import Totals, Voter
@@ -36,6 +40,31 @@ class Ready:
     wanted: dict[str, Any]
     noise: Noise
     seed: int
+
+
+def prepared(
+    network: nn.Module,
+    wanted: dict[str, Any],
+    noise: Noise,
+    seed: int,
+    x: Tensor,
+    device: torch.device,
+    name: str,
+    allow: Sequence[str],
+    verb: str,
+) -> Ready:
+    """The network after its audit on noisy copies of some of the images `x`, in the form `wanted` (precision,
+    batch, compiled) or the first that this machine can run. The given one is left as it is. Raises UserError.
+    """
+    probes = given.probes_of(x, network_audit.LEVELS, network_audit.IMAGES).to(device)
+    copy = copied(network, name).to(device)
+    classes = given.classes_of(copy, probes[:2], verb)
+    found = network_audit.audit(copy, probes, name, allow)
+    audited = Audited(copy, {"classes": classes}, probes, name, found["chance"])
+    wanted = {key: wanted[key] for key in FORM}
+    if wanted["compiled"] or device.type == "cuda":  # else it takes no trial (rs.stages.form)
+        wanted, _ = forms.resolve(audited, wanted, device)
+    return Ready(audited, InferenceForm(audited, wanted, device), wanted, noise, seed)
 
 
 class VoterAtHand(Voter):

@@ -31,13 +31,11 @@ from rs.stages import execution
 from rs.study.schema import schema
 from rs.study.study import Study
 
+N = "10000"  # estimation votes per image
 
-def add_to(parser: argparse.ArgumentParser) -> None:
-    """Makes the verb of the certify stage this one too, where it is given a checkpoint."""
-    stage = parser.get_default("act")
-    parser.set_defaults(act=lambda args: (run if args.checkpoint else stage)(args))
-    parser.description = f"certify a network of your own (--checkpoint); without it, {parser.description}"
-    own = parser.add_argument_group("a classifier of your own, without a study")
+
+def add_arguments(own: argparse._ArgumentGroup) -> None:
+    """The options that only belong to --checkpoint."""
     own.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights: a torch file or safetensors")
     own.add_argument(
         "--entry", metavar="MODULE:FUNCTION", help="returns the network that the weights are for"
@@ -46,29 +44,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--format", default="plain", help="plain, or cohen: {arch, state_dict} of Sequential(norm, net)"
     )
-    own.add_argument("--key", metavar="KEY", help="of the weights, in a file that holds several: ema, ...")
     own.add_argument("--normalization", help="none, center, standardize, or JSON {mean: [..], std: [..]}")
-    own.add_argument(
-        "--allow",
-        action="append",
-        choices=["chance"],
-        help="chance: the network may draw at random, for every image by itself",
-    )
-    own.add_argument("--data", metavar="NAME", help="the data set (see rs list)")
     own.add_argument("--data-dir", help="where the data set's files are")
-    own.add_argument("--noise", default="gaussian", metavar="NAME", help="default: gaussian")
-    own.add_argument(
-        *("--set", "-s"),
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a parameter of noise or certificate",
-    )
-    own.add_argument("--certificate", default="cohen", metavar="NAME", help="default: cohen")
-    own.add_argument("--alpha", default="0.001", help="error rate per image (default: 0.001)")
-    own.add_argument("--n0", default="100", metavar="N", help="selection votes per image (default: 100)")
-    own.add_argument("--n", default="10000", metavar="N", help="estimation votes per image (default: 10000)")
-    own.add_argument("--images", metavar="N", help="at most so many test images (default: all)")
     own.add_argument("--skip", default="1", metavar="N", help="every N-th test image (default: 1)")
 
 
@@ -96,6 +73,12 @@ def run(args: argparse.Namespace) -> None:
         print(f"radii    {path}")
 
 
+def methods(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Noise and certificate of the options; --sigma is --set sigma=."""
+    settings = [*args.set, *([f"sigma={args.sigma}"] if args.sigma is not None else [])]
+    return radius.methods(args.noise, args.certificate, settings, verb="certify")
+
+
 def name_of(checkpoint: Path) -> str:
     """A study's name for this file: the same at every call, another for a file of the same name elsewhere."""
     place = os.path.relpath(checkpoint)  # as seen from the folder that results/ lies in
@@ -106,19 +89,19 @@ def study_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
     """The study that the options stand for. Raises UserError for what no study can be made of."""
     if not args.data:
         raise UserError("certify: --checkpoint needs --data NAME (see rs list)")
-    noise, certificate = radius.methods(args.noise, args.certificate, args.set, verb="certify")
-    n = _whole("--n", args.n)
-    sampling: dict[str, Any] = {"n0": _whole("--n0", args.n0), "n": n}
-    images = _whole("--images", args.images) if args.images else None
+    noise, certificate = methods(args)
+    n = whole("--n", args.n or N)
+    sampling: dict[str, Any] = {"n0": whole("--n0", args.n0), "n": n}
+    images = whole("--images", args.images) if args.images else None
     if images and images <= 10 * Sampling.images_per_shard:  # small shards: few images beyond those asked for
         sampling["images_per_shard"] = min(images, 10)
     own = {"weights": str(args.checkpoint), "format": args.format, "noise": noise, "sampling": sampling}
     given = {"entry": args.entry, "architecture": args.architecture and {"name": args.architecture}}
     given |= {"normalization": _normalization(args.normalization)}
     given |= {"key": args.key, "allow": args.allow}
-    test = {"skip": _whole("--skip", args.skip)}
+    test = {"skip": whole("--skip", args.skip)}
     test |= {"max": images} if images else {}
-    certificate |= {"alpha": _alpha(args.alpha)}
+    certificate |= {"alpha": alpha(args.alpha)}
     return {
         "name": name,
         "description": f"Made by rs certify --checkpoint {args.checkpoint}",
@@ -162,11 +145,11 @@ def _normalization(text: str | None) -> Any:
     return parse_json(text, f"certify: --normalization {text}: not JSON")
 
 
-def _whole(option: str, text: str) -> int:
+def whole(option: str, text: str) -> int:
     if not re.fullmatch("[0-9]{1,15}", text) or int(text) < 1:
         raise UserError(f"certify: {option} {text}: must be a whole number from 1")
     return int(text)
 
 
-def _alpha(text: str) -> float:
+def alpha(text: str) -> float:
     return radius.number("certify: --alpha", text, "a number strictly between 0 and 1", lambda v: 0 < v < 1)

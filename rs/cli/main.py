@@ -40,8 +40,7 @@ def job_parser(stage: Stage) -> argparse.ArgumentParser:
 
 
 def parser() -> argparse.ArgumentParser:
-    from rs.cli import certify_checkpoint as own_checkpoint
-    from rs.cli import study_stages
+    from rs.cli import certify, study_stages
     from rs.cli.verbs import AS_WRITTEN, VERBS
 
     top = Parser("rs", description=USAGE, formatter_class=AS_WRITTEN)
@@ -52,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(stage.name, description=stage.text)
         stages.add_arguments(verb, stage)
         verb.set_defaults(act=stages.run, stage=stage.name)
-    own_checkpoint.add_to(verbs.choices["certify"])
+    certify.add_to(verbs.choices["certify"])
     for last in STUDY_STAGES.values():
         verb = verbs.add_parser(last.name, description=last.text)
         study_stages.add_arguments(verb)

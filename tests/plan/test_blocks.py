@@ -75,6 +75,7 @@ ASKED = {
         "normalization": None,
         "format": "plain",
         "allow": [],
+        "sigma": None,
     },
 }
 

@@ -1,0 +1,70 @@
+"""`rs certify` for people, without a study: any model (--model), or a checkpoint on a data set of ours
+(--checkpoint). Without either it is the verb of the certify stage.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from rs.cli import certify_checkpoint, certify_model
+from rs.errors import UserError
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Makes the verb of the certify stage these two as well."""
+    stage = parser.get_default("act")
+    own_of_stage = [a for a in parser._actions if a.dest != "help"]
+    parser.description = (
+        f"certify a model of your own (--model, --checkpoint); without one, {parser.description}"
+    )
+    model = parser.add_argument_group(
+        "any image classifier on your images (docs/certify-model.md)", certify_model.EXAMPLE
+    )
+    certify_model.add_arguments(model)
+    checkpoint = parser.add_argument_group("weights of yours on a data set of ours (docs/using.md)")
+    certify_checkpoint.add_arguments(checkpoint)
+    add_shared(parser.add_argument_group("both"))
+    only = {
+        "--model": [*checkpoint._group_actions, *own_of_stage],
+        "--checkpoint": [*model._group_actions, *own_of_stage],
+    }
+
+    def act(args: argparse.Namespace) -> None:
+        if args.model is None and args.checkpoint is None:
+            stage(args)
+            return
+        chosen, run = ("--model", certify_model.run)
+        if args.model is None:
+            chosen, run = "--checkpoint", certify_checkpoint.run
+        for action in only[chosen]:
+            if getattr(args, action.dest) != action.default:
+                raise UserError(f"certify: {action.option_strings[0]} does not go with {chosen}")
+        run(args)
+
+    parser.set_defaults(act=act)
+
+
+def add_shared(own: argparse._ArgumentGroup) -> None:
+    """The options of both, as typed."""
+    own.add_argument("--data", metavar="PLACE", help="with --model: images; with --checkpoint: a data set")
+    own.add_argument("--key", metavar="KEY", help="of the weights, in a file that holds several: ema, ...")
+    own.add_argument(
+        "--allow",
+        action="append",
+        choices=["chance"],
+        help="chance: the network may draw at random, for every image by itself",
+    )
+    own.add_argument("--sigma", metavar="S", help="of the noise, in [0, 1]: short for --set sigma=S")
+    own.add_argument("--noise", default="gaussian", metavar="NAME", help="default: gaussian")
+    own.add_argument(
+        *("--set", "-s"),
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a parameter of noise or certificate",
+    )
+    own.add_argument("--certificate", default="cohen", metavar="NAME", help="default: cohen")
+    own.add_argument("--alpha", default="0.001", help="error rate per image (default: 0.001)")
+    own.add_argument("--n0", default="100", metavar="N", help="selection votes per image (default: 100)")
+    own.add_argument("--n", metavar="N", help="estimation votes per image (default: 10000)")
+    own.add_argument("--images", metavar="N", help="at most so many test images (default: all)")

@@ -1,0 +1,172 @@
+"""`rs certify --model`: any image classifier on a folder of images, without a study."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rs.cli.certify_checkpoint import alpha, methods, radii_up_to, whole
+from rs.errors import UserError
+from rs.plan.jobs import RESULTS, slug
+from rs.provenance.digests import digest
+
+if TYPE_CHECKING:
+    from rs.foreign.certifying import Settings
+    from rs.foreign.done import Done
+    from rs.foreign.preprocessing import Stated
+
+EXAMPLE = "rs certify --model torchvision:resnet50 --data photos/ --sigma 0.25 --budget 10min"
+BUDGET = {"s": 1, "min": 60, "h": 3600}
+
+
+def add_arguments(own: argparse._ArgumentGroup) -> None:
+    """The options that only belong to --model."""
+    named = "torchvision:NAME, entry:MODULE:FUNCTION"
+    own.add_argument("--model", metavar="SOURCE:NAME", help=named)
+    own.add_argument("--weights", type=Path, metavar="FILE", help="instead of those of the library's cache")
+    own.add_argument("--download", action="store_true", help="fetch weights that are not in the cache")
+    own.add_argument(
+        "--budget", metavar="TIME", help="of voting, as 10min: chooses n and images by the measured rate"
+    )
+    own.add_argument("--split", metavar="NAME", help="of --data, where it has several: test")
+    own.add_argument(
+        "--unlabelled", action="store_true", help="certify predictions, whatever the folders say"
+    )
+    own.add_argument("--out", type=Path, metavar="FOLDER", help="default: results/certify-...")
+    own.add_argument("--seed", default="0", metavar="N", help="of the noise (default: 0)")
+    own.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
+    own.add_argument("--precision", default="float32", help="float32 or bfloat16 (default: float32)")
+    own.add_argument("--batch", metavar="N", help="noisy images at a time (default: by their size)")
+    own.add_argument("--size", metavar="HxW", help="that the network takes, over its own description")
+    own.add_argument("--resize", metavar="N", help="the shorter side, before the crop to --size")
+    own.add_argument("--interpolation", metavar="NAME", help="nearest, bilinear, bicubic, lanczos, ...")
+    own.add_argument("--channels", metavar="N", help="1 or 3")
+    own.add_argument("--range", metavar="LOW,HIGH", help="of the network's input: --range=-1,1 or 0,255")
+    own.add_argument("--mean", metavar="M,M,M", help="that is subtracted, after --range")
+    own.add_argument("--std", metavar="S,S,S", help="that is divided by, after --range")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Certifies, prints a table and says where images and page lie."""
+    from rs.foreign.certifying import certify
+
+    asked = settings(args)
+    done = certify(asked, lambda line: print(line, file=sys.stderr, flush=True))
+    print(text(done, asked))
+
+
+def settings(args: argparse.Namespace) -> Settings:
+    """What the options ask for. Raises UserError for the first that is no such thing."""
+    from rs.foreign import sources
+    from rs.foreign.certifying import Settings
+
+    if not args.data:
+        raise UserError("certify: --model needs --data, a folder of images or Parquet files")
+    noise, certificate = methods(args)
+    numbers = {k: None if (v := getattr(args, k)) is None else whole(f"--{k}", v) for k in WHOLE}
+    asked = Settings(
+        sources.asked(args.model, args.weights, args.key, args.download),
+        stated(args),
+        Path(args.data),
+        args.out or Path(),
+        noise,
+        certificate,
+        alpha(args.alpha),
+        n0=whole("--n0", args.n0),
+        budget=None if args.budget is None else seconds(args.budget),
+        split=args.split,
+        labelled=not args.unlabelled,
+        seed=natural("--seed", args.seed),
+        device=args.device,
+        precision=args.precision,
+        allow=tuple(args.allow or ()),
+        **numbers,
+    )
+    if asked.budget is not None and asked.n is not None and asked.images is not None:
+        raise UserError("certify: --budget chooses n and images; leave out --n or --images")
+    return asked if args.out else replaced(asked)
+
+
+WHOLE = ("n", "images", "batch")
+
+
+def replaced(asked: Settings) -> Settings:
+    """With a folder of its own for each model, data, noise and form."""
+    from dataclasses import replace
+
+    told = [str(v) for v in (asked.model, asked.stated, asked.data, asked.split, asked.noise, asked.seed)]
+    told += [str(v) for v in (asked.device, asked.precision, asked.batch)]
+    return replace(asked, out=RESULTS / f"{slug('certify', asked.model.name)}-{digest(told)}")
+
+
+def stated(args: argparse.Namespace) -> Stated:
+    from rs.foreign.preprocessing import Stated
+
+    low_high = numbers("--range", args.range)
+    if low_high is not None and len(low_high) != 2:
+        raise UserError(f"certify: --range {args.range}: must be LOW,HIGH, as --range=-1,1")
+    return Stated(
+        size=None if args.size is None else size(args.size),
+        resize=None if args.resize is None else whole("--resize", args.resize),
+        interpolation=args.interpolation,
+        mean=numbers("--mean", args.mean),
+        std=numbers("--std", args.std),
+        value_range=None if low_high is None else (low_high[0], low_high[1]),
+        channels=None if args.channels is None else whole("--channels", args.channels),
+    )
+
+
+def size(text: str) -> tuple[int, int]:
+    """`224` or `192x256`."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text)
+    if not found:
+        raise UserError(f"certify: --size {text}: must be HxW or one number, as 224 or 192x256")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(f"certify: {option} {text}: must be numbers with commas, as 0.5,0.5,0.5") from error
+
+
+def seconds(text: str) -> float:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(s|min|h)", text)
+    if not found or float(found[1]) == 0:
+        raise UserError(f"certify: --budget {text}: must be a time, as 90s, 10min or 2h")
+    return float(found[1]) * BUDGET[found[2]]
+
+
+def natural(option: str, text: str) -> int:
+    if not re.fullmatch("[0-9]{1,15}", text):
+        raise UserError(f"certify: {option} {text}: must be a whole number from 0")
+    return int(text)
+
+
+# --- what is printed at the end ---
+
+
+def text(done: Done, asked: Settings) -> str:
+    """Shares at radii up to the cap, rounded down, with intervals rounded outwards; where files lie."""
+    from rs.report.html_table import down, up
+
+    frame = done.accuracy(radii_up_to(done.cap))
+    head = ["r", *(f"{r:g}" for r in frame["radius"])]
+    shares = [done.measure, *map(down, frame["share"])]
+    spans = ["95 %", *(f"{down(a)}-{up(b)}" for a, b in zip(frame["low"], frame["high"], strict=True))]
+    widths = [max(map(len, column)) for column in zip(head, shares, spans, strict=True)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        for row in (head, shares, spans)
+    ]
+    return "\n".join([*lines, *done.notes(), *(f"{k:<9}{v}" for k, v in places(asked).items())])
+
+
+def places(asked: Settings) -> dict[str, Any]:
+    return {"images": asked.out / "images.parquet", "votes": asked.out / "votes"}

@@ -1,0 +1,256 @@
+"""The whole way: model, images, inference form, price, votes, claims. One call of `certify`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rs.api import given
+from rs.api.certification import certification
+from rs.api.counts import NO_LABEL, Counts
+from rs.api.parameters import settings_of
+from rs.api.voting import Ready, VoterAtHand, prepared
+from rs.errors import UserError
+from rs.foreign import cost, sources
+from rs.foreign.cost import Chosen
+from rs.foreign.done import Done
+from rs.foreign.labels import in_model
+from rs.foreign.pictures import Pictures, open_pictures, spread
+from rs.foreign.preprocessing import Stated, compare, shape
+from rs.foreign.sources import Foreign
+from rs.foreign.votes import Block, Kept, blocks_of
+from rs.machine.devices import device_class
+from rs.machine.progress import follow
+from rs.methods import catalog, claims
+from rs.networks.prepared import as_float
+from rs.provenance.code import code_digest
+from rs.provenance.files import provenance, read_json, write_json, write_table
+from rs.settings.sampling import Sampling
+from rs.statistics.draws import Draws, Votes
+from rs.statistics.seeding import stored_uniform
+from rs.study.feasibility import least_votes
+from rs.study.schema import defaults, noise_level
+
+VERB = "certify"
+PROBES = 32  # images that the network's forms are compared on
+CHOICES, IMAGES = "choices.json", "images.parquet"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user asks for. `noise` and `certificate` are checked (rs.methods.claims); `budget` in seconds;
+    `labelled`: look for labels beside the images.
+    """
+
+    model: sources.Asked
+    stated: Stated
+    data: Path
+    out: Path
+    noise: dict[str, Any]
+    certificate: dict[str, Any]
+    alpha: float = 0.001
+    n0: int = cost.N0
+    n: int | None = None
+    images: int | None = None
+    budget: float | None = None
+    split: str | None = None
+    labelled: bool = True
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "float32"
+    batch: int | None = None
+    allow: tuple[str, ...] = ()
+
+
+def certify(asked: Settings, tell: Callable[[str], None]) -> Done:
+    """Certifies, and says with `tell` what it is about to do. Raises UserError for what cannot be certified;
+    votes that were drawn until then are kept.
+    """
+    least = _least(asked)
+    pictures = open_pictures(asked.data, asked.split, asked.labelled)
+    found = sources.load(asked.model, asked.stated)
+    work = _Work(asked, found, pictures)
+    for line in work.described():
+        tell(line)
+    ready = work.ready()
+    classes = ready.form.classes
+    labels, how = in_model(pictures, classes, found.classes or ())
+    tell(f"labels            {how}")
+    kept = work.kept()
+    chosen = work.choose(least, tell)
+    positions = spread(len(pictures), chosen.images)
+    work.vote(positions, chosen.n, kept, tell)
+    selection, estimation = kept.totals(positions, asked.n0, chosen.n, work.block, classes)
+    at = np.asarray(positions, np.int64)
+    known = np.array([NO_LABEL if labels is None else labels[i] for i in positions], np.int64)
+    uniform = np.array([stored_uniform(asked.seed, i) for i in positions])
+    origin = {"form": ready.form.description, "noise": asked.noise}
+    drawn = Draws(
+        at, known, Votes(selection), Votes(estimation), work.dimension, uniform, "fixed", {}, origin
+    )
+    certified = certification(VERB, Counts(drawn, asked.noise), asked.certificate, asked.alpha)
+    earlier = _claimed(asked.out, chosen.n)
+    cap = largest(asked, classes, work.dimension, chosen.n)
+    done = Done(found, pictures, certified, cap, earlier, work.described())
+    write_table(asked.out / IMAGES, done.table(), provenance(kept.identity, kept.identity["code of rs"]))
+    return done
+
+
+def largest(asked: Settings, classes: int, dimension: int, n: int) -> float:
+    """The radius where all votes are for one class."""
+    others = [0] * (classes - 1)
+    draws = Draws.from_counts([asked.n0, *others], [n, *others], dimension)
+    return float(claims.claim(VERB, draws, asked.noise, asked.certificate, asked.alpha).radius[0])
+
+
+def _least(asked: Settings) -> int:
+    """The fewest votes that certify anything. Raises UserError where n is less."""
+    facts = claims.facts_of(VERB, {"certificate": asked.certificate["name"]})["certificate"]
+    full = defaults(facts, asked.certificate) | {"alpha": asked.alpha}
+    bound = str(full.get("bound", facts.get("x-bound", "clopper_pearson")))
+    least = least_votes(full, bound, asked.noise["name"], asked.n0)
+    if asked.n is not None and asked.n < least:
+        told = f"votes certify nothing at alpha = {asked.alpha:g}; at least {least} for {full['name']}"
+        raise UserError(f"{VERB}: --n {asked.n}: {told}")
+    return least
+
+
+def _claimed(out: Path, n: int) -> list[int]:
+    """Other n that were claimed from these votes; notes this one."""
+    file = out / CHOICES
+    told = read_json(file)
+    before = [int(other) for other in told.get("claimed", [])]
+    if n not in before:
+        write_json(file, {**told, "claimed": [*before, n]})
+    return [other for other in before if other != n]
+
+
+class _Work:
+    """The parts of one call that share the network and the images."""
+
+    def __init__(self, asked: Settings, found: Foreign, pictures: Pictures) -> None:
+        self.asked, self.found, self.pictures = asked, found, pictures
+        self.device = torch.device("cpu") if found.on_cpu else given.chosen_device(asked.device, VERB)
+        self.first = self.images(spread(len(pictures), PROBES))
+        if found.theirs is not None:
+            compare(found.preprocessing, pictures.image(0), pictures.where(0), found.theirs)
+        self.dimension = self.first[0].numel()
+        self.batch = asked.batch or cost.batch_of(self.dimension, self.device)
+        self.block = cost.block_of(self.batch)
+        settings_of(Sampling, VERB, precision=asked.precision, batch=self.batch, seed=asked.seed)
+
+    def images(self, positions: list[int]) -> Tensor:
+        """float32 [N, C, H, W] in [0, 1], of one size. Raises UserError."""
+        made: list[np.ndarray] = []
+        for i in positions:
+            pixels = self.found.preprocessing.pixels(self.pictures.image(i), self.pictures.where(i))
+            if made and pixels.shape != made[0].shape:
+                sizes = f"{shape(made[0])} and {shape(pixels)} ({self.pictures.names[i]})"
+                raise UserError(f"{self.pictures.place}: images of several sizes, {sizes}; give --size HxW")
+            made.append(pixels)
+        return as_float(torch.from_numpy(np.stack(made)))
+
+    def described(self) -> list[str]:
+        noise = self.asked.noise
+        level = noise_level(noise) if noise["name"] == "gaussian" else None
+        size = "x".join(map(str, self.first.shape[1:]))
+        kind = (
+            "without labels" if self.pictures.labels is None else f"{len(set(self.pictures.labels))} classes"
+        )
+        return [
+            f"model             {self.found.title}",
+            f"images            {len(self.pictures)} in {self.pictures.place}, {kind}, certified as {size}",
+            *self.found.preprocessing.lines(level),
+        ]
+
+    def ready(self) -> Ready:
+        """Audited and in its form; on the same images in every call."""
+        net = given.network_of(self.found.preprocessing.network(self.found.network), VERB)
+        form = {"precision": self.asked.precision, "batch": self.batch, "compiled": False}
+        noise, seed = catalog.build("noises", self.asked.noise), self.asked.seed
+        name = self.found.title
+        self.made = prepared(net, form, noise, seed, self.first, self.device, name, self.asked.allow, VERB)
+        return self.made
+
+    def kept(self) -> Kept:
+        noise = type(self.made.noise)
+        entries = ["rs.api.voting:VoterAtHand", "rs.api.voting:prepared"]
+        identity = {
+            "model": self.found.title,
+            **self.found.made,
+            "preprocessing": self.found.preprocessing.as_json(),
+            "noise": self.asked.noise,
+            "seed": self.asked.seed,
+            "number of images": len(self.pictures),
+            "inference form": self.made.form.description,
+            "block": self.block,
+            "device": device_class(self.device),
+            "code of rs": code_digest([*entries, f"{noise.__module__}:{noise.__qualname__}"]),
+        }
+        return Kept(self.asked.out, identity)
+
+    def voter(self, image: int) -> VoterAtHand:
+        return VoterAtHand(self.made, self.images([image]), [image], ())
+
+    def choose(self, least: int, tell: Callable[[str], None]) -> Chosen:
+        """n and images, as the last call with the same wishes chose them, or by the measured rate."""
+        asked = self.asked
+        wished = ("n", "n0", "images", "budget", "alpha", "certificate")
+        wishes: dict[str, Any] = {name: getattr(asked, name) for name in wished}
+        file = asked.out / CHOICES
+        before = read_json(file) if file.exists() else {}
+        self.cost = cost.measure(self.voter(0), self.made.form.batch, self.block, asked.n0)
+        if before.get("wishes") == wishes:
+            chosen = Chosen(int(before["n"]), int(before["images"]))
+        else:
+            wanted = asked.images, asked.n, asked.budget
+            chosen = cost.choose(self.cost, len(self.pictures), *wanted, least)
+            claimed = before.get("claimed", [])
+            write_json(file, {"wishes": wishes, **vars(chosen), "claimed": claimed})
+        tell(f"votes             n0 = {asked.n0} choose the class, n = {chosen.n:,} bound its probability")
+        tell(f"largest radius    {self._reach(chosen.n)}")
+        return chosen
+
+    def _reach(self, n: int) -> str:
+        classes = self.made.form.classes
+        at = [largest(self.asked, classes, self.dimension, m) for m in (n, 10 * n)]
+        here, more = (f"{np.floor(radius * 1000) / 1000:.3f}" for radius in at)
+        return f"{here} at alpha = {self.asked.alpha:g}, where all votes agree (n = {10 * n:,}: {more})"
+
+    def vote(self, positions: list[int], n: int, kept: Kept, tell: Callable[[str], None]) -> None:
+        """Draws what is missing and keeps it, also what was drawn when something went wrong."""
+        wanted = {i: list(blocks_of(i, self.asked.n0, n, self.block)) for i in positions}
+        missing = {i: todo for i, of in wanted.items() if (todo := [b for b in of if b not in kept])}
+        digests = {}
+        for i in follow(positions, len(positions), "reading", "images"):
+            digests[i] = self.pictures.digest(i)
+            kept.check_image(i, digests[i], self.pictures.where(i))
+            if i in missing:
+                self.images([i])  # a damaged one is named before anything is drawn
+        total, left = (sum(map(len, each.values())) for each in (wanted, missing))
+        price = sum(sum(b.votes for b in todo) for todo in missing.values()) / self.cost.rate
+        drawn = f"{len(positions)} images, {self.cost.rate:.3g} votes/s here"
+        tell(f"predicted         {cost.in_words(price)} ({drawn}{', goes on' * (left < total)})")
+        try:
+            blocks = self._blocks(missing, kept, digests)
+            for _ in follow(blocks, total, "certify", "blocks", done=total - left, samples=self.block):
+                pass
+        finally:
+            kept.write()
+
+    def _blocks(
+        self, missing: dict[int, list[Block]], kept: Kept, digests: dict[int, str]
+    ) -> Iterator[Block]:
+        for i, todo in missing.items():
+            voter = self.voter(i)
+            for b in todo:
+                totals = voter.vote(0, b.purpose, b.block, b.votes)
+                stacked = totals[0][None], totals[1][None], totals[2][None]
+                kept.add(b, digests[i], voter.votes(stacked).counts[0])
+                yield b

@@ -1,0 +1,114 @@
+"""What votes cost here, and how many images and votes a budget buys.
+
+Time is measured as it will be spent: the network in its inference form on noisy copies of one image. n comes
+from a ladder. With a budget it is the largest up to N that a hundred images can have (or all, or as many as
+were asked for); images are then as many as fit; time that is left over buys more votes for all of them.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from rs.api.voting import VoterAtHand
+from rs.errors import UserError
+
+N, N0 = 10_000, 100
+ENOUGH = 100  # images that tell an accuracy to about 10 points
+LADDER = (100, 200, 500, 1000, 2000, 5000, N, 20_000, 50_000, 100_000)
+USED = 0.95  # share of a budget that is planned
+SECONDS, PASSES = 1.0, 3  # least time and passes of a measurement
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a pass of `batch` noisy images; each block of votes is a whole number of passes."""
+
+    seconds: float
+    batch: int
+    block: int
+    n0: int
+
+    def image(self, n: int) -> float:
+        """Seconds for one image of n0 and n votes."""
+        whole, rest = divmod(n, self.block)
+        passes = whole * -(-self.block // self.batch) - (-rest // self.batch) - (-self.n0 // self.batch)
+        return passes * self.seconds
+
+    @property
+    def rate(self) -> float:
+        """Votes a second, in full batches."""
+        return self.batch / self.seconds
+
+
+def block_of(batch: int) -> int:
+    """Votes of a block: about 500, in whole batches, and at least one."""
+    return batch * max(512 // batch, 1)
+
+
+def batch_of(image: int, device: torch.device) -> int:
+    """How many images of so many numbers go through the network at once, a power of two."""
+    most, numbers = (512, 2**21) if device.type == "cpu" else (4096, 2**25)
+    return int(min(max(2 ** int(np.log2(max(numbers // image, 1))), 16), most))
+
+
+def measure(voter: VoterAtHand, batch: int, block: int, n0: int) -> Cost:
+    """Of the voter's first image, by votes that are thrown away. The best pass counts: others are disturbed
+    or warm something up.
+    """
+    found: list[float] = []
+    started = time.perf_counter()
+    while len(found) < PASSES or time.perf_counter() - started < SECONDS:
+        began = time.perf_counter()
+        counts = voter.vote(0, "judge", len(found), batch)[0]
+        counts.cpu()  # waits for the device
+        found.append(time.perf_counter() - began)
+    return Cost(min(found), batch, block, n0)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    n: int
+    images: int
+
+
+def choose(
+    cost: Cost,
+    available: int,
+    images: int | None,
+    n: int | None,
+    budget: float | None,
+    least: int,
+) -> Chosen:
+    """Votes and images from what was asked for. `budget` in seconds; `least` votes can certify anything.
+
+    Raises UserError where the budget does not buy one image, or not the images that were asked for.
+    """
+    if budget is None:
+        return Chosen(n or max(N, 5 * least), min(images or available, available))
+    seconds = budget * USED
+    steps = [step for step in LADDER if step >= 5 * least] or [5 * least]
+    wanted = min(images or min(available, ENOUGH), available)
+    if n is None:
+        fits = [step for step in steps if step <= max(N, steps[0]) and wanted * cost.image(step) <= seconds]
+        n = fits[-1] if fits else steps[0]
+    most = wanted if images else available
+    bought = min(int(seconds / cost.image(n)), most)
+    if bought < (wanted if images else 1):
+        number = wanted if images else 1
+        told = f"{number} image{'s' * (number > 1)} with n = {n} take {in_words(number * cost.image(n))} here"
+        raise UserError(f"certify: --budget {in_words(budget)}: too short: {told}")
+    if bought == most and n in steps:
+        n = max(step for step in steps if step == n or bought * cost.image(step) <= seconds)
+    return Chosen(n, bought)
+
+
+def in_words(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`, `2 days`."""
+    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 1.95 * size:
+            return f"{seconds / size:.2g} {unit}"
+    return f"{seconds:.2g} s" if seconds < 99.5 else f"{seconds:.0f} s"

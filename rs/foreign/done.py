@@ -1,0 +1,103 @@
+"""What a certification of somebody's model came to, as tables and pages show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from rs.api.certification import Certification
+from rs.api.counts import NO_LABEL
+from rs.foreign.pictures import Pictures
+from rs.foreign.sources import Foreign
+from rs.report.html_table import down, up
+from rs.statistics.intervals import t_interval, wilson_interval
+
+
+@dataclass(frozen=True)
+class Done:
+    """`cap` is the largest radius that n votes of one class certify; `earlier` are other n that were claimed
+    from these votes before; `described` is what was said before they were drawn.
+    """
+
+    found: Foreign
+    pictures: Pictures
+    certified: Certification
+    cap: float
+    earlier: list[int]
+    described: list[str]
+
+    @property
+    def labelled(self) -> bool:
+        return bool((self.certified.counts.labels != NO_LABEL).all())
+
+    @property
+    def measure(self) -> str:
+        """What the shares of `accuracy` are."""
+        if self.labelled:
+            return "certified accuracy" if self.certified.rigorous else "estimated accuracy"
+        return "certified" if self.certified.rigorous else "estimated"
+
+    def radii(self) -> np.ndarray:
+        """float64 [N]; below 0 where an image counts at no radius: it abstained or is wrong."""
+        counts = self.certified.correct if self.labelled else self.certified.prediction >= 0
+        return np.where(counts, self.certified.radius, -1.0)
+
+    def accuracy(self, radii: Sequence[float]) -> pd.DataFrame:
+        """Share of the images at radius r, with its 95 % Wilson interval: radius, share, low, high."""
+        found, at = self.radii(), np.asarray(radii, np.float64)
+        hits = (found[None] >= at[:, None]).sum(1)
+        low, high = wilson_interval(hits, np.full(len(at), len(found)))
+        factor = self.certified.factor if self.labelled else 1.0
+        shares = {"share": hits / len(found), "low": low, "high": high}
+        return pd.DataFrame({"radius": at, **{name: factor * value for name, value in shares.items()}})
+
+    def class_name(self, label: int) -> str:
+        """Of a class; its number where the model has no names for its classes."""
+        names = self.found.classes or ()
+        if label < 0:
+            return "abstains"
+        known = len(names) == self.certified.counts.estimation.shape[1]
+        return names[label] if known else str(label)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per image, as Certification.frame has it, with the file and the class in words."""
+        frame = self.certified.frame()
+        frame.insert(1, "file", [self.pictures.names[i] for i in frame["image"]])
+        frame["class"] = [self.class_name(label) for label in frame["prediction"]]
+        return frame
+
+    def table(self) -> pa.Table:
+        return pa.Table.from_pandas(self.frame(), preserve_index=False)
+
+    def notes(self) -> list[str]:
+        """What stands below the shares."""
+        found, radii = self.certified, np.maximum(self.radii(), 0.0)
+        number, abstained = len(radii), int((found.prediction < 0).sum())
+        average, low, high = t_interval(radii)
+        what = "average certified radius" if found.rigorous else "average estimated radius"
+        spread = f" [{down(low)}, {up(high)}]" if number > 1 else ""
+        norm = f"l{found.norm:g}".replace("linf", "l-infinity")
+        told = [f"{what} {down(average)}{spread} ({norm}), at most {down(self.cap)}; {abstained} abstained"]
+        told.append(f"{number} images, {self._settings()}")
+        if not found.rigorous:
+            told.append(f"{found.certificate['name']} is an estimate that no proof covers")
+        if not self.labelled:
+            told.append("no labels: what is certified are the predictions, right or wrong")
+        if self.earlier:
+            others = ", ".join(f"{n:,}" for n in self.earlier)
+            told.append(
+                f"these votes were claimed with n = {others} before: a claim holds for an n chosen first"
+            )
+        return told
+
+    def _settings(self) -> str:
+        found, noise = self.certified, self.certified.counts.noise
+        level = ", ".join(f"{k} = {v}" for k, v in noise.items() if k != "name")
+        n = int(found.counts.draws.estimation.n.max())
+        return (
+            f"{noise['name']} noise, {level}; {found.certificate['name']}, n = {n:,}, alpha = {found.alpha:g}"
+        )

@@ -1,0 +1,32 @@
+"""`entry:module:function`: the user's own code, which is run. The function takes no arguments and returns the
+network; `--weights FILE` fills it. How its input looks is stated by options; without them images go in as
+they are, in [0, 1].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+from rs.errors import UserError
+from rs.foreign.preprocessing import Preprocessing
+from rs.foreign.sources import Asked, Foreign, digest_of
+from rs.foreign.weights import fill, state_of
+from rs.networks import imported
+
+
+def load(wanted: Asked) -> Foreign:
+    module, colon, function = wanted.name.partition(":")
+    if not colon or not module or not function:
+        raise UserError(f"certify: --model {wanted.title}: must be entry:MODULE:FUNCTION")
+    try:
+        network = imported.call(wanted.name)
+    except UserError as error:
+        raise UserError(f"certify: --model {error}") from error
+    if wanted.weights is not None:
+        network = fill(network, state_of(wanted), wanted)
+    source = Path(getattr(sys.modules[module], "__file__", None) or module)
+    code = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else ""
+    made = {"module": code, "weights": digest_of(network)}
+    return Foreign(wanted.title, network, Preprocessing("the defaults"), made)

@@ -1,0 +1,52 @@
+"""Which of the model's classes a class folder is. No guess is made that could be another class quietly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rs.errors import UserError
+from rs.foreign.pictures import Pictures
+from rs.methods.data.images import some
+
+
+def in_model(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple[list[int] | None, str]:
+    """The labels of all images as the model's classes, None where they have none; and how they came about.
+
+    In this order: names that are all the model's are those; folders that are numbers are classes; as many
+    folders as classes are these in sorted order, as image folders are read everywhere. UserError else.
+    """
+    if pictures.labels is None:
+        return None, "none: predictions are certified, right or wrong"
+    table, how = translation(pictures, classes, names)
+    known = list(pictures.labels) if table is None else [table[label] for label in pictures.labels]
+    if known and max(known) >= classes:
+        told = f"label {max(known)}, but the model has {classes} classes"
+        raise UserError(f"{pictures.place}: {told}; give --unlabelled to certify predictions")
+    return known, how
+
+
+def translation(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple[list[int] | None, str]:
+    """The class of each group, None where labels are classes already; and in words."""
+    groups = pictures.groups
+    if not groups:
+        return None, "numbers of classes"
+    places: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        places.setdefault(plain(name), []).append(i)
+    found = [places.get(plain(group), []) for group in groups]
+    if all(len(at) == 1 for at in found):  # ImageNet has two cranes
+        return [at[0] for at in found], "the model's names of its classes"
+    numbers = [group.isascii() and group.isdigit() for group in groups]
+    if all(numbers):
+        return [int(group) for group in groups], "numbers of classes"
+    if len(groups) == classes and not any(numbers):
+        order = f"{groups[0]} is class 0, {groups[-1]} is class {classes - 1}"
+        return list(range(classes)), f"{classes} classes in sorted order: {order}"
+    told = f"{len(groups)} classes ({some(list(groups))}), but the model has {classes}"
+    advice = "name the folders as its classes or by their numbers, or give --unlabelled"
+    raise UserError(f"{pictures.place}: {told}, and not of these names; {advice}")
+
+
+def plain(name: str) -> str:
+    """`Tiger_Cat` and `tiger cat` are one name."""
+    return " ".join(name.replace("_", " ").replace("-", " ").lower().split())

@@ -1,0 +1,93 @@
+"""The images of `--data`: a folder of files, Parquet files, or a data set that the `datasets` library saved.
+
+Read one at a time, whenever they are needed. An image's position is its place in the whole list, which its
+noise is seeded with; what lies there is told by a digest of its bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rs.errors import UserError
+from rs.methods.data.images import decode, hidden, read, some
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """`names` [N] are what people call the images, `content(i)` are the bytes of one. `labels` [N] are
+    positions in `groups`, or the model's classes where there are no groups; None without labels.
+    """
+
+    place: str
+    names: Sequence[str]
+    content: Callable[[int], bytes]
+    labels: Sequence[int] | None = None
+    groups: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, i: int) -> Image:
+        """Whole. Raises UserError that names a damaged one."""
+        return decode(self.content(i), self.where(i))
+
+    def where(self, i: int) -> str:
+        return f"{self.place}: {self.names[i]}"
+
+    def digest(self, i: int) -> str:
+        return hashlib.sha256(self.content(i)).hexdigest()[:32]
+
+
+def spread(total: int, number: int | None) -> list[int]:
+    """`number` of `total` positions, evenly spaced; all of them where there are no more."""
+    if number is None or number >= total:
+        return list(range(total))
+    return [i * total // number for i in range(number)]
+
+
+def open_pictures(place: Path, split: str | None, labelled: bool) -> Pictures:
+    """What lies at `place`. Raises UserError where that holds no images."""
+    from rs.foreign import tabular
+
+    if not place.exists():
+        raise UserError(f"{place}: no such file or folder; give --data a folder of images, or Parquet files")
+    found = tabular.saved(place, split) or tabular.parquet(place, split)
+    if found is None and split is not None:
+        raise UserError(f"{place}: --split {split}: a folder of images has no splits")
+    if found is None and place.is_dir():
+        return folder(place, labelled)
+    if found is None:
+        raise UserError(f"{place}: no folder of images and no Parquet file")
+    return found if labelled else Pictures(found.place, found.names, found.content)
+
+
+def folder(place: Path, labelled: bool = True) -> Pictures:
+    """Image files in `place`; where it has sub-folders instead, these are the classes."""
+    from torchvision.datasets.folder import is_image_file
+
+    files = []
+    for root, folders, names in os.walk(place, followlinks=True):
+        folders[:] = [f for f in folders if not hidden(f)]
+        inside = os.path.relpath(root, place)
+        found = (n for n in names if is_image_file(n) and not hidden(n))
+        files += [os.path.normpath(os.path.join(inside, name)) for name in found]
+    if not files:
+        raise UserError(f"{place}: holds no image (jpg, jpeg, png, ppm, bmp, pgm, tif, tiff, webp)")
+    files.sort()
+    tops = [file.partition(os.sep)[0] if os.sep in file else "" for file in files]
+    groups = sorted(set(tops))
+    if not labelled or groups == [""]:
+        return Pictures(str(place), files, lambda i: read(place / files[i]))
+    if "" in groups:
+        loose = some([file for file, top in zip(files, tops, strict=True) if not top])
+        raise UserError(f"{place}: images beside class folders ({loose}); give --unlabelled, or sort them in")
+    labels = [groups.index(top) for top in tops]
+    return Pictures(str(place), files, lambda i: read(place / files[i]), labels, tuple(groups))

@@ -1,0 +1,177 @@
+"""What is done to an image before the noise, and what is a part of the network.
+
+Noise is added to images in [0, 1], so sigma and radii are in those units. Resizing, cropping and the division
+by 255 come before it and are not covered by the certificate; everything that moves values away from [0, 1]
+(normalisation, [-1, 1], [0, 255]) is one affine map per channel, (x - mean) / std, which is the network's
+first layer. Noise that is added behind that map would be of sigma * std in the units of the certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rs.errors import UserError
+from rs.methods.data.images import LOSSLESS
+from rs.methods.models.layers import Normalization, first_layer
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+APART = 0.01  # mean difference, in [0, 1], from what the model's own library makes of an image
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """`size` (H, W) is what the network takes, by a crop from the centre; None where images stay as they are.
+
+    `resize`: the shorter side, or (H, W), before the crop. `mean` and `std` per channel are in units of
+    [0, 1]. `source` says who states all this.
+    """
+
+    source: str
+    size: Size | None = None
+    resize: int | Size | None = None
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in INTERPOLATIONS:
+            allowed = ", ".join(INTERPOLATIONS)
+            raise UserError(f"certify: interpolation {self.interpolation}: none; allowed: {allowed}")
+        if len(self.mean) != len(self.std) or self.channels not in LOSSLESS:
+            told = f"{len(self.mean)} means and {len(self.std)} stds"
+            raise UserError(f"certify: {told}: one of each per channel, for 1 or 3 channels")
+        if not all(np.isfinite(self.mean)) or not all(0 < s < np.inf for s in self.std):
+            raise UserError("certify: mean and std: must be finite, and std greater than 0")
+
+    @property
+    def channels(self) -> int:
+        return len(self.mean)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the network takes images in [0, 1]."""
+        return not any(self.mean) and set(self.std) == {1.0}
+
+    def pixels(self, image: Image, place: str) -> np.ndarray:
+        """uint8 [C, H, W]: all that happens before the noise but the division by 255."""
+        from torchvision.transforms import InterpolationMode, functional
+
+        if image.mode not in LOSSLESS[self.channels]:
+            allowed = "8-bit grey" if self.channels == 1 else "8-bit grey or colour without transparency"
+            told = f"its mode is {image.mode}; allowed for {self.channels} channels: {allowed}"
+            raise UserError(f"{place}: {told}")
+        made = image.convert("L" if self.channels == 1 else "RGB")
+        if self.resize is not None:
+            side = [self.resize] if isinstance(self.resize, int) else list(self.resize)
+            made = functional.resize(made, side, InterpolationMode(self.interpolation))
+        if self.size is not None:
+            made = functional.center_crop(made, list(self.size))
+        array = np.asarray(made)
+        return array.reshape(*array.shape[:2], self.channels).transpose(2, 0, 1).copy()
+
+    def network(self, net: nn.Module) -> nn.Module:
+        """`net`, which takes images in its own units, as one that takes them in [0, 1]."""
+        kind: Normalization = "none" if self.plain else "standardize"
+        return nn.Sequential(first_layer(kind, self.mean, self.std), net)
+
+    def lines(self, sigma: float | None) -> list[str]:
+        """The two sides of the noise in words, and `sigma` beside it in the model's units."""
+        before = []
+        if self.resize is not None:
+            side = self.resize
+            to = f"the shorter side to {side}" if isinstance(side, int) else "x".join(map(str, side))
+            before.append(f"resize {to} ({self.interpolation})")
+        if self.size is not None:
+            before.append(f"crop the centre {'x'.join(map(str, self.size))}")
+        low, high = (self.in_units(np.full(self.channels, v)) for v in (0.0, 1.0))
+        told = [f"before the noise  {', '.join([*before, 'scale to [0, 1]'])}"]
+        if sigma is not None:
+            per = " ".join(dict.fromkeys(f"{sigma / s:.4g}" for s in self.std))
+            told.append(f"noise             sigma = {sigma:g} in [0, 1], {per} in the model's units")
+        mean, std = (" ".join(f"{v:.4g}" for v in values) for values in (self.mean, self.std))
+        units = f"(x - [{mean}]) / [{std}], from {min(low):.3g} to {max(high):.3g}"
+        told.append(f"in the network    {'nothing: it takes [0, 1]' if self.plain else units}")
+        return [*told, f"as stated by      {self.source}"]
+
+    def in_units(self, values: np.ndarray) -> list[float]:
+        """Values [C] in [0, 1] as the network's own input."""
+        return [float((v - m) / s) for v, m, s in zip(values, self.mean, self.std, strict=True)]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What the user says of the input; it wins over the model's own description. `value_range` is that of
+    the network's input where the image is black and white, before `mean` and `std` are applied to it.
+    """
+
+    size: Size | None = None
+    resize: int | None = None
+    interpolation: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    value_range: tuple[float, float] | None = None
+    channels: int | None = None
+
+    def over(self, described: Preprocessing) -> Preprocessing:
+        """`described` with what is stated. A size without a resize resizes to it; a square by its side."""
+        changes: dict[str, Any] = {}
+        if self.size is not None:
+            height, width = self.size
+            changes |= {"size": self.size, "resize": height if height == width else self.size}
+        if self.resize is not None:
+            changes["resize"] = self.resize
+        if self.interpolation is not None:
+            changes["interpolation"] = self.interpolation
+        changes |= self._units(described)
+        if not changes:
+            return described
+        return replace(described, **changes, source=f"{described.source}, and options")
+
+    def _units(self, described: Preprocessing) -> dict[str, Any]:
+        if self.mean is None and self.std is None and self.value_range is None:
+            number = self.channels or described.channels
+            if number == described.channels:
+                return {}
+            if not described.plain:
+                raise UserError(f"certify: --channels {number}: the model takes {described.channels}")
+            return {"mean": (0.0,) * number, "std": (1.0,) * number}
+        low, high = self.value_range or (0.0, 1.0)
+        if not low < high:
+            raise UserError(f"certify: --range {low:g},{high:g}: must be LOW,HIGH, as --range=-1,1")
+        number = self.channels or len(self.mean or self.std or described.mean)
+        mean, std = self.mean or (0.0,) * number, self.std or (1.0,) * number
+        # x in [0, 1] becomes ((high - low) x + low - mean) / std
+        return {
+            "mean": tuple((m - low) / (high - low) for m in mean),
+            "std": tuple(s / (high - low) for s in std),
+        }
+
+
+def compare(made: Preprocessing, image: Image, place: str, theirs: Callable[[Image], Tensor]) -> None:
+    """UserError where the model's own library makes something else of an image than `made`."""
+    own = torch.from_numpy(made.pixels(image, place)).double() / 255
+    other = theirs(image.convert("L" if made.channels == 1 else "RGB")).double()
+    mean, std = (torch.tensor(v, dtype=torch.float64).reshape(-1, 1, 1) for v in (made.mean, made.std))
+    back = other * std + mean
+    if back.shape == own.shape and float((back - own).abs().mean()) <= APART:
+        return
+    gap = f"{shape(back)} instead of {shape(own)}" if back.shape != own.shape else "other pixels"
+    advice = "state --size, --resize, --interpolation, --mean and --std"
+    raise UserError(f"certify: {made.source} makes {gap} of {place}; {advice}")
+
+
+def shape(image: Tensor | np.ndarray | Sequence[int]) -> str:
+    return "x".join(map(str, getattr(image, "shape", image)))

@@ -1,0 +1,129 @@
+"""From `--model SOURCE:NAME` to a network with its description. Each source is a file of its own.
+
+Nothing is downloaded unless that was asked for: sources look into the caches of their libraries, and those
+are told to stay offline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from rs.errors import UserError
+from rs.foreign.preprocessing import Preprocessing, Stated
+from rs.networks.transformations import one_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# what stands before the colon -> module with `load(asked) -> Foreign`, the package it needs, and the extra
+SOURCES: dict[str, tuple[str, str | None]] = {
+    "torchvision": ("rs.foreign.torchvision_source", None),
+    "entry": ("rs.foreign.entry_source", None),
+}
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model as the user names it. `name` is what follows the colon, `key` says which of several state
+    dicts in `weights` is meant.
+    """
+
+    source: str
+    name: str
+    weights: Path | None = None
+    key: str | None = None
+    download: bool = False
+
+    @property
+    def title(self) -> str:
+        return f"{self.source}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A model that was found. `network` takes images in its own units, as `preprocessing` says; `classes` are
+    names in the order of the logits, where they are known; `made` is what the function depends on (library,
+    weights), for results to be told apart by; `theirs` is the library's own preprocessing of one image, in
+    the network's units. `on_cpu`: it computes nowhere else. Names may be more or fewer than the logits, where
+    a file of weights was given.
+    """
+
+    title: str
+    network: nn.Module
+    preprocessing: Preprocessing
+    made: dict[str, Any]
+    classes: tuple[str, ...] | None = None
+    theirs: Callable[[Image], Tensor] | None = field(default=None, compare=False)
+    on_cpu: bool = False
+
+
+def asked(text: str, weights: Path | None, key: str | None, download: bool) -> Asked:
+    """Raises UserError for a text that names no source."""
+    source, colon, name = text.partition(":")
+    if not colon or not name or source not in SOURCES:
+        known = ", ".join(f"{s}:..." for s in SOURCES)
+        raise UserError(f"certify: --model {text}: no source of models; allowed: {known}")
+    return Asked(source, name, weights, key, download)
+
+
+def load(wanted: Asked, stated: Stated) -> Foreign:
+    """The model, with `stated` over what it says of its input. Raises UserError where it cannot be had."""
+    place, package = SOURCES[wanted.source]
+    if package is not None:
+        need(wanted, package)
+    with contextlib.nullcontext() if wanted.download else offline():
+        found: Foreign = importlib.import_module(place).load(wanted)
+    preprocessing = stated.over(found.preprocessing)
+    theirs = found.theirs if preprocessing == found.preprocessing else None
+    return Foreign(**{**vars(found), "preprocessing": preprocessing, "theirs": theirs})
+
+
+def need(wanted: Asked, package: str) -> None:
+    """Raises UserError with what to install, where a source's package is not there."""
+    if importlib.util.find_spec(package) is None:
+        told = f"pip install 'rs-smoothing[{EXTRAS[package]}]' (or {package})"
+        raise UserError(f"certify: --model {wanted.title}: needs the package {package}: {told}")
+
+
+EXTRAS = {"timm": "timm", "transformers": "transformers", "onnxruntime": "onnx"}
+
+
+@contextlib.contextmanager
+def offline() -> Iterator[None]:
+    """The libraries of the Hugging Face hub ask nobody: their own switch, for this process's imports."""
+    before = {key: os.environ.get(key) for key in OFFLINE}
+    os.environ.update(dict.fromkeys(OFFLINE, "1"))
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key) if value is None else os.environ.update({key: value})
+
+
+def failed(wanted: Asked, what: str, error: BaseException) -> UserError:
+    """The line for a library that could not do `what`."""
+    reason = " ".join(one_line(error).split())
+    return UserError(f"certify: --model {wanted.title}: {what}: {reason}")
+
+
+def digest_of(network: nn.Module) -> str:
+    """Of all parameters and buffers: names, kinds, shapes, bits."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        if not isinstance(tensor, Tensor):
+            continue
+        held = tensor.detach().cpu().contiguous()
+        found.update(f"{name} {held.dtype} {tuple(held.shape)}\n".encode())
+        found.update(held.reshape(-1).view(torch.uint8).numpy().tobytes() if held.numel() else b"")
+    return found.hexdigest()

@@ -1,0 +1,151 @@
+"""Images in tables: Parquet files, and data sets that the `datasets` library saved to disk (Arrow files).
+
+Read by pyarrow alone. The image column is the one of the library's type Image (a struct of `bytes` and
+`path`), or of bytes; labels are whole numbers in `label` or `labels`, named where the file says so.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rs.errors import UserError
+from rs.foreign.pictures import Pictures
+from rs.methods.data.images import some
+from rs.provenance.reading import JSON, check_file, parse_json, read_bytes
+
+LABELS = ("label", "labels", "fine_label")
+
+
+def parquet(place: Path, split: str | None) -> Pictures | None:
+    """Of a Parquet file, or of a folder of them; None where there are none."""
+    files = [place] if place.suffix == ".parquet" and not place.is_dir() else []
+    if place.is_dir():
+        files = sorted(place.glob("*.parquet")) or sorted(place.glob("data/*.parquet"))
+    if not files:
+        return None
+    splits = sorted({_split_of(file) for file in files})
+    if split is not None or (len(splits) > 1 and place.is_dir()):
+        files = [file for file in files if _split_of(file) == split]
+        if not files:
+            given = "several splits; give --split" if split is None else f"no split {split}; allowed"
+            raise UserError(f"{place}: {given}: {', '.join(splits)}")
+    try:
+        opened = [pq.ParquetFile(file) for file in files if check_file(file)]
+        groups = [(f, g) for f in opened for g in range(f.num_row_groups)]
+        sizes = [f.metadata.row_group(g).num_rows for f, g in groups]
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{place}: not a complete Parquet file ({_line(error)})") from error
+    schema = opened[0].schema_arrow
+    image, label = _columns(str(place), schema)
+    names = _named((schema.metadata or {}).get(b"huggingface"), label)
+    labels = [y for f in opened for y in f.read([label]).column(0).to_pylist()] if label else None
+    rows = _Rows(sizes, lambda k: groups[k][0].read_row_group(groups[k][1], columns=[image]).column(0))
+    return _pictures(place, rows, labels, names)
+
+
+def saved(place: Path, split: str | None) -> Pictures | None:
+    """Of a folder of `Dataset.save_to_disk` or `DatasetDict.save_to_disk`; None where it is none."""
+    listed = place / "dataset_dict.json"
+    if listed.is_file():
+        splits = [str(s) for s in _json(listed).get("splits", [])]
+        if split not in splits:
+            raise UserError(f"{place}: several splits; give --split: {', '.join(splits)}")
+        place = place / split
+    state, info = place / "state.json", place / "dataset_info.json"
+    if not state.is_file() or not info.is_file():
+        return None
+    told = _json(state)
+    if told.get("_indices_data_files") or told.get("_indices_files"):
+        raise UserError(f"{place}: a selection of another data set; save it after flatten_indices()")
+    files = [place / str(entry["filename"]) for entry in told.get("_data_files", [])]
+    try:
+        tables = [pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files]
+        table = pa.concat_tables(tables)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{place}: not a complete Arrow file ({_line(error)})") from error
+    image, label = _columns(str(place), table.schema)
+    named = json.dumps({"info": {"features": _json(info).get("features")}}).encode()
+    column, labels = table.column(image), table.column(label).to_pylist() if label else None
+    return _pictures(place, _Rows([len(column)], lambda _: column), labels, _named(named, label))
+
+
+class _Rows:
+    """A column in pieces; the last piece that was read is kept."""
+
+    def __init__(self, sizes: Sequence[int], read: Callable[[int], pa.ChunkedArray]) -> None:
+        self._ends, self._read = list(accumulate(sizes)), read
+        self._kept: tuple[int, pa.ChunkedArray] | None = None
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, i: int) -> Any:
+        piece = bisect_right(self._ends, i)
+        if self._kept is None or self._kept[0] != piece:
+            self._kept = piece, self._read(piece)
+        return self._kept[1][i - (self._ends[piece - 1] if piece else 0)].as_py()
+
+
+def _pictures(place: Path, rows: _Rows, labels: list[int | None] | None, names: tuple[str, ...]) -> Pictures:
+    if len(rows) == 0:
+        raise UserError(f"{place}: holds no image")
+
+    def content(i: int) -> bytes:
+        held = rows[i]
+        found = held.get("bytes") if isinstance(held, dict) else held
+        if not isinstance(found, bytes):
+            raise UserError(f"{place}: row {i}: a path and no image; store the images themselves")
+        return found
+
+    if labels is not None and any(y is None or y < 0 for y in labels):
+        row = next(i for i, y in enumerate(labels) if y is None or y < 0)
+        if all(y is None or y < 0 for y in labels):
+            labels = None  # a test split whose labels are kept secret
+        else:
+            raise UserError(f"{place}: row {row}: no label; give --unlabelled")
+    return Pictures(str(place), [f"row {i}" for i in range(len(rows))], content, labels, names)  # type: ignore[arg-type]
+
+
+def _columns(place: str, schema: pa.Schema) -> tuple[str, str | None]:
+    """Names of the columns of images and labels."""
+
+    def holds_images(kind: pa.DataType) -> bool:
+        if pa.types.is_struct(kind):
+            return {"bytes", "path"} <= {field.name for field in kind}
+        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+    images = [field.name for field in schema if holds_images(field.type)]
+    if len(images) != 1:
+        told = f"several columns of images ({some(images)})" if images else "no column of images"
+        raise UserError(f"{place}: {told}; one, a struct of bytes and path; it has {some(schema.names)}")
+    whole = [n for n in LABELS if n in schema.names and pa.types.is_integer(schema.field(n).type)]
+    return images[0], next(iter(whole), None)
+
+
+def _named(metadata: bytes | None, label: str | None) -> tuple[str, ...]:
+    """What the `datasets` library calls the classes."""
+    if metadata is None or label is None:
+        return ()
+    feature = (parse_json(metadata, "features").get("info", {}).get("features") or {}).get(label) or {}
+    return tuple(map(str, feature.get("names") or ()))
+
+
+def _split_of(file: Path) -> str:
+    return file.stem.partition("-")[0]
+
+
+def _json(file: Path) -> dict[str, Any]:
+    found = parse_json(read_bytes(file, JSON), f"{file}: not a complete JSON file")
+    return found if isinstance(found, dict) else {}
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:150]

@@ -1,0 +1,140 @@
+"""Votes as they come in, kept on disk: an interrupted call goes on, and more votes draw only what is missing.
+
+A row is one image and one block of votes: classes that were voted for, and how often. A block's noise is
+seeded by (seed, purpose, image, block), so a row is the same whenever it is drawn. Every file carries the
+identity of the classifier and its noise; rows of another one, or of an image that has changed, are refused.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from rs.errors import UserError
+from rs.provenance.digests import canonical, digest
+from rs.provenance.files import provenance, read_json, read_table, write_json, write_table
+from rs.statistics.seeding import Purpose
+
+SECONDS = 30.0  # between two files; longer runs write more rarely
+SHARE = 0.05
+PURPOSES: tuple[Purpose, Purpose] = ("select", "estimate")
+IDENTITY = "identity.json"
+
+
+class Block(NamedTuple):
+    image: int
+    purpose: Purpose
+    block: int
+    votes: int
+
+
+def blocks_of(image: int, n0: int, n: int, block: int) -> Iterator[Block]:
+    """All that an image needs, the last block of each purpose as short as it comes out."""
+    for purpose, number in zip(PURPOSES, (n0, n), strict=True):
+        for k, start in enumerate(range(0, number, block)):
+            yield Block(image, purpose, k, min(block, number - start))
+
+
+@dataclass(frozen=True)
+class _Row:
+    digest: str
+    classes: np.ndarray
+    counts: np.ndarray
+
+
+class Kept:
+    """The votes in `folder`, of the classifier that `identity` tells."""
+
+    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        """Reads what is there. Raises UserError for votes of another classifier."""
+        self.folder, self.identity = folder, identity
+        self._rows: dict[Block, _Row] = {}
+        self._digests: dict[int, str] = {}
+        self._new: list[tuple[Block, _Row]] = []
+        self._started = self._written = time.monotonic()
+        check_identity(folder, identity)
+        for file in sorted((folder / "votes").glob("*.parquet")):
+            self._read(file)
+
+    def __contains__(self, block: Block) -> bool:
+        return block in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def check_image(self, image: int, found: str, where: str) -> None:
+        """Raises UserError where votes are there of another image at this position."""
+        if self._digests.get(image, found) != found:
+            told = f"{where} is not the image that the votes in {self.folder} are of"
+            raise UserError(f"certify: {told}; choose another --out, or remove that")
+
+    def add(self, block: Block, found: str, counts: np.ndarray) -> None:
+        """Votes int64 [classes] of the image with digest `found`; written now and then, and by `write`."""
+        classes = np.flatnonzero(counts)
+        row = _Row(found, classes.astype(np.int32), counts[classes].astype(np.int64))
+        self._rows[block] = row
+        self._new.append((block, row))
+        now = time.monotonic()
+        if now - self._written > max(SECONDS, SHARE * (now - self._started)):
+            self.write()
+
+    def write(self) -> None:
+        """Writes what is not on disk yet."""
+        if not self._new:
+            return
+        blocks, rows = zip(*self._new, strict=True)
+        columns: dict[str, Any] = {name: [getattr(b, name) for b in blocks] for name in Block._fields}
+        columns |= {"digest": [r.digest for r in rows]}
+        columns |= {name: [getattr(r, name).tolist() for r in rows] for name in ("classes", "counts")}
+        path = self.folder / "votes" / f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}.parquet"
+        write_table(path, pa.table(columns), provenance(self.identity, ""))
+        self._new, self._written = [], time.monotonic()
+
+    def totals(self, images: list[int], n0: int, n: int, block: int, classes: int) -> list[np.ndarray]:
+        """Selection and estimation votes, int64 [images, classes] each, of images that are complete."""
+        found = [np.zeros((len(images), classes), np.int64) for _ in PURPOSES]
+        for i, image in enumerate(images):
+            for wanted in blocks_of(image, n0, n, block):
+                row = self._rows[wanted]
+                found[PURPOSES.index(wanted.purpose)][i, row.classes] += row.counts
+        return found
+
+    def _read(self, file: Path) -> None:
+        table, made = read_table(file, [*Block._fields, "digest", "classes", "counts"])
+        if made.get("spec_digest") != digest(self.identity):
+            raise UserError(
+                f"{file}: votes of another classifier or noise than {self.folder / IDENTITY} says"
+            )
+        for row in table.to_pylist():
+            block = Block(*(row[name] for name in Block._fields))
+            arrays = np.array(row["classes"], np.int32), np.array(row["counts"], np.int64)
+            self._rows[block] = _Row(row["digest"], *arrays)
+            self._digests[block.image] = row["digest"]
+
+
+def check_identity(folder: Path, identity: dict[str, Any]) -> None:
+    """Notes the identity where there is none. Raises UserError, naming what differs, for another one."""
+    file = folder / IDENTITY
+    if not file.exists():
+        if any((folder / "votes").glob("*.parquet")):
+            raise UserError(f"{file}: missing beside votes; remove {folder} and run again")
+        write_json(file, {"identity": identity})
+        return
+    there, now = canonical(read_json(file).get("identity", {})), canonical(identity)
+    for key in dict.fromkeys([*there, *now]):
+        if there.get(key) != now.get(key):
+            told = f"{_short(there.get(key))} there, {_short(now.get(key))} now"
+            advice = "choose another --out, or remove it"
+            raise UserError(f"certify: {folder}: holds votes of another {key} ({told}); {advice}")
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

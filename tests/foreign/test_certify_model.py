@@ -1,0 +1,182 @@
+"""`rs certify --model` from the command line: what it certifies, keeps, goes on with and refuses to mix."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import rs
+from rs.provenance.files import read_table
+
+DIGITS = ("--model", "entry:mynet:net", "--channels", "1", "--sigma", "0.25", "--out", "out")
+PHOTOS = (*DIGITS, "--data", "photos", "--n", "700")
+
+
+def table(out: str = "out"):
+    return read_table(Path(out) / "images.parquet")[0].to_pandas()
+
+
+def files() -> list[Path]:
+    return sorted(Path("out/votes").glob("*.parquet"))
+
+
+def test_predictions_of_a_folder_without_labels(certify):
+    code, out, err = certify(*PHOTOS)
+    assert code == 0
+    found = table()
+    assert found["file"].tolist() == [f"{i:02}.png" for i in range(12)]
+    assert (found["label"] == -1).all()
+    assert (found["prediction"] == [0, 1, 2, 3, 4, 9, 6, 7, 8, 9, 0, 1]).mean() > 0.8
+    assert "predictions, right or wrong" in out
+    assert "12 in photos, without labels, certified as 1x8x8" in err
+    assert "in the network    nothing: it takes [0, 1]" in err
+    assert "predicted  " in err
+
+
+def test_claims_are_those_of_the_python_face(certify):
+    """512 votes are one block in both, so the engine is seen to be the same one, vote by vote."""
+    assert certify(*PHOTOS[:-1], "512")[0] == 0
+    import mynet
+
+    pixels = [np.asarray(Image.open(f)) for f in sorted(Path("photos").iterdir())]
+    images = torch.from_numpy(np.stack(pixels)[:, None]).float() / 255
+    there = rs.smooth(mynet.net(), sigma=0.25).certify(images, n=512, progress=False)
+    here = table()
+    assert here["radius"].tolist() == there.radius.tolist()
+    assert here["lower"].tolist() == there.lower.tolist()
+
+
+def test_class_folders_give_certified_accuracy(certify):
+    code, out, _ = certify(*DIGITS, "--data", "sorted", "--n", "500", "--images", "15")
+    assert code == 0
+    found = table()
+    assert len(found) == 15
+    assert [f.partition("/")[0] for f in found["file"]] == found["label"].astype(str).tolist()
+    certified = (found["prediction"] == found["label"]).mean()
+    row = next(line for line in out.splitlines() if line.startswith("certified accuracy"))
+    assert float(row.split()[2]) == pytest.approx(certified, abs=1e-3)
+
+
+def test_more_votes_draw_only_what_is_missing(certify):
+    certify(*PHOTOS)
+    before = {f: f.read_bytes() for f in files()}
+    code, out, err = certify(*PHOTOS)
+    assert (code, files()) == (0, list(before))
+    assert "0/24" not in err
+    code, out, err = certify(*PHOTOS[:-1], "1536")
+    assert code == 0
+    assert "n = 700 before" in out
+    new = [f for f in files() if f not in before]
+    drawn = read_table(new[0])[0].to_pandas()
+    # the first block of 512 is there; the second was a short one, and is drawn whole
+    assert sorted(set(zip(drawn["purpose"], drawn["block"], drawn["votes"], strict=True))) == [
+        ("estimate", 1, 512),
+        ("estimate", 2, 512),
+    ]
+    again = table()
+    shutil.rmtree("out")
+    certify(*PHOTOS[:-1], "1536")
+    assert again.equals(table())
+
+
+def test_an_interrupted_call_goes_on(certify, monkeypatch):
+    from rs.api.voting import VoterAtHand
+
+    vote, calls = VoterAtHand.vote, []
+
+    def interrupted(self, row, purpose, block, votes):
+        calls.append(purpose)
+        if calls.count("estimate") == 7:
+            raise KeyboardInterrupt
+        return vote(self, row, purpose, block, votes)
+
+    monkeypatch.setattr(VoterAtHand, "vote", interrupted)
+    code, out, err = certify(*PHOTOS)
+    assert (code, out) == (130, "")
+    kept = sum(len(read_table(f)[0]) for f in files())
+    assert kept == 4 + 6  # selection of four images, and six blocks for them
+    monkeypatch.setattr(VoterAtHand, "vote", vote)
+    code, out, err = certify(*PHOTOS)
+    assert code == 0
+    assert "goes on" in err
+    resumed = table()
+    shutil.rmtree("out")
+    certify(*PHOTOS)
+    assert resumed.equals(table())
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        (("--sigma", "0.5"), "votes of another noise"),
+        (("--seed", "1"), "votes of another seed"),
+        (("--mean", "0.1"), "votes of another preprocessing"),
+        (("--batch", "64"), "votes of another inference form"),
+    ],
+)
+def test_votes_of_another_classifier_are_not_mixed_in(certify, refused, changed, line):
+    certify(*PHOTOS)
+    before = table(), files()
+    told = refused(*PHOTOS, *changed)
+    assert line in told
+    assert "choose another --out, or remove it" in told
+    assert table().equals(before[0])
+    assert files() == before[1]
+
+
+def test_a_changed_network_or_image_is_refused(certify, refused):
+    certify(*PHOTOS)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save("photos/03.png")
+    assert "photos: 03.png is not the image that the votes in out are of" in refused(*PHOTOS)
+    Path("mynet.py").write_text(Path("mynet.py").read_text() + "\n# edited\n")
+    assert "votes of another module" in refused(*PHOTOS)
+
+
+def test_a_folder_of_its_own_for_other_settings(certify):
+    own = PHOTOS[:6] + PHOTOS[8:]
+    for sigma in ("0.25", "0.5"):
+        assert certify(*own, "--sigma", sigma, "--n", "100")[0] == 0
+    assert len(list(Path("results").iterdir())) == 2
+
+
+def test_a_budget_chooses_and_is_remembered(certify, monkeypatch):
+    code, _, err = certify(*DIGITS, "--data", "photos", "--budget", "1s")
+    assert code == 0
+    n = int(table()["n"].iloc[0])
+    assert n in (100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
+    assert "largest radius" in err
+    monkeypatch.setattr("rs.foreign.cost.choose", lambda *_: pytest.fail("chosen again"))
+    assert certify(*DIGITS, "--data", "photos", "--budget", "1s")[0] == 0
+    assert set(table()["n"]) == {n}
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--checkpoint", "a.pt"), "--checkpoint does not go with --model"),
+        (("--study", "s.yaml"), "--study does not go with --model"),
+        (("--skip", "2"), "--skip does not go with --model"),
+        (("--n", "5"), "--n 5: votes certify nothing at alpha = 0.001; at least 10 for cohen"),
+        (("--budget", "1min", "--images", "3"), "--budget chooses n and images"),
+        (("--budget", "soon"), "--budget soon: must be a time, as 90s, 10min or 2h"),
+        (("--size", "big"), "--size big: must be HxW or one number"),
+        (("--range=1,-1",), "--range 1,-1: must be LOW,HIGH"),
+        (("--mean", "a"), "--mean a: must be numbers with commas"),
+        (("--std", "0"), "std greater than 0"),
+        (("--interpolation", "area"), "interpolation area: none; allowed: nearest"),
+        (("--certificate", "laplace_l1"), "has no theorem for noise gaussian"),
+        (("--model", "mynet:net"), "--model mynet:net: no source of models; allowed: torchvision:..."),
+    ],
+)
+def test_options_that_do_not_go(refused, options, line):
+    assert line in refused(*PHOTOS, *options)
+
+
+def test_a_checkpoint_has_no_budget(refused):
+    told = refused("--checkpoint", "a.pt", "--data", "digits", "--sigma", "0.25", "--budget", "1min")
+    assert told == "rs: certify: --budget does not go with --checkpoint"

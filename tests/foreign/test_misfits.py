@@ -1,0 +1,95 @@
+"""Models and images that cannot be certified: one line each, a code other than 0, nothing half-written."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+GREY = ("--channels", "1", "--sigma", "0.25", "--n", "100", "--out", "out")
+
+
+@pytest.mark.parametrize(
+    ("function", "line"),
+    [
+        ("dictionary", "returns a dict, not logits [B, classes]; wrap it: lambda x: model(x)['logits']"),
+        ("features", "returns [2, 1, 8, 8] for 2 images of 1x8x8; it must be logits [B, classes]"),
+        ("one_class", "returns [2, 1] for 2 images of 1x8x8; it must be logits [B, classes], 2 classes"),
+        ("whole_numbers", "fails on 2 float32 images of 1x8x8 in [0, 1]: RuntimeError"),
+        ("half", "weight is float16; give it in float32"),
+        ("broken", "logits are not finite"),
+        ("missing", "entry mynet:missing: mynet has no missing"),
+    ],
+)
+def test_models(refused, function, line):
+    assert line in refused("--model", f"entry:mynet:{function}", "--data", "photos", *GREY)
+    assert not Path("out/images.parquet").exists()
+
+
+def test_a_network_of_another_size(refused):
+    told = refused("--model", "entry:mynet:net", "--data", "photos", *GREY, "--size", "16")
+    assert "fails on 2 float32 images of 1x16x16 in [0, 1]: RuntimeError: mat1 and mat2" in told
+
+
+def test_images_of_many_sizes_need_a_size(certify, refused):
+    Image.fromarray(np.zeros((9, 7), np.uint8)).save("photos/10.png")
+    options = ("--model", "entry:mynet:net", "--data", "photos", *GREY)
+    told = refused(*options)
+    assert "photos: images of several sizes, 1x8x8 and 1x9x7 (10.png); give --size HxW" in told
+    assert certify(*options, "--size", "8")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (lambda p: shutil.rmtree(p), "photos: no such file or folder"),
+        (lambda p: [f.unlink() for f in p.iterdir()], "photos: holds no image (jpg, jpeg, png,"),
+        (lambda p: (p / "05.png").write_bytes(b"no image"), "photos: 05.png: corrupt, or no image"),
+        (lambda p: (p / "05.png").write_bytes((p / "05.png").read_bytes()[:60]), "05.png: truncated"),
+        (
+            lambda p: Image.new("RGBA", (8, 8)).save(p / "05.png"),
+            "05.png: its mode is RGBA; allowed for 1 channels: 8-bit grey",
+        ),
+        (lambda p: (p / "a").mkdir() or shutil.copy(p / "00.png", p / "a"), "images beside class folders"),
+    ],
+)
+def test_folders(refused, spoil, line):
+    spoil(Path("photos"))
+    assert line in refused("--model", "entry:mynet:net", "--data", "photos", *GREY)
+    assert not Path("out/images.parquet").exists()
+
+
+def test_a_damaged_image_is_named_before_anything_is_drawn(refused, place):
+    """The last of more images than the network's forms are compared on."""
+    for i in range(40):
+        shutil.copy("photos/00.png", f"photos/x{i}.png")
+    Path("photos/x8.png").write_bytes(b"")
+    assert "x8.png: corrupt" in refused("--model", "entry:mynet:net", "--data", "photos", *GREY)
+    assert not Path("out/votes").exists()
+
+
+def test_class_folders_that_are_not_the_models(certify, refused):
+    options = ("--model", "entry:mynet:net", "--data", "sorted", *GREY)
+    Path("sorted/3").rename("sorted/three")
+    told = refused(*options)  # sorted, 4 would be class 3
+    assert "10 classes (0, 1, 2, 4, 5, 6, 7, 8 and 2 more), but the model has 10, and not of these" in told
+    Path("sorted/three").rename("sorted/11")
+    assert "label 11, but the model has 10 classes" in refused(*options)
+    assert certify(*options, "--unlabelled")[0] == 0
+    for folder in list(Path("sorted").iterdir()):
+        folder.rename(f"sorted/digit{3 if folder.name == '11' else folder.name}")
+    code, _, err = certify(*options[:-1], "other")
+    assert code == 0
+    assert "10 classes in sorted order: digit0 is class 0, digit9 is class 9" in err
+    shutil.rmtree("sorted/digit9")
+    assert "9 classes (digit0, digit1, digit2" in refused(*options)
+
+
+def test_weights_that_are_not_the_networks(refused):
+    Path("w.pt").write_bytes(b"none")
+    options = ("--model", "entry:mynet:net", "--data", "photos", *GREY, "--weights")
+    assert "w.pt: not a complete checkpoint" in refused(*options, "w.pt")
+    assert "gone.pt: cannot be read" in refused(*options, "gone.pt")
