@@ -44,6 +44,7 @@ TABLES = (
     "images",
     "thumbnails",
     "comparisons",
+    "provenance",
 )
 
 

@@ -17,6 +17,7 @@ import platform
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -68,6 +69,7 @@ def commit() -> str:
 
 
 _INPUTS: ContextVar[str | None] = ContextVar("inputs", default=None)
+_BEGUN: ContextVar[float | None] = ContextVar("begun", default=None)
 
 
 @contextlib.contextmanager
@@ -80,10 +82,21 @@ def made_from(inputs: str) -> Iterator[None]:
         _INPUTS.reset(token)
 
 
+@contextlib.contextmanager
+def timed() -> Iterator[None]:
+    """Within it, files carry how many seconds after its beginning they were done."""
+    token = _BEGUN.set(time.monotonic())
+    try:
+        yield
+    finally:
+        _BEGUN.reset(token)
+
+
 def provenance(spec: Any, code: str, **more: Any) -> dict[str, Any]:
     """What every finished file carries: its spec, the digests, versions, and the stage that made it."""
-    inputs = _INPUTS.get()
+    inputs, begun = _INPUTS.get(), _BEGUN.get()
     more |= {} if inputs is None else {"inputs": inputs}
+    more |= {} if begun is None else {"seconds": round(time.monotonic() - begun, 2)}
     return {
         "spec": canonical(spec),
         "spec_digest": digest(spec),

@@ -33,6 +33,7 @@ CERTIFIED: Rules = {
     "prediction": (True, -1, None),
     "radius": (False, 0, None),
 }
+VOTES: Rules = dict.fromkeys(("voted", "votes", "runner_up", "runner_up_votes"), (True, 0, None))
 ATTACKED: Rules = {
     "image": (True, 0, None),
     "label": (True, 0, None),
@@ -97,11 +98,21 @@ def _once(path: Path, frame: pd.DataFrame, keys: list[str]) -> None:
 def read_certified(
     path: Path, needs: Iterable[str] = ("certificate", *CERTIFIED)
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Certified radii, a row per certificate and image, and their provenance."""
+    """Certified radii, a row per certificate and image, and their provenance. The columns of VOTES are not in
+    files that were written before there were any.
+    """
     table, made = read_table(path, needs)
     frame = table.to_pandas()
     check_values(path, frame, {c: rule for c, rule in CERTIFIED.items() if c in needs})
     _once(path, frame, ["certificate", "image"])
+    if {"n", *VOTES} <= {*frame}:
+        check_values(path, frame, VOTES)
+        many = (frame["votes"] + frame["runner_up_votes"] > frame["n"]).to_numpy()
+        if many.any():
+            row = int(np.flatnonzero(many)[0])
+            raise UserError(
+                f"{path}: row {row}: more votes than the {frame['n'][row]} that were drawn; {ADVICE}"
+            )
     return frame, made
 
 

@@ -120,8 +120,14 @@ def _panel(title: str, places: Sequence[Place], names: Mapping[str, str]) -> dic
     }
     lines = [line for k, place in enumerate(places) for line in _lines(k, place, names, images)]
     reached = max(v for line in lines for v in line["radii"] if v is not None)
-    told = {"title": title, "unit": "radius", "cap": None, "top": max(reached + reached // 50, 1)}
-    return {**told, "images": images, "labels": [labels[i] for i in images], "lines": lines}
+    told: dict[str, Any] = {
+        "title": title,
+        "unit": "radius",
+        "cap": None,
+        "top": max(reached + reached // 50, 1),
+    }
+    told |= {"images": images, "labels": [labels[i] for i in images], "votes": {}}
+    return {**told, "lines": lines}
 
 
 def _lines(k: int, place: Place, names: Mapping[str, str], images: list[int]) -> Iterator[dict[str, Any]]:

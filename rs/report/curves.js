@@ -124,7 +124,9 @@
       const tile = i => {
         const id = panel.images[i], truth = panel.labels[i], radius = line.radii[i];
         const told = radius >= 0 ? `${truth}, radius ${short(radius / SCALE)}` : radius === ABSTAINED ? `${truth}, abstained` : line.classes ? `${truth} taken for ${line.classes[i]}` : `${truth}, wrong or abstained`;
-        return make("figure", {}, data.thumbnails[id] ? make("img", { src: data.thumbnails[id], alt: `test image ${id}`, loading: "lazy" }) : make("div", { class: "none" }, "not kept"), make("figcaption", {}, `#${id}: ${told}`));
+        const [n, voted, votes, second, behind] = (panel.votes[line.run] ?? []).map(column => column[i]);
+        const sure = n ? [make("small", {}, `votes for ${voted}: ${votes.toLocaleString("en")} of ${n.toLocaleString("en")}${behind ? `, for ${second}: ${behind.toLocaleString("en")}` : ""}`)] : [];
+        return make("figure", {}, data.thumbnails[id] ? make("img", { src: data.thumbnails[id], alt: `test image ${id}`, loading: "lazy" }) : make("div", { class: "none" }, "not kept"), make("figcaption", {}, `#${id}: ${told}`, ...sure));
       };
       const list = ([title, members], n) => {
         const shown = make("div", { class: "tiles" });

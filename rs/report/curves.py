@@ -24,6 +24,7 @@ from rs.statistics.bounds import Floats
 
 SCALE = 10_000
 WRONG, ABSTAINED, ABSTAINED_OR_WRONG = -1, -2, -1  # instead of a radius; logs do not tell them apart
+_VOTES = ("n", "voted", "votes", "runner_up", "runner_up_votes")
 _DASHES: tuple[list[int], ...] = ([], [9, 3], [3, 3], [9, 3, 3, 3])  # of lines of one colour
 
 
@@ -97,8 +98,17 @@ def _panel(
         "top": max(reached + reached // 50, 1),
         "images": images,
         "labels": [int(truth[image]) for image in images],
+        "votes": {str(run): told for run, rows in part.groupby("run") if (told := _votes(rows, images))},
         "lines": lines,
     }
+
+
+def _votes(rows: pd.DataFrame, images: list[int]) -> list[list[int | None]]:
+    """Of one run's votes, in the panel's order of images, what _VOTES names; empty where nobody kept them."""
+    if not {*_VOTES} <= {*rows} or rows[list(_VOTES)].isna().any(axis=None):
+        return []
+    each = rows.drop_duplicates("image").set_index("image")[list(_VOTES)].reindex(images)
+    return [[None if pd.isna(v) else int(v) for v in each[column]] for column in _VOTES]
 
 
 def floored(radii: Floats) -> Floats:

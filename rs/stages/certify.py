@@ -42,8 +42,8 @@ def certify(
     code: str,
     model: Path | None = None,
 ) -> None:
-    """One row per certificate and image: prediction (-1 abstains), radius, whether the claim is rigorous, and
-    the largest radius that the certificate could have said.
+    """One row per certificate and image: prediction (-1 abstains), radius, whether the claim is rigorous, the
+    largest radius that the certificate could have said, and the votes that it saw.
 
     `model` is the manifest of the network that the draws should be of.
     """
@@ -75,11 +75,25 @@ def certify(
                     "label": draws.labels,
                     "prediction": certified.prediction.astype(np.int64),
                     "radius": certified.radius.astype(np.float64),
+                    **leading(draws),
                 }
             )
         )
-    told = {key: draws.origin.get(key) for key in ("model", "form", "content")}
+    told = {key: draws.origin.get(key) for key in ("model", "form", "content", "drawn")}
     write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop, **told))
+
+
+def leading(draws: Draws) -> dict[str, np.ndarray]:
+    """int64 [N] each: the class that the selection draws chose and its estimation votes; of the other classes
+    the one with most of them, and these.
+    """
+    rows, counts = np.arange(len(draws)), draws.estimation.counts
+    voted = draws.selection.counts.argmax(1)
+    others = counts.copy()
+    others[rows, voted] = -1
+    second = others.argmax(1)
+    first = {"voted": voted, "votes": counts[rows, voted]}
+    return first | {"runner_up": second, "runner_up_votes": counts[rows, second]}
 
 
 def made_for_this(draws: Draws, spec: dict[str, Any], model: Path | None, folder: Path) -> None:

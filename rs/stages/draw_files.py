@@ -140,7 +140,7 @@ def merge(
         uniform,
         "fixed" if stop is None else "sequential",
         stop or {},
-        {**merged.classifier, "content": merged.content},
+        {**merged.classifier, "content": merged.content, "drawn": merged.drawn()},
     )
 
 
@@ -187,6 +187,7 @@ class Merged:
         self.classifier: dict[str, Any] = {}
         self.content = "checked"
         self.dimension = 0
+        self._made: list[dict[str, Any]] = []
         self.stops: dict[
             bool, tuple[Any, Path]
         ] = {}  # by whether the votes select: the rule, and who says it
@@ -197,6 +198,7 @@ class Merged:
     def take(self, path: Path, provenance: dict[str, Any], selects: bool) -> None:
         """Adds a file. Raises UserError where it is of another classifier, rule or code."""
         self.content = self.content if KEY in provenance else "not checked"
+        self._made.append({key: provenance.get(key) for key in ("commit", "device", "seconds")})
         self._same_classifier(path, provenance)
         rule, code = provenance.get("stop"), str(provenance.get("code_digest"))
         known, source = self.stops.setdefault(selects, (rule, path))
@@ -209,6 +211,14 @@ class Merged:
             raise UserError(f"{path}: drawn by code {code}, but {source} by other code; {advice}")
         self._codes[selects] = common
         self.dimension = int(provenance["dimension"])
+
+    def drawn(self) -> dict[str, Any]:
+        """How many files, their commits and devices, and the seconds that they took in all: nothing where
+        one does not say.
+        """
+        seconds = [made["seconds"] for made in self._made]
+        told = {key: sorted({str(m[key]) for m in self._made if m[key]}) for key in ("commit", "device")}
+        return {"files": len(seconds), **told, "seconds": None if None in seconds else round(sum(seconds), 2)}
 
     def _same_classifier(self, path: Path, provenance: dict[str, Any]) -> None:
         here = {key: provenance.get(key) for key in ("form", "model")}

@@ -15,7 +15,7 @@ from rs.machine.worker import log_to
 from rs.plan.jobs import Job
 from rs.plan.stages import Stage, StudyStage, stage_named
 from rs.plan.staleness import inputs_digest
-from rs.provenance.files import made_from
+from rs.provenance.files import made_from, timed
 
 HANDED_OVER = ("spec", "methods", "inputs", "outputs", "data_dir")
 WHERE = ("device", "threads", "processes", "workers", "device_class")
@@ -70,7 +70,7 @@ def _execute(stage: Stage, described: dict[str, Any], data_dir: str | None) -> N
     """
     job = from_dict(stage.name, described)
     job.data_dir = data_dir or job.data_dir
-    with made_from(inputs_digest(job.reads())):
+    with made_from(inputs_digest(job.reads())), timed():
         code = job.code
         run_job = function_of(stage)
         if not stage.device:

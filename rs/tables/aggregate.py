@@ -34,6 +34,7 @@ from rs.tables import (
     training,
     worst_cases,
 )
+from rs.tables.provenance import TABLE as PROVENANCE
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
 
@@ -59,6 +60,7 @@ TABLES: dict[str, Table] = {
         images.IMAGES,
         images.THUMBNAILS,
         comparisons.TABLE,
+        PROVENANCE,
     )
 }
 

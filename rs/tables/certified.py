@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rs.provenance.run_files import read_certified
+from rs.provenance.run_files import VOTES, read_certified
 from rs.settings.sampling import Stop
 from rs.statistics.bounds import Floats
 from rs.statistics.intervals import t_interval, wilson_interval
@@ -25,6 +25,7 @@ from rs.tables.noise import SMOOTHING, smoothed_with
 from rs.tables.stored import Stored
 from rs.tables.table import Row
 
+VOTED = ("n", *VOTES)  # of an image; of logs and older files not known
 CLAIMED = ("run", "label", *SMOOTHING, "certificate", "norm")  # columns that name a claim
 
 
@@ -37,7 +38,7 @@ class Claim:
     """
 
     columns: Row
-    outcomes: pd.DataFrame  # a row per image: image, label, prediction (-1: abstained), radius
+    outcomes: pd.DataFrame  # a row per image: image, label, prediction (-1: abstained), radius, VOTED
     radius: Floats  # [N images], -1 where the prediction is wrong or abstained
     factor: float  # of the accuracies, where a certificate is for a share of the images only
     decided: Sequence[float] | None  # None where all votes were drawn
@@ -104,7 +105,7 @@ def claims_of(frame: pd.DataFrame, named: Row, stop: dict[str, Any] | None = Non
         }
         yield Claim(
             columns,
-            group[["image", "label", "prediction", "radius"]],
+            group.reindex(columns=["image", "label", "prediction", "radius", *VOTED]),
             np.where(correct, group["radius"].to_numpy(), -1.0),
             factor=float(first["factor"]),
             decided=decided_radii(group, stop),

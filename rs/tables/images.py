@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rs.provenance.prepared import load_arrays
-from rs.tables.certified import CLAIMED, claims
+from rs.tables.certified import CLAIMED, VOTED, claims
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
 
@@ -57,5 +57,5 @@ def thumbnails(stored: Stored, outcomes: list[Row]) -> Iterator[Row]:
         yield told | {"pixels": values.tobytes()}
 
 
-IMAGES = Table("images", (*_CLAIM, "factor", "image", "true", "prediction", "radius"), rows)
+IMAGES = Table("images", (*_CLAIM, "factor", "image", "true", "prediction", "radius", *VOTED), rows)
 THUMBNAILS = Table("thumbnails", ("image", "true", "shape", "pixels"), thumbnails, of=("images",))

@@ -28,10 +28,15 @@ SECOND = [0.0, 0.1, 0.2, 0.2, 0.2, 0.55, 0.6, 0.6, 0.6, None]
 def images(label: str, radii: list[float | None]) -> list[dict[str, Any]]:
     head = {"run": f"run-{label}", "label": label, **NOISE, "certificate": "cohen"}
     head |= {"norm": 2.0, "rigorous": True, "factor": 1.0, "largest_radius": 0.6}
+    voted = dict.fromkeys(
+        ("n", "voted", "votes", "runner_up", "runner_up_votes")
+    )  # nobody kept those of second
+    if label == "first":
+        voted |= {"n": 2000, "voted": 1, "votes": 1500, "runner_up": 7, "runner_up_votes": 480}
     said = [
         {"radius": r, "prediction": 7} if r is not None else {"radius": 0.0, "prediction": 1} for r in radii
     ]
-    return [{**head, "image": 100 + i, "true": 7, **one} for i, one in enumerate(said)]
+    return [{**head, **voted, "image": 100 + i, "true": 7, **one} for i, one in enumerate(said)]
 
 
 def write(folder: Path) -> Path:
@@ -124,7 +129,8 @@ def test_a_number_opens_its_images_and_has_an_address(opened: Any) -> None:
         *("lost: certified by second only: 1", "gained: not certified by second: 3"),
         *("correct, radius below 0.25: 2", "wrong: 2", "certified: 6"),
     ]
-    assert opened.locator(".images details[open] figcaption").all_inner_texts() == ["#108: 7 taken for 1"]
+    tiles = opened.locator(".images details[open] figcaption").all_inner_texts()
+    assert tiles == ["#108: 7 taken for 1\nvotes for 1: 1,500 of 2,000, for 7: 480"]
     opened.locator(".images summary", has_text="gained").click()
     opened.wait_for_selector(".images details:nth-of-type(2) img")
     assert opened.evaluate("location.hash") == "#panel=0&run=first&r=0.25"
@@ -134,6 +140,7 @@ def test_a_number_opens_its_images_and_has_an_address(opened: Any) -> None:
 def test_an_address_opens_its_images(opened: Any) -> None:
     assert opened.locator(".images h4").inner_text() == "second at radius 0.5: 0.400 certified"
     assert opened.locator("table.at caption").inner_text() == "at radius 0.5"
+    assert opened.locator(".images figcaption small").count() == 0  # a run without votes
 
 
 def test_lines_are_switched_off_and_on_without_leaving_the_table(opened: Any) -> None:

@@ -106,6 +106,8 @@ def test_a_network_of_other_data_or_another_run_is_refused(space: Workspace) -> 
         ({"prediction": 0.5}, "column prediction holds 0.5; allowed whole numbers"),
         ({"label": -1}, "row 0: label is -1"),
         ({"n": 0}, "row 0: n is 0"),
+        ({"votes": -1}, "row 0: votes is -1"),
+        ({"runner_up_votes": 65}, "row 0: more votes than the 64 that were drawn"),
         ({"alpha": 2.0}, "row 0: alpha is 2"),
         ({"image": 1}, "certificate cohen, image 1 stands there twice"),
         ({"image": 6}, "does not hold the 1 certificates of 6 images each"),
