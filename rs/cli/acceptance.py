@@ -35,7 +35,6 @@ from rs.provenance.digests import digest
 from rs.provenance.files import commit, versions
 from rs.study.study import Study
 
-TEXT = "take over results of an older version, after a look at what differs in its code"
 CHECKOUT = code_digest.ROOT.parent
 MOST_NAMED = 8
 

@@ -10,8 +10,6 @@ from rs.cli.mistakes import table
 from rs.errors import UserError
 from rs.provenance.files import write_text
 
-TEXT = "the mistakes that make a certificate say what is not so, and where each is caught"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     told = "the table of all mistakes that are refused or flagged, in Markdown"

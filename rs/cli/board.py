@@ -17,8 +17,6 @@ from rs.errors import UserError
 from rs.report.board import write_board
 from rs.tables.comparisons import Asked, compare
 
-TEXT = "studies and certification logs on one page, ranked as far as their images tell"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("contestants", nargs="+", metavar="FILE|STUDY.yaml:LABEL")

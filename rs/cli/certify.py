@@ -14,9 +14,6 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     """Makes the verb of the certify stage these two as well."""
     stage = parser.get_default("act")
     own_of_stage = [a for a in parser._actions if a.dest != "help"]
-    parser.description = (
-        f"certify a model of your own (--model, --checkpoint); without one, {parser.description}"
-    )
     model = parser.add_argument_group(
         "any image classifier on your images (docs/certify-model.md)", certify_model.EXAMPLE
     )

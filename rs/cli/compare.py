@@ -27,7 +27,6 @@ from rs.tables.behind_averages import curve, on_hard_images, probabilities
 from rs.tables.comparisons import METRICS, Asked, as_json, compare, refuse_other_conditions
 from rs.tables.contestants import Contestant, common_images, of_log, of_logs, of_runs
 
-TEXT = "compare runs and certification logs image by image: differences, intervals, verdicts"
 MOST = 20  # contestants of one call: 190 pairs with their bands
 
 

@@ -21,6 +21,8 @@ exit codes:
     1    refused or failed; the last line on standard error says why
     130  interrupted (Ctrl-C)
 """
+# What a stage's verb does for people, who give it something else than a study.
+OF_PEOPLE = {"certify": "certify a model of your own (--model, --checkpoint)"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,8 +41,8 @@ def job_parser(stage: Stage) -> argparse.ArgumentParser:
     return top
 
 
-def parser() -> argparse.ArgumentParser:
-    from rs.cli import certify, study_stages
+def parser(asked: str | None = None) -> argparse.ArgumentParser:
+    """Every verb by name and text, and what the one that is `asked` for takes and does: it is imported."""
     from rs.cli.verbs import AS_WRITTEN, VERBS
 
     top = Parser("rs", description=USAGE, formatter_class=AS_WRITTEN)
@@ -48,17 +50,20 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(act=lambda _: top.print_help())
     verbs = top.add_subparsers(dest="verb", metavar="VERB")
     for stage in STAGES.values():
-        verb = verbs.add_parser(stage.name, description=stage.text)
-        stages.add_arguments(verb, stage)
-        verb.set_defaults(act=stages.run, stage=stage.name)
-    certify.add_to(verbs.choices["certify"])
+        before = f"{OF_PEOPLE[stage.name]}; without one, " if stage.name in OF_PEOPLE else ""
+        verb = verbs.add_parser(stage.name, description=f"{before}{stage.text}")
+        if stage.name == asked:
+            add_stage(verb, stage)
     for last in STUDY_STAGES.values():
         verb = verbs.add_parser(last.name, description=last.text)
-        study_stages.add_arguments(verb)
-        verb.set_defaults(act=study_stages.run, stage=last.name)
+        if last.name == asked:
+            from rs.cli import study_stages
+
+            study_stages.add_arguments(verb)
+            verb.set_defaults(act=study_stages.run, stage=last.name)
     for own in VERBS:
-        own.add_to(verbs)
-    peoples = [*(own.name for own in VERBS), "certify"]
+        own.add_to(verbs, asked)
+    peoples = [*(own.name for own in VERBS), *OF_PEOPLE]
     workers = [name for name in verbs.choices if name not in peoples]
     summary = {name: str(verb.description).splitlines()[0] for name, verb in verbs.choices.items()}
     top.epilog = "\n".join(
@@ -71,11 +76,21 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def add_stage(verb: argparse.ArgumentParser, stage: Stage) -> None:
+    """The arguments of a stage's verb, for the workflow and for people."""
+    stages.add_arguments(verb, stage)
+    verb.set_defaults(act=stages.run, stage=stage.name)
+    if stage.name == "certify":
+        from rs.cli import certify
+
+        certify.add_to(verb)
+
+
 def main(argv: list[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     try:
         stage = STAGES.get(given[0]) if given and "--job" in given else None
-        args = (job_parser(stage) if stage else parser()).parse_args(given)
+        args = (job_parser(stage) if stage else parser(given[0] if given else None)).parse_args(given)
         args.act(args)
     except UserError as error:
         print(f"rs: {error}", file=sys.stderr)

@@ -15,9 +15,6 @@ from rs.report.papers import write_papers
 from rs.report.verdict_words import verdict_words
 from rs.study.study import Study
 
-TEXT = (
-    "a page per paper: its tables with our numbers beside theirs, its claims with verdicts, in results/papers"
-)
 NAMES = ("NAL", "STN", "Soap Bubbles", "MACER", "ADRE")
 
 

@@ -1,14 +1,16 @@
-"""The study that a verb is about: its argument, and its plan."""
+"""The study that a verb is about: its argument, and its plan (imported when it is made)."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rs.errors import UserError
-from rs.plan.plan import Plan
 from rs.provenance.reading import parse_json
-from rs.study.study import Study
+
+if TYPE_CHECKING:
+    from rs.plan.plan import Plan
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:
@@ -21,4 +23,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
     overrides = parse_json(getattr(args, "overrides", "{}"), "--overrides is not JSON")
     if not isinstance(overrides, dict):
         raise UserError("--overrides: must be a mapping of keys")
+    from rs.plan.plan import Plan
+    from rs.study.study import Study
+
     return Plan(Study(args.study, overrides))

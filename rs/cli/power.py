@@ -21,7 +21,6 @@ from rs.statistics import power as size
 from rs.tables.contestants import Contestant
 from rs.tables.pilot import Pilot, at_votes, pilot_of
 
-TEXT = "how many images, votes and seeds tell a difference, or which difference they show"
 VOTES = (100, 1_000, 10_000, 100_000)
 
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rs.errors import UserError
 from rs.machine.worker import become_worker, gpu_here
-from rs.plan.jobs import Job
-from rs.plan.plan import Plan
-from rs.plan.stages import Stage
 from rs.provenance.reading import parse_json
-from rs.stages.execution import as_dict, execute
-from rs.study.study import Study
+
+if TYPE_CHECKING:
+    from rs.plan.jobs import Job
+    from rs.plan.stages import Stage
 
 
 def gpus(job: Job, elsewhere: bool) -> int:
@@ -42,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser, stage: Stage) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from rs.stages.execution import as_dict, execute
+
     data_dir = getattr(args, "data_dir", None)
     if args.worker:
         become_worker(args.worker)
@@ -51,6 +52,9 @@ def run(args: argparse.Namespace) -> None:
         return
     if not args.study:
         raise UserError(f"rs {args.stage}: give --study FILE (or --job, as the workflow does)")
+    from rs.plan.plan import Plan
+    from rs.study.study import Study
+
     plan = Plan(Study(args.study))
     labels = {p.id: p.run.label for p in plan.runs}
     chosen = [j for j in plan.jobs[args.stage].values() if not args.run or labels.get(j.run) == args.run]

@@ -9,8 +9,8 @@ from pathlib import Path
 from rs.errors import UserError
 from rs.plan.jobs import Job
 from rs.plan.stages import STAGES, STUDY_STAGES, stage_named
-from rs.provenance.code import code_digest
 from rs.provenance.digests import digest
+from rs.provenance.known_code import known_digest
 from rs.settings.limits import MOST_JOBS
 
 
@@ -21,7 +21,7 @@ class JobGraph:
         self.jobs: dict[str, dict[str, Job]] = {stage: {} for stage in STAGES}
         self._by_target: dict[str, Job] = {}
         self._by_run: dict[str, list[Job]] = {}
-        self._digest_code = functools.cache(code_digest)  # thousands of jobs execute the same
+        self._digest_code = functools.cache(known_digest)  # thousands of jobs execute the same
         self._lineages: dict[str, str] = {}
 
     def job(self, stage: str, target: str) -> Job:

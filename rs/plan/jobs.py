@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rs.errors import UserError
 from rs.plan.stages import Stage, stage_named
-from rs.provenance.code import code_digest
 from rs.provenance.digests import dumps
-from rs.study.study import Run
+from rs.provenance.known_code import known_digest
+
+if TYPE_CHECKING:
+    from rs.study.study import Run
 
 RESULTS = Path("results")
 LONGEST = 150  # letters of a slug: with digest, ending and what a half-written file is called, below 255
@@ -51,7 +53,7 @@ class Job:
     workers: int = 4  # of each process, to decode images
     device_class: str | None = None  # that it must compute on (rs.machine.device_class)
     data_dir: str | None = None  # where the user's own files are, for the stage that reads them
-    digest_code: Callable[[tuple[str, ...]], str] = code_digest  # its plan's, which asks once for each
+    digest_code: Callable[[tuple[str, ...]], str] = known_digest  # its plan's, which asks once for each
 
     @property
     def declared(self) -> Stage:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any, Protocol
 from rs.errors import UserError
 from rs.machine import device_class
 from rs.plan.work import FORWARDS, Network, NotPriced, Work
+from rs.provenance import user_cache
 from rs.provenance.digests import digest
 from rs.provenance.files import read_json, versions, write_json
 
@@ -191,16 +191,14 @@ def _device_name(gpu: bool) -> str:
     return "processor"
 
 
-def cache_folder() -> Path:
-    own = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(own if os.path.isabs(own) else Path.home() / ".cache") / "rs-smoothing" / "rates"
-
-
 def cache_file(network: Network) -> Path:
     """Where the rates of a network on this device with these versions lie."""
     on = here()
     made_of = [vars(network), on.name, on.device, versions()]
-    return cache_folder() / f"{network.described['name']}-{network.precision}-{digest(made_of, 16)}.json"
+    return (
+        user_cache.folder("rates")
+        / f"{network.described['name']}-{network.precision}-{digest(made_of, 16)}.json"
+    )
 
 
 def measured(network: Network) -> dict[str, Any]:

@@ -15,15 +15,17 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rs.errors import UserError
-from rs.plan.jobs import Job
-from rs.plan.plan import Plan
 from rs.provenance import checksums
 from rs.provenance.accepted_code import counts_as
 from rs.provenance.digests import digest, file_digest
 from rs.provenance.files import read_json, read_table
+
+if TYPE_CHECKING:
+    from rs.plan.jobs import Job
+    from rs.plan.plan import Plan
 
 RECORDS = Path(".snakemake") / "metadata"
 BEFORE_ALL = 1.0  # second of 1970

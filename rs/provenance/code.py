@@ -91,7 +91,8 @@ def plug_in_root(top: str) -> Path | None:
 def _times(folder: Path) -> Iterator[tuple[str, int]]:
     """Every Python file below a folder with the time of its last change."""
     if not folder.is_dir():  # a module
-        yield str(folder), folder.with_name(f"{folder.name}.py").stat().st_mtime_ns
+        file = folder.with_name(f"{folder.name}.py")
+        yield str(file), file.stat().st_mtime_ns
         return
     with os.scandir(folder) as found:
         for item in sorted(found, key=lambda item: item.name):
@@ -102,10 +103,16 @@ def _times(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 class Code:
-    """The definitions of packages, and what each of them refers to. `roots` are their folders."""
+    """The definitions of packages, and what each of them refers to. `roots` are their folders; `content` is
+    the digest of all their lines.
+    """
 
     def __init__(self, *roots: Path) -> None:
         self.roots = {root.name: root for root in roots}
+        files = {Path(file): root for root in roots for file, _ in _times(root)}
+        self._texts = {file: file.read_text(encoding="utf-8") for file in files}  # all of one moment
+        named = ([str(file.relative_to(root.parent)), self._texts[file]] for file, root in files.items())
+        self.content = digest(sorted(named), 32)
         self._modules: dict[str, Module] = {}
         self._entries: dict[Place, tuple[str, list[Place]]] = {}
 
@@ -203,7 +210,7 @@ class Code:
                 raise UserError(
                     f"code digest: no module {name} in {', '.join(map(str, self.roots.values()))}"
                 )
-            found = read_module(path.read_text(encoding="utf-8"))
+            found = read_module(self._texts[path])
             inner = (defined.imports for defined in found.names.values())
             for source, bound in (
                 target for each in (found.imports, *inner) for target in each.bound.values()
@@ -222,7 +229,7 @@ class Code:
             return None
         place = self.roots[top].joinpath(*below)
         files = (place.with_name(f"{place.name}.py"), place / "__init__.py")
-        return next((f for f in files if f.is_file()), None)
+        return next((f for f in files if f in self._texts), None)
 
     def _is_module(self, module: str) -> bool:
         return module in self._modules or self._file(module) is not None

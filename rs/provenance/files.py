@@ -21,10 +21,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from rs import __version__
 from rs.errors import UserError
@@ -32,6 +29,9 @@ from rs.provenance import checksums
 from rs.provenance.digests import canonical, digest
 from rs.provenance.reading import JSON, read_bytes
 from rs.settings.plugins import plug_ins
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 KEY = b"rs"
 
@@ -168,6 +168,8 @@ def read_json(path: Path) -> Any:
 
 def write_table(path: Path, table: pa.Table, provenance: dict[str, Any]) -> None:
     """A Parquet file with its provenance and checksum in the metadata."""
+    import pyarrow.parquet as pq
+
     buffer = io.BytesIO()
     # the provenance stands in the file once: with the schema it would be stored a second time, in base64
     metadata = {k: v for k, v in (table.schema.metadata or {}).items() if k != KEY}
@@ -184,6 +186,9 @@ def read_table(path: Path, needs: Iterable[str] = ()) -> tuple[pa.Table, dict[st
 
     Raises UserError for a file that is missing, truncated, damaged or foreign, and for missing columns.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     content = read_bytes(path)
     if checksums.broken(content):
         raise _differs(path)

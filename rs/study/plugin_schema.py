@@ -13,7 +13,6 @@ import dataclasses
 import difflib
 import importlib
 import inspect
-import os
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rs.errors import UserError
+from rs.provenance import user_cache
 from rs.provenance.code import plug_in_root
 from rs.provenance.digests import digest, file_digest
 from rs.provenance.files import read_json, versions, write_json
@@ -54,7 +54,7 @@ def schema_of(plug_in: PlugIn, built_in: Path) -> dict[str, Any]:
         "built-in": file_digest(built_in),
         "versions": versions(),
     }
-    cached = cache_folder() / f"{plug_in.name}-{digest(made_of, 32)}.json"
+    cached = user_cache.folder("plug-ins") / f"{plug_in.name}-{digest(made_of, 32)}.json"
     with contextlib.suppress(UserError):
         found: dict[str, Any] = read_json(cached)["schema"]
         return found
@@ -62,11 +62,6 @@ def schema_of(plug_in: PlugIn, built_in: Path) -> dict[str, Any]:
     with contextlib.suppress(UserError):  # a home folder may be read-only
         write_json(cached, {"schema": made, "plug-in": str(plug_in)})
     return made
-
-
-def cache_folder() -> Path:
-    own = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(own if os.path.isabs(own) else Path.home() / ".cache") / "rs-smoothing" / "plug-ins"
 
 
 def _code(plug_in: PlugIn) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from tiny_study import write_study
 
 from rs import __version__
 from rs.cli.main import main, parser
+from rs.cli.verbs import VERBS
 from rs.errors import UserError
 from rs.plan.stages import STAGES, STUDY_STAGES
 from rs.provenance.files import versions
@@ -145,10 +146,41 @@ def test_the_installed_command_and_the_torch_free_floor():
     assert "Traceback" not in done.stderr
 
 
+def loaded_by(arguments: list[str], act: bool = False) -> set[str]:
+    """The modules that a verb has imported before it acts, or at its end."""
+    called = f"main({arguments})" if act else f"parser({arguments[0]!r}).parse_args({arguments})"
+    code = f"import sys; from rs.cli.main import main, parser; {called}; print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.splitlines()[-1].split())
+
+
+LIBRARIES = {"matplotlib", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "scipy", "torch", "yaml"}
+
+
 def test_a_job_imports_its_own_verb_alone():
     """Every job of a study pays for what it imports before it begins."""
-    code = "import sys; from rs.cli.main import main; main(['certify', '--job', '{}']); "
-    code += "sys.exit(bool({'matplotlib', 'scipy.stats', 'torch', 'rs.cli.verbs'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "rs certify: " in done.stderr
-    assert done.returncode == 0
+    loaded = loaded_by(["certify", "--job", "{}"], act=True)
+    assert not (LIBRARIES | {"rs.cli.verbs", "rs.plan.plan", "rs.study.study"}) & loaded
+
+
+@pytest.mark.parametrize("verb", ["", "status", "show", "ui", "why", "train", "list", "schema"])
+def test_help_and_small_verbs_are_understood_without_any_library(verb):
+    """Nobody waits for another verb's imports: neither for the help nor for a wrong argument."""
+    arguments = [verb, *{"why": ["STUDY/runs[0]"]}.get(verb, [])]
+    assert not loaded_by(arguments if verb else [], act=not verb) & (LIBRARIES | {"rs.plan.plan"})
+
+
+@pytest.mark.parametrize("verb", ["aggregate", "track", "price", "accept", "slice"])
+def test_a_verb_about_a_plan_is_understood_with_what_reads_a_study(verb):
+    arguments = [verb, *{"slice": ["queue.yaml", "--minutes", "1"]}.get(verb, [])]
+    assert loaded_by(arguments) & LIBRARIES <= {"numpy", "pydantic", "yaml"}
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_every_verb_can_be_asked_for_help(verb, capsys):
+    """Its module and functions are named by text, which nothing else checks."""
+    with pytest.raises(SystemExit) as caught:
+        main([verb.name, "--help"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: rs {verb.name} ")

@@ -8,7 +8,7 @@ import pytest
 from tiny_study import write_study
 
 from rs.cli.main import main
-from rs.plan import rates
+from rs.provenance import user_cache
 from rs.stages import speed
 
 
@@ -78,7 +78,7 @@ def test_what_a_network_costs_here_is_measured_once(study, capsys):
     again, said = priced(capsys, study, "--gpu")
     assert said == ""
     assert again == found
-    for file in (rates.cache_folder()).iterdir():
+    for file in user_cache.folder("rates").iterdir():
         file.write_text("{")
     _, said = priced(capsys, study, "--gpu")
     assert "rs: measuring digits_cnn" in said

@@ -96,7 +96,7 @@ def test_ctrl_c_is_one_line():
 import signal
 from rs.cli import main as cli
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-cli.parser = lambda: signal.raise_signal(signal.SIGINT)
+cli.parser = lambda asked: signal.raise_signal(signal.SIGINT)
 raise SystemExit(cli.main())
 """
     command = [sys.executable, "-c", code]

@@ -15,8 +15,9 @@ from lab import lab as lab
 
 from rs.cli.main import main
 from rs.methods import catalog
+from rs.provenance import user_cache
 from rs.study import schema as study_schema
-from rs.study.plugin_schema import CALLS, cache_folder
+from rs.study.plugin_schema import CALLS
 
 MINE = {
     "objectives": {"name": "smoothed_labels", "smoothing": 0.2},
@@ -147,11 +148,11 @@ def test_a_cached_schema_follows_the_code(installed):
         return study_schema.method_schema("objectives", "smoothed_labels")["properties"]["smoothing"]
 
     assert limits()["exclusiveMaximum"] == 1
-    assert len(list(cache_folder().glob("*.json"))) == 3
+    assert len(list(user_cache.folder("plug-ins").glob("*.json"))) == 3
     file = installed / "lab_methods" / "smoothed_labels.py"
     file.write_text(file.read_text().replace("lt=1", "lt=0.5"))
     assert limits()["exclusiveMaximum"] == 0.5
-    for cached in cache_folder().glob("smoothed_labels-*.json"):
+    for cached in user_cache.folder("plug-ins").glob("smoothed_labels-*.json"):
         cached.write_text("{")
     assert limits()["exclusiveMaximum"] == 0.5
 

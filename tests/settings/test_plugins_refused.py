@@ -12,7 +12,8 @@ from plug_ins import describe
 
 from rs.errors import UserError
 from rs.methods import catalog
-from rs.study.plugin_schema import broken, cache_folder
+from rs.provenance import user_cache
+from rs.study.plugin_schema import broken
 
 HEAD = """
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def test_a_plug_in_that_breaks_the_protocol_is_one_line(lab, tiny, refusal, kind
     told = refusal(tiny)
     assert told.startswith(f"plug-in broken 2.0: rs.{kind}: mine = broken:Mine: ")
     assert says in told
-    assert not list(cache_folder().glob("*")), "nothing of it is kept"
+    assert not list(user_cache.folder("plug-ins").glob("*")), "nothing of it is kept"
 
 
 @pytest.mark.parametrize(

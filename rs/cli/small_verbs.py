@@ -1,0 +1,133 @@
+"""Verbs that hand on what they are asked for: their arguments, and whom they call (imported then)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rs.cli.plans import plan_of
+
+
+def show(args: argparse.Namespace) -> None:
+    from rs.cli.overview import certified_accuracy_text, places, published_text
+    from rs.tables.aggregate import check_tables
+
+    plan = plan_of(args)
+    check_tables(plan)
+    print(certified_accuracy_text(plan.tables))
+    print(published_text(plan.tables))
+    print(places(plan))
+
+
+def precision_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", metavar="LABEL", help="only this run (default: all that are trained)")
+    images = "of the test subset (default: 100)"
+    parser.add_argument("--images", type=int, default=100, metavar="N", help=images)
+    parser.add_argument("--n", type=int, default=1000, metavar="N", help="votes per image (default: 1000)")
+
+
+def rederive_arguments(parser: argparse.ArgumentParser) -> None:
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--study", nargs="+", type=Path, metavar="FILE", help="print the text of one study")
+    listed = "YAML file: tables: {TEXT FILE: [STUDY, ...]}"
+    chosen.add_argument("--list", type=Path, metavar="FILE", help=listed)
+    parser.add_argument("--observations", type=Path, default=Path("evidence/runs"), metavar="FOLDER")
+
+
+def rederive(args: argparse.Namespace) -> None:
+    from rs.cli.rederive import read_list, text_of
+    from rs.provenance.files import write_text
+
+    if args.study:
+        print(text_of(args.study, args.observations), end="")
+        return
+    for out, files in read_list(args.list).items():
+        write_text(out, text_of(files, args.observations))
+
+
+def status(args: argparse.Namespace) -> None:
+    from rs.cli.overview import status as tell
+
+    print(tell(plan_of(args), args.study))
+
+
+def verdicts_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--paper", metavar="NAME", help="only of this paper: NAL, STN, MACER, ...")
+    parser.add_argument("--json", action="store_true", help="for programs: totals, numbers, claims")
+    parser.add_argument("--kept", action="store_true", help="what kept observations say, without results/")
+    told = "write it into these files, between the marks <!-- verdicts --> and <!-- /verdicts -->"
+    parser.add_argument("--write", nargs="+", type=Path, default=[], metavar="FILE", help=told)
+
+
+def why_arguments(parser: argparse.ArgumentParser) -> None:
+    told = "of a number or a claim, as rs verdicts prints it, or of a table's row: STUDY/TABLE[N]"
+    parser.add_argument("address", metavar="ADDRESS", help=told)
+
+
+def why(args: argparse.Namespace) -> None:
+    from rs.cli.why import chain
+
+    print("\n".join(chain(args.address)))
+
+
+def ui_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=5000)
+
+
+def ui(args: argparse.Namespace) -> None:
+    from rs.cli.tracking import serve
+
+    serve(plan_of(args), args.port)
+
+
+def follow_arguments(parser: argparse.ArgumentParser) -> None:
+    every = "between two looks (default: 30)"
+    parser.add_argument("--every", type=float, default=30.0, metavar="SECONDS", help=every)
+
+
+def follow(args: argparse.Namespace) -> None:
+    from rs.cli.tracking import follow
+
+    follow(plan_of(args), args.every)
+
+
+def export_log(args: argparse.Namespace) -> None:
+    from rs.cli import logs
+
+    logs.export_log(plan_of(args), args)
+
+
+def list_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def list_methods(args: argparse.Namespace) -> None:
+    from rs.methods.catalog import listing
+
+    methods = listing()
+    if args.json:
+        print(json.dumps(methods, indent=1))
+        return
+    for kind, entries in methods.items():
+        print(f"\n{kind}")
+        for entry in entries:
+            print(f"  {entry['name']:<18} {entry['description']}\n{'':<20} {entry['source']}")
+            for name, default in entry["parameters"].items():
+                print(f"{'':<22} {name}: {json.dumps(default)}")
+
+
+def schema_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--write", action="store_true", help="renew rs/schema.json instead of printing")
+
+
+def write_schema(args: argparse.Namespace) -> None:
+    from rs.methods import catalog
+    from rs.study import schema as study_schema
+
+    chosen = catalog.schema() if args.write else study_schema.schema()
+    text = json.dumps(chosen, indent=1, sort_keys=True) + "\n"
+    if args.write:
+        study_schema.SCHEMA.write_text(text)
+    else:
+        print(text, end="")
