@@ -17,14 +17,15 @@ def rows(stored: Stored) -> Iterator[Row]:
 
 def rows_of(claim: Claim, radii: Sequence[float]) -> Iterator[Row]:
     for accuracy in claim.accuracies(radii):
-        yield {**claim.columns, **accuracy, "lower_bound": claim.is_lower_bound(accuracy["radius"])}
+        bound = claim.is_lower_bound(accuracy["radius"])
+        yield {**claim.columns, **accuracy, "factor": claim.factor, "lower_bound": bound}
 
 
 TABLE = Table(
     "certified_accuracy",
     (
         *(*CLAIMED, "radius", "certified_accuracy", "low", "high", "images", "alpha", "n", "rigorous"),
-        *("precision", "stopping", "lower_bound", "largest_radius"),
+        *("precision", "stopping", "lower_bound", "largest_radius", "factor"),
     ),
     rows,
 )

@@ -9,19 +9,22 @@ evidence, and the verdict on the claim. A study states them under `claims`.
 | not run | a run that could decide it is not there |
 
 `all` fails where one condition fails, `any` holds where one does, whatever the others are. Before that, a
-condition at several radii, or of curves that cross, holds where all of its rows do. What is decided by theory
-has no settings.
+condition at several radii, or of curves that cross, holds where all of its rows do. Since one of many would
+be so by chance, that one must be surer: rs.tables.families derives by how much. Intervals are those of a row
+on its own. What is decided by theory has no settings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import NoReturn
 
 from rs.study.claims import METRICS, sides_of
 from rs.study.paper_settings import differences, stated
 from rs.study.study import Study
 from rs.tables.conditions import decide
+from rs.tables.families import Sure, sure
 from rs.tables.pairs import paired
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
@@ -43,9 +46,10 @@ def judged(study: Study, tables: dict[str, Sequence[Row]]) -> list[Row]:
     for i, claim in enumerate(study.claims):
         conditions: list[Row] = []
         verdicts = []
-        for j, condition in enumerate(claim["conditions"]):
+        levels = sure(claim, float(study.agreement["confidence"]))
+        for j, (condition, level) in enumerate(zip(claim["conditions"], levels, strict=True)):
             refuse = partial(study.fail, ("claims", i, "conditions", j))
-            found = list(decide(condition, tables, study.agreement, refuse))
+            found = as_one_of_many(condition, tables, study.agreement, refuse, level)
             verdicts.append(joined("all", [row["verdict"] for row in found]))
             conditions += found
         verdict = joined(claim["join"], verdicts)
@@ -59,6 +63,29 @@ def judged(study: Study, tables: dict[str, Sequence[Row]]) -> list[Row]:
             told = {**row, "condition_verdict": row["verdict"]} | head
             out.append({key: told[key] for key in COLUMNS})
     return out
+
+
+def as_one_of_many(
+    condition: Row,
+    tables: dict[str, Sequence[Row]],
+    agreed: Row,
+    refuse: Callable[[str], NoReturn],
+    level: Sure,
+) -> list[Row]:
+    """The rows of one condition on their own, with the verdicts that they have among the claim's others."""
+    alone, holding, failing = (
+        list(decide(condition, tables, {**agreed, "confidence": confidence}, refuse))
+        for confidence in (level.alone, level.holds, level.fails)
+    )
+    for row, surely_holds, surely_fails in zip(alone, holding, failing, strict=True):
+        verdict = row["verdict"]
+        if verdict in ("holds", "fails", "undecided"):
+            holds, fails = surely_holds["verdict"] == "holds", surely_fails["verdict"] == "fails"
+            row["verdict"] = "fails" if fails else "holds" if holds else "undecided"
+        if row["verdict"] != verdict:
+            number = level.holding if verdict == "holds" else level.failing
+            row["counted"] += f"; {verdict} alone, not as one of {number}"
+    return alone
 
 
 def joined(join: str, verdicts: Sequence[str]) -> str:

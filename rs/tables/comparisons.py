@@ -54,8 +54,8 @@ class Asked:
         return [r for r in self.usual if r <= largest]
 
 
-def compare(pairs: Iterable[tuple[Contestant, Contestant, Asked]]) -> list[Row]:
-    """Rows of all pairs, in COLUMNS; p-values and verdicts adjusted over them."""
+def compare(pairs: Iterable[tuple[Contestant, Contestant, Asked]], adjusted: bool = True) -> list[Row]:
+    """Rows of all pairs, in COLUMNS; p-values and verdicts adjusted over them, or each for itself."""
     rows: list[Row] = []
     for a, b, asked in pairs:
         for row in _certified_rows(a, b, asked) + _attacked_rows(a, b, asked):
@@ -66,13 +66,13 @@ def compare(pairs: Iterable[tuple[Contestant, Contestant, Asked]]) -> list[Row]:
                 row["found"] = replace(row["found"], p=math.nan, equivalence=math.nan)
             rows.append(row | {"level": asked.level})
     families: dict[Any, list[Row]] = {}
-    for row in rows:
+    for i, row in enumerate(rows):
         key = tuple(row[column] for column in ("about", "metric", "certificate", "smoothing"))
-        families.setdefault(key, []).append(row)
+        families.setdefault(key if adjusted else i, []).append(row)
     for family in families.values():
-        adjusted = holm([row["found"].p for row in family])
+        apart = holm([row["found"].p for row in family])
         equivalent = holm([row["found"].equivalence for row in family])
-        for row, p, equivalence in zip(family, adjusted, equivalent, strict=True):
+        for row, p, equivalence in zip(family, apart, equivalent, strict=True):
             found: Difference = row.pop("found")
             row |= {"difference": found.value, "low": found.low, "high": found.high, "p": found.p}
             row |= {"adjusted_p": p, "verdict": verdict(found, p, equivalence, row.pop("level"))}

@@ -7,8 +7,9 @@ is wider than it need be for runs on the same images. Two certificates on the sa
 images alone: there they differ by no noise, and nothing is said of others. Of methods (`about`) the spread of
 at least 3 training seeds is counted, at each side t_{K-1} s / sqrt(K); with fewer nothing is decided. A trend
 is a contrast over the runs in their order, sum (i - mean i) y_i; it fails too where one step goes the other
-way beyond the two intervals. A ratio lies between the quotients of opposite ends. Several radii are several
-conditions, which all have to hold: none needs an adjustment for the others.
+way beyond the two intervals. Contrast and steps are so many ways to fail, and each must be surer for that
+(rs.tables.families, which says what several radii or conditions do to each other). A ratio lies between the
+quotients of opposite ends.
 
 Votes that a rule stopped give lower bounds: such a value has no upper end, and nothing that compares it with
 another is decided.
@@ -19,42 +20,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NoReturn
 
-from rs.statistics import agreement
 from rs.study.claims import ATTACKED, BESIDE, CERTIFIED, THEORY, kind_of, radii_of, sides_of, table_of
+from rs.tables.condition_intervals import Asked, Interval, difference, interval
 from rs.tables.condition_words import words
+from rs.tables.families import stricter
 from rs.tables.measured import Measured, Tables, mean_of, places, rows_of
 from rs.tables.table import Row
 
 STOPPED = "votes were stopped at a lower bound"
 UNSMOOTHED = ("epsilon", "rho", "train_seconds")  # metrics of a run as such
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A condition at one radius, the tables it is asked of, margins of equivalence, and how to refuse it."""
-
-    condition: Row
-    radius: float | None
-    tables: Tables
-    agreement: Row
-    refuse: Callable[[str], NoReturn]
-
-    @property
-    def metric(self) -> str:
-        return str(self.condition["metric"])
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value with its interval, nan where fewer seeds than needed leave it open."""
-
-    value: float
-    low: float
-    high: float
-    counted: str
 
 
 def decide(condition: Row, tables: Tables, agreed: Row, refuse: Callable[[str], NoReturn]) -> Iterator[Row]:
@@ -98,13 +75,13 @@ def _decided(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) -
     if kind == "trend":
         return _trend(asked, found)
     if kind == "value":
-        one = _interval(asked, found[0])
+        one = interval(asked, found[0])
         if found[0].lower_bound:
             one = replace(one, high=math.inf, counted=f"{one.counted}; {STOPPED}")
         return _bounded(asked, one)
     if kind == "difference":
-        return _bounded(asked, _difference(asked, sides, found))
-    first, second = (_interval(asked, m) for m in found)
+        return _bounded(asked, difference(asked, sides, found))
+    first, second = (interval(asked, m) for m in found)
     value = first.value / second.value if second.value else math.nan
     low = high = math.nan
     if second.low > 0:
@@ -141,7 +118,7 @@ def _beside(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) ->
     if paired is not None:
         outcome, told = paired
     else:
-        d = _difference(asked, sides, found)
+        d = difference(asked, sides, found)
         margin = _margin(asked, found[1].side.value)
         outcome = "better" if d.low > 0 else "worse" if d.high < 0 else "undecided"
         if -margin <= d.low and d.high <= margin and (margin > 0 or d.low == d.high):
@@ -156,7 +133,7 @@ def _comparison(asked: Asked, sides: list[Row]) -> tuple[str, Row] | None:
     first, second = sides
     if {k: v for k, v in first.items() if k != "run"} != {k: v for k, v in second.items() if k != "run"}:
         return None
-    named: Row = {"about": asked.condition["about"], "metric": asked.metric}
+    named: Row = {"about": asked.condition["about"], "metric": asked.metric, "level": asked.confidence}
     if asked.metric in CERTIFIED:
         named["certificate"] = first["certificate"]
     if asked.metric == ATTACKED:
@@ -179,71 +156,36 @@ def _comparison(asked: Asked, sides: list[Row]) -> tuple[str, Row] | None:
     return None
 
 
-def _difference(asked: Asked, sides: list[Row], found: list[Measured]) -> Interval:
-    """First minus second."""
-    a, b = found
-    same = asked.metric in CERTIFIED and sides[0]["run"] == sides[1]["run"]
-    if same and a.row.get("smoothing") == b.row.get("smoothing") and len(a.values) == len(b.values):
-        each = [x - y for x, y in zip(a.values, b.values, strict=True)]  # of the same votes, seed by seed
-        half = _seed_half(asked, each)
-        mean = sum(each) / len(each)
-        return Interval(mean, mean - half, mean + half, "the same votes, on these images")
-    value = a.side.value - b.side.value
-    seeds = math.hypot(*(_seed_half(asked, m.values, m.resolution) for m in found))
-    low = value - math.hypot(a.side.value - a.side.low, b.side.high - b.side.value, seeds)
-    high = value + math.hypot(a.side.high - a.side.value, b.side.value - b.side.low, seeds)
-    return _open(asked, Interval(value, low, high, _counted(asked, found)), found)
-
-
-def _interval(asked: Asked, m: Measured) -> Interval:
-    half, side = _seed_half(asked, m.values, m.resolution), m.side
-    low = side.value - math.hypot(side.value - side.low, half)
-    high = side.value + math.hypot(side.high - side.value, half)
-    return _open(asked, Interval(side.value, low, high, _counted(asked, [m])), [m])
-
-
 def _trend(asked: Asked, found: list[Measured]) -> Row:
+    contrast, against = _contrast(asked, found)
+    if math.isnan(contrast.low):
+        return _told("undecided", contrast)
+    surely = replace(
+        asked, agreement=asked.agreement | {"confidence": stricter(asked.confidence, len(found))}
+    )
+    wider, surely_against = _contrast(surely, [_measured_from(surely, m.rows) for m in found])
     sign = 1 if asked.condition["goes"] == "rising" else -1
-    each = [_interval(asked, m) for m in found]
+    fails = surely_against or max(sign * wider.low, sign * wider.high) < 0
+    holds = not against and min(sign * contrast.low, sign * contrast.high) > 0
+    return _told("fails" if fails else "holds" if holds else "undecided", contrast)
+
+
+def _contrast(asked: Asked, found: Sequence[Measured | None]) -> tuple[Interval, bool]:
+    """The contrast, and whether a step goes the other way."""
+    sign = 1 if asked.condition["goes"] == "rising" else -1
+    each = [interval(asked, m) for m in found if m is not None]
     middle = (len(each) - 1) / 2
     weights = [i - middle for i in range(len(each))]
     value = sum(w * one.value for w, one in zip(weights, each, strict=True))
     half = math.hypot(*(w * (one.high - one.low) / 2 for w, one in zip(weights, each, strict=True)))
-    contrast = Interval(value, value - half, value + half, each[0].counted)
     against = any(
         sign * (b.value - a.value) + math.hypot((a.high - a.low) / 2, (b.high - b.low) / 2) < 0
         for a, b in itertools.pairwise(each)
     )
-    ends = sorted((sign * contrast.low, sign * contrast.high))
-    if math.isnan(half):
-        return _told("undecided", contrast)
-    return _told("fails" if against or ends[1] < 0 else "holds" if ends[0] > 0 else "undecided", contrast)
+    return Interval(value, value - half, value + half, each[0].counted), against
 
 
-# --- seeds, margins, rows ---
-
-
-def _seed_half(asked: Asked, values: Sequence[float], resolution: float = 0.0) -> float:
-    seeds = agreement.seeds_of(values, resolution)
-    confidence = float(asked.agreement["confidence"])
-    return seeds.width(confidence) / math.sqrt(1 + 1 / seeds.count) / math.sqrt(seeds.count)
-
-
-def _spread_unknown(found: list[Measured]) -> bool:
-    return any(math.isnan(agreement.seeds_of(m.values, m.resolution).spread) for m in found)
-
-
-def _open(asked: Asked, found: Interval, of: list[Measured]) -> Interval:
-    """Of methods, without an interval where the seeds' spread is unknown."""
-    if asked.condition["about"] == "methods" and _spread_unknown(of):
-        few = min(len(m.values) for m in of) < agreement.FEWEST_SEEDS
-        told = f"fewer than {agreement.FEWEST_SEEDS} training seeds" if few else "all training seeds alike"
-        return Interval(found.value, math.nan, math.nan, told)
-    return found
-
-
-def _counted(asked: Asked, found: list[Measured]) -> str:
-    return "images" if _spread_unknown(found) else "images and seeds"
+# --- margins, rows ---
 
 
 def _margin(asked: Asked, beside: float) -> float:
@@ -254,7 +196,7 @@ def _margin(asked: Asked, beside: float) -> float:
 
 
 def _measured(asked: Asked, side: Row) -> Measured | None:
-    table, column = table_of(asked.metric)
+    table = table_of(asked.metric)[0]
     named: Row = {"label": side["run"], **side["where"]}
     if asked.metric in CERTIFIED:
         named["certificate"] = side["certificate"]
@@ -271,7 +213,11 @@ def _measured(asked: Asked, side: Row) -> Measured | None:
     runs = [row.get("run") for row in found]
     if len(set(runs)) < len(runs):
         asked.refuse(f"{table} has several rows of one run for it; tell them apart with where")
-    return mean_of(found, column)
+    return _measured_from(asked, found)
+
+
+def _measured_from(asked: Asked, rows: Sequence[Row]) -> Measured | None:
+    return mean_of(rows, table_of(asked.metric)[1], confidence=asked.confidence)
 
 
 def _told(verdict: str, found: Interval) -> Row:

@@ -7,10 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scipy import special, stats
+
 from rs.statistics.agreement import Side
+from rs.statistics.intervals import wilson_interval
 from rs.tables.table import Row
 
 ACCURACIES = ("certified_accuracy", "accuracy")  # columns
+TABLED = 0.95  # confidence of the intervals of tables
+_OWN = (*ACCURACIES, "acr", "loss", "low", "high")  # whose interval a table's `low` and `high` are
 Tables = Mapping[str, Sequence[Row]]
 
 
@@ -51,29 +56,45 @@ def _same(have: Any, asked: Any) -> bool:
     return bool(have == asked)
 
 
-def mean_of(found: Sequence[Row], column: str, scale: float = 1.0) -> Measured | None:
-    """Mean over seeds of a column and of its interval's ends: `low` and `high`, a standard error (`_se`), or
-    none. Nothing where a seed has no such value.
-    """
+def mean_of(
+    found: Sequence[Row], column: str, scale: float = 1.0, confidence: float = TABLED
+) -> Measured | None:
+    """Mean over seeds of a column and of the ends of its interval. Nothing where a seed has no such value."""
     values = [row.get(column) for row in found]
     if not found or any(v is None or math.isnan(float(v)) for v in values):
         return None
-
-    def mean(name: str) -> float:
-        return scale * sum(float(row[name]) for row in found) / len(found)
-
-    value, first = mean(column), found[0]
-    side = Side(value, value, value)
-    if f"{column}_se" in first:
-        half = 1.96 * mean(f"{column}_se")
-        side = Side(value, value - half, value + half)
-    elif all(row.get("low") is not None and row.get("high") is not None for row in found):
-        side = Side(value, mean("low"), mean("high"))
+    each, first = [_side(row, column, confidence) for row in found], found[0]
+    side = Side(*(scale * sum(ends) / len(found) for ends in zip(*each, strict=True)))
     images = first.get("images")
     step = _most_of_an_image(first, column) / images if images else 0.0
     bound = any(row.get("lower_bound") for row in found)
     seeds = [scale * float(v) for v in values if v is not None]
     return Measured(str(first["label"]), seeds, side, images, list(found), bound, step)
+
+
+def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float]:
+    """Value and ends of one row: Wilson's of an accuracy; else from a standard error (`_se`) or the interval
+    of the table, which is Student's. Without any of these the value alone.
+    """
+    value, images = float(row[column]), row.get("images")
+    if column in ACCURACIES and images:
+        factor = float(row.get("factor") or 1.0)
+        low, high = wilson_interval(min(value / factor, 1.0) * images, images, confidence)
+        return value, factor * float(low), factor * float(high)
+    quantile = float(special.ndtri(0.5 + confidence / 2))
+    if f"{column}_se" in row:
+        half = quantile * float(row[f"{column}_se"])
+        return value, value - half, value + half
+    low, high = (
+        row.get(f"{column}_{end}", row.get(end) if column in _OWN else None) for end in ("low", "high")
+    )
+    if low is None or high is None:
+        return value, value, value
+    tabled = float(special.ndtri(0.5 + TABLED / 2))
+    if images and images > 1:
+        quantile, tabled = (float(stats.t.ppf(0.5 + c / 2, images - 1)) for c in (confidence, TABLED))
+    wider = quantile / tabled
+    return value, value + wider * (float(low) - value), value + wider * (float(high) - value)
 
 
 def _most_of_an_image(row: Row, column: str) -> float:

@@ -136,7 +136,8 @@ def _measured_runs(study: Study, number: Number, rows: dict[str, list[Row]]) -> 
     if any(len({row.get("smoothing") for row in each}) > 1 for each in found.values()):
         told = f"{entry['run']} is smoothed with several noises; name one: smoothing"
         study.fail(("published", number.index), told)
-    return {label: m for label, each in found.items() if (m := _mean(each, number))}
+    confidence = float(study.agreement["confidence"])
+    return {label: m for label, each in found.items() if (m := _mean(each, number, confidence))}
 
 
 def _rows_of(rows: dict[str, list[Row]], number: Number, label: str, smoothing: str | None) -> list[Row]:
@@ -153,11 +154,11 @@ def _rows_of(rows: dict[str, list[Row]], number: Number, label: str, smoothing: 
     return rows_of(rows, METRICS[number.metric][0], named)
 
 
-def _mean(found: list[Row], number: Number) -> Measured | None:
+def _mean(found: list[Row], number: Number, confidence: float) -> Measured | None:
     column = METRICS[number.metric][1]
     if number.metric == "epsilon":
         column = f"epsilon_{number.entry['cost']}"
-    return mean_of(found, column, 1 / 3600 if number.metric == "train_hours" else 1.0)
+    return mean_of(found, column, 1 / 3600 if number.metric == "train_hours" else 1.0, confidence)
 
 
 def _row(study: Study, number: Number, found: Measured | None) -> Row:

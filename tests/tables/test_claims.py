@@ -15,12 +15,11 @@ RUNS = {name: {"objective": run["objective"]} for name, run in TINY["runs"].item
 
 
 def accuracy(label: str, *shares: float, radius: float = 0.25, half: float = 0.01, **more: Any) -> Any:
-    """Rows of certified accuracy, one per seed."""
-    row = {"label": label, "certificate": "cohen", "smoothing": "gaussian", "radius": radius, "images": 500}
-    return [
-        {**row, "run": f"{label}{i}", "certified_accuracy": s, "low": s - half, "high": s + half, **more}
-        for i, s in enumerate(shares)
-    ]
+    """Rows of certified accuracy, one per seed, on as many images as give the interval `half` its width."""
+    images = round(1.96**2 * shares[0] * (1 - shares[0]) / half**2)
+    row = {"label": label, "certificate": "cohen", "smoothing": "gaussian", "radius": radius}
+    row |= {"images": images}
+    return [{**row, "run": f"{label}{i}", "certified_accuracy": s, **more} for i, s in enumerate(shares)]
 
 
 def steady(label: str, share: float, **more: Any) -> Any:
@@ -69,7 +68,7 @@ def test_equivalent_is_within_the_margin(verdict) -> None:
 def test_pairs_of_the_table_of_comparisons_come_first(verdict, turned) -> None:
     pair = {"a": "gaussian", "b": "nal"} if turned else {"a": "nal", "b": "gaussian"}
     row = {**pair, "about": "methods", "metric": "certified_accuracy", "certificate": "cohen", "radius": 0.25}
-    row |= {"images": 500}
+    row |= {"images": 500, "level": 0.95}
     sign = -1 if turned else 1
     row |= {"smoothing": "gaussian", "difference": sign * 0.02, "low": sign * 0.01, "high": sign * 0.03}
     row |= {"verdict": "worse" if turned else "better"}
@@ -172,9 +171,10 @@ def test_ratios_of_times_name_the_machines(verdict) -> None:
 def test_a_ratio_lies_between_the_quotients_of_opposite_ends(verdict, first, second, value, ends) -> None:
     rows = [r for name in ("nal", "gaussian") for r in accuracy(name, 0.5)]
     for row, numbers in zip(rows, (first, second), strict=True):
-        row |= dict(zip(("certified_accuracy", "low", "high"), numbers, strict=True))
+        row |= dict(zip(("acr", "low", "high"), numbers, strict=True))
     asked = {"ratio": ["nal", "gaussian"], "about": "networks", "at_least": -0.8}
-    found, (told,) = verdict(asked, tables={"certified_accuracy": rows})
+    asked |= {"metric": "acr", "radii": []}
+    found, (told,) = verdict(asked, tables={"average_certified_radius": rows})
     assert (found, told["value"]) == ("undecided" if value is None else "holds", pytest.approx(value))
     assert (told["low"], told["high"]) == pytest.approx(ends)
 

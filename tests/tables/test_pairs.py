@@ -41,13 +41,8 @@ def test_accuracies_under_two_attacks_are_paired_each_under_its_own(observed):
     under = [asked | {"attack": attack, "about": "networks"} for attack in ("weak", "strong")]
     plan = observed(attacks=[WEAK, STRONG], claims=claims(*under))
     rows = paired(plan)
-    assert [(r["attack"], r["radius"]) for r in rows if r["about"] == "networks"] == [
-        ("weak", 0.5),
-        ("strong", 0.5),
-    ]
-    assert all(
-        r["adjusted_p"] == r["p"] for r in rows if r["about"] == "networks"
-    )  # one attack is one family
+    each = [(r["attack"], r["radius"], r["level"]) for r in rows if r["about"] == "networks"]
+    assert sorted(each) == [(a, 0.5, c) for a in ("strong", "weak") for c in (0.95, 0.975)]
     noise = rows[0]["smoothing"]
     accuracies = [
         {"label": label, "run": label, "attack": attack, "smoothing": noise, "radius": 0.5, "accuracy": share}
@@ -88,3 +83,16 @@ def test_what_stopped_votes_leave_open_is_undecided_and_no_test_of_the_family():
         assert set(told.values()) == {("undecided", True)}
         (at,) = (r for r in rows if r["radius"] == 0.5)
         assert at["adjusted_p"] == at["p"]  # the radius that is open does not count
+
+
+def test_a_row_is_the_same_whichever_conditions_read_it(observed):
+    """Alone, or with other radii: nothing of it is adjusted for the others."""
+    asked = {"better": "nal", "than": "gaussian", "metric": "certified_accuracy", "about": "networks"}
+    alone = paired(observed(attacks=[], claims=claims(asked | {"radii": [0.25]})))
+    both = [asked | {"radii": [0.25, 0.0]}, asked | {"radii": [0.25]}]
+    rows = paired(observed(attacks=[], claims=claims(*both)))
+    assert {r["radius"] for r in rows} == {0.0, 0.25}
+    assert len([r for r in rows if r["about"] == "networks"]) == 2 * 2  # at 95 %, and as one of three
+    (one,) = (r for r in alone if r["about"] == "networks")
+    assert one in rows
+    assert one["adjusted_p"] == one["p"]

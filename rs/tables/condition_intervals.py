@@ -1,0 +1,87 @@
+"""What a condition of a claim asks, and the interval of the value that it is asked about. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from rs.statistics import agreement
+from rs.study.claims import CERTIFIED
+from rs.tables.measured import Measured, Tables
+from rs.tables.table import Row
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A condition at one radius, the tables it is asked of, margins of equivalence, and how to refuse it."""
+
+    condition: Row
+    radius: float | None
+    tables: Tables
+    agreement: Row
+    refuse: Callable[[str], NoReturn]
+
+    @property
+    def metric(self) -> str:
+        return str(self.condition["metric"])
+
+    @property
+    def confidence(self) -> float:
+        return float(self.agreement["confidence"])
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its interval, nan where fewer seeds than needed leave it open."""
+
+    value: float
+    low: float
+    high: float
+    counted: str
+
+
+def difference(asked: Asked, sides: list[Row], found: list[Measured]) -> Interval:
+    """First minus second."""
+    a, b = found
+    same = asked.metric in CERTIFIED and sides[0]["run"] == sides[1]["run"]
+    if same and a.row.get("smoothing") == b.row.get("smoothing") and len(a.values) == len(b.values):
+        each = [x - y for x, y in zip(a.values, b.values, strict=True)]  # of the same votes, seed by seed
+        half = _seed_half(asked, each)
+        mean = sum(each) / len(each)
+        return Interval(mean, mean - half, mean + half, "the same votes, on these images")
+    value = a.side.value - b.side.value
+    seeds = math.hypot(*(_seed_half(asked, m.values, m.resolution) for m in found))
+    low = value - math.hypot(a.side.value - a.side.low, b.side.high - b.side.value, seeds)
+    high = value + math.hypot(a.side.high - a.side.value, b.side.value - b.side.low, seeds)
+    return _open(asked, Interval(value, low, high, _counted(asked, found)), found)
+
+
+def interval(asked: Asked, m: Measured) -> Interval:
+    half, side = _seed_half(asked, m.values, m.resolution), m.side
+    low = side.value - math.hypot(side.value - side.low, half)
+    high = side.value + math.hypot(side.high - side.value, half)
+    return _open(asked, Interval(side.value, low, high, _counted(asked, [m])), [m])
+
+
+def _seed_half(asked: Asked, values: Sequence[float], resolution: float = 0.0) -> float:
+    seeds = agreement.seeds_of(values, resolution)
+    return seeds.width(asked.confidence) / math.sqrt(1 + 1 / seeds.count) / math.sqrt(seeds.count)
+
+
+def _spread_unknown(found: list[Measured]) -> bool:
+    return any(math.isnan(agreement.seeds_of(m.values, m.resolution).spread) for m in found)
+
+
+def _open(asked: Asked, found: Interval, of: list[Measured]) -> Interval:
+    """Of methods, without an interval where the seeds' spread is unknown."""
+    if asked.condition["about"] == "methods" and _spread_unknown(of):
+        few = min(len(m.values) for m in of) < agreement.FEWEST_SEEDS
+        told = f"fewer than {agreement.FEWEST_SEEDS} training seeds" if few else "all training seeds alike"
+        return Interval(found.value, math.nan, math.nan, told)
+    return found
+
+
+def _counted(asked: Asked, found: list[Measured]) -> str:
+    return "images" if _spread_unknown(found) else "images and seeds"
