@@ -85,16 +85,16 @@ def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float
     if f"{column}_se" in row:
         half = quantile * float(row[f"{column}_se"])
         return value, value - half, value + half
-    low, high = (
+    below, above = (
         row.get(f"{column}_{end}", row.get(end) if column in _OWN else None) for end in ("low", "high")
     )
-    if low is None or high is None:
+    if below is None or above is None:
         return value, value, value
     tabled = float(special.ndtri(0.5 + TABLED / 2))
     if images and images > 1:
         quantile, tabled = (float(stats.t.ppf(0.5 + c / 2, images - 1)) for c in (confidence, TABLED))
     wider = quantile / tabled
-    return value, value + wider * (float(low) - value), value + wider * (float(high) - value)
+    return value, value + wider * (float(below) - value), value + wider * (float(above) - value)
 
 
 def _most_of_an_image(row: Row, column: str) -> float:
