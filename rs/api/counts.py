@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rs.errors import UserError
+from rs.methods.claims import check_separate
 from rs.statistics.draws import Draws, Votes
 
 MOST_VOTES = 2**53  # per image: whole numbers that float64 holds exactly
@@ -78,6 +79,7 @@ def counts_of(
     ]
     if pair[0].shape != pair[1].shape:
         raise UserError(f"{verb}: counts: selection is {pair[0].shape}, estimation {pair[1].shape}; the same")
+    check_separate(verb, *pair)
     drawn = None if uniform is None else _uniform(uniform, len(pair[0]), verb)
     labels = np.full(len(pair[0]), NO_LABEL)
     draws = Draws.from_counts(pair[0], pair[1], dimension, labels, drawn)

@@ -1,27 +1,192 @@
-"""`rs audit`: the mistakes that make a certificate say what is not so, and where each is caught."""
+"""Logs are tab-separated with the columns idx label predict radius correct time, as Cohen et al. publish
+them; Parquet files hold certified radii (of ours, or as `rs import-log --out` writes them) or a study's
+tables. Radii are held against what n votes at alpha allow Cohen et al.'s CERTIFY under Gaussian noise, where
+sigma, n and alpha are known: of logs, as you state them. Every finding is one line, FILE: NAME (IMAGES): what
+is seen. It is what the file says, not why: a wrong sigma, n or alpha that was stated looks the same.
+
+exit codes:
+    0    nothing found
+    1    a file could not be read
+    2    something found
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+
+from rs.cli.audited_tables import Subject, subjects
+from rs.cli.logs import found_logs
 from rs.cli.marked import within
 from rs.cli.mistakes import table
 from rs.errors import UserError
 from rs.provenance.files import write_text
+from rs.statistics.attainable import MOST
+from rs.study.certification_log import LogFault, lines_of, log_of
+from rs.study.log_audit import Finding, Stated, facts_of
+from rs.study.log_audit import findings as seen_in
+
+NOT_SEEN = (
+    "whether the votes that chose the class also bounded it, or more were drawn after a look",
+    "whether sigma was in the units of the images, and the noise independent",
+    "whether the network was one function of the image, the same for all votes, the one that is published",
+    "whether the images were chosen after the results, beyond gaps and numbers",
+    "whether a smaller alpha or n was used than is stated, or a bound that is always below",
+)
+
+
+class Found(UserError):
+    """Something was found in files that could be read."""
+
+    exit_code = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    told = "the table of all mistakes that are refused or flagged, in Markdown"
-    parser.add_argument("--mistakes", action="store_true", help=told)
+    add = parser.add_argument
+    add("files", nargs="*", type=Path, metavar="FILE", help="logs, Parquet files, or folders of logs")
+    add("--sigma", type=float, metavar="S", help="the Gaussian noise that is stated of the logs")
+    add("--n", type=int, metavar="N", help="the estimation votes that are stated")
+    add("--alpha", type=float, metavar="A", help="the error rate that is stated")
+    add("--images", type=int, metavar="N", help="how many images are stated")
+    add("--acr", metavar="R", help="the average certified radius that is stated, with its digits")
+    add("--json", action="store_true", help="for programs: per file facts, findings, what was not checked")
+    told = "the table of all mistakes that are refused or flagged somewhere, in Markdown"
+    add("--mistakes", action="store_true", help=told)
     told = "write it into this file, between the marks <!-- mistakes --> and <!-- /mistakes -->"
-    parser.add_argument("--write", type=Path, metavar="FILE", help=told)
+    add("--write", type=Path, metavar="DOCUMENT", help=told)
 
 
 def run(args: argparse.Namespace) -> None:
-    if not args.mistakes:
-        raise UserError("audit: give --mistakes")
-    if args.write:
-        write_text(args.write, within(args.write, "mistakes", table()))
-    else:
-        print(table(), end="")
+    """Prints facts and findings. Raises UserError for what cannot be read, Found where something is found."""
+    if args.mistakes:
+        if args.write:
+            write_text(args.write, within(args.write, "mistakes", table()))
+        else:
+            print(table(), end="")
+        return
+    if not args.files:
+        raise UserError("audit: give logs, Parquet files or folders of logs; or --mistakes")
+    stated, faults = _stated(args), list[UserError]()
+    looked_at = list(_all(args.files, stated, faults))
+    if len(faults) == 1 and not looked_at:
+        raise faults[0]
+    findings = {s.name: found for s, found in zip(looked_at, _findings(looked_at), strict=True)}
+    (_print_json if args.json else _print)(looked_at, findings)
+    for fault in faults:
+        print(f"rs: {fault}", file=sys.stderr)
+    number = sum(map(len, findings.values()))
+    told = f"{number} finding{'s' * (number != 1)} in {sum(map(bool, findings.values()))} of {len(looked_at)}"
+    if faults:
+        raise UserError(f"audit: {len(faults)} files could not be read; {told} others")
+    if number:
+        raise Found(f"audit: {told} logs and tables")
+
+
+def _stated(args: argparse.Namespace) -> Stated:
+    """Raises UserError for what nobody can state."""
+    for option, given, allowed, fits in (
+        ("sigma", args.sigma, "a finite number above 0", lambda v: 0 < v < math.inf),
+        ("n", args.n, f"1 to {MOST}", lambda v: 1 <= v <= MOST),
+        ("alpha", args.alpha, "strictly between 0 and 1", lambda v: 0 < v < 1),
+        ("images", args.images, "1 or more", lambda v: v >= 1),
+        ("acr", args.acr, "a number as it is printed, 0.537", _is_number),
+    ):
+        if given is not None and not fits(given):
+            raise UserError(f"audit: --{option} {given}: must be {allowed}")
+    return Stated(args.sigma, args.n, args.alpha, args.images, args.acr)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return "_" not in text and 0 <= float(text) < math.inf
+    except ValueError:
+        return False
+
+
+# --- reading ---
+
+
+def _all(files: Iterable[Path], stated: Stated, faults: list[UserError]) -> Iterator[Subject]:
+    """What is stated on the command line counts before what a file says of itself."""
+    given = {key: value for key, value in asdict(stated).items() if value is not None}
+    for path in dict.fromkeys(found_logs(files)):
+        try:
+            made = list(subjects(path)) if path.suffix == ".parquet" else [of_log(path)]
+        except UserError as error:
+            faults.append(error)
+            continue
+        yield from (replace(subject, stated=replace(subject.stated, **given)) for subject in made)
+
+
+def of_log(path: Path) -> Subject:
+    """A log with the lines that cannot be meant left out, and named: one finding for each kind."""
+    lines = list(lines_of(path))
+    faults = [line for line in lines if isinstance(line, LogFault)]
+    kinds = Counter(fault.name for fault in faults)
+    first = {fault.name: str(fault).removeprefix(f"{path}:") for fault in reversed(faults)}
+    seen = tuple(Finding(name, number, f"line {first[name]}") for name, number in kinds.items())
+    log = log_of(line for line in lines if not isinstance(line, LogFault))
+    return Subject(str(path), log, seen, Stated())
+
+
+# --- what is found ---
+
+
+def _findings(looked_at: list[Subject]) -> Iterator[list[Finding]]:
+    """Of every subject; the same outcomes under two names are found at the second."""
+    before: dict[bytes, str] = {}
+    for subject in looked_at:
+        found = list(subject.seen)
+        if (log := subject.log) is not None:
+            found += seen_in(log, subject.stated)
+            outcomes = np.stack([log.idx, log.predict, log.radius]).tobytes()
+            other = before.setdefault(outcomes, subject.name)
+            if other != subject.name and len(log):
+                found.append(Finding("same-log-twice", len(log), f"every outcome is that of {other}"))
+        yield found
+
+
+def not_checked(subject: Subject) -> list[str]:
+    """What would need more to be stated."""
+    stated, told = subject.stated, list[str]()
+    if subject.log is None:
+        return told
+    lacking = [key for key in ("sigma", "n", "alpha") if getattr(stated, key) is None]
+    if lacking:
+        told.append(f"radii (give {', '.join(f'--{key}' for key in lacking)})")
+    told += ["how many images (--images)"] if stated.images is None else []
+    return told + (["the average (--acr)"] if stated.acr is None else [])
+
+
+def _facts(subject: Subject) -> str:
+    return "a table" if subject.log is None else facts_of(subject.log, subject.stated.sigma)
+
+
+def _print(looked_at: list[Subject], findings: dict[str, list[Finding]]) -> None:
+    for subject in looked_at:
+        print(f"{subject.name}: {_facts(subject)}")
+        for finding in findings[subject.name]:
+            print(f"{subject.name}: {finding.name} ({finding.count}): {finding.what}")
+        if not findings[subject.name]:
+            print(f"{subject.name}: nothing found")
+        if left := not_checked(subject):
+            print(f"{subject.name}: not checked: {', '.join(left)}")
+    print("not to be seen from outside:")
+    print("\n".join(f"    {what}" for what in NOT_SEEN))
+
+
+def _print_json(looked_at: list[Subject], findings: dict[str, list[Finding]]) -> None:
+    files = [
+        {"file": s.name, "facts": _facts(s), "stated": asdict(s.stated), "not_checked": not_checked(s)}
+        | {"findings": [asdict(finding) for finding in findings[s.name]]}
+        for s in looked_at
+    ]
+    print(json.dumps({"files": files, "not_seen": NOT_SEEN}, indent=1))

@@ -60,7 +60,7 @@ def import_logs(args: argparse.Namespace) -> None:
         raise UserError(f"import-log: --out {args.out}: must end in {' or '.join(TABLES)}")
     logs: dict[Path, Log] = {}
     faults: list[UserError] = []
-    paths = list(dict.fromkeys(_found(args.files)))
+    paths = list(dict.fromkeys(found_logs(args.files)))
     for path in paths:
         try:
             logs[path] = read_log(path)
@@ -77,7 +77,7 @@ def import_logs(args: argparse.Namespace) -> None:
         raise UserError(f"import-log: {len(faults)} of {len(paths)} logs could not be read and are left out")
 
 
-def _found(given: Iterable[Path]) -> Iterable[Path]:
+def found_logs(given: Iterable[Path]) -> Iterable[Path]:
     """The files themselves, and the logs in folders."""
     for path in given:
         if not path.is_dir():

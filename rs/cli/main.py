@@ -19,6 +19,7 @@ EXIT_CODES = """\
 exit codes:
     0    done
     1    refused or failed; the last line on standard error says why
+    2    rs audit found something
     130  interrupted (Ctrl-C)
 """
 # What a stage's verb does for people, who give it something else than a study.
@@ -94,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
         args.act(args)
     except UserError as error:
         print(f"rs: {error}", file=sys.stderr)
-        return 1
+        return getattr(error, "exit_code", 1)
     except KeyboardInterrupt:
         print("rs: interrupted", file=sys.stderr)
         return 130

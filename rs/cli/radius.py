@@ -97,6 +97,7 @@ def radii(
             len(votes), number("radius: --uniform", uniform, "a number in [0, 1)", lambda v: 0 <= v < 1)
         )
     draws = Draws.from_counts([s for s, _ in votes], [e for _, e in votes], d, uniform=u)
+    claims.check_separate("radius", draws.selection.counts, draws.estimation.counts)
     certified = claims.claim("radius", draws, noise, certificate, level)
     claim = {
         "norm": canonical(norm),

@@ -163,9 +163,10 @@ VERBS = (
     ),
     Verb(
         "audit",
-        "the mistakes that make a certificate say what is not so, and where each is caught",
+        "what can be seen of certification logs and tables from outside, and what cannot",
         "rs.cli.audit:run",
         "rs.cli.audit:add_arguments",
+        explained=True,
     ),
     Verb(
         "radius",

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from rs.errors import UserError
 from rs.methods import catalog
@@ -21,6 +22,7 @@ from rs.study.messages import Validator, dotted, explain
 from rs.study.schema import defaults, method_schema, noise_level, schema
 
 KINDS = {"noise": "noises", "certificate": "certificates"}
+HARDLY_EVER = 1e-6
 Method = dict[str, Any]  # {"name": ..., parameters}, as a study writes it
 Facts = dict[str, Any]  # what the schema says of a method
 
@@ -72,6 +74,25 @@ def claim(verb: str, draws: Draws, noise: Method, certificate: Method, alpha: fl
         told = "the noise is so large that the radius is no finite number"
         raise UserError(f"{verb}: {noise['name']}: {told}")
     return certified
+
+
+def check_separate(verb: str, selection: np.ndarray, estimation: np.ndarray) -> None:
+    """Raises UserError where the votes [N, classes] that choose the class are those that bound it: the same
+    array, or equal in all images although separate draws would hardly ever be.
+
+    Whatever its probabilities are, an image's second draw is the first with at most the chance that its own
+    frequencies give it.
+    """
+    told = f"{verb}: the estimation votes are the selection votes; draw separate ones"
+    if np.shares_memory(selection, estimation):
+        raise UserError(told)
+    if not np.array_equal(selection, estimation):
+        return
+    k, n = estimation.astype(np.float64), estimation.sum(1)
+    chance = special.gammaln(n + 1) - special.gammaln(k + 1).sum(1)
+    chance += special.xlogy(k, k / n[:, None]).sum(1)
+    if (total := float(chance.sum())) < math.log(HARDLY_EVER):
+        raise UserError(f"{told} (that separate ones agree has a chance of {math.exp(total):.1g} at most)")
 
 
 def most_votes(draws: Draws) -> int:

@@ -137,7 +137,7 @@ class Plan(JobGraph):
         """A log, read through once so that a malformed line is named before any job starts."""
         refusals.check_log(self.study, label, entry)
         path, facts = Path(entry["file"]), method_schema("certificates", entry["certificate"])
-        read_log(path)
+        refusals.check_log_radii(self.study, label, entry, read_log(path))
         claim = {
             "certificate": entry["certificate"],
             "norm": float(facts["x-norms"][entry["noise"]["name"]]),

@@ -107,13 +107,30 @@ def read_certified(
     _once(path, frame, ["certificate", "image"])
     if {"n", *VOTES} <= {*frame}:
         check_values(path, frame, VOTES)
-        many = (frame["votes"] + frame["runner_up_votes"] > frame["n"]).to_numpy()
-        if many.any():
-            row = int(np.flatnonzero(many)[0])
-            raise UserError(
-                f"{path}: row {row}: more votes than the {frame['n'][row]} that were drawn; {ADVICE}"
-            )
+        many = frame["votes"] + frame["runner_up_votes"] > frame["n"]
+        _refuse_row(path, frame, many, "more votes than the {n} that were drawn")
+    _check_claims(path, frame)
     return frame, made
+
+
+def _check_claims(path: Path, frame: pd.DataFrame) -> None:
+    """Raises UserError for a radius where a certificate abstains, and for one of a proven certificate above
+    the largest that it could have said. Files from before that was stored do not say it.
+    """
+    if {"prediction", "radius"} <= {*frame.columns}:
+        wrong = (frame["prediction"] == -1) & (frame["radius"] > 0)
+        _refuse_row(path, frame, wrong, "abstains with radius {radius:g}; allowed 0")
+    if {"radius", "rigorous", "largest_radius"} <= {*frame.columns}:
+        wrong = frame["rigorous"].astype(bool) & (frame["radius"] > frame["largest_radius"] * (1 + 1e-12))
+        told = "radius {radius:g} is above {largest_radius:g}, the most that its votes can certify"
+        _refuse_row(path, frame, wrong, told)
+
+
+def _refuse_row(path: Path, frame: pd.DataFrame, wrong: pd.Series[bool], told: str) -> None:
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        said = told.format(**{str(column): value for column, value in frame.iloc[row].items()})
+        raise UserError(f"{path}: row {row}: {said}; {ADVICE}")
 
 
 def read_attacked(path: Path, needs: Iterable[str] = ()) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -13,7 +13,7 @@ import gzip
 import math
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +29,15 @@ _DURATION = re.compile(r"(?:(\d+) days?, )?(\d+):([0-5]\d):([0-5]\d(?:\.\d*)?)")
 _GZIP = b"\x1f\x8b"
 LARGEST = 2**28  # bytes of text
 _Value = TypeVar("_Value", int, float)
+_Row = tuple[int, int, int, float, int, float]
+
+
+class LogFault(UserError):
+    """What no line of a log can say; `name` is what `rs audit` calls it."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -81,10 +90,10 @@ def _field(where: str, name: str, text: str, read: Callable[[str], _Value], allo
     try:
         return read(text)
     except ValueError:
-        raise UserError(f"{where}: {name} {text!r}: must be {allowed}") from None
+        raise LogFault("impossible-value", f"{where}: {name} {text!r}: must be {allowed}") from None
 
 
-def _read_row(where: str, cells: list[str]) -> tuple[int, int, int, float, int, float]:
+def _read_row(where: str, cells: list[str]) -> _Row:
     idx = _field(where, "idx", cells[0], _integer(0), "an integer, 0 or more")
     label = _field(where, "label", cells[1], _integer(0), "an integer, 0 or more")
     predict = _field(where, "predict", cells[2], _integer(-1), "an integer, 0 or more, or -1 to abstain")
@@ -92,11 +101,11 @@ def _read_row(where: str, cells: list[str]) -> tuple[int, int, int, float, int, 
     correct = _field(where, "correct", cells[4], _integer(0, 1), "0 or 1")
     seconds = _field(where, "time", cells[5], _seconds, "H:MM:SS.ffffff or seconds")
     if correct != (predict == label):
-        raise UserError(
-            f"{where}: correct is {correct}, but predict {predict} and label {label} say otherwise"
-        )
+        told = f"{where}: correct is {correct}, but predict {predict} and label {label} say otherwise"
+        raise LogFault("wrong-correct", told)
     if predict == -1 and radius > 0:
-        raise UserError(f"{where}: abstains (predict -1) with radius {cells[3]}; must be 0")
+        told = f"{where}: abstains (predict -1) with radius {cells[3]}; must be 0"
+        raise LogFault("abstention-with-radius", told)
     return idx, label, predict, radius, correct, seconds
 
 
@@ -144,15 +153,19 @@ def logs_in(folder: Path) -> tuple[list[Path], list[Path]]:
     return logs, others
 
 
-def read_log(path: Path) -> Log:
-    """Reads one log. Raises UserError, naming file and line, for whatever a log cannot say."""
+def lines_of(path: Path) -> Iterator[_Row | LogFault]:
+    """Every line below the header in the order of COLUMNS, or what is wrong with it.
+
+    Raises UserError for a file that is no log.
+    """
     lines = _text(path).splitlines()
     header = columns_of(lines[0]) if lines else []
     if missing := [c for c in COLUMNS if c not in header]:
         needs = f"needs {' '.join(COLUMNS)}, tab-separated"
         raise UserError(f"{path}:1: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; {needs}")
+    if not any(line.strip() for line in lines[1:]):
+        raise UserError(f"{path}: no image below the header")
     place = [header.index(c) for c in COLUMNS]
-    rows: list[tuple[int, int, int, float, int, float]] = []
     seen: dict[int, int] = {}
     for number, line in enumerate(lines[1:], start=2):
         where = f"{path}:{number}"
@@ -160,15 +173,24 @@ def read_log(path: Path) -> Log:
             continue
         cells = line.split("\t")
         if len(cells) != len(header):
-            raise UserError(f"{where}: {len(cells)} fields instead of {len(header)}; is the line cut off?")
-        row = _read_row(where, [cells[p].strip() for p in place])
+            told = f"{where}: {len(cells)} fields instead of {len(header)}; is the line cut off?"
+            yield LogFault("cut-line", told)
+            continue
+        try:
+            row = _read_row(where, [cells[p].strip() for p in place])
+        except LogFault as fault:
+            yield fault
+            continue
         if row[0] in seen:
-            raise UserError(f"{where}: idx {row[0]} again, first on line {seen[row[0]]}")
+            yield LogFault("image-again", f"{where}: idx {row[0]} again, first on line {seen[row[0]]}")
+            continue
         seen[row[0]] = number
-        rows.append(row)
-    if not rows:
-        raise UserError(f"{path}: no image below the header")
-    columns = list(zip(*rows, strict=True))
+        yield row
+
+
+def log_of(rows: Iterable[_Row]) -> Log:
+    """The images of lines that can be meant."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
     return Log(
         np.array(columns[0], np.int64),
         np.array(columns[1], np.int64),
@@ -177,6 +199,16 @@ def read_log(path: Path) -> Log:
         np.array(columns[4], np.bool_),
         np.array(columns[5], np.float64),
     )
+
+
+def read_log(path: Path) -> Log:
+    """Reads one log. Raises UserError, naming file and line, for whatever a log cannot say."""
+    found: list[_Row] = []
+    for line in lines_of(path):
+        if isinstance(line, LogFault):
+            raise line
+        found.append(line)
+    return log_of(found)
 
 
 def write_log(path: Path, log: Log) -> None:

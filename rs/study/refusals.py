@@ -16,6 +16,7 @@ from rs.settings.certificates import CertificateUse
 from rs.settings.images import Subset
 from rs.settings.labels import label_of
 from rs.statistics.rounded_normal import SIGMAS, left_of
+from rs.study.certification_log import Log
 from rs.study.feasibility import grid_fault, least_votes
 from rs.study.schema import is_transfer, method_schema, noise_level
 from rs.study.study import Run, Study
@@ -194,6 +195,15 @@ def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
     if noise not in norms:
         message = f"{certificate} has no theorem for noise {noise}; it has for {', '.join(norms)}"
         study.fail(("logs", label, "certificate"), message)
+
+
+def check_log_radii(study: Study, label: str, entry: dict[str, Any], log: Log) -> None:
+    """CERTIFY can have given the log's largest radius with the votes and the alpha that are stated for it."""
+    from rs.study.log_audit import above_cap  # scipy, which a study without logs need not load
+
+    if entry["certificate"] == "cohen" and entry["noise"]["sigma"] > 0:
+        for found in above_cap(log, entry["noise"]["sigma"], entry["n"], entry["alpha"]):
+            study.fail(("logs", label, "alpha"), f"{entry['alpha']:g}: {entry['file']}: {found.what}")
 
 
 def check_exact(study: Study, place: Place, noise: dict[str, Any]) -> None:

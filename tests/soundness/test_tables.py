@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from observed_runs import observe
-from tampered import tables_of
+from tampered import edited, tables_of
 from tiny_study import TINY, Workspace, write_study
 
 from rs.cli.main import main
@@ -29,6 +29,21 @@ def test_abstentions_dropped(mistake, space, radii):
     keep = [p >= 0 for p in table.column("prediction").to_pylist()]
     keep[0] = False  # at least one
     write_table(radii, table.filter(keep), made)
+    mistake.refused(lambda: tables_of(space))
+
+
+def test_radius_edited(mistake, space, radii):
+    """One vote in 64 for another class would be less: 0.25 Phi^-1(0.001^(1/64)) is the most."""
+    most = read_table(radii)[0].column("largest_radius").to_pylist()[0]
+    assert most == pytest.approx(0.25 * 1.2667, rel=1e-3)
+    edited(radii, radius=most, prediction=0)
+    tables_of(space)
+    edited(radii, radius=most * 1.001)
+    mistake.refused(lambda: tables_of(space))
+
+
+def test_abstention_certified(mistake, space, radii):
+    edited(radii, radius=0.1, prediction=-1)
     mistake.refused(lambda: tables_of(space))
 
 

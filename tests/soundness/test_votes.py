@@ -156,6 +156,18 @@ def test_images_left_out_of_the_draws(mistake, draws):
     assert "image 4" in mistake.refused(lambda: merged(selection[:1], estimation[:1]))
 
 
+def test_same_votes_twice(mistake):
+    """By chance separate votes of one image may agree, those of many hardly can."""
+    draw = np.random.default_rng(0)
+    votes = draw.multinomial(1000, [0.9, 0.1], 5)
+    rs.certify_counts((votes, draw.multinomial(1000, [0.9, 0.1], 5)), sigma=0.25)
+    rs.certify_counts(([[1000, 0]] * 5, [[1000, 0]] * 5), sigma=0.25)
+    rs.radius([90, 10], [90, 10], sigma=0.25)
+    mistake.refused(lambda: rs.certify_counts((votes, votes), sigma=0.25))
+    mistake.refused(lambda: rs.certify_counts((votes, votes.copy()), sigma=0.25))
+    mistake.refused(lambda: rs.certify_counts((votes[:1], votes[:1]), sigma=0.25))
+
+
 def test_scores_as_votes(mistake):
     scores = np.array([[0.98, 0.02]])
     mistake.refused(lambda: rs.certify_counts(([[16, 0]], scores), sigma=0.25))

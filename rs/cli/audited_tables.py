@@ -1,0 +1,121 @@
+"""What `rs audit` looks at in a Parquet file: certified radii of ours or as `rs import-log` writes them, and
+the tables on certified accuracy and average certified radius of a study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rs.errors import UserError
+from rs.provenance.files import read_table
+from rs.settings.images import Subset
+from rs.study.certification_log import Log
+from rs.study.log_audit import Finding, Stated, named
+
+IMAGES = ("image", "label", "prediction", "radius")
+CURVE = ("certified_accuracy", "radius", "low", "high")
+AVERAGE = ("acr", "low", "high")
+CLAIM = ("run", "label", "smoothing", "certificate")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is audited: `log` is None for a table that has no images."""
+
+    name: str
+    log: Log | None
+    seen: Sequence[Finding]  # while it was read
+    stated: Stated
+
+
+def subjects(path: Path) -> Iterator[Subject]:
+    """Every log or certificate of the file. Raises UserError where it is none of these tables."""
+    table, made = read_table(path)
+    frame = table.to_pandas()
+    if set(IMAGES) <= set(frame.columns):
+        by = next((column for column in ("log", "certificate") if column in frame), None)
+        groups = frame.groupby(by, sort=False) if by else [("", frame)]
+        for name, group in groups:
+            yield _of_images(f"{path}: {name}" if name else str(path), group, made)
+    elif set(CURVE) <= set(frame.columns) or set(AVERAGE) <= set(frame.columns):
+        yield Subject(str(path), None, tuple(_of_table(frame)), Stated())
+    else:
+        told = f"has none of the columns {', '.join(IMAGES)}, or {CURVE[0]}, or {AVERAGE[0]}"
+        raise UserError(f"{path}: {told}; nothing to audit")
+
+
+def _of_images(name: str, rows: pd.DataFrame, made: dict[str, Any]) -> Subject:
+    seen = []
+    bad = (
+        ~np.isfinite(rows["radius"]) | (rows["radius"] < 0) | (rows["prediction"] < -1) | (rows["label"] < 0)
+    )
+    again, abstained = rows["image"].duplicated(), (rows["prediction"] == -1) & (rows["radius"] > 0)
+    told = {
+        "impossible-value": (bad, "a radius, prediction or label that cannot be"),
+        "image-again": (again, "stands there twice"),
+        "abstention-with-radius": (abstained & ~bad, "abstains with a radius above 0"),
+    }
+    if "largest_radius" in rows and bool(rows.get("rigorous", pd.Series([False])).all()):
+        above = rows["radius"] > rows["largest_radius"] * (1 + 1e-12)
+        told["radius-above-cap"] = (above & ~bad, "above the largest_radius of its own certificate")
+    for fault, (at, what) in told.items():
+        if at.any():
+            where = named(rows["image"][at].to_numpy())
+            seen.append(Finding(fault, int(at.sum()), f"{what}: image {where}"))
+    rows = rows[~bad & ~again]
+    label, prediction = rows["label"].to_numpy(), rows["prediction"].to_numpy()
+    columns = rows["image"].to_numpy(), label, prediction, rows["radius"].to_numpy(np.float64)
+    log = Log(*columns, prediction == label, np.zeros(len(rows)))
+    spec = made.get("spec")
+    if isinstance(spec, dict) and {"test", "data_size"} <= spec.keys():
+        seen += _of_subset(columns[0], spec)
+    return Subject(name, log, tuple(seen), _stated(rows, made))
+
+
+def _of_subset(images: np.ndarray, spec: dict[str, Any]) -> Iterator[Finding]:
+    """Whether they are the test images that the file says it was made for."""
+    wanted = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]))
+    if sorted(images) != list(wanted):
+        told = f"not the {len(wanted)} images that its settings name"
+        yield Finding("subset-as-the-whole", len(images), told)
+
+
+def _stated(rows: pd.DataFrame, made: dict[str, Any]) -> Stated:
+    """Of CERTIFY under Gaussian noise with a fixed number of votes; nothing of another certificate."""
+    spec = made.get("spec") if isinstance(made.get("spec"), dict) else {}
+    noise = (spec or {}).get("noise", {})
+    plain = noise.get("name") == "gaussian" and not noise.get("exact") and not made.get("stop")
+    if not plain or len(rows) == 0 or set(rows.get("certificate", ())) != {"cohen"}:
+        return Stated()
+    return Stated(float(noise["sigma"]), int(rows["n"].iloc[0]), float(rows["alpha"].iloc[0]))
+
+
+def _of_table(frame: pd.DataFrame) -> Iterator[Finding]:
+    """Shares between 0 and 1 that do not rise with the radius, nothing beyond what votes can certify."""
+    value = "certified_accuracy" if "certified_accuracy" in frame else "acr"
+    numbers = frame[value].to_numpy(np.float64)
+    bad = ~((numbers >= 0) & (numbers <= (1 if value == "certified_accuracy" else np.inf)))
+    bad |= (frame["low"] > numbers + 1e-12) | (frame["high"] < numbers - 1e-12)
+    if bad.any():
+        told = f"{value} out of range or outside of its interval: row {named(np.flatnonzero(bad))}"
+        yield Finding("impossible-value", int(bad.sum()), told)
+    if "largest_radius" in frame and "rigorous" in frame:
+        most = np.where(frame["rigorous"], frame["largest_radius"], np.nan) * (1 + 1e-12)
+        above = (frame["radius"] > most) & (numbers > 0) if value != "acr" else numbers > most
+        if above.any():
+            told = f"{value} beyond largest_radius: row {named(np.flatnonzero(above))}"
+            yield Finding("radius-above-cap", int(above.sum()), told)
+    if value == "acr":
+        return
+    keys = [column for column in CLAIM if column in frame]
+    for name, group in frame.groupby(keys, sort=False, dropna=False) if keys else [((), frame)]:
+        steps = np.diff(group.sort_values("radius")[value])
+        if (steps > 1e-12).any():
+            told = f"{' '.join(map(str, name))}: certified accuracy rises with the radius"
+            yield Finding("accuracy-rises", int((steps > 1e-12).sum()), told)

@@ -1,0 +1,175 @@
+"""What can be seen of a certification log from outside, with what its authors state: sigma, n, alpha, how
+many images, which average. No torch.
+
+Every check has a name. Radii are compared with what Cohen et al.'s CERTIFY can say: sigma Phi^-1(p_A) with an
+exact bound of p_A from n votes. A log that holds up here may still be wrong: which votes, which network and
+which noise it came from does not show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from rs.statistics import attainable
+from rs.statistics.bounds import Floats
+from rs.study.certification_log import Log
+
+SHOWN = 5  # images named
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What cannot be so, or is not as it is stated, of `count` images, lines or rows."""
+
+    name: str
+    count: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What is said of a log; None where nothing is. `acr` as it is printed."""
+
+    sigma: float | None = None
+    n: int | None = None
+    alpha: float | None = None
+    images: int | None = None
+    acr: str | None = None
+
+
+def findings(log: Log, stated: Stated) -> Iterator[Finding]:
+    """Of the images, their radii and their average."""
+    if len(log) == 0:
+        return
+    yield from of_images(log.idx, stated.images)
+    if stated.sigma and stated.n and stated.alpha:
+        yield from above_cap(log, stated.sigma, stated.n, stated.alpha)
+        yield from between(log, stated.sigma, stated.n, stated.alpha)
+    if stated.acr is not None:
+        yield from of_average(log, stated.acr)
+
+
+# --- radii ---
+
+
+def above_cap(log: Log, sigma: float, n: int, alpha: float) -> Iterator[Finding]:
+    """Radii that lie more than a digit above that of n unanimous votes."""
+    unit, most = unit_of(log.radius), sigma * attainable.largest(n, alpha)
+    above = (log.predict >= 0) & (log.radius > most + unit)
+    if not above.any():
+        return
+    top = int(np.flatnonzero(above)[log.radius[above].argmax()])
+    least = attainable.least_alpha(float(log.radius[top] - unit[top]) / sigma, n)
+    told = f"{_allow(n, alpha)} {_shown(most)} at sigma = {sigma:g}; the largest is {log.radius[top]:.6g}"
+    needs = f"(idx {log.idx[top]}), which needs an alpha of at least {least:.2g} with this n"
+    yield Finding("radius-above-cap", int(above.sum()), f"{told} {needs}")
+
+
+def between(log: Log, sigma: float, n: int, alpha: float) -> Iterator[Finding]:
+    """Radii below the cap that no number of votes gives, and those that were rounded up."""
+    unit = unit_of(log.radius)
+    below = np.flatnonzero((log.predict >= 0) & (log.radius <= sigma * attainable.largest(n, alpha) + unit))
+    _, first, back = np.unique(log.radius[below], return_index=True, return_inverse=True)
+    once = below[first]
+    found = attainable.within(log.radius[once] / sigma, unit[once] / sigma, n, alpha)
+    possible, not_below = (of[back.ravel()] for of in found)
+    never, up = log.idx[below][~possible], log.idx[below][possible & ~not_below]
+    if len(never):
+        told = f"{_allow(n, alpha)} no radius within a digit of it: idx {named(never)}"
+        yield Finding("impossible-radius", len(never), told)
+    if len(up):
+        told = f"less than a digit above what {_allow(n, alpha)}: idx {named(up)}"
+        yield Finding("radius-rounded-up", len(up), told)
+
+
+def _allow(n: int, alpha: float) -> str:
+    return f"n = {n} votes at alpha = {alpha:g} allow"
+
+
+# --- the average ---
+
+
+def of_average(log: Log, printed: str) -> Iterator[Finding]:
+    """Whether it is the average over all images, wrong and abstained as 0; if not, which one it is."""
+    stated = float(printed)
+    slack = 10.0 ** int(Decimal(printed).as_tuple().exponent) + float(unit_of(log.radius).mean())
+    claimed, kept = np.where(log.correct, log.radius, 0.0), log.predict >= 0
+    if abs(stated - claimed.mean()) <= slack:
+        return
+    others = {
+        "over the images that are not abstained": claimed[kept],
+        "over the correct ones": log.radius[log.correct],
+        "with the radii of wrong predictions": log.radius,
+        "with the radii of wrong predictions, without abstentions": log.radius[kept],
+    }
+    found = [way for way, of in others.items() if len(of) and abs(stated - of.mean()) <= slack]
+    told = f"{printed} is {f'the average {found[0]}' if found else 'no usual average over some of them'}"
+    whole = f"over all {len(log)} images, wrong and abstained as 0, it is {_shown(claimed.mean())}"
+    yield Finding("average-over-some", len(log), f"{told}; {whole}")
+
+
+# --- images ---
+
+
+def of_images(idx: np.ndarray, stated: int | None) -> Iterator[Finding]:
+    """Whether they are as many as is stated, at even steps."""
+    if stated is not None and len(idx) != stated:
+        yield Finding("subset-as-the-whole", len(idx), f"stated are {stated}")
+    step = step_of(idx)
+    if step is None:
+        return
+    whole = np.arange(idx.min(), idx.max() + 1, step)
+    missing, extra = np.setdiff1d(whole, idx), np.setdiff1d(idx, whole)
+    if len(missing) or len(extra):
+        told = [f"lacks idx {named(missing)}"] if len(missing) else []
+        told += [f"has idx {named(extra)} beside"] if len(extra) else []
+        every = f"of {_every(step)} image from {idx.min()} to {idx.max()} it {' and '.join(told)}"
+        yield Finding("images-missing", len(missing) + len(extra), every)
+
+
+def step_of(idx: np.ndarray) -> int | None:
+    """The commonest distance between images; None for fewer than three."""
+    if len(idx) < 3:
+        return None
+    steps, counts = np.unique(np.diff(np.sort(idx)), return_counts=True)
+    return int(steps[counts.argmax()])
+
+
+def facts_of(log: Log, sigma: float | None) -> str:
+    """What it holds, in a line."""
+    step = step_of(log.idx)
+    every = f", {_every(step)} image from {log.idx.min()} to {log.idx.max()}" if step else ""
+    told = f"{len(log)} images{every}; {int((log.predict < 0).sum())} abstain"
+    if len(log) == 0:
+        return told
+    largest = float(log.radius.max())
+    return f"{told}; largest radius {largest:.6g}" + (f", {largest / sigma:.4f} sigma" if sigma else "")
+
+
+def unit_of(radii: Floats) -> Floats:
+    """The unit of the last digit of each number of a column that is written with so many digits, or so many
+    behind the point, whichever is coarser: float64 [N].
+    """
+    numbers = [Decimal(repr(float(radius))) for radius in radii]
+    digits = max((len(number.normalize().as_tuple().digits) for number in numbers if number), default=1)
+    behind = max((-int(number.as_tuple().exponent) for number in numbers), default=0)
+    places = [number.adjusted() - digits + 1 if number else -behind for number in numbers]
+    return 10.0 ** np.maximum(places, -behind)
+
+
+def _every(step: int | None) -> str:
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    end = "th" if step is None or step // 10 % 10 == 1 else ends.get(step % 10, "th")
+    return "every" if step == 1 else f"every {step}{end}"
+
+
+def named(idx: np.ndarray) -> str:
+    return ", ".join(map(str, idx[:SHOWN])) + (f", ... ({len(idx)})" if len(idx) > SHOWN else "")
+
+
+def _shown(radius: float) -> str:
+    return f"{np.floor(float(radius) * 1e5) / 1e5:g}"

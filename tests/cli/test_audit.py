@@ -1,0 +1,151 @@
+"""`rs audit`: our own Parquet files and tables, what is not checked, programs' output, bad input.
+
+What it finds in logs is planted in tests/soundness/test_logs.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tampered import edited, tables_of
+from tiny_study import Workspace
+
+from rs.cli.main import main
+from rs.provenance.files import read_table, write_table
+from rs.statistics.attainable import largest, least_alpha, radius_of, within
+from rs.study.certification_log import Log, write_log
+from rs.study.log_audit import unit_of
+
+
+@pytest.fixture
+def space(workspace: Workspace, tmp_path: Path) -> Workspace:
+    shutil.copytree(workspace.folder, tmp_path / "copy")
+    return Workspace(tmp_path / "copy", workspace.plan)
+
+
+@pytest.fixture
+def said(capsys):
+    def lines(*arguments, code=0):
+        assert main(["audit", *map(str, arguments)]) == code
+        out = capsys.readouterr()
+        assert code != 1 or out.err.splitlines()[-1].startswith("rs: ")
+        return out.out if code != 1 else out.err
+
+    return lines
+
+
+@pytest.mark.slow
+def test_certified_files_know_what_they_were_made_with(space, said):
+    path = space.path(space.job("certify").outputs["certified"])
+    assert f"{path}: cohen: nothing found\n" in said(path)
+    (found,) = json.loads(said(path, "--json"))["files"]
+    assert found["stated"] == {"sigma": 0.25, "n": 64, "alpha": 0.001, "images": None, "acr": None}
+    assert found["not_checked"] == ["how many images (--images)", "the average (--acr)"]
+    table, made = read_table(path)
+    radius = np.array(table.column("radius").to_pylist())
+    at = int(radius.argmax())
+    write_table(path, table.slice(0, 5), made)
+    assert "subset-as-the-whole (5): not the 6 images that its settings name" in said(path, code=2)
+    moved = table.set_column(
+        table.column_names.index("radius"), "radius", [(radius + 1e-4 * (np.arange(6) == at)).tolist()]
+    )
+    write_table(path, moved, made)
+    assert re.search(rf"(impossible-radius|radius-above-cap) \(1\): .*image|idx {at}", said(path, code=2))
+    edited(path, radius=0.3, prediction=-1)
+    assert "abstention-with-radius (1): abstains with a radius above 0: image 0" in said(path, code=2)
+
+
+@pytest.mark.slow
+def test_tables_are_looked_at_for_what_cannot_be(space, said):
+    tables_of(space)
+    folder = space.path(space.plan.tables)
+    curve, average = (
+        folder / f"{name}.parquet" for name in ("certified_accuracy", "average_certified_radius")
+    )
+    assert said(curve, average).count("nothing found") == 2
+    edited(curve, certified_accuracy=0.0, low=0.0)
+    edited(average, acr=4.0, high=4.5)
+    told = said(curve, average, code=2)
+    assert "certified accuracy rises with the radius" in told
+    assert "acr beyond largest_radius: row 0" in told
+    edited(curve, certified_accuracy=1.5)
+    assert "certified_accuracy out of range" in said(curve, code=2)
+    assert "nothing to audit" in said(folder / "training.parquet", code=1)
+
+
+def test_a_table_of_logs_is_looked_at_log_by_log(tmp_path, said):
+    for name, radius in (("a", 0.5001), ("b", 0.3001)):
+        i = np.arange(3)
+        write_log(tmp_path / f"{name}.tsv", Log(i, i, i, i * 0 + radius, i == i, i * 0.0))
+    with contextlib.chdir(tmp_path):
+        assert main(["import-log", "a.tsv", "b.tsv", "--out", "both.parquet"]) == 0
+        told = said("both.parquet", "--sigma", "0.25", "--n", "100", "--alpha", "0.001", code=2)
+    assert "both.parquet: a.tsv: radius-above-cap (3): " in told
+    assert "both.parquet: b.tsv: impossible-radius (3): " in told
+
+
+def test_bad_input_is_one_line_and_the_others_are_told(tmp_path, said):
+    log = tmp_path / "log.tsv"
+    i = np.arange(3)
+    write_log(log, Log(i, i, i, i * 0.1, i == i, i * 0.0))
+    assert "not checked: radii (give --sigma, --n, --alpha)" in said(log)
+    assert "not checked: radii (give --n, --alpha)" in said(tmp_path, "--sigma", "0.5")
+    for option, value in (("sigma", "-1"), ("n", "0"), ("alpha", "1"), ("images", "-1"), ("acr", "much")):
+        assert f"audit: --{option} {value}" in said(log, f"--{option}", value, code=1)
+    assert "audit: give logs" in said(code=1)
+    (tmp_path / "other.tsv").write_text("a\tb\n")
+    assert "other.tsv:1: lacks the columns idx" in said(tmp_path / "other.tsv", code=1)
+    assert "1 files could not be read; 0 findings in 0 of 1 others" in said(
+        log, tmp_path / "other.tsv", code=1
+    )
+    assert "no.parquet: cannot be read" in said(tmp_path / "no.parquet", code=1)
+    assert "lacks the marks" in said("--mistakes", "--write", tmp_path / "log.tsv", code=1)
+    (tmp_path / "doc.md").write_text("<!-- mistakes -->\n<!-- /mistakes -->\n")
+    said("--mistakes", "--write", tmp_path / "doc.md")
+    assert said("--mistakes") in (tmp_path / "doc.md").read_text()
+
+
+def test_attainable_radii_are_those_of_some_number_of_votes():
+    n, alpha = 1000, 0.01
+    radii = radius_of(np.arange(400), n, alpha)
+    assert radii[0] == largest(n, alpha)
+    assert least_alpha(radii[0], n) == pytest.approx(alpha)
+    assert np.all(within(radii, 0 * radii, n, alpha)[0])
+    between = (radii[:-1] + radii[1:]) / 2
+    assert not np.any(within(between, 0 * between, n, alpha)[0])
+    gap = -np.diff(radii)
+    near, above = within(between, 0.51 * gap, n, alpha)
+    assert np.all(near)
+    assert np.all(above)
+    just_below = radii[1:] + 0.3 * gap  # a radius lies below, none above within 0.4 of the gap
+    near, above = within(just_below, 0.4 * gap, n, alpha)
+    assert np.all(near)
+    assert not np.any(above)
+
+
+def test_units_are_those_of_the_digits_that_are_written():
+    assert unit_of(np.array([0.953, 1.96, 0.0, 0.0734])).tolist() == pytest.approx([1e-3, 1e-2, 1e-4, 1e-4])
+    assert unit_of(np.array([0.953, 12.345])).tolist() == pytest.approx([1e-3, 1e-3])
+
+
+@pytest.mark.skipif("RS_DATA_DIR" not in os.environ, reason="needs the published logs in RS_DATA_DIR")
+def test_published_logs(said):
+    folder = Path(os.environ["RS_DATA_DIR"]) / "published-logs"
+    log = folder / "cohen-cifar10-resnet110-noise_0.25-sigma_0.25.tsv"
+    if not log.exists():
+        pytest.skip("no published logs in RS_DATA_DIR")
+    told = said(log, "--sigma", "0.25", "--n", "100000", "--alpha", "0.001", "--acr", "0.429", code=2)
+    assert "radius-above-cap (77): " in told
+    assert "needs an alpha of at least 0.0095" in told
+    assert "average-over-some" not in told
+    told = said(log, "--sigma", "0.25", "--n", "100000", "--alpha", "0.01", code=2)
+    assert "radius-above-cap" not in told
+    assert "impossible-radius" not in told
+    assert "radius-rounded-up (82): " in told
