@@ -76,15 +76,15 @@ def claim(verb: str, draws: Draws, noise: Method, certificate: Method, alpha: fl
     return certified
 
 
-def check_separate(verb: str, selection: np.ndarray, estimation: np.ndarray) -> None:
-    """Raises UserError where the votes [N, classes] that choose the class are those that bound it: the same
-    array, or equal in all images although separate draws would hardly ever be.
+def check_separate(verb: str, selection: np.ndarray, estimation: np.ndarray, same: bool = False) -> None:
+    """Raises UserError where the votes [N, classes] that choose the class are those that bound it: the `same`
+    object, or equal in all images although separate draws would hardly ever be.
 
     Whatever its probabilities are, an image's second draw is the first with at most the chance that its own
     frequencies give it.
     """
     told = f"{verb}: the estimation votes are the selection votes; draw separate ones"
-    if np.shares_memory(selection, estimation):
+    if same:
         raise UserError(told)
     if not np.array_equal(selection, estimation):
         return
