@@ -44,13 +44,14 @@ def report(plan: Plan) -> None:
     check_tables(plan)
     folder, study = plan.folder / "figures", plan.study
     folder.mkdir(parents=True, exist_ok=True)  # a study without a figure has it too: the rule promises it
-    drawn = figures.draw(plan.tables, folder, study.report["panels"])
+    drawn = figures.draw(plan.tables, folder, study.report)
     context: page.Context = {
         "description": study.description,
         "versions": versions(),
         "commit": commit(),
         "files": [str(f) for f in study.files],
         "radii": study.report["radii"],
+        "report": study.report,
         "last_line": page_line(plan),
     }
     page.write_report(study.name, plan.tables, drawn, plan.folder / "report.html", context)

@@ -20,6 +20,7 @@ from rs.study import refusals, tracking_place
 from rs.study.certification_log import read_log
 from rs.study.claims import check_claims
 from rs.study.comparisons import check_comparisons
+from rs.study.figures import check_figures
 from rs.study.published import check_published
 from rs.study.schema import data_facts, method_schema, prune, schema
 from rs.study.study import Study
@@ -82,6 +83,7 @@ class Plan(JobGraph):
         self._refuse_double_labels()
         check_published(study)
         check_comparisons(study)
+        check_figures(study)
         check_claims(study, TABLES)
         tracking_place.check_address(study)
 

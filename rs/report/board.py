@@ -16,8 +16,8 @@ import numpy as np
 
 from rs.provenance.files import write_text
 from rs.report.comparisons import matrix
-from rs.report.curves import ABSTAINED_OR_WRONG, block, floored
-from rs.report.figure_layout import COLOURS
+from rs.report.curves import ABSTAINED_OR_WRONG, block, floored, look
+from rs.report.figure_layout import COLOURS, style
 from rs.report.frame import render
 from rs.report.html_table import Cell, Table, down, interval, number, text_cell
 from rs.statistics.intervals import t_interval
@@ -67,7 +67,7 @@ def write_board(
     page = render(
         "board.html",
         styles=["vendor/uPlot.min.css"],
-        scripts=["vendor/uPlot.iife.min.js", "curves.js"],
+        scripts=["vendor/uPlot.iife.min.js", "marks.js", "curves.js"],
         title=title,
         tables=[
             _ranking(places, names, radii),
@@ -123,7 +123,6 @@ def _panel(title: str, places: Sequence[Place], names: Mapping[str, str]) -> dic
     told: dict[str, Any] = {
         "title": title,
         "unit": "radius",
-        "cap": None,
         "top": max(reached + reached // 50, 1),
     }
     told |= {"images": images, "labels": [labels[i] for i in images], "votes": {}}
@@ -142,9 +141,9 @@ def _lines(k: int, place: Place, names: Mapping[str, str], images: list[int]) ->
             "name": name,
             "run": name,
             "certificate": "",
-            "colour": COLOURS[k % len(COLOURS)],
-            "dash": _DASHES[k // len(COLOURS) % len(_DASHES)],
+            **look(style(k, k // len(COLOURS))),
             "estimate": False,
+            "cap": None,
             "factor": contestant.factor,
             "published": [],
             "radii": [at.get(image) for image in images],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -64,7 +65,9 @@ def wide(
                 continue
             share = float(at[r][value])
             under = interval(at[r]["low"], at[r]["high"])
-            opens = f"{first['run']} {first['certificate']} {r:g}" if "certificate" in first else ""
+            opens = ""
+            if "certificate" in first:
+                opens = json.dumps([first["run"], first["certificate"], first["smoothing"], float(f"{r:g}")])
             shown = _bound(at[r]) + down(share)
             leads = (first.get("certificate"), first["smoothing"], r, first["label"]) in leaders
             kind = "number best" if leads else "number"

@@ -46,6 +46,9 @@
     const published = panel.lines.flatMap(line => line.published.map(p => p.r)).filter(r => r <= top);
     const grid = [...new Set([...radii, ...published])].sort((a, b) => a - b);
     const state = { r: middle(data.radii.filter(r => r > 0 && r < top)) ?? 0, reference: null, bands: panel.lines.length <= 6, log: false };
+    const caps = new Map();  // where the votes cap the radius: of lines of these colours
+    for (const line of panel.lines) if (line.cap !== null && line.cap <= top) caps.set(line.cap, (caps.get(line.cap) ?? new Set()).add(line.colour));
+    const reach = Math.max(...panel.lines.map(line => line.cap ?? Infinity));
     let plot = null;
 
     const chart = make("div", { class: "chart", role: "img", "aria-label": `Certified accuracy against radius, ${panel.title}: the table beside it has the numbers at the chosen radius` });
@@ -66,10 +69,11 @@
     function draw() {
       plot?.destroy();
       const style = getComputedStyle(document.documentElement), ink = style.getPropertyValue("--quiet").trim(), rule = style.getPropertyValue("--line").trim();
-      const series = [{ label: "radius" }], bands = [], columns = [grid];
+      const series = [{ label: "radius" }], bands = [], columns = [grid], drawn = [];
       for (const line of panel.lines.filter(l => chosen.has(l))) {
         const found = grid.map(r => values(line, r));
-        series.push({ stroke: line.colour, width: 2, dash: line.dash, points: { show: false } });
+        drawn.push([line, series.length]);
+        series.push({ stroke: line.colour, width: line.width, dash: line.dash, points: { show: false } });
         columns.push(found.map(v => v[0]));
         if (state.bands && line !== state.reference) {
           const thin = { stroke: "transparent", width: 0, points: { show: false } };
@@ -85,9 +89,10 @@
         }
       }
       const cap = u => {
-        if (!panel.cap || panel.cap > top) return;
-        const x = u.valToPos(panel.cap, "x", true), c = u.ctx;
-        c.save(); c.strokeStyle = ink; c.setLineDash([2, 5]); c.beginPath(); c.moveTo(x, u.bbox.top); c.lineTo(x, u.bbox.top + u.bbox.height); c.stroke(); c.restore();
+        for (const [at, colours] of caps) {
+          const x = u.valToPos(at, "x", true), c = u.ctx;
+          c.save(); c.strokeStyle = caps.size > 1 && colours.size === 1 ? [...colours][0] : ink; c.setLineDash([2, 5]); c.beginPath(); c.moveTo(x, u.bbox.top); c.lineTo(x, u.bbox.top + u.bbox.height); c.stroke(); c.restore();
+        }
       };
       const axis = { stroke: ink, grid: { stroke: rule, width: 1 }, ticks: { stroke: rule }, font: "13px system-ui, sans-serif", labelFont: "13px system-ui, sans-serif" };
       const word = state.reference ? `difference to ${state.reference.name}` : state.log ? "1 − certified accuracy" : "certified accuracy";
@@ -95,20 +100,20 @@
       const width = Math.max(280, chart.clientWidth);
       plot = new uPlot({ width, height: Math.min(440, Math.max(300, width * 0.6)), scales: { x: { time: false, range: [0, top] }, y }, series, bands, legend: { show: false },
         cursor: { drag: { setScale: false, x: false, y: false }, points: { show: false }, y: false }, axes: [{ ...axis, label: panel.unit }, { ...axis, label: word, size: 62 }],
-        hooks: { ready: [() => choose(state.r)], draw: [cap], setCursor: [u => { if (u.cursor.idx != null) choose(grid[u.cursor.idx], true); }] } }, columns, chart);
+        hooks: { ready: [() => choose(state.r)], draw: [cap, marks.draw(drawn)], setCursor: [u => { if (u.cursor.idx != null) choose(grid[u.cursor.idx], true); }] } }, columns, chart);
     }
     function choose(r, pointed = false) {
       state.r = r;
       if (!pointed && plot?.status) plot.setCursor({ left: plot.valToPos(r, "x"), top: 0 }, false);
       slider.value = r;
       slider.setAttribute("aria-valuetext", `radius ${short(r)}`);
-      caption.textContent = `at radius ${short(r)}${panel.cap && r > panel.cap ? ": more than the votes can certify" : ""}`;
+      caption.textContent = `at radius ${short(r)}${r > reach ? ": more than the votes can certify" : ""}`;
       const ranked = [...panel.lines].sort((a, b) => certified(b, r)[0] - certified(a, r)[0]), best = ranked[0];
       rows.replaceChildren(...ranked.map(line => {
         const [p, low, high] = certified(line, r), [d, from, to] = difference(line, best, r), tie = from <= 0 && to >= 0;
         const printed = line.published.find(q => Math.abs(q.r - r) < 1e-9);
         const box = make("input", { type: "checkbox", checked: chosen.has(line), "aria-label": `draw ${line.name}`, style: `accent-color:${line.colour}`, onchange: e => { e.target.checked ? chosen.add(line) : chosen.delete(line); draw(); } });
-        return make("tr", { class: tie ? "tie" : "" }, make("td", { class: "swatch" }, box),
+        return make("tr", { class: tie ? "tie" : "" }, make("td", { class: "swatch" }, box, marks.sample(line)),
           make("td", {}, make("button", { type: "button", title: "the images behind this number", onclick: () => open(line, r) }, line.name), ...(line.estimate ? [make("span", { class: "mark" }, "estimate")] : [])),
           make("td", { class: "number" }, down(p), make("small", {}, `${down(low)}–${up(high)}`)),
           make("td", { class: "number" }, line === best ? "best" : signed(d), make("small", {}, line === best ? "" : tie ? "no real difference" : `${signed(from)} to ${signed(to)}`)),
@@ -124,7 +129,7 @@
       const tile = i => {
         const id = panel.images[i], truth = panel.labels[i], radius = line.radii[i];
         const told = radius >= 0 ? `${truth}, radius ${short(radius / SCALE)}` : radius === ABSTAINED ? `${truth}, abstained` : line.classes ? `${truth} taken for ${line.classes[i]}` : `${truth}, wrong or abstained`;
-        const [n, voted, votes, second, behind] = (panel.votes[line.run] ?? []).map(column => column[i]);
+        const [n, voted, votes, second, behind] = (panel.votes[line.draws] ?? []).map(column => column[i]);
         const sure = n ? [make("small", {}, `votes for ${voted}: ${votes.toLocaleString("en")} of ${n.toLocaleString("en")}${behind ? `, for ${second}: ${behind.toLocaleString("en")}` : ""}`)] : [];
         return make("figure", {}, data.thumbnails[id] ? make("img", { src: data.thumbnails[id], alt: `test image ${id}`, loading: "lazy" }) : make("div", { class: "none" }, "not kept"), make("figcaption", {}, `#${id}: ${told}`, ...sure));
       };
@@ -155,9 +160,10 @@
   places.forEach(place => seen.observe(place));
   document.documentElement.classList.add("live");
   for (const cell of document.querySelectorAll("td[data-opens]")) {
-    const words = cell.dataset.opens.split(" "), run = words[0], certificate = words.slice(1, -1).join(" "), r = Number(words.at(-1));
-    const i = data.panels.findIndex(panel => panel.lines.some(line => line.run === run && line.certificate === certificate));
-    const line = data.panels[i]?.lines.find(l => l.run === run && l.certificate === certificate);
+    const [run, certificate, noise, r] = JSON.parse(cell.dataset.opens);
+    const meant = l => l.draws === `${run} ${noise}` && l.certificate === certificate;
+    const i = data.panels.findIndex(panel => panel.lines.some(meant));
+    const line = data.panels[i]?.lines.find(meant);
     if (line) cell.firstChild.replaceWith(make("button", { type: "button", title: "the images behind this number", onclick: () => show(i).open(line.name, r) }, cell.firstChild.textContent));
   }
   function follow() {

@@ -10,7 +10,7 @@ import base64
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,35 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from rs.report.figure_layout import styles
 from rs.report.names import norm_name, read
+from rs.report.panel_parts import Asked
+from rs.report.panels import Panel, certified_panels
 from rs.statistics.bounds import Floats
 
 SCALE = 10_000
 WRONG, ABSTAINED, ABSTAINED_OR_WRONG = -1, -2, -1  # instead of a radius; logs do not tell them apart
 _VOTES = ("n", "voted", "votes", "runner_up", "runner_up_votes")
-_DASHES: tuple[list[int], ...] = ([], [9, 3], [3, 3], [9, 3, 3, 3])  # of lines of one colour
+_CLAIM = ["run", "smoothing", "certificate", "norm"]  # what names a line of one seed
 
 
-def curves(tables: Path, radii: Sequence[float] | None, seeds: dict[str, Any]) -> str:
-    """The JSON block of a study's tables; empty where nothing was certified."""
+def curves(
+    tables: Path,
+    radii: Sequence[float] | None,
+    seeds: dict[str, Any],
+    report: Mapping[str, Any] | None = None,
+) -> str:
+    """The JSON block of a study's tables; empty where nothing was certified. `report` is the study's."""
     frame = read(tables, "images")
     if frame.empty:
         return ""
     published, runs = read(tables, "published"), read(tables, "runs")
-    styled = styles(runs, [str(label) for label in frame["label"].unique()])
     several = len(set(seeds.values())) > 1
+    images = dict(iter(frame.groupby(_CLAIM, sort=False)))
+    heads = frame.drop_duplicates(_CLAIM).reset_index(drop=True)
+    asked = Asked.of(report) if report else Asked()
     panels = [
-        _panel(part, published, seeds if several else {}, styled)
-        for _, part in frame.groupby(["norm", "smoothing"], sort=False)
+        _panel(panel, images, published, seeds if several else {})
+        for panel in certified_panels(heads, runs, asked)
     ]
     thumbnails = {
         str(row["image"]): thumbnail(row["pixels"], row["shape"])
@@ -54,61 +62,76 @@ def block(panels: list[dict[str, Any]], radii: Sequence[float], thumbnails: dict
 
 
 def _panel(
-    part: pd.DataFrame, published: pd.DataFrame, seeds: dict[str, Any], styled: dict[str, dict[str, Any]]
+    panel: Panel, images: dict[Any, pd.DataFrame], published: pd.DataFrame, seeds: dict[str, Any]
 ) -> dict[str, Any]:
-    """All claims under one noise and norm; lines have the static figure's colours."""
-    norm, smoothing = part["norm"].iloc[0], part["smoothing"].iloc[0]
-    images = sorted(part["image"].unique().tolist())
-    place = {image: i for i, image in enumerate(images)}
-    truth = part.drop_duplicates("image").set_index("image")["true"]
-    certificates = part["certificate"].nunique()
+    """Lines look as in the static figure; a line of several seeds is one for each."""
+    named = [
+        (line, head, images[tuple(head[key] for key in _CLAIM)])
+        for line in panel.lines
+        for head in line.rows.to_dict("records")
+    ]
+    truth = pd.concat([rows[["image", "true"]] for *_, rows in named]).drop_duplicates("image")
+    labels = dict(sorted(zip(truth["image"].tolist(), truth["true"].tolist(), strict=True)))
+    place = {image: i for i, image in enumerate(labels)}
     lines: list[dict[str, Any]] = []
-    for key, rows in part.groupby(["run", "label", "certificate"], sort=False):
-        run, label, certificate = (str(k) for k in key)
+    for line, head, rows in named:
+        run, certificate = str(head["run"]), str(head["certificate"])
         seed = [f"seed {seeds[run]}"] if run in seeds else []
-        names = [label, *seed, *[certificate] * (certificates > 1)]
-        at = [place[image] for image in rows["image"]]
-        stored: list[int | None] = [None] * len(images)
-        classes: list[int | None] = [None] * len(images)
-        for where, value, prediction in zip(at, _stored(rows), rows["prediction"], strict=True):
-            stored[where], classes[where] = value, int(prediction)
-        estimate = not bool(rows["rigorous"].iloc[0])
-        colour = styled[label]["color"]
-        alike = sum(line["colour"] == colour for line in lines)
+        stored: list[int | None] = [None] * len(place)
+        classes: list[int | None] = [None] * len(place)
+        for image, value, prediction in zip(rows["image"], _stored(rows), rows["prediction"], strict=True):
+            stored[place[image]], classes[place[image]] = value, int(prediction)
         lines.append(
             {
-                "name": ", ".join(names),
+                "name": ", ".join([line.name, *seed]),
                 "run": run,
                 "certificate": certificate,
-                "colour": colour,
-                "dash": [2, 4] if estimate else _DASHES[alike % len(_DASHES)],
-                "estimate": estimate,
-                "factor": float(rows["factor"].iloc[0]),
-                "published": list(_published(published, label, certificate, smoothing)),
+                "draws": _draws(head),
+                **look(line.drawn),
+                "estimate": not bool(head["rigorous"]),
+                "factor": float(head["factor"]),
+                "cap": float(head["largest_radius"]) if math.isfinite(head["largest_radius"]) else None,
+                "published": list(_published(published, str(head["label"]), certificate, head["smoothing"])),
                 "radii": stored,
                 "classes": classes,
             }
         )
-    largest = part["largest_radius"].max()
+    voted = {_draws(head): rows for _, head, rows in named}.items()
     reached = max((v for line in lines for v in line["radii"] if v is not None), default=0)
     return {
-        "title": f"{smoothing}, {norm_name(norm)}",
-        "unit": f"{norm_name(norm)} radius",
-        "cap": float(largest) if math.isfinite(largest) else None,
+        "title": ", ".join(filter(None, [panel.title, norm_name(panel.norm)])),
+        "unit": f"{norm_name(panel.norm)} radius",
         "top": max(reached + reached // 50, 1),
-        "images": images,
-        "labels": [int(truth[image]) for image in images],
-        "votes": {str(run): told for run, rows in part.groupby("run") if (told := _votes(rows, images))},
+        "images": list(labels),
+        "labels": [int(true) for true in labels.values()],
+        "votes": {name: told for name, rows in voted if (told := _votes(rows, list(labels)))},
         "lines": lines,
     }
 
 
 def _votes(rows: pd.DataFrame, images: list[int]) -> list[list[int | None]]:
-    """Of one run's votes, in the panel's order of images, what _VOTES names; empty where nobody kept them."""
+    """Of one smoothed run's votes what _VOTES names, in the order of `images`; empty where none were kept."""
     if not {*_VOTES} <= {*rows} or rows[list(_VOTES)].isna().any(axis=None):
         return []
     each = rows.drop_duplicates("image").set_index("image")[list(_VOTES)].reindex(images)
     return [[None if pd.isna(v) else int(v) for v in each[column]] for column in _VOTES]
+
+
+def _draws(head: Mapping[Hashable, Any]) -> str:
+    """What names the votes that a line is counted from."""
+    return f"{head['run']} {head['smoothing']}"
+
+
+def look(drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """What the script draws a line with, of matplotlib's words: dashes in pixels, a marker, hollow or not."""
+    dashes = drawn.get("linestyle", "-")
+    return {
+        "colour": drawn["color"],
+        "dash": [] if dashes == "-" else [2 * length for length in dashes[1]],
+        "width": drawn.get("linewidth", 1.5) + 0.5,
+        "marker": drawn["marker"],
+        "hollow": "markerfacecolor" in drawn,
+    }
 
 
 def floored(radii: Floats) -> Floats:

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rs.report.figure_layout import shortened
+from rs.report.figure_layout import INK, shortened
 
 NAMES = {
     "nal": "NAL, Theorem 1, best γ",
@@ -34,7 +34,7 @@ _LINES: dict[str, dict[str, Any]] = {
     "sinha": {"color": "#0072B2", "linestyle": (0, (3, 2))},
     "sinha_theorem_3": {"color": "#0072B2", "linestyle": (0, (1, 1.5))},
     "nal_gap": {"color": "#009E73", "linestyle": "-"},
-    "neyman_pearson": {"color": "#222222", "linestyle": "-"},
+    "neyman_pearson": {"color": INK, "linestyle": "-"},
 }
 _POINTS: dict[str, dict[str, Any]] = {
     "smoothed": {"color": "#CC79A7", "marker": "o", "linestyle": "none", "markersize": 4},

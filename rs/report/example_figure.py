@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from rs.report.figure_layout import shortened
+from rs.report.figure_layout import INK, QUIET, shortened
 
-WRONG, INK, QUIET = "#C1272D", "#222222", "#6B6B6B"
+WRONG = "#C1272D"
 _ROWS, _ACROSS = 10, 10  # of one strip of images
 
 

@@ -18,7 +18,10 @@ from matplotlib.lines import Line2D
 LONGEST = 40  # letters of a label in a figure; tables have it whole
 LINES = 12  # of one panel
 PANELS = 24  # of one figure
+FEW = 6  # lines whose bands can lie over each other
 # Okabe & Ito's palette without its yellow and black: told apart under every common colour blindness.
+# Of all figures; rs.report.svg knows what each becomes on a dark page.
+INK, QUIET, TICK, EDGE, GRID, CARD = "#222222", "#6B6B6B", "#444444", "#888888", "#E6E6E6", "#FFFFFF"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = ("", *"os^DvPX<>phd8")
 _Item = TypeVar("_Item")
@@ -69,7 +72,7 @@ def style(colour: int, marker: int = 1) -> dict[str, Any]:
         "markersize": 3.5,
     }
     if turn >= len(_MARKERS):
-        drawn |= {"markerfacecolor": "white", "markersize": 4.5}
+        drawn |= {"markerfacecolor": CARD, "markersize": 4.5}
     return {"color": COLOURS[colour % len(COLOURS)], **drawn}
 
 
@@ -102,7 +105,7 @@ def chunks(items: Sequence[_Item], most: int) -> Iterator[Sequence[_Item]]:
 
 def grid(panels: int, height: float = 2.6) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels, at most three in a row."""
-    columns = min(panels, 3)
+    columns = 2 if panels == 4 else min(panels, 3)
     rows = math.ceil(panels / columns)
     width = {1: 5.2, 2: 7.4, 3: 9.6}[columns]
     figure = Figure((width, height * rows + 0.1), layout="constrained")

@@ -27,7 +27,7 @@ class Cell:
     mark: str = ""
     span: tuple[float, float, float] | None = None  # low, value, high as shares of the widest interval's end
     kind: str = "number"
-    opens: str = ""  # the images behind it: run, certificate and radius, as the live figure names them
+    opens: str = ""  # the images behind it: run, certificate, noise and radius as JSON
 
 
 @dataclass
@@ -44,7 +44,8 @@ class Section:
     title: str
     lead: str = ""
     tables: list[Table] = field(default_factory=list)
-    figures: list[tuple[str, str]] = field(default_factory=list)  # data URI and what it shows
+    # data URI, what it shows, and its files by kind
+    figures: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     empty: str = ""
 
 

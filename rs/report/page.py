@@ -6,6 +6,7 @@ The page is a function of the tables, the figures and `context`: same input, sam
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -28,8 +29,7 @@ from rs.report.published import published_section
 from rs.report.training import runs_section, training_section
 
 _UNDER_ATTACK = (
-    "Accuracy under attack against radius, with the same bands. Solid: white-box; dashed: adversarial "
-    "examples transferred from another run; dotted: attacks that take no gradients."
+    "Accuracy under attack against radius, with the same bands. Colours and lines mean what the legend says."
 )
 _CAPTIONS = {
     "certified-accuracy": (
@@ -83,22 +83,23 @@ class Context(TypedDict, total=False):
     versions: Mapping[str, str]
     files: Sequence[str]  # of the study
     radii: Sequence[float]  # to show certified accuracy at
+    report: Mapping[str, Any]  # the study's, for what shares axes
     links: Mapping[str, str]  # name -> address or path
     last_line: str  # of the file
 
 
 def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, context: Context) -> None:
-    """Writes the page `out` of `study` from ``<tables>/*.parquet`` and the PNG files among `figures`."""
+    """Writes the page `out` of `study` from ``<tables>/*.parquet`` and `figures`, whose SVG it shows."""
     runs = read(tables, "runs")
     seeds = {str(r["run"]): r.get("seed") for r in runs.to_dict("records")} if not runs.empty else {}
     sections = _sections(tables, runs, seeds, context.get("radii"))
-    _add_figures({section.id: section for section in sections}, figures, tables)
-    live = curves(tables, context.get("radii"), seeds)
+    _add_figures({section.id: section for section in sections}, figures, tables, out.parent)
+    live = curves(tables, context.get("radii"), seeds, context.get("report"))
     made = {"time": context.get("time"), "commit": context.get("commit"), "command": context.get("command")}
     page = render(
         "report.html",
         styles=["vendor/uPlot.min.css"] * bool(live),
-        scripts=["vendor/uPlot.iife.min.js", "curves.js"] * bool(live),
+        scripts=["vendor/uPlot.iife.min.js", "marks.js", "curves.js"] * bool(live),
         study=study,
         description=context.get("description") or "",
         facts=_facts(runs, tables),
@@ -132,13 +133,17 @@ def _sections(
     ]
 
 
-def _add_figures(sections: Mapping[str, Section], figures: Sequence[Path], tables: Path) -> None:
-    """Each PNG file in the section that it belongs to."""
+def _add_figures(
+    sections: Mapping[str, Section], figures: Sequence[Path], tables: Path, folder: Path
+) -> None:
+    """Each figure in the section that it belongs to: as SVG inside the page, with links to its files."""
     labels = [str(label) for name in _LABELLED for label in read(tables, name).get("label", ())]
     cut = any(shown != label for label, shown in shortened(labels).items())
     for path in figures:
         stem = next((s for s in _CAPTIONS if path.stem.startswith(s)), None)
-        if path.suffix == ".png" and stem is not None:
+        if path.suffix == ".svg" and stem is not None:
             where, caption = _CAPTIONS[stem]
-            image = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-            sections[where].figures.append((image, f"{caption} {_CUT}" if cut else caption))
+            image = "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+            same = [other for other in figures if other.stem == path.stem]
+            files = {p.suffix[1:].upper(): os.path.relpath(p, folder).replace(os.sep, "/") for p in same}
+            sections[where].figures.append((image, f"{caption} {_CUT}" if cut else caption, files))

@@ -40,20 +40,42 @@ Channels = Field(min_length=1, max_length=3)
 LONGEST_NAME = 200  # of a study: a folder is named so
 
 
-Panel = Literal["noise", "run", "label", "certificate"]
+# What a figure can be told by; `rs.study.schema_document` adds the runs' settings, as objective.gamma.
+FigureKey = Literal[
+    "noise", "run", "label", "certificate", "attack", "access", "objective", "model", "smoothing_name"
+]
+FigureKeys = Annotated[tuple[FigureKey, ...], Field(max_length=4)]
+
+
+@dataclass(frozen=True)
+class AxesOfTheirOwn:
+    """Runs, or whole sweeps of them, that share axes, whatever `panels` says. Without a colour or style it is
+    the report's.
+    """
+
+    runs: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
+    title: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
+    colour: FigureKeys | None = None
+    style: FigureKeys | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """Radii of the tables and figures: every certificate and every curve is read off at these.
+    """Radii of the tables and figures: every certificate and every curve is read off at these. And what
+    shares axes in the figures of accuracy, and what colours and styles mean there.
 
-    `panels` says what the figure of certified accuracy has a panel for, beside the norm: each smoothing
-    `noise`, each `run` as it stands in the study (all of its sweep together), each `label`, each
-    `certificate`, or combinations.
+    `panels` says what certified accuracy has a panel for, beside the norm: each smoothing `noise`, each `run`
+    as it stands in the study (all of its sweep together), each `label`, `certificate`, value of a setting as
+    `objective.gamma`, or combinations. Accuracy under attack has one for each attack. `groups` come first;
+    what none of them names follows. `colour` and `style` say what is told apart by colours and by styles:
+    markers, and under attack dashes (those of certified accuracy mark estimates).
     """
 
     radii: Radii = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)
-    panels: Annotated[tuple[Panel, ...], Field(min_length=1, max_length=4)] = ("noise",)
+    panels: FigureKeys = ("noise",)
+    colour: FigureKeys = ()
+    style: FigureKeys = ()
+    groups: Annotated[tuple[AxesOfTheirOwn, ...], Field(max_length=MOST_METHODS)] = ()
 
 
 @dataclass(frozen=True)

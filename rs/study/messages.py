@@ -44,7 +44,8 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
         missing = next(k for k in limit if k not in value)
         return (*path, missing), "lacks this key" + _kind_of(error.schema, missing)
     if rule == "enum":
-        return path, f"{value!r}{_guess(value, limit)}; allowed: {', '.join(map(str, limit))}"
+        told = ", ".join(_near(str(value), [str(one) for one in limit]))
+        return path, f"{value!r}{_guess(value, limit)}; allowed: {told}"
     if rule == "anyOf":
         options = [describe(s) for s in limit]
         # a mapping is held against the alternative that is one, and a list too

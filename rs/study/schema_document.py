@@ -7,15 +7,17 @@ stands, but none is asked for, since it may come from the top of the study, an o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 from rs.settings.claims import Side
 from rs.settings.limits import MOST_ENTRIES, MOST_METHODS
 from rs.settings.method_schema import dataclass_schema
 from rs.settings.published import PaperSettings
-from rs.settings.study import ImportedSections, RunSections, StudySections, Sweep
+from rs.settings.study import FigureKey, ImportedSections, RunSections, StudySections, Sweep
 
+IN_RUNS = ("model", "objective", "noise", "training")  # sections that are columns of the table `runs`
 Methods = dict[str, dict[str, dict[str, Any]]]  # of each kind, by name: its schema
 
 
@@ -41,6 +43,7 @@ def document(methods: Methods) -> dict[str, Any]:
     paths = _swept(sections, {"parts": {"properties": parts}, **definitions})
     sweep["properties"] = {how: {"$ref": "#/$defs/swept"} for how in sweep["properties"]}
     swept = _grid(paths)
+    names = _figure_keys(study["properties"]["report"], paths)
     entry = {"type": "object", "additionalProperties": False}
     file = _part(study, partial)
     file["properties"] |= sections
@@ -62,8 +65,24 @@ def document(methods: Methods) -> dict[str, Any]:
         # a file with data is no overlay: it has a name
         "if": {"required": ["data"]},
         "then": {"required": ["name"]},
-        "$defs": {"parts": {"properties": parts}, "swept": swept, **definitions},
+        "$defs": {"parts": {"properties": parts}, "swept": swept, "figure_key": names, **definitions},
     }
+
+
+def _figure_keys(schema: Any, paths: Iterable[str]) -> dict[str, Any]:
+    """What a figure can be told by: its own names, and the settings of runs that are columns of `runs`."""
+    settings = [path for path in paths if path.partition(".")[0] in IN_RUNS and "." in path]
+    known = {"type": "string", "enum": [*get_args(FigureKey), *settings]}
+
+    def refer(one: Any) -> None:
+        if isinstance(one, dict) and one.get("enum") == list(get_args(FigureKey)):
+            one.clear()
+            one["$ref"] = "#/$defs/figure_key"
+        for item in one if isinstance(one, list) else one.values() if isinstance(one, dict) else ():
+            refer(item)
+
+    refer(schema)
+    return known
 
 
 def _grid(paths: dict[str, Any]) -> dict[str, Any]:

@@ -126,12 +126,14 @@ class Study:
         return merged
 
     def _complete_entries(self, top: dict[str, Any]) -> None:
-        """Logs, published numbers, comparisons, papers and claims with their defaults."""
+        """Logs, published numbers, comparisons, papers, claims and groups with their defaults."""
         log, paper = (study_section(key)["additionalProperties"] for key in ("logs", "papers"))
         number, claim = (study_section(key)["items"] for key in ("published", "claims"))
         condition = claim["properties"]["conditions"]["items"]
         self.logs: dict[str, dict[str, Any]] = {k: defaults(log, entry) for k, entry in top["logs"].items()}
         self.published: list[dict[str, Any]] = [defaults(number, entry) for entry in top["published"]]
+        group = study_section("report")["properties"]["groups"]["items"]
+        self.report["groups"] = [defaults(group, entry) for entry in self.report["groups"]]
         pair = study_section("comparisons")["items"]
         self.comparisons: list[dict[str, Any]] = [defaults(pair, entry) for entry in top["comparisons"]]
         self.papers: dict[str, dict[str, Any]] = {k: defaults(paper, p) for k, p in top["papers"].items()}
@@ -145,10 +147,10 @@ class Study:
         if labels is None:
             return self.all_runs
         for i, label in enumerate(labels):
-            if not any(_named(run.label, [label]) for run in self.all_runs):
-                names = _some(run.label for run in self.all_runs)
+            if not any(named(run.label, [label]) for run in self.all_runs):
+                names = some(run.label for run in self.all_runs)
                 self.fail(("active", i), f"no run is labelled {label!r}; runs: {names}")
-        return [run for run in self.all_runs if _named(run.label, labels)]
+        return [run for run in self.all_runs if named(run.label, labels)]
 
     # --- sweeps ---
 
@@ -264,12 +266,12 @@ def _of_method(kind: str, method: Any, over: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in over.items() if key in own or key not in known}
 
 
-def _some(names: Iterable[str]) -> str:
+def some(names: Iterable[str]) -> str:
     unique = list(dict.fromkeys(names))
     return ", ".join(unique[:12]) + (", ..." if len(unique) > 12 else "")
 
 
-def _named(label: str, wanted: Iterable[str]) -> bool:
+def named(label: str, wanted: Iterable[str]) -> bool:
     """A label or the label of the sweep it came from."""
     return any(label == w or label.startswith(f"{w}[") for w in wanted)
 

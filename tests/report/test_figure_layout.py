@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from rs.report import figures
 from rs.report.figure_layout import LINES, LONGEST, PANELS, chunks, shortened, style, styles
 from rs.report.page import write_report
+from rs.report.panel_parts import Asked
+from rs.report.panels import certified_panels
 
 pytestmark = pytest.mark.slow
 
@@ -38,9 +40,9 @@ def certified(labels: list[str], certificates: tuple[str, ...] = ("cohen",), **m
 
 
 def drawn(frame: pd.DataFrame, asked: tuple[str, ...] = ("noise",)) -> list[Figure]:
-    labels = list(frame["label"].unique())
     with figures.mpl.rc_context(figures._STYLE):
-        found = figures._certified(frame, styles(pd.DataFrame(), labels), asked)
+        panels = certified_panels(frame, pd.DataFrame(), Asked(panels=asked))
+        found = figures._accuracy(panels, "certified_accuracy", "certified accuracy")
         for figure in found:
             figure.draw_without_rendering()
     return found
@@ -161,17 +163,6 @@ def test_hundreds_of_panels_are_several_figures() -> None:
     assert [len(figure.axes) for figure in drawn(frame, ("label",))] == [12, 13]
 
 
-def test_a_study_asks_for_its_panels(tiny: dict[str, Any], plan_of: Any, refusal: Any) -> None:
-    before = plan_of(tiny)
-    tiny["report"]["panels"] = ["run", "certificate"]
-    plan = plan_of(tiny)
-    assert plan.study.report["panels"] == ["run", "certificate"]
-    assert plan.summary == before.summary  # tables stay as they are
-    assert plan.described != before.described
-    tiny["report"]["panels"] = ["runs"]
-    assert "report.panels[0]: 'runs' (did you mean run?); allowed: noise, run, label" in refusal(tiny)
-
-
 def test_a_whole_page_with_such_labels(tmp_path: Path) -> None:
     """Every label and an attack's are long and hold dollars: drawn as they are, whole in tables."""
     frames = {
@@ -185,10 +176,10 @@ def test_a_whole_page_with_such_labels(tmp_path: Path) -> None:
         frames[name] = frames[name].assign(attack=EIGHTY + "$x")
     study_tables.write(tmp_path / "t", frames)
     paths = figures.draw(tmp_path / "t", tmp_path / "f")
-    assert [p.stem for p in paths[::2]] == [stem for stem in figures.STEMS if stem != "training"]
+    assert [p.stem for p in paths[::3]] == [stem for stem in figures.STEMS if stem != "training"]
     write_report("demo", tmp_path / "t", paths, tmp_path / "r.html", {})
     page = (tmp_path / "r.html").read_text()
     assert all(label in page for label in rename.values())
-    assert page.count("Long labels are cut in figures; the tables have them whole.") == len(
-        paths
+    assert page.count("Long labels are cut in figures; the tables have them whole.") == 2 * len(
+        figures.STEMS[:-1]
     )  # and as alt

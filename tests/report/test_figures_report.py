@@ -6,6 +6,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from rs.report import example_figure as strips
 from rs.report import figure_layout, figures
 from rs.report.figures import draw
 from rs.report.page import write_report
+from rs.report.panels import certified_panels
 from rs.tables.noise import smoothed_with, trained_with
 
 pytestmark = pytest.mark.slow
@@ -47,7 +49,7 @@ class Page(HTMLParser):
             self.loads.append(str(given))
         if tag == "img":
             self.images[self.section] = self.images.get(self.section, 0) + 1
-            if not str(given["src"]).startswith("data:image/png;base64,"):
+            if not str(given["src"]).startswith("data:image/svg+xml;base64,"):
                 self.loads.append(str(given["src"])[:80])
         if tag == "section":
             self.section = str(given["id"])
@@ -83,7 +85,9 @@ def page(tables: Path, drawn: list[Path], out: Path, **context: Any) -> Page:
 
 def test_draws_every_figure_twice_the_same(drawn: tuple[Path, list[Path]], tmp_path: Path) -> None:
     tables, first = drawn
-    assert [p.name for p in first] == [f"{stem}.{kind}" for stem in figures.STEMS for kind in ("png", "pdf")]
+    assert [p.name for p in first] == [
+        f"{stem}.{kind}" for stem in figures.STEMS for kind in ("png", "pdf", "svg")
+    ]
     (tmp_path / "certified-accuracy-2.png").write_bytes(b"of an older version")
     second = draw(tables, tmp_path)
     assert [p.read_bytes() for p in second] == [p.read_bytes() for p in first]
@@ -92,6 +96,11 @@ def test_draws_every_figure_twice_the_same(drawn: tuple[Path, list[Path]], tmp_p
         if path.suffix == ".pdf":
             assert b"/FontFile2" in path.read_bytes()  # fonts inside
             assert b"/CreationDate" not in path.read_bytes()
+        elif path.suffix == ".svg":
+            drawing = path.read_text()
+            assert "<dc:date>" not in drawing
+            assert "prefers-color-scheme: dark" in drawing
+            ElementTree.fromstring(drawing)
         else:
             assert imread(path).std() > 0.02
 
@@ -110,8 +119,8 @@ def test_bands_are_the_intervals_or_the_spread_over_seeds() -> None:
 
 def test_estimates_are_dashed_and_wrong_predictions_red() -> None:
     certified = study_tables.frames()["certified_accuracy"]
-    styled = figure_layout.styles(pd.DataFrame(), list(certified.label.unique()))
-    (figure,) = figures._certified(certified, styled)
+    panels = certified_panels(certified, pd.DataFrame())
+    (figure,) = figures._accuracy(panels, "certified_accuracy", "certified accuracy")
     names = {text.get_text() for text in figure.legends[0].get_texts()}
     assert {"cohen", "stn (estimate, not a proof)"} <= names
     assert {line.get_linestyle() for line in figure.axes[0].lines} == {"-", "--"}

@@ -176,3 +176,11 @@ def test_without_scripts_the_tables_and_the_static_figure_stay(browser: Any, add
 def test_in_print_the_static_figure_takes_the_live_ones_place(opened: Any) -> None:
     opened.emulate_media(media="print")
     assert not opened.locator(".panel").first.is_visible()
+
+
+def test_what_tells_lines_apart_stands_beside_their_names(opened: Any) -> None:
+    samples = opened.locator("table.at .sample")
+    assert samples.count() == 2
+    drawn = [samples.nth(i).locator("line").get_attribute("stroke") for i in range(2)]
+    assert len(set(drawn)) == 2
+    assert samples.first.locator("line").get_attribute("stroke-dasharray") == "none"  # proven

@@ -1,0 +1,224 @@
+"""How lines on the same axes are told apart: by colours, styles, and what the legend says of them.
+
+Solid lines are proven, dashed ones are estimates. Where a study says nothing, labels that differ in nothing
+but their training noise share a colour and are told apart by markers, and several proven certificates by the
+width of the line. Where its `report` says what colours and styles mean, they mean that; lines that it leaves
+alike get styles of their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from rs.report.figure_layout import COLOURS, QUIET, style, styles
+from rs.report.panel_parts import Asked, Part, by_meaning, column_of, parts, with_keys, words
+
+Drawn = dict[str, Any]  # keywords of matplotlib's plot
+
+NOTHING = Asked()
+ESTIMATE: Any = (0, (3, 2))
+_ESTIMATES = (ESTIMATE, (0, (1, 1.5)), (0, (3, 1.5, 1, 1.5)))
+_WIDTHS = (1.5, 0.7, 2.6)  # of proven certificates, in their order
+_ACCESS: Any = {"white-box": "-", "transfer": "--", "gradient-free": ":"}  # of an attack
+_SEVERAL = ((0, (6, 2)), (0, (4, 1, 1, 1)), (0, (2, 1)), (0, (6, 1, 1, 1, 1, 1)))  # attacks of one access
+_ATTACKED = ("-", "--", ":", *_SEVERAL)  # styles that a study gives a meaning, under attack
+
+_CLAIM, _ATTACK = ("label", "noise", "certificate"), ("label", "noise", "attack")  # what a line is of
+
+
+@dataclass(frozen=True)
+class Line:
+    """The rows of one claim, or of one classifier under an attack, all seeds of it."""
+
+    name: str
+    rows: pd.DataFrame
+    drawn: Drawn
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Lines on the same axes. Panels of the same `meaning` can share a legend."""
+
+    title: str
+    norm: float
+    lines: list[Line]
+    legend: dict[str, Drawn]
+    meaning: tuple[Any, ...] = ()
+
+
+def certified_panels(frame: pd.DataFrame, runs: pd.DataFrame, asked: Asked = NOTHING) -> list[Panel]:
+    """Of rows that name claims (label, smoothing, certificate, norm, rigorous), with the table `runs`."""
+    frame = with_keys(frame, runs)
+    panels: list[Panel] = []
+    for alike in by_meaning(parts(frame, ("norm",), (*asked.panels, *_crowded(frame)), asked)):
+        plain = not alike[0].meaning
+        panels += _plain_claims(alike, runs, frame) if plain else _said(alike, _CLAIM, under_attack=False)
+    return panels
+
+
+def attacked_panels(frame: pd.DataFrame, runs: pd.DataFrame, asked: Asked = NOTHING) -> list[Panel]:
+    """Of rows of `empirical_accuracy`; examples made elsewhere stand beside the attack that made them."""
+    frame = frame.copy()
+    for column, value in (("access", "white-box"), ("panel", frame["attack"])):
+        frame[column] = frame[column].fillna(value) if column in frame else value
+    frame = with_keys(frame, runs)
+    panels: list[Panel] = []
+    for alike in by_meaning(parts(frame, ("panel", "norm"), (), asked)):
+        plain = not alike[0].meaning
+        panels += _plain_attacks(alike, runs, frame) if plain else _said(alike, _ATTACK, under_attack=True)
+    return panels
+
+
+# --- where the study says nothing: labels by colour and marker, certificates and attacks by the line ---
+
+
+def _crowded(frame: pd.DataFrame) -> list[str]:
+    """Certificates have panels of their own where there are more of a kind than lines tell apart."""
+    counts = frame.drop_duplicates("certificate")["rigorous"].astype(bool).value_counts()
+    many = counts.get(True, 0) > len(_WIDTHS) or counts.get(False, 0) > len(_ESTIMATES)
+    return ["certificate"] if many and frame["label"].nunique() > 1 else []
+
+
+def _plain_claims(alike: Sequence[Part], runs: pd.DataFrame, frame: pd.DataFrame) -> Iterator[Panel]:
+    """`frame` has the rows of every part: what a certificate looks like is the same in all of them."""
+    proven = {str(c): bool(r) for c, r in zip(frame["certificate"], frame["rigorous"], strict=True)}
+    looks = _certificates(proven)
+    names = [_names(part.rows) for part in alike]
+    drawn = _styles(frame, runs, names)
+    # one run under many certificates: they are told apart as labels are, not by the line only
+    alone = len(proven) > 1 and len({name for part in names for name in part}) == 1
+    if alone:
+        solid: dict[bool, Drawn] = {True: {"linestyle": "-"}, False: {"linestyle": ESTIMATE}}
+        looks = {c: style(i, i // len(COLOURS)) | solid[r] for i, (c, r) in enumerate(proven.items())}
+    for part, shown in zip(alike, names, strict=True):
+        lines = []
+        several = part.rows["certificate"].nunique() > 1
+        claims: Any = part.rows.groupby([shown, "certificate"], sort=False)
+        for (name, certificate), rows in claims:
+            how = ({} if alone else drawn[name]) | looks[str(certificate)]
+            lines.append(Line(f"{name}, {certificate}" if several else name, rows, how))
+        legend = {} if alone else {name: how for name, how in drawn.items() if name in set(shown)}
+        for name in [c for c in proven if c in set(part.rows["certificate"]) and len(proven) > 1]:
+            legend[_told(name, proven[name])] = ({} if alone else {"color": QUIET}) | looks[name]
+        yield Panel(part.title, part.norm, lines, legend)
+
+
+def _certificates(proven: Mapping[str, bool]) -> dict[str, Drawn]:
+    widths, dashes = itertools.cycle(_WIDTHS), itertools.cycle(_ESTIMATES)
+    return {
+        name: {"linestyle": "-", "linewidth": next(widths)} if rigorous else {"linestyle": next(dashes)}
+        for name, rigorous in proven.items()
+    }
+
+
+def _plain_attacks(alike: Sequence[Part], runs: pd.DataFrame, frame: pd.DataFrame) -> Iterator[Panel]:
+    """Dashes tell the access, or the attack where a panel has several of one access on one classifier."""
+    names = [_names(part.rows) for part in alike]
+    drawn = _styles(frame, runs, names)
+    met = frame.groupby(["panel", "norm", "label", "noise", "access"])["attack"].transform("nunique")
+    kinds = frame["access"].where(met == 1, frame["attack"])
+    dashes = {access: line for access, line in _ACCESS.items() if access in set(kinds)}
+    several = [str(kind) for kind in dict.fromkeys(kinds) if kind not in dashes]
+    dashes |= dict(zip(several, itertools.cycle(_SEVERAL), strict=False))
+    for part, shown in zip(alike, names, strict=True):
+        lines = []
+        kind = kinds[part.rows.index]
+        attacked: Any = part.rows.groupby([shown, "attack", kind], sort=False)
+        for (name, attack, how), rows in attacked:
+            marker = drawn[name]["marker"] or "."  # radii are few here: every one is marked
+            lines.append(
+                Line(f"{name}, {attack}", rows, drawn[name] | {"marker": marker, "linestyle": dashes[how]})
+            )
+        legend = {name: how for name, how in drawn.items() if name in set(shown)}
+        if list(dashes) != ["white-box"]:
+            legend |= {k: {"color": QUIET, "linestyle": dashes[k]} for k in dashes if k in set(kind)}
+        yield Panel(part.title, part.norm, lines, legend)
+
+
+def _names(rows: pd.DataFrame) -> pd.Series:
+    """What a line is called: its label, with the noise where one label is smoothed with several."""
+    several = rows.groupby("label")["noise"].transform("nunique") > 1
+    return rows["label"].where(~several, rows["label"] + ", " + rows["noise"])
+
+
+def _styles(frame: pd.DataFrame, runs: pd.DataFrame, names: Iterable[pd.Series]) -> dict[str, Drawn]:
+    """A style for every label and every name."""
+    drawn = styles(runs, list(dict.fromkeys(frame["label"])))
+    missing = [name for name in dict.fromkeys(n for part in names for n in part) if name not in drawn]
+    return drawn | {n: style(len(drawn) + i, 1 + i // len(COLOURS)) for i, n in enumerate(missing)}
+
+
+def _told(name: str, rigorous: bool) -> str:
+    return name if rigorous else f"{name} (estimate, not a proof)"
+
+
+# --- where it says what colours and styles mean ---
+
+
+def _said(alike: Sequence[Part], line_of: Sequence[str], under_attack: bool) -> Iterator[Panel]:
+    """All `parts` have one meaning: a value looks the same in each of them."""
+    colour = [key for key in alike[0].colour if column_of(key) in alike[0].rows]
+    given = [key for key in alike[0].style if column_of(key) in alike[0].rows]
+    keys = _telling_apart(alike, colour, given, line_of)
+    colours = _index(words(part.rows, colour) for part in alike)
+    kinds = _index(words(part.rows, keys) for part in alike)
+    for part in alike:
+        by = [words(part.rows, colour).rename("colour"), words(part.rows, keys).rename("style")]
+        lines: list[Line] = []
+        legend: dict[str, Drawn] = {}
+        styled: dict[str, Drawn] = {}
+        found: Any = part.rows.groupby([*by, *line_of], sort=False)
+        for (of_colour, of_style, *what), rows in found:
+            i, k = colours[of_colour], kinds[of_style]
+            how = style(i, k + len(kinds) * (i // len(COLOURS)))
+            if under_attack:
+                how |= {"linestyle": _ATTACKED[k % len(_ATTACKED)], "marker": how["marker"] or "."}
+            else:
+                how |= {"linestyle": "-" if rows["rigorous"].all() else ESTIMATE}
+            label, noise, last = what
+            told = [
+                label,
+                *[noise] * _varies(part.rows, label, "noise"),
+                *[last] * _varies(part.rows, label, line_of[-1]),
+            ]
+            lines.append(Line(", ".join(told), rows, how))
+            if len(colours) > 1 or len(kinds) == 1:
+                legend[of_colour] = style(i, len(kinds) * (i // len(COLOURS)))
+            styled.setdefault(of_style, {**how, "color": QUIET})
+        legend |= styled if len(kinds) > 1 else {}
+        if not under_attack and not part.rows["rigorous"].all():
+            legend["estimate, not a proof"] = {"color": QUIET, "linestyle": ESTIMATE}
+        yield Panel(part.title, part.norm, lines, legend, part.meaning)
+
+
+def _varies(rows: pd.DataFrame, label: str, column: str) -> bool:
+    return bool(rows.loc[rows["label"] == label, column].nunique() > 1)
+
+
+def _telling_apart(
+    alike: Sequence[Part], colour: Sequence[str], given: Sequence[str], line_of: Sequence[str]
+) -> list[str]:
+    """The keys of styles, and those that are missing for no two lines of a panel to look the same."""
+    keys = list(given)
+    more = [key for key in (line_of[-1], "noise", "run", "label") if key not in (*colour, *keys)]
+    for key in more:
+        with_it, without = (_looks(alike, [*colour, *k], line_of) for k in ([*keys, key], keys))
+        if without[0] < without[1] and with_it[0] > without[0]:
+            keys.append(key)
+    return keys
+
+
+def _looks(alike: Sequence[Part], keys: Sequence[str], line_of: Sequence[str]) -> tuple[int, int]:
+    """How many looks there are over all panels, and how many lines."""
+    looks = sum(len(set(words(part.rows, keys))) for part in alike)
+    return looks, sum(len(part.rows.drop_duplicates(list(line_of))) for part in alike)
+
+
+def _index(words: Iterable[pd.Series]) -> dict[str, int]:
+    """A number for each, in the order in which they come."""
+    return {name: i for i, name in enumerate(dict.fromkeys(w for part in words for w in part))}

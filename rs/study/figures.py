@@ -1,0 +1,39 @@
+"""What `report` may not say of the figures. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rs.study.study import Study, named, some
+
+
+def check_figures(study: Study) -> None:
+    """Raises UserError for a run that the study has not, or a setting that none of its runs has."""
+    report = study.report
+    labels = [*(run.label for run in study.all_runs), *study.logs]
+    for i, group in enumerate(report["groups"]):
+        place = ("report", "groups", i)
+        for j, name in enumerate(group["runs"]):
+            if not any(named(label, [name]) for label in labels):
+                told = f"no run or log is labelled {name!r}; there is: {some(labels)}"
+                study.fail((*place, "runs", j), told)
+        for key in ("colour", "style"):
+            _check_keys(study, (*place, key), group.get(key) or ())
+    for key in ("panels", "colour", "style"):
+        _check_keys(study, ("report", key), report[key])
+
+
+def _check_keys(study: Study, place: tuple[Any, ...], keys: Sequence[str]) -> None:
+    for i, key in enumerate(keys):
+        section, _, rest = key.partition(".")
+        if rest and not any(_has(run.sections.get(section), rest.split(".")) for run in study.all_runs):
+            study.fail((*place, i), f"{key!r} is a setting of no run of this study")
+
+
+def _has(settings: Any, path: list[str]) -> bool:
+    for key in path:
+        if not isinstance(settings, dict) or key not in settings:
+            return False
+        settings = settings[key]
+    return True
