@@ -7,7 +7,8 @@ from torch import nn
 
 from rs.methods import catalog, models
 
-ALL = {name: catalog.find("models", name) for name in models.METHODS}
+# classifiers; a denoiser takes images of any shape, and so does what is joined of others
+ALL = {name: cls for name in models.METHODS if (cls := catalog.find("models", name)).shapes}
 
 
 def build(name: str, shape=None, classes: int = 10, **options) -> nn.Module:

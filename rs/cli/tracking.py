@@ -47,7 +47,7 @@ def follow(plan: Plan, every: float) -> None:
 
     if not 0 < every < math.inf:
         raise UserError("follow: --every: must be a number of seconds above 0")
-    trained = [planned for planned in plan.runs if planned.run.kind == "runs"]
+    trained = [planned for planned in plan.runs if planned.run.trained]
     runs = {p.id: (f"{p.run.label} seed {p.run.seed}", p.folder) for p in trained}
     print(f"following {len(runs)} trainings until each has its network (Ctrl-C ends it)", flush=True)
     live = Live(plan.study.name, plan.study.tracking["uri"], runs)

@@ -93,7 +93,8 @@ def schema() -> dict[str, Any]:
             for switch, path in switches.items():
                 add_switch(methods[kind][name], switch, find(kind, name, path), path)
     for name, method in methods["models"].items():
-        method["x-costs"] = costs(find("models", name)())
+        if "x-networks" not in method:  # else it costs what its parts do
+            method["x-costs"] = costs(find("models", name)())
     return document(methods)
 
 

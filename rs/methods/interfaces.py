@@ -67,10 +67,13 @@ class Dataset(Protocol):
 
 class Model(Protocol):
     source: ClassVar[str]
-    shapes: ClassVar[tuple[tuple[int, int, int], ...]]  # image shapes it takes
+    shapes: ClassVar[tuple[tuple[int, int, int], ...]]  # image shapes it takes; without any, all
+    # output: ClassVar[str] = "logits", or "image" of a denoiser, whose runs are not observed
+    # networks: ClassVar[dict[str, str]] = {}, parameters that name other runs, of which it is joined and not
+    # trained, and what the network of each must give
 
     # Normalisation by the data set's per-channel mean and std is the first layer.
-    # [B, C, H, W] -> logits [B, classes].
+    # [B, C, H, W] -> logits [B, classes], or an image [B, C, H, W].
     def build(
         self, shape: tuple[int, int, int], classes: int, mean: Sequence[float], std: Sequence[float]
     ) -> nn.Module: ...
@@ -81,6 +84,9 @@ class Objective(Protocol):
     # noises: ClassVar[frozenset[str]] = None, where it works with some noise families only
     # calibrates: ClassVar[bool] = False, True where gamma and step_size can be calibrated into an epsilon
     # passes: ClassVar[Passes], the network's for one image and step (rs.settings.passes): what a study costs
+    # output: ClassVar[str] = "logits", what the networks that it trains give
+    # networks: ClassVar[dict[str, str]] = {}, parameters that name other runs, as a model's: the loss finds
+    # the frozen network in the parameter's place
     # phase(progress) -> hashable, where the loss uses `progress`: it may do so only through this value
 
     # The trainer owns optimizer, schedule, augmentation, precision and checkpoints. `model` returns float32

@@ -10,12 +10,20 @@ from typing import Any
 from rs.plan.jobs import Job, PlannedRun, noise_slug, slug
 from rs.plan.observations import Observer
 from rs.provenance.digests import digest, file_digest
-from rs.study import refusals
+from rs.study import joined, refusals
 from rs.study.schema import class_of, method_schema, prune, schema, section, study_section
 from rs.study.study import Run, Study
 
 NOT_IDENTITY = ("device", "threads", "processes", "workers")  # of a training: where it runs
-References = dict[str, Path]  # parameter of an objective -> the calibration that its value comes from
+Parts = dict[str, PlannedRun]  # parameter of a model or an objective -> the run that it names
+
+
+@dataclass
+class References:
+    """What a training needs of other runs, by the objective's parameter: calibrations, and networks."""
+
+    calibrations: dict[str, Path] = field(default_factory=dict)
+    networks: Parts = field(default_factory=dict)
 
 
 @dataclass
@@ -40,9 +48,11 @@ class Networks:
         if run.kind == "imported":
             return self._import(run)
         if run.label in above:
-            circle = " -> ".join([*above, run.label])
-            self.study.fail((*run.place, "objective"), f"references go in a circle: {circle}")
+            circle, section = " -> ".join([*above, run.label]), "objective" if run.trained else "model"
+            self.study.fail((*run.place, section), f"references go in a circle: {circle}")
         refusals.check_run(self.study, run, self.data_facts)
+        if not run.trained:
+            return self._join(run, (*above, run.label))
         spec, references = self._spec(run, above)
         names = (self.data_id, spec["model"]["name"], spec["objective"]["name"])
         words = (*names, noise_slug(spec["noise"]), f"seed{run.seed}")
@@ -50,10 +60,15 @@ class Networks:
         self._planned[key] = planned
         kinds = (("models", "model"), ("noises", "noise"), ("objectives", "objective"))
         classes = tuple(class_of(kind, spec[part]) for kind, part in kinds)
-        self.add(self._training(planned, references, classes))
+        used = (name for part in references.networks.values() for name in part.classes)
+        self.add(self._training(planned, references, (*classes, *used)))
         if run.sections["calibration"] is not None:
             planned.calibration = self._calibration(planned, classes)
-        self.observer.observe(planned, classes[:1])
+        if joined.output_of(run) == "image":
+            files = {"model": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
+            planned.classes, planned.inputs = classes[:1], {"data": self.data_manifest, **files}
+        else:
+            self.observer.observe(planned, classes[:1])
         return planned
 
     def _spec(self, run: Run, above: tuple[str, ...]) -> tuple[dict[str, Any], References]:
@@ -61,7 +76,7 @@ class Networks:
         sections, properties = run.sections, schema()["$defs"]["run"]["properties"]
         part = {k: prune(sections[k], properties[k]) for k in ("model", "objective", "noise", "training")}
         part["training"] = {k: v for k, v in part["training"].items() if k not in NOT_IDENTITY}
-        objective, references = dict(part["objective"]), {}
+        objective, references = dict(part["objective"]), References()
         for parameter, value in objective.items():
             if isinstance(value, dict) and "calibrated" in value:
                 target, calibration = self._referred(run, parameter, value["calibrated"], (*above, run.label))
@@ -69,7 +84,9 @@ class Networks:
                     "calibrated": f"{target.id}/{calibration.stem}",
                     "cost": value.get("cost", "without_noise"),
                 }
-                references[parameter] = calibration
+                references.calibrations[parameter] = calibration
+        references.networks = self._parts(run, "objective", (*above, run.label))
+        objective |= {key: network.id for key, network in references.networks.items()}
         spec = {**part, "objective": objective, "data": self.study.data, "seed": run.seed}
         train = prune(self.study.train, study_section("train"))
         return spec | ({"train": train} if train else {}), references
@@ -81,7 +98,11 @@ class Networks:
             planned.spec,
             classes,
             planned.id,
-            inputs={"data": self.data_manifest, "calibrations": references},
+            inputs={
+                "data": self.data_manifest,
+                "calibrations": references.calibrations,
+                **_files(references.networks, "networks"),
+            },
             outputs={
                 "manifest": planned.folder / "model.json",
                 "weights": planned.folder / "model.safetensors",
@@ -120,6 +141,40 @@ class Networks:
         self.observer.observe(planned, classes)
         return planned
 
+    def _join(self, run: Run, above: tuple[str, ...]) -> PlannedRun:
+        """A model of other runs' networks: its id holds theirs, in which weights that were imported count."""
+        model = run.sections["model"]
+        classes: tuple[str, ...] = (class_of("models", model),)
+        spec: dict[str, Any] = {"model": {"name": model["name"]}, "data": self.study.data}
+        parts = self._parts(run, "model", above)
+        for key, part in parts.items():
+            if joined.output_of(part.run) == "image":
+                joined.check_denoiser(self.study, run, part.run)
+            spec["model"][key] = {"run": part.id, "model": part.spec["model"]}
+            classes += part.classes
+        words = (*(part.spec["model"]["name"] for part in parts.values()), noise_slug(run.sections["noise"]))
+        planned = PlannedRun(
+            run, f"{slug('joined', self.data_id, *words, f'seed{run.seed}')}-{digest(spec)}", spec
+        )
+        for (_, seed), other in self._planned.items():
+            if other.spec == spec and other.run.label == run.label:
+                self.study.fail((*run.place, "seeds"), f"{seed} and {run.seed} join the same networks")
+        self._planned[run.label, run.seed] = planned
+        inputs = {"data": self.data_manifest, **_files(parts, "parts")}
+        outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
+        self.add(Job("join", spec, classes, planned.id, inputs, outputs))
+        self.observer.observe(planned, classes)
+        return planned
+
+    def _parts(self, run: Run, section: str, above: tuple[str, ...]) -> Parts:
+        """The runs whose networks the model or the objective of `run` names, planned."""
+        method, found = run.sections[section], {}
+        for key, gives in joined.networks_of(f"{section}s", method).items():
+            place = (*run.place, section, key)
+            found[key] = self.plan(self._named(run, place, method[key]), above)
+            joined.check_output(self.study, place, found[key].run, gives, f"the {key}")
+        return found
+
     def _referred(
         self, run: Run, parameter: str, label: str, above: tuple[str, ...]
     ) -> tuple[PlannedRun, Path]:
@@ -145,7 +200,9 @@ class Networks:
 
     def _source(self, run: Run, place: tuple[Any, ...], label: str) -> PlannedRun:
         """The run that a transfer attack names. Two runs may attack each other: only networks are needed."""
-        return self.plan(self._named(run, place, label))
+        source = self._named(run, place, label)
+        joined.check_output(self.study, place, source, "logits", "an attack")
+        return self.plan(source)
 
     def _calibration(self, planned: PlannedRun, classes: tuple[str, ...]) -> Path:
         sections, name = planned.run.sections, planned.spec["objective"]["name"]
@@ -172,3 +229,10 @@ class Networks:
             )
         )
         return path
+
+
+def _files(parts: Parts, manifests: str) -> dict[str, Any]:
+    """What a job that reads the networks of runs is handed: their manifests, under that key, and weights."""
+    folders = {key: part.folder for key, part in parts.items()}
+    files = (("weights", "model.safetensors"), (manifests, "model.json"))
+    return {kind: {key: folder / name for key, folder in folders.items()} for kind, name in files}

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rs.plan.jobs import Job
@@ -55,10 +56,18 @@ class Network:
 
     @property
     def costs(self) -> dict[str, int] | None:
-        """Multiply-adds, outputs and weights of a built-in architecture; others are known once measured."""
-        known = method_schema("models", self._given["name"]).get("x-costs", {})
-        found: dict[str, int] | None = known.get("x".join(map(str, self.shape)))
-        return found
+        """Multiply-adds, outputs and weights of a built-in architecture, or of those that it is joined of;
+        others are known once measured.
+        """
+        total: dict[str, int] = {}
+        for part in parts_of(self._given) or [self._given]:
+            model = part["imported"]["architecture"] if "imported" in part else part
+            known = method_schema("models", model["name"]).get("x-costs", {})
+            found: dict[str, int] | None = known.get("x".join(map(str, self.shape)))
+            if found is None:
+                return None
+            total = {key: total.get(key, 0) + cost for key, cost in found.items()}
+        return total
 
 
 @dataclass(frozen=True)
@@ -87,17 +96,22 @@ def work_of(plan: Plan, job: Job) -> Iterator[Work]:
 
 def _trained(plan: Plan, manifest: Any) -> Job:
     """The job that makes a network."""
-    return plan.jobs["train"].get(str(manifest)) or plan.job("import", str(manifest))
+    return plan.maker(Path(manifest))
 
 
 def network_of(plan: Plan, trained: Job, precision: str, compiled: bool = False) -> Network:
-    """The network that a train or import job makes."""
+    """The network that a train, import or join job makes."""
     model = trained.spec["model"]
-    if "imported" in model:
-        if "architecture" not in model["imported"]:
-            raise NotPriced(f"{trained.run}: a network of somebody else's code ({model['name']})")
-        model = model["imported"]["architecture"]
+    for part in parts_of(model) or [model]:
+        if "imported" in part and "architecture" not in part["imported"]:
+            raise NotPriced(f"{trained.run}: a network of somebody else's code ({part['name']})")
+    model = model["imported"]["architecture"] if "imported" in model else model
     return Network(dumps(model), tuple(plan.data_facts["x-shape"]), precision, compiled)
+
+
+def parts_of(model: dict[str, Any]) -> list[dict[str, Any]]:
+    """The models that one is joined of; none of another."""
+    return [part["model"] for part in model.values() if isinstance(part, dict) and "model" in part]
 
 
 def _passes(kind: str, method: dict[str, Any], **more: Any) -> dict[str, tuple[int, int]]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+Output = Literal["logits", "image"]  # what a network gives for an image
+
 REQUIRED: dict[str, tuple[str, ...]] = {
     "datasets": ("shape", "classes", "sizes"),
     "models": ("shapes",),
@@ -27,8 +29,14 @@ class Fact(NamedTuple):
 
 OPTIONAL: dict[str, dict[str, Fact]] = {
     "datasets": {"mean": Fact(tuple[float, ...], None), "std": Fact(tuple[float, ...], None)},
-    "models": {"name": Fact(str, None)},
+    "models": {
+        "name": Fact(str, None),
+        "output": Fact(Output, "logits"),
+        "networks": Fact(dict[str, Output], {}),
+    },
     "objectives": {
+        "output": Fact(Output, "logits"),
+        "networks": Fact(dict[str, Output], {}),
         "noises": Fact(frozenset[str], None),
         "calibrates": Fact(bool, False),
         "passes": Fact(dict[str, Any], None),

@@ -16,8 +16,8 @@ from rs.settings.certificates import CertificateUse
 # The kinds of methods, and the facts that a class of each states about itself.
 FACTS: dict[str, tuple[str, ...]] = {
     "datasets": ("shape", "classes", "sizes"),
-    "models": ("shapes",),
-    "objectives": ("noises", "calibrates", "passes"),
+    "models": ("shapes", "output", "networks"),
+    "objectives": ("noises", "calibrates", "passes", "output", "networks"),
     "noises": ("below_dimension", "free_norm"),
     "certificates": ("norms", "needs", "rigorous", "anytime", "bound", "freedom", "parameters_only"),
     "attacks": ("norm", "access", "passes"),

@@ -123,11 +123,13 @@ class Sweep:
 
 @dataclass(frozen=True)
 class RunSections:
-    """What a run can set; the same keys at the top of a study are the defaults of all its runs."""
+    """What a run can set; the same keys at the top of a study are the defaults of all its runs. Only a model
+    that is joined of other runs' networks has no objective.
+    """
 
     model: Method
-    objective: Method
     noise: Method
+    objective: Method | None = None
     smoothing: Methods | None = None
     training: Training = field(default_factory=Training)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST_ENTRIES)] = (0,)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rs.machine.devices import generator
 from rs.methods.models.costs import counted
@@ -31,6 +31,7 @@ from rs.settings.training import Training
 from rs.smoothing.ascent import input_gradient
 from rs.smoothing.smoothed import evaluation_mode, mean_cross_entropy
 from rs.stages.train import Autocast
+from rs.study.schema import method_schema
 
 SECONDS = 0.3  # of timing each pass, and the most that one takes in the larger batch
 SLOW = 40e9  # multiply-adds/s of a usual core
@@ -52,6 +53,8 @@ class Subject:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.network = checkpoints.build_model(network.described, data)
+        if method_schema("models", network.described["name"]).get("x-output") == "image":
+            self.network = nn.Sequential(self.network, nn.Flatten())  # pixels as logits, to have a loss
         self.costs = counted(self.network, network.shape)
         draws = torch.Generator().manual_seed(0)
         self.images = torch.rand(LARGEST[device.type], *network.shape, generator=draws).to(device)

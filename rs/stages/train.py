@@ -35,6 +35,7 @@ from rs.networks import checkpoints, distributed
 from rs.networks.captured_step import CapturedSteps
 from rs.networks.images import Resident, open_split
 from rs.networks.optimization import learning_rate, make_optimizer
+from rs.networks.references import resolve_networks
 from rs.networks.transformations import training_layout
 from rs.plan.calibrated import resolve_epsilon
 from rs.provenance.digests import digest, file_digest
@@ -68,8 +69,8 @@ class Autocast(nn.Module):
 
 def run_job(job: Job, device: torch.device, code: str) -> None:
     with distributed.process_group(device):
-        calibrations = job.inputs.get("calibrations", {})
-        train(job.spec, job.inputs["data"], calibrations, job.outputs, device, code, job.workers)
+        references = job.inputs.get("calibrations", {}) | job.inputs.get("networks", {})
+        train(job.spec, job.inputs["data"], references, job.outputs, device, code, job.workers)
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,17 @@ class Subject:
 
 
 def subject_of(
-    spec: dict[str, Any], data: Path, calibrations: dict[str, Path], device: torch.device, workers: int
+    spec: dict[str, Any], data: Path, references: dict[str, Path], device: torch.device, workers: int
 ) -> Subject:
-    """The untrained network that `spec` describes, and all that its training needs."""
+    """The untrained network that `spec` describes, and all that its training needs. `references` are files of
+    other runs, by the parameter of the objective that names them.
+    """
     training = TypeAdapter(Training).validate_python(spec["training"])
     manifest = read_manifest(data, spec["data"])
     objective: Objective = catalog.build("objectives", spec["objective"])
-    objective, resolved = resolve_epsilon(objective, calibrations, math.prod(manifest["shape"]))
+    objective, numbers = resolve_epsilon(objective, references, math.prod(manifest["shape"]))
+    objective, digests = resolve_networks(objective, references, data, device)
+    resolved = {**numbers, **digests}
     images, selection = images_of(spec, training, manifest, data, device, workers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(torch.device("cpu"), spec["seed"], "train", 0).initial_seed())
@@ -176,7 +181,7 @@ class Progress:
 def train(
     spec: dict[str, Any],
     data: Path,
-    calibrations: dict[str, Path],
+    references: dict[str, Path],
     outputs: dict[str, Path],
     device: torch.device,
     code: str,
@@ -189,8 +194,8 @@ def train(
     hold, and removed at the end. Raises UserError when the loss or a weight is no longer finite: that
     checkpoint, the last good one, stays. In a process group every process calls this, and the first writes.
     """
-    subject, seed = subject_of(spec, data, calibrations, device, workers), spec["seed"]
-    inputs = [file_digest(path) for path in (data, *calibrations.values())]
+    subject, seed = subject_of(spec, data, references, device, workers), spec["seed"]
+    inputs = [file_digest(path) for path in (data, *references.values())]
     resume = outputs["weights"].with_name(f"resume-{digest([spec, code, inputs, device.type], 16)}.pt")
     label, writes, progress = outputs["weights"].parent.name, distributed.is_first(), Progress()
     if resume.is_file():

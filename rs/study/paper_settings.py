@@ -78,7 +78,7 @@ def differences(study: Study, run: Run | None, told: Settings, certificate: str 
             if not _same(mine, theirs):
                 shown = "none" if mine is _ABSENT or mine is None else short(mine)
                 found.append(f"{section}.{'.'.join(path)} {shown}, not {short(theirs)}")
-    if run.kind == "runs" and not _same_subset(study.train, told.get("train", {})):
+    if run.trained and not _same_subset(study.train, told.get("train", {})):
         found.append(f"train {_subset(study.train)}, not {_subset(told.get('train', {}))}")
     return found
 
@@ -89,9 +89,9 @@ _ABSENT = object()
 def _of_run(study: Study, run: Run, certificate: str | None) -> Settings:
     """The run's sections with their defaults filled in, and its certificate of that label."""
     has: Settings = {"data": study.data}
-    has |= {k: run.sections[k] for k in ("model", "objective", "noise") if run.kind == "runs"}
+    has |= {k: run.sections[k] for k in ("model", "objective", "noise") if run.trained}
     filled = {k: defaults(method_schema(KINDS[k], v["name"]), v) for k, v in has.items()}
-    if run.kind == "runs":
+    if run.trained:
         filled["training"] = run.sections["training"]
     filled["sampling"] = run.sections["sampling"]
     for method in run.sections["certificates"]:

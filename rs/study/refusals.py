@@ -18,6 +18,7 @@ from rs.settings.labels import label_of
 from rs.statistics.rounded_normal import SIGMAS, left_of
 from rs.study.certification_log import Log
 from rs.study.feasibility import grid_fault, least_votes
+from rs.study.joined import check_output, check_own, output_of
 from rs.study.schema import is_transfer, method_schema, noise_level
 from rs.study.study import Run, Study
 
@@ -25,16 +26,25 @@ Place = tuple[Any, ...]
 
 
 def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
-    """Model and image shape, objective and training noise, images to select an epoch on, names used twice."""
+    """Model and image shape, what is trained, names used twice."""
     place, sections = run.place, run.sections
-    model, objective, noise = (
-        sections["model"]["name"],
-        sections["objective"]["name"],
-        sections["noise"]["name"],
-    )
-    check_shape(study, (*place, "model"), model, data_facts)
+    check_own(study, run)
+    check_shape(study, (*place, "model"), sections["model"]["name"], data_facts)
     check_exact(study, (*place, "noise"), sections["noise"])
-    allowed = method_schema("objectives", objective).get("x-noises", [noise])
+    if run.trained:
+        check_training(study, run, data_facts)
+    check_observed(study, run, data_facts)
+
+
+def check_training(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
+    """The objective trains what the model gives, under this noise; images to select an epoch on."""
+    place, sections = run.place, run.sections
+    if "objective" not in sections:
+        study.fail((*place, "objective"), "lacks this key; it is a mapping of keys")
+    objective, noise = sections["objective"]["name"], sections["noise"]["name"]
+    facts = method_schema("objectives", objective)
+    check_output(study, (*place, "model"), run, facts.get("x-output", "logits"), f"objective {objective}")
+    allowed = facts.get("x-noises", [noise])
     if noise not in allowed:
         study.fail((*place, "noise"), f"{objective} trains under {', '.join(allowed)}, not {noise}")
     ball = sections["objective"]
@@ -45,6 +55,8 @@ def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
     if training["batch_size"] < training["processes"]:
         where = (*place, "training", "processes")
         study.fail(where, f"{training['processes']}: at most training.batch_size ({training['batch_size']})")
+    if training["keep"] == "best_clean" and output_of(run) != "logits":
+        study.fail((*place, "training", "keep"), "best_clean selects by accuracy, which a denoiser has not")
     if training["keep"] == "best_clean" and training["selection"] == "held_out":
         held = training["held_out"]
         if not 0 < held < train:
@@ -53,13 +65,12 @@ def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
     if sections["calibration"]:
         images = sections["calibration"].get("images", {})
         check_subset(study, (*place, "calibration", "images"), images, train, "train")
-    check_observed(study, run, data_facts)
 
 
 def check_shape(study: Study, place: Place, model: str, data_facts: dict[str, Any]) -> None:
     """The architecture takes the data set's images."""
     shape, shapes = data_facts["x-shape"], method_schema("models", model)["x-shapes"]
-    if shape not in shapes:
+    if shapes and shape not in shapes:
         takes = " or ".join("x".join(map(str, s)) for s in shapes)
         study.fail(place, f"{model} takes {takes}; {study.data['name']} is {'x'.join(map(str, shape))}")
 

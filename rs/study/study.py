@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from rs.errors import UserError
 from rs.settings.limits import MOST_RUNS
 from rs.study.messages import Validator, dotted, explain, first, short
-from rs.study.schema import defaults, prune, schema, study_section
+from rs.study.schema import defaults, method_schema, prune, schema, study_section
 from rs.study.yaml_file import check, of_snakemake, read_yaml
 
 RUN_KEYS = (
@@ -71,6 +71,12 @@ class Run:
     def place(self) -> tuple[str, str]:
         """Where the study holds it."""
         return self.kind, self.label
+
+    @property
+    def trained(self) -> bool:
+        """Whether the study trains its network: it is neither imported nor joined of other runs'."""
+        model = self.sections.get("model")
+        return model is not None and "x-networks" not in method_schema("models", model["name"])
 
 
 class Study:

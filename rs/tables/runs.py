@@ -18,7 +18,7 @@ _KINDS = {"model": "models", "objective": "objectives", "noise": "noises"}
 
 def rows(stored: Stored) -> Iterator[Row]:
     for planned in stored.plan.runs:
-        row = _imported(planned) if planned.run.kind == "imported" else _trained(planned)
+        row = _trained(planned) if planned.run.trained else _given(planned)
         unchecked = stored.unchecked[planned.id]
         content = {"content": f"{len(unchecked)} files not checked"} if unchecked else {}
         yield {**head(planned), **row, **content}
@@ -46,12 +46,17 @@ def _trained(planned: PlannedRun) -> Row:
     return row | {f"training.{key}": value for key, value in _flat(training).items()}
 
 
-def _imported(planned: PlannedRun) -> Row:
-    """What is known of a model that somebody else trained; `noise` is the one that its user states."""
+def _given(planned: PlannedRun) -> Row:
+    """What is known of a model that is not trained here: somebody else's, whose user states its `noise`, or
+    one that is joined of the networks of other runs, by their ids.
+    """
     spec, noise = planned.spec, planned.run.sections["noise"]
-    row = {"dataset": spec["data"]["name"], "model": spec["model"]["name"], "objective": "imported"}
+    imported = planned.run.kind == "imported"
+    row = {"dataset": spec["data"]["name"], "model": spec["model"]["name"]}
+    row |= {"objective": "imported" if imported else "joined"}
     row |= {**trained_with(noise), "seed": planned.run.seed}
-    return row | {f"model.{key}": value for key, value in _flat(spec["model"]["imported"]).items()}
+    parts = {key: part["run"] for key, part in spec["model"].items() if key != "name"} if not imported else {}
+    return row | {f"model.{key}": value for key, value in _flat(spec["model"].get("imported", parts)).items()}
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> Row:

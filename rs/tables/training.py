@@ -13,7 +13,7 @@ COLUMNS = ("epoch", "loss")
 
 def rows(stored: Stored) -> Iterator[Row]:
     for planned in stored.plan.runs:
-        if planned.run.kind == "runs":
+        if planned.run.trained:
             epochs, _ = read_table(planned.folder / "training.parquet", COLUMNS)
             yield from ({**head(planned), **epoch} for epoch in epochs.to_pylist())
 

@@ -95,6 +95,19 @@ def test_noises_have_shape_dtype_and_come_from_the_generator(name):
         torch.testing.assert_close(ratio, torch.zeros(5, dtype=ratio.dtype))
 
 
+class Denoiser(nn.Module):
+    """Images to images, with batch norm as `Net` has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        images: torch.Tensor = self.body(x)
+        return images
+
+
 class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -118,11 +131,14 @@ TRAININGS = [(o, n) for o in catalog.table("objectives") for n in compatible_noi
 
 @pytest.mark.parametrize(("objective", "noise"), TRAININGS)
 def test_objectives_give_a_finite_scalar_with_gradients(objective, noise):
-    method, z = build("objectives", objective), build("noises", noise)
+    facts, z = SCHEMA["$defs"]["objectives"][objective], build("noises", noise)
+    others = {key: Net().eval().requires_grad_(False) for key in facts.get("x-networks", {})}
+    method = dataclasses.replace(build("objectives", objective), **others)
+    trained = Denoiser if facts.get("x-output") == "image" else Net
     x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(3))
     y = torch.arange(6)
     for progress in (0.0, 0.99):
-        net = Net().train()
+        net = trained().train()
         loss, scalars = method.loss(net, x.clone(), y, z, torch.Generator().manual_seed(4), progress)
         assert loss.shape == ()
         assert loss.isfinite()
@@ -132,7 +148,7 @@ def test_objectives_give_a_finite_scalar_with_gradients(objective, noise):
         assert any(bool((g != 0).any()) for g in gradients)
         assert all(v.dim() == 0 and not v.requires_grad and v.isfinite() for v in scalars.values())
         assert all(m.training for m in net.modules())  # inner attacks give the mode back
-        again, _ = method.loss(Net().train(), x.clone(), y, z, torch.Generator().manual_seed(4), progress)
+        again, _ = method.loss(trained().train(), x.clone(), y, z, torch.Generator().manual_seed(4), progress)
         assert torch.equal(loss, again)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -14,6 +15,7 @@ from rs.smoothing.smoothed import Smoothed
 from rs.study.schema import defaults, method_schema, schema
 
 IMAGES, SHAPE = 3, (1, 6, 6)
+OTHERS = {"classifier": "another"}
 FEWER = {"steps": 3, "search_steps": 2, "samples": 4, "k": 5, "votes": 400, "epsilon": 0.5}
 OBJECTIVES = sorted(schema()["$defs"]["objectives"])
 MINIMAL = {"carlini_wagner_l2", "ddn"}  # the votes that settle their points depend on what they find
@@ -24,15 +26,17 @@ EXACT = sorted(set(schema()["$defs"]["attacks"]) - MINIMAL - AT_MOST)
 class Counting(nn.Module):
     """Counts what goes through it: per kind of pass, how many there are and of how many images."""
 
-    def __init__(self) -> None:
+    def __init__(self, output: str = "logits") -> None:
         super().__init__()
         self.layer = nn.Linear(math.prod(SHAPE), 4)
+        self.image = output == "image"
         self.taken: dict[str, list[int]] = {}
 
     def forward(self, x):
         kind = "ascent" if x.requires_grad else "update" if torch.is_grad_enabled() else "forward"
         self.taken.setdefault(kind, []).append(len(x))
-        return self.layer(x.flatten(1))
+        logits = self.layer(x.flatten(1))
+        return x * logits.mean() if self.image else logits
 
     @property
     def found(self) -> dict[str, tuple[int, float]]:
@@ -48,18 +52,21 @@ def batch():
 def given(kind, name, **more):
     """The method's part of a study, with few of everything, and all its values."""
     own = method_schema(kind, name)
-    chosen = {"name": name, **{k: v for k, v in FEWER.items() if k in own["x-parameters"]}, **more}
+    few = {k: v for k, v in (FEWER | OTHERS).items() if k in own["x-parameters"]}
+    chosen = {"name": name, **few, **more}
     return chosen, defaults(own, chosen)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_an_objective_takes_the_passes_that_it_states(name):
     facts, (chosen, values) = method_schema("objectives", name), given("objectives", name)
-    model, (x, y) = Counting(), batch()
+    model, (x, y) = Counting(facts.get("x-output", "logits")), batch()
     known = facts.get("x-noises", ["gaussian"])
     noise = {"name": "none"} if known == ["none"] else {"name": "gaussian", "sigma": 0.5}
     draws = torch.Generator().manual_seed(1)
-    catalog.build("objectives", chosen).loss(model, x, y, catalog.build("noises", noise), draws, 0.5)
+    method = catalog.build("objectives", chosen)
+    method = dataclasses.replace(method, **{key: Counting() for key in facts.get("x-networks", {})})
+    method.loss(model, x, y, catalog.build("noises", noise), draws, 0.5)
     assert model.found == counted(facts["x-passes"], values)
 
 

@@ -5,12 +5,14 @@ rule train:
     input:
         data=PLAN.data_manifest,
         calibrations=lambda w: list(job("train", MODEL)(w).inputs["calibrations"].values()),
+        networks=lambda w: list(job("train", MODEL)(w).inputs["networks"].values()),
+        weights=ancient(lambda w: list(job("train", MODEL)(w).inputs["weights"].values())),
     output:
         manifest=MODEL,
         weights="results/runs/{run}/model.safetensors",
         metrics="results/runs/{run}/training.parquet",
     wildcard_constraints:
-        run="(?!imported-).+",
+        run="(?!imported-|joined-).+",
     log:
         "results/runs/{run}/log/train.txt",
     threads: cpus("train", MODEL)

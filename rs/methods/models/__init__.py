@@ -1,7 +1,9 @@
 """Table of contents: network architectures by the name a study gives them. Imported lazily."""
 
 METHODS = {
+    "denoised": "rs.networks.denoised:Denoised",
     "digits_cnn": "rs.methods.models.digits_cnn:DigitsCnn",
+    "dncnn": "rs.methods.models.dncnn:DnCnn",
     "lenet": "rs.methods.models.lenet:LeNet",
     "nal_cnn": "rs.methods.models.nal_cnn:NalCnn",
     "resnet18": "rs.methods.models.resnet18:ResNet18",

@@ -5,6 +5,8 @@ METHODS = {
     "adre_adv": "rs.methods.objectives.adre_adv:AdreAdv",
     "clean": "rs.methods.objectives.clean:Clean",
     "consistency": "rs.methods.objectives.consistency:Consistency",
+    "denoiser_mse": "rs.methods.objectives.denoiser_mse:DenoiserMse",
+    "denoiser_stability": "rs.methods.objectives.denoiser_stability:DenoiserStability",
     "gaussian": "rs.methods.objectives.gaussian:GaussianTraining",
     "macer": "rs.methods.objectives.macer:Macer",
     "nal": "rs.methods.objectives.nal:Nal",

@@ -1,0 +1,51 @@
+"""Denoised smoothing (Salman, Sun, Yang, Kapoor & Kolter, NeurIPS 2020): a denoiser before any classifier.
+
+The base classifier that is smoothed is f(D(x)): D takes the noise away and f, which may never have seen
+noise, classifies what is left. Certificates hold as for any other base classifier. Both are networks of other
+runs or imported ones; their weights are copied (rs.stages.join), and nothing is trained.
+
+It stands here, and not beside the architectures, since it is built of whatever networks there are.
+Departures: none.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import nn
+
+from rs.errors import UserError
+from rs.networks import checkpoints
+from rs.settings.references import NetworkOf
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """The network of the run `denoiser` before that of the run `classifier`, each by its label."""
+
+    name: ClassVar[str] = "denoised"
+    source: ClassVar[str] = "Salman, Sun, Yang, Kapoor & Kolter, NeurIPS 2020"
+    shapes: ClassVar[tuple[tuple[int, int, int], ...]] = ()
+    networks: ClassVar[dict[str, str]] = {"denoiser": "image", "classifier": "logits"}
+
+    denoiser: NetworkOf
+    classifier: NetworkOf
+
+    def build(
+        self, shape: tuple[int, int, int], classes: int, mean: Sequence[float], std: Sequence[float]
+    ) -> nn.Module:
+        """`Sequential(denoiser, classifier)` with fresh weights: [B, C, H, W] -> logits [B, classes].
+
+        Raises UserError where a plan has not put the networks in the place of the labels.
+        """
+        data = {"shape": list(shape), "classes": classes, "mean": list(mean), "std": list(std)}
+        parts: OrderedDict[str, nn.Module] = OrderedDict()
+        for key in self.networks:
+            part: Any = getattr(self, key)
+            if not isinstance(part, dict):
+                raise UserError(f"model {self.name}: {key} {part!r} is the label of a run, which a study has")
+            parts[key] = checkpoints.build_model(part["model"], data)
+        return nn.Sequential(parts)

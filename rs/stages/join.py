@@ -1,0 +1,67 @@
+"""The join stage: the networks of other runs become one model of ours, and later stages run unchanged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from rs.errors import UserError
+from rs.networks import audit as network_audit
+from rs.networks import checkpoints
+from rs.provenance.files import ADVICE, provenance
+from rs.provenance.prepared import read_manifest
+from rs.stages.import_weights import check_logits
+
+if TYPE_CHECKING:
+    from rs.plan.jobs import Job
+
+
+def run_job(job: Job, device: None, code: str) -> None:
+    join(job.spec, job.inputs["parts"], job.inputs["data"], job.outputs, code)
+
+
+def join(
+    spec: dict[str, Any], parts: dict[str, Path], data_manifest: Path, outputs: dict[str, Path], code: str
+) -> None:
+    """Writes the weights of all parts, by their manifests, and a manifest with the digest of each.
+
+    Raises UserError where a part is not the network that was named, was trained on other data, or gives what
+    the next one does not take.
+    """
+    data, run = read_manifest(data_manifest, spec["data"]), outputs["manifest"].parent.name
+    model, chance = checkpoints.build_model(spec["model"], data), False
+    state, digests = dict[str, torch.Tensor](), dict[str, str]()
+    for key, manifest in parts.items():
+        network, told = checkpoints.load(manifest, data_manifest)
+        if told.get("run") != (named := spec["model"][key]["run"]):
+            raise UserError(f"{manifest}: is run {told.get('run')}, not {named}; {ADVICE}")
+        state |= {f"{key}.{name}": value for name, value in network.state_dict().items()}
+        digests[key] = told["sha256"]
+        chance |= bool(told.get("audit", {}).get("chance", False))
+    checkpoints.load_state(model, state, outputs["weights"], spec["model"]["name"])
+    shape = tuple(data["shape"])
+    check_images(model.eval(), spec["model"], shape)
+    check_logits(model, run, shape, data["classes"])
+    probes = network_audit.probes(data_manifest, torch.device("cpu"))
+    audit = network_audit.audit(model, probes, run, ["chance"] if chance else [])
+    made = provenance(spec, code, parts=digests)
+    checkpoints.save(outputs, state, {"provenance": made, "classes": data["classes"], "audit": audit})
+
+
+def check_images(model: nn.Module, parts: dict[str, Any], shape: tuple[int, ...]) -> None:
+    """Every part but the last gives images like those that it takes. UserError names one that does not."""
+    images, size = torch.zeros(2, *shape), "x".join(map(str, shape))
+    for key, part in list(model.named_children())[:-1]:
+        run = parts[key]["run"]
+        try:
+            with torch.no_grad():
+                images = part(images)
+        except Exception as error:  # whatever somebody's network does
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{key} {run}: fails on images of {size}: {reason}") from error
+        if not isinstance(images, torch.Tensor) or tuple(images.shape) != (2, *shape):
+            found = list(images.shape) if isinstance(images, torch.Tensor) else type(images).__name__
+            raise UserError(f"{key} {run}: gives {found} for 2 images of {size}, not images of that size")

@@ -1,0 +1,80 @@
+"""Runs that name the networks of others, refused where those do not fit: what they give, the noise that a
+denoiser is for, and what is asked of a run that is not trained, or not observed. No torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rs.study.schema import method_schema, prune, schema
+from rs.study.study import Run, Study
+
+OF_TRAINING = ("objective", "training", "calibration")
+OF_OBSERVING = ("smoothing", "certificates", "attacks", "distributional")
+
+
+def networks_of(kind: str, method: dict[str, Any]) -> dict[str, str]:
+    """Parameters of a model or an objective that name other runs, and what the network of each must give."""
+    found: dict[str, str] = method_schema(kind, method["name"]).get("x-networks", {})
+    return found
+
+
+def output_of(run: Run) -> str:
+    """What the run's network gives for an image: `logits` or an `image`."""
+    model = run.sections["model"] if run.kind == "runs" else run.sections["architecture"]
+    return (
+        "logits" if model is None else str(method_schema("models", model["name"]).get("x-output", "logits"))
+    )
+
+
+def check_own(study: Study, run: Run) -> None:
+    """A run says nothing itself that it does not do (what stands at the study's top is for others too)."""
+    own = study.text.get("runs", {}).get(run.label.partition("[")[0], {}) if run.kind == "runs" else {}
+    name = run.sections["model"]["name"] if run.kind == "runs" else run.label
+    if run.kind == "runs" and not run.trained:
+        for key in OF_TRAINING:
+            if key in own:
+                study.fail(
+                    (*run.place, key),
+                    f"model {name} is joined of other networks and not trained; leave it out",
+                )
+        if run.sections["calibration"] is not None:
+            study.fail((*run.place, "calibration"), f"model {name} has no objective to calibrate with")
+    elif output_of(run) == "image":
+        for key in OF_OBSERVING:
+            if own.get(key):
+                message = f"{name} gives an image: runs of model denoised that name it are observed instead"
+                study.fail((*run.place, key), message)
+
+
+def check_output(study: Study, place: tuple[Any, ...], run: Run, gives: str, whose: str) -> None:
+    """The network of `run` gives what is asked for by the key at `place`, or by an objective: `whose`."""
+    words = {"logits": "logits (a classifier)", "image": "an image (a denoiser)"}
+    found = output_of(run)
+    if found != gives:
+        study.fail(
+            place, f"run {run.label!r} gives {words[found]}; {whose} is of one that gives {words[gives]}"
+        )
+
+
+def check_denoiser(study: Study, run: Run, denoiser: Run) -> None:
+    """A run is smoothed with the noise that its denoiser is for."""
+    properties = schema()["$defs"]["run"]["properties"]["noise"]
+    own, smoothing = _law(prune(denoiser.sections["noise"], properties)), run.sections["smoothing"]
+    given: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((*run.place, "noise"), run.sections["noise"])]
+    if smoothing is not None:
+        given = [((*run.place, "smoothing", i), noise) for i, noise in enumerate(smoothing)]
+    for place, noise in given:
+        if _law(prune(noise, properties)) != own:
+            study.fail(place, f"{_told(noise)}: its denoiser {denoiser.label!r} is for {_told(own)}")
+
+
+def _law(noise: dict[str, Any]) -> dict[str, Any]:
+    """A noise without how it is drawn."""
+    switches = method_schema("noises", noise["name"]).get("x-switches", {})
+    return {key: value for key, value in noise.items() if key not in switches}
+
+
+def _told(noise: dict[str, Any]) -> str:
+    law = _law(noise)
+    return " ".join([law.pop("name"), *(f"{key}={value}" for key, value in sorted(law.items()))])

@@ -1,0 +1,20 @@
+# The networks of other runs, one after another, take the place of a training.
+rule join:
+    input:
+        data=PLAN.data_manifest,
+        parts=lambda w: list(job("join", MODEL)(w).inputs["parts"].values()),
+        weights=ancient(lambda w: list(job("join", MODEL)(w).inputs["weights"].values())),
+    output:
+        manifest=MODEL,
+        weights="results/runs/{run}/model.safetensors",
+    wildcard_constraints:
+        run="joined-.+",
+    log:
+        "results/runs/{run}/log/join.txt",
+    params:
+        rs=command,
+        spec=spec("join", MODEL),
+        code=code("join", MODEL),
+        job=whole("join", MODEL),
+    shell:
+        "{params.rs} join --worker {log} --job {params.job:q}"
