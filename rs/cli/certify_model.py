@@ -24,7 +24,7 @@ BUDGET = {"s": 1, "min": 60, "h": 3600}
 
 def add_arguments(own: argparse._ArgumentGroup) -> None:
     """The options that only belong to --model."""
-    named = "torchvision:NAME, entry:MODULE:FUNCTION"
+    named = "torchvision:NAME, timm:NAME.TAG, hf:OWNER/NAME, onnx:FILE, entry:MODULE:FUNCTION"
     own.add_argument("--model", metavar="SOURCE:NAME", help=named)
     own.add_argument("--weights", type=Path, metavar="FILE", help="instead of those of the library's cache")
     own.add_argument("--download", action="store_true", help="fetch weights that are not in the cache")

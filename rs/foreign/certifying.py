@@ -39,6 +39,7 @@ from rs.study.schema import defaults, noise_level
 
 VERB = "certify"
 PROBES = 32  # images that the network's forms are compared on
+COMPARED = 4  # images that the model's own library prepares as well
 CHOICES, IMAGES = "choices.json", "images.parquet"
 
 
@@ -139,7 +140,8 @@ class _Work:
         self.device = torch.device("cpu") if found.on_cpu else given.chosen_device(asked.device, VERB)
         self.first = self.images(spread(len(pictures), PROBES))
         if found.theirs is not None:
-            compare(found.preprocessing, pictures.image(0), pictures.where(0), found.theirs)
+            for i in spread(len(pictures), COMPARED):
+                compare(found.preprocessing, pictures.image(i), pictures.where(i), found.theirs)
         self.dimension = self.first[0].numel()
         self.batch = asked.batch or cost.batch_of(self.dimension, self.device)
         self.block = cost.block_of(self.batch)

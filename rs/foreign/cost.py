@@ -92,6 +92,7 @@ def choose(
     seconds = budget * USED
     steps = [step for step in LADDER if step >= 5 * least] or [5 * least]
     wanted = min(images or min(available, ENOUGH), available)
+    given = n is not None
     if n is None:
         fits = [step for step in steps if step <= max(N, steps[0]) and wanted * cost.image(step) <= seconds]
         n = fits[-1] if fits else steps[0]
@@ -101,7 +102,7 @@ def choose(
         number = wanted if images else 1
         told = f"{number} image{'s' * (number > 1)} with n = {n} take {in_words(number * cost.image(n))} here"
         raise UserError(f"certify: --budget {in_words(budget)}: too short: {told}")
-    if bought == most and n in steps:
+    if bought == most and not given:
         n = max(step for step in steps if step == n or bought * cost.image(step) <= seconds)
     return Chosen(n, bought)
 

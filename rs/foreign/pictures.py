@@ -66,7 +66,12 @@ def open_pictures(place: Path, split: str | None, labelled: bool) -> Pictures:
         return folder(place, labelled)
     if found is None:
         raise UserError(f"{place}: no folder of images and no Parquet file")
-    return found if labelled else Pictures(found.place, found.names, found.content)
+    if not labelled:
+        return Pictures(found.place, found.names, found.content)
+    if found.labels is not None and min(found.labels) < 0:
+        without = next(i for i, label in enumerate(found.labels) if label < 0)
+        raise UserError(f"{found.where(without)}: no label; give --unlabelled")
+    return found
 
 
 def folder(place: Path, labelled: bool = True) -> Pictures:

@@ -33,7 +33,7 @@ class Preprocessing:
     """`size` (H, W) is what the network takes, by a crop from the centre; None where images stay as they are.
 
     `resize`: the shorter side, or (H, W), before the crop. `mean` and `std` per channel are in units of
-    [0, 1]. `source` says who states all this.
+    [0, 1]. `source` says who states all this; `told` is False where nobody says how values are scaled.
     """
 
     source: str
@@ -42,6 +42,7 @@ class Preprocessing:
     interpolation: str = "bilinear"
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    told: bool = True
 
     def __post_init__(self) -> None:
         if self.interpolation not in INTERPOLATIONS:
@@ -125,6 +126,11 @@ class Stated:
     value_range: tuple[float, float] | None = None
     channels: int | None = None
 
+    @property
+    def units(self) -> bool:
+        """Whether it says how values are scaled."""
+        return (self.mean, self.std, self.value_range) != (None, None, None)
+
     def over(self, described: Preprocessing) -> Preprocessing:
         """`described` with what is stated. A size without a resize resizes to it; a square by its side."""
         changes: dict[str, Any] = {}
@@ -138,10 +144,11 @@ class Stated:
         changes |= self._units(described)
         if not changes:
             return described
-        return replace(described, **changes, source=f"{described.source}, and options")
+        source = described.source.removesuffix(", and options") + ", and options"
+        return replace(described, **changes, source=source, told=True)
 
     def _units(self, described: Preprocessing) -> dict[str, Any]:
-        if self.mean is None and self.std is None and self.value_range is None:
+        if not self.units:
             number = self.channels or described.channels
             if number == described.channels:
                 return {}

@@ -10,8 +10,10 @@ import contextlib
 import hashlib
 import importlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 # what stands before the colon -> module with `load(asked) -> Foreign`, the package it needs, and the extra
 SOURCES: dict[str, tuple[str, str | None]] = {
     "torchvision": ("rs.foreign.torchvision_source", None),
+    "timm": ("rs.foreign.timm_source", "timm"),
+    "hf": ("rs.foreign.huggingface_source", "transformers"),
+    "onnx": ("rs.foreign.onnx_source", "onnxruntime"),
     "entry": ("rs.foreign.entry_source", None),
 }
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -82,8 +87,12 @@ def load(wanted: Asked, stated: Stated) -> Foreign:
     place, package = SOURCES[wanted.source]
     if package is not None:
         need(wanted, package)
-    with contextlib.nullcontext() if wanted.download else offline():
+    # what libraries print on the way (torch.hub does) is no result
+    with contextlib.redirect_stdout(sys.stderr), contextlib.nullcontext() if wanted.download else offline():
         found: Foreign = importlib.import_module(place).load(wanted)
+    if not found.preprocessing.told and not stated.units:
+        told = "nothing says what its input is: give --range=0,1 (or -1,1, or 0,255), or --mean and --std"
+        raise UserError(f"certify: --model {wanted.title}: {told}")
     preprocessing = stated.over(found.preprocessing)
     theirs = found.theirs if preprocessing == found.preprocessing else None
     return Foreign(**{**vars(found), "preprocessing": preprocessing, "theirs": theirs})
@@ -91,7 +100,7 @@ def load(wanted: Asked, stated: Stated) -> Foreign:
 
 def need(wanted: Asked, package: str) -> None:
     """Raises UserError with what to install, where a source's package is not there."""
-    if importlib.util.find_spec(package) is None:
+    if find_spec(package) is None:
         told = f"pip install 'rs-smoothing[{EXTRAS[package]}]' (or {package})"
         raise UserError(f"certify: --model {wanted.title}: needs the package {package}: {told}")
 

@@ -105,13 +105,10 @@ def _pictures(place: Path, rows: _Rows, labels: list[int | None] | None, names: 
             raise UserError(f"{place}: row {i}: a path and no image; store the images themselves")
         return found
 
-    if labels is not None and any(y is None or y < 0 for y in labels):
-        row = next(i for i, y in enumerate(labels) if y is None or y < 0)
-        if all(y is None or y < 0 for y in labels):
-            labels = None  # a test split whose labels are kept secret
-        else:
-            raise UserError(f"{place}: row {row}: no label; give --unlabelled")
-    return Pictures(str(place), [f"row {i}" for i in range(len(rows))], content, labels, names)  # type: ignore[arg-type]
+    if labels is not None and all(y is None or y < 0 for y in labels):
+        labels = None  # a test split whose labels are kept secret
+    known = None if labels is None else [-1 if y is None else y for y in labels]
+    return Pictures(str(place), [f"row {i}" for i in range(len(rows))], content, known, names)
 
 
 def _columns(place: str, schema: pa.Schema) -> tuple[str, str | None]:

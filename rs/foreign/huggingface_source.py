@@ -1,0 +1,117 @@
+"""`hf:owner/name`, or `hf:FOLDER` of a saved model: image classification through transformers.
+
+Sizes, crop, interpolation, mean, std and the scale of the values are those of the image processor that is
+saved with the model. The cache is that of the Hugging Face hub.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from PIL.Image import Image, Resampling
+from torch import Tensor, nn
+
+from rs.errors import UserError
+from rs.foreign.preprocessing import Preprocessing, Size
+from rs.foreign.sources import Asked, Foreign, digest_of, failed
+
+
+class Logits(nn.Module):
+    """A model of transformers as images to logits."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(pixel_values=images).logits
+        return logits
+
+
+def load(wanted: Asked) -> Foreign:
+    if wanted.weights is not None:
+        told = "--weights is for other sources; give the folder of the saved model, hf:FOLDER"
+        raise UserError(f"certify: --model {wanted.title}: {told}")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    where: dict[str, Any] = {"local_files_only": not wanted.download}
+    model = _model(wanted, where)
+    names = getattr(model.config, "id2label", None) or {}
+    classes = tuple(str(names[i]) for i in sorted(names)) or None
+    made = {"library": f"transformers {transformers.__version__}", "weights": digest_of(model)}
+    try:
+        processor = transformers.AutoImageProcessor.from_pretrained(wanted.name, **where)
+    except Exception:  # models are saved without one; what it would say must then be stated
+        source = f"{wanted.title}, without an image processor"
+        return Foreign(wanted.title, Logits(model), Preprocessing(source, told=False), made, classes)
+
+    def theirs(image: Image) -> Tensor:
+        made: Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
+        return made
+
+    return Foreign(wanted.title, Logits(model), described(processor), made, classes, theirs)
+
+
+def _model(wanted: Asked, where: dict[str, Any]) -> nn.Module:
+    """Raises UserError where it cannot be had, and for weights without a classifier."""
+    automatic = transformers.AutoModelForImageClassification
+    try:
+        model, info = automatic.from_pretrained(
+            wanted.name, output_loading_info=True, dtype=torch.float32, **where
+        )
+    except Exception as error:  # not there, no network, no image classifier, a damaged file
+        if Path(wanted.name).is_dir():
+            raise failed(wanted, "cannot be loaded", error) from error
+        if wanted.download:
+            raise failed(wanted, "download failed", error) from error
+        told = "not in the cache of the Hugging Face hub, and no folder; give --download"
+        raise UserError(f"certify: --model {wanted.title}: {told} ({type(error).__name__})") from error
+    missing = sorted(info.get("missing_keys") or [])
+    if missing:
+        told = f"its weights lack {missing[0]}: a model without classes certifies nothing"
+        raise UserError(f"certify: --model {wanted.title}: {told}")
+    found: nn.Module = model
+    return found
+
+
+def described(processor: Any) -> Preprocessing:
+    """What the processor's settings come to. What it does beyond them is found by comparing an image."""
+    resize, size = _sizes(processor)
+    factor = float(processor.rescale_factor) if processor.do_rescale else 1.0
+    mean = _channels(processor.image_mean) if processor.do_normalize else (0.0, 0.0, 0.0)
+    std = _channels(processor.image_std) if processor.do_normalize else (1.0, 1.0, 1.0)
+    scale = 255 * factor
+    if abs(scale - 1) < 1e-6:
+        scale = 1.0  # 1/255 is written with few digits
+    units = tuple(m / scale for m in mean), tuple(s / scale for s in std)
+    kind = Resampling(int(getattr(processor, "resample", None) or Resampling.BILINEAR)).name.lower()
+    return Preprocessing(f"transformers, {type(processor).__name__}", size, resize, kind, *units)
+
+
+def _sizes(processor: Any) -> tuple[int | Size | None, Size | None]:
+    """What is resized to, and the crop."""
+    found = processor.size if processor.do_resize else None
+    edge, height, width = (_of(found, key) for key in ("shortest_edge", "height", "width"))
+    crops = bool(getattr(processor, "do_center_crop", False))
+    sides = [_of(processor.crop_size, key) for key in ("height", "width")] if crops else [None]
+    crop = (sides[0], sides[1]) if sides[0] and sides[1] else None
+    share = getattr(processor, "crop_pct", None)
+    if share and edge:  # ConvNeXT's way: it crops below 384, and squeezes into a square from there on
+        return (int(edge / share), (edge, edge)) if edge < 384 else ((edge, edge), (edge, edge))
+    if type(processor).__name__.startswith("Levit") and edge:
+        edge = int(256 / 224 * edge)
+    resize: int | Size | None = edge or ((height, width) if height and width else None)
+    size = crop if crop else resize if isinstance(resize, tuple) else None
+    return resize, size
+
+
+def _of(size: Any, key: str) -> int | None:
+    value = getattr(size, key, None) if not isinstance(size, dict) else size.get(key)
+    return None if value is None else int(value)
+
+
+def _channels(values: Any) -> tuple[float, ...]:
+    return (float(values),) * 3 if isinstance(values, float | int) else tuple(map(float, values))

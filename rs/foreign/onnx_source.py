@@ -1,0 +1,116 @@
+"""`onnx:FILE`: a network in a file, run by onnxruntime on the processor.
+
+One float32 input of images [B, C, H, W] or [B, H, W, C], one output of logits or probabilities. A file says
+nothing of the units of its input, so these must be stated. A batch of fixed size is filled up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from rs.errors import UserError
+from rs.foreign.preprocessing import Preprocessing
+from rs.foreign.sources import Asked, Foreign, failed
+from rs.provenance.digests import file_digest
+from rs.provenance.reading import WEIGHTS, check_file
+
+KINDS = {
+    "tensor(float16)": "half precision only",
+    "tensor(bfloat16)": "half precision only",
+    "tensor(double)": "float64",
+}
+
+
+class Session(nn.Module):
+    """Images [B, C, H, W] to logits. Copies share the session, which holds no state between calls."""
+
+    def __init__(self, session: Any, batch: int | None, channels_last: bool, output: str) -> None:
+        super().__init__()
+        self.held = {"session": session}
+        self.batch, self.channels_last, self.output = batch, channels_last, output
+        self.input = session.get_inputs()[0].name
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Session:
+        return Session(self.held["session"], self.batch, self.channels_last, self.output)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.float().permute(0, 2, 3, 1) if self.channels_last else images.float()
+        array = x.contiguous().cpu().numpy()
+        batch = self.batch or max(len(array), 1)
+        parts = [self._run(array[i : i + batch], batch) for i in range(0, len(array), batch)]
+        return torch.from_numpy(np.concatenate(parts)).to(images.device)
+
+    def _run(self, part: np.ndarray, batch: int) -> np.ndarray:
+        whole = np.zeros((batch, *part.shape[1:]), np.float32)
+        whole[: len(part)] = part
+        found: np.ndarray = self.held["session"].run([self.output], {self.input: whole})[0]
+        return found[: len(part)]
+
+
+def load(wanted: Asked) -> Foreign:
+    if wanted.weights is not None:
+        raise UserError(f"certify: --model {wanted.title}: the file holds its weights; leave --weights out")
+    file = Path(wanted.name)
+    check_file(file, WEIGHTS)
+    quiet = onnxruntime.SessionOptions()
+    quiet.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(file), quiet, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has kinds of its own for damaged files and unknown operators
+        raise failed(wanted, "cannot be read", error) from error
+    batch, sizes, channels_last = _input(wanted, session)
+    network = Session(session, batch, channels_last, _output(wanted, session))
+    made = {"library": f"onnxruntime {onnxruntime.__version__}", "weights": _digest(file)}
+    channels, *size = (sizes[2], *sizes[:2]) if channels_last else sizes
+    known = (size[0], size[1]) if isinstance(size[0], int) and isinstance(size[1], int) else None
+    resize = None if known is None else known[0] if known[0] == known[1] else known
+    number = channels if channels in (1, 3) else 3
+    units = (0.0,) * number, (1.0,) * number
+    described = Preprocessing(f"{file}, and options", known, resize, "bilinear", *units, False)
+    return Foreign(wanted.title, network, described, made, on_cpu=True)
+
+
+def _input(wanted: Asked, session: Any) -> tuple[int | None, list[Any], bool]:
+    """The batch where it is fixed, the other sizes (numbers, or names of what is open), channels last."""
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        _refuse(wanted, f"has {len(inputs)} inputs ({', '.join(i.name for i in inputs)}); allowed one")
+    (found,) = inputs
+    if found.type != "tensor(float)":
+        kind = KINDS.get(found.type, f"integers, {found.type}" if "int" in found.type else found.type)
+        _refuse(wanted, f"its input {found.name} takes {kind}; allowed float32 (export it so)")
+    if len(found.shape) != 4:
+        _refuse(wanted, f"its input {found.name} is {found.shape}; allowed images [B, C, H, W]")
+    batch, *sizes = found.shape
+    last = sizes[2] in (1, 3) and sizes[0] not in (1, 3)
+    return (batch if isinstance(batch, int) and batch > 0 else None), sizes, last
+
+
+def _output(wanted: Asked, session: Any) -> str:
+    outputs = [o for o in session.get_outputs() if o.type == "tensor(float)" and len(o.shape) in (0, 2)]
+    named = [o.name for o in outputs if o.name == "logits"] or [o.name for o in outputs]
+    if len(named) == 1:
+        return str(named[0])
+    every = ", ".join(f"{o.name} {o.type}{o.shape}" for o in session.get_outputs())
+    _refuse(wanted, f"its outputs are {every}; allowed one float32 output of logits [B, classes]")
+
+
+def _digest(file: Path) -> str:
+    """Of the file, and of the files beside it that it names: weights may lie outside."""
+    content, found = file.read_bytes(), hashlib.sha256()
+    for beside in sorted(file.parent.iterdir()):
+        if beside.is_file() and beside != file and beside.name.encode() in content:
+            found.update(f"{beside.name} {file_digest(beside)}\n".encode())
+    found.update(content)
+    return found.hexdigest()
+
+
+def _refuse(wanted: Asked, why: str) -> NoReturn:
+    raise UserError(f"certify: --model {wanted.title}: {why}")
