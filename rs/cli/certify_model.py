@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,14 @@ from rs.cli.certify_checkpoint import alpha, methods, radii_up_to, whole
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS, slug
 from rs.provenance.digests import digest
+from rs.provenance.files import versions
 
 if TYPE_CHECKING:
     from rs.foreign.certifying import Settings
     from rs.foreign.done import Done
     from rs.foreign.preprocessing import Stated
 
+PAGE, IMAGES, VOTES = "report.html", "images.parquet", "votes"
 EXAMPLE = "rs certify --model torchvision:resnet50 --data photos/ --sigma 0.25 --budget 10min"
 BUDGET = {"s": 1, "min": 60, "h": 3600}
 
@@ -52,10 +55,14 @@ def add_arguments(own: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> None:
     """Certifies, prints a table and says where images and page lie."""
     from rs.foreign.certifying import certify
+    from rs.report.model import write_model_page
 
     asked = settings(args)
     done = certify(asked, lambda line: print(line, file=sys.stderr, flush=True))
-    print(text(done, asked))
+    radii = radii_up_to(done.cap)
+    made = f"rs {versions()['rs']}, torch {versions()['torch']}. {done.found.made.get('library', '')}"
+    write_model_page(asked.out / PAGE, done.page(radii, made))
+    print(text(done, asked, radii))
 
 
 def settings(args: argparse.Namespace) -> Settings:
@@ -152,11 +159,11 @@ def natural(option: str, text: str) -> int:
 # --- what is printed at the end ---
 
 
-def text(done: Done, asked: Settings) -> str:
+def text(done: Done, asked: Settings, radii: Sequence[float]) -> str:
     """Shares at radii up to the cap, rounded down, with intervals rounded outwards; where files lie."""
     from rs.report.html_table import down, up
 
-    frame = done.accuracy(radii_up_to(done.cap))
+    frame = done.accuracy(radii)
     head = ["r", *(f"{r:g}" for r in frame["radius"])]
     shares = [done.measure, *map(down, frame["share"])]
     spans = ["95 %", *(f"{down(a)}-{up(b)}" for a, b in zip(frame["low"], frame["high"], strict=True))]
@@ -169,4 +176,4 @@ def text(done: Done, asked: Settings) -> str:
 
 
 def places(asked: Settings) -> dict[str, Any]:
-    return {"images": asked.out / "images.parquet", "votes": asked.out / "votes"}
+    return {name: asked.out / file for name, file in (("page", PAGE), ("images", IMAGES), ("votes", VOTES))}

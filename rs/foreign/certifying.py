@@ -77,12 +77,14 @@ def certify(asked: Settings, tell: Callable[[str], None]) -> Done:
     pictures = open_pictures(asked.data, asked.split, asked.labelled)
     found = sources.load(asked.model, asked.stated)
     work = _Work(asked, found, pictures)
-    for line in work.described():
+    described = work.described()
+    for line in described:
         tell(line)
     ready = work.ready()
     classes = ready.form.classes
     labels, how = in_model(pictures, classes, found.classes or ())
-    tell(f"labels            {how}")
+    described.append(f"labels            {how}")
+    tell(described[-1])
     kept = work.kept()
     chosen = work.choose(least, tell)
     positions = spread(len(pictures), chosen.images)
@@ -98,7 +100,7 @@ def certify(asked: Settings, tell: Callable[[str], None]) -> Done:
     certified = certification(VERB, Counts(drawn, asked.noise), asked.certificate, asked.alpha)
     earlier = _claimed(asked.out, chosen.n)
     cap = largest(asked, classes, work.dimension, chosen.n)
-    done = Done(found, pictures, certified, cap, earlier, work.described())
+    done = Done(found, pictures, certified, cap, earlier, described)
     write_table(asked.out / IMAGES, done.table(), provenance(kept.identity, kept.identity["code of rs"]))
     return done
 

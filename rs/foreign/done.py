@@ -14,6 +14,7 @@ from rs.api.counts import NO_LABEL
 from rs.foreign.pictures import Pictures
 from rs.foreign.sources import Foreign
 from rs.report.html_table import down, up
+from rs.report.model import SHOWN, ModelPage
 from rs.statistics.intervals import t_interval, wilson_interval
 
 
@@ -69,6 +70,18 @@ class Done:
         frame.insert(1, "file", [self.pictures.names[i] for i in frame["image"]])
         frame["class"] = [self.class_name(label) for label in frame["prediction"]]
         return frame
+
+    def page(self, radii: Sequence[float], made: str) -> ModelPage:
+        """`made` says what with."""
+        frame = self.frame()
+        frame["true class"] = [self.class_name(y) if y >= 0 else "" for y in frame["label"]]
+        shown = frame["image"].head(SHOWN)
+        prepare, pictures = self.found.preprocessing.pixels, self.pictures
+        pixels = {int(i): prepare(pictures.image(i), pictures.where(i)) for i in shown}
+        own = self.radii()
+        every = self.accuracy(sorted({0.0, *own[own > 0].tolist()}))
+        said = self.found.title, self.measure, self.described, self.notes(), self.accuracy(radii)
+        return ModelPage(*said, every, frame, pixels, self.cap, self.labelled, made)
 
     def table(self) -> pa.Table:
         return pa.Table.from_pandas(self.frame(), preserve_index=False)

@@ -27,6 +27,7 @@ class Cell:
     mark: str = ""
     span: tuple[float, float, float] | None = None  # low, value, high as shares of the widest interval's end
     kind: str = "number"
+    picture: str = ""  # a data URI, before the text
     opens: str = ""  # the images behind it: run, certificate, noise and radius as JSON
 
 

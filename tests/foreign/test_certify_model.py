@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -60,6 +61,24 @@ def test_class_folders_give_certified_accuracy(certify):
     certified = (found["prediction"] == found["label"]).mean()
     row = next(line for line in out.splitlines() if line.startswith("certified accuracy"))
     assert float(row.split()[2]) == pytest.approx(certified, abs=1e-3)
+
+
+def test_the_page_holds_all_of_it(certify):
+    code, out, _ = certify(*DIGITS, "--data", "sorted", "--n", "500", "--images", "9")
+    assert code == 0
+    assert "page     out/report.html" in out
+    page = Path("out/report.html").read_text()
+    assert page.count("data:image/png;base64,") == 9
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+    assert "sigma = 0.25 in [0, 1], 0.25 in the model&#39;s units" in page
+    found = table()
+    wrong = ((found["prediction"] != found["label"]) & (found["prediction"] >= 0)).sum()
+    assert page.count('<span class="mark">wrong</span>') == wrong
+    floors = [f"{np.floor(r * 1000 + 1e-9) / 1000:.3f}" for r in found["radius"] if r > 0]
+    assert all(f">{floor}</td>" in page for floor in floors)
+    line = re.search(r'<polyline points="([^"]+)"', page)[1].split()
+    assert line[0].startswith("46,")
+    assert line[-1].endswith(",240")  # nothing is certified beyond the largest radius
 
 
 def test_more_votes_draw_only_what_is_missing(certify):
