@@ -11,7 +11,8 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rs.cli.overview import unnamed
@@ -19,6 +20,7 @@ from rs.errors import UserError
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table
+from rs.study.remade import files_of, study_of
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
 
@@ -41,17 +43,18 @@ def run(args: argparse.Namespace) -> None:
     given = [
         (Path(text),) if Path(text).exists() else tuple(map(Path, text.split("+"))) for text in args.study
     ]
-    plans = {files: Plan(Study(files)) for files in given}
+    plans = [Plan(Study(files)) for files in given]
     unread: list[str] = []
-    for files in () if args.only else in_folder():
+    for made in () if args.only else in_folder():
         try:
-            plans.setdefault(files, Plan(Study(files)))
+            plans.append(Plan(made()))
         except UserError as error:
             unread.append(str(error))
     for problem in unread:
         print(f"rs: cannot tell what it keeps: {problem}", file=sys.stderr)
-    print("known studies: " + (", ".join("+".join(map(str, files)) for files in plans) or "none"))
-    found = unnamed(list(plans.values()))
+    names = dict.fromkeys("+".join(map(str, plan.study.files)) for plan in plans)
+    print("known studies: " + (", ".join(names) or "none"))
+    found = unnamed(plans)
     if not found:
         print("nothing to clean")
         return
@@ -78,22 +81,20 @@ def agreed(question: str) -> bool:
     return input(question).strip().lower() in ("y", "yes")
 
 
-def in_folder() -> list[tuple[Path, ...]]:
-    """The studies of this folder, each as its files."""
-    found: list[tuple[Path, ...]] = []
-    for path in [*sorted(Path().glob("*.y*ml")), *sorted(Path("config").rglob("*.y*ml"))]:
-        if is_study(path):
-            found.append((path,))
-    found += [(path,) for path in sorted(RESULTS.glob("*/study.yaml"))]
+def in_folder() -> Iterator[Callable[[], Study]]:
+    """The studies of this folder: those of its files, and those that made the tables in results/, with what
+    was given to Snakemake by --config.
+    """
+    found = [*sorted(Path().glob("*.y*ml")), *sorted(Path("config").rglob("*.y*ml"))]
+    for path in [*filter(is_study, found), *sorted(RESULTS.glob("*/study.yaml"))]:
+        yield partial(Study, [path])
     for table in sorted(RESULTS.glob("*/tables/runs.parquet")):
         try:
-            files = read_table(table)[1].get("files", [])
+            made = read_table(table)[1]
         except UserError:
             continue
-        made = tuple(map(Path, files))
-        if made and made not in found and all(path.is_file() for path in made):
-            found.append(made)
-    return found
+        if (files := files_of(made)) and all(path.is_file() for path in files):
+            yield partial(study_of, table, made)
 
 
 def is_study(path: Path) -> bool:

@@ -21,6 +21,7 @@ from rs.plan.plan import Plan
 from rs.provenance.files import read_table
 from rs.provenance.run_files import read_model_manifest
 from rs.report.verdict_words import verdict_words
+from rs.study.remade import command, study_of
 from rs.study.study import Study
 from rs.tables.aggregate import TABLES, check_tables, rows_of
 from rs.tables.claims import judged
@@ -36,7 +37,6 @@ def chain(address: str) -> Iterator[str]:
     name, _, rest = address.partition("/")
     plan, tables, folder = _study(name, address)
     named = [file.as_posix() for file in plan.study.files]
-    command = f"snakemake --cores N --configfile {' '.join(named)}"
     if cell := CELL.fullmatch(rest):
         yield from _row(plan, tables, folder, cell[1], int(cell[2]), address)
     else:
@@ -55,17 +55,14 @@ def chain(address: str) -> Iterator[str]:
         yield f"not run: {price.sentence(plan) or 'nothing is missing; its tables are not made'}"
     elif folder == OBSERVATIONS:
         yield f"derived again without a network by: rs rederive --study {' '.join(named)}"
-    yield f"made again from nothing by: {command}"
+    yield f"made again from nothing by: {command(plan.study)}"
 
 
 def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:
     """Plan, tables and the folder of the runs, of results, of kept observations, or of nothing."""
     table = RESULTS / name / "tables" / "published.parquet"
     if table.is_file():
-        files = [Path(file) for file in read_table(table)[1].get("files", [])]
-        if not files:
-            raise UserError(f"{table}: does not name its study; run the study again")
-        plan = Plan(Study(files))
+        plan = Plan(study_of(table, read_table(table)[1]))
         check_tables(plan)
         kept = {
             t: read_table(table.with_name(f"{t}.parquet"))[0].to_pylist() for t in TABLES if t not in PIXELS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,11 @@ def certify(
     positions = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]), np.int64)
     uniform = np.array([stored_uniform(spec["seed"], int(i)) for i in positions])
     draws = merge(selection, estimation, positions, uniform)
-    made_for_this(draws, spec, model, selection[0].parents[1])
+    folder = selection[0].parents[1]
+    made_for_this(draws, spec, model, folder)
+    if len(versions := draws.origin["drawn"]["torch"]) > 1:
+        said = f"draws of torch {' and '.join(versions)}: radii are of the classifiers' mixture"
+        warnings.warn(f"{folder}: {said}", RuntimeWarning, 2)
     noise = catalog.build("noises", spec["noise"])
     tables = []
     for method in spec["certificates"]:

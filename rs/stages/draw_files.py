@@ -1,4 +1,14 @@
-"""Draw files: written, read, and merged into the draws of a run."""
+"""Draw files: written, read, and merged into the draws of a run.
+
+Files of several versions of torch are merged, with a warning, and the versions are kept beside the radii. A
+vote is a function of network, form, seed and device class, and another version may round it otherwise: so
+two versions are two base classifiers f and g that hardly differ. Of n votes, m of f, the counts then speak of
+their mixture, the base classifier (m f + (n - m) g) / n with probabilities for values. Votes stay
+independent, Clopper-Pearson holds for a mean of probabilities that differ (Hoeffding 1956), and the theorems
+hold for such classifiers too: the smoothed one is as smooth. What is certified is the mixture, not either. A
+rule that stops has all votes of an image from one job, and so of one version. Device classes differ by other
+kernels, and are refused.
+"""
 
 from __future__ import annotations
 
@@ -198,7 +208,8 @@ class Merged:
     def take(self, path: Path, provenance: dict[str, Any], selects: bool) -> None:
         """Adds a file. Raises UserError where it is of another classifier, rule or code."""
         self.content = self.content if KEY in provenance else "not checked"
-        self._made.append({key: provenance.get(key) for key in ("commit", "device", "seconds")})
+        told = {key: provenance.get(key) for key in ("commit", "device", "seconds")}
+        self._made.append({**told, "torch": (provenance.get("versions") or {}).get("torch")})
         self._same_classifier(path, provenance)
         rule, code = provenance.get("stop"), str(provenance.get("code_digest"))
         known, source = self.stops.setdefault(selects, (rule, path))
@@ -213,11 +224,12 @@ class Merged:
         self.dimension = int(provenance["dimension"])
 
     def drawn(self) -> dict[str, Any]:
-        """How many files, their commits and devices, and the seconds that they took in all: nothing where
-        one does not say.
+        """How many files, their commits, devices and versions of torch, and the seconds that they took in
+        all: nothing where one does not say.
         """
         seconds = [made["seconds"] for made in self._made]
-        told = {key: sorted({str(m[key]) for m in self._made if m[key]}) for key in ("commit", "device")}
+        keys = ("commit", "device", "torch")
+        told = {key: sorted({str(m[key]) for m in self._made if m[key]}) for key in keys}
         return {"files": len(seconds), **told, "seconds": None if None in seconds else round(sum(seconds), 2)}
 
     def _same_classifier(self, path: Path, provenance: dict[str, Any]) -> None:

@@ -55,6 +55,9 @@ def merge(base: Any, over: Any) -> Any:
     return out
 
 
+CALLED = "--config"  # what was given on the command line, among the files
+
+
 @dataclass(frozen=True)
 class Run:
     """One labelled run with one seed, merged, swept and checked; `sections` holds all of RUN_KEYS.
@@ -86,9 +89,9 @@ class Study:
     """
 
     def __init__(
-        self, files: Sequence[Path], overrides: dict[str, Any] | None = None, called: str = "--config"
+        self, files: Sequence[Path], overrides: dict[str, Any] | None = None, called: str = CALLED
     ) -> None:
-        self.files = [Path(f) for f in files]
+        self.files, self.overrides = [Path(f) for f in files], overrides or {}
         self._documents = [read_yaml(f) for f in self.files]
         if overrides or not files:
             self.files.append(Path(called))

@@ -71,7 +71,9 @@ def aggregate(plan: Plan, folder: Path, code: str) -> None:
         columns = dict.fromkeys([*TABLES[name].columns, *(column for row in rows for column in row)])
         frame = pd.DataFrame(rows, columns=list(columns))
         spec = {"study": plan.study.name, "table": name}
-        made = provenance(spec, code, files=[str(file) for file in plan.study.files])  # rs clean keeps them
+        made_by: Row = {"files": [str(file) for file in plan.study.files]}  # rs clean keeps its results
+        made_by |= {"overrides": plan.study.overrides} if plan.study.overrides else {}
+        made = provenance(spec, code, **made_by)
         write_table(folder / f"{name}.parquet", pa.Table.from_pandas(frame, preserve_index=False), made)
 
 

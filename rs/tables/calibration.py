@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from pathlib import Path
 
+from rs.errors import UserError
 from rs.plan.calibrated import read_calibration
+from rs.provenance.files import ADVICE
 from rs.tables.noise import NOISE, trained_with
 from rs.tables.stored import Stored, head
 from rs.tables.table import Row, Table
@@ -22,8 +26,17 @@ def rows(stored: Stored) -> Iterator[Row]:
     for planned in stored.plan.runs:
         if planned.calibration:
             calibration = read_calibration(planned.calibration)
+            check_reused(planned.calibration, calibration)
             measured = {key: value for key, value in calibration.items() if key in _MEASURED}
             yield {**head(planned), **trained_with(planned.spec["noise"]), **measured}
+
+
+def check_reused(path: Path, found: Row) -> None:
+    """The reading with reused noise, where there is one: no training goes by it alone. Raises UserError."""
+    told = [found[key] for key in ("rho_reused_noise", "epsilon_reused_noise") if key in found]
+    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < math.inf for v in told)
+    if told and not (numbers and len(told) == 2 and math.isclose(told[1], math.sqrt(told[0]), rel_tol=1e-9)):
+        raise UserError(f"{path}: epsilon_reused_noise is not the root of rho_reused_noise: {told}; {ADVICE}")
 
 
 TABLE = Table("calibration", ("run", "label", *NOISE, *_MEASURED), rows)

@@ -88,6 +88,27 @@ def test_studies_made_by_overlays_are_known_by_their_tables_or_when_given(folder
     assert nothing == "nothing to clean"
 
 
+def test_what_was_given_on_the_command_line_is_a_part_of_the_study(folder, capsys):
+    given = {"training": {"epochs": 7}}
+    plan = Plan(Study([Path("study.yaml")], given))
+    model = plan.runs[0].folder / "model.json"
+    model.parent.mkdir(parents=True)
+    model.write_text("x")
+    assert main(["clean"]) == 0
+    assert model.parent.name in capsys.readouterr().out
+    tables = folder / "results/tiny/tables/runs.parquet"
+    made = {"files": ["study.yaml", "--config"]}
+    write_table(tables, pa.table({"run": ["r"]}), {**made, "overrides": given})
+    assert main(["clean", "--delete", "--yes"]) == 0
+    known, nothing = capsys.readouterr().out.splitlines()
+    assert (known, nothing) == ("known studies: study.yaml, study.yaml+--config", "nothing to clean")
+    write_table(tables, pa.table({"run": ["r"]}), made)  # which keys it had, nobody knows
+    assert main(["clean", "--delete", "--yes"]) == 1
+    told = capsys.readouterr().err
+    assert "cannot tell what it keeps: results/tiny/tables/runs.parquet: does not name its study" in told
+    assert model.exists()
+
+
 def test_nothing_is_removed_while_a_study_cannot_be_read(folder, capsys):
     write_study(folder / "broken.yaml", other(3) | {"modle": 1})
     stray = folder / "results/runs/gone-00000000/model.json"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
+from tiny_study import TINY, write_study
 
 from rs.cli import stages
 from rs.machine import launching
@@ -86,6 +89,21 @@ def test_gpus_that_a_job_asks_for(monkeypatch):
         assert [asked("cpu", False), asked("cpu", True)] == [0, 0]
         assert [asked("cuda", False), asked("cuda", True, 4)] == [1, 4]
         assert [asked("auto", False), asked("auto", True, 2)] == [int(here), 2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("snakemake_executor_plugin_slurm") is None, reason="needs rs[slurm]")
+def test_a_dry_run_shows_the_gpus_that_jobs_will_ask_slurm_for(tmp_path):
+    runs = {"gaussian": TINY["runs"]["gaussian"]}
+    study = write_study(tmp_path / "study.yaml", {**TINY, "runs": runs, "training": {"epochs": 1}})
+    snakemake = [sys.executable, "-m", "snakemake", "-n", "-s", ROOT / "Snakefile", "--configfile", study]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    for profile, there in (("slurm", True), ("default", False)):
+        named = ["--workflow-profile", ROOT / "workflow/profiles" / profile, "--until", "train"]
+        done = subprocess.run(
+            [*snakemake, *named], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
+        )
+        assert ("gpu=1" in done.stdout + done.stderr) is there, profile
 
 
 # --- Ctrl-C ---

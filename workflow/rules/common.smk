@@ -46,5 +46,10 @@ def cpus(stage, pattern):
     return lambda w: (j := PLAN.job(stage, pattern.format(**w))).threads * j.processes
 
 
+def elsewhere():
+    """Whether jobs run on a cluster. A dry run is local whatever it stands for: that, only its threads tell."""
+    return not workflow.local_exec or (workflow.dryrun and workflow.execution_settings.use_threads)
+
+
 def gpus(stage, pattern):
-    return lambda w: stages.gpus(PLAN.job(stage, pattern.format(**w)), elsewhere=not workflow.local_exec)
+    return lambda w: stages.gpus(PLAN.job(stage, pattern.format(**w)), elsewhere())

@@ -1,0 +1,32 @@
+"""A study once more, from what the tables of its results say that they were made by. No torch."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rs.errors import UserError
+from rs.study.study import CALLED, Study
+
+
+def files_of(made: Mapping[str, Any]) -> list[Path]:
+    """The files of a table's provenance, without what was given on the command line."""
+    return [Path(file) for file in made.get("files") or () if file != CALLED]
+
+
+def study_of(table: Path, made: Mapping[str, Any]) -> Study:
+    """The study of a table's provenance `made`. Raises UserError where that does not say it."""
+    files, overrides = files_of(made), made.get("overrides") or {}
+    if not files or (CALLED in made["files"] and not overrides):
+        raise UserError(f"{table}: does not name its study; run the study again")
+    return Study(files, overrides)
+
+
+def command(study: Study) -> str:
+    """How Snakemake runs it."""
+    files = " ".join(file.as_posix() for file in study.files if file != Path(CALLED))
+    keys = " ".join(shlex.quote(f"{key}={json.dumps(value)}") for key, value in study.overrides.items())
+    return f"snakemake --cores N --configfile {files}" + (f" {CALLED} {keys}" if keys else "")
