@@ -15,11 +15,13 @@ import time
 from typing import Any
 
 import torch
+from scipy import special, stats
 
 import rs
 from rs.methods import catalog
 from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm
+from rs.statistics.bounds import clopper_pearson_upper
 
 SHAPE, SIGMA, ROUNDS = (1, 28, 28), 0.25, 5
 FORMS = (("float32", False), ("bfloat16", False), ("bfloat16", True))
@@ -75,6 +77,18 @@ def counterexample() -> None:
             print(f"{'exact' if exact else 'plain'} noise, {name:<6} {claim}")
 
 
+def closeness() -> None:
+    """What Cohen et al.'s radius is of the true one for a linear network, at the median number of votes."""
+    sizes, distances = (100, 1000, 10_000, 100_000), (0.25, 0.5, 1.0, 2.0, 3.0)
+    print("\ntrue radius / sigma" + "".join(f"  n = {n:>6}" for n in sizes) + "   (alpha = 0.001)")
+    for distance in distances:
+        failures = [stats.binom.median(n, special.ndtr(-distance)) for n in sizes]
+        found = [
+            -special.ndtri(clopper_pearson_upper(k, n, 0.001)) for k, n in zip(failures, sizes, strict=True)
+        ]
+        print(f"{distance:>19}" + "".join(f"  {max(float(r), 0) / distance:>10.0%}" for r in found))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -82,3 +96,4 @@ if __name__ == "__main__":
     parser.add_argument("--votes", type=int, default=20_480)
     cost(parser.parse_args().votes)
     counterexample()
+    closeness()

@@ -79,7 +79,7 @@ def counts_of(
     ]
     if pair[0].shape != pair[1].shape:
         raise UserError(f"{verb}: counts: selection is {pair[0].shape}, estimation {pair[1].shape}; the same")
-    check_separate(verb, *pair, same=votes[0] is votes[1])
+    check_separate(verb, pair[0], pair[1], same=votes[0] is votes[1])
     drawn = None if uniform is None else _uniform(uniform, len(pair[0]), verb)
     labels = np.full(len(pair[0]), NO_LABEL)
     draws = Draws.from_counts(pair[0], pair[1], dimension, labels, drawn)
