@@ -1,9 +1,9 @@
-"""From random counts to the radius that is stored, for every rigorous certificate of votes, against 40
-digits.
+"""From random counts or scores to the radius that is stored, for every rigorous certificate: 40 digits.
 
-Whatever a certificate does with its alpha, no radius can exceed what the Neyman-Pearson lemma allows where
-p_A's bound and p_B's bound both had all of it. Where the certificate attains the lemma with shares of alpha
-that are known, the stored radius is that one, rounded down.
+Where a certificate's own formula is written out anew, the stored radius is that one, rounded down. And
+whatever it does with its alpha, no radius of votes can exceed what the Neyman-Pearson lemma allows where the
+bounds of p_A and of p_B both had all of it. Quadrature and tables (`spherical`, `mixed_norm`, `sup_norm`) are
+held against mpmath in test_dual.py, test_dual_tables.py and test_bilateral.py.
 """
 
 from __future__ import annotations
@@ -11,26 +11,49 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import exact_radii as exact
 import mpmath
 import numpy as np
 import pytest
-from scipy import stats
+from certificate_draws import GAUSSIAN, LAPLACE, soft_draws
 
 import rs
+from rs.methods import catalog
 from rs.study.schema import schema
 
-ALPHA, IMAGES, CLASSES = 0.001, 12, 4
+ALPHA, CLASSES = 0.001, 4
 NOISES: dict[str, dict[str, Any]] = {
     "gaussian": {"name": "gaussian", "sigma": 0.37},
     "laplace": {"name": "laplace", "scale": 0.21},
 }
-CERTIFICATES = [
-    (certificate, noise)
-    for certificate, facts in schema()["$defs"]["certificates"].items()
-    for noise in NOISES
-    if noise in facts["x-norms"] and facts["x-rigorous"] and facts["x-needs"] == ["counts"]
+LEVEL = {"gaussian": 0.37, "laplace": 0.21}
+RIGOROUS = {name: facts for name, facts in schema()["$defs"]["certificates"].items() if facts["x-rigorous"]}
+PAIRS = [(name, noise) for name, facts in RIGOROUS.items() for noise in NOISES if noise in facts["x-norms"]]
+# the share of alpha that p_A's bound has, the formula, and how near a search comes to its best point
+FORMULAS = {
+    ("cohen", "gaussian"): (1.0, exact.gaussian, 1e-8),
+    ("cohen_linf", "gaussian"): (1.0, exact.gaussian, 1e-8),
+    ("dual", "gaussian"): (1.0, exact.gaussian, 1e-8),
+    ("bilateral", "gaussian"): (0.5, exact.gaussian, 1e-8),
+    ("tcertify_sound", "gaussian"): (0.5, exact.gaussian, 1e-8),
+    ("renyi_sound", "gaussian"): (0.5, exact.renyi, 1e-4),
+    ("pixeldp", "gaussian"): (0.5, exact.private_gaussian, 1e-4),
+    ("laplace_l1", "laplace"): (0.5, exact.li_laplace, 1e-8),
+    ("pixeldp", "laplace"): (0.5, exact.private_laplace, 1e-8),
+}
+MOST = {"gaussian": exact.gaussian, "laplace": exact.laplace}
+SOFT = [  # with the bound of the scores
+    ("soft_hoeffding", "gaussian", 1.0, exact.gaussian, "hoeffding"),
+    ("soft_bernstein", "gaussian", 1.0, exact.gaussian, "bernstein"),
+    ("pixeldp_soft", "gaussian", 0.5, exact.private_gaussian, "hoeffding"),
+    ("pixeldp_soft", "gaussian", 0.5, exact.private_gaussian, "bernstein"),
+    ("pixeldp_soft", "laplace", 0.5, exact.private_laplace, "hoeffding"),
+    ("pixeldp_soft", "laplace", 0.5, exact.private_laplace, "bernstein"),
 ]
-ATTAINED = {"cohen": 1.0, "cohen_linf": 1.0, "laplace_l1": 0.5}  # shares of alpha that p_A's bound has
+
+
+def test_every_rigorous_certificate_is_held_against_its_formula():
+    assert {*FORMULAS, *((row[0], row[1]) for row in SOFT)} == set(PAIRS)
 
 
 @functools.cache
@@ -47,87 +70,62 @@ def votes() -> tuple[np.ndarray, np.ndarray]:
     return np.array(selection), np.array(estimation)
 
 
-@functools.cache
-def upper(events: int, trials: int, share: float) -> mpmath.mpf:
-    """Clopper-Pearson by bisection: the p at which at most so many events have probability share * alpha."""
-    if events == trials:
-        return mpmath.mpf(1)
-    near = mpmath.mpf(float(stats.beta.isf(share * ALPHA, events + 1, trials - events)))
-    low, high = near * (1 - mpmath.mpf(1e-5)), min(near * (1 + mpmath.mpf(1e-5)), mpmath.mpf(1))
-    goal = mpmath.mpf(share) * mpmath.mpf(ALPHA)
-
-    def tail(p: mpmath.mpf) -> mpmath.mpf:  # terms fall fast away from the largest, which is the last
-        term = mpmath.binomial(trials, events) * p**events * (1 - p) ** (trials - events)
-        total = mpmath.mpf(0)
-        for k in range(events, -1, -1):
-            total += term
-            if term < total * mpmath.mpf(10) ** -38:
-                break
-            term *= k * (1 - p) / ((trials - k + 1) * p)
-        return total
-
-    assert tail(low) > goal > tail(high)
-    for _ in range(70):
-        middle = (low + high) / 2
-        low, high = (middle, high) if tail(middle) > goal else (low, middle)
-    return high
-
-
-def quantile(p: mpmath.mpf) -> mpmath.mpf:
-    return -mpmath.sqrt(2) * mpmath.erfinv(1 - 2 * p)
-
-
-def most(noise: str, q_a: mpmath.mpf, p_b: mpmath.mpf) -> mpmath.mpf:
-    """The largest radius, in the noise's own norm, that p_A >= 1 - q_a and p_B <= p_b allow."""
-    if q_a + p_b >= 1:
-        return mpmath.mpf(0)
-    if noise == "gaussian":
-        return -mpmath.mpf(NOISES[noise]["sigma"]) / 2 * (quantile(q_a) + quantile(p_b))
-    scale = mpmath.mpf(NOISES[noise]["scale"])
-    # a shift along one axis moves the likelier side of a half-space: from p < 1/2 up to exp(r / scale) p
-    low, high = mpmath.mpf(0), 60 * scale
-    for _ in range(140):
-        r = (low + high) / 2
-
-        def raised(p: mpmath.mpf, r: mpmath.mpf = r) -> mpmath.mpf:
-            grown = mpmath.exp(r / scale)
-            return (
-                grown * p
-                if grown * p <= 0.5
-                else 1 - 1 / (4 * grown * p)
-                if p <= 0.5
-                else 1 - (1 - p) / grown
-            )
-
-        low, high = (r, high) if raised(q_a) + raised(p_b) < 1 else (low, r)
-    return low
-
-
-@pytest.mark.parametrize(("certificate", "noise"), CERTIFICATES)
-def test_stored_radii_are_no_larger_than_forty_digits_allow(certificate, noise):
+@pytest.mark.parametrize(("certificate", "noise"), FORMULAS)
+def test_radii_of_votes_are_rounded_down(certificate, noise):
+    share, formula, near = FORMULAS[certificate, noise]
     selection, estimation = votes()
     dimension = 1 if certificate != "cohen_linf" else 7
     more = {"table_draws": 1000} if certificate in ("dual", "bilateral") else {}
     found = rs.certify_counts(
         (selection, estimation), certificate, ALPHA, noise=NOISES[noise], dimension=dimension, **more
     )
-    scale = mpmath.sqrt(dimension) if certificate == "cohen_linf" else 1
     assert (found.radius > 0).any()
     with mpmath.workdps(40):
+        scale = mpmath.sqrt(dimension) if certificate == "cohen_linf" else 1
         for image, (top, counts) in enumerate(zip(selection.argmax(1), estimation, strict=True)):
+            radius, sure = float(found.radius[image]), found.prediction[image] >= 0
+            assert found.prediction[image] in (top, -1)
+            q_a, p_b = exact.pair(counts, top, ALPHA, share)
+            if not sure:
+                assert radius == 0
+                assert q_a + p_b >= 1 - mpmath.mpf(1e-9)
+                continue
+            right = formula(LEVEL[noise], q_a, p_b) / scale
+            assert radius <= right
+            assert radius == pytest.approx(float(right), rel=near, abs=1e-9)
             n, others = int(counts.sum()), np.delete(counts, top)
-            q_a = upper(n - int(counts[top]), n, 1.0)
-            p_b = min(q_a, upper(int(others.max()), n, 1.0))
-            radius = found.radius[image]
-            assert radius <= most(noise, q_a, p_b) / scale
-            if share := ATTAINED.get(certificate):
-                q_a = upper(n - int(counts[top]), n, share)
-                p_b = q_a if share == 1 else min(q_a, upper(int(others.max()), n, 1 - share))
-                exact = most(noise, q_a, p_b) / scale
-                if certificate == "laplace_l1":
-                    total = q_a + p_b
-                    exact = -mpmath.mpf(NOISES[noise]["scale"]) * mpmath.log(total) if total < 1 else 0
-                assert radius <= exact
-                assert radius == pytest.approx(float(exact), rel=1e-8, abs=1e-12)
-            if radius > 0:
-                assert found.prediction[image] == top
+            q_all = exact.upper(n - int(counts[top]), n, ALPHA, 1.0)
+            p_all = min(q_all, exact.upper(int(others.max()), n, ALPHA, 1.0))
+            assert radius <= MOST[noise](LEVEL[noise], q_all, p_all) / scale
+
+
+@pytest.mark.parametrize(("certificate", "noise", "share", "formula", "bound"), SOFT)
+def test_radii_of_scores_are_rounded_down(certificate, noise, share, formula, bound):
+    draw, n = np.random.default_rng(5), 20_000
+    mean = draw.dirichlet([14, 1, 0.7, 0.2], 30)
+    sums = mean * n
+    sums[:, -1] += n - sums.sum(1)
+    squares = (mean**2 + draw.uniform(0.01, 0.3, mean.shape) * mean * (1 - mean)) * n
+    family = {"gaussian": GAUSSIAN, "laplace": LAPLACE}[noise]
+    method = {"name": certificate} | ({"bound": bound} if certificate == "pixeldp_soft" else {})
+    found = catalog.build("certificates", method).certify(soft_draws(mean, sums, squares, n), family, ALPHA)
+    assert (found.radius > 0).sum() > 5
+    level = family.sigma if noise == "gaussian" else family.scale
+    with mpmath.workdps(40):
+        for i in np.flatnonzero(found.radius > 0):
+
+            def width(c: int, part: float, i: int = i) -> mpmath.mpf:
+                alpha = mpmath.mpf(part) * mpmath.mpf(ALPHA)
+                if bound == "hoeffding":
+                    return exact.hoeffding(n, alpha)
+                return exact.bernstein(sums[i, c], squares[i, c], n, alpha)
+
+            top = int(mean[i].argmax())
+            q_a = 1 - exact.mean(sums[i, top], n) + width(top, share)
+            p_b = q_a
+            if share < 1:
+                others = [c for c in range(4) if c != top]
+                p_b = min(q_a, max(exact.mean(sums[i, c], n) + width(c, 1 - share) for c in others))
+            right = formula(level, q_a, p_b)
+            assert found.radius[i] <= right
+            assert found.radius[i] == pytest.approx(float(right), rel=1e-4)
