@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from rs.errors import UserError
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.report.claims import rests_on
-from rs.report.papers import write_papers
+from rs.report.papers import MACHINE, write_papers
 from rs.report.verdict_words import verdict_words
 from rs.study.study import Study
 
@@ -30,9 +33,12 @@ def run(args: argparse.Namespace) -> None:
     claims = sorted(
         map(_claim, claims_of(told)), key=lambda claim: CLAIMS_SAYING_MOST.index(claim["verdict"])
     )
-    commands = {_study({"files": [str(f) for f in one.files]}): _command(one) for one in told}
+    left = {_study({"files": [str(f) for f in one.files]}): _left(one) for one in told}
+    commands = {study: one.command for study, one in left.items()}
+    hours = {study: one.hours for study, one in left.items() if one.hours}
+    pages = {study: os.path.relpath(one.page, args.out) for study, one in left.items() if one.page}
     args.out.mkdir(parents=True, exist_ok=True)
-    for path in write_papers(args.out, numbers, claims, NAMES, commands):
+    for path in write_papers(args.out, numbers, claims, NAMES, commands, hours, pages):
         print(path)
 
 
@@ -41,24 +47,46 @@ def _study(row: dict[str, Any]) -> str:
     return " + ".join(Path(file).stem for file in row["files"])
 
 
-def _command(told: Told) -> str:
-    files = " ".join(str(file) for file in told.files)
-    return f"snakemake --cores 2 --configfile {files}" + _price(told)
+@dataclass(frozen=True)
+class _Left:
+    """What runs a study, how many hours it still needs where the plan can say it, and its page."""
+
+    command: str
+    hours: float | None = None
+    page: Path | None = None
 
 
-def _price(told: Told) -> str:
-    """What is still to be run, in hours on a GPU where the plan can say it; nothing where all is there."""
+def _left(told: Told) -> _Left:
     from rs.plan import price, rates
 
+    command = f"snakemake --cores 2 --configfile {' '.join(str(file) for file in told.files)}"
     try:
         plan = Plan(Study(told.files))
-        left = price.hours(plan, price.missing(plan), rates.card("H100"))
     except UserError:
-        return ""
-    return f"   # about {left.hours:.2g} H100 hours" if left is not None and left.hours > 0 else ""
+        return _Left(command)
+    found = price.hours(plan, price.missing(plan), rates.card(MACHINE))
+    page = plan.folder / "report.html"
+    hours = found.hours if found else None
+    priced = f"   # about {price.in_words(hours)} {MACHINE} hours" if hours else ""
+    return _Left(command + priced, hours, page if page.is_file() else None)
 
 
 def _claim(row: dict[str, Any]) -> dict[str, Any]:
-    rests = [rests_on(c) for c in row["conditions"] if c["evidence"]]
-    evidence = row["settings"] or "; ".join(dict.fromkeys(rests))
-    return {**row, "study": _study(row), "evidence": evidence[:200]}
+    decides = _deciding(row)
+    said = row["settings"] or (rests_on(decides) if decides else "")
+    ends = [decides[key] for key in ("low", "value", "high")] if decides else None
+    return {**row, "study": _study(row), "evidence": said[:200], "interval": ends}
+
+
+def _deciding(row: dict[str, Any]) -> dict[str, Any] | None:
+    """The condition that the verdict hangs on: of those that say it, the one nearest to saying something
+    else, by its distance from 0 in widths of its interval.
+    """
+    same = [c for c in row["conditions"] if c["evidence"] and c["condition_verdict"] == row["verdict"]]
+    found = same or [c for c in row["conditions"] if c["evidence"]]
+
+    def sure(condition: dict[str, Any]) -> float:
+        low, value, high = (condition[key] for key in ("low", "value", "high"))
+        return abs(value) / (high - low) if None not in (low, value, high) and high > low else math.inf
+
+    return min(found, key=sure, default=None)

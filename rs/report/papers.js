@@ -1,4 +1,7 @@
 // What a cell's title says, for those who cannot hover.
 for (const cell of document.querySelectorAll("table.printed td[title]"))
   for (const event of ["click", "focus"])
-    cell.addEventListener(event, () => { cell.closest("section").querySelector(".told").textContent = cell.title; });
+    cell.addEventListener(event, () => {
+      const row = document.getElementById(`study ${cell.dataset.study}`), link = row?.querySelector("a")?.href ?? `#${encodeURIComponent(row?.id)}`;
+      cell.closest("section").querySelector(".told").replaceChildren(`${cell.title} · `, ...(row ? [make("a", { href: link }, cell.dataset.study)] : []));
+    });

@@ -5,14 +5,17 @@ Made from what `rs verdicts` knows: numbers and claims, not run ones too. Same i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rs.plan.price import in_words
 from rs.provenance.files import write_text
 from rs.report.frame import render
 from rs.report.html_table import down, up
+from rs.report.next_hour import MOST, offers, sentence
 from rs.report.numerals import order
 
 Row = Mapping[str, Any]
@@ -34,6 +37,7 @@ STATUSES = {
     "not run": ("not run", "·", "no run is there; the price stands beside it where it is known"),
     "no verdict": ("no verdict", "–", "compared without a verdict: a training time on another machine"),
 }
+MACHINE = "H100"  # whose hours prices are in
 MEASURES = {"acr": "ACR", "epsilon": "ε", "train_hours": "hours"}
 
 
@@ -66,19 +70,28 @@ def status_of(number: Row) -> str:
     return status if status in STATUSES else "no verdict"
 
 
-def papers(numbers: Sequence[Row], claims: Sequence[Row], names: Iterable[str]) -> list[Paper]:
-    """Of `names`, in their order, and of what else there are numbers or claims of."""
+def papers(
+    numbers: Sequence[Row],
+    claims: Sequence[Row],
+    names: Iterable[str],
+    hours: Mapping[str, float] | None = None,
+) -> list[Paper]:
+    """Of `names`, in their order, and of what else there are numbers or claims of. `hours`: what a study
+    still costs.
+    """
     known = dict.fromkeys([*names, *(str(n["paper"]) for n in numbers), *(str(c["paper"]) for c in claims)])
     made = []
     for name in known:
         mine = [number for number in numbers if number["paper"] == name]
         counts = {key: sum(status_of(n) == key for n in mine) for key in STATUSES}
         said = [_claim(claim) for claim in claims if claim["paper"] == name]
-        made.append(Paper(name, {k: n for k, n in counts.items() if n}, list(_tables(mine)), said))
+        made.append(
+            Paper(name, {k: n for k, n in counts.items() if n}, list(_tables(mine, hours or {})), said)
+        )
     return made
 
 
-def _tables(numbers: Sequence[Row]) -> Iterable[Printed]:
+def _tables(numbers: Sequence[Row], hours: Mapping[str, float]) -> Iterable[Printed]:
     """Printed tables in the order of their names; `Table 6, Cohen` is row `Cohen` of `Table 6`."""
     grouped: dict[str, list[Row]] = {}
     for number in numbers:
@@ -88,7 +101,9 @@ def _tables(numbers: Sequence[Row]) -> Iterable[Printed]:
         columns = list(dict.fromkeys(sorted((_column(n) for n in mine), key=_place)))
         rows: dict[str, dict[str, dict[str, Any]]] = {}
         for number in mine:
-            rows.setdefault(_row_name(number, mine), {})[_column(number)] = _cell(number)
+            rows.setdefault(_row_name(number, mine), {})[_column(number)] = _cell(
+                number, hours.get(str(number.get("study")))
+            )
         body = [(name, [cells.get(column) for column in columns]) for name, cells in rows.items()]
         yield Printed(title, columns, body)
 
@@ -114,7 +129,17 @@ def _row_name(number: Row, mine: Sequence[Row]) -> str:
     return f"{rest}, {label}" if rest and shared else rest or label
 
 
-def _cell(number: Row) -> dict[str, Any]:
+def _depth(number: Row, status: str) -> float:
+    """How deep a cell's colour is, from 0 to 1: what is left of the margin, or how far beyond it."""
+    found = [number.get(key) for key in ("difference", "margin")]
+    difference, margin = (abs(float(v)) if v is not None and v == v else None for v in found)
+    if difference is None or not margin or status not in ("agrees", "above", "below"):
+        return 0.5
+    share = difference / margin
+    return round(max(1 - share, 0.0) if status == "agrees" else min(share / 2, 1.0), 2)
+
+
+def _cell(number: Row, hours: float | None) -> dict[str, Any]:
     status = status_of(number)
     word, sign, _ = STATUSES[status]
     ours = number.get("reproduced")
@@ -124,9 +149,15 @@ def _cell(number: Row) -> dict[str, Any]:
         told.append(f"ours {shown}")
         if number.get("low") is not None:
             told.append(f"95 % interval {down(float(number['low']))} to {up(float(number['high']))}")
+        images = number.get("images")
+        if images is not None and images == images:
+            told.append(f"{images:,.0f} images")
+        told.append(f"run {number['label']}")
     told.append(str(number.get("told") or word))
     told.append(f"{number['address']}")
     return {
+        "depth": _depth(number, status),
+        "price": in_words(hours) + " h" if status == "not run" and hours and hours >= 0.005 else "",
         "published": str(number["printed"]),
         "ours": shown,
         "status": status.replace(" ", "-"),
@@ -137,7 +168,13 @@ def _cell(number: Row) -> dict[str, Any]:
 
 
 def _claim(claim: Row) -> dict[str, Any]:
-    return {**claim, "status": str(claim["verdict"]).replace(" ", "-")}
+    """With the ends of its chart in percent of a scale that has 0 in the middle."""
+    found = {**claim, "status": str(claim["verdict"]).replace(" ", "-"), "chart": None}
+    ends = claim.get("interval")
+    if ends and all(v is not None and math.isfinite(v) for v in ends) and any(ends):
+        reach = 1.08 * max(map(abs, ends))
+        found["chart"] = [round(50 + 50 * float(v) / reach, 2) for v in ends]
+    return found
 
 
 def write_papers(
@@ -146,20 +183,26 @@ def write_papers(
     claims: Sequence[Row],
     names: Iterable[str],
     commands: Mapping[str, str] | None = None,
+    hours: Mapping[str, float] | None = None,
+    pages: Mapping[str, str] | None = None,
 ) -> list[Path]:
-    """Writes `index.html` and a page per paper into `folder`. `commands`: study -> what decides it."""
-    every = papers(numbers, claims, names)
+    """Writes `index.html` and a page per paper into `folder`. By study: `commands` decide it, `hours` are
+    left of it on MACHINE, `pages` are the addresses of those that have one.
+    """
+    every = papers(numbers, claims, names, hours)
+    left = offers(numbers, claims, hours or {})
     totals = {key: sum(paper.counts.get(key, 0) for paper in every) for key in STATUSES}
-    shared: dict[str, Any] = {"statuses": STATUSES, "papers": every}
-    pages = {"index.html": None, **{paper.file: paper for paper in every}}
-    for name, paper in pages.items():
+    shared: dict[str, Any] = {"statuses": STATUSES, "papers": every, "machine": MACHINE}
+    shared |= {"next_hour": sentence(left, MACHINE), "offers": left[:MOST], "decided_by": commands or {}}
+    files = {"index.html": None, **{paper.file: paper for paper in every}}
+    for name, paper in files.items():
         chosen: dict[str, Any] = {"paper": paper, "totals": {k: n for k, n in totals.items() if n}}
         used = (
             sorted({c["study"] for t in paper.tables for _, cells in t.rows for c in cells if c})
             if paper
             else []
         )
-        told = {study: (commands or {}).get(study, "") for study in used}
+        told = {study: ((commands or {}).get(study, ""), (pages or {}).get(study, "")) for study in used}
         page = render("papers.html", ["papers.css"], ["papers.js"], **shared, **chosen, commands=told)
         write_text(folder / name, page)
-    return [folder / name for name in pages]
+    return [folder / name for name in files]

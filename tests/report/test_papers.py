@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rs.report.numerals import order
 from rs.report.papers import STATUSES, papers, write_papers
 
@@ -76,6 +78,31 @@ def test_pages_stand_alone_and_are_the_same_every_time(tmp_path: Path) -> None:
     assert 'class="below"' in macer
     for key in STATUSES:
         assert STATUSES[key][0] in macer  # the key explains every sign
+
+
+def test_a_number_that_is_not_run_has_its_price() -> None:
+    (paper,) = papers(NUMBERS, [], [], {"macer": 3.21})
+    cells = [cell for table in paper.tables for _, row in table.rows for cell in row if cell]
+    assert {cell["price"] for cell in cells if cell["status"] == "not-run"} == {"3.2 h"}
+    assert {cell["price"] for cell in cells if cell["status"] != "not-run"} == {""}
+
+
+@pytest.mark.parametrize(
+    ("status", "difference", "depth"),
+    [("agrees", 0.0, 1.0), ("agrees", -0.01, 0.5), ("below", -0.06, 1.0), ("above", 0.02, 0.5)],
+)
+def test_a_colour_is_as_deep_as_the_margin_is_clear(status: str, difference: float, depth: float) -> None:
+    said = {"direction": status, "difference": difference, "margin": 0.02}
+    one = number("Table 2", 0.5, "agrees" if status == "agrees" else "differs", **said)
+    (paper,) = papers([one], [], [])
+    assert paper.tables[0].rows[0][1][0]["depth"] == depth  # type: ignore[index]
+
+
+def test_a_claim_has_the_chart_of_the_number_that_decides_it() -> None:
+    (paper,) = papers([], [{**CLAIM, "interval": [0.1, 0.2, 0.4]}, CLAIM], [])
+    low, found, high = paper.claims[0]["chart"]
+    assert 50 < low < found < high < 100
+    assert paper.claims[1]["chart"] is None
 
 
 def test_an_unknown_status_is_shown_without_a_verdict() -> None:

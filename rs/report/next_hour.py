@@ -1,0 +1,77 @@
+"""What the next hour on a GPU would decide: studies by the printed numbers and claims that an hour settles.
+
+An hour is filled from the top as far as whole studies fit. Networks that several studies share are trained
+once and counted for each, so that less may be needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rs.plan.price import in_words
+
+MOST = 8  # studies of the list
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What running a study to its end would decide, and in how many hours."""
+
+    study: str
+    numbers: int
+    claims: int
+    hours: float
+
+    @property
+    def per_hour(self) -> float:
+        return (self.numbers + self.claims) / self.hours
+
+    @property
+    def counted(self) -> str:
+        parts = [(self.numbers, "number"), (self.claims, "claim")]
+        return " and ".join(f"{n:,} {what}{'s' * (n > 1)}" for n, what in parts if n)
+
+    @property
+    def cost(self) -> str:
+        return in_words(self.hours) if self.hours >= 0.005 else "less than 0.01"
+
+
+def offers(
+    numbers: Sequence[Mapping[str, Any]], claims: Sequence[Mapping[str, Any]], hours: Mapping[str, float]
+) -> list[Offer]:
+    """Of each study with something left that has a price, the most for an hour first."""
+    found = []
+    for study, price in hours.items():
+        left = sum(n["study"] == study and n["status"] == "not run" for n in numbers)
+        said = sum(c["study"] == study and c["verdict"] == "not run" for c in claims)
+        if price > 0 and left + said:
+            found.append(Offer(study, left, said, price))
+    return sorted(found, key=lambda offer: (-offer.per_hour, offer.study))
+
+
+def fits(found: Sequence[Offer], hours: float = 1.0) -> list[Offer]:
+    """Those that an hour holds, taken from the top."""
+    taken: list[Offer] = []
+    for offer in found:
+        if sum(one.hours for one in taken) + offer.hours <= hours:
+            taken.append(offer)
+    return taken
+
+
+def sentence(found: Sequence[Offer], machine: str) -> str:
+    """The index page's line; nothing where nothing is left that has a price."""
+    if not found:
+        return ""
+    taken = fits(found)
+    if not taken:
+        first = min(found, key=lambda offer: (offer.hours, offer.study))
+        told = f"Nothing that is left fits into one {machine} hour"
+        return f"{told}; the cheapest, {first.study}, decides {first.counted} in {first.cost}."
+    whole = Offer(
+        "", sum(o.numbers for o in taken), sum(o.claims for o in taken), sum(o.hours for o in taken)
+    )
+    names = [offer.study for offer in taken]
+    which = ", ".join(names[:-1]) + " and " * (len(names) > 1) + names[-1]
+    return f"The next {machine} hour would decide {whole.counted}: {which} ({whole.cost} hours)."

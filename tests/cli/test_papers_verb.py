@@ -1,0 +1,49 @@
+"""`rs papers` in a folder of its own: what nothing has run costs, and what the next hour would decide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rs.cli.main import main
+from rs.cli.papers import _deciding
+
+ENTRY = {
+    "paper": "P",
+    "table": "T",
+    "run": "gaussian",
+    "radii": [0.25, 0.5],
+    "certified_accuracy": [0.9, 0.7],
+}
+
+
+def condition(low: float | None, value: float | None, high: float | None, verdict: str) -> dict[str, Any]:
+    return {"low": low, "value": value, "high": high, "condition_verdict": verdict, "evidence": "x[0]"}
+
+
+def test_with_nothing_run_the_pages_have_prices(
+    tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    Path("config/one.yaml").write_text(yaml.safe_dump({**tiny, "name": "one", "published": [ENTRY]}))
+    assert main(["papers", "--out", "pages"]) == 0
+    assert "pages/p.html" in capsys.readouterr().out.splitlines()
+    index = Path("pages/index.html").read_text()
+    assert "The next H100 hour would decide 2 numbers: one" in index
+    assert "snakemake --cores 2 --configfile config/one.yaml" in index
+    assert 'class="price"' in Path("pages/p.html").read_text()
+
+
+def test_a_claim_rests_on_its_least_sure_condition_that_says_the_same() -> None:
+    sure, close = condition(0.3, 0.4, 0.5, "holds"), condition(0.01, 0.05, 0.09, "holds")
+    other = condition(-0.001, 0.0, 0.001, "undecided")
+    told = {"verdict": "holds", "conditions": [sure, other, close]}
+    assert _deciding(told) is close
+    assert _deciding({**told, "verdict": "undecided"}) is other
+    theory = condition(None, None, None, "holds")
+    assert _deciding({"verdict": "holds", "conditions": [theory]}) is theory
+    assert _deciding({"verdict": "not run", "conditions": []}) is None
