@@ -4,9 +4,8 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from rs.plan import as_module, mixed_draws, price, staleness
-from rs.study import tracking_place
 from rs.errors import UserError
+from rs.plan import as_module, staleness
 from rs.plan.plan import Plan
 from rs.study.study import Study
 
@@ -24,7 +23,10 @@ try:
         FILES = [f.relative_to(Path.cwd()) if f.is_relative_to(Path.cwd()) else f for f in FILES]
         OVERRIDES = dict(workflow.config_settings.config)
         PLAN = Plan(Study(FILES, OVERRIDES))
-    if workflow.is_main_process:  # and not in each job of a cluster
+    if workflow.is_main_process:  # and not in each job of a cluster, which parses this again
+        from rs.plan import mixed_draws, price
+        from rs.study import tracking_place
+
         tracking_place.check_place(PLAN.study)
         staleness.settle(PLAN)
         for sentence in mixed_draws.settle(PLAN):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from rs.cli.tracking import tracked_place
 from rs.errors import UserError
-from rs.plan import price
+from rs.plan import price, rates, shards
 from rs.plan.jobs import RESULTS
 from rs.plan.mixed_draws import draws_of
 from rs.plan.plan import Plan
@@ -126,6 +126,8 @@ def status(plan: Plan, files: list[Path]) -> str:
     told = [sentence for draws in draws_of(plan) for sentence in draws.sentences()]
     cost = price.sentence(plan)
     told += [cost] if cost else []
+    size = shards.proposed(plan, plan.all_jobs(), rates.here())
+    told += [str(size)] if size else []
     return "\n".join(lines + told)
 
 

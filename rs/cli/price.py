@@ -3,6 +3,7 @@
 Hours of each stage on this machine and on named GPUs, memory and disk. What a network costs here is measured
 in seconds for each network and precision and kept in the user's cache, by device and versions; --no-measure
 takes what is there and else assumes. Hours say "assumed" where a rate was not measured on that device.
+Where jobs of votes would take seconds or days, it says which images_per_shard makes them ten minutes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from collections import defaultdict
 from typing import Any
 
-from rs.plan import price, rates
+from rs.plan import price, rates, shards
 from rs.plan.jobs import Job
 from rs.plan.plan import Plan
 from rs.plan.space import Space, space
@@ -41,14 +42,16 @@ def run(args: argparse.Namespace) -> None:
     machines: list[rates.Machine] = [rates.here(), *cards]
     prices = {name: [price.price(plan, jobs, on) for on in machines] for name, jobs in chosen.items()}
     needed = {name: space(plan, jobs) for name, jobs in chosen.items()}
+    sizes = [size for on in machines if (size := shards.proposed(plan, chosen["missing"], on)) is not None]
     if args.json:
-        told: dict[str, Any] = {"study": plan.study.name}
+        told: dict[str, Any] = {"study": plan.study.name, "shards": [size.as_json() for size in sizes]}
         for name in chosen:
             told[name] = {"machines": [p.as_json() for p in prices[name]], "bytes": needed[name].as_json()}
         print(json.dumps(told, indent=1))
         return
     shown = ["missing", "whole"] if len(chosen["missing"]) < len(chosen["whole"]) else ["whole"]
     print("\n\n".join(_text(name, prices[name], needed[name]) for name in shown))
+    print("".join(f"{size}\n" for size in sizes), end="")
 
 
 def measure(plan: Plan, jobs: list[Job]) -> None:

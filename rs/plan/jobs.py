@@ -92,10 +92,14 @@ class Job:
             found = value.values() if isinstance(value, dict) else [value]
             yield from (path for path in found if isinstance(path, Path))
 
+    @functools.cached_property
+    def _read(self) -> tuple[Path, ...]:
+        more = self.declared.reads
+        return (*self._files(self.declared.inputs), *(more(self.spec, self.inputs) if more else ()))
+
     def reads(self) -> list[Path]:
         """The files whose content it is made from, without those that a manifest speaks for."""
-        more = self.declared.reads
-        return [*self._files(self.declared.inputs), *(more(self.spec, self.inputs) if more else ())]
+        return list(self._read)
 
     def needs(self) -> list[Path]:
         """Every file that must be there before it starts."""

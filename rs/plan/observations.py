@@ -95,7 +95,9 @@ class Observer:
     ) -> Path:
         run, sampling = planned.run, planned.run.sections["sampling"]
         sampling_refusals.check_blocks(self.study, run)
-        sampling_refusals.check_draw_files(self.study, run, self._test_size())
+        sampling_refusals.check_draw_files(
+            self.study, run, self._test_size(), (planned.folder / "draws").is_dir()
+        )
         sampling_refusals.check_stopping(self.study, run, noise)
         certificates = [self._certificate(run, i, noise, where) for i in self._for(run, noise)]
         spec = {"noise": noise, **form, "betas": sampling["betas"], "seed": sampling["seed"]}

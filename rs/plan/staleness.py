@@ -165,14 +165,18 @@ def _in_order(plan: Plan) -> Iterator[tuple[list[Path], list[Path], Callable[[],
 
 
 def in_order(plan: Plan) -> Iterator[Job]:
-    """Every job once, after those whose outputs it reads."""
-    waiting = list(plan.all_jobs())
-    todo = {str(path) for job in waiting for path in job.outputs.values()}
-    while waiting:
-        ready = [job for job in waiting if not any(str(path) in todo for path in job.reads())]
-        yield from ready
-        todo -= {str(path) for job in ready for path in job.outputs.values()}
-        waiting = [job for job in waiting if str(job.target) in todo]
+    """Every job once, after those whose outputs it reads: those of one step before those of the next."""
+    makers = {str(path): job for job in plan.all_jobs() for path in job.outputs.values()}
+    steps: dict[str, int] = {}
+
+    def step(job: Job) -> int:
+        target = str(job.target)
+        if target not in steps:
+            above = {id(m): m for path in job.reads() if (m := makers.get(str(path))) is not None}
+            steps[target] = 1 + max(map(step, above.values()), default=0)
+        return steps[target]
+
+    yield from sorted(plan.all_jobs(), key=step)
 
 
 def forget(paths: Iterable[Path]) -> None:

@@ -38,4 +38,5 @@ MOST_METHODS = 100  # certificates, attacks or noises of one run
 MOST_ENTRIES = 1000  # values of a list: radii, seeds, a swept key
 MOST_LABELS = 5000  # runs, or logs, that a file writes out one by one
 MOST_RUNS = 10_000  # of a study, after its sweeps and for all seeds
+MOST_IN_FOLDER = 2000  # draw files of one kind of one run: more make shared disks slow
 MOST_JOBS = 100_000  # of a study: Snakemake weighs them all before it starts any

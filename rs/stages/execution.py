@@ -21,10 +21,15 @@ HANDED_OVER = ("spec", "methods", "inputs", "outputs", "data_dir")
 WHERE = ("device", "threads", "processes", "workers", "device_class")
 
 
-def as_dict(job: Job) -> dict[str, Any]:
-    """A job as JSON values: what `--job` takes."""
+def as_json(job: Job) -> str:
+    """A job as text: what `--job` takes."""
     described = {"code": job.code} | {key: getattr(job, key) for key in (*HANDED_OVER, *WHERE)}
-    plain: dict[str, Any] = json.loads(json.dumps(described, default=str))
+    return json.dumps(described, default=str)
+
+
+def as_dict(job: Job) -> dict[str, Any]:
+    """A job as JSON values."""
+    plain: dict[str, Any] = json.loads(as_json(job))
     return plain
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rs.settings.images import Subset
-from rs.settings.limits import MOST_JOBS
+from rs.settings.limits import MOST_IN_FOLDER, MOST_JOBS
 from rs.settings.sampling import Stop
 from rs.study.study import Run, Study
 
@@ -19,8 +19,11 @@ def check_blocks(study: Study, run: Run) -> None:
         study.fail(place, f"{n} is not a multiple of the block size {block} (sampling.block)")
 
 
-def check_draw_files(study: Study, run: Run, size: int) -> None:
-    """A run's draws lie in as many files as Snakemake can weigh."""
+def check_draw_files(study: Study, run: Run, size: int, drawn: bool) -> None:
+    """A run's draws lie in as many files as Snakemake can weigh, and a folder holds well.
+
+    A run that is `drawn` already keeps the shards that it has.
+    """
     sampling, images = run.sections["sampling"], len(Subset(**study.test).positions(size))
     blocks = 1 if sampling["mode"] == "sequential" else sampling["n"] // sampling["block"]
     shards = -(-images // sampling["images_per_shard"])
@@ -31,6 +34,14 @@ def check_draw_files(study: Study, run: Run, size: int) -> None:
             f"{shards} shards of images and {blocks} blocks of votes are {files} files; at most {MOST_JOBS}"
         )
         study.fail((*run.place, "sampling", key), f"{sampling[key]}: {told}")
+    if shards * blocks > MOST_IN_FOLDER and not drawn:
+        key = "block" if blocks > MOST_IN_FOLDER else "images_per_shard"
+        enough = -(-images // (MOST_IN_FOLDER // blocks)) if blocks <= MOST_IN_FOLDER else 0
+        least = f"; {enough} are enough" if enough else ""
+        told = (
+            f"{shards} shards of images and {blocks} blocks of votes are {shards * blocks} files in a folder"
+        )
+        study.fail((*run.place, "sampling", key), f"{sampling[key]}: {told}; at most {MOST_IN_FOLDER}{least}")
 
 
 def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:

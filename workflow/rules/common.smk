@@ -1,15 +1,25 @@
 # What every stage's rule asks of the plan. `spec` and `code` are tracked (they take only wildcards, so a change of
 # either makes the target stale); the command and the whole job, with its files and device, are handed over untracked.
+import inspect
 import json
 import shlex
 
 from rs.provenance.digests import file_digest
 from rs.cli import stages
-from rs.stages.execution import as_dict
+from rs.stages.execution import as_json
 
 PYTHON = shlex.quote(sys.executable)  # jobs run in the environment that runs Snakemake
 
 
+def known(function):
+    """Snakemake asks for the signature of such a function up to four times per job: a third of what planning
+    a job costs. It is told from now on.
+    """
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
+@known
 def command(w, output):
     """`exec`: the shell becomes the worker, which dies with the process that started the shell (RS_PARENT)."""
     return f"RS_PARENT=$PPID exec {PYTHON} -m rs"
@@ -17,33 +27,33 @@ def command(w, output):
 
 def job(stage, pattern):
     """The job of `stage` whose first output is `pattern` filled with the wildcards."""
-    return lambda w: PLAN.job(stage, pattern.format(**w))
+    return known(lambda w: PLAN.job(stage, pattern.format(**w)))
 
 
 def spec(stage, pattern):
-    return lambda w: PLAN.job(stage, pattern.format(**w)).params
+    return known(lambda w: PLAN.job(stage, pattern.format(**w)).params)
 
 
 def code(stage, pattern):
-    return lambda w: PLAN.lineage(PLAN.job(stage, pattern.format(**w)))
+    return known(lambda w: PLAN.lineage(PLAN.job(stage, pattern.format(**w))))
 
 
 def whole(stage, pattern):
-    return lambda w, output: json.dumps(as_dict(PLAN.job(stage, pattern.format(**w))))
+    return known(lambda w, output: as_json(PLAN.job(stage, pattern.format(**w))))
 
 
 def form(stage, pattern):
     """The file that fixes the inference form, for a form that had to be tried out."""
-    return lambda w: PLAN.job(stage, pattern.format(**w)).inputs.get("form", [])
+    return known(lambda w: PLAN.job(stage, pattern.format(**w)).inputs.get("form", []))
 
 
 def source(stage, pattern, key="source"):
     """The network of another run that a transfer attack differentiates."""
-    return lambda w: PLAN.job(stage, pattern.format(**w)).inputs.get(key, [])
+    return known(lambda w: PLAN.job(stage, pattern.format(**w)).inputs.get(key, []))
 
 
 def cpus(stage, pattern):
-    return lambda w: (j := PLAN.job(stage, pattern.format(**w))).threads * j.processes
+    return known(lambda w: (j := PLAN.job(stage, pattern.format(**w))).threads * j.processes)
 
 
 def elsewhere():
@@ -52,4 +62,4 @@ def elsewhere():
 
 
 def gpus(stage, pattern):
-    return lambda w: stages.gpus(PLAN.job(stage, pattern.format(**w)), elsewhere())
+    return known(lambda w: stages.gpus(PLAN.job(stage, pattern.format(**w)), elsewhere()))
