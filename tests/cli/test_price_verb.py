@@ -29,7 +29,8 @@ def priced(capsys, study, *more):
 def test_prices_for_programs(study, capsys):
     found, said = priced(capsys, study, "--no-measure", "--gpu", "H100", "A100")
     assert said == ""
-    assert set(found) == {"study", "missing", "whole"}
+    assert set(found) == {"study", "shards", "missing", "whole"}
+    assert found["shards"] == []  # few jobs
     assert found["missing"] == found["whole"]  # nothing has run
     here, *cards = found["whole"]["machines"]
     assert [c["machine"] for c in cards] == ["H100", "A100"]
