@@ -16,6 +16,7 @@ from rs.api.counts import NO_LABEL, Counts, counts_of
 from rs.api.parameters import method_of, owned
 from rs.errors import UserError
 from rs.methods import claims
+from rs.methods.certificates.incremental import Incremental
 from rs.methods.certificates.probabilities import (
     WIDTHS,
     check_draws,
@@ -24,6 +25,7 @@ from rs.methods.certificates.probabilities import (
 )
 from rs.statistics.draws import Draws
 from rs.statistics.intervals import t_interval, wilson_interval
+from rs.statistics.paired_draws import PairedDraws
 from rs.study.schema import defaults, method_schema
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ class Certification:
         import pandas as pd
 
         columns = {"image": self.counts.images, "label": self.counts.labels, "prediction": self.prediction}
-        columns |= {"radius": self.radius, "lower": self.lower, "n": self.counts.draws.estimation.n}
+        columns |= {"radius": self.radius, "lower": self.lower, "n": self.counts.votes}
         return pd.DataFrame(columns)
 
     @property
@@ -178,6 +180,10 @@ def certification(verb: str, counts: Counts, certificate: dict[str, Any], alpha:
     draws, facts = counts.draws, method_schema("certificates", certificate["name"])
     check_draws(draws, alpha, anytime=True)
     full = defaults(facts, certificate)
+    if "paired_counts" in facts["x-needs"] and not isinstance(draws, PairedDraws):
+        raise UserError(
+            f"{verb}: certificate {full['name']} needs the counts of certify_from, of two networks"
+        )
     if "soft_moments" in facts["x-needs"] and full["beta"] not in draws.selection.sums:
         stored = ", ".join(f"{b:g}" for b in sorted(draws.selection.sums)) or "none"
         told = (
@@ -193,7 +199,9 @@ def certification(verb: str, counts: Counts, certificate: dict[str, Any], alpha:
 
 def _lower(draws: Draws, full: dict[str, Any], facts: dict[str, Any], alpha: float) -> np.ndarray:
     """Lower bounds of p_A, or of the expected score, rounded down."""
-    if "soft_moments" in facts["x-needs"]:
+    if "paired_counts" in facts["x-needs"]:
+        q = Incremental(full["share"]).failure(draws, alpha)
+    elif "soft_moments" in facts["x-needs"]:
         width = WIDTHS[full["bound"] if "bound" in full else facts["x-bound"]]
         q = score_probabilities(draws, full["beta"], alpha, 1.0, width).q_a
     else:

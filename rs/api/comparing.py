@@ -77,13 +77,17 @@ def _contestant(name: str, found: Certification) -> Contestant:
 
 def _decided(found: Certification) -> tuple[float, ...] | None:
     """Of stopped votes the radii that they decide; None of a fixed number of votes."""
+    from rs.methods.certificates import incremental
     from rs.methods.interfaces import Certified
     from rs.stages.certify import answers
 
     draws = found.counts.draws
     if draws.stopping == "fixed":
         return None
-    noise = SimpleNamespace(sigma=found.counts.noise["sigma"])
+    noise = SimpleNamespace(family="gaussian", sigma=found.counts.noise["sigma"])
     said = Certified(found.prediction, found.radius)
-    decides = answers(draws, noise, found.norm, said, found.alpha)
+    if found.certificate["name"] == "incremental":
+        decides = incremental.answers(draws, noise, said, found.alpha)
+    else:
+        decides = answers(draws, noise, found.norm, said, found.alpha)
     return tuple(draws.stop["radii"]) if decides else ()

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from rs.errors import UserError
 from rs.methods.claims import check_separate
 from rs.statistics.draws import Draws, Votes
+from rs.statistics.paired_draws import PairedDraws
 
 MOST_VOTES = 2**53  # per image: whole numbers that float64 holds exactly
 NO_LABEL = -1
@@ -36,6 +37,11 @@ class Counts:
     def estimation(self) -> np.ndarray:
         """int64 [N, classes]: separate votes that bound its probability."""
         return self.draws.estimation.counts
+
+    @property
+    def votes(self) -> np.ndarray:
+        """int64 [N]: estimation votes of each image; of both networks where a first one's stand beside."""
+        return self.draws.votes if isinstance(self.draws, PairedDraws) else self.draws.estimation.n
 
     @property
     def images(self) -> np.ndarray:

@@ -19,13 +19,16 @@ from torch import Tensor
 from rs.api import given
 from rs.api.certification import Certification, certification
 from rs.api.counts import Counts, label_array
+from rs.api.pairing import FirstVotes, paired_rule, paired_votes
 from rs.api.parameters import method_of, owned, settings_of
 from rs.api.voting import Drawing, Ready, prepared, stopping_rule
 from rs.errors import UserError
 from rs.methods import catalog, claims
+from rs.methods.certificates.incremental import SHARE
 from rs.settings.certificates import CertificateUse
 from rs.settings.sampling import Sampling
 from rs.statistics.draws import Draws
+from rs.statistics.paired_draws import PairedDraws
 from rs.statistics.prediction import least_votes as least_to_predict
 from rs.statistics.prediction import predicted
 from rs.statistics.seeding import stored_uniform
@@ -137,6 +140,61 @@ class SmoothedClassifier:
         drawn = (np.asarray(at, np.int64), known, selection, estimation, dimension, uniform)
         return certification(verb, Counts(Draws(*drawn, *stopping, origin), self.noise), method, alpha)
 
+    def certify_from(
+        self,
+        first: SmoothedClassifier,
+        certified: Certification,
+        images: given.Images,
+        labels: ArrayLike | None = None,
+        *,
+        stop: dict[str, Any],
+        n: int = 10_000,
+        alpha: float = 0.001,
+        n0: int = 100,
+        share: float = SHARE,
+        progress: bool = True,
+    ) -> Certification:
+        """Prediction and radius of each image by the certificate `incremental`, from what `first` certified
+        of the same images with many votes (`certified`) and draws that both networks answer.
+
+        At most `n` draws of an image, until they answer `stop`, as in `certify`; its alpha is this `alpha`.
+        `share` of it goes into the bound of the first one's votes, the rest into the differences'. Labels are
+        those of `certified` unless others are given. Raises UserError, before anything is drawn, where the
+        two are not about the same images under the same noise.
+        """
+        verb = "certify_from"
+        if not isinstance(first, SmoothedClassifier) or not isinstance(certified, Certification):
+            raise UserError(f"{verb}: give the first SmoothedClassifier, and what its certify returned")
+        method = self._certificate(verb, "incremental", {"share": share})
+        settings_of(CertificateUse, verb, alpha=alpha)
+        limits = {"alpha": alpha, **stop}
+        asked: Sampling = settings_of(Sampling, verb, n=n, n0=n0, mode="sequential", stop=limits)
+        rule = paired_rule(verb, asked, alpha, self.noise["sigma"], self._form["batch"], share)
+        x, at = given.image_tensor(images, verb), certified.counts.images.tolist()
+        source, ready = FirstVotes(certified.counts, first._ready_for(x, verb)), self._ready_for(x, verb)
+        source.check(verb, ready, self.noise, len(x))
+        given_labels = source.labels() if labels is None else labels
+        known = label_array(given_labels, len(x), ready.form.classes, f"{verb}: labels")
+        drawing = Drawing(ready, x, at, (), progress)
+        selection = drawing.fixed("select", asked.n0)
+        own, beside, both = paired_votes(source, drawing, selection.counts.argmax(1), rule)
+        drawn = PairedDraws(
+            certified.counts.draws.images,
+            known,
+            selection,
+            own,
+            x[0].numel(),
+            np.array([stored_uniform(self.seed, position) for position in at]),
+            "sequential",
+            {**vars(asked.stop), "n": rule.n, "share": share},
+            {"form": ready.form.description, "noise": self.noise},
+            first=certified.counts.draws.estimation,
+            first_stopping=certified.counts.draws.stopping,
+            beside=beside,
+            both=both,
+        )
+        return certification(verb, Counts(drawn, self.noise), method, alpha)
+
     def predict(
         self,
         images: given.Images,
@@ -180,6 +238,9 @@ class SmoothedClassifier:
         """Checked as a study's is, for this noise."""
         chosen = {"noise": self.noise, "certificate": method_of(given_, "certificate", verb)}
         facts = claims.facts_of(verb, {role: method["name"] for role, method in chosen.items()})
+        if verb != "certify_from" and "paired_counts" in facts["certificate"]["x-needs"]:
+            name = chosen["certificate"]["name"]
+            raise UserError(f"{verb}: certificate {name} needs votes of two networks; use certify_from")
         chosen = owned(verb, parameters, chosen, facts, given=("noise",))
         claims.check_parameters(verb, chosen, facts)
         return chosen["certificate"]

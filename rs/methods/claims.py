@@ -17,6 +17,7 @@ from rs.errors import UserError
 from rs.methods import catalog
 from rs.methods.interfaces import Certified
 from rs.statistics.draws import Draws
+from rs.statistics.paired_draws import PairedDraws
 from rs.statistics.rounded_normal import left_of
 from rs.study.messages import Validator, dotted, explain
 from rs.study.schema import defaults, method_schema, noise_level, schema
@@ -96,8 +97,12 @@ def check_separate(verb: str, selection: np.ndarray, estimation: np.ndarray, sam
 
 
 def most_votes(draws: Draws) -> int:
-    """Selection and estimation votes of an image, as many as a rule that stopped them allowed."""
-    return int(draws.selection.n.max()) + int(draws.stop.get("n", draws.estimation.n.max()))
+    """Selection and estimation votes of an image, as many as a rule that stopped them allowed, with those
+    that a first network was certified with.
+    """
+    before = int(draws.first.n.max()) if isinstance(draws, PairedDraws) else 0
+    own = int(draws.selection.n.max()) + int(draws.stop.get("n", draws.estimation.n.max()))
+    return before + own
 
 
 def confidence(alpha: float) -> float:

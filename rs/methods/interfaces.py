@@ -143,7 +143,7 @@ class Certified:
 class Certificate(Protocol):
     source: ClassVar[str]
     norms: ClassVar[dict[str, float]]  # noise family that it has a theorem for -> norm of the radius
-    needs: ClassVar[frozenset[str]]  # {"counts"} or {"soft_moments"}
+    needs: ClassVar[frozenset[str]]  # {"counts"}, {"soft_moments"}, or {"paired_counts"}: of two networks
     rigorous: ClassVar[bool]  # False: its own proof does not cover what it does, shown as an estimate
     # anytime: ClassVar[bool] = False, True where the number of votes may be chosen by looking at them
     # bound: ClassVar[str] = "clopper_pearson", or how it bounds expected scores: "hoeffding", "bernstein"

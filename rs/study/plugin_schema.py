@@ -41,6 +41,7 @@ CALLS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 _NORMS = (1, 2, float("inf"))
 _ACCESS = ("white-box", "gradient-free")
+_NEEDS = {"counts", "soft_moments", "paired_counts"}
 
 
 def schema_of(plug_in: PlugIn, built_in: Path) -> dict[str, Any]:
@@ -128,8 +129,8 @@ def _broken_facts(kind: str, name: str, cls: Any) -> str:
     if kind == "certificates":
         if not (isinstance(cls.norms, dict) and cls.norms and all(n in _NORMS for n in cls.norms.values())):
             return "its `norms` must map noise families to 1, 2 or inf"
-        if not (isinstance(cls.needs, frozenset) and cls.needs <= {"counts", "soft_moments"} and cls.needs):
-            return 'its `needs` must be frozenset({"counts"}) or frozenset({"soft_moments"})'
+        if not (isinstance(cls.needs, frozenset) and cls.needs <= _NEEDS and cls.needs):
+            return f"its `needs` must be a frozenset of one of {', '.join(sorted(_NEEDS))}"
         if not isinstance(cls.rigorous, bool):
             return "its `rigorous` must be True or False"
     return _broken_options(kind, cls, stated) or _unannounced(cls)

@@ -131,6 +131,9 @@ def check_certificate(
     if sampling["mode"] == "sequential" and (not facts.get("x-anytime") or certificate.get("randomised")):
         needs = f"{label_of(certificate)} needs a fixed number of votes, and sampling.mode is sequential"
         study.fail((*place, "certificates", i), needs)
+    if "paired_counts" in facts["x-needs"]:
+        told = f"{name} needs votes of two networks on the same draws; use certify_from (docs/python.md)"
+        study.fail((*place, "certificates", i), told)
     beta, betas = certificate.get("beta"), sampling["betas"]
     if "soft_moments" in facts["x-needs"] and beta not in betas:
         study.fail((*place, "certificates", i), f"beta {beta}: must be one of sampling.betas {list(betas)}")

@@ -17,13 +17,15 @@ from rs.methods.noise.gaussian import Gaussian
 from rs.methods.noise.laplace import Laplace
 from rs.settings.sampling import Stop
 from rs.stages.certify import answers
-from rs.statistics.draws import Draws
+from rs.statistics.draws import Draws, Votes
+from rs.statistics.paired_draws import PairedDraws
 from rs.statistics.sequences import upper
 
 
 def stopped(rng, dimension=784):
     counts = rng.multinomial(900, [0.93, 0.05, 0.02], 6)
-    fixed = Draws.from_counts([90, 6, 4], counts, dimension)
+    plain, first = Draws.from_counts([90, 6, 4], counts, dimension), Votes(100 * counts)
+    fixed = PairedDraws(**vars(plain), first=first, beside=counts, both=counts)
     return fixed, replace(fixed, stopping="sequential", stop=asdict(Stop(radii=(0.5,))))
 
 

@@ -1,0 +1,102 @@
+"""A second classifier's votes beside a first one's, on images at hand (`SmoothedClassifier.certify_from`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from rs.api.counts import NO_LABEL, Counts
+from rs.api.voting import TOGETHER, Drawing, Ready, VoterAtHand
+from rs.errors import UserError
+from rs.machine.progress import follow
+from rs.methods.certificates.incremental import first_failure
+from rs.settings.sampling import Sampling
+from rs.stages.sample_paired import Pair
+from rs.statistics.draws import Votes
+from rs.statistics.paired_stopping import PairedRule
+
+
+@dataclass(frozen=True)
+class FirstVotes:
+    """What a first classifier was certified with: its counts, and itself in the form that cast them."""
+
+    counts: Counts
+    ready: Ready
+
+    def check(self, verb: str, second: Ready, noise: dict[str, object], images: int) -> None:
+        """Raises UserError where the two are not about the same noise and images, or cannot share draws."""
+        draws = self.counts.draws
+        if self.counts.noise != noise:
+            raise UserError(f"{verb}: the first one's votes are under {self.counts.noise}, not {noise}")
+        if len(draws) != images:
+            told = f"{images} images, but the first one's votes are of {len(draws)}"
+            raise UserError(f"{verb}: {told}; give the same images in the same order")
+        form = draws.origin.get("form")
+        if form != self.ready.form.description:
+            here = self.ready.form.description
+            raise UserError(f"{verb}: certified: votes of the form {form}, but the first one votes as {here}")
+        for what, pair in (
+            ("classes", (self.ready.form.classes, second.form.classes)),
+            ("batches of", (self.ready.form.batch, second.form.batch)),
+            ("devices", (self.ready.form.device, second.form.device)),
+        ):
+            if pair[0] != pair[1]:
+                told = f"{pair[0]} of the first one, {pair[1]} of this one; they must be the same"
+                raise UserError(f"{verb}: {what}: {told}")
+        if self.ready.audited.chance or second.audited.chance:
+            raise UserError(f"{verb}: a network that draws at random at every call has no pairs of answers")
+
+    def labels(self) -> np.ndarray | None:
+        """int64 [N]; None where none were given."""
+        found = self.counts.labels
+        return None if (found == NO_LABEL).all() else found
+
+
+def paired_rule(
+    verb: str, asked: Sampling, alpha: float, sigma: float, batch: int, share: float
+) -> PairedRule:
+    """In blocks of one batch, to which n is rounded up: most images need few draws. UserError where so few
+    decide nothing, or the rule asks two things.
+    """
+    if asked.stop.alpha != alpha:
+        raise UserError(f"{verb}: stop: alpha: {asked.stop.alpha:g}: leave it out; it is {alpha:g} here")
+    if bool(asked.stop.radii) == (asked.stop.width is not None):
+        raise UserError(f"{verb}: stop: give one of radii and width")
+    rule = PairedRule(asked.stop, sigma, -(-asked.n // batch) * batch, batch, share)
+    if rule.n < (first := rule.first_decision()):
+        told = f"draws decide nothing at alpha = {alpha:g}; the first decision needs {first:.15g}"
+        raise UserError(f"{verb}: n = {rule.n}: {told}")
+    return rule
+
+
+def paired_votes(
+    first: FirstVotes, drawing: Drawing, top: np.ndarray, rule: PairedRule
+) -> tuple[Votes, np.ndarray, np.ndarray]:
+    """Votes of the second network until `rule` has enough of each image, and int64 [N, classes] the first
+    one's on the same draws and those that both cast together.
+    """
+    votes, stopping = first.counts.draws.estimation, first.counts.draws.stopping
+    bound = first_failure(votes, stopping, top, rule.share * rule.stop.alpha)
+    done: list[np.ndarray] = []
+
+    def rows() -> Iterator[int]:
+        for start in range(0, len(top), TOGETHER):
+            part = slice(start, start + TOGETHER)
+            voter = VoterAtHand(drawing.ready, drawing.x[part], drawing.positions[part], ())
+            totals = torch.zeros(len(voter.x), 3, voter.classes, dtype=torch.int64, device=voter.device)
+            pair = Pair(voter, first.ready.form)
+            yield from pair.until_decided(rule, top[part], bound[part], totals)
+            pair.check()
+            done.append(totals.cpu().numpy())
+
+    drawn = rows()
+    if drawing.progress:
+        label = f"{drawing.ready.audited.run} beside {first.ready.audited.run}"
+        drawn = follow(drawn, len(top), label, "images", samples=0)
+    for _ in drawn:
+        pass
+    own, beside, both = np.concatenate(done).transpose(1, 0, 2)
+    return Votes(own), beside, both

@@ -1,0 +1,84 @@
+"""Votes of two networks on the same draws of the noise, until a second one's claims are decided.
+
+The second network's class comes from its selection votes. Then every undecided image gets a block of draws,
+which both networks answer; the rule (rs.statistics.paired_stopping) looks at their differences, and so on. As
+in a sequential run an image's votes depend on no other image, and its blocks are seeded as there: so the
+second one's votes are those that it would cast alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rs.errors import UserError
+from rs.machine.devices import generator
+from rs.networks.inference import InferenceForm
+from rs.stages.voter import Voter
+from rs.statistics.bounds import Floats
+from rs.statistics.paired_stopping import PairedRule
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The voter of the second network and the first one's inference form: equal batches, device, classes."""
+
+    second: Voter
+    first: InferenceForm
+
+    def vote(self, row: int, block: int, draws: int) -> Tensor:
+        """int64 [3, classes] of `draws` of the row-th image: answers of the second network, of the first one,
+        and of both together; on the device.
+        """
+        voter, image = self.second, self.second.x[row]
+        source = generator(voter.device, voter.spec["seed"], "estimate", voter.images[row], block)
+        found = torch.zeros(3, voter.classes, dtype=torch.int64, device=voter.device)
+        try:
+            for start in range(0, draws, voter.form.batch):
+                rows = min(voter.form.batch, draws - start)
+                noisy = voter.noise.sample((rows, *image.shape), source).add_(image)
+                second, first = self._answers(voter.form, noisy), self._answers(self.first, noisy)
+                same = (second == first).long()
+                found[0].scatter_add_(0, second, torch.ones_like(same))
+                found[1].scatter_add_(0, first, torch.ones_like(same))
+                found[2].scatter_add_(0, first, same)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"memory ran out in batches of {voter.form.batch} with two networks; lower sampling.batch "
+                "(which is another inference form)"
+            ) from error
+        return found
+
+    @staticmethod
+    def _answers(form: InferenceForm, noisy: Tensor) -> Tensor:
+        logits = form(noisy)
+        form.broken += (~logits.isfinite().all(1)).sum()
+        return logits.argmax(1)
+
+    def check(self) -> None:
+        """Raises UserError where a logit of either network was infinite or NaN."""
+        self.second.form.check()
+        self.first.check()
+
+    def until_decided(
+        self, rule: PairedRule, top: np.ndarray, bound: Floats, totals: Tensor
+    ) -> Iterator[int]:
+        """Adds votes to `totals` int64 [N, 3, classes] until `rule` has enough of each image. Yields rows as
+        they are decided. `top` [N] is the class that the rule is about, `bound` [N] the first one's.
+        """
+        undecided, drawn = np.arange(len(top)), 0
+        for block, size in enumerate(rule.sizes()):
+            for row in undecided:
+                totals[row] += self.vote(int(row), block, size)
+            drawn += size
+            seen = totals.cpu().numpy()[undecided, :, top[undecided]]  # [M, 3]
+            losses, gains = seen[:, 1] - seen[:, 2], seen[:, 0] - seen[:, 2]
+            more = rule.going_on(bound[undecided], losses, gains, drawn)
+            yield from undecided[~more].tolist()
+            undecided = undecided[more]
+            if len(undecided) == 0:
+                return
