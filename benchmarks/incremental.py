@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def measured(weights: Path, images: int, n: int) -> None:
     from rs.methods.models.lenet import LeNet
 
     data = catalog.build("datasets", {"name": "mnist"})
-    splits = data.load(None)
+    splits = data.load(os.environ.get("RS_DATA_DIR"))
     x, y = (torch.from_numpy(np.array(part)) for part in (splits["test"].images, splits["test"].labels))
     at = torch.arange(0, len(x), len(x) // images)[:images]
     x, y = x[at].float() / 255, y[at]

@@ -16,7 +16,9 @@ from rs.methods.certificates.incremental import first_failure
 from rs.settings.sampling import Sampling
 from rs.stages.sample_paired import Pair
 from rs.statistics.draws import Votes
+from rs.statistics.paired_draws import PairedDraws
 from rs.statistics.paired_stopping import PairedRule
+from rs.statistics.seeding import stored_uniform
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,31 @@ def paired_rule(
     return rule
 
 
-def paired_votes(
+def paired_draws(
+    first: FirstVotes, drawing: Drawing, labels: np.ndarray, n0: int, rule: PairedRule
+) -> PairedDraws:
+    """What the second network of `drawing` says: `n0` selection votes, then draws that both answer."""
+    selection = drawing.fixed("select", n0)
+    own, beside, both = _votes(first, drawing, selection.counts.argmax(1), rule)
+    ready, before = drawing.ready, first.counts.draws
+    return PairedDraws(
+        before.images,
+        labels,
+        selection,
+        own,
+        drawing.x[0].numel(),
+        np.array([stored_uniform(ready.seed, position) for position in drawing.positions]),
+        "sequential",
+        {**vars(rule.stop), "n": rule.n, "share": rule.share},
+        {"form": ready.form.description, "noise": first.counts.noise},
+        first=before.estimation,
+        first_stopping=before.stopping,
+        beside=beside,
+        both=both,
+    )
+
+
+def _votes(
     first: FirstVotes, drawing: Drawing, top: np.ndarray, rule: PairedRule
 ) -> tuple[Votes, np.ndarray, np.ndarray]:
     """Votes of the second network until `rule` has enough of each image, and int64 [N, classes] the first

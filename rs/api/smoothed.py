@@ -19,7 +19,7 @@ from torch import Tensor
 from rs.api import given
 from rs.api.certification import Certification, certification
 from rs.api.counts import Counts, label_array
-from rs.api.pairing import FirstVotes, paired_rule, paired_votes
+from rs.api.pairing import FirstVotes, paired_draws, paired_rule
 from rs.api.parameters import method_of, owned, settings_of
 from rs.api.voting import Drawing, Ready, prepared, stopping_rule
 from rs.errors import UserError
@@ -28,7 +28,6 @@ from rs.methods.certificates.incremental import SHARE
 from rs.settings.certificates import CertificateUse
 from rs.settings.sampling import Sampling
 from rs.statistics.draws import Draws
-from rs.statistics.paired_draws import PairedDraws
 from rs.statistics.prediction import least_votes as least_to_predict
 from rs.statistics.prediction import predicted
 from rs.statistics.seeding import stored_uniform
@@ -175,24 +174,7 @@ class SmoothedClassifier:
         source.check(verb, ready, self.noise, len(x))
         given_labels = source.labels() if labels is None else labels
         known = label_array(given_labels, len(x), ready.form.classes, f"{verb}: labels")
-        drawing = Drawing(ready, x, at, (), progress)
-        selection = drawing.fixed("select", asked.n0)
-        own, beside, both = paired_votes(source, drawing, selection.counts.argmax(1), rule)
-        drawn = PairedDraws(
-            certified.counts.draws.images,
-            known,
-            selection,
-            own,
-            x[0].numel(),
-            np.array([stored_uniform(self.seed, position) for position in at]),
-            "sequential",
-            {**vars(asked.stop), "n": rule.n, "share": share},
-            {"form": ready.form.description, "noise": self.noise},
-            first=certified.counts.draws.estimation,
-            first_stopping=certified.counts.draws.stopping,
-            beside=beside,
-            both=both,
-        )
+        drawn = paired_draws(source, Drawing(ready, x, at, (), progress), known, asked.n0, rule)
         return certification(verb, Counts(drawn, self.noise), method, alpha)
 
     def predict(
