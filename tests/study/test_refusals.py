@@ -31,6 +31,7 @@ def put(study, path, value):
         ),
         ("noise/name", "gausian", "noise.name", "(did you mean gaussian?)"),
         ("certificates/0/name", "bogus", "certificates[0].name", "'bogus'; allowed: bilateral, cohen"),
+        ("certificates/0/name", "incremental", "certificates[0]", "needs votes of two networks on the same"),
         ("data/name", "cifar", "data.name", "allowed: cifar10, digits, image-folder"),
         ("noise/sigma", -0.5, "noise.sigma", "-0.5: must be 0 or a number at least 1e-06"),
         ("noise/sigma", "much", "noise.sigma", "much: must be 0 or a number"),

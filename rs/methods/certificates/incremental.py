@@ -17,7 +17,7 @@ alpha = 0.001, but 5,114 at 3 sigma.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -71,7 +71,7 @@ def first_failure(votes: Votes, stopping: str, top: np.ndarray, alpha: float) ->
     return upper(votes.n - votes.counts[np.arange(len(top)), top], votes.n, alpha)
 
 
-def answers(draws: PairedDraws, noise: Gaussian, found: Certified, alpha: float) -> bool:
+def answers(draws: Draws, noise: Any, found: Certified, alpha: float) -> bool:
     """Whether the draws decide the radii that they were drawn for (rs.stages.certify.answers): always if
     their number was fixed; of stopped ones, if the claims are no smaller than at the rule's own alpha and
     share.
