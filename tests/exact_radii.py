@@ -9,6 +9,8 @@ import mpmath
 import numpy as np
 from scipy import stats
 
+from rs.statistics import sequences
+
 Number = mpmath.mpf
 
 
@@ -35,6 +37,24 @@ def upper(events: int, trials: int, alpha: float, share: float) -> Number:
     for _ in range(70):
         middle = (low + high) / 2
         low, high = (middle, high) if tail(middle) > goal else (low, middle)
+    return high
+
+
+def difference(losses: int, gains: int, trials: int, level: Number) -> Number:
+    """Where the mean of products (1 - s)^losses (1 + s)^gains / (1 - s x)^trials is 1 / level."""
+
+    def product(x: Number) -> Number:
+        total = mpmath.mpf(0)
+        for tilt, weight in zip(sequences._TILT, sequences._LOG_WEIGHT, strict=True):
+            s = 1 - mpmath.exp(-mpmath.mpf(float(tilt))) if np.isfinite(tilt) else mpmath.mpf(1)
+            lost = (1 - s) ** losses if losses else mpmath.mpf(1)
+            total += mpmath.exp(mpmath.mpf(float(weight))) * lost * (1 + s) ** gains / (1 - s * x) ** trials
+        return total
+
+    low, high = mpmath.mpf(-1), 1 - mpmath.mpf(10) ** -30
+    for _ in range(120):
+        middle = (low + high) / 2
+        low, high = (middle, high) if product(middle) < 1 / level else (low, middle)
     return high
 
 

@@ -19,6 +19,8 @@ from certificate_draws import GAUSSIAN, LAPLACE, soft_draws
 
 import rs
 from rs.methods import catalog
+from rs.statistics.draws import Draws, Votes
+from rs.statistics.paired_draws import PairedDraws
 from rs.study.schema import schema
 
 ALPHA, CLASSES = 0.001, 4
@@ -53,7 +55,7 @@ SOFT = [  # with the bound of the scores
 
 
 def test_every_rigorous_certificate_is_held_against_its_formula():
-    assert {*FORMULAS, *((row[0], row[1]) for row in SOFT)} == set(PAIRS)
+    assert {*FORMULAS, *((row[0], row[1]) for row in SOFT), ("incremental", "gaussian")} == set(PAIRS)
 
 
 @functools.cache
@@ -97,6 +99,27 @@ def test_radii_of_votes_are_rounded_down(certificate, noise):
             q_all = exact.upper(n - int(counts[top]), n, ALPHA, 1.0)
             p_all = min(q_all, exact.upper(int(others.max()), n, ALPHA, 1.0))
             assert radius <= MOST[noise](LEVEL[noise], q_all, p_all) / scale
+
+
+def test_radii_of_two_networks_votes_are_rounded_down():
+    """Clopper-Pearson's bound of the first one and the martingale's root for the differences, added."""
+    share, n, rows = 0.25, 2000, [(9_900, 12, 1), (9_100, 3, 40), (9_999, 0, 0), (7_200, 60, 55)]
+    for first, losses, gains in rows:
+        both = 1500
+        plain = Draws.from_counts([90, 10], [[both + gains, n - both - gains]], dimension=1)
+        beside, same = (
+            np.array([[both + losses, n - both - losses]]),
+            np.array([[both, n - both - losses - gains]]),
+        )
+        votes = Votes(np.array([[first, 10_000 - first]]))
+        draws = PairedDraws(**vars(plain), first=votes, beside=beside, both=same)
+        found = rs.certify_counts(rs.Counts(draws, NOISES["gaussian"]), "incremental", ALPHA)
+        with mpmath.workdps(40):
+            q_a = exact.upper(10_000 - first, 10_000, ALPHA, share)
+            q_a += exact.difference(losses, gains, n, (1 - mpmath.mpf(share)) * mpmath.mpf(ALPHA))
+            right = exact.gaussian(LEVEL["gaussian"], q_a, q_a)
+            assert found.radius[0] <= right
+            assert found.radius[0] == pytest.approx(float(right), rel=1e-8)
 
 
 @pytest.mark.parametrize(("certificate", "noise", "share", "formula", "bound"), SOFT)
