@@ -72,7 +72,8 @@ def answers(address: str) -> bool:
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[str]:
     """A PostgreSQL server of this test alone, where one is installed; it does not run as root."""
-    pytest.importorskip("psycopg2", reason="no driver for PostgreSQL (psycopg2) is installed")
+    missing = "no driver for PostgreSQL: pip install psycopg2-binary (the extra postgres)"
+    pytest.importorskip("psycopg2", reason=missing)
     binaries = [shutil.which(name) for name in ("initdb", "pg_ctl")]
     if not all(binaries):
         pytest.skip("PostgreSQL is not installed")
