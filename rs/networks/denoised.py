@@ -2,7 +2,8 @@
 
 The base classifier that is smoothed is f(D(x)): D takes the noise away and f, which may never have seen
 noise, classifies what is left. Certificates hold as for any other base classifier. Both are networks of other
-runs or imported ones; their weights are copied (rs.stages.join), and nothing is trained.
+runs or imported ones; their weights are copied (rs.stages.join), and nothing is trained. A diffusion model
+denoises in one step (rs.networks.one_shot).
 
 It stands here, and not beside the architectures, since it is built of whatever networks there are.
 Departures: none.
@@ -15,10 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from rs.errors import UserError
 from rs.networks import checkpoints
+from rs.networks.one_shot import OneShot
 from rs.settings.references import NetworkOf
 
 
@@ -48,4 +51,20 @@ class Denoised:
             if not isinstance(part, dict):
                 raise UserError(f"model {self.name}: {key} {part!r} is the label of a run, which a study has")
             parts[key] = checkpoints.build_model(part["model"], data)
+            if "sigma" in part:
+                parts[key] = OneShot(list(parts[key].children()), part["sigma"])
         return nn.Sequential(parts)
+
+
+def check_images(denoiser: nn.Module, name: str, shape: Sequence[int]) -> None:
+    """One pass: images [C, H, W] = `shape` in and out. UserError where it fails or gives something else."""
+    size = "x".join(map(str, shape))
+    try:
+        with torch.no_grad():
+            found = denoiser(torch.zeros(2, *shape))
+    except Exception as error:  # whatever somebody's network does
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{name}: fails on images of {size}: {reason}") from error
+    if not isinstance(found, Tensor) or tuple(found.shape) != (2, *shape):
+        given = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise UserError(f"{name}: gives {given} for 2 images of {size}, not images of that size")

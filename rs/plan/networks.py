@@ -64,9 +64,8 @@ class Networks:
         self.add(self._training(planned, references, (*classes, *used)))
         if run.sections["calibration"] is not None:
             planned.calibration = self._calibration(planned, classes)
-        if joined.output_of(run) == "image":
-            files = {"model": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
-            planned.classes, planned.inputs = classes[:1], {"data": self.data_manifest, **files}
+        if joined.output_of(run) != "logits":
+            self._unobserved(planned, classes[:1])
         else:
             self.observer.observe(planned, classes[:1])
         return planned
@@ -118,6 +117,7 @@ class Networks:
         keys = ("entry", "architecture", "format", "key", "normalization")
         imported = {k: sections[k] for k in keys if sections[k] is not None}
         imported |= {"allow": ["chance"]} if sections["allow"] else {}
+        imported |= {"output": output} if (output := joined.output_of(run)) != "logits" else {}
         classes: tuple[str, ...] = ()
         if "architecture" in imported:
             model = schema()["$defs"]["run"]["properties"]["model"]
@@ -138,7 +138,10 @@ class Networks:
         outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
         inputs = {"data": self.data_manifest, "weights": weights}
         self.add(Job("import", spec, classes, planned.id, inputs, outputs))
-        self.observer.observe(planned, classes)
+        if output != "logits":
+            self._unobserved(planned, classes)
+        else:
+            self.observer.observe(planned, classes)
         return planned
 
     def _join(self, run: Run, above: tuple[str, ...]) -> PlannedRun:
@@ -148,9 +151,11 @@ class Networks:
         spec: dict[str, Any] = {"model": {"name": model["name"]}, "data": self.study.data}
         parts = self._parts(run, "model", above)
         for key, part in parts.items():
-            if joined.output_of(part.run) == "image":
-                joined.check_denoiser(self.study, run, part.run)
             spec["model"][key] = {"run": part.id, "model": part.spec["model"]}
+            if (output := joined.output_of(part.run)) != "logits":
+                joined.check_denoiser(self.study, run, part.run)
+            if output == "noise":  # its time step is that of this level
+                spec["model"][key]["sigma"] = part.run.sections["noise"]["sigma"]
             classes += part.classes
         words = (*(part.spec["model"]["name"] for part in parts.values()), noise_slug(run.sections["noise"]))
         planned = PlannedRun(
@@ -174,6 +179,11 @@ class Networks:
             found[key] = self.plan(self._named(run, place, method[key]), above)
             joined.check_output(self.study, place, found[key].run, gives, f"the {key}")
         return found
+
+    def _unobserved(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
+        """A denoiser: others are observed with it."""
+        files = {"model": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
+        planned.classes, planned.inputs = classes, {"data": self.data_manifest, **files}
 
     def _referred(
         self, run: Run, parameter: str, label: str, above: tuple[str, ...]

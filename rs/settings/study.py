@@ -159,6 +159,9 @@ class ImportedSections:
     `normalization` is its first layer; without it, what the architecture has by default, or none. The network
     must be one deterministic function of an image; `allow: [chance]` lets one in that draws at random at
     every call, independently for every image.
+
+    `output` says what the network of an entry gives: logits; an `image`, of a denoiser for `noise`; or the
+    `noise` that a diffusion model predicts, network(x_t, t) with `alphas_cumprod`, for images in [-1, 1].
     """
 
     weights: str
@@ -167,6 +170,7 @@ class ImportedSections:
     architecture: Method | None = None
     format: Literal["plain", "cohen"] = "plain"
     key: str | None = None
+    output: Literal["logits", "image", "noise"] = "logits"
     normalization: Literal["none", "center", "standardize"] | Constants | None = None
     allow: Annotated[tuple[Literal["chance"], ...], Field(max_length=1)] = ()
     smoothing: Methods | None = None

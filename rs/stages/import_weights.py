@@ -18,6 +18,8 @@ from rs.errors import UserError
 from rs.networks import audit as network_audit
 from rs.networks import checkpoints, state_dicts
 from rs.networks import imported as entries
+from rs.networks.denoised import check_images
+from rs.networks.one_shot import schedule_of
 from rs.provenance.digests import file_digest
 from rs.provenance.files import provenance
 from rs.provenance.prepared import read_manifest
@@ -59,14 +61,30 @@ def convert(
     bad = [k for k, v in target.state_dict().items() if v.is_floating_point() and not v.isfinite().all()]
     if bad:
         raise UserError(f"{weights}: {bad[0]} holds values that are not finite")
-    check_logits(model.eval(), name, tuple(data["shape"]), data["classes"])
-    run = f"{outputs['manifest'].parent.name} ({name})"
-    probes = network_audit.probes(data_manifest, torch.device("cpu"))
-    audit = network_audit.audit(model, probes, run, imported.get("allow", ()))
+    if "output" in imported:
+        check_denoiser(model.eval(), spec["model"], data, name)
+        audit = {"chance": bool(imported.get("allow"))}  # it is audited with the classifier after it
+    else:
+        check_logits(model.eval(), name, tuple(data["shape"]), data["classes"])
+        run = f"{outputs['manifest'].parent.name} ({name})"
+        probes = network_audit.probes(data_manifest, torch.device("cpu"))
+        audit = network_audit.audit(model, probes, run, imported.get("allow", ()))
     clones = {k: v.clone() for k, v in model.state_dict().items()}  # safetensors takes no shared memory
     made = provenance(spec, code, source=str(weights), key=found.key)
     manifest = {"provenance": made, "classes": data["classes"], "audit": audit}
     checkpoints.save(outputs, clones, manifest)
+
+
+def check_denoiser(model: torch.nn.Module, spec: dict[str, Any], data: dict[str, Any], name: str) -> None:
+    """A denoiser gives images; a diffusion model has the time steps that its code says, by which one is
+    chosen (what it gives is seen where it is joined, at that step).
+    """
+    if spec["imported"]["output"] == "image":
+        check_images(model, name, data["shape"])
+        return
+    told, found = (schedule_of(entries.net_of(m)) for m in (checkpoints.build_model(spec, data), model))
+    if not torch.equal(told, found):
+        raise UserError(f"{name}: the file has other alphas_cumprod than the network of the entry")
 
 
 def check_logits(model: torch.nn.Module, name: str, shape: tuple[int, ...], classes: int) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from rs.errors import UserError
 from rs.networks import audit as network_audit
 from rs.networks import checkpoints
+from rs.networks.denoised import check_images
 from rs.provenance.files import ADVICE, provenance
 from rs.provenance.prepared import read_manifest
 from rs.stages.import_weights import check_logits
@@ -43,25 +43,10 @@ def join(
         chance |= bool(told.get("audit", {}).get("chance", False))
     checkpoints.load_state(model, state, outputs["weights"], spec["model"]["name"])
     shape = tuple(data["shape"])
-    check_images(model.eval(), spec["model"], shape)
+    for key, part in list(model.eval().named_children())[:-1]:
+        check_images(part, f"{key} {spec['model'][key]['run']}", shape)
     check_logits(model, run, shape, data["classes"])
     probes = network_audit.probes(data_manifest, torch.device("cpu"))
     audit = network_audit.audit(model, probes, run, ["chance"] if chance else [])
     made = provenance(spec, code, parts=digests)
     checkpoints.save(outputs, state, {"provenance": made, "classes": data["classes"], "audit": audit})
-
-
-def check_images(model: nn.Module, parts: dict[str, Any], shape: tuple[int, ...]) -> None:
-    """Every part but the last gives images like those that it takes. UserError names one that does not."""
-    images, size = torch.zeros(2, *shape), "x".join(map(str, shape))
-    for key, part in list(model.named_children())[:-1]:
-        run = parts[key]["run"]
-        try:
-            with torch.no_grad():
-                images = part(images)
-        except Exception as error:  # whatever somebody's network does
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{key} {run}: fails on images of {size}: {reason}") from error
-        if not isinstance(images, torch.Tensor) or tuple(images.shape) != (2, *shape):
-            found = list(images.shape) if isinstance(images, torch.Tensor) else type(images).__name__
-            raise UserError(f"{key} {run}: gives {found} for 2 images of {size}, not images of that size")

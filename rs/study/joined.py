@@ -20,8 +20,10 @@ def networks_of(kind: str, method: dict[str, Any]) -> dict[str, str]:
 
 
 def output_of(run: Run) -> str:
-    """What the run's network gives for an image: `logits` or an `image`."""
+    """What the run's network gives: `logits`, an `image`, or, of a diffusion model, the `noise`."""
     model = run.sections["model"] if run.kind == "runs" else run.sections["architecture"]
+    if run.sections.get("output", "logits") != "logits":
+        return str(run.sections["output"])
     return (
         "logits" if model is None else str(method_schema("models", model["name"]).get("x-output", "logits"))
     )
@@ -29,7 +31,7 @@ def output_of(run: Run) -> str:
 
 def check_own(study: Study, run: Run) -> None:
     """A run says nothing itself that it does not do (what stands at the study's top is for others too)."""
-    own = study.text.get("runs", {}).get(run.label.partition("[")[0], {}) if run.kind == "runs" else {}
+    own = study.text.get(run.kind, {}).get(run.label.partition("[")[0], {})
     name = run.sections["model"]["name"] if run.kind == "runs" else run.label
     if run.kind == "runs" and not run.trained:
         for key in OF_TRAINING:
@@ -40,7 +42,7 @@ def check_own(study: Study, run: Run) -> None:
                 )
         if run.sections["calibration"] is not None:
             study.fail((*run.place, "calibration"), f"model {name} has no objective to calibrate with")
-    elif output_of(run) == "image":
+    elif output_of(run) != "logits":
         for key in OF_OBSERVING:
             if own.get(key):
                 message = f"{name} gives an image: runs of model denoised that name it are observed instead"
@@ -50,8 +52,9 @@ def check_own(study: Study, run: Run) -> None:
 def check_output(study: Study, place: tuple[Any, ...], run: Run, gives: str, whose: str) -> None:
     """The network of `run` gives what is asked for by the key at `place`, or by an objective: `whose`."""
     words = {"logits": "logits (a classifier)", "image": "an image (a denoiser)"}
+    words["noise"] = "noise (a diffusion model)"
     found = output_of(run)
-    if found != gives:
+    if gives not in (found, {"noise": "image"}.get(found)):
         study.fail(
             place, f"run {run.label!r} gives {words[found]}; {whose} is of one that gives {words[gives]}"
         )
@@ -61,6 +64,8 @@ def check_denoiser(study: Study, run: Run, denoiser: Run) -> None:
     """A run is smoothed with the noise that its denoiser is for."""
     properties = schema()["$defs"]["run"]["properties"]["noise"]
     own, smoothing = _law(prune(denoiser.sections["noise"], properties)), run.sections["smoothing"]
+    if output_of(denoiser) == "noise" and own["name"] != "gaussian":
+        study.fail((*denoiser.place, "noise"), f"a diffusion model is for gaussian, not {own['name']}")
     given: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((*run.place, "noise"), run.sections["noise"])]
     if smoothing is not None:
         given = [((*run.place, "smoothing", i), noise) for i, noise in enumerate(smoothing)]

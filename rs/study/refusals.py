@@ -103,6 +103,11 @@ def check_imported(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
     place, sections = run.place, run.sections
     if (sections["entry"] is None) == (sections["architecture"] is None):
         study.fail(place, "give one of entry (module:function) and architecture")
+    check_own(study, run)
+    if sections["output"] != "logits" and sections["entry"] is None:
+        study.fail((*place, "output"), "goes with entry; an architecture says itself what it gives")
+    if sections["output"] == "noise" and sections["normalization"] is not None:
+        study.fail((*place, "normalization"), "a diffusion model takes images in [-1, 1]; leave it out")
     if sections["architecture"] is not None:
         check_shape(study, (*place, "architecture"), sections["architecture"]["name"], data_facts)
     if sections["format"] == "cohen" and sections["normalization"] is None:

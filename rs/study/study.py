@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from rs.errors import UserError
 from rs.settings.limits import MOST_RUNS
 from rs.study.messages import Validator, dotted, explain, first, short
+from rs.study.places import assign, has
 from rs.study.schema import defaults, method_schema, prune, schema, study_section
 from rs.study.yaml_file import check, of_snakemake, read_yaml
 
@@ -176,7 +177,7 @@ class Study:
                 labels.add(label + suffix)
                 sections = merge(top, own)
                 for key, value in assignment.items():
-                    if not _assign(sections, key.split("."), value):
+                    if not assign(sections, key.split("."), value):
                         kind = "product" if key in sweep.get("product", {}) else "zip"
                         place = ("runs", label, "sweep", kind, key)
                         self.fail(place, "a swept key is a path through mappings of keys, as in noise.sigma")
@@ -251,7 +252,7 @@ class Study:
             places = [path, path[2:]] if lacks else [("override", *path[2:]), path, path[2:]]
         for candidate in places:
             for name, document in reversed(list(zip(self.files, self._documents, strict=True))):
-                if candidate and _has(document, candidate[:-1] if lacks else candidate):
+                if candidate and has(document, candidate[:-1] if lacks else candidate):
                     raise UserError(f"{name}: {dotted(candidate)}: {message}")
         raise UserError(f"{self.files[0]}: {dotted(path)}: {message}")
 
@@ -283,23 +284,3 @@ def some(names: Iterable[str]) -> str:
 def named(label: str, wanted: Iterable[str]) -> bool:
     """A label or the label of the sweep it came from."""
     return any(label == w or label.startswith(f"{w}[") for w in wanted)
-
-
-def _has(document: Any, path: tuple[Any, ...]) -> bool:
-    for key in path:
-        index = isinstance(document, list) and isinstance(key, int) and key < len(document)
-        if not index and not (isinstance(document, dict) and key in document):
-            return False
-        document = document[key]
-    return True
-
-
-def _assign(target: dict[str, Any], keys: list[str], value: Any) -> bool:
-    """Sets the value at a dotted path; False where something on the way is not a mapping of keys."""
-    *parents, last = keys
-    for key in parents:
-        target = target.setdefault(key, {})
-        if not isinstance(target, dict):
-            return False
-    target[last] = copy.deepcopy(value)
-    return True

@@ -29,12 +29,12 @@ def rows(stored: Stored) -> Iterator[Row]:
 
 
 def _of_run(plan: Plan, planned: PlannedRun) -> Iterator[Row]:
-    trained = planned.run.kind == "runs"
-    manifest = planned.folder / "model.json"
+    trained, manifest = planned.run.trained, planned.folder / "model.json"
+    stage = plan.maker(manifest).stage
     made = read_model_manifest(manifest)["provenance"]
     seconds = {"seconds": made["train_seconds"]} if trained else {}  # of all that a training was continued
-    what = planned.spec["objective"]["name"] if trained else "imported"
-    yield _file("train" if trained else "import", what, manifest, {**made, **seconds})
+    what = planned.spec["objective"]["name"] if trained else "joined" if stage == "join" else "imported"
+    yield _file(stage, what, manifest, {**made, **seconds})
     if planned.calibration:
         told = read_calibration(planned.calibration).get("provenance") or {}
         yield _file("calibrate", "epsilon", planned.calibration, told)

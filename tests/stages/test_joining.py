@@ -17,7 +17,7 @@ from rs.errors import UserError
 from rs.networks import checkpoints
 from rs.plan.plan import Plan
 from rs.provenance.files import read_json, read_table
-from rs.stages.join import check_images, join
+from rs.stages.join import join
 from rs.study.study import Study
 from rs.tables import aggregate as tables
 
@@ -59,6 +59,8 @@ def test_certified_attacked_and_told_as_any_other_network(joined, tmp_path):
     assert runs.loc["by-mse", "objective"] == "joined"
     ids = {p.run.label: p.id for p in joined.plan.runs}
     assert runs.loc["by-mse", "model.denoiser"] == ids["mse"]
+    told = pd.read_parquet(tmp_path / "tables" / "provenance.parquet").groupby("label")["stage"].first()
+    assert told.to_dict() == {label: "join" if "by" in label else "train" for label in STUDY["runs"]}
     certified = pd.read_parquet(tmp_path / "tables" / "certified_accuracy.parquet")
     assert set(certified["label"]) == {"clean", "by-mse", "by-stability"}
     training = pd.read_parquet(tmp_path / "tables" / "training.parquet")
@@ -81,25 +83,6 @@ def test_parts_that_do_not_fit_leave_no_model(joined, tmp_path):
     with pytest.raises(UserError, match=r"model\.json: is run .*denoiser-stability.*, not .*denoiser-mse.*"):
         join(job.spec, {**parts, "denoiser": other}, data, outputs, "code")
     assert not list(tmp_path.glob("model*"))
-
-
-def test_a_denoiser_of_other_images_is_one_line(joined):
-    """Two networks as they may come from elsewhere: one gives smaller images, one takes other images."""
-    parts = {"denoiser": {"run": "theirs"}}
-    wrong = {"theirs: gives [2, 1, 6, 6] for 2 images of 1x8x8": torch.nn.Conv2d(1, 1, 3)}
-    wrong |= {"denoiser theirs: fails on images of 1x8x8: ": torch.nn.Conv2d(3, 3, 3, padding=1)}
-    for told, network in wrong.items():
-        with pytest.raises(UserError) as caught:
-            check_images(_pair(network), parts, (1, 8, 8))
-        assert told in str(caught.value)
-        assert "\n" not in str(caught.value)
-
-
-def _pair(denoiser) -> torch.nn.Module:
-    model = torch.nn.Sequential()
-    model.add_module("denoiser", denoiser)
-    model.add_module("classifier", torch.nn.Flatten())
-    return model
 
 
 def test_the_weights_of_a_joined_network_are_those_of_its_parts(joined):

@@ -1,0 +1,27 @@
+"""Places in what a YAML file holds: paths of keys and positions. No torch."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+
+def has(document: Any, path: tuple[Any, ...]) -> bool:
+    """Whether there is something at the path."""
+    for key in path:
+        index = isinstance(document, list) and isinstance(key, int) and key < len(document)
+        if not index and not (isinstance(document, dict) and key in document):
+            return False
+        document = document[key]
+    return True
+
+
+def assign(target: dict[str, Any], keys: list[str], value: Any) -> bool:
+    """Sets the value at a dotted path; False where something on the way is not a mapping of keys."""
+    *parents, last = keys
+    for key in parents:
+        target = target.setdefault(key, {})
+        if not isinstance(target, dict):
+            return False
+    target[last] = copy.deepcopy(value)
+    return True
