@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,13 +239,14 @@ class _Work:
             if i in missing:
                 self.images([i])  # a damaged one is named before anything is drawn
         total, left = (sum(map(len, each.values())) for each in (wanted, missing))
-        price = sum(sum(b.votes for b in todo) for todo in missing.values()) / self.cost.rate
+        price = sum(self.cost.votes(b.votes) for todo in missing.values() for b in todo)
         drawn = f"{len(positions)} images, {self.cost.rate:.3g} votes/s here"
         tell(f"predicted         {cost.in_words(price)} ({drawn}{', goes on' * (left < total)})")
         try:
-            blocks = self._blocks(missing, kept, digests)
-            for _ in follow(blocks, total, "certify", "blocks", done=total - left, samples=self.block):
-                pass
+            blocks, votes = self._blocks(missing, kept, digests), Counter[str]()
+            done, so_far = total - left, lambda: votes["drawn"]
+            for block in follow(blocks, total, VERB, "blocks", done, so_far):
+                votes["drawn"] += block.votes
         finally:
             kept.write()
 

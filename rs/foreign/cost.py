@@ -35,8 +35,11 @@ class Cost:
     def image(self, n: int) -> float:
         """Seconds for one image of n0 and n votes."""
         whole, rest = divmod(n, self.block)
-        passes = whole * -(-self.block // self.batch) - (-rest // self.batch) - (-self.n0 // self.batch)
-        return passes * self.seconds
+        return whole * self.votes(self.block) + self.votes(rest) + self.votes(self.n0)
+
+    def votes(self, number: int) -> float:
+        """Seconds for one block of votes, in whole passes."""
+        return -(-number // self.batch) * self.seconds
 
     @property
     def rate(self) -> float:
@@ -51,7 +54,7 @@ def block_of(batch: int) -> int:
 
 def batch_of(image: int, device: torch.device) -> int:
     """How many images of so many numbers go through the network at once, a power of two."""
-    most, numbers = (512, 2**21) if device.type == "cpu" else (4096, 2**25)
+    most, numbers = (512, 2**19) if device.type == "cpu" else (4096, 2**25)
     return int(min(max(2 ** int(np.log2(max(numbers // image, 1))), 16), most))
 
 

@@ -61,6 +61,7 @@ def load(wanted: Asked) -> Foreign:
     check_file(file, WEIGHTS)
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 3
+    quiet.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work here goes on as well
     try:
         session = onnxruntime.InferenceSession(str(file), quiet, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has kinds of its own for damaged files and unknown operators
