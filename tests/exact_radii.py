@@ -40,21 +40,24 @@ def upper(events: int, trials: int, alpha: float, share: float) -> Number:
     return high
 
 
+def likelihood_ratio(losses: int, gains: int, trials: int, x: Number) -> Number:
+    """Mean of the products (1 - s)^losses (1 + s)^gains / (1 - s x)^trials (rs.statistics.differences)."""
+    total = mpmath.mpf(0)
+    for tilt, weight in zip(sequences._TILT, sequences._LOG_WEIGHT, strict=True):
+        s = 1 - mpmath.exp(-mpmath.mpf(float(tilt))) if np.isfinite(tilt) else mpmath.mpf(1)
+        lost = (1 - s) ** losses if losses else mpmath.mpf(1)
+        total += mpmath.exp(mpmath.mpf(float(weight))) * lost * (1 + s) ** gains / (1 - s * x) ** trials
+    return total
+
+
 def difference(losses: int, gains: int, trials: int, level: Number) -> Number:
-    """Where the mean of products (1 - s)^losses (1 + s)^gains / (1 - s x)^trials is 1 / level."""
-
-    def product(x: Number) -> Number:
-        total = mpmath.mpf(0)
-        for tilt, weight in zip(sequences._TILT, sequences._LOG_WEIGHT, strict=True):
-            s = 1 - mpmath.exp(-mpmath.mpf(float(tilt))) if np.isfinite(tilt) else mpmath.mpf(1)
-            lost = (1 - s) ** losses if losses else mpmath.mpf(1)
-            total += mpmath.exp(mpmath.mpf(float(weight))) * lost * (1 + s) ** gains / (1 - s * x) ** trials
-        return total
-
+    """Where that is 1 / level."""
     low, high = mpmath.mpf(-1), 1 - mpmath.mpf(10) ** -30
     for _ in range(120):
         middle = (low + high) / 2
-        low, high = (middle, high) if product(middle) < 1 / level else (low, middle)
+        low, high = (
+            (middle, high) if likelihood_ratio(losses, gains, trials, middle) < 1 / level else (low, middle)
+        )
     return high
 
 

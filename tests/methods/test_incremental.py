@@ -11,6 +11,7 @@ from scipy import special
 from rs.errors import UserError
 from rs.methods.certificates.cohen import Cohen
 from rs.methods.certificates.incremental import Incremental, answers
+from rs.methods.claims import most_votes
 from rs.methods.noise.gaussian import Gaussian
 from rs.settings.sampling import Stop
 from rs.statistics import differences
@@ -49,6 +50,11 @@ def test_the_radius_is_cohens_at_the_sum_of_two_bounds_at_their_parts_of_alpha()
     assert found.prediction[0] == 0
     assert found.radius[0] > Cohen().certify(draws, NOISE, ALPHA).radius[0]  # of the second one's votes alone
     assert Incremental(0.5).certify(draws, NOISE, ALPHA).radius[0] != found.radius[0]
+
+
+def test_all_draws_count_where_the_law_of_the_noise_is_off_by_a_little_with_each():
+    draws = paired([880, 3, 2, 115], [90_000, 10_000], n=20_000)
+    assert most_votes(draws) == 100 + 20_000 + 100_000
 
 
 def test_a_first_one_that_was_stopped_is_bounded_by_its_sequence():
