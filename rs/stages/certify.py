@@ -53,7 +53,7 @@ def certify(
     draws = merge(selection, estimation, positions, uniform)
     folder = selection[0].parents[1]
     made_for_this(draws, spec, model, folder)
-    if len(versions := draws.origin["drawn"]["torch"]) > 1:
+    if len(versions := draws.origin.get("drawn", {}).get("torch", ())) > 1:
         said = f"draws of torch {' and '.join(versions)}: radii are of the classifiers' mixture"
         warnings.warn(f"{folder}: {said}", RuntimeWarning, 2)
     noise = catalog.build("noises", spec["noise"])

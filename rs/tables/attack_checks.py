@@ -32,9 +32,8 @@ import pandas as pd
 from scipy import stats
 
 from rs.statistics.bounds import Floats
-from rs.tables.attacks import Attacked, attacked_runs
+from rs.tables.attacks import Attacked, AttackedRun, of_attacked
 from rs.tables.noise import SMOOTHING
-from rs.tables.stored import Stored
 from rs.tables.table import Row, Table, columns_of
 
 LEVEL = 1e-3
@@ -63,9 +62,8 @@ class Check(TypedDict):
     changed: int | None
 
 
-def rows(stored: Stored) -> Iterator[Row]:
-    for run in stored.once(attacked_runs):
-        yield from ({**run.named, **check} for check in checks(run.attacks, run.certified))
+def rows_of(run: AttackedRun) -> Iterator[Row]:
+    yield from ({**run.named, **check} for check in checks(run.attacks, run.certified))
 
 
 def checks(attacks: Sequence[Attacked], certified: pd.DataFrame | None) -> list[Check]:
@@ -227,4 +225,4 @@ def _most_likely(changed: pd.DataFrame) -> Floats:
     return np.array(tests)
 
 
-TABLE = Table("attack_checks", ("run", "label", *SMOOTHING, *columns_of(Check)), rows)
+TABLE = Table("attack_checks", ("run", "label", *SMOOTHING, *columns_of(Check)), of_attacked(rows_of))

@@ -6,7 +6,7 @@ stays broken) or "minimal" (one point per image for all radii).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,16 @@ class AttackedRun:
 
 def attacked_runs(stored: Stored) -> list[AttackedRun]:
     return [attacked_run(*observation) for observation in stored.observations()]
+
+
+def of_attacked(rows_of: Callable[[AttackedRun], Iterable[Row]]) -> Callable[[Stored], Iterator[Row]]:
+    """The rows of a table that looks at each attacked run by itself."""
+
+    def rows(stored: Stored) -> Iterator[Row]:
+        for run in stored.once(attacked_runs):
+            yield from rows_of(run)
+
+    return rows
 
 
 def attacked_run(planned: PlannedRun, observation: Observation, named: Row) -> AttackedRun:

@@ -10,15 +10,9 @@ import pandas as pd
 from scipy import special
 
 from rs.statistics.intervals import wilson_interval
-from rs.tables.attacks import AttackedRun, attacked_runs
+from rs.tables.attacks import AttackedRun, of_attacked
 from rs.tables.noise import SMOOTHING
-from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
-
-
-def rows(stored: Stored) -> Iterator[Row]:
-    for run in stored.once(attacked_runs):
-        yield from rows_of(run)
 
 
 def rows_of(run: AttackedRun) -> Iterator[Row]:
@@ -68,5 +62,5 @@ TABLE = Table(
         *("run", "label", *SMOOTHING, "attack", "access", "norm", "radius", "accuracy", "low", "high"),
         *("images", "samples", "steps", "shares", "excess", "judge", "panel"),
     ),
-    rows,
+    of_attacked(rows_of),
 )

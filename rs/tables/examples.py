@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rs.tables.attacks import AttackedRun, attacked_runs
+from rs.tables.attacks import AttackedRun, of_attacked
 from rs.tables.noise import SMOOTHING
-from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
 
 _OUTCOME = ("image", "radius", "prediction", "clean", "noisy", "attacked")
-
-
-def rows(stored: Stored) -> Iterator[Row]:
-    for run in stored.once(attacked_runs):
-        yield from rows_of(run)
 
 
 def rows_of(run: AttackedRun) -> Iterator[Row]:
@@ -31,5 +25,5 @@ TABLE = Table(
         *("run", "label", *SMOOTHING, "attack", "image", "true", "radius", "prediction", "shape"),
         *("clean", "noisy", "attacked"),
     ),
-    rows,
+    of_attacked(rows_of),
 )
