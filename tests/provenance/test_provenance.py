@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from rs.errors import UserError
 from rs.provenance import files as provenance
+from rs.provenance.checksums import BLANK, lost, seal
 from rs.provenance.digests import canonical, digest, dumps
 from rs.provenance.files import read_json, read_table, whole_file, write_json, write_table
 
@@ -133,3 +134,17 @@ def test_what_every_file_carries():
     assert (made["code_digest"], made["device"]) == ("abc", "cpu")
     assert {"python", "torch", "numpy"} <= made["versions"].keys()
     json.dumps(made)
+
+
+@pytest.mark.parametrize(
+    ("told", "content", "is_"),
+    [
+        ({"checksum": BLANK}, b"", True),  # its mark is broken
+        ({"checksum": BLANK}, seal(BLANK.encode()), False),
+        ({}, b"", False),  # of before there were checksums
+        ({}, seal(BLANK.encode()), False),
+        (["checksum"], b"", False),
+    ],
+)
+def test_a_checksum_is_lost_where_it_is_told_of_and_not_found(told, content, is_):
+    assert lost(content, told) is is_
