@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -54,3 +56,23 @@ def test_a_printed_number_is_judged_at_the_studys_confidence(tiny, plan_of):
         assert (told[confidence]["low"], told[confidence]["high"]) == pytest.approx((low, high))
     assert told[0.8]["status"] == "differs"
     assert told[0.999]["status"] == "undecided"
+
+
+def test_what_one_image_makes_of_a_number():
+    """A share, or the largest radius; where that is not known, as of a log, nothing."""
+    known = row(acr=0.5, certified_accuracy=0.5, rho=0.5, images=500, largest_radius=2.0)
+    steps = {c: mean_of([known], c).resolution for c in ("acr", "certified_accuracy", "rho")}
+    assert steps == {"acr": pytest.approx(2 / 500), "certified_accuracy": pytest.approx(1 / 500), "rho": 0}
+    for largest in (None, math.nan):
+        assert mean_of([known | {"largest_radius": largest}], "acr").resolution == 0
+
+
+def test_one_lower_bound_of_several_seeds_makes_their_mean_one():
+    rows = [row(acr=0.5, lower_bound=bound) for bound in (False, True)]
+    assert mean_of(rows, "acr").lower_bound
+    assert not mean_of(rows[:1], "acr").lower_bound
+
+
+def test_half_an_interval_is_none():
+    side = mean_of([row(acr=0.5, low=0.4, high=None, images=500)], "acr").side
+    assert (side.low, side.high) == (0.5, 0.5)
