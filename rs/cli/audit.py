@@ -85,7 +85,8 @@ def run(args: argparse.Namespace) -> None:
     number = sum(map(len, findings.values()))
     told = f"{number} finding{'s' * (number != 1)} in {sum(map(bool, findings.values()))} of {len(looked_at)}"
     if faults:
-        raise UserError(f"audit: {len(faults)} files could not be read; {told} others")
+        many = f"{len(faults)} file{'s' * (len(faults) != 1)} could not be read"
+        raise UserError(f"audit: {many}; {told} others")
     if number:
         raise Found(f"audit: {told} logs and tables")
 
