@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from rs.report.html_table import Section, Table, text_cell
+from rs.report.html_table import How, Section, Table, text_cell
 from rs.report.names import read
 
 
@@ -30,10 +32,20 @@ def claims_section(tables: Path) -> Section:
             text_cell(first["claim"], "words"),
             text_cell(f"{first['paper']}, {first['place']}", "words"),
         ]
-        cells.append(text_cell(first["verdict"], f"text verdict {str(first['verdict']).split()[0]}"))
+        verdict = text_cell(first["verdict"], f"text verdict {str(first['verdict']).split()[0]}")
+        cells.append(dataclasses.replace(verdict, how=_how(first, rows)))
         table.rows.append([*cells, text_cell("; ".join(filter(None, told)), "words")])
     section.tables.append(table)
     return section
+
+
+def _how(first: Any, rows: pd.DataFrame) -> How:
+    """The rows that a claim rests on, and the question that tells all of it."""
+    evidence = ", ".join(dict.fromkeys(e for e in rows["evidence"] if isinstance(e, str) and e))
+    told = [("from", evidence)] if evidence else []
+    if isinstance(first["address"], str):
+        told.append(("the whole chain:", f"rs why {shlex.quote(first['address'])}"))
+    return How(f"how-claim-{first['id']}", str(first["claim"]), tuple(told))
 
 
 def rests_on(condition: Any) -> str:

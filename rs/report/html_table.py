@@ -17,6 +17,15 @@ DASH = "–"
 
 
 @dataclass(frozen=True)
+class How:
+    """What a cell's button opens: lines of words and code."""
+
+    id: str
+    title: str
+    lines: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Cell:
     """What a cell says, what it is sorted by, small print under it, a tint in [0, 1], an interval to draw."""
 
@@ -29,6 +38,7 @@ class Cell:
     kind: str = "number"
     picture: str = ""  # a data URI, before the text
     opens: str = ""  # the images behind it: run, certificate, noise and radius as JSON
+    how: How | None = None  # how it was made
 
 
 @dataclass

@@ -23,6 +23,7 @@ from rs.report.curves import curves
 from rs.report.distributional import calibration_section, distributional_section
 from rs.report.figure_layout import shortened
 from rs.report.frame import render
+from rs.report.how import explained
 from rs.report.html_table import Section, constants
 from rs.report.names import read
 from rs.report.published import published_section
@@ -95,6 +96,7 @@ def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, c
     sections = _sections(tables, runs, seeds, context.get("radii"))
     _add_figures({section.id: section for section in sections}, figures, tables, out.parent)
     live = curves(tables, context.get("radii"), seeds, context.get("report"))
+    files = [str(f) for f in context.get("files") or ()]
     made = {"time": context.get("time"), "commit": context.get("commit"), "command": context.get("command")}
     page = render(
         "report.html",
@@ -105,7 +107,8 @@ def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, c
         facts=_facts(runs, tables),
         made={k: str(v) for k, v in made.items() if v},
         versions=dict(context.get("versions") or {}),
-        files=[str(f) for f in context.get("files") or ()],
+        files=files,
+        hows=explained(sections, tables, files),
         links=dict(context.get("links") or {}),
         sections=[s for s in sections if s.tables or s.figures or s.empty],
         curves=live,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from rs.report.certified import _bound
-from rs.report.html_table import DASH, Cell, Section, Table, down, interval, number, text_cell
+from rs.report.html_table import DASH, Cell, How, Section, Table, down, interval, number, text_cell
 from rs.report.names import read
 from rs.report.verdict_words import verdict_words
 from rs.tables.verdict import STATUSES
@@ -54,10 +58,20 @@ def published_section(tables: Path) -> Section:
             number(row["smoothing_level"]),
         ]
         cells += [text_cell(metric), Cell(row["printed"], row["published"]), mine]
-        cells.append(text_cell(verdict_words(row), f"text verdict {row['status'].split()[0]}"))
+        verdict = text_cell(verdict_words(row), f"text verdict {row['status'].split()[0]}")
+        cells.append(dataclasses.replace(verdict, how=_how(len(table.rows), metric, row)))
         table.rows.append(cells)
     section.tables.append(table)
     return section
+
+
+def _how(i: int, metric: str, row: Mapping[Any, Any]) -> How:
+    """The rows that a verdict rests on, and the question that tells all of it."""
+    words = {"evidence": "from the tables'", "settings": "other settings:"}
+    told = [(word, row[key]) for key, word in words.items() if isinstance(row.get(key), str) and row[key]]
+    if isinstance(row.get("address"), str):
+        told.append(("the whole chain:", f"rs why {shlex.quote(row['address'])}"))
+    return How(f"how-published-{i}", f"{row['paper']}, {row['table']}, {row['label']}: {metric}", tuple(told))
 
 
 def _totals(frame: pd.DataFrame) -> str:

@@ -1,0 +1,79 @@
+"""How a number was made, on demand: what the small button beside a run's label, a printed number or a claim
+opens. From the table `provenance`; a study of before there was one has no such buttons for its runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rs.report.html_table import Cell, How, Section
+from rs.tables import reading
+
+_LABELLED = ("label", "")  # headings of columns that name a run; a matrix has none
+_RULES = {"train", "import", "calibrate", "sample", "certify", "attack", "distributional"}
+
+
+def explained(sections: Iterable[Section], tables: Path, files: Sequence[str]) -> list[How]:
+    """What the buttons of `sections` open. Gives every cell with a run's label its button. `files` are of the
+    study, for the commands.
+    """
+    runs = {how.title: how for how in _of_labels(reading.read(tables, "provenance"), files)}
+    opened: dict[str, How] = {}
+    for section in sections:
+        for table in section.tables:
+            at = next((i for i, (head, _) in enumerate(table.columns) if head in _LABELLED), None)
+            for row in table.rows:
+                if at is not None and (how := runs.get(row[at].text)):
+                    row[at] = dataclasses.replace(row[at], how=how)
+                opened |= {cell.how.id: cell.how for cell in row if isinstance(cell, Cell) and cell.how}
+    return list(opened.values())
+
+
+def _of_labels(made: pd.DataFrame, files: Sequence[str]) -> Iterator[How]:
+    grouped = made.groupby("label", sort=False) if len(made) else ()
+    for i, (label, rows) in enumerate(grouped):
+        lines: list[tuple[str, str]] = []
+        for run, mine in rows.groupby("run", sort=False):
+            lines.append(("run", str(run)))
+            for row in mine.to_dict("records"):
+                told: dict[str, Any] = {str(key): value for key, value in row.items()}
+                lines += [(_sentence(told), ""), *_again(told, mine, files)]
+        yield How(f"how-{i}", str(label), tuple(lines))
+
+
+def _sentence(row: Mapping[str, Any]) -> str:
+    """`attack, pgd_l2 under gaussian sigma=0.25: 3.2 s on AMD EPYC, commit 3f2a91c`."""
+    under = f" under {row['smoothing']}" if pd.notna(row.get("smoothing")) else ""
+    seconds = f"{row['seconds']:,.3g} s" if pd.notna(row["seconds"]) else "seconds not kept"
+    parts = [seconds + (f" on {row['device']}" if _said(row["device"]) else "")]
+    parts += [f"commit {row['commit']}"] if _said(row["commit"]) else []
+    if row["stage"] == "log":
+        return f"log of others, {row['what']}"
+    many = f", {int(row['files'])} files" if pd.notna(row["files"]) and row["files"] > 1 else ""
+    return f"{row['stage']}, {row['what']}{under}: {', '.join(parts)}{many}"
+
+
+def _said(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _again(row: Mapping[str, Any], mine: pd.DataFrame, files: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Where it lies, and the command that makes it again: of draws, the one that certifies them anew."""
+    if row["stage"] == "sample" or row["stage"] not in _RULES or not files:
+        yield "in", str(row["file"])
+    if row["stage"] not in _RULES or not files:
+        return
+    target, force = str(row["file"]), "--force"
+    if row["stage"] == "sample":
+        same = (mine["stage"] == "certify") & (mine["smoothing"] == row["smoothing"])
+        target, force = str(mine[same]["file"].iloc[0]), "--forcerun sample"
+    yield (
+        "made again by",
+        f"snakemake {shlex.quote(target)} --cores all --configfile {shlex.join(files)} {force}",
+    )
