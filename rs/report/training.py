@@ -31,7 +31,7 @@ def training_section(tables: Path, runs: pd.DataFrame, seeds: Mapping[str, Any])
         last = group.sort_values("epoch").iloc[-1]
         row = [text_cell(names.get(str(run), run))] + [text_cell(seeds.get(str(run)))] * several
         row += [number(int(group["epoch"].nunique())), *(number(last[m]) for m in metrics)]
-        table.rows.append(row + [number(float(group["seconds"].sum()))] * ("seconds" in frame))
+        table.rows.append([*row, *(number(float(group[c].sum())) for c in ("seconds",) if c in frame)])
     section.tables.append(table)
     return section
 
@@ -54,7 +54,7 @@ def runs_section(runs: pd.DataFrame) -> Section:
         cells = [text_cell(row["label"])]
         cells += [number(row[c]) if isinstance(row[c], (int, float)) else text_cell(row[c]) for c in varying]
         cells.append(Cell(", ".join(parameters) or DASH, ", ".join(parameters), kind="code"))
-        cells += [number(row["train_seconds"])] * ("train_seconds" in runs)
+        cells += [number(row[c]) for c in ("train_seconds",) if c in runs]
         table.rows.append([*cells, text_cell(row["run"], "code")])
     table.note = f"The same for every run: {same}." if same else ""
     section.tables.append(table)

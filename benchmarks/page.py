@@ -1,0 +1,202 @@
+"""How large is a study's page, and how soon is it seen?
+
+python benchmarks/page.py                       60 runs, 9 radii, 1,000 images
+python benchmarks/page.py --page FILE           of a page that is there: results/demo/report.html
+python benchmarks/page.py --long --keep FOLDER  labels of 70 letters; the page stays in FOLDER
+
+The tables are made up: three noise levels, all pairs compared, 300 colour thumbnails of noise, which no PNG
+makes smaller. The page is opened in Chromium (playwright), each time by a fresh one: first contentful paint,
+processor time of its main thread until the page is loaded (whatever else runs here), errors of scripts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import shutil
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from rs.provenance.files import write_table
+from rs.report import figures
+from rs.report.page import write_report
+from rs.tables.certified import Claim, claims_of
+from rs.tables.images import MOST
+from rs.tables.noise import smoothed_with, trained_with
+from rs.tables.provenance import COLUMNS as PROVENANCE
+
+SIGMAS = (0.25, 0.5, 1.0)
+RADII = [round(0.25 * i, 2) for i in range(9)]
+VOTES, SIDE, CLASSES = 100_000, 32, 10
+LONG = "a label as a sweep over many settings makes it, with lambda = "
+
+
+def study(runs: int, images: int, long: bool = False) -> dict[str, pd.DataFrame]:
+    """The tables of a made-up study by name."""
+    draw, tables = np.random.default_rng(0), dict[str, list[dict[str, Any]]]()
+    truth, difficulty = draw.integers(0, CLASSES, images), draw.normal(0, 1, images)
+    claims = list[tuple[dict[str, Any], Claim]]()
+    for i in range(runs):
+        sigma = SIGMAS[i % len(SIGMAS)]
+        noise = {"name": "gaussian", "sigma": sigma}
+        label = f"{LONG if long else 'method-'}{i // len(SIGMAS)}[sigma={sigma}]"
+        slug = f"cifar10-resnet110-method-{i // len(SIGMAS)}-gaussian-{int(100 * sigma)}"
+        run = f"{slug}-seed0-{draw.bytes(4).hex()}"
+        head = {"run": run, "label": label}
+        tables.setdefault("runs", []).append(
+            {
+                **head,
+                "dataset": "cifar10",
+                "model": "cifar_resnet",
+                "objective": "macer",
+                **trained_with(noise),
+            }
+            | {
+                "seed": 0,
+                "epochs": 440,
+                "train_seconds": 1e5 + i,
+                "device": "NVIDIA H100",
+                "objective.lambda": i,
+            }
+        )
+        margin = difficulty + 1.2 + 0.02 * (i // len(SIGMAS)) + draw.normal(0, 0.3, images)
+        votes = np.clip(VOTES * (0.5 + 0.25 * margin), 0, VOTES).astype(np.int64)
+        radius = sigma * np.clip(margin, 0, 3.8)
+        frame = pd.DataFrame(
+            {"image": np.arange(images) * 10, "label": truth, "radius": radius, "votes": votes}
+        )
+        frame["prediction"] = np.where(margin > -0.8, np.where(margin > 0, truth, -1), (truth + 1) % CLASSES)
+        frame = frame.assign(certificate="cohen", norm=2.0, alpha=0.001, n=VOTES, largest_radius=3.8 * sigma)
+        frame = frame.assign(rigorous=True, factor=1.0, voted=truth, runner_up=(truth + 1) % CLASSES)
+        frame["runner_up_votes"] = VOTES - votes
+        (claim,) = claims_of(frame, {**head, **smoothed_with(noise), "precision": "bfloat16"})
+        claims.append((head, claim))
+        for stage, what in (("train", "macer"), ("sample", f"n = {VOTES}"), ("certify", "cohen")):
+            made = {
+                **head,
+                "stage": stage,
+                "what": what,
+                "smoothing": claim.columns["smoothing"],
+                "files": 10,
+            }
+            made |= {
+                "file": f"results/runs/{run}/{stage}.parquet",
+                "commit": "3f2a91c",
+                "device": "NVIDIA H100",
+            }
+            tables.setdefault("provenance", []).append(
+                dict.fromkeys(PROVENANCE) | made | {"seconds": 1e4 + i}
+            )
+    for head, claim in claims:
+        tables.setdefault("certified_accuracy", []).extend(
+            claim.columns | row for row in claim.accuracies(RADII)
+        )
+        tables.setdefault("average_certified_radius", []).append(claim.columns | claim.average())
+        tables.setdefault("training", []).extend(
+            {**head, "epoch": epoch, "loss": 2 / epoch, "train_accuracy": 1 - 1 / epoch}
+            for epoch in range(1, 441, 20)
+        )
+    tables["comparisons"] = list(_compared([claim for _, claim in claims]))
+    found = {name: pd.DataFrame(rows) for name, rows in tables.items()}
+    found["images"] = pd.concat(
+        [
+            claim.outcomes.rename(columns={"label": "true"}).assign(**claim.columns, factor=1.0)
+            for _, claim in claims
+        ]
+    )
+    shown = np.linspace(0, images - 1, min(MOST, images)).astype(int)
+    pixels = [draw.integers(0, 256, 3 * SIDE * SIDE, np.uint8).tobytes() for _ in shown]
+    kept = {
+        "image": shown * 10,
+        "true": truth[shown],
+        "shape": [[3, SIDE, SIDE]] * len(shown),
+        "pixels": pixels,
+    }
+    return {**found, "thumbnails": pd.DataFrame(kept)}
+
+
+def _compared(claims: list[Claim]) -> Any:
+    """Rows of all pairs under one noise."""
+    for a, b in itertools.combinations(claims, 2):
+        if a.columns["smoothing"] != b.columns["smoothing"]:
+            continue
+        told = {k: v for k, v in a.columns.items() if k.startswith("smoothing") or k == "certificate"}
+        told |= {"a": a.columns["label"], "b": b.columns["label"], "about": "networks"}
+        for radius in (None, *RADII):
+            apart = (
+                a.radius - b.radius if radius is None else (a.radius >= radius) * 1.0 - (b.radius >= radius)
+            )
+            half = 1.96 * float(apart.std()) / len(apart) ** 0.5
+            d = float(apart.mean())
+            verdict = "undecided" if abs(d) <= half else "better" if d > 0 else "worse"
+            ends = {"difference": d, "low": d - half, "high": d + half, "verdict": verdict, "radius": radius}
+            yield {**told, **ends, "metric": "acr" if radius is None else "certified_accuracy"}
+
+
+def build(folder: Path, tables: dict[str, pd.DataFrame], drawn: bool = True) -> Path:
+    """The page in `folder`; `drawn`: with the figures that stand in it without scripts and in print."""
+    for name, frame in tables.items():
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        write_table(folder / "tables" / f"{name}.parquet", table, {"spec": {}})
+    found = figures.draw(folder / "tables", folder / "figures") if drawn else []
+    context: Any = {"radii": RADII, "files": ["config/study.yaml"], "commit": "3f2a91c"}
+    write_report("sixty", folder / "tables", found, folder / "report.html", context)
+    return folder / "report.html"
+
+
+def opened(page: Path, rounds: int) -> list[dict[str, float]]:
+    """Seconds of each round. Raises RuntimeError where a script fails."""
+    from playwright.sync_api import sync_playwright
+
+    binary = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found, errors = [], []
+    for _ in range(rounds):
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox"])
+            tab = browser.new_page(viewport={"width": 1200, "height": 900})
+            tab.on("pageerror", lambda error: errors.append(str(error)))
+            session = tab.context.new_cdp_session(tab)
+            session.send("Performance.enable", {"timeDomain": "threadTicks"})
+            tab.goto(page.resolve().as_uri())
+            tab.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+            paint = tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1000
+            told = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
+            found.append({"paint": paint, **{k: told[f"{k}Duration"] for k in ("Task", "Script", "Layout")}})
+            browser.close()
+    if errors:
+        raise RuntimeError(f"{page}: {errors[0]}")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--runs", type=int, default=60)
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--long", action="store_true")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER")
+    parser.add_argument("--page", type=Path, metavar="FILE")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        page = args.page or build(args.keep or Path(folder), study(args.runs, args.images, args.long))
+        print(f"{page.stat().st_size / 1e6:.2f} MB")
+        rounds = opened(page, args.rounds)
+    told = {
+        "paint": "first contentful paint",
+        "Task": "main thread, processor time",
+        "Script": "of it scripts",
+    }
+    for key, words in told.items():
+        values = sorted(each[key] for each in rounds)
+        ends = f"{values[0]:.2f} to {values[-1]:.2f}, {len(values)} rounds"
+        print(f"{words}: {statistics.median(values):.2f} s ({ends})")
+
+
+if __name__ == "__main__":
+    main()
