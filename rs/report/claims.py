@@ -39,13 +39,13 @@ def claims_section(tables: Path) -> Section:
     return section
 
 
-def _how(first: Any, rows: pd.DataFrame) -> How:
+def _how(first: Any, rows: pd.DataFrame) -> How | None:
     """The rows that a claim rests on, and the question that tells all of it."""
     evidence = ", ".join(dict.fromkeys(e for e in rows["evidence"] if isinstance(e, str) and e))
     told = [("from", evidence)] if evidence else []
     if isinstance(first["address"], str):
         told.append(("the whole chain:", f"rs why {shlex.quote(first['address'])}"))
-    return How(f"how-claim-{first['id']}", str(first["claim"]), tuple(told))
+    return How(f"how-claim-{first['id']}", str(first["claim"]), tuple(told)) if told else None
 
 
 def rests_on(condition: Any) -> str:

@@ -65,13 +65,14 @@ def published_section(tables: Path) -> Section:
     return section
 
 
-def _how(i: int, metric: str, row: Mapping[Any, Any]) -> How:
+def _how(i: int, metric: str, row: Mapping[Any, Any]) -> How | None:
     """The rows that a verdict rests on, and the question that tells all of it."""
     words = {"evidence": "from the tables'", "settings": "other settings:"}
     told = [(word, row[key]) for key, word in words.items() if isinstance(row.get(key), str) and row[key]]
     if isinstance(row.get("address"), str):
         told.append(("the whole chain:", f"rs why {shlex.quote(row['address'])}"))
-    return How(f"how-published-{i}", f"{row['paper']}, {row['table']}, {row['label']}: {metric}", tuple(told))
+    title = f"{row['paper']}, {row['table']}, {row['label']}: {metric}"
+    return How(f"how-published-{i}", title, tuple(told)) if told else None
 
 
 def _totals(frame: pd.DataFrame) -> str:

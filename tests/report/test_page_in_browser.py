@@ -123,7 +123,7 @@ def test_the_pointer_chooses_the_radius(opened: Any) -> None:
 
 def test_a_number_opens_its_images_and_has_an_address(opened: Any) -> None:
     opened.get_by_label("show").select_option(label="difference to second")
-    opened.get_by_role("button", name="first").click()
+    opened.get_by_role("button", name="first", exact=True).click()
     told = opened.locator(".images summary").all_inner_texts()
     assert told == [
         *("lost: certified by second only: 1", "gained: not certified by second: 3"),
