@@ -1,0 +1,164 @@
+"""What a study of many jobs costs before it computes, here and in another checkout: CPU seconds, interleaved.
+
+  python benchmarks/plans.py                      # 98,000 jobs planned, 2,000 weighed by Snakemake
+  python benchmarks/plans.py --before ../old --rounds 3
+  python benchmarks/plans.py --run                # those 2,000 run by Snakemake, with stages that do nothing
+
+`help` is `rs --help`; `plan` is all that the Snakefile does itself with 49 runs on all of ImageNet; `dry run`
+is Snakemake's with 4 such runs in shards of 200; `job` is a node of a cluster that gets one of those jobs and
+parses the workflow again, as far as the job's start; `snakemake` is the same with a workflow of one rule.
+CPU, since others' load does not count then; it slows caches all the same, so rounds alternate and ratios are
+of medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import yaml
+
+HERE = Path(__file__).resolve().parents[1]
+PLANNED = """
+import resource, sys
+from pathlib import Path
+from rs.plan import mixed_draws, price, staleness
+from rs.plan.plan import Plan
+from rs.study.study import Study
+plan = Plan(Study([Path(sys.argv[1])]))
+staleness.settle(plan)
+mixed_draws.settle(plan)
+price.sentence(plan)
+plan.tables_lineage
+print(sum(1 for _ in plan.all_jobs()), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+# A stage that only makes its files: called as `python -m rs STAGE --worker LOG --job JSON|- | --study ...`.
+NOTHING = """
+import json, os, sys
+stage, log = sys.argv[3], sys.argv[sys.argv.index("--worker") + 1]
+if "--job" in sys.argv:
+    text = sys.argv[sys.argv.index("--job") + 1]
+    files = json.loads(sys.stdin.read() if text == "-" else text)["outputs"].values()
+else:
+    study = os.path.dirname(os.path.dirname(log))
+    tables = [f"{study}/tables/{name}.parquet" for name in TABLES]
+    page, tracked = f"{study}/report.html", f"{study}/mlflow.json"
+    files = {"aggregate": tables, "report": [page], "track": [tracked]}[stage]
+    os.makedirs(f"{study}/figures", exist_ok=True)
+for file in files:
+    os.makedirs(os.path.dirname(file), exist_ok=True)
+    open(file, "w").write(stage)
+"""
+ONE_RULE = 'rule a:\n    output: "a.txt"\n    shell: "touch {output}"\n'
+AS_A_NODE = ("--cores", "1", "--force", "--nolock", "--no-hooks", "--mode", "subprocess", "--dry-run")
+
+
+def write_study(path: Path, runs: int, images_per_shard: int) -> Path:
+    """`runs` networks on all 50,000 test images of ImageNet."""
+    study = {"name": path.stem, "data": {"name": "imagenet"}, "model": {"name": "resnet50"}}
+    study |= {"objective": {"name": "gaussian"}, "noise": {"name": "gaussian", "sigma": 0.5}}
+    study |= {"sampling": {"n": 10_000, "images_per_shard": images_per_shard, "precision": "bfloat16"}}
+    study |= {
+        "certificates": [{"name": "cohen", "alpha": 0.001}],
+        "runs": {"a": {"seeds": list(range(runs))}},
+    }
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+    return path
+
+
+def cpu(command: list[str], checkout: Path, folder: Path) -> tuple[float, str]:
+    """CPU seconds of a command and all that it starts, and what it prints."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "NO_COLOR": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
+
+
+def snakemake(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "snakemake", *arguments]
+
+
+def round_of(checkout: Path, folder: Path) -> dict[str, float]:
+    """One round in a checkout. `folder` holds both studies, and `one/Snakefile` with the one rule."""
+    python = [sys.executable, "-c"]
+    study = ["-s", str(checkout / "Snakefile"), "--configfile", "../weighed.yaml"]
+    found = {"help": cpu([sys.executable, "-m", "rs", "--help"], checkout, folder)[0]}
+    found["plan"], told = cpu([*python, PLANNED, "planned.yaml"], checkout, folder)
+    found["jobs"], found["megabytes"] = map(float, told.split())
+    fresh = folder / "fresh"
+    fresh.mkdir(exist_ok=True)
+    dry = snakemake(*study, "--cores", "1", "--dry-run", "--quiet")
+    found["dry run"] = cpu(dry, checkout, fresh)[0]
+    job = ("--target-jobs", "data:data=imagenet", "--allowed-rules", "data", *AS_A_NODE)
+    found["job"] = cpu(snakemake(*study, *job), checkout, fresh)[0]
+    one = snakemake("--target-jobs", "a:", "--allowed-rules", "a", *AS_A_NODE)
+    found["snakemake"] = cpu(one, checkout, folder / "one")[0]
+    shutil.rmtree(fresh)
+    return found
+
+
+def simulated(checkout: Path, folder: Path) -> str:
+    """Runs the 2,000 jobs with stages that do nothing, then finds that nothing is to be done."""
+    tables = cpu([sys.executable, "-c", "from rs.plan.plan import TABLES; print(TABLES)"], checkout, folder)[
+        1
+    ]
+    worker = folder / "nothing.py"
+    worker.write_text(f"TABLES = {tables}{NOTHING}")
+    shutil.copytree(checkout / "workflow", folder / "workflow")
+    shutil.copy(checkout / "Snakefile", folder)
+    rules = folder / "workflow/rules/common.smk"
+    lines = [
+        f"PYTHON = '{sys.executable} -I -S {worker}'" if line.startswith("PYTHON = ") else line
+        for line in rules.read_text().splitlines()
+    ]
+    rules.write_text("\n".join(lines) + "\n")
+    command = snakemake("--configfile", "weighed.yaml", "--cores", "4", "--quiet")
+    ran, again = (cpu(command, checkout, folder)[0] for _ in range(2))
+    files = sum(1 for _ in folder.glob("results/runs/*/draws/*/*/*.parquet"))
+    each = 1000 * ran / files
+    told = f"{files} draw files: {ran:.1f} s of CPU to run all ({each:.0f} ms each)"
+    return f"{told}, {again:.1f} s to find all done"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="another checkout to compare with")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--run", action="store_true", help="run the jobs, instead of planning them")
+    args = parser.parse_args()
+    checkouts = {"now": HERE} | ({"before": args.before.resolve()} if args.before else {})
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write_study(folder / "planned.yaml", 49, 50)
+        write_study(folder / "weighed.yaml", 4, 200)
+        if args.run:
+            print(simulated(HERE, folder))
+            return
+        (folder / "one").mkdir()
+        (folder / "one/Snakefile").write_text(ONE_RULE)
+        rounds: dict[str, list[dict[str, float]]] = defaultdict(list)
+        for _ in range(args.rounds):
+            for name, checkout in checkouts.items():
+                rounds[name].append(round_of(checkout, folder))
+    for key in rounds["now"][0]:
+        medians = {name: statistics.median(r[key] for r in found) for name, found in rounds.items()}
+        told = "  ".join(f"{name} {value:.2f}" for name, value in medians.items())
+        ratio = f"  ratio {medians['now'] / medians['before']:.2f}" if "before" in medians else ""
+        print(f"{key:<10} {told}{ratio}")
+
+
+if __name__ == "__main__":
+    main()
