@@ -51,11 +51,8 @@ def certify(
     positions = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]), np.int64)
     uniform = np.array([stored_uniform(spec["seed"], int(i)) for i in positions])
     draws = merge(selection, estimation, positions, uniform)
-    folder = selection[0].parents[1]
-    made_for_this(draws, spec, model, folder)
-    if len(versions := draws.origin.get("drawn", {}).get("torch", ())) > 1:
-        said = f"draws of torch {' and '.join(versions)}: radii are of the classifiers' mixture"
-        warnings.warn(f"{folder}: {said}", RuntimeWarning, 2)
+    made_for_this(draws, spec, model, selection[0].parents[1])
+    warn_of_versions(draws, selection[0].parents[1])
     noise = catalog.build("noises", spec["noise"])
     tables = []
     for method in spec["certificates"]:
@@ -86,6 +83,13 @@ def certify(
         )
     told = {key: draws.origin.get(key) for key in ("model", "form", "content", "drawn")}
     write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop, **told))
+
+
+def warn_of_versions(draws: Draws, folder: Path) -> None:
+    """Warns where the draws in `folder` are of several versions of torch (rs.stages.draw_files)."""
+    if len(versions := draws.origin.get("drawn", {}).get("torch", ())) > 1:
+        said = f"draws of torch {' and '.join(versions)}: radii are of the classifiers' mixture"
+        warnings.warn(f"{folder}: {said}", RuntimeWarning, 2)
 
 
 def leading(draws: Draws) -> dict[str, np.ndarray]:
