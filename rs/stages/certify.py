@@ -44,9 +44,8 @@ def certify(
     model: Path | None = None,
 ) -> None:
     """One row per certificate and image: prediction (-1 abstains), radius, whether the claim is rigorous, the
-    largest radius that the certificate could have said, and the votes that it saw.
-
-    `model` is the manifest of the network that the draws should be of.
+    largest radius that the certificate could have said, and the votes that it saw. `model` is the manifest of
+    the network that the draws should be of.
     """
     positions = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]), np.int64)
     uniform = np.array([stored_uniform(spec["seed"], int(i)) for i in positions])
