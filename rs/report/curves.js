@@ -48,6 +48,7 @@
     const state = { r: middle(data.radii.filter(r => r > 0 && r < top)) ?? 0, reference: null, bands: panel.lines.length <= 6, log: false };
     const caps = new Map();  // where the votes cap the radius: of lines of these colours
     for (const line of panel.lines) if (line.cap !== null && line.cap <= top) caps.set(line.cap, (caps.get(line.cap) ?? new Set()).add(line.colour));
+    if (caps.size > 6) for (const at of [...caps.keys()].sort((a, b) => a - b).slice(0, -1)) caps.delete(at);
     const reach = Math.max(...panel.lines.map(line => line.cap ?? Infinity));
     let plot = null;
 

@@ -77,7 +77,9 @@ def style(colour: int, marker: int = 1) -> dict[str, Any]:
 
 
 def styles(runs: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:
-    """One colour for labels that differ in nothing but the training noise, told apart by markers."""
+    """One colour for labels that differ in nothing but the training noise, told apart by markers, where they
+    are few.
+    """
     named = ("dataset", "model", "objective")
     columns = [str(c) for c in runs]
     alike = [
@@ -88,9 +90,11 @@ def styles(runs: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:
         rows = runs[runs.label == label] if "label" in runs else runs
         key = tuple(str(rows.iloc[0][c]) for c in alike) if len(rows) else label
         families.setdefault(key, []).append(label)
-    most = max((len(family) for family in families.values()), default=1)
+    apart = [[label] for f in families.values() if len(f) > FEW for label in f]
+    shown = [*(f for f in families.values() if len(f) <= FEW), *apart]
+    most = max((len(family) for family in shown), default=1)
     styled = {}
-    for i, family in enumerate(families.values()):
+    for i, family in enumerate(shown):
         for j, label in enumerate(family):
             styled[label] = style(i, i // len(COLOURS) * most + j)
     return styled

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from rs.report import figures
-from rs.report.figure_layout import LINES, LONGEST, PANELS, chunks, shortened, style, styles
+from rs.report.figure_layout import COLOURS, LINES, LONGEST, PANELS, chunks, shortened, style, styles
 from rs.report.page import write_report
 from rs.report.panel_parts import Asked
 from rs.report.panels import certified_panels
@@ -90,6 +90,14 @@ def test_no_two_labels_are_shown_alike(labels: list[str]) -> None:
     )
     assert len(set(cut.values())) == len(cut)
     assert all(len(text) <= LONGEST and "\n" not in text for text in cut.values())
+
+
+def test_styles_of_many_runs_that_differ_in_noise_only_use_the_colours_too() -> None:
+    labels = [f"gaussian[sigma={i}]" for i in range(50)]
+    drawn = styles(pd.DataFrame([{"run": x, "label": x, "objective": "gaussian"} for x in labels]), labels)
+    assert len({tuple(sorted(look.items())) for look in drawn.values()}) == 50
+    assert len({look["color"] for look in drawn.values()}) == len(COLOURS)
+    assert len({look["color"] for look in styles(pd.DataFrame(), labels[:3]).values()}) == 3
 
 
 def test_styles_of_a_hundred_labels_differ() -> None:
