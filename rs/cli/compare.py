@@ -170,7 +170,8 @@ def _of_study(
     labels = [*runs, *(log.label for log in plan.logs)]
     if label is not None and label not in labels:
         raise UserError(f"{named}: no active run or log is labelled {label!r}; there is: {', '.join(labels)}")
-    wanted = labels if label is None else [label]
+    observed = {p.run.label for p in plan.runs if p.observations}  # denoisers are not
+    wanted = [name for name in labels if name in observed or name not in runs] if label is None else [label]
     place: Any = contextlib.nullcontext()
     if args.observations:
         from rs.cli.rederive import certified

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from shared_runs import made_once
 from tiny_study import Workspace, write_study
 
+from rs.cli.main import main
 from rs.errors import UserError
 from rs.networks import checkpoints
 from rs.plan.plan import Plan
@@ -72,6 +73,14 @@ def test_certified_attacked_and_told_as_any_other_network(joined, tmp_path):
         assert compared["differentiable"]["gradients"] <= 1e-9  # through the denoiser too
     attacked = pd.read_parquet(tmp_path / "tables" / "empirical_accuracy.parquet")
     assert set(attacked["label"]) == set(certified["label"])
+
+
+def test_a_study_is_compared_without_its_denoisers(joined, capsys):
+    with contextlib.chdir(joined.folder):
+        assert main(["compare", "study.yaml"]) == 0
+    told = capsys.readouterr().out
+    assert "by-mse − clean: 6 images; the same noise" in told or "clean − by-mse: 6 images" in told
+    assert "stability − mse" not in told.replace("by-stability − by-mse", "")
 
 
 def test_parts_that_do_not_fit_leave_no_model(joined, tmp_path):
