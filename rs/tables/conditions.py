@@ -113,22 +113,27 @@ def _bounded(asked: Asked, found: Interval) -> Row:
 
 
 def _beside(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) -> Row:
-    """Better, worse or equivalent: image by image where they are paired, else by their difference."""
-    paired = _comparison(asked, sides)
+    """Better, worse or equivalent: image by image where they are paired, else by their difference.
+
+    Which one is better comes before whether it is so by more than the margin, or more images could turn
+    "holds" into "fails"; a claim of equivalence asks for the margin first.
+    """
+    paired = _comparison(asked, kind, sides)
     if paired is not None:
         outcome, told = paired
     else:
         d = difference(asked, sides, found)
         margin = _margin(asked, found[1].side.value)
         outcome = "better" if d.low > 0 else "worse" if d.high < 0 else "undecided"
-        if -margin <= d.low and d.high <= margin and (margin > 0 or d.low == d.high):
+        within = -margin <= d.low and d.high <= margin and (margin > 0 or d.low == d.high)
+        if within and (kind == "equivalent" or outcome == "undecided"):
             outcome = "equivalent"
         told = _told(outcome, d)
     told["verdict"] = "undecided" if outcome == "undecided" else "holds" if outcome == kind else "fails"
     return told
 
 
-def _comparison(asked: Asked, sides: list[Row]) -> tuple[str, Row] | None:
+def _comparison(asked: Asked, kind: str, sides: list[Row]) -> tuple[str, Row] | None:
     """The verdict on the pair among the comparisons, and what it says, with the first run as `a`."""
     first, second = sides
     if {k: v for k, v in first.items() if k != "run"} != {k: v for k, v in second.items() if k != "run"}:
@@ -150,9 +155,13 @@ def _comparison(asked: Asked, sides: list[Row]) -> tuple[str, Row] | None:
             found = Interval(
                 sign * float(row["difference"]), low, high, f"{row['images']} images paired, {row['about']}"
             )
-            turned = {"better": "worse", "worse": "better"} if sign < 0 else {}
             outcome = str(row["verdict"])
-            return turned.get(outcome, outcome), _told(outcome, found)
+            if outcome != "equivalent":
+                turned = {"better": "worse", "worse": "better"} if sign < 0 else {}
+                outcome = turned.get(outcome, outcome)
+            elif kind != "equivalent" and row["p"] <= 1 - asked.confidence + 1e-12 and found.value != 0:
+                outcome = "better" if found.value > 0 else "worse"
+            return outcome, _told(outcome, found)
     return None
 
 

@@ -10,6 +10,9 @@ of them has an error of its own, and the two directions differ:
   one fails at all, Holm's procedure says in just these cases).
 - Of `any`, it is the other way round: each must hold at alpha/m, and all must fail, each at alpha.
 
+A true `better` (or `worse`) is here a difference of at least the margin of `agreement` where "fails" is said,
+and one above 0 where "holds" is: of a difference between the two either may be said, and is shown beside it.
+
 A condition at several radii, or of two curves that cross, is one of `all` of these. With r_j rows in
 condition j of m, so: of `all` a row holds at alpha and fails at alpha / (r_1 + ... + r_m); of `any` it holds
 at alpha/m and fails at alpha/r_j. Theory does not err, and is not counted. Numbers of rows are those of the

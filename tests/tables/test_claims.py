@@ -71,7 +71,7 @@ def test_pairs_of_the_table_of_comparisons_come_first(verdict, turned) -> None:
     row |= {"images": 500, "level": 0.95}
     sign = -1 if turned else 1
     row |= {"smoothing": "gaussian", "difference": sign * 0.02, "low": sign * 0.01, "high": sign * 0.03}
-    row |= {"verdict": "worse" if turned else "better"}
+    row |= {"verdict": "worse" if turned else "better", "p": 0.001}
     tables = {"certified_accuracy": steady("nal", 0.8) + steady("gaussian", 0.8), "comparisons": [row]}
     found, rows = verdict({"better": "nal", "than": "gaussian"}, tables=tables)
     assert (found, rows[0]["counted"]) == ("holds", "500 images paired, methods")
@@ -80,6 +80,10 @@ def test_pairs_of_the_table_of_comparisons_come_first(verdict, turned) -> None:
     assert verdict({"better": "gaussian", "than": "nal"}, tables=tables)[0] == "fails"
     row["verdict"] = "undecided"
     assert verdict({"better": "nal", "than": "gaussian"}, tables=tables)[0] == "undecided"
+    row["verdict"] = "equivalent"  # within the margin, and surely better: more images never undo "holds"
+    for row["p"], found in ((0.001, ["holds", "fails", "holds"]), (0.2, ["fails", "fails", "holds"])):
+        kinds = ("better", "worse", "equivalent")
+        assert [verdict({k: "nal", "than": "gaussian"}, tables=tables)[0] for k in kinds] == found
 
 
 def test_methods_need_three_seeds_and_networks_one(verdict) -> None:
@@ -107,7 +111,8 @@ def test_certificates_on_the_same_votes_differ_by_no_noise(verdict) -> None:
         found, rows = verdict(asked, tables=both(share), **TWO)
         assert (found, rows[0]["counted"]) == (is_, "the same votes, on these images")
     less = {"better": {"run": "nal", "certificate": "tcertify"}, "than": "nal"}
-    assert verdict(less, tables=both(0.802), **TWO)[0] == "fails"  # within the margin of 0.02: equivalent
+    assert verdict(less, tables=both(0.802), **TWO)[0] == "holds"  # by how little stands beside it
+    assert verdict(less, tables=both(0.8), **TWO)[0] == "fails"
 
 
 def test_lower_bounds_of_stopped_votes_decide_only_what_they_can(verdict) -> None:
