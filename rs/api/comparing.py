@@ -76,18 +76,24 @@ def _contestant(name: str, found: Certification) -> Contestant:
 
 
 def _decided(found: Certification) -> tuple[float, ...] | None:
-    """Of stopped votes the radii that they decide; None of a fixed number of votes."""
+    """Of stopped votes the radii that they decide; None of a fixed number of votes.
+
+    Which claims they decide is a matter of the rule that stopped them: draws of two networks stop when the
+    bound of their differences decides, long before the second one's votes alone do.
+    """
     from rs.methods.certificates import incremental
     from rs.methods.interfaces import Certified
     from rs.stages.certify import answers
+    from rs.statistics.paired_draws import PairedDraws
 
     draws = found.counts.draws
     if draws.stopping == "fixed":
         return None
     noise = SimpleNamespace(family="gaussian", sigma=found.counts.noise["sigma"])
     said = Certified(found.prediction, found.radius)
-    if found.certificate["name"] == "incremental":
-        decides = incremental.answers(draws, noise, said, found.alpha)
+    if isinstance(draws, PairedDraws):
+        paired = found.certificate["name"] == "incremental"
+        decides = paired and incremental.answers(draws, noise, said, found.alpha)
     else:
         decides = answers(draws, noise, found.norm, said, found.alpha)
     return tuple(draws.stop["radii"]) if decides else ()

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rs.api.counts import NO_LABEL, Counts
+from rs.api.identity import images_digest, network_digest, origin_of
 from rs.api.voting import TOGETHER, Drawing, Ready, VoterAtHand
 from rs.errors import UserError
 from rs.machine.progress import follow
@@ -28,13 +30,15 @@ class FirstVotes:
     counts: Counts
     ready: Ready
 
-    def check(self, verb: str, second: Ready, noise: dict[str, object], images: int) -> None:
-        """Raises UserError where the two are not about the same noise and images, or cannot share draws."""
+    def check(self, verb: str, second: Ready, noise: dict[str, object], x: Tensor) -> None:
+        """Raises UserError where the votes are not the first one's, of the images `x` under the noise, or the
+        two cannot share draws.
+        """
         draws = self.counts.draws
         if self.counts.noise != noise:
             raise UserError(f"{verb}: the first one's votes are under {self.counts.noise}, not {noise}")
-        if len(draws) != images:
-            told = f"{images} images, but the first one's votes are of {len(draws)}"
+        if len(draws) != len(x):
+            told = f"{len(x)} images, but the first one's votes are of {len(draws)}"
             raise UserError(f"{verb}: {told}; give the same images in the same order")
         form = draws.origin.get("form")
         if form != self.ready.form.description:
@@ -50,6 +54,12 @@ class FirstVotes:
                 raise UserError(f"{verb}: {what}: {told}")
         if self.ready.audited.chance or second.audited.chance:
             raise UserError(f"{verb}: a network that draws at random at every call has no pairs of answers")
+        if draws.origin.get("images") != images_digest(x):
+            told = "the first one's votes are of other images, or say not of which"
+            raise UserError(f"{verb}: images: {told}; give those that it certified, in the same order")
+        if draws.origin.get("network") != network_digest(self.ready, x):
+            told = "votes of another network than the first one, or that say not of which"
+            raise UserError(f"{verb}: certified: {told}; certify with the first one, on this machine")
 
     def labels(self) -> np.ndarray | None:
         """int64 [N]; None where none were given."""
@@ -90,9 +100,10 @@ def paired_draws(
         np.array([stored_uniform(ready.seed, position) for position in drawing.positions]),
         "sequential",
         {**vars(rule.stop), "n": rule.n, "share": rule.share},
-        {"form": ready.form.description, "noise": first.counts.noise},
+        origin_of(ready, first.counts.noise, drawing.x),
         first=before.estimation,
         first_stopping=before.stopping,
+        first_stop=before.stop,
         beside=beside,
         both=both,
     )

@@ -19,6 +19,7 @@ from torch import Tensor
 from rs.api import given
 from rs.api.certification import Certification, certification
 from rs.api.counts import Counts, label_array
+from rs.api.identity import origin_of
 from rs.api.pairing import FirstVotes, paired_draws, paired_rule
 from rs.api.parameters import method_of, owned, settings_of
 from rs.api.voting import Drawing, Ready, prepared, stopping_rule
@@ -134,7 +135,7 @@ class SmoothedClassifier:
         else:
             estimation = drawing.sequential(selection.counts.argmax(1), rule)
         uniform = np.array([stored_uniform(self.seed, position) for position in at])
-        dimension, origin = x[0].numel(), {"form": ready.form.description, "noise": self.noise}
+        dimension, origin = x[0].numel(), origin_of(ready, self.noise, x)
         stopping = ("fixed", {}) if rule is None else ("sequential", {**vars(asked.stop), "n": rule.n})
         drawn = (np.asarray(at, np.int64), known, selection, estimation, dimension, uniform)
         return certification(verb, Counts(Draws(*drawn, *stopping, origin), self.noise), method, alpha)
@@ -158,8 +159,8 @@ class SmoothedClassifier:
 
         At most `n` draws of an image, until they answer `stop`, as in `certify`; its alpha is this `alpha`.
         `share` of it goes into the bound of the first one's votes, the rest into the differences'. Labels are
-        those of `certified` unless others are given. Raises UserError, before anything is drawn, where the
-        two are not about the same images under the same noise.
+        those of `certified` unless others are given. Raises UserError, before anything is drawn, where
+        `certified` is not of `first`, these images and this noise: its counts carry digests of all three.
         """
         verb = "certify_from"
         if not isinstance(first, SmoothedClassifier) or not isinstance(certified, Certification):
@@ -171,7 +172,7 @@ class SmoothedClassifier:
         rule = paired_rule(verb, asked, alpha, self.noise["sigma"], self._form["batch"], share)
         x, at = given.image_tensor(images, verb), certified.counts.images.tolist()
         source, ready = FirstVotes(certified.counts, first._ready_for(x, verb)), self._ready_for(x, verb)
-        source.check(verb, ready, self.noise, len(x))
+        source.check(verb, ready, self.noise, x)
         given_labels = source.labels() if labels is None else labels
         known = label_array(given_labels, len(x), ready.form.classes, f"{verb}: labels")
         drawn = paired_draws(source, Drawing(ready, x, at, (), progress), known, asked.n0, rule)

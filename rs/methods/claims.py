@@ -97,12 +97,13 @@ def check_separate(verb: str, selection: np.ndarray, estimation: np.ndarray, sam
 
 
 def most_votes(draws: Draws) -> int:
-    """Selection and estimation votes of an image, as many as a rule that stopped them allowed, with those
-    that a first network was certified with.
+    """Selection and estimation votes of an image, with those that a first network was certified with; as many
+    as the rules that stopped them allowed.
     """
-    before = int(draws.first.n.max()) if isinstance(draws, PairedDraws) else 0
     own = int(draws.selection.n.max()) + int(draws.stop.get("n", draws.estimation.n.max()))
-    return before + own
+    if not isinstance(draws, PairedDraws):
+        return own
+    return own + int(draws.first_stop.get("n", draws.first.n.max()))
 
 
 def confidence(alpha: float) -> float:

@@ -8,7 +8,8 @@ claims are derived.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -20,14 +21,15 @@ class PairedDraws(Draws):
     """Draws of a second classifier; each of its estimation votes has one of the first beside it.
 
     `first` are the estimation votes that the first one was certified with, `first_stopping` how their number
-    was chosen (as `stopping`). `beside` int64 [N, C] are the first one's votes on the draws of `estimation`,
-    `both` int64 [N, C] the draws on which both answered the class.
+    was chosen and `first_stop` by which rule (as `stopping` and `stop`). `beside` int64 [N, C] are the first
+    one's votes on the draws of `estimation`, `both` int64 [N, C] the draws on which both answered the class.
     """
 
     first: Votes
     beside: np.ndarray
     both: np.ndarray
     first_stopping: str = "fixed"
+    first_stop: dict[str, Any] = field(default_factory=dict)
 
     def differences(self, top: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Losses and gains int64 [N] for the classes `top` [N]: draws on which only the first one, and only

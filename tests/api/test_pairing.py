@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from scipy import special
 
 import rs
+from rs.methods.claims import most_votes
 
 STOP = {"radii": [0.0, 0.25, 0.5]}
 
@@ -91,3 +93,68 @@ def test_what_is_refused_before_anything_is_drawn(first, second, certified, digi
     ):
         with pytest.raises(rs.UserError, match=line):
             call()
+
+
+class Brighter(torch.nn.Module):
+    """The same weights and another function of them."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images):
+        return self.network(images * 1.01)
+
+
+def test_votes_of_other_images_or_of_another_first_network_are_refused(
+    first, second, certified, digits, nearest_mean
+):
+    x = digits[0]
+    options = {"stop": STOP, "n": 640, "progress": False}
+    swapped = np.concatenate([x[1:2], x[:1], x[2:6]])
+    for images in (x[6:12], swapped):
+        with pytest.raises(rs.UserError, match="images: the first one's votes are of other images"):
+            second.certify_from(first, certified, images, **options)
+    plain = rs.smooth(lambda images: images.flatten(1)[:, :10], sigma=0.5, batch=64, device="cpu")
+    close = copy.deepcopy(nearest_mean)
+    with torch.no_grad():
+        close[1].bias[0].add_(1e-6)
+    answers = plain.certify(x[:6], n=64, n0=100, alpha=0.1, progress=False)
+    for model, votes in ((close, certified), (lambda images: images.flatten(1)[:, :10] * 1.01, answers)):
+        other = rs.smooth(model, sigma=0.5, batch=64, device="cpu")
+        with pytest.raises(rs.UserError, match="certified: votes of another network than the first one"):
+            second.certify_from(other, votes, x[:6], **options)
+    one, two = (rs.smooth(Brighter(nearest_mean), sigma=0.5, batch=64, device="cpu") for _ in range(2))
+    before = one.certify(x[:6], n=1000, progress=False)
+    assert len(two.predict(x[20:30], n=64, progress=False)) == 10  # whatever it met first, it is the same
+    assert len(second.certify_from(two, before, x[:6], **options).radius) == 6
+
+
+@pytest.mark.parametrize("missing", ["images", "network"])
+def test_votes_that_say_not_what_they_are_of_are_refused(first, second, certified, digits, missing):
+    draws = certified.counts.draws
+    told = {key: value for key, value in draws.origin.items() if key != missing}
+    bare = replace(certified, counts=replace(certified.counts, draws=replace(draws, origin=told)))
+    with pytest.raises(rs.UserError, match="say not of which"):
+        second.certify_from(first, bare, digits[0][:6], stop=STOP, n=640, progress=False)
+
+
+def test_a_second_networks_votes_may_be_a_third_ones_first(first, second, certified, digits, nearest_mean):
+    x = digits[0][:6]
+    found = second.certify_from(first, certified, x, stop=STOP, n=1280, progress=False)
+    third = rs.smooth(nearest_mean, sigma=0.5, batch=64, device="cpu")
+    last = third.certify_from(second, found, x, stop=STOP, n=640, progress=False)
+    assert last.counts.draws.first_stop["n"] == 1280
+    assert most_votes(last.counts.draws) == 100 + 640 + 1280  # as many as the rules allowed
+    assert most_votes(found.counts.draws) == 100 + 1280 + 4000
+
+
+def test_draws_of_two_networks_decide_nothing_for_another_certificate(first, second, certified, digits):
+    found = second.certify_from(first, certified, digits[0][:6], stop=STOP, n=1280, progress=False)
+    alone = rs.certify_counts(found.counts, "cohen")
+    for a, b, open_ in ((certified, found, False), (certified, alone, True), (alone, certified, True)):
+        table = rs.compare(a, b, radii=[0.25])
+        at = table[table["metric"] == "certified_accuracy"].iloc[0]
+        assert at["lower_bound"] == open_
+        assert np.isnan(at["p"]) == open_
+        assert not open_ or at["verdict"] == "undecided"

@@ -1,0 +1,51 @@
+"""Whether votes are of these images and this network: digests that counts carry in their origin."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rs.api.voting import Ready
+
+COPIES = 4  # noisy ones of each image, on which networks of the same weights are told apart
+
+
+def images_digest(x: Tensor) -> str:
+    """SHA-256 of the images float32 [N, C, H, W], in their order."""
+    found = hashlib.sha256()
+    _add(found, "images", x)
+    return found.hexdigest()
+
+
+def network_digest(ready: Ready, x: Tensor) -> str:
+    """SHA-256 of the network's weights and of its logits, in its form, of noisy copies of the images `x`.
+
+    Weights tell apart what seldom answers otherwise; logits, what has no weights or computes something else
+    with them. They are compared to the last bit: another rounding is another base classifier.
+    """
+    found, network, form = hashlib.sha256(), ready.audited.network, ready.form
+    for name, weight in chain(network.named_parameters(), network.named_buffers()):
+        if weight.layout == torch.strided and not weight.is_quantized:  # others show in the logits
+            _add(found, name, weight)
+    source = torch.Generator(form.device).manual_seed(0)
+    for part in x.split(form.batch):
+        for _ in range(COPIES):
+            noisy = ready.noise.sample(tuple(part.shape), source).add_(part.to(form.device))
+            _add(found, "logits", form(noisy))
+    return found.hexdigest()
+
+
+def origin_of(ready: Ready, noise: dict[str, Any], x: Tensor) -> dict[str, Any]:
+    """What counts say of the classifier and the images. A network that draws at random has no digest."""
+    told: dict[str, Any] = {"form": ready.form.description, "noise": noise, "images": images_digest(x)}
+    return told if ready.audited.chance else told | {"network": network_digest(ready, x)}
+
+
+def _add(found: hashlib._Hash, name: str, values: Tensor) -> None:
+    found.update(f"{name} {values.dtype} {list(values.shape)}\n".encode())
+    plain = values.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    found.update(plain.numpy().tobytes())
