@@ -95,15 +95,15 @@ def test_what_is_refused_before_anything_is_drawn(first, second, certified, digi
             call()
 
 
-class Brighter(torch.nn.Module):
-    """The same weights and another function of them."""
+class Seldom(torch.nn.Module):
+    """A network with a weight that matters far out in the noise only."""
 
-    def __init__(self, network: torch.nn.Module) -> None:
+    def __init__(self, network: torch.nn.Module, weight: float) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.weight = network, torch.nn.Parameter(torch.full((10,), weight))
 
     def forward(self, images):
-        return self.network(images * 1.01)
+        return self.network(images) + torch.relu(images.flatten(1).amax(1, keepdim=True) - 5) * self.weight
 
 
 def test_votes_of_other_images_or_of_another_first_network_are_refused(
@@ -124,10 +124,14 @@ def test_votes_of_other_images_or_of_another_first_network_are_refused(
         other = rs.smooth(model, sigma=0.5, batch=64, device="cpu")
         with pytest.raises(rs.UserError, match="certified: votes of another network than the first one"):
             second.certify_from(other, votes, x[:6], **options)
-    one, two = (rs.smooth(Brighter(nearest_mean), sigma=0.5, batch=64, device="cpu") for _ in range(2))
+    one, two, apart = (
+        rs.smooth(Seldom(nearest_mean, w), sigma=0.5, batch=64, device="cpu") for w in (1.0, 1.0, 2.0)
+    )
     before = one.certify(x[:6], n=1000, progress=False)
     assert len(two.predict(x[20:30], n=64, progress=False)) == 10  # whatever it met first, it is the same
     assert len(second.certify_from(two, before, x[:6], **options).radius) == 6
+    with pytest.raises(rs.UserError, match="certified: votes of another network than the first one"):
+        second.certify_from(apart, before, x[:6], **options)
 
 
 @pytest.mark.parametrize("missing", ["images", "network"])
