@@ -1,8 +1,9 @@
 """Logs are tab-separated with the columns idx label predict radius correct time, as Cohen et al. publish
 them; Parquet files hold certified radii (of ours, or as `rs import-log --out` writes them) or a study's
 tables. Radii are held against what n votes at alpha allow Cohen et al.'s CERTIFY under Gaussian noise, where
-sigma, n and alpha are known: of logs, as you state them. Every finding is one line, FILE: NAME (IMAGES): what
-is seen. It is what the file says, not why: a wrong sigma, n or alpha that was stated looks the same.
+sigma, n and alpha are known: of logs, as you state them; never those of a file that names another
+certificate, another noise or a stopping rule. Every finding is one line, FILE: NAME (IMAGES): what is seen.
+It is what the file says, not why: a wrong sigma, n or alpha that was stated looks the same.
 
 exit codes:
     0    nothing found
@@ -34,6 +35,7 @@ from rs.study.certification_log import LogFault, lines_of, log_of
 from rs.study.log_audit import Finding, Stated, facts_of
 from rs.study.log_audit import findings as seen_in
 
+VOTES = ("sigma", "n", "alpha")  # what bounds CERTIFY's radii
 NOT_SEEN = (
     "whether the votes that chose the class also bounded it, or more were drawn after a look",
     "whether sigma was in the units of the images, and the noise independent",
@@ -116,15 +118,20 @@ def _is_number(text: str) -> bool:
 
 
 def _all(files: Iterable[Path], stated: Stated, faults: list[UserError]) -> Iterator[Subject]:
-    """What is stated on the command line counts before what a file says of itself."""
+    """What is stated on the command line counts before what a file says of itself; but radii that it says are
+    not CERTIFY's are held against no sigma, n and alpha.
+    """
     given = {key: value for key, value in asdict(stated).items() if value is not None}
+    whole = {key: value for key, value in given.items() if key not in VOTES}
     for path in dict.fromkeys(found_logs(files)):
         try:
             made = list(subjects(path)) if path.suffix == ".parquet" else [of_log(path)]
         except UserError as error:
             faults.append(error)
             continue
-        yield from (replace(subject, stated=replace(subject.stated, **given)) for subject in made)
+        for subject in made:
+            counts = whole if subject.other else given
+            yield replace(subject, stated=replace(subject.stated, **counts), file=path)
 
 
 def of_log(path: Path) -> Subject:
@@ -142,16 +149,18 @@ def of_log(path: Path) -> Subject:
 
 
 def _findings(looked_at: list[Subject]) -> Iterator[list[Finding]]:
-    """Of every subject; the same outcomes under two names are found at the second."""
-    before: dict[bytes, str] = {}
+    """Of every subject; the same outcomes in two files are found in the second. Outcomes that are all 0 or
+    the largest two files may share: those of votes that all agree.
+    """
+    before: dict[tuple[str, bytes], Subject] = {}
     for subject in looked_at:
         found = list(subject.seen)
         if (log := subject.log) is not None:
             found += seen_in(log, subject.stated)
             outcomes = np.stack([log.idx, log.predict, log.radius]).tobytes()
-            other = before.setdefault(outcomes, subject.name)
-            if other != subject.name and len(log):
-                found.append(Finding("same-log-twice", len(log), f"every outcome is that of {other}"))
+            other = before.setdefault((subject.like, outcomes), subject)
+            if other.file != subject.file and len(np.unique(log.radius[log.radius > 0])) > 1:
+                found.append(Finding("same-log-twice", len(log), f"every outcome is that of {other.name}"))
         yield found
 
 
@@ -160,8 +169,10 @@ def not_checked(subject: Subject) -> list[str]:
     stated, told = subject.stated, list[str]()
     if subject.log is None:
         return told
-    lacking = [key for key in ("sigma", "n", "alpha") if getattr(stated, key) is None]
-    if lacking:
+    lacking = [key for key in VOTES if getattr(stated, key) is None]
+    if subject.other:
+        told.append(f"radii (they are {subject.other})")
+    elif lacking:
         told.append(f"radii (give {', '.join(f'--{key}' for key in lacking)})")
     told += ["how many images (--images)"] if stated.images is None else []
     return told + (["the average (--acr)"] if stated.acr is None else [])

@@ -32,6 +32,9 @@ class Subject:
     log: Log | None
     seen: Sequence[Finding]  # while it was read
     stated: Stated
+    like: str = "log"  # held only against subjects of the same kind: a log's import is no second log
+    file: Path | None = None
+    other: str = ""  # what its radii are of, where that is not CERTIFY under Gaussian noise
 
 
 def subjects(path: Path) -> Iterator[Subject]:
@@ -75,7 +78,9 @@ def _of_images(name: str, rows: pd.DataFrame, made: dict[str, Any]) -> Subject:
     spec = made.get("spec")
     if isinstance(spec, dict) and {"test", "data_size"} <= spec.keys():
         seen += _of_subset(columns[0], spec)
-    return Subject(name, log, tuple(seen), _stated(rows, made))
+    like = str(next(iter(rows.get("certificate", ())), "import"))
+    other = _other(rows, made)
+    return Subject(name, log, tuple(seen), Stated() if other else _stated(rows, made), like, other=other)
 
 
 def _of_subset(images: np.ndarray, spec: dict[str, Any]) -> Iterator[Finding]:
@@ -87,13 +92,28 @@ def _of_subset(images: np.ndarray, spec: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _stated(rows: pd.DataFrame, made: dict[str, Any]) -> Stated:
-    """Of CERTIFY under Gaussian noise with a fixed number of votes; nothing of another certificate."""
-    spec = made.get("spec") if isinstance(made.get("spec"), dict) else {}
-    noise = (spec or {}).get("noise", {})
-    plain = noise.get("name") == "gaussian" and not noise.get("exact") and not made.get("stop")
-    if not plain or len(rows) == 0 or set(rows.get("certificate", ())) != {"cohen"}:
+    """Of CERTIFY under Gaussian noise; nothing of a file that does not name both."""
+    noise = _noise(made)
+    if noise.get("name") != "gaussian" or len(rows) == 0 or "certificate" not in rows:
         return Stated()
     return Stated(float(noise["sigma"]), int(rows["n"].iloc[0]), float(rows["alpha"].iloc[0]))
+
+
+def _noise(made: dict[str, Any]) -> dict[str, Any]:
+    spec = made.get("spec")
+    return spec.get("noise") or {} if isinstance(spec, dict) else {}
+
+
+def _other(rows: pd.DataFrame, made: dict[str, Any]) -> str:
+    """What the file says that its radii are of, where CERTIFY's n votes at alpha do not bound them."""
+    certificates, noise = set(rows.get("certificate", ())) - {"cohen"}, _noise(made)
+    if certificates:
+        return f"of {', '.join(sorted(map(str, certificates)))}"
+    if made.get("stop") or ("n" in rows and rows["n"].nunique() > 1):
+        return "of votes that a rule stopped"
+    if noise.get("name", "gaussian") != "gaussian":
+        return f"under {noise['name']} noise"
+    return "under exact noise" if noise.get("exact") else ""
 
 
 def _of_table(frame: pd.DataFrame) -> Iterator[Finding]:

@@ -126,8 +126,8 @@ def _interval(value: float, low: float, high: float) -> str:
 
 
 def _shown(value: float, rounding: str = ROUND_FLOOR) -> str:
-    # the nearest decimal of 12 digits first: 0.29 stays 0.29 although its float64 lies below
-    exact = Decimal(f"{value:.12f}") if np.isfinite(value) else Decimal("NaN")
+    # of the shortest decimal that is this float64: 0.29 stays 0.29 although the float64 lies below
+    exact = Decimal(repr(float(value))) if np.isfinite(value) else Decimal("NaN")
     return str(exact.quantize(Decimal("0.001"), rounding=rounding)) if exact.is_finite() else "none"
 
 

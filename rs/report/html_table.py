@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -61,17 +62,19 @@ class Section:
 
 
 def down(value: float, digits: int = 3) -> str:
-    return _rounded(math.floor, value, 1e-6, digits)
+    return _rounded(math.floor, value, digits)
 
 
 def up(value: float, digits: int = 3) -> str:
-    return _rounded(math.ceil, value, -1e-6, digits)
+    return _rounded(math.ceil, value, digits)
 
 
-def _rounded(to_whole: Callable[[float], int], value: float, slack: float, digits: int) -> str:
+def _rounded(to_whole: Callable[[Decimal], int], value: float, digits: int) -> str:
     if math.isinf(value):  # the end of an interval that is open there
         return "∞" if value > 0 else "-∞"
-    return f"{to_whole(value * 10**digits + slack) / 10**digits:.{digits}f}"
+    # of the shortest decimal that is this float64: 0.3 stays 0.300, and 0.4999999995 is no 0.500
+    units = to_whole(Decimal(repr(float(value))) * 10**digits)
+    return f"{units / 10**digits:.{digits}f}"
 
 
 def interval(low: Any, high: Any) -> str:

@@ -19,6 +19,7 @@ from rs.statistics.bounds import Floats
 from rs.study.certification_log import Log
 
 SHOWN = 5  # images named
+_EVEN = 0.9  # of the distances between images, from which on they lie at one step
 
 
 @dataclass(frozen=True)
@@ -132,17 +133,22 @@ def of_images(idx: np.ndarray, stated: int | None) -> Iterator[Finding]:
 
 
 def step_of(idx: np.ndarray) -> int | None:
-    """The commonest distance between images; None for fewer than three."""
+    """The distance between nearly all images and the next; None where there is none, as of images drawn at
+    random, and for fewer than three.
+    """
     if len(idx) < 3:
         return None
     steps, counts = np.unique(np.diff(np.sort(idx)), return_counts=True)
-    return int(steps[counts.argmax()])
+    return int(steps[counts.argmax()]) if counts.max() >= _EVEN * counts.sum() else None
 
 
 def facts_of(log: Log, sigma: float | None) -> str:
     """What it holds, in a line."""
-    step = step_of(log.idx)
-    every = f", {_every(step)} image from {log.idx.min()} to {log.idx.max()}" if step else ""
+    every = ""
+    if len(log) >= 3:
+        step = step_of(log.idx)
+        at = f"{_every(step)} image" if step else "at no even step"
+        every = f", {at} from {log.idx.min()} to {log.idx.max()}"
     told = f"{len(log)} images{every}; {int((log.predict < 0).sum())} abstain"
     if len(log) == 0:
         return told
@@ -161,9 +167,9 @@ def unit_of(radii: Floats) -> Floats:
     return 10.0 ** np.maximum(places, -behind)
 
 
-def _every(step: int | None) -> str:
+def _every(step: int) -> str:
     ends = {1: "st", 2: "nd", 3: "rd"}
-    end = "th" if step is None or step // 10 % 10 == 1 else ends.get(step % 10, "th")
+    end = "th" if step // 10 % 10 == 1 else ends.get(step % 10, "th")
     return "every" if step == 1 else f"every {step}{end}"
 
 

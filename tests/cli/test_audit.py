@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tampered import edited, tables_of
 from tiny_study import Workspace
@@ -89,6 +90,54 @@ def test_a_table_of_logs_is_looked_at_log_by_log(tmp_path, said):
         told = said("both.parquet", "--sigma", "0.25", "--n", "100", "--alpha", "0.001", code=2)
     assert "both.parquet: a.tsv: radius-above-cap (3): " in told
     assert "both.parquet: b.tsv: impossible-radius (3): " in told
+
+
+def certified(path: Path, certificate: str | list[str], radii=(0.2, 0.33, 0.4), n=100, **made):
+    """A certified file of three images for each certificate; `made` is its provenance."""
+    many = [certificate] if isinstance(certificate, str) else certificate
+    k = len(many)
+    columns = {"certificate": np.repeat(many, 3), "image": [0, 1, 2] * k, "label": [1, 1, 1] * k}
+    columns |= {"prediction": [1, 1, 1] * k, "radius": [*radii] * k, "alpha": [0.001] * 3 * k}
+    write_table(path, pa.table(columns | {"n": np.broadcast_to(n, (k, 3)).ravel()}), made)
+    return path
+
+
+STATED = ("--sigma", "0.25", "--n", "100", "--alpha", "0.001")
+NOISE = {"name": "gaussian", "sigma": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("name", "noise", "told", "kept"),
+    [
+        ("bilateral", NOISE, "of bilateral", {}),
+        ("cohen", NOISE, "of votes that a rule stopped", {"stop": {"width": 0.1}}),
+        ("cohen", NOISE | {"exact": True}, "under exact noise", {}),
+        ("cohen", {"name": "uniform", "width": 1}, "under uniform noise", {}),
+    ],
+)
+def test_what_a_file_says_it_is_no_certify_of_is_not_held_against_it(tmp_path, said, name, noise, told, kept):
+    path = certified(tmp_path / "certified.parquet", name, spec={"noise": noise}, **kept)
+    assert f"not checked: radii (they are {told}), " in (out := said(path, *STATED))
+    assert "nothing found" in out
+    plain = certified(tmp_path / "plain.parquet", "cohen", spec={"noise": NOISE})
+    for stated in ((), STATED):
+        assert "radius-above-cap (1): " in said(plain, *stated, code=2)
+    several = certified(tmp_path / "several.parquet", "cohen", n=[100, 80, 60])
+    assert "they are of votes that a rule stopped" in said(several, *STATED)
+
+
+def test_alike_are_outcomes_of_two_files_of_one_kind(tmp_path, said):
+    """Not the certificates of one file, and not a log and its import; but two certified files."""
+    both = certified(tmp_path / "both.parquet", ["cohen", "dual"])
+    assert "finding" not in said(both)
+    i = np.arange(3)
+    with contextlib.chdir(tmp_path):
+        write_log(Path("a.tsv"), Log(i, i, i, i * 0.1, i == i, i * 0.0))
+        assert main(["import-log", "a.tsv", "--out", "a.parquet"]) == 0
+        assert "same-log-twice" not in said("a.tsv", "a.parquet")
+    told = said(both, certified(tmp_path / "again.parquet", ["dual", "cohen"]), code=2)
+    assert told.count("same-log-twice (3): every outcome is that of") == 2
+    assert f"again.parquet: dual: same-log-twice (3): every outcome is that of {both}: dual" in told
 
 
 def test_bad_input_is_one_line_and_the_others_are_told(tmp_path, said):

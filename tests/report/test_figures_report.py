@@ -182,9 +182,14 @@ def test_the_page_stands_alone_and_states_what_was_measured(
 
 
 def test_accuracies_round_down_and_intervals_outwards() -> None:
-    from rs.report.html_table import down, interval
+    from rs.report.html_table import down, interval, up
 
     assert (down(0.6999), down(0.612), down(2 / 3)) == ("0.699", "0.612", "0.666")
+    assert (down(0.4999999995), up(0.5000000005), down(-0.0001)) == ("0.499", "0.501", "-0.001")
+    assert down(0.9999999999, 0) == "0"
+    for thousandths in range(1001):  # however the float64 lies beside them
+        value = thousandths / 1000
+        assert down(value) == up(np.float64(value)) == f"{value:.3f}"
     assert interval(0.1239, 0.4561) == "0.123–0.457"
 
 

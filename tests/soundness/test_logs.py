@@ -99,6 +99,15 @@ def test_images_missing(mistake, audit):
     assert "it lacks idx 800, 820, 1540\n" in told
 
 
+def test_images_drawn_at_random_miss_none(audit):
+    """At no even step: which of them are left out does not show."""
+    some = np.sort(np.random.default_rng(0).choice(10_000, 100, replace=False)).tolist()
+    lines = [[str(idx), *cells[1:]] for idx, cells in zip(some, rows(), strict=True)]
+    told = audit(lines, lines)
+    assert f"0.tsv: 100 images, at no even step from {some[0]} to {some[-1]}; " in told
+    assert "0.tsv: nothing found" in told
+
+
 def test_subset_as_the_whole(mistake, audit):
     mistake.flagged(audit(rows(), stated=(*STATED[:6], "--images", "500")))
 
@@ -141,3 +150,12 @@ def test_same_log_twice(mistake, audit):
     told = audit(rows(), rows())
     mistake.flagged(told)
     assert "1.tsv: same-log-twice (100): every outcome is that of 0.tsv" in told
+
+
+@pytest.mark.parametrize(("predict", "radius"), [("-1", "0.0"), ("3", "0.615")])
+def test_logs_without_a_radius_between_may_be_alike(audit, predict, radius):
+    """All images abstain, or have all votes for one class: of two networks too."""
+    lines = [[*cells[:2], predict, radius, str(int(predict == "3")), cells[5]] for cells in rows()]
+    told = audit(lines, lines, rows(), rows())
+    assert told.count("same-log-twice") == 1
+    assert "3.tsv: same-log-twice" in told

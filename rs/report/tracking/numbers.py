@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -135,7 +136,7 @@ def _curves(found: dict[str, Numbers], names: Names, frame: pd.DataFrame, what: 
         kind = f"{what}{'' if yes(row.get('rigorous', True)) else '_estimate'}"
         key = f"curve/{names.key(f'{kind}_by_radius_x{scale}', row)}"
         # at the step below a radius the accuracy is at least that at the radius, and at least the next one's
-        step = math.floor(scale * row["radius"] + 1e-6)
+        step = math.floor(scale * Decimal(repr(float(row["radius"]))))
         points.setdefault((str(row["run"]), key, step), float(row[value]))
     for (run, key, step), value_there in points.items():
         found.setdefault(run, Numbers()).curves.append((key, value_there, step, math.inf))
