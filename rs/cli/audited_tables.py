@@ -55,9 +55,9 @@ def subjects(path: Path) -> Iterator[Subject]:
 
 def _of_images(name: str, rows: pd.DataFrame, made: dict[str, Any]) -> Subject:
     seen = []
-    bad = (
-        ~np.isfinite(rows["radius"]) | (rows["radius"] < 0) | (rows["prediction"] < -1) | (rows["label"] < 0)
-    )
+    least = -1 if "file" in rows else 0  # a folder of images may have no labels: -1
+    bad = ~np.isfinite(rows["radius"]) | (rows["radius"] < 0)
+    bad |= (rows["prediction"] < -1) | (rows["label"] < least)
     again, abstained = rows["image"].duplicated(), (rows["prediction"] == -1) & (rows["radius"] > 0)
     told = {
         "impossible-value": (bad, "a radius, prediction or label that cannot be"),

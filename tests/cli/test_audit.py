@@ -126,6 +126,14 @@ def test_what_a_file_says_it_is_no_certify_of_is_not_held_against_it(tmp_path, s
     assert "they are of votes that a rule stopped" in said(several, *STATED)
 
 
+def test_a_folder_of_images_may_have_no_labels(tmp_path, said):
+    rows = {"image": [0, 1, 2], "label": [-1] * 3, "prediction": [1, 1, 2], "radius": [0.2, 0.3, 0.4]}
+    write_table(tmp_path / "images.parquet", pa.table(rows | {"file": ["a.png", "b.png", "c.png"]}), {})
+    assert "nothing found" in said(tmp_path / "images.parquet")
+    write_table(tmp_path / "other.parquet", pa.table(rows), {})
+    assert "impossible-value (3): " in said(tmp_path / "other.parquet", code=2)
+
+
 def test_alike_are_outcomes_of_two_files_of_one_kind(tmp_path, said):
     """Not the certificates of one file, and not a log and its import; but two certified files."""
     both = certified(tmp_path / "both.parquet", ["cohen", "dual"])
