@@ -18,11 +18,12 @@ from rs.api.counts import NO_LABEL, Counts
 from rs.api.parameters import settings_of
 from rs.api.voting import Ready, VoterAtHand, prepared
 from rs.errors import UserError
-from rs.foreign import cost, sources
+from rs.foreign import claimed, cost, sources
+from rs.foreign.answers import answers
 from rs.foreign.cost import Chosen
 from rs.foreign.done import Done
 from rs.foreign.labels import in_model
-from rs.foreign.pictures import Pictures, open_pictures, spread
+from rs.foreign.pictures import Pictures, digest_of, open_pictures, spread
 from rs.foreign.preprocessing import Stated, compare, shape
 from rs.foreign.sources import Foreign
 from rs.foreign.votes import Block, Kept, blocks_of
@@ -99,7 +100,8 @@ def certify(asked: Settings, tell: Callable[[str], None]) -> Done:
         at, known, Votes(selection), Votes(estimation), work.dimension, uniform, "fixed", {}, origin
     )
     certified = certification(VERB, Counts(drawn, asked.noise), asked.certificate, asked.alpha)
-    earlier = _claimed(asked.out, chosen.n)
+    full = _certificate(asked)
+    earlier = claimed.note(asked.out / CHOICES, chosen.n, chosen.images, asked.alpha, full)
     cap = largest(asked, classes, work.dimension, chosen.n)
     done = Done(found, pictures, certified, cap, earlier, described)
     write_table(asked.out / IMAGES, done.table(), provenance(kept.identity, kept.identity["code of rs"]))
@@ -115,8 +117,8 @@ def largest(asked: Settings, classes: int, dimension: int, n: int) -> float:
 
 def _least(asked: Settings) -> int:
     """The fewest votes that certify anything. Raises UserError where n is less."""
-    facts = claims.facts_of(VERB, {"certificate": asked.certificate["name"]})["certificate"]
-    full = defaults(facts, asked.certificate) | {"alpha": asked.alpha}
+    facts = _facts(asked)
+    full = _certificate(asked) | {"alpha": asked.alpha}
     bound = str(full.get("bound", facts.get("x-bound", "clopper_pearson")))
     least = least_votes(full, bound, asked.noise["name"], asked.n0)
     if asked.n is not None and asked.n < least:
@@ -125,14 +127,15 @@ def _least(asked: Settings) -> int:
     return least
 
 
-def _claimed(out: Path, n: int) -> list[int]:
-    """Other n that were claimed from these votes; notes this one."""
-    file = out / CHOICES
-    told = read_json(file)
-    before = [int(other) for other in told.get("claimed", [])]
-    if n not in before:
-        write_json(file, {**told, "claimed": [*before, n]})
-    return [other for other in before if other != n]
+def _facts(asked: Settings) -> dict[str, Any]:
+    """What the schema says of the certificate."""
+    found: dict[str, Any] = claims.facts_of(VERB, {"certificate": asked.certificate["name"]})["certificate"]
+    return found
+
+
+def _certificate(asked: Settings) -> dict[str, Any]:
+    """With its defaults."""
+    return defaults(_facts(asked), asked.certificate)
 
 
 class _Work:
@@ -150,11 +153,15 @@ class _Work:
         self.block = cost.block_of(self.batch)
         settings_of(Sampling, VERB, precision=asked.precision, batch=self.batch, seed=asked.seed)
 
+    def pixels(self, image: int) -> np.ndarray:
+        """uint8 [C, H, W] as prepared. Raises UserError."""
+        return self.found.preprocessing.pixels(self.pictures.image(image), self.pictures.where(image))
+
     def images(self, positions: list[int]) -> Tensor:
         """float32 [N, C, H, W] in [0, 1], of one size. Raises UserError."""
         made: list[np.ndarray] = []
         for i in positions:
-            pixels = self.found.preprocessing.pixels(self.pictures.image(i), self.pictures.where(i))
+            pixels = self.pixels(i)
             if made and pixels.shape != made[0].shape:
                 sizes = f"{shape(made[0])} and {shape(pixels)} ({self.pictures.names[i]})"
                 raise UserError(f"{self.pictures.place}: images of several sizes, {sizes}; give --size HxW")
@@ -196,9 +203,11 @@ class _Work:
             "inference form": self.made.form.description,
             "block": self.block,
             "device": device_class(self.device),
+            "torch": torch.__version__,
             "code of rs": code_digest([*entries, f"{noise.__module__}:{noise.__qualname__}"]),
         }
-        return Kept(self.asked.out, identity)
+        network, size = self.made.audited.network, self.first.shape[1:]
+        return Kept(self.asked.out, identity, answers(network, size, self.device, self.found.title))
 
     def voter(self, image: int) -> VoterAtHand:
         return VoterAtHand(self.made, self.images([image]), [image], ())
@@ -216,8 +225,8 @@ class _Work:
         else:
             wanted = asked.images, asked.n, asked.budget
             chosen = cost.choose(self.cost, len(self.pictures), *wanted, least)
-            claimed = before.get("claimed", [])
-            write_json(file, {"wishes": wishes, **vars(chosen), "claimed": claimed})
+            earlier = before.get("claimed", [])
+            write_json(file, {"wishes": wishes, **vars(chosen), "claimed": earlier})
         tell(f"votes             n0 = {asked.n0} choose the class, n = {chosen.n:,} bound its probability")
         tell(f"largest radius    {self._reach(chosen.n)}")
         return chosen
@@ -234,10 +243,8 @@ class _Work:
         missing = {i: todo for i, of in wanted.items() if (todo := [b for b in of if b not in kept])}
         digests = {}
         for i in follow(positions, len(positions), "reading", "images"):
-            digests[i] = self.pictures.digest(i)
+            digests[i] = digest_of(self.pixels(i))  # a damaged one is named before anything is drawn
             kept.check_image(i, digests[i], self.pictures.where(i))
-            if i in missing:
-                self.images([i])  # a damaged one is named before anything is drawn
         total, left = (sum(map(len, each.values())) for each in (wanted, missing))
         price = sum(self.cost.votes(b.votes) for todo in missing.values() for b in todo)
         drawn = f"{len(positions)} images, {self.cost.rate:.3g} votes/s here"

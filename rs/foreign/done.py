@@ -20,15 +20,15 @@ from rs.statistics.intervals import t_interval, wilson_interval
 
 @dataclass(frozen=True)
 class Done:
-    """`cap` is the largest radius that n votes of one class certify; `earlier` are other n that were claimed
-    from these votes before; `described` is what was said before they were drawn.
+    """`cap` is the largest radius that n votes of one class certify; `earlier` are other claims that
+    were made of these votes before, in words; `described` is what was said before they were drawn.
     """
 
     found: Foreign
     pictures: Pictures
     certified: Certification
     cap: float
-    earlier: list[int]
+    earlier: list[str]
     described: list[str]
 
     @property
@@ -92,6 +92,8 @@ class Done:
         number, abstained = len(radii), int((found.prediction < 0).sum())
         average, low, high = t_interval(radii)
         what = "average certified radius" if found.rigorous else "average estimated radius"
+        if not self.labelled:  # the field's average certified radius counts wrong predictions as 0
+            what = f"{what.replace(' certified', '')} of the predictions"
         spread = f" [{down(low)}, {up(high)}]" if number > 1 else ""
         norm = f"l{found.norm:g}".replace("linf", "l-infinity")
         told = [f"{what} {down(average)}{spread} ({norm}), at most {down(self.cap)}; {abstained} abstained"]
@@ -101,16 +103,13 @@ class Done:
         if not self.labelled:
             told.append("no labels: what is certified are the predictions, right or wrong")
         if self.earlier:
-            others = ", ".join(f"{n:,}" for n in self.earlier)
-            told.append(
-                f"these votes were claimed with n = {others} before: a claim holds for an n chosen first"
-            )
+            holds = "a claim holds for settings chosen first"
+            told.append(f"these votes were claimed with {'; '.join(self.earlier)} before: {holds}")
         return told
 
     def _settings(self) -> str:
         found, noise = self.certified, self.certified.counts.noise
         level = ", ".join(f"{k} = {v}" for k, v in noise.items() if k != "name")
         n = int(found.counts.draws.estimation.n.max())
-        return (
-            f"{noise['name']} noise, {level}; {found.certificate['name']}, n = {n:,}, alpha = {found.alpha:g}"
-        )
+        claim = f"{found.certificate['name']}, n = {n:,}, alpha = {found.alpha:g} per image"
+        return f"{noise['name']} noise, {level}; {claim}"

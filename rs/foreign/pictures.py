@@ -1,7 +1,7 @@
 """The images of `--data`: a folder of files, Parquet files, or a data set that the `datasets` library saved.
 
 Read one at a time, whenever they are needed. An image's position is its place in the whole list, which its
-noise is seeded with; what lies there is told by a digest of its bytes.
+noise is seeded with; what lies there is told by a digest of its pixels as they were prepared.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from rs.errors import UserError
 from rs.methods.data.images import decode, hidden, read, some
@@ -42,8 +44,10 @@ class Pictures:
     def where(self, i: int) -> str:
         return f"{self.place}: {self.names[i]}"
 
-    def digest(self, i: int) -> str:
-        return hashlib.sha256(self.content(i)).hexdigest()[:32]
+
+def digest_of(pixels: np.ndarray) -> str:
+    """Of an image uint8 [C, H, W] as it was prepared: other versions of a decoder or of a resize show."""
+    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()[:32]
 
 
 def spread(total: int, number: int | None) -> list[int]:

@@ -3,6 +3,8 @@
 A row is one image and one block of votes: classes that were voted for, and how often. A block's noise is
 seeded by (seed, purpose, image, block), so a row is the same whenever it is drawn. Every file carries the
 identity of the classifier and its noise; rows of another one, or of an image that has changed, are refused.
+So is another version of torch, whose noise and rounding may be other ones; another Pillow is where it
+prepares an image differently.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL
 import pyarrow as pa
 
 from rs.errors import UserError
+from rs.foreign.answers import same
 from rs.provenance.digests import canonical, digest
 from rs.provenance.files import provenance, read_json, read_table, write_json, write_table
 from rs.statistics.seeding import Purpose
@@ -50,16 +54,17 @@ class _Row:
 
 
 class Kept:
-    """The votes in `folder`, of the classifier that `identity` tells."""
+    """The votes in `folder`, of the classifier that `identity` tells and whose logits are `answers`."""
 
-    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: dict[str, Any], answers: list[str]) -> None:
         """Reads what is there. Raises UserError for votes of another classifier."""
         self.folder, self.identity = folder, identity
         self._rows: dict[Block, _Row] = {}
         self._digests: dict[int, str] = {}
+        self._pillow: dict[int, str] = {}
         self._new: list[tuple[Block, _Row]] = []
         self._started = self._written = time.monotonic()
-        check_identity(folder, identity)
+        check_identity(folder, identity, answers)
         for file in sorted((folder / "votes").glob("*.parquet")):
             self._read(file)
 
@@ -73,6 +78,9 @@ class Kept:
         """Raises UserError where votes are there of another image at this position."""
         if self._digests.get(image, found) != found:
             told = f"{where} is not the image that the votes in {self.folder} are of"
+            before = self._pillow[image]
+            if before != PIL.__version__:
+                told += f" (Pillow {before} prepared that, Pillow {PIL.__version__} this)"
             raise UserError(f"certify: {told}; choose another --out, or remove that")
 
     def add(self, block: Block, found: str, counts: np.ndarray) -> None:
@@ -94,7 +102,7 @@ class Kept:
         columns |= {"digest": [r.digest for r in rows]}
         columns |= {name: [getattr(r, name).tolist() for r in rows] for name in ("classes", "counts")}
         path = self.folder / "votes" / f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}.parquet"
-        write_table(path, pa.table(columns), provenance(self.identity, ""))
+        write_table(path, pa.table(columns), provenance(self.identity, "", pillow=PIL.__version__))
         self._new, self._written = [], time.monotonic()
 
     def totals(self, images: list[int], n0: int, n: int, block: int, classes: int) -> list[np.ndarray]:
@@ -117,22 +125,27 @@ class Kept:
             arrays = np.array(row["classes"], np.int32), np.array(row["counts"], np.int64)
             self._rows[block] = _Row(row["digest"], *arrays)
             self._digests[block.image] = row["digest"]
+            self._pillow[block.image] = str(made.get("pillow"))
 
 
-def check_identity(folder: Path, identity: dict[str, Any]) -> None:
+def check_identity(folder: Path, identity: dict[str, Any], answers: list[str]) -> None:
     """Notes the identity where there is none. Raises UserError, naming what differs, for another one."""
     file = folder / IDENTITY
     if not file.exists():
         if any((folder / "votes").glob("*.parquet")):
             raise UserError(f"{file}: missing beside votes; remove {folder} and run again")
-        write_json(file, {"identity": identity})
+        write_json(file, {"identity": identity, "answers": answers})
         return
-    there, now = canonical(read_json(file).get("identity", {})), canonical(identity)
+    told = read_json(file)
+    there, now = canonical(told.get("identity", {})), canonical(identity)
+    advice = "choose another --out, or remove it"
     for key in dict.fromkeys([*there, *now]):
         if there.get(key) != now.get(key):
-            told = f"{_short(there.get(key))} there, {_short(now.get(key))} now"
-            advice = "choose another --out, or remove it"
-            raise UserError(f"certify: {folder}: holds votes of another {key} ({told}); {advice}")
+            values = f"{_short(there.get(key))} there, {_short(now.get(key))} now"
+            raise UserError(f"certify: {folder}: holds votes of another {key} ({values}); {advice}")
+    if not same(told.get("answers", []), answers):
+        code = "its logits for the same images are others now, so code that it calls has changed"
+        raise UserError(f"certify: {folder}: holds votes of another network ({code}); {advice}")
 
 
 def _short(value: Any) -> str:

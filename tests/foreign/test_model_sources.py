@@ -4,6 +4,7 @@ the network fails these tests (conftest); nothing is downloaded.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import socket
 from pathlib import Path
@@ -18,8 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from torchvision import models
 
+from rs.errors import UserError
 from rs.foreign import sources
-from rs.foreign.preprocessing import Stated
+from rs.foreign.preprocessing import Stated, compare
 from rs.provenance.files import read_table
 
 pytestmark = pytest.mark.slow  # the libraries take seconds to import
@@ -149,6 +151,15 @@ def test_a_processor_that_does_more_is_refused(refused, saved):
     assert "makes 3x48x48 instead of 3x32x32 of photos: 0.jpg" in refused(
         "--model", "hf:vit", "--data", "photos", *QUICK
     )
+
+
+def test_another_interpolation_is_other_pixels(saved):
+    model = found("hf:vit")
+    image = Image.open("photos/0.jpg")
+    compare(model.preprocessing, image, "0.jpg", model.theirs)
+    other = dataclasses.replace(model.preprocessing, interpolation="bicubic")
+    with pytest.raises(UserError, match=r"makes other pixels of 0.jpg; state --size"):
+        compare(other, image, "0.jpg", model.theirs)
 
 
 def test_models_without_classes(refused, saved):

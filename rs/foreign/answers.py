@@ -1,0 +1,49 @@
+"""What a network answers to images that are always the same, by which votes know their classifier: weights
+and the user's own file do not tell what the code that these call does.
+
+The images are drawn, not the user's: a changed image is so told from a changed network. Answers are compared
+up to the rounding of float32, which another number of threads or another processor changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rs.api import given
+from rs.errors import UserError
+from rs.networks import audit
+from rs.networks.inference import NOT_FINITE
+from rs.networks.transformations import apart
+
+PROBES, PATCHES = 8, 4  # images, and their coarse patches of colour along a side
+
+
+@torch.no_grad()
+def answers(network: torch.nn.Module, shape: Sequence[int], device: torch.device, name: str) -> list[str]:
+    """Logits of images [C, H, W] in [0, 1] under the audit's levels of noise, in float32: a line per image.
+
+    A network that draws at random is seeded. Raises UserError for logits that are not finite.
+    """
+    drawn = torch.Generator().manual_seed(0)
+    coarse = torch.rand(len(audit.LEVELS), shape[0], PATCHES, PATCHES, generator=drawn)
+    images = functional.interpolate(coarse, list(shape[1:]), mode="bilinear")
+    probes = given.probes_of(images, audit.LEVELS, len(audit.LEVELS))[:PROBES].to(device)
+    with audit.kept_chance():
+        audit.seeded(0)
+        logits = network(probes).float().cpu()
+    if not bool(logits.isfinite().all()):
+        raise UserError(f"{name}: {NOT_FINITE}")
+    return [" ".join(f"{v:.8g}" for v in row) for row in logits.tolist()]
+
+
+def same(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two networks answer the same."""
+    return apart(_numbers(one), _numbers(other)) <= audit.NARROW[torch.float32]
+
+
+def _numbers(lines: Sequence[str]) -> Tensor:
+    return torch.tensor([float(word) for line in lines for word in line.split()])

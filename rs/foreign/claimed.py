@@ -1,0 +1,39 @@
+"""What was claimed from the same votes before. A claim holds for settings that were chosen before its votes
+were seen; whoever tries several and shows the best has seen them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rs.provenance.digests import canonical, dumps
+from rs.provenance.files import read_json, write_json
+
+
+def note(file: Path, n: int, images: int, alpha: float, certificate: dict[str, Any]) -> list[str]:
+    """Notes this claim in `file`, and says of every other one there what was other. `certificate` is whole,
+    with its defaults.
+    """
+    told = read_json(file)
+    claim = canonical({"n": n, "alpha": alpha, "certificate": certificate, "images": images})
+    before = [canonical(other) for other in told.get("claimed", [])]
+    if claim not in before:
+        write_json(file, {**told, "claimed": [*before, claim]})
+    return [_apart(other, claim) for other in before if other != claim]
+
+
+def _apart(other: dict[str, Any], claim: dict[str, Any]) -> str:
+    """`n = 1,000, alpha = 0.01`, `cohen (randomised = true)`, `5 images`."""
+    words = []
+    if other["n"] != claim["n"]:
+        words.append(f"n = {other['n']:,}")
+    if other["alpha"] != claim["alpha"]:
+        words.append(f"alpha = {other['alpha']:g}")
+    there, here = other["certificate"], claim["certificate"]
+    if there != here:
+        own = [f"{k} = {dumps(v)}" for k, v in sorted(there.items()) if k != "name" and here.get(k) != v]
+        words.append(there["name"] + f" ({', '.join(own)})" * bool(own))
+    if other["images"] != claim["images"]:
+        words.append(f"{other['images']:,} image{'s' * (other['images'] > 1)}")
+    return ", ".join(words)
