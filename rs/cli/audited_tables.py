@@ -4,6 +4,7 @@ the tables on certified accuracy and average certified radius of a study.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 
 from rs.errors import UserError
 from rs.provenance.files import read_table
+from rs.provenance.run_files import Rules, check_values
 from rs.settings.images import Subset
 from rs.study.certification_log import Log
 from rs.study.log_audit import Finding, Stated, named
@@ -22,6 +24,13 @@ IMAGES = ("image", "label", "prediction", "radius")
 CURVE = ("certified_accuracy", "radius", "low", "high")
 AVERAGE = ("acr", "low", "high")
 CLAIM = ("run", "label", "smoothing", "certificate")
+_WHOLE, _NUMBER, _EITHER = (True, None, math.inf), (False, None, math.inf), (True, 0.0, 1.0)
+# what must be there in every row, and what may lack in some; what numbers cannot be are findings, not faults
+_EVERY: Rules = {"rigorous": _EITHER, "n": _WHOLE, "alpha": _NUMBER}
+_OF_IMAGES: Rules = dict.fromkeys(IMAGES[:3], _WHOLE) | {"radius": _NUMBER} | _EVERY
+_OF_CURVE: Rules = dict.fromkeys(CURVE[:2], _NUMBER) | {"rigorous": _EITHER}
+_OF_AVERAGE: Rules = {"acr": _NUMBER, "rigorous": _EITHER}
+_SOME: Rules = dict.fromkeys(("low", "high", "largest_radius"), _NUMBER)
 
 
 @dataclass(frozen=True)
@@ -38,19 +47,40 @@ class Subject:
 
 
 def subjects(path: Path) -> Iterator[Subject]:
-    """Every log or certificate of the file. Raises UserError where it is none of these tables."""
+    """Every log or certificate of the file. Raises UserError where it is none of these tables, has no rows,
+    or a column that is looked at holds no numbers.
+    """
     table, made = read_table(path)
     frame = table.to_pandas()
     if set(IMAGES) <= set(frame.columns):
+        _check(path, frame, _OF_IMAGES)
         by = next((column for column in ("log", "certificate") if column in frame), None)
+        if by and frame[by].isna().any():
+            row = int(np.flatnonzero(frame[by].isna())[0])
+            raise UserError(f"{path}: row {row}: {by} is empty; allowed a name")
         groups = frame.groupby(by, sort=False) if by else [("", frame)]
         for name, group in groups:
             yield _of_images(f"{path}: {name}" if name else str(path), group, made)
     elif set(CURVE) <= set(frame.columns) or set(AVERAGE) <= set(frame.columns):
+        curve = set(CURVE) <= set(frame.columns)
+        _check(path, frame, _OF_CURVE if curve else _OF_AVERAGE)
         yield Subject(str(path), None, tuple(_of_table(frame)), Stated())
     else:
         told = f"has none of the columns {', '.join(IMAGES)}, or {CURVE[0]}, or {AVERAGE[0]}"
         raise UserError(f"{path}: {told}; nothing to audit")
+
+
+def _check(path: Path, frame: pd.DataFrame, every: Rules) -> None:
+    """Raises UserError that names the first column which is no column of numbers, or a value that lacks;
+    columns of _SOME may lack values. Columns that the frame has not are left out.
+    """
+    if frame.empty:
+        raise UserError(f"{path}: has no rows; nothing to audit")
+    check_values(path, frame, {column: rule for column, rule in every.items() if column in frame})
+    for column, rule in _SOME.items():
+        there = frame[[column]].dropna() if column in frame else frame[[]].head(0)
+        if len(there):
+            check_values(path, there, {column: rule})
 
 
 def _of_images(name: str, rows: pd.DataFrame, made: dict[str, Any]) -> Subject:
@@ -93,8 +123,8 @@ def _of_subset(images: np.ndarray, spec: dict[str, Any]) -> Iterator[Finding]:
 
 def _stated(rows: pd.DataFrame, made: dict[str, Any]) -> Stated:
     """Of CERTIFY under Gaussian noise; nothing of a file that does not name both."""
-    noise = _noise(made)
-    if noise.get("name") != "gaussian" or len(rows) == 0 or "certificate" not in rows:
+    noise, needed = _noise(made), {"certificate", "n", "alpha"}
+    if noise.get("name") != "gaussian" or len(rows) == 0 or not needed <= {*rows}:
         return Stated()
     return Stated(float(noise["sigma"]), int(rows["n"].iloc[0]), float(rows["alpha"].iloc[0]))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tampered import edited, tables_of
 from tiny_study import Workspace
@@ -167,6 +168,44 @@ def test_bad_input_is_one_line_and_the_others_are_told(tmp_path, said):
     (tmp_path / "doc.md").write_text("<!-- mistakes -->\n<!-- /mistakes -->\n")
     said("--mistakes", "--write", tmp_path / "doc.md")
     assert said("--mistakes") in (tmp_path / "doc.md").read_text()
+
+
+OUTCOMES = {"image": [0, 1], "label": [3, 4], "prediction": [3, 4], "radius": [0.1, 0.2]}
+CURVE = {"certified_accuracy": [0.5, 0.4], "radius": [0.0, 0.5], "low": [0.4, 0.3], "high": [0.6, 0.5]}
+RIGOROUS = {"certificate": ["cohen", "cohen"], "rigorous": [True, True], "largest_radius": [1.0, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "changed", "told"),
+    [
+        (OUTCOMES | RIGOROUS, {"certificate": ["cohen", None]}, "row 1: certificate is empty"),
+        (OUTCOMES | {"log": ["a", "b"]}, {"log": [None, None]}, "row 0: log is empty"),
+        (OUTCOMES, {"image": [0, None]}, "column image holds nan; allowed whole numbers"),
+        (OUTCOMES, {"label": [None, None]}, "column label holds "),
+        (OUTCOMES, {"prediction": ["3", "4"]}, "column prediction holds 3; allowed whole numbers"),
+        (OUTCOMES, {"radius": ["0.1", "9"]}, "column radius holds 0.1; allowed numbers"),
+        (OUTCOMES, {"radius": [0.1, None]}, "row 1: radius is nan"),
+        (OUTCOMES | RIGOROUS, {"largest_radius": [None, "1"]}, "column largest_radius holds 1"),
+        (OUTCOMES | RIGOROUS, {"rigorous": ["no", "no"]}, "column rigorous holds no"),
+        (CURVE, {"low": ["0.4", "0.3"]}, "column low holds 0.4; allowed numbers"),
+        (CURVE, {"radius": [None, 0.5]}, "row 0: radius is nan"),
+        ({"acr": [0.4], "low": [0.3], "high": [0.5]}, {"acr": ["0.4"]}, "column acr holds 0.4"),
+    ],
+)
+def test_a_column_without_numbers_or_names_is_a_fault_in_one_line(tmp_path, said, columns, changed, told):
+    path = tmp_path / "theirs.parquet"
+    pq.write_table(pa.table(columns), path)
+    assert "nothing found" in said(path)
+    pq.write_table(pa.table(columns | changed), path)
+    (line,) = said(path, code=1).splitlines()
+    assert line.startswith(f"rs: {path}: {told}")
+
+
+@pytest.mark.parametrize("columns", [OUTCOMES, OUTCOMES | RIGOROUS, CURVE])
+def test_a_table_without_rows_is_a_fault(tmp_path, said, columns):
+    path = tmp_path / "theirs.parquet"
+    pq.write_table(pa.table(columns).slice(0, 0), path)
+    assert said(path, code=1) == f"rs: {path}: has no rows; nothing to audit\n"
 
 
 def test_attainable_radii_are_those_of_some_number_of_votes():
