@@ -27,8 +27,8 @@ CLAIM = ("run", "label", "smoothing", "certificate")
 _WHOLE, _NUMBER, _EITHER = (True, None, math.inf), (False, None, math.inf), (True, 0.0, 1.0)
 # what must be there in every row, and what may lack in some; what numbers cannot be are findings, not faults
 _EVERY: Rules = {"rigorous": _EITHER, "n": _WHOLE, "alpha": _NUMBER}
-_OF_IMAGES: Rules = dict.fromkeys(IMAGES[:3], _WHOLE) | {"radius": _NUMBER} | _EVERY
-_OF_CURVE: Rules = dict.fromkeys(CURVE[:2], _NUMBER) | {"rigorous": _EITHER}
+_OF_IMAGES: Rules = {**dict.fromkeys(IMAGES[:3], _WHOLE), "radius": _NUMBER, **_EVERY}
+_OF_CURVE: Rules = {**dict.fromkeys(CURVE[:2], _NUMBER), "rigorous": _EITHER}
 _OF_AVERAGE: Rules = {"acr": _NUMBER, "rigorous": _EITHER}
 _SOME: Rules = dict.fromkeys(("low", "high", "largest_radius"), _NUMBER)
 

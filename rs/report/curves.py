@@ -56,9 +56,9 @@ def curves(
 
 
 def block(panels: list[dict[str, Any]], radii: Sequence[float], thumbnails: dict[str, str]) -> str:
-    """What the page's script reads; a label cannot end it."""
+    """What the page's script reads; no label ends it or hides its end (`<!--<script`)."""
     told = {"radii": list(radii), "panels": panels, "thumbnails": thumbnails}
-    return json.dumps(told, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
+    return json.dumps(told, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _panel(

@@ -6,15 +6,18 @@ const formats = (() => {
   const plain = text => text.replaceAll("−", "-");
   const bare = cell => ({ ...cell, text: cell.text === "–" ? "" : cell.text });
 
-  // --- CSV: a column of its own for each part that any cell of a column has; numbers as computers write them
+  // --- CSV: a column of its own for each part that any cell of a column has; numbers as computers write them,
+  // and words that a spreadsheet would run as a formula behind a '
   const PARTS = { text: "", low: " low", high: " high", spread: " ±", ours: " ours", status: " status", note: " note" };
   const quoted = text => /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  const machine = text => NUMBER.test(text) ? plain(text).replaceAll(",", "") : text.replace(/^([+-]?)∞$/, "$1inf");
+  const safe = text => /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  const numeral = text => NUMBER.test(text) ? plain(text).replaceAll(",", "") : /^[+−-]?∞$/.test(text) ? plain(text).replace("∞", "inf") : null;
+  const machine = text => numeral(text) ?? safe(text);
   function csv({ columns, rows }) {
     const cells = rows.map(row => row.map(bare));
     const wanted = columns.flatMap((column, i) => Object.keys(PARTS)
       .filter(part => part === "text" || cells.some(row => row[i][part])).map(part => [i, part]));
-    const lines = [wanted.map(([i, part]) => columns[i].name + PARTS[part]),
+    const lines = [wanted.map(([i, part]) => safe(columns[i].name) + PARTS[part]),
       ...cells.map(row => wanted.map(([i, part]) => machine(row[i][part])))];
     return lines.map(line => line.map(quoted).join(",")).join("\n") + "\n";
   }

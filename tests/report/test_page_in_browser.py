@@ -12,6 +12,7 @@ import pytest
 import study_tables
 from browsers import chromium
 
+from rs.report.curves import block
 from rs.report.page import write_report
 from rs.tables.noise import smoothed_with
 from rs.tables.published import COLUMNS
@@ -184,3 +185,14 @@ def test_what_tells_lines_apart_stands_beside_their_names(opened: Any) -> None:
     drawn = [samples.nth(i).locator("line").get_attribute("stroke") for i in range(2)]
     assert len(set(drawn)) == 2
     assert samples.first.locator("line").get_attribute("stroke-dasharray") == "none"  # proven
+
+
+@pytest.mark.parametrize("label", ["</script><b>", "<!--<script>", "<!-- ", "a < b \\u003c & \u2028"])
+def test_no_label_ends_or_swallows_the_data_of_a_page(browser: Any, label: str) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    data = block([{"title": label}], [], {})
+    page.set_content(f'<script type="application/json" id="data">{data}</script><p id="after">seen</p>')
+    assert page.evaluate("JSON.parse(document.getElementById('data').textContent).panels[0].title") == label
+    assert page.locator("#after").inner_text() == "seen"
+    context.close()

@@ -88,7 +88,7 @@ def copied(page: Any, kind: str, section: str = "#published") -> str:
 
 def test_csv_has_numbers_for_computers_and_every_label_whole(opened: Any) -> None:
     heads, *rows = csv.reader(io.StringIO(copied(opened, "CSV")))
-    assert [row[heads.index("label")] for row in rows] == list(LABELS)
+    assert [row[heads.index("label")] for row in rows] == [*LABELS[:3], "'=1+1", *LABELS[4:]]
     at = heads.index("reproduced")
     assert heads[at : at + 3] == ["reproduced", "reproduced low", "reproduced high"]
     assert [row[at : at + 3] for row in rows][:3] == [
@@ -202,3 +202,25 @@ def test_the_table_of_a_paper_is_copied_with_both_numbers_and_the_verdict(
     assert rows == [["one", "0.61", "0.600", "agrees"], ["two", "0.61", "", "not run"]]
     assert r"$0.61$ / 0.600 $\checkmark$" in copied(page, "LaTeX", "main > section >> nth=0")
     context.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+        ("+cmd|' /C'!A0", "'+cmd|' /C'!A0"),
+        ("-1+1", "'-1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("−0.050", "-0.050"),
+        ("-1,000", "-1000"),
+        ("+0.1e-3", "+0.1e-3"),
+        ("−∞", "-inf"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_csv_keeps_words_from_being_formulas_and_numbers_numbers(opened: Any, text: str, told: str) -> None:
+    cell = dict.fromkeys(("text", "low", "high", "spread", "ours", "sign", "status", "note"), "")
+    grid = {"columns": [{"name": text, "number": False}], "rows": [[cell | {"text": text, "note": text}]]}
+    heads, row = csv.reader(io.StringIO(opened.evaluate("grid => formats.CSV(grid)", grid)))
+    assert row == [told, told]
+    assert heads[0] == (text if text[0] not in "=+-@" else f"'{text}")
