@@ -131,7 +131,8 @@ def _stated(rows: pd.DataFrame, made: dict[str, Any]) -> Stated:
 
 def _noise(made: dict[str, Any]) -> dict[str, Any]:
     spec = made.get("spec")
-    return spec.get("noise") or {} if isinstance(spec, dict) else {}
+    noise = spec.get("noise") if isinstance(spec, dict) else None
+    return noise if isinstance(noise, dict) else {}
 
 
 def _other(rows: pd.DataFrame, made: dict[str, Any]) -> str:
