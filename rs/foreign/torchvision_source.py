@@ -7,6 +7,7 @@ torch.hub's.
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -20,9 +21,12 @@ from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing
 from rs.foreign.sources import Asked, Foreign, digest_of, failed
 from rs.foreign.weights import classes_in, fill, state_of
+from rs.networks import state_dicts
 
 # with downloaded weights these undo one normalisation and apply another inside; a file does not say which
 TRANSFORMING = ("googlenet", "inception_v3")
+# DenseNet's files have names with a dot that modules no longer may have: norm.1 for norm1
+_DENSE = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 
 def load(wanted: Asked) -> Foreign:
@@ -52,16 +56,42 @@ def _described(weights: Any, transforms: Any) -> Preprocessing:
 
 
 def _pretrained(wanted: Asked, name: str, weights: Any) -> nn.Module:
+    """As torchvision's builders do it, but that they unpickle the file, and so run what is in it."""
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
     if not wanted.download and not cached.is_file():
         told = f"its weights are not in {cached}; give --download, or --weights FILE"
         raise UserError(f"certify: --model {wanted.title}: {told}")
+    safe: dict[str, Any] = {"weights_only": True, "check_hash": True, "progress": False}
     try:
-        network: nn.Module = models.get_model(name, weights=weights, progress=False)
-    except Exception as error:  # no network, a damaged file
-        advice = "download failed" if not cached.is_file() else f"{cached} cannot be read; remove it"
-        raise failed(wanted, advice, error) from error
-    return network
+        state = weights.get_state_dict(map_location="cpu", **safe)
+    except Exception as error:  # no network, a damaged file, pickled code
+        if not cached.is_file():
+            raise failed(wanted, "download failed", error) from error
+        state_dicts.read(cached)  # says what is wrong with it
+        raise failed(wanted, f"{cached} cannot be read; remove it", error) from error
+    network: Any = models.get_model(name, weights=None, **_form(name, weights))
+    try:
+        for key in [key for key in state if _DENSE.match(key)]:
+            state[_DENSE.sub(r"\1\2", key)] = state.pop(key)
+        network.load_state_dict(state)
+    except Exception as error:  # modules rename what older files have, and stumble each in its own way
+        raise failed(wanted, f"{cached} does not fit", error) from error
+    if name == "googlenet":  # these heads are for training
+        network.aux_logits, network.aux1, network.aux2 = False, None, None
+    held: nn.Module = network
+    return held
+
+
+def _form(name: str, weights: Any) -> dict[str, Any]:
+    """What torchvision's builders set for their weights, beside what the name says."""
+    form: dict[str, Any] = {"num_classes": len(weights.meta["categories"])}
+    if name in TRANSFORMING:
+        form |= {"transform_input": True, "aux_logits": True, "init_weights": False}
+    if name.startswith("vit_"):
+        form["image_size"] = weights.meta["min_size"][0]
+    if name.startswith("maxvit"):
+        form["input_size"] = weights.meta["min_size"]
+    return form
 
 
 def _of_file(wanted: Asked, name: str) -> nn.Module:
