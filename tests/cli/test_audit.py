@@ -1,6 +1,6 @@
 """`rs audit`: our own Parquet files and tables, what is not checked, programs' output, bad input.
 
-What it finds in logs is planted in tests/soundness/test_logs.py.
+What it finds in logs is planted in tests/soundness/test_mistakes_in_logs.py.
 """
 
 from __future__ import annotations

@@ -169,9 +169,9 @@ class Fixed(nn.Module):
 
 
 def test_every_objective_is_tried():
-    assert {type(o) for o in OBJECTIVES} == {
-        catalog.find("objectives", n) for n in catalog.table("objectives")
-    }
+    every = {catalog.find("objectives", n) for n in catalog.table("objectives")}
+    denoise = {objective for objective in every if getattr(objective, "output", "logits") == "image"}
+    assert {type(o) for o in OBJECTIVES} == every - denoise  # tests/methods/test_denoisers.py tries those
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: type(o).__name__)

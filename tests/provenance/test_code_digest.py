@@ -96,8 +96,8 @@ def move_bounds(code):
     code.write("levels/__init__.py", "")
     code.move("statistics/bounds.py", "levels/bounds.py")
     code.everywhere(r"from rs\.statistics\.bounds import", "from rs.levels.bounds import")
-    together = r"^from rs\.statistics import bounds, sequences$"
-    code.everywhere(together, "from rs.statistics import sequences\nfrom rs.levels import bounds")
+    together = r"^from rs\.statistics import bounds, (.+)$"
+    code.everywhere(together, r"from rs.statistics import \1\nfrom rs.levels import bounds")
     code.everywhere(r"^from rs\.statistics import bounds$", "from rs.levels import bounds")
 
 

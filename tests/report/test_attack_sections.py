@@ -6,11 +6,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from attack_outcomes import MADE, N, attacked, certified, frame, only
+from matplotlib.figure import Figure
 
 from rs.plan.jobs import Observation
 from rs.provenance.files import write_table
-from rs.report import figure_layout, figures
+from rs.report import figures
 from rs.report.attacks import attacks_section, checks_section
+from rs.report.panels import attacked_panels
 from rs.tables import empirical_accuracy, examples
 from rs.tables.attack_checks import checks
 from rs.tables.attacks import attacked_run
@@ -123,10 +125,13 @@ def test_a_randomised_certificate_is_met_by_its_name_in_the_study(
     assert only(checks(run.attacks, run.certified), "certificate")["against"] == stored
 
 
+def figure_of(empirical: pd.DataFrame) -> list[Figure]:
+    return figures._accuracy(attacked_panels(empirical, pd.DataFrame()), "accuracy", "accuracy under attack")
+
+
 def test_white_box_is_solid_and_transfer_dashed_in_one_panel(stored):
     empirical = pd.DataFrame(stored[0])
-    styles = figure_layout.styles(pd.DataFrame(), ["gaussian"])
-    (drawn,) = figures._empirical(empirical, styles)
+    (drawn,) = figure_of(empirical)
     (axes,) = drawn.axes
     assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
     assert {t.get_text() for t in drawn.legends[0].get_texts()} == {"gaussian", "white-box", "transfer"}
@@ -139,7 +144,7 @@ def test_transfers_from_two_sources_are_two_lines_without_a_band_over_seeds():
         for attack, access, end in (("pgd", "white-box", 0.1), ("a", "transfer", 0.8), ("b", "transfer", 0.2))
         for r, a in ((0.0, 0.9), (0.5, end))
     ]
-    (drawn,) = figures._empirical(pd.DataFrame(rows), figure_layout.styles(pd.DataFrame(), ["stn"]))
+    (drawn,) = figure_of(pd.DataFrame(rows))
     (axes,) = drawn.axes
     assert [list(line.get_ydata()) for line in axes.lines] == [[0.9, 0.1], [0.9, 0.8], [0.9, 0.2]]
     assert len({str(line._dash_pattern) for line in axes.lines}) == 3
@@ -154,8 +159,7 @@ def test_one_label_under_several_noises_has_a_line_for_each():
         for label, noise in (("nal", "none"), ("nal", "gaussian σ = 0.1"), ("wrm", "none"))
         for r in (0.0, 0.5)
     ]
-    styles = figure_layout.styles(pd.DataFrame(), ["nal", "wrm"])
-    (drawn,) = figures._empirical(pd.DataFrame(rows), styles)
+    (drawn,) = figure_of(pd.DataFrame(rows))
     assert len(drawn.axes) == 1
     names = {t.get_text() for t in drawn.legends[0].get_texts()}
     assert names == {"nal, none", "nal, gaussian σ = 0.1", "wrm"}

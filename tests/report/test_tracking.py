@@ -250,7 +250,7 @@ def test_verdicts_and_claims_are_tags_that_are_mended_in_place(uri: str, tables:
     row = {"paper": "p", "table": "t", "label": "stability-0.25", "metric": "certified_accuracy"}
     row |= {"radius": 0.5, "printed": "0.61", "published": 0.61, "reproduced": 0.6049, "settings": None}
     agrees = {"status": "agrees", "difference": -0.005, "difference_low": -0.02, "difference_high": 0.01}
-    agrees |= {"margin": 0.02, "seeds": 3}
+    agrees |= {"margin": 0.02, "seeds": 3, "counted": "training seeds"}
     other = {**row, "radius": 0.75, "status": "other settings", "settings": "epochs 90, not 20"}
     study_tables.write(tables, {"published": pd.DataFrame([row | agrees, other])})
     claim = {"id": "more", "claim": "More is better.", "verdict": "holds"}  # a row for each condition
