@@ -28,6 +28,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
     def act(args: argparse.Namespace) -> None:
         if args.model is None and args.checkpoint is None:
+            own = [a for a in parser._actions if a not in own_of_stage and a.dest != "help"]
+            if any(getattr(args, a.dest) != a.default for a in own):
+                raise UserError("certify: give --model SOURCE:NAME or --checkpoint FILE")
             stage(args)
             return
         chosen, run = ("--model", certify_model.run)

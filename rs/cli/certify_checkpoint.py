@@ -76,6 +76,9 @@ def run(args: argparse.Namespace) -> None:
 def methods(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Noise and certificate of the options; --sigma is --set sigma=."""
     settings = [*args.set, *([f"sigma={args.sigma}"] if args.sigma is not None else [])]
+    named = {setting.partition("=")[0] for setting in settings}
+    if args.noise == "gaussian" and not named & {"sigma", "noise.sigma"}:
+        raise UserError("certify: give --sigma S, of the noise in [0, 1], as --sigma 0.25")
     return radius.methods(args.noise, args.certificate, settings, verb="certify")
 
 

@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> None:
     from rs.report.model import write_model_page
 
     asked = settings(args)
+    check_out(asked, args.out is not None)
     done = certify(asked, lambda line: print(line, file=sys.stderr, flush=True))
     radii = radii_up_to(done.cap)
     made = f"rs {versions()['rs']}, torch {versions()['torch']}. {done.found.made.get('library', '')}"
@@ -97,6 +98,20 @@ def settings(args: argparse.Namespace) -> Settings:
     return asked if args.out else replaced(asked)
 
 
+def check_out(asked: Settings, given: bool) -> None:
+    """Raises UserError for a folder that holds other things, or that lies among the images."""
+    from rs.foreign.votes import IDENTITY
+
+    out, data = asked.out.resolve(), asked.data.resolve()
+    if given and (out == data or data in out.parents):
+        raise UserError(f"certify: --out {asked.out}: lies in --data {asked.data}; choose another folder")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"certify: --out {asked.out}: is no folder")
+    if out.exists() and any(out.iterdir()) and not (out / IDENTITY).is_file():
+        told = "holds other things than a certification; choose another folder, or a new one"
+        raise UserError(f"certify: --out {asked.out}: {told}")
+
+
 WHOLE = ("n", "images", "batch")
 
 
@@ -104,8 +119,15 @@ def replaced(asked: Settings) -> Settings:
     """With a folder of its own for each model, data, noise and form."""
     from dataclasses import replace
 
-    told = [str(v) for v in (asked.model, asked.stated, asked.data, asked.split, asked.noise, asked.seed)]
-    told += [str(v) for v in (asked.device, asked.precision, asked.batch)]
+    from rs.api.given import chosen_device
+    from rs.machine.devices import device_class
+
+    model, device = asked.model, chosen_device(asked.device, "certify")
+    weights = model.weights and model.weights.resolve()  # not --download: the call without it goes on
+    told = [
+        str(v) for v in (model.title, weights, model.key, asked.stated, asked.data.resolve(), asked.split)
+    ]
+    told += [str(v) for v in (asked.noise, asked.seed, device_class(device), asked.precision, asked.batch)]
     return replace(asked, out=RESULTS / f"{slug('certify', asked.model.name)}-{digest(told)}")
 
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub import try_to_load_from_cache
 from PIL.Image import Image, Resampling
 from torch import Tensor, nn
 
 from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing, Size
 from rs.foreign.sources import Asked, Foreign, digest_of, failed
+from rs.networks.transformations import one_line
 
 
 class Logits(nn.Module):
@@ -44,7 +46,10 @@ def load(wanted: Asked) -> Foreign:
     made = {"library": f"transformers {transformers.__version__}", "weights": digest_of(model)}
     try:
         processor = transformers.AutoImageProcessor.from_pretrained(wanted.name, **where)
-    except Exception:  # models are saved without one; what it would say must then be stated
+    except Exception as error:  # a damaged file, code of its own
+        if not _without_processor(wanted):
+            raise failed(wanted, "its image processor cannot be loaded", error) from error
+        # what it would say must then be stated
         source = f"{wanted.title}, without an image processor"
         return Foreign(wanted.title, Logits(model), Preprocessing(source, told=False), made, classes)
 
@@ -52,7 +57,24 @@ def load(wanted: Asked) -> Foreign:
         made: Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
         return made
 
-    return Foreign(wanted.title, Logits(model), described(processor), made, classes, theirs)
+    try:
+        preprocessing = described(processor)
+    except (AttributeError, TypeError, ValueError) as error:
+        kind = f"the settings of its image processor, a {type(processor).__name__}, are of no known form"
+        told = f"{kind} ({one_line(error)}); use --model timm:... or entry:MODULE:FUNCTION"
+        raise UserError(f"certify: --model {wanted.title}: {told}") from error
+    return Foreign(wanted.title, Logits(model), preprocessing, made, classes, theirs)
+
+
+def _without_processor(wanted: Asked) -> bool:
+    """Whether the model was saved without one, rather than with one that cannot be read."""
+    files = [transformers.utils.IMAGE_PROCESSOR_NAME, transformers.utils.PROCESSOR_NAME]
+    if Path(wanted.name).is_dir():
+        return not any(Path(wanted.name, file).exists() for file in files)
+    found = [try_to_load_from_cache(wanted.name, file) for file in files]
+    if wanted.download:  # what the hub has not is noted; what is neither there nor noted was not reached
+        return not any(file is None or isinstance(file, str) for file in found)
+    return not any(isinstance(file, str) for file in found)
 
 
 def _model(wanted: Asked, where: dict[str, Any]) -> nn.Module:
@@ -87,7 +109,8 @@ def described(processor: Any) -> Preprocessing:
     if abs(scale - 1) < 1e-6:
         scale = 1.0  # 1/255 is written with few digits
     units = tuple(m / scale for m in mean), tuple(s / scale for s in std)
-    kind = Resampling(int(getattr(processor, "resample", None) or Resampling.BILINEAR)).name.lower()
+    resample = getattr(processor, "resample", None)
+    kind = Resampling(int(Resampling.BILINEAR if resample is None else resample)).name.lower()
     return Preprocessing(f"transformers, {type(processor).__name__}", size, resize, kind, *units)
 
 

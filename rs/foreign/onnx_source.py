@@ -7,10 +7,12 @@ nothing of the units of its input, so these must be stated. A batch of fixed siz
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -68,7 +70,7 @@ def load(wanted: Asked) -> Foreign:
         raise failed(wanted, "cannot be read", error) from error
     batch, sizes, channels_last = _input(wanted, session)
     network = Session(session, batch, channels_last, _output(wanted, session))
-    made = {"library": f"onnxruntime {onnxruntime.__version__}", "weights": _digest(file)}
+    made = {"library": f"onnxruntime {onnxruntime.__version__}", "weights": _digest(wanted, file)}
     channels, *size = (sizes[2], *sizes[:2]) if channels_last else sizes
     known = (size[0], size[1]) if isinstance(size[0], int) and isinstance(size[1], int) else None
     resize = None if known is None else known[0] if known[0] == known[1] else known
@@ -103,14 +105,28 @@ def _output(wanted: Asked, session: Any) -> str:
     _refuse(wanted, f"its outputs are {every}; allowed one float32 output of logits [B, classes]")
 
 
-def _digest(file: Path) -> str:
-    """Of the file, and of the files beside it that it names: weights may lie outside."""
-    content, found = file.read_bytes(), hashlib.sha256()
-    for beside in sorted(file.parent.iterdir()):
-        if beside.is_file() and beside != file and beside.name.encode() in content:
-            found.update(f"{beside.name} {file_digest(beside)}\n".encode())
-    found.update(content)
-    return found.hexdigest()
+def _digest(wanted: Asked, file: Path) -> str:
+    """Of the file, and of those that it names for its tensors: weights may lie outside, also in folders."""
+    try:
+        tensors = _tensors(onnx.load(file, load_external_data=False))
+        places = {e.value for t in tensors for e in t.external_data if e.key == "location"}
+    except Exception as error:  # onnxruntime reads kinds of files that are no ONNX
+        raise failed(
+            wanted, "not read by the package onnx, which tells where its weights lie", error
+        ) from error
+    outside = [f"{place} {file_digest(file.parent / place)}\n" for place in sorted(places)]
+    return hashlib.sha256("".join([*outside, file_digest(file)]).encode()).hexdigest()
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Those of the graph, of graphs in its nodes, and of functions."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                yield from _tensors(part)
 
 
 def _refuse(wanted: Asked, why: str) -> NoReturn:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,13 +78,31 @@ def open_pictures(place: Path, split: str | None, labelled: bool) -> Pictures:
     return found
 
 
+def _folders(place: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every folder with its names, once: under its own name, or else through the first link to it."""
+    seen: set[tuple[int, int]] = set()
+    tops = [str(place)]
+    while tops:
+        links = []
+        for top in tops:
+            for root, folders, names in os.walk(top):
+                found = os.stat(root)
+                if (found.st_dev, found.st_ino) in seen:
+                    folders.clear()
+                    continue
+                seen.add((found.st_dev, found.st_ino))
+                folders[:] = sorted(f for f in folders if not hidden(f))
+                links += [path for f in folders if os.path.islink(path := os.path.join(root, f))]
+                yield root, names
+        tops = links
+
+
 def folder(place: Path, labelled: bool = True) -> Pictures:
     """Image files in `place`; where it has sub-folders instead, these are the classes."""
     from torchvision.datasets.folder import is_image_file
 
     files = []
-    for root, folders, names in os.walk(place, followlinks=True):
-        folders[:] = [f for f in folders if not hidden(f)]
+    for root, names in _folders(place):
         inside = os.path.relpath(root, place)
         found = (n for n in names if is_image_file(n) and not hidden(n))
         files += [os.path.normpath(os.path.join(inside, name)) for name in found]

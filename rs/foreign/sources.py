@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,13 +27,13 @@ from rs.networks.transformations import one_line
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# what stands before the colon -> module with `load(asked) -> Foreign`, the package it needs, and the extra
-SOURCES: dict[str, tuple[str, str | None]] = {
-    "torchvision": ("rs.foreign.torchvision_source", None),
-    "timm": ("rs.foreign.timm_source", "timm"),
-    "hf": ("rs.foreign.huggingface_source", "transformers"),
-    "onnx": ("rs.foreign.onnx_source", "onnxruntime"),
-    "entry": ("rs.foreign.entry_source", None),
+# what stands before the colon -> module with `load(asked) -> Foreign`, and the packages it needs
+SOURCES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "torchvision": ("rs.foreign.torchvision_source", ()),
+    "timm": ("rs.foreign.timm_source", ("timm",)),
+    "hf": ("rs.foreign.huggingface_source", ("transformers",)),
+    "onnx": ("rs.foreign.onnx_source", ("onnxruntime", "onnx")),
+    "entry": ("rs.foreign.entry_source", ()),
 }
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
@@ -84,9 +84,8 @@ def asked(text: str, weights: Path | None, key: str | None, download: bool) -> A
 
 def load(wanted: Asked, stated: Stated) -> Foreign:
     """The model, with `stated` over what it says of its input. Raises UserError where it cannot be had."""
-    place, package = SOURCES[wanted.source]
-    if package is not None:
-        need(wanted, package)
+    place, packages = SOURCES[wanted.source]
+    need(wanted, packages)
     # what libraries print on the way (torch.hub does) is no result
     with contextlib.redirect_stdout(sys.stderr), contextlib.nullcontext() if wanted.download else offline():
         found: Foreign = importlib.import_module(place).load(wanted)
@@ -98,14 +97,10 @@ def load(wanted: Asked, stated: Stated) -> Foreign:
     return Foreign(**{**vars(found), "preprocessing": preprocessing, "theirs": theirs})
 
 
-def need(wanted: Asked, package: str) -> None:
-    """Raises UserError with what to install, where a source's package is not there."""
-    if find_spec(package) is None:
-        told = f"pip install 'rs-smoothing[{EXTRAS[package]}]' (or {package})"
-        raise UserError(f"certify: --model {wanted.title}: needs the package {package}: {told}")
-
-
-EXTRAS = {"timm": "timm", "transformers": "transformers", "onnxruntime": "onnx"}
+def need(wanted: Asked, packages: Sequence[str]) -> None:
+    """Raises UserError with what to install, where a source's packages are not there."""
+    if missing := " ".join(package for package in packages if find_spec(package) is None):
+        raise UserError(f"certify: --model {wanted.title}: needs {missing}: pip install {missing}")
 
 
 @contextlib.contextmanager

@@ -45,7 +45,11 @@ def parquet(place: Path, split: str | None) -> Pictures | None:
         raise UserError(f"{place}: not a complete Parquet file ({_line(error)})") from error
     schema = opened[0].schema_arrow
     image, label = _columns(str(place), schema)
-    names = _named((schema.metadata or {}).get(b"huggingface"), label)
+    for file, other in zip(files, opened, strict=True):
+        if _columns(str(file), other.schema_arrow) != (image, label):
+            columns = f"{some(other.schema_arrow.names)}; {files[0]} has {some(schema.names)}"
+            raise UserError(f"{file}: other columns than in the files before: {columns}")
+    names = _named(str(files[0]), (schema.metadata or {}).get(b"huggingface"), label)
     labels = [y for f in opened for y in f.read([label]).column(0).to_pylist()] if label else None
     rows = _Rows(sizes, lambda k: groups[k][0].read_row_group(groups[k][1], columns=[image]).column(0))
     return _pictures(place, rows, labels, names)
@@ -55,7 +59,10 @@ def saved(place: Path, split: str | None) -> Pictures | None:
     """Of a folder of `Dataset.save_to_disk` or `DatasetDict.save_to_disk`; None where it is none."""
     listed = place / "dataset_dict.json"
     if listed.is_file():
-        splits = [str(s) for s in _json(listed).get("splits", [])]
+        told = _json(listed).get("splits")
+        if not isinstance(told, list):
+            raise UserError(f"{listed}: splits: must be a list of names")
+        splits = [str(s) for s in told]
         if split not in splits:
             raise UserError(f"{place}: several splits; give --split: {', '.join(splits)}")
         place = place / split
@@ -65,7 +72,7 @@ def saved(place: Path, split: str | None) -> Pictures | None:
     told = _json(state)
     if told.get("_indices_data_files") or told.get("_indices_files"):
         raise UserError(f"{place}: a selection of another data set; save it after flatten_indices()")
-    files = [place / str(entry["filename"]) for entry in told.get("_data_files", [])]
+    files = _arrow_files(state, told)
     try:
         tables = [pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files]
         table = pa.concat_tables(tables)
@@ -74,7 +81,18 @@ def saved(place: Path, split: str | None) -> Pictures | None:
     image, label = _columns(str(place), table.schema)
     named = json.dumps({"info": {"features": _json(info).get("features")}}).encode()
     column, labels = table.column(image), table.column(label).to_pylist() if label else None
-    return _pictures(place, _Rows([len(column)], lambda _: column), labels, _named(named, label))
+    names = _named(str(info), named, label)
+    return _pictures(place, _Rows([len(column)], lambda _: column), labels, names)
+
+
+def _arrow_files(state: Path, told: dict[str, Any]) -> list[Path]:
+    """Raises UserError where `state` lists none."""
+    listed = told.get("_data_files")
+    entries = listed if isinstance(listed, list) else []
+    names = [entry.get("filename") if isinstance(entry, dict) else None for entry in entries]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise UserError(f'{state}: _data_files: must be a list of {{"filename": ...}}, one at least')
+    return [state.parent / str(name) for name in names]
 
 
 class _Rows:
@@ -127,12 +145,20 @@ def _columns(place: str, schema: pa.Schema) -> tuple[str, str | None]:
     return images[0], next(iter(whole), None)
 
 
-def _named(metadata: bytes | None, label: str | None) -> tuple[str, ...]:
+def _named(place: str, metadata: bytes | None, label: str | None) -> tuple[str, ...]:
     """What the `datasets` library calls the classes."""
     if metadata is None or label is None:
         return ()
-    feature = (parse_json(metadata, "features").get("info", {}).get("features") or {}).get(label) or {}
-    return tuple(map(str, feature.get("names") or ()))
+    where, found = f"{place}: features", parse_json(metadata, f"{place}: metadata: not JSON")
+    for key in ("info", "features", label, "names"):
+        if found is None:
+            return ()
+        if not isinstance(found, dict):
+            raise UserError(f"{where}: a {type(found).__name__}; must be an object with {key}")
+        found = found.get(key)
+    if found is not None and not isinstance(found, list):
+        raise UserError(f"{where}: names of {label}: must be a list")
+    return tuple(map(str, found or ()))
 
 
 def _split_of(file: Path) -> str:

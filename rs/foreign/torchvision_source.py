@@ -41,10 +41,12 @@ def load(wanted: Asked) -> Foreign:
     except KeyError as error:
         allowed = ", ".join(w.name for w in variants)
         raise UserError(f"certify: --model {wanted.title}: no such weights; allowed: {allowed}") from error
+    if not weights.meta.get("categories"):
+        raise UserError(f"certify: --model {wanted.title}: {weights.name} has no classes, only features")
     network = _of_file(wanted, name) if wanted.weights else _pretrained(wanted, name, weights)
     transforms = weights.transforms()
     made = {"library": f"torchvision {torchvision.__version__}", "weights": digest_of(network)}
-    classes = tuple(weights.meta.get("categories", ()))
+    classes = tuple(weights.meta["categories"])
     return Foreign(wanted.title, network, _described(weights, transforms), made, classes, transforms)
 
 

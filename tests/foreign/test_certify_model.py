@@ -163,6 +163,35 @@ def test_a_folder_of_its_own_for_other_settings(certify):
     assert len(list(Path("results").iterdir())) == 2
 
 
+def test_the_folder_of_its_own_is_of_the_model_and_data_alone(certify):
+    own = (*PHOTOS[:6], "--n", "100")
+    place = str(Path("photos").resolve())
+    for more in (
+        ("--data", "photos"),
+        ("--data", place, "--download"),
+        ("--data", "photos/", "--device", "cpu"),
+    ):
+        assert certify(*own, *more)[0] == 0
+    assert len(list(Path("results").iterdir())) == 1
+
+
+@pytest.mark.parametrize("out", ["photos", "photos/new/out", "other", "mynet.py"])
+def test_folders_of_other_things_are_left_alone(refused, out):
+    Path("other").mkdir()
+    Path("other/thesis.txt").touch()
+    before = sorted(Path().rglob("*"))
+    told = refused(*PHOTOS, "--out", out)
+    assert told.startswith(f"rs: certify: --out {out}: ")
+    assert sorted(f for f in Path().rglob("*") if "__pycache__" not in str(f)) == before
+
+
+def test_what_was_forgotten(refused):
+    told = refused("--data", "photos", "--sigma", "0.25")
+    assert told == "rs: certify: give --model SOURCE:NAME or --checkpoint FILE"
+    told = refused("--model", "entry:mynet:net", "--data", "photos")
+    assert told.startswith("rs: certify: give --sigma S")
+
+
 def test_a_budget_chooses_and_is_remembered(certify, monkeypatch):
     code, _, err = certify(*DIGITS, "--data", "photos", "--budget", "1s")
     assert code == 0

@@ -126,6 +126,54 @@ def test_tables_without_images():
         opened("e.txt")
 
 
+def test_files_of_other_columns():
+    Path("data").mkdir()
+    pq.write_table(table([0], [1]), "data/test-0.parquet")
+    pq.write_table(table([1]).rename_columns(["picture"]), "data/test-1.parquet")
+    told = r"^data/test-1.parquet: other columns than in the files before: picture; .*0.parquet has image"
+    with pytest.raises(UserError, match=told):
+        opened("data")
+    pq.write_table(pa.table({"x": [1]}), "data/test-1.parquet")
+    with pytest.raises(UserError, match=r"^data/test-1.parquet: no column of images"):
+        opened("data")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (b"[1]", "features: a list; must be an object with info"),
+        (b'{"info": 3}', "features: a int; must be an object with features"),
+        (b'{"info": {"features": {"label": [1]}}}', "features: a list; must be an object with names"),
+        (b'{"info": {"features": {"label": {"names": 5}}}}', "names of label: must be a list"),
+        (b"{", "metadata: not JSON"),
+        (b'{"info": null}', None),
+        (b'{"info": {"features": {"label": null}}}', None),
+        (b"{}", None),
+    ],
+)
+def test_descriptions_of_other_forms(written, told):
+    made = table([1, 2], [0, 1]).replace_schema_metadata({b"huggingface": written})
+    pq.write_table(made, "a.parquet")
+    if told is None:
+        assert (opened("a.parquet").labels, opened("a.parquet").groups) == ([0, 1], ())
+        return
+    with pytest.raises(UserError) as raised:
+        opened("a.parquet")
+    assert str(raised.value).startswith("a.parquet: ")
+    assert told in str(raised.value)
+
+
+@pytest.mark.parametrize("state", ["[1]", "{}", '{"_data_files": []}', '{"_data_files": [{"name": "a"}]}'])
+def test_a_saved_data_set_that_lists_no_files(state):
+    save(Path("saved"), table([3], [1]))
+    Path("saved/state.json").write_text(state)
+    with pytest.raises(UserError, match=r"^saved/state.json: _data_files: must be a list of"):
+        opened("saved")
+    Path("saved/dataset_dict.json").write_text('{"splits": null}')
+    with pytest.raises(UserError, match=r"^saved/dataset_dict.json: splits: must be a list of names"):
+        opened("saved", "test")
+
+
 def test_images_are_spread_over_the_whole():
     assert spread(10, 3) == [0, 3, 6]
     assert spread(3, 10) == spread(3, None) == [0, 1, 2]
