@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from rs.report.names import read
+from rs.report.verdict_words import counted
 from rs.tables.claims import VERDICTS
 from rs.tables.verdict import STATUSES
 
@@ -42,25 +43,19 @@ def answers(tables: Path) -> list[str]:
 def _numbers(published: pd.DataFrame) -> Iterator[str]:
     if published.empty:
         return
-    counted = published["status"].value_counts()
-    told = [f"{status} {counted[status]}" for status in STATUSES if status in counted]
-    differs = published[published["status"] == "differs"]
-    ways = (
-        ", ".join(f"{n} {way} it" for way, n in differs["direction"].value_counts().items())
-        if len(differs)
-        else ""
-    )
-    text = ", ".join(told) + (f" (beside the published number, {ways})" if ways else "")
-    yield f"{len(published)} published numbers: {text}."
+    counts = published["status"].value_counts()
+    ways = published[published["status"] == "differs"]["direction"].value_counts()
+    told = ", ".join(f"{n} {way}" if ways.sum() > 1 else str(way) for way, n in ways.items())
+    asides = {"differs": told}
+    yield counted({s: int(counts.get(s, 0)) for s in STATUSES}, "published numbers", asides)
 
 
 def _claims(claims: pd.DataFrame) -> Iterator[str]:
     if claims.empty:
         return
     verdicts = claims.drop_duplicates("id")["verdict"]
-    counted = verdicts.value_counts()
-    told = ", ".join(f"{verdict} {counted[verdict]}" for verdict in VERDICTS if verdict in counted)
-    yield f"{len(verdicts)} claim{'s' if len(verdicts) > 1 else ''}: {told}."
+    counts = verdicts.value_counts()
+    yield counted({v: int(counts.get(v, 0)) for v in VERDICTS}, "claims")
 
 
 def _best(tables: Path) -> Iterator[str]:

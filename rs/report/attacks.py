@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ _QUESTIONS = {
     "weaker access: gradient-free": "white-box is at least as strong as gradient-free",
     "certificate": "certified predictions stay within their radius",
 }
+
+
+@dataclass
+class Folded(Table):
+    """A table that the page shows behind a summary, opened at first only where `opened` says so."""
+
+    summary: str = ""
+    opened: bool = False
 
 
 def judge_name(judge: Any) -> str:
@@ -66,7 +75,9 @@ def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
 
 
 def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
-    """Rows of ``attack_checks``: those that fail, those that could not be made, then the others."""
+    """Rows of ``attack_checks``: those that fail, those that could not be made, then the others; folded to
+    one line where none fails.
+    """
     section = Section("checks", "Checks of the attacks")
     frame = read(tables, "attack_checks")
     if frame.empty:
@@ -82,7 +93,7 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     heads = [("label", "text"), ("smoothing noise", "text")] + [("seed", "number")] * several
     heads += [("check", "text"), ("attack", "text"), ("against", "text"), ("radius", "number")]
     heads += [("images", "number"), ("measured", "number"), ("at most", "number"), ("p", "number")]
-    table = Table([*heads, ("verdict", "text")], [])
+    table = Folded([*heads, ("verdict", "text")], [])
     ranks = {"fails": 0, NOT_CHECKED: 1}
     order = frame.assign(rank=frame["verdict"].map(ranks).fillna(2)).sort_values("rank", kind="stable")
     for row in order.to_dict("records"):
@@ -95,8 +106,11 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         mark = {"holds": " within", "fails": " outside"}.get(row["verdict"], "")
         table.rows.append([*cells, text_cell(row["verdict"], f"text verdict{mark}")])
     failed, unmade = (int((frame["verdict"] == verdict).sum()) for verdict in ("fails", NOT_CHECKED))
-    table.note = f"{len(frame) - unmade} checks, {failed} failed. Each row shows its worst radius."
+    made = len(frame) - unmade
+    table.summary, table.opened = f"{made - failed} of {made} hold", failed > 0
+    table.note = f"{made} checks, {failed} failed. Each row shows its worst radius."
     if unmade:
+        table.summary += f"; {unmade} could not be made"
         table.note += f" {unmade} could not be made for want of an attack to compare with."
     section.tables.append(table)
     return section

@@ -6,6 +6,7 @@ Made from what `rs verdicts` knows: numbers and claims, not run ones too. Same i
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from rs.report.frame import render
 from rs.report.html_table import down, up
 from rs.report.next_hour import MOST, offers, sentence
 from rs.report.numerals import order
+from rs.report.verdict_words import counted
 
 Row = Mapping[str, Any]
 
@@ -60,6 +62,12 @@ class Paper:
     @property
     def file(self) -> str:
         return "-".join(self.name.lower().split()).replace("/", "-") + ".html"
+
+    @property
+    def said(self) -> str:
+        """How many of its claims have which verdict."""
+        counts = Counter(str(claim["verdict"]) for claim in self.claims)
+        return counted({verdict: counts[verdict] for verdict in sorted(counts)}, "claims")
 
 
 def status_of(number: Row) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from rs.report.certified import _bound
 from rs.report.html_table import DASH, Cell, How, Section, Table, down, interval, number, text_cell
 from rs.report.names import read
-from rs.report.verdict_words import verdict_words
+from rs.report.verdict_words import counted, verdict_words
 from rs.tables.verdict import STATUSES
 
 MEASURES = {
@@ -76,6 +76,5 @@ def _how(i: int, metric: str, row: Mapping[Any, Any]) -> How | None:
 
 
 def _totals(frame: pd.DataFrame) -> str:
-    counted = frame["status"].value_counts()
-    told = [f"{status} {counted[status]}" for status in STATUSES if status in counted]
-    return f"Of {len(frame)} numbers: {', '.join(told)}."
+    counts = frame["status"].value_counts()
+    return counted({status: int(counts.get(status, 0)) for status in STATUSES}, "numbers")

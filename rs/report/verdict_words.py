@@ -1,4 +1,4 @@
-"""The verdict on a published number in words, for the terminal and the page."""
+"""Verdicts on published numbers and claims in words, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -7,6 +7,32 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+
+_ARE = {"agrees": "agree", "differs": "differ", "holds": "hold", "fails": "fail"}  # the others take a verb
+_HAVE = {"other settings", "no verdict"}
+
+
+def counted(counts: Mapping[str, int], things: str, asides: Mapping[str, str] | None = None) -> str:
+    """`Of 4 claims 3 hold and 1 is undecided.` from how often each verdict was given; `things` is the plural,
+    an aside stands in brackets behind its verdict. Verdicts that were never given are left out.
+    """
+    given = {verdict: n for verdict, n in counts.items() if n}
+    total = sum(given.values())
+    said = []
+    for verdict, n in given.items():
+        aside = (asides or {}).get(verdict, "")
+        said.append(f"{_with_verb(verdict, n)}{f' ({aside})' if aside else ''}")
+    if total == 1:
+        return f"The one {things.removesuffix('s')} {said[0].removeprefix('1 ')}."
+    listed = " and ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
+    return f"Of {total:,} {things} {listed}."
+
+
+def _with_verb(verdict: str, n: int) -> str:
+    if verdict in _ARE:
+        return f"{n:,} {verdict if n == 1 else _ARE[verdict]}"
+    verb = ("has", "have") if verdict in _HAVE else ("is", "are")
+    return f"{n:,} {verb[n != 1]} {verdict}"
 
 
 def verdict_words(row: Mapping[Any, Any]) -> str:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 import study_tables
 
 from rs.report.answers import answers, best
+from rs.report.verdict_words import counted
 from rs.tables.noise import smoothed_with
 
 
@@ -63,8 +65,25 @@ def test_published_numbers_and_claims_are_counted(tmp_path: Path) -> None:
     published = pd.DataFrame({"status": statuses, "direction": [None, "above", "below", None]})
     claims = pd.DataFrame({"id": ["a", "a", "b"], "verdict": ["holds", "holds", "undecided"]})
     told = answers(study_tables.write(tmp_path, {"published": published, "claims": claims}))
-    assert told[0].startswith("4 published numbers: agrees 1, differs 2")
-    assert told[1] == "2 claims: holds 1, undecided 1."
+    assert told[0] == "Of 4 published numbers 1 agrees, 2 differ (1 above, 1 below) and 1 is not run."
+    assert told[1] == "Of 2 claims 1 holds and 1 is undecided."
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ({"holds": 3, "fails": 0, "undecided": 1}, "Of 4 claims 3 hold and 1 is undecided."),
+        ({"holds": 1, "fails": 2, "not run": 2}, "Of 5 claims 1 holds, 2 fail and 2 are not run."),
+        ({"holds": 2}, "Of 2 claims 2 hold."),
+        ({"undecided": 1}, "The one claim is undecided."),
+        (
+            {"other settings": 1, "not run": 1100},
+            "Of 1,101 claims 1 has other settings and 1,100 are not run.",
+        ),
+    ],
+)
+def test_verdicts_are_counted_in_a_sentence(counts: dict[str, int], told: str) -> None:
+    assert counted(counts, "claims") == told
 
 
 def test_a_study_that_asks_nothing_is_told_nothing(tmp_path: Path) -> None:
