@@ -224,3 +224,21 @@ def test_csv_keeps_words_from_being_formulas_and_numbers_numbers(opened: Any, te
     heads, row = csv.reader(io.StringIO(opened.evaluate("grid => formats.CSV(grid)", grid)))
     assert row == [told, told]
     assert heads[0] == (text if text[0] not in "=+-@" else f"'{text}")
+
+
+def test_on_a_phone_a_first_column_keeps_words_whole_and_leaves_room(browser: Any, address: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(address)
+    table = page.locator("#certified .wrap table").last
+    said = table.evaluate("""table => ["smoothadv", "x".repeat(60)].map(word => {
+        for (const row of table.tBodies[0].rows) row.cells[0].textContent = word;
+        const cell = table.tBodies[0].rows[0].cells[0], range = document.createRange();
+        range.selectNodeContents(cell);
+        return [range.getClientRects().length, cell.getBoundingClientRect().width];
+    })""")
+    (lines, wide), (of_long, longest) = said
+    assert lines == 1
+    assert of_long > 1
+    assert 80 < wide <= longest < 140
+    context.close()
