@@ -242,3 +242,15 @@ def test_on_a_phone_a_first_column_keeps_words_whole_and_leaves_room(browser: An
     assert of_long > 1
     assert 80 < wide <= longest < 140
     context.close()
+
+
+def test_what_is_folded_on_the_screen_is_there_in_print(browser: Any, address: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    styles = page.locator("style").first.inner_html()
+    page.set_content(f"<style>{styles}</style><details><summary>all hold</summary><p>each</p></details>")
+    assert not page.get_by_text("each").is_visible()
+    page.emulate_media(media="print")
+    assert page.get_by_text("each").is_visible()
+    context.close()
