@@ -115,7 +115,7 @@
         const printed = line.published.find(q => Math.abs(q.r - r) < 1e-9);
         const box = make("input", { type: "checkbox", checked: chosen.has(line), "aria-label": `draw ${line.name}`, style: `accent-color:${line.colour}`, onchange: e => { e.target.checked ? chosen.add(line) : chosen.delete(line); draw(); } });
         return make("tr", { class: tie ? "tie" : "" }, make("td", { class: "swatch" }, box, marks.sample(line)),
-          make("td", { class: line.name.length > 30 && "long" }, make("button", { type: "button", title: "the images behind this number", onclick: () => open(line, r) }, line.name), ...(line.estimate ? [make("span", { class: "mark" }, "estimate")] : [])),
+          make("td", { class: line.name.length > 30 && "long" }, make("button", { type: "button", title: "the images behind this number", onclick: () => open(line, r) }, ...breakable(line.name)), ...(line.estimate ? [make("span", { class: "mark" }, "estimate")] : [])),
           make("td", { class: "number" }, down(p), make("small", {}, `${down(low)}–${up(high)}`)),
           make("td", { class: "number" }, line === best ? "best" : signed(d), make("small", {}, line === best ? "" : tie ? "no real difference" : `${signed(from)} to ${signed(to)}`)),
           make("td", { class: "number" }, printed ? printed.value.toFixed(3) : "", make("small", {}, printed?.status ?? "")));

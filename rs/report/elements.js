@@ -9,3 +9,5 @@ const make = (name, attributes = {}, ...children) => {
   element.append(...children);
   return element;
 };
+// a run's label, which may be cut after a bracket and a comma
+const breakable = name => name.split(/(?<=[[,])(?=\w)/).flatMap((part, i) => i ? [make("wbr"), part] : [part]);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,20 @@ def render(template: str, styles: Sequence[str] = (), scripts: Sequence[str] = (
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _breakable(text: str) -> Markup:
+    """A run's label, which may be cut after a bracket and a comma (elements.js does the same)."""
+    return Markup("<wbr>").join(re.split(r"(?<=[\[,])(?=\w)", text))
 
 
 def _inline(*names: str) -> Markup:

@@ -112,12 +112,12 @@ def test_runs_and_jobs_of_the_whole_study_are_counted(tiny, refusal, monkeypatch
     assert "more than 10 jobs; fewer runs" in refusal(tiny)
 
 
-def test_ten_thousand_shards_are_planned(tiny, plan_of):
-    """The data set of every paper, one image a shard: slow, and nothing to refuse."""
+def test_as_many_shards_as_a_folder_may_hold_are_planned(tiny, plan_of):
+    """The data set of every paper in 2,000 shards: slow, and nothing to refuse."""
     tiny |= {"data": {"name": "mnist"}, "model": {"name": "lenet"}, "attacks": [], "test": {}}
     tiny["runs"] = {"g": {"objective": {"name": "gaussian"}}}
-    tiny["sampling"] |= {"images_per_shard": 1, "block": 64}
-    assert len(plan_of(tiny).jobs["sample"]) == 20_000
+    tiny["sampling"] |= {"images_per_shard": 5, "block": 64}
+    assert len(plan_of(tiny).jobs["sample"]) == 2 * 2_000
 
 
 @pytest.mark.parametrize("odd", ["\n", "\t", "\x00", "\x1b[31m", "\x7f", "\x85", "\u2028", "\ud800"])
