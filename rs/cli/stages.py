@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
         execute(args.stage, described(args.stage, text), data_dir)
         return
     if not args.study:
-        raise UserError(f"rs {args.stage}: give --study FILE (or --job, as the workflow does)")
+        raise UserError(f"{args.stage}: give --study FILE (or --job, as the workflow does)")
     from rs.plan.plan import Plan
     from rs.study.study import Study
 

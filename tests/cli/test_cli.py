@@ -78,7 +78,7 @@ def test_bad_input_exits_1_with_one_line(tmp_path, tiny, capsys):
     study = str(write_study(tmp_path / "s.yaml", tiny))
     line = f"rs: {study}: noise.sigma: -1: must be 0 or a number at least 1e-06 and at most 1000000\n"
     assert refused(["train", "--study", study], capsys) == line
-    assert "rs train: give --study FILE" in refused(["train"], capsys)
+    assert "train: give --study FILE" in refused(["train"], capsys)
     assert "rs train: --job is not JSON" in refused(["train", "--job", "{"], capsys)
     assert "rs train: --job needs spec" in refused(["train", "--job", "{}"], capsys)
 
@@ -142,7 +142,7 @@ def test_the_installed_command_and_the_torch_free_floor():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     done = subprocess.run([sys.executable, "-m", "rs", "train"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("rs: rs train: give --study FILE")
+    assert done.stderr.startswith("rs: train: give --study FILE")
     assert "Traceback" not in done.stderr
 
 
