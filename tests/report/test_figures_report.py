@@ -204,6 +204,7 @@ def test_published_numbers_stand_beside_reproduced_ones(tmp_path: Path) -> None:
         "smoothing_level": 0.5,
         "seeds": 3,
         "counted": "images and seeds",
+        "direction": None,
         "margin": 0.025,
         "low": 0.47,
         "high": 0.53,
