@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,11 @@ def run(args: argparse.Namespace) -> None:
 
     asked = settings(args)
     check_out(asked, args.out is not None)
-    done = certify(asked, lambda line: print(line, file=sys.stderr, flush=True))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's end, as Ctrl-C
+    try:
+        done = certify(asked, lambda fact, said: print(f"{fact:<18}{said}", file=sys.stderr, flush=True))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     radii = radii_up_to(done.cap)
     made = f"rs {versions()['rs']}, torch {versions()['torch']}. {done.found.made.get('library', '')}"
     write_model_page(asked.out / PAGE, done.page(radii, made))

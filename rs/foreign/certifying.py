@@ -71,7 +71,10 @@ class Settings:
     allow: tuple[str, ...] = ()
 
 
-def certify(asked: Settings, tell: Callable[[str], None]) -> Done:
+Tell = Callable[[str, str], None]  # a fact: its name and what is said of it
+
+
+def certify(asked: Settings, tell: Tell) -> Done:
     """Certifies, and says with `tell` what it is about to do. Raises UserError for what cannot be certified;
     votes that were drawn until then are kept.
     """
@@ -80,13 +83,13 @@ def certify(asked: Settings, tell: Callable[[str], None]) -> Done:
     found = sources.load(asked.model, asked.stated)
     work = _Work(asked, found, pictures)
     described = work.described()
-    for line in described:
-        tell(line)
+    for name, said in described.items():
+        tell(name, said)
     ready = work.ready()
     classes = ready.form.classes
     labels, how = in_model(pictures, classes, found.classes or ())
-    described.append(f"labels            {how}")
-    tell(described[-1])
+    described["labels"] = how
+    tell("labels", how)
     kept = work.kept()
     chosen = work.choose(least, tell)
     positions = spread(len(pictures), chosen.images)
@@ -168,18 +171,18 @@ class _Work:
             made.append(pixels)
         return as_float(torch.from_numpy(np.stack(made)))
 
-    def described(self) -> list[str]:
+    def described(self) -> dict[str, str]:
         noise = self.asked.noise
         level = noise_level(noise) if noise["name"] == "gaussian" else None
         size = "x".join(map(str, self.first.shape[1:]))
         kind = (
             "without labels" if self.pictures.labels is None else f"{len(set(self.pictures.labels))} classes"
         )
-        return [
-            f"model             {self.found.title}",
-            f"images            {len(self.pictures)} in {self.pictures.place}, {kind}, certified as {size}",
-            *self.found.preprocessing.lines(level),
-        ]
+        return {
+            "model": self.found.title,
+            "images": f"{len(self.pictures)} in {self.pictures.place}, {kind}, certified as {size}",
+            **self.found.preprocessing.facts(level),
+        }
 
     def ready(self) -> Ready:
         """Audited and in its form; on the same images in every call."""
@@ -212,7 +215,7 @@ class _Work:
     def voter(self, image: int) -> VoterAtHand:
         return VoterAtHand(self.made, self.images([image]), [image], ())
 
-    def choose(self, least: int, tell: Callable[[str], None]) -> Chosen:
+    def choose(self, least: int, tell: Tell) -> Chosen:
         """n and images, as the last call with the same wishes chose them, or by the measured rate."""
         asked = self.asked
         wished = ("n", "n0", "images", "budget", "alpha", "certificate")
@@ -227,8 +230,8 @@ class _Work:
             chosen = cost.choose(self.cost, len(self.pictures), *wanted, least)
             earlier = before.get("claimed", [])
             write_json(file, {"wishes": wishes, **vars(chosen), "claimed": earlier})
-        tell(f"votes             n0 = {asked.n0} choose the class, n = {chosen.n:,} bound its probability")
-        tell(f"largest radius    {self._reach(chosen.n)}")
+        tell("votes", f"n0 = {asked.n0} choose the class, n = {chosen.n:,} bound its probability")
+        tell("largest radius", self._reach(chosen.n))
         return chosen
 
     def _reach(self, n: int) -> str:
@@ -237,7 +240,7 @@ class _Work:
         here, more = (f"{np.floor(radius * 1000) / 1000:.3f}" for radius in at)
         return f"{here} at alpha = {self.asked.alpha:g}, where all votes agree (n = {10 * n:,}: {more})"
 
-    def vote(self, positions: list[int], n: int, kept: Kept, tell: Callable[[str], None]) -> None:
+    def vote(self, positions: list[int], n: int, kept: Kept, tell: Tell) -> None:
         """Draws what is missing and keeps it, also what was drawn when something went wrong."""
         wanted = {i: list(blocks_of(i, self.asked.n0, n, self.block)) for i in positions}
         missing = {i: todo for i, of in wanted.items() if (todo := [b for b in of if b not in kept])}
@@ -248,7 +251,7 @@ class _Work:
         total, left = (sum(map(len, each.values())) for each in (wanted, missing))
         price = sum(self.cost.votes(b.votes) for todo in missing.values() for b in todo)
         drawn = f"{len(positions)} images, {self.cost.rate:.3g} votes/s here"
-        tell(f"predicted         {cost.in_words(price)} ({drawn}{', goes on' * (left < total)})")
+        tell("predicted", f"{cost.in_words(price)} ({drawn}{', goes on' * (left < total)})")
         try:
             blocks, votes = self._blocks(missing, kept, digests), Counter[str]()
             done, so_far = total - left, lambda: votes["drawn"]

@@ -29,7 +29,7 @@ class Done:
     certified: Certification
     cap: float
     earlier: list[str]
-    described: list[str]
+    described: dict[str, str]
 
     @property
     def labelled(self) -> bool:
@@ -84,7 +84,11 @@ class Done:
         return ModelPage(*said, every, frame, pixels, self.cap, self.labelled, made)
 
     def table(self) -> pa.Table:
-        return pa.Table.from_pandas(self.frame(), preserve_index=False)
+        """With how its radii were made, as `rs audit` holds them against."""
+        found = self.certified
+        made = {"certificate": found.certificate["name"], "alpha": found.alpha, "rigorous": found.rigorous}
+        frame = self.frame().assign(**made, largest_radius=self.cap)
+        return pa.Table.from_pandas(frame, preserve_index=False)
 
     def notes(self) -> list[str]:
         """What stands below the shares."""
@@ -94,6 +98,7 @@ class Done:
         what = "average certified radius" if found.rigorous else "average estimated radius"
         if not self.labelled:  # the field's average certified radius counts wrong predictions as 0
             what = f"{what.replace(' certified', '')} of the predictions"
+        low, high = max(low, 0.0), min(high, self.cap)  # where Student's t knows nothing of a radius's limits
         spread = f" [{down(low)}, {up(high)}]" if number > 1 else ""
         norm = f"l{found.norm:g}".replace("linf", "l-infinity")
         told = [f"{what} {down(average)}{spread} ({norm}), at most {down(self.cap)}; {abstained} abstained"]

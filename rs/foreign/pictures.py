@@ -109,12 +109,13 @@ def folder(place: Path, labelled: bool = True) -> Pictures:
     if not files:
         raise UserError(f"{place}: holds no image (jpg, jpeg, png, ppm, bmp, pgm, tif, tiff, webp)")
     files.sort()
+    names = [os.fsencode(file).decode("utf-8", "backslashreplace") for file in files]  # pages are UTF-8
     tops = [file.partition(os.sep)[0] if os.sep in file else "" for file in files]
     groups = sorted(set(tops))
     if not labelled or groups == [""]:
-        return Pictures(str(place), files, lambda i: read(place / files[i]))
+        return Pictures(str(place), names, lambda i: read(place / files[i]))
     if "" in groups:
         loose = some([file for file, top in zip(files, tops, strict=True) if not top])
         raise UserError(f"{place}: images beside class folders ({loose}); give --unlabelled, or sort them in")
     labels = [groups.index(top) for top in tops]
-    return Pictures(str(place), files, lambda i: read(place / files[i]), labels, tuple(groups))
+    return Pictures(str(place), names, lambda i: read(place / files[i]), labels, tuple(groups))

@@ -87,7 +87,7 @@ class Preprocessing:
         kind: Normalization = "none" if self.plain else "standardize"
         return nn.Sequential(first_layer(kind, self.mean, self.std), net)
 
-    def lines(self, sigma: float | None) -> list[str]:
+    def facts(self, sigma: float | None) -> dict[str, str]:
         """The two sides of the noise in words, and `sigma` beside it in the model's units."""
         before = []
         if self.resize is not None:
@@ -97,14 +97,14 @@ class Preprocessing:
         if self.size is not None:
             before.append(f"crop the centre {'x'.join(map(str, self.size))}")
         low, high = (self.in_units(np.full(self.channels, v)) for v in (0.0, 1.0))
-        told = [f"before the noise  {', '.join([*before, 'scale to [0, 1]'])}"]
+        told = {"before the noise": ", ".join([*before, "scale to [0, 1]"])}
         if sigma is not None:
             per = " ".join(dict.fromkeys(f"{sigma / s:.4g}" for s in self.std))
-            told.append(f"noise             sigma = {sigma:g} in [0, 1], {per} in the model's units")
+            told["noise"] = f"sigma = {sigma:g} in [0, 1], {per} in the model's units"
         mean, std = (" ".join(f"{v:.4g}" for v in values) for values in (self.mean, self.std))
         units = f"(x - [{mean}]) / [{std}], from {min(low):.3g} to {max(high):.3g}"
-        told.append(f"in the network    {'nothing: it takes [0, 1]' if self.plain else units}")
-        return [*told, f"as stated by      {self.source}"]
+        told["in the network"] = "nothing: it takes [0, 1]" if self.plain else units
+        return {**told, "as stated by": self.source}
 
     def in_units(self, values: np.ndarray) -> list[float]:
         """Values [C] in [0, 1] as the network's own input."""

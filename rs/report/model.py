@@ -33,7 +33,7 @@ class ModelPage:
 
     title: str
     measure: str
-    described: Sequence[str]
+    described: Mapping[str, str]
     notes: Sequence[str]
     accuracy: pd.DataFrame
     shares: pd.DataFrame
@@ -45,11 +45,10 @@ class ModelPage:
 
 
 def write_model_page(out: Path, page: ModelPage) -> None:
-    facts = [tuple(part.strip() for part in (line[:18], line[18:])) for line in page.described]
     text = render(
         "model.html",
         title=page.title,
-        facts=facts,
+        facts=page.described.items(),
         notes=page.notes,
         figure=_figure(page),
         measure=page.measure,

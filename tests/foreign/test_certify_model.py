@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
 
 import rs
-from rs.provenance.files import read_table
+from rs.cli.main import main
+from rs.provenance.files import read_table, write_table
 
 DIGITS = ("--model", "entry:mynet:net", "--channels", "1", "--sigma", "0.25", "--out", "out")
 PHOTOS = (*DIGITS, "--data", "photos", "--n", "700")
@@ -50,6 +54,23 @@ def test_claims_are_those_of_the_python_face(certify):
     here = table()
     assert here["radius"].tolist() == there.radius.tolist()
     assert here["lower"].tolist() == there.lower.tolist()
+
+
+def test_two_images_have_an_interval_of_radii_that_can_be(certify):
+    _, out, _ = certify(*PHOTOS[:-1], "200", "--images", "2")
+    low, high, cap = map(float, re.search(r"\[(\S+), (\S+)\] \(l2\), at most ([0-9.]+)", out).groups())
+    assert 0 <= low < high <= cap + 0.001
+
+
+def test_its_radii_are_audited_by_what_they_say_of_themselves(certify, capsys):
+    certify(*PHOTOS)
+    assert main(["audit", "out/images.parquet"]) == 0
+    assert "not checked: radii" not in capsys.readouterr().out
+    found, made = read_table(Path("out/images.parquet"))
+    frame = found.to_pandas().assign(radius=9.0)
+    write_table(Path("out/images.parquet"), pa.Table.from_pandas(frame, preserve_index=False), made)
+    assert main(["audit", "out/images.parquet"]) == 2
+    assert "radius-above-cap" in capsys.readouterr().out
 
 
 def test_class_folders_give_certified_accuracy(certify):
@@ -103,7 +124,16 @@ def test_more_votes_draw_only_what_is_missing(certify):
     assert again.equals(table())
 
 
-def test_an_interrupted_call_goes_on(certify, monkeypatch):
+def ctrl_c() -> None:
+    raise KeyboardInterrupt
+
+
+def cluster_s_end() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("ends", [ctrl_c, cluster_s_end])
+def test_an_interrupted_call_goes_on(certify, monkeypatch, ends):
     from rs.api.voting import VoterAtHand
 
     vote, calls = VoterAtHand.vote, []
@@ -111,7 +141,7 @@ def test_an_interrupted_call_goes_on(certify, monkeypatch):
     def interrupted(self, row, purpose, block, votes):
         calls.append(purpose)
         if calls.count("estimate") == 7:
-            raise KeyboardInterrupt
+            ends()
         return vote(self, row, purpose, block, votes)
 
     monkeypatch.setattr(VoterAtHand, "vote", interrupted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rs.foreign.pictures import folder
@@ -24,3 +25,10 @@ def test_a_linked_folder_keeps_its_own_name(place):
     found = folder(Path("sorted"))
     assert len(found) == len(names) + 12
     assert found.groups[-1] == "elsewhere"
+
+
+def test_a_name_that_is_no_utf_8_is_told_and_read(place):
+    os.rename(b"photos/00.png", b"photos/\xff.png")
+    found = folder(Path("photos"))
+    assert found.names[-1] == "\\xff.png"
+    assert found.image(11).size == (8, 8)
