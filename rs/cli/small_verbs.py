@@ -56,6 +56,8 @@ def verdicts_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--paper", metavar="NAME", help="only of this paper: NAL, STN, MACER, ...")
     parser.add_argument("--json", action="store_true", help="for programs: totals, numbers, claims")
     parser.add_argument("--kept", action="store_true", help="what kept observations say, without results/")
+    told = "first derive what other people's logs decide (evidence/logs.yaml), and keep that"
+    parser.add_argument("--from-logs", action="store_true", help=told)
     told = "write it into these files, between the marks <!-- verdicts --> and <!-- /verdicts -->"
     parser.add_argument("--write", nargs="+", type=Path, default=[], metavar="FILE", help=told)
 

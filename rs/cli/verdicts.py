@@ -3,7 +3,8 @@
 Studies whose tables lie in results/ count with these, those of evidence/tables.yaml with what their kept
 observations give (nothing is drawn), and the shipped studies in config/ that have neither as not run. A
 printed number or a claim that several studies hold counts once, with the status that says most. `rs why
-ADDRESS` tells where one comes from.
+ADDRESS` tells where one comes from. What other people's logs say of their own networks is told apart
+(rs.cli.from_logs).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rs.cli import from_logs
 from rs.cli.marked import within
 from rs.cli.rederive import certified, read_list
 from rs.errors import UserError
@@ -59,23 +61,30 @@ class Told:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.from_logs:
+        from_logs.keep()
     told = list(everything(kept_only=args.kept))
     numbers, claims = numbers_of(told), claims_of(told)
+    papers = sorted({row["paper"] for row in (*numbers, *claims)})
     if args.paper:
-        papers = sorted({row["paper"] for row in (*numbers, *claims)})
         if args.paper not in papers:
             raise UserError(f"--paper {args.paper}: no number or claim of it; there are: {', '.join(papers)}")
-        numbers, claims = ([r for r in rows if r["paper"] == args.paper] for rows in (numbers, claims))
+        papers = [args.paper]
+    numbers, claims = ([r for r in rows if r["paper"] in papers] for rows in (numbers, claims))
+    others = from_logs.kept(papers)
     for path in args.write:
-        whole = page(numbers, claims, len(args.write) == 1 or path != args.write[-1])
-        write_text(path, within(path, "verdicts", whole))
+        whole = len(args.write) == 1 or path != args.write[-1]
+        write_text(
+            path, within(path, "verdicts", page(numbers, claims, whole) + from_logs.page(others, whole))
+        )
     if args.write:
         return
     if args.json:
         told_all = {"totals": totals(numbers, claims), "numbers": numbers, "claims": claims}
+        told_all["from_logs"] = {"numbers": others.numbers, "claims": others.claims}
         print(json.dumps(told_all, indent=1, default=str))
         return
-    print(text(numbers, claims))
+    print(text(numbers, claims), from_logs.summary(others), sep="\n")
 
 
 def everything(kept_only: bool = False) -> Iterator[Told]:

@@ -17,7 +17,7 @@ from rs.plan.jobs import RESULTS, Job, PlannedLog, slug
 from rs.plan.networks import Networks
 from rs.provenance.digests import digest, file_digest
 from rs.study import refusals, tracking_place
-from rs.study.certification_log import read_log
+from rs.study.certification_log import log_path, read_log
 from rs.study.claims import check_claims
 from rs.study.comparisons import check_comparisons
 from rs.study.figures import check_figures
@@ -138,7 +138,8 @@ class Plan(JobGraph):
     def _log(self, label: str, entry: dict[str, Any]) -> PlannedLog:
         """A log, read through once so that a malformed line is named before any job starts."""
         refusals.check_log(self.study, label, entry)
-        path, facts = Path(entry["file"]), method_schema("certificates", entry["certificate"])
+        path = log_path(entry["file"], self.study.data_dir)
+        facts = method_schema("certificates", entry["certificate"])
         refusals.check_log_radii(self.study, label, entry, read_log(path))
         claim = {
             "certificate": entry["certificate"],

@@ -82,7 +82,9 @@ class Report:
 class Log:
     """A certification log of somebody else's model, and what it does not say itself.
 
-    `file` is relative to the working directory; `n` estimation votes per image at error rate `alpha`.
+    `file` is relative to the working directory, or to the folder of the data sets; `n` estimation votes per
+    image at error rate `alpha`. A log with the label of a run that is not active stands in its place: printed
+    numbers and claims of the run are set beside the log.
     """
 
     file: str

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import gzip
 import math
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -107,6 +108,13 @@ def _read_row(where: str, cells: list[str]) -> _Row:
         told = f"{where}: abstains (predict -1) with radius {cells[3]}; must be 0"
         raise LogFault("abstention-with-radius", told)
     return idx, label, predict, radius, correct, seconds
+
+
+def log_path(file: str, data_dir: str | None) -> Path:
+    """Where a study's log lies: from the working directory, else from the folder of the data sets."""
+    path = Path(file)
+    in_data = Path(data_dir or os.environ.get("RS_DATA_DIR") or "data") / path
+    return in_data if not path.exists() and in_data.exists() else path
 
 
 def _text(path: Path) -> str:

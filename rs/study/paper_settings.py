@@ -60,11 +60,13 @@ def check_settings(
                     study.fail(where, f"{run.label} has no such setting; its {section} has: {allowed}")
 
 
-def differences(study: Study, run: Run | None, told: Settings, certificate: str | None) -> list[str]:
-    """What differs between the paper and the run: `training.epochs 90, not 440`. None of a log."""
-    if run is None:
-        return []
-    has: Settings = _of_run(study, run, certificate)
+def differences(study: Study, label: str, told: Settings, certificate: str | None) -> list[str]:
+    """What differs between the paper and the run or log: `training.epochs 90, not 440`. Of a log the study
+    knows its data, noise, votes and error rate; its training may be any.
+    """
+    log = study.logs.get(label)
+    run = None if log else next(run for run in study.all_runs if run.label == label)
+    has: Settings = _of_run(study, run, certificate) if run else _of_log(study, log or {})
     found: list[str] = []
     for section, keys in told.items():
         if section not in has:
@@ -75,10 +77,11 @@ def differences(study: Study, run: Run | None, told: Settings, certificate: str 
             continue
         for path, theirs in _leaves(keys):
             mine = _at(ours, path)
-            if not _same(mine, theirs):
+            unknown = log is not None and mine is _ABSENT
+            if not unknown and not _same(mine, theirs):
                 shown = "none" if mine is _ABSENT or mine is None else short(mine)
                 found.append(f"{section}.{'.'.join(path)} {shown}, not {short(theirs)}")
-    if run.trained and not _same_subset(study.train, told.get("train", {})):
+    if run and run.trained and not _same_subset(study.train, told.get("train", {})):
         found.append(f"train {_subset(study.train)}, not {_subset(told.get('train', {}))}")
     return found
 
@@ -98,6 +101,14 @@ def _of_run(study: Study, run: Run, certificate: str | None) -> Settings:
         if certificate is not None and label_of(method) == certificate:
             filled["certificate"] = defaults(method_schema("certificates", method["name"]), method)
     return filled
+
+
+def _of_log(study: Study, log: Settings) -> Settings:
+    """What the study says of a log."""
+    has = {"data": study.data, "noise": log["noise"]}
+    filled = {k: defaults(method_schema(KINDS[k], v["name"]), v) for k, v in has.items()}
+    filled["certificate"] = {"name": log["certificate"], "alpha": log["alpha"]}
+    return filled | {"sampling": {"n": log["n"]}}
 
 
 def _leaves(value: Settings, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

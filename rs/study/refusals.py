@@ -206,9 +206,9 @@ def find_attack(study: Study, place: Place, run: Run, asked: str) -> dict[str, A
 
 
 def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
-    """A log's label is no run's, and its certificate has a theorem for the noise that it is said to have."""
+    """A log's label is no active run's, and its certificate has a theorem for the noise that is stated."""
     if any(run.label == label for run in study.all_runs):
-        study.fail(("logs", label), "a run has this label; give the log another one")
+        study.fail(("logs", label), "an active run has this label; give the log another one")
     noise, certificate = entry["noise"]["name"], entry["certificate"]
     norms = method_schema("certificates", certificate)["x-norms"]
     if noise not in norms:

@@ -117,6 +117,8 @@ class Study:
         self._complete_entries(top)
         self.all_runs = self._expand()
         self.runs = self._active(top["active"])
+        # a log with the label of a run that is not active stands in its place
+        self.all_runs = [run for run in self.all_runs if run in self.runs or run.label not in self.logs]
         if not self.runs and not top["logs"]:
             self.fail(("runs",), "the study has no active run")
 

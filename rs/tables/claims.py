@@ -100,13 +100,14 @@ def joined(join: str, verdicts: Sequence[str]) -> str:
 
 def _other_settings(study: Study, claim: Row) -> list[str]:
     """What the claim's runs differ in from what the paper says of its runs, or of a row that it prints."""
-    labels = {side["run"]: None for condition in claim["conditions"] for side in sides_of(condition)}
+    read = {side["run"] for condition in claim["conditions"] for side in sides_of(condition)}
+    runs = dict.fromkeys([*(run.label for run in study.all_runs), *study.logs])
     found: list[str] = []
-    for run in {run.label: run for run in study.all_runs if run.label in labels}.values():
-        rows = [e for e in study.published if e["paper"] == claim["paper"] and _names(e, run.label)]
+    for label in (label for label in runs if label in read):
+        rows = [e for e in study.published if e["paper"] == claim["paper"] and _names(e, label)]
         settings = [row["settings"] for row in rows] or [None]
-        told = [differences(study, run, stated(study, claim["paper"], own), None) for own in settings]
-        found += [f"{run.label}: {one}" for one in min(told, key=len)]
+        told = [differences(study, label, stated(study, claim["paper"], own), None) for own in settings]
+        found += [f"{label}: {one}" for one in min(told, key=len)]
     return found
 
 

@@ -1,4 +1,4 @@
-"""The pairs of runs that a study's claims are about, compared image by image (rs.tables.comparisons).
+"""The pairs of runs and logs of a study's claims, compared image by image (rs.tables.comparisons).
 
 Each row stands for itself, at each confidence that a condition asks for (rs.tables.families): what conditions
 make of several rows is their own affair, so that a row is the same whichever condition reads it. Margins of
@@ -15,7 +15,7 @@ from typing import Any
 from rs.plan.plan import Plan
 from rs.study.claims import ATTACKED, BESIDE, CERTIFIED, kind_of, sides_of
 from rs.tables.comparisons import Asked, compare
-from rs.tables.contestants import Contestant, of_runs
+from rs.tables.contestants import Contestant, of_logs, of_runs
 from rs.tables.families import sure
 from rs.tables.table import Row
 
@@ -28,7 +28,7 @@ def paired(plan: Plan) -> list[Row]:
 
     Raises UserError for files that are not what they should be.
     """
-    present = {planned.run.label for planned in plan.runs}
+    present = {planned.run.label for planned in plan.runs} | {log.label for log in plan.logs}
     asked = []
     for claim in plan.study.claims:
         each = sure(claim, float(plan.study.agreement["confidence"]))
@@ -39,7 +39,8 @@ def paired(plan: Plan) -> list[Row]:
                     asked.append((condition, sides, {level.alone, level.holds, level.fails}))
     if not asked:
         return []
-    contestants = of_runs(plan, {side["run"] for _, sides, _ in asked for side in sides})
+    labels = {side["run"] for _, sides, _ in asked for side in sides}
+    contestants = [*of_runs(plan, labels), *of_logs(plan, labels)]
     found: dict[tuple[Any, ...], Row] = {}
     for condition, (first, second), levels in asked:
         for a in _meant(contestants, condition["metric"], first):

@@ -1,0 +1,115 @@
+"""What other people's certification logs decide of printed numbers and claims, where the logs cannot be kept.
+
+`evidence/logs.yaml` lists studies whose runs logs stand in for. `rs verdicts --from-logs` derives their
+verdicts where the logs lie in the folder of the data sets, and keeps these alone, with each log's name and
+digest. They are told apart from what the project's own observations decide: nobody here has seen the network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rs.errors import UserError
+from rs.plan.plan import Plan
+from rs.provenance.digests import file_digest
+from rs.provenance.files import read_json, write_json
+from rs.report.claims import rests_on
+from rs.report.verdict_words import counted, verdict_words
+from rs.study.study import Study
+from rs.study.yaml_file import read_yaml
+from rs.tables.aggregate import rows_of
+from rs.tables.claims import COLUMNS
+
+Row = dict[str, Any]
+LIST = Path("evidence/logs.yaml")
+SAYS_NOTHING = ("not run", "zero by construction")  # of the log
+
+
+@dataclass(frozen=True)
+class FromLogs:
+    """What studies say beside logs: numbers, and the conditions of claims."""
+
+    numbers: list[Row]
+    claims: list[Row]
+
+
+def keep() -> None:
+    """Derives every verdict of the list from its logs and writes it. Raises UserError where a log is
+    missing.
+    """
+    for path, files in _listed().items():
+        plan = Plan(Study(files))
+        rows = rows_of(plan)
+        logs = {log.label: {"file": log.path.name, "sha256": file_digest(log.path)} for log in plan.logs}
+        numbers = [row for row in rows["published"] if row["status"] not in SAYS_NOTHING]
+        read = {row["id"] for row in rows["claims"] if row["value"] is not None}  # the others are by theory
+        claims = [row for row in rows["claims"] if row["id"] in read and row["verdict"] not in SAYS_NOTHING]
+        for row in numbers:
+            row |= logs[row["label"]]
+        told = {"numbers": [_plain(row) for row in numbers], "claims": [_plain(row) for row in claims]}
+        write_json(path, {**told, "files": [str(file) for file in files], "logs": logs})
+
+
+def kept(papers: Collection[str]) -> FromLogs:
+    """What was kept of the list's studies about these papers. Raises UserError for other files."""
+    numbers, claims = [], []
+    for path in _listed():
+        told = read_json(path)
+        if not isinstance(told, dict) or not {"numbers", "claims"} <= {*told}:
+            raise UserError(f"{path}: numbers and claims are expected; rs verdicts --from-logs writes them")
+        numbers += [row for row in told["numbers"] if row["paper"] in papers]
+        claims += [row for row in told["claims"] if row["paper"] in papers]
+    return FromLogs(numbers, claims)
+
+
+def summary(others: FromLogs) -> str:
+    """A sentence or two; nothing where no log says anything."""
+    if not others.numbers:
+        return ""
+    claims = {row["address"]: row["verdict"] for row in others.claims}
+    told = counted(Counter(row["status"] for row in others.numbers), "numbers")
+    told += f" {counted(Counter(claims.values()), 'claims')}" if claims else ""
+    return (
+        "By the published logs of other people's networks, which do not tell how these were trained, "
+        f"{told[0].lower()}{told[1:]}"
+    )
+
+
+def page(others: FromLogs, whole: bool) -> str:
+    """The summary as Markdown; with each number and each condition of a claim where it is the whole."""
+    parts = [summary(others)]
+    if whole and others.numbers:
+        lines = ["| number | printed | the log | verdict | log |", "|---|---|---|---|---|"]
+        for row in others.numbers:
+            lines.append(
+                f"| `{row['address']}` | {row['printed']} | {row['reproduced']:.3f} | {verdict_words(row)} "
+                f"| {row['file']} |"
+            )
+        parts.append("\n".join(lines))
+        lines = ["| claim | verdict | rests on |", "|---|---|---|"]
+        for address in dict.fromkeys(row["address"] for row in others.claims):
+            rows = [dict.fromkeys(COLUMNS) | row for row in others.claims if row["address"] == address]
+            told = "; ".join(map(rests_on, rows))
+            lines.append(f"| {rows[0]['claim']} | {rows[0]['verdict']} | {told} |")
+        parts += ["\n".join(lines)] if others.claims else []
+    return "".join(f"\n{part}\n" for part in parts if part)
+
+
+def _listed() -> dict[Path, list[Path]]:
+    if not LIST.is_file():
+        return {}
+    listed = read_yaml(LIST).get("verdicts")
+    if not isinstance(listed, dict) or not all(isinstance(files, list) for files in listed.values()):
+        raise UserError(f"{LIST}: verdicts: {{JSON FILE: [STUDY, overlays...]}} is expected")
+    return {Path(str(path)): [Path(str(file)) for file in files] for path, files in listed.items()}
+
+
+def _plain(row: Row) -> Row:
+    """JSON has no numbers that are not finite."""
+    finite = {k: v for k, v in row.items() if not (isinstance(v, float) and math.isnan(v))}
+    return {k: v for k, v in finite.items() if v is not None}
