@@ -28,7 +28,7 @@ from rs.stages.judge import Judge
 from rs.stages.outcomes import Outcome, Target, outcomes
 from rs.statistics.intervals import wilson_interval
 from rs.study.messages import Validator, dotted, explain
-from rs.study.schema import method_schema, schema
+from rs.study.schema import is_transfer, method_schema, schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,7 +177,7 @@ def _attacked(
 
 def _check(verb: str, method: dict[str, Any]) -> None:
     """Raises UserError for an attack that is none, or that needs another run, and for values out of range."""
-    known = [name for name in schema()["$defs"]["attacks"] if name != "transfer"]  # it names a study's run
+    known = [name for name in schema()["$defs"]["attacks"] if not is_transfer({"name": name})]  # of a run
     if method["name"] not in known:
         raise UserError(f"{verb}: {method['name']}: no such attack here; allowed: {', '.join(known)}")
     for error in Validator(method_schema("attacks", method["name"])).iter_errors(method):

@@ -231,8 +231,7 @@ class SmoothedClassifier:
     def _check_votes(self, verb: str, full: dict[str, Any], asked: Sampling) -> StoppingRule | None:
         """UserError where so few votes certify or decide nothing; the rule, if votes are sequential."""
         facts = claims.facts_of(verb, {"certificate": full["name"]})["certificate"]
-        bound = str(full.get("bound", facts.get("x-bound", "clopper_pearson")))
-        least = least_votes(full, bound, self.noise["name"], asked.n0)
+        least = least_votes(full, facts, self.noise["name"], asked.n0)
         if asked.n < least:
             told = f"votes certify nothing at alpha = {full['alpha']:g}; at least {least} for {full['name']}"
             raise UserError(f"{verb}: n = {asked.n}: {told}")

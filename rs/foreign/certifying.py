@@ -122,8 +122,7 @@ def _least(asked: Settings) -> int:
     """The fewest votes that certify anything. Raises UserError where n is less."""
     facts = _facts(asked)
     full = _certificate(asked) | {"alpha": asked.alpha}
-    bound = str(full.get("bound", facts.get("x-bound", "clopper_pearson")))
-    least = least_votes(full, bound, asked.noise["name"], asked.n0)
+    least = least_votes(full, facts, asked.noise["name"], asked.n0)
     if asked.n is not None and asked.n < least:
         told = f"votes certify nothing at alpha = {asked.alpha:g}; at least {least} for {full['name']}"
         raise UserError(f"{VERB}: --n {asked.n}: {told}")

@@ -149,6 +149,10 @@ class Certificate(Protocol):
     # bound: ClassVar[str] = "clopper_pearson", or how it bounds expected scores: "hoeffding", "bernstein"
     # accuracy_factor: float | None = 1.0, what tables multiply certified accuracies by (None: by 1 - alpha)
     # freedom: ClassVar[float] = 0, where k of a noise family must be below the dimension less this
+    # spends: ClassVar[Spends] = (), where it spends alpha otherwise than alpha_share says: how few votes
+    # never certify (rs.settings.spending)
+    # capped: ClassVar[frozenset[str]] = frozenset(), the noise families under which it never certifies more
+    # than CERTIFY does from unanimous votes, level * Phi^-1(alpha^(1/n))
     # parameters_only: ClassVar[bool] = False, True where it reads no more of the noise than its family's name
     # and its parameters: it is then given them without the family itself, which would load torch
 

@@ -173,7 +173,7 @@ def _sample(plan: Plan, job: Job) -> Iterator[Work]:
 
 
 def _constant(noise: dict[str, Any]) -> bool:
-    return str(noise["name"]) == "none"
+    return bool(method_schema("noises", noise["name"]).get("x-constant", False))
 
 
 def attacked_images(plan: Plan, job: Job) -> int:
@@ -195,9 +195,9 @@ def _attack(plan: Plan, job: Job) -> Iterator[Work]:
         method, noise = proposing["attack"], proposing["noise"]
     else:
         method, noise, made = spec["attack"], spec["noise"], _form(plan, job, job.inputs["model"])
-    noise = {"name": "none"} if use["judge"] == "base" and "source" not in spec else noise
+    base = use["judge"] == "base" and "source" not in spec
     facts = method_schema("attacks", method["name"])
-    fixed = {"samples": 1, "votes": 1} if _constant(noise) else {}
+    fixed = {"samples": 1, "votes": 1} if base or _constant(noise) else {}
     white = facts["x-access"] == "white-box" and "source" not in spec and positive
     checked = min(use["checks"], images) if white else 0
     together = max(1, spec["batch"] // defaults(facts, method).get("samples", 1))

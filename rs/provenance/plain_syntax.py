@@ -15,6 +15,8 @@ PROGRESS = (
 
 # What a class says of itself that no job executes.
 TOLD = {"source": "ClassVar[str]", "passes": "ClassVar[Passes]", "free_norm": "ClassVar[float]"}
+TOLD |= {"spends": "ClassVar[Spends]", "capped": "ClassVar[frozenset[str]]"}
+TOLD |= {"dimension_less": "ClassVar[dict[str, dict[str, int]]]"}
 
 
 class Plain(ast.NodeTransformer):

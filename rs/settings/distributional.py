@@ -12,6 +12,8 @@ from rs.settings.images import Subset
 from rs.settings.limits import Divisor, Samples, Seed, Share, Steps
 from rs.settings.numbers import Gammas, Radii
 
+NOISES = ("gaussian", "none")  # that its theorem is about
+
 
 @dataclass(frozen=True)
 class Distributional:

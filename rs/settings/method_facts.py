@@ -43,6 +43,7 @@ OPTIONAL: dict[str, dict[str, Fact]] = {
     },
     "noises": {
         "below_dimension": Fact(tuple[str, ...], ()),
+        "dimension_less": Fact(dict[str, dict[str, int]], {}),
         "constant": Fact(bool, False),
         "free_norm": Fact(float, None),
     },
@@ -51,6 +52,8 @@ OPTIONAL: dict[str, dict[str, Fact]] = {
         "bound": Fact(Literal["clopper_pearson", "hoeffding", "bernstein"], "clopper_pearson"),
         "accuracy_factor": Fact(float | None, 1.0),
         "freedom": Fact(float, 0),
+        "spends": Fact(tuple[dict[str, Any], ...], ()),
+        "capped": Fact(frozenset[str], frozenset()),
         "parameters_only": Fact(bool, False),
     },
     "attacks": {

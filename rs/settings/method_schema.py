@@ -18,8 +18,11 @@ FACTS: dict[str, tuple[str, ...]] = {
     "datasets": ("shape", "classes", "sizes"),
     "models": ("shapes", "output", "networks"),
     "objectives": ("noises", "calibrates", "passes", "output", "networks"),
-    "noises": ("below_dimension", "free_norm"),
-    "certificates": ("norms", "needs", "rigorous", "anytime", "bound", "freedom", "parameters_only"),
+    "noises": ("below_dimension", "dimension_less", "constant", "free_norm"),
+    "certificates": (
+        *("norms", "needs", "rigorous", "anytime", "bound", "freedom", "spends", "capped"),
+        "parameters_only",
+    ),
     "attacks": ("norm", "access", "passes"),
 }
 USES: dict[str, type] = {"certificates": CertificateUse, "attacks": AttackUse}

@@ -14,6 +14,8 @@ class Noise(Protocol):
     # The parameter of type rs.settings.limits.Level is the family's level: tables have it as smoothing_level.
     # Facts that may be left out, with what then holds (rs.settings.method_facts):
     # below_dimension: ClassVar[tuple[str, ...]] = (), parameters that must be below the number of coordinates
+    # dimension_less: ClassVar[dict[str, dict[str, int]]] = {}, parameter -> its values with which those must
+    # be below that many less: {"match": {"paper": 1}}
     # constant: ClassVar[bool] = False, True where every draw is the same
     # free_norm: ClassVar[float] = None, the norm in which votes certify the same radius in any dimension
 

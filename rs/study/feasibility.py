@@ -6,26 +6,26 @@ import math
 from bisect import bisect_left
 from typing import Any
 
+from rs.settings.spending import spending
+
 MOST_MULTIPLIERS = 10_000
 
 
-def least_votes(certificate: dict[str, Any], bound: str, noise: str, n0: int) -> int:
-    """The least n at which the certificate, with its defaults, can do anything but abstain.
+def least_votes(certificate: dict[str, Any], facts: dict[str, Any], noise: str, n0: int) -> int:
+    """The least n at which the certificate, with its defaults and the facts of its schema, can do anything
+    but abstain under noise of this family.
 
     The best outcome is that all votes, or all of every score, fall to one class. 1 - p_A and p_B then have
-    their least upper bounds, at the parts of alpha that the certificate spends on them, and these must add up
-    to less than 1. `bound` is how the certificate bounds them (its fact or parameter of that name).
+    their least upper bounds, at the parts of alpha that the certificate spends on them
+    (rs.settings.spending), and these must add up to less than 1.
     """
-    log_alpha, share = math.log(certificate["alpha"]), certificate.get("alpha_share", 1.0)
-    extra = 0
-    if noise == "mixed_norm":  # the rest of alpha pays for the table
-        log_alpha += math.log1p(-certificate.get("table_share", 0.0))
-    if certificate.get("mode") == "grid":  # tcertify_sound; with g = 1 both bounds are the least
-        log_alpha, share = log_alpha - math.log(1.9), 1.0
-    if certificate["name"] == "renyi":
-        if not certificate["abstain_on_overlap"] or certificate["intervals"] == "sison_glaz":
-            return 1
-        share, extra = 0.5, n0 if certificate["sample"] == "pooled" else 0
+    spent = spending(facts.get("x-spends", ()), certificate, noise)
+    if spent.get("any"):
+        return 1
+    log_alpha = math.log(certificate["alpha"]) - math.log(spent.get("divided", 1.0))
+    log_alpha += math.log1p(-certificate[spent["aside"]] if "aside" in spent else 0.0)
+    share, extra = spent["share"], n0 if spent.get("pooled") else 0
+    bound = str(certificate.get("bound", facts.get("x-bound", "clopper_pearson")))
     # p_B <= 1 - p_A serves where its own part of alpha is the smaller one
     levels = [log_alpha + math.log(part) for part in (share, max(share, 1 - share))]
 

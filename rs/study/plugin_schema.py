@@ -29,6 +29,7 @@ from rs.settings.method_facts import OPTIONAL, REQUIRED
 from rs.settings.method_schema import key_of, method_schema_of
 from rs.settings.passes import wrong
 from rs.settings.plugins import PlugIn
+from rs.settings.spending import wrong_spends
 
 # What the harness calls of a method, and with which arguments: see rs.methods.interfaces.
 CALLS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -133,6 +134,8 @@ def _broken_facts(kind: str, name: str, cls: Any) -> str:
             return f"its `needs` must be a frozenset of one of {', '.join(sorted(_NEEDS))}"
         if not isinstance(cls.rigorous, bool):
             return "its `rigorous` must be True or False"
+        if hasattr(cls, "spends") and (refused := wrong_spends(cls.spends, {*map(key_of, stated)})):
+            return refused
     return _broken_options(kind, cls, stated) or _unannounced(cls)
 
 

@@ -13,13 +13,14 @@ from typing import Any
 from rs.errors import UserError
 from rs.provenance.reading import WEIGHTS, check_file
 from rs.settings.certificates import CertificateUse
+from rs.settings.distributional import NOISES
 from rs.settings.images import Subset
 from rs.settings.labels import label_of
 from rs.statistics.rounded_normal import SIGMAS, left_of
 from rs.study.certification_log import Log
 from rs.study.feasibility import grid_fault, least_votes
 from rs.study.joined import check_output, check_own, output_of
-from rs.study.schema import is_transfer, method_schema, noise_level
+from rs.study.schema import at_most_unanimous, is_transfer, method_schema, noise_level
 from rs.study.study import Run, Study
 
 Place = tuple[Any, ...]
@@ -146,8 +147,7 @@ def check_certificate(
         grid = (certificate[f"lambda_{end}"] for end in ("start", "end", "step"))
         if fault := grid_fault(*grid):
             study.fail((*place, "certificates", i, fault[0]), fault[1])
-    bound = certificate.get("bound", facts.get("x-bound", "clopper_pearson"))
-    least = least_votes(certificate, bound, noise["name"], sampling["n0"])
+    least = least_votes(certificate, facts, noise["name"], sampling["n0"])
     if sampling["n"] < least:
         message = f"votes certify nothing at alpha = {certificate['alpha']}; at least {least} for {name}"
         study.fail((*place, "sampling", "n"), f"{sampling['n']} {message}")
@@ -187,10 +187,10 @@ def check_attack(
 
 
 def check_distributional(study: Study, run: Run, noise: dict[str, Any], noise_place: Place) -> None:
-    """The certificate's theorem is about Gaussian noise, or none."""
-    if noise["name"] not in ("gaussian", "none"):
+    """The theorem is about the run's smoothing noise."""
+    if noise["name"] not in NOISES:
         message = f"the distributional certificate has no theorem for noise {noise['name']}"
-        study.fail(noise_place, f"{message}; it has for gaussian, none")
+        study.fail(noise_place, f"{message}; it has for {', '.join(NOISES)}")
 
 
 def find_attack(study: Study, place: Place, run: Run, asked: str) -> dict[str, Any]:
@@ -220,8 +220,9 @@ def check_log_radii(study: Study, label: str, entry: dict[str, Any], log: Log) -
     """CERTIFY can have given the log's largest radius with the votes and the alpha that are stated for it."""
     from rs.study.log_audit import above_cap  # scipy, which a study without logs need not load
 
-    if entry["certificate"] == "cohen" and entry["noise"]["sigma"] > 0:
-        for found in above_cap(log, entry["noise"]["sigma"], entry["n"], entry["alpha"]):
+    level = noise_level(entry["noise"])
+    if at_most_unanimous(entry["certificate"], entry["noise"]) and level > 0:
+        for found in above_cap(log, level, entry["n"], entry["alpha"]):
             study.fail(("logs", label, "alpha"), f"{entry['alpha']:g}: {entry['file']}: {found.what}")
 
 
@@ -246,9 +247,11 @@ def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], sh
                 study.fail((*place, "exact"), told)
         if noise in noises[:i]:
             study.fail(place, "the same noise stands before it; each noise once")
-        for key in method_schema("noises", noise["name"]).get("x-below_dimension", ()):
-            # the paper's formula divides by d - 1 - k
-            limit, why = dimension - int(noise.get("match") == "paper"), ""
+        facts = method_schema("noises", noise["name"])
+        less = (values.get(noise.get(key), 0) for key, values in facts.get("x-dimension_less", {}).items())
+        room = dimension - sum(less)
+        for key in facts.get("x-below_dimension", ()):
+            limit, why = room, ""
             for certificate in _for_noise(run, noise["name"]):
                 free = method_schema("certificates", certificate["name"]).get("x-freedom", 0)
                 if dimension - free < limit:

@@ -63,6 +63,11 @@ def noise_level(noise: dict[str, Any]) -> float:
     return math.nan if level is None else float(noise.get(level, math.nan))
 
 
+def at_most_unanimous(certificate: str, noise: dict[str, Any]) -> bool:
+    """Whether a certificate never says more under a noise than CERTIFY of unanimous votes."""
+    return noise["name"] in method_schema("certificates", certificate).get("x-capped", ())
+
+
 def is_transfer(attack: dict[str, Any]) -> bool:
     """Whether an attack takes its examples from another run."""
     return bool(method_schema("attacks", attack["name"])["x-access"] == "transfer")

@@ -6,17 +6,15 @@ from typing import Any
 
 from rs.settings.labels import label_of
 from rs.statistics.agreement import largest_certified
+from rs.study.schema import at_most_unanimous, noise_level
 from rs.study.study import Study
-
-VOTED = ("cohen", "tcertify", "tcertify_sound")  # none certifies more than unanimous votes do under cohen
 
 
 def largest_claims(
     study: Study, label: str, certificate: str, told: dict[str, Any]
 ) -> tuple[float, float] | None:
     """The largest radius that the run's votes can certify, and that the paper's can, whose settings are
-    `told`; nothing where the noise is not Gaussian, the certificate not one of votes, or the paper's votes
-    not said.
+    `told`; nothing where unanimous votes do not bound them (`capped`), or the paper's votes are not said.
     """
     votes = told.get("sampling", {}).get("n"), told.get("certificate", {}).get("alpha")
     claim = _claim(study, label, certificate)
@@ -27,17 +25,17 @@ def largest_claims(
 
 
 def _claim(study: Study, label: str, certificate: str) -> tuple[float, int, float] | None:
-    """Level of the Gaussian noise, votes and error rate."""
+    """Level of the noise, votes and error rate."""
     if label in study.logs:
         log = study.logs[label]
-        gaussian = log["noise"]["name"] == "gaussian" and log["certificate"] in VOTED
-        return (log["noise"]["sigma"], log["n"], log["alpha"]) if gaussian else None
+        capped = at_most_unanimous(log["certificate"], log["noise"])
+        return (noise_level(log["noise"]), log["n"], log["alpha"]) if capped else None
     sections = next(run.sections for run in study.all_runs if run.label == label)
     for method in sections["certificates"]:
-        if label_of(method) == certificate and method["name"] in VOTED:
+        if label_of(method) == certificate and not method.get("randomised"):  # which may certify more
             noises = sections["smoothing"] or [sections["noise"]]
             meant = [n for n in noises if n["name"] in (method.get("noises") or [n["name"] for n in noises])]
-            levels = {n.get("sigma") for n in meant}
-            if len(levels) == 1 and all(n["name"] == "gaussian" for n in meant):
-                return float(levels.pop()), sections["sampling"]["n"], method.get("alpha", 0.001)
+            levels = {noise_level(n) for n in meant}
+            if len(levels) == 1 and all(at_most_unanimous(method["name"], n) for n in meant):
+                return levels.pop(), sections["sampling"]["n"], method.get("alpha", 0.001)
     return None

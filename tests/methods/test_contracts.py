@@ -239,7 +239,7 @@ def test_fewer_votes_than_the_least_only_abstain(name, noise, share, alpha):
     given = {k: v for k, v in {**QUICK, "alpha_share": share}.items() if k in facts["properties"]}
     use = defaults(facts, {"name": name, "alpha": alpha, **given})
     n0, bound = 2, use.get("bound", facts.get("x-bound", ""))
-    least = least_votes(use, bound, noise, n0)
+    least = least_votes(use, facts, noise, n0)
     for n in range(max(least - 1, 1), least + 1):
         sure = Votes(np.array([[n, 0, 0]]), {1.0: np.array([[n, 0.0, 0]])}, {1.0: np.array([[n, 0.0, 0]])})
         base = Draws.from_counts([[n0, 0, 0]], [[n, 0, 0]], D)

@@ -61,6 +61,14 @@ NEEDS = '    needs: ClassVar = frozenset({"counts"})\n    rigorous: ClassVar = T
             HEAD + "    norms: ClassVar = {'gaussian': 3}\n" + NEEDS + CERTIFY,
             "to 1, 2 or inf",
         ),
+        (
+            "certificates",
+            HEAD
+            + "    norms: ClassVar = {'gaussian': 2}\n    spends: ClassVar = ({'aside': 'x'},)\n"
+            + NEEDS
+            + CERTIFY,
+            "its `spends` hold aside = 'x'; it must be one of its parameters",
+        ),
         ("models", HEAD + "    def build(self, shape, classes, mean, std): ...\n", "must state its `shapes`"),
         ("datasets", HEAD + "    def load(self, data_dir): ...\n", "must state its `shape`"),
     ],

@@ -33,6 +33,7 @@ from rs.methods.certificates.ratio_laws import FREEDOM, NORMS, ExactLaw, MixedNo
 from rs.methods.interfaces import Certified
 from rs.methods.noise.gaussian import Gaussian
 from rs.settings.limits import Seed, TableDraws
+from rs.settings.spending import Spends
 from rs.statistics.bounds import Floats
 from rs.statistics.draws import Draws
 
@@ -111,6 +112,7 @@ class Bilateral:
     rigorous: ClassVar[bool] = True
     anytime: ClassVar[bool] = True
     freedom: ClassVar[float] = FREEDOM
+    spends: ClassVar[Spends] = ({"noise": "mixed_norm", "aside": "table_share"},)
 
     alpha_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     table_share: Annotated[float, Field(gt=0, lt=1)] = 0.1

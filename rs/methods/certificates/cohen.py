@@ -44,6 +44,7 @@ class Cohen:
     rigorous: ClassVar[bool] = True
     parameters_only: ClassVar[bool] = True
     anytime: ClassVar[bool] = True
+    capped: ClassVar[frozenset[str]] = frozenset({"gaussian"})
 
     randomised: bool = False
 

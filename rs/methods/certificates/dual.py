@@ -31,6 +31,7 @@ from rs.methods.certificates.ratio_laws import FREEDOM, NORMS, MixedNormLaw, law
 from rs.methods.interfaces import Certified
 from rs.methods.noise.gaussian import Gaussian
 from rs.settings.limits import Seed, TableDraws
+from rs.settings.spending import Spends
 from rs.statistics.bounds import Floats
 from rs.statistics.draws import Draws
 
@@ -51,6 +52,7 @@ class Dual:
     rigorous: ClassVar[bool] = True
     anytime: ClassVar[bool] = True
     freedom: ClassVar[float] = FREEDOM
+    spends: ClassVar[Spends] = ({"noise": "mixed_norm", "aside": "table_share"},)
 
     table_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     table_draws: TableDraws = 100_000

@@ -36,6 +36,7 @@ from pydantic import Field
 from rs.methods.certificates.probabilities import certified, check_draws, noise_name, vote_probabilities
 from rs.methods.certificates.sison_glaz import sison_glaz
 from rs.methods.interfaces import Certified
+from rs.settings.spending import Spends
 from rs.statistics.bounds import Floats, bonferroni, clopper_pearson_upper
 from rs.statistics.draws import Draws
 
@@ -79,6 +80,12 @@ class Renyi:
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = False
     parameters_only: ClassVar[bool] = True
+    spends: ClassVar[Spends] = (
+        {"share": 0.5},
+        {"when": {"sample": "pooled"}, "pooled": True},
+        {"when": {"abstain_on_overlap": False}, "any": True},
+        {"when": {"intervals": "sison_glaz"}, "any": True},
+    )
 
     sample: Literal["estimation", "pooled"] = "estimation"
     abstain_on_overlap: bool = False

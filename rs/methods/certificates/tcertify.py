@@ -40,6 +40,7 @@ from rs.methods.certificates.probabilities import (
     split_counts,
 )
 from rs.methods.interfaces import Certified
+from rs.settings.spending import Spends
 from rs.statistics import bounds
 from rs.statistics.bounds import Floats
 from rs.statistics.draws import Draws
@@ -118,6 +119,7 @@ class TCertify:
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = False
     parameters_only: ClassVar[bool] = True
+    capped: ClassVar[frozenset[str]] = frozenset({"gaussian"})
 
     select_on: Literal["selection", "estimation"] = "selection"
     runner_up: RunnerUp = "eq14"
@@ -138,6 +140,9 @@ class TCertifySound:
     needs: ClassVar[frozenset[str]] = frozenset({"counts"})
     rigorous: ClassVar[bool] = True
     parameters_only: ClassVar[bool] = True
+    capped: ClassVar[frozenset[str]] = frozenset({"gaussian"})
+    # with g = 1 both bounds are the least
+    spends: ClassVar[Spends] = ({"when": {"mode": "grid"}, "divided": 1.9, "share": 1.0},)
 
     mode: Literal["fixed", "grid"] = "fixed"
     alpha_share: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -48,6 +48,8 @@ class MixedNorm:
 
     source: ClassVar[str] = "Soap Bubbles (ICLR 2020 submission), eq. (9)"
     below_dimension: ClassVar[tuple[str, ...]] = ("k",)
+    # the paper's formula divides by d - 1 - k
+    dimension_less: ClassVar[dict[str, dict[str, int]]] = {"match": {"paper": 1}}
 
     sigma: Level
     k: Freedom = 0.0

@@ -1,0 +1,65 @@
+"""How a certificate spends alpha where its votes are at their best: how few of them never certify. No torch.
+
+The best outcome is that all votes, or all of every score, fall to one class; p_A and p_B then have their best
+bounds. They cost what `alpha_share` says, p_A that part of alpha (all of it without such a parameter) and p_B
+the rest. A certificate that spends otherwise states `spends`: rules, each a dict of
+
+    when     parameters -> the values at which the rule holds (without it, at all)
+    noise    the noise family under which it holds (without it, under all)
+    share    the part of alpha for p_A, in the place of alpha_share
+    aside    the parameter that says which part of alpha is for something else than votes
+    divided  by what alpha is divided beforehand
+    pooled   True: the bounds are of the selection votes too
+    any      True: a single vote can certify
+
+Those that hold are taken in their order, a later one over an earlier; rs.study.feasibility counts the votes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+Spends: TypeAlias = tuple[dict[str, Any], ...]
+
+_NUMBER, _TRUE = "a number above 0", "True or False"
+_VALUES = {"when": "a dict", "noise": "a text", "aside": "one of its parameters"}
+_VALUES |= {"share": _NUMBER, "divided": _NUMBER, "pooled": _TRUE, "any": _TRUE}
+
+
+def spending(spends: Any, certificate: Mapping[str, Any], noise: str) -> dict[str, Any]:
+    """What holds of the rules for a certificate with all its parameters under noise of this family."""
+    found: dict[str, Any] = {"share": certificate.get("alpha_share", 1.0)}
+    for rule in spends:
+        if rule.get("noise", noise) == noise and all(
+            certificate.get(key) == value for key, value in rule.get("when", {}).items()
+        ):
+            found |= rule
+    return found
+
+
+def wrong_spends(spends: Any, parameters: set[str]) -> str:
+    """What is wrong with stated rules, for a method of these parameters; nothing where they are right."""
+    if not (isinstance(spends, tuple) and all(isinstance(rule, dict) for rule in spends)):
+        return "its `spends` must be a tuple of dicts"
+    for rule in spends:
+        for key, value in rule.items():
+            if key not in _VALUES:
+                return f"its `spends` hold {key!r}; allowed: {', '.join(_VALUES)}"
+            if not _allowed(key, value, parameters):
+                return f"its `spends` hold {key} = {value!r}; it must be {_VALUES[key]}"
+        for named in rule.get("when", ()):
+            if named not in parameters:
+                return f"its `spends` name {named!r}, which is none of its parameters"
+    return ""
+
+
+def _allowed(key: str, value: Any, parameters: set[str]) -> bool:
+    told = _VALUES[key]
+    if told == _NUMBER:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+    if told == _TRUE:
+        return isinstance(value, bool)
+    if key == "aside":
+        return value in parameters
+    return isinstance(value, dict if key == "when" else str)
