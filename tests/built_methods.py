@@ -9,7 +9,7 @@ from rs.study import schema as study_schema
 
 REQUIRED: dict[str, Any] = {"sigma": 0.5, "scale": 0.3, "width": 0.5, "epsilon": 0.5}
 REQUIRED |= {"folder": "own", "shape": [3, 8, 8], "classes": 4, "sizes": {"train": 9, "test": 5}}
-REQUIRED |= {"denoiser": "one", "classifier": "another"}
+REQUIRED |= {"denoiser": "one", "classifier": "another", "members": ["one", "another"]}
 REQUIRED |= {"source_run": "another", "attack": "pgd_l2"}
 SCHEMA = study_schema.schema()  # with the methods of installed plug-ins, which keep the contract too
 

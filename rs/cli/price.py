@@ -19,7 +19,7 @@ from rs.plan import price, rates, shards
 from rs.plan.jobs import Job
 from rs.plan.plan import Plan
 from rs.plan.space import Space, space
-from rs.plan.work import Network, NotPriced, work_of
+from rs.plan.work import Network, NotPriced, singly, work_of
 from rs.study.study import Study
 
 GPUS = ("H100", "A100")
@@ -59,7 +59,7 @@ def measure(plan: Plan, jobs: list[Job]) -> None:
     wanted: dict[Network, set[str]] = defaultdict(set)
     for job in jobs:
         with contextlib.suppress(NotPriced):
-            for work in work_of(plan, job):
+            for work in (part for whole in work_of(plan, job) for part in singly(whole)):
                 wanted[work.network].add(work.kind)
     lacking = {n: kinds - rates.measured(n).get("rates", {}).keys() for n, kinds in wanted.items()}
     lacking = {network: kinds for network, kinds in lacking.items() if kinds}

@@ -132,6 +132,7 @@ class PlannedRun:
     calibration: Path | None = None
     inputs: dict[str, Any] = field(default_factory=dict)  # of what observes it: model, data, form
     classes: tuple[str, ...] = ()  # of the network, as "module:name"
+    denoisers: tuple[Run, ...] = ()  # in the network, if it is joined of others
 
     @property
     def folder(self) -> Path:

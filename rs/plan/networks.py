@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from rs.study.schema import class_of, method_schema, prune, schema, section, stu
 from rs.study.study import Run, Study
 
 NOT_IDENTITY = ("device", "threads", "processes", "workers")  # of a training: where it runs
-Parts = dict[str, PlannedRun]  # parameter of a model or an objective -> the run that it names
+Parts = dict[str, PlannedRun]  # parameter of a model or an objective -> a run that it names
 
 
 @dataclass
@@ -146,38 +147,56 @@ class Networks:
 
     def _join(self, run: Run, above: tuple[str, ...]) -> PlannedRun:
         """A model of other runs' networks: its id holds theirs, in which weights that were imported count."""
-        model = run.sections["model"]
-        classes: tuple[str, ...] = (class_of("models", model),)
-        spec: dict[str, Any] = {"model": {"name": model["name"]}, "data": self.study.data}
-        parts = self._parts(run, "model", above)
+        model, properties = run.sections["model"], schema()["$defs"]["run"]["properties"]
+        parts, names = self._parts(run, "model", above), joined.networks_of("models", model)
+        given = {key: value for key, value in prune(model, properties["model"]).items() if key not in names}
+        spec: dict[str, Any] = {"model": given, "data": self.study.data}
+        classes, denoisers = [class_of("models", model)], list[Run]()
         for key, part in parts.items():
-            spec["model"][key] = {"run": part.id, "model": part.spec["model"]}
-            if (output := joined.output_of(part.run)) != "logits":
-                joined.check_denoiser(self.study, run, part.run)
-            if output == "noise":  # its time step is that of this level
-                spec["model"][key]["sigma"] = part.run.sections["noise"]["sigma"]
+            made = {"run": part.id, "model": part.spec["model"]}
+            if (output := joined.output_of(part.run)) == "noise":  # its time step is that of this level
+                made["sigma"] = part.run.sections["noise"]["sigma"]
+            denoisers += [part.run] if output != "logits" else part.denoisers
             classes += part.classes
-        words = (*(part.spec["model"]["name"] for part in parts.values()), noise_slug(run.sections["noise"]))
-        planned = PlannedRun(
-            run, f"{slug('joined', self.data_id, *words, f'seed{run.seed}')}-{digest(spec)}", spec
-        )
+            name, _, number = key.partition(".")
+            spec["model"][name] = [*spec["model"].get(name, ()), made] if number else made
+        joined.check_members(self.study, run, {key: part.run for key, part in parts.items()})
+        if given.get("consensus") == len(parts):  # all of them: the same function as without it
+            del given["consensus"]
+        for denoiser in denoisers:
+            joined.check_denoiser(self.study, run, denoiser)
+        many = Counter(part.spec["model"]["name"] for part in parts.values())
+        words = [f"{number}x-{name}" if number > 1 else name for name, number in many.items()]
+        named = slug("joined", self.data_id, *words, noise_slug(run.sections["noise"]), f"seed{run.seed}")
+        planned = PlannedRun(run, f"{named}-{digest(spec)}", spec, denoisers=tuple(denoisers))
         for (_, seed), other in self._planned.items():
             if other.spec == spec and other.run.label == run.label:
-                self.study.fail((*run.place, "seeds"), f"{seed} and {run.seed} join the same networks")
+                told = f"{seed} and {run.seed} join the same networks; give this run one seed"
+                self.study.fail((*run.place, "seeds"), told)
         self._planned[run.label, run.seed] = planned
         inputs = {"data": self.data_manifest, **_files(parts, "parts")}
         outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
-        self.add(Job("join", spec, classes, planned.id, inputs, outputs))
-        self.observer.observe(planned, classes)
+        executed = tuple(dict.fromkeys(classes))
+        self.add(Job("join", spec, executed, planned.id, inputs, outputs))
+        self.observer.observe(planned, executed)
         return planned
 
     def _parts(self, run: Run, section: str, above: tuple[str, ...]) -> Parts:
-        """The runs whose networks the model or the objective of `run` names, planned."""
-        method, found = run.sections[section], {}
+        """The runs whose networks the model or the objective of `run` names, planned: those of a list as
+        `members.0`, `members.1`, ... in its order.
+        """
+        method, found = run.sections[section], Parts()
         for key, gives in joined.networks_of(f"{section}s", method).items():
-            place = (*run.place, section, key)
-            found[key] = self.plan(self._named(run, place, method[key]), above)
-            joined.check_output(self.study, place, found[key].run, gives, f"the {key}")
+            place, value = (*run.place, section, key), method[key]
+            if isinstance(value, str):
+                named = [(key, place, self._named(run, place, value))]
+            else:
+                several = joined.members(self.study, place, value)
+                named = [(f"{key}.{i}", where, member) for i, (where, member) in enumerate(several)]
+            for name, where, target in named:
+                found[name] = self.plan(target, above)
+                whose = f"the {key}" if name == key else f"each of {key}"
+                joined.check_output(self.study, where, found[name].run, gives, whose)
         return found
 
     def _unobserved(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
@@ -199,10 +218,7 @@ class Networks:
 
     def _named(self, run: Run, place: tuple[Any, ...], label: str, key: str = "") -> Run:
         """The run labelled `label` with the seed of `run`, or its only one."""
-        found = [r for r in self.study.all_runs if r.label == label]
-        if not found:
-            labels = ", ".join(dict.fromkeys(r.label for r in self.study.all_runs))
-            self.study.fail(place, f"{key}no run is labelled {label!r}; runs: {labels}")
+        found = joined.labelled(self.study, place, label, key)
         same = [r for r in found if r.seed == run.seed] or (found if len(found) == 1 else [])
         if not same:
             self.study.fail(place, f"{key}run {label!r} has no seed {run.seed}")

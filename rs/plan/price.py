@@ -21,7 +21,7 @@ from rs.plan.jobs import Job
 from rs.plan.plan import Plan
 from rs.plan.stages import STAGES
 from rs.plan.staleness import in_order
-from rs.plan.work import NotPriced, Work, work_of
+from rs.plan.work import NotPriced, Work, singly, work_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def price(plan: Plan, jobs: Iterable[Job], machine: rates.Machine | None = None)
         if not job.declared.device:
             continue
         try:
-            parts = list(work_of(plan, job))
+            parts = [part for work in work_of(plan, job) for part in singly(work)]
             for work in parts:
                 key = (work.network, work.kind, work.recorded)
                 if key not in known:

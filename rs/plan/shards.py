@@ -16,7 +16,7 @@ from typing import Any
 from rs.plan.jobs import Job
 from rs.plan.plan import Plan
 from rs.plan.rates import Machine
-from rs.plan.work import NotPriced, work_of
+from rs.plan.work import NotPriced, singly, work_of
 from rs.settings.limits import MOST_IN_FOLDER
 
 MINUTES = 10.0
@@ -77,7 +77,8 @@ def proposed(plan: Plan, jobs: Iterable[Job], machine: Machine) -> Size | None:
 
 def _seconds(plan: Plan, job: Job, machine: Machine) -> float:
     """Of its votes; what a job takes before them is no reason for another size."""
-    return sum(machine.rate(work).seconds(work.passes, work.copies) for work in work_of(plan, job))
+    parts = (part for work in work_of(plan, job) for part in singly(work))
+    return sum(machine.rate(part).seconds(part.passes, part.copies) for part in parts)
 
 
 def _in_words(seconds: float) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from rs.study.schema import defaults, method_schema, section
 # Of n, for the mean image of a sequential run: 1/143 to 1/10.3 for radii up to 2 sigma, 1/2.6 for all of a
 # table (docs/evidence/sampling.md).
 STOPPED = 0.1
+ASKED = (
+    0.1  # share of the votes that an ensemble's members after the first ones see (docs/evidence/engine.md)
+)
 # Kinds of passes: those of training as methods state them, and of a network that is observed: votes, in the
 # inference form, and gradients of the image (rs.networks.differentiable). How many forward passes each costs.
 FORWARDS = {**KINDS, "vote": 1, "gradient": 2}
@@ -94,6 +97,29 @@ def work_of(plan: Plan, job: Job) -> Iterator[Work]:
         yield from made[job.stage](plan, job)
 
 
+def singly(work: Work) -> Iterator[Work]:
+    """The same work by each network that does it: an ensemble's by its members, alike ones together.
+
+    Of its votes the first `consensus` members see all, the others about `ASKED` of them.
+    """
+    model: dict[str, Any] = json.loads(work.network.model)
+    members = next((value for value in model.values() if isinstance(value, list)), None)
+    if members is None or not all(isinstance(part, dict) and "model" in part for part in members):
+        yield work
+        return
+    first = model.get("consensus", len(members)) if work.kind == "vote" else len(members)
+    shares: dict[str, list[float]] = {}
+    for number, part in enumerate(members):
+        alone = part["model"]["imported"]["architecture"] if "imported" in part["model"] else part["model"]
+        shares.setdefault(dumps(alone), []).append(1.0 if number < first else ASKED)
+    for alone, each in shares.items():
+        most = len(each) * (work.copies if work.most is None else work.most)
+        network, share = replace(work.network, model=alone), sum(each)
+        yield replace(
+            work, network=network, passes=share * work.passes, copies=share * work.copies, most=most
+        )
+
+
 def _trained(plan: Plan, manifest: Any) -> Job:
     """The job that makes a network."""
     return plan.maker(Path(manifest))
@@ -110,8 +136,12 @@ def network_of(plan: Plan, trained: Job, precision: str, compiled: bool = False)
 
 
 def parts_of(model: dict[str, Any]) -> list[dict[str, Any]]:
-    """The models that one is joined of; none of another."""
-    return [part["model"] for part in model.values() if isinstance(part, dict) and "model" in part]
+    """The models that one is joined of, those of its parts where these are joined too; none of another."""
+    listed = (value if isinstance(value, list) else [value] for value in model.values())
+    parts = [
+        part["model"] for value in listed for part in value if isinstance(part, dict) and "model" in part
+    ]
+    return [found for part in parts for found in parts_of(part) or [part]]
 
 
 def _passes(kind: str, method: dict[str, Any], **more: Any) -> dict[str, tuple[int, int]]:

@@ -10,6 +10,7 @@ import torch
 from rs.errors import UserError
 from rs.networks import audit as network_audit
 from rs.networks import checkpoints
+from rs.methods import catalog
 from rs.networks.denoised import check_images
 from rs.provenance.files import ADVICE, provenance
 from rs.provenance.prepared import read_manifest
@@ -36,17 +37,25 @@ def join(
     state, digests = dict[str, torch.Tensor](), dict[str, str]()
     for key, manifest in parts.items():
         network, told = checkpoints.load(manifest, data_manifest)
-        if told.get("run") != (named := spec["model"][key]["run"]):
+        if told.get("run") != (named := _named(spec["model"], key)):
             raise UserError(f"{manifest}: is run {told.get('run')}, not {named}; {ADVICE}")
         state |= {f"{key}.{name}": value for name, value in network.state_dict().items()}
         digests[key] = told["sha256"]
         chance |= bool(told.get("audit", {}).get("chance", False))
     checkpoints.load_state(model, state, outputs["weights"], spec["model"]["name"])
     shape = tuple(data["shape"])
-    for key, part in list(model.eval().named_children())[:-1]:
-        check_images(part, f"{key} {spec['model'][key]['run']}", shape)
-    check_logits(model, run, shape, data["classes"])
+    gives = catalog.find("models", spec["model"]["name"]).networks
+    for key in (key for key in parts if gives.get(key) == "image"):
+        check_images(model.eval().get_submodule(key), f"{key} {_named(spec['model'], key)}", shape)
+    check_logits(model.eval(), run, shape, data["classes"])
     probes = network_audit.probes(data_manifest, torch.device("cpu"))
     audit = network_audit.audit(model, probes, run, ["chance"] if chance else [])
     made = provenance(spec, code, parts=digests)
     checkpoints.save(outputs, state, {"provenance": made, "classes": data["classes"], "audit": audit})
+
+
+def _named(model: dict[str, Any], key: str) -> str:
+    """The run that is the part `key` of a model's spec, or, as `members.1`, an item of a list there."""
+    name, _, number = key.partition(".")
+    part = model[name][int(number)] if number else model[name]
+    return str(part["run"])

@@ -4,6 +4,7 @@ denoiser is for, and what is asked of a run that is not trained, or not observed
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rs.study.schema import method_schema, prune, schema
@@ -27,6 +28,54 @@ def output_of(run: Run) -> str:
     return (
         "logits" if model is None else str(method_schema("models", model["name"]).get("x-output", "logits"))
     )
+
+
+def labelled(study: Study, place: tuple[Any, ...], label: str, key: str = "") -> list[Run]:
+    """The run labelled so with each of its seeds."""
+    found = [run for run in study.all_runs if run.label == label]
+    if not found:
+        labels = ", ".join(dict.fromkeys(run.label for run in study.all_runs))
+        study.fail(place, f"{key}no run is labelled {label!r}; runs: {labels}")
+    return found
+
+
+def members(
+    study: Study, place: tuple[Any, ...], given: Sequence[str | dict[str, Any]]
+) -> list[tuple[tuple[Any, ...], Run]]:
+    """The runs that a list of networks names, in its order, and where: of a label all seeds, or those said."""
+    found: list[tuple[tuple[Any, ...], Run]] = []
+    for i, entry in enumerate(given):
+        label, where = entry if isinstance(entry, str) else entry["run"], (*place, i)
+        runs = {run.seed: run for run in labelled(study, where, label)}
+        seeds = list(runs) if isinstance(entry, str) else entry["seeds"]
+        for seed in seeds:
+            if seed not in runs:
+                has = ", ".join(map(str, runs))
+                study.fail(where, f"run {label!r} has no seed {seed}; its seeds: {has}")
+            if any(runs[seed] is known for _, known in found):
+                study.fail(where, f"run {label!r} with seed {seed} is given twice; each network once")
+            found.append((where, runs[seed]))
+    return found
+
+
+def check_members(study: Study, run: Run, parts: dict[str, Run]) -> None:
+    """Networks of a list are for the noise of the run that they are joined in, none is an ensemble itself,
+    and so many are there as `consensus` asks for. `parts` are all that are joined, by their place in the model.
+    """
+    properties, own = schema()["$defs"]["run"]["properties"]["noise"], run.sections["model"]
+    law = _law(prune(run.sections["noise"], properties))
+    listed = {key: part for key, part in parts.items() if "." in key}
+    for key, part in listed.items():
+        place = (*run.place, "model", key.partition(".")[0])
+        noise = _law(prune(part.sections["noise"], properties))
+        if part.sections.get("model") and part.sections["model"]["name"] == own["name"]:
+            study.fail(place, f"run {part.label!r} is an {own['name']} itself; name its members")
+        if noise != law:
+            told = f"run {part.label!r} is for {_told(noise)}; this run's noise is {_told(law)}"
+            study.fail(place, f"{told}, and all must be for one")
+    asked = own.get("consensus")
+    if listed and asked is not None and asked > len(listed):
+        study.fail((*run.place, "model", "consensus"), f"{asked}: at most {len(listed)}, the members")
 
 
 def check_own(study: Study, run: Run) -> None:

@@ -55,8 +55,18 @@ def _given(planned: PlannedRun) -> Row:
     row = {"dataset": spec["data"]["name"], "model": spec["model"]["name"]}
     row |= {"objective": "imported" if imported else "joined"}
     row |= {**trained_with(noise), "seed": planned.run.seed}
-    parts = {key: part["run"] for key, part in spec["model"].items() if key != "name"} if not imported else {}
-    return row | {f"model.{key}": value for key, value in _flat(spec["model"].get("imported", parts)).items()}
+    told = spec["model"]["imported"] if imported else _joined(spec["model"])
+    return row | {f"model.{key}": value for key, value in _flat(told).items()}
+
+
+def _joined(model: dict[str, Any]) -> Row:
+    """Its parameters, with ids in the place of networks."""
+    facts = method_schema("models", model["name"])
+    told: Row = {k: v for k, v in defaults(facts, model).items() if k != "name" and v is not None}
+    for key in facts["x-networks"]:
+        part = model[key]
+        told[key] = ", ".join(one["run"] for one in part) if isinstance(part, list) else part["run"]
+    return told
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> Row:

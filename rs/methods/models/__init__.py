@@ -4,6 +4,7 @@ METHODS = {
     "denoised": "rs.networks.denoised:Denoised",
     "digits_cnn": "rs.methods.models.digits_cnn:DigitsCnn",
     "dncnn": "rs.methods.models.dncnn:DnCnn",
+    "ensemble": "rs.networks.ensemble:Ensemble",
     "lenet": "rs.methods.models.lenet:LeNet",
     "nal_cnn": "rs.methods.models.nal_cnn:NalCnn",
     "resnet18": "rs.methods.models.resnet18:ResNet18",

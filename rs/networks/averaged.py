@@ -1,0 +1,52 @@
+"""The mean of several networks' answers, and the rule that lets most images leave before all have answered.
+
+K-consensus (rs.networks.ensemble has the source): the first K networks answer every image, the others only
+those on whose class these K do not agree. The answer is the mean of all who were asked. Where the K agree on
+a class, each gives it the largest logit and so does their mean; else it is the full ensemble's answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+class Averaged(nn.Module):
+    """`members` in their order: images [B, C, H, W] -> logits [B, classes]. The first `consensus` of them
+    are those whose agreement counts; without it all answer every image.
+
+    `average` is of the logits, or of the members' softmax: then its logarithm is what comes out. `forward` is
+    the definition and asks every member; what votes stops early (rs.networks.consensus). Gradients are those
+    of the answer that is given: of the first ones' mean where they agree, else of all.
+    """
+
+    def __init__(
+        self, members: Iterable[nn.Module], consensus: int | None = None, average: str = "logits"
+    ) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.first = len(self.members) if consensus is None else min(consensus, len(self.members))
+        self.of_softmax = average == "softmax"
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = [member(x) for member in self.members]
+        every = self.mean(logits)
+        if self.first == len(self.members):
+            return every
+        first = logits[: self.first]
+        return torch.where(agreed(first).unsqueeze(1), self.mean(first), every)
+
+    def mean(self, logits: list[Tensor]) -> Tensor:
+        """Of logits [B, classes] of some of the members."""
+        if not self.of_softmax:
+            return torch.stack(logits).mean(0)
+        return torch.stack([each.log_softmax(1) for each in logits]).logsumexp(0) - math.log(len(logits))
+
+
+def agreed(logits: list[Tensor]) -> Tensor:
+    """bool [B]: whether all of these logits [B, classes] are largest at the same class."""
+    classes = torch.stack([each.argmax(1) for each in logits])
+    return (classes == classes[0]).all(0)
