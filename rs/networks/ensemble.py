@@ -61,8 +61,6 @@ class Ensemble:
         for member in self.members:
             part: Any = member
             if not isinstance(part, dict):
-                raise UserError(
-                    f"model {self.name}: member {part!r} is the label of a run, which a study has"
-                )
+                raise UserError(f"model {self.name}: member {part!r} is the label of a run of a study")
             built.append(checkpoints.build_model(part["model"], data))
         return Averaged(built, self.consensus, self.average)

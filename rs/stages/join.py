@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rs.errors import UserError
+from rs.methods import catalog
 from rs.networks import audit as network_audit
 from rs.networks import checkpoints
-from rs.methods import catalog
 from rs.networks.denoised import check_images
 from rs.provenance.files import ADVICE, provenance
 from rs.provenance.prepared import read_manifest
