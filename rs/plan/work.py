@@ -23,9 +23,7 @@ from rs.study.schema import defaults, method_schema, section
 # Of n, for the mean image of a sequential run: 1/143 to 1/10.3 for radii up to 2 sigma, 1/2.6 for all of a
 # table (docs/evidence/sampling.md).
 STOPPED = 0.1
-ASKED = (
-    0.1  # share of the votes that an ensemble's members after the first ones see (docs/evidence/engine.md)
-)
+ASKED = 0.1  # share of votes that an ensemble's members after the first ones see (docs/evidence/engine.md)
 # Kinds of passes: those of training as methods state them, and of a network that is observed: votes, in the
 # inference form, and gradients of the image (rs.networks.differentiable). How many forward passes each costs.
 FORWARDS = {**KINDS, "vote": 1, "gradient": 2}
