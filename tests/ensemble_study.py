@@ -1,4 +1,4 @@
-"""A tiny study of ensembles: three seeds of a run, another method under the same noise, what averages them."""
+"""A tiny study of ensembles: three seeds of a run, another method for the same noise, and their means."""
 
 from __future__ import annotations
 

@@ -135,10 +135,8 @@ def network_of(plan: Plan, trained: Job, precision: str, compiled: bool = False)
 
 def parts_of(model: dict[str, Any]) -> list[dict[str, Any]]:
     """The models that one is joined of, those of its parts where these are joined too; none of another."""
-    listed = (value if isinstance(value, list) else [value] for value in model.values())
-    parts = [
-        part["model"] for value in listed for part in value if isinstance(part, dict) and "model" in part
-    ]
+    each = [part for value in model.values() for part in (value if isinstance(value, list) else [value])]
+    parts = [part["model"] for part in each if isinstance(part, dict) and "model" in part]
     return [found for part in parts for found in parts_of(part) or [part]]
 
 

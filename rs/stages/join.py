@@ -44,7 +44,7 @@ def join(
         chance |= bool(told.get("audit", {}).get("chance", False))
     checkpoints.load_state(model, state, outputs["weights"], spec["model"]["name"])
     shape = tuple(data["shape"])
-    gives = catalog.find("models", spec["model"]["name"]).networks
+    gives = getattr(catalog.find("models", spec["model"]["name"]), "networks", {})
     for key in (key for key in parts if gives.get(key) == "image"):
         check_images(model.eval().get_submodule(key), f"{key} {_named(spec['model'], key)}", shape)
     check_logits(model.eval(), run, shape, data["classes"])

@@ -42,7 +42,7 @@ def labelled(study: Study, place: tuple[Any, ...], label: str, key: str = "") ->
 def members(
     study: Study, place: tuple[Any, ...], given: Sequence[str | dict[str, Any]]
 ) -> list[tuple[tuple[Any, ...], Run]]:
-    """The runs that a list of networks names, in its order, and where: of a label all seeds, or those said."""
+    """The runs that a list of networks names, in its order, and where: all seeds of a label, or some."""
     found: list[tuple[tuple[Any, ...], Run]] = []
     for i, entry in enumerate(given):
         label, where = entry if isinstance(entry, str) else entry["run"], (*place, i)
@@ -60,7 +60,7 @@ def members(
 
 def check_members(study: Study, run: Run, parts: dict[str, Run]) -> None:
     """Networks of a list are for the noise of the run that they are joined in, none is an ensemble itself,
-    and so many are there as `consensus` asks for. `parts` are all that are joined, by their place in the model.
+    and so many are there as `consensus` asks for. `parts` are all that are joined, by their place.
     """
     properties, own = schema()["$defs"]["run"]["properties"]["noise"], run.sections["model"]
     law = _law(prune(run.sections["noise"], properties))
