@@ -17,7 +17,7 @@ from rs.machine.progress import follow
 from rs.networks import audit as network_audit
 from rs.networks import forms
 from rs.networks.audit import Audited
-from rs.networks.inference import InferenceForm
+from rs.networks.inference import InferenceForm, form_of
 from rs.networks.transformations import copied
 from rs.settings.sampling import FORM, Stop
 from rs.smoothing.noise import Noise
@@ -64,7 +64,7 @@ def prepared(
     wanted = {key: wanted[key] for key in FORM}
     if wanted["compiled"] or device.type == "cuda":  # else it takes no trial (rs.stages.form)
         wanted, _ = forms.resolve(audited, wanted, device)
-    return Ready(audited, InferenceForm(audited, wanted, device), wanted, noise, seed)
+    return Ready(audited, form_of(audited, wanted, device), wanted, noise, seed)
 
 
 class VoterAtHand(Voter):

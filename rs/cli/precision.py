@@ -23,7 +23,7 @@ from rs.methods import catalog
 from rs.networks import audit as network_audit
 from rs.networks.forms import wanted
 from rs.networks.images import open_split
-from rs.networks.inference import InferenceForm
+from rs.networks.inference import form_of
 from rs.plan.plan import Plan
 from rs.settings.images import Subset
 from rs.settings.labels import label_of
@@ -102,7 +102,7 @@ def compare(
     noise: Noise = catalog.build("noises", smoothing)
     split = open_split(data, "test", device)
     positions = list(test.positions(len(split)))[: size[0]]
-    forms = [InferenceForm(audited, {**sampling, "precision": p}, device) for p in PRECISIONS]
+    forms = [form_of(audited, {**sampling, "precision": p}, device) for p in PRECISIONS]
     if forms[1].description["precision"] != "bfloat16":
         why = "; ".join(forms[1].fallbacks) or "it draws at random"
         raise UserError(f"{manifest}: has no form in bfloat16: {why}")

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from rs.networks.audit import Audited
+from rs.networks.consensus import ConsensusForm, agreed
+from rs.networks.inference import InferenceForm
 
 
 class Averaged(nn.Module):
@@ -45,8 +50,7 @@ class Averaged(nn.Module):
             return torch.stack(logits).mean(0)
         return torch.stack([each.log_softmax(1) for each in logits]).logsumexp(0) - math.log(len(logits))
 
-
-def agreed(logits: list[Tensor]) -> Tensor:
-    """bool [B]: whether all of these logits [B, classes] are largest at the same class."""
-    classes = torch.stack([each.argmax(1) for each in logits])
-    return (classes == classes[0]).all(0)
+    def voting_form(self, audited: Audited, form: dict[str, Any], device: torch.device) -> InferenceForm:
+        """Of `audited`, which this is the network of (rs.networks.inference.form_of)."""
+        early = self.first < len(self.members) and not audited.chance
+        return (ConsensusForm if early else InferenceForm)(audited, form, device)

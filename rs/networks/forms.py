@@ -10,7 +10,7 @@ import torch
 
 from rs.errors import UserError
 from rs.networks.audit import Audited
-from rs.networks.inference import InferenceForm
+from rs.networks.inference import InferenceForm, form_of
 from rs.networks.transformations import one_line, out_of_memory, warn
 from rs.provenance.files import read_json
 from rs.provenance.run_files import belongs
@@ -60,7 +60,7 @@ def resolve(
     for form in ladder(asked):
         told = ", ".join(f"{key} {value}" for key, value in form.items())
         try:
-            tried = InferenceForm(audited, form, device)
+            tried = form_of(audited, form, device)
             try_out(tried, shape)
         except UserError:
             raise

@@ -47,6 +47,8 @@ PLAIN_BATCH = 16  # the plain network's, in which the float32 truth about the pr
 class InferenceForm:
     """Calls a network on batches of exactly `batch` images: float32 images in, float32 logits out."""
 
+    passes: int | None = None  # of an ensemble's members, where some images are not answered by all
+
     def __init__(self, audited: Audited, form: dict[str, Any], device: torch.device) -> None:
         """`form` has `precision`, `batch` and `compiled`; it is compared with the network on its probes. A
         network that draws at random cannot be compared and stays plain. The given one is left as it is.
@@ -170,6 +172,12 @@ class InferenceForm:
         """Raises UserError where a logit of any vote so far was infinite or NaN. Waits for the device."""
         if int(self.broken):
             raise UserError(f"{self.run}: {int(self.broken)} votes: {NOT_FINITE}")
+
+
+def form_of(audited: Audited, form: dict[str, Any], device: torch.device) -> InferenceForm:
+    """The network's inference form; one that does not ask all of itself about every image brings its own."""
+    made: Callable[..., InferenceForm] = getattr(audited.network, "voting_form", InferenceForm)
+    return made(audited, form, device)
 
 
 def compiled(network: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:

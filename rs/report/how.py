@@ -56,6 +56,8 @@ def _sentence(row: Mapping[str, Any]) -> str:
     if row["stage"] == "log":
         return f"log of others, {row['what']}"
     many = f", {int(row['files'])} files" if pd.notna(row["files"]) and row["files"] > 1 else ""
+    if pd.notna(row.get("passes")):  # of an ensemble whose members do not all see every vote
+        many += f", {int(row['votes']):,} votes by {int(row['passes']):,} passes of its networks"
     return f"{row['stage']}, {row['what']}{under}: {', '.join(parts)}{many}"
 
 

@@ -144,6 +144,7 @@ def merge(
         )
 
     stop = merged.stops[False][0]
+    votes = sum(int(part.selection.n.sum() + part.estimation.n.sum()) for part in parts)
     return Draws(
         wanted,
         np.concatenate([part.labels for part in parts])[at],
@@ -153,7 +154,7 @@ def merge(
         uniform,
         "fixed" if stop is None else "sequential",
         stop or {},
-        {**merged.classifier, "content": merged.content, "drawn": merged.drawn()},
+        {**merged.classifier, "content": merged.content, "drawn": merged.drawn() | {"votes": votes}},
     )
 
 
@@ -211,7 +212,7 @@ class Merged:
     def take(self, path: Path, provenance: dict[str, Any], selects: bool) -> None:
         """Adds a file. Raises UserError where it is of another classifier, rule or code."""
         self.content = self.content if KEY in provenance else "not checked"
-        told = {key: provenance.get(key) for key in ("commit", "device", "seconds")}
+        told = {key: provenance.get(key) for key in ("commit", "device", "seconds", "passes")}
         self._made.append({**told, "torch": (provenance.get("versions") or {}).get("torch")})
         self._same_classifier(path, provenance)
         rule, code = provenance.get("stop"), str(provenance.get("code_digest"))
@@ -228,12 +229,15 @@ class Merged:
 
     def drawn(self) -> dict[str, Any]:
         """How many files, their commits, devices and versions of torch, and the seconds that they took in
-        all: nothing where one does not say.
+        all, and an ensemble's passes: nothing where one does not say.
         """
         seconds = [made["seconds"] for made in self._made]
         keys = ("commit", "device", "torch")
         told = {key: sorted({str(m[key]) for m in self._made if m[key]}) for key in keys}
-        return {"files": len(seconds), **told, "seconds": None if None in seconds else round(sum(seconds), 2)}
+        passes = [made["passes"] for made in self._made]
+        counted = {} if None in passes else {"passes": sum(passes)}
+        spent = None if None in seconds else round(sum(seconds), 2)
+        return {"files": len(seconds), **told, "seconds": spent, **counted}
 
     def _same_classifier(self, path: Path, provenance: dict[str, Any]) -> None:
         here = {key: provenance.get(key) for key in ("form", "model")}

@@ -18,7 +18,20 @@ from rs.tables.noise import smoothed_with
 from rs.tables.stored import Stored, head
 from rs.tables.table import Row, Table
 
-COLUMNS = ("run", "label", "smoothing", "stage", "what", "file", "files", "commit", "device", "seconds")
+COLUMNS = (
+    "run",
+    "label",
+    "smoothing",
+    "stage",
+    "what",
+    "file",
+    "files",
+    "votes",
+    "passes",
+    "commit",
+    "device",
+    "seconds",
+)
 
 
 def rows(stored: Stored) -> Iterator[Row]:
@@ -55,7 +68,8 @@ def _certified(plan: Plan, path: Path) -> Iterator[Row]:
     made = read_table(path)[1]
     drawn = made.get("drawn") or {}
     told = {**drawn, **{key: ", ".join(drawn.get(key) or ()) for key in ("commit", "device")}}
-    yield {**_file("sample", f"n = {job.spec['n']}", job.inputs["folder"], told), "files": drawn.get("files")}
+    many = {key: drawn.get(key) for key in ("files", "votes", "passes")}
+    yield {**_file("sample", f"n = {job.spec['n']}", job.inputs["folder"], told), **many}
     certificates = ", ".join(label_of(method) for method in job.spec["certificates"])
     yield _file("certify", certificates, path, made)
 

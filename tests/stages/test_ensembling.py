@@ -14,11 +14,13 @@ from safetensors.torch import load_file
 from shared_runs import made_once
 from tiny_study import Workspace, write_study
 
+from rs.machine.devices import generator
 from rs.networks import checkpoints
 from rs.networks.prepared import load_split
 from rs.plan.plan import Plan
 from rs.plan.staleness import job_is_current
 from rs.provenance.files import read_json, read_table
+from rs.stages.voter import Voter
 from rs.study.study import Study
 from rs.tables import aggregate as tables
 
@@ -80,10 +82,31 @@ def test_certified_attacked_and_told_as_any_other_network(ran, tmp_path):
     assert runs.loc["early", "model.consensus"] == 2
     assert pd.isna(runs.loc["mean", "model.consensus"])
     assert set(read["certified_accuracy"]["label"]) == {*STUDY["runs"]}
+    drawn = read["provenance"][read["provenance"]["stage"] == "sample"].groupby("label")[["votes", "passes"]]
+    votes, passes = drawn.first()["votes"], drawn.first()["passes"]
+    assert set(votes) == {6 * (16 + 64)}
+    assert passes.notna().to_dict() == {label: label == "early" for label in STUDY["runs"]}
+    assert 2 * votes["early"] < passes["early"] < 4 * votes["early"]
     for job in ran.plan.jobs["attack"].values():
         compared = read_table(ran.path(job.target))[1]["compared"]
         assert compared["differentiable"]["gradients"] <= 1e-9
     assert set(read["empirical_accuracy"]["label"]) == {*STUDY["runs"]}
+
+
+def test_what_draws_say_that_members_were_asked_is_what_the_definition_asks(ran):
+    job = next(j for j in ran.plan.jobs["sample"].values() if "4x" in j.run and j.spec["purpose"] == "select")
+    made = read_table(ran.path(job.target))[1]
+    voter = Voter(job.spec, *(ran.path(job.inputs[k]) for k in ("model", "data")), torch.device("cpu"), None)
+    networks = {key: network for key, (network, _) in loaded(ran).items()}
+    left = 0
+    for row, image in enumerate(voter.x):
+        draws = generator(voter.device, job.spec["seed"], "select", voter.images[row], job.spec["block"])
+        noisy = voter.noise.sample((job.spec["size"], *image.shape), draws).add_(image)
+        first, second = (networks["gaussian", seed](noisy).argmax(1) for seed in (0, 1))
+        left += int((first != second).sum())
+    assert left > 0
+    assert made["passes"] == 2 * 6 * 16 + 2 * left
+    assert made["form"]["left"] == 16
 
 
 def test_a_member_s_new_weights_make_its_ensembles_and_their_votes_stale(ran, tmp_path):

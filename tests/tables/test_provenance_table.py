@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def test_every_file_that_the_tables_read_is_named_with_what_made_it(workspace: Workspace) -> None:
     with contextlib.chdir(workspace.folder):
         rows = list(TABLE.rows(Stored(workspace.plan)))
-        assert {*rows[0]} | {"smoothing"} == {*TABLE.columns}
+        assert {*rows[0]} | {"smoothing", "votes", "passes"} == {*TABLE.columns}
         certify = workspace.job("certify")
         mine = {row["stage"]: row for row in rows if row["run"] == certify.run}
         assert {"train", "sample", "certify", "attack"} <= {*mine}
@@ -30,6 +30,8 @@ def test_every_file_that_the_tables_read_is_named_with_what_made_it(workspace: W
         selection, estimation = shards_of(certify.spec, certify.inputs)
         draws = [*selection, *(path for blocks in estimation for path in blocks)]
         assert mine["sample"]["files"] == len(draws) > 2
+        assert mine["sample"]["votes"] == sum(int(read_votes(path)[2].counts.sum()) for path in draws)
+        assert mine["sample"]["passes"] is None  # every vote is one
         assert {path.parents[1] for path in draws} == {Path(mine["sample"]["file"])}
         told = [read_table(path)[1] for path in draws]
         assert mine["sample"]["seconds"] == pytest.approx(sum(made["seconds"] for made in told), abs=0.01)

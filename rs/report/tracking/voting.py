@@ -21,7 +21,7 @@ from rs.machine.devices import generator
 from rs.methods import catalog
 from rs.networks import checkpoints
 from rs.networks.audit import Audited
-from rs.networks.inference import InferenceForm
+from rs.networks.inference import form_of
 from rs.networks.transformations import warn
 from rs.provenance.files import read_json
 from rs.report.tracking.networks import VOTES
@@ -46,7 +46,7 @@ class Voting:
         probes = torch.rand((PROBES, *self.shape), generator=draws).to(device)
         chance = bool(manifest.get("audit", {}).get("chance", False))
         audited = Audited(network, manifest, probes, told["run"], chance)
-        self.form = InferenceForm(audited, {key: told["form"][key] for key in FORM}, device)
+        self.form = form_of(audited, {key: told["form"][key] for key in FORM}, device)
         self.device = device
         here = self.form.description
         if other := [key for key in here if told["form"].get(key) != here[key]]:
