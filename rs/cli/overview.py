@@ -1,20 +1,14 @@
-"""For people at a terminal: the certified-accuracy table, where results lie, what is stale or unnamed."""
+"""For people at a terminal: the certified-accuracy table, where results lie, what no study names."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
-from collections import Counter, defaultdict
 from pathlib import Path
 
 import pandas as pd
 
 from rs.cli.tracking import tracked_place
-from rs.errors import UserError
-from rs.plan import price, rates, shards
 from rs.plan.jobs import RESULTS
-from rs.plan.mixed_draws import draws_of
 from rs.plan.plan import Plan
 from rs.provenance import accepted_code
 from rs.provenance.files import PART, read_table
@@ -90,45 +84,6 @@ def places(plan: Plan) -> str:
         "MLflow": tracked_place(plan),
     }
     return "\n".join(f"{name:<8} {path}" for name, path in rows.items())
-
-
-def status(plan: Plan, files: list[Path]) -> str:
-    """What a study has, lacks and holds stale, as Snakemake sees it: a line per run."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--configfile",
-        *map(str, files),
-        "--cores",
-        "1",
-        "--summary",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    rows = [line.split("\t") for line in done.stdout.splitlines() if line.count("\t") >= 5]
-    if done.returncode or not rows:
-        raise UserError(f"snakemake --summary: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
-    header, *rows = rows
-    at = {name: header.index(name) for name in ("output_file", "status", "plan")}
-    labels = {p.id: f"{p.run.label} seed {p.run.seed}" for p in plan.runs}
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        path, state, todo = (row[at[name]] for name in at)
-        parts = Path(path).parts
-        owner = labels.get(parts[2], parts[2]) if parts[:2] == ("results", "runs") else "/".join(parts[1:2])
-        kind = "lacks" if state == "missing" else "stale" if todo != "no update" else "has"
-        counts[owner][kind] += 1
-    width = max(map(len, counts))
-    lines = [f"{'':<{width}}  {'has':>5} {'lacks':>5} {'stale':>5}  files"]
-    lines += [
-        f"{owner:<{width}}  {c['has']:>5} {c['lacks']:>5} {c['stale']:>5}" for owner, c in counts.items()
-    ]
-    told = [sentence for draws in draws_of(plan) for sentence in draws.sentences()]
-    cost = price.sentence(plan)
-    told += [cost] if cost else []
-    size = shards.proposed(plan, plan.all_jobs(), rates.here())
-    told += [str(size)] if size else []
-    return "\n".join(lines + told)
 
 
 def left_behind() -> list[Path]:

@@ -47,7 +47,7 @@ def rederive(args: argparse.Namespace) -> None:
 
 
 def status(args: argparse.Namespace) -> None:
-    from rs.cli.overview import status as tell
+    from rs.cli.status import status as tell
 
     print(tell(plan_of(args), args.study))
 

@@ -8,7 +8,6 @@ set so that Snakemake sees it so.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rs.errors import UserError
+from rs.plan.records import has_record, place
 from rs.provenance import checksums
 from rs.provenance.accepted_code import counts_as
 from rs.provenance.digests import digest, file_digest
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from rs.plan.jobs import Job
     from rs.plan.plan import Plan
 
-RECORDS = Path(".snakemake") / "metadata"
 BEFORE_ALL = 1.0  # second of 1970
 NOT_LOGGED = "not_logged"  # in mlflow.json: why the store did not take the study
 REPORT = Path(__file__).parents[1] / "report"
@@ -182,23 +181,11 @@ def in_order(plan: Plan) -> Iterator[Job]:
 def forget(paths: Iterable[Path]) -> None:
     """Makes finished files stale."""
     for path in paths:
-        _record(path).unlink(missing_ok=True)
+        place(path).unlink(missing_ok=True)
         _date([path], BEFORE_ALL)
 
 
 def judge_by_content(paths: Iterable[Path]) -> None:
     """Drops what Snakemake remembers of finished files."""
     for path in paths:
-        _record(path).unlink(missing_ok=True)
-
-
-def has_record(path: Path) -> bool:
-    """Whether Snakemake remembers making a file."""
-    return _record(path).is_file()
-
-
-def _record(path: Path) -> Path:
-    """Where Snakemake keeps what it knows of a file: the path in base64 is the name."""
-    name, most = base64.urlsafe_b64encode(str(path).encode()).decode(), 254
-    pieces = [name[i : i + most] for i in range(0, len(name), most)]
-    return RECORDS.joinpath(*(f"@{piece}" for piece in pieces[:-1]), pieces[-1])
+        place(path).unlink(missing_ok=True)

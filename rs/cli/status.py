@@ -1,0 +1,54 @@
+"""What a study has, lacks and holds stale: a line per run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from rs.errors import UserError
+from rs.plan import mixed_draws, pending, price, rates, shards, staleness
+from rs.plan.plan import Plan
+
+KINDS = ("has", "lacks", "stale")
+
+
+def status(plan: Plan, files: list[Path]) -> str:
+    """The lines, and what to know before the rest is computed."""
+    staleness.settle(plan)  # as Snakemake does before it judges
+    draws = mixed_draws.settle(plan)
+    try:
+        found = list(pending.judged(plan))
+    except pending.NotJudged as why:
+        print(f"rs: asking Snakemake, which takes longer: {why}", file=sys.stderr)
+        found = list(asked(plan, files))
+    labels = {p.id: f"{p.run.label} seed {p.run.seed}" for p in plan.runs}
+    counts: dict[str, Counter[str]] = {"data": Counter(), **{label: Counter() for label in labels.values()}}
+    for path, kind in found:
+        parts = Path(path).parts
+        owner = labels.get(parts[2], parts[2]) if parts[:2] == ("results", "runs") else parts[1]
+        counts.setdefault(owner, Counter())[kind] += 1
+    width = max(map(len, counts))
+    lines = [f"{'':<{width}}  {'has':>5} {'lacks':>5} {'stale':>5}  files"]
+    for owner, count in counts.items():
+        if count:
+            lines.append(f"{owner:<{width}}  " + " ".join(f"{count[kind]:>5}" for kind in KINDS))
+    cost, size = price.sentence(plan), shards.proposed(plan, plan.all_jobs(), rates.here())
+    return "\n".join([*lines, *draws, *(str(told) for told in (cost, size) if told)])
+
+
+def asked(plan: Plan, files: list[Path]) -> Iterator[tuple[str, str]]:
+    """Every file of a study, and what Snakemake's dry run says of it: "has", "lacks" or "stale"."""
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
+    command += ["--configfile", *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = f"{done.stdout}\n{done.stderr}".splitlines()
+    if done.returncode:
+        said = [line for line in told if line.startswith("rs: ")] or list(filter(None, map(str.strip, told)))
+        raise UserError(f"snakemake --dry-run: {said[-1].removeprefix('rs: ')}")
+    outputs = [line.partition(":")[2] for line in told if line.startswith("    output: ")]
+    again = {path.strip() for paths in outputs for path in paths.split(",")}
+    for path in pending.files(plan):
+        yield path, pending.kind(path, path in again)

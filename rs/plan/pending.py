@@ -1,0 +1,270 @@
+"""Which files Snakemake would make again, told without starting it: its start and graph take seconds.
+
+It judges as Snakemake does, by Snakemake's records of the same facts (times, content, parameters, inputs,
+command), and tests/workflow/test_pending.py compares the two over many states. Whatever was not compared (an
+edited workflow, another release, a record of another format, a user's file that is missing) is Snakemake's
+alone to judge. No torch.
+
+From snakemake/dag.py, `update_needrun`: a job runs that has a reason of its own, and so does all that is made
+from its files; and what such jobs lack is made. No job runs for a missing file alone that nothing asks for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rs.plan import records, rules
+from rs.plan.jobs import Job
+from rs.plan.plan import Plan
+from rs.plan.rules import Rule
+from rs.plan.stages import STUDY_STAGES
+from rs.plan.staleness import page_parts
+
+SERIES = "9.27."  # of Snakemake's releases, that this was compared with
+PROFILE = Path("workflow/profiles/default/profile.v9+.yaml")
+# What a profile may say without a say in what is stale.
+HARMLESS = {"cores", "jobs", "resources", "retries", "scheduler", "show-failed-logs", "keep-going"}
+NO_ENVIRONMENT = hashlib.md5(usedforsecurity=False).hexdigest()  # no conda, no container: Snakemake's digest
+
+
+class NotJudged(Exception):
+    """Why Snakemake has to be asked."""
+
+
+@dataclass(eq=False)
+class Task:
+    """A job as Snakemake sees it: `inputs` are paths, and whether they only have to be there."""
+
+    rule: Rule | None  # None of the whole study, that has no outputs
+    outputs: list[str]
+    inputs: list[tuple[str, bool]]
+    params: set[str] = field(default_factory=set)  # as records hold them
+    above: dict[Task, list[str]] = field(default_factory=dict)  # who makes its inputs, and which
+    below: dict[Task, list[tuple[str, bool]]] = field(
+        default_factory=dict
+    )  # who asks for which of its outputs
+
+
+def judged(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Every file of a study, and whether it "has", "lacks" or has it "stale". Raises NotJudged."""
+    limit = _limit()
+    tasks = in_order(plan, rules.read())
+    again = Judge(tasks, limit).again()
+    for task in tasks:
+        for path in task.outputs:
+            yield path, kind(path, task in again)
+
+
+def kind(path: str, again: bool) -> str:
+    """ "has", "lacks" or "stale", of a file that would be made `again` or not."""
+    return "lacks" if not os.path.exists(path) else "stale" if again else "has"
+
+
+def files(plan: Plan) -> list[str]:
+    """Every file that a study makes."""
+    of_study = [*plan.table_files(), plan.folder / "report.html", plan.folder / "figures"]
+    of_jobs = (path for job in plan.all_jobs() for path in job.outputs.values())
+    return _texts([*of_jobs, *of_study, plan.folder / "mlflow.json"])
+
+
+def _limit() -> int:
+    """Bytes up to which files are compared by content. Raises NotJudged where something here is not the way
+    it was when this module was compared with Snakemake.
+    """
+    if rules.digest_here() != rules.COMPARED:
+        raise NotJudged("the workflow here is not the one that rs came with")
+    release = importlib.metadata.version("snakemake")
+    if not release.startswith(SERIES):
+        raise NotJudged(f"Snakemake is {release}, not {SERIES}x")
+    if (records.RECORDS.parent / "metadata.db").exists():
+        raise NotJudged("its records are in a database")
+    try:
+        said = yaml.safe_load(PROFILE.read_text(encoding="utf-8"))
+        limit = _bytes(said.pop("max-checksum-file-size"))
+        known = said.pop("rerun-incomplete") is True and said.keys() <= HARMLESS
+    except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError):
+        known = False
+    if not known or "SNAKEMAKE_PROFILE" in os.environ:
+        raise NotJudged("the profile says more than how to run jobs")
+    return limit
+
+
+def _bytes(text: object) -> int:
+    """Of `100MB`."""
+    return int(str(text).removesuffix("MB")) * 1_000_000
+
+
+# --- the graph ---
+
+
+def in_order(plan: Plan, known: dict[str, Rule]) -> list[Task]:
+    """What the study's page and MLflow runs are made from, in the order in which Snakemake comes to its end;
+    the whole study last.
+    """
+    page, tracked = str(plan.folder / "report.html"), str(plan.folder / "mlflow.json")
+    whole = Task(None, [], [(page, False), (tracked, False)])
+    makers = {path: task for task in _tasks(plan, known) for path in task.outputs}
+    found: dict[Task, None] = {}
+
+    def visit(task: Task) -> None:
+        for path, _ in task.inputs:
+            maker = makers.get(path)
+            if maker is None and not os.path.exists(path):
+                raise NotJudged(f"{path}: is missing")
+            if maker is not None and maker not in task.above:
+                task.above[maker] = []
+                if maker not in found:
+                    visit(maker)
+        for path, ancient in dict(reversed(task.inputs)).items():  # of one named twice, the first counts
+            if path in makers:
+                task.above[makers[path]].append(path)
+                makers[path].below.setdefault(task, []).append((path, ancient))
+        found[task] = None
+
+    visit(whole)
+    return list(found)
+
+
+def _tasks(plan: Plan, known: dict[str, Rule]) -> Iterator[Task]:
+    for job in plan.all_jobs():
+        rule = known[job.declared.rule]
+        inputs = [(str(path), ancient) for name, ancient in rule.inputs for path in _named(job, name)]
+        yield Task(rule, _texts(job.outputs.values()), inputs, {repr(job.params), repr(plan.lineage(job))})
+    tables, page = plan.table_files(), plan.folder / "report.html"
+    told = plan.described + plan.summary
+    shared = {
+        "aggregate": (tables, plan.aggregated_files(), [plan.summary]),
+        "report": ([page, plan.folder / "figures"], tables, [told, page_parts()]),
+        "track": ([plan.folder / "mlflow.json"], [*tables, page], [told, plan.study.tracking["uri"]]),
+    }
+    for stage in STUDY_STAGES:
+        outputs, read, more = shared[stage]
+        params = {repr(value) for value in (*more, plan.tables_lineage, plan.code(stage))}
+        yield Task(known[stage], _texts(outputs), [(path, False) for path in _texts(read)], params)
+
+
+def _named(job: Job, name: str) -> list[Path]:
+    """The files of one input; all that it reads where its rule gives them no name."""
+    value = job.inputs.get(name)
+    found = value.values() if isinstance(value, dict) else [value]
+    return [path for path in found if isinstance(path, Path)] if name else job.reads()
+
+
+def _texts(paths: Iterable[Path]) -> list[str]:
+    return list(map(str, paths))
+
+
+# --- the judgement ---
+
+
+class Judge:
+    """Of tasks in order, each after those whose files it reads."""
+
+    def __init__(self, tasks: list[Task], limit: int) -> None:
+        self.tasks, self.limit = tasks, limit
+        self._began = records.unfinished()
+        self._digests: dict[tuple[str, str], str] = {}
+
+    def again(self) -> set[Task]:
+        """The tasks that Snakemake would run."""
+        since = self._oldest()
+        found: dict[Task, None] = {}
+        below: set[Task] = set()  # of one that runs: not asked for reasons of its own
+        for task in self.tasks:
+            if not below.isdisjoint(task.above) or any(above in found for above in task.above):
+                below.add(task)
+            elif self._has_reason(task, since[task]):
+                found[task] = None
+        queue = list(found)
+        for task in queue:
+            lacking = [a for a, paths in task.above.items() if not all(map(os.path.exists, paths))]
+            following = [b for b, asked in task.below.items() if not all(map(_only_there, asked))]
+
+            for other in (*lacking, *following):
+                if other not in found:
+                    found[other] = None
+                    queue.append(other)
+        return set(found)
+
+    def _oldest(self) -> dict[Task, float | None]:
+        """When the oldest output was made; of a task without any, that of the first that asked for them."""
+        since: dict[Task, float | None] = {}
+        for task in reversed(self.tasks):
+            own = [_time(path, follow=False) for path in task.outputs if os.path.exists(path)]
+            later = (since[below] for below in task.below if since[below] is not None)
+            since[task] = min(own) if own else next(later, None)
+        return since
+
+    def _has_reason(self, task: Task, since: float | None) -> bool:
+        if self._began and any(records.is_unfinished(p) and os.path.exists(p) for p in task.outputs):
+            return True
+        if task.rule is None:
+            return not all(os.path.exists(path) for path, _ in task.inputs)
+        known = {path: records.read(path) for path in task.outputs}
+        if since and any(self._is_new(path, since, known) for path, ancient in task.inputs if not ancient):
+            return True
+        told = [record for record in known.values() if record is not None]
+        formats = [record.get("record_format_version") or 0 for record in told]
+        if max(formats, default=0) > records.FORMAT:
+            raise NotJudged("records are of a later Snakemake")
+        if len(told) < len(known) or min(formats) < records.FORMAT:
+            return False
+        inputs = sorted(path for path, _ in task.inputs)
+        return any(_differs(record, task, task.rule.shell, inputs) for record in told)
+
+    def _is_new(self, path: str, since: float, known: dict[str, dict[str, Any] | None]) -> bool:
+        """Whether an input is newer than what was made from it, and not the same as then."""
+        if not os.path.exists(path) or _time(path, follow=True) <= since:
+            return False
+        how = os.stat(path)
+        if stat.S_ISDIR(how.st_mode) or stat.S_ISFIFO(how.st_mode) or how.st_size > self.limit:
+            return True
+        sums = {((record or {}).get("input_checksums") or {}).get(path) for record in known.values()}
+        if len(sums) != 1 or (then := sums.pop()) is None:
+            return True
+        algorithm, _, value = str(then).rpartition(":")
+        return self._digest(path, algorithm or "sha256") != value
+
+    def _digest(self, path: str, algorithm: str) -> str:
+        if (path, algorithm) not in self._digests:
+            with open(path, "rb") as file:
+                self._digests[path, algorithm] = hashlib.file_digest(file, algorithm).hexdigest()
+        return self._digests[path, algorithm]
+
+
+def _only_there(asked: tuple[str, bool]) -> bool:
+    """Whether a file is asked for that only has to be there, and is."""
+    path, ancient = asked
+    return ancient and os.path.exists(path)
+
+
+def _differs(record: dict[str, Any], task: Task, shell: str, inputs: list[str]) -> bool:
+    """Whether a file was made with other parameters, inputs, command or environment than now."""
+    now = {"input": inputs, "code": shell, "software_stack_hash": NO_ENVIRONMENT}
+    if (then := record.get("params")) is not None and set(then) != task.params:
+        return True
+    return any(record.get(key) not in (None, value) for key, value in now.items())
+
+
+def _time(path: str, follow: bool) -> float:
+    """When a file was changed; of a link its own time, or the later of both. Of a folder, what it notes."""
+    own = os.lstat(path)
+    if not stat.S_ISLNK(own.st_mode):
+        return _noted(path, own)
+    return max(own.st_mtime, _noted(path, os.stat(path))) if follow else own.st_mtime
+
+
+def _noted(path: str, found: os.stat_result) -> float:
+    stamp = os.path.join(path, ".snakemake_timestamp")
+    return (
+        os.stat(stamp).st_mtime if stat.S_ISDIR(found.st_mode) and os.path.exists(stamp) else found.st_mtime
+    )

@@ -1,0 +1,43 @@
+"""What Snakemake remembers of the files that it had made, in .snakemake/. No torch."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+RECORDS = Path(".snakemake") / "metadata"
+UNFINISHED = Path(".snakemake") / "incomplete"
+FORMAT = 6  # of the records that are read here
+
+
+def place(path: Path | str, folder: Path = RECORDS) -> Path:
+    """Where it keeps what it knows of a file: the path in base64 is the name."""
+    name, most = base64.urlsafe_b64encode(str(path).encode()).decode(), 254
+    pieces = [name[i : i + most] for i in range(0, len(name), most)]
+    return folder.joinpath(*(f"@{piece}" for piece in pieces[:-1]), pieces[-1])
+
+
+def has_record(path: Path | str) -> bool:
+    """Whether Snakemake remembers making a file."""
+    return place(path).is_file()
+
+
+def read(path: Path | str) -> dict[str, Any] | None:
+    """The record of a file; None where there is none, or half of one that is being written."""
+    try:
+        found = json.loads(place(path).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found else None
+
+
+def unfinished() -> bool:
+    """Whether Snakemake remembers any job that began and did not end."""
+    return UNFINISHED.is_dir() and any(path.is_file() for path in UNFINISHED.rglob("*"))
+
+
+def is_unfinished(path: Path | str) -> bool:
+    """Whether the job that makes this file began and did not end."""
+    return place(path, UNFINISHED).is_file()

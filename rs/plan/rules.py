@@ -1,0 +1,47 @@
+"""What the workflow's rules say that Snakemake judges finished files by: read, not run. No torch."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+SNAKEFILE = Path("Snakefile")
+# Digest of the Snakefile and the rules for which rs.plan.pending was compared with Snakemake. With others
+# Snakemake is asked, until tests/workflow/test_pending.py has passed and this is what that test says.
+COMPARED = "bb05b2b54c2df4f8"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`shell`: its command before anything is filled in. `inputs`: names in order ("" for one without), and
+    whether it only has to be there (`ancient`).
+    """
+
+    shell: str
+    inputs: tuple[tuple[str, bool], ...]
+
+
+def _files() -> list[Path]:
+    return [SNAKEFILE, *sorted(Path("workflow/rules").glob("*.smk"))]
+
+
+def digest_here() -> str:
+    """Of the workflow in the working directory; of nothing where there is none."""
+    texts = [path.read_bytes() for path in _files() if path.is_file()]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+
+
+def read() -> dict[str, Rule]:
+    """The rules in the working directory that have a command, by name."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in _files()[1:])
+    parts = re.split(r"^rule (\w+):$", text, flags=re.MULTILINE)
+    return {name: _rule(body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def _rule(body: str) -> Rule:
+    said = dict(re.findall(r"^    (\w+):(.*\n(?: {8}.*\n)+)", f"{body}\n", re.MULTILINE))
+    inputs = re.findall(r"^ {8}(?:(\w+)=)?(ancient\()?\S", said.get("input", ""), re.MULTILINE)
+    return Rule(ast.literal_eval(f"({said['shell']})"), tuple((name, bool(a)) for name, a in inputs))
