@@ -1,7 +1,7 @@
 """What the jobs of a plan put their networks through: passes and images, from their specs alone. No torch.
 
 Votes are counted as the sample stage draws them: in whole batches. What a stopping rule will need is not
-known before: `copies` then takes `STOPPED` of the most, which is `most`.
+known before: `copies` then takes `STOPPED` or `JUDGED` of the most, which is `most`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from rs.plan.plan import Plan
 from rs.provenance.digests import dumps
 from rs.settings.images import Subset
 from rs.settings.passes import KINDS, counted
+from rs.statistics.majority import looks
 from rs.study.schema import defaults, method_schema, section
 
 # Of n, for the mean image of a sequential run: 1/143 to 1/10.3 for radii up to 2 sigma, 1/2.6 for all of a
 # table (docs/evidence/sampling.md).
 STOPPED = 0.1
 ASKED = 0.1  # share of votes that an ensemble's members after the first ones see (docs/evidence/engine.md)
+# Of a judge's n, for the mean image: 0.075 to 0.115 where n is 1,000 (docs/evidence/attack-throughput.md).
+JUDGED = 0.12
 # Kinds of passes: those of training as methods state them, and of a network that is observed: votes, in the
 # inference form, and gradients of the image (rs.networks.differentiable). How many forward passes each costs.
 FORWARDS = {**KINDS, "vote": 1, "gradient": 2}
@@ -243,8 +246,10 @@ def _judged(
     plan: Plan, job: Job, use: dict[str, Any], images: int, checked: int, radii: int
 ) -> Iterator[Work]:
     n = 1 if use["judge"] == "base" or _constant(job.spec["noise"]) else use["judge"]["n"]
-    votes, batch = n * (images * (1 + radii) + 6 * checked), job.spec["batch"]
-    yield Work(_form(plan, job, job.inputs["model"]), "vote", math.ceil(votes / batch), votes)
+    judged, batch = images * (1 + radii) + 3 * checked, job.spec["batch"]
+    votes = max(looks(n)[0], JUDGED * n) * judged
+    form, most = _form(plan, job, job.inputs["model"]), n * judged
+    yield Work(form, "vote", math.ceil(votes / batch), votes, most=most if most > votes else None)
 
 
 def _calibrate(plan: Plan, job: Job) -> Iterator[Work]:

@@ -134,7 +134,9 @@ def _refuse_row(path: Path, frame: pd.DataFrame, wrong: pd.Series[bool], told: s
 
 
 def read_attacked(path: Path, needs: Iterable[str] = ()) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Outcomes of an attack, a row per image, radius and variant, and their provenance."""
+    """Outcomes of an attack, a row per image, radius and variant, and their provenance. Whether votes that
+    were stopped decide is for `rs.tables.attacks.read_judged`.
+    """
     table, made = read_table(path, (*ATTACKED, "votes", "variant", *needs))
     frame = table.to_pandas()
     lacks = {"norm", "judge", "classes", "access", "samples", "shares", "shape"} - made.keys()
@@ -142,15 +144,16 @@ def read_attacked(path: Path, needs: Iterable[str] = ()) -> tuple[pd.DataFrame, 
         raise UserError(f"{path}: does not say its {sorted(lacks)[0]}, as our attacks do; {ADVICE}")
     check_values(path, frame, ATTACKED)
     _once(path, frame, ["image", "radius", "variant"])
-    drawn = 1 if made["judge"] == "base" else made["judge"]
+    n = 1 if made["judge"] == "base" else made["judge"]
     inside = frame["distortion"] <= frame["radius"] * (1 + _SLACK) + _SLACK
     for i, (votes, prediction, label) in enumerate(
         zip(frame["votes"], frame["prediction"], frame["label"], strict=True)
     ):
         counts = np.asarray(votes)
         wrong = ""
-        if counts.dtype.kind not in "iu" or counts.size == 0 or counts.min() < 0 or counts.sum() != drawn:
-            wrong = f"its votes are no {drawn} votes"
+        whole = counts.dtype.kind in "iu" and counts.size == made["classes"] and counts.min() >= 0
+        if not whole or not 0 < counts.sum() <= n:
+            wrong = f"its votes are no {n} votes (or the first of them) for {made['classes']} classes"
         elif prediction >= len(counts) or counts[prediction] != counts.max():
             wrong = f"its prediction {prediction} is not the class of most votes"
         elif bool(frame["success"].iloc[i]) != (prediction != label):

@@ -14,7 +14,7 @@ from rs.settings.numbers import Radii
 
 @dataclass(frozen=True)
 class Judge:
-    """An attacked image counts as classified by the majority of `n` fresh votes."""
+    """An attacked image counts as classified by the majority of `n` fresh votes, drawn until it is sure."""
 
     n: Votes = 1000
 

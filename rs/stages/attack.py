@@ -142,14 +142,15 @@ def rows_of(
     checked: set[int],
 ) -> list[dict[str, Any]]:
     """The rows of a batch of images, with the pixels of `examples`, and those of the checks of `checked`."""
-    rows = []
-    for outcome in outcomes(method, target, radii, keep):
+    rows, found = list[dict[str, Any]](), outcomes(method, target, radii, keep)
+    for outcome in found:
         for i, row in enumerate(outcome.rows(target, method.norm)):
             image = target.positions[i]
             shown = pixels(target.x[i], outcome.images[i], target.judge, image) if image in examples else {}
             rows.append(row | shown)
-    part = target.part([i for i, position in enumerate(target.positions) if position in checked])
-    for outcome in variants(method, part, radii, keep):
+    few = [i for i, position in enumerate(target.positions) if position in checked]
+    part = target.part(few)
+    for outcome in variants(method, part, radii, keep, found[0].part(few)):
         rows += outcome.rows(part, method.norm)
     return rows
 

@@ -1,8 +1,9 @@
 """What counts as the outcome of an attack: inside ball and box, and judged by the smoothed classifier.
 
 A judged image counts as the majority class of `judge.n` fresh votes in the inference form of the run's draws,
-or as what the base classifier says of it without noise (`judge: base`). The judge's noise is seeded per
-image: it is the same for every attack and radius.
+or as what the base classifier says of it without noise (`judge: base`). Votes that cannot change the majority
+are not drawn (rs.statistics.majority). The judge's noise is seeded per image: it is the same for every attack
+and radius.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rs.networks.inference import NOT_FINITE, InferenceForm
 from rs.settings.attacks import AttackUse
 from rs.smoothing.ascent import l2_norm, project_l2, project_linf
 from rs.smoothing.noise import Noise
+from rs.statistics.majority import looks, sure
 
 
 def project(clean: Tensor, images: Tensor, radius: float, norm: float) -> Tensor:
@@ -44,38 +46,57 @@ class Judge:
     use: AttackUse
 
     def votes(self, images: Tensor, positions: Sequence[int]) -> Tensor:
-        """Votes int64 [B, classes], on the CPU, for images [B, C, H, W] at their positions in the split: n
-        each, or one where the base classifier judges. UserError where a logit is infinite or NaN.
+        """Votes int64 [B, classes], on the CPU, for images [B, C, H, W] at their positions in the split: as
+        many of n as decide each, or one where the base classifier judges. UserError where a logit is infinite
+        or NaN.
         """
         n = 1 if self.use.judge == "base" else self.use.judge.n
+        alone = getattr(self.noise, "constant", False)  # under constant noise every vote is the same
         counts = torch.zeros(len(images), self.form.classes, dtype=torch.int64, device=self.form.device)
+        draws = [generator(self.form.device, self.use.seed, "judge", position) for position in positions]
+        left, drawn = list(range(len(images))), 0
+        for look in [1] if alone else looks(n):
+            self._add(counts, images, draws, left, look - drawn, positions)
+            drawn = look
+            undecided = ~sure(counts[left].cpu().numpy(), n)
+            left = [i for i, more in zip(left, undecided, strict=True) if more]
+            if not left:
+                break
+        return counts.cpu() * (n if alone else 1)
+
+    def _add(
+        self,
+        counts: Tensor,
+        images: Tensor,
+        draws: Sequence[Generator],
+        of: Sequence[int],
+        votes: int,
+        positions: Sequence[int],
+    ) -> None:
+        """Adds `votes` for each of the images that `of` lists to its counts."""
         broken = torch.zeros(len(images), dtype=torch.int64, device=self.form.device)
         one = torch.ones((), dtype=torch.int64, device=self.form.device)
-        # under constant noise every vote is the same
-        drawn = 1 if getattr(self.noise, "constant", False) else n
-        for rows, owners in self._batches(images, positions, drawn):
-            of = torch.tensor(owners, device=self.form.device)
+        for rows, owners in self._batches(images, draws, of, votes):
+            whose = torch.tensor(owners, device=self.form.device)
             logits = self.form(rows)
-            broken.index_put_((of,), (~logits.isfinite().all(1)).long(), accumulate=True)
-            counts.index_put_((of, logits.argmax(1)), one, accumulate=True)
-        found = counts.cpu() * (n // drawn)
+            broken.index_put_((whose,), (~logits.isfinite().all(1)).long(), accumulate=True)
+            counts.index_put_((whose, logits.argmax(1)), one, accumulate=True)
         if bool(broken.any()):
             worst = int(broken.argmax())
+            drawn = int(counts[worst].sum())
             share = f"{int(broken[worst])} of {drawn} votes ({int(broken[worst]) / drawn:.2%})"
             raise UserError(f"{self.form.run}: image {positions[worst]}: {share}: {NOT_FINITE}")
-        return found
 
     def _batches(
-        self, images: Tensor, positions: Sequence[int], drawn: int
+        self, images: Tensor, draws: Sequence[Generator], of: Sequence[int], votes: int
     ) -> Iterator[tuple[Tensor, list[int]]]:
         """Images under noise [rows, C, H, W], as many as go together, and whose they are."""
         batch = self.form.batch
         rows: list[Tensor] = []  # what fills no batch alone
         owners: list[int] = []
-        for i, (image, position) in enumerate(zip(images, positions, strict=True)):
-            draws = generator(self.form.device, self.use.seed, "judge", position)
-            for start in range(0, drawn, batch):
-                noisy = self._noisy(image, min(batch, drawn - start), draws)
+        for i in of:
+            for start in range(0, votes, batch):
+                noisy = self._noisy(images[i], min(batch, votes - start), draws[i])
                 if len(noisy) == batch:
                     yield noisy, [i] * batch
                     continue

@@ -60,6 +60,13 @@ class Outcome:
         """bool [B] on the CPU: the judge gives another class."""
         return self.votes.argmax(1) != y.cpu()
 
+    def part(self, rows: Sequence[int]) -> Outcome:
+        """The same of some of the images."""
+        chosen = list(rows)
+        return dataclasses.replace(
+            self, images=self.images[chosen], steps=self.steps[chosen], votes=self.votes[chosen]
+        )
+
     def rows(self, target: Target, norm: float) -> Iterator[dict[str, Any]]:
         """One row per image, without pixels."""
         distortion = size(self.images - target.x, norm).tolist()
@@ -79,11 +86,16 @@ class Outcome:
 
 
 def outcomes(
-    method: AttackAtRadii | MinimalAttack, target: Target, radii: Sequence[float], keep: bool
+    method: AttackAtRadii | MinimalAttack,
+    target: Target,
+    radii: Sequence[float],
+    keep: bool,
+    clean: Outcome | None = None,
 ) -> list[Outcome]:
-    """The attack at every radius (ascending, from 0)."""
-    none = torch.zeros(len(target.x), dtype=torch.int64)
-    clean = Outcome(0.0, target.x, none, target.judge.votes(target.x, target.positions))
+    """The attack at every radius (ascending, from 0). `clean` is the outcome at 0, where it is known."""
+    if clean is None:
+        none = torch.zeros(len(target.x), dtype=torch.int64)
+        clean = Outcome(0.0, target.x, none, target.judge.votes(target.x, target.positions))
     positive = [r for r in radii if r > 0]
     if isinstance(method, MinimalAttack):
         return [clean, *_reached(method, target, clean, positive)]
@@ -158,11 +170,16 @@ def _outwards(method: MinimalAttack, target: Target, found: Outcome) -> Outcome:
 
 
 def variants(
-    method: AttackAtRadii | MinimalAttack, target: Target, radii: Sequence[float], keep: bool
+    method: AttackAtRadii | MinimalAttack,
+    target: Target,
+    radii: Sequence[float],
+    keep: bool,
+    clean: Outcome | None = None,
 ) -> Iterator[Outcome]:
     """At the middle radius with twice the steps and twice the samples, and in a ball that holds the box.
 
-    With `keep` what is broken at the smaller radii stays broken, as in the rows to compare with.
+    With `keep` what is broken at the smaller radii stays broken, as in the rows to compare with. `clean` is
+    the outcome at 0, where it is known.
     """
     positive = [r for r in radii if r > 0]
     if not positive or not target.positions or method.access != "white-box":
@@ -173,9 +190,9 @@ def variants(
         if field in fields and not (field == "samples" and target.smoothed.constant):
             stronger = dataclasses.replace(method, **{field: 2 * getattr(method, field)})  # type: ignore[type-var]
             before = [r for r in positive if r < middle] if keep else []
-            outcome = outcomes(stronger, target, [0.0, *before, middle], keep)[-1]
+            outcome = outcomes(stronger, target, [0.0, *before, middle], keep, clean)[-1]
             yield dataclasses.replace(outcome, variant=name)
     if getattr(method, "bounded", True):
         whole = 1.0 if math.isinf(method.norm) else math.sqrt(target.x[0].numel())
-        outcome = outcomes(method, target, [0.0, whole], keep=False)[-1]
+        outcome = outcomes(method, target, [0.0, whole], False, clean)[-1]
         yield dataclasses.replace(outcome, variant="unbounded")

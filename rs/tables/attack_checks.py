@@ -32,6 +32,7 @@ import pandas as pd
 from scipy import stats
 
 from rs.statistics.bounds import Floats
+from rs.statistics.majority import WRONG
 from rs.tables.attacks import Attacked, AttackedRun, of_attacked
 from rs.tables.noise import SMOOTHING
 from rs.tables.table import Row, Table, columns_of
@@ -215,13 +216,15 @@ def _against_certificates(attack: Attacked, certified: pd.DataFrame) -> Iterator
 
 
 def _most_likely(changed: pd.DataFrame) -> Floats:
-    """For each image: p that its prediction leads so clearly, were the certified class as likely."""
+    """For each image: p that its prediction leads so clearly, were the certified class as likely. A lead may
+    have stopped its votes (rs.statistics.majority).
+    """
     tests: list[float] = []
     for votes, prediction, certified in zip(
         changed["votes"], changed["prediction"], changed["certified_prediction"], strict=True
     ):
         won, lost = int(votes[prediction]), int(votes[certified])
-        tests.append(float(stats.binomtest(won, won + lost, 0.5, "greater").pvalue))
+        tests.append(float(stats.binomtest(won, won + lost, 0.5, "greater").pvalue) + WRONG)
     return np.array(tests)
 
 

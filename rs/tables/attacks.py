@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from rs.errors import UserError
 from rs.plan.jobs import Observation, PlannedRun
+from rs.provenance.files import ADVICE
 from rs.provenance.run_files import read_attacked, read_certified
 from rs.settings.labels import label_of
+from rs.statistics.majority import sure
 from rs.study.schema import is_transfer, method_schema
 from rs.tables.stored import Stored
 from rs.tables.table import Row
@@ -89,11 +93,26 @@ def of_attacked(rows_of: Callable[[AttackedRun], Iterable[Row]]) -> Callable[[St
 def attacked_run(planned: PlannedRun, observation: Observation, named: Row) -> AttackedRun:
     attacks = []
     for path, use in zip(observation.attacks, planned.run.sections["attacks"], strict=True):
-        frame, made = read_attacked(path, ("clean", "noisy", "attacked"))
+        frame, made = read_judged(path, ("clean", "noisy", "attacked"))
         made_by = use["attack"] if is_transfer(use) else None
         attacks.append(Attacked(label_of(use), frame, made, _certificate(planned, use), made_by))
     certified = None if observation.certified is None else _voted(observation.certified, planned)
     return AttackedRun(named, observation.noise, attacks, certified)
+
+
+def read_judged(path: Path, needs: Iterable[str] = ()) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Outcomes of an attack and their provenance. UserError where an image has fewer votes than the judge was
+    to draw, and these do not decide.
+    """
+    frame, made = read_attacked(path, needs)
+    n = 1 if made["judge"] == "base" else made["judge"]
+    if len(frame):
+        undecided = np.flatnonzero(~sure(np.stack(frame["votes"].to_list()), n))
+        if len(undecided):
+            votes = list(frame["votes"].iloc[undecided[0]])
+            told = f"{sum(votes)} of {n} votes, which do not decide"
+            raise UserError(f"{path}: row {undecided[0]}: {told}; {ADVICE}")
+    return frame, made
 
 
 def _certificate(planned: PlannedRun, use: Row) -> str | None:

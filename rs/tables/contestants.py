@@ -18,11 +18,12 @@ from rs.errors import UserError
 from rs.plan.jobs import Observation, PlannedRun, describe
 from rs.plan.plan import Plan
 from rs.provenance.digests import dumps
-from rs.provenance.run_files import belongs, read_attacked, read_certified, read_model_manifest
+from rs.provenance.run_files import belongs, read_certified, read_model_manifest
 from rs.settings.labels import label_of
 from rs.statistics.bounds import Floats
 from rs.study.certification_log import read_log
 from rs.tables.aggregated import check_certified
+from rs.tables.attacks import read_judged
 from rs.tables.certified import decided_radii
 from rs.tables.logs import images as log_images
 from rs.tables.noise import smoothed_with
@@ -171,7 +172,7 @@ def _attacked(
             raise UserError(f"{next(p for p in paths if not p.exists())}: not there yet; run the study first")
         frames: list[pd.DataFrame] = []
         for planned, path in zip(seeds, paths, strict=True):
-            frame, made = read_attacked(path)
+            frame, made = read_judged(path)
             network = str(read_model_manifest(planned.folder / "model.json")["sha256"])
             belongs(path, made, plan.job("attack", str(path)).spec, network)
             frames.append(frame[frame["variant"] == ""])

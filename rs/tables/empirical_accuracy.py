@@ -48,11 +48,11 @@ def _excess(outcomes: pd.DataFrame, noise: dict[str, Any]) -> float | None:
     farthest = outcomes["radius"] == outcomes["radius"].max()
     points = outcomes[farthest & (outcomes["distortion"] > 0) & outcomes["success"]]
     points = points[~points["image"].isin(wrong)]
-    n = sum(points["votes"].iloc[0]) if len(points) else 0
-    if n <= 1:
+    drawn = points["votes"].map(sum).to_numpy()
+    if len(points) == 0 or drawn.max() <= 1:
         return None
     kept = [[votes[p], votes[y]] for votes, p, y in points[["votes", "prediction", "label"]].to_numpy()]
-    quantiles = special.ndtri((np.array(kept) + 0.5) / (n + 1))
+    quantiles = special.ndtri((np.array(kept) + 0.5) / (drawn[:, None] + 1))
     return float(sigma / 2 * (quantiles[:, 0] - quantiles[:, 1]).mean())
 
 

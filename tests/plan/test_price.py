@@ -53,7 +53,12 @@ def test_the_work_of_every_stage_is_what_its_settings_say(tiny, plan_of):
     assert images(plan, "sample", "vote") == 2 * 8 * 3 * 32
     # two runs, three images: 2 steps of 2 samples at one radius, and 5 times that for the checks
     assert images(plan, "attack", "gradient") == 2 * 3 * 6 * 4
-    assert images(plan, "attack", "vote") == 2 * 32 * 3 * (2 + 6)
+    assert images(plan, "attack", "vote") == 2 * 32 * 3 * (2 + 3)
+    tiny["attacks"][0]["judge"] = {"n": 1000}  # which stop early
+    plan = plan_of(tiny)
+    assert images(plan, "attack", "vote") == 2 * 120 * 3 * (2 + 3)
+    judging = [w for job in plan.jobs["attack"].values() for w in work_of(plan, job) if w.kind == "vote"]
+    assert sum(work.most for work in judging) == 2 * 1000 * 3 * (2 + 3)
 
 
 CHANGES = {

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tampered import edited, refusal, tables_of
@@ -18,13 +19,14 @@ from rs.networks import checkpoints
 from rs.networks.prepared import load_split
 from rs.plan.calibrated import calibrated_epsilon
 from rs.plan.draw_paths import files_of
-from rs.provenance.files import read_json, read_table, write_json
+from rs.provenance.files import read_json, read_table, write_json, write_table
 from rs.provenance.run_files import read_attacked
 from rs.stages import certify as evaluation
 from rs.stages.draw_files import read_votes
 from rs.stages.execution import as_dict
 from rs.tables.aggregate import check_tables
 from rs.tables.aggregated import check_files
+from rs.tables.attacks import read_judged
 
 pytestmark = pytest.mark.slow
 
@@ -142,7 +144,8 @@ def test_votes_that_cannot_be_are_refused(space: Workspace, votes, says) -> None
     ("columns", "says"),
     [
         ({"votes": [32] + 10 * [0]}, "its prediction"),
-        ({"votes": [1]}, "its votes are no 32 votes"),
+        ({"votes": [1]}, "its votes are no 32 votes (or the first of them) for 10 classes"),
+        ({"votes": [16, 0, 0, 0, 0, 0, 0, 0, 0, 17]}, "its votes are no 32 votes"),
         ({"votes": None}, "its votes are no 32 votes"),
         ({"distortion": 0.5}, "its distortion 0.5 is larger than the radius"),
         ({"distortion": float("nan")}, "distortion is nan"),
@@ -153,7 +156,7 @@ def test_votes_that_cannot_be_are_refused(space: Workspace, votes, says) -> None
 def test_attacks_that_cannot_be_are_refused(space: Workspace, columns, says) -> None:
     path = space.path(space.job("attack").outputs["attacks"])
     first = read_table(path)[0].to_pylist()[0]
-    if columns.get("votes") and len(columns["votes"]) > 1:  # a majority for another class
+    if columns.get("votes") and len(columns["votes"]) == 11:  # a majority for another class
         votes = [0] * 10
         votes[(first["prediction"] + 1) % 10] = 32
         columns = {"votes": votes}
@@ -161,6 +164,28 @@ def test_attacks_that_cannot_be_are_refused(space: Workspace, columns, says) -> 
         columns = {"label": (first["label"] + 1) % 10 if not first["success"] else first["prediction"]}
     edited(path, **columns)
     assert says in refusal(lambda: read_attacked(path), path)
+
+
+def test_votes_of_a_judge_that_stopped_too_early_are_refused(space: Workspace) -> None:
+    """In a file whose judge was to draw 1,000: 64 that agree decide, 32 of them or a close 64 do not."""
+    path = space.path(space.job("attack").outputs["attacks"])
+    table, made = read_table(path)
+    rows = [row | {"votes": [64 * (c == row["prediction"]) for c in range(10)]} for row in table.to_pylist()]
+    few = rows[1]["prediction"]
+
+    def written(votes: dict[int, int]) -> None:
+        counts = [votes.get(c, 0) for c in range(10)]
+        changed = [rows[0], rows[1] | {"votes": counts}, *rows[2:]]
+        write_table(path, pa.Table.from_pylist(changed, table.schema), made | {"judge": 1000})
+
+    written({few: 64})
+    assert len(read_judged(path)[0]) == len(rows)
+    close = {few: 40, (few + 1) % 10: 24}
+    for votes in ({few: 32}, close):
+        written(votes)
+        assert f"row 1: {sum(votes.values())} of 1000 votes, which do not decide" in refusal(
+            lambda: read_judged(path), path
+        )
 
 
 @pytest.mark.parametrize("value", [float("nan"), -1.0, 1e30, float("inf"), "0.5", None, True])

@@ -8,6 +8,7 @@ from tiny_networks import audited
 from torch import nn
 
 from rs.errors import UserError
+from rs.machine.devices import generator
 from rs.methods.noise.gaussian import Gaussian
 from rs.methods.noise.none import NoNoise
 from rs.networks.inference import InferenceForm
@@ -60,6 +61,25 @@ def test_images_share_batches_and_are_judged_as_if_alone(noise, n, batches):
     assert torch.equal(votes, torch.cat(alone))
     assert torch.equal(votes.flip(0), judge.votes(IMAGES.flip(0), positions[::-1]))
     assert set(votes.sum(1).tolist()) == {1 if n == "base" else n.n}
+
+
+def test_votes_end_where_the_majority_of_all_is_sure():
+    """Each image as if alone, with the verdict of all n, which are drawn where it is close."""
+    form = InferenceForm(audited(Counted([]), (1, 4, 4), 5), FORM, torch.device("cpu"))
+    judge = Judge(form, Gaussian(0.3), AttackUse(radii=(), judge=Votes(1000)))
+    positions = list(range(20))
+    votes = judge.votes(IMAGES, positions)
+    drawn = votes.sum(1).tolist()
+    assert {64, 1000} <= set(drawn) <= {64, 128, 256, 512, 1000}
+    for i, position in enumerate(positions):
+        z = Gaussian(0.3).sample((1000, 1, 4, 4), generator(torch.device("cpu"), 0, "judge", position))
+        classes = torch.cat([form(part.add(IMAGES[i])).argmax(1) for part in z.split(32)])
+        assert votes[i].tolist() == classes[: drawn[i]].bincount(minlength=5).tolist()
+        assert int(votes[i].argmax()) == int(classes.bincount(minlength=5).argmax())
+    alone = [judge.votes(IMAGES[i : i + 1], [position]) for i, position in enumerate(positions)]
+    assert torch.equal(votes, torch.cat(alone))
+    certain = Judge(form, NoNoise(), AttackUse(radii=(), judge=Votes(1000))).votes(IMAGES, positions)
+    assert set(certain.sum(1).tolist()) == {1000}  # under no noise one vote is as good as all
 
 
 def test_logits_that_are_not_finite_are_found():
