@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rs.errors import UserError
-from rs.machine.devices import device_name, generator
-from rs.machine.progress import follow
+from rs.machine.devices import device_class, device_name, generator
 from rs.methods import catalog
 from rs.methods.interfaces import AttackAtRadii, MinimalAttack
 from rs.networks import audit as network_audit
@@ -26,6 +25,7 @@ from rs.networks import checkpoints, forms
 from rs.networks.differentiable import Differentiable, require_gradients
 from rs.networks.images import open_split
 from rs.networks.inference import form_of
+from rs.provenance.digests import file_digest
 from rs.provenance.files import provenance, write_table
 from rs.provenance.prepared import read_manifest
 from rs.settings.attacks import AttackUse
@@ -33,6 +33,7 @@ from rs.smoothing.noise import Noise
 from rs.smoothing.smoothed import Smoothed
 from rs.stages.judge import Judge
 from rs.stages.outcomes import OUTWARDS, Target, outcomes, variants
+from rs.stages.parts import Parts
 
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
@@ -62,7 +63,8 @@ def attack(
     form_file: Path | None = None,
     source: Path | None = None,
 ) -> None:
-    """Attacks the run under one smoothing noise (radius 0 is always among the radii).
+    """Attacks the run under one smoothing noise (radius 0 is always among the radii). What was killed goes on
+    after the last batch of images that it finished.
 
     `form_file` is what the form stage wrote, for a form that had to be tried out. `source` is the manifest of
     the network that a transfer attack differentiates instead; `spec["source"]` has its attack and noise.
@@ -78,28 +80,29 @@ def attack(
     split, judge = open_split(data, "test", device), Judge(form, catalog.build("noises", spec["noise"]), use)
     positions = list(use.images.positions(len(split)))
     examples, checked = set(positions[:EXAMPLES]), set(positions[: 0 if seen.transferred else use.checks])
-    rows, name = list[dict[str, Any]](), f"{spec['attack']['name']} on {model_manifest.parent.name}"
+    name = f"{spec['attack']['name']} on {model_manifest.parent.name}"
     # as many noisy copies go through the network at once as in a batch of votes
     together = max(1, form.batch // getattr(method, "samples", 1))
     pieces = [positions[i : i + together] for i in range(0, len(positions), together)]
-    for batch in follow(pieces, len(pieces), name, f"batches of {together} images"):
+
+    def attacked(batch: list[int]) -> pa.Table:
         x, y = split.take(batch)
         if method.access != "gradient-free":
             require_gradients(differentiable, x[0], seen.manifest, spec["attack"]["name"])
         generators = [generator(device, seen.seed, "attack", i) for i in batch]
         target = Target(Smoothed(differentiable, seen.noise, generators), x, y, batch, judge)
-        rows += rows_of(target, method, radii, keep, examples, checked)
-    made = provenance(
-        spec,
-        code,
-        model=audited.manifest["sha256"],
-        form=form.description,
-        compared={"form": form.compared, "differentiable": differentiable.compared},
-        device=device_name(device),
-        classes=form.classes,
-        **facts_of(seen, use, keep, x.shape[1:]),
-    )
-    write_table(output, pa.Table.from_pylist(rows, pa.schema(SCHEMA)), made)
+        rows = rows_of(target, method, radii, keep, examples, checked)
+        return pa.Table.from_pylist(rows, pa.schema(SCHEMA))
+
+    read = [file_digest(path) for path in (model_manifest, data, form_file, source) if path]
+    parts = Parts(output, [spec, code, read, form.description, device_class(device)])
+    tables = parts.made(pieces, attacked, name, f"batches of {together} images")
+    compared = {"form": form.compared, "differentiable": differentiable.compared}
+    facts = facts_of(seen, use, keep, audited.probes.shape[1:])
+    facts |= {"model": audited.manifest["sha256"], "form": form.description, "compared": compared}
+    facts |= {"device": device_name(device), "classes": form.classes}
+    write_table(output, pa.concat_tables(tables), provenance(spec, code, **facts))
+    parts.remove()
 
 
 @dataclass(frozen=True)
