@@ -2,8 +2,9 @@
 
 The first K members see whole batches. Of a batch, the images on whose class they disagree go on to the other
 members in batches of a fixed smaller shape, which is part of the form: what an image is answered depends on
-its own logits and on these shapes, never on which other images are left. On a GPU the host waits for each
-batch to learn who is left.
+its own logits and on these shapes, not on which other images are left. Their number decides only its row
+there, which in compiled code may change a logit's last digit, as an image's row in any batch may. On a GPU
+the host waits for each batch to learn who is left.
 """
 
 from __future__ import annotations

@@ -98,6 +98,13 @@ def check_own(study: Study, run: Run) -> None:
                 study.fail((*run.place, key), message)
 
 
+def check_not_joined(study: Study, run: Run, model: str) -> None:
+    """An imported file holds the weights of one network, and of none that names other runs'."""
+    if method_schema("models", model).get("x-networks"):
+        told = f"{model} is joined of other networks: import these, and let a run of model {model} name them"
+        study.fail((*run.place, "architecture"), told)
+
+
 def check_output(study: Study, place: tuple[Any, ...], run: Run, gives: str, whose: str) -> None:
     """The network of `run` gives what is asked for by the key at `place`, or by an objective: `whose`."""
     words = {"logits": "logits (a classifier)", "image": "an image (a denoiser)"}

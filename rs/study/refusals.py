@@ -19,7 +19,7 @@ from rs.settings.labels import label_of
 from rs.statistics.rounded_normal import SIGMAS, left_of
 from rs.study.certification_log import Log
 from rs.study.feasibility import grid_fault, least_votes
-from rs.study.joined import check_output, check_own, output_of
+from rs.study.joined import check_not_joined, check_output, check_own, output_of
 from rs.study.schema import at_most_unanimous, is_transfer, method_schema, noise_level
 from rs.study.study import Run, Study
 
@@ -110,6 +110,7 @@ def check_imported(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
     if sections["output"] == "noise" and sections["normalization"] is not None:
         study.fail((*place, "normalization"), "a diffusion model takes images in [-1, 1]; leave it out")
     if sections["architecture"] is not None:
+        check_not_joined(study, run, sections["architecture"]["name"])
         check_shape(study, (*place, "architecture"), sections["architecture"]["name"], data_facts)
     if sections["format"] == "cohen" and sections["normalization"] is None:
         study.fail(place, "format cohen holds no normalisation: give normalization (as it was trained with)")

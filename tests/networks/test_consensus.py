@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 import torch
 from ensemble_networks import CLASSES, SHAPE, L, images, members
 from tiny_networks import audited
 from torch import nn
 
+import rs
 from rs.errors import UserError
 from rs.networks.averaged import Averaged
 from rs.networks.consensus import ConsensusForm
@@ -146,3 +150,25 @@ def test_logits_that_are_not_finite_are_counted_where_they_are_answers():
     early.vote(x[0], 256, lambda rows: torch.randn(rows, *SHAPE))
     with pytest.raises(UserError, match="votes: logits are not finite"):
         early.check()
+
+
+def test_a_network_that_draws_at_random_asks_all_of_its_members():
+    network = audited(Averaged(members(), 2).eval(), SHAPE, CLASSES)
+    plain = form_of(dataclasses.replace(network, chance=True), FORM, CPU)
+    assert type(plain) is InferenceForm
+    assert plain.description["chance"]
+    assert plain.passes is None
+
+
+def test_anybody_s_networks_are_averaged_smoothed_and_stop_early():
+    x, y = images(6).float().clamp(0, 1), torch.zeros(6, dtype=torch.int64)
+    network = Averaged(members(), 2)
+    made = rs.smooth(network, sigma=0.5, batch=64, device="cpu")
+    early = made.certify(x, y, n=400, progress=False)
+    whole = rs.smooth(Averaged(members()), sigma=0.5, batch=64, device="cpu").certify(
+        x, y, n=400, progress=False
+    )
+    assert isinstance(made._ready.form, ConsensusForm)
+    assert 2 * 6 * 500 < made._ready.form.passes < 4 * 6 * 500
+    assert (early.radius > 0).any()
+    assert not np.array_equal(early.counts.estimation, whole.counts.estimation)

@@ -110,6 +110,18 @@ def test_what_does_not_fit_is_one_line(refusal, run, more, says):
     assert says in refusal(changed(run, **more))
 
 
+@pytest.mark.parametrize(
+    "model",
+    [ensemble("gaussian")["model"], {"name": "denoised", "denoiser": "other", "classifier": "gaussian"}],
+    ids=lambda model: model["name"],
+)
+def test_what_is_joined_is_no_architecture_of_a_file(refusal, model):
+    study = changed("mean", **ensemble("gaussian"))
+    study["imported"] = {"theirs": {"weights": "theirs.pt", "architecture": model}}
+    told = refusal(study)
+    assert f"imported.theirs.architecture: {model['name']} is joined of other networks: import these" in told
+
+
 def test_a_denoiser_inside_a_member_or_a_classifier_is_for_the_noise_too(plan_of, refusal):
     study = copy.deepcopy(STUDY)
     study["runs"] |= {
