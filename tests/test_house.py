@@ -68,6 +68,7 @@ NAMES_METHODS = {
     # the networks whose rates were measured
     "plan/rates.py": {"lenet", "nal_cnn", "stn_mnist"},
     "networks/denoised.py": {"denoised"},
+    "networks/ensemble.py": {"ensemble"},
     # theorems in the distributional table bear their papers' names
     "report/distributional.py": {"nal"},
     "report/distributional_figure.py": {"nal", "neyman_pearson"},
