@@ -69,9 +69,9 @@ class Certification:
         """
         import pandas as pd
 
-        certified = np.where(self.correct, self.radius, -1.0)
+        certified = np.sort(np.where(self.correct, self.radius, -1.0))
         at = np.asarray(radii, np.float64)
-        hits = (certified[None] >= at[:, None]).sum(1)
+        hits = len(certified) - np.searchsorted(certified, at, side="left")
         shares = (hits / len(certified), *wilson_interval(hits, np.full(len(at), len(certified))))
         names = ("certified_accuracy", "low", "high")
         factor = self.factor
@@ -79,7 +79,7 @@ class Certification:
 
     def average_radius(self) -> tuple[float, float, float]:
         """The average certified radius, wrong and abstained images counting as 0, and its 95 % t interval."""
-        return t_interval(np.where(self.correct, self.radius, 0.0))
+        return t_interval(np.where(self.correct, self.radius, 0.0), least=0.0)
 
     def frame(self) -> pd.DataFrame:
         """One row per image: image, label (-1: none), prediction, radius, lower, n."""

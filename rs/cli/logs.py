@@ -110,7 +110,7 @@ def summary(path: Path, log: Log, radii: Sequence[float]) -> str:
     """Lines of text for one log: values and lower ends are floored, upper ends rounded up."""
     from rs.statistics.intervals import t_interval, wilson_interval
 
-    mean, low, high = t_interval(np.where(log.correct, log.radius, 0.0))
+    mean, low, high = t_interval(np.where(log.correct, log.radius, 0.0), least=0.0)
     lines = [f"{path}: {len(log)} images, {int((log.predict < 0).sum())} abstained"]
     lines.append(f"average certified radius {_interval(mean, low, high)}")
     certified = log.certified_radius()

@@ -45,5 +45,13 @@ def same(one: Sequence[str], other: Sequence[str]) -> bool:
     return apart(_numbers(one), _numbers(other)) <= audit.NARROW[torch.float32]
 
 
+def are_numbers(line: object) -> bool:
+    """Whether this can be an image's line."""
+    try:
+        return isinstance(line, str) and bool([float(word) for word in line.split()])
+    except ValueError:
+        return False
+
+
 def _numbers(lines: Sequence[str]) -> Tensor:
     return torch.tensor([float(word) for line in lines for word in line.split()])

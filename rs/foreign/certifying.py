@@ -22,8 +22,8 @@ from rs.foreign import claimed, cost, sources
 from rs.foreign.answers import answers
 from rs.foreign.cost import Chosen
 from rs.foreign.done import Done
-from rs.foreign.labels import in_model
-from rs.foreign.pictures import Pictures, digest_of, open_pictures, spread
+from rs.foreign.labels import in_model, names_of
+from rs.foreign.pictures import Pictures, digest_of, is_turned, open_pictures, spread
 from rs.foreign.preprocessing import Stated, compare, shape
 from rs.foreign.sources import Foreign
 from rs.foreign.votes import Block, Kept, blocks_of
@@ -32,7 +32,7 @@ from rs.machine.progress import follow
 from rs.methods import catalog, claims
 from rs.networks.prepared import as_float
 from rs.provenance.code import code_digest
-from rs.provenance.files import provenance, read_json, write_json, write_table
+from rs.provenance.files import provenance, write_json, write_table
 from rs.settings.sampling import Sampling
 from rs.statistics.draws import Draws, Votes
 from rs.statistics.seeding import stored_uniform
@@ -106,7 +106,8 @@ def certify(asked: Settings, tell: Tell) -> Done:
     full = _certificate(asked)
     earlier = claimed.note(asked.out / CHOICES, chosen.n, chosen.images, asked.alpha, full)
     cap = largest(asked, classes, work.dimension, chosen.n)
-    done = Done(found, pictures, certified, cap, earlier, described)
+    turned, names = len(work.turned & set(positions)), names_of(pictures, labels)
+    done = Done(found, pictures, certified, cap, earlier, described, names, turned)
     write_table(asked.out / IMAGES, done.table(), provenance(kept.identity, kept.identity["code of rs"]))
     return done
 
@@ -146,6 +147,7 @@ class _Work:
     def __init__(self, asked: Settings, found: Foreign, pictures: Pictures) -> None:
         self.asked, self.found, self.pictures = asked, found, pictures
         self.device = torch.device("cpu") if found.on_cpu else given.chosen_device(asked.device, VERB)
+        self.turned: set[int] = set()  # images whose EXIF orientation is not followed
         self.first = self.images(spread(len(pictures), PROBES))
         if found.theirs is not None:
             for i in spread(len(pictures), COMPARED):
@@ -157,7 +159,10 @@ class _Work:
 
     def pixels(self, image: int) -> np.ndarray:
         """uint8 [C, H, W] as prepared. Raises UserError."""
-        return self.found.preprocessing.pixels(self.pictures.image(image), self.pictures.where(image))
+        whole = self.pictures.image(image)
+        if is_turned(whole):
+            self.turned.add(image)
+        return self.found.preprocessing.pixels(whole, self.pictures.where(image))
 
     def images(self, positions: list[int]) -> Tensor:
         """float32 [N, C, H, W] in [0, 1], of one size. Raises UserError."""
@@ -220,7 +225,7 @@ class _Work:
         wished = ("n", "n0", "images", "budget", "alpha", "certificate")
         wishes: dict[str, Any] = {name: getattr(asked, name) for name in wished}
         file = asked.out / CHOICES
-        before = read_json(file) if file.exists() else {}
+        before = claimed.read_choices(file)
         self.cost = cost.measure(self.voter(0), self.made.form.batch, self.block, asked.n0)
         if before.get("wishes") == wishes:
             chosen = Chosen(int(before["n"]), int(before["images"]))

@@ -7,15 +7,49 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rs.errors import UserError
 from rs.provenance.digests import canonical, dumps
 from rs.provenance.files import read_json, write_json
+
+
+def read_choices(file: Path) -> dict[str, Any]:
+    """What was wished, chosen and claimed; nothing where that is not there. Raises UserError for a file of
+    something else.
+    """
+    told = read_json(file) if file.exists() else {}
+    if not isinstance(told, dict) or not (told == {} or _chosen(told)):
+        raise UserError(f"{file}: does not say what was chosen; remove it and run again: votes are kept")
+    return told
+
+
+def _chosen(told: dict[str, Any]) -> bool:
+    """Whether it has what is written there, each of its kind."""
+    claims = told.get("claimed")
+    return (
+        isinstance(told.get("wishes"), dict)
+        and isinstance(claims, list)
+        and all(map(_positive, [told, *claims]))
+        and all(_number(c.get("alpha")) and isinstance(c.get("certificate"), dict) for c in claims)
+        and all(isinstance(c["certificate"].get("name"), str) for c in claims)
+    )
+
+
+def _positive(told: Any) -> bool:
+    """Numbers of votes and of images."""
+    return isinstance(told, dict) and all(
+        type(told.get(key)) is int and told[key] > 0 for key in ("n", "images")
+    )
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def note(file: Path, n: int, images: int, alpha: float, certificate: dict[str, Any]) -> list[str]:
     """Notes this claim in `file`, and says of every other one there what was other. `certificate` is whole,
     with its defaults.
     """
-    told = read_json(file)
+    told = read_choices(file)
     claim = canonical({"n": n, "alpha": alpha, "certificate": certificate, "images": images})
     before = [canonical(other) for other in told.get("claimed", [])]
     if claim not in before:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,9 @@ from rs.statistics.intervals import t_interval, wilson_interval
 @dataclass(frozen=True)
 class Done:
     """`cap` is the largest radius that n votes of one class certify; `earlier` are other claims that
-    were made of these votes before, in words; `described` is what was said before they were drawn.
+    were made of these votes before, in words; `described` is what was said before they were drawn; `names`
+    are those of the classes that class folders or a table name; `turned` is how many images have an EXIF
+    orientation that was not followed.
     """
 
     found: Foreign
@@ -30,6 +32,8 @@ class Done:
     cap: float
     earlier: list[str]
     described: dict[str, str]
+    names: Mapping[int, str]
+    turned: int = 0
 
     @property
     def labelled(self) -> bool:
@@ -49,20 +53,20 @@ class Done:
 
     def accuracy(self, radii: Sequence[float]) -> pd.DataFrame:
         """Share of the images at radius r, with its 95 % Wilson interval: radius, share, low, high."""
-        found, at = self.radii(), np.asarray(radii, np.float64)
-        hits = (found[None] >= at[:, None]).sum(1)
+        found, at = np.sort(self.radii()), np.asarray(radii, np.float64)
+        hits = len(found) - np.searchsorted(found, at, side="left")
         low, high = wilson_interval(hits, np.full(len(at), len(found)))
         factor = self.certified.factor if self.labelled else 1.0
         shares = {"share": hits / len(found), "low": low, "high": high}
         return pd.DataFrame({"radius": at, **{name: factor * value for name, value in shares.items()}})
 
     def class_name(self, label: int) -> str:
-        """Of a class; its number where the model has no names for its classes."""
+        """Of a class: the model's own name, that of its folder, or its number."""
         names = self.found.classes or ()
         if label < 0:
             return "abstains"
         known = len(names) == self.certified.counts.estimation.shape[1]
-        return names[label] if known else str(label)
+        return names[label] if known else self.names.get(label, str(label))
 
     def frame(self) -> pd.DataFrame:
         """One row per image, as Certification.frame has it, with the file and the class in words."""
@@ -94,11 +98,10 @@ class Done:
         """What stands below the shares."""
         found, radii = self.certified, np.maximum(self.radii(), 0.0)
         number, abstained = len(radii), int((found.prediction < 0).sum())
-        average, low, high = t_interval(radii)
+        average, low, high = t_interval(radii, least=0.0, most=self.cap)
         what = "average certified radius" if found.rigorous else "average estimated radius"
         if not self.labelled:  # the field's average certified radius counts wrong predictions as 0
             what = f"{what.replace(' certified', '')} of the predictions"
-        low, high = max(low, 0.0), min(high, self.cap)  # where Student's t knows nothing of a radius's limits
         spread = f" [{down(low)}, {up(high)}]" if number > 1 else ""
         norm = f"l{found.norm:g}".replace("linf", "l-infinity")
         told = [f"{what} {down(average)}{spread} ({norm}), at most {down(self.cap)}; {abstained} abstained"]
@@ -107,6 +110,9 @@ class Done:
             told.append(f"{found.certificate['name']} is an estimate that no proof covers")
         if not self.labelled:
             told.append("no labels: what is certified are the predictions, right or wrong")
+        if self.turned:
+            loaders = "certified as their pixels lie, as torchvision's and timm's loaders give them"
+            told.append(f"images with an EXIF orientation: {self.turned:,}, {loaders}")
         if self.earlier:
             holds = "a claim holds for settings chosen first"
             told.append(f"these votes were claimed with {'; '.join(self.earlier)} before: {holds}")

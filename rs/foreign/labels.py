@@ -25,6 +25,13 @@ def in_model(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple[li
     return known, how
 
 
+def names_of(pictures: Pictures, labels: Sequence[int] | None) -> dict[int, str]:
+    """What class folders, or a table, call the classes that `labels` are; nothing where nobody names them."""
+    if not pictures.groups or pictures.labels is None or labels is None:
+        return {}
+    return {label: pictures.groups[own] for label, own in zip(labels, pictures.labels, strict=True)}
+
+
 def translation(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple[list[int] | None, str]:
     """The class of each group, None where labels are classes already; and in words."""
     groups = pictures.groups

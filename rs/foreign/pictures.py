@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import ExifTags, ImageOps
 
 from rs.errors import UserError
 from rs.methods.data.images import decode, hidden, read, some
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Pictures:
     """`names` [N] are what people call the images, `content(i)` are the bytes of one. `labels` [N] are
-    positions in `groups`, or the model's classes where there are no groups; None without labels.
+    positions in `groups`, or the model's classes where there are no groups; None without labels. `upright`:
+    images are turned as their EXIF orientation says, which the `datasets` library does with what it stores
+    and torchvision's and timm's loaders of folders do not; a network is given what it was trained on.
     """
 
     place: str
@@ -33,16 +36,26 @@ class Pictures:
     content: Callable[[int], bytes]
     labels: Sequence[int] | None = None
     groups: tuple[str, ...] = ()
+    upright: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
 
     def image(self, i: int) -> Image:
         """Whole. Raises UserError that names a damaged one."""
-        return decode(self.content(i), self.where(i))
+        image = decode(self.content(i), self.where(i))
+        return ImageOps.exif_transpose(image) if self.upright and is_turned(image) else image
 
     def where(self, i: int) -> str:
         return f"{self.place}: {self.names[i]}"
+
+
+def is_turned(image: Image) -> bool:
+    """Whether its EXIF orientation is another than that of its pixels."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except Exception:  # metadata may be damaged in any way, of pixels that are whole
+        return False
 
 
 def digest_of(pixels: np.ndarray) -> str:
@@ -71,7 +84,7 @@ def open_pictures(place: Path, split: str | None, labelled: bool) -> Pictures:
     if found is None:
         raise UserError(f"{place}: no folder of images and no Parquet file")
     if not labelled:
-        return Pictures(found.place, found.names, found.content)
+        return replace(found, labels=None, groups=())
     if found.labels is not None and min(found.labels) < 0:
         without = next(i for i, label in enumerate(found.labels) if label < 0)
         raise UserError(f"{found.where(without)}: no label; give --unlabelled")
@@ -117,5 +130,6 @@ def folder(place: Path, labelled: bool = True) -> Pictures:
     if "" in groups:
         loose = some([file for file, top in zip(files, tops, strict=True) if not top])
         raise UserError(f"{place}: images beside class folders ({loose}); give --unlabelled, or sort them in")
-    labels = [groups.index(top) for top in tops]
+    places = {group: label for label, group in enumerate(groups)}
+    labels = [places[top] for top in tops]
     return Pictures(str(place), names, lambda i: read(place / files[i]), labels, tuple(groups))

@@ -126,7 +126,7 @@ def _pictures(place: Path, rows: _Rows, labels: list[int | None] | None, names: 
     if labels is not None and all(y is None or y < 0 for y in labels):
         labels = None  # a test split whose labels are kept secret
     known = None if labels is None else [-1 if y is None else y for y in labels]
-    return Pictures(str(place), [f"row {i}" for i in range(len(rows))], content, known, names)
+    return Pictures(str(place), [f"row {i}" for i in range(len(rows))], content, known, names, True)
 
 
 def _columns(place: str, schema: pa.Schema) -> tuple[str, str | None]:

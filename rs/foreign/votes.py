@@ -21,7 +21,7 @@ import PIL
 import pyarrow as pa
 
 from rs.errors import UserError
-from rs.foreign.answers import same
+from rs.foreign.answers import are_numbers, same
 from rs.provenance.digests import canonical, digest
 from rs.provenance.files import provenance, read_json, read_table, write_json, write_table
 from rs.statistics.seeding import Purpose
@@ -136,16 +136,25 @@ def check_identity(folder: Path, identity: dict[str, Any], answers: list[str]) -
             raise UserError(f"{file}: missing beside votes; remove {folder} and run again")
         write_json(file, {"identity": identity, "answers": answers})
         return
-    told = read_json(file)
-    there, now = canonical(told.get("identity", {})), canonical(identity)
+    there, before = _told(file)
+    now = canonical(identity)
     advice = "choose another --out, or remove it"
     for key in dict.fromkeys([*there, *now]):
         if there.get(key) != now.get(key):
             values = f"{_short(there.get(key))} there, {_short(now.get(key))} now"
             raise UserError(f"certify: {folder}: holds votes of another {key} ({values}); {advice}")
-    if not same(told.get("answers", []), answers):
+    if not same(before, answers):
         code = "its logits for the same images are others now, so code that it calls has changed"
         raise UserError(f"certify: {folder}: holds votes of another network ({code}); {advice}")
+
+
+def _told(file: Path) -> tuple[dict[str, Any], list[str]]:
+    """The identity and the answers that are noted there. Raises UserError for a file of something else."""
+    told = read_json(file)
+    identity, noted = (told.get("identity"), told.get("answers")) if isinstance(told, dict) else (None, None)
+    if not isinstance(identity, dict) or not isinstance(noted, list) or not all(map(are_numbers, noted)):
+        raise UserError(f"{file}: does not say whose votes these are; remove {file.parent} and run again")
+    return canonical(identity), noted
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 from torch import nn
@@ -32,6 +33,10 @@ def fill(network: nn.Module, state: state_dicts.State, wanted: Asked) -> nn.Modu
     if other:
         shapes = f"{list(given[other[0]].shape)}, there {list(own[other[0]].shape)}"
         raise UserError(f"{place}: {other[0]} is {shapes}")
+    # Files keep no versions of modules, or older ones, by which modules rename and refuse what they load;
+    # names and shapes are those of this network, so they are of its version.
+    given = OrderedDict(given)
+    given._metadata = own._metadata  # type: ignore[attr-defined]
     network.load_state_dict(given)
     return network
 

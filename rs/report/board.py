@@ -50,7 +50,7 @@ def ranked(contestants: Sequence[Contestant], pairs: Sequence[Row]) -> list[Plac
         assert contestant.certified is not None
         radii = np.maximum(contestant.certified.values, 0.0).mean(axis=0)
         kind = "rerun here" if contestant.noise is not None else "log"
-        places.append(Place(contestant, kind, *t_interval(radii), 1 + beaten[contestant.name]))
+        places.append(Place(contestant, kind, *t_interval(radii, least=0.0), 1 + beaten[contestant.name]))
     return sorted(places, key=lambda place: (place.rank, -place.acr))
 
 

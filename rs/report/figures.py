@@ -35,7 +35,7 @@ from rs.report.figure_layout import (
     legend,
     styles,
 )
-from rs.report.names import norm_name, read
+from rs.report.names import norm_name, of_this_version, read
 from rs.report.panel_parts import Asked
 from rs.report.panels import Line, Panel, attacked_panels, certified_panels
 from rs.report.svg import dark_too, rounded
@@ -175,7 +175,15 @@ def draw(tables: Path, out: Path, report: Mapping[str, Any] | None = None) -> li
     ``certified-accuracy``, ``empirical-accuracy``, ``distributional``, ``training``, ``examples``
     (``examples-2`` … where there are many panels): a figure whose table is empty is not drawn, and an older
     one of that name is removed. `report` is the study's: what shares axes, what colours and styles mean.
+    Raises UserError for tables of another version.
     """
+    with of_this_version(tables), mpl.rc_context():
+        mpl.rcdefaults()  # nobody's own matplotlibrc
+        mpl.rcParams.update(_STYLE)
+        return _draw(tables, out, report)
+
+
+def _draw(tables: Path, out: Path, report: Mapping[str, Any] | None) -> list[Path]:
     # the fine grid: lines between the few radii of the report would show accuracies that nobody certified
     runs, certified, empirical = (read(tables, n) for n in ("runs", "radius_accuracy", "empirical_accuracy"))
     if certified.empty:
@@ -186,24 +194,21 @@ def draw(tables: Path, out: Path, report: Mapping[str, Any] | None = None) -> li
         training = training.merge(runs[["run", "label"]], on="run")
     labels = list(dict.fromkeys(x for f in (runs, certified, empirical) if not f.empty for x in f.label))
     styled, asked = styles(runs, labels), Asked.of(report) if report else Asked()
-    with mpl.rc_context():
-        mpl.rcdefaults()  # nobody's own matplotlibrc
-        mpl.rcParams.update(_STYLE)
-        paths: list[Path] = []
-        if not certified.empty:
-            panels = certified_panels(certified, runs, asked)
-            figures = _accuracy(panels, "certified_accuracy", "certified accuracy")
-            paths += _save_all(figures, out / "certified-accuracy")
-        if not empirical.empty:
-            figures = _accuracy(attacked_panels(empirical, runs, asked), "accuracy", "accuracy under attack")
-            paths += _save_all(figures, out / "empirical-accuracy")
-        if not distributional.empty:
-            figure = certificate_figure(distributional, read(tables, "worst_cases"))
-            paths += _save(figure, out / "distributional")
-        if not training.empty:
-            paths += _save_all(_training(training, styled), out / "training")
-        if not examples.empty:
-            paths += _save_all(strips(examples), out / "examples")
+    paths: list[Path] = []
+    if not certified.empty:
+        panels = certified_panels(certified, runs, asked)
+        figures = _accuracy(panels, "certified_accuracy", "certified accuracy")
+        paths += _save_all(figures, out / "certified-accuracy")
+    if not empirical.empty:
+        figures = _accuracy(attacked_panels(empirical, runs, asked), "accuracy", "accuracy under attack")
+        paths += _save_all(figures, out / "empirical-accuracy")
+    if not distributional.empty:
+        figure = certificate_figure(distributional, read(tables, "worst_cases"))
+        paths += _save(figure, out / "distributional")
+    if not training.empty:
+        paths += _save_all(_training(training, styled), out / "training")
+    if not examples.empty:
+        paths += _save_all(strips(examples), out / "examples")
     for stem in STEMS:
         for path in [path for kind in _KINDS for path in out.glob(f"{stem}*.{kind}")]:
             if path not in paths:

@@ -114,10 +114,13 @@ def _figure(page: ModelPage) -> dict[str, Any]:
     def y(share: float) -> float:
         return round(TOP + high * (1 - share), 1)
 
+    # of steps that fall onto one place the first ends there: the others would be seen on no screen
+    kept = page.shares[~page.shares["radius"].map(x).duplicated()]
+
     def steps(column: str) -> list[tuple[float, float]]:
         """A share holds up to and with its radius."""
         points, before = [], 0.0
-        for radius, share in zip(page.shares["radius"], page.shares[column], strict=True):
+        for radius, share in zip(kept["radius"], kept[column], strict=True):
             points += [(x(before), y(share)), (x(radius), y(share))]
             before = radius
         return [*points, (x(before), y(0.0)), (x(end), y(0.0))] if column == "share" else points

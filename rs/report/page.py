@@ -25,7 +25,7 @@ from rs.report.figure_layout import shortened
 from rs.report.frame import render
 from rs.report.how import explained
 from rs.report.html_table import Section, constants
-from rs.report.names import read
+from rs.report.names import of_this_version, read
 from rs.report.published import published_section
 from rs.report.training import runs_section, training_section
 
@@ -90,7 +90,15 @@ class Context(TypedDict, total=False):
 
 
 def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, context: Context) -> None:
-    """Writes the page `out` of `study` from ``<tables>/*.parquet`` and `figures`, whose SVG it shows."""
+    """Writes the page `out` of `study` from ``<tables>/*.parquet`` and `figures`, whose SVG it shows. Raises
+    UserError for tables of another version.
+    """
+    with of_this_version(tables):
+        page = _page(study, tables, figures, out, context)
+    write_text(out, f"{page}\n{context.get('last_line', '')}\n")
+
+
+def _page(study: str, tables: Path, figures: Sequence[Path], out: Path, context: Context) -> str:
     runs = read(tables, "runs")
     seeds = {str(r["run"]): r.get("seed") for r in runs.to_dict("records")} if not runs.empty else {}
     sections = _sections(tables, runs, seeds, context.get("radii"))
@@ -98,7 +106,7 @@ def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, c
     live = curves(tables, context.get("radii"), seeds, context.get("report"))
     files = [str(f) for f in context.get("files") or ()]
     made = {"time": context.get("time"), "commit": context.get("commit"), "command": context.get("command")}
-    page = render(
+    return render(
         "report.html",
         styles=["vendor/uPlot.min.css"] * bool(live),
         scripts=["vendor/uPlot.iife.min.js", "marks.js", "curves.js"] * bool(live),
@@ -114,7 +122,6 @@ def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, c
         curves=live,
         answers=answers(tables),
     )
-    write_text(out, f"{page}\n{context.get('last_line', '')}\n")
 
 
 def _sections(

@@ -23,8 +23,12 @@ def wilson_interval(
     )
 
 
-def t_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean and two-sided Student t interval, as tables give it for an average certified radius."""
+def t_interval(
+    values: ArrayLike, confidence: float = 0.95, least: float = -np.inf, most: float = np.inf
+) -> tuple[float, float, float]:
+    """Mean and two-sided Student t interval, as tables give it for an average certified radius, cut to what a
+    mean can be: of few values it reaches beyond, and a cut misses no mean that the whole one covers.
+    """
     v = np.asarray(values, np.float64)
     if v.size == 0:
         raise ValueError("mean of no values")
@@ -32,4 +36,4 @@ def t_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, floa
     if v.size == 1:
         return mean, float("nan"), float("nan")
     half = float(stats.t.ppf(0.5 + confidence / 2, v.size - 1) * v.std(ddof=1) / np.sqrt(v.size))
-    return mean, mean - half, mean + half
+    return mean, max(mean - half, least), min(mean + half, most)

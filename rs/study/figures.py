@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rs.study.places import has
 from rs.study.study import Study, named, some
 
 
@@ -27,13 +28,5 @@ def check_figures(study: Study) -> None:
 def _check_keys(study: Study, place: tuple[Any, ...], keys: Sequence[str]) -> None:
     for i, key in enumerate(keys):
         section, _, rest = key.partition(".")
-        if rest and not any(_has(run.sections.get(section), rest.split(".")) for run in study.all_runs):
+        if rest and not any(has(run.sections, (section, *rest.split("."))) for run in study.all_runs):
             study.fail((*place, i), f"{key!r} is a setting of no run of this study")
-
-
-def _has(settings: Any, path: list[str]) -> bool:
-    for key in path:
-        if not isinstance(settings, dict) or key not in settings:
-            return False
-        settings = settings[key]
-    return True

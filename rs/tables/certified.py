@@ -55,7 +55,8 @@ class Claim:
 
     def average(self) -> Row:
         """The average certified radius, with its interval."""
-        mean, low, high = t_interval(np.maximum(self.radius, 0.0))
+        cap = self.columns["largest_radius"]
+        mean, low, high = t_interval(np.maximum(self.radius, 0.0), least=0.0, most=capped(cap))
         return {"acr": mean, "low": low, "high": high, "lower_bound": self.decided is not None}
 
     def is_lower_bound(self, radius: float) -> bool:
@@ -110,6 +111,11 @@ def claims_of(frame: pd.DataFrame, named: Row, stop: dict[str, Any] | None = Non
             factor=float(first["factor"]),
             decided=decided_radii(group, stop),
         )
+
+
+def capped(largest: float) -> float:
+    """The most that an average of radii can be, of the largest one that is possible, NaN where not known."""
+    return np.inf if np.isnan(largest) else largest
 
 
 def decided_radii(of_certificate: pd.DataFrame, stop: dict[str, Any] | None) -> tuple[float, ...] | None:

@@ -150,9 +150,9 @@ def _estimated(
         if gamma in points.gammas:
             bound["refused"] = float(refused[:, points.at(gamma)].mean())
         if gamma:
-            _, low, high = t_interval(surrogates[gamma] + gamma * spent)
+            _, low, high = t_interval(surrogates[gamma] + gamma * spent, least=0.0, most=limit)
             at = (points.loss - gamma * points.squared_distance).argmax(1)
-            bound |= {"low": low, "high": min(high, limit)}
+            bound |= {"low": low, "high": high}
             bound["noise_error"] = points.noise_error(at, setting.estimates) if smoothed else 0.0
         bound["own_point"] = best(own, spent, limit)[1] if own else math.nan
         bound["concave"] = smoothed and gamma > smoothness(setting.bound, setting.sigma) / 2

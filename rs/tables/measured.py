@@ -93,8 +93,19 @@ def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float
     tabled = float(special.ndtri(0.5 + TABLED / 2))
     if images and images > 1:
         quantile, tabled = (float(stats.t.ppf(0.5 + c / 2, images - 1)) for c in (confidence, TABLED))
-    wider = quantile / tabled
-    return value, value + wider * (float(below) - value), value + wider * (float(above) - value)
+    return value, *_rescaled(value, float(below), float(above), quantile / tabled)
+
+
+def _rescaled(value: float, low: float, high: float, wider: float) -> tuple[float, float]:
+    """Ends of Student's interval at another confidence, `wider` times as wide: even on both sides, but where
+    the table's is cut at what is possible, which the other end tells.
+    """
+    half = max(value - low, high - value)
+    below, above = (
+        min(wider * half, side) if side < half * (1 - 1e-9) else wider * half
+        for side in (value - low, high - value)
+    )
+    return value - below, value + above
 
 
 def _most_of_an_image(row: Row, column: str) -> float:

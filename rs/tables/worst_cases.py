@@ -123,8 +123,8 @@ def mixtures(
 
 def _case(adversary: str, squared_distance: Floats, loss: Floats) -> WorstCase:
     """From every image's squared distance and loss."""
-    rho, rho_low, rho_high = t_interval(squared_distance)
-    mean, low, high = t_interval(loss)
+    rho, rho_low, rho_high = t_interval(squared_distance, least=0.0)
+    mean, low, high = t_interval(loss, least=0.0)
     return {
         "adversary": adversary,
         "gamma": np.nan,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torchvision import models
 
 from rs.errors import UserError
@@ -104,6 +105,19 @@ def test_files_of_older_versions_of_modules(place):
     renamed = {k.replace(".mlp.0.", ".mlp.linear_1."): v for k, v in network.state_dict().items()}
     torch.save({k.replace(".mlp.3.", ".mlp.linear_2."): v for k, v in renamed.items()}, cached("vit_b_32"))
     assert found("vit_b_32").made["weights"] == sources.digest_of(network)
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_weights_of_a_file_are_of_the_networks_version(place, suffix):
+    """A state dict in a checkpoint, or in safetensors, says no version; MNASNet refuses such."""
+    torch.manual_seed(0)
+    network, path = models.mnasnet0_5(), Path(f"mine.{suffix}")
+    if suffix == "pt":
+        torch.save({"state_dict": dict(network.state_dict()), "epoch": 3}, path)
+    else:
+        save_file(network.state_dict(), path)
+    asked = sources.Asked("torchvision", "mnasnet0_5", path)
+    assert sources.load(asked, Stated()).made["weights"] == sources.digest_of(network)
 
 
 def test_weights_of_another_network_in_the_cache(refused):

@@ -33,6 +33,32 @@ def test_averages_have_students():
     assert (found.side.low, found.side.high) == pytest.approx(t_interval(values, 0.8)[1:])
 
 
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
+def test_an_interval_that_is_cut_keeps_its_other_end(confidence):
+    values = np.r_[np.zeros(9), 1.0]
+    acr, low, high = t_interval(values, least=0.0)
+    assert low == 0.0
+    side = mean_of([row(acr=acr, low=low, high=high, images=10)], "acr", confidence=confidence).side
+    assert side.high == pytest.approx(t_interval(values, confidence)[2])
+    assert side.low == pytest.approx(t_interval(values, confidence, least=0.0)[1], abs=1e-12)
+
+
+def test_a_mean_is_within_what_it_can_be():
+    """Student's interval of few radii reaches below 0 and above the largest; what is cut off is no mean."""
+    for values in ([0.0, 0.0, 1.0], [1.0, 1.0, 0.0]):
+        whole, cut = t_interval(values), t_interval(values, least=0.0, most=1.0)
+        assert (whole[1] < 0, whole[2] > 1) == (True, True)
+        assert cut == (whole[0], 0.0, 1.0)
+    assert t_interval([0.4, 0.5, 0.6], least=0.0, most=1.0) == t_interval([0.4, 0.5, 0.6])
+    assert np.isnan(t_interval([0.4], least=0.0, most=1.0)[1:]).all()
+
+
+def test_students_interval_at_few_images():
+    """By hand: mean 2, standard deviation 1, t(0.975, 2 degrees) = 4.302653."""
+    mean, low, high = t_interval([1.0, 2.0, 3.0])
+    assert (mean, low, high) == pytest.approx((2.0, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
+
+
 def test_standard_errors_and_ends_of_another_column():
     found = mean_of([row(epsilon=0.5, epsilon_se=0.1)], "epsilon", confidence=0.9)
     assert found.side.high == pytest.approx(0.5 + 0.1 * stats.norm.ppf(0.95))

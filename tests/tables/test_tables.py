@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from scipy import stats
@@ -119,7 +120,18 @@ def test_acr_counts_wrong_and_abstained_images_as_0(aggregated):
     values = np.array([1.0, 0, 0, 0.5, 0.25, 0])
     assert row["acr"] == pytest.approx(values.mean())
     half = stats.t.ppf(0.975, 5) * values.std(ddof=1) / math.sqrt(6)
-    assert (row["low"], row["high"]) == pytest.approx((values.mean() - half, values.mean() + half))
+    assert values.mean() < half, "the interval would hold averages below 0"
+    assert (row["low"], row["high"]) == pytest.approx((0.0, values.mean() + half))
+
+
+@pytest.mark.parametrize(("largest", "high"), [({"largest_radius": 1.0}, 1.0), ({}, 1.13)])
+def test_an_average_reaches_no_further_than_its_votes(largest, high):
+    told = {"certificate": "cohen", "norm": 2.0, "alpha": 0.001, "n": 64, "factor": 1.0, "rigorous": True}
+    told |= {"label": 1, "prediction": 1, "image": range(6), "radius": [1.0, 1.0, 1.0, 1.0, 1.0, 0.5]}
+    (claim,) = claims_of(pd.DataFrame(told | largest), {})
+    row = claim.average()
+    assert row["low"] < row["acr"] < row["high"]
+    assert row["high"] == pytest.approx(high, abs=0.01)
 
 
 def test_intervals_are_wilsons(aggregated):

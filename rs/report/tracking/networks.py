@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rs.provenance.files import read_json, read_table
+from rs.provenance.files import read_table
+from rs.provenance.prepared import read_manifest
 from rs.report.tracking.sources import RunFiles
 
 VOTES = 100  # of a prediction, unless it asks for others
@@ -46,7 +47,7 @@ def network_of(files: RunFiles, manifest: dict[str, Any]) -> Network | None:
     made = read_table(files.certified[0])[1]
     if not isinstance(made.get("form"), dict):  # a file of a version that did not write it down
         return None
-    spec, data = made["spec"], read_json(files.data)
+    spec, data = made["spec"], read_manifest(files.data)
     voting = {"run": files.model.parent.name, "weights": manifest["sha256"], "form": made["form"]}
     voting |= {"noise": spec["noise"], "seed": spec["seed"], "block": spec["block"]}
     voting |= {"versions": manifest["provenance"].get("versions", {})}

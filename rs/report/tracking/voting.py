@@ -28,6 +28,7 @@ from rs.report.tracking.networks import VOTES
 from rs.settings.sampling import FORM
 from rs.smoothing.noise import Noise
 
+WRITTEN = {"run", "weights", "form", "noise", "seed", "block"}
 PROBES = 128  # images of uniform noise on which the form is compared with the plain network
 
 
@@ -35,8 +36,9 @@ class Voting:
     """What MLflow calls a Python function: `predict` counts votes under the run's noise."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        told = read_json(folder / "voting.json")
-        data = folder / "manifest.json"
+        told, data = read_json(folder / "voting.json"), folder / "manifest.json"
+        if not isinstance(told, dict) or not told.keys() >= WRITTEN:
+            raise UserError(f"{folder / 'voting.json'}: does not say what is certified; log the study again")
         network, manifest = checkpoints.load(folder / told["run"] / "model.json", data)
         if manifest["sha256"] != told["weights"]:
             raise UserError(f"{folder}: its weights are not those that were certified")
