@@ -108,13 +108,11 @@ def round_of(checkout: Path, folder: Path) -> dict[str, float]:
     return found
 
 
-def simulated(checkout: Path, folder: Path) -> str:
-    """Runs the 2,000 jobs with stages that do nothing, then finds that nothing is to be done."""
-    tables = cpu([sys.executable, "-c", "from rs.plan.plan import TABLES; print(TABLES)"], checkout, folder)[
-        1
-    ]
+def prepare(checkout: Path, folder: Path) -> None:
+    """The workflow in `folder`, with stages that do nothing."""
+    told = cpu([sys.executable, "-c", "from rs.plan.plan import TABLES; print(TABLES)"], checkout, folder)
     worker = folder / "nothing.py"
-    worker.write_text(f"TABLES = {tables}{NOTHING}")
+    worker.write_text(f"TABLES = {told[1]}{NOTHING}")
     shutil.copytree(checkout / "workflow", folder / "workflow")
     shutil.copy(checkout / "Snakefile", folder)
     rules = folder / "workflow/rules/common.smk"
@@ -123,6 +121,11 @@ def simulated(checkout: Path, folder: Path) -> str:
         for line in rules.read_text().splitlines()
     ]
     rules.write_text("\n".join(lines) + "\n")
+
+
+def simulated(checkout: Path, folder: Path) -> str:
+    """Runs the 2,000 jobs with stages that do nothing, then finds that nothing is to be done."""
+    prepare(checkout, folder)
     command = snakemake("--configfile", "weighed.yaml", "--cores", "4", "--quiet")
     ran, again = (cpu(command, checkout, folder)[0] for _ in range(2))
     files = sum(1 for _ in folder.glob("results/runs/*/draws/*/*/*.parquet"))
