@@ -1,13 +1,13 @@
-"""All jobs of ImageNet's 50,000 images on 9 networks, through Snakemake and a real Slurm whose nodes compute nothing.
+"""ImageNet's 50,000 images on 9 networks, through Snakemake and a real Slurm whose nodes compute nothing.
 
-  python benchmarks/cluster.py                     # 8 nodes with 8 GPUs each, 1,000 images per shard: 922 jobs
+  python benchmarks/cluster.py                 # 8 nodes with 8 GPUs, 1,000 images per shard: 922 jobs
   python benchmarks/cluster.py --images-per-shard 500 --at-once 300
   python benchmarks/cluster.py --nodes-parse --runs 1 --images-per-shard 25000
 
-Snakemake, the rules, their profile, slurmctld and one slurmd per node are real, and started here, on 127.0.0.1;
-a node writes the job's files without Snakemake, which would take it seconds of CPU per job that a cluster has
-and this machine has not. With --nodes-parse it does as a cluster's does: Snakemake parses the workflow twice
-there, and then the stage, which does nothing, is started. Needs root, and slurmctld, slurmd and slurm-client.
+Snakemake, the rules, their profile, slurmctld and a slurmd per node are real, and started here, on 127.0.0.1;
+a node writes the job's files without Snakemake, which would take it seconds of CPU per job that a cluster
+has and this machine has not. With --nodes-parse it does as a cluster's does: Snakemake parses the workflow
+there, and the stage, which does nothing, is started. Needs root, and slurmctld, slurmd and slurm-client.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd-%n.log
-NodeName=node[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port={ports} CPUs=64 RealMemory=512000 Gres=gpu:8
+NodeName=node[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port={ports} CPUs=64 RealMemory=512000 \\
+    Gres=gpu:8
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 # In the place of a node's Python: called as `-m snakemake ... --target-jobs RULE:WILDCARD=VALUE,... ...`.

@@ -27,6 +27,7 @@ from rs.provenance.files import write_table
 from rs.report import figures
 from rs.report.page import write_report
 from rs.tables.certified import Claim, claims_of
+from rs.tables.comparisons import MOST_PAIRS
 from rs.tables.images import MOST
 from rs.tables.noise import smoothed_with, trained_with
 from rs.tables.provenance import COLUMNS as PROVENANCE
@@ -121,11 +122,18 @@ def study(runs: int, images: int, long: bool = False) -> dict[str, pd.DataFrame]
     return {**found, "thumbnails": pd.DataFrame(kept)}
 
 
+def _smoothing(claim: Claim) -> str:
+    return str(claim.columns["smoothing"])
+
+
 def _compared(claims: list[Claim]) -> Any:
-    """Rows of all pairs under one noise."""
-    for a, b in itertools.combinations(claims, 2):
-        if a.columns["smoothing"] != b.columns["smoothing"]:
-            continue
+    """Rows of all pairs under one noise, or of each with the first where those are more than a study has."""
+    by_noise = itertools.groupby(sorted(claims, key=_smoothing), _smoothing)
+    groups = [list(group) for _, group in by_noise]
+    pairs = [pair for group in groups for pair in itertools.combinations(group, 2)]
+    if len(pairs) > MOST_PAIRS:
+        pairs = [(other, group[0]) for group in groups for other in group[1:]]
+    for a, b in pairs:
         told = {k: v for k, v in a.columns.items() if k.startswith("smoothing") or k == "certificate"}
         told |= {"a": a.columns["label"], "b": b.columns["label"], "about": "networks"}
         for radius in (None, *RADII):
@@ -139,11 +147,16 @@ def _compared(claims: list[Claim]) -> Any:
             yield {**told, **ends, "metric": "acr" if radius is None else "certified_accuracy"}
 
 
-def build(folder: Path, tables: dict[str, pd.DataFrame], drawn: bool = True) -> Path:
-    """The page in `folder`; `drawn`: with the figures that stand in it without scripts and in print."""
+def store(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
+    """Writes ``<folder>/tables/*.parquet``."""
     for name, frame in tables.items():
         table = pa.Table.from_pandas(frame, preserve_index=False)
         write_table(folder / "tables" / f"{name}.parquet", table, {"spec": {}})
+
+
+def build(folder: Path, tables: dict[str, pd.DataFrame], drawn: bool = True) -> Path:
+    """The page in `folder`; `drawn`: with the figures that stand in it without scripts and in print."""
+    store(folder, tables)
     found = figures.draw(folder / "tables", folder / "figures") if drawn else []
     context: Any = {"radii": RADII, "files": ["config/study.yaml"], "commit": "3f2a91c"}
     write_report("sixty", folder / "tables", found, folder / "report.html", context)

@@ -84,29 +84,29 @@ def best(tables: Path, metric: str = "certified_accuracy") -> list[Best]:
     for (smoothing, certificate, _), rows in (
         compared.groupby(keys, sort=False, dropna=False) if len(compared) else ()
     ):
-        labels = dict.fromkeys([*rows["a"], *rows["b"]])
-        for label in labels:
-            beaten = _over_others(rows, str(label))
-            others = (every.get((str(smoothing), str(certificate)), set()) | {*labels}) - {label}
-            if all(row["verdict"] == "better" for row in beaten) and {r["b"] for r in beaten} == others:
-                least = min(beaten, key=lambda row: row["difference"])
+        beaten = _over_others(rows)
+        for label, told in beaten.items():
+            if not all(row["verdict"] == "better" for row in told):
+                continue
+            others = (every.get((str(smoothing), str(certificate)), set()) | {*beaten}) - {label}
+            if {row["b"] for row in told} == others:
+                least = min(told, key=lambda row: row["difference"])
                 ends = (least["difference"], least["low"], least["high"])
                 where = (str(smoothing), str(certificate), float(rows["radius"].iloc[0]))
-                found.append(Best(*where, str(label), least["b"], *ends))
+                found.append(Best(*where, label, least["b"], *ends))
     return found
 
 
-def _over_others(rows: pd.DataFrame, label: str) -> list[dict[str, Any]]:
-    """The comparisons of `label` with the others, it as `a`."""
+def _over_others(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Of each label its comparisons with the others, it as `a`."""
     turned = {"better": "worse", "worse": "better"}
-    found = []
+    found: dict[str, list[dict[str, Any]]] = {}
     for row in rows.to_dict("records"):
         told: dict[str, Any] = {str(key): value for key, value in row.items()}
-        if row["b"] == label:
-            told |= {"a": label, "b": row["a"], "difference": -row["difference"], "low": -row["high"]}
-            told |= {"high": -row["low"], "verdict": turned.get(str(row["verdict"]), row["verdict"])}
-        if label in (row["a"], row["b"]):
-            found.append(told)
+        found.setdefault(str(told["a"]), []).append(told)
+        other = {"a": told["b"], "b": told["a"], "difference": -told["difference"], "low": -told["high"]}
+        other |= {"high": -told["low"], "verdict": turned.get(str(told["verdict"]), told["verdict"])}
+        found.setdefault(str(told["b"]), []).append({**told, **other})
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,10 @@ def once(part: pd.DataFrame, keys: list[str]) -> tuple[str, list[str]]:
     return "".join(f", {word}" for word in words), [k for k in keys if k not in shared]
 
 
-def certified_section(tables: Path, radii: Sequence[float] | None, seeds: Mapping[str, Any]) -> Section:
+def certified_section(
+    tables: Path, radii: Sequence[float] | None, seeds: Mapping[str, Any], live: bool = True
+) -> Section:
+    """`live`: whether the page has the images behind each number, which its cells open."""
     section = Section("certified", "Certified accuracy", empty="Nothing was certified in this study.")
     section.lead = (
         "Share of test images whose prediction is correct and certified at radius r, with its 95 % Wilson "
@@ -103,6 +107,8 @@ def certified_section(tables: Path, radii: Sequence[float] | None, seeds: Mappin
         note, extra = constants(part, _CLAIM)
         said, varying = once(part, keys)
         table = wide(part, varying, "certified_accuracy", _shown(part.radius, radii), extra, seeds, leaders)
+        if not live:
+            table.rows = [[replace(cell, opens="") for cell in row] for row in table.rows]
         table.title = f"{norm_name(norm)} radius{said}"
         table.note = _noted(note, part)
         if not average.empty:
@@ -139,6 +145,7 @@ def _over_seeds(over: pd.DataFrame, acr: pd.DataFrame, radii: Sequence[float] | 
     keys = ["label", "smoothing", "certificate"]
     shown = _shown(over.radius, radii)
     heads = [("label", "text"), ("smoothing noise", "text"), ("certificate", "text"), ("seeds", "number")]
+    averages = {tuple(row[k] for k in keys): row for row in acr.to_dict("records")}
     rows = []
     for key, group in over.groupby(keys, sort=False):
         at = {row["radius"]: row for row in group.to_dict("records")}
@@ -150,8 +157,7 @@ def _over_seeds(over: pd.DataFrame, acr: pd.DataFrame, radii: Sequence[float] | 
         ]
         row.append(number(int(group["seeds"].max())))
         row += [_spread(at[r]) if r in at else Cell(DASH) for r in shown]
-        average = acr[(acr[keys] == list(key)).all(axis=1)] if not acr.empty else acr
-        row.insert(4, _spread(average.iloc[0]) if len(average) else Cell(DASH))
+        row.insert(4, _spread(averages[key]) if key in averages else Cell(DASH))
         rows.append(row)
     columns = [*heads, ("ACR", "number"), *((f"r = {r:g}", "number") for r in shown)]
     note = "Mean over training seeds, and one standard deviation between them."

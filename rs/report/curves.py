@@ -26,6 +26,8 @@ from rs.statistics.bounds import Floats
 SCALE = 10_000
 WRONG, ABSTAINED, ABSTAINED_OR_WRONG = -1, -2, -1  # instead of a radius; logs do not tell them apart
 _VOTES = ("n", "voted", "votes", "runner_up", "runner_up_votes")
+# Radii of all lines together, one for each image, that a page holds: 2 MB; and votes beside them, 2 MB.
+MOST_RADII, MOST_WITH_VOTES = 250_000, 70_000
 _CLAIM = ["run", "smoothing", "certificate", "norm"]  # what names a line of one seed
 
 
@@ -35,10 +37,14 @@ def curves(
     seeds: dict[str, Any],
     report: Mapping[str, Any] | None = None,
 ) -> str:
-    """The JSON block of a study's tables; empty where nothing was certified. `report` is the study's."""
+    """The JSON block of a study's tables; empty where nothing was certified, and where there are more than
+    MOST_RADII. `report` is the study's.
+    """
     frame = read(tables, "images")
-    if frame.empty:
+    if frame.empty or len(frame) > MOST_RADII:
         return ""
+    if len(frame) > MOST_WITH_VOTES:
+        frame = frame.drop(columns=list(_VOTES), errors="ignore")
     published, runs = read(tables, "published"), read(tables, "runs")
     several = len(set(seeds.values())) > 1
     images = dict(iter(frame.groupby(_CLAIM, sort=False)))

@@ -53,6 +53,10 @@ _CAPTIONS = {
     ),
 }
 
+MOST_DRAWN = 500_000  # bytes of a figure's SVG
+_TOO_MANY = (
+    "Too many runs and images for a figure that counts them here: the table images.parquet has every image."
+)
 _CUT = "Long labels are cut in figures; the tables have them whole."
 _OF_RUNS = {"dataset": "data", "model": "model", "objective": "objectives", "noise": "noise of training"}
 _LABELLED = ("runs", "average_certified_radius", "empirical_accuracy")
@@ -101,9 +105,12 @@ def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, c
 def _page(study: str, tables: Path, figures: Sequence[Path], out: Path, context: Context) -> str:
     runs = read(tables, "runs")
     seeds = {str(r["run"]): r.get("seed") for r in runs.to_dict("records")} if not runs.empty else {}
-    sections = _sections(tables, runs, seeds, context.get("radii"))
-    _add_figures({section.id: section for section in sections}, figures, tables, out.parent)
     live = curves(tables, context.get("radii"), seeds, context.get("report"))
+    sections = _sections(tables, runs, seeds, context.get("radii"), bool(live))
+    named = {section.id: section for section in sections}
+    _add_figures(named, figures, tables, out.parent)
+    if not live and not read(tables, "images").empty:
+        named["certified"].lead += f" {_TOO_MANY}"
     files = [str(f) for f in context.get("files") or ()]
     made = {"time": context.get("time"), "commit": context.get("commit"), "command": context.get("command")}
     return render(
@@ -125,10 +132,10 @@ def _page(study: str, tables: Path, figures: Sequence[Path], out: Path, context:
 
 
 def _sections(
-    tables: Path, runs: pd.DataFrame, seeds: Mapping[str, Any], radii: Sequence[float] | None
+    tables: Path, runs: pd.DataFrame, seeds: Mapping[str, Any], radii: Sequence[float] | None, live: bool
 ) -> list[Section]:
     return [
-        certified_section(tables, radii, seeds),
+        certified_section(tables, radii, seeds, live),
         radius_section(tables, seeds),
         published_section(tables),
         claims_section(tables),
@@ -143,17 +150,24 @@ def _sections(
     ]
 
 
+def _inside(figure: Path) -> str:
+    """An SVG as an address in the page; its PNG where it is large: one of 600 lines has megabytes."""
+    pixels = figure.with_suffix(".png")
+    small = figure.stat().st_size <= MOST_DRAWN or not pixels.is_file()
+    file, kind = (figure, "svg+xml") if small else (pixels, "png")
+    return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
+
+
 def _add_figures(
     sections: Mapping[str, Section], figures: Sequence[Path], tables: Path, folder: Path
 ) -> None:
-    """Each figure in the section that it belongs to: as SVG inside the page, with links to its files."""
+    """Each figure in the section that it belongs to: inside the page, with links to its files."""
     labels = [str(label) for name in _LABELLED for label in read(tables, name).get("label", ())]
     cut = any(shown != label for label, shown in shortened(labels).items())
     for path in figures:
         stem = next((s for s in _CAPTIONS if path.stem.startswith(s)), None)
         if path.suffix == ".svg" and stem is not None:
             where, caption = _CAPTIONS[stem]
-            image = "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
             same = [other for other in figures if other.stem == path.stem]
             files = {p.suffix[1:].upper(): os.path.relpath(p, folder).replace(os.sep, "/") for p in same}
-            sections[where].figures.append((image, f"{caption} {_CUT}" if cut else caption, files))
+            sections[where].figures.append((_inside(path), f"{caption} {_CUT}" if cut else caption, files))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import math
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from benchmark_modules import load_benchmark
 from browsers import BROWSER
+
+from rs.report import answers, curves, page
+from rs.tables.noise import smoothed_with
 
 pytestmark = pytest.mark.slow
 MB = 1e6
@@ -37,3 +46,71 @@ def test_its_scripts_take_little_of_the_time(sixty: tuple[Any, Path]) -> None:
     benchmark, page = sixty
     (found,) = benchmark.opened(page, 1)  # raises where a script fails
     assert found["Script"] < 1  # processor time: 0.1 on an EPYC
+
+
+# --- studies of hundreds of runs ---
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    """The tables of six runs on 20 images."""
+    benchmark = load_benchmark("page")
+    tables = benchmark.study(6, 20)
+    benchmark.store(tmp_path, tables)
+    return tmp_path / "tables", tables
+
+
+def written(tables: Path, drawn: Sequence[Path] = ()) -> str:
+    out = tables.parent / "report.html"
+    page.write_report("few", tables, drawn, out, {"radii": [0.0, 0.25]})
+    return out.read_text()
+
+
+def test_more_radii_than_a_page_holds_are_left_to_the_table(few, monkeypatch):
+    text = written(few[0])
+    assert "data-opens=" in text
+    assert page._TOO_MANY not in text
+    monkeypatch.setattr(curves, "MOST_RADII", 6 * 20 - 1)
+    text = written(few[0])
+    assert page._TOO_MANY in text
+    assert "data-opens=" not in text
+    assert 'id="curves-data"' not in text
+    assert text.count('class="made-of"') == 6
+
+
+def test_votes_are_the_first_that_a_page_leaves_out(few, monkeypatch):
+    told = json.loads(curves.curves(few[0], [0.0], {}))
+    monkeypatch.setattr(curves, "MOST_WITH_VOTES", 6 * 20 - 1)
+    without = json.loads(curves.curves(few[0], [0.0], {}))
+    assert [len(panel["votes"]) for panel in told["panels"]] == [2, 2, 2]
+    assert [panel.pop("votes") for panel in without["panels"]] == [{}, {}, {}]
+    assert without["panels"] == [{k: v for k, v in p.items() if k != "votes"} for p in told["panels"]]
+
+
+def test_a_figure_of_many_lines_is_there_in_pixels(few, monkeypatch):
+    drawn = [few[0] / "certified-accuracy.svg", few[0] / "certified-accuracy.png"]
+    drawn[0].write_text("<svg/>")
+    drawn[1].write_bytes(b"pixels")
+    assert "data:image/svg+xml;base64" in written(few[0], drawn)
+    monkeypatch.setattr(page, "MOST_DRAWN", 5)
+    assert "data:image/svg+xml;base64" not in written(few[0], drawn)
+    assert f"data:image/png;base64,{base64.b64encode(b'pixels').decode()}" in written(few[0], drawn)
+
+
+def test_the_best_of_many_runs_is_found_in_one_look_at_their_comparisons(tmp_path):
+    benchmark = load_benchmark("page")
+    noise = {**smoothed_with({"name": "gaussian", "sigma": 0.25}), "certificate": "cohen"}
+    better = {**noise, "about": "networks", "metric": "acr"}
+    better |= {"radius": math.nan, "verdict": "better", "difference": 0.2, "low": 0.1, "high": 0.3}
+    rows = [{**better, "a": "first", "b": f"other {i}"} for i in range(3000)]
+    averages = [{**noise, "label": row["b"]} for row in rows]
+    averages += [{**averages[0], "label": "first"}]
+    made = {"comparisons": pd.DataFrame(rows), "average_certified_radius": pd.DataFrame(averages)}
+    benchmark.store(tmp_path, made)
+    began = time.process_time()
+    (found,) = answers.best(tmp_path / "tables", "acr")
+    assert time.process_time() - began < 10  # 0.1; minutes where each run looks through all of them
+    assert (found.label, found.difference) == ("first", 0.2)
+    made["comparisons"].loc[7, "verdict"] = "undecided"
+    benchmark.store(tmp_path, made)
+    assert answers.best(tmp_path / "tables", "acr") == []
