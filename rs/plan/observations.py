@@ -163,7 +163,7 @@ class Observer:
             if stop:
                 sizes = {"n0": n0, "n": n, "block": block, **stop}
                 job = {**spec, **sizes, "purpose": "sequential", "images": extent}
-                selection, estimation = files_of(folder, shards[-1:], **sizes)
+                selection, estimation = files_of(folder, shards[-1:], n0, n, block, stop["stop"])
                 described = ("sample", job, classes, planned.id)
                 chosen = {**inputs, "selection": selection[0]}
                 drawn = {"draws": estimation[0][0]}
@@ -176,7 +176,11 @@ class Observer:
         sampling = run.sections["sampling"]
         if sampling["mode"] == "fixed":
             return {}
-        return {"stop": prune(sampling["stop"], section("sampling")["properties"]["stop"])}
+        stop = prune(sampling["stop"], section("sampling")["properties"]["stop"])
+        if sampling["rule"] != "tests":
+            return {"stop": stop}
+        told = {"rule": sampling["rule"], "resolution": sampling["resolution"]}
+        return {"stop": {**stop, **told}, "rule": sampling["rule"]}
 
     def _inputs(self, planned: PlannedRun, model_classes: tuple[str, ...]) -> dict[str, Any]:
         """What draws and attacks are made from; a compiled form is tried out and fixed by a job before."""

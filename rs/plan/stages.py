@@ -149,7 +149,10 @@ STAGES: dict[str, Stage] = {
             beside=("weights",),
             follows=("model", "selection"),
             device=True,
-            instead={"stop": ("rs.stages.sample_sequential:sample",)},
+            instead={
+                "rule": ("rs.stages.sample_group_sequential:sample",),
+                "stop": ("rs.stages.sample_sequential:sample",),
+            },
         ),
         Stage(
             "certify",
@@ -165,6 +168,13 @@ STAGES: dict[str, Stage] = {
             where=("folder", "shards"),
             reads=read_by_certify,
             tabled=("certified",),
+            instead={
+                "rule": (
+                    "rs.stages.certify_group_sequential:certify",
+                    "rs.plan.draw_paths:files_of",
+                    "rs.settings.certificates:CertificateUse",
+                ),
+            },
         ),
         Stage(
             "attack",

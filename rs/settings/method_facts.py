@@ -49,6 +49,7 @@ OPTIONAL: dict[str, dict[str, Fact]] = {
     },
     "certificates": {
         "anytime": Fact(bool, False),
+        "rule": Fact(str, None),
         "bound": Fact(Literal["clopper_pearson", "hoeffding", "bernstein"], "clopper_pearson"),
         "accuracy_factor": Fact(float | None, 1.0),
         "freedom": Fact(float, 0),

@@ -21,7 +21,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     "noises": ("below_dimension", "dimension_less", "constant", "free_norm"),
     "certificates": (
         *("norms", "needs", "rigorous", "anytime", "bound", "freedom", "spends", "capped"),
-        "parameters_only",
+        *("rule", "parameters_only"),
     ),
     "attacks": ("norm", "access", "passes"),
 }

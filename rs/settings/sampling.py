@@ -37,14 +37,19 @@ class Sampling:
     `block` (rounded up to one, where the study states no block: then a run keeps the block that it was drawn
     in, else takes min(n, 10,000)). One draw file holds `images_per_shard` images and one block. With `mode:
     sequential`, n is the most that an image gets, `stop` says when it has enough, and a draw file holds all
-    blocks. `betas` are the inverse temperatures of the softmax moments to store. `precision`, `batch` and
-    `compiled` are the inference form, fixed before the first vote. `device_class` (`cuda 9.0`, `cpu avx512`)
-    pins on which kind of device votes are drawn: those of two kinds never merge, so the others are drawn
-    anew. Like `device` it is no part of what is drawn.
+    blocks. `rule: tests` decides `stop.radii` by exact group sequential tests, with which the certificate
+    `group_sequential` claims them: fewer votes, nothing between the radii, and a radius is given up where
+    telling it would take more votes than knowing a radius to `resolution` sigma. Batches then hold votes of
+    several images. `betas` are the inverse temperatures of the softmax moments to store. `precision`, `batch`
+    and `compiled` are the inference form, fixed before the first vote. `device_class` (`cuda 9.0`, `cpu
+    avx512`) pins on which kind of device votes are drawn: those of two kinds never merge, so the others are
+    drawn anew. Like `device` it is no part of what is drawn.
     """
 
     mode: Literal["fixed", "sequential"] = "fixed"
     stop: Stop = field(default_factory=Stop)
+    rule: Literal["confidence_sequence", "tests"] = "confidence_sequence"
+    resolution: Annotated[float, Field(ge=1e-3, le=0.5)] = 0.01
 
     n0: Votes = 100
     n: Votes = 10_000

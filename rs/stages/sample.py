@@ -9,7 +9,7 @@ import torch
 
 from rs.machine.devices import device_class
 from rs.machine.progress import follow
-from rs.stages import sample_sequential
+from rs.stages import sample_group_sequential, sample_sequential
 from rs.stages.voter import Voter
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ def run_job(job: Job, device: torch.device, code: str) -> None:
 
     inputs, draws, form = job.inputs, job.outputs["draws"], job.inputs.get("form")
     mixed_draws.check(draws, code, device_class(device), job.device_class, inputs.get("selection"))
-    if "stop" in job.spec:
+    if "rule" in job.spec:
+        sample_group_sequential.sample(job.spec, inputs, draws, device, code, form)
+    elif "stop" in job.spec:
         sample_sequential.sample(job.spec, inputs, draws, device, code, form)
     else:
         sample(job.spec, inputs["model"], inputs["data"], draws, device, code, form)

@@ -138,6 +138,8 @@ def check_certificate(
     if sampling["mode"] == "sequential" and (not facts.get("x-anytime") or certificate.get("randomised")):
         needs = f"{label_of(certificate)} needs a fixed number of votes, and sampling.mode is sequential"
         study.fail((*place, "certificates", i), needs)
+    if facts.get("x-rule"):
+        _check_rule(study, run, i, certificate, facts["x-rule"])
     if "paired_counts" in facts["x-needs"]:
         told = f"{name} needs votes of two networks on the same draws; use certify_from (docs/python.md)"
         study.fail((*place, "certificates", i), told)
@@ -152,6 +154,19 @@ def check_certificate(
     if sampling["n"] < least:
         message = f"votes certify nothing at alpha = {certificate['alpha']}; at least {least} for {name}"
         study.fail((*place, "sampling", "n"), f"{sampling['n']} {message}")
+
+
+def _check_rule(study: Study, run: Run, i: int, certificate: dict[str, Any], rule: str) -> None:
+    """The certificate finds votes that its rule stopped, at no smaller error than the rule's."""
+    place, sampling = (*run.place, "certificates", i), run.sections["sampling"]
+    if sampling["mode"] != "sequential" or sampling["rule"] != rule:
+        told = (
+            f"needs votes that its rule stopped; set sampling.mode to sequential and sampling.rule to {rule}"
+        )
+        study.fail(place, f"{certificate['name']} {told}")
+    if certificate["alpha"] < sampling["stop"]["alpha"]:
+        told = f"is below that of its rule (sampling.stop.alpha = {sampling['stop']['alpha']:g})"
+        study.fail((*place, "alpha"), f"{certificate['alpha']:g}: {told}")
 
 
 def check_attack(

@@ -9,6 +9,8 @@ from rs.settings.limits import MOST_IN_FOLDER, MOST_JOBS
 from rs.settings.sampling import Stop
 from rs.study.study import Run, Study
 
+LEAST_PIECE = 16  # votes: torch gives a stream of normal numbers in multiples of it as at once
+
 
 def check_blocks(study: Study, run: Run) -> None:
     n, block = run.sections["sampling"]["n"], run.sections["sampling"]["block"]
@@ -48,6 +50,11 @@ def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
     """A sequential run asks one thing of Gaussian noise, and n votes can answer it."""
     sampling, place = run.sections["sampling"], (*run.place, "sampling")
     if sampling["mode"] == "fixed":
+        if sampling["rule"] != "confidence_sequence":
+            study.fail((*place, "rule"), f"{sampling['rule']} stop votes; set sampling.mode to sequential")
+        return
+    if sampling["rule"] == "tests":
+        check_tests(study, run, noise)
         return
     from rs.statistics.stopping import StoppingRule
 
@@ -61,6 +68,31 @@ def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
         message = f"sequential asks for radii under gaussian noise; this run is smoothed with {noise['name']}"
         study.fail((*place, "mode"), message)
     least = StoppingRule(stop, noise["sigma"], sampling["n"], sampling["block"]).first_decision()
+    if sampling["n"] < least:
+        message = f"votes decide nothing at alpha = {stop.alpha:g}; the first decision needs {least:.15g}"
+        study.fail((*place, "n"), f"{sampling['n']} {message}")
+
+
+def check_tests(study: Study, run: Run, noise: dict[str, Any]) -> None:
+    """Group sequential tests are of l2 radii under Gaussian noise, and n votes can decide the smallest."""
+    from rs.statistics.group_sequential import GroupSequentialRule
+
+    sampling, place = run.sections["sampling"], (*run.place, "sampling")
+    stop = Stop(**sampling["stop"])
+    if not stop.radii:
+        study.fail((*place, "stop"), "tests are of radii; give some, and no width")
+    for key in ("width", "futility"):
+        if getattr(stop, key) != getattr(Stop, key):
+            study.fail((*place, "stop", key), f"tests give up by sampling.resolution; leave {key} out")
+    if sampling["block"] % LEAST_PIECE:
+        message = f"tests draw pieces of batches; must be a multiple of {LEAST_PIECE}"
+        study.fail((*place, "block"), f"{sampling['block']}: {message}")
+    if noise["name"] != "gaussian":
+        message = f"tests are of radii under gaussian noise; this run is smoothed with {noise['name']}"
+        study.fail((*place, "rule"), message)
+    least = GroupSequentialRule(
+        stop, noise["sigma"], sampling["n"], sampling["block"], sampling["resolution"]
+    ).first_decision()
     if sampling["n"] < least:
         message = f"votes decide nothing at alpha = {stop.alpha:g}; the first decision needs {least:.15g}"
         study.fail((*place, "n"), f"{sampling['n']} {message}")

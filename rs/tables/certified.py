@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from rs.provenance.run_files import VOTES, read_certified
-from rs.settings.sampling import Stop
 from rs.statistics.bounds import Floats
 from rs.statistics.intervals import t_interval, wilson_interval
 from rs.study.certification_log import read_log
@@ -89,7 +88,6 @@ def claims_of(frame: pd.DataFrame, named: Row, stop: dict[str, Any] | None = Non
     stopped its votes. `largest_radius` is the most that the certificate could have said, with all votes for
     one class (not known of others' logs).
     """
-    rule = Stop(**stop) if stop else None
     for certificate, group in frame.groupby("certificate", sort=False):
         first = group.iloc[0]
         correct = (group["prediction"] == group["label"]).to_numpy()
@@ -102,7 +100,7 @@ def claims_of(frame: pd.DataFrame, named: Row, stop: dict[str, Any] | None = Non
             "n": round(group["n"].mean()),
             "rigorous": bool(first["rigorous"]),
             "largest_radius": float(first.get("largest_radius", np.nan)),
-            "stopping": f"sequential, α = {rule.alpha:g}" if rule else None,
+            "stopping": f"{_rule(stop)}, α = {stop['alpha']:g}" if stop else None,
         }
         yield Claim(
             columns,
@@ -122,4 +120,8 @@ def decided_radii(of_certificate: pd.DataFrame, stop: dict[str, Any] | None) -> 
     """Radii at which one certificate's votes were drawn until they decided; None where all were drawn."""
     if not stop:
         return None
-    return tuple(Stop(**stop).radii) if of_certificate.iloc[0]["decided"] else ()
+    return tuple(stop["radii"]) if of_certificate.iloc[0]["decided"] else ()
+
+
+def _rule(stop: dict[str, Any]) -> str:
+    return "group sequential" if stop.get("rule") == "tests" else "sequential"

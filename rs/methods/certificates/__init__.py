@@ -6,6 +6,7 @@ METHODS = {
     "cohen_linf": "rs.methods.certificates.cohen:CohenLinf",
     "dual": "rs.methods.certificates.dual:Dual",
     "dual_published": "rs.methods.certificates.dual_published:DualPublished",
+    "group_sequential": "rs.methods.certificates.group_sequential:GroupSequential",
     "incremental": "rs.methods.certificates.incremental:Incremental",
     "laplace_l1": "rs.methods.certificates.laplace_l1:LaplaceL1",
     "neyman_pearson": "rs.methods.certificates.neyman_pearson:NeymanPearson",
