@@ -180,17 +180,19 @@ def radius_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         several = len(set(seeds.values())) > 1
         end = float(part[["acr", "high"]].max().max()) or 1.0
         note = _noted(note, part)
-        table = Table([("label", "text"), ("smoothing noise", "text"), ("certificate", "text")], [], note)
-        table.columns += [("seed", "number")] * several + [("ACR", "number"), (f"0 to {up(end, 2)}", "plot")]
+        # the number beside the label: a phone shows two columns
+        table = Table([("label", "text"), ("ACR", "number"), (f"0 to {up(end, 2)}", "plot")], [], note)
+        table.columns += [("smoothing noise", "text"), ("certificate", "text")]
+        table.columns += [("seed", "number")] * several
         table.columns += [(c.replace("_", " "), "number") for c in extra]
         table.title = f"{norm_name(norm)} radius"
         for row in part.to_dict("records"):
             low, high = (row[c] if pd.notna(row[c]) else row["acr"] for c in ("low", "high"))
             span = (max(low, 0.0) / end, row["acr"] / end, high / end)
-            cells = [text_cell(row["label"]), text_cell(row["smoothing"])]
+            cells = [text_cell(row["label"]), _acr(row), Cell("", row["acr"], span=span)]
+            cells.append(text_cell(row["smoothing"]))
             cells.append(text_cell(row["certificate"], mark="" if row["rigorous"] else "estimate"))
             cells += [text_cell(seeds.get(row["run"]))] * several
-            cells += [_acr(row), Cell("", row["acr"], span=span)]
             table.rows.append(cells + [text_cell(row[c]) if c in _TEXTS else number(row[c]) for c in extra])
         section.tables.append(table)
     return section

@@ -155,6 +155,15 @@ def test_renyi_radius_is_theorem_2(p_1: float, p_2: float) -> None:
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+def test_renyi_has_no_radius_where_the_classes_leave_no_room() -> None:
+    """p2 above p1, or a p2 of 0, for which Theorem 2 says nothing."""
+    q_1, p_2 = np.array([0.6, 0.2, 0.5, 0.3]), np.array([0.5, 0.0, 0.5, 0.2])
+    found = renyi_radius(2.0, q_1, p_2)
+    assert found[:3].tolist() == [0.0, 0.0, 0.0]
+    assert found[3] == pytest.approx(2 * renyi_radius(1.0, q_1, p_2)[3], rel=1e-12)
+    assert found[3] > 0
+
+
 def test_renyi_bound_is_the_least_divergence_that_changes_the_class() -> None:
     """Lemma 1 against numeric minimisation over distributions Q with q_2 >= q_1."""
     p, order = np.array([0.6, 0.25, 0.1, 0.05]), 3.0

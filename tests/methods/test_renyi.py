@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 
 from rs.methods.certificates.renyi import Renyi
 from rs.methods.certificates.sison_glaz import sison_glaz
@@ -68,6 +69,30 @@ def test_sison_glaz_intervals_are_those_of_statsmodels(
     n = sum(counts)
     assert max(counts[0] / n - below[-1], 0) == pytest.approx(lower, abs=1e-12)
     assert min(counts[1] / n + above[-1], 1) == pytest.approx(upper, abs=1e-9)
+
+
+def theorem_2(p_1: float, p_2: float) -> float:
+    """The radius at sigma = 1 on a fine grid of orders, for whichever of the two is larger."""
+    orders = 1 + np.exp(np.linspace(-9, 9, 40_001))
+    logs = np.logaddexp((1 - orders) * np.log(p_1), (1 - orders) * np.log(p_2)) - np.log(2)
+    mean = np.exp(logs / (1 - orders))
+    return float(np.sqrt(max(np.max(-2 / orders * np.log(1 - p_1 - p_2 + 2 * mean)), 0)))
+
+
+@pytest.mark.parametrize("counts", [[90, 6, 4, 0], [45, 28, 23, 4], [40, 30, 20, 10]])
+def test_released_radii_are_theorem_2_at_sison_and_glazs_ends(counts: list[int]) -> None:
+    below, above = sison_glaz(np.array([counts]), 0.95)
+    p_1, p_2 = counts[0] / 100 - below[0], counts[1] / 100 + above[0]
+    assert 0 < p_1 < 1
+    assert radius(counts, 0.95, RELEASED) == pytest.approx(theorem_2(p_1, p_2), rel=1e-4)
+
+
+def test_written_radii_are_theorem_2_at_clopper_and_pearsons_ends() -> None:
+    """Each end has half of alpha; where the intervals overlap the two change their roles."""
+    for hits, others in ((90, 10), (60, 40), (52, 48)):
+        p_1 = stats.beta.ppf(0.025, hits, 100 - hits + 1)
+        p_2 = stats.beta.ppf(0.975, others + 1, 100 - others)
+        assert radius([hits, others], 0.05, WRITTEN) == pytest.approx(theorem_2(p_1, p_2), rel=1e-4)
 
 
 def test_the_factor_on_the_accuracy_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

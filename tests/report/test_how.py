@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import study_tables
-from browsers import chromium
 
 from rs.report.how import explained
 from rs.report.html_table import Cell, How, Section, Table, text_cell
@@ -74,11 +72,6 @@ def test_what_a_cell_brings_itself_is_opened_too_and_a_study_without_the_table_h
     own = How("how-own", "own", (("from", "acr[0]"),))
     section = Section("x", "X", tables=[Table([("label", "text")], [[Cell("a", how=own)]])])
     assert explained([section], tmp_path, []) == [own]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from chromium()
 
 
 @pytest.mark.slow

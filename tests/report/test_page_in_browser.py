@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import study_tables
-from browsers import chromium
 
 from rs.report.curves import block
 from rs.report.page import write_report
@@ -59,26 +58,16 @@ def write(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from chromium()
-
-
-@pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write(tmp_path_factory.mktemp("page")).as_uri()
 
 
 @pytest.fixture
-def opened(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The page at the given address; a script's error fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page, errors = context.new_page(), []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(address + getattr(request, "param", ""))
+def opened(visit: Callable[..., Any], address: str, request: pytest.FixtureRequest) -> Any:
+    """The page at the given address."""
+    page = visit(address + getattr(request, "param", ""), viewport={"width": 1280, "height": 900})
     page.wait_for_selector("table.at tbody tr")
-    yield page
-    context.close()
-    assert errors == []
+    return page
 
 
 def rows(page: Any) -> list[list[str]]:
@@ -154,15 +143,12 @@ def test_lines_are_switched_off_and_on_without_leaving_the_table(opened: Any) ->
     assert opened.locator(".u-over").count() == 1
 
 
-def test_on_a_phone_nothing_but_tables_is_wider_than_the_screen(browser: Any, address: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    page = context.new_page()
-    page.goto(address)
+def test_on_a_phone_nothing_but_tables_is_wider_than_the_screen(phone: Any, address: str) -> None:
+    page = phone(address)
     page.wait_for_selector("table.at tbody tr")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     right = page.locator("table.at tbody tr td:nth-child(3)").first.bounding_box()
     assert right["x"] + right["width"] <= 390  # the number is seen without scrolling
-    context.close()
 
 
 def test_without_scripts_the_tables_and_the_static_figure_stay(browser: Any, address: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import study_tables
-from browsers import chromium
 from PIL import Image
 
 from rs.report import figures
@@ -22,11 +20,6 @@ pytestmark = pytest.mark.slow
 
 REPORT = {"panels": [], "colour": ["smoothing_name"], "style": [], "groups": []}
 NOISES = ({"name": "gaussian", "sigma": 0.25}, {"name": "uniform", "scale": 0.5})
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from chromium()
 
 
 def two_noises(folder: Path) -> Path:

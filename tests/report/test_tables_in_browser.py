@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import study_tables
-from browsers import chromium
 
 from rs.report.page import write_report
 from rs.report.papers import write_papers
@@ -49,6 +48,7 @@ def write(folder: Path) -> Path:
     tables = {
         "published": pd.DataFrame(rows),
         "certified_accuracy": certified[certified["radius"].isin([0.0, 0.5])],
+        "average_certified_radius": study_tables.frames()["average_certified_radius"],
         "certified_accuracy_over_seeds": pd.DataFrame([over | {"seeds": 3, "lower_bound": False}]),
     }
     study_tables.write(folder / "tables", tables)
@@ -57,25 +57,13 @@ def write(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from chromium()
-
-
-@pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write(tmp_path_factory.mktemp("page")).as_uri()
 
 
 @pytest.fixture
-def opened(browser: Any, address: str) -> Iterator[Any]:
-    context = browser.new_context()
-    context.add_init_script(COPIED)
-    page, errors = context.new_page(), []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(address)
-    yield page
-    context.close()
-    assert errors == []
+def opened(visit: Callable[..., Any], address: str) -> Any:
+    return visit(address, COPIED)
 
 
 def copied(page: Any, kind: str, section: str = "#published") -> str:
@@ -226,10 +214,8 @@ def test_csv_keeps_words_from_being_formulas_and_numbers_numbers(opened: Any, te
     assert heads[0] == (text if text[0] not in "=+-@" else f"'{text}")
 
 
-def test_on_a_phone_a_first_column_keeps_words_whole_and_leaves_room(browser: Any, address: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    page = context.new_page()
-    page.goto(address)
+def test_on_a_phone_a_first_column_keeps_words_whole_and_leaves_room(phone: Any, address: str) -> None:
+    page = phone(address)
     table = page.locator("#certified .wrap table").last
     said = table.evaluate("""table => ["smoothadv", "x".repeat(60)].map(word => {
         for (const row of table.tBodies[0].rows) row.cells[0].textContent = word;
@@ -241,7 +227,17 @@ def test_on_a_phone_a_first_column_keeps_words_whole_and_leaves_room(browser: An
     assert lines == 1
     assert of_long > 1
     assert 80 < wide <= longest < 140
-    context.close()
+
+
+def test_on_a_phone_averages_are_seen_without_scrolling(phone: Any, address: str) -> None:
+    page = phone(address)
+    table = page.locator("#radius .wrap table").first
+    heads = table.locator("thead th").all_inner_texts()
+    at = next(i for i, head in enumerate(heads) if head.strip().startswith("ACR"))
+    for cell in table.locator(f"tbody tr td:nth-child({at + 1})").all():
+        box = cell.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
 
 
 def test_what_is_folded_on_the_screen_is_there_in_print(browser: Any, address: str) -> None:
