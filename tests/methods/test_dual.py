@@ -11,6 +11,7 @@ from scipy import special, stats
 
 from rs.errors import UserError
 from rs.methods.certificates.cohen import Cohen
+from rs.methods.certificates.divergence_table import furthest
 from rs.methods.certificates.dual import Dual
 from rs.methods.certificates.dual_published import DualPublished, estimate
 from rs.methods.certificates.neyman_pearson import likelihood_ratios, required_probability
@@ -233,3 +234,31 @@ def test_published_procedure_is_close_below_for_a_gaussian():
     assert np.all(found.radius <= exact)
     assert np.all(found.radius[:3] > 0.75 * exact[:3])
     assert not DualPublished.rigorous
+
+
+@pytest.mark.parametrize("lambda_votes", ["selection", "estimation"])
+def test_published_procedure_is_algorithm_2(lambda_votes):
+    """Radius by radius and image by image, as it is written, on the same two samples."""
+    d, alpha, n = 20, 0.01, 2_000
+    counts = np.array([[90, 10], [60, 40], [100, 0]])
+    draws = Draws.from_counts(counts, 100 * counts, d)
+    certificate = DualPublished(lambda_end=5.0, lambda_step=0.2, draws=n, radii=30, lambda_votes=lambda_votes)
+    source = torch.Generator().manual_seed(0)
+    first, second = (SphericalLaw(d, 0.0).sample(size, source) for size in (1000, n))
+    expected = np.zeros(3)
+    for i, (hits, _) in enumerate(counts):
+        p_first, p = (stats.beta.ppf(alpha, k, m - k + 1) for k, m in ((hits, 100), (100 * hits, 10_000)))
+        for r in furthest(first) * np.arange(1, 31) / 30:
+            gains = {
+                step: step * (p_first if lambda_votes == "selection" else p)
+                - np.maximum(step - np.exp(first(r)), 0).mean()
+                for step in np.linspace(0.1, 4.9, 25)
+            }
+            best = max(gains, key=gains.get)
+            error = best * np.sqrt(np.log(1 / alpha) / (2 * n))
+            if best * p - np.maximum(best - np.exp(second(r)), 0).mean() - error >= 0.5:
+                expected[i] = 0.5 * r
+    found = certificate.certify(draws, Gaussian(0.5), alpha)
+    np.testing.assert_allclose(found.radius, expected, rtol=1e-12)
+    assert expected[0] > expected[1]
+    assert found.prediction.tolist() == [0, 0, 0], "a class that is ahead is one, even at no radius"
