@@ -146,7 +146,7 @@ class Certificate(Protocol):
     needs: ClassVar[frozenset[str]]  # {"counts"}, {"soft_moments"}, or {"paired_counts"}: of two networks
     rigorous: ClassVar[bool]  # False: its own proof does not cover what it does, shown as an estimate
     # anytime: ClassVar[bool] = False, True where the number of votes may be chosen by looking at them
-    # rule: ClassVar[str], the `sampling.rule` that has to stop the votes of a study
+    # rule: ClassVar[str] = None, the `sampling.rule` that has to stop the votes of a study
     # bound: ClassVar[str] = "clopper_pearson", or how it bounds expected scores: "hoeffding", "bernstein"
     # accuracy_factor: float | None = 1.0, what tables multiply certified accuracies by (None: by 1 - alpha)
     # freedom: ClassVar[float] = 0, where k of a noise family must be below the dimension less this
