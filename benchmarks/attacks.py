@@ -4,6 +4,7 @@
   python benchmarks/attacks.py --models lenet resnet20 --rounds 5
   python benchmarks/attacks.py --precisions float32   (a processor without bfloat16)
   python benchmarks/attacks.py --device cuda
+  python benchmarks/attacks.py --profile   (where our time goes, by kind of operation)
 
 l2 PGD with expectation over transformation, the same images, steps and samples for everyone; the unit is
 images x steps x samples per second (a sample is one noisy copy through the network and back):
@@ -11,8 +12,9 @@ images x steps x samples per second (a sample is one noisy copy through the netw
   (b) the loop of Salman et al. (2019) and of NAL written plainly: float32, copies by repeat, noise by
       randn_like, loss.backward(), a batch of 50 images; parameters frozen, as the former's training does;
   (c) the same with parameters that take gradients, as evaluation scripts leave them.
-All share the threads given. Ours takes as many images at once as fill the inference form's batch of 512. The
-ratio is to the faster of (b) and (c), by the clock and (on a machine that others use) by processor time.
+All share the threads given. Ours takes as many images at once as fill the inference form's batch of 512.
+Ratios to (b) and (c) are medians of those of the rounds, by processor time where there is no GPU: others may
+use the machine.
 `loss` is the mean smoothed loss that each reaches, on fresh noise in float32: an attack is not faster for
 being weaker. The network is trained a little on made-up images, so that its gradients are a trained
 network's. Medians over the rounds.
@@ -43,6 +45,7 @@ SHAPES = {"lenet": (1, 28, 28), "nal_cnn": (1, 28, 28), "stn_mnist": (1, 28, 28)
 SIGMA, RADIUS, CLASSES, FORM_BATCH, PEER_BATCH = 0.25, 1.0, 10, 512, 50
 PEERS = ("(b) papers' loop", "(c) with parameters'")
 Attack = Callable[[Tensor, Tensor], Tensor]
+Rows = dict[str, tuple[float, float, float, float]]  # seconds, ratios to (b) and (c), loss
 
 
 def blobs(shape: tuple[int, ...], size: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -129,6 +132,44 @@ def seconds(run: Attack, x: Tensor, y: Tensor) -> tuple[float, float, Tensor]:
     return time.perf_counter() - start, time.process_time() - used, found
 
 
+KINDS = {
+    "convolutions": ("aten::mkldnn_convolution", "aten::cudnn_convolution"),
+    "convolutions backward": ("aten::convolution_backward",),
+    "pooling": ("aten::max_pool2d_with_indices",),
+    "pooling backward": ("aten::max_pool2d_with_indices_backward",),
+    "dense": ("aten::addmm", "aten::mm"),
+    "activations": ("aten::clamp_min", "aten::threshold_backward", "aten::elu", "aten::elu_backward"),
+    "noise": ("aten::normal_",),
+}
+
+
+def profiled(run: Attack, x: Tensor, y: Tensor) -> dict[str, float]:
+    """Shares of the processor's time, by kind of operation."""
+    run(x, y)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        run(x, y)
+    spent = {event.key: event.self_cpu_time_total for event in found.key_averages()}
+    total = sum(spent.values())
+    shares = {kind: sum(spent.get(name, 0) for name in names) / total for kind, names in KINDS.items()}
+    return shares | {"other": 1 - sum(shares.values())}
+
+
+def compared(contestants: dict[str, Attack], judge: nn.Module, x: Tensor, y: Tensor, rounds: int) -> Rows:
+    """Of each: samples per second in a round, its time in those of (b) and (c), and the loss it reaches."""
+    times: dict[str, list[float]] = {who: [] for who in contestants}
+    losses = {}
+    for i in range(rounds + 1):  # the first warms up
+        for who, run in contestants.items():
+            clock, processor, found = seconds(run, x, y)
+            times[who] += [clock if x.is_cuda else processor] * (i > 0)
+            losses[who] = fresh_loss(judge, found, y)
+    rows = {}
+    for who, own in times.items():
+        ratios = [[theirs / mine for mine, theirs in zip(own, times[p], strict=True)] for p in PEERS]
+        rows[who] = (statistics.median(own), *(statistics.median(r) for r in ratios), losses[who])
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -141,43 +182,33 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precisions", nargs="+", default=["bfloat16", "float32"])
+    parser.add_argument("--profile", action="store_true")
     given = parser.parse_args()
     with use_device(given.device, given.threads) as device:
         print(f"{device_name(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}")
         print(f"{given.images} images, {given.steps} steps, {given.samples} samples, {given.rounds} rounds")
-        heads = f"{'samples/s':>12}{'ratio':>14}{'of CPU time':>14}{'loss':>8}"
-        print(f"{'model':<12}{'contestant':<22}{heads}")
+        if not given.profile:
+            print(f"{'model':<12}{'contestant':<22}{'samples/s':>12}{'of (b)':>8}{'of (c)':>8}{'loss':>8}")
         for name in given.models:
             network = network_of(name, device)
             x, y = (t.to(device) for t in blobs(SHAPES.get(name, (3, 32, 32)), given.images, 0))
             sizes = given.steps, given.samples
-            contestants = {
-                **{
-                    f"(a) ours {p}": ours(differentiable(network, name, p, device), *sizes, device)
-                    for p in given.precisions
-                },
-                PEERS[0]: peers(network, True, *sizes),
-                PEERS[1]: peers(network, False, *sizes),
+            own = {
+                f"(a) ours {p}": ours(differentiable(network, name, p, device), *sizes, device)
+                for p in given.precisions
+            }
+            if given.profile:
+                for who, run in own.items():
+                    shares = (f"{kind} {share:.0%}" for kind, share in profiled(run, x, y).items())
+                    print(f"{name:<12}{who:<22}{', '.join(shares)}", flush=True)
+                continue
+            theirs = {
+                who: peers(network, frozen, *sizes) for who, frozen in zip(PEERS, (True, False), strict=True)
             }
             judge = differentiable(network, name, "float32", device)
-            times: dict[str, list[tuple[float, float]]] = {who: [] for who in contestants}
-            losses = {}
-            for i in range(given.rounds + 1):  # the first warms up
-                for who, run in contestants.items():
-                    clock, processor, found = seconds(run, x, y)
-                    times[who] += [(clock, processor)] * (i > 0)
-                    losses[who] = fresh_loss(judge, found, y)
             work = given.images * given.steps * given.samples
-            rates = {
-                who: [work / statistics.median(t) for t in zip(*found, strict=True)]
-                for who, found in times.items()
-            }
-            for who, (clock, processor) in rates.items():
-                peer = [max(rates[p][k] for p in PEERS) for k in (0, 1)]
-                told = (
-                    f"{clock:>12,.0f}{clock / peer[0]:>14.2f}{processor / peer[1]:>14.2f}{losses[who]:>8.3f}"
-                )
-                print(f"{name:<12}{who:<22}{told}", flush=True)
+            for who, (spent, b, c, loss) in compared(own | theirs, judge, x, y, given.rounds).items():
+                print(f"{name:<12}{who:<22}{work / spent:>12,.0f}{b:>8.2f}{c:>8.2f}{loss:>8.3f}", flush=True)
 
 
 def fresh_loss(judge: nn.Module, found: Tensor, y: Tensor) -> float:

@@ -3,14 +3,14 @@
   python benchmarks/training.py                              # a table, on two cores in a few minutes
   python benchmarks/training.py --objectives nal --rounds 7
   python benchmarks/training.py --device cuda --model resnet20
+  python benchmarks/training.py --objectives macer nal --profile   # where ours spends a core's time
 
 Ours is one epoch of `rs.stages.train.run_epoch` in bfloat16. The peer is the plain form of the same objective
 with the same network, optimizer and batch: images one by one through Pillow and ToTensor in DataLoader
 workers, float32, NCHW, and the loss read back in every step. Worker start-up is left out of the peer's time.
 On a CPU each side trains one run per core at the same time, one thread each, the better arrangement for both;
-images per second are those of all runs. Images are MNIST's if RS_DATA_DIR has them, else random, which
-changes no speed. Medians over the rounds; the peak is that of a large bfloat16 matrix product, and the share
-of it counts convolutions and products, forward and backward.
+images per second are those of all runs. Images are MNIST's if RS_DATA_DIR has them, else random. Medians over
+the rounds; peak is a large bfloat16 matrix product, its share counts products and convolutions both ways.
 """
 
 from __future__ import annotations
@@ -50,6 +50,11 @@ CASES: dict[str, tuple[dict[str, Any], int, int]] = {
     "gaussian": ({"name": "gaussian"}, 256, 30_720),
     "macer": ({"name": "macer", "k": 16, "lambda": 16.0}, 64, 1_920),
     "nal": ({"name": "nal", "gamma": 1.5, "steps": 4, "samples": 4}, 128, 2_560),
+}
+# of convolutions and dense layers: as the profiler names them, and as FLOP are counted
+PRODUCTS = {
+    "forward": (("mkldnn_convolution", "addmm"), ("convolution", "addmm")),
+    "backward": (("convolution_backward", "mm"), ("convolution_backward", "mm")),
 }
 SHAPES = {"lenet": (1, 28, 28), "nal_cnn": (1, 28, 28)}
 
@@ -177,13 +182,34 @@ class Ours:
         self.epoch += 1
         return n / (time.perf_counter() - started)
 
-    def flops_per_image(self) -> float:
+    def one_batch(self) -> int:
+        """An epoch of one batch; how many images that is."""
         one = training.Images(self.images.split, range(self.settings.batch_size), self.images.size)
+        training.run_epoch(self.model, self.objective, self.noise, self.optimizer, one, self.settings, 0, 0)
+        return self.settings.batch_size
+
+    def flops_per_image(self) -> float:
         with FlopCounterMode(display=False) as counter:
-            training.run_epoch(
-                self.model, self.objective, self.noise, self.optimizer, one, self.settings, 0, 0
-            )
-        return counter.get_total_flops() / len(one.positions)
+            images = self.one_batch()
+        return counter.get_total_flops() / images
+
+    def profile(self) -> str:
+        """On a processor: shares of its time, and how fast its products are beside a large one."""
+        with FlopCounterMode(display=False) as counter:
+            images = self.one_batch()
+        flops = {str(op)[5:]: n for op, n in counter.get_flop_counts()["Global"].items()}  # after aten.
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+            for _ in range(4):
+                self.one_batch()
+        spent = {e.key.removeprefix("aten::"): e.self_cpu_time_total / 4e6 for e in found.key_averages()}
+        total, ceiling = sum(spent.values()), peak(torch.device("cpu"), 2048)
+        told = [f"{images / total:,.0f} images/s"]
+        for name, (timed, counted) in PRODUCTS.items():
+            seconds = sum(spent.pop(op, 0) for op in timed)
+            speed = sum(flops.get(op, 0) for op in counted) / seconds / ceiling
+            told.append(f"{name} {seconds / total:.0%} of the time at {speed:.2f} of the product")
+        rest = sorted(spent, key=spent.__getitem__, reverse=True)[:8]
+        return ", ".join([*told, *(f"{op} {spent[op] / total:.1%}" for op in rest)])
 
 
 def peak(device: torch.device, size: int) -> float:
@@ -213,13 +239,13 @@ def contestants(name: str, model: str, count: int, device: torch.device, workers
         "ours": ours,
         "peer": lambda: peer(name, other, data, settings, device, workers),
         "flops": ours.flops_per_image,
+        "profile": ours.profile,
     }
 
 
-def call(side: str, options: tuple[Any, ...]) -> float:
+def call(side: str, options: tuple[Any, ...]) -> Any:
     with use_device(options[3].type, 1):
-        found: float = contestants(*options)[side]()
-        return found
+        return contestants(*options)[side]()
 
 
 def main() -> None:
@@ -230,12 +256,16 @@ def main() -> None:
     parser.add_argument("--model", default="lenet")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--copies", type=int, help="runs side by side; default: one per core, one on a GPU")
-    parser.add_argument(
-        "--workers", type=int, default=1, help="DataLoader workers of each of the peer's runs"
-    )
+    parser.add_argument("--workers", type=int, default=1, help="DataLoader workers of each peer")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the images of a round")
+    parser.add_argument("--profile", action="store_true", help="of ours, one run on one core")
     args = parser.parse_args()
+    for name in args.objectives if args.profile else ():
+        told = call("profile", (name, args.model, CASES[name][1], torch.device("cpu"), 0))
+        print(f"{args.model}, {name}: {told}", flush=True)
+    if args.profile:
+        return
     with use_device(args.device, 1) as device:
         copies = args.copies or (1 if device.type == "cuda" else len(os.sched_getaffinity(0)))
         ceiling = copies * peak(device, 8192 if device.type == "cuda" else 2048)

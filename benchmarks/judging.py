@@ -1,0 +1,149 @@
+"""What judging an attack's images costs beside making them, and what a sure majority leaves of that.
+
+  RS_DATA_DIR=... python benchmarks/judging.py
+  python benchmarks/judging.py --model lenet --images 16 --judge 10000
+  python benchmarks/judging.py --stored results/runs   (what stored votes say, if all n of them were drawn)
+
+A network is trained a little (on MNIST where RS_DATA_DIR has it, else on made-up images), attacked by l2 PGD
+at the radii of NAL's Figure 1 and judged with sigma = 0.1 in the inference form of a study's default, as
+rs.stages.outcomes does, twice in turn: by all n votes of every image and radius, and by as many as decide
+(rs.statistics.majority). Processor time, medians over the rounds; verdicts of the two are compared. Stored
+votes are put into a random order, as likely as the one in which they were drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).parent))
+import attacks as throughput
+
+from rs.errors import UserError
+from rs.machine.devices import device_name, generator, use_device
+from rs.methods.attacks.pgd_l2 import PgdL2
+from rs.methods.data.mnist import Mnist
+from rs.methods.noise.gaussian import Gaussian
+from rs.networks.audit import Audited
+from rs.networks.inference import InferenceForm
+from rs.provenance.run_files import read_attacked
+from rs.settings.attacks import AttackUse
+from rs.settings.attacks import Judge as Votes
+from rs.smoothing.smoothed import Smoothed
+from rs.stages.judge import Judge
+from rs.statistics.majority import looks, sure
+
+RADII = [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
+SIGMA, SHAPE, STEPS, BATCH = 0.1, (1, 28, 28), 300, 64
+
+
+def trained(name: str) -> tuple[nn.Module, Tensor, Tensor]:
+    """A network under Gaussian noise, and test images [N, C, H, W] with their labels."""
+    network = throughput.network_of(name, torch.device("cpu"))
+    try:
+        splits = Mnist().load(os.environ.get("RS_DATA_DIR"))
+    except UserError as error:
+        print(f"made-up images ({error})")
+        return network, *throughput.blobs(SHAPE, 1000, 0)
+    x, y = (torch.from_numpy(a) for a in (splits["train"].images, splits["train"].labels))
+    optimizer, order = torch.optim.Adam(network.parameters(), 1e-3), torch.randperm(len(x))
+    network.requires_grad_(True).train()
+    for part in order[: STEPS * BATCH].split(BATCH):
+        noisy = x[part].float() / 255
+        optimizer.zero_grad()
+        F.cross_entropy(network(noisy + SIGMA * torch.randn_like(noisy)), y[part]).backward()
+        optimizer.step()
+    images, labels = (torch.from_numpy(a) for a in (splits["test"].images, splits["test"].labels))
+    return network.eval(), images.float() / 255, labels
+
+
+def judged(judge: Judge, at: Tensor, positions: list[int], whole: bool) -> tuple[Tensor, float]:
+    """Votes [R + 1, B, classes] and seconds of the processor."""
+    began = time.process_time()
+    with mock.patch("rs.stages.judge.looks", lambda n: [n]) if whole else nullcontext():
+        votes = torch.stack([judge.votes(images, positions) for images in at])
+    return votes, time.process_time() - began
+
+
+def stored(folder: Path) -> None:
+    """For each attack's file with all votes: the share that decides, and verdicts that would be others."""
+    draws = np.random.default_rng(0)
+    for path in sorted(folder.rglob("attacks/*.parquet")):
+        frame, made = read_attacked(path)
+        n, all_votes = made["judge"], np.stack(frame["votes"].to_list())
+        constant = made["spec"]["noise"]["name"] == "none"
+        if n == "base" or constant or (all_votes.sum(1) != n).any():
+            continue
+        left, seen, drawn = all_votes.copy(), np.zeros_like(all_votes), 0
+        used, verdict = np.zeros(len(left), int), np.zeros(len(left), int)
+        for look in looks(n):
+            part = np.array([draws.multivariate_hypergeometric(rest, look - drawn) for rest in left])
+            left, seen, drawn = left - part, seen + part, look
+            stops = (used == 0) & sure(seen, n)
+            used[stops], verdict[stops] = look, seen[stops].argmax(1)
+        others = int((verdict != all_votes.argmax(1)).sum())
+        told = f"{used.mean() / n:.1%} of {n} votes, other verdicts {others} of {len(used)}"
+        print(f"{path.parents[1].name} {path.stem}: {told}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="nal_cnn", choices=list(throughput.SHAPES))
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--samples", type=int, default=4)
+    parser.add_argument("--judge", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--stored", type=Path)
+    given = parser.parse_args()
+    if given.stored:
+        stored(given.stored)
+        return
+    torch.manual_seed(0)
+    with use_device("cpu", 1) as device:
+        network, x, y = trained(given.model)
+        positions = list(range(0, len(x), len(x) // given.images))[: given.images]
+        x, y = x[positions], y[positions]
+        form: dict[str, Any] = {"precision": given.precision, "batch": 512, "compiled": False}
+        audited = Audited(network, {"classes": 10}, throughput.blobs(SHAPE, 128, -1)[0], given.model, False)
+        use = AttackUse(radii=(), judge=Votes(given.judge))
+        judge = Judge(InferenceForm(audited, form, device), Gaussian(SIGMA), use)
+        seen = throughput.differentiable(network, given.model, given.precision, device)
+        attack, spent = PgdL2(20, given.samples, loss="mean"), []
+        for _ in range(given.rounds):
+            draws = [generator(device, 0, "attack", i) for i in positions]
+            began = time.process_time()
+            found = attack.at_radii(Smoothed(seen, Gaussian(SIGMA), draws), x, y, RADII).images
+            making, at = time.process_time() - began, torch.cat([x[None], found])
+            everything, whole = judged(judge, at, positions, True)
+            enough, stopped = judged(judge, at, positions, False)
+            spent.append((making, whole, stopped, (making + whole) / (making + stopped)))
+        making, whole, stopped, factor = (statistics.median(column) for column in zip(*spent, strict=True))
+        share = float(enough.sum() / everything.sum())
+        differ = int((enough.argmax(2) != everything.argmax(2)).sum())
+        print(f"{device_name(device)}, 1 thread, torch {torch.__version__}, {given.model} {given.precision}")
+        settings = f"20 steps on {given.samples} samples, {given.rounds} rounds"
+        print(f"{len(x)} images, {1 + len(RADII)} radii, {settings}")
+        print(
+            f"making {making:.2f} s, judging by {given.judge} votes {whole:.2f} s, by enough {stopped:.2f} s"
+        )
+        verdicts = f"other verdicts {differ} of {enough[..., 0].numel()}"
+        print(f"votes {share:.1%}, {verdicts}, the attack {factor:.2f} times as fast")
+
+
+if __name__ == "__main__":
+    main()
