@@ -90,6 +90,10 @@ class ConsensusForm(InferenceForm):
             answers[rows] = self._averaged.mean([each[rows] for each in logits] + asked)
         return answers
 
+    def keep(self, probes: Tensor) -> str | None:
+        """`InferenceForm.keep` of each member."""
+        return "; ".join(filter(None, [part.keep(probes) for part in self.parts])) or None
+
 
 def agreed(logits: list[Tensor]) -> Tensor:
     """bool [B]: whether all of these logits [B, classes] are largest at the same class."""

@@ -48,10 +48,10 @@ def ladder(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def resolve(
-    audited: Audited, asked: dict[str, Any], device: torch.device
+    audited: Audited, asked: dict[str, Any], device: torch.device, keep: bool = False
 ) -> tuple[dict[str, Any], str | None]:
     """The first form of `ladder` that votes, and as the plain network does, and what was wrong with those
-    before it.
+    before it. `keep`: its compiled code is kept for the jobs that come after.
 
     Raises UserError for what no other form can mend.
     """
@@ -73,6 +73,8 @@ def resolve(
             continue
         if wrong:
             warn(audited.run, f"inference form falls back on {told}; {'; '.join(wrong)}")
+        if keep:
+            tried.keep(audited.probes)
         form = {key: tried.description[key] for key in FORM}
         return form, "; ".join([*wrong, *tried.fallbacks]) or None
     raise UserError(f"memory runs out even in the smallest batches: {wrong[-1]}")

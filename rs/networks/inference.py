@@ -5,9 +5,9 @@ image's first vote (rs.stages.form) and stored with the draws: a bfloat16 networ
 rounds differently and is its own base classifier.
 
 Batch norm is folded into the convolution before it, in float64, before any rounding. Compiled forms go
-through `torch.compile` with frozen weights, with CUDA graphs on a GPU; generated code is kept on disk,
-tracing is paid by every process. Batches are padded to one shape: another one would be compiled anew and
-round differently.
+through `torch.compile` with frozen weights, with CUDA graphs on a GPU; a job that finds its network kept on
+disk (rs.networks.kept_forms) starts no compiler. Batches are padded to one shape: another one would be
+compiled anew and round differently.
 
 A form is compared with the plain network (float32, contiguous, not folded, not compiled) before it is used,
 on probes that are the same for all jobs of a run (rs.networks.audit), so that all of them come to the same
@@ -16,16 +16,16 @@ one: what is not the same function, or rounds too many votes away, is left out w
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo import config as dynamo
-from torch._inductor import config as inductor
 
 from rs.errors import UserError
 from rs.machine.devices import warn_if_slow
+from rs.networks import kept_forms
 from rs.networks.audit import Audited
 from rs.networks.transformations import (
     DIFFERING,
@@ -103,7 +103,7 @@ class InferenceForm:
     def _take(self, using: Transformed, precision: str, compile_it: bool) -> None:
         self.dtype, self.layout = PRECISIONS[precision], using.layout
         network = copied(using.network, self.run).to(self.dtype)
-        self.network = compiled(network, self.device) if compile_it else network
+        self.network = Compiled(network, self.device) if compile_it else network
         layout = str(using.layout).removeprefix("torch.")
         self.description = {"precision": precision, "batch": self.batch, "compiled": compile_it}
         self.description |= {"folded": using.folded, "layout": layout, "device": self.device.type}
@@ -168,6 +168,14 @@ class InferenceForm:
                 squares[i] += scores.square().sum(0)
         return counts, sums, squares
 
+    def keep(self, probes: Tensor) -> str | None:
+        """Keeps the compiled form for later processes; why not, if so. `probes` [N, C, H, W] fill a batch."""
+        if not isinstance(self.network, Compiled):
+            return None
+        batch = probes.repeat(-(-self.batch // len(probes)), 1, 1, 1)[: self.batch]
+        plain = batch.to(self.dtype).contiguous(memory_format=self.layout)
+        return self.network.keep([plain, plain.flip(0).mul(1.5)])
+
     def check(self) -> None:
         """Raises UserError where a logit of any vote so far was infinite or NaN. Waits for the device."""
         if int(self.broken):
@@ -180,19 +188,41 @@ def form_of(audited: Audited, form: dict[str, Any], device: torch.device) -> Inf
     return made(audited, form, device)
 
 
-def compiled(network: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """The network compiled for one shape, with its weights frozen as constants; RuntimeError where it would
-    quietly run another form.
+class Compiled:
+    """A network compiled for one shape, with its weights frozen as constants: from a kept file where there is
+    one. RuntimeError where it would quietly run another form.
     """
-    options: dict[str, str | int | bool | Callable[..., Any]] = {"triton.cudagraphs": device.type == "cuda"}
-    run = torch.compile(network, dynamic=False, fullgraph=True, options=options)
-    # asked of the configuration while a network is traced, which is at its first call: the option of
-    # torch.compile comes too late. Past its limit of networks the tracer would run them uncompiled.
-    settings = inductor.patch(freezing=True), dynamo.patch(fail_on_recompile_limit_hit=True)
 
-    def call(images: Tensor) -> Tensor:
-        with settings[0], settings[1]:
-            logits: Tensor = run(images)
+    def __init__(self, network: nn.Module, device: torch.device) -> None:
+        self.network, self.device = network, device
+        self._kept: dict[torch.Size, kept_forms.Run | None] = {}
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if images.shape not in self._kept:
+            self._kept[images.shape] = kept_forms.find(self.network, images)
+        kept = self._kept[images.shape]
+        return self.trace(images) if kept is None else kept(images)
+
+    @functools.cached_property
+    def traced(self) -> Callable[[Tensor], Tensor]:
+        """What torch.compile makes in this process; where it is needed, since its import takes seconds."""
+        options: dict[str, Any] = {"triton.cudagraphs": self.device.type == "cuda"}
+        made: Callable[[Tensor], Tensor] = torch.compile(
+            self.network, dynamic=False, fullgraph=True, options=options
+        )
+        return made
+
+    def trace(self, images: Tensor) -> Tensor:
+        """Logits of `traced`."""
+        from torch._dynamo import config as dynamo  # inside: as above
+        from torch._inductor import config as inductor
+
+        # asked of the configuration while a network is traced, which is at its first call: the option of
+        # torch.compile comes too late. Past its limit of networks the tracer would run them uncompiled.
+        with inductor.patch(freezing=True), dynamo.patch(fail_on_recompile_limit_hit=True):
+            logits: Tensor = self.traced(images)
         return logits
 
-    return call
+    def keep(self, batches: Sequence[Tensor]) -> str | None:
+        """Keeps it for later processes, or says why not."""
+        return kept_forms.keep(self.network, self.trace, batches)

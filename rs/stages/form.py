@@ -32,6 +32,6 @@ def fix(
 ) -> None:
     """Writes the `form` that the model is used in, and why it is not the one asked for (`fallback`)."""
     audited = network_audit.load(model_manifest, data, device)
-    form, fallback = resolve(audited, spec, device)
+    form, fallback = resolve(audited, spec, device, keep=True)
     made = provenance(spec, code, model=audited.manifest["sha256"], device=device_name(device))
     write_json(output, {"form": form, "fallback": fallback, "provenance": made})

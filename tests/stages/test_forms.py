@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 import pytest
 import torch
 from tiny_networks import audited
@@ -66,7 +64,7 @@ def test_every_compiled_network_in_one_process_is_compiled_and_its_own(network):
         form = InferenceForm(audited(network, SHAPE, 10), asked, CPU)
         before = form(x).clone()
         torch.testing.assert_close(before, network(x), rtol=1e-3, atol=1e-4)
-        source = inspect.getclosurevars(form.network).nonlocals["run"]._orig_mod
+        source = form.network.traced._orig_mod
         for parameter in source.parameters():
             if parameter.dim() > 1:  # biases are constants too, but the same objects
                 parameter.data = torch.zeros_like(parameter)

@@ -1,0 +1,193 @@
+"""Compiled networks that are kept as files, so that a job votes without starting the compiler.
+
+`torch.compile` traces a network and generates its code anew in every process, since what is cached of it is
+the machine code alone: seconds for each job. AOTInductor writes all of it into one file, which loads in
+milliseconds. It is the same classifier: a file is kept only where its logits are those of `torch.compile`
+bit by bit, so a form's description does not say which of the two has voted.
+
+A file is named by a digest of all that it was made from: the network as torch.fx writes it down with every
+number it holds, the batch, torch, the processor and the threads. So nothing in it can be out of date, and it
+may be removed at any time: the compiler then starts as before. Nothing is kept of what torch.fx does not see
+whole (hooks, layers of other packages, control flow on tensors), on a GPU, nor in float32, whose dense layers
+torch.compile hands to MKL and AOTInductor does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from rs.provenance import user_cache
+from rs.provenance.digests import digest, file_digest
+from rs.provenance.files import read_json, write_json
+
+OPTIONS = {"freezing": True}  # weights are constants of the code, as they are for torch.compile
+LAYERS, FUNCTIONS = "torch.nn.modules.", ("torch", "math", "_operator", "operator", "builtins")
+SETTINGS = ("TORCHINDUCTOR_", "ATEN_", "ONEDNN_", "DNNL_")  # variables that choose code or kernels
+UNSET = ("TORCHINDUCTOR_CACHE_DIR",)  # of them, what only says where files lie
+HELD = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training")
+Run = Callable[[Tensor], Tensor]
+
+
+def find(network: nn.Module, batch: Tensor) -> Run | None:
+    """The kept form of a network for batches of this shape and layout, or nothing."""
+    if not _folder().is_dir() or (name := name_of(network, batch)) is None:
+        return None
+    file = _folder() / f"{name}.pt2"
+    try:
+        return _loaded(file) if file_digest(file) == read_json(_record(file))["sha256"] else None
+    except Exception:  # missing, damaged, or no library for this machine
+        return None
+
+
+def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | None:
+    """Keeps a network's compiled form where it is the same function as `compiled` on all `batches`, which are
+    of one shape and layout. Says why it is not kept, if so: nothing depends on it.
+    """
+    if batches[0].device.type != "cpu" or batches[0].dtype != torch.bfloat16:
+        return f"{batches[0].dtype} on {batches[0].device.type} is not kept"
+    if (name := name_of(network, batches[0])) is None:
+        return "torch.fx does not see all of it"
+    file = _folder() / f"{name}.pt2"
+    if find(network, batches[0]) is not None:
+        return None
+    own = file.with_name(f".{secrets.token_hex(4)}.pt2")  # a package's name must end so
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with torch.no_grad():
+            exported = torch.export.export(network, (batches[0],))
+            made = str(own)
+            torch._inductor.aoti_compile_and_package(
+                exported, package_path=made, inductor_configs={**OPTIONS}
+            )
+            found = _loaded(own)
+            if not all(torch.equal(found(batch), compiled(batch)) for batch in batches):
+                return "it rounds otherwise"
+        write_json(_record(file), {"sha256": file_digest(own)})
+        own.replace(file)
+    except Exception as error:  # of the compiler, or a home folder that may be read-only
+        return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"[:200]
+    finally:
+        own.unlink(missing_ok=True)
+    return None
+
+
+def name_of(network: nn.Module, batch: Tensor) -> str | None:
+    """Digest of what a kept form is made from, or nothing where torch.fx does not see all of the network."""
+    written = _written(network)
+    if written is None:
+        return None
+    version = [torch.__version__, torch.version.git_version]
+    names = sorted(name for name in os.environ if name.startswith(SETTINGS) and name not in UNSET)
+    return digest(
+        {
+            "network": written,
+            "batch": [list(batch.shape), list(batch.stride()), str(batch.dtype), batch.device.type],
+            "torch": version,
+            "processor": _processor(),
+            "threads": torch.get_num_threads(),
+            "options": [OPTIONS, {name: os.environ[name] for name in names}],
+        },
+        32,
+    )
+
+
+def _written(network: nn.Module) -> list[Any] | None:
+    """A network's traced code, its layers' settings and digests of its tensors."""
+    try:
+        graph = fx.Tracer().trace(network)
+        code = graph.python_code("self")
+    except Exception:  # control flow on tensors, a scripted network, whatever somebody's network does
+        return None
+    if not all(_known(value) for value in code.globals.values()):
+        return None
+    layers = {str(node.target) for node in graph.nodes if node.op == "call_module"}
+    settings = {name: _settings(network.get_submodule(name)) for name in sorted(layers)}
+    tensors = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
+    held = {name: _attribute(network, name) for name in sorted(tensors)}
+    for name in layers:
+        layer = network.get_submodule(name)
+        held |= {f"{name}.{k}": v for k, v in (*layer.named_parameters(), *layer.named_buffers())}
+    if None in settings.values() or not all(isinstance(value, Tensor) for value in held.values()):
+        return None
+    return [code.src, settings, {name: _content(value) for name, value in held.items()}]
+
+
+def _known(value: Any) -> bool:
+    """Whether traced code names a part of torch or Python, whose version is known, a number, or a type's name
+    (of an annotation).
+    """
+    if isinstance(value, (float, int, str)):
+        return True
+    module = getattr(value, "__module__", None) or getattr(value, "__name__", "")
+    return str(module).split(".")[0] in FUNCTIONS
+
+
+def _settings(layer: nn.Module) -> list[Any] | None:
+    """Classes and settings of a layer and those inside of it; nothing of another package's or with hooks."""
+    told = []
+    for name, each in layer.named_modules():
+        own = {k: v for k, v in vars(each).items() if k not in HELD}
+        hooks = [v for k, v in own.items() if "hook" in k and not isinstance(v, bool) and v]
+        own = {k: v for k, v in own.items() if "hook" not in k}
+        if not type(each).__module__.startswith(LAYERS) or hooks or not all(map(_plain, own.values())):
+            return None
+        told.append(
+            [name, type(each).__qualname__, each.training, sorted((k, repr(v)) for k, v in own.items())]
+        )
+    return told
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _attribute(network: Any, name: str) -> Any:
+    for part in name.split("."):
+        network = getattr(network, part)
+    return network
+
+
+def _content(tensor: Tensor) -> list[Any]:
+    numbers = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return [
+        hashlib.sha256(numbers.tobytes()).hexdigest(),
+        list(tensor.shape),
+        list(tensor.stride()),
+        str(tensor.dtype),
+    ]
+
+
+def _processor() -> str:
+    """Model and instructions of the processor, for which code is generated."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        told = {line.partition(":")[0].strip(): line for line in reversed(lines)}  # of the first one
+        return " ".join(told.get(key, "") for key in ("model name", "flags", "Features"))
+    return f"{platform.machine()} {platform.processor()}"
+
+
+def _loaded(file: Path) -> Run:
+    """torch.export's own way to load it would import the compiler, which takes as long as most jobs."""
+    loader = torch._C._aoti.AOTIModelPackageLoader(str(file), "model", False, 1, -1)
+    return lambda images: loader.boxed_run([images])[0]
+
+
+def _folder() -> Path:
+    return user_cache.folder("compiled")
+
+
+def _record(file: Path) -> Path:
+    """What says that a file is whole."""
+    return file.with_suffix(".json")
