@@ -65,7 +65,7 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
         file.parent.mkdir(parents=True, exist_ok=True)
         with torch.no_grad():
             exported = torch.export.export(network, (batches[0],))
-            made = str(own)
+            made = str(own)  # options: a copy, since it adds to them
             torch._inductor.aoti_compile_and_package(
                 exported, package_path=made, inductor_configs={**OPTIONS}
             )
