@@ -40,7 +40,7 @@ Run = Callable[[Tensor], Tensor]
 
 def find(network: nn.Module, batch: Tensor) -> Run | None:
     """The kept form of a network for batches of this shape and layout, or nothing."""
-    if not _folder().is_dir() or (name := name_of(network, batch)) is None:
+    if _refusal(batch) or not _folder().is_dir() or (name := name_of(network, batch)) is None:
         return None
     file = _folder() / f"{name}.pt2"
     try:
@@ -53,8 +53,8 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
     """Keeps a network's compiled form where it is the same function as `compiled` on all `batches`, which are
     of one shape and layout. Says why it is not kept, if so: nothing depends on it.
     """
-    if batches[0].device.type != "cpu" or batches[0].dtype != torch.bfloat16:
-        return f"{batches[0].dtype} on {batches[0].device.type} is not kept"
+    if refusal := _refusal(batches[0]):
+        return refusal
     if (name := name_of(network, batches[0])) is None:
         return "torch.fx does not see all of it"
     file = _folder() / f"{name}.pt2"
@@ -79,6 +79,11 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
     finally:
         own.unlink(missing_ok=True)
     return None
+
+
+def _refusal(batch: Tensor) -> str | None:
+    kind = f"{batch.dtype} on {batch.device.type}"
+    return None if kind == "torch.bfloat16 on cpu" else f"{kind} is not kept"
 
 
 def name_of(network: nn.Module, batch: Tensor) -> str | None:

@@ -145,10 +145,12 @@ def test_what_is_not_seen_whole_is_not_kept(made, own_cache):
     assert not own_cache.exists()
 
 
-def test_float32_is_not_kept(own_cache):
-    """Its dense layers are other kernels in a kept form."""
+def test_what_is_not_kept_is_not_looked_for(own_cache):
+    """Dense layers of float32 are other kernels in a kept form; on another device no number is read."""
     assert "float32 on cpu" in str(kept_forms.keep(small(), small(), [BATCH.float()]))
     assert not own_cache.exists()
+    own_cache.mkdir(parents=True)
+    assert kept_forms.find(small().to("meta"), BATCH.to("meta")) is None
 
 
 @pytest.mark.parametrize(
