@@ -15,7 +15,7 @@ import pandas as pd
 
 from rs.report.html_table import down, up
 from rs.report.names import norm_name, read
-from rs.report.tracking.numbers import Row, rows, yes
+from rs.report.tracking.numbers import Row, by_run, rows, yes
 from rs.report.tracking.records import Record
 from rs.report.tracking.verdicts import Verdicts
 
@@ -46,9 +46,9 @@ class Notes:
     """The descriptions of a study's records, from its tables."""
 
     def __init__(self, tables: Path, verdicts: Verdicts) -> None:
-        self.accuracy = read(tables, "certified_accuracy")
-        self.average = read(tables, "average_certified_radius")
-        self.attacked = read(tables, "empirical_accuracy")
+        self.accuracy = by_run(read(tables, "certified_accuracy"))
+        self.average = by_run(read(tables, "average_certified_radius"))
+        self.attacked = by_run(read(tables, "empirical_accuracy"))
         self.verdicts = verdicts
 
     def run(self, record: Record, ids: Ids) -> str:
@@ -87,10 +87,10 @@ class Notes:
         return "\n\n".join(parts)
 
     def _certified(self, run: str) -> list[str]:
-        mine = _of(self.accuracy, run)
-        if mine.empty:
+        mine, average = self.accuracy.get(run), self.average.get(run)
+        if mine is None:
             return []
-        averages = {_claim(row): row for row in rows(_of(self.average, run))}
+        averages = {_claim(row): row for row in rows(average)} if average is not None else {}
         told = []
         for claim, part in _by_claim(mine):
             first = next(rows(part))
@@ -101,9 +101,9 @@ class Notes:
         return told
 
     def _attacked(self, run: str) -> list[str]:
-        mine = _of(self.attacked, run)
+        mine = self.attacked.get(run)
         told = []
-        for name, part in [] if mine.empty else mine.groupby(["attack", "smoothing"], sort=False):
+        for name, part in [] if mine is None else mine.groupby(["attack", "smoothing"], sort=False):
             head = f"**Accuracy under attack** {name[0]}, {part['images'].iloc[0]} images"
             told.append(f"{head}\n\n{_table(part, 'accuracy')}")
         return told
@@ -127,10 +127,6 @@ def _network(record: Record, ids: Ids) -> list[str]:
     lines += [f'network = mlflow.pyfunc.load_model("models:/{ids.models[record.key]}")']
     lines += ['votes = network.predict(images, params={"votes": 1000})  # [N, classes]', "```"]
     return [told, "\n".join(lines)]
-
-
-def _of(frame: pd.DataFrame, run: str) -> pd.DataFrame:
-    return frame if frame.empty else frame[frame["run"] == run]
 
 
 CLAIM = ("certificate", "norm", "smoothing", "alpha", "n")

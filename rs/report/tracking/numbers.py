@@ -113,6 +113,12 @@ def training(frame: pd.DataFrame) -> dict[str, Numbers]:
     return found
 
 
+def by_run(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each run: looking through all of them for each run takes seconds where runs are hundreds."""
+    grouped = frame.groupby("run", sort=False) if not frame.empty else ()
+    return {str(run): part for run, part in grouped}
+
+
 def rows(frame: pd.DataFrame) -> Iterator[Row]:
     for row in frame.to_dict("records"):
         yield {str(k): v for k, v in row.items()}

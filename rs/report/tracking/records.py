@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from rs.report.metric_keys import metric_key
 from rs.report.tracking import numbers
 from rs.report.tracking.data_sets import Input, inputs_of
 from rs.report.tracking.networks import Network, network_of
-from rs.report.tracking.numbers import Numbers, rows, yes
+from rs.report.tracking.numbers import Numbers, by_run, rows, yes
 from rs.report.tracking.sources import Sources
 from rs.tables.reading import read
 
@@ -81,6 +82,7 @@ def records(tables: Path, sources: Sources) -> list[Record]:
         numbers.empirical(empirical),
         numbers.training(read(tables, "training")),
     )
+    certified_by, empirical_by = by_run(certified), by_run(empirical)
     found = [_trained(row) for row in rows(runs)]
     _name(found)
     known = {record.key for record in found}
@@ -90,8 +92,8 @@ def records(tables: Path, sources: Sources) -> list[Record]:
     for record in found:
         for part in measured:
             record.take(part.get(record.key))
-        _settings(record, certified, "certificate", CERTIFIED)
-        _settings(record, empirical, "attack", ATTACKED)
+        _settings(record, certified_by.get(record.key), "certificate", CERTIFIED)
+        _settings(record, empirical_by.get(record.key), "attack", ATTACKED)
         files = sources.runs.get(record.key)
         if files and files.model.is_file():
             manifest = read_model_manifest(files.model)
@@ -125,20 +127,17 @@ def _log(row: dict[str, Any]) -> Record:
 
 def _name(found: Sequence[Record]) -> None:
     """Runs of one label bear their seed; they are nested in the record of their means."""
-    labels = [record.name for record in found]
+    labels = Counter(record.name for record in found)
     for record in found:
         label = record.name
-        if labels.count(label) > 1:
+        if labels[label] > 1:
             record.parent = f"seeds of {label}"
             record.name = f"{label} seed {record.params.get('seed', '?')}"
 
 
-def _settings(record: Record, frame: pd.DataFrame, kind: str, columns: Sequence[str]) -> None:
+def _settings(record: Record, mine: pd.DataFrame | None, kind: str, columns: Sequence[str]) -> None:
     """How a run was certified and attacked: `certificate.cohen.alpha`, where it has one value."""
-    if frame.empty:
-        return
-    mine = frame[frame["run"] == record.key]
-    if mine.empty:
+    if mine is None:
         return
     if mine["smoothing"].nunique() == 1:
         record.param("smoothing", mine["smoothing"].iloc[0])
