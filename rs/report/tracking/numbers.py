@@ -114,7 +114,7 @@ def training(frame: pd.DataFrame) -> dict[str, Numbers]:
 
 
 def by_run(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of each run: looking through all of them for each run takes seconds where runs are hundreds."""
+    """The rows of each run: looking through all of them for each takes seconds where runs are hundreds."""
     grouped = frame.groupby("run", sort=False) if not frame.empty else ()
     return {str(run): part for run, part in grouped}
 
