@@ -8,6 +8,7 @@ import torch
 from scipy import special
 
 from rs.errors import UserError
+from rs.methods.certificates import neyman_pearson
 from rs.methods.certificates.cohen import Cohen
 from rs.methods.certificates.laplace_l1 import LaplaceL1
 from rs.methods.certificates.neyman_pearson import NeymanPearson, likelihood_ratios, required_probability
@@ -60,3 +61,23 @@ def test_radii_are_near_the_closed_forms():
 def test_refuses_noise_without_a_density():
     with pytest.raises(UserError, match="no theorem for noise none"):
         NeymanPearson().certify(Draws.from_counts([1, 0], [9, 1], 4), NoNoise(), 0.001)
+
+
+def test_the_threshold_is_randomised_by_hand():
+    """Half of T1 is wanted: a quarter lies below 1, a third of the rest at 1; so it is of T0."""
+    found = required_probability(np.array([[0.0, 0, 1, 1]]), np.array([[0.0, 1, 1, 1]]))
+    assert found[0] == pytest.approx(1 / 2 + 1 / 3 * 1 / 2)
+
+
+def test_draws_come_in_pieces(monkeypatch):
+    monkeypatch.setattr(neyman_pearson, "_CHUNK", 3 * 20_000)
+    assert np.abs(needed(Gaussian(0.5), 2.0) - special.ndtr(RADII / 0.5)).max() < 0.01
+
+
+def test_radii_lie_on_the_grid_from_0_on():
+    votes = [[500_500_000_000, 499_500_000_000], [10**12, 0]]  # p_A just above 1/2, and near 1
+    draws = Draws.from_counts(np.tile([90, 10], (2, 1)), votes, 4)
+    found = NeymanPearson(draws=2_000, radii=4).certify(draws, Gaussian(0.5), 0.001)
+    assert found.prediction.tolist() == [0, 0]
+    assert found.radius[0] == 0
+    assert found.radius[1] == 1.5  # of 0.5, 1, 1.5 and 2: at 2, four sigmas, no draw supports a claim
