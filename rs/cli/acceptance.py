@@ -70,14 +70,15 @@ def made_by_other_code(plan: Plan, run: str | None, stages: list[str]) -> list[O
     unknown run, and for a damaged file.
     """
     labels = {planned.id: f"{planned.run.label} seed {planned.run.seed}" for planned in plan.runs}
-    named = {planned.id for planned in plan.runs if run in (None, planned.run.label)}
+    named = [planned.id for planned in plan.runs if run in (None, planned.run.label)]
+    wanted = {job.target for one in named for job in plan.of_run(one)}
     if not named:
         known = ", ".join(dict.fromkeys(planned.run.label for planned in plan.runs))
         raise UserError(f"{plan.study.files[0]}: no run is labelled {run!r}; runs: {known}")
     found: dict[tuple[str, ...], Other] = {}
     for job in in_order(plan):
         path = job.target
-        if (job.run and job.run not in named) or (stages and job.stage not in stages) or not path.is_file():
+        if (job.run and path not in wanted) or (stages and job.stage not in stages) or not path.is_file():
             continue
         said = said_by(path)
         code, at, folder = said.get("code_digest"), str(said.get("commit", "")), accepted_code.folder_of(path)

@@ -10,7 +10,6 @@ and assumptions: rs/statistics/power.py; the pilot's spread is taken for the tru
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import math
 from typing import Any
@@ -160,9 +159,8 @@ def price(
         plan = Plan(Study(files, {"test": {"first": 0, "max": images, "skip": 1}}))
         if images > plan.data_facts["x-sizes"]["test"]:
             return None
-        ids = {p.id for p in plan.runs if p.run.label == label}
-        jobs = itertools.chain.from_iterable(plan.jobs[stage].values() for stage in ("form", "sample"))
-        found = pricing.hours(plan, [job for job in jobs if job.run in ids])
+        jobs = (job for p in plan.runs if p.run.label == label for job in plan.of_run(p.id))
+        found = pricing.hours(plan, [job for job in jobs if job.stage in ("form", "sample")])
         if found is None:
             return None
         hours, assumed, machine, unit = (

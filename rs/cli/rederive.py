@@ -41,15 +41,15 @@ def certified(plan: Plan, observations: Path, runs: Iterable[PlannedRun]) -> Ite
     """Inside, the working directory is a folder with the observations of `runs` and what their certificates
     make of them. Raises UserError where a run has no observations.
     """
-    kept, ids = observations.resolve(), {planned.id: planned.run.label for planned in runs}
+    kept, wanted = observations.resolve(), list(runs)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        for name, label in ids.items():
+        for name, label in {planned.network: planned.run.label for planned in wanted}.items():
             source = kept / name
             if not (source / "model.json").is_file():
                 raise UserError(f"{observations / name}: no observations of run {label!r}")
             shutil.copytree(source, RESULTS / "runs" / name)
-        for job in plan.jobs["certify"].values():
-            if job.run in ids:
+        for job in (job for planned in wanted for job in plan.of_run(planned.id)):
+            if job.stage == "certify":
                 execute("certify", as_dict(job))
         yield
 

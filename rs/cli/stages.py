@@ -56,10 +56,11 @@ def run(args: argparse.Namespace) -> None:
     from rs.study.study import Study
 
     plan = Plan(Study(args.study))
-    labels = {p.id: p.run.label for p in plan.runs}
-    chosen = [j for j in plan.jobs[args.stage].values() if not args.run or labels.get(j.run) == args.run]
+    wanted = (job for p in plan.runs if p.run.label == args.run for job in plan.of_run(p.id))
+    every = wanted if args.run else plan.jobs[args.stage].values()
+    chosen = [job for job in every if job.stage == args.stage]
     if not chosen:
-        runs = ", ".join(dict.fromkeys(labels.values()))
+        runs = ", ".join(dict.fromkeys(p.run.label for p in plan.runs))
         asked = f" for run {args.run!r}; runs: {runs}" if args.run else ""
         raise UserError(f"{args.study[0]}: no {args.stage} job{asked}")
     for job in chosen:

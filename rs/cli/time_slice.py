@@ -19,6 +19,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,10 +54,10 @@ class Entry:
                 allowed = ", ".join(sorted(there))
                 raise UserError(f"{self.study[0]}: queue: {key}: no {unknown[0]!r} here; allowed: {allowed}")
 
-    def names(self, stage: str, label: str | None) -> bool:
-        """Whether a job is wanted; `label` is None for one that no single run owns."""
+    def names(self, stage: str, labels: set[str]) -> bool:
+        """Whether a job is wanted; `labels` are of the runs that it is for, none of one that is for all."""
         return (self.stages is None or stage in self.stages) and (
-            self.runs is None or label is None or label in self.runs
+            self.runs is None or not labels or not labels.isdisjoint(self.runs)
         )
 
 
@@ -130,11 +131,14 @@ def jobs_of(queue: list[Entry]) -> list[Waiting]:
     found: dict[str, Waiting] = {}
     for entry in queue:
         plan = Plan(Study(entry.study))
-        labels = {planned.id: planned.run.label for planned in plan.runs}
-        entry.check(set(plan.jobs), set(labels.values()))
+        owners: dict[Path, set[str]] = defaultdict(set)
+        for planned in plan.runs:
+            for job in plan.of_run(planned.id):
+                owners[job.target].add(planned.run.label)
+        entry.check(set(plan.jobs), {planned.run.label for planned in plan.runs})
         for stage, jobs in plan.jobs.items():
             for target, job in jobs.items():
-                if entry.names(stage, labels.get(job.run)):
+                if entry.names(stage, owners[job.target]):
                     found.setdefault(target, Waiting(job))
     return list(found.values())
 

@@ -129,7 +129,7 @@ def _run(planned: PlannedRun, folder: Path | None) -> Iterator[str]:
     """Draws and outcomes, the network, its commit and machine."""
     if folder is None:
         return
-    at = folder / planned.id
+    at = folder / planned.network
     yield f"  run {planned.run.label}, seed {planned.run.seed}: {at}"
     draws = sorted((at / "draws").rglob("*.parquet"))
     attacks = sorted((at / "attacks").glob("*.parquet"))

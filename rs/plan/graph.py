@@ -20,7 +20,7 @@ class JobGraph:
     def __init__(self) -> None:
         self.jobs: dict[str, dict[str, Job]] = {stage: {} for stage in STAGES}
         self._by_target: dict[str, Job] = {}
-        self._by_run: dict[str, list[Job]] = {}
+        self._by_run: dict[str, dict[str, Job]] = {}
         self._digest_code = functools.cache(known_digest)  # thousands of jobs execute the same
         self._lineages: dict[str, str] = {}
 
@@ -45,17 +45,22 @@ class JobGraph:
         if planned is not job:
             if (planned.stage, planned.params) != (job.stage, job.params):
                 raise UserError(f"{target}: two different specs have the same digest; change one seed")
-            return planned
-        self.jobs[job.stage][target] = job
-        self._by_run.setdefault(job.run, []).append(job)
+        else:
+            self.jobs[job.stage][target] = job
+        of_run = self._by_run.setdefault(job.run, {})
+        of_run[target] = planned
         if len(self._by_target) > MOST_JOBS:
             advice = "fewer runs, or larger shards and blocks"
             raise UserError(f"the study has more than {MOST_JOBS} jobs; {advice} (sampling)")
-        return job
+        return planned
+
+    def of_run(self, run: str) -> list[Job]:
+        """The jobs that a run wants, by its id, in the order of the plan. Others may want them too."""
+        return list(self._by_run.get(run, {}).values())
 
     def tabled_files(self, run: str) -> Iterator[Path]:
         """The files of a run, by its id, that the tables are made from; in the order of the plan."""
-        for job in self._by_run.get(run, ()):
+        for job in self.of_run(run):
             yield from (job.outputs[key] for key in job.declared.tabled)
 
     def code(self, stage: str) -> str:

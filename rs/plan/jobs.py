@@ -125,18 +125,26 @@ class Observation:
 
 @dataclass
 class PlannedRun:
+    """A run and the jobs that it wants. `network` names its network and the folder, which runs share that
+    differ in how they vote. `id` is its own, in tables and MLflow: the network's, or with a digest behind it.
+    """
+
     run: Run
-    id: str
+    network: str
     spec: dict[str, Any]
+    id: str = ""
     observations: list[Observation] = field(default_factory=list)
     calibration: Path | None = None
     inputs: dict[str, Any] = field(default_factory=dict)  # of what observes it: model, data, form
     classes: tuple[str, ...] = ()  # of the network, as "module:name"
     denoisers: tuple[Run, ...] = ()  # in the network, if it is joined of others
 
+    def __post_init__(self) -> None:
+        self.id = self.id or self.network
+
     @property
     def folder(self) -> Path:
-        return RESULTS / "runs" / self.id
+        return RESULTS / "runs" / self.network
 
 
 @dataclass(frozen=True)

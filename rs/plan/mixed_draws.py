@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from rs.errors import UserError
 from rs.machine import device_class
+from rs.plan.jobs import Job, PlannedRun
 from rs.plan.plan import Plan
 from rs.plan.staleness import forget
 from rs.provenance.accepted_code import counts_as
@@ -99,8 +100,7 @@ class Draws:
 
 def draws_of(plan: Plan) -> Iterator[Draws]:
     """Of every run under every noise that waits for its certificates: certified draws were of one class."""
-    labels = {planned.id: planned.run.label for planned in plan.runs}
-    for certify in plan.jobs["certify"].values():
+    for planned, certify in _certifying(plan):
         if certify.outputs["certified"].exists():
             continue
         files = certify.reads()
@@ -111,7 +111,13 @@ def draws_of(plan: Plan) -> Iterator[Draws]:
             if found is not None:
                 there.setdefault(found, []).append(path)
         here = device_class.here(jobs[0].device)
-        yield Draws(labels[certify.run], len(files), there, jobs[0].device_class, here)
+        yield Draws(planned.run.label, len(files), there, jobs[0].device_class, here)
+
+
+def _certifying(plan: Plan) -> Iterator[tuple[PlannedRun, Job]]:
+    """The certify jobs of active runs: of others, the networks alone are needed."""
+    for planned in plan.runs:
+        yield from ((planned, job) for job in plan.of_run(planned.id) if job.stage == "certify")
 
 
 def settle(plan: Plan) -> list[str]:

@@ -16,6 +16,7 @@ from rs.study.schema import class_of, method_schema, prune, schema, section, stu
 from rs.study.study import Run, Study
 
 NOT_IDENTITY = ("device", "threads", "processes", "workers")  # of a training: where it runs
+NOT_VOTES = ("device", "device_class", "images_per_shard")  # of a sampling
 Parts = dict[str, PlannedRun]  # parameter of a model or an objective -> a run that it names
 
 
@@ -37,6 +38,7 @@ class Networks:
     data_facts: dict[str, Any]
     add: Callable[[Job], Job]
     _planned: dict[tuple[str, int], PlannedRun] = field(default_factory=dict)
+    _voting: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the id of a run
 
     def __post_init__(self) -> None:
         self.observer = Observer(self.study, self.data_manifest, self.data_facts, self.add, self._source)
@@ -57,8 +59,7 @@ class Networks:
         spec, references = self._spec(run, above)
         names = (self.data_id, spec["model"]["name"], spec["objective"]["name"])
         words = (*names, noise_slug(spec["noise"]), f"seed{run.seed}")
-        planned = PlannedRun(run, f"{slug(*words)}-{digest(spec)}", spec)
-        self._planned[key] = planned
+        planned = self._take(run, f"{slug(*words)}-{digest(spec)}", spec)
         kinds = (("models", "model"), ("noises", "noise"), ("objectives", "objective"))
         classes = tuple(class_of(kind, spec[part]) for kind, part in kinds)
         used = (name for part in references.networks.values() for name in part.classes)
@@ -71,6 +72,19 @@ class Networks:
             self.observer.observe(planned, classes[:1])
         return planned
 
+    def _take(
+        self, run: Run, network: str, spec: dict[str, Any], denoisers: tuple[Run, ...] = ()
+    ) -> PlannedRun:
+        """The run with its id: runs of one network have as many ids as ways of voting."""
+        planned, own = PlannedRun(run, network, spec, denoisers=denoisers), _voting(run)
+        alike = [other for other in self._planned.values() if other.network == network]
+        if alike:
+            same = (other.id for other in alike if self._voting[other.id] == own)
+            planned.id = next(same, f"{network}-{digest(own)}")
+        self._voting[planned.id] = own
+        self._planned[run.label, run.seed] = planned
+        return planned
+
     def _spec(self, run: Run, above: tuple[str, ...]) -> tuple[dict[str, Any], References]:
         """What a training's id is made of: a reference enters it as the reference, never as the value."""
         sections, properties = run.sections, schema()["$defs"]["run"]["properties"]
@@ -81,12 +95,12 @@ class Networks:
             if isinstance(value, dict) and "calibrated" in value:
                 target, calibration = self._referred(run, parameter, value["calibrated"], (*above, run.label))
                 objective[parameter] = {
-                    "calibrated": f"{target.id}/{calibration.stem}",
+                    "calibrated": f"{target.network}/{calibration.stem}",
                     "cost": value.get("cost", "without_noise"),
                 }
                 references.calibrations[parameter] = calibration
         references.networks = self._parts(run, "objective", (*above, run.label))
-        objective |= {key: network.id for key, network in references.networks.items()}
+        objective |= {key: part.network for key, part in references.networks.items()}
         spec = {**part, "objective": objective, "data": self.study.data, "seed": run.seed}
         train = prune(self.study.train, study_section("train"))
         return spec | ({"train": train} if train else {}), references
@@ -134,8 +148,7 @@ class Networks:
             "data": self.study.data,
             "sha256": file_digest(weights),
         }
-        planned = PlannedRun(run, f"{slug('imported', self.data_id, weights.stem)}-{digest(spec)}", spec)
-        self._planned[run.label, run.seed] = planned
+        planned = self._take(run, f"{slug('imported', self.data_id, weights.stem)}-{digest(spec)}", spec)
         outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
         inputs = {"data": self.data_manifest, "weights": weights}
         self.add(Job("import", spec, classes, planned.id, inputs, outputs))
@@ -153,7 +166,7 @@ class Networks:
         spec: dict[str, Any] = {"model": given, "data": self.study.data}
         classes, denoisers = [class_of("models", model)], list[Run]()
         for key, part in parts.items():
-            made = {"run": part.id, "model": part.spec["model"]}
+            made = {"run": part.network, "model": part.spec["model"]}
             if (output := joined.output_of(part.run)) == "noise":  # its time step is that of this level
                 made["sigma"] = part.run.sections["noise"]["sigma"]
             denoisers += [part.run] if output != "logits" else part.denoisers
@@ -168,12 +181,11 @@ class Networks:
         many = Counter(part.spec["model"]["name"] for part in parts.values())
         words = [f"{number}x-{name}" if number > 1 else name for name, number in many.items()]
         named = slug("joined", self.data_id, *words, noise_slug(run.sections["noise"]), f"seed{run.seed}")
-        planned = PlannedRun(run, f"{named}-{digest(spec)}", spec, denoisers=tuple(denoisers))
         for (_, seed), other in self._planned.items():
             if other.spec == spec and other.run.label == run.label:
                 told = f"{seed} and {run.seed} join the same networks; give this run one seed"
                 self.study.fail((*run.place, "seeds"), told)
-        self._planned[run.label, run.seed] = planned
+        planned = self._take(run, f"{named}-{digest(spec)}", spec, tuple(denoisers))
         inputs = {"data": self.data_manifest, **_files(parts, "parts")}
         outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
         executed = tuple(dict.fromkeys(classes))
@@ -255,6 +267,12 @@ class Networks:
             )
         )
         return path
+
+
+def _voting(run: Run) -> dict[str, Any]:
+    """What a run says of its votes, apart from where they are drawn and how many a file holds."""
+    pruned: dict[str, Any] = prune(run.sections["sampling"], section("sampling"))
+    return {key: value for key, value in pruned.items() if key not in NOT_VOTES}
 
 
 def _files(parts: Parts, manifests: str) -> dict[str, Any]:

@@ -276,6 +276,6 @@ class Observer:
         properties = schema()["$defs"]["run"]["properties"]
         attack = prune(own, section("attacks")["items"])
         keys = {"name", *method_schema("attacks", own["name"])["x-parameters"]}
-        source = {"run": target.id, "noise": prune(target.run.sections["noise"], properties["noise"])}
+        source = {"run": target.network, "noise": prune(target.run.sections["noise"], properties["noise"])}
         source["attack"] = {k: v for k, v in attack.items() if k in keys}
         return target, {**source, "seed": own.get("seed", 0)}

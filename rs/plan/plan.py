@@ -102,8 +102,8 @@ class Plan(JobGraph):
 
     def aggregated_files(self) -> list[Path]:
         """Every file of a run that the tables are made from."""
-        of_runs = [path for planned in self.runs for path in self.tabled_files(planned.id)]
-        return of_runs + [log.path for log in self.logs]
+        of_runs = (path for planned in self.runs for path in self.tabled_files(planned.id))
+        return list(dict.fromkeys(of_runs)) + [log.path for log in self.logs]
 
     @property
     def summary(self) -> str:
@@ -158,5 +158,5 @@ class Plan(JobGraph):
             if other != planned.run.label:
                 raise UserError(
                     f"{self.study.files[0]}: runs.{planned.run.label}: trains exactly what {other} trains; "
-                    "give one run several `smoothing` noises instead"
+                    "give one run several `smoothing` noises instead, or the two another `sampling`"
                 )

@@ -1,0 +1,72 @@
+"""Runs of one network that vote in different ways: one training, one folder, and each its own id and jobs."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from rs.cli.acceptance import made_by_other_code
+from rs.plan import mixed_draws
+from rs.provenance.files import provenance, write_json
+
+
+@pytest.fixture
+def shared(tiny):
+    tiny["runs"] = {
+        "plain": {"objective": {"name": "gaussian"}},
+        "rounded": {"objective": {"name": "gaussian"}, "sampling": {"precision": "bfloat16"}},
+    }
+    return tiny
+
+
+def test_one_network_and_an_id_for_each_way_of_voting(shared, plan_of):
+    plan = plan_of(shared)
+    plain, rounded = plan.runs
+    assert plain.id == plain.network == rounded.network
+    assert rounded.id.startswith(f"{plain.id}-")
+    assert plain.folder == rounded.folder
+    assert plain.observations[0].certified != rounded.observations[0].certified
+    assert len(plan.jobs["train"]) == 1
+    assert len(plan.jobs["certify"]) == 2
+    assert len(plan.aggregated_files()) == len(set(plan.aggregated_files()))
+    tabled = [set(plan.tabled_files(run.id)) for run in plan.runs]
+    assert {path.name for path in tabled[0] & tabled[1]} >= {"model.json", "training.parquet"}
+
+
+def test_the_id_of_the_first_is_that_of_a_study_of_its_own(shared, plan_of):
+    both = {run.run.label: run.id for run in plan_of(shared).runs}
+    del shared["runs"]["rounded"]
+    assert [run.id for run in plan_of(shared).runs] == [both["plain"]]
+
+
+def test_a_form_can_be_swept(shared, plan_of):
+    sweep = {"product": {"sampling.precision": ["float32", "bfloat16"]}}
+    shared["runs"] = {"gaussian": {"objective": {"name": "gaussian"}, "sweep": sweep}}
+    assert len({run.id for run in plan_of(shared).runs}) == 2
+
+
+@pytest.mark.parametrize("sampling", [{"precision": "float32"}, {"device": "auto"}, {"images_per_shard": 2}])
+def test_the_same_votes_twice_are_refused(shared, refusal, sampling):
+    shared["runs"]["rounded"]["sampling"] = sampling
+    assert "runs.rounded: trains exactly what plain trains" in refusal(shared)
+
+
+def test_what_is_asked_of_one_label_reaches_its_training_too(shared, plan_of, tmp_path):
+    plan = plan_of(shared)
+    with contextlib.chdir(tmp_path):
+        (train,) = plan.jobs["train"].values()
+        made = provenance(train.spec, "of another day")
+        write_json(train.target, {"provenance": made})
+        for label in ("plain", "rounded"):
+            (other,) = made_by_other_code(plan, label, [])
+            assert [job.target for job in other.jobs] == [train.target]
+
+
+def test_draws_of_a_run_that_is_only_referred_to_are_nobodys_wait(tiny, plan_of, tmp_path):
+    tiny["runs"]["smoothadv"] = {"objective": {"name": "smoothadv", "epsilon": {"calibrated": "nal"}}}
+    tiny["active"] = ["smoothadv"]
+    with contextlib.chdir(tmp_path):
+        plan = plan_of(tiny)
+        assert [draws.label for draws in mixed_draws.draws_of(plan)] == ["smoothadv"]
+        assert len(plan.jobs["certify"]) == 2
