@@ -31,6 +31,9 @@ def code_digests() -> dict[str, str]:
     """Of the own code of each stage with one job per run or more, and of each method's."""
     found = {name: code_digest(stage.code_of({})) for name, stage in STAGES.items()}
     found["sample until decided"] = code_digest(STAGES["sample"].code_of({"stop": {}}))
+    found["sample with answers"] = code_digest(STAGES["sample"].code_of({"answers": True}))
+    for stage in ("sample", "certify"):
+        found[f"{stage} from answers"] = code_digest(STAGES[stage].code_of({"source": {}}))
     for kind in KINDS:
         for name, method in schema()["$defs"][kind].items():
             found[f"{kind}/{name}"] = code_digest([method["x-class"]])

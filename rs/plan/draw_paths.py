@@ -35,6 +35,22 @@ def files_of(
     return selection, [[draw_file(folder, "estimate", block, s, b) for b in blocks] for s in shards]
 
 
+def estimation_file(folder: Path, block: int, shard: str, index: int, answers: int) -> Path:
+    """Where a block of votes lies in a run that stores the answers of its first `answers` votes."""
+    purpose = "answered" if index < answers // block else "estimate"
+    return draw_file(folder, purpose, block, shard, index)
+
+
+def read_by_sample(spec: dict[str, Any], inputs: dict[str, Any]) -> list[Path]:
+    """The source's draw files of the same images, for a job that starts from them: answered ones first."""
+    if "source" not in spec:
+        return []
+    source, shard = spec["source"], "-".join(map(str, spec["images"]))
+    block, answers = source["block"], source["answers"]
+    blocks = range(source["n"] // block)
+    return [estimation_file(inputs["source"], block, shard, b, answers) for b in blocks]
+
+
 def read_by_certify(spec: dict[str, Any], inputs: dict[str, Any]) -> list[Path]:
     """Every draw file that a certify job reads."""
     selection, estimation = shards_of(spec, inputs)
@@ -44,4 +60,9 @@ def read_by_certify(spec: dict[str, Any], inputs: dict[str, Any]) -> list[Path]:
 def shards_of(spec: dict[str, Any], inputs: dict[str, Any]) -> tuple[list[Path], list[list[Path]]]:
     """`files_of` a certify job."""
     sizes = (spec["n0"], spec["n"], spec["block"], spec.get("stop"))
-    return files_of(inputs["folder"], inputs["shards"], *sizes)
+    selection, estimation = files_of(inputs["folder"], inputs["shards"], *sizes)
+    if "answers" in spec:
+        more = (inputs["folder"], spec["block"])
+        blocks, answers = range(spec["n"] // spec["block"]), spec["answers"]
+        estimation = [[estimation_file(*more, s, b, answers) for b in blocks] for s in inputs["shards"]]
+    return selection, estimation

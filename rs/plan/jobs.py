@@ -138,6 +138,7 @@ class PlannedRun:
     inputs: dict[str, Any] = field(default_factory=dict)  # of what observes it: model, data, form
     classes: tuple[str, ...] = ()  # of the network, as "module:name"
     denoisers: tuple[Run, ...] = ()  # in the network, if it is joined of others
+    source: PlannedRun | None = None  # whose draws its own start from
 
     def __post_init__(self) -> None:
         self.id = self.id or self.network

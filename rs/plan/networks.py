@@ -11,7 +11,7 @@ from typing import Any
 from rs.plan.jobs import Job, PlannedRun, noise_slug, slug
 from rs.plan.observations import Observer
 from rs.provenance.digests import digest, file_digest
-from rs.study import joined, refusals
+from rs.study import joined, refusals, source_refusals
 from rs.study.schema import class_of, method_schema, prune, schema, section, study_section
 from rs.study.study import Run, Study
 
@@ -41,7 +41,8 @@ class Networks:
     _voting: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the id of a run
 
     def __post_init__(self) -> None:
-        self.observer = Observer(self.study, self.data_manifest, self.data_facts, self.add, self._source)
+        known = (self.study, self.data_manifest, self.data_facts, self.add)
+        self.observer = Observer(*known, self._source, self._beside)
 
     def plan(self, run: Run, above: tuple[str, ...] = ()) -> PlannedRun:
         """The run with its jobs. `above` are the labels whose references led to it."""
@@ -240,6 +241,14 @@ class Networks:
         """The run that a transfer attack names. Two runs may attack each other: only networks are needed."""
         source = self._named(run, place, label)
         joined.check_output(self.study, place, source, "logits", "an attack")
+        return self.plan(source)
+
+    def _beside(self, run: Run) -> PlannedRun:
+        """The run whose answers `run` starts from (`sampling.source`)."""
+        place = (*run.place, "sampling", "source")
+        source = self._named(run, place, run.sections["sampling"]["source"])
+        joined.check_output(self.study, place, source, "logits", "sampling.source")
+        source_refusals.check_source(self.study, run, source)
         return self.plan(source)
 
     def _calibration(self, planned: PlannedRun, classes: tuple[str, ...]) -> Path:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rs.plan.draw_paths import draw_file, files_of
+from rs.plan.drawing import Drawing, in_batches_of, in_blocks, share_of, stop_of
 from rs.plan.jobs import Job, Observation, PlannedRun, noise_slug, slug
 from rs.provenance.digests import digest
 from rs.settings.images import Subset
 from rs.settings.sampling import FORM
-from rs.study import refusals, sampling_refusals
+from rs.study import refusals, sampling_refusals, source_refusals
 from rs.study.schema import (
     class_of,
     defaults,
@@ -26,26 +25,6 @@ from rs.study.schema import (
 )
 from rs.study.study import Run, Study
 
-USUAL_BLOCK = 10_000  # votes
-
-
-def in_blocks(sampling: dict[str, Any], draws: Path) -> dict[str, Any]:
-    """Sampling with a block where the study states none: that of the draws there, else the usual one; n is
-    rounded up to it. So a smaller or larger n draws only what is missing.
-    """
-    if sampling["block"] is not None:
-        return sampling
-    n, block = sampling["n"], min(sampling["n"], USUAL_BLOCK)
-    if sampling["mode"] == "sequential":  # whole batches
-        block = max(block // sampling["batch"], 1) * sampling["batch"]
-    else:
-        votes: Counter[int] = Counter()
-        for file in draws.glob("*/estimate-*/*.parquet"):
-            size = int(file.parent.name.removeprefix("estimate-"))
-            votes[size] += size
-        block = max(votes, key=lambda size: (votes[size], size), default=block)
-    return {**sampling, "block": block, "n": -(-n // block) * block}
-
 
 @dataclass(frozen=True)
 class Observer:
@@ -56,11 +35,12 @@ class Observer:
     data_facts: dict[str, Any]
     add: Callable[[Job], Job]
     find: Callable[[Run, tuple[Any, ...], str], PlannedRun]  # the run that a key of another one names
+    beside: Callable[[Run], PlannedRun]  # the run whose draws another one starts from
 
     def observe(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
         """Draws, certificates and attacks of a run under each of its smoothing noises."""
         run, smoothing = planned.run, planned.run.sections["smoothing"]
-        run.sections["sampling"] = in_blocks(run.sections["sampling"], planned.folder / "draws")
+        self._size(planned)
         planned.classes = classes
         planned.inputs = self._inputs(planned, classes)
         given = [run.sections["noise"]] if smoothing is None else smoothing
@@ -70,6 +50,15 @@ class Observer:
             where = (*run.place, "noise") if smoothing is None else (*run.place, "smoothing", i)
             planned.observations.append(self._under(planned, noise, where, classes))
 
+    def _size(self, planned: PlannedRun) -> None:
+        """Votes in whole blocks, or in those of the run that this one starts from."""
+        run, sampling = planned.run, planned.run.sections["sampling"]
+        if sampling["source"] is None:
+            run.sections["sampling"] = in_blocks(sampling, planned.folder / "draws")
+        else:
+            planned.source = self.beside(run)
+            run.sections["sampling"] = in_batches_of(sampling, planned.source.run.sections["sampling"])
+
     def _under(
         self, planned: PlannedRun, noise: dict[str, Any], where: tuple[Any, ...], classes: tuple[str, ...]
     ) -> Observation:
@@ -78,7 +67,7 @@ class Observer:
         form = {key: sampling[key] for key in FORM}
         found = Observation(noise, None, [])
         if self._for(planned.run, noise):
-            found.certified = self._certify(planned, noise, form, where, classes)
+            found.certified = self._certify(planned, noise, where, classes)
         for i in range(len(sections["attacks"])):
             found.attacks.append(self._attack(planned, i, noise, form, classes, where))
         if sections["distributional"] is not None:
@@ -89,30 +78,35 @@ class Observer:
         self,
         planned: PlannedRun,
         noise: dict[str, Any],
-        form: dict[str, Any],
         where: tuple[Any, ...],
         classes: tuple[str, ...],
     ) -> Path:
         run, sampling = planned.run, planned.run.sections["sampling"]
         sampling_refusals.check_blocks(self.study, run)
+        source_refusals.check_answers(self.study, run)
         sampling_refusals.check_draw_files(
             self.study, run, self._test_size(), (planned.folder / "draws").is_dir()
         )
         sampling_refusals.check_stopping(self.study, run, noise)
+        if planned.source is not None:
+            source_refusals.check_votes(self.study, run, noise, planned.source.run, share_of(run))
         certificates = [self._certificate(run, i, noise, where) for i in self._for(run, noise)]
-        spec = {"noise": noise, **form, "betas": sampling["betas"], "seed": sampling["seed"]}
-        key = f"{noise_slug(noise)}-{digest(spec)}"
-        folder = planned.folder / "draws" / key
-        shards = self._draw_jobs(planned, spec, folder, classes)
+        drawing, shards = Drawing(planned, noise), []
+        for shard, jobs in drawing.jobs(self.shards(sampling["images_per_shard"]), classes):
+            shards.append(shard)
+            for job in jobs:
+                self.add(job)
         certify = {
             "noise": noise,
             "certificates": certificates,
             "test": prune(self.study.test, study_section("test")),
             **{k: sampling[k] for k in ("n0", "n", "block", "seed")},
             "data_size": self._test_size(),
-            **self._stop(run),
+            **stop_of(run),
+            **drawing.answers,
+            **drawing.source,
         }
-        path = planned.folder / "certified" / f"{key}-{digest(certify)}.parquet"
+        path = planned.folder / "certified" / f"{drawing.key}-{digest(certify)}.parquet"
         certificate_classes = (method_schema("certificates", c["name"])["x-class"] for c in certificates)
         self.add(
             Job(
@@ -120,7 +114,7 @@ class Observer:
                 certify,
                 (classes[-1], *certificate_classes),
                 planned.id,
-                inputs={"folder": folder, "shards": shards, "model": planned.inputs["model"]},
+                inputs={"folder": drawing.folder, "shards": shards, "model": planned.inputs["model"]},
                 outputs={"certified": path},
             )
         )
@@ -139,48 +133,6 @@ class Observer:
         refusals.check_certificate(self.study, run, i, full, noise, where)
         kept = {k: v for k, v in given.items() if k != "noises"}
         return {**prune(kept, section("certificates")["items"]), "alpha": full["alpha"]}
-
-    def _draw_jobs(
-        self, planned: PlannedRun, spec: dict[str, Any], folder: Path, classes: tuple[str, ...]
-    ) -> list[str]:
-        """One job per shard of images and block of votes; returns the shards' names.
-
-        In a sequential run one job per shard draws all blocks, after the selection votes.
-        """
-        sampling = planned.run.sections["sampling"]
-        n0, n, block = sampling["n0"], sampling["n"], sampling["block"]
-        inputs, stop, pinned = planned.inputs, self._stop(planned.run), sampling["device_class"]
-        fixed = [] if stop else [("estimate", block, b) for b in range(n // block)]
-        shards = []
-        for images in self.shards(sampling["images_per_shard"]):
-            extent = [images.start, images.stop, images.step]
-            shards.append("-".join(map(str, extent)))
-            for purpose, size, index in (("select", n0, 0), *fixed):
-                job = {**spec, "purpose": purpose, "images": extent, "size": size, "block": index}
-                outputs = {"draws": draw_file(folder, purpose, size, shards[-1], index)}
-                described = ("sample", job, classes, planned.id)
-                self.add(Job(*described, inputs, outputs, sampling["device"], device_class=pinned))
-            if stop:
-                sizes = {"n0": n0, "n": n, "block": block, **stop}
-                job = {**spec, **sizes, "purpose": "sequential", "images": extent}
-                selection, estimation = files_of(folder, shards[-1:], n0, n, block, stop["stop"])
-                described = ("sample", job, classes, planned.id)
-                chosen = {**inputs, "selection": selection[0]}
-                drawn = {"draws": estimation[0][0]}
-                self.add(Job(*described, chosen, drawn, sampling["device"], device_class=pinned))
-        return shards
-
-    @staticmethod
-    def _stop(run: Run) -> dict[str, Any]:
-        """The `stop` of a sequential run, nothing of another."""
-        sampling = run.sections["sampling"]
-        if sampling["mode"] == "fixed":
-            return {}
-        stop = prune(sampling["stop"], section("sampling")["properties"]["stop"])
-        if sampling["rule"] != "tests":
-            return {"stop": stop}
-        told = {"rule": sampling["rule"], "resolution": sampling["resolution"]}
-        return {"stop": {**stop, **told}, "rule": sampling["rule"]}
 
     def _inputs(self, planned: PlannedRun, model_classes: tuple[str, ...]) -> dict[str, Any]:
         """What draws and attacks are made from; a compiled form is tried out and fixed by a job before."""

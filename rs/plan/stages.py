@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rs.errors import UserError
-from rs.plan.draw_paths import read_by_certify
+from rs.plan.draw_paths import read_by_certify, read_by_sample
 
 USE_DEVICE = "rs.machine.devices:use_device"
 
@@ -146,11 +146,15 @@ STAGES: dict[str, Stage] = {
             ("rs.stages.sample:sample",),
             outputs=("draws",),
             inputs=("data", "model", "form", "selection"),
-            beside=("weights",),
+            beside=("weights", "source_model"),
+            where=("source",),
+            reads=read_by_sample,
             follows=("model", "selection"),
             device=True,
             instead={
                 "rule": ("rs.stages.sample_group_sequential:sample",),
+                "source": ("rs.stages.sample_incremental:sample",),
+                "answers": ("rs.stages.sample_answered:sample",),
                 "stop": ("rs.stages.sample_sequential:sample",),
             },
         ),
@@ -174,6 +178,11 @@ STAGES: dict[str, Stage] = {
                     "rs.plan.draw_paths:files_of",
                     "rs.settings.certificates:CertificateUse",
                 ),
+                "source": (
+                    "rs.stages.certify_incremental:certify",
+                    "rs.plan.draw_paths:files_of",
+                    "rs.settings.certificates:CertificateUse",
+                )
             },
         ),
         Stage(

@@ -44,6 +44,10 @@ class Sampling:
     and `compiled` are the inference form, fixed before the first vote. `device_class` (`cuda 9.0`, `cpu
     avx512`) pins on which kind of device votes are drawn: those of two kinds never merge, so the others are
     drawn anew. Like `device` it is no part of what is drawn.
+
+    `answers` is for a run that others start from: of so many of its first votes of an image (whole blocks) it
+    is stored which class each was for. `source` names that run, for certificate `incremental`: this one's
+    network, sequential, meets the same draws, and what is counted is where the two differ.
     """
 
     mode: Literal["fixed", "sequential"] = "fixed"
@@ -62,3 +66,5 @@ class Sampling:
     seed: Seed = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     device_class: Annotated[str, Field(pattern=PATTERN)] | None = None
+    answers: Votes | None = None
+    source: str | None = None

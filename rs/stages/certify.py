@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,19 @@ if TYPE_CHECKING:
     from rs.plan.jobs import Job
 
 
-def run_job(job: Job, device: None, code: str) -> None:
-    from rs.stages import certify_group_sequential  # inside: it is made of parts of this one
+Largest = Callable[[Certificate, Draws, Noise, float, int], float]
+Decided = Callable[[Draws, Any, float, Certified, float], bool]
 
-    own = certify_group_sequential.certify if "rule" in job.spec else certify
+
+def run_job(job: Job, device: None, code: str) -> None:
+    # inside: they are made of parts of this one
+    from rs.stages import certify_group_sequential, certify_incremental
+
+    own = certify
+    if "rule" in job.spec:
+        own = certify_group_sequential.certify
+    elif "source" in job.spec:
+        own = certify_incremental.certify
     draws = shards_of(job.spec, job.inputs)
     own(job.spec, *draws, job.outputs["certified"], code, job.inputs.get("model"))
 
@@ -50,41 +60,55 @@ def certify(
     largest radius that the certificate could have said, and the votes that it saw. `model` is the manifest of
     the network that the draws should be of.
     """
+    draws, folder = drawn(spec, selection, estimation), selection[0].parents[1]
+    made_for_this(draws, spec, model, folder)
+    warn_of_versions(draws, folder)
+    tables = [claims(method, draws, spec, spec["n0"] + spec["n"]) for method in spec["certificates"]]
+    write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop, **told_of(draws)))
+
+
+def drawn(spec: dict[str, Any], selection: list[Path], estimation: list[list[Path]]) -> Draws:
+    """The draws of the images that `spec` asks for."""
     positions = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]), np.int64)
     uniform = np.array([stored_uniform(spec["seed"], int(i)) for i in positions])
-    draws = merge(selection, estimation, positions, uniform)
-    made_for_this(draws, spec, model, selection[0].parents[1])
-    warn_of_versions(draws, selection[0].parents[1])
+    return merge(selection, estimation, positions, uniform)
+
+
+def told_of(draws: Draws) -> dict[str, Any]:
+    """What certified files say of their draws."""
+    return {key: draws.origin.get(key) for key in ("model", "form", "content", "drawn")}
+
+
+def claims(
+    method: dict[str, Any],
+    draws: Draws,
+    spec: dict[str, Any],
+    votes: int,
+    largest: Largest | None = None,
+    decided: Decided | None = None,
+) -> pa.Table:
+    """What one certificate says of each image. `votes` are those that an image's claim rests on; without
+    `largest` and `decided` they are `largest_radius` and `answers`.
+    """
     noise = catalog.build("noises", spec["noise"])
-    tables = []
-    for method in spec["certificates"]:
-        certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
-        alpha = left_of(use.alpha, spec["noise"], draws.dimension, spec["n0"] + spec["n"])
-        certified = certificate.certify(draws, noise, alpha)
-        mark = " (randomised)" if method.get("randomised") and use.label else ""
-        norm = float(certificate.norms[spec["noise"]["name"]])
-        tables.append(
-            pa.table(
-                {
-                    "certificate": [label_of(method) + mark] * len(draws),
-                    "norm": [norm] * len(draws),
-                    "alpha": [use.alpha] * len(draws),
-                    "n": draws.estimation.n,
-                    "largest_radius": [largest_radius(certificate, draws, noise, alpha, spec["n"])]
-                    * len(draws),
-                    "decided": [answers(draws, noise, norm, certified, use.alpha)] * len(draws),
-                    "rigorous": [bool(certificate.rigorous)] * len(draws),
-                    "factor": [accuracy_factor(certificate, use.alpha)] * len(draws),
-                    "image": draws.images,
-                    "label": draws.labels,
-                    "prediction": certified.prediction.astype(np.int64),
-                    "radius": certified.radius.astype(np.float64),
-                    **leading(draws),
-                }
-            )
-        )
-    told = {key: draws.origin.get(key) for key in ("model", "form", "content", "drawn")}
-    write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop, **told))
+    certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
+    alpha = left_of(use.alpha, spec["noise"], draws.dimension, votes)
+    certified = certificate.certify(draws, noise, alpha)
+    mark = " (randomised)" if method.get("randomised") and use.label else ""
+    norm = float(certificate.norms[spec["noise"]["name"]])
+    same = {
+        "certificate": label_of(method) + mark,
+        "norm": norm,
+        "alpha": use.alpha,
+        "largest_radius": (largest or largest_radius)(certificate, draws, noise, alpha, spec["n"]),
+        "decided": (decided or answers)(draws, noise, norm, certified, use.alpha),
+        "rigorous": bool(certificate.rigorous),
+        "factor": accuracy_factor(certificate, use.alpha),
+    }
+    found = {"n": draws.estimation.n, "image": draws.images, "label": draws.labels}
+    found |= {"prediction": certified.prediction.astype(np.int64)}
+    found |= {"radius": certified.radius.astype(np.float64), **leading(draws)}
+    return pa.table({key: [value] * len(draws) for key, value in same.items()} | found)
 
 
 def warn_of_versions(draws: Draws, folder: Path) -> None:

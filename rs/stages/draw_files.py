@@ -207,7 +207,7 @@ class Merged:
         ] = {}  # by whether the votes select: the rule, and who says it
         self._first: Path | None = None
         self._classes: dict[Any, Any] = {}  # of devices by name
-        self._codes: dict[bool, frozenset[str]] = {}  # that all of them count as made by
+        self._codes: dict[Any, frozenset[str]] = {}  # by purpose: that all of them count as made by
 
     def take(self, path: Path, provenance: dict[str, Any], selects: bool) -> None:
         """Adds a file. Raises UserError where it is of another classifier, rule or code."""
@@ -219,12 +219,12 @@ class Merged:
         known, source = self.stops.setdefault(selects, (rule, path))
         if rule != known:
             raise UserError(f"{path}: stopped by {rule}, but {source} by {known}: not one run's draws")
-        counted = counts_as(path, code)
-        common = self._codes.get(selects, counted) & counted
+        counted, purpose = counts_as(path, code), provenance["spec"].get("purpose")
+        common = self._codes.get(purpose, counted) & counted
         if not common:
             advice = "rs accept says what differs, and takes both as one"
             raise UserError(f"{path}: drawn by code {code}, but {source} by other code; {advice}")
-        self._codes[selects] = common
+        self._codes[purpose] = common
         self.dimension = int(provenance["dimension"])
 
     def drawn(self) -> dict[str, Any]:

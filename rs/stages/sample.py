@@ -9,7 +9,7 @@ import torch
 
 from rs.machine.devices import device_class
 from rs.machine.progress import follow
-from rs.stages import sample_group_sequential, sample_sequential
+from rs.stages import sample_answered, sample_group_sequential, sample_incremental, sample_sequential
 from rs.stages.voter import Voter
 
 if TYPE_CHECKING:
@@ -21,13 +21,18 @@ def run_job(job: Job, device: torch.device, code: str) -> None:
     from rs.plan import mixed_draws  # inside: it is no part of the code that makes votes
 
     inputs, draws, form = job.inputs, job.outputs["draws"], job.inputs.get("form")
+    plain = (job.spec, inputs["model"], inputs["data"], draws, device, code, form)
     mixed_draws.check(draws, code, device_class(device), job.device_class, inputs.get("selection"))
     if "rule" in job.spec:
         sample_group_sequential.sample(job.spec, inputs, draws, device, code, form)
+    elif "source" in job.spec:
+        sample_incremental.sample(job.spec, inputs, draws, device, code, form)
+    elif "answers" in job.spec:
+        sample_answered.sample(*plain)
     elif "stop" in job.spec:
         sample_sequential.sample(job.spec, inputs, draws, device, code, form)
     else:
-        sample(job.spec, inputs["model"], inputs["data"], draws, device, code, form)
+        sample(*plain)
 
 
 def sample(

@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rs.errors import UserError
-from rs.machine.devices import generator
 from rs.networks.inference import InferenceForm
+from rs.stages import answers
 from rs.stages.voter import Voter
 from rs.statistics.bounds import Floats
 from rs.statistics.paired_stopping import PairedRule
@@ -34,30 +33,12 @@ class Pair:
         """int64 [3, classes] of `draws` of the row-th image: answers of the second network, of the first one,
         and of both together; on the device.
         """
-        voter, image = self.second, self.second.x[row]
-        source = generator(voter.device, voter.spec["seed"], "estimate", voter.images[row], block)
+        voter = self.second
         found = torch.zeros(3, voter.classes, dtype=torch.int64, device=voter.device)
-        try:
-            for start in range(0, draws, voter.form.batch):
-                rows = min(voter.form.batch, draws - start)
-                noisy = voter.noise.sample((rows, *image.shape), source).add_(image)
-                second, first = self._answers(voter.form, noisy), self._answers(self.first, noisy)
-                same = (second == first).long()
-                found[0].scatter_add_(0, second, torch.ones_like(same))
-                found[1].scatter_add_(0, first, torch.ones_like(same))
-                found[2].scatter_add_(0, first, same)
-        except torch.OutOfMemoryError as error:
-            raise UserError(
-                f"memory ran out in batches of {voter.form.batch} with two networks; lower sampling.batch "
-                "(which is another inference form)"
-            ) from error
+        with answers.within_memory(voter.form.batch, "two networks"):
+            for noisy in answers.batches(voter, row, block, draws):
+                answers.count(found, *(answers.answers(form, noisy) for form in (voter.form, self.first)))
         return found
-
-    @staticmethod
-    def _answers(form: InferenceForm, noisy: Tensor) -> Tensor:
-        logits = form(noisy)
-        form.broken += (~logits.isfinite().all(1)).sum()
-        return logits.argmax(1)
 
     def check(self) -> None:
         """Raises UserError where a logit of either network was infinite or NaN."""

@@ -59,6 +59,15 @@ class PairedRule:
         bound = float(special.ndtr(-least / self.sigma)) * (1 - _ROUNDING)
         return least_trials(bound, (1 - self.share) * self.stop.alpha)
 
+    def can_decide(self, first: int) -> bool:
+        """Whether n draws can certify anything that the rule asks for, beside `first` votes of the first one:
+        if neither ever fails.
+        """
+        alpha, share = self.stop.alpha, self.share
+        known = -np.expm1(np.log(share * alpha) / first)  # Clopper-Pearson's of no failures
+        bound = float(differences.failure(known, 0, 0, self.n, alpha, share))
+        return bound <= float(special.ndtr(-min(self.stop.radii, default=0.0) / self.sigma)) * (1 - _ROUNDING)
+
     def _hoped(self, losses: np.ndarray, gains: np.ndarray, draws: int) -> tuple[Floats, Floats]:
         """Losses and gains of n draws at the best rate that is left."""
         rate = differences.lower(losses, gains, draws, self.stop.futility)

@@ -140,8 +140,8 @@ def check_certificate(
         study.fail((*place, "certificates", i), needs)
     if facts.get("x-rule"):
         _check_rule(study, run, i, certificate, facts["x-rule"])
-    if "paired_counts" in facts["x-needs"]:
-        told = f"{name} needs votes of two networks on the same draws; use certify_from (docs/python.md)"
+    if "paired_counts" in facts["x-needs"] and sampling["source"] is None:
+        told = f"{name} needs votes of two networks on the same draws; name the other run in sampling.source"
         study.fail((*place, "certificates", i), told)
     beta, betas = certificate.get("beta"), sampling["betas"]
     if "soft_moments" in facts["x-needs"] and beta not in betas:

@@ -14,6 +14,8 @@ LEAST_PIECE = 16  # votes: torch gives a stream of normal numbers in multiples o
 
 def check_blocks(study: Study, run: Run) -> None:
     n, block = run.sections["sampling"]["n"], run.sections["sampling"]["block"]
+    if run.sections["sampling"]["source"] is not None:
+        return  # in batches of its source's blocks
     if block > n:
         study.fail((*run.place, "sampling", "block"), f"{block} is larger than n = {n} (sampling.n)")
     if n % block:
@@ -56,9 +58,7 @@ def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
     if sampling["rule"] == "tests":
         check_tests(study, run, noise)
         return
-    from rs.statistics.stopping import StoppingRule
-
-    if sampling["block"] % sampling["batch"]:
+    if sampling["source"] is None and sampling["block"] % sampling["batch"]:
         message = f"sequential draws whole batches; must be a multiple of batch = {sampling['batch']}"
         study.fail((*place, "block"), f"{sampling['block']}: {message}")
     stop = Stop(**sampling["stop"])
@@ -67,6 +67,10 @@ def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
     if noise["name"] != "gaussian":
         message = f"sequential asks for radii under gaussian noise; this run is smoothed with {noise['name']}"
         study.fail((*place, "mode"), message)
+    if sampling["source"] is not None:
+        return  # rs.study.source_refusals
+    from rs.statistics.stopping import StoppingRule
+
     least = StoppingRule(stop, noise["sigma"], sampling["n"], sampling["block"]).first_decision()
     if sampling["n"] < least:
         message = f"votes decide nothing at alpha = {stop.alpha:g}; the first decision needs {least:.15g}"

@@ -18,7 +18,7 @@ TABLE = Table(
     "average_certified_radius",
     (
         *(*CLAIMED, "acr", "low", "high", "images", "alpha", "n", "rigorous", "precision", "stopping"),
-        *("lower_bound", "largest_radius"),
+        *("lower_bound", "largest_radius", "source", "source_n"),
     ),
     rows,
 )

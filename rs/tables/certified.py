@@ -72,7 +72,9 @@ def _of_runs(stored: Stored) -> Iterator[Claim]:
         if observation.certified:
             frame, made = read_certified(observation.certified)
             precision = planned.run.sections["sampling"].get("precision", "float32")
-            yield from claims_of(frame, {**named, "precision": precision}, made.get("stop"))
+            source = None if planned.source is None else planned.source.run.label
+            told = {**named, "precision": precision}
+            yield from claims_of(frame, told, made.get("stop"), source)
 
 
 def _of_logs(stored: Stored) -> Iterator[Claim]:
@@ -83,10 +85,13 @@ def _of_logs(stored: Stored) -> Iterator[Claim]:
         yield from claims_of(frame, {**named, "precision": None})
 
 
-def claims_of(frame: pd.DataFrame, named: Row, stop: dict[str, Any] | None = None) -> Iterator[Claim]:
+def claims_of(
+    frame: pd.DataFrame, named: Row, stop: dict[str, Any] | None = None, source: str | None = None
+) -> Iterator[Claim]:
     """A claim per certificate of `frame`, which has the columns of a certified file; `stop` is the rule that
-    stopped its votes. `largest_radius` is the most that the certificate could have said, with all votes for
-    one class (not known of others' logs).
+    stopped its votes, `source` the label of the run that they started from: the claim rests on that one's
+    votes too, which `source_n` counts and `stopping` tells. `largest_radius` is the most that the certificate
+    could have said, with all votes for one class (not known of others' logs).
     """
     for certificate, group in frame.groupby("certificate", sort=False):
         first = group.iloc[0]
@@ -100,7 +105,9 @@ def claims_of(frame: pd.DataFrame, named: Row, stop: dict[str, Any] | None = Non
             "n": round(group["n"].mean()),
             "rigorous": bool(first["rigorous"]),
             "largest_radius": float(first.get("largest_radius", np.nan)),
-            "stopping": f"{_rule(stop)}, α = {stop['alpha']:g}" if stop else None,
+            "stopping": _stopping(stop, source, group),
+            "source": source,
+            "source_n": None if source is None else int(first["source_n"]),
         }
         yield Claim(
             columns,
@@ -114,6 +121,13 @@ def claims_of(frame: pd.DataFrame, named: Row, stop: dict[str, Any] | None = Non
 def capped(largest: float) -> float:
     """The most that an average of radii can be, of the largest one that is possible, NaN where not known."""
     return np.inf if np.isnan(largest) else largest
+
+
+def _stopping(stop: dict[str, Any] | None, source: str | None, group: pd.DataFrame) -> str | None:
+    if not stop:
+        return None
+    beside = "" if source is None else f", beside {int(group['source_n'].iloc[0]):,} votes of {source}"
+    return f"{_rule(stop)}, α = {stop['alpha']:g}{beside}"
 
 
 def decided_radii(of_certificate: pd.DataFrame, stop: dict[str, Any] | None) -> tuple[float, ...] | None:

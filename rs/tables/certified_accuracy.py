@@ -25,7 +25,7 @@ TABLE = Table(
     "certified_accuracy",
     (
         *(*CLAIMED, "radius", "certified_accuracy", "low", "high", "images", "alpha", "n", "rigorous"),
-        *("precision", "stopping", "lower_bound", "largest_radius", "factor"),
+        *("precision", "stopping", "lower_bound", "largest_radius", "factor", "source", "source_n"),
     ),
     rows,
 )

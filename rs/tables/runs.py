@@ -21,7 +21,7 @@ def rows(stored: Stored) -> Iterator[Row]:
         row = _trained(planned) if planned.run.trained else _given(planned)
         unchecked = stored.unchecked[planned.id]
         content = {"content": f"{len(unchecked)} files not checked"} if unchecked else {}
-        yield {**head(planned), **row, **content}
+        yield {**head(planned), **row, "network": planned.network, **content}
 
 
 def _trained(planned: PlannedRun) -> Row:
@@ -84,7 +84,7 @@ TABLE = Table(
     "runs",
     (
         *("run", "label", "dataset", "model", "objective", *NOISE, "seed", "epochs", "train_seconds"),
-        "device",
+        *("device", "network"),
     ),
     rows,
 )

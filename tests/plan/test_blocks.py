@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rs.cli.certify_checkpoint import radii_up_to, study_of
-from rs.plan.observations import in_blocks
+from rs.plan.drawing import in_blocks
 
 FIXED = {"mode": "fixed", "block": None, "batch": 512}
 

@@ -1,5 +1,6 @@
 # One draw file per image range and block: more votes ask for more blocks, more images for more ranges. Sequential
-# draws, one file per range, come after the selection votes, which say what class they are about.
+# draws, one file per range, come after the selection votes, which say what class they are about; those of a run that
+# starts from another one's answers (sampling.source) after that one's votes of the same images.
 DRAWS = "results/runs/{run}/draws/{draws}/{purpose}/{images}_block{block}.parquet"
 
 
@@ -10,6 +11,8 @@ rule sample:
         weights=ancient("results/runs/{run}/model.safetensors"),
         form=form("sample", DRAWS),
         selection=lambda w: job("sample", DRAWS)(w).inputs.get("selection", []),
+        source=lambda w: (j := job("sample", DRAWS)(w)).declared.reads(j.spec, j.inputs),
+        source_model=ancient(lambda w: job("sample", DRAWS)(w).inputs.get("source_model", [])),
     output:
         DRAWS,
     log:

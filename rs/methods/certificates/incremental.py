@@ -55,6 +55,11 @@ class Incremental:
         top = draws.selection.counts.argmax(1)
         return certified(top, q_a < 0.5, gaussian_radius(noise.sigma, q_a, q_a))
 
+    def largest(self, noise: Gaussian, alpha: float, n: int) -> float:
+        """The radius that `n` draws can certify at most, whatever is known of the first one."""
+        floor = np.array([-np.expm1(np.log(alpha) / n)])  # as in differences.failure
+        return float(gaussian_radius(noise.sigma, floor, floor)[0])
+
     def failure(self, draws: Draws, alpha: float) -> Floats:
         """Upper bounds of 1 - p_A at error `alpha`, [N]. Raises UserError for draws without a first one's."""
         check_draws(draws, alpha, anytime=True)

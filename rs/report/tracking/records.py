@@ -27,7 +27,7 @@ GROUPS = ("model.", "objective.", "noise.", "training.", "resolved.")
 NAMED = {"dataset": "data.name", "model": "model.name", "objective": "objective.name"}
 NAMED |= {"noise": "noise.name", "noise_level": LEVEL}
 PLAIN = ("label", "seed", "epochs", "precision", "device")
-CERTIFIED = ("alpha", "n", "images", "stopping", "precision")
+CERTIFIED = ("alpha", "n", "images", "stopping", "precision", "source_n")
 ATTACKED = ("norm", "steps", "samples", "judge", "images", "access")
 
 

@@ -1,0 +1,152 @@
+"""The draw jobs of a run under one noise: which votes of which images, in which files. No torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rs.plan.draw_paths import estimation_file, files_of
+from rs.plan.jobs import Job, PlannedRun, noise_slug
+from rs.provenance.digests import digest
+from rs.settings.sampling import FORM
+from rs.study.schema import defaults, method_schema, prune, section
+from rs.study.study import Run
+
+USUAL_BLOCK = 10_000  # votes
+
+
+def in_blocks(sampling: dict[str, Any], draws: Path) -> dict[str, Any]:
+    """Sampling with a block where the study states none: that of the draws there, else the usual one; n is
+    rounded up to it, and so are the votes whose answers are stored. So a smaller or larger n draws only what
+    is missing.
+    """
+    n, block = sampling["n"], sampling["block"]
+    if block is None and sampling["mode"] == "sequential":  # whole batches
+        block = max(min(n, USUAL_BLOCK) // sampling["batch"], 1) * sampling["batch"]
+    elif block is None:
+        votes: Counter[int] = Counter()
+        for file in draws.glob("*/*-*/*.parquet"):
+            purpose, _, size = file.parent.name.partition("-")
+            if purpose in ("estimate", "answered"):
+                votes[int(size)] += int(size)
+        block = max(votes, key=lambda size: (votes[size], size), default=min(n, USUAL_BLOCK))
+    if sampling["block"] is None:
+        n = -(-n // block) * block
+    answers = sampling.get("answers")
+    rounded = {} if answers is None else {"answers": -(-answers // block) * block}
+    return {**sampling, "block": block, "n": n, **rounded}
+
+
+def in_batches_of(sampling: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
+    """Sampling of a run that starts from the answers of `source` (its sampling in blocks): n is rounded up to
+    where one of the source's batches ends, and an image may stop after each.
+    """
+    batch = min(sampling["batch"], source["block"])
+    whole, rest = divmod(sampling["n"], source["block"])
+    n = whole * source["block"] + min(-(-rest // batch) * batch, source["block"])
+    return {**sampling, "block": batch, "n": n}
+
+
+def stop_of(run: Run) -> dict[str, Any]:
+    """The `stop` of a sequential run, nothing of another."""
+    sampling = run.sections["sampling"]
+    if sampling["mode"] == "fixed":
+        return {}
+    stop = prune(sampling["stop"], section("sampling")["properties"]["stop"])
+    if sampling["rule"] != "tests":
+        return {"stop": stop}
+    told = {"rule": sampling["rule"], "resolution": sampling["resolution"]}
+    return {"stop": {**stop, **told}, "rule": sampling["rule"]}
+
+
+def share_of(run: Run) -> float:
+    """The share of alpha for the source's bound, of the run's first certificate `incremental`."""
+    named = next(c for c in run.sections["certificates"] if c["name"] == "incremental")
+    return float(defaults(method_schema("certificates", "incremental"), named)["share"])
+
+
+@dataclass
+class Drawing:
+    """The draws of a run under `noise`. `common` is what all of them have in common."""
+
+    planned: PlannedRun
+    noise: dict[str, Any]
+    common: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        sampling = self.sampling
+        form = {key: sampling[key] for key in FORM}
+        self.common = {"noise": self.noise, **form, "betas": sampling["betas"], "seed": sampling["seed"]}
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.planned.run.sections["sampling"]
+        return found
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What the draws say of the run that they start from; nothing of others."""
+        planned = self.planned.source
+        if planned is None:
+            return {}
+        theirs = planned.run.sections["sampling"]
+        told = {key: theirs[key] for key in (*FORM, "n", "block", "answers")}
+        return {"source": {"run": planned.network, **told, "share": share_of(self.planned.run)}}
+
+    @property
+    def key(self) -> str:
+        return f"{noise_slug(self.noise)}-{digest({**self.common, **self.source})}"
+
+    @property
+    def folder(self) -> Path:
+        return self.planned.folder / "draws" / self.key
+
+    @property
+    def answers(self) -> dict[str, Any]:
+        """Of how many votes the answers are stored; nothing where of none."""
+        return {} if self.sampling["answers"] is None else {"answers": self.sampling["answers"]}
+
+    def jobs(self, ranges: Iterable[range], classes: tuple[str, ...]) -> Iterator[tuple[str, list[Job]]]:
+        """Each range's name and jobs: one per block of votes or, after the selection votes of a sequential
+        run, one that draws all blocks.
+        """
+        for images in ranges:
+            extent = [images.start, images.stop, images.step]
+            shard = "-".join(map(str, extent))
+            found = [*(self._stopped if stop_of(self.planned.run) else self._fixed)(shard, extent)]
+            yield shard, [self._job(spec, inputs, to, classes) for spec, inputs, to in found]
+
+    def _job(self, spec: Any, more: dict[str, Path], output: Path, classes: tuple[str, ...]) -> Job:
+        inputs, sampling = {**self.planned.inputs, **more}, self.sampling
+        described = ("sample", {**self.common, **spec}, classes, self.planned.id, inputs, {"draws": output})
+        return Job(*described, sampling["device"], device_class=sampling["device_class"])
+
+    def _selection(self, shard: str, extent: list[int]) -> tuple[dict[str, Any], dict[str, Path], Path]:
+        n0 = self.sampling["n0"]
+        selection, _ = files_of(self.folder, [shard], n0, 0, 1)
+        return {"purpose": "select", "images": extent, "size": n0, "block": 0}, {}, selection[0]
+
+    def _fixed(self, shard: str, extent: list[int]) -> Iterator[tuple[dict[str, Any], dict[str, Path], Path]]:
+        yield self._selection(shard, extent)
+        block, answers = self.sampling["block"], self.sampling["answers"] or 0
+        for index in range(self.sampling["n"] // block):
+            told = {"images": extent, "size": block, "block": index}
+            stored = index < answers // block
+            told |= {"purpose": "answered", "answers": True} if stored else {"purpose": "estimate"}
+            yield told, {}, estimation_file(self.folder, block, shard, index, answers)
+
+    def _stopped(
+        self, shard: str, extent: list[int]
+    ) -> Iterator[tuple[dict[str, Any], dict[str, Path], Path]]:
+        yield (chosen := self._selection(shard, extent))
+        sizes, stop = {key: self.sampling[key] for key in ("n0", "n", "block")}, stop_of(self.planned.run)
+        _, estimation = files_of(self.folder, [shard], **sizes, stop=stop["stop"])
+        inputs = {"selection": chosen[2]}
+        if (first := self.planned.source) is not None:
+            inputs |= {"source": Drawing(first, self.noise).folder}
+            inputs |= {"source_model": first.folder / "model.json"}
+        told = {**sizes, **stop, "purpose": "sequential", "images": extent, **self.source}
+        yield told, inputs, estimation[0][0]

@@ -1,0 +1,114 @@
+"""What a network answers to each draw of an image's noise, in the order of the draws, and the files of it.
+
+The noise of a block comes in the batches in which votes are drawn (rs.stages.voter), from the same generator.
+So whoever goes through the batches in order meets the draws that were counted, and may stop after any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from rs.errors import UserError
+from rs.machine.devices import device_class, device_name, generator
+from rs.networks.inference import InferenceForm
+from rs.provenance.files import ADVICE, provenance, read_table, write_table
+from rs.stages.voter import Voter
+from rs.statistics.draws import Votes
+
+
+def batches(voter: Voter, row: int, block: int, draws: int) -> Iterator[Tensor]:
+    """Noisy copies of the row-th image, float32 [B, C, H, W]: the `draws` of a block of estimation votes."""
+    image, seed = voter.x[row], voter.spec["seed"]
+    source = generator(voter.device, seed, "estimate", voter.images[row], block)
+    for start in range(0, draws, voter.form.batch):
+        rows = min(voter.form.batch, draws - start)
+        yield voter.noise.sample((rows, *image.shape), source).add_(image)
+
+
+def sizes(draws: int, batch: int) -> list[int]:
+    """How many copies the batches of `draws` hold."""
+    return [min(batch, draws - start) for start in range(0, draws, batch)]
+
+
+def answers(form: InferenceForm, noisy: Tensor) -> Tensor:
+    """The class of each copy, int64 [B] on the device. `form.check` comes after."""
+    logits = form(noisy)
+    form.broken += (~logits.isfinite().all(1)).sum()
+    return logits.argmax(1)
+
+
+def count(totals: Tensor, second: Tensor, first: Tensor) -> None:
+    """Adds two networks' answers to the same draws, int64 [B], to `totals` int64 [3, classes]: those of the
+    second one, of the first one, and of both together.
+    """
+    same = (second == first).long()
+    once = torch.ones_like(same)
+    for place, of, weight in ((0, second, once), (1, first, once), (2, first, same)):
+        totals[place].scatter_add_(0, of, weight)
+
+
+@contextlib.contextmanager
+def within_memory(batch: int, networks: str) -> Iterator[None]:
+    """Running out of memory is one line that says what to lower."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"memory ran out in batches of {batch} with {networks}; lower sampling.batch "
+            "(which is another inference form)"
+        ) from error
+
+
+def refuse_chance(voter: Voter) -> None:
+    if voter.chance:
+        told = "draws at random at every call, so its answers belong to no draw of the noise"
+        raise UserError(f"{voter.run}: {told}; leave sampling.answers and sampling.source out")
+
+
+def write(
+    path: Path, voter: Voter, counts: np.ndarray, columns: dict[str, np.ndarray], code: str, **facts: Any
+) -> None:
+    """A draw file with `columns` [N, K] beside its `counts` int64 [N, classes]; `facts` join what every draw
+    file says of itself.
+    """
+    form = voter.form
+    made = {"model": voter.manifest["sha256"], "form": form.description, "compared": form.compared}
+    made |= {"device": device_name(voter.device), "device_class": device_class(voter.device)}
+    made |= {"dimension": voter.x[0].numel(), "classes": voter.classes}
+    table = {
+        "image": pa.array(np.asarray(voter.images, np.int64)),
+        "label": pa.array(voter.labels.cpu().numpy()),
+    }
+    for name, values in ({"counts": counts} | columns).items():
+        table[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+    write_table(path, pa.table(table), provenance(voter.spec, code, **made, **facts))
+
+
+def read_columns(path: Path, names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
+    """Columns [N, K] of whole numbers. Raises UserError where a draw file has none."""
+    table, _ = read_table(path, needs=names)
+    found = []
+    for name in names:
+        column = table.column(name).combine_chunks()
+        if not pa.types.is_fixed_size_list(column.type) or not pa.types.is_integer(column.type.value_type):
+            raise UserError(f"{path}: column {name} holds no whole numbers of one length; {ADVICE}")
+        found.append(column.flatten().to_numpy().reshape(len(table), -1))
+    return tuple(found)
+
+
+def read_answers(path: Path, votes: Votes) -> np.ndarray:
+    """Which class each of the `votes` of a block was for, [N, draws] in the order of the draws."""
+    (found,) = read_columns(path, ("answers",))
+    classes = votes.counts.shape[1]
+    told = np.stack([np.bincount(row, minlength=classes) for row in found])
+    if told.shape != votes.counts.shape or (told != votes.counts).any():
+        raise UserError(f"{path}: holds other answers than its votes; {ADVICE}")
+    return found

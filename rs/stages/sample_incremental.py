@@ -1,0 +1,178 @@
+"""The sample stage of a run that starts from another one's answers: a second network on the same draws.
+
+The first network is not run: it answered these draws before (rs.stages.sample_answered). The second one's
+class comes from its selection votes. Then every undecided image gets a batch of draws after another, as the
+first one met them; what is counted is what both, and only either, say of a class, and the rule
+(rs.statistics.paired_stopping) looks at the differences. An image's votes depend on no other image.
+
+Nothing rests on the noise being the same to the last bit: answers to other draws are pairs of independent
+answers, whose differences the bound covers as well (rs.statistics.differences). They would only be more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rs.errors import UserError
+from rs.machine.devices import device_class
+from rs.machine.progress import follow
+from rs.methods.certificates.incremental import first_failure
+from rs.plan.draw_paths import read_by_sample
+from rs.provenance.digests import canonical
+from rs.provenance.files import ADVICE
+from rs.provenance.run_files import read_model_manifest
+from rs.settings.sampling import Stop
+from rs.stages import answers
+from rs.stages.draw_files import Merged, read_votes
+from rs.stages.voter import Voter
+from rs.statistics.draws import Votes
+from rs.statistics.paired_stopping import PairedRule
+
+
+def sample(
+    spec: dict[str, Any],
+    inputs: dict[str, Path],
+    output: Path,
+    device: torch.device,
+    code: str,
+    form_file: Path | None = None,
+) -> None:
+    """Draws what `spec` asks for (see rs.plan.drawing) and writes it. Its provenance names the rule, and
+    whose answers it starts from.
+
+    `inputs` has the `model` and `data` manifests, the file of the `selection` votes, the folder of the
+    `source`'s draws and its manifest (`source_model`).
+    """
+    voter = Voter(spec, inputs["model"], inputs["data"], device, form_file)
+    answers.refuse_chance(voter)
+    top = chosen(voter, inputs["selection"])
+    first = First.read(voter, inputs)
+    share = spec["source"]["share"]
+    rule = PairedRule(Stop(**spec["stop"]), spec["noise"]["sigma"], spec["n"], spec["block"], share)
+    bound = first_failure(first.votes, "fixed", top, share * rule.stop.alpha)
+    images, counted = voter.images, Counted(voter, first)
+    label = f"{inputs['model'].parent.name} beside {spec['source']['run']} {images.start}-{images.stop}"
+    with answers.within_memory(voter.form.batch, "one network"):
+        decided = counted.until_decided(rule, top, bound)
+        votes = counted.totals[:, 0]
+        for _ in follow(decided, len(images), label, "images", samples=lambda: int(votes.sum())):
+            pass
+    voter.form.check()
+    own, beside, both = counted.totals.cpu().numpy().transpose(1, 0, 2)
+    columns = {"first": first.votes.counts, "beside": beside, "both": both}
+    told = {"stop": asdict(rule.stop), "source": {**spec["source"], **first.said}}
+    answers.write(output, voter, own, columns, code, **told)
+
+
+def chosen(voter: Voter, path: Path) -> np.ndarray:
+    """int64 [N]: the classes of the run's own selection votes."""
+    images, _, votes, made = read_votes(path)
+    spec, told = voter.spec, made["spec"]
+    same = np.array_equal(images, np.asarray(voter.images)) and told.get("purpose") == "select"
+    wanted = voter.manifest["sha256"], canonical(spec["noise"]), spec["seed"]
+    if not same or (made["model"], told.get("noise"), told.get("seed")) != wanted:
+        raise UserError(f"{path}: selection votes of other images, network, noise or seed; {ADVICE}")
+    return votes.counts.argmax(1)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class First:
+    """All votes of the source, its answers [N, draws] to the first of them, and what its files say."""
+
+    votes: Votes
+    answers: np.ndarray
+    said: dict[str, Any]
+
+    @staticmethod
+    def read(voter: Voter, inputs: dict[str, Any]) -> First:
+        """Raises UserError where the files are of other images, noise, seed, batches, devices or classes, or
+        of another network than the source is now.
+        """
+        merged, counts, found = Merged(), [], []
+        source = voter.spec["source"]
+        stored = source["answers"] // source["block"]
+        for index, path in enumerate(read_by_sample(voter.spec, inputs)):
+            images, labels, votes, made = read_votes(path)
+            merged.take(path, made, selects=False)
+            same = np.array_equal(images, np.asarray(voter.images))
+            if not same or not np.array_equal(labels, voter.labels.cpu().numpy()):
+                raise UserError(f"{path}: other images or labels than those of this run; {ADVICE}")
+            if made["classes"] != voter.classes:
+                raise UserError(f"{path}: votes for {made['classes']} classes, not {voter.classes}")
+            counts.append(votes.counts)
+            if index < stored:
+                found.append(answers.read_answers(path, votes))
+        said, folder = merged.classifier, inputs["source"]
+        wanted = {"model": read_model_manifest(inputs["source_model"])["sha256"]}
+        wanted |= {"noise": canonical(voter.spec["noise"]), "seed": voter.spec["seed"]}
+        wanted |= {"device_class": device_class(voter.device)}
+        here = {"batch": voter.form.batch, "device": voter.form.description["device"]}
+        there = {key: said["form"].get(key) for key in here}
+        told = said | there
+        for key, value in (wanted | here).items():
+            if told[key] != value:
+                raise UserError(f"{folder}: source: draws of the {key} {told[key]}, not {value}; {ADVICE}")
+        return First(
+            Votes(np.sum(counts, 0)), np.concatenate(found, 1), {"model": said["model"], "form": said["form"]}
+        )
+
+
+class Counted:
+    """`totals` int64 [N, 3, classes] on the device: answers of the second network, of the first one to the
+    same draws, and of both together.
+    """
+
+    def __init__(self, voter: Voter, first: First) -> None:
+        self.voter = voter
+        device, shape = voter.device, (len(voter.images), 3, voter.classes)
+        self.totals = torch.zeros(shape, dtype=torch.int64, device=device)
+        self._first = torch.from_numpy(first.answers.astype(np.int16)).to(device)
+        source = voter.spec["source"]
+        self._block, self._blocks = source["block"], source["answers"] // source["block"]
+        self._sizes = answers.sizes(self._block, voter.form.batch) * self._blocks
+
+    def until_decided(self, rule: PairedRule, top: np.ndarray, bound: np.ndarray) -> Iterator[int]:
+        """Counts until `rule` has enough of each image, and yields rows as they are decided. `top` [N] is the
+        class that it is about, `bound` [N] the first one's.
+        """
+        drawn = [self._draws(row) for row in range(len(top))]
+        undecided = np.arange(len(top))
+        for more, so_far in self._looks(rule):
+            for row in undecided:
+                for _ in range(more):
+                    next(drawn[row])
+            seen = self.totals.cpu().numpy()[undecided, :, top[undecided]]  # [M, 3]
+            losses, gains = seen[:, 1] - seen[:, 2], seen[:, 0] - seen[:, 2]
+            going_on = rule.going_on(bound[undecided], losses, gains, so_far)
+            yield from undecided[~going_on].tolist()
+            undecided = undecided[going_on]
+            if len(undecided) == 0:
+                return
+
+    def _looks(self, rule: PairedRule) -> Iterator[tuple[int, int]]:
+        """Before each look: how many batches more, and how many draws that makes."""
+        goal = drawn = 0
+        left = iter(self._sizes)
+        for size in rule.sizes():
+            goal, more = goal + size, 0
+            while drawn < goal:
+                drawn, more = drawn + next(left), more + 1
+            if more:
+                yield more, drawn
+
+    def _draws(self, row: int) -> Iterator[None]:
+        """Counts one batch of the row-th image after another."""
+        start, form = 0, self.voter.form
+        for block in range(self._blocks):
+            for noisy in answers.batches(self.voter, row, block, self._block):
+                second = answers.answers(form, noisy)
+                first = self._first[row, start : start + len(noisy)].long()
+                answers.count(self.totals[row], second, first)
+                start += len(noisy)
+                yield

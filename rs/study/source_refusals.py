@@ -1,0 +1,82 @@
+"""Which runs another one can start from (`sampling.source`), refused before any job starts. No torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rs.settings.sampling import Stop
+from rs.study.schema import prune, schema
+from rs.study.study import Run, Study
+
+SAME = ("seed", "batch", "images_per_shard")  # of the two: the draws, and how they lie in files
+
+
+def check_answers(study: Study, run: Run) -> None:
+    """Answers are stored of votes whose number is fixed, and of votes alone."""
+    sampling, place = run.sections["sampling"], (*run.place, "sampling", "answers")
+    if (answers := sampling["answers"]) is None:
+        return
+    if sampling["mode"] != "fixed":
+        study.fail(place, "votes that stop early leave a second network nothing; it goes with mode: fixed")
+    if sampling["betas"]:
+        study.fail(place, "softmax moments are not stored beside answers; leave sampling.betas out")
+    if answers > sampling["n"]:
+        study.fail(place, f"{answers}: must be at most n = {sampling['n']} (sampling.n)")
+
+
+def check_source(study: Study, run: Run, source: Run) -> None:
+    """The source stores answers to draws that this run can meet, and the run asks for what they are for."""
+    own, theirs = run.sections["sampling"], source.sections["sampling"]
+    place, label = (*run.place, "sampling", "source"), source.label
+
+    def fail(why: str) -> None:
+        study.fail(place, f"{label!r} {why}")
+
+    if theirs["source"] is not None:
+        if label == run.label:
+            fail("is the run itself; name the one that it starts from")
+        fail(f"starts from {theirs['source']!r} itself, and a chain is not offered; name that one")
+    if theirs["mode"] != "fixed":
+        fail("stops its votes early, which leaves a second network nothing; its mode must be fixed")
+    if theirs["answers"] is None:
+        fail(f"stores no answers; set sampling.answers there (the most votes of an image here, {own['n']})")
+    if own["mode"] != "sequential":
+        study.fail((*run.place, "sampling", "mode"), "with source, votes stop: it must be sequential")
+    if own["rule"] != "confidence_sequence":
+        told = f"{own['rule']}: with source, differences stop the draws; leave it out"
+        study.fail((*run.place, "sampling", "rule"), told)
+    for key in SAME:
+        if own[key] != theirs[key]:
+            fail(f"has sampling.{key} {theirs[key]}, this run {own[key]}; they must be the same")
+    if all(c["name"] != "incremental" for c in run.sections["certificates"]):
+        fail("is for certificate incremental; the run asks for none")
+
+
+def check_votes(study: Study, run: Run, noise: dict[str, Any], source: Run, share: float) -> None:
+    """The source votes under this noise, and its votes and this run's together can decide something. Both
+    samplings are in blocks.
+    """
+    own, theirs, place = run.sections["sampling"], source.sections["sampling"], (*run.place, "sampling")
+    if noise not in (known := _certified(source)):
+        under = " or ".join(" ".join(map(str, one.values())) for one in known) or "no noise"
+        here = " ".join(map(str, noise.values()))
+        told = f"{source.label!r} is certified under {under}, this run under {here}"
+        study.fail((*place, "source"), f"{told}; they must be the same")
+    if own["n"] > theirs["answers"]:
+        told = f"{own['n']}: {source.label} stores answers of {theirs['answers']} votes (sampling.answers)"
+        study.fail((*place, "n"), f"{told}; at most as many")
+    from rs.statistics.paired_stopping import PairedRule
+
+    rule = PairedRule(Stop(**own["stop"]), noise["sigma"], own["n"], own["block"], share)
+    if not rule.can_decide(theirs["n"]):
+        told = f"{own['n']} draws beside {theirs['n']} votes of {source.label}"
+        told += f" decide nothing at alpha = {rule.stop.alpha:g}; more of either are needed"
+        study.fail((*place, "n"), told)
+
+
+def _certified(run: Run) -> list[dict[str, Any]]:
+    """The noises under which a run has certificates, and so draws votes."""
+    smoothing, certificates = run.sections["smoothing"], run.sections["certificates"]
+    given = [run.sections["noise"]] if smoothing is None else smoothing
+    noises = [prune(noise, schema()["$defs"]["run"]["properties"]["noise"]) for noise in given]
+    return [n for n in noises if any(n["name"] in (c.get("noises") or [n["name"]]) for c in certificates)]
