@@ -13,6 +13,7 @@ from rs.plan.jobs import Job, PlannedRun, noise_slug
 from rs.provenance.digests import digest
 from rs.settings.sampling import FORM
 from rs.study.schema import defaults, method_schema, prune, section
+from rs.study.source_refusals import of_two
 from rs.study.study import Run
 
 USUAL_BLOCK = 10_000  # votes
@@ -63,9 +64,9 @@ def stop_of(run: Run) -> dict[str, Any]:
 
 
 def share_of(run: Run) -> float:
-    """The share of alpha for the source's bound, of the run's first certificate `incremental`."""
-    named = next(c for c in run.sections["certificates"] if c["name"] == "incremental")
-    return float(defaults(method_schema("certificates", "incremental"), named)["share"])
+    """The share of alpha for the source's bound, of the run's first certificate of two networks' votes."""
+    first = of_two(run)[0]
+    return float(defaults(method_schema("certificates", first["name"]), first)["share"])
 
 
 @dataclass

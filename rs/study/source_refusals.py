@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rs.settings.sampling import Stop
-from rs.study.schema import prune, schema
+from rs.study.schema import method_schema, prune, schema
 from rs.study.study import Run, Study
 
 SAME = ("seed", "batch", "images_per_shard")  # of the two: the draws, and how they lie in files
@@ -48,8 +48,18 @@ def check_source(study: Study, run: Run, source: Run) -> None:
     for key in SAME:
         if own[key] != theirs[key]:
             fail(f"has sampling.{key} {theirs[key]}, this run {own[key]}; they must be the same")
-    if all(c["name"] != "incremental" for c in run.sections["certificates"]):
-        fail("is for certificate incremental; the run asks for none")
+    if not of_two(run):
+        allowed = ", ".join(name for name in schema()["$defs"]["certificates"] if _is_of_two(name))
+        fail(f"is for certificates of two networks' votes, of which the run has none; there are: {allowed}")
+
+
+def of_two(run: Run) -> list[dict[str, Any]]:
+    """The run's certificates that see another network's votes too."""
+    return [c for c in run.sections["certificates"] if _is_of_two(c["name"])]
+
+
+def _is_of_two(certificate: str) -> bool:
+    return "paired_counts" in method_schema("certificates", certificate)["x-needs"]
 
 
 def check_votes(study: Study, run: Run, noise: dict[str, Any], source: Run, share: float) -> None:

@@ -84,6 +84,9 @@ def test_a_chain_other_noise_and_another_certificate(two, refusal):
     assert "'gaussian' is certified under gaussian 0.25, this run under gaussian 0.5" in refusal(two)
     del two["runs"]["rounded"]["smoothing"]
     two["runs"]["rounded"]["certificates"] = [{"name": "cohen"}]
-    assert "is for certificate incremental; the run asks for none" in refusal(two)
+    assert (
+        "is for certificates of two networks' votes, of which the run has none; there are: incremental"
+        in refusal(two)
+    )
     two["runs"]["rounded"] = {"objective": {"name": "gaussian"}, "certificates": [{"name": "incremental"}]}
     assert "name the other run in sampling.source" in refusal(two)
