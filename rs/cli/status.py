@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +24,10 @@ def status(plan: Plan, files: list[Path]) -> str:
     except pending.NotJudged as why:
         print(f"rs: asking Snakemake, which takes longer: {why}", file=sys.stderr)
         found = list(asked(plan, files))
-    labels = {p.id: f"{p.run.label} seed {p.run.seed}" for p in plan.runs}
+    sharing: dict[str, list[str]] = defaultdict(list)  # by folder, the runs of one network
+    for p in plan.runs:
+        sharing[p.network].append(f"{p.run.label} seed {p.run.seed}")
+    labels = {folder: ", ".join(runs) for folder, runs in sharing.items()}
     counts: dict[str, Counter[str]] = {"data": Counter(), **{label: Counter() for label in labels.values()}}
     for path, kind in found:
         parts = Path(path).parts

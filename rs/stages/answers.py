@@ -83,6 +83,7 @@ def write(
     made = {"model": voter.manifest["sha256"], "form": form.description, "compared": form.compared}
     made |= {"device": device_name(voter.device), "device_class": device_class(voter.device)}
     made |= {"dimension": voter.x[0].numel(), "classes": voter.classes}
+    made |= {} if form.passes is None else {"passes": form.passes}
     table = {
         "image": pa.array(np.asarray(voter.images, np.int64)),
         "label": pa.array(voter.labels.cpu().numpy()),

@@ -29,6 +29,7 @@ from rs.plan.stages import STAGES, STUDY_STAGES
 from rs.study.study import Study
 
 NAL, SMOOTHADV = STUDY["runs"]["nal"], STUDY["runs"]["smoothadv"]
+BESIDE = {"mode": "sequential", "stop": {"radii": [0.0]}, "source": "answered", "precision": "bfloat16"}
 SEQUENTIAL = {"mode": "sequential", "stop": {"alpha": 0.001, "radii": [0.25]}, "block": 256, "n": 1024}
 EVERYTHING = {  # every rule, and every kind of input
     **DENOISED,
@@ -40,6 +41,13 @@ EVERYTHING = {  # every rule, and every kind of input
             "objective": {"name": "gaussian"},
             "sampling": {**SEQUENTIAL, "compiled": True},
             "attacks": [{"name": "transfer", "source_run": "clean", "attack": "pgd_l2", "radii": [0.5]}],
+        },
+        "answered": {"objective": {"name": "gaussian"}, "seeds": [7], "sampling": {"answers": 32}},
+        "beside": {
+            "objective": {"name": "gaussian"},
+            "seeds": [7],
+            "sampling": {**BESIDE, "n": 32},
+            "certificates": [{"name": "incremental", "alpha": 0.1}],
         },
     },
     "imported": {"theirs": {"weights": "theirs.pt", "entry": "theirs:net", "noise": DENOISED["noise"]}},

@@ -6,12 +6,8 @@ DRAWS = "results/runs/{run}/draws/{draws}/{purpose}/{images}_block{block}.parque
 
 rule sample:
     input:
-        data=PLAN.data_manifest,
-        model=MODEL,
+        lambda w: job("sample", DRAWS)(w).reads(),
         weights=ancient("results/runs/{run}/model.safetensors"),
-        form=form("sample", DRAWS),
-        selection=lambda w: job("sample", DRAWS)(w).inputs.get("selection", []),
-        source=lambda w: (j := job("sample", DRAWS)(w)).declared.reads(j.spec, j.inputs),
         source_model=ancient(lambda w: job("sample", DRAWS)(w).inputs.get("source_model", [])),
     output:
         DRAWS,
