@@ -147,3 +147,6 @@ def _run(planned: PlannedRun, folder: Path | None) -> Iterator[str]:
     for key in ("epochs", "device", "precision", "commit", "code_digest"):
         told += [f"{key} {made[key]}"] if made.get(key) is not None else []
     yield f"    network: {', '.join(told)}"
+    if (source := planned.source) is not None:
+        at = folder / source.network / "draws"
+        yield f"    starts from the answers of run {source.run.label}, seed {source.run.seed}: {at}"

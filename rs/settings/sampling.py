@@ -45,9 +45,9 @@ class Sampling:
     avx512`) pins on which kind of device votes are drawn: those of two kinds never merge, so the others are
     drawn anew. Like `device` it is no part of what is drawn.
 
-    `answers` is for a run that others start from: of so many of its first votes of an image (whole blocks) it
-    is stored which class each was for. `source` names that run, for certificate `incremental`: this one's
-    network, sequential, meets the same draws, and what is counted is where the two differ.
+    `answers` is for a run that others start from: of so many of its first votes of an image (whole blocks, at
+    most n) it is stored which class each was for. `source` names that run, for certificate `incremental`:
+    this one's network, sequential, meets the same draws, and what is counted is where the two differ.
     """
 
     mode: Literal["fixed", "sequential"] = "fixed"

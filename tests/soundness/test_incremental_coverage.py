@@ -1,0 +1,138 @@
+"""Radii from a first network's answers hold: answers are stored, a second network meets the same draws and is
+certified as the workflow's jobs do it, for networks whose failure probabilities are known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import special
+
+from rs.machine.devices import device_class
+from rs.methods.noise.gaussian import Gaussian
+from rs.plan.draw_paths import draw_file, files_of
+from rs.provenance.files import write_json
+from rs.stages import certify_incremental, sample_answered, sample_incremental
+from rs.stages.draw_files import write_votes
+from rs.stages.voter import Voter
+from rs.statistics.draws import Votes
+
+SIGMA, IMAGES, ALPHA = 0.5, 400, 0.2
+NOISE = {"name": "gaussian", "sigma": SIGMA}
+COMMON = {"noise": NOISE, "precision": "float32", "batch": 64, "compiled": False, "betas": [], "seed": 0}
+STOP = {"alpha": ALPHA, "radii": [0.25, 0.5]}
+SIZES = {"n0": 16, "n": 512, "block": 64}
+SOURCE = {"run": "first", "n": 4096, "block": 1024, "answers": 1024, "share": 0.25}
+DIRECTION = {"first": (1.0, 0.0), "second": (np.cos(0.6), np.sin(0.6))}
+MARGINS = np.linspace(0.2, 1.2, IMAGES)
+
+
+class Line:
+    """A linear classifier of two coordinates in the place of an inference form."""
+
+    def __init__(self, name: str) -> None:
+        self.batch, self.passes, self.compared = 64, None, {}
+        self.weight = torch.tensor(DIRECTION[name], dtype=torch.float32)
+        self.description = {
+            "precision": "float32",
+            "batch": 64,
+            "compiled": False,
+            "device": "cpu",
+            "of": name,
+        }
+        self.broken = torch.zeros((), dtype=torch.int64)
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        score = images.flatten(1) @ self.weight
+        return torch.stack([-score, score], 1)
+
+    def check(self) -> None:
+        assert int(self.broken) == 0
+
+
+def voter(name: str, spec: dict[str, Any]) -> Voter:
+    """Of images (m, 0), for which a network fails with the probability Phi(-m cos(angle) / sigma)."""
+    made = object.__new__(Voter)
+    made.spec, made.device, made.images, made.noise = (
+        spec,
+        torch.device("cpu"),
+        range(IMAGES),
+        Gaussian(SIGMA),
+    )
+    made.manifest, made.run, made.chance, made.classes = {"sha256": name}, name, False, 2
+    made.form = Line(name)  # type: ignore[assignment]
+    made.x = torch.zeros(IMAGES, 1, 1, 2)
+    made.x[:, 0, 0, 0] = torch.from_numpy(MARGINS)
+    made.labels = torch.ones(IMAGES, dtype=torch.int64)
+    return made
+
+
+@pytest.fixture(scope="module")
+def draws(tmp_path_factory):
+    """Both networks' draw files, and the folder of the second one's."""
+    folder, name = tmp_path_factory.mktemp("coverage"), "0-400-1"
+    spec: dict[str, Any] = {}
+    with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        stack.enter_context(contextlib.chdir(folder))
+        for module in (sample_answered, sample_incremental):
+            patch.setattr(module, "Voter", lambda spec, model, *_: voter(model.parent.name, spec))
+        for network in DIRECTION:
+            manifest = {"sha256": network, "classes": 2, "run": network, "provenance": {"spec": {}}}
+            write_json(Path(network) / "model.json", manifest)
+        for block in range(4):
+            purpose = "answered" if block == 0 else "estimate"
+            spec = {**COMMON, "purpose": purpose, "images": [0, IMAGES, 1], "size": 1024, "block": block}
+            to = draw_file(Path("draws/first"), purpose, 1024, name, block)
+            sample_answered.sample(spec, Path("first/model.json"), Path(), to, torch.device("cpu"), purpose)
+        selection, (((output,),)) = files_of(Path("draws/second"), [name], **SIZES, stop=STOP)
+        told = {**COMMON, "purpose": "select", "images": [0, IMAGES, 1], "size": 16, "block": 0}
+        counts = np.tile([0, 16], (IMAGES, 1))
+        said = {"spec": told, "code_digest": "select", "model": "second", "form": Line("second").description}
+        said |= {"dimension": 2, "classes": 2, "device": "a"}
+        said["device_class"] = device_class(torch.device("cpu"))
+        write_votes(selection[0], np.arange(IMAGES), np.ones(IMAGES, np.int64), Votes(counts), said)
+        pair = {**COMMON, **SIZES, "stop": STOP, "purpose": "sequential", "images": [0, IMAGES, 1]}
+        pair |= {"source": {**SOURCE, **{k: COMMON[k] for k in ("precision", "batch", "compiled")}}}
+        inputs = {"model": Path("second/model.json"), "data": Path(), "selection": selection[0]}
+        inputs |= {"source": Path("draws/first"), "source_model": Path("first/model.json")}
+        sample_incremental.sample(pair, inputs, output, torch.device("cpu"), "sequential")
+    certify = {"noise": NOISE, "seed": 0, **SIZES, "stop": STOP, "source": pair["source"]}
+    certify |= {"test": {}, "data_size": IMAGES, "certificates": [{"name": "incremental", "alpha": ALPHA}]}
+    return folder, certify, selection, [[output]]
+
+
+def wrong(radius: np.ndarray) -> int:
+    """How many radii are above the true one, which is the distance to the second network's line."""
+    return int((radius > MARGINS * np.cos(0.6)).sum())
+
+
+def test_radii_are_above_the_true_ones_no_more_often_than_alpha(draws):
+    folder, spec, selection, estimation = draws
+    with contextlib.chdir(folder):
+        found, _ = certify_incremental.paired(spec, selection, estimation)
+        output = Path("certified.parquet")
+        certify_incremental.certify(spec, selection, estimation, output, "code")
+        frame = pd.read_parquet(output)
+    assert wrong(frame["radius"].to_numpy()) <= ALPHA * IMAGES
+    assert (frame["radius"] > 0).mean() > 0.5
+    assert found.first.n.tolist() == [4096] * IMAGES
+    differing = 1 - found.both.sum() / found.estimation.n.sum()
+    assert 0.05 < differing < 0.3
+    # the first one's counts alone, which know nothing of the second one, would claim too much
+    failing = 1 - found.first.counts[:, 1] / 4096
+    assert wrong(-SIGMA * special.ndtri(np.clip(failing, 1e-4, 0.5))) > ALPHA * IMAGES
+
+
+def test_draws_stop_where_the_rule_says_at_the_ends_of_batches(draws):
+    folder, spec, selection, estimation = draws
+    with contextlib.chdir(folder):
+        found, _ = certify_incremental.paired(spec, selection, estimation)
+    n = found.estimation.n
+    assert set(n % 64) == {0}
+    assert n.min() < n.max() <= 512
