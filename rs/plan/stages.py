@@ -182,7 +182,7 @@ STAGES: dict[str, Stage] = {
                     "rs.stages.certify_incremental:certify",
                     "rs.plan.draw_paths:files_of",
                     "rs.settings.certificates:CertificateUse",
-                )
+                ),
             },
         ),
         Stage(
