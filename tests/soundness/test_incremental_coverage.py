@@ -15,13 +15,16 @@ import torch
 from scipy import special
 
 from rs.machine.devices import device_class
+from rs.methods.certificates.incremental import first_failure
 from rs.methods.noise.gaussian import Gaussian
 from rs.plan.draw_paths import draw_file, files_of
 from rs.provenance.files import write_json
-from rs.stages import certify_incremental, sample_answered, sample_incremental
+from rs.settings.sampling import Stop
+from rs.stages import answers, certify_incremental, sample_answered, sample_incremental
 from rs.stages.draw_files import write_votes
 from rs.stages.voter import Voter
 from rs.statistics.draws import Votes
+from rs.statistics.paired_stopping import PairedRule
 
 SIGMA, IMAGES, ALPHA = 0.5, 400, 0.2
 NOISE = {"name": "gaussian", "sigma": SIGMA}
@@ -129,10 +132,32 @@ def test_radii_are_above_the_true_ones_no_more_often_than_alpha(draws):
     assert wrong(-SIGMA * special.ndtri(np.clip(failing, 1e-4, 0.5))) > ALPHA * IMAGES
 
 
-def test_draws_stop_where_the_rule_says_at_the_ends_of_batches(draws):
+def test_what_is_counted_and_where_it_stops_draw_by_draw(draws):
+    """Against both networks' answers to all 1,024 draws, each network asked by itself."""
     folder, spec, selection, estimation = draws
     with contextlib.chdir(folder):
         found, _ = certify_incremental.paired(spec, selection, estimation)
+    said = {}
+    for name in DIRECTION:
+        made = voter(name, COMMON)
+        rows = (answers.batches(made, row, 0, 1024) for row in range(IMAGES))
+        told = [torch.cat([answers.answers(made.form, part) for part in row]) for row in rows]
+        said[name] = torch.stack(told)
+    first, second = (said[name].numpy() == 1 for name in ("first", "second"))
+    counted = {"beside": first, "both": first & second}
     n = found.estimation.n
-    assert set(n % 64) == {0}
-    assert n.min() < n.max() <= 512
+    for name, which in counted.items():
+        told = [which[row, : n[row]].sum() for row in range(IMAGES)]
+        assert np.array_equal(getattr(found, name)[:, 1], told)
+    assert np.array_equal(
+        found.estimation.counts[:, 1], [second[row, : n[row]].sum() for row in range(IMAGES)]
+    )
+    rule = PairedRule(Stop(**STOP), SIGMA, 512, 64, 0.25)
+    bound = first_failure(found.first, "fixed", np.ones(IMAGES, int), 0.25 * ALPHA)
+    stopped = np.zeros(IMAGES, int)
+    for looked in np.cumsum(rule.sizes()):
+        lost, gained = (first & ~second)[:, :looked].sum(1), (second & ~first)[:, :looked].sum(1)
+        done = ~rule.going_on(bound, lost, gained, int(looked))
+        stopped = np.where((stopped == 0) & done, looked, stopped)
+    assert np.array_equal(n, stopped)
+    assert len(set(n)) > 3
