@@ -42,7 +42,9 @@ def keep() -> None:
     """Derives every verdict of the list from its logs and writes it. Raises UserError where a log is
     missing.
     """
-    for path, files in _listed().items():
+    if not (listed := _listed()):
+        raise UserError(f"{LIST}: --from-logs: lists no study")
+    for path, files in listed.items():
         plan = Plan(Study(files))
         rows = rows_of(plan)
         logs = {log.label: {"file": log.path.name, "sha256": file_digest(log.path)} for log in plan.logs}
@@ -59,7 +61,7 @@ def kept(papers: Collection[str]) -> FromLogs:
     """What was kept of the list's studies about these papers. Raises UserError for other files."""
     numbers, claims = [], []
     for path in _listed():
-        told = read_json(path)
+        told = read_json(path) if path.is_file() else None
         if not isinstance(told, dict) or not {"numbers", "claims"} <= {*told}:
             raise UserError(f"{path}: numbers and claims are expected; rs verdicts --from-logs writes them")
         numbers += [row for row in told["numbers"] if row["paper"] in papers]

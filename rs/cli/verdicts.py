@@ -68,7 +68,8 @@ def run(args: argparse.Namespace) -> None:
     papers = sorted({row["paper"] for row in (*numbers, *claims)})
     if args.paper:
         if args.paper not in papers:
-            raise UserError(f"--paper {args.paper}: no number or claim of it; there are: {', '.join(papers)}")
+            there = ", ".join(papers) or "none in this folder"
+            raise UserError(f"--paper {args.paper}: no number or claim of it; there are: {there}")
         papers = [args.paper]
     numbers, claims = ([r for r in rows if r["paper"] in papers] for rows in (numbers, claims))
     others = from_logs.kept(papers)

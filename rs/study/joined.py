@@ -33,6 +33,8 @@ def output_of(run: Run) -> str:
 def labelled(study: Study, place: tuple[Any, ...], label: str, key: str = "") -> list[Run]:
     """The run labelled so with each of its seeds."""
     found = [run for run in study.all_runs if run.label == label]
+    if label in study.replaced:
+        study.fail(place, f"{key}a log stands in the place of run {label!r}, and has no network")
     if not found:
         labels = ", ".join(dict.fromkeys(run.label for run in study.all_runs))
         study.fail(place, f"{key}no run is labelled {label!r}; runs: {labels}")

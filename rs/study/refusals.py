@@ -20,6 +20,7 @@ from rs.statistics.rounded_normal import SIGMAS, left_of
 from rs.study.certification_log import Log
 from rs.study.feasibility import grid_fault, least_votes
 from rs.study.joined import check_not_joined, check_output, check_own, output_of
+from rs.study.messages import short
 from rs.study.schema import at_most_unanimous, is_transfer, method_schema, noise_level
 from rs.study.study import Run, Study
 
@@ -222,9 +223,17 @@ def find_attack(study: Study, place: Place, run: Run, asked: str) -> dict[str, A
 
 
 def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
-    """A log's label is no active run's, and its certificate has a theorem for the noise that is stated."""
+    """A log's label is no active run's, its noise that of the run in whose place it stands, and its
+    certificate has a theorem for that.
+    """
     if any(run.label == label for run in study.all_runs):
         study.fail(("logs", label), "an active run has this label; give the log another one")
+    if label in study.replaced:
+        sections = study.replaced[label].sections
+        meant = sections["smoothing"] or [sections["noise"]]
+        if entry["noise"] not in meant:
+            told = f"{short(entry['noise'])}: the run in whose place it stands is smoothed with"
+            study.fail(("logs", label, "noise"), f"{told} {', '.join(map(short, meant))}")
     noise, certificate = entry["noise"]["name"], entry["certificate"]
     norms = method_schema("certificates", certificate)["x-norms"]
     if noise not in norms:

@@ -118,7 +118,9 @@ class Study:
         self.all_runs = self._expand()
         self.runs = self._active(top["active"])
         # a log with the label of a run that is not active stands in its place
-        self.all_runs = [run for run in self.all_runs if run in self.runs or run.label not in self.logs]
+        idle = [run for run in self.all_runs if run not in self.runs and run.label in self.logs]
+        self.replaced: dict[str, Run] = {run.label: run for run in idle}
+        self.all_runs = [run for run in self.all_runs if run not in idle]
         if not self.runs and not top["logs"]:
             self.fail(("runs",), "the study has no active run")
 

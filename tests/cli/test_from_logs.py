@@ -76,6 +76,21 @@ def test_an_active_run_keeps_its_label(folder):
         planned()
 
 
+def test_a_log_has_the_noise_of_the_run_in_whose_place_it_stands(folder):
+    overlay(stated={**STATED, "noise": {"name": "gaussian", "sigma": 0.5}}, gaussian="a.tsv")
+    with pytest.raises(UserError, match=r"logs\.gaussian\.noise: .*0\.5.*is smoothed with .*0\.25"):
+        planned()
+
+
+def test_a_log_is_no_network_for_another_run(folder):
+    study = yaml.safe_load(Path("config/one.yaml").read_text())
+    study["runs"]["both"] = {"model": {"name": "ensemble", "members": ["gaussian", "nal"]}}
+    Path("config/one.yaml").write_text(yaml.safe_dump(study))
+    overlay(active=("both",), gaussian="a.tsv")
+    with pytest.raises(UserError, match=r"a log stands in the place of run 'gaussian', and has no network"):
+        planned()
+
+
 def test_a_log_made_otherwise_than_the_paper_says_is_at_other_settings(folder):
     overlay(stated={**STATED, "alpha": 0.01}, gaussian="a.tsv", nal="b.tsv")
     rows = rows_of(planned())
@@ -91,7 +106,7 @@ def test_logs_may_lie_with_the_data(folder, monkeypatch):
     data = folder / "data-sets"
     data.mkdir()
     shutil.move("a.tsv", data / "a.tsv")
-    with pytest.raises(UserError, match=r"a\.tsv"):
+    with pytest.raises(UserError, match=r"logs\.gaussian\.file: a\.tsv: no such file, here or in"):
         planned()
     monkeypatch.setenv("RS_DATA_DIR", str(data))
     assert planned().logs[0].path == data / "a.tsv"
@@ -117,22 +132,23 @@ def test_verdicts_are_kept_and_told_apart_from_our_own(folder, capsys):
 
 
 def test_a_log_that_is_missing_and_a_kept_file_that_was_edited_are_one_line(folder, capsys):
+    def refused(*more: str) -> str:
+        assert main(["verdicts", *more]) == 1
+        return capsys.readouterr().err
+
+    listed, kept = Path("evidence/logs.yaml"), Path("evidence/logs/one.json")
+    assert "one.json: numbers and claims are expected; rs verdicts --from-logs writes them" in refused()
     assert main(["verdicts", "--kept", "--from-logs"]) == 0
-    kept = Path("evidence/logs/one.json")
     before = kept.read_text()
     Path("b.tsv").unlink()
-    assert main(["verdicts", "--from-logs"]) == 1
-    assert "b.tsv" in capsys.readouterr().err
+    assert "logs.nal.file: b.tsv: no such file" in refused("--from-logs")
     assert kept.read_text() == before
     kept.write_text(before.replace('"consistent"', '"agrees"'))
-    assert main(["verdicts"]) == 1
-    assert str(kept) in capsys.readouterr().err
-    Path("evidence/logs.yaml").write_text("verdicts: [a]\n")
-    assert main(["verdicts"]) == 1
-    assert (
-        "evidence/logs.yaml: verdicts: {JSON FILE: [STUDY, overlays...]} is expected"
-        in capsys.readouterr().err
-    )
+    assert str(kept) in refused()
+    listed.write_text("verdicts: [a]\n")
+    assert "evidence/logs.yaml: verdicts: {JSON FILE: [STUDY, overlays...]} is expected" in refused()
+    listed.unlink()
+    assert "evidence/logs.yaml: --from-logs: lists no study" in refused("--from-logs")
 
 
 @pytest.mark.skipif("RS_DATA_DIR" not in os.environ, reason="needs RS_DATA_DIR with published-logs")
