@@ -23,11 +23,18 @@ def wilson_interval(
     )
 
 
+def standard_error(values: ArrayLike) -> float:
+    """Of a mean of independent values; nan of one."""
+    v = np.asarray(values, np.float64)
+    return float(v.std(ddof=1) / np.sqrt(v.size)) if v.size > 1 else float("nan")
+
+
 def t_interval(
     values: ArrayLike, confidence: float = 0.95, least: float = -np.inf, most: float = np.inf
 ) -> tuple[float, float, float]:
     """Mean and two-sided Student t interval, as tables give it for an average certified radius, cut to what a
-    mean can be: of few values it reaches beyond, and a cut misses no mean that the whole one covers.
+    mean can be: of few values it reaches beyond, and a cut misses no mean that the whole one covers. A
+    difference of two means needs the whole ones: their standard errors.
     """
     v = np.asarray(values, np.float64)
     if v.size == 0:
@@ -35,5 +42,5 @@ def t_interval(
     mean = float(v.mean())
     if v.size == 1:
         return mean, float("nan"), float("nan")
-    half = float(stats.t.ppf(0.5 + confidence / 2, v.size - 1) * v.std(ddof=1) / np.sqrt(v.size))
+    half = float(stats.t.ppf(0.5 + confidence / 2, v.size - 1)) * standard_error(v)
     return mean, max(mean - half, least), min(mean + half, most)

@@ -17,8 +17,8 @@ def rows(stored: Stored) -> Iterator[Row]:
 TABLE = Table(
     "average_certified_radius",
     (
-        *(*CLAIMED, "acr", "low", "high", "images", "alpha", "n", "rigorous", "precision", "stopping"),
-        *("lower_bound", "largest_radius", "source", "source_n"),
+        *(*CLAIMED, "acr", "acr_se", "low", "high", "images", "alpha", "n", "rigorous", "precision"),
+        *("stopping", "lower_bound", "largest_radius", "source", "source_n"),
     ),
     rows,
 )

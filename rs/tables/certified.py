@@ -17,7 +17,7 @@ import pandas as pd
 
 from rs.provenance.run_files import VOTES, read_certified
 from rs.statistics.bounds import Floats
-from rs.statistics.intervals import t_interval, wilson_interval
+from rs.statistics.intervals import standard_error, t_interval, wilson_interval
 from rs.study.certification_log import read_log
 from rs.tables.logs import images
 from rs.tables.noise import SMOOTHING, smoothed_with
@@ -53,10 +53,13 @@ class Claim:
             yield accuracy | {"low": float(below), "high": float(above)}
 
     def average(self) -> Row:
-        """The average certified radius, with its interval."""
-        cap = self.columns["largest_radius"]
-        mean, low, high = t_interval(np.maximum(self.radius, 0.0), least=0.0, most=capped(cap))
-        return {"acr": mean, "low": low, "high": high, "lower_bound": self.decided is not None}
+        """The average certified radius, with its interval as it is shown, and its standard error, of which
+        comparisons are made: an interval that is cut has lost its width.
+        """
+        radii = np.maximum(self.radius, 0.0)
+        mean, low, high = t_interval(radii, least=0.0, most=capped(self.columns["largest_radius"]))
+        row = {"acr": mean, "acr_se": standard_error(radii), "low": low, "high": high}
+        return row | {"lower_bound": self.decided is not None}
 
     def is_lower_bound(self, radius: float) -> bool:
         return self.decided is not None and not np.isclose(radius, self.decided).any()

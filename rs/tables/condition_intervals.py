@@ -59,6 +59,7 @@ def difference(asked: Asked, sides: list[Row], found: list[Measured]) -> Interva
 
 
 def interval(asked: Asked, m: Measured) -> Interval:
+    """Of one number, uncut as comparisons need it (Measured.shown cuts)."""
     half, side = _seed_half(asked, m.values, m.resolution), m.side
     low = side.value - math.hypot(side.value - side.low, half)
     high = side.value + math.hypot(side.high - side.value, half)

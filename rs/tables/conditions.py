@@ -76,6 +76,7 @@ def _decided(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) -
         return _trend(asked, found)
     if kind == "value":
         one = interval(asked, found[0])
+        one = replace(one, low=found[0].shown(one.low), high=found[0].shown(one.high))
         if found[0].lower_bound:
             one = replace(one, high=math.inf, counted=f"{one.counted}; {STOPPED}")
         return _bounded(asked, one)
@@ -186,12 +187,22 @@ def _contrast(asked: Asked, found: Sequence[Measured | None]) -> tuple[Interval,
     middle = (len(each) - 1) / 2
     weights = [i - middle for i in range(len(each))]
     value = sum(w * one.value for w, one in zip(weights, each, strict=True))
-    half = math.hypot(*(w * (one.high - one.low) / 2 for w, one in zip(weights, each, strict=True)))
-    against = any(
-        sign * (b.value - a.value) + math.hypot((a.high - a.low) / 2, (b.high - b.low) / 2) < 0
-        for a, b in itertools.pairwise(each)
+    low, high = _reach(weights, each)
+    steps = (
+        _reach((-sign, sign), (a, b))[1] + sign * (b.value - a.value) for a, b in itertools.pairwise(each)
     )
-    return Interval(value, value - half, value + half, each[0].counted), against
+    against = any(step < 0 for step in steps)
+    return Interval(value, value - low, value + high, each[0].counted), against
+
+
+def _reach(weights: Sequence[float], each: Sequence[Interval]) -> tuple[float, float]:
+    """How far the interval of sum w y reaches below and above it (MOVER): each term gives the side that
+    counts for it, the upper one of y to the upper end where w > 0, the lower one where w < 0.
+    """
+    sides = [
+        (w * (one.low - one.value), w * (one.high - one.value)) for w, one in zip(weights, each, strict=True)
+    ]
+    return math.hypot(*(min(side) for side in sides)), math.hypot(*(max(side) for side in sides))
 
 
 # --- margins, rows ---

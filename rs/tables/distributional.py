@@ -50,7 +50,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from rs.statistics.intervals import t_interval
+from rs.statistics.intervals import standard_error, t_interval
 from rs.tables.distributional_proofs import over_variance, proven, smoothness
 from rs.tables.moved import Observed, Setting, moved_runs
 from rs.tables.noise import SMOOTHING
@@ -68,6 +68,7 @@ class Bound(TypedDict, total=False):
     rho_with_noise: float
     gamma: float
     loss: float
+    loss_se: float
     low: float
     high: float
     noise_error: float
@@ -152,7 +153,7 @@ def _estimated(
         if gamma:
             _, low, high = t_interval(surrogates[gamma] + gamma * spent, least=0.0, most=limit)
             at = (points.loss - gamma * points.squared_distance).argmax(1)
-            bound |= {"low": low, "high": high}
+            bound |= {"loss_se": standard_error(surrogates[gamma]), "low": low, "high": high}
             bound["noise_error"] = points.noise_error(at, setting.estimates) if smoothed else 0.0
         bound["own_point"] = best(own, spent, limit)[1] if own else math.nan
         bound["concave"] = smoothed and gamma > smoothness(setting.bound, setting.sigma) / 2

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy import special, stats
+from scipy import stats
 
 from rs.statistics.agreement import Side
 from rs.statistics.intervals import wilson_interval
 from rs.tables.table import Row
 
 ACCURACIES = ("certified_accuracy", "accuracy")  # columns
+AVERAGES = ("acr", "loss", "rho")  # columns: none is below 0, and a table cuts their intervals there
+_CAPS = {"acr": "largest_radius", "loss": "loss_bound"}  # columns of what an average is at most
 TABLED = 0.95  # confidence of the intervals of tables
 _OWN = (*ACCURACIES, "acr", "loss", "low", "high")  # whose interval a table's `low` and `high` are
 Tables = Mapping[str, Sequence[Row]]
@@ -22,7 +24,7 @@ Tables = Mapping[str, Sequence[Row]]
 @dataclass(frozen=True)
 class Measured:
     """A number of one label: the value of each seed, their mean with its image interval, the rows it is
-    from.
+    from. `side` is what comparisons are made of: uncut, as what is cut off is width of a difference.
     """
 
     label: str
@@ -32,11 +34,17 @@ class Measured:
     rows: list[Row]
     lower_bound: bool = False
     resolution: float = 0.0  # what one image makes of a value; 0 where nobody knows
+    least: float = -math.inf  # that the number can be
+    most: float = math.inf
 
     @property
     def row(self) -> Row:
         """The first seed's row, for what all of them share."""
         return self.rows[0]
+
+    def shown(self, end: float) -> float:
+        """An end of an interval of the number, cut to what the number can be."""
+        return min(max(end, self.least), self.most)
 
 
 def rows_of(tables: Tables, table: str, named: Mapping[str, Any]) -> list[Row]:
@@ -69,20 +77,23 @@ def mean_of(
     step = _most_of_an_image(first, column) / images if images else 0.0
     bound = any(row.get("lower_bound") for row in found)
     seeds = [scale * float(v) for v in values if v is not None]
-    return Measured(str(first["label"]), seeds, side, images, list(found), bound, step)
+    least, most = (scale * end for end in _possible(found, column))
+    return Measured(str(first["label"]), seeds, side, images, list(found), bound, step, least, most)
 
 
 def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float]:
-    """Value and ends of one row: Wilson's of an accuracy; else from a standard error (`_se`) or the interval
-    of the table, which is Student's. Without any of these the value alone.
+    """Value and ends of one row: Wilson's of an accuracy; else from a standard error (`_se`), Student's of an
+    average and normal of a calibrated number, or from the interval of the table, which is Student's and
+    uncut. Without any of these the value alone.
     """
     value, images = float(row[column]), row.get("images")
     if column in ACCURACIES and images:
         factor = float(row.get("factor") or 1.0)
         low, high = wilson_interval(min(value / factor, 1.0) * images, images, confidence)
         return value, factor * float(low), factor * float(high)
-    quantile = float(special.ndtri(0.5 + confidence / 2))
-    if f"{column}_se" in row:
+    degrees = images - 1 if images and images > 1 else math.inf
+    if row.get(f"{column}_se") is not None:
+        quantile = float(stats.t.ppf(0.5 + confidence / 2, degrees if column in AVERAGES else math.inf))
         half = quantile * float(row[f"{column}_se"])
         return value, value - half, value + half
     below, above = (
@@ -90,22 +101,18 @@ def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float
     )
     if below is None or above is None:
         return value, value, value
-    tabled = float(special.ndtri(0.5 + TABLED / 2))
-    if images and images > 1:
-        quantile, tabled = (float(stats.t.ppf(0.5 + c / 2, images - 1)) for c in (confidence, TABLED))
-    return value, *_rescaled(value, float(below), float(above), quantile / tabled)
+    quantile, tabled = (float(stats.t.ppf(0.5 + c / 2, degrees)) for c in (confidence, TABLED))
+    wider = quantile / tabled
+    return value, value - wider * (value - float(below)), value + wider * (float(above) - value)
 
 
-def _rescaled(value: float, low: float, high: float, wider: float) -> tuple[float, float]:
-    """Ends of Student's interval at another confidence, `wider` times as wide: even on both sides, but where
-    the table's is cut at what is possible, which the other end tells.
+def _possible(found: Sequence[Row], column: str) -> tuple[float, float]:
+    """The least and the most that a number can be, as its table cuts the interval. A `loss_bound` is none of
+    an estimate that lies above it.
     """
-    half = max(value - low, high - value)
-    below, above = (
-        min(wider * half, side) if side < half * (1 - 1e-9) else wider * half
-        for side in (value - low, high - value)
-    )
-    return value - below, value + above
+    caps = [row.get(_CAPS.get(column, ""), math.nan) for row in found]
+    known = all(cap is not None and row[column] <= cap for row, cap in zip(found, caps, strict=True))
+    return 0.0 if column in AVERAGES else -math.inf, max(map(float, caps)) if known else math.inf
 
 
 def _most_of_an_image(row: Row, column: str) -> float:

@@ -180,7 +180,7 @@ def _row(study: Study, number: Number, found: Measured | None) -> Row:
         row |= {"smoothing_level": found.row.get("smoothing_level", found.row.get("noise_level"))}
         row |= {"lower_bound": found.lower_bound, "shared_images": printed.shared}
         if number.metric != "train_hours":
-            row |= {"low": found.side.low, "high": found.side.high}
+            row |= {"low": found.shown(found.side.low), "high": found.shown(found.side.high)}
     if _zero_by_construction(study, number, told, found):
         return row | {"status": "zero by construction"}
     if found is None:

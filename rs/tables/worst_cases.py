@@ -17,7 +17,7 @@ from typing import TypedDict
 import numpy as np
 
 from rs.statistics.bounds import Floats
-from rs.statistics.intervals import t_interval
+from rs.statistics.intervals import standard_error, t_interval
 from rs.tables.moved import Independent, Observed, moved_runs
 from rs.tables.noise import SMOOTHING
 from rs.tables.stored import Stored
@@ -27,7 +27,8 @@ _PRICES = (-12.0, 12.0)  # natural logarithms: between them losses and squared d
 
 
 class WorstCase(TypedDict):
-    """Mean squared distance and mean loss that an adversary got to, with 95 % t intervals over the images.
+    """Mean squared distance and mean loss that an adversary got to, with 95 % t intervals over the images
+    (cut at 0) and standard errors (`_se`).
 
     At a price `gamma`: the share of images whose ascent was `refused`. A mixture has no price, and
     `noise_error`, the standard error of its loss from the noise alone.
@@ -36,9 +37,11 @@ class WorstCase(TypedDict):
     adversary: str
     gamma: float
     rho: float
+    rho_se: float
     rho_low: float
     rho_high: float
     loss: float
+    loss_se: float
     low: float
     high: float
     images: int
@@ -129,9 +132,11 @@ def _case(adversary: str, squared_distance: Floats, loss: Floats) -> WorstCase:
         "adversary": adversary,
         "gamma": np.nan,
         "rho": rho,
+        "rho_se": standard_error(squared_distance),
         "rho_low": rho_low,
         "rho_high": rho_high,
         "loss": mean,
+        "loss_se": standard_error(loss),
         "low": low,
         "high": high,
         "images": len(loss),

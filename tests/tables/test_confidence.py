@@ -33,16 +33,6 @@ def test_averages_have_students():
     assert (found.side.low, found.side.high) == pytest.approx(t_interval(values, 0.8)[1:])
 
 
-@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
-def test_an_interval_that_is_cut_keeps_its_other_end(confidence):
-    values = np.r_[np.zeros(9), 1.0]
-    acr, low, high = t_interval(values, least=0.0)
-    assert low == 0.0
-    side = mean_of([row(acr=acr, low=low, high=high, images=10)], "acr", confidence=confidence).side
-    assert side.high == pytest.approx(t_interval(values, confidence)[2])
-    assert side.low == pytest.approx(t_interval(values, confidence, least=0.0)[1], abs=1e-12)
-
-
 def test_a_mean_is_within_what_it_can_be():
     """Student's interval of few radii reaches below 0 and above the largest; what is cut off is no mean."""
     for values in ([0.0, 0.0, 1.0], [1.0, 1.0, 0.0]):
