@@ -19,7 +19,7 @@ def frame(correct: dict[float, int], variant: str = "", images: int = N, first: 
         right = {(first + i) % images for i in range(number)}
         for image in range(images):
             success = image not in right
-            votes = [0, 300, 700] if success else [0, 900, 100]
+            votes = ([0, 300, 700] if success else [0, 900, 100]) + [0] * 7
             rows.append(
                 {"image": image, "label": 1, "radius": radius, "prediction": 2 if success else 1}
                 | {"distortion": radius, "success": success, "steps": 20, "votes": votes, "variant": variant}

@@ -67,7 +67,7 @@ def _certified(spec: dict[str, Any], radii: Sequence[float]) -> pa.Table:
 def _attacked(broken: Sequence[bool]) -> pa.Table:
     rows = [
         {"image": i, "label": 1, "radius": r, "prediction": 2 if b and r else 1, "distortion": r}
-        | {"success": bool(b and r), "steps": 2, "votes": [0, 2, 30] if b and r else [0, 30, 2]}
+        | {"success": bool(b and r), "steps": 2, "votes": ([0, 2, 30] if b and r else [0, 30, 2]) + [0] * 7}
         | {"variant": "", "clean": None, "noisy": None, "attacked": None}
         for r in (0.0, 0.5)
         for i, b in enumerate(broken)

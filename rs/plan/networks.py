@@ -169,7 +169,7 @@ class Networks:
         for key, part in parts.items():
             made = {"run": part.network, "model": part.spec["model"]}
             if (output := joined.output_of(part.run)) == "noise":  # its time step is that of this level
-                made["sigma"] = part.run.sections["noise"]["sigma"]
+                made["sigma"] = part.run.sections["noise"].get("sigma")  # other noise is refused
             denoisers += [part.run] if output != "logits" else part.denoisers
             classes += part.classes
             name, _, number = key.partition(".")

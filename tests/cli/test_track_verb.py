@@ -13,7 +13,7 @@ from rs.cli import tracking
 from rs.cli.overview import places
 from rs.errors import UserError
 from rs.machine.worker import Tee
-from rs.plan import staleness
+from rs.plan import records, staleness
 from rs.plan.plan import Plan
 from rs.provenance.files import read_json
 from rs.study.study import Study
@@ -38,7 +38,7 @@ def planned(uri: str) -> Plan:
 
 def recorded(path: Path) -> Path:
     """As Snakemake remembers a file that it made."""
-    record = staleness._record(path)
+    record = records.place(path)
     record.parent.mkdir(parents=True, exist_ok=True)
     record.touch()
     return record

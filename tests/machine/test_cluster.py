@@ -60,8 +60,12 @@ def test_a_stage_asks_for_gpus_and_threads_where_its_record_says_that_it_compute
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 def test_a_rule_has_the_files_of_its_stage_s_record(stage):
     rule = rules()[stage.rule]
-    inputs = set(re.findall(r"^        (\w+)=", (rule.partition("    output:")[0]), re.M))
-    assert inputs == {*stage.inputs, *stage.beside}
+    asked, record = rule.partition("    output:")[0], {*stage.inputs, *stage.beside}
+    named = set(re.findall(r"^        (\w+)=", asked, re.M))
+    if f'job("{stage.name}", ' in asked and ".reads()" in asked:  # of the job, which are the record's
+        assert named <= record
+    else:
+        assert named == record
     if len(stage.outputs) > 1:
         assert re.findall(r"^        (\w+)=", rule[rule.index("output:") : rule.index("log:")], re.M)[
             : len(stage.outputs)

@@ -8,6 +8,7 @@ held against mpmath in test_dual.py, test_dual_tables.py and test_bilateral.py.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -19,7 +20,11 @@ from certificate_draws import GAUSSIAN, LAPLACE, soft_draws
 
 import rs
 from rs.methods import catalog
+from rs.methods.certificates.group_sequential import GroupSequential
+from rs.methods.noise.gaussian import Gaussian
+from rs.settings.sampling import Stop
 from rs.statistics.draws import Draws, Votes
+from rs.statistics.group_sequential import GroupSequentialRule
 from rs.statistics.paired_draws import PairedDraws
 from rs.study.schema import schema
 
@@ -34,6 +39,7 @@ PAIRS = [(name, noise) for name, facts in RIGOROUS.items() for noise in NOISES i
 # the share of alpha that p_A's bound has, the formula, and how near a search comes to its best point
 FORMULAS = {
     ("cohen", "gaussian"): (1.0, exact.gaussian, 1e-8),
+    ("group_sequential", "gaussian"): (1.0, exact.gaussian, 1e-8),  # of votes that no test stopped
     ("cohen_linf", "gaussian"): (1.0, exact.gaussian, 1e-8),
     ("dual", "gaussian"): (1.0, exact.gaussian, 1e-8),
     ("bilateral", "gaussian"): (0.5, exact.gaussian, 1e-8),
@@ -99,6 +105,24 @@ def test_radii_of_votes_are_rounded_down(certificate, noise):
             q_all = exact.upper(n - int(counts[top]), n, ALPHA, 1.0)
             p_all = min(q_all, exact.upper(int(others.max()), n, ALPHA, 1.0))
             assert radius <= MOST[noise](LEVEL[noise], q_all, p_all) / scale
+
+
+def test_radii_of_tests_are_those_asked_for_and_rounded_down():
+    """What a test at failure rate x rejects is 1 - p_A >= x, so that no radius above sigma Phi^-1(1 - x) is
+    right.
+    """
+    sigma, asked = LEVEL["gaussian"], (0.1, 0.4, 0.7)
+    rule = GroupSequentialRule(Stop(ALPHA, asked), sigma, 9600, 160, 0.01)
+    most = rule.design.certify[-1]  # failures of 9,600 votes, of each radius
+    drawn = Draws.from_counts([90, 10], np.stack([9600 - most, most], 1), dimension=1)
+    found = GroupSequential().certify(
+        dataclasses.replace(drawn, stopping="sequential", stop=rule.told()), Gaussian(sigma), ALPHA
+    )
+    with mpmath.workdps(40):
+        for radius, at_least, needed in zip(found.radius, asked, rule.design.needed, strict=True):
+            rate = mpmath.mpf(float(needed))
+            assert at_least <= radius <= exact.gaussian(sigma, rate, rate)
+            assert radius == pytest.approx(at_least, rel=1e-7)
 
 
 def test_radii_of_two_networks_votes_are_rounded_down():

@@ -263,4 +263,5 @@ def test_tables_count_the_mean_and_mark_lower_bounds(runs, monkeypatch):
     assert "their mean (sequential, α = 0.001)" in shown.note
     assert "≥ marks a lower bound" in shown.note
     assert [c.text for c in shown.rows[0] if "≥" in c.text] == [f"≥ {average['acr'][0] // 1e-3 / 1000:.3f}"]
-    assert radius_section(space.plan.tables, {}).tables[0].rows[0][3].text.startswith("≥ ")
+    row = radius_section(space.plan.tables, {}).tables[0].rows[0]
+    assert any(cell.text.startswith("≥ ") for cell in row)

@@ -28,7 +28,7 @@ NUMBER = "published[0].certified_accuracy[0]"
         ({"papers": {"P": {"seed": 1}}}, "papers.P.seed: unknown key"),
         (
             {"published": [ENTRY | {"settings": {"sampling": {"votes": 1}}}]},
-            "published[0].settings.sampling.votes: unknown key; allowed: batch",
+            "published[0].settings.sampling.votes: unknown key; allowed: answers, batch",
         ),
         ({"published": [ENTRY, ENTRY]}, "published[1]: prints what published[0] prints: tiny/p-t/gaussian/"),
         ({"published": [ENTRY | {"certified_accuracy": ["1.5"]}]}, f"{NUMBER}: 1.5: must"),

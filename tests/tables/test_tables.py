@@ -51,7 +51,7 @@ def certified_file(path, rows, certificate="cohen", n=64, spec=None):
 def attack_file(path, radius_success, spec=None):
     rows = [
         {"image": i, "label": 1, "radius": r, "prediction": 2 if s else 1, "distortion": r, "success": s}
-        | {"steps": 2, "votes": [0, 2, 30] if s else [0, 30, 2], "variant": ""}
+        | {"steps": 2, "votes": ([0, 2, 30] if s else [0, 30, 2]) + [0] * 7, "variant": ""}
         | {
             "clean": [0.0] if i == 0 else None,
             "noisy": [0.1] if i == 0 else None,
