@@ -8,8 +8,11 @@ bit by bit, so a form's description does not say which of the two has voted.
 A file is named by a digest of all that it was made from: the network as torch.fx writes it down with every
 number it holds, the batch, torch, the processor and the threads. So nothing in it can be out of date, and it
 may be removed at any time: the compiler then starts as before. Nothing is kept of what torch.fx does not see
-whole (hooks, layers of other packages, control flow on tensors), on a GPU, nor in float32, whose dense layers
-torch.compile hands to MKL and AOTInductor does not.
+whole (hooks, a replaced `forward`, layers of other packages, control flow on tensors), on a GPU, nor in
+float32, whose dense layers torch.compile hands to MKL and AOTInductor does not.
+
+Files are code that is run, so folder and files are the user's alone, and one that others can write to is not
+loaded.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from rs.networks.transformations import warn
 from rs.provenance import user_cache
 from rs.provenance.digests import digest, file_digest
 from rs.provenance.files import read_json, write_json
@@ -34,6 +38,7 @@ OPTIONS = {"freezing": True}  # weights are constants of the code, as they are f
 LAYERS, FUNCTIONS = "torch.nn.modules.", ("torch", "math", "_operator", "operator", "builtins")
 SETTINGS = ("TORCHINDUCTOR_", "ATEN_", "ONEDNN_", "DNNL_")  # variables that choose code or kernels
 UNSET = ("TORCHINDUCTOR_CACHE_DIR",)  # of them, what only says where files lie
+SHARED = "its compiled forms are not loaded: folder and files must be yours, and others cannot write to them"
 HELD = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training")
 Run = Callable[[Tensor], Tensor]
 
@@ -44,6 +49,9 @@ def find(network: nn.Module, batch: Tensor) -> Run | None:
         return None
     file = _folder() / f"{name}.pt2"
     try:
+        if not user_cache.private((_folder(), file, _record(file))):
+            warn(str(_folder()), SHARED)
+            return None
         return _loaded(file) if file_digest(file) == read_json(_record(file))["sha256"] else None
     except Exception:  # missing, damaged, or no library for this machine
         return None
@@ -62,7 +70,9 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
         return None
     own = file.with_name(f".{secrets.token_hex(4)}.pt2")  # a package's name must end so
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(0o700, parents=True, exist_ok=True)
+        if not user_cache.private([file.parent]):
+            return f"{file.parent}: {SHARED}"
         with torch.no_grad():
             exported = torch.export.export(network, (batches[0],))
             made = str(own)  # options: a copy, since it adds to them
@@ -72,7 +82,9 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
             found = _loaded(own)
             if not all(torch.equal(found(batch), compiled(batch)) for batch in batches):
                 return "it rounds otherwise"
+        own.chmod(0o600)
         write_json(_record(file), {"sha256": file_digest(own)})
+        _record(file).chmod(0o600)
         own.replace(file)
     except Exception as error:  # of the compiler, or a home folder that may be read-only
         return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"[:200]
@@ -108,6 +120,8 @@ def name_of(network: nn.Module, batch: Tensor) -> str | None:
 
 def _written(network: nn.Module) -> list[Any] | None:
     """A network's traced code, its layers' settings and digests of its tensors."""
+    if not _called_plainly(network):
+        return None
     try:
         graph = fx.Tracer().trace(network)
         code = graph.python_code("self")
@@ -127,6 +141,22 @@ def _written(network: nn.Module) -> list[Any] | None:
     return [code.src, settings, {name: _content(value) for name, value in held.items()}]
 
 
+def _called_plainly(network: nn.Module) -> bool:
+    """Whether a call of the network is a call of its class's `forward`, which is all that torch.fx traces of
+    it, and the same holds of every module inside.
+    """
+    call = type(network).__call__  # a traced network's own one only words its errors
+    if nn.modules.module._has_any_global_hook() or not (
+        isinstance(network, fx.GraphModule) or call is nn.Module.__call__
+    ):
+        return False
+    return not any("forward" in vars(each) or _hooks(each) for each in network.modules())
+
+
+def _hooks(module: nn.Module) -> list[Any]:
+    return [v for k, v in vars(module).items() if "hook" in k and not isinstance(v, bool) and v]
+
+
 def _known(value: Any) -> bool:
     """Whether traced code names a part of torch or Python, whose version is known, a number, or a type's name
     (of an annotation).
@@ -138,13 +168,11 @@ def _known(value: Any) -> bool:
 
 
 def _settings(layer: nn.Module) -> list[Any] | None:
-    """Classes and settings of a layer and those inside of it; nothing of another package's or with hooks."""
+    """Classes and settings of a layer and those inside of it; nothing of another package's."""
     told = []
     for name, each in layer.named_modules():
-        own = {k: v for k, v in vars(each).items() if k not in HELD}
-        hooks = [v for k, v in own.items() if "hook" in k and not isinstance(v, bool) and v]
-        own = {k: v for k, v in own.items() if "hook" not in k}
-        if not type(each).__module__.startswith(LAYERS) or hooks or not all(map(_plain, own.values())):
+        own = {k: v for k, v in vars(each).items() if k not in HELD and "hook" not in k}
+        if not type(each).__module__.startswith(LAYERS) or not all(map(_plain, own.values())):
             return None
         told.append(
             [name, type(each).__qualname__, each.training, sorted((k, repr(v)) for k, v in own.items())]

@@ -10,15 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from rs.errors import UserError
 from rs.provenance import checksums
 from rs.provenance.digests import digest
 from rs.provenance.files import ADVICE, read_json, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd  # whose import takes a second, and most jobs read no table
 
 # column: whether its values are whole, the least and the largest allowed; None: not bounded, but finite
 Rules = Mapping[str, tuple[bool, float | None, float | None]]
@@ -172,7 +174,7 @@ def read_moved(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     lacks = {"sigma", "dimension", "estimates"} - made.keys()
     if lacks:
         raise UserError(f"{path}: does not say its {sorted(lacks)[0]}, as our files do; {ADVICE}")
-    to_radii = frame["radius"].notna() if "radius" in frame else pd.Series(False, frame.index)
+    to_radii = frame.reindex(columns=["radius"])["radius"].notna()  # no row where there is none
     own, others = frame[~to_radii], frame[to_radii]
     check_values(path, own, MOVED)
     _once(path, own, ["adversary", "image", "gamma"])

@@ -26,7 +26,7 @@ from rs.networks.differentiable import Differentiable, require_gradients
 from rs.networks.images import open_split
 from rs.networks.inference import form_of
 from rs.provenance.digests import file_digest
-from rs.provenance.files import provenance, write_table
+from rs.provenance.files import provenance, versions, write_table
 from rs.provenance.prepared import read_manifest
 from rs.settings.attacks import AttackUse
 from rs.smoothing.noise import Noise
@@ -95,7 +95,8 @@ def attack(
         return pa.Table.from_pylist(rows, pa.schema(SCHEMA))
 
     read = [file_digest(path) for path in (model_manifest, data, form_file, source) if path]
-    parts = Parts(output, [spec, code, read, form.description, device_class(device)])
+    libraries = [versions()[name] for name in ("torch", "numpy")]  # others round and draw otherwise
+    parts = Parts(output, [spec, code, read, form.description, device_class(device), libraries])
     tables = parts.made(pieces, attacked, name, f"batches of {together} images")
     compared = {"form": form.compared, "differentiable": differentiable.compared}
     facts = facts_of(seen, use, keep, audited.probes.shape[1:])

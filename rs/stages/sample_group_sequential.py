@@ -73,13 +73,16 @@ def _selected(voter: Voter, file: Path) -> np.ndarray:
 
 def independent(form: InferenceForm, shape: tuple[int, ...], piece: int) -> bool:
     """Whether logits are those of the image alone: the same in another place of the batch, beside others and
-    in a batch that is not full.
+    in a batch that is not full. These are no votes: the form's passes do not count them.
     """
+    passes = form.passes
     source = torch.Generator().manual_seed(0)
     images = torch.rand((form.batch, *shape), generator=source).to(form.device)
     there = form(images).clone()
     moved = all(torch.equal(form(images.roll(p, 0)), there.roll(p, 0)) for p in (piece, 1, form.batch // 2))
-    return moved and torch.equal(form(images[:piece]), there[:piece])
+    found = moved and torch.equal(form(images[:piece]), there[:piece])
+    form.passes = passes
+    return found
 
 
 @dataclass

@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from rs.errors import UserError
 from rs.settings.sampling import Stop
@@ -131,6 +131,8 @@ def _binomial(votes: int, x: float) -> tuple[int, Floats]:
     """The least number of failures that matters, and the chances from there on: by Bernstein's inequality
     others have a chance below 1e-18.
     """
+    from scipy import stats  # inside: its import takes a second, which every sampling job would pay
+
     width = 9.5 * np.sqrt(votes * x * (1 - x)) + 30
     least, most = max(int(votes * x - width), 0), min(int(votes * x + width) + 1, votes)
     return least, stats.binom.pmf(np.arange(least, most + 1), votes, x)

@@ -79,6 +79,15 @@ def test_other_code_or_settings_begin_anew_and_a_damaged_part_is_made_again(run,
     assert f"{parts[1]}: damaged" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("library", ["torch", "numpy"])
+def test_parts_of_another_version_of_a_library_are_not_mixed(run, library, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        run(dies_after=2)
+    found = attacking.versions()
+    monkeypatch.setattr(attacking, "versions", lambda: found | {library: "0.1"})
+    assert run()[1] == [0, 1, 2, 3]
+
+
 def test_parts_of_outputs_with_like_names_are_left_alone(tmp_path):
     def make(piece):
         if piece:

@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from ensemble_networks import CLASSES, SHAPE, members
+from tiny_networks import audited
 from tiny_study import TINY, Workspace, write_study
 
 from rs.errors import UserError
 from rs.methods.certificates.group_sequential import GroupSequential, rule_of
 from rs.methods.noise.gaussian import Gaussian
-from rs.networks.inference import InferenceForm
+from rs.networks.averaged import Averaged
+from rs.networks.inference import InferenceForm, form_of
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table
 from rs.settings.sampling import Stop
@@ -27,6 +30,7 @@ from rs.tables.aggregate import aggregate
 pytestmark = pytest.mark.slow
 
 RADII = [0, 0.125, 0.25, 0.5]
+FORM = {"precision": "float32", "batch": 64, "compiled": False}
 
 
 def by_tests(study, **changes):
@@ -165,3 +169,12 @@ def test_rows_that_depend_on_their_batch_are_found():
     for network, expected in ((Neighbours(), False), (Place(), False), (torch.nn.Flatten(), True)):
         form.network, form.classes = network, 3 if expected is False else 8
         assert independent(form, (1, 2, 4), 16) is expected
+
+
+def test_what_is_tried_out_before_the_votes_is_not_counted_among_an_ensembles_passes():
+    form = form_of(audited(Averaged(members(norm=True), 2).eval(), SHAPE, CLASSES), FORM, torch.device("cpu"))
+    form(torch.zeros(3, *SHAPE))
+    before = form.passes
+    assert before >= 6
+    independent(form, SHAPE, 16)
+    assert form.passes == before
