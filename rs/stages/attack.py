@@ -95,8 +95,7 @@ def attack(
         return pa.Table.from_pylist(rows, pa.schema(SCHEMA))
 
     read = [file_digest(path) for path in (model_manifest, data, form_file, source) if path]
-    libraries = [versions()[name] for name in ("torch", "numpy")]  # others round and draw otherwise
-    parts = Parts(output, [spec, code, read, form.description, device_class(device), libraries])
+    parts = Parts(output, [spec, code, read, form.description, *rounded_by(device)])
     tables = parts.made(pieces, attacked, name, f"batches of {together} images")
     compared = {"form": form.compared, "differentiable": differentiable.compared}
     facts = facts_of(seen, use, keep, audited.probes.shape[1:])
@@ -104,6 +103,11 @@ def attack(
     facts |= {"device": device_name(device), "classes": form.classes}
     write_table(output, pa.concat_tables(tables), provenance(spec, code, **facts))
     parts.remove()
+
+
+def rounded_by(device: torch.device) -> list[str]:
+    """Class of device and versions of libraries: on another one, attacks round and draw otherwise."""
+    return [device_class(device), *(versions()[name] for name in ("torch", "numpy"))]
 
 
 @dataclass(frozen=True)
