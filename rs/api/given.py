@@ -29,6 +29,13 @@ class Called(nn.Module):
         return self.function(images)
 
 
+def check_calibrated(verb: str, form: dict[str, Any]) -> None:
+    """Raises UserError for int8, which needs training images."""
+    if form["precision"] == "int8":
+        told = "int8 is calibrated on training images, which only a study has"
+        raise UserError(f"{verb}: precision: {told}; allowed here: float32, bfloat16")
+
+
 def network_of(model: Model, verb: str) -> nn.Module:
     """The model as a module. Raises UserError for what cannot be called, and for weights in other numbers."""
     if not callable(model):

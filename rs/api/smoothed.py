@@ -67,6 +67,7 @@ def smooth(
         raise UserError(f"{verb}: allow: {list(allow)}; allowed: chance")
     form = {"precision": precision, "batch": batch, "compiled": compiled}
     settings_of(Sampling, verb, **form, seed=seed)
+    given.check_calibrated(verb, form)
     network = given.network_of(model, verb)
     catalog.build("noises", chosen["noise"])  # says what it does not allow before there are images
     return SmoothedClassifier(

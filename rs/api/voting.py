@@ -19,7 +19,7 @@ from rs.networks import forms
 from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm, form_of
 from rs.networks.transformations import copied
-from rs.settings.sampling import FORM, Stop
+from rs.settings.sampling import Stop, asked_form
 from rs.smoothing.noise import Noise
 from rs.stages.sample_sequential import draw_until_decided
 from rs.stages.voter import Totals, Voter
@@ -61,7 +61,7 @@ def prepared(
     classes = given.classes_of(copy, probes[:2], verb)
     found = network_audit.audit(copy, probes, name, allow)
     audited = Audited(copy, {"classes": classes}, probes, name, found["chance"])
-    wanted = {key: wanted[key] for key in FORM}
+    wanted = asked_form(wanted)
     if wanted["compiled"] or device.type == "cuda":  # else it takes no trial (rs.stages.form)
         wanted, _ = forms.resolve(audited, wanted, device)
     return Ready(audited, form_of(audited, wanted, device), wanted, noise, seed)

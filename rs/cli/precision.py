@@ -1,8 +1,9 @@
-"""`rs precision`: what it changes that a network votes in bfloat16 instead of float32, on trained runs.
+"""`rs precision`: what it changes that a trained network votes in bfloat16 or int8 instead of float32.
 
-Both forms meet the same noise, so a vote that differs is due to rounding. A bfloat16 network is a base
+Both forms meet the same noise, so a vote that differs is due to rounding. A rounded network is a base
 classifier of its own with its own certificate: the command tells how far apart the two are, not an error of
-either.
+either. Certified accuracies are compared image by image, by the test of `rs compare`
+(rs.statistics.paired): equivalent are two that differ by less than MARGIN.
 """
 
 from __future__ import annotations
@@ -24,23 +25,26 @@ from rs.networks import audit as network_audit
 from rs.networks.forms import wanted
 from rs.networks.images import open_split
 from rs.networks.inference import form_of
+from rs.networks.openvino_form import made_here
 from rs.plan.plan import Plan
 from rs.settings.images import Subset
 from rs.settings.labels import label_of
 from rs.settings.limits import MOST_IMAGES, MOST_VOTES
+from rs.settings.sampling import asked_form, by_openvino
 from rs.smoothing.noise import Noise
 from rs.statistics.draws import Draws, Votes
+from rs.statistics.paired import of_proportions
 from rs.statistics.seeding import Purpose, stored_uniform
 from rs.study.study import Study
 
-PRECISIONS = ("float32", "bfloat16")
+MARGIN, LEVEL = 0.01, 0.05
 
 
 @dataclass(frozen=True)
 class Compared:
     """Of N images: draws per precision, and how many of their single votes differ, int64 [N]."""
 
-    draws: dict[str, Draws]
+    draws: dict[str, Draws]  # float32 first
     differing: np.ndarray
 
     @property
@@ -51,7 +55,9 @@ class Compared:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prints, per run and smoothing noise, how many votes differ, both certified accuracies and both ACRs."""
+    """Prints, per run and smoothing noise, how many votes differ, both certified accuracies and ACRs, and at
+    which radii they are equivalent.
+    """
     for option, value, most in (("--images", args.images, MOST_IMAGES), ("--n", args.n, MOST_VOTES)):
         if not 1 <= value <= most:
             raise UserError(f"precision: {option} must be a whole number from 1 to {most}")
@@ -69,9 +75,10 @@ def run(args: argparse.Namespace) -> None:
     if not trained:
         raise UserError(f"{args.study[0]}: no trained run with a certificate yet; run the study first")
     for planned, observation in trained:
-        fixed = planned.inputs.get("form")
-        sampling = planned.run.sections["sampling"]
-        sampling = {**sampling, **wanted(sampling, fixed if fixed and fixed.is_file() else None)}
+        fixed = observation.form
+        sampling = {**planned.run.sections["sampling"], "noise": observation.noise}
+        sampling |= wanted(sampling, fixed if fixed and fixed.is_file() else None)
+        sampling["precision"] = rounded(args.precision, sampling["precision"])
         with use_device(sampling["device"]) as device:
             found = compare(
                 planned.folder / "model.json",
@@ -96,22 +103,29 @@ def compare(
     size: tuple[int, int],
     device: torch.device,
 ) -> Compared:
-    """Votes of both precisions on the same noise: `size` holds the images and their estimation votes."""
+    """Votes in float32 by torch and in the precision of `sampling`, by its engine, on the same noise: `size`
+    holds the images and their estimation votes.
+    """
     audited = network_audit.load(manifest, data, device)
     model = audited.manifest
     noise: Noise = catalog.build("noises", smoothing)
     split = open_split(data, "test", device)
     positions = list(test.positions(len(split)))[: size[0]]
-    forms = [form_of(audited, {**sampling, "precision": p}, device) for p in PRECISIONS]
-    if forms[1].description["precision"] != "bfloat16":
+    asked, names = asked_form(sampling), ("float32", sampling["precision"])
+    plain = {**sampling, "precision": "float32", "engine": "torch"}
+    if by_openvino(asked):
+        forms = [form_of(audited, plain, device), made_here(audited, asked, smoothing, data, device)]
+    else:
+        forms = [form_of(audited, form, device) for form in (plain, asked)]
+    if forms[1].description["precision"] != names[1]:
         why = "; ".join(forms[1].fallbacks) or "it draws at random"
-        raise UserError(f"{manifest}: has no form in bfloat16: {why}")
-    asked: tuple[tuple[Purpose, int], ...] = (("select", sampling["n0"]), ("estimate", size[1]))
-    counts = np.zeros((len(asked), len(forms), len(positions), model["classes"]), np.int64)
+        raise UserError(f"{manifest}: has no form in {names[1]}: {why}")
+    drawn: tuple[tuple[Purpose, int], ...] = (("select", sampling["n0"]), ("estimate", size[1]))
+    counts = np.zeros((len(drawn), len(forms), len(positions), model["classes"]), np.int64)
     differing = np.zeros(len(positions), np.int64)
     for row, index in follow(enumerate(positions), len(positions), "precision", "images"):
         image = split.take([index])[0][0]
-        for i, (purpose, votes) in enumerate(asked):
+        for i, (purpose, votes) in enumerate(drawn):
             draws = generator(device, sampling["seed"], purpose, index, 0)
             for start in range(0, votes, forms[0].batch):
                 rows = min(forms[0].batch, votes - start)
@@ -128,9 +142,14 @@ def compare(
     dimension = split.take(positions[:1])[0].numel()
     draws_of = {
         p: Draws(np.array(positions), labels, Votes(counts[0, j]), Votes(counts[1, j]), dimension, uniform)
-        for j, p in enumerate(PRECISIONS)
+        for j, p in enumerate(names)
     }
     return Compared(draws_of, differing)
+
+
+def rounded(asked: str | None, own: str) -> str:
+    """The precision that float32 is compared with: the one asked for, or the study's own, or bfloat16."""
+    return asked or (own if own != "float32" else "bfloat16")
 
 
 def _tally(predicted: Tensor, classes: int) -> np.ndarray:
@@ -153,10 +172,25 @@ def text(
         certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
         if certificate.needs != {"counts"}:
             continue
+        held = {}
         for precision, draws in found.draws.items():
             certified = certificate.certify(draws, noise, use.alpha)
             right = certified.prediction == draws.labels
-            held = [f"r={r:g} {np.mean(right & (certified.radius >= r)):.3f}" for r in radii]
+            held[precision] = right & (certified.radius >= np.array(radii)[:, None])  # [radii, images]
+            told = [f"r={r:g} {np.mean(at):.3f}" for r, at in zip(radii, held[precision], strict=True)]
             acr = float(np.mean(np.where(right, certified.radius, 0.0)))
-            lines.append(f"  {label_of(method):<12} {precision:<9} {'  '.join(held)}  ACR {acr:.4f}")
+            lines.append(f"  {label_of(method):<12} {precision:<9} {'  '.join(told)}  ACR {acr:.4f}")
+        lines.append(f"  {label_of(method):<12} {verdict(held['float32'], list(held.values())[1], radii)}")
     return "\n".join(lines)
+
+
+def verdict(plain: np.ndarray, other: np.ndarray, radii: list[float]) -> str:
+    """Where both are equivalent, of which images each certifies: bool [radii, N]."""
+    only = (plain & ~other).sum(1), (other & ~plain).sum(1)
+    found = of_proportions(*only, plain.shape[1], margin=MARGIN)
+    same = [f"{r:g}" for r, at in zip(radii, found, strict=True) if at.equivalence < LEVEL]
+    open_ = [f"{r:g}" for r, at in zip(radii, found, strict=True) if not at.equivalence < LEVEL]
+    told = (
+        f"equivalent within {100 * MARGIN:g} point (paired, p < {LEVEL:g}) at r = {', '.join(same) or 'none'}"
+    )
+    return told + f"; not shown at r = {', '.join(open_)}" * bool(open_)

@@ -25,6 +25,8 @@ def precision_arguments(parser: argparse.ArgumentParser) -> None:
     images = "of the test subset (default: 100)"
     parser.add_argument("--images", type=int, default=100, metavar="N", help=images)
     parser.add_argument("--n", type=int, default=1000, metavar="N", help="votes per image (default: 1000)")
+    against = "compared with float32 (default: the study's own, or bfloat16)"
+    parser.add_argument("--precision", choices=("bfloat16", "int8"), help=against)
 
 
 def rederive_arguments(parser: argparse.ArgumentParser) -> None:

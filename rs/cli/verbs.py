@@ -128,7 +128,7 @@ VERBS = (
     ),
     Verb(
         "precision",
-        "how many votes bfloat16 changes, and what that does to certified accuracy",
+        "how many votes bfloat16 or int8 changes, and what that does to certified accuracy",
         "rs.cli.precision:run",
         "rs.cli.small_verbs:precision_arguments",
         study=True,

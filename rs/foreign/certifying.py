@@ -156,6 +156,7 @@ class _Work:
         self.batch = asked.batch or cost.batch_of(self.dimension, self.device)
         self.block = cost.block_of(self.batch)
         settings_of(Sampling, VERB, precision=asked.precision, batch=self.batch, seed=asked.seed)
+        given.check_calibrated(VERB, {"precision": asked.precision})
 
     def pixels(self, image: int) -> np.ndarray:
         """uint8 [C, H, W] as prepared. Raises UserError."""

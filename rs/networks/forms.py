@@ -11,10 +11,12 @@ import torch
 from rs.errors import UserError
 from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm, form_of
+from rs.networks.openvino_form import OpenVinoForm
+from rs.networks.openvino_program import unpacked
 from rs.networks.transformations import one_line, out_of_memory, warn
 from rs.provenance.files import read_json
 from rs.provenance.run_files import belongs
-from rs.settings.sampling import FORM
+from rs.settings.sampling import FORM, asked_form, by_openvino
 
 SMALLEST_BATCH = 16  # batches are multiples of it (rs.stages.sample)
 
@@ -24,21 +26,34 @@ def wanted(spec: dict[str, Any], file: Path | None, model: str | None = None) ->
 
     Raises UserError for a file that is no form, or was fixed for another one or another network than `model`.
     """
-    asked = {key: spec[key] for key in FORM}
+    asked = asked_form(spec)
     if file is None:
         return asked
     told = read_json(file)
     found = told.get("form") if isinstance(told, dict) else None
     if not isinstance(found, dict) or found not in list(ladder(asked)):
         raise UserError(f"{file}: not an inference form; remove it and run the form stage again")
-    belongs(file, told.get("provenance"), asked, model)
+    made_from = {**asked, "noise": spec["noise"]} if asked["precision"] == "int8" else asked
+    belongs(file, told.get("provenance"), made_from, model)
     return found
+
+
+def fixed(audited: Audited, spec: dict[str, Any], file: Path | None, device: torch.device) -> InferenceForm:
+    """The network in the form of a job. Raises UserError as `wanted` does."""
+    form = wanted(spec, file, audited.manifest["sha256"])
+    if not by_openvino(form):
+        return form_of(audited, form, device)
+    if file is None:
+        raise UserError(f"{audited.run}: OpenVINO runs what the form stage has made, and there is no form")
+    return OpenVinoForm(audited, form, device, unpacked(read_json(file).get("program"), file))
 
 
 def ladder(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The form asked for, then what to fall back on: without the compiler, then in smaller batches."""
-    form = {key: asked[key] for key in FORM}
+    form = asked_form(asked)
     yield form
+    if by_openvino(form):
+        return
     if form["compiled"]:
         form = {**form, "compiled": False}
         yield form

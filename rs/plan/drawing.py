@@ -11,7 +11,7 @@ from typing import Any
 from rs.plan.draw_paths import estimation_file, files_of
 from rs.plan.jobs import Job, PlannedRun, noise_slug
 from rs.provenance.digests import digest
-from rs.settings.sampling import FORM
+from rs.settings.sampling import asked_form
 from rs.study.schema import defaults, method_schema, prune, section
 from rs.study.source_refusals import of_two
 from rs.study.study import Run
@@ -79,8 +79,7 @@ class Drawing:
 
     def __post_init__(self) -> None:
         sampling = self.sampling
-        form = {key: sampling[key] for key in FORM}
-        self.common = {"noise": self.noise, **form, "betas": sampling["betas"], "seed": sampling["seed"]}
+        self.common = {"noise": self.noise, **asked_form(sampling), "betas": sampling["betas"], "seed": sampling["seed"]}
 
     @property
     def sampling(self) -> dict[str, Any]:
@@ -94,7 +93,7 @@ class Drawing:
         if planned is None:
             return {}
         theirs = planned.run.sections["sampling"]
-        told = {key: theirs[key] for key in (*FORM, "n", "block", "answers")}
+        told = asked_form(theirs) | {key: theirs[key] for key in ("n", "block", "answers")}
         return {"source": {"run": planned.network, **told, "share": share_of(self.planned.run)}}
 
     @property

@@ -121,6 +121,7 @@ class Observation:
     certified: Path | None
     attacks: list[Path]
     distributional: Path | None = None
+    form: Path | None = None  # that had to be tried out
 
 
 @dataclass

@@ -11,7 +11,7 @@ from rs.plan.drawing import Drawing, in_batches_of, in_blocks, share_of, stop_of
 from rs.plan.jobs import Job, Observation, PlannedRun, noise_slug, slug
 from rs.provenance.digests import digest
 from rs.settings.images import Subset
-from rs.settings.sampling import FORM
+from rs.settings.sampling import asked_form
 from rs.study import refusals, sampling_refusals, source_refusals
 from rs.study.schema import (
     class_of,
@@ -64,8 +64,10 @@ class Observer:
     ) -> Observation:
         sections, sampling = planned.run.sections, planned.run.sections["sampling"]
         classes = (*classes, class_of("noises", noise))
-        form = {key: sampling[key] for key in FORM}
-        found = Observation(noise, None, [])
+        form = asked_form(sampling)
+        if form["precision"] == "int8":  # calibrated under the noise of its votes
+            planned.inputs = planned.inputs | self._form(planned, {**form, "noise": noise}, classes)
+        found = Observation(noise, None, [], form=planned.inputs.get("form"))
         if self._for(planned.run, noise):
             found.certified = self._certify(planned, noise, where, classes)
         for i in range(len(sections["attacks"])):
@@ -82,6 +84,7 @@ class Observer:
         classes: tuple[str, ...],
     ) -> Path:
         run, sampling = planned.run, planned.run.sections["sampling"]
+        sampling_refusals.check_engine(self.study, run)
         sampling_refusals.check_blocks(self.study, run)
         source_refusals.check_answers(self.study, run)
         sampling_refusals.check_draw_files(
@@ -142,12 +145,21 @@ class Observer:
             "model": folder / "model.json",
             "weights": folder / "model.safetensors",
         }
-        if not sampling["compiled"] and sampling["device"] != "cuda":
+        form = asked_form(sampling)
+        if form["precision"] == "int8" or not (form["compiled"] or sampling["device"] == "cuda"):
             return inputs
-        form = {key: sampling[key] for key in FORM}
-        path = folder / "forms" / f"{digest(form)}.json"
-        self.add(Job("form", form, model_classes, planned.id, inputs, {"form": path}, sampling["device"]))
-        return {**inputs, "form": path}
+        planned.inputs = inputs
+        return inputs | self._form(planned, form, model_classes)
+
+    def _form(self, planned: PlannedRun, spec: dict[str, Any], classes: tuple[str, ...]) -> dict[str, Any]:
+        """Adds the job that fixes a form, and returns its file."""
+        path, device = (
+            planned.folder / "forms" / f"{digest(spec)}.json",
+            planned.run.sections["sampling"]["device"],
+        )
+        inputs = {key: planned.inputs[key] for key in ("data", "model", "weights")}
+        self.add(Job("form", spec, classes, planned.id, inputs, {"form": path}, device))
+        return {"form": path}
 
     def _test_size(self) -> int:
         size: int = self.data_facts["x-sizes"]["test"]

@@ -104,6 +104,8 @@ class Card:
     unit: str = "GPU-hours"
 
     def rate(self, work: Work) -> Rate:
+        if work.kind == "vote" and not work.network.in_torch:
+            raise NotPriced(f"{work.network.name}: OpenVINO votes on processors")
         network, fixed = work.network, RECORDED if work.recorded or work.kind == "vote" else WRITTEN
         kind = f"{work.kind} compiled" if work.kind == "vote" and network.compiled else work.kind
         found = H100.get((network.described["name"], kind)) if network.precision == "bfloat16" else None
@@ -141,8 +143,9 @@ def card(name: str) -> Card:
 # --- this machine ---
 
 # Multiply-adds/s of one core in forward passes: bfloat16 with AVX-512 (LeNet 50 G, ResNet-20 80 G), float32
-# 26 to 48 G (docs/evidence/sampling.md). A processor without bfloat16 arithmetic emulates it.
-CORE = {"bfloat16": 60e9, "float32": 30e9}
+# 26 to 48 G (docs/evidence/sampling.md), int8 80 to 180 G (docs/evidence/engine.md). A processor without
+# bfloat16 arithmetic emulates it.
+CORE = {"int8": 90e9, "bfloat16": 60e9, "float32": 30e9}
 EMULATED = 10e9
 HAS_BFLOAT16 = ("cpu amx", "cpu avx512-bf16")
 
@@ -163,8 +166,10 @@ class Here:
             like = next((c for c in CARDS.values() if c.name in self.name.upper().replace(" ", "")), None)
             rate = (like or CARDS["A100"]).rate(work)
             return Rate(rate.fixed, rate.each, assumed=True)
-        emulated = work.network.precision == "bfloat16" and self.device not in HAS_BFLOAT16
-        speed = EMULATED if emulated else CORE[work.network.precision]
+        # what is attacked in int8 is differentiated in bfloat16 (rs.networks.differentiable)
+        precision = work.network.precision if work.kind == "vote" else work.network.differentiated
+        emulated = precision == "bfloat16" and self.device not in HAS_BFLOAT16
+        speed = EMULATED if emulated else CORE[precision]
         return Rate(1e-3, FORWARDS[work.kind] * multiply_adds(work.network) / speed, assumed=True)
 
 

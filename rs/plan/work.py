@@ -18,6 +18,7 @@ from rs.plan.plan import Plan
 from rs.provenance.digests import dumps
 from rs.settings.images import Subset
 from rs.settings.passes import KINDS, counted
+from rs.settings.sampling import asked_form, by_openvino
 from rs.statistics.majority import looks
 from rs.study.schema import defaults, method_schema, section
 
@@ -42,11 +43,34 @@ class Network:
     shape: tuple[int, int, int]
     precision: str
     compiled: bool = False  # where it votes
+    engine: str = "torch"  # that it votes in
 
     @property
     def name(self) -> str:
         """`lenet, bfloat16, compiled`."""
-        return ", ".join([self.described["name"], self.precision, *["compiled"] * self.compiled])
+        return ", ".join(
+            [
+                self.described["name"],
+                self.precision,
+                *["compiled"] * self.compiles,
+                *["OpenVINO"] * (not self.in_torch),
+            ]
+        )
+
+    @property
+    def in_torch(self) -> bool:
+        """Whether torch runs it where it votes."""
+        return not by_openvino({"precision": self.precision, "engine": self.engine})
+
+    @property
+    def differentiated(self) -> str:
+        """The precision of its gradients: bytes have none."""
+        return "bfloat16" if self.precision == "int8" else self.precision
+
+    @property
+    def compiles(self) -> bool:
+        """Whether every process that votes compiles it anew."""
+        return self.compiled and self.in_torch
 
     @property
     def described(self) -> dict[str, Any]:
@@ -126,14 +150,16 @@ def _trained(plan: Plan, manifest: Any) -> Job:
     return plan.maker(Path(manifest))
 
 
-def network_of(plan: Plan, trained: Job, precision: str, compiled: bool = False) -> Network:
+def network_of(
+    plan: Plan, trained: Job, precision: str, compiled: bool = False, engine: str = "torch"
+) -> Network:
     """The network that a train, import or join job makes."""
     model = trained.spec["model"]
     for part in parts_of(model) or [model]:
         if "imported" in part and "architecture" not in part["imported"]:
             raise NotPriced(f"{trained.run}: a network of somebody else's code ({part['name']})")
     model = model["imported"]["architecture"] if "imported" in model else model
-    return Network(dumps(model), tuple(plan.data_facts["x-shape"]), precision, compiled)
+    return Network(dumps(model), tuple(plan.data_facts["x-shape"]), precision, compiled, engine)
 
 
 def parts_of(model: dict[str, Any]) -> list[dict[str, Any]]:
@@ -185,7 +211,9 @@ def image_bytes(plan: Plan) -> int:
 
 
 def _form(plan: Plan, job: Job, manifest: Any) -> Network:
-    return network_of(plan, _trained(plan, manifest), job.spec["precision"], job.spec["compiled"])
+    form = asked_form(job.spec)
+    asked = form["precision"], form["compiled"], form.get("engine", "torch")
+    return network_of(plan, _trained(plan, manifest), *asked)
 
 
 def _sample(plan: Plan, job: Job) -> Iterator[Work]:

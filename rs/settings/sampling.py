@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,6 +13,20 @@ from rs.settings.limits import MOST_METHODS, Images, Positive, Seed, Share, Vote
 from rs.settings.numbers import Radii
 
 FORM = ("precision", "batch", "compiled")  # of Sampling: what fixes the inference form
+
+
+def by_openvino(form: Mapping[str, Any]) -> bool:
+    """Whether OpenVINO runs the network: where that is asked for, and int8 always."""
+    return form["precision"] == "int8" or form.get("engine") == "openvino"
+
+
+def asked_form(sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """The inference form that a run's `sampling` or a job's spec asks for. OpenVINO always compiles."""
+    form = {key: sampling[key] for key in FORM}
+    if by_openvino(sampling):
+        form["compiled"] = True
+        form |= {} if form["precision"] == "int8" else {"engine": "openvino"}
+    return form
 
 
 @dataclass(frozen=True)
@@ -40,10 +55,11 @@ class Sampling:
     blocks. `rule: tests` decides `stop.radii` by exact group sequential tests, with which the certificate
     `group_sequential` claims them: fewer votes, nothing between the radii, and a radius is given up where
     telling it would take more votes than knowing a radius to `resolution` sigma. Batches then hold votes of
-    several images. `betas` are the inverse temperatures of the softmax moments to store. `precision`, `batch`
-    and `compiled` are the inference form, fixed before the first vote. `device_class` (`cuda 9.0`, `cpu
-    avx512`) pins on which kind of device votes are drawn: those of two kinds never merge, so the others are
-    drawn anew. Like `device` it is no part of what is drawn.
+    several images. `betas` are the inverse temperatures of the softmax moments to store. `precision`,
+    `batch`, `compiled` and `engine` are the inference form, fixed before the first vote. OpenVINO runs it
+    instead of torch where that is the `engine`, and int8 always: on processors, and always compiled.
+    `device_class` (`cuda 9.0`, `cpu avx512`) pins on which kind of device votes are drawn: those of two kinds
+    never merge, so the others are drawn anew. Like `device` it is no part of what is drawn.
 
     `answers` is for a run that others start from: of so many of its first votes of an image (whole blocks, at
     most n) it is stored which class each was for. `source` names that run, for certificate `incremental`:
@@ -60,7 +76,8 @@ class Sampling:
     block: Votes | None = None
     images_per_shard: Images = 50
     betas: Annotated[tuple[Positive, ...], Field(max_length=MOST_METHODS)] = ()
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"
+    engine: Literal["torch", "openvino"] = "torch"
     batch: Annotated[int, Field(ge=16, le=2**20, multiple_of=16)] = 512
     compiled: bool = False
     seed: Seed = 0

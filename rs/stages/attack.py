@@ -24,7 +24,6 @@ from rs.networks import audit as network_audit
 from rs.networks import checkpoints, forms
 from rs.networks.differentiable import Differentiable, require_gradients
 from rs.networks.images import open_split
-from rs.networks.inference import form_of
 from rs.provenance.digests import file_digest
 from rs.provenance.files import provenance, versions, write_table
 from rs.provenance.prepared import read_manifest
@@ -72,7 +71,7 @@ def attack(
     use: AttackUse = catalog.build_use("attacks", spec["attack"])
     audited = network_audit.load(model_manifest, data, device)
     asked = forms.wanted(spec, form_file, audited.manifest["sha256"])
-    form = form_of(audited, asked, device)
+    form = forms.fixed(audited, spec, form_file, device)
     seen = seen_by(spec, use, audited, model_manifest, source, data)
     differentiable, method = Differentiable(seen.network, asked, device), seen.method
     keep = getattr(method, "keeps_broken", False) if use.keep_broken is None else use.keep_broken

@@ -4,7 +4,9 @@ The study asks for a form; where its compilation fails or memory runs out the ru
 with a warning, and every vote, judgement and prediction of the run uses that. Sample and attack jobs read the
 form from this stage's file, so a new form makes all of a run's draws start again, and draws of two forms are
 never merged. A form without the compiler needs no such job, unless the study asks for a GPU, whose memory may
-run out: elsewhere that is one line in the job.
+run out: elsewhere that is one line in the job. What OpenVINO runs is always made here, once, and lies in the
+file: int8 is calibrated on training images under the noise of the votes (rs.networks.openvino_program), so it
+has a form of its own under each noise; it does not fall back.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ import torch
 
 from rs.machine.devices import device_name
 from rs.networks import audit as network_audit
-from rs.networks.forms import resolve
+from rs.networks.forms import resolve, try_out
+from rs.networks.openvino_form import made_here
 from rs.provenance.files import provenance, write_json
+from rs.settings.sampling import asked_form, by_openvino
 
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
@@ -32,6 +36,14 @@ def fix(
 ) -> None:
     """Writes the `form` that the model is used in, and why it is not the one asked for (`fallback`)."""
     audited = network_audit.load(model_manifest, data, device)
-    form, fallback = resolve(audited, spec, device, keep=True)
-    made = provenance(spec, code, model=audited.manifest["sha256"], device=device_name(device))
-    write_json(output, {"form": form, "fallback": fallback, "provenance": made})
+    found: dict[str, Any]
+    if by_openvino(spec):
+        form = asked_form(spec)
+        made = made_here(audited, form, spec.get("noise", {}), data, device)
+        try_out(made, audited.probes.shape[1:])
+        found = {"form": form, "fallback": None, "program": made.program.packed()}
+    else:
+        form, fallback = resolve(audited, spec, device, keep=True)
+        found = {"form": form, "fallback": fallback}
+    told = provenance(spec, code, model=audited.manifest["sha256"], device=device_name(device))
+    write_json(output, {**found, "provenance": told})

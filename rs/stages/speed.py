@@ -24,9 +24,11 @@ from rs.networks.audit import Audited
 from rs.networks.captured_step import WRITTEN, CapturedSteps
 from rs.networks.differentiable import Differentiable
 from rs.networks.inference import InferenceForm
+from rs.networks.openvino_form import OpenVinoForm, program_of
 from rs.networks.optimization import make_optimizer
 from rs.networks.transformations import training_layout
 from rs.plan.work import Network
+from rs.settings.sampling import asked_form
 from rs.settings.training import Training
 from rs.smoothing.ascent import input_gradient
 from rs.smoothing.smoothed import evaluation_mode, mean_cross_entropy
@@ -110,13 +112,24 @@ class Subject:
 
     def vote(self, batch: int, draws: torch.Generator) -> Pass:
         """A batch of votes on one image."""
-        form = {"precision": self.asked.precision, "batch": batch, "compiled": self.asked.compiled}
-        inference, image = InferenceForm(self.audited(), form, self.device), self.images[0]
+        inference, image = self._form(batch), self.images[0]
 
         def take(_: Tensor) -> None:
             inference.vote(image, batch, lambda rows: NOISE.sample((rows, *image.shape), draws))
 
         return take
+
+    def _form(self, batch: int) -> InferenceForm:
+        told = {
+            "precision": self.asked.precision,
+            "compiled": self.asked.compiled,
+            "engine": self.asked.engine,
+        }
+        audited, form = self.audited(), asked_form({**told, "batch": batch})
+        if self.asked.in_torch:
+            return InferenceForm(audited, form, self.device)
+        program = program_of(audited, form, audited.probes, {})
+        return OpenVinoForm(audited, form, self.device, program, most=1.0)  # it has learnt nothing yet
 
 
 def measure(

@@ -23,7 +23,7 @@ from rs.methods import catalog
 from rs.networks import audit as network_audit
 from rs.networks import forms
 from rs.networks.images import load_images
-from rs.networks.inference import NOT_FINITE, form_of
+from rs.networks.inference import NOT_FINITE
 from rs.provenance.files import provenance
 from rs.smoothing.noise import Noise
 from rs.stages.draw_files import write_votes
@@ -49,8 +49,7 @@ class Voter:
         audited = network_audit.load(model, data, device)
         self.manifest, self.run, self.chance = audited.manifest, audited.run, audited.chance
         self.classes = int(self.manifest["classes"])
-        form = forms.wanted(spec, form_file, self.manifest["sha256"])
-        self.form = form_of(audited, form, device)
+        self.form = forms.fixed(audited, spec, form_file, device)
         self.x, self.labels = load_images(data, "test", self.images, device)
         self._broken = torch.zeros(len(self.images), dtype=torch.int64, device=device)
 

@@ -6,10 +6,20 @@ from typing import Any
 
 from rs.settings.images import Subset
 from rs.settings.limits import MOST_IN_FOLDER, MOST_JOBS
-from rs.settings.sampling import Stop
+from rs.settings.sampling import Stop, by_openvino
 from rs.study.study import Run, Study
 
 LEAST_PIECE = 16  # votes: torch gives a stream of normal numbers in multiples of it as at once
+
+
+def check_engine(study: Study, run: Run) -> None:
+    """OpenVINO votes on processors."""
+    sampling = run.sections["sampling"]
+    if by_openvino(sampling) and sampling["device"] == "cuda":
+        what = "precision: int8" if sampling["precision"] == "int8" else "engine: openvino"
+        study.fail(
+            (*run.place, "sampling", "device"), f"cuda: {what} votes on processors; must be cpu or auto"
+        )
 
 
 def check_blocks(study: Study, run: Run) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from rs.provenance.files import read_table
 from rs.provenance.prepared import read_manifest
 from rs.report.tracking.sources import RunFiles
+from rs.settings.sampling import by_openvino
 
 VOTES = 100  # of a prediction, unless it asks for others
 NAME = "network"
@@ -51,7 +52,15 @@ def network_of(files: RunFiles, manifest: dict[str, Any]) -> Network | None:
     voting = {"run": files.model.parent.name, "weights": manifest["sha256"], "form": made["form"]}
     voting |= {"noise": spec["noise"], "seed": spec["seed"], "block": spec["block"]}
     voting |= {"versions": manifest["provenance"].get("versions", {})}
+    if by_openvino(made["form"]):
+        voting |= {"program": _program(files.model.parent / "forms", made["form"]["program"])}
     return Network(files.model, files.data, (*data["shape"], data["classes"]), voting)
+
+
+def _program(folder: Path, digest: str) -> dict[str, Any] | None:
+    """What OpenVINO runs, of the form of this digest; None where its file is gone."""
+    told = (read_json(path).get("program") for path in sorted(folder.glob("*.json")))
+    return next((program for program in told if program and program["sha256"].startswith(digest)), None)
 
 
 @contextlib.contextmanager

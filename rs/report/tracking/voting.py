@@ -21,11 +21,13 @@ from rs.machine.devices import generator
 from rs.methods import catalog
 from rs.networks import checkpoints
 from rs.networks.audit import Audited
-from rs.networks.inference import form_of
+from rs.networks.inference import InferenceForm, form_of
+from rs.networks.openvino_form import OpenVinoForm
+from rs.networks.openvino_program import unpacked
 from rs.networks.transformations import warn
 from rs.provenance.files import read_json
 from rs.report.tracking.networks import VOTES
-from rs.settings.sampling import FORM
+from rs.settings.sampling import asked_form, by_openvino
 from rs.smoothing.noise import Noise
 
 WRITTEN = {"run", "weights", "form", "noise", "seed", "block"}
@@ -48,7 +50,14 @@ class Voting:
         probes = torch.rand((PROBES, *self.shape), generator=draws).to(device)
         chance = bool(manifest.get("audit", {}).get("chance", False))
         audited = Audited(network, manifest, probes, told["run"], chance)
-        self.form = form_of(audited, {key: told["form"][key] for key in FORM}, device)
+        form = asked_form(told["form"])
+        if by_openvino(form):
+            program = unpacked(told.get("program"), folder / "voting.json")
+            self.form: InferenceForm = OpenVinoForm(
+                audited, form, device, program, most=1.0
+            )  # judged where it was made
+        else:
+            self.form = form_of(audited, form, device)
         self.device = device
         here = self.form.description
         if other := [key for key in here if told["form"].get(key) != here[key]]:

@@ -1,0 +1,89 @@
+"""The inference form of a network that OpenVINO runs (rs.networks.openvino_program).
+
+It is judged as every form: by the votes that it changes on the probes. Two things differ. It does not fall
+back: who asks for int8 asks for another classifier, not for a faster one. And an image's logits must be the
+same bits at whatever place of a batch, among whatever others: sums of bytes are exact, and the rest of what
+OpenVINO computes goes image by image.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rs.errors import UserError
+from rs.networks import openvino_program as programs
+from rs.networks.audit import Audited
+from rs.networks.inference import PLAIN_BATCH, InferenceForm
+from rs.networks.transformations import Transformed, copied, differing, transformed
+
+# The largest share of votes on the probes that rounding may change
+DIFFERING = {"float32": 0.01, "bfloat16": 0.05, "int8": 0.1}
+
+
+class OpenVinoForm(InferenceForm):
+    """Calls a network's program on batches of exactly `batch` images."""
+
+    def __init__(
+        self,
+        audited: Audited,
+        form: dict[str, Any],
+        device: torch.device,
+        program: programs.Program,
+        most: float | None = None,
+    ) -> None:
+        """`program` was made of the network. Raises UserError where it votes otherwise than the network on
+        more than `most` of the probes (DIFFERING, unless given).
+        """
+        programs.check_processor(form, device)
+        self.most = DIFFERING[form["precision"]] if most is None else most
+        if audited.chance:
+            raise UserError(f"{audited.run}: draws at random, so it votes in torch alone; use engine: torch")
+        self.program = program
+        super().__init__(audited, form, device)
+
+    def _choose(self, plain: Transformed, form: dict[str, Any], probes: Tensor) -> None:
+        with torch.no_grad():
+            parts = [self._checked(plain.network(x.clone())) for x in probes.split(PLAIN_BATCH)]
+        votes = torch.cat(parts).argmax(1)
+        self.dtype, self.layout, self._input = torch.float32, torch.contiguous_format, None
+        self.network = programs.running(self.program, form["precision"])
+        self.description = {**form, "program": self.program.digest[:16], "device": self.device.type}
+        found = differing(self, probes, votes, self.batch)
+        if found > self.most:
+            told = f"in {form['precision']} by OpenVINO {found:.1%} of its votes are not the network's"
+            raise UserError(f"{self.run}: {told}; use another precision, or engine: torch")
+        few = probes[: self.batch]
+        if not torch.equal(self(few).clone(), self(few.flip(0)).flip(0)):
+            told = "in OpenVINO its logits depend on the place in a batch"
+            raise UserError(f"{self.run}: {told}; use engine: torch")
+        self.compared = {"differing_votes": found, "probes": len(probes)}
+
+
+def made_here(
+    audited: Audited, form: dict[str, Any], noise: dict[str, Any], data: Path, device: torch.device
+) -> OpenVinoForm:
+    """The form with a program that is made now, in int8 calibrated under the noise. Raises UserError."""
+    programs.check_processor(form, device)
+    quantizes = form["precision"] == "int8"
+    examples, told = programs.calibrating(data, noise) if quantizes else (audited.probes, {})
+    return OpenVinoForm(audited, form, device, program_of(audited, form, examples, told))
+
+
+def program_of(
+    audited: Audited, form: dict[str, Any], examples: Tensor, calibration: dict[str, Any]
+) -> programs.Program:
+    """The network's program: batch norm is folded where that is shown to be the same function (OpenVINO would
+    fold it in float32). Raises UserError.
+    """
+    members = getattr(audited.network, "members", ())
+    if getattr(audited.network, "first", len(members)) < len(members):
+        told = "an ensemble that stops at a consensus votes in torch alone; use engine: torch"
+        raise UserError(f"{audited.run}: {told}")
+    plain = copied(audited.network, audited.run).to(examples.device)
+    shown = transformed(plain, audited.probes.to(examples.device), audited.run)
+    network = shown.network.float().to(memory_format=torch.contiguous_format)
+    return programs.made(network, examples, form, calibration, audited.run)

@@ -1,0 +1,180 @@
+"""A network as OpenVINO runs it: in float32 or bfloat16, or in int8 by nncf's quantization after training.
+
+In int8, weights have a scale for each output channel and activations one for each tensor: the range that it
+takes on CALIBRATING training images under the noise that the votes are drawn with. That is fixed before the
+first vote, from other images and other noise than any vote's. What nncf does not quantize is computed in
+bfloat16 where the processor has it, in float32 elsewhere: two device classes, which never merge.
+
+The program (graph, weights, scales) is kept with the form and named by its digest: another library, processor
+or noise may calibrate otherwise, and makes another base classifier. Products of bytes are summed exactly, but
+by processors with VNNI only: others saturate, and are refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import io
+import logging
+import os
+import re
+import tempfile
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+
+from rs.errors import UserError
+from rs.methods import catalog
+from rs.networks.images import load_images, open_split
+from rs.networks.transformations import one_line
+from rs.statistics.seeding import derive_seed
+
+FUSED = re.compile(rb'\s*<attribute name="fused_names"[^>]*/>')  # names of what is no more
+CALIBRATING, SEED = 256, 0  # images, evenly over the training split; of their noise
+HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
+INSTALL = "pip install 'rs-smoothing[openvino]'"
+
+
+@dataclass(frozen=True)
+class Program:
+    """OpenVINO's graph and weights for one shape of batches, and how its activations were calibrated."""
+
+    graph: bytes
+    weights: bytes
+    calibration: dict[str, Any]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        return sha256(self.graph + b"\0" + self.weights).hexdigest()
+
+    def packed(self) -> dict[str, Any]:
+        """As JSON."""
+        parts = {"graph": self.graph, "weights": self.weights}
+        told = {key: base64.b64encode(zlib.compress(value)).decode() for key, value in parts.items()}
+        return {**told, "calibration": self.calibration, "sha256": self.digest}
+
+
+def unpacked(told: Any, place: Path) -> Program:
+    """The program that `place` holds. Raises UserError where it is none, or not the one that was written."""
+    try:
+        graph, weights = (zlib.decompress(base64.b64decode(told[key])) for key in ("graph", "weights"))
+        program = Program(graph, weights, dict(told["calibration"]))
+        whole = program.digest == told["sha256"]
+    except (KeyError, TypeError, ValueError, zlib.error):
+        whole = False
+    if not whole:
+        raise UserError(f"{place}: holds no whole program; remove it and run the form stage again")
+    return program
+
+
+def calibrating(data: Path, noise: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+    """Noisy training images [256, C, H, W] on the CPU, fewer of a smaller split, and what they are."""
+    size = len(open_split(data, "train"))
+    count = min(CALIBRATING, size)
+    images, _ = load_images(data, "train", [i * size // count for i in range(count)])
+    draws = torch.Generator().manual_seed(derive_seed(SEED, "calibrate"))
+    noisy = catalog.build("noises", noise).sample(tuple(images.shape), draws).add_(images)
+    return noisy, {"images": count, "of": "train", "noise": noise, "seed": SEED}
+
+
+def made(network: nn.Module, examples: Tensor, form: dict[str, Any], calibration: Any, run: str) -> Program:
+    """The float32 network on the CPU as a program for the `form`, calibrated in int8 on the `examples`
+    [N, C, H, W], of which `calibration` tells. The same for the same network, images, versions and processor.
+    """
+    quantizes = form["precision"] == "int8"
+    with quiet():
+        openvino, nncf = imported("openvino"), imported("nncf") if quantizes else None
+        try:
+            model = openvino.convert_model(network, example_input=examples[:2].clone())
+            if nncf is not None:
+                model = _quantized(nncf, model, examples)
+            model.reshape([int(form["batch"]), *examples.shape[1:]])
+            model.set_friendly_name("network")
+            for number, op in enumerate(model.get_ordered_ops()):  # else numbered on through the process
+                op.set_friendly_name(f"{op.get_type_name()} {number}")
+            with tempfile.TemporaryDirectory(prefix="rs-program-") as folder:
+                graph, weights = Path(folder) / "program.xml", Path(folder) / "program.bin"
+                openvino.serialize(model, graph, weights)
+                parts = FUSED.sub(b"", graph.read_bytes()), weights.read_bytes()
+        except Exception as error:  # whatever a network makes the converter stumble over
+            what = "cannot be quantized to int8" if quantizes else "cannot be converted for OpenVINO"
+            advice = "use precision: bfloat16" if quantizes else "use engine: torch"
+            raise UserError(f"{run}: {what} ({one_line(error)}); {advice}") from error
+    return Program(*parts, calibration if quantizes else {})
+
+
+def _quantized(nncf: Any, model: Any, examples: Tensor) -> Any:
+    given = nncf.Dataset([image[None].numpy() for image in examples])
+    # nncf would halve the range of the first weights, for processors that saturate
+    exact = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.DISABLE)
+    found = nncf.quantize(model, given, subset_size=len(examples), advanced_parameters=exact)
+    if not any(op.get_type_name() == "FakeQuantize" for op in found.get_ops()):
+        raise ValueError("no layer of it can be")
+    return found
+
+
+def running(program: Program, precision: str) -> Callable[[Tensor], Tensor]:
+    """Float32 images of the program's shape to logits, good until the next call, in torch's threads."""
+    with quiet():
+        core = imported("openvino").Core()
+        settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "NUM_STREAMS": 1}
+        settings |= {"INFERENCE_PRECISION_HINT": HINTS[precision], "ENABLE_CPU_PINNING": False}
+        model = core.read_model(program.graph, program.weights)
+        request = core.compile_model(model, "CPU", settings).create_infer_request()
+
+    def call(images: Tensor) -> Tensor:
+        request.infer({0: images.numpy()}, share_inputs=True)
+        return torch.from_numpy(request.get_output_tensor(0).data)
+
+    return call
+
+
+def imported(name: str) -> Any:
+    """The library. Raises UserError where it is not installed."""
+    try:
+        return __import__(name)
+    except ImportError as error:
+        raise UserError(f"sampling: {name} is not installed; {INSTALL}, or engine: torch") from error
+
+
+def check_processor(form: dict[str, Any], device: torch.device) -> None:
+    """Raises UserError for a GPU, and in int8 for a processor without VNNI."""
+    if device.type != "cpu":
+        what = "precision: int8" if form["precision"] == "int8" else "engine: openvino"
+        raise UserError(f"sampling: {what} votes on processors; set sampling.device and training.device: cpu")
+    if form["precision"] == "int8" and not sums_bytes():
+        raise UserError("sampling: precision: int8 needs a processor with VNNI; use float32 or bfloat16")
+
+
+@functools.cache
+def sums_bytes() -> bool:
+    """Whether the processor sums products of bytes in 32 bits."""
+    with contextlib.suppress(OSError):
+        flags = Path("/proc/cpuinfo").read_text().split()
+        return bool({"avx512_vnni", "avx_vnni", "amx_int8"} & {*flags})
+    return False
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the libraries' bars, notes and statistics of use, which they would send unless told that a
+    machine calls.
+    """
+    for library in ("nncf", "torch.utils.cpp_extension"):  # nncf imports the latter, which looks for CUDA
+        logging.getLogger(library).setLevel(logging.ERROR)
+    with (
+        mock.patch.dict(os.environ, {"CI": "true"}),
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,151 @@
+"""What OpenVINO runs: one function of the image, named by what it was made of, refused where it cannot be."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_networks import audited
+from torch import nn
+
+from rs.errors import UserError
+from rs.methods.models.digits_cnn import DigitsCnn
+from rs.networks import openvino_program as programs
+from rs.networks.averaged import Averaged
+from rs.networks.openvino_form import OpenVinoForm, program_of
+from rs.networks.openvino_program import check_processor, made, unpacked
+
+pytest.importorskip("openvino", reason="OpenVINO is not installed")
+pytest.importorskip("nncf", reason="nncf is not installed")
+vnni = pytest.mark.skipif(not programs.sums_bytes(), reason="this processor has no VNNI")
+pytestmark = pytest.mark.slow
+
+CPU = torch.device("cpu")
+SHAPE = (1, 8, 8)
+INT8 = {"precision": "int8", "batch": 32, "compiled": True}
+FLOAT = {"precision": "float32", "batch": 32, "compiled": True, "engine": "openvino"}
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Batch norm far from the identity."""
+    torch.manual_seed(0)
+    network = DigitsCnn().build(SHAPE, 10, (0.3,), (0.4,))
+    for _ in range(5):
+        network(torch.rand(64, *SHAPE))
+    return network.eval()
+
+
+def examples(sigma: float) -> torch.Tensor:
+    draws = torch.Generator().manual_seed(5)
+    images = torch.rand(64, *SHAPE, generator=draws)
+    return images + sigma * torch.randn(images.shape, generator=draws)
+
+
+def form_of(network: nn.Module, asked: dict, sigma: float = 0.25) -> OpenVinoForm:
+    subject = audited(network, SHAPE, 10)
+    return OpenVinoForm(subject, asked, CPU, program_of(subject, asked, examples(sigma), {}), most=0.3)
+
+
+@vnni
+def test_int8_logits_are_near_the_network_s_and_not_its(network):
+    x = examples(0.25)[:20]
+    found, truth = form_of(network, INT8)(x), network(x)
+    apart = (found - truth).abs().max() / truth.abs().max()
+    assert 1e-4 < apart < 0.1
+
+
+@vnni
+def test_int8_is_one_function_of_the_image(network):
+    """The same bits alone, elsewhere in a batch, among other images and in a batch that is padded."""
+    form, x = form_of(network, INT8), examples(0.25)[:32]
+    truth = form(x).clone()
+    assert torch.equal(form(x.roll(7, 0)).roll(-7, 0), truth)
+    others = torch.cat([x[:1], 5 * torch.rand(31, *SHAPE)])
+    assert torch.equal(form(others)[0], truth[0])
+    assert torch.equal(form(x[3:4])[0], truth[3])
+    assert len(truth.unique()) > 32
+
+
+@vnni
+def test_the_program_is_that_of_its_calibration(network):
+    subject = audited(network, SHAPE, 10)
+    narrow, again, wide = (program_of(subject, INT8, examples(s), {}) for s in (0.25, 0.25, 2.0))
+    assert narrow.digest == again.digest != wide.digest
+    x = examples(0.25)[:32]
+    forms = [OpenVinoForm(subject, INT8, CPU, program, most=1.0) for program in (narrow, again, wide)]
+    logits = [form(x).clone() for form in forms]
+    assert torch.equal(logits[0], logits[1])
+    assert not torch.equal(logits[0], logits[2])
+    assert forms[0].description["program"] != forms[2].description["program"]
+
+
+def test_float32_is_the_network_up_to_its_last_digits(network):
+    form, x = form_of(network, FLOAT), examples(0.25)[:20]
+    torch.testing.assert_close(form(x).clone(), network(x), rtol=1e-3, atol=1e-4)
+    assert form.description == {**FLOAT, "program": form.program.digest[:16], "device": "cpu"}
+    assert form.compared["differing_votes"] == 0
+
+
+def test_a_program_that_was_kept_is_whole_or_refused(network, tmp_path):
+    program = program_of(audited(network, SHAPE, 10), FLOAT, examples(0.25), {"images": 64})
+    told = program.packed()
+    assert unpacked(told, tmp_path) == program
+    other = replace(program, weights=program.weights[:-1] + b"x").packed()
+    for damaged in (None, {}, {**told, "graph": "?"}, {**told, "weights": other["weights"]}):
+        with pytest.raises(UserError, match="holds no whole program"):
+            unpacked(damaged, tmp_path)
+
+
+def test_a_program_of_another_network_is_refused(network):
+    torch.manual_seed(1)
+    other = DigitsCnn().build(SHAPE, 10, (0.3,), (0.4,)).eval()
+    program = program_of(audited(other, SHAPE, 10), FLOAT, examples(0.25), {})
+    with pytest.raises(UserError, match=r"of its votes are not the network's; use another precision"):
+        OpenVinoForm(audited(network, SHAPE, 10), FLOAT, CPU, program)
+
+
+class Branching(nn.Module):
+    def forward(self, x):
+        if float(x.sum()) > 1e9:
+            raise ValueError("too bright")
+        return torch.linalg.svdvals(x.flatten(2)[:, 0].unflatten(1, (8, 8))).fft_what()
+
+
+@pytest.mark.parametrize("broken", [Branching(), nn.Flatten()])
+def test_what_cannot_be_quantized_is_one_line(broken):
+    with pytest.raises(
+        UserError, match=r"^theirs: cannot be quantized to int8 \(.*\); use precision"
+    ) as told:
+        made(broken, examples(0.25), INT8, {}, "theirs")
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("library", ["openvino", "nncf"])
+def test_a_library_that_is_missing_is_named(network, library, monkeypatch):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(UserError, match=f"{library} is not installed; pip install"):
+        made(network, examples(0.25), INT8, {}, "theirs")
+
+
+def test_other_devices_are_refused(monkeypatch):
+    with pytest.raises(UserError, match="precision: int8 votes on processors; set"):
+        check_processor(INT8, torch.device("cuda"))
+    with pytest.raises(UserError, match="engine: openvino votes on processors; set"):
+        check_processor(FLOAT, torch.device("cuda"))
+    monkeypatch.setattr(programs, "sums_bytes", lambda: False)
+    with pytest.raises(UserError, match="int8 needs a processor with VNNI"):
+        check_processor(INT8, CPU)
+    check_processor(FLOAT, CPU)
+
+
+def test_chance_and_consensus_vote_in_torch(network):
+    subject = audited(network, SHAPE, 10)
+    program = program_of(subject, FLOAT, examples(0.25), {})
+    with pytest.raises(UserError, match="draws at random"):
+        OpenVinoForm(replace(subject, chance=True), FLOAT, CPU, program)
+    early = Averaged([network] * 3, consensus=2)
+    with pytest.raises(UserError, match="stops at a consensus votes in torch alone"):
+        program_of(audited(early, SHAPE, 10), FLOAT, examples(0.25), {})
