@@ -1,8 +1,8 @@
 """A trained network as attacks see it: differentiable in the image, and no slower than it has to be.
 
 The judge is the inference form; what is differentiated here only proposes images to it, so it may round in
-its own way. It has the form's precision (bfloat16 for int8), folded batch norm and memory format, without the
-compiler and the fixed batch. Parameters take no gradients.
+its own way. It has the form's precision, folded batch norm and memory format, without the compiler and the
+fixed batch. Parameters take no gradients.
 
 Gradients are averaged over S noisy copies of an image. Before a first convolution lie only maps that are
 affine in every pixel, so the copies' gradients can be summed after it instead of before: the most awkward of
@@ -39,8 +39,6 @@ from rs.networks.transformations import (
     warn,
 )
 from rs.smoothing.smoothed import OfCopies, add_noise
-
-PROPOSING = {**PRECISIONS, "int8": torch.bfloat16}  # bytes have no gradients
 
 
 class _SummedFirst(torch.autograd.Function):
@@ -115,7 +113,7 @@ class Differentiable(OfCopies):
         at random is not compared and stays plain. The given one is left as it is.
         """
         super().__init__()
-        run, probes, asked = audited.run, audited.probes.to(device), PROPOSING[form["precision"]]
+        run, probes, asked = audited.run, audited.probes.to(device), PRECISIONS[form["precision"]]
         plain = Transformed(copied(audited.network, run).to(device), False, torch.contiguous_format, {})
         self.compared: dict[str, Any] = {}
         if audited.chance:

@@ -41,7 +41,7 @@ from rs.statistics.seeding import derive_seed
 FUSED = re.compile(rb'\s*<attribute name="fused_names"[^>]*/>')  # names of what is no more
 CALIBRATING, SEED = 256, 0  # images, evenly over the training split; of their noise
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
-INSTALL = "pip install 'rs-smoothing[openvino]'"
+INSTALL = "pip install openvino nncf"
 
 
 @dataclass(frozen=True)

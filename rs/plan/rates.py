@@ -166,7 +166,7 @@ class Here:
             like = next((c for c in CARDS.values() if c.name in self.name.upper().replace(" ", "")), None)
             rate = (like or CARDS["A100"]).rate(work)
             return Rate(rate.fixed, rate.each, assumed=True)
-        # what is attacked in int8 is differentiated in bfloat16 (rs.networks.differentiable)
+        # what is attacked in int8 is differentiated in bfloat16 (rs.stages.attack)
         precision = work.network.precision if work.kind == "vote" else work.network.differentiated
         emulated = precision == "bfloat16" and self.device not in HAS_BFLOAT16
         speed = EMULATED if emulated else CORE[precision]

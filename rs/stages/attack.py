@@ -73,7 +73,7 @@ def attack(
     asked = forms.wanted(spec, form_file, audited.manifest["sha256"])
     form = forms.fixed(audited, spec, form_file, device)
     seen = seen_by(spec, use, audited, model_manifest, source, data)
-    differentiable, method = Differentiable(seen.network, asked, device), seen.method
+    differentiable, method = Differentiable(seen.network, proposing(asked), device), seen.method
     keep = getattr(method, "keeps_broken", False) if use.keep_broken is None else use.keep_broken
     radii = sorted({0.0, *map(float, use.radii)})
     split, judge = open_split(data, "test", device), Judge(form, catalog.build("noises", spec["noise"]), use)
@@ -119,6 +119,11 @@ class Seen:
     noise: Noise
     seed: int
     transferred: bool
+
+
+def proposing(form: dict[str, Any]) -> dict[str, Any]:
+    """The form in which images are proposed to the judge: bytes have no gradients."""
+    return {**form, "precision": "bfloat16"} if form["precision"] == "int8" else form
 
 
 def seen_by(

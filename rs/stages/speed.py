@@ -100,7 +100,7 @@ class Subject:
 
     def _gradient(self, draws: torch.Generator) -> Pass:
         """Of as many images with eight copies each as the batch holds."""
-        model = Differentiable(self.audited(), {"precision": self.asked.precision}, self.device)
+        model = Differentiable(self.audited(), {"precision": self.asked.differentiated}, self.device)
 
         def take(chosen: Tensor) -> None:
             own = chosen[: max(1, len(chosen) // COPIES)]
