@@ -22,7 +22,7 @@ def compared(workspace):
     model = workspace.path(workspace.plan.runs[0].folder / "model.json")
     data = workspace.path(workspace.plan.data_manifest)
     noise = {"name": "gaussian", "sigma": 0.25}
-    sampling = sections["sampling"]
+    sampling = {**sections["sampling"], "precision": "bfloat16"}
     return compare(model, data, Subset(skip=2, max=5), noise, sampling, (4, sampling["block"]), CPU)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rs.provenance.files import read_table
+from rs.provenance.files import read_json, read_table
 from rs.provenance.prepared import read_manifest
 from rs.report.tracking.sources import RunFiles
 from rs.settings.sampling import by_openvino
