@@ -58,7 +58,8 @@ def test_votes_differ_at_least_as_often_as_counts_do(compared):
         compared, [{"name": "cohen", "alpha": 0.01}], {"name": "gaussian", "sigma": 0.25}, [0.0, 0.25]
     )
     assert f"{compared.differing.sum()} of {compared.votes} single votes differ" in told
-    assert told.count("cohen") == 2
+    assert told.count("cohen") == 3
+    assert "equivalent within 1 point (paired, p < 0.05) at r = none; not shown at r = 0, 0.25" in told
 
 
 def test_what_cannot_be_compared_is_one_line(tmp_path, monkeypatch, capsys, tiny):
