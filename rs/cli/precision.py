@@ -185,11 +185,16 @@ def text(
 
 
 def verdict(plain: np.ndarray, other: np.ndarray, radii: list[float]) -> str:
-    """Where both are equivalent, of which images each certifies: bool [radii, N]."""
+    """Where both are equivalent, of which images each certifies: bool [radii, N]. Radii at which neither
+    certifies any say nothing.
+    """
     only = (plain & ~other).sum(1), (other & ~plain).sum(1)
     found = of_proportions(*only, plain.shape[1], margin=MARGIN)
-    same = [f"{r:g}" for r, at in zip(radii, found, strict=True) if at.equivalence < LEVEL]
-    open_ = [f"{r:g}" for r, at in zip(radii, found, strict=True) if not at.equivalence < LEVEL]
+    some = (plain | other).any(1)
+    asked = [
+        (f"{r:g}", at.equivalence < LEVEL) for r, at, any_ in zip(radii, found, some, strict=True) if any_
+    ]
+    same, open_ = ([r for r, shown in asked if shown is held] for held in (True, False))
     told = (
         f"equivalent within {100 * MARGIN:g} point (paired, p < {LEVEL:g}) at r = {', '.join(same) or 'none'}"
     )

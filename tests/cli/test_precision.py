@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rs.cli.main import main
-from rs.cli.precision import compare, text
+from rs.cli.precision import compare, text, verdict
 from rs.settings.images import Subset
 from rs.stages.draw_files import read_votes
 
@@ -76,3 +76,13 @@ def test_what_cannot_be_compared_is_one_line(tmp_path, monkeypatch, capsys, tiny
         told = capsys.readouterr().err
         assert wrong in told
         assert told.count("\n") == 1
+
+
+def test_a_verdict_needs_images_and_something_certified():
+    """Rows: all alike, 1 and 7 of 1,000 apart on one side, nothing certified by either."""
+    plain, other = np.ones((4, 1000), bool), np.ones((4, 1000), bool)
+    other[1, :1] = other[2, :7] = plain[3] = other[3] = False
+    told = "equivalent within 1 point (paired, p < 0.05) at r = 0, 0.25; not shown at r = 0.5"
+    assert verdict(plain, other, [0, 0.25, 0.5, 0.75]) == told
+    few = verdict(plain[:1, :100], other[:1, :100], [0])
+    assert few == "equivalent within 1 point (paired, p < 0.05) at r = none; not shown at r = 0"
