@@ -103,7 +103,7 @@ class InferenceForm:
     def _take(self, using: Transformed, precision: str, compile_it: bool) -> None:
         self.dtype, self.layout = PRECISIONS[precision], using.layout
         network = copied(using.network, self.run).to(self.dtype)
-        self.network = Compiled(network, self.device) if compile_it else network
+        self.network: Callable[[Tensor], Tensor] = Compiled(network, self.device) if compile_it else network
         layout = str(using.layout).removeprefix("torch.")
         self.description = {"precision": precision, "batch": self.batch, "compiled": compile_it}
         self.description |= {"folded": using.folded, "layout": layout, "device": self.device.type}

@@ -79,7 +79,12 @@ class Drawing:
 
     def __post_init__(self) -> None:
         sampling = self.sampling
-        self.common = {"noise": self.noise, **asked_form(sampling), "betas": sampling["betas"], "seed": sampling["seed"]}
+        self.common = {
+            "noise": self.noise,
+            **asked_form(sampling),
+            "betas": sampling["betas"],
+            "seed": sampling["seed"],
+        }
 
     @property
     def sampling(self) -> dict[str, Any]:
