@@ -22,9 +22,10 @@ from rs.machine.devices import generator, use_device
 from rs.machine.progress import follow
 from rs.methods import catalog
 from rs.networks import audit as network_audit
+from rs.networks.audit import Audited
 from rs.networks.forms import wanted
 from rs.networks.images import open_split
-from rs.networks.inference import form_of
+from rs.networks.inference import InferenceForm, form_of
 from rs.networks.openvino_form import made_here
 from rs.plan.plan import Plan
 from rs.settings.images import Subset
@@ -111,12 +112,8 @@ def compare(
     noise: Noise = catalog.build("noises", smoothing)
     split = open_split(data, "test", device)
     positions = list(test.positions(len(split)))[: size[0]]
-    asked, names = asked_form(sampling), ("float32", sampling["precision"])
-    plain = {**sampling, "precision": "float32", "engine": "torch"}
-    if by_openvino(asked):
-        forms = [form_of(audited, plain, device), made_here(audited, asked, smoothing, data, device)]
-    else:
-        forms = [form_of(audited, form, device) for form in (plain, asked)]
+    names = "float32", sampling["precision"]
+    forms = _forms(audited, sampling, smoothing, data, device)
     if forms[1].description["precision"] != names[1]:
         why = "; ".join(forms[1].fallbacks) or "it draws at random"
         raise UserError(f"{manifest}: has no form in {names[1]}: {why}")
@@ -145,6 +142,18 @@ def compare(
         for j, p in enumerate(names)
     }
     return Compared(draws_of, differing)
+
+
+def _forms(
+    audited: Audited, sampling: dict[str, Any], smoothing: dict[str, Any], data: Path, device: torch.device
+) -> list[InferenceForm]:
+    """In float32 and in the precision of `sampling`. Int8 is calibrated anew: the run's own scales, on the
+    processor and with the versions that its form was made with.
+    """
+    asked, plain = asked_form(sampling), {**sampling, "precision": "float32", "engine": "torch"}
+    if by_openvino(asked):
+        return [form_of(audited, plain, device), made_here(audited, asked, smoothing, data, device)]
+    return [form_of(audited, form, device) for form in (plain, asked)]
 
 
 def rounded(asked: str | None, own: str) -> str:

@@ -67,7 +67,9 @@ def price(plan: Plan, jobs: Iterable[Job], machine: rates.Machine | None = None)
         except NotPriced as reason:
             unpriced[str(reason)] = None
             continue
-        compiles = job.stage == "form" or any(w.network.compiles and w.kind == "vote" for w in parts)
+        compiles = job.stage == "form" or any(
+            w.network.compiled and w.network.in_torch and w.kind == "vote" for w in parts
+        )
         likely = longest = rates.START + rates.COMPILING * compiles
         for work in parts:
             rate = known[work.network, work.kind, work.recorded]

@@ -25,6 +25,7 @@ from rs.plan.work import FORWARDS, Network, NotPriced, Work
 from rs.provenance import user_cache
 from rs.provenance.digests import digest
 from rs.provenance.files import read_json, versions, write_json
+from rs.settings.sampling import differentiated
 
 START = 4.0  # seconds of a job before it computes: torch and the network (3.2 s), files
 COMPILING = 6.0  # and of one that compiles its network (3 to 10 s: docs/evidence/sampling.md)
@@ -166,8 +167,8 @@ class Here:
             like = next((c for c in CARDS.values() if c.name in self.name.upper().replace(" ", "")), None)
             rate = (like or CARDS["A100"]).rate(work)
             return Rate(rate.fixed, rate.each, assumed=True)
-        # what is attacked in int8 is differentiated in bfloat16 (rs.stages.attack)
-        precision = work.network.precision if work.kind == "vote" else work.network.differentiated
+        # what is attacked in int8 is differentiated in bfloat16 (rs.settings.sampling)
+        precision = work.network.precision if work.kind == "vote" else differentiated(work.network.precision)
         emulated = precision == "bfloat16" and self.device not in HAS_BFLOAT16
         speed = EMULATED if emulated else CORE[precision]
         return Rate(1e-3, FORWARDS[work.kind] * multiply_adds(work.network) / speed, assumed=True)

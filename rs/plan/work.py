@@ -52,7 +52,7 @@ class Network:
             [
                 self.described["name"],
                 self.precision,
-                *["compiled"] * self.compiles,
+                *["compiled"] * (self.compiled and self.in_torch),
                 *["OpenVINO"] * (not self.in_torch),
             ]
         )
@@ -61,16 +61,6 @@ class Network:
     def in_torch(self) -> bool:
         """Whether torch runs it where it votes."""
         return not by_openvino({"precision": self.precision, "engine": self.engine})
-
-    @property
-    def differentiated(self) -> str:
-        """The precision of its gradients: bytes have none."""
-        return "bfloat16" if self.precision == "int8" else self.precision
-
-    @property
-    def compiles(self) -> bool:
-        """Whether every process that votes compiles it anew."""
-        return self.compiled and self.in_torch
 
     @property
     def described(self) -> dict[str, Any]:

@@ -29,6 +29,11 @@ def asked_form(sampling: Mapping[str, Any]) -> dict[str, Any]:
     return form
 
 
+def differentiated(precision: str) -> str:
+    """In which precision a network is differentiated that votes in this one: bytes have no gradients."""
+    return "bfloat16" if precision == "int8" else precision
+
+
 @dataclass(frozen=True)
 class Stop:
     """Under `mode: sequential`: an image is drawn for until its votes answer this at error rate `alpha`.

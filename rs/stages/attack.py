@@ -28,6 +28,7 @@ from rs.provenance.digests import file_digest
 from rs.provenance.files import provenance, versions, write_table
 from rs.provenance.prepared import read_manifest
 from rs.settings.attacks import AttackUse
+from rs.settings.sampling import differentiated
 from rs.smoothing.noise import Noise
 from rs.smoothing.smoothed import Smoothed
 from rs.stages.judge import Judge
@@ -70,10 +71,11 @@ def attack(
     """
     use: AttackUse = catalog.build_use("attacks", spec["attack"])
     audited = network_audit.load(model_manifest, data, device)
-    asked = forms.wanted(spec, form_file, audited.manifest["sha256"])
+    precision = forms.wanted(spec, form_file, audited.manifest["sha256"])["precision"]
+    proposing = {"precision": differentiated(precision)}
     form = forms.fixed(audited, spec, form_file, device)
     seen = seen_by(spec, use, audited, model_manifest, source, data)
-    differentiable, method = Differentiable(seen.network, proposing(asked), device), seen.method
+    differentiable, method = Differentiable(seen.network, proposing, device), seen.method
     keep = getattr(method, "keeps_broken", False) if use.keep_broken is None else use.keep_broken
     radii = sorted({0.0, *map(float, use.radii)})
     split, judge = open_split(data, "test", device), Judge(form, catalog.build("noises", spec["noise"]), use)
@@ -119,11 +121,6 @@ class Seen:
     noise: Noise
     seed: int
     transferred: bool
-
-
-def proposing(form: dict[str, Any]) -> dict[str, Any]:
-    """The form in which images are proposed to the judge: bytes have no gradients."""
-    return {**form, "precision": "bfloat16"} if form["precision"] == "int8" else form
 
 
 def seen_by(

@@ -28,7 +28,7 @@ from rs.networks.openvino_form import OpenVinoForm, program_of
 from rs.networks.optimization import make_optimizer
 from rs.networks.transformations import training_layout
 from rs.plan.work import Network
-from rs.settings.sampling import asked_form
+from rs.settings.sampling import asked_form, differentiated
 from rs.settings.training import Training
 from rs.smoothing.ascent import input_gradient
 from rs.smoothing.smoothed import evaluation_mode, mean_cross_entropy
@@ -100,7 +100,9 @@ class Subject:
 
     def _gradient(self, draws: torch.Generator) -> Pass:
         """Of as many images with eight copies each as the batch holds."""
-        model = Differentiable(self.audited(), {"precision": self.asked.differentiated}, self.device)
+        model = Differentiable(
+            self.audited(), {"precision": differentiated(self.asked.precision)}, self.device
+        )
 
         def take(chosen: Tensor) -> None:
             own = chosen[: max(1, len(chosen) // COPIES)]
