@@ -71,11 +71,10 @@ def attack(
     """
     use: AttackUse = catalog.build_use("attacks", spec["attack"])
     audited = network_audit.load(model_manifest, data, device)
-    precision = forms.wanted(spec, form_file, audited.manifest["sha256"])["precision"]
-    proposing = {"precision": differentiated(precision)}
+    asked = forms.wanted(spec, form_file, audited.manifest["sha256"])
     form = forms.fixed(audited, spec, form_file, device)
     seen = seen_by(spec, use, audited, model_manifest, source, data)
-    differentiable, method = Differentiable(seen.network, proposing, device), seen.method
+    differentiable, method = proposing(seen, asked, device), seen.method
     keep = getattr(method, "keeps_broken", False) if use.keep_broken is None else use.keep_broken
     radii = sorted({0.0, *map(float, use.radii)})
     split, judge = open_split(data, "test", device), Judge(form, catalog.build("noises", spec["noise"]), use)
@@ -121,6 +120,11 @@ class Seen:
     noise: Noise
     seed: int
     transferred: bool
+
+
+def proposing(seen: Seen, form: dict[str, Any], device: torch.device) -> Differentiable:
+    """The network that proposes images to a judge of this form."""
+    return Differentiable(seen.network, {"precision": differentiated(form["precision"])}, device)
 
 
 def seen_by(
