@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rs.errors import UserError
-from rs.plan import mixed_draws, pending, price, rates, shards, staleness
+from rs.plan import mixed_draws, pending, price, rates, rules, shards, staleness
 from rs.plan.plan import Plan
 
 KINDS = ("has", "lacks", "stale")
 
 
 def status(plan: Plan, files: list[Path]) -> str:
-    """The lines, and what to know before the rest is computed."""
+    """The lines, and what to know before the rest is computed. Raises UserError outside of a workflow."""
+    if not rules.SNAKEFILE.is_file():
+        raise UserError(f"{rules.SNAKEFILE}: is not here; status is asked for in the workflow's folder")
     staleness.settle(plan)  # as Snakemake does before it judges
     draws = mixed_draws.settle(plan)
     try:

@@ -127,7 +127,8 @@ class Observation:
 @dataclass
 class PlannedRun:
     """A run and the jobs that it wants. `network` names its network and the folder, which runs share that
-    differ in how they vote. `id` is its own, in tables and MLflow: the network's, or with a digest behind it.
+    differ in how they vote. `id` is its own, in tables and MLflow: the network's, or with a digest behind it
+    (rs.plan.sharing).
     """
 
     run: Run

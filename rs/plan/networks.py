@@ -10,13 +10,12 @@ from typing import Any
 
 from rs.plan.jobs import Job, PlannedRun, noise_slug, slug
 from rs.plan.observations import Observer
+from rs.plan.sharing import NOT_IDENTITY, Sharing, imported_part, joined_part, training_part
 from rs.provenance.digests import digest, file_digest
 from rs.study import joined, refusals, source_refusals
-from rs.study.schema import class_of, method_schema, prune, schema, section, study_section
+from rs.study.schema import class_of, method_schema, prune, section, study_section
 from rs.study.study import Run, Study
 
-NOT_IDENTITY = ("device", "threads", "processes", "workers")  # of a training: where it runs
-NOT_VOTES = ("device", "device_class", "images_per_shard")  # of a sampling
 Parts = dict[str, PlannedRun]  # parameter of a model or an objective -> a run that it names
 
 
@@ -38,9 +37,9 @@ class Networks:
     data_facts: dict[str, Any]
     add: Callable[[Job], Job]
     _planned: dict[tuple[str, int], PlannedRun] = field(default_factory=dict)
-    _voting: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the id of a run
 
     def __post_init__(self) -> None:
+        self._sharing = Sharing(self.study)
         known = (self.study, self.data_manifest, self.data_facts, self.add)
         self.observer = Observer(*known, self._source, self._beside)
 
@@ -76,21 +75,14 @@ class Networks:
     def _take(
         self, run: Run, network: str, spec: dict[str, Any], denoisers: tuple[Run, ...] = ()
     ) -> PlannedRun:
-        """The run with its id: runs of one network have as many ids as ways of voting."""
-        planned, own = PlannedRun(run, network, spec, denoisers=denoisers), _voting(run)
-        alike = [other for other in self._planned.values() if other.network == network]
-        if alike:
-            same = (other.id for other in alike if self._voting[other.id] == own)
-            planned.id = next(same, f"{network}-{digest(own)}")
-        self._voting[planned.id] = own
+        """The run with its id."""
+        planned = PlannedRun(run, network, spec, self._sharing.id(run, network), denoisers=denoisers)
         self._planned[run.label, run.seed] = planned
         return planned
 
     def _spec(self, run: Run, above: tuple[str, ...]) -> tuple[dict[str, Any], References]:
         """What a training's id is made of: a reference enters it as the reference, never as the value."""
-        sections, properties = run.sections, schema()["$defs"]["run"]["properties"]
-        part = {k: prune(sections[k], properties[k]) for k in ("model", "objective", "noise", "training")}
-        part["training"] = {k: v for k, v in part["training"].items() if k not in NOT_IDENTITY}
+        part = training_part(run)
         objective, references = dict(part["objective"]), References()
         for parameter, value in objective.items():
             if isinstance(value, dict) and "calibrated" in value:
@@ -129,20 +121,10 @@ class Networks:
     def _import(self, run: Run) -> PlannedRun:
         """A model that somebody else trained: its id holds the digest of its file and how it is built."""
         refusals.check_imported(self.study, run, self.data_facts)
-        sections, weights = run.sections, Path(run.sections["weights"])
-        keys = ("entry", "architecture", "format", "key", "normalization")
-        imported = {k: sections[k] for k in keys if sections[k] is not None}
-        imported |= {"allow": ["chance"]} if sections["allow"] else {}
-        imported |= {"output": output} if (output := joined.output_of(run)) != "logits" else {}
+        weights, imported = Path(run.sections["weights"]), imported_part(run)
         classes: tuple[str, ...] = ()
         if "architecture" in imported:
-            model = schema()["$defs"]["run"]["properties"]["model"]
-            imported["architecture"] = prune(imported["architecture"], model)
             classes = (method_schema("models", imported["architecture"]["name"])["x-class"],)
-        else:
-            # the function's own file, if it lies in the working directory; its imports are not followed
-            code = Path(*imported["entry"].partition(":")[0].split(".")).with_suffix(".py")
-            imported |= {"entry_sha256": file_digest(code)} if code.is_file() else {}
         name = imported["entry"] if "entry" in imported else imported["architecture"]["name"]
         spec = {
             "model": {"name": name, "imported": imported},
@@ -153,7 +135,7 @@ class Networks:
         outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
         inputs = {"data": self.data_manifest, "weights": weights}
         self.add(Job("import", spec, classes, planned.id, inputs, outputs))
-        if output != "logits":
+        if joined.output_of(run) != "logits":
             self._unobserved(planned, classes)
         else:
             self.observer.observe(planned, classes)
@@ -161,11 +143,9 @@ class Networks:
 
     def _join(self, run: Run, above: tuple[str, ...]) -> PlannedRun:
         """A model of other runs' networks: its id holds theirs, in which weights that were imported count."""
-        model, properties = run.sections["model"], schema()["$defs"]["run"]["properties"]
-        parts, names = self._parts(run, "model", above), joined.networks_of("models", model)
-        given = {key: value for key, value in prune(model, properties["model"]).items() if key not in names}
-        spec: dict[str, Any] = {"model": given, "data": self.study.data}
-        classes, denoisers = [class_of("models", model)], list[Run]()
+        parts = self._parts(run, "model", above)
+        spec: dict[str, Any] = {"model": joined_part(run, len(parts)), "data": self.study.data}
+        classes, denoisers = [class_of("models", run.sections["model"])], list[Run]()
         for key, part in parts.items():
             made = {"run": part.network, "model": part.spec["model"]}
             if (output := joined.output_of(part.run)) == "noise":  # its time step is that of this level
@@ -175,8 +155,6 @@ class Networks:
             name, _, number = key.partition(".")
             spec["model"][name] = [*spec["model"].get(name, ()), made] if number else made
         joined.check_members(self.study, run, {key: part.run for key, part in parts.items()})
-        if given.get("consensus") == len(parts):  # all of them: the same function as without it
-            del given["consensus"]
         for denoiser in denoisers:
             joined.check_denoiser(self.study, run, denoiser)
         many = Counter(part.spec["model"]["name"] for part in parts.values())
@@ -276,12 +254,6 @@ class Networks:
             )
         )
         return path
-
-
-def _voting(run: Run) -> dict[str, Any]:
-    """What a run says of its votes, apart from where they are drawn and how many a file holds."""
-    pruned: dict[str, Any] = prune(run.sections["sampling"], section("sampling"))
-    return {key: value for key, value in pruned.items() if key not in NOT_VOTES}
 
 
 def _files(parts: Parts, manifests: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def sample(
     code: str,
     form_file: Path | None = None,
 ) -> None:
-    """Draws what `spec` asks for (see rs.plan.observations) and writes it with the inference form in its
+    """Draws what `spec` asks for (see rs.plan.drawing) and writes it with the inference form in its
     provenance.
 
     `form_file` is what the form stage wrote, for a form that had to be tried out.

@@ -42,7 +42,7 @@ def sample(
     code: str,
     form_file: Path | None = None,
 ) -> None:
-    """Draws what `spec` asks for (see rs.plan.observations) and writes it with the rule in its provenance.
+    """Draws what `spec` asks for (see rs.plan.drawing) and writes it with the rule in its provenance.
 
     `inputs` has the `model` and `data` manifests and the file of the `selection` votes.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rs.settings.images import Subset
-from rs.settings.limits import MOST_IN_FOLDER, MOST_JOBS
-from rs.settings.sampling import Stop, by_openvino
+from rs.settings.limits import MOST_IN_FOLDER, MOST_JOBS, MOST_VOTES
+from rs.settings.sampling import Sampling, Stop, by_openvino
 from rs.study.study import Run, Study
 
 LEAST_PIECE = 16  # votes: torch gives a stream of normal numbers in multiples of it as at once
@@ -61,6 +61,9 @@ def check_draw_files(study: Study, run: Run, size: int, drawn: bool) -> None:
 def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
     """A sequential run asks one thing of Gaussian noise, and n votes can answer it."""
     sampling, place = run.sections["sampling"], (*run.place, "sampling")
+    if sampling["rule"] != "tests" and sampling["resolution"] != Sampling.resolution:
+        message = "only tests give up by it; leave it out, or set sampling.rule to tests"
+        study.fail((*place, "resolution"), f"{sampling['resolution']:g}: {message}")
     if sampling["mode"] == "fixed":
         if sampling["rule"] != "confidence_sequence":
             study.fail((*place, "rule"), f"{sampling['rule']} stop votes; set sampling.mode to sequential")
@@ -82,9 +85,7 @@ def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
     from rs.statistics.stopping import StoppingRule
 
     least = StoppingRule(stop, noise["sigma"], sampling["n"], sampling["block"]).first_decision()
-    if sampling["n"] < least:
-        message = f"votes decide nothing at alpha = {stop.alpha:g}; the first decision needs {least:.15g}"
-        study.fail((*place, "n"), f"{sampling['n']} {message}")
+    _check_first(study, run, stop, noise["sigma"], least)
 
 
 def check_tests(study: Study, run: Run, noise: dict[str, Any]) -> None:
@@ -107,6 +108,15 @@ def check_tests(study: Study, run: Run, noise: dict[str, Any]) -> None:
     least = GroupSequentialRule(
         stop, noise["sigma"], sampling["n"], sampling["block"], sampling["resolution"]
     ).first_decision()
-    if sampling["n"] < least:
+    _check_first(study, run, stop, noise["sigma"], least)
+
+
+def _check_first(study: Study, run: Run, stop: Stop, sigma: float, least: float) -> None:
+    """n votes can certify the smallest radius, where the fewest that can are `least`."""
+    n, place = run.sections["sampling"]["n"], (*run.place, "sampling")
+    if least > MOST_VOTES and stop.radii:
+        message = f"certifies radius {min(stop.radii):g} at sigma {sigma:g}; n is at most {MOST_VOTES}"
+        study.fail((*place, "stop", "radii"), f"no allowed n {message}")
+    if n < least:
         message = f"votes decide nothing at alpha = {stop.alpha:g}; the first decision needs {least:.15g}"
-        study.fail((*place, "n"), f"{sampling['n']} {message}")
+        study.fail((*place, "n"), f"{n} {message}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rs.settings.limits import MOST_VOTES
 from rs.settings.sampling import Stop
 from rs.study.schema import method_schema, prune, schema
 from rs.study.study import Run, Study
@@ -12,7 +13,7 @@ SAME = ("seed", "batch", "images_per_shard")  # of the two: the draws, and how t
 
 
 def check_answers(study: Study, run: Run) -> None:
-    """Answers are stored of votes whose number is fixed, and of votes alone."""
+    """Answers are stored of votes whose number is fixed, and of votes alone. The sampling is in blocks."""
     sampling, place = run.sections["sampling"], (*run.place, "sampling", "answers")
     if sampling["answers"] is None:
         return
@@ -20,6 +21,9 @@ def check_answers(study: Study, run: Run) -> None:
         study.fail(place, "votes that stop early leave a second network nothing; it goes with mode: fixed")
     if sampling["betas"]:
         study.fail(place, "softmax moments are not stored beside answers; leave sampling.betas out")
+    if (answers := sampling["answers"]) > (n := sampling["n"]):
+        told = f"{answers} votes, in blocks of {sampling['block']}; at most n = {n} (sampling.n)"
+        study.fail(place, told)
 
 
 def check_source(study: Study, run: Run, source: Run) -> None:
@@ -76,6 +80,10 @@ def check_votes(study: Study, run: Run, noise: dict[str, Any], source: Run, shar
     from rs.statistics.paired_stopping import PairedRule
 
     rule = PairedRule(Stop(**own["stop"]), noise["sigma"], own["n"], own["block"], share)
+    most = PairedRule(rule.stop, rule.sigma, MOST_VOTES, rule.block, share)
+    if rule.stop.radii and not most.can_decide(MOST_VOTES):
+        told = f"certifies radius {min(rule.stop.radii):g} at sigma {rule.sigma:g}; n is at most {MOST_VOTES}"
+        study.fail((*place, "stop", "radii"), f"no allowed n {told}")
     if not rule.can_decide(theirs["n"]):
         told = f"{own['n']} draws beside {theirs['n']} votes of {source.label}"
         told += f" decide nothing at alpha = {rule.stop.alpha:g}; more of either are needed"

@@ -84,7 +84,8 @@ class Run:
 
 
 class Study:
-    """A checked study. `runs` are the active ones, in the file's order, one per label and seed.
+    """A checked study. `runs` are the active ones, in the file's order, one per label and seed; `stated_runs`
+    all that its text states.
 
     `overrides` are merged over the files, or are the study where there is no file; errors name them `called`.
     """
@@ -115,7 +116,7 @@ class Study:
         self.data_dir: str | None = top["data_dir"]
         self.description: str = top["description"]
         self._complete_entries(top)
-        self.all_runs = self._expand()
+        self.all_runs = self.stated_runs = self._expand()
         self.runs = self._active(top["active"])
         # a log with the label of a run that is not active stands in its place
         idle = [run for run in self.all_runs if run not in self.runs and run.label in self.logs]

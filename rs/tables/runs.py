@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rs.plan.jobs import PlannedRun
-from rs.plan.networks import NOT_IDENTITY
+from rs.plan.sharing import NOT_IDENTITY
 from rs.provenance.run_files import read_model_manifest
 from rs.study.schema import defaults, method_schema
 from rs.tables.noise import NOISE, trained_with

@@ -48,6 +48,10 @@ def by_tests(study, **changes):
         ({"stop": {"radii": [0.5], "futility": 0.1}}, r"stop.futility: .* give up by sampling.resolution"),
         ({"block": 24, "n": 960}, r"sampling.block: 24: .*must be a multiple of 16"),
         ({"stop": {"radii": [0.75]}}, r"sampling.n: 960 votes decide nothing .* needs 5114"),
+        (
+            {"stop": {"radii": [5]}},
+            r"stop.radii: no allowed n certifies radius 5 at sigma 0.25; n is",
+        ),
         ({"resolution": 0}, r"sampling.resolution: 0: must be .*0.001"),
         ({"stop": {"radii": [0.5], "alpha": 0.01}}, r"alpha: 0.001: is below that of its rule .*= 0.01\)"),
         ({"rule": "confidence_sequence"}, r"group_sequential needs votes that its rule stopped"),

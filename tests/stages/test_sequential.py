@@ -137,7 +137,7 @@ def sequential(study, **changes):
         ({"block": 640}, r"sampling.block: 640 is larger than n = 320 \(sampling.n\)"),
         (
             {"stop": {"radii": [2.25, 10]}},
-            r"sampling.n: 320 votes decide nothing at alpha = 0.001; the first decision needs inf",
+            r"sampling.stop.radii: no allowed n certifies radius 2.25 at sigma 0.25; n is at most 1000000000",
         ),
         (
             {"block": 20},
@@ -150,6 +150,10 @@ def sequential(study, **changes):
         ({"stop": {}}, r"sampling.stop: give one of radii and width"),
         ({"stop": {"radii": [0.5], "width": 0.1}}, r"sampling.stop: give one of radii and width"),
         ({"stop": {"radii": [0.5], "alpha": 1}}, r"sampling.stop.alpha: 1: must be a number .*below 1"),
+        (
+            {"resolution": 0.02},
+            r"sampling.resolution: 0.02: only tests give up by it; .* to tests",
+        ),
         ({"mode": "adaptive"}, r"sampling.mode: 'adaptive'; allowed: fixed, sequential"),
     ],
 )

@@ -53,6 +53,7 @@ def test_another_network_can_be_the_source_and_need_not_be_active(two, plan_of):
         ("gaussian", {"seed": 1}, "'gaussian' has sampling.seed 1, this run 0; they must be the same"),
         ("gaussian", {"batch": 64}, "'gaussian' has sampling.batch 64, this run 32"),
         ("gaussian", {"images_per_shard": 3}, "'gaussian' has sampling.images_per_shard 3, this run 4"),
+        ("gaussian", {"answers": 161}, "sampling.answers: 240 votes, in blocks of 80; at most n = 160"),
         ("gaussian", {"betas": [1.0]}, "answers: softmax moments are not stored beside answers"),
         (
             "gaussian",
@@ -64,6 +65,7 @@ def test_another_network_can_be_the_source_and_need_not_be_active(two, plan_of):
         ("rounded", {"source": "nobody"}, "no run is labelled 'nobody'"),
         ("rounded", {"n": 160}, "n: 160: gaussian stores answers of 80 votes"),
         ("rounded", {"stop": {"radii": [0.6]}}, "n: 80 draws beside 160 votes of gaussian decide nothing"),
+        ("rounded", {"stop": {"radii": [9, 3]}}, "stop.radii: no allowed n certifies radius 3 at sigma 0.25"),
         ("rounded", {"stop": {"radii": []}}, "give one of radii and width"),
     ],
 )

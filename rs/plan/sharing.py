@@ -1,0 +1,154 @@
+"""Which runs of a study share a network, and the ids that tell them apart: by what the study says. No torch.
+
+An id must mean the same votes whatever else is planned, so neither the order of runs nor `active` has a say
+in it. A network that one label alone uses gives its id to the run. Of a network that several labels use,
+active or not, the run whose voting settings are all defaults has the network's id, and each other one has a
+digest of its settings behind it: so a second label for a network renames the first one's run, unless that
+votes by the defaults.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from rs.plan.jobs import noise_slug
+from rs.provenance.digests import digest, file_digest
+from rs.study import joined
+from rs.study.schema import prune, schema, section
+from rs.study.study import Run, Study
+
+NOT_IDENTITY = ("device", "threads", "processes", "workers")  # of a training: where it runs
+NOT_VOTES = ("device", "device_class", "images_per_shard")  # of a sampling
+IMPORTED = ("entry", "architecture", "format", "key", "normalization")
+
+
+def training_part(run: Run) -> dict[str, Any]:
+    """What a trained run says of its network, without defaults; references as labels."""
+    properties = schema()["$defs"]["run"]["properties"]
+    part = {k: prune(run.sections[k], properties[k]) for k in ("model", "objective", "noise", "training")}
+    part["training"] = {k: v for k, v in part["training"].items() if k not in NOT_IDENTITY}
+    return part
+
+
+def imported_part(run: Run) -> dict[str, Any]:
+    """How an imported network is built; not its weights."""
+    sections = run.sections
+    found = {k: sections[k] for k in IMPORTED if sections[k] is not None}
+    found |= {"allow": ["chance"]} if sections["allow"] else {}
+    found |= {"output": output} if (output := joined.output_of(run)) != "logits" else {}
+    if "architecture" in found:
+        found["architecture"] = prune(found["architecture"], schema()["$defs"]["run"]["properties"]["model"])
+    else:
+        # the function's own file, if it lies in the working directory; its imports are not followed
+        code = Path(*found["entry"].partition(":")[0].split(".")).with_suffix(".py")
+        found |= {"entry_sha256": file_digest(code)} if code.is_file() else {}
+    return found
+
+
+def joined_part(run: Run, parts: int) -> dict[str, Any]:
+    """What a run that joins so many networks says of its model, apart from them."""
+    model = run.sections["model"]
+    names = joined.networks_of("models", model)
+    pruned = prune(model, schema()["$defs"]["run"]["properties"]["model"])
+    given = {key: value for key, value in pruned.items() if key not in names}
+    if given.get("consensus") == parts:  # all of them: the same function as without it
+        del given["consensus"]
+    return given
+
+
+def voting(run: Run) -> dict[str, Any]:
+    """What a run says of its votes, apart from where they are drawn and how many a file holds."""
+    pruned: dict[str, Any] = prune(run.sections["sampling"], section("sampling"))
+    return {key: value for key, value in pruned.items() if key not in NOT_VOTES}
+
+
+class Sharing:
+    """Of all runs that the study states, before a plan rounds their votes to blocks.
+
+    Runs are held against each other by what makes their networks, references followed. Nothing is refused
+    here: a run that is not active may name what is not there, and shares its network with nobody then.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._runs: dict[str, list[Run]] = defaultdict(list)
+        for run in study.stated_runs:
+            self._runs[run.label].append(run)
+        self._votes = {(run.label, run.seed): voting(run) for run in study.stated_runs}
+        self._keys: dict[tuple[str, int], str] = {}
+
+    def id(self, run: Run, network: str) -> str:
+        """The id of a run whose network has the id `network`."""
+        votes = self._votes[run.label, run.seed]
+        shared = votes and len(self._users[self._key(run)]) > 1
+        return f"{network}-{digest(votes)}" if shared else network
+
+    @functools.cached_property
+    def _users(self) -> dict[str, set[str]]:
+        """The labels that use each network."""
+        users: dict[str, set[str]] = defaultdict(set)
+        for run in (run for runs in self._runs.values() for run in runs):
+            users[self._key(run)].add(run.label)
+        return users
+
+    def _key(self, run: Run, above: tuple[Run, ...] = ()) -> str:
+        """Equal where networks are."""
+        known = run.label, run.seed
+        if known not in self._keys:
+            if any(run is other for other in above):
+                return run.label  # in a circle, which is refused where it is active
+            self._keys[known] = digest(self._content(run, (*above, run)), 16)
+        return self._keys[known]
+
+    def _content(self, run: Run, above: tuple[Run, ...]) -> dict[str, Any]:
+        if run.kind == "imported":
+            weights = Path(run.sections["weights"])
+            content = file_digest(weights) if weights.is_file() else str(weights)
+            return {"imported": imported_part(run), "name": weights.stem, "weights": content}
+        if not run.trained:
+            named = self._parts(run, "model", above)
+            given = joined_part(run, sum(map(len, named.values())))
+            return {"joined": given, **named, "noise": noise_slug(run.sections["noise"]), "seed": run.seed}
+        if "objective" not in run.sections:
+            return {"lacks": run.label}
+        found = training_part(run)
+        objective = dict(found["objective"])
+        for key, value in objective.items():
+            if isinstance(value, dict) and "calibrated" in value:
+                by = [self._calibration(other, above) for other in self._named(run, value["calibrated"])]
+                objective[key] = {**value, "calibrated": by, "cost": value.get("cost", "without_noise")}
+        objective |= self._parts(run, "objective", above)
+        return {**found, "objective": objective, "seed": run.seed}
+
+    def _calibration(self, run: Run, above: tuple[Run, ...]) -> list[Any]:
+        settings = run.sections["calibration"]
+        return [self._key(run, above), None if settings is None else prune(settings, section("calibration"))]
+
+    def _parts(self, run: Run, part: str, above: tuple[Run, ...]) -> dict[str, list[Any]]:
+        """By the parameter that names them, the networks of other runs in their order."""
+        method, found = run.sections[part], {}
+        for key in joined.networks_of(f"{part}s", method):
+            others = [other for entry in _entries(method.get(key)) for other in self._named(run, *entry)]
+            found[key] = [[self._key(other, above), _level(other)] for other in others]
+        return found
+
+    def _named(self, run: Run, label: str, seeds: list[int] | None = None) -> list[Run]:
+        """The runs labelled so with these seeds; by default with the seed of `run`, or the only one."""
+        runs = self._runs.get(label, [])
+        if seeds is not None:
+            return [other for seed in seeds or [r.seed for r in runs] for other in runs if other.seed == seed]
+        return [other for other in runs if other.seed == run.seed] or (runs if len(runs) == 1 else [])
+
+
+def _entries(value: Any) -> list[tuple[str] | tuple[str, list[int]]]:
+    """Label and seeds of each entry of a parameter that names networks; all seeds where a list says none."""
+    if isinstance(value, str):
+        return [(value,)]
+    return [(e, []) if isinstance(e, str) else (e["run"], e["seeds"]) for e in value or ()]
+
+
+def _level(run: Run) -> float | None:
+    """Of a diffusion model, the level that says its time step."""
+    return run.sections["noise"].get("sigma") if joined.output_of(run) == "noise" else None
