@@ -130,7 +130,6 @@ def onnxruntime(subject: Subject, quantized: str | None) -> Run:
         torch.onnx.export(subject.network, (subject.images,), plain, dynamo=False, **names)
     if quantized and not file.exists():
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
         class Given(CalibrationDataReader):
