@@ -141,7 +141,13 @@ def running(program: Program, precision: str) -> Callable[[Tensor], Tensor]:
 def imported(name: str) -> Any:
     """The library. Raises UserError where it is not installed."""
     try:
-        return __import__(name)
+        if name == "nncf":
+            import nncf
+
+            return nncf
+        import openvino
+
+        return openvino
     except ImportError as error:
         raise UserError(f"sampling: {name} is not installed; {INSTALL}, or engine: torch") from error
 

@@ -139,7 +139,7 @@ class Plan(JobGraph):
         """A log, read through once so that a malformed line is named before any job starts."""
         refusals.check_log(self.study, label, entry)
         path = log_path(entry["file"], self.study.data_dir)
-        if not path.is_file():
+        if not path.exists():
             told = "no such file, here or in the folder of the data sets (data_dir, RS_DATA_DIR)"
             self.study.fail(("logs", label, "file"), f"{entry['file']}: {told}")
         facts = method_schema("certificates", entry["certificate"])

@@ -36,7 +36,7 @@ def test_logs_stand_beside_runs_and_alone(place):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"file": "no.tsv"}, "no.tsv: cannot be read"),
+        ({"file": "no.tsv"}, "no.tsv: no such file, here or in"),
         (
             {"certificate": "laplace_l1"},
             "logs.published.certificate: laplace_l1 has no theorem for noise gaussian",
