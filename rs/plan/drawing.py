@@ -37,7 +37,7 @@ def in_blocks(sampling: dict[str, Any], draws: Path) -> dict[str, Any]:
     if sampling["block"] is None:
         n = -(-n // block) * block
     answers = sampling.get("answers")
-    rounded = {} if answers is None else {"answers": -(-answers // block) * block}
+    rounded = {} if answers is None else {"answers": min(-(-answers // block) * block, n)}
     return {**sampling, "block": block, "n": n, **rounded}
 
 

@@ -53,7 +53,6 @@ def test_another_network_can_be_the_source_and_need_not_be_active(two, plan_of):
         ("gaussian", {"seed": 1}, "'gaussian' has sampling.seed 1, this run 0; they must be the same"),
         ("gaussian", {"batch": 64}, "'gaussian' has sampling.batch 64, this run 32"),
         ("gaussian", {"images_per_shard": 3}, "'gaussian' has sampling.images_per_shard 3, this run 4"),
-        ("gaussian", {"answers": 161}, "sampling.answers: 240 votes, in blocks of 80; at most n = 160"),
         ("gaussian", {"betas": [1.0]}, "answers: softmax moments are not stored beside answers"),
         (
             "gaussian",
