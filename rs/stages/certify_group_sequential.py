@@ -9,18 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from rs.methods import catalog
 from rs.methods.certificates.group_sequential import GroupSequential
+from rs.methods.interfaces import Certified
 from rs.provenance.files import provenance, write_table
-from rs.settings.images import Subset
-from rs.settings.labels import label_of
-from rs.stages.certify import accuracy_factor, largest_radius, leading, made_for_this, warn_of_versions
-from rs.stages.draw_files import merge
-from rs.statistics.rounded_normal import left_of
-from rs.statistics.seeding import stored_uniform
+from rs.stages.certify import Decided, claims, drawn, made_for_this, told_of, warn_of_versions
+from rs.statistics.draws import Draws
 
 
 def certify(
@@ -32,27 +28,19 @@ def certify(
     model: Path | None = None,
 ) -> None:
     """Rows as rs.stages.certify writes them."""
-    positions = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]), np.int64)
-    uniform = np.array([stored_uniform(spec["seed"], int(i)) for i in positions])
-    draws = merge(selection, estimation, positions, uniform)
-    made_for_this(draws, spec, model, selection[0].parents[1])
-    warn_of_versions(draws, selection[0].parents[1])
-    noise, size, tables = catalog.build("noises", spec["noise"]), len(draws), []
-    for method in spec["certificates"]:
-        certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
-        alpha = left_of(use.alpha, spec["noise"], draws.dimension, spec["n0"] + spec["n"])
-        found = certificate.certify(draws, noise, alpha)
-        same = {
-            "certificate": label_of(method),
-            "norm": float(certificate.norms[spec["noise"]["name"]]),
-            "alpha": use.alpha,
-            "largest_radius": largest_radius(certificate, draws, noise, alpha, spec["n"]),
-            "decided": isinstance(certificate, GroupSequential) and use.alpha == draws.stop["alpha"],
-            "rigorous": bool(certificate.rigorous),
-            "factor": accuracy_factor(certificate, use.alpha),
-        }
-        own = {"n": draws.estimation.n, "image": draws.images, "label": draws.labels, **leading(draws)}
-        claims = {"prediction": found.prediction.astype(np.int64), "radius": found.radius.astype(np.float64)}
-        tables.append(pa.table({**{k: [v] * size for k, v in same.items()}, **own, **claims}))
-    told = {key: draws.origin.get(key) for key in ("model", "form", "content", "drawn")}
-    write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop, **told))
+    draws, folder = drawn(spec, selection, estimation), selection[0].parents[1]
+    made_for_this(draws, spec, model, folder)
+    warn_of_versions(draws, folder)
+    votes = spec["n0"] + spec["n"]
+    tables = [claims(method, draws, spec, votes, decided=_decided(method)) for method in spec["certificates"]]
+    write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop, **told_of(draws)))
+
+
+def _decided(method: dict[str, Any]) -> Decided:
+    """Whether a claim at an alpha decides its radii: at the tests' own, of their certificate."""
+    tested = isinstance(catalog.build("certificates", method), GroupSequential)
+
+    def decided(draws: Draws, noise: Any, norm: float, certified: Certified, alpha: float) -> bool:
+        return tested and bool(alpha == draws.stop["alpha"])
+
+    return decided
