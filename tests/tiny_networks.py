@@ -1,11 +1,12 @@
-"""A network of three classes on 2x2 images with two channels, a batch of them, seeded generators; and any
-network as if it had passed the audit.
+"""A network of three classes on 2x2 images with two channels, a batch of them, seeded generators; one with a
+convolution on 8x8 images; and any network as if it had passed the audit.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from rs.networks.audit import Audited
 
@@ -31,3 +32,21 @@ def probes(shape: tuple[int, ...], n: int = 32) -> torch.Tensor:
 
 def audited(network: nn.Module, shape: tuple[int, ...], classes: int, run: str = "theirs") -> Audited:
     return Audited(network, {"classes": classes, "sha256": ""}, probes(shape), run, chance=False)
+
+
+class Small(nn.Module):
+    """A convolution, a norm and a dense layer; `slope` is a number in its code."""
+
+    def __init__(self, slope: float = 0.1, stride: int = 1) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 4, 3, stride, padding=1), nn.BatchNorm2d(4)
+        self.dense, self.slope = nn.Linear(4 * (4 // stride) ** 2, 3), slope
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = F.leaky_relu(self.norm(self.conv(x)), self.slope)
+        return self.dense(F.max_pool2d(h, 2).flatten(1))
+
+
+def small(slope: float = 0.1, stride: int = 1) -> nn.Module:
+    torch.manual_seed(0)
+    return Small(slope, stride).eval().requires_grad_(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,9 @@ def resolve(
             continue
         if wrong:
             warn(audited.run, f"inference form falls back on {told}; {'; '.join(wrong)}")
-        if keep:
-            tried.keep(audited.probes)
+        if keep and (why := tried.keep(audited.probes)):
+            told = "its compiled form is not kept, so every job starts the compiler"
+            print(f"{audited.run}: {told}: {why}", file=sys.stderr)
         form = {key: tried.description[key] for key in FORM}
         return form, "; ".join([*wrong, *tried.fallbacks]) or None
     raise UserError(f"memory runs out even in the smallest batches: {wrong[-1]}")

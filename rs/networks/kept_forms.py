@@ -6,10 +6,11 @@ milliseconds. It is the same classifier: a file is kept only where its logits ar
 bit by bit, so a form's description does not say which of the two has voted.
 
 A file is named by a digest of all that it was made from: the network as torch.fx writes it down with every
-number it holds, the batch, torch, the processor and the threads. So nothing in it can be out of date, and it
-may be removed at any time: the compiler then starts as before. Nothing is kept of what torch.fx does not see
-whole (hooks, a replaced `forward`, layers of other packages, control flow on tensors), on a GPU, nor in
-float32, whose dense layers torch.compile hands to MKL and AOTInductor does not.
+number it holds, the batch, torch, the processor and the threads, and by its own digest: it comes whole, by
+one renaming, whoever writes at the same time and wherever they are killed. So nothing in it can be out of
+date, and it may be removed at any time: the compiler then starts as before. Nothing is kept of what torch.fx
+does not see whole (hooks, a replaced `forward`, layers of other packages, control flow on tensors), on a GPU,
+nor in float32, whose dense layers torch.compile hands to MKL and AOTInductor does not.
 
 Files are code that is run, so folder and files are the user's alone, and one that others can write to is not
 loaded.
@@ -29,32 +30,39 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from rs.networks.transformations import warn
+from rs.networks.transformations import one_line, warn
 from rs.provenance import user_cache
 from rs.provenance.digests import digest, file_digest
-from rs.provenance.files import read_json, write_json
 
 OPTIONS = {"freezing": True}  # weights are constants of the code, as they are for torch.compile
 LAYERS, FUNCTIONS = "torch.nn.modules.", ("torch", "math", "_operator", "operator", "builtins")
 SETTINGS = ("TORCHINDUCTOR_", "ATEN_", "ONEDNN_", "DNNL_")  # variables that choose code or kernels
 UNSET = ("TORCHINDUCTOR_CACHE_DIR",)  # of them, what only says where files lie
 SHARED = "its compiled forms are not loaded: folder and files must be yours, and others cannot write to them"
+DAMAGED = "damaged, so the compiler starts; remove it, and the form stage makes it anew"
 HELD = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training")
 Run = Callable[[Tensor], Tensor]
 
 
 def find(network: nn.Module, batch: Tensor) -> Run | None:
-    """The kept form of a network for batches of this shape and layout, or nothing."""
+    """The kept form of a network for batches of this shape and layout, or nothing. A file that is there and
+    cannot be used is a warning.
+    """
     if _refusal(batch) or not _folder().is_dir() or (name := name_of(network, batch)) is None:
         return None
-    file = _folder() / f"{name}.pt2"
-    try:
-        if not user_cache.private((_folder(), file, _record(file))):
-            warn(str(_folder()), SHARED)
-            return None
-        return _loaded(file) if file_digest(file) == read_json(_record(file))["sha256"] else None
-    except Exception:  # missing, damaged, or no library for this machine
-        return None
+    for file in _kept(name):
+        try:
+            if not user_cache.private((_folder(), file)):
+                warn(str(_folder()), SHARED)
+            elif _whole(file):
+                return _loaded(file)
+            else:
+                warn(str(file), DAMAGED)
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        except Exception as error:  # as where there is no library for this machine
+            warn(str(file), f"is not loaded, so the compiler starts: {one_line(error)}")
+    return None
 
 
 def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | None:
@@ -65,14 +73,13 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
         return refusal
     if (name := name_of(network, batches[0])) is None:
         return "torch.fx does not see all of it"
-    file = _folder() / f"{name}.pt2"
     if find(network, batches[0]) is not None:
         return None
-    own = file.with_name(f".{secrets.token_hex(4)}.pt2")  # a package's name must end so
+    own = _folder() / f".{secrets.token_hex(4)}.pt2"  # a package's name must end so
     try:
-        file.parent.mkdir(0o700, parents=True, exist_ok=True)
-        if not user_cache.private([file.parent]):
-            return f"{file.parent}: {SHARED}"
+        _folder().mkdir(0o700, parents=True, exist_ok=True)
+        if not user_cache.private([_folder()]):
+            return f"{_folder()}: {SHARED}"
         with torch.no_grad():
             exported = torch.export.export(network, (batches[0],))
             made = str(own)  # options: a copy, since it adds to them
@@ -83,11 +90,12 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
             if not all(torch.equal(found(batch), compiled(batch)) for batch in batches):
                 return "it rounds otherwise"
         own.chmod(0o600)
-        write_json(_record(file), {"sha256": file_digest(own)})
-        _record(file).chmod(0o600)
-        own.replace(file)
+        for file in _kept(name):  # not those that another process has made since
+            if not (user_cache.private([file]) and _whole(file)):
+                file.unlink(missing_ok=True)
+        own.replace(_folder() / f"{name}.{file_digest(own)}.pt2")
     except Exception as error:  # of the compiler, or a home folder that may be read-only
-        return f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}"[:200]
+        return one_line(error)
     finally:
         own.unlink(missing_ok=True)
     return None
@@ -221,6 +229,10 @@ def _folder() -> Path:
     return user_cache.folder("compiled")
 
 
-def _record(file: Path) -> Path:
-    """What says that a file is whole."""
-    return file.with_suffix(".json")
+def _kept(name: str) -> list[Path]:
+    """Files of this name; more than one where several processes made it at once."""
+    return sorted(_folder().glob(f"{name}.*.pt2"))
+
+
+def _whole(file: Path) -> bool:
+    return file_digest(file) == file.name.split(".")[1]

@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -178,9 +177,22 @@ def quiet() -> Iterator[None]:
     for library in ("nncf", "torch.utils.cpp_extension"):  # nncf imports the latter, which looks for CUDA
         logging.getLogger(library).setLevel(logging.ERROR)
     with (
-        mock.patch.dict(os.environ, {"CI": "true"}),
+        _variable("CI", "true"),
         contextlib.redirect_stdout(io.StringIO()),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")
         yield
+
+
+@contextlib.contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """The environment with this variable, and afterwards as it was."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before

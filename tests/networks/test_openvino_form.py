@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from dataclasses import replace
 
@@ -149,3 +151,14 @@ def test_chance_and_consensus_vote_in_torch(network):
     early = Averaged([network] * 3, consensus=2)
     with pytest.raises(UserError, match="stops at a consensus votes in torch alone"):
         program_of(audited(early, SHAPE, 10), FLOAT, examples(0.25), {})
+
+
+@pytest.mark.parametrize("before", [None, "false"])
+def test_the_environment_is_left_as_it_was(before, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    if before is not None:
+        monkeypatch.setenv("CI", before)
+    with contextlib.suppress(ZeroDivisionError), programs.quiet():
+        assert os.environ.pop("CI") == "true"  # whatever a library does
+        1 / 0  # noqa: B018
+    assert os.environ.get("CI") == before
