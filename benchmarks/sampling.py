@@ -35,7 +35,7 @@ from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm
 from rs.statistics.draws import Draws
 
-SHAPES = {"lenet": (1, 28, 28)}
+SHAPES = {"lenet": (1, 28, 28), "resnet50": (3, 224, 224)}
 SIGMA, ALPHA, SELECTION = 0.25, 0.001, 100
 PRECISIONS = ("bfloat16", "float32")
 
@@ -49,17 +49,25 @@ def network_of(name: str) -> torch.nn.Module:
     return network.eval()
 
 
-def ours(name: str, precision: str, batch: int, device: torch.device) -> dict[str, Callable[[int], None]]:
-    """(a) and (b); each is called with n."""
+def form_of(name: str, precision: str, batch: int, device: torch.device, compiled: bool) -> InferenceForm:
+    """The network's form, its input ready."""
     shape = SHAPES.get(name, (3, 32, 32))
     probes = torch.rand(128, *shape) + SIGMA * torch.randn(128, *shape)
     audited = Audited(network_of(name), {"classes": 10}, probes, name, False)
-    asked = {"precision": precision, "batch": batch, "compiled": True}
+    asked = {"precision": precision, "batch": batch, "compiled": compiled}
     form = InferenceForm(audited, asked, device)
     assert asked.items() <= form.description.items()  # it may fall back
-    image = torch.rand(shape, device=device)
+    form(torch.rand(shape, device=device).expand(batch, *shape))
+    return form
+
+
+def ours(
+    name: str, precision: str, batch: int, device: torch.device, compiled: bool = True
+) -> dict[str, Callable[[int], None]]:
+    """(a) and (b); each is called with n."""
+    form = form_of(name, precision, batch, device, compiled)
+    image = torch.rand(SHAPES.get(name, (3, 32, 32)), device=device)
     noise = Gaussian(SIGMA)
-    form(image.expand(batch, *image.shape))
 
     @torch.no_grad()
     def forward(n: int) -> None:

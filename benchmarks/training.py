@@ -39,6 +39,7 @@ from rs.machine.devices import device_name, use_device
 from rs.methods import catalog
 from rs.methods.data.mnist import Mnist
 from rs.methods.noise.gaussian import Gaussian
+from rs.networks.captured_step import CapturedSteps
 from rs.networks.images import Resident
 from rs.networks.optimization import make_optimizer
 from rs.settings.training import Optimizer, Training
@@ -173,11 +174,14 @@ class Ours:
         self.model = training.Autocast(network.to(images.split.labels.device), settings.precision)
         self.images, self.settings, self.epoch = images, settings, 0
         self.optimizer = make_optimizer(settings, self.model)
+        self.captured: CapturedSteps | None = None
 
     def __call__(self) -> float:
         started, n = time.perf_counter(), len(self.images.positions)
         training.run_epoch(
-            self.model, self.objective, self.noise, self.optimizer, self.images, self.settings, 0, self.epoch
+            *(self.model, self.objective, self.noise, self.optimizer, self.images, self.settings),
+            *(0, self.epoch),
+            captured=self.captured,
         )
         self.epoch += 1
         return n / (time.perf_counter() - started)
@@ -235,6 +239,8 @@ def contestants(name: str, model: str, count: int, device: torch.device, workers
     )
     ours, data = Ours(method, network_of(model, shape), images, settings), OneByOne(pixels, labels)
     other = network_of(model, shape)
+    if device.type == "cuda":
+        ours.captured = CapturedSteps(device)  # as the train stage does
     return {
         "ours": ours,
         "peer": lambda: peer(name, other, data, settings, device, workers),
