@@ -58,7 +58,8 @@ def ids() -> tuple[dict[str, str], list[str]]:
     studies, runs = {}, set()
     # away from results, whose draws have blocks that a study may follow
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        Path("config").symlink_to(CHECKOUT / "config")
+        for part in ("config", "evidence"):
+            Path(part).symlink_to(CHECKOUT / part)
         for name, files in shipped().items():
             plan = Plan(Study(files))
             jobs = [[stage, t, job.params] for stage, jobs in plan.jobs.items() for t, job in jobs.items()]

@@ -24,8 +24,9 @@ from rs.methods.certificates.probabilities import (
     vote_probabilities,
 )
 from rs.statistics.draws import Draws
-from rs.statistics.intervals import t_interval, wilson_interval
+from rs.statistics.intervals import capped, t_interval, wilson_interval
 from rs.statistics.paired_draws import PairedDraws
+from rs.statistics.rounded_normal import left_of
 from rs.study.schema import defaults, method_schema
 
 if TYPE_CHECKING:
@@ -78,8 +79,11 @@ class Certification:
         return pd.DataFrame({"radius": at, **{n: factor * s for n, s in zip(names, shares, strict=True)}})
 
     def average_radius(self) -> tuple[float, float, float]:
-        """The average certified radius, wrong and abstained images counting as 0, and its 95 % t interval."""
-        return t_interval(np.where(self.correct, self.radius, 0.0), least=0.0)
+        """The average certified radius, wrong and abstained images counting as 0, and its 95 % t interval,
+        cut to what an average can be: from 0 to the radius of unanimous votes.
+        """
+        radii = np.where(self.correct, self.radius, 0.0)
+        return t_interval(radii, least=0.0, most=capped(largest_radius(self), radii))
 
     def frame(self) -> pd.DataFrame:
         """One row per image: image, label (-1: none), prediction, radius, lower, n."""
@@ -105,6 +109,21 @@ class Certification:
         return (
             f"{head}{len(self.counts)} images, {abstained} abstained, median {what} {norm} radius {median:g}>"
         )
+
+
+def largest_radius(found: Certification) -> float:
+    """What its certificate says of as many votes as an image may get, all for one class."""
+    from rs.methods import catalog
+    from rs.stages.certify import largest_radius as of_unanimous
+
+    draws, noise = found.counts.draws, found.counts.noise
+    certificate = catalog.build("certificates", found.certificate)
+    alpha = left_of(found.alpha, noise, draws.dimension, claims.most_votes(draws))
+    described = claims.described(noise, found.certificate)
+    n = int(draws.stop.get("n", draws.estimation.n.max()))
+    if isinstance(certificate, Incremental):
+        return certificate.largest(described, alpha, n)
+    return of_unanimous(certificate, draws, described, alpha, n)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 
 from torch import nn
@@ -10,6 +9,7 @@ from torch import nn
 from rs.errors import UserError
 from rs.foreign.sources import Asked
 from rs.networks import state_dicts
+from rs.networks.transformations import one_line
 from rs.provenance.reading import WEIGHTS, check_file
 
 
@@ -33,11 +33,10 @@ def fill(network: nn.Module, state: state_dicts.State, wanted: Asked) -> nn.Modu
     if other:
         shapes = f"{list(given[other[0]].shape)}, there {list(own[other[0]].shape)}"
         raise UserError(f"{place}: {other[0]} is {shapes}")
-    # Files keep no versions of modules, or older ones, by which modules rename and refuse what they load;
-    # names and shapes are those of this network, so they are of its version.
-    given = OrderedDict(given)
-    given._metadata = own._metadata  # type: ignore[attr-defined]
-    network.load_state_dict(given)
+    try:
+        network.load_state_dict(given)
+    except Exception as error:  # modules convert what older files have, and stumble each in its own way
+        raise UserError(f"{place}: {one_line(error)}") from error
     return network
 
 

@@ -4,6 +4,10 @@ A checkpoint is a state dict or holds some, under "state_dict", "model", "net", 
 an epoch, an optimizer, arguments. The only one is taken; where there are several, `key` says which. Torch
 files are read with `weights_only=True`: no pickled code is run. Beside tensors and plain values only numpy's
 numbers and argparse's namespaces are let in, which hold values and run nothing.
+
+A state dict tells the version of each module that it is of (`_metadata`), by which modules rename, convert
+and refuse what they load. It is kept under the names that tensors get here. A file that says nothing of a
+module, as safetensors of all, is taken to be of the network's own version: its names and shapes are.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import argparse
 import pickle
 import re
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +30,7 @@ from torch import Tensor
 from rs.errors import UserError
 
 State = dict[str, Tensor]
+Versions = dict[str, dict[str, Any]]  # what a state dict says of modules, by their names ("" is the network)
 PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, Lightning and others
 DEEPEST = 3  # keys on the way to a state dict
 _NUMBERS = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
@@ -100,7 +106,7 @@ def _state_dicts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, 
         return  # an optimizer numbers its state
     if all(isinstance(v, Tensor) for v in value.values()):
         if any(v.dim() > 1 for v in value.values()):
-            yield ".".join(path), dict(value)
+            yield ".".join(path), versioned(dict(value), versions_of(value))
     elif len(path) < DEEPEST:
         for key, inner in value.items():
             yield from _state_dicts(inner, (*path, key))
@@ -116,21 +122,47 @@ def _held(content: Any, found: Mapping[str, State]) -> str:
     return f"its keys: {', '.join(keys[:12])}{', ...' * (len(keys) > 12)}" if keys else "it is empty"
 
 
+def versioned(tensors: State, versions: Versions) -> State:
+    """The tensors as a state dict that tells these versions."""
+    found = OrderedDict(tensors)
+    found._metadata = OrderedDict(versions)  # type: ignore[attr-defined]
+    return found
+
+
+def versions_of(state: Any) -> Versions:
+    """Nothing where it tells none, or something else than torch writes."""
+    told = getattr(state, "_metadata", None)
+    known = told.items() if isinstance(told, Mapping) else ()
+    return {
+        name: dict(facts) for name, facts in known if isinstance(name, str) and isinstance(facts, Mapping)
+    }
+
+
+def below(state: State, prefix: str) -> State:
+    """What a state dict has under a prefix that ends in a dot, by the names behind it."""
+    module, versions = prefix[:-1], versions_of(state)
+    own = {k.removeprefix(prefix): v for k, v in versions.items() if k.startswith(prefix)}
+    own |= {"": versions[module]} if module in versions else {}
+    return versioned({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, own)
+
+
 def without_prefixes(state: State) -> Iterator[State]:
     """The state dict as it is, and again without each of PREFIXES that all its names begin with."""
     yield state
     while state and (prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in state)), None)):
-        state = {k.removeprefix(prefix): v for k, v in state.items()}
+        state = below(state, prefix)
         yield state
 
 
 def fitted(state: State, own: State) -> State:
     """`state` under the names of the network's own state dict, as far as dropping prefixes goes.
 
-    Batch norm's `num_batches_tracked`, which old files lack and evaluation never reads, is filled in.
+    Batch norm's `num_batches_tracked`, which old files lack and evaluation never reads, is filled in, and so
+    are versions of modules.
     """
     best = max(without_prefixes(state), key=lambda s: len(s.keys() & own.keys()))
-    return {k: v for k, v in own.items() if k.endswith("num_batches_tracked")} | best
+    filled = {k: v for k, v in own.items() if k.endswith("num_batches_tracked")} | dict(best)
+    return versioned(filled, versions_of(own) | versions_of(best))
 
 
 def is_cohens(state: State) -> bool:
@@ -142,9 +174,8 @@ def is_cohens(state: State) -> bool:
 def from_cohen(path: Path, state: State) -> State:
     """Names without the `1.` of `Sequential(norm, net)`; `0.*`, of `norm`, is dropped."""
     *_, plain = without_prefixes(state)
-    net = {k: v for k, v in plain.items() if not k.startswith("0.")}
-    if foreign := [k for k in net if not k.startswith("1.")]:
+    if foreign := [k for k in plain if not k.startswith(("0.", "1."))]:
         raise UserError(
             f"{path}: not in Cohen's format: tensor {foreign[0]} does not begin with 1. (try plain)"
         )
-    return {k.removeprefix("1."): v for k, v in net.items()}
+    return below(plain, "1.")

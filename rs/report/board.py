@@ -20,7 +20,7 @@ from rs.report.curves import ABSTAINED_OR_WRONG, block, floored, look
 from rs.report.figure_layout import COLOURS, style
 from rs.report.frame import render
 from rs.report.html_table import Cell, Table, down, interval, number, text_cell
-from rs.statistics.intervals import t_interval
+from rs.statistics.intervals import capped, t_interval
 from rs.tables.contestants import Contestant
 
 Row = Mapping[str, Any]
@@ -50,7 +50,8 @@ def ranked(contestants: Sequence[Contestant], pairs: Sequence[Row]) -> list[Plac
         assert contestant.certified is not None
         radii = np.maximum(contestant.certified.values, 0.0).mean(axis=0)
         kind = "rerun here" if contestant.noise is not None else "log"
-        places.append(Place(contestant, kind, *t_interval(radii, least=0.0), 1 + beaten[contestant.name]))
+        average = t_interval(radii, least=0.0, most=capped(contestant.largest, radii))
+        places.append(Place(contestant, kind, *average, 1 + beaten[contestant.name]))
     return sorted(places, key=lambda place: (place.rank, -place.acr))
 
 

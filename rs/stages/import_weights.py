@@ -20,6 +20,7 @@ from rs.networks import checkpoints, state_dicts
 from rs.networks import imported as entries
 from rs.networks.denoised import check_images
 from rs.networks.one_shot import schedule_of
+from rs.networks.transformations import apart, one_line
 from rs.provenance.digests import file_digest
 from rs.provenance.files import provenance
 from rs.provenance.prepared import read_manifest
@@ -50,29 +51,62 @@ def convert(
         state = state_dicts.from_cohen(weights, state)
         name = f"{name} (the file says {arch})" if arch else name
     target = entries.net_of(model) if own_names else model
-    fitted = state_dicts.fitted(state, target.state_dict())
+    own = target.state_dict()
+    fitted = state_dicts.fitted(state, own)
     if not own_names:  # constants of the normalisation are no weights
-        fitted = {k: v for k, v in target.state_dict().items() if k.startswith("0.")} | fitted
+        for key in (key for key in own if key.startswith("0.")):
+            fitted.setdefault(key, own[key])
     try:
         checkpoints.load_state(target, fitted, weights, name)
     except UserError as error:
         theirs = imported["format"] == "plain" and state_dicts.is_cohens(state)
         raise UserError(f"{error} (try format cohen)" if theirs else str(error)) from error
+    except Exception as error:  # modules convert what older files have, and stumble each in its own way
+        raise UserError(f"{weights}: {name}: {one_line(error)}") from error
     bad = [k for k, v in target.state_dict().items() if v.is_floating_point() and not v.isfinite().all()]
     if bad:
         raise UserError(f"{weights}: {bad[0]} holds values that are not finite")
     if "output" in imported:
         check_denoiser(model.eval(), spec["model"], data, name)
         audit = {"chance": bool(imported.get("allow"))}  # it is audited with the classifier after it
+        probes: Tensor | None = None
     else:
         check_logits(model.eval(), name, tuple(data["shape"]), data["classes"])
         run = f"{outputs['manifest'].parent.name} ({name})"
         probes = network_audit.probes(data_manifest, torch.device("cpu"))
         audit = network_audit.audit(model, probes, run, imported.get("allow", ()))
     clones = {k: v.clone() for k, v in model.state_dict().items()}  # safetensors takes no shared memory
+    check_kept(model, clones, spec["model"], data, None if audit["chance"] else probes)
     made = provenance(spec, code, source=str(weights), key=found.key)
     manifest = {"provenance": made, "classes": data["classes"], "audit": audit}
     checkpoints.save(outputs, clones, manifest)
+
+
+def check_kept(
+    model: torch.nn.Module,
+    state: dict[str, Tensor],
+    spec: dict[str, Any],
+    data: dict[str, Any],
+    images: Tensor | None,
+) -> None:
+    """Refuses a network that later jobs would load as another one: files of ours tell no versions of modules,
+    and a module that converts what tells none would convert what is converted. Compared are the weights
+    `state`, and answers to `images`, if any.
+    """
+    told = f"{spec['name']}: loads weights by versions of its modules, which files of ours do not keep"
+    advice = "allowed are networks that load by names alone (rs certify --model takes others)"
+    again = checkpoints.build_model(spec, data).eval()
+    try:
+        checkpoints.load_state(again, state, Path("weights"), spec["name"])
+    except Exception as error:  # each in its own way
+        raise UserError(f"{told} ({one_line(error)}); {advice}") from error
+    found = again.state_dict()
+    same = found.keys() == state.keys() and all(torch.equal(found[key], state[key]) for key in found)
+    if same and images is not None:
+        with torch.no_grad():
+            same = apart(again(images), model(images)) <= network_audit.NARROW[torch.float32]
+    if not same:
+        raise UserError(f"{told}; {advice}")
 
 
 def check_denoiser(model: torch.nn.Module, spec: dict[str, Any], data: dict[str, Any], name: str) -> None:

@@ -29,6 +29,14 @@ def standard_error(values: ArrayLike) -> float:
     return float(v.std(ddof=1) / np.sqrt(v.size)) if v.size > 1 else float("nan")
 
 
+def capped(largest: float, values: ArrayLike) -> float:
+    """The most that a mean of such values can be, where one is said to be at most `largest` (NaN: not known).
+    Nothing is cut where a value lies above that, as estimates may.
+    """
+    known = np.max(np.asarray(values, np.float64), initial=-np.inf) <= largest * (1 + 1e-12)
+    return largest if known else np.inf
+
+
 def t_interval(
     values: ArrayLike, confidence: float = 0.95, least: float = -np.inf, most: float = np.inf
 ) -> tuple[float, float, float]:

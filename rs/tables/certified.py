@@ -17,7 +17,7 @@ import pandas as pd
 
 from rs.provenance.run_files import VOTES, read_certified
 from rs.statistics.bounds import Floats
-from rs.statistics.intervals import standard_error, t_interval, wilson_interval
+from rs.statistics.intervals import capped, standard_error, t_interval, wilson_interval
 from rs.study.certification_log import read_log
 from rs.tables.logs import images
 from rs.tables.noise import SMOOTHING, smoothed_with
@@ -57,7 +57,7 @@ class Claim:
         comparisons are made: an interval that is cut has lost its width.
         """
         radii = np.maximum(self.radius, 0.0)
-        mean, low, high = t_interval(radii, least=0.0, most=capped(self.columns["largest_radius"]))
+        mean, low, high = t_interval(radii, least=0.0, most=capped(self.columns["largest_radius"], radii))
         row = {"acr": mean, "acr_se": standard_error(radii), "low": low, "high": high}
         return row | {"lower_bound": self.decided is not None}
 
@@ -119,11 +119,6 @@ def claims_of(
             factor=float(first["factor"]),
             decided=decided_radii(group, stop),
         )
-
-
-def capped(largest: float) -> float:
-    """The most that an average of radii can be, of the largest one that is possible, NaN where not known."""
-    return np.inf if np.isnan(largest) else largest
 
 
 def _stopping(stop: dict[str, Any] | None, source: str | None, group: pd.DataFrame) -> str | None:

@@ -48,6 +48,7 @@ class Contestant:
     is the noise in the columns of tables. `noise` says which noise was drawn: contestants with the same text
     saw the same. `attacked` has a key per attack (its name and all its settings) and radius. `decided` are
     the radii that stopped votes were asked for, all else of them being lower bounds; None where none stopped.
+    `largest` is the radius of unanimous votes, NaN where it is not known.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Contestant:
     factor: float = 1.0  # of certified accuracies, where a certificate is for a share of the images only
     attacked: Mapping[tuple[str, str, float], Outcomes] = field(default_factory=dict)
     decided: tuple[float, ...] | None = None
+    largest: float = np.nan
 
     def is_lower_bound(self, radius: float | None = None) -> bool:
         """Of its certified accuracy at `radius`; without one, of its average and its median radius."""
@@ -140,7 +142,9 @@ def _observed(
         found = _outcomes(own, _radii)
         factor = float(first["factor"].iloc[0])
         columns, decided = smoothed_with(noise), decided_radii(first, read[0][1].get("stop"))
-        out.append(Contestant(label, numbers, found, told, columns, drawn, sigma, factor, attacked, decided))
+        largest = float(np.max([frame.iloc[0].get("largest_radius", np.nan) for frame in own]))
+        own_facts = (columns, drawn, sigma, factor, attacked, decided, largest)
+        out.append(Contestant(label, numbers, found, told, *own_facts))
     return out
 
 

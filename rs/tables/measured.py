@@ -107,9 +107,11 @@ def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float
 
 
 def _possible(found: Sequence[Row], column: str) -> tuple[float, float]:
-    """The least and the most that a number can be, as its table cuts the interval. A `loss_bound` is none of
-    an estimate that lies above it.
+    """The least and the most that a number can be, as its table cuts the interval: of an accuracy the share
+    of the images that its certificate is for. A `loss_bound` is none of an estimate that lies above it.
     """
+    if column in ACCURACIES:
+        return 0.0, float(found[0].get("factor") or 1.0)
     caps = [row.get(_CAPS.get(column, ""), math.nan) for row in found]
     known = all(cap is not None and row[column] <= cap for row, cap in zip(found, caps, strict=True))
     return 0.0 if column in AVERAGES else -math.inf, max(map(float, caps)) if known else math.inf

@@ -17,7 +17,7 @@ from typing import TypedDict
 import numpy as np
 
 from rs.statistics.bounds import Floats
-from rs.statistics.intervals import standard_error, t_interval
+from rs.statistics.intervals import capped, standard_error, t_interval
 from rs.tables.moved import Independent, Observed, moved_runs
 from rs.tables.noise import SMOOTHING
 from rs.tables.stored import Stored
@@ -28,7 +28,7 @@ _PRICES = (-12.0, 12.0)  # natural logarithms: between them losses and squared d
 
 class WorstCase(TypedDict):
     """Mean squared distance and mean loss that an adversary got to, with 95 % t intervals over the images
-    (cut at 0) and standard errors (`_se`).
+    (cut to what a mean can be) and standard errors (`_se`).
 
     At a price `gamma`: the share of images whose ascent was `refused`. A mixture has no price, and
     `noise_error`, the standard error of its loss from the noise alone.
@@ -52,9 +52,10 @@ class WorstCase(TypedDict):
 def rows(stored: Stored) -> Iterator[Row]:
     for run in stored.once(moved_runs):
         estimates = run.setting.estimates
-        for case in ends(run.observed, run.attack_gammas, estimates):
+        most = run.setting.bound
+        for case in ends(run.observed, run.attack_gammas, estimates, most):
             yield {**run.named, **case}
-        for case in mixtures(run.independent, run.setting.rhos, estimates):
+        for case in mixtures(run.independent, run.setting.rhos, estimates, most):
             yield {**run.named, **case}
 
 
@@ -94,21 +95,25 @@ def noise_error(points: Independent, weights: Floats, estimates: int) -> float:
     return float(np.sqrt((per_image**2).sum()) / len(per_image))
 
 
-def ends(adversaries: Mapping[str, Observed], gammas: Sequence[float], estimates: int) -> Iterator[WorstCase]:
-    """Where the ascents of `gammas` end. Images whose ascent is refused stay where they are."""
+def ends(
+    adversaries: Mapping[str, Observed], gammas: Sequence[float], estimates: int, bound: float = np.inf
+) -> Iterator[WorstCase]:
+    """Where the ascents of `gammas` end. Images whose ascent is refused stay where they are. `bound` is what
+    a loss is said to be at most.
+    """
     for name, points in adversaries.items():
         refused = points.refused(estimates)
         points = points.without(refused)
         for gamma in sorted(set(gammas)):
             i = points.at(gamma)
-            case = _case(name, points.squared_distance[:, i], points.loss[:, i])
+            case = _case(name, points.squared_distance[:, i], points.loss[:, i], bound)
             yield {**case, "gamma": gamma, "refused": float(refused[:, i].mean())}
 
 
 def mixtures(
-    adversaries: Mapping[str, Independent], rhos: Sequence[float], estimates: int
+    adversaries: Mapping[str, Independent], rhos: Sequence[float], estimates: int, bound: float = np.inf
 ) -> Iterator[WorstCase]:
-    """One row per adversary and rho that its points reach."""
+    """One row per adversary and rho that its points reach; `bound` as above."""
     for name, points in adversaries.items():
         reached = -1.0
         for rho in sorted(rho for rho in rhos if rho > 0):
@@ -117,17 +122,17 @@ def mixtures(
                 np.where(weights > 0, weights * values, 0.0).sum(1)
                 for values in (points.squared_distance, points.loss)
             )
-            case = _case(f"pgd_{name}", distance, loss)
+            case = _case(f"pgd_{name}", distance, loss, bound)
             if case["rho"] <= reached * (1 + 1e-9):
                 break
             reached = case["rho"]
             yield {**case, "noise_error": noise_error(points, weights, estimates)}
 
 
-def _case(adversary: str, squared_distance: Floats, loss: Floats) -> WorstCase:
+def _case(adversary: str, squared_distance: Floats, loss: Floats, bound: float) -> WorstCase:
     """From every image's squared distance and loss."""
     rho, rho_low, rho_high = t_interval(squared_distance, least=0.0)
-    mean, low, high = t_interval(loss, least=0.0)
+    mean, low, high = t_interval(loss, least=0.0, most=capped(bound, loss))
     return {
         "adversary": adversary,
         "gamma": np.nan,

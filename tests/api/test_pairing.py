@@ -11,6 +11,7 @@ import torch
 from scipy import special
 
 import rs
+from rs.api.certification import largest_radius
 from rs.methods.claims import most_votes
 
 STOP = {"radii": [0.0, 0.25, 0.5]}
@@ -53,6 +54,8 @@ def test_votes_are_those_of_both_networks_on_the_same_draws(first, second, certi
     assert rs.certify_counts(found.counts, "cohen").radius.shape == (6,)
     again = rs.certify_counts(found.counts, "incremental")
     assert np.array_equal(again.radius, found.radius)
+    assert largest_radius(found) == pytest.approx(0.5 * special.ndtri(0.001 ** (1 / 1280)))
+    assert found.average_radius()[2] <= largest_radius(found)
     assert not rs.compare(found, found, radii=[0.25])["lower_bound"].all()
 
 

@@ -11,6 +11,7 @@ from scipy import special
 from torch import nn
 
 import rs
+from rs.api.certification import largest_radius
 from rs.machine.devices import generator
 
 SIGMA = 0.25
@@ -145,3 +146,25 @@ def test_half_of_the_logits_are_not_finite(digits):
 
     with pytest.raises(rs.UserError, match=r"image 0: \d+ of 100 votes .*not finite"):
         rs.smooth(broken, sigma=0.5, batch=16).certify(x[1:3], n=100, n0=100, progress=False)
+
+
+@pytest.mark.parametrize("randomised", [False, True])
+def test_an_average_is_cut_to_0_and_the_radius_of_unanimous_votes(randomised):
+    """Of three images Student's interval reaches far beyond both."""
+    more = {"randomised": True, "uniform": 0.2} if randomised else {}
+    votes = ([[9, 0]] * 3, [[100, 0]] * 2 + [[90, 10]])
+    found = rs.certify_counts(votes, sigma=0.5, labels=[0, 0, 1], **more)
+    mean, low, high = found.average_radius()
+    assert (mean, low) == (pytest.approx(2 / 3 * found.radius[0]), 0.0)
+    better = rs.certify_counts(votes, sigma=0.5, **more | {"uniform": np.nextafter(1.0, 0)} if more else {})
+    assert high == better.radius[0] >= found.radius[0]
+
+
+def test_stopped_votes_are_cut_at_what_all_of_them_could_certify(smoothed, digits):
+    x, y = digits
+    found = smoothed.certify(x[:4], y[:4], n=19968, stop={"radii": [0.1]}, progress=False)
+    assert found.counts.estimation.sum(1).max() < 19968
+    largest = largest_radius(found)
+    assert found.radius.max() < largest < SIGMA * special.ndtri(0.001 ** (1 / 19968))
+    every = rs.certify_counts(([[9, 0]], [[found.counts.estimation.sum(1).max(), 0]]), sigma=SIGMA)
+    assert largest > every.radius[0]

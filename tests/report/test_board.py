@@ -33,6 +33,15 @@ def test_contestants_of_one_rank_are_those_not_told_apart() -> None:
     assert {(place.contestant.name, place.rank) for place in places[2:]} == {("plain", 3), ("same", 3)}
 
 
+@pytest.mark.parametrize(("largest", "high"), [(1.0, 1.0), (np.nan, 2 / 3 + 4.3026528 / 3)])
+def test_an_average_ends_at_the_radius_of_unanimous_votes_where_that_is_known(
+    largest: float, high: float
+) -> None:
+    outcomes = Outcomes(np.arange(3), np.zeros(3, np.int64), np.array([[-1.0, 1.0, 1.0]]))
+    (place,) = ranked([Contestant("few", (None,), outcomes, largest=largest)], [])
+    assert (place.low, place.high) == (0.0, pytest.approx(high))
+
+
 def test_radii_of_four_digits_are_kept_whole() -> None:
     radii = np.arange(1, 40000) / 10000
     np.testing.assert_array_equal(floored(radii), np.arange(1, 40000))

@@ -91,6 +91,27 @@ def test_the_ends_of_a_trend_are_of_the_sides_that_count(plan_of, tiny, goes):
     assert found["condition_verdict"] == {"rising": "holds", "falling": "fails"}[goes]
 
 
+@pytest.mark.parametrize(("factor", "most"), [(None, 1.0), (0.95, 0.95)])
+def test_an_accuracy_over_seeds_is_shown_within_what_it_can_be(plan_of, tiny, factor, most):
+    """Seeds widen Wilson's interval beyond what any share of images is; STN's accuracies end at 1 - alpha."""
+    named = {"label": "n1", "certificate": "cohen", "smoothing": "gaussian", "radius": 0.0, "images": 20}
+    rows = [
+        {**named, "run": f"n1-{i}", "factor": factor, "certified_accuracy": share * (factor or 1.0)}
+        for i, share in enumerate((0.2, 0.6, 1.0))
+    ]
+    told = {"metric": "certified_accuracy", "radii": [0.0], "about": "networks", "value": "n1", "at_least": 0}
+    claim = {"id": "a", "paper": "P", "place": "1", "claim": "is so", "conditions": [told], "join": "all"}
+    study = plan_of({**tiny, "claims": [claim], "runs": {**TINY["runs"], **RUNS}}).study
+    (found,) = judged(study, {"certified_accuracy": rows})
+    assert (found["low"], found["high"]) == (0.0, most)
+
+
+def test_estimates_above_their_cap_are_not_cut_at_it():
+    row = average("n1", [0.0, 1.0, 1.0], largest=0.5)
+    assert row["low"] < row["acr"] < row["high"]
+    assert row["high"] == pytest.approx(t_interval([0.0, 1.0, 1.0])[2])
+
+
 def test_a_value_is_shown_within_what_it_can_be(plan_of, tiny):
     found = verdict(plan_of, tiny, [average("n1", [0, 0.5, 1], largest=1.0)], value="n1", at_least=0)
     assert (found["low"], found["high"], found["condition_verdict"]) == (0.0, 1.0, "holds")

@@ -49,6 +49,17 @@ def derived(frame, rhos=(0.0, 0.5, 1.0, 2.0), gammas=(0.05, 0.1, 0.2, 0.4), **ch
     return claims, mixed, {r["certificate"]: r for r in bound_checks.checks(claims, mixed)}
 
 
+@pytest.mark.parametrize(("bound", "cut"), [(1.0, True), (0.5, False)])
+def test_a_mean_loss_ends_at_the_bound_of_losses_that_stay_within_it(bound, cut):
+    loss = np.array([[0.0], [1.0], [1.0]])
+    points = Independent(np.ones((3, 1)), loss, loss**2, loss)
+    (row,) = worst_cases.mixtures({"smoothed": points}, [2.0], 64, bound)
+    assert row["loss"] == pytest.approx(2 / 3)
+    assert (row["high"] == 1.0) == cut
+    assert row["high"] == pytest.approx(min(2 / 3 + 4.3026528 / 3, 1.0 if cut else np.inf))
+    assert row["low"] == 0
+
+
 def test_pgd_refutes_an_estimate_whose_ascent_found_nothing_but_no_proof():
     """The ascent stays on the plateau; PGD, whose steps have unit length, leaves it."""
     _, mixed, checks = derived(observe())
