@@ -3,8 +3,10 @@
   python benchmarks/size.py                 # 600 labels, 1,000 images each
   python benchmarks/size.py --runs 1000 --profile
 
-The tables are those of benchmarks/page.py, made up; figures are drawn too, and timed apart. `again` is the
-second logging, of which nothing is new.
+The tables are those of benchmarks/page.py, made up; figures are drawn too, and timed apart. With --networks
+every run has a network of four kilobytes, manifests and 500 certified images on the disk, which MLflow gets,
+too. `again` is the second logging, of which nothing is new; `one changed` the one after a
+number of one run.
 """
 
 from __future__ import annotations
@@ -19,10 +21,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import page
+import pandas as pd
+import pyarrow as pa
 
+from rs.provenance.files import write_json, write_table
 from rs.report import figures
 from rs.report.page import write_report
+from rs.report.tracking.sources import RunFiles, Sources
 from rs.report.tracking.study import log_study
 
 
@@ -32,6 +39,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=600)
     parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--networks", action="store_true", help="log a small network of every run")
     parser.add_argument("--profile", action="store_true", help="and where the time goes")
     parser.add_argument("--only", nargs="*", default=[], metavar="PART")
     args = parser.parse_args()
@@ -60,12 +68,35 @@ def main() -> None:
             parts(out.read_text())
         uri = f"sqlite:///{folder / 'mlflow.db'}"
         timed("import mlflow", lambda: __import__("mlflow"))
-        for name in ("logging", "again"):
-            told = timed(name, lambda: log_study("large", folder / "tables", uri))
+        runs = tables["runs"].run if args.networks else []
+        sources = Sources("Made up.", runs={run: run_files(folder, run) for run in runs})
+        for name in ("logging", "again", "one changed"):
+            if name == "one changed":
+                tables["certified_accuracy"].loc[0, "certified_accuracy"] = 0.125
+                page.store(folder, {"certified_accuracy": tables["certified_accuracy"]})
+            told = timed(name, lambda: log_study("large", folder / "tables", uri, sources))
             if told:
                 print(f"{name}: {len(told['written'])} runs written")
         if (folder / "mlflow.db").is_file():
             print(f"store: {(folder / 'mlflow.db').stat().st_size / 1e6:.1f} MB")
+
+
+def run_files(folder: Path, run: str) -> RunFiles:
+    """A run's network as MLflow is given it, with as little in it as it can have."""
+    data, model = folder / "data/manifest.json", folder / "runs" / run / "model.json"
+    if not data.exists():
+        splits = {
+            s: {"file": f"{s}.safetensors", "sha256": "0" * 64, "images": 500} for s in ("train", "test")
+        }
+        told = {"name": "cifar10", "shape": [3, 32, 32], "classes": 10, "mean": [0.0] * 3, "std": [1.0] * 3}
+        write_json(data, {**told, "splits": splits, "provenance": {"spec": {"data": {"name": "cifar10"}}}})
+    write_json(model, {"sha256": run, "run": run, "classes": 10, "provenance": {"spec": {}, "versions": {}}})
+    model.with_suffix(".safetensors").write_bytes(bytes(4096))
+    certified = pd.DataFrame({name: np.arange(500.0) for name in ("image", "label", "prediction", "radius")})
+    spec = {"noise": {"name": "gaussian", "sigma": 0.5}, "seed": 0, "block": 1000}
+    made = {"spec": spec, "form": {"precision": "bfloat16", "batch": 1024}}
+    write_table(model.with_name("certified.parquet"), pa.Table.from_pandas(certified), made)
+    return RunFiles(model, data, (model.with_name("certified.parquet"),))
 
 
 def parts(text: str) -> None:

@@ -1,11 +1,13 @@
-"""Pages in a real browser: Chromium, driven by playwright."""
+"""Pages in a real browser: Chromium, driven by playwright. Stores of MLflow, each of a test of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import tracked_study
 from browsers import chromium
 
 
@@ -42,3 +44,26 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
 def phone(visit: Callable[..., Any]) -> Callable[[str], Any]:
     """Opens an address on a narrow screen."""
     return lambda address: visit(address, viewport={"width": 390, "height": 844})
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return tracked_study.empty_store(tmp_path_factory.mktemp("store") / "mlflow.db")
+
+
+@pytest.fixture
+def uri(tmp_path: Path, empty_store: bytes, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A store given as studies give it: relative to the working directory. Each has a name of its own, since
+    MLflow keeps the connection of an address.
+    """
+    monkeypatch.chdir(tmp_path)
+    file = Path("results", f"{tmp_path.name}.db")
+    file.parent.mkdir()
+    file.write_bytes(empty_store)
+    return f"sqlite:///{file}"
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    """Of two runs, as they are logged."""
+    return tracked_study.tables(tmp_path / "tables")

@@ -24,28 +24,6 @@ from rs.tables import reading
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return tracked_study.empty_store(tmp_path_factory.mktemp("store") / "mlflow.db")
-
-
-@pytest.fixture
-def uri(tmp_path: Path, empty_store: bytes, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store given as studies give it: relative to the working directory. Each has a name of its own, since
-    MLflow keeps the connection of an address.
-    """
-    monkeypatch.chdir(tmp_path)
-    file = Path("results", f"{tmp_path.name}.db")
-    file.parent.mkdir()
-    file.write_bytes(empty_store)
-    return f"sqlite:///{file}"
-
-
-@pytest.fixture
-def tables(tmp_path: Path) -> Path:
-    return tracked_study.tables(tmp_path / "tables")
-
-
 @pytest.fixture
 def sources(tmp_path: Path) -> Sources:
     """A study's page and a figure."""

@@ -81,6 +81,20 @@ def test_estimates_and_lower_bounds_are_not_sorted_among_the_others(
     assert not {"acr", "acr_lower_bound"} & second.headlines.keys()
 
 
+def test_values_that_differ_within_a_run_are_no_parameter(
+    frames: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    """One that some rows lack is; where there are several, the names of the metrics say which."""
+    accuracy = frames["certified_accuracy"]
+    accuracy["source_n"] = [1000.0, *[None] * (len(accuracy) - 1)]
+    accuracy["alpha"] = [0.01, *[0.001] * (len(accuracy) - 1)]
+    first, second = logged(tmp_path, frames).values()
+    assert first.params["certificate.cohen.source_n"] == "1000"
+    assert "certificate.cohen.alpha" not in first.params
+    assert "certificate.cohen.source_n" not in second.params
+    assert second.params["certificate.cohen.alpha"] == "0.001"
+
+
 def test_small_radii_are_told_apart(frames: dict[str, pd.DataFrame], tmp_path: Path) -> None:
     """In 255ths, as in the sup-norm: no point of a curve is lost, none shows more than is certified."""
     accuracy = frames["certified_accuracy"]

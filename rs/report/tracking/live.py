@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from rs.errors import UserError
 from rs.report.metric_keys import metric_key
+from rs.report.tracking.present import RUN, present_runs
 from rs.report.tracking.store import StoreError, experiment_of, open_store
-from rs.report.tracking.writing import DIGEST, active
+from rs.report.tracking.writing import DIGEST
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,12 +55,12 @@ class Live:
         from mlflow.entities import Metric
 
         experiment = experiment_of(client, self.uri, self.study)
-        present = active(client, experiment)
+        present = present_runs(client, self.uri, experiment)
         for run, path in new.items():
             seen, rows = _time(path), _rows(path)
-            there = [r for r in present.get(run, []) if DIGEST not in r.data.tags]
-            mine = there[0] if there else self._begin(client, experiment, run)
-            history = client.get_metric_history(mine.info.run_id, STEP) if there else []
+            there = [r for r in present.get(run, []) if DIGEST not in r.tags]
+            mine = there[0].id if there else self._begin(client, experiment, run)
+            history = client.get_metric_history(mine, STEP) if there else []
             done, now = max((m.step for m in history), default=-1), int(time.time() * 1000)
             metrics = [
                 Metric(metric_key("training", name), float(value), now, int(row["epoch"]))
@@ -69,20 +70,21 @@ class Live:
                 if name != "epoch" and math.isfinite(value)
             ]
             for i in range(0, len(metrics), 1000):
-                client.log_batch(mine.info.run_id, metrics=metrics[i : i + 1000])
+                client.log_batch(mine, metrics=metrics[i : i + 1000])
             self._seen[path] = seen
             self._begun.add(run)
         for run in ended:
-            for mine in present.get(run, []):
-                if DIGEST not in mine.data.tags:
-                    client.set_terminated(mine.info.run_id)
+            for left in present.get(run, []):
+                if DIGEST not in left.tags:
+                    client.set_terminated(left.id)
             self._begun.discard(run)
 
-    def _begin(self, client: MlflowClient, experiment: str, run: str) -> Any:
+    def _begin(self, client: MlflowClient, experiment: str, run: str) -> str:
         label = self.runs[run][0]
-        tags = {"rs.run": run, "rs.kind": KIND, "rs.label": label, "rs.in_study": "true"}
+        tags = {RUN: run, "rs.kind": KIND, "rs.label": label, "rs.in_study": "true"}
         tags |= {"rs.headline": "true", "mlflow.note.content": "This training is under way."}
-        return client.create_run(experiment, tags=tags, run_name=f"{label}, training")
+        created = client.create_run(experiment, tags=tags, run_name=f"{label}, training")
+        return str(created.info.run_id)
 
 
 def _checkpoint(folder: Path) -> Path | None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from rs.report.html_table import down, up
 from rs.report.names import norm_name, read
-from rs.report.tracking.numbers import Row, by_run, rows, yes
+from rs.report.tracking.numbers import Row, by_run, grouped, yes
 from rs.report.tracking.records import Record
 from rs.report.tracking.verdicts import Verdicts
 
@@ -87,24 +87,20 @@ class Notes:
         return "\n\n".join(parts)
 
     def _certified(self, run: str) -> list[str]:
-        mine, average = self.accuracy.get(run), self.average.get(run)
-        if mine is None:
-            return []
-        averages = {_claim(row): row for row in rows(average)} if average is not None else {}
+        averages = {_claim(row): row for row in self.average.get(run, [])}
         told = []
-        for claim, part in _by_claim(mine):
-            first = next(rows(part))
-            head = f"**Certified accuracy**, {_certificate(first)}"
+        for claim, part in grouped(self.accuracy.get(run, []), _claim).items():
+            head = f"**Certified accuracy**, {_certificate(part[0])}"
             if claim in averages:
                 head += f"; ACR **{_value(averages[claim], 'acr')}** ({_interval(averages[claim])})"
             told.append(f"{head}\n\n{_table(part, 'certified_accuracy')}")
         return told
 
     def _attacked(self, run: str) -> list[str]:
-        mine = self.attacked.get(run)
         told = []
-        for name, part in [] if mine is None else mine.groupby(["attack", "smoothing"], sort=False):
-            head = f"**Accuracy under attack** {name[0]}, {part['images'].iloc[0]} images"
+        parts = grouped(self.attacked.get(run, []), lambda row: (row["attack"], row["smoothing"]))
+        for (attack, _), part in parts.items():
+            head = f"**Accuracy under attack** {attack}, {part[0]['images']} images"
             told.append(f"{head}\n\n{_table(part, 'accuracy')}")
         return told
 
@@ -133,11 +129,7 @@ CLAIM = ("certificate", "norm", "smoothing", "alpha", "n")
 
 
 def _claim(row: Row) -> tuple[Any, ...]:
-    return tuple(row[column] for column in CLAIM)
-
-
-def _by_claim(frame: pd.DataFrame) -> Any:
-    return frame.groupby(list(CLAIM), sort=False, dropna=False)
+    return tuple(None if pd.isna(row[column]) else row[column] for column in CLAIM)
 
 
 def _certificate(row: Row) -> str:
@@ -146,9 +138,8 @@ def _certificate(row: Row) -> str:
     return f"{told}, α = {row['alpha']:g}, n = {row['n']:,}, {row['images']} images"
 
 
-def _table(part: pd.DataFrame, column: str) -> str:
+def _table(told: list[Row], column: str) -> str:
     """A column per radius: the value rounded down, under it its interval rounded outwards."""
-    told = list(rows(part))
     lines = [
         ["radius", *(f"{row['radius']:g}" for row in told)],
         ["---"] * (len(told) + 1),

@@ -18,7 +18,7 @@ from rs.report.metric_keys import metric_key
 from rs.report.tracking import numbers
 from rs.report.tracking.data_sets import Input, inputs_of
 from rs.report.tracking.networks import Network, network_of
-from rs.report.tracking.numbers import Numbers, by_run, rows, yes
+from rs.report.tracking.numbers import Numbers, Row, by_run, grouped, rows, yes
 from rs.report.tracking.sources import Sources
 from rs.tables.reading import read
 
@@ -92,8 +92,8 @@ def records(tables: Path, sources: Sources) -> list[Record]:
     for record in found:
         for part in measured:
             record.take(part.get(record.key))
-        _settings(record, certified_by.get(record.key), "certificate", CERTIFIED)
-        _settings(record, empirical_by.get(record.key), "attack", ATTACKED)
+        _settings(record, certified_by.get(record.key, []), "certificate", CERTIFIED)
+        _settings(record, empirical_by.get(record.key, []), "attack", ATTACKED)
         files = sources.runs.get(record.key)
         if files and files.model.is_file():
             manifest = read_model_manifest(files.model)
@@ -135,16 +135,18 @@ def _name(found: Sequence[Record]) -> None:
             record.name = f"{label} seed {record.params.get('seed', '?')}"
 
 
-def _settings(record: Record, mine: pd.DataFrame | None, kind: str, columns: Sequence[str]) -> None:
+def _settings(record: Record, mine: list[Row], kind: str, columns: Sequence[str]) -> None:
     """How a run was certified and attacked: `certificate.cohen.alpha`, where it has one value."""
-    if mine is None:
-        return
-    if mine["smoothing"].nunique() == 1:
-        record.param("smoothing", mine["smoothing"].iloc[0])
-    for name, part in mine.groupby(kind, sort=False):
+    record.param("smoothing", _only(mine, "smoothing"))
+    for name, part in grouped(mine, lambda row: row[kind]).items():
         for column in columns:
-            if column in part and part[column].nunique() == 1:
-                record.param(f"{kind}.{name}.{column}", part[column].dropna().iloc[0])
+            record.param(f"{kind}.{name}.{column}", _only(part, column))
+
+
+def _only(part: list[Row], column: str) -> Any:
+    """The value that all rows have that have one; None where they have several, or none."""
+    values = {row[column] for row in part if _told(row.get(column))}
+    return values.pop() if len(values) == 1 else None
 
 
 def _groups(found: Sequence[Record]) -> list[Record]:

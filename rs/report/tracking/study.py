@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from rs.report.tracking import view
 from rs.report.tracking.notes import Ids, Notes
+from rs.report.tracking.present import Present, present_runs
 from rs.report.tracking.records import Record, records
 from rs.report.tracking.sources import Sources
 from rs.report.tracking.store import experiment_of, open_store, set_experiment_tags
 from rs.report.tracking.verdicts import Verdicts
-from rs.report.tracking.writing import DIGEST, MODEL, PARENT, active, delete, mend, upload, write
+from rs.report.tracking.writing import DIGEST, MODEL, PARENT, delete, mend, upload, write
 from rs.study.tracking_place import without_password
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None
         runs, written = _settle(client, uri, experiment, [own, *found])
         ids = Ids(
             experiment,
-            {key: run.info.run_id for key, run in runs.items()},
-            {key: run.data.tags[MODEL] for key, run in runs.items() if MODEL in run.data.tags},
+            {key: run.id for key, run in runs.items()},
+            {key: run.tags[MODEL] for key, run in runs.items() if MODEL in run.tags},
             own.key,
         )
         for record in found:
@@ -68,25 +69,25 @@ def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None
 
 def _settle(
     client: MlflowClient, uri: str, experiment: str, wanted: list[Record]
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Present], list[str]]:
     """Every record's MLflow run, by key, and the keys of those that were written. No run is there twice."""
-    present = active(client, experiment)
-    runs: dict[str, Any] = {}
+    present = present_runs(client, uri, experiment)
+    runs: dict[str, Present] = {}
     written = []
     for record in wanted:
         there = present.pop(record.key, [])
-        same = [run for run in there if run.data.tags.get(DIGEST) == record.digest]
+        same = [run for run in there if run.tags.get(DIGEST) == record.digest]
         if not same:
             written.append(record.key)
         runs[record.key] = same[0] if same else write(client, experiment, record)
         for run in there:
-            if run.info.run_id != runs[record.key].info.run_id:
+            if run.id != runs[record.key].id:
                 delete(client, uri, run)
     for left in [run for others in present.values() for run in others]:
-        if DIGEST not in left.data.tags:
+        if DIGEST not in left.tags:
             delete(client, uri, left)
-        elif left.data.tags.get("rs.in_study") != "false":
-            client.set_tag(left.info.run_id, "rs.in_study", "false")
+        elif left.tags.get("rs.in_study") != "false":
+            client.set_tag(left.id, "rs.in_study", "false")
     return runs, written
 
 

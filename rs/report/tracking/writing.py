@@ -11,10 +11,11 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rs.provenance.digests import digest, file_digest
 from rs.report.tracking.networks import NAME, model_folder
+from rs.report.tracking.present import RUN, Present
 from rs.report.tracking.records import Record
 
 if TYPE_CHECKING:
@@ -26,33 +27,17 @@ _METRICS, _PARAMS, _TAGS = 1000, 100, 90
 DIGEST, MODEL, ARTIFACTS = "rs.digest", "rs.model", "rs.artifacts"
 NOTE, NAMED, PARENT = "mlflow.note.content", "mlflow.runName", "mlflow.parentRunId"
 OURS = ("rs.", "verdict.", "claim.")  # tags that the next logging may remove
-KEPT = ("rs.run", DIGEST, MODEL, ARTIFACTS)  # of these, those that are not a record's to say
+KEPT = (RUN, DIGEST, MODEL, ARTIFACTS)  # of these, those that are not a record's to say
 LONGEST_NOTE = 7500  # letters; MLflow takes 8,000
 
 
-def active(client: MlflowClient, experiment: str) -> dict[str, list[Any]]:
-    """Every run that is not deleted, by its tag ``rs.run``, oldest first."""
-    found: dict[str, list[Any]] = {}
-    token = None
-    while True:
-        page = client.search_runs(
-            [experiment], max_results=1000, order_by=["start_time ASC"], page_token=token
-        )
-        for run in page:
-            if "rs.run" in run.data.tags:
-                found.setdefault(run.data.tags["rs.run"], []).append(run)
-        token = page.token
-        if not token:
-            return found
-
-
-def write(client: MlflowClient, experiment: str, record: Record) -> Any:
+def write(client: MlflowClient, experiment: str, record: Record) -> Present:
     """A new MLflow run that holds what of the record is fixed. It lasts as long as the training."""
     from mlflow.entities import Metric, Param, RunTag
 
     end = int(time.time() * 1000)
     start = end - int(record.seconds * 1000)
-    created = client.create_run(experiment, start, {"rs.run": record.key}, record.name)
+    created = client.create_run(experiment, start, {RUN: record.key}, record.name)
     run = created.info.run_id
     params = [Param(k, v) for k, v in record.params.items()]
     metrics = [Metric(k, v, start + int(after * 1000), step) for k, v, step, after in record.metrics]
@@ -66,7 +51,7 @@ def write(client: MlflowClient, experiment: str, record: Record) -> Any:
         tags[MODEL] = _log_network(client, experiment, run, record)
     client.set_terminated(run, end_time=end)
     client.log_batch(run, tags=[RunTag(k, v) for k, v in sorted(tags.items(), reverse=True)])
-    return client.get_run(run)
+    return Present(run, created.info.artifact_uri, {**created.data.tags, **tags})
 
 
 def _log_inputs(client: MlflowClient, run: str, record: Record) -> None:
@@ -99,18 +84,17 @@ def _log_network(client: MlflowClient, experiment: str, run: str, record: Record
     return str(model.model_id)
 
 
-def mend(client: MlflowClient, run: Any, name: str, tags: Mapping[str, str], note: str) -> bool:
+def mend(client: MlflowClient, run: Present, name: str, tags: Mapping[str, str], note: str) -> bool:
     """Name, tags and description as they should be; True where something was not."""
     if len(note) > LONGEST_NOTE:
         note = note[:LONGEST_NOTE].rpartition("\n")[0] + "\n\n(cut: see the study's page)"
     wanted = {**tags, NAMED: name, NOTE: note}
-    present = run.data.tags
-    changed = {k: v for k, v in wanted.items() if present.get(k) != v}
-    ours = [k for k in present if (k.startswith(OURS) and k not in KEPT) or k == PARENT]
+    changed = {k: v for k, v in wanted.items() if run.tags.get(k) != v}
+    ours = [k for k in run.tags if (k.startswith(OURS) and k not in KEPT) or k == PARENT]
     gone = [k for k in ours if k not in wanted]
-    _set(client, run.info.run_id, changed)
+    _set(client, run.id, changed)
     for key in gone:
-        client.delete_tag(run.info.run_id, key)
+        client.delete_tag(run.id, key)
     return bool(changed or gone)
 
 
@@ -122,16 +106,16 @@ def _set(client: MlflowClient, run: str, tags: Mapping[str, str]) -> None:
         client.log_batch(run, tags=told[i : i + _TAGS])
 
 
-def upload(client: MlflowClient, uri: str, run: Any, artifacts: Mapping[Path, str]) -> bool:
+def upload(client: MlflowClient, uri: str, run: Present, artifacts: Mapping[Path, str]) -> bool:
     """Files and folders as the run's artifacts, where their content is not what lies there."""
     files = [(f, place) for path, folder in artifacts.items() for f, place in _files(path, folder)]
     wanted = digest([(f.name, place, file_digest(f)) for f, place in files], 16) if files else ""
-    if run.data.tags.get(ARTIFACTS, "") == wanted:
+    if run.tags.get(ARTIFACTS, "") == wanted:
         return False
     clear(uri, run)
     for file, place in files:
-        client.log_artifact(run.info.run_id, str(file), place or None)
-    client.set_tag(run.info.run_id, ARTIFACTS, wanted)
+        client.log_artifact(run.id, str(file), place or None)
+    client.set_tag(run.id, ARTIFACTS, wanted)
     return True
 
 
@@ -147,17 +131,17 @@ def _files(path: Path, folder: str) -> list[tuple[Path, str]]:
     ]
 
 
-def clear(uri: str, run: Any) -> None:
+def clear(uri: str, run: Present) -> None:
     """Removes a run's artifacts; those of older stores were none."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    if ARTIFACTS in run.data.tags:
-        get_artifact_repository(run.info.artifact_uri, tracking_uri=uri).delete_artifacts()
+    if ARTIFACTS in run.tags:
+        get_artifact_repository(run.artifacts, tracking_uri=uri).delete_artifacts()
 
 
-def delete(client: MlflowClient, uri: str, run: Any) -> None:
+def delete(client: MlflowClient, uri: str, run: Present) -> None:
     """A run that another replaces, with what takes space."""
-    model = run.data.tags.get(MODEL)
+    model = run.tags.get(MODEL)
     if model:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
@@ -165,4 +149,4 @@ def delete(client: MlflowClient, uri: str, run: Any) -> None:
         get_artifact_repository(location, tracking_uri=uri).delete_artifacts()
         client.delete_logged_model(model)
     clear(uri, run)
-    client.delete_run(run.info.run_id)
+    client.delete_run(run.id)
