@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from rs.plan.plan import Plan
 from rs.provenance.files import provenance, write_json, write_table
+from rs.settings.labels import label_of
 from rs.study.study import Run
 
 NETWORK = "digest of its weights"
@@ -18,9 +19,10 @@ def observe(
     plan: Plan,
     radii: Callable[[Run], Sequence[float]],
     attacked: Callable[[Run], Sequence[bool]] | None = None,
+    under: Callable[[dict[str, Any]], Sequence[bool]] | None = None,
 ) -> None:
     """`radii`: of the images in order, -1 where the prediction is wrong. `attacked`: whether the attacks of
-    the tiny study, at radius 0.5, change each prediction.
+    the tiny study, at radius 0.5, change each prediction; `under` says so by the attack's spec.
     """
     for planned in plan.runs:
         made = {**provenance(planned.spec, "code"), "epochs": 1, "train_seconds": 1.0, "device": "cpu"}
@@ -37,7 +39,7 @@ def observe(
                 )
             for path in observation.attacks:
                 spec = plan.job("attack", str(path)).spec
-                broken = attacked(planned.run) if attacked else [False] * 3
+                broken = under(spec) if under else attacked(planned.run) if attacked else [False] * 3
                 told = {"norm": 2.0, "judge": 32, "shape": [1, 1, 1], "classes": 10, "samples": 2}
                 told |= {"access": "white-box", "shares": "none"}
                 write_table(path, _attacked(broken), _of(spec, **told))
@@ -51,7 +53,7 @@ def _certified(spec: dict[str, Any], radii: Sequence[float]) -> pa.Table:
     parts = []
     for certificate in spec["certificates"]:
         size = len(radii)
-        columns: dict[str, Any] = {"certificate": [certificate["name"]] * size, "norm": [2.0] * size}
+        columns: dict[str, Any] = {"certificate": [label_of(certificate)] * size, "norm": [2.0] * size}
         columns |= {"alpha": [certificate["alpha"]] * size, "n": [spec["n"]] * size, "factor": [1.0] * size}
         columns |= {
             "rigorous": [True] * size,

@@ -20,6 +20,7 @@ METRICS = {
     "train_seconds": ("runs", "train_seconds"),
 }
 CERTIFIED, ATTACKED = ("acr", "certified_accuracy"), "empirical_accuracy"
+OWN = ("certificate", "attack", "smoothing")  # what a side of a condition may say for itself
 BESIDE = ("better", "worse", "equivalent")
 BOUNDED = ("value", "difference", "ratio")
 THEORY = ("impossible", "proven")
@@ -38,7 +39,7 @@ def sides_of(condition: Row) -> list[Row]:
         return []
     named = condition[kind] if isinstance(condition[kind], list) else [condition[kind]]
     named = [*named, *([condition["than"]] if kind in BESIDE else [])]
-    own = {key: condition[key] for key in ("certificate", "attack", "smoothing")}
+    own = {key: condition[key] for key in OWN}
     sides = [side if isinstance(side, dict) else {"run": side} for side in named]
     return [
         own | side | {"where": {**(condition["where"] or {}), **(side.get("where") or {})}} for side in sides

@@ -53,7 +53,7 @@ def judged(study: Study, tables: dict[str, Sequence[Row]]) -> list[Row]:
             verdicts.append(joined("all", [row["verdict"] for row in found]))
             conditions += found
         verdict = joined(claim["join"], verdicts)
-        other = _other_settings(study, claim) if verdict in ("holds", "fails", "undecided") else []
+        other = other_settings(study, claim) if verdict in ("holds", "fails", "undecided") else []
         machines = [row["machines"] for row in conditions if ", " in (row["machines"] or "")]
         other += [f"machines: {machines[0]}"] if machines else []
         head = {"address": f"{study.name}/claims/{claim['id']}", "join": claim["join"]}
@@ -98,7 +98,7 @@ def joined(join: str, verdicts: Sequence[str]) -> str:
     return "not run" if "not run" in verdicts else "undecided"
 
 
-def _other_settings(study: Study, claim: Row) -> list[str]:
+def other_settings(study: Study, claim: Row) -> list[str]:
     """What the claim's runs differ in from what the paper says of its runs, or of a row that it prints."""
     read = {side["run"] for condition in claim["conditions"] for side in sides_of(condition)}
     runs = dict.fromkeys([*(run.label for run in study.all_runs), *study.logs])

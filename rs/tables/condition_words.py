@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from rs.study.claims import BESIDE, kind_of
+from rs.study.claims import BESIDE, OWN, kind_of
 from rs.tables.table import Row
 
 
-def words(condition: Row, sides: list[Row]) -> str:
-    """`sides` are what the condition reads (rs.study.claims.sides_of)."""
-    kind = kind_of(condition)
-    names = [side["run"] for side in sides]
-    for key in ("certificate", "attack", "smoothing"):
+def names_of(sides: list[Row]) -> list[str]:
+    """Of what a condition reads (rs.study.claims.sides_of): the runs, and in what else the sides differ."""
+    names = [str(side["run"]) for side in sides]
+    for key in OWN:
         if len({str(side[key]) for side in sides}) > 1:
             names = [f"{name} ({side[key]})" for name, side in zip(names, sides, strict=True)]
+    return names
+
+
+def words(condition: Row, sides: list[Row]) -> str:
+    kind, names = kind_of(condition), names_of(sides)
     of = f"{condition['metric']} of "
     if kind in BESIDE:
         return f"{of}{names[0]} {kind} than {names[1]}".replace("equivalent than", "equivalent to")

@@ -1,9 +1,9 @@
 """One condition of a claim, decided by what the tables hold. No torch.
 
 A condition holds where its interval lies on its side, fails where the interval lies on the other, and is
-undecided between. Two runs are compared image by image by rs.tables.pairs where it pairs them;
-elsewhere their own intervals are joined as if they were independent (rs.statistics.agreement: MOVER), which
-is wider than it need be for runs on the same images. Two certificates on the same votes are compared on these
+undecided between. Two sides are compared image by image by rs.tables.pairs where it pairs them; elsewhere
+their own intervals are joined as if they were independent (rs.statistics.agreement: MOVER), which is wider
+than it need be on the same images. Two certificates on the same votes are compared on these
 images alone: there they differ by no noise, and nothing is said of others. Of methods (`about`) the spread of
 at least 3 training seeds is counted, at each side t_{K-1} s / sqrt(K); with fewer nothing is decided. A trend
 is a contrast over the runs in their order, sum (i - mean i) y_i; it fails too where one step goes the other
@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 
 from rs.study.claims import ATTACKED, BESIDE, CERTIFIED, THEORY, kind_of, radii_of, sides_of, table_of
 from rs.tables.condition_intervals import Asked, Interval, difference, interval
-from rs.tables.condition_words import words
+from rs.tables.condition_words import names_of, words
 from rs.tables.families import stricter
 from rs.tables.measured import Measured, Tables, mean_of, places, rows_of
 from rs.tables.table import Row
@@ -81,7 +81,8 @@ def _decided(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) -
             one = replace(one, high=math.inf, counted=f"{one.counted}; {STOPPED}")
         return _bounded(asked, one)
     if kind == "difference":
-        return _bounded(asked, difference(asked, sides, found))
+        comparison = _compared(asked, sides)
+        return _bounded(asked, comparison[1] if comparison else difference(asked, sides, found))
     first, second = (interval(asked, m) for m in found)
     value = first.value / second.value if second.value else math.nan
     low = high = math.nan
@@ -135,34 +136,43 @@ def _beside(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) ->
 
 
 def _comparison(asked: Asked, kind: str, sides: list[Row]) -> tuple[str, Row] | None:
-    """The verdict on the pair among the comparisons, and what it says, with the first run as `a`."""
+    """The verdict on the pair among the comparisons, and what it says, with the first side as `a`."""
+    if (compared := _compared(asked, sides)) is None:
+        return None
+    row, found, turned = compared[0], compared[1], compared[2]
+    outcome = str(row["verdict"])
+    if outcome != "equivalent":
+        outcome = {"better": "worse", "worse": "better"}.get(outcome, outcome) if turned else outcome
+    elif kind != "equivalent" and row["p"] <= 1 - asked.confidence + 1e-12 and found.value != 0:
+        outcome = "better" if found.value > 0 else "worse"
+    return outcome, _told(outcome, found)
+
+
+def _compared(asked: Asked, sides: list[Row]) -> tuple[Row, Interval, bool] | None:
+    """The pair's row among the comparisons, the first side minus the second there, and whether the row has
+    them the other way round.
+    """
     first, second = sides
-    if {k: v for k, v in first.items() if k != "run"} != {k: v for k, v in second.items() if k != "run"}:
+    if first["where"] != second["where"]:
         return None
     named: Row = {"about": asked.condition["about"], "metric": asked.metric, "level": asked.confidence}
-    if asked.metric in CERTIFIED:
-        named["certificate"] = first["certificate"]
-    if asked.metric == ATTACKED:
-        named["attack"] = first["attack"]
+    columns = {
+        "smoothing": True,
+        "certificate": asked.metric in CERTIFIED,
+        "attack": asked.metric == ATTACKED,
+    }
+    for key, told in columns.items():
+        if told and first[key] == second[key] and (key != "smoothing" or first[key] is not None):
+            named[key] = first[key]
     if asked.radius is not None:
         named["radius"] = asked.radius
-    if first["smoothing"] is not None:
-        named["smoothing"] = first["smoothing"]
-    for sign, a, b in ((1, first["run"], second["run"]), (-1, second["run"], first["run"])):
+    one, other = names_of(sides)
+    for sign, a, b in ((1, one, other), (-1, other, one)):
         rows = rows_of(asked.tables, "comparisons", named | {"a": a, "b": b})
         if len(rows) == 1:
-            row = rows[0]
-            low, high = sorted(sign * float(row[end]) for end in ("low", "high"))
-            found = Interval(
-                sign * float(row["difference"]), low, high, f"{row['images']} images paired, {row['about']}"
-            )
-            outcome = str(row["verdict"])
-            if outcome != "equivalent":
-                turned = {"better": "worse", "worse": "better"} if sign < 0 else {}
-                outcome = turned.get(outcome, outcome)
-            elif kind != "equivalent" and row["p"] <= 1 - asked.confidence + 1e-12 and found.value != 0:
-                outcome = "better" if found.value > 0 else "worse"
-            return outcome, _told(outcome, found)
+            low, high = sorted(sign * float(rows[0][end]) for end in ("low", "high"))
+            counted = f"{rows[0]['images']} images paired, {rows[0]['about']}"
+            return rows[0], Interval(sign * float(rows[0]["difference"]), low, high, counted), sign < 0
     return None
 
 

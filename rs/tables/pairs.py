@@ -2,8 +2,11 @@
 
 Each row stands for itself, at each confidence that a condition asks for (rs.tables.families): what conditions
 make of several rows is their own affair, so that a row is the same whichever condition reads it. Margins of
-equivalence are the study's (`agreement`), of an average certified radius as a share of the second run's. Runs
-under different noise, certificates or votes are no pair.
+equivalence are the study's (`agreement`), of an average certified radius as a share of the second run's.
+
+A pair may be of one run: with and without noise, under two attacks, with two certificates. Its sides differ
+in what the condition names for each; runs that differ otherwise, in noise, certificate, level or votes, are
+no pair. Nor are two certificates on the same votes: no images are needed for their difference.
 """
 
 from __future__ import annotations
@@ -13,18 +16,20 @@ from dataclasses import replace
 from typing import Any
 
 from rs.plan.plan import Plan
-from rs.study.claims import ATTACKED, BESIDE, CERTIFIED, kind_of, sides_of
+from rs.study.claims import ATTACKED, BESIDE, CERTIFIED, OWN, kind_of, sides_of
 from rs.tables.comparisons import Asked, compare
+from rs.tables.condition_words import names_of
 from rs.tables.contestants import Contestant, of_logs, of_runs
 from rs.tables.families import sure
 from rs.tables.table import Row
 
+PAIRED = (*BESIDE, "difference")
 KEY = ("a", "b", "about", "metric", "certificate", "attack", "smoothing", "radius", "level")
 
 
 def paired(plan: Plan) -> list[Row]:
-    """Rows of rs.tables.comparisons, and their confidence `level`, for every condition `better`, `worse` or
-    `equivalent` of two runs that are there.
+    """Rows of rs.tables.comparisons, and their confidence `level`, for every condition `better`, `worse`,
+    `equivalent` or `difference` of two sides that are there; `a` and `b` are their names (condition_words).
 
     Raises UserError for files that are not what they should be.
     """
@@ -33,26 +38,43 @@ def paired(plan: Plan) -> list[Row]:
     for claim in plan.study.claims:
         each = sure(claim, float(plan.study.agreement["confidence"]))
         for condition, level in zip(claim["conditions"], each, strict=True):
-            if kind_of(condition) in BESIDE and condition["metric"] in (*CERTIFIED, ATTACKED):
+            if kind_of(condition) in PAIRED and condition["metric"] in (*CERTIFIED, ATTACKED):
                 sides = sides_of(condition)
-                if present.issuperset(side["run"] for side in sides) and sides[0]["run"] != sides[1]["run"]:
+                if present.issuperset(side["run"] for side in sides):
                     asked.append((condition, sides, {level.alone, level.holds, level.fails}))
     if not asked:
         return []
     labels = {side["run"] for _, sides, _ in asked for side in sides}
     contestants = [*of_runs(plan, labels), *of_logs(plan, labels)]
     found: dict[tuple[Any, ...], Row] = {}
-    for condition, (first, second), levels in asked:
-        for a in _meant(contestants, condition["metric"], first):
-            for b in _meant(contestants, condition["metric"], second):
-                if a.conditions == b.conditions and a.noise == b.noise:
-                    pairs = [(a, b, _asked(plan, condition, b, level)) for level in levels]
-                    for pair in pairs:
-                        for row in compare([pair], adjusted=False):
-                            if row["metric"] == condition["metric"]:
-                                row["level"] = pair[2].level
-                                found.setdefault(tuple(row[key] for key in KEY), row)
+    for condition, sides, levels in asked:
+        for a, b in _pairs(contestants, condition["metric"], sides):
+            for confidence in levels:
+                for row in compare([(a, b, _asked(plan, condition, b, confidence))], adjusted=False):
+                    if row["metric"] == condition["metric"]:
+                        row["level"] = confidence
+                        found.setdefault(tuple(row[key] for key in KEY), row)
     return list(found.values())
+
+
+def _pairs(
+    contestants: list[Contestant], metric: str, sides: list[Row]
+) -> Iterator[tuple[Contestant, Contestant]]:
+    """Both sides under the conditions that they name, and alike in all others."""
+    names = names_of(sides)
+    apart = {key for key in OWN if sides[0][key] != sides[1][key]}
+    for a in _meant(contestants, metric, sides[0]):
+        for b in _meant(contestants, metric, sides[1]):
+            same_noise = a.conditions.get("smoothing") == b.conditions.get("smoothing")
+            same_votes = metric in CERTIFIED and a.name == b.name and same_noise
+            alike = all(
+                a.conditions.get(key) == b.conditions.get(key)
+                for key in {*a.conditions, *b.conditions} - apart
+            )
+            if alike and not same_votes and (a.noise == b.noise or "smoothing" in apart):
+                both = (replace(one, name=name) for one, name in zip((a, b), names, strict=True))
+                first, second = (_under_no_name(one) if "attack" in apart else one for one in both)
+                yield first, second
 
 
 def _meant(contestants: list[Contestant], metric: str, side: Row) -> Iterator[Contestant]:
@@ -62,6 +84,11 @@ def _meant(contestants: list[Contestant], metric: str, side: Row) -> Iterator[Co
         if one.name == side["run"] and all(one.conditions.get(k) == v for k, v in told.items()):
             meant = {key: found for key, found in one.attacked.items() if key[0] == side["attack"]}
             yield replace(one, attacked=meant)
+
+
+def _under_no_name(one: Contestant) -> Contestant:
+    """Its only attack as if both sides had it."""
+    return replace(one, attacked={("", "", radius): found for (_, _, radius), found in one.attacked.items()})
 
 
 def _asked(plan: Plan, condition: Row, beside: Contestant, level: float) -> Asked:

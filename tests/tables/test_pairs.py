@@ -96,3 +96,62 @@ def test_a_row_is_the_same_whichever_conditions_read_it(observed):
     (one,) = (r for r in alone if r["about"] == "networks")
     assert one in rows
     assert one["adjusted_p"] == one["p"]
+
+
+def accuracies(plan, side, right):
+    """Rows of the table `empirical_accuracy` for one side of a condition, one per seed."""
+    own = {"label": side["run"], "attack": side["attack"], "radius": 0.5, "accuracy": right}
+    own |= {"smoothing": side["smoothing"]} if "smoothing" in side else {}
+    runs = [p.id for p in plan.runs if p.run.label == side["run"]]
+    return [own | {"run": run, "images": 3, "low": 0.0, "high": 1.0} for run in runs]
+
+
+@pytest.mark.parametrize("by", ["attack", "smoothing"])
+def test_a_run_is_paired_with_itself(observed, by):
+    """Under another attack, and with and without noise: image by image and seed by seed."""
+    named = {"attack": ("weak", "strong"), "smoothing": ("none", "gaussian sigma=0.25")}[by]
+    sides = [{"run": "nal", "attack": "weak", by: name} for name in named]
+    asked = {"metric": "empirical_accuracy", "radii": [0.5]}
+    conditions = [
+        asked | {"better": sides[0], "than": sides[1], "about": "networks"},
+        asked | {"difference": sides, "at_least": 0.7, "about": "methods"},
+    ]
+    study = {
+        "attack": {"attacks": [WEAK, STRONG]},
+        "smoothing": {
+            "attacks": [WEAK],
+            "smoothing": [{"name": "none"}, {"name": "gaussian", "sigma": 0.25}],
+            "certificates": [],
+        },
+    }[by]
+    plan = observed(seeds=[0, 1, 2], claims=claims(*conditions), **study)
+
+    def under(spec):
+        weak = spec["attack"]["steps"] == WEAK["steps"] if by == "attack" else spec["noise"]["name"] == "none"
+        return [False] * 3 if weak else [False, True, True]
+
+    observe(plan, lambda run: [0.1] * 6, under=under)
+    rows = paired(plan)
+    assert {(row["a"], row["b"]) for row in rows} == {tuple(f"nal ({name})" for name in named)}
+    right = [*accuracies(plan, sides[0], 1.0), *accuracies(plan, sides[1], 1 / 3)]
+    found = judged(plan.study, {"empirical_accuracy": right, "comparisons": rows})
+    assert [row["counted"].split(";")[0] for row in found] == [
+        f"3 images paired, {x}" for x in ("networks", "methods")
+    ]
+    assert [row["value"] for row in found] == pytest.approx([2 / 3] * 2)
+
+
+def test_sides_that_differ_in_what_nobody_named_are_no_pair(observed):
+    """Votes of other numbers; and two certificates on the same votes, which need no images."""
+    asked = {"metric": "certified_accuracy", "radii": [0.25]}
+    kinds = [{"name": "cohen", "alpha": 0.001, "label": name} for name in ("one", "same")]
+    kinds.append({"name": "cohen", "alpha": 0.05, "label": "loose"})
+
+    def pairs(first, second):
+        sides = [{"run": run, "certificate": label} for run, label in (first, second)]
+        told = asked | {"difference": sides, "at_least": 0.0}
+        return paired(observed(attacks=[], certificates=kinds, claims=claims(told)))
+
+    assert pairs(("nal", "one"), ("gaussian", "same"))
+    assert not pairs(("nal", "one"), ("gaussian", "loose"))
+    assert not pairs(("nal", "one"), ("nal", "same"))
