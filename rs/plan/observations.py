@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rs.plan.drawing import Drawing, in_batches_of, in_blocks, share_of, stop_of
 from rs.plan.jobs import Job, Observation, PlannedRun, noise_slug, slug
+from rs.plan.kept_shards import Shards, shards_of
 from rs.provenance.digests import digest
 from rs.settings.images import Subset
 from rs.settings.sampling import asked_form
@@ -36,6 +37,7 @@ class Observer:
     add: Callable[[Job], Job]
     find: Callable[[Run, tuple[Any, ...], str], PlannedRun]  # the run that a key of another one names
     beside: Callable[[Run], PlannedRun]  # the run whose draws another one starts from
+    kept: dict[Path, Shards] = field(default_factory=dict)  # by the folder of the draws
 
     def observe(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
         """Draws, certificates and attacks of a run under each of its smoothing noises."""
@@ -87,15 +89,14 @@ class Observer:
         sampling_refusals.check_engine(self.study, run)
         sampling_refusals.check_blocks(self.study, run)
         source_refusals.check_answers(self.study, run)
-        sampling_refusals.check_draw_files(
-            self.study, run, self._test_size(), (planned.folder / "draws").is_dir()
-        )
+        drawing, shards = Drawing(planned, noise), []
+        images, drawn = self._images_per_shard(drawing), (planned.folder / "draws").is_dir()
+        sampling_refusals.check_draw_files(self.study, run, self._test_size(), images, drawn)
         sampling_refusals.check_stopping(self.study, run, noise)
         if planned.source is not None:
             source_refusals.check_votes(self.study, run, noise, planned.source.run, share_of(run))
         certificates = [self._certificate(run, i, noise, where) for i in self._for(run, noise)]
-        drawing, shards = Drawing(planned, noise), []
-        for shard, jobs in drawing.jobs(self.shards(sampling["images_per_shard"]), classes):
+        for shard, jobs in drawing.jobs(self.shards(images), classes):
             shards.append(shard)
             for job in jobs:
                 self.add(job)
@@ -172,6 +173,16 @@ class Observer:
         for done in range(0, wanted, images_per_shard):
             first = subset.first + done * step
             yield range(first, min(first + images_per_shard * step, size), step)
+
+    def _images_per_shard(self, drawing: Drawing) -> int:
+        """Of its draws: all runs that share them have those of the first one, or of their source."""
+        first = drawing if (source := drawing.planned.source) is None else Drawing(source, drawing.noise)
+        if first.folder not in self.kept:
+            stated, run = first.sampling["images_per_shard"], first.planned.run
+            told = f"{run.label} seed {run.seed}, {noise_slug(first.noise)}"
+            where = (Subset(**self.study.test), self._test_size())
+            self.kept[first.folder] = shards_of(first.folder, told, stated, *where)
+        return self.kept[first.folder].images
 
     def _attack(
         self,

@@ -207,5 +207,25 @@ def read_table(path: Path, needs: Iterable[str] = ()) -> tuple[pa.Table, dict[st
     return table, provenance if isinstance(provenance, dict) else {}
 
 
+def read_provenance(path: Path) -> dict[str, Any]:
+    """That of a Parquet file whose rows are not asked for, which takes a third of the time; raises UserError
+    as `read_table` does.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = read_bytes(path)
+    if checksums.broken(content):
+        raise _differs(path)
+    try:
+        found = json.loads((pq.read_metadata(pa.BufferReader(content)).metadata or {}).get(KEY, b"{}"))
+    except (pa.ArrowException, ValueError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(f"{path}: not a complete Parquet file ({reason}); {ADVICE}") from error
+    if checksums.lost(content, found):
+        raise _differs(path)
+    return found if isinstance(found, dict) else {}
+
+
 def _differs(path: Path) -> UserError:
     return UserError(f"{path}: damaged or edited: it differs from its checksum; {ADVICE}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from rs.provenance.digests import digest
@@ -14,10 +15,15 @@ def metric_key(*parts: str, taken: dict[str, tuple[str, ...]] | None = None) -> 
 
     What would be too long, no name at all, or a name already `taken` by other parts ends in a digest.
     """
-    clean = [re.sub(r"[^\w.\- ]+", " ", part).strip() for part in parts]
-    key = "/".join(text if text.strip(".") else digest(part) for text, part in zip(clean, parts, strict=True))
+    key = "/".join(map(_clean, parts))
     if len(key) > _LONGEST:
         key = f"{key[: _LONGEST - 9].rstrip('/. ')} {digest(parts)}"
     if taken is not None and taken.setdefault(key, parts) != parts:
         key = f"{key[: _LONGEST - 9].rstrip('/. ')} {digest(parts)}"
     return key
+
+
+@functools.lru_cache(maxsize=10_000)
+def _clean(part: str) -> str:
+    text = re.sub(r"[^\w.\- ]+", " ", part).strip()
+    return text if text.strip(".") else digest(part)

@@ -55,12 +55,12 @@ class Sampling:
 
     `n0` selection votes choose the class, `n` estimation votes bound its probability; n is a multiple of
     `block` (rounded up to one, where the study states no block: then a run keeps the block that it was drawn
-    in, else takes min(n, 10,000)). One draw file holds `images_per_shard` images and one block. With `mode:
-    sequential`, n is the most that an image gets, `stop` says when it has enough, and a draw file holds all
-    blocks. `rule: tests` decides `stop.radii` by exact group sequential tests, with which the certificate
-    `group_sequential` claims them: fewer votes, nothing between the radii, and a radius is given up where
-    telling it would take more votes than knowing a radius to `resolution` sigma. Batches then hold votes of
-    several images. `betas` are the inverse temperatures of the softmax moments to store. `precision`,
+    in, else takes min(n, 10,000)). One draw file holds `images_per_shard` images (draws that are there stay
+    in the shards that they are in) and one block. With `mode: sequential`, n is the most that an image gets,
+    `stop` says when it has enough, and a draw file holds all blocks. `rule: tests` decides `stop.radii` by
+    exact group sequential tests, with which the certificate `group_sequential` claims them: fewer votes,
+    nothing between the radii, and a radius is given up where telling it would take more votes than knowing a
+    radius to `resolution` sigma. Batches then hold votes of several images. `betas` are the inverse temperatures of the softmax moments to store. `precision`,
     `batch`, `compiled` and `engine` are the inference form, fixed before the first vote. OpenVINO runs it
     instead of torch where that is the `engine`, and int8 always: on processors, and always compiled.
     `device_class` (`cuda 9.0`, `cpu avx512`) pins on which kind of device votes are drawn: those of two kinds

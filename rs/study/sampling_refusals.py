@@ -33,12 +33,13 @@ def check_blocks(study: Study, run: Run) -> None:
         study.fail(place, f"{n} is not a multiple of the block size {block} (sampling.block)")
 
 
-def check_draw_files(study: Study, run: Run, size: int, drawn: bool) -> None:
+def check_draw_files(study: Study, run: Run, size: int, images_per_shard: int, drawn: bool) -> None:
     """A run's draws lie in as many files as Snakemake can weigh, and a folder holds well.
 
     A run that is `drawn` already keeps the shards that it has.
     """
     sampling, images = run.sections["sampling"], len(Subset(**study.test).positions(size))
+    sampling = {**sampling, "images_per_shard": images_per_shard}
     blocks = 1 if sampling["mode"] == "sequential" else sampling["n"] // sampling["block"]
     shards = -(-images // sampling["images_per_shard"])
     files = shards * (1 + blocks)

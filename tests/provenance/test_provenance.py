@@ -16,7 +16,7 @@ from rs.errors import UserError
 from rs.provenance import files as provenance
 from rs.provenance.checksums import BLANK, lost, seal
 from rs.provenance.digests import canonical, digest, dumps
-from rs.provenance.files import read_json, read_table, whole_file, write_json, write_table
+from rs.provenance.files import read_json, read_provenance, read_table, whole_file, write_json, write_table
 
 JSON = st.recursive(
     st.none()
@@ -105,6 +105,7 @@ def test_truncated_and_foreign_files_are_one_line(tmp_path):
     write_table(table, pa.table({"x": list(range(1000))}), {"spec": 1})
     write_json(text, {"a": [1, 2]})
     assert read_table(table, ("x",))[1]["spec"] == 1
+    assert read_provenance(table) == read_table(table)[1]
     assert read_json(text)["a"] == [1, 2]
     for path in (table, text):
         path.write_bytes(path.read_bytes()[: -path.stat().st_size // 3])
@@ -112,6 +113,9 @@ def test_truncated_and_foreign_files_are_one_line(tmp_path):
         (read_table, table, "not a complete Parquet file"),
         (read_json, text, "not a complete JSON file"),
         (read_table, text, "not a complete Parquet file"),
+        (read_provenance, table, "not a complete Parquet file"),
+        (read_provenance, text, "not a complete Parquet file"),
+        (read_provenance, tmp_path / "no.parquet", "cannot be read: No such file"),
         (read_table, tmp_path / "no.parquet", "cannot be read: No such file"),
         (read_json, tmp_path / "no.json", "cannot be read: No such file"),
     ):
@@ -119,6 +123,17 @@ def test_truncated_and_foreign_files_are_one_line(tmp_path):
             read(path)
         assert str(caught.value).startswith(f"{path}: {says}")
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("read", [read_table, read_provenance])
+def test_an_edited_byte_is_noticed_by_whoever_reads(tmp_path, read):
+    path = tmp_path / "a.parquet"
+    write_table(path, pa.table({"x": list(range(1000))}), {"spec": 1})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4] ^= 1  # of the rows
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="differs from its checksum"):
+        read(path)
 
 
 def test_missing_columns_are_named(tmp_path):

@@ -23,7 +23,7 @@ from snakemake.cli import main as snakemake
 from workspace import CHECKOUT, STUDY, Workspace
 
 from rs.cli import status
-from rs.plan import mixed_draws, pending, records, rules, staleness
+from rs.plan import kept_shards, mixed_draws, pending, records, rules, staleness
 from rs.plan.plan import Plan
 from rs.plan.stages import STAGES, STUDY_STAGES
 from rs.study.study import Study
@@ -102,6 +102,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, str], dict[str, str
     plan = planned()
     staleness.settle(plan)
     mixed_draws.settle(plan)
+    kept_shards.settle(plan)
     here = dict(pending.judged(plan))
 
     def run(*_: object, **__: object) -> SimpleNamespace:
@@ -177,6 +178,7 @@ def edit_study(path: Path, draw: random.Random) -> None:
     edits: list[Callable[[], Any]] = [
         lambda: study["certificates"][0].update(alpha=0.01),
         lambda: study["sampling"].update(n=96),
+        lambda: study["sampling"].update(images_per_shard=3),
         lambda: study["runs"]["mse"].update(training={"epochs": 2}),
         lambda: study["runs"].pop("smoothadv", None),
         lambda: study["runs"]["nal"].update(calibration={"steps": 4}),
@@ -216,6 +218,20 @@ def test_a_finished_study_has_everything_by_every_rule(finished, monkeypatch):
     assert {line.partition("\t")[0] for line in summary if line.count("\t") == 5} == {"output_file", *here}
     assert {job.stage for job in planned().all_jobs()} == {*STAGES}
     assert rules.read().keys() == {*(stage.rule for stage in STAGES.values()), *STUDY_STAGES}
+
+
+@pytest.mark.slow
+def test_another_size_of_shards_makes_nothing_stale(finished, monkeypatch):
+    there = dict.fromkeys(pending.files(planned()), "has")
+    study = yaml.safe_load(Path("study.yaml").read_text())
+    assert study["sampling"]["images_per_shard"] != 3
+    study["sampling"]["images_per_shard"] = 3
+    Path("study.yaml").write_text(yaml.safe_dump(study))
+    told = by_snakemake("--dry-run")
+    assert told.count("drawn in shards of 6 images, which stay; sampling.images_per_shard: 3 is for") == 1
+    assert both(monkeypatch) == (there, there)
+    lines = status.status(planned(), [Path("study.yaml")]).splitlines()
+    assert [line for line in lines if " more: drawn in shards of 6 images" in line]
 
 
 # --- what Snakemake is asked for ---

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rs.provenance.files import read_json, read_table
+from rs.provenance.files import read_json, read_provenance
 from rs.provenance.prepared import read_manifest
 from rs.report.tracking.sources import RunFiles
 from rs.settings.sampling import by_openvino
@@ -45,7 +45,7 @@ def network_of(files: RunFiles, manifest: dict[str, Any]) -> Network | None:
     here = files.model.with_suffix(".safetensors").is_file() and files.data.is_file()
     if not here or not files.certified or not files.certified[0].is_file():
         return None
-    made = read_table(files.certified[0])[1]
+    made = read_provenance(files.certified[0])
     if not isinstance(made.get("form"), dict):  # a file of a version that did not write it down
         return None
     spec, data = made["spec"], read_manifest(files.data)
