@@ -60,11 +60,12 @@ class Sampling:
     `stop` says when it has enough, and a draw file holds all blocks. `rule: tests` decides `stop.radii` by
     exact group sequential tests, with which the certificate `group_sequential` claims them: fewer votes,
     nothing between the radii, and a radius is given up where telling it would take more votes than knowing a
-    radius to `resolution` sigma. Batches then hold votes of several images. `betas` are the inverse temperatures of the softmax moments to store. `precision`,
-    `batch`, `compiled` and `engine` are the inference form, fixed before the first vote. OpenVINO runs it
-    instead of torch where that is the `engine`, and int8 always: on processors, and always compiled.
-    `device_class` (`cuda 9.0`, `cpu avx512`) pins on which kind of device votes are drawn: those of two kinds
-    never merge, so the others are drawn anew. Like `device` it is no part of what is drawn.
+    radius to `resolution` sigma. Batches then hold votes of several images. `betas` are the inverse
+    temperatures of the softmax moments to store. `precision`, `batch`, `compiled` and `engine` are the
+    inference form, fixed before the first vote. OpenVINO runs it instead of torch where that is the `engine`,
+    and int8 always: on processors, and always compiled. `device_class` (`cuda 9.0`, `cpu avx512`) pins on
+    which kind of device votes are drawn: those of two kinds never merge, so the others are drawn anew. Like
+    `device` it is no part of what is drawn.
 
     `answers` is for a run that others start from: of so many of its first votes of an image (whole blocks, at
     most n) it is stored which class each was for. `source` names that run, for certificate `incremental`:
