@@ -9,8 +9,8 @@ alone, recorded as a CUDA graph: without launches and noise. Training: steps as 
 bfloat16, written (launched kernel by kernel) and recorded as CUDA graphs. Beside them the card's own matrix
 product and copy.
 
-Every contestant is a process of its own: all get ready at once (compiling takes the longest), then one after
-another has the card to itself. After 0.6 of the time those that are ready do not wait for the rest any more.
+All processes get ready at once (compiling takes the longest); then one contestant after another has the card
+to itself. After 0.6 of the time those that are ready do not wait for the rest any more.
 Weights are untrained, images random: no cost depends on them. Medians of ROUNDS.
 """
 
@@ -45,14 +45,8 @@ ROUNDS, ROUND = 3, 0.25  # seconds of a round, about
 IMAGES = 50_000  # to train with
 SHAPES = {"lenet": (1, 28, 28), "nal_cnn": (1, 28, 28), "stn_mnist": (1, 28, 28), "resnet50": (3, 224, 224)}
 BATCHES = {"lenet": 10_000, "resnet20": 2_048, "resnet110": 2_048, "resnet50": 256}
-FORMS = (
-    "plain",
-    "float32 eager",
-    "bfloat16 eager",
-    "bfloat16 forward",
-    "bfloat16 compiled",
-    "float32 compiled",
-)
+EAGER = ("plain", "float32 eager", "bfloat16 eager", "bfloat16 forward")
+FORMS = (*EAGER, "bfloat16 compiled", "float32 compiled")
 TRAINED: list[tuple[str, dict[str, Any], int]] = [
     ("lenet", {"name": "gaussian"}, 64),
     ("lenet", {"name": "gaussian"}, 256),
@@ -132,27 +126,35 @@ class Contestant:
         return take
 
 
-def work(pipe: Connection, contestant: Contestant) -> None:
-    """A process: gets ready, says so, and when it is told to sends the seconds of a unit in each round."""
-    try:
-        with use_device("cuda", 1) as device:
-            run, size = contestant.prepare(device)
+def work(pipe: Connection, group: list[Contestant], wanted: str) -> None:
+    """A process: gets its contestants ready, sends what a unit of each holds, or why there is none, and then
+    the seconds of a unit in each round of those that it is told.
+    """
+    with use_device(wanted, 1) as device:
 
-            def timed(units: int) -> float:
-                torch.cuda.synchronize()
-                start = time.perf_counter()
-                run(units)
-                torch.cuda.synchronize()
-                return (time.perf_counter() - start) / units
+        def synchronized() -> float:
+            sampling.synchronize(device)
+            return time.perf_counter()
 
-            timed(2)
-            pipe.send(size)
-            pipe.recv()
-            most = IMAGES // contestant.batch if contestant.batch else 2_000
-            units = max(2, min(most, int(ROUND / timed(4))))
-            pipe.send([timed(units) for _ in range(ROUNDS)])
-    except Exception as error:
-        pipe.send(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+        def timed(run: Callable[[int], None], units: int) -> float:
+            start = synchronized()
+            run(units)
+            return (synchronized() - start) / units
+
+        runs, told = [], []
+        for contestant in group:
+            try:
+                run, size = contestant.prepare(device)
+                timed(run, 2)
+            except Exception as error:
+                run, size = None, f"{type(error).__name__}: {(str(error) or ' ').splitlines()[0]}"
+            runs.append(run)
+            told.append(size)
+        pipe.send(told)
+        while (i := pipe.recv()) is not None:
+            most = IMAGES // group[i].batch if group[i].batch else 2_000
+            units = max(2, min(most, int(ROUND / timed(runs[i], 4))))
+            pipe.send([timed(runs[i], units) for _ in range(ROUNDS)])
 
 
 def card(device: torch.device) -> dict[str, Any]:
@@ -175,56 +177,53 @@ def card(device: torch.device) -> dict[str, Any]:
     }
 
 
-def contestants() -> list[Contestant]:
-    """In the order of their turns: what is ready first comes first."""
-    votes = [Contestant(model, form) for form in FORMS for model in BATCHES]
-    votes = [c for c in votes if c.what != "float32 compiled" or c.model in ("lenet", "resnet20")]
-    steps = [Contestant(m, how, o, b) for m, o, b in TRAINED for how in ("written", "recorded")]
-    compiled = [c for c in votes if c.what.endswith("compiled")]
-    return [c for c in votes if c not in compiled] + steps + compiled
+def groups() -> list[list[Contestant]]:
+    """A process each: a model's eager forms, its trainings, each compiled form."""
+    compiled = [("bfloat16 compiled", m) for m in BATCHES]
+    compiled += [("float32 compiled", m) for m in ("lenet", "resnet20")]
+    trained = {model: [(o, b) for m, o, b in TRAINED if m == model] for model, _, _ in TRAINED}
+    return [
+        *([Contestant(model, form) for form in EAGER] for model in BATCHES),
+        *(
+            [Contestant(model, how, o, b) for o, b in of for how in ("written", "recorded")]
+            for model, of in trained.items()
+        ),
+        *([Contestant(model, form)] for form, model in compiled),
+    ]
 
 
-def measure(seconds: float, say: Callable[[dict[str, Any]], None]) -> None:
+def measure(seconds: float, wanted: str, say: Callable[[dict[str, Any]], None]) -> None:
     deadline, context = time.monotonic() + seconds, get_context("spawn")
     running = []
-    for contestant in contestants():
+    for group in groups():
         here, there = context.Pipe()
-        process = context.Process(target=work, args=(there, contestant), daemon=True)
+        process = context.Process(target=work, args=(there, group, wanted), daemon=True)
         process.start()
-        running.append((contestant, process, here))
-    waiting = list(running)
-    while waiting and time.monotonic() < deadline:
-        ready = next((one for one in waiting if one[2].poll()), None)
-        if ready is None:
-            time.sleep(0.1)
-            continue
-        waiting.remove(ready)
-        contestant, process, pipe = ready
-        size = pipe.recv()
-        # all get ready at once: a turn before that would be measured beside them
-        quiet(waiting, deadline - 0.4 * seconds)
-        row = asdict(contestant)
-        if isinstance(size, int):
-            pipe.send("go")
-            found = pipe.recv() if pipe.poll(max(1.0, deadline - time.monotonic())) else "out of time"
-            told = (
-                {"seconds": statistics.median(found), "size": size}
-                if isinstance(found, list)
-                else {"why": found}
-            )
-        else:
-            told = {"why": size}
-        say(row | told)
-        process.kill()  # what it holds of the card goes at once
-    for contestant, process, _ in waiting:
-        say(asdict(contestant) | {"why": "not ready in time"})
+        running.append((group, process, here))
+    until = (
+        deadline - 0.4 * seconds
+    )  # all get ready at once: a turn before that would be measured beside them
+    while time.monotonic() < until and not all(pipe.poll() for _, _, pipe in running):
+        time.sleep(0.1)
+    late = [one for one in running if not one[2].poll()]
+    for group, process, pipe in [*(one for one in running if one not in late), *late]:
+        ready = pipe.poll(max(0.0, deadline - time.monotonic()))
+        told = pipe.recv() if ready else ["not ready in time"] * len(group)
+        for i, (contestant, size) in enumerate(zip(group, told, strict=True)):
+            say(asdict(contestant) | result(pipe, i, size, deadline))
         process.kill()
 
 
-def quiet(waiting: list[Any], until: float) -> None:
-    """Waits until the others are ready too, or that long."""
-    while time.monotonic() < until and not all(pipe.poll() for _, _, pipe in waiting):
-        time.sleep(0.1)
+def result(pipe: Connection, i: int, size: int | str, deadline: float) -> dict[str, Any]:
+    """Of the i-th contestant behind the pipe: the seconds of a unit, or why there are none."""
+    if isinstance(size, str):
+        return {"why": size}
+    if time.monotonic() > deadline:
+        return {"why": "out of time"}
+    pipe.send(i)
+    if not pipe.poll(max(1.0, deadline - time.monotonic())):
+        return {"why": "out of time"}
+    return {"seconds": statistics.median(pipe.recv()), "size": size}
 
 
 def tables(rows: list[dict[str, Any]]) -> None:
@@ -262,6 +261,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda", help="cpu: to try it out")
     parser.add_argument("--rows", type=Path, help="where each row goes as it is known")
     parser.add_argument("--tables", type=Path, metavar="ROWS", help="only write the tables of these")
     args = parser.parse_args()
@@ -277,9 +277,10 @@ def main() -> None:
             with args.rows.open("a") as file:
                 file.write(json.dumps(row) + "\n")
 
-    with use_device("cuda", 1) as device:
-        say(card(device))
-    measure(args.seconds, say)
+    if args.device == "cuda":
+        with use_device("cuda", 1) as device:
+            say(card(device))
+    measure(args.seconds, args.device, say)
     tables(rows)
 
 
