@@ -36,18 +36,12 @@ class Contestant:
         voter = VoterAtHand(self.ours.ready, self.ours.x, self.positions, ())
         if self.shared:
             batches = Batches(voter, self.rule, self.top)
-            rows, self.counts = batches.run(), batches.counts
+            rows, self.counts = batches.run(), batches.totals[0]
         else:
-            moments = torch.zeros(len(self.top), 0, voter.classes, dtype=torch.float64)
-            self.counts = torch.zeros(len(self.top), voter.classes, dtype=torch.int64)
-            totals = self.counts, moments, moments.clone()
+            totals = voter.zeros(len(self.top))
+            self.counts = totals[0]
             # as `sequential` does: block by block of each image, all of it in batches of its own
-            rows = draw_until_decided(
-                self.rule,  # type: ignore[arg-type]
-                self.top,
-                totals,
-                lambda row, block, votes: voter.vote(row, "estimate", block, votes),
-            )
+            rows = draw_until_decided(self.rule, self.top, totals, voter.vote)  # type: ignore[arg-type]
         for _ in rows:
             pass
 

@@ -32,6 +32,7 @@ def code_digests() -> dict[str, str]:
     found = {name: code_digest(stage.code_of({})) for name, stage in STAGES.items()}
     found["sample until decided"] = code_digest(STAGES["sample"].code_of({"stop": {}}))
     found["sample with answers"] = code_digest(STAGES["sample"].code_of({"answers": True}))
+    found["sample by tests"] = code_digest(STAGES["sample"].code_of({"rule": "tests"}))
     for stage in ("sample", "certify"):
         found[f"{stage} from answers"] = code_digest(STAGES[stage].code_of({"source": {}}))
     for kind in KINDS:

@@ -199,6 +199,7 @@ def certification(verb: str, counts: Counts, certificate: dict[str, Any], alpha:
     draws, facts = counts.draws, method_schema("certificates", certificate["name"])
     check_draws(draws, alpha, anytime=True)
     full = defaults(facts, certificate)
+    claims.check_rule(verb, certificate, draws.stop)
     if "paired_counts" in facts["x-needs"] and not isinstance(draws, PairedDraws):
         raise UserError(
             f"{verb}: certificate {full['name']} needs the counts of certify_from, of two networks"

@@ -225,6 +225,7 @@ class SmoothedClassifier:
         if verb != "certify_from" and "paired_counts" in facts["certificate"]["x-needs"]:
             name = chosen["certificate"]["name"]
             raise UserError(f"{verb}: certificate {name} needs votes of two networks; use certify_from")
+        claims.check_rule(verb, chosen["certificate"])
         chosen = owned(verb, parameters, chosen, facts, given=("noise",))
         claims.check_parameters(verb, chosen, facts)
         return chosen["certificate"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,8 @@ from rs.networks.transformations import copied
 from rs.settings.sampling import Stop, asked_form
 from rs.smoothing.noise import Noise
 from rs.stages.sample_sequential import draw_until_decided
-from rs.stages.voter import Totals, Voter
+from rs.stages.shared_batches import Ballot, cast
+from rs.stages.voter import Voter
 from rs.statistics.draws import Votes
 from rs.statistics.seeding import Purpose
 from rs.statistics.stopping import StoppingRule
@@ -78,14 +78,7 @@ class VoterAtHand(Voter):
         self.manifest, self.run, self.chance = ready.audited.manifest, ready.audited.run, ready.audited.chance
         self.classes = int(self.manifest["classes"])
         self.x = x.to(self.device)
-        self._broken = torch.zeros(len(x), dtype=torch.int64, device=self.device)
-
-    def votes(self, totals: Totals) -> Votes:
-        """Of totals that are stacked over the images. Raises UserError for logits that are not finite."""
-        self._refuse_broken(totals[0])
-        counts, sums, squares = (total.cpu().numpy() for total in totals)
-        scores = ({beta: of[:, i] for i, beta in enumerate(self.betas)} for of in (sums, squares))
-        return Votes(counts, *scores)
+        self._seen = self._none_seen()
 
 
 @dataclass(frozen=True)
@@ -104,9 +97,12 @@ class Drawing:
 
         def rows() -> Iterator[int]:
             for voter in self._voters():
-                drawn = []
+                sizes, drawn = block_sizes(n), []
+                blocks = range(len(sizes))
+                each = [Ballot(row, purpose, b, sizes[b]) for row in range(len(voter.x)) for b in blocks]
+                totals = cast(voter, each)
                 for row in range(len(voter.x)):
-                    parts = [voter.vote(row, purpose, b, size) for b, size in enumerate(block_sizes(n))]
+                    parts = [next(totals) for _ in sizes]
                     drawn.append([torch.stack(part).sum(0) for part in zip(*parts, strict=True)])
                     yield row
                 counts, sums, squares = (torch.stack(part) for part in zip(*drawn, strict=True))
@@ -121,11 +117,8 @@ class Drawing:
 
         def rows() -> Iterator[int]:
             for start, voter in zip(range(0, len(top), TOGETHER), self._voters(), strict=True):
-                shape = len(voter.x), len(voter.betas), voter.classes
-                sums = torch.zeros(shape, dtype=torch.float64, device=voter.device)
-                counts = torch.zeros(len(voter.x), voter.classes, dtype=torch.int64, device=voter.device)
-                totals, vote = (counts, sums, sums.clone()), functools.partial(_estimate, voter)
-                yield from draw_until_decided(rule, top[start : start + TOGETHER], totals, vote)
+                totals = voter.zeros(len(voter.x))
+                yield from draw_until_decided(rule, top[start : start + TOGETHER], totals, voter.vote)
                 done.append(voter.votes(totals))
 
         self._follow(rows(), "until decided", 0)
@@ -143,10 +136,6 @@ class Drawing:
             rows = follow(rows, len(self.x), label, "images", samples=samples)
         for _ in rows:
             pass
-
-
-def _estimate(voter: VoterAtHand, row: int, block: int, votes: int) -> Totals:
-    return voter.vote(row, "estimate", block, votes)
 
 
 def block_sizes(n: int) -> list[int]:

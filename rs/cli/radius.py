@@ -137,6 +137,7 @@ def methods(
     """
     chosen: dict[str, dict[str, Any]] = {"noise": {"name": noise}, "certificate": {"name": certificate}}
     facts = claims.facts_of(verb, {role: method["name"] for role, method in chosen.items()}, "--")
+    claims.check_rule(verb, chosen["certificate"])
     if facts["certificate"]["x-needs"] == ["paired_counts"]:
         raise UserError(f"{verb}: certificate {certificate} needs votes of two networks on the same draws")
     if facts["certificate"]["x-needs"] != ["counts"]:

@@ -16,7 +16,7 @@ from rs.api import given
 from rs.api.certification import certification
 from rs.api.counts import NO_LABEL, Counts
 from rs.api.parameters import settings_of
-from rs.api.voting import Ready, VoterAtHand, prepared
+from rs.api.voting import TOGETHER, Ready, VoterAtHand, prepared
 from rs.errors import UserError
 from rs.foreign import claimed, cost, sources
 from rs.foreign.answers import answers
@@ -34,6 +34,7 @@ from rs.networks.prepared import as_float
 from rs.provenance.code import code_digest
 from rs.provenance.files import provenance, write_json, write_table
 from rs.settings.sampling import Sampling
+from rs.stages.shared_batches import Ballot, cast
 from rs.statistics.draws import Draws, Votes
 from rs.statistics.seeding import stored_uniform
 from rs.study.feasibility import least_votes
@@ -41,6 +42,7 @@ from rs.study.schema import defaults, noise_level
 
 VERB = "certify"
 PROBES = 32  # images that the network's forms are compared on
+NUMBERS = 2**25  # of images that lie on the device at a time
 COMPARED = 4  # images that the model's own library prepares as well
 CHOICES, IMAGES = "choices.json", "images.parquet"
 
@@ -200,7 +202,11 @@ class _Work:
 
     def kept(self) -> Kept:
         noise = type(self.made.noise)
-        entries = ["rs.api.voting:VoterAtHand", "rs.api.voting:prepared"]
+        entries = [
+            "rs.api.voting:VoterAtHand",
+            "rs.api.voting:prepared",
+            "rs.stages.shared_batches:cast",
+        ]
         identity = {
             "model": self.found.title,
             **self.found.made,
@@ -268,10 +274,13 @@ class _Work:
     def _blocks(
         self, missing: dict[int, list[Block]], kept: Kept, digests: dict[int, str]
     ) -> Iterator[Block]:
-        for i, todo in missing.items():
-            voter = self.voter(i)
-            for b in todo:
-                totals = voter.vote(0, b.purpose, b.block, b.votes)
+        lot = max(min(TOGETHER, NUMBERS // self.dimension), 1)  # images whose votes share batches
+        for start in range(0, len(missing), lot):
+            together = list(missing)[start : start + lot]
+            voter = VoterAtHand(self.made, self.images(together), together, ())
+            blocks = [b for i in together for b in missing[i]]
+            ballots = [Ballot(together.index(b.image), b.purpose, b.block, b.votes) for b in blocks]
+            for b, totals in zip(blocks, cast(voter, ballots), strict=True):
                 stacked = totals[0][None], totals[1][None], totals[2][None]
-                kept.add(b, digests[i], voter.votes(stacked).counts[0])
+                kept.add(b, digests[b.image], voter.votes(stacked).counts[0])
                 yield b

@@ -15,6 +15,7 @@ import torch
 
 from rs.api.voting import VoterAtHand
 from rs.errors import UserError
+from rs.stages.shared_batches import shares
 
 N, N0 = 10_000, 100
 ENOUGH = 100  # images that tell an accuracy to about 10 points
@@ -25,12 +26,15 @@ SECONDS, PASSES = 1.0, 3  # least time and passes of a measurement
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a pass of `batch` noisy images; each block of votes is a whole number of passes."""
+    """Seconds of a pass of `batch` noisy images; each block of votes is a whole number of passes, unless
+    blocks are `shared`: they then fill up each other's batches.
+    """
 
     seconds: float
     batch: int
     block: int
     n0: int
+    shared: bool = False
 
     def image(self, n: int) -> float:
         """Seconds for one image of n0 and n votes."""
@@ -38,8 +42,8 @@ class Cost:
         return whole * self.votes(self.block) + self.votes(rest) + self.votes(self.n0)
 
     def votes(self, number: int) -> float:
-        """Seconds for one block of votes, in whole passes."""
-        return -(-number // self.batch) * self.seconds
+        """Seconds for one block of votes."""
+        return (number / self.batch if self.shared else -(-number // self.batch)) * self.seconds
 
     @property
     def rate(self) -> float:
@@ -67,7 +71,7 @@ def measure(voter: VoterAtHand, batch: int, block: int, n0: int) -> Cost:
         voter.vote(0, "judge", passes + 1, batch)[0].cpu()  # waits for the device
         passes += 1
         started = started or time.perf_counter()
-    return Cost((time.perf_counter() - started) / passes, batch, block, n0)
+    return Cost((time.perf_counter() - started) / passes, batch, block, n0, shares(voter))
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,16 @@ def claim(verb: str, draws: Draws, noise: Method, certificate: Method, alpha: fl
     return certified
 
 
+def check_rule(verb: str, certificate: Method, stop: dict[str, Any] | None = None) -> None:
+    """Raises UserError for a certificate whose own rule has to stop the votes, where another one did, or
+    their number was fixed. `stop` is what the draws say of it.
+    """
+    rule = method_schema("certificates", certificate["name"]).get("x-rule")
+    if rule is not None and (stop or {}).get("rule") != rule:
+        told = f"needs votes that its rule stopped, as a study draws them by sampling.rule: {rule}"
+        raise UserError(f"{verb}: certificate {certificate['name']} {told}; use cohen, or a study")
+
+
 def check_separate(verb: str, selection: np.ndarray, estimation: np.ndarray, same: bool = False) -> None:
     """Raises UserError where the votes [N, classes] that choose the class are those that bound it: the `same`
     object, or equal in all images although separate draws would hardly ever be.

@@ -163,9 +163,8 @@ class InferenceForm:
             # bincount would make a GPU wait for the host
             counts.scatter_add_(0, logits.argmax(1), one.expand(rows))
             for i, beta in enumerate(betas):
-                scores = (beta * logits).softmax(1).double()
-                sums[i] += scores.sum(0)
-                squares[i] += scores.square().sum(0)
+                for total, of in zip((sums, squares), moments(logits, beta), strict=True):
+                    total[i] += of
         return counts, sums, squares
 
     def keep(self, probes: Tensor) -> str | None:
@@ -180,6 +179,12 @@ class InferenceForm:
         """Raises UserError where a logit of any vote so far was infinite or NaN. Waits for the device."""
         if int(self.broken):
             raise UserError(f"{self.run}: {int(self.broken)} votes: {NOT_FINITE}")
+
+
+def moments(logits: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """Sums of softmax(beta * logits) and of its squares over the rows of logits [B, classes], in float64."""
+    scores = (beta * logits).softmax(1).double()
+    return scores.sum(0), scores.square().sum(0)
 
 
 def form_of(audited: Audited, form: dict[str, Any], device: torch.device) -> InferenceForm:

@@ -6,8 +6,6 @@ So whoever goes through the batches in order meets the draws that were counted, 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +15,10 @@ import torch
 from torch import Tensor
 
 from rs.errors import UserError
-from rs.machine.devices import device_class, device_name, generator
 from rs.networks.inference import InferenceForm
-from rs.provenance.files import ADVICE, provenance, read_table, write_table
+from rs.provenance.files import ADVICE, read_table, write_table
 from rs.stages.voter import Voter
 from rs.statistics.draws import Votes
-
-
-def batches(voter: Voter, row: int, block: int, draws: int) -> Iterator[Tensor]:
-    """Noisy copies of the row-th image, float32 [B, C, H, W]: the `draws` of a block of estimation votes."""
-    image, seed = voter.x[row], voter.spec["seed"]
-    source = generator(voter.device, seed, "estimate", voter.images[row], block)
-    for start in range(0, draws, voter.form.batch):
-        rows = min(voter.form.batch, draws - start)
-        yield voter.noise.sample((rows, *image.shape), source).add_(image)
 
 
 def sizes(draws: int, batch: int) -> list[int]:
@@ -55,18 +43,6 @@ def count(totals: Tensor, second: Tensor, first: Tensor) -> None:
         totals[place].scatter_add_(0, of, weight)
 
 
-@contextlib.contextmanager
-def within_memory(batch: int, networks: str) -> Iterator[None]:
-    """Running out of memory is one line that says what to lower."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"memory ran out in batches of {batch} with {networks}; lower sampling.batch "
-            "(which is another inference form)"
-        ) from error
-
-
 def refuse_chance(voter: Voter) -> None:
     if voter.chance:
         told = "draws at random at every call, so its answers belong to no draw of the noise"
@@ -79,18 +55,13 @@ def write(
     """A draw file with `columns` [N, K] beside its `counts` int64 [N, classes]; `facts` join what every draw
     file says of itself.
     """
-    form = voter.form
-    made = {"model": voter.manifest["sha256"], "form": form.description, "compared": form.compared}
-    made |= {"device": device_name(voter.device), "device_class": device_class(voter.device)}
-    made |= {"dimension": voter.x[0].numel(), "classes": voter.classes}
-    made |= {} if form.passes is None else {"passes": form.passes}
     table = {
         "image": pa.array(np.asarray(voter.images, np.int64)),
         "label": pa.array(voter.labels.cpu().numpy()),
     }
     for name, values in ({"counts": counts} | columns).items():
         table[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
-    write_table(path, pa.table(table), provenance(voter.spec, code, **made, **facts))
+    write_table(path, pa.table(table), voter.made(code, **facts))
 
 
 def read_columns(path: Path, names: tuple[str, ...]) -> tuple[np.ndarray, ...]:

@@ -12,31 +12,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from rs.machine.progress import follow
 from rs.stages import answers
 from rs.stages.voter import Voter
 
 
 def sample(
-    spec: dict[str, Any],
-    model_manifest: Path,
-    data: Path,
-    output: Path,
-    device: torch.device,
-    code: str,
-    form_file: Path | None = None,
+    spec: dict[str, Any], inputs: dict[str, Path], output: Path, device: torch.device, code: str
 ) -> None:
-    """Draws what `spec` asks for (see rs.plan.drawing). `form_file` is what the form stage wrote, for a form
-    that had to be tried out.
-    """
-    voter = Voter(spec, model_manifest, data, device, form_file)
+    """Draws what `spec` asks for (see rs.plan.drawing). `inputs` as of a Voter."""
+    voter = Voter(spec, inputs, device)
     answers.refuse_chance(voter)
-    block, images = spec["block"], voter.images
-    label = f"{model_manifest.parent.name} answered {images.start}-{images.stop} block {block}"
-    found = []
-    with answers.within_memory(voter.form.batch, "one network"):
-        for row in follow(range(len(images)), len(images), label, "images", samples=spec["size"]):
-            noisy = answers.batches(voter, row, block, spec["size"])
+    rows, found = range(len(voter.images)), []
+    block, size = spec["block"], spec["size"]
+    with voter.within_memory():
+        for row in voter.follow(rows, f"answered, block {block}", samples=size):
+            noisy = voter.noisy(row, "estimate", block, size)
             found.append(torch.cat([answers.answers(voter.form, part) for part in noisy]).cpu().numpy())
     voter.form.check()
     stored = np.stack(found).astype(np.uint8 if voter.classes <= 256 else np.uint16)

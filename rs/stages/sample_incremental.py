@@ -21,7 +21,6 @@ import torch
 
 from rs.errors import UserError
 from rs.machine.devices import device_class
-from rs.machine.progress import follow
 from rs.methods.certificates.incremental import first_failure
 from rs.plan.draw_paths import read_by_sample
 from rs.provenance.digests import canonical
@@ -36,49 +35,32 @@ from rs.statistics.paired_stopping import PairedRule
 
 
 def sample(
-    spec: dict[str, Any],
-    inputs: dict[str, Path],
-    output: Path,
-    device: torch.device,
-    code: str,
-    form_file: Path | None = None,
+    spec: dict[str, Any], inputs: dict[str, Path], output: Path, device: torch.device, code: str
 ) -> None:
     """Draws what `spec` asks for (see rs.plan.drawing) and writes it. Its provenance names the rule, and
     whose answers it starts from.
 
-    `inputs` has the `model` and `data` manifests, the file of the `selection` votes, the folder of the
-    `source`'s draws and its manifest (`source_model`).
+    `inputs` has what a Voter's have, the file of the `selection` votes, the folder of the `source`'s draws
+    and its manifest (`source_model`).
     """
-    voter = Voter(spec, inputs["model"], inputs["data"], device, form_file)
+    voter = Voter(spec, inputs, device)
     answers.refuse_chance(voter)
-    top = chosen(voter, inputs["selection"])
+    top = voter.selected(inputs["selection"])
     first = First.read(voter, inputs)
     share = spec["source"]["share"]
     rule = PairedRule(Stop(**spec["stop"]), spec["noise"]["sigma"], spec["n"], spec["block"], share)
     bound = first_failure(first.votes, "fixed", top, share * rule.stop.alpha)
-    images, counted = voter.images, Counted(voter, first)
-    label = f"{inputs['model'].parent.name} beside {spec['source']['run']} {images.start}-{images.stop}"
-    with answers.within_memory(voter.form.batch, "one network"):
+    counted = Counted(voter, first)
+    with voter.within_memory():
         decided = counted.until_decided(rule, top, bound)
         votes = counted.totals[:, 0]
-        for _ in follow(decided, len(images), label, "images", samples=lambda: int(votes.sum())):
+        for _ in voter.follow(decided, f"beside {spec['source']['run']}", samples=lambda: int(votes.sum())):
             pass
     voter.form.check()
     own, beside, both = counted.totals.cpu().numpy().transpose(1, 0, 2)
     columns = {"first": first.votes.counts, "beside": beside, "both": both}
     told = {"stop": asdict(rule.stop), "source": {**spec["source"], **first.said}}
     answers.write(output, voter, own, columns, code, **told)
-
-
-def chosen(voter: Voter, path: Path) -> np.ndarray:
-    """int64 [N]: the classes of the run's own selection votes."""
-    images, _, votes, made = read_votes(path)
-    spec, told = voter.spec, made["spec"]
-    same = np.array_equal(images, np.asarray(voter.images)) and told.get("purpose") == "select"
-    wanted = voter.manifest["sha256"], canonical(spec["noise"]), spec["seed"]
-    if not same or (made["model"], told.get("noise"), told.get("seed")) != wanted:
-        raise UserError(f"{path}: selection votes of other images, network, noise or seed; {ADVICE}")
-    return votes.counts.argmax(1)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -170,7 +152,7 @@ class Counted:
         """Counts one batch of the row-th image after another."""
         start, form = 0, self.voter.form
         for block in range(self._blocks):
-            for noisy in answers.batches(self.voter, row, block, self._block):
+            for noisy in self.voter.noisy(row, "estimate", block, self._block):
                 second = answers.answers(form, noisy)
                 first = self._first[row, start : start + len(noisy)].long()
                 answers.count(self.totals[row], second, first)

@@ -35,8 +35,8 @@ class Pair:
         """
         voter = self.second
         found = torch.zeros(3, voter.classes, dtype=torch.int64, device=voter.device)
-        with answers.within_memory(voter.form.batch, "two networks"):
-            for noisy in answers.batches(voter, row, block, draws):
+        with voter.within_memory(" with two networks"):
+            for noisy in voter.noisy(row, "estimate", block, draws):
                 answers.count(found, *(answers.answers(form, noisy) for form in (voter.form, self.first)))
         return found
 

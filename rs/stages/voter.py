@@ -9,9 +9,9 @@ numbers in the same stream in pieces as at once.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,59 +19,83 @@ from torch import Tensor
 
 from rs.errors import UserError
 from rs.machine.devices import device_class, device_name, generator
+from rs.machine.progress import follow
 from rs.methods import catalog
 from rs.networks import audit as network_audit
 from rs.networks import forms
 from rs.networks.images import load_images
 from rs.networks.inference import NOT_FINITE
-from rs.provenance.files import provenance
+from rs.provenance.digests import canonical
+from rs.provenance.files import ADVICE, provenance
 from rs.smoothing.noise import Noise
-from rs.stages.draw_files import write_votes
+from rs.stages.draw_files import read_votes, write_votes
 from rs.statistics.draws import Votes
 from rs.statistics.seeding import PURPOSES, Purpose, derive_seed
 
-Totals = tuple[
-    Tensor, Tensor, Tensor
-]  # counts, sums and squares of one image, as InferenceForm.vote has them
+T = TypeVar("T")
+Totals = tuple[Tensor, Tensor, Tensor]  # counts, sums and squares, as InferenceForm.vote has them
 
 
 class Voter:
     """The network of a run in its inference form, the noise and the images of a sample job's `spec`."""
 
-    def __init__(
-        self, spec: dict[str, Any], model: Path, data: Path, device: torch.device, form_file: Path | None
-    ) -> None:
-        """`form_file` is what the form stage wrote, for a form that had to be tried out."""
+    def __init__(self, spec: dict[str, Any], inputs: Mapping[str, Path], device: torch.device) -> None:
+        """`inputs` has the `model` and `data` manifests, and what the form stage wrote (`form`) for a form
+        that had to be tried out.
+        """
         self.spec, self.device = spec, device
         self.images = range(*spec["images"])
         self.betas = tuple(float(beta) for beta in spec.get("betas", ()))
         self.noise: Noise = catalog.build("noises", spec["noise"])
-        audited = network_audit.load(model, data, device)
+        audited = network_audit.load(inputs["model"], inputs["data"], device)
         self.manifest, self.run, self.chance = audited.manifest, audited.run, audited.chance
         self.classes = int(self.manifest["classes"])
-        self.form = forms.fixed(audited, spec, form_file, device)
-        self.x, self.labels = load_images(data, "test", self.images, device)
-        self._broken = torch.zeros(len(self.images), dtype=torch.int64, device=device)
+        self.form = forms.fixed(audited, spec, inputs.get("form"), device)
+        self.x, self.labels = load_images(inputs["data"], "test", self.images, device)
+        self._seen = self._none_seen()
+
+    def noisy(self, row: int, purpose: Purpose, block: int, votes: int) -> Iterator[Tensor]:
+        """Copies [B, C, H, W] of the row-th image with the noise of one block, a batch at a time."""
+        draws = generator(self.device, self.spec["seed"], purpose, self.images[row], block)
+        image = self.x[row]
+        for start in range(0, votes, self.form.batch):
+            rows = min(self.form.batch, votes - start)
+            # `add_` belongs to the noise (rs.methods.noise.exact_gaussian): no other addition is as exact
+            yield self.noise.sample((rows, *image.shape), draws).add_(image)
 
     def vote(self, row: int, purpose: Purpose, block: int, votes: int) -> Totals:
-        """`votes` of the row-th image, with the noise of one block; all on the device."""
+        """`votes` of the row-th image, with the noise of one block, in batches of its own; all on the
+        device.
+        """
         draws = generator(self.device, self.spec["seed"], purpose, self.images[row], block)
         image, before = self.x[row], self.form.broken.clone()
+        with self.within_memory(), self.own_draws(row, purpose, block):
+            found = self.form.vote(
+                image, votes, lambda rows: self.noise.sample((rows, *image.shape), draws), self.betas
+            )
+        self._seen[0, row] += votes
+        self._seen[1, row] += self.form.broken - before
+        return found
+
+    def zeros(self, size: int) -> Totals:
+        """Totals of `size` images without votes: int64 [size, classes], float64 [size, betas, classes]."""
+        counts = torch.zeros(size, self.classes, dtype=torch.int64, device=self.device)
+        sums = torch.zeros(size, len(self.betas), self.classes, dtype=torch.float64, device=self.device)
+        return counts, sums, sums.clone()
+
+    @contextlib.contextmanager
+    def within_memory(self, networks: str = "") -> Iterator[None]:
+        """Running out of memory is one line that says what to lower."""
         try:
-            with self._own_draws(row, purpose, block):
-                found = self.form.vote(
-                    image, votes, lambda rows: self.noise.sample((rows, *image.shape), draws), self.betas
-                )
-            self._broken[row] += self.form.broken - before
-            return found
+            yield
         except torch.OutOfMemoryError as error:
             raise UserError(
-                f"memory ran out in batches of {self.form.batch}; lower sampling.batch (which is another "
-                "inference form) or run fewer jobs on this device at a time"
+                f"memory ran out in batches of {self.form.batch}{networks}; lower sampling.batch (which is "
+                "another inference form) or run fewer jobs on this device at a time"
             ) from error
 
     @contextlib.contextmanager
-    def _own_draws(self, row: int, purpose: Purpose, block: int) -> Iterator[None]:
+    def own_draws(self, row: int, purpose: Purpose, block: int) -> Iterator[None]:
         """Seeds what the network itself draws, where that is allowed, as the noise is seeded."""
         if not self.chance:
             yield
@@ -81,14 +105,27 @@ class Voter:
             network_audit.seeded(derive_seed(self.spec["seed"], "network", *where))
             yield
 
-    def write(self, output: Path, totals: Totals, code: str, **facts: Any) -> None:
-        """The draw file of all images; `totals` are stacked over them. `facts` join the provenance.
+    def follow(self, items: Iterable[T], what: str, samples: int | Callable[[], int]) -> Iterator[T]:
+        """One item for each image, told as they come; `samples` as in rs.machine.progress."""
+        label = f"{self.run} {what}, images {self.images.start}-{self.images.stop}"
+        yield from follow(items, len(self.images), label, "images", samples=samples)
 
-        Raises UserError, before writing, where a logit was infinite or NaN.
+    def selected(self, file: Path) -> np.ndarray:
+        """The class that the selection votes in a file chose, int64 [N]. Raises UserError for votes of other
+        images, of another network, noise or seed, or that do not select.
         """
-        self._refuse_broken(totals[0])
-        counts, sums, squares = (total.cpu().numpy() for total in totals)
-        made = provenance(
+        images, _, votes, made = read_votes(file)
+        if images.tolist() != list(self.images):
+            told = f"holds other images than {self.images.start} to {self.images.stop}"
+            raise UserError(f"{file}: {told}; {ADVICE}")
+        own = [self.manifest["sha256"], "select", canonical(self.spec["noise"]), self.spec["seed"]]
+        if own != [made["model"], *(made["spec"].get(key) for key in ("purpose", "noise", "seed"))]:
+            raise UserError(f"{file}: selection votes of another network, noise or seed; {ADVICE}")
+        return votes.counts.argmax(1)  # type: ignore[no-any-return]
+
+    def made(self, code: str, **facts: Any) -> dict[str, Any]:
+        """What a draw file says of itself, with `facts`."""
+        return provenance(
             self.spec,
             code,
             model=self.manifest["sha256"],
@@ -101,18 +138,38 @@ class Voter:
             **({} if self.form.passes is None else {"passes": self.form.passes}),
             **facts,
         )
-        votes = Votes(
-            counts,
-            {beta: sums[:, i] for i, beta in enumerate(self.betas)},
-            {beta: squares[:, i] for i, beta in enumerate(self.betas)},
-        )
-        write_votes(output, np.asarray(self.images, np.int64), self.labels.cpu().numpy(), votes, made)
 
-    def _refuse_broken(self, counts: Tensor) -> None:
-        """UserError where a logit was infinite or NaN; `counts` are the votes [images, classes]."""
-        broken, votes = self._broken.tolist(), counts.sum(1).tolist()
+    def write(self, output: Path, totals: Totals, code: str, **facts: Any) -> None:
+        """The draw file of all images; `totals` are stacked over them. `facts` join the provenance.
+
+        Raises UserError, before writing, where a logit was infinite or NaN.
+        """
+        labels = self.labels.cpu().numpy()
+        votes = self.votes(totals)
+        write_votes(output, np.asarray(self.images, np.int64), labels, votes, self.made(code, **facts))
+
+    def votes(self, totals: Totals) -> Votes:
+        """Of totals that are stacked. Raises UserError where a logit was infinite or NaN."""
+        self._refuse_broken()
+        counts, sums, squares = (total.cpu().numpy() for total in totals)
+        scores = ({beta: of[:, i] for i, beta in enumerate(self.betas)} for of in (sums, squares))
+        return Votes(counts, *scores)
+
+    def seen(self, rows: Tensor, logits: Tensor) -> None:
+        """Counts votes, and those with a logit that is infinite or NaN: `logits` [B, classes] of the images
+        in `rows` int64 [B].
+        """
+        broken = ~logits.isfinite().all(1)
+        self._seen.index_add_(1, rows, torch.stack([torch.ones_like(broken), broken]).long())
+
+    def _none_seen(self) -> Tensor:
+        """Of each image: its votes so far, and those of them that were broken."""
+        return torch.zeros(2, len(self.x), dtype=torch.int64, device=self.device)
+
+    def _refuse_broken(self) -> None:
+        votes, broken = self._seen.tolist()
         if any(broken):
-            row = max(range(len(broken)), key=lambda i: broken[i] / votes[i])
+            row = max(range(len(broken)), key=lambda i: broken[i] / max(votes[i], 1))
             share = f"{broken[row]} of {votes[row]} votes ({broken[row] / votes[row]:.2%})"
             images = f"in {sum(b > 0 for b in broken)} of {len(broken)} images"
             raise UserError(f"{self.run}: image {self.images[row]}: {share} and votes {images}: {NOT_FINITE}")

@@ -103,6 +103,8 @@ def test_images(images, line):
         ({"stop": {"radii": [0.1], "width": 0.1}}, "stop: give one of radii and width"),
         ({"stop": {"radius": [0.1]}}, "certify: stop"),
         ({"stop": {"radii": [0.1]}, "certificate": "tcertify"}, "tcertify needs a fixed number of votes"),
+        ({"certificate": "group_sequential"}, "needs votes that its rule stopped, as a study draws them by"),
+        ({"certificate": "group_sequential", "stop": {"radii": [0.1]}}, "sampling.rule: tests; use cohen"),
         ({"stop": {"radii": [5.0]}}, "votes decide nothing at alpha"),
     ],
 )

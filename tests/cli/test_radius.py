@@ -149,6 +149,7 @@ def test_randomised_bounds_need_the_number_they_rest_on(capsys):
         (["--estimation", "9,1", "--certificate", "laplace_l1"], "no theorem for noise gaussian"),
         (["--estimation", "9,1", "--certificate", "soft_hoeffding"], "needs softmax moments"),
         (["--estimation", "9,1", "--certificate", "incremental"], "needs votes of two networks"),
+        (["--estimation", "9,1", "--certificate", "group_sequential"], "needs votes that its rule stopped"),
         (["--estimation", "9,1", "--set", "sigma=0.25"], "sigma is set twice"),
         (["--estimation", "9,1", "--set", "tau=1"], "no such parameter; allowed: noise.exact, noise.sigma"),
         (["--estimation", "9,1", "--certificate", "cohen_linf"], "give --dimension"),

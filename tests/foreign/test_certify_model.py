@@ -136,20 +136,20 @@ def cluster_s_end() -> None:
 def test_an_interrupted_call_goes_on(certify, monkeypatch, ends):
     from rs.api.voting import VoterAtHand
 
-    vote, calls = VoterAtHand.vote, []
+    noisy, calls = VoterAtHand.noisy, []
 
     def interrupted(self, row, purpose, block, votes):
         calls.append(purpose)
         if calls.count("estimate") == 7:
             ends()
-        return vote(self, row, purpose, block, votes)
+        return noisy(self, row, purpose, block, votes)
 
-    monkeypatch.setattr(VoterAtHand, "vote", interrupted)
+    monkeypatch.setattr(VoterAtHand, "noisy", interrupted)
     code, out, err = certify(*PHOTOS)
     assert (code, out) == (130, "")
     kept = sum(len(read_table(f)[0]) for f in files())
-    assert kept == 4 + 6  # selection of four images, and six blocks for them
-    monkeypatch.setattr(VoterAtHand, "vote", vote)
+    assert kept == 7  # of nine those whose last votes were not waiting for a full batch
+    monkeypatch.setattr(VoterAtHand, "noisy", noisy)
     code, out, err = certify(*PHOTOS)
     assert code == 0
     assert "goes on" in err
@@ -176,6 +176,19 @@ def test_votes_of_another_classifier_are_not_mixed_in(certify, refused, changed,
     assert "choose another --out, or remove it" in told
     assert table().equals(before[0])
     assert files() == before[1]
+
+
+@pytest.mark.parametrize(
+    ("certificate", "line"),
+    [
+        ("group_sequential", "needs votes that its rule stopped, as a study draws them by"),
+        ("incremental", "needs votes of two networks on the same draws"),
+        ("soft_bernstein", "needs softmax moments, which votes do not hold"),
+    ],
+)
+def test_certificates_of_other_draws_are_refused(refused, certificate, line):
+    assert f"certify: certificate {certificate} {line}" in refused(*PHOTOS, "--certificate", certificate)
+    assert not Path("out").exists()
 
 
 def test_a_changed_network_or_image_is_refused(certify, refused):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rs.errors import UserError
@@ -21,6 +23,8 @@ def test_an_images_cost_is_in_whole_passes():
     assert COST.image(1001) == pytest.approx(1.2)
     odd = Cost(seconds=1.0, batch=64, block=512, n0=10)
     assert odd.image(512 + 65) == 8 + 2 + 1
+    shared = replace(odd, shared=True)
+    assert shared.image(512 + 65) == pytest.approx((512 + 65 + 10) / 64)
     assert [block_of(batch) for batch in (16, 48, 512, 4096)] == [512, 480, 512, 4096]
 
 

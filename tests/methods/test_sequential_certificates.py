@@ -9,7 +9,7 @@ import pytest
 from scipy import special
 
 from rs.errors import UserError
-from rs.methods import catalog
+from rs.methods import catalog, claims
 from rs.methods.certificates.cohen import Cohen, CohenLinf
 from rs.methods.certificates.laplace_l1 import LaplaceL1
 from rs.methods.certificates.renyi import RenyiSound
@@ -76,3 +76,11 @@ def test_randomised_bounds_refuse_stopped_draws():
     _, draws = stopped(np.random.default_rng(8))
     with pytest.raises(UserError, match="stopped by 'sequential'"):
         Cohen(randomised=True).certify(draws, Gaussian(0.5), 0.001)
+
+
+def test_a_certificate_with_a_rule_of_its_own_takes_no_votes_that_another_one_stopped():
+    claims.check_rule("radius", {"name": "group_sequential"}, {"rule": "tests", "alpha": 0.001})
+    claims.check_rule("radius", {"name": "cohen"})
+    for stop in (None, {}, {"alpha": 0.001, "radii": [0.5]}, {"rule": "another"}):
+        with pytest.raises(UserError, match=r"group_sequential needs votes that its rule .*; use cohen"):
+            claims.check_rule("radius", {"name": "group_sequential"}, stop)

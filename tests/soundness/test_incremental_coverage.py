@@ -84,15 +84,16 @@ def draws(tmp_path_factory):
     with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         stack.enter_context(contextlib.chdir(folder))
         for module in (sample_answered, sample_incremental):
-            patch.setattr(module, "Voter", lambda spec, model, *_: voter(model.parent.name, spec))
+            patch.setattr(module, "Voter", lambda spec, inputs, _: voter(inputs["model"].parent.name, spec))
         for network in DIRECTION:
             manifest = {"sha256": network, "classes": 2, "run": network, "provenance": {"spec": {}}}
             write_json(Path(network) / "model.json", manifest)
+        inputs = {"model": Path("first/model.json"), "data": Path()}
         for block in range(4):
             purpose = "answered" if block == 0 else "estimate"
             spec = {**COMMON, "purpose": purpose, "images": [0, IMAGES, 1], "size": 1024, "block": block}
             to = draw_file(Path("draws/first"), purpose, 1024, name, block)
-            sample_answered.sample(spec, Path("first/model.json"), Path(), to, torch.device("cpu"), purpose)
+            sample_answered.sample(spec, inputs, to, torch.device("cpu"), purpose)
         selection, (((output,),)) = files_of(Path("draws/second"), [name], **SIZES, stop=STOP)
         told = {**COMMON, "purpose": "select", "images": [0, IMAGES, 1], "size": 16, "block": 0}
         counts = np.tile([0, 16], (IMAGES, 1))
@@ -140,7 +141,7 @@ def test_what_is_counted_and_where_it_stops_draw_by_draw(draws):
     said = {}
     for name in DIRECTION:
         made = voter(name, COMMON)
-        rows = (answers.batches(made, row, 0, 1024) for row in range(IMAGES))
+        rows = (made.noisy(row, "estimate", 0, 1024) for row in range(IMAGES))
         told = [torch.cat([answers.answers(made.form, part) for part in row]) for row in rows]
         said[name] = torch.stack(told)
     first, second = (said[name].numpy() == 1 for name in ("first", "second"))

@@ -123,11 +123,12 @@ def test_draws_use_the_form_that_was_fixed(workspace, tmp_path, no_compiler):
     assert read_json(fixed)["form"] == {**ASKED, "compiled": False}
     spec = {**ASKED, "noise": {"name": "gaussian", "sigma": 0.25}, "seed": 0, "purpose": "estimate"}
     spec |= {"images": [0, 2, 1], "size": 64, "block": 0}
-    sample(spec, model, data, tmp_path / "draws.parquet", CPU, "code", fixed)
+    inputs = {"model": model, "data": data, "form": fixed}
+    sample(spec, inputs, tmp_path / "draws.parquet", CPU, "code")
     assert (tmp_path / "draws.parquet").is_file()
     write_json(fixed, {"form": None})
     with pytest.raises(UserError, match="not an inference form; remove it and run the form stage again"):
-        sample(spec, model, data, tmp_path / "draws.parquet", CPU, "code", fixed)
+        sample(spec, inputs, tmp_path / "draws.parquet", CPU, "code")
 
 
 def test_compiled_forms_are_fixed_before_draws_and_attacks(tiny, plan_of):

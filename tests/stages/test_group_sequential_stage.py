@@ -8,21 +8,15 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from ensemble_networks import CLASSES, SHAPE, members
-from tiny_networks import audited
 from tiny_study import TINY, Workspace, write_study
 
 from rs.errors import UserError
 from rs.methods.certificates.group_sequential import GroupSequential, rule_of
 from rs.methods.noise.gaussian import Gaussian
-from rs.networks.averaged import Averaged
-from rs.networks.inference import InferenceForm, form_of
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table
 from rs.settings.sampling import Stop
 from rs.stages.draw_files import merge, read_votes
-from rs.stages.sample_group_sequential import independent
 from rs.statistics.group_sequential import GroupSequentialRule
 from rs.study.study import Study
 from rs.tables.aggregate import aggregate
@@ -30,7 +24,6 @@ from rs.tables.aggregate import aggregate
 pytestmark = pytest.mark.slow
 
 RADII = [0, 0.125, 0.25, 0.5]
-FORM = {"precision": "float32", "batch": 64, "compiled": False}
 
 
 def by_tests(study, **changes):
@@ -154,31 +147,3 @@ def test_draws_of_other_boundaries_are_refused(runs):
     draws.stop["boundaries"] = "another"
     with pytest.raises(UserError, match="other boundaries than this version's tests"):
         GroupSequential().certify(draws, Gaussian(0.25), 0.001)
-
-
-class Neighbours(torch.nn.Module):
-    def forward(self, x):
-        return x.flatten(1)[:, :3] + 1e-6 * x.mean()
-
-
-class Place(torch.nn.Module):
-    def forward(self, x):
-        return x.flatten(1)[:, :3] + 1e-6 * torch.arange(len(x))[:, None]
-
-
-def test_rows_that_depend_on_their_batch_are_found():
-    form = InferenceForm.__new__(InferenceForm)
-    form.batch, form.device, form.run, form._input = 64, torch.device("cpu"), "r", None
-    form.dtype, form.layout = torch.float32, torch.contiguous_format
-    for network, expected in ((Neighbours(), False), (Place(), False), (torch.nn.Flatten(), True)):
-        form.network, form.classes = network, 3 if expected is False else 8
-        assert independent(form, (1, 2, 4), 16) is expected
-
-
-def test_what_is_tried_out_before_the_votes_is_not_counted_among_an_ensembles_passes():
-    form = form_of(audited(Averaged(members(norm=True), 2).eval(), SHAPE, CLASSES), FORM, torch.device("cpu"))
-    form(torch.zeros(3, *SHAPE))
-    before = form.passes
-    assert before >= 6
-    independent(form, SHAPE, 16)
-    assert form.passes == before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from rs.networks.prepared import load_split
 from rs.provenance.files import read_table
 from rs.stages.draw_files import merge, read_votes
 from rs.stages.sample import sample
+from rs.stages.voter import Voter
 
 pytestmark = pytest.mark.slow
 
@@ -37,11 +40,12 @@ SPEC = {
 def draw(workspace, tmp_path):
     """Draws of the trained Gaussian network for a changed spec: what `read_votes` reads."""
     train = workspace.job("train")
-    files = workspace.path(train.outputs["manifest"]), workspace.path(workspace.plan.data_manifest)
+    files = {"model": train.outputs["manifest"], "data": workspace.plan.data_manifest}
+    files = {name: workspace.path(file) for name, file in files.items()}
 
     def make(images, size, block=0, name="d", **changes):
         path = tmp_path / f"{name}.parquet"
-        sample({**SPEC, "images": images, "size": size, "block": block, **changes}, *files, path, CPU, "code")
+        sample({**SPEC, "images": images, "size": size, "block": block, **changes}, files, path, CPU, "code")
         return read_votes(path)
 
     return make
@@ -82,6 +86,20 @@ def test_shards_and_neighbours_change_nothing(draw):
     parts = [draw([first, first + 2, 1], 96, name=str(first))[2].counts for first in (4, 0, 2)]
     assert np.array_equal(whole, np.concatenate([parts[1], parts[2], parts[0]]))
     assert np.array_equal(whole[::3], draw([0, 6, 3], 96)[2].counts)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_file_whose_images_share_batches_is_that_of_batches_of_their_own(draw, monkeypatch, precision):
+    drawn = functools.partial(draw, size=20, purpose="select", precision=precision)
+    with monkeypatch.context() as patched:
+        patched.setattr(Voter, "vote", None)  # what has batches of its own
+        shared = drawn([0, 40, 1])[2]
+    for image in (0, 17, 39):
+        alone = drawn([image, image + 1, 1])[2]
+        assert np.array_equal(alone.counts[0], shared.counts[image])
+        for beta in (1.0, 8.0):
+            assert np.array_equal(alone.sums[beta][0], shared.sums[beta][image])
+            assert np.array_equal(alone.squares[beta][0], shared.squares[beta][image])
 
 
 def test_the_gaussian_stream_is_the_same_in_pieces():
