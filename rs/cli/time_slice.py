@@ -178,27 +178,32 @@ def work(jobs: list[Waiting], seconds: float, slots: int) -> None:
             job.state, job.seconds = "cut off", time.monotonic() - job.started
 
 
-def pack(folder: Path) -> list[Path]:
-    """Archives of what lies in results/runs: observations, then networks, then checkpoints of trainings."""
+def pack(folder: Path, since: float = 0.0) -> list[Path]:
+    """Archives of what lies in results/runs: observations, then networks, then checkpoints of trainings. What
+    was there before the time `since` comes last: an earlier slice has brought it home.
+    """
 
-    def rank(path: Path) -> tuple[int, int, str]:
+    def rank(path: Path) -> tuple[bool, int, int, str]:
         kind = 2 if path.name.startswith("resume-") else int(path.suffix == ".safetensors")
-        return kind, path.stat().st_size, str(path)
+        return path.stat().st_mtime < since, kind, path.stat().st_size, str(path)
 
     files = sorted(
         (p for p in (RESULTS / "runs").rglob("*") if p.is_file() and p.suffix != ".part"), key=rank
     )
     folder.mkdir(parents=True, exist_ok=True)
     made: list[Path] = []
+    left: list[Path] = []
     for number, part in enumerate(parts_of(files)):
         if number >= MOST:
-            left = [str(path) for path in part]
-            print(f"not packed, the archives are full: {', '.join(left)}", file=sys.stderr)
+            left += part
             continue
         made.append(folder / f"runs-{number}.tar")
         with whole_file(made[-1]) as temporary, tarfile.open(temporary, "w") as archive:
             for path in part:
                 archive.add(path)
+    if left:
+        names = ", ".join(map(str, left))
+        print(f"the {MOST} archives are full; not packed, {len(left)} files: {names}", file=sys.stderr)
     return made
 
 
@@ -236,7 +241,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    started = time.monotonic()
+    started, since = time.monotonic(), time.time()
     if args.minutes <= 0 or args.slots < 1:
         raise UserError("rs slice: --minutes must be above 0 and --slots at least 1")
     if args.unpack:
@@ -250,7 +255,7 @@ def run(args: argparse.Namespace) -> None:
     ]
     write_json(RESULTS / "slice.json", {"jobs": rows})
     if args.pack:
-        pack(args.pack)
+        pack(args.pack, since)
         write_json(args.pack / "slice.json", {"jobs": rows})
     states = [row["state"] for row in rows]
     print(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)))

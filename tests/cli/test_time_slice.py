@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -110,6 +111,26 @@ def test_observations_come_before_networks_and_those_before_checkpoints(tmp_path
         with tarfile.open(path) as archive:
             names.append([Path(member.name).name for member in archive])
     assert names == [["a.parquet", "a.parquet"], ["model.safetensors", "resume-1.pt"]]
+
+
+def test_what_an_earlier_slice_brought_home_is_packed_last_and_what_is_left_out_is_told(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(time_slice, "LARGEST", 2048)  # an archive for each file
+    monkeypatch.setattr(time_slice, "MOST", 1)
+    for name, time in (("draws/old.parquet", 100), ("resume-new.pt", 300)):
+        path = tmp_path / RESULTS / "runs" / "r" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"0")
+        os.utime(path, (time, time))
+    for since, first, last in ((200, "resume-new.pt", "old.parquet"), (0, "old.parquet", "resume-new.pt")):
+        (archive,) = time_slice.pack(tmp_path / "out", since)
+        with tarfile.open(archive) as opened:
+            assert [Path(name).name for name in opened.getnames()] == [first]
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1
+        assert f"{last}" in told
 
 
 @pytest.mark.parametrize(
