@@ -27,7 +27,7 @@ from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm
 from rs.stages.shared_batches import Ballot, cast, shares
 
-SECONDS = 0.15  # of one way in a round
+SECONDS = 0.6  # of one way in a round
 
 
 class Contestants:

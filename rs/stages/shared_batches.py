@@ -45,6 +45,7 @@ def cast(voter: Voter, ballots: Sequence[Ballot]) -> Iterator[Totals]:
         with voter.within_memory():
             for noisy in voter.noisy(*ballot):
                 shared.put(at, noisy)
+                del noisy  # before the next piece is drawn: its memory serves again
             if at == len(ballots) - 1:
                 shared.vote()
         for whole in range(told, end := shared.first_waiting(at + 1)):
