@@ -3,6 +3,7 @@
   python benchmarks/plans.py                      # 98,000 jobs planned, 2,000 weighed by Snakemake
   python benchmarks/plans.py --before ../old --rounds 3
   python benchmarks/plans.py --run                # those 2,000 run by Snakemake, with stages that do nothing
+  python benchmarks/plans.py --done 10000         # so many jobs found done, by a run and by rs status
 
 `help` is `rs --help`; `plan` is all that the Snakefile does itself with 49 runs on all of ImageNet; `dry run`
 is Snakemake's with 4 such runs in shards of 200; `job` is a node of a cluster that gets one of those jobs and
@@ -56,6 +57,19 @@ else:
 for file in files:
     os.makedirs(os.path.dirname(file), exist_ok=True)
     open(file, "w").write(stage)
+"""
+# Every file of a study, empty, in the place of one that a run made.
+FILES = """
+import sys
+from pathlib import Path
+from rs.plan import pending
+from rs.plan.plan import Plan
+from rs.study.study import Study
+plan = Plan(Study([Path(sys.argv[1])]))
+for path in map(Path, pending.files(plan)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(exist_ok=True) if path.name == "figures" else path.write_text("{}")
+print(sum(1 for _ in plan.all_jobs()))
 """
 ONE_RULE = 'rule a:\n    output: "a.txt"\n    shell: "touch {output}"\n'
 AS_A_NODE = ("--cores", "1", "--force", "--nolock", "--no-hooks", "--mode", "subprocess", "--dry-run")
@@ -134,6 +148,22 @@ def simulated(checkout: Path, folder: Path) -> str:
     return f"{told}, {again:.1f} s to find all done"
 
 
+def found_done(checkout: Path, folder: Path, jobs: int) -> str:
+    """A study of so many jobs of votes, all of whose files are there and recorded: a run and `rs status`."""
+    per_shard = 4 * 2 * 50_000 // jobs
+    write_study(folder / "weighed.yaml", 4, per_shard)
+    prepare(checkout, folder)
+    planned = cpu([sys.executable, "-c", FILES, "weighed.yaml"], checkout, folder)[1].strip()
+    command = snakemake("--configfile", "weighed.yaml", "--cores", "1", "--quiet")
+    touched = cpu([*command, "--touch", "--forceall"], checkout, folder)[0]
+    again = cpu(command, checkout, folder)[0]
+    shutil.copytree(checkout / "workflow", folder / "workflow", dirs_exist_ok=True)  # else it asks Snakemake
+    told, lines = cpu([sys.executable, "-m", "rs", "status", "--study", "weighed.yaml"], checkout, folder)
+    has = sum(int(line.split()[-3]) for line in lines.splitlines() if line.split()[-2:] == ["0", "0"])
+    found = f"{planned} jobs, recorded as done in {touched:.1f} s of CPU: {again:.1f} s to find all done, "
+    return f"{found}{told:.1f} s for rs status ({has} files there)"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -141,14 +171,15 @@ def main() -> None:
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="another checkout to compare with")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--run", action="store_true", help="run the jobs, instead of planning them")
+    parser.add_argument("--done", type=int, metavar="JOBS", help="find so many jobs done")
     args = parser.parse_args()
     checkouts = {"now": HERE} | ({"before": args.before.resolve()} if args.before else {})
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_study(folder / "planned.yaml", 49, 50)
         write_study(folder / "weighed.yaml", 4, 200)
-        if args.run:
-            print(simulated(HERE, folder))
+        if args.run or args.done:
+            print(simulated(HERE, folder) if args.run else found_done(HERE, folder, args.done))
             return
         (folder / "one").mkdir()
         (folder / "one/Snakefile").write_text(ONE_RULE)

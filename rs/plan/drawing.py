@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -101,11 +102,11 @@ class Drawing:
         told = asked_form(theirs) | {key: theirs[key] for key in ("n", "block", "answers")}
         return {"source": {"run": planned.network, **told, "share": share_of(self.planned.run)}}
 
-    @property
+    @functools.cached_property  # of the thousands of its jobs
     def key(self) -> str:
         return f"{noise_slug(self.noise)}-{digest({**self.common, **self.source})}"
 
-    @property
+    @functools.cached_property
     def folder(self) -> Path:
         return self.planned.folder / "draws" / self.key
 

@@ -55,7 +55,7 @@ class Job:
     data_dir: str | None = None  # where the user's own files are, for the stage that reads them
     digest_code: Callable[[tuple[str, ...]], str] = known_digest  # its plan's, which asks once for each
 
-    @property
+    @functools.cached_property
     def declared(self) -> Stage:
         return stage_named(self.stage)
 

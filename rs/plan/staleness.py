@@ -152,10 +152,10 @@ def _in_order(plan: Plan) -> Iterator[tuple[list[Path], list[Path], Callable[[],
     for job in in_order(plan):
         read = job.reads()
         yield list(job.outputs.values()), read, lambda: (job.spec, job.code, inputs_digest(read))  # noqa: B023
-    code = plan.code("aggregate")
+    code, aggregated = plan.code("aggregate"), plan.aggregated_files()
     for path in plan.table_files():
         spec = {"study": plan.study.name, "table": path.stem}
-        yield [path], plan.aggregated_files(), lambda: (spec, code, table_inputs(plan))  # noqa: B023
+        yield [path], aggregated, lambda: (spec, code, table_inputs(plan))  # noqa: B023
     page, tracked = plan.folder / "report.html", plan.folder / "mlflow.json"
     tables = plan.table_files()
     drawn = [page, plan.folder / "figures"]
