@@ -6,15 +6,17 @@
 The tables are those of benchmarks/page.py, made up; figures are drawn too, and timed apart. With --networks
 every run has a network of four kilobytes, manifests and 500 certified images on the disk, which MLflow gets,
 too. `again` is the second logging, of which nothing is new; `one changed` the one after a
-number of one run.
+number of one run. `tables` is their aggregation, from files of as many runs of MNIST that are made up, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import cProfile
 import json
 import pstats
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,12 +27,16 @@ import numpy as np
 import page
 import pandas as pd
 import pyarrow as pa
+import yaml
 
+from rs.plan.plan import Plan
 from rs.provenance.files import write_json, write_table
 from rs.report import figures
 from rs.report.page import write_report
 from rs.report.tracking.sources import RunFiles, Sources
 from rs.report.tracking.study import log_study
+from rs.study.study import Study
+from rs.tables.aggregate import aggregate
 
 
 def main() -> None:
@@ -61,6 +67,11 @@ def main() -> None:
         page.store(folder, tables)
         drawn = timed("figures", lambda: figures.draw(folder / "tables", folder / "figures")) or []
         context: Any = {"radii": page.RADII, "files": ["config/study.yaml"], "commit": "3f2a91c"}
+        plan = observed(folder, args.runs, args.images) if not args.only or "tables" in args.only else None
+        with contextlib.chdir(folder):
+            timed("tables", lambda: plan and aggregate(plan, plan.tables, plan.code("aggregate")))
+            files = [file.stat().st_size for file in plan.tables.iterdir()] if plan else []
+        print(f"tables: {sum(files) / 1e6:.1f} MB" if plan else "", end="\n" * bool(plan))
         out = folder / "report.html"
         timed("page", lambda: write_report("large", folder / "tables", drawn, out, context))
         if out.is_file():
@@ -79,6 +90,25 @@ def main() -> None:
                 print(f"{name}: {len(told['written'])} runs written")
         if (folder / "mlflow.db").is_file():
             print(f"store: {(folder / 'mlflow.db').stat().st_size / 1e6:.1f} MB")
+
+
+def observed(folder: Path, runs: int, images: int) -> Plan:
+    """The plan in `folder` of so many runs of MNIST, with files of radii that the tests' helper makes up."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+    from observed_runs import observe
+
+    named = {
+        f"run-{i}": {"objective": {"name": "gaussian"}, "training": {"epochs": i + 1}} for i in range(runs)
+    }
+    study = {"name": "observed", "data": {"name": "mnist"}, "model": {"name": "lenet"}, "runs": named}
+    study |= {"noise": {"name": "gaussian", "sigma": 0.25}, "test": {"max": images}, "sampling": {"n": 1000}}
+    study |= {"certificates": [{"name": "cohen", "alpha": 0.001}]}
+    draw = np.random.default_rng(0)
+    with contextlib.chdir(folder):
+        Path("observed.yaml").write_text(yaml.safe_dump(study))
+        plan = Plan(Study([Path("observed.yaml")]))
+        observe(plan, lambda run: np.where(draw.random(images) < 0.2, -1, draw.uniform(0, 0.6, images)))
+    return plan
 
 
 def run_files(folder: Path, run: str) -> RunFiles:
