@@ -5,6 +5,7 @@
   python benchmarks/attacks.py --precisions float32   (a processor without bfloat16)
   python benchmarks/attacks.py --device cuda
   python benchmarks/attacks.py --profile   (where our time goes, by kind of operation)
+  python benchmarks/attacks.py --copies 256   (ours in smaller batches of noisy copies)
 
 l2 PGD with expectation over transformation, the same images, steps and samples for everyone; the unit is
 images x steps x samples per second (a sample is one noisy copy through the network and back):
@@ -12,7 +13,9 @@ images x steps x samples per second (a sample is one noisy copy through the netw
   (b) the loop of Salman et al. (2019) and of NAL written plainly: float32, copies by repeat, noise by
       randn_like, loss.backward(), a batch of 50 images; parameters frozen, as the former's training does;
   (c) the same with parameters that take gradients, as evaluation scripts leave them.
-All share the threads given. Ours takes as many images at once as fill the inference form's batch of 512.
+All share the threads given. Ours takes as many images at once as fill the inference form's batch of 512 (or
+--copies).
+All keep freed memory (rs.machine.devices), as our jobs do and the papers' loops by themselves do not.
 Ratios to (b) and (c) are medians of those of the rounds, by processor time where there is no GPU: others may
 use the machine.
 `loss` is the mean smoothed loss that each reaches, on fresh noise in float32: an attack is not faster for
@@ -81,12 +84,13 @@ def differentiable(network: nn.Module, name: str, precision: str, device: torch.
     return seen
 
 
-def ours(seen: Differentiable, steps: int, samples: int, device: torch.device) -> Attack:
+def ours(seen: Differentiable, steps: int, samples: int, device: torch.device, copies: int) -> Attack:
+    """`copies` noisy images go through the network at once."""
     attack = PgdL2(steps, samples)
 
     def run(x: Tensor, y: Tensor) -> Tensor:
         found = []
-        for part in torch.arange(len(x)).split(max(1, FORM_BATCH // samples)):
+        for part in torch.arange(len(x)).split(max(1, copies // samples)):
             generators = [torch.Generator(device).manual_seed(int(i)) for i in part]
             smoothed = Smoothed(seen, Gaussian(SIGMA), generators)
             found.append(attack.at_radii(smoothed, x[part], y[part], [RADIUS]).images[0])
@@ -182,6 +186,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precisions", nargs="+", default=["bfloat16", "float32"])
+    parser.add_argument("--copies", type=int, default=FORM_BATCH, help="of ours at once")
     parser.add_argument("--profile", action="store_true")
     given = parser.parse_args()
     with use_device(given.device, given.threads) as device:
@@ -194,7 +199,7 @@ def main() -> None:
             x, y = (t.to(device) for t in blobs(SHAPES.get(name, (3, 32, 32)), given.images, 0))
             sizes = given.steps, given.samples
             own = {
-                f"(a) ours {p}": ours(differentiable(network, name, p, device), *sizes, device)
+                f"(a) ours {p}": ours(differentiable(network, name, p, device), *sizes, device, given.copies)
                 for p in given.precisions
             }
             if given.profile:

@@ -3,6 +3,7 @@
   pip install openvino nncf torchao onnx onnxruntime   # what is not installed is left out, and named
   python benchmarks/engines.py
   python benchmarks/engines.py --models lenet --rounds 9 --start
+  python benchmarks/engines.py --models lenet resnet20 --only "openvino int8, bfloat16" --votes
 
 Every contestant takes a batch of float32 images and gives float32 logits, in one thread:
   torch      our compiled form (rs.networks.inference) in float32 and bfloat16
@@ -13,12 +14,14 @@ Activations are calibrated on the same noisy images; weights are untrained (no s
 time of the process, rounds of a few tenths of a second, medians; ratios to `torch bfloat16` are medians of
 the rounds' ratios, so that other work on the machine touches both sides. With --start each contestant is
 started in two fresh processes, on an empty folder and on what the first one left there: CPU seconds from
-after the imports to the first logits.
+after the imports to the first logits. With --votes what is timed is all of a vote: fresh noise on an image,
+the forward pass, the count.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -37,6 +40,7 @@ from sampling import SHAPES, multiply_adds, network_of
 from torch import Tensor, nn
 
 from rs.machine.devices import device_name
+from rs.methods.noise.gaussian import Gaussian
 from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm
 
@@ -168,6 +172,18 @@ CONTESTANTS: dict[
 }
 
 
+def voted(subject: Subject, run: Run) -> Callable[[], Tensor]:
+    """A batch of votes on one image, as rs.networks.inference casts them."""
+    noise, image, size = Gaussian(SIGMA), subject.calibrating[0], len(subject.images)
+    draws, counts, one = torch.Generator().manual_seed(0), torch.zeros(10, dtype=torch.int64), torch.ones(1)
+
+    def call() -> Tensor:
+        logits = run(noise.sample((size, *image.shape), draws).add_(image))
+        return counts.scatter_add_(0, logits.argmax(1), one.long().expand(size))
+
+    return call
+
+
 def timed(run: Callable[[], object], seconds: float) -> float:
     """CPU seconds of one call, of as many as take this long."""
     started, calls = time.process_time(), 0
@@ -232,13 +248,18 @@ def measure(name: str, batch: int, args: argparse.Namespace, folder: Path) -> No
         k: float((run(subject.images) - truth).abs().max() / truth.abs().max()) for k, run in runs.items()
     }
     seconds: dict[str, list[float]] = {key: [] for key in runs}
+    calls: dict[str, Callable[[], object]] = {
+        key: voted(subject, run) if args.votes else functools.partial(run, subject.images)
+        for key, run in runs.items()
+    }
     for _ in range(args.rounds):
-        for key, run in runs.items():
-            seconds[key].append(timed(lambda: run(subject.images), args.seconds) / batch)  # noqa: B023
+        for key, call in calls.items():
+            seconds[key].append(timed(call, args.seconds) / batch)
     work = multiply_adds(name)
     starts = {key: start(name, key, batch, folder) for key in runs} if args.start else {}
     more = " start empty, s | start again, s |" if args.start else ""
-    print(f"\n| {name}, batches of {batch} | images/s | G multiply-adds/s | times {BASE} | differs |{more}")
+    what = "votes" if args.votes else "images"
+    print(f"\n| {name}, batches of {batch} | {what}/s | G multiply-adds/s | times {BASE} | differs |{more}")
     print("|---|" + "---|" * (6 if args.start else 4))
     for key, found in seconds.items():
         times = statistics.median(b / f for b, f in zip(seconds[BASE], found, strict=True))
@@ -256,6 +277,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="default: 256 for lenet, else 128")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="of CPU time, each contestant in a round")
+    parser.add_argument("--votes", action="store_true", help="with noise and count")
     parser.add_argument("--start", action="store_true", help="also how long each takes to start")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--once", help=argparse.SUPPRESS)

@@ -22,11 +22,12 @@ from rs.machine.devices import generator, use_device
 from rs.machine.progress import follow
 from rs.methods import catalog
 from rs.networks import audit as network_audit
-from rs.networks.audit import Audited
+from rs.networks import openvino_program as programs
+from rs.networks.audit import LEVELS, Audited
 from rs.networks.forms import wanted
 from rs.networks.images import open_split
 from rs.networks.inference import InferenceForm, form_of
-from rs.networks.openvino_form import made_here
+from rs.networks.openvino_form import DIFFERING, OpenVinoForm, program_of
 from rs.plan.plan import Plan
 from rs.settings.images import Subset
 from rs.settings.labels import label_of
@@ -47,6 +48,7 @@ class Compared:
 
     draws: dict[str, Draws]  # float32 first
     differing: np.ndarray
+    refused: str = ""  # why a run would not vote in the second
 
     @property
     def votes(self) -> int:
@@ -141,7 +143,7 @@ def compare(
         p: Draws(np.array(positions), labels, Votes(counts[0, j]), Votes(counts[1, j]), dimension, uniform)
         for j, p in enumerate(names)
     }
-    return Compared(draws_of, differing)
+    return Compared(draws_of, differing, _refused(forms[1]))
 
 
 def _forms(
@@ -151,9 +153,23 @@ def _forms(
     processor and with the versions that its form was made with.
     """
     asked, plain = asked_form(sampling), {**sampling, "precision": "float32", "engine": "torch"}
-    if by_openvino(asked):
-        return [form_of(audited, plain, device), made_here(audited, asked, smoothing, data, device)]
-    return [form_of(audited, form, device) for form in (plain, asked)]
+    if not by_openvino(asked):
+        return [form_of(audited, form, device) for form in (plain, asked)]
+    programs.check_processor(asked, device)
+    quantizes = asked["precision"] == "int8"
+    examples, told = programs.calibrating(data, smoothing) if quantizes else (audited.probes, {})
+    program = program_of(audited, asked, examples, told)
+    # what a run would refuse is measured too
+    return [form_of(audited, plain, device), OpenVinoForm(audited, asked, device, program, most=1.0)]
+
+
+def _refused(form: InferenceForm) -> str:
+    """That a run would not vote so, and why; nothing where it would."""
+    found, most = form.compared["differing_votes"], DIFFERING[form.description["precision"]]
+    if not by_openvino(form.description) or found <= most:
+        return ""
+    told = f"{found:.1%} of the votes on its probes (noise up to {max(LEVELS):g}) are not the network's"
+    return f"a run refuses this form: {told}; at most {most:.0%} may be"
 
 
 def rounded(asked: str | None, own: str) -> str:
@@ -190,7 +206,7 @@ def text(
             acr = float(np.mean(np.where(right, certified.radius, 0.0)))
             lines.append(f"  {label_of(method):<12} {precision:<9} {'  '.join(told)}  ACR {acr:.4f}")
         lines.append(f"  {label_of(method):<12} {verdict(held['float32'], list(held.values())[1], radii)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *filter(None, [found.refused])])
 
 
 def verdict(plain: np.ndarray, other: np.ndarray, radii: list[float]) -> str:

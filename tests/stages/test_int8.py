@@ -11,6 +11,7 @@ from tiny_study import TINY, Workspace, write_study
 from rs.cli.main import main
 from rs.errors import UserError
 from rs.networks import openvino_program as programs
+from rs.networks.openvino_form import DIFFERING
 from rs.plan.plan import Plan
 from rs.plan.work import work_of
 from rs.provenance.files import read_json, read_table, write_json, write_table
@@ -166,3 +167,16 @@ def test_precision_compares_int8_with_float32_on_the_same_noise(voted, monkeypat
     assert "at r = none; not shown at r = 0" in told  # three images show nothing
     assert main([*asked, "--precision", "bfloat16"]) == 0
     assert "cohen        bfloat16" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_precision_measures_what_a_run_would_refuse(voted, monkeypatch, capsys):
+    monkeypatch.chdir(voted.folder)
+    asked = ["precision", "--study", "study.yaml", "--images", "2", "--n", "32"]
+    assert main(asked) == 0
+    assert "refuses" not in capsys.readouterr().out
+    monkeypatch.setitem(DIFFERING, "int8", -0.01)
+    assert main(asked) == 0
+    told = capsys.readouterr().out
+    assert "cohen        int8 " in told
+    assert "a run refuses this form: " in told
