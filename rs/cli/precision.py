@@ -165,7 +165,7 @@ def _forms(
 
 def _refused(form: InferenceForm) -> str:
     """That a run would not vote so, and why; nothing where it would."""
-    found, most = form.compared["differing_votes"], DIFFERING[form.description["precision"]]
+    found, most = form.compared["differing_votes"], DIFFERING.get(str(form.description["precision"]), 1.0)
     if not by_openvino(form.description) or found <= most:
         return ""
     told = f"{found:.1%} of the votes on its probes (noise up to {max(LEVELS):g}) are not the network's"
