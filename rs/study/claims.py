@@ -46,6 +46,17 @@ def sides_of(condition: Row) -> list[Row]:
     ]
 
 
+def parts_of(condition: Row) -> list[Row]:
+    """The two conditions `better` that curves which cross are made of; any other is itself."""
+    if kind_of(condition) != "crosses":
+        return [condition]
+    first, second = condition["crosses"]
+    return [
+        {**condition, "crosses": None, "better": better, "than": than, "radii": [condition[at]]}
+        for better, than, at in ((first, second, "small"), (second, first, "large"))
+    ]
+
+
 def radii_of(condition: Row) -> list[float | None]:
     """At which radii it is asked, one after the other."""
     return [float(r) for r in condition["radii"]] or [None]

@@ -23,7 +23,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from rs.study.claims import ATTACKED, BESIDE, CERTIFIED, THEORY, kind_of, radii_of, sides_of, table_of
+from rs.study.claims import (
+    ATTACKED,
+    BESIDE,
+    CERTIFIED,
+    THEORY,
+    kind_of,
+    parts_of,
+    radii_of,
+    sides_of,
+    table_of,
+)
 from rs.tables.condition_intervals import Asked, Interval, difference, interval
 from rs.tables.condition_words import names_of, words
 from rs.tables.families import stricter
@@ -44,10 +54,8 @@ def decide(condition: Row, tables: Tables, agreed: Row, refuse: Callable[[str], 
         yield _row(kind, None, theory) | {"evidence": condition[kind]}
         return
     if kind == "crosses":
-        first, second = condition["crosses"]
-        for better, than, at in ((first, second, "small"), (second, first, "large")):
-            one = {**condition, "crosses": None, "better": better, "than": than, "radii": [condition[at]]}
-            yield from decide(one, tables, agreed, refuse)
+        for part in parts_of(condition):
+            yield from decide(part, tables, agreed, refuse)
         return
     for radius in radii_of(condition):
         asked = Asked(condition, radius, tables, agreed, refuse)

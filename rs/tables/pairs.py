@@ -5,8 +5,9 @@ make of several rows is their own affair, so that a row is the same whichever co
 equivalence are the study's (`agreement`), of an average certified radius as a share of the second run's.
 
 A pair may be of one run: with and without noise, under two attacks, with two certificates. Its sides differ
-in what the condition names for each; runs that differ otherwise, in noise, certificate, level or votes, are
-no pair. Nor are two certificates on the same votes: no images are needed for their difference.
+in what the condition names for each, and in noise where each has one of its own; what differs otherwise, in
+certificate, level or votes, is no pair. Nor are two certificates on the same votes: no images are needed for
+their difference.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from rs.plan.plan import Plan
-from rs.study.claims import ATTACKED, BESIDE, CERTIFIED, OWN, kind_of, sides_of
+from rs.study.claims import ATTACKED, BESIDE, CERTIFIED, OWN, kind_of, parts_of, sides_of
 from rs.tables.comparisons import Asked, compare
 from rs.tables.condition_words import names_of
 from rs.tables.contestants import Contestant, of_logs, of_runs
@@ -37,7 +38,12 @@ def paired(plan: Plan) -> list[Row]:
     asked = []
     for claim in plan.study.claims:
         each = sure(claim, float(plan.study.agreement["confidence"]))
-        for condition, level in zip(claim["conditions"], each, strict=True):
+        parts = [
+            (part, level)
+            for condition, level in zip(claim["conditions"], each, strict=True)
+            for part in parts_of(condition)
+        ]
+        for condition, level in parts:
             if kind_of(condition) in PAIRED and condition["metric"] in (*CERTIFIED, ATTACKED):
                 sides = sides_of(condition)
                 if present.issuperset(side["run"] for side in sides):
@@ -63,6 +69,11 @@ def _pairs(
     """Both sides under the conditions that they name, and alike in all others."""
     names = names_of(sides)
     apart = {key for key in OWN if sides[0][key] != sides[1][key]}
+    smoothed = [
+        {c.conditions.get("smoothing") for c in contestants if c.name == side["run"]} for side in sides
+    ]
+    if smoothed[0] != smoothed[1] and all(len(noises) == 1 for noises in smoothed):
+        apart.add("smoothing")
     for a in _meant(contestants, metric, sides[0]):
         for b in _meant(contestants, metric, sides[1]):
             same_noise = a.conditions.get("smoothing") == b.conditions.get("smoothing")

@@ -155,3 +155,31 @@ def test_sides_that_differ_in_what_nobody_named_are_no_pair(observed):
     assert pairs(("nal", "one"), ("gaussian", "same"))
     assert not pairs(("nal", "one"), ("gaussian", "loose"))
     assert not pairs(("nal", "one"), ("nal", "same"))
+
+
+def test_curves_that_cross_are_paired_and_so_are_runs_of_their_own_noise(observed):
+    """Each at the radius at which it should lead; of several noises none is meant until it is named."""
+    curves = {"crosses": ["gaussian", "nal"], "small": 0.0, "large": 0.5, "metric": "certified_accuracy"}
+    other = {**TINY["runs"]["nal"], "noise": {"sigma": 0.5}}
+    other.pop("calibration")
+    runs = {"gaussian": TINY["runs"]["gaussian"], "nal": other}
+    told = [curves | {"about": "networks"}]
+    rows = [
+        r for r in paired(observed(attacks=[], runs=runs, claims=claims(*told))) if r["about"] == "networks"
+    ]
+    assert {(r["a"], r["b"], r["radius"]) for r in rows} == {
+        ("gaussian", "nal", 0.0),
+        ("nal", "gaussian", 0.5),
+    }
+    several = [{"name": "none"}, {"name": "gaussian", "sigma": 0.5}]
+    asked = {
+        "better": "nal",
+        "than": "gaussian",
+        "metric": "empirical_accuracy",
+        "radii": [0.5],
+        "attack": "weak",
+    }
+    for smoothing, found in ((None, True), (several, False)):
+        runs["nal"] = other | ({"smoothing": smoothing} if smoothing else {})
+        plan = observed(attacks=[WEAK], certificates=[], runs=runs, claims=claims(asked))
+        assert bool(paired(plan)) == found
