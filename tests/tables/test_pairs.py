@@ -183,3 +183,21 @@ def test_curves_that_cross_are_paired_and_so_are_runs_of_their_own_noise(observe
         runs["nal"] = other | ({"smoothing": smoothing} if smoothing else {})
         plan = observed(attacks=[WEAK], certificates=[], runs=runs, claims=claims(asked))
         assert bool(paired(plan)) == found
+
+
+def test_margins_of_average_radii_are_shares_of_the_second_run_s(observed):
+    """About 0.1, give or take 0.07, is within 0.8 * 0.225 and not within 0.8 * 0.125. Wrong images are 0."""
+    asked = {"metric": "acr", "radii": [], "about": "networks"}
+    both = [asked | {"equivalent": a, "than": b} for a, b in (("nal", "gaussian"), ("gaussian", "nal"))]
+    plan = observed(attacks=[], agreement={"acr": 0.8}, claims=claims(*both))
+
+    def equivalent(**radii):
+        observe(plan, lambda run: radii[run.label])
+        rows = [r for r in paired(plan) if r["about"] == "networks"]
+        return {r["a"] for r in rows if r["verdict"] == "equivalent"}
+
+    low = [0.05 * i for i in range(6)]
+    higher = [r + 0.1 + 0.002 * (-1) ** i for i, r in enumerate(low)]
+    assert equivalent(gaussian=low, nal=higher) == {"gaussian"}
+    # means 0.25 and 1/3, 1/12 apart
+    assert equivalent(nal=[0.0] + [0.3] * 5, gaussian=[-1.0] + [0.4] * 5) == {"nal", "gaussian"}

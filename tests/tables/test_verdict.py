@@ -69,7 +69,8 @@ def test_consistent_only_where_the_papers_own_noise_exceeds_the_margin(told) -> 
 
 
 @pytest.mark.parametrize(
-    ("share", "direction", "beyond"), [(0.6, "above", True), (0.4, "below", True), (0.53, "above", False)]
+    ("share", "direction", "beyond"),
+    [(0.6, "above", True), (0.4, "below", True), (0.53, "above", False), (0.47, "below", False)],
 )
 def test_differs_with_its_direction_and_size(told, share: float, direction: str, beyond: bool) -> None:
     row = told(entry("0.5000"), rows(share, images=10000), {"images": 10000})
