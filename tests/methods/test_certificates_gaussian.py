@@ -284,6 +284,9 @@ def test_soft_certificates_are_algorithm_2() -> None:
     )
     one, two = (SoftBernstein(alpha_share=s).certify(even, GAUSSIAN, alpha).radius[0] for s in (1.0, 0.5))
     assert two > one
+    tied = soft_draws(np.array([[6.0, 4.0]]), np.array([[0.5, 0.5]]) * n, np.array([[0.3, 0.3]]) * n, n)
+    for certificate in (SoftHoeffding(), SoftBernstein()):
+        assert certificate.certify(tied, GAUSSIAN, alpha).prediction[0] == -1
 
 
 def test_soft_certificates_name_what_they_lack() -> None:

@@ -1,4 +1,4 @@
-"""What a sampled table's certificate spends its error on, and that its two samples are independent."""
+"""What a table of radii lets pass, what a sampled one spends its error on, and that its samples are right."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
-from rs.methods.certificates.divergence_table import sampled_table
+from rs.methods.certificates.divergence_table import DivergenceTable, sampled_table
 from rs.methods.certificates.dual import Dual
-from rs.methods.certificates.ratio_laws import MixedNormLaw, SphericalLaw
+from rs.methods.certificates.ratio_laws import MixedNormLaw, SphericalLaw, SupNormLaw
 from rs.methods.noise.mixed_norm import MixedNorm
 from rs.statistics.draws import Draws
 
@@ -63,3 +64,22 @@ def test_a_table_s_seed_is_its_own():
     kinds = [Dual(table_draws=2000, table_seed=seed) for seed in (0, 1)]
     first, second = (kind.certify(draws, noise, 0.05).radius[0] for kind in kinds)
     assert first != second
+
+
+def test_a_radius_counts_only_where_all_smaller_ones_pass():
+    """Scores margin - q, by hand; a score of 0 does not pass."""
+    table = DivergenceTable(np.array([1.0, 2.0, 3.0]), np.zeros((3, 1)), np.array([[0.3], [0.1], [0.2]]))
+    q = np.array([0.05, 0.1, 0.15, 0.3])
+    assert table.radius(q).tolist() == [3, 1, 1, 0]
+    assert table.bilateral(q, q).tolist() == [3, 1, 1, 0]
+    assert table.bilateral(np.array([0.05]), np.array([0.18])).tolist() == [1]
+
+
+@pytest.mark.parametrize("law", [SphericalLaw(5, 2.5), SupNormLaw(5, 3.0)])
+def test_samples_of_a_law_have_its_distribution(law):
+    """Within the band of Dvoretzky, Kiefer, Wolfowitz and Massart at an error of 1e-9."""
+    n, r = 100_000, np.full(9, 0.7)
+    drawn = law.sample(n, torch.Generator().manual_seed(3))(0.7)
+    t = np.quantile(drawn, np.linspace(0.1, 0.9, 9))
+    below = (drawn[:, None] <= t).mean(0) - 0.5  # as `distribution` counts it
+    assert np.abs(below - law.distribution(r, t)[0]).max() < math.sqrt(math.log(2e9) / (2 * n))

@@ -43,6 +43,7 @@ def test_digests_of_equal_specs_are_equal_and_of_others_differ():
     assert digest({"a": True}) != digest({"a": 1})
     assert digest({"a": None}) != digest({})
     assert digest({"a": 1}) == "015abd7f", "digests are names of results on disk: they must never change"
+    assert [dumps(x) for x in (2.0**53 - 1, 2.0**53)] == ["9007199254740991", "9007199254740992.0"]
     with pytest.raises(ValueError, match="Out of range"):
         digest({"a": float("nan")})
 
