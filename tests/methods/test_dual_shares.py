@@ -68,10 +68,11 @@ def test_a_table_s_seed_is_its_own():
 
 def test_a_radius_counts_only_where_all_smaller_ones_pass():
     """Scores margin - q, by hand; a score of 0 does not pass."""
-    table = DivergenceTable(np.array([1.0, 2.0, 3.0]), np.zeros((3, 1)), np.array([[0.3], [0.1], [0.2]]))
+    margin = np.array([0.3, 0.1, 0.25, 0.2, 0.08])
+    table = DivergenceTable(np.arange(1.0, 6.0), np.zeros((5, 1)), margin[:, None])
     q = np.array([0.05, 0.1, 0.15, 0.3])
-    assert table.radius(q).tolist() == [3, 1, 1, 0]
-    assert table.bilateral(q, q).tolist() == [3, 1, 1, 0]
+    assert table.radius(q).tolist() == [5, 1, 1, 0]
+    assert table.bilateral(q, q).tolist() == [5, 1, 1, 0]
     assert table.bilateral(np.array([0.05]), np.array([0.18])).tolist() == [1]
 
 
