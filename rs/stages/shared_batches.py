@@ -23,6 +23,7 @@ from rs.stages.voter import Totals, Voter
 from rs.statistics.seeding import Purpose
 
 TRIALS = 5  # passes of `independent`
+RANGES = -10, 2  # of its images: the least and the greatest factor, as powers of two
 _found: WeakKeyDictionary[InferenceForm, bool] = WeakKeyDictionary()
 
 
@@ -66,22 +67,27 @@ def shares(voter: Voter) -> bool:
     if voter.chance:
         return False
     if voter.form not in _found:
-        _found[voter.form] = independent(voter.form, tuple(voter.x.shape[1:]))
+        with voter.within_memory():
+            _found[voter.form] = independent(voter.form, tuple(voter.x.shape[1:]))
     return _found[voter.form]
 
 
 def independent(form: InferenceForm, shape: tuple[int, ...]) -> bool:
     """Whether logits are those of the image alone: the same in the next place of the batch (and so in any),
-    far away, beside others and in a batch that is not full. These are no votes: the form's passes do not
-    count them.
+    far away, beside others, of another range too, and in a batch that is not full. These are no votes: the
+    form's passes do not count them.
     """
-    passes = form.passes
+    passes, few = form.passes, max(form.batch // 3, 1)
     source = torch.Generator().manual_seed(0)
-    images = torch.rand((form.batch, *shape), generator=source).to(form.device)
+    images = torch.rand((form.batch, *shape), generator=source)
+    images += torch.randn(images.shape, generator=source)
+    # of every range up to that of noise of 4: what the largest number of a batch moves in all of its rows
+    # shows in the few, whose largest is small
+    images *= torch.logspace(*RANGES, form.batch, base=2).view(-1, *(1 for _ in shape))
+    images = images[images.flatten(1).abs().amax(1).argsort()].to(form.device)
     there = form(images).clone()
     found = all(torch.equal(form(images.roll(p, 0)), there.roll(p, 0)) for p in (1, form.batch // 2))
     found = found and torch.equal(form(images.flip(0)), there.flip(0))
-    few = max(form.batch // 3, 1)
     found = found and torch.equal(form(images[:few]), there[:few])
     form.passes = passes
     # of an ensemble, those who are asked about few images: none of these may have come to them
@@ -101,12 +107,13 @@ class SharedBatches:
 
     def __init__(self, voter: Voter, rows: Sequence[int]) -> None:
         self.voter, self.rows = voter, torch.tensor(rows)
-        self.totals = voter.zeros(len(rows))
         self.passes = 0
         form = voter.form
-        # rounded and reordered here, so that no piece has to be kept until its batch is full
-        self._batch = torch.empty((form.batch, *voter.x.shape[1:]), dtype=form.dtype, device=form.device)
-        self._batch = self._batch.contiguous(memory_format=form.layout)
+        with voter.within_memory():
+            self.totals = voter.zeros(len(rows))
+            # rounded and reordered here, so that no piece has to be kept until its batch is full
+            batch = torch.empty((form.batch, *voter.x.shape[1:]), dtype=form.dtype, device=form.device)
+            self._batch = batch.contiguous(memory_format=form.layout)
         self._parts: list[Part] = []  # of the batch to come
         self._filled = 0
         self._begun: list[Tensor] = []  # logits of a piece that the batch before has cut

@@ -18,7 +18,7 @@ from rs.methods.noise.gaussian import Gaussian
 from rs.networks.averaged import Averaged
 from rs.networks.consensus import ConsensusForm
 from rs.networks.inference import InferenceForm, form_of
-from rs.stages.shared_batches import Ballot, cast, independent
+from rs.stages.shared_batches import Ballot, _found, cast, independent, shares
 
 CPU = torch.device("cpu")
 POSITIONS = [3, 40, 41, 7, 100, 12, 13, 14, 15, 16, 2, 1]
@@ -38,6 +38,13 @@ class Neighbours(nn.Module):
 class Place(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.flatten(1)[:, :CLASSES] + 1e-6 * torch.arange(len(x))[:, None]
+
+
+class Range(nn.Module):
+    """Moved in steps by the largest number of the batch, as where one scale rounds a whole batch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1)[:, :CLASSES] + 1e-6 * x.abs().max().log2().ceil().exp2()
 
 
 class Chance(nn.Module):
@@ -129,7 +136,7 @@ def test_an_ensemble_that_stops_early_is_asked_about_the_same_images():
     assert of.form.passes == passes > 2 * len(ROWS) * 70
 
 
-@pytest.mark.parametrize("network", [Neighbours, Place, Chance])
+@pytest.mark.parametrize("network", [Neighbours, Place, Range, Chance])
 def test_what_depends_on_its_batch_or_on_chance_has_batches_of_its_own(network, calls):
     of = ready(network())
     expected = alone(of)
@@ -142,8 +149,9 @@ def test_what_depends_on_its_batch_or_on_chance_has_batches_of_its_own(network, 
 def test_rows_that_depend_on_their_batch_are_found(at):
     """In an ensemble's later members too, which images of a trial may never come to."""
     if at == "a first one":
-        for network, expected in ((Neighbours(), False), (Place(), False), (one(), True)):
-            assert independent(ready(network).form, SHAPE) is expected
+        for network in (Neighbours(), Place(), Range()):
+            assert not independent(ready(network).form, SHAPE)
+        assert independent(ready(one()).form, SHAPE)
         return
     agreeing = ready(Averaged([one(), one(), one()], 2)).form
     assert independent(agreeing, SHAPE)
@@ -158,6 +166,23 @@ def test_what_is_tried_out_before_the_votes_is_not_counted_among_an_ensembles_pa
     assert before >= 6
     independent(form, SHAPE)
     assert form.passes == before
+
+
+@pytest.mark.parametrize("while_", ["tried out", "laid out", "voted on"])
+def test_memory_that_runs_out_is_one_line(while_, monkeypatch):
+    def out(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    own = voter(ready(one()))
+    if while_ == "laid out":
+        monkeypatch.setattr(own, "zeros", out)
+    else:
+        if while_ == "voted on":
+            assert shares(own)
+        monkeypatch.setattr(InferenceForm, "__call__", out)
+    with pytest.raises(UserError, match=r"^memory ran out in batches of 64; lower sampling\.batch [^\n]*$"):
+        list(cast(own, SELECT))
+    assert (own.form in _found) is (while_ != "tried out")
 
 
 def test_totals_come_as_soon_as_they_are_whole(calls):
