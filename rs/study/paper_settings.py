@@ -13,6 +13,7 @@ from rs.study.study import Run, Study, merge
 
 Settings = dict[str, Any]
 KINDS = {"data": "datasets", "model": "models", "objective": "objectives", "noise": "noises"}
+METHOD = ("objective", "noise")  # in which a baseline is another method
 IMAGES = ("train", "test")  # a paper's images are these, whole: nothing of two subsets is joined
 
 
@@ -60,9 +61,12 @@ def check_settings(
                     study.fail(where, f"{run.label} has no such setting; its {section} has: {allowed}")
 
 
-def differences(study: Study, label: str, told: Settings, certificate: str | None) -> list[str]:
+def differences(
+    study: Study, label: str, told: Settings, certificate: str | None, baseline: bool = False
+) -> list[str]:
     """What differs between the paper and the run or log: `training.epochs 90, not 440`. Of a log the study
-    knows its data, noise, votes and error rate; its training may be any.
+    knows its data, noise, votes and error rate; its training may be any. A `baseline` may have another
+    objective and another noise.
     """
     log = study.logs.get(label)
     run = None if log else next(run for run in study.all_runs if run.label == label)
@@ -73,6 +77,8 @@ def differences(study: Study, label: str, told: Settings, certificate: str | Non
             continue
         ours = has[section]
         if keys.get("name", ours.get("name")) != ours.get("name"):
+            if baseline and section in METHOD:
+                continue
             found.append(f"{section} {ours.get('name')}, not {keys['name']}")
             continue
         for path, theirs in _leaves(keys):

@@ -81,7 +81,8 @@ def as_one_of_many(
         verdict = row["verdict"]
         if verdict in ("holds", "fails", "undecided"):
             holds, fails = surely_holds["verdict"] == "holds", surely_fails["verdict"] == "fails"
-            row["verdict"] = "fails" if fails else "holds" if holds else "undecided"
+            # what is better fails by equivalence too: being so much surer must not turn one into the other
+            row["verdict"] = "holds" if holds else "fails" if fails else "undecided"
         if row["verdict"] != verdict:
             number = level.holding if verdict == "holds" else level.failing
             row["counted"] += f"; {verdict} alone, not as one of {number}"
@@ -99,14 +100,18 @@ def joined(join: str, verdicts: Sequence[str]) -> str:
 
 
 def other_settings(study: Study, claim: Row) -> list[str]:
-    """What the claim's runs differ in from what the paper says of its runs, or of a row that it prints."""
+    """What the claim's runs differ in from what the paper says of its runs, or of a row that it prints. Of a
+    run that stands in no printed row an objective or noise by another name is no difference: it is a
+    baseline, and what the paper says of its own method is not said of it.
+    """
     read = {side["run"] for condition in claim["conditions"] for side in sides_of(condition)}
     runs = dict.fromkeys([*(run.label for run in study.all_runs), *study.logs])
     found: list[str] = []
     for label in (label for label in runs if label in read):
         rows = [e for e in study.published if e["paper"] == claim["paper"] and _names(e, label)]
         settings = [row["settings"] for row in rows] or [None]
-        told = [differences(study, label, stated(study, claim["paper"], own), None) for own in settings]
+        of = [stated(study, claim["paper"], own) for own in settings]
+        told = [differences(study, label, one, None, baseline=not rows) for one in of]
         found += [f"{label}: {one}" for one in min(told, key=len)]
     return found
 

@@ -3,13 +3,13 @@
 A condition holds where its interval lies on its side, fails where the interval lies on the other, and is
 undecided between. Two sides are compared image by image by rs.tables.pairs where it pairs them; elsewhere
 their own intervals are joined as if they were independent (rs.statistics.agreement: MOVER), which is wider
-than it need be on the same images. Two certificates on the same votes are compared on these
-images alone: there they differ by no noise, and nothing is said of others. Of methods (`about`) the spread of
-at least 3 training seeds is counted, at each side t_{K-1} s / sqrt(K); with fewer nothing is decided. A trend
-is a contrast over the runs in their order, sum (i - mean i) y_i; it fails too where one step goes the other
-way beyond the two intervals. Contrast and steps are so many ways to fail, and each must be surer for that
-(rs.tables.families, which says what several radii or conditions do to each other). A ratio lies between the
-quotients of opposite ends.
+than it need be on the same images. Two certificates on the same votes are compared on these images alone:
+there they differ by no noise, and nothing is said of others. Of methods (`about`) the spread of at least 3
+training seeds is counted beside that of the images, at each side t_{K-1} s / sqrt(K), of a pair with the s of
+the differences; with fewer nothing is decided. A trend is a contrast over the runs in their order, sum (i -
+mean i) y_i; it fails too where one step goes the other way beyond the two intervals. Contrast and steps are
+so many ways to fail, and each must be surer for that (rs.tables.families, which says what several radii or
+conditions do to each other). A ratio lies between the quotients of opposite ends.
 
 Votes that a rule stopped give lower bounds: such a value has no upper end, and nothing that compares it with
 another is decided.
@@ -123,47 +123,46 @@ def _bounded(asked: Asked, found: Interval) -> Row:
 
 
 def _beside(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) -> Row:
-    """Better, worse or equivalent: image by image where they are paired, else by their difference.
+    """Better, worse or equivalent: of two networks by their paired tests, else by the interval of the
+    difference.
 
     Which one is better comes before whether it is so by more than the margin, or more images could turn
     "holds" into "fails"; a claim of equivalence asks for the margin first.
     """
-    paired = _comparison(asked, kind, sides)
-    if paired is not None:
-        outcome, told = paired
+    compared = _compared(asked, sides)
+    if compared is not None and asked.condition["about"] == "networks":
+        outcome, d = _tested(asked, kind, *compared), compared[1]
     else:
-        d = difference(asked, sides, found)
+        d = difference(asked, sides, found) if compared is None else compared[1]
         margin = _margin(asked, found[1].side.value)
         outcome = "better" if d.low > 0 else "worse" if d.high < 0 else "undecided"
         within = -margin <= d.low and d.high <= margin and (margin > 0 or d.low == d.high)
         if within and (kind == "equivalent" or outcome == "undecided"):
             outcome = "equivalent"
-        told = _told(outcome, d)
+    told = _told(outcome, d)
     told["verdict"] = "undecided" if outcome == "undecided" else "holds" if outcome == kind else "fails"
     return told
 
 
-def _comparison(asked: Asked, kind: str, sides: list[Row]) -> tuple[str, Row] | None:
-    """The verdict on the pair among the comparisons, and what it says, with the first side as `a`."""
-    if (compared := _compared(asked, sides)) is None:
-        return None
-    row, found, turned = compared[0], compared[1], compared[2]
+def _tested(asked: Asked, kind: str, row: Row, found: Interval, turned: bool) -> str:
+    """The verdict of the pair's row, for its first side."""
     outcome = str(row["verdict"])
     if outcome != "equivalent":
-        outcome = {"better": "worse", "worse": "better"}.get(outcome, outcome) if turned else outcome
-    elif kind != "equivalent" and row["p"] <= 1 - asked.confidence + 1e-12 and found.value != 0:
-        outcome = "better" if found.value > 0 else "worse"
-    return outcome, _told(outcome, found)
+        return {"better": "worse", "worse": "better"}.get(outcome, outcome) if turned else outcome
+    if kind != "equivalent" and row["p"] <= 1 - asked.confidence + 1e-12 and found.value != 0:
+        return "better" if found.value > 0 else "worse"
+    return outcome
 
 
 def _compared(asked: Asked, sides: list[Row]) -> tuple[Row, Interval, bool] | None:
     """The pair's row among the comparisons, the first side minus the second there, and whether the row has
-    them the other way round.
+    them the other way round. Of methods the interval is that of the seeds on these images, widened by that of
+    the images: a claim is about other images too.
     """
     first, second = sides
     if first["where"] != second["where"]:
         return None
-    named: Row = {"about": asked.condition["about"], "metric": asked.metric, "level": asked.confidence}
+    named: Row = {"metric": asked.metric, "level": asked.confidence}
     columns = {
         "smoothing": True,
         "certificate": asked.metric in CERTIFIED,
@@ -175,13 +174,25 @@ def _compared(asked: Asked, sides: list[Row]) -> tuple[Row, Interval, bool] | No
     if asked.radius is not None:
         named["radius"] = asked.radius
     one, other = names_of(sides)
+    about = str(asked.condition["about"])
     for sign, a, b in ((1, one, other), (-1, other, one)):
-        rows = rows_of(asked.tables, "comparisons", named | {"a": a, "b": b})
-        if len(rows) == 1:
-            low, high = sorted(sign * float(rows[0][end]) for end in ("low", "high"))
-            counted = f"{rows[0]['images']} images paired, {rows[0]['about']}"
-            return rows[0], Interval(sign * float(rows[0]["difference"]), low, high, counted), sign < 0
+        each = [
+            rows_of(asked.tables, "comparisons", named | {"a": a, "b": b, "about": of})
+            for of in dict.fromkeys((about, "networks"))  # the latter's is the images' noise
+        ]
+        if all(len(rows) == 1 for rows in each):
+            row, value = each[0][0], sign * float(each[0][0]["difference"])
+            widths = [_widths(rows[0], sign) for rows in each]
+            below, above = (math.hypot(*ends) for ends in zip(*widths, strict=True))
+            counted = f"{row['images']} images paired" + ("" if about == "networks" else ", and seeds")
+            return row, Interval(value, value - below, value + above, counted), sign < 0
     return None
+
+
+def _widths(row: Row, sign: int) -> tuple[float, float]:
+    """How far the interval reaches below and above the difference times `sign`."""
+    below, above = (abs(float(row["difference"]) - float(row[end])) for end in ("low", "high"))
+    return (below, above) if sign > 0 else (above, below)
 
 
 def _trend(asked: Asked, found: list[Measured]) -> Row:

@@ -46,7 +46,10 @@ def paired(plan: Plan) -> list[Row]:
         for condition, level in parts:
             if kind_of(condition) in PAIRED and condition["metric"] in (*CERTIFIED, ATTACKED):
                 sides = sides_of(condition)
-                if present.issuperset(side["run"] for side in sides):
+                if (
+                    present.issuperset(side["run"] for side in sides)
+                    and sides[0]["where"] == sides[1]["where"]
+                ):
                     asked.append((condition, sides, {level.alone, level.holds, level.fails}))
     if not asked:
         return []
@@ -78,11 +81,10 @@ def _pairs(
         for b in _meant(contestants, metric, sides[1]):
             same_noise = a.conditions.get("smoothing") == b.conditions.get("smoothing")
             same_votes = metric in CERTIFIED and a.name == b.name and same_noise
-            alike = all(
-                a.conditions.get(key) == b.conditions.get(key)
-                for key in {*a.conditions, *b.conditions} - apart
-            )
-            if alike and not same_votes and (a.noise == b.noise or "smoothing" in apart):
+            attacked = metric == ATTACKED  # under whichever certificates and votes beside it
+            keys = {"smoothing"} if attacked else {*a.conditions, *b.conditions}
+            alike = all(a.conditions.get(key) == b.conditions.get(key) for key in keys - apart)
+            if alike and not same_votes and (attacked or a.noise == b.noise or "smoothing" in apart):
                 both = (replace(one, name=name) for one, name in zip((a, b), names, strict=True))
                 first, second = (_under_no_name(one) if "attack" in apart else one for one in both)
                 yield first, second
@@ -108,4 +110,7 @@ def _asked(plan: Plan, condition: Row, beside: Contestant, level: float) -> Aske
     if beside.certified is not None:
         margins["acr"] = float(agreed["acr"]) * float(beside.certified.values.clip(min=0).mean())
     radii = [float(r) for r in condition["radii"]] or [0.0]
-    return Asked((), radii, level, margins)
+    first, second = sides_of(condition)
+    alike = kind_of(condition) in BESIDE and all(first[key] == second[key] for key in OWN)
+    # sides that are apart may be of other images: then they are no pair, and no mistake
+    return Asked((), radii, level, margins, named=alike)

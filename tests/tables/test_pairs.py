@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
-from observed_runs import observe
+from observed_runs import NETWORK, observe
 from tiny_study import TINY
 
+from rs.provenance.files import provenance, read_table, write_table
 from rs.tables.claims import judged
 from rs.tables.comparisons import Asked, compare
 from rs.tables.contestants import Contestant, Outcomes, of_runs
@@ -51,7 +53,7 @@ def test_accuracies_under_two_attacks_are_paired_each_under_its_own(observed):
         for attack in ("weak", "strong")
     ]
     found = judged(plan.study, {"empirical_accuracy": accuracies, "comparisons": rows})
-    assert [row["counted"] for row in found] == ["3 images paired, networks"] * 2
+    assert [row["counted"] for row in found] == ["3 images paired"] * 2
     assert [row["value"] for row in found] == pytest.approx([1 / 3] * 2)
 
 
@@ -135,9 +137,8 @@ def test_a_run_is_paired_with_itself(observed, by):
     assert {(row["a"], row["b"]) for row in rows} == {tuple(f"nal ({name})" for name in named)}
     right = [*accuracies(plan, sides[0], 1.0), *accuracies(plan, sides[1], 1 / 3)]
     found = judged(plan.study, {"empirical_accuracy": right, "comparisons": rows})
-    assert [row["counted"].split(";")[0] for row in found] == [
-        f"3 images paired, {x}" for x in ("networks", "methods")
-    ]
+    counted = ["3 images paired", "3 images paired, and seeds"]
+    assert [row["counted"].split(";")[0] for row in found] == counted
     assert [row["value"] for row in found] == pytest.approx([2 / 3] * 2)
 
 
@@ -201,3 +202,37 @@ def test_margins_of_average_radii_are_shares_of_the_second_run_s(observed):
     assert equivalent(gaussian=low, nal=higher) == {"gaussian"}
     # means 0.25 and 1/3, 1/12 apart
     assert equivalent(nal=[0.0] + [0.3] * 5, gaussian=[-1.0] + [0.4] * 5) == {"nal", "gaussian"}
+
+
+def test_two_attacks_on_other_images_are_no_pair(observed):
+    """And do not stop the tables, as two runs that share no image would."""
+    sides = [{"run": "nal", "attack": attack} for attack in ("weak", "strong")]
+    asked = {"difference": sides, "at_least": 0.0, "metric": "empirical_accuracy", "radii": [0.5]}
+    apart = [WEAK | {"images": {"max": 2}}, STRONG | {"images": {"first": 2, "max": 4}}]
+    plan = observed(attacks=apart, certificates=[], claims=claims(asked))
+    observe(plan, lambda run: [0.1] * 6, under=lambda spec: [False] * 2)
+    for planned in plan.runs:  # the strong one's images are others
+        path = planned.observations[0].attacks[1]
+        table = read_table(path)[0]
+        moved = table.set_column(0, "image", pc.add(table.column("image"), 2))
+        spec = plan.job("attack", str(path)).spec
+        told = {"norm": 2.0, "judge": 32, "shape": [1, 1, 1], "classes": 10, "samples": 2}
+        write_table(
+            path,
+            moved,
+            {**provenance(spec, "code"), "model": NETWORK, **told, "access": "white-box", "shares": "none"},
+        )
+    assert paired(plan) == []
+
+
+def test_attacks_are_paired_under_whichever_certificates_stand_beside_them(observed):
+    asked = {
+        "better": "nal",
+        "than": "gaussian",
+        "metric": "empirical_accuracy",
+        "radii": [0.5],
+        "attack": "weak",
+    }
+    runs = {name: {**TINY["runs"][name]} for name in ("gaussian", "nal")}
+    runs["nal"]["certificates"] = []
+    assert paired(observed(attacks=[WEAK], runs=runs, claims=claims(asked)))

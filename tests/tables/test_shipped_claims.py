@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rs.study.study import Study
 from rs.tables.claims import other_settings
@@ -19,3 +20,16 @@ def test_no_run_that_a_claim_reads_is_other_than_the_paper_says(file: Path) -> N
     """What a baseline cannot be, as another objective, would leave a claim about it undecided for ever."""
     study = Study([file])
     assert {claim["id"]: found for claim in study.claims if (found := other_settings(study, claim))} == {}
+
+
+def test_a_baseline_is_another_method_and_still_at_the_paper_s_noise_and_steps(tmp_path: Path) -> None:
+    """WRM has no noise and another objective; stability training at another sigma is at other settings."""
+    overlay = tmp_path / "overlay.yaml"
+    other = {"stability": {"noise": {"sigma": 0.5}}, "nal-elu": {"objective": {"steps": 1}}}
+    overlay.write_text(yaml.safe_dump({"runs": other | {"nal": {"noise": {"name": "none"}}}}))
+    study = Study([CONFIG / "nal.yaml", overlay])
+    found = {claim["id"]: other_settings(study, claim) for claim in study.claims}
+    assert "stability: noise.sigma 0.5, not 0.05" in found["above-stability"]
+    assert "nal-elu[gamma=3]: objective.steps 1, not 4" in found["above-wrm"]
+    assert not any(told.startswith("wrm") for told in found["above-wrm"])
+    assert "nal[gamma=3]: noise none, not gaussian" in found["epsilon-falls"]
