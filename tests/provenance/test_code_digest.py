@@ -169,9 +169,29 @@ def test_a_bound_edited_behind_a_package_that_hands_it_on_concerns_what_executes
     assert code.stale(before) == below
 
 
+WAYS = {  # of sampling, by the module of each
+    "sample": "sample",
+    "sample_answered": "sample with answers",
+    "sample_group_sequential": "sample by tests",
+    "sample_incremental": "sample from answers",
+    "sample_sequential": "sample until decided",
+}
+
+
+@pytest.mark.parametrize(("module", "stage"), WAYS.items(), ids=WAYS)
+def test_an_edit_of_a_way_of_sampling_makes_its_votes_stale_only(code, before, module, stage):
+    line = "    voter = Voter(spec, inputs, device)\n"
+    code.edit(f"stages/{module}.py", line, f"{line}    voter.images = voter.images[1:]\n")
+    assert code.stale(before) == {stage}
+
+
 def test_what_is_gone_through_under_a_progress_line_counts(code, before):
-    code.edit("stages/sample.py", "follow(range(len(images))", "follow(range(len(images) - 1)")
+    code.edit("stages/sample.py", "follow(cast(voter, ballots)", "follow(cast(voter, ballots[1:])")
     assert code.stale(before) == {"sample"}
+    code.edit("stages/calibrate.py", "follow(pieces,", "follow(pieces[1:],")
+    assert code.stale(before) == {"sample", "calibrate"}
+    code.edit("stages/voter.py", "yield from follow(items,", "yield from follow(list(items)[1:],")
+    assert code.stale(before) == {*WAYS.values(), "calibrate"}
 
 
 def test_a_name_that_is_bound_to_another_definition_counts(code, before):

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import functools
+import importlib
+from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 
 import pytest
+import torch
 
 import rs
+from rs.plan.jobs import Job
 from rs.plan.stages import STAGES
 from rs.provenance import code as digests
 from rs.provenance.code import here
@@ -18,15 +24,54 @@ pytestmark = pytest.mark.slow  # parses the whole package for each edit
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 def test_all_that_a_stage_s_function_hands_its_job_to_is_among_its_code(stage):
     """That function itself is outside, so that what it is handed can change; so it computes nothing."""
-    module, name = stage.function.split(":")
-    called = {place for place in here().entry((module, name))[1] if place[1]}
+    called = set(handed_to(*stage.function.split(":")))
     executes = {*stage.executes, *(entry for places in stage.instead.values() for entry in places)}
-    assert {f"{place[0]}:{place[1]}" for place in called} - executes <= {
+    assert called - executes <= {
         "rs.plan.draw_paths:shards_of",  # hands on what files_of says
         "rs.plan.mixed_draws:check",  # refuses, before anything is computed
         "rs.machine.devices:device_class",
     }
     assert called
+
+
+def handed_to(module: str, name: str) -> Iterator[str]:
+    """What a definition names; in place of a table beside it, what that names."""
+    code = here()
+    for place in set(code.entry((module, name))[1]) - {(module, name)}:
+        assigned = all(isinstance(node, ast.Assign) for node in code.definition(place).nodes)
+        if place[1] and place[0] == module and assigned:
+            yield from handed_to(*place)
+        elif place[1]:
+            yield f"{place[0]}:{place[1]}"
+
+
+WITH_WAYS = [stage for stage in STAGES.values() if stage.instead]  # their jobs have one way of several
+ASKED = [
+    pytest.param(stage, keys, id=" ".join((stage.name, *keys)))
+    for stage in WITH_WAYS
+    for size in range(len(stage.instead) + 1)
+    for keys in combinations(stage.instead, size)
+]
+
+
+@pytest.mark.parametrize(("stage", "keys"), ASKED)
+def test_a_job_is_handed_to_the_code_that_counts_for_it(stage, keys, monkeypatch):
+    """Whichever of the keys that ask for another way its spec has."""
+    called: list[str] = []
+    module = importlib.import_module(stage.function.partition(":")[0])
+    for entry in (stage.executes[0], *(places[0] for places in stage.instead.values())):
+        place, _, name = entry.partition(":")
+        way = getattr(importlib.import_module(place), name)
+        stand_in = functools.partial(lambda entry, *_: called.append(entry), entry)
+        monkeypatch.setattr(f"{place}.{name}", stand_in)
+        for key, held in list(getattr(module, "WAYS", {}).items()):
+            if held is way:
+                monkeypatch.setitem(module.WAYS, key, stand_in)
+    monkeypatch.setattr("rs.plan.mixed_draws.check", lambda *_: None)
+    monkeypatch.setattr("rs.stages.certify.shards_of", lambda *_: ([], []))
+    spec, outputs = dict.fromkeys(keys, True), dict.fromkeys(stage.outputs, Path())
+    module.run_job(Job(stage.name, spec, (), "", {}, outputs, "cpu"), torch.device("cpu"), "")
+    assert called == [stage.code_of(spec)[0]]
 
 
 def test_what_carries_a_job_out_knows_no_stage():

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.workflow
 
 def test_accepted_results_are_current_and_extended(work: Workspace) -> None:
     work.change_code("rs/methods/objectives/macer.py")
-    work.edit("rs/stages/sample.py", "    drawn = [", "    other = 1\n    drawn = [")
+    work.edit("rs/stages/sample.py", "    drawn = ", "    other = 1\n    drawn = ")
     stale = MACER + SMOOTHADV - Counter({("train", "smoothadv-gaussian-0p25"): 1}) + TABLES
     assert work.planned() == stale
     told = work.rs("accept", "--study", "study.yaml")

@@ -24,8 +24,11 @@ QUICK = "config/scales/quick.yaml"
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A checkout in which nothing ran yet."""
-    return Workspace.of_checkout(tmp_path_factory.mktemp("fresh") / "study")
+    """A checkout in which nothing ran yet, with the trained networks that studies of evidence import."""
+    made = Workspace.of_checkout(tmp_path_factory.mktemp("fresh") / "study")
+    (made.folder / "evidence").mkdir()
+    (made.folder / "evidence/networks").symlink_to(CHECKOUT / "evidence/networks")
+    return made
 
 
 @pytest.mark.parametrize("study", STUDIES)
