@@ -56,9 +56,11 @@ evidence: $(BIN)/.installed
 papers: $(BIN)/.installed
 	$(BIN)/rs papers
 
-# the GPU queue for so many minutes, with the Python that has torch; archives of what came out in PACK
+# the GPU queue for so many minutes, with the Python that has torch; archives of what came out in PACK, which the
+# next slice goes on from
 MINUTES ?= 9
 SLOTS ?= 12
 PACK ?= packed
 gpu:
+	mkdir -p $(PACK)
 	$(PYTHON) -m rs slice config/gpu/queue.yaml --minutes $(MINUTES) --slots $(SLOTS) --unpack $(PACK) --pack $(PACK)

@@ -20,7 +20,7 @@ def status(plan: Plan, files: list[Path]) -> str:
     if not rules.SNAKEFILE.is_file():
         raise UserError(f"{rules.SNAKEFILE}: is not here; status is asked for in the workflow's folder")
     staleness.settle(plan)  # as Snakemake does before it judges
-    draws = [*mixed_draws.settle(plan), *kept_shards.settle(plan)]
+    draws = [*mixed_draws.settle(plan), *kept_shards.told(plan)]
     try:
         found = list(pending.judged(plan))
     except pending.NotJudged as why:

@@ -27,9 +27,10 @@ from typing import Any
 
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS, Job
+from rs.plan.kept_shards import Kept
 from rs.plan.plan import Plan
 from rs.plan.staleness import job_is_current
-from rs.provenance.files import whole_file, write_json
+from rs.provenance.files import cannot_write, whole_file, write_json
 from rs.stages.execution import as_dict
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
@@ -41,8 +42,11 @@ MOST = 7  # archives
 
 @dataclass(frozen=True)
 class Entry:
-    """A study of the queue; `stages` and `runs` (labels) are what of it is wanted, None all."""
+    """A study of the queue; `stages` and `runs` (labels) are what of it is wanted, None all; `place` is where
+    it stands.
+    """
 
+    place: str
     study: list[Path]
     stages: list[str] | None
     runs: list[str] | None
@@ -52,7 +56,8 @@ class Entry:
             unknown = [name for name in named or [] if name not in there]
             if unknown:
                 allowed = ", ".join(sorted(there))
-                raise UserError(f"{self.study[0]}: queue: {key}: no {unknown[0]!r} here; allowed: {allowed}")
+                no = f"{key}: {self.study[0]} has no {unknown[0]!r}"
+                raise UserError(f"{self.place}: {no}; allowed: {allowed}")
 
     def names(self, stage: str, labels: set[str]) -> bool:
         """Whether a job is wanted; `labels` are of the runs that it is for, none of one that is for all."""
@@ -118,19 +123,27 @@ def read_queue(path: Path) -> list[Entry]:
         raise UserError(f"{path}: queue: a list of {{study: [FILE, ...]}} is expected")
     found = []
     for i, entry in enumerate(queue):
-        lists = isinstance(entry, dict) and all(isinstance(value, list) for value in entry.values())
-        if not lists or "study" not in entry or entry.keys() - {"study", "stages", "runs"}:
+        place = f"{path}: queue: entry {i}"
+        known = isinstance(entry, dict) and not entry.keys() - {"study", "stages", "runs"}
+        if not known or "study" not in entry:
             expected = "{study: [FILE, ...], stages: [...], runs: [LABEL, ...]}"
-            raise UserError(f"{path}: queue: entry {i}: {expected} is expected")
-        found.append(Entry([Path(str(f)) for f in entry["study"]], entry.get("stages"), entry.get("runs")))
+            raise UserError(f"{place}: {expected} is expected")
+        for key, value in entry.items():
+            if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
+                raise UserError(f"{place}: {key}: a list of texts is expected, with at least one")
+        study = [Path(f) for f in entry["study"]]
+        found.append(Entry(place, study, entry.get("stages"), entry.get("runs")))
     return found
 
 
 def jobs_of(queue: list[Entry]) -> list[Waiting]:
-    """The jobs of all entries in the order of the queue, each target once."""
+    """The jobs of all entries in the order of the queue, each target once. What two of them draw is in the
+    shards of the first.
+    """
     found: dict[str, Waiting] = {}
+    kept: Kept = {}
     for entry in queue:
-        plan = Plan(Study(entry.study))
+        plan = Plan(Study(entry.study), kept)
         owners: dict[Path, set[str]] = defaultdict(set)
         for planned in plan.runs:
             for job in plan.of_run(planned.id):
@@ -180,7 +193,8 @@ def work(jobs: list[Waiting], seconds: float, slots: int) -> None:
 
 def pack(folder: Path, since: float = 0.0) -> list[Path]:
     """Archives of what lies in results/runs: observations, then networks, then checkpoints of trainings. What
-    was there before the time `since` comes last: an earlier slice has brought it home.
+    was there before the time `since` comes last: an earlier slice has brought it home. Archives of an earlier
+    pack that these do not replace are removed, since `unpack` would put what is in them over newer files.
     """
 
     def rank(path: Path) -> tuple[bool, int, int, str]:
@@ -190,7 +204,6 @@ def pack(folder: Path, since: float = 0.0) -> list[Path]:
     files = sorted(
         (p for p in (RESULTS / "runs").rglob("*") if p.is_file() and p.suffix != ".part"), key=rank
     )
-    folder.mkdir(parents=True, exist_ok=True)
     made: list[Path] = []
     left: list[Path] = []
     for number, part in enumerate(parts_of(files)):
@@ -201,6 +214,8 @@ def pack(folder: Path, since: float = 0.0) -> list[Path]:
         with whole_file(made[-1]) as temporary, tarfile.open(temporary, "w") as archive:
             for path in part:
                 archive.add(path)
+    for old in set(archives(folder)) - set(made) if made else ():
+        old.unlink()
     if left:
         names = ", ".join(map(str, left))
         print(f"the {MOST} archives are full; not packed, {len(left)} files: {names}", file=sys.stderr)
@@ -222,9 +237,26 @@ def parts_of(files: list[Path]) -> Iterator[list[Path]]:
         yield part
 
 
+def archives(folder: Path) -> list[Path]:
+    """What `pack` made, in order."""
+    return sorted(folder.glob("runs-[0-9].tar"))
+
+
+def make_folder(folder: Path) -> None:
+    """For archives. Raises UserError where none could be written, which is to be known before the work."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise cannot_write(folder / "runs-0.tar", error) from error
+
+
 def unpack(folder: Path) -> None:
-    """What `pack` made, into results/runs; files there are replaced."""
-    for archive in sorted(folder.glob("runs-*.tar")):
+    """What `pack` made, into results/runs; files there are replaced. Nothing where none is in the folder."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: --unpack: is not a folder; allowed: one of archives, or an empty one")
+    for archive in archives(folder):
         try:
             with tarfile.open(archive) as opened:
                 opened.extractall(".", filter="data")
@@ -242,11 +274,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     started, since = time.monotonic(), time.time()
-    if args.minutes <= 0 or args.slots < 1:
+    if not args.minutes > 0 or args.slots < 1:  # of nan neither is true
         raise UserError("rs slice: --minutes must be above 0 and --slots at least 1")
+    queue = read_queue(args.queue)
     if args.unpack:
         unpack(args.unpack)
-    jobs = jobs_of(read_queue(args.queue))
+    jobs = jobs_of(queue)
+    if args.pack:
+        make_folder(args.pack)
     kept = PACKING if args.pack else 0.0
     work(jobs, 60 * args.minutes - kept - (time.monotonic() - started), args.slots)
     rows: list[dict[str, Any]] = [

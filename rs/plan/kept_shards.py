@@ -4,11 +4,13 @@ The size is no part of a run's id, and no count depends on it. Other ranges woul
 so a run that has draws keeps its shards when the study, its overlay for another device, or another study says
 another size: the names of its files are the record, found on any machine. A size that is not the study's is
 also written down beside them before any job starts, since files that are drawn anew are gone for a moment,
-and every job of a cluster plans again; that counts as long as the study says what it said then.
+and every job of a cluster plans again; that counts while no file is there to tell, and as long as the study
+says what it said then.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections import Counter
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rs.errors import UserError
+from rs.provenance import checksums
 from rs.provenance.files import ADVICE, read_json, write_json
 from rs.settings.images import Subset
 
@@ -39,20 +42,41 @@ class Shards:
     images: int
 
 
+Kept = dict[tuple[Path, int, int], Shards]  # by the draws' folder, and the subset's first image and step
+
+
 def shards_of(folder: Path, label: str, stated: int, subset: Subset, size: int) -> Shards:
-    """Of a `subset` of a split of `size` images. Raises UserError for a record that is none."""
-    images = _recorded(folder, stated) or _drawn(folder, stated, subset, size) or stated
+    """Of a `subset` of a split of `size` images. Raises UserError for a folder that cannot be read, and for a
+    record that is none where no draws are there.
+    """
+    try:
+        images = _drawn(folder, stated, subset, size) or _recorded(folder, stated) or stated
+    except OSError as error:
+        place, reason = error.filename or folder, error.strerror or error
+        raise UserError(f"{place}: cannot be read: {reason}; the draws there tell their shards") from error
     return Shards(folder, label, stated, images)
 
 
 def settle(plan: Plan) -> list[str]:
-    """Writes down the sizes that are not the study's; returns what to know before the compute."""
+    """Writes down the sizes that are not the study's, and removes what draws contradict; returns `told`."""
+    for shards in plan.observer.kept.values():
+        record, found = shards.folder / RECORD, None
+        with contextlib.suppress(UserError):  # of a record that is none the draws make another
+            found = _recorded(shards.folder, shards.stated)
+        if shards.images != shards.stated and found != shards.images:
+            write_json(record, {KEY: shards.images, "stated": shards.stated})
+        elif shards.images == shards.stated and record.is_file() and any(_files(shards.folder)):
+            with contextlib.suppress(OSError):  # the draws count all the same
+                record.unlink()
+    return told(plan)
+
+
+def told(plan: Plan) -> list[str]:
+    """What to know before the compute: which draws are not in shards of the study's size."""
     kept: dict[tuple[int, int], list[Shards]] = {}
     for shards in plan.observer.kept.values():
         if shards.images != shards.stated:
             kept.setdefault((shards.images, shards.stated), []).append(shards)
-            if _recorded(shards.folder, shards.stated) != shards.images:
-                write_json(shards.folder / RECORD, {KEY: shards.images, "stated": shards.stated})
     return [_sentence(alike) for alike in kept.values()]
 
 
@@ -63,33 +87,36 @@ def _sentence(alike: list[Shards]) -> str:
 
 
 def _drawn(folder: Path, stated: int, subset: Subset, size: int) -> int | None:
-    """What the names of the files there tell: `stated` if any is of it, else what most of this subset are of.
+    """The size in which most images of this subset are drawn by the names of the files there, each block
+    counted; of several alike `stated`, else the nearest to it. None where none is drawn.
 
-    A file that ends where the split does may have been cut short. Where there is no other, it has a place
-    among shards of several sizes, and the one nearest to `stated` is taken.
+    A file that ends where the split does may have been cut short: it is of every size in which it has a
+    place as the last shard.
     """
-    whole, ends = Counter[int](), list[tuple[int, int]]()
+    whole, ends = Counter[int](), Counter[tuple[int, int]]()
     for first, stop, step in _files(folder):
         images = len(range(first, stop, step))
         at, off = divmod(first - subset.first, step)
         if step != subset.skip or off or at < 0:
             continue
         if stop < size and at % images == 0:
-            if images == stated:
-                return stated
-            whole[images] += 1
+            whole[images] += images
         elif stop == size:
-            ends.append((at, images))
-    if whole:
-        return max(whole, key=lambda images: (whole[images], images))
-    if any(at % stated == 0 and images <= stated for at, images in ends):
-        return stated
-    fitting = [k for at, images in ends for k in range(images, max(at, images) + 1) if at % k == 0]
-    return min(fitting, key=lambda images: abs(images - stated), default=None)
+            ends[at, images] += images
+    sizes = {stated, *whole}
+    for at, images in ends:
+        if not any(at % k == 0 and images <= k for k in sizes):
+            sizes |= {k for k in range(images, max(at, images) + 1) if at % k == 0}
+
+    def drawn(k: int) -> int:
+        return whole[k] + sum(n for (at, images), n in ends.items() if at % k == 0 and images <= k)
+
+    most = max(sizes, key=lambda k: (drawn(k), -abs(k - stated), k))
+    return most if drawn(most) else None
 
 
 def _files(folder: Path) -> Iterator[tuple[int, int, int]]:
-    """The image range of each draw file, as it is come upon: mostly the first one tells enough."""
+    """The image range of each draw file."""
     if not folder.is_dir():
         return
     with os.scandir(folder) as purposes:
@@ -103,10 +130,12 @@ def _files(folder: Path) -> Iterator[tuple[int, int, int]]:
 
 def _recorded(folder: Path, stated: int) -> int | None:
     path = folder / RECORD
-    if not path.is_file():
-        return None
+    if not path.is_file() or not any(entry.is_dir() for entry in folder.iterdir()):
+        return None  # files that are drawn anew leave their folders
     told = read_json(path)
     images = told.get(KEY) if isinstance(told, dict) else None
-    if not isinstance(images, int) or images < 1:
+    if isinstance(told, dict) and checksums.KEY not in told:
+        raise UserError(f"{path}: has no checksum, so a plan did not write it; {ADVICE}")
+    if type(images) is not int or images < 1:
         raise UserError(f"{path}: {KEY} is {images!r}; allowed a whole number from 1; {ADVICE}")
     return images if told.get("stated") == stated else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rs.plan.jobs import Job, PlannedRun, noise_slug, slug
+from rs.plan.kept_shards import Kept
 from rs.plan.observations import Observer
 from rs.plan.sharing import NOT_IDENTITY, Sharing, imported_part, joined_part, training_part
 from rs.provenance.digests import digest, file_digest
@@ -36,12 +37,13 @@ class Networks:
     data_manifest: Path
     data_facts: dict[str, Any]
     add: Callable[[Job], Job]
+    kept: Kept
     _planned: dict[tuple[str, int], PlannedRun] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._sharing = Sharing(self.study)
         known = (self.study, self.data_manifest, self.data_facts, self.add)
-        self.observer = Observer(*known, self._source, self._beside)
+        self.observer = Observer(*known, self._source, self._beside, self.kept)
 
     def plan(self, run: Run, above: tuple[str, ...] = ()) -> PlannedRun:
         """The run with its jobs. `above` are the labels whose references led to it."""

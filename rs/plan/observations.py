@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rs.plan.drawing import Drawing, in_batches_of, in_blocks, share_of, stop_of
 from rs.plan.jobs import Job, Observation, PlannedRun, noise_slug, slug
-from rs.plan.kept_shards import Shards, shards_of
+from rs.plan.kept_shards import Kept, shards_of
 from rs.provenance.digests import digest
 from rs.settings.images import Subset
 from rs.settings.sampling import asked_form
@@ -37,7 +37,7 @@ class Observer:
     add: Callable[[Job], Job]
     find: Callable[[Run, tuple[Any, ...], str], PlannedRun]  # the run that a key of another one names
     beside: Callable[[Run], PlannedRun]  # the run whose draws another one starts from
-    kept: dict[Path, Shards] = field(default_factory=dict)  # by the folder of the draws
+    kept: Kept
 
     def observe(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
         """Draws, certificates and attacks of a run under each of its smoothing noises."""
@@ -177,12 +177,13 @@ class Observer:
     def _images_per_shard(self, drawing: Drawing) -> int:
         """Of its draws: all runs that share them have those of the first one, or of their source."""
         first = drawing if (source := drawing.planned.source) is None else Drawing(source, drawing.noise)
-        if first.folder not in self.kept:
+        subset = Subset(**self.study.test)
+        key = (first.folder, subset.first, subset.skip)
+        if key not in self.kept:
             stated, run = first.sampling["images_per_shard"], first.planned.run
             told = f"{run.label} seed {run.seed}, {noise_slug(first.noise)}"
-            where = (Subset(**self.study.test), self._test_size())
-            self.kept[first.folder] = shards_of(first.folder, told, stated, *where)
-        return self.kept[first.folder].images
+            self.kept[key] = shards_of(first.folder, told, stated, subset, self._test_size())
+        return self.kept[key].images
 
     def _attack(
         self,

@@ -14,6 +14,7 @@ from typing import Any
 from rs.errors import UserError
 from rs.plan.graph import JobGraph
 from rs.plan.jobs import RESULTS, Job, PlannedLog, slug
+from rs.plan.kept_shards import Kept
 from rs.plan.networks import Networks
 from rs.provenance.digests import digest, file_digest
 from rs.study import refusals, tracking_place
@@ -50,9 +51,11 @@ TABLES = (
 
 
 class Plan(JobGraph):
-    """All jobs of a study by stage and by the first of their outputs."""
+    """All jobs of a study by stage and by the first of their outputs. Plans that are given one `kept` draw
+    what they share in the same shards, those of the first.
+    """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, kept: Kept | None = None) -> None:
         super().__init__()
         self.study = study
         name = study.data["name"]
@@ -76,7 +79,8 @@ class Plan(JobGraph):
         )
         for split, images in (("train", study.train), ("test", study.test)):
             refusals.check_subset(study, (split,), images, self.data_facts["x-sizes"][split], split)
-        networks = Networks(study, self.data_id, self.data_manifest, self.data_facts, self.add)
+        known = (study, self.data_id, self.data_manifest, self.data_facts, self.add)
+        networks = Networks(*known, {} if kept is None else kept)
         self.observer = networks.observer
         self.runs = [networks.plan(run) for run in study.runs]
         self.logs = [self._log(label, entry) for label, entry in study.logs.items()]

@@ -179,9 +179,10 @@ def in_order(plan: Plan) -> Iterator[Job]:
 
 
 def forget(paths: Iterable[Path]) -> None:
-    """Makes finished files stale."""
+    """Makes finished files stale, where that may be written."""
     for path in paths:
-        place(path).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            place(path).unlink(missing_ok=True)
         _date([path], BEFORE_ALL)
 
 

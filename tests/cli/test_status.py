@@ -1,11 +1,17 @@
-"""What `rs status` refuses in a line."""
+"""What `rs status` refuses in a line, and what it tells where nothing can be written."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+import rs.cli.status
 from rs.cli.status import status
 from rs.errors import UserError
+from rs.plan import staleness
+from rs.provenance.files import write_text
 
 
 def test_a_folder_without_a_workflow_is_named(plan_of, tiny, tmp_path, monkeypatch, capsys):
@@ -15,3 +21,28 @@ def test_a_folder_without_a_workflow_is_named(plan_of, tiny, tmp_path, monkeypat
         status(plan, [tmp_path / "study0.yaml"])
     assert capsys.readouterr().err == ""
     assert [path.name for path in tmp_path.iterdir()] == ["study0.yaml"]
+
+
+def test_draws_in_other_shards_are_told_and_nothing_is_written(plan_of, tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_text(tmp_path / "Snakefile", "")
+    tiny["runs"] = {"gaussian": tiny["runs"]["gaussian"]}
+    write_text(Path(min(plan_of(tiny).jobs["sample"])), "votes")
+    tiny["sampling"]["images_per_shard"] = 7
+    plan = plan_of(tiny)
+    monkeypatch.setattr(rs.cli.status, "asked", lambda plan, files: [("results/tiny/report.html", "lacks")])
+    before = sorted(tmp_path.rglob("*"))
+    assert "sampling.images_per_shard: 7 is for new draws" in status(plan, [])
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_cannot_be_written_stays_as_it_looks(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(Path, "unlink", refused)
+    monkeypatch.setattr(os, "utime", refused)
+    staleness.forget([Path("file")])
+    assert Path("file").stat().st_mtime > staleness.BEFORE_ALL

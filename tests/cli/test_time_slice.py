@@ -133,6 +133,63 @@ def test_what_an_earlier_slice_brought_home_is_packed_last_and_what_is_left_out_
         assert f"{last}" in told
 
 
+def test_archives_of_an_earlier_pack_do_not_come_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(time_slice, "LARGEST", 2048)  # an archive for each file
+    run, out = tmp_path / RESULTS / "runs" / "r", tmp_path / "out"
+    run.mkdir(parents=True)
+    for name in ("a.parquet", "b.parquet", "resume-1.pt"):
+        (run / name).write_text("old")
+    assert len(time_slice.pack(out)) == 3
+    (out / "runs-mine.tar").touch()
+    (run / "a.parquet").unlink()
+    (run / "b.parquet").unlink()
+    (run / "resume-1.pt").write_text("new")
+    assert time_slice.pack(out) == [out / "runs-0.tar"]
+    time_slice.unpack(out)
+    assert [(path.name, path.read_text()) for path in run.iterdir()] == [("resume-1.pt", "new")]
+    (run / "resume-1.pt").unlink()
+    assert time_slice.pack(out) == []
+    assert {path.name for path in out.iterdir()} == {"runs-0.tar", "runs-mine.tar"}, "nothing replaces it"
+
+
+def test_folders_and_minutes_are_checked_before_the_work(queue, tmp_path, monkeypatch, capsys):
+    def work(*_):
+        raise AssertionError("started")
+
+    monkeypatch.setattr(time_slice, "work", work)
+    (tmp_path / "afile").touch()
+    for wrong, told in (
+        (["--pack", "afile"], "afile/runs-0.tar: cannot be written: afile is not a folder"),
+        (["--pack", "afile/below"], "afile/below/runs-0.tar: cannot be written: afile is not a folder"),
+        (["--unpack", "nowhere", "--pack", "nowhere"], "nowhere: --unpack: is not a folder; allowed: "),
+        (["--unpack", "afile"], "afile: --unpack: is not a folder; allowed: "),
+        (["--minutes", "nan"], "--minutes must be above 0"),
+    ):
+        assert main(["slice", str(queue), "--minutes", "1", *wrong]) == 1
+        message = capsys.readouterr().err
+        assert message.count("\n") == 1
+        assert told in message
+    assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AssertionError, match="started"):
+        main(["slice", str(queue), "--minutes", "1", "--unpack", "empty", "--pack", "made/below"])
+    assert [*(tmp_path / "made" / "below").iterdir()] == []
+
+
+def test_studies_of_a_queue_draw_a_run_in_one_size(queue, tmp_path):
+    sampling = {**TINY["sampling"], "images_per_shard": 7}
+    other = {**TINY, "name": "other", "active": ["gaussian"], "attacks": [], "sampling": sampling}
+    write_study(tmp_path / "other.yaml", other)
+    entries = [{"study": ["study.yaml"]}, {"study": ["other.yaml"]}]
+    drawn = []
+    for queued in (entries[:1], entries):
+        queue.write_text(yaml.safe_dump({"queue": queued}))
+        jobs = time_slice.jobs_of(time_slice.read_queue(queue))
+        drawn.append([job.target for job in jobs if job.job.stage == "sample"])
+    assert drawn[0] == drawn[1] != []
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -141,6 +198,12 @@ def test_what_an_earlier_slice_brought_home_is_packed_last_and_what_is_left_out_
         "queue: [{study: a.yaml}]",
         "queue: [{study: [a.yaml], stage: [train]}]",
         "queue: [{study: [a.yaml], runs: a}]",
+        "queue: [{study: [a.yaml], runs: [[1]]}]",
+        "queue: [{study: [a.yaml], runs: []}]",
+        "queue: [{study: [a.yaml], stages: [1]}]",
+        "queue: [{study: []}]",
+        "queue: [{study: [null]}]",
+        "queue: [a.yaml]",
         "{}",
     ],
 )
@@ -149,7 +212,7 @@ def test_a_malformed_queue_is_one_line(tmp_path, text, capsys):
     assert main(["slice", str(tmp_path / "queue.yaml"), "--minutes", "1"]) == 1
     message = capsys.readouterr().err
     assert message.count("\n") == 1
-    assert "queue.yaml" in message
+    assert f"{tmp_path / 'queue.yaml'}: queue: " in message
 
 
 def test_an_entry_names_stages_and_runs(queue, tmp_path, capsys):
@@ -163,7 +226,8 @@ def test_an_entry_names_stages_and_runs(queue, tmp_path, capsys):
     for key, name in (("stages", "trian"), ("runs", "nla")):
         queue.write_text(yaml.safe_dump({"queue": [{"study": ["study.yaml"], key: [name]}]}))
         assert main(["slice", str(queue), "--minutes", "1"]) == 1
-        assert f"{key}: no '{name}' here; allowed: " in capsys.readouterr().err
+        told = f"{queue}: queue: entry 0: {key}: study.yaml has no '{name}'; allowed: "
+        assert told in capsys.readouterr().err
 
 
 def test_the_shipped_queue_plans():

@@ -11,7 +11,8 @@ import pytest
 from rs.errors import UserError
 from rs.plan import kept_shards
 from rs.plan.draw_paths import draw_file
-from rs.provenance.files import write_text
+from rs.plan.plan import Plan
+from rs.provenance.files import read_json, write_json, write_text
 from rs.settings.images import Subset
 
 
@@ -105,15 +106,52 @@ def test_a_record_that_is_none_is_one_line(study, plan_of):
     record = next(Path("results").rglob(kept_shards.RECORD))
     for path in files(later):
         Path(path).unlink()
-    for text, reason in (
-        ("{", "not a complete JSON"),
-        (json.dumps({"images_per_shard": 0}), "is 0; allowed"),
+    typed = {"images_per_shard": 5, "stated": 100}
+    sealed = [(write_json, {**typed, "images_per_shard": size}, f"is {size}; allowed") for size in (0, True)]
+    for write, content, reason in (
+        *sealed,
+        (Path.write_text, "{", "not a complete JSON"),
+        (Path.write_text, json.dumps(typed), "has no checksum"),
+        (Path.write_text, json.dumps([5]), "is None; allowed"),
     ):
-        record.write_text(text)
+        write(record, content)
         with pytest.raises(UserError, match=reason) as caught:
             plan_of(study)
         assert str(caught.value).startswith(f"{record}: ")
         assert "\n" not in str(caught.value)
+
+
+def test_draws_count_before_a_record(study, plan_of):
+    """And what is planned from them puts the record right, whatever it is."""
+    draw(before := plan_of(study))
+    folder = Path(next(iter(files(before)))).parent.parent
+    record = folder / kept_shards.RECORD
+    for text in ("{", None):
+        write_json(record, {"images_per_shard": 20, "stated": 50})
+        if text:
+            record.write_text(text)
+        assert files(plan := plan_of(study)) == files(before)
+        assert kept_shards.settle(plan) == []
+        assert not record.exists(), "the study's own size needs none"
+    write_json(record, {"images_per_shard": 20, "stated": 100})
+    assert files(plan := of(study, plan_of, 100)) == files(before)
+    assert kept_shards.settle(plan) == kept_shards.told(plan) != []
+    assert read_json(record)["images_per_shard"] == 50
+    for purpose in {Path(path).parent for path in files(before)}:
+        shutil.rmtree(purpose)
+    assert files(of(study, plan_of, 100)) != files(before), "draws that are gone with their folders"
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(study, plan_of, monkeypatch):
+    draw(plan_of(study))
+
+    def refused(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(kept_shards.os, "scandir", refused)
+    with pytest.raises(UserError, match=r"^results/runs/.*: cannot be read: Permission denied; ") as caught:
+        plan_of(study)
+    assert "\n" not in str(caught.value)
 
 
 def test_runs_that_share_draws_have_one_size(study, plan_of):
@@ -127,6 +165,17 @@ def test_runs_that_share_draws_have_one_size(study, plan_of):
     assert files(plan_of(study)) == files(before)
     study["runs"] = {"few": few, "gaussian": study["runs"]["gaussian"]}
     assert files(plan_of(study)) == files(before)
+
+
+def test_studies_that_are_planned_together_share_shards_before_any_draw(study, plan_of):
+    first = plan_of(study)
+    plan_of(study)  # another file of the same text
+    alone, kept = of(study, plan_of, 100), first.observer.kept
+    assert files(alone) != files(first)
+    assert files(Plan(alone.study, kept)) == files(first)
+    study["test"] = {"skip": 2}
+    other = plan_of(study)
+    assert files(Plan(other.study, kept)) == files(other), "of other images nothing is shared"
 
 
 def test_a_run_that_starts_from_another_follows_its_shards(study, plan_of):
@@ -162,9 +211,15 @@ def images(folder: Path, stated: int, **subset: int) -> int:
     return kept_shards.shards_of(folder, "run", stated, Subset(**subset), SIZE).images
 
 
-def test_of_draws_in_several_sizes_the_studys_counts_else_that_of_most(tmp_path):
-    folder = names(tmp_path, "0-40-1", "40-80-1", "0-100-1")
-    assert [images(folder, stated) for stated in (100, 40, 50)] == [100, 40, 40]
+def test_of_draws_in_several_sizes_that_of_most_images_counts_of_as_many_the_studys(tmp_path):
+    folder = names(tmp_path / "most", "0-40-1", "40-80-1", "0-100-1")
+    assert [images(folder, stated) for stated in (100, 40, 50)] == [100, 100, 100]
+    folder = names(tmp_path / "stray", *(f"{k}-{k + 30}-1" for k in range(0, 240, 30)), "0-50-1")
+    assert [images(folder, stated) for stated in (30, 50, 20)] == [30, 30, 30]
+    folder = names(tmp_path / "last", "0-297-1", "0-40-1")
+    assert [images(folder, stated) for stated in (40, 297, 20)] == [297, 297, 297]
+    folder = names(tmp_path / "alike", "0-50-1", "50-100-1", "0-100-1")
+    assert [images(folder, stated) for stated in (50, 100, 60, 90)] == [50, 100, 50, 100]
 
 
 def test_the_last_file_of_a_split_may_be_short(tmp_path):
