@@ -24,12 +24,12 @@ try:
         OVERRIDES = dict(workflow.config_settings.config)
         PLAN = Plan(Study(FILES, OVERRIDES))
     if workflow.is_main_process:  # and not in each job of a cluster, which parses this again
-        from rs.plan import kept_shards, mixed_draws, price
+        from rs.plan import extras, kept_shards, mixed_draws, price
         from rs.study import tracking_place
 
         tracking_place.check_place(PLAN.study)
         staleness.settle(PLAN)
-        for sentence in (*mixed_draws.settle(PLAN), *kept_shards.settle(PLAN)):
+        for sentence in (*mixed_draws.settle(PLAN), *kept_shards.settle(PLAN), *extras.told(PLAN)):
             print(f"rs: {sentence}", file=sys.stderr)
         if (cost := price.sentence(PLAN)) is not None:
             print(f"rs: {cost}", file=sys.stderr)

@@ -17,6 +17,7 @@ Weights are untrained, images random: no cost depends on them. Medians of ROUNDS
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
@@ -26,6 +27,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +110,7 @@ class Contestant:
         labels = np.random.default_rng(1).integers(0, 10, IMAGES)
         split = Resident({"images": pixels, "labels": labels}, device)
         ours = training.Ours(
-            self.objective or {},
-            network,
-            Images(split, range(self.batch), shape[1:]),
-            settings,
+            self.objective or {}, network, Images(split, range(self.batch), shape[1:]), settings
         )
         if self.what == "recorded":
             ours.captured = CapturedSteps(device)
@@ -169,12 +168,8 @@ def card(device: torch.device) -> dict[str, Any]:
         times.append(time.perf_counter() - start)
     torch.backends.cuda.matmul.allow_tf32 = False
     products = {f"{p} product": sampling.peak(getattr(torch, p), device) for p in sampling.PRECISIONS}
-    return {
-        "card": device_name(device),
-        "torch": torch.__version__,
-        "copy": 2 * 2**30 / min(times),
-        **products,
-    }
+    own = {"card": device_name(device), "torch": torch.__version__, "copy": 2 * 2**30 / min(times)}
+    return {**own, **products}
 
 
 def groups() -> list[list[Contestant]]:
@@ -199,6 +194,7 @@ def measure(seconds: float, wanted: str, say: Callable[[dict[str, Any]], None]) 
         here, there = context.Pipe()
         process = context.Process(target=work, args=(there, group, wanted), daemon=True)
         process.start()
+        there.close()  # so that a process that dies ends the pipe
         running.append((group, process, here))
     until = (
         deadline - 0.4 * seconds
@@ -207,23 +203,34 @@ def measure(seconds: float, wanted: str, say: Callable[[dict[str, Any]], None]) 
         time.sleep(0.1)
     late = [one for one in running if not one[2].poll()]
     for group, process, pipe in [*(one for one in running if one not in late), *late]:
-        ready = pipe.poll(max(0.0, deadline - time.monotonic()))
-        told = pipe.recv() if ready else ["not ready in time"] * len(group)
-        for i, (contestant, size) in enumerate(zip(group, told, strict=True)):
-            say(asdict(contestant) | result(pipe, i, size, deadline))
+        told = answer(process, pipe, max(0.0, deadline - time.monotonic()), "not ready in time")
+        sizes = [told] * len(group) if isinstance(told, str) else told
+        for i, (contestant, size) in enumerate(zip(group, sizes, strict=True)):
+            say(asdict(contestant) | result(process, pipe, i, size, deadline))
         process.kill()
 
 
-def result(pipe: Connection, i: int, size: int | str, deadline: float) -> dict[str, Any]:
+def answer(process: BaseProcess, pipe: Connection, seconds: float, late: str) -> Any:
+    """What the process sends within so many seconds, or why nothing: `late`, or how it ended."""
+    try:
+        return pipe.recv() if pipe.poll(seconds) else late
+    except (EOFError, ConnectionError):
+        process.join()
+        return f"its process ended with exit code {process.exitcode}"
+
+
+def result(
+    process: BaseProcess, pipe: Connection, i: int, size: int | str, deadline: float
+) -> dict[str, Any]:
     """Of the i-th contestant behind the pipe: the seconds of a unit, or why there are none."""
     if isinstance(size, str):
         return {"why": size}
     if time.monotonic() > deadline:
         return {"why": "out of time"}
-    pipe.send(i)
-    if not pipe.poll(max(1.0, deadline - time.monotonic())):
-        return {"why": "out of time"}
-    return {"seconds": statistics.median(pipe.recv()), "size": size}
+    with contextlib.suppress(ConnectionError):  # it has ended: `answer` says how
+        pipe.send(i)
+    told = answer(process, pipe, max(1.0, deadline - time.monotonic()), "out of time")
+    return {"why": told} if isinstance(told, str) else {"seconds": statistics.median(told), "size": size}
 
 
 def tables(rows: list[dict[str, Any]]) -> None:
@@ -266,8 +273,12 @@ def main() -> None:
     parser.add_argument("--tables", type=Path, metavar="ROWS", help="only write the tables of these")
     args = parser.parse_args()
     if args.tables:
-        tables([json.loads(line) for line in args.tables.read_text().splitlines()])
-        return
+        try:
+            return tables([dict(json.loads(line)) for line in args.tables.read_text().splitlines()])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            parser.error(f"--tables: {args.tables}: no rows of a measurement: {error!r}")
+    if args.rows and args.rows.exists():  # of another card, perhaps
+        parser.error(f"--rows: {args.rows}: is there already; name another file, or remove it")
     rows: list[dict[str, Any]] = []
 
     def say(row: dict[str, Any]) -> None:

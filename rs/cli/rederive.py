@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -39,9 +40,10 @@ def read_list(path: Path) -> dict[Path, list[Path]]:
 @contextlib.contextmanager
 def certified(plan: Plan, observations: Path, runs: Iterable[PlannedRun]) -> Iterator[None]:
     """Inside, the working directory is a folder with the observations of `runs` and what their certificates
-    make of them. Raises UserError where a run has no observations.
+    make of them: a while, of which a line tells first. Raises UserError where a run has no observations.
     """
     kept, wanted = observations.resolve(), list(runs)
+    print(f"rs: deriving the tables of {plan.study.name} from {observations}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for name, label in {planned.network: planned.run.label for planned in wanted}.items():
             source = kept / name

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rs.errors import UserError
-from rs.plan import kept_shards, mixed_draws, pending, price, rates, rules, shards, staleness
+from rs.plan import extras, kept_shards, mixed_draws, pending, price, rates, rules, shards, staleness
 from rs.plan.plan import Plan
 
 KINDS = ("has", "lacks", "stale")
@@ -20,7 +20,7 @@ def status(plan: Plan, files: list[Path]) -> str:
     if not rules.SNAKEFILE.is_file():
         raise UserError(f"{rules.SNAKEFILE}: is not here; status is asked for in the workflow's folder")
     staleness.settle(plan)  # as Snakemake does before it judges
-    draws = [*mixed_draws.settle(plan), *kept_shards.told(plan)]
+    draws = [*mixed_draws.settle(plan), *kept_shards.told(plan), *extras.told(plan)]
     try:
         found = list(pending.judged(plan))
     except pending.NotJudged as why:

@@ -69,8 +69,9 @@ def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:
         }
         return plan, kept, RESULTS / "runs"
     for files in read_list(KEPT).values() if KEPT.is_file() else ():
-        plan = Plan(Study(files))
-        if plan.study.name == name:
+        study = Study(files)
+        if study.name == name:
+            plan = Plan(study)
             with certified(plan, OBSERVATIONS, plan.runs):
                 return plan, rows_of(plan), OBSERVATIONS
     names = [path.parents[1].name for path in RESULTS.glob("*/tables/published.parquet")]

@@ -23,6 +23,7 @@ import hashlib
 import os
 import platform
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ UNSET = ("TORCHINDUCTOR_CACHE_DIR",)  # of them, what only says where files lie
 SHARED = "its compiled forms are not loaded: folder and files must be yours, and others cannot write to them"
 DAMAGED = "damaged, so the compiler starts; remove it, and the form stage makes it anew"
 HELD = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training")
+DAY = 86_400  # seconds: no process compiles for so long
 Run = Callable[[Tensor], Tensor]
 
 
@@ -99,6 +101,14 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
     finally:
         own.unlink(missing_ok=True)
     return None
+
+
+def clear() -> None:
+    """Removes what processes left that were killed while they compiled."""
+    with contextlib.suppress(OSError):
+        for file in _folder().glob(".*.pt2"):
+            if time.time() - file.stat().st_mtime > DAY:
+                file.unlink(missing_ok=True)
 
 
 def _refusal(batch: Tensor) -> str | None:

@@ -41,7 +41,9 @@ class OpenVinoForm(InferenceForm):
         programs.check_processor(form, device)
         self.most = DIFFERING[form["precision"]] if most is None else most
         if audited.chance:
-            raise UserError(f"{audited.run}: draws at random, so it votes in torch alone; use engine: torch")
+            raise UserError(
+                f"{audited.run}: draws at random, so it votes in torch alone; use {programs.IN_TORCH}"
+            )
         self.program = program
         super().__init__(audited, form, device)
 
@@ -55,11 +57,11 @@ class OpenVinoForm(InferenceForm):
         found = differing(self, probes, votes, self.batch)
         if found > self.most:
             told = f"in {form['precision']} by OpenVINO {found:.1%} of its votes are not the network's"
-            raise UserError(f"{self.run}: {told}; use another precision, or engine: torch")
+            raise UserError(f"{self.run}: {told}; use another precision, or {programs.IN_TORCH}")
         few = probes[: self.batch]
         if not torch.equal(self(few).clone(), self(few.flip(0)).flip(0)):
             told = "in OpenVINO its logits depend on the place in a batch"
-            raise UserError(f"{self.run}: {told}; use engine: torch")
+            raise UserError(f"{self.run}: {told}; use {programs.IN_TORCH}")
         self.compared = {"differing_votes": found, "probes": len(probes)}
 
 
@@ -82,7 +84,7 @@ def program_of(
     members = getattr(audited.network, "members", ())
     if getattr(audited.network, "first", len(members)) < len(members):
         told = "an ensemble that stops at a consensus votes in torch alone; use engine: torch"
-        raise UserError(f"{audited.run}: {told}")
+        raise UserError(f"{audited.run}: {told} in float32 or bfloat16")
     plain = copied(audited.network, audited.run).to(examples.device)
     shown = transformed(plain, audited.probes.to(examples.device), audited.run)
     network = shown.network.float().to(memory_format=torch.contiguous_format)

@@ -40,7 +40,8 @@ from rs.statistics.seeding import derive_seed
 FUSED = re.compile(rb'\s*<attribute name="fused_names"[^>]*/>')  # names of what is no more
 CALIBRATING, SEED = 256, 0  # images, evenly over the training split; of their noise
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
-INSTALL = "pip install openvino nncf"
+IN_TORCH = "engine: torch in float32 or bfloat16"
+INSTALL = "pip install -e '.[openvino]'"
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def imported(name: str) -> Any:
 
         return openvino
     except ImportError as error:
-        raise UserError(f"sampling: {name} is not installed; {INSTALL}, or engine: torch") from error
+        raise UserError(f"sampling: {name} is not installed; {INSTALL}, or {IN_TORCH}") from error
 
 
 def check_processor(form: dict[str, Any], device: torch.device) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from rs.errors import UserError
 from rs.machine import launching
 from rs.machine.worker import log_to
+from rs.plan import extras
 from rs.plan.jobs import Job
 from rs.plan.stages import Stage, StudyStage, stage_named
 from rs.plan.staleness import inputs_digest
@@ -81,6 +82,7 @@ def _execute(stage: Stage, described: dict[str, Any], data_dir: str | None) -> N
         if not stage.device:
             run_job(job, None, code)
             return
+        extras.check(job)
         from rs.machine.devices import use_device
 
         with use_device(job.device, job.threads) as device:

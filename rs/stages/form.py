@@ -11,6 +11,7 @@ has a form of its own under each noise; it does not fall back.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import torch
 
 from rs.machine.devices import device_name
 from rs.networks import audit as network_audit
+from rs.networks import kept_forms
 from rs.networks.forms import resolve, try_out
 from rs.networks.openvino_form import made_here
 from rs.provenance.files import provenance, write_json
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
 
 
 def run_job(job: Job, device: torch.device, code: str) -> None:
-    fix(job.spec, job.inputs["model"], job.inputs["data"], job.outputs["form"], device, code)
+    kept_forms.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", RuntimeWarning)  # a damaged file is met twice: found, and kept anew
+        fix(job.spec, job.inputs["model"], job.inputs["data"], job.outputs["form"], device, code)
 
 
 def fix(

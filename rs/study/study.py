@@ -250,7 +250,11 @@ class Study:
     # --- errors ---
 
     def fail(self, path: tuple[Any, ...], message: str) -> NoReturn:
-        """Raises UserError at `path`; a run's key that stands in an override or at the top is named there."""
+        """Raises UserError at `path`."""
+        raise UserError(self.located(path, message))
+
+    def located(self, path: tuple[Any, ...], message: str) -> str:
+        """`file: path: message`; a run's key that stands in an override or at the top is named there."""
         lacks = message.startswith("lacks")
         places = [path]
         if path[:1] in (("runs",), ("imported",)) and len(path) > 2:
@@ -258,8 +262,8 @@ class Study:
         for candidate in places:
             for name, document in reversed(list(zip(self.files, self._documents, strict=True))):
                 if candidate and has(document, candidate[:-1] if lacks else candidate):
-                    raise UserError(f"{name}: {dotted(candidate)}: {message}")
-        raise UserError(f"{self.files[0]}: {dotted(path)}: {message}")
+                    return f"{name}: {dotted(candidate)}: {message}"
+        return f"{self.files[0]}: {dotted(path)}: {message}"
 
     def _check(self, value: Any, against: dict[str, Any], place: tuple[Any, ...], note: str = "") -> None:
         if (wrong := _first_error(value, against)) is not None:

@@ -64,6 +64,10 @@ def half_inside():
 
 def broken():
     return Other(lambda net, x: net(x) * torch.nan)
+
+
+def dazzled():
+    return Other(lambda net, x: net(x).where(x.mean((1, 2, 3))[:, None] < 0.8, torch.nan))
 """
 
 

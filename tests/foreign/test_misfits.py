@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rs.foreign.certifying import PROBES
+from rs.foreign.pictures import spread
+from rs.provenance.files import read_table
+
 GREY = ("--channels", "1", "--sigma", "0.25", "--n", "100", "--out", "out")
 
 
@@ -93,3 +97,16 @@ def test_weights_that_are_not_the_networks(refused):
     options = ("--model", "entry:mynet:net", "--data", "photos", *GREY, "--weights")
     assert "w.pt: not a complete checkpoint" in refused(*options, "w.pt")
     assert "gone.pt: cannot be read" in refused(*options, "gone.pt")
+
+
+def test_votes_of_the_images_before_one_that_breaks_the_network_are_kept(refused):
+    for i in range(12, 60):
+        shutil.copy("photos/00.png", f"photos/{i}.png")
+    probes = spread(60, PROBES)
+    white = next(i for i in range(40, 60) if i not in probes)
+    Image.fromarray(np.full((8, 8), 255, np.uint8)).save(f"photos/{white}.png")
+    told = refused("--model", "entry:mynet:dazzled", "--data", "photos", *GREY, "--images", "60")
+    assert f"image {white}: " in told
+    tables = [read_table(file)[0].to_pylist() for file in Path("out/votes").glob("*.parquet")]
+    drawn = [row["image"] for table in tables for row in table]
+    assert sorted(drawn) == sorted([*range(white)] * 2)

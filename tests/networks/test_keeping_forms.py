@@ -161,3 +161,14 @@ class Unkept:
 
     def keep(self, probes):
         return "torch.fx does not see all of it"
+
+
+def test_what_a_killed_process_left_is_removed_after_a_day(kept, own_cache):
+    left, young = own_cache / ".0badcafe.pt2", own_cache / ".0badf00d.pt2"
+    for file in (left, young):
+        file.write_bytes(b"co")
+    os.utime(left, (0, 0))
+    kept_forms.clear()
+    assert not left.exists()
+    assert young.exists()
+    assert kept_forms.find(kept, BATCH) is kept

@@ -43,7 +43,7 @@ def present_runs(client: MlflowClient, uri: str, experiment: str) -> dict[str, l
 
 
 def _from_sqlite(uri: str, experiment: str) -> list[Present]:
-    """None where the store is no SQLite file, or not laid out as it is known here."""
+    """An empty list where the store is no SQLite file, or not laid out as it is known here."""
     file, told = sqlite_file(uri), list[tuple[str, str, str, str]]()
     if file:
         with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(file)) as db:
