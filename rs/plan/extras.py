@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from rs.errors import UserError
 from rs.plan.jobs import Job
-from rs.plan.plan import Plan
-from rs.plan.price import missing
-from rs.settings.sampling import by_openvino
+
+if TYPE_CHECKING:
+    from rs.plan.plan import Plan
 
 INSTALL = "pip install -e '.[openvino]'"
 NAMED = 3  # runs in a line
@@ -21,7 +22,11 @@ NAMED = 3  # runs in a line
 
 def lacking(job: Job) -> list[str]:
     """The packages that a job needs and that are not installed here."""
-    if not (job.declared.device and "precision" in job.spec and by_openvino(job.spec)):
+    if not (job.declared.device and "precision" in job.spec):
+        return []
+    from rs.settings.sampling import by_openvino  # pydantic, which other jobs start without
+
+    if not by_openvino(job.spec):
         return []
     quantizes = job.stage == "form" and job.spec["precision"] == "int8"
     return [name for name in (*["nncf"] * quantizes, "openvino") if find_spec(name) is None]
@@ -39,6 +44,9 @@ def told(plan: Plan) -> Iterator[str]:
     """A line for each place of the study that asks for what its missing jobs lack here."""
     if not any(map(lacking, plan.all_jobs())):
         return
+    from rs.plan.price import missing  # a job asks for `check` alone, and starts without a plan
+    from rs.settings.sampling import by_openvino
+
     lacks = {job.target: names for job in missing(plan) if (names := lacking(job))}
     lines: dict[tuple[str, str], dict[str, None]] = {}  # runs by the line's ends
     for planned in plan.runs:

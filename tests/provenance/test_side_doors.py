@@ -30,6 +30,7 @@ def test_all_that_a_stage_s_function_hands_its_job_to_is_among_its_code(stage):
         "rs.plan.draw_paths:shards_of",  # hands on what files_of says
         "rs.plan.mixed_draws:check",  # refuses, before anything is computed
         "rs.machine.devices:device_class",
+        "rs.networks.kept_forms:clear",  # removes what killed processes left, in the user's cache
     }
     assert called
 
@@ -79,6 +80,7 @@ def test_what_carries_a_job_out_knows_no_stage():
     called = {place[0] for place in here().entry(("rs.stages.execution", "_execute"))[1] if place[1]}
     assert called == {
         *("rs.stages.execution", "rs.plan.staleness", "rs.machine.devices"),
+        "rs.plan.extras",  # refuses, before anything is computed
     }
 
 
