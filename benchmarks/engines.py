@@ -244,9 +244,8 @@ def measure(name: str, batch: int, args: argparse.Namespace, folder: Path) -> No
             runs.pop(key, None)
     with torch.no_grad():
         truth = subject.network(subject.images)
-    apart = {
-        k: float((run(subject.images) - truth).abs().max() / truth.abs().max()) for k, run in runs.items()
-    }
+    largest = truth.abs().max()
+    apart = {key: float((run(subject.images) - truth).abs().max() / largest) for key, run in runs.items()}
     seconds: dict[str, list[float]] = {key: [] for key in runs}
     calls: dict[str, Callable[[], object]] = {
         key: voted(subject, run) if args.votes else functools.partial(run, subject.images)
@@ -288,12 +287,9 @@ def main() -> None:
     if args.once:
         once(args.models[0], args.once, batches[args.models[0]], args.folder)
         return
-    versions = (
-        (m, importlib.metadata.version(m))
-        for m in ("torch", "openvino", "nncf", "torchao", "onnxruntime")
-        if importlib.util.find_spec(m)
-    )
-    print(f"{device_name(torch.device('cpu'))}, one thread; {', '.join(' '.join(v) for v in versions)}")
+    tools = filter(importlib.util.find_spec, ("torch", "openvino", "nncf", "torchao", "onnxruntime"))
+    versions = ", ".join(f"{tool} {importlib.metadata.version(tool)}" for tool in tools)
+    print(f"{device_name(torch.device('cpu'))}, one thread; {versions}")
     print("matrix product:", ", ".join(f"{k} {v / 1e9:,.0f} G/s" for k, v in products().items()))
     for name, batch in batches.items():
         with tempfile.TemporaryDirectory() as folder:

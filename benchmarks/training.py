@@ -285,13 +285,8 @@ def main() -> None:
 
         for name in args.objectives:
             _, batch, count = CASES[name]
-            options = (
-                name,
-                args.model,
-                max(1, int(count * args.scale) // batch) * batch,
-                device,
-                args.workers,
-            )
+            images = max(1, int(count * args.scale) // batch) * batch
+            options = (name, args.model, images, device, args.workers)
             flops = together("flops", options) / copies
             together("ours", options)  # the first pass through a network prepares kernels
             pairs = [(together("ours", options), together("peer", options)) for _ in range(args.rounds)]

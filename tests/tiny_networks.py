@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from rs.methods.models.digits_cnn import DigitsCnn
 from rs.networks.audit import Audited
 
 
@@ -32,6 +33,15 @@ def probes(shape: tuple[int, ...], n: int = 32) -> torch.Tensor:
 
 def audited(network: nn.Module, shape: tuple[int, ...], classes: int, run: str = "theirs") -> Audited:
     return Audited(network, {"classes": classes, "sha256": ""}, probes(shape), run, chance=False)
+
+
+def with_trained_norms(shape: tuple[int, int, int]) -> nn.Module:
+    """The network of the digits with batch norms far from the identity."""
+    torch.manual_seed(0)
+    network = DigitsCnn().build(shape, 10, (0.3,), (0.4,))
+    for _ in range(5):
+        network(torch.rand(64, *shape))
+    return network.eval()
 
 
 class Small(nn.Module):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_networks import audited
+from tiny_networks import audited, with_trained_norms
 from torch import nn
 
 from rs.errors import UserError
-from rs.methods.models.digits_cnn import DigitsCnn
 from rs.networks import forms
 from rs.networks.inference import InferenceForm
 from rs.plan.plan import Plan
@@ -25,12 +24,7 @@ SHAPE = (1, 8, 8)
 
 @pytest.fixture
 def network():
-    """A network whose batch norm is far from the identity."""
-    torch.manual_seed(0)
-    network = DigitsCnn().build(SHAPE, 10, (0.3,), (0.4,))
-    for _ in range(5):
-        network(torch.rand(64, *SHAPE))
-    return network.eval()
+    return with_trained_norms(SHAPE)
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from rs.tables.pairs import paired
 
 WEAK = {**TINY["attacks"][0], "label": "weak"}
 STRONG = {**WEAK, "label": "strong", "steps": 4}
+UNDER_WEAK = {"better": "nal", "than": "gaussian", "metric": "empirical_accuracy", "radii": [0.5]}
+UNDER_WEAK["attack"] = "weak"
 
 
 def claims(*conditions):
@@ -173,16 +175,9 @@ def test_curves_that_cross_are_paired_and_so_are_runs_of_their_own_noise(observe
         ("nal", "gaussian", 0.5),
     }
     several = [{"name": "none"}, {"name": "gaussian", "sigma": 0.5}]
-    asked = {
-        "better": "nal",
-        "than": "gaussian",
-        "metric": "empirical_accuracy",
-        "radii": [0.5],
-        "attack": "weak",
-    }
     for smoothing, found in ((None, True), (several, False)):
         runs["nal"] = other | ({"smoothing": smoothing} if smoothing else {})
-        plan = observed(attacks=[WEAK], certificates=[], runs=runs, claims=claims(asked))
+        plan = observed(attacks=[WEAK], certificates=[], runs=runs, claims=claims(UNDER_WEAK))
         assert bool(paired(plan)) == found
 
 
@@ -226,13 +221,6 @@ def test_two_attacks_on_other_images_are_no_pair(observed):
 
 
 def test_attacks_are_paired_under_whichever_certificates_stand_beside_them(observed):
-    asked = {
-        "better": "nal",
-        "than": "gaussian",
-        "metric": "empirical_accuracy",
-        "radii": [0.5],
-        "attack": "weak",
-    }
     runs = {name: {**TINY["runs"][name]} for name in ("gaussian", "nal")}
     runs["nal"]["certificates"] = []
-    assert paired(observed(attacks=[WEAK], runs=runs, claims=claims(asked)))
+    assert paired(observed(attacks=[WEAK], runs=runs, claims=claims(UNDER_WEAK)))
