@@ -220,7 +220,15 @@ def test_two_attacks_on_other_images_are_no_pair(observed):
     assert paired(plan) == []
 
 
-def test_attacks_are_paired_under_whichever_certificates_stand_beside_them(observed):
+@pytest.mark.parametrize("without", ["gaussian", "nal"])
+def test_attacks_are_paired_under_whichever_certificates_stand_beside_them(observed, without):
     runs = {name: {**TINY["runs"][name]} for name in ("gaussian", "nal")}
-    runs["nal"]["certificates"] = []
+    runs[without]["certificates"] = []
     assert paired(observed(attacks=[WEAK], runs=runs, claims=claims(UNDER_WEAK)))
+
+
+def test_sides_of_other_rows_of_a_table_are_no_pair(observed):
+    """Both would have one name, and the outcomes behind them are not told apart."""
+    sides = [{"run": "nal", "attack": "weak", "where": {"seed": seed}} for seed in (0, 1)]
+    asked = {"difference": sides, "at_least": 0.0, "metric": "empirical_accuracy", "radii": [0.5]}
+    assert paired(observed(attacks=[WEAK], certificates=[], claims=claims(asked))) == []
