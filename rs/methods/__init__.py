@@ -1,1 +1,1 @@
-"""What comes in several ways, a package per kind. interfaces.py is the one page of protocols."""
+"""Exchangeable methods, one package per kind. interfaces.py is the page of their protocols."""

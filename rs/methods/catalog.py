@@ -30,18 +30,20 @@ TABLES: dict[str, dict[str, str]] = {
 }
 
 
-# By kind and method: a parameter, false by default, that makes it another class. What runs without it
-# executes none of that class's code.
+# kind -> method -> boolean parameter -> the class that implements the method if the parameter is true. Runs
+# without the parameter execute none of that class's code.
 SWITCHES = {"noises": {"gaussian": {"exact": "rs.methods.noise.exact_gaussian:ExactGaussian"}}}
 
 
 def table(kind: str) -> dict[str, str]:
-    """Name and "module:Class" of every method of a kind, those of plug-ins too."""
+    """Name -> "module:Class" of every method of a kind, including those of plug-ins."""
     return {**plugins.table(kind), **TABLES[kind]}
 
 
 def find(kind: str, name: str, path: str | None = None) -> type:
-    """The class behind a name in one of the tables of contents, or of a plug-in; or at `path`."""
+    """The class of a method, built-in or from a plug-in; `path` ("module:Class") replaces its entry in the
+    table.
+    """
     known = table(kind)
     if name not in known:
         raise UserError(f"{name!r} is none of the {kind}: {', '.join(sorted(known))}")
@@ -55,9 +57,7 @@ def find(kind: str, name: str, path: str | None = None) -> type:
 
 
 def build(kind: str, method: dict[str, Any]) -> Any:
-    """The method object for `{"name": ..., hyperparameters}`; keys that belong to its use in a study are left
-    out.
-    """
+    """The method object for `{"name": ..., hyperparameters}`. Keys of its use in a study are left out."""
     use = {key_of(f.name) for f in fields(USES[kind])} if kind in USES else set()
     switches = SWITCHES.get(kind, {}).get(method["name"], {})
     chosen = next((path for switch, path in switches.items() if method.get(switch)), None)
@@ -74,15 +74,15 @@ def build(kind: str, method: dict[str, Any]) -> Any:
 
 
 def build_use(kind: str, method: dict[str, Any]) -> Any:
-    """How a study uses a certificate or an attack: its `CertificateUse` or `AttackUse`."""
+    """A study's use of a certificate or an attack: its `CertificateUse` or `AttackUse`."""
     use = USES[kind]
     keys = {f.name for f in fields(use)}
     return TypeAdapter(use).validate_python({k: v for k, v in method.items() if k in keys})
 
 
 def schema() -> dict[str, Any]:
-    """The schema of a study that names built-in methods: what `rs/schema.json` holds."""
-    from rs.methods.models.costs import costs  # torch, which votes alone do not need
+    """The schema of studies with built-in methods: the content of `rs/schema.json`."""
+    from rs.methods.models.costs import costs  # loads torch, which votes alone do not need
 
     methods = {
         kind: {name: method_schema_of(kind, name, find(kind, name), path) for name, path in own.items()}
@@ -93,15 +93,13 @@ def schema() -> dict[str, Any]:
             for switch, path in switches.items():
                 add_switch(methods[kind][name], switch, find(kind, name, path), path)
     for name, method in methods["models"].items():
-        if "x-networks" not in method:  # else it costs what its parts do
+        if "x-networks" not in method:  # a joined model costs what its networks cost
             method["x-costs"] = costs(find("models", name)())
     return document(methods)
 
 
 def listing() -> dict[str, list[dict[str, Any]]]:
-    """Every method that a study can name, by kind: name, source, what it is, and its hyperparameters'
-    defaults.
-    """
+    """Every method that a study can name, by kind: name, source, description, and default hyperparameters."""
     methods = study_schema.schema()["$defs"]
     return {
         kind: [

@@ -1,6 +1,6 @@
-"""From a noise, a certificate and votes to a claim: the checks of all three, and the derivation. No torch.
+"""Derives a claim from a noise, a certificate and votes, and checks all three. Loads no torch.
 
-`rs radius` and the functions of `import rs` say the same of the same votes, because both ask here.
+`rs radius` and the functions of `import rs` both use this module, so they say the same of the same votes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from rs.study.schema import defaults, method_schema, noise_level, schema
 KINDS = {"noise": "noises", "certificate": "certificates"}
 HARDLY_EVER = 1e-6
 Method = dict[str, Any]  # {"name": ..., parameters}, as a study writes it
-Facts = dict[str, Any]  # what the schema says of a method
+Facts = dict[str, Any]  # a method's schema
 
 
 def facts_of(verb: str, names: dict[str, str], dashes: str = "") -> dict[str, Facts]:
-    """The schemas of the methods that `names` has by role. UserError for a name that is none, and for a
-    certificate that has no theorem for the noise beside it. `dashes` are those of an option.
+    """The schema of each method in `names` (role -> method name). Raises UserError for an unknown method, and
+    for a certificate without a theorem for the named noise. `dashes` precede the role in messages ("--" for
+    options).
     """
     for role, name in names.items():
         if (known := schema()["$defs"][KINDS[role]]) and name not in known:
@@ -47,7 +48,9 @@ def facts_of(verb: str, names: dict[str, str], dashes: str = "") -> dict[str, Fa
 def check_parameters(
     verb: str, chosen: dict[str, Method], facts: dict[str, Facts], level: bool = True
 ) -> None:
-    """Raises UserError for unknown keys and for values out of range. `level`: the noise's is above 0."""
+    """Raises UserError for unknown keys and for values out of range; with `level`, for a noise level of 0
+    too.
+    """
     for role, method in chosen.items():
         errors = list(Validator(facts[role]).iter_errors(method))
         if errors:
@@ -63,7 +66,7 @@ def check_parameters(
 
 
 def claim(verb: str, draws: Draws, noise: Method, certificate: Method, alpha: float) -> Certified:
-    """What a checked certificate says of the draws. UserError for a radius that is no finite number."""
+    """What a checked certificate claims from the draws. Raises UserError for a radius that is not finite."""
     left = left_of(alpha, noise, draws.dimension, most_votes(draws))
     if left == 0:
         told = f"the law of {most_votes(draws)} votes' noise is off by more than alpha = {alpha:g}"
@@ -78,8 +81,8 @@ def claim(verb: str, draws: Draws, noise: Method, certificate: Method, alpha: fl
 
 
 def check_rule(verb: str, certificate: Method, stop: dict[str, Any] | None = None) -> None:
-    """Raises UserError for a certificate whose own rule has to stop the votes, where another one did, or
-    their number was fixed. `stop` is what the draws say of it.
+    """Raises UserError where the certificate needs votes that its own stopping rule stopped, and these were
+    stopped by another rule or their number was fixed. `stop` is the draws' record of their rule.
     """
     rule = method_schema("certificates", certificate["name"]).get("x-rule")
     if rule is not None and (stop or {}).get("rule") != rule:
@@ -88,11 +91,12 @@ def check_rule(verb: str, certificate: Method, stop: dict[str, Any] | None = Non
 
 
 def check_separate(verb: str, selection: np.ndarray, estimation: np.ndarray, same: bool = False) -> None:
-    """Raises UserError where the votes [N, classes] that choose the class are those that bound it: the `same`
-    object, or equal in all images although separate draws would hardly ever be.
+    """Raises UserError where selection and estimation votes [N, classes] are not separate draws: `same` says
+    that they are one object; otherwise they are equal for all images, which separate draws would hardly ever
+    be.
 
-    Whatever its probabilities are, an image's second draw is the first with at most the chance that its own
-    frequencies give it.
+    For any class probabilities, an image's second draw equals its first with at most the multinomial
+    probability of the first under its own frequencies.
     """
     told = f"{verb}: the estimation votes are the selection votes; draw separate ones"
     if same:
@@ -107,8 +111,8 @@ def check_separate(verb: str, selection: np.ndarray, estimation: np.ndarray, sam
 
 
 def most_votes(draws: Draws) -> int:
-    """Selection and estimation votes of an image, with those that a first network was certified with; as many
-    as the rules that stopped them allowed.
+    """The most votes of one image: selection, estimation and, for paired draws, the first network's. Votes
+    that a rule stopped count with the rule's maximum.
     """
     own = int(draws.selection.n.max()) + int(draws.stop.get("n", draws.estimation.n.max()))
     if not isinstance(draws, PairedDraws):
@@ -117,12 +121,14 @@ def most_votes(draws: Draws) -> int:
 
 
 def confidence(alpha: float) -> float:
-    """1 - alpha as people write it; never certainty."""
+    """1 - alpha as a decimal number; always below 1."""
     return min(float(1 - Decimal(repr(alpha))), math.nextafter(1, 0))
 
 
 def described(noise: Method, certificate: Method) -> Any:
-    """The noise family; for a certificate that reads its parameters only, those, and torch is not loaded."""
+    """The noise family; a description of its parameters, without loading torch, if the certificate reads no
+    more.
+    """
     if not method_schema("certificates", certificate["name"]).get("x-parameters_only"):
         return catalog.build("noises", noise)
     facts = method_schema("noises", noise["name"])

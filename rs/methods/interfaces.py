@@ -1,10 +1,10 @@
 """The protocols that every method implements. One page: read this before adding a method.
 
-A method is a frozen dataclass whose fields are its hyperparameters (``Annotated[float, Field(gt=0, le=9)]``
-states what is allowed; a field called ``lambda_`` is written ``lambda`` in a study through
-``Field(alias="lambda")``). Class variables state what the method is and what it works with: they are written
-into ``rs/schema.json``, so that a study can be refused before anything runs. Those that may be left out stand
-in comments, with what then holds (rs.settings.method_facts has them as data). ``source`` is the citation that
+A method is a frozen dataclass whose fields are its hyperparameters. ``Annotated[float, Field(gt=0, le=9)]``
+states the allowed values; a field called ``lambda_`` is written ``lambda`` in a study through
+``Field(alias="lambda")``. Class variables state what the method is and what it works with. They are written
+into ``rs/schema.json``, so that a study can be refused before anything runs. Optional class variables stand
+in comments with their defaults (rs.settings.method_facts has them as data). ``source`` is the citation that
 ``rs list`` prints.
 
 Images are float32 ``[B, C, H, W]`` in [0, 1]; sigma, epsilon and radii are in the same units. Every random
@@ -41,7 +41,8 @@ class Split:
 class Files:
     """One split that is too large for memory: image files, `paths` relative to `folder`, and `labels`.
 
-    They are decoded while they are used: shorter side resized to `resize`, centre of the data set's shape.
+    Images are decoded on use: the shorter side is resized to `resize`, then the centre is cut to the data
+    set's shape.
     """
 
     folder: Path
@@ -51,26 +52,26 @@ class Files:
 
 
 class Dataset(Protocol):
-    """A user's own data have shape, classes and sizes as fields, which the study states: they are needed
-    before the data are read. mean and std are then absent, and measured on the training images.
+    """A user's own data set has shape, classes and sizes as fields: the study states them, since they are
+    needed before the data are read. It has no mean and std; they are measured on the training images.
     """
 
     source: ClassVar[str]
     shape: ClassVar[tuple[int, int, int]]  # one image, (C, H, W)
     classes: ClassVar[int]
     sizes: ClassVar[dict[str, int]]  # images of "train" and "test"
-    mean: ClassVar[tuple[float, ...]]  # per channel, of the training images: normalisation layers subtract it
-    std: ClassVar[tuple[float, ...]]  # and divide by this
+    mean: ClassVar[tuple[float, ...]]  # per channel, over the training images; used by normalisation layers
+    std: ClassVar[tuple[float, ...]]  # likewise
 
     def load(self, data_dir: str | None) -> dict[str, Split] | dict[str, Files]: ...  # "train" and "test"
 
 
 class Model(Protocol):
     source: ClassVar[str]
-    shapes: ClassVar[tuple[tuple[int, int, int], ...]]  # image shapes it takes; without any, all
-    # output: ClassVar[str] = "logits", or "image" of a denoiser, whose runs are not observed
-    # networks: ClassVar[dict[str, str]] = {}, parameters that name other runs, of which it is joined and not
-    # trained, and what the network of each must give
+    shapes: ClassVar[tuple[tuple[int, int, int], ...]]  # image shapes it takes; empty: all
+    # output: ClassVar[str] = "logits", or "image" for a denoiser, whose runs are not observed
+    # networks: ClassVar[dict[str, str]] = {}, parameters that name other runs -> the output that their
+    # networks must have; such a model is joined from these networks and not trained
 
     # Normalisation by the data set's per-channel mean and std is the first layer.
     # [B, C, H, W] -> logits [B, classes], or an image [B, C, H, W].
@@ -81,17 +82,17 @@ class Model(Protocol):
 
 class Objective(Protocol):
     source: ClassVar[str]
-    # noises: ClassVar[frozenset[str]] = None, where it works with some noise families only
+    # noises: ClassVar[frozenset[str]] = None, the noise families it works with, if not all
     # calibrates: ClassVar[bool] = False, True where gamma and step_size can be calibrated into an epsilon
-    # passes: ClassVar[Passes], the network's for one image and step (rs.settings.passes): what a study costs
-    # output: ClassVar[str] = "logits", what the networks that it trains give
-    # networks: ClassVar[dict[str, str]] = {}, parameters that name other runs, as a model's: the loss finds
-    # the frozen network in the parameter's place
-    # phase(progress) -> hashable, where the loss uses `progress`: it may do so only through this value
+    # passes: ClassVar[Passes], network passes per image and step, which price a study (rs.settings.passes)
+    # output: ClassVar[str] = "logits", the output of the networks that it trains
+    # networks: ClassVar[dict[str, str]] = {}, parameters that name other runs, as in Model; when the loss is
+    # called, each of these parameters is the frozen network itself
+    # phase(progress) -> hashable: the loss may depend on `progress` only through this value
 
     # The trainer owns optimizer, schedule, augmentation, precision and checkpoints. `model` returns float32
     # logits. `progress` in [0, 1) is the share of the training that is done. Returns the loss to minimise (a
-    # scalar) and scalars to record (detached, still on the device).
+    # scalar) and scalars to record (detached, on the device).
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float
     ) -> tuple[Tensor, dict[str, Tensor]]: ...
@@ -99,7 +100,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Proposed:
-    """What an attack found: ``images`` [..., B, C, H, W] and the ``steps`` int64 [..., B] spent on each
+    """An attack's result: ``images`` [..., B, C, H, W] and the ``steps`` int64 [..., B] spent on each
     (gradient steps; queries where no gradient is taken).
     """
 
@@ -108,16 +109,16 @@ class Proposed:
 
 
 class Attack(Protocol):
-    """An `AttackAtRadii` or a `MinimalAttack`; the harness projects onto ball and box and judges."""
+    """An `AttackAtRadii` or a `MinimalAttack`; the harness projects onto ball and box, and judges."""
 
     source: ClassVar[str]
     norm: ClassVar[float]  # of the radii
     access: ClassVar[str]  # "white-box" or "gradient-free" ("transfer": white-box on another run)
 
-    # passes: ClassVar[Passes], the network's for one image at all radii (rs.settings.passes)
+    # passes: ClassVar[Passes], network passes for one image at all radii (rs.settings.passes)
     # samples: int = 1, noise samples per gradient or query
-    # bounded: ClassVar[bool] = True, False where it is not checked without a bound
-    # keeps_broken: ClassVar[bool] = False, True where what a small ball broke stays as it is in larger ones
+    # bounded: ClassVar[bool] = True, False omits the check in a ball that holds the whole box
+    # keeps_broken: ClassVar[bool] = False, True where an image broken at a radius is kept at larger radii
 
 
 @runtime_checkable
@@ -128,7 +129,7 @@ class AttackAtRadii(Attack, Protocol):
 
 @runtime_checkable
 class MinimalAttack(Attack, Protocol):
-    # [B, ...]: the nearest misclassified images that it finds, x itself where it finds none
+    # [B, ...]: the nearest misclassified images that the attack finds; x itself where it finds none
     def minimal(self, smoothed: Smoothed, x: Tensor, y: Tensor) -> Proposed: ...
 
 
@@ -143,19 +144,19 @@ class Certified:
 class Certificate(Protocol):
     source: ClassVar[str]
     norms: ClassVar[dict[str, float]]  # noise family that it has a theorem for -> norm of the radius
-    needs: ClassVar[frozenset[str]]  # {"counts"}, {"soft_moments"}, or {"paired_counts"}: of two networks
-    rigorous: ClassVar[bool]  # False: its own proof does not cover what it does, shown as an estimate
+    needs: ClassVar[frozenset[str]]  # {"counts"}, {"soft_moments"}, or {"paired_counts"} (two networks)
+    rigorous: ClassVar[bool]  # False: no proof covers the procedure, and it is shown as an estimate
     # anytime: ClassVar[bool] = False, True where the number of votes may be chosen by looking at them
-    # rule: ClassVar[str] = None, the `sampling.rule` that has to stop the votes of a study
-    # bound: ClassVar[str] = "clopper_pearson", or how it bounds expected scores: "hoeffding", "bernstein"
-    # accuracy_factor: float | None = 1.0, what tables multiply certified accuracies by (None: by 1 - alpha)
-    # freedom: ClassVar[float] = 0, where k of a noise family must be below the dimension less this
-    # spends: ClassVar[Spends] = (), where it spends alpha otherwise than alpha_share says: how few votes
-    # never certify (rs.settings.spending)
+    # rule: ClassVar[str] = None, the `sampling.rule` that must stop the votes of a study
+    # bound: ClassVar[str] = "clopper_pearson", or the bound of expected scores: "hoeffding", "bernstein"
+    # accuracy_factor: float | None = 1.0, multiplies certified accuracies in tables (None: 1 - alpha)
+    # freedom: ClassVar[float] = 0; k of a noise family must be below the dimension minus this
+    # spends: ClassVar[Spends] = (), for certificates that split alpha otherwise than by alpha_share; it
+    # yields the number of votes below which nothing is certified (rs.settings.spending)
     # capped: ClassVar[frozenset[str]] = frozenset(), the noise families under which it never certifies more
     # than CERTIFY does from unanimous votes, level * Phi^-1(alpha^(1/n))
-    # parameters_only: ClassVar[bool] = False, True where it reads no more of the noise than its family's name
-    # and its parameters: it is then given them without the family itself, which would load torch
+    # parameters_only: ClassVar[bool] = False, True where it reads only the noise family's name and
+    # parameters; it then gets a description of them, since the family itself would load torch
 
     # Radii are rounded down, 0 where it abstains, and simultaneous for one image at confidence 1 - alpha.
     def certify(self, draws: Draws, noise: Noise, alpha: float) -> Certified: ...

@@ -1,10 +1,11 @@
 """ADRE's attack (Feng et al., AAAI 2020, eq. 12 and 13): l2 PGD that drives the smoothed probability of the
 label down and that of the strongest other class up.
 
-Ascends -log G_y + lambda log max_{c != y} G_c, where G is the mean softmax over the noise samples (eq. 8).
-The second term is at most 0, so nothing diverges. As published, M = `steps` steps of length 2 epsilon/M meet
-the same noise in every step (`redraw: false`). The paper trains with M = 2, k = 8 and lambda up to 0.3; an
-evaluation is given 20 steps and 16 samples here. Both terms stay in log space.
+It ascends -log G_y + lambda log max_{c != y} G_c, where G is the mean softmax over the noise samples (eq. 8).
+The second term is at most 0, so it cannot diverge. As published, the attack makes M = `steps` steps of length
+2 epsilon/M, with the same noise in every step (`redraw: false`). The paper trains with M = 2, k = 8 and
+lambda up to 0.3; the defaults here are for evaluation: 20 steps and 16 samples. Both terms are computed in
+log space.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""AutoAttack's version for randomised defences (Croce & Hein, ICML 2020), from the Adversarial Robustness
-Toolbox's APGD: on cross-entropy, then, where that fails, on the difference of logits ratio.
+"""AutoAttack's version for randomised defences (Croce & Hein, ICML 2020): APGD of the Adversarial Robustness
+Toolbox on cross-entropy and, where that fails, on the difference of logits ratio.
 
-As the authors set that version: gradients averaged over 20 noise samples, 100 steps, one start, first step
-2 epsilon, and an image broken at a smaller radius is not attacked again. Logits are the log of the mean
-softmax. Departure: the toolbox starts at a random point of the ball.
+Settings are those of the authors' version: gradients averaged over 20 noise samples, 100 steps, one start,
+first step 2 epsilon; an image broken at a smaller radius is not attacked again. Logits are the log of the
+mean softmax. Departure: the toolbox starts at a random point of the ball.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def ascend_in_balls(
 ) -> Proposed:
     """K = `steps` steps of length `relative_step` * radius / K in each ball, clipped to [0, 1].
 
-    The noise starts again for every radius, then `prepare()` returns the per-image loss to ascend: a result
+    For every radius the noise restarts, and `prepare()` returns the per-image loss to ascend. So a result
     depends neither on the other radii nor on the other images. Radius 0 gives x itself and takes no step.
     """
     found = []

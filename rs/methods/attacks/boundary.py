@@ -1,14 +1,17 @@
-"""Where the smoothed classifier's decision changes: the verdicts of the minimal attacks, and their last step.
+"""Where the smoothed classifier's decision changes: the verdicts and the last step of the minimal attacks.
 
-An attack that keeps the nearest misclassified iterate (DDN) judges each by a few noise samples. Near the
-boundary such a verdict is a coin toss, and the nearest of many points that once came up wrong is a lucky one,
-which the judge, with other noise, would call right again. So an iterate counts as misclassified where another
-class leads the label clearly. What any minimal attack has found is then moved along its ray from the clean
-image to the nearest place where many fresh votes say so clearly. Of n votes a lead of k sqrt(n) is k standard
-deviations of a tie: 2 for an iterate, 3 for the end, which is therefore a little too far. How many votes a
-place gets depends on it: 400, then four times as many as long as neither side leads clearly, up to `votes`
-(a place that is then undecided counts as right). With 10,000, where two classes share all votes, another has
-0.515 at the end: 0.04 sigma beyond the boundary under Gaussian noise, instead of the 0.19 of 400 votes.
+A minimal attack such as DDN judges its iterates by a few noise samples and keeps the nearest misclassified
+one. Near the boundary such a verdict is a coin toss: the nearest of many iterates that came up wrong is a
+lucky one, and the judge, with other noise, would call it right. Therefore:
+- An iterate counts as misclassified only where another class leads the label clearly.
+- The result of a minimal attack is moved along its ray from the clean image to the nearest point where many
+  fresh votes show a clear lead (`settle`).
+
+A lead of k sqrt(n) among n votes is k standard deviations of a tie; k is 2 for an iterate and 3 for the end
+point, which therefore lies slightly beyond the boundary. A point gets 400 votes, then four times as many
+until one side leads clearly, at most `votes`; a point still undecided counts as right. With 10,000 votes
+between two classes, the wrong class has 0.515 of them at the end point: 0.04 sigma beyond the boundary under
+Gaussian noise, instead of 0.19 sigma with 400 votes.
 """
 
 from __future__ import annotations
@@ -31,7 +34,9 @@ _BATCH = 1024
 
 
 def clearly_wrong(votes: Tensor, y: Tensor, deviations: float) -> Tensor:
-    """bool [B]: of votes [B, K], another class has so many standard deviations of a tie more than class y."""
+    """bool [B]: in votes [B, K], another class leads class y by at least `deviations` standard deviations of
+    a tie.
+    """
     label = votes.gather(1, y[:, None]).squeeze(1)
     lead = votes.scatter(1, y[:, None], -1).amax(1) - label
     total = votes.sum(1)
@@ -39,7 +44,7 @@ def clearly_wrong(votes: Tensor, y: Tensor, deviations: float) -> Tensor:
 
 
 def _clearly_right(votes: Tensor, y: Tensor, deviations: float) -> Tensor:
-    """bool [B]: class y has so many standard deviations of a tie more than any other."""
+    """bool [B]: class y leads every other class by at least `deviations` standard deviations of a tie."""
     label = votes.gather(1, y[:, None]).squeeze(1)
     lead = label - votes.scatter(1, y[:, None], -1).amax(1)
     return lead >= deviations * votes.sum(1).sqrt()
@@ -53,12 +58,12 @@ def wrong_votes(logits: Tensor, y: Tensor) -> Tensor:
 
 @torch.no_grad()
 def settle(smoothed: Smoothed, x: Tensor, y: Tensor, found: Tensor, votes: int) -> Tensor:
-    """The point of each ray from x [B, C, H, W] through `found` described above; x where there is none.
+    """The boundary point (see above) on each ray from x [B, C, H, W] through `found`; x where there is none.
 
-    `votes` is the most that a place gets. Looks out to 4.5 times the distance, within [0, 1]; scales are
-    halved between the last right and the first wrong one. Each image goes alone, on fresh noise from its own
-    generator (the same at every scale, or the luckiest of many looks would win): none depends on its
-    neighbours.
+    `votes` is the most that one point gets. The search goes out to 4.5 times the distance, within [0, 1],
+    then bisects between the last right and the first wrong scale. Each image is treated alone, with fresh
+    noise from its own generator, so it does not depend on its neighbours. The noise is the same at every
+    scale; otherwise the luckiest of many looks would win.
     """
     settled = x.clone()
     for i, generator in enumerate(smoothed.generators):

@@ -1,16 +1,16 @@
-"""Carlini and Wagner's l2 attack (S&P 2017) with gradients averaged over noise, as STN (section 6.2) uses it:
-the smallest distortion that changes the smoothed prediction, hence a whole curve of accuracy against
-distortion.
+"""Carlini and Wagner's l2 attack (S&P 2017) with gradients averaged over noise, as STN (section 6.2) uses it.
+It looks for the smallest distortion that changes the smoothed prediction, which gives a whole curve of
+accuracy against distortion.
 
 Minimises ||x' - x||^2 + c f(x') over w, where x' = (tanh w + 1)/2 stays in [0,1]. f is the mean over fresh
 noise z of max(Z_y - max_{i != y} Z_i, -kappa) at x' + z (Z logits, kappa = `confidence`). A binary search
 over c, per image, looks for the least c that succeeds. STN states neither steps nor samples. Departures:
-- The original keeps the nearest iterate that is misclassified. Under noise that is one of many coin tosses,
-  won too near the image, and often no way leads on from there. Here each c gives one point, the mean of w
-  over the later half of its iterations; it is settled at the boundary (rs.methods.attacks.boundary), and the
-  nearest one is settled again.
-- 5 search steps of 100 iterations at learning rate 0.1 from c = 1, where the original makes 9 of 1,000 at
-  0.01 from c = 0.001 (on smoothed classifiers each costs `samples` times as much); no early abort.
+- The original keeps the nearest misclassified iterate. Under noise that is the winner of many coin tosses,
+  too near to the image, and often no boundary lies behind it. Here each c gives one point, the mean of w over
+  the later half of its iterations, settled at the boundary (rs.methods.attacks.boundary). The nearest of
+  these points is settled again.
+- 5 search steps of 100 iterations at learning rate 0.1 from c = 1; the original makes 9 of 1,000 at 0.01 from
+  c = 0.001. On smoothed classifiers an iteration costs `samples` times as much. No early abort.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from rs.smoothing.smoothed import Smoothed
 
 _ROUNDING = 1e-5
-_COARSE = 400  # votes that compare the points of several c
-_INSIDE = 1 - 1e-6  # tanh reaches the faces of the box at infinity only
+_COARSE = 400  # votes for comparing the points of several c
+_INSIDE = 1 - 1e-6  # tanh reaches the faces of the box only at infinity
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,16 @@ class CarliniWagnerL2:
             closer = distance < smallest
             best = torch.where(closer.reshape(-1, *[1] * (x.dim() - 1)), settled, best)
             smallest = torch.where(closer, distance, smallest)
-            success = distance <= l2_norm(found - x) * (1 + _ROUNDING)  # what was found is wrong itself
+            success = distance <= l2_norm(found - x) * (1 + _ROUNDING)  # `found` itself is wrong
             succeeded = torch.where(success, torch.minimum(c, succeeded), succeeded)
             failed = torch.where(success, failed, torch.maximum(c, failed))
             c = torch.where(succeeded.isfinite(), (failed + succeeded) / 2, 10 * c)
         steps = torch.full((len(x),), self.search_steps * self.steps, device=x.device)
-        # once more, with other noise: the nearest of several is a lucky one
+        # again with other noise: the nearest of several is a lucky one
         return Proposed(settle(smoothed, x, y, best, self.votes), steps)
 
     def _minimise(self, smoothed: Smoothed, x: Tensor, y: Tensor, c: Tensor) -> Tensor:
-        """Where Adam comes to rest for c [B]: at the mean of w over the later half of its steps."""
+        """The mean of w over the later half of Adam's steps for c [B], as an image [B, C, H, W]."""
         w = torch.atanh((2 * x - 1) * _INSIDE).requires_grad_()
         adam = torch.optim.Adam([w], self.learning_rate)
         total, later = torch.zeros_like(w), range(self.steps // 2, self.steps)
@@ -91,7 +91,7 @@ class CarliniWagnerL2:
         return (torch.tanh(total / len(later)) + 1) / 2
 
     def _margin(self, smoothed: Smoothed, at: Tensor, y: Tensor) -> Tensor:
-        """f [B]."""
+        """f of the module's docstring, [B]."""
         z = smoothed.noise_like(at, self.samples)
         with evaluation_mode(smoothed.model):
             logits = noisy_logits(smoothed.model, at, z)

@@ -1,9 +1,10 @@
-"""DDN (Rony et al., CVPR 2019) on the smoothed classifier, as Salman et al. (NeurIPS 2019) use it: the
-smallest l2 perturbation, by turning its direction and changing its norm apart from each other.
+"""DDN (Rony et al., CVPR 2019) on the smoothed classifier, as Salman et al. (NeurIPS 2019) use it: it looks
+for the smallest l2 perturbation by updating direction and norm separately.
 
-Ascends -log of the mean softmax over fresh noise; an iterate counts as adversarial where most of its samples
-are misclassified. What is found is settled at the boundary (rs.methods.attacks.boundary): one point per image
-serves all radii. Departures: no rounding to 256 grey values (the judge sees floats), and the settling.
+Ascends -log of the mean softmax over fresh noise. An iterate counts as adversarial where another class leads
+the label among its noise samples by two standard deviations of a tie. The result is settled at the boundary
+(rs.methods.attacks.boundary), and this one point per image serves all radii. Departures: that lead, no
+rounding to 256 grey values (the judge sees floats), and the settling.
 """
 
 from __future__ import annotations

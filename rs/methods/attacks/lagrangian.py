@@ -1,11 +1,12 @@
-"""The inner ascent of NAL (Alg. 1) and WRM (Sinha et al., ICLR 2018) as an attack: no ball, but a price gamma
-on the squared l2 distance.
+"""The inner ascent of NAL (Alg. 1) and WRM (Sinha et al., ICLR 2018) as an attack. Instead of a ball it has a
+price gamma on the squared l2 distance.
 
-Ascends the mean over the noise of cross-entropy(x + z) - gamma ||x + z - x_0||^2; `noise_in_cost: false`
-prices ||x - x_0||^2 alone: the expectation of the former up to a constant, which the calibration and the
-distributional certificate ascend, and WRM's cost where there is no noise. One ascent serves all radii: at
-each, its end point is clipped to [0,1] and, where it lies outside, pulled back onto the ball. It does not try
-to use up a radius, so it is weaker there than PGD.
+It ascends the mean over the noise of cross-entropy(x + z) - gamma ||x + z - x_0||^2. With `noise_in_cost:
+false` the cost is ||x - x_0||^2, which is the expectation of the former up to a constant. The calibration and
+the distributional certificate ascend with this cost; without noise it is WRM's.
+
+One ascent serves all radii: its end point is clipped to [0,1] and projected onto the ball of each radius. The
+attack does not try to use up a radius, so it is weaker there than PGD.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """l2 PGD on the smoothed classifier with gradients averaged over noise (EOT), as NAL (section 5) and STN
 (section 6.2) attack: K = 20 steps of length 2 epsilon/K.
 
-`loss: soft` ascends -log of the mean softmax over the noise samples (Salman et al., NeurIPS 2019), `mean` the
-mean cross-entropy. Noise is fresh in every step. Steps are unit-norm gradients, projected onto [0,1] and then
-onto the ball. The papers leave open: the number of samples per step (16 here), and whether a random start is
-made (not here).
+`loss: soft` ascends -log of the mean softmax over the noise samples (Salman et al., NeurIPS 2019); `mean`
+ascends the mean cross-entropy. Every step draws fresh noise, moves along the gradient scaled to norm 1, and
+projects onto [0,1], then onto the ball. The papers leave open the number of samples per step (16 here) and
+whether the start is random (not here).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""l-infinity PGD on the smoothed classifier, as STN (section 6.2) attacks: signs of the gradient averaged
-over the noise, projected onto the ball and [0,1].
+"""l-infinity PGD on the smoothed classifier, as STN (section 6.2) attacks: it steps along the signs of the
+gradient averaged over the noise and projects onto the ball and [0,1].
 
 STN averages the gradients of the base classifier's loss (`loss: mean`, the default); `soft` differentiates
--log of the mean softmax. STN leaves open the number of steps and their length (20 steps of 2 epsilon/K here,
-as NAL has them), the number of samples n_0 per step (16 here), and a random start (none here).
+-log of the mean softmax. STN leaves open: number and length of the steps (here 20 steps of 2 epsilon/K, as in
+NAL), the number n_0 of samples per step (here 16), and a random start (here none).
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Square attack (Andriushchenko et al., ECCV 2020), as the Adversarial Robustness Toolbox has it: random
-search with squares that shrink, which takes no gradients.
+"""Square attack (Andriushchenko et al., ECCV 2020) of the Adversarial Robustness Toolbox: random search with
+shrinking squares, without gradients.
 
-Each query sees the mean softmax over fresh noise. Where a white-box attack does worse than this one, its
-gradients are masked. The toolbox asks three queries in an iteration (verdict, old and new margin). Departure:
-200 iterations unless told otherwise, where the original makes up to 10,000: where so few fail, a white-box
-attack need not. The l2 variant is not offered: version 1.20 divides a new square by the norm that it should
-be scaled to.
+Each query sees the mean softmax over fresh noise. A white-box attack that does worse than this one suffers
+from masked gradients. The toolbox makes three queries per iteration (verdict, old and new margin). Departure:
+200 iterations by default, where the original makes up to 10,000. An image that survives so few may still fall
+to a white-box attack. The l2 variant is not offered: version 1.20 divides a new square by the norm that it
+should be scaled to.
 """
 
 from __future__ import annotations

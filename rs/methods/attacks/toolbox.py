@@ -1,9 +1,9 @@
-"""The smoothed classifier as a classifier of the Adversarial Robustness Toolbox (ART), so that somebody
-else's attacks check ours.
+"""Presents the smoothed classifier to the Adversarial Robustness Toolbox (ART), so that independent attacks
+check ours.
 
 ART draws from the process's global generators and mixes the images of a batch (one step size, one square for
-all), so every image goes alone, with those generators seeded by the image's own and given back afterwards.
-ART is the optional extra `attacks`, imported when first needed.
+all). So every image is attacked alone: its own generator seeds the global ones, whose states are restored
+afterwards. ART is the optional extra `attacks`, imported when first needed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class LogSoft(nn.Module):
 
     def __init__(self, smoothed: Smoothed, samples: int) -> None:
         super().__init__()
-        # no submodule: ART would move it and change its mode
+        # not a submodule: ART would move it and change its mode
         self._log_soft: Callable[[Tensor], Tensor] = lambda x: smoothed.log_soft(x, samples)
         self.calls = 0
 
@@ -44,7 +44,7 @@ class LogSoft(nn.Module):
 
 
 def require(attack: str) -> None:
-    """UserError where ART is not installed."""
+    """Raises UserError where ART is not installed."""
     try:
         found = find_spec("art.estimators")  # another package is called art too
     except ModuleNotFoundError:
@@ -56,7 +56,7 @@ def require(attack: str) -> None:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """The global generators of Python, numpy and torch seeded inside, as they were after."""
+    """Seeds the global generators of Python, numpy and torch inside, and restores their states afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -72,7 +72,7 @@ def _seeded(seed: int) -> Iterator[None]:
 def propose(
     smoothed: Smoothed, x: Tensor, y: Tensor, radii: Sequence[float], samples: int, generate: Generate
 ) -> Proposed:
-    """`generate` on one image at a time, for every radius; steps are calls of the smoothed classifier."""
+    """Runs `generate` on one image at a time, for every radius; steps are calls of `smoothed`."""
     from art.estimators.classification import PyTorchClassifier
 
     from rs.smoothing.smoothed import Smoothed

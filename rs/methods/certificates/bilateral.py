@@ -1,19 +1,19 @@
 """The bilateral certificate of Soap Bubbles (App. D): p_A and the other classes' probabilities bounded apart.
 
-r is certified where, at the worst delta, the least probability that class A can have after the shift exceeds
-the largest that any class B can have. Both sides are Neyman-Pearson problems with the same worst delta
-(`ratio_laws`), and the largest is monotone in p_B, so the runner-up decides. For Gaussian noise this is sigma
-/ 2 (Phi^-1(p_A) - Phi^-1(p_B)).
+A radius r is certified where, at the worst delta, the least probability that class A can have after the shift
+exceeds the largest that any class B can have. Both are Neyman-Pearson problems with the same worst delta
+(`ratio_laws`). The largest is monotone in p_B, so the runner-up decides. For Gaussian noise the radius is
+sigma / 2 (Phi^-1(p_A) - Phi^-1(p_B)).
 
-`alpha_share` of alpha bounds p_A and the rest the largest other probability: the union bound. No union over
-the classes B is needed, see `bounds.largest_upper`. p_B is never more than 1 - p_A, so only the split of
-alpha can cost against `dual`. For `mixed_norm`, `table_share` of alpha goes to the shared Monte Carlo table,
-as in `dual`; its one bound holds for both lambdas at once.
+`alpha_share` of alpha bounds p_A and the rest bounds the largest other probability (union bound). No union
+over the classes B is needed, see `bounds.largest_upper`. The bound of p_B is never above that of 1 - p_A, so
+the radius can fall below that of `dual` only through the split of alpha. For `mixed_norm`, `table_share` of
+alpha goes to the shared Monte Carlo table, as in `dual`; its one bound holds for both lambdas at once.
 
-Departures: the paper states the condition and uses it nowhere; bounds, table and numerical method are ours.
-For exact laws a radius is guessed by interpolation in a table, moved down, and then verified by quadrature
-with the guessed lambdas, which makes it valid whatever the guess was worth; where that fails, the table's own
-grid radius stands. What this loses is about 1e-5 of a radius for `spherical` and up to 3e-2 for `sup_norm`.
+Departures: the paper states the condition but does not use it; bounds, table and numerical method are ours.
+For exact laws a radius is guessed by interpolation in a table, moved down, and verified by quadrature with
+the guessed lambdas; it is therefore valid however bad the guess. Where verification fails, the radius is that
+of the table's grid. The loss is about 1e-5 of a radius for `spherical` and up to 3e-2 for `sup_norm`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 
 @functools.lru_cache(maxsize=16)
 def _curves(law: ExactLaw) -> list[interpolate.PchipInterpolator]:
-    """Per radius of the table: x = Phi^-1(p) -> (x after the shift, log lambda), close to straight lines."""
+    """Per radius of the table: x = Phi^-1(p) -> (x after the shift, log lambda). The curves are nearly
+    straight.
+    """
     table, curves = exact_table(law), []
     for t, above, away in zip(table.t, table.above, table.away, strict=True):
         above, away = np.maximum(above, 1e-17), np.clip(away, 1e-17 - 0.5, 0.5)
@@ -55,7 +57,7 @@ def _curves(law: ExactLaw) -> list[interpolate.PchipInterpolator]:
 
 
 def exact_radius(law: ExactLaw, q_a: Floats, p_b: Floats) -> Floats:
-    """Radii at sigma = 1 for pairs of upper bounds of 1 - p_A and p_B with a sum below 1."""
+    """Radii at sigma = 1 for pairs of upper bounds, of 1 - p_A and of p_B, with a sum below 1."""
     table = exact_table(law)
     x = -special.ndtri(np.clip(np.stack([q_a, p_b]), 1e-16, 1 - 1e-16))
     curves = [curve(np.clip(x, curve.x[0], curve.x[-1])) for curve in _curves(law)]
@@ -69,7 +71,7 @@ def exact_radius(law: ExactLaw, q_a: Floats, p_b: Floats) -> Floats:
     t_a, t_b = log_lambda[:, rows, last] * (1 - share) + log_lambda[:, rows, last + 1] * share
 
     def slack(i: np.ndarray, r: Floats) -> Floats:
-        """Probability of A less that of B after a shift r: a lower bound, whatever the lambdas."""
+        """Lower bound, for any lambdas, of A's probability minus B's after a shift r."""
         total = np.full(len(i), -1e-12)
         for t, q in ((t_a[i], q_a[i]), (t_b[i], p_b[i])):
             total += np.exp(t) * (law.distribution(r, t)[1] - q) - law.distribution(r, -t)[0]

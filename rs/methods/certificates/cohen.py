@@ -1,14 +1,14 @@
 """CERTIFY of Cohen, Rosenfeld & Kolter (ICML 2019, Theorem 1 and section 3.2.2): radius sigma * Phi^-1(p_A).
 
-The class comes from the selection votes, its probability from a Clopper-Pearson bound on the estimation
-votes with p_B = 1 - p_A. `cohen_linf` is the l_infinity radius that follows from it, |delta|_2 <= sqrt(d)
+The class comes from the selection votes. A Clopper-Pearson bound on the estimation votes bounds its
+probability, and p_B = 1 - p_A. `cohen_linf` is the l_infinity radius that follows from |delta|_2 <= sqrt(d)
 |delta|_inf (the baseline of Salman et al., NeurIPS 2019).
 
 Departures: none from the algorithm. Most of the authors' released logs were made with alpha = 0.01 although
 the paper states 0.001 (their largest radius, 3.91 sigma, shows it; docs/evidence/published-logs.md).
-`randomised: true` replaces the conservative bound by the randomised one of exact coverage (Stevens 1950) with
-the uniform number stored beside each image: still a proof, but a radius then rests on that number too, so
-tables mark it.
+`randomised: true` replaces the conservative bound by the randomised one of exact coverage (Stevens 1950),
+which uses the uniform number stored beside each image. That is still a proof, but the radius then depends on
+that number too, so tables mark it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Cohen:
         found = vote_probabilities(draws, alpha, share=1.0)
         q_a = found.q_a
         if self.randomised:
-            check_draws(draws, alpha)  # its exact coverage is that of a fixed number of votes
+            check_draws(draws, alpha)  # coverage is exact only for a fixed number of votes
             n = draws.estimation.n
             hits, _ = split_counts(draws.estimation.counts, found.top)
             q_a = randomised_upper(n - hits, n, alpha, draws.uniform)

@@ -1,28 +1,29 @@
-"""What Theorem 1 of Soap Bubbles gives at a grid of radii r and multipliers lambda = exp(t), at sigma = 1.
+"""Theorem 1 of Soap Bubbles on a grid of radii r and multipliers lambda = exp(t), at sigma = 1.
 
-With the antisymmetry of `ratio_laws`, D(lambda q || q_delta) = lambda F(t) - 1 + F(-t), so the lower bound of
-class A's probability after the shift, lambda p_A - D, less 1/2 is m(t) - lambda q_A, where q_A bounds 1 - p_A
-from above and m is the `margin`
+Let q_A bound 1 - p_A from above. Theorem 1 bounds class A's probability after the shift from below by lambda
+p_A - D. By the antisymmetry of `ratio_laws`, D(lambda q || q_delta) = lambda F(t) - 1 + F(-t), so this bound
+minus 1/2 is m(t) - lambda q_A with the `margin`
 
   m(t) = lambda P(T > t) + 1/2 - P(T <= -t) = E min(lambda e^T, 1) - 1/2
 
 (lambda - D = int min(lambda q, q_delta), an expectation under q_delta, where T has the law of -T under q).
-Its maximum over t is the `score` of q_A: r is certified where the score is positive (the dual), or where the
-scores of q_A and of p_B add up to more than 0 (the bilateral condition of App. D, for whose worst class B the
-same expression bounds 1/2 less the probability after the shift). Any grid of t gives a valid bound. Radii are
-rounded down to the grid.
+The maximum over t is the `score` of q_A. A radius is certified where the score is positive (the dual), or
+where the scores of q_A and p_B add up to more than 0. The latter is the bilateral condition of App. D: for
+its worst class B, the same expression bounds 1/2 minus the probability after the shift. Any grid of t gives a
+valid bound. Radii are rounded down to the grid.
 
-Exact laws fill the table by quadrature, others by Monte Carlo. The right-hand form of m has no rare event in
-it, however large t: the draws around the median of T carry it (they are importance draws for P(T > t)). And
-it is the mean of a function of T that rises from 0 to 1, for which the mean over draws, E_n - E = int (F -
-F_n) over its levels, exceeds the expectation by at most sup (F - F_n): by Dvoretzky, Kiefer and Wolfowitz
-with Massart's constant at most sqrt(log(1/error) / (2 draws)) with probability 1 - error, for all t at once.
+Exact laws fill the table by quadrature, others by Monte Carlo. The right-hand form of m contains no rare
+event, however large t: the draws around the median of T carry it (they are importance draws for P(T > t)).
+And m + 1/2 is the mean of a function of T that rises from 0 to 1. The mean over draws of such a function, E_n
+- E = int (F - F_n) over its levels, exceeds the expectation by at most sup (F - F_n). By Dvoretzky, Kiefer
+and Wolfowitz with Massart's constant, that is at most sqrt(log(1/error) / (2 draws)) with probability 1 -
+error, for all t at once.
 
 One such bound pays for the whole table. An image's radius is the largest of the grid up to which every radius
-passes. Let r_j be the least one of the grid at which the truth does not pass for its q (or pair of them): the
-claim is wrong only if r_j passes all the same, which takes the failure of one bound, the one at r_j. So for
-each image the table is wrong with probability at most `error`, without Bonferroni over radii. The table is
-made once per (law, draws, seed), so its failures are shared between images.
+passes. Let r_j be the smallest radius of the grid that should not pass for the image's q (or its q_A and
+p_B). The claim is wrong only if r_j passes nevertheless, that is, if the one bound at r_j fails. So for each
+image the table is wrong with probability at most `error`, without Bonferroni over radii. The table is made
+once per (law, draws, seed), so its failures are shared between images.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ _PILOT = 10_000
 _QUANTILES = np.linspace(-2.0, 8.4, 48)  # Phi^-1 of the values of p for which a multiplier is provided
 _EXACT_RADII = 128
 SAMPLED_RADII = 512
-_SPAN = 400  # of the largest by the smallest radius of a sampled table
-_RAREST = 1e-16  # q that no number of votes goes below
-_LARGEST = float(np.log(0.5 / _RAREST))  # t: at larger ones m, at most 1/2, is below lambda q
+_SPAN = 400  # largest / smallest radius of a sampled table
+_RAREST = 1e-16  # no number of votes gives a smaller q
+_LARGEST = float(np.log(0.5 / _RAREST))  # at larger t, m <= 1/2 is below lambda q
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,15 @@ class DivergenceTable:
 
 @dataclass(frozen=True)
 class ExactTable(DivergenceTable):
-    """Also P(T > t) and 1/2 - P(T <= -t), from below."""
+    """A table that also holds lower bounds of P(T > t) and of 1/2 - P(T <= -t), [J, L]."""
 
     above: Floats
     away: Floats
 
 
 def multipliers(ratios: Ratios, r: Floats) -> Floats:
-    """t [J, L] near the Neyman-Pearson thresholds of p = Phi(_QUANTILES); linear beyond the draws' reach. The
-    last one, less the median of T, is the best for the dual where the score is 0.
+    """t [J, L] near the Neyman-Pearson thresholds of p = Phi(_QUANTILES), extrapolated linearly beyond the
+    draws' reach. The last t of a row, minus the median of T, is the best for the dual where the score is 0.
     """
     levels = _QUANTILES
     x = levels[abs(levels) < 3]
@@ -121,7 +122,7 @@ def furthest(ratios: Ratios) -> float:
 
 
 def farthest(ratios: Ratios) -> float:
-    """A radius at which the score of a q of 1e-16 is hardly positive: no votes ask for a larger one."""
+    """A radius at which even q = 1e-16 hardly has a positive score: no number of votes needs a larger one."""
 
     def hopeless(r: float) -> bool:
         T = ratios(r)
@@ -132,7 +133,7 @@ def farthest(ratios: Ratios) -> float:
 
 
 def _first(hopeless: Callable[[float], bool]) -> float:
-    """Where `hopeless` begins to be true, from above."""
+    """Bisects to where `hopeless` becomes true; returns the upper end."""
     high = 1.0
     while not hopeless(high):
         high *= 2
@@ -147,7 +148,7 @@ def _first(hopeless: Callable[[float], bool]) -> float:
 
 @functools.lru_cache(maxsize=16)
 def exact_table(law: ExactLaw) -> ExactTable:
-    """By quadrature, on a geometric grid."""
+    """Fills the table by quadrature, on a geometric grid."""
     largest = float(np.exp(radius_table(law).curve(radius_table(law).highest)))
     r = np.geomspace(1e-3 * largest, largest, _EXACT_RADII)
     t = multipliers(law.sample(_PILOT, torch.Generator().manual_seed(1)), r)[:, :-1]
@@ -169,6 +170,8 @@ def _means(law: SampledLaw, draws: int, seed: int) -> tuple[Floats, Floats, Floa
 
 
 def sampled_table(law: SampledLaw, draws: int, seed: int, error: float) -> DivergenceTable:
-    """By Monte Carlo: wrong for an image with probability at most `error` (< 1/2) over its draws."""
+    """Fills the table by Monte Carlo: wrong for an image with probability at most `error` (< 1/2) over its
+    draws.
+    """
     r, t, mean = _means(law, draws, seed)
     return DivergenceTable(r, t, mean - hoeffding_width(draws, error))

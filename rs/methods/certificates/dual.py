@@ -1,17 +1,19 @@
 """The dual certificate of Soap Bubbles (Theorem 1): r is certified where max over lambda of lambda p_A - D >
 1/2.
 
-D = int (lambda q - q_delta)_+ at the worst delta of the ball, which `ratio_laws` proves to lie on an axis
-(l2, `spherical` and Gaussian noise) or at a vertex (linf, `mixed_norm` and `sup_norm`). The class comes from
-the selection votes, its probability from a Clopper-Pearson bound on the estimation votes, p_B = 1 - p_A.
+D = int (lambda q - q_delta)_+ at the worst delta of the ball. `ratio_laws` proves that this delta lies on an
+axis (l2: `spherical` and Gaussian noise) or at a vertex (linf: `mixed_norm` and `sup_norm`). The class comes
+from the selection votes, its probability from a Clopper-Pearson bound on the estimation votes; p_B = 1 - p_A.
 
-Departures. A radius comes out, not yes or no at a radius. The paper estimates D by Monte Carlo per image and
-lambda (`dual_published`); here `spherical` and `sup_norm` use quadrature, exact up to margins of 1e-9 to 2e-5
-of the radius on the safe side (an estimate of the interpolation error: checked, not proven), and `gaussian`
-the closed form. `mixed_norm` uses one Monte Carlo table per (d, k) for all images and, by scaling, sigmas
-(`divergence_table` has the bound and its proof): `table_share` of alpha pays for its error, the rest for the
-votes. So each image's claim is right with probability 1 - alpha, but the table is shared: where it fails for
-one image, it fails for those with the same votes, and for those that need the same radius.
+Departures. The result is a radius, not yes or no at a given radius. The paper estimates D by Monte Carlo per
+image and lambda (`dual_published`). Here:
+- `gaussian` uses the closed form.
+- `spherical` and `sup_norm` use quadrature, moved to the safe side by 1e-9 to 2e-5 of the radius (an estimate
+  of the interpolation error: checked, not proven).
+- `mixed_norm` uses one Monte Carlo table per (d, k) for all images and, by scaling, all sigmas
+  (`divergence_table` has the bound and its proof). `table_share` of alpha pays for the table's error, the
+  rest for the votes. So each image's claim is right with probability 1 - alpha, but failures are shared: a
+  table that fails for one image fails for those with the same votes or the same true radius.
 
 At sigma_0 = 1, d = 3072, k = 250, `match: paper` and alpha = 0.001, 100,000 unanimous votes certify 12.66/255
 (10,000: 10.13/255), and 4/255 needs p_A = 0.935 where the exact theory needs 0.933.

@@ -1,21 +1,21 @@
 """Algorithm 2 of Soap Bubbles (App. B), as published, at a grid of radii.
 
-Per radius: the selection votes give a first bound of p_A and a small sample of T the first estimates of D;
-the lambda with the largest lambda p_A - D is kept; with a fresh sample of `draws` values and the bound from
-the estimation votes, the radius is certified where lambda p_A - D - epsilon >= 1/2, epsilon = lambda
-sqrt(log(1 / alpha) / (2 draws)) (Thm. 7). The radius reported is the largest certified one of the grid.
+Per radius, the selection votes give a first bound of p_A, and a small sample of T gives first estimates of D;
+the lambda with the largest lambda p_A - D is kept. A fresh sample of `draws` values and the bound from the
+estimation votes then decide: the radius is certified where lambda p_A - D - epsilon >= 1/2, with epsilon =
+lambda sqrt(log(1 / alpha) / (2 draws)) (Thm. 7). The reported radius is the largest certified one.
 
 Why it is not rigorous at 1 - alpha: the bound of p_A and that of D each spend all of alpha, D's bound is
 stated as two-sided while it is one-sided, and nothing pays for the search over radii. `dual` is the sound
-form. Left open by the paper and chosen here: the range of lambda and its step (fields), the sizes of the
-first samples, and the radii. The samples of T serve all images and radii, not each its own; they come from
-the exact law of T, never by rejection.
+form. The paper leaves open the range of lambda and its step (fields here), the sizes of the first samples,
+and the radii. Departure: the samples of T are shared by all images and radii, and come from the exact law of
+T instead of rejection.
 
-What that costs (Gaussian noise, n = 100,000, alpha = 0.001, unanimous votes, where Cohen et al.'s bound has
-3.81 sigma): 100 selection votes bound p_A by 0.933 at best, and the lambda chosen by that is too small for
-p_A near 1, so that nothing above 1.96 sigma is certified. With `lambda_votes: estimation`, lambda is chosen
-by the bound that decides (a departure: Algorithm 2 has a first sample for it; 1,000 selection votes do as
-well), and 2.47 sigma is reached. The rest is Theorem 7's epsilon, which grows with lambda.
+The cost (Gaussian noise, n = 100,000, alpha = 0.001, unanimous votes, where Cohen et al.'s bound gives 3.81
+sigma): 100 selection votes bound p_A by at most 0.933. The lambda chosen with that bound is too small for p_A
+near 1, so nothing above 1.96 sigma is certified. `lambda_votes: estimation` chooses lambda by the bound that
+decides and reaches 2.47 sigma (a departure: Algorithm 2 has a first sample for it; 1,000 selection votes do
+as well). The rest of the loss is Theorem 7's epsilon, which grows with lambda.
 """
 
 from __future__ import annotations
@@ -107,6 +107,6 @@ class DualPublished:
         for j, length in enumerate(r):
             best = (first_p[:, None] * lambdas - first[j]).argmax(1)
             bound = lambdas[best] * (1 - found.q_a - epsilon) - second[j][best]
-            # r grows, so later ones overwrite
+            # r grows, so larger certified radii overwrite smaller ones
             radius[bound >= 0.5] = length * noise_scale(noise, d) * (1 - 1e-14)
         return certified(found.top, (radius > 0) | (found.q_a < 0.5), radius)

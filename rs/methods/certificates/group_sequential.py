@@ -1,13 +1,13 @@
-"""Cohen et al.'s radius from exact group sequential tests: the largest of the study's that they certify.
+"""Cohen et al.'s radius from exact group sequential tests: the largest radius of the study that they certify.
 
-Votes drawn under `rule: tests` stop by tests of the radii that the study asks for, and the same
-tests claim them (rs.statistics.group_sequential has the proof): the class comes from the selection votes, and
-1 - p_A < Phi(-r / sigma) is claimed for all radii up to r, with an error of at most the rule's alpha in all.
-Between the radii nothing is claimed. Of other draws, or at an alpha below the rule's, it is `cohen`: stopped
-votes stay good for a confidence sequence, whatever stopped them.
+Votes drawn under `rule: tests` stop by tests of the radii that the study asks for, and the same tests make
+the claims (rs.statistics.group_sequential has the proof). The class comes from the selection votes, and 1 -
+p_A < Phi(-r / sigma) is claimed for all of these radii up to r, with a total error of at most the rule's
+alpha. Nothing is claimed between the radii. For other draws, or at an alpha below the rule's, the certificate
+is `cohen`: votes stopped by any rule remain valid for a confidence sequence.
 
-Departures from Cohen et al. (ICML 2019): the tests in place of the Clopper-Pearson bound, whose error is that
-of one look after a number of votes fixed beforehand.
+Departures from Cohen et al. (ICML 2019): the tests replace the Clopper-Pearson bound, whose error is that of
+one look after a number of votes fixed beforehand.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ class GroupSequential:
 
 
 def rule_of(draws: Draws, sigma: float) -> GroupSequentialRule | None:
-    """The rule that stopped the draws, if it was of this kind.
+    """The rule of this kind that stopped the draws, or None.
 
-    Raises UserError where its boundaries, made anew, are not those that the draws stopped at.
+    Raises UserError where this version computes other boundaries than those at which the draws stopped.
     """
     told = draws.stop
     if told.get("rule") != RULE:

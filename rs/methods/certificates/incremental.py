@@ -1,17 +1,17 @@
-"""A second classifier certified from a first one's votes and their differences (Ugare et al., ICLR 2024).
+"""Certifies a second classifier from a first one's votes and their differences (Ugare et al., ICLR 2024).
 
-The first one was certified with many votes; the second (the same weights in another precision, the next
-epoch, pruned, another seed) meets few draws, each of which the first one meets as well. A is the class of the
-second one's selection votes. With L a bound of the first one's P(not A) at error `share` alpha, Clopper-
-Pearson's or of a sequence where its votes were stopped, and U one of P(only the first says A) - P(only the
-second says A) at (1 - share) alpha, 1 - p_A <= L + U with probability 1 - alpha, and the radius is Cohen's:
-rs.statistics.differences has the proof and the departures from the paper.
+The first classifier was certified with many votes. The second (the same weights in another precision, the
+next epoch, pruned, another seed) sees few draws, and the first one sees each of these too. A is the class of
+the second one's selection votes. L bounds the first one's P(not A) at error `share` alpha, by Clopper-Pearson
+or, for stopped votes, by a confidence sequence. U bounds P(only the first says A) - P(only the second says A)
+at error (1 - share) alpha. Then 1 - p_A <= L + U with probability 1 - alpha, and the radius is Cohen's
+(rs.statistics.differences has the proof and the departures from the paper).
 
-Valid because: A comes from selection draws, apart from all that is bounded; `share` is fixed beforehand; the
-union bound needs no independence of L and U, so that draws may be shared; U holds at every number of draws,
-so that any rule may stop them. No image falls back on another procedure. What cannot be had: a radius r needs
-ln(1/alpha) / -ln(1 - Phi(-r/sigma)) draws of the second one, as every certificate does: 301 at 2 sigma and
-alpha = 0.001, but 5,114 at 3 sigma.
+Why it is valid: A comes from selection draws, separate from all draws that bound; `share` is fixed
+beforehand; the union bound needs no independence of L and U, so they may share draws; U holds at every number
+of draws, so any rule may stop them. No image falls back on another procedure. A limit remains, as for every
+certificate: radius r needs ln(1/alpha) / -ln(1 - Phi(-r/sigma)) draws of the second classifier: 301 at 2
+sigma and alpha = 0.001, but 5,114 at 3 sigma.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rs.statistics.paired_draws import PairedDraws
 if TYPE_CHECKING:
     from rs.methods.noise.gaussian import Gaussian
 
-SHARE = 0.25  # of alpha, for the bound that many votes make sharp anyway
+SHARE = 0.25  # of alpha, for L, which many votes make sharp anyway
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,14 @@ class Incremental:
         return certified(top, q_a < 0.5, gaussian_radius(noise.sigma, q_a, q_a))
 
     def largest(self, noise: Gaussian, alpha: float, n: int) -> float:
-        """The radius that `n` draws can certify at most, whatever is known of the first one."""
+        """The largest radius that `n` draws can certify, whatever is known of the first classifier."""
         floor = np.array([-np.expm1(np.log(alpha) / n)])  # as in differences.failure
         return float(gaussian_radius(noise.sigma, floor, floor)[0])
 
     def failure(self, draws: Draws, alpha: float) -> Floats:
-        """Upper bounds of 1 - p_A at error `alpha`, [N]. Raises UserError for draws without a first one's."""
+        """Upper bounds of 1 - p_A at error `alpha`, [N]. Raises UserError for draws without a first
+        classifier's votes.
+        """
         check_draws(draws, alpha, anytime=True)
         if not isinstance(draws, PairedDraws):
             raise UserError("draws: certificate incremental needs votes of two networks on the same draws")
@@ -71,14 +73,14 @@ class Incremental:
 
 
 def first_failure(votes: Votes, stopping: str, top: np.ndarray, alpha: float) -> Floats:
-    """Upper bounds of the first one's P(not `top`) at error `alpha`, [N]."""
+    """Upper bounds of the first classifier's P(not `top`) at error `alpha`, [N]."""
     upper = bounds.clopper_pearson_upper if stopping == "fixed" else sequences.upper
     return upper(votes.n - votes.counts[np.arange(len(top)), top], votes.n, alpha)
 
 
 def answers(draws: Draws, noise: Any, found: Certified, alpha: float) -> bool:
-    """Whether the draws decide the radii that they were drawn for (rs.stages.certify.answers): always if
-    their number was fixed; of stopped ones, if the claims are no smaller than at the rule's own alpha and
+    """Whether the draws decide the radii that they were drawn for (rs.stages.certify.answers). A fixed number
+    of draws always does; stopped draws do if the claims are no smaller than those at the rule's own alpha and
     share.
     """
     if draws.stopping == "fixed":

@@ -1,14 +1,12 @@
 """The l1 certificate of Li, Chen, Wang & Carin (NeurIPS 2019), Theorem 3: radius -scale * log(1 - p_A + p_B).
 
 A shift of l1 length r changes the density of Laplace noise by at most a factor exp(r / scale) either way. So
-1 - p_A grows to at most exp(r / scale) (1 - p_A) and p_B to exp(r / scale) p_B; the class stays while
-exp(r / scale) (1 - p_A + p_B) < 1. With p_B = 1 - p_A this is -scale * log(2 (1 - p_A)), which a half-space
-attains (Teng et al. 2019): tight for two classes. With p_B bounded apart it is not: `bilateral` is never
-smaller then.
+1 - p_A grows to at most exp(r / scale) (1 - p_A) and p_B to exp(r / scale) p_B; the class stays while exp(r /
+scale) (1 - p_A + p_B) < 1. With p_B = 1 - p_A the radius is -scale * log(2 (1 - p_A)), which a half-space
+attains (Teng et al. 2019), so it is tight for two classes. With p_B bounded apart it is not tight.
 
-Departures: the paper names no confidence procedure for it; here the class comes from the selection votes
-and p_A and p_B get the error shares `alpha_share` and the rest. At `alpha_share: 1` there is one bound, the
-tight binary case.
+Departures: the paper names no confidence procedure. Here the class comes from the selection votes, p_A gets
+the error share `alpha_share` and p_B the rest. At `alpha_share: 1` there is one bound, the tight binary case.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Neyman-Pearson oracle: the tight radius for any noise with a likelihood ratio, by plain Monte Carlo.
 
 With T0 = log q(z - delta) / q(z) at z ~ q and T1 the same at z ~ q_delta, the most unstable region of
-probability p is {T <= t}, randomised at T = t. So radius r needs p_A = P(T0 < t) + g P(T0 = t) with t and g
-such that P(T1 < t) + g P(T1 = t) = 1/2. Both are estimated from `draws` draws of `noise.sample` and
-`noise.log_ratio`: no formula of any family is used, which is the point. delta lies on the first axis for l1
-and l2 balls, at (r, ..., r) for linf.
+probability p is {T <= t}, randomised at T = t. So radius r needs p_A = P(T0 < t) + g P(T0 = t), where t and g
+solve P(T1 < t) + g P(T1 = t) = 1/2. Both are estimated from `draws` draws of `noise.sample` and
+`noise.log_ratio`; deliberately, no family's formula is used. delta lies on the first axis for l1 and l2
+balls, at (r, ..., r) for linf.
 
 Error: the needed p_A is off by about sqrt(p (1 - p) / draws) + (lambda / 2) / sqrt(draws), lambda = dP0 / dP1
-at the threshold. This is not bounded, and the worst case of delta is assumed, so nothing here is rigorous.
+at the threshold. No bound covers this error, and the worst delta is assumed, so nothing here is rigorous.
 Radii are rounded down to a grid of `radii` values up to the one at which no draw supports a claim.
 """
 

@@ -1,22 +1,22 @@
 """PixelDP of Lecuyer et al. (IEEE S&P 2019), the certificate that Li et al. (NeurIPS 2019) compare theirs
 with.
 
-If the noise makes the output (eps, delta)-differentially private for inputs at most L apart, then
-expectations of scores in [0, 1] obey E(x) <= exp(eps) E(x') + delta, so the class stays where p_A > exp(2
-eps) p_B + (1 + exp(eps)) delta (their Proposition 1).
+If the noise makes the output (eps, delta)-differentially private for inputs at most L apart, then expected
+scores in [0, 1] obey E(x) <= exp(eps) E(x') + delta. So the class stays where p_A > exp(2 eps) p_B + (1 +
+exp(eps)) delta (their Proposition 1).
 - Gaussian noise, l2: private for L = sigma eps / sqrt(2 log(1.25 / delta)), eps <= 1 (the mechanism's
   theorem; its proof also needs sqrt(2 log(1.25 / delta)) >= 3/2, so delta stays below 0.4 here).
 - Laplace noise, l1: private for L = scale * eps with delta = 0, any eps.
 
-For given bounds of p_A and p_B every (eps, delta) that fulfils the condition is valid, so the largest L may
-be searched: the best delta at each eps is the largest allowed; eps runs over a grid that is refined around
-its best point. For Laplace the best eps is log(p_A / p_B) / 2.
+For given bounds of p_A and p_B, every (eps, delta) that meets the condition is valid, so the largest L may be
+searched. At each eps the best delta is the largest allowed; eps runs over a grid that is refined around its
+best point. For Laplace the best eps is log(p_A / p_B) / 2.
 
-Departures: the class comes from draws of its own, and p_A and p_B get the error shares `alpha_share` and
-the rest (the paper bounds all classes on the draws that choose). `pixeldp` uses votes, `pixeldp_soft`
-expected softmax scores at `beta` with Hoeffding or empirical Bernstein bounds, as the paper does for scores
-in [0, 1]; then it speaks of the soft smoothed classifier. The paper adds noise inside the network too; here
-it is on the input.
+Departures: the class comes from draws of its own, p_A gets the error share `alpha_share` and p_B the rest
+(the paper bounds all classes on the draws that choose). `pixeldp` uses votes. `pixeldp_soft` uses expected
+softmax scores at `beta` with Hoeffding or empirical Bernstein bounds, as the paper does for scores in [0, 1];
+its claims are about the soft smoothed classifier. The paper adds noise inside the network too; here all noise
+is on the input.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ _LARGEST_DELTA = 0.4
 
 
 def _gaussian_at(log_eps: Floats, q_a: Floats, p_b: Floats) -> Floats:
-    """L / sigma at eps = exp(log_eps) <= 1, with the largest delta that is strictly allowed; 0 where none
-    is."""
+    """L / sigma at eps = exp(log_eps) <= 1 with the largest delta that is strictly allowed; 0 where there is
+    none.
+    """
     eps = np.exp(np.minimum(log_eps, 0.0))
     room = 1 - q_a - np.exp(2 * eps) * p_b
     delta = np.minimum(room / (1 + np.exp(eps)) * (1 - 1e-12) - 1e-15, _LARGEST_DELTA)
@@ -61,7 +62,7 @@ def gaussian_dp_radius(sigma: float, q_a: Floats, p_b: Floats) -> Floats:
     """The largest L over (eps, delta) for 1 - p_A = q_a and p_B, float64 [N]; 0 where no pair is allowed."""
     q, p = q_a[:, None], p_b[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        # beyond this eps no delta is left
+        # no delta is allowed beyond this eps
         end = np.minimum(np.log(np.maximum((1 - q) / p, 1.0)) / 2, 1.0)
         centre = np.log(np.maximum(end, 1e-300))
     at, width = np.linspace(-6, 0, 49)[None, :], 0.125

@@ -1,10 +1,10 @@
-"""What the certificates share: bounds of p_A and p_B from draws, and the Gaussian radius of such bounds.
+"""Shared by the certificates: bounds of p_A and p_B from draws, and the Gaussian radius of such bounds.
 
-The class A comes from the selection draws, so the estimation draws know nothing of it: bounds of p_A and of
-the largest other probability p_B at errors s * alpha and (1 - s) * alpha hold together with probability 1 -
-alpha, for a share s fixed beforehand. On that event A is the smoothed class wherever lower p_A > upper p_B.
-With s = 1 there is one bound and p_B <= 1 - p_A. Bounds are kept as q_A = upper bound of 1 - p_A, whose
-digits survive at p_A near 1.
+The class A comes from the selection draws, so it is independent of the estimation draws. Bounds of p_A and of
+the largest other probability p_B, at errors s * alpha and (1 - s) * alpha, hold together with probability 1 -
+alpha for a share s fixed beforehand. On that event A is the smoothed class wherever lower p_A > upper p_B.
+With s = 1 there is one bound and p_B <= 1 - p_A. Bounds of p_A are kept as q_A = upper bound of 1 - p_A,
+which keeps its digits at p_A near 1.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from rs.smoothing.noise import Noise
 
 
-LEAST_ALPHA = 1e-300  # shares of it are still numbers with all their digits
+LEAST_ALPHA = 1e-300  # shares of it are still normal float64 numbers
 
 
 @dataclass(frozen=True)
 class Probabilities:
-    """Of N images: the class int64 [N], upper bounds of 1 - p_A and of every other class's probability,
-    float64 [N]."""
+    """For N images: the class int64 [N]; upper bounds of 1 - p_A and of every other class's probability,
+    float64 [N].
+    """
 
     top: np.ndarray
     q_a: Floats
@@ -58,10 +59,10 @@ def noise_name(certificate: Any, noise: Noise) -> str:
 
 
 def check_draws(draws: Draws, alpha: float, anytime: bool = False) -> None:
-    """Raises UserError for an error rate or votes that no bound can be made of.
+    """Raises UserError for an error rate or for votes from which no bound follows.
 
-    A bound for a number of votes fixed beforehand says nothing of votes whose number was chosen by looking at
-    them: those are refused, unless the caller's bound is `anytime` valid.
+    A bound for a fixed number of votes does not hold if the number was chosen by looking at them: such votes
+    are refused unless the caller's bound is `anytime` valid.
     """
     if not 0 < alpha < 1:
         raise UserError(f"alpha = {alpha:g}: must lie strictly between 0 and 1")
@@ -83,7 +84,7 @@ def check_draws(draws: Draws, alpha: float, anytime: bool = False) -> None:
 
 
 def split_counts(counts: np.ndarray, top: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Votes of the class `top` [N], and those of the other classes [N, C] with its own place set to 0."""
+    """Votes of the class `top` [N], and of the other classes [N, C] (the entry of `top` set to 0)."""
     rows = np.arange(len(counts))
     others = counts.copy()
     others[rows, top] = 0
@@ -93,9 +94,8 @@ def split_counts(counts: np.ndarray, top: np.ndarray) -> tuple[np.ndarray, np.nd
 def vote_probabilities(draws: Draws, alpha: float, share: float) -> Probabilities:
     """Clopper-Pearson bounds from votes; p_B through the largest other count (`bounds.largest_upper`).
 
-    Where the votes were stopped by looking at them, bounds of a confidence sequence (rs.statistics.sequences)
-    in their place: they hold at any time of stopping, and at any alpha. The largest other count bounds p_B as
-    well.
+    For votes that were stopped by looking at them, bounds of a confidence sequence (rs.statistics.sequences)
+    take their place, for p_B as well: they hold at any stopping time and at any alpha.
     """
     check_draws(draws, alpha, anytime=True)
     upper = bounds.clopper_pearson_upper if draws.stopping == "fixed" else sequences.upper
@@ -122,12 +122,12 @@ WIDTHS: dict[str, Width] = {"hoeffding": hoeffding, "bernstein": bernstein}
 
 
 def score_probabilities(draws: Draws, beta: float, alpha: float, share: float, width: Width) -> Probabilities:
-    """Bounds of expected softmax scores at inverse temperature `beta` (the soft smoothed classifier's p_A
-    and p_B).
+    """Bounds of expected softmax scores at inverse temperature `beta` (the soft smoothed classifier's p_A and
+    p_B).
 
-    The largest of all classes' upper bounds, each at the same error, bounds p_B: the class that attains p_B
-    is fixed, and its own bound is one of them. Scores of one image sum to one up to float32 rounding: what
-    their mean total exceeds it by is added where p_B <= 1 - p_A is used.
+    p_B is bounded by the largest of all other classes' upper bounds, each at the same error: the class that
+    attains p_B is fixed, and its own bound is one of them. Scores of one image sum to 1 up to float32
+    rounding; where p_B <= 1 - p_A is used, the excess of their mean total over 1 is added.
     """
     check_draws(draws, alpha)
 
@@ -144,7 +144,7 @@ def score_probabilities(draws: Draws, beta: float, alpha: float, share: float, w
     total = mean.sum(1)
     if np.any(np.abs(total - 1) > 1e-4):
         raise UserError("draws: softmax scores of an image do not sum to 1")
-    # 1e-12 outwards: more than float64 sums lose
+    # outwards by 1e-12, more than float64 sums lose
     lower = (mean - width(mean, square, n, share * alpha))[rows, top] - 1e-12
     q_a = np.clip(1 - lower, 0.0, 1.0)
     p_b = np.minimum(q_a + np.maximum(total - 1, 0), 1.0)
@@ -166,5 +166,5 @@ def gaussian_radius(sigma: float, q_a: Floats, p_b: Floats) -> Floats:
 
 
 def certified(top: np.ndarray, certain: np.ndarray, radius: Floats) -> Certified:
-    """Prediction `top` where certain, else -1 with radius 0. Radii that rounding took below 0 are 0."""
+    """Prediction `top` where certain, otherwise -1 with radius 0. Radii that rounding took below 0 are 0."""
     return Certified(np.where(certain, top, -1), np.where(certain, np.maximum(radius, 0.0), 0.0))

@@ -1,12 +1,12 @@
 """Expectations over a chi law of functions with known kinks, for the likelihood ratios of the Soap Bubbles
 families.
 
-Everything is at sigma = 1. With a = |z|^2 before and a' = |z - delta|^2 after a shift of length r (l2 norms
-for `spherical`, sup-norms for `sup_norm`), log q(z - delta) / q(z) = -(k / 2) log(a' / a) - (a' - a) / 2. As
-a function of R = |z| the distribution function of that ratio given R has kinks (or jumps) only where a' = (R
-- r)^2 or (R + r)^2 gives the threshold itself: at most five points, found by bisection between the extrema of
-the ratio. Between them tanh-sinh quadrature in log R converges geometrically; the tests bound its error
-against mpmath.
+Everything is at sigma = 1. Let a = |z|^2 and, after a shift of length r, a' = |z - delta|^2 (l2 norms for
+`spherical`, sup-norms for `sup_norm`). Then log q(z - delta) / q(z) = -(k / 2) log(a' / a) - (a' - a) / 2.
+Given R = |z|, the distribution function of this ratio at a threshold, as a function of R, has kinks (or
+jumps) only where a' = (R - r)^2 or (R + r)^2 gives the threshold itself: at most five points, found by
+bisection between the extrema of the ratio. Between them tanh-sinh quadrature in log R converges
+geometrically; the tests bound its error against mpmath.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def along(R: Floats, r: Floats, k: float, sign: int) -> Floats:
 
 
 def chi_range(freedom: float) -> Floats:
-    """log R at quantiles that bound the panels of the integral: 1e-30 of the mass lies beyond either end."""
+    """log R at the quantiles that bound the integral's panels; 1e-30 of the mass lies beyond either end."""
     # a law with few degrees of freedom has a long left tail in log R, which gets a panel of its own
     inner = np.sqrt(
         2 * special.gammaincinv(freedom / 2, [1e-30, 1e-12, 1e-3] if freedom < 20 else [1e-30, 0.5])

@@ -2,11 +2,12 @@
 sigma = 1.
 
 A radius r is certified where max over lambda of lambda p - D(lambda q || q_delta) > 1/2 (Soap Bubbles Thm.
-1), which by Neyman-Pearson and antisymmetry (`ratio_laws`) is p > F(-m) with m the median of T, at lambda =
+1). By Neyman-Pearson and antisymmetry (`ratio_laws`) this is p > F(-m) with m the median of T, at lambda =
 exp(-m). F(-m) is computed on a geometric grid of r, as x = Phi^-1(F(-m)) from whichever tail is smaller. log
-r against log x is close to a straight line (it is one for k = 0) and is interpolated by a monotone cubic.
-Every radius is then moved down by the largest error that the same cubic on every other point makes at the
-points left out (several times its own), plus 1e-9 for quadrature: the tests hold the result against mpmath.
+r against log x is close to a straight line (exactly straight for k = 0) and is interpolated by a monotone
+cubic. The same cubic on every other point makes an error at the points left out, several times that of the
+full cubic. Every radius is moved down by the largest such error plus 1e-9 for quadrature. The tests compare
+the result with mpmath.
 """
 
 from __future__ import annotations

@@ -3,17 +3,17 @@ Thms. 1-6).
 
 Worst shift. Let q be, along every coordinate given the others, symmetric and nonincreasing in |z_i|; all
 families here are. D(lambda q || q_delta) = lambda - int min(lambda q(z), q(z - delta)) dz. Along coordinate i
-the two arguments are u(x) and v(x - delta_i), whose level sets {u > s}, {v > s} are intervals centred at 0
+the two arguments are u(x) and v(x - delta_i). Their level sets {u > s}, {v > s} are intervals centred at 0
 and at delta_i, so the integral of the minimum, int |{u > s} and {v(. - delta_i) > s}| ds, cannot grow with
 |delta_i|: D is nondecreasing in every |delta_i|. Hence the worst delta of an linf ball is a vertex for any
-such q (for `sup_norm` too, where the paper states Thm. 6 without proving this case; no derivative is taken,
-so the pole at 0 does no harm), and for a spherically symmetric q, after a rotation, the worst delta of an l2
-ball lies on an axis. D decides the bound for every p, so this holds for both sides of the bilateral
+such q. This includes `sup_norm`, where the paper states Thm. 6 without proving this case; no derivative is
+taken, so the pole at 0 does no harm. For a spherically symmetric q, after a rotation, the worst delta of an
+l2 ball lies on an axis. D decides the bound for every p, so this holds for both sides of the bilateral
 condition.
 
-Antisymmetry. z -> delta - z maps the law under q_delta onto that under q and T onto -T, q being even: T under
-q_delta is distributed as -T under q. One distribution function F(t) = P(T <= t) gives both sides of every
-Neyman-Pearson test.
+Antisymmetry. q is even, so z -> delta - z maps the law under q_delta onto that under q, and T onto -T: T
+under q_delta is distributed as -T under q. One distribution function F(t) = P(T <= t) gives both sides of
+every Neyman-Pearson test.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from rs.methods.noise.radial import chi_table, draw
 from rs.methods.noise.spherical import Spherical
 from rs.methods.noise.sup_norm import SupNorm
 
-Ratios = Callable[[float], Floats]  # r -> T of the same draws
-FREEDOM = 0.1  # least difference of the dimension and k
+Ratios = Callable[[float], Floats]  # r -> T, always of the same draws
+FREEDOM = 0.1  # least dimension - k
 NORMS = {
     "gaussian": 2.0,
     "spherical": 2.0,
@@ -137,7 +137,9 @@ class SupNormLaw:
 
 @dataclass(frozen=True)
 class MixedNormLaw:
-    """delta at a vertex: T depends on the sum, the least and the greatest coordinate. Sampled."""
+    """delta at a vertex: T depends on the sum, the least and the greatest coordinate. Only sampled, not
+    exact.
+    """
 
     d: int
     k: float

@@ -1,28 +1,26 @@
 """The Renyi certificate of Li, Chen, Wang & Carin (NeurIPS 2019): Algorithm 1, Lemma 1, Theorem 2.
 
 L^2 = sup over orders a > 1 of -(2 sigma^2 / a) log(1 - p1 - p2 + 2 M), M = ((p1^(1-a) + p2^(1-a)) /
-2)^(1/(1-a)). It falls with p2 and rises with p1 where p1 >= p2, so a lower p1 and an upper p2 are safe
-there, and every order gives a valid bound: a grid with local refinement comes short of the supremum, never
-beyond it.
+2)^(1/(1-a)). Where p1 >= p2 it rises with p1 and falls with p2, so a lower p1 and an upper p2 are safe. Every
+order gives a valid bound: a grid with local refinement falls short of the supremum, never beyond it.
 
-`renyi` is the published procedure: class, p1 and p2 from one sample of n votes (the paper: n = 100), the
-end points of simultaneous one-sided Clopper-Pearson intervals with Bonferroni correction over the two, at
-alpha = 0.05 for the paper's 95 %; tables multiply its certified accuracies by 1 - alpha as the paper does
-(`accuracy_factor`). Not rigorous: the votes that name the two classes also bound them, and since the
+`renyi` is the published procedure. Class, p1 and p2 come from one sample of n votes (the paper: n = 100): the
+end points of simultaneous one-sided Clopper-Pearson intervals, with Bonferroni correction over the two, at
+alpha = 0.05 for the paper's 95 %. Tables multiply its certified accuracies by 1 - alpha as the paper does
+(`accuracy_factor`). It is not rigorous: the votes that name the two classes also bound them, and since the
 formula is symmetric, overlapping intervals give a positive radius; nothing abstains unless
-`abstain_on_overlap` asks for it. Nor is the radius monotone in the votes there: at
-sigma = 1 and alpha = 0.001, one vote more, 5165 to 4835 after 5164 to 4836, takes it from 2.0e-4 to 2.6e-6.
+`abstain_on_overlap` asks for it. There the radius is not even monotone in the votes: at sigma = 1 and alpha =
+0.001, 5164 to 4836 votes give 2.0e-4, but one vote more, 5165 to 4835, gives 2.6e-6.
 
 As released: the authors' code takes Sison-Glaz intervals (`intervals: sison_glaz`), in two of its three
 versions of level 5 % instead of 95 % (`alpha: 0.95`), and multiplies nothing; the paper's text says that its
 numbers are multiplied by 0.95 (`accuracy_factor: 0.95`). The paper's 51 % at 1.4 with sigma = 0.7 needs the
-level 5 %: 100 votes for one class certify 1.458 sigma as written, 1.797 sigma by Sison-Glaz at 95 %, and at
-5 % 2.003 and 2.635 sigma. Departure: the code searches orders from 1.01 to 2 only.
+level 5 %: 100 votes for one class certify 1.458 sigma by the written procedure, 1.797 sigma by Sison-Glaz at
+95 %, and at 5 % 2.003 and 2.635 sigma. Departure: the code searches orders from 1.01 to 2 only.
 
-`renyi_sound` takes the class from the selection votes, bounds p_A and p_B apart at error shares
-`alpha_share` and the rest, and abstains unless lower p_A > upper p_B. It never exceeds the bilateral
-Gaussian radius of the same bounds, sigma/2 (Phi^-1(p_A) - Phi^-1(p_B)), which is the best possible for
-them.
+`renyi_sound` takes the class from the selection votes and abstains unless lower p_A > upper p_B; p_A gets the
+error share `alpha_share` and p_B the rest. It never exceeds the bilateral Gaussian radius of the same bounds,
+sigma/2 (Phi^-1(p_A) - Phi^-1(p_B)), which is the best possible for them.
 """
 
 from __future__ import annotations
@@ -102,14 +100,14 @@ class Renyi:
         n = votes.sum(1)
         if self.intervals == "sison_glaz":
             below, above = sison_glaz(votes, alpha)
-            # p_1 and p_2 add up to more than 1 at times: taken as they are, as the code takes them
+            # p_1 + p_2 may exceed 1; kept as is, like the released code does
             q_1 = np.minimum((n - order[:, -1]) / n + below, 1.0)
             p_2 = np.minimum(order[:, -2] / n + above, 1.0)
         else:
             level = bonferroni(alpha, 2)
             q_1 = clopper_pearson_upper(n - order[:, -1], n, level)
             p_2 = clopper_pearson_upper(order[:, -2], n, level)
-        # symmetric in the two: overlapping intervals only change their roles
+        # the formula is symmetric in p_1 and p_2: overlapping intervals only swap their roles
         apart = q_1 + p_2 <= 1
         q_1, p_2 = np.where(apart, q_1, 1 - p_2), np.where(apart, p_2, 1 - q_1)
         radius = renyi_radius(noise.sigma, q_1, p_2)

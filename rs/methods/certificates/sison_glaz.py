@@ -1,14 +1,15 @@
-"""Simultaneous intervals of multinomial probabilities by Sison and Glaz (JASA 90, 1995), as statsmodels
-computes them, and R's MultinomialCI, which STN's released code calls.
+"""Simultaneous intervals of multinomial probabilities by Sison and Glaz (JASA 90, 1995), as computed by
+statsmodels and by R's MultinomialCI, which STN's released code calls.
 
 nu(c) approximates the probability that every count of a multinomial draw with the observed frequencies lies
-within c of the observed one: independent Poisson counts truncated to these ranges, an Edgeworth expansion of
-their sum at n (their formulas 1 and 7). For the c with nu(c) <= 1 - alpha < nu(c + 1), and g = (1 - alpha -
-nu(c)) / (nu(c + 1) - nu(c)), a probability lies between x/n - c/n and x/n + (c + 2 g)/n.
+within c of the observed count. The approximation uses independent Poisson counts truncated to these ranges
+and an Edgeworth expansion of their sum at n (their formulas 1 and 7). For the c with nu(c) <= 1 - alpha <
+nu(c + 1), and g = (1 - alpha - nu(c)) / (nu(c + 1) - nu(c)), a probability lies between x/n - c/n and x/n +
+(c + 2 g)/n.
 
-The approximation is for many classes with counts of 5 and more; votes are far from that, so nothing is proven
-by it. As in both implementations nu(0) counts as 0; as in statsmodels nu is 1 from c = n on, where R's answer
-is none if nu never crosses 1 - alpha.
+The approximation is meant for many classes with counts of at least 5. Votes are far from that, so these
+intervals prove nothing. As in both implementations, nu(0) counts as 0. As in statsmodels, nu is 1 from c = n
+on; R has no answer if nu never crosses 1 - alpha.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ def _coverage(x: Floats, c: int) -> Floats:
 
 
 def sison_glaz(counts: np.ndarray, alpha: float) -> tuple[Floats, Floats]:
-    """How far below and above the frequencies the intervals of error `alpha` reach: c/n and (c + 2 g)/n,
-    float64 [N], for counts int64 [N, K] with at least one vote in a row. They may leave [0, 1].
+    """How far the intervals of error `alpha` reach below and above the frequencies: c/n and (c + 2 g)/n,
+    float64 [N], for counts int64 [N, K] with at least one vote per row. The intervals may leave [0, 1].
     """
     rows, back = np.unique(np.sort(counts, axis=1)[:, ::-1], axis=0, return_inverse=True)
     x = rows[:, rows.any(0)].astype(np.float64)
@@ -59,7 +60,7 @@ def sison_glaz(counts: np.ndarray, alpha: float) -> tuple[Floats, Floats]:
     below, above, before, open_ = np.zeros(len(x)), np.zeros(len(x)), np.zeros(len(x)), np.arange(len(x))
     c = 0
     while len(open_):
-        with np.errstate(all="ignore"):  # a degenerate expansion is not a number, which crosses nothing
+        with np.errstate(all="ignore"):  # a degenerate expansion gives nan, which crosses nothing
             after = np.where(c + 1 < n[open_], _coverage(x[open_], c + 1), 1.0)
             share = (1 - alpha - before) / (after - before)
         crossed = (before <= 1 - alpha) & (1 - alpha < after)

@@ -1,14 +1,15 @@
 """Soft randomized smoothing of MACER (Zhai et al., ICLR 2020, Appendix A.2, Algorithm 2).
 
 The soft smoothed classifier predicts the class of the largest expected softmax score at inverse temperature
-beta; its l2 radius is sigma/2 (Phi^-1(z_A) - Phi^-1(z_B)). The class comes from the selection scores, a
-lower z_A from the estimation scores by Hoeffding's inequality (`soft_hoeffding`, eq. 23) or the empirical
-Bernstein bound of Maurer & Pontil (`soft_bernstein`, eq. 26), and z_B = 1 - z_A. It speaks of another
-classifier than the votes do: the two agree as beta grows. Every beta of the draws can be certified from the
-same sampling pass (the paper's Figure 4).
+beta. Its l2 radius is sigma/2 (Phi^-1(z_A) - Phi^-1(z_B)). The class comes from the selection scores. The
+estimation scores bound z_A from below, by Hoeffding's inequality (`soft_hoeffding`, eq. 23) or the empirical
+Bernstein bound of Maurer & Pontil (`soft_bernstein`, eq. 26); z_B = 1 - z_A. This is another classifier than
+that of the votes; the two agree as beta grows. One sampling pass serves every beta of the draws (the paper's
+Figure 4).
 
-Departures: none at the default `alpha_share: 1`. Below 1, z_A gets that share of the error and z_B is
-bounded apart with the rest, by the largest upper bound of the other classes (probabilities.py proves it).
+Departures: none at the default `alpha_share: 1`. Below 1, z_A gets that share of the error and the rest
+bounds z_B apart, by the largest upper bound of the other classes (proof:
+`probabilities.score_probabilities`).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Soft:
-    """What both share: everything but the bound."""
+    """Shared by both certificates: everything but the bound."""
 
     source: ClassVar[str] = "Zhai et al., ICLR 2020"
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}

@@ -1,27 +1,27 @@
 """T-CERTIFY of Feng et al. (AAAI 2020, Algorithm 2 and eq. 14): p_A and p_B bounded apart, error alpha split.
 
-For a share g of the error, p_A gets g * alpha and p_B the rest; the radius is
-sigma/2 (Phi^-1(p_A) - Phi^-1(p_B)).
+For a share g of the error, p_A gets g * alpha and p_B the rest; the radius is sigma/2 (Phi^-1(p_A) -
+Phi^-1(p_B)).
 
-`tcertify` is the published search: the largest radius over g in {0.1, ..., 1.0}, p_B =
-min(eq. 14, 1 - p_A), so that g = 1 is CERTIFY; it abstains where no lower p_A is above 1/2. Not rigorous:
-the theorem covers one g fixed beforehand. Bounds at different g are nested, so its error is at most (1 +
-g_max - g_min) alpha = 1.9 alpha: p_A fails somewhere with probability g_max alpha, p_B (where it is not 1 -
-p_A) with (1 - g_min) alpha.
+`tcertify` is the published search: the largest radius over g in {0.1, ..., 1.0}, with p_B = min(eq. 14, 1 -
+p_A), so that g = 1 is CERTIFY. It abstains where no lower p_A is above 1/2. It is not rigorous: the theorem
+covers one g fixed beforehand. Bounds at different g are nested, so its error is at most (1 + g_max - g_min)
+alpha = 1.9 alpha: the bound of p_A fails for some g with probability at most g_max alpha, and that of p_B
+(where it is not 1 - p_A) with probability at most (1 - g_min) alpha.
 
-What of the runner-up? Let c be the class of the largest p_c, c != A: fixed, though unknown.
-- eq. 14 (`runner_up: eq14`) fails only if P(Bin(n, p_c) <= N_c) <= (1 - g) alpha, which has at most that
-  probability. The published proof needs a union over classes; none is needed, so eq. 14 is valid and loose.
+The runner-up. Let c be the class of the largest p_c, c != A; it is fixed, though unknown.
+- eq. 14 (`runner_up: eq14`) fails only if P(Bin(n, p_c) <= N_c) <= (1 - g) alpha, an event of at most that
+  probability. The published proof takes a union over classes; none is needed, so eq. 14 is valid and loose.
 - The Clopper-Pearson bound of the largest other estimation count (`largest`) is valid by the same argument,
   and never above eq. 14.
-- The class that came second among the selection votes is not valid: it need not be c, whose probability it
-  then leaves unbounded. It is not offered.
-`select_on: estimation` takes the class from the estimation votes, as the paper did for its Figure 2; then the
-class and its bounds share votes and nothing is proven (docs/evidence/coverage.md measures it).
+- The class that came second among the selection votes is not offered. It need not be c, and then p_c is left
+  unbounded. `select_on: estimation` takes the class from the estimation votes, as the paper did for its
+  Figure 2. The class and its bounds then share votes, and nothing is proven (docs/evidence/coverage.md
+  measures it).
 
 `tcertify_sound` is a proof. `mode: fixed` uses one share g = `alpha_share`. `mode: grid` is the published
-search with alpha / 1.9, by the nesting above; a fixed share of 10/19 uses the same two extreme bounds at
-once, so it is never smaller than the grid. Both allow lower p_A <= 1/2 as long as it is above upper p_B.
+search with alpha / 1.9, by the nesting above. A fixed share of 10/19 uses the two extreme bounds of the grid
+at once, so it is never below the grid's radius. Both modes allow lower p_A <= 1/2 if it is above upper p_B.
 """
 
 from __future__ import annotations
@@ -54,8 +54,7 @@ RunnerUp = Literal["eq14", "largest"]
 
 @dataclass(frozen=True)
 class _Counts:
-    """Of M images: votes of the class, all votes, and the other classes' votes in falling order [M, C -
-    1]."""
+    """For M images: votes of the class, all votes, the other classes' votes in falling order [M, C - 1]."""
 
     hits: np.ndarray
     n: np.ndarray
@@ -85,7 +84,7 @@ def _radius(
 def _search(
     draws: Draws, noise: Gaussian, alpha: float, top: np.ndarray, how: RunnerUp, half: bool
 ) -> Certified:
-    """The largest radius over the grid of shares; `half` asks for lower p_A > 1/2."""
+    """The largest radius over the grid of shares; with `half`, lower p_A must be above 1/2."""
     counts, shares = _Counts.of(draws, top), np.array(GRID)
 
     def proven(q_a: Floats, p_b: Floats) -> np.ndarray:
@@ -97,8 +96,8 @@ def _search(
     radius = np.where(good, radius.reshape(good.shape), -1.0)
     if how == "largest":
         return certified(top, np.any(good, axis=1), radius.max(1))
-    # Eq. 14 lies above the bound of the largest count, so `radius` is what each share could reach: solve the
-    # most promising share of every image until none left can beat what has been solved.
+    # Eq. 14 lies above the bound of the largest count, so `radius` bounds what each share can reach. Solve
+    # each image's most promising share until no remaining one can beat the best solved.
     best, certain = np.full(len(draws), -1.0), good[:, -1].copy()
     while len(todo := np.flatnonzero(radius.max(1) > best)):
         pick = radius[todo].argmax(1)
@@ -141,7 +140,7 @@ class TCertifySound:
     rigorous: ClassVar[bool] = True
     parameters_only: ClassVar[bool] = True
     capped: ClassVar[frozenset[str]] = frozenset({"gaussian"})
-    # with g = 1 both bounds are the least
+    # at g = 1 both bounds are smallest
     spends: ClassVar[Spends] = ({"when": {"mode": "grid"}, "divided": 1.9, "share": 1.0},)
 
     mode: Literal["fixed", "grid"] = "fixed"

@@ -1,4 +1,4 @@
-"""Published files of a data set: found in `data_dir`, compared with their published md5, or downloaded."""
+"""Published files of a data set: found in `data_dir`, checked against their published md5, or downloaded."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from rs.errors import UserError
 
 
 def find(data_dir: str | None, folder: str, *names: str) -> Path | None:
-    """Where one of `names` lies: in `data_dir`/`folder`, or in `data_dir` itself."""
+    """The path of the first of `names` found, in `data_dir`/`folder` or in `data_dir` itself."""
     top = Path(data_dir or "data")
     places = [place / name for name in names for place in (top / folder, top)]
     return next((place for place in places if place.exists()), None)
 
 
 def verify(file: Path, md5: str | None) -> None:
-    """The file is the published one."""
+    """Checks that the file is the published one."""
     from torchvision.datasets.utils import check_integrity
 
     if not file.is_file():
@@ -37,7 +37,7 @@ def extract(archive: Path, into: str) -> None:
 def download(
     name: str, data_dir: str | None, folder: str, files: str, fetch: Callable[[str], object]
 ) -> Path:
-    """`fetch` into `data_dir`; without a network, one line that says which files to put where."""
+    """Runs `fetch` into `data_dir`; without a network, one line says which files to put where."""
     top = Path(data_dir or "data")
     try:
         fetch(str(top))

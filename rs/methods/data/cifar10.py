@@ -1,6 +1,6 @@
 """CIFAR-10 (Krizhevsky 2009) through torchvision's class: 50,000 training and 10,000 test images of 32x32.
 
-The batches are pickles: they are read only where their md5 is the published one.
+The batches are pickles, so they are read only if their md5 is the published one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A user's own images in one folder per split and, in it, one folder per class: torchvision's ImageFolder.
+"""A user's own images: one folder per split, with one folder per class in it (torchvision's ImageFolder).
 
 Labels are the positions of the class folders' names in sorted order, the same in both splits. Test images are
-in the order of their paths; training images are stored with the classes in proportion, not sorted by class.
+in the order of their paths. Training images are not sorted by class but interleaved in proportion.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A user's own images in Parquet files, as Hugging Face lays out image data: a column of structs of the
-encoded image (`bytes`) and where it came from (`path`), and a column of labels.
+"""A user's own images in Parquet files, in Hugging Face's layout of image data: a column of structs with the
+encoded image (`bytes`) and its origin (`path`), and a column of labels.
 
-Rows keep their order: an image's position is its row over the files of its split, sorted by name.
+Rows keep their order: an image's position is its row in the files of its split, sorted by name.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ImageParquet:
             found = sorted(folder.glob(pattern))
         except (ValueError, NotImplementedError) as error:
             raise UserError(f"data image-parquet: {pattern!r} is no file or pattern in {folder}") from error
-        # a pattern's * matches hidden files too
+        # a * also matches hidden files
         files = [file for file in found if not hidden(file.name) or hidden(Path(pattern).name)]
         if not files:
             raise UserError(f"{folder / pattern}: no such file (data_dir or RS_DATA_DIR says where it lies)")
@@ -86,7 +86,7 @@ class ImageParquet:
         return labels.to_numpy().astype(np.int64)  # type: ignore[no-any-return]
 
     def _encoded(self, file: Path) -> Iterator[tuple[bytes, str]]:
-        """Encoded image and place of every row."""
+        """The encoded image and the place of every row."""
         row, batches = 0, self._open(file).iter_batches(1000, columns=[self.image])
         while (batch := _read(file, lambda: next(batches, None))) is not None:
             for image in batch.column(0).to_pylist():
@@ -99,7 +99,7 @@ class ImageParquet:
 
 
 def _read(file: Path, read: Callable[[], Any]) -> Any:
-    """What `read` gives; damage shows when the pages are read, not when the file is opened."""
+    """Calls `read`. Damage shows when the pages are read, not when the file is opened."""
     try:
         return read()
     except (pa.ArrowException, OSError) as error:

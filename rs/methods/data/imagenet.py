@@ -1,10 +1,10 @@
 """ImageNet, ILSVRC 2012 (Russakovsky et al. 2015), in the layout of torchvision's class, which unpacks the
 archives: 1,281,167 training images, and the 50,000 validation images as the test split.
 
-It does not fit into memory: preparing it lists the files, and they are decoded while they are used
-(`rs.networks.images`). Labels are positions of the WordNet ids in sorted order, and validation images are
-sorted by class and name, so that every 100th of them is the papers' subset of 500. Training images are listed
-with the classes in proportion, not sorted by class.
+It does not fit into memory: preparation lists the files, and they are decoded on use (`rs.networks.images`).
+Labels are positions of the WordNet ids in sorted order. Validation images are sorted by class and name, so
+every 100th of them is the papers' subset of 500. Training images are not sorted by class but interleaved in
+proportion.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ImageNet:
 
     @staticmethod
     def _unpacked(root: Path) -> list[str]:
-        """The WordNet ids of the development kit, sorted, after torchvision has unpacked what is packed."""
+        """Lets torchvision unpack the archives; returns the development kit's WordNet ids, sorted."""
         from torchvision.datasets import imagenet
 
         try:

@@ -1,4 +1,4 @@
-"""Image files of data sets that lie in folders or Parquet files: decoded and checked against the shape."""
+"""Image files of data sets in folders or Parquet files: decoded and checked against the shape."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Shape = tuple[Literal[1, 3], Side, Side]
 
 
 class Sizes(TypedDict):
-    """Images of a user's own data set, as the study states them."""
+    """Numbers of images of a user's own data set, as the study states them."""
 
     train: Images
     test: Images
@@ -40,7 +40,7 @@ def read(file: Path) -> bytes:
 
 
 def decode(content: bytes, place: str) -> Image:
-    """A JPEG, PNG, ... as Pillow reads it, whole. Raises UserError at `place` where it is damaged."""
+    """A JPEG, PNG, ... fully decoded by Pillow. Raises UserError that names `place` where it is damaged."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -74,7 +74,7 @@ def pixels(image: Image, shape: tuple[int, int, int], place: str, resize: bool) 
 def resident(
     files: Iterable[tuple[bytes, str]], labels: np.ndarray, shape: tuple[int, int, int], resize: bool = False
 ) -> Split:
-    """One split from the content and the place of every image, decoded into one array."""
+    """One split held in memory: every image, given as content and place, decoded into one array."""
     images = np.empty((len(labels), *shape), np.uint8)
     for i, (content, place) in enumerate(files):
         images[i] = pixels(decode(content, place), shape, place, resize)
@@ -82,7 +82,7 @@ def resident(
 
 
 def listed(folder: Path, classes: list[str]) -> tuple[list[str], np.ndarray]:
-    """Image files under `folder`/<class>, relative to it and sorted, and their labels. Hidden files and
+    """Image files under `folder`/<class>, relative to `folder` and sorted, and their labels. Hidden files and
     folders are left out.
 
     Raises UserError for a class folder that is missing, not among `classes`, or without an image.
@@ -118,7 +118,7 @@ def listed(folder: Path, classes: list[str]) -> tuple[list[str], np.ndarray]:
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Names of the folders in `folder`, sorted: a class's label is its position. Hidden ones are none."""
+    """Names of the folders in `folder`, sorted; a class's label is its position. Hidden ones are left out."""
     try:
         return sorted(e.name for e in os.scandir(folder) if e.is_dir() and not hidden(e.name))
     except OSError as error:
@@ -126,19 +126,19 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def hidden(name: str) -> bool:
-    """What viewers and notebooks leave beside images: .thumbnails, .ipynb_checkpoints, ._name.png."""
+    """Whether a name is hidden, as those that viewers and notebooks leave: .thumbnails, ._name.png."""
     return name.startswith(".")
 
 
 def some(names: list[str]) -> str:
-    """Up to eight names, and how many more."""
+    """Up to eight names, and the number of the others."""
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def interleaved(labels: np.ndarray) -> np.ndarray:
-    """Positions in an order in which every stretch holds all classes in proportion.
+    """An order of positions in which every stretch holds all classes in proportion.
 
-    Training images that lie sorted by class are stored so: the last ones can then be held out.
+    Training images sorted by class are stored in this order, so that the last ones can be held out.
     """
     rank = np.empty(len(labels), np.int64)
     for label in np.unique(labels):

@@ -39,8 +39,7 @@ class Mnist:
         from torchvision.datasets.utils import extract_archive
 
         folder = Path(data_dir or "data")
-        # torchvision reads the unpacked files in MNIST/raw; the packed ones may lie there, in mnist/ or in
-        # the folder.
+        # torchvision reads unpacked files in MNIST/raw; packed ones may lie there, in mnist/ or in the folder
         with tempfile.TemporaryDirectory() as scratch:
             raw = Path(scratch) / "MNIST" / "raw"
             raw.mkdir(parents=True)
@@ -83,8 +82,8 @@ class Mnist:
 
 
 def check_idx(file: Path, given: Path) -> None:
-    """The file is of the rank that its name says and as long as its header says (two zeros, type 8, rank, one
-    32-bit size per axis).
+    """Checks that the file has the rank in its name and the length in its header (two zeros, type 8, rank,
+    one 32-bit size per axis).
     """
     with open(file, "rb") as f:
         head = f.read(16)

@@ -1,8 +1,8 @@
 """Tiny ImageNet (Stanford CS231n, 2015): 200 classes of 500 training and 50 validation images of 64x64.
 
 Labels are the positions of the 200 WordNet ids in sorted order, as with every folder of class folders. The
-labels of its own test images were never published: the validation images are the test split, in the order of
-their annotation file. Training images are stored with the classes in turn, not sorted by class.
+labels of the set's test images were never published, so the validation images are the test split, in the
+order of their annotation file. Training images are not sorted by class; the classes take turns.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def _lines(file: Path) -> list[str]:
 
 
 def _annotated(folder: Path, wnids: list[str]) -> tuple[list[Path], np.ndarray]:
-    """Files and labels of val_annotations.txt: lines of file, WordNet id and box, separated by tabs."""
+    """Files and labels from val_annotations.txt, whose lines hold file, WordNet id and box, separated by
+    tabs.
+    """
     annotations, label_of = folder / "val_annotations.txt", {wnid: i for i, wnid in enumerate(wnids)}
     files, labels = [], []
     for number, line in enumerate(_lines(annotations), 1):

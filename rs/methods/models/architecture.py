@@ -1,4 +1,4 @@
-"""What most architectures share: options, the check of the image shape, normalisation as the first layer."""
+"""Shared by most architectures: options, the check of the image shape, normalisation as the first layer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Architecture(ABC):
 
     @abstractmethod
     def layers(self, channels: int, classes: int, activation: type[nn.Module]) -> Sequence[nn.Module]:
-        """What follows the normalisation, for images of that many channels."""
+        """The layers after the normalisation, for images with `channels` channels."""
 
 
 def he_normal(layers: Sequence[nn.Module], mode: Literal["fan_in", "fan_out"]) -> Sequence[nn.Module]:

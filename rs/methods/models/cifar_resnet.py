@@ -1,12 +1,12 @@
 """The residual networks of depth 6n + 2 for 32x32 images (He et al., CVPR 2016, section 4.2).
 
 ResNet-110 is what Cohen et al. (2019), Salman et al. (2019), MACER (CIFAR-10 and SVHN) and ADRE certify. A
-3x3 stem without pooling, then three stages of 16, 32 and 64 filters with n basic blocks each.
+3x3 stem without pooling is followed by three stages of 16, 32 and 64 filters with n basic blocks each.
 
 Departure from He et al., as in the code that Cohen et al. and MACER released: a shortcut that changes the
-shape is a 1x1 convolution with batch norm (option B) where the paper pads with zeros (option A); 2,752 more
-parameters. Parameter names are theirs too, so that checkpoints of Cohen et al. and Salman et al. load; their
-first layer is `standardize`, the default here.
+shape is a 1x1 convolution with batch norm (option B), with 2,752 more parameters; the paper pads with zeros
+(option A). Parameter names are those of that code, so that checkpoints of Cohen et al. and Salman et al.
+load; their first layer is `standardize`, the default here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rs.methods.models.residual import residual_network
 
 @dataclass(frozen=True)
 class CifarResNet(Architecture):
-    """What the three depths share."""
+    """Shared by the three depths."""
 
     source: ClassVar[str] = "He, Zhang, Ren & Sun, CVPR 2016, as Cohen et al., ICML 2019, released it"
     shapes: ClassVar[tuple[tuple[int, int, int], ...]] = ((3, 32, 32),)

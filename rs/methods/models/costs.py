@@ -1,4 +1,4 @@
-"""What a network costs: by default on torch's meta device, where nothing is computed. Not a model itself."""
+"""The cost of a network, by default on torch's meta device, where nothing is computed. Not a model itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ CLASSES = 10  # the last layer's share is small; studies are priced by the other
 
 
 def counted(network: nn.Module, shape: Sequence[int]) -> dict[str, int]:
-    """Of a network, on the meta device or another, for one image of `shape`: multiply-adds of a forward pass;
-    numbers that its layers put out (kept for a backward pass); weights, its buffers too.
+    """Counts of a network, on the meta device or another, for one image of `shape`: multiply-adds of a
+    forward pass; numbers in its layers' outputs (kept for a backward pass); weights, including buffers.
     """
     outputs = 0
 
@@ -34,7 +34,7 @@ def counted(network: nn.Module, shape: Sequence[int]) -> dict[str, int]:
 
 
 def costs(model: Any) -> dict[str, dict[str, int]]:
-    """`counted` of an architecture for each shape that it takes, as 3x32x32."""
+    """`counted` of an architecture, keyed by each shape that it takes, such as "3x32x32"."""
     found = {}
     for shape in model.shapes:
         with torch.device("meta"):

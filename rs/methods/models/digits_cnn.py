@@ -1,7 +1,7 @@
 """A small CNN for 8x8 images, for this project's demo: two convolutions with batch norm, two dense layers.
 
-0.34 million multiply-adds per image. No paper uses it; batch norm is in it so that the smallest study also
-exercises what batch norm asks of training and attacks.
+0.34 million multiply-adds per image. No paper uses it. It has batch norm so that the smallest study also
+exercises what batch norm needs in training and attacks.
 """
 
 from __future__ import annotations

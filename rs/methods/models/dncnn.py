@@ -1,12 +1,14 @@
 """DnCNN (Zhang et al., "Beyond a Gaussian Denoiser", IEEE TIP 2017, section III): it predicts the noise,
 which is subtracted. Salman et al. (NeurIPS 2020) put it before classifiers ("denoised smoothing").
 
-`depth` 3x3 convolutions of `width` filters; batch norm and ReLU between all but the first and the last. Depth
-17 and width 64 are published (for 32x32 images and larger); 6 and 16 see 13x13 pixels of a small image for a
-hundredth of the work. Images go in and come out as they are, [0, 1] plus noise, and are not clipped.
+It has `depth` 3x3 convolutions of `width` filters, with batch norm and ReLU between all but the first and the
+last. Depth 17 and width 64 are published (for 32x32 images and larger); 6 and 16 see 13x13 pixels of a small
+image for a hundredth of the work. Images go in and come out as they are, [0, 1] plus noise, and are not
+clipped.
 
-Departures: none of the paper's, whose weights start as He et al.'s. Salman et al.'s code starts at orthogonal
-ones and has a momentum of 0.95 in batch norm (which in torch forgets nearly all of the past): here 0.1.
+Departures: none from the paper, whose weights start as He et al.'s. Salman et al.'s code starts from
+orthogonal weights and has a momentum of 0.95 in batch norm (which in torch forgets nearly all of the past);
+it is 0.1 here.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from rs.methods.models.layers import first_layer
 
 
 class Residual(nn.Module):
-    """x - layers(x): what is left when the predicted noise is taken away; x [B, C, H, W]."""
+    """x - layers(x): the image without the predicted noise; x [B, C, H, W]."""
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -49,7 +51,9 @@ class DnCnn:
     def build(
         self, shape: tuple[int, int, int], classes: int, mean: Sequence[float], std: Sequence[float]
     ) -> nn.Module:
-        """Noisy images [B, C, H, W] -> images like them, whatever the classes and the mean are."""
+        """Noisy images [B, C, H, W] -> denoised images of the same shape; `classes`, `mean` and `std` are not
+        used.
+        """
         channels, width = shape[0], self.width
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
         for _ in range(self.depth - 2):

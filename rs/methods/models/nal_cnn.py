@@ -1,9 +1,9 @@
 """The three-layer CNN of "A Distributional Robustness Certificate by Randomized Smoothing" (NAL, section 5).
 
 NAL says no more than "three-layer CNN" and takes its MNIST setting from WRM (Sinha, Namkoong & Duchi, ICLR
-2018), so this is the network of WRM's released code: convolutions 8x8 with 64 filters (stride 2, padded to
+2018). So this is the network of WRM's released code: convolutions 8x8 with 64 filters (stride 2, padded to
 half the size), 6x6 with 128 (stride 2, unpadded) and 5x5 with 128 (unpadded), then one dense layer. That NAL
-used it is an assumption. Departures: weights start as PyTorch's defaults, not Keras's; ReLU is the default,
+used it is an assumption. Departures: weights start from PyTorch's defaults, not Keras's; ReLU is the default,
 as NAL trains its own method (WRM needs `activation: elu`).
 """
 

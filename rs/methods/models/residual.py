@@ -17,7 +17,9 @@ from rs.methods.models.architecture import he_normal
 
 
 def convolution(channels: int, filters: int, size: int, stride: int = 1) -> nn.Conv2d:
-    """Keeps the image size at stride 1 and halves it at stride 2; the batch norm after it has the bias."""
+    """A convolution that keeps the image size at stride 1 and halves it at stride 2. It has no bias; the
+    batch norm after it does.
+    """
     return nn.Conv2d(channels, filters, size, stride, padding=size // 2, bias=False)
 
 

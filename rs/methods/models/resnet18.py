@@ -1,10 +1,10 @@
 """ResNet-18 for small images, as NAL trains it on CIFAR-10 and Tiny ImageNet (Tables 1, 2, 4-6).
 
 The network of He et al. (CVPR 2016, table 1) has a 7x7 stem of stride 2 and pooling, which leaves one pixel
-of a 32x32 image. NAL does not say what it changes; taken here is the usual form for small images, a 3x3 stem
-of stride 1 without pooling, at both sizes: feature maps end at 4x4 and 8x8 and are averaged. NAL gives no
-normalisation either; the default here is that of the other residual networks. Parameter names are
-torchvision's. 0.56 and 2.22 billion multiply-adds per image.
+of a 32x32 image. NAL does not say what it changes. This is the usual form for small images, a 3x3 stem of
+stride 1 without pooling, at both sizes: feature maps end at 4x4 and 8x8 and are averaged. NAL gives no
+normalisation either; the default is that of the other residual networks. Parameter names are torchvision's.
+0.56 and 2.22 billion multiply-adds per image.
 """
 
 from __future__ import annotations

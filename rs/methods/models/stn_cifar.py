@@ -2,11 +2,11 @@
 
 STN says seven convolutional layers with max-pooling. Sizes are those of the network stored with its released
 code: pairs of a wide and a 1x1 convolution (96, 192, 256 filters), pooling (3x3, stride 2) after the first
-two, and a seventh 1x1 convolution whose outputs, averaged over the image, are the logits; ELU (the default
-here), no normalisation, weights that start as He et al. (ICCV 2015) do. Without any normalisation it trains
-with Adam at 0.001 or SGD at 0.001; SGD with momentum at 0.01 diverges within tens of steps. Another file of
-that code defines nine convolutions with group norm and strides for pooling, which is not what the paper says.
-Departure: no dropout (0.5 after each pooling there; the paper does not mention it).
+two pairs, and a seventh 1x1 convolution whose outputs, averaged over the image, are the logits. It uses ELU
+(the default here), no normalisation, and initial weights as in He et al. (ICCV 2015). Without any
+normalisation it trains with Adam at 0.001 or SGD at 0.001; SGD with momentum at 0.01 diverges within tens of
+steps. Another file of that code defines nine convolutions with group norm and strides for pooling, which is
+not what the paper says. Departure: no dropout (0.5 after each pooling there; the paper does not mention it).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The MNIST network of "Certified Adversarial Robustness with Additive Noise" (STN; Li et al., section 6).
 
-Two convolutions of 64 filters and a dense layer of 128, after Tramer et al. (2017). STN gives no more; the
-filters (5x5, unpadded, no pooling) are those of the network stored with its released code. Departures: no
-dropout (0.25 before and 0.5 after the dense layer there; STN does not mention it), and weights start as
+It has two convolutions of 64 filters and a dense layer of 128, after Tramer et al. (2017). STN gives no more;
+the filters (5x5, unpadded, no pooling) are those of the network stored with its released code. Departures: no
+dropout (0.25 before and 0.5 after the dense layer there; STN does not mention it), and weights start from
 PyTorch's defaults, not Keras's.
 """
 

@@ -1,11 +1,11 @@
 """VGG-16 for small images, as NAL trains it on CIFAR-10 (Table 1, Figure 3).
 
 Configuration D of Simonyan & Zisserman (ICLR 2015): thirteen 3x3 convolutions, pooled five times. NAL does
-not say how it fits small images; taken here is the usual form: batch norm after every convolution (which has
-the bias), and one dense layer on the averaged last feature map (1x1, or 2x2 for 64x64 images) instead of
-three. NAL gives no normalisation either; the default is that of the residual networks. 0.31 and 1.25 billion
-multiply-adds per image. Pooling comes before activations: both of these being monotone, the values are the
-same for a quarter of the work.
+not say how it fits small images. This is the usual form: batch norm after every convolution (which has the
+bias), and instead of three dense layers one, on the averaged last feature map (1x1, or 2x2 for 64x64 images).
+NAL gives no normalisation either; the default is that of the residual networks. 0.31 and 1.25 billion
+multiply-adds per image. Pooling comes before activations; both activations are monotone, so the values are
+the same for a quarter of the work.
 """
 
 from __future__ import annotations

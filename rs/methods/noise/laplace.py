@@ -24,7 +24,7 @@ class Laplace:
     scale: Level
 
     def sample(self, shape: Sequence[int], generator: Generator) -> Tensor:
-        # the difference of two exponential variables, -log(1 - u) each: no coarse values near 0
+        # the difference of two exponential variables -log(1 - u): values near 0 are not coarse
         z = torch.rand(tuple(shape), generator=generator, device=generator.device).neg_().add_(1)
         z.div_(torch.rand(tuple(shape), generator=generator, device=generator.device).neg_().add_(1))
         return z.log_().mul_(self.scale)

@@ -1,12 +1,12 @@
 """Mixed-norm noise q(z) ~ |z|_inf^-k exp(-|z|_2^2 / (2 sigma^2)) (Soap Bubbles eq. 9), for linf balls; k = 0
 is Gaussian.
 
-Sampler: |z|_inf by its one-dimensional law; the coordinate that has it, and its sign, uniformly; every other
-one from the normal law truncated to [-|z|_inf, |z|_inf]: a normal draw, or a truncated one by inverse
-distribution function where that fell outside. No vector is ever rejected (the paper rejects). In polar
-coordinates |z|_2 separates from the direction, so |z|_2 is sigma times a chi variable with d - k degrees of
-freedom, as under `spherical`, and `match` means the same (the paper's formula matches the mode of |z|_2, not
-its mean as the paper says).
+Sampler: |z|_inf comes from its one-dimensional law; the coordinate that attains it, and its sign, are
+uniform. Every other coordinate has the normal law truncated to [-|z|_inf, |z|_inf]: a normal draw, replaced
+by an inverse-transform draw where it falls outside. No vector is ever rejected (the paper rejects). In polar
+coordinates |z|_2 is independent of the direction: it is sigma times a chi variable with d - k degrees of
+freedom, as under `spherical`. `match` has the same meaning as there (the paper's formula matches the mode of
+|z|_2, not its mean as the paper says).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rs.settings.limits import Freedom, Level
 def truncated_normal(bound: Tensor, d: int, generator: Generator) -> Tensor:
     """float32 [B, d]: standard normals truncated to [-bound, bound], `bound` float64 [B]."""
     if float(bound.max()) < 2:
-        # many normal draws would fall outside, and without far tails float32 has the digits
+        # Many normal draws would fall outside; without far tails, float32 has enough digits.
         width = torch.erf(bound / math.sqrt(2)).float().unsqueeze(1)
         u = torch.rand((len(bound), d), generator=generator, device=generator.device).mul_(2).sub_(1)
         return u.mul_(width).erfinv_().mul_(math.sqrt(2))

@@ -1,4 +1,4 @@
-"""No noise: the base classifier itself. A family like the others, so that no stage needs a special case."""
+"""No noise: the base classifier itself. It is a family like the others, so no stage needs a special case."""
 
 from __future__ import annotations
 

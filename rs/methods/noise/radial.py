@@ -1,11 +1,10 @@
-"""Laws of a norm of the noise, drawn by inverse distribution function, and the scale that matches a
-Gaussian's norm.
+"""Laws of a norm of the noise, drawn by inverse transform, and the scale that matches a Gaussian's norm.
 
-A norm m of the families of Soap Bubbles has a density that is log-concave in t = log m. Its distribution
-function is tabulated on knots placed by equal steps of the square root of the drop of the log-density, so
-that one table fits a chi law with 10^-2 or 10^5 degrees of freedom. Between knots the inverse is linear: off
-by less than 1e-6 standard deviations, under the resolution of the float32 noise that it scales. Mass beyond
-the knots is below 1e-21.
+For the families of Soap Bubbles, the norm m has a density that is log-concave in t = log m. The distribution
+function is tabulated on knots at equal steps of the square root of the drop of the log-density, so that one
+table fits a chi law with 10^-2 or 10^5 degrees of freedom. Between knots the inverse is linear. Its error is
+below 1e-6 standard deviations, less than the resolution of the float32 noise that it scales. Mass beyond the
+knots is below 1e-21.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ def sup_table(d: int, k: float) -> tuple[np.ndarray, np.ndarray]:
 
     def log_density(t: np.ndarray) -> np.ndarray:
         x = np.exp(np.clip(t, -30, None)) / np.sqrt(2)
-        # log erf(x): its leading term where x is tiny, and no cancellation where erf is close to 1
+        # log erf(x): the leading term where x is tiny, no cancellation where erf is close to 1
         middle = np.where(x < 1, np.log(special.erf(x)), np.log1p(-special.erfc(np.maximum(x, 1))))
         log_erf = np.where(t < -30, t + 0.5 * np.log(2 / np.pi), middle)
         return (1 - k) * t - np.exp(2 * t) / 2 + (d - 1) * log_erf  # type: ignore[no-any-return]

@@ -1,12 +1,15 @@
 """Spherical noise q(z) ~ |z|_2^-k exp(-|z|_2^2 / (2 sigma^2)) (Soap Bubbles eq. 8), for l2 balls; k = 0 is
 Gaussian.
 
-|z|_2 is sigma times a chi variable with d - k degrees of freedom, independent of the direction, which is
-uniform, so that E|z|_2^2 = (d - k) sigma^2. `match` says what `sigma` is: "none", the sigma of the density;
-"paper", the sigma_0 of a Gaussian, with sigma = sqrt((d - 1) / (d - 1 - k)) sigma_0 as the paper sets it;
-"mean", sigma_0 again, with E|z|_2 equal to the Gaussian's. Departure: the paper says that its formula matches
-the mean norm; it matches the mode. With d - k below about 0.2, part of the noise lies below float32's
-resolution of x + z, so that the smoothing as implemented has an atom at x.
+|z|_2 is sigma times a chi variable with d - k degrees of freedom, so E|z|_2^2 = (d - k) sigma^2. It is
+independent of the direction, which is uniform. `match` says what the parameter `sigma` is:
+- "none": the sigma of the density.
+- "paper": the sigma_0 of a Gaussian, with sigma = sqrt((d - 1) / (d - 1 - k)) sigma_0 as the paper sets it.
+- "mean": the sigma_0 of the Gaussian that has the same E|z|_2.
+
+Departure: the paper says that its formula matches the mean norm; it matches the mode. With d - k below about
+0.2, part of the noise lies below float32's resolution of x + z, so the smoothing as implemented has an atom
+at x.
 """
 
 from __future__ import annotations

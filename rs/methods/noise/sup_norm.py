@@ -1,9 +1,9 @@
 """Sup-norm noise q(z) ~ |z|_inf^-k exp(-|z|_inf^2 / (2 sigma^2)) (Soap Bubbles eq. 10), for linf balls.
 
-|z|_inf is sigma times a chi variable with d - k degrees of freedom, independent of z / |z|_inf, which is
-uniform on the surface of the cube: one coordinate, uniformly chosen, is +1 or -1 and the others are uniform
-on [-1, 1]. `match: mean` makes E|z|_2 equal to that of N(0, sigma^2 I). The paper's own match is about the
-mode of |z|_2 for the other two families and would blow this one up by sqrt(d), so it is not offered.
+|z|_inf is sigma times a chi variable with d - k degrees of freedom. It is independent of z / |z|_inf, which
+is uniform on the surface of the cube: one coordinate, uniformly chosen, is +1 or -1, and the others are
+uniform on [-1, 1]. `match: mean` makes E|z|_2 equal to that of N(0, sigma^2 I). The paper's own match, of the
+mode of |z|_2 in the other two families, would enlarge this noise by sqrt(d), so it is not offered.
 """
 
 from __future__ import annotations

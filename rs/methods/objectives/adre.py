@@ -1,21 +1,22 @@
-"""ADRE_REG (Feng et al., AAAI 2020, eq. 5-8 and Algorithm 1): training under noise, less lambda times
-the cross-entropy of the smoothed classifier at its strongest wrong class. With the same k noises in both
-terms and G the mean softmax over them,
+"""ADRE_REG (Feng et al., AAAI 2020, eq. 5-8 and Algorithm 1): training under noise, minus lambda times the
+cross-entropy of the smoothed classifier at its strongest wrong class. With the same k noises in both terms
+and G the mean softmax over them,
 
   L = mean_j l(x + z_j) - lambda * (-log max_{c != y} G_c).
 
-`single_sample` is the variant of its CIFAR-10 rows in Table 1: l at one of the k noisy copies only, drawn at
-random in the paper, the first here, which is the same for independent draws. `regularizer: radius` is the
-alternative of eq. (10), -lambda * (Phi^-1(G's largest) - Phi^-1(G's second)), which the paper found unstable:
-it also rewards wrong images for a large radius. `label_smoothing` is 0.1 in its ImageNet recipe (for its
-basic training too: lambda 0).
+`single_sample` is the variant of the CIFAR-10 rows of Table 1: it takes l at only one of the k noisy copies
+(drawn at random in the paper, the first here, which is equivalent for independent draws). `regularizer:
+radius` is the alternative of eq. (10), -lambda * (Phi^-1(G's largest) - Phi^-1(G's second)). The paper found
+it unstable: it also rewards wrong images for a large radius. `label_smoothing` is 0.1 in the paper's ImageNet
+recipe (for its basic training too, which is lambda = 0).
 
 Both regularisers are unbounded below. The first pays lambda for every unit of a correct image's margin, and
-cross-entropy charges 1 for every unit of a wrong one's, so the weights grow for ever once the wrong margins
+cross-entropy charges 1 for every unit of a wrong image's. So the weights grow for ever once the wrong margins
 sum to less than lambda times the correct ones. Departure, to keep them finite: a probability below `floor`
-counts as `floor` and has no gradient. At 1e-10 that is far beyond what a certificate sees (1 - 7e-5 at
-n = 100,000), and the loss stays above -23.1 lambda (-12.8 lambda for eq. 10). The logarithm of G is computed
-directly; eq. (10) in float64 from the sum of the other classes, which is exact where 1 - G rounds to 0.
+counts as `floor` and has no gradient. At 1e-10 that is far beyond what a certificate sees (1 - 7e-5 at n =
+100,000), and the loss stays above -23.1 lambda (-12.8 lambda for eq. 10). The logarithm of G is computed
+directly. Eq. (10) is computed in float64 from the sum of the other classes, which is exact where 1 - G rounds
+to 0.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """ADRE_ADV (Feng et al., AAAI 2020, eq. 12-13, Algorithm 1): ADRE's regularised loss at images that PGD finds
-against the regularised loss of the smoothed classifier. With G the mean softmax over k noises, c* its
+against the regularised loss of the smoothed classifier. With G the mean softmax over k noises and c* its
 strongest class other than y,
 
   x' maximises -log G(x')_y - lambda * (-log G(x')_c*) over ||x' - x||_2 <= epsilon,
@@ -8,10 +8,10 @@ strongest class other than y,
 with the same noise in every step and in the update, and steps of length 2 epsilon / `steps`. Without lambda
 this is SmoothAdv.
 
-Read into the paper: eq. (13) writes the gradient itself, but the step size (in the section on experiments) is
-that of a gradient scaled to norm 1, as in SmoothAdv; lambda is the same inside and outside. Departures:
-images are kept in [0,1], as SmoothAdv's are; probabilities below `floor` count as `floor` in the regulariser,
-as in `adre`; a zero gradient takes no step.
+Interpretation: eq. (13) writes the plain gradient, but the step size (in the section on experiments) fits a
+gradient scaled to norm 1, as in SmoothAdv; lambda is the same inside and outside. Departures: images are kept
+in [0,1], as in SmoothAdv; probabilities below `floor` count as `floor` in the regulariser, as in `adre`; a
+zero gradient takes no step.
 """
 
 from __future__ import annotations

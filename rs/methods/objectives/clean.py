@@ -1,7 +1,7 @@
 """Plain training: cross-entropy of the images as they are ("undefended" in Figure 1 of NAL).
 
-It meets no noise, so a run names noise `none`; `smoothing` says under which noise it is observed. Departures:
-none.
+It sees no noise, so a run has noise `none`; `smoothing` names the noise under which the network is observed.
+Departures: none.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Consistency regularisation (Jeong & Shin, NeurIPS 2020): training under noise, plus a penalty on
+"""Consistency regularisation (Jeong & Shin, NeurIPS 2020): training under noise, with a penalty on
 predictions that differ between noises and on an uncertain mean. With P_j the softmax at x + z_j and P their
 mean over m noises,
 
   L = mean_j l(x + z_j) + lambda mean_j KL(P || P_j) + eta H(P).
 
 Published: m = 2, eta = 0.5 and lambda between 1 and 20 by data set and sigma (MNIST: 10 at sigma = 0.25, 5
-above). lambda = eta is the mean cross-entropy from P to P_j. Departures: the released code splits a batch
-into m smaller ones, each with m noises per image; here every image of the batch has m.
+above). With lambda = eta the penalty is lambda times the mean cross-entropy from P to P_j. Departure: the
+released code splits a batch into m smaller ones, each with m noises per image; here every image of the batch
+has m.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Consistency:
         log_mean = soft_mean(logits, self.samples)
         mean = log_mean.exp()
         entropy = -(mean * log_mean).sum(1).mean()
-        # KL(P || P_j) is the cross-entropy from P to P_j less the entropy of P
+        # KL(P || P_j) is the cross-entropy from P to P_j minus the entropy of P
         divergence = -(mean.unsqueeze(1) * log_p).sum(2).mean() - entropy
         scalars = {
             "classification": classification.detach(),

@@ -2,9 +2,9 @@
 
   L = mean_j ||D(x + z_j) - x||_2^2 / d
 
-for images of d coordinates. No classifier is asked: one denoiser serves any. Departures: they sum over the
-coordinates, here it is the mean, so that a learning rate does not depend on the size of images; `samples`
-noisy copies of each image (theirs is 1).
+for images of d coordinates. No classifier takes part, so one denoiser serves any. Departures: the paper sums
+over the coordinates; here the loss is their mean, so that a learning rate does not depend on the image size.
+There are `samples` noisy copies of each image (1 in the paper).
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Stability objective of a denoiser D (Salman et al., "Denoised Smoothing", NeurIPS 2020): the frozen
-classifier F is to see in the denoised image what it sees in the clean one. With z the noise
+classifier F should predict for the denoised image what it predicts for the clean one. With z the noise
 
   L = mean_j CE(F(D(x + z_j)), argmax F(x)),
 
-so labels play no part, and a classifier that errs is followed in its errors. Read into the paper: the target
-is the class, not the softmax. F stays in evaluation mode and in float32 whatever the training's precision.
-Departures: D is trained from fresh weights (theirs also from those of the squared error); `samples` noisy
-copies of each image (theirs is 1).
+so labels play no part, and D also learns to preserve the classifier's errors. Interpretation: the target is
+the class, not the softmax. F stays in evaluation mode and in float32 whatever the training's precision.
+Departures: D is trained from fresh weights (the paper also starts from those of the squared error); there are
+`samples` noisy copies of each image (1 in the paper).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The radius of the ball that an inner maximisation searches, as objectives take it: a number, or the epsilon
-calibrated on another run. Not an objective itself.
+"""The radius of the ball of an inner maximisation, as objectives take it: a number, or the epsilon calibrated
+on another run. Not an objective itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ Epsilon: TypeAlias = NonNegative | Calibrated
 
 
 def epsilon_now(epsilon: float | Calibrated, progress: float, warmup: float = 0.0) -> float:
-    """The radius at `progress` of the training: grown linearly from 0 over the share `warmup` of it.
+    """The radius at `progress` of the training; it grows linearly from 0 over the share `warmup` of the
+    training.
 
     Raises TypeError for a reference that was not replaced by its number.
     """

@@ -6,16 +6,15 @@ With p the mean of softmax(logits) over k noise samples and q that of softmax(be
   -1/n sum log p_y + lambda sigma / (2n) sum_{correct} max(gamma - xi, 0),
   xi = Phi^-1(q_y) - Phi^-1(max_{c != y} q_c).
 
-Read into the paper: Algorithm 1 writes one softmax everywhere; its section on the effect of beta and the
-released code apply beta to the robustness term only, as here. The set of correct images is that of q (the
-released code's choice), because Theorem 2 gives the radius of the very classifier whose correctness it
-assumes, which keeps xi >= 0; `correct: unscaled` takes the set of p instead. Delayed lambda (`lambda_from`)
-is published for CIFAR-10 at sigma = 1.0 only: 0 until the learning rate first drops (200 of 440 epochs), then
-12.
+Interpretation: Algorithm 1 writes one softmax everywhere, but the paper's section on the effect of beta and
+the released code apply beta to the robustness term only, as here. "Correct" refers to q (the released code's
+choice): Theorem 2 gives the radius of the very classifier whose correctness it assumes, and xi >= 0 follows.
+`correct: unscaled` refers to p instead. Delayed lambda (`lambda_from`) is published for CIFAR-10 at sigma =
+1.0 only: 0 until the learning rate first drops (200 of 440 epochs), then 12.
 
 Departures: the released code drops infinite xi and adds 1e-10 inside the logarithm, in float32. Here the
-logarithms of p and q are computed directly, and xi in float64 with Phi^-1(q_y) = -Phi^-1(1 - q_y), where
-1 - q_y is summed from the other classes: xi is exact up to 74, and its gradient is zero wherever the hinge is
+logarithms of p and q are computed directly, and xi in float64 with Phi^-1(q_y) = -Phi^-1(1 - q_y), where 1 -
+q_y is the sum of the other classes. So xi is exact up to 74, and its gradient is zero wherever the hinge is
 inactive.
 """
 
@@ -58,7 +57,7 @@ class Macer:
     correct: Literal["scaled", "unscaled"] = "scaled"
 
     def phase(self, progress: float) -> bool:
-        """Whether lambda counts yet."""
+        """Whether lambda is in effect."""
         return progress >= self.lambda_from
 
     def loss(

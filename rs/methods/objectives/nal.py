@@ -5,17 +5,20 @@ ascent on the Lagrangian of the smoothed loss, then cross-entropy at the point f
   loss = mean_j l(x_K + z'_j),   l = cross-entropy, eta = 0.5/gamma (Table 1)
 
 Line 8 of Algorithm 1 names the z_ij of line 4 again, which reads as z' = z, the noise of the last step
-(`redraw: false`); `redraw: true` draws z' afresh, as an expectation over the noise is estimated without bias.
-Not stated there: with eta = 0.5/gamma a step lands at x_0 - mean_j z_j + mean_j grad l/(2 gamma) wherever x_k
-was, so the noise in the cost recentres the draws and K counts only through grad l. Apart from grad l the
-network is trained on x_0 + z'_j - mean_i z_i, whose noise has per coordinate the standard deviation
+(`redraw: false`). `redraw: true` draws z' afresh, which estimates the expectation over the noise without
+bias.
 
-  sigma sqrt(1 + 1/r) for fresh z',   sigma sqrt(1 - 1/r) for z' = z: none at r = 1,
+Not stated in the paper: with eta = 0.5/gamma a step lands at x_0 - mean_j z_j + mean_j grad l/(2 gamma)
+wherever x_k was. So the noise in the cost recentres the draws, and K matters only through grad l. Apart from
+grad l, the network is trained on x_0 + z'_j - mean_i z_i, whose noise has per coordinate the standard
+deviation
 
-where every copy lies at x_0 + grad l/(2 gamma), and the distance of eq. (8) is |grad l|/(2 gamma) exactly.
-The other cost of its Figure 2b, ||x - x_0||_2^2, is `noise_in_cost: false` (the noise is then sigma's in both
-readings). Images are not clipped, as no projection is written. With noise `none` this is WRM (Sinha et al.,
-ICLR 2018) at a constant step size.
+  sigma sqrt(1 + 1/r) for fresh z',   sigma sqrt(1 - 1/r) for z' = z.
+
+The latter is 0 at r = 1: every copy lies at x_0 + grad l/(2 gamma), and the distance of eq. (8) is exactly
+|grad l|/(2 gamma). The other cost of the paper's Figure 2b, ||x - x_0||_2^2, is `noise_in_cost: false`; the
+standard deviation is then sigma in both readings. Images are not clipped, as the paper writes no projection.
+With noise `none` this is WRM (Sinha et al., ICLR 2018) at a constant step size.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ class Nal:
     """
 
     source: ClassVar[str] = "NAL, A Distributional Robustness Certificate by Randomized Smoothing"
-    calibrates: ClassVar[bool] = True  # has gamma and step_size, so rho and epsilon can be measured
+    calibrates: ClassVar[bool] = True  # by gamma and step_size
     passes: ClassVar[Passes] = {"ascent": ("steps", "samples"), "update": (1, "samples")}
 
     steps: Annotated[int, Field(ge=0, le=100_000)] = 4
@@ -73,7 +76,7 @@ class Nal:
                 self.step_size,
                 self.noise_in_cost,
             )
-        z = draw() if self.redraw or not drawn else drawn[0]  # none is drawn in 0 steps
+        z = draw() if self.redraw or not drawn else drawn[0]  # 0 steps draw none
         loss = mean_cross_entropy(model, worst, z, y).mean()
         moved = (worst - x).flatten(1).square().sum(1).mean()
         return loss, {"cross_entropy": loss.detach(), "squared_distance": moved}

@@ -1,12 +1,13 @@
 """Adversarial training (Madry et al., ICLR 2018, eq. 2.1): cross-entropy at the worst image that PGD finds in
-an l2 or l-infinity ball, from a uniform point of it. Without noise: the network that STN's transfer attacks
-take their images from.
+an l2 or l-infinity ball, from a uniform start in it. It uses no noise; STN's transfer attacks take their
+images from such a network.
 
   loss = l(x'),   x' ~ argmax l(x') over ||x' - x||_p <= epsilon and [0,1]^d,   l = cross-entropy
 
-One step is `relative_step` * epsilon / `steps` long: signs of the gradient for l-infinity (published: 40
-steps, epsilon 0.3, relative step 4/3 for MNIST; 7, 8/255, 7/4 for CIFAR-10), the gradient scaled to norm 1
-for l2. Departures: batch norm is in evaluation mode during the ascent; a zero gradient takes no step.
+A step has length `relative_step` * epsilon / `steps`, along the signs of the gradient for l-infinity and
+along the gradient scaled to norm 1 for l2. Published for l-infinity: 40 steps, epsilon 0.3, relative step 4/3
+for MNIST; 7, 8/255, 7/4 for CIFAR-10. Departures: batch norm is in evaluation mode during the ascent; a zero
+gradient takes no step.
 """
 
 from __future__ import annotations

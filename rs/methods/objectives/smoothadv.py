@@ -2,18 +2,19 @@
 classifier, with its PGD or its DDN attack.
 
 x' maximises -log mean_j softmax(x' + z_j)_y over ||x' - x||_2 <= epsilon and [0,1]^d by PGD with unit-norm
-gradients, then the weights minimise the mean over j of the cross-entropy at x' + z_j. As published: the same
-noise serves every step and the update (`redraw: true` draws afresh each time), box before ball, the step is 2
-epsilon/K. NAL's Table 3 trains it with the step epsilon/2, which is the same at its K = 4. `attack: ddn`
-takes the closest image that DDN (Rony et al., CVPR 2019) finds on the same loss, starting from the norm
-epsilon, pulled back onto the ball; x itself where it finds none. An image is adversarial when more of the m
-noisy copies are classified as some other class than as y.
+gradients; then the weights minimise the mean over j of the cross-entropy at x' + z_j. As published, the same
+noise serves every step and the update (`redraw: true` draws afresh each time), the projection is box before
+ball, and the step is 2 epsilon/K. NAL's Table 3 has the step epsilon/2, which is the same at its K = 4.
 
-Departures: the released code trains on all m noisy copies only with its flag `train-multi-noise` (that is
-what this does; otherwise it uses one of them, on batches m times smaller); its epsilon is divided by 256
-where the paper divides by 255 (here epsilon is in [0,1] units) and its DDN rounds images to 8 bits; a zero
-gradient takes no step where it takes a random one; the warm-up grows epsilon linearly from 0 with the share
-of the training done instead of once per epoch.
+`attack: ddn` takes the closest adversarial image that DDN (Rony et al., CVPR 2019) finds on the same loss,
+from the initial norm epsilon, projected onto the ball; x itself where there is none. An image is adversarial
+when y is not the most frequent class of its m noisy copies.
+
+Departures: the released code trains on all m noisy copies only with its flag `train-multi-noise`, which is
+what this does; otherwise it uses one of them, on batches m times smaller. Its epsilon is divided by 256 where
+the paper divides by 255 (here epsilon is in [0,1] units), and its DDN rounds images to 8 bits. A zero
+gradient takes no step; there, a random one. The warm-up grows epsilon linearly from 0 with the share of the
+training done; there, once per epoch.
 """
 
 from __future__ import annotations

@@ -6,16 +6,17 @@ softmax over the m noises z_j,
   x_mix = (1 - u) x + u x~,   y_mix = (1 - u) P(x) + u / classes,   u uniform in [0, 1/2] per image,
   L = mean_j l(x + z_j) + eta 1[argmax P(x) = y] mean_j KL(y_mix || P(x_mix + z_j)).
 
-With `one_step` the clean image is replaced by the first step of the ascent everywhere but in the start of the
+With `one_step` the first step of the ascent replaces the clean image everywhere but at the start of the
 ascent. Published: m = 4, step 1, 2 to 8 steps and eta 1 or 5 for MNIST; m = 2, step 2 sigma, 4 steps, eta 5
-for CIFAR-10. As in the released code all parts see the same noise, the gradient flows through P(x) in y_mix,
+for CIFAR-10. As in the released code, all parts see the same noise, the gradient flows through P(x) in y_mix,
 and eta (with the length of the one step) grows from 0 over `warmup`.
 
 Departures: the released code splits a batch into m smaller ones, each with m noises per image; here every
-image of the batch has m; clean and mixed images go through the model in one batch, so batch norm sees them
-together; the warm-up follows the share of the training done instead of epochs; a zero gradient takes no step.
+image of the batch has m. Clean and mixed images go through the model in one batch, so batch norm sees them
+together. The warm-up follows the share of the training done instead of epochs. A zero gradient takes no step.
 With `one_step` and `steps: 1` the loss is not the released one: that code takes the first step's end where a
-second begins, so with one step it keeps the clean image; here the mixture is of the first step with itself.
+second step begins, so with a single step it keeps the clean image; here the mixture is of the first step with
+itself.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class SmoothMix:
     def attack(
         self, model: nn.Module, x: Tensor, z: Tensor, y: Tensor, grown: float
     ) -> tuple[Tensor, Tensor]:
-        """The clean side of the mixture and the adversarial one."""
+        """The clean and the adversarial image of the mixture."""
         with evaluation_mode(model):
 
             def ascend(steps: int, start: Tensor | None = None) -> Tensor:

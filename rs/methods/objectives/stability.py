@@ -4,10 +4,10 @@ the softmax of the clean image to that of the noisy one,
 
   L = CE(f(x), y) - gamma * mean_j sum_c P(c|x) log P(c|x + z_j).
 
-Read into the paper: D(f(x), f(x')) is a function of both arguments, so the gradient flows through the target
-P(c|x) too. gamma = 1 as in the released code; the paper names no value. Departures: the released code passes
-raw logits as the target, here it is the softmax that the paper states; clean and noisy images go through the
-model in one batch, so batch norm sees both; `samples` noisy copies per image (1 in the paper).
+Interpretation: D(f(x), f(x')) is a function of both arguments, so the gradient also flows through the target
+P(c|x). gamma = 1 as in the released code; the paper names no value. Departures: the target is the softmax
+that the paper states (the released code passes raw logits); clean and noisy images go through the model in
+one batch, so batch norm sees both; there are `samples` noisy copies per image (1 in the paper).
 """
 
 from __future__ import annotations

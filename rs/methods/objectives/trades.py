@@ -5,11 +5,11 @@ classifier and z_j the noise,
   L = mean_j [l(x + z_j) + beta KL(P(.|x + z_j) || P(.|x' + z_j))],
   x' maximises mean_j KL(P(.|x + z_j) || P(.|x' + z_j)) over ||x' - x||_p <= epsilon and [0,1]^d.
 
-With noise `none` this is TRADES as published; beta is its 1/lambda. As in the released code the ascent starts
-at x + 0.001 N(0, I) (at x the divergence has no gradient), with the network in evaluation mode, and the
-gradient of the loss flows through both sides. Read into NAL, which compares with TRADES at the same noise
-level as all others: one noise per image serves both sides, every step and the update, as in SmoothAdv. One
-step is `relative_step` * epsilon / `steps` long; NAL's Table 3 has epsilon/2, the same at its K = 4;
+With noise `none` this is TRADES as published; beta is its 1/lambda. As in the released code, the ascent
+starts at x + 0.001 N(0, I) (at x the divergence has no gradient) with the network in evaluation mode, and the
+gradient of the loss flows through both sides. Interpretation of NAL, which compares with TRADES at the same
+noise level as all others: one noise per image serves both sides, every step and the update, as in SmoothAdv.
+A step has length `relative_step` * epsilon / `steps`. NAL's Table 3 has epsilon/2, the same at its K = 4;
 published for l-infinity are 40 steps of 4/3 (MNIST) and 10 of 2.26 (CIFAR-10), beta 1 and 6.
 
 Departures: x and x' go through the model in one batch, so batch norm sees both together; a zero gradient
@@ -86,7 +86,7 @@ class Trades:
         return classification + self.beta * robustness, scalars
 
     def attack(self, model: nn.Module, x: Tensor, z: Tensor, epsilon: float, generator: Generator) -> Tensor:
-        """Images like x whose predictions under the noise z are as far from those of x as PGD finds."""
+        """Images like x whose predictions under the noise z are as far from those of x as PGD gets them."""
         start = START * torch.randn(x.shape, generator=generator, device=generator.device)
         step, p = self.relative_step * epsilon / self.steps, 2.0 if self.norm == "l2" else math.inf
         with evaluation_mode(model):
