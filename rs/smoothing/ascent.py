@@ -1,7 +1,7 @@
 """Gradient ascent on images: steps, projections and the inner loops that objectives and attacks share.
 
-A loss here maps images [B, C, H, W] to one number per image [B]; it is summed before differentiation, so one
-image's path never depends on its neighbours. Only gradients with respect to the images are taken: parameters'
+A loss here maps images [B, C, H, W] to one number per image [B]. It is summed before differentiation, so one
+image's path never depends on its neighbours. Only gradients with respect to the images are taken; parameters'
 `.grad` stays as it is. The caller chooses the mode of batch norm (`rs.smoothing.evaluation_mode`). Images are
 clipped only if asked.
 """
@@ -27,7 +27,7 @@ def input_gradient(loss: Loss, x: Tensor) -> Tensor:
 
 def _per_image(values: Tensor | float, like: Tensor) -> Tensor:
     """A number, or one per image [B], as [B or 1, 1, 1, 1]."""
-    if not isinstance(values, Tensor):  # filled on the device: a copy from the host would wait for it
+    if not isinstance(values, Tensor):  # filled on the device; a copy from the host would wait for it
         values = torch.full((1,), values, dtype=like.dtype, device=like.device)
     return values.to(like).reshape(-1, *[1] * (like.dim() - 1))
 
@@ -42,16 +42,16 @@ def l2_norm(delta: Tensor) -> Tensor:
 def unit_l2(gradient: Tensor) -> Tensor:
     """The gradient of each image scaled to l2 norm 1; a zero gradient stays zero."""
     tiny = torch.finfo(gradient.dtype).tiny
-    # Divided by its largest entry first: cross-entropy of a sure class has gradients whose squares vanish in
-    # float32.
+    # Divide by the largest entry first: the cross-entropy of a near-certain class has gradients whose squares
+    # vanish in float32.
     largest = _per_image(gradient.flatten(1).abs().amax(1).clamp_min(tiny), gradient)
     scaled = gradient / largest
     return scaled / _per_image(scaled.flatten(1).norm(dim=1).clamp_min(tiny), gradient)
 
 
 def project_l2(delta: Tensor, radius: Tensor | float) -> Tensor:
-    """Nearest point of the l2 ball per image; `radius` is a number or one per image [B]. Inside it changes
-    nothing.
+    """Nearest point of the l2 ball per image; `radius` is a number or one per image [B]. Points inside
+    stay.
     """
     norm = _per_image(l2_norm(delta), delta)
     limit = _per_image(radius, delta)
@@ -72,7 +72,9 @@ def random_in_ball(shape: torch.Size, radius: float, generator: Generator) -> Te
 
 
 def random_perturbations(x: Tensor, radius: float, norm: float, generator: Generator) -> Tensor:
-    """For every image of a batch its own point, uniform in the l2 or l-infinity ball of `radius`: like x."""
+    """For every image of x an independent point, uniform in the l2 or l-infinity ball of `radius`; shape of
+    x.
+    """
     if norm != 2:
         return radius * (2 * torch.rand(x.shape, generator=generator, device=generator.device) - 1)
     direction = torch.randn(x.shape, generator=generator, device=generator.device)
@@ -93,16 +95,16 @@ def pgd(
     """Projected gradient ascent of `loss` in the ball of `radius` around x0 and in `box`; returns images like
     x0.
 
-    l2 steps have norm `step_size` (0 where the gradient is 0), l-infinity steps move every coordinate by it.
-    `radius` and `step_size` are numbers or one per image [B]. x0 must lie in the box. `start` is a
-    perturbation to start from.
+    l2 steps have norm `step_size` (0 where the gradient is 0); l-infinity steps move every coordinate by it.
+    `radius` and `step_size` are numbers or one per image [B]. x0 must lie in the box. `start` is the initial
+    perturbation.
     """
     x0 = x0.detach()
     step = _per_image(step_size, x0)
     project, direction = (project_l2, unit_l2) if norm == 2 else (project_linf, torch.sign)
 
     def feasible(x: Tensor) -> Tensor:
-        # Box, then ball: shrinking towards x0 cannot leave the box again.
+        # Box, then ball: shrinking towards x0 cannot leave the box.
         return x0 + project((x if box is None else x.clamp(*box)) - x0, radius)
 
     x = x0 if start is None else feasible(x0 + start)
@@ -124,14 +126,14 @@ def ddn(
     """Smallest l2 perturbation by decoupled direction and norm (Rony et al., CVPR 2019, Algorithm 1).
 
     `evaluate(x)` returns per image the loss [B] to ascend, differentiable in x, and whether x is adversarial
-    (bool [B]); it is called `steps` times, first at x0. Unit gradient steps, annealed from 1 to 0.01, turn
-    the direction; the norm starts at `initial_norm` and shrinks by 1 - gamma where the last point was
-    adversarial, grows by 1 + gamma where not, up to the farthest corner of the box. Returns the closest
-    adversarial point seen, x0 itself where none was, and bool [B] that tells the two apart.
+    (bool [B]). It is called `steps` times, first at x0. Unit gradient steps, annealed from 1 to 0.01, turn
+    the direction. The norm starts at `initial_norm`; it shrinks by 1 - gamma where the last point was
+    adversarial and grows by 1 + gamma elsewhere, up to the farthest corner of the box. Returns the closest
+    adversarial point seen, x0 itself where there was none, and bool [B] whether there was one.
 
-    `radius` (a number or one per image) pulls what was found back onto its ball, as adversarial training
-    does: it need not be adversarial any more. `levels` rounds candidates to that many values per coordinate
-    of [0, 1] (256 for 8-bit images). A zero gradient turns nothing.
+    `radius` (a number or one per image) projects the result onto its ball, as adversarial training does; the
+    projection may no longer be adversarial. `levels` rounds candidates to that many values per coordinate of
+    [0, 1] (256 for 8-bit images). A zero gradient does not turn the direction.
     """
     x0 = x0.detach()
     norm = _per_image(initial_norm, x0).flatten().expand(len(x0))
@@ -168,13 +170,13 @@ def lagrangian_ascent(
     step_size: float | None = None,
     noise_in_cost: bool = True,
 ) -> Tensor:
-    """Ascent of mean_j [loss(x + z_j) - gamma * ||x + z_j - x0||_2^2] from x0; returns x_K, like x0 and not
+    """Ascends mean_j [loss(x + z_j) - gamma * ||x + z_j - x0||_2^2] from x0; returns x_K, like x0 and not
     clipped.
 
-    `draw()` returns the fresh noise z [B, S, C, H, W] of one step (a caller who needs it keeps it); `loss(x,
-    z)` is the mean over z per image [B]. With `noise_in_cost` false the cost is ||x - x0||_2^2. `step_size`
-    is 0.5/gamma unless given: then one step lands at x0 - mean_j z_j + gradient/(2 gamma), whatever x was
-    before (without the mean of z where the cost has no noise).
+    `draw()` returns the fresh noise z [B, S, C, H, W] of one step; `loss(x, z)` is the mean over z per image
+    [B]. With `noise_in_cost` false the cost is ||x - x0||_2^2. `step_size` is 0.5/gamma by default; then one
+    step lands at x0 - mean_j z_j + gradient/(2 gamma), whatever x was before (without mean_j z_j if the cost
+    has no noise).
     """
     x0 = x0.detach()
     eta = 0.5 / gamma if step_size is None else step_size

@@ -1,4 +1,4 @@
-"""The little that smoothing asks of a noise."""
+"""The protocol of a noise family: what smoothing needs of it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 class Noise(Protocol):
     source: ClassVar[str]
-    # The parameter of type rs.settings.limits.Level is the family's level: tables have it as smoothing_level.
-    # Facts that may be left out, with what then holds (rs.settings.method_facts):
-    # below_dimension: ClassVar[tuple[str, ...]] = (), parameters that must be below the number of coordinates
-    # dimension_less: ClassVar[dict[str, dict[str, int]]] = {}, parameter -> its values with which those must
-    # be below that many less: {"match": {"paper": 1}}
+    # The parameter of type rs.settings.limits.Level is the family's level: smoothing_level in tables.
+    # Optional facts with their defaults (rs.settings.method_facts):
+    # below_dimension: ClassVar[tuple[str, ...]] = (), parameters that must be below the dimension d
+    # dimension_less: ClassVar[dict[str, dict[str, int]]] = {}, parameter -> value -> by how much d shrinks:
+    # by {"match": {"paper": 1}} those parameters must be below d - 1 where match is "paper"
     # constant: ClassVar[bool] = False, True where every draw is the same
     # free_norm: ClassVar[float] = None, the norm in which votes certify the same radius in any dimension
 
-    # float32, added to an image by its own `add_` (exact Gaussian noise adds on a grid), never clipped
+    # float32, never clipped; its own `add_` adds it to an image (exact Gaussian noise adds on a grid)
     def sample(self, shape: Sequence[int], generator: Generator) -> Tensor: ...
 
     # log q(z - shift) / q(z), summed over an image

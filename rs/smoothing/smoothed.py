@@ -21,7 +21,7 @@ from rs.smoothing.noise import Noise
 
 def draw_noise(x: Tensor, noise: Noise, samples: int, generator: Generator) -> Tensor:
     """Noise [B, samples, C, H, W] for a batch of images, from one generator."""
-    # one row per draw: families that are not independent by coordinate take d from the shape of a row
+    # one row per draw: families with dependent coordinates take d from the shape of a row
     return noise.sample((len(x) * samples, *x.shape[1:]), generator).unflatten(0, (len(x), samples))  # type: ignore[no-any-return]
 
 
@@ -31,10 +31,10 @@ def add_noise(x: Tensor, z: Tensor) -> Tensor:
 
 
 class OfCopies(nn.Module):
-    """A network that gains from knowing which images are noisy copies of one."""
+    """A network that computes faster if it knows which images are noisy copies of the same image."""
 
     def of_copies(self, x: Tensor, z: Tensor) -> Tensor:
-        """Logits [B*S, K] of `add_noise(x, z)`; right gradients for x [B, C, H, W], none for z."""
+        """Logits [B*S, K] of `add_noise(x, z)`, with correct gradients for x [B, C, H, W] and none for z."""
         raise NotImplementedError
 
 
@@ -56,15 +56,15 @@ def soft_mean(logits: Tensor, samples: int, beta: float = 1.0) -> Tensor:
 
 
 def soft_loss(model: nn.Module, x: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """-log of the mean probability of class y over the noise z, per image: [B] (loss of the soft smoothed
-    classifier).
+    """-log of the mean probability of class y over the noise z, per image: [B]. The loss of the soft smoothed
+    classifier.
     """
     return F.nll_loss(soft_mean(noisy_logits(model, x, z), z.shape[1]), y, reduction="none")
 
 
 def mean_cross_entropy(model: nn.Module, x: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """Mean over the noise z of the base classifier's cross-entropy, per image: [B] (an upper bound of
-    `soft_loss`).
+    """Mean over the noise z of the base classifier's cross-entropy, per image: [B]. An upper bound of
+    `soft_loss`.
     """
     samples = z.shape[1]
     losses = F.cross_entropy(noisy_logits(model, x, z), y.repeat_interleave(samples), reduction="none")
@@ -73,7 +73,7 @@ def mean_cross_entropy(model: nn.Module, x: Tensor, z: Tensor, y: Tensor) -> Ten
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Every module (batch norm above all) in evaluation mode inside; each module's own flag is restored
+    """Puts every module (batch norm above all) in evaluation mode inside and restores each module's flag
     after.
     """
     flags = [(module, module.training) for module in model.modules()]
@@ -89,8 +89,8 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 class Smoothed:
     """A smoothed classifier on one batch of images.
 
-    `generators` holds one generator per image, on the images' device, so that what an image meets never
-    depends on which other images share its batch. The model runs in evaluation mode.
+    `generators` holds one generator per image, on the images' device, so that an image's noise never depends
+    on the other images of its batch. The model runs in evaluation mode.
     """
 
     model: nn.Module
@@ -98,17 +98,17 @@ class Smoothed:
     generators: Sequence[Generator]
 
     def restart(self) -> None:
-        """Seeds every generator anew with its initial seed: what follows meets the same noise again."""
+        """Resets every generator to its initial seed, so that the same noise is drawn again."""
         for generator in self.generators:
             generator.manual_seed(generator.initial_seed())
 
     @property
     def constant(self) -> bool:
-        """Whether every draw of the noise is the same: one then says all that many would."""
+        """Whether every draw of the noise is the same, so that one draw suffices."""
         return getattr(self.noise, "constant", False)
 
     def noise_like(self, x: Tensor, samples: int) -> Tensor:
-        """Fresh noise [B, samples, C, H, W], each image's from its own generator; [B, 1, ...] if constant."""
+        """Fresh noise [B, samples, C, H, W], per image from its own generator; [B, 1, ...] if constant."""
         shape = (1 if self.constant else samples, *x.shape[1:])
         return torch.stack([self.noise.sample(shape, g) for _, g in zip(x, self.generators, strict=True)])
 
@@ -131,9 +131,9 @@ class Smoothed:
     def votes(self, x: Tensor, samples: int, batch: int) -> Tensor:
         """Hard votes under fresh noise: int64 [B, K], each row summing to `samples`.
 
-        One forward pass takes at most `batch` noisy copies, all of one image: that bounds the memory, and
-        keeps an image's votes free of its neighbours. The noise depends on `batch`, so it belongs to the form
-        of inference.
+        One forward pass takes at most `batch` noisy copies, all of one image. This bounds the memory and
+        keeps an image's votes independent of its neighbours. The noise depends on `batch`, so it belongs to
+        the inference form.
         """
         rows = []
         with evaluation_mode(self.model):

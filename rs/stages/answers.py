@@ -1,7 +1,8 @@
-"""What a network answers to each draw of an image's noise, in the order of the draws, and the files of it.
+"""Answers: the class that a network gives to each draw of an image's noise, in the order of the draws, and
+the files that hold them.
 
 The noise of a block comes in the batches in which votes are drawn (rs.stages.voter), from the same generator.
-So whoever goes through the batches in order meets the draws that were counted, and may stop after any.
+So code that goes through the batches in order sees the draws that were counted, and may stop after any batch.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ from rs.statistics.draws import Votes
 
 
 def sizes(draws: int, batch: int) -> list[int]:
-    """How many copies the batches of `draws` hold."""
+    """The batch sizes of `draws` copies: full batches and the rest."""
     return [min(batch, draws - start) for start in range(0, draws, batch)]
 
 
 def answers(form: InferenceForm, noisy: Tensor) -> Tensor:
-    """The class of each copy, int64 [B] on the device. `form.check` comes after."""
+    """The class of each copy, int64 [B] on the device. The caller calls `form.check` afterwards."""
     logits = form(noisy)
     form.broken += (~logits.isfinite().all(1)).sum()
     return logits.argmax(1)
 
 
 def count(totals: Tensor, second: Tensor, first: Tensor) -> None:
-    """Adds two networks' answers to the same draws, int64 [B], to `totals` int64 [3, classes]: those of the
-    second one, of the first one, and of both together.
+    """Adds two networks' answers to the same draws, int64 [B], to `totals` int64 [3, classes]: counts of the
+    second network, of the first, and of draws on which both agree.
     """
     same = (second == first).long()
     once = torch.ones_like(same)
@@ -52,8 +53,8 @@ def refuse_chance(voter: Voter) -> None:
 def write(
     path: Path, voter: Voter, counts: np.ndarray, columns: dict[str, np.ndarray], code: str, **facts: Any
 ) -> None:
-    """A draw file with `columns` [N, K] beside its `counts` int64 [N, classes]; `facts` join what every draw
-    file says of itself.
+    """Writes a draw file with `columns` [N, K] beside its `counts` int64 [N, classes]; `facts` join the
+    provenance of every draw file.
     """
     table = {
         "image": pa.array(np.asarray(voter.images, np.int64)),
@@ -65,7 +66,7 @@ def write(
 
 
 def read_columns(path: Path, names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
-    """Columns [N, K] of whole numbers. Raises UserError where a draw file has none."""
+    """Columns [N, K] of whole numbers. Raises UserError where a draw file has no such column."""
     table, _ = read_table(path, needs=names)
     found = []
     for name in names:
@@ -77,7 +78,9 @@ def read_columns(path: Path, names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
 
 
 def read_answers(path: Path, votes: Votes) -> np.ndarray:
-    """Which class each of the `votes` of a block was for, [N, draws] in the order of the draws."""
+    """The class of each vote of a block, [N, draws] in the order of the draws. Raises UserError where the
+    answers do not add up to `votes`.
+    """
     (found,) = read_columns(path, ("answers",))
     classes = votes.counts.shape[1]
     told = np.stack([np.bincount(row, minlength=classes) for row in found])

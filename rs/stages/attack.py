@@ -1,8 +1,7 @@
-"""The attack stage: what an attack comes to (rs.stages.outcomes), one row per image and radius.
+"""The attack stage: the outcomes of an attack (rs.stages.outcomes), one row per image and radius.
 
-A few rows more are for the checks of the attack itself (`variant`): the first images are attacked again with
-twice the steps, with twice the samples, and without a bound, which rs.tables.attack_checks compares with the
-rest.
+A few additional rows check the attack itself (`variant`): the first images are attacked again with twice the
+steps, with twice the samples, and without a bound. rs.tables.attack_checks compares them with the other rows.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from rs.stages.parts import Parts
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
 
-EXAMPLES = 6  # of the first images, clean, noisy and attacked pixels are kept for the report
+EXAMPLES = 6  # number of first images whose clean, noisy and attacked pixels are kept for the report
 
 PIXELS = pa.list_(pa.float32())
 SCHEMA = {"image": pa.int64(), "label": pa.int64(), "radius": pa.float64(), "prediction": pa.int64()}
@@ -63,11 +62,11 @@ def attack(
     form_file: Path | None = None,
     source: Path | None = None,
 ) -> None:
-    """Attacks the run under one smoothing noise (radius 0 is always among the radii). What was killed goes on
+    """Attacks the run under one smoothing noise; radius 0 is always among the radii. A killed job continues
     after the last batch of images that it finished.
 
-    `form_file` is what the form stage wrote, for a form that had to be tried out. `source` is the manifest of
-    the network that a transfer attack differentiates instead; `spec["source"]` has its attack and noise.
+    `form_file` is the form stage's file, for a form that had to be tried out. `source` is the manifest of the
+    network that a transfer attack differentiates instead; `spec["source"]` has that run's attack and noise.
     """
     use: AttackUse = catalog.build_use("attacks", spec["attack"])
     audited = network_audit.load(model_manifest, data, device)
@@ -81,7 +80,7 @@ def attack(
     positions = list(use.images.positions(len(split)))
     examples, checked = set(positions[:EXAMPLES]), set(positions[: 0 if seen.transferred else use.checks])
     name = f"{spec['attack']['name']} on {model_manifest.parent.name}"
-    # as many noisy copies go through the network at once as in a batch of votes
+    # one pass takes as many noisy copies as a batch of votes
     together = max(1, form.batch // getattr(method, "samples", 1))
     pieces = [positions[i : i + together] for i in range(0, len(positions), together)]
 
@@ -106,13 +105,13 @@ def attack(
 
 
 def rounded_by(device: torch.device) -> list[str]:
-    """Class of device and versions of libraries: on another one, attacks round and draw otherwise."""
+    """Device class and library versions; with others, attacks round and draw differently."""
     return [device_class(device), *(versions()[name] for name in ("torch", "numpy"))]
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What an attack sees: a network under a noise, and the seed of its draws there."""
+    """What an attack works with: a network under a noise, and the seed of its draws."""
 
     network: network_audit.Audited
     manifest: Path
@@ -135,7 +134,9 @@ def seen_by(
     source: Path | None,
     data: Path,
 ) -> Seen:
-    """An attack sees what it is judged by; a transferred one the network of `source`, under its noise."""
+    """The attacked run's own network under its own noise; for a transfer attack, the network of `source`
+    under that run's noise.
+    """
     if source is None:
         judged = {"name": "none"} if use.judge == "base" else spec["noise"]
         method = catalog.build("attacks", spec["attack"])
@@ -154,7 +155,7 @@ def rows_of(
     examples: set[int],
     checked: set[int],
 ) -> list[dict[str, Any]]:
-    """The rows of a batch of images, with the pixels of `examples`, and those of the checks of `checked`."""
+    """The rows of a batch of images, with pixels for `examples`, and the rows of the checks for `checked`."""
     rows, found = list[dict[str, Any]](), outcomes(method, target, radii, keep)
     for outcome in found:
         for i, row in enumerate(outcome.rows(target, method.norm)):
@@ -169,7 +170,7 @@ def rows_of(
 
 
 def facts_of(seen: Seen, use: AttackUse, keep: bool, shape: Sequence[int]) -> dict[str, Any]:
-    """What tables say of the attack on images of this shape, beyond its settings."""
+    """Facts about the attack on images of this shape that tables need beside its settings."""
     method, minimal = seen.method, isinstance(seen.method, MinimalAttack)
     alone = getattr(seen.noise, "constant", False)
     return {
@@ -184,7 +185,9 @@ def facts_of(seen: Seen, use: AttackUse, keep: bool, shape: Sequence[int]) -> di
 
 
 def load_source(manifest: Path, data: Path, classes: int) -> nn.Module:
-    """The network of a transfer attack's source run. UserError where it does not take the target's images."""
+    """The network of a transfer attack's source run. Raises UserError where it does not take the target's
+    images.
+    """
     network, _ = checkpoints.load(manifest, data)
     shape = read_manifest(data)["shape"]
     try:
@@ -201,7 +204,7 @@ def load_source(manifest: Path, data: Path, classes: int) -> nn.Module:
 
 
 def pixels(clean: Tensor, attacked: Tensor, judge: Judge, index: int) -> dict[str, list[float]]:
-    """What the report shows of an example: the clean, a noisy and the attacked image, flattened."""
+    """The pixels of an example for the report: the clean, a noisy and the attacked image, flattened."""
     noise = judge.noise.sample((1, *clean.shape), generator(clean.device, judge.use.seed, "judge", index))[0]
     shown = {"clean": clean, "noisy": clean + noise, "attacked": attacked}
     return {name: image.flatten().tolist() for name, image in shown.items()}

@@ -1,22 +1,22 @@
 """The calibrate stage: rho and epsilon of a trained NAL or WRM run (NAL eq. 8), so that other methods can be
-compared.
+compared with it.
 
-Adversarial points x come from `steps` of Lagrangian ascent at the run's gamma and step size on the images
-that it was trained on. Then rho_with_noise = E ||x + z - x_0||^2 with fresh z, as eq. (8) is written, and
-rho_without_noise = E ||x - x_0||^2; epsilon = sqrt(rho). The first contains d sigma^2 (1.96 for MNIST at
-sigma = 0.05), which the epsilons of NAL's Table 1 (0.21 to 0.84) cannot, so both are stored and a study says
+Adversarial points x come from `steps` of Lagrangian ascent at the run's gamma and step size, on its training
+images. Then rho_with_noise = E ||x + z - x_0||^2 with fresh z, as eq. (8) is written, and rho_without_noise =
+E ||x - x_0||^2; epsilon = sqrt(rho). rho_with_noise contains d sigma^2 (1.96 for MNIST at sigma = 0.05),
+which is impossible for the epsilons of NAL's Table 1 (0.21 to 0.84). So both are stored, and a study says
 which it uses. Standard errors are over images.
 
-Eq. (8) can also be read with the noise of the ascent's last step, as line 8 of Algorithm 1 can. Where that
-noise is in the cost, x_K = x_0 - mean_j z_j + grad l/(2 gamma), and over its draws ||x_K + z_j - x_0||^2 has
-the mean ||grad l||^2 / (4 gamma^2) + mean_j ||z_j - mean_i z_i||^2. The second term is d sigma^2 (1 - 1/r) in
-expectation, and 0 at r = 1, where epsilon = ||grad l|| / (2 gamma) exactly: a published epsilon may be one
-with the noise. At the r = 4 that Table 1 states it could not be below 1.21 for MNIST. This is
+Eq. (8) can also be read with the noise of the ascent's last step, as line 8 of Algorithm 1 can. If that noise
+is in the cost, x_K = x_0 - mean_j z_j + grad l/(2 gamma), and over the draws ||x_K + z_j - x_0||^2 has the
+mean ||grad l||^2 / (4 gamma^2) + mean_j ||z_j - mean_i z_i||^2. The second term is d sigma^2 (1 - 1/r) in
+expectation. At r = 1 it is 0 and epsilon = ||grad l|| / (2 gamma) exactly, so a published epsilon may include
+this noise. At the r = 4 that Table 1 states it could not be below 1.21 for MNIST. This reading is
 rho_reused_noise; it makes sense for `noise_in_cost: true` and the `samples` r of the training.
 
 The cost that the ascent pays is the expectation over z, ||x - x_0||^2 + d sigma^2. NAL's Algorithm 1 averages
-it over the r draws of a step instead (`noise_in_cost: true` here, whatever the run was trained with): with
-its step of 0.5/gamma the point then carries minus the mean of the last r draws, which adds d sigma^2/r to
+over the r draws of a step instead (`noise_in_cost: true` here, whatever the run was trained with). With its
+step of 0.5/gamma the point then carries minus the mean of the last r draws, which adds d sigma^2/r to
 rho_without_noise: 0.49 for MNIST at r = 4, an epsilon of at least 0.7 for any gamma. Table 1 has 0.34 and
 0.21 for MNIST, so it is not ||x - x_0|| of such points either.
 """
@@ -57,7 +57,9 @@ def run_job(job: Job, device: torch.device, code: str) -> None:
 def calibrate(
     spec: dict[str, Any], model_manifest: Path, data: Path, output: Path, device: torch.device, code: str
 ) -> None:
-    """Writes rho and epsilon with fresh noise, with the last step's and without, with standard errors."""
+    """Writes rho and epsilon with fresh noise, with the last step's noise, and without, with standard
+    errors.
+    """
     settings = TypeAdapter(Calibration).validate_python(spec)
     audited = network_audit.load(model_manifest, data, device)
     manifest, label = audited.manifest, f"calibrate {audited.run}"
@@ -103,7 +105,7 @@ def calibrate(
 
 
 def radii_of(cost: str, values: torch.Tensor) -> dict[str, float]:
-    """rho, the mean of the squared distances [N], epsilon, its root, and their standard errors."""
+    """rho (the mean of the squared distances [N]), epsilon (its root), and their standard errors."""
     rho = float(values.mean())
     error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
     return {

@@ -1,4 +1,4 @@
-"""The certify stage: every certificate of a study from stored draws, in seconds; no network is run."""
+"""The certify stage: every certificate of a study from stored draws, in seconds; no network runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Decided = Callable[[Draws, Any, float, Certified, float], bool]
 
 
 def run_job(job: Job, device: None, code: str) -> None:
-    # inside: they are made of parts of this one
+    # imported here because these modules import this one
     from rs.stages import certify_group_sequential, certify_incremental
 
     own = certify
@@ -57,8 +57,8 @@ def certify(
     model: Path | None = None,
 ) -> None:
     """One row per certificate and image: prediction (-1 abstains), radius, whether the claim is rigorous, the
-    largest radius that the certificate could have said, and the votes that it saw. `model` is the manifest of
-    the network that the draws should be of.
+    largest radius that the certificate could give, and the votes that it saw. `model` is the manifest of the
+    network that should have made the draws.
     """
     draws, folder = drawn(spec, selection, estimation), selection[0].parents[1]
     made_for_this(draws, spec, model, folder)
@@ -75,7 +75,7 @@ def drawn(spec: dict[str, Any], selection: list[Path], estimation: list[list[Pat
 
 
 def told_of(draws: Draws) -> dict[str, Any]:
-    """What certified files say of their draws."""
+    """The facts about the draws that certified files repeat."""
     return {key: draws.origin.get(key) for key in ("model", "form", "content", "drawn")}
 
 
@@ -87,8 +87,8 @@ def claims(
     largest: Largest | None = None,
     decided: Decided | None = None,
 ) -> pa.Table:
-    """What one certificate says of each image. `votes` are those that an image's claim rests on; without
-    `largest` and `decided` they are `largest_radius` and `answers`.
+    """One certificate's claim for each image. An image's claim rests on `votes` votes. `largest` and
+    `decided` default to `largest_radius` and `answers`.
     """
     noise = catalog.build("noises", spec["noise"])
     certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
@@ -119,8 +119,8 @@ def warn_of_versions(draws: Draws, folder: Path) -> None:
 
 
 def leading(draws: Draws) -> dict[str, np.ndarray]:
-    """int64 [N] each: the class that the selection draws chose and its estimation votes; of the other classes
-    the one with most of them, and these.
+    """int64 [N] each: the class that the selection draws chose and its estimation votes; the other class with
+    the most estimation votes, and its votes.
     """
     rows, counts = np.arange(len(draws)), draws.estimation.counts
     voted = draws.selection.counts.argmax(1)
@@ -149,7 +149,9 @@ def made_for_this(draws: Draws, spec: dict[str, Any], model: Path | None, folder
 
 
 def accuracy_factor(certificate: Any, alpha: float) -> float:
-    """What certified accuracies are multiplied by: STN's by the confidence, unless it is given another."""
+    """The factor on certified accuracies: for STN's certificate 1 - alpha unless it is given another one;
+    else 1.
+    """
     if not hasattr(certificate, "accuracy_factor"):
         return 1.0
     given: float | None = certificate.accuracy_factor
@@ -157,9 +159,9 @@ def accuracy_factor(certificate: Any, alpha: float) -> float:
 
 
 def largest_radius(certificate: Certificate, draws: Draws, noise: Noise, alpha: float, n: int) -> float:
-    """What the certificate says of `n` estimation votes and all selection votes for one class, with all of
-    its softmax: of a proven certificate no votes of that number say more. Randomised bounds: the better end
-    of the uniform.
+    """The radius from unanimous votes: `n` estimation votes and all selection votes for one class, with all
+    of its softmax. A proven certificate gives no larger radius from that many votes. For randomised bounds,
+    the better end of the uniform number.
     """
 
     def unanimous(votes: Votes, number: int) -> Votes:
@@ -178,8 +180,8 @@ def largest_radius(certificate: Certificate, draws: Draws, noise: Noise, alpha: 
 def answers(draws: Draws, noise: Any, norm: float, certified: Certified, alpha: float) -> bool:
     """Whether the votes decide the radii that they were drawn for: always if their number was fixed.
 
-    Votes that a rule stopped do for l2 radii no smaller than its own, which come from one bound at its alpha;
-    at a larger alpha, what it gave up might have been certified.
+    Votes stopped by a rule do so for l2 radii no smaller than the rule's own, which come from one bound at
+    its alpha. At a larger alpha they do not: radii that the rule gave up might have been certified.
     """
     if draws.stopping == "fixed":
         return True

@@ -1,7 +1,8 @@
 """The certify stage of votes that group sequential tests stopped (rs.stages.sample_group_sequential).
 
-As rs.stages.certify, but for which claims decide the radii that the votes were drawn for: those of the
-certificate of the same tests. Others, which bound the same votes by a confidence sequence, claim less.
+It is rs.stages.certify except for which claims decide the radii that the votes were drawn for: only those of
+the certificate of the same tests. Other certificates bound the same votes by a confidence sequence and claim
+less.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def certify(
     code: str,
     model: Path | None = None,
 ) -> None:
-    """Rows as rs.stages.certify writes them."""
+    """Writes rows as rs.stages.certify does."""
     draws, folder = drawn(spec, selection, estimation), selection[0].parents[1]
     made_for_this(draws, spec, model, folder)
     warn_of_versions(draws, folder)
@@ -37,7 +38,9 @@ def certify(
 
 
 def _decided(method: dict[str, Any]) -> Decided:
-    """Whether a claim at an alpha decides its radii: at the tests' own, of their certificate."""
+    """Whether a claim at an alpha decides the radii: it does for the tests' own certificate at the tests' own
+    alpha.
+    """
     tested = isinstance(catalog.build("certificates", method), GroupSequential)
 
     def decided(draws: Draws, noise: Any, norm: float, certified: Certified, alpha: float) -> bool:

@@ -1,7 +1,7 @@
-"""The certify stage of a run that starts from another one's answers (rs.stages.sample_incremental).
+"""The certify stage of a run that starts from another run's answers (rs.stages.sample_incremental).
 
-As rs.stages.certify, with draws of two networks: the run's own, those of its source to the same draws, and
-all votes of the source. Certificates other than `incremental` see the run's own alone, which a rule stopped.
+It is rs.stages.certify with draws of two networks: the run's own, those of its source on the same draws, and
+all votes of the source. Certificates other than `incremental` see only the run's own, which a rule stopped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def certify(
     code: str,
     model: Path | None = None,
 ) -> None:
-    """Rows as rs.stages.certify writes them; `n` are the run's own votes, `source_n` those of its source."""
+    """Writes rows as rs.stages.certify does; `n` are the run's own votes, `source_n` those of its source."""
     draws, source = paired(spec, selection, estimation)
     folder = selection[0].parents[1]
     made_for_this(draws, spec, model, folder)
@@ -47,8 +47,8 @@ def certify(
 def paired(
     spec: dict[str, Any], selection: list[Path], estimation: list[list[Path]]
 ) -> tuple[PairedDraws, dict[str, Any]]:
-    """The draws of both networks, and what the files say of the source. Raises UserError where they say
-    different things of it, or another one than `spec` names.
+    """The draws of both networks, and the files' record of the source. Raises UserError where the files
+    disagree about the source, or name another one than `spec` does.
     """
     draws = drawn(spec, selection, estimation)
     wanted, said, parts = canonical(spec["source"]), list[dict[str, Any]](), []

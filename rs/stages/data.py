@@ -1,8 +1,8 @@
 """The data stage: a data set's splits as tensors on disk, checked once, with a small manifest that jobs
 depend on.
 
-Of a data set that is too large for memory, the tensors are labels, paths and sizes of its image files, which
-stay where they are (`rs.networks.images` decodes them).
+For a data set that is too large for memory, the tensors are labels, paths and sizes of its image files. The
+files stay where they are (`rs.networks.images` decodes them).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def prepare(
 
 
 def arrays_of(data: Split | Files) -> dict[str, np.ndarray]:
-    """What is stored of a split. Paths are joined by zero bytes."""
+    """The arrays that are stored for a split. Paths are joined by zero bytes."""
     if isinstance(data, Split):
         return {"images": np.ascontiguousarray(data.images), "labels": data.labels}
     sizes = []
@@ -76,9 +76,9 @@ def arrays_of(data: Split | Files) -> dict[str, np.ndarray]:
 
 
 def statistics(name: str, data: Split | Files) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel of uint8 images, in [0, 1], as papers state them: 4 digits.
+    """Mean and standard deviation per channel of uint8 images, in [0, 1], with 4 digits as papers state them.
 
-    From the exact counts of the 256 values, so that they are the same on every machine.
+    They come from the exact counts of the 256 values, so they are the same on every machine.
     """
     assert isinstance(data, Split)
     assert data.images.dtype == np.uint8
@@ -98,7 +98,7 @@ def statistics(name: str, data: Split | Files) -> tuple[list[float], list[float]
 
 
 def check(name: str, split: str, dataset: Dataset, data: Split | Files) -> None:
-    """Counts, shapes, label range and value range, before anything is trained on them."""
+    """Checks counts, shapes, label range and value range before anything is trained on them."""
     labels = data.labels
     where = f"data {name}, {split} split"
     if isinstance(data, Split):

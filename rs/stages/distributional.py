@@ -1,28 +1,30 @@
-"""The distributional stage: where an adversary who pays gamma ||x - x_0||^2 moves test images to, and the
-loss there, under one smoothing noise (NAL, Theorems 1 and 3, Figure 2a). rs.tables.distributional derives
-claims.
+"""The distributional stage: where an adversary who pays gamma ||x - x_0||^2 moves test images, and the loss
+there, under one smoothing noise (NAL, Theorems 1 and 3, Figure 2a). rs.tables.distributional derives claims.
 
 For every image and gamma, `steps` of ascent from x_0 with step 0.5/gamma, once for each adversary:
 
   smoothed   ascends l^(x) - gamma ||x - x_0||^2,   l^(x) = E_z l(x + z)   (NAL's phi_gamma, up to a constant)
   base       ascends l(x) - gamma ||x - x_0||^2                            (Sinha et al.'s)
 
-NAL's cost is ||x + z - x_0||^2. Its expectation over z is ||x - x_0||^2 + d sigma^2 whatever x is, so the
-ascent uses that instead of draws of it, which would only push x about (see rs.stages.calibrate). The step is
-not only NAL's choice: where l^ is L-smooth and gamma > L/2, the objective's curvature lies between 2 gamma -
-L and 2 gamma + L, for which 0.5/gamma is the best constant step: each shrinks the distance to the maximiser
-by L/(2 gamma) (rs.tables.distributional has L). Images are not clipped, as no projection is written.
+NAL's cost is ||x + z - x_0||^2. Its expectation over z is ||x - x_0||^2 + d sigma^2 for every x, so the
+ascent uses the expectation; draws of the cost would only push x about (see rs.stages.calibrate). The step is
+NAL's and has a reason: where l^ is L-smooth and gamma > L/2, the objective's curvature lies between 2 gamma -
+L and 2 gamma + L. For that range 0.5/gamma is the best constant step; each step shrinks the distance to the
+maximiser by L/(2 gamma) (rs.tables.distributional has L). Images are not clipped, as NAL writes no
+projection.
 
-Beside them, with points that no certificate sees (rs.tables.worst_cases): `pgd_smoothed` and `pgd_base`, l2
-PGD on the same losses, with unit steps of 2 r/steps on noise of its own, in a ball of every radius r in
-`attack_radii`.
+As independent worst cases, with points that no certificate sees (rs.tables.worst_cases): `pgd_smoothed` and
+`pgd_base`, l2 PGD on the same losses with unit steps of 2 r/steps and noise of its own, in a ball of every
+radius r in `attack_radii`.
 
-Stored per image, adversary and gamma (infinite: x_0 itself) or radius (0: x_0): ||x - x_0||^2, mean and mean
-square of the loss over `estimates` fresh noises, which no ascent saw and which are the same for every gamma
-and radius; for a bounded loss under Gaussian noise also the inner product of two independent estimates of the
-gradient, one from each half of those noises: its expectation is the squared norm, which bounds what the
-ascent has missed. They use the score, grad l^(x) = E[(l(x + z) - M/2) z] / sigma^2, so they need no smooth
-network. Of PGD's points also the mean loss over other noises, by which to choose among them.
+Stored per image, adversary and gamma (infinite: x_0 itself) or radius (0: x_0):
+- ||x - x_0||^2, and mean and mean square of the loss over `estimates` fresh noises, which no ascent saw and
+  which are the same for every gamma and radius.
+- For a bounded loss under Gaussian noise, the inner product of two independent estimates of the gradient, one
+  from each half of those noises. Its expectation is the squared norm of the gradient, which bounds what the
+  ascent missed. The estimates use the score, grad l^(x) = E[(l(x + z) - M/2) z] / sigma^2, so they need no
+  smooth network.
+- For PGD's points, the mean loss over other noises, by which to choose among them.
 """
 
 from __future__ import annotations
@@ -110,7 +112,7 @@ def losses(settings: Distributional, logits: Tensor, y: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Adversary:
-    """Moves the images x [B, C, H, W] with labels y, which have these positions in their split."""
+    """Moves the images x [B, C, H, W] with labels y; `positions` are their positions in the split."""
 
     network: nn.Module
     noise: Noise
@@ -120,7 +122,7 @@ class Adversary:
     positions: Sequence[int]
 
     def rows(self, name: str, noise: Noise) -> list[dict[str, Any]]:
-        """Where each gamma leads, under `noise`, and x_0 itself."""
+        """The point of each gamma under `noise`, and x_0 itself."""
         found = []
         for gamma in (*self.settings.gammas, math.inf):
             x = self.x if math.isinf(gamma) else self.moved(noise, gamma)
@@ -131,7 +133,7 @@ class Adversary:
         return found
 
     def independent(self, name: str, noise: Noise) -> list[dict[str, Any]]:
-        """Where PGD in each ball leads, under `noise`, and x_0 itself."""
+        """PGD's point in each ball under `noise`, and x_0 itself."""
         found = []
         for radius in sorted({0.0, *self.settings.attack_radii}):
             x = self.in_ball(noise, radius) if radius else self.x
@@ -148,7 +150,7 @@ class Adversary:
         return Smoothed(self.network, noise, draws)
 
     def _losses(self, x: Tensor, z: Tensor) -> Tensor:
-        """[B, S] for noise [B, S, C, H, W]."""
+        """Losses [B, S] for noise [B, S, C, H, W]."""
         samples = z.shape[1]
         logits = noisy_logits(self.network, x, z)
         return losses(self.settings, logits, self.y.repeat_interleave(samples)).unflatten(0, (-1, samples))  # type: ignore[no-any-return]

@@ -1,16 +1,17 @@
 """Draw files: written, read, and merged into the draws of a run.
 
 Files of several versions of torch are merged, with a warning, and the versions are kept beside the radii. A
-vote is a function of network, form, seed and device class, and another version may round it otherwise: so
-two versions are two base classifiers f and g that hardly differ. Of n votes, m of f, the counts then speak of
-their mixture, the base classifier (m f + (n - m) g) / n with probabilities for values. Votes stay
-independent, Clopper-Pearson holds for a mean of probabilities that differ (Hoeffding 1956), and the theorems
-hold for such classifiers too: the smoothed one is as smooth. What is certified is the mixture, not either.
-Hoeffding's inequality is about c or fewer votes for other classes where c <= n p - 1, p being their mean
-probability: about rare counts, so it covers a small alpha only. Enumerated for n = 5 to 40 and all bounds of
-p_A above 1/2, no error exceeds alpha at alpha <= 0.05; at alpha = 0.5 it comes to 1.2 alpha. A rule that
-stops has all votes of an image from one job, and so of one version. Device classes differ by other kernels,
-and are refused.
+vote is a function of network, form, seed and device class, which another version may round differently. Two
+versions are thus two base classifiers f and g that hardly differ. If m of n votes are f's, the counts are of
+their mixture, the base classifier (m f + (n - m) g) / n, whose values are probabilities. The mixture is
+certified, not f or g: votes stay independent, and the theorems hold for such classifiers too, since the
+smoothed one is as smooth. Clopper-Pearson holds for a mean p of probabilities that differ, where Hoeffding's
+inequality (1956) covers it: for the event of c or fewer votes for other classes with c <= n p - 1. These are
+rare counts, so the inequality covers only a small alpha. Enumeration for n = 5 to 40 and all bounds of p_A
+above 1/2 finds no error above alpha at alpha <= 0.05; at alpha = 0.5 the error reaches 1.2 alpha.
+
+A rule that stops has all votes of an image from one job, and so of one version. Device classes differ by
+their kernels; draws of different device classes are refused.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from rs.statistics.draws import Draws, Votes
 def write_votes(
     path: Path, images: np.ndarray, labels: np.ndarray, votes: Votes, provenance: dict[str, Any]
 ) -> None:
-    """One draw file. `provenance` must hold `form` (the inference form), `dimension` and `classes`."""
+    """Writes one draw file. `provenance` must hold `form` (the inference form), `dimension` and `classes`."""
     columns: dict[str, pa.Array] = {"image": pa.array(images), "label": pa.array(labels)}
 
     def add(name: str, values: np.ndarray) -> None:
@@ -52,7 +53,7 @@ def write_votes(
 def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray, Votes, dict[str, Any]]:
     """Images, labels, votes and provenance of one draw file.
 
-    Raises UserError where it is no draw file, holds what no votes can be, or lies in another one's place.
+    Raises UserError where it is no draw file, holds impossible votes, or lies in the place of another one.
     """
     table, provenance = read_table(path, needs=("image", "label", "counts"))
     spec = provenance.get("spec")
@@ -83,7 +84,9 @@ def read_votes(path: Path) -> tuple[np.ndarray, np.ndarray, Votes, dict[str, Any
 def _wrong(
     images: np.ndarray, labels: np.ndarray, votes: Votes, spec: dict[str, Any], classes: int
 ) -> str | None:
-    """What cannot be so: votes are whole numbers that add up, moments lie between 0 and the votes."""
+    """The first contradiction found: votes are whole numbers that add up, moments lie between 0 and the
+    votes.
+    """
     n = votes.n
     if {images.dtype.kind, labels.dtype.kind, votes.counts.dtype.kind} - {*"iu"}:
         return "holds images, labels or votes that are no whole numbers"
@@ -91,7 +94,7 @@ def _wrong(
         return f"holds other images than {spec['images']}, which it was drawn for"
     if len(images) == 0 or votes.counts.shape[1] != classes or labels.min() < 0 or labels.max() >= classes:
         return f"holds votes or labels of other classes than 0 to {classes - 1}"
-    # a sequential run draws at most n of an image
+    # a sequential run draws at most n votes of an image
     few, many = ("size", "size") if "size" in spec else ("block", "n")
     least, most = (spec[few], spec[many]) if many in spec else (0, np.inf)
     bad = (votes.counts < 0).any(1) | (n < least) | (n > most)
@@ -107,7 +110,7 @@ def _wrong(
 
 
 def _misplaced(path: Path, spec: dict[str, Any]) -> str | None:
-    """Where the file belongs, if it lies in the place of another draw file."""
+    """Where the file belongs, if it lies in the place of another draw file; else None."""
     if "_block" not in path.name or "images" not in spec:
         return None
     size = (
@@ -124,8 +127,8 @@ def merge(
     """Draws of the `wanted` images from the files of all shards.
 
     `selection` has one file per image range, `estimation` one list of block files per image range. `uniform`
-    belongs to `wanted`. Raises UserError where model, form, device class, noise, seed or how the votes were
-    drawn differ, a block comes twice, an image is missing or a file disagrees with its neighbours.
+    belongs to `wanted`. Raises UserError where files differ in model, form, device class, noise, seed or way
+    of drawing, a block comes twice, an image is missing, or a file disagrees with its neighbours.
     """
     merged, parts = Merged(), []
     for select_file, block_files in zip(selection, estimation, strict=True):
@@ -186,8 +189,8 @@ def _shard(merged: Merged, select_file: Path, block_files: Sequence[Path]) -> Sh
 
 
 def _expected(path: Path, spec: dict[str, Any], purpose: str | None, seen: set[Any]) -> None:
-    """Raises UserError for selection votes in the place of others or the other way round, and for a block
-    that was `seen`.
+    """Raises UserError for selection votes in the place of estimation votes or vice versa, and for a block
+    that was already `seen`.
     """
     if (spec.get("purpose") == "select") != (purpose == "select") or spec.get("block") in seen:
         told = f"{spec.get('purpose')} votes of block {spec.get('block')}, not expected here"
@@ -195,7 +198,7 @@ def _expected(path: Path, spec: dict[str, Any], purpose: str | None, seen: set[A
 
 
 class Merged:
-    """What all files of a run's draws have in common."""
+    """The facts that all files of a run's draws share."""
 
     def __init__(self) -> None:
         self.classifier: dict[str, Any] = {}
@@ -204,13 +207,13 @@ class Merged:
         self._made: list[dict[str, Any]] = []
         self.stops: dict[
             bool, tuple[Any, Path]
-        ] = {}  # by whether the votes select: the rule, and who says it
+        ] = {}  # whether the votes select -> the rule, and the file that states it
         self._first: Path | None = None
-        self._classes: dict[Any, Any] = {}  # of devices by name
-        self._codes: dict[Any, frozenset[str]] = {}  # by purpose: that all of them count as made by
+        self._classes: dict[Any, Any] = {}  # device name -> device class
+        self._codes: dict[Any, frozenset[str]] = {}  # purpose -> the code that all its files count as made by
 
     def take(self, path: Path, provenance: dict[str, Any], selects: bool) -> None:
-        """Adds a file. Raises UserError where it is of another classifier, rule or code."""
+        """Adds a file. Raises UserError where its classifier, rule or code differs."""
         self.content = self.content if KEY in provenance else "not checked"
         told = {key: provenance.get(key) for key in ("commit", "device", "seconds", "passes")}
         self._made.append({**told, "torch": (provenance.get("versions") or {}).get("torch")})
@@ -228,8 +231,8 @@ class Merged:
         self.dimension = int(provenance["dimension"])
 
     def drawn(self) -> dict[str, Any]:
-        """How many files, their commits, devices and versions of torch, and the seconds that they took in
-        all, and an ensemble's passes: nothing where one does not say.
+        """Number of files; their commits, devices and versions of torch; total seconds and an ensemble's
+        passes, each left out where a file does not state it.
         """
         seconds = [made["seconds"] for made in self._made]
         keys = ("commit", "device", "torch")
@@ -241,7 +244,7 @@ class Merged:
 
     def _same_classifier(self, path: Path, provenance: dict[str, Any]) -> None:
         here = {key: provenance.get(key) for key in ("form", "model")}
-        # files of before there were classes name the processor or card, as others of the same class may
+        # files older than device classes name only the processor or card; a newer file may give its class
         name, device_class = provenance.get("device"), provenance.get("device_class")
         self._classes |= {name: device_class} if device_class else {}
         if device_class and name and self.classifier.get("device_class") == name:

@@ -1,5 +1,5 @@
-"""One pass over the images: steps in a fresh order, which continue where an interrupted one stopped, and the
-share of images that a network then classifies correctly.
+"""One pass over the images: steps in a fresh order, which continue after an interruption, and the share of
+images that a network then classifies correctly.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rs.smoothing.noise import Noise
 from rs.smoothing.smoothed import evaluation_mode
 from rs.statistics.seeding import derive_seed
 
-SECONDS_BETWEEN_CHECKPOINTS = 300.0  # inside an epoch; each end of an epoch is one too
+SECONDS_BETWEEN_CHECKPOINTS = 300.0  # inside an epoch; the end of an epoch writes one too
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Images:
 def noisy_accuracy(
     model: nn.Module, images: Images, noise: Noise, draws: torch.Generator, label: str = ""
 ) -> float:
-    """Share of images classified correctly with one noise draw each."""
+    """Share of images that the model classifies correctly with one noise draw each."""
     correct = torch.zeros((), device=draws.device)
     batches = distributed.batches(images.split, torch.tensor(images.positions), 1000)
     if distributed.is_first():
@@ -56,7 +56,9 @@ def noisy_accuracy(
 
 @dataclass(frozen=True)
 class Begun:
-    """An epoch after `step` of its steps: its generator's state, sums of what is recorded, seconds spent."""
+    """An epoch after `step` of its steps: its generator's state, sums of the recorded scalars, seconds
+    spent.
+    """
 
     step: int
     draws: Tensor
@@ -66,7 +68,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a training; `totals` are the sums of what the objective records, on the device."""
+    """A step of a training; `totals` are the sums of the objective's scalars, on the device."""
 
     model: nn.Module
     objective: Objective
@@ -90,7 +92,7 @@ class Step:
                 self.totals[name] = value.clone()
 
     def take_on(self, progress: float, positions: Tensor) -> None:
-        """With the images at these positions of the split."""
+        """Takes the step on the images at these positions of the split."""
         self.take(progress, *self.images.split.take(positions))
 
 
@@ -108,10 +110,10 @@ def run_epoch(
     save: Callable[[Begun], None] | None = None,
     captured: CapturedSteps | None = None,
 ) -> dict[str, float]:
-    """One pass over the images in a fresh order; means over its steps of what the objective records.
+    """One pass over the images in a fresh order; returns the means over its steps of the objective's scalars.
 
-    It goes on after what has `begun` of it, and hands that to `save` every few minutes. `captured`, where
-    steps may become CUDA graphs, is one training's and goes from epoch to epoch.
+    It continues after `begun`, and hands its state to `save` every few minutes. `captured`, for steps that
+    may become CUDA graphs, belongs to one training and is passed from epoch to epoch.
     """
     model.train()
     device = images.split.labels.device
@@ -142,7 +144,7 @@ def run_epoch(
 
 
 def _batches(images: Images, order: Tensor, size: int, positions: bool) -> Iterable[tuple[Tensor, ...]]:
-    """Batches of the images in this order: (x, y) each, or `positions` of images alone, on the device."""
+    """Batches of the images in this order: (x, y), or with `positions` only the positions, on the device."""
     if positions:
         return ((chosen,) for chosen in order.to(images.split.labels.device).split(size))
     return distributed.batches(images.split, order, size)

@@ -23,7 +23,7 @@ WHERE = ("device", "threads", "processes", "workers", "device_class")
 
 
 def as_json(job: Job) -> str:
-    """A job as text: what `--job` takes."""
+    """A job as text, the format of `--job`."""
     described = {"code": job.code} | {key: getattr(job, key) for key in (*HANDED_OVER, *WHERE)}
     return json.dumps(described, default=str)
 
@@ -35,8 +35,8 @@ def as_dict(job: Job) -> dict[str, Any]:
 
 
 def from_dict(stage: str, described: dict[str, Any]) -> Job:
-    """The job that `as_dict` described. What may be left out: where it runs, and the names of its methods'
-    classes, without which `code` is taken at its word.
+    """The job that `as_dict` described. Optional: where it runs, and the names of its methods' classes;
+    without the latter, `code` is taken as given.
     """
     inputs = {key: _paths(value) for key, value in described["inputs"].items()}
     outputs = {key: Path(value) for key, value in described["outputs"].items()}
@@ -57,7 +57,7 @@ def _paths(value: Any) -> Any:
 
 
 def execute(stage: str, job: dict[str, Any], data_dir: str | None = None) -> None:
-    """Runs one job in this process. Raises UserError for bad input; whatever it wrote is whole."""
+    """Runs one job in this process. Raises UserError for bad input; every file that it wrote is complete."""
     declared = stage_named(stage)
     if launching.launched():
         if "RS_LOG" in os.environ:
@@ -71,8 +71,8 @@ def execute(stage: str, job: dict[str, Any], data_dir: str | None = None) -> Non
 
 
 def _execute(stage: Stage, described: dict[str, Any], data_dir: str | None) -> None:
-    """Files and checkpoints carry the digest of the code as it is now, just before it is imported: it may
-    have been edited since the job was planned.
+    """Runs the job. Files and checkpoints carry the digest of the code as it is just before its import: the
+    code may have been edited since the job was planned.
     """
     job = from_dict(stage.name, described)
     job.data_dir = data_dir or job.data_dir
@@ -90,7 +90,7 @@ def _execute(stage: Stage, described: dict[str, Any], data_dir: str | None) -> N
 
 
 def function_of(stage: Stage | StudyStage) -> Callable[..., None]:
-    """What carries its jobs out. Raises UserError where its record names nothing."""
+    """The function that runs its jobs. Raises UserError where the stage's record names nothing."""
     module, _, name = stage.function.partition(":")
     try:
         found: Callable[..., None] = getattr(importlib.import_module(module), name)

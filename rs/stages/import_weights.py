@@ -2,8 +2,8 @@
 
 Formats. `plain`: the network's own state dict, alone or in a checkpoint (`rs.networks.state_dicts` finds it),
 as a torch file or safetensors. `cohen` (Cohen et al. 2019, Salman et al. 2019): {"arch", "state_dict"} of
-`Sequential(norm, net)`, keys `1.*` or, from a DataParallel net, `1.module.*`; the normalisation holds no
-weights there, so the user states it.
+`Sequential(norm, net)`, with keys `1.*` or, from a DataParallel net, `1.module.*`. The normalisation of this
+format has no stored weights, so the user states it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def run_job(job: Job, device: None, code: str) -> None:
 def convert(
     spec: dict[str, Any], weights: Path, data_manifest: Path, outputs: dict[str, Path], code: str
 ) -> None:
-    """Writes the network's weights and manifest. Raises UserError where they do not fit what was named."""
+    """Writes the network's weights and manifest. Raises UserError where the weights do not fit the named
+    network.
+    """
     check_file(weights, WEIGHTS)
     if file_digest(weights) != spec["sha256"]:
         raise UserError(f"{weights}: changed since the study was read; run again")
@@ -53,7 +55,7 @@ def convert(
     target = entries.net_of(model) if own_names else model
     own = target.state_dict()
     fitted = state_dicts.fitted(state, own)
-    if not own_names:  # constants of the normalisation are no weights
+    if not own_names:  # the normalisation's constants are not weights
         for key in (key for key in own if key.startswith("0.")):
             fitted.setdefault(key, own[key])
     try:
@@ -61,21 +63,21 @@ def convert(
     except UserError as error:
         theirs = imported["format"] == "plain" and state_dicts.is_cohens(state)
         raise UserError(f"{error} (try format cohen)" if theirs else str(error)) from error
-    except Exception as error:  # modules convert what older files have, and stumble each in its own way
+    except Exception as error:  # modules convert older files and fail with any exception
         raise UserError(f"{weights}: {name}: {one_line(error)}") from error
     bad = [k for k, v in target.state_dict().items() if v.is_floating_point() and not v.isfinite().all()]
     if bad:
         raise UserError(f"{weights}: {bad[0]} holds values that are not finite")
     if "output" in imported:
         check_denoiser(model.eval(), spec["model"], data, name)
-        audit = {"chance": bool(imported.get("allow"))}  # it is audited with the classifier after it
+        audit = {"chance": bool(imported.get("allow"))}  # audited with the classifier behind it
         probes: Tensor | None = None
     else:
         check_logits(model.eval(), name, tuple(data["shape"]), data["classes"])
         run = f"{outputs['manifest'].parent.name} ({name})"
         probes = network_audit.probes(data_manifest, torch.device("cpu"))
         audit = network_audit.audit(model, probes, run, imported.get("allow", ()))
-    clones = {k: v.clone() for k, v in model.state_dict().items()}  # safetensors takes no shared memory
+    clones = {k: v.clone() for k, v in model.state_dict().items()}  # safetensors refuses shared memory
     check_kept(model, clones, spec["model"], data, None if audit["chance"] else probes)
     made = provenance(spec, code, source=str(weights), key=found.key)
     manifest = {"provenance": made, "classes": data["classes"], "audit": audit}
@@ -89,16 +91,16 @@ def check_kept(
     data: dict[str, Any],
     images: Tensor | None,
 ) -> None:
-    """Refuses a network that later jobs would load as another one: files of ours tell no versions of modules,
-    and a module that converts what tells none would convert what is converted. Compared are the weights
-    `state`, and answers to `images`, if any.
+    """Refuses a network that later jobs would load differently. Our files do not keep versions of modules; a
+    module that converts weights without a version would convert them a second time. The check compares the
+    weights `state`, and the outputs for `images`, if any.
     """
     told = f"{spec['name']}: loads weights by versions of its modules, which files of ours do not keep"
     advice = "allowed are networks that load by names alone (rs certify --model takes others)"
     again = checkpoints.build_model(spec, data).eval()
     try:
         checkpoints.load_state(again, state, Path("weights"), spec["name"])
-    except Exception as error:  # each in its own way
+    except Exception as error:  # modules fail with any exception
         raise UserError(f"{told} ({one_line(error)}); {advice}") from error
     found = again.state_dict()
     same = found.keys() == state.keys() and all(torch.equal(found[key], state[key]) for key in found)
@@ -110,8 +112,8 @@ def check_kept(
 
 
 def check_denoiser(model: torch.nn.Module, spec: dict[str, Any], data: dict[str, Any], name: str) -> None:
-    """A denoiser gives images; a diffusion model has the time steps that its code says, by which one is
-    chosen (what it gives is seen where it is joined, at that step).
+    """Checks that a denoiser returns images, and that a diffusion model's file has the time steps of its
+    code, by which a step is chosen. (A diffusion model's output at that step is checked where it is joined.)
     """
     if spec["imported"]["output"] == "image":
         check_images(model, name, data["shape"])
@@ -126,7 +128,7 @@ def check_logits(model: torch.nn.Module, name: str, shape: tuple[int, ...], clas
     try:
         with torch.no_grad():
             out = model(torch.zeros(2, *shape))
-    except Exception as error:  # whatever the user's network does
+    except Exception as error:  # a user's network may fail with any exception
         size, reason = "x".join(map(str, shape)), " ".join(str(error).split())[:200]
         raise UserError(f"{name}: fails on images of {size}: {reason}") from error
     if not isinstance(out, Tensor) or tuple(out.shape) != (2, classes):

@@ -27,10 +27,10 @@ def run_job(job: Job, device: None, code: str) -> None:
 def join(
     spec: dict[str, Any], parts: dict[str, Path], data_manifest: Path, outputs: dict[str, Path], code: str
 ) -> None:
-    """Writes the weights of all parts, by their manifests, and a manifest with the digest of each.
+    """Writes the weights of all parts, read through their manifests, and a manifest with the digest of each.
 
-    Raises UserError where a part is not the network that was named, was trained on other data, or gives what
-    the next one does not take.
+    Raises UserError where a part is not the named network, was trained on other data, or its output does not
+    fit the next part.
     """
     data, run = read_manifest(data_manifest, spec["data"]), outputs["manifest"].parent.name
     model, chance = checkpoints.build_model(spec["model"], data), False
@@ -55,7 +55,7 @@ def join(
 
 
 def _named(model: dict[str, Any], key: str) -> str:
-    """The run that is the part `key` of a model's spec, or, as `members.1`, an item of a list there."""
+    """The run that is the part `key` of a model's spec; `members.1` is an item of a list there."""
     name, _, number = key.partition(".")
     part = model[name][int(number)] if number else model[name]
     return str(part["run"])

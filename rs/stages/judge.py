@@ -1,9 +1,9 @@
-"""What counts as the outcome of an attack: inside ball and box, and judged by the smoothed classifier.
+"""The outcome of an attack: projected into ball and box, and judged by the smoothed classifier.
 
 A judged image counts as the majority class of `judge.n` fresh votes in the inference form of the run's draws,
-or as what the base classifier says of it without noise (`judge: base`). Votes that cannot change the majority
-are not drawn (rs.statistics.majority). The judge's noise is seeded per image: it is the same for every attack
-and radius.
+or as the base classifier's class without noise (`judge: base`). Votes that cannot change the majority are not
+drawn (rs.statistics.majority). The judge's noise is seeded per image: it is the same for every attack and
+radius.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rs.statistics.majority import looks, sure
 
 
 def project(clean: Tensor, images: Tensor, radius: float, norm: float) -> Tensor:
-    """Onto [0, 1], then onto the ball around the clean images, which cannot leave the box again."""
+    """Projects onto [0, 1], then onto the ball around the clean images, which cannot leave the box again."""
     shift = images.clamp(0, 1) - clean
     return clean + (project_l2 if norm == 2 else project_linf)(shift, radius)
 
@@ -36,9 +36,10 @@ def size(delta: Tensor, norm: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Judge:
-    """Decides on each image by itself, on noise of its own; several share a batch of the inference form.
+    """Decides on each image by itself, with noise of its own; several images share a batch of the inference
+    form.
 
-    Where an image lies in a batch may change the last digit of its logits, as compiled forms do.
+    In compiled forms, an image's place in a batch may change the last digit of its logits.
     """
 
     form: InferenceForm
@@ -46,9 +47,9 @@ class Judge:
     use: AttackUse
 
     def votes(self, images: Tensor, positions: Sequence[int]) -> Tensor:
-        """Votes int64 [B, classes], on the CPU, for images [B, C, H, W] at their positions in the split: as
-        many of n as decide each, or one where the base classifier judges. UserError where a logit is infinite
-        or NaN.
+        """Votes int64 [B, classes], on the CPU, for images [B, C, H, W] at `positions` in the split: as many
+        of n as decide each image, or one if the base classifier judges. Raises UserError where a logit is
+        infinite or NaN.
         """
         n = 1 if self.use.judge == "base" else self.use.judge.n
         alone = getattr(self.noise, "constant", False)  # under constant noise every vote is the same
@@ -73,7 +74,7 @@ class Judge:
         votes: int,
         positions: Sequence[int],
     ) -> None:
-        """Adds `votes` for each of the images that `of` lists to its counts."""
+        """Adds `votes` votes to the counts of each image listed in `of`."""
         broken = torch.zeros(len(images), dtype=torch.int64, device=self.form.device)
         one = torch.ones((), dtype=torch.int64, device=self.form.device)
         for rows, owners in self._batches(images, draws, of, votes):
@@ -90,9 +91,9 @@ class Judge:
     def _batches(
         self, images: Tensor, draws: Sequence[Generator], of: Sequence[int], votes: int
     ) -> Iterator[tuple[Tensor, list[int]]]:
-        """Images under noise [rows, C, H, W], as many as go together, and whose they are."""
+        """Noisy images [rows, C, H, W], as many as fit into a batch, and the index of each row's image."""
         batch = self.form.batch
-        rows: list[Tensor] = []  # what fills no batch alone
+        rows: list[Tensor] = []  # pieces smaller than a batch
         owners: list[int] = []
         for i in of:
             for start in range(0, votes, batch):

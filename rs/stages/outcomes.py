@@ -1,12 +1,11 @@
-"""What an attack comes to on one batch of images: proposed, projected, clipped and judged at every radius.
+"""The outcomes of an attack on one batch of images: proposed, projected, clipped and judged at every radius.
 
-Radius 0 is the clean image. Where a study or a method says that what is broken stays broken, images broken at
-a smaller radius are not attacked again: the larger ball holds the same point. A minimal attack is asked once;
-its point counts at the radii that reach it, and below them the image counts as it is. It lies so near the
-boundary that the judge, with fewer votes, may call it right: then the image is judged again a little farther
-out on the ray, up to `OUTWARDS` times its distance, and the first place that the judge calls wrong counts.
-
-`variants` are the attack made stronger on a few images, to be compared with itself (rs.tables.attack_checks).
+Radius 0 is the clean image. If a study or a method keeps broken images, images broken at a smaller radius are
+not attacked again: the larger ball holds the same point. A minimal attack is asked once; its point counts at
+the radii that reach it, and at smaller ones the clean image counts. The point lies so near the boundary that
+the judge, with fewer votes, may call it right. The image is then judged again farther out on the ray, up to
+`OUTWARDS` times its distance, and the first point that the judge calls wrong counts. `variants` are stronger
+versions of the attack on a few images, for comparison with it (rs.tables.attack_checks).
 """
 
 from __future__ import annotations
@@ -25,12 +24,14 @@ from rs.smoothing.smoothed import Smoothed
 from rs.stages.judge import Judge, project, size
 
 OUTWARDS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.4)
-SLACK = 1e-6  # of a radius: float32 images on its sphere may round to just outside
+SLACK = 1e-6  # relative: float32 images on the sphere may round to just outside
 
 
 @dataclass(frozen=True)
 class Target:
-    """A batch: what the attack sees, images [B, C, H, W], labels, positions in the split, and the judge."""
+    """A batch: the attacked classifier, images [B, C, H, W], labels, positions in the split, and the
+    judge.
+    """
 
     smoothed: Smoothed
     x: Tensor
@@ -39,7 +40,7 @@ class Target:
     judge: Judge
 
     def part(self, rows: Sequence[int]) -> Target:
-        """The same of some of the images."""
+        """The target of only these rows."""
         chosen = [self.positions[i] for i in rows]
         generators = [self.smoothed.generators[i] for i in rows]
         smoothed = dataclasses.replace(self.smoothed, generators=generators)
@@ -48,7 +49,9 @@ class Target:
 
 @dataclass(frozen=True)
 class Outcome:
-    """At one radius: attacked images [B, C, H, W], the steps spent on each, and the judge's votes."""
+    """The outcome at one radius: attacked images [B, C, H, W], the steps spent on each, and the judge's
+    votes.
+    """
 
     radius: float
     images: Tensor
@@ -57,11 +60,11 @@ class Outcome:
     variant: str = ""
 
     def broken(self, y: Tensor) -> Tensor:
-        """bool [B] on the CPU: the judge gives another class."""
+        """bool [B] on the CPU: the judge gives another class than y."""
         return self.votes.argmax(1) != y.cpu()
 
     def part(self, rows: Sequence[int]) -> Outcome:
-        """The same of some of the images."""
+        """The outcome of only these rows."""
         chosen = list(rows)
         return dataclasses.replace(
             self, images=self.images[chosen], steps=self.steps[chosen], votes=self.votes[chosen]
@@ -92,7 +95,7 @@ def outcomes(
     keep: bool,
     clean: Outcome | None = None,
 ) -> list[Outcome]:
-    """The attack at every radius (ascending, from 0). `clean` is the outcome at 0, where it is known."""
+    """The attack at every radius (ascending, from 0). `clean` is the outcome at 0, if known."""
     if clean is None:
         none = torch.zeros(len(target.x), dtype=torch.int64)
         clean = Outcome(0.0, target.x, none, target.judge.votes(target.x, target.positions))
@@ -118,7 +121,7 @@ def _judged(
 
 
 def _kept(method: AttackAtRadii, target: Target, clean: Outcome, radii: Sequence[float]) -> list[Outcome]:
-    """Attacks at each radius only what no smaller one broke."""
+    """Attacks at each radius only the images that no smaller radius broke."""
     found = [clean]
     for radius in radii:
         before = found[-1]
@@ -151,7 +154,9 @@ def _reached(
 
 
 def _outwards(method: MinimalAttack, target: Target, found: Outcome) -> Outcome:
-    """What was proposed, moved out where the judge calls it right; as it was where that never changes."""
+    """The proposed points, moved out where the judge calls them right; unchanged where no tried point is
+    wrong.
+    """
     images, votes = found.images.clone(), found.votes.clone()
     moved = size(found.images - target.x, method.norm).cpu() > 0
     left = torch.nonzero(moved & ~found.broken(target.y)).flatten().tolist()
@@ -176,10 +181,11 @@ def variants(
     keep: bool,
     clean: Outcome | None = None,
 ) -> Iterator[Outcome]:
-    """At the middle radius with twice the steps and twice the samples, and in a ball that holds the box.
+    """The attack at the middle radius with twice the steps and with twice the samples, and in a ball that
+    holds the box.
 
-    With `keep` what is broken at the smaller radii stays broken, as in the rows to compare with. `clean` is
-    the outcome at 0, where it is known.
+    With `keep`, images broken at smaller radii stay broken, as in the rows to compare with. `clean` is the
+    outcome at 0, if known.
     """
     positive = [r for r in radii if r > 0]
     if not positive or not target.positions or method.access != "white-box":

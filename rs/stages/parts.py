@@ -1,6 +1,7 @@
-"""A long job's output in parts, kept beside it until it is whole: a killed job goes on after the last one.
+"""A long job's output in parts, kept beside it until it is complete: a killed job continues after the last
+part.
 
-A part counts for one job only: its file's name holds a digest of all that decides what is in it.
+A part is valid for one job only: its file's name holds a digest of everything that determines its content.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ Piece = TypeVar("Piece")
 
 @dataclass(frozen=True)
 class Parts:
-    """Tables of the parts of `output`, numbered from 0. `decided_by` (JSON) is all that decides them."""
+    """Tables of the parts of `output`, numbered from 0. `decided_by` (JSON) is everything that determines
+    them.
+    """
 
     output: Path
     decided_by: Any
@@ -35,7 +38,7 @@ class Parts:
         return self.output.with_name(f"resume-{self.output.stem}-{key}-{number}.parquet")
 
     def kept(self) -> list[pa.Table]:
-        """The first ones, up to one that is missing or damaged."""
+        """The first parts, up to one that is missing or damaged."""
         found: list[pa.Table] = []
         while (path := self._path(len(found))).is_file():
             try:
@@ -48,7 +51,9 @@ class Parts:
     def made(
         self, pieces: Sequence[Piece], make: Callable[[Piece], pa.Table], label: str, unit: str
     ) -> list[pa.Table]:
-        """The table of every piece, each kept as soon as it is made (but the last: the output follows)."""
+        """The table of every piece. Each is kept as soon as it is made, except the last: the output
+        follows.
+        """
         tables = self.kept()
         if tables:
             print(f"{label}: continuing after {len(tables)} of {len(pieces)} {unit}", file=sys.stderr)
@@ -59,7 +64,7 @@ class Parts:
         return tables
 
     def remove(self) -> None:
-        """All parts of the output, those of other settings or code too."""
+        """Removes all parts of the output, including those of other settings or code."""
         ours = re.compile(rf"resume-{re.escape(self.output.stem)}-[0-9a-f]{{16}}-\d+\.parquet")
         for path in self.output.parent.glob("resume-*.parquet"):
             if ours.fullmatch(path.name):

@@ -15,7 +15,7 @@ from rs.stages.voter import Voter
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
 
-WAYS = {  # by the key of a spec that asks for it, the first of these that it has (rs.plan.stages)
+WAYS = {  # key of a spec -> way of sampling; the first key that the spec has decides (rs.plan.stages)
     "rule": sample_group_sequential.sample,
     "source": sample_incremental.sample,
     "answers": sample_answered.sample,
@@ -24,8 +24,10 @@ WAYS = {  # by the key of a spec that asks for it, the first of these that it ha
 
 
 def run_job(job: Job, device: torch.device, code: str) -> None:
-    """Refuses before the first vote where those of this device would not merge with the ones there."""
-    from rs.plan import mixed_draws  # inside: it is no part of the code that makes votes
+    """Samples. Refuses before the first vote where votes of this device would not merge with existing
+    ones.
+    """
+    from rs.plan import mixed_draws  # imported here: not part of the code that makes votes
 
     draws, selection = job.outputs["draws"], job.inputs.get("selection")
     mixed_draws.check(draws, code, device_class(device), job.device_class, selection)
@@ -36,8 +38,8 @@ def run_job(job: Job, device: torch.device, code: str) -> None:
 def sample(
     spec: dict[str, Any], inputs: dict[str, Path], output: Path, device: torch.device, code: str
 ) -> None:
-    """Draws what `spec` asks for (see rs.plan.drawing) and writes it with the inference form in its
-    provenance. `inputs` as of a Voter.
+    """Draws the votes that `spec` asks for (see rs.plan.drawing) and writes them with the inference form in
+    their provenance. `inputs` as of a Voter.
     """
     voter = Voter(spec, inputs, device)
     asked = spec["purpose"], spec["block"], spec["size"]

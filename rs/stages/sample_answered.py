@@ -1,7 +1,7 @@
-"""The sample stage of a run that others start from: votes of one block, and which class each was for.
+"""The sample stage of a run that others start from: votes of one block, and the class of each vote.
 
-Counts are those of rs.stages.sample. An answer takes a byte (two, of more than 256 classes), which Parquet's
-dictionary makes 4 bits for ten classes, and less where most answers are the same.
+Counts are those of rs.stages.sample. A stored class takes one byte (two for more than 256 classes). Parquet's
+dictionary makes that 4 bits for ten classes, and less where most answers are the same.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The sample stage under `rule: tests`: votes until an image's tests are decided, in full batches.
 
-An image's blocks of votes are drawn in pieces, of which a batch holds several, of several images
-(rs.stages.shared_batches): where one stops, the next one of the range takes its place, so that a batch may be
-as large as the device likes however few votes an image needs. Noise is seeded by image and block and drawn
-piece by piece, whatever batch a piece is in. Where images share no batches, each piece has one.
+An image's blocks of votes are drawn in pieces. A batch holds several pieces, of several images
+(rs.stages.shared_batches). When an image stops, the next image of the range takes its place, so a batch may
+be as large as suits the device, however few votes an image needs. Noise is seeded by image and block and
+drawn piece by piece, whichever batch a piece is in. Where images may not share batches, each batch holds one
+piece.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from rs.statistics.group_sequential import GroupSequentialRule
 def sample(
     spec: dict[str, Any], inputs: dict[str, Path], output: Path, device: torch.device, code: str
 ) -> None:
-    """Draws what `spec` asks for (see rs.plan.drawing) and writes it with the rule in its provenance.
+    """Draws the votes that `spec` asks for (see rs.plan.drawing) and writes them with the rule in their
+    provenance.
 
-    `inputs` has what a Voter's have and the file of the `selection` votes.
+    `inputs` has a Voter's inputs and the file of the `selection` votes.
     """
     voter = Voter(spec, inputs, device)
     stop = Stop(spec["stop"].get("alpha", Stop.alpha), tuple(spec["stop"]["radii"]))
@@ -48,7 +50,9 @@ def sample(
 
 @dataclass
 class Image:
-    """Its row, the look that it is drawn to, its noise, and pieces of that block still to come."""
+    """An image's row, its next look, the noise of the block before that look, and the block's remaining
+    pieces.
+    """
 
     row: int
     look: int
@@ -58,7 +62,7 @@ class Image:
 
 @dataclass
 class Batches:
-    """Draws for all images of a voter; `top` [N] are the classes that the rule is about."""
+    """Draws for all images of a voter; `top` [N] are the classes that the rule tests."""
 
     voter: Voter
     rule: GroupSequentialRule
@@ -116,9 +120,9 @@ class Batches:
         return Image(row, look, noise, int(self.rule.design.sizes[look]) // self.piece)
 
     def _vote(self, batch: list[Image]) -> None:
-        """A vote of each place: the images of a batch, one for each of its pieces."""
+        """Votes on a batch; an image stands in it once per piece."""
         voter, piece, first = self.voter, self.piece, batch[0]
-        ordinal = int(self.rule.design.looks[first.look]) // piece - first.pieces - 1  # where it is alone
+        ordinal = int(self.rule.design.looks[first.look]) // piece - first.pieces - 1  # of the first piece
         with voter.within_memory(), voter.own_draws(first.row, "estimate", ordinal):
             for image in batch:
                 noise = voter.noise.sample((piece, *voter.x.shape[1:]), image.noise)
@@ -126,7 +130,7 @@ class Batches:
             self.shared.vote()
 
     def _going_on(self, judged: list[Image]) -> list[bool]:
-        """Waits for the device, where an image has come to a look."""
+        """Whether each image at a look goes on. Waits for the device only if there is one."""
         if not judged:
             return []
         rows = [image.row for image in judged]

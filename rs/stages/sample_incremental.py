@@ -1,12 +1,12 @@
-"""The sample stage of a run that starts from another one's answers: a second network on the same draws.
+"""The sample stage of a run that starts from another run's answers: a second network on the same draws.
 
-The first network is not run: it answered these draws before (rs.stages.sample_answered). The second one's
-class comes from its selection votes. Then every undecided image gets a batch of draws after another, as the
-first one met them; what is counted is what both, and only either, say of a class, and the rule
-(rs.statistics.paired_stopping) looks at the differences. An image's votes depend on no other image.
+The first network does not run: it answered these draws before (rs.stages.sample_answered). The second
+network's class comes from its selection votes. Then every undecided image gets one batch after another of the
+draws that the first network saw. Votes of both networks for a class are counted, and votes of only one; the
+rule (rs.statistics.paired_stopping) looks at the differences. An image's votes depend on no other image.
 
-Nothing rests on the noise being the same to the last bit: answers to other draws are pairs of independent
-answers, whose differences the bound covers as well (rs.statistics.differences). They would only be more.
+Validity does not need identical noise to the last bit. Answers to different draws are pairs of independent
+answers, and the bound covers their differences too (rs.statistics.differences); there would only be more.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from rs.statistics.paired_stopping import PairedRule
 def sample(
     spec: dict[str, Any], inputs: dict[str, Path], output: Path, device: torch.device, code: str
 ) -> None:
-    """Draws what `spec` asks for (see rs.plan.drawing) and writes it. Its provenance names the rule, and
-    whose answers it starts from.
+    """Draws the votes that `spec` asks for (see rs.plan.drawing) and writes them. Their provenance names the
+    rule and the source of the answers.
 
-    `inputs` has what a Voter's have, the file of the `selection` votes, the folder of the `source`'s draws
-    and its manifest (`source_model`).
+    `inputs` has a Voter's inputs, the file of the `selection` votes, the folder of the `source`'s draws and
+    the manifest of its network (`source_model`).
     """
     voter = Voter(spec, inputs, device)
     answers.refuse_chance(voter)
@@ -65,7 +65,9 @@ def sample(
 
 @dataclass(frozen=True)
 class First:
-    """All votes of the source, its answers [N, draws] to the first of them, and what its files say."""
+    """The source: all its votes, its answers [N, draws] to the first of them, and the facts that its files
+    state.
+    """
 
     votes: Votes
     answers: np.ndarray
@@ -73,8 +75,8 @@ class First:
 
     @staticmethod
     def read(voter: Voter, inputs: dict[str, Any]) -> First:
-        """Raises UserError where the files are of other images, noise, seed, batches, devices or classes, or
-        of another network than the source is now.
+        """Reads the source's files. Raises UserError where they are of other images, noise, seed, batches,
+        devices or classes, or of another network than the source has now.
         """
         merged, counts, found = Merged(), [], []
         source = voter.spec["source"]
@@ -106,8 +108,8 @@ class First:
 
 
 class Counted:
-    """`totals` int64 [N, 3, classes] on the device: answers of the second network, of the first one to the
-    same draws, and of both together.
+    """`totals` int64 [N, 3, classes] on the device: answers of the second network, of the first network to
+    the same draws, and of both together.
     """
 
     def __init__(self, voter: Voter, first: First) -> None:
@@ -120,8 +122,8 @@ class Counted:
         self._sizes = answers.sizes(self._block, voter.form.batch) * self._blocks
 
     def until_decided(self, rule: PairedRule, top: np.ndarray, bound: np.ndarray) -> Iterator[int]:
-        """Counts until `rule` has enough of each image, and yields rows as they are decided. `top` [N] is the
-        class that it is about, `bound` [N] the first one's.
+        """Counts until `rule` has enough votes of each image; yields rows as they are decided. `top` [N] is
+        the class that the rule is about, `bound` [N] the bound from the first network's votes.
         """
         drawn = [self._draws(row) for row in range(len(top))]
         undecided = np.arange(len(top))
@@ -138,7 +140,7 @@ class Counted:
                 return
 
     def _looks(self, rule: PairedRule) -> Iterator[tuple[int, int]]:
-        """Before each look: how many batches more, and how many draws that makes."""
+        """Before each look: the number of batches to add, and the number of draws after them."""
         goal = drawn = 0
         left = iter(self._sizes)
         for size in rule.sizes():
@@ -149,7 +151,7 @@ class Counted:
                 yield more, drawn
 
     def _draws(self, row: int) -> Iterator[None]:
-        """Counts one batch of the row-th image after another."""
+        """Counts the batches of the row-th image, one per step."""
         start, form = 0, self.voter.form
         for block in range(self._blocks):
             for noisy in self.voter.noisy(row, "estimate", block, self._block):

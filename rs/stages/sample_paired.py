@@ -1,9 +1,9 @@
-"""Votes of two networks on the same draws of the noise, until a second one's claims are decided.
+"""Votes of two networks on the same draws of the noise, until the second network's claims are decided.
 
 The second network's class comes from its selection votes. Then every undecided image gets a block of draws,
-which both networks answer; the rule (rs.statistics.paired_stopping) looks at their differences, and so on. As
-in a sequential run an image's votes depend on no other image, and its blocks are seeded as there: so the
-second one's votes are those that it would cast alone.
+both networks answer them, the rule (rs.statistics.paired_stopping) looks at the differences, and so on. As in
+a sequential run, an image's votes depend on no other image, and its blocks are seeded in the same way. So the
+second network's votes are those that it would cast alone.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ from rs.statistics.paired_stopping import PairedRule
 
 @dataclass(frozen=True)
 class Pair:
-    """The voter of the second network and the first one's inference form: equal batches, device, classes."""
+    """The voter of the second network and the first network's inference form; batches, device and classes
+    agree.
+    """
 
     second: Voter
     first: InferenceForm
 
     def vote(self, row: int, block: int, draws: int) -> Tensor:
-        """int64 [3, classes] of `draws` of the row-th image: answers of the second network, of the first one,
-        and of both together; on the device.
+        """int64 [3, classes] for `draws` draws of the row-th image: answers of the second network, of the
+        first, and of both together; on the device.
         """
         voter = self.second
         found = torch.zeros(3, voter.classes, dtype=torch.int64, device=voter.device)
@@ -48,8 +50,9 @@ class Pair:
     def until_decided(
         self, rule: PairedRule, top: np.ndarray, bound: Floats, totals: Tensor
     ) -> Iterator[int]:
-        """Adds votes to `totals` int64 [N, 3, classes] until `rule` has enough of each image. Yields rows as
-        they are decided. `top` [N] is the class that the rule is about, `bound` [N] the first one's.
+        """Adds votes to `totals` int64 [N, 3, classes] until `rule` has enough of each image; yields rows as
+        they are decided. `top` [N] is the class that the rule is about, `bound` [N] the bound from the first
+        network's votes.
         """
         undecided, drawn = np.arange(len(top)), 0
         for block, size in enumerate(rule.sizes()):

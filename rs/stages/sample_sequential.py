@@ -1,9 +1,9 @@
-"""The sample stage of a sequential run: the votes of one range of images, each drawn for until it is decided.
+"""The sample stage of a sequential run: votes for one range of images, each drawn until the image is decided.
 
 The class comes from the selection votes, which are drawn before. Then every undecided image of the range gets
-a block of votes, the rule (rs.statistics.stopping) looks at the counts, and so on: the host hears from the
-device once per block. An image's votes and where they stop depend on no other image, so the same images have
-the same counts in any range. An image's block is seeded as in a run of fixed n.
+a block of votes, the rule (rs.statistics.stopping) looks at the counts, and so on; host and device
+synchronise once per block. An image's votes and where they stop depend on no other image, so the same images
+have the same counts in any range. An image's block is seeded as in a run of fixed n.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from rs.statistics.stopping import StoppingRule
 def sample(
     spec: dict[str, Any], inputs: dict[str, Path], output: Path, device: torch.device, code: str
 ) -> None:
-    """Draws what `spec` asks for (see rs.plan.drawing) and writes it with the rule in its provenance.
+    """Draws the votes that `spec` asks for (see rs.plan.drawing) and writes them with the rule in their
+    provenance.
 
-    `inputs` has what a Voter's have and the file of the `selection` votes.
+    `inputs` has a Voter's inputs and the file of the `selection` votes.
     """
     voter = Voter(spec, inputs, device)
     top, totals = voter.selected(inputs["selection"]), voter.zeros(len(voter.images))

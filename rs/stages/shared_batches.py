@@ -1,12 +1,12 @@
-"""Batches that the votes of several images share, for every way of sampling.
+"""Batches shared by the votes of several images, for every way of sampling.
 
-A network votes in batches of one shape (rs.networks.inference), which an image's votes seldom fill: 100 that
-select take a fifth of 512. Here they go into batches one after another, and those of the next image fill up
-what is left. An image's noise is drawn as it is drawn alone, by the same calls of the same generator,
-whatever batch it then lies in. Nor do the logits depend on that: rows of a batch are tried out once for each
-form, on images that are the same in all jobs, for being the same bits in any place and beside any others. A
-network whose are not, or which draws at random, has batches for each image. So counts, and sums of scores,
-which are added up piece by piece as they are alone, depend on no other image, shard or order.
+A network votes in batches of one shape (rs.networks.inference), and an image's votes seldom fill them: 100
+selection votes take a fifth of 512. Here votes go into batches one after another, and those of the next image
+fill the rest. An image's noise does not depend on this: the same calls of the same generator draw it. Nor do
+the logits. Each form is tried once, on images that are the same in all jobs: a row must give the same bits in
+any place of a batch and beside any other rows. A network that fails this, or draws at random, votes in
+separate batches for each image. So counts depend on no other image, shard or order. Neither do sums of
+scores, which are added up piece by piece as without sharing.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from rs.stages.voter import Totals, Voter
 from rs.statistics.seeding import Purpose
 
 TRIALS = 5  # passes of `independent`
-RANGES = -10, 2  # of its images: the least and the greatest factor, as powers of two
+RANGES = -10, 2  # the smallest and the largest scale of its images, as powers of two
 _found: WeakKeyDictionary[InferenceForm, bool] = WeakKeyDictionary()
 
 
 class Ballot(NamedTuple):
-    """`votes` of the row-th image of a voter, with the noise of one block."""
+    """`votes` votes of the row-th image of a voter, with the noise of one block."""
 
     row: int
     purpose: Purpose
@@ -37,7 +37,7 @@ class Ballot(NamedTuple):
 
 
 def cast(voter: Voter, ballots: Sequence[Ballot]) -> Iterator[Totals]:
-    """The totals of each ballot, in this order, in batches that they share where that makes fewer."""
+    """The totals of each ballot, in this order; ballots share batches where that makes fewer."""
     if not _fewer(voter, ballots) or not shares(voter):
         yield from (voter.vote(*ballot) for ballot in ballots)
         return
@@ -46,7 +46,7 @@ def cast(voter: Voter, ballots: Sequence[Ballot]) -> Iterator[Totals]:
         with voter.within_memory():
             for noisy in voter.noisy(*ballot):
                 shared.put(at, noisy)
-                del noisy  # before the next piece is drawn: its memory serves again
+                del noisy  # frees its memory before the next piece is drawn
             if at == len(ballots) - 1:
                 shared.vote()
         for whole in range(told, end := shared.first_waiting(at + 1)):
@@ -55,7 +55,7 @@ def cast(voter: Voter, ballots: Sequence[Ballot]) -> Iterator[Totals]:
 
 
 def _fewer(voter: Voter, ballots: Sequence[Ballot]) -> bool:
-    """Whether sharing saves more batches than it costs to try out whether they can be shared."""
+    """Whether sharing saves more batches than its trial costs."""
     batch = voter.form.batch
     alone = sum(-(-ballot.votes // batch) for ballot in ballots)
     together = -(-sum(ballot.votes for ballot in ballots) // batch)
@@ -63,7 +63,7 @@ def _fewer(voter: Voter, ballots: Sequence[Ballot]) -> bool:
 
 
 def shares(voter: Voter) -> bool:
-    """Whether images may share batches: not where logits depend on the rest of the batch, or on chance."""
+    """Whether images may share batches: not if logits depend on the rest of the batch, or on chance."""
     if voter.chance:
         return False
     if voter.form not in _found:
@@ -73,16 +73,16 @@ def shares(voter: Voter) -> bool:
 
 
 def independent(form: InferenceForm, shape: tuple[int, ...]) -> bool:
-    """Whether logits are those of the image alone: the same in the next place of the batch (and so in any),
-    far away, beside others, of another range too, and in a batch that is not full. These are no votes: the
-    form's passes do not count them.
+    """Whether an image's logits depend on the image alone. They must be equal in the next place of the batch
+    (and so in any), far away, beside other images, also of another scale, and in a batch that is not full.
+    The form's count of passes leaves these out: they are not votes.
     """
     passes, few = form.passes, max(form.batch // 3, 1)
     source = torch.Generator().manual_seed(0)
     images = torch.rand((form.batch, *shape), generator=source)
     images += torch.randn(images.shape, generator=source)
-    # of every range up to that of noise of 4: what the largest number of a batch moves in all of its rows
-    # shows in the few, whose largest is small
+    # Scales up to that of noise of 4: if the largest number of a batch affects all rows, it shows in the
+    # `few` rows alone, whose largest number is small.
     images *= torch.logspace(*RANGES, form.batch, base=2).view(-1, *(1 for _ in shape))
     images = images[images.flatten(1).abs().amax(1).argsort()].to(form.device)
     there = form(images).clone()
@@ -90,12 +90,12 @@ def independent(form: InferenceForm, shape: tuple[int, ...]) -> bool:
     found = found and torch.equal(form(images.flip(0)), there.flip(0))
     found = found and torch.equal(form(images[:few]), there[:few])
     form.passes = passes
-    # of an ensemble, those who are asked about few images: none of these may have come to them
+    # An ensemble asks its later members only about some images, perhaps none of these: try each member.
     return found and all(independent(part, shape) for part in getattr(form, "parts", ()))
 
 
 class Part(NamedTuple):
-    """How many rows of a batch are for the at-th totals, and whether a piece ends with them."""
+    """How many rows of a batch belong to the at-th totals, and whether a piece ends with them."""
 
     at: int
     size: int
@@ -103,7 +103,7 @@ class Part(NamedTuple):
 
 
 class SharedBatches:
-    """Votes on what is put into them, a batch at a time. `totals`, stacked, are of the images `rows`."""
+    """Votes on the pieces put into it, a batch at a time. `totals`, stacked, belong to the images `rows`."""
 
     def __init__(self, voter: Voter, rows: Sequence[int]) -> None:
         self.voter, self.rows = voter, torch.tensor(rows)
@@ -111,16 +111,16 @@ class SharedBatches:
         form = voter.form
         with voter.within_memory():
             self.totals = voter.zeros(len(rows))
-            # rounded and reordered here, so that no piece has to be kept until its batch is full
+            # pieces are rounded and reordered here, so that none is kept until its batch is full
             batch = torch.empty((form.batch, *voter.x.shape[1:]), dtype=form.dtype, device=form.device)
             self._batch = batch.contiguous(memory_format=form.layout)
-        self._parts: list[Part] = []  # of the batch to come
+        self._parts: list[Part] = []  # of the next batch
         self._filled = 0
-        self._begun: list[Tensor] = []  # logits of a piece that the batch before has cut
+        self._begun: list[Tensor] = []  # logits of a piece that a batch border has cut
 
     def put(self, at: int, noisy: Tensor) -> None:
-        """A piece of the votes for the at-th totals: noisy copies [K, C, H, W], K at most a batch, whose
-        scores are summed up together. Votes as soon as a batch is full.
+        """Adds a piece of the votes for the at-th totals: noisy copies [K, C, H, W], K at most a batch, whose
+        scores are summed together. Votes as soon as a batch is full.
         """
         start, batch = 0, self.voter.form.batch
         while start < len(noisy):
@@ -133,11 +133,13 @@ class SharedBatches:
                 self.vote()
 
     def first_waiting(self, put: int) -> int:
-        """How many of the first totals are whole, once the pieces of `put` of them have come."""
+        """How many of the first totals are complete, after all pieces of the first `put` totals were
+        added.
+        """
         return self._parts[0].at if self._parts else put
 
     def vote(self) -> None:
-        """Votes on what waits, though the batch be not full."""
+        """Votes on the waiting pieces, even if they do not fill a batch."""
         if not self._parts:
             return
         voter, parts = self.voter, self._parts
@@ -153,10 +155,10 @@ class SharedBatches:
             self._add_scores(parts, logits)
 
     def _add_scores(self, parts: list[Part], logits: Tensor) -> None:
-        """Sums of whole pieces, so that they are the same wherever a batch has cut one."""
+        """Adds sums over whole pieces, so that they do not depend on where a batch border cuts a piece."""
         _, sums, squares = self.totals
         for part, own in zip(parts, logits.split([part.size for part in parts]), strict=True):
-            self._begun.append(own if part.ends else own.clone())  # logits are good until the next call
+            self._begun.append(own if part.ends else own.clone())  # the next call overwrites logits
             if part.ends:
                 piece, self._begun = torch.cat(self._begun), []
                 for i, beta in enumerate(self.voter.betas):

@@ -1,9 +1,10 @@
-"""How fast this machine takes a network forward and back: what `rs price` measures, in seconds a network.
+"""The speed of a network's passes on this machine, forward and backward, in seconds: what `rs price`
+measures.
 
-Each kind of pass (rs.plan.work) is timed as the stages run it, on random images with untrained weights (no
-speed depends on them), in two batches: a line through both gives the seconds of a pass and of an image in it.
-The best of a few passes counts, on a processor in CPU time of one thread: other work on the machine then
-changes little. On a GPU training steps are recorded as CUDA graphs, as the trainer records them.
+Each kind of pass (rs.plan.work) is timed as the stages run it, on random images with untrained weights (speed
+does not depend on them), in two batch sizes. A line through both gives the seconds per pass and per image.
+The best of a few passes counts; on a processor it is timed in CPU time of one thread, which other work on the
+machine changes little. On a GPU training steps are recorded as CUDA graphs, as the trainer records them.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ from rs.smoothing.smoothed import evaluation_mode, mean_cross_entropy
 from rs.stages.train import Autocast
 from rs.study.schema import method_schema
 
-SECONDS = 0.3  # of timing each pass, and the most that one takes in the larger batch
-SLOW = 40e9  # multiply-adds/s of a usual core
+SECONDS = 0.3  # spent on timing each kind of pass; also the limit of one pass in the larger batch
+SLOW = 40e9  # multiply-adds/s of a common core
 SMALLEST, LARGEST = 16, {"cpu": 512, "cuda": 8192}
-COPIES = 8  # of an image in a gradient
+COPIES = 8  # noisy copies of an image in a gradient
 CLASSES, PROBES = 10, 16
 NOISE = Gaussian(0.5)
 
@@ -56,7 +57,7 @@ class Subject:
             torch.manual_seed(0)
             self.network = checkpoints.build_model(network.described, data)
         if method_schema("models", network.described["name"]).get("x-output") == "image":
-            self.network = nn.Sequential(self.network, nn.Flatten())  # pixels as logits, to have a loss
+            self.network = nn.Sequential(self.network, nn.Flatten())  # pixels serve as logits, to have a loss
         self.costs = counted(self.network, network.shape)
         draws = torch.Generator().manual_seed(0)
         self.images = torch.rand(LARGEST[device.type], *network.shape, generator=draws).to(device)
@@ -68,8 +69,8 @@ class Subject:
         return Audited(frozen, {"classes": CLASSES}, probes.to(self.device), self.asked.name, False)
 
     def taken(self, kind: str, draws: torch.Generator) -> Pass:
-        """A step on each image once, an ascent of it or a forward pass alone, as objectives take them; or a
-        gradient as attacks take it.
+        """A pass over the images once, as objectives take it: training step, ascent, or forward pass alone;
+        or a gradient as attacks take it.
         """
         if kind == "gradient":
             return self._gradient(draws)
@@ -99,7 +100,7 @@ class Subject:
         return {"update": update, "ascent": ascent, "forward": forward}[kind]
 
     def _gradient(self, draws: torch.Generator) -> Pass:
-        """Of as many images with eight copies each as the batch holds."""
+        """A gradient of as many images, with eight copies each, as fit into the batch."""
         model = Differentiable(
             self.audited(), {"precision": differentiated(self.asked.precision)}, self.device
         )
@@ -131,13 +132,13 @@ class Subject:
         if self.asked.in_torch:
             return InferenceForm(audited, form, self.device)
         program = program_of(audited, form, audited.probes, {})
-        return OpenVinoForm(audited, form, self.device, program, most=1.0)  # it has learnt nothing yet
+        return OpenVinoForm(audited, form, self.device, program, most=1.0)  # untrained: any probe may differ
 
 
 def measure(
     network: Network, kinds: Iterable[str], device: torch.device
 ) -> tuple[dict[str, int], dict[str, dict[str, float]]]:
-    """`costs` and, for each kind, the seconds `fixed` of a pass and `each` of an image in it."""
+    """The network's `costs` and, per kind, the seconds `fixed` per pass and `each` per image."""
     subject = Subject(network, device)
     return subject.costs, {kind: _line(subject, kind) for kind in kinds}
 
@@ -152,7 +153,7 @@ def _line(subject: Subject, kind: str) -> dict[str, float]:
     def best(size: int) -> float:
         return _best(usual or subject.vote(size, draws), torch.arange(size, device=device), captured)
 
-    if kind == "vote" and device.type == "cpu":  # always in whole batches, and each would be compiled
+    if kind == "vote" and device.type == "cpu":  # votes fill batches; a second size would be compiled
         size = _batch(SMALLEST, subject.costs["multiply_adds"] / SLOW, most)
         return {"fixed": 0.0, "each": best(size) / size}
     few = best(SMALLEST)
@@ -161,13 +162,13 @@ def _line(subject: Subject, kind: str) -> dict[str, float]:
         return {"fixed": 0.0, "each": few / size}
     many = best(size)
     each = (many - few) / (size - SMALLEST)
-    if not 0 < each * size <= many:  # the smaller batch was no cheaper, or less than its share
+    if not 0 < each * size <= many:  # no line with positive slope and fixed part
         return {"fixed": 0.0, "each": many / size}
     return {"fixed": many - each * size, "each": each}
 
 
 def _batch(least: int, seconds: float, most: int) -> int:
-    """The largest batch, in doublings of the least, that takes no longer than SECONDS at so many each."""
+    """The largest batch, in doublings of `least`, that takes at most SECONDS at `seconds` per image."""
     size = least
     while size < most and 2 * size * seconds < SECONDS:
         size *= 2
@@ -175,7 +176,9 @@ def _batch(least: int, seconds: float, most: int) -> int:
 
 
 def _best(take: Pass, chosen: Tensor, captured: CapturedSteps | None) -> float:
-    """Seconds of the fastest pass, after those that set up libraries, compile or are recorded."""
+    """Seconds of the fastest pass, not counting the first passes, which set up libraries, compile or are
+    recorded.
+    """
 
     def once() -> float:
         started = clock()
