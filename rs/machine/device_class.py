@@ -1,10 +1,11 @@
-"""What of a device decides votes: a GPU's compute capability, a processor's instruction set. No torch.
+"""The property of a device that determines votes: a GPU's compute capability, a processor's instruction set.
+No torch.
 
 Networks on cards of one compute capability vote alike (an H100 and an H200: none of 1.3 million votes
-differed, in float32 and bfloat16, compiled and eager). Other instruction sets of a processor round bfloat16
-otherwise: AVX2 and AVX-512 differ in about 1 % of the votes of an untrained network, near its boundaries, and
-in none in float32. So votes of one device class are one base classifier's, and those of two are not. The
-software is another matter: its versions stand in every file.
+differed, in float32 and bfloat16, compiled and eager). A processor with another instruction set rounds
+bfloat16 differently: AVX2 and AVX-512 differ in about 1 % of the votes of an untrained network, near its
+boundaries, and in none in float32. So votes of one device class are of one base classifier, and votes of two
+classes are not. Software matters too, but separately: its versions stand in every file.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ INSTRUCTIONS = {
 
 @functools.cache
 def of_cpu() -> str:
-    """`cpu avx512-bf16`: by the best instruction set that this processor has for networks."""
+    """`cpu avx512-bf16`: by this processor's best instruction set for networks."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("flags"):
@@ -41,7 +42,7 @@ def of_gpu(major: int, minor: int) -> str:
 
 @functools.cache
 def here(device: str) -> str:
-    """The class in which a job with this `device` (auto, cpu, cuda) would compute here."""
+    """The class in which a job with this `device` (auto, cpu, cuda) would compute on this machine."""
     if device != "cpu" and any(Path("/dev").glob("nvidia[0-9]*")):
         asked = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
         with contextlib.suppress(OSError, subprocess.SubprocessError):

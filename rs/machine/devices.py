@@ -22,15 +22,15 @@ from rs.errors import UserError
 from rs.machine import device_class as classes
 from rs.statistics.seeding import Purpose, derive_seed
 
-SLOW = 5  # times; processors with bfloat16 are faster in it, emulation is tens of times slower
+SLOW = 5  # ratio to float32; processors with bfloat16 are faster in it, emulation is tens of times slower
 
 
 @contextlib.contextmanager
 def use_device(wanted: str, threads: int = 1) -> Iterator[torch.device]:
     """The device for `auto`, `cpu` or `cuda`, with `threads` CPU threads.
 
-    On a machine with several GPUs, jobs that were not assigned one each hold a lock on the one they use:
-    local Snakemake jobs would otherwise all take the first.
+    On a machine with several GPUs, a job that was not assigned one holds a lock on the GPU that it uses;
+    otherwise all local Snakemake jobs would take the first.
     """
     torch.set_num_threads(threads)
     _keep_freed_memory()
@@ -59,7 +59,9 @@ def use_device(wanted: str, threads: int = 1) -> Iterator[torch.device]:
 
 
 def _keep_freed_memory() -> None:
-    """Keep what is freed: glibc hands large buffers back and faults them in again for the next batch."""
+    """Keeps freed memory: glibc returns large buffers to the system and faults them in again for the next
+    batch.
+    """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
@@ -86,7 +88,7 @@ def _locked(handle: TextIO) -> bool:
 
 
 def warn_if_slow(precision: str, device: torch.device) -> None:
-    """Says so where bfloat16 is asked of a processor that has none: torch then emulates it."""
+    """Warns where bfloat16 is asked of a processor without it: torch then emulates it."""
     if precision != "bfloat16" or device.type != "cpu":
         return
     times = _product_seconds(torch.bfloat16) / _product_seconds(torch.float32)
@@ -98,7 +100,7 @@ def warn_if_slow(precision: str, device: torch.device) -> None:
 
 @functools.cache
 def _product_seconds(dtype: torch.dtype) -> float:
-    """The fastest of three products of two 192 x 192 matrices."""
+    """Seconds of the fastest of three products of two 192 x 192 matrices."""
     factor = torch.ones(192, 192, dtype=dtype)
     seconds = []
     for _ in range(3):
@@ -113,14 +115,14 @@ def generator(device: torch.device, seed: int, purpose: Purpose, *indices: int) 
 
 
 def device_class(device: torch.device) -> str:
-    """What of the device decides votes (rs.machine.device_class)."""
+    """The device's class, which determines votes (rs.machine.device_class)."""
     if device.type == "cuda":
         return classes.of_gpu(*torch.cuda.get_device_capability(device))
     return classes.of_cpu()
 
 
 def device_name(device: torch.device) -> str:
-    """What tables call the device: the GPU's name, or the processor's."""
+    """The device's name in tables: that of the GPU or of the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     with contextlib.suppress(OSError):

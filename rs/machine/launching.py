@@ -1,8 +1,8 @@
-"""A job in several processes of this machine, started by torchrun; one line when one of them fails.
+"""A job in several processes of this machine, started by torchrun; one line if one of them fails.
 
-Every process runs the same command with the same job. What ends one of them goes, with its traceback, into
-the file that torchrun names, so that the process that launched them can tell it once: a peer's lost
-connections, which follow from it, are not told.
+Every process runs the same command with the same job. An error that ends a process goes, with its traceback,
+into the file that torchrun names. So the launching process can report it once, without the lost connections
+of the other processes that follow from it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ USER_ERROR = f"{UserError.__name__}: "
 
 
 def die_with_parent(parent: int) -> None:
-    """Ends this process when the one that started it ends, or now where that is no longer `parent`."""
+    """Ends this process when its parent ends, or at once if the parent is no longer `parent`."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it died before the line above
+        if os.getppid() != parent:  # the parent died before prctl
             os._exit(1)
 
 
@@ -38,7 +38,7 @@ def launched() -> bool:
 def torchrun(stage: str, job: dict[str, Any]) -> None:
     """Runs `rs STAGE --job JOB` in the job's number of processes and waits for them.
 
-    Raises UserError where one of them did, RuntimeError with its traceback where it failed otherwise.
+    Raises UserError if a process raised one, and RuntimeError with the traceback for any other failure.
     """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -50,14 +50,14 @@ def torchrun(stage: str, job: dict[str, Any]) -> None:
     before = dict(os.environ)
     os.environ.setdefault("OMP_NUM_THREADS", str(job.get("threads", 1)))  # torchrun warns without it
     os.environ["RS_PARENT"] = str(os.getpid())
-    logging.disable(logging.ERROR)  # of torchrun; what went wrong is raised below
+    logging.disable(logging.ERROR)  # torchrun's log; errors are raised below
     try:
         run.run(given)
     except SignalException:  # Ctrl-C: the processes are ended, and one line is enough
         raise KeyboardInterrupt from None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        told = (failure.error_file_data or {}).get("message", {})  # nothing where a signal ended it
+        told = (failure.error_file_data or {}).get("message", {})  # empty if a signal ended it
         message, trace = told.get("message", ""), told.get("extraInfo", {}).get("py_callstack", "")
         if message.startswith(USER_ERROR):
             raise UserError(message.removeprefix(USER_ERROR)) from None
@@ -72,10 +72,10 @@ def torchrun(stage: str, job: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def member() -> Iterator[None]:
-    """One of the processes: dies with the launcher and leaves what ends it to the launcher to tell."""
+    """For one of the processes: it dies with the launcher and leaves its errors to the launcher to report."""
     from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
-    if "RS_PARENT" in os.environ:  # not where somebody called torchrun
+    if "RS_PARENT" in os.environ:  # absent if a user called torchrun
         die_with_parent(int(os.environ["RS_PARENT"]))
     try:
         yield

@@ -1,4 +1,4 @@
-"""Progress on the terminal: a bar where somebody watches one job, a line now and then where many jobs share a
+"""Progress on the terminal: a bar for one job that somebody watches, occasional lines where many jobs share a
 log.
 """
 
@@ -13,15 +13,15 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 5.0
-SECONDS_INSIDE = 20.0  # between the lines of one long item
+SECONDS_INSIDE = 20.0  # between lines within one long item
 
 
 def follow(
     items: Iterable[T], total: int, label: str, unit: str, done: int = 0, samples: int | Callable[[], int] = 0
 ) -> Iterator[T]:
-    """Yields `items`, telling how many of `total` are done and how long the rest will take.
+    """Yields `items`; reports how many of `total` are done and how long the rest will take.
 
-    Where an item is `samples` forward passes, or `samples()` counts those so far, their rate is told instead
+    If an item is `samples` forward passes, or `samples()` counts those so far, their rate is reported instead
     of the items'.
     """
     per = samples if isinstance(samples, int) else 0
@@ -49,7 +49,7 @@ def follow(
 
 
 def inside(items: Iterable[T], total: int, label: str, unit: str, done: int = 0) -> Iterator[T]:
-    """Yields the parts of one item that somebody else follows: a line where that takes long."""
+    """Yields the parts of one item that another loop follows; reports a line if that takes long."""
     if sys.stderr.isatty():
         yield from tqdm(items, desc=label, unit=unit, total=total, initial=done, leave=False)
         return

@@ -1,4 +1,4 @@
-"""A job of the workflow as a process: it dies with who started it, and writes a log."""
+"""A job of the workflow as a process: it dies with its parent process, and writes a log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rs.provenance.files import cannot_write
 
 
 class Tee:
-    """Standard error that also goes into the rule's log."""
+    """Standard error that is also written to the rule's log."""
 
     def __init__(self, stream: TextIO, log: TextIO) -> None:
         self._stream, self._log = stream, log
@@ -30,7 +30,7 @@ class Tee:
 
 
 def become_worker(log: Path) -> None:
-    """For a job of the workflow: die with the process that started it, write a log, tell no progress bar."""
+    """For a job of the workflow: die with the parent process, write a log, show no progress bar."""
     launching.die_with_parent(int(os.environ.get("RS_PARENT", os.getppid())))
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -51,5 +51,5 @@ def log_to(log: Path) -> None:
 
 
 def gpu_here() -> bool:
-    """Whether this machine has an NVIDIA GPU, asked without torch."""
+    """Whether this machine has an NVIDIA GPU, determined without torch."""
     return any(Path("/dev").glob("nvidia[0-9]*"))

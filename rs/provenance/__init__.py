@@ -1,1 +1,1 @@
-"""What made a file: digests, checksums, whole files with their provenance inside."""
+"""Where a file comes from: digests, checksums, complete files with their provenance inside."""

@@ -1,7 +1,7 @@
 """Which code counts as which: acceptances of results that an older version made (`rs accept`). No torch.
 
-They lie in `accepted.json` in the folder of a run or a data set, beside the files that they are about, and
-name code by its digest: a file that other code made, or other code of today, is not concerned.
+Acceptances are in `accepted.json` in the folder of a run or a data set, beside the files that they concern.
+They name code by its digest, so they do not apply to files of other code, or to other current code.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from rs.errors import UserError
 from rs.provenance.files import ADVICE, read_json, write_json
 
 NAME = "accepted.json"
-SHARED = ("runs", "data")  # folders whose folders hold files that studies share
+SHARED = ("runs", "data")  # their subfolders hold files that studies share
 
 
 def folder_of(path: Path) -> Path | None:
-    """The folder of the run or data set that a file belongs to."""
+    """The folder of the run or data set to which a file belongs."""
     return next((parent for parent in path.parents if parent.parent.name in SHARED), None)
 
 
 def counts_as(path: Path, code: str) -> frozenset[str]:
-    """The digests of all code that a file made by `code` counts as made by: `code` itself, and what it was
-    accepted as. Raises UserError where the acceptances beside it cannot be read.
+    """The digests of all code that a file made by `code` counts as made by: `code` itself and the code that
+    it was accepted as. Raises UserError where the acceptances beside the file cannot be read.
     """
     folder = folder_of(path)
     found = read(folder) if folder else []

@@ -1,16 +1,16 @@
-"""Digests of the code that a job executes: of what computes, and of nothing else. No torch.
+"""Digests of the code that a job executes: of the code that computes, and of nothing else. No torch.
 
-What counts are definitions at the top level of modules (functions, classes, constants): those that a job
-enters by, and those that their code names, and so on. Where a definition lies and how it was imported does
-not count: a name stands for the text of what it is bound to, so that a moved or a new one changes nothing.
-Outside are comments, docstrings, annotations (of a class's fields only their limits), citations, what errors,
-warnings and progress say (not that they are raised), and OUTSIDE.
+Counted are definitions at the top level of modules (functions, classes, constants): those by which a job
+enters, those that their code names, and so on. Where a definition lies and how it was imported does not
+count: a name stands for the text of the definition behind it, so moving a definition changes nothing. Not
+counted are comments, docstrings, annotations (except the limits of a class's fields), citations, the texts of
+errors, warnings and progress (but the fact that an error is raised), and OUTSIDE.
 
-It counts more rather than less: a class as a whole, every branch, a local variable that has the name of a
-definition. Statements at the top level that define nothing count with every definition of a module that is
-imported. Not seen is what is looked up by text, so that is named among the places a job enters by: methods
-(rs.methods.catalog), stages (rs.plan.stages). Code that is named and not found is an error. The
-method of a plug-in counts with what it names of the plug-in's own top-level package.
+In doubt more counts rather than less: a class as a whole, every branch, a local variable that has the name of
+a definition. Top-level statements that define nothing count with every definition of an imported module. Code
+that is looked up by text cannot be followed, so it is named among the places by which a job enters: methods
+(rs.methods.catalog), stages (rs.plan.stages). Code that is named and not found is an error. A plug-in's
+method counts with everything that it names in the plug-in's own top-level package.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rs.provenance.plain_syntax import Definition, Module, read_module
 from rs.settings.plugins import plug_ins
 
 ROOT = Path(__file__).resolve().parents[1]
-# Tables of contents and what joins them, files and their provenance, what tells of errors and progress.
+# Tables of contents and the code that joins them, files and their provenance, errors and progress.
 OUTSIDE = {
     *(
         "rs.methods.catalog",
@@ -51,11 +51,12 @@ OUTSIDE = {
     ),
     *("rs.methods.noise:METHODS", "rs.methods.objectives:METHODS", "rs.errors:UserError"),
 }
-Place = tuple[str, str]  # a module, and a name at its top level ("" for what it executes beside definitions)
+Place = tuple[str, str]  # a module, and a name at its top level ("": its statements that are not definitions)
 
 
 def code_digest(entries: Iterable[str], length: int = 12) -> str:
-    """Digest of the code that `entries` execute: each a "module:name", or a "module" for all that it defines.
+    """Digest of the code that `entries` execute. An entry is "module:name", or "module" for all its
+    definitions.
 
     Raises UserError for code that is named and not found.
     """
@@ -64,7 +65,7 @@ def code_digest(entries: Iterable[str], length: int = 12) -> str:
 
 
 def here(*entries: str) -> Code:
-    """The package as it lies on disk now, and the packages of plug-ins that are among `entries`."""
+    """The package as it is on disk now, with the packages of plug-ins among `entries`."""
     tops = {entry.partition(":")[0].split(".")[0] for entry in entries} - {ROOT.name}
     tops &= {plug_in.top for plug_in in plug_ins()} if tops else set()
     roots = (ROOT, *(place for top in sorted(tops) if (place := plug_in_root(top)) is not None))
@@ -77,7 +78,9 @@ def _read_packages(roots: tuple[Path, ...], times: tuple[tuple[str, int], ...]) 
 
 
 def plug_in_root(top: str) -> Path | None:
-    """The folder of a top-level package, or a top-level module without its `.py`; None without either."""
+    """The folder of a top-level package, or a top-level module's file without `.py`; None if neither
+    exists.
+    """
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
@@ -89,7 +92,7 @@ def plug_in_root(top: str) -> Path | None:
 
 
 def _times(folder: Path) -> Iterator[tuple[str, int]]:
-    """Every Python file below a folder with the time of its last change."""
+    """Every Python file below a folder with its modification time."""
     if not folder.is_dir():  # a module
         file = folder.with_name(f"{folder.name}.py")
         yield str(file), file.stat().st_mtime_ns
@@ -103,21 +106,23 @@ def _times(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 class Code:
-    """The definitions of packages, and what each of them refers to. `roots` are their folders; `content` is
-    the digest of all their lines.
+    """The definitions of packages, and the definitions to which each of them refers. `roots` are the
+    packages' folders; `content` is the digest of all their lines.
     """
 
     def __init__(self, *roots: Path) -> None:
         self.roots = {root.name: root for root in roots}
         files = {Path(file): root for root in roots for file, _ in _times(root)}
-        self._texts = {file: file.read_text(encoding="utf-8") for file in files}  # all of one moment
+        self._texts = {file: file.read_text(encoding="utf-8") for file in files}  # all read at one time
         named = ([str(file.relative_to(root.parent)), self._texts[file]] for file, root in files.items())
         self.content = digest(sorted(named), 32)
         self._modules: dict[str, Module] = {}
         self._entries: dict[Place, tuple[str, list[Place]]] = {}
 
     def closure(self, entries: Iterable[str]) -> dict[Place, str]:
-        """Every definition that `entries` execute, with the digest of it and of what its names stand for."""
+        """Every definition that `entries` execute, with the digest of its text and of what its names stand
+        for.
+        """
         todo: list[Place] = []
         for entry in entries:
             module, _, name = entry.partition(":")
@@ -136,7 +141,7 @@ class Code:
         return found
 
     def entry(self, place: Place) -> tuple[str, list[Place]]:
-        """Digest of a definition and of what its names stand for, and where that lies."""
+        """Digest of a definition and of what its names stand for, and the places of the latter."""
         if place not in self._entries:
             defined = self.definition(place)
             referred: list[Place] = [(m, "") for m in self._executed(place[0], defined)]
@@ -153,7 +158,9 @@ class Code:
         return module.names[place[1]] if place[1] else module.effects
 
     def _executed(self, module: str, defined: Definition) -> list[str]:
-        """The modules whose top level runs before a definition: its own, its packages', the imported ones."""
+        """The modules whose top level runs before a definition: its own, its packages', and the imported
+        ones.
+        """
         parts = module.split(".")
         found = {".".join(parts[:i]) for i in range(1, len(parts) + 1)}
         for name in self.module(module).imports.executed | defined.imports.executed:
@@ -164,7 +171,7 @@ class Code:
     def _stand_for(
         self, module: str, written: tuple[str, ...], defined: Definition
     ) -> list[tuple[str, Place | None]]:
-        """What a name, or a name and attributes of it, is bound to: labels, and places in the package."""
+        """What a name (or a name with attributes) is bound to: labels, and places in the package."""
         around, local, first = self.module(module), defined.imports.bound, written[0]
         places = self._resolve(module, first) if first in around.names and first not in local else []
         target = local.get(first) or around.imports.bound.get(first)
@@ -173,10 +180,10 @@ class Code:
         places += self._attributes(target, written[1:]) if target else []
         return [
             (self.definition(place).text, place) for place in places
-        ]  # none for what Python or a loop binds
+        ]  # none for names bound by Python or a loop
 
     def _attributes(self, target: Place, attributes: tuple[str, ...]) -> list[Place]:
-        """The definitions behind a name that is bound to `target` and the attributes taken of it."""
+        """The definitions behind attributes of a name that is bound to `target`."""
         module, name = target
         for attribute in (*filter(None, [name]), *attributes):
             if not self._is_module(f"{module}.{attribute}") or attribute in self.module(module).names:
@@ -185,7 +192,7 @@ class Code:
         return self._whole(module)
 
     def _resolve(self, module: str, name: str) -> list[Place]:
-        """Where `name` of `module` is defined, through packages that hand it on; nothing if it is outside."""
+        """Where `name` of `module` is defined, through packages that re-export it; empty if it is outside."""
         defined = self.module(module)
         if name in defined.names:
             return [] if module in OUTSIDE or f"{module}:{name}" in OUTSIDE else [(module, name)]
@@ -203,7 +210,7 @@ class Code:
     # --- files ---
 
     def module(self, name: str) -> Module:
-        """What a module of the package defines. Raises UserError where there is none."""
+        """The definitions of a module of the package. Raises UserError where there is no such module."""
         if name not in self._modules:
             path = self._file(name)
             if path is None:

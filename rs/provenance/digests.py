@@ -13,9 +13,7 @@ from rs.provenance.reading import check_file
 
 
 def canonical(value: Any) -> Any:
-    """The same value in one form: 1.0 becomes 1, tuples become lists; dictionaries are sorted when they are
-    dumped.
-    """
+    """The same value in one form: 1.0 becomes 1, tuples become lists (`dumps` sorts dictionaries)."""
     if isinstance(value, dict):
         return {str(k): canonical(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

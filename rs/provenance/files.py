@@ -1,4 +1,4 @@
-"""What made this file: canonical specs and their digests, whole files with their provenance inside.
+"""Files that say what made them: complete files with their provenance inside.
 
 A finished file is complete: it is written beside its place under a unique name, flushed and renamed. Parquet
 and JSON files carry a checksum of all their bytes (rs.provenance.checksums), compared whenever they are read.
@@ -37,7 +37,7 @@ KEY = b"rs"
 
 ADVICE = "remove it and run again"
 
-PART = ".part"  # ends the name of a file that is being written
+PART = ".part"  # suffix of a file that is being written
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -57,7 +57,7 @@ def versions() -> dict[str, str]:
 
 @functools.lru_cache(maxsize=1)
 def commit() -> str:
-    """The commit of this checkout (with + where files differ from it), or nothing outside of one."""
+    """The commit of this checkout (with + if files differ from it), or nothing outside of a checkout."""
     git = ["git", "-C", str(_CHECKOUT)]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         head = subprocess.run(
@@ -74,7 +74,7 @@ _BEGUN: ContextVar[float | None] = ContextVar("begun", default=None)
 
 @contextlib.contextmanager
 def made_from(inputs: str) -> Iterator[None]:
-    """Within it, files carry this digest of what they are made from (rs.plan.staleness)."""
+    """Within this context, files carry this digest of their inputs (rs.plan.staleness)."""
     token = _INPUTS.set(inputs)
     try:
         yield
@@ -84,7 +84,7 @@ def made_from(inputs: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def timed() -> Iterator[None]:
-    """Within it, files carry how many seconds after its beginning they were done."""
+    """Within this context, files carry the seconds from its beginning to their completion."""
     token = _BEGUN.set(time.monotonic())
     try:
         yield
@@ -93,7 +93,7 @@ def timed() -> Iterator[None]:
 
 
 def provenance(spec: Any, code: str, **more: Any) -> dict[str, Any]:
-    """What every finished file carries: its spec, the digests, versions, and the stage that made it."""
+    """The provenance of every finished file: its spec, the digests, versions, and the stage that made it."""
     inputs, begun = _INPUTS.get(), _BEGUN.get()
     more |= {} if inputs is None else {"inputs": inputs}
     more |= {} if begun is None else {"seconds": round(time.monotonic() - begun, 2)}
@@ -110,13 +110,13 @@ def provenance(spec: Any, code: str, **more: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yields a unique temporary path beside `path`; renames it into place when the block ends well, else
-    removes it. Raises UserError where the place cannot be written to.
+    """Yields a unique temporary path beside `path`. Renames it into place if the block succeeds, removes it
+    otherwise. Raises UserError where the place is not writable.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # its mode follows the umask, which tempfile's does not
+        # the mode follows the umask, unlike tempfile's
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         with open(temporary, "rb") as f:
@@ -130,7 +130,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def cannot_write(path: Path, error: OSError) -> UserError:
-    """The line for a file that could not be written; names what stands in the way where a folder should."""
+    """The error for a file that could not be written; names the file that stands where a folder should be."""
     reason = error.strerror or str(error)
     for place in (*reversed(path.parents), path):
         if os.path.islink(place) and not os.path.exists(place):
@@ -146,14 +146,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """A JSON file with its checksum."""
+    """Writes a JSON file with its checksum."""
     text = json.dumps({**value, checksums.KEY: checksums.BLANK}, indent=1, sort_keys=True) + "\n"
     with whole_file(path) as temporary:
         temporary.write_bytes(checksums.seal(text.encode()))
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; a dictionary without "checksum" was written before there were any, or by
+    """The content of a JSON file. A dictionary without "checksum" comes from before checksums, or from
     others. Raises UserError for a file that is missing, incomplete, damaged or edited.
     """
     content = read_bytes(path, JSON)
@@ -167,11 +167,11 @@ def read_json(path: Path) -> Any:
 
 
 def write_table(path: Path, table: pa.Table, provenance: dict[str, Any]) -> None:
-    """A Parquet file with its provenance and checksum in the metadata."""
+    """Writes a Parquet file with its provenance and checksum in the metadata."""
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    # the provenance stands in the file once: with the schema it would be stored a second time, in base64
+    # store the provenance once: in the schema's metadata it would be stored a second time, in base64
     metadata = {k: v for k, v in (table.schema.metadata or {}).items() if k != KEY}
     table = table.replace_schema_metadata(metadata or None)
     with pq.ParquetWriter(buffer, table.schema, compression="zstd", write_page_checksum=True) as writer:
@@ -182,7 +182,7 @@ def write_table(path: Path, table: pa.Table, provenance: dict[str, Any]) -> None
 
 
 def read_table(path: Path, needs: Iterable[str] = ()) -> tuple[pa.Table, dict[str, Any]]:
-    """The table and its provenance, which lacks "checksum" where the file was written before there were any.
+    """The table and its provenance, which lacks "checksum" in files from before checksums.
 
     Raises UserError for a file that is missing, truncated, damaged or foreign, and for missing columns.
     """
@@ -196,7 +196,7 @@ def read_table(path: Path, needs: Iterable[str] = ()) -> tuple[pa.Table, dict[st
         with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
             table, metadata = file.read(), file.metadata.metadata or {}
         provenance = json.loads(metadata.get(KEY, b"{}"))
-    except Exception as error:  # pyarrow raises whatever a damaged file makes it stumble over
+    except Exception as error:  # a damaged file can make pyarrow raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{path}: not a complete Parquet file ({reason}); {ADVICE}") from error
     if checksums.lost(content, provenance):
@@ -208,8 +208,8 @@ def read_table(path: Path, needs: Iterable[str] = ()) -> tuple[pa.Table, dict[st
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """That of a Parquet file whose rows are not asked for, which takes a third of the time; raises UserError
-    as `read_table` does.
+    """The provenance of a Parquet file without reading its rows, in a third of the time. Raises UserError as
+    `read_table` does.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -1,8 +1,8 @@
-"""Digests of code that were taken before: following imports takes a second, reading all files 20 ms.
+"""A cache of code digests: following imports takes a second, reading all files 20 ms.
 
-They are kept in the user's cache, a file for each content of the packages: it is named by the digest of all
-lines that a digest in it was taken over, so nothing in it can be out of date. It may be removed at any time;
-of two processes that write it, one may undo what the other added, which is then found again. No torch.
+It lies in the user's cache, with one file per content of the packages. The file's name is the digest of all
+lines over which its digests were taken, so it cannot be out of date. It may be removed at any time. If two
+processes write it, one may undo the other's additions, which are then computed again. No torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DIGEST = re.compile(r"[0-9a-f]{12}")
 
 
 def known_digest(entries: Iterable[str]) -> str:
-    """`code_digest` of `entries`, from the cache where it is there."""
+    """`code_digest` of `entries`, from the cache if it is there."""
     entries = tuple(entries)
     place = user_cache.folder("code") / f"{here(*entries).content}.json"
     known, key = _known(place), digest(entries, 16)
@@ -40,7 +40,7 @@ def _known(place: Path) -> dict[str, str]:
 
 
 def _read(place: Path) -> dict[str, str]:
-    """What a file of the cache holds; nothing of one that is missing, damaged or something else."""
+    """The content of a cache file; empty for one that is missing, damaged or of another kind."""
     with contextlib.suppress(UserError, KeyError, TypeError, AttributeError):
         found = read_json(place)["digests"]
         return {str(k): v for k, v in found.items() if isinstance(v, str) and DIGEST.fullmatch(v)}

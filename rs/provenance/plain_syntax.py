@@ -1,4 +1,6 @@
-"""What one file of code defines, without what computes nothing: what it says and annotates. No torch."""
+"""The definitions of one file of code, without the parts that compute nothing: texts and annotations. No
+torch.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PROGRESS = (
-    "rs.machine.progress"  # calls of its functions hand their first argument on; the others are what is told
+    "rs.machine.progress"  # calls of its functions pass their first argument on; the other arguments are texts
 )
 
-# What a class says of itself that no job executes.
+# Facts of a class that no job executes.
 TOLD = {"source": "ClassVar[str]", "passes": "ClassVar[Passes]", "free_norm": "ClassVar[float]"}
 TOLD |= {"spends": "ClassVar[Spends]", "capped": "ClassVar[frozenset[str]]"}
 TOLD |= {"dimension_less": "ClassVar[dict[str, dict[str, int]]]"}
@@ -22,8 +24,8 @@ TOLD |= {"dimension_less": "ClassVar[dict[str, dict[str, int]]]"}
 class Plain(ast.NodeTransformer):
     """Drops from a module's tree: docstrings and other string statements; blocks for type checkers, and for
     running a file as a program; annotations of arguments, results and variables, and limits of a class's
-    fields; what a class says of itself that no job executes (TOLD); what a UserError, an assertion, a
-    warning, a print and a progress line say.
+    fields; facts of a class that no job executes (TOLD); the texts of UserErrors, assertions, warnings,
+    prints and progress lines.
     """
 
     def __init__(self, tree: ast.Module) -> None:
@@ -68,7 +70,7 @@ class Plain(ast.NodeTransformer):
         return ast.arg(arg=node.arg)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        """A class's fields are made by their annotations, so those stay."""
+        """Keeps annotations of a class's fields, since they make the fields."""
         if id(node) in self.fields:
             told = TOLD.get(_name(node.target)) == ast.unparse(node.annotation)
             return None if told else self.generic_visit(node)
@@ -88,14 +90,14 @@ def _name(node: ast.AST | None) -> str:
 
 
 def _tells(call: ast.Call) -> bool:
-    """Whether a call does nothing but say something on the terminal."""
+    """Whether a call only writes to the terminal."""
     told = {ast.unparse(k.value) for k in call.keywords if k.arg == "file"} <= {"sys.stderr", "sys.stdout"}
     return ast.unparse(call.func) == "warnings.warn" or (ast.unparse(call.func) == "print" and told)
 
 
 def plain(node: Any) -> Any:
-    """A syntax tree as nested lists, without places, contexts and imports: the same in every version of
-    Python, which `ast.dump` and `ast.unparse` are not.
+    """A syntax tree as nested lists, without places, contexts and imports. Unlike `ast.dump` and
+    `ast.unparse`, it is the same in every version of Python.
     """
     if isinstance(node, ast.Constant):
         return ["Constant", type(node.value).__name__, repr(node.value)]
@@ -110,7 +112,7 @@ def plain(node: Any) -> Any:
 
 @dataclass
 class Imports:
-    """`bound`: name -> module and name in it ("" for the module itself); `executed`: modules, or names in
+    """`bound`: name -> module and name in it ("" for the module itself). `executed`: modules, or names in
     them that may be modules.
     """
 
@@ -133,7 +135,7 @@ class Imports:
 
 
 class Definition:
-    """The statements that define one name, or those of a module that define none."""
+    """The statements that define one name, or the statements of a module that define none."""
 
     def __init__(self) -> None:
         self.nodes: list[ast.stmt] = []
@@ -144,17 +146,17 @@ class Definition:
 
     @functools.cached_property
     def written(self) -> frozenset[tuple[str, ...]]:
-        """Its names, with the attributes that are taken of them."""
+        """The names in it, with the attributes taken of them."""
         return frozenset(name for node in self.nodes for name in _written(node))
 
     @functools.cached_property
     def imports(self) -> Imports:
-        """Those inside it."""
+        """The imports inside it."""
         return _imports(self.nodes)
 
 
 class Module:
-    """The top level of one file: what defines each name, what it imports, what it executes beside that."""
+    """The top level of one file: the definitions of each name, its imports, and its other statements."""
 
     def __init__(self, text: str) -> None:
         tree = ast.parse(text)
@@ -192,7 +194,7 @@ def _stores(node: ast.AST) -> bool:
 
 
 def _defined(node: ast.stmt) -> set[str] | None:
-    """The names that a statement does nothing but define, or None."""
+    """The names that a statement defines, if it does nothing else; otherwise None."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return {node.name}
     targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
@@ -203,7 +205,7 @@ def _defined(node: ast.stmt) -> set[str] | None:
 
 
 def _written(node: ast.AST) -> Iterator[tuple[str, ...]]:
-    """Every name in a piece of code, with the attributes that are taken of it: ("bounds", "upper")."""
+    """Every name in a piece of code, with the attributes taken of it: ("bounds", "upper")."""
     chain: list[str] = []
     inner = node
     while isinstance(inner, ast.Attribute):

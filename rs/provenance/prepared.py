@@ -1,4 +1,4 @@
-"""A prepared data set's files, read back: the manifest, and arrays that are checked against it. No torch."""
+"""A prepared data set's files, read back: the manifest, and arrays checked against it. No torch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from rs.provenance.reading import check_file
 
 
 def read_manifest(path: Path, data: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A data manifest; `data` is the data set, as a study names it, that it should be of.
+    """A data manifest; `data` is the data set, as a study names it, that the manifest should describe.
 
-    Raises UserError for something else, and for another data set.
+    Raises UserError for anything else, and for another data set.
     """
     manifest: dict[str, Any] = read_json(path)
     if not isinstance(manifest, dict) or not _is_manifest(manifest):
@@ -31,7 +31,7 @@ def read_manifest(path: Path, data: dict[str, Any] | None = None) -> dict[str, A
 
 
 def _is_manifest(found: dict[str, Any]) -> bool:
-    """Whether it has every entry that `prepare` writes, each of its kind."""
+    """Whether it has every entry that `prepare` writes, each of its type."""
     try:
         channels = len(found["mean"])
         files = [found["splits"][split] for split in ("train", "test")]
@@ -52,7 +52,7 @@ def _is_manifest(found: dict[str, Any]) -> bool:
 
 
 def load_arrays(manifest_path: Path, split: str) -> dict[str, np.ndarray]:
-    """A split as it is stored (`arrays_of`), compared with the manifest's digest."""
+    """A split as stored (`arrays_of`), compared with the manifest's digest."""
     entry = read_manifest(manifest_path)["splits"][split]
     path = manifest_path.with_name(entry["file"])
     check_file(path)

@@ -1,6 +1,6 @@
 """Files and texts from outside: only regular files, of a size that their kind can have. No torch.
 
-A pipe or a device would be waited for, or read, without end.
+Reading a pipe or a device might wait, or read, without end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ANY = 2**45
 
 
 def check_file(path: Path, most: int = ANY) -> int:
-    """Bytes of a file. Raises UserError unless it is a regular one of at most `most` bytes."""
+    """The size of a file in bytes. Raises UserError unless it is a regular file of at most `most` bytes."""
     try:
         found = os.stat(path)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
@@ -42,7 +42,7 @@ def read_bytes(path: Path, most: int = ANY) -> bytes:
     size = check_file(path, most)
     try:
         with open(path, "rb") as f:
-            content = f.read(size + 1)  # some of /proc are regular, have size 0 and do not end
+            content = f.read(size + 1)  # some files of /proc are regular, have size 0 and do not end
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     if len(content) > size:

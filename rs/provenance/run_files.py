@@ -1,8 +1,7 @@
-"""A run's files, read back: each is what it says, belongs where it lies, and holds what it can. No torch.
+"""A run's files, read back and checked: kind, place, and possible values. No torch.
 
 A reader of a plan knows what a file should have been made from; `belongs` compares that with the file's
-provenance. Values are checked as far as their meaning goes, since files written before checksums existed may
-hold any.
+provenance. Values are checked as far as their meaning allows, since files from before checksums may hold any.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from rs.provenance.digests import digest
 from rs.provenance.files import ADVICE, read_json, read_table
 
 if TYPE_CHECKING:
-    import pandas as pd  # whose import takes a second, and most jobs read no table
+    import pandas as pd  # its import takes a second, and most jobs read no table
 
-# column: whether its values are whole, the least and the largest allowed; None: not bounded, but finite
+# column -> whether its values are whole, the least and the largest allowed (None: unbounded, but finite)
 Rules = Mapping[str, tuple[bool, float | None, float | None]]
 CERTIFIED: Rules = {
     "norm": (False, 1, math.inf),
@@ -59,7 +58,7 @@ def belongs(path: Path, made: Any, spec: Any, model: str | None = None) -> None:
     """Raises UserError unless the provenance `made` says that the file was made from `spec`, and with the
     network whose weights have the digest `model`.
 
-    Certified files did not name their network before files carried a checksum.
+    Certified files from before checksums do not name their network.
     """
     if not isinstance(made, dict) or "spec_digest" not in made:
         raise UserError(f"{path}: does not say what it was made from, as our files do; {ADVICE}")
@@ -70,7 +69,7 @@ def belongs(path: Path, made: Any, spec: Any, model: str | None = None) -> None:
 
 
 def check_values(path: Path, frame: pd.DataFrame, rules: Rules) -> None:
-    """Raises UserError that names the first value outside of `rules`; their columns must be there."""
+    """Raises UserError that names the first value outside of `rules`; the columns of `rules` must exist."""
     for column, (whole, low, high) in rules.items():
         values = frame[column]
         kind = values.dtype.kind if isinstance(values.dtype, np.dtype) else "O"
@@ -100,8 +99,8 @@ def _once(path: Path, frame: pd.DataFrame, keys: list[str]) -> None:
 def read_certified(
     path: Path, needs: Iterable[str] = ("certificate", *CERTIFIED)
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Certified radii, a row per certificate and image, and their provenance. The columns of VOTES are not in
-    files that were written before there were any.
+    """Certified radii, a row per certificate and image, and their provenance. Older files lack the columns of
+    VOTES.
     """
     table, made = read_table(path, needs)
     frame = table.to_pandas()
@@ -116,8 +115,8 @@ def read_certified(
 
 
 def _check_claims(path: Path, frame: pd.DataFrame) -> None:
-    """Raises UserError for a radius where a certificate abstains, and for one of a proven certificate above
-    the largest that it could have said. Files from before that was stored do not say it.
+    """Raises UserError for a radius where a certificate abstains, and for a radius of a proven certificate
+    above the largest that it can give. Older files do not store this largest radius.
     """
     if {"prediction", "radius"} <= {*frame.columns}:
         wrong = (frame["prediction"] == -1) & (frame["radius"] > 0)
@@ -136,8 +135,8 @@ def _refuse_row(path: Path, frame: pd.DataFrame, wrong: pd.Series[bool], told: s
 
 
 def read_attacked(path: Path, needs: Iterable[str] = ()) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Outcomes of an attack, a row per image, radius and variant, and their provenance. Whether votes that
-    were stopped decide is for `rs.tables.attacks.read_judged`.
+    """Outcomes of an attack, a row per image, radius and variant, and their provenance. Whether stopped votes
+    decide is checked by `rs.tables.attacks.read_judged`.
     """
     table, made = read_table(path, (*ATTACKED, "votes", "variant", *needs))
     frame = table.to_pandas()
@@ -174,11 +173,11 @@ def read_moved(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     lacks = {"sigma", "dimension", "estimates"} - made.keys()
     if lacks:
         raise UserError(f"{path}: does not say its {sorted(lacks)[0]}, as our files do; {ADVICE}")
-    to_radii = frame.reindex(columns=["radius"])["radius"].notna()  # no row where there is none
+    to_radii = frame.reindex(columns=["radius"])["radius"].notna()  # none where the column is missing
     own, others = frame[~to_radii], frame[to_radii]
     check_values(path, own, MOVED)
     _once(path, own, ["adversary", "image", "gamma"])
-    if len(others):  # of adversaries who are held to a radius instead of paying gamma
+    if len(others):  # adversaries that are limited to a radius instead of paying gamma
         check_values(path, others, {"image": (True, 0, None), "radius": (False, 0, None)})
         _once(path, others, ["adversary", "image", "radius"])
     if "base" not in set(own["adversary"]):
@@ -187,7 +186,9 @@ def read_moved(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def read_model_manifest(path: Path) -> dict[str, Any]:
-    """A network's manifest. Raises UserError for something else, and for that of another run's folder."""
+    """A network's manifest. Raises UserError for anything else, and for the manifest of another run's
+    folder.
+    """
     manifest = read_json(path)
     if not isinstance(manifest, dict) or not {"sha256", "provenance", "classes"} <= manifest.keys():
         raise UserError(f"{path}: not a model's manifest; remove it and train again")

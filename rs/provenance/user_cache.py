@@ -1,7 +1,7 @@
-"""Where things lie that cost seconds to find and can be found again: the user's cache. No torch.
+"""The user's cache, for results that cost seconds to compute and can be computed again. No torch.
 
-What is read from it as numbers and texts (rates, digests, schemas: JSON) is checked where it is read and may
-lie in a folder that a group shares. What is run as code (compiled forms) must be the user's own: `private`.
+Numbers and texts (rates, digests, schemas: JSON) are checked when they are read and may lie in a folder that
+a group shares. Files that are run as code (compiled forms) must be the user's own: `private`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from pathlib import Path
 
 
 def folder(kind: str) -> Path:
-    """Of one kind of them. It may not exist, not be writable, and be removed at any time."""
+    """The folder of one kind of cached results. It may be missing, read-only, or removed at any time."""
     own = os.environ.get("XDG_CACHE_HOME", "")
     return Path(own if os.path.isabs(own) else Path.home() / ".cache") / "rs-smoothing" / kind
 
 
 def private(paths: Iterable[Path]) -> bool:
-    """Whether all belong to this user and nobody else can write to them. OSError for a missing one."""
+    """Whether all paths belong to this user and nobody else can write to them. Raises OSError for a missing
+    one.
+    """
     found = [os.stat(path) for path in paths]
     writable = stat.S_IWGRP | stat.S_IWOTH
     return all(each.st_uid == os.getuid() and not each.st_mode & writable for each in found)

@@ -1,24 +1,24 @@
 """Intervals of the difference between a measured number and a printed one, with both sides' noise in it.
 
-A measured number x is the mean over K training seeds on n images; a printed one, y, is one network's on n'
-images, rounded to its digits (at most u off). What varies:
+A measured number x is the mean over K training seeds on n images. A printed number y is from one network on
+n' images, rounded to its digits (at most u off). Sources of noise:
 
-- The images. Where both sides have the same images, their noise is shared and drops out. Elsewhere the two
-  are independent, and their intervals (l, h) are joined by MOVER (Zou & Donner 2008; of two Wilson intervals
-  it is Newcombe's hybrid score interval, 1998): x - y lies in [x - y - sqrt((x - l)^2 + (h' - y)^2), x - y +
+- The images. If both sides have the same images, their noise is shared and drops out. Otherwise the sides are
+  independent, and their intervals (l, h) are joined by MOVER (Zou & Donner 2008; of two Wilson intervals it
+  is Newcombe's hybrid score interval, 1998): x - y lies in [x - y - sqrt((x - l)^2 + (h' - y)^2), x - y +
   sqrt((h - x)^2 + (y - l')^2)].
-- The training seeds. The paper's network is one draw of what ours are K draws of, so that the difference has
-  the half-width t_{K-1} s sqrt(1 + 1/K) of a prediction, s being the spread over our seeds. K equal
-  numbers are no proof of no spread: s is at least what one image in one seed makes, step / sqrt(K) where one
-  image moves the number by `step`: 1/n of an accuracy, the largest radius over n of an average one. (The
-  spread of single images over the seeds would be a higher floor, as good as the images are independent; but
-  it lies above many a spread that was seen, and would widen what needs no widening.) It is squared and added
-  under the roots, as a third independent part. With fewer than 3 seeds s says too little, and so do equal
-  numbers whose step nobody knows: it is left out, and whoever shows the interval says so.
-- The rounding: u is added on both sides, as it is no noise but a bound.
+- The training seeds. The paper's network is one draw from the distribution of our K. So the difference has
+  the half-width t_{K-1} s sqrt(1 + 1/K) of a prediction, where s is the spread over our seeds. Its square is
+  added under the roots, as a third independent part. K equal numbers do not prove that there is no spread: s
+  is at least what one image in one seed makes, step / sqrt(K), where one image moves the number by `step`
+  (1/n of an accuracy, the largest radius over n of an average one). The spread of single images over the
+  seeds would be a higher floor, valid as far as the images are independent. But it exceeds many observed
+  spreads, and would widen intervals without need. With fewer than 3 seeds s says too little, and so do equal
+  numbers of unknown step: the part is then left out, and whoever shows the interval says so.
+- The rounding: u is added on both sides, as it is a bound and not noise.
 
-Not in it: the votes, whose noise both sides have once and which n = 100,000 makes small; which network is the
-best of several, a choice that both sides make. A prediction from one number that was chosen to be printed
+Not included: the votes, whose noise both sides have once and which n = 100,000 makes small; the choice of the
+best of several networks, which both sides make. A prediction from one number that was chosen to be printed
 cannot know what was not printed.
 """
 
@@ -34,13 +34,13 @@ from scipy import special, stats
 from rs.statistics.intervals import wilson_interval
 
 FEWEST_SEEDS = 3
-_EQUAL = 1e-12  # relative: a spread that rounding makes
-_MOST_IMAGES, _MOST_SEEDS = 10**9, 1000  # that anybody is told of
+_EQUAL = 1e-12  # relative: a spread below this is rounding
+_MOST_IMAGES, _MOST_SEEDS = 10**9, 1000  # larger needs are reported as None
 
 
 @dataclass(frozen=True)
 class Side:
-    """A number with the interval of its image noise; `low` = `value` = `high` where that is shared."""
+    """A number with the interval of its image noise; `low` = `value` = `high` where the noise is shared."""
 
     value: float
     low: float
@@ -48,32 +48,32 @@ class Side:
 
     @property
     def fixed(self) -> Side:
-        """The same number on images that the other side has too."""
+        """The same number without image noise, for images that the other side has too."""
         return Side(self.value, self.value, self.value)
 
 
 @dataclass(frozen=True)
 class Seeds:
-    """What training seeds make of a number: how many there are, and their spread (nan where unknown)."""
+    """The number of training seeds and the spread of a value over them (nan where unknown)."""
 
     count: int
     spread: float
 
     def width(self, confidence: float, count: int | None = None) -> float:
-        """Half-width of the difference between the mean over `count` seeds and one network more."""
+        """Half-width of the difference between the mean over `count` seeds and one further network."""
         k = self.count if count is None else count
         if math.isnan(self.spread):
             return 0.0
         return float(stats.t.ppf(0.5 + confidence / 2, k - 1)) * self.spread * math.sqrt(1 + 1 / k)
 
     def one_network(self, confidence: float) -> float:
-        """Half-width that the paper's one network leaves, however many are ours."""
+        """Half-width that remains for the paper's single network, however many seeds are ours."""
         return 0.0 if math.isnan(self.spread) else float(special.ndtri(0.5 + confidence / 2)) * self.spread
 
 
 @dataclass(frozen=True)
 class Difference:
-    """x - y with its interval, and what is needed to tell what would make it narrower."""
+    """x - y with its interval, and the parts that show what would make it narrower."""
 
     value: float
     low: float
@@ -86,7 +86,7 @@ class Difference:
 
     @property
     def papers_own(self) -> float:
-        """Half-width that stays with endless images, votes and seeds of ours."""
+        """Half-width that would remain with unlimited images, votes and seeds of ours."""
         return math.hypot(self.theirs, self.seeds.one_network(self.confidence)) + self.unit
 
 
@@ -97,14 +97,15 @@ def printed_accuracy(value: float, images: int, confidence: float) -> Side:
 
 
 def printed_like(value: float, ours: Side, images: int, papers: int) -> Side:
-    """A printed mean whose images are said to spread as ours do: half-widths go with 1 / sqrt(images)."""
+    """A printed mean whose images are assumed to spread as ours: half-widths scale with 1 / sqrt(images)."""
     scale = math.sqrt(images / papers)
     return Side(value, value - (ours.value - ours.low) * scale, value + (ours.high - ours.value) * scale)
 
 
 def seeds_of(values: Sequence[float], resolution: float = 0.0) -> Seeds:
-    """`resolution` is what one image makes of a value (1 / images of an accuracy); 0 where nobody knows. The
-    spread is unknown of too few seeds, and of equal values without a resolution.
+    """The spread of `values`, one per seed. `resolution` is how much one image moves a value (1 / images for
+    an accuracy); 0 if unknown. The spread is unknown for too few seeds, and for equal values without a
+    resolution.
     """
     k = len(values)
     if k < FEWEST_SEEDS:
@@ -114,7 +115,7 @@ def seeds_of(values: Sequence[float], resolution: float = 0.0) -> Seeds:
 
 
 def difference(ours: Side, theirs: Side, seeds: Seeds, unit: float, confidence: float = 0.95) -> Difference:
-    """The interval of ours - theirs; `unit` is half a unit of the last digit that is printed."""
+    """The interval of ours - theirs; `unit` is half a unit of the last printed digit."""
     value, spread = ours.value - theirs.value, seeds.width(confidence)
     low = value - math.hypot(ours.value - ours.low, theirs.high - theirs.value, spread) - unit
     high = value + math.hypot(ours.high - ours.value, theirs.value - theirs.low, spread) + unit
@@ -126,8 +127,8 @@ def _half(side: Side) -> float:
 
 
 def images_to_decide(found: Difference, margin: float, images: int) -> int | None:
-    """How many images of ours would bring the interval inside the margin or off 0, were the difference the
-    one that is seen; None where no number of them would.
+    """The number of our images that would bring the interval inside the margin or off 0, if the true
+    difference were the observed one; None if no number would.
     """
     budget = _target(found, margin) - found.unit
     left = budget**2 - found.theirs**2 - found.seeds.width(found.confidence) ** 2 if budget > 0 else 0.0
@@ -138,7 +139,7 @@ def images_to_decide(found: Difference, margin: float, images: int) -> int | Non
 
 
 def seeds_to_decide(found: Difference, margin: float) -> int | None:
-    """How many training seeds would, of the spread that was seen; None where no number of them would."""
+    """The same for training seeds, with the observed spread; None if no number would."""
     budget, images = _target(found, margin) - found.unit, math.hypot(found.ours, found.theirs)
     if math.isnan(found.seeds.spread):
         return None
@@ -149,10 +150,12 @@ def seeds_to_decide(found: Difference, margin: float) -> int | None:
 
 
 def _target(found: Difference, margin: float) -> float:
-    """The half-width at which a difference as seen is decided one way or the other."""
+    """The half-width at which the observed difference is decided one way or the other."""
     return max(margin - abs(found.value), abs(found.value))
 
 
 def largest_certified(sigma: float, n: int, alpha: float) -> float:
-    """What n unanimous votes certify under Gaussian noise (Cohen et al.): sigma Phi^-1(alpha^(1/n))."""
+    """The radius that n unanimous votes certify under Gaussian noise (Cohen et al.): sigma
+    Phi^-1(alpha^(1/n)).
+    """
     return -sigma * float(special.ndtri(-math.expm1(math.log(alpha) / n)))

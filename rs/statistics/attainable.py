@@ -1,8 +1,8 @@
-"""Which radii votes can give: with one exact bound of p_A from n votes at alpha, sigma Phi^-1(p_A) takes a
-value for each number of votes for other classes, and no other. No torch.
+"""Which radii votes can give. With one exact bound of p_A from n votes at alpha, sigma Phi^-1(p_A) takes one
+value for each number of votes for other classes, and no other value. No torch.
 
-Of printed radii the last digit is not known to have been rounded down: a value may stand for any within one
-unit of it.
+Whether the last digit of a printed radius was rounded down is unknown, so it may stand for any value within
+one unit of it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from scipy import special
 
 from rs.statistics.bounds import Floats, clopper_pearson_upper
 
-MOST = 10**12  # votes: whole numbers far within float64
-_SLACK = 1e-7  # relative: what others' libraries are off by
+MOST = 10**12  # votes; exact as float64
+_SLACK = 1e-7  # relative error of others' libraries
 
 
 def radius_of(failures: np.ndarray, n: int, alpha: float) -> Floats:
-    """Cohen et al.'s radius at sigma = 1 for so many votes for other classes; below 0 where it abstains."""
+    """Cohen et al.'s radius at sigma = 1 for `failures` votes for other classes; below 0 where it
+    abstains.
+    """
     return np.asarray(-special.ndtri(clopper_pearson_upper(failures, n, alpha)))
 
 
 def largest(n: int, alpha: float) -> float:
-    """The radius at sigma = 1 of n unanimous votes."""
+    """The radius at sigma = 1 from n unanimous votes."""
     return float(radius_of(np.array([0]), n, alpha)[0])
 
 
@@ -32,8 +34,8 @@ def least_alpha(radius: float, n: int) -> float:
 
 
 def within(radius: Floats, unit: Floats, n: int, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-    """Whether votes give a radius less than a unit away from each of `radius` [N], and whether one that is
-    not below it, at sigma = 1.
+    """Whether votes give, at sigma = 1, a radius less than a unit away from each of `radius` [N], and whether
+    they give one that is also not below it.
     """
     slack = _SLACK * np.abs(radius)
     return _any_in(radius - unit, radius + unit, slack, n, alpha), _any_in(
@@ -42,8 +44,8 @@ def within(radius: Floats, unit: Floats, n: int, alpha: float) -> tuple[np.ndarr
 
 
 def _any_in(low: Floats, high: Floats, slack: Floats, n: int, alpha: float) -> np.ndarray:
-    """Whether a radius of votes lies between the ends: the least that is not below the lower one does."""
-    few, many = np.zeros(len(low), np.int64), np.full(len(low), n, np.int64)  # the radius falls with failures
+    """Whether a radius of votes lies between the ends; tests the least radius that is not below `low`."""
+    few, many = np.zeros(len(low), np.int64), np.full(len(low), n, np.int64)  # failures lower the radius
     for _ in range(int(n).bit_length() + 1):
         middle = (few + many + 1) // 2
         enough = radius_of(middle, n, alpha) >= low - slack

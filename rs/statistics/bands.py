@@ -1,11 +1,11 @@
-"""Bands that hold at all radii together: of one curve, and of the difference of two on the same images.
+"""Bands that hold at all radii together: for one curve, and for the difference of two on the same images.
 
-- One curve: Dvoretzky, Kiefer and Wolfowitz with Massart's (1990) constant, exact for any distribution.
-- A difference: the largest studentised deviation over all radii, its quantile from a bootstrap of the images
-  that studentises each resample anew (Efron 1982; Hall 1992, ch. 3). Four discordant images are added to each
-  variance, as Agresti and Min (2005) add some to a table, so that radii that hardly any image reaches do not
-  rule the maximum. With multipliers instead, whose variances stay those of the sample, bands of 95 % held in
-  90 to 93 % of simulations on 200 images.
+- One curve: Dvoretzky, Kiefer and Wolfowitz with Massart's (1990) constant, valid for any distribution.
+- A difference: the largest studentised deviation over all radii. Its quantile comes from a bootstrap of the
+  images that studentises each resample anew (Efron 1982; Hall 1992, ch. 3). Four discordant images are added
+  to each variance, as Agresti and Min (2005) add some to a table, so that radii that hardly any image reaches
+  do not dominate the maximum. With a multiplier bootstrap, which keeps the variances of the sample, bands of
+  95 % held in 90 to 93 % of simulations on 200 images.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rs.statistics.bounds import Floats
 
-MOST_RADII = 256  # where there are more, quantiles of them
+MOST_RADII = 256  # above this number, quantiles of the radii
 RESAMPLES = 1000
 _ADDED = 4.0
 _ROWS = 250  # resamples in memory together
@@ -28,7 +28,7 @@ _ROWS = 250  # resamples in memory together
 
 @dataclass(frozen=True)
 class Band:
-    """Of a difference of certified accuracies: all [G]; `p` is that of "no difference at any radius"."""
+    """The band of a difference of certified accuracies: all [G]; `p` tests "no difference at any radius"."""
 
     radii: Floats
     difference: Floats
@@ -37,7 +37,7 @@ class Band:
     p: float
 
     def stretches(self) -> list[tuple[str, float, float]]:
-        """Where the band leaves out 0, as (`above` or `below`, first radius, last radius)."""
+        """Where the band excludes 0, as (`above` or `below`, first radius, last radius)."""
         side = np.where(self.low > 0, 1, np.where(self.high < 0, -1, 0))
         edges = np.flatnonzero(np.diff(side, prepend=0, append=0))
         found = [(start, stop - 1) for start, stop in itertools.pairwise(edges) if side[start]]
@@ -53,7 +53,7 @@ def curve_half_width(n: int, level: float = 0.95) -> float:
 
 
 def all_radii(certified: Iterable[NDArray[np.float64]]) -> Floats:
-    """0 and every radius at which one of the curves has a step, or as many of their quantiles."""
+    """0 and every radius at which one of the curves has a step, or MOST_RADII of their quantiles."""
     values = np.concatenate([np.ravel(c) for c in certified])
     steps = np.unique(values[values > 0])
     if len(steps) >= MOST_RADII:
@@ -70,9 +70,9 @@ def difference_band(
     seed: int = 0,
     factors: tuple[float, float] = (1.0, 1.0),
 ) -> Band:
-    """Band of the difference of certified accuracies of A and B at `radii` [G]. `a`, `b`: certified radii
-    [S, N] of each one's networks on N images, -1 where there is none, and `factors` what an image counts that
-    is certified; the same data give the same band.
+    """Band of the difference of certified accuracies of A and B at `radii` [G]. `a`, `b`: certified radii [S,
+    N] of the S networks of each on N images, -1 where there is none. `factors`: what a certified image counts
+    in A and B. The same data give the same band.
     """
     n = a.shape[1]
     d = np.zeros((n, len(radii)), np.float32)

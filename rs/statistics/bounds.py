@@ -1,7 +1,7 @@
 """Confidence bounds for binomial proportions and means, and their safe rounding. No torch.
 
-Every bound is one-sided at error `alpha` unless its name says otherwise, float64, and valid in finite samples
-except where stated (Wilson and t intervals describe test-set accuracies in tables; no certificate uses them).
+Every bound is one-sided at error `alpha` unless its name says otherwise, float64, and valid in finite
+samples. (Wilson and t intervals of tables are in rs.statistics.intervals; no certificate uses them.)
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from scipy import special
 
 Floats = NDArray[np.float64]
 
-# Rounding of the library must never make a bound too good, so each is moved outwards. The inverse
-# incomplete beta functions are off by up to 5e-9 (relative) for a few successes among 1e7 to 1e9 trials,
-# the functions themselves by 3e-11 at most: one Newton step with them, aimed past the root by more than
-# their error.
+# Rounding in the library must never make a bound too good, so each bound is moved outwards. The inverse
+# incomplete beta functions have a relative error of up to 5e-9 for a few successes among 1e7 to 1e9 trials,
+# the functions themselves of at most 3e-11. So one Newton step with the functions corrects the inverse; it
+# aims past the root by more than their error.
 _SAFETY = 1e-15
 
 
 def _tail_slack(trials: Floats) -> Floats:
-    """Relative error allowed in a binomial tail probability of so many trials."""
+    """Relative error allowed for in a binomial tail probability of `trials` trials."""
     return 1e-13 + np.minimum(1e-19 * trials, 2e-10)
 
 
 def _newton(x: Floats, a: Floats, b: Floats, tail: Floats, excess: Floats) -> Floats:
-    """Relative step of x that changes log(tail), a tail of Beta(a, b) at x, by `excess` in size."""
+    """Relative step of x that changes the size of log(tail), a tail of Beta(a, b) at x, by `excess`."""
     with np.errstate(divide="ignore", invalid="ignore"):
         log_density = special.xlogy(a, x) + special.xlog1py(b - 1, -x) - special.betaln(a, b)
         step = excess * tail / np.exp(log_density)
-    return np.where(np.isfinite(step), step, 0.0)  # no tail is left where x rounds to 0 or 1
+    return np.where(np.isfinite(step), step, 0.0)  # there is no tail where x rounds to 0 or 1
 
 
 def _counts(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
@@ -49,7 +49,7 @@ def _check_alpha(alpha: ArrayLike) -> Floats:
 def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
     """Exact lower bound p with P(p <= true p) >= 1 - alpha (Clopper & Pearson 1934); 0 for no success.
 
-    Near 1 the digits lie in 1 - p: certificates use `clopper_pearson_upper` of the failures instead.
+    Near 1 the digits are in 1 - p, so certificates use `clopper_pearson_upper` of the failures instead.
     """
     k, n, level = np.broadcast_arrays(*_counts(successes, trials), _check_alpha(alpha))
     a, b = np.maximum(k, 1.0), n - k + 1.0
@@ -76,8 +76,8 @@ def randomised_upper(successes: ArrayLike, trials: ArrayLike, alpha: ArrayLike, 
     """Upper bound whose coverage is exactly 1 - alpha over trials and `uniform` in [0, 1) (Stevens 1950).
 
     Solves V P(Bin(n, p) <= k) + (1 - V) P(Bin(n, p) <= k - 1) = alpha with V = 1 - uniform in (0, 1]; V = 1
-    is Clopper-Pearson. With no success it stays Clopper-Pearson: there the randomised bound is 0, a claim
-    of certainty, whenever V < alpha.
+    is Clopper-Pearson. For k = 0 it remains Clopper-Pearson: the randomised bound there is 0, a claim of
+    certainty, whenever V < alpha.
     """
     k, n, level, u = np.broadcast_arrays(
         *_counts(successes, trials), _check_alpha(alpha), np.asarray(uniform, np.float64)
@@ -105,8 +105,8 @@ def randomised_lower(successes: ArrayLike, trials: ArrayLike, alpha: ArrayLike, 
 def largest_upper(counts: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
     """Upper bound for the largest of several probabilities from counts [..., C]: that of the largest count.
 
-    No union over the C categories is needed: the category of the largest probability is fixed though
-    unknown, its own bound fails with probability alpha, and a larger count only raises the bound.
+    No union over the C categories is needed: the category of the largest probability is fixed though unknown,
+    its own bound fails with probability at most alpha, and a larger count only raises the bound.
     """
     return clopper_pearson_upper(np.asarray(counts).max(-1), trials, alpha)
 
@@ -114,10 +114,10 @@ def largest_upper(counts: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Flo
 def summed_upper(counts: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
     """inf { p : sum over j of P(Bin(n, p) <= N_j) <= alpha } for counts N [M, C], from above (ADRE, eq. 14).
 
-    Looser than `largest_upper` by the other terms of the sum. With N_1 the largest count, the root solves
-    P(Bin(n, p) <= N_1) = alpha h(p), where the share h of the first term in the sum never falls with p. So
-    a p below the root gives a right-hand side whose Clopper-Pearson bound lies above the root, and the
-    other way round: the iteration brackets the root, and its upper ends are safe at every step.
+    It exceeds `largest_upper` by the effect of the other terms of the sum. With N_1 the largest count, the
+    root solves P(Bin(n, p) <= N_1) = alpha h(p), where the share h of the first term in the sum never falls
+    with p. So for a p below the root, Clopper-Pearson at alpha h(p) lies above the root, and vice versa: the
+    iteration brackets the root, and its upper ends are safe at every step.
     """
     c = np.asarray(counts, np.float64)
     if np.any(c[:, 1:] > c[:, :-1]):
@@ -131,7 +131,7 @@ def summed_upper(counts: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floa
         for j in range(1, c.shape[1]):
             count, last = c[row[active], j], c[row[active], -1]
             term = special.betaincc(count + 1, n[row[active]] - count, p[active])
-            same = count == last  # and so are all that follow
+            same = count == last  # and so are all later ones
             total[active] += term * np.where(same, c.shape[1] - j, 1)
             active = active[~same & (term * (c.shape[1] - j) > 1e-17 * total[active])]
             if len(active) == 0:
@@ -155,7 +155,7 @@ def _check_mean(mean: ArrayLike, trials: ArrayLike, least: int) -> tuple[Floats,
     m, n = np.asarray(mean, np.float64), np.asarray(trials, np.float64)
     if np.any(n < least):
         raise ValueError(f"trials: need at least {least}")
-    # sums of float64 scores may overshoot by rounding, nothing more
+    # sums of float64 scores may leave [0, 1] only by rounding
     if np.any(~((m > -1e-6) & (m < 1 + 1e-6))):
         raise ValueError("mean: must lie in [0, 1]")
     return m, n
@@ -167,21 +167,22 @@ def hoeffding_width(trials: ArrayLike, alpha: ArrayLike) -> Floats:
 
 
 def bernstein_width(mean: ArrayLike, mean_square: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
-    """The same from the sample variance: empirical Bernstein (Maurer & Pontil 2009, Theorem 4), n >= 2.
+    """As `hoeffding_width`, from the sample variance: empirical Bernstein (Maurer & Pontil 2009, Theorem 4),
+    n >= 2.
 
     sqrt(2 S^2 log(2/alpha) / n) + 7 log(2/alpha) / (3 (n - 1)), S^2 the sample variance with divisor n - 1.
-    The 2 in log(2/alpha) pays for estimating the variance, so each side costs the same; 7/3 is the constant
-    of that theorem.
+    The 2 in log(2/alpha) pays for estimating the variance, so each side costs the same; 7/3 is the theorem's
+    constant.
     """
     m, n = _check_mean(mean, trials, 2)
     log_term = np.log(2 / _check_alpha(alpha))
-    # the difference of two sums loses about 1e-16: never let it shrink the variance
+    # the difference of two sums loses about 1e-16, which must not shrink the variance
     variance = np.maximum(np.asarray(mean_square, np.float64) - m * m, 0) * n / (n - 1) + 1e-15
     return np.sqrt(2 * variance * log_term / n) + 7 * log_term / (3 * (n - 1))
 
 
 def bonferroni(alpha: float, statements: int) -> float:
-    """Error that each of `statements` bounds may have for all to hold at once with probability 1 - alpha."""
+    """The error of each of `statements` bounds at which all hold together with probability 1 - alpha."""
     if statements < 1:
         raise ValueError("statements: need at least one")
     return float(_check_alpha(alpha)) / statements

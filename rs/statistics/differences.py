@@ -5,32 +5,34 @@ second, g. For D = [g fails] - [f fails], which is 1, 0 or -1,
 
     P(g fails) = P(f fails) + E D        and        E D = P(f = A, g != A) - P(f != A, g = A).
 
-P(f fails) is bounded from the many votes that f was certified with. E D needs few draws where f and g seldom
-differ: what spreads is D, not the votes. Of n draws that both networks saw, `losses` have D = 1 and `gains`
-D = -1. As in rs.statistics.sequences, with s_j = 1 - v_j in (0, 1] and the same weights,
+The many votes that f was certified with bound P(f fails). E D needs few draws if f and g seldom differ: only
+D spreads, not the votes. Of n draws that both networks saw, `losses` have D = 1 and `gains` D = -1. As in
+rs.statistics.sequences, with s_j = 1 - v_j in (0, 1] and the same weights,
 
     M(x) = sum over j of w_j (1 - s_j)^losses (1 + s_j)^gains / (1 - s_j x)^n,        -1 <= x < 1.
 
 A draw multiplies term j by (1 - s_j D) / (1 - s_j x): on average by (1 - s_j E D) / (1 - s_j x), which is 1
 at x = E D. So M(E D) is a nonnegative martingale that starts at 1, and ever reaches 1/alpha with probability
-at most alpha (Ville 1939). Every term grows with x, so {x : M(x) < 1/alpha} lies below one root, the bound:
-it is below E D at any of the n, at any time of stopping, with probability at most alpha in all.
-Without gains it is `sequences.upper`; gains only lower it, and it may be negative, where g is the better one.
+at most alpha (Ville 1939). Every term grows with x, so {x : M(x) < 1/alpha} lies below one root, the bound.
+The probability that the bound is below E D at any n, and so at any stopping time, is at most alpha. Without
+gains the bound is `sequences.upper`; gains only lower it. It may be negative if g is the better one.
 
-Nothing is asked of f and g. The sum of a bound of P(f fails) at level a and one of E D at level b is at least
-P(g fails) with probability 1 - a - b by the union bound, however the two depend on each other: the draws of
-the second may be among those of the first. What must be fixed beforehand, or come from other draws, is A,
-a and b.
+Nothing is assumed of f and g. The sum of a bound of P(f fails) at level a and one of E D at level b is at
+least P(g fails) with probability 1 - a - b by the union bound, however the two depend on each other: the
+draws of the second may be among those of the first. A, a and b must be fixed beforehand or come from other
+draws.
 
 The idea is that of Ugare et al. (ICLR 2024, Incremental Randomized Smoothing Certification), Theorem 2:
-p_A(g) >= p_A(f) - P(f != g). Departures: only differences that concern A count; those in g's favour count for
-it; the bound holds at every number of draws (theirs is Clopper-Pearson's at a fixed one). Their threshold,
-above which g is certified afresh, is not needed: for f without failures the sum needs about the draws that
-any claim about g needs. Their Algorithm 2 takes A from f and abstains where g prefers another class; here A
-is what g's own selection votes say, since f's counts bound every class.
+p_A(g) >= p_A(f) - P(f != g). Departures:
+- Only differences that concern A count, and those in g's favour count for it.
+- The bound holds at every number of draws (theirs is Clopper-Pearson's at a fixed one).
+- Their threshold, above which g is certified afresh, is not needed: for f without failures the sum needs
+  about as many draws as any claim about g.
+- Their Algorithm 2 takes A from f and abstains where g prefers another class. Here A is the class of g's own
+  selection votes, since f's counts bound every class.
 
 No method needs fewer draws of g than ln(1/alpha) / -ln(1 - x) for a failure probability below x, whatever is
-known of f: a g that fails on a set of probability x only escapes n draws with probability (1 - x)^n.
+known of f: n draws miss a set of probability x, on which alone g may fail, with probability (1 - x)^n.
 """
 
 from __future__ import annotations
@@ -59,9 +61,9 @@ def upper(losses: ArrayLike, gains: ArrayLike, trials: ArrayLike, alpha: ArrayLi
     lost, gained, n = lost[..., None], gained[..., None], n[..., None]
     start = _LOG_WEIGHT + gained * _LOG_GAIN
     start -= np.multiply(lost, _TILT, out=np.zeros(start.shape), where=lost > 0)
-    # log M is above each of its terms, so the root lies below where the first of them reaches the goal
+    # log M is above each of its terms, so the root lies below the point where the first term reaches the goal
     x = np.minimum((-np.expm1((start - goal[..., None]) / n) / _SHARE).min(-1), 1.0)
-    for _ in range(40):  # log M is convex in x: Newton's steps stay above the root, a bound wherever they end
+    for _ in range(40):  # log M is convex: Newton's steps stay above the root, so each is a bound
         left = np.maximum(1 - _SHARE * x[..., None], 1e-300)
         terms = start - n * np.log(left)
         top = terms.max(-1)
@@ -84,7 +86,7 @@ def failure(
 ) -> Floats:
     """Upper bounds of P(g fails) at error `alpha`, of which `share` went into `first`, bounds of P(f fails).
 
-    Never below what so many trials of g without a failure could tell: so it is above 0.
+    Never below the bound that as many trials of g without a failure would give, so always above 0.
     """
     level = (1 - share) * alpha
     total = np.nextafter(np.asarray(first, np.float64) + upper(losses, gains, trials, level), 2.0)

@@ -1,9 +1,9 @@
-"""The stored observations: what a network did under noise, and nothing derived from it. No torch.
+"""The stored observations: a network's votes and scores under noise, and nothing derived from them. No torch.
 
 A draw file holds one row per image: index in the full split, label, votes per class, and for every inverse
 temperature beta the sums of softmax scores and of their squares. Files of different blocks add up; files of
-different image ranges follow one another; files of different inference forms never mix. A sequential run has
-one file per range with all its votes, and in its provenance the rule that stopped them.
+different image ranges are concatenated; files of different inference forms never mix. A sequential run has
+one file per range with all its votes; its provenance has the rule that stopped them.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ class Votes:
 
 @dataclass(frozen=True)
 class Draws:
-    """All that a certificate sees of N images, beside the noise.
+    """Everything that a certificate sees of N images, except the noise.
 
-    `selection` chooses the class and `estimation` bounds its probability: separate draws. `dimension` is the
-    number of input coordinates; `uniform` float64 [N] in [0, 1) is stored for randomised bounds; `stopping`
-    says how the number of estimation votes was chosen: "fixed" before looking at any vote, or "sequential" by
-    looking at them, with `stop` the rule (rs.settings.sampling.Stop). `origin`: what all files say of the
-    classifier (model, form, noise, ...) and their `content`, "checked" where each carried a checksum.
+    `selection` chooses the class and `estimation` bounds its probability; they are separate draws.
+    `dimension` is the number of input coordinates; `uniform` float64 [N] in [0, 1) is stored for randomised
+    bounds. `stopping` says how the number of estimation votes was chosen: "fixed" before looking at any vote,
+    or "sequential" by looking at them, with `stop` the rule (rs.settings.sampling.Stop). `origin` has the
+    facts that all files share about the classifier (model, form, noise, ...) and `content`, which is
+    "checked" if each file had a checksum.
     """
 
     images: np.ndarray
@@ -70,7 +71,7 @@ class Draws:
     def from_counts(
         selection: Any, estimation: Any, dimension: int, labels: Any = None, uniform: Any = None
     ) -> Draws:
-        """Draws from plain arrays of votes [N, C] or [C], for tests and for votes that somebody types in."""
+        """Draws from plain arrays of votes [N, C] or [C], for tests and for votes entered by hand."""
         sel = np.atleast_2d(np.asarray(selection, np.int64))
         est = np.atleast_2d(np.asarray(estimation, np.int64))
         n = len(est)

@@ -1,26 +1,27 @@
 """Exact group sequential tests of a study's radii, and when to stop drawing for them. No torch.
 
 An image with failure rate p has radius r under Gaussian noise sigma where p < x = Phi(-r / sigma). A design
-has looks after n_1 < n_2 < ... votes and two numbers of failures per look i and radius k: f <= b_ik speaks
-for radius k, f >= c_ik against it, anything between asks for more votes. An image is drawn for until no
-radius asks for more, or n votes are drawn. Claimed, from where it stopped, are the radii with f <= b_ik: as b
-falls with k, all radii up to some K.
+has looks after n_1 < n_2 < ... votes, and two numbers of failures per look i and radius k: f <= b_ik speaks
+for radius k, f >= c_ik against it, anything between asks for more votes. An image gets votes until no radius
+asks for more, or n votes are drawn. The claim is all radii with f <= b_ik at the look where it stopped. As b
+falls with k, these are all radii up to some K.
 
-**Error.** The claim is wrong only if it includes the first radius k with p >= x_k, as all larger ones are
-wrong too: only if the image stops at f <= b_ik. So no share of alpha goes to the other radii. Let u_i(f) =
-max over g >= f of w_i(g), where w_i(g) is the mean of u_(i+1)(g + B) where the image goes on at g, B binomial
-in the block's size and x_k, and else 1 if g <= b_ik and 0 if not. u falls with f and B grows with p, so by
-induction from the last look u_i(f) bounds the chance of a wrong claim after a look i at f, at every p >=
-x_k. Its mean after the first block is `Design.errors`: at most alpha, by construction, for every radius. It
-is computed over all paths, not simulated, and neglected tails are counted as wrong. Unlike a confidence
-sequence the tests spend all of alpha, and none on looks after the image has stopped or has had n votes: that
-is what they gain, and why they hold for their own rule, radii and alpha only.
+**Error.** Let k be the first radius with p >= x_k. All larger radii are wrong too, so the claim is wrong only
+if it includes k, that is, if the image stops at f <= b_ik. Hence no share of alpha goes to the other radii.
+Let u_i(f) = max over g >= f of w_i(g). Where the image goes on at g, w_i(g) is the mean of u_(i+1)(g + B), B
+binomial in the block's size and x_k; elsewhere it is 1 if g <= b_ik and 0 if not. u falls with f and B grows
+with p, so by induction from the last look u_i(f) bounds the chance of a wrong claim after a look i at f, at
+every p >= x_k. Its mean after the first block is `Design.errors`: at most alpha, by construction, for every
+radius. It is computed over all paths, not simulated, and neglected tails count as wrong. Unlike a confidence
+sequence, the tests spend all of alpha, and none on looks after the image has stopped or has had n votes. That
+is their gain, and why they hold only for their own rule, radii and alpha.
 
-**Which boundaries.** Any would be right. These minimise, for each radius alone, mean votes + worth * (chance
-that an image within its radius is not certified), averaged over a uniform p, where the chance of a claim at
-p = x costs a multiplier that brings it to alpha: optimal stopping, by backward induction over (n, f), from
-which no rule with this error can be far (benchmarks/group_sequential.py). `worth`, in votes, is x (1 - x) /
-(phi(r / sigma) * resolution)^2: what it takes to know a radius with a standard error of `resolution` sigma.
+**Which boundaries.** Any would be valid. These minimise, for each radius alone, mean votes + worth * (chance
+that an image within its radius is not certified), averaged over a uniform p, where the chance of a claim at p
+= x costs a multiplier that brings it to alpha. This is optimal stopping, solved by backward induction over
+(n, f); no rule with this error can be far from it (benchmarks/group_sequential.py). `worth`, in votes, is x
+(1 - x) / (phi(r / sigma) * resolution)^2: the votes that determine a radius with a standard error of
+`resolution` sigma.
 """
 
 from __future__ import annotations
@@ -39,18 +40,18 @@ from rs.statistics.bounds import Floats
 from rs.statistics.stopping import StoppingRule
 
 RULE = "tests"  # as a study names it
-SPARE = 1e-3  # of alpha: left for what exact noise takes of it, far above rounding
+SPARE = 1e-3  # share of alpha left for exact noise, which takes some; far above rounding
 _ROUNDING = 1e-9  # relative; certificates round radii down
 _WIDTH = 8.0  # standard deviations around n x in which boundaries may lie
-# how often prices are sought that spend all of alpha, then any that keep to it
+# attempts at prices that spend all of alpha; attempts in all, the later ones at any prices that keep to it
 _EXACT, _ATTEMPTS = 8, 300
-_LEFT_OUT = 1e-14  # chance per look that is counted as wrong instead: far more than tails and rounding
+_LEFT_OUT = 1e-14  # chance per look counted as wrong, far above neglected tails and rounding
 
 
 @dataclass(frozen=True)
 class Design:
-    """`looks` int64 [L]; `certify`, `give_up` int64 [L, K]: the most failures for, the fewest against a
-    radius; `needed` float64 [K]: the failure rates x, falling.
+    """`looks` int64 [L]; `certify`, `give_up` int64 [L, K]: the most failures that speak for a radius, the
+    fewest that speak against it; `needed` float64 [K]: the failure rates x, falling.
     """
 
     looks: np.ndarray
@@ -70,9 +71,9 @@ class Design:
         return ((f > self.certify[look]) & (f < self.give_up[look])).any(1)  # type: ignore[no-any-return]
 
     def claims(self, failures: np.ndarray, votes: np.ndarray) -> np.ndarray:
-        """How many of the radii, from the smallest on, are certified of images that stopped so, int64 [N].
+        """The number of radii, from the smallest on, certified for images that stopped here, int64 [N].
 
-        Raises UserError where an image stopped between looks, or where it should not have.
+        Raises UserError where an image stopped between looks, or at a look where it should have gone on.
         """
         look = np.searchsorted(self.looks, votes)
         wrong = (look == len(self.looks)) | (self.looks[np.minimum(look, len(self.looks) - 1)] != votes)
@@ -85,7 +86,7 @@ class Design:
 
     @functools.cached_property
     def errors(self) -> Floats:
-        """Per radius, a bound of the chance that it is claimed of an image whose p is x or more, [K]."""
+        """Per radius, a bound of the chance that it is claimed for an image with p >= x, [K]."""
         return np.array([self._error(k) for k in range(len(self.needed))])
 
     def _error(self, k: int) -> float:
@@ -101,7 +102,7 @@ class Design:
                 beyond = later[-1]
             else:
                 beyond = 0.0
-            # a state above the span is worth no more than one at its end that goes on
+            # a state above the span has at most the value of its last state, if that goes on
             value = np.maximum.accumulate(np.append(value, beyond)[::-1])[::-1]
             follows = _Values(int(span[0]), value[:-1] + _LEFT_OUT, float(value[-1]) + _LEFT_OUT)
         return float(follows.mean(np.zeros(1, np.int64), int(self.looks[0]), x)[0])
@@ -109,7 +110,7 @@ class Design:
 
 @dataclass(frozen=True)
 class _Values:
-    """Of failures first, first + 1, ...; `below` of fewer ones, `beyond` of more."""
+    """Values at failures first, first + 1, ...; `below` at fewer failures, `beyond` at more."""
 
     first: int
     inside: Floats
@@ -117,7 +118,9 @@ class _Values:
     below: float = 1.0
 
     def mean(self, span: np.ndarray, votes: int, x: float) -> Floats:
-        """The mean after so many more votes that fail at rate x, of each of `span`, numbers in a row."""
+        """The mean value after `votes` more votes with failure rate x, from each state of `span` (consecutive
+        numbers).
+        """
         steps, chance = _binomial(votes, x)
         start = int(span[0]) + steps
         at = np.arange(start, start + len(span) + len(chance) - 1) - self.first
@@ -128,10 +131,10 @@ class _Values:
 
 @functools.lru_cache(maxsize=1024)
 def _binomial(votes: int, x: float) -> tuple[int, Floats]:
-    """The least number of failures that matters, and the chances from there on: by Bernstein's inequality
-    others have a chance below 1e-18.
+    """The least number of failures that matters, and the chances from there on. By Bernstein's inequality all
+    other numbers have a chance below 1e-18.
     """
-    from scipy import stats  # inside: its import takes a second, which every sampling job would pay
+    from scipy import stats  # imported here: it takes a second, which every sampling job would pay
 
     width = 9.5 * np.sqrt(votes * x * (1 - x)) + 30
     least, most = max(int(votes * x - width), 0), min(int(votes * x + width) + 1, votes)
@@ -139,18 +142,18 @@ def _binomial(votes: int, x: float) -> tuple[int, Floats]:
 
 
 def _span(n: int, x: float) -> np.ndarray:
-    """Failures among n votes that images near x may have."""
+    """The numbers of failures among n votes that are plausible for failure rates near x."""
     width = _WIDTH * np.sqrt(n * x * (1 - x)) + 8
     return np.arange(max(int(n * x - width), 0), min(int(n * x + width), n) + 1)
 
 
 class _Test:
-    """The best boundaries for one radius, by what a claim at p = x costs."""
+    """The best boundaries for one radius, as a function of the price of a claim at p = x."""
 
     def __init__(self, x: float, sizes: Sequence[int], worth: float) -> None:
         self.x, self.sizes, self.looks = x, sizes, np.cumsum(sizes)
         self.spans = [_span(int(n), x) for n in self.looks]
-        # chances of a path under a uniform p, and of one with p < x, over that under x
+        # chance of a path under a uniform p, and of it with p < x, each over its chance under x
         self.weight, self.within = [], []
         for n, f in zip(self.looks, self.spans, strict=True):
             weight = special.betaln(f + 1, n - f + 1) - special.xlogy(f, x) - special.xlog1py(n - f, -x)
@@ -158,7 +161,7 @@ class _Test:
             self.within.append(worth * self.weight[-1] * special.betainc(f + 1, n - f + 1, x))
 
     def boundaries(self, price: float) -> tuple[np.ndarray, np.ndarray]:
-        """`certify` and `give_up` [L] where a claim at p = x costs `price`."""
+        """`certify` and `give_up` [L] if a claim at p = x costs `price`."""
         certify, give_up = np.zeros((2, len(self.looks)), np.int64)
         follows = _Values(0, np.zeros(1), 0.0)
         for i in range(len(self.looks) - 1, -1, -1):
@@ -170,7 +173,7 @@ class _Test:
                 value, more = np.minimum(stopped, going_on), going_on < stopped
             else:
                 value, more = stopped, np.zeros(len(span), bool)
-            # where nothing is lost by a claim: all failures up to the last such one
+            # claims cost less than giving up: all failures up to the last such one
             speaks = np.flatnonzero(~more & (given_up > price))
             certify[i] = span[speaks[-1]] if len(speaks) else span[0] - 1
             asks = np.flatnonzero(more & (span > certify[i]))
@@ -182,10 +185,12 @@ class _Test:
 
 @functools.lru_cache(maxsize=32)
 def design(alpha: float, depths: tuple[float, ...], sizes: tuple[int, ...], resolution: float) -> Design:
-    """For radii of `depths` sigma, rising, and blocks of `sizes` votes. A second of CPU for nine radii."""
+    """The design for radii of `depths` sigma, rising, and blocks of `sizes` votes. A second of CPU for nine
+    radii.
+    """
     z, target, looks = np.array(depths), alpha * (1 - SPARE), np.cumsum(sizes)
     needed = special.ndtr(-z) * (1 - _ROUNDING)
-    # of the others not even faultless votes speak for a radius
+    # for the other radii, not even votes without failures suffice
     within = needed[looks[-1] * np.log1p(-needed) <= np.log(target)]
     variance, density = within * (1 - within), np.exp(-(z[: len(within)] ** 2) / 2) / np.sqrt(2 * np.pi)
     worth = variance / (density * resolution) ** 2
@@ -197,7 +202,7 @@ def design(alpha: float, depths: tuple[float, ...], sizes: tuple[int, ...], reso
         ratio = made.errors[: len(within)] / target
         if (ratio <= 1).all() and (attempt >= _EXACT or (ratio > 0.985).all()):
             return made
-        # where steps of whole failures keep the error from coming close, the first price that is enough
+        # failures are whole numbers, so the error may never come close to alpha: then any sufficient price
         wanted = ratio * 1.005 if attempt < _EXACT else np.where(ratio > 1, 1.1, 1.0)
         prices = prices * np.where((ratio <= 1) & (ratio > 0.985), 1.0, np.clip(wanted, 0.1, 10))
     raise UserError(f"stop: found no tests at alpha = {alpha:g} from {looks[-1]} votes")
@@ -206,8 +211,8 @@ def design(alpha: float, depths: tuple[float, ...], sizes: tuple[int, ...], reso
 def _joined(
     found: list[tuple[np.ndarray, np.ndarray]], looks: int, radii: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`certify` and `give_up` [L, K] of all radii; what speaks for a radius speaks for smaller ones, and
-    those without boundaries are given up at once.
+    """`certify` and `give_up` [L, K] of all radii. What speaks for a radius speaks for smaller ones. Radii
+    without boundaries are given up at once.
     """
     certify, give_up = np.full((looks, radii), -1), np.zeros((looks, radii), np.int64)
     for k, (speaks, against) in enumerate(found):
@@ -246,12 +251,12 @@ class GroupSequentialRule:
         return self.design.undecided(int(np.searchsorted(self.design.looks, votes)), failures)
 
     def first_decision(self) -> float:
-        """The fewest votes that can certify anything that the rule asks for."""
+        """The fewest votes that can certify any radius that the rule asks for."""
         x = float(special.ndtr(-self.radii[0] / self.sigma)) * (1 - _ROUNDING)
         return float(np.ceil(np.log(self.stop.alpha) / np.log1p(-x))) if x > 0 else np.inf
 
     def told(self) -> dict[str, object]:
-        """What a draw file says of the rule; `boundaries` is a digest of the design."""
+        """The record of the rule in a draw file; `boundaries` is a digest of the design."""
         made = np.concatenate([self.design.certify, self.design.give_up]).astype("<i8").tobytes()
         rule = {"rule": RULE, "resolution": self.resolution}
         rule |= {"boundaries": hashlib.sha256(made).hexdigest()[:8]}

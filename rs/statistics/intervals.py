@@ -1,4 +1,4 @@
-"""Confidence intervals of what tables show: Wilson for accuracies, Student t for averages."""
+"""Confidence intervals in tables: Wilson for accuracies, Student t for averages."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def wilson_interval(
 
 
 def standard_error(values: ArrayLike) -> float:
-    """Of a mean of independent values; nan of one."""
+    """Standard error of a mean of independent values; nan for a single value."""
     v = np.asarray(values, np.float64)
     return float(v.std(ddof=1) / np.sqrt(v.size)) if v.size > 1 else float("nan")
 
 
 def capped(largest: float, values: ArrayLike) -> float:
-    """The most that a mean of such values can be, where one is said to be at most `largest` (NaN: not known).
-    Nothing is cut where a value lies above that, as estimates may.
+    """The largest possible mean of these values, if each is at most `largest` (NaN: not known). Infinite if a
+    value lies above `largest`, as estimates may.
     """
     known = np.max(np.asarray(values, np.float64), initial=-np.inf) <= largest * (1 + 1e-12)
     return largest if known else np.inf
@@ -40,9 +40,9 @@ def capped(largest: float, values: ArrayLike) -> float:
 def t_interval(
     values: ArrayLike, confidence: float = 0.95, least: float = -np.inf, most: float = np.inf
 ) -> tuple[float, float, float]:
-    """Mean and two-sided Student t interval, as tables give it for an average certified radius, cut to what a
-    mean can be: of few values it reaches beyond, and a cut misses no mean that the whole one covers. A
-    difference of two means needs the whole ones: their standard errors.
+    """Mean and two-sided Student t interval, as tables give it for an average certified radius, cut to the
+    range of possible means. For few values the interval exceeds this range; cutting it excludes no possible
+    mean that it covers. A difference of two means needs the uncut intervals: use their standard errors.
     """
     v = np.asarray(values, np.float64)
     if v.size == 0:

@@ -1,28 +1,27 @@
 """Differences of two classifiers that were observed on the same images, or on shared training seeds.
 
-Every function takes what A and B got, image by image, and returns `Difference`: A minus B with a two-sided
-interval, the p-value of "no difference" and that of "the difference is a margin or more" (two one-sided
-tests, Schuirmann 1987). Calibration by simulation: docs/evidence/comparisons.md.
+Every function takes the values of A and B, image by image, and returns `Difference`: A minus B with a
+two-sided interval, the p-value of "no difference" and that of "the difference is a margin or more" (two
+one-sided tests, Schuirmann 1987). Calibration by simulation: docs/evidence/comparisons.md.
 
 Sources and departures:
 - means: Student's t, with Hall's (1992, J. R. Stat. Soc. B 54, 221) cubic transformation against skewness.
-  Two pairs of the size of the others' root mean square, one of each sign, are added to the sum of squares (as
-  Agresti and Min 2005 add pairs to a table), and the degrees of freedom are those that the kurtosis leaves to
-  a variance, 2 n / (kurtosis - 1) (Box 1953). Without these, intervals of samples in which few images differ
-  are too short by half; where all differ, they change nothing that shows.
+  Two differences of the size of the others' root mean square, one of each sign, are added to the sum of
+  squares (as Agresti and Min 2005 add pairs to a table). The degrees of freedom are those that the kurtosis
+  leaves to a variance, 2 n / (kurtosis - 1) (Box 1953). Without these, intervals are too short by half for
+  samples in which few images differ; where all differ, they change nothing noticeable.
 - proportions: exact McNemar test (binomial on the discordant pairs); interval and equivalence by the score
   test of Tango (1998, Stat. Med. 17, 891). The exact test is the more cautious of the two.
 - medians: Bonett and Price (2020, Br. J. Math. Stat. Psychol. 73, 97): order statistics give each median's
-  standard error, the indicators of being at most the median their correlation. Theirs assumes that half of
-  the images lie below; many radii are equal (0, or the most that n votes certify), so here the correlation is
-  that of the indicators as they are, with one image of either kind of disagreement added: two networks whose
-  medians lie at the same image are not known to agree.
-  Where the order statistics of both are equal too, there is no standard error, but no certainty either: then
-  the interval is the difference of exact ones of order statistics, and the p-value the chance, by the sign
-  test, that either median is another value.
-- training seeds: t over seeds, of differences where A and B share at least three, else Welch's. Equal values
-  are no proof that seeds do not matter: their spread is at least what one image in one seed makes, as in
-  agreement; where that is unknown too, there is no interval and no test.
+  standard error, the indicators of being at most the median their correlation. They assume that half of the
+  images lie below. But many radii are equal (0, or the most that n votes certify), so here the correlation is
+  that of the observed indicators, with one image of either kind of disagreement added: two networks whose
+  medians lie at the same image are not known to agree. If the order statistics of both are equal too, there
+  is no standard error, but no certainty either. The interval is then the difference of exact ones of order
+  statistics, and the p-value is the chance, by the sign test, that either median is another value.
+- training seeds: t over seeds, of differences if A and B share at least three seeds, else Welch's. Equal
+  values do not prove that seeds do not matter: their spread is at least what one image in one seed makes, as
+  in rs.statistics.agreement. If that is unknown too, there is no interval and no test.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _HALVINGS = 60  # of the interval [-1, 1] in which an end of a score interval li
 
 @dataclass(frozen=True)
 class Difference:
-    """A minus B. NaN where nothing can be said: an interval of one image, an equivalence without a margin."""
+    """A minus B. NaN where nothing can be said: the interval from one image, equivalence without a margin."""
 
     value: float
     low: float = math.nan
@@ -60,9 +59,10 @@ def of_means(
     margin: float | None = None,
     largest: float | None = None,
 ) -> Difference:
-    """Of the means of `a` and `b`, [N] each: radii, or the share of several networks that are right.
+    """Difference of the means of `a` and `b`, [N] each: radii, or the share of several networks that are
+    right.
 
-    `largest` is the greatest value there can be, as 1 of shares; without it, the greatest that there is.
+    `largest` is the largest possible value (1 for shares); by default, the largest observed.
     """
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
     d = first - second
@@ -70,13 +70,13 @@ def of_means(
     if n < 2:
         return Difference(value)
     apart = d[d != 0]
-    # without any difference, one image might have differed by as much as there is
+    # without any difference, assume that one image could have differed by the largest value
     if largest is None:
         largest = float(max(np.abs(first).max(), np.abs(second).max()))
     added = float((apart**2).mean()) if apart.size else largest**2
     centred = np.append(d - value, [math.sqrt(added), -math.sqrt(added)])
     squares = float((centred**2).sum())
-    if squares == 0:  # both are 0 everywhere, and nothing says how much of a difference there might be
+    if squares == 0:  # both are 0 everywhere: nothing tells how large a difference could be
         return Difference(value, p=1.0)
     deviation = math.sqrt(squares / (n - 1))
     error = deviation / math.sqrt(n)
@@ -98,12 +98,12 @@ def of_means(
 
 
 def _skewed(t: float, skewness: float) -> float:
-    """Hall's transformation of a t statistic, whose law is nearer to Student's."""
+    """Hall's transformation of a t statistic, which brings its law nearer to Student's."""
     return t + skewness / 3 * t**2 + skewness**2 / 27 * t**3 + skewness / 6
 
 
 def _unskewed(x: float, skewness: float) -> float:
-    """Its inverse."""
+    """The inverse of `_skewed`."""
     if abs(skewness) < 1e-9:
         return x
     return 3 / skewness * float(np.cbrt(1 + skewness * (x - skewness / 6)) - 1)
@@ -112,8 +112,8 @@ def _unskewed(x: float, skewness: float) -> float:
 def of_proportions(
     only_a: ArrayLike, only_b: ArrayLike, n: int, level: float = 0.95, margin: float | None = None
 ) -> list[Difference]:
-    """Of the shares of `n` images that A and B are right on, one for each of the counts of images that only A
-    and only B is right on.
+    """Differences of the shares of `n` images on which A and B are right, one for each pair of counts of
+    images on which only A and only B is right.
     """
     b, c = np.atleast_1d(np.asarray(only_a, np.float64)), np.atleast_1d(np.asarray(only_b, np.float64))
     p = np.minimum(2 * stats.binom.cdf(np.minimum(b, c), b + c, 0.5), 1.0)
@@ -159,7 +159,7 @@ def _score(b: Floats, c: Floats, n: int, difference: Floats) -> Floats:
 
 
 def of_medians(a: ArrayLike, b: ArrayLike, level: float = 0.95, margin: float | None = None) -> Difference:
-    """Of the medians of `a` and `b`, [N] each."""
+    """Difference of the medians of `a` and `b`, [N] each."""
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
     (m_a, s_a), (m_b, s_b) = _median(first), _median(second)
     value = m_a - m_b
@@ -185,14 +185,14 @@ def _median(values: Floats) -> tuple[float, float]:
 
 
 def _above(distance: float, error: float) -> float:
-    """Normal tail."""
+    """Normal tail beyond `distance` at standard error `error`."""
     return float(special.ndtr(-distance / error))
 
 
 def _of_atoms(first: Floats, second: Floats, value: float, level: float, margin: float | None) -> Difference:
-    """Of medians amid equal values, from each side on its own."""
+    """Difference of medians amid equal values, from the exact interval of each side."""
     (low_a, high_a, p_a), (low_b, high_b, p_b) = (_atom(v, (1 - level) / 2) for v in (first, second))
-    other = min(p_a + p_b, 1.0)  # that either median is another value
+    other = min(p_a + p_b, 1.0)  # for "either median is another value"
     equivalence = math.nan
     if margin is not None:
         equivalence = other if abs(value) < margin else 1.0
@@ -200,9 +200,11 @@ def _of_atoms(first: Floats, second: Floats, value: float, level: float, margin:
 
 
 def _atom(values: Floats, alpha: float) -> tuple[float, float, float]:
-    """An exact interval of the median, of order statistics, and the p-value of "it is another value"."""
+    """An exact interval of the median by order statistics, and the p-value of "the median is another
+    value".
+    """
     n, ordered, median = values.size, np.sort(values), float(np.median(values))
-    out = int(stats.binom.ppf(alpha / 2, n, 0.5))  # as many may lie outside on each side
+    out = int(stats.binom.ppf(alpha / 2, n, 0.5))  # number that may lie outside on each side
     low, high = (float(ordered[out - 1]), float(ordered[n - out])) if out else (math.nan, math.nan)
     others = [int((values < median).sum()), int((values > median).sum())]
     return low, high, float(np.sum(stats.binom.cdf(others, n, 0.5)))
@@ -215,10 +217,10 @@ def over_seeds(
     margin: float | None = None,
     resolution: float = 0.0,
 ) -> tuple[Difference, int]:
-    """Of the values that training with each seed gave A and B, on the same images; and from how many seeds.
-    `resolution` is what one image makes of a value (1 / images of an accuracy).
+    """Difference of the values of A and B from training with each seed, on the same images; and the number of
+    seeds. `resolution` is how much one image moves a value (1 / images for an accuracy).
 
-    Fewer than three seeds, or a spread that nobody knows, leave a difference without an interval.
+    Fewer than three seeds, or an unknown spread, leave a difference without an interval.
     """
     shared = [seed for seed in a if seed in b and seed is not None]
     if len(shared) >= FEWEST_SEEDS:
@@ -240,7 +242,7 @@ def over_seeds(
 
 
 def _variance(values: Floats, resolution: float) -> float:
-    """Of the mean of what at least three seeds gave."""
+    """Variance of the mean of at least three seeds' values."""
     return seeds_of(values.tolist(), resolution).spread ** 2 / len(values)
 
 
@@ -254,7 +256,7 @@ def _student(value: float, error: float, freedom: float, level: float, margin: f
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values; NaN, where there was no test, stays and does not count."""
+    """Holm's adjusted p-values. NaN, where there was no test, stays and does not count."""
     values = np.asarray(p, np.float64)
     out = np.full(values.size, np.nan)
     tested = np.flatnonzero(~np.isnan(values))
@@ -265,8 +267,8 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def verdict(difference: Difference, adjusted: float, equivalence: float, level: float = 0.95) -> str:
-    """`equivalent` where both one-sided tests place the difference within the margin, else `better` or
-    `worse` where A and B differ, both after adjustment; else `undecided`.
+    """`equivalent` if both one-sided tests place the difference within the margin; else `better` or `worse`
+    if A and B differ (all after adjustment); else `undecided`.
     """
     alpha = 1 - level + 1e-12
     if equivalence <= alpha:

@@ -1,9 +1,9 @@
 """Votes of two classifiers on the same draws of the noise, beside the many votes that the first was certified
 with. No torch.
 
-Per image and class is stored how often each answered it and how often both did: losses and gains
-(rs.statistics.differences) of any class are sums of these, so the class may be chosen, and alpha split, when
-claims are derived.
+Stored per image and class: how often each classifier answered the class, and how often both did. Losses and
+gains (rs.statistics.differences) of any class are differences of these counts, so the class may be chosen,
+and alpha split, when claims are derived.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from rs.statistics.draws import Draws, Votes
 class PairedDraws(Draws):
     """Draws of a second classifier; each of its estimation votes has one of the first beside it.
 
-    `first` are the estimation votes that the first one was certified with, `first_stopping` how their number
-    was chosen and `first_stop` by which rule (as `stopping` and `stop`). `beside` int64 [N, C] are the first
-    one's votes on the draws of `estimation`, `both` int64 [N, C] the draws on which both answered the class.
+    `first` are the estimation votes with which the first classifier was certified, `first_stopping` how their
+    number was chosen and `first_stop` by which rule (as `stopping` and `stop`). `beside` int64 [N, C] are the
+    first classifier's votes on the draws of `estimation`, `both` int64 [N, C] the draws on which both
+    answered the class.
     """
 
     first: Votes
@@ -32,8 +33,8 @@ class PairedDraws(Draws):
     first_stop: dict[str, Any] = field(default_factory=dict)
 
     def differences(self, top: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Losses and gains int64 [N] for the classes `top` [N]: draws on which only the first one, and only
-        the second one, answered it.
+        """Losses and gains int64 [N] for the classes `top` [N]: draws on which only the first classifier, and
+        only the second, answered the class.
         """
         rows = np.arange(len(self))
         both = self.both[rows, top]
@@ -41,5 +42,5 @@ class PairedDraws(Draws):
 
     @property
     def votes(self) -> np.ndarray:
-        """int64 [N]: estimation votes that both networks cast here; the first one's earlier ones are paid."""
+        """int64 [N]: estimation votes that both networks cast here, without the first one's earlier votes."""
         return 2 * self.estimation.n

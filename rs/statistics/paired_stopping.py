@@ -1,10 +1,11 @@
 """When common draws of two classifiers suffice for the second (rs.statistics.differences). No torch.
 
-As rs.statistics.stopping, with the sum of the two bounds in place of the sequence's: what looks and gives up
-can cost claims but never make one wrong, since the first one's bound is fixed before and the other holds at
-all looks at once. A radius is given up where all n draws could not certify it, if the differences to come
-were as frequent as those so far and as much in the second one's favour as the sequence leaves possible at
-error `futility`. So it is at once where the first one's own bound is far from certifying it.
+As rs.statistics.stopping, with the sum of the two bounds in place of the sequence's. Looks and giving up can
+cost claims but never make one wrong, since the first classifier's bound is fixed before and the other bound
+holds at all looks at once. A radius is given up if even all n draws could not certify it. This assumes that
+future differences are as frequent as those so far and as much in the second classifier's favour as the
+sequence leaves possible at error `futility`. So a radius is given up at once if the first classifier's own
+bound is far from certifying it.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _ROUNDING = 1e-9  # relative; certificates round radii down
 
 @dataclass(frozen=True)
 class PairedRule:
-    """For images of Gaussian noise `sigma`: at most `n` draws in blocks of `block` and multiples of it; the
-    first classifier's bound has `share` of the rule's alpha.
+    """For images of Gaussian noise `sigma`: at most `n` draws in blocks of `block` and multiples of it. The
+    first classifier's bound gets `share` of the rule's alpha.
     """
 
     stop: Stop
@@ -40,8 +41,8 @@ class PairedRule:
         return StoppingRule(self.stop, self.sigma, self.n, self.block).sizes()
 
     def going_on(self, first: Floats, losses: np.ndarray, gains: np.ndarray, draws: int) -> np.ndarray:
-        """Bool [N]: whether images need more than the `draws` they had. `first` [N] are upper bounds of the
-        first one's failure probability at the error `share` alpha.
+        """Bool [N]: whether images need more than their `draws` so far. `first` [N] are upper bounds of the
+        first classifier's failure probability at the error `share` alpha.
         """
         if draws >= self.n:
             return np.zeros(len(losses), bool)
@@ -54,22 +55,22 @@ class PairedRule:
         return np.asarray(((bound[:, None] > needed) & (best[:, None] <= needed)).any(1))
 
     def first_decision(self) -> float:
-        """The fewest draws that can certify anything that the rule asks for."""
+        """The fewest draws that can certify any radius that the rule asks for."""
         least = min((r for r in self.stop.radii), default=0.0)
         bound = float(special.ndtr(-least / self.sigma)) * (1 - _ROUNDING)
         return least_trials(bound, (1 - self.share) * self.stop.alpha)
 
     def can_decide(self, first: int) -> bool:
-        """Whether n draws can certify anything that the rule asks for, beside `first` votes of the first one:
-        if neither ever fails.
+        """Whether n draws, with `first` votes of the first classifier, can certify any radius that the rule
+        asks for if neither classifier ever fails.
         """
         alpha, share = self.stop.alpha, self.share
-        known = -np.expm1(np.log(share * alpha) / first)  # Clopper-Pearson's of no failures
+        known = -np.expm1(np.log(share * alpha) / first)  # Clopper-Pearson for 0 failures
         bound = float(differences.failure(known, 0, 0, self.n, alpha, share))
         return bound <= float(special.ndtr(-min(self.stop.radii, default=0.0) / self.sigma)) * (1 - _ROUNDING)
 
     def _hoped(self, losses: np.ndarray, gains: np.ndarray, draws: int) -> tuple[Floats, Floats]:
-        """Losses and gains of n draws at the best rate that is left."""
+        """Losses and gains of n draws at the best rate that is still possible."""
         rate = differences.lower(losses, gains, draws, self.stop.futility)
         net = (losses - gains) + rate * (self.n - draws)
         differing = np.clip((losses + gains) * (self.n / draws), np.abs(net), self.n)

@@ -1,16 +1,18 @@
-"""How many images or training seeds tell a difference from 0, and which difference so many show.
+"""How many images or training seeds separate a difference from 0, and which difference a given number
+detects.
 
 - Means of paired images: n = ((z_{1-a/2} + z_power) s / difference)^2 with the standard deviation s of the
-  differences; unpaired, per side, with s^2 = s_A^2 + s_B^2. Normal approximation of the t-test; good from
-  some 30 images on.
-- Paired proportions (McNemar; Miettinen 1968, Connor 1987): with a share psi of discordant images,
-  n = ((z_{1-a/2} sqrt(psi) + z_power sqrt(psi - difference^2)) / difference)^2. The exact test needs a few
-  per cent more, since it is discrete.
+  differences; unpaired, per side, with s^2 = s_A^2 + s_B^2. Normal approximation of the t-test, good from
+  about 30 images on.
+- Paired proportions (McNemar; Miettinen 1968, Connor 1987): with a share psi of discordant images, n =
+  ((z_{1-a/2} sqrt(psi) + z_power sqrt(psi - difference^2)) / difference)^2. The exact test needs a few per
+  cent more, since it is discrete.
 - Training seeds: the t-test's own power, that of the noncentral t distribution, as the mean of the normal
-  power over what deviation a sample of seeds shows. scipy's nct gives NaN at differences of many deviations.
+  power over the distribution of the sample's deviation. scipy's nct gives NaN at differences of many
+  deviations.
 
-All take the pilot's spread as the truth, and so inherit its error: s from n images is known to about
-1 / sqrt(2 n) of itself. docs/evidence/comparisons.md checks them by simulation.
+All take the pilot's spread as the truth, and so inherit its error: s from n images has a relative error of
+about 1 / sqrt(2 n). docs/evidence/comparisons.md checks them by simulation.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from scipy import integrate, optimize, special, stats
 from rs.statistics.paired import FEWEST_SEEDS
 
 MOST_SEEDS = 10_000
-MOST_IMAGES = 10**15  # what is counted to
+MOST_IMAGES = 10**15  # upper limit of results
 
 
 def _quantiles(level: float, power: float) -> tuple[float, float]:
@@ -30,19 +32,19 @@ def _quantiles(level: float, power: float) -> tuple[float, float]:
 
 
 def images(deviation: float, difference: float, level: float = 0.95, power: float = 0.8) -> int:
-    """Fewest images whose mean tells `difference` from 0, where single images deviate by `deviation`."""
+    """Fewest images whose mean separates `difference` from 0, if single images deviate by `deviation`."""
     needed: float = sum(_quantiles(level, power)) * deviation / difference
     return max(2, math.ceil(min(needed, math.sqrt(MOST_IMAGES)) ** 2))
 
 
 def difference(deviation: float, number: int, level: float = 0.95, power: float = 0.8) -> float:
-    """Smallest difference of means that `number` images show."""
+    """Smallest difference of means that `number` images detect."""
     return sum(_quantiles(level, power)) * deviation / math.sqrt(number)
 
 
 def discordant_images(psi: float, wanted: float, level: float = 0.95, power: float = 0.8) -> int:
-    """Fewest paired images for a difference of accuracies where a share `psi` of them is discordant; at
-    least as many are as the difference itself says.
+    """Fewest paired images for a difference `wanted` of accuracies if a share `psi` of them is discordant;
+    the difference itself is a lower limit of psi.
     """
     test, found = _quantiles(level, power)
     share = max(psi, abs(wanted))
@@ -51,7 +53,7 @@ def discordant_images(psi: float, wanted: float, level: float = 0.95, power: flo
 
 
 def discordant_difference(psi: float, number: int, level: float = 0.95, power: float = 0.8) -> float:
-    """Smallest difference of accuracies that `number` paired images show; at most 1."""
+    """Smallest difference of accuracies that `number` paired images detect; at most 1."""
 
     def lacking(wanted: float) -> float:
         share = max(psi, wanted)
@@ -63,14 +65,14 @@ def discordant_difference(psi: float, number: int, level: float = 0.95, power: f
 
 
 def power_over_seeds(deviation: float, wanted: float, seeds: int, level: float = 0.95) -> float:
-    """Chance that a t-test over so many seeds tells `wanted` from 0, where seeds deviate by `deviation`."""
+    """Chance that a t-test over `seeds` seeds separates `wanted` from 0, if seeds deviate by `deviation`."""
     if deviation == 0:
         return 1.0
     freedom, shift = seeds - 1, abs(wanted) / deviation * math.sqrt(seeds)
     limit = float(stats.t.ppf(0.5 + level / 2, freedom))
 
     def found(share: float) -> float:
-        """Where the sample's deviation, over the true one, is its quantile at `share`."""
+        """Power if the sample's deviation, over the true one, is at its quantile `share`."""
         reach = limit * math.sqrt(2 * float(special.gammaincinv(freedom / 2, share)) / freedom)
         return float(special.ndtr(shift - reach) + special.ndtr(-shift - reach))
 
@@ -93,7 +95,7 @@ def seeds(deviation: float, wanted: float, level: float = 0.95, power: float = 0
 
 
 def seed_difference(deviation: float, number: int, level: float = 0.95, power: float = 0.8) -> float:
-    """Smallest difference that so many seeds show."""
+    """Smallest difference that `number` seeds detect."""
     if deviation == 0 or power_over_seeds(1.0, 0.0, number, level) >= power:
         return 0.0
     top = 1.0

@@ -1,18 +1,18 @@
 """PREDICT of Cohen, Rosenfeld & Kolter (ICML 2019, section 3.2.1): the smoothed class, or an abstention.
 
 Of n votes let the two largest counts be n_A >= n_B. A is returned if the two-sided binomial test of n_A among
-n_A + n_B at 1/2 rejects, p(n_A, n_B) = min(1, 2 P(Bin(n_A + n_B, 1/2) >= n_A)) <= alpha; else it abstains.
-With probability at least 1 - alpha no class is returned but the smoothed classifier's (Hung & Fithian, Annals
-of Statistics 2019): there is no union over the classes.
+n_A + n_B at 1/2 rejects, p(n_A, n_B) = min(1, 2 P(Bin(n_A + n_B, 1/2) >= n_A)) <= alpha; otherwise the result
+is an abstention. A class other than the smoothed classifier's is returned with probability at most alpha
+(Hung & Fithian, Annals of Statistics 2019), without a union over the classes.
 
 Proof. Let c be the smoothed class, j another one, M the largest count of the rest; ties are broken at random,
-so that one class wins. Given the rest and m = N_j + N_c, N_j is binomial with a rate of at most 1/2. The
-ratio of P(return j) to P(j wins) grows with the rate, as the laws are ordered by likelihood ratio: take 1/2,
-and write X for it. Returning j needs p(X, N_c) <= alpha and p(X, M) <= alpha, as p grows
-with the smaller count. If M < m/2, j wins with probability 1/2, and the first has at most alpha/2. If M >=
-m/2, let k > M be the least count with p(k, M) <= alpha and Y ~ Bin(k + M, 1/2). As m < k + M and the binomial
-laws are ordered by likelihood ratio, P(X >= k | X > M) <= P(Y >= k | Y > M) <= 2 P(Y >= k) <= alpha. So j is
-returned with probability at most alpha P(j wins), and these add up to at most alpha.
+so that one class wins. Given the rest and m = N_j + N_c, N_j is binomial with a rate of at most 1/2. The laws
+are ordered by likelihood ratio, so the ratio of P(return j) to P(j wins) grows with the rate: take rate 1/2,
+and write X for N_j then. Returning j needs p(X, N_c) <= alpha and p(X, M) <= alpha, as p grows with the
+smaller count. If M < m/2, j wins with probability 1/2, and the first condition has probability at most
+alpha/2. If M >= m/2, let k > M be the least count with p(k, M) <= alpha and Y ~ Bin(k + M, 1/2). As m < k + M
+and the binomial laws are ordered by likelihood ratio, P(X >= k | X > M) <= P(Y >= k | Y > M) <= 2 P(Y >= k)
+<= alpha. So j is returned with probability at most alpha P(j wins), and these add up to at most alpha.
 
 Departures: none. p is rounded up.
 """
@@ -24,7 +24,7 @@ from scipy import special
 
 from rs.statistics.bounds import Floats, _check_alpha
 
-_SAFETY = 1e-9  # relative; more than the incomplete beta function is off by
+_SAFETY = 1e-9  # relative; above the error of the incomplete beta function
 
 
 def predicted(counts: np.ndarray, alpha: float) -> np.ndarray:
@@ -41,7 +41,7 @@ def p_values(counts: np.ndarray) -> Floats:
 
 
 def least_votes(alpha: float) -> int:
-    """The fewest votes that can do anything but abstain: all for one class, 2 * 2^-n <= alpha."""
+    """The fewest votes that can return a class: all for one class, 2 * 2^-n <= alpha."""
     n = 1
     while p_values(np.array([[n, 0]]))[0] > alpha:
         n += 1

@@ -1,7 +1,7 @@
 """Seeds. Every draw comes from a generator seeded by (study seed, purpose, image index, block index).
 
-Image index is the position in the full split, so sampling noise depends neither on the subset, the shard nor
-the run.
+The image index is the position in the full split, so sampling noise depends on neither the subset, the shard
+nor the run.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ PURPOSES: tuple[str, ...] = get_args(Purpose)
 
 
 def derive_seed(seed: int, purpose: Purpose, *indices: int) -> int:
-    """A 63-bit seed that is a hash of its arguments: any two different tuples are independent for our
-    purposes.
-    """
+    """A 63-bit seed, a hash of its arguments; seeds of different arguments count as independent."""
     if purpose not in PURPOSES:
         raise ValueError(f"purpose {purpose!r}: one of {', '.join(PURPOSES)}")
     text = ":".join([str(int(seed)), purpose, *(str(int(i)) for i in indices)])

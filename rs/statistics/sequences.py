@@ -1,18 +1,18 @@
 """Confidence sequences for a probability: bounds that hold at every number of trials at once. No torch.
 
-Of n trials with failure probability p, f failed. The mean likelihood ratio of some guesses against x, each of
-them odds that are v_j times those of x, is
+Of n trials with failure probability p, f failed. Let term j be the likelihood ratio against x of the guess
+whose odds are v_j times those of x. The mean of these is
 
     M(x) = sum over j of w_j v_j^f / (1 - (1 - v_j) x)^n,    0 <= v_j < 1, weights w_j with sum 1.
 
-A trial multiplies term j by v_j / (1 - (1 - v_j) x) where it fails and by 1 / (1 - (1 - v_j) x) where not: on
+A trial multiplies term j by v_j / (1 - (1 - v_j) x) if it fails and by 1 / (1 - (1 - v_j) x) if not: on
 average by (1 - (1 - v_j) p) / (1 - (1 - v_j) x), at most 1 where x <= p. So M(p) is a nonnegative martingale
 that starts at 1 and ever reaches 1/alpha with probability at most alpha (Ville 1939). Every term grows with
-x, so M(x) >= 1/alpha from one root on. That root is the bound. It is below p only where M(p) > 1/alpha: with
-probability at most alpha at all n together, hence at any time of stopping, however that was chosen. It is a
-function of the counts (f, n) at any alpha that was fixed beforehand, and never below Clopper-Pearson's.
+x, so M(x) >= 1/alpha from one root on. That root is the bound. It is below p only where M(p) > 1/alpha, so
+with probability at most alpha at all n together, and at any stopping time, however chosen. It is a function
+of the counts (f, n) at any alpha that was fixed beforehand, and never below Clopper-Pearson's.
 
-This is the method of mixtures (Robbins 1970) over the natural parameter of the binomial family; equally a
+This is the method of mixtures (Robbins 1970) over the natural parameter of the binomial family. It equals a
 gambler who splits the stake over constant bets (Waudby-Smith & Ramdas, JRSS B 2024), but from counts alone.
 The mixture moves with x, so it is as sharp near 0 as at 1/2; the usual beta-binomial mixture, one prior for
 all x, is not (benchmarks/sequential.py compares them). v = 0 serves trials without a failure: about
@@ -28,13 +28,13 @@ from numpy.typing import ArrayLike
 
 from rs.statistics.bounds import Floats
 
-# -ln v: failures ruled out, then five a decade from gross differences down to what only 1e8 trials can tell.
-# Below 0.06 (what 1e5 trials can tell) the weights taper off: long runs cost the usual ones little.
+# -ln v: infinity (no failures), then five per decade from large differences down to those that take 1e8
+# trials. Below 0.06 (1e5 trials) the weights taper off, so that long runs cost common ones little.
 _TILT = np.concatenate([[np.inf], 4 * 10.0 ** (-np.arange(19) / 5)])
 _SHARE = -np.expm1(-_TILT)  # 1 - v
 _WEIGHT = np.minimum(1, _TILT / 0.06)
 _LOG_WEIGHT = np.log(np.concatenate([[0.25], 0.75 * _WEIGHT[1:] / _WEIGHT[1:].sum()]))
-_SLACK = 1e-13  # per trial: more than log M is off by in float64
+_SLACK = 1e-13  # per trial; above the float64 error of log M
 
 
 def upper(events: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
@@ -50,9 +50,9 @@ def upper(events: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
     goal = -np.log(level) + _SLACK * (n + 10)
     f, n = f[..., None], n[..., None]
     start = _LOG_WEIGHT - np.multiply(f, _TILT, out=np.zeros(f.shape[:-1] + _TILT.shape), where=f > 0)
-    # log M is above each of its terms, so the root lies below where the first of them reaches the goal
+    # log M is above each of its terms, so the root lies below the point where the first term reaches the goal
     x = np.minimum((-np.expm1((start - goal[..., None]) / n) / _SHARE).min(-1), 1.0)
-    for _ in range(20):  # log M is convex in x: Newton's steps stay above the root, a bound wherever they end
+    for _ in range(20):  # log M is convex: Newton's steps stay above the root, so each is a bound
         left = np.maximum(1 - _SHARE * x[..., None], 1e-300)
         terms = start - n * np.log(left)
         top = terms.max(-1)
@@ -72,8 +72,8 @@ def lower(events: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
 
 
 def least_trials(bound: float, alpha: float) -> float:
-    """How many trials without an event take `upper` down to `bound`: a whole number, or infinity for more
-    than 1e15.
+    """The number of trials without an event that lowers `upper` to `bound`: a whole number, or infinity
+    beyond 1e15.
     """
     if bound < 1e-14:
         return np.inf

@@ -1,17 +1,18 @@
-"""When to stop drawing votes for an image: as soon as they answer what the study asks of it. No torch.
+"""When to stop drawing votes for an image: as soon as they answer the study's question. No torch.
 
 A radius r under Gaussian noise is certified where the bound of the failure probability 1 - p_A, from the
 confidence sequence at level alpha, is at most x = Phi(-r / sigma). The sequence holds at all looks at once,
-so looking is free, and what else the rule does can cost claims but never make one wrong.
+so looks are free. The rule's other choices can cost claims but never make one wrong.
 
-Giving up is such a choice. Let x' < x be the failure rate at which all n votes would just certify r. Wald's
-sequential test (1945) of x against x' gives r up once the votes speak 1 / futility to 1 for x. This befalls
-an image of failure rate x' with probability at most `futility`, and more reliable ones far less often: with
-about futility^3 at twice the distance from x. A radius that even the votes still to come could not certify is
-given up at once.
+One such choice is to give up. Let x' < x be the failure rate at which all n votes would just certify r.
+Wald's sequential test (1945) of x against x' gives r up once the votes favour x by 1 / futility to 1. This
+happens to an image of failure rate x' with probability at most `futility`, and much less often to more
+reliable ones: with about futility^3 at twice the distance from x. A radius that even all remaining votes
+could not certify is given up at once.
 
-A width is reached where all n votes, coming at the best rate that the sequence leaves possible, would raise
-the radius by no more. Blocks grow to a sixteenth of the votes drawn: fewer looks, and hardly a vote too many.
+A width is reached when all n votes, at the best rate that the sequence leaves possible, would raise the
+radius by no more than the width. Blocks grow to a sixteenth of the votes drawn: fewer looks, and hardly a
+vote too many.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class StoppingRule:
         return sizes
 
     def going_on(self, failures: np.ndarray, votes: int) -> np.ndarray:
-        """Bool [N]: whether images with so many `failures` [N] among their first `votes` need more."""
+        """Bool [N]: whether images with `failures` [N] among their first `votes` votes need more."""
         if votes >= self.n:
             return np.zeros(len(failures), bool)
         bound = upper(failures, votes, self.stop.alpha)
@@ -59,7 +60,7 @@ class StoppingRule:
         return np.asarray(~(certified | self._given_up(failures[:, None], votes)).all(1))
 
     def first_decision(self) -> float:
-        """The fewest votes that can certify anything that the rule asks for."""
+        """The fewest votes that can certify any radius that the rule asks for."""
         least = min((r for r in self.stop.radii), default=0.0)
         return least_trials(float(special.ndtr(-least / self.sigma)) * (1 - _ROUNDING), self.stop.alpha)
 
@@ -82,7 +83,7 @@ class StoppingRule:
         return np.where(upper(0, self.n, self.stop.alpha) <= self._needed * (1 - _ROUNDING), below, -1.0)
 
     def _given_up(self, failures: np.ndarray, votes: int) -> np.ndarray:
-        """Bool [N, radii]."""
+        """Bool [N, radii]: whether each radius is given up."""
         x, attainable = self._needed, np.maximum(self._attainable, 1e-300)
         against = special.xlogy(failures, x / attainable)
         evidence = against + (votes - failures) * (np.log1p(-x) - np.log1p(-attainable))
