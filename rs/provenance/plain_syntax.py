@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PROGRESS = (
-    "rs.machine.progress"  # calls of its functions pass their first argument on; the other arguments are texts
+    "rs.machine.progress"  # calls of its functions pass their first argument on; the other ones are only text
 )
 
 # Facts of a class that no job executes.
