@@ -9,6 +9,7 @@ from typing import NoReturn
 from rs import __version__
 from rs.cli import stages
 from rs.errors import UserError
+from rs.machine.memory import how_much, ran_out
 from rs.plan.stages import STAGES, STUDY_STAGES, Stage
 
 USAGE = """\
@@ -101,6 +102,12 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # `rs list | head`
         sys.stdout = None
+    except Exception as error:
+        if not ran_out(error):
+            raise
+        advice = "use smaller batches, or run fewer jobs on this device at a time"
+        print(f"rs: memory ran out ({how_much(error)}); {advice}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -20,6 +20,7 @@ from rs.api.voting import TOGETHER, Ready, VoterAtHand, prepared
 from rs.errors import UserError
 from rs.foreign import claimed, cost, sources
 from rs.foreign.answers import answers
+from rs.foreign.by_image import ByImage
 from rs.foreign.cost import Chosen
 from rs.foreign.done import Done
 from rs.foreign.labels import in_model, names_of
@@ -35,7 +36,6 @@ from rs.provenance.code import code_digest
 from rs.provenance.files import provenance, write_json, write_table
 from rs.settings.sampling import Sampling
 from rs.stages.shared_batches import Ballot, cast
-from rs.stages.voter import Totals
 from rs.statistics.draws import Draws, Votes
 from rs.statistics.seeding import stored_uniform
 from rs.study.feasibility import least_votes
@@ -142,16 +142,6 @@ def _facts(asked: Settings) -> dict[str, Any]:
 def _certificate(asked: Settings) -> dict[str, Any]:
     """With its defaults."""
     return defaults(_facts(asked), asked.certificate)
-
-
-class _ByImage(VoterAtHand):
-    """Refuses an image for its own logits: those before it, which shared its batches, are kept."""
-
-    def counts(self, row: int, totals: Totals) -> np.ndarray:
-        """Votes int64 [classes] of the row-th image. Raises UserError where a logit of it was not finite."""
-        if bool(self._seen[1, row]):
-            self._refuse_broken()
-        return totals[0].cpu().numpy()
 
 
 class _Work:
@@ -288,9 +278,11 @@ class _Work:
         lot = max(min(TOGETHER, NUMBERS // self.dimension), 1)  # images whose votes share batches
         for start in range(0, len(missing), lot):
             together = list(missing)[start : start + lot]
-            voter = _ByImage(self.made, self.images(together), together, ())
+            voter = ByImage(self.made, self.images(together), together, ())
             blocks = [b for i in together for b in missing[i]]
             ballots = [Ballot(together.index(b.image), b.purpose, b.block, b.votes) for b in blocks]
             for b, ballot, totals in zip(blocks, ballots, cast(voter, ballots), strict=True):
-                kept.add(b, digests[b.image], voter.counts(ballot.row, totals))
-                yield b
+                if not voter.is_broken(ballot.row):
+                    kept.add(b, digests[b.image], totals[0].cpu().numpy())
+                    yield b
+            voter.refuse_broken()

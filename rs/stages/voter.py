@@ -19,6 +19,7 @@ from torch import Tensor
 
 from rs.errors import UserError
 from rs.machine.devices import device_class, device_name, generator
+from rs.machine.memory import ran_out
 from rs.machine.progress import follow
 from rs.methods import catalog
 from rs.networks import audit as network_audit
@@ -88,7 +89,9 @@ class Voter:
         """Running out of memory is one line that says what to lower."""
         try:
             yield
-        except torch.OutOfMemoryError as error:
+        except Exception as error:  # each library has a kind of its own
+            if not ran_out(error):
+                raise
             raise UserError(
                 f"memory ran out in batches of {self.form.batch}{networks}; lower sampling.batch (which is "
                 "another inference form) or run fewer jobs on this device at a time"

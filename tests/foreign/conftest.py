@@ -68,6 +68,14 @@ def broken():
 
 def dazzled():
     return Other(lambda net, x: net(x).where(x.mean((1, 2, 3))[:, None] < 0.8, torch.nan))
+
+
+def dazzled_by_white():  # never by what it is tried out on before it votes
+    def dazzled(net, x):
+        white = (x.flatten(1).amin(1) > 0) & (x.mean((1, 2, 3)) > 0.9) & (x.mean((1, 2, 3)) < 1.1)
+        return net(x).where(~white[:, None], torch.nan)
+
+    return Other(dazzled)
 """
 
 

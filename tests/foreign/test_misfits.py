@@ -11,6 +11,7 @@ from PIL import Image
 
 from rs.foreign.certifying import PROBES
 from rs.foreign.pictures import spread
+from rs.networks.inference import InferenceForm
 from rs.provenance.files import read_table
 
 GREY = ("--channels", "1", "--sigma", "0.25", "--n", "100", "--out", "out")
@@ -99,14 +100,38 @@ def test_weights_that_are_not_the_networks(refused):
     assert "gone.pt: cannot be read" in refused(*options, "gone.pt")
 
 
-def test_votes_of_the_images_before_one_that_breaks_the_network_are_kept(refused):
+@pytest.fixture
+def calls(monkeypatch):
+    """How many images each pass of a form is asked about."""
+    asked, before = [], InferenceForm.__call__
+    monkeypatch.setattr(InferenceForm, "__call__", lambda form, x: asked.append(len(x)) or before(form, x))
+    return asked
+
+
+def drawn() -> list[tuple[int, str]]:
+    """Images and purposes of all blocks that are kept."""
+    tables = [read_table(file)[0].to_pylist() for file in Path("out/votes").glob("*.parquet")]
+    return sorted((row["image"], row["purpose"]) for table in tables for row in table)
+
+
+@pytest.mark.parametrize(("network", "shared"), [("dazzled", False), ("dazzled_by_white", True)])
+def test_beside_an_image_that_breaks_the_network_no_vote_is_lost(certify, refused, calls, network, shared):
     for i in range(12, 60):
         shutil.copy("photos/00.png", f"photos/{i}.png")
-    probes = spread(60, PROBES)
-    white = next(i for i in range(40, 60) if i not in probes)
+    # votes that are drawn when the batch of 512 is full in which image i votes first
+    ends = {i: (200 * i // 512 + 1) * 512 for i in range(40, 50) if i not in spread(60, PROBES)}
+    white = next(i for i, end in ends.items() if end >= 200 * (i + 1) + 100)
     Image.fromarray(np.full((8, 8), 255, np.uint8)).save(f"photos/{white}.png")
-    told = refused("--model", "entry:mynet:dazzled", "--data", "photos", *GREY, "--images", "60")
-    assert f"image {white}: " in told
-    tables = [read_table(file)[0].to_pylist() for file in Path("out/votes").glob("*.parquet")]
-    drawn = [row["image"] for table in tables for row in table]
-    assert sorted(drawn) == sorted([*range(white)] * 2)
+    options = ("--model", f"entry:mynet:{network}", "--data", "photos", *GREY, "--images", "60")
+    assert f"image {white}: " in refused(*options)
+    order = [(image, purpose) for image in range(60) for purpose in ("select", "estimate")]
+    whole = ends[white] // 100 if shared else 2 * white
+    kept = [block for block in order[:whole] if block[0] != white]
+    assert any(image > white for image, _ in kept) == shared
+    assert drawn() == sorted(kept)
+    shutil.copy("photos/00.png", f"photos/{white}.png")
+    calls.clear()
+    assert certify(*options)[0] == 0
+    assert drawn() == sorted(order)
+    left = 100 * (len(order) - len(kept))
+    assert calls[-1] == (left % 512 if shared else 100)

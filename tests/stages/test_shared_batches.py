@@ -168,21 +168,44 @@ def test_what_is_tried_out_before_the_votes_is_not_counted_among_an_ensembles_pa
     assert form.passes == before
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes"),
+        MemoryError(),
+    ],
+    ids=["GPU", "processor", "Python"],
+)
 @pytest.mark.parametrize("while_", ["tried out", "laid out", "voted on"])
-def test_memory_that_runs_out_is_one_line(while_, monkeypatch):
+def test_memory_that_runs_out_is_one_line_and_changes_no_vote(while_, error, monkeypatch):
     def out(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
+
+    of = ready(one())
+    own, expected = voter(of), alone(of)
+    with monkeypatch.context() as once:
+        if while_ == "laid out":
+            once.setattr(own, "zeros", out)
+        else:
+            if while_ == "voted on":
+                assert shares(own)
+            once.setattr(InferenceForm, "__call__", out)
+        line = r"^memory ran out in batches of 64; lower sampling\.batch [^\n]*$"
+        with pytest.raises(UserError, match=line):
+            list(cast(own, SELECT))
+    assert (own.form in _found) is (while_ != "tried out")
+    assert same(cast(own, SELECT), expected)
+
+
+def test_another_error_of_a_network_is_not_taken_for_memory(monkeypatch):
+    def fails(*_):
+        raise RuntimeError("mat1 and mat2")
 
     own = voter(ready(one()))
-    if while_ == "laid out":
-        monkeypatch.setattr(own, "zeros", out)
-    else:
-        if while_ == "voted on":
-            assert shares(own)
-        monkeypatch.setattr(InferenceForm, "__call__", out)
-    with pytest.raises(UserError, match=r"^memory ran out in batches of 64; lower sampling\.batch [^\n]*$"):
+    monkeypatch.setattr(InferenceForm, "__call__", fails)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
         list(cast(own, SELECT))
-    assert (own.form in _found) is (while_ != "tried out")
 
 
 def test_totals_come_as_soon_as_they_are_whole(calls):

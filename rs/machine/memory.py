@@ -1,0 +1,28 @@
+"""Memory that ran out, on a processor or a GPU, in the words of whatever library was refused it. No torch."""
+
+from __future__ import annotations
+
+import re
+
+from rs.errors import UserError
+
+# torch on a processor and the operating system: "can't allocate memory", "Cannot allocate memory";
+# onnxruntime: "Failed to allocate memory for"; OpenVINO: "Failed to allocate 64 bytes of memory"; CUDA: "out
+# of memory"; its libraries: "CUBLAS_STATUS_ALLOC_FAILED"; C++: "std::bad_alloc"
+_SAID = re.compile(r"allocate\b.*\bmemory|out of memory|ALLOC_FAILED|bad_alloc")
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether memory was asked for and not got."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return (
+        isinstance(error, Exception) and not isinstance(error, UserError) and bool(_SAID.search(str(error)))
+    )
+
+
+def how_much(error: BaseException) -> str:
+    """The line of the error that says it, cut to 200 characters; its kind where none does."""
+    lines = str(error).splitlines()
+    told = next((line for line in lines if _SAID.search(line)), lines[0] if lines else "")
+    return (told.strip() or type(error).__name__)[:200]
