@@ -34,6 +34,9 @@ TABLES: dict[str, dict[str, str]] = {
 # without the parameter execute none of that class's code.
 SWITCHES = {"noises": {"gaussian": {"exact": "rs.methods.noise.exact_gaussian:ExactGaussian"}}}
 
+# By kind and method: the extra of this project without which it cannot run.
+EXTRAS = {"attacks": dict.fromkeys(("autoattack_l2", "autoattack_linf", "square_linf"), "attacks")}
+
 
 def table(kind: str) -> dict[str, str]:
     """Name -> "module:Class" of every method of a kind, including those of plug-ins."""
@@ -92,6 +95,9 @@ def schema() -> dict[str, Any]:
         for name, switches in own.items():
             for switch, path in switches.items():
                 add_switch(methods[kind][name], switch, find(kind, name, path), path)
+    for kind, needed in EXTRAS.items():
+        for name, extra in needed.items():
+            methods[kind][name]["x-extra"] = extra
     for name, method in methods["models"].items():
         if "x-networks" not in method:  # a joined model costs what its networks cost
             method["x-costs"] = costs(find("models", name)())

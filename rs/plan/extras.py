@@ -1,4 +1,4 @@
-"""What jobs need beyond the project's own dependencies: the extra `openvino`. No torch.
+"""What jobs need beyond the project's own dependencies: the extras `openvino` and `attacks`. No torch.
 
 A job without it is refused before its network is loaded. A plan warns: a cluster's nodes may have what the
 machine that plans lacks. What is there already needs nothing.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rs.errors import UserError
 from rs.plan.jobs import Job
@@ -16,28 +17,64 @@ from rs.plan.jobs import Job
 if TYPE_CHECKING:
     from rs.plan.plan import Plan
 
-INSTALL = "pip install -e '.[openvino]'"
 NAMED = 3  # runs in a line
+TOOLBOX = "adversarial-robustness-toolbox"
 
 
-def lacking(job: Job) -> list[str]:
-    """The packages that a job needs and that are not installed here."""
-    if not (job.declared.device and "precision" in job.spec):
-        return []
-    from rs.settings.sampling import by_openvino  # pydantic, which other jobs start without
+class Asked(NamedTuple):
+    """What of a run needs an extra: where a study says it, its value, the extra, and what needs none."""
 
-    if not by_openvino(job.spec):
-        return []
-    quantizes = job.stage == "form" and job.spec["precision"] == "int8"
-    return [name for name in (*["nncf"] * quantizes, "openvino") if find_spec(name) is None]
+    place: tuple[str, ...]
+    value: str
+    extra: str
+    other: str
+
+    @property
+    def install(self) -> str:
+        return f"pip install -e '.[{self.extra}]'"
+
+
+def asked_by(job: Job) -> dict[Asked, tuple[str, ...]]:
+    """The packages of each extra that a job needs."""
+    if not job.declared.device:
+        return {}
+    found = {}
+    if "precision" in job.spec:
+        from rs.settings.sampling import by_openvino  # pydantic, which other jobs start without
+
+        if by_openvino(job.spec):
+            quantizes = job.stage == "form" and job.spec["precision"] == "int8"
+            found[_sampling(job.spec["precision"])] = (*["nncf"] * quantizes, "openvino")
+    if "attack" in job.spec:
+        from rs.study.schema import method_schema  # as above
+
+        name = job.spec.get("source", job.spec)["attack"]["name"]  # a transferred one is made at its source
+        if extra := method_schema("attacks", name).get("x-extra"):
+            found[Asked(("attacks",), name, extra, "take another attack")] = (TOOLBOX,)
+    return found
+
+
+def lacking(job: Job) -> dict[Asked, list[str]]:
+    """Of the packages that a job needs, those that are not installed here."""
+    lacks = {asked: [p for p in packages if not _is_there(p)] for asked, packages in asked_by(job).items()}
+    return {asked: packages for asked, packages in lacks.items() if packages}
+
+
+def _is_there(package: str) -> bool:
+    if package != TOOLBOX:
+        return find_spec(package) is not None
+    found = find_spec("art")  # another package is called so too, and importing this one takes seconds
+    places = found.submodule_search_locations if found is not None else None
+    return any(Path(place, "estimators").is_dir() for place in places or ())
 
 
 def check(job: Job) -> None:
     """Raises UserError for a job that lacks a package."""
-    if lacks := lacking(job):
-        key, value, other = _asked(job.spec["precision"])
-        told = f"{_needs(lacks)}; {INSTALL}, or sampling.{key}: {other}"
-        raise UserError(f"{job.target}: {key}: {value} {told}")
+    for asked, packages in lacking(job).items():
+        place = asked.place[-1]
+        other = f"{'.'.join(asked.place)}: {asked.other}" if asked.place[1:] else asked.other
+        told = f"{asked.value} {_needs(packages)}; {asked.install}, or {other}"
+        raise UserError(f"{job.target}: {place}: {told}")
 
 
 def told(plan: Plan) -> Iterator[str]:
@@ -45,26 +82,43 @@ def told(plan: Plan) -> Iterator[str]:
     if not any(map(lacking, plan.all_jobs())):
         return
     from rs.plan.price import missing  # a job asks for `check` alone, and starts without a plan
-    from rs.settings.sampling import by_openvino
 
-    lacks = {job.target: names for job in missing(plan) if (names := lacking(job))}
+    lacks = [(job, names) for job in missing(plan) if (names := lacking(job))]
     lines: dict[tuple[str, str], dict[str, None]] = {}  # runs by the line's ends
     for planned in plan.runs:
-        run, sampling = planned.run, planned.run.sections["sampling"]
-        own = (names for target, names in lacks.items() if target.is_relative_to(planned.folder))
-        packages = sorted({name for names in own for name in names})
-        if packages and by_openvino(sampling):
-            key, value, other = _asked(sampling["precision"])
-            start = plan.study.located((*run.place, "sampling", key), f"{value} {_needs(packages)}")
-            lines.setdefault((start, other), {})[run.label] = None
-    for (start, other), runs in lines.items():
+        run = planned.run
+        own: dict[Asked, set[str]] = {}
+        for job, names in lacks:
+            for asked, packages in names.items():
+                if job.target.is_relative_to(planned.folder) and _asks(run.sections, asked):
+                    own.setdefault(asked, set()).update(packages)
+        for asked, found in own.items():
+            told = f"{asked.value} {_needs(sorted(found))}"
+            start = plan.study.located((*run.place, *asked.place), told)
+            lines.setdefault((start, f"{asked.install}, or {asked.other}"), {})[run.label] = None
+    for (start, end), runs in lines.items():
         labels = ", ".join([*list(runs)[:NAMED], *["..."] * (len(runs) > NAMED)])
-        yield f"{start}; where jobs of {labels} run: {INSTALL}, or {other}"
+        yield f"{start}; where jobs of {labels} run: {end}"
 
 
-def _asked(precision: str) -> tuple[str, str, str]:
-    """What of `sampling` asks for OpenVINO, its value, and one that does not."""
-    return ("precision", "int8", "bfloat16") if precision == "int8" else ("engine", "openvino", "torch")
+def _asks(sections: dict[str, Any], asked: Asked) -> bool:
+    """Whether a run does: runs that vote or attack in several ways may share a network and its folder."""
+    if asked.place == ("attacks",):
+        from rs.study.schema import is_transfer
+
+        return any(asked.value == attack["name"] or is_transfer(attack) for attack in sections["attacks"])
+    from rs.settings.sampling import by_openvino
+
+    sampling = sections["sampling"]
+    return by_openvino(sampling) and _sampling(sampling["precision"]) == asked
+
+
+def _sampling(precision: str) -> Asked:
+    """What of `sampling` asks for OpenVINO."""
+    key, value, other = (
+        ("precision", "int8", "bfloat16") if precision == "int8" else ("engine", "openvino", "torch")
+    )
+    return Asked(("sampling", key), value, "openvino", other)
 
 
 def _needs(packages: list[str]) -> str:

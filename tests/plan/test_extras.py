@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from rs.cli.rederive import certified
 from rs.errors import UserError
+from rs.methods import attacks, catalog
 from rs.plan import extras
 from rs.stages.execution import as_dict, execute
+
+SQUARE = {"name": "square_linf", "label": "square", "radii": [0.1], "steps": 2, "judge": {"n": 32}}
+TRANSFER = {
+    "name": "transfer",
+    "source_run": "gaussian",
+    "attack": "square",
+    "radii": [0.1],
+    "judge": {"n": 32},
+}
 
 
 @pytest.fixture(autouse=True)
 def _without(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for library in ("openvino", "nncf"):
+    for library in ("openvino", "nncf", "art"):
         monkeypatch.setitem(sys.modules, library, None)
 
 
@@ -34,6 +47,54 @@ def test_the_plan_names_file_place_runs_and_what_to_do(plan_of, tiny):
     assert line.endswith(", or torch")
 
 
+@pytest.mark.parametrize("name", catalog.EXTRAS["attacks"])
+def test_an_attack_of_a_toolbox_that_is_not_there_is_told_when_it_is_planned(plan_of, tiny, name):
+    named = {k: v for k, v in SQUARE.items() if k != "label"} | {"name": name}
+    tiny["runs"]["nal"]["attacks"] = [*tiny["attacks"], named]
+    plan = plan_of(tiny)
+    told = f"{name} needs adversarial-robustness-toolbox, not installed here"
+    install = "pip install -e '.[attacks]', or take another attack"
+    (line,) = extras.told(plan)
+    assert line.endswith(f"study0.yaml: runs.nal.attacks: {told}; where jobs of nal run: {install}")
+    job = next(j for j in plan.jobs["attack"].values() if j.spec["attack"]["name"] == name)
+    with pytest.raises(UserError) as caught:
+        execute("attack", as_dict(job))
+    assert str(caught.value) == f"{job.target}: attacks: {told}; {install}"
+
+
+def test_a_transferred_attack_is_made_by_its_sources_toolbox(plan_of, tiny):
+    tiny["attacks"] = []
+    tiny["runs"]["gaussian"]["attacks"] = [SQUARE]
+    tiny["runs"]["nal"]["attacks"] = [TRANSFER]
+    lines = list(extras.told(plan_of({**tiny, "active": ["nal"]})))
+    assert [line for line in lines if "runs.nal.attacks: square_linf needs" in line] == lines
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("another", [True, False])
+def test_a_package_is_known_without_its_import(plan_of, tiny, monkeypatch, tmp_path, another):
+    """Importing the toolbox takes seconds; another package of PyPI is called art too."""
+    monkeypatch.delitem(sys.modules, "art")
+    folder = tmp_path / "art" / ("drawing" if another else "estimators")
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").write_text("raise AssertionError")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert bool(list(extras.told(plan_of({**tiny, "attacks": [SQUARE]})))) == another
+
+
+def test_every_extra_is_one_of_the_projects():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extra = project["optional-dependencies"]["attacks"]
+    assert {*catalog.EXTRAS["attacks"].values()} == {"attacks"}
+    assert any(line.startswith(extras.TOOLBOX) for line in extra)
+    uses_it = {name for name, path in attacks.METHODS.items() if "toolbox" in source_of(path)}
+    assert uses_it == {*catalog.EXTRAS["attacks"]}
+
+
+def source_of(path: str) -> str:
+    return Path(importlib.import_module(path.partition(":")[0]).__file__).read_text()
+
+
 def test_what_is_there_or_needs_nothing_is_not_told(plan_of, tiny, monkeypatch):
     assert list(extras.told(plan_of(tiny))) == []
     plan = plan_of(asked(tiny, precision="int8"))
@@ -50,7 +111,8 @@ def test_a_job_is_refused_before_it_reads_anything(plan_of, tiny, stage, package
     job = next(iter(plan_of(asked(tiny, precision="int8")).jobs[stage].values()))
     with pytest.raises(UserError) as caught:
         execute(stage, as_dict(job))
-    told = f"precision: int8 needs {packages}, not installed here; {extras.INSTALL}, or sampling.precision: "
+    install = "pip install -e '.[openvino]', or sampling.precision: "
+    told = f"precision: int8 needs {packages}, not installed here; {install}"
     assert str(caught.value) == f"{job.target}: {told}bfloat16"
 
 
