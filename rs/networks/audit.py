@@ -1,17 +1,17 @@
-"""What certification assumes of a network, asked before it votes: one deterministic function per image.
+"""Checks what certification assumes of a network before it votes: one deterministic function per image.
 
-The same image alone, in another batch, at another place of its batch, twice, after other images, with
-gradients off and on must get the same logits, and `eval()` must leave no module in training mode. All of it
-is judged in float64, since in float32 every network's last digits depend on its batch; a network that
-computes in narrower numbers of its own is given their rounding.
+An image must get the same logits alone, in another batch, at another place of its batch, twice, after other
+images, and with gradients off and on; `eval()` must leave no module in training mode. All of this is judged
+in float64, since in float32 every network's last digits depend on its batch. A network that itself computes
+in narrower numbers is allowed their rounding.
 
-A network that draws at random at every call may be let in on request (`allow: [chance]`): with independent
-draws for every image, votes are still independent, of a classifier whose noise includes the network's own.
-That much is tested: draws that the images of a batch share are refused, and so is a mean answer that depends
-on the batch. Chance is then seeded per image and block, as noise is.
+A network that draws at random at every call may be let in on request (`allow: [chance]`). With independent
+draws for every image, votes are still independent: votes of a classifier whose noise includes the network's
+own. This is tested: draws that the images of a batch share are refused, and so is a mean answer that depends
+on the batch. The network's chance is then seeded per image and block, as the noise is.
 
-What passes is not proven: a network that misbehaves at its thousandth call, or on images unlike any of the
-probes, passes.
+Passing is no proof: a network that misbehaves at its thousandth call, or only on images unlike the probes,
+passes.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from rs.networks import checkpoints
 from rs.networks.images import load_images, open_split
 from rs.networks.transformations import EQUAL, EXACT, apart, copied, one_line, out_of_memory
 
-IMAGES, LEVELS = 32, (0.12, 0.25, 0.5, 1.0)  # probes: as many test images under Gaussian noise of each level
-NARROW = {torch.float32: 1e-4, torch.float16: 0.05, torch.bfloat16: 0.3}  # what their rounding may change
-CALLS = 128  # of a network that draws at random
-# What no chance explains: standard errors between two means, and the variance between calls over that within
+IMAGES, LEVELS = 32, (0.12, 0.25, 0.5, 1.0)  # probes: 32 test images under Gaussian noise of each level
+NARROW = {torch.float32: 1e-4, torch.float16: 0.05, torch.bfloat16: 0.3}  # changes that rounding may make
+CALLS = 128  # calls of a network that draws at random
+# Limits beyond chance: standard errors between two means; variance between calls over variance within calls
 FAR, SHARED = 6.0, 3.0
 ASSUMED = "certification assumes one deterministic function of the image"
 ALLOW = "allow chance (allow: [chance], or --allow chance), which is then recorded"
@@ -55,17 +55,17 @@ class Audited:
 
 
 def load(model_manifest: Path, data: Path, device: torch.device) -> Audited:
-    """A trained network as `rs.networks.checkpoints` loads it, after the audit."""
+    """A trained network, loaded by `rs.networks.checkpoints` and audited."""
     network, manifest = checkpoints.load(model_manifest, data)
     made, run = probes(data, device), model_manifest.parent.name
-    chance = bool(manifest.get("audit", {}).get("chance", False))  # allowed and found at import
+    chance = bool(manifest.get("audit", {}).get("chance", False))  # allowed, and found, at import
     found = audit(network, made, run, ["chance"] if chance else [])
     return Audited(network, manifest, made, run, found["chance"])
 
 
 def probes(data: Path, device: torch.device) -> Tensor:
-    """Noisy images [128, C, H, W] on which forms of a network are compared: the same for every job of a run,
-    whichever images it is about.
+    """Noisy images [128, C, H, W] on which forms of a network are compared; the same for every job of a run,
+    whichever images the job is about.
     """
     size = len(open_split(data, "test"))
     images, _ = load_images(data, "test", [i * size // IMAGES for i in range(IMAGES)])
@@ -74,11 +74,13 @@ def probes(data: Path, device: torch.device) -> Tensor:
     noisy = [
         images + levels.roll(i, 0) * torch.randn(images.shape, generator=draws) for i in range(len(LEVELS))
     ]
-    return torch.cat(noisy).to(device)  # any few neighbours are of several images and levels
+    return torch.cat(noisy).to(device)  # neighbours differ in image and level
 
 
 def audit(network: nn.Module, images: Tensor, run: str, allow: Sequence[str] = ()) -> dict[str, Any]:
-    """What was found: `chance`, and the numbers it was `judged_in`. UserError says which assumption fails."""
+    """The findings: `chance`, and the numbers it was `judged_in`. Raises UserError that names a failed
+    assumption.
+    """
     subject = _subject(network, images, run)
     few, others = subject.images[:EXACT], subject.images[EXACT : 2 * EXACT]
     with kept_chance():
@@ -104,7 +106,7 @@ def audit(network: nn.Module, images: Tensor, run: str, allow: Sequence[str] = (
             subject.refuse("its answer depends on an image's place in the batch")
         if subject.differ(first[:2], torch.cat([subject(few[:1]), subject(few[1:2])])):
             subject.refuse("its answer to an image alone is not its answer to it in a batch")
-        with contextlib.suppress(RuntimeError), torch.enable_grad():  # it may have no gradients at all
+        with contextlib.suppress(RuntimeError), torch.enable_grad():  # a network may have no gradients
             taken = subject.network(few.clone().requires_grad_().clone())
             if subject.differ(first, taken.detach()):
                 subject.refuse("its answer changes where gradients are taken")
@@ -113,7 +115,7 @@ def audit(network: nn.Module, images: Tensor, run: str, allow: Sequence[str] = (
 
 @dataclass(frozen=True)
 class _Subject:
-    """A copy of the network, in float64 where that goes, and images like it."""
+    """A copy of the network, in float64 if possible, and images of the same type."""
 
     network: nn.Module
     images: Tensor
@@ -125,7 +127,7 @@ class _Subject:
     def __call__(self, images: Tensor) -> Tensor:
         number = "1 image alone" if len(images) == 1 else f"{len(images)} images"
         try:
-            logits: Tensor = self.network(images.clone())  # it may change what it is given
+            logits: Tensor = self.network(images.clone())  # a network may change its input
         except Exception as error:
             if out_of_memory(error):
                 raise
@@ -163,7 +165,7 @@ def _subject(network: nn.Module, images: Tensor, run: str) -> _Subject:
 
 
 class _Watch(TorchDispatchMode):
-    """Notes which narrower numbers than float64 anything is computed in."""
+    """Records the number types narrower than float64 in which anything is computed."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -171,7 +173,7 @@ class _Watch(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """No: to keep the compiler out of this mode would import it, which takes more than the audit."""
+        """False: skipping the compiler in this mode would import it, which takes longer than the audit."""
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -201,7 +203,7 @@ def _independent(subject: _Subject, few: Tensor, others: Tensor) -> None:
 
 
 def seeded(seed: int) -> None:
-    """Seeds all that a network may draw from without a generator of its own."""
+    """Seeds all global generators that a network may draw from."""
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
@@ -209,7 +211,7 @@ def seeded(seed: int) -> None:
 
 @contextlib.contextmanager
 def kept_chance() -> Iterator[None]:
-    """What is drawn inside leaves the process's generators as they were."""
+    """Draws inside leave the process's generators unchanged."""
     states = np.random.get_state(), random.getstate()
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(gpus):

@@ -1,11 +1,10 @@
-"""Augmentation of training images on their device, a batch at a time, each image by its own draws.
+"""Augmentation of training images on their device, a batch at a time, with separate draws for each image.
 
 `crop_flip` is He et al.'s for CIFAR-10 (2016, Section 4.2): 4 zero pixels on each side, a random crop of the
-old size, a horizontal flip with probability 1/2. `resized_crop_flip` is Szegedy et al.'s for ImageNet
-(2015, Section 6) with the limits that torchvision uses: a box of 8 to 100 % of the area and of aspect ratio
-3/4 to 4/3, resized bilinearly, and the flip. Departures: boxes have real coordinates, not whole pixels, and
-streamed images come as the centre square of their decoded form (`rs.networks.images`), which a box never
-leaves.
+old size, a horizontal flip with probability 1/2. `resized_crop_flip` is Szegedy et al.'s for ImageNet (2015,
+Section 6) with the limits that torchvision uses: a box of 8 to 100 % of the area and of aspect ratio 3/4 to
+4/3, resized bilinearly, and the flip. Departures: boxes have real coordinates, not whole pixels. A streamed
+image is the centre square of its decoded form (`rs.networks.images`), and boxes lie within it.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ from torch.nn import functional
 
 SCALE = (0.08, 1.0)
 RATIO = (3 / 4, 4 / 3)
-TRIES = 10  # for a box that fits
+TRIES = 10  # attempts at a box that fits
 
 
 def augment(name: str, x: Tensor, draws: Generator, size: Sequence[int]) -> Tensor:
-    """[B, C, *size] from images [B, C, H, W] of at least that size, as `training.augmentation` names it.
+    """[B, C, *size] from images [B, C, H, W] of at least that size; `name` as in `training.augmentation`.
 
-    `draws` lives on the images' device. Larger images are cut to their centre first, but for
-    `resized_crop_flip`, which takes its boxes from the whole of them.
+    `draws` lives on the images' device. Larger images are first cut to their centre, except for
+    `resized_crop_flip`, which takes its boxes from the whole image.
     """
     return AUGMENTATIONS[name](x, draws, size)
 
 
 def centre(x: Tensor, size: Sequence[int]) -> Tensor:
-    """The central part of images, and the images themselves where they have that size."""
+    """The central part of images; the images themselves if they have that size."""
     top, left = ((has - wanted) // 2 for has, wanted in zip(x.shape[-2:], size, strict=True))
     return x[..., top : top + size[0], left : left + size[1]]
 

@@ -23,7 +23,7 @@ from rs.provenance.run_files import read_model_manifest
 
 
 def save(outputs: dict[str, Path], state: dict[str, torch.Tensor], manifest: dict[str, Any]) -> None:
-    """Weights first, the manifest (with their digest) last: a manifest never speaks of missing weights."""
+    """Writes the weights, then the manifest with their digest: a manifest never refers to missing weights."""
     state = {k: v.detach().cpu().contiguous() for k, v in state.items()}
     with whole_file(outputs["weights"]) as temporary:
         temporary.write_bytes(packed(state, metadata={"rs": dumps(manifest["provenance"]["spec"])}))
@@ -32,7 +32,7 @@ def save(outputs: dict[str, Path], state: dict[str, torch.Tensor], manifest: dic
 
 
 def build_model(model: dict[str, Any], data_manifest: dict[str, Any]) -> nn.Module:
-    """A model of the catalog, or one that was imported (`rs.networks.imported`), with fresh weights."""
+    """A model of the catalog, or an imported one (`rs.networks.imported`), with fresh weights."""
     if "imported" in model:
         return entries.build(model["imported"], data_manifest)
     shape = tuple(data_manifest["shape"])
@@ -66,8 +66,9 @@ def load(model_manifest: Path, data_manifest: Path) -> tuple[nn.Module, dict[str
 
 
 def load_resume(path: Path) -> dict[str, Any]:
-    """What a training continues from, on the CPU (Adam counts its steps there). Raises UserError for a file
-    that is damaged (torch compares no checksums, but writes those of a zip archive) or of another training.
+    """The state from which a training continues, on the CPU (where Adam counts its steps). Raises UserError
+    for a file that is damaged or of another training. (torch writes a zip archive's checksums but does not
+    compare them, so they are compared here.)
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -75,14 +76,14 @@ def load_resume(path: Path) -> dict[str, Any]:
         saved = {} if damaged else torch.load(path, map_location="cpu", weights_only=True)
         if damaged or saved.get("name", path.name) != path.name:
             raise ValueError(f"{damaged} differs from its checksum" if damaged else f"is {saved['name']}")
-    except Exception as error:  # zipfile and torch raise whatever a damaged file makes them stumble over
+    except Exception as error:  # a damaged file can make zipfile and torch raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{path}: not a checkpoint to continue from ({reason}); {ADVICE}") from error
     return dict(saved)
 
 
 def load_state(model: nn.Module, state: dict[str, torch.Tensor], path: Path, name: str) -> None:
-    """`load_state_dict`, with one line on what does not fit."""
+    """`load_state_dict`, with one line on mismatches."""
     own = model.state_dict()
     for key in sorted(own.keys() | state.keys()):
         if key not in state or key not in own:

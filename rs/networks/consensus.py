@@ -1,10 +1,11 @@
-"""The inference form of an ensemble that stops early: each member in a form of its own, and who is asked.
+"""The inference form of an ensemble that stops early: each member in its own form, and which members are
+asked.
 
-The first K members see whole batches. Of a batch, the images on whose class they disagree go on to the other
-members in batches of a fixed smaller shape, which is part of the form: what an image is answered depends on
-its own logits and on these shapes, not on which other images are left. Their number decides only its row
-there, which in compiled code may change a logit's last digit, as an image's row in any batch may. On a GPU
-the host waits for each batch to learn who is left.
+The first K members see whole batches. The images of a batch on whose class they disagree go on to the other
+members, in batches of a fixed smaller shape, which is part of the form. So an image's answer depends on its
+own logits and on these shapes, not on which other images are left. The number of images left decides only the
+image's row in the smaller batch. In compiled code the row may change a logit's last digit, as it may in any
+batch. On a GPU the host waits after each batch for the images that are left.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from rs.networks.transformations import DIFFERING, copied, differing, warn
 if TYPE_CHECKING:
     from rs.networks.averaged import Averaged
 
-LEFT = 8  # the other members' batch is one of so many parts of a batch, in multiples of 16 images
+LEFT = 8  # batch / batch of the other members, which is a multiple of 16 images
 
 
 class ConsensusForm(InferenceForm):
     """`InferenceForm` of an `Averaged` network with a consensus of fewer than all of its members. `passes`
-    counts the images that members have been asked about.
+    counts pairs of an image and a member that was asked about it.
     """
 
     passes: int
 
     def __init__(self, audited: Audited, form: dict[str, Any], device: torch.device) -> None:
-        """Members are compared in their forms with themselves, and what comes out with the plain network. All
-        have one precision, and are compiled all or none: the plainest that one of them falls back on.
+        """Each member's form is compared with the member, and the result with the plain ensemble. All members
+        have one precision, and all or none are compiled: the plainest form on which one of them falls back.
         """
         network = audited.network
         self.batch, self.device, self.run = int(form["batch"]), device, audited.run
@@ -75,7 +76,7 @@ class ConsensusForm(InferenceForm):
             self._take_members(audited, {**form, **plainer}, device)
             return
         self.dtype, self.layout = self.parts[0].dtype, self.parts[0].layout
-        # members of several architectures may differ in what was done to them
+        # members of different architectures may differ in folding and layout
         same = {key: values[0] if len({*values}) == 1 else values for key, values in of.items()}
         self.description = {**told[0], **same, "left": self.left}
 

@@ -1,12 +1,11 @@
 """Denoised smoothing (Salman, Sun, Yang, Kapoor & Kolter, NeurIPS 2020): a denoiser before any classifier.
 
-The base classifier that is smoothed is f(D(x)): D takes the noise away and f, which may never have seen
-noise, classifies what is left. Certificates hold as for any other base classifier. Both are networks of other
-runs or imported ones; their weights are copied (rs.stages.join), and nothing is trained. A diffusion model
-denoises in one step (rs.networks.one_shot).
+The smoothed base classifier is f(D(x)): D removes the noise, and f, which may never have seen noise,
+classifies the result. Certificates hold as for any other base classifier. Both are networks of other runs, or
+imported; their weights are copied (rs.stages.join), and nothing is trained. A diffusion model denoises in one
+step (rs.networks.one_shot).
 
-It stands here, and not beside the architectures, since it is built of whatever networks there are.
-Departures: none.
+This module is not among the architectures, since it is built from any existing networks. Departures: none.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Denoised:
     ) -> nn.Module:
         """`Sequential(denoiser, classifier)` with fresh weights: [B, C, H, W] -> logits [B, classes].
 
-        Raises UserError where a plan has not put the networks in the place of the labels.
+        Raises UserError if the labels were not replaced by networks, as a plan does.
         """
         data = {"shape": list(shape), "classes": classes, "mean": list(mean), "std": list(std)}
         parts: OrderedDict[str, nn.Module] = OrderedDict()
@@ -57,12 +56,14 @@ class Denoised:
 
 
 def check_images(denoiser: nn.Module, name: str, shape: Sequence[int]) -> None:
-    """One pass: images [C, H, W] = `shape` in and out. UserError where it fails or gives something else."""
+    """One pass: images [C, H, W] = `shape` in and out. Raises UserError where it fails or gives anything
+    else.
+    """
     size = "x".join(map(str, shape))
     try:
         with torch.no_grad():
             found = denoiser(torch.zeros(2, *shape))
-    except Exception as error:  # whatever somebody's network does
+    except Exception as error:  # a user's network may raise anything
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{name}: fails on images of {size}: {reason}") from error
     if not isinstance(found, Tensor) or tuple(found.shape) != (2, *shape):

@@ -1,12 +1,13 @@
-"""A trained network as attacks see it: differentiable in the image, and no slower than it has to be.
+"""A trained network as attacks see it: differentiable in the image, and no slower than necessary.
 
-The judge is the inference form; what is differentiated here only proposes images to it, so it may round in
-its own way. It has the form's precision, folded batch norm and memory format, without the compiler and the
-fixed batch. Parameters take no gradients.
+The judge is the inference form; this form only proposes images to it, so it may round differently. It has the
+inference form's precision, folded batch norm and memory format, without the compiler and the fixed batch.
+Parameters take no gradients.
 
-Gradients are averaged over S noisy copies of an image. Before a first convolution lie only maps that are
-affine in every pixel, so the copies' gradients can be summed after it instead of before: the most awkward of
-all backward convolutions (to one or three channels, in full resolution) is done once per image, not S times.
+Gradients are averaged over S noisy copies of an image. All maps before a first convolution are affine in
+every pixel, so the copies' gradients can be summed behind the convolution's backward pass or before it. Here
+they are summed before it: the slowest of all backward convolutions (to one or three channels, in full
+resolution) runs once per image, not S times.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ from rs.smoothing.smoothed import OfCopies, add_noise
 
 
 class _SummedFirst(torch.autograd.Function):
-    """A convolution whose input gradient is the sum over each image's copies, all given to the first copy."""
+    """A convolution whose input gradient is the sum over each image's copies, all assigned to the first
+    copy.
+    """
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, convolution: nn.Conv2d, copies: int) -> Tensor:
@@ -82,7 +85,7 @@ def _first_convolution(network: nn.Module) -> str | None:
         if isinstance(child, nn.Sequential):
             below = _first_convolution(child)
             return None if below is None else f"{name}.{below}"
-        # a class of somebody's own may do anything with its weight, and is not kept where networks are folded
+        # a user's own class may do anything with its weight, and folding does not keep it
         if type(child) is nn.Conv2d and child.padding_mode == "zeros":
             return None if isinstance(child.padding, str) else name
         if not isinstance(child, Normalize | nn.Identity):
@@ -91,7 +94,7 @@ def _first_convolution(network: nn.Module) -> str | None:
 
 
 def _gradient(logits_of: Callable[[Tensor], Tensor], x: Tensor) -> Tensor | None:
-    """Of a sum of differently weighted logits at x; nothing where that has none."""
+    """Gradient of a sum of differently weighted logits at x; None where there is none."""
     leaf = x.detach().clone().requires_grad_()
     try:
         with torch.enable_grad():
@@ -108,9 +111,9 @@ class Differentiable(OfCopies):
     """float32 images [B, C, H, W] in any layout to float32 logits, through a network of another precision."""
 
     def __init__(self, audited: Audited, form: dict[str, Any], device: torch.device) -> None:
-        """`form` has `precision`. Logits and gradients are compared with the network's on its probes, in
-        float64, votes in the form's precision; what differs is left out with a warning. A network that draws
-        at random is not compared and stays plain. The given one is left as it is.
+        """`form` has `precision`. On its probes, logits and gradients are compared with the network's in
+        float64, votes in the form's precision; differing transformations are left out with a warning. A
+        network that draws at random is not compared and stays plain. The given network is not changed.
         """
         super().__init__()
         run, probes, asked = audited.run, audited.probes.to(device), PRECISIONS[form["precision"]]
@@ -142,8 +145,8 @@ class Differentiable(OfCopies):
             warn(run, f"is attacked in a plainer form than {self.dtype} in {self.layout}: {why}")
 
     def _apart(self, plain: nn.Module, probes: Tensor) -> float:
-        """How far gradients are from those of the plain network: both in float64, for two images with three
-        copies each, as a share of the largest. 0 for a network that has none.
+        """The largest difference of gradients from those of the plain network, as a share of the largest:
+        both in float64, for two images with three copies each. 0 for a network without gradients.
         """
         x = probes[:2]
         z = probes[2:].unflatten(0, (2, -1)) - x.unsqueeze(1)
@@ -154,13 +157,13 @@ class Differentiable(OfCopies):
     def _differing(self, probes: Tensor, votes: Tensor) -> float | str:
         try:
             return differing(self, probes, votes, PLAIN_BATCH)
-        except Exception as error:  # whatever somebody's network does in this form
+        except Exception as error:  # a user's network may raise anything in this form
             if out_of_memory(error):
                 raise
             return one_line(error)
 
     def _take(self, using: Transformed, name: str | None, dtype: torch.dtype) -> None:
-        """`name` is the first convolution's, or nothing where each copy's gradient goes through it alone."""
+        """`name` is the first convolution's; None if every copy's gradient goes through it separately."""
         self.dtype, self.layout = dtype, using.layout
         self.network = copied(using.network).to(dtype)
         self.first: _FirstConvolution | None = None
@@ -191,14 +194,14 @@ INSTEAD = "; attack it with square_linf, or by transfer from a run that has them
 def require_gradients(
     network: nn.Module, image: Tensor, manifest: Path | str, needed_by: str, instead: str = INSTEAD
 ) -> None:
-    """UserError where the logits of `image` [C, H, W] cannot be differentiated with respect to it: they do
-    not depend on it, or the network fails where gradients are taken, as one that goes through numpy does.
+    """Raises UserError where the logits of `image` [C, H, W] have no gradient with respect to it: they do not
+    depend on it, or the network fails when gradients are taken (as one that goes through numpy).
     """
     why = ""
     with torch.enable_grad():
         leaf = image[None].detach().requires_grad_()
         try:
-            # of a copy, as noisy images are: a network may change what it is given
+            # a copy, as noisy images are: a network may change its input
             logits = network(leaf.clone())
             if logits.requires_grad:
                 torch.autograd.grad(logits.sum(), leaf)

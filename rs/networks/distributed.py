@@ -1,14 +1,14 @@
 """One training run in several processes, each of which computes its share of every batch.
 
-What is distributed is the network, not the objective. Every process holds the whole batch, draws the same
+The network is distributed, not the objective. Every process holds the whole batch, draws the same
 augmentation and noise from the same generators and calls the objective on all of it. `Replica` sends this
-process's share of the rows through the network, under DistributedDataParallel, and returns everybody's
-logits; gradients with respect to images come back whole too. So the result is that of one process up to the
-order of float additions, for any objective: however it draws, and whatever it averages over. The price is
-that element-wise work on images (noise, augmentation, the steps of an ascent) is repeated in every process:
-little beside the network's work on the few GPUs of one machine, more on dozens.
+process's share of the rows through the network, under DistributedDataParallel, and returns all processes'
+logits; gradients with respect to images come back whole too. So for any objective, however it draws and
+whatever it averages over, the result is that of one process up to the order of float additions. The price is
+that every process repeats element-wise work on images (noise, augmentation, the steps of an ascent): little
+beside the network's work on the few GPUs of one machine, more on dozens.
 
-Batch norm is synchronised. On GPUs that is torch's, which has no CPU kernels; on CPUs ours.
+Batch norm is synchronised: on GPUs by torch's class, which has no CPU kernels, on CPUs by ours.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rs.networks.images import Batch, Resident, Streamed
 
 @contextlib.contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Joins the other processes, if torchrun started this one, and leaves them when all went well."""
+    """Joins the other processes, if torchrun started this one, and leaves them if the block succeeds."""
     if not dist.is_torchelastic_launched():
         yield
         return
@@ -38,7 +38,7 @@ def process_group(device: torch.device) -> Iterator[None]:
     else:
         dist.init_process_group("gloo")
     yield
-    dist.destroy_process_group()  # after an error it could wait for others for ever
+    dist.destroy_process_group()  # not after an error: it could wait for others for ever
 
 
 def processes() -> int:
@@ -46,7 +46,7 @@ def processes() -> int:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes files and tells progress."""
+    """Whether this process is the one that writes files and reports progress."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
@@ -63,7 +63,7 @@ def share(rows: Tensor) -> Tensor:
 
 @torch.no_grad()
 def gather(own: Tensor, rows: int) -> Tensor:
-    """All `rows` rows in order, from every process's share of them."""
+    """All `rows` rows in order, from the shares of all processes."""
     edges, largest = bounds(rows), -(-rows // processes())
     sent = own.new_zeros((largest, *own.shape[1:]))
     sent[: len(own)] = own
@@ -73,7 +73,7 @@ def gather(own: Tensor, rows: int) -> Tensor:
 
 
 class _Share(torch.autograd.Function):
-    """All rows to this process's; gradients of all rows are gathered."""
+    """Forward: all rows -> this process's rows. Backward: gathers the gradients of all rows."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -86,7 +86,9 @@ class _Share(torch.autograd.Function):
 
 
 class _Gather(torch.autograd.Function):
-    """This process's rows to all; every process has the same gradient of all and keeps its share."""
+    """Forward: this process's rows -> all rows. Backward: every process has the same gradient and keeps its
+    share.
+    """
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, rows: int) -> Tensor:
@@ -98,7 +100,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _Sum(torch.autograd.Function):
-    """The sum of every process's tensor, in all of them; so is the gradient."""
+    """The sum of every process's tensor, in all processes; backward likewise."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
@@ -112,14 +114,14 @@ class _Sum(torch.autograd.Function):
 
 
 class Replica(nn.Module):
-    """A network [B, C, H, W] -> [B, K] that this process computes its share of: the same inputs and logits in
-    all.
+    """A network [B, C, H, W] -> [B, K] of which this process computes its share; inputs and logits are the
+    same in all processes.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         with warnings.catch_warnings():
-            # the newest torch has another name for it, which the oldest that we support does not know
+            # newer versions of torch renamed it; the oldest supported one lacks the new name
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
             self.model = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
 
@@ -129,7 +131,7 @@ class Replica(nn.Module):
 
 
 def backward(loss: Tensor) -> None:
-    """Gradients of a loss that all processes computed, in the parameters of all of them."""
+    """Backward pass of a loss that all processes computed, into the parameters of all of them."""
     loss.backward(torch.full_like(loss, processes()))  # DistributedDataParallel averages; the shares add up
 
 
@@ -170,7 +172,7 @@ def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Modul
 
 
 def batches(images: Resident | Streamed, order: Tensor, batch_size: int) -> Iterator[Batch]:
-    """`images.batches`, whole in every process; each decodes its share of streamed images."""
+    """`images.batches`: whole batches in every process; each decodes its share of streamed images."""
     if processes() == 1 or isinstance(images, Resident):
         yield from images.batches(order, batch_size)
         return

@@ -2,20 +2,20 @@
 Variance Reduced Classifiers", ICLR 2022).
 
 The base classifier is argmax_c of the mean of L networks' logits. It is one deterministic function of the
-noisy image, so certificates hold as for any network. Why it helps: let z be a class's margin under the noise
-and the networks' margins have variance s^2 and pairwise correlation r over the noise; the mean's variance is
-then s^2 (1 + r (L - 1)) / L at the same mean, and a vote goes wrong where the margin is below 0.
+noisy image, so certificates hold as for any network. Why it helps: let z be a class's margin under the noise,
+and let the networks' margins have variance s^2 and pairwise correlation r over the noise. The mean has the
+same expectation and the variance s^2 (1 + r (L - 1)) / L, and a vote is wrong where the margin is below 0.
 
 With `consensus: K` the first K members answer first, and the others are asked only where these disagree
-(rs.networks.averaged). That is another function of the noisy image, so another base classifier: its votes,
-draws and certificates are its own. It is the full ensemble's answer except where the first K agree and the
-mean of all would say something else. K = 1 is the first member alone, K = L the full ensemble. The order of
-the members counts.
+(rs.networks.averaged). That is another function of the noisy image, so another base classifier with its own
+votes, draws and certificates. Its answer is the full ensemble's except where the first K agree and the mean
+of all would give another class. K = 1 is the first member alone, K = L the full ensemble. The order of the
+members matters.
 
-Nothing is trained: members are runs of the study, one for each seed, or imported networks; their weights are
-copied (rs.stages.join). Departures: the released code keeps the images that are left until they fill a
-batch; here they are asked about in smaller batches at once, of a size that the inference form fixes. Its
-learned weights for members and its hard voting, which breaks ties at random, are left out.
+Nothing is trained: members are runs of the study, one per seed, or imported networks; their weights are
+copied (rs.stages.join). Departures: the released code collects the remaining images until they fill a batch;
+here they go at once into smaller batches, of a size that the inference form fixes. Its learned weights for
+members and its hard voting, which breaks ties at random, are left out.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Ensemble:
     ) -> nn.Module:
         """`Averaged` of the members with fresh weights: [B, C, H, W] -> logits [B, classes].
 
-        Raises UserError where a plan has not put the networks in the place of the labels.
+        Raises UserError if the labels were not replaced by networks, as a plan does.
         """
         data = {"shape": list(shape), "classes": classes, "mean": list(mean), "std": list(std)}
         built: list[nn.Module] = []

@@ -1,4 +1,4 @@
-"""From the inference form that a study asks for to the first one that this machine can run."""
+"""From the inference form that a study requests to the first one that this machine can run."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ SMALLEST_BATCH = 16  # batches are multiples of it (rs.stages.sample)
 
 
 def wanted(spec: dict[str, Any], file: Path | None, model: str | None = None) -> dict[str, Any]:
-    """The form of a job: what this stage fixed in `file`, or what its spec asks for.
+    """The form of a job: the one that the form stage fixed in `file`, or the one that its spec requests.
 
-    Raises UserError for a file that is no form, or was fixed for another one or another network than `model`.
+    Raises UserError for a file that is no form, or was fixed for another request or another network than
+    `model`.
     """
     asked = asked_form(spec)
     if file is None:
@@ -50,7 +51,7 @@ def fixed(audited: Audited, spec: dict[str, Any], file: Path | None, device: tor
 
 
 def ladder(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The form asked for, then what to fall back on: without the compiler, then in smaller batches."""
+    """The requested form, then its fallbacks: without the compiler, then in smaller batches."""
     form = asked_form(asked)
     yield form
     if by_openvino(form):
@@ -66,10 +67,10 @@ def ladder(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def resolve(
     audited: Audited, asked: dict[str, Any], device: torch.device, keep: bool = False
 ) -> tuple[dict[str, Any], str | None]:
-    """The first form of `ladder` that votes, and as the plain network does, and what was wrong with those
-    before it. `keep`: its compiled code is kept for the jobs that come after.
+    """The first form of `ladder` that runs and votes like the plain network, and why the earlier ones do not.
+    With `keep`, its compiled code is kept for later jobs.
 
-    Raises UserError for what no other form can mend.
+    Raises UserError for errors that no other form can avoid.
     """
     wrong: list[str] = []
     shape = audited.probes.shape[1:]
@@ -107,7 +108,7 @@ def try_out(form: InferenceForm, shape: Sequence[int]) -> None:
 
 
 def forget(device: torch.device) -> None:
-    """Gives back what a form that failed has taken."""
+    """Frees the memory and compiler state of a failed form."""
     torch.compiler.reset()
     if device.type == "cuda":
         torch.cuda.empty_cache()

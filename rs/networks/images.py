@@ -1,7 +1,7 @@
 """Images of a prepared split by position: resident on the device, or streamed from their files.
 
-Both kinds give the same: `take` some positions, or walk through an order of them in `batches`. Streamed
-images are decoded by worker processes as the literature does it (shorter side resized to 256, bilinear and
+Both classes have the same interface: `take` some positions, or walk through an order of them in `batches`.
+Worker processes decode streamed images as in the literature (shorter side resized to 256, bilinear and
 antialiased, then the centre of 224). With a margin they keep the whole centre square of the resized image,
 from which an augmentation cuts boxes on the device (`rs.networks.augmentation`).
 """
@@ -29,7 +29,7 @@ Batch = tuple[Tensor, Tensor]  # float32 [B, C, H, W] in [0, 1], int64 [B], on t
 
 
 class Resident:
-    """A split in the device's memory, in the form that is stored: uint8 becomes float32 when it is taken."""
+    """A split in the device's memory, in its stored type; `take` converts uint8 to float32."""
 
     def __init__(self, arrays: dict[str, np.ndarray], device: torch.device | str) -> None:
         self._images = torch.from_numpy(arrays["images"]).to(device)
@@ -49,7 +49,9 @@ class Resident:
 
 
 class Streamed:
-    """A split on disk, decoded by `workers` processes (0: by this one). UserError names a bad file."""
+    """A split on disk, decoded by `workers` processes (0: by this one). Raises UserError that names a bad
+    file.
+    """
 
     def __init__(
         self,
@@ -85,7 +87,7 @@ class Streamed:
             num_workers=workers,
             collate_fn=collate,
             pin_memory=on_gpu,
-            generator=torch.Generator(),  # its own, never the process's
+            generator=torch.Generator(),  # not the process's generator
         )
         for images, chosen, problem in loader:
             if problem:
@@ -95,8 +97,8 @@ class Streamed:
 
 
 class ImageFiles(TorchDataset[Any]):
-    """Decodes one file at a time: uint8 [3, *size], or what is wrong with it (a process's errors lose their
-    line).
+    """Decodes one file at a time: uint8 [3, *size], or the text of an error (an exception in a worker process
+    would lose its one-line form).
     """
 
     def __init__(
@@ -106,7 +108,7 @@ class ImageFiles(TorchDataset[Any]):
         self.paths, self.bytes = (
             arrays["paths"],
             arrays["bytes"],
-        )  # arrays: worker processes share their pages
+        )  # arrays, whose pages worker processes share
         self.ends = np.flatnonzero(self.paths == 0)
 
     def path(self, position: int) -> Path:
@@ -133,7 +135,7 @@ class ImageFiles(TorchDataset[Any]):
 
 
 def collate(items: list[tuple[Tensor, int] | str]) -> tuple[Tensor, Tensor, str]:
-    """Images, positions, and the first problem among them (or nothing)."""
+    """Images, positions, and the first error text among the items (or an empty one)."""
     problem = next((item for item in items if isinstance(item, str)), "")
     good = [item for item in items if not isinstance(item, str)]
     if problem or not good:
@@ -148,7 +150,7 @@ def open_split(
     workers: int = 0,
     margin: bool = False,
 ) -> Resident | Streamed:
-    """The images of a prepared split. `workers` and `margin` matter for streamed images alone."""
+    """The images of a prepared split. `workers` and `margin` matter only for streamed images."""
     manifest, arrays = read_manifest(manifest_path), load_arrays(manifest_path, split)
     entry = manifest["splits"][split].get("streamed")
     if entry is None:

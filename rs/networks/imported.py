@@ -1,7 +1,8 @@
 """Networks that others trained: built from a Python entry point or an architecture of ours, and wrapped.
 
 `module:function` names a function without arguments that returns the network, importable from the working
-directory; it is the user's own code and is run. Normalisation is always the first layer, as in our models.
+directory. It is the user's own code, and it is executed. Normalisation is always the first layer, as in our
+models.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def build(imported: dict[str, Any], data_manifest: dict[str, Any]) -> nn.Module:
     """A module of [B, C, H, W] in [0, 1] -> logits: `Sequential(normalisation, net...)`.
 
     `imported` holds `entry` or `architecture`, and `normalization`: none, center, standardize (the data set's
-    constants), {mean, std}, or nothing for what the architecture has by default.
+    constants), {mean, std}, or null for the architecture's default.
     """
     given, mean, std = imported.get("normalization"), data_manifest["mean"], data_manifest["std"]
     kind: Normalization | None = "standardize" if isinstance(given, dict) else given
@@ -40,7 +41,7 @@ def build(imported: dict[str, Any], data_manifest: dict[str, Any]) -> nn.Module:
 
 
 def net_of(model: nn.Module) -> nn.Module:
-    """What follows the normalisation."""
+    """The network behind the normalisation."""
     assert isinstance(model, nn.Sequential)
     rest = list(model)[1:]
     return rest[0] if len(rest) == 1 else nn.Sequential(*rest)
@@ -62,7 +63,7 @@ def call(entry: str) -> nn.Module:
         ) from error
     except AttributeError as error:
         raise UserError(f"entry {entry}: {module} has no {name}") from error
-    except Exception as error:  # whatever the user's module does at import
+    except Exception as error:  # the user's module may raise anything at import
         raise UserError(f"entry {entry}: importing {module} failed: {_line(error)}") from error
     try:
         network = found()

@@ -1,17 +1,18 @@
-"""The inference form: the one shape in which a network votes, is judged and predicts.
+"""The inference form: the one configuration in which a network votes, judges and predicts.
 
 Precision, memory format, batch shape, folded batch norm and whether it is compiled are fixed before an
-image's first vote (rs.stages.form) and stored with the draws: a bfloat16 network, or another batch shape,
-rounds differently and is its own base classifier.
+image's first vote (rs.stages.form) and stored with the draws. A network in bfloat16, or with another batch
+shape, rounds differently and is another base classifier.
 
-Batch norm is folded into the convolution before it, in float64, before any rounding. Compiled forms go
-through `torch.compile` with frozen weights, with CUDA graphs on a GPU; a job that finds its network kept on
-disk (rs.networks.kept_forms) starts no compiler. Batches are padded to one shape: another one would be
-compiled anew and round differently.
+Batch norm is folded into the convolution before it, in float64, before any rounding. Compiled forms use
+`torch.compile` with frozen weights, with CUDA graphs on a GPU; a job that finds its compiled network on disk
+(rs.networks.kept_forms) starts no compiler. Batches are padded to one shape: another one would be compiled
+anew and round differently.
 
-A form is compared with the plain network (float32, contiguous, not folded, not compiled) before it is used,
-on probes that are the same for all jobs of a run (rs.networks.audit), so that all of them come to the same
-one: what is not the same function, or rounds too many votes away, is left out with a warning.
+A form is compared with the plain network (float32, contiguous, not folded, not compiled) before its use. The
+probes are the same for all jobs of a run (rs.networks.audit), so all jobs arrive at the same form. A
+transformation that changes the function, or whose rounding changes too many votes, is left out with a
+warning.
 """
 
 from __future__ import annotations
@@ -41,24 +42,24 @@ from rs.settings.sampling import FORM
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 NOT_FINITE = "logits are not finite: the network did not train, or its range is too small"
-PLAIN_BATCH = 16  # the plain network's, in which the float32 truth about the probes is computed
+PLAIN_BATCH = 16  # batch size of the plain network for the float32 reference on the probes
 
 
 class InferenceForm:
     """Calls a network on batches of exactly `batch` images: float32 images in, float32 logits out."""
 
-    passes: int | None = None  # of an ensemble's members, where some images are not answered by all
+    passes: int | None = None  # member passes of an ensemble that asks some images of only some members
 
     def __init__(self, audited: Audited, form: dict[str, Any], device: torch.device) -> None:
         """`form` has `precision`, `batch` and `compiled`; it is compared with the network on its probes. A
-        network that draws at random cannot be compared and stays plain. The given one is left as it is.
+        network that draws at random cannot be compared and stays plain. The given network is not changed.
         """
         torch.backends.cudnn.allow_tf32 = False  # float32 means float32
         torch.backends.cuda.matmul.allow_tf32 = False
         warn_if_slow(form["precision"], device)
         self.batch, self.device, self.run = int(form["batch"]), device, audited.run
         self.classes = int(audited.manifest["classes"])
-        # rows so far with a logit that is infinite or NaN
+        # number of rows so far with an infinite or NaN logit
         self.broken = torch.zeros((), dtype=torch.int64, device=device)
         self.compared: dict[str, Any] = {}
         self.fallbacks: list[str] = []
@@ -72,7 +73,9 @@ class InferenceForm:
             self._choose(plain, form, audited.probes.to(device))
 
     def _choose(self, plain: Transformed, form: dict[str, Any], probes: Tensor) -> None:
-        """Takes the first of `_variants` that votes as the plain network does, and says what came before."""
+        """Takes the first of `_variants` that votes as the plain network does, and records why earlier ones
+        do not.
+        """
         with torch.no_grad():
             parts = [self._checked(plain.network(x.clone())) for x in probes.split(PLAIN_BATCH)]
         votes, shown = torch.cat(parts).argmax(1), transformed(plain.network, probes, self.run)
@@ -92,7 +95,7 @@ class InferenceForm:
     def _variants(
         form: dict[str, Any], shown: Transformed, plain: Transformed
     ) -> Iterator[tuple[str, bool, Transformed]]:
-        """Precision, compiled or not, and network: the form asked for, then plainer ones."""
+        """Precision, compiled or not, and network: the requested form, then plainer ones."""
         if form["compiled"]:
             yield form["precision"], True, shown
         yield form["precision"], False, shown
@@ -110,9 +113,9 @@ class InferenceForm:
         self._input: Tensor | None = None
 
     def _differing(self, probes: Tensor, votes: Tensor, fatal: bool) -> float | str:
-        """Share of the probes with another vote, or why there are no votes, where another form may have some.
+        """Share of the probes with another vote, or the error if this form fails and another one may not.
 
-        What the compiler stumbles over is the form stage's business: it fixes one form for all jobs.
+        Compiler errors are raised: the form stage handles them, since it fixes one form for all jobs.
         """
         try:
             return differing(self, probes, votes, self.batch)
@@ -131,7 +134,7 @@ class InferenceForm:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits [B, classes] of B <= batch images [B, C, H, W], good until the next call."""
+        """Logits [B, classes] of B <= batch images [B, C, H, W]; the next call overwrites them."""
         shape = (self.batch, *images.shape[1:])
         if self._input is None or self._input.shape != shape:
             self._input = torch.zeros(shape, dtype=self.dtype, device=self.device)
@@ -149,7 +152,8 @@ class InferenceForm:
         """Counts int64 [classes] of `votes` predictions of `image` [C, H, W] + noise(rows) [rows, C, H, W].
 
         Also the sums and sums of squares of softmax(beta * logits), float64 [len(betas), classes]. All stay
-        on the device, nothing waits for it, and memory does not grow with `votes`. `check` comes after.
+        on the device without synchronisation, and memory does not grow with `votes`. The caller calls `check`
+        afterwards.
         """
         counts = torch.zeros(self.classes, dtype=torch.int64, device=self.device)
         sums = torch.zeros(len(betas), self.classes, dtype=torch.float64, device=self.device)
@@ -157,7 +161,7 @@ class InferenceForm:
         one = torch.ones((), dtype=torch.int64, device=self.device)
         for start in range(0, votes, self.batch):
             rows = min(self.batch, votes - start)
-            # `add_` belongs to the noise (rs.methods.noise.exact_gaussian): no other addition is as exact
+            # the noise's own `add_`: exact noise is added on its grid (rs.methods.noise.exact_gaussian)
             logits = self(noise(rows).add_(image))
             self.broken += (~logits.isfinite().all(1)).sum()
             # bincount would make a GPU wait for the host
@@ -168,7 +172,9 @@ class InferenceForm:
         return counts, sums, squares
 
     def keep(self, probes: Tensor) -> str | None:
-        """Keeps the compiled form for later processes; why not, if so. `probes` [N, C, H, W] fill a batch."""
+        """Keeps the compiled form for later processes; returns why it could not. `probes` [N, C, H, W] fill a
+        batch.
+        """
         if not isinstance(self.network, Compiled):
             return None
         batch = probes.repeat(-(-self.batch // len(probes)), 1, 1, 1)[: self.batch]
@@ -188,14 +194,14 @@ def moments(logits: Tensor, beta: float) -> tuple[Tensor, Tensor]:
 
 
 def form_of(audited: Audited, form: dict[str, Any], device: torch.device) -> InferenceForm:
-    """The network's inference form; one that does not ask all of itself about every image brings its own."""
+    """The network's inference form. A network that does not use all its parts for every image has its own."""
     made: Callable[..., InferenceForm] = getattr(audited.network, "voting_form", InferenceForm)
     return made(audited, form, device)
 
 
 class Compiled:
-    """A network compiled for one shape, with its weights frozen as constants: from a kept file where there is
-    one. RuntimeError where it would quietly run another form.
+    """A network compiled for one shape, with its weights frozen as constants; loaded from a kept file if
+    there is one. Raises RuntimeError where torch would silently run it uncompiled.
     """
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
@@ -210,7 +216,9 @@ class Compiled:
 
     @functools.cached_property
     def traced(self) -> Callable[[Tensor], Tensor]:
-        """What torch.compile makes in this process; where it is needed, since its import takes seconds."""
+        """The function that torch.compile makes in this process, made on first use: the import takes
+        seconds.
+        """
         options: dict[str, Any] = {"triton.cudagraphs": self.device.type == "cuda"}
         made: Callable[[Tensor], Tensor] = torch.compile(
             self.network, dynamic=False, fullgraph=True, options=options
@@ -219,15 +227,15 @@ class Compiled:
 
     def trace(self, images: Tensor) -> Tensor:
         """Logits of `traced`."""
-        from torch._dynamo import config as dynamo  # inside: as above
+        from torch._dynamo import config as dynamo  # imported on first use, as above
         from torch._inductor import config as inductor
 
-        # asked of the configuration while a network is traced, which is at its first call: the option of
-        # torch.compile comes too late. Past its limit of networks the tracer would run them uncompiled.
+        # Set while the network is traced, at its first call: the option of torch.compile takes effect too
+        # late. Beyond its limit of networks the tracer would otherwise run them uncompiled.
         with inductor.patch(freezing=True), dynamo.patch(fail_on_recompile_limit_hit=True):
             logits: Tensor = self.traced(images)
         return logits
 
     def keep(self, batches: Sequence[Tensor]) -> str | None:
-        """Keeps it for later processes, or says why not."""
+        """Keeps the compiled network for later processes; returns why it could not."""
         return kept_forms.keep(self.network, self.trace, batches)

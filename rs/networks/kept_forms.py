@@ -1,19 +1,21 @@
-"""Compiled networks that are kept as files, so that a job votes without starting the compiler.
+"""Compiled networks kept as files, so that a job votes without starting the compiler.
 
-`torch.compile` traces a network and generates its code anew in every process, since what is cached of it is
-the machine code alone: seconds for each job. AOTInductor writes all of it into one file, which loads in
-milliseconds. It is the same classifier: a file is kept only where its logits are those of `torch.compile`
-bit by bit, so a form's description does not say which of the two has voted.
+In every process `torch.compile` traces a network and generates its code anew; only the machine code is
+cached. This takes seconds for each job. AOTInductor writes everything into one file, which loads in
+milliseconds. It is the same classifier: a file is kept only if its logits are those of `torch.compile` bit
+for bit. So a form's description does not say which of the two has voted.
 
-A file is named by a digest of all that it was made from: the network as torch.fx writes it down with every
-number it holds, the batch, torch, the processor and the threads, and by its own digest: it comes whole, by
-one renaming, whoever writes at the same time and wherever they are killed. So nothing in it can be out of
-date, and it may be removed at any time: the compiler then starts as before. Nothing is kept of what torch.fx
-does not see whole (hooks, a replaced `forward`, layers of other packages, control flow on tensors), on a GPU,
-nor in float32, whose dense layers torch.compile hands to MKL and AOTInductor does not.
+A file's name holds a digest of everything that it was made from (the network as torch.fx writes it down with
+every number it holds, the batch, torch, the processor and the threads) and the file's own digest. It appears
+complete, by one renaming, whichever processes write at the same time or are killed. So it cannot be out of
+date, and it may be removed at any time: the compiler then starts as before.
 
-Files are code that is run, so folder and files are the user's alone, and one that others can write to is not
-loaded.
+Nothing is kept of networks that torch.fx does not see whole (hooks, a replaced `forward`, layers of other
+packages, control flow on tensors), on a GPU, or in float32, whose dense layers torch.compile hands to MKL and
+AOTInductor does not.
+
+The files are executable code. So folder and files are the user's alone, and a file that others can write to
+is not loaded.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from rs.provenance.digests import digest, file_digest
 OPTIONS = {"freezing": True}  # weights are constants of the code, as they are for torch.compile
 LAYERS, FUNCTIONS = "torch.nn.modules.", ("torch", "math", "_operator", "operator", "builtins")
 SETTINGS = ("TORCHINDUCTOR_", "ATEN_", "ONEDNN_", "DNNL_")  # variables that choose code or kernels
-UNSET = ("TORCHINDUCTOR_CACHE_DIR",)  # of them, what only says where files lie
+UNSET = ("TORCHINDUCTOR_CACHE_DIR",)  # of these, those that only name folders
 SHARED = "its compiled forms are not loaded: folder and files must be yours, and others cannot write to them"
 DAMAGED = "damaged, so the compiler starts; remove it, and the form stage makes it anew"
 HELD = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training")
@@ -47,8 +49,8 @@ Run = Callable[[Tensor], Tensor]
 
 
 def find(network: nn.Module, batch: Tensor) -> Run | None:
-    """The kept form of a network for batches of this shape and layout, or nothing. A file that is there and
-    cannot be used is a warning.
+    """The kept form of a network for batches of this shape and layout, or None. Warns of a file that cannot
+    be used.
     """
     if _refusal(batch) or not _folder().is_dir() or (name := name_of(network, batch)) is None:
         return None
@@ -60,16 +62,16 @@ def find(network: nn.Module, batch: Tensor) -> Run | None:
                 return _loaded(file)
             else:
                 warn(str(file), DAMAGED)
-        except FileNotFoundError:  # removed meanwhile
+        except FileNotFoundError:  # removed in the meantime
             continue
-        except Exception as error:  # as where there is no library for this machine
+        except Exception as error:  # for example, no library for this machine
             warn(str(file), f"is not loaded, so the compiler starts: {one_line(error)}")
     return None
 
 
 def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | None:
-    """Keeps a network's compiled form where it is the same function as `compiled` on all `batches`, which are
-    of one shape and layout. Says why it is not kept, if so: nothing depends on it.
+    """Keeps a network's compiled form if it is the same function as `compiled` on all `batches`, which have
+    one shape and layout. Otherwise returns why not; nothing depends on a kept form.
     """
     if refusal := _refusal(batches[0]):
         return refusal
@@ -77,14 +79,14 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
         return "torch.fx does not see all of it"
     if find(network, batches[0]) is not None:
         return None
-    own = _folder() / f".{secrets.token_hex(4)}.pt2"  # a package's name must end so
+    own = _folder() / f".{secrets.token_hex(4)}.pt2"  # the suffix that a package's name needs
     try:
         _folder().mkdir(0o700, parents=True, exist_ok=True)
         if not user_cache.private([_folder()]):
             return f"{_folder()}: {SHARED}"
         with torch.no_grad():
             exported = torch.export.export(network, (batches[0],))
-            made = str(own)  # options: a copy, since it adds to them
+            made = str(own)  # options are copied below, since torch adds to them
             torch._inductor.aoti_compile_and_package(
                 exported, package_path=made, inductor_configs={**OPTIONS}
             )
@@ -92,11 +94,11 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
             if not all(torch.equal(found(batch), compiled(batch)) for batch in batches):
                 return "it rounds otherwise"
         own.chmod(0o600)
-        for file in _kept(name):  # not those that another process has made since
+        for file in _kept(name):  # keeps whole ones, which another process may have made since
             if not (user_cache.private([file]) and _whole(file)):
                 file.unlink(missing_ok=True)
         own.replace(_folder() / f"{name}.{file_digest(own)}.pt2")
-    except Exception as error:  # of the compiler, or a home folder that may be read-only
+    except Exception as error:  # from the compiler, or a read-only home folder
         return one_line(error)
     finally:
         own.unlink(missing_ok=True)
@@ -104,7 +106,7 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
 
 
 def clear() -> None:
-    """Removes what processes left that were killed while they compiled."""
+    """Removes files of processes that were killed while they compiled."""
     with contextlib.suppress(OSError):
         for file in _folder().glob(".*.pt2"):
             if time.time() - file.stat().st_mtime > DAY:
@@ -117,7 +119,9 @@ def _refusal(batch: Tensor) -> str | None:
 
 
 def name_of(network: nn.Module, batch: Tensor) -> str | None:
-    """Digest of what a kept form is made from, or nothing where torch.fx does not see all of the network."""
+    """Digest of everything that a kept form is made from; None if torch.fx does not see all of the
+    network.
+    """
     written = _written(network)
     if written is None:
         return None
@@ -143,7 +147,7 @@ def _written(network: nn.Module) -> list[Any] | None:
     try:
         graph = fx.Tracer().trace(network)
         code = graph.python_code("self")
-    except Exception:  # control flow on tensors, a scripted network, whatever somebody's network does
+    except Exception:  # control flow on tensors, a scripted network, anything that a user's network raises
         return None
     if not all(_known(value) for value in code.globals.values()):
         return None
@@ -160,10 +164,10 @@ def _written(network: nn.Module) -> list[Any] | None:
 
 
 def _called_plainly(network: nn.Module) -> bool:
-    """Whether a call of the network is a call of its class's `forward`, which is all that torch.fx traces of
-    it, and the same holds of every module inside.
+    """Whether calling the network, and every module inside, only calls its class's `forward`, which is all
+    that torch.fx traces.
     """
-    call = type(network).__call__  # a traced network's own one only words its errors
+    call = type(network).__call__  # a traced network's own one only changes error texts
     if nn.modules.module._has_any_global_hook() or not (
         isinstance(network, fx.GraphModule) or call is nn.Module.__call__
     ):
@@ -176,8 +180,8 @@ def _hooks(module: nn.Module) -> list[Any]:
 
 
 def _known(value: Any) -> bool:
-    """Whether traced code names a part of torch or Python, whose version is known, a number, or a type's name
-    (of an annotation).
+    """Whether a global of traced code is a number, the name of an annotation's type, or part of torch or
+    Python, whose version is known.
     """
     if isinstance(value, (float, int, str)):
         return True
@@ -186,7 +190,7 @@ def _known(value: Any) -> bool:
 
 
 def _settings(layer: nn.Module) -> list[Any] | None:
-    """Classes and settings of a layer and those inside of it; nothing of another package's."""
+    """Classes and settings of a layer and the layers inside it; None if one is of another package."""
     told = []
     for name, each in layer.named_modules():
         own = {k: v for k, v in vars(each).items() if k not in HELD and "hook" not in k}
@@ -221,16 +225,18 @@ def _content(tensor: Tensor) -> list[Any]:
 
 
 def _processor() -> str:
-    """Model and instructions of the processor, for which code is generated."""
+    """Model and instruction sets of the processor for which code is generated."""
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        told = {line.partition(":")[0].strip(): line for line in reversed(lines)}  # of the first one
+        told = {line.partition(":")[0].strip(): line for line in reversed(lines)}  # the first core's
         return " ".join(told.get(key, "") for key in ("model name", "flags", "Features"))
     return f"{platform.machine()} {platform.processor()}"
 
 
 def _loaded(file: Path) -> Run:
-    """torch.export's own way to load it would import the compiler, which takes as long as most jobs."""
+    """Loads a kept form. torch.export's loader would import the compiler, which takes as long as most
+    jobs.
+    """
     loader = torch._C._aoti.AOTIModelPackageLoader(str(file), "model", False, 1, -1)
     return lambda images: loader.boxed_run([images])[0]
 
@@ -240,7 +246,7 @@ def _folder() -> Path:
 
 
 def _kept(name: str) -> list[Path]:
-    """Files of this name; more than one where several processes made it at once."""
+    """Files of this name; more than one if several processes made it at once."""
     return sorted(_folder().glob(f"{name}.*.pt2"))
 
 

@@ -14,7 +14,7 @@ from rs.settings.training import Training
 def learning_rate(training: Training, epoch: int) -> float:
     """Learning rate of an epoch, 0 <= epoch < epochs.
 
-    It grows linearly over the `warmup` epochs, the last of which has it whole. Cosine annealing takes the
+    It grows linearly over the `warmup` epochs and is full in the last of them. Cosine annealing takes the
     epochs after them; milestones count from the first epoch.
     """
     rate, schedule = training.optimizer.learning_rate, training.schedule
@@ -34,7 +34,7 @@ def make_optimizer(training: Training, model: nn.Module) -> torch.optim.Optimize
         weights = list(model.parameters())
         on_gpu = weights[
             0
-        ].is_cuda  # where steps are recorded as CUDA graphs, the step's number is on the GPU too
+        ].is_cuda  # where steps are recorded as CUDA graphs, the step count is on the GPU too
         warnings.filterwarnings("ignore", "This instance was constructed with capturable=True", UserWarning)
         decay = chosen.weight_decay
         return torch.optim.Adam(weights, chosen.learning_rate, weight_decay=decay, capturable=on_gpu)

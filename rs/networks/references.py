@@ -16,7 +16,7 @@ from rs.provenance.files import ADVICE
 def resolve_networks(
     objective: Objective, manifests: dict[str, Path], data: Path, device: torch.device
 ) -> tuple[Objective, dict[str, str]]:
-    """The objective with networks, in evaluation mode on the device, in the place of their runs' ids, and the
+    """The objective with networks, in evaluation mode on the device, in place of their runs' ids, and the
     digests of their weights. Raises UserError where a manifest is another run's.
     """
     networks, digests = {}, {}

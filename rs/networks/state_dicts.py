@@ -1,13 +1,14 @@
 """Weights as the field saves them: the state dict in a checkpoint file, under the network's own names.
 
 A checkpoint is a state dict or holds some, under "state_dict", "model", "net", "ema" or any other key, beside
-an epoch, an optimizer, arguments. The only one is taken; where there are several, `key` says which. Torch
-files are read with `weights_only=True`: no pickled code is run. Beside tensors and plain values only numpy's
-numbers and argparse's namespaces are let in, which hold values and run nothing.
+an epoch, an optimizer, arguments. A single one is taken; if there are several, `key` says which. Torch files
+are read with `weights_only=True`: no pickled code is run. Beside tensors and plain values only numpy's
+numbers and argparse's namespaces are allowed, which hold values and run nothing.
 
-A state dict tells the version of each module that it is of (`_metadata`), by which modules rename, convert
-and refuse what they load. It is kept under the names that tensors get here. A file that says nothing of a
-module, as safetensors of all, is taken to be of the network's own version: its names and shapes are.
+A state dict states the version of each of its modules (`_metadata`); by it, modules rename, convert and
+refuse what they load. The versions are kept, under the names that tensors get here. A file without the
+version of a module (safetensors never have one) is taken to be of the network's own version, since its names
+and shapes are.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ from torch import Tensor
 from rs.errors import UserError
 
 State = dict[str, Tensor]
-Versions = dict[str, dict[str, Any]]  # what a state dict says of modules, by their names ("" is the network)
+Versions = dict[str, dict[str, Any]]  # module name ("" is the network) -> a state dict's facts about it
 PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, Lightning and others
-DEEPEST = 3  # keys on the way to a state dict
+DEEPEST = 3  # most keys on the way to a state dict
 _NUMBERS = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]
-_SCALAR = np.float64(0).__reduce__()[0]  # what pickles of numpy's numbers call
+_SCALAR = np.float64(0).__reduce__()[0]  # the function that pickles of numpy's numbers call
 _HARMLESS: list[Any] = [argparse.Namespace, np.dtype, *_NUMBERS]
 _HARMLESS += [(_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("_core", "core")]
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file's state dict, the key that it lies under ("" for the file itself) and what `arch` says there."""
+    """A file's state dict, its key ("" for the file itself), and the value of `arch` beside it."""
 
     state: State
     key: str
@@ -49,9 +50,9 @@ class Found:
 
 
 def read(path: Path, key: str | None = None) -> Found:
-    """The state dict in a torch file or safetensors, under `key` where one is given (joined by dots).
+    """The state dict in a torch file or safetensors file, under `key` if given (joined by dots).
 
-    Raises UserError where there is none, where there are several and no key, or pickled code.
+    Raises UserError where there is none, where there are several and no key, or for pickled code.
     """
     content = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
     found = dict(_state_dicts(content))
@@ -81,9 +82,9 @@ def _safetensors(path: Path) -> State:
 def _torch(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on other kinds of archives, which are refused below
+            warnings.simplefilter("ignore")  # about other archives, which are refused below
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's readers raise whatever a damaged file makes them stumble over
+    except Exception as error:  # a damaged file can make torch's readers raise anything
         if "TorchScript" in str(error):
             held = "a TorchScript archive, which holds code that is never run"
             raise UserError(f"{path}: {held}; save the network's state_dict()") from error
@@ -101,9 +102,9 @@ def _line(error: Exception) -> str:
 
 
 def _state_dicts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, State]]:
-    """Every mapping from names to tensors only, of which one is a matrix at least, with its key."""
+    """Every mapping from names to tensors only, with at least one matrix, and its key."""
     if not isinstance(value, Mapping) or not value or not all(isinstance(k, str) for k in value):
-        return  # an optimizer numbers its state
+        return  # numbers as names: an optimizer's state
     if all(isinstance(v, Tensor) for v in value.values()):
         if any(v.dim() > 1 for v in value.values()):
             yield ".".join(path), versioned(dict(value), versions_of(value))
@@ -113,7 +114,7 @@ def _state_dicts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, 
 
 
 def _held(content: Any, found: Mapping[str, State]) -> str:
-    """What a file has instead of what was asked for."""
+    """What a file holds instead of the requested state dict."""
     if found:
         return f"state dicts: {', '.join(key or '(the file itself: leave key out)' for key in found)}"
     if not isinstance(content, Mapping):
@@ -123,14 +124,14 @@ def _held(content: Any, found: Mapping[str, State]) -> str:
 
 
 def versioned(tensors: State, versions: Versions) -> State:
-    """The tensors as a state dict that tells these versions."""
+    """The tensors as a state dict that states these versions."""
     found = OrderedDict(tensors)
     found._metadata = OrderedDict(versions)  # type: ignore[attr-defined]
     return found
 
 
 def versions_of(state: Any) -> Versions:
-    """Nothing where it tells none, or something else than torch writes."""
+    """The versions that a state dict states; empty if it states none, or none as torch writes them."""
     told = getattr(state, "_metadata", None)
     known = told.items() if isinstance(told, Mapping) else ()
     return {
@@ -139,7 +140,7 @@ def versions_of(state: Any) -> Versions:
 
 
 def below(state: State, prefix: str) -> State:
-    """What a state dict has under a prefix that ends in a dot, by the names behind it."""
+    """The entries of a state dict under a prefix that ends in a dot, by their names behind it."""
     module, versions = prefix[:-1], versions_of(state)
     own = {k.removeprefix(prefix): v for k, v in versions.items() if k.startswith(prefix)}
     own |= {"": versions[module]} if module in versions else {}
@@ -147,7 +148,7 @@ def below(state: State, prefix: str) -> State:
 
 
 def without_prefixes(state: State) -> Iterator[State]:
-    """The state dict as it is, and again without each of PREFIXES that all its names begin with."""
+    """The state dict as it is, and again without each of PREFIXES with which all its names begin."""
     yield state
     while state and (prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in state)), None)):
         state = below(state, prefix)
@@ -155,10 +156,10 @@ def without_prefixes(state: State) -> Iterator[State]:
 
 
 def fitted(state: State, own: State) -> State:
-    """`state` under the names of the network's own state dict, as far as dropping prefixes goes.
+    """`state` under the names of the network's own state dict, as far as dropping prefixes achieves that.
 
-    Batch norm's `num_batches_tracked`, which old files lack and evaluation never reads, is filled in, and so
-    are versions of modules.
+    Batch norm's `num_batches_tracked`, which old files lack and evaluation never reads, is filled in; so are
+    versions of modules.
     """
     best = max(without_prefixes(state), key=lambda s: len(s.keys() & own.keys()))
     filled = {k: v for k, v in own.items() if k.endswith("num_batches_tracked")} | dict(best)

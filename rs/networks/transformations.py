@@ -1,12 +1,12 @@
-"""What is done to a network so that it runs fast, each step shown to be the same function or left out.
+"""Transformations that make a network fast. Each is shown to be the same function, or left out.
 
-Function and rounding are two questions. Folded batch norm and another memory format must not change the
-function: they are compared with the network as it is in float64, where equal means equal up to the last
-digits. torch.fx's `fuse` alone cannot be trusted with that: it changes a network whose convolution is applied
-twice, is also used without its norm or has a hook, or whose weight is read elsewhere. What a network computes
-in float32 or bfloat16, or in compiled code, rounds differently and is judged by the votes that this changes.
+Function and rounding are separate questions. Folded batch norm and another memory format must not change the
+function: they are compared with the original network in float64, where equal means equal up to the last
+digits. torch.fx's `fuse` alone cannot be trusted: it changes a network whose convolution is applied twice, is
+also used without its norm, has a hook, or whose weight is read elsewhere. Float32, bfloat16 and compiled code
+round differently; they are judged by the votes that this changes.
 
-What cannot be computed in float64 cannot be shown to be equal, and stays as it is.
+A network that cannot be computed in float64 cannot be shown to be equal, and stays as it is.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from torch.fx.experimental.optimization import fuse
 
 from rs.errors import UserError
 
-# Of the largest logit. Float64 rounds at 1e-16, and float32, in which the network will vote, at 6e-8.
+# Relative to the largest logit. Float64 rounds at 1e-16, and float32, in which the network votes, at 6e-8.
 EQUAL = 1e-9
-EXACT = 4  # images of a comparison in float64; rounding is judged on all that are given
+EXACT = 4  # images of a comparison in float64; rounding is judged on all given images
 # The largest share of votes that rounding may change. Trained networks lose 0.1 % of them to bfloat16.
 DIFFERING = {torch.float32: 0.01, torch.bfloat16: 0.05}
 
 
 @dataclass(frozen=True)
 class Transformed:
-    """A network on its device and what was done to it; `compared` says how far the logits are from the plain
-    network's, as a share of the largest, or why not. `exact`: in float64, which not every network bears.
+    """A network on its device and its transformations. `compared` has the largest difference from the plain
+    network's logits, as a share of the largest, or why there is none. `exact`: whether it runs in float64.
     """
 
     network: nn.Module
@@ -45,7 +45,7 @@ class Transformed:
 
 def transformed(plain: nn.Module, images: Tensor, run: str, fold: bool = True) -> Transformed:
     """The plain float32 network on the device of the images [N, C, H, W], folded and in channels_last where
-    it stays the same function of them; a warning where it does not. The given network is left as it is.
+    it stays the same function on them, with a warning where it does not. The given network is not changed.
     """
     try:
         network, images = copied(plain, run).double(), images[:EXACT].double()
@@ -80,11 +80,11 @@ def equal(found: float | str) -> bool:
 
 
 def training_layout(network: nn.Module, image: Sequence[int], device: torch.device) -> torch.memory_format:
-    """channels_last, where the network on images [C, H, W] = `image` stays the same function in it and can be
-    trained in it; else contiguous, with a warning. The given network is left as it is.
+    """channels_last if the network, on images [C, H, W] = `image`, stays the same function in it and can be
+    trained in it; else contiguous, with a warning. The given network is not changed.
     """
     gpus = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(gpus), torch.enable_grad():  # a dropout of the network draws from the process
+    with torch.random.fork_rng(gpus), torch.enable_grad():  # dropout draws from the process's generators
         x = torch.rand(EXACT, *image, generator=torch.Generator().manual_seed(0)).to(device)
         shown = transformed(copied(network).to(device), x, "training", fold=False)
         if shown.layout == torch.channels_last:
@@ -102,10 +102,12 @@ def training_layout(network: nn.Module, image: Sequence[int], device: torch.devi
 
 
 def distance(network: Callable[[Tensor], Tensor], images: Tensor, truth: Tensor) -> float | str:
-    """How far logits are from the true ones, as a share of the largest of those, or why there are none."""
+    """Largest difference of logits from the true ones, as a share of the largest of those, or why there are
+    none.
+    """
     try:
         with torch.no_grad():
-            logits = network(images.clone())  # it may change what it is given
+            logits = network(images.clone())  # a network may change its input
     except Exception as error:
         if out_of_memory(error):
             raise
@@ -115,11 +117,11 @@ def distance(network: Callable[[Tensor], Tensor], images: Tensor, truth: Tensor)
 
 def apart(found: Tensor, truth: Tensor) -> float:
     """Largest difference as a share of the largest finite entry of `truth`; infinite where shapes differ or
-    where only one of them is finite.
+    where only one of the two is finite.
     """
     if found.shape != truth.shape:
         return float("inf")
-    # what is infinite or NaN in both is no difference
+    # entries that are the same infinity, or NaN in both, do not differ
     same = (found == truth) | (found.isnan() & truth.isnan())
     difference = torch.where(same, torch.zeros_like(truth), (found - truth).abs())
     scale = torch.where(truth.isfinite(), truth.abs(), torch.zeros_like(truth)).max()
@@ -138,9 +140,11 @@ def norms(network: nn.Module) -> int:
 
 
 def folding(network: nn.Module) -> tuple[nn.Module | None, str]:
-    """The network with batch norms folded into the layers before, still to be shown equal; or why not."""
+    """The network with batch norms folded into the layers before them, not yet shown to be equal; or why
+    not.
+    """
     try:
-        traced = fx.symbolic_trace(network)  # without what is not used
+        traced = fx.symbolic_trace(network)  # without unused parts
         folded = fuse(traced, no_trace=True)
     except Exception as error:  # control flow on tensors, a scripted network, a parametrised weight, ...
         return None, f"cannot be folded ({one_line(error)})"
@@ -160,12 +164,12 @@ def copied(network: nn.Module, run: str = "the model") -> nn.Module:
     """A copy in evaluation mode whose parameters take no gradients. UserError where it cannot be copied."""
     for module in network.modules():
         for name, value in list(vars(module).items()):
-            # a weight that an older weight_norm has computed; it is computed anew at every call
+            # a weight computed by an older weight_norm, which computes it anew at every call
             if isinstance(value, Tensor) and value.grad_fn is not None:
                 setattr(module, name, value.detach())
     try:
         made = copy.deepcopy(network)
-    except Exception as error:  # whatever somebody's network holds
+    except Exception as error:  # a user's network may hold anything
         reason = one_line(error)
         raise UserError(
             f"{run}: the network cannot be copied ({reason}); copy.deepcopy of it must work"
@@ -180,7 +184,7 @@ def warn(run: str, message: str) -> None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether torch did not get the memory that it asked for, on a GPU or off."""
+    """Whether torch failed to allocate memory, on a GPU or off."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
