@@ -1,4 +1,4 @@
-"""Encoded images for tests of data sets that lie in files, and a prepared folder."""
+"""Encoded images for tests of data sets that lie in files, and prepared data sets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from rs.methods import catalog
+from rs.networks.images import open_split
 from rs.stages.data import prepare
 
 
@@ -45,3 +47,9 @@ def prepared(folder: Path, data: dict[str, Any], data_dir: Path | str) -> Path:
     """The manifest of a data set prepared as the data stage does it."""
     prepare({"data": data}, catalog.build("datasets", data), str(data_dir), outputs(folder), "code")
     return folder / "manifest.json"
+
+
+def load_split(manifest: Path, split: str) -> tuple[Tensor, Tensor]:
+    """All images of a prepared split, float32 [N, C, H, W], and labels int64 [N]."""
+    images = open_split(manifest, split)
+    return images.take(range(len(images)))

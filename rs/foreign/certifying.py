@@ -31,7 +31,7 @@ from rs.foreign.votes import Block, Kept, blocks_of
 from rs.machine.devices import device_class
 from rs.machine.progress import follow
 from rs.methods import catalog, claims
-from rs.networks.prepared import as_float
+from rs.networks.images import as_float
 from rs.provenance.code import code_digest
 from rs.provenance.files import provenance, write_json, write_table
 from rs.settings.sampling import Sampling

@@ -21,11 +21,15 @@ from torch.utils.data import Dataset as TorchDataset
 
 from rs.errors import UserError
 from rs.methods.data.images import decode, read
-from rs.networks.prepared import as_float
 from rs.provenance.prepared import load_arrays, read_manifest
 
 Positions = Sequence[int] | Tensor
 Batch = tuple[Tensor, Tensor]  # float32 [B, C, H, W] in [0, 1], int64 [B], on the device
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Images as networks see them: uint8 stands for value/255."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 
 class Resident:

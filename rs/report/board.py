@@ -24,7 +24,6 @@ from rs.statistics.intervals import capped, t_interval
 from rs.tables.contestants import Contestant
 
 Row = Mapping[str, Any]
-_DASHES: tuple[list[int], ...] = ([], [9, 3], [3, 3], [9, 3, 3, 3])
 
 
 @dataclass(frozen=True)

@@ -64,13 +64,6 @@ def project_linf(delta: Tensor, radius: Tensor | float) -> Tensor:
     return delta.clamp(-limit, limit)
 
 
-def random_in_ball(shape: torch.Size, radius: float, generator: Generator) -> Tensor:
-    """One point, uniform in the l2 ball of `radius`, of the shape of one image."""
-    direction = torch.randn(shape, generator=generator, device=generator.device)
-    share = torch.rand((), generator=generator, device=generator.device) ** (1 / direction.numel())
-    return direction / direction.norm() * (share * radius)  # type: ignore[no-any-return]
-
-
 def random_perturbations(x: Tensor, radius: float, norm: float, generator: Generator) -> Tensor:
     """For every image of x an independent point, uniform in the l2 or l-infinity ball of `radius`; shape of
     x.

@@ -96,12 +96,6 @@ def randomised_upper(successes: ArrayLike, trials: ArrayLike, alpha: ArrayLike, 
     return np.where(k > 0, high, clopper_pearson_upper(k, n, level))
 
 
-def randomised_lower(successes: ArrayLike, trials: ArrayLike, alpha: ArrayLike, uniform: ArrayLike) -> Floats:
-    """Randomised lower bound: 1 - the upper bound of the failures (see `randomised_upper`)."""
-    k, n = _counts(successes, trials)
-    return np.nextafter(np.maximum(1 - randomised_upper(n - k, n, alpha, uniform), 0), 0)
-
-
 def largest_upper(counts: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
     """Upper bound for the largest of several probabilities from counts [..., C]: that of the largest count.
 

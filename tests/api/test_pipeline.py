@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tiny_images import load_split
 
 import rs
 from rs.networks import checkpoints
-from rs.networks.prepared import load_split
 from rs.plan.draw_paths import files_of
 from rs.provenance.files import read_table
 from rs.stages.draw_files import read_votes

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_images import encoded, prepared, random_images
+from tiny_images import encoded, load_split, prepared, random_images
 
 from rs.errors import UserError
 from rs.methods.data.image_folder import ImageFolder
 from rs.methods.data.images import interleaved
 from rs.methods.data.tiny_imagenet import TinyImageNet
-from rs.networks.prepared import load_split
 from rs.provenance.prepared import read_manifest
 
 # --- a user's own ---

@@ -12,12 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from tiny_images import encoded, prepared, random_images
+from tiny_images import encoded, load_split, prepared, random_images
 from tiny_study import Workspace, write_study
 
 from rs.errors import UserError
 from rs.methods.data.image_parquet import ImageParquet
-from rs.networks.prepared import load_split
 from rs.plan.plan import Plan
 from rs.provenance.prepared import read_manifest
 from rs.stages.draw_files import read_votes

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny_images import load_split
 from tiny_networks import audited
 from torch import nn
 
 from rs.methods import catalog
 from rs.networks import checkpoints
 from rs.networks.differentiable import Differentiable, require_gradients
-from rs.networks.prepared import load_split
 from rs.smoothing.ascent import input_gradient
 from rs.smoothing.smoothed import soft_loss
 

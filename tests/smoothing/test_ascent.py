@@ -54,16 +54,6 @@ def test_unit_gradient_at_any_scale_and_zero_where_it_is_zero(scale):
     )
 
 
-def test_random_points_fill_the_ball():
-    generator = generators(0)[0]
-    norms = torch.stack(
-        [ascent.random_in_ball(torch.Size([1, 2, 1]), 2.0, generator).norm() for _ in range(2000)]
-    )
-    assert norms.max() <= 2.0 + 1e-6
-    # uniform in a disc: P(norm <= r) = (r/2)^2
-    assert (norms <= 1.0).float().mean().item() == pytest.approx(0.25, abs=0.04)
-
-
 @pytest.mark.parametrize("norm", [2.0, math.inf])
 def test_every_image_gets_its_own_uniform_perturbation(norm):
     x = torch.zeros(4000, 1, 2, 1)

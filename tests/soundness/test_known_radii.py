@@ -17,8 +17,8 @@ import yaml
 from foreign_study import execute
 from known_radii import NETWORKS, SIGMA, probabilities, truth
 from scipy import special, stats
+from tiny_images import load_split
 
-from rs.networks.prepared import load_split
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table
 from rs.statistics.bounds import clopper_pearson_upper

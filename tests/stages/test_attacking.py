@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tiny_images import load_split
 from torch import nn
 
 from rs.errors import UserError
@@ -17,7 +18,6 @@ from rs.methods import catalog
 from rs.methods.attacks.pgd_l2 import PgdL2
 from rs.methods.interfaces import Proposed
 from rs.networks import checkpoints
-from rs.networks.prepared import load_split
 from rs.provenance.files import read_table
 from rs.smoothing.smoothed import Smoothed
 from rs.stages import attack as attacking

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from tampered import refusal, tables_of
+from tiny_images import load_split
 from tiny_study import Workspace
 
 from rs.errors import UserError
 from rs.networks import checkpoints
-from rs.networks.prepared import load_split
 from rs.plan.calibrated import read_calibration
 from rs.plan.draw_paths import files_of
 from rs.provenance.files import KEY, read_json, read_table

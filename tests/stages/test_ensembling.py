@@ -12,11 +12,11 @@ import torch
 from ensemble_study import STUDY
 from safetensors.torch import load_file
 from shared_runs import made_once
+from tiny_images import load_split
 from tiny_study import Workspace, write_study
 
 from rs.machine.devices import generator
 from rs.networks import checkpoints
-from rs.networks.prepared import load_split
 from rs.plan.plan import Plan
 from rs.plan.staleness import job_is_current
 from rs.provenance.files import read_json, read_table

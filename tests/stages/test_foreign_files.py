@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tampered import edited, refusal, tables_of
+from tiny_images import load_split
 from tiny_study import Workspace
 
 from rs.errors import UserError
 from rs.networks import checkpoints
-from rs.networks.prepared import load_split
 from rs.plan.calibrated import calibrated_epsilon
 from rs.plan.draw_paths import files_of
 from rs.provenance.files import read_json, read_table, write_json, write_table

@@ -13,13 +13,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tiny_images import load_split
 
 from rs.errors import UserError
 from rs.methods.data.digits import Digits
 from rs.methods.data.mnist import FILES, Mnist
 from rs.methods.interfaces import Split
 from rs.networks.images import load_images, open_split
-from rs.networks.prepared import load_split
 from rs.provenance.digests import file_digest
 from rs.provenance.prepared import read_manifest
 from rs.stages.data import check, prepare

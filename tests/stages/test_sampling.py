@@ -7,6 +7,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+from tiny_images import load_split
 from tiny_networks import audited
 from torch import nn
 
@@ -17,7 +18,6 @@ from rs.methods.certificates.cohen import Cohen
 from rs.methods.noise.gaussian import Gaussian
 from rs.networks import checkpoints
 from rs.networks.inference import InferenceForm
-from rs.networks.prepared import load_split
 from rs.provenance.files import read_table
 from rs.stages.draw_files import merge, read_votes
 from rs.stages.sample import sample
