@@ -24,7 +24,7 @@ from rs.methods.certificates.probabilities import (
     vote_probabilities,
 )
 from rs.statistics.draws import Draws
-from rs.statistics.intervals import capped, t_interval, wilson_interval
+from rs.statistics.intervals import capped, shares_at_least, t_interval
 from rs.statistics.paired_draws import PairedDraws
 from rs.statistics.rounded_normal import left_of
 from rs.study.schema import defaults, method_schema
@@ -70,13 +70,10 @@ class Certification:
         """
         import pandas as pd
 
-        certified = np.sort(np.where(self.correct, self.radius, -1.0))
         at = np.asarray(radii, np.float64)
-        hits = len(certified) - np.searchsorted(certified, at, side="left")
-        shares = (hits / len(certified), *wilson_interval(hits, np.full(len(at), len(certified))))
-        names = ("certified_accuracy", "low", "high")
-        factor = self.factor
-        return pd.DataFrame({"radius": at, **{n: factor * s for n, s in zip(names, shares, strict=True)}})
+        shares = shares_at_least(np.where(self.correct, self.radius, -1.0), at, self.factor)
+        columns = dict(zip(("certified_accuracy", "low", "high"), shares, strict=True))
+        return pd.DataFrame({"radius": at, **columns})
 
     def average_radius(self) -> tuple[float, float, float]:
         """The average certified radius, wrong and abstained images counting as 0, and its 95 % t interval,

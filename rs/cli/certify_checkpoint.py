@@ -148,9 +148,9 @@ def _normalization(text: str | None) -> Any:
     return parse_json(text, f"certify: --normalization {text}: not JSON")
 
 
-def whole(option: str, text: str) -> int:
-    if not re.fullmatch("[0-9]{1,15}", text) or int(text) < 1:
-        raise UserError(f"certify: {option} {text}: must be a whole number from 1")
+def whole(option: str, text: str, least: int = 1) -> int:
+    if not re.fullmatch("[0-9]{1,15}", text) or int(text) < least:
+        raise UserError(f"certify: {option} {text}: must be a whole number from {least}")
     return int(text)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rs.cli.certify_checkpoint import alpha, methods, radii_up_to, whole
+from rs.cli.text_table import aligned
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS, slug
 from rs.provenance.digests import digest
@@ -92,7 +93,7 @@ def settings(args: argparse.Namespace) -> Settings:
         budget=None if args.budget is None else seconds(args.budget),
         split=args.split,
         labelled=not args.unlabelled,
-        seed=natural("--seed", args.seed),
+        seed=whole("--seed", args.seed, least=0),
         device=args.device,
         precision=args.precision,
         allow=tuple(args.allow or ()),
@@ -177,12 +178,6 @@ def seconds(text: str) -> float:
     return float(found[1]) * BUDGET[found[2]]
 
 
-def natural(option: str, text: str) -> int:
-    if not re.fullmatch("[0-9]{1,15}", text):
-        raise UserError(f"certify: {option} {text}: must be a whole number from 0")
-    return int(text)
-
-
 # --- what is printed at the end ---
 
 
@@ -194,12 +189,8 @@ def text(done: Done, asked: Settings, radii: Sequence[float]) -> str:
     head = ["r", *(f"{r:g}" for r in frame["radius"])]
     shares = [done.measure, *map(down, frame["share"])]
     spans = ["95 %", *(f"{down(a)}-{up(b)}" for a, b in zip(frame["low"], frame["high"], strict=True))]
-    widths = [max(map(len, column)) for column in zip(head, shares, spans, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in (head, shares, spans)
-    ]
-    return "\n".join([*lines, *done.notes(), *(f"{k:<9}{v}" for k, v in places(asked).items())])
+    lie = (f"{name:<9}{place}" for name, place in places(asked).items())
+    return "\n".join([*aligned([head, shares, spans]), *done.notes(), *lie])
 
 
 def places(asked: Settings) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from pathlib import PurePath
 from typing import Any
 
-from rs.statistics.paired import FEWEST_SEEDS
+from rs.cli.text_table import aligned
+from rs.statistics.agreement import FEWEST_SEEDS
 from rs.tables.table import Row
 
 METRIC = {
@@ -106,15 +107,7 @@ def table(rows: Sequence[Row], level: float) -> list[str]:
                 row["verdict"] + " (votes were stopped)" * row["lower_bound"],
             )
         )
-    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
-    aligned = [
-        "  ".join(
-            c.ljust(w) if i in (0, 5) else c.rjust(w)
-            for i, (c, w) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in cells
-    ]
-    return [f"    {line.rstrip()}" for line in aligned]
+    return [f"    {line}" for line in aligned(cells, left=(0, 5))]
 
 
 def rounded(value: float, rounding: str = ROUND_HALF_EVEN) -> str:
@@ -166,8 +159,7 @@ def _matrix(names: Sequence[str], rows: Sequence[Row], short: dict[str, str]) ->
         return ""
     cells = [["", *(short[n] for n in names)]]
     cells += [[short[a], *(found.get((a, b), "") for b in names)] for a in names]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+    lines = aligned(cells, left=range(len(cells[0])))
     told = "average certified radius, these networks: row − column (* apart, = equivalent, after adjustment)"
     return "\n".join([told, *(f"  {line}" for line in lines)])
 

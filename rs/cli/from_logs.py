@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from rs.cli.rederive import read_list
 from rs.errors import UserError
 from rs.plan.plan import Plan
 from rs.provenance.digests import file_digest
@@ -21,11 +21,10 @@ from rs.provenance.files import read_json, write_json
 from rs.report.claims import rests_on
 from rs.report.verdict_words import counted, verdict_words
 from rs.study.study import Study
-from rs.study.yaml_file import read_yaml
 from rs.tables.aggregate import rows_of
 from rs.tables.claims import COLUMNS
+from rs.tables.table import Row
 
-Row = dict[str, Any]
 LIST = Path("evidence/logs.yaml")
 SAYS_NOTHING = ("not run", "zero by construction")  # of the log
 
@@ -103,12 +102,7 @@ def page(others: FromLogs, whole: bool) -> str:
 
 
 def _listed() -> dict[Path, list[Path]]:
-    if not LIST.is_file():
-        return {}
-    listed = read_yaml(LIST).get("verdicts")
-    if not isinstance(listed, dict) or not all(isinstance(files, list) for files in listed.values()):
-        raise UserError(f"{LIST}: verdicts: {{JSON FILE: [STUDY, overlays...]}} is expected")
-    return {Path(str(path)): [Path(str(file)) for file in files] for path, files in listed.items()}
+    return read_list(LIST, "verdicts", "JSON FILE") if LIST.is_file() else {}
 
 
 def _plain(row: Row) -> Row:

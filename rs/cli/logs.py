@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from rs.provenance.code import code_digest
 from rs.provenance.digests import file_digest
 from rs.provenance.files import provenance, whole_file, write_table
 from rs.provenance.run_files import belongs, read_certified, read_model_manifest
+from rs.report.html_table import down, up
 from rs.settings.study import Report
 from rs.study.certification_log import Log, logs_in, read_log, write_log
 from rs.tables.logs import images
@@ -108,27 +108,19 @@ def _write(out: Path, logs: dict[Path, Log]) -> None:
 
 def summary(path: Path, log: Log, radii: Sequence[float]) -> str:
     """Lines of text for one log: values and lower ends are floored, upper ends rounded up."""
-    from rs.statistics.intervals import t_interval, wilson_interval
+    from rs.statistics.intervals import shares_at_least, t_interval
 
     mean, low, high = t_interval(np.where(log.correct, log.radius, 0.0), least=0.0)
     lines = [f"{path}: {len(log)} images, {int((log.predict < 0).sum())} abstained"]
     lines.append(f"average certified radius {_interval(mean, low, high)}")
-    certified = log.certified_radius()
-    for radius in radii:
-        hits = int((certified >= radius).sum())
-        ends = (float(end) for end in wilson_interval(hits, len(log)))
-        lines.append(f"certified accuracy at {radius:<5g} {_interval(hits / len(log), *ends)}")
+    for radius, *ends in zip(radii, *shares_at_least(log.certified_radius(), radii), strict=True):
+        lines.append(f"certified accuracy at {radius:<5g} {_interval(*map(float, ends))}")
     return "\n".join(lines)
 
 
 def _interval(value: float, low: float, high: float) -> str:
-    return f"{_shown(value)} [{_shown(low)}, {_shown(high, ROUND_CEILING)}]"
-
-
-def _shown(value: float, rounding: str = ROUND_FLOOR) -> str:
-    # of the shortest decimal that is this float64: 0.29 stays 0.29 although the float64 lies below
-    exact = Decimal(repr(float(value))) if np.isfinite(value) else Decimal("NaN")
-    return str(exact.quantize(Decimal("0.001"), rounding=rounding)) if exact.is_finite() else "none"
+    shown = (to(v) if np.isfinite(v) else "none" for to, v in ((down, value), (down, low), (up, high)))
+    return "{} [{}, {}]".format(*shown)
 
 
 # --- rs export-log ---

@@ -16,7 +16,6 @@ from rs.report.html_table import down, up
 from rs.report.names import norm_name
 from rs.report.verdict_words import verdict_words
 
-SHARED = ("runs", "data")
 HOUR = 3600.0  # a file is written in far less
 
 
@@ -105,7 +104,7 @@ def unnamed(plans: list[Plan]) -> list[Path]:
         named |= set(plan.aggregated_files())
     kept = {parent for path in named for parent in path.parents} | named
     found: list[Path] = []
-    for shared in SHARED:
+    for shared in accepted_code.SHARED:
         for path in sorted((RESULTS / shared).rglob("*")):
             if path in kept or any(parent in found for parent in path.parents):
                 continue

@@ -15,6 +15,7 @@ import sys
 from collections import defaultdict
 from typing import Any
 
+from rs.cli.text_table import aligned
 from rs.plan import price, rates, shards
 from rs.plan.jobs import Job
 from rs.plan.plan import Plan
@@ -86,11 +87,7 @@ def _text(name: str, prices: list[price.Price], needed: Space) -> str:
         rows.append(
             [p.machine, *hours, p.unit.removesuffix("-hours"), "assumed" if p.assumed else "measured"]
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *rest in rows:
-        cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
-        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    lines = aligned(rows)
     memory, disk, beside = (f"{n / 1e9:.2g} GB" for n in (needed.memory, needed.disk, needed.checkpoint))
     lines.append(f"memory {memory} a job at most, disk {disk}, a checkpoint {beside} while a network trains")
     lines += [f"without {reason}" for reason in prices[0].unpriced]

@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from rs.api.counts import MOST_VOTES
 from rs.errors import UserError
 from rs.methods import claims
 from rs.provenance.digests import canonical
@@ -27,7 +28,6 @@ from rs.statistics.draws import Draws
 from rs.study.messages import short
 from rs.study.schema import method_schema
 
-MOST_VOTES = 2**53  # per image: whole numbers that float64 holds exactly
 LARGEST = 2**26  # characters of standard input
 DIGITS = 5
 

@@ -28,13 +28,15 @@ from rs.study.yaml_file import read_yaml
 from rs.tables.aggregate import aggregate
 
 
-def read_list(path: Path) -> dict[Path, list[Path]]:
-    """Which text is derived from which study and overlays."""
-    tables = read_yaml(path).get("tables")
-    good = isinstance(tables, dict) and all(isinstance(files, list) for files in tables.values())
-    if not good or not tables:
-        raise UserError(f"{path}: tables: {{TEXT FILE: [STUDY, overlays...]}} is expected")
-    return {Path(out): [Path(str(file)) for file in files] for out, files in tables.items()}
+def read_list(path: Path, key: str = "tables", made: str = "TEXT FILE") -> dict[Path, list[Path]]:
+    """The files that are `made` from a study and its overlays, each with these, as the YAML file lists them
+    under `key`. Raises UserError where it lists none.
+    """
+    listed = read_yaml(path).get(key)
+    good = isinstance(listed, dict) and all(isinstance(files, list) for files in listed.values())
+    if not good or not listed:
+        raise UserError(f"{path}: {key}: {{{made}: [STUDY, overlays...]}} is expected")
+    return {Path(str(out)): [Path(str(file)) for file in files] for out, files in listed.items()}
 
 
 @contextlib.contextmanager

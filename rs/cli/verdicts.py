@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rs.cli import from_logs
 from rs.cli.marked import within
 from rs.cli.rederive import certified, read_list
+from rs.cli.text_table import aligned
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
@@ -29,18 +29,19 @@ from rs.report.claims import rests_on
 from rs.report.verdict_words import verdict_words
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
+from rs.tables import reading
 from rs.tables.aggregate import rows_of
 from rs.tables.claims import VERDICTS, judged
 from rs.tables.published import beside
+from rs.tables.table import Row
 from rs.tables.verdict import SAYING_MOST, STATUSES
 
-Row = dict[str, Any]
 KEPT = Path("evidence/tables.yaml")
 OBSERVATIONS = Path("evidence/runs")
 SHIPPED = ("config/*.yaml", "config/papers/*.yaml")
 DEMO = Path("config/config.yaml")  # whose claims are its own
 DECIDED = ("agrees", "consistent", "differs", "undecided", "bounded")  # shown one by one
-HEAD = ("address", "id", "paper", "place", "claim", "verdict", "settings")
+HEAD = ("address", "id", "paper", "place", "claim", "verdict", "settings")  # what a claim's rows share
 CLAIMS_SAYING_MOST = ("fails", "holds", "undecided", "other settings", "not run")
 
 
@@ -116,8 +117,7 @@ def everything(kept_only: bool = False) -> Iterator[Told]:
 
 def _plain(table: Path) -> list[Row]:
     frame = read_table(table)[0].to_pandas().astype(object)
-    rows = frame.where(frame.notna(), None).to_dict("records")
-    return [{str(key): value for key, value in row.items()} for row in rows]
+    return list(reading.rows_of(frame.where(frame.notna(), None)))
 
 
 def numbers_of(told: Iterable[Told]) -> list[Row]:
@@ -137,10 +137,7 @@ def claims_of(told: Iterable[Told]) -> list[Row]:
     for study in told:
         for address in dict.fromkeys(row["address"] for row in study.claims):
             rows = [row for row in study.claims if row["address"] == address]
-            head = {
-                key: rows[0][key]
-                for key in ("address", "id", "paper", "place", "claim", "verdict", "settings")
-            }
+            head = {key: rows[0][key] for key in HEAD}
             own = [{k: v for k, v in row.items() if k not in head} for row in rows]
             head |= {"source": study.source, "files": [str(file) for file in study.files], "conditions": own}
             _keep(best, f"{head['paper']}/{head['id']}", head, CLAIMS_SAYING_MOST, "verdict")
@@ -189,9 +186,7 @@ def text(numbers: list[Row], claims: list[Row]) -> str:
 
 def _table(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:
     lines = [[name, *order, "all"], *_counts(rows, column, order)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(order) + 2)]
-    shown = (zip(line, widths, strict=True) for line in lines)
-    return "\n".join("  ".join(f"{cell:>{width}}" for cell, width in line) for line in shown) + "\n"
+    return "\n".join(aligned(lines, left=())) + "\n"
 
 
 def _counts(rows: list[Row], column: str, order: tuple[str, ...]) -> Iterator[list[str]]:

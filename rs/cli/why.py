@@ -26,8 +26,8 @@ from rs.study.study import Study
 from rs.tables.aggregate import TABLES, check_tables, rows_of
 from rs.tables.claims import judged
 from rs.tables.published import beside
+from rs.tables.table import Row
 
-Row = dict[str, Any]
 PIXELS = ("examples", "thumbnails")  # tables of pictures
 CELL = re.compile(r"(\w+)\[(\d+)\]")
 

@@ -15,7 +15,7 @@ from rs.foreign.pictures import Pictures
 from rs.foreign.sources import Foreign
 from rs.report.html_table import down, up
 from rs.report.model import SHOWN, ModelPage
-from rs.statistics.intervals import t_interval, wilson_interval
+from rs.statistics.intervals import shares_at_least, t_interval
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,9 @@ class Done:
 
     def accuracy(self, radii: Sequence[float]) -> pd.DataFrame:
         """Share of the images at radius r, with its 95 % Wilson interval: radius, share, low, high."""
-        found, at = np.sort(self.radii()), np.asarray(radii, np.float64)
-        hits = len(found) - np.searchsorted(found, at, side="left")
-        low, high = wilson_interval(hits, np.full(len(at), len(found)))
-        factor = self.certified.factor if self.labelled else 1.0
-        shares = {"share": hits / len(found), "low": low, "high": high}
-        return pd.DataFrame({"radius": at, **{name: factor * value for name, value in shares.items()}})
+        at, factor = np.asarray(radii, np.float64), self.certified.factor if self.labelled else 1.0
+        share, low, high = shares_at_least(self.radii(), at, factor)
+        return pd.DataFrame({"radius": at, "share": share, "low": low, "high": high})
 
     def class_name(self, label: int) -> str:
         """Of a class: the model's own name, that of its folder, or its number."""

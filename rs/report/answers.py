@@ -16,6 +16,8 @@ import pandas as pd
 from rs.report.names import read
 from rs.report.verdict_words import counted
 from rs.tables.claims import VERDICTS
+from rs.tables.comparisons import turned
+from rs.tables.reading import rows_of
 from rs.tables.verdict import STATUSES
 
 MOST = 6  # sentences on noises and certificates
@@ -99,14 +101,10 @@ def best(tables: Path, metric: str = "certified_accuracy") -> list[Best]:
 
 def _over_others(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """Of each label its comparisons with the others, it as `a`."""
-    turned = {"better": "worse", "worse": "better"}
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in rows.to_dict("records"):
-        told: dict[str, Any] = {str(key): value for key, value in row.items()}
-        found.setdefault(str(told["a"]), []).append(told)
-        other = {"a": told["b"], "b": told["a"], "difference": -told["difference"], "low": -told["high"]}
-        other |= {"high": -told["low"], "verdict": turned.get(str(told["verdict"]), told["verdict"])}
-        found.setdefault(str(told["b"]), []).append({**told, **other})
+    for row in rows_of(rows):
+        for told in (row, turned(row)):
+            found.setdefault(str(told["a"]), []).append(told)
     return found
 
 

@@ -12,7 +12,19 @@ from typing import Any
 import pandas as pd
 
 from rs.report.answers import best
-from rs.report.html_table import DASH, Cell, Section, Table, constants, down, interval, number, text_cell, up
+from rs.report.html_table import (
+    DASH,
+    Cell,
+    Section,
+    Table,
+    bound,
+    constants,
+    down,
+    interval,
+    number,
+    text_cell,
+    up,
+)
 from rs.report.names import norm_name, read
 
 _CLAIM = {
@@ -69,7 +81,7 @@ def wide(
             opens = ""
             if "certificate" in first:
                 opens = json.dumps([first["run"], first["certificate"], first["smoothing"], float(f"{r:g}")])
-            shown = _bound(at[r]) + down(share)
+            shown = bound(at[r]) + down(share)
             leads = (first.get("certificate"), first["smoothing"], r, first["label"]) in leaders
             kind = "number best" if leads else "number"
             row.append(Cell(shown, share, under=under, tint=round(share, 3), opens=opens, kind=kind))
@@ -87,7 +99,7 @@ def once(part: pd.DataFrame, keys: list[str]) -> tuple[str, list[str]]:
 
 
 def certified_section(
-    tables: Path, radii: Sequence[float] | None, seeds: Mapping[str, Any], live: bool = True
+    tables: Path, radii: Sequence[float] | None, seeds: Mapping[str, Any], live: bool
 ) -> Section:
     """`live`: whether the page has the images behind each number, which its cells open."""
     section = Section("certified", "Certified accuracy", empty="Nothing was certified in this study.")
@@ -127,13 +139,7 @@ def certified_section(
 
 
 def _acr(row: Any) -> Cell:
-    return Cell(_bound(row) + down(row["acr"]), float(row["acr"]), under=interval(row["low"], row["high"]))
-
-
-def _bound(row: Any) -> str:
-    """What stands before a value that more votes would have raised."""
-    mark = row.get("lower_bound")
-    return "≥ " if pd.notna(mark) and mark else ""
+    return Cell(bound(row) + down(row["acr"]), float(row["acr"]), under=interval(row["low"], row["high"]))
 
 
 def _noted(note: str, frame: pd.DataFrame) -> str:
@@ -165,7 +171,7 @@ def _over_seeds(over: pd.DataFrame, acr: pd.DataFrame, radii: Sequence[float] | 
 
 
 def _spread(row: Any) -> Cell:
-    return Cell(_bound(row) + down(row["mean"]), float(row["mean"]), under=f"± {up(row['std'])}")
+    return Cell(bound(row) + down(row["mean"]), float(row["mean"]), under=f"± {up(row['std'])}")
 
 
 def radius_section(tables: Path, seeds: Mapping[str, Any]) -> Section:

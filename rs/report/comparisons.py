@@ -8,9 +8,10 @@ from typing import Any
 
 from rs.report.html_table import Cell, Section, Table, text_cell
 from rs.report.names import read
+from rs.tables.comparisons import turned
+from rs.tables.reading import rows_of
 
 SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "◐"}
-TURNED = {"better": "worse", "worse": "better"}
 MOST = 30  # runs of one matrix
 
 
@@ -24,30 +25,23 @@ def comparisons_section(tables: Path) -> Section:
         "Image by image, on the test images that both have: which difference is more than their noise."
     )
     for (smoothing, certificate), rows in frame.groupby(["smoothing", "certificate"], sort=False):
-        pairs = [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")]
         labels = list(dict.fromkeys([*rows["a"], *rows["b"]]))
         if 1 < len(labels) <= MOST:
-            section.tables.append(matrix(labels, {n: n for n in labels}, pairs))
+            section.tables.append(matrix(labels, {n: n for n in labels}, rows_of(rows)))
             section.tables[-1].title = f"{smoothing}, {certificate}"
     return section
 
 
 def matrix(labels: Sequence[str], names: Mapping[str, str], pairs: Iterable[Mapping[str, Any]]) -> Table:
     """`pairs` are rows of rs.tables.comparisons; `names` are what the page calls the labels."""
-    found = {(r["a"], r["b"]): r for r in pairs if (r["metric"], r["about"]) == ("acr", "networks")}
+    own = [row for row in pairs if (row["metric"], row["about"]) == ("acr", "networks")]
+    found = {(row["a"], row["b"]): row for row in (*map(turned, own), *own)}
     rows = []
     for a in labels:
         row = [text_cell(names[a])]
         for b in labels:
-            if (a, b) in found:
-                told = found[a, b]
-                row.append(_cell(told["difference"], told["low"], told["high"], str(told["verdict"])))
-            elif (b, a) in found:
-                told = found[b, a]
-                verdict = TURNED.get(str(told["verdict"]), str(told["verdict"]))
-                row.append(_cell(-told["difference"], -told["high"], -told["low"], verdict))
-            else:
-                row.append(Cell(""))
+            told = found.get((a, b))
+            row.append(Cell("") if told is None else _cell(told))
         rows.append(row)
     columns = [("", "text"), *((names[label], "number") for label in labels)]
     note = (
@@ -58,5 +52,6 @@ def matrix(labels: Sequence[str], names: Mapping[str, str], pairs: Iterable[Mapp
     return Table(columns, rows, note, "Differences, image by image")
 
 
-def _cell(difference: float, low: float, high: float, verdict: str) -> Cell:
-    return Cell(f"{difference:+.3f} {SIGNS[verdict]}", difference, under=f"{low:+.3f} to {high:+.3f}")
+def _cell(row: Mapping[str, Any]) -> Cell:
+    difference, sign = row["difference"], SIGNS[str(row["verdict"])]
+    return Cell(f"{difference:+.3f} {sign}", difference, under=f"{row['low']:+.3f} to {row['high']:+.3f}")

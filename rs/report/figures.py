@@ -35,7 +35,7 @@ from rs.report.figure_layout import (
     legend,
     styles,
 )
-from rs.report.names import norm_name, of_this_version, read
+from rs.report.names import norm_name, read
 from rs.report.panel_parts import Asked
 from rs.report.panels import Line, Panel, attacked_panels, certified_panels
 from rs.report.svg import dark_too, rounded
@@ -174,10 +174,10 @@ def draw(tables: Path, out: Path, report: Mapping[str, Any] | None = None) -> li
 
     ``certified-accuracy``, ``empirical-accuracy``, ``distributional``, ``training``, ``examples``
     (``examples-2`` … where there are many panels): a figure whose table is empty is not drawn, and an older
-    one of that name is removed. `report` is the study's: what shares axes, what colours and styles mean.
-    Raises UserError for tables of another version.
+    one of that name is removed. `report` is the study's: what shares axes, what colours and styles mean. The
+    tables have the columns that this version writes (rs.tables.aggregate.check_tables).
     """
-    with of_this_version(tables), mpl.rc_context():
+    with mpl.rc_context():
         mpl.rcdefaults()  # nobody's own matplotlibrc
         mpl.rcParams.update(_STYLE)
         return _draw(tables, out, report)

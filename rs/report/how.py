@@ -41,9 +41,8 @@ def _of_labels(made: pd.DataFrame, files: Sequence[str]) -> Iterator[How]:
         lines: list[tuple[str, str]] = []
         for run, mine in rows.groupby("run", sort=False):
             lines.append(("run", str(run)))
-            for row in mine.to_dict("records"):
-                told: dict[str, Any] = {str(key): value for key, value in row.items()}
-                lines += [(_sentence(told), ""), *_again(told, mine, files)]
+            for row in reading.rows_of(mine):
+                lines += [(_sentence(row), ""), *_again(row, mine, files)]
         yield How(f"how-{i}", str(label), tuple(lines))
 
 

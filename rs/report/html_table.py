@@ -81,6 +81,12 @@ def interval(low: Any, high: Any) -> str:
     return f"{down(low)}–{up(high)}" if pd.notna(low) and pd.notna(high) else ""
 
 
+def bound(row: Mapping[Any, Any]) -> str:
+    """What stands before a number that further votes could only have raised: a row's `lower_bound`."""
+    mark = row.get("lower_bound")
+    return "≥ " if pd.notna(mark) and mark else ""
+
+
 def number(value: Any, error: Any = None) -> Cell:
     if value is None or pd.isna(value):
         return Cell(DASH)

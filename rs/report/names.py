@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from rs.errors import UserError
 from rs.tables import reading
 
 
@@ -34,16 +31,3 @@ def read(tables: Path, name: str) -> pd.DataFrame:
             noises = zip(frame[family], frame[f"{column}_parameters"], strict=True)
             frame[column] = [noise_name(*noise) for noise in noises]
     return frame
-
-
-@contextlib.contextmanager
-def of_this_version(tables: Path) -> Iterator[None]:
-    """Within it, a column that a table of another version lacks is a UserError that names both."""
-    try:
-        yield
-    except (KeyError, AttributeError) as error:  # a frame's columns are both
-        from rs.tables.aggregate import lacking
-
-        if told := lacking(tables):
-            raise UserError(f"{told}: made by another version; run the study again") from error
-        raise

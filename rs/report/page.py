@@ -25,7 +25,7 @@ from rs.report.figure_layout import shortened
 from rs.report.frame import render
 from rs.report.how import explained
 from rs.report.html_table import Section, constants
-from rs.report.names import of_this_version, read
+from rs.report.names import read
 from rs.report.published import published_section
 from rs.report.training import runs_section, training_section
 
@@ -82,23 +82,19 @@ class Context(TypedDict, total=False):
     """What a page says beyond the tables; all of it may be absent."""
 
     description: str
-    time: str
     commit: str | None
-    command: str
     versions: Mapping[str, str]
     files: Sequence[str]  # of the study
     radii: Sequence[float]  # to show certified accuracy at
     report: Mapping[str, Any]  # the study's, for what shares axes
-    links: Mapping[str, str]  # name -> address or path
     last_line: str  # of the file
 
 
 def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, context: Context) -> None:
-    """Writes the page `out` of `study` from ``<tables>/*.parquet`` and `figures`, whose SVG it shows. Raises
-    UserError for tables of another version.
+    """Writes the page `out` of `study` from ``<tables>/*.parquet``, which have the columns that this version
+    writes (rs.tables.aggregate.check_tables), and `figures`, whose SVG it shows.
     """
-    with of_this_version(tables):
-        page = _page(study, tables, figures, out, context)
+    page = _page(study, tables, figures, out, context)
     write_text(out, f"{page}\n{context.get('last_line', '')}\n")
 
 
@@ -112,7 +108,6 @@ def _page(study: str, tables: Path, figures: Sequence[Path], out: Path, context:
     if not live and not read(tables, "images").empty:
         named["certified"].lead += f" {_TOO_MANY}"
     files = [str(f) for f in context.get("files") or ()]
-    made = {"time": context.get("time"), "commit": context.get("commit"), "command": context.get("command")}
     return render(
         "report.html",
         styles=["vendor/uPlot.min.css"] * bool(live),
@@ -120,11 +115,10 @@ def _page(study: str, tables: Path, figures: Sequence[Path], out: Path, context:
         study=study,
         description=context.get("description") or "",
         facts=_facts(runs, tables),
-        made={k: str(v) for k, v in made.items() if v},
+        commit=context.get("commit") or "",
         versions=dict(context.get("versions") or {}),
         files=files,
         hows=explained(sections, tables, files),
-        links=dict(context.get("links") or {}),
         sections=[s for s in sections if s.tables or s.figures or s.empty],
         curves=live,
         answers=answers(tables),

@@ -190,18 +190,18 @@ def write_papers(
     numbers: Sequence[Row],
     claims: Sequence[Row],
     names: Iterable[str],
-    commands: Mapping[str, str] | None = None,
-    hours: Mapping[str, float] | None = None,
-    pages: Mapping[str, str] | None = None,
+    commands: Mapping[str, str],
+    hours: Mapping[str, float],
+    pages: Mapping[str, str],
 ) -> list[Path]:
     """Writes `index.html` and a page per paper into `folder`. By study: `commands` decide it, `hours` are
     left of it on MACHINE, `pages` are the addresses of those that have one.
     """
     every = papers(numbers, claims, names, hours)
-    left = offers(numbers, claims, hours or {})
+    left = offers(numbers, claims, hours)
     totals = {key: sum(paper.counts.get(key, 0) for paper in every) for key in STATUSES}
     shared: dict[str, Any] = {"statuses": STATUSES, "papers": every, "machine": MACHINE}
-    shared |= {"next_hour": sentence(left, MACHINE), "offers": left[:MOST], "decided_by": commands or {}}
+    shared |= {"next_hour": sentence(left, MACHINE), "offers": left[:MOST], "decided_by": commands}
     files = {"index.html": None, **{paper.file: paper for paper in every}}
     for name, paper in files.items():
         chosen: dict[str, Any] = {"paper": paper, "totals": {k: n for k, n in totals.items() if n}}
@@ -210,7 +210,7 @@ def write_papers(
             if paper
             else []
         )
-        told = {study: ((commands or {}).get(study, ""), (pages or {}).get(study, "")) for study in used}
+        told = {study: (commands.get(study, ""), pages.get(study, "")) for study in used}
         page = render("papers.html", ["papers.css"], ["papers.js"], **shared, **chosen, commands=told)
         write_text(folder / name, page)
     return [folder / name for name in files]

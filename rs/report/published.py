@@ -10,8 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from rs.report.certified import _bound
-from rs.report.html_table import DASH, Cell, How, Section, Table, down, interval, number, text_cell
+from rs.report.html_table import DASH, Cell, How, Section, Table, bound, down, interval, number, text_cell
 from rs.report.names import read
 from rs.report.verdict_words import counted, verdict_words
 from rs.tables.verdict import STATUSES
@@ -48,7 +47,7 @@ def published_section(tables: Path) -> Section:
         absent = pd.isna(row["reproduced"])
         mine = Cell(DASH)
         if not absent:
-            mine = Cell(_bound(row) + down(row["reproduced"]), float(row["reproduced"]))
+            mine = Cell(bound(row) + down(row["reproduced"]), float(row["reproduced"]))
         if not pd.isna(row["low"]):
             mine = Cell(mine.text, mine.sort, under=interval(row["low"], row["high"]))
         cells = [

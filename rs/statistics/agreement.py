@@ -33,7 +33,7 @@ from scipy import special, stats
 
 from rs.statistics.intervals import wilson_interval
 
-FEWEST_SEEDS = 3
+FEWEST_SEEDS = 3  # with fewer the spread between trainings is unknown
 _EQUAL = 1e-12  # relative: a spread below this is rounding
 _MOST_IMAGES, _MOST_SEEDS = 10**9, 1000  # larger needs are reported as None
 

@@ -23,6 +23,18 @@ def wilson_interval(
     )
 
 
+def shares_at_least(
+    values: ArrayLike, levels: ArrayLike, factor: float = 1.0
+) -> tuple[Floats, Floats, Floats]:
+    """Share of the `values` [N] that are at least each of the `levels` [R], and both ends of its 95 % Wilson
+    interval, [R] each; all times `factor`.
+    """
+    ordered = np.sort(np.asarray(values, np.float64))
+    hits = len(ordered) - np.searchsorted(ordered, np.asarray(levels, np.float64), side="left")
+    low, high = wilson_interval(hits, np.full(len(hits), len(ordered)))
+    return factor * (hits / len(ordered)), factor * low, factor * high
+
+
 def standard_error(values: ArrayLike) -> float:
     """Standard error of a mean of independent values; nan for a single value."""
     v = np.asarray(values, np.float64)

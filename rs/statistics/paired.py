@@ -34,10 +34,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from rs.statistics.agreement import seeds_of
+from rs.statistics.agreement import FEWEST_SEEDS, seeds_of
 from rs.statistics.bounds import Floats
 
-FEWEST_SEEDS = 3
 _HALVINGS = 60  # of the interval [-1, 1] in which an end of a score interval lies
 
 

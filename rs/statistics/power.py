@@ -21,7 +21,7 @@ import math
 
 from scipy import integrate, optimize, special, stats
 
-from rs.statistics.paired import FEWEST_SEEDS
+from rs.statistics.agreement import FEWEST_SEEDS
 
 MOST_SEEDS = 10_000
 MOST_IMAGES = 10**15  # upper limit of results

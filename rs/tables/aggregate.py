@@ -92,14 +92,3 @@ def check_tables(plan: Plan) -> None:
         made = read_table(path, TABLES[path.stem].columns)[1]
         if made.get("spec") != {"study": plan.study.name, "table": path.stem}:
             raise UserError(f"{path}: not the table {path.stem} of {plan.study.name}; {ADVICE}")
-
-
-def lacking(folder: Path) -> str:
-    """The first table in `folder` that is not as this version writes it, and a column that it lacks."""
-    for path in sorted(folder.glob("*.parquet")):
-        columns = TABLES[path.stem].columns if path.stem in TABLES else ()
-        held = read_table(path)[0].column_names
-        missing = [column for column in columns if column not in held]
-        if missing:
-            return f"{path}: lacks the column {missing[0]}"
-    return ""

@@ -17,7 +17,7 @@ import pandas as pd
 
 from rs.provenance.run_files import VOTES, read_certified
 from rs.statistics.bounds import Floats
-from rs.statistics.intervals import capped, standard_error, t_interval, wilson_interval
+from rs.statistics.intervals import capped, shares_at_least, standard_error, t_interval
 from rs.study.certification_log import read_log
 from rs.tables.logs import images
 from rs.tables.noise import SMOOTHING, smoothed_with
@@ -44,10 +44,7 @@ class Claim:
 
     def accuracies(self, radii: Sequence[float] | Floats) -> Iterator[Row]:
         """Certified accuracy at each of `radii`, with its interval."""
-        ordered = np.sort(self.radius)
-        hits = len(ordered) - np.searchsorted(ordered, radii, side="left")
-        low, high = wilson_interval(hits, np.full(len(hits), len(ordered)))
-        shares = (self.factor * value for value in (hits / len(ordered), low, high))
+        shares = shares_at_least(self.radius, radii, self.factor)
         for radius, share, below, above in zip(radii, *shares, strict=True):
             accuracy = {"radius": float(radius), "certified_accuracy": float(share)}
             yield accuracy | {"low": float(below), "high": float(above)}
@@ -62,7 +59,23 @@ class Claim:
         return row | {"lower_bound": self.decided is not None}
 
     def is_lower_bound(self, radius: float) -> bool:
-        return self.decided is not None and not np.isclose(radius, self.decided).any()
+        """Of its certified accuracy at `radius`."""
+        return leaves_open(self.decided, radius)
+
+
+def leaves_open(decided: Sequence[float] | None, radius: float | None = None) -> bool:
+    """Whether votes that a rule stopped, which decide the radii `decided` (None: all votes were drawn), give
+    only a lower bound of the certified accuracy at `radius`; without a radius, of an average over the images.
+    """
+    return decided is not None and (radius is None or not np.isclose(radius, decided).any())
+
+
+def certified_radii(images: pd.DataFrame) -> Floats:
+    """Of rows with label, prediction and radius: the radius [N], -1 where the prediction is wrong or
+    abstained. So the share of what is >= r is the certified accuracy at r.
+    """
+    right = (images["prediction"] == images["label"]).to_numpy()
+    return np.where(right, images["radius"].to_numpy(np.float64), -1.0)
 
 
 def claims(stored: Stored) -> list[Claim]:
@@ -98,7 +111,6 @@ def claims_of(
     """
     for certificate, group in frame.groupby("certificate", sort=False):
         first = group.iloc[0]
-        correct = (group["prediction"] == group["label"]).to_numpy()
         columns = {
             **named,
             "certificate": certificate,
@@ -115,7 +127,7 @@ def claims_of(
         yield Claim(
             columns,
             group.reindex(columns=["image", "label", "prediction", "radius", *VOTED]),
-            np.where(correct, group["radius"].to_numpy(), -1.0),
+            certified_radii(group),
             factor=float(first["factor"]),
             decided=decided_radii(group, stop),
         )

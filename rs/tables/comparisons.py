@@ -32,6 +32,7 @@ COLUMNS = (
     *("a", "b", "about", "metric", "certificate", "attack", *SMOOTHING, "radius", "images", "seeds"),
     *("difference", "low", "high", "p", "adjusted_p", "verdict", "lower_bound"),
 )
+TURNED = {"better": "worse", "worse": "better"}  # verdicts, for the pair the other way round
 MOST_PAIRS = 2000  # of a study by default: all pairs of 63 runs
 
 
@@ -245,6 +246,13 @@ def _pairs(groups: list[list[Contestant]]) -> list[tuple[Contestant, Contestant]
     if len(pairs) <= MOST_PAIRS:
         return pairs
     return [(other, group[0]) for group in groups for other in group[1:]]
+
+
+def turned(row: Mapping[str, Any]) -> Row:
+    """The same comparison as B minus A."""
+    ends = {"difference": -row["difference"], "low": -row["high"], "high": -row["low"]}
+    verdict_of_b = TURNED.get(str(row["verdict"]), str(row["verdict"]))
+    return {**row, **ends, "a": row["b"], "b": row["a"], "verdict": verdict_of_b}
 
 
 def as_json(row: Row) -> Row:

@@ -34,6 +34,7 @@ from rs.study.claims import (
     sides_of,
     table_of,
 )
+from rs.tables.comparisons import TURNED
 from rs.tables.condition_intervals import Asked, Interval, difference, interval
 from rs.tables.condition_words import names_of, words
 from rs.tables.families import stricter
@@ -148,7 +149,7 @@ def _tested(asked: Asked, kind: str, row: Row, found: Interval, turned: bool) ->
     """The verdict of the pair's row, for its first side."""
     outcome = str(row["verdict"])
     if outcome != "equivalent":
-        return {"better": "worse", "worse": "better"}.get(outcome, outcome) if turned else outcome
+        return TURNED.get(outcome, outcome) if turned else outcome
     if kind != "equivalent" and row["p"] <= 1 - asked.confidence + 1e-12 and found.value != 0:
         return "better" if found.value > 0 else "worse"
     return outcome

@@ -24,7 +24,7 @@ from rs.statistics.bounds import Floats
 from rs.study.certification_log import read_log
 from rs.tables.aggregated import check_certified
 from rs.tables.attacks import read_judged
-from rs.tables.certified import decided_radii
+from rs.tables.certified import certified_radii, decided_radii, leaves_open
 from rs.tables.logs import images as log_images
 from rs.tables.noise import smoothed_with
 
@@ -65,9 +65,7 @@ class Contestant:
 
     def is_lower_bound(self, radius: float | None = None) -> bool:
         """Of its certified accuracy at `radius`; without one, of its average and its median radius."""
-        if self.decided is None:
-            return False
-        return radius is None or not np.isclose(radius, self.decided).any()
+        return leaves_open(self.decided, radius)
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -78,7 +76,7 @@ class Contestant:
 def of_log(path: Path, sigma: float | None = None, name: str | None = None) -> Contestant:
     """A log says neither its noise nor its votes."""
     frame = pd.DataFrame(log_images(read_log(path)))
-    return Contestant(name or str(path), (None,), _outcomes([frame], _radii), sigma=sigma)
+    return Contestant(name or str(path), (None,), _outcomes([frame], certified_radii), sigma=sigma)
 
 
 def of_runs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]:
@@ -106,7 +104,7 @@ def of_logs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]
             told = {"smoothing": describe(log.noise), **log.claim}
             conditions = {k: told[k] for k in ("smoothing", "certificate", "norm", "alpha", "n")}
             sigma = _sigma(log.noise, log.claim["certificate"])
-            own = (_outcomes([frame], _radii), conditions, smoothed_with(log.noise))
+            own = (_outcomes([frame], certified_radii), conditions, smoothed_with(log.noise))
             found.append(Contestant(log.label, (None,), *own, sigma=sigma))
     return found
 
@@ -139,7 +137,7 @@ def _observed(
         told |= {"norm": float(first["norm"].iloc[0]), "alpha": float(first["alpha"].iloc[0]), "n": votes}
         own = [frame[frame["certificate"] == certificate] for frame in frames]
         sigma = _sigma(noise, kinds.get(str(certificate), ""))
-        found = _outcomes(own, _radii)
+        found = _outcomes(own, certified_radii)
         factor = float(first["factor"].iloc[0])
         columns, decided = smoothed_with(noise), decided_radii(first, read[0][1].get("stop"))
         largest = float(np.max([frame.iloc[0].get("largest_radius", np.nan) for frame in own]))
@@ -185,11 +183,6 @@ def _attacked(
             own = [frame[frame["radius"] == radius] for frame in frames]
             found[label_of(given), settings, float(radius)] = _outcomes(own, _right)
     return found
-
-
-def _radii(frame: pd.DataFrame) -> Floats:
-    right = (frame["prediction"] == frame["label"]).to_numpy()
-    return np.where(right, frame["radius"].to_numpy(np.float64), -1.0)
 
 
 def _right(frame: pd.DataFrame) -> Floats:

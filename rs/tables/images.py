@@ -13,6 +13,7 @@ import pandas as pd
 
 from rs.provenance.prepared import load_arrays
 from rs.tables.certified import CLAIMED, VOTED, claims
+from rs.tables.reading import rows_of
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
 
@@ -25,8 +26,8 @@ _CLAIM = (*CLAIMED, "rigorous", "largest_radius")
 def rows(stored: Stored) -> Iterator[Row]:
     for claim in stored.once(claims):
         named = {column: claim.columns[column] for column in _CLAIM} | {"factor": claim.factor}
-        for outcome in claim.outcomes.rename(columns={"label": "true"}).to_dict("records"):
-            yield {**named, **{str(column): value for column, value in outcome.items()}}
+        for outcome in rows_of(claim.outcomes.rename(columns={"label": "true"})):
+            yield {**named, **outcome}
 
 
 def asked_about(outcomes: Iterable[Mapping[str, Any]]) -> list[int]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from rs.tables.noise import SMOOTHING
+from rs.tables.reading import rows_of
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
 
@@ -25,8 +26,7 @@ def _over_seeds(of: str, value: str, *more: str) -> Table:
             return []
         grouped = pd.DataFrame(seeds).groupby(keys, sort=False, dropna=False)[value]
         summary = grouped.agg(mean="mean", std="std", seeds="count").reset_index()
-        spread = [{str(k): v for k, v in row.items()} for row in summary.to_dict("records")]
-        return [row for row in spread if row["seeds"] > 1]
+        return [row for row in rows_of(summary) if row["seeds"] > 1]
 
     return Table(f"{of}_over_seeds", (*keys, *_SPREAD), rows, of=(of,))
 

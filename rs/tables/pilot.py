@@ -10,9 +10,8 @@ import numpy as np
 from scipy import special
 
 from rs.errors import UserError
-from rs.statistics.agreement import seeds_of
+from rs.statistics.agreement import FEWEST_SEEDS, seeds_of
 from rs.statistics.bounds import Floats, clopper_pearson_upper
-from rs.statistics.paired import FEWEST_SEEDS
 from rs.tables.contestants import Contestant, common_images
 
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from rs.provenance.files import read_table
+from rs.tables.table import Row
+
+
+def rows_of(frame: pd.DataFrame) -> Iterator[Row]:
+    """The rows of a table as dictionaries of its columns."""
+    for row in frame.to_dict("records"):
+        yield {str(column): value for column, value in row.items()}
 
 
 def read(tables: Path, name: str) -> pd.DataFrame:

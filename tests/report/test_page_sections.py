@@ -1,4 +1,4 @@
-"""The page's sections on claims and on differences between runs; tables that it cannot be made of."""
+"""The page's sections on claims and on differences between runs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ import pandas as pd
 import pytest
 import study_tables
 
-from rs.errors import UserError
-from rs.report import figures, page
 from rs.report.claims import claims_section, rests_on
 from rs.report.comparisons import comparisons_section
-from rs.report.names import of_this_version
 from rs.tables.claims import COLUMNS
 from rs.tables.noise import smoothed_with
 
@@ -75,28 +72,3 @@ def test_the_matrix_of_differences_is_antisymmetric(tmp_path: Path) -> None:
 def test_studies_without_claims_or_pairs_have_no_such_sections(tmp_path: Path) -> None:
     assert claims_section(tmp_path).tables == []
     assert comparisons_section(tmp_path).tables == []
-
-
-@pytest.mark.parametrize(
-    ("table", "column"),
-    [("certified_accuracy", "smoothing_parameters"), ("runs", "noise_parameters")],
-)
-@pytest.mark.parametrize(
-    "show",
-    [
-        lambda tables, out: page.write_report("old", tables, [], out / "report.html", {}),
-        lambda tables, out: figures.draw(tables, out),
-    ],
-)
-def test_tables_of_another_version_are_one_line(tmp_path: Path, table: str, column: str, show) -> None:
-    frame = study_tables.frames()[table].drop(columns=column)
-    folder = study_tables.write(tmp_path / "tables", {table: frame})
-    told = f"{folder / table}.parquet: lacks the column .*: made by another version; run the study again"
-    with pytest.raises(UserError, match=told):
-        show(folder, tmp_path)
-    assert not [file for file in tmp_path.iterdir() if file != folder]
-
-
-def test_a_mistake_of_ours_stays_one(tmp_path: Path) -> None:
-    with pytest.raises(KeyError, match="ours"), of_this_version(tmp_path):
-        raise KeyError("ours")

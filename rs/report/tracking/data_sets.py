@@ -6,8 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from rs.errors import UserError
-from rs.provenance.files import read_json
+from rs.provenance.prepared import read_manifest
 
 LONGEST = 36  # letters of a digest, in MLflow
 CONTEXT = {"train": "training", "test": "testing"}
@@ -25,21 +24,18 @@ class Input:
 
 
 def inputs_of(manifest: Path) -> list[Input]:
-    """From a data set's manifest. Raises UserError for something else."""
+    """From a data set's manifest; none where it is not here. Raises UserError for something else."""
     if not manifest.is_file():
         return []
-    told = read_json(manifest)
-    try:
-        facts = {"shape": told["shape"], "classes": told["classes"]}
-        return [
-            Input(
-                f"{told['name']} {split}",
-                entry["sha256"][:LONGEST],
-                json.dumps({"path": str(manifest.with_name(entry["file"])), "sha256": entry["sha256"]}),
-                CONTEXT.get(split, split),
-                json.dumps({"images": entry["images"], **facts}),
-            )
-            for split, entry in told["splits"].items()
-        ]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{manifest}: not a data manifest; remove it and run the data stage again") from error
+    told = read_manifest(manifest)
+    facts = {"shape": told["shape"], "classes": told["classes"]}
+    return [
+        Input(
+            f"{told['name']} {split}",
+            entry["sha256"][:LONGEST],
+            json.dumps({"path": str(manifest.with_name(entry["file"])), "sha256": entry["sha256"]}),
+            CONTEXT.get(split, split),
+            json.dumps({"images": entry["images"], **facts}),
+        )
+        for split, entry in told["splits"].items()
+    ]

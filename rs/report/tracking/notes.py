@@ -13,11 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from rs.report.html_table import down, up
+from rs.report.html_table import bound, down, interval
 from rs.report.names import norm_name, read
-from rs.report.tracking.numbers import Row, by_run, grouped, yes
+from rs.report.tracking.numbers import by_run, grouped, yes
 from rs.report.tracking.records import Record
 from rs.report.tracking.verdicts import Verdicts
+from rs.tables.table import Row
 
 PAGE = "report.html"
 TRAINING = "workflowType=machine_learning"  # else MLflow opens its pages for language models
@@ -151,9 +152,8 @@ def _table(told: list[Row], column: str) -> str:
 
 def _value(row: Row, column: str) -> str:
     """Rounded down; ≥ where more votes would have certified more."""
-    return f"{'≥ ' if yes(row.get('lower_bound')) else ''}{down(row[column])}"
+    return bound(row) + down(row[column])
 
 
 def _interval(row: Row) -> str:
-    known = pd.notna(row.get("low")) and pd.notna(row.get("high"))
-    return f"{down(row['low'])}–{up(row['high'])}" if known else ""
+    return interval(row.get("low"), row.get("high"))

@@ -16,7 +16,7 @@ were stopped early leave open ``..._lower_bound``: neither may be sorted among t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -24,8 +24,9 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from rs.report.metric_keys import metric_key
+from rs.tables.reading import rows_of
+from rs.tables.table import Row
 
-Row = dict[str, Any]
 K = TypeVar("K")
 
 FINE = 0.25  # radii below that (of images in the sup-norm, say) are told apart in millionths
@@ -73,10 +74,10 @@ def certified(accuracy: pd.DataFrame, average: pd.DataFrame, curve: pd.DataFrame
     if accuracy.empty:
         return found
     names = Names(accuracy, CERTIFIED)
-    for row in rows(average):
+    for row in rows_of(average):
         mine = found.setdefault(str(row["run"]), Numbers())
         _with_interval(mine, names, f"acr{_kind(row)}", row, row["acr"])
-    for row in rows(accuracy):
+    for row in rows_of(accuracy):
         mine = found.setdefault(str(row["run"]), Numbers())
         what = f"certified_accuracy{_kind(row)}_at_{radius_text(row['radius'])}"
         _with_interval(mine, names, what, row, row["certified_accuracy"])
@@ -91,7 +92,7 @@ def empirical(accuracy: pd.DataFrame) -> dict[str, Numbers]:
     if accuracy.empty:
         return found
     names = Names(accuracy, ATTACKED)
-    for row in rows(accuracy):
+    for row in rows_of(accuracy):
         mine = found.setdefault(str(row["run"]), Numbers())
         what = f"empirical_accuracy_at_{radius_text(row['radius'])}"
         _with_interval(mine, names, what, row, row["accuracy"])
@@ -103,7 +104,7 @@ def training(frame: pd.DataFrame) -> dict[str, Numbers]:
     """Run -> what was recorded per epoch, from ``training``."""
     found: dict[str, Numbers] = {}
     after: dict[str, float] = {}
-    for row in sorted(rows(frame), key=lambda row: row["epoch"]):
+    for row in sorted(rows_of(frame), key=lambda row: row["epoch"]):
         run = str(row["run"])
         mine = found.setdefault(run, Numbers())
         after[run] = after.get(run, 0.0) + (row["seconds"] if _number(row.get("seconds")) else 0.0)
@@ -116,7 +117,7 @@ def training(frame: pd.DataFrame) -> dict[str, Numbers]:
 
 def by_run(frame: pd.DataFrame) -> dict[str, list[Row]]:
     """The rows of each run: frames of their own would take milliseconds for each of hundreds."""
-    return grouped(rows(frame), lambda row: str(row["run"]))
+    return grouped(rows_of(frame), lambda row: str(row["run"]))
 
 
 def grouped(told: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
@@ -125,11 +126,6 @@ def grouped(told: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
     for row in told:
         found.setdefault(key(row), []).append(row)
     return found
-
-
-def rows(frame: pd.DataFrame) -> Iterator[Row]:
-    for row in frame.to_dict("records"):
-        yield {str(k): v for k, v in row.items()}
 
 
 def yes(value: Any) -> bool:
@@ -146,7 +142,7 @@ def _with_interval(mine: Numbers, names: Names, what: str, row: Row, value: Any)
 def _curves(found: dict[str, Numbers], names: Names, frame: pd.DataFrame, what: str, value: str) -> None:
     scale = 1000 if frame["radius"].max() >= FINE else 1_000_000
     points: dict[tuple[str, str, int], float] = {}
-    for row in sorted(rows(frame), key=lambda row: row["radius"]):
+    for row in sorted(rows_of(frame), key=lambda row: row["radius"]):
         kind = f"{what}{'' if yes(row.get('rigorous', True)) else '_estimate'}"
         key = f"curve/{names.key(f'{kind}_by_radius_x{scale}', row)}"
         # at the step below a radius the accuracy is at least that at the radius, and at least the next one's

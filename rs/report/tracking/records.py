@@ -18,9 +18,10 @@ from rs.report.metric_keys import metric_key
 from rs.report.tracking import numbers
 from rs.report.tracking.data_sets import Input, inputs_of
 from rs.report.tracking.networks import Network, network_of
-from rs.report.tracking.numbers import Numbers, Row, by_run, grouped, rows, yes
+from rs.report.tracking.numbers import Numbers, by_run, grouped, yes
 from rs.report.tracking.sources import Sources
-from rs.tables.reading import read
+from rs.tables.reading import read, rows_of
+from rs.tables.table import Row
 
 LEVEL = "noise.level"  # sigma, where the noise has one
 GROUPS = ("model.", "objective.", "noise.", "training.", "resolved.")
@@ -83,10 +84,10 @@ def records(tables: Path, sources: Sources) -> list[Record]:
         numbers.training(read(tables, "training")),
     )
     certified_by, empirical_by = by_run(certified), by_run(empirical)
-    found = [_trained(row) for row in rows(runs)]
+    found = [_trained(row) for row in rows_of(runs)]
     _name(found)
     known = {record.key for record in found}
-    for row in rows(certified.drop_duplicates("run") if not certified.empty else certified):
+    for row in rows_of(certified.drop_duplicates("run") if not certified.empty else certified):
         if str(row["run"]) not in known:
             found.append(_log(row))
     for record in found:

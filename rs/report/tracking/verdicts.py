@@ -12,18 +12,19 @@ import pandas as pd
 
 from rs.report.html_table import down
 from rs.report.metric_keys import metric_key
-from rs.report.tracking.numbers import Row, radius_text, rows
+from rs.report.tracking.numbers import radius_text
 from rs.report.verdict_words import verdict_words
-from rs.tables.reading import read
+from rs.tables.reading import read, rows_of
+from rs.tables.table import Row
 
 
 class Verdicts:
     """Of the study in `tables`."""
 
     def __init__(self, tables: Path) -> None:
-        self.rows = list(rows(read(tables, "published")))
+        self.rows = list(rows_of(read(tables, "published")))
         # one row of a claim for each of its conditions
-        self.told = {str(row["id"]): row for row in rows(read(tables, "claims"))}
+        self.told = {str(row["id"]): row for row in rows_of(read(tables, "claims"))}
 
     def tags(self, label: str | None = None) -> dict[str, str]:
         """`verdict.<status>`: how many published numbers of the run, or of all. `claim.<id>`: of all."""
