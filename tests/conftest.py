@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import resource
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -79,6 +80,13 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
     folder = made_once(tmp_path_factory, "tiny", make)
     return Workspace(folder, Plan(Study([folder / "study.yaml"])))
+
+
+@pytest.fixture
+def space(workspace: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of the tiny study's results, which a test may change."""
+    shutil.copytree(workspace.folder, tmp_path / "copy")
+    return Workspace(tmp_path / "copy", workspace.plan)
 
 
 @contextmanager

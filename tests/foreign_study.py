@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tiny_study import execute
 from torch import nn
 
 from rs.errors import UserError
 from rs.plan.plan import Plan
-from rs.stages import execution
 from rs.study.study import Study
 
 MODULE = """
@@ -56,12 +56,6 @@ def place(tmp_path, monkeypatch):
 def plan_of(**more) -> Plan:
     Path("study.yaml").write_text(yaml.safe_dump({**STUDY, **more}))
     return Plan(Study([Path("study.yaml")]))
-
-
-def execute(plan: Plan, *wanted: str) -> None:
-    for stage in wanted:
-        for job in plan.jobs[stage].values():
-            execution.execute(stage, execution.as_dict(job))
 
 
 def refused(**more) -> str:

@@ -12,6 +12,7 @@ import yaml
 from rs.plan.jobs import Job
 from rs.plan.plan import Plan
 from rs.stages import execution
+from rs.study.study import Study
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -41,6 +42,13 @@ def write_study(path: Path, study: dict[str, Any] | str) -> Path:
     return path
 
 
+def execute(plan: Plan, *stages: str) -> None:
+    """All jobs of these stages, one after the other, in the working directory."""
+    for stage in stages:
+        for job in plan.jobs[stage].values():
+            execution.execute(stage, execution.as_dict(job))
+
+
 @dataclass
 class Workspace:
     """A folder with `study.yaml` in which jobs are run as the workflow runs them."""
@@ -55,6 +63,11 @@ class Workspace:
     def job(self, stage: str, run: str = "gaussian", index: int = 0) -> Job:
         ids = {p.run.label: p.id for p in self.plan.runs}
         return [j for j in self.plan.jobs[stage].values() if j.run in ("", ids[run])][index]
+
+    def planned(self, **sampling: Any) -> Plan:
+        """The tiny study's plan with other settings of its votes; its file says them too from then on."""
+        study = {**TINY, "sampling": TINY["sampling"] | sampling}
+        return Plan(Study([write_study(self.folder / "study.yaml", study)]))
 
     def path(self, relative: Path) -> Path:
         return self.folder / relative

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
-import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from edited_code import EditedCode
-from tiny_study import TINY, Workspace, write_study
 
 from rs.cli import acceptance
 from rs.cli import main as cli
@@ -23,7 +19,6 @@ from rs.plan.staleness import job_is_current
 from rs.provenance import accepted_code, checksums
 from rs.provenance import code as code_digest
 from rs.provenance.files import read_json, read_table, write_json, write_table
-from rs.study.study import Study
 
 OLD = "0123456789ab"  # by a digest that counted otherwise
 
@@ -40,23 +35,15 @@ def of_an_older_version(path: Path, code: str = OLD, at: str = "") -> None:
         write_table(path, table, {**made, **changes})
 
 
-def plan_with(work: Workspace, **sampling: Any) -> Plan:
-    study = copy.deepcopy(TINY)
-    study["sampling"] |= sampling
-    return Plan(Study([write_study(work.folder / "study.yaml", study)]))
-
-
 @pytest.fixture
-def old(workspace, tmp_path):
+def old(space):
     """The tiny study's results, all but the certificates made by an older version; one works there."""
-    shutil.copytree(workspace.folder, tmp_path / "copy")
-    made = Workspace(tmp_path / "copy", workspace.plan)
-    with contextlib.chdir(made.folder):
-        plan_with(made)
+    with contextlib.chdir(space.folder):
+        space.planned()
         for stage in ("data", "train", "calibrate", "sample"):
-            for job in made.plan.jobs[stage].values():
+            for job in space.plan.jobs[stage].values():
                 of_an_older_version(next(iter(job.outputs.values())))
-        yield made
+        yield space
 
 
 def rs(capsys, *arguments: str) -> str:
@@ -81,11 +68,11 @@ def test_what_an_older_version_made_is_listed_and_nothing_else_happens(old, caps
     assert "certify" not in told
     assert "listed only" in told
     assert not list(Path("results").rglob(accepted_code.NAME))
-    assert not any(current(plan_with(old), "train") + current(plan_with(old), "sample"))
+    assert not any(current(old.planned(), "train") + current(old.planned(), "sample"))
 
 
 def test_old_draws_are_extended_after_acceptance_and_refused_before(old, capsys):
-    plan = plan_with(old, n=96)
+    plan = old.planned(n=96)
     (certify,) = (job for job in plan.jobs["certify"].values() if job.run == old.job("train").run)
     new = [plan.job("sample", str(path)) for path in certify.reads() if not path.exists()]
     assert {job.spec["block"] for job in new} == {2}
@@ -110,7 +97,7 @@ def test_an_acceptance_says_who_when_and_which_code_beside_the_results(old, caps
     assert (entry["from"], entry["to"], entry["stage"]) == (OLD, old.job("sample").code, "sample")
     assert {"by", "at", "rs", "commit_from", "commit_to"} <= entry.keys()
     assert entry["at"].startswith("20")
-    assert path not in unnamed([plan_with(old)])
+    assert path not in unnamed([old.planned()])
     rs(capsys, "--yes", "--run", "gaussian")
     stages = [entry["stage"] for entry in read_json(path)["accepted"]]
     assert stages[0] == "sample"
@@ -119,7 +106,7 @@ def test_an_acceptance_says_who_when_and_which_code_beside_the_results(old, caps
 
 def test_an_acceptance_is_of_two_codes_and_of_no_other(old, capsys):
     rs(capsys, "--yes")
-    plan = plan_with(old)
+    plan = old.planned()
     job = next(iter(plan.jobs["sample"].values()))
     path = job.outputs["draws"]
     assert job_is_current(job)
@@ -134,7 +121,7 @@ def test_an_acceptance_is_of_two_codes_and_of_no_other(old, capsys):
 
 def test_what_was_not_accepted_stays_stale(old, capsys):
     rs(capsys, "--yes", "--stage", "data", "train")
-    plan = plan_with(old)
+    plan = old.planned()
     assert all(current(plan, "data") + current(plan, "train"))
     assert not any(current(plan, "sample") + current(plan, "calibrate"))
 
@@ -164,7 +151,7 @@ def test_an_unknown_run_is_one_line(old, capsys):
 def test_files_of_before_device_classes_are_extended_on_their_device(old, capsys):
     """They name the processor or card only."""
     rs(capsys, "--yes")
-    plan = plan_with(old, n=96)
+    plan = old.planned(n=96)
     certify = next(iter(plan.jobs["certify"].values()))
     files = certify.reads()
     for path in filter(Path.exists, files):

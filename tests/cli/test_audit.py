@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tampered import edited, tables_of
-from tiny_study import Workspace
 
 from rs.cli.main import main
 from rs.provenance.files import read_table, write_table
 from rs.statistics.attainable import largest, least_alpha, radius_of, within
 from rs.study.certification_log import Log, write_log
 from rs.study.log_audit import unit_of
-
-
-@pytest.fixture
-def space(workspace: Workspace, tmp_path: Path) -> Workspace:
-    shutil.copytree(workspace.folder, tmp_path / "copy")
-    return Workspace(tmp_path / "copy", workspace.plan)
 
 
 @pytest.fixture

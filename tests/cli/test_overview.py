@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 import pyarrow as pa
+from claim_rows import PRINTED, beside_printed
 
 from rs.cli.overview import certified_accuracy_text, published_text
 from rs.provenance.files import write_table
 from rs.tables.published import beside
-
-ENTRY = {
-    "paper": "P",
-    "table": "T",
-    "run": "gaussian",
-    "radii": [0.0, 0.5],
-    "certified_accuracy": [0.99, 0.94],
-}
-
-
-def measured(label="gaussian", sigma=0.25):
-    head = {"label": label, "certificate": "cohen", "smoothing": "gaussian", "smoothing_level": sigma}
-    at = {"low": 0.93, "high": 0.97, "images": 500}
-    return {
-        "certified_accuracy": [
-            {**head, "radius": 0.0, "certified_accuracy": 0.95, **at},
-            {**head, "radius": 0.5, "certified_accuracy": 0.95, **at},
-        ],
-        "average_certified_radius": [{**head, "acr": 1.4, "low": 1.35, "high": 1.452}],
-    }
 
 
 def test_text_floors_and_names_estimates(tmp_path):
@@ -47,8 +28,8 @@ def test_text_floors_and_names_estimates(tmp_path):
 
 
 def test_published_text_shows_both_numbers(tmp_path, plan_of, tiny):
-    study = plan_of({**tiny, "published": [ENTRY]}).study
-    table = pa.Table.from_pylist(beside(study, measured()))
+    study = plan_of({**tiny, "published": [PRINTED]}).study
+    table = pa.Table.from_pylist(beside(study, beside_printed(images=500)))
     write_table(tmp_path / "published.parquet", table, {})
     assert "r=0.5   published 0.94   reproduced 0.950 [0.927, 0.966]  consistent: +0.010" in published_text(
         tmp_path

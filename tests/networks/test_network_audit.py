@@ -13,6 +13,7 @@ import torch
 import yaml
 from foreign_networks import SHAPE, made
 from tiny_networks import probes
+from tiny_study import execute
 
 from rs.cli.main import main
 from rs.errors import UserError
@@ -171,23 +172,17 @@ def place(tmp_path, monkeypatch):
     return study
 
 
-def run(plan, *wanted):
-    for stage in wanted:
-        for job in plan.jobs[stage].values():
-            execution.execute(stage, execution.as_dict(job))
-
-
 def test_import_refuses_and_leaves_no_model(place):
     plan = place(foreign.batch_statistics)
     with pytest.raises(UserError, match=rf"^{plan.runs[0].id} \(foreign_networks:batch_st.*\): its ans"):
-        run(plan, "data", "import")
+        execute(plan, "data", "import")
     assert not (plan.runs[0].folder / "model.json").exists()
 
 
 def test_a_network_that_needs_contiguous_memory_is_certified_and_attacked(place):
     plan = place(foreign.ViewAfterConvolution)
     with pytest.warns(RuntimeWarning, match="contiguous memory"):
-        run(plan, "data", "import", "sample", "certify", "attack")
+        execute(plan, "data", "import", "sample", "certify", "attack")
     for job in (*plan.jobs["sample"].values(), *plan.jobs["attack"].values()):
         made_by = read_table(next(iter(job.outputs.values())))[1]
         assert made_by["form"]["layout"] == "contiguous_format"
@@ -198,10 +193,10 @@ def test_a_network_that_needs_contiguous_memory_is_certified_and_attacked(place)
 def test_allowed_chance_is_recorded_and_seeded_by_image_and_block(place):
     refused = place(foreign.ActiveDropout)
     with pytest.raises(UserError, match="draws at random"):
-        run(refused, "data", "import")
+        execute(refused, "data", "import")
     plan = place(foreign.ActiveDropout, allow=["chance"])
     assert plan.runs[0].id != refused.runs[0].id
-    run(plan, "import", "sample", "certify")
+    execute(plan, "import", "sample", "certify")
     assert read_json(plan.runs[0].folder / "model.json")["audit"]["chance"] is True
     drawn = {}
     for path, job in plan.jobs["sample"].items():
@@ -221,7 +216,7 @@ def test_allowed_chance_is_recorded_and_seeded_by_image_and_block(place):
 
 def test_votes_that_are_not_a_number_name_run_image_and_share(place, tmp_path):
     plan = place(foreign.NotANumber)
-    run(plan, "data", "import")
+    execute(plan, "data", "import")
     job = next(j for j in plan.jobs["sample"].values() if j.spec["purpose"] == "estimate")
     says = rf"^{plan.runs[0].id}: image \d+: \d+ of 32 votes \(\d+\.\d\d%\)"
     with pytest.raises(UserError, match=rf"{says} and votes in [12] of 2 images: logits are not finite"):

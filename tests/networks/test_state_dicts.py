@@ -11,12 +11,12 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import save_file
+from tiny_study import execute
 from torch import nn
 
 from rs.errors import UserError
 from rs.networks import state_dicts
 from rs.plan.plan import Plan
-from rs.stages import execution
 from rs.study.study import Study
 
 MODULE = """
@@ -162,9 +162,7 @@ def imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         own = {"theirs": IMPORTED | more}
         Path("s.yaml").write_text(yaml.safe_dump({"name": "s", "data": {"name": "digits"}, "imported": own}))
         plan = Plan(Study([Path("s.yaml")]))
-        for stage in ("data", "import"):
-            for job in plan.jobs[stage].values():
-                execution.execute(stage, execution.as_dict(job))
+        execute(plan, "data", "import")
         return plan.runs[0].folder / "model.json"
 
     return convert

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
-import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tiny_study import TINY, Workspace, write_study
+from tiny_study import Workspace
 
 from rs.errors import UserError
 from rs.machine import device_class
 from rs.plan import mixed_draws, staleness
-from rs.plan.plan import Plan
 from rs.provenance.files import read_table, write_table
-from rs.study.study import Study
 
 pytestmark = pytest.mark.slow
 
@@ -25,13 +20,11 @@ HERE = device_class.of_cpu()
 
 
 @pytest.fixture
-def drawn(workspace, tmp_path):
-    """A copy of the tiny study's results that waits for its certificates."""
-    shutil.copytree(workspace.folder, tmp_path / "copy")
-    made = Workspace(tmp_path / "copy", workspace.plan)
-    for job in made.plan.jobs["certify"].values():
-        made.path(job.outputs["certified"]).unlink()
-    return made
+def drawn(space):
+    """The tiny study's results, which wait for their certificates."""
+    for job in space.plan.jobs["certify"].values():
+        space.path(job.outputs["certified"]).unlink()
+    return space
 
 
 def relabel(path: Path, name: str) -> None:
@@ -44,15 +37,9 @@ def files(work: Workspace) -> list[Path]:
     return [work.path(path) for path in certify.reads()]
 
 
-def planned(work: Workspace, **sampling: Any) -> Plan:
-    study = copy.deepcopy(TINY)
-    study["sampling"] |= sampling
-    return Plan(Study([write_study(work.folder / "study.yaml", study)]))
-
-
 def test_one_class_is_nothing_to_tell(drawn):
     with contextlib.chdir(drawn.folder):
-        assert mixed_draws.settle(planned(drawn)) == []
+        assert mixed_draws.settle(drawn.planned()) == []
     table, provenance = read_table(files(drawn)[0])
     assert provenance["device_class"] == HERE
     assert len(table) == 4
@@ -63,7 +50,7 @@ def test_the_smaller_part_is_drawn_anew(drawn):
     for path in other:
         relabel(path, "cuda 9.0")
     with contextlib.chdir(drawn.folder):
-        (told,) = mixed_draws.settle(planned(drawn))
+        (told,) = mixed_draws.settle(drawn.planned())
     assert told == f"gaussian: 2 of {len(files(drawn))} draw files are of cuda 9.0: drawn anew"
     assert [p for p in files(drawn) if p.stat().st_mtime == staleness.BEFORE_ALL] == other
 
@@ -72,7 +59,7 @@ def test_what_is_pinned_is_kept_and_the_others_are_drawn_anew(drawn):
     for path in files(drawn)[2:]:
         relabel(path, "cuda 9.0")
     with contextlib.chdir(drawn.folder):
-        plan = planned(drawn, device_class=HERE)
+        plan = drawn.planned(device_class=HERE)
         told = mixed_draws.settle(plan)
     assert [job.outputs for job in plan.jobs["sample"].values()] == [
         job.outputs for job in drawn.plan.jobs["sample"].values()
@@ -89,11 +76,11 @@ def test_another_machine_is_told_before_the_compute(drawn):
         relabel(path, "cuda 9.0")
     lacking.unlink()
     with contextlib.chdir(drawn.folder):
-        (told,) = mixed_draws.settle(planned(drawn))
+        (told,) = mixed_draws.settle(drawn.planned())
         assert told.startswith("gaussian: its other draw files are of cuda 9.0, and votes of this machine, ")
         assert told.endswith(f"draw the 1 lacking there, or set sampling.device_class: {HERE}")
         assert not [path for path in files(drawn)[:-1] if path.stat().st_mtime == staleness.BEFORE_ALL]
-        told = mixed_draws.settle(planned(drawn, device_class="cuda 8.0"))
+        told = mixed_draws.settle(drawn.planned(device_class="cuda 8.0"))
         assert any(
             sentence.startswith(
                 "gaussian: sampling.device_class asks for cuda 8.0, and votes of this machine"
@@ -139,7 +126,7 @@ def test_draws_of_other_code_are_nobodys_neighbours(drawn):
             path, table, {**provenance, "device_class": "cuda 9.0", "code_digest": "of an older version"}
         )
     with contextlib.chdir(drawn.folder):
-        assert mixed_draws.settle(planned(drawn)) == []
+        assert mixed_draws.settle(drawn.planned()) == []
     job = drawn.job("sample")
     os.unlink(drawn.path(job.outputs["draws"]))
     drawn.run(job)

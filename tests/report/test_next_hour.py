@@ -54,8 +54,8 @@ def test_where_nothing_fits_the_cheapest_is_named() -> None:
 
 def test_the_index_says_it_with_the_commands(tmp_path: Path) -> None:
     commands = {"rich": "snakemake --configfile rich.yaml   # about 0.9 H100 hours"}
-    index, *_ = write_papers(tmp_path, NUMBERS, CLAIMS, ["P"], commands | dict.fromkeys(HOURS, ""), HOURS)
+    index, *_ = write_papers(tmp_path, NUMBERS, CLAIMS, ["P"], commands | dict.fromkeys(HOURS, ""), HOURS, {})
     page = index.read_text()
     assert "The next H100 hour would decide 90 numbers and 1 claim" in page
-    write_papers(tmp_path, NUMBERS, CLAIMS, ["P"])
+    write_papers(tmp_path, NUMBERS, CLAIMS, ["P"], {}, {}, {})
     assert "The next" not in index.read_text()  # without prices

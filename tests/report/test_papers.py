@@ -64,9 +64,10 @@ def test_rows_of_one_printed_name_are_told_apart_by_their_runs() -> None:
 
 
 def test_pages_stand_alone_and_are_the_same_every_time(tmp_path: Path) -> None:
-    first = write_papers(tmp_path / "a", NUMBERS, [CLAIM], ["NAL", "MACER"], {"macer": "snakemake --cores 2"})
-    second = write_papers(
-        tmp_path / "b", NUMBERS, [CLAIM], ["NAL", "MACER"], {"macer": "snakemake --cores 2"}
+    commands = {"macer": "snakemake --cores 2"}
+    first, second = (
+        write_papers(tmp_path / folder, NUMBERS, [CLAIM], ["NAL", "MACER"], commands, {}, {})
+        for folder in ("a", "b")
     )
     assert [path.name for path in first] == ["index.html", "nal.html", "macer.html"]
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]

@@ -4,14 +4,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_study import Workspace
 
 from rs.cli.mistakes import Mistake, mistakes
 from rs.errors import UserError
@@ -43,10 +40,3 @@ def mistake(request: pytest.FixtureRequest) -> Iterator[Planted]:
     planted = Planted(next(m for m in mistakes() if m.name == name))
     yield planted
     assert planted.caught, f"{name} was planted and not seen"
-
-
-@pytest.fixture
-def space(workspace: Workspace, tmp_path: Path) -> Workspace:
-    """A copy of the tiny study's results in which mistakes may be planted."""
-    shutil.copytree(workspace.folder, tmp_path / "copy")
-    return Workspace(tmp_path / "copy", workspace.plan)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,6 @@ from rs.plan.draw_paths import files_of
 from rs.provenance.files import KEY, read_json, read_table
 from rs.provenance.run_files import read_attacked, read_certified
 from rs.stages.draw_files import read_votes
-
-
-@pytest.fixture
-def space(workspace: Workspace, tmp_path: Path) -> Workspace:
-    """A copy of the tiny study's results in which files may be damaged."""
-    shutil.copytree(workspace.folder, tmp_path / "copy")
-    return Workspace(tmp_path / "copy", workspace.plan)
 
 
 def flips(content: bytes, many: int) -> Iterator[bytes]:

@@ -31,13 +31,6 @@ from rs.tables.attacks import read_judged
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def space(workspace: Workspace, tmp_path: Path) -> Workspace:
-    """A copy of the tiny study's results in which files may be damaged."""
-    shutil.copytree(workspace.folder, tmp_path / "copy")
-    return Workspace(tmp_path / "copy", workspace.plan)
-
-
 # --- files in the place of others ---
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tiny_study import execute
 from torch import nn
 
 from rs.errors import UserError
 from rs.networks import checkpoints
 from rs.plan.plan import Plan
 from rs.provenance.files import read_json
-from rs.stages import execution
 from rs.study.study import Study
 
 pytestmark = pytest.mark.slow
@@ -74,8 +74,7 @@ def place(tmp_path, monkeypatch):
 
 def run(plan: Plan, *wanted: str) -> dict[str, nn.Module]:
     """The networks by label, after these stages."""
-    for job in (job for stage in wanted for job in plan.jobs[stage].values()):
-        execution.execute(job.stage, execution.as_dict(job))
+    execute(plan, *wanted)
     made = {p.run.label: p.folder / "model.json" for p in plan.runs}
     return {label: checkpoints.load(path, plan.data_manifest)[0] for label, path in made.items()}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tiny_study import execute
 from torch import nn
 
 from rs.errors import UserError
@@ -15,7 +16,6 @@ from rs.foreign.preprocessing import Stated
 from rs.foreign.sources import Asked, load
 from rs.networks import checkpoints, state_dicts
 from rs.plan.plan import Plan
-from rs.stages import execution
 from rs.study.study import Study
 
 # Version 1 kept weights that were halved
@@ -71,9 +71,7 @@ def imported(entry: str, **more: object) -> torch.Tensor:
     study = {"name": "s", "data": {"name": "digits"}, "imported": {"theirs": own | more}}
     Path("s.yaml").write_text(yaml.safe_dump(study))
     plan = Plan(Study([Path("s.yaml")]))
-    for stage in ("data", "import"):
-        for job in plan.jobs[stage].values():
-            execution.execute(stage, execution.as_dict(job))
+    execute(plan, "data", "import")
     network, _ = checkpoints.load(plan.runs[0].folder / "model.json", plan.data_manifest)
     return dict(network.state_dict())["1.1.weight"]
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tiny_images import load_split
+from tiny_images import load_split, outputs
 
 from rs.errors import UserError
 from rs.methods.data.digits import Digits
@@ -23,14 +23,6 @@ from rs.networks.images import load_images, open_split
 from rs.provenance.digests import file_digest
 from rs.provenance.prepared import read_manifest
 from rs.stages.data import check, prepare
-
-
-def outputs(folder: Path) -> dict[str, Path]:
-    return {
-        "manifest": folder / "manifest.json",
-        "train": folder / "train.safetensors",
-        "test": folder / "test.safetensors",
-    }
 
 
 def prepared(folder: Path, name: str, dataset, data_dir: str | None = None) -> Path:

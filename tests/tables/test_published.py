@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from claim_rows import PRINTED, beside_printed
 
 from rs.errors import UserError
 from rs.tables.published import beside
 
-ENTRY = {
-    "paper": "P",
-    "table": "T",
-    "run": "gaussian",
-    "radii": [0.0, 0.5],
-    "certified_accuracy": [0.99, 0.94],
-}
-
-
-def measured(label="gaussian", sigma=0.25):
-    head = {"label": label, "certificate": "cohen", "smoothing": "gaussian", "smoothing_level": sigma}
-    at = {"low": 0.93, "high": 0.97}
-    return {
-        "certified_accuracy": [
-            {**head, "radius": 0.0, "certified_accuracy": 0.95, **at},
-            {**head, "radius": 0.5, "certified_accuracy": 0.95, **at},
-        ],
-        "average_certified_radius": [{**head, "acr": 1.4, "low": 1.35, "high": 1.452}],
-    }
-
 
 def test_published_numbers_find_their_runs(plan_of, tiny):
-    study = plan_of({**tiny, "published": [{**ENTRY, "acr": 1.453}]}).study
-    rows = beside(study, measured())
+    study = plan_of({**tiny, "published": [{**PRINTED, "acr": 1.453}]}).study
+    rows = beside(study, beside_printed())
     assert [(r["metric"], r["radius"], r["printed"], r["difference"]) for r in rows] == [
         ("acr", None, "1.453", pytest.approx(-0.053)),
         ("certified_accuracy", 0.0, "0.99", pytest.approx(-0.04)),
         ("certified_accuracy", 0.5, "0.94", pytest.approx(0.01)),
     ]
-    assert {r["status"] for r in beside(study, measured("another"))} == {"not run"}
+    assert {r["status"] for r in beside(study, beside_printed("another"))} == {"not run"}
 
 
 REPORTED = {"attacks": [{"name": "pgd_l2", "radii": [0.5]}], "report": {"radii": [0.0, 0.5]}}
@@ -59,27 +40,27 @@ REPORTED = {"attacks": [{"name": "pgd_l2", "radii": [0.5]}], "report": {"radii":
 )
 def test_published_numbers_name_what_the_study_has(plan_of, tiny, change, says):
     with pytest.raises(UserError, match=says):
-        plan_of({**tiny, **REPORTED, "published": [ENTRY | change]})
+        plan_of({**tiny, **REPORTED, "published": [PRINTED | change]})
 
 
 def test_the_best_of_several_runs_at_each_radius(plan_of, tiny):
-    study = plan_of({**tiny, "published": [{**ENTRY, "run": ["gaussian", "nal"]}]}).study
-    rows = measured()
-    other = measured("nal")["certified_accuracy"]
+    study = plan_of({**tiny, "published": [{**PRINTED, "run": ["gaussian", "nal"]}]}).study
+    rows = beside_printed()
+    other = beside_printed("nal")["certified_accuracy"]
     other[1]["certified_accuracy"] = 0.96
     rows["certified_accuracy"] += other
     first, second = beside(study, rows)
     assert (first["label"], first["reproduced"]) == ("best of 2: gaussian", 0.95)
     assert (second["label"], second["reproduced"]) == ("best of 2: nal", 0.96)
-    assert beside(study, measured("another"))[0]["label"] == "best of 2 (gaussian, …)"
+    assert beside(study, beside_printed("another"))[0]["label"] == "best of 2 (gaussian, …)"
 
 
 def test_a_time_does_not_choose_the_best_of_a_row(plan_of, tiny):
-    entry = ENTRY | {"run": ["gaussian", "nal"], "row": "method", "train_hours": 2.0}
+    entry = PRINTED | {"run": ["gaussian", "nal"], "row": "method", "train_hours": 2.0}
     study = plan_of({**tiny, "published": [entry]}).study
-    rows = measured()
+    rows = beside_printed()
     rows["certified_accuracy"] += [
-        r | {"certified_accuracy": 0.9} for r in measured("nal")["certified_accuracy"]
+        r | {"certified_accuracy": 0.9} for r in beside_printed("nal")["certified_accuracy"]
     ]
     slow = {"label": "nal", "train_seconds": 7200.0}
     rows["runs"] = [slow, {"label": "gaussian", "train_seconds": 360.0}]
@@ -90,7 +71,7 @@ def test_a_time_does_not_choose_the_best_of_a_row(plan_of, tiny):
 
 
 def test_accuracies_under_attack_and_times_stand_beside(plan_of, tiny):
-    entry = {k: ENTRY[k] for k in ("paper", "table", "run", "radii")}
+    entry = {k: PRINTED[k] for k in ("paper", "table", "run", "radii")}
     entry |= {"attack": "pgd_l2", "empirical_accuracy": [0.9, 0.5], "train_hours": 2.0}
     study = plan_of({**tiny, **REPORTED, "published": [entry]}).study
     head = {"label": "gaussian", "attack": "pgd_l2", "smoothing_level": 0.25, "low": 0.4, "high": 0.6}
