@@ -73,7 +73,7 @@ def _left(told: Told) -> _Left:
 
 def _claim(row: dict[str, Any]) -> dict[str, Any]:
     decides = _deciding(row)
-    said = row["settings"] or (rests_on(decides) if decides else "")
+    said = row["settings"] or (rests_on([decides], row["verdict"]) if decides else "")
     ends = [decides[key] for key in ("low", "value", "high")] if decides else None
     return {**row, "study": _study(row), "evidence": said[:200], "interval": ends}
 

@@ -204,10 +204,9 @@ def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
         _markdown(claims, "verdict", VERDICTS, "claims"),
     ]
     if with_claims:
+        decided = [row for row in claims if row["verdict"] != "not run"]
         lines = ["| claim | place | verdict | rests on |", "|---|---|---|---|"]
-        for row in claims:
-            rests = "; ".join(rests_on(c) for c in row["conditions"] if c["evidence"])[:300]
-            lines.append(f"| {row['claim']} | {row['paper']}, {row['place']} | {row['verdict']} | {rests} |")
+        lines += [f"| {_claim(row)} | {row['verdict']} | {_rests_on(row)} |" for row in decided]
         parts.append("\n".join(lines))
         lines = ["| number | printed | here | verdict |", "|---|---|---|---|"]
         for row in numbers:
@@ -215,7 +214,18 @@ def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
                 here = f"{float(row['reproduced']):.3f}"
                 lines.append(f"| `{row['address']}` | {row['printed']} | {here} | {verdict_words(row)} |")
         parts.append("\n".join(lines))
+        lines = ["| claim that is not run | place | found so far |", "|---|---|---|"]
+        lines += [f"| {_claim(row)} | {_rests_on(row)} |" for row in claims if row["verdict"] == "not run"]
+        parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def _claim(row: Row) -> str:
+    return f"{row['claim']} | {row['paper']}, {row['place']}"
+
+
+def _rests_on(row: Row) -> str:
+    return rests_on(row["conditions"], row["verdict"])
 
 
 def _markdown(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:

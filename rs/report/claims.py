@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,17 @@ def claims_section(tables: Path) -> Section:
     table = Table(heads, [])
     for _, rows in frame.groupby("id", sort=False):
         first = rows.iloc[0]
-        told = [rests_on(row) for row in rows.to_dict("records")]
+        told = rests_on(rows.to_dict("records"), str(first["verdict"]))
         settings = first["settings"]
         if settings is not None and not pd.isna(settings):
-            told.insert(0, str(settings))
+            told = "; ".join(filter(None, [str(settings), told]))
         cells = [
             text_cell(first["claim"], "words"),
             text_cell(f"{first['paper']}, {first['place']}", "words"),
         ]
         verdict = text_cell(first["verdict"], f"text verdict {str(first['verdict']).split()[0]}")
         cells.append(dataclasses.replace(verdict, how=_how(first, rows)))
-        table.rows.append([*cells, text_cell("; ".join(filter(None, told)), "words")])
+        table.rows.append([*cells, text_cell(told, "words")])
     section.tables.append(table)
     return section
 
@@ -48,15 +49,32 @@ def _how(first: Any, rows: pd.DataFrame) -> How | None:
     return How(f"how-claim-{first['id']}", str(first["claim"]), tuple(told)) if told else None
 
 
-def rests_on(condition: Any) -> str:
-    """A condition with what was found: its value and interval, or the test or page that decides it."""
-    if condition["value"] is None or pd.isna(condition["value"]):
-        return "" if condition["evidence"] is None else str(condition["evidence"])
-    radius = condition["radius"]
-    at = "" if radius is None or pd.isna(radius) else f" at {radius:g}"
-    ends = [condition[end] for end in ("low", "high")]
-    none = any(end is None or pd.isna(end) for end in ends)
-    interval = "" if none else f" [{float(ends[0]):.3f}, {float(ends[1]):.3f}]".replace("inf", "∞")
-    counted = str(condition["counted"])
-    of_votes = f" ({counted})" if "votes" in counted else ""  # stopped, or the same on both sides
-    return f"{condition['condition']}{at}: {float(condition['value']):.3f}{interval}{of_votes}"
+def rests_on(rows: Sequence[Mapping[Any, Any]], verdict: str) -> str:
+    """What the conditions of one claim found: each with its values and intervals by radius, or the test or
+    page that decides it. A value has its own verdict beside it where that is not the claim's `verdict`.
+    """
+    told: dict[str, list[str]] = {}
+    for row in rows:
+        found = _found(row, verdict)
+        if found:
+            told.setdefault(str(row["condition"]), []).append(found)
+        elif row["evidence"]:
+            told.setdefault(str(row["evidence"]), [])
+    return "; ".join(f"{what}: {', '.join(values)}" if values else what for what, values in told.items())
+
+
+def _found(row: Mapping[Any, Any], verdict: str) -> str:
+    """The value, with its interval, radius and verdict; nothing for a condition without a value."""
+    if row["value"] is None or pd.isna(row["value"]):
+        return ""
+    ends = [row[end] for end in ("low", "high")]
+    told = f"{float(row['value']):.3f}"
+    if not any(end is None or pd.isna(end) for end in ends):
+        told += f" [{float(ends[0]):.3f}, {float(ends[1]):.3f}]".replace("inf", "∞")
+    if row["radius"] is not None and not pd.isna(row["radius"]):
+        told += f" at {row['radius']:g}"
+    own = str(row["condition_verdict"])
+    asides = [own] if own != verdict else []
+    if "votes" in str(row["counted"]):  # they were stopped, or are the same on both sides
+        asides.append(str(row["counted"]))
+    return told + (f" ({'; '.join(asides)})" if asides else "")

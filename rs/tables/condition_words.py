@@ -17,7 +17,7 @@ def names_of(sides: list[Row]) -> list[str]:
 
 def words(condition: Row, sides: list[Row]) -> str:
     kind, names = kind_of(condition), names_of(sides)
-    of = f"{condition['metric']} of "
+    of = f"{condition['metric'].replace('_', ' ')} of "
     if kind in BESIDE:
         return f"{of}{names[0]} {kind} than {names[1]}".replace("equivalent than", "equivalent to")
     if kind == "trend":

@@ -19,7 +19,7 @@ from rs.tables.noise import smoothed_with
 def condition(name: str, verdict: str, **more: Any) -> dict[str, Any]:
     told: dict[str, Any] = dict.fromkeys(COLUMNS)
     told |= {"id": name, "paper": "NAL", "place": "Table 1", "claim": f"{name} <holds>", "verdict": verdict}
-    return told | {"condition": "acr of a better than b"} | more
+    return told | {"condition": "acr of a better than b", "condition_verdict": verdict} | more
 
 
 @pytest.mark.parametrize(
@@ -29,29 +29,33 @@ def condition(name: str, verdict: str, **more: Any) -> dict[str, Any]:
             0.4,
             math.inf,
             "images; votes were stopped",
-            "acr of a: 0.500 [0.400, ∞] (images; votes were stopped)",
+            "acr of a: 0.500 [0.400, ∞] (undecided; images; votes were stopped)",
         ),
-        (None, None, "a: votes were stopped", "acr of a: 0.500 (a: votes were stopped)"),
+        (None, None, "a: votes were stopped", "acr of a: 0.500 (undecided; a: votes were stopped)"),
         (0.4, 0.6, "images and seeds", "acr of a: 0.500 [0.400, 0.600]"),
     ],
 )
 def test_what_a_claim_rests_on_says_which_votes_leave_it_open(low, high, counted, told) -> None:
-    row = {"condition": "acr of a", "radius": None, "value": 0.5, "evidence": "acr[0]"}
-    assert rests_on(row | {"low": low, "high": high, "counted": counted}) == told
+    own = "undecided" if "stopped" in counted else "holds"
+    row = {
+        "condition": "acr of a",
+        "radius": None,
+        "value": 0.5,
+        "evidence": "acr[0]",
+        "condition_verdict": own,
+    }
+    assert rests_on([row | {"low": low, "high": high, "counted": counted}], "holds") == told
 
 
 def test_a_claim_is_one_row_with_all_that_it_rests_on(tmp_path: Path) -> None:
     rows = [
         condition("first", "holds", radius=0.5, value=0.1, low=0.05, high=0.15),
-        condition("first", "holds", radius=1.0, value=0.2),
+        condition("first", "holds", radius=1.0, value=0.2, condition_verdict="undecided"),
         condition("second", "other settings", settings="training.epochs 2, not 20", evidence="tests/x.py"),
     ]
     section = claims_section(study_tables.write(tmp_path, {"claims": pd.DataFrame(rows)}))
     first, second = section.tables[0].rows
-    assert (
-        first[3].text
-        == "acr of a better than b at 0.5: 0.100 [0.050, 0.150]; acr of a better than b at 1: 0.200"
-    )
+    assert first[3].text == "acr of a better than b: 0.100 [0.050, 0.150] at 0.5, 0.200 at 1 (undecided)"
     assert second[3].text == "training.epochs 2, not 20; tests/x.py"
     assert [row[2].kind for row in (first, second)] == ["text verdict holds", "text verdict other"]
 
