@@ -1,4 +1,4 @@
-"""Memory that ran out, on a processor or a GPU, in the words of whatever library was refused it. No torch."""
+"""Memory that ran out, on a processor or a GPU, recognised by the messages of the libraries. No torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SAID = re.compile(r"allocate\b.*\bmemory|out of memory|ALLOC_FAILED|bad_alloc")
 
 
 def ran_out(error: BaseException) -> bool:
-    """Whether memory was asked for and not got."""
+    """Whether an allocation of memory failed."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return (
@@ -22,7 +22,9 @@ def ran_out(error: BaseException) -> bool:
 
 
 def how_much(error: BaseException) -> str:
-    """The line of the error that says it, cut to 200 characters; its kind where none does."""
+    """The line of the error that states the failed allocation, else its first one, cut to 200 characters; the
+    error's type if it has no text.
+    """
     lines = str(error).splitlines()
     told = next((line for line in lines if _SAID.search(line)), lines[0] if lines else "")
     return (told.strip() or type(error).__name__)[:200]

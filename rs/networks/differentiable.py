@@ -134,7 +134,7 @@ class Differentiable(OfCopies):
                 warn(run, f"is attacked as it is: {faster}")
                 shown, name = plain, None
             self.compared = {**shown.compared, "gradients": gradients}
-        # the form asked for, then plainer ones; the last one is the network itself
+        # the requested form, then plainer ones; the last one is the network itself
         for using, first, dtype in ((shown, name, asked), (shown, name, torch.float32), (plain, None, None)):
             self._take(using, first, dtype or torch.float32)
             found = self._differing(probes, votes)

@@ -36,8 +36,8 @@ from rs.settings.references import NetworksOf
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The mean of the `members`, runs with all their seeds or those named. With `consensus` the first so many
-    answer first, and the others only where these disagree.
+    """The mean of the `members`: runs with all their seeds, or the named ones. With `consensus` K the first K
+    members answer first, and the others only where these disagree.
     """
 
     name: ClassVar[str] = "ensemble"

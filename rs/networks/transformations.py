@@ -51,7 +51,7 @@ def transformed(plain: nn.Module, images: Tensor, run: str, fold: bool = True) -
         network, images = copied(plain, run).double(), images[:EXACT].double()
         with torch.no_grad():
             truth = network(images.clone())
-    except Exception as error:  # whatever somebody's network does
+    except Exception as error:  # a user's network may raise anything
         if out_of_memory(error) or isinstance(error, UserError):
             raise
         why = f"does not compute in float64 ({one_line(error)})"

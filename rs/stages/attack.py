@@ -134,8 +134,8 @@ def seen_by(
     source: Path | None,
     data: Path,
 ) -> Seen:
-    """The attacked run's own network under its own noise; for a transfer attack, the network of `source`
-    under that run's noise.
+    """The network that is judged, under the noise of the judge; for a transfer attack the network of
+    `source`, under the source run's noise.
     """
     if source is None:
         judged = {"name": "none"} if use.judge == "base" else spec["noise"]

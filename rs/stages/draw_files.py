@@ -231,8 +231,8 @@ class Merged:
         self.dimension = int(provenance["dimension"])
 
     def drawn(self) -> dict[str, Any]:
-        """Number of files; their commits, devices and versions of torch; total seconds and an ensemble's
-        passes, each left out where a file does not state it.
+        """Number of files; their commits, devices and versions of torch; total seconds, None if a file does
+        not state them; an ensemble's passes, if every file states them.
         """
         seconds = [made["seconds"] for made in self._made]
         keys = ("commit", "device", "torch")

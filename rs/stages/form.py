@@ -1,12 +1,13 @@
 """The form stage: fixes the inference form of a run before its first vote.
 
-The study asks for a form; where its compilation fails or memory runs out the run falls back on the next one,
-with a warning, and every vote, judgement and prediction of the run uses that. Sample and attack jobs read the
-form from this stage's file, so a new form makes all of a run's draws start again, and draws of two forms are
-never merged. A form without the compiler needs no such job, unless the study asks for a GPU, whose memory may
-run out: elsewhere that is one line in the job. What OpenVINO runs is always made here, once, and lies in the
-file: int8 is calibrated on training images under the noise of the votes (rs.networks.openvino_program), so it
-has a form of its own under each noise; it does not fall back.
+The study requests a form. If its compilation fails or memory runs out, the run falls back on the next form,
+with a warning, and every vote, judgement and prediction of the run uses that one. Sample and attack jobs read
+the form from this stage's file. So with a new form all of a run's draws start again, and draws of two forms
+are never merged. A form without the compiler needs no such job, unless the study requests a GPU, whose memory
+may run out; elsewhere lack of memory is one line in the job.
+
+OpenVINO's program is always made here, once, and stored in the file. int8 is calibrated on training images
+under the noise of the votes (rs.networks.openvino_program), so each noise has its own form, without fallback.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ if TYPE_CHECKING:
 def run_job(job: Job, device: torch.device, code: str) -> None:
     kept_forms.clear()
     with warnings.catch_warnings():
-        warnings.simplefilter("once", RuntimeWarning)  # a damaged file is met twice: found, and kept anew
+        warnings.simplefilter("once", RuntimeWarning)  # a damaged file is reported twice: by find and by keep
         fix(job.spec, job.inputs["model"], job.inputs["data"], job.outputs["form"], device, code)
 
 
 def fix(
     spec: dict[str, Any], model_manifest: Path, data: Path, output: Path, device: torch.device, code: str
 ) -> None:
-    """Writes the `form` that the model is used in, and why it is not the one asked for (`fallback`)."""
+    """Writes the model's `form`, and why it is not the requested one (`fallback`)."""
     audited = network_audit.load(model_manifest, data, device)
     found: dict[str, Any]
     if by_openvino(spec):

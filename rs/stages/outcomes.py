@@ -29,7 +29,7 @@ SLACK = 1e-6  # relative: float32 images on the sphere may round to just outside
 
 @dataclass(frozen=True)
 class Target:
-    """A batch: the attacked classifier, images [B, C, H, W], labels, positions in the split, and the
+    """A batch: the classifier that the attack sees, images [B, C, H, W], labels, positions in the split, the
     judge.
     """
 

@@ -1,9 +1,9 @@
-"""What every way of sampling shares: a trained network voting on a range of test images, and the draw file.
+"""Shared by all ways of sampling: a trained network that votes on a range of test images, and the draw file.
 
 An image's noise is seeded by (study seed, purpose, image, block) and nothing else: not by the run, the shard
-or the number of votes asked for. A block's noise is drawn in order, in pieces of the batch size, which is
-part of the inference form. Batches are multiples of 16 images: torch's CPU generator then gives normal
-numbers in the same stream in pieces as at once.
+or the requested number of votes. A block's noise is drawn in order, in pieces of the batch size, which is
+part of the inference form. Batches are multiples of 16 images: then torch's CPU generator gives the same
+stream of normal numbers in pieces as at once.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from rs.statistics.draws import Votes
 from rs.statistics.seeding import PURPOSES, Purpose, derive_seed
 
 T = TypeVar("T")
-Totals = tuple[Tensor, Tensor, Tensor]  # counts, sums and squares, as InferenceForm.vote has them
+Totals = tuple[Tensor, Tensor, Tensor]  # counts, sums and squares, as returned by InferenceForm.vote
 
 
 class Voter:
     """The network of a run in its inference form, the noise and the images of a sample job's `spec`."""
 
     def __init__(self, spec: dict[str, Any], inputs: Mapping[str, Path], device: torch.device) -> None:
-        """`inputs` has the `model` and `data` manifests, and what the form stage wrote (`form`) for a form
-        that had to be tried out.
+        """`inputs` has the `model` and `data` manifests, and the form stage's file (`form`) for a form that
+        had to be tried out.
         """
         self.spec, self.device = spec, device
         self.images = range(*spec["images"])
@@ -61,12 +61,12 @@ class Voter:
         image = self.x[row]
         for start in range(0, votes, self.form.batch):
             rows = min(self.form.batch, votes - start)
-            # `add_` belongs to the noise (rs.methods.noise.exact_gaussian): no other addition is as exact
+            # the noise's own `add_`: exact noise is added on its grid (rs.methods.noise.exact_gaussian)
             yield self.noise.sample((rows, *image.shape), draws).add_(image)
 
     def vote(self, row: int, purpose: Purpose, block: int, votes: int) -> Totals:
-        """`votes` of the row-th image, with the noise of one block, in batches of its own; all on the
-        device.
+        """Totals of `votes` votes of the row-th image, with the noise of one block, in batches of its own; on
+        the device.
         """
         draws = generator(self.device, self.spec["seed"], purpose, self.images[row], block)
         image, before = self.x[row], self.form.broken.clone()
@@ -86,10 +86,10 @@ class Voter:
 
     @contextlib.contextmanager
     def within_memory(self, networks: str = "") -> Iterator[None]:
-        """Running out of memory is one line that says what to lower."""
+        """Turns running out of memory into one line that says what to lower."""
         try:
             yield
-        except Exception as error:  # each library has a kind of its own
+        except Exception as error:  # each library has its own type of error
             if not ran_out(error):
                 raise
             raise UserError(
@@ -99,7 +99,7 @@ class Voter:
 
     @contextlib.contextmanager
     def own_draws(self, row: int, purpose: Purpose, block: int) -> Iterator[None]:
-        """Seeds what the network itself draws, where that is allowed, as the noise is seeded."""
+        """Seeds a network's own random draws, where they are allowed, as the noise is seeded."""
         if not self.chance:
             yield
             return
@@ -109,13 +109,13 @@ class Voter:
             yield
 
     def follow(self, items: Iterable[T], what: str, samples: int | Callable[[], int]) -> Iterator[T]:
-        """One item for each image, told as they come; `samples` as in rs.machine.progress."""
+        """Yields one item per image and reports progress; `samples` as in rs.machine.progress."""
         label = f"{self.run} {what}, images {self.images.start}-{self.images.stop}"
         yield from follow(items, len(self.images), label, "images", samples=samples)
 
     def selected(self, file: Path) -> np.ndarray:
         """The class that the selection votes in a file chose, int64 [N]. Raises UserError for votes of other
-        images, of another network, noise or seed, or that do not select.
+        images, of another network, noise or seed, or with another purpose.
         """
         images, _, votes, made = read_votes(file)
         if images.tolist() != list(self.images):
@@ -127,7 +127,7 @@ class Voter:
         return votes.counts.argmax(1)  # type: ignore[no-any-return]
 
     def made(self, code: str, **facts: Any) -> dict[str, Any]:
-        """What a draw file says of itself, with `facts`."""
+        """The provenance of a draw file, with `facts`."""
         return provenance(
             self.spec,
             code,
@@ -143,7 +143,7 @@ class Voter:
         )
 
     def write(self, output: Path, totals: Totals, code: str, **facts: Any) -> None:
-        """The draw file of all images; `totals` are stacked over them. `facts` join the provenance.
+        """Writes the draw file of all images; `totals` are stacked over them. `facts` join the provenance.
 
         Raises UserError, before writing, where a logit was infinite or NaN.
         """
@@ -152,21 +152,21 @@ class Voter:
         write_votes(output, np.asarray(self.images, np.int64), labels, votes, self.made(code, **facts))
 
     def votes(self, totals: Totals) -> Votes:
-        """Of totals that are stacked. Raises UserError where a logit was infinite or NaN."""
+        """The votes of stacked totals. Raises UserError where a logit was infinite or NaN."""
         self._refuse_broken()
         counts, sums, squares = (total.cpu().numpy() for total in totals)
         scores = ({beta: of[:, i] for i, beta in enumerate(self.betas)} for of in (sums, squares))
         return Votes(counts, *scores)
 
     def seen(self, rows: Tensor, logits: Tensor) -> None:
-        """Counts votes, and those with a logit that is infinite or NaN: `logits` [B, classes] of the images
+        """Counts votes, and votes with an infinite or NaN logit: `logits` [B, classes] belong to the images
         in `rows` int64 [B].
         """
         broken = ~logits.isfinite().all(1)
         self._seen.index_add_(1, rows, torch.stack([torch.ones_like(broken), broken]).long())
 
     def _none_seen(self) -> Tensor:
-        """Of each image: its votes so far, and those of them that were broken."""
+        """Zero counts int64 [2, N]: per image its votes so far, and those with an infinite or NaN logit."""
         return torch.zeros(2, len(self.x), dtype=torch.int64, device=self.device)
 
     def _refuse_broken(self) -> None:

@@ -12,8 +12,8 @@ x, so M(x) >= 1/alpha from one root on. That root is the bound. It is below p on
 with probability at most alpha at all n together, and at any stopping time, however chosen. It is a function
 of the counts (f, n) at any alpha that was fixed beforehand, and never below Clopper-Pearson's.
 
-This is the method of mixtures (Robbins 1970) over the natural parameter of the binomial family. It equals a
-gambler who splits the stake over constant bets (Waudby-Smith & Ramdas, JRSS B 2024), but from counts alone.
+This is the method of mixtures (Robbins 1970) over the natural parameter of the binomial family, equivalent to
+splitting a gambler's stake over constant bets (Waudby-Smith & Ramdas, JRSS B 2024), but from counts alone.
 The mixture moves with x, so it is as sharp near 0 as at 1/2; the usual beta-binomial mixture, one prior for
 all x, is not (benchmarks/sequential.py compares them). v = 0 serves trials without a failure: about
 ln(4/alpha) / -ln(1 - x) of them, a fifth above the ln(1/alpha) / -ln(1 - x) that any test needs.

@@ -13,7 +13,7 @@ image and lambda (`dual_published`). Here:
 - `mixed_norm` uses one Monte Carlo table per (d, k) for all images and, by scaling, all sigmas
   (`divergence_table` has the bound and its proof). `table_share` of alpha pays for the table's error, the
   rest for the votes. So each image's claim is right with probability 1 - alpha, but failures are shared: a
-  table that fails for one image fails for those with the same votes or the same true radius.
+  table that fails for one image also fails for images with the same votes, or that need the same radius.
 
 At sigma_0 = 1, d = 3072, k = 250, `match: paper` and alpha = 0.001, 100,000 unanimous votes certify 12.66/255
 (10,000: 10.13/255), and 4/255 needs p_A = 0.935 where the exact theory needs 0.933.
