@@ -95,9 +95,8 @@ def page(others: FromLogs, whole: bool) -> str:
         lines = ["| claim | verdict | rests on |", "|---|---|---|"]
         for address in dict.fromkeys(row["address"] for row in others.claims):
             rows = [dict.fromkeys(COLUMNS) | row for row in others.claims if row["address"] == address]
-            lines.append(
-                f"| {rows[0]['claim']} | {rows[0]['verdict']} | {rests_on(rows, rows[0]['verdict'])} |"
-            )
+            verdict = str(rows[0]["verdict"])
+            lines.append(f"| {rows[0]['claim']} | {verdict} | {rests_on(rows, verdict)} |")
         parts += ["\n".join(lines)] if others.claims else []
     return "".join(f"\n{part}\n" for part in parts if part)
 

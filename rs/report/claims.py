@@ -21,7 +21,7 @@ def claims_section(tables: Path) -> Section:
     if frame.empty:
         return section
     section.lead = "What is claimed in sentences, as predicates over this study's tables."
-    heads = [("claim", "text"), ("where", "text"), ("verdict", "text"), ("rests on", "text")]
+    heads = [("claim", "text"), ("verdict", "text"), ("rests on", "text"), ("where", "text")]
     table = Table(heads, [])
     for _, rows in frame.groupby("id", sort=False):
         first = rows.iloc[0]
@@ -29,13 +29,10 @@ def claims_section(tables: Path) -> Section:
         settings = first["settings"]
         if settings is not None and not pd.isna(settings):
             told = "; ".join(filter(None, [str(settings), told]))
-        cells = [
-            text_cell(first["claim"], "words"),
-            text_cell(f"{first['paper']}, {first['place']}", "words"),
-        ]
         verdict = text_cell(first["verdict"], f"text verdict {str(first['verdict']).split()[0]}")
-        cells.append(dataclasses.replace(verdict, how=_how(first, rows)))
-        table.rows.append([*cells, text_cell(told, "words")])
+        cells = [text_cell(first["claim"], "words"), dataclasses.replace(verdict, how=_how(first, rows))]
+        cells += [text_cell(told, "words"), text_cell(f"{first['paper']}, {first['place']}", "words")]
+        table.rows.append(cells)
     section.tables.append(table)
     return section
 
