@@ -76,8 +76,8 @@ def summary(others: FromLogs) -> str:
     told = counted(Counter(row["status"] for row in others.numbers), "numbers")
     told += f" {counted(Counter(claims.values()), 'claims')}" if claims else ""
     return (
-        "By the published logs of other people's networks, which do not tell how these were trained, "
-        f"{told[0].lower()}{told[1:]}"
+        "Compared apart, with published certification logs of other people's networks, whose training the "
+        f"logs do not state: {told[0].lower()}{told[1:]}"
     )
 
 
