@@ -115,9 +115,7 @@ def test_logs_may_lie_with_the_data(folder, monkeypatch):
 def test_verdicts_are_kept_and_told_apart_from_our_own(folder, capsys):
     assert main(["verdicts", "--kept", "--from-logs"]) == 0
     out = capsys.readouterr().out
-    assert (
-        "which do not tell how these were trained, the one number is consistent. The one claim holds." in out
-    )
+    assert "whose training the logs do not state: the one number is consistent. The one claim holds." in out
     for file in ("a.tsv", "b.tsv"):
         Path(file).unlink()  # what is kept is enough
     assert main(["verdicts", "--kept", "--json"]) == 0
