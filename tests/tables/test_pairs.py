@@ -232,3 +232,19 @@ def test_sides_of_other_rows_of_a_table_are_no_pair(observed):
     sides = [{"run": "nal", "attack": "weak", "where": {"seed": seed}} for seed in (0, 1)]
     asked = {"difference": sides, "at_least": 0.0, "metric": "empirical_accuracy", "radii": [0.5]}
     assert paired(observed(attacks=[WEAK], certificates=[], claims=claims(asked))) == []
+
+
+def test_the_radii_of_one_run_under_two_noises_are_a_pair_and_two_runs_under_each_noise(observed):
+    noises = {f"gaussian sigma={sigma}": {"name": "gaussian", "sigma": sigma} for sigma in (0.25, 0.5)}
+    sides = [{"run": "nal", "smoothing": noise} for noise in noises]
+    asked = {"metric": "certified_accuracy", "radii": [0.25]}
+    of_one = asked | {"difference": sides, "at_least": 0.0}
+    of_two = asked | {"better": "nal", "than": "gaussian"}
+    plan = observed(attacks=[], smoothing=[*noises.values()], claims=claims(of_one, of_two))
+    rows = [row for row in paired(plan) if row["about"] == "networks"]
+    first, second = noises
+    assert {(row["a"], row["b"]) for row in rows} == {
+        (f"nal ({first})", f"nal ({second})"),
+        ("nal", "gaussian"),
+    }
+    assert {row["smoothing"] for row in rows if row["a"] == "nal"} == {*noises}
