@@ -20,6 +20,8 @@ from rs.methods.noise.exact_gaussian import ExactGaussian, OnGrid, _alias_table
 from rs.methods.noise.gaussian import Gaussian
 from rs.statistics.rounded_normal import SIGMAS, left_of, shortfall, steps_between, tau, weights
 
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
+DEVICES = ["cpu", pytest.param("cuda", marks=NO_GPU)]
 LEVELS = [SIGMAS[0], 0.03, 0.25, 1.0, SIGMAS[1]]
 
 
@@ -58,9 +60,21 @@ def test_the_table_holds_every_weight_exactly(sigma):
     assert len(half) - 1 <= 9.2 * sigma * 255 * steps_between(sigma) + 1  # as tau counts them
 
 
-def test_draws_follow_the_law_and_use_the_whole_table():
-    noise, draws = ExactGaussian(0.25), torch.Generator().manual_seed(1)
-    whole = noise.sample((500, 3, 10, 20), draws).whole.flatten().numpy()
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_generator_draws_63_bits(device):
+    """Each is 1 in half of the draws, and so is each pair of neighbours equal: what the law rests on."""
+    drawn = torch.empty(40_000, dtype=torch.int64, device=device)
+    drawn.random_(generator=torch.Generator(device).manual_seed(1))
+    bits = (drawn[:, None] >> torch.arange(64, device=device)) & 1
+    assert not bits[:, 63].any()
+    for ones in (bits[:, :63], bits[:, :62] ^ bits[:, 1:63], bits[1:, :63] ^ bits[:-1, :63]):
+        assert bool(((ones.double().mean(0) - 0.5).abs() < 5 * 0.5 / len(ones) ** 0.5).all())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_draws_follow_the_law_and_use_the_whole_table(device):
+    noise, draws = ExactGaussian(0.25), torch.Generator(device).manual_seed(1)
+    whole = noise.sample((500, 3, 10, 20), draws).whole.flatten().cpu().numpy()
     s = 0.25 * 255 * steps_between(0.25)
     edges = np.array([-np.inf, *np.arange(-900, 901, 60) + 0.5, np.inf])
     counts, _ = np.histogram(whole, edges)
@@ -69,17 +83,18 @@ def test_draws_follow_the_law_and_use_the_whole_table():
     pairs = np.histogram2d(whole[::2], whole[1::2], [[-1e9, 0.5, 1e9]] * 2)[0]
     assert stats.chi2_contingency(pairs).pvalue > 1e-3
     assert len(np.unique(whole % 2)) == 2
-    again = noise.sample((500, 3, 10, 20), torch.Generator().manual_seed(1))
-    assert torch.equal(again, noise.sample((500, 3, 10, 20), torch.Generator().manual_seed(1)))
+    again = noise.sample((500, 3, 10, 20), torch.Generator(device).manual_seed(1))
+    assert torch.equal(again, noise.sample((500, 3, 10, 20), torch.Generator(device).manual_seed(1)))
 
 
-def test_a_noisy_image_is_a_function_of_one_whole_number():
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_noisy_image_is_a_function_of_one_whole_number(device):
     """Bit for bit the same, whichever image and noise the number comes from; and close to image + noise."""
     steps = steps_between(0.25)
-    total = torch.arange(-200, 700, dtype=torch.int32)
+    total = torch.arange(-200, 700, dtype=torch.int32, device=device)
     seen = []
     for level in range(0, 256, 5):
-        image = torch.full((1,), level, dtype=torch.uint8).float().div_(255)
+        image = torch.full((1,), level, dtype=torch.uint8, device=device).float().div_(255)
         noise = OnGrid.of((total - level * steps).clone(), steps)
         floats = noise + image
         assert type(floats) is torch.Tensor
@@ -88,7 +103,7 @@ def test_a_noisy_image_is_a_function_of_one_whole_number():
         seen.append(made)
         torch.testing.assert_close(made, floats, atol=1e-6, rtol=0)
     assert all(torch.equal(seen[0].view(torch.int32), other.view(torch.int32)) for other in seen[1:])
-    floats = torch.arange(256).float().div(255)
+    floats = torch.arange(256, device=device).float().div(255)
     plain = [floats[k] + (total - k * steps) * (1 / (255 * steps)) for k in (0, 100)]
     assert not torch.equal(plain[0], plain[1])  # what the grid is for
 
