@@ -17,9 +17,10 @@ import numpy as np
 from rs.provenance.files import write_text
 from rs.report.comparisons import matrix
 from rs.report.curves import ABSTAINED_OR_WRONG, block, floored, look
-from rs.report.figure_layout import COLOURS, style
+from rs.report.figure_layout import style
 from rs.report.frame import render
 from rs.report.html_table import Cell, Table, down, interval, number, text_cell
+from rs.report.panels import ESTIMATE
 from rs.statistics.intervals import capped, t_interval
 from rs.tables.contestants import Contestant
 
@@ -92,7 +93,8 @@ def _ranking(places: Sequence[Place], names: Mapping[str, str], radii: Sequence[
         assert outcomes is not None
         contestant, bound = place.contestant, place.contestant.is_lower_bound()
         acr = Cell("≥ " * bound + down(place.acr), place.acr, under=interval(place.low, place.high))
-        row = [text_cell(names[contestant.name]), number(place.rank), acr]
+        mark = "" if contestant.rigorous else "estimate"
+        row = [text_cell(names[contestant.name], mark=mark), number(place.rank), acr]
         for r in radii:
             share = contestant.factor * float((outcomes.values >= r).mean())
             row.append(Cell("≥ " * contestant.is_lower_bound(r) + down(share), share, tint=round(share, 3)))
@@ -141,8 +143,9 @@ def _lines(k: int, place: Place, names: Mapping[str, str], images: list[int]) ->
             "name": name,
             "run": name,
             "certificate": "",
-            **look(style(k, k // len(COLOURS))),
-            "estimate": False,
+            # a colour and a marker each: no two of 20 are told apart by colour alone
+            **look(style(k, k) | {"linestyle": "-" if contestant.rigorous else ESTIMATE}),
+            "estimate": not contestant.rigorous,
             "cap": None,
             "factor": contestant.factor,
             "published": [],

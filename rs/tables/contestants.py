@@ -48,7 +48,8 @@ class Contestant:
     is the noise in the columns of tables. `noise` says which noise was drawn: contestants with the same text
     saw the same. `attacked` has a key per attack (its name and all its settings) and radius. `decided` are
     the radii that stopped votes were asked for, all else of them being lower bounds; None where none stopped.
-    `largest` is the radius of unanimous votes, NaN where it is not known.
+    `largest` is the radius of unanimous votes, NaN where it is not known. `rigorous`: whether a proof covers
+    the radii; of a log nothing here can tell.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Contestant:
     attacked: Mapping[tuple[str, str, float], Outcomes] = field(default_factory=dict)
     decided: tuple[float, ...] | None = None
     largest: float = np.nan
+    rigorous: bool = True
 
     def is_lower_bound(self, radius: float | None = None) -> bool:
         """Of its certified accuracy at `radius`; without one, of its average and its median radius."""
@@ -76,7 +78,7 @@ class Contestant:
 def of_log(path: Path, sigma: float | None = None, name: str | None = None) -> Contestant:
     """A log says neither its noise nor its votes."""
     frame = pd.DataFrame(log_images(read_log(path)))
-    return Contestant(name or str(path), (None,), _outcomes([frame], certified_radii), sigma=sigma)
+    return Contestant(name or str(path), (None,), _outcomes([frame], certified_radii), sigma=sigma, rigorous=False)
 
 
 def of_runs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]:
@@ -105,7 +107,8 @@ def of_logs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]
             conditions = {k: told[k] for k in ("smoothing", "certificate", "norm", "alpha", "n")}
             sigma = _sigma(log.noise, log.claim["certificate"])
             own = (_outcomes([frame], certified_radii), conditions, smoothed_with(log.noise))
-            found.append(Contestant(log.label, (None,), *own, sigma=sigma))
+            rigorous = bool(log.claim["rigorous"])
+            found.append(Contestant(log.label, (None,), *own, sigma=sigma, rigorous=rigorous))
     return found
 
 
@@ -141,7 +144,8 @@ def _observed(
         factor = float(first["factor"].iloc[0])
         columns, decided = smoothed_with(noise), decided_radii(first, read[0][1].get("stop"))
         largest = float(np.max([frame.iloc[0].get("largest_radius", np.nan) for frame in own]))
-        own_facts = (columns, drawn, sigma, factor, attacked, decided, largest)
+        rigorous = bool(first["rigorous"].all())
+        own_facts = (columns, drawn, sigma, factor, attacked, decided, largest, rigorous)
         out.append(Contestant(label, numbers, found, told, *own_facts))
     return out
 

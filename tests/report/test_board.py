@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from observed_runs import NETWORK, observe
 
+from rs.cli.compare import MOST
 from rs.cli.main import main
-from rs.report.board import ranked
+from rs.provenance.files import provenance, read_table, write_table
+from rs.report.board import ranked, write_board
 from rs.report.curves import floored
 from rs.tables.comparisons import Asked, compare
-from rs.tables.contestants import Contestant, Outcomes
+from rs.tables.contestants import Contestant, Outcomes, of_log, of_runs
 
 
 def contestant(name: str, shift: float, images: int = 400) -> Contestant:
@@ -54,6 +60,12 @@ def log(path: Path, radii: list[float]) -> Path:
     return path
 
 
+def panels(page: Path) -> list[dict]:
+    """Of a board's live figure."""
+    block = page.read_text().partition('id="curves-data">')[2].partition("</script>")[0]
+    return json.loads(block)["panels"]
+
+
 def test_logs_stand_on_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = log(tmp_path / "first.tsv", [0.3, 0.6, 0.0, 0.9] * 10)
     second = log(tmp_path / "second.tsv", [0.4, 0.7, 0.2, 0.9] * 10)
@@ -61,11 +73,42 @@ def test_logs_stand_on_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["board", str(first), str(second), "--out", str(out), "--title", "Two <logs>"]) == 0
     text = out.read_text()
     assert "Two &lt;logs&gt;" in text
-    block = text.partition('id="curves-data">')[2].partition("</script>")[0]
-    (panel,) = json.loads(block)["panels"]
+    (panel,) = panels(out)
     assert panel["images"] == list(range(40))
     assert {line["radii"][2] for line in panel["lines"]} == {-1, 2000}
     assert all(line["radii"][3] == 9000 for line in panel["lines"])
+
+
+def test_lines_are_told_apart_without_their_colours_and_estimates_are_dashed(tmp_path: Path) -> None:
+    many = [contestant(f"run {i}", i / 20) for i in range(MOST)]
+    many[3] = replace(many[3], rigorous=False)
+    out, names = tmp_path / "board.html", {c.name: c.name for c in many}
+    write_board(out, "Many", many, names, [], [0.5])
+    (panel,) = json.loads(out.read_text().partition('id="curves-data">')[2].partition("</script>")[0])[
+        "panels"
+    ]
+    assert len({(line["marker"], line["hollow"]) for line in panel["lines"]}) == MOST
+    assert {line["name"] for line in panel["lines"] if line["dash"] or line["estimate"]} == {"run 3"}
+    assert all(bool(line["dash"]) == line["estimate"] for line in panel["lines"])
+    (marked,) = re.findall(r"<td[^>]*>(.{0,9})<span class=\"mark\">estimate", out.read_text())
+    assert marked.strip() == "run 3"
+
+
+def test_what_no_proof_covers_is_known_of_runs_and_nothing_of_a_log(
+    tiny, plan_of, tmp_path, monkeypatch
+) -> None:
+    tiny["runs"]["nal"].pop("calibration")
+    plan = plan_of({**tiny, "attacks": []})
+    monkeypatch.chdir(tmp_path)
+    observe(plan, lambda run: [0.1] * 6)
+    assert [c.rigorous for c in of_runs(plan)] == [True, True]
+    path = next(o.certified for planned in plan.runs for o in planned.observations)
+    table, _ = read_table(path)
+    estimate = table.set_column(table.column_names.index("rigorous"), "rigorous", pa.array([False] * 6))
+    spec = plan.job("certify", str(path)).spec
+    write_table(path, estimate, {**provenance(spec, "code"), "model": NETWORK, "form": {}})
+    assert [c.rigorous for c in of_runs(plan)] == [False, True]
+    assert not of_log(log(tmp_path / "log.tsv", [0.3, 0.6])).rigorous
 
 
 @pytest.mark.parametrize(

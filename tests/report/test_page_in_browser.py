@@ -151,6 +151,11 @@ def test_on_a_phone_nothing_but_tables_is_wider_than_the_screen(phone: Any, addr
     assert right["x"] + right["width"] <= 390  # the number is seen without scrolling
 
 
+def test_on_a_phone_the_navigation_stands_apart_from_the_answers(phone: Any, address: str) -> None:
+    answers, first = (phone(address).locator(at).first.bounding_box() for at in (".answers", "nav a"))
+    assert first["y"] - (answers["y"] + answers["height"]) >= 20
+
+
 def test_without_scripts_the_tables_and_the_static_figure_stay(browser: Any, address: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
