@@ -78,7 +78,9 @@ class Contestant:
 def of_log(path: Path, sigma: float | None = None, name: str | None = None) -> Contestant:
     """A log says neither its noise nor its votes."""
     frame = pd.DataFrame(log_images(read_log(path)))
-    return Contestant(name or str(path), (None,), _outcomes([frame], certified_radii), sigma=sigma, rigorous=False)
+    return Contestant(
+        name or str(path), (None,), _outcomes([frame], certified_radii), sigma=sigma, rigorous=False
+    )
 
 
 def of_runs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]:
