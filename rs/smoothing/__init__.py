@@ -1,1 +1,1 @@
-"""The smoothed classifier and ascent on images: tensors, below the methods."""
+"""The smoothed classifier, and ascent on images. It works on tensors and knows no methods."""

@@ -1,1 +1,1 @@
-"""One file per rule of the workflow, with the rule's name, and what they share."""
+"""One file per rule of the workflow, with the rule's name, and the code that they share."""

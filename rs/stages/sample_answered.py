@@ -19,7 +19,7 @@ from rs.stages.voter import Voter
 def sample(
     spec: dict[str, Any], inputs: dict[str, Path], output: Path, device: torch.device, code: str
 ) -> None:
-    """Draws what `spec` asks for (see rs.plan.drawing). `inputs` as of a Voter."""
+    """Draws the votes that `spec` asks for (see rs.plan.drawing). `inputs` as of a Voter."""
     voter = Voter(spec, inputs, device)
     answers.refuse_chance(voter)
     rows, found = range(len(voter.images)), []

@@ -39,7 +39,7 @@ from rs.settings.sampling import Stop
 from rs.statistics.bounds import Floats
 from rs.statistics.stopping import StoppingRule
 
-RULE = "tests"  # as a study names it
+RULE = "tests"  # its name in a study
 SPARE = 1e-3  # share of alpha left for exact noise, which takes some; far above rounding
 _ROUNDING = 1e-9  # relative; certificates round radii down
 _WIDTH = 8.0  # standard deviations around n x in which boundaries may lie
@@ -179,7 +179,7 @@ class _Test:
             asks = np.flatnonzero(more & (span > certify[i]))
             give_up[i] = span[asks[-1]] + 1 if len(asks) else certify[i] + 1
             follows = _Values(int(span[0]), value, 0.0, price)
-        self.value = float(follows.mean(np.zeros(1, np.int64), self.sizes[0], self.x)[0])  # of the optimum
+        self.value = float(follows.mean(np.zeros(1, np.int64), self.sizes[0], self.x)[0])  # the optimal value
         return certify, give_up
 
 
@@ -247,7 +247,7 @@ class GroupSequentialRule:
         return design(self.stop.alpha, depths, tuple(self.sizes()), self.resolution)
 
     def going_on(self, failures: np.ndarray, votes: int) -> np.ndarray:
-        """Bool [N]: whether images with so many `failures` [N] among their first `votes` need more."""
+        """Bool [N]: whether images with `failures` [N] among their first `votes` votes need more."""
         return self.design.undecided(int(np.searchsorted(self.design.looks, votes)), failures)
 
     def first_decision(self) -> float:

@@ -36,7 +36,7 @@ class Lagrangian:
     source: ClassVar[str] = "NAL, Alg. 1; WRM, Sinha et al., ICLR 2018"
     norm: ClassVar[float] = 2.0
     access: ClassVar[str] = "white-box"
-    bounded: ClassVar[bool] = False  # by its price, not by the radius
+    bounded: ClassVar[bool] = False  # bounded by its price, not by the radius
     passes: ClassVar[Passes] = {"ascent": ("steps", "samples")}
 
     gamma: Divisor = 1.5

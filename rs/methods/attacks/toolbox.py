@@ -77,7 +77,7 @@ def propose(
 
     from rs.smoothing.smoothed import Smoothed
 
-    logging.getLogger("art").setLevel(logging.ERROR)  # it warns of every defence that it cannot see
+    logging.getLogger("art").setLevel(logging.ERROR)  # it warns of defences that it cannot see
     images = x.repeat(len(radii), *[1] * x.dim())
     steps = torch.zeros(len(radii), len(x), dtype=torch.int64, device=x.device)
     with torch.no_grad():

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GroupSequential:
-    """l2 radius: the largest that the tests certify which stopped the votes; abstains where they do none."""
+    """l2 radius: the largest that is certified by the tests that stopped the votes; abstains where there is
+    none.
+    """
 
     source: ClassVar[str] = "Cohen, Rosenfeld & Kolter, ICML 2019, with group sequential tests"
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}

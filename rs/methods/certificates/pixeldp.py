@@ -91,7 +91,7 @@ def _certify(certificate: Any, found: Probabilities, noise: Any) -> Certified:
 
 @dataclass(frozen=True)
 class PixelDP:
-    """From votes, with Clopper-Pearson bounds."""
+    """The radius from votes, with Clopper-Pearson bounds."""
 
     source: ClassVar[str] = "Lecuyer et al., IEEE S&P 2019"
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0, "laplace": 1.0}
@@ -108,7 +108,7 @@ class PixelDP:
 
 @dataclass(frozen=True)
 class PixelDPSoft:
-    """From expected softmax scores."""
+    """The radius from expected softmax scores."""
 
     source: ClassVar[str] = "Lecuyer et al., IEEE S&P 2019 (expected scores)"
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0, "laplace": 1.0}

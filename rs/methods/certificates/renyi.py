@@ -68,7 +68,8 @@ def renyi_radius(sigma: float, q_1: Floats, p_2: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Renyi:
-    """As published: the two most frequent classes of one sample, no check that their intervals are apart.
+    """As published: the two most frequent classes of one sample, without a check that their intervals are
+    disjoint.
 
     Tables multiply certified accuracies by `accuracy_factor`, 1 - alpha unless given.
     """
@@ -116,7 +117,7 @@ class Renyi:
 
 @dataclass(frozen=True)
 class RenyiSound:
-    """Selection votes apart; abstains unless lower p_A > upper p_B."""
+    """With the class from separate selection votes; abstains unless lower p_A > upper p_B."""
 
     source: ClassVar[str] = "Li, Chen, Wang & Carin, NeurIPS 2019, with a proof that covers it"
     norms: ClassVar[dict[str, float]] = {"gaussian": 2.0}

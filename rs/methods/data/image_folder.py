@@ -22,8 +22,8 @@ from rs.methods.interfaces import Split
 class ImageFolder:
     """Your own images in `data_dir`/`folder`: train/<class>/*.png, test/<class>/*.png (or .jpg, ...).
 
-    They are held in memory. Images of another size than `shape` are refused, or with `resize` cut to its
-    aspect ratio and resized.
+    They are held in memory. Images of another size than `shape` are refused; with `resize` they are cut to
+    its aspect ratio and resized.
     """
 
     source: ClassVar[str] = "your own images (a folder per class)"

@@ -27,7 +27,7 @@ class ImageParquet:
     """Your own images in Parquet files in `data_dir`/`folder` (columns: image{bytes, path} and label).
 
     `train` and `test` name files, or patterns of files such as train-*.parquet. Images of another size than
-    `shape` are refused, or with `resize` cut to its aspect ratio and resized.
+    `shape` are refused; with `resize` they are cut to its aspect ratio and resized.
     """
 
     source: ClassVar[str] = "your own images (Parquet, as Hugging Face lays out image data)"

@@ -28,7 +28,9 @@ from rs.settings.limits import Freedom, Level
 
 @dataclass(frozen=True)
 class Spherical:
-    """`sigma` in image units; `k` < d takes mass from the shell that a Gaussian fills to the centre."""
+    """`sigma` in image units; `k` < d moves mass towards the centre, away from the shell that a Gaussian
+    fills.
+    """
 
     source: ClassVar[str] = "Soap Bubbles (ICLR 2020 submission), eq. (8)"
     below_dimension: ClassVar[tuple[str, ...]] = ("k",)

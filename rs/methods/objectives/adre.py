@@ -57,7 +57,7 @@ def certified_gap(log_g: Tensor, floor: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Adre:
-    """Cross-entropy under noise less `lambda` times a measure of the smoothed classifier's radius."""
+    """Cross-entropy under noise minus `lambda` times a measure of the smoothed classifier's radius."""
 
     source: ClassVar[str] = "Feng et al., AAAI 2020"
     passes: ClassVar[Passes] = {"update": (1, "k")}

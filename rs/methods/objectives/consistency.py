@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Consistency:
-    """Cross-entropy under noise, plus `lambda` times the divergence from the mean prediction and `eta` times
-    its entropy.
+    """Cross-entropy under noise, plus `lambda` times the divergence from the mean prediction, plus `eta`
+    times the mean prediction's entropy.
     """
 
     source: ClassVar[str] = "Jeong & Shin, NeurIPS 2020"

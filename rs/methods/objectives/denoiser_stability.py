@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DenoiserStability:
-    """Cross-entropy from the class of the clean image to the denoised one, both by the run `classifier`."""
+    """Cross-entropy of the run `classifier` on the denoised image, with its class of the clean image as
+    target.
+    """
 
     source: ClassVar[str] = "Salman, Sun, Yang, Kapoor & Kolter, NeurIPS 2020"
     output: ClassVar[str] = "image"

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 class Nal:
     """Ascent on the Lagrangian of the smoothed loss: `steps` K, `samples` r, penalty `gamma`.
 
-    `redraw` draws fresh noise for the outer loss; without it the last step's serves again.
+    `redraw` draws fresh noise for the outer loss; without it the loss reuses the noise of the last step.
     """
 
     source: ClassVar[str] = "NAL, A Distributional Robustness Certificate by Randomized Smoothing"

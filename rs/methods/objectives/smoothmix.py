@@ -57,7 +57,7 @@ class SmoothMix:
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def phase(self, progress: float) -> float:
-        """How far the warm-up is."""
+        """The progress of the warm-up, from 0 to 1."""
         return min(1.0, progress / self.warmup) if self.warmup else 1.0
 
     def loss(
