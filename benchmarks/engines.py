@@ -4,18 +4,20 @@
   python benchmarks/engines.py
   python benchmarks/engines.py --models lenet --rounds 9 --start
   python benchmarks/engines.py --models lenet resnet20 --only "openvino int8, bfloat16" --votes
+  python benchmarks/engines.py --models resnet20 --only openvino --weights FILE.safetensors
 
 Every contestant takes a batch of float32 images and gives float32 logits, in one thread:
   torch      our compiled form (rs.networks.inference) in float32 and bfloat16
   pt2e       torchao's PT2E quantization (x86 inductor quantizer) and torch.compile: int8, the rest float32
-  openvino   float32, bfloat16; int8 by nncf with the rest in float32 or bfloat16
+  openvino   float32, bfloat16; int8 as our forms are made (rs.networks.openvino_program), the rest in float32
+             or bfloat16
   onnxruntime  float32; int8 by static quantization, per channel, in both of its formats
-Activations are calibrated on the same noisy images; weights are untrained (no speed depends on them). CPU
-time of the process, rounds of a few tenths of a second, medians; ratios to `torch bfloat16` are medians of
-the rounds' ratios, so that other work on the machine touches both sides. With --start each contestant is
-started in two fresh processes, on an empty folder and on what the first one left there: CPU seconds from
-after the imports to the first logits. With --votes what is timed is all of a vote: fresh noise on an image,
-the forward pass, the count.
+Activations are calibrated on the same noisy images; weights are untrained, unless --weights names a trained
+network's (speeds hardly depend on them). CPU time of the process, rounds of a few tenths of a second,
+medians; ratios to `torch bfloat16` are medians of the rounds' ratios, so that other work on the machine
+touches both sides. With --start each contestant is started in two fresh processes, on an empty folder and
+on what the first one left there: CPU seconds from after the imports to the first logits. With --votes what
+is timed is all of a vote: fresh noise on an image, the forward pass, the count.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from sampling import SHAPES, multiply_adds, network_of
 from torch import Tensor, nn
 
@@ -43,6 +46,7 @@ from rs.machine.devices import device_name
 from rs.methods.noise.gaussian import Gaussian
 from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm
+from rs.networks.openvino_program import quantized
 
 SIGMA, CALIBRATING = 0.25, 256
 BATCHES = {"lenet": 256}
@@ -61,11 +65,14 @@ class Subject:
     folder: Path
 
 
-def subject_of(name: str, batch: int, folder: Path) -> Subject:
+def subject_of(name: str, batch: int, folder: Path, weights: Path | None = None) -> Subject:
     shape, draws = SHAPES.get(name, (3, 32, 32)), torch.Generator().manual_seed(0)
     noisy = torch.rand(batch + CALIBRATING, *shape, generator=draws)
     noisy += SIGMA * torch.randn(noisy.shape, generator=draws)
-    return Subject(name, network_of(name), noisy[:batch], noisy[batch:], folder)
+    network = network_of(name)
+    if weights is not None:
+        network.load_state_dict(load_file(weights))
+    return Subject(name, network, noisy[:batch], noisy[batch:], folder)
 
 
 def compiled(subject: Subject, precision: str) -> Run:
@@ -109,8 +116,7 @@ def openvino(subject: Subject, precision: str, quantize: bool) -> Run:
         if quantize:
             import nncf
 
-            given = nncf.Dataset([image[None].numpy() for image in subject.calibrating])
-            model = nncf.quantize(model, given, subset_size=CALIBRATING)
+            model = quantized(nncf, model, subject.calibrating)
         model.reshape(list(subject.images.shape))
         ov.save_model(model, file, compress_to_fp16=False)
     core = ov.Core()
@@ -229,7 +235,7 @@ def once(name: str, key: str, batch: int, folder: Path) -> None:
 
 def measure(name: str, batch: int, args: argparse.Namespace, folder: Path) -> None:
     """Prints the table of one network."""
-    subject, runs = subject_of(name, batch, folder), dict[str, Run]()
+    subject, runs = subject_of(name, batch, folder, args.weights), dict[str, Run]()
     for key, (needs, make) in CONTESTANTS.items():
         if args.only and not any(key.startswith(only) for only in (BASE, *args.only)):
             continue
@@ -273,6 +279,7 @@ def main() -> None:
     )
     parser.add_argument("--models", nargs="+", default=["lenet", "resnet20", "resnet110"])
     parser.add_argument("--only", nargs="+", help="contestants whose names begin so")
+    parser.add_argument("--weights", type=Path, help="of a trained network, for the one of --models")
     parser.add_argument("--batch", type=int, help="default: 256 for lenet, else 128")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="of CPU time, each contestant in a round")

@@ -23,11 +23,11 @@ from rs.machine.progress import follow
 from rs.methods import catalog
 from rs.networks import audit as network_audit
 from rs.networks import openvino_program as programs
-from rs.networks.audit import LEVELS, Audited
+from rs.networks.audit import Audited
 from rs.networks.forms import wanted
 from rs.networks.images import open_split
 from rs.networks.inference import InferenceForm, form_of
-from rs.networks.openvino_form import DIFFERING, OpenVinoForm, program_of
+from rs.networks.openvino_form import DIFFERING, OpenVinoForm, calibrated, for_noise
 from rs.plan.plan import Plan
 from rs.settings.images import Subset
 from rs.settings.labels import label_of
@@ -156,11 +156,10 @@ def _forms(
     if not by_openvino(asked):
         return [form_of(audited, form, device) for form in (plain, asked)]
     programs.check_processor(asked, device)
-    quantizes = asked["precision"] == "int8"
-    examples, told = programs.calibrating(data, smoothing) if quantizes else (audited.probes, {})
-    program = program_of(audited, asked, examples, told)
+    given = for_noise(audited, asked, smoothing, data)
+    program = calibrated(given, asked, smoothing, data)
     # what a run would refuse is measured too
-    return [form_of(audited, plain, device), OpenVinoForm(audited, asked, device, program, most=1.0)]
+    return [form_of(audited, plain, device), OpenVinoForm(given, asked, device, program, most=1.0)]
 
 
 def _refused(form: InferenceForm) -> str:
@@ -168,7 +167,7 @@ def _refused(form: InferenceForm) -> str:
     found, most = form.compared["differing_votes"], DIFFERING.get(str(form.description["precision"]), 1.0)
     if not by_openvino(form.description) or found <= most:
         return ""
-    told = f"{found:.1%} of the votes on its probes (noise up to {max(LEVELS):g}) are not the network's"
+    told = f"{found:.1%} of the votes on its probes are not the network's"
     return f"a run refuses this form: {told}; at most {most:.0%} may be"
 
 

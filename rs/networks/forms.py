@@ -12,7 +12,7 @@ import torch
 from rs.errors import UserError
 from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm, form_of
-from rs.networks.openvino_form import OpenVinoForm
+from rs.networks.openvino_form import OpenVinoForm, for_noise
 from rs.networks.openvino_program import unpacked
 from rs.networks.transformations import one_line, out_of_memory, warn
 from rs.provenance.files import read_json
@@ -40,14 +40,17 @@ def wanted(spec: dict[str, Any], file: Path | None, model: str | None = None) ->
     return found
 
 
-def fixed(audited: Audited, spec: dict[str, Any], file: Path | None, device: torch.device) -> InferenceForm:
+def fixed(
+    audited: Audited, spec: dict[str, Any], file: Path | None, data: Path, device: torch.device
+) -> InferenceForm:
     """The network in the form of a job. Raises UserError as `wanted` does."""
     form = wanted(spec, file, audited.manifest["sha256"])
     if not by_openvino(form):
         return form_of(audited, form, device)
     if file is None:
         raise UserError(f"{audited.run}: OpenVINO runs what the form stage has made, and there is no form")
-    return OpenVinoForm(audited, form, device, unpacked(read_json(file).get("program"), file))
+    program = unpacked(read_json(file).get("program"), file)
+    return OpenVinoForm(for_noise(audited, form, spec["noise"], data), form, device, program)
 
 
 def ladder(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:

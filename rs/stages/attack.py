@@ -71,7 +71,7 @@ def attack(
     use: AttackUse = catalog.build_use("attacks", spec["attack"])
     audited = network_audit.load(model_manifest, data, device)
     asked = forms.wanted(spec, form_file, audited.manifest["sha256"])
-    form = forms.fixed(audited, spec, form_file, device)
+    form = forms.fixed(audited, spec, form_file, data, device)
     seen = seen_by(spec, use, audited, model_manifest, source, data)
     differentiable, method = proposing(seen, asked, device), seen.method
     keep = getattr(method, "keeps_broken", False) if use.keep_broken is None else use.keep_broken

@@ -51,7 +51,7 @@ class Voter:
         audited = network_audit.load(inputs["model"], inputs["data"], device)
         self.manifest, self.run, self.chance = audited.manifest, audited.run, audited.chance
         self.classes = int(self.manifest["classes"])
-        self.form = forms.fixed(audited, spec, inputs.get("form"), device)
+        self.form = forms.fixed(audited, spec, inputs.get("form"), inputs["data"], device)
         self.x, self.labels = load_images(inputs["data"], "test", self.images, device)
         self._seen = self._none_seen()
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from rs.errors import UserError
 from rs.methods.models.digits_cnn import DigitsCnn
+from rs.methods.models.residual import residual_network
 from rs.networks import openvino_program as programs
 from rs.networks.averaged import Averaged
 from rs.networks.openvino_form import OpenVinoForm, program_of
@@ -77,6 +78,54 @@ def test_the_program_is_that_of_its_calibration(network):
     assert torch.equal(logits[0], logits[1])
     assert not torch.equal(logits[0], logits[2])
     assert forms[0].description["program"] != forms[2].description["program"]
+
+
+def residual():
+    """A small one as training leaves it: its norms have offsets, so that its activations have means."""
+    torch.manual_seed(0)
+    network = residual_network(1, (8, 16), 2, 10, nn.ReLU)
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias, 0.5, 0.5)
+    for _ in range(20):
+        network(torch.rand(64, *SHAPE) + 0.25 * torch.randn(64, *SHAPE))
+    return network.eval().requires_grad_(False)
+
+
+def errors_of(network: nn.Module, calibrating: torch.Tensor, x: torch.Tensor) -> tuple[float, float]:
+    """Of int8's logits, in standard deviations of the network's: the mean error's size, and any error's."""
+    subject, truth = audited(network, SHAPE, 10), network(x).detach()
+    form = OpenVinoForm(subject, INT8, CPU, program_of(subject, INT8, calibrating, {}), most=1.0)
+    errors = torch.cat([form(part).clone() for part in x.split(32)]) - truth
+    spread = (truth - truth.mean(0)).square().mean()
+    return tuple(float((e.square().mean() / spread).sqrt()) for e in (errors.mean(0), errors))
+
+
+@vnni
+def test_int8_of_a_residual_network_is_not_shifted():
+    """Correcting biases by what constant images give shifts its logits by 1.05 standard deviations."""
+    shift, _ = errors_of(residual(), examples(0.25), examples(0.25).flip(-1))
+    assert shift < 0.2
+
+
+@vnni
+def test_the_range_is_not_that_of_the_average_image(network):
+    """Half of the images are four times as bright; within the images' mean range, errors are 0.64."""
+    dark, bright = examples(0.25), 4 * examples(0.25).flip(-1)
+    mixed = torch.stack([dark, bright[:64]], 1).flatten(0, 1)
+    assert errors_of(network, mixed, bright)[1] < 0.1
+    assert errors_of(network, mixed, dark)[1] < 0.2
+
+
+@vnni
+def test_int8_is_refused_where_it_is_not_the_network(network):
+    """Ranges of faint images cut off what others are made of."""
+    x = examples(0.25)
+    subject = replace(audited(network, SHAPE, 10), probes=40 * x)
+    assert OpenVinoForm(subject, INT8, CPU, program_of(subject, INT8, 40 * x, {})).compared["probes"] == 64
+    with pytest.raises(UserError, match=r"int8 by OpenVINO \d+.\d% of its votes are not the network's"):
+        OpenVinoForm(subject, INT8, CPU, program_of(subject, INT8, x, {}))
 
 
 def test_float32_is_the_network_up_to_its_last_digits(network):

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from tiny_study import TINY, Workspace, write_study
 
 from rs.cli.main import main
 from rs.errors import UserError
+from rs.networks import audit as network_audit
 from rs.networks import openvino_program as programs
-from rs.networks.openvino_form import DIFFERING
+from rs.networks.forms import fixed
+from rs.networks.images import load_images
+from rs.networks.openvino_form import DIFFERING, OpenVinoForm, for_noise, made_here
+from rs.networks.openvino_program import unpacked
 from rs.plan.plan import Plan
 from rs.plan.work import work_of
 from rs.provenance.files import read_json, read_table, write_json, write_table
@@ -23,6 +29,7 @@ pytest.importorskip("openvino", reason="OpenVINO is not installed")
 pytest.importorskip("nncf", reason="nncf is not installed")
 
 FORM = {"precision": "int8", "batch": 32, "compiled": True}
+CPU = torch.device("cpu")
 NOISES = [{"name": "gaussian", "sigma": 0.25}, {"name": "gaussian", "sigma": 0.5}]
 
 
@@ -85,7 +92,7 @@ def test_files_say_how_int8_was_calibrated_and_which_program_voted(voted):
     for found in voted.plan.runs[0].observations:
         form = read_json(voted.path(found.form))
         told = {"images": 256, "of": "train", "noise": found.noise, "seed": 0}
-        assert form["program"]["calibration"] == told
+        assert form["program"]["calibration"] == {**told, "range": "histogram", "bias_correction": False}
         assert form["form"] == FORM
         made = read_table(voted.path(found.certified))[1]
         assert made["form"] == {**FORM, "program": form["program"]["sha256"][:16], "device": "cpu"}
@@ -95,6 +102,31 @@ def test_files_say_how_int8_was_calibrated_and_which_program_voted(voted):
         read_json(voted.path(o.form))["program"]["sha256"] for o in voted.plan.runs[0].observations
     )
     assert first != second
+
+
+@pytest.mark.slow
+def test_int8_is_judged_under_the_noise_of_its_votes(voted):
+    """Not on the probes of every form, which a network may not know: here they are nothing but loud noise."""
+    found = voted.plan.runs[0].observations[1]
+    job, data = voted.plan.job("form", str(found.form)), voted.path(voted.plan.data_manifest)
+    known = network_audit.load(voted.path(job.inputs["model"]), data, CPU)
+    draws = torch.Generator().manual_seed(0)
+    loud = replace(known, probes=1e3 * torch.randn(known.probes.shape, generator=draws))
+    given = for_noise(loud, FORM, found.noise, data)
+    x, _ = load_images(data, "test", [i * 360 // 32 for i in range(32)])
+    apart = given.probes.unflatten(0, (32, 4)) - x[:, None]
+    assert bool((apart[:, 0] == 0).all())
+    assert 0.48 < float(apart[:, 1:].std()) < 0.52
+    assert len(given.probes.flatten(1).unique(dim=0)) == 128
+    assert for_noise(loud, {**FORM, "precision": "bfloat16"}, found.noise, data) is loud
+
+    file = voted.path(found.form)
+    asked = {**FORM, "noise": found.noise}
+    with pytest.raises(UserError, match="of its votes are not the network's"):
+        OpenVinoForm(loud, FORM, CPU, unpacked(read_json(file)["program"], file))
+    for form in (fixed(loud, asked, file, data, CPU), made_here(loud, FORM, found.noise, data, CPU)):
+        assert form.compared["probes"] == 128
+        assert form.compared["differing_votes"] < 0.1
 
 
 @pytest.mark.slow
