@@ -116,7 +116,7 @@ def layers(model: Any, noisy: Tensor, truth: Tensor) -> None:
 @torch.no_grad()
 def shifts(network: nn.Module, noisy: Tensor) -> None:
     """Prints the table of convolutions."""
-    print("\n| convolution | borders | rounded means | true shift | deviation of outputs |\n|---|---|---|---|---|")
+    print("\n| convolution | borders | rounded means | true shift | outputs vary by |\n|---|---|---|---|---|")
 
     def told(name: str, layer: nn.Module, given: Tensor, made: Tensor) -> None:
         signed = bool((given < 0).any())
