@@ -1,1 +1,1 @@
-"""From checked runs to jobs and paths. No torch."""
+"""Turns checked runs into jobs and paths. No torch."""

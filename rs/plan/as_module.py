@@ -1,7 +1,7 @@
-"""The workflow as a module of another one: the config that it is given is the study. No torch.
+"""The workflow as a module of another Snakemake workflow: the config of that module is the study. No torch.
 
-The rules hand studies to their jobs as files, and `rs status` and `rs clean` look for files, so the study is
-written to results/<name>/study.yaml once it is checked.
+The rules pass studies to their jobs as files, and `rs status` and `rs clean` look for files. So the checked
+study is written to results/<name>/study.yaml.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from rs.study.study import Study
 def plan_of(config: dict[str, Any], modifier: Any) -> tuple[Plan, list[Path], dict[str, Any]]:
     """The plan, the study's files and its overrides (none) for Snakemake's `module NAME: config: ...`.
 
-    Raises UserError for a config that is no study, and for a module with a prefix: the paths in jobs are the
-    plan's, and Snakemake renames only those of the rules.
+    Raises UserError for a config that is no study, and for a module with a prefix: jobs hold the plan's
+    paths, while Snakemake renames only the paths of rules.
     """
     called = f"module {modifier.namespace}: config"
     path = "results/data"

@@ -1,4 +1,4 @@
-"""Epsilons calibrated on one run and used in the training of another. No torch."""
+"""Epsilons that are calibrated on one run and used to train another. No torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def read_calibration(path: Path) -> dict[str, Any]:
-    """What the calibrate stage measured. Raises UserError where an epsilon is not the root of its rho."""
+    """The measurements of a calibrate job. Raises UserError where an epsilon is not the square root of its
+    rho.
+    """
     found = read_json(path)
     for cost in ("with_noise", "without_noise"):
         for key in (f"rho_{cost}", f"epsilon_{cost}"):
@@ -35,8 +37,8 @@ def read_calibration(path: Path) -> dict[str, Any]:
 def calibrated_epsilon(path: Path, reference: str, cost: str, dimension: int) -> float:
     """The epsilon that another run's training refers to (`reference`: run and settings, as run/digest).
 
-    Raises UserError for the calibration of another run or other settings, and for an epsilon that no two
-    images of `dimension` coordinates in [0, 1] can be apart.
+    Raises UserError for the calibration of another run or of other settings, and for an epsilon above the
+    largest distance of two images of `dimension` coordinates in [0, 1].
     """
     found = read_calibration(path)
     made = found.get("provenance")
@@ -55,7 +57,7 @@ def resolve_epsilon(
     objective: Objective, calibrations: dict[str, Path], dimension: int
 ) -> tuple[Objective, dict[str, float]]:
     """The objective with its references replaced by numbers calibrated on images of `dimension` coordinates,
-    and those numbers.
+    and these numbers by parameter.
     """
     resolved = {}
     for field in dataclasses.fields(objective):  # type: ignore[arg-type]

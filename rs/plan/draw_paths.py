@@ -1,4 +1,4 @@
-"""Where draw files lie."""
+"""The paths of draw files."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from rs.provenance.digests import digest
 
 
 def draw_file(folder: Path, purpose: str, size: int | str, images: str, block: int) -> Path:
-    """Where a draw file lies: `images` is start-stop-step in the full split, `size` the votes in a block, or
-    for purpose `sequential` the digest of what chose their number.
+    """The path of a draw file. `images` is start-stop-step in the full split. `size` is the number of votes
+    in a block; for purpose `sequential`, it is the digest of the settings that decide the number of votes.
     """
     return folder / f"{purpose}-{size}" / f"{images}_block{block}.parquet"
 
 
 def sequential_key(n0: int, n: int, block: int, stop: dict[str, Any]) -> str:
-    """Digest of all that the number of votes of a sequential run depends on, beside the votes."""
+    """Digest of all settings, apart from the votes, that decide how many votes a sequential run draws."""
     return digest({"n0": n0, "n": n, "block": block, "stop": stop})
 
 
 def files_of(
     folder: Path, shards: list[str], n0: int, n: int, block: int, stop: dict[str, Any] | None = None
 ) -> tuple[list[Path], list[list[Path]]]:
-    """The files that `merge` wants: selection by shard, estimation by shard and block.
+    """The files that `merge` reads: selection by shard, estimation by shard and block.
 
     `stop` is the rule of a sequential run, which has one file of estimation votes per shard.
     """
@@ -36,13 +36,15 @@ def files_of(
 
 
 def estimation_file(folder: Path, block: int, shard: str, index: int, answers: int) -> Path:
-    """Where a block of votes lies in a run that stores the answers of its first `answers` votes."""
+    """The path of a block of votes in a run that stores the answers of its first `answers` votes."""
     purpose = "answered" if index < answers // block else "estimate"
     return draw_file(folder, purpose, block, shard, index)
 
 
 def read_by_sample(spec: dict[str, Any], inputs: dict[str, Any]) -> list[Path]:
-    """The source's draw files of the same images, for a job that starts from them: answered ones first."""
+    """The source run's draw files of the same images, for a job that starts from them; answered blocks come
+    first.
+    """
     if "source" not in spec:
         return []
     source, shard = spec["source"], "-".join(map(str, spec["images"]))

@@ -1,4 +1,4 @@
-"""The draw jobs of a run under one noise: which votes of which images, in which files. No torch."""
+"""The draw jobs of a run under one noise: which votes of which images go to which files. No torch."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ USUAL_BLOCK = 10_000  # votes
 
 
 def in_blocks(sampling: dict[str, Any], draws: Path) -> dict[str, Any]:
-    """Sampling with a block where the study states none: that of the draws there, else the usual one; n is
-    rounded up to it, and so are the votes whose answers are stored. So a smaller or larger n draws only what
-    is missing.
+    """Sampling with its block filled in. Where the study states none, it is the block of the existing draws,
+    else USUAL_BLOCK votes. n and the number of stored answers are rounded up to whole blocks, so a smaller or
+    larger n draws only what is missing.
     """
     n, block = sampling["n"], sampling["block"]
     if block is None and sampling["mode"] == "sequential":  # whole batches
@@ -43,8 +43,8 @@ def in_blocks(sampling: dict[str, Any], draws: Path) -> dict[str, Any]:
 
 
 def in_batches_of(sampling: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
-    """Sampling of a run that starts from the answers of `source` (its sampling in blocks): n is rounded up to
-    where one of the source's batches ends, and an image may stop after each.
+    """Sampling of a run that starts from the answers of `source` (sampling settings with a block). n is
+    rounded up to the end of a batch of the source; an image may stop after each batch.
     """
     batch = min(sampling["batch"], source["block"])
     whole, rest = divmod(sampling["n"], source["block"])
@@ -53,7 +53,7 @@ def in_batches_of(sampling: dict[str, Any], source: dict[str, Any]) -> dict[str,
 
 
 def stop_of(run: Run) -> dict[str, Any]:
-    """The `stop` of a sequential run, nothing of another."""
+    """The `stop` part of a sequential run's specs; empty for a run with a fixed number of votes."""
     sampling = run.sections["sampling"]
     if sampling["mode"] == "fixed":
         return {}
@@ -65,14 +65,16 @@ def stop_of(run: Run) -> dict[str, Any]:
 
 
 def share_of(run: Run) -> float:
-    """The share of alpha for the source's bound, of the run's first certificate of two networks' votes."""
+    """The share of alpha for the source's bound, from the run's first certificate on the votes of two
+    networks.
+    """
     first = of_two(run)[0]
     return float(defaults(method_schema("certificates", first["name"]), first)["share"])
 
 
 @dataclass
 class Drawing:
-    """The draws of a run under `noise`. `common` is what all of them have in common."""
+    """The draws of a run under `noise`. `common` is the part of the specification that all of them share."""
 
     planned: PlannedRun
     noise: dict[str, Any]
@@ -94,7 +96,9 @@ class Drawing:
 
     @property
     def source(self) -> dict[str, Any]:
-        """What the draws say of the run that they start from; nothing of others."""
+        """What the draws' specification says of the source run that they start from; empty without a
+        source.
+        """
         planned = self.planned.source
         if planned is None:
             return {}
@@ -102,7 +106,7 @@ class Drawing:
         told = asked_form(theirs) | {key: theirs[key] for key in ("n", "block", "answers")}
         return {"source": {"run": planned.network, **told, "share": share_of(self.planned.run)}}
 
-    @functools.cached_property  # of the thousands of its jobs
+    @functools.cached_property  # asked by each of thousands of jobs
     def key(self) -> str:
         return f"{noise_slug(self.noise)}-{digest({**self.common, **self.source})}"
 
@@ -112,12 +116,12 @@ class Drawing:
 
     @property
     def answers(self) -> dict[str, Any]:
-        """Of how many votes the answers are stored; nothing where of none."""
+        """How many votes have their answers stored; empty if none have."""
         return {} if self.sampling["answers"] is None else {"answers": self.sampling["answers"]}
 
     def jobs(self, ranges: Iterable[range], classes: tuple[str, ...]) -> Iterator[tuple[str, list[Job]]]:
-        """Each range's name and jobs: one per block of votes or, after the selection votes of a sequential
-        run, one that draws all blocks.
+        """The name and the jobs of each range: the selection votes, then one job per block of votes, or for a
+        sequential run one job that draws all blocks.
         """
         for images in ranges:
             extent = [images.start, images.stop, images.step]

@@ -1,7 +1,8 @@
-"""What jobs need beyond the project's own dependencies: the extras `openvino` and `attacks`. No torch.
+"""Jobs that need packages beyond the project's own dependencies: the extras `openvino` and `attacks`. No
+torch.
 
-A job without it is refused before its network is loaded. A plan warns: a cluster's nodes may have what the
-machine that plans lacks. What is there already needs nothing.
+A job that lacks a package is refused before its network is loaded. A plan only warns, because the nodes of a
+cluster may have packages that the planning machine lacks. It does not warn of jobs whose files exist.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from rs.plan.jobs import Job
 if TYPE_CHECKING:
     from rs.plan.plan import Plan
 
-NAMED = 3  # runs in a line
+NAMED = 3  # runs named in one line
 TOOLBOX = "adversarial-robustness-toolbox"
 
 
 class Asked(NamedTuple):
-    """What of a run needs an extra: where a study says it, its value, the extra, and what needs none."""
+    """A setting of a run that needs an extra: its place in the study, its value, the extra, and an
+    alternative that needs none.
+    """
 
     place: tuple[str, ...]
     value: str
@@ -35,12 +38,12 @@ class Asked(NamedTuple):
 
 
 def asked_by(job: Job) -> dict[Asked, tuple[str, ...]]:
-    """The packages of each extra that a job needs."""
+    """The packages that a job needs, by the setting that needs them."""
     if not job.declared.device:
         return {}
     found = {}
     if "precision" in job.spec:
-        from rs.settings.sampling import by_openvino  # pydantic, which other jobs start without
+        from rs.settings.sampling import by_openvino  # loads pydantic, which other jobs do without
 
         if by_openvino(job.spec):
             quantizes = job.stage == "form" and job.spec["precision"] == "int8"
@@ -48,14 +51,14 @@ def asked_by(job: Job) -> dict[Asked, tuple[str, ...]]:
     if "attack" in job.spec:
         from rs.study.schema import method_schema  # as above
 
-        name = job.spec.get("source", job.spec)["attack"]["name"]  # a transferred one is made at its source
+        name = job.spec.get("source", job.spec)["attack"]["name"]  # the source makes a transferred example
         if extra := method_schema("attacks", name).get("x-extra"):
             found[Asked(("attacks",), name, extra, "take another attack")] = (TOOLBOX,)
     return found
 
 
 def lacking(job: Job) -> dict[Asked, list[str]]:
-    """Of the packages that a job needs, those that are not installed here."""
+    """The packages that a job needs and that are not installed here."""
     lacks = {asked: [p for p in packages if not _is_there(p)] for asked, packages in asked_by(job).items()}
     return {asked: packages for asked, packages in lacks.items() if packages}
 
@@ -63,7 +66,7 @@ def lacking(job: Job) -> dict[Asked, list[str]]:
 def _is_there(package: str) -> bool:
     if package != TOOLBOX:
         return find_spec(package) is not None
-    found = find_spec("art")  # another package is called so too, and importing this one takes seconds
+    found = find_spec("art")  # another package has this name too, and importing this one takes seconds
     places = found.submodule_search_locations if found is not None else None
     return any(Path(place, "estimators").is_dir() for place in places or ())
 
@@ -78,13 +81,13 @@ def check(job: Job) -> None:
 
 
 def told(plan: Plan) -> Iterator[str]:
-    """A line for each place of the study that asks for what its missing jobs lack here."""
+    """A line for each place of the study whose missing jobs need packages that are not installed here."""
     if not any(map(lacking, plan.all_jobs())):
         return
-    from rs.plan.price import missing  # a job asks for `check` alone, and starts without a plan
+    from rs.plan.price import missing  # a job needs only `check`, and starts without a plan
 
     lacks = [(job, names) for job in missing(plan) if (names := lacking(job))]
-    lines: dict[tuple[str, str], dict[str, None]] = {}  # runs by the line's ends
+    lines: dict[tuple[str, str], dict[str, None]] = {}  # the runs of each line, by the line's start and end
     for planned in plan.runs:
         run = planned.run
         own: dict[Asked, set[str]] = {}
@@ -102,7 +105,9 @@ def told(plan: Plan) -> Iterator[str]:
 
 
 def _asks(sections: dict[str, Any], asked: Asked) -> bool:
-    """Whether a run does: runs that vote or attack in several ways may share a network and its folder."""
+    """Whether this run has the setting. Runs that vote or attack in different ways may share a network and
+    its folder.
+    """
     if asked.place == ("attacks",):
         from rs.study.schema import is_transfer
 
@@ -114,7 +119,7 @@ def _asks(sections: dict[str, Any], asked: Asked) -> bool:
 
 
 def _sampling(precision: str) -> Asked:
-    """What of `sampling` asks for OpenVINO."""
+    """The setting of `sampling` that asks for OpenVINO."""
     key, value, other = (
         ("precision", "int8", "bfloat16") if precision == "int8" else ("engine", "openvino", "torch")
     )

@@ -1,4 +1,4 @@
-"""Jobs by stage and target: where their files come from, and the code that led to them. No torch."""
+"""Jobs by stage and target, the jobs that make their files, and the code that led to them. No torch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rs.settings.limits import MOST_JOBS
 
 
 class JobGraph:
-    """Every job under its stage and its target."""
+    """All jobs by stage and target."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, dict[str, Job]] = {stage: {} for stage in STAGES}
         self._by_target: dict[str, Job] = {}
         self._by_run: dict[str, dict[str, Job]] = {}
-        self._digest_code = functools.cache(known_digest)  # thousands of jobs execute the same
+        self._digest_code = functools.cache(known_digest)  # thousands of jobs execute the same code
         self._lineages: dict[str, str] = {}
 
     def job(self, stage: str, target: str) -> Job:
@@ -32,12 +32,12 @@ class JobGraph:
         return self._by_target[str(path)]
 
     def all_jobs(self) -> Iterator[Job]:
-        """In the order of the stages."""
+        """All jobs, in the order of the stages."""
         for jobs in self.jobs.values():
             yield from jobs.values()
 
     def add(self, job: Job) -> Job:
-        """Takes a job into the plan, or returns the one that is there for its target."""
+        """Adds a job to the plan, or returns the job that already has its target."""
         job.check_files()
         target = str(job.target)
         job.digest_code = self._digest_code
@@ -55,23 +55,23 @@ class JobGraph:
         return planned
 
     def of_run(self, run: str) -> list[Job]:
-        """The jobs that a run wants, by its id, in the order of the plan. Others may want them too."""
+        """The jobs of the run with this id, in the order of the plan. Other runs may need them too."""
         return list(self._by_run.get(run, {}).values())
 
     def tabled_files(self, run: str) -> Iterator[Path]:
-        """The files of a run, by its id, that the tables are made from; in the order of the plan."""
+        """The files of the run with this id that the tables are made from, in the order of the plan."""
         for job in self.of_run(run):
             yield from (job.outputs[key] for key in job.declared.tabled)
 
     def code(self, stage: str) -> str:
-        """Digest of the code of a stage that has one job per study."""
+        """Digest of the code of a stage with one job per study."""
         return self._digest_code(STUDY_STAGES[stage].executes)
 
     def lineage(self, job: Job) -> str:
         """Digest of the code of a job and of all jobs that its inputs come from.
 
-        Snakemake passes staleness on by new files, and a failed job leaves none: the next plan would take
-        what lies downstream of it for current.
+        Snakemake passes staleness on by new files. A job that fails leaves no new file, and the next plan
+        would take everything downstream for current; this digest prevents that.
         """
         target = str(job.target)
         if target not in self._lineages:

@@ -1,4 +1,4 @@
-"""What a plan is made of: jobs with specs and files, runs with their observations, readable ids. No torch."""
+"""The parts of a plan: jobs with specs and files, runs with their observations, readable ids. No torch."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from rs.study.study import Run
 
 RESULTS = Path("results")
-LONGEST = 150  # letters of a slug: with digest, ending and what a half-written file is called, below 255
+LONGEST = 150  # characters of a slug; with digest, ending and a half-written file's mark below 255
 
 
 def slug(*parts: Any) -> str:
-    """Readable part of an id: [a-z0-9-]+, with 0.25 written 0p25; cut where it is long."""
+    """The readable part of an id: [a-z0-9-]+, with 0.25 written 0p25, and at most LONGEST characters."""
     text = "-".join(str(int(p) if isinstance(p, float) and p.is_integer() else p) for p in parts)
     text = re.sub(r"[^a-z0-9]+", "-", re.sub(r"(\d)\.(\d)", r"\1p\2", text.lower())).strip("-")
     return text[:LONGEST].strip("-")
@@ -33,27 +33,29 @@ def noise_slug(noise: dict[str, Any]) -> str:
 
 
 def describe(noise: dict[str, Any]) -> str:
-    """`gaussian sigma=0.25`."""
+    """The noise as text, such as `gaussian sigma=0.25`."""
     return " ".join([noise["name"], *(f"{k}={v}" for k, v in sorted(noise.items()) if k != "name")])
 
 
 @dataclass
 class Job:
-    """One stage's work on one target: what enters its digest (`spec`, `code`) and where its files lie."""
+    """One stage's work on one target: its specification and code, which enter digests, and the paths of its
+    files.
+    """
 
     stage: str
     spec: dict[str, Any]
     methods: tuple[str, ...]  # the classes of its methods, as "module:name"
     run: str = ""
-    inputs: dict[str, Any] = field(default_factory=dict)  # paths, {name: path}, and what says where paths lie
+    inputs: dict[str, Any] = field(default_factory=dict)  # paths, {name: path}, and places of paths
     outputs: dict[str, Path] = field(default_factory=dict)
     device: str = "cpu"
     threads: int = 1
     processes: int = 1
-    workers: int = 4  # of each process, to decode images
-    device_class: str | None = None  # that it must compute on (rs.machine.device_class)
-    data_dir: str | None = None  # where the user's own files are, for the stage that reads them
-    digest_code: Callable[[tuple[str, ...]], str] = known_digest  # its plan's, which asks once for each
+    workers: int = 4  # of each process, for decoding images
+    device_class: str | None = None  # the class it must compute on (rs.machine.device_class)
+    data_dir: str | None = None  # folder of the user's own files, for the stage that reads them
+    digest_code: Callable[[tuple[str, ...]], str] = known_digest  # the plan's: computes each digest once
 
     @functools.cached_property
     def declared(self) -> Stage:
@@ -61,17 +63,17 @@ class Job:
 
     @property
     def target(self) -> Path:
-        """The file by which it is found."""
+        """The first output, by which the job is found."""
         return next(iter(self.outputs.values()))
 
     @property
     def params(self) -> str:
-        """The one tracked parameter of its rule: canonical JSON of its spec."""
+        """The tracked parameter of the job's rule: canonical JSON of its spec."""
         return dumps(self.spec)
 
     @property
     def executes(self) -> tuple[str, ...]:
-        """What its code digest is taken over."""
+        """The places ("module:name") that its code digest covers."""
         return (*self.declared.code_of(self.spec), *self.methods)
 
     @functools.cached_property
@@ -79,7 +81,7 @@ class Job:
         return self.digest_code(self.executes)
 
     def check_files(self) -> None:
-        """Raises UserError where its inputs and outputs are not those of its stage's record."""
+        """Raises UserError where inputs or outputs are not those that its stage's record declares."""
         record = self.declared
         if {*self.outputs} != {*record.outputs}:
             raise UserError(f"stage {self.stage}: outputs must be {', '.join(record.outputs)}")
@@ -98,16 +100,18 @@ class Job:
         return (*self._files(self.declared.inputs), *(more(self.spec, self.inputs) if more else ()))
 
     def reads(self) -> list[Path]:
-        """The files whose content it is made from, without those that a manifest speaks for."""
+        """The files whose content the job is made from, without files whose content a manifest vouches
+        for.
+        """
         return list(self._read)
 
     def needs(self) -> list[Path]:
-        """Every file that must be there before it starts."""
+        """All files that must exist before the job starts."""
         return [*self.reads(), *self._files(self.declared.beside)]
 
     def follows(self) -> list[Path]:
-        """The files whose makers are above it; of files that the spec names, which share their code, first
-        and last.
+        """The files whose makers enter the job's lineage. Of the files that the spec names, only the first
+        and the last: they share their code.
         """
         named = self.declared.reads(self.spec, self.inputs) if self.declared.reads else []
         return [*self._files(self.declared.follows), *named[:1], *named[-1:]]
@@ -121,14 +125,15 @@ class Observation:
     certified: Path | None
     attacks: list[Path]
     distributional: Path | None = None
-    form: Path | None = None  # that had to be tried out
+    form: Path | None = None  # of a form that a job tries out
 
 
 @dataclass
 class PlannedRun:
-    """A run and the jobs that it wants. `network` names its network and the folder, which runs share that
-    differ in how they vote. `id` is its own, in tables and MLflow: the network's, or with a digest behind it
-    (rs.plan.sharing).
+    """A run and the jobs that it needs.
+
+    `network` names its network and its folder; runs that differ only in how they vote share both. `id` is the
+    run's own, in tables and MLflow: that of the network, if need be followed by a digest (rs.plan.sharing).
     """
 
     run: Run
@@ -137,10 +142,10 @@ class PlannedRun:
     id: str = ""
     observations: list[Observation] = field(default_factory=list)
     calibration: Path | None = None
-    inputs: dict[str, Any] = field(default_factory=dict)  # of what observes it: model, data, form
+    inputs: dict[str, Any] = field(default_factory=dict)  # of the jobs that observe it: model, data, form
     classes: tuple[str, ...] = ()  # of the network, as "module:name"
-    denoisers: tuple[Run, ...] = ()  # in the network, if it is joined of others
-    source: PlannedRun | None = None  # whose draws its own start from
+    denoisers: tuple[Run, ...] = ()  # the denoisers in a joined network
+    source: PlannedRun | None = None  # the run whose draws this run's draws start from
 
     def __post_init__(self) -> None:
         self.id = self.id or self.network
@@ -152,7 +157,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class PlannedLog:
-    """A certification log beside the runs; `claim` holds what a certified file says of every image."""
+    """A certification log beside the runs. `claim` is what a certified file says of every image."""
 
     label: str
     id: str

@@ -1,11 +1,12 @@
-"""How many images a run's draw files hold: as many as those that are there. No torch.
+"""How many images a run's draw files hold: as many as the existing files do. No torch.
 
-The size is no part of a run's id, and no count depends on it. Other ranges would be drawn anew all the same,
-so a run that has draws keeps its shards when the study, its overlay for another device, or another study says
-another size: the names of its files are the record, found on any machine. A size that is not the study's is
-also written down beside them before any job starts, since files that are drawn anew are gone for a moment,
-and every job of a cluster plans again; that counts while no file is there to tell, and as long as the study
-says what it said then.
+The size is not part of a run's id, and no count depends on it. But other image ranges would be drawn anew. So
+a run that has draws keeps its shards when another size is stated, by the edited study, by its overlay for
+another device, or by another study. The names of the draw files are the record, on any machine.
+
+A size that is not the study's is also written to a file beside the draws before any job starts. Files that
+are drawn anew are missing for a moment, and every job of a cluster plans again. That record counts only while
+no draw file exists, and only as long as the study states the same size as when it was written.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ _NAME = re.compile(r"(\d+)-(\d+)-([1-9]\d*)_block\d+\.parquet")  # rs.plan.draw_
 
 @dataclass(frozen=True)
 class Shards:
-    """Of the draws in `folder`, of run `label`: the study says `stated` images, and files hold `images`."""
+    """The draws in `folder`, of run `label`: the study states `stated` images a file, the files hold
+    `images`.
+    """
 
     folder: Path
     label: str
@@ -42,12 +45,12 @@ class Shards:
     images: int
 
 
-Kept = dict[tuple[Path, int, int], Shards]  # by the draws' folder, and the subset's first image and step
+Kept = dict[tuple[Path, int, int], Shards]  # by the draws' folder and the subset's first image and step
 
 
 def shards_of(folder: Path, label: str, stated: int, subset: Subset, size: int) -> Shards:
-    """Of a `subset` of a split of `size` images. Raises UserError for a folder that cannot be read, and for a
-    record that is none where no draws are there.
+    """The shards of a `subset` of a split of `size` images. Raises UserError for a folder that cannot be
+    read, and, where there are no draws, for a record that is not valid.
     """
     try:
         images = _drawn(folder, stated, subset, size) or _recorded(folder, stated) or stated
@@ -58,21 +61,23 @@ def shards_of(folder: Path, label: str, stated: int, subset: Subset, size: int) 
 
 
 def settle(plan: Plan) -> list[str]:
-    """Writes down the sizes that are not the study's, and removes what draws contradict; returns `told`."""
+    """Records the sizes that are not the study's, removes records that draws contradict, and returns
+    `told`.
+    """
     for shards in plan.observer.kept.values():
         record, found = shards.folder / RECORD, None
-        with contextlib.suppress(UserError):  # of a record that is none the draws make another
+        with contextlib.suppress(UserError):  # the draws replace an invalid record
             found = _recorded(shards.folder, shards.stated)
         if shards.images != shards.stated and found != shards.images:
             write_json(record, {KEY: shards.images, "stated": shards.stated})
         elif shards.images == shards.stated and record.is_file() and any(_files(shards.folder)):
-            with contextlib.suppress(OSError):  # the draws count all the same
+            with contextlib.suppress(OSError):  # the draws count in any case
                 record.unlink()
     return told(plan)
 
 
 def told(plan: Plan) -> list[str]:
-    """What to know before the compute: which draws are not in shards of the study's size."""
+    """Sentences to show before computing: which draws are not in shards of the study's size."""
     kept: dict[tuple[int, int], list[Shards]] = {}
     for shards in plan.observer.kept.values():
         if shards.images != shards.stated:
@@ -87,11 +92,11 @@ def _sentence(alike: list[Shards]) -> str:
 
 
 def _drawn(folder: Path, stated: int, subset: Subset, size: int) -> int | None:
-    """The size in which most images of this subset are drawn by the names of the files there, each block
-    counted; of several alike `stated`, else the nearest to it. None where none is drawn.
+    """The size in which most images of this subset are drawn, by the names of the files; each block counts.
+    Of equal sizes `stated`, else the nearest to it. None where nothing is drawn.
 
-    A file that ends where the split does may have been cut short: it is of every size in which it has a
-    place as the last shard.
+    A file that ends at the end of the split may be a shortened last shard, so it counts for every size that
+    has a last shard there.
     """
     whole, ends = Counter[int](), Counter[tuple[int, int]]()
     for first, stop, step in _files(folder):
@@ -116,7 +121,7 @@ def _drawn(folder: Path, stated: int, subset: Subset, size: int) -> int | None:
 
 
 def _files(folder: Path) -> Iterator[tuple[int, int, int]]:
-    """The image range of each draw file."""
+    """The image range of each draw file, as (first, stop, step)."""
     if not folder.is_dir():
         return
     with os.scandir(folder) as purposes:

@@ -1,7 +1,7 @@
-"""Draws of one run from two device classes, which cannot be merged: told before the compute. No torch.
+"""Finds draws of one run from two device classes before computing; they cannot be merged. No torch.
 
-The class of most of a run's draw files counts, or the one that the study pins; files of another are stale,
-and no others. A job on a device of another class refuses before its first vote.
+The class that the study pins counts, or else the class of most of the run's draw files. Only files of another
+class are stale. A job on a device of another class refuses before its first vote.
 """
 
 from __future__ import annotations
@@ -25,21 +25,23 @@ from rs.plan.staleness import forget
 from rs.provenance.accepted_code import counts_as
 from rs.provenance.files import KEY
 
-MOST_LOOKED_AT = 64  # files of its neighbours, by one job
+MOST_LOOKED_AT = 64  # neighbouring files that one job reads
 
 
 def _said_by(path: Path) -> dict[str, Any]:
-    """A draw file's provenance, from its end; nothing where there is none to read."""
+    """A draw file's provenance, from its metadata; empty where it cannot be read."""
     try:
         metadata = pq.read_metadata(path).metadata or {}
         found = json.loads(metadata.get(KEY, b"{}"))
-    except (OSError, ValueError, pa.ArrowException):  # whoever reads the votes says what is wrong
+    except (OSError, ValueError, pa.ArrowException):  # the stage that reads the votes says what is wrong
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def class_of(path: Path, code: str) -> str | None:
-    """The device class of a draw file that `code` made, or code accepted as it; None of any other file."""
+    """The device class of a draw file made by `code`, or by code accepted as equal; None for any other
+    file.
+    """
     said = _said_by(path)
     ours = code in counts_as(path, str(said.get("code_digest")))
     found = said.get("device_class") if ours else None
@@ -47,8 +49,8 @@ def class_of(path: Path, code: str) -> str | None:
 
 
 def check(target: Path, code: str, here: str, pinned: str | None, selection: Path | None = None) -> None:
-    """Raises UserError where votes drawn `here` into `target` would not merge with the run's others, or with
-    the `selection` votes that they come after.
+    """Raises UserError where votes drawn `here` into `target` would not merge with the run's other draws, or
+    with the `selection` votes that precede them.
     """
     if pinned is not None:
         if pinned != here:
@@ -68,7 +70,9 @@ def check(target: Path, code: str, here: str, pinned: str | None, selection: Pat
 
 @dataclass(frozen=True)
 class Draws:
-    """The draw files of one run under one noise: how many are wanted, and those there by device class."""
+    """The draw files of one run under one noise: how many are needed, and the existing ones by device
+    class.
+    """
 
     label: str
     wanted: int
@@ -78,7 +82,7 @@ class Draws:
 
     @property
     def kept(self) -> str | None:
-        """The class that the others must be of."""
+        """The device class that all draw files must have."""
         most = max(self.there, key=lambda name: len(self.there[name]), default=None)
         return self.pinned or most
 
@@ -87,7 +91,7 @@ class Draws:
         return [path for name, paths in self.there.items() if name != self.kept for path in paths]
 
     def sentences(self) -> Iterator[str]:
-        """What to know before the compute."""
+        """Sentences to show before computing."""
         missing = self.wanted - len(self.there.get(self.kept or "", ()))
         if self.others:
             names = ", ".join(name for name in self.there if name != self.kept)
@@ -99,7 +103,9 @@ class Draws:
 
 
 def draws_of(plan: Plan) -> Iterator[Draws]:
-    """Of every run under every noise that waits for its certificates: certified draws were of one class."""
+    """The draws of every run under every noise that has no certificates yet. Certified draws had one
+    class.
+    """
     for planned, certify in _certifying(plan):
         if certify.outputs["certified"].exists():
             continue
@@ -115,13 +121,13 @@ def draws_of(plan: Plan) -> Iterator[Draws]:
 
 
 def _certifying(plan: Plan) -> Iterator[tuple[PlannedRun, Job]]:
-    """The certify jobs of active runs: of others, the networks alone are needed."""
+    """The certify jobs of active runs; of other runs only the networks are needed."""
     for planned in plan.runs:
         yield from ((planned, job) for job in plan.of_run(planned.id) if job.stage == "certify")
 
 
 def settle(plan: Plan) -> list[str]:
-    """Makes the draw files of another class stale; returns what to know before the compute."""
+    """Makes draw files of another class stale; returns sentences to show before computing."""
     told: list[str] = []
     for draws in draws_of(plan):
         told += draws.sentences()

@@ -17,12 +17,12 @@ from rs.study import joined, refusals, source_refusals
 from rs.study.schema import class_of, method_schema, prune, section, study_section
 from rs.study.study import Run, Study
 
-Parts = dict[str, PlannedRun]  # parameter of a model or an objective -> a run that it names
+Parts = dict[str, PlannedRun]  # parameter of a model or an objective -> the run that it names
 
 
 @dataclass
 class References:
-    """What a training needs of other runs, by the objective's parameter: calibrations, and networks."""
+    """Other runs' files that a training needs, by the objective's parameter: calibrations and networks."""
 
     calibrations: dict[str, Path] = field(default_factory=dict)
     networks: Parts = field(default_factory=dict)
@@ -30,7 +30,7 @@ class References:
 
 @dataclass
 class Networks:
-    """Plans each run once, and those that it names; `add` takes each job into the plan."""
+    """Plans each run once, and the runs that it names; `add` takes each job into the plan."""
 
     study: Study
     data_id: str
@@ -77,13 +77,15 @@ class Networks:
     def _take(
         self, run: Run, network: str, spec: dict[str, Any], denoisers: tuple[Run, ...] = ()
     ) -> PlannedRun:
-        """The run with its id."""
+        """Records the planned run under its label and seed."""
         planned = PlannedRun(run, network, spec, self._sharing.id(run, network), denoisers=denoisers)
         self._planned[run.label, run.seed] = planned
         return planned
 
     def _spec(self, run: Run, above: tuple[str, ...]) -> tuple[dict[str, Any], References]:
-        """What a training's id is made of: a reference enters it as the reference, never as the value."""
+        """The specification that a training's id is made of. A reference enters it as the reference, never as
+        the value.
+        """
         part = training_part(run)
         objective, references = dict(part["objective"]), References()
         for parameter, value in objective.items():
@@ -121,7 +123,7 @@ class Networks:
         )
 
     def _import(self, run: Run) -> PlannedRun:
-        """A model that somebody else trained: its id holds the digest of its file and how it is built."""
+        """A model that somebody else trained. Its id holds the digest of its file and how it is built."""
         refusals.check_imported(self.study, run, self.data_facts)
         weights, imported = Path(run.sections["weights"]), imported_part(run)
         classes: tuple[str, ...] = ()
@@ -144,7 +146,9 @@ class Networks:
         return planned
 
     def _join(self, run: Run, above: tuple[str, ...]) -> PlannedRun:
-        """A model of other runs' networks: its id holds theirs, in which weights that were imported count."""
+        """A model that joins networks of other runs. Its id holds their ids, and so the digests of imported
+        weights.
+        """
         parts = self._parts(run, "model", above)
         spec: dict[str, Any] = {"model": joined_part(run, len(parts)), "data": self.study.data}
         classes, denoisers = [class_of("models", run.sections["model"])], list[Run]()
@@ -175,7 +179,7 @@ class Networks:
         return planned
 
     def _parts(self, run: Run, section: str, above: tuple[str, ...]) -> Parts:
-        """The runs whose networks the model or the objective of `run` names, planned: those of a list as
+        """The planned runs whose networks the model or the objective of `run` names; those of a list as
         `members.0`, `members.1`, ... in its order.
         """
         method, found = run.sections[section], Parts()
@@ -193,7 +197,7 @@ class Networks:
         return found
 
     def _unobserved(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
-        """A denoiser: others are observed with it."""
+        """A denoiser has no jobs of its own that observe it; other runs are observed with it."""
         files = {"model": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
         planned.classes, planned.inputs = classes, {"data": self.data_manifest, **files}
 
@@ -218,13 +222,15 @@ class Networks:
         return same[0]
 
     def _source(self, run: Run, place: tuple[Any, ...], label: str) -> PlannedRun:
-        """The run that a transfer attack names. Two runs may attack each other: only networks are needed."""
+        """The run that a transfer attack names. Two runs may attack each other, since only the networks are
+        needed.
+        """
         source = self._named(run, place, label)
         joined.check_output(self.study, place, source, "logits", "an attack")
         return self.plan(source)
 
     def _beside(self, run: Run) -> PlannedRun:
-        """The run whose answers `run` starts from (`sampling.source`)."""
+        """The run from whose answers `run` starts (`sampling.source`)."""
         place = (*run.place, "sampling", "source")
         source = self._named(run, place, run.sections["sampling"]["source"])
         joined.check_output(self.study, place, source, "logits", "sampling.source")
@@ -259,7 +265,9 @@ class Networks:
 
 
 def _files(parts: Parts, manifests: str) -> dict[str, Any]:
-    """What a job that reads the networks of runs is handed: their manifests, under that key, and weights."""
+    """Inputs of a job that reads the networks of runs: their manifests, under the key `manifests`, and their
+    weights.
+    """
     folders = {key: part.folder for key, part in parts.items()}
     files = (("weights", "model.safetensors"), (manifests, "model.json"))
     return {kind: {key: folder / name for key, folder in folders.items()} for kind, name in files}

@@ -29,18 +29,18 @@ from rs.study.study import Run, Study
 
 @dataclass(frozen=True)
 class Observer:
-    """Plans what is observed of a run; `add` takes each job into the plan."""
+    """Plans the jobs that observe a run; `add` takes each job into the plan."""
 
     study: Study
     data_manifest: Path
     data_facts: dict[str, Any]
     add: Callable[[Job], Job]
-    find: Callable[[Run, tuple[Any, ...], str], PlannedRun]  # the run that a key of another one names
-    beside: Callable[[Run], PlannedRun]  # the run whose draws another one starts from
+    find: Callable[[Run, tuple[Any, ...], str], PlannedRun]  # finds the run that a key of another run names
+    beside: Callable[[Run], PlannedRun]  # finds the run whose draws another run's start from
     kept: Kept
 
     def observe(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
-        """Draws, certificates and attacks of a run under each of its smoothing noises."""
+        """Plans draws, certificates and attacks of a run under each of its smoothing noises."""
         run, smoothing = planned.run, planned.run.sections["smoothing"]
         self._size(planned)
         planned.classes = classes
@@ -53,7 +53,9 @@ class Observer:
             planned.observations.append(self._under(planned, noise, where, classes))
 
     def _size(self, planned: PlannedRun) -> None:
-        """Votes in whole blocks, or in those of the run that this one starts from."""
+        """Rounds the number of votes to whole blocks, or to the batches of the run that this one starts
+        from.
+        """
         run, sampling = planned.run, planned.run.sections["sampling"]
         if sampling["source"] is None:
             run.sections["sampling"] = in_blocks(sampling, planned.folder / "draws")
@@ -126,12 +128,12 @@ class Observer:
 
     @staticmethod
     def _for(run: Run, noise: dict[str, Any]) -> list[int]:
-        """Which of the run's certificates are for this smoothing noise."""
+        """The indices of the run's certificates that are for this smoothing noise."""
         given = run.sections["certificates"]
         return [i for i, c in enumerate(given) if c.get("noises") is None or noise["name"] in c["noises"]]
 
     def _certificate(self, run: Run, i: int, noise: dict[str, Any], where: tuple[Any, ...]) -> dict[str, Any]:
-        """A certificate's part of the spec: what differs from its defaults, and alpha."""
+        """A certificate's part of the spec: values that differ from their defaults, and alpha."""
         given = run.sections["certificates"][i]
         full = defaults(method_schema("certificates", given["name"]), given)
         refusals.check_certificate(self.study, run, i, full, noise, where)
@@ -139,7 +141,7 @@ class Observer:
         return {**prune(kept, section("certificates")["items"]), "alpha": full["alpha"]}
 
     def _inputs(self, planned: PlannedRun, model_classes: tuple[str, ...]) -> dict[str, Any]:
-        """What draws and attacks are made from; a compiled form is tried out and fixed by a job before."""
+        """The inputs of draws and attacks. A job tries out and fixes a compiled form first."""
         folder, sampling = planned.folder, planned.run.sections["sampling"]
         inputs = {
             "data": self.data_manifest,
@@ -153,7 +155,7 @@ class Observer:
         return inputs | self._form(planned, form, model_classes)
 
     def _form(self, planned: PlannedRun, spec: dict[str, Any], classes: tuple[str, ...]) -> dict[str, Any]:
-        """Adds the job that fixes a form, and returns its file."""
+        """Adds the job that fixes a form, and returns its output as an input."""
         path, device = (
             planned.folder / "forms" / f"{digest(spec)}.json",
             planned.run.sections["sampling"]["device"],
@@ -167,7 +169,7 @@ class Observer:
         return size
 
     def shards(self, images_per_shard: int) -> Iterator[range]:
-        """Image ranges of whole shards that hold the test subset: more images add ranges and change none."""
+        """Image ranges of whole shards that cover the test subset. More images add ranges and change none."""
         size, subset = self._test_size(), Subset(**self.study.test)
         step, wanted = subset.skip, len(subset.positions(size))
         for done in range(0, wanted, images_per_shard):
@@ -175,7 +177,9 @@ class Observer:
             yield range(first, min(first + images_per_shard * step, size), step)
 
     def _images_per_shard(self, drawing: Drawing) -> int:
-        """Of its draws: all runs that share them have those of the first one, or of their source."""
+        """The size of the shards. Runs that share draws have the size of the first such run, or that of their
+        source.
+        """
         first = drawing if (source := drawing.planned.source) is None else Drawing(source, drawing.noise)
         subset = Subset(**self.study.test)
         key = (first.folder, subset.first, subset.skip)
@@ -197,7 +201,7 @@ class Observer:
         given, training = planned.run.sections["attacks"][i], planned.run.sections["training"]
         name, inputs = given["name"], planned.inputs
         attack = prune(given, section("attacks")["items"])
-        for told in ("label", "certificate"):  # what tables say of it
+        for told in ("label", "certificate"):  # only the tables use these
             attack.pop(told, None)
         spec, facts = {"attack": attack, "noise": noise, **form}, method_schema("attacks", name)
         norm, classes = facts.get("x-norm", 2), (*classes, facts["x-class"])
@@ -229,7 +233,9 @@ class Observer:
     def _distributional(
         self, planned: PlannedRun, noise: dict[str, Any], classes: tuple[str, ...], where: tuple[Any, ...]
     ) -> Path:
-        """Points for all gammas at once: which of them certify or attack, and at which rhos, is derived."""
+        """Points for all gammas at once. Which gammas certify or attack, and at which rhos, is derived
+        later.
+        """
         refusals.check_distributional(self.study, planned.run, noise, where)
         training = planned.run.sections["training"]
         given = planned.run.sections["distributional"]
@@ -245,7 +251,9 @@ class Observer:
         return path
 
     def _source(self, run: Run, i: int) -> tuple[PlannedRun, dict[str, Any]]:
-        """The run whose adversarial examples a transfer attack takes, and how they are made there."""
+        """The run whose adversarial examples a transfer attack takes, and the settings that make them
+        there.
+        """
         given, place = run.sections["attacks"][i], (*run.place, "attacks", i)
         target = self.find(run, (*place, "source_run"), given["source_run"])
         own = refusals.find_attack(self.study, (*place, "attack"), target.run, given["attack"])

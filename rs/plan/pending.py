@@ -1,12 +1,11 @@
-"""Which files Snakemake would make again, told without starting it: its start and graph take seconds.
+"""Which files Snakemake would make again, found without starting it: its start and graph take seconds.
 
-It judges as Snakemake does, by Snakemake's records of the same facts (times, content, parameters, inputs,
-command), and tests/workflow/test_pending.py compares the two over many states. Whatever was not compared (an
-edited workflow, another release, a record of another format, a user's file that is missing) is Snakemake's
-alone to judge. No torch.
+The module judges as Snakemake does, by Snakemake's own records (times, content, parameters, inputs, command);
+tests/workflow/test_pending.py compares the two over many states. What was not compared (an edited workflow,
+another release, records of another format, a missing file of the user) is left to Snakemake. No torch.
 
-From snakemake/dag.py, `update_needrun`: a job runs that has a reason of its own, and so does all that is made
-from its files; and what such jobs lack is made. No job runs for a missing file alone that nothing asks for.
+From snakemake/dag.py, `update_needrun`: a job runs if it has a reason of its own or if a job upstream runs; a
+job whose output is missing runs only if a job that runs needs that output.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from rs.plan.rules import Rule
 from rs.plan.stages import STUDY_STAGES
 from rs.plan.staleness import page_parts
 
-SERIES = "9.27."  # of Snakemake's releases, that this was compared with
+SERIES = "9.27."  # the Snakemake releases that this module was compared with
 PROFILE = Path("workflow/profiles/default/profile.v9+.yaml")
-# What a profile may say without a say in what is stale.
+# Keys of a profile that do not affect what is stale.
 HARMLESS = {"cores", "jobs", "resources", "retries", "scheduler", "show-failed-logs", "keep-going"}
 NO_ENVIRONMENT = hashlib.md5(usedforsecurity=False).hexdigest()  # no conda, no container: Snakemake's digest
 
@@ -42,20 +41,20 @@ class NotJudged(Exception):
 
 @dataclass(eq=False)
 class Task:
-    """A job as Snakemake sees it: `inputs` are paths, and whether they only have to be there."""
+    """A job as Snakemake sees it. `inputs` are paths, each with whether it only has to exist."""
 
-    rule: Rule | None  # None of the whole study, that has no outputs
+    rule: Rule | None  # None for the task that stands for the whole study and has no outputs
     outputs: list[str]
     inputs: list[tuple[str, bool]]
     params: set[str] = field(default_factory=set)  # as records hold them
-    above: dict[Task, list[str]] = field(default_factory=dict)  # who makes its inputs, and which
+    above: dict[Task, list[str]] = field(default_factory=dict)  # makers of its inputs, and which they make
     below: dict[Task, list[tuple[str, bool]]] = field(
         default_factory=dict
-    )  # who asks for which of its outputs
+    )  # tasks that read its outputs, and which
 
 
 def judged(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Every file of a study, and whether it "has", "lacks" or has it "stale". Raises NotJudged."""
+    """Each file of a study with "has", "lacks" or "stale". Raises NotJudged."""
     limit = _limit()
     tasks = in_order(plan, rules.read())
     again = Judge(tasks, limit).again()
@@ -65,20 +64,20 @@ def judged(plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def kind(path: str, again: bool) -> str:
-    """ "has", "lacks" or "stale", of a file that would be made `again` or not."""
+    """ "has", "lacks" or "stale", for a file that Snakemake would make `again` or not."""
     return "lacks" if not os.path.exists(path) else "stale" if again else "has"
 
 
 def files(plan: Plan) -> list[str]:
-    """Every file that a study makes."""
+    """All files that a study makes."""
     of_study = [*plan.table_files(), plan.folder / "report.html", plan.folder / "figures"]
     of_jobs = (path for job in plan.all_jobs() for path in job.outputs.values())
     return _texts([*of_jobs, *of_study, plan.folder / "mlflow.json"])
 
 
 def _limit() -> int:
-    """Bytes up to which files are compared by content. Raises NotJudged where something here is not the way
-    it was when this module was compared with Snakemake.
+    """The size in bytes up to which files are compared by content. Raises NotJudged where workflow, Snakemake
+    or profile differ from those that this module was compared with.
     """
     if rules.digest_here() != rules.COMPARED:
         raise NotJudged("the workflow here is not the one that rs came with")
@@ -99,7 +98,7 @@ def _limit() -> int:
 
 
 def _bytes(text: object) -> int:
-    """Of `100MB`."""
+    """The number of bytes in a text such as `100MB`."""
     return int(str(text).removesuffix("MB")) * 1_000_000
 
 
@@ -107,8 +106,8 @@ def _bytes(text: object) -> int:
 
 
 def in_order(plan: Plan, known: dict[str, Rule]) -> list[Task]:
-    """What the study's page and MLflow runs are made from, in the order in which Snakemake comes to its end;
-    the whole study last.
+    """The tasks that lead to the study's page and MLflow runs, in the order in which Snakemake finishes them;
+    the task of the whole study is last.
     """
     page, tracked = str(plan.folder / "report.html"), str(plan.folder / "mlflow.json")
     whole = Task(None, [], [(page, False), (tracked, False)])
@@ -124,7 +123,7 @@ def in_order(plan: Plan, known: dict[str, Rule]) -> list[Task]:
                 task.above[maker] = []
                 if maker not in found:
                     visit(maker)
-        for path, ancient in dict(reversed(task.inputs)).items():  # of one named twice, the first counts
+        for path, ancient in dict(reversed(task.inputs)).items():  # of an input named twice, the first counts
             if path in makers:
                 task.above[makers[path]].append(path)
                 makers[path].below.setdefault(task, []).append((path, ancient))
@@ -153,7 +152,7 @@ def _tasks(plan: Plan, known: dict[str, Rule]) -> Iterator[Task]:
 
 
 def _named(job: Job, name: str) -> list[Path]:
-    """The files of one input; all that it reads where its rule gives them no name."""
+    """The files of one input; all files that the job reads where its rule gives the input no name."""
     value = job.inputs.get(name)
     found = value.values() if isinstance(value, dict) else [value]
     return [path for path in found if isinstance(path, Path)] if name else job.reads()
@@ -167,7 +166,7 @@ def _texts(paths: Iterable[Path]) -> list[str]:
 
 
 class Judge:
-    """Of tasks in order, each after those whose files it reads."""
+    """Judges tasks in an order where each follows the tasks whose files it reads."""
 
     def __init__(self, tasks: list[Task], limit: int) -> None:
         self.tasks, self.limit = tasks, limit
@@ -178,7 +177,7 @@ class Judge:
         """The tasks that Snakemake would run."""
         since = self._oldest()
         found: dict[Task, None] = {}
-        below: set[Task] = set()  # of one that runs: not asked for reasons of its own
+        below: set[Task] = set()  # tasks below one that runs; their own reasons are not asked for
         for task in self.tasks:
             if not below.isdisjoint(task.above) or any(above in found for above in task.above):
                 below.add(task)
@@ -196,7 +195,9 @@ class Judge:
         return set(found)
 
     def _oldest(self) -> dict[Task, float | None]:
-        """When the oldest output was made; of a task without any, that of the first that asked for them."""
+        """The time of each task's oldest output; for a task without outputs, that of a task that needs
+        them.
+        """
         since: dict[Task, float | None] = {}
         for task in reversed(self.tasks):
             own = [_time(path, follow=False) for path in task.outputs if os.path.exists(path)]
@@ -222,7 +223,7 @@ class Judge:
         return any(_differs(record, task, task.rule.shell, inputs) for record in told)
 
     def _is_new(self, path: str, since: float, known: dict[str, dict[str, Any] | None]) -> bool:
-        """Whether an input is newer than what was made from it, and not the same as then."""
+        """Whether an input is newer than the files made from it and not known to be unchanged since."""
         if not os.path.exists(path) or _time(path, follow=True) <= since:
             return False
         how = os.stat(path)
@@ -242,7 +243,7 @@ class Judge:
 
 
 def _only_there(asked: tuple[str, bool]) -> bool:
-    """Whether a file is asked for that only has to be there, and is."""
+    """Whether a file only has to exist, and exists."""
     path, ancient = asked
     return ancient and os.path.exists(path)
 
@@ -256,7 +257,9 @@ def _differs(record: dict[str, Any], task: Task, shell: str, inputs: list[str]) 
 
 
 def _time(path: str, follow: bool) -> float:
-    """When a file was changed; of a link its own time, or the later of both. Of a folder, what it notes."""
+    """The modification time of a path: of a link its own, or with `follow` the later of link and target; of a
+    folder, the time in Snakemake's timestamp file.
+    """
     own = os.lstat(path)
     if not stat.S_ISLNK(own.st_mode):
         return _noted(path, own)

@@ -1,8 +1,8 @@
 """From a checked study to its jobs: ids, paths, specs and code digests of every stage. No torch.
 
-The rules look everything up here, and so does `rs <stage> --study`: a path is written down once. Results that
-studies can share lie in results/runs/<id>/ under keys that are digests of their specs; results/<study>/ is
-derived from them.
+The rules and `rs <stage> --study` look everything up here, so each path is defined once. Results that studies
+can share lie in results/runs/<id>/ under keys that are digests of their specs. results/<study>/ is derived
+from them.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ TABLES = (
 
 
 class Plan(JobGraph):
-    """All jobs of a study by stage and by the first of their outputs. Plans that are given one `kept` draw
-    what they share in the same shards, those of the first.
+    """All jobs of a study, by stage and by the first of their outputs.
+
+    Plans that are given the same `kept` draw what they share in the same shards, those of the first plan.
     """
 
     def __init__(self, study: Study, kept: Kept | None = None) -> None:
@@ -91,7 +92,7 @@ class Plan(JobGraph):
         check_claims(study, TABLES)
         tracking_place.check_address(study)
 
-    # --- what the rules ask for ---
+    # --- what the rules look up ---
 
     @property
     def folder(self) -> Path:
@@ -105,13 +106,13 @@ class Plan(JobGraph):
         return [self.tables / f"{name}.parquet" for name in TABLES]
 
     def aggregated_files(self) -> list[Path]:
-        """Every file of a run that the tables are made from."""
+        """All files of the runs and logs that the tables are made from."""
         of_runs = (path for planned in self.runs for path in self.tabled_files(planned.id))
         return list(dict.fromkeys(of_runs)) + [log.path for log in self.logs]
 
     @property
     def summary(self) -> str:
-        """What the tables show beyond the files they are made from."""
+        """Digest of the settings that the tables show beyond the files that they are made from."""
         runs = [
             [
                 p.id,
@@ -130,17 +131,17 @@ class Plan(JobGraph):
 
     @property
     def described(self) -> str:
-        """What the report says beyond the tables."""
+        """Digest of the settings that the report shows beyond the tables."""
         return digest([self.study.name, self.study.description, self.study.report], 16)
 
     @functools.cached_property
     def tables_lineage(self) -> str:
-        """Digest of the files that the tables are made from and of the code of all jobs that led to them."""
+        """Digest of the paths that the tables are made from and of the code of all jobs that led to them."""
         jobs = [job for job in self.all_jobs() if job.declared.tabled]
         return digest([list(map(str, self.aggregated_files())), sorted(map(self.lineage, jobs))], 16)
 
     def _log(self, label: str, entry: dict[str, Any]) -> PlannedLog:
-        """A log, read through once so that a malformed line is named before any job starts."""
+        """Reads a log once, so that a malformed line is reported before any job starts."""
         refusals.check_log(self.study, label, entry)
         path = log_path(entry["file"], self.study.data_dir)
         if not path.exists():
@@ -153,7 +154,7 @@ class Plan(JobGraph):
             "norm": float(facts["x-norms"][entry["noise"]["name"]]),
             "alpha": entry["alpha"],
             "n": entry["n"],
-            "rigorous": False,  # somebody else's procedure and rounding, which nothing here can check
+            "rigorous": False,  # another procedure and rounding, which cannot be checked here
         }
         noise = prune(entry["noise"], schema()["$defs"]["run"]["properties"]["noise"])
         return PlannedLog(label, f"log-{slug(label)}-{file_digest(path)[:8]}", path, noise, claim)

@@ -1,11 +1,12 @@
-"""What a study costs: hours by stage, memory and disk, for what is missing and for all of it. No torch.
+"""What a study costs, for its missing jobs or for all: hours by stage, memory and disk. No torch.
 
     from rs.plan import price
+
     found = price.price(plan, price.missing(plan))           # on this machine
     found.hours, found.unit, found.assumed, found.stages     # 1.3, core-hours, True, {"train": 1.2, ...}
 
-Whoever asks many times gives the machine (`rates.here()`, `rates.card("H100")`) along. Not counted are
-tables, pages and certificates (seconds), and the decoding of images that are streamed.
+For many calls, pass the machine (`rates.here()`, `rates.card("H100")`). Tables, pages and certificates
+(seconds) and the decoding of streamed images are not counted.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from rs.plan.work import NotPriced, Work, singly, work_of
 
 @dataclass(frozen=True)
 class Price:
-    """Hours by stage on one machine: likely ones, and at most (where votes stop early). `assumed` where a
-    rate was not measured there; `unpriced` says of which work nothing is known, so that the hours lack it.
+    """Hours by stage on one machine, as expected, and at most (where votes may stop early).
+
+    `assumed` where a rate was not measured there. `unpriced` names work of unknown cost, which the hours
+    lack.
     """
 
     machine: str
@@ -49,7 +52,7 @@ class Price:
 
 
 def price(plan: Plan, jobs: Iterable[Job], machine: rates.Machine | None = None) -> Price:
-    """What `jobs` of a plan cost on a machine (this one without it), one after another."""
+    """What `jobs` of a plan cost, one after another, on a machine (by default this one)."""
     on = machine or rates.here()
     known: dict[tuple[Any, ...], rates.Rate] = {}
     seconds: dict[str, float] = defaultdict(float)
@@ -88,19 +91,19 @@ def _longest(work: Work, rate: rates.Rate) -> float:
 
 
 def hours(plan: Plan, jobs: Iterable[Job], machine: rates.Machine | None = None) -> Price | None:
-    """`price`, or None where nothing is known of some of the work."""
+    """`price`, or None where the cost of some of the work is unknown."""
     found = price(plan, jobs, machine)
     return None if found.unpriced else found
 
 
 def whole(plan: Plan) -> list[Job]:
-    """Every job of a study."""
+    """All jobs of a study."""
     return list(in_order(plan))
 
 
 def missing(plan: Plan) -> list[Job]:
-    """The jobs that the study's tables still wait for, in order: those without their files, that something
-    wanted is made from, and those downstream of them. What is there but stale is not among them.
+    """The jobs that the study's tables still wait for, in order: jobs without their files that a needed file
+    is made from, and the jobs downstream of them. Stale files that exist are not counted.
     """
     jobs = whole(plan)
     makers = {str(path): job for job in jobs for path in job.outputs.values()}
@@ -121,7 +124,7 @@ def missing(plan: Plan) -> list[Job]:
 
 
 def sentence(plan: Plan) -> str | None:
-    """What is missing and its price here, in a line; nothing where nothing is missing."""
+    """One line on the missing jobs and their price here; None where no compute is missing."""
     jobs = missing(plan)
     found = price(plan, jobs)
     if not found.stages and not found.unpriced:

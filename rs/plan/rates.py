@@ -1,13 +1,17 @@
-"""How fast a machine takes networks forward and back: measured, or assumed and said to be so. No torch.
+"""How fast a machine runs networks forward and back: measured, or assumed and marked so. No torch.
 
-A pass takes `fixed` seconds and `each` more for every image in it. This machine's are measured by `rs price`
-(rs.stages.speed) and kept in the user's cache, a file for each network in each precision on a device with
-these versions; without it a processor core is taken to be like those that were measured, by multiply-adds.
+A pass takes `fixed` seconds, plus `each` seconds for every image in it. `rs price` measures the rates of this
+machine (rs.stages.speed) and keeps them in the user's cache: one file per network, precision, device and
+package versions. Without measurements, a processor core is assumed to be like the measured ones, by
+multiply-adds.
 
-Of named GPUs an H100 was measured with three small networks (docs/evidence/gpu.md). What was not is assumed:
-float32 reaches a fifth of the card's peak; bfloat16 is bound by memory, an H100 makes 25 T multiply-adds/s of
-it (5 % of its peak), another card as many by its bandwidth; float32 moves twice the bytes. Peaks and
-bandwidths are those of the makers' data sheets.
+Of named GPUs, an H100 was measured with three small networks (docs/evidence/gpu.md). Other rates are assumed:
+- float32 reaches a fifth of the card's peak;
+- bfloat16 is bound by memory: an H100 makes 25 T multiply-adds/s (5 % of its peak), other cards in proportion
+  to their bandwidth;
+- float32 moves twice the bytes.
+
+Peaks and bandwidths are from the makers' data sheets.
 """
 
 from __future__ import annotations
@@ -27,13 +31,13 @@ from rs.provenance.digests import digest
 from rs.provenance.files import read_json, versions, write_json
 from rs.settings.sampling import differentiated
 
-START = 4.0  # seconds of a job before it computes: torch and the network (3.2 s), files
-COMPILING = 6.0  # and of one that compiles its network (3 to 10 s: docs/evidence/sampling.md)
+START = 4.0  # seconds before a job computes: torch and the network (3.2 s), files
+COMPILING = 6.0  # more for a job that compiles its network (3 to 10 s: docs/evidence/sampling.md)
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds of a pass, and of each image in it; whether that is assumed."""
+    """Seconds of a pass and of each image in it, and whether they are assumed."""
 
     fixed: float
     each: float
@@ -44,7 +48,9 @@ class Rate:
 
 
 class Machine(Protocol):
-    """`unit` says what an hour of it is. `rate` raises NotPriced for a network that it knows nothing of."""
+    """A machine with rates. `unit` is the unit of its hours. `rate` raises NotPriced for an unknown
+    network.
+    """
 
     @property
     def name(self) -> str: ...
@@ -56,7 +62,7 @@ class Machine(Protocol):
 
 
 def costs_of(network: Network) -> dict[str, int]:
-    """Multiply-adds of a forward pass, outputs and weights. Raises NotPriced."""
+    """Multiply-adds of a forward pass, outputs and weights, as counts. Raises NotPriced."""
     found: dict[str, int] | None = network.costs or measured(network).get("costs")
     if found is None:
         raise NotPriced(f"{network.name}: not measured yet (rs price does)")
@@ -64,7 +70,7 @@ def costs_of(network: Network) -> dict[str, int]:
 
 
 def multiply_adds(network: Network) -> int:
-    """Of a forward pass. Raises NotPriced."""
+    """Multiply-adds of a forward pass. Raises NotPriced."""
     return costs_of(network)["multiply_adds"]
 
 
@@ -73,13 +79,13 @@ def multiply_adds(network: Network) -> int:
 FLOAT32, BYTES = (
     0.2,
     25e12 / 3.35e12,
-)  # share of the peak; bfloat16 multiply-adds for each byte/s of bandwidth
-RECORDED, WRITTEN = 0.3e-3, 2e-3  # seconds of a pass as a CUDA graph, and launched kernel by kernel
+)  # share of the peak; bfloat16 multiply-adds per byte of bandwidth
+RECORDED, WRITTEN = 0.3e-3, 2e-3  # seconds of a pass in a CUDA graph, and of one launched kernel by kernel
 
-# Seconds (fixed, each) of bfloat16 passes on one H100 (docs/evidence/gpu.md). LeNet's updates are the line
-# through 64 and 4,096 images, its ascents what ten of them leave of a step of SmoothAdv. Of the other two one
-# step is known: fixed times and the ratio of ascent to update are LeNet's. Votes were timed in batches of
-# 10,000; what of that is fixed is assumed: 20 launches, or one.
+# Seconds (fixed, each) of bfloat16 passes on one H100 (docs/evidence/gpu.md). For LeNet, updates are the line
+# through 64 and 4,096 images; ascents are a tenth of the rest of a SmoothAdv step with ten of them. For the
+# other two networks one step is known; fixed times and the ratio of ascent to update are LeNet's. Votes were
+# timed in batches of 10,000; their fixed part is assumed: 20 launches, or one.
 H100 = {
     ("lenet", "update"): (0.29e-3, 1.97e-6),
     ("lenet", "ascent"): (0.25e-3, 1.16e-6),
@@ -111,7 +117,7 @@ class Card:
         kind = f"{work.kind} compiled" if work.kind == "vote" and network.compiled else work.kind
         found = H100.get((network.described["name"], kind)) if network.precision == "bfloat16" else None
         if found is not None and self.measured:
-            # what was measured was recorded; the rest of a written step is launches
+            # recorded steps were measured; a written step adds launches
             least = found[0] if fixed == RECORDED else WRITTEN
             return Rate(least, found[1], assumed=fixed != RECORDED)
         if found is not None:
@@ -134,7 +140,7 @@ CARDS = {
 
 
 def card(name: str) -> Card:
-    """By its name, in any case and with or without blanks and hyphens. UserError where it is not known."""
+    """The card of this name; case, blanks and hyphens do not matter. Raises UserError for an unknown card."""
     plain = name.upper().replace(" ", "").replace("-", "").removeprefix("NVIDIA")
     if plain not in CARDS:
         raise UserError(f"--gpu {name}: not known; allowed {', '.join(CARDS)}")
@@ -144,8 +150,8 @@ def card(name: str) -> Card:
 # --- this machine ---
 
 # Multiply-adds/s of one core in forward passes: bfloat16 with AVX-512 (LeNet 50 G, ResNet-20 80 G), float32
-# 26 to 48 G (docs/evidence/sampling.md), int8 80 to 180 G (docs/evidence/engine.md). A processor without
-# bfloat16 arithmetic emulates it.
+# 26 to 48 G (docs/evidence/sampling.md), int8 80 to 180 G (docs/evidence/engine.md). Processors without
+# bfloat16 arithmetic emulate it.
 CORE = {"int8": 90e9, "bfloat16": 60e9, "float32": 30e9}
 EMULATED = 10e9
 HAS_BFLOAT16 = ("cpu amx", "cpu avx512-bf16")
@@ -167,7 +173,7 @@ class Here:
             like = next((c for c in CARDS.values() if c.name in self.name.upper().replace(" ", "")), None)
             rate = (like or CARDS["A100"]).rate(work)
             return Rate(rate.fixed, rate.each, assumed=True)
-        # what is attacked in int8 is differentiated in bfloat16 (rs.settings.sampling)
+        # attacks on an int8 form differentiate it in bfloat16 (rs.settings.sampling)
         precision = work.network.precision if work.kind == "vote" else differentiated(work.network.precision)
         emulated = precision == "bfloat16" and self.device not in HAS_BFLOAT16
         speed = EMULATED if emulated else CORE[precision]
@@ -175,7 +181,7 @@ class Here:
 
 
 def here() -> Here:
-    """The device on which `auto` computes here."""
+    """The device that `auto` selects on this machine."""
     found = device_class.here("auto")
     gpu = found.startswith("cuda")
     return Here(_device_name(gpu), "GPU-hours" if gpu else "core-hours", found)
@@ -183,7 +189,7 @@ def here() -> Here:
 
 @functools.cache
 def _device_name(gpu: bool) -> str:
-    """The GPU's name, or the processor's."""
+    """The name of the GPU or of the processor."""
     if gpu:
         asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
         with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -198,7 +204,7 @@ def _device_name(gpu: bool) -> str:
 
 
 def cache_file(network: Network) -> Path:
-    """Where the rates of a network on this device with these versions lie."""
+    """The file with the rates of a network on this device with these versions."""
     on = here()
     made_of = [vars(network), on.name, on.device, versions()]
     return (
@@ -208,7 +214,7 @@ def cache_file(network: Network) -> Path:
 
 
 def measured(network: Network) -> dict[str, Any]:
-    """`costs` and `rates` of a network here, as `keep` was given them; nothing where none can be read."""
+    """`costs` and `rates` of a network on this machine, as passed to `keep`; empty where none can be read."""
     with contextlib.suppress(UserError, KeyError, TypeError, ValueError, AttributeError):
         found = read_json(cache_file(network))
         for rate in found["rates"].values():
@@ -219,6 +225,6 @@ def measured(network: Network) -> dict[str, Any]:
 
 
 def keep(network: Network, costs: dict[str, int], rates: dict[str, dict[str, float]]) -> None:
-    """Writes what was measured of a network here. A folder that cannot be written to is no error."""
+    """Writes the measurements of a network on this machine. A folder that is not writable is no error."""
     with contextlib.suppress(UserError):
         write_json(cache_file(network), {"network": vars(network), "costs": costs, "rates": rates})

@@ -1,4 +1,4 @@
-"""What Snakemake remembers of the files that it had made, in .snakemake/. No torch."""
+"""Reads Snakemake's records of the files that its jobs made, in .snakemake/. No torch."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 
 RECORDS = Path(".snakemake") / "metadata"
 UNFINISHED = Path(".snakemake") / "incomplete"
-FORMAT = 6  # of the records that are read here
+FORMAT = 6  # format of the records that this module reads
 
 
 def place(path: Path | str, folder: Path = RECORDS) -> Path:
-    """Where it keeps what it knows of a file: the path in base64 is the name."""
+    """The path of Snakemake's record of a file: the file's path in base64 is its name."""
     name, most = base64.urlsafe_b64encode(str(path).encode()).decode(), 254
     pieces = [name[i : i + most] for i in range(0, len(name), most)]
     return folder.joinpath(*(f"@{piece}" for piece in pieces[:-1]), pieces[-1])
 
 
 def has_record(path: Path | str) -> bool:
-    """Whether Snakemake remembers making a file."""
+    """Whether Snakemake has a record of making a file."""
     return place(path).is_file()
 
 
 def read(path: Path | str) -> dict[str, Any] | None:
-    """The record of a file; None where there is none, or half of one that is being written."""
+    """The record of a file; None where there is none, or where it is half written."""
     try:
         found = json.loads(place(path).read_bytes())
     except (OSError, ValueError):
@@ -34,7 +34,7 @@ def read(path: Path | str) -> dict[str, Any] | None:
 
 
 def unfinished() -> bool:
-    """Whether Snakemake remembers any job that began and did not end."""
+    """Whether Snakemake has a record of any job that began and did not end."""
     return UNFINISHED.is_dir() and any(path.is_file() for path in UNFINISHED.rglob("*"))
 
 

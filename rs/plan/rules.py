@@ -1,4 +1,6 @@
-"""What the workflow's rules say that Snakemake judges finished files by: read, not run. No torch."""
+"""Reads from the workflow's rules, without running them, what Snakemake judges finished files by. No
+torch.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SNAKEFILE = Path("Snakefile")
-# Digest of the Snakefile and the rules for which rs.plan.pending was compared with Snakemake. With others
-# Snakemake is asked, until tests/workflow/test_pending.py has passed and this is what that test says.
+# Digest of the Snakefile and the rules with which rs.plan.pending was compared with Snakemake. With others,
+# Snakemake is asked. After an edit, tests/workflow/test_pending.py must pass; it tells the new value.
 COMPARED = "97c55ff4abf55ab1"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`shell`: its command before anything is filled in. `inputs`: names in order ("" for one without), and
-    whether it only has to be there (`ancient`).
+    """A rule. `shell` is its command before anything is filled in. `inputs` are the names in order ("" for
+    one without a name), each with whether the input only has to exist (`ancient`).
     """
 
     shell: str
@@ -29,7 +31,7 @@ def _files() -> list[Path]:
 
 
 def digest_here() -> str:
-    """Of the workflow in the working directory; of nothing where there is none."""
+    """Digest of the workflow in the working directory; that of nothing where there is none."""
     texts = [path.read_bytes() for path in _files() if path.is_file()]
     return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
 

@@ -1,8 +1,8 @@
-"""How many images a draw file should hold for jobs of minutes: a size to write into a study. No torch.
+"""How many images a draw file should hold so that jobs take minutes: a size to write into a study. No torch.
 
-A job costs Snakemake some 50 ms, a cluster 4 s, and a process with torch another 4 s before its first vote.
-The size is no part of a run's id, and counts do not depend on it; but a draw file holds whole shards, so for
-runs that have draws none is proposed.
+A job costs Snakemake about 50 ms, a cluster 4 s, and a process with torch another 4 s before its first vote.
+The size is not part of a run's id, and counts do not depend on it. But a draw file holds whole shards, so no
+size is proposed for runs that have draws.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from rs.plan.work import NotPriced, singly, work_of
 from rs.settings.limits import MOST_IN_FOLDER
 
 MINUTES = 10.0
-SHORT, LONG = 60.0, 4 * 3600.0  # seconds: jobs between them are left alone
-FEW = 200  # jobs that nobody minds, however short
+SHORT, LONG = 60.0, 4 * 3600.0  # seconds; the size is left alone where jobs take a time between these
+FEW = 200  # number of jobs that is acceptable however short they are
 
 
 @dataclass(frozen=True)
 class Size:
-    """Jobs of votes that take `seconds` on a machine, `jobs` in all; with `images_per_shard` images each they
-    are `then` and take `becomes` seconds: about MINUTES, or as near to it as a folder's files allow.
+    """`jobs` jobs of votes take `seconds` each on a machine. With `images_per_shard` images they become
+    `then` jobs of `becomes` seconds: about MINUTES, or as near as the limit of files in a folder allows.
     """
 
     machine: str
@@ -48,9 +48,10 @@ class Size:
 
 
 def proposed(plan: Plan, jobs: Iterable[Job], machine: Machine) -> Size | None:
-    """The size for those of these jobs that draw for runs without draws, by the slowest network among them.
+    """The size for the jobs among `jobs` that draw for runs without draws, set by the slowest network among
+    them.
 
-    None where they are few or take minutes as they are, and where nothing is known of a network.
+    None where these jobs are few or already take minutes, and where the cost of a network is unknown.
     """
     folders: dict[Path, list[Job]] = defaultdict(list)
     for job in jobs:
@@ -67,16 +68,16 @@ def proposed(plan: Plan, jobs: Iterable[Job], machine: Machine) -> Size | None:
     held = [len(range(*group[0].spec["images"])) for group in alike]
     in_all = [images * len(group) for images, group in zip(held, alike, strict=True)]
     each = max(seconds / images for seconds, images in zip(taking, held, strict=True))
-    least = -(-max(in_all) // MOST_IN_FOLDER)  # more files in a folder are refused
+    least = -(-max(in_all) // MOST_IN_FOLDER)  # a folder with more files is refused
     size = min(max(_rounded(MINUTES * 60 / each), least), max(in_all))
-    if not (size > max(held) if max(taking) < SHORT else size < max(held)):  # folders hold no more files
+    if not (size > max(held) if max(taking) < SHORT else size < max(held)):  # a folder cannot hold more files
         return None
     then = sum(-(-images // size) for images in in_all)
     return Size(machine.name, max(taking), count, size, size * each, then)
 
 
 def _seconds(plan: Plan, job: Job, machine: Machine) -> float:
-    """Of its votes; what a job takes before them is no reason for another size."""
+    """Seconds of the job's votes; its start-up is no reason for another size."""
     parts = (part for work in work_of(plan, job) for part in singly(work))
     return sum(machine.rate(part).seconds(part.passes, part.copies) for part in parts)
 
@@ -89,6 +90,6 @@ def _in_words(seconds: float) -> str:
 
 
 def _rounded(images: float) -> int:
-    """Down to one digit, at least 1: 1,234 becomes 1,000."""
+    """Rounds down to one significant digit, at least 1: 1,234 becomes 1,000."""
     whole = max(int(images), 1)
     return int(str(whole)[0] + "0" * (len(str(whole)) - 1))

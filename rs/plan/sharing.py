@@ -1,10 +1,10 @@
-"""Which runs of a study share a network, and the ids that tell them apart: by what the study says. No torch.
+"""Which runs of a study share a network, and the ids that tell these runs apart. No torch.
 
-An id must mean the same votes whatever else is planned, so neither the order of runs nor `active` has a say
-in it. A network that one label alone uses gives its id to the run. Of a network that several labels use,
-active or not, the run whose voting settings are all defaults has the network's id, and each other one has a
-digest of its settings behind it: so a second label for a network renames the first one's run, unless that
-votes by the defaults.
+An id must mean the same votes whatever else is planned, so it depends neither on the order of runs nor on
+`active`. A run whose label alone uses a network has the network's id. If several labels use a network, active
+or not, the run whose voting settings are all defaults has the network's id; every other run's id adds a
+digest of its settings. So a second label for a network renames the first label's run, unless that run votes
+by the defaults.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from rs.study import joined
 from rs.study.schema import prune, schema, section
 from rs.study.study import Run, Study
 
-NOT_IDENTITY = ("device", "threads", "processes", "workers")  # of a training: where it runs
-NOT_VOTES = ("device", "device_class", "images_per_shard")  # of a sampling
+NOT_IDENTITY = ("device", "threads", "processes", "workers")  # settings of a training that say where it runs
+NOT_VOTES = ("device", "device_class", "images_per_shard")  # settings of a sampling that do not change votes
 IMPORTED = ("entry", "architecture", "format", "key", "normalization")
 
 
 def training_part(run: Run) -> dict[str, Any]:
-    """What a trained run says of its network, without defaults; references as labels."""
+    """What a trained run's settings say of its network, without defaults; references stay labels."""
     properties = schema()["$defs"]["run"]["properties"]
     part = {k: prune(run.sections[k], properties[k]) for k in ("model", "objective", "noise", "training")}
     part["training"] = {k: v for k, v in part["training"].items() if k not in NOT_IDENTITY}
@@ -34,7 +34,7 @@ def training_part(run: Run) -> dict[str, Any]:
 
 
 def imported_part(run: Run) -> dict[str, Any]:
-    """How an imported network is built; not its weights."""
+    """How an imported network is built; its weights are not included."""
     sections = run.sections
     found = {k: sections[k] for k in IMPORTED if sections[k] is not None}
     found |= {"allow": ["chance"]} if sections["allow"] else {}
@@ -49,7 +49,7 @@ def imported_part(run: Run) -> dict[str, Any]:
 
 
 def joined_part(run: Run, parts: int) -> dict[str, Any]:
-    """What a run that joins so many networks says of its model, apart from them."""
+    """What a run that joins `parts` networks says of its model, apart from these networks."""
     model = run.sections["model"]
     names = joined.networks_of("models", model)
     pruned = prune(model, schema()["$defs"]["run"]["properties"]["model"])
@@ -60,16 +60,16 @@ def joined_part(run: Run, parts: int) -> dict[str, Any]:
 
 
 def voting(run: Run) -> dict[str, Any]:
-    """What a run says of its votes, apart from where they are drawn and how many a file holds."""
+    """A run's voting settings, apart from where votes are drawn and how many images a file holds."""
     pruned: dict[str, Any] = prune(run.sections["sampling"], section("sampling"))
     return {key: value for key, value in pruned.items() if key not in NOT_VOTES}
 
 
 class Sharing:
-    """Of all runs that the study states, before a plan rounds their votes to blocks.
+    """The sharing among all runs that the study states, before a plan rounds their votes to blocks.
 
-    Runs are held against each other by what makes their networks, references followed. Nothing is refused
-    here: a run that is not active may name what is not there, and shares its network with nobody then.
+    Runs are compared by what makes their networks, with references followed. Nothing is refused here: an
+    inactive run may name a run that does not exist, and then shares its network with no other.
     """
 
     def __init__(self, study: Study) -> None:
@@ -94,11 +94,11 @@ class Sharing:
         return users
 
     def _key(self, run: Run, above: tuple[Run, ...] = ()) -> str:
-        """Equal where networks are."""
+        """A key that is equal for equal networks."""
         known = run.label, run.seed
         if known not in self._keys:
             if any(run is other for other in above):
-                return run.label  # in a circle, which is refused where it is active
+                return run.label  # in a circle, which is refused for active runs
             self._keys[known] = digest(self._content(run, (*above, run)), 16)
         return self._keys[known]
 
@@ -127,7 +127,7 @@ class Sharing:
         return [self._key(run, above), None if settings is None else prune(settings, section("calibration"))]
 
     def _parts(self, run: Run, part: str, above: tuple[Run, ...]) -> dict[str, list[Any]]:
-        """By the parameter that names them, the networks of other runs in their order."""
+        """The networks of other runs, in their order, by the parameter that names them."""
         method, found = run.sections[part], {}
         for key in joined.networks_of(f"{part}s", method):
             others = [other for entry in _entries(method.get(key)) for other in self._named(run, *entry)]
@@ -135,7 +135,9 @@ class Sharing:
         return found
 
     def _named(self, run: Run, label: str, seeds: list[int] | None = None) -> list[Run]:
-        """The runs labelled so with these seeds; by default with the seed of `run`, or the only one."""
+        """The runs of this label with these seeds; by default the one with the seed of `run`, or the label's
+        only run.
+        """
         runs = self._runs.get(label, [])
         if seeds is not None:
             return [other for seed in seeds or [r.seed for r in runs] for other in runs if other.seed == seed]
@@ -143,12 +145,14 @@ class Sharing:
 
 
 def _entries(value: Any) -> list[tuple[str] | tuple[str, list[int]]]:
-    """Label and seeds of each entry of a parameter that names networks; all seeds where a list says none."""
+    """Label and seeds of each entry of a parameter that names networks; all seeds where an entry of a list
+    has none.
+    """
     if isinstance(value, str):
         return [(value,)]
     return [(e, []) if isinstance(e, str) else (e["run"], e["seeds"]) for e in value or ()]
 
 
 def _level(run: Run) -> float | None:
-    """Of a diffusion model, the level that says its time step."""
+    """The noise level that sets the time step of a diffusion model; None for other networks."""
     return run.sections["noise"].get("sigma") if joined.output_of(run) == "noise" else None

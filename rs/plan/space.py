@@ -1,9 +1,9 @@
-"""Memory and disk that the jobs of a plan need, about, from shapes and weights. No torch.
+"""Estimates memory and disk that the jobs of a plan need, from shapes and weights. No torch.
 
-Memory is that of the hungriest job: a process with torch, its images where they are resident, weights with
-gradients and what the optimizer keeps, and what the layers put out for all copies of a batch (kept for the
-backward pass, or the two widest of a forward pass, taken as a tenth). Disk is what stays: prepared images,
-weights, draws and attacks; `checkpoint` is what the largest training keeps beside its weights until it ends.
+Memory is that of the largest job: a process with torch, the images where they are resident, the weights with
+gradients and optimizer state, and the layers' outputs for all copies of a batch. A backward pass keeps all
+outputs; a forward pass needs the two widest, taken as a tenth. Disk is what stays: prepared images, weights,
+draws and attacks. `checkpoint` is what the largest training keeps beside its weights until it ends.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from rs.plan.rates import costs_of
 from rs.plan.work import RESIDENT, NotPriced, Work, attacked_images, image_bytes, work_of
 from rs.study.schema import defaults, section
 
-PROCESS = 0.8e9  # bytes of Python with torch and what it loads
-PER_IMAGE = {"sample": 16, "attack": 240}  # bytes on disk of an image's votes, and of an attack at one radius
-KEPT = {"sgd": 2, "adam": 3}  # weights of a checkpoint: its own and what the optimizer keeps
+PROCESS = 0.8e9  # bytes of a Python process with torch and its libraries
+PER_IMAGE = {"sample": 16, "attack": 240}  # bytes on disk of an image: its votes, its attack at one radius
+KEPT = {"sgd": 2, "adam": 3}  # weights and optimizer state in a checkpoint, in units of the weights
 
 
 @dataclass(frozen=True)
 class Space:
-    """Bytes."""
+    """Sizes in bytes."""
 
     memory: float
     disk: float
@@ -36,7 +36,7 @@ class Space:
 
 
 def space(plan: Plan, jobs: Iterable[Job]) -> Space:
-    """Of these jobs, without those of which nothing is known (rs.plan.price tells of them)."""
+    """The space for these jobs, without those of unknown cost (rs.plan.price reports them)."""
     memory, disk, checkpoint = 0.0, 0.0, 0.0
     for job in jobs:
         resident = image_bytes(plan) if image_bytes(plan) <= RESIDENT else 0
@@ -62,7 +62,7 @@ def space(plan: Plan, jobs: Iterable[Job]) -> Space:
 
 
 def _batches(job: Job, works: list[Work]) -> Iterator[float]:
-    """Bytes of what the layers put out in one pass of each kind."""
+    """Bytes of the layers' outputs in one pass of each kind."""
     for work in works:
         share = 1.0 if work.kind in ("update", "ascent", "gradient") else 0.1
         width = 2 if work.network.precision == "bfloat16" else 4

@@ -1,8 +1,8 @@
-"""Every stage, declared once. No torch.
+"""All stages, each declared once. No torch.
 
 What the command line, the worker, the plan, code digests and lineage know of a stage is derived from its
-record here, and a test holds the rules and the Slurm profile to it. Another stage is a record, its function
-and its rule (docs/architecture.md).
+record here. A test compares the rules and the Slurm profile with the records. A new stage is a record, its
+function and its rule (docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ USE_DEVICE = "rs.machine.devices:use_device"
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage with a job per run or more, each with a rule, a verb and files of its own.
+    """A stage with one job per run or more, each with a rule, a verb and files of its own.
 
     `function` ("module:name", imported when a job starts) is called with the job, the torch.device that it
-    computes on (None without `device`) and the digest of its code. It hands them on and computes nothing:
-    what counts as the job's code are the places in `executes`, the device's and the methods' classes.
+    computes on (None without `device`) and the digest of its code. It passes them on and computes nothing.
+    The job's code is the places in `executes`, the device's place and the classes of its methods.
     """
 
-    name: str  # of its verb, and of its rule unless that is a word of Python
-    text: str  # what `rs --help` says
+    name: str  # of its verb, and of its rule unless it is a keyword of Python
+    text: str  # its text in `rs --help`
     function: str
     executes: tuple[str, ...]
-    outputs: tuple[str, ...]  # the first is the target that its jobs are found by
-    inputs: tuple[str, ...] = ()  # those whose content counts, in this order
-    beside: tuple[str, ...] = ()  # others that a job needs: a manifest or the spec speaks for their content
-    where: tuple[str, ...] = ()  # inputs that say where files lie, and are none
+    outputs: tuple[str, ...]  # the first is the target, by which jobs are found
+    inputs: tuple[str, ...] = ()  # inputs whose content counts, in this order
+    beside: tuple[str, ...] = ()  # other files that a job needs; a manifest or the spec vouches for them
+    where: tuple[str, ...] = ()  # inputs that say where files lie and are not files themselves
     reads: Callable[[dict[str, Any], dict[str, Any]], list[Path]] | None = None  # more, by spec and inputs
-    follows: tuple[str, ...] = ()  # inputs whose makers' code, and what led to them, is its lineage
+    follows: tuple[str, ...] = ()  # inputs whose makers' code and lineage enter the job's lineage
     tabled: tuple[str, ...] = ()  # outputs that the tables are made from
-    device: bool = False  # whether it computes on a GPU where there is one: its rule states gpu and threads
-    local: bool = False  # whether it runs where Snakemake does: it needs the network
-    data_dir: bool = False  # whether it reads the user's own files: its verb takes --data-dir
-    instead: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # key of a spec -> executes
+    device: bool = False  # computes on a GPU where there is one: its rule states gpu and threads
+    local: bool = False  # runs where Snakemake runs, because it needs internet access
+    data_dir: bool = False  # reads the user's own files: its verb takes --data-dir
+    instead: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # key in a spec -> its `executes`
 
     @property
     def rule(self) -> str:
-        """The name of its rule: that of its module."""
+        """The name of its rule: the last part of its module's name."""
         return self.function.partition(":")[0].rpartition(".")[2]
 
     @property
@@ -55,14 +55,14 @@ class Stage:
         return (*self.inputs, *self.beside, *self.where)
 
     def code_of(self, spec: Mapping[str, Any]) -> tuple[str, ...]:
-        """What a job executes beside its methods' classes."""
+        """The places that a job executes, apart from the classes of its methods."""
         own = next((places for key, places in self.instead.items() if key in spec), self.executes)
         return (*own, USE_DEVICE) if self.device else own
 
 
 @dataclass(frozen=True)
 class StudyStage:
-    """A stage with one job per study, which takes seconds: `function` is called with the plan."""
+    """A stage with one job per study, which takes seconds. `function` is called with the plan."""
 
     name: str
     text: str

@@ -1,9 +1,9 @@
-"""Whether finished files are what their jobs would make now, by what the files say of themselves. No torch.
+"""Whether finished files are what their jobs would make now, judged by what the files record. No torch.
 
-Snakemake knows by its records, in .snakemake/. Results that came without them (copied, synced, unpacked from
-an archive) have nothing but times, which mean nothing then. A file holds the digests of its spec, its code
-and its inputs: where all are those of the plan it is current, where one differs it is stale, and its time is
-set so that Snakemake sees it so.
+Snakemake judges by its records in .snakemake/. Results that came without them (copied, synced, unpacked) have
+only times, which mean nothing then. But each file holds the digests of its spec, its code and its inputs. If
+all equal those of the plan, the file is current. If one differs, the file is stale, and its time is set so
+that Snakemake sees this.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from rs.plan.plan import Plan
 
 BEFORE_ALL = 1.0  # second of 1970
-NOT_LOGGED = "not_logged"  # in mlflow.json: why the store did not take the study
+NOT_LOGGED = "not_logged"  # key in mlflow.json: why the store did not take the study
 REPORT = Path(__file__).parents[1] / "report"
-MADE = "<!-- rs "  # begins the last line of a page, which says what it was made from
+MADE = "<!-- rs "  # begins the last line of a page, which records what it was made from
 
 
 def inputs_digest(paths: Iterable[Path], *more: str) -> str:
-    """Digest of files by content, and of what else enters; a file that is not there counts as empty."""
+    """Digest of files by content and of the texts `more`. A missing file counts as empty."""
     return digest([*((str(path), _content(path)) for path in paths), *more], 16)
 
 
 def _content(path: Path) -> str:
-    """A file's digest. What a manifest tells of its own making does not count."""
+    """A file's digest. The provenance in a manifest does not count."""
     if not path.is_file():
         return ""
     if path.suffix == ".json":
@@ -50,29 +50,29 @@ def _content(path: Path) -> str:
 
 
 def table_inputs(plan: Plan) -> str:
-    """Of a study's tables."""
+    """Digest of the inputs of a study's tables."""
     return inputs_digest(plan.aggregated_files(), plan.summary)
 
 
 def page_inputs(plan: Plan) -> str:
-    """Of a study's page, and of its MLflow runs."""
+    """Digest of the inputs of a study's page and of its MLflow runs."""
     return inputs_digest(plan.table_files(), plan.described + plan.summary, page_parts())
 
 
 @functools.cache
 def page_parts() -> str:
-    """A digest of what a page is put together from beside code: template, style and scripts."""
+    """Digest of the parts of a page beside code: template, style and scripts."""
     parts = sorted(part for part in REPORT.rglob("*") if part.suffix in (".html", ".css", ".js"))
     return digest([file_digest(part) for part in parts], 64)
 
 
 def page_line(plan: Plan) -> str:
-    """The last line of a study's page: what it was made from."""
+    """The last line of a study's page: what the page was made from."""
     return f"{MADE}{digest('report.html')} {plan.code('report')} {page_inputs(plan)} -->"
 
 
 def said_by(path: Path) -> dict[str, Any]:
-    """What a finished file says it was made from. Raises UserError for one that is damaged."""
+    """What a finished file records of its making. Raises UserError for a damaged file."""
     if path.suffix == ".parquet":
         return read_table(path)[1]
     if path.suffix == ".html":
@@ -85,9 +85,9 @@ def said_by(path: Path) -> dict[str, Any]:
 
 
 def is_current(path: Path, spec: Any, code: str, inputs: str) -> bool:
-    """Whether a file was made from this spec, this code (or what was accepted as it) and these inputs.
+    """Whether a file was made from this spec, this code (or code accepted as equal) and these inputs.
 
-    Files of a version that did not write down its inputs are taken at their word.
+    For files of a version that did not record its inputs, the inputs count as equal.
     """
     said = said_by(path)
     made_by = said.get("code_digest")
@@ -96,17 +96,17 @@ def is_current(path: Path, spec: Any, code: str, inputs: str) -> bool:
 
 
 def job_is_current(job: Job) -> bool:
-    """Whether all outputs of a job are there and the first says that this job made it."""
+    """Whether all outputs of a job exist and the first one records that this job made it."""
     if not all(path.is_file() for path in job.outputs.values()):
         return False
     return is_current(job.target, job.spec, job.code, inputs_digest(job.reads()))
 
 
 def settle(plan: Plan) -> None:
-    """Brings the times of finished files that Snakemake has no record of in line with what they hold.
+    """Makes the times of finished files without Snakemake records agree with what the files record.
 
-    A damaged file is left for the job that reads it to name. A study that its MLflow store did not take is
-    logged again.
+    A damaged file is left to the job that reads it, which reports it. A study that its MLflow store did not
+    take is logged again.
     """
     tracked = plan.folder / "mlflow.json"
     with contextlib.suppress(UserError):
@@ -132,13 +132,13 @@ def settle(plan: Plan) -> None:
 
 
 def _dated(path: Path) -> Path:
-    """The file whose time counts: Snakemake keeps that of a folder in a file inside it."""
+    """The file whose time counts. For a folder, Snakemake keeps the time in a file inside it."""
     stamp = path / ".snakemake_timestamp"
     return stamp if stamp.is_file() else path
 
 
 def _date(paths: list[Path], time: float | None) -> None:
-    """Sets files to a time, or to now. Somebody else's files stay as old as they look."""
+    """Sets files to a time, or to now. Files that cannot be changed keep their times."""
     with contextlib.suppress(OSError):
         for path in paths:
             os.utime(_dated(path), None if time is None else (time, time))
@@ -164,7 +164,7 @@ def _in_order(plan: Plan) -> Iterator[tuple[list[Path], list[Path], Callable[[],
 
 
 def in_order(plan: Plan) -> Iterator[Job]:
-    """Every job once, after those whose outputs it reads: those of one step before those of the next."""
+    """All jobs, each after the jobs whose outputs it reads, sorted by the number of steps before them."""
     makers = {str(path): job for job in plan.all_jobs() for path in job.outputs.values()}
     steps: dict[str, int] = {}
 
@@ -179,7 +179,7 @@ def in_order(plan: Plan) -> Iterator[Job]:
 
 
 def forget(paths: Iterable[Path]) -> None:
-    """Makes finished files stale, where that may be written."""
+    """Makes finished files stale, as far as they are writable."""
     for path in paths:
         with contextlib.suppress(OSError):
             place(path).unlink(missing_ok=True)
@@ -187,6 +187,6 @@ def forget(paths: Iterable[Path]) -> None:
 
 
 def judge_by_content(paths: Iterable[Path]) -> None:
-    """Drops what Snakemake remembers of finished files."""
+    """Removes Snakemake's records of finished files."""
     for path in paths:
         place(path).unlink(missing_ok=True)

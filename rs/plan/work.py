@@ -1,7 +1,8 @@
-"""What the jobs of a plan put their networks through: passes and images, from their specs alone. No torch.
+"""What the jobs of a plan compute: passes through their networks and images in them, from the specs. No
+torch.
 
-Votes are counted as the sample stage draws them: in whole batches. What a stopping rule will need is not
-known before: `copies` then takes `STOPPED` or `JUDGED` of the most, which is `most`.
+Votes are counted as the sample stage draws them, in whole batches. How many votes a stopping rule needs is
+not known beforehand: `copies` is then a share (STOPPED or JUDGED) of the maximum `most`.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ from rs.settings.sampling import asked_form, by_openvino
 from rs.statistics.majority import looks
 from rs.study.schema import defaults, method_schema, section
 
-# Of n, for the mean image of a sequential run: 1/143 to 1/10.3 for radii up to 2 sigma, 1/2.6 for all of a
-# table (docs/evidence/sampling.md).
+# Share of n for the mean image of a sequential run: 1/143 to 1/10.3 for radii up to 2 sigma, 1/2.6 for all of
+# a table (docs/evidence/sampling.md).
 STOPPED = 0.1
 ASKED = 0.1  # share of votes that an ensemble's members after the first ones see (docs/evidence/engine.md)
-# Of a judge's n, for the mean image: 0.075 to 0.115 where n is 1,000 (docs/evidence/attack-throughput.md).
+# Share of a judge's n for the mean image: 0.075 to 0.115 where n is 1,000
+# (docs/evidence/attack-throughput.md).
 JUDGED = 0.12
-# Kinds of passes: those of training as methods state them, and of a network that is observed: votes, in the
-# inference form, and gradients of the image (rs.networks.differentiable). How many forward passes each costs.
+# Kinds of passes, and their cost in forward passes: those that methods state for training, and those of an
+# observed network: votes in the inference form, and gradients of the image (rs.networks.differentiable).
 FORWARDS = {**KINDS, "vote": 1, "gradient": 2}
 RESIDENT = 16 * 2**30  # bytes of images
 TOGETHER = 512  # copies in a batch of calibrate and distributional
@@ -37,17 +39,17 @@ TOGETHER = 512  # copies in a batch of calibrate and distributional
 
 @dataclass(frozen=True)
 class Network:
-    """A network in one precision: what a rate is measured of. `model` is its part of a study."""
+    """A network in one precision, for which a rate is measured. `model` is its part of a study."""
 
     model: str  # canonical JSON
     shape: tuple[int, int, int]
     precision: str
-    compiled: bool = False  # where it votes
-    engine: str = "torch"  # that it votes in
+    compiled: bool = False  # for votes
+    engine: str = "torch"  # for votes
 
     @property
     def name(self) -> str:
-        """`lenet, bfloat16, compiled`."""
+        """The name as text, such as `lenet, bfloat16, compiled`."""
         return ", ".join(
             [
                 self.described["name"],
@@ -59,7 +61,7 @@ class Network:
 
     @property
     def in_torch(self) -> bool:
-        """Whether torch runs it where it votes."""
+        """Whether torch runs the network when it votes."""
         return not by_openvino({"precision": self.precision, "engine": self.engine})
 
     @property
@@ -74,8 +76,8 @@ class Network:
 
     @property
     def costs(self) -> dict[str, int] | None:
-        """Multiply-adds, outputs and weights of a built-in architecture, or of those that it is joined of;
-        others are known once measured.
+        """Multiply-adds, outputs and weights of a built-in architecture, or of all that a model joins. None
+        for other models, whose costs are known once measured.
         """
         total: dict[str, int] = {}
         for part in parts_of(self._given) or [self._given]:
@@ -90,22 +92,22 @@ class Network:
 
 @dataclass(frozen=True)
 class Work:
-    """`copies` images through a network in `passes` one after another, of one of the kinds above."""
+    """`copies` images through a network in `passes` successive passes of one of the kinds above."""
 
     network: Network
     kind: str
     passes: float
     copies: float
     recorded: bool = False  # steps that may be CUDA graphs
-    most: float | None = None  # copies, where `copies` is only likely
+    most: float | None = None  # maximum of copies, where `copies` is an expectation
 
 
 class NotPriced(Exception):
-    """Why a job's work cannot be told."""
+    """Why a job's work is unknown."""
 
 
 def work_of(plan: Plan, job: Job) -> Iterator[Work]:
-    """What a job computes; nothing for one that runs no network. Raises NotPriced."""
+    """The work of a job; empty for a job that runs no network. Raises NotPriced."""
     made = {"train": _train, "sample": _sample, "attack": _attack}
     made |= {"calibrate": _calibrate, "distributional": _distributional}
     if job.stage in made:
@@ -113,9 +115,9 @@ def work_of(plan: Plan, job: Job) -> Iterator[Work]:
 
 
 def singly(work: Work) -> Iterator[Work]:
-    """The same work by each network that does it: an ensemble's by its members, alike ones together.
+    """The same work by each network that does it: for an ensemble by its members, equal ones together.
 
-    Of its votes the first `consensus` members see all, the others about `ASKED` of them.
+    The first `consensus` members see all votes; the others see about the share `ASKED` of them.
     """
     model: dict[str, Any] = json.loads(work.network.model)
     members = next((value for value in model.values() if isinstance(value, list)), None)
@@ -153,7 +155,7 @@ def network_of(
 
 
 def parts_of(model: dict[str, Any]) -> list[dict[str, Any]]:
-    """The models that one is joined of, those of its parts where these are joined too; none of another."""
+    """The models that a model joins, with joined ones replaced by their own parts; empty for other models."""
     each = [part for value in model.values() for part in (value if isinstance(value, list) else [value])]
     parts = [part["model"] for part in each if isinstance(part, dict) and "model" in part]
     return [found for part in parts for found in parts_of(part) or [part]]
@@ -189,12 +191,12 @@ def _train(plan: Plan, job: Job) -> Iterator[Work]:
 
 
 def streamed(plan: Plan) -> bool:
-    """Whether images are decoded while they are used: those that do not fit into memory."""
+    """Whether images are decoded while they are used, because they do not fit into memory."""
     return image_bytes(plan) > RESIDENT
 
 
 def image_bytes(plan: Plan) -> int:
-    """Of the prepared images of both splits, a byte for each number."""
+    """Bytes of the prepared images of both splits, one for each number."""
     sizes: dict[str, int] = plan.data_facts["x-sizes"]
     shape: list[int] = plan.data_facts["x-shape"]
     return sum(sizes.values()) * math.prod(shape)
@@ -251,10 +253,10 @@ def _attack(plan: Plan, job: Job) -> Iterator[Work]:
     at_one = _passes("attacks", method, **fixed, radii=positive[:1])
     for kind, (times, copies) in _passes("attacks", method, **fixed, radii=positive).items():
         taken = [(images, times, images * times * copies)]
-        if checked:  # at one radius each: twice the steps, twice the samples, and without a bound
+        if checked:  # three checks at one radius: twice the steps, twice the samples, and without a bound
             steps, once = at_one[kind][0], math.prod(at_one[kind])
             taken.append((checked, 4 * steps, checked * 5 * once))
-        for attacked, after, through in taken:  # as many images together as fill a batch, or one in several
+        for attacked, after, through in taken:  # a pass takes many images, or an image takes several passes
             passes = max(math.ceil(attacked / together) * after, math.ceil(through / spec["batch"]))
             yield Work(made, "gradient" if kind == "ascent" else kind, passes, through)
     yield from _judged(plan, job, use, images, checked, len(positive))
