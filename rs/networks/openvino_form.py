@@ -1,12 +1,13 @@
 """The inference form of a network that OpenVINO runs (rs.networks.openvino_program).
 
-It is judged as every form: by the votes that it changes on the probes. Three things differ. It does not
-fall back: who asks for int8 asks for another classifier, not for a faster one. An image's logits must be
-the same bits at whatever place of a batch, among whatever others: sums of bytes are exact, and the rest of
-what OpenVINO computes goes image by image. And in int8 the probes are under the noise of the votes
-(`for_noise`): a form of torch serves every noise and is asked under several, but int8's ranges are those of
-one. Beyond it they cut off, and the network itself no longer knows the images: no certificate asks that,
-and it is no sign of a broken form.
+Like every form, it is judged by the votes that it changes on the probes. Three things differ:
+- It does not fall back: a study that requests int8 requests another classifier, not just a faster one.
+- An image's logits must be the same bits at any place of a batch, beside any other images. Sums of bytes are
+  exact, and OpenVINO computes the rest image by image.
+- In int8 the probes are under the noise of the votes (`for_noise`). A form of torch serves every noise and is
+  judged under several; int8's ranges belong to one noise. Beyond that noise they cut off, and the network
+  itself no longer recognises the images. No certificate needs votes there, so changed votes there are no sign
+  of a broken form.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class OpenVinoForm(InferenceForm):
         program: programs.Program,
         most: float | None = None,
     ) -> None:
-        """`program` was made of the network. Raises UserError where it votes otherwise than the network on
-        more than `most` of the probes (DIFFERING, unless given).
+        """`program` was made from the network. Raises UserError where its votes differ from the network's on
+        more than the share `most` of the probes (by default DIFFERING).
         """
         programs.check_processor(form, device)
         self.most = DIFFERING[form["precision"]] if most is None else most
@@ -72,8 +73,8 @@ class OpenVinoForm(InferenceForm):
 
 
 def for_noise(audited: Audited, form: dict[str, Any], noise: dict[str, Any], data: Path) -> Audited:
-    """The network with what its form is judged on: in int8, test images under the noise of its votes, a
-    quarter of them without (as an attack's judge may see them); in another precision the probes it has.
+    """The network with the probes of its form: in int8, test images under the noise of its votes, a quarter
+    of them without noise (as an attack's judge may see them); in other precisions, the probes that it has.
     """
     if form["precision"] != "int8":
         return audited
@@ -82,21 +83,21 @@ def for_noise(audited: Audited, form: dict[str, Any], noise: dict[str, Any], dat
     draws = torch.Generator().manual_seed(0)
     built = catalog.build("noises", noise)
     noisy = [built.sample(tuple(images.shape), draws).add_(images) for _ in range(3)]
-    probes = torch.stack([images, *noisy], 1).flatten(0, 1)  # any few neighbours are of both kinds
+    probes = torch.stack([images, *noisy], 1).flatten(0, 1)  # neighbours are of both kinds
     return replace(audited, probes=probes.to(audited.probes.device))
 
 
 def made_here(
     audited: Audited, form: dict[str, Any], noise: dict[str, Any], data: Path, device: torch.device
 ) -> OpenVinoForm:
-    """The form with a program that is made now, in int8 calibrated under the noise. Raises UserError."""
+    """The form with a newly made program, in int8 calibrated under the noise. Raises UserError."""
     programs.check_processor(form, device)
     audited = for_noise(audited, form, noise, data)
     return OpenVinoForm(audited, form, device, calibrated(audited, form, noise, data))
 
 
 def calibrated(audited: Audited, form: dict[str, Any], noise: dict[str, Any], data: Path) -> programs.Program:
-    """The network's program, in int8 with the ranges of training images under the noise. Raises UserError."""
+    """The network's program, in int8 with ranges from training images under the noise. Raises UserError."""
     quantizes = form["precision"] == "int8"
     examples, told = programs.calibrating(data, noise) if quantizes else (audited.probes, {})
     return program_of(audited, form, examples, told)
@@ -105,8 +106,8 @@ def calibrated(audited: Audited, form: dict[str, Any], noise: dict[str, Any], da
 def program_of(
     audited: Audited, form: dict[str, Any], examples: Tensor, calibration: dict[str, Any]
 ) -> programs.Program:
-    """The network's program: batch norm is folded where that is shown to be the same function (OpenVINO would
-    fold it in float32). Raises UserError.
+    """The network's program. Batch norm is folded first if that is shown to be the same function; OpenVINO
+    would fold it in float32. Raises UserError.
     """
     members = getattr(audited.network, "members", ())
     if getattr(audited.network, "first", len(members)) < len(members):

@@ -1,20 +1,22 @@
-"""A network as OpenVINO runs it: in float32 or bfloat16, or in int8 by nncf's quantization after training.
+"""A network as a program of OpenVINO: in float32 or bfloat16, or in int8 by nncf's post-training
+quantization.
 
-In int8, weights have a scale for each output channel and activations one for each tensor: the range in
-which rounding and cutting off cost the least (mean square, by nncf's histogram) on CALIBRATING training
-images under the noise that the votes are drawn with. That is fixed before the first vote, from other images
-and other noise than any vote's. What nncf does not quantize is computed in bfloat16 where the processor has
-it, in float32 elsewhere: two device classes, which never merge.
+In int8, weights have a scale for each output channel and activations one for each tensor. An activation's
+range minimises the mean squared error of rounding and cutting off (nncf's histogram) on CALIBRATING training
+images under the noise of the votes. It is fixed before the first vote, from other images and other noise than
+any vote's. The parts that nncf does not quantize are computed in bfloat16 where the processor has it, in
+float32 elsewhere: two device classes, which never merge.
 
-Two defaults of nncf are left out, which made four fifths of the votes that a trained ResNet-20 changed
-(docs/evidence/engine.md). Its range is the mean over images of each image's own, and cuts off what lies
-beyond. And its fast bias correction compares a layer's mean output with what a constant image of its
-channels' means gives, rounded: that tells of padded borders and of how one number rounds, a hundred times
-the shift that rounding noisy values really makes.
+Two defaults of nncf are replaced, which caused four fifths of the votes that a trained ResNet-20 changed
+(docs/evidence/engine.md):
+- Its default range is the mean over images of each image's own range, and cuts off everything beyond.
+- Its fast bias correction compares a layer's mean output with the rounded layer's output for a constant image
+  of its channels' means. The difference reflects padded borders and how one number rounds. It is a hundred
+  times the shift that rounding noisy values really causes.
 
 The program (graph, weights, scales) is kept with the form and named by its digest: another library, processor
-or noise may calibrate otherwise, and makes another base classifier. Products of bytes are summed exactly, but
-by processors with VNNI only: others saturate, and are refused.
+or noise may calibrate differently, and makes another base classifier. Products of bytes are summed exactly
+only by processors with VNNI; others saturate, and are refused.
 """
 
 from __future__ import annotations
@@ -44,8 +46,8 @@ from rs.networks.images import load_images, open_split
 from rs.networks.transformations import one_line
 from rs.statistics.seeding import derive_seed
 
-FUSED = re.compile(rb'\s*<attribute name="fused_names"[^>]*/>')  # names of what is no more
-CALIBRATING, SEED = 256, 0  # images, evenly over the training split; of their noise
+FUSED = re.compile(rb'\s*<attribute name="fused_names"[^>]*/>')  # names of layers that were fused away
+CALIBRATING, SEED = 256, 0  # number of images, evenly over the training split; seed of their noise
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
 IN_TORCH = "engine: torch in float32 or bfloat16"
 INSTALL = "pip install -e '.[openvino]'"
@@ -64,14 +66,16 @@ class Program:
         return sha256(self.graph + b"\0" + self.weights).hexdigest()
 
     def packed(self) -> dict[str, Any]:
-        """As JSON."""
+        """The program as a JSON value."""
         parts = {"graph": self.graph, "weights": self.weights}
         told = {key: base64.b64encode(zlib.compress(value)).decode() for key, value in parts.items()}
         return {**told, "calibration": self.calibration, "sha256": self.digest}
 
 
 def unpacked(told: Any, place: Path) -> Program:
-    """The program that `place` holds. Raises UserError where it is none, or not the one that was written."""
+    """The program in the file `place`. Raises UserError where it holds none, or not the one that was
+    written.
+    """
     try:
         graph, weights = (zlib.decompress(base64.b64decode(told[key])) for key in ("graph", "weights"))
         program = Program(graph, weights, dict(told["calibration"]))
@@ -84,7 +88,7 @@ def unpacked(told: Any, place: Path) -> Program:
 
 
 def calibrating(data: Path, noise: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
-    """Noisy training images [256, C, H, W] on the CPU, fewer of a smaller split, and what they are."""
+    """Noisy training images [256, C, H, W] on the CPU (fewer for a smaller split), and a record of them."""
     size = len(open_split(data, "train"))
     count = min(CALIBRATING, size)
     images, _ = load_images(data, "train", [i * size // count for i in range(count)])
@@ -95,8 +99,9 @@ def calibrating(data: Path, noise: dict[str, Any]) -> tuple[Tensor, dict[str, An
 
 
 def made(network: nn.Module, examples: Tensor, form: dict[str, Any], calibration: Any, run: str) -> Program:
-    """The float32 network on the CPU as a program for the `form`, calibrated in int8 on the `examples`
-    [N, C, H, W], of which `calibration` tells. The same for the same network, images, versions and processor.
+    """The float32 network on the CPU as a program for the `form`, in int8 calibrated on the `examples` [N, C,
+    H, W]; `calibration` is the record of these. The same network, images, versions and processor give the
+    same program.
     """
     quantizes = form["precision"] == "int8"
     with quiet():
@@ -107,13 +112,13 @@ def made(network: nn.Module, examples: Tensor, form: dict[str, Any], calibration
                 model = quantized(nncf, model, examples)
             model.reshape([int(form["batch"]), *examples.shape[1:]])
             model.set_friendly_name("network")
-            for number, op in enumerate(model.get_ordered_ops()):  # else numbered on through the process
+            for number, op in enumerate(model.get_ordered_ops()):  # else numbers go on through the process
                 op.set_friendly_name(f"{op.get_type_name()} {number}")
             with tempfile.TemporaryDirectory(prefix="rs-program-") as folder:
                 graph, weights = Path(folder) / "program.xml", Path(folder) / "program.bin"
                 openvino.serialize(model, graph, weights)
                 parts = FUSED.sub(b"", graph.read_bytes()), weights.read_bytes()
-        except Exception as error:  # whatever a network makes the converter stumble over
+        except Exception as error:  # a network can make the converter raise anything
             what = "cannot be quantized to int8" if quantizes else "cannot be converted for OpenVINO"
             advice = "use precision: bfloat16" if quantizes else "use engine: torch"
             raise UserError(f"{run}: {what} ({one_line(error)}); {advice}") from error
@@ -121,8 +126,8 @@ def made(network: nn.Module, examples: Tensor, form: dict[str, Any], calibration
 
 
 def quantized(nncf: Any, model: Any, examples: Tensor) -> Any:
-    """OpenVINO's `model` in int8, calibrated on examples [N, C, H, W]. ValueError where it has no layer for
-    that, and whatever nncf raises.
+    """OpenVINO's `model` in int8, calibrated on examples [N, C, H, W]. Raises ValueError where no layer can
+    be quantized, and any exception of nncf.
     """
     from nncf.quantization import range_estimator
 
@@ -140,7 +145,9 @@ def quantized(nncf: Any, model: Any, examples: Tensor) -> Any:
 
 
 def running(program: Program, precision: str) -> Callable[[Tensor], Tensor]:
-    """Float32 images of the program's shape to logits, good until the next call, in torch's threads."""
+    """A function from float32 images of the program's shape to logits, which the next call overwrites. It
+    runs in torch's number of threads.
+    """
     with quiet():
         core = imported("openvino").Core()
         settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "NUM_STREAMS": 1}
@@ -189,8 +196,8 @@ def sums_bytes() -> bool:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without the libraries' bars, notes and statistics of use, which they would send unless told that a
-    machine calls.
+    """Runs without the libraries' progress bars, messages and usage statistics. They send the latter unless
+    they believe to run in continuous integration.
     """
     for library in ("nncf", "torch.utils.cpp_extension"):  # nncf imports the latter, which looks for CUDA
         logging.getLogger(library).setLevel(logging.ERROR)
@@ -205,7 +212,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _variable(name: str, value: str) -> Iterator[None]:
-    """The environment with this variable, and afterwards as it was."""
+    """Sets an environment variable inside and restores it afterwards."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
