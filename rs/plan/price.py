@@ -105,10 +105,12 @@ def missing(plan: Plan) -> list[Job]:
     """The jobs that the study's tables still wait for, in order: jobs without their files that a needed file
     is made from, and the jobs downstream of them. Stale files that exist are not counted.
     """
+    todo = [path for path in plan.aggregated_files() if not path.exists()]
+    if not todo:
+        return []
     jobs = whole(plan)
     makers = {str(path): job for job in jobs for path in job.outputs.values()}
     wanted: dict[int, Job] = {}
-    todo = [path for path in plan.aggregated_files() if not path.exists()]
     while todo:
         job = makers.get(str(todo.pop()))
         if job is not None and id(job) not in wanted:

@@ -6,9 +6,9 @@ rule attack:
         data=PLAN.data_manifest,
         model=MODEL,
         weights=ancient("results/runs/{run}/model.safetensors"),
-        form=form("attack", ATTACKS),
-        source=source("attack", ATTACKS),
-        source_weights=ancient(source("attack", ATTACKS, "source_weights")),
+        form=named("attack", ATTACKS, "form"),
+        source=named("attack", ATTACKS, "source"),
+        source_weights=ancient(named("attack", ATTACKS, "source_weights")),
     output:
         ATTACKS,
     log:

@@ -3,7 +3,7 @@ CERTIFIED = "results/runs/{run}/certified/{certified}.parquet"
 
 rule certify:
     input:
-        lambda w: job("certify", CERTIFIED)(w).reads(),
+        reads("certify", CERTIFIED),
         model=ancient(MODEL),
     output:
         CERTIFIED,

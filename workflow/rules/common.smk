@@ -4,7 +4,6 @@ import inspect
 import json
 import shlex
 
-from rs.provenance.digests import file_digest
 from rs.cli import stages
 from rs.stages.execution import as_json
 
@@ -25,11 +24,6 @@ def command(w, output):
     return f"RS_PARENT=$PPID exec {PYTHON} -m rs"
 
 
-def job(stage, pattern):
-    """The job of `stage` whose first output is `pattern` filled with the wildcards."""
-    return known(lambda w: PLAN.job(stage, pattern.format(**w)))
-
-
 def spec(stage, pattern):
     return known(lambda w: PLAN.job(stage, pattern.format(**w)).params)
 
@@ -42,14 +36,21 @@ def whole(stage, pattern):
     return known(lambda w, output: as_json(PLAN.job(stage, pattern.format(**w))))
 
 
-def form(stage, pattern):
-    """The file that fixes the inference form, for a form that had to be tried out."""
-    return known(lambda w: PLAN.job(stage, pattern.format(**w)).inputs.get("form", []))
+def reads(stage, pattern):
+    """The files whose content the job of `stage` is made from, whose first output is `pattern` filled with the
+    wildcards.
+    """
+    return known(lambda w: PLAN.job(stage, pattern.format(**w)).reads())
 
 
-def source(stage, pattern, key="source"):
-    """The network of another run that a transfer attack differentiates."""
-    return known(lambda w: PLAN.job(stage, pattern.format(**w)).inputs.get(key, []))
+def named(stage, pattern, key):
+    """The files of one input, that not every such job has or of which it has several."""
+
+    def files(w):
+        found = PLAN.job(stage, pattern.format(**w)).inputs.get(key, [])
+        return list(found.values()) if isinstance(found, dict) else found
+
+    return known(files)
 
 
 def cpus(stage, pattern):

@@ -2,7 +2,7 @@
 rule import_weights:
     input:
         data=PLAN.data_manifest,
-        weights=lambda w: job("import", MODEL)(w).inputs["weights"],
+        weights=named("import", MODEL, "weights"),
     output:
         manifest=MODEL,
         weights="results/runs/{run}/model.safetensors",

@@ -2,8 +2,8 @@
 rule join:
     input:
         data=PLAN.data_manifest,
-        parts=lambda w: list(job("join", MODEL)(w).inputs["parts"].values()),
-        weights=ancient(lambda w: list(job("join", MODEL)(w).inputs["weights"].values())),
+        parts=named("join", MODEL, "parts"),
+        weights=ancient(named("join", MODEL, "weights")),
     output:
         manifest=MODEL,
         weights="results/runs/{run}/model.safetensors",

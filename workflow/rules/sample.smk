@@ -6,9 +6,9 @@ DRAWS = "results/runs/{run}/draws/{draws}/{purpose}/{images}_block{block}.parque
 
 rule sample:
     input:
-        lambda w: job("sample", DRAWS)(w).reads(),
+        reads("sample", DRAWS),
         weights=ancient("results/runs/{run}/model.safetensors"),
-        source_model=ancient(lambda w: job("sample", DRAWS)(w).inputs.get("source_model", [])),
+        source_model=ancient(named("sample", DRAWS, "source_model")),
     output:
         DRAWS,
     log:

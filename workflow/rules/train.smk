@@ -4,9 +4,9 @@ MODEL = "results/runs/{run}/model.json"
 rule train:
     input:
         data=PLAN.data_manifest,
-        calibrations=lambda w: list(job("train", MODEL)(w).inputs["calibrations"].values()),
-        networks=lambda w: list(job("train", MODEL)(w).inputs["networks"].values()),
-        weights=ancient(lambda w: list(job("train", MODEL)(w).inputs["weights"].values())),
+        calibrations=named("train", MODEL, "calibrations"),
+        networks=named("train", MODEL, "networks"),
+        weights=ancient(named("train", MODEL, "weights")),
     output:
         manifest=MODEL,
         weights="results/runs/{run}/model.safetensors",
