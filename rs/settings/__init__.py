@@ -1,1 +1,1 @@
-"""What a study can say: one small file of dataclasses per stage. Imports nothing of ours but errors."""
+"""The settings of a study: one small file of dataclasses per stage. Imports nothing of rs but errors."""

@@ -1,4 +1,4 @@
-"""What a study says of attacks and of the judge of their images."""
+"""Settings of attacks and of the judge of attacked images."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from rs.settings.numbers import Radii
 
 @dataclass(frozen=True)
 class Judge:
-    """An attacked image counts as classified by the majority of `n` fresh votes, drawn until it is sure."""
+    """The judge classifies an attacked image by the majority of up to `n` fresh votes, and stops once it is
+    sure.
+    """
 
     n: Votes = 1000
 
 
 @dataclass(frozen=True)
 class AttackUse:
-    """What every attack of a study can be given beside its own parameters; radius 0 is always added.
+    """Settings of every attack, beside its own parameters. Radius 0 is always added.
 
-    `keep_broken`: an image broken at a radius counts as broken at larger ones and is not attacked again;
-    without it, as the method has it. `certificate` names the one that the attack is held against; without it,
-    every one of its norm. The first `checks` images are attacked again, more strongly, to check the attack.
+    `keep_broken`: an image broken at a radius counts as broken at larger ones and is not attacked again; the
+    default is the method's own. `certificate` names the certificate that the attack is compared with; by
+    default, every one of its norm. The first `checks` images are attacked again, more strongly, to check the
+    attack.
     """
 
     radii: Annotated[Radii, Field(min_length=1)]

@@ -1,4 +1,4 @@
-"""What a study says of calibration."""
+"""Settings of calibration."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rs.settings.limits import Samples, Seed, Steps
 
 @dataclass(frozen=True)
 class Calibration:
-    """Epsilon and rho of NAL eq. (8): `steps` of Lagrangian ascent on `images` of those trained on.
+    """Epsilon and rho of NAL eq. (8): `steps` of Lagrangian ascent on `images` of the training images.
 
-    `noise_in_cost: true` walks as NAL's Algorithm 1 does, on draws of the cost instead of its expectation;
-    the reading with reused noise (rs.stages.calibrate) is meant for it.
+    `noise_in_cost: true` ascends as NAL's Algorithm 1 does, on draws of the cost instead of its expectation;
+    the measurement with reused noise (rs.stages.calibrate) is meant for it.
     """
 
     steps: Steps = 15

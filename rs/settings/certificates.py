@@ -1,4 +1,4 @@
-"""Which certificates a study asks for."""
+"""Settings of certificates."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from rs.settings.limits import MOST_METHODS, Share
 
 @dataclass(frozen=True)
 class CertificateUse:
-    """What every certificate of a study can be given beside its own parameters.
+    """Settings of every certificate, beside its own parameters.
 
-    `noises` names the smoothing families that it is for, where a run has several: all of them without it.
+    `noises` names the smoothing noise families that it is for, where a run has several; by default, all of
+    them.
     """
 
     label: str | None = None

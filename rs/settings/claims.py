@@ -1,4 +1,4 @@
-"""What a study says of a paper's sentences: claims as predicates over its tables. No torch."""
+"""Settings of a paper's claims: predicates over the study's tables. No torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Reference = Annotated[str, Field(pattern=r"^(tests|docs)/[\w./-]+(::\w+)?$")]
 
 @dataclass(frozen=True)
 class Side:
-    """A run beside what differs from the condition's own."""
+    """A run, with what differs from the condition's own keys."""
 
     run: str
     certificate: str | None = None
@@ -25,7 +25,7 @@ class Side:
     where: dict[str, Any] | None = None
 
 
-Run = str | dict[str, Any]  # a run's label, or a Side: the exported schema has it once, by reference
+Run = str | dict[str, Any]  # a run's label, or a Side; the exported schema holds Side once, by reference
 Pair = Annotated[tuple[Run, ...], Field(min_length=2, max_length=2)]
 Runs = Annotated[tuple[Run, ...], Field(min_length=3, max_length=MOST_ENTRIES)]
 
@@ -34,19 +34,19 @@ Runs = Annotated[tuple[Run, ...], Field(min_length=3, max_length=MOST_ENTRIES)]
 class Condition:
     """One predicate over the tables: exactly one of these.
 
-    - `better`, `worse`, `equivalent`: that run beside the one named `than`, image by image where they
+    - `better`, `worse`, `equivalent`: that run compared with the one named `than`, image by image where they
       are paired.
-    - `trend`: the value `rising` or `falling` along at least three runs in this order, by a contrast over
+    - `trend`: the value is `rising` or `falling` along at least three runs in this order, by a contrast over
       all of them and no step that goes the other way beyond its interval.
     - `value`, `difference` (first minus second), `ratio` (first over second): `at_least` or `at_most` a
       number.
     - `crosses`: the first run is above the second at the radius `small`, and below it at `large`.
     - `impossible`, `proven`: decided by theory, by the test or page that is named.
 
-    `metric` is one of rs.study.claims.METRICS, or `table.column` of a study's tables with the values of
-    other columns under `where`. At several `radii` all of them must hold. `about` says what the claim is of:
-    these `networks`, or `methods`, for which fewer than 3 training seeds decide nothing; what is read from
-    the same votes needs no seeds, and is said of these images alone.
+    `metric` is one of rs.study.claims.METRICS, or `table.column` of a study's tables, in rows where other
+    columns have the values under `where`. At several `radii` the predicate must hold at each. `about` states
+    the subject of the claim: these `networks`, or `methods`, for which fewer than 3 training seeds decide
+    nothing. A comparison within the same votes needs no seeds, and holds for these images alone.
     """
 
     better: Run | None = None
@@ -79,9 +79,9 @@ Conditions = Annotated[tuple[Condition, ...], Field(min_length=1, max_length=MOS
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of a paper, in our own words, with its place, and the conditions under which it holds:
-    `all` of them or `any`. A run at other settings than the paper's (`papers`, and those of the published
-    numbers of that run) gives the claim no verdict.
+    """A claim of a paper, in our own words, with its place, and the conditions under which it holds: `all` of
+    them or `any`. A run at other settings than the paper's (under `papers`, and with the published numbers of
+    that run) gives the claim no verdict.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]

@@ -1,4 +1,4 @@
-"""How a study names a class of devices."""
+"""The names of device classes in a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study says of the distributional certificate."""
+"""Settings of the distributional certificate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rs.settings.images import Subset
 from rs.settings.limits import Divisor, Samples, Seed, Share, Steps
 from rs.settings.numbers import Gammas, Radii
 
-NOISES = ("gaussian", "none")  # that its theorem is about
+NOISES = ("gaussian", "none")  # noises that its theorem covers
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Distributional:
     """NAL's Wasserstein certificate (Thm. 1) beside the worst case found, on `images` of the test set.
 
     The certificate takes the best of `gammas` at each of `rhos` (E ||x - x_0||^2, without the noise's share;
-    without them, up to the farthest point found); worst cases are those of `attack_gammas` (`gammas` without
-    them), and those of PGD in balls of `attack_radii`, which no certificate sees. An ascent takes `steps` on
-    `samples` noises each; the loss at its end is the mean over `estimates` fresh ones. `error_probability` is
-    1 - softmax_y; `clip` cuts the loss there, so that it is bounded. `alpha` is the error rate of rigorous
+    by default, up to the farthest point found). Worst cases are those of `attack_gammas` (by default
+    `gammas`) and those of PGD in balls of `attack_radii`, which no certificate sees. An ascent takes `steps`,
+    each on `samples` noises; the loss at its end is the mean over `estimates` fresh ones. `error_probability`
+    is 1 - softmax_y. `clip` bounds the loss by cutting it there. `alpha` is the error rate of rigorous
     bounds.
     """
 

@@ -1,4 +1,4 @@
-"""Which images of a split."""
+"""A subset of the images of a split."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rs.settings.limits import Images, Position
 
 @dataclass(frozen=True)
 class Subset:
-    """Every `skip`-th image of a split from position `first` on, at most `max` of them (all without it)."""
+    """Every `skip`-th image of a split from position `first` on, at most `max` of them (by default all)."""
 
     skip: Images = 1
     max: Images | None = None
     first: Position = 0
 
     def positions(self, size: int) -> range:
-        """Positions in the full split of `size` images."""
+        """The subset's positions in the full split of `size` images."""
         chosen = range(self.first, size, self.skip)
         return chosen if self.max is None else chosen[: self.max]

@@ -1,4 +1,4 @@
-"""What tables call a certificate or an attack."""
+"""The names of certificates and attacks in tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ ATTACK_ONLY = ("keep_broken", "certificate", "checks")
 
 
 def label_of(method: dict[str, Any]) -> str:
-    """What tables call a certificate or an attack: its label, or its name and the parameters given."""
+    """The name of a certificate or an attack in tables: its label, or else its name and the parameters
+    given.
+    """
     if method.get("label"):
         return str(method["label"])
     use = ("name", "label", "alpha", "noises", "radii", "images", "judge", "seed", *ATTACK_ONLY)

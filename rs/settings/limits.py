@@ -1,7 +1,7 @@
-"""What a number or a list of a study may be at most, by what it means. No torch.
+"""Limits of a study's numbers and lists, by their meaning. No torch.
 
-Each bound lies far beyond what anybody computes and before the point where a machine would hang, run out of
-memory or leave the range of its numbers, so that a slip of the pen is one line and not a night.
+Each limit lies far beyond any sensible value, and below the point where a machine would hang, run out of
+memory or leave the range of its numbers. So a typing error costs one line of message, not a night.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pydantic import Field
 LARGEST, SMALLEST = 10**6, 1e-6
 Positive = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
-Divisor = Annotated[float, Field(ge=SMALLEST, le=LARGEST, allow_inf_nan=False)]  # steps, prices divide by it
-# The level of a noise, in image units: likelihood ratios divide by its square. The mark tells tables which
+Divisor = Annotated[float, Field(ge=SMALLEST, le=LARGEST, allow_inf_nan=False)]  # steps, prices: divisors
+# The level of a noise, in image units; likelihood ratios divide by its square. The mark shows tables which
 # parameter of a family is its level.
 Level = Annotated[Divisor, Field(json_schema_extra={"x-level": True})]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -24,19 +24,19 @@ MOST_VOTES = 10**9  # of one image
 MOST_IMAGES = 10**9  # of a split
 Votes = Annotated[int, Field(ge=1, le=MOST_VOTES)]
 Images = Annotated[int, Field(ge=1, le=MOST_IMAGES)]
-Position = Annotated[int, Field(ge=0, le=MOST_IMAGES)]  # of an image in its split, or how many, or none
+Position = Annotated[int, Field(ge=0, le=MOST_IMAGES)]  # of an image in its split, or a count
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
-Steps = Annotated[int, Field(ge=1, le=100_000)]  # of an ascent or a search, one after the other
+Steps = Annotated[int, Field(ge=1, le=100_000)]  # successive steps of an ascent or a search
 Samples = Annotated[int, Field(ge=1, le=100_000)]  # noisy copies of one image that are in memory together
 Batch = Annotated[int, Field(ge=1, le=2**20)]  # images, or noisy copies, that are in memory together
 Processes = Annotated[int, Field(ge=1, le=1024)]  # or threads
 TableDraws = Annotated[int, Field(ge=1000, le=10**8)]  # of a certificate: numbers that are in memory together
-Seed = Annotated[int, Field(ge=0, le=2**53)]  # whole numbers that every reader of JSON holds exactly
+Seed = Annotated[int, Field(ge=0, le=2**53)]  # integers that every JSON reader represents exactly
 Freedom = Annotated[float, Field(ge=0, le=MOST_IMAGES, allow_inf_nan=False)]  # a number of coordinates
 
 MOST_METHODS = 100  # certificates, attacks or noises of one run
 MOST_ENTRIES = 1000  # values of a list: radii, seeds, a swept key
-MOST_LABELS = 5000  # runs, or logs, that a file writes out one by one
+MOST_LABELS = 5000  # runs or logs that a file lists
 MOST_RUNS = 10_000  # of a study, after its sweeps and for all seeds
-MOST_IN_FOLDER = 2000  # draw files of one kind of one run: more make shared disks slow
-MOST_JOBS = 100_000  # of a study: Snakemake weighs them all before it starts any
+MOST_IN_FOLDER = 2000  # draw files of one kind of one run; more make shared disks slow
+MOST_JOBS = 100_000  # of a study; Snakemake considers them all before it starts any

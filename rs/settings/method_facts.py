@@ -1,14 +1,15 @@
-"""What a method's class states of itself: what it must, and what it may, with the default. No torch.
+"""The facts that a method's class states: the required ones, and the optional ones with their defaults. No
+torch.
 
-One list for the schema, for the check of plug-ins and for whoever asks an object that may say nothing;
-rs.methods.interfaces says what each means. A test holds the three together.
+This list serves the schema, the check of plug-ins, and callers of objects that may lack a fact;
+rs.methods.interfaces explains the facts. A test compares the three.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-Output = Literal["logits", "image"]  # what a network gives for an image
+Output = Literal["logits", "image"]  # output of a network for an image
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "datasets": ("shape", "classes", "sizes"),
@@ -21,7 +22,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 
 
 class Fact(NamedTuple):
-    """An optional fact: the type of its value, and what holds where a method does not state it."""
+    """An optional fact: the type of its value, and the value that holds where a method does not state it."""
 
     type: Any
     default: Any

@@ -1,5 +1,5 @@
-"""The schema of one method: its hyperparameters as JSON schema, and the facts that its class states. No torch
-but what the class itself imports.
+"""The schema of one method: its hyperparameters as JSON schema, and the facts that its class states. Loads no
+torch beyond the imports of the class itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 from rs.settings.attacks import AttackUse
 from rs.settings.certificates import CertificateUse
 
-# The kinds of methods, and the facts that a class of each states about itself.
+# The kinds of methods, and the facts that a class of each kind states.
 FACTS: dict[str, tuple[str, ...]] = {
     "datasets": ("shape", "classes", "sizes"),
     "models": ("shapes", "output", "networks"),
@@ -29,14 +29,14 @@ USES: dict[str, type] = {"certificates": CertificateUse, "attacks": AttackUse}
 
 
 def key_of(field_name: str) -> str:
-    """How a study writes a field: `lambda_` is `lambda`."""
+    """The key of a field in a study: `lambda_` is `lambda`."""
     return field_name.rstrip("_")
 
 
 def method_schema_of(kind: str, name: str, cls: Any, path: str) -> dict[str, Any]:
-    """The schema of a method of this kind; `path` is the "module:Class" that it is found by.
+    """The schema of a method of this kind; `path` is its class as "module:Class".
 
-    Required keys stand under "x-required": in a study's file they may come from elsewhere.
+    Required keys stand under "x-required", because in a study's file they may come from elsewhere.
     """
     own = dataclass_schema(cls)
     level = _level(own["properties"])
@@ -56,7 +56,9 @@ def method_schema_of(kind: str, name: str, cls: Any, path: str) -> dict[str, Any
 
 
 def add_switch(schema: dict[str, Any], switch: str, cls: Any, path: str) -> None:
-    """Adds to a method's schema a parameter, false by default, that makes it the class at `path`."""
+    """Adds to a method's schema a parameter, false by default, that replaces its class by the one at
+    `path`.
+    """
     summary = (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
     schema["properties"][switch] = {"type": "boolean", "default": False, "description": summary}
     schema["x-parameters"] = sorted([*schema["x-parameters"], switch])
@@ -76,7 +78,7 @@ def dataclass_schema(cls: type) -> dict[str, Any]:
 
 
 def _plain(schema: Any, definitions: dict[str, Any]) -> Any:
-    """The schema with references written out and without pydantic's titles; objects take no unknown keys."""
+    """The schema with references expanded and without pydantic's titles; objects take no unknown keys."""
     if isinstance(schema, list):
         return [_plain(s, definitions) for s in schema]
     if not isinstance(schema, dict):
@@ -98,7 +100,7 @@ def _plain(schema: Any, definitions: dict[str, Any]) -> Any:
 
 
 def _level(properties: dict[str, Any]) -> str | None:
-    """The parameter of the type Level, whose mark is taken off; None where there is none."""
+    """The parameter of type Level, whose mark is removed; None where there is none."""
     level = None
     for key, parameter in properties.items():
         for option in (parameter, *parameter.get("anyOf", ())):

@@ -1,8 +1,7 @@
-"""The sections of a study file as dataclasses: their keys, types, limits and defaults. No torch.
+"""Types that the sections of a study share. No torch.
 
-A method (objective, noise, ...) is written as an object with a `name` and its hyperparameters; those live in
-the method's own dataclass and reach this module through `rs/schema.json`. `rs.study` reads and checks the
-file.
+A method (objective, noise, ...) is written as an object with a `name` and its hyperparameters. These are
+defined in the method's own dataclass and checked through `rs/schema.json`.
 """
 
 from __future__ import annotations

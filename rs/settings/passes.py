@@ -1,10 +1,10 @@
-"""How often a method takes a network forward and back: what a study costs, before it runs. No torch.
+"""How often a method runs a network forward and back, from which the cost of a study is computed. No torch.
 
-A method states its `passes`: the kind of pass -> (how many one after another, how many copies of each image
-go through in each). Either is a number, a parameter of the method by name (as a study writes it; of a list
-its length counts), or several of them: passes multiply, copies add. So `{"ascent": ("steps", "samples")}` is
-one ascent after the other, each on all noisy copies. An attack's are those of one image; `radii` stands for
-how many positive ones it is asked for. Conditions (`warmup`, what broke early) are left out: it is the most.
+A method states its `passes`: kind of pass -> (number of successive passes, copies of each image in a pass).
+Each is a number, a parameter of the method by its name in a study (for a list, its length), or several of
+them: passes multiply, copies add. So `{"ascent": ("steps", "samples")}` is `steps` successive ascents, each
+on all noisy copies. An attack's passes are for one image; `radii` stands for the number of its positive
+radii. Conditions (`warmup`, stopping early) are not counted, so the result is the maximum.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-# How many forward passes each kind costs, by multiply-adds: an ascent has the gradient of the image, an
-# update those of the weights and a step of the optimizer.
+# Cost of each kind in forward passes, by multiply-adds: an ascent includes the gradient of the image; an
+# update includes those of the weights and a step of the optimizer.
 KINDS = {"forward": 1, "ascent": 2, "update": 3}
 
 Count: TypeAlias = int | str | tuple[int | str, ...]
@@ -31,7 +31,7 @@ def _several(value: Any) -> bool:
 
 
 def counted(passes: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """Of each kind: passes one after another, and copies of an image in each, for these parameters."""
+    """For each kind: number of successive passes, and copies of an image in each, for these parameters."""
     return {
         kind: (math.prod(_numbers(times, values)), sum(_numbers(copies, values)))
         for kind, (times, copies) in passes.items()
@@ -39,7 +39,7 @@ def counted(passes: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, t
 
 
 def wrong(passes: Any, parameters: set[str]) -> str:
-    """What is wrong with stated passes, for a method of these parameters; nothing where they are right."""
+    """What is wrong with stated passes, for a method with these parameters; empty where nothing is."""
     if not isinstance(passes, dict) or not set(passes) <= set(KINDS):
         return f"its `passes` must map some of {', '.join(KINDS)} to (passes, copies)"
     for kind, pair in passes.items():

@@ -1,7 +1,7 @@
-"""Methods that other distributions ship, found by their entry points and without importing them. No torch.
+"""Methods of other distributions, found by their entry points and without importing them. No torch.
 
-A group is "rs." and a kind of method, an entry point is the method's name in a study and "module:Class", just
-as in the tables of contents of this package:
+A group is "rs." and a kind of method. An entry point maps the method's name in a study to "module:Class", as
+the tables of contents of this package do:
 
     [project.entry-points."rs.methods.objectives"]
     mine = "lab_methods.mine:Mine"
@@ -24,7 +24,7 @@ _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class PlugIn:
-    """A method of another distribution: `path` is "module:Class"."""
+    """A method of another distribution; `path` is "module:Class"."""
 
     kind: str
     name: str
@@ -50,7 +50,7 @@ class PlugIn:
 
 @functools.cache
 def plug_ins() -> tuple[PlugIn, ...]:
-    """All that are installed. Raises UserError for a group, a name or a path that cannot be one."""
+    """All installed plug-ins. Raises UserError for an invalid group, name or path."""
     found: dict[tuple[str, str], PlugIn] = {}
     entries = entry_points()
     ours = [e for group in entries.groups if group.startswith("rs.") for e in entries.select(group=group)]

@@ -1,5 +1,5 @@
-"""What a study says of a paper's numbers: what is printed, under which settings, and how near is near. No
-torch.
+"""Settings of a paper's numbers: what is printed, under which settings, and which margin counts as agreement.
+No torch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rs.settings.numbers import Radii
 
 Labels = Annotated[tuple[str, ...], Field(max_length=MOST_LABELS)]
 Margin = Annotated[float, Field(gt=0, le=1)]
-# A number, or the text that is printed: YAML reads 0.30 as 0.3, and '0.30' has its two digits.
+# A number, or the printed text: YAML reads 0.30 as 0.3, but '0.30' keeps both digits.
 PrintedShare = (
     Annotated[float, Field(ge=0, le=1)] | Annotated[str, Field(pattern=r"^(0(\.[0-9]+)?|1(\.0+)?)$")]
 )
@@ -31,9 +31,9 @@ class Agreement:
     """When a measured number agrees with a printed one: the interval of their difference lies within a
     margin.
 
-    `accuracy` is a difference of accuracies, `acr` and `epsilon` are shares of the printed value. `interval`
-    says how the two sides' intervals are joined (rs.statistics.agreement), at `confidence`. They are fixed
-    before the run: a study's file holds them, and another margin is another study.
+    `accuracy` is a difference of accuracies; `acr` and `epsilon` are shares of the printed value. `interval`
+    is the method that joins the two sides' intervals (rs.statistics.agreement), at `confidence`. All are
+    fixed before the run: they stand in the study's file, and another margin is another study.
     """
 
     accuracy: Margin = 0.02
@@ -45,13 +45,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class PaperSettings:
-    """How a paper's numbers came about, as far as it or its code says; what is left out it leaves open.
+    """How a paper's numbers came about, as far as the paper or its code says; what it leaves open is left
+    out.
 
-    `model`, `objective`, `noise`, `training` and `sampling` hold some of a run's keys, with the paper's
-    values, `certificate` some of a certificate's (its `alpha`); a run with another value is at other
-    settings. `train` is all of the training images unless it says otherwise. `test` says which test images,
-    where that is known: a study on the same ones shares their noise; elsewhere `images` says how many there
-    were.
+    `model`, `objective`, `noise`, `training` and `sampling` hold some of a run's keys with the paper's
+    values; `certificate` holds some of a certificate's, such as `alpha`. A run with another value is at other
+    settings. `train` is the whole training set by default. `test` gives the test images, where they are
+    known: a study on the same images shares their noise. Otherwise `images` is their number.
     """
 
     data: dict[str, Any] | None = None
@@ -68,15 +68,17 @@ class PaperSettings:
 
 @dataclass(frozen=True)
 class Published:
-    """One row of a published table: what a paper gives for the run labelled `run`, or for the best of
-    several, at each radius on its own, as papers that tune a hyperparameter per column do; rows that name
-    the same `row` are of one network, the one that is best over all of their numbers.
+    """One row of a published table: the numbers of the run labelled `run`.
+
+    If `run` names several, each number is that of the best of them at its radius, as in papers that tune a
+    hyperparameter per column. Rows with the same `row` are of one network: the best over all of their
+    numbers.
 
     Certified accuracies and an ACR are those under `certificate`, empirical accuracies those under the attack
-    labelled `attack`; `epsilon` is what the run was calibrated to, with the noise in the distance that `cost`
-    names; `smoothing` says which noise, as the tables print it, where the run is smoothed with several.
-    A number of a list has the digits of the longest one in it. `settings` are joined to those of its paper
-    under `papers`, or name others there that stand in their place.
+    labelled `attack`. `epsilon` is the run's calibrated value, with the noise in the distance that `cost`
+    names. `smoothing` is the noise, as the tables print it, where the run is smoothed with several. All
+    numbers of a list have as many digits as the longest one. `settings` are merged over those of its paper
+    under `papers`, or name an entry there that replaces them.
     """
 
     paper: str

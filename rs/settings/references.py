@@ -10,7 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from rs.settings.limits import MOST_ENTRIES, Seed
 
-# In a study a label; in a spec what the plan makes of it; where an objective uses it, the network itself.
+# In a study a label; in a spec what the plan makes of it; for an objective that uses it, the network itself.
 NetworkOf: TypeAlias = str | SkipJsonSchema[Any]
 
 
@@ -22,7 +22,7 @@ class SomeSeeds:
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
 
 
-# In a study labels, each for all seeds of its run, or some of them; in a spec what the plan makes of each.
+# In a study labels, each for all seeds of its run or for some; in a spec what the plan makes of each.
 NetworksOf: TypeAlias = Annotated[
     tuple[str | SomeSeeds | SkipJsonSchema[Any], ...], Field(min_length=1, max_length=MOST_ENTRIES)
 ]

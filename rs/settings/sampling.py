@@ -1,4 +1,4 @@
-"""What a study says of votes: how many, in which inference form, and when to stop."""
+"""Settings of votes: how many, in which inference form, and when to stop."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rs.settings.device_class import PATTERN
 from rs.settings.limits import MOST_METHODS, Images, Positive, Seed, Share, Votes
 from rs.settings.numbers import Radii
 
-FORM = ("precision", "batch", "compiled")  # of Sampling: what fixes the inference form
+FORM = ("precision", "batch", "compiled")  # keys of Sampling that fix the inference form
 
 
 def by_openvino(form: Mapping[str, Any]) -> bool:
-    """Whether OpenVINO runs the network: where that is asked for, and int8 always."""
+    """Whether OpenVINO runs the network: where it is the engine, and always for int8."""
     return form["precision"] == "int8" or form.get("engine") == "openvino"
 
 
@@ -30,17 +30,18 @@ def asked_form(sampling: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differentiated(precision: str) -> str:
-    """In which precision a network is differentiated that votes in this one: bytes have no gradients."""
+    """The precision in which a network that votes in `precision` is differentiated: int8 has no gradients."""
     return "bfloat16" if precision == "int8" else precision
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Under `mode: sequential`: an image is drawn for until its votes answer this at error rate `alpha`.
+    """Stopping under `mode: sequential`: votes are drawn for an image until they decide, at error rate
+    `alpha`.
 
-    Either is each of `radii` (l2, Gaussian noise) certified or given up, or the radius is within `width` of
-    what all n votes would certify. `futility` is the chance that a radius is given up that all n votes would
-    just certify.
+    Either each of `radii` (l2, Gaussian noise) is certified or given up, or the radius is within `width` of
+    what all n votes would certify. `futility` is the chance of giving up a radius that all n votes would just
+    certify.
     """
 
     alpha: Share = 0.001
@@ -53,23 +54,27 @@ class Stop:
 class Sampling:
     """How a smoothed classifier is observed.
 
-    `n0` selection votes choose the class, `n` estimation votes bound its probability; n is a multiple of
-    `block` (rounded up to one, where the study states no block: then a run keeps the block that it was drawn
-    in, else takes min(n, 10,000)). One draw file holds `images_per_shard` images (draws that are there stay
-    in the shards that they are in) and one block. With `mode: sequential`, n is the most that an image gets,
-    `stop` says when it has enough, and a draw file holds all blocks. `rule: tests` decides `stop.radii` by
-    exact group sequential tests, with which the certificate `group_sequential` claims them: fewer votes,
-    nothing between the radii, and a radius is given up where telling it would take more votes than knowing a
-    radius to `resolution` sigma. Batches then hold votes of several images. `betas` are the inverse
-    temperatures of the softmax moments to store. `precision`, `batch`, `compiled` and `engine` are the
-    inference form, fixed before the first vote. OpenVINO runs it instead of torch where that is the `engine`,
-    and int8 always: on processors, and always compiled. `device_class` (`cuda 9.0`, `cpu avx512`) pins on
-    which kind of device votes are drawn: those of two kinds never merge, so the others are drawn anew. Like
-    `device` it is no part of what is drawn.
+    `n0` selection votes choose the class; `n` estimation votes bound its probability. n is a multiple of
+    `block`. Where the study states no block, n is rounded up to one: the block that the run was drawn in,
+    else min(n, 10,000). One draw file holds one block of `images_per_shard` images; existing draws keep their
+    shards.
 
-    `answers` is for a run that others start from: of so many of its first votes of an image (whole blocks, at
-    most n) it is stored which class each was for. `source` names that run, for certificate `incremental`:
-    this one's network, sequential, meets the same draws, and what is counted is where the two differ.
+    With `mode: sequential`, n is the maximum for an image, `stop` says when an image has enough votes, and a
+    draw file holds all blocks. `rule: tests` decides `stop.radii` by exact group sequential tests, and the
+    certificate `group_sequential` claims them. This takes fewer votes but certifies no radii in between. A
+    radius is given up where deciding it would take more votes than determining a radius to `resolution`
+    sigma. Batches then hold votes of several images.
+
+    `betas` are the inverse temperatures of the softmax moments to store. `precision`, `batch`, `compiled` and
+    `engine` are the inference form, fixed before the first vote. OpenVINO runs it instead of torch where it
+    is the `engine`, and always for int8: on processors, and always compiled. `device_class` (`cuda 9.0`, `cpu
+    avx512`) pins the class of devices that draw votes. Votes of two classes never merge, so those of another
+    class are drawn anew. Like `device`, it is not part of what is drawn.
+
+    `answers` is for a run that others start from: the class of each of an image's first `answers` votes
+    (whole blocks, at most n) is stored. `source` names such a run, for certificate `incremental`: this run's
+    network, in sequential mode, sees the same draws, and the votes in which the two networks differ are
+    counted.
     """
 
     mode: Literal["fixed", "sequential"] = "fixed"

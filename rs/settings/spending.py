@@ -1,18 +1,18 @@
-"""How a certificate spends alpha where its votes are at their best: how few of them never certify. No torch.
+"""How a certificate spends alpha in the best case, from which the least number of votes follows. No torch.
 
-The best outcome is that all votes, or all of every score, fall to one class; p_A and p_B then have their best
-bounds. They cost what `alpha_share` says, p_A that part of alpha (all of it without such a parameter) and p_B
-the rest. A certificate that spends otherwise states `spends`: rules, each a dict of
+In the best case all votes, or all of every score, fall to one class; p_A and p_B then have their best bounds.
+p_A takes the part `alpha_share` of alpha (all of it without such a parameter), p_B the rest. A certificate
+that spends otherwise states `spends`: rules, each a dict of
 
-    when     parameters -> the values at which the rule holds (without it, at all)
-    noise    the noise family under which it holds (without it, under all)
-    share    the part of alpha for p_A, in the place of alpha_share
-    aside    the parameter that says which part of alpha is for something else than votes
-    divided  by what alpha is divided beforehand
-    pooled   True: the bounds are of the selection votes too
+    when     parameters -> the values at which the rule holds (default: always)
+    noise    the noise family under which it holds (default: all)
+    share    the part of alpha for p_A, instead of alpha_share
+    aside    the parameter that is the part of alpha for something else than votes
+    divided  the number that alpha is divided by beforehand
+    pooled   True: the bounds use the selection votes too
     any      True: a single vote can certify
 
-Those that hold are taken in their order, a later one over an earlier; rs.study.feasibility counts the votes.
+Rules that hold are applied in order, later ones over earlier ones. rs.study.feasibility counts the votes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _VALUES |= {"share": _NUMBER, "divided": _NUMBER, "pooled": _TRUE, "any": _TRUE}
 
 
 def spending(spends: Any, certificate: Mapping[str, Any], noise: str) -> dict[str, Any]:
-    """What holds of the rules for a certificate with all its parameters under noise of this family."""
+    """The rules that hold, merged, for a certificate with all its parameters under noise of this family."""
     found: dict[str, Any] = {"share": certificate.get("alpha_share", 1.0)}
     for rule in spends:
         if rule.get("noise", noise) == noise and all(
@@ -39,7 +39,7 @@ def spending(spends: Any, certificate: Mapping[str, Any], noise: str) -> dict[st
 
 
 def wrong_spends(spends: Any, parameters: set[str]) -> str:
-    """What is wrong with stated rules, for a method of these parameters; nothing where they are right."""
+    """What is wrong with stated rules, for a method with these parameters; empty where nothing is."""
     if not (isinstance(spends, tuple) and all(isinstance(rule, dict) for rule in spends)):
         return "its `spends` must be a tuple of dicts"
     for rule in spends:

@@ -1,7 +1,4 @@
-"""A study file as dataclasses: the keys of a run, of an imported model, and the study's own. No torch.
-
-What stands under a run's keys is in `rs.settings.numbers`.
-"""
+"""A study file as dataclasses: the keys of a run, of an imported model, and of the study itself. No torch."""
 
 from __future__ import annotations
 
@@ -37,10 +34,10 @@ Grid = Annotated[
 Sections = Annotated[dict[str, dict[str, Any]], Field(max_length=MOST_LABELS)]
 Channels = Field(min_length=1, max_length=3)
 
-LONGEST_NAME = 200  # of a study: a folder is named so
+LONGEST_NAME = 200  # of a study, after which a folder is named
 
 
-# What a figure can be told by; `rs.study.schema_document` adds the runs' settings, as objective.gamma.
+# What a figure can distinguish; `rs.study.schema_document` adds the runs' settings, such as objective.gamma.
 FigureKey = Literal[
     "noise", "run", "label", "certificate", "attack", "access", "objective", "model", "smoothing_name"
 ]
@@ -49,8 +46,8 @@ FigureKeys = Annotated[tuple[FigureKey, ...], Field(max_length=4)]
 
 @dataclass(frozen=True)
 class AxesOfTheirOwn:
-    """Runs, or whole sweeps of them, that share axes, whatever `panels` says. Without a colour or style it is
-    the report's.
+    """Runs, or whole sweeps, that share axes, whatever `panels` says. Colour and style are by default the
+    report's.
     """
 
     runs: Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST_ENTRIES)]
@@ -61,14 +58,15 @@ class AxesOfTheirOwn:
 
 @dataclass(frozen=True)
 class Report:
-    """Radii of the tables and figures: every certificate and every curve is read off at these. And what
-    shares axes in the figures of accuracy, and what colours and styles mean there.
+    """Radii of the tables and figures, at which every certificate and curve is evaluated, and the layout of
+    figures.
 
     `panels` says what certified accuracy has a panel for, beside the norm: each smoothing `noise`, each `run`
-    as it stands in the study (all of its sweep together), each `label`, `certificate`, value of a setting as
-    `objective.gamma`, or combinations. Accuracy under attack has one for each attack. `groups` come first;
-    what none of them names follows. `colour` and `style` say what is told apart by colours and by styles:
-    markers, and under attack dashes (those of certified accuracy mark estimates).
+    as the study writes it (its whole sweep together), each `label`, `certificate`, value of a setting such as
+    `objective.gamma`, or combinations. Accuracy under attack has a panel for each attack. `groups` come
+    first, then the runs that no group names. `colour` and `style` say what colours and styles distinguish.
+    Styles are markers, and under attack also dashes (in figures of certified accuracy, dashes mark
+    estimates).
     """
 
     radii: Radii = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)
@@ -80,11 +78,11 @@ class Report:
 
 @dataclass(frozen=True)
 class Log:
-    """A certification log of somebody else's model, and what it does not say itself.
+    """A certification log of somebody else's model, with the facts that the log does not contain.
 
-    `file` is relative to the working directory, or to the folder of the data sets; `n` estimation votes per
-    image at error rate `alpha`. A log with the label of a run that is not active stands in its place: printed
-    numbers and claims of the run are set beside the log.
+    `file` is relative to the working directory, or to the folder of the data sets. `n` is the number of
+    estimation votes per image, `alpha` the error rate. A log with the label of an inactive run replaces it:
+    printed numbers and claims of the run are compared with the log.
     """
 
     file: str
@@ -98,8 +96,8 @@ class Log:
 class Comparison:
     """Two runs, or logs, whose difference the table `comparisons` tests: `better` minus `than`.
 
-    `at` are the radii of the accuracies (without it, those of the report); a difference within `margin`, in
-    each metric's own unit, counts as none: `equivalent`. Both are to be fixed before the study is run.
+    `at` are the radii of the accuracies (by default those of the report). A difference within `margin`, in
+    each metric's own unit, counts as none: `equivalent`. Fix both before the study runs.
     """
 
     better: str
@@ -110,14 +108,16 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Tracking:
-    """MLflow store; a server's URL works too. A relative sqlite path is relative to the working directory."""
+    """The MLflow store; a server's URL works too. A relative sqlite path is relative to the working
+    directory.
+    """
 
     uri: str = "sqlite:///results/mlflow.db"
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Explicit grids over dotted keys: `product` crosses its lists, `zip` walks its lists together."""
+    """Explicit grids over dotted keys: `product` crosses its lists, `zip` goes through its lists together."""
 
     product: Grid = field(default_factory=dict)
     zip: Grid = field(default_factory=dict)
@@ -125,8 +125,8 @@ class Sweep:
 
 @dataclass(frozen=True)
 class RunSections:
-    """What a run can set; the same keys at the top of a study are the defaults of all its runs. Only a model
-    that is joined of other runs' networks has no objective.
+    """The settings of a run. The same keys at the top of a study are the defaults of all its runs. Only a
+    model that joins networks of other runs has no objective.
     """
 
     model: Method
@@ -144,7 +144,7 @@ class RunSections:
 
 @dataclass(frozen=True)
 class Constants:
-    """Normalisation by stated constants per channel: (x - mean) / std."""
+    """Normalisation by given constants per channel: (x - mean) / std."""
 
     mean: Annotated[
         tuple[Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)], ...], Channels
@@ -157,12 +157,12 @@ class ImportedSections:
     """Somebody else's trained network: `weights` (a file, relative to the working directory) for the network
     that `entry` ("module:function") returns, or for an `architecture` of ours.
 
-    `key` says where the state dict lies in a file that holds several, as "ema" or "ema.shadow".
-    `normalization` is its first layer; without it, what the architecture has by default, or none. The network
-    must be one deterministic function of an image; `allow: [chance]` lets one in that draws at random at
-    every call, independently for every image.
+    `key` is the place of the state dict in a file that holds several, such as "ema" or "ema.shadow".
+    `normalization` is the first layer; by default it is the architecture's own, or none. The network must be
+    one deterministic function of an image. `allow: [chance]` admits a network that draws at random at every
+    call, independently for every image.
 
-    `output` says what the network of an entry gives: logits; an `image`, of a denoiser for `noise`; or the
+    `output` is what the network of an entry gives: logits; an `image`, from a denoiser for `noise`; or the
     `noise` that a diffusion model predicts, network(x_t, t) with `alphas_cumprod`, for images in [-1, 1].
     """
 
@@ -184,9 +184,9 @@ class ImportedSections:
 
 @dataclass(frozen=True)
 class StudySections:
-    """The keys of a study that are not its runs'. `train` and `test` say which images of a split its runs
-    are trained on and observed on; `override` is merged over every run last (for scale overlays). `papers`
-    says by name how the numbers of a paper under `published` came about. Without `comparisons`, every two
+    """The keys of a study that are not its runs'. `train` and `test` are the images of a split that its runs
+    are trained on and observed on. `override` is merged over every run last (for scale overlays). `papers`
+    says by name how the numbers of a paper under `published` came about. Without `comparisons`, all pairs of
     runs under the same noise and certificate are compared.
     """
 

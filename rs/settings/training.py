@@ -1,4 +1,4 @@
-"""What a study says of training."""
+"""Settings of training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Optimizer:
 @dataclass(frozen=True)
 class Schedule:
     """`multistep` multiplies the learning rate by `gamma` after each epoch in `milestones`; `cosine` ends at
-    0. Over the first `warmup` epochs of either the rate grows linearly, the last of them has it whole.
+    0. Over the first `warmup` epochs of either, the rate grows linearly; it is full in the last of them.
     """
 
     name: Literal["constant", "multistep", "cosine"] = "constant"
@@ -42,12 +42,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Training:
-    """One training run. `device`, `threads`, `processes` (one GPU each; they share a batch) and `workers` (of
-    each process, to decode images that are streamed) say where it runs and are no part of a run's identity.
+    """One training run. `device`, `threads`, `processes` (one GPU each; they share a batch) and `workers`
+    (per process, for decoding streamed images) say where it runs and are not part of a run's identity.
 
-    `keep: best_clean` keeps the epoch of the highest accuracy under training noise on the selection set:
-    `held_out` of the images to train on (`train`), taken from their end and not trained on, or the test set
-    (as some papers do, which is optimistic).
+    `keep: best_clean` keeps the epoch with the highest accuracy under training noise on the selection set.
+    This set is either the last `held_out` of the images to train on (`train`), which are then not trained on,
+    or the test set (as in some papers, which is optimistic).
     """
 
     epochs: Epochs = 10

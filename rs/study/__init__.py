@@ -1,1 +1,1 @@
-"""From a study file to checked runs. No torch."""
+"""Turns a study file into checked runs. No torch."""

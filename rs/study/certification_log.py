@@ -1,9 +1,9 @@
-"""Certification logs in the form that the field has used since Cohen et al. (2019). No torch.
+"""Certification logs in the format that the field has used since Cohen et al. (2019). No torch.
 
-Tab-separated, one line per image: `idx label predict radius correct time`; `predict` -1 abstains with
-radius 0, a wrong prediction keeps its radius, `time` is H:MM:SS.ffffff or seconds. Columns may come in any
-order, with others beside; a byte-order mark before them and gzip around them are read. Published radii are
-rounded to three digits, sometimes up; written ones keep all their digits.
+Tab-separated, one line per image: `idx label predict radius correct time`. `predict` -1 abstains with radius
+0, a wrong prediction keeps its radius, `time` is H:MM:SS.ffffff or seconds. Columns may come in any order and
+beside others. The reader accepts a byte-order mark and gzip. Published radii are rounded to three digits,
+sometimes up; logs written here keep all digits.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _Row = tuple[int, int, int, float, int, float]
 
 
 class LogFault(UserError):
-    """What no line of a log can say; `name` is what `rs audit` calls it."""
+    """A value or line that no log can have; `name` is the name of the fault in `rs audit`."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -43,8 +43,9 @@ class LogFault(UserError):
 
 @dataclass(frozen=True)
 class Log:
-    """Of N images: index, label, prediction int64 [N], radius float64 [N], correct bool [N], seconds
-    float64 [N]."""
+    """N images: index, label, prediction int64 [N], radius float64 [N], correct bool [N], seconds float64
+    [N].
+    """
 
     idx: np.ndarray
     label: np.ndarray
@@ -57,12 +58,13 @@ class Log:
         return len(self.idx)
 
     def certified_radius(self) -> np.ndarray:
-        """Radius where the prediction is correct, else -1, float64 [N]: `>= r` counts what is certified at
-        r."""
+        """Radius where the prediction is correct, else -1, float64 [N]: `>= r` selects the images certified
+        at r.
+        """
         return np.where(self.correct, self.radius, -1.0)
 
 
-def _integer(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:  # what int64 holds
+def _integer(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:  # range of int64
     def read(text: str) -> int:
         value = int(text)
         if "_" in text or not least <= value <= most:
@@ -111,7 +113,7 @@ def _read_row(where: str, cells: list[str]) -> _Row:
 
 
 def log_path(file: str, data_dir: str | None) -> Path:
-    """Where a study's log lies: from the working directory, else from the folder of the data sets."""
+    """The path of a study's log: relative to the working directory, else to the folder of the data sets."""
     path = Path(file)
     in_data = Path(data_dir or os.environ.get("RS_DATA_DIR") or "data") / path
     return in_data if not path.exists() and in_data.exists() else path
@@ -131,20 +133,20 @@ def _text(path: Path) -> str:
     if len(content) > LARGEST:
         raise UserError(f"{path}: more than {LARGEST >> 20} MiB of text; no log is that long")
     try:
-        return content.decode("utf-8-sig")  # spreadsheets put a byte-order mark first
+        return content.decode("utf-8-sig")  # spreadsheets write a byte-order mark first
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file in UTF-8") from error
 
 
 def columns_of(line: str) -> list[str]:
-    """The columns that a first line names."""
+    """The columns that a header line names."""
     return [cell.strip() for cell in line.split("\t")]
 
 
 def logs_in(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The logs of a folder and of the folders in it, and its other files: those without any of the columns.
+    """The logs in a folder and its subfolders, and the other files, which have none of the columns.
 
-    Hidden ones are left out. What cannot be read counts as a log, so that it is named and not passed over.
+    Hidden files are left out. An unreadable file counts as a log, so that it is reported and not passed over.
     """
     logs: list[Path] = []
     others: list[Path] = []
@@ -162,7 +164,7 @@ def logs_in(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def lines_of(path: Path) -> Iterator[_Row | LogFault]:
-    """Every line below the header in the order of COLUMNS, or what is wrong with it.
+    """Each line below the header, in the order of COLUMNS, or the fault of the line.
 
     Raises UserError for a file that is no log.
     """
@@ -197,7 +199,7 @@ def lines_of(path: Path) -> Iterator[_Row | LogFault]:
 
 
 def log_of(rows: Iterable[_Row]) -> Log:
-    """The images of lines that can be meant."""
+    """The log of these rows."""
     columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
     return Log(
         np.array(columns[0], np.int64),
@@ -210,7 +212,7 @@ def log_of(rows: Iterable[_Row]) -> Log:
 
 
 def read_log(path: Path) -> Log:
-    """Reads one log. Raises UserError, naming file and line, for whatever a log cannot say."""
+    """Reads one log. Raises UserError with file and line at the first fault."""
     found: list[_Row] = []
     for line in lines_of(path):
         if isinstance(line, LogFault):

@@ -1,4 +1,4 @@
-"""Claims of a study: what each reads, and what none may name. No torch."""
+"""Claims of a study: what each of them reads, and the check of their names. No torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rs.study.study import Run, Study
 
 Row = dict[str, Any]
 Place = tuple[Any, ...]
-# metric -> its table and its column there
+# metric -> table and column
 METRICS = {
     "acr": ("average_certified_radius", "acr"),
     "certified_accuracy": ("certified_accuracy", "certified_accuracy"),
@@ -20,7 +20,7 @@ METRICS = {
     "train_seconds": ("runs", "train_seconds"),
 }
 CERTIFIED, ATTACKED = ("acr", "certified_accuracy"), "empirical_accuracy"
-OWN = ("certificate", "attack", "smoothing")  # what a side of a condition may say for itself
+OWN = ("certificate", "attack", "smoothing")  # keys that a side of a condition may set itself
 BESIDE = ("better", "worse", "equivalent")
 BOUNDED = ("value", "difference", "ratio")
 THEORY = ("impossible", "proven")
@@ -28,12 +28,12 @@ KINDS = (*BESIDE, "trend", *BOUNDED, "crosses", *THEORY)
 
 
 def kind_of(condition: Row) -> str:
-    """Which predicate it is."""
+    """Which predicate the condition is."""
     return next(kind for kind in KINDS if condition[kind] is not None)
 
 
 def sides_of(condition: Row) -> list[Row]:
-    """The runs that it reads, each with what is asked of it, in the condition's order."""
+    """The runs that the condition reads, in its order, each with the keys that apply to it."""
     kind = kind_of(condition)
     if kind in THEORY:
         return []
@@ -47,7 +47,7 @@ def sides_of(condition: Row) -> list[Row]:
 
 
 def parts_of(condition: Row) -> list[Row]:
-    """The two conditions `better` that curves which cross are made of; any other is itself."""
+    """The two `better` conditions that make up `crosses`; any other condition is its only part."""
     if kind_of(condition) != "crosses":
         return [condition]
     first, second = condition["crosses"]
@@ -58,12 +58,12 @@ def parts_of(condition: Row) -> list[Row]:
 
 
 def radii_of(condition: Row) -> list[float | None]:
-    """At which radii it is asked, one after the other."""
+    """The radii of the condition in turn; [None] for a condition without radii."""
     return [float(r) for r in condition["radii"]] or [None]
 
 
 def table_of(metric: str) -> tuple[str, str]:
-    """Table and column of a metric; of `table.column` these."""
+    """Table and column of a metric; `table.column` names them itself."""
     if metric in METRICS:
         return METRICS[metric]
     table, _, column = metric.partition(".")
@@ -71,7 +71,9 @@ def table_of(metric: str) -> tuple[str, str]:
 
 
 def check_claims(study: Study, tables: Sequence[str]) -> None:
-    """Raises UserError at a claim that names what the study has not, or says too much or too little."""
+    """Raises UserError at a claim that names something the study does not have, or has too few or too many
+    keys.
+    """
     seen: set[str] = set()
     for i, claim in enumerate(study.claims):
         if claim["id"] in seen:
@@ -111,7 +113,7 @@ def _check(study: Study, place: Place, condition: Row, tables: Sequence[str]) ->
 
 
 def _runs(study: Study, place: Place, kind: str, side: Row) -> Iterator[Run]:
-    """The side's run, of each seed once; none of a log."""
+    """The side's run, once for all its seeds; none for a log."""
     found = {run.label: run for run in study.all_runs}
     if side["run"] not in (*found, *study.logs):
         names = ", ".join((*found, *study.logs))

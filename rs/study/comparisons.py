@@ -1,4 +1,4 @@
-"""What `comparisons` of a study may not say. No torch."""
+"""The check of a study's `comparisons`. No torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rs.study.study import Study
 
 
 def check_comparisons(study: Study) -> None:
-    """Raises UserError for a run that the study has not, or one that is compared with itself."""
+    """Raises UserError for a run that the study does not have, or one that is compared with itself."""
     known = list(dict.fromkeys([*(run.label for run in study.all_runs), *study.logs]))
     for i, entry in enumerate(study.comparisons):
         for key in ("better", "than"):

@@ -1,4 +1,4 @@
-"""What can be told of a certificate before anything is drawn: how few votes never certify. No torch."""
+"""The least number of votes with which a certificate can certify, known before any draw. No torch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def least_votes(certificate: dict[str, Any], facts: dict[str, Any], noise: str, 
     """The least n at which the certificate, with its defaults and the facts of its schema, can do anything
     but abstain under noise of this family.
 
-    The best outcome is that all votes, or all of every score, fall to one class. 1 - p_A and p_B then have
-    their least upper bounds, at the parts of alpha that the certificate spends on them
-    (rs.settings.spending), and these must add up to less than 1.
+    In the best case all votes, or all of every score, fall to one class. 1 - p_A and p_B then have their
+    least upper bounds, at the parts of alpha that the certificate spends on them (rs.settings.spending).
+    These bounds must add up to less than 1.
     """
     spent = spending(facts.get("x-spends", ()), certificate, noise)
     if spent.get("any"):
@@ -26,7 +26,7 @@ def least_votes(certificate: dict[str, Any], facts: dict[str, Any], noise: str, 
     log_alpha += math.log1p(-certificate[spent["aside"]] if "aside" in spent else 0.0)
     share, extra = spent["share"], n0 if spent.get("pooled") else 0
     bound = str(certificate.get("bound", facts.get("x-bound", "clopper_pearson")))
-    # p_B <= 1 - p_A serves where its own part of alpha is the smaller one
+    # p_B <= 1 - p_A serves as its bound where its own part of alpha is smaller
     levels = [log_alpha + math.log(part) for part in (share, max(share, 1 - share))]
 
     def certifies(n: int) -> bool:
@@ -36,9 +36,7 @@ def least_votes(certificate: dict[str, Any], facts: dict[str, Any], noise: str, 
 
 
 def _width(bound: str, n: int, log_alpha: float) -> float:
-    """How far from 0 the upper bound of a probability lies whose n votes or scores are all 0
-    (rs.statistics.bounds).
-    """
+    """The upper bound of a probability when all n votes or scores are 0 (rs.statistics.bounds)."""
     if bound == "hoeffding":
         return math.sqrt(-log_alpha / (2 * n))
     if bound == "bernstein":
@@ -47,7 +45,9 @@ def _width(bound: str, n: int, log_alpha: float) -> float:
 
 
 def grid_fault(start: float, end: float, step: float) -> tuple[str, str] | None:
-    """Which of lambda_start, lambda_end, lambda_step makes no grid of multipliers, and what is allowed."""
+    """Which of lambda_start, lambda_end, lambda_step makes no grid of multipliers, and what is allowed; else
+    None.
+    """
     if end < start or end + step / 2 <= start:
         return "lambda_end", f"{end:g}: must be at least lambda_start, {start:g}"
     if (end - start) / step >= MOST_MULTIPLIERS:

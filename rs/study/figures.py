@@ -1,4 +1,4 @@
-"""What `report` may not say of the figures. No torch."""
+"""The check of the figures in `report`. No torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rs.study.study import Study, named, some
 
 
 def check_figures(study: Study) -> None:
-    """Raises UserError for a run that the study has not, or a setting that none of its runs has."""
+    """Raises UserError for a run that the study does not have, or a setting that none of its runs has."""
     report = study.report
     labels = [*(run.label for run in study.all_runs), *study.logs]
     for i, group in enumerate(report["groups"]):

@@ -1,5 +1,5 @@
-"""Runs that name the networks of others, refused where those do not fit: what they give, the noise that a
-denoiser is for, and what is asked of a run that is not trained, or not observed. No torch.
+"""Checks of runs that name the networks of other runs: the outputs of these networks, the noise of a
+denoiser, and the settings of a run that is not trained or not observed. No torch.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ OF_OBSERVING = ("smoothing", "certificates", "attacks", "distributional")
 
 
 def networks_of(kind: str, method: dict[str, Any]) -> dict[str, str]:
-    """Parameters of a model or an objective that name other runs, and what the network of each must give."""
+    """Parameters of a model or an objective that name other runs, and the output that each such network must
+    give.
+    """
     found: dict[str, str] = method_schema(kind, method["name"]).get("x-networks", {})
     return found
 
 
 def output_of(run: Run) -> str:
-    """What the run's network gives: `logits`, an `image`, or, of a diffusion model, the `noise`."""
+    """The output of the run's network: `logits`, an `image`, or, for a diffusion model, the `noise`."""
     model = run.sections["model"] if run.kind == "runs" else run.sections["architecture"]
     if run.sections.get("output", "logits") != "logits":
         return str(run.sections["output"])
@@ -31,7 +33,7 @@ def output_of(run: Run) -> str:
 
 
 def labelled(study: Study, place: tuple[Any, ...], label: str, key: str = "") -> list[Run]:
-    """The run labelled so with each of its seeds."""
+    """The runs with this label, one per seed."""
     found = [run for run in study.all_runs if run.label == label]
     if label in study.replaced:
         study.fail(place, f"{key}a log stands in the place of run {label!r}, and has no network")
@@ -44,7 +46,9 @@ def labelled(study: Study, place: tuple[Any, ...], label: str, key: str = "") ->
 def members(
     study: Study, place: tuple[Any, ...], given: Sequence[str | dict[str, Any]]
 ) -> list[tuple[tuple[Any, ...], Run]]:
-    """The runs that a list of networks names, in its order, and where: all seeds of a label, or some."""
+    """The runs that a list of networks names, in its order, each with its place: all seeds of a label, or
+    some.
+    """
     found: list[tuple[tuple[Any, ...], Run]] = []
     for i, entry in enumerate(given):
         label, where = entry if isinstance(entry, str) else entry["run"], (*place, i)
@@ -61,8 +65,9 @@ def members(
 
 
 def check_members(study: Study, run: Run, parts: dict[str, Run]) -> None:
-    """Networks of a list are for the noise of the run that they are joined in, none is an ensemble itself,
-    and so many are there as `consensus` asks for. `parts` are all that are joined, by their place.
+    """Raises UserError unless the networks of a list are for the noise of the run that joins them, none of
+    them is an ensemble itself, and there are at least `consensus` of them. `parts` are all joined runs by
+    their place.
     """
     properties, own = schema()["$defs"]["run"]["properties"]["noise"], run.sections["model"]
     law = _law(prune(run.sections["noise"], properties))
@@ -81,7 +86,9 @@ def check_members(study: Study, run: Run, parts: dict[str, Run]) -> None:
 
 
 def check_own(study: Study, run: Run) -> None:
-    """A run says nothing itself that it does not do (what stands at the study's top is for others too)."""
+    """Raises UserError for settings of a run itself that cannot apply to it. Those at the study's top are
+    also for other runs.
+    """
     own = study.text.get(run.kind, {}).get(run.label.partition("[")[0], {})
     name = run.sections["model"]["name"] if run.kind == "runs" else run.label
     if run.kind == "runs" and not run.trained:
@@ -101,14 +108,18 @@ def check_own(study: Study, run: Run) -> None:
 
 
 def check_not_joined(study: Study, run: Run, model: str) -> None:
-    """An imported file holds the weights of one network, and of none that names other runs'."""
+    """Raises UserError for an imported architecture that joins other runs' networks: a file holds one
+    network.
+    """
     if method_schema("models", model).get("x-networks"):
         told = f"{model} is joined of other networks: import these, and let a run of model {model} name them"
         study.fail((*run.place, "architecture"), told)
 
 
 def check_output(study: Study, place: tuple[Any, ...], run: Run, gives: str, whose: str) -> None:
-    """The network of `run` gives what is asked for by the key at `place`, or by an objective: `whose`."""
+    """Raises UserError unless the network of `run` gives what is needed at `place`, or by an objective
+    (`whose`).
+    """
     words = {"logits": "logits (a classifier)", "image": "an image (a denoiser)"}
     words["noise"] = "noise (a diffusion model)"
     found = output_of(run)
@@ -119,7 +130,7 @@ def check_output(study: Study, place: tuple[Any, ...], run: Run, gives: str, who
 
 
 def check_denoiser(study: Study, run: Run, denoiser: Run) -> None:
-    """A run is smoothed with the noise that its denoiser is for."""
+    """Raises UserError unless a run is smoothed with the noise of its denoiser."""
     properties = schema()["$defs"]["run"]["properties"]["noise"]
     own, smoothing = _law(prune(denoiser.sections["noise"], properties)), run.sections["smoothing"]
     if output_of(denoiser) == "noise" and own["name"] != "gaussian":
@@ -133,7 +144,7 @@ def check_denoiser(study: Study, run: Run, denoiser: Run) -> None:
 
 
 def _law(noise: dict[str, Any]) -> dict[str, Any]:
-    """A noise without how it is drawn."""
+    """A noise without its settings of how it is drawn."""
     switches = method_schema("noises", noise["name"]).get("x-switches", {})
     return {key: value for key, value in noise.items() if key not in switches}
 

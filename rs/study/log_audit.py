@@ -1,9 +1,9 @@
-"""What can be seen of a certification log from outside, with what its authors state: sigma, n, alpha, how
-many images, which average. No torch.
+"""Checks of a certification log that need only the log and its authors' statements: sigma, n, alpha, number
+of images, average. No torch.
 
-Every check has a name. Radii are compared with what Cohen et al.'s CERTIFY can say: sigma Phi^-1(p_A) with an
-exact bound of p_A from n votes. A log that holds up here may still be wrong: which votes, which network and
-which noise it came from does not show.
+Every check has a name. Radii are compared with those that CERTIFY of Cohen et al. can give: sigma Phi^-1(p_A)
+with an exact bound of p_A from n votes. A log that passes may still be wrong: it does not show which votes,
+network and noise it came from.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rs.statistics import attainable
 from rs.statistics.bounds import Floats
 from rs.study.certification_log import Log
 
-SHOWN = 5  # images named
-_EVEN = 0.9  # of the distances between images, from which on they lie at one step
+SHOWN = 5  # images named in a message
+_EVEN = 0.9  # share of the distances between images that must be equal for a constant step
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What cannot be so, or is not as it is stated, of `count` images, lines or rows."""
+    """A value of `count` images, lines or rows that is impossible or differs from what is stated."""
 
     name: str
     count: int
@@ -33,7 +33,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Stated:
-    """What is said of a log; None where nothing is. `acr` as it is printed."""
+    """What is stated about a log; None where nothing is. `acr` is the text as printed."""
 
     sigma: float | None = None
     n: int | None = None
@@ -43,7 +43,7 @@ class Stated:
 
 
 def findings(log: Log, stated: Stated) -> Iterator[Finding]:
-    """Of the images, their radii and their average."""
+    """Findings about the images, their radii and their average."""
     if len(log) == 0:
         return
     yield from of_images(log.idx, stated.images)
@@ -58,7 +58,7 @@ def findings(log: Log, stated: Stated) -> Iterator[Finding]:
 
 
 def above_cap(log: Log, sigma: float, n: int, alpha: float) -> Iterator[Finding]:
-    """Radii that lie more than a digit above that of n unanimous votes."""
+    """Radii more than one unit of the last digit above that of n unanimous votes."""
     unit, most = unit_of(log.radius), sigma * attainable.largest(n, alpha)
     above = (log.predict >= 0) & (log.radius > most + unit)
     if not above.any():
@@ -71,7 +71,7 @@ def above_cap(log: Log, sigma: float, n: int, alpha: float) -> Iterator[Finding]
 
 
 def between(log: Log, sigma: float, n: int, alpha: float) -> Iterator[Finding]:
-    """Radii below the cap that no number of votes gives, and those that were rounded up."""
+    """Radii below the cap that no number of votes gives, and radii that were rounded up."""
     unit = unit_of(log.radius)
     below = np.flatnonzero((log.predict >= 0) & (log.radius <= sigma * attainable.largest(n, alpha) + unit))
     _, first, back = np.unique(log.radius[below], return_index=True, return_inverse=True)
@@ -95,7 +95,9 @@ def _allow(n: int, alpha: float) -> str:
 
 
 def of_average(log: Log, printed: str) -> Iterator[Finding]:
-    """Whether it is the average over all images, wrong and abstained as 0; if not, which one it is."""
+    """Whether the printed number is the average over all images, wrong and abstained as 0; if not, which
+    average.
+    """
     stated = float(printed)
     slack = 10.0 ** int(Decimal(printed).as_tuple().exponent) + float(unit_of(log.radius).mean())
     claimed, kept = np.where(log.correct, log.radius, 0.0), log.predict >= 0
@@ -117,7 +119,7 @@ def of_average(log: Log, printed: str) -> Iterator[Finding]:
 
 
 def of_images(idx: np.ndarray, stated: int | None) -> Iterator[Finding]:
-    """Whether they are as many as is stated, at even steps."""
+    """Whether the number of images is as stated, and their indices have a constant step."""
     if stated is not None and len(idx) != stated:
         yield Finding("subset-as-the-whole", len(idx), f"stated are {stated}")
     step = step_of(idx)
@@ -133,8 +135,8 @@ def of_images(idx: np.ndarray, stated: int | None) -> Iterator[Finding]:
 
 
 def step_of(idx: np.ndarray) -> int | None:
-    """The distance between nearly all images and the next; None where there is none, as of images drawn at
-    random, and for fewer than three.
+    """The distance between nearly all neighbouring images; None where there is none, as for randomly drawn
+    images, and for fewer than three images.
     """
     if len(idx) < 3:
         return None
@@ -143,7 +145,7 @@ def step_of(idx: np.ndarray) -> int | None:
 
 
 def facts_of(log: Log, sigma: float | None) -> str:
-    """What it holds, in a line."""
+    """One line on the content of a log."""
     every = ""
     if len(log) >= 3:
         step = step_of(log.idx)
@@ -157,8 +159,8 @@ def facts_of(log: Log, sigma: float | None) -> str:
 
 
 def unit_of(radii: Floats) -> Floats:
-    """The unit of the last digit of each number of a column that is written with so many digits, or so many
-    behind the point, whichever is coarser: float64 [N].
+    """The unit of the last digit of each number, float64 [N], in a column written with a fixed number of
+    significant digits or of decimals, whichever is coarser.
     """
     numbers = [Decimal(repr(float(radius))) for radius in radii]
     digits = max((len(number.normalize().as_tuple().digits) for number in numbers if number), default=1)

@@ -1,4 +1,4 @@
-"""One line for what a study file may not hold: where, what is wrong there, what is allowed. No torch."""
+"""One-line messages for faults of a study file: where, what is wrong there, what is allowed. No torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MANY = 60  # keys in one message
 def _pattern(
     validator: Any, pattern: str, value: Any, schema: dict[str, Any]
 ) -> Iterator[jsonschema.ValidationError]:
-    """A schema's $ is the end of the text; Python's also stands before a last line end."""
+    """A schema's $ matches only the end of the text; Python's also matches before a final line end."""
     if isinstance(value, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), value):
         yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
 
@@ -25,7 +25,7 @@ Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"patt
 
 
 def first(errors: Iterable[jsonschema.ValidationError]) -> jsonschema.ValidationError:
-    """The error that is told: the first by its place."""
+    """The error to report: the first by its place."""
     return min(errors, key=lambda e: (list(map(str, e.absolute_path)), str(e.validator)))
 
 
@@ -48,7 +48,7 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
         return path, f"{value!r}{_guess(value, limit)}; allowed: {told}"
     if rule == "anyOf":
         options = [describe(s) for s in limit]
-        # a mapping is held against the alternative that is one, and a list too
+        # compare a mapping with the alternative that is a mapping, and a list likewise
         kind = "object" if isinstance(value, dict) else "array" if isinstance(value, list) else None
         own = [e for e in error.context or () if limit[e.relative_schema_path[0]].get("type") == kind]
         if kind and own:
@@ -98,7 +98,9 @@ def _guess(value: Any, allowed: Iterable[Any]) -> str:
 
 
 def _near(unknown: str, allowed: list[str]) -> list[str]:
-    """Of many dotted keys, which a sweep has, those beside the unknown one, or how they begin."""
+    """The allowed keys to show. Of many dotted keys (those of a sweep): keys at the level of the unknown one,
+    or else the first parts of all keys.
+    """
     if len(allowed) <= _MANY:
         return allowed
     while "." in unknown:
@@ -110,7 +112,7 @@ def _near(unknown: str, allowed: list[str]) -> list[str]:
 
 
 def short(value: Any) -> str:
-    """On one line, cut."""
+    """The value on one line, cut to 60 characters."""
     text = str(value) if isinstance(value, (str, int, float)) else json.dumps(value, default=str)
     text = " ".join(text.split())
     return text if len(text) < 60 else text[:57] + "..."

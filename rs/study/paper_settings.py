@@ -1,4 +1,4 @@
-"""What a paper says of how its numbers came about, beside what a run of the study does. No torch."""
+"""Compares what a paper says of its settings with the settings of a study's run. No torch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rs.study.study import Run, Study, merge
 
 Settings = dict[str, Any]
 KINDS = {"data": "datasets", "model": "models", "objective": "objectives", "noise": "noises"}
-METHOD = ("objective", "noise")  # in which a baseline is another method
-IMAGES = ("train", "test")  # a paper's images are these, whole: nothing of two subsets is joined
+METHOD = ("objective", "noise")  # settings in which a baseline is another method
+IMAGES = ("train", "test")  # an entry's images replace those of its paper; two subsets are not merged
 
 
 def stated(study: Study, paper: str, own: Settings | str | None) -> Settings:
-    """The paper's settings with an entry's `own` over them, or those that it names; what they leave open is
-    absent.
+    """The paper's settings merged with an entry's `own`, or the settings that `own` names. Settings that both
+    leave open are absent.
     """
     if isinstance(own, str):
         paper, own = own, None
@@ -37,7 +37,7 @@ def _said(value: Any) -> Any:
 def check_settings(
     study: Study, place: tuple[Any, ...], labels: list[str], entry: Settings, certificate: str | None
 ) -> None:
-    """Raises UserError at a setting that a run of the entry at `place` cannot have, as a slip of the pen."""
+    """Raises UserError at a setting that a run of the entry at `place` cannot have: a misspelt one, say."""
     named, own = entry["paper"], entry["settings"]
     if isinstance(own, str):
         if own not in study.papers:
@@ -51,7 +51,7 @@ def check_settings(
         has = _of_run(study, run, certificate)
         for section, keys in told.items():
             if section not in has or keys.get("name", has[section].get("name")) != has[section].get("name"):
-                continue  # another method: its other keys are not this one's
+                continue  # another method: the paper's other keys do not apply to it
             for path, _ in _leaves(keys):
                 if _at(has[section], path) is _ABSENT:
                     mine = ("settings", section, *path)
@@ -64,9 +64,10 @@ def check_settings(
 def differences(
     study: Study, label: str, told: Settings, certificate: str | None, baseline: bool = False
 ) -> list[str]:
-    """What differs between the paper and the run or log: `training.epochs 90, not 440`. Of a log the study
-    knows its data, noise, votes and error rate; its training may be any. A `baseline` may have another
-    objective and another noise.
+    """What differs between the paper and the run or log, such as `training.epochs 90, not 440`.
+
+    Of a log the study knows data, noise, votes and error rate; its training is not compared. A `baseline` may
+    have another objective and another noise.
     """
     log = study.logs.get(label)
     run = None if log else next(run for run in study.all_runs if run.label == label)
@@ -96,7 +97,7 @@ _ABSENT = object()
 
 
 def _of_run(study: Study, run: Run, certificate: str | None) -> Settings:
-    """The run's sections with their defaults filled in, and its certificate of that label."""
+    """The run's sections with their defaults, and its certificate of that label."""
     has: Settings = {"data": study.data}
     has |= {k: run.sections[k] for k in ("model", "objective", "noise") if run.trained}
     filled = {k: defaults(method_schema(KINDS[k], v["name"]), v) for k, v in has.items()}
@@ -110,7 +111,7 @@ def _of_run(study: Study, run: Run, certificate: str | None) -> Settings:
 
 
 def _of_log(study: Study, log: Settings) -> Settings:
-    """What the study says of a log."""
+    """The study's settings of a log."""
     has = {"data": study.data, "noise": log["noise"]}
     filled = {k: defaults(method_schema(KINDS[k], v["name"]), v) for k, v in has.items()}
     filled["certificate"] = {"name": log["certificate"], "alpha": log["alpha"]}

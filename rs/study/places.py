@@ -1,4 +1,4 @@
-"""Places in what a YAML file holds: paths of keys and positions. No torch."""
+"""Places in the content of a YAML file: paths of keys and list positions. No torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def has(document: Any, path: tuple[Any, ...]) -> bool:
-    """Whether there is something at the path."""
+    """Whether the document has something at the path."""
     for key in path:
         index = isinstance(document, list) and isinstance(key, int) and key < len(document)
         if not index and not (isinstance(document, dict) and key in document):
@@ -17,7 +17,7 @@ def has(document: Any, path: tuple[Any, ...]) -> bool:
 
 
 def assign(target: dict[str, Any], keys: list[str], value: Any) -> bool:
-    """Sets the value at a dotted path; False where something on the way is not a mapping of keys."""
+    """Sets the value at a dotted path; returns False where something on the way is not a mapping of keys."""
     *parents, last = keys
     for key in parents:
         target = target.setdefault(key, {})

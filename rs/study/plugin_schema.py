@@ -1,8 +1,8 @@
-"""The schemas of methods that other distributions ship. No torch but what such a method imports itself.
+"""The schemas of methods that other distributions ship. Loads no torch beyond the imports of such a method.
 
-A schema is generated where it is first asked for, which imports the method, and kept in the user's cache
-folder under the digest of all that it is made of; so a workflow that parses its study for every job loads
-torch once. Nothing depends on the cache: without it the schema is generated again.
+Generating a schema imports the method. So a schema is generated once and kept in the user's cache folder
+under the digest of all it depends on: a workflow that parses its study for every job loads torch once.
+Without the cache, the schema is generated again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rs.settings.passes import wrong
 from rs.settings.plugins import PlugIn
 from rs.settings.spending import wrong_spends
 
-# What the harness calls of a method, and with which arguments: see rs.methods.interfaces.
+# The calls that the harness makes to a method, and their arguments: see rs.methods.interfaces.
 CALLS: dict[str, dict[str, tuple[str, ...]]] = {
     "datasets": {"load": ("data_dir",)},
     "models": {"build": ("shape", "classes", "mean", "std")},
@@ -46,7 +46,7 @@ _NEEDS = {"counts", "soft_moments", "paired_counts"}
 
 
 def schema_of(plug_in: PlugIn, built_in: Path) -> dict[str, Any]:
-    """The method's schema; `built_in` is the file of those of this package.
+    """The method's schema; `built_in` is the file of the schemas of this package.
 
     Raises UserError where the method cannot be imported or breaks the protocol of its kind.
     """
@@ -67,7 +67,7 @@ def schema_of(plug_in: PlugIn, built_in: Path) -> dict[str, Any]:
 
 
 def _code(plug_in: PlugIn) -> Iterator[tuple[str, str]]:
-    """Every Python file of the method's package, docstrings and all, with its digest."""
+    """Every Python file of the method's package, with its digest; docstrings count."""
     root = plug_in_root(plug_in.top)
     if root is None:
         raise plug_in.fail(f"there is no module {plug_in.top} (a package needs an __init__.py)")
@@ -82,12 +82,12 @@ def _generate(plug_in: PlugIn) -> dict[str, Any]:
         raise plug_in.fail(wrong)
     try:
         return method_schema_of(plug_in.kind, plug_in.name, cls, plug_in.path)
-    except Exception as error:  # pydantic raises whatever a type makes it stumble over
+    except Exception as error:  # pydantic passes on any error of a type
         raise plug_in.fail(f"its fields cannot be written as a schema: {_told(error)}") from error
 
 
 def load(plug_in: PlugIn) -> Any:
-    """The class. Raises UserError where its module cannot be imported, whatever stops it, or lacks it."""
+    """The class. Raises UserError where its module lacks it or cannot be imported, for whatever reason."""
     module, _, attribute = plug_in.path.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
@@ -98,7 +98,7 @@ def load(plug_in: PlugIn) -> Any:
 
 
 def broken(kind: str, name: str, cls: Any) -> str:
-    """What of the protocol of its kind a class does not keep; nothing where it keeps it."""
+    """How a class breaks the protocol of its kind; empty where it keeps it."""
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls) and _frozen(cls)):
         return "must be a frozen dataclass"
     source = getattr(cls, "source", None)
@@ -140,15 +140,15 @@ def _broken_facts(kind: str, name: str, cls: Any) -> str:
 
 
 def _broken_options(kind: str, cls: Any, stated: set[str]) -> str:
-    """An optional fact that is none, or has another value than it can have. A class's own variables begin
-    with _ or are in capitals.
+    """The message on a stated fact that does not exist or has an invalid value; empty where there is none. A
+    class's own variables begin with _ or are in capitals.
     """
     bases = [base for base in cls.__mro__ if base is not object]
     ours = {fact for base in bases if base.__module__.startswith("rs.") for fact in vars(base)}
     known = ["source", *REQUIRED[kind], *OPTIONAL[kind]]
     for base in bases:
         if base.__module__.split(".")[0] != cls.__module__.split(".")[0]:
-            continue  # somebody else's
+            continue  # another distribution's
         for fact in {**vars(base), **inspect.get_annotations(base)}:
             own = fact.startswith("_") or fact.isupper() or hasattr(vars(base).get(fact), "__get__")
             if not own and fact not in (*known, *stated, *ours):
@@ -167,15 +167,15 @@ def _broken_options(kind: str, cls: Any, stated: set[str]) -> str:
 
 
 def _unannounced(cls: Any) -> str:
-    """A loss that uses `progress` without `phase`: in a recorded training step (rs.networks.captured_step) it
-    would stay what it was when the step was recorded.
+    """The message on a loss that uses `progress` without stating `phase`. In a recorded training step
+    (rs.networks.captured_step), `progress` would keep its value from the time of recording.
     """
     loss = getattr(cls, "loss", None)
     if loss is None or hasattr(cls, "phase"):
         return ""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(loss)))
-    except (OSError, TypeError, SyntaxError):  # no source to look at
+    except (OSError, TypeError, SyntaxError):  # no source to read
         return ""
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     if any(node.id == "progress" and isinstance(node.ctx, ast.Load) for node in names):

@@ -1,4 +1,4 @@
-"""Published numbers of a study: where each is found, and what they may not name. No torch."""
+"""Published numbers of a study: their addresses, and the check of the names in them. No torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Place = tuple[Any, ...]
 
 
 def address_of(study: str, entry: dict[str, Any], metric: str, radius: float | None) -> str:
-    """Where a number stands, in the project: `macer-table1/macer-table-1-macer-0.25/macer-sigma=0.25/acr`,
+    """The address of a number in the project: `macer-table1/macer-table-1-macer-0.25/macer-sigma=0.25/acr`,
     with the radius after an @.
     """
     run = [entry["run"]] if isinstance(entry["run"], str) else entry["run"]
@@ -41,7 +41,9 @@ def _addresses(study: Study, entry: dict[str, Any]) -> Iterator[str]:
 
 
 def check_published(study: Study) -> None:
-    """Published numbers name runs, certificates and attacks of the study, and radii that it reports."""
+    """Raises UserError unless published numbers name runs, certificates and attacks of the study, and radii
+    that it reports.
+    """
     runs = {run.label: run for run in study.all_runs}
     known = [*runs, *study.logs]
     seen: dict[str, int] = {}
@@ -75,7 +77,7 @@ def check_published(study: Study) -> None:
 
 
 def _check_attacked(study: Study, place: Place, run: Run, attack: dict[str, Any]) -> None:
-    """The attack moves images to the radii that empirical accuracies are published for."""
+    """Raises UserError unless the attack has the radii of the published empirical accuracies."""
     radii = sorted({0, *attack["radii"]})  # 0 is always added
     for radius in study.published[place[1]]["radii"]:
         if radius not in radii:
@@ -84,6 +86,6 @@ def _check_attacked(study: Study, place: Place, run: Run, attack: dict[str, Any]
 
 
 def _certified(entry: dict[str, Any]) -> str | None:
-    """The certificate that an entry's numbers need."""
+    """The certificate that an entry's numbers need; None where they need none."""
     asked = entry["certified_accuracy"] or entry["acr"] is not None
     return str(entry["certificate"]) if asked else None

@@ -1,6 +1,7 @@
-"""What cannot work together, refused before any job starts: run and data, certificate, noise and votes.
+"""Refuses settings that cannot work together, before any job starts: run and data, certificate, noise, votes.
 
-Every function raises UserError at the key that has to change. The facts come from rs/schema.json: no torch.
+Every function raises UserError at the key that has to change; docstrings state the condition that it checks.
+The facts come from rs/schema.json. No torch.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Place = tuple[Any, ...]
 
 
 def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
-    """Model and image shape, what is trained, names used twice."""
+    """The model fits the image shape, the training is possible, and no name is used twice."""
     place, sections = run.place, run.sections
     check_own(study, run)
     check_shape(study, (*place, "model"), sections["model"]["name"], data_facts)
@@ -39,7 +40,7 @@ def check_run(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
 
 
 def check_training(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
-    """The objective trains what the model gives, under this noise; images to select an epoch on."""
+    """The objective fits the model's output and the noise, and there are images to select an epoch on."""
     place, sections = run.place, run.sections
     if "objective" not in sections:
         study.fail((*place, "objective"), "lacks this key; it is a mapping of keys")
@@ -78,13 +79,13 @@ def check_shape(study: Study, place: Place, model: str, data_facts: dict[str, An
 
 
 def check_subset(study: Study, place: Place, images: dict[str, Any], size: int, split: str) -> None:
-    """The first image that is asked for is among the `size` of the split, or of those trained on."""
+    """The first image of a subset is among the `size` images of the split, or of the training images."""
     if images.get("first", 0) >= size:
         study.fail((*place, "first"), f"{images['first']}: the {split} split has {size} images")
 
 
 def check_observed(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
-    """Images that the data set has; no two certificates or attacks have one name in the tables."""
+    """The data set has the images, and no two certificates or attacks have the same name in the tables."""
     place, sections, size = run.place, run.sections, data_facts["x-sizes"]["test"]
     for i, attack in enumerate(sections["attacks"]):
         check_subset(study, (*place, "attacks", i, "images"), attack.get("images", {}), size, "test")
@@ -101,7 +102,7 @@ def check_observed(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
 
 
 def check_imported(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
-    """One network is named, its file is there, and Cohen's format comes with its normalisation."""
+    """One network is named, its file exists, and Cohen's format comes with a normalisation."""
     place, sections = run.place, run.sections
     if (sections["entry"] is None) == (sections["architecture"] is None):
         study.fail(place, "give one of entry (module:function) and architecture")
@@ -125,7 +126,9 @@ def check_imported(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
 def check_certificate(
     study: Study, run: Run, i: int, certificate: dict[str, Any], noise: dict[str, Any], noise_place: Place
 ) -> None:
-    """The certificate (with its defaults) has a theorem for the noise, and the sampling serves it."""
+    """The certificate (with its defaults) has a theorem for the noise, and the sampling gives the votes it
+    needs.
+    """
     place, sampling, name = run.place, run.sections["sampling"], certificate["name"]
     facts = method_schema("certificates", name)
     if noise["name"] not in facts["x-norms"]:
@@ -158,7 +161,7 @@ def check_certificate(
 
 
 def _check_rule(study: Study, run: Run, i: int, certificate: dict[str, Any], rule: str) -> None:
-    """The certificate finds votes that its rule stopped, at no smaller error than the rule's."""
+    """The certificate gets votes that its rule stopped, and its error rate is not below the rule's."""
     place, sampling = (*run.place, "certificates", i), run.sections["sampling"]
     if sampling["mode"] != "sequential" or sampling["rule"] != rule:
         told = (
@@ -173,8 +176,8 @@ def _check_rule(study: Study, run: Run, i: int, certificate: dict[str, Any], rul
 def check_attack(
     study: Study, run: Run, i: int, norm: float | str, noise: dict[str, Any], noise_place: Place
 ) -> None:
-    """The certificate that an attack is to be held against is one of the run's, speaks of the classifier that
-    judges, and is for the attack's norm.
+    """The certificate that an attack is compared with is one of the run's, concerns the classifier that the
+    judge uses, and has the attack's norm.
     """
     attack = run.sections["attacks"][i]
     if noise.get("exact"):
@@ -204,14 +207,14 @@ def check_attack(
 
 
 def check_distributional(study: Study, run: Run, noise: dict[str, Any], noise_place: Place) -> None:
-    """The theorem is about the run's smoothing noise."""
+    """The theorem covers the run's smoothing noise."""
     if noise["name"] not in NOISES:
         message = f"the distributional certificate has no theorem for noise {noise['name']}"
         study.fail(noise_place, f"{message}; it has for {', '.join(NOISES)}")
 
 
 def find_attack(study: Study, place: Place, run: Run, asked: str) -> dict[str, Any]:
-    """The attack of `run` that a transfer names, by label or name."""
+    """The attack of `run` that a transfer attack names, by label or name."""
     offered = [a for a in run.sections["attacks"] if not is_transfer(a)]
     found: list[dict[str, Any]] = [a for a in offered if label_of(a) == asked]
     found = found or [a for a in offered if a["name"] == asked]
@@ -223,8 +226,8 @@ def find_attack(study: Study, place: Place, run: Run, asked: str) -> dict[str, A
 
 
 def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
-    """A log's label is no active run's, its noise that of the run in whose place it stands, and its
-    certificate has a theorem for that.
+    """No active run has the log's label, its noise is that of the run that it replaces, and its certificate
+    has a theorem for this noise.
     """
     if any(run.label == label for run in study.all_runs):
         study.fail(("logs", label), "an active run has this label; give the log another one")
@@ -242,8 +245,8 @@ def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
 
 
 def check_log_radii(study: Study, label: str, entry: dict[str, Any], log: Log) -> None:
-    """CERTIFY can have given the log's largest radius with the votes and the alpha that are stated for it."""
-    from rs.study.log_audit import above_cap  # scipy, which a study without logs need not load
+    """CERTIFY can give the log's largest radius with the stated votes and alpha."""
+    from rs.study.log_audit import above_cap  # loads scipy, which a study without logs does not need
 
     level = noise_level(entry["noise"])
     if at_most_unanimous(entry["certificate"], entry["noise"]) and level > 0:
@@ -252,14 +255,14 @@ def check_log_radii(study: Study, label: str, entry: dict[str, Any], log: Log) -
 
 
 def check_exact(study: Study, place: Place, noise: dict[str, Any]) -> None:
-    """Levels that exact noise has a grid for."""
+    """Exact noise has a grid for the level."""
     if noise.get("exact") and not SIGMAS[0] <= noise["sigma"] <= SIGMAS[1]:
         allowed = f"from {SIGMAS[0]:g} to {SIGMAS[1]:g} where exact is true"
         study.fail((*place, "sigma"), f"{noise['sigma']:g}: must be {allowed}")
 
 
 def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], shape: Sequence[int]) -> None:
-    """No noise stands twice, its parameters fit the images, and no certificate waits for an absent one."""
+    """No noise stands twice, its parameters fit the images, and no certificate names an absent noise."""
     swept, dimension = run.sections["smoothing"] is not None, math.prod(shape)
     for i, noise in enumerate(noises):
         place = (*run.place, "smoothing", i) if swept else (*run.place, "noise")

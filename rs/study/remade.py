@@ -1,4 +1,4 @@
-"""A study once more, from what the tables of its results say that they were made by. No torch."""
+"""Rebuilds a study from the provenance in the tables of its results. No torch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rs.study.study import CALLED, Study
 
 
 def files_of(made: Mapping[str, Any]) -> list[Path]:
-    """The files of a table's provenance, without what was given on the command line."""
+    """The files in a table's provenance, without the entry for values given on the command line."""
     return [Path(file) for file in made.get("files") or () if file != CALLED]
 
 
 def study_of(table: Path, made: Mapping[str, Any]) -> Study:
-    """The study of a table's provenance `made`. Raises UserError where that does not say it."""
+    """The study of a table's provenance `made`. Raises UserError where the provenance does not name it."""
     files, overrides = files_of(made), made.get("overrides") or {}
     if not files or (CALLED in made["files"] and not overrides):
         raise UserError(f"{table}: does not name its study; run the study again")
@@ -26,7 +26,7 @@ def study_of(table: Path, made: Mapping[str, Any]) -> Study:
 
 
 def command(study: Study) -> str:
-    """How Snakemake runs it."""
+    """The Snakemake command that runs the study."""
     files = " ".join(file.as_posix() for file in study.files if file != Path(CALLED))
     keys = " ".join(shlex.quote(f"{key}={json.dumps(value)}") for key, value in study.overrides.items())
     return f"snakemake --cores N --configfile {files}" + (f" {CALLED} {keys}" if keys else "")

@@ -1,4 +1,4 @@
-"""What a run's `sampling` may not ask for, refused before any job starts. No torch."""
+"""Refuses `sampling` settings of a run that cannot work, before any job starts. No torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rs.settings.limits import MOST_IN_FOLDER, MOST_JOBS, MOST_VOTES
 from rs.settings.sampling import Sampling, Stop, by_openvino
 from rs.study.study import Run, Study
 
-LEAST_PIECE = 16  # votes: torch gives a stream of normal numbers in multiples of it as at once
+LEAST_PIECE = 16  # votes: in multiples of 16, torch draws the same normal numbers as all at once
 
 
 def check_engine(study: Study, run: Run) -> None:
@@ -25,7 +25,7 @@ def check_engine(study: Study, run: Run) -> None:
 def check_blocks(study: Study, run: Run) -> None:
     n, block = run.sections["sampling"]["n"], run.sections["sampling"]["block"]
     if run.sections["sampling"]["source"] is not None:
-        return  # in batches of its source's blocks
+        return  # its batches are those of its source's blocks
     if block > n:
         study.fail((*run.place, "sampling", "block"), f"{block} is larger than n = {n} (sampling.n)")
     if n % block:
@@ -34,9 +34,9 @@ def check_blocks(study: Study, run: Run) -> None:
 
 
 def check_draw_files(study: Study, run: Run, size: int, images_per_shard: int, drawn: bool) -> None:
-    """A run's draws lie in as many files as Snakemake can weigh, and a folder holds well.
+    """A run's draws lie in no more files than Snakemake can handle, nor a folder in more than it holds well.
 
-    A run that is `drawn` already keeps the shards that it has.
+    A run that is `drawn` already keeps its shards.
     """
     sampling, images = run.sections["sampling"], len(Subset(**study.test).positions(size))
     sampling = {**sampling, "images_per_shard": images_per_shard}
@@ -60,7 +60,7 @@ def check_draw_files(study: Study, run: Run, size: int, images_per_shard: int, d
 
 
 def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
-    """A sequential run asks one thing of Gaussian noise, and n votes can answer it."""
+    """A sequential run has one goal, under Gaussian noise, and n votes can decide it."""
     sampling, place = run.sections["sampling"], (*run.place, "sampling")
     if sampling["rule"] != "tests" and sampling["resolution"] != Sampling.resolution:
         message = "only tests give up by it; leave it out, or set sampling.rule to tests"
@@ -82,7 +82,7 @@ def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:
         message = f"sequential asks for radii under gaussian noise; this run is smoothed with {noise['name']}"
         study.fail((*place, "mode"), message)
     if sampling["source"] is not None:
-        return  # rs.study.source_refusals
+        return  # checked in rs.study.source_refusals
     from rs.statistics.stopping import StoppingRule
 
     least = StoppingRule(stop, noise["sigma"], sampling["n"], sampling["block"]).first_decision()
@@ -113,7 +113,7 @@ def check_tests(study: Study, run: Run, noise: dict[str, Any]) -> None:
 
 
 def _check_first(study: Study, run: Run, stop: Stop, sigma: float, least: float) -> None:
-    """n votes can certify the smallest radius, where the fewest that can are `least`."""
+    """n votes can certify the smallest radius, for which `least` votes are needed."""
     n, place = run.sections["sampling"]["n"], (*run.place, "sampling")
     if least > MOST_VOTES and stop.radii:
         message = f"certifies radius {min(stop.radii):g} at sigma {sigma:g}; n is at most {MOST_VOTES}"

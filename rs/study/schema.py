@@ -1,6 +1,6 @@
-"""The schema of a study, and what it gives: facts, defaults, specs without them. No torch.
+"""The schema of a study, and what follows from it: facts, defaults, specs without defaults. No torch.
 
-It is the committed one; methods that other distributions ship are joined to it (rs.settings.plugins).
+It is the committed schema, joined with the methods of other distributions (rs.settings.plugins).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def schema() -> dict[str, Any]:
 
 
 def section(key: str) -> dict[str, Any]:
-    """The schema of one of a run's sections (of its items, where it is a list of methods)."""
+    """The schema of one of a run's sections; for a list of methods, that of its items."""
     return _object_in(schema()["$defs"]["run"]["properties"][key])
 
 
@@ -45,26 +45,26 @@ def study_section(key: str) -> dict[str, Any]:
 
 
 def method_schema(kind: str, name: str) -> dict[str, Any]:
-    """The schema of a method that stands alone: it asks for what the method requires."""
+    """The schema of a single method, with the method's required keys."""
     found: dict[str, Any] = schema()["$defs"][kind][name]
     return {**found, "required": found["x-required"]}
 
 
 def class_of(kind: str, method: dict[str, Any]) -> str:
-    """The "module:Class" that a method of a study executes: of a switch that is on, or its own."""
+    """The "module:Class" that a method of a study executes: that of a switch that is on, else its own."""
     facts = method_schema(kind, method["name"])
     switched = (path for switch, path in facts.get("x-switches", {}).items() if method.get(switch))
     return str(next(switched, facts["x-class"]))
 
 
 def noise_level(noise: dict[str, Any]) -> float:
-    """The level of a noise, which each family names by a parameter's type; NaN where it has none."""
+    """The level of a noise, which each family marks by a parameter's type; NaN where it has none."""
     level: str | None = method_schema("noises", noise["name"]).get("x-level")
     return math.nan if level is None else float(noise.get(level, math.nan))
 
 
 def at_most_unanimous(certificate: str, noise: dict[str, Any]) -> bool:
-    """Whether a certificate never says more under a noise than CERTIFY of unanimous votes."""
+    """Whether a certificate's radius under a noise is at most that of CERTIFY with unanimous votes."""
     return noise["name"] in method_schema("certificates", certificate).get("x-capped", ())
 
 
@@ -74,16 +74,20 @@ def is_transfer(attack: dict[str, Any]) -> bool:
 
 
 def data_facts(data: dict[str, Any]) -> dict[str, Any]:
-    """What is known of a data set before it is read: what its class says, or of a user's own the study."""
+    """The facts of a data set before it is read: those of its class, or for a user's own data those of the
+    study.
+    """
     stated = {f"x-{key}": data[key] for key in ("shape", "classes", "sizes") if key in data}
     return {**method_schema("datasets", data["name"]), **stated}
 
 
 def prune(value: Any, section: dict[str, Any]) -> Any:
-    """`value` without what equals its default in the section's schema: both spellings are one spec."""
+    """`value` without values that equal their default in the section's schema, so that both spellings are one
+    spec.
+    """
     if not isinstance(value, dict):
         return value
-    if "allOf" in section:  # a method: follow its name
+    if "allOf" in section:  # a method: use the schema of its name
         chosen = next(
             (
                 c["then"]["$ref"]
@@ -117,7 +121,7 @@ def _object_in(sub: dict[str, Any]) -> dict[str, Any]:
 
 
 def defaults(section: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
-    """`value` with all defaults of the section filled in, those of the sections inside it too."""
+    """`value` with all defaults of the section filled in, also in the sections inside it."""
     out = dict(value)
     for key, sub in section.get("properties", {}).items():
         inner = _object_in(sub)

@@ -1,8 +1,8 @@
-"""The schema of a study from the schemas of all methods. No torch.
+"""Builds the schema of a study from the schemas of all methods. No torch.
 
-The root is for a file as it is written, by editors and by `rs.study`: every key is checked wherever it
-stands, but none is asked for, since it may come from the top of the study, an overlay, a sweep or a default.
-`$defs/study`, `$defs/run` and `$defs/imported` are for what has been merged: they ask for what is required.
+The root describes a file as it is written, for editors and `rs.study`. It checks every key wherever it stands
+but requires none, since a key may come from the top of the study, an overlay, a sweep or a default.
+`$defs/study`, `$defs/run` and `$defs/imported` describe the merged study and require what is necessary.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rs.settings.published import PaperSettings
 from rs.settings.study import FigureKey, ImportedSections, RunSections, StudySections, Sweep
 
 IN_RUNS = ("model", "objective", "noise", "training")  # sections that are columns of the table `runs`
-Methods = dict[str, dict[str, dict[str, Any]]]  # of each kind, by name: its schema
+Methods = dict[str, dict[str, dict[str, Any]]]  # kind -> name -> schema
 
 
 def document(methods: Methods) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def document(methods: Methods) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A study of randomized smoothing",
         **file,
-        # a file with data is no overlay: it has a name
+        # a file with data is no overlay, so it has a name
         "if": {"required": ["data"]},
         "then": {"required": ["name"]},
         "$defs": {"parts": {"properties": parts}, "swept": swept, "figure_key": names, **definitions},
@@ -70,7 +70,7 @@ def document(methods: Methods) -> dict[str, Any]:
 
 
 def _figure_keys(schema: Any, paths: Iterable[str]) -> dict[str, Any]:
-    """What a figure can be told by: its own names, and the settings of runs that are columns of `runs`."""
+    """What a figure can distinguish: FigureKey, and the settings of runs that are columns of `runs`."""
     settings = [path for path in paths if path.partition(".")[0] in IN_RUNS and "." in path]
     known = {"type": "string", "enum": [*get_args(FigureKey), *settings]}
 
@@ -93,7 +93,7 @@ def _grid(paths: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_runs_have(schema: Any, sections: dict[str, Any]) -> None:
-    """What a paper says of its settings is written as a run's are."""
+    """Gives a paper's settings the schemas of a run's sections."""
     if isinstance(schema, list):
         for item in schema:
             _as_runs_have(item, sections)
@@ -106,7 +106,7 @@ def _as_runs_have(schema: Any, sections: dict[str, Any]) -> None:
 
 
 def _sides(schema: Any) -> None:
-    """A run of a claim's condition that is a mapping is a Side."""
+    """Makes every run of a claim's condition that is a mapping a Side."""
     for item in schema if isinstance(schema, list) else schema.values() if isinstance(schema, dict) else ():
         _sides(item)
     if isinstance(schema, dict) and {"better", "than"} <= schema.get("properties", {}).keys():
@@ -116,7 +116,7 @@ def _sides(schema: Any) -> None:
 
 
 def _refer(schema: Any) -> None:
-    """Every mapping of any keys becomes a reference."""
+    """Replaces every mapping of any keys by a reference to Side."""
     if isinstance(schema, dict) and schema.get("type") == "object":
         schema.clear()
         schema |= {"type": "object", "$ref": "#/$defs/side"}
@@ -124,7 +124,7 @@ def _refer(schema: Any) -> None:
         _refer(item)
 
 
-# --- what has been merged ---
+# --- the merged study ---
 
 
 def _merged_run(methods: Methods) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _observed(sections: dict[str, Any], methods: Methods) -> dict[str, Any]:
 
 
 def _merged_study(methods: Methods, of_runs: list[str]) -> dict[str, Any]:
-    """Sections of runs are checked once they are merged too, in `$defs/run`."""
+    """The study after merging; its sections of runs are checked as part of `$defs/run`."""
     study = dataclass_schema(StudySections)
     study["properties"]["data"] = _choice("datasets", methods)
     study["properties"] |= {key: {} for key in of_runs}
@@ -161,7 +161,7 @@ def _merged_study(methods: Methods, of_runs: list[str]) -> dict[str, Any]:
 
 
 def _choice(kind: str, methods: Methods) -> dict[str, Any]:
-    """An object whose `name` picks which of the kind's schemas it must meet."""
+    """An object whose `name` selects the schema of the kind that it must meet."""
     offered = methods[kind]
     return {
         "type": "object",
@@ -173,7 +173,7 @@ def _choice(kind: str, methods: Methods) -> dict[str, Any]:
                 "then": {
                     "$ref": f"#/$defs/{kind}/{name}",
                     "required": offered[name]["x-required"],
-                    # so that what is missing can be described
+                    # lets a message describe a missing key
                     "properties": {k: offered[name]["properties"][k] for k in offered[name]["x-required"]},
                 },
             }
@@ -186,12 +186,12 @@ def _named(name: str) -> dict[str, Any]:
     return {"required": ["name"], "properties": {"name": {"const": name}}}
 
 
-# --- what stands in a file ---
+# --- a file ---
 
 
 def _part(schema: Any, partial: dict[str, Any]) -> Any:
-    """The schema of what may be merged with more: nothing is required, and a mapping over a list is merged
-    over each of its items.
+    """The schema of something that may be merged with more: nothing is required, and a mapping may stand for
+    a list, to be merged over each of its items.
     """
     if isinstance(schema, list):
         return [_part(s, partial) for s in schema]
@@ -214,9 +214,9 @@ def _part(schema: Any, partial: dict[str, Any]) -> Any:
 
 
 def _part_of_method(choice: dict[str, Any], partial: dict[str, Any]) -> dict[str, Any]:
-    """A method by name, or what any method of its kind takes where the name stands elsewhere.
+    """A method by name, or the keys of any method of its kind where the name stands elsewhere.
 
-    `partial` holds the methods that ask for keys further inside, as they are without that.
+    `partial` holds, without requirements, the methods that require keys further inside.
     """
     refs = [(c["if"], c["then"]["$ref"]) for c in choice["allOf"]]
     by_name = [{"if": named, "then": partial.get(ref, {"$ref": ref})} for named, ref in refs]
@@ -244,7 +244,7 @@ def _any(offered: dict[str, dict[str, Any]], partial: dict[str, Any]) -> dict[st
 
 
 def _swept(sections: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """What stands at each dotted path through mappings of keys that a sweep can assign to."""
+    """The schema at each dotted path through mappings of keys that a sweep can assign to."""
     found: dict[str, Any] = {}
 
     def walk(path: str, schema: dict[str, Any]) -> None:
@@ -259,7 +259,7 @@ def _swept(sections: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
 
 
 def _insides(schema: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:
-    """The mappings of keys that a schema allows, of a method all that any of its kind has."""
+    """The mappings of keys that a schema allows; for a method, the keys of all methods of its kind."""
     if "$ref" in schema:
         place: Any = {"$defs": definitions}
         for key in schema["$ref"].split("/")[1:]:

@@ -1,4 +1,7 @@
-"""Which runs another one can start from (`sampling.source`), refused before any job starts. No torch."""
+"""Refuses runs that another run cannot start from (`sampling.source`), before any job starts. No torch.
+
+Every function raises UserError at the key that has to change; docstrings state the condition that it checks.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from rs.settings.sampling import Stop
 from rs.study.schema import method_schema, prune, schema
 from rs.study.study import Run, Study
 
-SAME = ("seed", "batch", "images_per_shard")  # of the two: the draws, and how they lie in files
+SAME = ("seed", "batch", "images_per_shard")  # keys that must be equal: the draws, and how they lie in files
 
 
 def check_answers(study: Study, run: Run) -> None:
-    """Answers are stored of votes whose number is fixed, and of votes alone."""
+    """Answers are stored for a fixed number of votes, and without softmax moments."""
     sampling, place = run.sections["sampling"], (*run.place, "sampling", "answers")
     if sampling["answers"] is None:
         return
@@ -24,7 +27,7 @@ def check_answers(study: Study, run: Run) -> None:
 
 
 def check_source(study: Study, run: Run, source: Run) -> None:
-    """The source stores answers to draws that this run can meet, and the run asks for what they are for."""
+    """The source stores answers to draws that this run can use, and this run's certificates use them."""
     own, theirs = run.sections["sampling"], source.sections["sampling"]
     place, label = (*run.place, "sampling", "source"), source.label
 
@@ -53,7 +56,7 @@ def check_source(study: Study, run: Run, source: Run) -> None:
 
 
 def of_two(run: Run) -> list[dict[str, Any]]:
-    """The run's certificates that see another network's votes too."""
+    """The run's certificates that also use another network's votes."""
     return [c for c in run.sections["certificates"] if _is_of_two(c["name"])]
 
 
@@ -62,8 +65,8 @@ def _is_of_two(certificate: str) -> bool:
 
 
 def check_votes(study: Study, run: Run, noise: dict[str, Any], source: Run, share: float) -> None:
-    """The source votes under this noise, and its votes and this run's together can decide something. Both
-    samplings are in blocks.
+    """The source has votes under this noise, and its votes together with this run's can decide something.
+    Both samplings are in blocks.
     """
     own, theirs, place = run.sections["sampling"], source.sections["sampling"], (*run.place, "sampling")
     if noise not in (known := _certified(source)):

@@ -1,6 +1,6 @@
-"""Reads a study: YAML files and overlays -> merged, swept, checked runs. Whole before any job starts.
+"""Reads a study: YAML files and overlays -> merged, swept, checked runs, all before any job starts.
 
-Every error is one line: file, key, what is allowed. Overlays and a run's own keys are merged deep; a list
+Every error is one line: file, key, what is allowed. Overlays and a run's own keys are merged deeply. A list
 replaces a list, a mapping over a list is merged over each of its items, and a method with another `name`
 replaces the method. No torch.
 """
@@ -35,9 +35,9 @@ RUN_KEYS = (
     "calibration",
     "distributional",
 )
-# of them, those that an imported model has too
+# those that an imported model has too
 OBSERVED_KEYS = ("noise", "smoothing", "sampling", "certificates", "attacks", "distributional")
-# what a run does only where it says so: an override changes it and does not ask for it
+# keys that a run uses only where it has them: an override changes them but does not add them
 OPTIONAL = ("certificates", "attacks", "calibration", "distributional")
 RESERVED = ("runs", "data", "mlflow")
 
@@ -56,14 +56,14 @@ def merge(base: Any, over: Any) -> Any:
     return out
 
 
-CALLED = "--config"  # what was given on the command line, among the files
+CALLED = "--config"  # stands for the command line among the files
 
 
 @dataclass(frozen=True)
 class Run:
     """One labelled run with one seed, merged, swept and checked; `sections` holds all of RUN_KEYS.
 
-    One of the study's `imported` models is a run too, with the sections of `ImportedSections`.
+    An `imported` model of the study is a run too, with the sections of `ImportedSections`.
     """
 
     label: str
@@ -73,21 +73,21 @@ class Run:
 
     @property
     def place(self) -> tuple[str, str]:
-        """Where the study holds it."""
+        """The run's place in the study."""
         return self.kind, self.label
 
     @property
     def trained(self) -> bool:
-        """Whether the study trains its network: it is neither imported nor joined of other runs'."""
+        """Whether the study trains the run's network, which is then neither imported nor joined."""
         model = self.sections.get("model")
         return model is not None and "x-networks" not in method_schema("models", model["name"])
 
 
 class Study:
-    """A checked study. `runs` are the active ones, in the file's order, one per label and seed; `stated_runs`
-    all that its text states.
+    """A checked study. `runs` are the active runs in the file's order, one per label and seed; `stated_runs`
+    are all that its text states.
 
-    `overrides` are merged over the files, or are the study where there is no file; errors name them `called`.
+    `overrides` are merged over the files, or are the whole study without files; errors name them `called`.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Study:
         self._complete_entries(top)
         self.all_runs = self.stated_runs = self._expand()
         self.runs = self._active(top["active"])
-        # a log with the label of a run that is not active stands in its place
+        # a log with the label of an inactive run replaces the run
         idle = [run for run in self.all_runs if run not in self.runs and run.label in self.logs]
         self.replaced: dict[str, Run] = {run.label: run for run in idle}
         self.all_runs = [run for run in self.all_runs if run not in idle]
@@ -126,7 +126,7 @@ class Study:
             self.fail(("runs",), "the study has no active run")
 
     def _check_files(self) -> None:
-        # what a file asks for may stand in another one
+        # a key that one file requires may stand in another
         whole = {key: value for key, value in schema().items() if key not in ("if", "then")}
         for file, document in zip(self.files, self._documents, strict=True):
             check(file, document)
@@ -141,7 +141,7 @@ class Study:
         return merged
 
     def _complete_entries(self, top: dict[str, Any]) -> None:
-        """Logs, published numbers, comparisons, papers, claims and groups with their defaults."""
+        """Fills in the defaults of logs, published numbers, comparisons, papers, claims and groups."""
         log, paper = (study_section(key)["additionalProperties"] for key in ("logs", "papers"))
         number, claim = (study_section(key)["items"] for key in ("published", "claims"))
         condition = claim["properties"]["conditions"]["items"]
@@ -158,7 +158,7 @@ class Study:
         ]
 
     def _active(self, labels: list[str] | None) -> list[Run]:
-        """The runs with these labels, all of them without any."""
+        """The runs with these labels; all runs where there are no labels."""
         if labels is None:
             return self.all_runs
         for i, label in enumerate(labels):
@@ -199,8 +199,8 @@ class Study:
         return out + [self._imported(label, own, labels) for label, own in imported.items()]
 
     def _override(self, sections: dict[str, Any]) -> dict[str, Any]:
-        """The study's `override`, without what it says of attacks and the like to a run that has none, and
-        of a method's parameters to one that has no such parameter.
+        """The study's `override`, without attacks and the like for a run that has none, and without
+        parameters that a run's method does not have.
         """
         found: dict[str, Any] = {}
         for key, value in self.text.get("override", {}).items():
@@ -212,7 +212,9 @@ class Study:
         return found
 
     def _imported(self, label: str, own: dict[str, Any], labels: set[str]) -> Run:
-        """An imported model: of the defaults and the override, what says how a model is observed."""
+        """An imported model. Of the defaults and the override, it takes the keys on how a model is
+        observed.
+        """
         place = ("imported", label)
         if label in labels:
             self.fail(place, "a run has this label; give the model another one")
@@ -254,7 +256,7 @@ class Study:
         raise UserError(self.located(path, message))
 
     def located(self, path: tuple[Any, ...], message: str) -> str:
-        """`file: path: message`; a run's key that stands in an override or at the top is named there."""
+        """`file: path: message`. A run's key that stands in an override or at the top is named there."""
         lacks = message.startswith("lacks")
         places = [path]
         if path[:1] in (("runs",), ("imported",)) and len(path) > 2:
@@ -271,13 +273,13 @@ class Study:
 
 
 def _first_error(value: Any, against: dict[str, Any]) -> tuple[tuple[Any, ...], str] | None:
-    """Path and message of what the schema does not allow: the first by its place."""
+    """Path and message of the first schema error by its place; None where there is none."""
     errors = list(Validator({**against, "$defs": schema()["$defs"]}).iter_errors(value))
     return explain(first(errors)) if errors else None
 
 
 def _of_method(kind: str, method: Any, over: dict[str, Any]) -> dict[str, Any]:
-    """What of `over` a method takes; what none of its kind takes stays, and is named when it is checked."""
+    """The keys of `over` that a method takes. Keys that no method of its kind takes stay, for the check."""
     offered = schema()["$defs"][kind]
     name = over.get("name", method.get("name") if isinstance(method, dict) else None)
     own = offered.get(name, {}).get("properties", over)
@@ -291,5 +293,5 @@ def some(names: Iterable[str]) -> str:
 
 
 def named(label: str, wanted: Iterable[str]) -> bool:
-    """A label or the label of the sweep it came from."""
+    """Whether the label, or the label of the sweep it came from, is among `wanted`."""
     return any(label == w or label.startswith(f"{w}[") for w in wanted)

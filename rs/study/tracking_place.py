@@ -1,6 +1,6 @@
-"""Whether a study's MLflow store can be one, as far as that is told without a server. No torch, no MLflow.
+"""Checks a study's MLflow store, as far as is possible without a server. No torch, no MLflow.
 
-Tracking is the last job of a study: what would fail there is refused before any other starts.
+Tracking is the last job of a study, so what would fail there is refused before any other job starts.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ PLACE = ("tracking", "uri")
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The database's file, relative to the working directory as it is given; None for another store."""
+    """The database's file, relative to the working directory if given so; None for another store."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
 def check_address(study: Study) -> None:
-    """The store's kind is one that MLflow knows, and its address is whole. Raises UserError at the key."""
+    """MLflow knows the store's kind, and the address is complete. Raises UserError at the key."""
     uri: str = study.tracking["uri"]
     scheme, colon, _ = uri.partition(":")
     name, _, driver = scheme.partition("+")
@@ -43,7 +43,7 @@ def check_address(study: Study) -> None:
         try:
             address = urlsplit(uri)
             whole = bool(address.hostname) and (address.port is None or address.port > 0)
-        except ValueError:  # a port that is no number, half of an IPv6 address
+        except ValueError:  # a port that is no number, or half of an IPv6 address
             whole = False
         if not whole:
             study.fail(PLACE, f"{without_password(uri)!r}: names no server; must be {scheme}://SERVER...")
@@ -52,9 +52,8 @@ def check_address(study: Study) -> None:
 
 
 def check_place(study: Study) -> None:
-    """The SQLite file is a database, or can be made one: its folder is there, or can be made.
-
-    Raises UserError at the key. Servers are left alone.
+    """The SQLite file is a database or can be created, and so can its folder. Raises UserError at the key.
+    Servers are not checked.
     """
     file = sqlite_file(study.tracking["uri"])
     if file is None:
@@ -70,7 +69,7 @@ def check_place(study: Study) -> None:
             with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
                 database.execute("PRAGMA schema_version")
         except sqlite3.DatabaseError as error:
-            if not isinstance(error, sqlite3.OperationalError):  # locked, say: it may be free in the end
+            if not isinstance(error, sqlite3.OperationalError):  # a lock, say, may be gone later
                 study.fail(PLACE, f"{file}: cannot be used as an MLflow store: {error}")
     folder = next(place for place in file.absolute().parents if os.path.lexists(place))
     if not folder.is_dir():
@@ -80,6 +79,6 @@ def check_place(study: Study) -> None:
 
 
 def without_password(uri: str) -> str:
-    """An address as it may be shown."""
+    """An address without its user and password, as it may be shown."""
     head, at, tail = uri.rpartition("@")
     return f"{head.partition('//')[0]}//{tail}" if at else uri

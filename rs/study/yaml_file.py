@@ -1,4 +1,6 @@
-"""One YAML file of a study, in canonical form. Every error is one line that names the file and the place."""
+"""Reads a YAML file of a study in canonical form. Every error is one line that names the file and the
+place.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +33,12 @@ class _Fault(yaml.MarkedYAMLError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads `1e-5` as a string; numbers are numbers here. A key given twice is an error.
+    """YAML 1.1, except that `1e-5` is a number, and that a key given twice is an error.
 
-    What YAML 1.1 reads as another value than it looks like is refused: `on` is true, `010` is 8, `1_0` is 10,
-    `1:30` is 90, `2020-01-01` a date. So is a key that would not come out as it is written, such as 1.50.
-
-    A document is measured before it is built: aliases and merge keys can make a few lines into gigabytes.
+    Values that YAML 1.1 reads as something else than they look like are refused: `on` is true, `010` is 8,
+    `1_0` is 10, `1:30` is 90, `2020-01-01` a date. So is a key that would not keep its spelling, such as
+    1.50. The size of a document is measured before it is built, because aliases and merge keys can expand a
+    few lines to gigabytes.
     """
 
     def get_single_node(self) -> yaml.Node | None:
@@ -46,7 +48,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def _measure(self, node: yaml.Node, depth: int, known: dict[int, int]) -> int:
-        """Values in the node; what an alias names counts each time."""
+        """The number of values in the node; an alias counts each time."""
         if isinstance(node, yaml.ScalarNode):
             return 1
         if known.get(id(node)) == 0:
@@ -69,7 +71,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<`, which the parent resolves: own keys win
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<`: the parent class resolves it, own keys win
                 continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, (str, int, float, bool, type(None))):
@@ -83,7 +85,7 @@ class _Loader(yaml.SafeLoader):
 
 
 _WORDS = {"bool": "truth value", "int": "whole number", "float": "number", "timestamp": "date"}
-# What YAML 1.1, YAML 1.2 and a reader agree on.
+# Spellings on which YAML 1.1, YAML 1.2 and a reader agree.
 _PLAIN = {
     "bool": re.compile("true|True|TRUE|false|False|FALSE"),
     "int": re.compile("[-+]?(0|[1-9][0-9]*)"),
@@ -95,7 +97,9 @@ _PLAIN = {
 
 
 def _plainly(kind: str) -> Callable[[yaml.SafeLoader, yaml.ScalarNode], Any]:
-    """Constructs a scalar of this kind. Raises a YAML error at one that is not written plainly."""
+    """A constructor of scalars of this kind. It raises a YAML error at a scalar that is not written
+    plainly.
+    """
     construct = getattr(yaml.SafeLoader, f"construct_yaml_{kind}")
 
     def plainly(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
@@ -127,7 +131,9 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.012
 
 
 def of_snakemake(value: Any) -> Any:
-    """What Snakemake read from YAML 1.1, in canonical form: `1e-5`, which is text there, is a number here."""
+    """What Snakemake read from YAML 1.1, in canonical form: `1e-5`, a text for Snakemake, becomes a
+    number.
+    """
     if isinstance(value, dict):
         return {str(key): of_snakemake(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -136,7 +142,9 @@ def of_snakemake(value: Any) -> Any:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """One file of a study in canonical form: text keys, and 1.0 read as 1, so that neither changes an id."""
+    """One file of a study in canonical form: keys are texts and 1.0 is read as 1, so neither changes an
+    id.
+    """
     try:
         text = read_bytes(path, STUDY).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -162,7 +170,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def check(file: Path, document: dict[str, Any]) -> None:
     """Raises UserError at a number that is not finite and at a text with a line break or another control
-    character, which `description` alone may have.
+    character. Only `description` may have these.
     """
     texts = {key: value for key, value in document.items() if key != "description"}
     for place, allowed in ((not_finite(document), "must be a finite number"), (not_text(texts), _TEXT)):
@@ -171,7 +179,9 @@ def check(file: Path, document: dict[str, Any]) -> None:
 
 
 def not_text(value: Any) -> tuple[Any, ...] | None:
-    """Path of the first key or text with a character that ends a line, controls or encodes nothing."""
+    """Path of the first key or text with a line end, another control character or half of a surrogate
+    pair.
+    """
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         if isinstance(key, str) and _CONTROL.search(key):
