@@ -1,3 +1,1 @@
-"""The pipeline from Python: what `import rs` offers (docs/python.md). The names are those of
-`rs/__init__.py`.
-"""
+"""The pipeline from Python: what `import rs` offers (docs/python.md). `rs/__init__.py` has the names."""

@@ -1,4 +1,4 @@
-"""`rs.attack`: an attack by name on a smoothed classifier, judged as the pipeline judges
+"""`rs.attack`: runs a named attack on a smoothed classifier and judges it as the pipeline does
 (rs.stages.outcomes).
 """
 
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Attacked:
-    """What an attack came to at R radii on N images; radius 0, the clean images, is always the first.
+    """The outcome of an attack at R radii on N images; radius 0, the clean images, always comes first.
 
-    `radii` float64 [R]; `images` float32 [R, N, C, H, W], the attacked ones; `prediction` int64 [R, N], the
-    judge's; `votes` int64 [R, N, classes], what it rests on; `distortion` float64 [R, N] in the attack's
+    `radii` float64 [R]; `images` float32 [R, N, C, H, W], attacked; `prediction` int64 [R, N], the judge's;
+    `votes` int64 [R, N, classes], on which the prediction rests; `distortion` float64 [R, N] in the attack's
     `norm`.
     """
 
@@ -54,11 +54,11 @@ class Attacked:
 
     @property
     def success(self) -> np.ndarray:
-        """bool [R, N]: the judge gives another class than the label."""
+        """bool [R, N]: the judge's class is not the label."""
         return np.asarray(self.prediction != self.labels)
 
     def empirical_accuracy(self) -> pd.DataFrame:
-        """Share of the images that are right under attack, and its 95 % Wilson interval, per radius."""
+        """Share of the images that stay correct under attack, and its 95 % Wilson interval, per radius."""
         import pandas as pd
 
         right = (~self.success).sum(1)
@@ -92,9 +92,9 @@ def attack(
 ) -> Attacked:
     """Attacks the smoothed classifier at `radii`, in the attack's norm and the units of the images.
 
-    What is found is projected onto ball and box and counts as the majority of `judge` fresh votes;
-    `judge="base"` attacks and judges the classifier without noise. `keep_broken`: an image that a smaller
-    radius broke counts as broken at larger ones. `parameters` are the attack's (`steps=40`). Raises
+    Attacked images are projected onto the ball and the box and judged by the majority of `judge` fresh votes;
+    `judge="base"` attacks and judges the classifier without noise. With `keep_broken`, an image that a
+    smaller radius broke counts as broken at larger ones. `parameters` are the attack's (`steps=40`). Raises
     UserError.
     """
     verb = "attack"
@@ -144,7 +144,7 @@ def _method(
     keep_broken: bool | None,
     parameters: dict[str, Any],
 ) -> dict[str, Any]:
-    """The attack as a study says it. Raises UserError for one that no study could say."""
+    """The attack as a study writes it. Raises UserError for an attack that no study could state."""
     method = {**method_of(attack, "attack", verb), **{k: plain(v) for k, v in parameters.items()}}
     method |= {"radii": plain(list(radii)), "judge": judge if judge == "base" else {"n": plain(judge)}}
     method |= {} if keep_broken is None else {"keep_broken": keep_broken}
@@ -160,7 +160,7 @@ def _attacked(
     positions: list[int],
     norm: float,
 ) -> Attacked:
-    """The batches, each with an entry per radius, joined."""
+    """Joins the batches, each of which has an entry per radius."""
     by_radius = list(zip(*found, strict=True))
     votes = np.stack([torch.cat([outcome.votes for outcome in at_r]).numpy() for at_r in by_radius])
     return Attacked(
@@ -176,7 +176,7 @@ def _attacked(
 
 
 def _check(verb: str, method: dict[str, Any]) -> None:
-    """Raises UserError for an attack that is none, or that needs another run, and for values out of range."""
+    """Raises UserError for an unknown attack, one that needs another run, and values out of range."""
     known = [name for name in schema()["$defs"]["attacks"] if not is_transfer({"name": name})]  # of a run
     if method["name"] not in known:
         raise UserError(f"{verb}: {method['name']}: no such attack here; allowed: {', '.join(known)}")

@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Certification:
-    """What a certificate says of N images, with the votes that it says it of.
+    """The claims of a certificate about N images, with the votes that they rest on.
 
-    `prediction` int64 [N], -1 where it abstains; `radius` float64 [N] in the units of the images, rounded
-    down, 0 where it abstains; `lower` float64 [N], lower bounds at error `alpha` of the probability that the
-    selected class is voted for (of its expected score, for certificates of scores), each by itself. `norm` is
-    that of the radii; `rigorous` is False for an estimate that no proof covers.
+    `prediction` int64 [N], -1 where it abstains. `radius` float64 [N] in the units of the images, rounded
+    down, 0 where it abstains. `lower` float64 [N]: lower bounds, each at error `alpha`, of the probability of
+    a vote for the selected class (for certificates of scores, of its expected score). `norm` is that of the
+    radii. `rigorous` is False for an estimate that no proof covers.
     """
 
     prediction: np.ndarray
@@ -61,7 +61,7 @@ class Certification:
 
     @property
     def correct(self) -> np.ndarray:
-        """bool [N]: not abstained, and the label's class."""
+        """bool [N]: not abstained, and equal to the label."""
         return np.asarray(self.prediction == self.labels)
 
     def certified_accuracy(self, radii: Sequence[float] = (0.0,)) -> pd.DataFrame:
@@ -76,8 +76,8 @@ class Certification:
         return pd.DataFrame({"radius": at, **columns})
 
     def average_radius(self) -> tuple[float, float, float]:
-        """The average certified radius, wrong and abstained images counting as 0, and its 95 % t interval,
-        cut to what an average can be: from 0 to the radius of unanimous votes.
+        """The average certified radius, with wrong and abstained images as 0, and its 95 % t interval, cut to
+        the possible range of the average: from 0 to the radius of unanimous votes.
         """
         radii = np.where(self.correct, self.radius, 0.0)
         return t_interval(radii, least=0.0, most=capped(largest_radius(self), radii))
@@ -92,7 +92,7 @@ class Certification:
 
     @property
     def factor(self) -> float:
-        """What certified accuracies are multiplied by (1 for all but STN's published procedure)."""
+        """The factor of certified accuracies (1 for all but STN's published procedure)."""
         from rs.methods import catalog
         from rs.stages.certify import accuracy_factor
 
@@ -109,7 +109,7 @@ class Certification:
 
 
 def largest_radius(found: Certification) -> float:
-    """What its certificate says of as many votes as an image may get, all for one class."""
+    """The certificate's radius for the maximum number of votes, all for one class."""
     from rs.methods import catalog
     from rs.stages.certify import largest_radius as of_unanimous
 
@@ -125,7 +125,9 @@ def largest_radius(found: Certification) -> float:
 
 @dataclass(frozen=True)
 class Claim:
-    """Of one image: `prediction` (-1 abstains), `radius` in norm `norm`, at `confidence`, proven or not."""
+    """The claim about one image: `prediction` (-1 abstains), `radius` in norm `norm`, `confidence`, proven or
+    not.
+    """
 
     prediction: int
     radius: float
@@ -145,12 +147,12 @@ def certify_counts(
     uniform: ArrayLike | None = None,
     **parameters: Any,
 ) -> Certification:
-    """What a certificate says of votes that were drawn before; no network is run.
+    """Applies a certificate to votes that were drawn before; no network runs.
 
-    `counts` of `SmoothedClassifier.certify`, which know their noise, or a pair of arrays (selection,
-    estimation) of whole numbers [N, classes]; then `noise` and its parameters are needed (`sigma=0.5`), and
-    the `dimension` of the images where the radius depends on it. Other `parameters` are the certificate's.
-    Raises UserError for what allows no claim.
+    `counts` are those of `SmoothedClassifier.certify`, which hold their noise, or a pair of integer arrays
+    (selection, estimation), each [N, classes]. A pair needs `noise` and its parameters (`sigma=0.5`), and the
+    `dimension` of the images where the radius depends on it. Other `parameters` are the certificate's. Raises
+    UserError for input that allows no claim.
     """
     verb = "certify_counts"
     method = method_of(certificate, "certificate", verb)
@@ -192,7 +194,7 @@ def radius(
 
 
 def certification(verb: str, counts: Counts, certificate: dict[str, Any], alpha: float) -> Certification:
-    """Of a checked certificate."""
+    """The certification by a checked certificate."""
     draws, facts = counts.draws, method_schema("certificates", certificate["name"])
     check_draws(draws, alpha, anytime=True)
     full = defaults(facts, certificate)

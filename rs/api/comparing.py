@@ -1,4 +1,6 @@
-"""`rs.compare`: two certifications of the same images, image by image (rs.tables.comparisons). No torch."""
+"""`rs.compare`: compares two certifications of the same images, image by image (rs.tables.comparisons). No
+torch.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +41,14 @@ def compare(
     level: float = 0.95,
     margins: dict[str, float] | None = None,
 ) -> pd.DataFrame:
-    """a minus b of average certified radius, median radius and certified accuracy, paired by image.
+    """The difference a minus b of average certified radius, median radius and certified accuracy, paired by
+    image.
 
-    Columns SHOWN: two-sided intervals, p-values of "no difference", Holm's adjustment within a metric, and a
-    verdict: `better`, `worse`, `equivalent` (within a margin of `margins`, by metric) or `undecided`. Without
-    `radii` at those of a study's report that either certifies anything at. It speaks of these two networks on
-    other test images, not of other training seeds. What stopped votes leave open (`lower_bound`) has no test.
-    Raises UserError without labels or common images.
+    Columns are SHOWN: two-sided intervals, p-values of "no difference", Holm's adjustment within a metric,
+    and a verdict: `better`, `worse`, `equivalent` (within the metric's margin in `margins`) or `undecided`.
+    The default `radii` are those of a study's report at which either one certifies anything. The result is
+    about these two networks on other test images, not about other training seeds. Radii that stopped votes
+    leave open (`lower_bound`) have no test. Raises UserError without labels or common images.
     """
     import pandas as pd
 
@@ -76,10 +79,10 @@ def _contestant(name: str, found: Certification) -> Contestant:
 
 
 def _decided(found: Certification) -> tuple[float, ...] | None:
-    """Of stopped votes the radii that they decide; None of a fixed number of votes.
+    """The radii that stopped votes decide; None for a fixed number of votes.
 
-    Which claims they decide is a matter of the rule that stopped them: draws of two networks stop when the
-    bound of their differences decides, long before the second one's votes alone do.
+    The rule that stopped the votes determines which claims they decide. Draws of two networks stop when the
+    bound of their differences decides, long before the second network's votes alone do.
     """
     from rs.methods.certificates import incremental
     from rs.methods.interfaces import Certified

@@ -1,4 +1,4 @@
-"""Votes as Python has them: what a certificate sees, with the noise that they were drawn under. No torch."""
+"""Votes in Python: the input of a certificate, and the noise under which they were drawn. No torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rs.methods.claims import check_separate
 from rs.statistics.draws import Draws, Votes
 from rs.statistics.paired_draws import PairedDraws
 
-MOST_VOTES = 2**53  # per image: whole numbers that float64 holds exactly
+MOST_VOTES = 2**53  # per image: float64 holds these integers exactly
 NO_LABEL = -1
 
 
@@ -22,7 +22,7 @@ NO_LABEL = -1
 class Counts:
     """Votes of N images under one noise, for `rs.certify_counts`: another certificate, another alpha.
 
-    Immutable, and without the network: it can be pickled and certified elsewhere.
+    Immutable, and without the network: they can be pickled and certified elsewhere.
     """
 
     draws: Draws
@@ -40,12 +40,12 @@ class Counts:
 
     @property
     def votes(self) -> np.ndarray:
-        """int64 [N]: estimation votes of each image; of both networks where a first one's stand beside."""
+        """int64 [N]: number of estimation votes of each image; for paired draws, of both networks."""
         return self.draws.votes if isinstance(self.draws, PairedDraws) else self.draws.estimation.n
 
     @property
     def images(self) -> np.ndarray:
-        """int64 [N]: the images' positions, which their noise was seeded with."""
+        """int64 [N]: the positions of the images, which seed their noise."""
         return self.draws.images
 
     @property
@@ -75,7 +75,7 @@ def counts_of(
     dimension: int,
     uniform: ArrayLike | None = None,
 ) -> Counts:
-    """`Counts`, or a pair of selection and estimation votes, each [N, classes] or [classes], checked."""
+    """Checks `Counts`, or a pair of selection and estimation votes, each [N, classes] or [classes]."""
     if isinstance(votes, Counts):
         return votes
     if not isinstance(votes, tuple | list) or len(votes) != 2:
@@ -93,7 +93,7 @@ def counts_of(
 
 
 def vote_array(votes: ArrayLike | Mapping[int, int], where: str) -> np.ndarray:
-    """int64 [N, classes] of whole numbers from 0. Raises UserError for anything else."""
+    """int64 [N, classes] of integers from 0. Raises UserError for anything else."""
     try:
         found = np.atleast_2d(np.asarray(votes))
     except ValueError as error:  # rows of several lengths
@@ -112,7 +112,9 @@ def vote_array(votes: ArrayLike | Mapping[int, int], where: str) -> np.ndarray:
 
 
 def label_array(labels: ArrayLike | None, images: int, classes: int, verb: str = "labels") -> np.ndarray:
-    """int64 [N]; -1 everywhere without labels. Raises UserError for the wrong number or another class."""
+    """int64 [N]; -1 everywhere without labels. Raises UserError for a wrong number of labels or an unknown
+    class.
+    """
     if labels is None:
         return np.full(images, NO_LABEL, np.int64)
     found = np.asarray(labels)
@@ -127,7 +129,7 @@ def label_array(labels: ArrayLike | None, images: int, classes: int, verb: str =
 
 
 def joined(parts: list[Votes]) -> Votes:
-    """Votes of consecutive images."""
+    """Joins votes of consecutive images."""
     return Votes(
         np.concatenate([p.counts for p in parts]),
         {b: np.concatenate([p.sums[b] for p in parts]) for b in parts[0].sums},

@@ -1,4 +1,4 @@
-"""What is handed to `rs.smooth` and its methods, looked at before anything is computed: models and images."""
+"""Checks the arguments of `rs.smooth` and its methods before anything is computed: models and images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rs.networks.transformations import one_line, out_of_memory
 
 Model = nn.Module | Callable[[Tensor], Tensor]
 Images = Tensor | np.ndarray
-CHANNELS = (1, 3, 4)  # of images, where they may stand last by mistake
+CHANNELS = (1, 3, 4)  # numbers of channels, to recognise images with channels last
 
 
 class Called(nn.Module):
@@ -37,7 +37,9 @@ def check_calibrated(verb: str, form: dict[str, Any]) -> None:
 
 
 def network_of(model: Model, verb: str) -> nn.Module:
-    """The model as a module. Raises UserError for what cannot be called, and for weights in other numbers."""
+    """The model as a module. Raises UserError for an object that cannot be called, and for weights other than
+    float32.
+    """
     if not callable(model):
         told = "give a torch module, or a callable: images [B, C, H, W] in [0, 1] to logits [B, classes]"
         raise UserError(f"{verb}: model: a {type(model).__name__} cannot be called; {told}")
@@ -53,11 +55,11 @@ def network_of(model: Model, verb: str) -> nn.Module:
 
 @torch.no_grad()
 def classes_of(network: nn.Module, images: Tensor, verb: str) -> int:
-    """How many classes it tells apart. Raises UserError unless it returns logits [B, classes >= 2]."""
+    """The number of classes. Raises UserError unless the network returns logits [B, classes >= 2]."""
     size = "x".join(map(str, images.shape[1:]))
     try:
         found: Any = network(images.clone())
-    except Exception as error:  # whatever somebody's network does
+    except Exception as error:  # a foreign network may raise anything
         if out_of_memory(error):
             raise
         told = f"fails on {len(images)} float32 images of {size} in [0, 1]"
@@ -87,8 +89,8 @@ def _hint(found: Any) -> str:
 
 
 def image_tensor(images: Images, verb: str) -> Tensor:
-    """float32 [N, C, H, W] on the CPU. Raises UserError for other shapes, whole numbers, values outside [0,
-    1] and NaN.
+    """float32 [N, C, H, W] on the CPU. Raises UserError for other shapes, integers, values outside [0, 1] and
+    NaN.
     """
     if not isinstance(images, Tensor | np.ndarray):
         raise UserError(f"{verb}: images: a {type(images).__name__}; give a tensor or array [N, C, H, W]")
@@ -114,7 +116,7 @@ def image_tensor(images: Images, verb: str) -> Tensor:
 
 
 def position_list(positions: ArrayLike | None, images: int, verb: str) -> list[int]:
-    """Where the images stand in their data set, which their noise is seeded with: 0, 1, ... by default."""
+    """The positions of the images in their data set, which seed their noise: 0, 1, ... by default."""
     if positions is None:
         return list(range(images))
     found = np.asarray(positions)
@@ -126,7 +128,7 @@ def position_list(positions: ArrayLike | None, images: int, verb: str) -> list[i
 
 
 def chosen_device(device: str | torch.device, verb: str) -> torch.device:
-    """`auto` is the GPU where there is one."""
+    """The torch device; `auto` is the GPU where there is one."""
     if str(device) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -141,8 +143,8 @@ def chosen_device(device: str | torch.device, verb: str) -> torch.device:
 
 
 def probes_of(images: Tensor, levels: Sequence[float], number: int) -> Tensor:
-    """Noisy copies of `number` of the images (again where there are fewer), each under all levels: what forms
-    of a network are compared on, as rs.networks.audit makes them of a data set.
+    """Noisy copies of `number` of the images (repeated where there are fewer), each under all levels. Forms
+    of a network are compared on them, as on those that rs.networks.audit makes of a data set.
     """
     few = images[[i * len(images) // number for i in range(number)]]
     draws = torch.Generator().manual_seed(0)

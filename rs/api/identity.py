@@ -1,4 +1,4 @@
-"""Whether votes are of these images and this network: digests that counts carry in their origin."""
+"""Whether votes belong to these images and this network: digests that counts carry in their origin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rs.api.voting import Ready
 
-COPIES = 4  # noisy ones of each image, on which networks of the same weights are told apart
+COPIES = 4  # noisy copies of each image, which tell apart networks with the same weights
 
 
 def images_digest(x: Tensor) -> str:
@@ -22,14 +22,14 @@ def images_digest(x: Tensor) -> str:
 
 
 def network_digest(ready: Ready, x: Tensor) -> str:
-    """SHA-256 of the network's weights and of its logits, in its form, of noisy copies of the images `x`.
+    """SHA-256 of the network's weights, and of its logits, in its form, for noisy copies of the images `x`.
 
-    Weights tell apart what seldom answers otherwise; logits, what has no weights or computes something else
-    with them. They are compared to the last bit: another rounding is another base classifier.
+    Weights tell apart networks that seldom answer differently; logits tell apart networks without weights or
+    with other code. Both are compared to the last bit: another rounding is another base classifier.
     """
     found, network, form = hashlib.sha256(), ready.audited.network, ready.form
     for name, weight in chain(network.named_parameters(), network.named_buffers()):
-        if weight.layout == torch.strided and not weight.is_quantized:  # others show in the logits
+        if weight.layout == torch.strided and not weight.is_quantized:  # other weights show in the logits
             _add(found, name, weight)
     source = torch.Generator(form.device).manual_seed(0)
     for part in x.split(form.batch):
@@ -40,7 +40,7 @@ def network_digest(ready: Ready, x: Tensor) -> str:
 
 
 def origin_of(ready: Ready, noise: dict[str, Any], x: Tensor) -> dict[str, Any]:
-    """What counts say of the classifier and the images. A network that draws at random has no digest."""
+    """What counts record of the classifier and the images. A network that draws at random has no digest."""
     told: dict[str, Any] = {"form": ready.form.description, "noise": noise, "images": images_digest(x)}
     return told if ready.audited.chance else told | {"network": network_digest(ready, x)}
 

@@ -1,4 +1,6 @@
-"""A second classifier's votes beside a first one's, on images at hand (`SmoothedClassifier.certify_from`)."""
+"""Pairs a second classifier's votes with a first one's, on images at hand
+(`SmoothedClassifier.certify_from`).
+"""
 
 from __future__ import annotations
 
@@ -25,14 +27,14 @@ from rs.statistics.seeding import stored_uniform
 
 @dataclass(frozen=True)
 class FirstVotes:
-    """What a first classifier was certified with: its counts, and itself in the form that cast them."""
+    """The first classifier's counts, and the classifier in the form that cast these votes."""
 
     counts: Counts
     ready: Ready
 
     def check(self, verb: str, second: Ready, noise: dict[str, object], x: Tensor) -> None:
-        """Raises UserError where the votes are not the first one's, of the images `x` under the noise, or the
-        two cannot share draws.
+        """Raises UserError where the votes are not the first classifier's for the images `x` under the noise,
+        or where the two classifiers cannot share draws.
         """
         draws = self.counts.draws
         if self.counts.noise != noise:
@@ -62,7 +64,7 @@ class FirstVotes:
             raise UserError(f"{verb}: certified: {told}; certify with the first one, on this machine")
 
     def labels(self) -> np.ndarray | None:
-        """int64 [N]; None where none were given."""
+        """int64 [N]; None where no labels were given."""
         found = self.counts.labels
         return None if (found == NO_LABEL).all() else found
 
@@ -70,8 +72,8 @@ class FirstVotes:
 def paired_rule(
     verb: str, asked: Sampling, alpha: float, sigma: float, batch: int, share: float
 ) -> PairedRule:
-    """In blocks of one batch, to which n is rounded up: most images need few draws. UserError where so few
-    decide nothing, or the rule asks two things.
+    """The stopping rule, in blocks of one batch, to which n is rounded up: most images need few draws. Raises
+    UserError where n draws decide nothing, or where not exactly one of radii and width is given.
     """
     if asked.stop.alpha != alpha:
         raise UserError(f"{verb}: stop: alpha: {asked.stop.alpha:g}: leave it out; it is {alpha:g} here")
@@ -87,7 +89,9 @@ def paired_rule(
 def paired_draws(
     first: FirstVotes, drawing: Drawing, labels: np.ndarray, n0: int, rule: PairedRule
 ) -> PairedDraws:
-    """What the second network of `drawing` says: `n0` selection votes, then draws that both answer."""
+    """The second network's votes from `drawing`: `n0` selection votes, then draws that both networks
+    answer.
+    """
     selection = drawing.fixed("select", n0)
     own, beside, both = _votes(first, drawing, selection.counts.argmax(1), rule)
     ready, before = drawing.ready, first.counts.draws
@@ -112,8 +116,8 @@ def paired_draws(
 def _votes(
     first: FirstVotes, drawing: Drawing, top: np.ndarray, rule: PairedRule
 ) -> tuple[Votes, np.ndarray, np.ndarray]:
-    """Votes of the second network until `rule` has enough of each image, and int64 [N, classes] the first
-    one's on the same draws and those that both cast together.
+    """The second network's votes, drawn until `rule` has enough for each image; and int64 [N, classes] the
+    first network's votes on the same draws, and the votes on which both agree.
     """
     votes, stopping = first.counts.draws.estimation, first.counts.draws.stopping
     bound = first_failure(votes, stopping, top, rule.share * rule.stop.alpha)

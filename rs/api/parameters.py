@@ -1,4 +1,4 @@
-"""Methods as Python names them: a name and keywords, or a mapping as a study writes it. No torch."""
+"""Methods as Python callers name them: a name and keywords, or a mapping as in a study. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rs.errors import UserError
 
 
 def method_of(given: str | Mapping[str, Any], role: str, verb: str) -> dict[str, Any]:
-    """`{"name": ..., parameters}` of a name or such a mapping."""
+    """`{"name": ..., parameters}` from a name or such a mapping."""
     if isinstance(given, str):
         return {"name": given}
     if isinstance(given, Mapping) and isinstance(given.get("name"), str):
@@ -27,8 +27,8 @@ def owned(
     facts: dict[str, dict[str, Any]],
     given: Iterable[str] = (),
 ) -> dict[str, dict[str, Any]]:
-    """The methods with each of the `parameters` at the one that has it; those of the roles in `given` are
-    fixed. Raises UserError for one that none has, that both have, or that is given twice.
+    """The methods, with each of `parameters` assigned to the method that has it; methods of roles in `given`
+    are fixed. Raises UserError for a parameter that no method or more than one has, or that is given twice.
     """
     open_roles = [role for role in chosen if role not in set(given)]
     for role in open_roles:
@@ -51,7 +51,7 @@ def owned(
 
 
 def plain(value: Any) -> Any:
-    """A value as YAML would have given it: numpy's numbers and tuples are none that a schema knows."""
+    """A value as YAML would give it; the schema knows neither numpy's numbers nor tuples."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, tuple | list):
@@ -62,7 +62,7 @@ def plain(value: Any) -> Any:
 
 
 def settings_of(kind: Any, verb: str, **given: Any) -> Any:
-    """A dataclass of rs.settings from keywords. UserError names the first that is out of range."""
+    """A dataclass of rs.settings from keywords. The UserError names the first value that is out of range."""
     try:
         return TypeAdapter(kind).validate_python({k: plain(v) for k, v in given.items()})
     except ValidationError as error:

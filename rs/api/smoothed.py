@@ -1,9 +1,8 @@
-"""`rs.smooth`: anybody's classifier under noise, certified and asked as the pipeline does it.
+"""`rs.smooth`: anybody's classifier under noise, certified and queried as the pipeline does it.
 
-The network is audited (rs.networks.audit) and brought into its inference form (rs.networks.inference) when it
-first meets images, on noisy copies of those; every image's noise is seeded by (seed, purpose, position,
-block) alone. So the same images at the same positions get the same votes as in a study of the same seed and
-form.
+On the first images, the network is audited (rs.networks.audit) on noisy copies of them and brought into its
+inference form (rs.networks.inference). Every image's noise is seeded by (seed, purpose, position, block)
+alone. So the same images at the same positions get the same votes as in a study of the same seed and form.
 """
 
 from __future__ import annotations
@@ -50,13 +49,13 @@ def smooth(
     name: str = "model",
     **parameters: Any,
 ) -> SmoothedClassifier:
-    """The classifier that answers with what `model` says most often under the noise.
+    """The classifier that returns the most frequent class of `model` under the noise.
 
-    `model` is a torch module or any callable: float32 images [B, C, H, W] in [0, 1] to logits [B, classes];
-    it is copied and left as it is, and put into evaluation mode if it is a module. `parameters` are the
+    `model` is a torch module or any callable from float32 images [B, C, H, W] in [0, 1] to logits [B,
+    classes]. It is copied and not changed; a copied module is put into evaluation mode. `parameters` are the
     noise's (`sigma=0.25`, in the units of the images). `precision`, `batch` and `compiled` are the inference
-    form: what is certified is the network in this form. `allow=["chance"]` lets in a network that draws at
-    random. `name` stands in messages and progress. Raises UserError for what is no model, noise or form.
+    form; the certificate is about the network in this form. `allow=["chance"]` admits a network that draws at
+    random. `name` appears in messages and progress. Raises UserError for an invalid model, noise or form.
     """
     verb = "smooth"
     chosen = {"noise": method_of(noise, "noise", verb)}
@@ -69,15 +68,16 @@ def smooth(
     settings_of(Sampling, verb, **form, seed=seed)
     given.check_calibrated(verb, form)
     network = given.network_of(model, verb)
-    catalog.build("noises", chosen["noise"])  # says what it does not allow before there are images
+    catalog.build("noises", chosen["noise"])  # refuses invalid parameters before there are images
     return SmoothedClassifier(
         network, chosen["noise"], form, seed, given.chosen_device(device, verb), allow, name
     )
 
 
 class SmoothedClassifier:
-    """What `rs.smooth` returns: `certify` and `predict` vote, and nothing is kept between calls but the
-    inference form, which the first images fix."""
+    """What `rs.smooth` returns. `certify` and `predict` vote; only the inference form, which the first images
+    fix, is kept between calls.
+    """
 
     def __init__(
         self,
@@ -110,11 +110,11 @@ class SmoothedClassifier:
     ) -> Certification:
         """Prediction, radius and lower bound of each image, at error `alpha` per image.
 
-        `n0` votes choose the class, `n` separate ones bound its probability; both are fixed here. With
-        `stop={"radii": [...]}` or `stop={"width": w}` votes are sequential: n is the most that an image gets
-        (docs/using.md). `images` are float [N, C, H, W] in [0, 1]; `positions` are their places in their data
-        set, 0, 1, ... by default. `parameters` are the certificate's; `betas` store further softmax moments.
-        Raises UserError, before anything is drawn, for what cannot be certified.
+        `n0` votes choose the class; `n` separate votes bound its probability; both are fixed here. With
+        `stop={"radii": [...]}` or `stop={"width": w}` votes are sequential, and n is the maximum for an image
+        (docs/using.md). `images` are float [N, C, H, W] in [0, 1]; `positions` are their positions in their
+        data set, 0, 1, ... by default. `parameters` are the certificate's; `betas` store further softmax
+        moments. Raises UserError, before anything is drawn, for what cannot be certified.
         """
         verb = "certify"
         method = self._certificate(verb, certificate, parameters)
@@ -155,13 +155,14 @@ class SmoothedClassifier:
         share: float = SHARE,
         progress: bool = True,
     ) -> Certification:
-        """Prediction and radius of each image by the certificate `incremental`, from what `first` certified
-        of the same images with many votes (`certified`) and draws that both networks answer.
+        """Prediction and radius of each image by the certificate `incremental`, from `certified` (the result
+        of `first` on the same images, with many votes) and draws that both networks answer.
 
-        At most `n` draws of an image, until they answer `stop`, as in `certify`; its alpha is this `alpha`.
-        `share` of it goes into the bound of the first one's votes, the rest into the differences'. Labels are
-        those of `certified` unless others are given. Raises UserError, before anything is drawn, where
-        `certified` is not of `first`, these images and this noise: its counts carry digests of all three.
+        Each image gets at most `n` draws, until they decide `stop`, as in `certify`; the alpha of `stop` is
+        this `alpha`. Its part `share` goes into the bound of the first network's votes, the rest into that of
+        the differences. Labels are those of `certified` unless others are given. Raises UserError, before
+        anything is drawn, where `certified` is not of `first`, these images and this noise: its counts carry
+        digests of all three.
         """
         verb = "certify_from"
         if not isinstance(first, SmoothedClassifier) or not isinstance(certified, Certification):
@@ -188,9 +189,9 @@ class SmoothedClassifier:
         positions: ArrayLike | None = None,
         progress: bool = True,
     ) -> np.ndarray:
-        """Classes int64 [N], -1 where it abstains: PREDICT of Cohen et al. (rs.statistics.prediction).
+        """Classes int64 [N], -1 for abstention: PREDICT of Cohen et al. (rs.statistics.prediction).
 
-        A class that is returned is not the smoothed classifier's with probability at most `alpha`.
+        A returned class differs from the smoothed classifier's with probability at most `alpha`.
         """
         verb = "predict"
         settings_of(CertificateUse, verb, alpha=alpha)
@@ -205,7 +206,9 @@ class SmoothedClassifier:
         return predicted(votes.counts, alpha)
 
     def _ready_for(self, x: Tensor, verb: str) -> Ready:
-        """The network after its audit, in its inference form, which images like the first ones fixed."""
+        """The audited network in its inference form, which the first images fixed for images of their
+        size.
+        """
         if self._ready is not None:
             shape, voted = (
                 "x".join(map(str, s)) for s in (x.shape[1:], self._ready.audited.probes.shape[1:])
@@ -219,7 +222,7 @@ class SmoothedClassifier:
         return self._ready
 
     def _certificate(self, verb: str, given_: Any, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Checked as a study's is, for this noise."""
+        """The certificate, checked for this noise as a study's is."""
         chosen = {"noise": self.noise, "certificate": method_of(given_, "certificate", verb)}
         facts = claims.facts_of(verb, {role: method["name"] for role, method in chosen.items()})
         if verb != "certify_from" and "paired_counts" in facts["certificate"]["x-needs"]:
@@ -231,7 +234,9 @@ class SmoothedClassifier:
         return chosen["certificate"]
 
     def _check_votes(self, verb: str, full: dict[str, Any], asked: Sampling) -> StoppingRule | None:
-        """UserError where so few votes certify or decide nothing; the rule, if votes are sequential."""
+        """The stopping rule, if votes are sequential. Raises UserError where n votes certify or decide
+        nothing.
+        """
         facts = claims.facts_of(verb, {"certificate": full["name"]})["certificate"]
         least = least_votes(full, facts, self.noise["name"], asked.n0)
         if asked.n < least:

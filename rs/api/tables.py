@@ -1,4 +1,4 @@
-"""`rs.read`: what a study has written, as data frames. No torch."""
+"""`rs.read`: the tables of a study as data frames. No torch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 def read(place: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
     """The tables of a study by name, as docs/tables.md describes them: `rs.read("results/demo")["runs"]`.
 
-    `place` is the study's folder, or its folder of tables, or one Parquet file of ours. Every file is
-    compared with the checksum that it was written with. Raises UserError where there is no table, or a
-    damaged one.
+    `place` is the study's folder, its folder of tables, or a single Parquet file written by rs. Every file is
+    compared with its checksum. Raises UserError where there is no table, or a damaged one.
     """
     path = Path(place)
     if path.is_file():

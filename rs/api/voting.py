@@ -1,4 +1,4 @@
-"""The pipeline's voter on a network and images that are at hand, instead of in the files of a run."""
+"""The pipeline's voter for a network and images in memory, instead of in the files of a run."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def prepared(
     allow: Sequence[str],
     verb: str,
 ) -> Ready:
-    """The network after its audit on noisy copies of some of the images `x`, in the form `wanted` (precision,
-    batch, compiled) or the first that this machine can run. The given one is left as it is. Raises UserError.
+    """Audits a copy of the network on noisy copies of some of the images `x`, and brings it into the form
+    `wanted` (precision, batch, compiled) or the first one that this machine can run. Raises UserError.
     """
     probes = given.probes_of(x, network_audit.LEVELS, network_audit.IMAGES).to(device)
     copy = copied(network, name).to(device)
@@ -62,16 +62,16 @@ def prepared(
     found = network_audit.audit(copy, probes, name, allow)
     audited = Audited(copy, {"classes": classes}, probes, name, found["chance"])
     wanted = asked_form(wanted)
-    if wanted["compiled"] or device.type == "cuda":  # else it takes no trial (rs.stages.form)
+    if wanted["compiled"] or device.type == "cuda":  # other forms need no trial (rs.stages.form)
         wanted, _ = forms.resolve(audited, wanted, device)
     return Ready(audited, form_of(audited, wanted, device), wanted, noise, seed)
 
 
 class VoterAtHand(Voter):
-    """`Voter` without a job's files: it votes, seeds and refuses logits that are not finite as that does."""
+    """A `Voter` without a job's files. It votes, seeds and refuses non-finite logits as `Voter` does."""
 
     def __init__(self, ready: Ready, x: Tensor, positions: Sequence[int], betas: Sequence[float]) -> None:
-        """Images [N, C, H, W] at their positions; the constructor of a `Voter` reads them."""
+        """Takes images [N, C, H, W] at their positions; the constructor of `Voter` reads them from files."""
         self.spec, self.device = {"seed": ready.seed}, ready.form.device
         self.images = positions  # type: ignore[assignment]  # a range there
         self.betas, self.noise, self.form = tuple(betas), ready.noise, ready.form
@@ -83,7 +83,7 @@ class VoterAtHand(Voter):
 
 @dataclass(frozen=True)
 class Drawing:
-    """Images at hand to be voted on: float32 [N, C, H, W] and their positions."""
+    """Images to be voted on: float32 [N, C, H, W], and their positions."""
 
     ready: Ready
     x: Tensor
@@ -92,7 +92,7 @@ class Drawing:
     progress: bool
 
     def fixed(self, purpose: Purpose, n: int) -> Votes:
-        """`n` votes of each image, in blocks of 10,000 that are seeded by themselves."""
+        """`n` votes of each image, in blocks of 10,000 with a seed each."""
         done: list[Votes] = []
 
         def rows() -> Iterator[int]:
@@ -112,7 +112,7 @@ class Drawing:
         return joined(done)
 
     def sequential(self, top: np.ndarray, rule: StoppingRule) -> Votes:
-        """Votes of each image until they answer what the rule asks of the class `top` [N]."""
+        """Votes of each image, drawn until they decide what the rule asks of the class `top` [N]."""
         done: list[Votes] = []
 
         def rows() -> Iterator[int]:
@@ -125,7 +125,7 @@ class Drawing:
         return joined(done)
 
     def _voters(self) -> Iterator[VoterAtHand]:
-        """One for every few images, whose totals are on the device together."""
+        """A voter for every TOGETHER images, whose totals are on the device at the same time."""
         for start in range(0, len(self.x), TOGETHER):
             part = slice(start, start + TOGETHER)
             yield VoterAtHand(self.ready, self.x[part], self.positions[part], self.betas)
@@ -143,6 +143,6 @@ def block_sizes(n: int) -> list[int]:
 
 
 def stopping_rule(stop: Stop, sigma: float, n: int, batch: int) -> StoppingRule:
-    """In blocks of whole batches, to which n is rounded up, as in a study that states no block."""
+    """The rule in blocks of whole batches, to which n is rounded up, as in a study that states no block."""
     block = max(min(n, BLOCK) // batch, 1) * batch
     return StoppingRule(stop, sigma, -(-n // block) * block, block)

@@ -1,8 +1,8 @@
-"""What a network answers to images that are always the same, by which votes know their classifier: weights
-and the user's own file do not tell what the code that these call does.
+"""A network's logits for fixed images, by which stored votes know their classifier: its weights and the
+user's own file do not show the code that they call.
 
-The images are drawn, not the user's: a changed image is so told from a changed network. Answers are compared
-up to the rounding of float32, which another number of threads or another processor changes.
+The images are random, not the user's, so a changed image is told from a changed network. Logits are compared
+up to the rounding of float32, which the number of threads and the processor change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROBES, PATCHES = 8, 4  # images, and their coarse patches of colour along a sid
 
 @torch.no_grad()
 def answers(network: torch.nn.Module, shape: Sequence[int], device: torch.device, name: str) -> list[str]:
-    """Logits of images [C, H, W] in [0, 1] under the audit's levels of noise, in float32: a line per image.
+    """Logits of images [C, H, W] in [0, 1] under the audit's levels of noise, in float32, one line per image.
 
     A network that draws at random is seeded. Raises UserError for logits that are not finite.
     """
@@ -41,12 +41,12 @@ def answers(network: torch.nn.Module, shape: Sequence[int], device: torch.device
 
 
 def same(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether two networks answer the same."""
+    """Whether two networks give the same logits up to rounding."""
     return apart(_numbers(one), _numbers(other)) <= audit.NARROW[torch.float32]
 
 
 def are_numbers(line: object) -> bool:
-    """Whether this can be an image's line."""
+    """Whether this can be the line of an image."""
     try:
         return isinstance(line, str) and bool([float(word) for word in line.split()])
     except ValueError:

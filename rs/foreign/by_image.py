@@ -1,4 +1,4 @@
-"""Votes on images of which one may break the network, without loss for those that share its batches."""
+"""A voter for images of which one may break the network, without loss for those that share its batches."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rs.statistics.seeding import Purpose
 
 
 class ByImage(VoterAtHand):
-    """Refuses an image for its own logits, and only before it draws more: whatever whole blocks the other
-    images of its batches have are handed out first.
+    """Refuses only the image whose own logits are not finite, and only before it draws more. Completed blocks
+    of the other images in its batches are returned first.
     """
 
     def noisy(self, row: int, purpose: Purpose, block: int, votes: int) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""The whole way: model, images, inference form, price, votes, claims. One call of `certify`."""
+"""One call of `certify`, from start to end: model, images, inference form, price, votes, claims."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ from rs.study.feasibility import least_votes
 from rs.study.schema import defaults, noise_level
 
 VERB = "certify"
-PROBES = 32  # images that the network's forms are compared on
-NUMBERS = 2**25  # of images that lie on the device at a time
-COMPARED = 4  # images that the model's own library prepares as well
+PROBES = 32  # images on which the network's forms are compared
+NUMBERS = 2**25  # numbers in the images that are on the device at the same time
+COMPARED = 4  # images that the model's own library prepares too, for comparison
 CHOICES, IMAGES = "choices.json", "images.parquet"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user asks for. `noise` and `certificate` are checked (rs.methods.claims); `budget` in seconds;
+    """The user's settings. `noise` and `certificate` are checked (rs.methods.claims); `budget` is in seconds;
     `labelled`: look for labels beside the images.
     """
 
@@ -74,12 +74,12 @@ class Settings:
     allow: tuple[str, ...] = ()
 
 
-Tell = Callable[[str, str], None]  # a fact: its name and what is said of it
+Tell = Callable[[str, str], None]  # a fact: its name and its text
 
 
 def certify(asked: Settings, tell: Tell) -> Done:
-    """Certifies, and says with `tell` what it is about to do. Raises UserError for what cannot be certified;
-    votes that were drawn until then are kept.
+    """Certifies, and announces each step with `tell`. Raises UserError for what cannot be certified; votes
+    drawn until then are kept.
     """
     least = _least(asked)
     pictures = open_pictures(asked.data, asked.split, asked.labelled)
@@ -116,14 +116,14 @@ def certify(asked: Settings, tell: Tell) -> Done:
 
 
 def largest(asked: Settings, classes: int, dimension: int, n: int) -> float:
-    """The radius where all votes are for one class."""
+    """The radius if all votes are for one class."""
     others = [0] * (classes - 1)
     draws = Draws.from_counts([asked.n0, *others], [n, *others], dimension)
     return float(claims.claim(VERB, draws, asked.noise, asked.certificate, asked.alpha).radius[0])
 
 
 def _least(asked: Settings) -> int:
-    """The fewest votes that certify anything. Raises UserError where n is less."""
+    """The least number of votes that certify anything. Raises UserError where n is less."""
     facts = _facts(asked)
     full = _certificate(asked) | {"alpha": asked.alpha}
     least = least_votes(full, facts, asked.noise["name"], asked.n0)
@@ -134,18 +134,18 @@ def _least(asked: Settings) -> int:
 
 
 def _facts(asked: Settings) -> dict[str, Any]:
-    """What the schema says of the certificate."""
+    """The certificate's schema."""
     found: dict[str, Any] = claims.facts_of(VERB, {"certificate": asked.certificate["name"]})["certificate"]
     return found
 
 
 def _certificate(asked: Settings) -> dict[str, Any]:
-    """With its defaults."""
+    """The certificate with its defaults."""
     return defaults(_facts(asked), asked.certificate)
 
 
 class _Work:
-    """The parts of one call that share the network and the images."""
+    """The steps of one call that share the network and the images."""
 
     def __init__(self, asked: Settings, found: Foreign, pictures: Pictures) -> None:
         self.asked, self.found, self.pictures = asked, found, pictures
@@ -162,7 +162,7 @@ class _Work:
         given.check_calibrated(VERB, {"precision": asked.precision})
 
     def pixels(self, image: int) -> np.ndarray:
-        """uint8 [C, H, W] as prepared. Raises UserError."""
+        """The prepared image, uint8 [C, H, W]. Raises UserError."""
         whole = self.pictures.image(image)
         if is_turned(whole):
             self.turned.add(image)
@@ -193,7 +193,7 @@ class _Work:
         }
 
     def ready(self) -> Ready:
-        """Audited and in its form; on the same images in every call."""
+        """The audited network in its form; every call uses the same images for this."""
         net = given.network_of(self.found.preprocessing.network(self.found.network), VERB)
         form = {"precision": self.asked.precision, "batch": self.batch, "compiled": False}
         noise, seed = catalog.build("noises", self.asked.noise), self.asked.seed
@@ -228,7 +228,7 @@ class _Work:
         return VoterAtHand(self.made, self.images([image]), [image], ())
 
     def choose(self, least: int, tell: Tell) -> Chosen:
-        """n and images, as the last call with the same wishes chose them, or by the measured rate."""
+        """n and the images: as chosen by the last call with the same wishes, else from the measured rate."""
         asked = self.asked
         wished = ("n", "n0", "images", "budget", "alpha", "certificate")
         wishes: dict[str, Any] = {name: getattr(asked, name) for name in wished}
@@ -253,12 +253,12 @@ class _Work:
         return f"{here} at alpha = {self.asked.alpha:g}, where all votes agree (n = {10 * n:,}: {more})"
 
     def vote(self, positions: list[int], n: int, kept: Kept, tell: Tell) -> None:
-        """Draws what is missing and keeps it, also what was drawn when something went wrong."""
+        """Draws the missing votes and keeps them, including those drawn before an error."""
         wanted = {i: list(blocks_of(i, self.asked.n0, n, self.block)) for i in positions}
         missing = {i: todo for i, of in wanted.items() if (todo := [b for b in of if b not in kept])}
         digests = {}
         for i in follow(positions, len(positions), "reading", "images"):
-            digests[i] = digest_of(self.pixels(i))  # a damaged one is named before anything is drawn
+            digests[i] = digest_of(self.pixels(i))  # reports a damaged image before anything is drawn
             kept.check_image(i, digests[i], self.pictures.where(i))
         total, left = (sum(map(len, each.values())) for each in (wanted, missing))
         price = sum(self.cost.votes(b.votes) for todo in missing.values() for b in todo)

@@ -1,5 +1,5 @@
-"""What was claimed from the same votes before. A claim holds for settings that were chosen before its votes
-were seen; whoever tries several and shows the best has seen them.
+"""Records the claims made from the same votes. A claim holds for settings chosen before its votes were seen;
+trying several and showing the best breaks this.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from rs.provenance.files import read_json, write_json
 
 
 def read_choices(file: Path) -> dict[str, Any]:
-    """What was wished, chosen and claimed; nothing where that is not there. Raises UserError for a file of
-    something else.
+    """What was wished, chosen and claimed; empty where there is no file. Raises UserError for another
+    file.
     """
     told = read_json(file) if file.exists() else {}
     if not isinstance(told, dict) or not (told == {} or _chosen(told)):
@@ -23,7 +23,7 @@ def read_choices(file: Path) -> dict[str, Any]:
 
 
 def _chosen(told: dict[str, Any]) -> bool:
-    """Whether it has what is written there, each of its kind."""
+    """Whether `told` has the entries that `note` and `choose` write, each of its type."""
     claims = told.get("claimed")
     return (
         isinstance(told.get("wishes"), dict)
@@ -35,7 +35,7 @@ def _chosen(told: dict[str, Any]) -> bool:
 
 
 def _positive(told: Any) -> bool:
-    """Numbers of votes and of images."""
+    """Whether the numbers of votes and images are valid."""
     return isinstance(told, dict) and all(
         type(told.get(key)) is int and told[key] > 0 for key in ("n", "images")
     )
@@ -46,8 +46,8 @@ def _number(value: Any) -> bool:
 
 
 def note(file: Path, n: int, images: int, alpha: float, certificate: dict[str, Any]) -> list[str]:
-    """Notes this claim in `file`, and says of every other one there what was other. `certificate` is whole,
-    with its defaults.
+    """Records this claim in `file`, and returns for each other claim there how it differs. `certificate`
+    includes its defaults.
     """
     told = read_choices(file)
     claim = canonical({"n": n, "alpha": alpha, "certificate": certificate, "images": images})
@@ -58,7 +58,7 @@ def note(file: Path, n: int, images: int, alpha: float, certificate: dict[str, A
 
 
 def _apart(other: dict[str, Any], claim: dict[str, Any]) -> str:
-    """`n = 1,000, alpha = 0.01`, `cohen (randomised = true)`, `5 images`."""
+    """The difference as text: `n = 1,000, alpha = 0.01`, `cohen (randomised = true)`, `5 images`."""
     words = []
     if other["n"] != claim["n"]:
         words.append(f"n = {other['n']:,}")

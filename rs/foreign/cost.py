@@ -1,8 +1,9 @@
-"""What votes cost here, and how many images and votes a budget buys.
+"""The cost of votes on this machine, and the number of images and votes for a budget.
 
-Time is measured as it will be spent: the network in its inference form on noisy copies of one image. n comes
-from a ladder. With a budget it is the largest up to N that a hundred images can have (or all, or as many as
-were asked for); images are then as many as fit; time that is left over buys more votes for all of them.
+Time is measured as it will be spent: with the network in its inference form on noisy copies of one image. n
+is a step of LADDER. With a budget, it is the largest step up to N that is affordable for a hundred images (or
+all, or the requested number). Then as many images as fit are taken, and time left over buys more votes for
+each of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from rs.errors import UserError
 from rs.stages.shared_batches import shares
 
 N, N0 = 10_000, 100
-ENOUGH = 100  # images that tell an accuracy to about 10 points
+ENOUGH = 100  # images that determine an accuracy to about 10 points
 LADDER = (100, 200, 500, 1000, 2000, 5000, N, 20_000, 50_000, 100_000)
 USED = 0.95  # share of a budget that is planned
 SECONDS, PASSES = 1.0, 3  # least time and passes of a measurement
@@ -26,8 +27,8 @@ SECONDS, PASSES = 1.0, 3  # least time and passes of a measurement
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a pass of `batch` noisy images; each block of votes is a whole number of passes, unless
-    blocks are `shared`: they then fill up each other's batches.
+    """Seconds of a pass of `batch` noisy images. Each block of votes is a whole number of passes, unless
+    blocks are `shared` and fill up each other's batches.
     """
 
     seconds: float
@@ -37,7 +38,7 @@ class Cost:
     shared: bool = False
 
     def image(self, n: int) -> float:
-        """Seconds for one image of n0 and n votes."""
+        """Seconds for one image with n0 and n votes."""
         whole, rest = divmod(n, self.block)
         return whole * self.votes(self.block) + self.votes(rest) + self.votes(self.n0)
 
@@ -47,24 +48,24 @@ class Cost:
 
     @property
     def rate(self) -> float:
-        """Votes a second, in full batches."""
+        """Votes per second, in full batches."""
         return self.batch / self.seconds
 
 
 def block_of(batch: int) -> int:
-    """Votes of a block: about 500, in whole batches, and at least one."""
+    """Votes of a block: about 500, in whole batches, and at least one batch."""
     return batch * max(512 // batch, 1)
 
 
 def batch_of(image: int, device: torch.device) -> int:
-    """How many images of so many numbers go through the network at once, a power of two."""
+    """The number of images of `image` numbers each in a batch, a power of two."""
     most, numbers = (512, 2**19) if device.type == "cpu" else (4096, 2**25)
     return int(min(max(2 ** int(np.log2(max(numbers // image, 1))), 16), most))
 
 
 def measure(voter: VoterAtHand, batch: int, block: int, n0: int) -> Cost:
-    """Of the voter's first image, by votes that are thrown away; the first pass warms things up. The mean
-    counts: whatever else runs on this machine will still do so.
+    """Measures with votes for the voter's first image, which are discarded; the first pass is a warm-up. The
+    mean counts, because other work on this machine will go on.
     """
     passes, started = -1, 0.0
     while passes < PASSES or time.perf_counter() - started < SECONDS:
@@ -88,9 +89,9 @@ def choose(
     budget: float | None,
     least: int,
 ) -> Chosen:
-    """Votes and images from what was asked for. `budget` in seconds; `least` votes can certify anything.
-
-    Raises UserError where the budget does not buy one image, or not the images that were asked for.
+    """Votes and images for these wishes. `budget` is in seconds; `least` is the least number of votes that
+    certify anything. Raises UserError where the budget is too short for one image, or for the requested
+    images.
     """
     if budget is None:
         return Chosen(n or max(N, 5 * least), min(images or available, available))
@@ -113,7 +114,7 @@ def choose(
 
 
 def in_words(seconds: float) -> str:
-    """`40 s`, `12 min`, `3.5 h`, `2 days`."""
+    """The time as text: `40 s`, `12 min`, `3.5 h`, `2 days`."""
     for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 1.95 * size:
             return f"{seconds / size:.2g} {unit}"

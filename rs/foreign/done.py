@@ -1,4 +1,4 @@
-"""What a certification of somebody's model came to, as tables and pages show it."""
+"""The result of certifying somebody's model, as tables and pages show it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from rs.statistics.intervals import shares_at_least, t_interval
 
 @dataclass(frozen=True)
 class Done:
-    """`cap` is the largest radius that n votes of one class certify; `earlier` are other claims that
-    were made of these votes before, in words; `described` is what was said before they were drawn; `names`
-    are those of the classes that class folders or a table name; `turned` is how many images have an EXIF
-    orientation that was not followed.
+    """A finished certification. `cap` is the radius that n votes for one class certify. `earlier` are the
+    other claims made from these votes, as texts. `described` is what was announced before drawing. `names`
+    are the classes' names from class folders or a table. `turned` is the number of images whose EXIF
+    orientation was not followed.
     """
 
     found: Foreign
@@ -41,13 +41,13 @@ class Done:
 
     @property
     def measure(self) -> str:
-        """What the shares of `accuracy` are."""
+        """What the shares of `accuracy` are called."""
         if self.labelled:
             return "certified accuracy" if self.certified.rigorous else "estimated accuracy"
         return "certified" if self.certified.rigorous else "estimated"
 
     def radii(self) -> np.ndarray:
-        """float64 [N]; below 0 where an image counts at no radius: it abstained or is wrong."""
+        """float64 [N]; below 0 where an image counts at no radius, because it abstained or is wrong."""
         counts = self.certified.correct if self.labelled else self.certified.prediction >= 0
         return np.where(counts, self.certified.radius, -1.0)
 
@@ -58,7 +58,7 @@ class Done:
         return pd.DataFrame({"radius": at, "share": share, "low": low, "high": high})
 
     def class_name(self, label: int) -> str:
-        """Of a class: the model's own name, that of its folder, or its number."""
+        """The class as text: the model's own name, that of its folder, or its number."""
         names = self.found.classes or ()
         if label < 0:
             return "abstains"
@@ -66,14 +66,14 @@ class Done:
         return names[label] if known else self.names.get(label, str(label))
 
     def frame(self) -> pd.DataFrame:
-        """One row per image, as Certification.frame has it, with the file and the class in words."""
+        """One row per image, as in Certification.frame, with the file and the name of the class."""
         frame = self.certified.frame()
         frame.insert(1, "file", [self.pictures.names[i] for i in frame["image"]])
         frame["class"] = [self.class_name(label) for label in frame["prediction"]]
         return frame
 
     def page(self, radii: Sequence[float], made: str) -> ModelPage:
-        """`made` says what with."""
+        """The page; `made` says what made it."""
         frame = self.frame()
         frame["true class"] = [self.class_name(y) if y >= 0 else "" for y in frame["label"]]
         shown = frame["image"].head(SHOWN)
@@ -85,14 +85,14 @@ class Done:
         return ModelPage(*said, every, frame, pixels, self.cap, self.labelled, made)
 
     def table(self) -> pa.Table:
-        """With how its radii were made, as `rs audit` holds them against."""
+        """The rows with the settings of their radii, which `rs audit` checks."""
         found = self.certified
         made = {"certificate": found.certificate["name"], "alpha": found.alpha, "rigorous": found.rigorous}
         frame = self.frame().assign(**made, largest_radius=self.cap)
         return pa.Table.from_pandas(frame, preserve_index=False)
 
     def notes(self) -> list[str]:
-        """What stands below the shares."""
+        """The notes below the shares."""
         found, radii = self.certified, np.maximum(self.radii(), 0.0)
         number, abstained = len(radii), int((found.prediction < 0).sum())
         average, low, high = t_interval(radii, least=0.0, most=self.cap)

@@ -1,6 +1,5 @@
-"""`entry:module:function`: the user's own code, which is run. The function takes no arguments and returns the
-network; `--weights FILE` fills it. How its input looks is stated by options; without them images go in as
-they are, in [0, 1].
+"""`entry:module:function`: runs the user's own code. The function takes no arguments and returns the network;
+`--weights FILE` fills it. Options state its input; without them it takes images as they are, in [0, 1].
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`hf:owner/name`, or `hf:FOLDER` of a saved model: image classification through transformers.
 
-Sizes, crop, interpolation, mean, std and the scale of the values are those of the image processor that is
-saved with the model. The cache is that of the Hugging Face hub.
+Sizes, crop, interpolation, mean, std and the scale of the values come from the image processor saved with the
+model. The cache is that of the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rs.networks.transformations import one_line
 
 
 class Logits(nn.Module):
-    """A model of transformers as images to logits."""
+    """A model of transformers as a map from images to logits."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -46,10 +46,10 @@ def load(wanted: Asked) -> Foreign:
     made = {"library": f"transformers {transformers.__version__}", "weights": digest_of(model)}
     try:
         processor = transformers.AutoImageProcessor.from_pretrained(wanted.name, **where)
-    except Exception as error:  # a damaged file, code of its own
+    except Exception as error:  # a damaged file, or a processor with its own code
         if not _without_processor(wanted):
             raise failed(wanted, "its image processor cannot be loaded", error) from error
-        # what it would say must then be stated
+        # options must then state what it would say
         source = f"{wanted.title}, without an image processor"
         return Foreign(wanted.title, Logits(model), Preprocessing(source, told=False), made, classes)
 
@@ -67,18 +67,18 @@ def load(wanted: Asked) -> Foreign:
 
 
 def _without_processor(wanted: Asked) -> bool:
-    """Whether the model was saved without one, rather than with one that cannot be read."""
+    """Whether the model was saved without an image processor, rather than with an unreadable one."""
     files = [transformers.utils.IMAGE_PROCESSOR_NAME, transformers.utils.PROCESSOR_NAME]
     if Path(wanted.name).is_dir():
         return not any(Path(wanted.name, file).exists() for file in files)
     found = [try_to_load_from_cache(wanted.name, file) for file in files]
-    if wanted.download:  # what the hub has not is noted; what is neither there nor noted was not reached
+    if wanted.download:  # the cache notes what the hub lacks; a file neither there nor noted was not reached
         return not any(file is None or isinstance(file, str) for file in found)
     return not any(isinstance(file, str) for file in found)
 
 
 def _model(wanted: Asked, where: dict[str, Any]) -> nn.Module:
-    """Raises UserError where it cannot be had, and for weights without a classifier."""
+    """Raises UserError where the model is not available, and for weights without a classifier."""
     automatic = transformers.AutoModelForImageClassification
     try:
         model, info = automatic.from_pretrained(
@@ -100,7 +100,9 @@ def _model(wanted: Asked, where: dict[str, Any]) -> nn.Module:
 
 
 def described(processor: Any) -> Preprocessing:
-    """What the processor's settings come to. What it does beyond them is found by comparing an image."""
+    """The preprocessing that the processor's settings state. Comparing an image finds what it does beyond
+    them.
+    """
     resize, size = _sizes(processor)
     factor = float(processor.rescale_factor) if processor.do_rescale else 1.0
     mean = _channels(processor.image_mean) if processor.do_normalize else (0.0, 0.0, 0.0)
@@ -115,14 +117,14 @@ def described(processor: Any) -> Preprocessing:
 
 
 def _sizes(processor: Any) -> tuple[int | Size | None, Size | None]:
-    """What is resized to, and the crop."""
+    """The size to resize to, and the crop."""
     found = processor.size if processor.do_resize else None
     edge, height, width = (_of(found, key) for key in ("shortest_edge", "height", "width"))
     crops = bool(getattr(processor, "do_center_crop", False))
     sides = [_of(processor.crop_size, key) for key in ("height", "width")] if crops else [None]
     crop = (sides[0], sides[1]) if sides[0] and sides[1] else None
     share = getattr(processor, "crop_pct", None)
-    if share and edge:  # ConvNeXT's way: it crops below 384, and squeezes into a square from there on
+    if share and edge:  # ConvNeXT: below 384 it crops, from there on it squeezes into a square
         return (int(edge / share), (edge, edge)) if edge < 384 else ((edge, edge), (edge, edge))
     if type(processor).__name__.startswith("Levit") and edge:
         edge = int(256 / 224 * edge)

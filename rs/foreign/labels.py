@@ -1,4 +1,4 @@
-"""Which of the model's classes a class folder is. No guess is made that could be another class quietly."""
+"""Maps class folders to the model's classes. No guess is made that could silently be another class."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from rs.methods.data.images import some
 
 
 def in_model(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple[list[int] | None, str]:
-    """The labels of all images as the model's classes, None where they have none; and how they came about.
+    """The labels of all images as the model's classes, None where they have none; and how they were found.
 
-    In this order: names that are all the model's are those; folders that are numbers are classes; as many
-    folders as classes are these in sorted order, as image folders are read everywhere. UserError else.
+    In this order: if all names are the model's class names, those classes; if all folders are numbers, these;
+    if there are as many folders as classes, the sorted order, as usual for image folders. Else raises
+    UserError.
     """
     if pictures.labels is None:
         return None, "none: predictions are certified, right or wrong"
@@ -26,14 +27,14 @@ def in_model(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple[li
 
 
 def names_of(pictures: Pictures, labels: Sequence[int] | None) -> dict[int, str]:
-    """What class folders, or a table, call the classes that `labels` are; nothing where nobody names them."""
+    """The names of the classes in `labels`, from class folders or a table; empty where there are none."""
     if not pictures.groups or pictures.labels is None or labels is None:
         return {}
     return {label: pictures.groups[own] for label, own in zip(labels, pictures.labels, strict=True)}
 
 
 def translation(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple[list[int] | None, str]:
-    """The class of each group, None where labels are classes already; and in words."""
+    """The class of each group (None where labels are classes already), and how it was found, as text."""
     groups = pictures.groups
     if not groups:
         return None, "numbers of classes"
@@ -41,7 +42,7 @@ def translation(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple
     for i, name in enumerate(names):
         places.setdefault(plain(name), []).append(i)
     found = [places.get(plain(group), []) for group in groups]
-    if all(len(at) == 1 for at in found):  # ImageNet has two cranes
+    if all(len(at) == 1 for at in found):  # ImageNet has two classes named crane
         return [at[0] for at in found], "the model's names of its classes"
     numbers = [group.isascii() and group.isdigit() for group in groups]
     if all(numbers):
@@ -55,5 +56,5 @@ def translation(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple
 
 
 def plain(name: str) -> str:
-    """`Tiger_Cat` and `tiger cat` are one name."""
+    """A common form of names: `Tiger_Cat` and `tiger cat` are one name."""
     return " ".join(name.replace("_", " ").replace("-", " ").lower().split())

@@ -1,7 +1,7 @@
 """`onnx:FILE`: a network in a file, run by onnxruntime on the processor.
 
-One float32 input of images [B, C, H, W] or [B, H, W, C], one output of logits or probabilities. A file says
-nothing of the units of its input, so these must be stated. A batch of fixed size is filled up.
+It has one float32 input of images [B, C, H, W] or [B, H, W, C], and one output of logits or probabilities.
+The file does not contain the units of its input, so options must state them. A batch of fixed size is padded.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def load(wanted: Asked) -> Foreign:
     check_file(file, WEIGHTS)
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 3
-    quiet.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other work here goes on as well
+    quiet.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spares the processor
     try:
         session = onnxruntime.InferenceSession(str(file), quiet, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has kinds of its own for damaged files and unknown operators
+    except Exception as error:  # onnxruntime has its own exceptions for damaged files and unknown operators
         raise failed(wanted, "cannot be read", error) from error
     batch, sizes, channels_last = _input(wanted, session)
     network = Session(session, batch, channels_last, _output(wanted, session))
@@ -81,7 +81,9 @@ def load(wanted: Asked) -> Foreign:
 
 
 def _input(wanted: Asked, session: Any) -> tuple[int | None, list[Any], bool]:
-    """The batch where it is fixed, the other sizes (numbers, or names of what is open), channels last."""
+    """The batch size if it is fixed, the other sizes (numbers, or names of open ones), whether channels are
+    last.
+    """
     inputs = session.get_inputs()
     if len(inputs) != 1:
         _refuse(wanted, f"has {len(inputs)} inputs ({', '.join(i.name for i in inputs)}); allowed one")
@@ -106,11 +108,13 @@ def _output(wanted: Asked, session: Any) -> str:
 
 
 def _digest(wanted: Asked, file: Path) -> str:
-    """Of the file, and of those that it names for its tensors: weights may lie outside, also in folders."""
+    """Digest of the file and of the files that it names for its tensors: weights may lie outside, also in
+    folders.
+    """
     try:
         tensors = _tensors(onnx.load(file, load_external_data=False))
         places = {e.value for t in tensors for e in t.external_data if e.key == "location"}
-    except Exception as error:  # onnxruntime reads kinds of files that are no ONNX
+    except Exception as error:  # onnxruntime reads some files that are not ONNX
         raise failed(
             wanted, "not read by the package onnx, which tells where its weights lie", error
         ) from error
@@ -119,7 +123,7 @@ def _digest(wanted: Asked, file: Path) -> str:
 
 
 def _tensors(message: Any) -> Iterator[Any]:
-    """Those of the graph, of graphs in its nodes, and of functions."""
+    """The tensors of the graph, of graphs in its nodes, and of functions."""
     if isinstance(message, onnx.TensorProto):
         yield message
         return

@@ -1,7 +1,7 @@
 """The images of `--data`: a folder of files, Parquet files, or a data set that the `datasets` library saved.
 
-Read one at a time, whenever they are needed. An image's position is its place in the whole list, which its
-noise is seeded with; what lies there is told by a digest of its pixels as they were prepared.
+Images are read one at a time, when they are needed. An image's position is its place in the whole list and
+seeds its noise. A digest of its prepared pixels tells which image lies there.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pictures:
-    """`names` [N] are what people call the images, `content(i)` are the bytes of one. `labels` [N] are
-    positions in `groups`, or the model's classes where there are no groups; None without labels. `upright`:
-    images are turned as their EXIF orientation says, which the `datasets` library does with what it stores
-    and torchvision's and timm's loaders of folders do not; a network is given what it was trained on.
+    """`names` [N] are the names of the images; `content(i)` are the bytes of one. `labels` [N] are positions
+    in `groups`, or the model's classes where there are no groups; None without labels.
+
+    `upright`: images are turned by their EXIF orientation. The `datasets` library does this, torchvision's
+    and timm's folder loaders do not; a network gets images as in its training.
     """
 
     place: str
@@ -42,7 +43,7 @@ class Pictures:
         return len(self.names)
 
     def image(self, i: int) -> Image:
-        """Whole. Raises UserError that names a damaged one."""
+        """The decoded image. Raises UserError that names a damaged one."""
         image = decode(self.content(i), self.where(i))
         return ImageOps.exif_transpose(image) if self.upright and is_turned(image) else image
 
@@ -51,15 +52,15 @@ class Pictures:
 
 
 def is_turned(image: Image) -> bool:
-    """Whether its EXIF orientation is another than that of its pixels."""
+    """Whether its EXIF orientation differs from that of its pixels."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-    except Exception:  # metadata may be damaged in any way, of pixels that are whole
+    except Exception:  # metadata may be damaged in any way while pixels are whole
         return False
 
 
 def digest_of(pixels: np.ndarray) -> str:
-    """Of an image uint8 [C, H, W] as it was prepared: other versions of a decoder or of a resize show."""
+    """Digest of a prepared image uint8 [C, H, W]; another decoder or resize changes it."""
     return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()[:32]
 
 
@@ -71,7 +72,7 @@ def spread(total: int, number: int | None) -> list[int]:
 
 
 def open_pictures(place: Path, split: str | None, labelled: bool) -> Pictures:
-    """What lies at `place`. Raises UserError where that holds no images."""
+    """The images at `place`. Raises UserError where there are none."""
     from rs.foreign import tabular
 
     if not place.exists():
@@ -92,7 +93,7 @@ def open_pictures(place: Path, split: str | None, labelled: bool) -> Pictures:
 
 
 def _folders(place: Path) -> Iterator[tuple[str, list[str]]]:
-    """Every folder with its names, once: under its own name, or else through the first link to it."""
+    """Each folder and its file names once: under its own path, or else through the first link to it."""
     seen: set[tuple[int, int]] = set()
     tops = [str(place)]
     while tops:
@@ -111,7 +112,7 @@ def _folders(place: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def folder(place: Path, labelled: bool = True) -> Pictures:
-    """Image files in `place`; where it has sub-folders instead, these are the classes."""
+    """Image files in `place`; its sub-folders, if it has any instead, are the classes."""
     from torchvision.datasets.folder import is_image_file
 
     files = []

@@ -1,9 +1,9 @@
-"""What is done to an image before the noise, and what is a part of the network.
+"""Splits a model's preprocessing into the part before the noise and the part inside the network.
 
 Noise is added to images in [0, 1], so sigma and radii are in those units. Resizing, cropping and the division
-by 255 come before it and are not covered by the certificate; everything that moves values away from [0, 1]
-(normalisation, [-1, 1], [0, 255]) is one affine map per channel, (x - mean) / std, which is the network's
-first layer. Noise that is added behind that map would be of sigma * std in the units of the certificate.
+by 255 come first, and the certificate does not cover them. All that moves values away from [0, 1]
+(normalisation, [-1, 1], [0, 255]) is one affine map per channel, (x - mean) / std, and becomes the network's
+first layer. Noise added behind that map would have sigma * std in the units of the certificate.
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
-# Mean difference, in [0, 1], from what the model's own library makes of an image: rounding of resizes that
-# are done on tensors comes to 0.3 levels of 255, another interpolation to 0.7 and more
+# Mean difference, in [0, 1], from the prepared image of the model's own library: rounding in resizes of
+# tensors gives 0.3 levels of 255, another interpolation 0.7 and more.
 APART = 0.5 / 255
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """`size` (H, W) is what the network takes, by a crop from the centre; None where images stay as they are.
-
-    `resize`: the shorter side, or (H, W), before the crop. `mean` and `std` per channel are in units of
-    [0, 1]. `source` says who states all this; `told` is False where nobody says how values are scaled.
+    """How an image is prepared. `size` (H, W) is the network's input, cut from the centre; None leaves images
+    as they are. `resize`, before the crop, is the shorter side or (H, W). `mean` and `std` per channel are in
+    units of [0, 1]. `source` says who states this; `told` is False where nothing states the scale of values.
     """
 
     source: str
@@ -66,7 +65,7 @@ class Preprocessing:
         return not any(self.mean) and set(self.std) == {1.0}
 
     def pixels(self, image: Image, place: str) -> np.ndarray:
-        """uint8 [C, H, W]: all that happens before the noise but the division by 255."""
+        """uint8 [C, H, W]: all steps before the noise except the division by 255."""
         from torchvision.transforms import InterpolationMode, functional
 
         if image.mode not in LOSSLESS[self.channels]:
@@ -83,12 +82,12 @@ class Preprocessing:
         return array.reshape(*array.shape[:2], self.channels).transpose(2, 0, 1).copy()
 
     def network(self, net: nn.Module) -> nn.Module:
-        """`net`, which takes images in its own units, as one that takes them in [0, 1]."""
+        """`net`, which takes images in its own units, as a network that takes them in [0, 1]."""
         kind: Normalization = "none" if self.plain else "standardize"
         return nn.Sequential(first_layer(kind, self.mean, self.std), net)
 
     def facts(self, sigma: float | None) -> dict[str, str]:
-        """The two sides of the noise in words, and `sigma` beside it in the model's units."""
+        """Both sides of the noise as text, and `sigma` in the model's units."""
         before = []
         if self.resize is not None:
             side = self.resize
@@ -107,7 +106,7 @@ class Preprocessing:
         return {**told, "as stated by": self.source}
 
     def in_units(self, values: np.ndarray) -> list[float]:
-        """Values [C] in [0, 1] as the network's own input."""
+        """Values [C] in [0, 1], in the units of the network's input."""
         return [float((v - m) / s) for v, m, s in zip(values, self.mean, self.std, strict=True)]
 
     def as_json(self) -> dict[str, Any]:
@@ -116,8 +115,8 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Stated:
-    """What the user says of the input; it wins over the model's own description. `value_range` is that of
-    the network's input where the image is black and white, before `mean` and `std` are applied to it.
+    """The user's statements about the input; they replace the model's own description. `value_range` is the
+    network's input for a black and a white image, before `mean` and `std` are applied.
     """
 
     size: Size | None = None
@@ -130,11 +129,11 @@ class Stated:
 
     @property
     def units(self) -> bool:
-        """Whether it says how values are scaled."""
+        """Whether it states the scale of values."""
         return (self.mean, self.std, self.value_range) != (None, None, None)
 
     def over(self, described: Preprocessing) -> Preprocessing:
-        """`described` with what is stated. A size without a resize resizes to it; a square by its side."""
+        """`described` with these statements. A size without a resize resizes to it; a square by its side."""
         changes: dict[str, Any] = {}
         if self.size is not None:
             height, width = self.size
@@ -170,7 +169,7 @@ class Stated:
 
 
 def compare(made: Preprocessing, image: Image, place: str, theirs: Callable[[Image], Tensor]) -> None:
-    """UserError where the model's own library makes something else of an image than `made`."""
+    """Raises UserError where the model's own library prepares an image differently from `made`."""
     own = torch.from_numpy(made.pixels(image, place)).double() / 255
     other = theirs(image.convert("L" if made.channels == 1 else "RGB")).double()
     mean, std = (torch.tensor(v, dtype=torch.float64).reshape(-1, 1, 1) for v in (made.mean, made.std))

@@ -1,7 +1,7 @@
-"""From `--model SOURCE:NAME` to a network with its description. Each source is a file of its own.
+"""From `--model SOURCE:NAME` to a network with its description. Each source is a file.
 
-Nothing is downloaded unless that was asked for: sources look into the caches of their libraries, and those
-are told to stay offline.
+Nothing is downloaded unless asked for: sources look into the caches of their libraries, which are switched
+offline.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rs.networks.transformations import one_line
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# what stands before the colon -> module with `load(asked) -> Foreign`, and the packages it needs
+# source -> module with `load(asked) -> Foreign`, and the packages that it needs
 SOURCES: dict[str, tuple[str, tuple[str, ...]]] = {
     "torchvision": ("rs.foreign.torchvision_source", ()),
     "timm": ("rs.foreign.timm_source", ("timm",)),
@@ -40,8 +40,8 @@ OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 @dataclass(frozen=True)
 class Asked:
-    """A model as the user names it. `name` is what follows the colon, `key` says which of several state
-    dicts in `weights` is meant.
+    """A model as the user names it. `name` is the text behind the colon; `key` selects one of several state
+    dicts in `weights`.
     """
 
     source: str
@@ -57,11 +57,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Foreign:
-    """A model that was found. `network` takes images in its own units, as `preprocessing` says; `classes` are
-    names in the order of the logits, where they are known; `made` is what the function depends on (library,
-    weights), for results to be told apart by; `theirs` is the library's own preprocessing of one image, in
-    the network's units. `on_cpu`: it computes nowhere else. Names may be more or fewer than the logits, where
-    a file of weights was given.
+    """A model that was found. `network` takes images in its own units, as `preprocessing` says. `classes` are
+    names in the order of the logits, where they are known; with a file of weights, their number may differ
+    from that of the logits. `made` (library, weights) distinguishes results. `theirs` is the library's own
+    preprocessing of one image, in the network's units. `on_cpu`: it computes only on the processor.
     """
 
     title: str
@@ -74,7 +73,7 @@ class Foreign:
 
 
 def asked(text: str, weights: Path | None, key: str | None, download: bool) -> Asked:
-    """Raises UserError for a text that names no source."""
+    """The model that `--model` names. Raises UserError for a text that names no source."""
     source, colon, name = text.partition(":")
     if not colon or not name or source not in SOURCES:
         known = ", ".join(f"{s}:..." for s in SOURCES)
@@ -83,10 +82,12 @@ def asked(text: str, weights: Path | None, key: str | None, download: bool) -> A
 
 
 def load(wanted: Asked, stated: Stated) -> Foreign:
-    """The model, with `stated` over what it says of its input. Raises UserError where it cannot be had."""
+    """The model, with `stated` replacing parts of its own description. Raises UserError where it is not
+    available.
+    """
     place, packages = SOURCES[wanted.source]
     need(wanted, packages)
-    # what libraries print on the way (torch.hub does) is no result
+    # what libraries print, as torch.hub does, is no result
     with contextlib.redirect_stdout(sys.stderr), contextlib.nullcontext() if wanted.download else offline():
         found: Foreign = importlib.import_module(place).load(wanted)
     if not found.preprocessing.told and not stated.units:
@@ -98,14 +99,14 @@ def load(wanted: Asked, stated: Stated) -> Foreign:
 
 
 def need(wanted: Asked, packages: Sequence[str]) -> None:
-    """Raises UserError with what to install, where a source's packages are not there."""
+    """Raises UserError with what to install, where a source's packages are missing."""
     if missing := " ".join(package for package in packages if find_spec(package) is None):
         raise UserError(f"certify: --model {wanted.title}: needs {missing}: pip install {missing}")
 
 
 @contextlib.contextmanager
 def offline() -> Iterator[None]:
-    """The libraries of the Hugging Face hub ask nobody: their own switch, for this process's imports."""
+    """Switches the Hugging Face libraries offline, by their own switch, for imports in this process."""
     before = {key: os.environ.get(key) for key in OFFLINE}
     os.environ.update(dict.fromkeys(OFFLINE, "1"))
     try:
@@ -116,13 +117,13 @@ def offline() -> Iterator[None]:
 
 
 def failed(wanted: Asked, what: str, error: BaseException) -> UserError:
-    """The line for a library that could not do `what`."""
+    """The error for a library that failed at `what`."""
     reason = " ".join(one_line(error).split())
     return UserError(f"certify: --model {wanted.title}: {what}: {reason}")
 
 
 def digest_of(network: nn.Module) -> str:
-    """Of all parameters and buffers: names, kinds, shapes, bits."""
+    """Digest of all parameters and buffers: names, types, shapes, bits."""
     found = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         if not isinstance(tensor, Tensor):

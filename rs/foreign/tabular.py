@@ -1,7 +1,8 @@
 """Images in tables: Parquet files, and data sets that the `datasets` library saved to disk (Arrow files).
 
-Read by pyarrow alone. The image column is the one of the library's type Image (a struct of `bytes` and
-`path`), or of bytes; labels are whole numbers in `label` or `labels`, named where the file says so.
+They are read by pyarrow alone. The image column has the library's type Image (a struct of `bytes` and
+`path`), or holds bytes. Labels are integers in the first column of LABELS, with names where the file has
+them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ LABELS = ("label", "labels", "fine_label")
 
 
 def parquet(place: Path, split: str | None) -> Pictures | None:
-    """Of a Parquet file, or of a folder of them; None where there are none."""
+    """The images of a Parquet file, or of a folder of them; None where there are none."""
     files = [place] if place.suffix == ".parquet" and not place.is_dir() else []
     if place.is_dir():
         files = sorted(place.glob("*.parquet")) or sorted(place.glob("data/*.parquet"))
@@ -56,7 +57,9 @@ def parquet(place: Path, split: str | None) -> Pictures | None:
 
 
 def saved(place: Path, split: str | None) -> Pictures | None:
-    """Of a folder of `Dataset.save_to_disk` or `DatasetDict.save_to_disk`; None where it is none."""
+    """The images of a folder saved by `Dataset.save_to_disk` or `DatasetDict.save_to_disk`; None for another
+    one.
+    """
     listed = place / "dataset_dict.json"
     if listed.is_file():
         told = _json(listed).get("splits")
@@ -86,7 +89,7 @@ def saved(place: Path, split: str | None) -> Pictures | None:
 
 
 def _arrow_files(state: Path, told: dict[str, Any]) -> list[Path]:
-    """Raises UserError where `state` lists none."""
+    """The data files that `state` lists. Raises UserError where it lists none."""
     listed = told.get("_data_files")
     entries = listed if isinstance(listed, list) else []
     names = [entry.get("filename") if isinstance(entry, dict) else None for entry in entries]
@@ -124,13 +127,13 @@ def _pictures(place: Path, rows: _Rows, labels: list[int | None] | None, names: 
         return found
 
     if labels is not None and all(y is None or y < 0 for y in labels):
-        labels = None  # a test split whose labels are kept secret
+        labels = None  # a test split whose labels are secret
     known = None if labels is None else [-1 if y is None else y for y in labels]
     return Pictures(str(place), [f"row {i}" for i in range(len(rows))], content, known, names, True)
 
 
 def _columns(place: str, schema: pa.Schema) -> tuple[str, str | None]:
-    """Names of the columns of images and labels."""
+    """The names of the columns of images and labels."""
 
     def holds_images(kind: pa.DataType) -> bool:
         if pa.types.is_struct(kind):
@@ -146,7 +149,7 @@ def _columns(place: str, schema: pa.Schema) -> tuple[str, str | None]:
 
 
 def _named(place: str, metadata: bytes | None, label: str | None) -> tuple[str, ...]:
-    """What the `datasets` library calls the classes."""
+    """The names of the classes in the `datasets` library's metadata."""
     if metadata is None or label is None:
         return ()
     where, found = f"{place}: features", parse_json(metadata, f"{place}: metadata: not JSON")

@@ -1,7 +1,7 @@
 """`timm:resnet18.a1_in1k`: an architecture of timm and a tag of its weights.
 
-Size, crop, interpolation, mean and std are those of the weights' `pretrained_cfg`. Weights are looked for in
-the caches of the Hugging Face hub and of torch.hub, as timm itself does.
+Size, crop, interpolation, mean and std come from the weights' `pretrained_cfg`. Weights are searched in the
+caches of the Hugging Face hub and of torch.hub, as timm itself does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def load(wanted: Asked) -> Foreign:
         raise UserError(f"certify: --model {wanted.title}: timm has no such architecture (timm.list_models)")
     try:
         plain = timm.create_model(wanted.name, pretrained=False)
-    except Exception as error:  # a tag that is none
+    except Exception as error:  # an unknown tag
         raise failed(wanted, "cannot be made", error) from error
     described: dict[str, Any] = dict(plain.pretrained_cfg)
     if plain.num_classes < 2 and wanted.weights is None:
@@ -58,7 +58,7 @@ def _described(wanted: Asked, config: dict[str, Any]) -> Preprocessing:
 
 
 def _classes(network: nn.Module) -> tuple[str, ...] | None:
-    """ImageNet's names, where the weights are of one of its sets of classes."""
+    """ImageNet's class names, where the weights are for one of its sets of classes."""
     subset = infer_imagenet_subset(network)
     if subset is None:
         return None
@@ -81,7 +81,7 @@ def _pretrained(wanted: Asked, described: dict[str, Any]) -> nn.Module:
 
 
 def _cached(wanted: Asked, described: dict[str, Any]) -> Path:
-    """The file in one of the caches. Raises UserError where it is in none."""
+    """The weights' file in one of the caches. Raises UserError where no cache has it."""
     hub = described.get("hf_hub_id")
     for name in dict.fromkeys([described.get("hf_hub_filename"), *FILES]):
         found = try_to_load_from_cache(hub, name) if hub and name else None

@@ -1,7 +1,6 @@
 """`torchvision:resnet50`, or `torchvision:resnet50.IMAGENET1K_V1` for other weights than the newest.
 
-Sizes, crop, interpolation, mean and std are those of the transforms that come with the weights. The cache is
-torch.hub's.
+Sizes, crop, interpolation, mean and std come from the transforms of the weights. The cache is torch.hub's.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from rs.networks import state_dicts
 
 # with downloaded weights these undo one normalisation and apply another inside; a file does not say which
 TRANSFORMING = ("googlenet", "inception_v3")
-# DenseNet's files have names with a dot that modules no longer may have: norm.1 for norm1
+# names in DenseNet's files have a dot that modules may no longer have: norm.1 for norm1
 _DENSE = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 
@@ -58,7 +57,9 @@ def _described(weights: Any, transforms: Any) -> Preprocessing:
 
 
 def _pretrained(wanted: Asked, name: str, weights: Any) -> nn.Module:
-    """As torchvision's builders do it, but that they unpickle the file, and so run what is in it."""
+    """Loads the weights as torchvision's builders do, except that those unpickle the file and so run code in
+    it.
+    """
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
     if not wanted.download and not cached.is_file():
         told = f"its weights are not in {cached}; give --download, or --weights FILE"
@@ -69,14 +70,14 @@ def _pretrained(wanted: Asked, name: str, weights: Any) -> nn.Module:
     except Exception as error:  # no network, a damaged file, pickled code
         if not cached.is_file():
             raise failed(wanted, "download failed", error) from error
-        state_dicts.read(cached)  # says what is wrong with it
+        state_dicts.read(cached)  # raises its own error for a damaged file
         raise failed(wanted, f"{cached} cannot be read; remove it", error) from error
     network: Any = models.get_model(name, weights=None, **_form(name, weights))
     try:
         for key in [key for key in state if _DENSE.match(key)]:
             state[_DENSE.sub(r"\1\2", key)] = state.pop(key)
         network.load_state_dict(state)
-    except Exception as error:  # modules rename what older files have, and stumble each in its own way
+    except Exception as error:  # modules rename entries of older files, and each fails in its own way
         raise failed(wanted, f"{cached} does not fit", error) from error
     if name == "googlenet":  # these heads are for training
         network.aux_logits, network.aux1, network.aux2 = False, None, None
@@ -85,7 +86,7 @@ def _pretrained(wanted: Asked, name: str, weights: Any) -> nn.Module:
 
 
 def _form(name: str, weights: Any) -> dict[str, Any]:
-    """What torchvision's builders set for their weights, beside what the name says."""
+    """The settings of torchvision's builders for these weights, beyond those that the name implies."""
     form: dict[str, Any] = {"num_classes": len(weights.meta["categories"])}
     if name in TRANSFORMING:
         form |= {"transform_input": True, "aux_logits": True, "init_weights": False}

@@ -1,10 +1,11 @@
-"""Votes as they come in, kept on disk: an interrupted call goes on, and more votes draw only what is missing.
+"""Votes on disk, stored as they come: an interrupted call continues, and more votes draw only what is
+missing.
 
-A row is one image and one block of votes: classes that were voted for, and how often. A block's noise is
-seeded by (seed, purpose, image, block), so a row is the same whenever it is drawn. Every file carries the
-identity of the classifier and its noise; rows of another one, or of an image that has changed, are refused.
-So is another version of torch, whose noise and rounding may be other ones; another Pillow is where it
-prepares an image differently.
+A row is one image and one block of votes: the classes with votes, and how many. A block's noise is seeded by
+(seed, purpose, image, block), so a row does not depend on when it is drawn. Every file carries the identity
+of the classifier and its noise. Refused are rows of another identity, of a changed image, and of another
+version of torch, whose noise and rounding may differ; another version of Pillow only where it changes an
+image.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rs.provenance.digests import canonical, digest
 from rs.provenance.files import provenance, read_json, read_table, write_json, write_table
 from rs.statistics.seeding import Purpose
 
-SECONDS = 30.0  # between two files; longer runs write more rarely
+SECONDS = 30.0  # between two files; longer runs write less often
 SHARE = 0.05
 PURPOSES: tuple[Purpose, Purpose] = ("select", "estimate")
 IDENTITY = "identity.json"
@@ -40,7 +41,7 @@ class Block(NamedTuple):
 
 
 def blocks_of(image: int, n0: int, n: int, block: int) -> Iterator[Block]:
-    """All that an image needs, the last block of each purpose as short as it comes out."""
+    """All blocks that an image needs; the last block of each purpose may be shorter."""
     for purpose, number in zip(PURPOSES, (n0, n), strict=True):
         for k, start in enumerate(range(0, number, block)):
             yield Block(image, purpose, k, min(block, number - start))
@@ -54,10 +55,10 @@ class _Row:
 
 
 class Kept:
-    """The votes in `folder`, of the classifier that `identity` tells and whose logits are `answers`."""
+    """The votes in `folder`, of the classifier with this `identity`, whose logits are `answers`."""
 
     def __init__(self, folder: Path, identity: dict[str, Any], answers: list[str]) -> None:
-        """Reads what is there. Raises UserError for votes of another classifier."""
+        """Reads the stored votes. Raises UserError for votes of another classifier."""
         self.folder, self.identity = folder, identity
         self._rows: dict[Block, _Row] = {}
         self._digests: dict[int, str] = {}
@@ -75,7 +76,7 @@ class Kept:
         return len(self._rows)
 
     def check_image(self, image: int, found: str, where: str) -> None:
-        """Raises UserError where votes are there of another image at this position."""
+        """Raises UserError where stored votes at this position are of another image."""
         if self._digests.get(image, found) != found:
             told = f"{where} is not the image that the votes in {self.folder} are of"
             before = self._pillow[image]
@@ -84,7 +85,9 @@ class Kept:
             raise UserError(f"certify: {told}; choose another --out, or remove that")
 
     def add(self, block: Block, found: str, counts: np.ndarray) -> None:
-        """Votes int64 [classes] of the image with digest `found`; written now and then, and by `write`."""
+        """Votes int64 [classes] of the image with digest `found`; written from time to time, and by
+        `write`.
+        """
         classes = np.flatnonzero(counts)
         row = _Row(found, classes.astype(np.int32), counts[classes].astype(np.int64))
         self._rows[block] = row
@@ -94,7 +97,7 @@ class Kept:
             self.write()
 
     def write(self) -> None:
-        """Writes what is not on disk yet."""
+        """Writes the votes that are not on disk yet."""
         if not self._new:
             return
         blocks, rows = zip(*self._new, strict=True)
@@ -106,7 +109,7 @@ class Kept:
         self._new, self._written = [], time.monotonic()
 
     def totals(self, images: list[int], n0: int, n: int, block: int, classes: int) -> list[np.ndarray]:
-        """Selection and estimation votes, int64 [images, classes] each, of images that are complete."""
+        """Selection and estimation votes, int64 [images, classes] each, of images with all their blocks."""
         found = [np.zeros((len(images), classes), np.int64) for _ in PURPOSES]
         for i, image in enumerate(images):
             for wanted in blocks_of(image, n0, n, block):
@@ -129,7 +132,7 @@ class Kept:
 
 
 def check_identity(folder: Path, identity: dict[str, Any], answers: list[str]) -> None:
-    """Notes the identity where there is none. Raises UserError, naming what differs, for another one."""
+    """Writes the identity where there is none. Raises UserError, naming the difference, for another one."""
     file = folder / IDENTITY
     if not file.exists():
         if any((folder / "votes").glob("*.parquet")):
@@ -149,7 +152,7 @@ def check_identity(folder: Path, identity: dict[str, Any], answers: list[str]) -
 
 
 def _told(file: Path) -> tuple[dict[str, Any], list[str]]:
-    """The identity and the answers that are noted there. Raises UserError for a file of something else."""
+    """The recorded identity and logits. Raises UserError for another file."""
     told = read_json(file)
     identity, noted = (told.get("identity"), told.get("answers")) if isinstance(told, dict) else (None, None)
     if not isinstance(identity, dict) or not isinstance(noted, list) or not all(map(are_numbers, noted)):

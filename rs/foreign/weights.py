@@ -1,4 +1,4 @@
-"""Weights of a local file, put into a network of a library."""
+"""Loads the weights of a local file into a network of a library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def state_of(wanted: Asked) -> state_dicts.State:
 
 
 def fill(network: nn.Module, state: state_dicts.State, wanted: Asked) -> nn.Module:
-    """Loads `state`, of `--weights`, into the network. Raises UserError where it does not fit whole."""
+    """Loads `state`, of `--weights`, into the network. Raises UserError where it does not fit completely."""
     given = state_dicts.fitted(state, network.state_dict())
     own = network.state_dict()
     missing, foreign = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
@@ -35,14 +35,14 @@ def fill(network: nn.Module, state: state_dicts.State, wanted: Asked) -> nn.Modu
         raise UserError(f"{place}: {other[0]} is {shapes}")
     try:
         network.load_state_dict(given)
-    except Exception as error:  # modules convert what older files have, and stumble each in its own way
+    except Exception as error:  # modules convert entries of older files, and each fails in its own way
         raise UserError(f"{place}: {one_line(error)}") from error
     return network
 
 
 def classes_in(state: state_dicts.State, build: Callable[[int], nn.Module], default: int) -> int:
-    """How many classes the weights have: where an architecture of `default` classes has other shapes in its
-    last layer alone, the number that stands in their place.
+    """The number of classes of the weights. If their shapes differ from those of an architecture with
+    `default` classes only in that number, as in its last layer, this is theirs; else `default`.
     """
     own = build(default).state_dict()
     given = state_dicts.fitted(state, own)
