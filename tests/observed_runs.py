@@ -1,15 +1,19 @@
-"""Files of a plan's runs with outcomes that a test makes up: radii and attacks, each in its place."""
+"""Files with outcomes that a test makes up: radii and attacks of a plan's runs in their places, and logs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import ArrayLike
 
 from rs.plan.plan import Plan
 from rs.provenance.files import provenance, write_json, write_table
 from rs.settings.labels import label_of
+from rs.study.certification_log import Log, write_log
 from rs.study.study import Run
 
 NETWORK = "digest of its weights"
@@ -43,6 +47,14 @@ def observe(
                 told = {"norm": 2.0, "judge": 32, "shape": [1, 1, 1], "classes": 10, "samples": 2}
                 told |= {"access": "white-box", "shares": "none"}
                 write_table(path, _attacked(broken), _of(spec, **told))
+
+
+def write_radii(path: Path, radii: ArrayLike, images: Iterable[int] | None = None) -> None:
+    """A certification log of images 0, 1, ... or of `images`; a radius below 0 is of a wrong prediction."""
+    r = np.array(radii, np.float64)
+    at = np.arange(len(r)) if images is None else np.array(list(images))
+    labels, wrong = np.ones(len(r), int), r < 0
+    write_log(path, Log(at, labels, labels + wrong, np.maximum(r, 0), ~wrong, np.zeros(len(r))))
 
 
 def _of(spec: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from rs.errors import UserError
 from rs.plan.draw_paths import read_by_certify, read_by_sample
 
 USE_DEVICE = "rs.machine.devices:use_device"
+# executed by every way of certifying
+CERTIFYING = ("rs.plan.draw_paths:files_of", "rs.settings.certificates:CertificateUse")
 
 
 @dataclass(frozen=True)
@@ -162,27 +164,15 @@ STAGES: dict[str, Stage] = {
             "certify",
             "turn draws into certified radii",
             "rs.stages.certify:run_job",
-            (
-                "rs.stages.certify:certify",
-                "rs.plan.draw_paths:files_of",
-                "rs.settings.certificates:CertificateUse",
-            ),
+            ("rs.stages.certify:certify", *CERTIFYING),
             outputs=("certified",),
             beside=("model",),
             where=("folder", "shards"),
             reads=read_by_certify,
             tabled=("certified",),
             instead={
-                "rule": (
-                    "rs.stages.certify_group_sequential:certify",
-                    "rs.plan.draw_paths:files_of",
-                    "rs.settings.certificates:CertificateUse",
-                ),
-                "source": (
-                    "rs.stages.certify_incremental:certify",
-                    "rs.plan.draw_paths:files_of",
-                    "rs.settings.certificates:CertificateUse",
-                ),
+                "rule": ("rs.stages.certify_group_sequential:certify", *CERTIFYING),
+                "source": ("rs.stages.certify_incremental:certify", *CERTIFYING),
             },
         ),
         Stage(

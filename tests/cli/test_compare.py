@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from observed_runs import observe
+from observed_runs import observe, write_radii
 from scipy import stats
 from tiny_study import TINY, write_study
 
@@ -20,7 +20,7 @@ from rs.cli.main import main
 from rs.errors import UserError
 from rs.plan.plan import Plan
 from rs.provenance.files import read_json, write_json
-from rs.study.certification_log import Log, read_log, write_log
+from rs.study.certification_log import read_log
 from rs.study.study import Study
 from rs.tables.behind_averages import curve
 from rs.tables.contestants import Contestant, Outcomes
@@ -28,13 +28,6 @@ from rs.tables.contestants import Contestant, Outcomes
 KEYS = {"a", "b", "about", "metric", "radius", "images", "seeds", "difference", "low", "high", "p"}
 KEYS |= {"adjusted_p", "verdict", "lower_bound"}
 RADII = {"gaussian": [0.4, 0.3, 0.2, 0.1, -1, 0.0], "nal": [0.6, 0.45, 0.45, 0.2, -1, 0.3]}
-
-
-def write(name, radii, label=1, images=None):
-    r = np.array(radii, np.float64)
-    images = np.arange(len(r)) if images is None else np.array(images)
-    labels, wrong = np.full(len(r), label), r < 0
-    write_log(Path(name), Log(images, labels, labels + wrong, np.maximum(r, 0), ~wrong, r * 0))
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +42,9 @@ def made(tmp_path_factory):
 def _fill():
     draw = np.random.default_rng(0)
     common = draw.exponential(0.6, 300)
-    write("a.tsv", np.where(common > 0.1, common + draw.exponential(0.05, 300), -1))
-    write("b.tsv", np.where(common > 0.1, common, -1))
-    write("c.tsv", [0.1] * 20, images=range(1000, 1020))
+    write_radii(Path("a.tsv"), np.where(common > 0.1, common + draw.exponential(0.05, 300), -1))
+    write_radii(Path("b.tsv"), np.where(common > 0.1, common, -1))
+    write_radii(Path("c.tsv"), [0.1] * 20, images=range(1000, 1020))
     study = {**TINY, "seeds": [0, 1, 2], "attacks": []}
     observe(
         Plan(Study([write_study(Path("study.yaml"), study)])),
@@ -211,7 +204,7 @@ def test_bad_input_is_one_line(refused, arguments, told):
 
 
 def test_one_common_image_is_refused(own_place, refused):
-    write("one.tsv", [0.5], images=[7])
+    write_radii(Path("one.tsv"), [0.5], images=[7])
     assert "one image in common" in refused("a.tsv", "one.tsv")
 
 

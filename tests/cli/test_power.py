@@ -9,22 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from observed_runs import observe
+from observed_runs import observe, write_radii
 from scipy import stats
 from tiny_study import TINY, write_study
 
 from rs.cli.main import main
 from rs.plan.plan import Plan
-from rs.study.certification_log import Log, write_log
 from rs.study.study import Study
 
 KEYS = {"paired_images", "unpaired_images", "correlation", "seeds", "votes", "price", "shown", "difference"}
-
-
-def write(name, radii):
-    r = np.array(radii, np.float64)
-    labels, wrong = np.ones(len(r), int), r < 0
-    write_log(Path(name), Log(np.arange(len(r)), labels, labels + wrong, np.maximum(r, 0), ~wrong, r * 0))
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +25,8 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("power")
     draw = np.random.default_rng(0)
     common = np.minimum(draw.exponential(0.5, 400), 1.8)
-    write(folder / "a.tsv", common + draw.normal(0.05, 0.02, 400).clip(0))
-    write(folder / "b.tsv", common)
+    write_radii(folder / "a.tsv", common + draw.normal(0.05, 0.02, 400).clip(0))
+    write_radii(folder / "b.tsv", common)
     study = {**TINY, "seeds": [0, 1, 2], "attacks": []}
     plan = Plan(Study([write_study(folder / "study.yaml", study)]))
     here = Path.cwd()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from digits_training import changed
 from safetensors.torch import load_file
 from tiny_networks import audited
 from tiny_study import TINY, Workspace, write_study
@@ -31,14 +32,7 @@ from rs.study.study import Study
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
 CUDA = torch.device("cuda", 0)
-SPEC: dict[str, Any] = {
-    "data": {"name": "digits"},
-    "model": {"name": "digits_cnn"},
-    "noise": {"name": "gaussian", "sigma": 0.25},
-    "objective": {"name": "gaussian"},
-    "training": {"epochs": 3, "batch_size": 64, "optimizer": {"learning_rate": 0.02}},
-    "seed": 0,
-}
+SPEC = changed(epochs=3, batch_size=64, optimizer={"learning_rate": 0.02})
 OBJECTIVES: list[dict[str, Any]] = [
     {"name": "clean"},
     {"name": "gaussian"},

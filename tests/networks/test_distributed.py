@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from digits_training import changed
 from PIL import Image
 from safetensors.torch import load_file
 from tiny_study import TINY, Workspace, write_study
@@ -34,14 +35,7 @@ from rs.study.study import Study
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
-SPEC: dict[str, Any] = {
-    "data": {"name": "digits"},
-    "model": {"name": "digits_cnn"},
-    "noise": {"name": "gaussian", "sigma": 0.25},
-    "objective": {"name": "gaussian"},
-    "training": {"epochs": 1, "batch_size": 480, "optimizer": {"learning_rate": 0.02}},
-    "seed": 0,
-}
+SPEC = changed(epochs=1, batch_size=480, optimizer={"learning_rate": 0.02})
 
 
 def _member(rank: int, count: int, folder: Path, act: Callable[[], Any]) -> None:
