@@ -11,6 +11,7 @@ from rs.plan.drawing import Drawing, in_batches_of, in_blocks, share_of, stop_of
 from rs.plan.jobs import Job, Observation, PlannedRun, noise_slug, slug
 from rs.plan.kept_shards import Kept, shards_of
 from rs.provenance.digests import digest
+from rs.settings.certificates import is_for
 from rs.settings.images import Subset
 from rs.settings.sampling import asked_form
 from rs.study import refusals, sampling_refusals, source_refusals
@@ -20,7 +21,6 @@ from rs.study.schema import (
     is_transfer,
     method_schema,
     prune,
-    schema,
     section,
     study_section,
 )
@@ -46,7 +46,7 @@ class Observer:
         planned.classes = classes
         planned.inputs = self._inputs(planned, classes)
         given = [run.sections["noise"]] if smoothing is None else smoothing
-        noises = [prune(noise, schema()["$defs"]["run"]["properties"]["noise"]) for noise in given]
+        noises = [prune(noise, section("noise")) for noise in given]
         refusals.check_smoothing(self.study, run, noises, self.data_facts["x-shape"])
         for i, noise in enumerate(noises):
             where = (*run.place, "noise") if smoothing is None else (*run.place, "smoothing", i)
@@ -130,7 +130,7 @@ class Observer:
     def _for(run: Run, noise: dict[str, Any]) -> list[int]:
         """The indices of the run's certificates that are for this smoothing noise."""
         given = run.sections["certificates"]
-        return [i for i, c in enumerate(given) if c.get("noises") is None or noise["name"] in c["noises"]]
+        return [i for i, c in enumerate(given) if is_for(c, noise["name"])]
 
     def _certificate(self, run: Run, i: int, noise: dict[str, Any], where: tuple[Any, ...]) -> dict[str, Any]:
         """A certificate's part of the spec: values that differ from their defaults, and alpha."""
@@ -257,9 +257,8 @@ class Observer:
         given, place = run.sections["attacks"][i], (*run.place, "attacks", i)
         target = self.find(run, (*place, "source_run"), given["source_run"])
         own = refusals.find_attack(self.study, (*place, "attack"), target.run, given["attack"])
-        properties = schema()["$defs"]["run"]["properties"]
         attack = prune(own, section("attacks")["items"])
         keys = {"name", *method_schema("attacks", own["name"])["x-parameters"]}
-        source = {"run": target.network, "noise": prune(target.run.sections["noise"], properties["noise"])}
+        source = {"run": target.network, "noise": prune(target.run.sections["noise"], section("noise"))}
         source["attack"] = {k: v for k, v in attack.items() if k in keys}
         return target, {**source, "seed": own.get("seed", 0)}

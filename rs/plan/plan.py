@@ -23,7 +23,7 @@ from rs.study.claims import check_claims
 from rs.study.comparisons import check_comparisons
 from rs.study.figures import check_figures
 from rs.study.published import check_published
-from rs.study.schema import data_facts, method_schema, prune, schema
+from rs.study.schema import data_facts, method_schema, prune, section
 from rs.study.study import Study
 
 TABLES = (
@@ -156,7 +156,7 @@ class Plan(JobGraph):
             "n": entry["n"],
             "rigorous": False,  # another procedure and rounding, which cannot be checked here
         }
-        noise = prune(entry["noise"], schema()["$defs"]["run"]["properties"]["noise"])
+        noise = prune(entry["noise"], section("noise"))
         return PlannedLog(label, f"log-{slug(label)}-{file_digest(path)[:8]}", path, noise, claim)
 
     def _refuse_double_labels(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from rs.plan.jobs import noise_slug
 from rs.provenance.digests import digest, file_digest
 from rs.study import joined
-from rs.study.schema import prune, schema, section
+from rs.study.schema import prune, section
 from rs.study.study import Run, Study
 
 NOT_IDENTITY = ("device", "threads", "processes", "workers")  # settings of a training that say where it runs
@@ -27,8 +27,7 @@ IMPORTED = ("entry", "architecture", "format", "key", "normalization")
 
 def training_part(run: Run) -> dict[str, Any]:
     """What a trained run's settings say of its network, without defaults; references stay labels."""
-    properties = schema()["$defs"]["run"]["properties"]
-    part = {k: prune(run.sections[k], properties[k]) for k in ("model", "objective", "noise", "training")}
+    part = {k: prune(run.sections[k], section(k)) for k in ("model", "objective", "noise", "training")}
     part["training"] = {k: v for k, v in part["training"].items() if k not in NOT_IDENTITY}
     return part
 
@@ -40,7 +39,7 @@ def imported_part(run: Run) -> dict[str, Any]:
     found |= {"allow": ["chance"]} if sections["allow"] else {}
     found |= {"output": output} if (output := joined.output_of(run)) != "logits" else {}
     if "architecture" in found:
-        found["architecture"] = prune(found["architecture"], schema()["$defs"]["run"]["properties"]["model"])
+        found["architecture"] = prune(found["architecture"], section("model"))
     else:
         # the function's own file, if it lies in the working directory; its imports are not followed
         code = Path(*found["entry"].partition(":")[0].split(".")).with_suffix(".py")
@@ -52,7 +51,7 @@ def joined_part(run: Run, parts: int) -> dict[str, Any]:
     """What a run that joins `parts` networks says of its model, apart from these networks."""
     model = run.sections["model"]
     names = joined.networks_of("models", model)
-    pruned = prune(model, schema()["$defs"]["run"]["properties"]["model"])
+    pruned = prune(model, section("model"))
     given = {key: value for key, value in pruned.items() if key not in names}
     if given.get("consensus") == parts:  # all of them: the same function as without it
         del given["consensus"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -21,3 +22,8 @@ class CertificateUse:
     label: str | None = None
     alpha: Share = 0.001
     noises: Annotated[tuple[str, ...], Field(max_length=MOST_METHODS)] | None = None
+
+
+def is_for(certificate: Mapping[str, Any], family: str) -> bool:
+    """Whether a run's certificate is asked for under its smoothing noise of this family."""
+    return certificate.get("noises") is None or family in certificate["noises"]

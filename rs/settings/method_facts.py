@@ -22,16 +22,19 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 
 
 class Fact(NamedTuple):
-    """An optional fact: the type of its value, and the value that holds where a method does not state it."""
+    """An optional fact: the type of its value, the value that holds where a method does not state it, and
+    whether the method's schema holds it, for readers that must not import the method.
+    """
 
     type: Any
     default: Any
+    in_schema: bool = True
 
 
 OPTIONAL: dict[str, dict[str, Fact]] = {
-    "datasets": {"mean": Fact(tuple[float, ...], None), "std": Fact(tuple[float, ...], None)},
+    "datasets": {"mean": Fact(tuple[float, ...], None, False), "std": Fact(tuple[float, ...], None, False)},
     "models": {
-        "name": Fact(str, None),
+        "name": Fact(str, None, False),
         "output": Fact(Output, "logits"),
         "networks": Fact(dict[str, Output], {}),
     },
@@ -52,7 +55,7 @@ OPTIONAL: dict[str, dict[str, Fact]] = {
         "anytime": Fact(bool, False),
         "rule": Fact(str, None),
         "bound": Fact(Literal["clopper_pearson", "hoeffding", "bernstein"], "clopper_pearson"),
-        "accuracy_factor": Fact(float | None, 1.0),
+        "accuracy_factor": Fact(float | None, 1.0, False),
         "freedom": Fact(float, 0),
         "spends": Fact(tuple[dict[str, Any], ...], ()),
         "capped": Fact(frozenset[str], frozenset()),
@@ -60,8 +63,8 @@ OPTIONAL: dict[str, dict[str, Fact]] = {
     },
     "attacks": {
         "passes": Fact(dict[str, Any], None),
-        "samples": Fact(int, 1),
-        "keeps_broken": Fact(bool, False),
-        "bounded": Fact(bool, True),
+        "samples": Fact(int, 1, False),
+        "keeps_broken": Fact(bool, False, False),
+        "bounded": Fact(bool, True, False),
     },
 }

@@ -12,18 +12,15 @@ from pydantic_core import to_jsonable_python
 
 from rs.settings.attacks import AttackUse
 from rs.settings.certificates import CertificateUse
+from rs.settings.method_facts import OPTIONAL, REQUIRED
 
-# The kinds of methods, and the facts that a class of each kind states.
+# For each kind of method, the facts of its class that its schema holds. The family of a noise is its name.
 FACTS: dict[str, tuple[str, ...]] = {
-    "datasets": ("shape", "classes", "sizes"),
-    "models": ("shapes", "output", "networks"),
-    "objectives": ("noises", "calibrates", "passes", "output", "networks"),
-    "noises": ("below_dimension", "dimension_less", "constant", "free_norm"),
-    "certificates": (
-        *("norms", "needs", "rigorous", "anytime", "bound", "freedom", "spends", "capped"),
-        *("rule", "parameters_only"),
-    ),
-    "attacks": ("norm", "access", "passes"),
+    kind: (
+        *(fact for fact in REQUIRED[kind] if fact != "family"),
+        *(name for name, fact in OPTIONAL[kind].items() if fact.in_schema),
+    )
+    for kind in REQUIRED
 }
 USES: dict[str, type] = {"certificates": CertificateUse, "attacks": AttackUse}
 

@@ -31,16 +31,15 @@ class Agreement:
     """When a measured number agrees with a printed one: the interval of their difference lies within a
     margin.
 
-    `accuracy` is a difference of accuracies; `acr` and `epsilon` are shares of the printed value. `interval`
-    is the method that joins the two sides' intervals (rs.statistics.agreement), at `confidence`. All are
-    fixed before the run: they stand in the study's file, and another margin is another study.
+    `accuracy` is a difference of accuracies; `acr` and `epsilon` are shares of the printed value. Both sides'
+    intervals are joined at `confidence` (rs.statistics.agreement). All are fixed before the run: they stand
+    in the study's file, and another margin is another study.
     """
 
     accuracy: Margin = 0.02
     acr: Margin = 0.05
     epsilon: Margin = 0.1
     confidence: Share = 0.95
-    interval: Literal["mover"] = "mover"
 
 
 @dataclass(frozen=True)

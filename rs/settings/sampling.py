@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rs.settings.device_class import PATTERN
 from rs.settings.limits import MOST_METHODS, Images, Positive, Seed, Share, Votes
 from rs.settings.numbers import Radii
 
+DEVICE_CLASS = r"^(cpu [a-z0-9_-]+|cuda \d+\.\d+)$"  # as rs.machine.device_class names them
 FORM = ("precision", "batch", "compiled")  # keys of Sampling that fix the inference form
 
 
@@ -93,6 +93,6 @@ class Sampling:
     compiled: bool = False
     seed: Seed = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    device_class: Annotated[str, Field(pattern=PATTERN)] | None = None
+    device_class: Annotated[str, Field(pattern=DEVICE_CLASS)] | None = None
     answers: Votes | None = None
     source: str | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rs.study.schema import method_schema, prune, schema
+from rs.study.schema import method_schema, prune, section
 from rs.study.study import Run, Study
 
 OF_TRAINING = ("objective", "training", "calibration")
@@ -69,12 +69,11 @@ def check_members(study: Study, run: Run, parts: dict[str, Run]) -> None:
     them is an ensemble itself, and there are at least `consensus` of them. `parts` are all joined runs by
     their place.
     """
-    properties, own = schema()["$defs"]["run"]["properties"]["noise"], run.sections["model"]
-    law = _law(prune(run.sections["noise"], properties))
+    own, law = run.sections["model"], _law(run.sections["noise"])
     listed = {key: part for key, part in parts.items() if "." in key}
     for key, part in listed.items():
         place = (*run.place, "model", key.partition(".")[0])
-        noise = _law(prune(part.sections["noise"], properties))
+        noise = _law(part.sections["noise"])
         if part.sections.get("model") and part.sections["model"]["name"] == own["name"]:
             study.fail(place, f"run {part.label!r} is an {own['name']} itself; name its members")
         if noise != law:
@@ -131,22 +130,21 @@ def check_output(study: Study, place: tuple[Any, ...], run: Run, gives: str, who
 
 def check_denoiser(study: Study, run: Run, denoiser: Run) -> None:
     """Raises UserError unless a run is smoothed with the noise of its denoiser."""
-    properties = schema()["$defs"]["run"]["properties"]["noise"]
-    own, smoothing = _law(prune(denoiser.sections["noise"], properties)), run.sections["smoothing"]
+    own, smoothing = _law(denoiser.sections["noise"]), run.sections["smoothing"]
     if output_of(denoiser) == "noise" and own["name"] != "gaussian":
         study.fail((*denoiser.place, "noise"), f"a diffusion model is for gaussian, not {own['name']}")
     given: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((*run.place, "noise"), run.sections["noise"])]
     if smoothing is not None:
         given = [((*run.place, "smoothing", i), noise) for i, noise in enumerate(smoothing)]
     for place, noise in given:
-        if _law(prune(noise, properties)) != own:
+        if _law(noise) != own:
             study.fail(place, f"{_told(noise)}: its denoiser {denoiser.label!r} is for {_told(own)}")
 
 
 def _law(noise: dict[str, Any]) -> dict[str, Any]:
-    """A noise without its settings of how it is drawn."""
+    """A noise without settings that equal their defaults, and without those of how it is drawn."""
     switches = method_schema("noises", noise["name"]).get("x-switches", {})
-    return {key: value for key, value in noise.items() if key not in switches}
+    return {key: value for key, value in prune(noise, section("noise")).items() if key not in switches}
 
 
 def _told(noise: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rs.errors import UserError
 from rs.provenance.reading import WEIGHTS, check_file
-from rs.settings.certificates import CertificateUse
+from rs.settings.certificates import CertificateUse, is_for
 from rs.settings.distributional import NOISES
 from rs.settings.images import Subset
 from rs.settings.labels import label_of
@@ -296,5 +296,4 @@ def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], sh
 
 def _for_noise(run: Run, noise: str) -> list[dict[str, Any]]:
     """The run's certificates that are for this family of its smoothing noises."""
-    given = run.sections["certificates"]
-    return [c for c in given if c.get("noises") is None or noise in c["noises"]]
+    return [c for c in run.sections["certificates"] if is_for(c, noise)]

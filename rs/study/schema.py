@@ -34,7 +34,7 @@ def schema() -> dict[str, Any]:
 
 
 def section(key: str) -> dict[str, Any]:
-    """The schema of one of a run's sections; for a list of methods, that of its items."""
+    """The schema of one of a run's sections."""
     return _object_in(schema()["$defs"]["run"]["properties"][key])
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from rs.settings.certificates import is_for
 from rs.settings.limits import MOST_VOTES
 from rs.settings.sampling import Stop
-from rs.study.schema import method_schema, prune, schema
+from rs.study.schema import method_schema, prune, schema, section
 from rs.study.study import Run, Study
 
 SAME = ("seed", "batch", "images_per_shard")  # keys that must be equal: the draws, and how they lie in files
@@ -94,5 +95,5 @@ def _certified(run: Run) -> list[dict[str, Any]]:
     """The noises under which a run has certificates, and so draws votes."""
     smoothing, certificates = run.sections["smoothing"], run.sections["certificates"]
     given = [run.sections["noise"]] if smoothing is None else smoothing
-    noises = [prune(noise, schema()["$defs"]["run"]["properties"]["noise"]) for noise in given]
-    return [n for n in noises if any(n["name"] in (c.get("noises") or [n["name"]]) for c in certificates)]
+    noises = [prune(noise, section("noise")) for noise in given]
+    return [n for n in noises if any(is_for(c, n["name"]) for c in certificates)]

@@ -11,32 +11,21 @@ import copy
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 from rs.errors import UserError
 from rs.settings.limits import MOST_RUNS
+from rs.settings.study import ImportedSections, RunSections
 from rs.study.messages import Validator, dotted, explain, first, short
 from rs.study.places import assign, has
 from rs.study.schema import defaults, method_schema, prune, schema, study_section
 from rs.study.yaml_file import check, of_snakemake, read_yaml
 
-RUN_KEYS = (
-    "model",
-    "objective",
-    "noise",
-    "smoothing",
-    "training",
-    "seeds",
-    "sampling",
-    "certificates",
-    "attacks",
-    "calibration",
-    "distributional",
-)
+RUN_KEYS = tuple(field.name for field in fields(RunSections))
 # those that an imported model has too
-OBSERVED_KEYS = ("noise", "smoothing", "sampling", "certificates", "attacks", "distributional")
+OBSERVED_KEYS = tuple(field.name for field in fields(ImportedSections) if field.name in RUN_KEYS)
 # keys that a run uses only where it has them: an override changes them but does not add them
 OPTIONAL = ("certificates", "attacks", "calibration", "distributional")
 RESERVED = ("runs", "data", "mlflow")

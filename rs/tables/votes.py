@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rs.settings.certificates import is_for
 from rs.settings.labels import label_of
 from rs.statistics.agreement import largest_certified
 from rs.study.schema import at_most_unanimous, noise_level
@@ -34,7 +35,7 @@ def _claim(study: Study, label: str, certificate: str) -> tuple[float, int, floa
     for method in sections["certificates"]:
         if label_of(method) == certificate and not method.get("randomised"):  # which may certify more
             noises = sections["smoothing"] or [sections["noise"]]
-            meant = [n for n in noises if n["name"] in (method.get("noises") or [n["name"] for n in noises])]
+            meant = [n for n in noises if is_for(method, n["name"])]
             levels = {noise_level(n) for n in meant}
             if len(levels) == 1 and all(at_most_unanimous(method["name"], n) for n in meant):
                 return levels.pop(), sections["sampling"]["n"], method.get("alpha", 0.001)

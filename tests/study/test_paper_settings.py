@@ -13,7 +13,6 @@ NUMBER = "published[0].certified_accuracy[0]"
     [
         ({"agreement": {"accuracy": 0}}, "agreement.accuracy: 0: must be a number above 0"),
         ({"agreement": {"epsilon": -1}}, "agreement.epsilon: -1: must be a number above 0"),
-        ({"agreement": {"interval": "wald"}}, "agreement.interval: wald: must be 'mover'"),
         (
             {"papers": {"P": {"training": {"epoch": 1}}}},
             "papers.P.training.epoch: unknown key (did you mean epochs?)",
