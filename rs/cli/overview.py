@@ -13,7 +13,7 @@ from rs.plan.plan import Plan
 from rs.provenance import accepted_code
 from rs.provenance.files import PART, read_table
 from rs.report.html_table import down, up
-from rs.report.names import norm_name
+from rs.report.names import MEASURES, norm_name
 from rs.report.verdict_words import verdict_words
 
 HOUR = 3600.0  # a file is written in far less
@@ -63,8 +63,7 @@ def published_text(tables: Path, measured_only: bool = False) -> str:
             lines.append(f"  at other settings: {settings[0]}")
             group = group.assign(settings=None)
         for row in group.to_dict("records"):
-            name = {"acr": "ACR", "epsilon": "ε", "train_hours": "hours"}.get(row["metric"])
-            name = name or f"r={row['radius']:g}"
+            name = MEASURES.get(row["metric"]) or f"r={row['radius']:g}"
             found = verdict_words(row)
             if pd.notna(row["reproduced"]):
                 bound = "" if pd.isna(row["low"]) else f" [{down(row['low'])}, {up(row['high'])}]"

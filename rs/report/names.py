@@ -1,4 +1,4 @@
-"""Tables as pages and figures read them, and what these call norms and noises."""
+"""Tables as pages and figures read them, and what these call norms, noises and numbers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 from rs.tables import reading
+
+MEASURES = {"acr": "ACR", "epsilon": "ε", "train_hours": "hours"}  # numbers that are at no radius
 
 
 def norm_name(norm: Any) -> str:

@@ -16,6 +16,7 @@ from rs.plan.price import in_words
 from rs.provenance.files import write_text
 from rs.report.frame import render
 from rs.report.html_table import down, up
+from rs.report.names import MEASURES
 from rs.report.next_hour import MOST, offers, sentence
 from rs.report.numerals import order
 from rs.report.verdict_words import counted
@@ -40,7 +41,6 @@ STATUSES = {
     "no verdict": ("no verdict", "–", "compared without a verdict: a training time on another machine"),
 }
 MACHINE = "H100"  # whose hours prices are in
-MEASURES = {"acr": "ACR", "epsilon": "ε", "train_hours": "hours"}
 
 
 @dataclass
