@@ -150,7 +150,7 @@ class Certificate(Protocol):
     # rule: ClassVar[str] = None, the `sampling.rule` that must stop the votes of a study
     # bound: ClassVar[str] = "clopper_pearson", or the bound of expected scores: "hoeffding", "bernstein"
     # accuracy_factor: float | None = 1.0, multiplies certified accuracies in tables (None: 1 - alpha)
-    # freedom: ClassVar[float] = 0; k of a noise family must be below the dimension minus this
+    # freedom: ClassVar[float] = 0, k of a noise family must be below the dimension minus this
     # spends: ClassVar[Spends] = (), for certificates that split alpha otherwise than by alpha_share; it
     # yields the number of votes below which nothing is certified (rs.settings.spending)
     # capped: ClassVar[frozenset[str]] = frozenset(), the noise families under which it never certifies more
