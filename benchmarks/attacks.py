@@ -32,11 +32,11 @@ import time
 from collections.abc import Callable
 
 import torch
+from networks import network_of, shape_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rs.machine.devices import device_name, use_device
-from rs.methods import catalog
 from rs.methods.attacks.pgd_l2 import PgdL2
 from rs.methods.noise.gaussian import Gaussian
 from rs.networks.audit import Audited
@@ -44,7 +44,6 @@ from rs.networks.differentiable import Differentiable
 from rs.networks.inference import PRECISIONS
 from rs.smoothing.smoothed import Smoothed
 
-SHAPES = {"lenet": (1, 28, 28), "nal_cnn": (1, 28, 28), "stn_mnist": (1, 28, 28)}
 SIGMA, RADIUS, CLASSES, FORM_BATCH, PEER_BATCH = 0.25, 1.0, 10, 512, 50
 PEERS = ("(b) papers' loop", "(c) with parameters'")
 Attack = Callable[[Tensor, Tensor], Tensor]
@@ -61,13 +60,9 @@ def blobs(shape: tuple[int, ...], size: int, seed: int) -> tuple[Tensor, Tensor]
     return x.clamp(0, 1), y
 
 
-def network_of(name: str, device: torch.device) -> nn.Module:
-    torch.manual_seed(0)
-    shape = SHAPES.get(name, (3, 32, 32))
-    network: nn.Module = catalog.build("models", {"name": name}).build(
-        shape, CLASSES, [0.5] * shape[0], [0.5] * shape[0]
-    )
-    network = network.to(device).train()
+def briefly_trained(name: str, device: torch.device) -> nn.Module:
+    """The network after some steps on `blobs`, in evaluation mode."""
+    shape, network = shape_of(name), network_of(name).to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     for step in range(60):
         x, y = (t.to(device) for t in blobs(shape, 64, step + 1))
@@ -78,7 +73,7 @@ def network_of(name: str, device: torch.device) -> nn.Module:
 
 
 def differentiable(network: nn.Module, name: str, precision: str, device: torch.device) -> Differentiable:
-    probes, _ = blobs(SHAPES.get(name, (3, 32, 32)), 128, -1)
+    probes, _ = blobs(shape_of(name), 128, -1)
     seen = Differentiable(Audited(network, {}, probes, name, False), {"precision": precision}, device)
     assert seen.dtype == PRECISIONS[precision]  # it may fall back
     return seen
@@ -195,8 +190,8 @@ def main() -> None:
         if not given.profile:
             print(f"{'model':<12}{'contestant':<22}{'samples/s':>12}{'of (b)':>8}{'of (c)':>8}{'loss':>8}")
         for name in given.models:
-            network = network_of(name, device)
-            x, y = (t.to(device) for t in blobs(SHAPES.get(name, (3, 32, 32)), given.images, 0))
+            network = briefly_trained(name, device)
+            x, y = (t.to(device) for t in blobs(shape_of(name), given.images, 0))
             sizes = given.steps, given.samples
             own = {
                 f"(a) ours {p}": ours(differentiable(network, name, p, device), *sizes, device, given.copies)

@@ -16,15 +16,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from networks import network_of, shape_of
 
 from rs.machine.devices import device_name, use_device
-from rs.methods import catalog
 from rs.methods.noise.gaussian import Gaussian
 from rs.networks.audit import Audited, audit
 from rs.networks.inference import InferenceForm
 
-SHAPES = {"lenet": (1, 28, 28)}
 JOBS, VOTES, BATCH = 22, 100 * (100 + 100_000), 512
 
 
@@ -53,12 +51,8 @@ def main() -> None:
         print(f"{device_name(device)}, one thread, {given.precision}")
         print(f"{'model':<10}{'audit, s':>10}{'form, s':>10}{'votes, h':>10}{'share':>10}")
         for name in given.models:
-            shape = SHAPES.get(name, (3, 32, 32))
-            torch.manual_seed(0)
-            network: nn.Module = catalog.build("models", {"name": name}).build(
-                shape, 10, [0.5] * shape[0], [0.5] * shape[0]
-            )
-            network.eval().requires_grad_(False)
+            shape = shape_of(name)
+            network = network_of(name).requires_grad_(False)
             probes = torch.rand(128, *shape, device=device)
             audited = Audited(network, {"classes": 10}, probes, name, False)
             auditing = seconds(lambda: audit(network, probes, name), device)  # noqa: B023

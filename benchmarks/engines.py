@@ -38,8 +38,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from networks import network_of, shape_of
 from safetensors.torch import load_file
-from sampling import SHAPES, multiply_adds, network_of
+from sampling import multiply_adds
 from torch import Tensor, nn
 
 from rs.machine.devices import device_name
@@ -66,7 +67,7 @@ class Subject:
 
 
 def subject_of(name: str, batch: int, folder: Path, weights: Path | None = None) -> Subject:
-    shape, draws = SHAPES.get(name, (3, 32, 32)), torch.Generator().manual_seed(0)
+    shape, draws = shape_of(name), torch.Generator().manual_seed(0)
     noisy = torch.rand(batch + CALIBRATING, *shape, generator=draws)
     noisy += SIGMA * torch.randn(noisy.shape, generator=draws)
     network = network_of(name)

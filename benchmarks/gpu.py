@@ -35,9 +35,9 @@ import numpy as np
 import sampling
 import torch
 import training
+from networks import network_of, shape_of
 
 from rs.machine.devices import device_name, use_device
-from rs.methods import catalog
 from rs.networks.captured_step import CapturedSteps
 from rs.networks.images import Resident
 from rs.settings.training import Optimizer, Training
@@ -45,7 +45,6 @@ from rs.stages.epoch import Images
 
 ROUNDS, ROUND = 3, 0.25  # seconds of a round, about
 IMAGES = 50_000  # to train with
-SHAPES = {"lenet": (1, 28, 28), "nal_cnn": (1, 28, 28), "stn_mnist": (1, 28, 28), "resnet50": (3, 224, 224)}
 BATCHES = {"lenet": 10_000, "resnet20": 2_048, "resnet110": 2_048, "resnet50": 256}
 EAGER = ("plain", "float32 eager", "bfloat16 eager", "bfloat16 forward")
 FORMS = (*EAGER, "bfloat16 compiled", "float32 compiled")
@@ -101,10 +100,8 @@ class Contestant:
 
     def steps(self, device: torch.device) -> Callable[[int], None]:
         """So many training steps; in the order that a training takes them."""
-        shape = SHAPES.get(self.model, (3, 32, 32))
-        network = catalog.build("models", {"name": self.model}).build(
-            shape, 10, [0.5] * shape[0], [0.5] * shape[0]
-        )
+        shape = shape_of(self.model)
+        network = network_of(self.model).train()
         settings = Training(batch_size=self.batch, optimizer=Optimizer(), epochs=1000, precision="bfloat16")
         pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, *shape), dtype=np.uint8)
         labels = np.random.default_rng(1).integers(0, 10, IMAGES)

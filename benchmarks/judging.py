@@ -16,20 +16,17 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import attacks as throughput
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-sys.path.insert(0, str(Path(__file__).parent))
-import attacks as throughput
 
 from rs.errors import UserError
 from rs.machine.devices import device_name, generator, use_device
@@ -51,7 +48,7 @@ SIGMA, SHAPE, STEPS, BATCH = 0.1, (1, 28, 28), 300, 64
 
 def trained(name: str) -> tuple[nn.Module, Tensor, Tensor]:
     """A network under Gaussian noise, and test images [N, C, H, W] with their labels."""
-    network = throughput.network_of(name, torch.device("cpu"))
+    network = throughput.briefly_trained(name, torch.device("cpu"))
     try:
         splits = Mnist().load(os.environ.get("RS_DATA_DIR"))
     except UserError as error:
@@ -102,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", default="nal_cnn", choices=list(throughput.SHAPES))
+    parser.add_argument("--model", default="nal_cnn", choices=("lenet", "nal_cnn", "stn_mnist"))
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--judge", type=int, default=1000)

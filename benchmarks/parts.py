@@ -14,13 +14,12 @@ their weights.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from networks import CLASSES, network_of, shape_of
 from torch import Tensor, nn
 from torch._inductor.codecache import PyCodeCache
 
@@ -29,11 +28,7 @@ from rs.methods.noise.gaussian import Gaussian
 from rs.networks.audit import Audited
 from rs.networks.inference import Compiled, InferenceForm
 
-sys.path.insert(0, str(Path(__file__).parent))
-from sampling import SHAPES, network_of
-
-SHAPES |= {"nal_cnn": (1, 28, 28), "stn_mnist": (1, 28, 28)}
-LANES, CALLS, CLASSES = 16, 25, 10
+LANES, CALLS = 16, 25
 PRODUCTS = ("_convolution_pointwise", "_linear_pointwise")
 
 
@@ -105,7 +100,7 @@ def layers(network: nn.Module, shape: tuple[int, ...]) -> list[tuple[str, float,
 
 def measured(name: str, size: int, device: torch.device) -> None:
     """Prints the table of one network."""
-    shape = SHAPES.get(name, (3, 32, 32))
+    shape = shape_of(name)
     probes = torch.rand(128, *shape) + 0.25 * torch.randn(128, *shape)
     asked = {"precision": "bfloat16", "batch": size, "compiled": True}
     form = InferenceForm(Audited(network_of(name), {"classes": CLASSES}, probes, name, False), asked, device)

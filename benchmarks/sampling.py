@@ -25,33 +25,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from networks import network_of, shape_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from rs.machine.devices import device_name, generator, use_device
-from rs.methods import catalog
 from rs.methods.certificates.cohen import Cohen
 from rs.methods.noise.gaussian import Gaussian
 from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm
 from rs.statistics.draws import Draws
 
-SHAPES = {"lenet": (1, 28, 28), "resnet50": (3, 224, 224)}
 SIGMA, ALPHA, SELECTION = 0.25, 0.001, 100
 PRECISIONS = ("bfloat16", "float32")
 
 
-def network_of(name: str) -> torch.nn.Module:
-    torch.manual_seed(0)
-    shape = SHAPES.get(name, (3, 32, 32))
-    network: torch.nn.Module = catalog.build("models", {"name": name}).build(
-        shape, 10, [0.5] * shape[0], [0.5] * shape[0]
-    )
-    return network.eval()
-
-
 def form_of(name: str, precision: str, batch: int, device: torch.device, compiled: bool) -> InferenceForm:
     """The network's form, its input ready."""
-    shape = SHAPES.get(name, (3, 32, 32))
+    shape = shape_of(name)
     probes = torch.rand(128, *shape) + SIGMA * torch.randn(128, *shape)
     audited = Audited(network_of(name), {"classes": 10}, probes, name, False)
     asked = {"precision": precision, "batch": batch, "compiled": compiled}
@@ -66,7 +56,7 @@ def ours(
 ) -> dict[str, Callable[[int], None]]:
     """(a) and (b); each is called with n."""
     form = form_of(name, precision, batch, device, compiled)
-    image = torch.rand(SHAPES.get(name, (3, 32, 32)), device=device)
+    image = torch.rand(shape_of(name), device=device)
     noise = Gaussian(SIGMA)
 
     @torch.no_grad()
@@ -92,7 +82,7 @@ def toolbox(name: str, device: torch.device) -> Callable[[int], None]:
     """(c)."""
     from art.estimators.certification.randomized_smoothing import PyTorchRandomizedSmoothing
 
-    shape = SHAPES.get(name, (3, 32, 32))
+    shape = shape_of(name)
     smoothed = PyTorchRandomizedSmoothing(
         model=network_of(name),
         loss=torch.nn.CrossEntropyLoss(),
@@ -111,7 +101,7 @@ def plain(name: str, device: torch.device) -> Callable[[int], None]:
     """(d)."""
     from scipy.stats import beta, norm
 
-    network, image = network_of(name).to(device), torch.rand(SHAPES.get(name, (3, 32, 32)), device=device)
+    network, image = network_of(name).to(device), torch.rand(shape_of(name), device=device)
 
     def votes(n: int) -> np.ndarray:
         counts = np.zeros(10, int)
@@ -198,7 +188,7 @@ def peak(dtype: torch.dtype, device: torch.device) -> float:
 def multiply_adds(name: str) -> float:
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        network_of(name)(torch.rand(1, *SHAPES.get(name, (3, 32, 32))))
+        network_of(name)(torch.rand(1, *shape_of(name)))
     return counter.get_total_flops() / 2
 
 

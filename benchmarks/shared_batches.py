@@ -14,12 +14,13 @@ as many batches as n votes take. Both ways' counts of a file's selection votes a
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from sampling import SELECTION, SHAPES, SIGMA, batch_of, network_of
+from end_to_end import seconds
+from networks import network_of, shape_of
+from sampling import SELECTION, SIGMA, batch_of
 
 from rs.api.voting import TOGETHER, Ready, VoterAtHand
 from rs.methods.noise.gaussian import Gaussian
@@ -34,7 +35,7 @@ class Contestants:
     """One network in its form; both ways of drawing, and the forward pass."""
 
     def __init__(self, name: str, precision: str) -> None:
-        shape, self.batch = SHAPES.get(name, (3, 32, 32)), batch_of(name, None)
+        shape, self.batch = shape_of(name), batch_of(name, None)
         probes = torch.rand(128, *shape) + SIGMA * torch.randn(128, *shape)
         audited = Audited(network_of(name), {"classes": 10}, probes, name, False)
         asked = {"precision": precision, "batch": self.batch, "compiled": True}
@@ -77,12 +78,6 @@ class Contestants:
         """Of an image: of (a), of its own batches, and of shared ones."""
         own, file = -(-n // self.batch), (-(-TOGETHER * votes // self.batch) for votes in (SELECTION, n))
         return own, own + -(-SELECTION // self.batch), sum(file) / TOGETHER
-
-
-def seconds(call: Callable[[], object]) -> float:
-    start = time.process_time()
-    call()
-    return time.process_time() - start
 
 
 def main() -> None:

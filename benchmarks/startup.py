@@ -27,7 +27,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SHAPES = {"lenet": (1, 28, 28), "nal_cnn": (1, 28, 28), "stn_mnist": (1, 28, 28)}
 IMAGES, CLASSES, BATCH = 1000, 10, 512
 # Part -> the functions whose time it is, as "module:name" or "module:Class.name".
 PARTS = {
@@ -47,13 +46,14 @@ def prepare(name: str, folder: Path) -> dict[str, dict[str, Any]]:
     """The files of a run, and its jobs: its form, and one batch of votes of one image."""
     import numpy as np
     import torch
+    from networks import shape_of
     from safetensors.numpy import save_file
 
     from rs.networks import checkpoints
     from rs.provenance.digests import file_digest
     from rs.provenance.files import provenance, write_json
 
-    shape = SHAPES.get(name, (3, 32, 32))
+    shape = shape_of(name)
     data = folder / name / "data" / "made.json"
     data.parent.mkdir(parents=True, exist_ok=True)
     draws = np.random.default_rng(0)

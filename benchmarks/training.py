@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from networks import network_of, shape_of
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -57,15 +58,6 @@ PRODUCTS = {
     "forward": (("mkldnn_convolution", "addmm"), ("convolution", "addmm")),
     "backward": (("convolution_backward", "mm"), ("convolution_backward", "mm")),
 }
-SHAPES = {"lenet": (1, 28, 28), "nal_cnn": (1, 28, 28)}
-
-
-def network_of(name: str, shape: tuple[int, int, int]) -> nn.Module:
-    torch.manual_seed(0)
-    built: nn.Module = catalog.build("models", {"name": name}).build(
-        shape, 10, [0.5] * shape[0], [0.5] * shape[0]
-    )
-    return built
 
 
 def images_for(shape: tuple[int, int, int], count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -231,14 +223,14 @@ def peak(device: torch.device, size: int) -> float:
 def contestants(name: str, model: str, count: int, device: torch.device, workers: int) -> dict[str, Any]:
     """Both sides of one objective in this process, and what an image costs in FLOP."""
     method, batch, _ = CASES[name]
-    shape = SHAPES.get(model, (3, 32, 32))
+    shape = shape_of(model)
     pixels, labels = images_for(shape, count)
     settings = Training(batch_size=batch, optimizer=Optimizer(), epochs=1000, precision="bfloat16")
     images = training.Images(
         Resident({"images": pixels, "labels": labels}, device), range(count), (shape[1], shape[2])
     )
-    ours, data = Ours(method, network_of(model, shape), images, settings), OneByOne(pixels, labels)
-    other = network_of(model, shape)
+    ours, data = Ours(method, network_of(model).train(), images, settings), OneByOne(pixels, labels)
+    other = network_of(model).train()
     if device.type == "cuda":
         ours.captured = CapturedSteps(device)  # as the train stage does
     return {
