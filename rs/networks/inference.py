@@ -48,7 +48,7 @@ PLAIN_BATCH = 16  # batch size of the plain network for the float32 reference on
 class InferenceForm:
     """Calls a network on batches of exactly `batch` images: float32 images in, float32 logits out."""
 
-    passes: int | None = None  # member passes of an ensemble that asks some images of only some members
+    passes: int | None = None  # member passes of an ensemble that asks only some members about some images
 
     def __init__(self, audited: Audited, form: dict[str, Any], device: torch.device) -> None:
         """`form` has `precision`, `batch` and `compiled`; it is compared with the network on its probes. A

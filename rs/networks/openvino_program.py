@@ -197,7 +197,7 @@ def sums_bytes() -> bool:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Runs without the libraries' progress bars, messages and usage statistics. They send the latter unless
-    they believe to run in continuous integration.
+    told that they run in continuous integration.
     """
     for library in ("nncf", "torch.utils.cpp_extension"):  # nncf imports the latter, which looks for CUDA
         logging.getLogger(library).setLevel(logging.ERROR)

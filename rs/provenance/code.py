@@ -3,8 +3,8 @@
 Counted are definitions at the top level of modules (functions, classes, constants): those by which a job
 enters, those that their code names, and so on. Where a definition lies and how it was imported does not
 count: a name stands for the text of the definition behind it, so moving a definition changes nothing. Not
-counted are comments, docstrings, annotations (except the limits of a class's fields), citations, the texts of
-errors, warnings and progress (that an error is raised does count), and OUTSIDE.
+counted are comments, docstrings, annotations (those of a class's fields do count, but not their limits),
+citations, the texts of errors, warnings and progress (that an error is raised does count), and OUTSIDE.
 
 In doubt more counts rather than less: a class as a whole, every branch, a local variable that has the name of
 a definition. Top-level statements that define nothing count with every definition of an imported module. Code

@@ -1,6 +1,6 @@
 """Files and texts from outside: only regular files, of a size that their kind can have. No torch.
 
-Reading a pipe or a device might wait, or read, without end.
+A read from a pipe or a device might wait, or go on, without end.
 """
 
 from __future__ import annotations

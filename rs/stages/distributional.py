@@ -9,13 +9,13 @@ For every image and gamma, `steps` of ascent from x_0 with step 0.5/gamma, once 
 NAL's cost is ||x + z - x_0||^2. Its expectation over z is ||x - x_0||^2 + d sigma^2 for every x, so the
 ascent uses the expectation; draws of the cost would only push x about (see rs.stages.calibrate). The step is
 NAL's and has a reason: where l^ is L-smooth and gamma > L/2, the objective's curvature lies between 2 gamma -
-L and 2 gamma + L. For that range 0.5/gamma is the best constant step; each step shrinks the distance to the
-maximiser by L/(2 gamma) (rs.tables.distributional has L). Images are not clipped, as NAL writes no
-projection.
+L and 2 gamma + L. For that range 0.5/gamma is the best constant step; each step multiplies the distance to
+the maximiser by at most L/(2 gamma) (rs.tables.distributional has L). Images are not clipped, as NAL writes
+no projection.
 
-As independent worst cases, with points that no certificate sees (rs.tables.worst_cases): `pgd_smoothed` and
-`pgd_base`, l2 PGD on the same losses with unit steps of 2 r/steps and noise of its own, in a ball of every
-radius r in `attack_radii`.
+Two further adversaries find points that no certificate sees, as independent worst cases
+(rs.tables.worst_cases): `pgd_smoothed` and `pgd_base`, l2 PGD on the same losses with steps of length 2
+r/steps and noise of its own, in a ball of every radius r in `attack_radii`.
 
 Stored per image, adversary and gamma (infinite: x_0 itself) or radius (0: x_0):
 - ||x - x_0||^2, and mean and mean square of the loss over `estimates` fresh noises, which no ascent saw and

@@ -122,7 +122,8 @@ class Batches:
     def _vote(self, batch: list[Image]) -> None:
         """Votes on a batch; an image stands in it once per piece."""
         voter, piece, first = self.voter, self.piece, batch[0]
-        ordinal = int(self.rule.design.looks[first.look]) // piece - first.pieces - 1  # of the first piece
+        # the piece's number where a batch holds only one, as for every network that draws at random
+        ordinal = int(self.rule.design.looks[first.look]) // piece - first.pieces - 1
         with voter.within_memory(), voter.own_draws(first.row, "estimate", ordinal):
             for image in batch:
                 noise = voter.noise.sample((piece, *voter.x.shape[1:]), image.noise)
@@ -130,7 +131,9 @@ class Batches:
             self.shared.vote()
 
     def _going_on(self, judged: list[Image]) -> list[bool]:
-        """Whether each image at a look goes on. Waits for the device only if there is one."""
+        """Whether each of these images, which have come to a look, goes on. Without any, the device is not
+        waited for.
+        """
         if not judged:
             return []
         rows = [image.row for image in judged]

@@ -5,9 +5,9 @@ second, g. For D = [g fails] - [f fails], which is 1, 0 or -1,
 
     P(g fails) = P(f fails) + E D        and        E D = P(f = A, g != A) - P(f != A, g = A).
 
-The many votes that f was certified with bound P(f fails). E D needs few draws if f and g seldom differ: only
-D spreads, not the votes. Of n draws that both networks saw, `losses` have D = 1 and `gains` D = -1. As in
-rs.statistics.sequences, with s_j = 1 - v_j in (0, 1] and the same weights,
+The many votes that f was certified with bound P(f fails). E D needs few draws if f and g seldom differ: its
+error comes from the spread of D, not from that of the votes. Of n draws that both networks saw, `losses` have
+D = 1 and `gains` D = -1. As in rs.statistics.sequences, with s_j = 1 - v_j in (0, 1] and the same weights,
 
     M(x) = sum over j of w_j (1 - s_j)^losses (1 + s_j)^gains / (1 - s_j x)^n,        -1 <= x < 1.
 

@@ -19,7 +19,7 @@ is their gain, and why they hold only for their own rule, radii and alpha.
 **Which boundaries.** Any would be valid. These minimise, for each radius alone, mean votes + worth * (chance
 that an image within its radius is not certified), averaged over a uniform p, where the chance of a claim at p
 = x costs a multiplier that brings it to alpha. This is optimal stopping, solved by backward induction over
-(n, f); no rule with this error can be far from it (benchmarks/group_sequential.py). `worth`, in votes, is x
+(n, f); no rule with this error can be much better (benchmarks/group_sequential.py). `worth`, in votes, is x
 (1 - x) / (phi(r / sigma) * resolution)^2: the votes that determine a radius with a standard error of
 `resolution` sigma.
 """
@@ -102,7 +102,7 @@ class Design:
                 beyond = later[-1]
             else:
                 beyond = 0.0
-            # a state above the span has at most the value of its last state, if that goes on
+            # a state above the span has at most the value of going on from the span's last state
             value = np.maximum.accumulate(np.append(value, beyond)[::-1])[::-1]
             follows = _Values(int(span[0]), value[:-1] + _LEFT_OUT, float(value[-1]) + _LEFT_OUT)
         return float(follows.mean(np.zeros(1, np.int64), int(self.looks[0]), x)[0])

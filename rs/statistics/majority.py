@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 WRONG = 1e-9
-_FIRST = 64  # votes: the fewest that suffice if all agree, with 10 to 1,000 classes
+_FIRST = 64  # votes: enough if all agree, with 10 to 1,000 classes; half as many are not
 
 
 def looks(n: int) -> list[int]:

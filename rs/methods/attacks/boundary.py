@@ -35,7 +35,7 @@ _BATCH = 1024
 
 def clearly_wrong(votes: Tensor, y: Tensor, deviations: float) -> Tensor:
     """bool [B]: in votes [B, K], another class leads class y by at least `deviations` standard deviations of
-    a tie.
+    a tie, or has all votes where these are too few for that.
     """
     label = votes.gather(1, y[:, None]).squeeze(1)
     lead = votes.scatter(1, y[:, None], -1).amax(1) - label

@@ -6,9 +6,10 @@ exceeds the largest that any class B can have. Both are Neyman-Pearson problems 
 sigma / 2 (Phi^-1(p_A) - Phi^-1(p_B)).
 
 `alpha_share` of alpha bounds p_A and the rest bounds the largest other probability (union bound). No union
-over the classes B is needed, see `bounds.largest_upper`. The bound of p_B is never above that of 1 - p_A, so
-the radius can fall below that of `dual` only through the split of alpha. For `mixed_norm`, `table_share` of
-alpha goes to the shared Monte Carlo table, as in `dual`; its one bound holds for both lambdas at once.
+over the classes B is needed, see `bounds.largest_upper`. The bound of p_B is never above that of 1 - p_A. So
+the radius can fall below that of `dual` only through the split of alpha and the numerical loss given below.
+For `mixed_norm`, `table_share` of alpha goes to the shared Monte Carlo table, as in `dual`; its one bound
+holds for both lambdas at once.
 
 Departures: the paper states the condition but does not use it; bounds, table and numerical method are ours.
 For exact laws a radius is guessed by interpolation in a table, moved down, and verified by quadrature with

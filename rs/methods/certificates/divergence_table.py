@@ -14,10 +14,10 @@ valid bound. Radii are rounded down to the grid.
 
 Exact laws fill the table by quadrature, others by Monte Carlo. The right-hand form of m contains no rare
 event, however large t: the draws around the median of T carry it (they are importance draws for P(T > t)).
-And m + 1/2 is the mean of a function of T that rises from 0 to 1. The mean over draws of such a function, E_n
-- E = int (F - F_n) over its levels, exceeds the expectation by at most sup (F - F_n). By Dvoretzky, Kiefer
-and Wolfowitz with Massart's constant, that is at most sqrt(log(1/error) / (2 draws)) with probability 1 -
-error, for all t at once.
+And m + 1/2 is the mean of a function of T that rises from 0 to 1. The mean of such a function over draws
+exceeds its expectation by E_n - E = int (F - F_n) over its levels, so by at most sup (F - F_n). By Dvoretzky,
+Kiefer and Wolfowitz with Massart's constant, that is at most sqrt(log(1/error) / (2 draws)) with probability
+1 - error, for all t at once.
 
 One such bound pays for the whole table. An image's radius is the largest of the grid up to which every radius
 passes. Let r_j be the smallest radius of the grid that should not pass for the image's q (or its q_A and
@@ -90,7 +90,7 @@ class ExactTable(DivergenceTable):
 
 def multipliers(ratios: Ratios, r: Floats) -> Floats:
     """t [J, L] near the Neyman-Pearson thresholds of p = Phi(_QUANTILES), extrapolated linearly beyond the
-    draws' reach. The last t of a row, minus the median of T, is the best for the dual where the score is 0.
+    draws' reach. The last t of a row is -median(T), the best for the dual where the score is 0.
     """
     levels = _QUANTILES
     x = levels[abs(levels) < 3]

@@ -101,7 +101,7 @@ class Renyi:
         n = votes.sum(1)
         if self.intervals == "sison_glaz":
             below, above = sison_glaz(votes, alpha)
-            # p_1 + p_2 may exceed 1; kept as is, like the released code does
+            # p_1 + p_2 may exceed 1; kept as is, as in the released code
             q_1 = np.minimum((n - order[:, -1]) / n + below, 1.0)
             p_2 = np.minimum(order[:, -2] / n + above, 1.0)
         else:

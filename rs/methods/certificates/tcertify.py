@@ -15,9 +15,10 @@ The runner-up. Let c be the class of the largest p_c, c != A; it is fixed, thoug
 - The Clopper-Pearson bound of the largest other estimation count (`largest`) is valid by the same argument,
   and never above eq. 14.
 - The class that came second among the selection votes is not offered. It need not be c, and then p_c is left
-  unbounded. `select_on: estimation` takes the class from the estimation votes, as the paper did for its
-  Figure 2. The class and its bounds then share votes, and nothing is proven (docs/evidence/coverage.md
-  measures it).
+  unbounded.
+
+`select_on: estimation` takes the class from the estimation votes, as the paper did for its Figure 2. The
+class and its bounds then share votes, and nothing is proven (docs/evidence/coverage.md measures it).
 
 `tcertify_sound` is a proof. `mode: fixed` uses one share g = `alpha_share`. `mode: grid` is the published
 search with alpha / 1.9, by the nesting above. A fixed share of 10/19 uses the two extreme bounds of the grid

@@ -47,7 +47,7 @@ class Nal:
     """
 
     source: ClassVar[str] = "NAL, A Distributional Robustness Certificate by Randomized Smoothing"
-    calibrates: ClassVar[bool] = True  # by gamma and step_size
+    calibrates: ClassVar[bool] = True  # rho and epsilon are measured with its gamma and step_size
     passes: ClassVar[Passes] = {"ascent": ("steps", "samples"), "update": (1, "samples")}
 
     steps: Annotated[int, Field(ge=0, le=100_000)] = 4

@@ -8,7 +8,7 @@ ball, and the step is 2 epsilon/K. NAL's Table 3 has the step epsilon/2, which i
 
 `attack: ddn` takes the closest adversarial image that DDN (Rony et al., CVPR 2019) finds on the same loss,
 from the initial norm epsilon, projected onto the ball; x itself where there is none. An image is adversarial
-when y is not the most frequent class of its m noisy copies.
+when the most frequent class among its m noisy copies (in a tie, one of these classes) is not y.
 
 Departures: the released code trains on all m noisy copies only with its flag `train-multi-noise`, which is
 what this does; otherwise it uses one of them, on batches m times smaller. Its epsilon is divided by 256 where

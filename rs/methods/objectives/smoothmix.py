@@ -92,7 +92,9 @@ class SmoothMix:
     def attack(
         self, model: nn.Module, x: Tensor, z: Tensor, y: Tensor, grown: float
     ) -> tuple[Tensor, Tensor]:
-        """The clean and the adversarial image of the mixture."""
+        """The two images of the mixture: the clean one (with `one_step` the first step) and the adversarial
+        one.
+        """
         with evaluation_mode(model):
 
             def ascend(steps: int, start: Tensor | None = None) -> Tensor:

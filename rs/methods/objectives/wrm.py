@@ -3,7 +3,7 @@ Lagrangian of the loss without noise, then cross-entropy at the point found.
 
   x_{k+1} = x_k + eta * grad [l(x_k) - gamma ||x_k - x_0||_2^2],   loss = l(x_K),   eta = 0.5/gamma
 
-It is NAL under noise `none`. 15 steps are Sinha et al.'s; NAL does not give its number for WRM. The theory
+It is NAL under noise `none`. 15 steps are Sinha et al.'s; NAL does not say how many it gives WRM. The theory
 needs a smooth network: both papers replace ReLU by ELU (`activation: elu` of a model). Departures: images are
 not clipped, as the paper writes no projection.
 """
@@ -31,7 +31,7 @@ class Wrm:
 
     source: ClassVar[str] = "Sinha, Namkoong & Duchi, ICLR 2018"
     noises: ClassVar[frozenset[str]] = frozenset({"none"})
-    calibrates: ClassVar[bool] = True  # by gamma and step_size
+    calibrates: ClassVar[bool] = True  # rho and epsilon are measured with its gamma and step_size
     passes: ClassVar[Passes] = {"ascent": ("steps", 1), "update": (1, 1)}
 
     steps: Annotated[int, Field(ge=0, le=100_000)] = 15
