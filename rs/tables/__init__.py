@@ -1,1 +1,1 @@
-"""Claims from stored observations."""
+"""Tables of claims, derived from stored observations."""

@@ -1,8 +1,8 @@
-"""The aggregate stage: a study's Parquet tables from the files of its runs. Everything here is derived,
-nothing drawn.
+"""The aggregate stage: a study's Parquet tables from the files of its runs. Everything is derived, nothing
+drawn.
 
-TABLES lists them. One more is a module that ends in a `Table` (rs.tables.table), its line in TABLES, below
-the tables that it derives from, and its name in rs.plan.plan.TABLES.
+TABLES lists the tables. A new one is a module that ends in a `Table` (rs.tables.table), its entry in TABLES
+behind the tables that it derives from, and its name in rs.plan.plan.TABLES.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ def aggregate(plan: Plan, folder: Path, code: str) -> None:
         columns = dict.fromkeys([*TABLES[name].columns, *(column for row in rows for column in row)])
         frame = pd.DataFrame(rows, columns=list(columns))
         spec = {"study": plan.study.name, "table": name}
-        made_by: Row = {"files": [str(file) for file in plan.study.files]}  # rs clean keeps its results
+        made_by: Row = {"files": [str(file) for file in plan.study.files]}  # rs clean keeps their results
         made_by |= {"overrides": plan.study.overrides} if plan.study.overrides else {}
         made = provenance(spec, code, **made_by)
         write_table(folder / f"{name}.parquet", pa.Table.from_pandas(frame, preserve_index=False), made)
 
 
 def rows_of(plan: Plan) -> dict[str, list[Row]]:
-    """The rows of every table. Raises UserError for a file that is not what it should be."""
+    """The rows of every table. Raises UserError for an invalid file."""
     stored = Stored(plan)
     rows: dict[str, list[Row]] = {}
     for name, table in TABLES.items():
@@ -87,7 +87,9 @@ def rows_of(plan: Plan) -> dict[str, list[Row]]:
 
 
 def check_tables(plan: Plan) -> None:
-    """Raises UserError unless each of the study's tables is there, is of this study and has its columns."""
+    """Raises UserError unless each of the study's tables exists, belongs to this study and has its
+    columns.
+    """
     for path in plan.table_files():
         made = read_table(path, TABLES[path.stem].columns)[1]
         if made.get("spec") != {"study": plan.study.name, "table": path.stem}:

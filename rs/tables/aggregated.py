@@ -1,5 +1,5 @@
-"""Every file that a study's tables are made from, checked before the first of them is used: it is of the run
-and the settings in whose place it lies. No torch.
+"""Checks every file that a study's tables are made from, before the first one is used: it must belong to the
+run and the settings of its place. No torch.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from rs.provenance.files import ADVICE, read_table
 from rs.provenance.run_files import belongs, read_certified, read_model_manifest
 from rs.settings.images import Subset
 
-_TRAINED = ("epochs", "train_seconds", "device", "precision", "resolved")  # of a manifest's provenance
+_TRAINED = ("epochs", "train_seconds", "device", "precision", "resolved")  # keys of a manifest's provenance
 
 
 def check_files(plan: Plan) -> dict[str, list[Path]]:
-    """Files without a checksum, written before there were any, by the id of their run.
+    """Files without a checksum (written before there were any), by the id of their run.
 
-    Raises UserError for a file of another run, of other settings or of another network.
+    Raises UserError for a file of another run, other settings or another network.
     """
     return {planned.id: _check_run(plan, planned) for planned in plan.runs}
 
@@ -67,7 +67,7 @@ def _check_run(plan: Plan, planned: PlannedRun) -> list[Path]:
 
 
 def check_certified(path: Path, spec: dict[str, Any]) -> None:
-    """Raises UserError unless every certificate speaks of the images that `spec` asks for, and of no more."""
+    """Raises UserError unless every certificate covers exactly the images that `spec` asks for."""
     frame, made = read_certified(path)
     belongs(path, made, spec)
     positions = list(Subset(**spec["test"]).positions(spec["data_size"]))

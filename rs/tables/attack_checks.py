@@ -1,7 +1,7 @@
-"""What a referee would ask of attacks, answered from stored outcomes: one row per question. No torch.
+"""Checks that a referee would ask of attacks, from stored outcomes: one row per question. No torch.
 
-- radius: accuracy does not rise with the radius. Not asked where it cannot: where images broken at a smaller
-  radius count at larger ones, or one point serves all radii.
+- radius: accuracy does not rise with the radius. Not asked where it cannot rise: where images broken at a
+  smaller radius count as broken at larger ones, or where one point serves all radii.
 - more steps, more samples: twice as many do not help the defender.
 - unbounded: where the ball holds all of [0,1], accuracy falls to chance or below.
 - weaker access: transferred and gradient-free attacks do not beat the white-box attack of the same norm and
@@ -9,16 +9,16 @@
 - certificate: among images certified at r and attacked within r, the smoothed prediction stays.
 
 Accuracies are compared on the same images, judged under the same noise, so only images that change count: an
-exact one-sided sign test of "as many one way as the other". A row fails below LEVEL, corrected for the radii
-that it looks at.
+exact one-sided sign test of "as many one way as the other". A row fails below LEVEL, corrected for the number
+of radii that it looks at.
 
 For a certificate, an image counts as changed where the judge's votes rule out that the certified class is the
-most likely one: an exact one-sided test in every row of the image within its certified radius, at LEVEL over
-the number of these rows, of the other classes and of the places that a minimal attack's point may be judged
-at. So an image that did not change counts with probability at
-most LEVEL. Its certificate is wrong with probability at most alpha, whatever radius it comes to. Hence of all
-N images that were attacked and asked for a certificate (those that abstained, or were never attacked within
-their radius, too), at most the LEVEL quantile of Binomial(N, alpha + LEVEL) may count.
+most likely one. The test is exact and one-sided, in every row of the image within its certified radius. Its
+level is LEVEL, divided by the number of these rows, of other classes, and of points at which a minimal attack
+may be judged. So an unchanged image counts with probability at most LEVEL. Its certificate is wrong with
+probability at most alpha, whatever its radius. Hence, of all N images that were attacked and have a claim of
+the certificate (including abstentions, and images never attacked within their radius), at most the LEVEL
+quantile of Binomial(N, alpha + LEVEL) may count.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ _EDGE = 1e-6  # relative: a point on the sphere of the certified radius is not w
 
 
 class Check(TypedDict):
-    """One question about one attack: what was measured must not be above the reference.
+    """One question about one attack: `measured` must not be above `reference`.
 
-    Both are accuracies, or numbers of images where certificates are `against` it; of these, `changed` counts
-    near ties too.
+    Both are accuracies, or numbers of images where the check is `against` certificates; `changed` then
+    includes near ties.
     """
 
     check: str
@@ -70,7 +70,7 @@ def rows_of(run: AttackedRun) -> Iterator[Row]:
 def checks(attacks: Sequence[Attacked], certified: pd.DataFrame | None) -> list[Check]:
     """Every question that the outcomes on one smoothed run can answer.
 
-    `certified` is the run's certified file, of the certificates of hard votes only.
+    `certified` is the run's certified file, for certificates of hard votes only.
     """
     rows: list[Check] = []
     for attack in attacks:
@@ -83,8 +83,8 @@ def checks(attacks: Sequence[Attacked], certified: pd.DataFrame | None) -> list[
 
 
 class _Comparison(NamedTuple):
-    """Of a stronger attack with a weaker one, on the images of both: accuracies, and p that so many more
-    images survive the stronger one by chance.
+    """A stronger attack compared with a weaker one, on the images of both: accuracies, and the p-value of so
+    many more images surviving the stronger attack.
     """
 
     p: float
@@ -94,7 +94,7 @@ class _Comparison(NamedTuple):
 
     @property
     def badness(self) -> tuple[float, float]:
-        """The least of several is the worst."""
+        """A sort key: the least is the worst comparison."""
         return self.p, self.weaker - self.stronger
 
 
@@ -109,7 +109,7 @@ def _compared(stronger: pd.DataFrame, weaker: pd.DataFrame) -> _Comparison:
 def _check(
     check: str, attack: Attacked, against: str, radius: float, comparison: _Comparison, looks: int = 1
 ) -> Check:
-    """`looks`: of how many comparisons this is the worst."""
+    """`looks` is the number of comparisons of which this is the worst."""
     p = min(1.0, comparison.p * looks)
     return {
         "check": check,
@@ -127,7 +127,7 @@ def _check(
 
 
 def _over_radii(attack: Attacked) -> Iterator[Check]:
-    """The worst pair of neighbouring radii, where each was attacked anew."""
+    """The worst pair of neighbouring radii, where each radius was attacked anew."""
     if attack.made["shares"] != "none":
         return
     pairs = [
@@ -154,9 +154,10 @@ def _variants(attack: Attacked) -> Iterator[Check]:
 
 
 def _against_white_box(attack: Attacked, attacks: Sequence[Attacked]) -> Iterator[Check]:
-    """At every radius against the strongest white-box attack, on the images of both: the worst radius.
+    """The attack against the strongest white-box attack at each radius, on the images of both: the worst
+    radius.
 
-    One row more tells the radii without such an attack.
+    A further row names the radii without such an attack.
     """
     if attack.made["access"] == "white-box":
         return
@@ -180,8 +181,8 @@ def _against_white_box(attack: Attacked, attacks: Sequence[Attacked]) -> Iterato
 
 
 def _against_certificates(attack: Attacked, certified: pd.DataFrame) -> Iterator[Check]:
-    """Images changed within their certified radius, each counted once."""
-    if attack.made["judge"] == "base":  # another classifier than the certified one
+    """Images that changed within their certified radius, each counted once."""
+    if attack.made["judge"] == "base":  # the base classifier is not the certified one
         return
     moved = attack.frame[attack.frame["radius"] > 0]
     for name, claims in certified[certified["norm"] == attack.norm].groupby("certificate", sort=False):
@@ -216,8 +217,8 @@ def _against_certificates(attack: Attacked, certified: pd.DataFrame) -> Iterator
 
 
 def _most_likely(changed: pd.DataFrame) -> Floats:
-    """For each image: p that its prediction leads so clearly, were the certified class as likely. A lead may
-    have stopped its votes (rs.statistics.majority).
+    """For each image: the p-value of its prediction's lead if the certified class were as likely. A lead may
+    have stopped the votes (rs.statistics.majority), for which WRONG is added.
     """
     tests: list[float] = []
     for votes, prediction, certified in zip(

@@ -1,7 +1,7 @@
 """Attacks on one smoothed run, as the tables on attacks read them. No torch.
 
-`shares` says how an attack uses one radius for another: "none" (every radius anew), "kept" (what is broken
-stays broken) or "minimal" (one point per image for all radii).
+`shares` says how an attack uses one radius for another: "none" (every radius is attacked anew), "kept" (what
+is broken stays broken) or "minimal" (one point per image for all radii).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from rs.tables.table import Row
 
 @dataclass(frozen=True)
 class Attacked:
-    """One attack on one smoothed run: what tables call it, its file's rows, and their provenance.
+    """One attack on one smoothed run: its name in tables, its file's rows, and their provenance.
 
-    `certificate` is the one that the study holds it against, or None for all of its norm; `made_by` is the
-    attack on another run that made its examples, where they are transferred.
+    `certificate` is the one that the study compares it with, None for all of its norm. `made_by` is the
+    attack on another run that made its examples, if they are transferred.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Attacked:
 
     @property
     def judge(self) -> tuple[Any, int | None]:
-        """Votes and the seed of their noise, or "base": only outcomes under one judge can be compared."""
+        """Votes and the seed of their noise, or "base". Only outcomes under one judge can be compared."""
         votes, attack = self.made["judge"], self.made["spec"]["attack"]
         return votes, None if votes == "base" else attack.get("seed", 0)
 
@@ -66,7 +66,7 @@ class Attacked:
 
 @dataclass(frozen=True)
 class AttackedRun:
-    """All attacks on one smoothed run: the columns that name it, its noise, and its certified file, of the
+    """All attacks on one smoothed run: the columns that name it, its noise, and its certified file for
     certificates of hard votes only (None without one).
     """
 
@@ -81,7 +81,7 @@ def attacked_runs(stored: Stored) -> list[AttackedRun]:
 
 
 def of_attacked(rows_of: Callable[[AttackedRun], Iterable[Row]]) -> Callable[[Stored], Iterator[Row]]:
-    """The rows of a table that looks at each attacked run by itself."""
+    """The rows of a table that treats each attacked run by itself."""
 
     def rows(stored: Stored) -> Iterator[Row]:
         for run in stored.once(attacked_runs):
@@ -101,8 +101,8 @@ def attacked_run(planned: PlannedRun, observation: Observation, named: Row) -> A
 
 
 def read_judged(path: Path, needs: Iterable[str] = ()) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Outcomes of an attack and their provenance. UserError where an image has fewer votes than the judge was
-    to draw, and these do not decide.
+    """Outcomes of an attack and their provenance. Raises UserError where an image has fewer votes than the
+    judge was to draw and they do not decide.
     """
     frame, made = read_attacked(path, needs)
     n = 1 if made["judge"] == "base" else made["judge"]
@@ -116,7 +116,9 @@ def read_judged(path: Path, needs: Iterable[str] = ()) -> tuple[pd.DataFrame, di
 
 
 def _certificate(planned: PlannedRun, use: Row) -> str | None:
-    """What certified files call the certificate that an attack is held against, where the study names one."""
+    """The name in certified files of the certificate that the study compares an attack with; None if it names
+    none.
+    """
     asked = use.get("certificate")
     if not asked:
         return None
@@ -125,15 +127,15 @@ def _certificate(planned: PlannedRun, use: Row) -> str | None:
 
 
 def _name_in_files(certificate: Row) -> str:
-    """What certified files call a certificate (rs.stages.certify): labels do not tell that it is
-    randomised.
+    """The name of a certificate in certified files (rs.stages.certify), which mark a labelled randomised
+    one.
     """
     mark = " (randomised)" if certificate.get("randomised") and certificate.get("label") else ""
     return label_of(certificate) + mark
 
 
 def _voted(path: Path, planned: PlannedRun) -> pd.DataFrame:
-    """What certificates of hard votes claim: others speak of another classifier than the one that judges."""
+    """The claims of certificates of hard votes; others are about another classifier than the judge's."""
     frame, _ = read_certified(path, ("certificate", "norm", "alpha", "image", "prediction", "radius"))
     offered = planned.run.sections["certificates"]
     kinds = frame["certificate"].map({_name_in_files(c): c["name"] for c in offered})

@@ -1,16 +1,15 @@
-"""What an average certified radius hides, since easy images move it most: at which radii two curves of
-certified accuracy differ, how the lower bounds of p_A are distributed, and what a network certifies of the
-images that another certifies at no radius. No torch.
+"""What an average certified radius hides, since easy images dominate it: the radii at which two curves of
+certified accuracy differ, the distribution of the lower bounds of p_A, and what a network certifies of the
+images that another one certifies at no radius. No torch.
 
-Votes that a rule stopped decide an image at the rule's radii and nowhere else; elsewhere its radius is a
-lower bound, which all votes could have raised: an image given up at 0.5 may well be one that all votes
-certify at 0.25. So
-
-- the band of a difference is taken at the radii that both sides decide: they were chosen before the votes,
-  and whether an image is certified there is one draw per image, as of a fixed number of votes;
-- a share of images with p_A of at least p is a lower bound but at the p of a decided radius, so that its
-  interval has no upper end below 1: that the share of bounds is so large stays true;
-- who is certified at no radius is known only where radius 0 is decided on both sides; elsewhere nothing is
+Votes that a rule stopped decide an image only at the rule's radii. At other radii its stored radius is a
+lower bound that all votes could have raised: an image given up at 0.5 may well be one that all votes certify
+at 0.25. Therefore:
+- The band of a difference is taken at the radii that both sides decide. They were chosen before the votes,
+  and whether an image is certified there is one draw per image, as with a fixed number of votes.
+- A share of images with p_A of at least p is a lower bound, except at the p of a decided radius. The upper
+  end of its interval is then 1; that the share of bounds is at least so large stays true.
+- Which images are certified at no radius is known only where both sides decide radius 0. Elsewhere nothing is
   said of hard images, since some that were given up are not hard.
 """
 
@@ -32,8 +31,8 @@ _NOBODY = {"accuracy": None, "low": None, "high": None}
 
 
 def curve(a: Contestant, b: Contestant, level: float = 0.95) -> dict[str, Any]:
-    """The difference of the curves of certified accuracy with its band, at all radii, or at those that both
-    sides' stopped votes decide (`decided`), of which there may be none: then there is no `p`.
+    """The difference of the curves of certified accuracy with its band, at all radii, or at those that the
+    stopped votes of both sides decide (`decided`). If there are none, `p` is None.
     """
     assert a.certified is not None
     assert b.certified is not None
@@ -57,10 +56,8 @@ def curve(a: Contestant, b: Contestant, level: float = 0.95) -> dict[str, Any]:
 
 def probabilities(contestant: Contestant, level: float = 0.95) -> list[dict[str, Any]]:
     """Shares of images whose lower bound of p_A, of the true class, is at least each of PROBABILITIES, with a
-    band that holds for all together (Dvoretzky, Kiefer, Wolfowitz, Massart). Mean over the networks. Of
-    stopped votes a share may be a `lower_bound`.
-
-    Nothing where the radii do not tell p_A.
+    band that holds for all of them together (Dvoretzky, Kiefer, Wolfowitz, Massart). Mean over the networks.
+    With stopped votes a share may be a `lower_bound`. Empty where the radii do not determine p_A.
     """
     if contestant.sigma is None or contestant.certified is None:
         return []
@@ -80,11 +77,11 @@ def probabilities(contestant: Contestant, level: float = 0.95) -> list[dict[str,
 def on_hard_images(
     contestants: Sequence[Contestant], reference: Contestant, level: float = 0.95
 ) -> list[dict[str, Any]]:
-    """Of each other contestant: its accuracy, certified at radius 0, on the images that no network of the
-    reference certifies at any radius, and the same the other way round (`in_turn`).
+    """For each other contestant: its accuracy, certified at radius 0, on the images that no network of the
+    reference certifies at any radius, and the same with roles exchanged (`in_turn`).
 
-    Two equally good networks also certify something of what the other does not: compare both numbers. Where
-    stopped votes do not tell which images are hard (`lower_bound`), there are none.
+    Two equally good networks also certify some images that the other does not, so compare both numbers. Where
+    stopped votes do not determine the hard images (`lower_bound`), both are None.
     """
     rows = []
     for contestant in contestants:
@@ -109,7 +106,7 @@ def _share(own: Any, reference: Any, level: float) -> dict[str, Any]:
         return {"images": 0, **_NOBODY}
     accuracy = float(right.mean())
     shares = right.mean(axis=0)
-    if len(right) == 1 or shares.min() == shares.max():  # images that do not spread say nothing of others
+    if len(right) == 1 or shares.min() == shares.max():  # images that do not vary give no interval for others
         low, high = (float(end) for end in wilson_interval(accuracy * images, images, level))
     else:
         found = of_means(shares, np.zeros(images), level)

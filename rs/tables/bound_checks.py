@@ -1,9 +1,9 @@
-"""The table `bound_checks`: what independent adversaries (rs.tables.worst_cases) say of the bounds of
-rs.tables.distributional. No torch.
+"""The table `bound_checks`: checks the bounds of rs.tables.distributional by independent adversaries
+(rs.tables.worst_cases). No torch.
 
-A check asks whether the mixture's loss exceeds a bound at its rho, by more than the noise of both explains:
-standard errors are added, as both meet the same noise, and the test is corrected for all rhos that it looks
-at. Images are no sample here: a bound is about these very images. An estimate that fails is refuted; a proven
+A check asks whether the mixture's loss exceeds a bound at its rho by more than the noise of both explains.
+Standard errors are added, as both use the same noise, and the test is corrected for the number of rhos.
+Images are no sample here: a bound is about these very images. An estimate that fails is refuted; a proven
 bound that fails is wrong.
 """
 
@@ -20,13 +20,13 @@ from rs.tables.noise import SMOOTHING
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table, columns_of
 
-AGAINST = {"sinha": "base", "sinha_line": "base"}  # the adversary of other certificates is "smoothed"
+AGAINST = {"sinha": "base", "sinha_line": "base"}  # for other certificates it is "smoothed"
 _NAMED = ("run", "label", *SMOOTHING, "measured")
 
 
 class BoundCheck(TypedDict):
-    """One bound against the adversary that has not seen it, at the worst of `rhos` many rhos: its loss is
-    `excess` above the bound, with standard error `error`.
+    """One bound against the adversary independent of it, at the worst of `rhos` rhos: its loss is `excess`
+    above the bound, with standard error `error`.
     """
 
     certificate: str
@@ -59,8 +59,8 @@ def _by_run(table: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
 
 
 def checks(claims: Sequence[Row], worst: Sequence[Row]) -> Iterator[BoundCheck]:
-    """Every certificate against the independent adversary of its classifier, at the rho where it does worst.
-    A claim at a larger rho covers a mixture of a smaller one.
+    """Every certificate against the independent adversary of its classifier, at the rho where the certificate
+    does worst. A claim at a larger rho covers a mixture with a smaller one.
     """
     for certificate in dict.fromkeys(claim["certificate"] for claim in claims):
         by_rho = {claim["rho"]: claim for claim in claims if claim["certificate"] == certificate}
@@ -77,7 +77,7 @@ def checks(claims: Sequence[Row], worst: Sequence[Row]) -> Iterator[BoundCheck]:
 
 
 def _compared(claim: Row, case: Row) -> BoundCheck:
-    """One rho alone."""
+    """The check at one rho."""
     error = case["noise_error"] + (claim.get("noise_error") or 0.0)
     excess = case["loss"] - claim["loss"]
     p = float(stats.norm.sf(excess / error)) if error > 0 else float(excess <= 1e-12)

@@ -1,4 +1,4 @@
-"""The table `calibration`: the radius that a run's inner maximisation is calibrated to (NAL, eq. 8)."""
+"""The table `calibration`: the radius to which a run's inner maximisation is calibrated (NAL, eq. 8)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def rows(stored: Stored) -> Iterator[Row]:
 
 
 def check_reused(path: Path, found: Row) -> None:
-    """The reading with reused noise, where there is one: no training goes by it alone. Raises UserError."""
+    """Raises UserError for an invalid measurement with reused noise, if there is one. No training uses it
+    alone.
+    """
     told = [found[key] for key in ("rho_reused_noise", "epsilon_reused_noise") if key in found]
     numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < math.inf for v in told)
     if told and not (numbers and len(told) == 2 and math.isclose(told[1], math.sqrt(told[0]), rel_tol=1e-9)):

@@ -1,9 +1,8 @@
-"""What each certificate says of the images of a smoothed run, or of somebody else's certification log: that
-from which the tables on certified accuracy and radius are counted.
+"""The claims of each certificate about the images of a smoothed run or of somebody else's certification log.
+The tables on certified accuracy and radius are counted from them.
 
-Definitions: certified at r means correct, not abstained, radius >= r. The average certified radius counts
-wrong and abstained images as 0. Intervals are 95 %: Wilson for accuracies, Student t for average certified
-radii.
+Certified at r means correct, not abstained, radius >= r. The average certified radius counts wrong and
+abstained images as 0. Intervals are 95 %: Wilson for accuracies, Student t for average certified radii.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from rs.tables.noise import SMOOTHING, smoothed_with
 from rs.tables.stored import Stored
 from rs.tables.table import Row
 
-VOTED = ("n", *VOTES)  # of an image; of logs and older files not known
+VOTED = ("n", *VOTES)  # of an image; unknown for logs and older files
 CLAIMED = ("run", "label", *SMOOTHING, "certificate", "norm")  # columns that name a claim
 
 
@@ -32,14 +31,14 @@ CLAIMED = ("run", "label", *SMOOTHING, "certificate", "norm")  # columns that na
 class Claim:
     """One certificate of one smoothed run. `columns` are those that all of its rows share.
 
-    Votes that a rule stopped are counted by their mean, and what the rule did not ask for, all radii but its
-    own (`decided`) and every average, is a lower bound: more votes would have raised it.
+    For votes that a rule stopped, `n` is their mean. All radii but the rule's own (`decided`) and every
+    average are then lower bounds: more votes would have raised them.
     """
 
     columns: Row
     outcomes: pd.DataFrame  # a row per image: image, label, prediction (-1: abstained), radius, VOTED
     radius: Floats  # [N images], -1 where the prediction is wrong or abstained
-    factor: float  # of the accuracies, where a certificate is for a share of the images only
+    factor: float  # of the accuracies, where a certificate covers only a share of the images
     decided: Sequence[float] | None  # None where all votes were drawn
 
     def accuracies(self, radii: Sequence[float] | Floats) -> Iterator[Row]:
@@ -50,8 +49,8 @@ class Claim:
             yield accuracy | {"low": float(below), "high": float(above)}
 
     def average(self) -> Row:
-        """The average certified radius, with its interval as it is shown, and its standard error, of which
-        comparisons are made: an interval that is cut has lost its width.
+        """The average certified radius with its interval as shown, and with its standard error, which
+        comparisons use because a cut interval has lost its width.
         """
         radii = np.maximum(self.radius, 0.0)
         mean, low, high = t_interval(radii, least=0.0, most=capped(self.columns["largest_radius"], radii))
@@ -59,27 +58,28 @@ class Claim:
         return row | {"lower_bound": self.decided is not None}
 
     def is_lower_bound(self, radius: float) -> bool:
-        """Of its certified accuracy at `radius`."""
+        """Whether its certified accuracy at `radius` is a lower bound."""
         return leaves_open(self.decided, radius)
 
 
 def leaves_open(decided: Sequence[float] | None, radius: float | None = None) -> bool:
-    """Whether votes that a rule stopped, which decide the radii `decided` (None: all votes were drawn), give
-    only a lower bound of the certified accuracy at `radius`; without a radius, of an average over the images.
+    """Whether votes that a rule stopped give only a lower bound of the certified accuracy at `radius`, or,
+    without a radius, of an average over the images. They decide the radii `decided` (None: all votes were
+    drawn).
     """
     return decided is not None and (radius is None or not np.isclose(radius, decided).any())
 
 
 def certified_radii(images: pd.DataFrame) -> Floats:
-    """Of rows with label, prediction and radius: the radius [N], -1 where the prediction is wrong or
-    abstained. So the share of what is >= r is the certified accuracy at r.
+    """The radius [N] of rows with label, prediction and radius, or -1 where the prediction is wrong or
+    abstained. So the share of values >= r is the certified accuracy at r.
     """
     right = (images["prediction"] == images["label"]).to_numpy()
     return np.where(right, images["radius"].to_numpy(np.float64), -1.0)
 
 
 def claims(stored: Stored) -> list[Claim]:
-    """Of every smoothed run and every log."""
+    """The claims of every smoothed run and every log."""
     return [*_of_runs(stored), *_of_logs(stored)]
 
 
@@ -94,7 +94,7 @@ def _of_runs(stored: Stored) -> Iterator[Claim]:
 
 
 def _of_logs(stored: Stored) -> Iterator[Claim]:
-    """Each is a run of its own, with what the study says about it."""
+    """The claims of logs. Each log is a run of its own, with what the study says about it."""
     for log in stored.plan.logs:
         frame = pd.DataFrame(images(read_log(log.path))).assign(**log.claim, factor=1.0)
         named = {"run": log.id, "label": log.label, **smoothed_with(log.noise)}
@@ -104,10 +104,11 @@ def _of_logs(stored: Stored) -> Iterator[Claim]:
 def claims_of(
     frame: pd.DataFrame, named: Row, stop: dict[str, Any] | None = None, source: str | None = None
 ) -> Iterator[Claim]:
-    """A claim per certificate of `frame`, which has the columns of a certified file; `stop` is the rule that
-    stopped its votes, `source` the label of the run that they started from: the claim rests on that one's
-    votes too, which `source_n` counts and `stopping` tells. `largest_radius` is the most that the certificate
-    could have said, with all votes for one class (not known of others' logs).
+    """A claim per certificate of `frame`, which has the columns of a certified file.
+
+    `stop` is the rule that stopped its votes. `source` is the label of the run from which they started; the
+    claim then rests on that run's votes too, which `source_n` counts and `stopping` mentions.
+    `largest_radius` is the certificate's radius for votes all of one class (unknown for others' logs).
     """
     for certificate, group in frame.groupby("certificate", sort=False):
         first = group.iloc[0]
@@ -141,7 +142,7 @@ def _stopping(stop: dict[str, Any] | None, source: str | None, group: pd.DataFra
 
 
 def decided_radii(of_certificate: pd.DataFrame, stop: dict[str, Any] | None) -> tuple[float, ...] | None:
-    """Radii at which one certificate's votes were drawn until they decided; None where all were drawn."""
+    """Radii for which one certificate's votes were drawn until decided; None where all were drawn."""
     if not stop:
         return None
     return tuple(stop["radii"]) if of_certificate.iloc[0]["decided"] else ()

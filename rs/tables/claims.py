@@ -1,17 +1,17 @@
-"""Claims of the papers beside what the tables say: a row for each condition at each radius, with its
-evidence, and the verdict on the claim. A study states them under `claims`.
+"""The table `claims`: the papers' claims compared with the tables. It has a row for each condition at each
+radius, with its evidence, and the verdict on the claim. A study states its claims under `claims`.
 
 | verdict | when |
 |---|---|
 | holds, fails | the conditions do, all of them or any (`join`) |
 | undecided | the data leave it open |
-| other settings | a run that the claim reads is not what the paper says of its own |
-| not run | a run that could decide it is not there |
+| other settings | a run that the claim reads differs from the paper's settings for it |
+| not run | a run that could decide it does not exist |
 
 `all` fails where one condition fails, `any` holds where one does, whatever the others are. Before that, a
-condition at several radii, or of curves that cross, holds where all of its rows do. Since one of many would
-be so by chance, that one must be surer: rs.tables.families derives by how much. Intervals are those of a row
-on its own. What is decided by theory has no settings.
+condition at several radii, or of curves that cross, holds where all of its rows do. One of many rows would
+decide by chance, so it must be surer: rs.tables.families derives by how much. The intervals shown are those
+of a single row. Claims decided by theory have no settings.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def as_one_of_many(
     refuse: Callable[[str], NoReturn],
     level: Sure,
 ) -> list[Row]:
-    """The rows of one condition on their own, with the verdicts that they have among the claim's others."""
+    """The rows of one condition on their own, with the verdicts that they have among the claim's other
+    rows.
+    """
     alone, holding, failing = (
         list(decide(condition, tables, {**agreed, "confidence": confidence}, refuse))
         for confidence in (level.alone, level.holds, level.fails)
@@ -81,7 +83,7 @@ def as_one_of_many(
         verdict = row["verdict"]
         if verdict in ("holds", "fails", "undecided"):
             holds, fails = surely_holds["verdict"] == "holds", surely_fails["verdict"] == "fails"
-            # what is better fails by equivalence too: being so much surer must not turn one into the other
+            # `better` fails by equivalence too: a higher confidence must not turn one verdict into the other
             row["verdict"] = "holds" if holds else "fails" if fails else "undecided"
         if row["verdict"] != verdict:
             number = level.holding if verdict == "holds" else level.failing
@@ -90,7 +92,7 @@ def as_one_of_many(
 
 
 def joined(join: str, verdicts: Sequence[str]) -> str:
-    """The verdict on all conditions, or on any."""
+    """The joint verdict on all conditions, or on any."""
     decisive, other = ("fails", "holds") if join == "all" else ("holds", "fails")
     if decisive in verdicts:
         return decisive
@@ -100,9 +102,10 @@ def joined(join: str, verdicts: Sequence[str]) -> str:
 
 
 def other_settings(study: Study, claim: Row) -> list[str]:
-    """What the claim's runs differ in from what the paper says of its runs, or of a row that it prints. Of a
-    run that stands in no printed row an objective or noise by another name is no difference: it is a
-    baseline, and what the paper says of its own method is not said of it.
+    """The differences of the claim's runs from the paper's settings of its runs, or of a printed row.
+
+    For a run in no printed row, an objective or noise of another name is no difference: the run is a
+    baseline, and the paper's settings of its own method do not apply to it.
     """
     read = {side["run"] for condition in claim["conditions"] for side in sides_of(condition)}
     runs = dict.fromkeys([*(run.label for run in study.all_runs), *study.logs])

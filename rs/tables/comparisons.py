@@ -1,12 +1,13 @@
 """Pairs of contestants as rows: A minus B, image by image, of average certified radius, median radius,
-certified accuracy and accuracy under attack.
+certified accuracy and accuracy under attack. No torch.
 
-Wrong and abstained images have radius 0. Two questions are kept apart. About `networks`: would these networks
-differ on other test images? One network on each side: exact tests; several seeds: of each side's mean over
-its networks. About `methods`: would training with other seeds differ, on these images? Below three seeds that
-is undecided. Holm's adjustment counts all rows of one question, metric and condition. What stopped votes
-leave open (`lower_bound` of either side) has no test and is undecided; its interval is that of the bounds. No
-torch.
+Wrong and abstained images have radius 0. Two questions are kept apart:
+- About `networks`: would these networks differ on other test images? With one network on each side the tests
+  are exact; with several seeds they compare each side's mean over its networks.
+- About `methods`: would training with other seeds differ, on these images? Undecided below three seeds.
+
+Holm's adjustment counts all rows of one question, metric and condition. Values that stopped votes leave open
+(`lower_bound` of either side) have no test and are undecided; their interval is that of the bounds.
 """
 
 from __future__ import annotations
@@ -32,21 +33,22 @@ COLUMNS = (
     *("a", "b", "about", "metric", "certificate", "attack", *SMOOTHING, "radius", "images", "seeds"),
     *("difference", "low", "high", "p", "adjusted_p", "verdict", "lower_bound"),
 )
-TURNED = {"better": "worse", "worse": "better"}  # verdicts, for the pair the other way round
+TURNED = {"better": "worse", "worse": "better"}  # verdicts, for the pair with its sides exchanged
 MOST_PAIRS = 2000  # of a study by default: all pairs of 63 runs
 
 
 @dataclass(frozen=True)
 class Asked:
-    """How pairs are compared. Without `radii`, at those of `usual` that either side certifies anything at:
-    others cannot differ, whatever the data (Tarone 1990), and would only raise the adjusted p-values.
+    """How pairs are compared. Without `radii`, at those of `usual` at which either side certifies anything.
+    At others they cannot differ, whatever the data (Tarone 1990), which would only raise the adjusted
+    p-values.
     """
 
     usual: Sequence[float]
     radii: Sequence[float] | None = None
     level: float = 0.95
     margins: Mapping[str, float] = field(default_factory=dict)
-    named: bool = True  # whether somebody asked for the pair, so that its images must be paired
+    named: bool = True  # whether the study or user named the pair, so that its images must be paired
 
     def at(self, a: Floats, b: Floats) -> list[float]:
         if self.radii is not None:
@@ -56,14 +58,16 @@ class Asked:
 
 
 def compare(pairs: Iterable[tuple[Contestant, Contestant, Asked]], adjusted: bool = True) -> list[Row]:
-    """Rows of all pairs, in COLUMNS; p-values and verdicts adjusted over them, or each for itself."""
+    """Rows of all pairs, in COLUMNS, with p-values and verdicts adjusted over all pairs, or for each row
+    alone.
+    """
     rows: list[Row] = []
     for a, b, asked in pairs:
         for row in _certified_rows(a, b, asked) + _attacked_rows(a, b, asked):
             row["lower_bound"] = row["metric"] != "empirical_accuracy" and any(
                 side.is_lower_bound(row["radius"]) for side in (a, b)
             )
-            if row["lower_bound"]:  # no test: all votes could tell otherwise
+            if row["lower_bound"]:  # no test: all votes could give another result
                 row["found"] = replace(row["found"], p=math.nan, equivalence=math.nan)
             rows.append(row | {"level": asked.level})
     families: dict[Any, list[Row]] = {}
@@ -103,7 +107,7 @@ def _certified_rows(a: Contestant, b: Contestant, asked: Asked) -> list[Row]:
 
 
 def _attacked_rows(a: Contestant, b: Contestant, asked: Asked) -> list[Row]:
-    """At each radius of each attack that both have, with the same settings."""
+    """Rows at each radius of each attack that both have with the same settings."""
     rows: list[Row] = []
     for key in a.attacked:
         if key not in b.attacked or (asked.radii is not None and key[2] not in asked.radii):
@@ -128,8 +132,8 @@ def _accuracies(
     asked: Asked,
     margin: float | None,
 ) -> list[Row]:
-    """Of what each image counts [R, S, N] for the accuracy of each network of A and B at R radii: 0 where the
-    network is wrong, else 1 or the certificate's factor.
+    """Rows at R radii, from the values [R, S, N] that each image counts for the accuracy of each network of A
+    and B: 0 where the network is wrong, else 1 or the certificate's factor.
     """
     rows: list[Row] = []
     networks, n = min(right_a.shape[1], right_b.shape[1]), right_a.shape[2]
@@ -162,7 +166,7 @@ def _methods(
 
 
 def _step(metric: str, radii: Floats) -> float:
-    """How far one image may move the average or the median of one network of `radii` [S, N]."""
+    """The most by which one image may move the average or the median of one network of `radii` [S, N]."""
     n: int = radii.shape[1]
     if metric == "acr":
         return float(radii.max()) / n
@@ -174,8 +178,8 @@ def _step(metric: str, radii: Floats) -> float:
 def _both(
     a: Contestant, b: Contestant, of_a: Outcomes | None, of_b: Outcomes | None, asked: Asked
 ) -> tuple[Floats, Floats] | None:
-    """What each got on the common images, [S, N]. None where one has nothing of the kind. Images that cannot
-    be paired are a UserError, or None too, where nobody named the pair.
+    """The values of each side on the common images, [S, N]. None where one side has no such values. Images
+    that cannot be paired raise UserError, or give None where nobody named the pair.
     """
     if of_a is None or of_b is None:
         return None
@@ -197,8 +201,8 @@ def _head(a: Contestant, b: Contestant, images: int) -> Row:
 
 
 def refuse_other_conditions(pairs: Iterable[tuple[Contestant, Contestant]], hint: str) -> list[str]:
-    """What contestants of a pair were not observed under alike, as sentences. Raises the first as a UserError
-    with `hint`, unless that is empty. What a log does not say is not compared.
+    """The conditions in which contestants of a pair differ, as sentences. Raises the first as a UserError
+    with `hint`, unless that is empty. Conditions that a log does not state are not compared.
     """
     found = []
     for a, b in pairs:
@@ -214,9 +218,9 @@ def refuse_other_conditions(pairs: Iterable[tuple[Contestant, Contestant]], hint
 def of_study(
     contestants: Sequence[Contestant], comparisons: Sequence[Row], radii: Sequence[float]
 ) -> list[Row]:
-    """A study's table: what its `comparisons` name, or every pair under the same noise and certificate, and
-    of attacks under the same noise; where those are more than MOST_PAIRS, each with the first of its group.
-    Of these, what has no two images in common is left out.
+    """The table of a study: the pairs that `comparisons` names, or all pairs under the same noise and
+    certificate, and for attacks under the same noise. If these exceed MOST_PAIRS, each is paired with the
+    first of its group. Of these, pairs without two common images are left out.
     """
     certified: dict[tuple[str, ...], list[Contestant]] = {}
     attacked: dict[str, list[Contestant]] = {}
@@ -225,7 +229,7 @@ def of_study(
             certified.setdefault(contestant.place, []).append(replace(contestant, attacked={}))
         under = attacked.setdefault(str(contestant.conditions["smoothing"]), [])
         if contestant.attacked and contestant.name not in {one.name for one in under}:
-            under.append(replace(contestant, certified=None))  # attacks are of no certificate
+            under.append(replace(contestant, certified=None))  # attacks belong to no certificate
     groups = [*certified.values(), *attacked.values()]
     if not comparisons:
         pairs = [*_pairs(list(certified.values())), *_pairs(list(attacked.values()))]
@@ -256,7 +260,7 @@ def turned(row: Mapping[str, Any]) -> Row:
 
 
 def as_json(row: Row) -> Row:
-    """A row of `rs compare --json`: without where it was found, and NaN as null."""
+    """A row of `rs compare --json`: without the columns of its conditions, and with NaN as null."""
     kept = {key: value for key, value in row.items() if key not in ("certificate", "attack", *SMOOTHING)}
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in kept.items()}
 

@@ -1,4 +1,4 @@
-"""What a condition of a claim asks, and the interval of the value that it is asked about. No torch."""
+"""The value that a condition of a claim is about, with its interval. No torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rs.tables.table import Row
 
 @dataclass(frozen=True)
 class Asked:
-    """A condition at one radius, the tables it is asked of, margins of equivalence, and how to refuse it."""
+    """A condition at one radius, the tables that it reads, margins of equivalence, and how to refuse it."""
 
     condition: Row
     radius: float | None
@@ -47,7 +47,7 @@ def difference(asked: Asked, sides: list[Row], found: list[Measured]) -> Interva
     a, b = found
     same = asked.metric in CERTIFIED and sides[0]["run"] == sides[1]["run"]
     if same and a.row.get("smoothing") == b.row.get("smoothing") and len(a.values) == len(b.values):
-        each = [x - y for x, y in zip(a.values, b.values, strict=True)]  # of the same votes, seed by seed
+        each = [x - y for x, y in zip(a.values, b.values, strict=True)]  # from the same votes, seed by seed
         half = _seed_half(asked, each)
         mean = sum(each) / len(each)
         return Interval(mean, mean - half, mean + half, "the same votes, on these images")
@@ -59,7 +59,7 @@ def difference(asked: Asked, sides: list[Row], found: list[Measured]) -> Interva
 
 
 def interval(asked: Asked, m: Measured) -> Interval:
-    """Of one number, uncut as comparisons need it (Measured.shown cuts)."""
+    """The interval of one number, uncut, as comparisons need it (Measured.shown cuts)."""
     half, side = _seed_half(asked, m.values, m.resolution), m.side
     low = side.value - math.hypot(side.value - side.low, half)
     high = side.value + math.hypot(side.high - side.value, half)
@@ -76,7 +76,7 @@ def _spread_unknown(found: list[Measured]) -> bool:
 
 
 def _open(asked: Asked, found: Interval, of: list[Measured]) -> Interval:
-    """Of methods, without an interval where the seeds' spread is unknown."""
+    """The interval, or for a claim about methods none where the spread over seeds is unknown."""
     if asked.condition["about"] == "methods" and _spread_unknown(of):
         few = min(len(m.values) for m in of) < agreement.FEWEST_SEEDS
         told = f"fewer than {agreement.FEWEST_SEEDS} training seeds" if few else "all training seeds alike"

@@ -7,7 +7,9 @@ from rs.tables.table import Row
 
 
 def names_of(sides: list[Row]) -> list[str]:
-    """Of what a condition reads (rs.study.claims.sides_of): the runs, and in what else the sides differ."""
+    """The names of a condition's sides (rs.study.claims.sides_of): the runs, with any other keys in which
+    they differ.
+    """
     names = [str(side["run"]) for side in sides]
     for key in OWN:
         if len({str(side[key]) for side in sides}) > 1:

@@ -1,18 +1,19 @@
-"""One condition of a claim, decided by what the tables hold. No torch.
+"""Decides one condition of a claim by the tables. No torch.
 
-A condition holds where its interval lies on its side, fails where the interval lies on the other, and is
-undecided between. Two sides are compared image by image by rs.tables.pairs where it pairs them; elsewhere
-their own intervals are joined as if they were independent (rs.statistics.agreement: MOVER), which is wider
-than it need be on the same images. Two certificates on the same votes are compared on these images alone:
-there they differ by no noise, and nothing is said of others. Of methods (`about`) the spread of at least 3
-training seeds is counted beside that of the images, at each side t_{K-1} s / sqrt(K), of a pair with the s of
-the differences; with fewer nothing is decided. A trend is a contrast over the runs in their order, sum (i -
-mean i) y_i; it fails too where one step goes the other way beyond the two intervals. Contrast and steps are
-so many ways to fail, and each must be surer for that (rs.tables.families, which says what several radii or
-conditions do to each other). A ratio lies between the quotients of opposite ends.
-
-Votes that a rule stopped give lower bounds: such a value has no upper end, and nothing that compares it with
-another is decided.
+A condition holds where its interval lies on its side, fails where the interval lies on the other side, and is
+undecided in between.
+- Two sides are compared image by image where rs.tables.pairs pairs them. Elsewhere their own intervals are
+  joined as if independent (rs.statistics.agreement: MOVER), which is wider than necessary on the same images.
+- Two certificates on the same votes are compared on these images alone. They differ by no noise there, and
+  nothing is said of other images.
+- About methods (`about`), the spread of at least 3 training seeds is added to that of the images: for each
+  side t_{K-1} s / sqrt(K), for a pair with the s of the differences. With fewer seeds nothing is decided.
+- A trend is a contrast over the runs in their order, sum (i - mean i) y_i. It also fails where one step goes
+  the other way beyond the two intervals. Contrast and steps are several ways to fail, so each must be surer
+  (rs.tables.families, also for several radii or conditions).
+- A ratio lies between the quotients of opposite ends.
+- Votes that a rule stopped give lower bounds: such a value has no upper end, and no comparison with another
+  value is decided.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ from rs.tables.measured import Measured, Tables, mean_of, places, rows_of
 from rs.tables.table import Row
 
 STOPPED = "votes were stopped at a lower bound"
-UNSMOOTHED = ("epsilon", "rho", "train_seconds")  # metrics of a run as such
+UNSMOOTHED = ("epsilon", "rho", "train_seconds")  # metrics that do not depend on smoothing
 
 
 def decide(condition: Row, tables: Tables, agreed: Row, refuse: Callable[[str], NoReturn]) -> Iterator[Row]:
-    """Rows with condition, verdict (holds, fails, undecided, not run), value, low, high, counted, evidence
-    (`table[row]` of the study's tables, or a test or page), labels: one per radius.
+    """One row per radius: condition, radius, verdict (holds, fails, undecided, not run), value, low, high,
+    counted, machines, and evidence (`table[row]` of the study's tables, or a test or page).
     """
     kind = kind_of(condition)
     if kind in THEORY:
@@ -102,7 +103,7 @@ def _decided(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) -
 
 
 def _stopped(kind: str, sides: list[Row], found: list[Measured]) -> Row:
-    """What compares lower bounds; a trend has no one value, and shows none."""
+    """The row of a comparison of lower bounds; a trend has no single value and shows none."""
     bounds = [side["run"] for side, m in zip(sides, found, strict=True) if m.lower_bound]
     first, second = (m.side.value for m in found[:2])
     value = math.nan if kind == "trend" or (kind == "ratio" and second == 0) else first - second
@@ -112,7 +113,7 @@ def _stopped(kind: str, sides: list[Row], found: list[Measured]) -> Row:
 
 
 def _bounded(asked: Asked, found: Interval) -> Row:
-    """At least or at most a number, or between two."""
+    """The verdict for at least or at most a number, or for a range."""
     least, most = asked.condition["at_least"], asked.condition["at_most"]
     slack = 1e-9
     above = least is None or found.low >= least - slack
@@ -124,11 +125,11 @@ def _bounded(asked: Asked, found: Interval) -> Row:
 
 
 def _beside(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) -> Row:
-    """Better, worse or equivalent: of two networks by their paired tests, else by the interval of the
+    """Better, worse or equivalent: for two networks by their paired tests, else by the interval of the
     difference.
 
-    Which one is better comes before whether it is so by more than the margin, or more images could turn
-    "holds" into "fails"; a claim of equivalence asks for the margin first.
+    Which side is better is decided before whether the difference exceeds the margin; otherwise more images
+    could turn "holds" into "fails". A claim of equivalence asks for the margin first.
     """
     compared = _compared(asked, sides)
     if compared is not None and asked.condition["about"] == "networks":
@@ -157,8 +158,8 @@ def _tested(asked: Asked, kind: str, row: Row, found: Interval, turned: bool) ->
 
 def _compared(asked: Asked, sides: list[Row]) -> tuple[Row, Interval, bool] | None:
     """The pair's row among the comparisons, the first side minus the second there, and whether the row has
-    them the other way round. Of methods the interval is that of the seeds on these images, widened by that of
-    the images: a claim is about other images too.
+    the sides exchanged. About methods, the interval is that of the seeds on these images, widened by that of
+    the images, since a claim is about other images too.
     """
     first, second = sides
     if first["where"] != second["where"]:
@@ -179,7 +180,7 @@ def _compared(asked: Asked, sides: list[Row]) -> tuple[Row, Interval, bool] | No
     for sign, a, b in ((1, one, other), (-1, other, one)):
         each = [
             rows_of(asked.tables, "comparisons", named | {"a": a, "b": b, "about": of})
-            for of in dict.fromkeys((about, "networks"))  # the latter's is the images' noise
+            for of in dict.fromkeys((about, "networks"))  # the latter for the images' noise
         ]
         if all(len(rows) == 1 for rows in each):
             row, value = each[0][0], sign * float(each[0][0]["difference"])
@@ -191,7 +192,7 @@ def _compared(asked: Asked, sides: list[Row]) -> tuple[Row, Interval, bool] | No
 
 
 def _widths(row: Row, sign: int) -> tuple[float, float]:
-    """How far the interval reaches below and above the difference times `sign`."""
+    """How far the interval of the difference times `sign` reaches below and above its value."""
     below, above = (abs(float(row["difference"]) - float(row[end])) for end in ("low", "high"))
     return (below, above) if sign > 0 else (above, below)
 
@@ -226,8 +227,8 @@ def _contrast(asked: Asked, found: Sequence[Measured | None]) -> tuple[Interval,
 
 
 def _reach(weights: Sequence[float], each: Sequence[Interval]) -> tuple[float, float]:
-    """How far the interval of sum w y reaches below and above it (MOVER): each term gives the side that
-    counts for it, the upper one of y to the upper end where w > 0, the lower one where w < 0.
+    """How far the interval of sum w y reaches below and above it (MOVER). For the upper end, each term uses
+    the upper side of y where w > 0 and the lower side where w < 0; for the lower end the opposite.
     """
     sides = [
         (w * (one.low - one.value), w * (one.high - one.value)) for w, one in zip(weights, each, strict=True)

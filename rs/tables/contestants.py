@@ -1,7 +1,8 @@
-"""What is compared: a run of a study with all its seeds, or somebody else's certification log. No torch.
+"""The contestants of a comparison: a run of a study with all its seeds, or somebody else's certification log.
+No torch.
 
-A contestant holds, image by image, the certified radius of each of its networks and what attacks left of
-them, and under which conditions they were found: only contestants under the same conditions are compared.
+A contestant holds, image by image, the certified radius of each of its networks and the outcomes of attacks,
+with the conditions under which they were found. Only contestants under the same conditions are compared.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Of S networks on N images: indices and labels [N], `values` [S, N]. For certificates these are the
-    radii where the prediction is right, else -1; for attacks 1 where it stays right.
+    """Results of S networks on N images: indices and labels [N], `values` [S, N]. For certificates the values
+    are radii where the prediction is right, else -1; for attacks they are 1 where it stays right.
     """
 
     images: Ints
@@ -44,12 +45,12 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Contestant:
-    """`conditions` (noise, certificate, alpha, votes) is empty where nothing is known: of a log; `smoothing`
-    is the noise in the columns of tables. `noise` says which noise was drawn: contestants with the same text
-    saw the same. `attacked` has a key per attack (its name and all its settings) and radius. `decided` are
-    the radii that stopped votes were asked for, all else of them being lower bounds; None where none stopped.
-    `largest` is the radius of unanimous votes, NaN where it is not known. `rigorous`: whether a proof covers
-    the radii; of a log nothing here can tell.
+    """`conditions` (noise, certificate, alpha, votes) is empty where nothing is known, as for a log.
+    `smoothing` is the noise in the columns of tables. `noise` identifies the drawn noise: contestants with
+    the same text saw the same. `attacked` has a key per attack (its name and all its settings) and radius.
+    `decided` are the radii that stopped votes were to decide, None where no votes were stopped; everything
+    else is then a lower bound. `largest` is the radius of unanimous votes, NaN where unknown. `rigorous`: a
+    proof covers the radii; for a log this is unknown and set to False.
     """
 
     name: str
@@ -58,25 +59,27 @@ class Contestant:
     conditions: Mapping[str, Any] = field(default_factory=dict)
     smoothing: Mapping[str, Any] = field(default_factory=dict)
     noise: str | None = None
-    sigma: float | None = None  # where radius = sigma Phi^-1(p_A), so that it tells p_A
-    factor: float = 1.0  # of certified accuracies, where a certificate is for a share of the images only
+    sigma: float | None = None  # where radius = sigma Phi^-1(p_A), so that it determines p_A
+    factor: float = 1.0  # of certified accuracies, where a certificate covers only a share of the images
     attacked: Mapping[tuple[str, str, float], Outcomes] = field(default_factory=dict)
     decided: tuple[float, ...] | None = None
     largest: float = np.nan
     rigorous: bool = True
 
     def is_lower_bound(self, radius: float | None = None) -> bool:
-        """Of its certified accuracy at `radius`; without one, of its average and its median radius."""
+        """Whether its certified accuracy at `radius` is a lower bound; without one, its average and median
+        radius.
+        """
         return leaves_open(self.decided, radius)
 
     @property
     def place(self) -> tuple[str, ...]:
-        """Contestants of one place are compared by default."""
+        """Contestants with the same place are compared by default."""
         return tuple(f"{key}={value}" for key, value in self.conditions.items())
 
 
 def of_log(path: Path, sigma: float | None = None, name: str | None = None) -> Contestant:
-    """A log says neither its noise nor its votes."""
+    """A contestant from a log, which states neither its noise nor its votes."""
     frame = pd.DataFrame(log_images(read_log(path)))
     return Contestant(
         name or str(path), (None,), _outcomes([frame], certified_radii), sigma=sigma, rigorous=False
@@ -86,7 +89,7 @@ def of_log(path: Path, sigma: float | None = None, name: str | None = None) -> C
 def of_runs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]:
     """Every run of the study, or those of `labels`, under each of its noises and certificates.
 
-    Raises UserError for files that are not there, or of other settings or networks.
+    Raises UserError for missing files, and for files of other settings or networks.
     """
     found: list[Contestant] = []
     groups: dict[str, list[PlannedRun]] = {}
@@ -100,7 +103,7 @@ def of_runs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]
 
 
 def of_logs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]:
-    """The study's logs, or those of `labels`, with what it says of them."""
+    """The study's logs, or those of `labels`, with the study's settings of them."""
     found = []
     for log in plan.logs:
         if labels is None or log.label in labels:
@@ -117,7 +120,7 @@ def of_logs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]
 def _observed(
     plan: Plan, label: str, seeds: list[PlannedRun], observed: list[Observation]
 ) -> list[Contestant]:
-    """One label under one noise: a contestant per certificate, the attacks with the first of them."""
+    """One label under one noise: a contestant per certificate, or one with attacks alone."""
     noise = observed[0].noise
     pairs = zip(seeds, observed, strict=True)
     read = [_certified(plan, p, o.certified) for p, o in pairs if o.certified]
@@ -153,7 +156,9 @@ def _observed(
 
 
 def _sigma(noise: dict[str, Any], certificate: str) -> float | None:
-    """Of Cohen et al.'s certificate, whose radius is sigma Phi^-1 of the lower bound of p_A."""
+    """The noise level for Cohen et al.'s certificate, whose radius is sigma Phi^-1 of the lower bound of
+    p_A.
+    """
     gaussian = noise["name"] == "gaussian" and certificate == "cohen"
     return float(noise["sigma"]) if gaussian else None
 
@@ -172,7 +177,7 @@ def _certified(plan: Plan, planned: PlannedRun, path: Path) -> tuple[pd.DataFram
 def _attacked(
     plan: Plan, seeds: list[PlannedRun], observed: list[Observation]
 ) -> dict[tuple[str, str, float], Outcomes]:
-    """Attacks that all seeds have; those of other settings have other keys."""
+    """Outcomes of the attacks; attacks with other settings have other keys."""
     found: dict[tuple[str, str, float], Outcomes] = {}
     for i, given in enumerate(seeds[0].run.sections["attacks"]):
         paths = [o.attacks[i] for o in observed]
@@ -196,7 +201,7 @@ def _right(frame: pd.DataFrame) -> Floats:
 
 
 def _outcomes(frames: list[pd.DataFrame], value: Any) -> Outcomes:
-    """Of all networks on the images that they have in common, in the images' order."""
+    """The outcomes of all networks on their common images, in the images' order."""
     common = frames[0]["image"].to_numpy(np.int64)
     for frame in frames[1:]:
         common = np.intersect1d(common, frame["image"].to_numpy(np.int64))
@@ -208,7 +213,7 @@ def _outcomes(frames: list[pd.DataFrame], value: Any) -> Outcomes:
 def common_images(a: Outcomes, b: Outcomes, names: tuple[str, str]) -> tuple[Ints, Floats, Floats, Ints]:
     """Images [N] that both have, the values of each [S, N], and the labels.
 
-    Raises UserError where there is none, or where an image has two labels: then it is not one image.
+    Raises UserError where there is none, or where an image has two labels and so is not the same image.
     """
     images, at_a, at_b = np.intersect1d(a.images, b.images, assume_unique=True, return_indices=True)
     if len(images) == 0:

@@ -1,5 +1,6 @@
-"""What the distributional stage's observations say: NAL's certificate, Sinha et al.'s beside it, two that are
-proven. rs.tables.worst_cases has what adversaries found, and checks these by it. No torch.
+"""The table `distributional`: NAL's certificate, Sinha et al.'s beside it, and two that are proven, from the
+distributional stage's observations. No torch. rs.tables.worst_cases has what adversaries found, and
+rs.tables.bound_checks checks these certificates by it.
 
 The certificate bounds E l(x + z) for every adversary who moves the images of one empirical distribution P_0
 (the test images observed, as in NAL's Figure 2a) by E ||x - x_0||^2 <= rho and does not see z ~ N(0, sigma^2
@@ -12,20 +13,21 @@ What was found in the paper:
   more, and the sum is the same. As stated, over all S = P * N(0, sigma^2 I) with W_c(S, P_0) <= rho, it is
   false: its proof takes z to be independent of x_0, and the best coupling of S with P_0 need not be so. For
   P_0 uniform on {-a, a}, a = sigma sqrt(2/pi), P at 0 and l = 1: W_c <= sigma^2 (1 - 2/pi), and there its
-  bound is 1 - 2 gamma sigma^2/pi < 1. What its proof shows is the statement above.
-- Theorem 3 (ours is below Sinha et al.'s at the same rho, noise counted) needs no concavity, though its proof
-  uses some: sup_x E_z h(x + z) <= sup h for h = l - gamma ||. - x_0||^2. It gives Sinha's adversary the
-  noise's d sigma^2 to move images with; at the same movement the order can be either.
+  bound is 1 - 2 gamma sigma^2/pi < 1. Its proof shows the statement above.
+- Theorem 3 (NAL's bound is below Sinha et al.'s at the same rho, noise counted) needs no concavity, though
+  its proof uses some: sup_x E_z h(x + z) <= sup h for h = l - gamma ||. - x_0||^2. It gives Sinha's adversary
+  the noise's d sigma^2 to move images with; at the same movement the order can be either.
 - Theorem 2: l^ is L-smooth, with L = 2 M/sigma^2 for l in [0, M]. Its proof takes E ||z||^2 for sigma^2 (eq.
-  23; it is d sigma^2), the statement holds: the curvature along u is E[l (w^2 - 1)]/sigma^2, w standard
+  23; it is d sigma^2). The statement holds: the curvature along u is E[l (w^2 - 1)]/sigma^2, w standard
   normal, so L = M E(w^2 - 1)_+ / sigma^2 = 2 pdf(1) M/sigma^2 = 0.484 M/sigma^2, which l = M 1{|w| > 1} has.
 - Corollary 1: ||.||^2 is 2-strongly convex, so the inner problem is strongly concave from gamma > L/2, which
   is 0.242 M/sigma^2 instead of 2 M/sigma^2. Cross-entropy is unbounded: M is infinite, no gamma suffices.
 
-Certificates, each the best gamma of the grid at each rho:
-- nal: phi from the best point found for an image at any gamma (x_0 included): above what this gamma's ascent
-  found (`own_point`, as published), still below the supremum. An estimate. An ascent that ended below its
-  start has diverged and is refused: phi is never below l^(x_0), which stands in its place (`refused` counts).
+Certificates, each with the best gamma of the grid at each rho:
+- nal: phi from the best point found for an image at any gamma (x_0 included). It is at least what this
+  gamma's own ascent found (`own_point`, as published), and at most the supremum. An estimate. An ascent that
+  ended below its start has diverged and is refused. As phi is never below l^(x_0), x_0 replaces its point
+  (`refused` counts these).
 - nal_line (sinha_line for a run without noise): the same at the gamma of the training alone, a straight line
   in rho, as the paper draws its certificate; `own_point` is the paper's, where the grid has that gamma.
 - sinha: the same for the base classifier, at the same movement rho. An estimate.
@@ -34,11 +36,11 @@ Certificates, each the best gamma of the grid at each rho:
   Hoeffding, plus what strong concavity leaves to gain, mean ||grad||^2 / (2 (2 gamma - L)).
 - neyman_pearson: proven at confidence 1 - alpha, for every gamma: Phi^-1(l^/M) is 1/sigma-Lipschitz (Salman
   et al., NeurIPS 2019), so phi_gamma <= h(l^(x_0)), h(p) = sup_t M Phi(Phi^-1(p/M) + t) - gamma sigma^2 t^2,
-  and E h <= (concave envelope of h)(E l^(x_0)). No ascent in it.
+  and E h <= (concave envelope of h)(E l^(x_0)). It needs no ascent.
 
-`low` and `high` are 95 % t intervals over the images, for the reader who takes them as a sample (the noise's
-error is inside; `noise_error` is its standard error alone). The proven ones are upper bounds for these very
-images, and have none.
+`low` and `high` are 95 % t intervals over the images, for readers who take the images as a sample. They
+include the noise's error, whose standard error alone is `noise_error`. The proven certificates are upper
+bounds for these very images and have no interval.
 """
 
 from __future__ import annotations
@@ -59,8 +61,8 @@ from rs.tables.table import Row, Table, columns_of
 
 
 class Bound(TypedDict, total=False):
-    """What one certificate says at one rho. `gamma` is the best of the grid there, 0 where M itself is
-    better. Only the proven ones have an `alpha`, only estimates what stands between the loss and it.
+    """One certificate at one rho. `gamma` is the best of the grid there, 0 where M itself is smaller. Only
+    proven certificates have an `alpha`; only estimates have intervals and errors.
     """
 
     certificate: str
@@ -84,8 +86,8 @@ class Bound(TypedDict, total=False):
 
 
 class _Estimate(NamedTuple):
-    """A certificate that rests on points which ascent found: of the classifier that `adversary` attacks, at
-    `extra` more than rho, at the gamma of the training alone where it is a `line`.
+    """A certificate from points that an ascent found. `adversary` names the attacked classifier, `extra` is
+    added to rho, and a `line` uses the gamma of the training alone.
     """
 
     certificate: str
@@ -136,7 +138,7 @@ def _estimates(setting: Setting, smoothed: bool) -> Iterator[_Estimate]:
 def _estimated(
     estimate: _Estimate, points: Observed, refused: NDArray[np.bool_], setting: Setting
 ) -> Iterator[Bound]:
-    """`points` has x_0 in the place of those that are `refused`."""
+    """The rows of an estimate; `points` has x_0 in place of the `refused` ones."""
     smoothed = estimate.adversary == "smoothed"
     gammas, limit = setting.gammas, setting.bound
     if estimate.line and setting.training_gamma is not None:
@@ -170,7 +172,7 @@ def _proven(smoothed: Observed, setting: Setting) -> Iterator[Bound]:
 
 
 def best(upper: Mapping[float, float], rho: float, bound: float) -> tuple[float, float]:
-    """The gamma whose gamma rho + E phi_gamma is least, and that value; 0 and M where M is less."""
+    """The gamma that minimises gamma rho + E phi_gamma, and the minimum; 0 and M where M is smaller."""
     gamma = min(upper, key=lambda g: g * rho + upper[g])
     value = gamma * rho + upper[gamma]
     return (gamma, value) if value < bound else (0.0, bound)

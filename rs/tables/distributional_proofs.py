@@ -1,5 +1,5 @@
-"""What is proven of the distributional certificate (rs.tables.distributional says what, and from where). No
-torch.
+"""The proven bounds of the distributional certificate; rs.tables.distributional states them and their
+sources. No torch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def over_variance(bound: float, sigma: float) -> float:
 
 
 def proven(points: Observed, setting: Setting) -> dict[str, dict[float, float]]:
-    """Upper bounds of E phi_gamma by certificate and gamma, all gammas of one at once at 1 - alpha."""
+    """Upper bounds of E phi_gamma by certificate and gamma; all gammas of one certificate hold together at 1
+    - alpha.
+    """
     images, smooth = len(points.loss), smoothness(setting.bound, setting.sigma)
     draws = images * setting.estimates
     concave = [g for g in setting.gammas if 2 * g > smooth]
@@ -37,7 +39,7 @@ def proven(points: Observed, setting: Setting) -> dict[str, dict[float, float]]:
         missed = gradient_upper(points.gradient_product[:, points.at(gamma)], setting, alpha)
         value = points.own(gamma).mean() + setting.bound * float(hoeffding_width(draws, alpha))
         above = float(value) + missed / (2 * (2 * gamma - smooth))
-        gap[gamma] = above if above < setting.bound else setting.bound  # also where it is no number
+        gap[gamma] = above if above < setting.bound else setting.bound  # also replaces nan
     clean = float(points.loss[:, -1].mean()) + setting.bound * float(hoeffding_width(draws, setting.alpha))
     share, variance = clean / setting.bound, setting.sigma**2
     shifted = {
@@ -50,7 +52,7 @@ def proven(points: Observed, setting: Setting) -> dict[str, dict[float, float]]:
 def gradient_upper(products: Floats, setting: Setting, alpha: float) -> float:
     """Upper bound of the mean squared norm Q of the gradients, from the products of two estimates each.
 
-    An estimate has covariance at most v I, v = M^2 / (4 sigma^2 n) for n noises; so the mean product has
+    An estimate has covariance at most v I, v = M^2 / (4 sigma^2 n) for n noises. So the mean product has
     variance at most (2 v Q + d v^2) / N, and Cantelli's inequality is solved for Q.
     """
     v = setting.bound**2 / (4 * setting.sigma**2 * (setting.estimates // 2))
@@ -65,8 +67,8 @@ def gradient_upper(products: Floats, setting: Setting, alpha: float) -> float:
 def neyman_pearson(p: float, price: float) -> float:
     """Concave envelope at p of h(q) = sup_t Phi(Phi^-1(q) + t) - price t^2, from above, for a loss in [0, 1].
 
-    Every step rounds up: t on a grid whose spacing the curvature pays for, h(q) by its value at the next q of
-    a grid, the envelope by any of its tangents.
+    Every step rounds up: t lies on a grid, and a slack from the curvature covers its spacing; h(q) is
+    replaced by its value at the next q of a grid, the envelope by any of its tangents.
     """
     if p >= 1 or price < 1e-8:  # below, the spacing of t alone costs more than 1
         return 1.0
@@ -80,6 +82,6 @@ def neyman_pearson(p: float, price: float) -> float:
         slope = math.exp(logarithm)
         return float((above - slope * q).max()) + slope * p
 
-    # convex in the slope, and any slope will do
+    # convex in the slope, and any slope is valid
     least = optimize.minimize_scalar(tangent, bounds=(-20.0, 30.0), method="bounded", options={"xatol": 1e-6})
     return min(float(least.fun), 1.0)

@@ -37,9 +37,9 @@ def rows_of(run: AttackedRun) -> Iterator[Row]:
 
 
 def _excess(outcomes: pd.DataFrame, noise: dict[str, Any]) -> float | None:
-    """How far beyond the boundary a minimal attack's points lie, on average and at least: the judge's votes
-    alone say that a Gaussian-smoothed prediction stays for sigma / 2 (Phi^-1(p_1) - Phi^-1(p_label)). Images
-    that are misclassified as they are lie beyond it by themselves, and do not count.
+    """How far beyond the boundary a minimal attack's points lie at least, on average. The judge's votes alone
+    show that a Gaussian-smoothed prediction stays for sigma / 2 (Phi^-1(p_1) - Phi^-1(p_label)). Images that
+    are misclassified without an attack do not count.
     """
     if noise["name"] != "gaussian":
         return None

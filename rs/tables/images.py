@@ -1,5 +1,5 @@
-"""The tables `images`, what every certificate says of every test image, and `thumbnails`, small pictures of
-those that somebody will ask about: where runs differ, or one of them does not certify.
+"""The tables `images`, with the claim of every certificate about every test image, and `thumbnails`, with
+small pictures of the images of interest: where runs differ, or where one of them does not certify.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
 
 MOST = 300  # pictures of a study
-LONGEST = 64  # pixels of a picture's side; of a larger image every second, third, … pixel
+LONGEST = 64  # pixels of a picture's side; of a larger image every second, third, … pixel is taken
 
 _CLAIM = (*CLAIMED, "rigorous", "largest_radius")
 
@@ -31,7 +31,9 @@ def rows(stored: Stored) -> Iterator[Row]:
 
 
 def asked_about(outcomes: Iterable[Mapping[str, Any]]) -> list[int]:
-    """At most MOST: those that the claims tell apart most, by turns with those that one certifies least."""
+    """At most MOST images: in turn those with the largest differences between claims, and those with the
+    smallest radius of any claim.
+    """
     frame = pd.DataFrame(list(outcomes))
     if frame.empty:
         return []
@@ -44,7 +46,9 @@ def asked_about(outcomes: Iterable[Mapping[str, Any]]) -> list[int]:
 
 
 def thumbnails(stored: Stored, outcomes: list[Row]) -> Iterator[Row]:
-    """None without the prepared data set, or where it holds no images (large ones stay in their files)."""
+    """The pictures. Empty without the prepared data set, or where it holds no images (large ones stay in
+    files).
+    """
     manifest = Path(stored.plan.data_manifest)
     arrays = load_arrays(manifest, "test") if manifest.is_file() else {}
     if "images" not in arrays:

@@ -8,5 +8,5 @@ from rs.study.certification_log import Log
 
 
 def images(log: Log) -> dict[str, np.ndarray]:
-    """One entry per image, [N], under the names of our own certified files."""
+    """One entry per image, [N], under the column names of certified files."""
     return {"image": log.idx, "label": log.label, "prediction": log.predict, "radius": log.radius}

@@ -1,4 +1,4 @@
-"""What tables say of one run: a number, its seeds and the interval of its images, found by what is asked."""
+"""A number of a run in the tables, with its seeds and the interval of its images."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from rs.statistics.intervals import wilson_interval
 from rs.tables.table import Row
 
 ACCURACIES = ("certified_accuracy", "accuracy")  # columns
-AVERAGES = ("acr", "loss", "rho")  # columns: none is below 0, and a table cuts their intervals there
-_CAPS = {"acr": "largest_radius", "loss": "loss_bound"}  # columns of what an average is at most
+AVERAGES = ("acr", "loss", "rho")  # columns: none is below 0, where a table cuts their intervals
+_CAPS = {"acr": "largest_radius", "loss": "loss_bound"}  # column -> the column with its maximum
 TABLED = 0.95  # confidence of the intervals of tables
-_OWN = (*ACCURACIES, "acr", "loss", "low", "high")  # whose interval a table's `low` and `high` are
+_OWN = (*ACCURACIES, "acr", "loss", "low", "high")  # columns whose interval is a table's `low` and `high`
 Tables = Mapping[str, Sequence[Row]]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A number of one label: the value of each seed, their mean with its image interval, the rows it is
-    from. `side` is what comparisons are made of: uncut, as what is cut off is width of a difference.
+    """A number of one label: the value of each seed, their mean with its image interval, and their rows.
+    Comparisons use `side`, which is uncut because a cut would take width from a difference.
     """
 
     label: str
@@ -33,27 +33,27 @@ class Measured:
     images: int | None
     rows: list[Row]
     lower_bound: bool = False
-    resolution: float = 0.0  # what one image makes of a value; 0 where nobody knows
-    least: float = -math.inf  # that the number can be
+    resolution: float = 0.0  # how much one image changes a value; 0 where unknown
+    least: float = -math.inf  # range of the number
     most: float = math.inf
 
     @property
     def row(self) -> Row:
-        """The first seed's row, for what all of them share."""
+        """The first seed's row, for columns that all seeds share."""
         return self.rows[0]
 
     def shown(self, end: float) -> float:
-        """An end of an interval of the number, cut to what the number can be."""
+        """An end of an interval of the number, cut to its range."""
         return min(max(end, self.least), self.most)
 
 
 def rows_of(tables: Tables, table: str, named: Mapping[str, Any]) -> list[Row]:
-    """Rows of a table in which every named column has the value that is asked for."""
+    """Rows of a table in which every named column has the given value."""
     return [row for row in tables.get(table, ()) if all(_same(row.get(k), v) for k, v in named.items())]
 
 
 def places(tables: Tables, table: str, rows: Sequence[Row]) -> str:
-    """Where these rows stand: `certified_accuracy[3], certified_accuracy[4]`."""
+    """The places of these rows: `certified_accuracy[3], certified_accuracy[4]`."""
     index = {id(row): i for i, row in enumerate(tables[table])}
     return ", ".join(f"{table}[{index[id(row)]}]" for row in rows)
 
@@ -67,7 +67,7 @@ def _same(have: Any, asked: Any) -> bool:
 def mean_of(
     found: Sequence[Row], column: str, scale: float = 1.0, confidence: float = TABLED
 ) -> Measured | None:
-    """Mean over seeds of a column and of the ends of its interval. Nothing where a seed has no such value."""
+    """Mean over seeds of a column and of the ends of its interval. None where a seed has no such value."""
     values = [row.get(column) for row in found]
     if not found or any(v is None or math.isnan(float(v)) for v in values):
         return None
@@ -82,9 +82,9 @@ def mean_of(
 
 
 def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float]:
-    """Value and ends of one row: Wilson's of an accuracy; else from a standard error (`_se`), Student's of an
-    average and normal of a calibrated number, or from the interval of the table, which is Student's and
-    uncut. Without any of these the value alone.
+    """Value and ends of one row. An accuracy has Wilson's interval. Other columns use their standard error
+    (`_se`), with Student's quantile for an average and the normal one for a calibrated number, or else the
+    table's interval, which is Student's and uncut. Without any of these, the ends equal the value.
     """
     value, images = float(row[column]), row.get("images")
     if column in ACCURACIES and images:
@@ -107,8 +107,8 @@ def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float
 
 
 def _possible(found: Sequence[Row], column: str) -> tuple[float, float]:
-    """The least and the most that a number can be, as its table cuts the interval: of an accuracy the share
-    of the images that its certificate is for. A `loss_bound` is none of an estimate that lies above it.
+    """The range of a number, to which its table cuts the interval; for an accuracy, up to the share of the
+    images that its certificate covers. A `loss_bound` does not limit an estimate above it.
     """
     if column in ACCURACIES:
         return 0.0, float(found[0].get("factor") or 1.0)
@@ -118,7 +118,7 @@ def _possible(found: Sequence[Row], column: str) -> tuple[float, float]:
 
 
 def _most_of_an_image(row: Row, column: str) -> float:
-    """By how much one image may change the sum over all; 0 where nobody knows."""
+    """By how much one image may change the sum over all; 0 where unknown."""
     if column in ACCURACIES:
         return 1.0
     largest = row.get("largest_radius") if column == "acr" else None

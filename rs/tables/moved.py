@@ -36,12 +36,12 @@ class Observed:
     gradient_product: Floats
 
     def surrogate(self, gamma: float) -> Floats:
-        """phi_gamma of every image, from the best point found for it: [N]."""
+        """phi_gamma of every image, [N], from the best point found for it."""
         values: Floats = (self.loss - gamma * self.squared_distance).max(1)
         return values
 
     def own(self, gamma: float) -> Floats:
-        """The same from the point that this gamma's ascent ended at."""
+        """phi_gamma of every image, [N], from the point at which this gamma's ascent ended."""
         i = self.at(gamma)
         values: Floats = self.loss[:, i] - gamma * self.squared_distance[:, i]
         return values
@@ -50,7 +50,9 @@ class Observed:
         return int(np.flatnonzero(self.gammas == gamma)[0])
 
     def refused(self, estimates: int) -> NDArray[np.bool_]:
-        """[N, P]: ascents that ended below their start, by over 4 standard errors of both, or nowhere."""
+        """[N, P]: ascents that ended at non-finite values, or below their start by over 4 standard errors of
+        both.
+        """
         error = np.sqrt(np.maximum(self.loss_square - self.loss**2, 0) / (estimates - 1))
         gammas = np.where(np.isinf(self.gammas), 0.0, self.gammas)
         value, start = self.loss - gammas * self.squared_distance, self.loss[:, -1:]
@@ -59,7 +61,7 @@ class Observed:
         return below
 
     def without(self, refused: NDArray[np.bool_]) -> Observed:
-        """The same with x_0 in the place of what is refused, and without gradients."""
+        """The same with x_0 in place of the refused points, and without gradients."""
         kept = {
             name: np.where(refused, getattr(self, name)[:, -1:], getattr(self, name))
             for name in ("squared_distance", "loss", "loss_square")
@@ -67,7 +69,7 @@ class Observed:
         return Observed(self.gammas, gradient_product=np.full_like(self.loss, np.nan), **kept)
 
     def noise_error(self, at: NDArray[np.int64], estimates: int) -> float:
-        """Standard error, from the noise alone, of the mean loss where image i stands at its point at[i]."""
+        """Standard error, from the noise alone, of the mean loss with image i at its point at[i]."""
         rows = np.arange(len(at))
         variance = self.loss_square[rows, at] - self.loss[rows, at] ** 2
         return float(np.sqrt(np.maximum(variance, 0).sum() / (estimates - 1)) / len(at))
@@ -85,8 +87,8 @@ def observed(frame: pd.DataFrame) -> dict[str, Observed]:
 
 @dataclass(frozen=True)
 class Setting:
-    """What the study and the file's provenance say: M, sigma, d, noises per estimate, alpha, gammas, rhos,
-    and the gamma of the training, where it had one.
+    """Settings from the study and the file's provenance: M, sigma, d, noises per estimate, alpha, gammas,
+    rhos, and the gamma of the training, if it had one.
     """
 
     bound: float
@@ -110,7 +112,7 @@ def setting_of(
     adversaries: Mapping[str, Observed],
     training_gamma: float | None,
 ) -> Setting:
-    """From a run's section, the provenance of its file and its training."""
+    """The setting from a run's section, the provenance of its file and its training."""
     rhos: Sequence[float] = section.rhos
     if not rhos:
         points = adversaries.get("smoothed", adversaries["base"])
@@ -133,7 +135,7 @@ def setting_of(
 
 @dataclass(frozen=True)
 class Independent:
-    """One adversary's points [N images, R radii], of which one is the image itself."""
+    """One adversary's points [N images, R radii]; one of the radii is the image itself."""
 
     squared_distance: Floats
     loss: Floats
@@ -142,7 +144,7 @@ class Independent:
 
 
 def independent(frame: pd.DataFrame) -> dict[str, Independent]:
-    """The points of a distributional file that no surrogate sees, by the classifier that is attacked."""
+    """The points of a distributional file that no surrogate uses, by the attacked classifier."""
     if "radius" not in frame:
         return {}
     adversaries = {}
@@ -155,8 +157,8 @@ def independent(frame: pd.DataFrame) -> dict[str, Independent]:
 
 @dataclass(frozen=True)
 class MovedRun:
-    """One smoothed run's file: the columns that name it and the loss that was measured, what it was made
-    with, and the points that it holds, by adversary.
+    """One smoothed run's file: the columns that name it and the measured loss, its settings, and its points
+    by adversary.
     """
 
     named: Row
@@ -178,7 +180,7 @@ def moved_run(file: Path, planned: PlannedRun, named: Row) -> MovedRun:
     section = TypeAdapter(Distributional).validate_python(planned.run.sections["distributional"])
     frame, made = read_moved(file)
     adversaries, unseen = observed(frame), independent(frame)
-    if float(made["sigma"]) == 0:  # as without noise: nothing is smoothed
+    if float(made["sigma"]) == 0:  # level 0 smooths nothing
         adversaries.pop("smoothed", None)
         unseen.pop("smoothed", None)
     measured = section.loss if section.clip is None else f"{section.loss} to {section.clip:g}"
@@ -188,7 +190,7 @@ def moved_run(file: Path, planned: PlannedRun, named: Row) -> MovedRun:
 
 
 def _training_gamma(planned: PlannedRun) -> float | None:
-    """The price that the run's objective (NAL, WRM) trained at."""
+    """The price gamma with which the run's objective (NAL, WRM) trained; None for other objectives."""
     objective = planned.spec.get("objective")
     if not objective or not (schema := method_schema("objectives", objective["name"])).get("x-calibrates"):
         return None

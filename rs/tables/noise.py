@@ -1,4 +1,4 @@
-"""The columns that tell a noise: as data, and in one line for people. No torch."""
+"""The columns that describe a noise, as data and as one line of text. No torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from rs.provenance.digests import dumps
 from rs.study.schema import noise_level
 from rs.tables.table import Row
 
-# Of training: the family; its level, under whichever name it has there; what the study says of it, as JSON.
+# Of training: the family; its level, whatever the parameter's name; the study's parameters as JSON.
 NOISE = ("noise", "noise_level", "noise_parameters")
-# Of smoothing: the same, after all of it in one line.
+# Of smoothing: the whole noise in one line, then the same columns.
 SMOOTHING = ("smoothing", "smoothing_name", "smoothing_level", "smoothing_parameters")
 
 

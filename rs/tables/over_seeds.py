@@ -18,7 +18,9 @@ _SPREAD = ("mean", "std", "seeds")
 
 
 def _over_seeds(of: str, value: str, *more: str) -> Table:
-    """Of the column `value` of the table `of`, for each label and claim; `more` columns tell rows apart."""
+    """The table over seeds of the column `value` of the table `of`, per label and claim; `more` columns also
+    distinguish rows.
+    """
     keys = [*_LABELLED, *more]
 
     def rows(_: Stored, seeds: Sequence[Row]) -> list[Row]:

@@ -1,13 +1,13 @@
-"""The pairs of runs and logs of a study's claims, compared image by image (rs.tables.comparisons).
+"""The pairs of runs and logs in a study's claims, compared image by image (rs.tables.comparisons).
 
-Each row stands for itself, at each confidence that a condition asks for (rs.tables.families): what conditions
-make of several rows is their own affair, so that a row is the same whichever condition reads it. Margins of
-equivalence are the study's (`agreement`), of an average certified radius as a share of the second run's.
+Each row stands alone, at each confidence that a condition asks for (rs.tables.families). Conditions combine
+rows themselves, so a row is the same whichever condition reads it. Margins of equivalence are the study's
+(`agreement`); for an average certified radius, a share of the second run's.
 
-A pair may be of one run: with and without noise, under two attacks, with two certificates. Its sides differ
-in what the condition names for each, and in noise where each has one of its own; what differs otherwise, in
-certificate, level or votes, is no pair. Nor are two certificates on the same votes: no images are needed for
-their difference.
+Both sides may be of one run: with and without noise, under two attacks, with two certificates. The sides may
+differ in what the condition names for each, and in noise where each has only one. Sides that differ
+otherwise, in certificate, level or votes, are no pair. Nor are two certificates on the same votes: their
+difference needs no pairing of images.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ KEY = ("a", "b", "about", "metric", "certificate", "attack", "smoothing", "radiu
 
 
 def paired(plan: Plan) -> list[Row]:
-    """Rows of rs.tables.comparisons, and their confidence `level`, for every condition `better`, `worse`,
-    `equivalent` or `difference` of two sides that are there; `a` and `b` are their names (condition_words).
-
-    Raises UserError for files that are not what they should be.
+    """Rows of rs.tables.comparisons with their confidence `level`, for every condition `better`, `worse`,
+    `equivalent` or `difference` whose sides exist. `a` and `b` are their names (condition_words). Raises
+    UserError for invalid files.
     """
     present = {planned.run.label for planned in plan.runs} | {log.label for log in plan.logs}
     asked = []
@@ -81,7 +80,7 @@ def _pairs(
         for b in _meant(contestants, metric, sides[1]):
             same_noise = a.conditions.get("smoothing") == b.conditions.get("smoothing")
             same_votes = metric in CERTIFIED and a.name == b.name and same_noise
-            attacked = metric == ATTACKED  # under whichever certificates and votes beside it
+            attacked = metric == ATTACKED  # whatever certificates and votes stand beside it
             keys = {"smoothing"} if attacked else {*a.conditions, *b.conditions}
             alike = all(a.conditions.get(key) == b.conditions.get(key) for key in keys - apart)
             if alike and not same_votes and (attacked or a.noise == b.noise or "smoothing" in apart):
@@ -100,7 +99,7 @@ def _meant(contestants: list[Contestant], metric: str, side: Row) -> Iterator[Co
 
 
 def _under_no_name(one: Contestant) -> Contestant:
-    """Its only attack as if both sides had it."""
+    """The contestant with its only attack under the same key as the other side's."""
     return replace(one, attacked={("", "", radius): found for (_, _, radius), found in one.attacked.items()})
 
 
@@ -112,5 +111,5 @@ def _asked(plan: Plan, condition: Row, beside: Contestant, level: float) -> Aske
     radii = [float(r) for r in condition["radii"]] or [0.0]
     first, second = sides_of(condition)
     alike = kind_of(condition) in BESIDE and all(first[key] == second[key] for key in OWN)
-    # sides that are apart may be of other images: then they are no pair, and no mistake
+    # sides that differ may be of other images: then they are no pair, and no mistake
     return Asked((), radii, level, margins, named=alike)

@@ -1,4 +1,4 @@
-"""What a pilot says of the spread of differences, for `rs power`. No torch."""
+"""The spread of differences in a pilot study, for `rs power`. No torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from rs.tables.contestants import Contestant, common_images
 @dataclass(frozen=True)
 class Pilot:
     """Standard deviations of one image: of A minus B (`paired`), and of both sides together (`unpaired`: the
-    root of the sum of their variances). What needs two contestants, or three seeds of both, is None.
+    root of the sum of their variances). Values that need two contestants, or three seeds of both, are None
+    without them.
     """
 
     names: tuple[str, ...]
@@ -29,16 +30,17 @@ class Pilot:
     correlation: float | None
     paired: float | None
     unpaired: float
-    # share of images that only one side is right on, of an accuracy without a factor
+    # share of images on which only one side is right, for an accuracy without a factor
     discordant: float | None
     seeds: int
     seed_deviation: float | None  # of the difference of one seed
 
 
 def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
-    """Of average certified radius, or of certified accuracy at `radius`; variances are means over seeds.
+    """The pilot of the average certified radius, or of certified accuracy at `radius`; variances are means
+    over seeds.
 
-    Raises UserError for what stopped votes leave open: no number of images decides it.
+    Raises UserError for values that stopped votes leave open, since no number of images decides them.
     """
     if any(c.certified is None for c in contestants):
         raise UserError("power: a pilot needs certified radii")
@@ -89,7 +91,7 @@ def _valued(certified: Floats, radius: float | None, factor: float) -> Floats:
 def _over_seeds(
     contestants: Sequence[Contestant], values: Sequence[Floats], resolution: float
 ) -> float | None:
-    """Standard deviation of the difference that one seed on each side gives; paired where they are shared."""
+    """Standard deviation of the difference from one seed on each side; paired where seeds are shared."""
     a, b = (dict(zip(c.seeds, v.mean(axis=1), strict=True)) for c, v in zip(contestants, values, strict=True))
     shared = [seed for seed in a if seed in b and seed is not None]
     if len(shared) >= FEWEST_SEEDS:
@@ -102,12 +104,12 @@ def _over_seeds(
 def at_votes(
     contestants: Sequence[Contestant], drawn: Sequence[int | None], n: int, alpha: float
 ) -> tuple[float, float]:
-    """Of Cohen et al.'s certificate with n votes an image instead of those `drawn`: the standard deviation of
-    A minus B, and the mean radius of both.
+    """For Cohen et al.'s certificate with n votes an image instead of `drawn`: the standard deviation of A
+    minus B, and the mean radius of both.
 
-    p_A is taken back out of each radius (its lower bound is that of k of the drawn votes), and gives k/N n
-    votes of n. The noise that fewer votes add is that of the delta method, sigma^2 p (1 - p) / (n phi(Phi^-1
-    p)^2), as though both sides had drawn for themselves: with the same noise it is less.
+    p_A is recovered from each radius (its lower bound belongs to k of N drawn votes), and gives k/N n of n
+    votes. The noise that fewer votes add is that of the delta method, sigma^2 p (1 - p) / (n phi(Phi^-1
+    p)^2), as if both sides had drawn independently; with the same noise it is less.
     """
     found = [c.certified for c in contestants if c.certified]
     names = (contestants[0].name, contestants[1].name)

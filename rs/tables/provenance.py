@@ -1,5 +1,5 @@
-"""The table `provenance`: one row per file of a run that other tables are counted from, and one for the draws
-behind its radii: what made it, where it lies, how long that took.
+"""The table `provenance`: what made the files of a run, where they are, and how long it took. One row per
+file that other tables are counted from, and one for the draws behind its radii.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _of_run(plan: Plan, planned: PlannedRun) -> Iterator[Row]:
     trained, manifest = planned.run.trained, planned.folder / "model.json"
     stage = plan.maker(manifest).stage
     made = read_model_manifest(manifest)["provenance"]
-    seconds = {"seconds": made["train_seconds"]} if trained else {}  # of all that a training was continued
+    seconds = {"seconds": made["train_seconds"]} if trained else {}  # of all parts of a continued training
     what = planned.spec["objective"]["name"] if trained else "joined" if stage == "join" else "imported"
     yield _file(stage, what, manifest, {**made, **seconds})
     if planned.calibration:
@@ -63,7 +63,7 @@ def _of_run(plan: Plan, planned: PlannedRun) -> Iterator[Row]:
 
 
 def _certified(plan: Plan, path: Path) -> Iterator[Row]:
-    """Its draws, as far as the file tells of them, and the file."""
+    """A row for the draws, as far as the file describes them, and one for the file."""
     job = plan.job("certify", str(path))
     made = read_table(path)[1]
     drawn = made.get("drawn") or {}

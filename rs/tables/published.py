@@ -1,11 +1,12 @@
-"""Published numbers beside reproduced ones, each with a verdict (rs.tables.verdict). A study states them
-under `published`, what the papers say of their settings under `papers`, and margins under `agreement`.
+"""The table `published`: published numbers beside reproduced ones, each with a verdict (rs.tables.verdict). A
+study states the numbers under `published`, the papers' settings under `papers`, and margins under
+`agreement`.
 
-A label's number is the mean over its seeds. Of the best of several runs it is that of the run that is best
-here, at each radius on its own, or for all numbers of one printed `row` but its time. Image noise: Wilson of
-an accuracy, t of an average certified radius, normal of an epsilon, over the images it was calibrated on; a
-paper's average and epsilon are taken to spread over its images as ours do over ours, and an epsilon to be
-over as many. A training time has no verdict, as the machines differ.
+A label's number is the mean over its seeds. The best of several runs is the one that is best here, at each
+radius on its own, or for all numbers of one printed `row` but its time. Image noise is Wilson's for an
+accuracy, t for an average certified radius, and normal for an epsilon, over its calibration images. A paper's
+average and epsilon are assumed to spread over its images as ours do, and an epsilon to use as many images. A
+training time has no verdict, as the machines differ.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ class Number:
 def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
     """One row of COLUMNS per published number.
 
-    Raises UserError where a run has several smoothings and the study does not say which is meant, or names
-    one that the run has not.
+    Raises UserError where a run has several smoothing noises and the study does not say which is meant, or
+    names one that the run does not have.
     """
     numbers = list(numbers_of(study))
     measured = [_measured_runs(study, number, rows) for number in numbers]
@@ -84,7 +85,7 @@ def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
 
 
 def numbers_of(study: Study) -> Iterator[Number]:
-    """Every number under `published`, with the text that is printed as far as the study holds it."""
+    """Every number under `published`, with the printed text as far as the study keeps it."""
     for i, entry in enumerate(study.published):
         for metric in ("epsilon", "acr", "train_hours"):
             if entry[metric] is not None:
@@ -108,8 +109,8 @@ def _unit(values: list[float | str]) -> float:
 def _best_of_rows(
     numbers: list[Number], measured: list[dict[str, Measured]]
 ) -> dict[tuple[str, str], str | None]:
-    """The run of each printed row that is best over all of its numbers, of those that have them all. A time
-    is none of them: more of it is not better.
+    """For each printed row, the run that is best over all of its numbers, among runs that have them all. A
+    training time does not count, since more of it is not better.
     """
     values: dict[tuple[str, str], list[dict[str, float]]] = {}
     for number, found in zip(numbers, measured, strict=True):
@@ -124,12 +125,12 @@ def _best_of_rows(
 
 
 def _measured_runs(study: Study, number: Number, rows: dict[str, list[Row]]) -> dict[str, Measured]:
-    """What each of the entry's runs has in the number's place."""
+    """The measured number of each of the entry's runs."""
     entry = number.entry
     found = {label: _rows_of(rows, number, label, entry["smoothing"]) for label in number.labels}
     if entry["smoothing"] is not None and not any(found.values()):
         others = [r for label in number.labels for r in _rows_of(rows, number, label, None)]
-        if others:  # the numbers are there, under other noises than the one named
+        if others:  # the numbers exist, under other noises than the one named
             names = ", ".join(sorted({str(row.get("smoothing")) for row in others}))
             told = f"no run of it is smoothed with {entry['smoothing']!r}; there is: {names}"
             study.fail(("published", number.index, "smoothing"), told)
@@ -213,7 +214,7 @@ def _printed(study: Study, number: Number, told: Row, run: Run | None) -> Printe
 
 
 def _observed_on(study: Study, number: Number, run: Run | None) -> Row | None:
-    """Which test images the run's number is over; nothing of a log, which does not say."""
+    """The test images behind the run's number; None for a log, which does not say."""
     if run is None or number.metric != "empirical_accuracy":
         return study.test if run else None
     for attack in run.sections["attacks"]:
@@ -224,7 +225,7 @@ def _observed_on(study: Study, number: Number, run: Run | None) -> Row | None:
 
 
 def _zero_by_construction(study: Study, number: Number, told: Row, found: Measured | None) -> bool:
-    """0 is printed at a radius that neither side's votes can certify."""
+    """Whether 0 is printed at a radius that neither side's votes can certify."""
     if number.metric != "certified_accuracy" or number.value > 0 or number.radius is None:
         return False
     for label in number.labels:

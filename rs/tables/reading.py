@@ -1,4 +1,4 @@
-"""A study's tables, read back."""
+"""Reads a study's tables."""
 
 from __future__ import annotations
 

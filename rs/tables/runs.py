@@ -1,4 +1,4 @@
-"""The table `runs`: one row per run, with every hyperparameter, and what its training says of itself."""
+"""The table `runs`: one row per run, with every hyperparameter and the facts of its training."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def _trained(planned: PlannedRun) -> Row:
 
 
 def _given(planned: PlannedRun) -> Row:
-    """What is known of a model that is not trained here: somebody else's, whose user states its `noise`, or
-    one that is joined of the networks of other runs, by their ids.
+    """The row of a model that is not trained here: an imported one, whose `noise` the user states, or one
+    that joins the networks of other runs, named by their ids.
     """
     spec, noise = planned.spec, planned.run.sections["noise"]
     imported = planned.run.kind == "imported"
@@ -60,7 +60,7 @@ def _given(planned: PlannedRun) -> Row:
 
 
 def _joined(model: dict[str, Any]) -> Row:
-    """Its parameters, with ids in the place of networks."""
+    """Its parameters, with ids in place of networks."""
     facts = method_schema("models", model["name"])
     told: Row = {k: v for k, v in defaults(facts, model).items() if k != "name" and v is not None}
     for key in facts["x-networks"]:

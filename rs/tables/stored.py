@@ -1,4 +1,4 @@
-"""What a study's runs left, as tables are made of it. No torch."""
+"""The files of a study's runs, from which tables are made. No torch."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ T = TypeVar("T")
 
 
 class Stored:
-    """A plan whose files are all checked. Raises UserError for one that is not what it should be."""
+    """A plan whose files are all checked. Raises UserError for an invalid file."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.unchecked = check_files(plan)  # files of before checksums, by the id of their run
+        self.unchecked = check_files(plan)  # files without checksums, by the id of their run
         self._derived: dict[Callable[[Stored], object], object] = {}
 
     def once(self, derive: Callable[[Stored], T]) -> T:
-        """`derive` of this, computed for the first table that asks and kept for the others."""
+        """The result of `derive`, computed for the first table that asks and kept for the others."""
         if derive not in self._derived:
             self._derived[derive] = derive(self)
         return cast(T, self._derived[derive])
 
     def observations(self) -> Iterator[tuple[PlannedRun, Observation, Row]]:
-        """Every run with every noise that it is smoothed with, and the columns that name the two."""
+        """Every run with each of its smoothing noises, and the columns that name both."""
         for planned in self.plan.runs:
             for observation in planned.observations:
                 yield planned, observation, {**head(planned), **smoothed_with(observation.noise)}

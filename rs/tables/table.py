@@ -1,4 +1,4 @@
-"""What a table is: its name, its columns, and where its rows come from.
+"""A table: its name, its columns, and the source of its rows.
 
 A module of this package that makes a table ends in a `Table`; rs.tables.aggregate lists them all.
 """
@@ -14,9 +14,9 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """`rows` takes what a study's runs left (rs.tables.stored) and the rows of each table named in `of`.
+    """`rows` takes the files of a study's runs (rs.tables.stored) and the rows of each table in `of`.
 
-    A table without rows has `columns`; rows may bring more, which stand behind these.
+    A table without rows has `columns`; rows may have further columns, which follow these.
     """
 
     name: str

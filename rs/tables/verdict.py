@@ -1,20 +1,20 @@
-"""The verdict on one printed number: a status, and the numbers that it rests on. Words are made where it is
+"""The verdict on one printed number: a status and the numbers behind it. Sentences are made where it is
 shown.
 
 | status | when |
 |---|---|
 | zero by construction | 0 is printed at a radius that neither side's votes can certify |
 | not run | nothing was measured in its place |
-| other settings | the run differs from what the paper says of its own |
+| other settings | the run differs from the paper's settings for it |
 | bounded | a lower bound (stopped votes) that does not lie above the printed number |
 | agrees | the interval of the difference lies within the margin |
 | differs | it excludes 0 |
 | consistent | it covers 0, and the paper's own noise alone exceeds the margin |
 | undecided | neither |
 
-On the paper's own images the noise of the images drops out and the training seed's is left: with fewer than
-3 seeds that is unknown and nothing is decided. Elsewhere fewer seeds leave an interval of both sides' image
-noise, and `counted` says that the seeds' is not in it.
+On the paper's own images, the noise of the images cancels and that of the training seed remains. With fewer
+than 3 seeds it is unknown, and nothing is decided. On other images, fewer seeds leave an interval of both
+sides' image noise, and `counted` says that seeds are not included.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STATUSES = (
     *("agrees", "consistent", "differs", "undecided", "zero by construction", "other settings", "bounded"),
     "not run",
 )
-# of several statuses for one printed number, from several studies, the one that says most
+# of several statuses for one printed number, from several studies, the most informative comes first
 SAYING_MOST = (
     *("differs", "agrees", "consistent", "undecided", "bounded", "zero by construction", "other settings"),
     "not run",
@@ -40,8 +40,8 @@ SAYING_MOST = (
 
 @dataclass(frozen=True)
 class PrintedNumber:
-    """A printed number: its value, half a unit of its last digit, how many images it is over, and whether
-    they are ours; the margin of its metric, which `share` makes a share of the value.
+    """A printed number: its value, half a unit of its last digit, its number of images, whether they are
+    ours, and the margin in the number's own unit.
     """
 
     value: float
@@ -50,7 +50,7 @@ class PrintedNumber:
     shared: bool
     margin: float
     accuracy: bool = True
-    known: bool = False  # which images they are
+    known: bool = False  # whether the paper's images are known
 
 
 def judge(printed: PrintedNumber, found: Measured, confidence: float) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _undecided(what: str | None, count: int | None) -> dict[str, Any]:
 
 
 def _sides(printed: PrintedNumber, found: Measured, confidence: float) -> tuple[Side, Side]:
-    """Both numbers with the image noise that the other does not have."""
+    """Both numbers with the image noise that they do not share."""
     if printed.shared:
         exact = Side(printed.value, printed.value, printed.value)
         return found.side.fixed, exact

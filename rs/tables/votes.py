@@ -1,4 +1,4 @@
-"""What votes can certify at most, of a study's run and of a paper beside it. No torch."""
+"""The most that votes can certify, for a study's run and for a paper. No torch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rs.study.study import Study
 def largest_claims(
     study: Study, label: str, certificate: str, told: dict[str, Any]
 ) -> tuple[float, float] | None:
-    """The largest radius that the run's votes can certify, and that the paper's can, whose settings are
-    `told`; nothing where unanimous votes do not bound them (`capped`), or the paper's votes are not said.
+    """The largest radius that the run's votes can certify, and the paper's, whose settings are `told`. None
+    where unanimous votes do not bound them (`capped`), or where the paper's number of votes is unknown.
     """
     votes = told.get("sampling", {}).get("n"), told.get("certificate", {}).get("alpha")
     claim = _claim(study, label, certificate)
@@ -33,7 +33,7 @@ def _claim(study: Study, label: str, certificate: str) -> tuple[float, int, floa
         return (noise_level(log["noise"]), log["n"], log["alpha"]) if capped else None
     sections = next(run.sections for run in study.all_runs if run.label == label)
     for method in sections["certificates"]:
-        if label_of(method) == certificate and not method.get("randomised"):  # which may certify more
+        if label_of(method) == certificate and not method.get("randomised"):  # that may certify more
             noises = sections["smoothing"] or [sections["noise"]]
             meant = [n for n in noises if is_for(method, n["name"])]
             levels = {noise_level(n) for n in meant}

@@ -1,12 +1,12 @@
-"""The table `worst_cases`: what adversaries found; rs.tables.bound_checks holds the bounds against it.
+"""The table `worst_cases`: what adversaries found. rs.tables.bound_checks compares the bounds with it.
 
 The ends of the ascents at a price gamma cannot show that an estimate is too low: the surrogate of `nal` and
 `sinha` is the maximum over those very points. Independent adversaries can (rs.stages.distributional: PGD in
-balls, with other steps and other noise, at several radii). Each image of theirs goes to one of its points, or
-stays, so that the mean squared distance meets rho: an adversary of the whole distribution. The best such
-mixture takes for every image the point with the largest loss less a price times its squared distance, at the
-price that spends rho, and tosses a coin between two points where both are as good. It is chosen by losses
-under one noise and measured under another, or the luckiest point would win.
+balls, with other steps and other noise, at several radii). Each of their images goes to one of its points, or
+stays, so that the mean squared distance is rho: an adversary of the whole distribution. The best such mixture
+takes for every image the point with the largest loss less a price times its squared distance, at the price
+that spends rho, and tosses a coin between two equally good points. Losses under one noise choose the mixture,
+and losses under another measure it; otherwise the luckiest point would win.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from rs.tables.noise import SMOOTHING
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table, columns_of
 
-_PRICES = (-12.0, 12.0)  # natural logarithms: between them losses and squared distances of images
+_PRICES = (-12.0, 12.0)  # natural logarithms: losses and squared distances of images lie between them
 
 
 class WorstCase(TypedDict):
-    """Mean squared distance and mean loss that an adversary got to, with 95 % t intervals over the images
-    (cut to what a mean can be) and standard errors (`_se`).
+    """Mean squared distance and mean loss that an adversary reached, with 95 % t intervals over the images
+    (cut to the range of the mean) and standard errors (`_se`).
 
-    At a price `gamma`: the share of images whose ascent was `refused`. A mixture has no price, and
-    `noise_error`, the standard error of its loss from the noise alone.
+    At a price `gamma`, `refused` is the share of images whose ascent was refused. A mixture has no price, and
+    `noise_error` is the standard error of its loss from the noise alone.
     """
 
     adversary: str
@@ -60,7 +60,7 @@ def rows(stored: Stored) -> Iterator[Row]:
 
 
 def mixture(points: Independent, rho: float) -> Floats:
-    """Weights [N, R] of the best mixture of mean squared distance rho, less where the rest buys none."""
+    """Weights [N, R] of the best mixture with mean squared distance rho, or less where more gains nothing."""
     rows = np.arange(len(points.loss))
     usable = np.isfinite(points.chosen_loss) & np.isfinite(points.squared_distance)
     distance = np.where(usable, points.squared_distance, 0.0)
@@ -79,9 +79,9 @@ def mixture(points: Independent, rho: float) -> Floats:
         middle = (low + high) / 2
         low, high = (low, middle) if chosen(np.exp(middle))[1] <= rho else (middle, high)
     (far, more), (near, less) = chosen(np.exp(low)), chosen(np.exp(high))
-    if more <= rho:  # a price below all that is tried
+    if more <= rho:  # a price below all that were tried
         far, more = free, spent
-    if less > rho:  # even the dearest price spends too much
+    if less > rho:  # even the highest price spends too much
         near, less = np.zeros_like(near), 0.0
         near[rows, np.where(usable, distance, np.inf).argmin(1)] = 1.0
     share = (rho - less) / (more - less)
@@ -98,8 +98,8 @@ def noise_error(points: Independent, weights: Floats, estimates: int) -> float:
 def ends(
     adversaries: Mapping[str, Observed], gammas: Sequence[float], estimates: int, bound: float = np.inf
 ) -> Iterator[WorstCase]:
-    """Where the ascents of `gammas` end. Images whose ascent is refused stay where they are. `bound` is what
-    a loss is said to be at most.
+    """The ends of the ascents of `gammas`. Images whose ascent is refused stay where they are. `bound` is the
+    maximum of the loss.
     """
     for name, points in adversaries.items():
         refused = points.refused(estimates)
@@ -130,7 +130,7 @@ def mixtures(
 
 
 def _case(adversary: str, squared_distance: Floats, loss: Floats, bound: float) -> WorstCase:
-    """From every image's squared distance and loss."""
+    """A row from every image's squared distance and loss."""
     rho, rho_low, rho_high = t_interval(squared_distance, least=0.0)
     mean, low, high = t_interval(loss, least=0.0, most=capped(bound, loss))
     return {
