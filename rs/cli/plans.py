@@ -1,8 +1,10 @@
-"""The study that a verb is about: its argument, and its plan (imported when it is made)."""
+"""The study that a verb is about: its argument, its plan (imported when it is made), and what that lacks."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from rs.errors import UserError
 from rs.provenance.reading import parse_json
 
 if TYPE_CHECKING:
+    from rs.plan.jobs import Job
     from rs.plan.plan import Plan
 
 
@@ -27,3 +30,11 @@ def plan_of(args: argparse.Namespace) -> Plan:
     from rs.study.study import Study
 
     return Plan(Study(args.study, overrides))
+
+
+def tell_extras(plan: Plan, jobs: Iterable[Job] | None = None) -> None:
+    """Prints which packages `jobs` (by default the missing ones) need that are not installed here."""
+    from rs.plan import extras
+
+    for sentence in extras.told(plan, jobs):
+        print(f"rs: {sentence}", file=sys.stderr)

@@ -2,8 +2,9 @@
 
 Hours of each stage on this machine and on named GPUs, memory and disk. What a network costs here is measured
 in seconds for each network and precision and kept in the user's cache, by device and versions; --no-measure
-takes what is there and else assumes. Hours say "assumed" where a rate was not measured on that device.
-Where jobs of votes would take seconds or days, it says which images_per_shard makes them ten minutes.
+takes what is there and else assumes, as is done for networks that need an extra which is not installed. Hours
+say "assumed" where a rate was not measured on that device. Where jobs of votes would take seconds or days, it
+says which images_per_shard makes them ten minutes.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import sys
 from collections import defaultdict
 from typing import Any
 
+from rs.cli.plans import tell_extras
 from rs.cli.text_table import aligned
-from rs.plan import price, rates, shards
+from rs.plan import extras, price, rates, shards
 from rs.plan.jobs import Job
 from rs.plan.plan import Plan
 from rs.plan.space import Space, space
@@ -38,8 +40,9 @@ def run(args: argparse.Namespace) -> None:
     cards = [rates.card(name) for name in args.gpu]
     plan = Plan(Study(args.study))
     chosen = {"missing": price.missing(plan), "whole": price.whole(plan)}
+    tell_extras(plan, chosen["missing"])
     if not args.no_measure:
-        measure(plan, chosen["whole"])
+        measure(plan, [job for job in chosen["whole"] if not extras.lacking(job)])
     machines: list[rates.Machine] = [rates.here(), *cards]
     prices = {name: [price.price(plan, jobs, on) for on in machines] for name, jobs in chosen.items()}
     needed = {name: space(plan, jobs) for name, jobs in chosen.items()}

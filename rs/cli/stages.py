@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
         return
     if not args.study:
         raise UserError(f"{args.stage}: give --study FILE (or --job, as the workflow does)")
+    from rs.plan import extras
     from rs.plan.plan import Plan
     from rs.study.study import Study
 
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace) -> None:
         runs = ", ".join(dict.fromkeys(p.run.label for p in plan.runs))
         asked = f" for run {args.run!r}; runs: {runs}" if args.run else ""
         raise UserError(f"{args.study[0]}: no {args.stage} job{asked}")
+    for job in chosen:  # before the first of them has computed for hours
+        extras.check(job)
     for job in chosen:
         execute(args.stage, as_dict(job), data_dir)
 

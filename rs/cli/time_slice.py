@@ -25,7 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rs.cli.plans import tell_extras
 from rs.errors import UserError
+from rs.plan import extras
 from rs.plan.jobs import RESULTS, Job
 from rs.plan.kept_shards import Kept
 from rs.plan.plan import Plan
@@ -140,7 +142,7 @@ def jobs_of(queue: list[Entry]) -> list[Waiting]:
     """The jobs of all entries in the order of the queue, each target once. What two of them draw is in the
     shards of the first.
     """
-    found: dict[str, Waiting] = {}
+    found: dict[Path, Waiting] = {}
     kept: Kept = {}
     for entry in queue:
         plan = Plan(Study(entry.study), kept)
@@ -149,10 +151,10 @@ def jobs_of(queue: list[Entry]) -> list[Waiting]:
             for job in plan.of_run(planned.id):
                 owners[job.target].add(planned.run.label)
         entry.check(set(plan.jobs), {planned.run.label for planned in plan.runs})
-        for stage, jobs in plan.jobs.items():
-            for target, job in jobs.items():
-                if entry.names(stage, owners[job.target]):
-                    found.setdefault(target, Waiting(job))
+        own = [Waiting(job) for job in plan.all_jobs() if entry.names(job.stage, owners[job.target])]
+        tell_extras(plan, (w.job for w in own if extras.lacking(w.job) and not w.there()))
+        for waiting in own:
+            found.setdefault(waiting.target, waiting)
     return list(found.values())
 
 

@@ -7,7 +7,7 @@ cluster may have packages that the planning machine lacks. It does not warn of j
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -80,13 +80,15 @@ def check(job: Job) -> None:
         raise UserError(f"{job.target}: {place}: {told}")
 
 
-def told(plan: Plan) -> Iterator[str]:
-    """A line for each place of the study whose missing jobs need packages that are not installed here."""
+def told(plan: Plan, jobs: Iterable[Job] | None = None) -> Iterator[str]:
+    """A line for each place of the study whose jobs need packages that are not installed here: of `jobs`, by
+    default those that are missing.
+    """
     if not any(map(lacking, plan.all_jobs())):
         return
     from rs.plan.price import missing  # a job needs only `check`, and starts without a plan
 
-    lacks = [(job, names) for job in missing(plan) if (names := lacking(job))]
+    lacks = [(job, names) for job in (missing(plan) if jobs is None else jobs) if (names := lacking(job))]
     lines: dict[tuple[str, str], dict[str, None]] = {}  # the runs of each line, by the line's start and end
     for planned in plan.runs:
         run = planned.run
