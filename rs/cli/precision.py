@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from rs.api.voting import Ready, VoterAtHand
 from rs.errors import UserError
-from rs.machine.devices import generator, use_device
+from rs.machine.devices import use_device
 from rs.machine.progress import follow
 from rs.methods import catalog
 from rs.networks import audit as network_audit
@@ -34,6 +34,7 @@ from rs.settings.labels import label_of
 from rs.settings.limits import MOST_IMAGES, MOST_VOTES
 from rs.settings.sampling import asked_form, by_openvino
 from rs.smoothing.noise import Noise
+from rs.stages import answers
 from rs.statistics.draws import Draws, Votes
 from rs.statistics.paired import of_proportions
 from rs.statistics.seeding import Purpose, stored_uniform
@@ -122,20 +123,20 @@ def compare(
     drawn: tuple[tuple[Purpose, int], ...] = (("select", sampling["n0"]), ("estimate", size[1]))
     counts = np.zeros((len(drawn), len(forms), len(positions), model["classes"]), np.int64)
     differing = np.zeros(len(positions), np.int64)
+    ready = Ready(audited, forms[0], sampling, noise, sampling["seed"])
     for row, index in follow(enumerate(positions), len(positions), "precision", "images"):
-        image = split.take([index])[0][0]
+        voter = VoterAtHand(ready, split.take([index])[0], [index], ())
         for i, (purpose, votes) in enumerate(drawn):
-            draws = generator(device, sampling["seed"], purpose, index, 0)
-            for start in range(0, votes, forms[0].batch):
-                rows = min(forms[0].batch, votes - start)
-                noisy = noise.sample((rows, *image.shape), draws).add_(image)
-                logits = [form(noisy) for form in forms]
-                if not all(bool(values.isfinite().all()) for values in logits):
-                    raise UserError(f"{manifest}: its logits are not finite for image {index}")
-                single, half = (values.argmax(1) for values in logits)
-                differing[row] += int((single != half).sum())
-                for j, predicted in enumerate((single, half)):
-                    counts[i, j, row] += _tally(predicted, model["classes"])
+            found = torch.zeros(3, model["classes"], dtype=torch.int64, device=device)
+            with voter.within_memory(" in two forms"):
+                for noisy in voter.noisy(0, purpose, 0, votes):
+                    plain, other = (answers.answers(form, noisy) for form in forms)
+                    answers.count(found, other, plain)
+            rounded_votes, plain_votes, both = found.cpu().numpy()
+            counts[i, :, row] = plain_votes, rounded_votes
+            differing[row] += votes - both.sum()
+        if any(bool(form.broken) for form in forms):
+            raise UserError(f"{manifest}: its logits are not finite for image {index}")
     uniform = np.array([stored_uniform(sampling["seed"], i) for i in positions])
     labels = split.labels[positions].cpu().numpy()
     dimension = split.take(positions[:1])[0].numel()
@@ -174,10 +175,6 @@ def _refused(form: InferenceForm) -> str:
 def rounded(asked: str | None, own: str) -> str:
     """The precision that float32 is compared with: the one asked for, or the study's own, or bfloat16."""
     return asked or (own if own != "float32" else "bfloat16")
-
-
-def _tally(predicted: Tensor, classes: int) -> np.ndarray:
-    return np.bincount(predicted.cpu().numpy(), minlength=classes)
 
 
 def text(
