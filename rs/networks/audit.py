@@ -10,15 +10,18 @@ draws for every image, votes are still independent: votes of a classifier whose 
 own. This is tested: draws that the images of a batch share are refused, and so is a mean answer that depends
 on the batch. The network's chance is then seeded per image and block, as the noise is.
 
-Passing is no proof: a network that misbehaves at its thousandth call, or only on images unlike the probes,
-passes.
+Only four images are examined like this. When the network's form is made, all 128 probes are compared in two
+arrangements of their batches (`check_batches`).
+
+Passing is no proof: a network that misbehaves at its thousandth call, at the last places of a batch of more
+than 128 images, or only on images unlike the probes, passes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -111,6 +114,31 @@ def audit(network: nn.Module, images: Tensor, run: str, allow: Sequence[str] = (
             if subject.differ(first, taken.detach()):
                 subject.refuse("its answer changes where gradients are taken")
     return {"chance": False, "judged_in": subject.judged_in}
+
+
+def check_batches(
+    network: nn.Module, images: Tensor, logits: Tensor, batches: tuple[int, int], run: str
+) -> None:
+    """Raises UserError where `images` [N, C, H, W] get other logits at other places and among other images.
+    The network gave them `logits` [N, classes] in batches of the first size; the second is that of the votes.
+
+    All probes count, so float32 comes first. Logits that differ there by more than rounding are computed
+    again as `audit` computes them.
+    """
+    with torch.no_grad():
+        if apart(_shuffled(network, images, batches[1]), logits) <= NARROW[torch.float32]:
+            return
+    subject = _subject(network, images, run)
+    first = torch.cat([subject(part) for part in subject.images.split(batches[0])])
+    if subject.differ(first, _shuffled(subject, subject.images, batches[1])):
+        subject.refuse("its answer depends on the batch that an image is in, or changes between calls")
+
+
+def _shuffled(network: Callable[[Tensor], Tensor], images: Tensor, batch: int) -> Tensor:
+    """Logits of the images, which go through the network in another order."""
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(images.device)
+    found = torch.cat([network(part) for part in images[order].split(batch)])
+    return found[order.argsort()]
 
 
 @dataclass(frozen=True)

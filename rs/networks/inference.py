@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from rs.errors import UserError
 from rs.machine.devices import warn_if_slow
 from rs.networks import kept_forms
-from rs.networks.audit import Audited
+from rs.networks.audit import Audited, check_batches
 from rs.networks.transformations import (
     DIFFERING,
     Transformed,
@@ -41,8 +41,8 @@ from rs.networks.transformations import (
 from rs.settings.sampling import FORM
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-NOT_FINITE = "logits are not finite: the network did not train, or its range is too small"
 PLAIN_BATCH = 16  # batch size of the plain network for the float32 reference on the probes
+NOT_FINITE = "logits are not finite: the network did not train, or its range is too small"
 
 
 class InferenceForm:
@@ -77,8 +77,9 @@ class InferenceForm:
         do not.
         """
         with torch.no_grad():
-            parts = [self._checked(plain.network(x.clone())) for x in probes.split(PLAIN_BATCH)]
-        votes, shown = torch.cat(parts).argmax(1), transformed(plain.network, probes, self.run)
+            logits = torch.cat([self._checked(plain.network(x.clone())) for x in probes.split(PLAIN_BATCH)])
+        check_batches(plain.network, probes, logits, (PLAIN_BATCH, self.batch), self.run)
+        votes, shown = logits.argmax(1), transformed(plain.network, probes, self.run)
         for precision, compile_it, using in self._variants(form, shown, plain):
             self._take(using, precision, compile_it)
             found = self._differing(probes, votes, using is plain or compile_it)

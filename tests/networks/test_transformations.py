@@ -182,10 +182,10 @@ def test_votes_that_no_form_agrees_on_are_refused():
 
     class ByPadding(foreign.Base):
         def forward(self, x):
-            return super().forward(x).roll(1 if len(x) == 32 else 0, 1)
+            return super().forward(x).roll(1 if len(x) == 64 else 0, 1)
 
     with pytest.warns(RuntimeWarning), pytest.raises(UserError, match="votes depend on the batch"):
-        InferenceForm(audited(made(ByPadding), SHAPE, 10), FORM, CPU)
+        InferenceForm(audited(made(ByPadding), SHAPE, 10), {**FORM, "batch": 64}, CPU)
 
 
 def test_distances_know_what_is_not_finite():
