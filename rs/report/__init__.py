@@ -1,1 +1,1 @@
-"""What people look at: page, figures, MLflow."""
+"""Presentation of results: page, figures, MLflow."""

@@ -1,7 +1,9 @@
-"""What a study's page says first: do the papers hold, which run certifies most, and is that difference real.
+"""The first sentences of a study's page: whether the papers' numbers and claims hold, which run certifies
+most, and whether that difference is real.
 
-A run is called best where the paired comparison with each other run under the same noise and certificate says
-so beyond the noise of the test images, all comparisons counted (table `comparisons`, about networks).
+A run is called best where its paired comparison with every other run under the same noise and certificate
+shows a difference beyond the noise of the test images, with all comparisons counted (table `comparisons`,
+about networks).
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ MOST = 6  # sentences on noises and certificates
 
 @dataclass(frozen=True)
 class Best:
-    """The run that certifies most at a radius, and by how much more than the one next to it."""
+    """The run that certifies most at a radius, and its difference from the next one."""
 
     smoothing: str
     certificate: str
@@ -38,7 +40,7 @@ class Best:
 
 
 def answers(tables: Path) -> list[str]:
-    """Sentences; none of what a study does not ask."""
+    """The sentences; parts that a study does not have are left out."""
     return [*_numbers(read(tables, "published")), *_claims(read(tables, "claims")), *_best(tables)]
 
 
@@ -75,11 +77,11 @@ def _best(tables: Path) -> Iterator[str]:
 
 
 def best(tables: Path, metric: str = "certified_accuracy") -> list[Best]:
-    """One at most per noise, certificate and radius; of the average (`acr`) the radius is NaN."""
+    """At most one per noise, certificate and radius; for the average (`acr`) the radius is NaN."""
     compared = _compared(tables)
     compared = compared[compared["metric"] == metric] if len(compared) else compared
     found = []
-    averages = read(tables, "average_certified_radius")  # has those too that are in no named comparison
+    averages = read(tables, "average_certified_radius")  # also has runs that are in no named comparison
     grouped = averages.groupby(["smoothing", "certificate"]) if len(averages) else ()
     every = {(str(s), str(c)): {*map(str, rows["label"])} for (s, c), rows in grouped}
     keys = ["smoothing", "certificate", "radius"]
@@ -100,7 +102,7 @@ def best(tables: Path, metric: str = "certified_accuracy") -> list[Best]:
 
 
 def _over_others(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Of each label its comparisons with the others, it as `a`."""
+    """For each label its comparisons with the others, with the label as `a`."""
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows_of(rows):
         for told in (row, turned(row)):
@@ -116,7 +118,7 @@ def _compared(tables: Path) -> pd.DataFrame:
 
 
 def _stretches(found: Sequence[Best], radii: Sequence[float]) -> Iterator[list[Best]]:
-    """Neighbouring radii with the same best run."""
+    """Groups of neighbouring radii with the same best run."""
     at = {b.radius: b for b in found}
     stretch: list[Best] = []
     for radius in radii:

@@ -32,7 +32,7 @@ _QUESTIONS = {
 
 @dataclass
 class Folded(Table):
-    """A table that the page shows behind a summary, opened at first only where `opened` says so."""
+    """A table that the page folds behind a summary; with `opened` it is open at first."""
 
     summary: str = ""
     opened: bool = False
@@ -75,8 +75,8 @@ def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
 
 
 def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
-    """Rows of ``attack_checks``: those that fail, those that could not be made, then the others; folded to
-    one line where none fails.
+    """Rows of ``attack_checks``: first those that fail, then those that could not be made, then the others.
+    The table is folded to one line where none fails.
     """
     section = Section("checks", "Checks of the attacks")
     frame = read(tables, "attack_checks")
@@ -117,7 +117,7 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
 
 
 def _values(row: Mapping[Any, Any]) -> list[Cell]:
-    """Accuracies, or numbers of images; nothing where nothing was compared."""
+    """Accuracies, or numbers of images; dashes where nothing was compared."""
     if row["verdict"] == NOT_CHECKED:
         return [Cell(DASH), Cell(DASH)]
     if row["check"] == "certificate":

@@ -1,8 +1,8 @@
-"""A board: studies' runs and certification logs of others on one page, ranked as far as their images tell.
+"""A board: runs of studies and certification logs of others on one page, ranked as far as their images allow.
 
-The rank is one more than the number of contestants whose average certified radius is higher on the images
-that both have, beyond the images' noise, all pairs counted. Runs with several seeds are ranked by their mean
-and drawn seed by seed.
+The rank is one more than the number of contestants whose average certified radius is higher on the common
+images, beyond the images' noise, with all pairs counted. Runs with several seeds are ranked by their mean and
+drawn seed by seed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Place:
-    """A contestant, what it is (`rerun here`, `log`) and its rank."""
+    """A contestant, its kind (`rerun here`, `log`) and its rank."""
 
     contestant: Contestant
     kind: str
@@ -40,7 +40,9 @@ class Place:
 
 
 def ranked(contestants: Sequence[Contestant], pairs: Sequence[Row]) -> list[Place]:
-    """By rank, then by average certified radius; `pairs` are rows of rs.tables.comparisons of all of them."""
+    """Sorted by rank, then by average certified radius; `pairs` are the rows of rs.tables.comparisons for all
+    of them.
+    """
     beaten = dict.fromkeys((c.name for c in contestants), 0)
     for row in pairs:
         if row["metric"] == "acr" and row["about"] == "networks" and row["verdict"] in ("better", "worse"):
@@ -63,7 +65,7 @@ def write_board(
     pairs: Sequence[Row],
     radii: Sequence[float],
 ) -> None:
-    """Writes the page `out`. Each contestant has certified radii; `names` are what the page calls them."""
+    """Writes the page `out`. Each contestant has certified radii; `names` are their names on the page."""
     places = ranked(contestants, pairs)
     page = render(
         "board.html",
@@ -143,7 +145,7 @@ def _lines(k: int, place: Place, names: Mapping[str, str], images: list[int]) ->
             "name": name,
             "run": name,
             "certificate": "",
-            # a colour and a marker each: no two of 20 are told apart by colour alone
+            # a colour and a marker each: colour alone does not distinguish 20 lines
             **look(style(k, k) | {"linestyle": "-" if contestant.rigorous else ESTIMATE}),
             "estimate": not contestant.rigorous,
             "cap": None,

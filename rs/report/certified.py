@@ -1,4 +1,4 @@
-"""The sections of a study's page, each from the tables that it shows. A section without rows is left out."""
+"""The sections of a study's page on certified accuracy and on the average certified radius."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _BOUND = "≥ marks a lower bound: votes stopped once the radii asked for were d
 
 
 def _shown(present: Iterable[float], asked: Sequence[float] | None) -> list[float]:
-    """The report radii that the table has; all of them where the study names none."""
+    """The report's radii that the table has; all of the table's radii where the study names none."""
     have = sorted({float(r) for r in present})
     if not asked:
         return have
@@ -58,8 +58,8 @@ def wide(
     seeds: Mapping[str, Any],
     leaders: Collection[tuple[Any, ...]] = (),
 ) -> Table:
-    """One row per combination of `keys`, one column per radius, tinted by the value; bold where
-    `leaders` names certificate, noise, radius and label.
+    """One row per combination of `keys`, one column per radius, tinted by the value; bold where `leaders`
+    contains certificate, noise, radius and label.
     """
     several = len(set(seeds.values())) > 1
     heads = [(k.replace("smoothing", "smoothing noise"), "text") for k in keys if k != "run"]
@@ -90,7 +90,7 @@ def wide(
 
 
 def once(part: pd.DataFrame, keys: list[str]) -> tuple[str, list[str]]:
-    """What all rows share of noise and certificate, to be said above the table; the keys that are left."""
+    """The noise and certificate that all rows share, as text above the table, and the remaining keys."""
     shared = [k for k in ("smoothing", "certificate") if part[k].nunique() == 1]
     words = [str(part[k].iloc[0]) for k in shared]
     if "certificate" in shared and not part["rigorous"].all():
@@ -101,7 +101,7 @@ def once(part: pd.DataFrame, keys: list[str]) -> tuple[str, list[str]]:
 def certified_section(
     tables: Path, radii: Sequence[float] | None, seeds: Mapping[str, Any], live: bool
 ) -> Section:
-    """`live`: whether the page has the images behind each number, which its cells open."""
+    """`live`: the page has the images behind each number, and the cells open them."""
     section = Section("certified", "Certified accuracy", empty="Nothing was certified in this study.")
     section.lead = (
         "Share of test images whose prediction is correct and certified at radius r, with its 95 % Wilson "
@@ -186,7 +186,7 @@ def radius_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         several = len(set(seeds.values())) > 1
         end = float(part[["acr", "high"]].max().max()) or 1.0
         note = _noted(note, part)
-        # the number beside the label: a phone shows two columns
+        # the number stands beside the label: a phone shows two columns
         table = Table([("label", "text"), ("ACR", "number"), (f"0 to {up(end, 2)}", "plot")], [], note)
         table.columns += [("smoothing noise", "text"), ("certificate", "text")]
         table.columns += [("seed", "number")] * several

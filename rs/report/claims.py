@@ -1,4 +1,4 @@
-"""The page's section on claims: each sentence with its verdict and the numbers that it rests on."""
+"""The page's section on claims: each sentence with its verdict and the numbers behind it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rs.report.names import read
 
 
 def claims_section(tables: Path) -> Section:
-    """Rows of ``claims.parquet`` (rs.tables.claims), a row per claim."""
+    """One row per claim, from ``claims.parquet`` (rs.tables.claims)."""
     section = Section("claims", "Claims")
     frame = read(tables, "claims")
     if frame.empty:
@@ -38,7 +38,7 @@ def claims_section(tables: Path) -> Section:
 
 
 def _how(first: Any, rows: pd.DataFrame) -> How | None:
-    """The rows that a claim rests on, and the question that tells all of it."""
+    """The rows behind a claim, and the command that explains it completely."""
     evidence = ", ".join(dict.fromkeys(e for e in rows["evidence"] if isinstance(e, str) and e))
     told = [("from", evidence)] if evidence else []
     if isinstance(first["address"], str):
@@ -47,8 +47,8 @@ def _how(first: Any, rows: pd.DataFrame) -> How | None:
 
 
 def rests_on(rows: Sequence[Mapping[Any, Any]], verdict: str) -> str:
-    """What the conditions of one claim found: each with its values and intervals by radius, or the test or
-    page that decides it. A value has its own verdict beside it where that is not the claim's `verdict`.
+    """The findings of a claim's conditions: each with its values and intervals by radius, or the test or page
+    that decides it. A value whose own verdict differs from the claim's `verdict` shows its own.
     """
     told: dict[str, list[str]] = {}
     for row in rows:
@@ -61,7 +61,7 @@ def rests_on(rows: Sequence[Mapping[Any, Any]], verdict: str) -> str:
 
 
 def _found(row: Mapping[Any, Any], verdict: str) -> str:
-    """The value, with its interval, radius and verdict; nothing for a condition without a value."""
+    """The value, with its interval, radius and verdict; empty for a condition without a value."""
     if row["value"] is None or pd.isna(row["value"]):
         return ""
     ends = [row[end] for end in ("low", "high")]
@@ -72,6 +72,6 @@ def _found(row: Mapping[Any, Any], verdict: str) -> str:
         told += f" at {row['radius']:g}"
     own = str(row["condition_verdict"])
     asides = [own] if own != verdict else []
-    if "votes" in str(row["counted"]):  # they were stopped, or are the same on both sides
+    if "votes" in str(row["counted"]):  # stopped, or the same on both sides
         asides.append(str(row["counted"]))
     return told + (f" ({'; '.join(asides)})" if asides else "")

@@ -33,7 +33,7 @@ def comparisons_section(tables: Path) -> Section:
 
 
 def matrix(labels: Sequence[str], names: Mapping[str, str], pairs: Iterable[Mapping[str, Any]]) -> Table:
-    """`pairs` are rows of rs.tables.comparisons; `names` are what the page calls the labels."""
+    """The matrix from rows of rs.tables.comparisons, `pairs`; `names` are the page's names of the labels."""
     own = [row for row in pairs if (row["metric"], row["about"]) == ("acr", "networks")]
     found = {(row["a"], row["b"]): row for row in (*map(turned, own), *own)}
     rows = []

@@ -1,6 +1,6 @@
-// Certified accuracy against radius, counted from the radius of every image: all runs at the radius under the
-// pointer, differences to a chosen run on the same images, and the images behind a number. An address such as
-// #panel=0&run=macer&r=0.5 opens one number's images.
+// Certified accuracy against radius, counted from the radius of every image. Shows all runs at the radius under
+// the pointer, differences to a chosen run on the same images, and the images behind a number. An address such
+// as #panel=0&run=macer&r=0.5 opens the images of one number.
 (() => {
   const source = document.getElementById("curves-data");
   if (!source) return;
@@ -23,7 +23,7 @@
     const half = Z / d * Math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n));
     return [p, centre - half, centre + half].map(v => line.factor * Math.min(1, Math.max(0, v)));
   };
-  // the same of the difference to another line, image by image: Agresti and Min's interval of paired shares
+  // the same for the difference to another line, image by image: Agresti and Min's interval of paired shares
   const difference = (line, other, r) => {
     const t = threshold(r);
     let gained = 0, lost = 0, both = 0, n = 0;
@@ -46,7 +46,7 @@
     const published = panel.lines.flatMap(line => line.published.map(p => p.r)).filter(r => r <= top);
     const grid = [...new Set([...radii, ...published])].sort((a, b) => a - b);
     const state = { r: middle(data.radii.filter(r => r > 0 && r < top)) ?? 0, reference: null, bands: panel.lines.length <= 6, log: false };
-    const caps = new Map();  // where the votes cap the radius: of lines of these colours
+    const caps = new Map();  // largest radius that the votes allow -> colours of its lines
     for (const line of panel.lines) if (line.cap !== null && line.cap <= top) caps.set(line.cap, (caps.get(line.cap) ?? new Set()).add(line.colour));
     if (caps.size > 6) for (const at of [...caps.keys()].sort((a, b) => a - b).slice(0, -1)) caps.delete(at);
     const reach = Math.max(...panel.lines.map(line => line.cap ?? Infinity));

@@ -1,7 +1,8 @@
-"""The live figure of a study's page: every image's radius under every run, for the page's script to count.
+"""The live figure of a study's page: every image's radius under every run, from which the page's script
+counts.
 
-A radius is stored in units of 1e-4, rounded down; accuracies at radii of at most four digits are exact. What
-the script needs lies in one block of JSON in the page; without a script the page shows the static figure.
+A radius is stored in units of 1e-4, rounded down; accuracies at radii of at most four decimals are exact. The
+script's data are one block of JSON in the page. Without scripts the page shows the static figure.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from rs.report.panels import Panel, certified_panels
 from rs.statistics.bounds import Floats
 
 SCALE = 10_000
-WRONG, ABSTAINED, ABSTAINED_OR_WRONG = -1, -2, -1  # instead of a radius; logs do not tell them apart
+WRONG, ABSTAINED, ABSTAINED_OR_WRONG = -1, -2, -1  # instead of a radius; logs do not distinguish them
 _VOTES = ("n", "voted", "votes", "runner_up", "runner_up_votes")
-# Radii of all lines together, one for each image, that a page holds: 2 MB; and votes beside them, 2 MB.
+# Most radii, of all lines and images, in a page: 2 MB; and the most with votes beside them: 2 MB.
 MOST_RADII, MOST_WITH_VOTES = 250_000, 70_000
-_CLAIM = ["run", "smoothing", "certificate", "norm"]  # what names a line of one seed
+_CLAIM = ["run", "smoothing", "certificate", "norm"]  # columns that name a line of one seed
 
 
 def curves(
@@ -37,8 +38,8 @@ def curves(
     seeds: dict[str, Any],
     report: Mapping[str, Any] | None = None,
 ) -> str:
-    """The JSON block of a study's tables; empty where nothing was certified, and where there are more than
-    MOST_RADII. `report` is the study's.
+    """The JSON block of a study's tables; empty where nothing was certified, or where there are more than
+    MOST_RADII radii. `report` is the study's.
     """
     frame = read(tables, "images")
     if frame.empty or len(frame) > MOST_RADII:
@@ -62,7 +63,7 @@ def curves(
 
 
 def block(panels: list[dict[str, Any]], radii: Sequence[float], thumbnails: dict[str, str]) -> str:
-    """What the page's script reads; no label ends it or hides its end (`<!--<script`)."""
+    """The script's data; no label in it can end the script element or hide its end (`<!--<script`)."""
     told = {"radii": list(radii), "panels": panels, "thumbnails": thumbnails}
     return json.dumps(told, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
@@ -70,7 +71,7 @@ def block(panels: list[dict[str, Any]], radii: Sequence[float], thumbnails: dict
 def _panel(
     panel: Panel, images: dict[Any, pd.DataFrame], published: pd.DataFrame, seeds: dict[str, Any]
 ) -> dict[str, Any]:
-    """Lines look as in the static figure; a line of several seeds is one for each."""
+    """A panel whose lines look as in the static figure, with one line for each seed."""
     named = [
         (line, head, images[tuple(head[key] for key in _CLAIM)])
         for line in panel.lines
@@ -116,7 +117,9 @@ def _panel(
 
 
 def _votes(rows: pd.DataFrame, images: list[int]) -> list[list[int | None]]:
-    """Of one smoothed run's votes what _VOTES names, in the order of `images`; empty where none were kept."""
+    """The columns _VOTES of one smoothed run's votes, in the order of `images`; empty where none were
+    kept.
+    """
     if not {*_VOTES} <= {*rows} or rows[list(_VOTES)].isna().any(axis=None):
         return []
     each = rows.drop_duplicates("image").set_index("image")[list(_VOTES)].reindex(images)
@@ -124,12 +127,12 @@ def _votes(rows: pd.DataFrame, images: list[int]) -> list[list[int | None]]:
 
 
 def _draws(head: Mapping[Hashable, Any]) -> str:
-    """What names the votes that a line is counted from."""
+    """The name of the votes from which a line is counted."""
     return f"{head['run']} {head['smoothing']}"
 
 
 def look(drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """What the script draws a line with, of matplotlib's words: dashes in pixels, a marker, hollow or not."""
+    """How the script draws a line, from matplotlib's keywords: dashes in pixels, a marker, hollow or not."""
     dashes = drawn.get("linestyle", "-")
     return {
         "colour": drawn["color"],
@@ -141,7 +144,7 @@ def look(drawn: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def floored(radii: Floats) -> Floats:
-    """In units of 1 / SCALE, rounded down; a radius of at most four digits is its own floor."""
+    """In units of 1 / SCALE, rounded down; a radius of at most four decimals is its own floor."""
     units = np.floor(radii * SCALE)
     whole: Floats = np.clip(units + ((units + 1) / SCALE <= radii), 0, 2**53)
     return whole
@@ -170,7 +173,7 @@ def _published(
 
 
 def thumbnail(pixels: bytes, shape: Sequence[int]) -> str:
-    """A PNG of uint8 values [C, H, W], one or three channels, as an address."""
+    """A PNG of uint8 values [C, H, W], one or three channels, as a data URI."""
     channels, height, width = (int(n) for n in shape)
     values = np.frombuffer(pixels, np.uint8).reshape(channels, height, width)
     image = Image.fromarray(values[0] if channels == 1 else values.transpose(1, 2, 0))

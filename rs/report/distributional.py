@@ -1,5 +1,5 @@
 """The sections of a study's page on NAL: calibrated epsilons, and the distributional certificate with the
-worst cases found beside it.
+worst cases found.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def calibration_section(tables: Path) -> Section:
 
 
 def distributional_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
-    """Rows of ``distributional`` and ``worst_cases``: a table of each for every smoothed run."""
+    """From ``distributional``, ``worst_cases`` and ``bound_checks``: a table of each for every smoothed
+    run.
+    """
     section = Section("distributional", "Distributional certificate")
     frame, points = read(tables, "distributional"), read(tables, "worst_cases")
     checks = read(tables, "bound_checks")
@@ -132,13 +134,13 @@ def _certificates(part: pd.DataFrame, title: str) -> Table:
 
 
 def _left_out(rows: pd.DataFrame) -> str:
-    """How many rows are not shown."""
+    """How many rows are not shown; empty where all are."""
     lost = len(rows) - len(finite(rows))
     return f"not shown: {lost} of {len(rows)} losses, which are not finite" if lost else ""
 
 
 def _condition(part: pd.DataFrame) -> str:
-    """Whether the inner problem is strongly concave, and at which gamma it would be."""
+    """Whether the inner problem is strongly concave, and from which gamma on it would be."""
     first = part.iloc[0]
     if math.isinf(first["gamma_concave"]):
         return "the loss is unbounded or without noise: at no γ is the inner problem known to be concave"
@@ -170,12 +172,12 @@ def _worst_cases(points: pd.DataFrame, part: pd.DataFrame, title: str) -> Table:
 
 
 def _some(rows: pd.DataFrame) -> pd.DataFrame:
-    """At most as many as a table has rhos, evenly."""
+    """At most as many rows as a table has rhos, evenly spaced."""
     return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows))).round().astype(int))]
 
 
 def _refused(points: pd.DataFrame) -> str:
-    """At which prices ascents ended below their start."""
+    """The prices at which ascents ended below their start."""
     if "refused" not in points:
         return ""
     lost = points[points["refused"].fillna(0) > 0]

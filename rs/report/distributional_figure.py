@@ -26,7 +26,7 @@ NAMES = {
     "pgd_smoothed": "worst cases found, PGD mixed over images, noise added",
     "pgd_base": "worst cases found, PGD mixed over images, base classifier",
 }
-# Dashed: estimates; solid: proven. Markers: points.
+# Dashed: estimates; solid: proven; markers: worst cases.
 _LINES: dict[str, dict[str, Any]] = {
     "nal": {"color": "#E69F00", "linestyle": (0, (5, 1.5))},
     "nal_line": {"color": "#E69F00", "linestyle": (0, (1, 1.5))},
@@ -45,9 +45,9 @@ _POINTS: dict[str, dict[str, Any]] = {
 
 
 def finite(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows with a finite rho and loss, as float; the ends of their intervals NaN where not finite.
+    """The rows with a finite rho and loss, as float; non-finite ends of intervals become NaN.
 
-    A loss is infinite, or not a number, where an ascent left what float32 can hold.
+    A loss is infinite or not a number where an ascent left the range of float32.
     """
     columns = ["rho", "loss", "low", "high"]
     numbers = frame[columns].astype(float)
@@ -57,7 +57,7 @@ def finite(frame: pd.DataFrame) -> pd.DataFrame:
 def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame) -> Figure:
     """A panel per smoothed run (its first seed): bounds as lines, worst cases as points with 95 % intervals.
 
-    The axis is E ||x - x_0||^2; NAL's rho is d sigma^2 more.
+    The axis is E ||x - x_0||^2; NAL's rho is larger by d sigma^2.
     """
     panels = list(certificates.groupby(["label", "smoothing"], sort=False))
     names = shortened(map(str, certificates["label"]))
@@ -83,7 +83,7 @@ def certificate_figure(certificates: pd.DataFrame, points: pd.DataFrame) -> Figu
         words = [names[str(label)], str(smoothing)]
         axes.set_title((", " if sum(map(len, words)) < 40 else "\n").join(words), loc="left")
         axes.set(xlabel="ρ = E‖x − x₀‖² (without the noise)", ylabel="mean loss", xlim=(0, None))
-        # Theorem 3's other side and the straight line can be far above all else: they may leave the panel
+        # Theorem 3's right-hand side and straight lines can be far above the rest: they may leave the panel.
         near = lines.loc[~lines["certificate"].isin(["sinha_theorem_3", "nal_line", "sinha_line"]), "loss"]
         highest = max([0.0, *near, *cases["high"].dropna()])
         axes.set_ylim(0, 1.08 * highest or None)

@@ -1,4 +1,4 @@
-// An element with attributes; those that begin with "on" are listeners, true and false are there or not.
+// Creates an element. Attributes that begin with "on" are listeners; true sets an attribute, false leaves it out.
 const make = (name, attributes = {}, ...children) => {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -9,5 +9,5 @@ const make = (name, attributes = {}, ...children) => {
   element.append(...children);
   return element;
 };
-// a run's label, which may be cut after a bracket and a comma
+// a run's label with possible line breaks after brackets and commas
 const breakable = name => name.split(/(?<=[[,])(?=\w)/).flatMap((part, i) => i ? [make("wbr"), part] : [part]);

@@ -18,7 +18,7 @@ _ROWS, _ACROSS = 10, 10  # of one strip of images
 
 
 def picture(values: Any, shape: Any) -> np.ndarray:
-    """Values of an image [C, H, W] as [H, W] or [H, W, 3], cut to [0, 1] as a screen must."""
+    """Values of an image [C, H, W] as [H, W] or [H, W, 3], cut to [0, 1] for display."""
     image = np.clip(np.asarray(values, np.float32).reshape([int(n) for n in shape]), 0, 1)
     return image[0] if image.shape[0] == 1 else np.moveaxis(image[:3], 0, -1)
 
@@ -31,7 +31,9 @@ def caption(row: pd.Series) -> tuple[str, str]:
 
 
 def strips(examples: pd.DataFrame) -> Iterator[Figure]:
-    """A row is a smoothed classifier and attack; across, for each image: clean, noisy, attacked."""
+    """Each row is a smoothed classifier and attack; its columns are, for each image: clean, noisy,
+    attacked.
+    """
     radii = sorted(r for r in examples.radius.unique() if r > 0)
     shown = [radii[round(i)] for i in np.linspace(0, len(radii) - 1, min(3, len(radii)))]
     across = 2 + len(shown)
@@ -47,7 +49,7 @@ def strips(examples: pd.DataFrame) -> Iterator[Figure]:
         widths = [1.0] * across + ([0.35] + [1.0] * across) * (count - 1)  # a gap before each further image
         cells = figure.add_gridspec(len(page), len(widths), width_ratios=widths)
         for k, (i, ((label, smoothing, attack), group)) in itertools.product(range(count), enumerate(page)):
-            run = group[group.run == group.run.iloc[0]]  # one seed stands for its label
+            run = group[group.run == group.run.iloc[0]]  # one seed represents its label
             images = sorted(run.image.unique())
             if k >= len(images):
                 continue

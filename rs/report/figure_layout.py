@@ -1,5 +1,5 @@
-"""What keeps figures readable whatever a study's labels are: labels cut, styles told apart, legends below the
-panels, no panel with more lines than an eye can follow.
+"""Keeps figures readable for any labels: cut labels, distinct styles, legends below the panels, and few
+enough lines in a panel.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-LONGEST = 40  # letters of a label in a figure; tables have it whole
+LONGEST = 40  # characters of a label in a figure; tables show it whole
 LINES = 12  # of one panel
 PANELS = 24  # of one figure
-FEW = 6  # lines whose bands can lie over each other
-# Okabe & Ito's palette without its yellow and black: told apart under every common colour blindness.
-# Of all figures; rs.report.svg knows what each becomes on a dark page.
+FEW = 6  # lines whose bands may overlap
+# Okabe & Ito's palette without yellow and black: distinct under every common colour blindness. All figures
+# use these colours; rs.report.svg maps them to those of a dark page.
 INK, QUIET, TICK, EDGE, GRID, CARD = "#222222", "#6B6B6B", "#444444", "#888888", "#E6E6E6", "#FFFFFF"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _MARKERS = ("", *"os^DvPX<>phd8")
@@ -28,10 +28,10 @@ _Item = TypeVar("_Item")
 
 
 def shortened(labels: Iterable[str], longest: int = LONGEST) -> dict[str, str]:
-    """What figures call each label: one line of at most `longest` letters, no two the same.
+    """The name of each label in figures: one line of at most `longest` characters, no two the same.
 
-    Labels of a sweep differ at their ends, so the middle is left out; those that are the same then show where
-    they differ, or a number.
+    Labels of a sweep differ at their ends, so the middle is left out. Labels that then look the same show the
+    place where they differ, or a number.
     """
     unique = list(dict.fromkeys(labels))
     lines = {label: " ".join(label.split()) or "–" for label in unique}
@@ -56,7 +56,7 @@ def _cut(line: str, longest: int) -> str:
 
 
 def _from(line: str, start: int, longest: int) -> str:
-    """The line's first letters, and what follows from `start` on."""
+    """The line's first characters, and its part from `start` on."""
     head = longest // 4
     rest = line[max(head, start - 4) :]
     return (
@@ -65,7 +65,7 @@ def _from(line: str, start: int, longest: int) -> str:
 
 
 def style(colour: int, marker: int = 1) -> dict[str, Any]:
-    """One of 6 colours and 27 markers: none, filled, then hollow ones."""
+    """One of 6 colours and 27 markers: none, then filled, then hollow ones."""
     turn = marker % (2 * len(_MARKERS) - 1)
     drawn = {
         "marker": _MARKERS[turn if turn < len(_MARKERS) else turn - len(_MARKERS) + 1],
@@ -77,8 +77,8 @@ def style(colour: int, marker: int = 1) -> dict[str, Any]:
 
 
 def styles(runs: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:
-    """One colour for labels that differ in nothing but the training noise, told apart by markers, where they
-    are few.
+    """A style per label. Labels that differ only in the training noise share a colour and differ in markers,
+    if they are few.
     """
     named = ("dataset", "model", "objective")
     columns = [str(c) for c in runs]
@@ -101,14 +101,14 @@ def styles(runs: pd.DataFrame, labels: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def chunks(items: Sequence[_Item], most: int) -> Iterator[Sequence[_Item]]:
-    """As few parts as hold at most `most` each, of about the same size."""
+    """The fewest parts of at most `most` items each, of about the same size."""
     parts = math.ceil(len(items) / most)
     ends = [round(i * len(items) / parts) for i in range(parts + 1)] if parts else [0]
     yield from (items[a:b] for a, b in itertools.pairwise(ends))
 
 
 def grid(panels: int, height: float = 2.6) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels, at most three in a row."""
+    """A figure with this number of panels, at most three in a row."""
     columns = 2 if panels == 4 else min(panels, 3)
     rows = math.ceil(panels / columns)
     width = {1: 5.2, 2: 7.4, 3: 9.6}[columns]
@@ -119,13 +119,13 @@ def grid(panels: int, height: float = 2.6) -> tuple[Figure, list[Axes]]:
 
 
 def legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """Below the panels, in as many columns as fit side by side; the figure grows by its height."""
+    """A legend below the panels, in as many columns as fit side by side; the figure grows by its height."""
     if not handles:
         return
     names = shortened(str(h.get_label()) for h in handles)
     width, height = figure.get_size_inches()
     for columns in range(min(len(handles), 6), 0, -1):
-        # a label that begins with _ would be left out, so texts are set afterwards
+        # matplotlib leaves out a label that begins with _, so texts are set afterwards
         placed = figure.legend(
             handles=list(handles),
             labels=[f"{i}" for i in range(len(handles))],

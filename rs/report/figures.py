@@ -1,8 +1,8 @@
 """A study's figures, as PNG, PDF and SVG, from its tables: accuracy against radius, training, image strips.
 
-Lines are means over a label's seeds. Bands are the tables' 95 % intervals where a label has one seed, and
-one standard deviation over the seeds where it has more. Estimates (certificates not rigorous) are
-dashed. The same tables give the same bytes.
+Lines are means over a label's seeds. Bands are the tables' 95 % intervals where a label has one seed, and one
+standard deviation over the seeds where it has more. Estimates (certificates not rigorous) are dashed. The
+same tables give the same bytes.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ _STYLE: Any = {
     "text.parse_math": False,  # a label's $ is a dollar
     "legend.frameon": False,
     "legend.fontsize": 8,
-    "pdf.fonttype": 42,  # fonts embedded whole, so that text stays text
+    "pdf.fonttype": 42,  # fonts are embedded, so that text stays text
     "savefig.dpi": 180,
 }
 
-_KINDS: dict[str, dict[str, None]] = {  # without the time, or what drew it
+_KINDS: dict[str, dict[str, None]] = {  # without the time and the name of the software
     "png": {"Software": None},
     "pdf": {"CreationDate": None},
     "svg": {"Date": None, "Creator": None},
@@ -78,7 +78,7 @@ STEMS = ("certified-accuracy", "empirical-accuracy", "distributional", "training
 
 
 def _line(axes: Axes, rows: pd.DataFrame, x: str, y: str, band: float = 0.13, **style: Any) -> None:
-    """The mean over seeds, with the band that this module's first lines name, so opaque."""
+    """The mean over seeds, with the band that the module's docstring describes; `band` is its opacity."""
     seeds = rows.groupby(x)[y]
     mean = seeds.mean()
     axes.plot(mean.index, mean, **style, markevery=max(1, len(mean) // 8))
@@ -100,7 +100,9 @@ def _accuracy_axes(axes: Axes, radii: pd.Series, title: str, xlabel: str, ylabel
 
 
 def _accuracy(panels: Sequence[Panel], column: str, ylabel: str) -> list[Figure]:
-    """A figure, or several: panels that mean the same by colours and styles share one, and its legend."""
+    """One or more figures: panels with the same meaning of colours and styles share a figure and its
+    legend.
+    """
     figures = []
     for _, alike in itertools.groupby(panels, lambda panel: panel.meaning):
         every = [(panel, *part) for panel in alike for part in _parts(panel, column)]
@@ -120,7 +122,7 @@ def _accuracy(panels: Sequence[Panel], column: str, ylabel: str) -> list[Figure]
 
 
 def _parts(panel: Panel, column: str) -> Iterator[tuple[Sequence[Line], pd.Series, str]]:
-    """Lines, radii and number of as few panels as an eye can follow; one scale for all parts."""
+    """Lines, radii and number of the fewest readable panels; all parts have one scale."""
     rows = pd.concat([line.rows for line in panel.lines])
     reached = rows[rows[column] > 0].radius if column == "certified_accuracy" else rows.radius
     parts = list(chunks(panel.lines, LINES))
@@ -156,7 +158,7 @@ def _save(figure: Figure, stem: Path) -> list[Path]:
         path = stem.with_name(f"{stem.name}.{kind}")
         with whole_file(path) as temporary:
             figure.savefig(temporary, format=kind, metadata=metadata)
-            figure.set_layout_engine("none")  # as the first file has it; laying out takes longer than drawing
+            figure.set_layout_engine("none")  # keep the layout, which takes longer than drawing
             if kind == "svg":
                 drawn = temporary.read_text(encoding="utf-8")
                 temporary.write_text(dark_too(rounded(drawn)), encoding="utf-8")
@@ -170,21 +172,21 @@ def _save_all(figures: Iterable[Figure], stem: Path) -> list[Path]:
 
 
 def draw(tables: Path, out: Path, report: Mapping[str, Any] | None = None) -> list[Path]:
-    """Draws what ``<tables>/*.parquet`` hold into the folder `out`; returns the files, three of each.
+    """Draws the tables ``<tables>/*.parquet`` into the folder `out`; returns the files, three of each figure.
 
-    ``certified-accuracy``, ``empirical-accuracy``, ``distributional``, ``training``, ``examples``
-    (``examples-2`` … where there are many panels): a figure whose table is empty is not drawn, and an older
-    one of that name is removed. `report` is the study's: what shares axes, what colours and styles mean. The
-    tables have the columns that this version writes (rs.tables.aggregate.check_tables).
+    The figures are ``certified-accuracy``, ``empirical-accuracy``, ``distributional``, ``training``,
+    ``examples`` (``examples-2`` … where there are many panels). A figure whose table is empty is not drawn,
+    and an older one of that name is removed. `report` is the study's: which runs share axes, what colours and
+    styles mean. The tables have the columns that this version writes (rs.tables.aggregate.check_tables).
     """
     with mpl.rc_context():
-        mpl.rcdefaults()  # nobody's own matplotlibrc
+        mpl.rcdefaults()  # independent of the user's matplotlibrc
         mpl.rcParams.update(_STYLE)
         return _draw(tables, out, report)
 
 
 def _draw(tables: Path, out: Path, report: Mapping[str, Any] | None) -> list[Path]:
-    # the fine grid: lines between the few radii of the report would show accuracies that nobody certified
+    # the fine grid: lines between the report's few radii would show accuracies that nobody certified
     runs, certified, empirical = (read(tables, n) for n in ("runs", "radius_accuracy", "empirical_accuracy"))
     if certified.empty:
         certified = read(tables, "certified_accuracy")

@@ -1,13 +1,13 @@
 // A table as CSV, Markdown and LaTeX. `table` has a title, a note, columns { name, number } and rows of cells
 // { text, low, high, spread, ours, sign, status, note, best }: an interval's ends, a spread, a second number
-// beside the first, and what a sign says; what a cell lacks is "".
+// beside the first, and the meaning of a sign; a part that a cell lacks is "".
 const formats = (() => {
   const NUMBER = /^(≥ )?([+−-]?)([\d.,]+)(?:e([+-]?\d+))?$/;
   const plain = text => text.replaceAll("−", "-");
   const bare = cell => ({ ...cell, text: cell.text === "–" ? "" : cell.text });
 
-  // --- CSV: a column of its own for each part that any cell of a column has; numbers as computers write them,
-  // and words that a spreadsheet would run as a formula behind a '
+  // --- CSV: each part that any cell of a column has is a column of its own; numbers are written for machines, and
+  // a ' precedes words that a spreadsheet would run as a formula
   const PARTS = { text: "", low: " low", high: " high", spread: " ±", ours: " ours", status: " status", note: " note" };
   const quoted = text => /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   const safe = text => /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;

@@ -1,4 +1,4 @@
-"""The frame that all pages share: a template of this folder, with its styles and scripts inside the file."""
+"""The frame of all pages: a template of this folder, with its styles and scripts inside the file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _SCRIPTS = ("elements.js", "formats.js", "tables.js")
 
 
 def render(template: str, styles: Sequence[str] = (), scripts: Sequence[str] = (), **values: Any) -> str:
-    """The page of a template that extends base.html; `styles` and `scripts` are files that it has beyond
-    those of every page. Raises jinja2.UndefinedError for a value that the template asks for and is not given.
+    """The page of a template that extends base.html; `styles` and `scripts` are its files beyond those of
+    every page. Raises jinja2.UndefinedError for a value that the template uses and the call does not give.
     """
     inside = {"styles": _inline(*_STYLES, *styles), "scripts": _inline(*_SCRIPTS, *scripts)}
     return _environment().get_template(template).render(**inside, **values)
@@ -38,10 +38,10 @@ def _environment() -> jinja2.Environment:
 
 
 def _breakable(text: str) -> Markup:
-    """A run's label, which may be cut after a bracket and a comma (elements.js does the same)."""
+    """A run's label with possible line breaks after brackets and commas (elements.js does the same)."""
     return Markup("<wbr>").join(re.split(r"(?<=[\[,])(?=\w)", text))
 
 
 def _inline(*names: str) -> Markup:
-    """Files of this folder as they stand in the page."""
+    """Files of this folder as text for the page."""
     return Markup("\n".join(_HERE.joinpath(name).read_text(encoding="utf-8") for name in names))

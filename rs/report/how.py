@@ -1,5 +1,5 @@
-"""How a number was made, on demand: what the small button beside a run's label, a printed number or a claim
-opens. From the table `provenance`; a study of before there was one has no such buttons for its runs.
+"""How a number was made: the text that the small button beside a run's label, a printed number or a claim
+opens. It comes from the table `provenance`; older studies without that table have no such buttons for runs.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _RULES = {"train", "import", "calibrate", "sample", "certify", "attack", "distri
 
 
 def explained(sections: Iterable[Section], tables: Path, files: Sequence[str]) -> list[How]:
-    """What the buttons of `sections` open. Gives every cell with a run's label its button. `files` are of the
-    study, for the commands.
+    """The texts behind the buttons of `sections`. Gives every cell with a run's label its button. `files` are
+    the study's, for the commands.
     """
     runs = {how.title: how for how in _of_labels(reading.read(tables, "provenance"), files)}
     opened: dict[str, How] = {}
@@ -47,7 +47,7 @@ def _of_labels(made: pd.DataFrame, files: Sequence[str]) -> Iterator[How]:
 
 
 def _sentence(row: Mapping[str, Any]) -> str:
-    """`attack, pgd_l2 under gaussian sigma=0.25: 3.2 s on AMD EPYC, commit 3f2a91c`."""
+    """A row as text: `attack, pgd_l2 under gaussian sigma=0.25: 3.2 s on AMD EPYC, commit 3f2a91c`."""
     under = f" under {row['smoothing']}" if pd.notna(row.get("smoothing")) else ""
     seconds = f"{row['seconds']:,.3g} s" if pd.notna(row["seconds"]) else "seconds not kept"
     parts = [seconds + (f" on {row['device']}" if _said(row["device"]) else "")]
@@ -65,7 +65,9 @@ def _said(value: Any) -> bool:
 
 
 def _again(row: Mapping[str, Any], mine: pd.DataFrame, files: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Where it lies, and the command that makes it again: of draws, the one that certifies them anew."""
+    """The file's place, and the command that makes it again; for draws, the command that also certifies them
+    anew.
+    """
     if row["stage"] == "sample" or row["stage"] not in _RULES or not files:
         yield "in", str(row["file"])
     if row["stage"] not in _RULES or not files:

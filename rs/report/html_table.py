@@ -1,4 +1,4 @@
-"""What the tables of a page are made of: cells, and numbers as they are shown.
+"""The parts of a page's tables: cells, and numbers in the form in which they are shown.
 
 Accuracies and radii are rounded down, their intervals outwards: never in a method's favour.
 """
@@ -19,7 +19,7 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class How:
-    """What a cell's button opens: lines of words and code."""
+    """The text that a cell's button opens: lines of words and code."""
 
     id: str
     title: str
@@ -28,7 +28,7 @@ class How:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell says, what it is sorted by, small print under it, a tint in [0, 1], an interval to draw."""
+    """A cell: its text, sort key, small print below, a tint in [0, 1], an interval to draw."""
 
     text: str
     sort: Any = None
@@ -56,7 +56,7 @@ class Section:
     title: str
     lead: str = ""
     tables: list[Table] = field(default_factory=list)
-    # data URI, what it shows, and its files by kind
+    # data URI, caption, and its files by kind
     figures: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     empty: str = ""
 
@@ -70,9 +70,9 @@ def up(value: float, digits: int = 3) -> str:
 
 
 def _rounded(to_whole: Callable[[Decimal], int], value: float, digits: int) -> str:
-    if math.isinf(value):  # the end of an interval that is open there
+    if math.isinf(value):  # the open end of an interval
         return "∞" if value > 0 else "-∞"
-    # of the shortest decimal that is this float64: 0.3 stays 0.300, and 0.4999999995 is no 0.500
+    # of the shortest decimal that is this float64: 0.3 stays 0.300, and 0.4999999995 is not 0.500
     units = to_whole(Decimal(repr(float(value))) * 10**digits)
     return f"{units / 10**digits:.{digits}f}"
 
@@ -82,7 +82,7 @@ def interval(low: Any, high: Any) -> str:
 
 
 def bound(row: Mapping[Any, Any]) -> str:
-    """What stands before a number that further votes could only have raised: a row's `lower_bound`."""
+    """The mark before a number that further votes could only have raised: a row's `lower_bound`."""
     mark = row.get("lower_bound")
     return "≥ " if pd.notna(mark) and mark else ""
 
@@ -104,7 +104,9 @@ def plain(value: Any) -> str:
 
 
 def constants(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[str, list[str]]:
-    """`names`: column -> words. What has one value in the whole table, as a sentence; the other columns."""
+    """The columns in `names` (column -> text) with one value in the whole table, as a sentence; and the other
+    columns.
+    """
     same, varying = [], []
     for column, words in names.items():
         if column not in frame:

@@ -1,4 +1,4 @@
-// What tells lines apart beside their colour, as in the static figures: markers by matplotlib's letters, and dashes.
+// Markers (by matplotlib's letters) and dashes of lines, as in the static figures.
 const marks = (() => {
   const turned = (points, angle) => points.map(([x, y]) => [x * Math.cos(angle) - y * Math.sin(angle), x * Math.sin(angle) + y * Math.cos(angle)]);
   const polygon = (n, angle) => turned([...Array(n).keys()].map(i => [Math.cos(2 * Math.PI * i / n), Math.sin(2 * Math.PI * i / n)]), angle);
@@ -24,7 +24,7 @@ const marks = (() => {
       }
       c.restore();
     },
-    // a piece of the line, for the table beside the chart
+    // a sample of the line, for the table beside the chart
     sample: line => {
       const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       const add = (name, attributes) => { const e = document.createElementNS(svg.namespaceURI, name); for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v); svg.append(e); };

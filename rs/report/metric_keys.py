@@ -1,4 +1,4 @@
-"""What a metric or parameter is called in MLflow, for labels of any letters and length."""
+"""The names of metrics and parameters in MLflow, for labels of any characters and length."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 
 from rs.provenance.digests import digest
 
-_LONGEST = 240  # letters of a key; MLflow takes 250, and /high may follow
+_LONGEST = 240  # characters of a key; MLflow takes 250, and /high may follow
 
 
 def metric_key(*parts: str, taken: dict[str, tuple[str, ...]] | None = None) -> str:
-    """Keys hold letters, digits, spaces and ``_ - . /`` only: ``sigma=0.25`` becomes ``sigma 0.25``.
+    """A key, of letters, digits, spaces and ``_ - . /`` only: ``sigma=0.25`` becomes ``sigma 0.25``.
 
-    What would be too long, no name at all, or a name already `taken` by other parts ends in a digest.
+    A key that is too long, empty, or already `taken` by other parts ends in a digest.
     """
     key = "/".join(map(_clean, parts))
     if len(key) > _LONGEST:

@@ -1,5 +1,5 @@
-"""The page of somebody's model on somebody's images (`rs certify --model`): what was done to the images, the
-share that is certified at each radius, and every image with its radius. It opens without a network.
+"""The page of somebody's model on somebody's images (`rs certify --model`): the preprocessing, the share
+certified at each radius, and every image with its radius. It opens without a network connection.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ SHOWN = 500  # images in the page's table
 
 @dataclass(frozen=True)
 class ModelPage:
-    """`accuracy` has radius, share, low, high at the radii that are shown; `shares` the same at every radius
-    where the share changes; `images` a row each: image, file, label, prediction, class, radius, lower, n;
-    `pixels` uint8 [C, H, W] by image; `described` and `notes` are what the terminal says before and after.
+    """The content of the page. `accuracy` has radius, share, low, high at the radii shown; `shares` the same
+    at every radius where the share changes. `images` has a row each: image, file, label, prediction, class,
+    radius, lower, n; `pixels` are uint8 [C, H, W] by image. `described` and `notes` are the terminal's texts
+    before and after.
     """
 
     title: str
@@ -91,7 +92,7 @@ def _images(page: ModelPage) -> Table:
 
 
 def picture(pixels: np.ndarray) -> str:
-    """A small copy as a data URI: PNG for what is small itself, else JPEG."""
+    """A small copy as a data URI: PNG if the image itself is small, else JPEG."""
     array = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
     image, out = Image.fromarray(np.ascontiguousarray(array)), io.BytesIO()
     small = max(image.size) <= SIDE
@@ -104,7 +105,7 @@ def picture(pixels: np.ndarray) -> str:
 
 
 def _figure(page: ModelPage) -> dict[str, Any]:
-    """Paths and ticks of shares against the radius, up to the largest that n votes certify."""
+    """Paths and ticks of shares against the radius, up to the largest radius that n votes certify."""
     end = page.cap * 1.04 if page.cap > 0 else 1.0
     wide, high = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
@@ -114,11 +115,11 @@ def _figure(page: ModelPage) -> dict[str, Any]:
     def y(share: float) -> float:
         return round(TOP + high * (1 - share), 1)
 
-    # of steps that fall onto one place the first ends there: the others would be seen on no screen
+    # of steps at the same pixel only the first is kept: no screen would show the others
     kept = page.shares[~page.shares["radius"].map(x).duplicated()]
 
     def steps(column: str) -> list[tuple[float, float]]:
-        """A share holds up to and with its radius."""
+        """A share holds up to its radius, included."""
         points, before = [], 0.0
         for radius, share in zip(kept["radius"], kept[column], strict=True):
             points += [(x(before), y(share)), (x(radius), y(share))]

@@ -1,4 +1,4 @@
-"""Tables as pages and figures read them, and what these call norms, noises and numbers."""
+"""Tables as pages and figures read them, and the names of norms, noises and numbers there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from rs.tables import reading
 
-MEASURES = {"acr": "ACR", "epsilon": "ε", "train_hours": "hours"}  # numbers that are at no radius
+MEASURES = {"acr": "ACR", "epsilon": "ε", "train_hours": "hours"}  # numbers without a radius
 
 
 def norm_name(norm: Any) -> str:
@@ -26,7 +26,7 @@ def noise_name(family: str, parameters: str) -> str:
 
 
 def read(tables: Path, name: str) -> pd.DataFrame:
-    """A study's table, empty where it has none, with `noise` and `smoothing` in words for people."""
+    """A study's table, empty where it has none, with `noise` and `smoothing` as text for people."""
     frame = reading.read(tables, name)
     for column, family in (("noise", "noise"), ("smoothing", "smoothing_name")):
         if column in frame:

@@ -1,7 +1,7 @@
 """What the next hour on a GPU would decide: studies by the printed numbers and claims that an hour settles.
 
-An hour is filled from the top as far as whole studies fit. Networks that several studies share are trained
-once and counted for each, so that less may be needed.
+An hour is filled from the top with whole studies that fit. Networks that several studies share are trained
+once but counted for each, so less time may be needed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MOST = 8  # studies of the list
 
 @dataclass(frozen=True)
 class Offer:
-    """What running a study to its end would decide, and in how many hours."""
+    """What running a study to its end would decide, and its hours."""
 
     study: str
     numbers: int
@@ -41,7 +41,7 @@ class Offer:
 def offers(
     numbers: Sequence[Mapping[str, Any]], claims: Sequence[Mapping[str, Any]], hours: Mapping[str, float]
 ) -> list[Offer]:
-    """Of each study with something left that has a price, the most for an hour first."""
+    """The studies with something left and a known price, the most per hour first."""
     found = []
     for study, price in hours.items():
         left = sum(n["study"] == study and n["status"] == "not run" for n in numbers)
@@ -52,7 +52,7 @@ def offers(
 
 
 def fits(found: Sequence[Offer], hours: float = 1.0) -> list[Offer]:
-    """Those that an hour holds, taken from the top."""
+    """The offers that fit into an hour, taken from the top."""
     taken: list[Offer] = []
     for offer in found:
         if sum(one.hours for one in taken) + offer.hours <= hours:
@@ -61,7 +61,7 @@ def fits(found: Sequence[Offer], hours: float = 1.0) -> list[Offer]:
 
 
 def sentence(found: Sequence[Offer], machine: str) -> str:
-    """The index page's line; nothing where nothing is left that has a price."""
+    """The index page's line; empty where nothing with a known price is left."""
     if not found:
         return ""
     taken = fits(found)

@@ -1,4 +1,4 @@
-"""A study's page: one HTML file with its tables and figures inside, which opens without a network.
+"""A study's page: one HTML file with its tables and figures inside, which opens without a network connection.
 
 The page is a function of the tables, the figures and `context`: same input, same bytes.
 """
@@ -79,20 +79,20 @@ def _facts(runs: pd.DataFrame, tables: Path) -> list[tuple[str, str]]:
 
 
 class Context(TypedDict, total=False):
-    """What a page says beyond the tables; all of it may be absent."""
+    """Content of a page beyond the tables; all of it is optional."""
 
     description: str
     commit: str | None
     versions: Mapping[str, str]
     files: Sequence[str]  # of the study
-    radii: Sequence[float]  # to show certified accuracy at
-    report: Mapping[str, Any]  # the study's, for what shares axes
+    radii: Sequence[float]  # at which certified accuracy is shown
+    report: Mapping[str, Any]  # the study's, for the layout of figures
     last_line: str  # of the file
 
 
 def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, context: Context) -> None:
-    """Writes the page `out` of `study` from ``<tables>/*.parquet``, which have the columns that this version
-    writes (rs.tables.aggregate.check_tables), and `figures`, whose SVG it shows.
+    """Writes the page `out` of `study` from ``<tables>/*.parquet`` (with the columns that this version
+    writes, rs.tables.aggregate.check_tables) and `figures`, whose SVG it shows.
     """
     page = _page(study, tables, figures, out, context)
     write_text(out, f"{page}\n{context.get('last_line', '')}\n")
@@ -145,7 +145,7 @@ def _sections(
 
 
 def _inside(figure: Path) -> str:
-    """An SVG as an address in the page; its PNG where it is large: one of 600 lines has megabytes."""
+    """An SVG as a data URI, or its PNG where the SVG is large: that of 600 lines has megabytes."""
     pixels = figure.with_suffix(".png")
     small = figure.stat().st_size <= MOST_DRAWN or not pixels.is_file()
     file, kind = (figure, "svg+xml") if small else (pixels, "png")
@@ -155,7 +155,7 @@ def _inside(figure: Path) -> str:
 def _add_figures(
     sections: Mapping[str, Section], figures: Sequence[Path], tables: Path, folder: Path
 ) -> None:
-    """Each figure in the section that it belongs to: inside the page, with links to its files."""
+    """Adds each figure to its section: inside the page, with links to its files."""
     labels = [str(label) for name in _LABELLED for label in read(tables, name).get("label", ())]
     cut = any(shown != label for label, shown in shortened(labels).items())
     for path in figures:

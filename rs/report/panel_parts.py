@@ -1,5 +1,5 @@
-"""What shares axes in the figures of accuracy, as a study's `report` says it: groups of runs first, then what
-none of them names, a part for each value of what `panels` lists.
+"""Which runs share axes in the figures of accuracy, by a study's `report`: first the groups of runs, then the
+other runs, in one part per value of the keys in `panels`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _GREEK = {"sigma": "σ", "gamma": "γ", "lambda": "λ", "epsilon": "ε", "beta":
 
 @dataclass(frozen=True)
 class Group:
-    """Runs, or whole sweeps of them, that have axes of their own."""
+    """Runs, or whole sweeps, with axes of their own."""
 
     runs: tuple[str, ...]
     title: str = ""
@@ -30,7 +30,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a study asks of its figures (rs.settings.study.Report)."""
+    """A study's settings of its figures (rs.settings.study.Report)."""
 
     panels: tuple[str, ...] = ("noise",)
     colour: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Asked:
 
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> Asked:
-        """Of a study's `report`, with its defaults."""
+        """From a study's `report`, with its defaults."""
         groups = []
         for group in report["groups"]:
             colour, look = (None if group[key] is None else tuple(group[key]) for key in ("colour", "style"))
@@ -50,7 +50,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Part:
-    """What is to share axes, and by which columns its lines are coloured and styled."""
+    """The rows that share axes, and the columns by which its lines are coloured and styled."""
 
     title: str
     norm: float
@@ -64,7 +64,9 @@ class Part:
 
 
 def with_keys(frame: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """With what a study can name: the run as it stands there, and settings from the table `runs`."""
+    """Adds the columns that a study can name: the run as the study writes it, and settings from the table
+    `runs`.
+    """
     labels = frame["label"].astype(str)
     keyed = frame.assign(label=labels, run_name=labels.str.partition("[")[0], noise=frame["smoothing"])
     if "label" not in runs:
@@ -75,11 +77,11 @@ def with_keys(frame: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def column_of(key: str) -> str:
-    return "run_name" if key == "run" else key  # `run` is a column of its own: the id
+    return "run_name" if key == "run" else key  # the column `run` is the id
 
 
 def parts(frame: pd.DataFrame, base: Sequence[str], panels: Sequence[str], asked: Asked) -> Iterator[Part]:
-    """The groups as the study says them, then what no group names, by `panels`."""
+    """The groups of the study, then the runs in no group, divided by `panels`."""
     rest = frame
     for group in asked.groups:
         chosen = frame[frame["label"].map(lambda label, runs=group.runs: named(label, runs))]
@@ -109,7 +111,7 @@ def by_meaning(of: Iterable[Part]) -> Iterable[list[Part]]:
 
 
 def word(key: str, value: Any) -> str:
-    """What a panel or a legend says of a column's value."""
+    """The text for a column's value in a panel's title or a legend."""
     if "." not in key:
         text = "none" if pd.isna(value) else str(value)
         return text if key == "noise" else _cut(text)
@@ -127,7 +129,7 @@ def _cut(text: Any) -> str:
 
 
 def words(rows: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
-    """What `keys` are in each row."""
+    """The text for the values of `keys` in each row."""
     told = [""] * len(rows)
     for i, key in enumerate(keys):
         codes, values = pd.factorize(rows[column_of(key)], use_na_sentinel=False)

@@ -1,9 +1,9 @@
-"""How lines on the same axes are told apart: by colours, styles, and what the legend says of them.
+"""How lines on the same axes are distinguished: by colours, styles and the legend.
 
-Solid lines are proven, dashed ones are estimates. Where a study says nothing, labels that differ in nothing
-but their training noise share a colour and are told apart by markers, and several proven certificates by the
-width of the line. Where its `report` says what colours and styles mean, they mean that; lines that it leaves
-alike get styles of their own.
+Solid lines are proven, dashed ones are estimates. By default, labels that differ only in their training noise
+share a colour and differ in markers, and several proven certificates differ in the width of the line. A
+study's `report` can give colours and styles another meaning; lines that would then look alike get styles of
+their own.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _ESTIMATES = (ESTIMATE, (0, (1, 1.5)), (0, (3, 1.5, 1, 1.5)))
 _WIDTHS = (1.5, 0.7, 2.6)  # of proven certificates, in their order
 _ACCESS: Any = {"white-box": "-", "transfer": "--", "gradient-free": ":"}  # of an attack
 _SEVERAL = ((0, (6, 2)), (0, (4, 1, 1, 1)), (0, (2, 1)), (0, (6, 1, 1, 1, 1, 1)))  # attacks of one access
-_ATTACKED = ("-", "--", ":", *_SEVERAL)  # styles that a study gives a meaning, under attack
+_ATTACKED = ("-", "--", ":", *_SEVERAL)  # styles to which a study gives a meaning, under attack
 
-_CLAIM, _ATTACK = ("label", "noise", "certificate"), ("label", "noise", "attack")  # what a line is of
+_CLAIM, _ATTACK = ("label", "noise", "certificate"), ("label", "noise", "attack")  # columns that name a line
 
 
 @dataclass(frozen=True)
 class Line:
-    """The rows of one claim, or of one classifier under an attack, all seeds of it."""
+    """The rows of one claim, or of one classifier under an attack, with all its seeds."""
 
     name: str
     rows: pd.DataFrame
@@ -52,7 +52,9 @@ class Panel:
 
 
 def certified_panels(frame: pd.DataFrame, runs: pd.DataFrame, asked: Asked = NOTHING) -> list[Panel]:
-    """Of rows that name claims (label, smoothing, certificate, norm, rigorous), with the table `runs`."""
+    """Panels from rows that name claims (label, smoothing, certificate, norm, rigorous) and the table
+    `runs`.
+    """
     frame = with_keys(frame, runs)
     panels: list[Panel] = []
     for alike in by_meaning(parts(frame, ("norm",), (*asked.panels, *_crowded(frame)), asked)):
@@ -62,7 +64,9 @@ def certified_panels(frame: pd.DataFrame, runs: pd.DataFrame, asked: Asked = NOT
 
 
 def attacked_panels(frame: pd.DataFrame, runs: pd.DataFrame, asked: Asked = NOTHING) -> list[Panel]:
-    """Of rows of `empirical_accuracy`; examples made elsewhere stand beside the attack that made them."""
+    """Panels from rows of `empirical_accuracy`; transferred examples stand beside the attack that made
+    them.
+    """
     frame = frame.copy()
     for column, value in (("access", "white-box"), ("panel", frame["attack"])):
         frame[column] = frame[column].fillna(value) if column in frame else value
@@ -74,23 +78,25 @@ def attacked_panels(frame: pd.DataFrame, runs: pd.DataFrame, asked: Asked = NOTH
     return panels
 
 
-# --- where the study says nothing: labels by colour and marker, certificates and attacks by the line ---
+# --- the default: labels by colour and marker, certificates and attacks by the line ---
 
 
 def _crowded(frame: pd.DataFrame) -> list[str]:
-    """Certificates have panels of their own where there are more of a kind than lines tell apart."""
+    """`certificate` as a further key of panels, where there are more certificates of a kind than line
+    styles.
+    """
     counts = frame.drop_duplicates("certificate")["rigorous"].astype(bool).value_counts()
     many = counts.get(True, 0) > len(_WIDTHS) or counts.get(False, 0) > len(_ESTIMATES)
     return ["certificate"] if many and frame["label"].nunique() > 1 else []
 
 
 def _plain_claims(alike: Sequence[Part], runs: pd.DataFrame, frame: pd.DataFrame) -> Iterator[Panel]:
-    """`frame` has the rows of every part: what a certificate looks like is the same in all of them."""
+    """`frame` has the rows of all parts, so a certificate looks the same in each of them."""
     proven = {str(c): bool(r) for c, r in zip(frame["certificate"], frame["rigorous"], strict=True)}
     looks = _certificates(proven)
     names = [_names(part.rows) for part in alike]
     drawn = _styles(frame, runs, names)
-    # one run under many certificates: they are told apart as labels are, not by the line only
+    # one run under many certificates: these differ as labels usually do, not by the line only
     alone = len(proven) > 1 and len({name for part in names for name in part}) == 1
     if alone:
         solid: dict[bool, Drawn] = {True: {"linestyle": "-"}, False: {"linestyle": ESTIMATE}}
@@ -117,7 +123,7 @@ def _certificates(proven: Mapping[str, bool]) -> dict[str, Drawn]:
 
 
 def _plain_attacks(alike: Sequence[Part], runs: pd.DataFrame, frame: pd.DataFrame) -> Iterator[Panel]:
-    """Dashes tell the access, or the attack where a panel has several of one access on one classifier."""
+    """Dashes show the access, or the attack where a panel has several of one access on one classifier."""
     names = [_names(part.rows) for part in alike]
     drawn = _styles(frame, runs, names)
     met = frame.groupby(["panel", "norm", "label", "noise", "access"])["attack"].transform("nunique")
@@ -130,7 +136,7 @@ def _plain_attacks(alike: Sequence[Part], runs: pd.DataFrame, frame: pd.DataFram
         kind = kinds[part.rows.index]
         attacked: Any = part.rows.groupby([shown, "attack", kind], sort=False)
         for (name, attack, how), rows in attacked:
-            marker = drawn[name]["marker"] or "."  # radii are few here: every one is marked
+            marker = drawn[name]["marker"] or "."  # there are few radii here, so each is marked
             lines.append(
                 Line(f"{name}, {attack}", rows, drawn[name] | {"marker": marker, "linestyle": dashes[how]})
             )
@@ -141,7 +147,7 @@ def _plain_attacks(alike: Sequence[Part], runs: pd.DataFrame, frame: pd.DataFram
 
 
 def _names(rows: pd.DataFrame) -> pd.Series:
-    """What a line is called: its label, with the noise where one label is smoothed with several."""
+    """The name of each row's line: its label, with the noise where the label has several smoothing noises."""
     several = rows.groupby("label")["noise"].transform("nunique") > 1
     return rows["label"].where(~several, rows["label"] + ", " + rows["noise"])
 
@@ -157,11 +163,11 @@ def _told(name: str, rigorous: bool) -> str:
     return name if rigorous else f"{name} (estimate, not a proof)"
 
 
-# --- where it says what colours and styles mean ---
+# --- colours and styles with a meaning from the study ---
 
 
 def _said(alike: Sequence[Part], line_of: Sequence[str], under_attack: bool) -> Iterator[Panel]:
-    """All `parts` have one meaning: a value looks the same in each of them."""
+    """All parts have one meaning, so a value looks the same in each of them."""
     colour = [key for key in alike[0].colour if column_of(key) in alike[0].rows]
     given = [key for key in alike[0].style if column_of(key) in alike[0].rows]
     keys = _telling_apart(alike, colour, given, line_of)
@@ -203,7 +209,7 @@ def _varies(rows: pd.DataFrame, label: str, column: str) -> bool:
 def _telling_apart(
     alike: Sequence[Part], colour: Sequence[str], given: Sequence[str], line_of: Sequence[str]
 ) -> list[str]:
-    """The keys of styles, and those that are missing for no two lines of a panel to look the same."""
+    """The keys of styles, with further keys as far as they distinguish lines that would look the same."""
     keys = list(given)
     more = [key for key in (line_of[-1], "noise", "run", "label") if key not in (*colour, *keys)]
     for key in more:
@@ -214,11 +220,11 @@ def _telling_apart(
 
 
 def _looks(alike: Sequence[Part], keys: Sequence[str], line_of: Sequence[str]) -> tuple[int, int]:
-    """How many looks there are over all panels, and how many lines."""
+    """The number of distinct looks over all panels, and the number of lines."""
     looks = sum(len(set(words(part.rows, keys))) for part in alike)
     return looks, sum(len(part.rows.drop_duplicates(list(line_of))) for part in alike)
 
 
 def _index(words: Iterable[pd.Series]) -> dict[str, int]:
-    """A number for each, in the order in which they come."""
+    """Numbers the words in the order in which they come."""
     return {name: i for i, name in enumerate(dict.fromkeys(w for part in words for w in part))}

@@ -1,4 +1,4 @@
-// What a cell's title says, for those who cannot hover.
+// Shows a cell's title on a click or focus, for readers who cannot hover.
 for (const cell of document.querySelectorAll("table.printed td[title]"))
   for (const event of ["click", "focus"])
     cell.addEventListener(event, () => {

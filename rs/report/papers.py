@@ -1,6 +1,7 @@
-"""A page per paper, its tables in their own shape with published and reproduced numbers, and one for all.
+"""A page per paper, with its tables in their printed shape and published and reproduced numbers, and an
+index.
 
-Made from what `rs verdicts` knows: numbers and claims, not run ones too. Same input, same bytes.
+They are made from the numbers and claims of `rs verdicts`, including those not run. Same input, same bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rs.report.verdict_words import counted
 
 Row = Mapping[str, Any]
 
-# What a verdict is called, its sign (never colour alone), and what it means, in the order of bars and lists.
+# Name of a verdict, its sign (colour is never alone), and its meaning, in the order of bars and lists.
 STATUSES = {
     "agrees": ("agrees", "✓", "the difference lies within the margin that was fixed beforehand"),
     "above": ("above", "▲", "we measure more than is published, beyond both sides' noise"),
@@ -40,7 +41,7 @@ STATUSES = {
     "not run": ("not run", "·", "no run is there; the price stands beside it where it is known"),
     "no verdict": ("no verdict", "–", "compared without a verdict: a training time on another machine"),
 }
-MACHINE = "H100"  # whose hours prices are in
+MACHINE = "H100"  # the machine for whose hours prices are given
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Paper:
 
     @property
     def said(self) -> str:
-        """How many of its claims have which verdict."""
+        """The number of its claims with each verdict."""
         counts = Counter(str(claim["verdict"]) for claim in self.claims)
         return counted({verdict: counts[verdict] for verdict in sorted(counts)}, "claims")
 
@@ -84,8 +85,8 @@ def papers(
     names: Iterable[str],
     hours: Mapping[str, float] | None = None,
 ) -> list[Paper]:
-    """Of `names`, in their order, and of what else there are numbers or claims of. `hours`: what a study
-    still costs.
+    """The papers in `names`, in their order, then other papers with numbers or claims. `hours` are those
+    still needed by study.
     """
     known = dict.fromkeys([*names, *(str(n["paper"]) for n in numbers), *(str(c["paper"]) for c in claims)])
     made = []
@@ -125,7 +126,7 @@ def _column(number: Row) -> str:
 
 
 def _place(column: str) -> tuple[int, float, str]:
-    """ACR and the like first, then certified accuracies by radius, then those under attack."""
+    """A sort key: ACR and the like first, then certified accuracies by radius, then those under attack."""
     words, _, radius = column.partition("r = ")
     return (1 + bool(words), float(radius), "") if radius else (0, 0.0, column)
 
@@ -138,7 +139,9 @@ def _row_name(number: Row, mine: Sequence[Row]) -> str:
 
 
 def _depth(number: Row, status: str) -> float:
-    """How deep a cell's colour is, from 0 to 1: what is left of the margin, or how far beyond it."""
+    """Depth of a cell's colour, from 0 to 1: how much of the margin is left, or how far the number is beyond
+    it.
+    """
     found = [number.get(key) for key in ("difference", "margin")]
     difference, margin = (abs(float(v)) if v is not None and v == v else None for v in found)
     if difference is None or not margin or status not in ("agrees", "above", "below"):
@@ -176,7 +179,7 @@ def _cell(number: Row, hours: float | None) -> dict[str, Any]:
 
 
 def _claim(claim: Row) -> dict[str, Any]:
-    """With the ends of its chart in percent of a scale that has 0 in the middle."""
+    """The claim with the ends of its chart in percent of a scale with 0 in the middle."""
     found = {**claim, "status": str(claim["verdict"]).replace(" ", "-"), "chart": None}
     ends = claim.get("interval")
     if ends and all(v is not None and math.isfinite(v) for v in ends) and any(ends):
@@ -194,8 +197,8 @@ def write_papers(
     hours: Mapping[str, float],
     pages: Mapping[str, str],
 ) -> list[Path]:
-    """Writes `index.html` and a page per paper into `folder`. By study: `commands` decide it, `hours` are
-    left of it on MACHINE, `pages` are the addresses of those that have one.
+    """Writes `index.html` and a page per paper into `folder`. By study: `commands` that decide it, remaining
+    `hours` on MACHINE, and addresses of existing `pages`.
     """
     every = papers(numbers, claims, names, hours)
     left = offers(numbers, claims, hours)

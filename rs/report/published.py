@@ -25,7 +25,7 @@ MEASURES = {
 
 
 def published_section(tables: Path) -> Section:
-    """Rows of ``published.parquet``, which a study that states published numbers writes: paper, table, label,
+    """From ``published.parquet``, which studies with published numbers write: paper, table, label,
     smoothing_level, metric (one of rs.tables.published.METRICS), radius, printed, reproduced, low, high,
     lower_bound, and the columns of the verdict (rs.tables.verdict).
     """
@@ -65,7 +65,7 @@ def published_section(tables: Path) -> Section:
 
 
 def _how(i: int, metric: str, row: Mapping[Any, Any]) -> How | None:
-    """The rows that a verdict rests on, and the question that tells all of it."""
+    """The rows behind a verdict, and the command that explains it completely."""
     words = {"evidence": "from the tables'", "settings": "other settings:"}
     told = [(word, row[key]) for key, word in words.items() if isinstance(row.get(key), str) and row[key]]
     if isinstance(row.get("address"), str):

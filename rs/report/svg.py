@@ -1,4 +1,4 @@
-"""A figure's SVG for pages: lines keep their colours on a dark page, where paper, ink and grid change."""
+"""A figure's SVG for pages: on a dark page lines keep their colours; paper, ink and grid change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from rs.report.figure_layout import CARD, EDGE, GRID, INK, QUIET, TICK
 
-# the colours of page.css where the reader prefers dark
+# the colours of page.css for readers who prefer dark
 ON_DARK = {
     CARD: "#1b1f23",
     INK: "#e3e5e6",
@@ -19,7 +19,7 @@ ON_DARK["#C1272D"] = "#ff7a7f"  # wrong predictions
 
 
 def dark_too(svg: str) -> str:
-    """The same drawing with a rule for each colour, for those who prefer dark (not in print)."""
+    """The same drawing with a style rule for each colour, for readers who prefer dark (not in print)."""
     rules = "".join(
         f'[style*="{kind}: {light.lower()}"]{{{kind}:{dark}!important}}'
         for light, dark in ON_DARK.items()
@@ -32,5 +32,5 @@ def dark_too(svg: str) -> str:
 
 
 def rounded(svg: str) -> str:
-    """Paths to a hundredth of a point, which no eye sees and which halves the file."""
+    """Rounds paths to a hundredth of a point, which is invisible and halves the file."""
     return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)

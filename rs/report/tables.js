@@ -1,10 +1,10 @@
-// Every table of a page: sorted by its headings, filtered, and copied, always the rows that are seen. Without
-// scripts the tables stay as they are.
+// Sorts every table of a page by its headings, filters it and copies its visible rows. Without scripts the tables
+// stay as they are.
 const toolsOf = (() => {
-  const FEW = 6; // rows that one sees without a filter
+  const FEW = 6; // rows that need no filter
   const inside = (cell, part) => cell.querySelector(part)?.textContent.trim() ?? "";
 
-  // what rs.formats take, from what the table shows
+  // the cell for formats.js, from the cell of the page
   function cellOf(cell) {
     const main = cell.cloneNode(true), small = inside(cell, "small"), mark = inside(cell, ".mark");
     main.querySelectorAll("small, .mark, .sign, .ours, .how, svg").forEach(part => part.remove());
@@ -35,7 +35,7 @@ const toolsOf = (() => {
     return true;
   }
 
-  // numbers start with the largest, words with the first; the second click turns the order, the third takes it back
+  // numbers start with the largest, words with the first; a second click reverses the order, a third restores it
   function sortable(table) {
     const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0], first = [...body.rows];
     heads.forEach((head, i) => {
@@ -76,7 +76,7 @@ const toolsOf = (() => {
     return [text, ...statuses.size > 1 ? [select] : []];
   }
 
-  // the tools of one table; of one whose rows change, only those for copying
+  // the tools of one table; for a table whose rows change, only those for copying
   return (table, title, changes = false) => {
     const told = make("span", { role: "status" }), tell = text => { told.textContent = text; };
     const tools = make("div", { class: "tools of-table" });

@@ -1,4 +1,4 @@
-"""Verdicts on published numbers and claims in words, for the terminal and the page."""
+"""Verdicts on published numbers and claims as text, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _HAVE = {"other settings", "no verdict"}
 
 
 def counted(counts: Mapping[str, int], things: str, asides: Mapping[str, str] | None = None) -> str:
-    """`Of 4 claims 3 hold and 1 is undecided.` from how often each verdict was given; `things` is the plural,
-    an aside stands in brackets behind its verdict. Verdicts that were never given are left out.
+    """`Of 4 claims 3 hold and 1 is undecided.` from the number of each verdict. `things` is the plural; an
+    aside stands in brackets behind its verdict. Verdicts that were never given are left out.
     """
     given = {verdict: n for verdict, n in counts.items() if n}
     total = sum(given.values())

@@ -1,1 +1,3 @@
-"""A study's results in MLflow: `rs.report.tracking.study` logs it, and its docstring says what is where."""
+"""A study's results in MLflow: `rs.report.tracking.study` logs them, and its docstring describes the
+layout.
+"""

@@ -1,4 +1,4 @@
-"""The data set of a run, as MLflow's inputs: one per split, with the digest of its prepared images."""
+"""The data set of a run as MLflow inputs: one per split, with the digest of its prepared images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rs.provenance.prepared import read_manifest
 
-LONGEST = 36  # letters of a digest, in MLflow
+LONGEST = 36  # characters of a digest in MLflow
 CONTEXT = {"train": "training", "test": "testing"}
 
 
@@ -24,7 +24,7 @@ class Input:
 
 
 def inputs_of(manifest: Path) -> list[Input]:
-    """From a data set's manifest; none where it is not here. Raises UserError for something else."""
+    """The inputs in a data set's manifest; empty where it is missing. Raises UserError for another file."""
     if not manifest.is_file():
         return []
     told = read_manifest(manifest)

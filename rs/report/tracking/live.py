@@ -1,9 +1,9 @@
-"""Curves of trainings that are under way, logged by a process of its own that only reads.
+"""Curves of trainings in progress, logged by a separate process that only reads.
 
-A training writes a checkpoint after each epoch, with what it recorded so far; `Live` looks at those now and
-then and appends new epochs to a run of kind ``live``. It holds nothing that a training waits for: a store
-that is slow or away delays the curves alone. When the study is logged, the run with its results replaces
-the live one, which has no digest.
+A training writes a checkpoint with its records after each epoch. `Live` reads new checkpoints from time to
+time and appends their epochs to a run of kind ``live``. No training waits for it: a slow or missing store
+delays only the curves. When the study is logged, the run with its results replaces the live one, which has no
+digest.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KIND = "live"
-STEP = "training/loss"  # of every training
+STEP = "training/loss"  # logged by every training
 
 
 class Live:
-    """Of a study's runs: `runs` has their labels and folders by id."""
+    """The live curves of a study's runs; `runs` maps ids to labels and folders."""
 
     def __init__(self, study: str, uri: str, runs: Mapping[str, tuple[str, Path]]) -> None:
         self.study, self.uri, self.runs = study, uri, runs
@@ -38,7 +38,9 @@ class Live:
         self._begun: set[str] = set()  # runs that this process has logged
 
     def look(self) -> int:
-        """Logs what is new. How many trainings have not ended. A store that is away is one line."""
+        """Logs what is new and returns how many trainings have not ended. A missing store gives one line of
+        warning.
+        """
         open_ones = [run for run, (_, folder) in self.runs.items() if not (folder / "model.json").is_file()]
         found = {run: path for run in open_ones if (path := _checkpoint(self.runs[run][1]))}
         new = {run: path for run, path in found.items() if self._seen.get(path) != _time(path)}
@@ -94,12 +96,12 @@ def _checkpoint(folder: Path) -> Path | None:
 def _time(path: Path) -> int:
     try:
         return path.stat().st_mtime_ns
-    except FileNotFoundError:  # the training ended meanwhile
+    except FileNotFoundError:  # the training has ended since
         return 0
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """Of the epochs that are done; none where the checkpoint is gone by now."""
+    """The rows of the finished epochs; empty where the checkpoint is gone."""
     from rs.networks.checkpoints import load_resume
 
     with contextlib.suppress(UserError):

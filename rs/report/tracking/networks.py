@@ -1,7 +1,7 @@
-"""A trained network as a model of MLflow: weights, manifest, and the form and noise in which it votes.
+"""A trained network as an MLflow model: weights, manifest, and the form and noise in which it votes.
 
-`mlflow.pyfunc.load_model` gives it to `rs.report.tracking.voting`, which needs this package and torch; here
-is neither. Everything is in the model's folder: it can be moved to another machine.
+`mlflow.pyfunc.load_model` loads it through `rs.report.tracking.voting`, which needs this package and torch;
+this module does not import torch. The model's folder holds all files, so it can be moved to another machine.
 """
 
 from __future__ import annotations
@@ -20,15 +20,13 @@ from rs.provenance.prepared import read_manifest
 from rs.report.tracking.sources import RunFiles
 from rs.settings.sampling import by_openvino
 
-VOTES = 100  # of a prediction, unless it asks for others
+VOTES = 100  # of a prediction, unless it asks for another number
 NAME = "network"
 
 
 @dataclass(frozen=True)
 class Network:
-    """`voting`: form, noise, seed and digests, as the network was certified; its keys are those of
-    ``voting.json``.
-    """
+    """`voting`: form, noise, seed and digests of the certified network, under the keys of ``voting.json``."""
 
     model: Path
     data: Path
@@ -41,12 +39,12 @@ class Network:
 
 
 def network_of(files: RunFiles, manifest: dict[str, Any]) -> Network | None:
-    """None where weights or data set are not here, or nothing has voted yet."""
+    """The network of a run. None where weights or data set are missing, or nothing has voted yet."""
     here = files.model.with_suffix(".safetensors").is_file() and files.data.is_file()
     if not here or not files.certified or not files.certified[0].is_file():
         return None
     made = read_provenance(files.certified[0])
-    if not isinstance(made.get("form"), dict):  # a file of a version that did not write it down
+    if not isinstance(made.get("form"), dict):  # a file of a version that did not record it
         return None
     spec, data = made["spec"], read_manifest(files.data)
     voting = {"run": files.model.parent.name, "weights": manifest["sha256"], "form": made["form"]}
@@ -58,14 +56,14 @@ def network_of(files: RunFiles, manifest: dict[str, Any]) -> Network | None:
 
 
 def _program(folder: Path, digest: str) -> dict[str, Any] | None:
-    """What OpenVINO runs, of the form of this digest; None where its file is gone."""
+    """The OpenVINO program of the form with this digest; None where its file is gone."""
     told = (read_json(path).get("program") for path in sorted(folder.glob("*.json")))
     return next((program for program in told if program and program["sha256"].startswith(digest)), None)
 
 
 @contextlib.contextmanager
 def model_folder(network: Network, run: str, model: str) -> Iterator[Path]:
-    """A folder with an MLmodel file and the network's own; big files are links, which MLflow copies."""
+    """A folder with an MLmodel file and the network's files; big files are links, which MLflow copies."""
     import numpy as np
     from mlflow import pyfunc
     from mlflow.models import Model, ModelSignature

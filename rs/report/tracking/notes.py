@@ -1,6 +1,6 @@
-"""What MLflow shows on top of a study and of each run, in Markdown: its numbers, and how they were made.
+"""The text in MLflow at the top of a study and of each run, in Markdown: its numbers, and how they were made.
 
-Links are parts of the UI's own address, so that they hold whatever the server is called.
+Links are relative to the UI's own address, so they hold under any name of the server.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from rs.report.tracking.verdicts import Verdicts
 from rs.tables.table import Row
 
 PAGE = "report.html"
-TRAINING = "workflowType=machine_learning"  # else MLflow opens its pages for language models
+TRAINING = "workflowType=machine_learning"  # otherwise MLflow opens its pages for language models
 
 
 @dataclass(frozen=True)
 class Ids:
-    """What things are called in the store; `runs` and `models` by a record's key."""
+    """Ids in the store; `runs` and `models` by a record's key."""
 
     experiment: str
     runs: Mapping[str, str]
@@ -53,7 +53,7 @@ class Notes:
         self.verdicts = verdicts
 
     def run(self, record: Record, ids: Ids) -> str:
-        """Of a run, a log, or a group of seeds."""
+        """The text of a run, a log, or a group of seeds."""
         parts = [f"[Page of the study]({ids.page()})"]
         if record.parent:
             parts[0] += f" · [mean over seeds]({ids.run(record.parent)})"
@@ -73,7 +73,7 @@ class Notes:
         return "\n\n".join(parts)
 
     def study(self, description: str, records: list[Record], ids: Ids) -> str:
-        """Of the study's own run, and of the experiment."""
+        """The text of the study's own run, and of the experiment."""
         parts = [description] if description else []
         parts.append(f"[Page with figures and tables]({ids.page()})")
         parts += self.verdicts.summary()
@@ -107,7 +107,7 @@ class Notes:
 
 
 def _made(made: Mapping[str, Any]) -> str:
-    """From the provenance of a run's weights."""
+    """A sentence from the provenance of a run's weights."""
     told = f"Weights made by `{made.get('command', 'rs')}`"
     told += f" at commit `{made['commit']}`" if made.get("commit") else ""
     told += f" on {made['device']}" if made.get("device") else ""
@@ -140,7 +140,7 @@ def _certificate(row: Row) -> str:
 
 
 def _table(told: list[Row], column: str) -> str:
-    """A column per radius: the value rounded down, under it its interval rounded outwards."""
+    """A column per radius: the value rounded down, and below it its interval rounded outwards."""
     lines = [
         ["radius", *(f"{row['radius']:g}" for row in told)],
         ["---"] * (len(told) + 1),
@@ -151,7 +151,7 @@ def _table(told: list[Row], column: str) -> str:
 
 
 def _value(row: Row, column: str) -> str:
-    """Rounded down; ≥ where more votes would have certified more."""
+    """Rounded down, with ≥ where more votes would have certified more."""
     return bound(row) + down(row[column])
 
 

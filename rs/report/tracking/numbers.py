@@ -1,5 +1,5 @@
-"""The metrics of a run, from a study's tables. `headlines` have one value each, so that MLflow sorts and
-compares by them; curves have a value per radius and stay under ``curve/``, since MLflow shows the last one.
+"""The metrics of a run, from a study's tables. `headlines` have one value each, by which MLflow sorts and
+compares. Curves have a value per radius and stay under ``curve/``, since MLflow shows their last value.
 
 Names, for radius 0.5::
 
@@ -8,9 +8,9 @@ Names, for radius 0.5::
     curve/certified_accuracy_by_radius_x1000          step 500 is radius 0.5; steps are integers in MLflow
     training/<column>                                 per epoch
 
-A study with several certificates or norms says which: ``acr/cohen``. One run with several noises, error rates
-or numbers of votes says those too. What is no proven radius is called ``..._estimate``, and what votes that
-were stopped early leave open ``..._lower_bound``: neither may be sorted among the others.
+A study with several certificates or norms adds which one: ``acr/cohen``. A run with several noises, error
+rates or numbers of votes adds those too. Radii without a proof are called ``..._estimate``, and values that
+stopped votes leave open ``..._lower_bound``: neither may be sorted among the others.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from rs.tables.table import Row
 
 K = TypeVar("K")
 
-FINE = 0.25  # radii below that (of images in the sup-norm, say) are told apart in millionths
-CERTIFIED = ("certificate", "norm")  # numbers that differ in one of these are never compared by name
+FINE = 0.25  # smaller radii (of images in the sup-norm, say) have steps of millionths
+CERTIFIED = ("certificate", "norm")  # numbers that differ in one of these never share a name
 ATTACKED = ("attack",)
 RUN = ("smoothing", "alpha", "n")  # nor in these, which are named where one run has several
 
 
 @dataclass
 class Numbers:
-    """What one run measured. A metric is (key, value, step, seconds after the start)."""
+    """The measurements of one run. A metric is (key, value, step, seconds after the start)."""
 
     headlines: dict[str, float] = field(default_factory=dict)
     curves: list[tuple[str, float, int, float]] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Numbers:
 
 
 class Names:
-    """The keys of a table's numbers, with as many of its columns as are needed to tell them apart."""
+    """The keys of a table's numbers, with as many of its columns as distinguish them."""
 
     def __init__(self, frame: pd.DataFrame, study: tuple[str, ...]) -> None:
         self.taken: dict[str, tuple[str, ...]] = {}
@@ -61,7 +61,7 @@ class Names:
 
 
 def radius_text(radius: float) -> str:
-    """`0.50`, and all digits of a radius that needs more."""
+    """`0.50`, or all digits of a radius that needs more."""
     text = f"{radius:.2f}"
     return text if math.isclose(float(text), radius, abs_tol=1e-9) else f"{radius:.6g}"
 
@@ -81,7 +81,7 @@ def certified(accuracy: pd.DataFrame, average: pd.DataFrame, curve: pd.DataFrame
         mine = found.setdefault(str(row["run"]), Numbers())
         what = f"certified_accuracy{_kind(row)}_at_{radius_text(row['radius'])}"
         _with_interval(mine, names, what, row, row["certified_accuracy"])
-    fine = not curve.empty and set(names.told) <= set(curve)  # the finer curves do not say their alpha and n
+    fine = not curve.empty and set(names.told) <= set(curve)  # the finer curves lack alpha and n
     _curves(found, names, curve if fine else accuracy, "certified_accuracy", "certified_accuracy")
     return found
 
@@ -101,7 +101,7 @@ def empirical(accuracy: pd.DataFrame) -> dict[str, Numbers]:
 
 
 def training(frame: pd.DataFrame) -> dict[str, Numbers]:
-    """Run -> what was recorded per epoch, from ``training``."""
+    """Run -> its records per epoch, from ``training``."""
     found: dict[str, Numbers] = {}
     after: dict[str, float] = {}
     for row in sorted(rows_of(frame), key=lambda row: row["epoch"]):
@@ -116,12 +116,14 @@ def training(frame: pd.DataFrame) -> dict[str, Numbers]:
 
 
 def by_run(frame: pd.DataFrame) -> dict[str, list[Row]]:
-    """The rows of each run: frames of their own would take milliseconds for each of hundreds."""
+    """The rows of each run, without a frame for each, which would take milliseconds for each of hundreds of
+    runs.
+    """
     return grouped(rows_of(frame), lambda row: str(row["run"]))
 
 
 def grouped(told: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
-    """Rows by what `key` says of them, in the order in which they come."""
+    """Rows by the value of `key`, in the order in which they come."""
     found: dict[K, list[Row]] = {}
     for row in told:
         found.setdefault(key(row), []).append(row)
@@ -129,7 +131,7 @@ def grouped(told: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
 
 
 def yes(value: Any) -> bool:
-    """Whether a cell says so; one that is empty does not."""
+    """Whether a cell is true; an empty one is not."""
     return bool(pd.notna(value) and value)
 
 
@@ -153,7 +155,7 @@ def _curves(found: dict[str, Numbers], names: Names, frame: pd.DataFrame, what: 
 
 
 def _kind(row: Row) -> str:
-    """Whether the number is an estimate, or a lower bound of what more votes would have certified."""
+    """The suffix of an estimate, or of a lower bound that more votes could raise."""
     if not yes(row.get("rigorous", True)):
         return "_estimate"
     return "_lower_bound" if yes(row.get("lower_bound")) else ""

@@ -1,7 +1,8 @@
-"""The runs of an experiment that are there: what a logging compares itself with.
+"""The existing runs of an experiment, with which a logging compares itself.
 
-A run's tags say all that is asked. MLflow's search reads every metric and parameter too, seconds for hundreds
-of runs; of a SQLite store the tags are read by themselves, of any other, or of another layout, by the search.
+A run's tags are all that is needed. MLflow's search also reads every metric and parameter, which takes
+seconds for hundreds of runs. So the tags of a SQLite store are read directly. Other stores, and SQLite stores
+of another layout, are searched.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ WHERE experiment_id = ? AND lifecycle_stage = 'active' ORDER BY start_time, run_
 
 @dataclass(frozen=True)
 class Present:
-    """A run of MLflow's that is not deleted: its id, the place of its artifacts, its tags."""
+    """An MLflow run that is not deleted: its id, the place of its artifacts, its tags."""
 
     id: str
     artifacts: str
@@ -34,7 +35,7 @@ class Present:
 
 
 def present_runs(client: MlflowClient, uri: str, experiment: str) -> dict[str, list[Present]]:
-    """Every run that is not deleted, by its tag ``rs.run``, oldest first."""
+    """All runs that are not deleted, by their tag ``rs.run``, oldest first."""
     found: dict[str, list[Present]] = {}
     for run in _from_sqlite(uri, experiment) or _searched(client, experiment):
         if RUN in run.tags:
@@ -43,7 +44,7 @@ def present_runs(client: MlflowClient, uri: str, experiment: str) -> dict[str, l
 
 
 def _from_sqlite(uri: str, experiment: str) -> list[Present]:
-    """An empty list where the store is no SQLite file, or not laid out as it is known here."""
+    """The runs of a SQLite store. Empty where the store is no SQLite file, or has an unknown layout."""
     file, told = sqlite_file(uri), list[tuple[str, str, str, str]]()
     if file:
         with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(file)) as db:

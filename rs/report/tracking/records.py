@@ -1,4 +1,4 @@
-"""What MLflow holds of a study: a record per run, log, and group of seeds. No MLflow here."""
+"""The content of MLflow for a study: a record per run, log, and group of seeds. Does not import MLflow."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ ATTACKED = ("norm", "steps", "samples", "judge", "images", "access")
 
 @dataclass
 class Record:
-    """What one MLflow run holds. What is fixed once it is written enters `digest`; the rest can be mended.
+    """The content of one MLflow run. What is fixed once written enters `digest`; the rest can be changed.
 
     `kind`: `run` (trained or imported), `log` (somebody else's), `seeds` (the means over a label's seeds). A
-    metric is (key, value, step, seconds after the start). `parent`: the record that it is nested in.
+    metric is (key, value, step, seconds after the start). `parent` is the record that it is nested in.
     """
 
     key: str
@@ -118,7 +118,7 @@ def _trained(row: dict[str, Any]) -> Record:
 
 
 def _log(row: dict[str, Any]) -> Record:
-    """Somebody else's certification log: it says nothing but its radii, the study the rest."""
+    """Somebody else's certification log: it has only radii, the study states the rest."""
     record = Record(str(row["run"]), str(row["label"]), "log")
     record.param("label", row["label"])
     record.param("noise.name", row.get("smoothing_name"))
@@ -127,7 +127,7 @@ def _log(row: dict[str, Any]) -> Record:
 
 
 def _name(found: Sequence[Record]) -> None:
-    """Runs of one label bear their seed; they are nested in the record of their means."""
+    """Adds the seed to the names of runs with the same label, and nests them in the record of their means."""
     labels = Counter(record.name for record in found)
     for record in found:
         label = record.name
@@ -137,7 +137,9 @@ def _name(found: Sequence[Record]) -> None:
 
 
 def _settings(record: Record, mine: list[Row], kind: str, columns: Sequence[str]) -> None:
-    """How a run was certified and attacked: `certificate.cohen.alpha`, where it has one value."""
+    """The settings of certificates and attacks, such as `certificate.cohen.alpha`, where they have one
+    value.
+    """
     record.param("smoothing", _only(mine, "smoothing"))
     for name, part in grouped(mine, lambda row: row[kind]).items():
         for column in columns:
@@ -145,13 +147,13 @@ def _settings(record: Record, mine: list[Row], kind: str, columns: Sequence[str]
 
 
 def _only(part: list[Row], column: str) -> Any:
-    """The value that all rows have that have one; None where they have several, or none."""
+    """The value of all rows that have one; None where there are several, or none."""
     values = {row[column] for row in part if _told(row.get(column))}
     return values.pop() if len(values) == 1 else None
 
 
 def _groups(found: Sequence[Record]) -> list[Record]:
-    """Mean, and standard deviation under ``over_seeds/``, of what all seeds of a label measured."""
+    """Means, and standard deviations under ``over_seeds/``, of the numbers that all seeds of a label have."""
     groups: dict[str, list[Record]] = {}
     for record in found:
         if record.parent:

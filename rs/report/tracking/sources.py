@@ -1,4 +1,4 @@
-"""What MLflow is told of a study beside its tables: which files belong to it and to each of its runs."""
+"""A study's files for MLflow, beside its tables: those of the study and those of each run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rs.plan.plan import Plan
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Where a run's network and its data set's manifest lie, and what was certified of it."""
+    """The paths of a run's network, its data set's manifest, and its certified files."""
 
     model: Path
     data: Path
@@ -20,7 +20,7 @@ class RunFiles:
 
 @dataclass(frozen=True)
 class Sources:
-    """`artifacts`: file or folder -> the folder of MLflow's in which it goes ("" is the topmost)."""
+    """`artifacts`: file or folder -> its folder in MLflow ("" is the topmost)."""
 
     description: str = ""
     artifacts: Mapping[Path, str] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Sources:
 
 
 def sources(plan: Plan) -> Sources:
-    """Those of a planned study: page, figures, tables and study files; the files of every run."""
+    """The sources of a planned study: page, figures, tables and study files, and the files of every run."""
     artifacts = {plan.folder / "report.html": "", plan.folder / "figures": "figures", plan.tables: "tables"}
     artifacts |= dict.fromkeys(plan.study.files, "study")
     runs = {

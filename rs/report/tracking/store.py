@@ -1,9 +1,9 @@
 """The store that a study is logged to: a SQLite file beside the results, or a server.
 
 A SQLite store has one writer at a time. Its experiments keep their artifacts in a folder beside it
-(``results/mlflow/`` of ``results/mlflow.db``) under a relative path, which MLflow itself would make absolute:
-the folder of a project can be moved or sent, and artifacts are found from its new place. A server keeps
-artifacts where it likes.
+(``results/mlflow/`` of ``results/mlflow.db``) under a relative path, which MLflow itself would make absolute.
+So a project's folder can be moved or sent, and artifacts are found in the new place. A server decides itself
+where it keeps artifacts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _LOCK_SECONDS = 20.0
-# set before mlflow is imported: no telemetry, no list of migrations, an absent server found so in seconds
+# set before mlflow is imported: no telemetry, no list of migrations, an absent server found within seconds
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -38,12 +38,12 @@ _SETTINGS = {
 
 
 class StoreError(UserError):
-    """The store cannot be read or written now: locked, unreachable, access refused, or no store."""
+    """The store cannot be read or written now: locked, unreachable, access refused, or not a store."""
 
 
 @contextlib.contextmanager
 def open_store(uri: str) -> Iterator[MlflowClient]:
-    """A client. What keeps the store from being read or written becomes one line, a StoreError."""
+    """A client. Whatever prevents reading or writing the store becomes one line, a StoreError."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     file = sqlite_file(uri)
@@ -55,7 +55,8 @@ def open_store(uri: str) -> Iterator[MlflowClient]:
     except UserError:
         raise
     except Exception as error:
-        # the store's own errors are of many libraries; anything else is a fault here and keeps its traceback
+        # the store's own errors come from many libraries; any other error is a fault here and keeps its
+        # traceback
         known = type(error).__module__.startswith(("mlflow", "sqlalchemy", "requests", "urllib3"))
         if not (isinstance(error, OSError) or known):
             raise
@@ -68,7 +69,9 @@ def open_store(uri: str) -> Iterator[MlflowClient]:
 
 @contextlib.contextmanager
 def _only_writer(path: Path) -> Iterator[None]:
-    """Waits for other writers of this project, since processes that create one database at once break it."""
+    """Waits for other writers of this project: processes that create one database at the same time break
+    it.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = open(path.with_name(f".{path.name}.lock"), "w")  # noqa: SIM115
@@ -86,7 +89,7 @@ def _only_writer(path: Path) -> Iterator[None]:
                         f"{path}: another process is logging to it; run again when it is done"
                     ) from error
                 time.sleep(0.1)
-        # a lock held by a foreign program, or a file that is no database, costs mlflow a minute of retries
+        # a lock held by another program, or a file that is no database, costs mlflow a minute of retries
         try:
             probe = sqlite3.connect(path, timeout=_LOCK_SECONDS, isolation_level=None)
             with contextlib.closing(probe):
@@ -98,7 +101,7 @@ def _only_writer(path: Path) -> Iterator[None]:
 
 
 def artifact_root(uri: str) -> Path | None:
-    """Where a SQLite store keeps artifacts: ``a/mlflow`` of ``a/mlflow.db``; None for a server."""
+    """The folder of a SQLite store's artifacts: ``a/mlflow`` of ``a/mlflow.db``; None for a server."""
     file = sqlite_file(uri)
     if file is None:
         return None
@@ -106,7 +109,9 @@ def artifact_root(uri: str) -> Path | None:
 
 
 def experiment_of(client: MlflowClient, uri: str, study: str) -> str:
-    """The experiment of that name: made, restored where it was deleted, its artifacts in their place."""
+    """The experiment of this name: created, or restored where it was deleted, with its artifacts in their
+    place.
+    """
     found = client.get_experiment_by_name(study)
     if found is None:
         experiment = client.create_experiment(study)
@@ -115,7 +120,7 @@ def experiment_of(client: MlflowClient, uri: str, study: str) -> str:
         client.restore_experiment(found.experiment_id)
     file, root = sqlite_file(uri), artifact_root(uri)
     if file and root and found.artifact_location != (place := str(root / found.experiment_id)):
-        # MLflow has no call for that: it resolves a path that it is given
+        # MLflow has no call for this: it makes a given path absolute
         with contextlib.closing(sqlite3.connect(file)) as database, database:
             told = (place, int(found.experiment_id))
             database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", told)
@@ -123,7 +128,7 @@ def experiment_of(client: MlflowClient, uri: str, study: str) -> str:
 
 
 def set_experiment_tags(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> None:
-    """Writes what differs, and removes what an older version left under ``rs.link.``."""
+    """Writes tags that differ, and removes those that an older version left under ``rs.link.``."""
     present = client.get_experiment(experiment).tags
     for key, value in tags.items():
         if present.get(key) != value:

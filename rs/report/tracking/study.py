@@ -1,13 +1,13 @@
-"""A study's results in MLflow: one experiment per study, one run per training, however often it is logged.
+"""A study's results in MLflow: one experiment per study and one run per training, however often it is logged.
 
 A run is found again by its tag ``rs.run``. Runs that the study no longer names stay for comparison, with the
-tag ``rs.in_study`` = false. Seeds of one label are nested in a run of their means. One run more, named as the
-study, holds what belongs to all: page, figures, tables, study files, verdicts and claims. What the numbers
-are called is in `rs.report.tracking.numbers`; parameters are grouped by what they are of, as
+tag ``rs.in_study`` = false. Seeds of one label are nested in a run of their means. A further run, named as
+the study, holds the common parts: page, figures, tables, study files, verdicts and claims.
+`rs.report.tracking.numbers` describes the names of the numbers. Parameters are grouped by their subject, as
 ``training.optimizer.name`` and ``certificate.cohen.alpha``.
 
-Logs of other people's models are runs too. Nothing of MLflow runs in a training: it may be on a node that
-sees no store. Its speed (``training/images_per_second``) stands for system metrics.
+Logs of other people's models are runs too. No part of MLflow runs in a training, whose node may not reach the
+store. The training's speed (``training/images_per_second``) replaces system metrics.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 
 def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None) -> dict[str, Any]:
-    """Brings the experiment `study` in line with ``<tables>/*.parquet``; what is already there is left alone.
+    """Makes the experiment `study` agree with ``<tables>/*.parquet``; existing content that agrees is not
+    touched.
 
     `uri`: ``sqlite:///results/mlflow.db`` or a server. Returns ``experiment_id``, ``uri``, ``fragment`` (of
     the UI's address: the saved view), ``runs`` (run id -> MLflow run id) and ``written`` (the run ids that
-    were new or changed). Raises StoreError for a store that is locked, unreachable or no store.
+    were new or changed). Raises StoreError for a store that is locked, unreachable or not a store.
     """
     sources = sources or Sources()
     own = Record(f"study {study}", study, "study", artifacts=dict(sources.artifacts))
@@ -70,7 +71,9 @@ def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None
 def _settle(
     client: MlflowClient, uri: str, experiment: str, wanted: list[Record]
 ) -> tuple[dict[str, Present], list[str]]:
-    """Every record's MLflow run, by key, and the keys of those that were written. No run is there twice."""
+    """Every record's MLflow run, by key, and the keys of the records that were written. No run exists
+    twice.
+    """
     present = present_runs(client, uri, experiment)
     runs: dict[str, Present] = {}
     written = []
@@ -102,6 +105,6 @@ def _tags(record: Record, ids: Ids) -> dict[str, str]:
 
 
 def _experiment_tags(found: list[Record], note: str) -> dict[str, str]:
-    # the kind opens MLflow's page on the runs and their curves instead of its page for language models
+    # opens MLflow's page of runs and curves instead of its page for language models
     kind = {"mlflow.experimentKind": "custom_model_development"}
     return {**kind, "mlflow.note.content": note[:20_000], view.TAG: view.saved_view(found)}

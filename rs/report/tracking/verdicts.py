@@ -1,6 +1,5 @@
-"""What became of a study's published numbers and claims, as tags and in Markdown.
-
-From the tables ``published`` and ``claims``, as far as a study has them.
+"""The verdicts on a study's published numbers and claims, as tags and in Markdown, from the tables
+``published`` and ``claims``, as far as a study has them.
 """
 
 from __future__ import annotations
@@ -19,15 +18,17 @@ from rs.tables.table import Row
 
 
 class Verdicts:
-    """Of the study in `tables`."""
+    """The verdicts of the study in `tables`."""
 
     def __init__(self, tables: Path) -> None:
         self.rows = list(rows_of(read(tables, "published")))
-        # one row of a claim for each of its conditions
+        # a claim has a row for each of its conditions
         self.told = {str(row["id"]): row for row in rows_of(read(tables, "claims"))}
 
     def tags(self, label: str | None = None) -> dict[str, str]:
-        """`verdict.<status>`: how many published numbers of the run, or of all. `claim.<id>`: of all."""
+        """`verdict.<status>`: how many published numbers of the run, or of all. `claim.<id>`: only for
+        all.
+        """
         counts = Counter(row["status"] for row in self._of(label))
         tags = {metric_key(f"verdict.{status}"): str(count) for status, count in sorted(counts.items())}
         if label is None:
@@ -44,7 +45,7 @@ class Verdicts:
         return [f"**Claims**\n\n{lines}"] if lines else []
 
     def published(self, label: str) -> list[str]:
-        """A table of what papers print for a run."""
+        """A table of the papers' numbers for a run."""
         lines = ["| paper | table | number | published | here | verdict |", "| --- " * 6 + "|"]
         for row in self._of(label):
             at: str = "" if pd.isna(row["radius"]) else f" at {radius_text(row['radius'])}"

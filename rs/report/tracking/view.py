@@ -1,7 +1,7 @@
 """The saved view of the runs' page: label, noise level, average certified radius and accuracies, best first.
 
 MLflow keeps shared views as tags of an experiment; the address names one by its key. Means over seeds stand
-for their seeds, which are one step away, and what the study no longer names is left out.
+for their seeds, which are one step away. Runs that the study no longer names are left out.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     network = mlflow.pyfunc.load_model("models:/m-...")
     network.predict(images, params={"votes": 1000})  # float32 [N, C, H, W] in [0, 1] -> votes int64 [N, K]
 
-Votes are seeded as the pipeline's are, by seed, position of the image in its split and block: with the
-study's seed, the position of the first image as `image` and votes up to the study's block, they are the first
-of those that its certificates counted.
+Votes are seeded as in the pipeline, by seed, position of the image in its split, and block. With the study's
+seed, the position of the first image as `image`, and at most as many votes as the study's block, they are the
+first of the votes that its certificates counted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PROBES = 128  # images of uniform noise on which the form is compared with the p
 
 
 class Voting:
-    """What MLflow calls a Python function: `predict` counts votes under the run's noise."""
+    """An MLflow Python function: `predict` counts votes under the run's noise."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         told, data = read_json(folder / "voting.json"), folder / "manifest.json"
@@ -55,7 +55,7 @@ class Voting:
             program = unpacked(told.get("program"), folder / "voting.json")
             self.form: InferenceForm = OpenVinoForm(
                 audited, form, device, program, most=1.0
-            )  # judged where it was made
+            )  # judged on the machine that made it
         else:
             self.form = form_of(audited, form, device)
         self.device = device
@@ -84,5 +84,5 @@ class Voting:
 
 
 def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> Voting:
-    """MLflow calls this; `model_config={"device": "cuda"}` at loading chooses the device."""
+    """Called by MLflow; `model_config={"device": "cuda"}` at loading chooses the device."""
     return Voting(Path(path), torch.device((model_config or {}).get("device", "cpu")))

@@ -1,8 +1,8 @@
-"""One MLflow run: written whole, or brought in line with what is there.
+"""Writes one MLflow run, or makes an existing one agree with its record.
 
-MLflow can neither change nor remove a metric, a parameter or an input that was logged: where those differ
-(`Record.digest`, kept as the tag ``rs.digest``, which is set last) the run is written anew, and the one that
-it replaces is deleted with its artifacts. Names, tags, description and artifacts are mended in place.
+MLflow can neither change nor remove a metric, a parameter or an input that was logged. Where those differ
+(`Record.digest`, kept as the tag ``rs.digest``, which is set last), the run is written anew, and the old one
+is deleted with its artifacts. Names, tags, description and artifacts are changed in place.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _METRICS, _PARAMS, _TAGS = 1000, 100, 90
 DIGEST, MODEL, ARTIFACTS = "rs.digest", "rs.model", "rs.artifacts"
 NOTE, NAMED, PARENT = "mlflow.note.content", "mlflow.runName", "mlflow.parentRunId"
 OURS = ("rs.", "verdict.", "claim.")  # tags that the next logging may remove
-KEPT = (RUN, DIGEST, MODEL, ARTIFACTS)  # of these, those that are not a record's to say
-LONGEST_NOTE = 7500  # letters; MLflow takes 8,000
+KEPT = (RUN, DIGEST, MODEL, ARTIFACTS)  # those among them that do not come from a record
+LONGEST_NOTE = 7500  # characters; MLflow takes 8,000
 
 
 def write(client: MlflowClient, experiment: str, record: Record) -> Present:
-    """A new MLflow run that holds what of the record is fixed. It lasts as long as the training."""
+    """A new MLflow run with the fixed content of the record. Its duration is that of the training."""
     from mlflow.entities import Metric, Param, RunTag
 
     end = int(time.time() * 1000)
@@ -69,7 +69,7 @@ def _log_inputs(client: MlflowClient, run: str, record: Record) -> None:
 
 
 def _log_network(client: MlflowClient, experiment: str, run: str, record: Record) -> str:
-    """The network as a model of its own, the run's output. Returns its id."""
+    """Logs the network as a model of its own, the run's output. Returns its id."""
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
     assert record.network
@@ -85,7 +85,7 @@ def _log_network(client: MlflowClient, experiment: str, run: str, record: Record
 
 
 def mend(client: MlflowClient, run: Present, name: str, tags: Mapping[str, str], note: str) -> bool:
-    """Name, tags and description as they should be; True where something was not."""
+    """Sets name, tags and description; returns True where something differed."""
     if len(note) > LONGEST_NOTE:
         note = note[:LONGEST_NOTE].rpartition("\n")[0] + "\n\n(cut: see the study's page)"
     wanted = {**tags, NAMED: name, NOTE: note}
@@ -107,7 +107,7 @@ def _set(client: MlflowClient, run: str, tags: Mapping[str, str]) -> None:
 
 
 def upload(client: MlflowClient, uri: str, run: Present, artifacts: Mapping[Path, str]) -> bool:
-    """Files and folders as the run's artifacts, where their content is not what lies there."""
+    """Uploads files and folders as the run's artifacts where the content differs from the present one."""
     files = [(f, place) for path, folder in artifacts.items() for f, place in _files(path, folder)]
     wanted = digest([(f.name, place, file_digest(f)) for f, place in files], 16) if files else ""
     if run.tags.get(ARTIFACTS, "") == wanted:
@@ -120,7 +120,7 @@ def upload(client: MlflowClient, uri: str, run: Present, artifacts: Mapping[Path
 
 
 def _files(path: Path, folder: str) -> list[tuple[Path, str]]:
-    """A file, or those in a folder that are not hidden, each with MLflow's folder in which it goes."""
+    """A file, or the files in a folder that are not hidden, each with its folder in MLflow."""
     if path.is_file():
         return [(path, folder)]
     found = [(f, f.relative_to(path)) for f in sorted(path.rglob("*")) if f.is_file()]
@@ -132,7 +132,7 @@ def _files(path: Path, folder: str) -> list[tuple[Path, str]]:
 
 
 def clear(uri: str, run: Present) -> None:
-    """Removes a run's artifacts; those of older stores were none."""
+    """Removes a run's artifacts; runs of older stores have none."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     if ARTIFACTS in run.tags:
@@ -140,7 +140,7 @@ def clear(uri: str, run: Present) -> None:
 
 
 def delete(client: MlflowClient, uri: str, run: Present) -> None:
-    """A run that another replaces, with what takes space."""
+    """Deletes a run that another one replaces, with everything that takes space."""
     model = run.tags.get(MODEL)
     if model:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
