@@ -1,4 +1,4 @@
-# A study's targets: tables, MLflow runs, figures and report. Paths, specs and digests come from rs.plan.
+# The targets of a study: tables, MLflow runs, figures and report. Paths, specs and digests come from rs.plan.
 import sys
 from pathlib import Path
 
@@ -23,7 +23,7 @@ try:
         FILES = [f.relative_to(Path.cwd()) if f.is_relative_to(Path.cwd()) else f for f in FILES]
         OVERRIDES = dict(workflow.config_settings.config)
         PLAN = Plan(Study(FILES, OVERRIDES))
-    if workflow.is_main_process:  # and not in each job of a cluster, which parses this again
+    if workflow.is_main_process:  # not in the jobs of a cluster, which parse this file again
         from rs.plan import extras, kept_shards, mixed_draws, price
         from rs.study import tracking_place
 
@@ -53,7 +53,7 @@ include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/report.smk"
 
 
-# On a cluster: these take seconds, need the network or write one SQLite file.
+# Not sent to a cluster: these take seconds, need the network or write one SQLite file.
 localrules:
     all,
     data,

@@ -14,5 +14,5 @@ rule certify:
         spec=spec("certify", CERTIFIED),
         code=code("certify", CERTIFIED),
         job=whole("certify", CERTIFIED),
-    shell:  # on standard input: the names of 10,000 shards are more than a command line holds
+    shell:  # on standard input: the names of 10,000 shards exceed a command line
         "{params.rs} certify --worker {log} --job - <<'JOB'\n{params.job}\nJOB"

@@ -1,5 +1,5 @@
-# What every stage's rule asks of the plan. `spec` and `code` are tracked (they take only wildcards, so a change of
-# either makes the target stale); the command and the whole job, with its files and device, are handed over untracked.
+# What the rules of the stages ask the plan for. Snakemake tracks `spec` and `code`, since they take only wildcards: a
+# change of either makes the target stale. It does not track the command and the whole job (its files and device).
 import inspect
 import json
 import shlex
@@ -11,8 +11,8 @@ PYTHON = shlex.quote(sys.executable)  # jobs run in the environment that runs Sn
 
 
 def known(function):
-    """Snakemake asks for the signature of such a function up to four times per job: a third of what planning
-    a job costs. It is told from now on.
+    """Stores the function's signature. Snakemake inspects it up to four times per job, which is a third of the
+    cost of planning a job.
     """
     function.__signature__ = inspect.signature(function)
     return function
@@ -20,7 +20,7 @@ def known(function):
 
 @known
 def command(w, output):
-    """`exec`: the shell becomes the worker, which dies with the process that started the shell (RS_PARENT)."""
+    """`exec` turns the shell into the worker, which ends when the process that started the shell (RS_PARENT) does."""
     return f"RS_PARENT=$PPID exec {PYTHON} -m rs"
 
 
@@ -37,14 +37,14 @@ def whole(stage, pattern):
 
 
 def reads(stage, pattern):
-    """The files whose content the job of `stage` is made from, whose first output is `pattern` filled with the
-    wildcards.
+    """The files that the job reads. The job is that of `stage` whose first output is `pattern` with the wildcards
+    filled in.
     """
     return known(lambda w: PLAN.job(stage, pattern.format(**w)).reads())
 
 
 def named(stage, pattern, key):
-    """The files of one input, that not every such job has or of which it has several."""
+    """The files of one input, for inputs that only some jobs have, or that have several files."""
 
     def files(w):
         found = PLAN.job(stage, pattern.format(**w)).inputs.get(key, [])
@@ -58,7 +58,7 @@ def cpus(stage, pattern):
 
 
 def elsewhere():
-    """Whether jobs run on a cluster. A dry run is local whatever it stands for: that, only its threads tell."""
+    """Whether jobs run on a cluster. A dry run always counts as local; only its thread setting shows the cluster."""
     return not workflow.local_exec or (workflow.dryrun and workflow.execution_settings.use_threads)
 
 

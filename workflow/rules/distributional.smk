@@ -1,4 +1,4 @@
-# Test images moved at every price gamma, under one smoothing noise: certificates are derived by `aggregate`.
+# Moves test images at every price gamma, under one smoothing noise. `aggregate` derives the certificates from them.
 DISTRIBUTIONAL = "results/runs/{run}/distributional/{distributional}.parquet"
 
 

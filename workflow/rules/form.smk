@@ -1,4 +1,4 @@
-# The inference form of a run, for the forms that have to be tried out: draws and attacks use what it found.
+# Finds the inference form of a run, for forms that have to be tried out. Draws and attacks use the result.
 FORM = "results/runs/{run}/forms/{form}.json"
 
 

@@ -1,4 +1,4 @@
-# Somebody else's checkpoint takes the place of a training.
+# Imports a published checkpoint instead of training a network.
 rule import_weights:
     input:
         data=PLAN.data_manifest,

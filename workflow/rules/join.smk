@@ -1,4 +1,4 @@
-# The networks of other runs, one after another, take the place of a training.
+# Joins the networks of other runs, one after another, instead of training a network.
 rule join:
     input:
         data=PLAN.data_manifest,

@@ -1,6 +1,6 @@
-# One draw file per image range and block: more votes ask for more blocks, more images for more ranges. Sequential
-# draws, one file per range, come after the selection votes, which say what class they are about; those of a run that
-# starts from another one's answers (sampling.source) after that one's votes of the same images.
+# One draw file per image range and block: more votes add blocks, more images add ranges. Sequential draws have one file
+# per range and need the selection votes, which choose the class. The draws of a run that starts from another run's
+# answers (sampling.source) need that run's votes on the same images.
 DRAWS = "results/runs/{run}/draws/{draws}/{purpose}/{images}_block{block}.parquet"
 
 
