@@ -186,6 +186,22 @@ def read_table(path: Path, needs: Iterable[str] = ()) -> tuple[pa.Table, dict[st
 
     Raises UserError for a file that is missing, truncated, damaged or foreign, and for missing columns.
     """
+    table, provenance = _parquet(path, rows=True)
+    missing = [c for c in needs if c not in table.column_names]
+    if missing:
+        raise UserError(f"{path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; {ADVICE}")
+    return table, provenance
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """The provenance of a Parquet file without reading its rows, in a third of the time. Raises UserError as
+    `read_table` does.
+    """
+    return _parquet(path, rows=False)[1]
+
+
+def _parquet(path: Path, rows: bool) -> tuple[pa.Table, dict[str, Any]]:
+    """The table, or None without `rows`, and the provenance."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -194,37 +210,14 @@ def read_table(path: Path, needs: Iterable[str] = ()) -> tuple[pa.Table, dict[st
         raise _differs(path)
     try:
         with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
-            table, metadata = file.read(), file.metadata.metadata or {}
+            table, metadata = file.read() if rows else None, file.metadata.metadata or {}
         provenance = json.loads(metadata.get(KEY, b"{}"))
     except Exception as error:  # a damaged file can make pyarrow raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(f"{path}: not a complete Parquet file ({reason}); {ADVICE}") from error
     if checksums.lost(content, provenance):
         raise _differs(path)
-    missing = [c for c in needs if c not in table.column_names]
-    if missing:
-        raise UserError(f"{path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; {ADVICE}")
     return table, provenance if isinstance(provenance, dict) else {}
-
-
-def read_provenance(path: Path) -> dict[str, Any]:
-    """The provenance of a Parquet file without reading its rows, in a third of the time. Raises UserError as
-    `read_table` does.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    content = read_bytes(path)
-    if checksums.broken(content):
-        raise _differs(path)
-    try:
-        found = json.loads((pq.read_metadata(pa.BufferReader(content)).metadata or {}).get(KEY, b"{}"))
-    except (pa.ArrowException, ValueError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise UserError(f"{path}: not a complete Parquet file ({reason}); {ADVICE}") from error
-    if checksums.lost(content, found):
-        raise _differs(path)
-    return found if isinstance(found, dict) else {}
 
 
 def _differs(path: Path) -> UserError:
