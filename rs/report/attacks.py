@@ -89,8 +89,7 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         "how many of all that were attacked and asked for a certificate may at this α; small print: changed "
         "at all, near ties included."
     )
-    several = len(set(seeds.values())) > 1
-    heads = [("label", "text"), ("smoothing noise", "text")] + [("seed", "number")] * several
+    heads = [("label", "text"), ("smoothing noise", "text")] + [("seed", "number")] * bool(seeds)
     heads += [("check", "text"), ("attack", "text"), ("against", "text"), ("radius", "number")]
     heads += [("images", "number"), ("measured", "number"), ("at most", "number"), ("p", "number")]
     table = Folded([*heads, ("verdict", "text")], [])
@@ -98,7 +97,7 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     order = frame.assign(rank=frame["verdict"].map(ranks).fillna(2)).sort_values("rank", kind="stable")
     for row in order.to_dict("records"):
         cells = [text_cell(row["label"]), text_cell(row["smoothing"])]
-        cells += [text_cell(seeds.get(str(row["run"])))] * several
+        cells += [text_cell(seeds.get(str(row["run"])))] * bool(seeds)
         cells += [text_cell(_QUESTIONS.get(row["check"], row["check"]), "text words")]
         cells += [text_cell(row["attack"], "text words")]
         cells += [text_cell(row["against"], "text words"), number(row["radius"]), number(int(row["images"]))]

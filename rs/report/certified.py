@@ -61,15 +61,14 @@ def wide(
     """One row per combination of `keys`, one column per radius, tinted by the value; bold where `leaders`
     contains certificate, noise, radius and label.
     """
-    several = len(set(seeds.values())) > 1
     heads = [(k.replace("smoothing", "smoothing noise"), "text") for k in keys if k != "run"]
-    columns = heads + [("seed", "number")] * several + [(f"r = {r:g}", "number") for r in radii]
+    columns = heads + [("seed", "number")] * bool(seeds) + [(f"r = {r:g}", "number") for r in radii]
     rows = []
     for _, group in frame.groupby(keys, sort=False, dropna=False):
         first = group.iloc[0]
         estimate = "" if bool(first.get("rigorous", True)) else "estimate"
         row = [text_cell(first[k], mark=estimate * (k == "certificate")) for k in keys if k != "run"]
-        if several:
+        if seeds:
             row.append(text_cell(seeds.get(str(first["run"]))))
         at = {row["radius"]: row for row in group.to_dict("records")}
         for r in radii:
@@ -183,13 +182,12 @@ def radius_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     frame = read(tables, "average_certified_radius")
     for norm, part in [] if frame.empty else list(frame.groupby("norm")):
         note, extra = constants(part, _CLAIM)
-        several = len(set(seeds.values())) > 1
         end = float(part[["acr", "high"]].max().max()) or 1.0
         note = _noted(note, part)
         # the number stands beside the label: a phone shows two columns
         table = Table([("label", "text"), ("ACR", "number"), (f"0 to {up(end, 2)}", "plot")], [], note)
         table.columns += [("smoothing noise", "text"), ("certificate", "text")]
-        table.columns += [("seed", "number")] * several
+        table.columns += [("seed", "number")] * bool(seeds)
         table.columns += [(c.replace("_", " "), "number") for c in extra]
         table.title = f"{norm_name(norm)} radius"
         for row in part.to_dict("records"):
@@ -198,7 +196,7 @@ def radius_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
             cells = [text_cell(row["label"]), _acr(row), Cell("", row["acr"], span=span)]
             cells.append(text_cell(row["smoothing"]))
             cells.append(text_cell(row["certificate"], mark="" if row["rigorous"] else "estimate"))
-            cells += [text_cell(seeds.get(row["run"]))] * several
+            cells += [text_cell(seeds.get(row["run"]))] * bool(seeds)
             table.rows.append(cells + [text_cell(row[c]) if c in _TEXTS else number(row[c]) for c in extra])
         section.tables.append(table)
     return section

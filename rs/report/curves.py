@@ -47,14 +47,10 @@ def curves(
     if len(frame) > MOST_WITH_VOTES:
         frame = frame.drop(columns=list(_VOTES), errors="ignore")
     published, runs = read(tables, "published"), read(tables, "runs")
-    several = len(set(seeds.values())) > 1
     images = dict(iter(frame.groupby(_CLAIM, sort=False)))
     heads = frame.drop_duplicates(_CLAIM).reset_index(drop=True)
     asked = Asked.of(report) if report else Asked()
-    panels = [
-        _panel(panel, images, published, seeds if several else {})
-        for panel in certified_panels(heads, runs, asked)
-    ]
+    panels = [_panel(panel, images, published, seeds) for panel in certified_panels(heads, runs, asked)]
     thumbnails = {
         str(row["image"]): thumbnail(row["pixels"], row["shape"])
         for row in read(tables, "thumbnails").to_dict("records")

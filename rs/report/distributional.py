@@ -70,9 +70,8 @@ def distributional_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         "print: 95 % t intervals over the images. Estimates rest on an inner maximum that ascent found; "
         "proven bounds hold for these images with confidence 1 − α over the noise."
     )
-    several = len(set(seeds.values())) > 1
     for (run, label, smoothing), part in frame.groupby(["run", "label", "smoothing"], sort=False):
-        seed = f", seed {seeds.get(str(run))}" if several else ""
+        seed = f", seed {seeds.get(str(run))}" if seeds else ""
         title = f"{label}, {smoothing}{seed}"
         section.tables.append(_certificates(part, title))
         cases = points[(points["run"] == run) & (points["smoothing"] == smoothing)]

@@ -100,7 +100,7 @@ def write_report(study: str, tables: Path, figures: Sequence[Path], out: Path, c
 
 def _page(study: str, tables: Path, figures: Sequence[Path], out: Path, context: Context) -> str:
     runs = read(tables, "runs")
-    seeds = {str(r["run"]): r.get("seed") for r in runs.to_dict("records")} if not runs.empty else {}
+    seeds = _seeds(runs)
     live = curves(tables, context.get("radii"), seeds, context.get("report"))
     sections = _sections(tables, runs, seeds, context.get("radii"), bool(live))
     named = {section.id: section for section in sections}
@@ -123,6 +123,14 @@ def _page(study: str, tables: Path, figures: Sequence[Path], out: Path, context:
         curves=live,
         answers=answers(tables),
     )
+
+
+def _seeds(runs: pd.DataFrame) -> dict[str, Any]:
+    """The seed of each run by its id, where they are not all the same; otherwise no table has a column of
+    seeds.
+    """
+    found = {str(row["run"]): row.get("seed") for row in runs.to_dict("records")}
+    return found if len(set(found.values())) > 1 else {}
 
 
 def _sections(

@@ -23,13 +23,12 @@ def training_section(tables: Path, runs: pd.DataFrame, seeds: Mapping[str, Any])
     names = {str(r["run"]): str(r["label"]) for r in runs.to_dict("records")}
     outside = ("run", "label", "epoch", "seconds", "images_per_second")
     metrics = [str(c) for c in frame if c not in outside and frame[c].notna().any()]
-    several = len(set(seeds.values())) > 1
-    table = Table([("label", "text")] + [("seed", "number")] * several + [("epochs", "number")], [])
+    table = Table([("label", "text")] + [("seed", "number")] * bool(seeds) + [("epochs", "number")], [])
     table.columns += [(m.replace("_", " "), "number") for m in metrics]
     table.columns += [("seconds", "number")] * ("seconds" in frame)
     for run, group in frame.groupby("run", sort=False):
         last = group.sort_values("epoch").iloc[-1]
-        row = [text_cell(names.get(str(run), run))] + [text_cell(seeds.get(str(run)))] * several
+        row = [text_cell(names.get(str(run), run))] + [text_cell(seeds.get(str(run)))] * bool(seeds)
         row += [number(int(group["epoch"].nunique())), *(number(last[m]) for m in metrics)]
         table.rows.append([*row, *(number(float(group[c].sum())) for c in ("seconds",) if c in frame)])
     section.tables.append(table)
