@@ -1,10 +1,10 @@
-"""`rs accept`: results of an older version are taken over after a look, instead of made again. No torch.
+"""`rs accept`: takes over results of an older version after a look, instead of making them again. No torch.
 
-Lists the finished files of a study whose code is another today, by run and stage: how many, of which commit,
-and which definitions that they execute differ since, as far as git can tell. With --yes it records in the
-results that they count as made by today's code: who, when, from which digest to which. Snakemake and the
-merging of draws then take old and new as one; a later edit of the code makes both stale. Tables and pages are
-made anew: they take seconds.
+It lists the finished files of a study whose code differs today, by run and stage: how many, from which
+commit, and which of the definitions that they execute have changed since, as far as git knows. With --yes it
+records beside the results that they count as made by today's code: who, when, from which digest to which.
+Snakemake and the merging of draws then treat old and new as equal; a later edit of the code makes both stale.
+Tables and pages are made anew, which takes seconds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ MOST_NAMED = 8
 
 @dataclass(frozen=True)
 class Other:
-    """Finished files of one run and stage that other code made: its digest, and the commit that they name."""
+    """Finished files of one run and stage that other code made: its digest, and the commit recorded in
+    them.
+    """
 
     folder: Path
     label: str
@@ -92,8 +94,8 @@ def made_by_other_code(plan: Plan, run: str | None, stages: list[str]) -> list[O
 
 
 def accept(plan: Plan, others: list[Other]) -> None:
-    """Records that the files count as made by today's code. Snakemake's records of what is current then name
-    the former code and are removed: such files are judged by what they hold.
+    """Records that the files count as made by today's code. Snakemake's records of current files name the
+    former code and are removed, so such files are judged by their content.
     """
     by_folder: dict[Path, list[dict[str, Any]]] = {}
     for other in others:
@@ -104,16 +106,16 @@ def accept(plan: Plan, others: list[Other]) -> None:
 
 
 def forget_records(plan: Plan) -> None:
-    """Again with each --yes, so that an interruption in the middle is made up for."""
+    """Runs again with each --yes, which completes an interrupted call."""
     for job in in_order(plan):
-        with contextlib.suppress(UserError):  # a damaged file is told where it is read
+        with contextlib.suppress(UserError):  # the stage that reads a damaged file reports it
             if job_is_current(job):
                 judge_by_content(job.outputs.values())
 
 
 @functools.cache
 def since(at: str, executes: tuple[str, ...]) -> str:
-    """What differs today of what `executes` execute since a commit (with + where its files were edited)."""
+    """What has changed in the code of `executes` since a commit (with + where its files were edited)."""
     if not at:
         return "what differs is not known: made outside of a checkout"
     edited = "; the checkout had edits that are in no commit" if at.endswith("+") else ""
@@ -139,7 +141,7 @@ def since(at: str, executes: tuple[str, ...]) -> str:
 
 @functools.cache
 def _code_of(at: str) -> code_digest.Code | None:
-    """The package as it was at a commit."""
+    """The package as it was at a commit; None where git does not have it."""
     git = ["git", "-C", str(CHECKOUT), "archive", "--format=tar", at, "--", code_digest.ROOT.name]
     try:
         packed = subprocess.run(git, capture_output=True, check=True).stdout

@@ -1,11 +1,13 @@
 """Logs are tab-separated with the columns idx label predict radius correct time, as Cohen et al. publish
-them; Parquet files hold certified radii (of ours, or as `rs import-log --out` writes them) or a study's
-tables. Radii are held against what n votes at alpha allow Cohen et al.'s CERTIFY under Gaussian noise, where
-sigma, n and alpha are known: of logs, as you state them; never those of a file that names another
-certificate, another noise or a stopping rule. Every finding is one line, FILE: NAME (IMAGES): what is seen.
-It is what the file says, not why: a wrong sigma, n or alpha that was stated looks the same.
+them. Parquet files hold certified radii (of rs, or as `rs import-log --out` writes them) or a study's tables.
+Where sigma, n and alpha are known, radii are compared with those that n votes at alpha allow for Cohen et
+al.'s CERTIFY under Gaussian noise. For logs, you state the three numbers. Files that name another
+certificate, another noise or a stopping rule are not compared. Every finding is one line, FILE: NAME
+(IMAGES): what is seen. A finding describes the file, not the reason: a wrong statement of sigma, n or alpha
+looks the same.
 
 exit codes:
+
     0    nothing found
     1    a file could not be read
     2    something found
@@ -35,7 +37,7 @@ from rs.study.certification_log import LogFault, lines_of, log_of
 from rs.study.log_audit import Finding, Stated, facts_of
 from rs.study.log_audit import findings as seen_in
 
-VOTES = ("sigma", "n", "alpha")  # what bounds CERTIFY's radii
+VOTES = ("sigma", "n", "alpha")  # the numbers that bound CERTIFY's radii
 NOT_SEEN = (
     "whether the votes that chose the class also bounded it, or more were drawn after a look",
     "whether sigma was in the units of the images, and the noise independent",
@@ -67,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prints facts and findings. Raises UserError for what cannot be read, Found where something is found."""
+    """Prints facts and findings. Raises UserError for unreadable files, Found where something is found."""
     if args.mistakes:
         if args.write:
             write_text(args.write, within(args.write, "mistakes", table()))
@@ -94,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _stated(args: argparse.Namespace) -> Stated:
-    """Raises UserError for what nobody can state."""
+    """The statements on the command line. Raises UserError for impossible ones."""
     for option, given, allowed, fits in (
         ("sigma", args.sigma, "a finite number above 0", lambda v: 0 < v < math.inf),
         ("n", args.n, f"1 to {MOST}", lambda v: 1 <= v <= MOST),
@@ -118,8 +120,8 @@ def _is_number(text: str) -> bool:
 
 
 def _all(files: Iterable[Path], stated: Stated, faults: list[UserError]) -> Iterator[Subject]:
-    """What is stated on the command line counts before what a file says of itself; but radii that it says are
-    not CERTIFY's are held against no sigma, n and alpha.
+    """The subjects of all files. Statements on the command line replace those of a file. But radii that a
+    file declares to be other than CERTIFY's are not compared with sigma, n and alpha.
     """
     given = {key: value for key, value in asdict(stated).items() if value is not None}
     whole = {key: value for key, value in given.items() if key not in VOTES}
@@ -135,7 +137,7 @@ def _all(files: Iterable[Path], stated: Stated, faults: list[UserError]) -> Iter
 
 
 def of_log(path: Path) -> Subject:
-    """A log with the lines that cannot be meant left out, and named: one finding for each kind."""
+    """A log without its invalid lines, with one finding for each kind of fault."""
     lines = list(lines_of(path))
     faults = [line for line in lines if isinstance(line, LogFault)]
     kinds = Counter(fault.name for fault in faults)
@@ -145,12 +147,12 @@ def of_log(path: Path) -> Subject:
     return Subject(str(path), log, seen, Stated())
 
 
-# --- what is found ---
+# --- findings ---
 
 
 def _findings(looked_at: list[Subject]) -> Iterator[list[Finding]]:
-    """Of every subject; the same outcomes in two files are found in the second. Outcomes that are all 0 or
-    the largest two files may share: those of votes that all agree.
+    """The findings of each subject. Equal outcomes in two files are found in the second. Two files may share
+    outcomes with at most one distinct radius above 0, as from votes that all agree.
     """
     before: dict[tuple[str, bytes], Subject] = {}
     for subject in looked_at:
@@ -165,7 +167,7 @@ def _findings(looked_at: list[Subject]) -> Iterator[list[Finding]]:
 
 
 def not_checked(subject: Subject) -> list[str]:
-    """What would need more to be stated."""
+    """The checks that need more statements."""
     stated, told = subject.stated, list[str]()
     if subject.log is None:
         return told

@@ -1,5 +1,5 @@
-"""What `rs audit` looks at in a Parquet file: certified radii of ours or as `rs import-log` writes them, and
-the tables on certified accuracy and average certified radius of a study.
+"""Reads what `rs audit` checks in a Parquet file: certified radii of rs or as `rs import-log` writes them,
+and a study's tables on certified accuracy and average certified radius.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ CURVE = ("certified_accuracy", "radius", "low", "high")
 AVERAGE = ("acr", "low", "high")
 CLAIM = ("run", "label", "smoothing", "certificate")
 _WHOLE, _NUMBER, _EITHER = (True, None, math.inf), (False, None, math.inf), (True, 0.0, 1.0)
-# what must be there in every row, and what may lack in some; what numbers cannot be are findings, not faults
+# Columns needed in every row, and columns that some rows may lack; impossible numbers are findings, not
+# faults.
 _EVERY: Rules = {"rigorous": _EITHER, "n": _WHOLE, "alpha": _NUMBER}
 _OF_IMAGES: Rules = {**dict.fromkeys(IMAGES[:3], _WHOLE), "radius": _NUMBER, **_EVERY}
 _OF_CURVE: Rules = {**dict.fromkeys(CURVE[:2], _NUMBER), "rigorous": _EITHER}
@@ -35,20 +36,20 @@ _SOME: Rules = dict.fromkeys(("low", "high", "largest_radius"), _NUMBER)
 
 @dataclass(frozen=True)
 class Subject:
-    """What is audited: `log` is None for a table that has no images."""
+    """A subject of the audit: `log` is None for a table that has no images."""
 
     name: str
     log: Log | None
     seen: Sequence[Finding]  # while it was read
     stated: Stated
-    like: str = "log"  # held only against subjects of the same kind: a log's import is no second log
+    like: str = "log"  # compared only with subjects of the same kind: a log's import is no second log
     file: Path | None = None
-    other: str = ""  # what its radii are of, where that is not CERTIFY under Gaussian noise
+    other: str = ""  # the origin of its radii, where that is not CERTIFY under Gaussian noise
 
 
 def subjects(path: Path) -> Iterator[Subject]:
-    """Every log or certificate of the file. Raises UserError where it is none of these tables, has no rows,
-    or a column that is looked at holds no numbers.
+    """Every log or certificate of the file. Raises UserError for another table, one without rows, or one with
+    a needed column that does not hold numbers.
     """
     table, made = read_table(path)
     frame = table.to_pandas()
@@ -71,8 +72,8 @@ def subjects(path: Path) -> Iterator[Subject]:
 
 
 def _check(path: Path, frame: pd.DataFrame, every: Rules) -> None:
-    """Raises UserError that names the first column which is no column of numbers, or a value that lacks;
-    columns of _SOME may lack values. Columns that the frame has not are left out.
+    """Raises UserError at the first column that does not hold numbers or lacks a value; columns of _SOME may
+    lack values. Columns that the frame lacks are skipped.
     """
     if frame.empty:
         raise UserError(f"{path}: has no rows; nothing to audit")
@@ -114,7 +115,7 @@ def _of_images(name: str, rows: pd.DataFrame, made: dict[str, Any]) -> Subject:
 
 
 def _of_subset(images: np.ndarray, spec: dict[str, Any]) -> Iterator[Finding]:
-    """Whether they are the test images that the file says it was made for."""
+    """Whether they are the test images that the file's settings name."""
     wanted = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]))
     if sorted(images) != list(wanted):
         told = f"not the {len(wanted)} images that its settings name"
@@ -122,7 +123,9 @@ def _of_subset(images: np.ndarray, spec: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _stated(rows: pd.DataFrame, made: dict[str, Any]) -> Stated:
-    """Of CERTIFY under Gaussian noise; nothing of a file that does not name both."""
+    """The file's own statements for CERTIFY under Gaussian noise; empty for a file that does not name
+    both.
+    """
     noise, needed = _noise(made), {"certificate", "n", "alpha"}
     if noise.get("name") != "gaussian" or len(rows) == 0 or not needed <= {*rows}:
         return Stated()
@@ -136,7 +139,9 @@ def _noise(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def _other(rows: pd.DataFrame, made: dict[str, Any]) -> str:
-    """What the file says that its radii are of, where CERTIFY's n votes at alpha do not bound them."""
+    """The origin of the radii by the file, where n votes at alpha of CERTIFY do not bound them; else
+    empty.
+    """
     certificates, noise = set(rows.get("certificate", ())) - {"cohen"}, _noise(made)
     if certificates:
         return f"of {', '.join(sorted(map(str, certificates)))}"
@@ -148,7 +153,9 @@ def _other(rows: pd.DataFrame, made: dict[str, Any]) -> str:
 
 
 def _of_table(frame: pd.DataFrame) -> Iterator[Finding]:
-    """Shares between 0 and 1 that do not rise with the radius, nothing beyond what votes can certify."""
+    """Checks that shares lie between 0 and 1 and do not rise with the radius, and that no number exceeds what
+    votes can certify.
+    """
     value = "certified_accuracy" if "certified_accuracy" in frame else "acr"
     numbers = frame[value].to_numpy(np.float64)
     bad = ~((numbers >= 0) & (numbers <= (1 if value == "certified_accuracy" else np.inf)))

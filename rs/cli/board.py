@@ -1,5 +1,5 @@
-"""Runs of studies and certification logs on one page: curves that one reads at any radius, a ranking with
-ties, differences image by image.
+"""Runs of studies and certification logs on one page: curves to read at any radius, a ranking with ties,
+differences image by image.
 
 Contestants are named as in `rs compare`: FILE, a log, or STUDY.yaml:LABEL; STUDY.yaml alone is all of its
 runs.

@@ -1,4 +1,4 @@
-"""`rs certify` for people, without a study: any model (--model), or a checkpoint on a data set of ours
+"""`rs certify` for people, without a study: any model (--model), or a checkpoint on a data set of rs
 (--checkpoint). Without either it is the verb of the certify stage.
 """
 
@@ -11,7 +11,7 @@ from rs.errors import UserError
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
-    """Makes the verb of the certify stage these two as well."""
+    """Adds both uses to the verb of the certify stage."""
     stage = parser.get_default("act")
     own_of_stage = [a for a in parser._actions if a.dest != "help"]
     model = parser.add_argument_group(
@@ -45,7 +45,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def add_shared(own: argparse._ArgumentGroup) -> None:
-    """The options of both, as typed."""
+    """The options of both uses, as typed."""
     own.add_argument("--data", metavar="PLACE", help="with --model: images; with --checkpoint: a data set")
     own.add_argument("--key", metavar="KEY", help="of the weights, in a file that holds several: ema, ...")
     own.add_argument(

@@ -1,7 +1,7 @@
-"""`rs certify --checkpoint`: certify one's own classifier on a data set without writing a study.
+"""`rs certify --checkpoint`: certifies the user's own classifier on a data set without a handwritten study.
 
 The options become a study with one imported model, written to results/<name>/study.yaml and run in this
-process: data, import, draws, certified radii. What exists from the same inputs and code is kept, so an
+process: data, import, draws, certified radii. Existing results from the same inputs and code are kept, so an
 interrupted call continues and more votes draw only what is missing.
 """
 
@@ -50,7 +50,7 @@ def add_arguments(own: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prints certified accuracy and ACR and says where the radii lie."""
+    """Prints certified accuracy, ACR and the places of the results."""
     from rs.cli.overview import certified_accuracy_text
     from rs.tables import aggregate as tables
 
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def methods(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Noise and certificate of the options; --sigma is --set sigma=."""
+    """Noise and certificate of the options; --sigma is short for --set sigma=."""
     settings = [*args.set, *([f"sigma={args.sigma}"] if args.sigma is not None else [])]
     named = {setting.partition("=")[0] for setting in settings}
     if args.noise == "gaussian" and not named & {"sigma", "noise.sigma"}:
@@ -83,20 +83,22 @@ def methods(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def name_of(checkpoint: Path) -> str:
-    """A study's name for this file: the same at every call, another for a file of the same name elsewhere."""
-    place = os.path.relpath(checkpoint)  # as seen from the folder that results/ lies in
+    """A study's name for this file: the same at every call, another one for a file of the same name
+    elsewhere.
+    """
+    place = os.path.relpath(checkpoint)  # relative to the folder that results/ lies in
     return f"{slug('certify', checkpoint.stem)}-{digest(place)}"
 
 
 def study_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
-    """The study that the options stand for. Raises UserError for what no study can be made of."""
+    """The study that the options describe. Raises UserError where they describe none."""
     if not args.data:
         raise UserError("certify: --checkpoint needs --data NAME (see rs list)")
     noise, certificate = methods(args)
     n = whole("--n", args.n or N)
     sampling: dict[str, Any] = {"n0": whole("--n0", args.n0), "n": n}
     images = whole("--images", args.images) if args.images else None
-    if images and images <= 10 * Sampling.images_per_shard:  # small shards: few images beyond those asked for
+    if images and images <= 10 * Sampling.images_per_shard:  # small shards draw few images in excess
         sampling["images_per_shard"] = min(images, 10)
     own = {"weights": str(args.checkpoint), "format": args.format, "noise": noise, "sampling": sampling}
     given = {"entry": args.entry, "architecture": args.architecture and {"name": args.architecture}}
@@ -119,7 +121,7 @@ def study_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
 def highest(
     data: str, noise: dict[str, Any], certificate: dict[str, Any], sampling: dict[str, Any]
 ) -> float | None:
-    """The radius that all votes for one class certify; None where votes alone do not say."""
+    """The radius that all votes for one class certify; None where votes alone do not determine it."""
     known = schema()["$defs"]["datasets"].get(data, {})
     if not {"x-shape", "x-classes"} <= known.keys():
         return None
@@ -129,12 +131,12 @@ def highest(
     told = (str(certificate["alpha"]), str(math.prod(known["x-shape"])), "0.5")
     try:
         return float(radius.radii(noise, method, votes, *told)[0]["radius"])
-    except (UserError, KeyError):  # the study's check names what is wrong; soft moments are no votes
+    except (UserError, KeyError):  # the study's check reports what is wrong; soft moments are no votes
         return None
 
 
 def radii_up_to(top: float | None) -> list[float]:
-    """At most ten round steps from 0 to `top`; a study's own where it is not known."""
+    """At most ten round steps from 0 to `top`; a study's default radii where it is unknown."""
     if top is None or not 0 < top < math.inf:
         return list(Report.radii)
     power = 10.0 ** math.floor(math.log10(top / 10))

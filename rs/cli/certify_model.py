@@ -55,13 +55,13 @@ def add_arguments(own: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Certifies, prints a table and says where images and page lie."""
+    """Certifies, and prints a table and the places of images and page."""
     from rs.foreign.certifying import certify
     from rs.report.model import write_model_page
 
     asked = settings(args)
     check_out(asked, args.out is not None)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's end, as Ctrl-C
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's end acts as Ctrl-C
     try:
         done = certify(asked, lambda fact, said: print(f"{fact:<18}{said}", file=sys.stderr, flush=True))
     finally:
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def settings(args: argparse.Namespace) -> Settings:
-    """What the options ask for. Raises UserError for the first that is no such thing."""
+    """The settings of the options. Raises UserError for the first invalid one."""
     from rs.foreign import sources
     from rs.foreign.certifying import Settings
 
@@ -105,7 +105,7 @@ def settings(args: argparse.Namespace) -> Settings:
 
 
 def check_out(asked: Settings, given: bool) -> None:
-    """Raises UserError for a folder that holds other things, or that lies among the images."""
+    """Raises UserError for a folder with other content, or one among the images."""
     from rs.foreign.votes import IDENTITY
 
     out, data = asked.out.resolve(), asked.data.resolve()
@@ -122,14 +122,14 @@ WHOLE = ("n", "images", "batch")
 
 
 def replaced(asked: Settings) -> Settings:
-    """With a folder of its own for each model, data, noise and form."""
+    """The settings with an output folder for this model, data, noise and form."""
     from dataclasses import replace
 
     from rs.api.given import chosen_device
     from rs.machine.devices import device_class
 
     model, device = asked.model, chosen_device(asked.device, "certify")
-    weights = model.weights and model.weights.resolve()  # not --download: the call without it goes on
+    weights = model.weights and model.weights.resolve()  # not --download: the call without it continues
     told = [
         str(v) for v in (model.title, weights, model.key, asked.stated, asked.data.resolve(), asked.split)
     ]
@@ -155,7 +155,7 @@ def stated(args: argparse.Namespace) -> Stated:
 
 
 def size(text: str) -> tuple[int, int]:
-    """`224` or `192x256`."""
+    """(height, width) of a text such as `224` or `192x256`."""
     found = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text)
     if not found:
         raise UserError(f"certify: --size {text}: must be HxW or one number, as 224 or 192x256")
@@ -178,11 +178,13 @@ def seconds(text: str) -> float:
     return float(found[1]) * BUDGET[found[2]]
 
 
-# --- what is printed at the end ---
+# --- the text at the end ---
 
 
 def text(done: Done, asked: Settings, radii: Sequence[float]) -> str:
-    """Shares at radii up to the cap, rounded down, with intervals rounded outwards; where files lie."""
+    """Shares at radii up to the cap, rounded down, with intervals rounded outwards, and the places of the
+    files.
+    """
     from rs.report.html_table import down, up
 
     frame = done.accuracy(radii)

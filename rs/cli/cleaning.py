@@ -1,8 +1,9 @@
-"""`rs clean`: results that no known study names: one in this folder, or one that is given.
+"""`rs clean`: lists and removes results that no known study names, neither one in this folder nor a given
+one.
 
-Every YAML file of the working directory and of config/ that is a study counts, the files that made the tables
-in results/ together, overlays among them, and the studies of `rs certify`. A run takes days and removing it
-cannot be undone: what is not known for sure is kept.
+Known studies are all YAML files of the working directory and of config/ that are studies, the sets of files
+(with overlays) that made the tables in results/, and the studies of `rs certify`. A run takes days and cannot
+be restored after removal, so anything uncertain is kept.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Lists what no known study names with sizes and ages, and removes it if asked to."""
+    """Lists results that no known study names with sizes and ages, and removes them if asked to."""
     if args.only and not args.study:
         raise UserError("clean: --only needs --study: the studies to keep")
-    # --study takes several studies here, so that the overlays of one are joined to its file
+    # --study takes several studies here, so the overlays of one are joined to its file by +
     given = [
         (Path(text),) if Path(text).exists() else tuple(map(Path, text.split("+"))) for text in args.study
     ]
@@ -75,15 +76,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def agreed(question: str) -> bool:
-    """The answer of a person; one who cannot be asked has said it with --yes, or not."""
+    """Asks a person on the terminal. Raises UserError where nobody can be asked."""
     if not sys.stdin.isatty():
         raise UserError("clean: --delete asks on a terminal; --yes removes without asking")
     return input(question).strip().lower() in ("y", "yes")
 
 
 def in_folder() -> Iterator[Callable[[], Study]]:
-    """The studies of this folder: those of its files, and those that made the tables in results/, with what
-    was given to Snakemake by --config.
+    """The studies of this folder: those of its files, and those that made the tables in results/, with the
+    values given to Snakemake by --config.
     """
     found = [*sorted(Path().glob("*.y*ml")), *sorted(Path("config").rglob("*.y*ml"))]
     for path in [*filter(is_study, found), *sorted(RESULTS.glob("*/study.yaml"))]:
@@ -98,7 +99,7 @@ def in_folder() -> Iterator[Callable[[], Study]]:
 
 
 def is_study(path: Path) -> bool:
-    """Whether a file says that it is one: an overlay has no data, other YAML no name. A broken one may be."""
+    """Whether a file is a study: an overlay has no data, other YAML no name. A broken file may be one."""
     try:
         return {"name", "data"} <= read_yaml(path).keys()
     except UserError:
@@ -119,7 +120,7 @@ def age_of(path: Path) -> float:
 
 
 def in_words(size: float) -> str:
-    """`1.5 GB`."""
+    """The size as text, such as `1.5 GB`."""
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.3g} {unit}"

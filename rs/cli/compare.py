@@ -4,7 +4,7 @@ A contestant is FILE, a certification log, or STUDY.yaml:LABEL, a run with all i
 with +, as in a.yaml+b.yaml:LABEL); STUDY.yaml alone stands for all of its runs. Every pair is compared, in
 the order given. Wrong and abstained images have radius 0.
 
-Intervals hold each for itself; verdicts count all rows of one question and metric (Holm). `networks` asks
+Each interval holds by itself; verdicts count all rows of one question and metric (Holm). `networks` asks
 whether these networks differ on other test images, `methods` whether training with other seeds would, which
 takes at least 3 seeds each. A verdict `equivalent` needs a margin that you state.
 """
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_choices(parser: argparse.ArgumentParser) -> None:
-    """What names the contestants of this verb and of `rs power`."""
+    """The options that select contestants, for this verb, `rs board` and `rs power`."""
     parser.add_argument(
         "--certificate", metavar="NAME", help="where a run has several: as the tables name it"
     )
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def read_margins(given: list[str]) -> dict[str, float]:
-    """`0.01` for every metric, `acr=0.02` for one; what is named counts before what is not."""
+    """`0.01` for every metric, `acr=0.02` for one; named margins replace general ones."""
     found: dict[str, float] = {}
     named: dict[str, float] = {}
     for entry in given:
@@ -122,8 +122,8 @@ def read_margins(given: list[str]) -> dict[str, float]:
 
 
 def find(args: argparse.Namespace) -> tuple[list[Contestant], list[float]]:
-    """The contestants as they were named, each once, however often and by which paths it was named, and the
-    radii of the first study, or the usual ones.
+    """The named contestants, each once, by however many names and paths it was given; and the radii of the
+    first study, or the default ones.
     """
     if args.sigma is not None and not 0 < args.sigma < math.inf:
         raise UserError(f"--sigma {args.sigma:g}: must be a number above 0")
@@ -170,7 +170,7 @@ def _of_study(
     labels = [*runs, *(log.label for log in plan.logs)]
     if label is not None and label not in labels:
         raise UserError(f"{named}: no active run or log is labelled {label!r}; there is: {', '.join(labels)}")
-    observed = {p.run.label for p in plan.runs if p.observations}  # denoisers are not
+    observed = {p.run.label for p in plan.runs if p.observations}  # denoisers are not observed
     wanted = [name for name in labels if name in observed or name not in runs] if label is None else [label]
     place: Any = contextlib.nullcontext()
     if args.observations:
@@ -190,7 +190,7 @@ def _of_study(
 
 
 def _chosen(found: list[Contestant], key: str, wanted: str | None, where: str) -> list[Contestant]:
-    """Those of the wanted noise or certificate, which must be one."""
+    """The contestants with the wanted noise or certificate, which must be a single one."""
     offered = list(dict.fromkeys(str(c.conditions.get(key)) for c in found))
     kept = [c for c in found if wanted is None or str(c.conditions.get(key)) == wanted]
     if len(found) == 0:

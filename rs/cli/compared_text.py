@@ -1,4 +1,6 @@
-"""`rs compare` for people: a block per pair, what averages hide, and a matrix where there are many."""
+"""The text of `rs compare`: a block per pair, what averages hide, and a matrix for more than two
+contestants.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ _NOISE = {
 
 
 def text(names: Sequence[str], rows: Sequence[Row], details: dict[str, Any], level: float) -> str:
-    """Everything that `rs compare` found; intervals are rounded outwards."""
+    """All results of `rs compare`; intervals are rounded outwards."""
     short = short_names(names)
     curves = {(curve["a"], curve["b"]): curve for curve in details["curves"]}
     blocks = [f"not under the same conditions: {told}" for told in details["conditions"]]
@@ -46,7 +48,9 @@ def text(names: Sequence[str], rows: Sequence[Row], details: dict[str, Any], lev
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Labels of runs, and of files what their names do not have in common, where that tells all apart."""
+    """Short names: labels of runs, and the parts of file names that differ. The full names where these
+    coincide.
+    """
     logs = [PurePath(name).stem.split("-") for name in names if ":" not in name]
     first = _shared(logs)
     last = _shared([words[first:][::-1] for words in logs])
@@ -59,7 +63,7 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _shared(names: list[list[str]]) -> int:
-    """How many words several names begin with alike."""
+    """The number of words with which all names begin."""
     alike = itertools.takewhile(lambda words: len(set(words)) == 1, zip(*names, strict=False))
     return len(list(alike)) if len(names) > 1 else 0
 
@@ -111,7 +115,7 @@ def table(rows: Sequence[Row], level: float) -> list[str]:
 
 
 def rounded(value: float, rounding: str = ROUND_HALF_EVEN) -> str:
-    """With its sign and four digits."""
+    """With sign and four decimals."""
     if not math.isfinite(value):
         return "none"
     return f"{Decimal(f'{value:.12f}').quantize(Decimal('0.0001'), rounding=rounding):+}"
@@ -129,7 +133,7 @@ def _left_out(images: list[int], name: str) -> str:
 
 
 def _curve(curve: dict[str, Any], level: float) -> str:
-    """Where the band leaves out 0; the longest stretches."""
+    """Where the band excludes 0: the longest stretches."""
     if not curve["radii"]:
         return "curve: undecided (votes were stopped, at no radius of both sides)"
     at = "all radii"
@@ -148,7 +152,7 @@ def _curve(curve: dict[str, Any], level: float) -> str:
 
 
 def _matrix(names: Sequence[str], rows: Sequence[Row], short: dict[str, str]) -> str:
-    """Differences of the average certified radius, row minus column; a star where they are decided."""
+    """Differences of the average certified radius, row minus column; a star marks decided ones."""
     found: dict[tuple[str, str], str] = {}
     for row in rows:
         if row["about"] == "networks" and row["metric"] == "acr":
@@ -184,7 +188,7 @@ def _probabilities(found: dict[str, list[dict[str, Any]]], short: dict[str, str]
 
 
 def _hard(found: list[dict[str, Any]], short: dict[str, str]) -> str:
-    """What others certify of the images that the reference does not, and the other way round."""
+    """What others certify of the images that the reference does not, and with roles exchanged."""
 
     def share(of: dict[str, Any]) -> str:
         if of["accuracy"] is None:

@@ -1,8 +1,10 @@
-"""What other people's certification logs decide of printed numbers and claims, where the logs cannot be kept.
+"""Verdicts on printed numbers and claims from other people's certification logs, which cannot be kept
+themselves.
 
-`evidence/logs.yaml` lists studies whose runs logs stand in for. `rs verdicts --from-logs` derives their
-verdicts where the logs lie in the folder of the data sets, and keeps these alone, with each log's name and
-digest. They are told apart from what the project's own observations decide: nobody here has seen the network.
+`evidence/logs.yaml` lists studies in which logs replace runs. `rs verdicts --from-logs` derives their
+verdicts where the logs lie in the folder of the data sets, and keeps only these verdicts, with each log's
+name and digest. They are shown apart from verdicts by the project's own observations, since the logs'
+networks are unknown here.
 """
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ from rs.tables.claims import COLUMNS
 from rs.tables.table import Row
 
 LIST = Path("evidence/logs.yaml")
-SAYS_NOTHING = ("not run", "zero by construction")  # of the log
+SAYS_NOTHING = ("not run", "zero by construction")  # verdicts that do not depend on the log
 
 
 @dataclass(frozen=True)
 class FromLogs:
-    """What studies say beside logs: numbers, and the conditions of claims."""
+    """The results of studies with logs: numbers, and the conditions of claims."""
 
     numbers: list[Row]
     claims: list[Row]
@@ -48,7 +50,7 @@ def keep() -> None:
         rows = rows_of(plan)
         logs = {log.label: {"file": log.path.name, "sha256": file_digest(log.path)} for log in plan.logs}
         numbers = [row for row in rows["published"] if row["status"] not in SAYS_NOTHING]
-        read = {row["id"] for row in rows["claims"] if row["value"] is not None}  # the others are by theory
+        read = {row["id"] for row in rows["claims"] if row["value"] is not None}  # theory decides the others
         claims = [row for row in rows["claims"] if row["id"] in read and row["verdict"] not in SAYS_NOTHING]
         for row in numbers:
             row |= logs[row["label"]]
@@ -57,7 +59,7 @@ def keep() -> None:
 
 
 def kept(papers: Collection[str]) -> FromLogs:
-    """What was kept of the list's studies about these papers. Raises UserError for other files."""
+    """The kept verdicts of the listed studies on these papers. Raises UserError for an invalid file."""
     numbers, claims = [], []
     for path in _listed():
         told = read_json(path) if path.is_file() else None
@@ -69,7 +71,7 @@ def kept(papers: Collection[str]) -> FromLogs:
 
 
 def summary(others: FromLogs) -> str:
-    """A sentence or two; nothing where no log says anything."""
+    """A sentence or two; empty where no log has a verdict."""
     if not others.numbers:
         return ""
     claims = {row["address"]: row["verdict"] for row in others.claims}
@@ -82,7 +84,7 @@ def summary(others: FromLogs) -> str:
 
 
 def page(others: FromLogs, whole: bool) -> str:
-    """The summary as Markdown; with each number and each condition of a claim where it is the whole."""
+    """The summary as Markdown; if `whole`, with each number and each condition of a claim."""
     parts = [summary(others)]
     if whole and others.numbers:
         lines = ["| number | printed | the log | verdict | log |", "|---|---|---|---|---|"]
@@ -106,6 +108,6 @@ def _listed() -> dict[Path, list[Path]]:
 
 
 def _plain(row: Row) -> Row:
-    """JSON has no numbers that are not finite."""
+    """The row without nan and None: JSON has no nan."""
     finite = {k: v for k, v in row.items() if not (isinstance(v, float) and math.isnan(v))}
     return {k: v for k, v in finite.items() if v is not None}

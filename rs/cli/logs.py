@@ -1,8 +1,8 @@
-"""Certification logs in and out: `rs import-log`, `rs export-log`, and the rows that a study's `logs` become.
+"""Certification logs in and out: `rs import-log`, `rs export-log`.
 
-A log holds predictions and radii only (see rs.study.certification_log). What it does not say, the noise,
-alpha, n and the certificate, its user states in the study; nothing here can check it, and published radii may
-be rounded up.
+A log holds predictions and radii only (see rs.study.certification_log). Its user states the rest in the
+study: noise, alpha, n and certificate. None of this can be checked here, and published radii may be rounded
+up.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def import_logs(args: argparse.Namespace) -> None:
-    """Prints certified accuracy and ACR of each log with 95 % intervals; writes them all as one table.
+    """Prints certified accuracy and ACR of each log with 95 % intervals; writes all logs as one table.
 
-    Logs that cannot be read are named after the others; UserError (exit code 1) says how many there were.
+    Unreadable logs are named after the others; the UserError (exit code 1) gives their number.
     """
     if any(not 0 <= r < np.inf for r in args.radii):
         raise UserError("import-log: --radii: must be finite numbers, 0 or more")
@@ -137,7 +137,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def export_log(plan: Any, args: argparse.Namespace) -> None:
-    """Writes one certificate's results of one run. Radii keep all their digits, times are written as 0.
+    """Writes one certificate's results of one run. Radii keep all their digits; times are written as 0.
 
     Raises UserError where the run, its seed, smoothing noise or certificate is unknown or not the only one.
     """
@@ -167,7 +167,7 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
 
 
 def _only(where: str, option: str, found: dict[Any, Any], wanted: Any) -> Any:
-    """The entry that is wanted, or the only one."""
+    """The wanted entry, or the only one."""
     if wanted is None and len(found) == 1:
         return next(iter(found.values()))
     if wanted not in found:

@@ -1,4 +1,4 @@
-"""`rs`: the pipeline's verbs on the command line. `rs --help` is the list."""
+"""`rs`: the pipeline's verbs on the command line. `rs --help` lists them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ exit codes:
     2    rs audit found something
     130  interrupted (Ctrl-C)
 """
-# What a stage's verb does for people, who give it something else than a study.
+# The use of a stage's verb for people, without a study.
 OF_PEOPLE = {"certify": "certify a model of your own (--model, --checkpoint)"}
 
 
 class Parser(argparse.ArgumentParser):
-    """Wrong arguments are bad input like any other: one line."""
+    """Wrong arguments give one line, as all bad input does."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
 def job_parser(stage: Stage) -> argparse.ArgumentParser:
-    """That of a job alone: other verbs take a second to import, which every job would pay."""
+    """The parser of a single job. Other verbs take a second to import, which every job would pay."""
     top = Parser("rs")
     verb = top.add_subparsers(dest="verb").add_parser(stage.name, description=stage.text)
     stages.add_arguments(verb, stage)
@@ -44,7 +44,9 @@ def job_parser(stage: Stage) -> argparse.ArgumentParser:
 
 
 def parser(asked: str | None = None) -> argparse.ArgumentParser:
-    """Every verb by name and text, and what the one that is `asked` for takes and does: it is imported."""
+    """All verbs with names and texts, and arguments and function of the one that is `asked` for, which is
+    imported.
+    """
     from rs.cli.verbs import AS_WRITTEN, VERBS
 
     top = Parser("rs", description=USAGE, formatter_class=AS_WRITTEN)
@@ -79,7 +81,7 @@ def parser(asked: str | None = None) -> argparse.ArgumentParser:
 
 
 def add_stage(verb: argparse.ArgumentParser, stage: Stage) -> None:
-    """The arguments of a stage's verb, for the workflow and for people."""
+    """Adds the arguments of a stage's verb, for the workflow and for people."""
     stages.add_arguments(verb, stage)
     verb.set_defaults(act=stages.run, stage=stage.name)
     if stage.name == "certify":
@@ -100,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("rs: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `rs list | head`
+    except BrokenPipeError:  # from `rs list | head`
         sys.stdout = None
     except Exception as error:
         if not ran_out(error):

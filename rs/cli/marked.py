@@ -1,4 +1,4 @@
-"""Documents that a verb writes a part of, between two marks."""
+"""Replaces the part of a document between two marks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from rs.errors import UserError
 
 
 def within(path: Path, mark: str, told: str) -> str:
-    """The file's text with `told` between <!-- mark --> and <!-- /mark -->. UserError where they are not."""
+    """The file's text with `told` between <!-- mark --> and <!-- /mark -->. Raises UserError where the marks
+    are missing.
+    """
     start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     if not path.is_file():
         raise UserError(f"{path}: no such file; it needs the marks {start} and {end}")

@@ -1,8 +1,8 @@
-"""Mistakes that make a certificate say what is not so, and where each is refused or flagged: mistakes.yaml.
+"""Mistakes that make a certificate false, and where each is refused or flagged: mistakes.yaml.
 
-tests/soundness plants every one of them, sees it caught there with these words, and sees the same without the
-mistake go through. `rs audit --mistakes` prints the table, `--write FILE` puts it between the marks of
-docs/evidence/soundness.md.
+tests/soundness makes each of them, checks that it is caught there with these words, and checks that the same
+input without the mistake passes. `rs audit --mistakes` prints the table; `--write FILE` puts it between the
+marks of docs/evidence/soundness.md.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ LIST = Path(__file__).with_name("mistakes.yaml")
 
 @dataclass(frozen=True)
 class Mistake:
-    """`what` was done, `where` it is caught (a stage, a verb, a function of `import rs`), and a part of what
-    is said there.
+    """`what` was done, `where` it is caught (a stage, a verb, a function of `import rs`), and a part of the
+    message there.
     """
 
     kind: str
@@ -36,7 +36,7 @@ def mistakes() -> tuple[Mistake, ...]:
 
 
 def table() -> str:
-    """Every mistake in Markdown, by kind."""
+    """All mistakes in Markdown, by kind."""
     lines, kind = ["| | mistake | caught | says |", "|---|---|---|---|"], ""
     for m in mistakes():
         if m.kind != kind:

@@ -1,4 +1,4 @@
-"""For people at a terminal: the certified-accuracy table, where results lie, what no study names."""
+"""Texts for the terminal: the certified-accuracy table, places of results, results that no study names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rs.report.html_table import down, up
 from rs.report.names import MEASURES, norm_name
 from rs.report.verdict_words import verdict_words
 
-HOUR = 3600.0  # a file is written in far less
+HOUR = 3600.0  # seconds; writing a file takes far less
 
 
 def certified_accuracy_text(tables: Path) -> str:
@@ -50,8 +50,8 @@ def certified_accuracy_text(tables: Path) -> str:
 
 
 def published_text(tables: Path, measured_only: bool = False) -> str:
-    """Published numbers, what was measured in their place with its 95 % interval, and the verdict; of those
-    that nothing was measured for, with `measured_only`, how many there are.
+    """Published numbers, the measured ones with 95 % intervals, and verdicts. With `measured_only`, numbers
+    without measurement are only counted.
     """
     rows = read_table(tables / "published.parquet")[0].to_pandas()
     absent = rows["reproduced"].isna() & measured_only
@@ -74,7 +74,7 @@ def published_text(tables: Path, measured_only: bool = False) -> str:
 
 
 def places(plan: Plan) -> str:
-    """Where a study's results lie."""
+    """The places of a study's results."""
     rows = {
         "report": plan.folder / "report.html",
         "figures": plan.folder / "figures",
@@ -85,15 +85,15 @@ def places(plan: Plan) -> str:
 
 
 def left_behind() -> list[Path]:
-    """What killed verbs did not finish writing: half files that nobody has written to for an hour."""
+    """Half-written files of killed verbs: those unchanged for an hour."""
     recent = time.time() - HOUR
     parts = (path for path in sorted(RESULTS.rglob(f".*{PART}")) if path.is_file())
     return [path for path in parts if path.stat().st_mtime < recent]
 
 
 def unnamed(plans: list[Plan]) -> list[Path]:
-    """Runs, data sets, and single files of draws, certificates and attacks, that none of the plans names; and
-    what was left half-written.
+    """Runs, data sets, and single files of draws, certificates and attacks that no plan names; and
+    half-written files.
     """
     named: set[Path] = set()
     for plan in plans:
@@ -110,7 +110,7 @@ def unnamed(plans: list[Plan]) -> list[Path]:
             if "log" in (*path.parts, path.stem) or path.name.startswith(
                 ("resume-", ".", accepted_code.NAME)
             ):
-                continue  # they go with their run or data set
+                continue  # belongs to its run or data set
             found.append(path)
     found += [path for path in left_behind() if not any(parent in found for parent in path.parents)]
     return found

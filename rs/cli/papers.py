@@ -1,4 +1,4 @@
-"""`rs papers`: a page per paper, its tables with published and reproduced numbers, and one for all."""
+"""`rs papers`: a page per paper, with its tables of published and reproduced numbers, and an index page."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _study(row: dict[str, Any]) -> str:
-    """What a page calls a study: its file, and its overlays."""
+    """A study's name on a page: its file and its overlays."""
     return " + ".join(Path(file).stem for file in row["files"])
 
 
 @dataclass(frozen=True)
 class _Left:
-    """What runs a study, how many hours it still needs where the plan can say it, and its page."""
+    """The command that runs a study, its remaining hours where the plan knows them, and its page."""
 
     command: str
     hours: float | None = None
@@ -79,8 +79,8 @@ def _claim(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _deciding(row: dict[str, Any]) -> dict[str, Any] | None:
-    """The condition that the verdict hangs on: of those that say it, the one nearest to saying something
-    else, by its distance from 0 in widths of its interval.
+    """The condition that decides the verdict: of those with this verdict, the least certain one, by its
+    distance from 0 in widths of its interval.
     """
     same = [c for c in row["conditions"] if c["evidence"] and c["condition_verdict"] == row["verdict"]]
     found = same or [c for c in row["conditions"] if c["evidence"]]

@@ -1,4 +1,4 @@
-"""The study that a verb is about: its argument, its plan (imported when it is made), and what that lacks."""
+"""The study of a verb: its argument, its plan (imported when it is made), and the packages that it lacks."""
 
 from __future__ import annotations
 

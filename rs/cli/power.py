@@ -1,10 +1,10 @@
-"""How many images, votes and training seeds tell a difference, from a pilot: two contestants, named as for
-`rs compare`, or one, whose spread then stands for both sides.
+"""How many images, votes and training seeds show a difference, from a pilot: two contestants, named as for
+`rs compare`, or one, whose spread is then assumed for both sides.
 
-Asked for with --difference D (default: the pilot's own): the images that tell D from 0 in --power of all
-cases, paired and unpaired; the training seeds; and, where the radii tell p_A, how that changes with the votes
-per image. With --images or --seeds, the other way round: the smallest difference that these show. Formulas
-and assumptions: rs/statistics/power.py; the pilot's spread is taken for the truth.
+With --difference D (default: the pilot's own): the number of images that distinguish D from 0 in a share
+--power of all cases, paired and unpaired; the number of training seeds; and, where the radii determine p_A,
+the effect of the votes per image. With --images or --seeds, conversely: the smallest difference that these
+show. Formulas and assumptions: rs/statistics/power.py; the pilot's spread is assumed to be the true one.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def check(args: argparse.Namespace) -> None:
 
 
 def answer(pilot: Pilot, args: argparse.Namespace) -> dict[str, Any]:
-    """What is asked for, of the pilot's own difference where none is named; None where nothing is known."""
+    """The answer, for the pilot's own difference where none is given; None for unknown values."""
     wanted = abs(args.difference if args.difference is not None else pilot.difference or 0.0)
     if wanted == 0 and args.images is None and args.seeds is None:
         raise UserError("power: the pilot says no difference; name one with --difference")
@@ -118,7 +118,7 @@ def _paired(pilot: Pilot, wanted: float, rule: dict[str, float]) -> int | None:
 def votes(
     contestants: list[Contestant], pilot: Pilot, wanted: float | None, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Paired images for an ACR at other numbers of votes; nothing where the radii do not tell p_A."""
+    """Paired images for an ACR at other numbers of votes; empty where the radii do not determine p_A."""
     known = [c.sigma is not None for c in contestants]
     if pilot.metric != "acr" or len(contestants) < 2 or not all(known) or not wanted:
         return []
@@ -128,7 +128,7 @@ def votes(
         for c in contestants
     ]
     if None in drawn:
-        return []  # stopped early: no one number of votes
+        return []  # stopped early: no single number of votes
     now = at_votes(contestants, drawn, max(d for d in drawn if d), args.alpha)
     for n in VOTES:
         deviation, kept = at_votes(contestants, drawn, n, args.alpha)
@@ -143,8 +143,8 @@ def votes(
 def price(
     contestants: list[Contestant], told: dict[str, Any], args: argparse.Namespace
 ) -> dict[str, Any] | None:
-    """What certifying the paired images anew costs here (`rs price`), where a study says how; of its own
-    votes, for both sides. None for logs, and where more images are needed than its test split has.
+    """The price of certifying the paired images anew here (`rs price`), if studies are given, with their own
+    votes, for both sides. None for logs, and where more images are needed than the test split has.
     """
     named = [parse(given) for given in args.contestants]
     images = told.get("paired_images")
@@ -173,7 +173,7 @@ def price(
 
 
 def text(told: dict[str, Any]) -> str:
-    """The same for people."""
+    """The answer as text."""
     what = "ACR" if told["metric"] == "acr" else f"certified accuracy at {told['radius']:g}"
     pair = told["a"] if told["b"] is None else f"{told['a']} − {told['b']}"
     lines = [f"pilot: {pair}, {told['pilot_images']} images, {what}"]

@@ -1,9 +1,9 @@
-"""`rs precision`: what it changes that a trained network votes in bfloat16 or int8 instead of float32.
+"""`rs precision`: the effect of voting in bfloat16 or int8 instead of float32 on a trained network.
 
-Both forms meet the same noise, so a vote that differs is due to rounding. A rounded network is a base
-classifier of its own with its own certificate: the command tells how far apart the two are, not an error of
-either. Certified accuracies are compared image by image, by the test of `rs compare`
-(rs.statistics.paired): equivalent are two that differ by less than MARGIN.
+Both forms see the same noise, so a vote that differs is due to rounding. A rounded network is a base
+classifier of its own with its own certificate: the command shows how far apart the two are, not an error of
+either. Certified accuracies are compared image by image, by the test of `rs compare` (rs.statistics.paired);
+two are equivalent if they differ by less than MARGIN.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ MARGIN, LEVEL = 0.01, 0.05
 
 @dataclass(frozen=True)
 class Compared:
-    """Of N images: draws per precision, and how many of their single votes differ, int64 [N]."""
+    """N images: draws per precision, and how many of their single votes differ, int64 [N]."""
 
     draws: dict[str, Draws]  # float32 first
     differing: np.ndarray
-    refused: str = ""  # why a run would not vote in the second
+    refused: str = ""  # why a run would refuse the second form
 
     @property
     def votes(self) -> int:
@@ -59,8 +59,8 @@ class Compared:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prints, per run and smoothing noise, how many votes differ, both certified accuracies and ACRs, and at
-    which radii they are equivalent.
+    """Prints, per run and smoothing noise, how many votes differ, both certified accuracies and ACRs, and the
+    radii at which they are equivalent.
     """
     for option, value, most in (("--images", args.images, MOST_IMAGES), ("--n", args.n, MOST_VOTES)):
         if not 1 <= value <= most:
@@ -107,8 +107,8 @@ def compare(
     size: tuple[int, int],
     device: torch.device,
 ) -> Compared:
-    """Votes in float32 by torch and in the precision of `sampling`, by its engine, on the same noise: `size`
-    holds the images and their estimation votes.
+    """Votes in float32 by torch and in the precision of `sampling`, by its engine, on the same noise. `size`
+    holds the number of images and of their estimation votes.
     """
     audited = network_audit.load(manifest, data, device)
     model = audited.manifest
@@ -150,8 +150,8 @@ def compare(
 def _forms(
     audited: Audited, sampling: dict[str, Any], smoothing: dict[str, Any], data: Path, device: torch.device
 ) -> list[InferenceForm]:
-    """In float32 and in the precision of `sampling`. Int8 is calibrated anew: the run's own scales, on the
-    processor and with the versions that its form was made with.
+    """The forms in float32 and in the precision of `sampling`. Int8 is calibrated anew: the run's own scales
+    belong to the processor and the versions with which its form was made.
     """
     asked, plain = asked_form(sampling), {**sampling, "precision": "float32", "engine": "torch"}
     if not by_openvino(asked):
@@ -159,12 +159,12 @@ def _forms(
     programs.check_processor(asked, device)
     given = for_noise(audited, asked, smoothing, data)
     program = calibrated(given, asked, smoothing, data)
-    # what a run would refuse is measured too
+    # forms that a run would refuse are measured too
     return [form_of(audited, plain, device), OpenVinoForm(given, asked, device, program, most=1.0)]
 
 
 def _refused(form: InferenceForm) -> str:
-    """That a run would not vote so, and why; nothing where it would."""
+    """That a run would refuse this form, and why; empty where it would not."""
     found, most = form.compared["differing_votes"], DIFFERING.get(str(form.description["precision"]), 1.0)
     if not by_openvino(form.description) or found <= most:
         return ""
@@ -173,14 +173,14 @@ def _refused(form: InferenceForm) -> str:
 
 
 def rounded(asked: str | None, own: str) -> str:
-    """The precision that float32 is compared with: the one asked for, or the study's own, or bfloat16."""
+    """The precision compared with float32: the requested one, else the study's own, else bfloat16."""
     return asked or (own if own != "float32" else "bfloat16")
 
 
 def text(
     found: Compared, certificates: list[dict[str, Any]], smoothing: dict[str, Any], radii: list[float]
 ) -> str:
-    """What `run` prints of one run."""
+    """The text of `run` for one run."""
     noise = catalog.build("noises", smoothing)
     images = len(found.differing)
     share = found.differing.sum() / found.votes
@@ -206,8 +206,8 @@ def text(
 
 
 def verdict(plain: np.ndarray, other: np.ndarray, radii: list[float]) -> str:
-    """Where both are equivalent, of which images each certifies: bool [radii, N]. Radii at which neither
-    certifies any say nothing.
+    """The radii at which both are equivalent, from the images that each certifies: bool [radii, N]. Radii at
+    which neither certifies any image are left out.
     """
     only = (plain & ~other).sum(1), (other & ~plain).sum(1)
     found = of_proportions(*only, plain.shape[1], margin=MARGIN)

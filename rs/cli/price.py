@@ -1,10 +1,10 @@
 """`rs price`: what a study costs before it runs, for what is missing now and for all of it.
 
-Hours of each stage on this machine and on named GPUs, memory and disk. What a network costs here is measured
-in seconds for each network and precision and kept in the user's cache, by device and versions; --no-measure
-takes what is there and else assumes, as is done for networks that need an extra which is not installed. Hours
-say "assumed" where a rate was not measured on that device. Where jobs of votes would take seconds or days, it
-says which images_per_shard makes them ten minutes.
+Hours of each stage on this machine and on named GPUs, memory and disk. The costs of each network and
+precision here are measured in seconds and kept in the user's cache, by device and versions. --no-measure uses
+existing measurements and else assumptions, as for networks that need an extra that is not installed. Hours
+say "assumed" where a rate was not measured on that device. Where jobs of votes would take seconds or days, a
+line proposes the images_per_shard that makes them ten minutes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def measure(plan: Plan, jobs: list[Job]) -> None:
-    """Measures what the cache lacks of the networks that these jobs run."""
+    """Measures the rates that the cache lacks for the networks of these jobs."""
     wanted: dict[Network, set[str]] = defaultdict(set)
     for job in jobs:
         with contextlib.suppress(NotPriced):

@@ -1,9 +1,9 @@
-"""`rs radius`: the certified radius for votes that somebody types or pipes in. No study, no files.
+"""`rs radius`: the certified radius for votes that are typed or piped in. No study, no files.
 
 Votes are whole numbers per class, separated by commas, from two separate draws: `--selection` chooses the
 class, `--estimation` bounds its probability. Without the two options every line of standard input holds one
-image, `90,10 86300,13700`: selection, white space, estimation. One line comes out per image: text with the
-radius floored to the digits shown, or JSON (`--json`) with all of its float64.
+image, `90,10 86300,13700`: selection, white space, estimation. The output is one line per image: text with
+the radius floored to the digits shown, or JSON (`--json`) with its full float64.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def radii(
 
 
 def as_text(answer: dict[str, Any]) -> str:
-    """`class 0, l2 radius 0.49343, confidence 0.999`."""
+    """The answer as text, such as `class 0, l2 radius 0.49343, confidence 0.999`."""
     proof = "" if answer["rigorous"] else ", an estimate and no proof"
     confidence = f"confidence {answer['confidence']!r}{proof}"
     if answer["prediction"] < 0:
@@ -133,7 +133,7 @@ def methods(
     """The noise and the certificate as a study writes them, from their names and `key=value` settings.
 
     A key belongs to the method that has a parameter of that name. Raises UserError for unknown names and
-    keys, values out of range, a pair without a theorem and certificates that votes cannot feed.
+    keys, values out of range, a pair without a theorem, and certificates that need more than votes.
     """
     chosen: dict[str, dict[str, Any]] = {"noise": {"name": noise}, "certificate": {"name": certificate}}
     facts = claims.facts_of(verb, {role: method["name"] for role, method in chosen.items()}, "--")
@@ -178,7 +178,7 @@ def _setting(verb: str, setting: str, facts: dict[str, dict[str, Any]]) -> tuple
 
 
 def _lines(stream: TextIO) -> Iterator[str]:
-    """Lines of a stream that may not end. Raises UserError where it is too long or no text."""
+    """Lines of a stream that may not end. Raises UserError where it is too long or not text."""
     left = LARGEST
     for number in itertools.count(1):
         try:
@@ -238,7 +238,7 @@ def _counts(where: str, text: str) -> list[int]:
 
 
 def number(option: str, text: str, allowed: str, fits: Callable[[float], bool]) -> float:
-    """The number that was typed after `option`. Raises UserError where it is none or does not fit."""
+    """The number that was typed after `option`. Raises UserError where it is no number or does not fit."""
     try:
         value = math.nan if "_" in text else float(text)
     except ValueError:

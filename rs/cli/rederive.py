@@ -1,9 +1,9 @@
-"""`rs rederive`: a study's tables from kept observations, without its networks, data or a workflow.
+"""`rs rederive`: derives a study's tables from kept observations, without its networks, data or a workflow.
 
-Observations (draws, attack outcomes, calibrations, manifests) lie in a folder as in results/runs. In a folder
-of its own that is removed afterwards, certificates are computed from the draws and tables from all of it, by
-the code as it is now: whoever changes a certificate sees what that does to the published tables. Nothing is
-drawn, and the same observations give the same text.
+Observations (draws, attack outcomes, calibrations, manifests) lie in a folder as in results/runs. Today's
+code computes certificates from the draws, and tables from all of it, in a temporary folder. So a change of a
+certificate shows its effect on the published tables. Nothing is drawn, and the same observations give the
+same text.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def read_list(path: Path, key: str = "tables", made: str = "TEXT FILE") -> dict[
 
 @contextlib.contextmanager
 def certified(plan: Plan, observations: Path, runs: Iterable[PlannedRun]) -> Iterator[None]:
-    """Inside, the working directory is a folder with the observations of `runs` and what their certificates
-    make of them: a while, of which a line tells first. Raises UserError where a run has no observations.
+    """Inside, the working directory is a folder with the observations of `runs` and the certificates derived
+    from them. This takes a while, so a line announces it. Raises UserError where a run has no observations.
     """
     kept, wanted = observations.resolve(), list(runs)
     print(f"rs: deriving the tables of {plan.study.name} from {observations}", file=sys.stderr)
@@ -70,7 +70,7 @@ def text_of(files: list[Path], observations: Path) -> str:
 
 
 def attacks_text(tables: Path) -> str:
-    """Accuracy under each attack, a row per run and attack, a column per radius, in thousandths."""
+    """Accuracy under each attack, a row per run and attack, a column per radius, with three decimals."""
     rows = read_table(tables / "empirical_accuracy.parquet")[0].to_pandas()
     if rows.empty:
         return ""
@@ -84,7 +84,7 @@ def attacks_text(tables: Path) -> str:
 
 
 def calibration_text(tables: Path) -> str:
-    """The radii that runs are calibrated to (NAL, eq. 8), with and without the noise in the cost."""
+    """The epsilons to which runs are calibrated (NAL, eq. 8), with and without the noise in the cost."""
     rows = read_table(tables / "calibration.parquet")[0].to_pandas()
     if rows.empty:
         return ""

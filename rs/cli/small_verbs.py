@@ -1,4 +1,4 @@
-"""Verbs that hand on what they are asked for: their arguments, and whom they call (imported then)."""
+"""Verbs that only pass their arguments on to other functions, which are imported when needed."""
 
 from __future__ import annotations
 

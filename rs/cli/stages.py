@@ -1,6 +1,6 @@
 """The verbs that the rules call: `rs <stage> --job JSON`, one job with its spec, inputs and outputs.
 
-The same code runs for a person: `rs <stage> --study FILE ... --run LABEL` looks specs and files up in the
+For a person, `rs <stage> --study FILE ... --run LABEL` runs the same code and takes specs and files from the
 plan.
 """
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def gpus(job: Job, elsewhere: bool) -> int:
-    """How many GPUs a job asks for: one per process where it will compute on them.
+    """How many GPUs a job asks for: one per process if it will compute on them.
 
-    `auto` asks where this machine has one, or where the job runs `elsewhere`: the head of a cluster cannot
-    know what its nodes have.
+    A job with device `auto` asks for them where this machine has one, or where the job runs `elsewhere`: the
+    head of a cluster cannot know what its nodes have.
     """
     return job.processes * int(job.device == "cuda" or (job.device == "auto" and (elsewhere or gpu_here())))
 
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def described(stage: str, text: str) -> dict[str, Any]:
-    """A job as JSON states it. Raises UserError where that is no job."""
+    """A job as JSON states it. Raises UserError for another text."""
     job = parse_json(text, f"rs {stage}: --job is not JSON")
     if not isinstance(job, dict) or not {"spec", "code", "inputs", "outputs"} <= job.keys():
         raise UserError(f"rs {stage}: --job needs spec, code, inputs and outputs")

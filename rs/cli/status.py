@@ -16,7 +16,7 @@ KINDS = ("has", "lacks", "stale")
 
 
 def status(plan: Plan, files: list[Path]) -> str:
-    """The lines, and what to know before the rest is computed. Raises UserError outside of a workflow."""
+    """The lines, and notes on the remaining compute. Raises UserError outside of a workflow."""
     if not rules.SNAKEFILE.is_file():
         raise UserError(f"{rules.SNAKEFILE}: is not here; status is asked for in the workflow's folder")
     staleness.settle(plan)  # as Snakemake does before it judges
@@ -26,7 +26,7 @@ def status(plan: Plan, files: list[Path]) -> str:
     except pending.NotJudged as why:
         print(f"rs: asking Snakemake, which takes longer: {why}", file=sys.stderr)
         found = list(asked(plan, files))
-    sharing: dict[str, list[str]] = defaultdict(list)  # by folder, the runs of one network
+    sharing: dict[str, list[str]] = defaultdict(list)  # folder -> the runs of one network
     for p in plan.runs:
         sharing[p.network].append(f"{p.run.label} seed {p.run.seed}")
     labels = {folder: ", ".join(runs) for folder, runs in sharing.items()}
@@ -45,7 +45,7 @@ def status(plan: Plan, files: list[Path]) -> str:
 
 
 def asked(plan: Plan, files: list[Path]) -> Iterator[tuple[str, str]]:
-    """Every file of a study, and what Snakemake's dry run says of it: "has", "lacks" or "stale"."""
+    """Each file of a study with "has", "lacks" or "stale", by Snakemake's dry run."""
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
     command += ["--configfile", *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,6 +1,6 @@
 """The verbs that the rules of a whole study call (rs.plan.stages): tables and page. MLflow: rs.cli.tracking.
 
-Each is carried out by the function that its record names, which takes the plan of the study.
+The function that a stage's record names carries out its verb, with the plan of the study.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def report(plan: Plan) -> None:
 
     check_tables(plan)
     folder, study = plan.folder / "figures", plan.study
-    folder.mkdir(parents=True, exist_ok=True)  # a study without a figure has it too: the rule promises it
+    folder.mkdir(parents=True, exist_ok=True)  # the rule promises it, even for a study without figures
     drawn = figures.draw(plan.tables, folder, study.report)
     context: page.Context = {
         "description": study.description,

@@ -1,4 +1,4 @@
-"""Tables of plain text for the terminal."""
+"""Plain-text tables for the terminal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
-    """A line per row, its cells two spaces apart and as wide as the widest of their column. Columns whose
-    index is in `left` start at the same place, all others end there.
+    """A line per row, with cells two spaces apart and columns as wide as their widest cell. Columns whose
+    index is in `left` are aligned left, all others right.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

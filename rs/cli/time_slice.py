@@ -1,11 +1,11 @@
 """`rs slice`: as many jobs of a queue of studies as fit into some minutes, on a machine without Snakemake.
 
-For a GPU that is lent for ten minutes: neither Snakemake nor MLflow is needed. The queue is a YAML file,
-`queue: [{study: [FILE, overlays...], stages: [...], runs: [LABEL, ...]}, ...]` (all stages and runs where
-they are left out). Its jobs start in that order as soon as their inputs are there, `slots` at a time, each
-as the worker that a rule would start. When time is up the running ones are ended: trainings go on from their
-last checkpoint in the next slice. What came out is packed into a few archives of limited size, observations
-first; the next slice, or a checkout with Snakemake, unpacks them into its results.
+It is meant for a GPU that is lent for ten minutes: neither Snakemake nor MLflow is needed. The queue is a
+YAML file, `queue: [{study: [FILE, overlays...], stages: [...], runs: [LABEL, ...]}, ...]` (by default all
+stages and runs). Its jobs start in that order as soon as their inputs exist, `slots` at a time, each as the
+worker that a rule would start. When time is up, running jobs are ended; trainings continue from their last
+checkpoint in the next slice. The results are packed into a few archives of limited size, observations first.
+The next slice, or a checkout with Snakemake, unpacks them into its results.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from rs.stages.execution import as_dict
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
 
-PACKING = 12.0  # seconds kept for it
+PACKING = 12.0  # seconds kept for packing
 LARGEST = 15_000_000  # bytes of an archive
 MOST = 7  # archives
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A study of the queue; `stages` and `runs` (labels) are what of it is wanted, None all; `place` is where
-    it stands.
+    """A study of the queue. `stages` and `runs` (labels) are the wanted ones, None for all; `place` is its
+    place in the queue's file.
     """
 
     place: str
@@ -62,7 +62,7 @@ class Entry:
                 raise UserError(f"{self.place}: {no}; allowed: {allowed}")
 
     def names(self, stage: str, labels: set[str]) -> bool:
-        """Whether a job is wanted; `labels` are of the runs that it is for, none of one that is for all."""
+        """Whether a job is wanted; `labels` are those of its runs, empty for a job of all runs."""
         return (self.stages is None or stage in self.stages) and (
             self.runs is None or not labels or not labels.isdisjoint(self.runs)
         )
@@ -70,7 +70,7 @@ class Entry:
 
 @dataclass
 class Waiting:
-    """A job of the queue, and how it went."""
+    """A job of the queue and its state."""
 
     job: Job
     state: str = "not started"
@@ -96,7 +96,7 @@ class Waiting:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "rs", self.job.stage, "--worker", str(self.log)]
-        command += ["--job", "-"]  # more than a command line may hold
+        command += ["--job", "-"]  # a command line cannot hold it
         environment = {**os.environ, "RS_PARENT": str(os.getpid()), "OMP_NUM_THREADS": "1"}
         with tempfile.TemporaryFile() as job:
             job.write(json.dumps(as_dict(self.job)).encode())
@@ -105,7 +105,7 @@ class Waiting:
         self.started, self.state = time.monotonic(), "running"
 
     def look(self) -> None:
-        """Whether it has ended, and how."""
+        """Updates its state if it has ended."""
         assert self.process is not None
         code = self.process.poll()
         self.seconds = time.monotonic() - self.started
@@ -119,7 +119,7 @@ class Waiting:
 
 
 def read_queue(path: Path) -> list[Entry]:
-    """The entries of a queue. UserError names what none of them can have."""
+    """The entries of a queue. Raises UserError for an invalid entry."""
     queue = read_yaml(path).get("queue")
     if not isinstance(queue, list) or not queue:
         raise UserError(f"{path}: queue: a list of {{study: [FILE, ...]}} is expected")
@@ -139,8 +139,8 @@ def read_queue(path: Path) -> list[Entry]:
 
 
 def jobs_of(queue: list[Entry]) -> list[Waiting]:
-    """The jobs of all entries in the order of the queue, each target once. What two of them draw is in the
-    shards of the first.
+    """The jobs of all entries in the order of the queue, each target once. Shared draws have the shards of
+    the first entry.
     """
     found: dict[Path, Waiting] = {}
     kept: Kept = {}
@@ -159,7 +159,7 @@ def jobs_of(queue: list[Entry]) -> list[Waiting]:
 
 
 def work(jobs: list[Waiting], seconds: float, slots: int) -> None:
-    """Runs what it can until `seconds` are over; then every worker has ended."""
+    """Runs what it can for `seconds`; afterwards every worker has ended."""
     deadline = time.monotonic() + seconds
     for job in jobs:
         if job.there():
@@ -194,9 +194,9 @@ def work(jobs: list[Waiting], seconds: float, slots: int) -> None:
 
 
 def pack(folder: Path, since: float = 0.0) -> list[Path]:
-    """Archives of what lies in results/runs: observations, then networks, then checkpoints of trainings. What
-    was there before the time `since` comes last: an earlier slice has brought it home. Archives of an earlier
-    pack that these do not replace are removed, since `unpack` would put what is in them over newer files.
+    """Packs results/runs into archives: observations, then networks, then checkpoints of trainings. Files
+    older than the time `since` come last, because an earlier slice has returned them. Archives of an earlier
+    pack that these do not replace are removed; `unpack` would write their content over newer files.
     """
 
     def rank(path: Path) -> tuple[bool, int, int, str]:
@@ -240,12 +240,12 @@ def parts_of(files: list[Path]) -> Iterator[list[Path]]:
 
 
 def archives(folder: Path) -> list[Path]:
-    """What `pack` made, in order."""
+    """The archives of `pack`, in order."""
     return sorted(folder.glob("runs-[0-9].tar"))
 
 
 def make_folder(folder: Path) -> None:
-    """For archives. Raises UserError where none could be written, which is to be known before the work."""
+    """Makes a folder for archives. Raises UserError before the work where none could be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -255,7 +255,9 @@ def make_folder(folder: Path) -> None:
 
 
 def unpack(folder: Path) -> None:
-    """What `pack` made, into results/runs; files there are replaced. Nothing where none is in the folder."""
+    """Unpacks the archives of `pack` into results/runs and replaces files there. Does nothing without
+    archives.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: --unpack: is not a folder; allowed: one of archives, or an empty one")
     for archive in archives(folder):
@@ -276,7 +278,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     started, since = time.monotonic(), time.time()
-    if not args.minutes > 0 or args.slots < 1:  # of nan neither is true
+    if not args.minutes > 0 or args.slots < 1:  # both are false for nan
         raise UserError("rs slice: --minutes must be above 0 and --slots at least 1")
     queue = read_queue(args.queue)
     if args.unpack:

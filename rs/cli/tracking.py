@@ -1,7 +1,7 @@
-"""`rs track`, `rs follow` and `rs ui`: a study into its MLflow store, and the store in a browser.
+"""`rs track`, `rs follow` and `rs ui`: log a study to its MLflow store, and open the store in a browser.
 
-In the workflow a store that cannot be reached costs one line: all results are there, and the next call of
-Snakemake logs them. A person who asks for it is told that it failed.
+In the workflow an unreachable store costs one line: all results exist, and the next call of Snakemake logs
+them. For a person who calls the verb it is an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rs.study.tracking_place import sqlite_file, without_password
 
 
 def track(plan: Plan) -> None:
-    """Logs the study and writes where, or that it is still to be logged, to ``mlflow.json``."""
+    """Logs the study and writes to ``mlflow.json`` where it is, or that it is still to be logged."""
     from rs.report.tracking.sources import sources
     from rs.report.tracking.store import StoreError
     from rs.report.tracking.study import log_study
@@ -42,7 +42,7 @@ def track(plan: Plan) -> None:
 
 
 def follow(plan: Plan, every: float) -> None:
-    """Logs the curves of trainings that are under way, until all have ended or somebody interrupts."""
+    """Logs the curves of trainings in progress, until all have ended or the user interrupts."""
     from rs.report.tracking.live import Live
 
     if not 0 < every < math.inf:
@@ -79,8 +79,8 @@ def tracked_page(plan: Plan) -> str:
 
 
 def serve(plan: Plan, port: int) -> None:
-    """Serves a SQLite store until interrupted, and prints where the study's runs are (the UI starts empty).
-    A server is there already: only the address is printed.
+    """Serves a SQLite store until interrupted, and prints the address of the study's runs (the UI starts
+    empty). For a server, only the address is printed.
     """
     page, uri = tracked_page(plan), plan.study.tracking["uri"]
     if sqlite_file(uri) is None and uri.startswith(("http://", "https://")):

@@ -1,4 +1,4 @@
-"""The verbs for people: what `rs --help` lists first. A verb's module is imported when it is asked for."""
+"""The verbs for people, which `rs --help` lists first. A verb's module is imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 class Verb:
     """A verb for people: `act` is "module:function", called with the parsed arguments.
 
-    `arguments` ("module:function") adds its own to the parser. Where `explained`, its help goes on with the
-    docstring of its module. A `study` verb is about that of --study.
+    `arguments` ("module:function") adds its own to the parser. If `explained`, its help continues with the
+    docstring of its module. A `study` verb takes --study.
     """
 
     name: str
@@ -29,7 +29,9 @@ class Verb:
     study: bool = False
 
     def add_to(self, verbs: Any, asked: str | None) -> None:
-        """Of a verb that is not `asked` for, name and text are enough: libraries take seconds."""
+        """Adds the verb to the parser. For a verb that is not `asked` for, name and text are enough:
+        libraries take seconds to import.
+        """
         if asked != self.name:
             verbs.add_parser(self.name, description=self.text)
             return
@@ -46,7 +48,7 @@ class Verb:
 
 
 def function(place: str) -> Callable[..., None]:
-    """What "module:function" names."""
+    """The object that "module:function" names."""
     module, _, name = place.partition(":")
     found: Callable[..., None] = getattr(importlib.import_module(module), name)
     return found

@@ -1,10 +1,9 @@
-"""`rs verdicts`: what became of every printed number and every claim of the papers, over all studies.
+"""`rs verdicts`: the verdicts on every printed number and claim of the papers, over all studies.
 
-Studies whose tables lie in results/ count with these, those of evidence/tables.yaml with what their kept
-observations give (nothing is drawn), and the shipped studies in config/ that have neither as not run. A
-printed number or a claim that several studies hold counts once, with the status that says most. `rs why
-ADDRESS` tells where one comes from. What other people's logs say of their own networks is told apart
-(rs.cli.from_logs).
+Studies with tables in results/ count with these, those of evidence/tables.yaml with tables derived from their
+kept observations (nothing is drawn), and shipped studies in config/ with neither as not run. A printed number
+or a claim of several studies counts once, with the most informative status. `rs why ADDRESS` shows where one
+comes from. Verdicts by other people's logs of their own networks are shown apart (rs.cli.from_logs).
 """
 
 from __future__ import annotations
@@ -39,15 +38,15 @@ from rs.tables.verdict import SAYING_MOST, STATUSES
 KEPT = Path("evidence/tables.yaml")
 OBSERVATIONS = Path("evidence/runs")
 SHIPPED = ("config/*.yaml", "config/papers/*.yaml")
-DEMO = Path("config/config.yaml")  # whose claims are its own
+DEMO = Path("config/config.yaml")  # its claims are not the papers'
 DECIDED = ("agrees", "consistent", "differs", "undecided", "bounded")  # shown one by one
-HEAD = ("address", "id", "paper", "place", "claim", "verdict", "settings")  # what a claim's rows share
+HEAD = ("address", "id", "paper", "place", "claim", "verdict", "settings")  # shared by a claim's rows
 CLAIMS_SAYING_MOST = ("fails", "holds", "undecided", "other settings", "not run")
 
 
 @dataclass(frozen=True)
 class Told:
-    """What one study says: its files, where that is from, its numbers and the conditions of its claims."""
+    """The results of one study: its files, their source, its numbers and the conditions of its claims."""
 
     files: list[Path]
     source: str  # results, evidence or none
@@ -90,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def everything(kept_only: bool = False) -> Iterator[Told]:
-    """Every study of this folder with what it says; a study that says nothing of a paper is left out."""
+    """The results of every study in this folder; a study without published numbers or claims is left out."""
     seen: set[str] = set()
     for table in [] if kept_only else sorted(RESULTS.glob("*/tables/published.parquet")):
         found, made = read_table(table)
@@ -121,7 +120,7 @@ def _plain(table: Path) -> list[Row]:
 
 
 def numbers_of(told: Iterable[Told]) -> list[Row]:
-    """Every printed number once, from the study that says most of it."""
+    """Every printed number once, from the study with the most informative status."""
     best: dict[str, Row] = {}
     for study in told:
         data = study.data
@@ -149,7 +148,7 @@ def _keep(best: dict[str, Row], key: str, row: Row, order: tuple[str, ...], colu
         best[key] = row
 
 
-# --- as people read it ---
+# --- text for people ---
 
 
 def totals(numbers: list[Row], claims: list[Row]) -> Row:
@@ -169,7 +168,7 @@ def totals(numbers: list[Row], claims: list[Row]) -> Row:
 
 
 def text(numbers: list[Row], claims: list[Row]) -> str:
-    """Totals, each number whose difference was weighed, and each claim."""
+    """Totals, each number whose difference was judged, and each claim."""
     lines = [_table(numbers, "status", STATUSES, "numbers")]
     for row in numbers:
         if row["status"] not in DECIDED:
@@ -190,7 +189,7 @@ def _table(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> s
 
 
 def _counts(rows: list[Row], column: str, order: tuple[str, ...]) -> Iterator[list[str]]:
-    """A line of each paper and of all: how many of each status, and of all."""
+    """A line for each paper and for all: how many of each status, and in total."""
     for paper in (*sorted({row["paper"] for row in rows}), "all"):
         mine = [row[column] for row in rows if paper in ("all", row["paper"])]
         counted = Counter(mine)
@@ -198,7 +197,7 @@ def _counts(rows: list[Row], column: str, order: tuple[str, ...]) -> Iterator[li
 
 
 def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
-    """Totals as Markdown tables; with each claim, and each number that got a verdict."""
+    """Totals as Markdown tables; `with_claims` adds each claim, and each number with a verdict."""
     parts = [
         _markdown(numbers, "status", STATUSES, "numbers"),
         _markdown(claims, "verdict", VERDICTS, "claims"),

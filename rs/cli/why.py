@@ -1,4 +1,4 @@
-"""`rs why ADDRESS`: the chain from a sentence to what a network did, and the command that makes it again.
+"""`rs why ADDRESS`: the chain from a sentence to the observations behind it, and the command that repeats it.
 
 An address names a printed number (`nal/nal-table-1/nal-gamma=1.5/epsilon`), a claim (`STUDY/claims/ID`), as
 `rs verdicts` prints them, or a row of a study's tables (`STUDY/certified_accuracy[3]`).
@@ -33,7 +33,7 @@ CELL = re.compile(r"(\w+)\[(\d+)\]")
 
 
 def chain(address: str) -> Iterator[str]:
-    """Lines from the sentence down to the command. Raises UserError for an address that nothing has."""
+    """Lines from the sentence down to the command. Raises UserError for an unknown address."""
     name, _, rest = address.partition("/")
     plan, tables, folder = _study(name, address)
     named = [file.as_posix() for file in plan.study.files]
@@ -59,7 +59,7 @@ def chain(address: str) -> Iterator[str]:
 
 
 def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:
-    """Plan, tables and the folder of the runs, of results, of kept observations, or of nothing."""
+    """Plan, tables and the folder of the runs: of results, of kept observations, or None."""
     table = RESULTS / name / "tables" / "published.parquet"
     if table.is_file():
         plan = Plan(study_of(table, read_table(table)[1]))
