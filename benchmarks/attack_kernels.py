@@ -1,12 +1,12 @@
-"""Other kernels for an attack's backward pass, beside those that it uses; a table at the end.
+"""Times other kernels for an attack's backward pass against those in use.
 
   python benchmarks/attack_kernels.py
 
-One thread, channels_last, shapes of LeNet, `nal_cnn` and ResNet-20. Of a convolution: the input's gradient by
-oneDNN (torch's convolution_backward, which attacks use), as a convolution with turned weights, and as a
-transposed convolution. Of a pooling: torch's max_pool2d beside maxima of strided slices, forwards and
-backwards. Rounds are interleaved; `times` is the median over them of how much longer the kernel in use takes,
-by processor time. All kernels are compared with it first.
+One thread, channels_last, shapes of LeNet, `nal_cnn` and ResNet-20. For a convolution: the input's gradient
+by oneDNN (torch's convolution_backward, which attacks use), as a convolution with flipped weights, and as a
+transposed convolution. For a pooling: torch's max_pool2d against maxima of strided slices, forwards and
+backwards. Rounds are interleaved; `times` is the median over the rounds of the ratio of processor times, the
+kernel in use over the other. All kernels are first compared with the one in use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from rs.machine.devices import device_name, use_device
 
 LAST = torch.channels_last
-# Of a convolution: input channels, filters, size of the image and of the kernel, padding
+# For a convolution: input channels, filters, size of the image and of the kernel, padding.
 CONVOLUTIONS = {
     "LeNet 2": (20, 50, 12, 5, 0),
     "nal_cnn 3": (128, 128, 5, 5, 0),
@@ -67,7 +67,7 @@ def drawn(*shape: int, dtype: torch.dtype) -> Tensor:
 
 
 def gradients(shape: tuple[int, ...], batch: int, dtype: torch.dtype) -> Kernels:
-    """Of the input of a convolution of stride 1."""
+    """Kernels for the gradient of the input of a convolution with stride 1."""
     channels, filters, size, kernel, padding = shape
     x, weight = (
         drawn(*s, dtype=dtype) for s in ((batch, channels, size, size), (filters, channels, kernel, kernel))
@@ -83,7 +83,7 @@ def gradients(shape: tuple[int, ...], batch: int, dtype: torch.dtype) -> Kernels
 
 
 def poolings(shape: tuple[int, ...], batch: int, dtype: torch.dtype) -> tuple[Kernels, Kernels]:
-    """Forwards, and backwards."""
+    """Kernels forwards, and backwards."""
     channels, size = shape
     x = drawn(batch, channels, size, size, dtype=dtype)
     above = drawn(batch, channels, size // 2, size // 2, dtype=dtype)
@@ -101,7 +101,7 @@ def poolings(shape: tuple[int, ...], batch: int, dtype: torch.dtype) -> tuple[Ke
 
 
 def compared(kernels: Kernels, rounds: int, seconds: float) -> dict[str, float]:
-    """How many times as long the one in use takes as each other one. They agree up to rounding."""
+    """The ratio of the time of the kernel in use to that of each other one. All must agree up to rounding."""
     truth = kernels["in use"]().float()
     apart = {
         who: float((run().float() - truth).abs().max() / truth.abs().max()) for who, run in kernels.items()

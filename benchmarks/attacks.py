@@ -1,4 +1,4 @@
-"""Attack throughput beside a loop written as the papers' code has it, interleaved; a table at the end.
+"""Attack throughput compared with a loop written as the papers' code has it, interleaved; a table at the end.
 
   python benchmarks/attacks.py
   python benchmarks/attacks.py --models lenet resnet20 --rounds 5
@@ -7,20 +7,22 @@
   python benchmarks/attacks.py --profile   (where our time goes, by kind of operation)
   python benchmarks/attacks.py --copies 256   (ours in smaller batches of noisy copies)
 
-l2 PGD with expectation over transformation, the same images, steps and samples for everyone; the unit is
+l2 PGD with expectation over transformation, with the same images, steps and samples for all. The unit is
 images x steps x samples per second (a sample is one noisy copy through the network and back):
+
   (a) ours, as the attack stage runs it, in float32 and in bfloat16 (the precision of the judged network);
   (b) the loop of Salman et al. (2019) and of NAL written plainly: float32, copies by repeat, noise by
       randn_like, loss.backward(), a batch of 50 images; parameters frozen, as the former's training does;
   (c) the same with parameters that take gradients, as evaluation scripts leave them.
-All share the threads given. Ours takes as many images at once as fill the inference form's batch of 512 (or
---copies).
-All keep freed memory (rs.machine.devices), as our jobs do and the papers' loops by themselves do not.
-Ratios to (b) and (c) are medians of those of the rounds, by processor time where there is no GPU: others may
-use the machine.
-`loss` is the mean smoothed loss that each reaches, on fresh noise in float32: an attack is not faster for
-being weaker. The network is trained a little on made-up images, so that its gradients are a trained
-network's. Medians over the rounds.
+
+All use the given threads and keep freed memory (rs.machine.devices), as our jobs do and the papers' loops
+alone do not. Ours takes as many images at once as fill the inference form's batch of 512 (or --copies).
+Ratios to (b) and (c) are medians of the rounds' ratios, by processor time where there is no GPU, since the
+machine may have other users.
+
+`loss` is the mean smoothed loss that each reaches, on fresh noise in float32: an attack must not be faster by
+being weaker. The network is briefly trained on made-up images, so that its gradients are those of a trained
+network. Medians over the rounds.
 """
 
 from __future__ import annotations
@@ -121,7 +123,7 @@ def peers(network: nn.Module, frozen: bool, steps: int, samples: int) -> Attack:
 
 
 def seconds(run: Attack, x: Tensor, y: Tensor) -> tuple[float, float, Tensor]:
-    """Of the clock and of the processor, and what was found."""
+    """Seconds of the clock and of the processor, and the images found."""
     if x.is_cuda:
         torch.cuda.synchronize()
     start, used = time.perf_counter(), time.process_time()
@@ -143,7 +145,7 @@ KINDS = {
 
 
 def profiled(run: Attack, x: Tensor, y: Tensor) -> dict[str, float]:
-    """Shares of the processor's time, by kind of operation."""
+    """Shares of processor time, by kind of operation."""
     run(x, y)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
         run(x, y)
@@ -154,7 +156,9 @@ def profiled(run: Attack, x: Tensor, y: Tensor) -> dict[str, float]:
 
 
 def compared(contestants: dict[str, Attack], judge: nn.Module, x: Tensor, y: Tensor, rounds: int) -> Rows:
-    """Of each: samples per second in a round, its time in those of (b) and (c), and the loss it reaches."""
+    """For each contestant: seconds of a round, ratios to the times of (b) and (c), and the loss it
+    reaches.
+    """
     times: dict[str, list[float]] = {who: [] for who in contestants}
     losses = {}
     for i in range(rounds + 1):  # the first warms up

@@ -1,6 +1,6 @@
-"""What the audit of a network and the comparison of its form cost, as a share of a certification.
+"""The cost of the audit of a network and of the comparison of its form, as a share of a certification.
 
-Every job that votes does both once: a certification of 100 images at n = 100,000 is 22 jobs by default (two
+Every job that votes does both once. A certification of 100 images at n = 100,000 is 22 jobs by default (two
 ranges of 50 images, each with its selection votes and ten blocks of 10,000). The votes are timed on a few
 batches and multiplied.
 

@@ -1,9 +1,10 @@
-"""How often Student's interval holds the true average certified radius, of few and of many images.
+"""How often Student's interval contains the true average certified radius, for few and for many images.
 
 python benchmarks/averages.py    the table of docs/evidence/coverage.md, seconds
 
-Radii of images drawn anew: a share of 0 (wrong, abstained), a share at the largest radius (all votes agree),
-the others of a Beta(2, 2) law between. The interval is cut at 0 and at the largest radius, as tables cut it.
+Radii of images are drawn anew: a share is 0 (wrong, abstained), a share is the largest radius (all votes
+agree), and the others follow a Beta(2, 2) law in between. The interval is cut at 0 and at the largest radius,
+as in tables.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from rs.statistics.intervals import t_interval
 
 CAP, TRIALS, IMAGES = 0.95, 4_000, (3, 10, 30, 100, 500)  # sigma = 0.25 and 100,000 votes
-SHARES = ((0.3, 0.2), (0.5, 0.05), (0.02, 0.9), (0.9, 0.0), (0.98, 0.0))  # of 0, of the largest
+SHARES = ((0.3, 0.2), (0.5, 0.05), (0.02, 0.9), (0.9, 0.0), (0.98, 0.0))  # of 0, of the largest radius
 
 
 def main() -> None:

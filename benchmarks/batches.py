@@ -1,10 +1,10 @@
-"""Do batches that images share cost anything on a CPU? Seconds of CPU per vote, in interleaved rounds.
+"""The cost on a CPU of batches that images share: CPU seconds per vote, in interleaved rounds.
 
 python benchmarks/batches.py --weights 1=results/runs/RUN/model.safetensors
 
 The same rule (`rule: tests`, sigma = 1, nine radii) on the same test images of MNIST, LeNet compiled in
-bfloat16, one thread: a batch for each image's block of votes, drawn as a sequential run draws them; shared
-batches of the same size, one piece each; and shared batches of three pieces. Medians of the ratios.
+bfloat16, one thread: a batch for each image's block of votes, as a sequential run draws them; shared batches
+of the same size, one piece each; and shared batches of three pieces. Medians of the ratios.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Contestant:
         else:
             totals = voter.zeros(len(self.top))
             self.counts = totals[0]
-            # as `sequential` does: block by block of each image, all of it in batches of its own
+            # as `sequential` does: each image block by block, in batches of its own
             rows = draw_until_decided(self.rule, self.top, totals, voter.vote)  # type: ignore[arg-type]
         for _ in rows:
             pass

@@ -4,10 +4,10 @@
   python benchmarks/cluster.py --images-per-shard 500 --at-once 300
   python benchmarks/cluster.py --nodes-parse --runs 1 --images-per-shard 25000
 
-Snakemake, the rules, their profile, slurmctld and a slurmd per node are real, and started here, on 127.0.0.1;
-a node writes the job's files without Snakemake, which would take it seconds of CPU per job that a cluster
-has and this machine has not. With --nodes-parse it does as a cluster's does: Snakemake parses the workflow
-there, and the stage, which does nothing, is started. Needs root, and slurmctld, slurmd and slurm-client.
+Snakemake, the rules, their profile, slurmctld and a slurmd per node are real and are started here, on
+127.0.0.1. A node writes the job's files without Snakemake, which would take seconds of CPU per job; a cluster
+has these, one machine does not. With --nodes-parse nodes work as in a cluster: Snakemake parses the workflow
+there and starts the stage, which does nothing. Needs root, and slurmctld, slurmd and slurm-client.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ NodeName=node[1-{nodes}] NodeHostname={host} NodeAddr=127.0.0.1 Port={ports} CPU
     Gres=gpu:8
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
-# In the place of a node's Python: called as `-m snakemake ... --target-jobs RULE:WILDCARD=VALUE,... ...`.
+# Replaces a node's Python: called as `-m snakemake ... --target-jobs RULE:WILDCARD=VALUE,... ...`.
 NODE = """
 import os, sys
 rule, _, text = sys.argv[sys.argv.index("--target-jobs") + 1].partition(":")
@@ -82,7 +82,7 @@ def slurm(folder: Path, nodes: int, port: int = 17000) -> Iterator[dict[str, str
     ports = f"[{port + 1}-{port + nodes}]" if nodes > 1 else str(port + 1)
     host = socket.gethostname().partition(".")[0]
     conf.write_text(CONF.format(host=host, port=port, ports=ports, nodes=nodes, folder=folder))
-    for i in range(8):  # what a node shows as a GPU: a device that swallows everything
+    for i in range(8):  # a node's GPUs: devices that swallow everything
         os.mknod(folder / f"gpu{i}", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
     (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-7]\n")
     environment = {**os.environ, "SLURM_CONF": str(conf)}

@@ -1,9 +1,9 @@
-"""Are the intervals, bands and verdicts of `rs compare`, and the sample sizes of `rs power`, what they say?
+"""Tests the intervals, bands and verdicts of `rs compare`, and the sample sizes of `rs power`, by simulation.
 
 python benchmarks/comparisons.py    prints the tables of docs/evidence/comparisons.md, in a few minutes
 
-Images are drawn from populations whose true difference is known, training seeds from normal distributions.
-Half of what is simulated is what makes such methods fail: ties, zeros, differences that few images carry.
+Images are drawn from populations with a known true difference, training seeds from normal distributions. Half
+of the simulated cases are hard for such methods: ties, zeros, differences that few images carry.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _moved(base: Floats, where: NDArray[np.bool_], by: Floats) -> Floats:
 
 
 def held(population: Population, n: int, repeats: int, seed: int) -> dict[str, float]:
-    """Share of samples of n images whose 95 % interval holds the truth: of ACR, median and accuracy."""
+    """Share of samples of n images whose 95 % interval contains the truth: of ACR, median and accuracy."""
     generator = np.random.default_rng(seed)
     whole = (population.a.clip(0), population.b.clip(0))
     right = (population.a >= AT).mean() - (population.b >= AT).mean()
@@ -94,7 +94,7 @@ def held(population: Population, n: int, repeats: int, seed: int) -> dict[str, f
 
 
 def band_held(population: Population, n: int, repeats: int, seed: int) -> float:
-    """Share of bands of 95 % that hold the whole difference of the curves, at 40 radii."""
+    """Share of 95 % bands that contain the whole difference of the curves, at 40 radii."""
     generator, grid = np.random.default_rng(seed), np.linspace(0, 1.9, 40)
     truth = np.array([(population.a >= r).mean() - (population.b >= r).mean() for r in grid])
     kept = 0
@@ -106,8 +106,8 @@ def band_held(population: Population, n: int, repeats: int, seed: int) -> float:
 
 
 def wrong_verdicts(n: int, methods: int, repeats: int, seed: int) -> dict[str, float]:
-    """Methods that are equally good, each with its own luck per image, compared in all pairs at 5 radii: how
-    often any verdict of `better` or `worse` falls, on ACRs and on accuracies, after Holm's adjustment.
+    """How often any verdict of `better` or `worse` is given among equally good methods, each with its own
+    luck per image, in all pairs at 5 radii: on ACRs and on accuracies, after Holm's adjustment.
     """
     generator, radii = np.random.default_rng(seed), np.array([0.1, 0.4, 0.7, 1.0, 1.3])[:, None]
     fallen = {"acr": 0, "accuracy": 0}
@@ -127,7 +127,7 @@ def wrong_verdicts(n: int, methods: int, repeats: int, seed: int) -> dict[str, f
 
 
 def wrong_equivalences(n: int, repeats: int, seed: int) -> dict[str, float]:
-    """The true difference is the margin: how often it is called equivalent, which 5 % may."""
+    """How often a true difference equal to the margin is called equivalent; 5 % are allowed."""
     generator = np.random.default_rng(seed)
     claimed = 0
     for _ in range(repeats):
@@ -139,7 +139,7 @@ def wrong_equivalences(n: int, repeats: int, seed: int) -> dict[str, float]:
 
 
 def seeds_held(seeds: int, shared: bool, repeats: int, seed: int) -> dict[str, float]:
-    """Intervals over training seeds: seeds move an ACR by 0.02, half of it alike in A and B if shared."""
+    """Intervals over training seeds: seeds move an ACR by 0.02, half of it equally in A and B if shared."""
     generator, truth = np.random.default_rng(seed), 0.03
     kept = wrong = 0
     for _ in range(repeats):
@@ -154,7 +154,7 @@ def seeds_held(seeds: int, shared: bool, repeats: int, seed: int) -> dict[str, f
 
 
 def power_reached(repeats: int, seed: int) -> dict[str, tuple[int, float]]:
-    """As many images as `rs power` asks for: how often they find the difference; 0.8 is promised."""
+    """How often the number of images that `rs power` asks for finds the difference; 0.8 is promised."""
     generator = np.random.default_rng(seed)
     chosen = {p.name: p for p in populations()}
     out = {}

@@ -1,14 +1,14 @@
-"""How often are certificates wrong? Simulated votes of known probability vectors, counted claims.
+"""How often certificates are wrong: simulated votes of known probability vectors, counted claims.
 
 python benchmarks/coverage.py                 the tables of docs/evidence/coverage.md, some minutes on a core
 python benchmarks/coverage.py --trials 200    a quick look
 
-A claim is wrong if the class is not the one of the largest probability, or if the radius is above the tight
-radius of the true probabilities, that of endless votes: there is a base classifier with these probabilities
-whose class changes at that radius. For Gaussian and Laplace noise it is made of half-spaces and the radius
-has a closed form. For the noises of Soap Bubbles the Neyman-Pearson regions of the two largest probabilities
-are followed through the shift: with the distribution of the likelihood ratio by quadrature for `spherical`
-and `sup_norm`, from draws of `noise.sample` and `noise.log_ratio` for `mixed_norm`, twenty times as many as
+A claim is wrong if the class does not have the largest probability, or if the radius is above the tight
+radius of the true probabilities, as from endless votes: there is a base classifier with these probabilities
+whose class changes at that radius. For Gaussian and Laplace noise it is made of half-spaces, and the radius
+has a closed form. For the noises of Soap Bubbles, the Neyman-Pearson regions of the two largest probabilities
+are followed through the shift: for `spherical` and `sup_norm` by quadrature of the distribution of the
+likelihood ratio; for `mixed_norm` from draws of `noise.sample` and `noise.log_ratio`, twenty times as many as
 its tables have here. Neither way uses the tables, grids and margins of the certificates.
 """
 
@@ -50,7 +50,7 @@ HOT = 0.9  # softmax score of the class that a vote goes to; the others share th
 
 @dataclass(frozen=True)
 class Case:
-    """A certificate, the noise it is tried with, and how it is called in the tables."""
+    """A certificate, the noise it is tested with, and its name in the tables."""
 
     name: str
     certificate: Any
@@ -85,7 +85,7 @@ CASES = (
     Case("renyi, pooled", Renyi(sample="pooled"), GAUSSIAN),
     Case("renyi, abstaining on overlap", Renyi(abstain_on_overlap=True), GAUSSIAN),
 )
-SLOW = (  # tried on a fifth of the images
+SLOW = (  # tested on a fifth of the images
     Case("dual, spherical", Dual(), SPHERICAL),
     Case("dual, mixed_norm", Dual(table_draws=TABLE), MIXED),
     Case("dual, sup_norm", Dual(), SUP),
@@ -100,7 +100,7 @@ SLOW = (  # tried on a fifth of the images
 
 
 def _rest(classes: int, *first: float) -> np.ndarray:
-    """The probabilities in `first`, what is left spread evenly over the other classes."""
+    """The probabilities in `first`, with the rest spread evenly over the other classes."""
     return np.r_[first, np.full(classes - len(first), (1 - sum(first)) / max(classes - len(first), 1))]
 
 
@@ -123,7 +123,7 @@ PROBABILITIES = (
 
 
 def _law_after(law: ExactLaw, r: float, q: float) -> float:
-    """Largest probability after a shift of length r of a region of probability q, by quadrature."""
+    """Largest probability, after a shift of length r, of a region of probability q; by quadrature."""
 
     def above(t: float) -> float:
         return float(law.distribution(np.array([r]), np.array([t]))[1][0])
@@ -146,7 +146,7 @@ def _draws_after(noise: Any, r: float, *q: float) -> float:
 
 @functools.cache
 def _shaped_radius(noise: Any, q: float, second: float) -> float:
-    """Where the worst regions of the probabilities 1 - q and `second` meet; 0 below 1e-4."""
+    """The shift at which the worst regions of the probabilities 1 - q and `second` meet; 0 below 1e-4."""
 
     def excess(r: float) -> float:
         if isinstance(noise, MixedNorm):
@@ -222,7 +222,7 @@ def measure(trials: int, sizes: tuple[int, ...], seed: int = 0) -> Iterator[Row]
                 if case in SLOW:
                     of = first_images(draws, min(max(trials // 5, 1), here))
                 if case.noise is MIXED and case.certificate.rigorous:
-                    # part of alpha is the table's: another one in every setting
+                    # the table has a part of alpha, so every setting draws another table
                     table = replace(case.certificate, table_seed=len(sizes) * i + j)
                     tried = replace(case, certificate=table)
                 wrong = int(wrong_claims(tried, of, p, scores).sum())
@@ -230,7 +230,7 @@ def measure(trials: int, sizes: tuple[int, ...], seed: int = 0) -> Iterator[Row]
 
 
 def interval(row: Row, settings: int) -> tuple[float, float]:
-    """Clopper-Pearson interval of the share of wrong claims, 95 % for all settings at once."""
+    """Clopper-Pearson interval of the share of wrong claims, 95 % for all settings together."""
     level = 0.025 / settings
     low = float(clopper_pearson_lower(row.wrong, row.trials, level))
     return low, float(clopper_pearson_upper(row.wrong, row.trials, level))

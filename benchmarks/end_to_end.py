@@ -1,14 +1,14 @@
-"""A table of certified accuracy from end to end, against the loops that peers run: votes x cost of a vote.
+"""A table of certified accuracy from end to end, compared with the loops of peers: votes x cost of a vote.
 
 python benchmarks/end_to_end.py --weights 0.5=results/runs/RUN/model.safetensors 1=...
 
-MNIST's LeNet at sigma 0.25, 0.5 and 1, every 50th test image, radii up to two sigma, alpha = 0.001, in one
-process of one thread. Ours runs whole, `--images` images: selection votes, `rule: tests` in shared batches of
-the compiled bfloat16 form, and the certificate. Peers take 100,100 votes an image: CERTIFY of Cohen et al.
-and the one of adversarial-robustness-toolbox, float32, batches of 400 (benchmarks/sampling.py). Their whole
-run would take hours, so they certify one image with `--peer-votes`, in rounds before and after ours, and the
-seconds of CPU are multiplied. Compiling the form is not counted, nor is what peers import. Without weights a
-network is trained for `--epochs` with Gaussian noise.
+MNIST's LeNet at sigma 0.25, 0.5 and 1, test images at an even step, radii up to two sigma, alpha = 0.001, in
+one process of one thread. Ours runs completely on `--images` images: selection votes, `rule: tests` in shared
+batches of the compiled bfloat16 form, and the certificate. Peers take 100,100 votes an image: CERTIFY of
+Cohen et al. and that of adversarial-robustness-toolbox, float32, batches of 400 (benchmarks/sampling.py).
+Their full run would take hours, so they certify one image with `--peer-votes`, in rounds before and after
+ours, and the CPU seconds are multiplied. The compilation of the form and the imports of peers are not
+counted. Without weights a network is trained for `--epochs` with Gaussian noise.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 class Ours:
-    """Certifies images [N, 1, 28, 28] with their labels; `certify` is what is timed."""
+    """Certifies images [N, 1, 28, 28] with their labels; `certify` is timed."""
 
     def __init__(self, network: nn.Module, sigma: float, x: Tensor, labels: Tensor) -> None:
         self.sigma, self.x, self.labels = sigma, x, labels
@@ -116,7 +116,7 @@ def main() -> None:
     peers = {"CERTIFY": plain("lenet", torch.device("cpu"))}
     try:
         other = toolbox("lenet", torch.device("cpu"))
-        other(SELECTION)  # it imports statsmodels at its first bound
+        other(SELECTION)  # imports statsmodels at its first bound
         peers["toolbox"] = other
     except ImportError as error:
         print(f"without adversarial-robustness-toolbox: {error}")

@@ -6,18 +6,20 @@
   python benchmarks/engines.py --models lenet resnet20 --only "openvino int8, bfloat16" --votes
   python benchmarks/engines.py --models resnet20 --only openvino --weights FILE.safetensors
 
-Every contestant takes a batch of float32 images and gives float32 logits, in one thread:
+Every contestant maps a batch of float32 images to float32 logits, in one thread:
+
   torch      our compiled form (rs.networks.inference) in float32 and bfloat16
   pt2e       torchao's PT2E quantization (x86 inductor quantizer) and torch.compile: int8, the rest float32
   openvino   float32, bfloat16; int8 as our forms are made (rs.networks.openvino_program), the rest in float32
              or bfloat16
   onnxruntime  float32; int8 by static quantization, per channel, in both of its formats
-Activations are calibrated on the same noisy images; weights are untrained, unless --weights names a trained
-network's (speeds hardly depend on them). CPU time of the process, rounds of a few tenths of a second,
-medians; ratios to `torch bfloat16` are medians of the rounds' ratios, so that other work on the machine
-touches both sides. With --start each contestant is started in two fresh processes, on an empty folder and
-on what the first one left there: CPU seconds from after the imports to the first logits. With --votes what
-is timed is all of a vote: fresh noise on an image, the forward pass, the count.
+
+Activations are calibrated on the same noisy images. Weights are untrained, unless --weights names a trained
+network's (speeds hardly depend on them). Times are CPU times of the process, in rounds of a few tenths of a
+second, as medians. Ratios to `torch bfloat16` are medians of the rounds' ratios, so that other work on the
+machine affects both sides. With --start each contestant is started in two fresh processes, first on an empty
+folder and then on the files of the first start: CPU seconds from after the imports to the first logits. With
+--votes a whole vote is timed: fresh noise on an image, the forward pass, the count.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ Run = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Subject:
-    """A network, a batch of noisy images, others to calibrate on, and a folder for what is made of it."""
+    """A network, a batch of noisy images, others to calibrate on, and a folder for the files made from it."""
 
     name: str
     network: nn.Module
@@ -153,7 +155,7 @@ def onnxruntime(subject: Subject, quantized: str | None) -> Run:
                 return next(self.batches, None)
 
         kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
-        folded = plain.with_suffix(".folded.onnx")  # as onnxruntime advises: batch norm would stay float
+        folded = plain.with_suffix(".folded.onnx")  # onnxruntime advises this: batch norm would stay float
         quant_pre_process(plain, folded)
         quantize_static(folded, file, Given(), QuantFormat[quantized], per_channel=True, **kinds)
     options = ort.SessionOptions()
@@ -165,7 +167,7 @@ def onnxruntime(subject: Subject, quantized: str | None) -> Run:
 BASE = "torch bfloat16"
 CONTESTANTS: dict[
     str, tuple[tuple[str, ...], Callable[[Subject], Run]]
-] = {  # what each needs, how it is made
+] = {  # packages that each needs, how it is made
     BASE: ((), lambda s: compiled(s, "bfloat16")),
     "torch float32": ((), lambda s: compiled(s, "float32")),
     "pt2e int8": (("torchao",), pt2e),
@@ -192,7 +194,7 @@ def voted(subject: Subject, run: Run) -> Callable[[], Tensor]:
 
 
 def timed(run: Callable[[], object], seconds: float) -> float:
-    """CPU seconds of one call, of as many as take this long."""
+    """CPU seconds of one call, from as many calls as take `seconds`."""
     started, calls = time.process_time(), 0
     while time.process_time() - started < seconds:
         run()
@@ -213,7 +215,7 @@ def products(size: int = 1024) -> dict[str, float]:
 
 
 def start(name: str, key: str, batch: int, folder: Path) -> list[float]:
-    """CPU seconds to the first logits in two fresh processes: on an empty folder, then on what it holds."""
+    """CPU seconds to the first logits in two fresh processes: on an empty folder, then on its new files."""
     cold = folder / key.replace(" ", "-").replace(",", "")
     cold.mkdir(exist_ok=True)
     asked = [sys.executable, __file__, "--models", name, "--batch", str(batch), "--once", key]
@@ -226,7 +228,7 @@ def start(name: str, key: str, batch: int, folder: Path) -> list[float]:
 
 
 def once(name: str, key: str, batch: int, folder: Path) -> None:
-    """What `start` runs."""
+    """The process that `start` runs."""
     for module in CONTESTANTS[key][0]:
         __import__(module)
     subject, started = subject_of(name, batch, folder), time.process_time()
@@ -246,7 +248,7 @@ def measure(name: str, batch: int, args: argparse.Namespace, folder: Path) -> No
         try:
             runs[key] = make(subject)
             runs[key](subject.images)
-        except Exception as error:  # whatever a tool makes of a network is a result
+        except Exception as error:  # a tool's failure on a network is a result
             print(f"{key}: fails: {type(error).__name__}: {str(error).splitlines()[:1]}")
             runs.pop(key, None)
     with torch.no_grad():

@@ -1,13 +1,14 @@
-"""What averaging seeds does to margins under noise, and how many passes a consensus saves.
+"""The effect of averaging seeds on margins under noise, and how many passes a consensus saves.
 
   snakemake --cores 1 --configfile config/evidence/ensemble.yaml     # trains and certifies: minutes of a core
   python benchmarks/ensembles.py                                     # a minute more
 
-From the trained members of that study. The margin of a noisy image is the logit of its label less that of the
-class that is second on average. Its variance over the noise and its correlation r between members are means
-over images. Over all sets of k members, the variance of their mean's margin is (1 + r (k - 1)) / k of one's
-by algebra, at the same mean: what is measured is r, and what becomes of votes. Votes are timed in the study's
-inference form, in CPU seconds of one thread: medians of interleaved rounds, as ratios to one member's.
+It uses the trained members of that study. The margin of a noisy image is the logit of its label less that of
+the class that is second on average. Its variance over the noise and its correlation r between members are
+means over images. Over all sets of k members, the variance of their mean's margin is (1 + r (k - 1)) / k of
+one member's by algebra, at the same mean. So r is measured, and the effect on votes. Votes are timed in the
+study's inference form, in CPU seconds of one thread: medians of interleaved rounds, as ratios to one
+member's.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def under_noise(
 
 
 def tell_margins(logits: Tensor, labels: Tensor) -> None:
-    """`logits` [images, members, votes, classes]."""
+    """Prints the table of margins; `logits` [images, members, votes, classes]."""
     count, every = logits.shape[1], torch.arange(len(logits))
     right = logits[every, :, :, labels]  # [images, members, votes]
     others = logits.mean((1, 2))
@@ -89,7 +90,9 @@ def tell_margins(logits: Tensor, labels: Tensor) -> None:
 
 
 def tell_passes(logits: Tensor) -> None:
-    """Of the members in their order: who is asked, and how often the answer is not the full ensemble's."""
+    """Prints, for members in their order, how many are asked, and how often the answer differs from the full
+    ensemble.
+    """
     votes, count = logits.argmax(3), logits.shape[1]
     print("\nL    K    passes a vote    votes on which the first K disagree    other class than all L")
     for members in sorted({3, count}):
@@ -104,8 +107,8 @@ def tell_passes(logits: Tensor) -> None:
 
 
 def tell_certified(logits: Tensor, labels: Tensor, sigma: float) -> None:
-    """Cohen et al.'s certificate at alpha = 0.001 of these votes, a tenth of which select; differences to the
-    first member, paired by image.
+    """Cohen et al.'s certificate at alpha = 0.001 from these votes, a tenth of which select; differences to
+    the first member, paired by image.
     """
     votes, count = logits.argmax(3), logits.shape[1]
     answers = {"one": votes[:, 0]}

@@ -1,17 +1,19 @@
-"""What a vote and a training step cost on one GPU, in a time that is given; a row as soon as it is known.
+"""The cost of a vote and of a training step on one GPU, in a given time; each row is printed once it is
+known.
 
   python benchmarks/gpu.py --seconds 120 --rows gpu.jsonl
   python benchmarks/gpu.py --tables gpu.jsonl           # of what was measured, without a GPU
 
-Votes: CERTIFY written plainly (float32, batches of 400) and our sampling whole (selection, noise, forward
-passes, counts, radius), eager, and compiled with CUDA graphs; `forward` is an eager form's forward passes
+Votes: CERTIFY written plainly (float32, batches of 400), and our complete sampling (selection, noise, forward
+passes, counts, radius), eager and compiled with CUDA graphs. `forward` is an eager form's forward passes
 alone, recorded as a CUDA graph: without launches and noise. Training: steps as the train stage takes them in
-bfloat16, written (launched kernel by kernel) and recorded as CUDA graphs. Beside them the card's own matrix
-product and copy.
+bfloat16, written (launched kernel by kernel) and recorded as CUDA graphs. For comparison, the card's own
+matrix product and copy.
 
 All processes get ready at once (compiling takes the longest); then one contestant after another has the card
-to itself. After 0.6 of the time those that are ready do not wait for the rest any more.
-Weights are untrained, images random: no cost depends on them. Medians of ROUNDS.
+to itself. After 0.6 of the time, ready contestants no longer wait for the rest.
+
+Weights are untrained and images random: no cost depends on them. Medians of ROUNDS.
 """
 
 from __future__ import annotations
@@ -43,8 +45,8 @@ from rs.networks.images import Resident
 from rs.settings.training import Optimizer, Training
 from rs.stages.epoch import Images
 
-ROUNDS, ROUND = 3, 0.25  # seconds of a round, about
-IMAGES = 50_000  # to train with
+ROUNDS, ROUND = 3, 0.25  # approximate seconds of a round
+IMAGES = 50_000  # for training
 BATCHES = {"lenet": 10_000, "resnet20": 2_048, "resnet110": 2_048, "resnet50": 256}
 EAGER = ("plain", "float32 eager", "bfloat16 eager", "bfloat16 forward")
 FORMS = (*EAGER, "bfloat16 compiled", "float32 compiled")
@@ -71,7 +73,9 @@ class Contestant:
     batch: int = 0
 
     def prepare(self, device: torch.device) -> tuple[Callable[[int], None], int]:
-        """Runs so many units (batches of votes, steps), and what a unit holds (votes, images)."""
+        """A function that runs a number of units (batches of votes, steps), and the size of a unit (votes,
+        images).
+        """
         if self.objective is not None:
             return self.steps(device), self.batch
         size = BATCHES[self.model] if self.what != "plain" else 4_000
@@ -99,7 +103,7 @@ class Contestant:
         return replay
 
     def steps(self, device: torch.device) -> Callable[[int], None]:
-        """So many training steps; in the order that a training takes them."""
+        """A function that takes a number of training steps, in the order of a training."""
         shape = shape_of(self.model)
         network = network_of(self.model).train()
         settings = Training(batch_size=self.batch, optimizer=Optimizer(), epochs=1000, precision="bfloat16")
@@ -123,8 +127,8 @@ class Contestant:
 
 
 def work(pipe: Connection, group: list[Contestant], wanted: str) -> None:
-    """A process: gets its contestants ready, sends what a unit of each holds, or why there is none, and then
-    the seconds of a unit in each round of those that it is told.
+    """A process: prepares its contestants, sends the size of a unit of each or why there is none, and then
+    the seconds of a unit in each round for each contestant that it is asked for.
     """
     with use_device(wanted, 1) as device:
 
@@ -170,7 +174,7 @@ def card(device: torch.device) -> dict[str, Any]:
 
 
 def groups() -> list[list[Contestant]]:
-    """A process each: a model's eager forms, its trainings, each compiled form."""
+    """The contestants of each process: a model's eager forms, its trainings, each compiled form."""
     compiled = [("bfloat16 compiled", m) for m in BATCHES]
     compiled += [("float32 compiled", m) for m in ("lenet", "resnet20")]
     trained = {model: [(o, b) for m, o, b in TRAINED if m == model] for model, _, _ in TRAINED}
@@ -191,11 +195,9 @@ def measure(seconds: float, wanted: str, say: Callable[[dict[str, Any]], None]) 
         here, there = context.Pipe()
         process = context.Process(target=work, args=(there, group, wanted), daemon=True)
         process.start()
-        there.close()  # so that a process that dies ends the pipe
+        there.close()  # a process that dies then ends the pipe
         running.append((group, process, here))
-    until = (
-        deadline - 0.4 * seconds
-    )  # all get ready at once: a turn before that would be measured beside them
+    until = deadline - 0.4 * seconds  # all get ready at once: an earlier turn would be measured beside them
     while time.monotonic() < until and not all(pipe.poll() for _, _, pipe in running):
         time.sleep(0.1)
     late = [one for one in running if not one[2].poll()]
@@ -208,7 +210,7 @@ def measure(seconds: float, wanted: str, say: Callable[[dict[str, Any]], None]) 
 
 
 def answer(process: BaseProcess, pipe: Connection, seconds: float, late: str) -> Any:
-    """What the process sends within so many seconds, or why nothing: `late`, or how it ended."""
+    """What the process sends within `seconds`, or why nothing: `late`, or how it ended."""
     try:
         return pipe.recv() if pipe.poll(seconds) else late
     except (EOFError, ConnectionError):
@@ -219,7 +221,7 @@ def answer(process: BaseProcess, pipe: Connection, seconds: float, late: str) ->
 def result(
     process: BaseProcess, pipe: Connection, i: int, size: int | str, deadline: float
 ) -> dict[str, Any]:
-    """Of the i-th contestant behind the pipe: the seconds of a unit, or why there are none."""
+    """The seconds of a unit of the i-th contestant behind the pipe, or why there are none."""
     if isinstance(size, str):
         return {"why": size}
     if time.monotonic() > deadline:
@@ -231,7 +233,7 @@ def result(
 
 
 def tables(rows: list[dict[str, Any]]) -> None:
-    """As Markdown."""
+    """Prints the rows as Markdown tables."""
     own = next((row for row in rows if "card" in row), {})
     for key, value in own.items():
         print(f"{key}: {value if isinstance(value, str) else f'{value:.4g}'}")
@@ -274,7 +276,7 @@ def main() -> None:
             return tables([dict(json.loads(line)) for line in args.tables.read_text().splitlines()])
         except (OSError, ValueError, TypeError, KeyError) as error:
             parser.error(f"--tables: {args.tables}: no rows of a measurement: {error!r}")
-    if args.rows and args.rows.exists():  # of another card, perhaps
+    if args.rows and args.rows.exists():  # perhaps of another card
         parser.error(f"--rows: {args.rows}: is there already; name another file, or remove it")
     rows: list[dict[str, Any]] = []
 

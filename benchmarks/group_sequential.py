@@ -1,15 +1,20 @@
-"""What do exact group sequential tests (`rule: tests`) cost, beside other rules and any that is possible?
+"""The cost of exact group sequential tests (`rule: tests`), compared with other rules and with any possible
+rule.
 
 python benchmarks/group_sequential.py evidence/runs/RUN/draws/KEY ...     draws of fixed n, one Gaussian noise
 
-Every image's failure rate is that of its stored votes; votes are simulated at these rates, 20 times an image,
-for the radii up to two sigma. `any rule` is a bound for all with the same error per image, looks anywhere and
-any knowledge of how images are spread: as these are, with a normal kernel of 0.1 in the radius. It certifies
-at each radius what fixed n does less a share `loss`. Images between the middles of neighbouring radii are
-judged by the votes for their nearest radius alone, and the mean votes of a test are at least its Lagrangian's
-optimum, found by backward induction, less what the multipliers credit it: true for any multipliers, so the
-best of a few are taken. `fill` is the share of a batch's places that hold a vote, in shards of 100 images,
-with a batch for each image's block and with batches shared by images.
+Every image's failure rate is that of its stored votes. Votes are simulated at these rates, 20 times an image,
+for the radii up to two sigma.
+
+`any rule` is a bound for all rules with the same error per image, any looks and any knowledge of the spread
+of images: that of these images, with a normal kernel of 0.1 in the radius. Such a rule certifies at each
+radius what fixed n does, less a share `loss`. Images between the middles of neighbouring radii are judged by
+the votes for their nearest radius alone. The mean votes of a test are at least the optimum of its Lagrangian,
+found by backward induction, less what the multipliers credit. This holds for any multipliers, so the best of
+a few are taken.
+
+`fill` is the share of a batch's places that hold a vote, in shards of 100 images, with a batch for each
+image's block and with batches shared by images.
 """
 
 from __future__ import annotations
@@ -30,11 +35,11 @@ from rs.statistics.sequences import upper
 from rs.statistics.stopping import StoppingRule
 
 N, BLOCK, TIMES, BATCH = 100_000, 160, 20, 4096
-BOUNDED = 4  # times as many looks as the rule has, for the bound
+BOUNDED = 4  # factor of the number of looks, for the bound
 
 
 def observed(folder: Path) -> Observed:
-    """Of all shards and blocks in a folder of draws."""
+    """The votes of all shards and blocks in a folder of draws."""
     top, failures, votes, correct = {}, {}, {}, {}
     for file in sorted(folder.glob("select-*/*.parquet")):
         images, labels, found, made = read_votes(file)
@@ -53,7 +58,7 @@ def observed(folder: Path) -> Observed:
 
 
 def line(name: str, seen: Observed, radii: Floats, rule: StoppingRule | GroupSequentialRule) -> np.ndarray:
-    """Prints what a rule costs; votes at which images stop, [N images]."""
+    """Prints the cost of a rule; returns the votes at which images stop, [N images]."""
     rates = np.tile(seen.failures / seen.n, TIMES)
     failures, votes = simulate(rule, rates, np.random.default_rng(0))  # type: ignore[arg-type]
     x = special.ndtr(-radii / seen.sigma)
@@ -70,7 +75,7 @@ def line(name: str, seen: Observed, radii: Floats, rule: StoppingRule | GroupSeq
 
 
 class _Cell(tests._Test):
-    """A test for one radius, of images with `rates` [J] that come with `shares` [J] of all images."""
+    """A test for one radius, for images with `rates` [J] that are `shares` [J] of all images."""
 
     def __init__(self, x: float, sizes: list[int], rates: Floats, shares: Floats) -> None:
         super().__init__(x, sizes, 1.0)
@@ -82,14 +87,14 @@ class _Cell(tests._Test):
             self.below.append(of[:, rates < x].sum(1))
 
     def optimum(self, worth: float, price: float) -> float:
-        """The least of mean votes + worth * P(within the radius, not certified) + price * P(claim at x)."""
+        """The minimum of mean votes + worth * P(within the radius, not certified) + price * P(claim at x)."""
         self.within = [worth * below for below in self.below]
         self.boundaries(price)
         return self.value + self.sizes[0] * self.mass
 
 
 def bound(seen: Observed, radii: Floats, loss: float) -> float:
-    """Mean estimation votes that no rule can do without, if it certifies at each radius all but `loss`."""
+    """Mean estimation votes that every rule needs if it certifies at each radius all but `loss`."""
     sizes = [BLOCK // BOUNDED] * BOUNDED
     while sum(sizes) < N:
         sizes.append(min(max(sum(sizes) // (16 * BOUNDED), BLOCK // BOUNDED), N - sum(sizes)))
@@ -115,7 +120,7 @@ def bound(seen: Observed, radii: Floats, loss: float) -> float:
         cell, best = _Cell(x, sizes, rates, shares), shares.sum() * sizes[0]
         worth = 1e4 * x * (1 - x) / stats.norm.pdf(z) ** 2  # that of resolution 0.01
         price = 500 * np.sqrt(x * (1 - x) * worth) * shares.sum() / (rates[0] - rates[-1])
-        for _ in range(2):  # coordinates in turn: the bound is concave in the multipliers' logarithms nearly
+        for _ in range(2):  # coordinates in turn: the bound is nearly concave in the multipliers' logarithms
             for which in (0, 1):
                 for step in (0.63, 1.6):
                     tried = [worth, price]

@@ -1,12 +1,12 @@
-"""What does a second network's certificate cost from the votes of a first one? Simulated, and on a real one.
+"""The cost of a second network's certificate from the votes of a first one, simulated and on a real network.
 
 python benchmarks/incremental.py
-    images with failure rates as networks at sigma 0.5 and 1 have them, and pairs of networks of which one
-    differs from the other in so many answers
+    images with failure rates as networks at sigma 0.5 and 1 have them, and pairs of networks that differ in
+    some of their answers
 python benchmarks/incremental.py --weights results/runs/RUN/model.safetensors --images 30 --n 20000
     an MNIST LeNet of sigma 0.5 in float32, then in bfloat16 and after 100 more steps of training
 
-Beside it stand fixed n and the sequential votes of rs.statistics.stopping, for the same radii and alpha.
+For comparison: fixed n, and the sequential votes of rs.statistics.stopping, for the same radii and alpha.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SETTINGS = (  # sigma, radii, mean and standard deviation of the log odds of fai
 
 @dataclass(frozen=True)
 class Pairs:
-    """Of images: P(the first one fails), P(only the second one fails), P(only the first one fails); [N]."""
+    """For images: P(the first one fails), P(only the second one fails), P(only the first one fails); [N]."""
 
     first: Floats
     losses: Floats
@@ -49,8 +49,8 @@ class Pairs:
 
 
 def pairs(mean: float, spread: float, differing: float, images: int, rng: np.random.Generator) -> Pairs:
-    """Answers differ where the first one is unsure: in the share 2 `differing` p (1 - p) of all draws, more
-    often to one side, by a normal number of standard deviation 0.3.
+    """Answers differ where the first network is unsure: in the share 2 `differing` p (1 - p) of all draws,
+    more often to one side, by a normal number of standard deviation 0.3.
     """
     failing = special.expit(rng.normal(mean, spread, images))
     apart = 2 * differing * failing * (1 - failing)
@@ -59,7 +59,7 @@ def pairs(mean: float, spread: float, differing: float, images: int, rng: np.ran
 
 
 def incremental(pairs: Pairs, rule: PairedRule, rng: np.random.Generator) -> tuple[Floats, np.ndarray]:
-    """Bounds of the second one's failure probability, and draws, [N]."""
+    """Bounds of the second network's failure probability, and numbers of draws, [N]."""
     first = clopper_pearson_upper(rng.binomial(N, pairs.first), N, rule.share * ALPHA)
     bound, drawn = np.ones(len(first)), np.zeros(len(first), int)
     seen, undecided = np.zeros((len(first), 3), int), np.arange(len(first))
@@ -87,7 +87,7 @@ def simulated(images: int) -> None:
             fixed = clopper_pearson_upper(rng.binomial(N, two.second), N, ALPHA)[:, None] <= needed
 
             def points(bound: Floats, fixed: np.ndarray = fixed, needed: Floats = needed) -> str:
-                """Of certified accuracy, less those of fixed n: at the worst radius."""
+                """Points of certified accuracy less those of fixed n, at the worst radius."""
                 return f"{100 * ((bound[:, None] <= needed).mean(0) - fixed.mean(0)).min():+.1f}"
 
             plain = StoppingRule(Stop(ALPHA, radii), sigma, N, BLOCK)
@@ -109,7 +109,7 @@ def row(*cells: object) -> None:
 
 
 def measured(weights: Path, images: int, n: int) -> None:
-    """A table of the real network's votes per image and certified accuracies."""
+    """Prints a table of the real network's votes per image and certified accuracies."""
     import torch
     from safetensors.torch import load_file
 

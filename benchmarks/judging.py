@@ -1,14 +1,14 @@
-"""What judging an attack's images costs beside making them, and what a sure majority leaves of that.
+"""The cost of judging an attack's images beside that of making them, and how much a sure majority saves.
 
   RS_DATA_DIR=... python benchmarks/judging.py
   python benchmarks/judging.py --model lenet --images 16 --judge 10000
   python benchmarks/judging.py --stored results/runs   (what stored votes say, if all n of them were drawn)
 
-A network is trained a little (on MNIST where RS_DATA_DIR has it, else on made-up images), attacked by l2 PGD
-at the radii of NAL's Figure 1 and judged with sigma = 0.1 in the inference form of a study's default, as
-rs.stages.outcomes does, twice in turn: by all n votes of every image and radius, and by as many as decide
-(rs.statistics.majority). Processor time, medians over the rounds; verdicts of the two are compared. Stored
-votes are put into a random order, as likely as the one in which they were drawn.
+A network is briefly trained (on MNIST where RS_DATA_DIR has it, else on made-up images), attacked by l2 PGD
+at the radii of NAL's Figure 1, and judged with sigma = 0.1 in the inference form of a study's default, as
+rs.stages.outcomes does. It is judged twice in turn: by all n votes of every image and radius, and by as many
+as decide (rs.statistics.majority). Processor time, medians over the rounds; the verdicts of both are
+compared. Stored votes are put into a random order, which is as likely as that in which they were drawn.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def trained(name: str) -> tuple[nn.Module, Tensor, Tensor]:
 
 
 def judged(judge: Judge, at: Tensor, positions: list[int], whole: bool) -> tuple[Tensor, float]:
-    """Votes [R + 1, B, classes] and seconds of the processor."""
+    """Votes [R + 1, B, classes] and processor seconds."""
     began = time.process_time()
     with mock.patch("rs.stages.judge.looks", lambda n: [n]) if whole else nullcontext():
         votes = torch.stack([judge.votes(images, positions) for images in at])
@@ -75,7 +75,7 @@ def judged(judge: Judge, at: Tensor, positions: list[int], whole: bool) -> tuple
 
 
 def stored(folder: Path) -> None:
-    """For each attack's file with all votes: the share that decides, and verdicts that would be others."""
+    """For each attack's file with all votes: the share that decides, and the number of changed verdicts."""
     draws = np.random.default_rng(0)
     for path in sorted(folder.rglob("attacks/*.parquet")):
         frame, made = read_attacked(path)

@@ -11,13 +11,13 @@ CLASSES = 10
 
 
 def shape_of(name: str) -> tuple[int, int, int]:
-    """[C, H, W] of the images that the architecture is for; of several sizes the first."""
+    """[C, H, W] of the architecture's images; of several sizes the first."""
     shape: tuple[int, int, int] = catalog.build("models", {"name": name}).shapes[0]
     return shape
 
 
 def network_of(name: str) -> nn.Module:
-    """Logits of CLASSES classes, in evaluation mode. Seeds torch's generator."""
+    """A network with logits of CLASSES classes, in evaluation mode. Seeds torch's generator."""
     torch.manual_seed(0)
     shape = shape_of(name)
     channels = [0.5] * shape[0]

@@ -1,12 +1,12 @@
-"""How large is a study's page, and how soon is it seen?
+"""The size of a study's page, and how soon it is visible.
 
 python benchmarks/page.py                       60 runs, 9 radii, 1,000 images
-python benchmarks/page.py --page FILE           of a page that is there: results/demo/report.html
+python benchmarks/page.py --page FILE           an existing page: results/demo/report.html
 python benchmarks/page.py --long --keep FOLDER  labels of 70 letters; the page stays in FOLDER
 
-The tables are made up: three noise levels, all pairs compared, 300 colour thumbnails of noise, which no PNG
-makes smaller. The page is opened in Chromium (playwright), each time by a fresh one: first contentful paint,
-processor time of its main thread until the page is loaded (whatever else runs here), errors of scripts.
+The tables are made up: three noise levels, all pairs compared, 300 colour thumbnails of noise, which PNG
+cannot compress. Chromium (playwright) opens the page, a fresh one each time: first contentful paint,
+processor time of its main thread until the page is loaded (independent of other work), errors of scripts.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _smoothing(claim: Claim) -> str:
 
 
 def _compared(claims: list[Claim]) -> Any:
-    """Rows of all pairs under one noise, or of each with the first where those are more than a study has."""
+    """Rows of all pairs under one noise, or of each with the first where the pairs exceed MOST_PAIRS."""
     by_noise = itertools.groupby(sorted(claims, key=_smoothing), _smoothing)
     groups = [list(group) for _, group in by_noise]
     pairs = [pair for group in groups for pair in itertools.combinations(group, 2)]
@@ -155,7 +155,7 @@ def store(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
 
 
 def build(folder: Path, tables: dict[str, pd.DataFrame], drawn: bool = True) -> Path:
-    """The page in `folder`; `drawn`: with the figures that stand in it without scripts and in print."""
+    """The page in `folder`; with `drawn`, including the static figures."""
     store(folder, tables)
     found = figures.draw(folder / "tables", folder / "figures") if drawn else []
     context: Any = {"radii": RADII, "files": ["config/study.yaml"], "commit": "3f2a91c"}

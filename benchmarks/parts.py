@@ -3,11 +3,11 @@
   python benchmarks/parts.py
   python benchmarks/parts.py --models lenet --batch 256
 
-One thread, bfloat16. A part's time is the least of many calls, in microseconds of processor time per vote, so
-that other work on the machine hardly counts; kernels are what the compiled network calls, in their order.
-`ideal` is what a layer's multiply-adds would take at the rate of a 1024 x 1024 matrix product; `padded` the
-same with its output channels filled up to the 16 lanes of a register, below which no kernel with channels in
-the lanes can be. The share is that of `ideal` in all of a vote. Networks are untrained: no speed depends on
+One thread, bfloat16. A part's time is the minimum over many calls, in microseconds of processor time per
+vote, so that other work on the machine hardly counts. Kernels are the calls of the compiled network, in their
+order. `ideal` is the time of a layer's multiply-adds at the rate of a 1024 x 1024 matrix product. `padded` is
+the same with its output channels filled up to the 16 lanes of a register; no kernel with channels in the
+lanes can be faster. The share is that of `ideal` in a whole vote. Networks are untrained: no speed depends on
 their weights.
 """
 
@@ -33,7 +33,7 @@ PRODUCTS = ("_convolution_pointwise", "_linear_pointwise")
 
 
 def least(run: Callable[[], Any], votes: int) -> float:
-    """Microseconds of processor time per vote."""
+    """Microseconds of processor time per vote, the minimum over CALLS calls."""
     times = []
     for _ in range(CALLS):
         begun = time.process_time()
@@ -43,8 +43,8 @@ def least(run: Callable[[], Any], votes: int) -> float:
 
 
 def kernels(network: Callable[[Tensor], Tensor], batch: Tensor) -> list[tuple[str, float]]:
-    """Names of what a compiled network calls, in order, and microseconds of processor time of each per image:
-    the products of oneDNN, and the loops that were generated for the rest.
+    """Names of the calls of a compiled network, in order, with microseconds of processor time per image: the
+    products of oneDNN, and the generated loops for the rest.
     """
     called: list[tuple[str, float]] = []
 
@@ -83,7 +83,9 @@ def product_rate() -> float:
 
 
 def layers(network: nn.Module, shape: tuple[int, ...]) -> list[tuple[str, float, float]]:
-    """Layers with weights: description, multiply-adds per image, and with outputs filled up to LANES."""
+    """Layers with weights: description, multiply-adds per image, and the same with outputs filled up to
+    LANES.
+    """
     found: list[tuple[str, float, float]] = []
 
     def note(layer: nn.Module, given: Any, out: Tensor) -> None:

@@ -1,15 +1,19 @@
-"""What a study of many jobs costs before it computes, here and in another checkout: CPU seconds, interleaved.
+"""The cost of a study with many jobs before it computes, here and in another checkout: CPU seconds,
+interleaved.
 
   python benchmarks/plans.py                      # 98,000 jobs planned, 2,000 weighed by Snakemake
   python benchmarks/plans.py --before ../old --rounds 3
   python benchmarks/plans.py --run                # those 2,000 run by Snakemake, with stages that do nothing
   python benchmarks/plans.py --done 10000         # so many jobs found done, by a run and by rs status
 
-`help` is `rs --help`; `plan` is all that the Snakefile does itself with 49 runs on all of ImageNet; `dry run`
-is Snakemake's with 4 such runs in shards of 200; `job` is a node of a cluster that gets one of those jobs and
-parses the workflow again, as far as the job's start; `snakemake` is the same with a workflow of one rule.
-CPU, since others' load does not count then; it slows caches all the same, so rounds alternate and ratios are
-of medians.
+- `help` is `rs --help`.
+- `plan` is the Snakefile's own work with 49 runs on all of ImageNet.
+- `dry run` is Snakemake's with 4 such runs in shards of 200.
+- `job` is a cluster node that gets one of those jobs and parses the workflow again, up to the job's start.
+- `snakemake` is the same with a workflow of one rule.
+
+CPU time does not count other processes' load. That load still slows caches, so rounds alternate and ratios
+are of medians.
 """
 
 from __future__ import annotations
@@ -58,7 +62,7 @@ for file in files:
     os.makedirs(os.path.dirname(file), exist_ok=True)
     open(file, "w").write(stage)
 """
-# Every file of a study, empty, in the place of one that a run made.
+# Writes an empty file for every file of a study.
 FILES = """
 import sys
 from pathlib import Path
@@ -71,7 +75,7 @@ for path in map(Path, pending.files(plan)):
     path.mkdir(exist_ok=True) if path.name == "figures" else path.write_text("{}")
 print(sum(1 for _ in plan.all_jobs()))
 """
-# Snakemake with every job taken as done: it writes the records of one that has run, and runs none. --touch
+# Snakemake with every job taken as done: it writes the records of finished jobs, and runs none. --touch
 # writes the same, but sleeps a tenth of a second for each.
 RECORDED = """
 import sys
@@ -104,7 +108,7 @@ def write_study(path: Path, runs: int, images_per_shard: int) -> Path:
 
 
 def cpu(command: list[str], checkout: Path, folder: Path) -> tuple[float, str]:
-    """CPU seconds of a command and all that it starts, and what it prints."""
+    """CPU seconds of a command and all its child processes, and its output."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, "PYTHONPATH": str(checkout), "NO_COLOR": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -138,7 +142,7 @@ def round_of(checkout: Path, folder: Path) -> dict[str, float]:
 
 
 def prepare(checkout: Path, folder: Path) -> None:
-    """The workflow in `folder`, with stages that do nothing."""
+    """Puts the workflow into `folder`, with stages that do nothing."""
     told = cpu([sys.executable, "-c", "from rs.plan.plan import TABLES; print(TABLES)"], checkout, folder)
     worker = folder / "nothing.py"
     worker.write_text(f"TABLES = {told[1]}{NOTHING}")
@@ -153,7 +157,9 @@ def prepare(checkout: Path, folder: Path) -> None:
 
 
 def simulated(checkout: Path, folder: Path) -> str:
-    """Runs the 2,000 jobs with stages that do nothing, then finds that nothing is to be done."""
+    """Runs the 2,000 jobs with stages that do nothing, then runs Snakemake again, which finds nothing to
+    do.
+    """
     prepare(checkout, folder)
     command = snakemake("--configfile", "weighed.yaml", "--cores", "4", "--quiet")
     ran, again = (cpu(command, checkout, folder)[0] for _ in range(2))
@@ -164,14 +170,14 @@ def simulated(checkout: Path, folder: Path) -> str:
 
 
 def found_done(checkout: Path, folder: Path, jobs: int, rounds: int) -> str:
-    """A study of so many jobs of votes, all of whose files are there and recorded: a run and `rs status`."""
+    """A study with `jobs` jobs of votes whose files all exist and are recorded: a run and `rs status`."""
     per_shard = 4 * 2 * 50_000 // jobs
     write_study(folder / "weighed.yaml", 4, per_shard)
     prepare(checkout, folder)
     python, asked = [sys.executable, "-c"], ["--configfile", "weighed.yaml", "--cores", "1"]
     planned = cpu([*python, FILES, "weighed.yaml"], checkout, folder)[1].strip()
     recorded = cpu([*python, RECORDED, *asked, "--quiet", "--forceall"], checkout, folder)[0]
-    (folder / "nothing.py").unlink()  # a job that started all the same would fail
+    (folder / "nothing.py").unlink()  # a job that started in spite of this would fail
     nothing, status = snakemake(*asked), [sys.executable, "-m", "rs", "status", "--study", "weighed.yaml"]
     again = [cpu(nothing, checkout, folder)[0] for _ in range(rounds)]
     shutil.copytree(checkout / "workflow", folder / "workflow", dirs_exist_ok=True)  # else it asks Snakemake

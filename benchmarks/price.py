@@ -1,10 +1,10 @@
-"""What `rs price` says beside what was measured: trainings whose seconds are kept, and stated wall times.
+"""Prices of `rs price` compared with measurements: trainings whose seconds are kept, and stated wall times.
 
   python benchmarks/price.py            # measures the networks it lacks rates of here, then prints the table
 
-Kept are the trainings of evidence/runs: priced on the machine that their files name, where that is this kind
-of processor or an H100. Stated are passes of docs/evidence, priced here. A processor's prices are of one core
-that does nothing else; what others' wall times hold beside that is in the pages.
+Kept trainings are those of evidence/runs, priced on the machine that their files name if that is this kind of
+processor or an H100. Stated times are those of docs/evidence, priced here. A processor's prices are for one
+core that does nothing else; the pages say what else the stated wall times contain.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ STATED: list[tuple[str, str, list[Work], float]] = [
 
 
 def measured(works: list[Work], args: argparse.Namespace) -> None:
-    """Measures here what the cache lacks for these."""
+    """Measures the rates that the cache lacks for this work."""
     lacking: dict[Network, set[str]] = defaultdict(set)
     for work in works:
         if work.kind not in rates.measured(work.network).get("rates", {}) or args.again:
@@ -101,7 +101,7 @@ def measured(works: list[Work], args: argparse.Namespace) -> None:
 
 
 def plan_of(spec: dict[str, Any]) -> Plan:
-    """The plan of a kept training alone."""
+    """The plan of a single kept training."""
     study = {"name": "kept", **{k: spec[k] for k in ("data", "model", "noise", "training")}}
     study |= {k: spec[k] for k in ("train",) if k in spec} | {"seeds": [spec["seed"]]}
     study["runs"] = {"run": {"objective": spec["objective"]}}

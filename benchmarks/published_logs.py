@@ -1,4 +1,5 @@
-"""Published certification logs of Cohen et al.'s models beside the rows that two papers print for them.
+"""Published certification logs of Cohen et al.'s models compared with the rows that two papers print for
+them.
 
 python benchmarks/published_logs.py FOLDER    prints the tables of docs/evidence/published-logs.md
 
@@ -80,7 +81,9 @@ def average_certified_radius(log: Log) -> np.ndarray:
 
 
 def at_other_alpha(item: Published, alpha_from: float, alpha_to: float) -> np.ndarray:
-    """Certified radii at another error rate: from a radius back to the votes, as far as three digits tell."""
+    """Certified radii at another error rate, by recovering the votes from each radius, as far as three digits
+    allow.
+    """
     radius = average_certified_radius(item.log) / item.sigma
     miss = special.ndtr(-radius)
     low, high = np.zeros(len(radius)), np.full(len(radius), VOTES / 2)
@@ -93,7 +96,7 @@ def at_other_alpha(item: Published, alpha_from: float, alpha_to: float) -> np.nd
 
 
 def agrees(ours: float, printed: float) -> str:
-    """Whether `printed` is ours rounded to two digits, or cut to two."""
+    """Whether `printed` is our number rounded or cut to two digits."""
     if abs(ours - printed) <= 0.005 + 1e-9:
         return "rounded"
     return "cut" if np.floor(ours * 100 + 1e-9) / 100 == printed else "**no**"
@@ -144,7 +147,7 @@ def main() -> None:
             if ours == 0 and adre == 0 and not macer:
                 continue
             there = f"{macer:.2f} | {agrees(ours, macer)}" if macer is not None else " | "
-            # at radius 0 a radius of 0 stands for an abstention
+            # at radius 0, a radius of 0 means an abstention
             about = np.mean(strict > 0 if radius == 0 else strict >= radius)
             print(
                 f"| {radius:.2f} | {ours:.3f} | {low:.3f} to {high:.3f} "

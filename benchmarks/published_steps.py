@@ -1,4 +1,4 @@
-"""Which steps between published methods stand up to the noise of the test images?
+"""Which steps between published methods exceed the noise of the test images.
 
 python benchmarks/published_steps.py FOLDER    prints the tables of docs/evidence/published-steps.md
 
@@ -31,7 +31,7 @@ STEPS = (
     ("catrs", "ours"),
 )
 RADII = {0.25: (0.0, 0.25, 0.5, 0.75), 0.5: (0.0, 0.5, 1.0, 1.5)}
-FEWER = 500  # images, as papers take
+FEWER = 500  # images, as in papers
 SEEDS = 3
 
 

@@ -1,17 +1,19 @@
-"""What int8 costs a trained network, by how it is calibrated and where; tables.
+"""The effect of int8 on a trained network, by the way and place of its calibration; tables.
 
   snakemake --cores 1 --until import_weights --configfile config/evidence/precision-resnet20.yaml
   python benchmarks/quantizing.py --study config/evidence/precision-resnet20.yaml
   python benchmarks/quantizing.py --study config/evidence/precision-resnet20.yaml --layers
 
-Each way is told by the share of votes that are not the float32 network's, on test images under the
+Each way is judged by the share of votes that differ from the float32 network's: on test images under the
 smoothing noise (4,096 votes of 128 images), on these images without noise, and on the probes of forms that
-serve every noise (rs.networks.audit), and by the power of the logits about their mean over that of their
-errors, in dB. With --layers: each quantized activation alone beside the weights, the rest in float32; then
-what nncf's fast bias correction would add to each convolution, in two parts (root mean squares over the
-output channels): its mean output less that of a constant image of the input channels' means, which padded
-borders make, and what rounding those means changes; beside them the true shift, which rounding the input
-makes.
+serve every noise (rs.networks.audit). It is also judged by the ratio, in dB, of the power of the logits about
+their mean to that of their errors.
+
+With --layers, each quantized activation is tested alone beside the weights, with the rest in float32. A
+second table shows what nncf's fast bias correction would add to each convolution, in two parts (root mean
+squares over the output channels): its mean output less that for a constant image of the input channels'
+means, which padded borders cause, and the change from rounding those means. Beside them is the true shift,
+which rounding the input causes.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ Run = Callable[[Tensor], Tensor]
 
 
 def ways() -> dict[str, dict[str, Any]]:
-    """Parameters of nncf.quantize, the last ones those of our forms."""
+    """Parameters of nncf.quantize; the last ones are those of our forms."""
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Ranges
 

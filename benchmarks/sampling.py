@@ -1,4 +1,5 @@
-"""Certification throughput beside the ceiling and beside peers, interleaved in one run; a table at the end.
+"""Certification throughput compared with the ceiling and with peers, interleaved in one run; a table at the
+end.
 
   pip install adversarial-robustness-toolbox statsmodels   # the peer, which nothing else needs
   python benchmarks/sampling.py
@@ -6,10 +7,12 @@
   python benchmarks/sampling.py --device cuda
 
 Per image every contestant counts exactly n estimation votes after a separate selection of 100:
+
   (a) the forward pass of our compiled form alone, its input ready;
   (b) our sampling end to end: noise, forward pass, votes (rs.networks.inference, as the sample stage does);
   (c) certify of adversarial-robustness-toolbox, float32, batches of 400;
   (d) CERTIFY of Cohen et al. (2019, section 3.2.2) written plainly: float32, eager, batches of 400.
+
 On a CPU all four run as two processes of one thread, the better arrangement for each; on a GPU as one. The
 weights are untrained: no contestant's speed depends on them. Medians over the rounds; ratios of medians.
 """
@@ -123,7 +126,9 @@ def plain(name: str, device: torch.device) -> Callable[[int], None]:
 
 
 def batch_of(name: str, given: int | None) -> int:
-    """Batches are padded: 100 selection votes cost a whole one, and so does the last piece of n."""
+    """The batch size. Batches are padded: 100 selection votes cost a whole one, and so does the last piece of
+    n.
+    """
     return given or (256 if name == "lenet" else 128)
 
 
@@ -133,7 +138,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def work(pipe: Any, name: str, batch: int, wanted: str) -> None:
-    """A worker process: builds every contestant, then times the ones it is told to run."""
+    """A worker process: builds every contestant, then times those that it is asked for."""
     with use_device(wanted, 1) as device:
         contestants = {k: f for p in PRECISIONS for k, f in ours(name, p, batch, device).items()}
         contestants |= {"c float32": toolbox(name, device), "d float32": plain(name, device)}

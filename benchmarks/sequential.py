@@ -1,9 +1,9 @@
-"""What do sequential votes cost, and are their bounds right? Simulated from the votes of a study's runs.
+"""The cost of sequential votes and the validity of their bounds, simulated from the votes of a study's runs.
 
 python benchmarks/sequential.py                          how often the bounds fail, exactly; no draws needed
 python benchmarks/sequential.py config/mnist.yaml        and the cost, in the folder that holds its results/
 
-Every image's failure rate is that of its stored votes of fixed n; votes are simulated at these rates, stopped
+Every image's failure rate is that of its stored votes of fixed n. Votes are simulated at these rates, stopped
 by the rule of rs.statistics.stopping, and certified by `cohen`, 20 times per image.
 """
 
@@ -62,7 +62,7 @@ def beta_binomial(events: Floats, trials: Floats, alpha: float, a: float = 0.5, 
 
 
 def simulate(rule: StoppingRule, rates: Floats, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Failures and votes [N] at which images of failure rates `rates` [N] stop."""
+    """Failures and votes [N] at which images with failure rates `rates` [N] stop."""
     failures, votes = np.zeros((2, len(rates)), np.int64)
     undecided = np.arange(len(rates))
     for size in rule.sizes():
@@ -76,7 +76,7 @@ def simulate(rule: StoppingRule, rates: Floats, rng: np.random.Generator) -> tup
 
 
 def stopped(rule: StoppingRule, failures: np.ndarray, votes: np.ndarray) -> Draws:
-    """The draws that a certificate sees of images stopped so: two classes, the first one selected."""
+    """The certificate's draws of images stopped in this way: two classes, the first one selected."""
     base = Draws.from_counts([10, 0], np.stack([votes - failures, failures], 1), dimension=1)
     parts = (base.images, base.labels, base.selection, base.estimation, 1, base.uniform)
     return Draws(*parts, "sequential", {"alpha": rule.stop.alpha})
@@ -84,7 +84,9 @@ def stopped(rule: StoppingRule, failures: np.ndarray, votes: np.ndarray) -> Draw
 
 @dataclass(frozen=True)
 class Observed:
-    """Votes of fixed n: failures [N] of the class that the selection votes chose, and if that was right."""
+    """Votes of fixed n: failures [N] of the class that the selection votes chose, and whether that class was
+    right.
+    """
 
     sigma: float
     failures: np.ndarray
@@ -93,7 +95,7 @@ class Observed:
 
 
 def observed(study: Path) -> Iterator[Observed]:
-    """By runs of the study that are smoothed with one Gaussian."""
+    """The votes of the study's runs that are smoothed with one Gaussian."""
     plan = Plan(Study([study]))
     for job in plan.jobs["certify"].values():
         if "stop" in job.spec:
@@ -111,7 +113,7 @@ def observed(study: Path) -> Iterator[Observed]:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one rule: mean estimation votes, and certified accuracies [R] less those of fixed n."""
+    """For one rule: mean estimation votes, and certified accuracies [R] less those of fixed n."""
 
     votes: float
     difference: Floats
@@ -128,8 +130,9 @@ def cost(seen: Observed, rule: StoppingRule, radii: Floats, times: int = 20) -> 
 
 
 def foreknown(seen: Observed, radii: Floats, spared: float = 0.01) -> float:
-    """Mean votes of a rule that knew every image's rate: what any test at ALPHA needs to certify what fixed n
-    certifies, ln(1/alpha) / KL, without the dearest `spared` of all images at each radius, and no other vote.
+    """Mean votes of a rule that knows every image's rate: what any test at ALPHA needs to certify what fixed
+    n certifies, ln(1/alpha) / KL, without the most expensive `spared` of all images at each radius, and no
+    other vote.
     """
     x, rate = special.ndtr(-radii / seen.sigma), (seen.failures / seen.n)[:, None]
     certified = clopper_pearson_upper(seen.failures, seen.n, ALPHA)[:, None] <= x

@@ -1,14 +1,15 @@
-"""(b)/(a) of benchmarks/sampling.py with batches for each image as before, and with shared ones.
+"""(b)/(a) of benchmarks/sampling.py with batches for each image, and with shared batches.
 
 python benchmarks/shared_batches.py
 python benchmarks/shared_batches.py --models lenet --rounds 100
 
-Timed is processor time of a few batches, in one thread, three ways in turn: the forward pass alone; votes
-of one image; votes of two images, the second of which begins in the middle of a batch. Rounds are short, so
-that other work on the machine meets all three; medians of the rounds' ratios. From a batch's cost follows
-an image's: its 100 selection votes and n others, in the batches that each way takes; the cost beyond the
-forward pass is that of each vote. 50 images lie in a draw file (images_per_shard). (a) is the forward pass of
-as many batches as n votes take. Both ways' counts of a file's selection votes are compared.
+Processor time of a few batches is measured in one thread, in three ways in turn: the forward pass alone;
+votes of one image; votes of two images, the second of which begins in the middle of a batch. Rounds are
+short, so that other work on the machine affects all three; medians of the rounds' ratios. The cost of an
+image follows from that of a batch: its 100 selection votes and n others, in the batches that each way takes.
+The cost beyond the forward pass is proportional to votes. A draw file holds 50 images (images_per_shard). (a)
+is the forward pass of as many batches as n votes take. Both ways' counts of a file's selection votes are
+compared.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Contestants:
         return all(torch.equal(own[0], shared[0]) for own, shared in pairs)
 
     def batches(self, n: int) -> tuple[float, float, float]:
-        """Of an image: of (a), of its own batches, and of shared ones."""
+        """Batches of an image: of (a), its own batches, and shared ones."""
         own, file = -(-n // self.batch), (-(-TOGETHER * votes // self.batch) for votes in (SELECTION, n))
         return own, own + -(-SELECTION // self.batch), sum(file) / TOGETHER
 
@@ -106,7 +107,7 @@ def main() -> None:
         forward, own, shared = np.array([made.round(block) for block in range(args.rounds)]).T
         costs = [float(np.median(way / forward)) for way in (own, shared)]
         a, *taken = made.batches(args.n)
-        full = (SELECTION + args.n) / made.batch  # batches' worth of votes
+        full = (SELECTION + args.n) / made.batch  # votes in units of batches
         ratios = [a / (b + (cost - 1) * full) for b, cost in zip(taken, costs, strict=True)]
         cells = [f"{name}, {made.batch}", f"{made.batch / np.median(forward):,.0f}"]
         cells += (

@@ -1,12 +1,12 @@
-"""What a study of many runs costs once they are there: page and MLflow store, in CPU seconds and megabytes.
+"""The cost of a study with many finished runs: page and MLflow store, in CPU seconds and megabytes.
 
   python benchmarks/size.py                 # 600 labels, 1,000 images each
   python benchmarks/size.py --runs 1000 --profile
 
-The tables are those of benchmarks/page.py, made up; figures are drawn too, and timed apart. With --networks
-every run has a network of four kilobytes, manifests and 500 certified images on the disk, which MLflow gets,
-too. `again` is the second logging, of which nothing is new; `one changed` the one after a
-number of one run. `tables` is their aggregation, from files of as many runs of MNIST that are made up, too.
+The tables are the made-up ones of benchmarks/page.py; figures are drawn too, and timed separately. With
+--networks every run has a network of four kilobytes, manifests and 500 certified images on disk, which are
+logged to MLflow too. `again` is a second logging with nothing new; `one changed` is one after a change of one
+number of one run. `tables` is the aggregation of tables from made-up files of as many runs of MNIST.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def main() -> None:
 
 
 def observed(folder: Path, runs: int, images: int) -> Plan:
-    """The plan in `folder` of so many runs of MNIST, with files of radii that the tests' helper makes up."""
+    """The plan in `folder` of `runs` runs of MNIST, with files of radii that a helper of the tests makes
+    up.
+    """
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
     from observed_runs import observe
 
@@ -112,7 +114,7 @@ def observed(folder: Path, runs: int, images: int) -> Plan:
 
 
 def run_files(folder: Path, run: str) -> RunFiles:
-    """A run's network as MLflow is given it, with as little in it as it can have."""
+    """The files of a run's network for MLflow, with the least possible content."""
     data, model = folder / "data/manifest.json", folder / "runs" / run / "model.json"
     if not data.exists():
         splits = {
@@ -130,7 +132,7 @@ def run_files(folder: Path, run: str) -> RunFiles:
 
 
 def parts(text: str) -> None:
-    """The largest sections and data blocks of a page."""
+    """Prints the largest sections and data blocks of a page."""
     found = {}
     for piece in text.split("<section")[1:]:
         found[piece[:60].split(">")[0]] = len(piece)

@@ -1,9 +1,10 @@
-"""Do `spherical` and `mixed_norm` certify more than Gaussian noise of the same norm? By the theory alone.
+"""Whether `spherical` and `mixed_norm` certify more than Gaussian noise of the same norm, by the theory
+alone.
 
-For every radius: the least p_A that certifies it, under N(0, sigma_0^2 I) and under each family with
-`match: paper` and `match: mean`. Smaller is better. The l2 family and the Gaussian are exact (quadrature,
-closed form); the mixed norm is a Monte Carlo estimate with its standard error. No network is involved.
-Writes a CSV and prints Markdown tables; the last one is the toy of Figure 4 (d = 5, linf shift 0.1).
+For every radius: the least p_A that certifies it, under N(0, sigma_0^2 I) and under each family with `match:
+paper` and `match: mean`. Smaller is better. The l2 family and the Gaussian are exact (quadrature, closed
+form); the mixed norm is a Monte Carlo estimate with its standard error. No network is involved. Writes a CSV
+and prints Markdown tables; the last one is the toy of Figure 4 (d = 5, linf shift 0.1).
 
     python -m benchmarks.soap_bubbles_theory docs/evidence/soap-bubbles-theory.csv
 """

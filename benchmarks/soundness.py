@@ -1,11 +1,11 @@
-"""What exact Gaussian noise costs, and what it is for: the tables of docs/evidence/soundness.md.
+"""The cost of exact Gaussian noise, and its purpose: the tables of docs/evidence/soundness.md.
 
     python benchmarks/soundness.py [--votes 20480]
 
 Cost: seconds per vote of LeNet (28x28, one thread) in three inference forms, under plain and exact noise of
-sigma = 0.25, alternately; the least of five rounds. The counterexample: a network that reads the last digits
-of its input (tests/methods/test_exact_gaussian.py), certified at a grey image under either noise, beside what
-it answers at the black one.
+sigma = 0.25, alternately; the minimum of five rounds. The counterexample: a network that reads the last
+digits of its input (tests/methods/test_exact_gaussian.py), certified at a grey image under either noise,
+beside its answer at the black image.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def counterexample() -> None:
 
 
 def closeness() -> None:
-    """What Cohen et al.'s radius is of the true one for a linear network, at the median number of votes."""
+    """Cohen et al.'s radius as a share of the true one for a linear network, at the median number of
+    votes.
+    """
     sizes, distances = (100, 1000, 10_000, 100_000), (0.25, 0.5, 1.0, 2.0, 3.0)
     print("\ntrue radius / sigma" + "".join(f"  n = {n:>6}" for n in sizes) + "   (alpha = 0.001)")
     for distance in distances:

@@ -1,11 +1,11 @@
-"""The mistakes of networks and images (rs/cli/mistakes.yaml) that can be made elsewhere: who refuses them?
+"""Which tools refuse the mistakes of networks and images (rs/cli/mistakes.yaml) that can be made elsewhere.
 
     pip install adversarial-robustness-toolbox statsmodels
     python benchmarks/soundness_peers.py
 
-Each is handed to `rs.smooth`, to ART's PyTorchRandomizedSmoothing, and to CERTIFY as the papers' code has it,
-in the loop below: sigma = 0.25, 100 + 500 votes, four 8x8 digits, nearest of ten mean images. Printed is how
-many of the four get a radius; `refused` where an error or a warning says that something is wrong.
+Each mistake is given to `rs.smooth`, to ART's PyTorchRandomizedSmoothing, and to CERTIFY as the papers' code
+has it, in the loop below: sigma = 0.25, 100 + 500 votes, four 8x8 digits, nearest of ten mean images. The
+output is how many of the four get a radius, or `refused` where an error or a warning reports a fault.
 """
 
 from __future__ import annotations

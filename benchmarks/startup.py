@@ -1,15 +1,15 @@
-"""What a job of the sample stage costs before its first vote, in seconds of processor time.
+"""The cost of a job of the sample stage before its first vote, in seconds of processor time.
 
   python benchmarks/startup.py
   python benchmarks/startup.py --models lenet --rounds 5
 
-Each round runs one job of one image and one batch in a process of its own, as the workflow starts it, in
-turns over the networks; what is compiled is in a cache of this benchmark, which the run's form stage and an
-uncounted job fill. Networks are untrained and images made up: 1,000, as a split of them is held whole.
+Each round runs one job of one image and one batch in its own process, as the workflow starts it, with the
+networks in turn. Compiled code is in a cache of this benchmark, which the run's form stage and an uncounted
+job fill. Networks are untrained; the 1,000 images are made up, since a split is held whole.
 
-A part's time is its own, without the parts inside of it. Imports are what every process of ours pays before
-it knows its job; what comes after them should take at most 2 s. Medians over the rounds, user and system time
-of the process, and of processes that it started and waited for (`children`).
+A part's time is its own, without the parts inside it. Imports are what every process of rs needs before it
+knows its job; what follows should take at most 2 s. Medians over the rounds of user and system time of the
+process, and of processes that it started and waited for (`children`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 IMAGES, CLASSES, BATCH = 1000, 10, 512
-# Part -> the functions whose time it is, as "module:name" or "module:Class.name".
+# Part -> the functions that are timed, as "module:name" or "module:Class.name".
 PARTS = {
     "digest of the code": ["rs.provenance.known_code:known_digest"],
     "weights and images from disk": ["rs.networks.checkpoints:load", "rs.networks.audit:probes"],
@@ -104,7 +104,7 @@ def prepare(name: str, folder: Path) -> dict[str, dict[str, Any]]:
 
 
 class Clock:
-    """Processor time of parts, each without the parts inside of it."""
+    """Processor time of parts, each without the parts inside it."""
 
     def __init__(self) -> None:
         self.own: dict[str, float] = {}
@@ -125,7 +125,7 @@ class Clock:
         return timed
 
     def watch(self) -> None:
-        """Times the functions of PARTS wherever modules of ours hold them."""
+        """Times the functions of PARTS in all modules of rs that hold them."""
         import importlib
 
         for part, places in PARTS.items():

@@ -1,4 +1,4 @@
-"""Training throughput beside the same objectives written as papers' code writes them, interleaved in one run.
+"""Training throughput compared with the same objectives written as in papers' code, interleaved in one run.
 
   python benchmarks/training.py                              # a table, on two cores in a few minutes
   python benchmarks/training.py --objectives nal --rounds 7
@@ -7,10 +7,11 @@
 
 Ours is one epoch of `rs.stages.train.run_epoch` in bfloat16. The peer is the plain form of the same objective
 with the same network, optimizer and batch: images one by one through Pillow and ToTensor in DataLoader
-workers, float32, NCHW, and the loss read back in every step. Worker start-up is left out of the peer's time.
-On a CPU each side trains one run per core at the same time, one thread each, the better arrangement for both;
-images per second are those of all runs. Images are MNIST's if RS_DATA_DIR has them, else random. Medians over
-the rounds; peak is a large bfloat16 matrix product, its share counts products and convolutions both ways.
+workers, float32, NCHW, and the loss read back in every step. The peer's time does not include the start-up of
+workers. On a CPU each side trains one run per core at the same time, one thread each, the better arrangement
+for both; images per second are those of all runs. Images are MNIST's if RS_DATA_DIR has them, else random.
+Medians over the rounds. The peak is that of a large bfloat16 matrix product; the share of it counts products
+and convolutions, forward and backward.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ CASES: dict[str, tuple[dict[str, Any], int, int]] = {
     "macer": ({"name": "macer", "k": 16, "lambda": 16.0}, 64, 1_920),
     "nal": ({"name": "nal", "gamma": 1.5, "steps": 4, "samples": 4}, 128, 2_560),
 }
-# of convolutions and dense layers: as the profiler names them, and as FLOP are counted
+# of convolutions and dense layers: names in the profiler, and names in the count of FLOP
 PRODUCTS = {
     "forward": (("mkldnn_convolution", "addmm"), ("convolution", "addmm")),
     "backward": (("convolution_backward", "mm"), ("convolution_backward", "mm")),
@@ -104,7 +105,7 @@ def plain_macer(
     xi = normal.icdf(first[right]) - normal.icdf(second[right])
     kept = xi.isfinite() & (xi <= gamma)
     robustness = (gamma - xi[kept]).sum() * SIGMA / 2
-    robustness.item()  # both terms are told apart in the log
+    robustness.item()  # the log shows both terms
     return (classification + 16 * robustness) / len(x)
 
 
@@ -179,7 +180,7 @@ class Ours:
         return n / (time.perf_counter() - started)
 
     def one_batch(self) -> int:
-        """An epoch of one batch; how many images that is."""
+        """Trains an epoch of one batch; returns its number of images."""
         one = training.Images(self.images.split, range(self.settings.batch_size), self.images.size)
         training.run_epoch(self.model, self.objective, self.noise, self.optimizer, one, self.settings, 0, 0)
         return self.settings.batch_size
@@ -190,7 +191,7 @@ class Ours:
         return counter.get_total_flops() / images
 
     def profile(self) -> str:
-        """On a processor: shares of its time, and how fast its products are beside a large one."""
+        """On a processor: shares of its time, and the speed of its products relative to a large one."""
         with FlopCounterMode(display=False) as counter:
             images = self.one_batch()
         flops = {str(op)[5:]: n for op, n in counter.get_flop_counts()["Global"].items()}  # after aten.
@@ -221,7 +222,7 @@ def peak(device: torch.device, size: int) -> float:
 
 @functools.cache
 def contestants(name: str, model: str, count: int, device: torch.device, workers: int) -> dict[str, Any]:
-    """Both sides of one objective in this process, and what an image costs in FLOP."""
+    """Both sides of one objective in this process, and the cost of an image in FLOP."""
     method, batch, _ = CASES[name]
     shape = shape_of(model)
     pixels, labels = images_for(shape, count)
