@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     pilot = pilot_of(contestants, args.at)
     told = answer(pilot, args)
     told["votes"] = votes(contestants, pilot, told["difference"], args)
-    told["price"] = price(contestants, told, args)
+    told["price"] = price(told, args)
     print(json.dumps(told, indent=1) if args.json else text(told))
 
 
@@ -140,9 +140,7 @@ def votes(
     return rows
 
 
-def price(
-    contestants: list[Contestant], told: dict[str, Any], args: argparse.Namespace
-) -> dict[str, Any] | None:
+def price(told: dict[str, Any], args: argparse.Namespace) -> dict[str, Any] | None:
     """The price of certifying the paired images anew here (`rs price`), if studies are given, with their own
     votes, for both sides. None for logs, and where more images are needed than the test split has.
     """

@@ -236,7 +236,7 @@ class Observer:
         """Points for all gammas at once. Which gammas certify or attack, and at which rhos, is derived
         later.
         """
-        refusals.check_distributional(self.study, planned.run, noise, where)
+        refusals.check_distributional(self.study, noise, where)
         training = planned.run.sections["training"]
         given = planned.run.sections["distributional"]
         settings = prune(given, section("distributional"))

@@ -206,7 +206,7 @@ def check_attack(
         study.fail(place, f"{names}, the attack moves in an {attacked} ball; the norms must be the same")
 
 
-def check_distributional(study: Study, run: Run, noise: dict[str, Any], noise_place: Place) -> None:
+def check_distributional(study: Study, noise: dict[str, Any], noise_place: Place) -> None:
     """The theorem covers the run's smoothing noise."""
     if noise["name"] not in NOISES:
         message = f"the distributional certificate has no theorem for noise {noise['name']}"

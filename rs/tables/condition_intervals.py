@@ -55,7 +55,7 @@ def difference(asked: Asked, sides: list[Row], found: list[Measured]) -> Interva
     seeds = math.hypot(*(_seed_half(asked, m.values, m.resolution) for m in found))
     low = value - math.hypot(a.side.value - a.side.low, b.side.high - b.side.value, seeds)
     high = value + math.hypot(a.side.high - a.side.value, b.side.value - b.side.low, seeds)
-    return _open(asked, Interval(value, low, high, _counted(asked, found)), found)
+    return _open(asked, Interval(value, low, high, _counted(found)), found)
 
 
 def interval(asked: Asked, m: Measured) -> Interval:
@@ -63,7 +63,7 @@ def interval(asked: Asked, m: Measured) -> Interval:
     half, side = _seed_half(asked, m.values, m.resolution), m.side
     low = side.value - math.hypot(side.value - side.low, half)
     high = side.value + math.hypot(side.high - side.value, half)
-    return _open(asked, Interval(side.value, low, high, _counted(asked, [m])), [m])
+    return _open(asked, Interval(side.value, low, high, _counted([m])), [m])
 
 
 def _seed_half(asked: Asked, values: Sequence[float], resolution: float = 0.0) -> float:
@@ -84,5 +84,5 @@ def _open(asked: Asked, found: Interval, of: list[Measured]) -> Interval:
     return found
 
 
-def _counted(asked: Asked, found: list[Measured]) -> str:
+def _counted(found: list[Measured]) -> str:
     return "images" if _spread_unknown(found) else "images and seeds"
