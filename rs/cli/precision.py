@@ -151,7 +151,7 @@ def _forms(
     audited: Audited, sampling: dict[str, Any], smoothing: dict[str, Any], data: Path, device: torch.device
 ) -> list[InferenceForm]:
     """The forms in float32 and in the precision of `sampling`. Int8 is calibrated anew: the run's own scales
-    belong to the processor and the versions with which its form was made.
+    belong to the processor and the versions (of this code too) with which its form was made.
     """
     asked, plain = asked_form(sampling), {**sampling, "precision": "float32", "engine": "torch"}
     if not by_openvino(asked):
