@@ -21,6 +21,7 @@ from rs.plan.plan import Plan
 from rs.provenance.digests import file_digest
 from rs.provenance.files import read_json, write_json
 from rs.report.claims import rests_on
+from rs.report.html_table import down
 from rs.report.verdict_words import counted, verdict_words
 from rs.study.study import Study
 from rs.tables.aggregate import rows_of
@@ -90,7 +91,7 @@ def page(others: FromLogs, whole: bool) -> str:
         lines = ["| number | printed | the log | verdict | log |", "|---|---|---|---|---|"]
         for row in others.numbers:
             lines.append(
-                f"| `{row['address']}` | {row['printed']} | {row['reproduced']:.3f} | {verdict_words(row)} "
+                f"| `{row['address']}` | {row['printed']} | {down(row['reproduced'])} | {verdict_words(row)} "
                 f"| {row['file']} |"
             )
         parts.append("\n".join(lines))

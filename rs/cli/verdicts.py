@@ -25,6 +25,7 @@ from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table, write_text
 from rs.report.claims import rests_on
+from rs.report.html_table import down
 from rs.report.verdict_words import verdict_words
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
@@ -173,7 +174,7 @@ def text(numbers: list[Row], claims: list[Row]) -> str:
     for row in numbers:
         if row["status"] not in DECIDED:
             continue
-        found = "" if row["reproduced"] is None else f" reproduced {float(row['reproduced']):.3f}"
+        found = "" if row["reproduced"] is None else f" reproduced {down(row['reproduced'])}"
         lines.append(f"{row['address']}\n    printed {row['printed']}{found}: {verdict_words(row)}")
     lines += ["", _table(claims, "verdict", VERDICTS, "claims")]
     for row in claims:
@@ -210,7 +211,7 @@ def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
         lines = ["| number | printed | here | verdict |", "|---|---|---|---|"]
         for row in numbers:
             if row["status"] in DECIDED:
-                here = f"{float(row['reproduced']):.3f}"
+                here = down(row["reproduced"])
                 lines.append(f"| `{row['address']}` | {row['printed']} | {here} | {verdict_words(row)} |")
         parts.append("\n".join(lines))
         lines = ["| claim that is not run | place | found so far |", "|---|---|---|"]
