@@ -156,9 +156,7 @@ def profiled(run: Attack, x: Tensor, y: Tensor) -> dict[str, float]:
 
 
 def compared(contestants: dict[str, Attack], judge: nn.Module, x: Tensor, y: Tensor, rounds: int) -> Rows:
-    """For each contestant: seconds of a round, ratios to the times of (b) and (c), and the loss it
-    reaches.
-    """
+    """For each contestant: seconds of a round, ratios to the times of (b) and (c), and its loss."""
     times: dict[str, list[float]] = {who: [] for who in contestants}
     losses = {}
     for i in range(rounds + 1):  # the first warms up

@@ -90,9 +90,7 @@ def tell_margins(logits: Tensor, labels: Tensor) -> None:
 
 
 def tell_passes(logits: Tensor) -> None:
-    """Prints, for members in their order, how many are asked, and how often the answer differs from the full
-    ensemble.
-    """
+    """Prints how many members are asked in their order, and how often the full ensemble differs."""
     votes, count = logits.argmax(3), logits.shape[1]
     print("\nL    K    passes a vote    votes on which the first K disagree    other class than all L")
     for members in sorted({3, count}):

@@ -73,9 +73,7 @@ class Contestant:
     batch: int = 0
 
     def prepare(self, device: torch.device) -> tuple[Callable[[int], None], int]:
-        """A function that runs a number of units (batches of votes, steps), and the size of a unit (votes,
-        images).
-        """
+        """A function that runs units (batches of votes, steps), and a unit's size (votes, images)."""
         if self.objective is not None:
             return self.steps(device), self.batch
         size = BATCHES[self.model] if self.what != "plain" else 4_000

@@ -83,9 +83,7 @@ def product_rate() -> float:
 
 
 def layers(network: nn.Module, shape: tuple[int, ...]) -> list[tuple[str, float, float]]:
-    """Layers with weights: description, multiply-adds per image, and the same with outputs filled up to
-    LANES.
-    """
+    """Layers with weights: description, multiply-adds per image, and those with outputs up to LANES."""
     found: list[tuple[str, float, float]] = []
 
     def note(layer: nn.Module, given: Any, out: Tensor) -> None:

@@ -157,9 +157,7 @@ def prepare(checkout: Path, folder: Path) -> None:
 
 
 def simulated(checkout: Path, folder: Path) -> str:
-    """Runs the 2,000 jobs with stages that do nothing, then runs Snakemake again, which finds nothing to
-    do.
-    """
+    """Runs the 2,000 jobs with stages that do nothing, then Snakemake again with nothing to do."""
     prepare(checkout, folder)
     command = snakemake("--configfile", "weighed.yaml", "--cores", "4", "--quiet")
     ran, again = (cpu(command, checkout, folder)[0] for _ in range(2))

@@ -81,9 +81,7 @@ def average_certified_radius(log: Log) -> np.ndarray:
 
 
 def at_other_alpha(item: Published, alpha_from: float, alpha_to: float) -> np.ndarray:
-    """Certified radii at another error rate, by recovering the votes from each radius, as far as three digits
-    allow.
-    """
+    """Certified radii at another error rate, from votes recovered as far as three digits allow."""
     radius = average_certified_radius(item.log) / item.sigma
     miss = special.ndtr(-radius)
     low, high = np.zeros(len(radius)), np.full(len(radius), VOTES / 2)

@@ -126,9 +126,7 @@ def plain(name: str, device: torch.device) -> Callable[[int], None]:
 
 
 def batch_of(name: str, given: int | None) -> int:
-    """The batch size. Batches are padded: 100 selection votes cost a whole one, and so does the last piece of
-    n.
-    """
+    """The batch size. Batches are padded, so 100 selection votes or the last piece of n cost a full one."""
     return given or (256 if name == "lenet" else 128)
 
 

@@ -84,9 +84,7 @@ def stopped(rule: StoppingRule, failures: np.ndarray, votes: np.ndarray) -> Draw
 
 @dataclass(frozen=True)
 class Observed:
-    """Votes of fixed n: failures [N] of the class that the selection votes chose, and whether that class was
-    right.
-    """
+    """Votes of fixed n: failures [N] of the class chosen by the selection votes, and whether it was right."""
 
     sigma: float
     failures: np.ndarray

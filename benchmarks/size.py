@@ -93,9 +93,7 @@ def main() -> None:
 
 
 def observed(folder: Path, runs: int, images: int) -> Plan:
-    """The plan in `folder` of `runs` runs of MNIST, with files of radii that a helper of the tests makes
-    up.
-    """
+    """The plan in `folder` of `runs` runs of MNIST, with radii that a helper of the tests makes up."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
     from observed_runs import observe
 

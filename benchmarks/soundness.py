@@ -78,9 +78,7 @@ def counterexample() -> None:
 
 
 def closeness() -> None:
-    """Cohen et al.'s radius as a share of the true one for a linear network, at the median number of
-    votes.
-    """
+    """Cohen et al.'s radius as a share of the true one, for a linear network at the median votes."""
     sizes, distances = (100, 1000, 10_000, 100_000), (0.25, 0.5, 1.0, 2.0, 3.0)
     print("\ntrue radius / sigma" + "".join(f"  n = {n:>6}" for n in sizes) + "   (alpha = 0.001)")
     for distance in distances:

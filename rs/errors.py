@@ -1,8 +1,8 @@
-"""What is the user's to mend: bad input, told in one line."""
+"""Bad input of the user, reported in one line."""
 
 from __future__ import annotations
 
-_LONGEST = 2000  # characters of a message, whatever it quotes
+_LONGEST = 2000  # characters of a message with its quotations
 
 
 class UserError(Exception):

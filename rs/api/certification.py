@@ -125,7 +125,7 @@ def largest_radius(found: Certification) -> float:
 
 @dataclass(frozen=True)
 class Claim:
-    """The claim about one image: `prediction` (-1 abstains), `radius` in norm `norm`, `confidence`, proven or
+    """The claim about an image: `prediction` (-1 abstains), `radius` in `norm`, `confidence`, proven or
     not.
     """
 

@@ -1,6 +1,4 @@
-"""`rs.compare`: compares two certifications of the same images, image by image (rs.tables.comparisons). No
-torch.
-"""
+"""`rs.compare`: two certifications of the same images, image by image (rs.tables.comparisons). No torch."""
 
 from __future__ import annotations
 

@@ -112,9 +112,7 @@ def vote_array(votes: ArrayLike | Mapping[int, int], where: str) -> np.ndarray:
 
 
 def label_array(labels: ArrayLike | None, images: int, classes: int, verb: str = "labels") -> np.ndarray:
-    """int64 [N]; -1 everywhere without labels. Raises UserError for a wrong number of labels or an unknown
-    class.
-    """
+    """int64 [N]; -1 everywhere without labels. Raises UserError for a wrong number or an unknown class."""
     if labels is None:
         return np.full(images, NO_LABEL, np.int64)
     found = np.asarray(labels)

@@ -37,9 +37,7 @@ def check_calibrated(verb: str, form: dict[str, Any]) -> None:
 
 
 def network_of(model: Model, verb: str) -> nn.Module:
-    """The model as a module. Raises UserError for an object that cannot be called, and for weights other than
-    float32.
-    """
+    """The model as a module. Raises UserError where it cannot be called or has weights other than float32."""
     if not callable(model):
         told = "give a torch module, or a callable: images [B, C, H, W] in [0, 1] to logits [B, classes]"
         raise UserError(f"{verb}: model: a {type(model).__name__} cannot be called; {told}")
@@ -89,9 +87,7 @@ def _hint(found: Any) -> str:
 
 
 def image_tensor(images: Images, verb: str) -> Tensor:
-    """float32 [N, C, H, W] on the CPU. Raises UserError for other shapes, integers, values outside [0, 1] and
-    NaN.
-    """
+    """float32 [N, C, H, W] on the CPU. Raises UserError for other shapes, types or ranges, and for NaN."""
     if not isinstance(images, Tensor | np.ndarray):
         raise UserError(f"{verb}: images: a {type(images).__name__}; give a tensor or array [N, C, H, W]")
     x = torch.as_tensor(images).detach().cpu()

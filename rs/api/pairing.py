@@ -89,9 +89,7 @@ def paired_rule(
 def paired_draws(
     first: FirstVotes, drawing: Drawing, labels: np.ndarray, n0: int, rule: PairedRule
 ) -> PairedDraws:
-    """The second network's votes from `drawing`: `n0` selection votes, then draws that both networks
-    answer.
-    """
+    """The second network's votes: `n0` selection votes, then draws that both networks answer."""
     selection = drawing.fixed("select", n0)
     own, beside, both = _votes(first, drawing, selection.counts.argmax(1), rule)
     ready, before = drawing.ready, first.counts.draws

@@ -206,9 +206,7 @@ class SmoothedClassifier:
         return predicted(votes.counts, alpha)
 
     def _ready_for(self, x: Tensor, verb: str) -> Ready:
-        """The audited network in its inference form, which the first images fixed for images of their
-        size.
-        """
+        """The audited network in its inference form, fixed by the first images for their size."""
         if self._ready is not None:
             shape, voted = (
                 "x".join(map(str, s)) for s in (x.shape[1:], self._ready.audited.probes.shape[1:])
@@ -234,9 +232,7 @@ class SmoothedClassifier:
         return chosen["certificate"]
 
     def _check_votes(self, verb: str, full: dict[str, Any], asked: Sampling) -> StoppingRule | None:
-        """The stopping rule, if votes are sequential. Raises UserError where n votes certify or decide
-        nothing.
-        """
+        """The rule, if votes are sequential. Raises UserError where n votes certify or decide nothing."""
         facts = claims.facts_of(verb, {"certificate": full["name"]})["certificate"]
         least = least_votes(full, facts, self.noise["name"], asked.n0)
         if asked.n < least:

@@ -41,9 +41,7 @@ MOST_NAMED = 8
 
 @dataclass(frozen=True)
 class Other:
-    """Finished files of one run and stage that other code made: its digest, and the commit recorded in
-    them.
-    """
+    """Finished files of one run and stage made by other code: its digest, and the commit in the files."""
 
     folder: Path
     label: str

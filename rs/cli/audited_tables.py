@@ -123,9 +123,7 @@ def _of_subset(images: np.ndarray, spec: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _stated(rows: pd.DataFrame, made: dict[str, Any]) -> Stated:
-    """The file's own statements for CERTIFY under Gaussian noise; empty for a file that does not name
-    both.
-    """
+    """The file's statements for CERTIFY under Gaussian noise; empty where it does not name both."""
     noise, needed = _noise(made), {"certificate", "n", "alpha"}
     if noise.get("name") != "gaussian" or len(rows) == 0 or not needed <= {*rows}:
         return Stated()
@@ -139,9 +137,7 @@ def _noise(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def _other(rows: pd.DataFrame, made: dict[str, Any]) -> str:
-    """The origin of the radii by the file, where n votes at alpha of CERTIFY do not bound them; else
-    empty.
-    """
+    """The radii's origin, by the file, where CERTIFY's n votes at alpha do not bound them; else empty."""
     certificates, noise = set(rows.get("certificate", ())) - {"cohen"}, _noise(made)
     if certificates:
         return f"of {', '.join(sorted(map(str, certificates)))}"

@@ -182,9 +182,7 @@ def seconds(text: str) -> float:
 
 
 def text(done: Done, asked: Settings, radii: Sequence[float]) -> str:
-    """Shares at radii up to the cap, rounded down, with intervals rounded outwards, and the places of the
-    files.
-    """
+    """Shares at radii up to the cap, rounded down, with intervals rounded outwards; places of the files."""
     from rs.report.html_table import down, up
 
     frame = done.accuracy(radii)

@@ -1,5 +1,4 @@
-"""`rs clean`: lists and removes results that no known study names, neither one in this folder nor a given
-one.
+"""`rs clean`: lists and removes results that no known study names, in this folder or among those given.
 
 Known studies are all YAML files of the working directory and of config/ that are studies, the sets of files
 (with overlays) that made the tables in results/, and the studies of `rs certify`. A run takes days and cannot

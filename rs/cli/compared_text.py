@@ -48,9 +48,7 @@ def text(names: Sequence[str], rows: Sequence[Row], details: dict[str, Any], lev
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Short names: labels of runs, and the parts of file names that differ. The full names where these
-    coincide.
-    """
+    """Labels of runs, and the parts in which file names differ; the full names where these coincide."""
     logs = [PurePath(name).stem.split("-") for name in names if ":" not in name]
     first = _shared(logs)
     last = _shared([words[first:][::-1] for words in logs])

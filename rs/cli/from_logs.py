@@ -41,9 +41,7 @@ class FromLogs:
 
 
 def keep() -> None:
-    """Derives every verdict of the list from its logs and writes it. Raises UserError where a log is
-    missing.
-    """
+    """Derives and writes every verdict of the list from its logs. Raises UserError for a missing log."""
     if not (listed := _listed()):
         raise UserError(f"{LIST}: --from-logs: lists no study")
     for path, files in listed.items():

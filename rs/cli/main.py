@@ -44,9 +44,7 @@ def job_parser(stage: Stage) -> argparse.ArgumentParser:
 
 
 def parser(asked: str | None = None) -> argparse.ArgumentParser:
-    """All verbs with names and texts, and arguments and function of the one that is `asked` for, which is
-    imported.
-    """
+    """All verbs with names and texts; the `asked` one is imported, with its arguments and function."""
     from rs.cli.verbs import AS_WRITTEN, VERBS
 
     top = Parser("rs", description=USAGE, formatter_class=AS_WRITTEN)

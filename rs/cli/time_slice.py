@@ -255,9 +255,7 @@ def make_folder(folder: Path) -> None:
 
 
 def unpack(folder: Path) -> None:
-    """Unpacks the archives of `pack` into results/runs and replaces files there. Does nothing without
-    archives.
-    """
+    """Unpacks the archives of `pack`, if any, into results/runs and replaces files there."""
     if not folder.is_dir():
         raise UserError(f"{folder}: --unpack: is not a folder; allowed: one of archives, or an empty one")
     for archive in archives(folder):

@@ -13,9 +13,7 @@ from rs.provenance.files import read_json, write_json
 
 
 def read_choices(file: Path) -> dict[str, Any]:
-    """What was wished, chosen and claimed; empty where there is no file. Raises UserError for another
-    file.
-    """
+    """What was wished, chosen and claimed; empty without a file. Raises UserError for another file."""
     told = read_json(file) if file.exists() else {}
     if not isinstance(told, dict) or not (told == {} or _chosen(told)):
         raise UserError(f"{file}: does not say what was chosen; remove it and run again: votes are kept")

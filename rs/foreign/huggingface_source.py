@@ -100,9 +100,7 @@ def _model(wanted: Asked, where: dict[str, Any]) -> nn.Module:
 
 
 def described(processor: Any) -> Preprocessing:
-    """The preprocessing that the processor's settings state. Comparing an image finds what it does beyond
-    them.
-    """
+    """The preprocessing that the settings state. Comparing an image finds what the processor does beyond."""
     resize, size = _sizes(processor)
     factor = float(processor.rescale_factor) if processor.do_rescale else 1.0
     mean = _channels(processor.image_mean) if processor.do_normalize else (0.0, 0.0, 0.0)

@@ -81,9 +81,7 @@ def load(wanted: Asked) -> Foreign:
 
 
 def _input(wanted: Asked, session: Any) -> tuple[int | None, list[Any], bool]:
-    """The batch size if it is fixed, the other sizes (numbers, or names of open ones), whether channels are
-    last.
-    """
+    """The batch size if fixed, other sizes (numbers, or names of open ones), whether channels are last."""
     inputs = session.get_inputs()
     if len(inputs) != 1:
         _refuse(wanted, f"has {len(inputs)} inputs ({', '.join(i.name for i in inputs)}); allowed one")
@@ -108,9 +106,7 @@ def _output(wanted: Asked, session: Any) -> str:
 
 
 def _digest(wanted: Asked, file: Path) -> str:
-    """Digest of the file and of the files that it names for its tensors: weights may lie outside, also in
-    folders.
-    """
+    """Digest of the file and of the files that it names for tensors: weights may lie outside it."""
     try:
         tensors = _tensors(onnx.load(file, load_external_data=False))
         places = {e.value for t in tensors for e in t.external_data if e.key == "location"}

@@ -57,9 +57,7 @@ def parquet(place: Path, split: str | None) -> Pictures | None:
 
 
 def saved(place: Path, split: str | None) -> Pictures | None:
-    """The images of a folder saved by `Dataset.save_to_disk` or `DatasetDict.save_to_disk`; None for another
-    one.
-    """
+    """The images of a folder from `save_to_disk` of a Dataset or a DatasetDict; None for another folder."""
     listed = place / "dataset_dict.json"
     if listed.is_file():
         told = _json(listed).get("splits")

@@ -57,9 +57,7 @@ def _described(weights: Any, transforms: Any) -> Preprocessing:
 
 
 def _pretrained(wanted: Asked, name: str, weights: Any) -> nn.Module:
-    """Loads the weights as torchvision's builders do, except that those unpickle the file and so run code in
-    it.
-    """
+    """Loads the weights as torchvision's builders do, but these unpickle the file and so run its code."""
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
     if not wanted.download and not cached.is_file():
         told = f"its weights are not in {cached}; give --download, or --weights FILE"

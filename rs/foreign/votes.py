@@ -1,5 +1,4 @@
-"""Votes on disk, stored as they come: an interrupted call continues, and more votes draw only what is
-missing.
+"""Votes on disk, stored as they come: an interrupted call continues, and only missing votes are drawn.
 
 A row is one image and one block of votes: the classes with votes, and how many. A block's noise is seeded by
 (seed, purpose, image, block), so a row does not depend on when it is drawn. Every file carries the identity
@@ -85,9 +84,7 @@ class Kept:
             raise UserError(f"certify: {told}; choose another --out, or remove that")
 
     def add(self, block: Block, found: str, counts: np.ndarray) -> None:
-        """Votes int64 [classes] of the image with digest `found`; written from time to time, and by
-        `write`.
-        """
+        """Votes int64 [classes] of the image with digest `found`; written now and then, and by `write`."""
         classes = np.flatnonzero(counts)
         row = _Row(found, classes.astype(np.int32), counts[classes].astype(np.int64))
         self._rows[block] = row

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_calibration(path: Path) -> dict[str, Any]:
-    """The measurements of a calibrate job. Raises UserError where an epsilon is not the square root of its
-    rho.
-    """
+    """The measurements of a calibrate job. Raises UserError where an epsilon is not the root of its rho."""
     found = read_json(path)
     for cost in ("with_noise", "without_noise"):
         for key in (f"rho_{cost}", f"epsilon_{cost}"):

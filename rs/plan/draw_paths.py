@@ -42,9 +42,7 @@ def estimation_file(folder: Path, block: int, shard: str, index: int, answers: i
 
 
 def read_by_sample(spec: dict[str, Any], inputs: dict[str, Any]) -> list[Path]:
-    """The source run's draw files of the same images, for a job that starts from them; answered blocks come
-    first.
-    """
+    """The source run's draw files of the same images, for a job that starts there; answered ones first."""
     if "source" not in spec:
         return []
     source, shard = spec["source"], "-".join(map(str, spec["images"]))

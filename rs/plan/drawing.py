@@ -65,9 +65,7 @@ def stop_of(run: Run) -> dict[str, Any]:
 
 
 def share_of(run: Run) -> float:
-    """The share of alpha for the source's bound, from the run's first certificate on the votes of two
-    networks.
-    """
+    """The share of alpha for the source's bound, from the first certificate on votes of two networks."""
     first = of_two(run)[0]
     return float(defaults(method_schema("certificates", first["name"]), first)["share"])
 
@@ -96,9 +94,7 @@ class Drawing:
 
     @property
     def source(self) -> dict[str, Any]:
-        """What the draws' specification says of the source run that they start from; empty without a
-        source.
-        """
+        """What the draws' specification says of their source run; empty without a source."""
         planned = self.planned.source
         if planned is None:
             return {}

@@ -1,5 +1,4 @@
-"""Jobs that need packages beyond the project's own dependencies: the extras `openvino` and `attacks`. No
-torch.
+"""Jobs that need packages beyond the project's dependencies: the extras `openvino`, `attacks`. No torch.
 
 A job that lacks a package is refused before its network is loaded. A plan only warns, because the nodes of a
 cluster may have packages that the planning machine lacks. It does not warn of jobs whose files exist.

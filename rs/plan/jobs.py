@@ -39,9 +39,7 @@ def describe(noise: dict[str, Any]) -> str:
 
 @dataclass
 class Job:
-    """One stage's work on one target: its specification and code, which enter digests, and the paths of its
-    files.
-    """
+    """One stage's work on one target: its specification and code, which enter digests, and its files."""
 
     stage: str
     spec: dict[str, Any]
@@ -100,9 +98,7 @@ class Job:
         return (*self._files(self.declared.inputs), *(more(self.spec, self.inputs) if more else ()))
 
     def reads(self) -> list[Path]:
-        """The files whose content the job is made from, without files whose content a manifest vouches
-        for.
-        """
+        """The files from whose content the job is made, without those that a manifest vouches for."""
         return list(self._read)
 
     def needs(self) -> list[Path]:

@@ -35,9 +35,7 @@ _NAME = re.compile(r"(\d+)-(\d+)-([1-9]\d*)_block\d+\.parquet")  # rs.plan.draw_
 
 @dataclass(frozen=True)
 class Shards:
-    """The draws in `folder`, of run `label`: the study states `stated` images a file, the files hold
-    `images`.
-    """
+    """The draws of run `label` in `folder`: the study states `stated` images a file, files hold `images`."""
 
     folder: Path
     label: str
@@ -61,9 +59,7 @@ def shards_of(folder: Path, label: str, stated: int, subset: Subset, size: int) 
 
 
 def settle(plan: Plan) -> list[str]:
-    """Records the sizes that are not the study's, removes records that draws contradict, and returns
-    `told`.
-    """
+    """Records sizes that are not the study's, removes records that draws contradict; returns `told`."""
     for shards in plan.observer.kept.values():
         record, found = shards.folder / RECORD, None
         with contextlib.suppress(UserError):  # the draws replace an invalid record

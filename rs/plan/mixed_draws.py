@@ -39,9 +39,7 @@ def _said_by(path: Path) -> dict[str, Any]:
 
 
 def class_of(path: Path, code: str) -> str | None:
-    """The device class of a draw file made by `code`, or by code accepted as equal; None for any other
-    file.
-    """
+    """The device class of a draw file made by `code`, or by code accepted as equal; else None."""
     said = _said_by(path)
     ours = code in counts_as(path, str(said.get("code_digest")))
     found = said.get("device_class") if ours else None
@@ -70,9 +68,7 @@ def check(target: Path, code: str, here: str, pinned: str | None, selection: Pat
 
 @dataclass(frozen=True)
 class Draws:
-    """The draw files of one run under one noise: how many are needed, and the existing ones by device
-    class.
-    """
+    """The draw files of a run under one noise: how many are needed, and those that exist, by class."""
 
     label: str
     wanted: int
@@ -103,9 +99,7 @@ class Draws:
 
 
 def draws_of(plan: Plan) -> Iterator[Draws]:
-    """The draws of every run under every noise that has no certificates yet. Certified draws had one
-    class.
-    """
+    """The draws of every run and noise that has no certificates yet. Certified draws had one class."""
     for planned, certify in _certifying(plan):
         if certify.outputs["certified"].exists():
             continue

@@ -146,9 +146,7 @@ class Networks:
         return planned
 
     def _join(self, run: Run, above: tuple[str, ...]) -> PlannedRun:
-        """A model that joins networks of other runs. Its id holds their ids, and so the digests of imported
-        weights.
-        """
+        """A model that joins networks of other runs. Its id holds theirs, so digests of imported weights."""
         parts = self._parts(run, "model", above)
         spec: dict[str, Any] = {"model": joined_part(run, len(parts)), "data": self.study.data}
         classes, denoisers = [class_of("models", run.sections["model"])], list[Run]()
@@ -222,9 +220,7 @@ class Networks:
         return same[0]
 
     def _source(self, run: Run, place: tuple[Any, ...], label: str) -> PlannedRun:
-        """The run that a transfer attack names. Two runs may attack each other, since only the networks are
-        needed.
-        """
+        """The run that a transfer attack names. Two runs may attack each other: only networks are needed."""
         source = self._named(run, place, label)
         joined.check_output(self.study, place, source, "logits", "an attack")
         return self.plan(source)
@@ -265,9 +261,7 @@ class Networks:
 
 
 def _files(parts: Parts, manifests: str) -> dict[str, Any]:
-    """Inputs of a job that reads the networks of runs: their manifests, under the key `manifests`, and their
-    weights.
-    """
+    """Inputs of a job that reads networks of runs: manifests, under the key `manifests`, and weights."""
     folders = {key: part.folder for key, part in parts.items()}
     files = (("weights", "model.safetensors"), (manifests, "model.json"))
     return {kind: {key: folder / name for key, folder in folders.items()} for kind, name in files}

@@ -53,9 +53,7 @@ class Observer:
             planned.observations.append(self._under(planned, noise, where, classes))
 
     def _size(self, planned: PlannedRun) -> None:
-        """Rounds the number of votes to whole blocks, or to the batches of the run that this one starts
-        from.
-        """
+        """Rounds the number of votes to whole blocks, or to batches of the run that this one starts from."""
         run, sampling = planned.run, planned.run.sections["sampling"]
         if sampling["source"] is None:
             run.sections["sampling"] = in_blocks(sampling, planned.folder / "draws")
@@ -177,9 +175,7 @@ class Observer:
             yield range(first, min(first + images_per_shard * step, size), step)
 
     def _images_per_shard(self, drawing: Drawing) -> int:
-        """The size of the shards. Runs that share draws have the size of the first such run, or that of their
-        source.
-        """
+        """The size of the shards: that of the first run that shares the draws, or of the source."""
         first = drawing if (source := drawing.planned.source) is None else Drawing(source, drawing.noise)
         subset = Subset(**self.study.test)
         key = (first.folder, subset.first, subset.skip)
@@ -233,9 +229,7 @@ class Observer:
     def _distributional(
         self, planned: PlannedRun, noise: dict[str, Any], classes: tuple[str, ...], where: tuple[Any, ...]
     ) -> Path:
-        """Points for all gammas at once. Which gammas certify or attack, and at which rhos, is derived
-        later.
-        """
+        """Points for all gammas at once. Which gammas certify or attack, at which rhos, is derived later."""
         refusals.check_distributional(self.study, noise, where)
         training = planned.run.sections["training"]
         given = planned.run.sections["distributional"]
@@ -251,9 +245,7 @@ class Observer:
         return path
 
     def _source(self, run: Run, i: int) -> tuple[PlannedRun, dict[str, Any]]:
-        """The run whose adversarial examples a transfer attack takes, and the settings that make them
-        there.
-        """
+        """The run whose adversarial examples a transfer attack takes, and the settings that make them."""
         given, place = run.sections["attacks"][i], (*run.place, "attacks", i)
         target = self.find(run, (*place, "source_run"), given["source_run"])
         own = refusals.find_attack(self.study, (*place, "attack"), target.run, given["attack"])

@@ -195,9 +195,7 @@ class Judge:
         return set(found)
 
     def _oldest(self) -> dict[Task, float | None]:
-        """The time of each task's oldest output; for a task without outputs, that of a task that needs
-        them.
-        """
+        """The time of each task's oldest output; without outputs, that of a task that needs them."""
         since: dict[Task, float | None] = {}
         for task in reversed(self.tasks):
             own = [_time(path, follow=False) for path in task.outputs if os.path.exists(path)]

@@ -48,9 +48,7 @@ class Rate:
 
 
 class Machine(Protocol):
-    """A machine with rates. `unit` is the unit of its hours. `rate` raises NotPriced for an unknown
-    network.
-    """
+    """A machine. `unit` is that of its hours; `rate` raises NotPriced for an unknown network."""
 
     @property
     def name(self) -> str: ...

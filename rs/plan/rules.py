@@ -1,6 +1,4 @@
-"""Reads from the workflow's rules, without running them, what Snakemake judges finished files by. No
-torch.
-"""
+"""Reads from the workflow's rules, without running them, how Snakemake judges finished files. No torch."""
 
 from __future__ import annotations
 

@@ -48,8 +48,7 @@ class Size:
 
 
 def proposed(plan: Plan, jobs: Iterable[Job], machine: Machine) -> Size | None:
-    """The size for the jobs among `jobs` that draw for runs without draws, set by the slowest network among
-    them.
+    """The size for the jobs that draw for runs without draws, set by the slowest network among them.
 
     None where these jobs are few or already take minutes, and where the cost of a network is unknown.
     """

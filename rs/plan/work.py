@@ -1,5 +1,4 @@
-"""What the jobs of a plan compute: passes through their networks and images in them, from the specs. No
-torch.
+"""What the jobs of a plan compute: passes through networks, and images in them, by the specs. No torch.
 
 Votes are counted as the sample stage draws them, in whole batches. How many votes a stopping rule needs is
 not known beforehand: `copies` is then a share (STOPPED or JUDGED) of the maximum `most`.

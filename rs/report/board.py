@@ -40,9 +40,7 @@ class Place:
 
 
 def ranked(contestants: Sequence[Contestant], pairs: Sequence[Row]) -> list[Place]:
-    """Sorted by rank, then by average certified radius; `pairs` are the rows of rs.tables.comparisons for all
-    of them.
-    """
+    """Sorted by rank, then by average certified radius; `pairs` are their rows of rs.tables.comparisons."""
     beaten = dict.fromkeys((c.name for c in contestants), 0)
     for row in pairs:
         if row["metric"] == "acr" and row["about"] == "networks" and row["verdict"] in ("better", "worse"):

@@ -1,5 +1,4 @@
-"""The live figure of a study's page: every image's radius under every run, from which the page's script
-counts.
+"""The live figure of a study's page: every image's radius under every run, for the script to count.
 
 A radius is stored in units of 1e-4, rounded down; accuracies at radii of at most four decimals are exact. The
 script's data are one block of JSON in the page. Without scripts the page shows the static figure.
@@ -113,9 +112,7 @@ def _panel(
 
 
 def _votes(rows: pd.DataFrame, images: list[int]) -> list[list[int | None]]:
-    """The columns _VOTES of one smoothed run's votes, in the order of `images`; empty where none were
-    kept.
-    """
+    """The columns _VOTES of one smoothed run, in the order of `images`; empty where none were kept."""
     if not {*_VOTES} <= {*rows} or rows[list(_VOTES)].isna().any(axis=None):
         return []
     each = rows.drop_duplicates("image").set_index("image")[list(_VOTES)].reindex(images)

@@ -54,9 +54,7 @@ def calibration_section(tables: Path) -> Section:
 
 
 def distributional_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
-    """From ``distributional``, ``worst_cases`` and ``bound_checks``: a table of each for every smoothed
-    run.
-    """
+    """A table of ``distributional``, ``worst_cases`` and ``bound_checks`` for every smoothed run."""
     section = Section("distributional", "Distributional certificate")
     frame, points = read(tables, "distributional"), read(tables, "worst_cases")
     checks = read(tables, "bound_checks")

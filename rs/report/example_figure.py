@@ -31,9 +31,7 @@ def caption(row: pd.Series) -> tuple[str, str]:
 
 
 def strips(examples: pd.DataFrame) -> Iterator[Figure]:
-    """Each row is a smoothed classifier and attack; its columns are, for each image: clean, noisy,
-    attacked.
-    """
+    """Rows are smoothed classifiers and attacks; columns are, for each image: clean, noisy, attacked."""
     radii = sorted(r for r in examples.radius.unique() if r > 0)
     shown = [radii[round(i)] for i in np.linspace(0, len(radii) - 1, min(3, len(radii)))]
     across = 2 + len(shown)

@@ -100,9 +100,7 @@ def _accuracy_axes(axes: Axes, radii: pd.Series, title: str, xlabel: str, ylabel
 
 
 def _accuracy(panels: Sequence[Panel], column: str, ylabel: str) -> list[Figure]:
-    """One or more figures: panels with the same meaning of colours and styles share a figure and its
-    legend.
-    """
+    """Figures: panels with the same meaning of colours and styles share a figure and its legend."""
     figures = []
     for _, alike in itertools.groupby(panels, lambda panel: panel.meaning):
         every = [(panel, *part) for panel in alike for part in _parts(panel, column)]

@@ -65,9 +65,7 @@ def _said(value: Any) -> bool:
 
 
 def _again(row: Mapping[str, Any], mine: pd.DataFrame, files: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The file's place, and the command that makes it again; for draws, the command that also certifies them
-    anew.
-    """
+    """The file's place, and the command that makes it again; for draws it also certifies them anew."""
     if row["stage"] == "sample" or row["stage"] not in _RULES or not files:
         yield "in", str(row["file"])
     if row["stage"] not in _RULES or not files:

@@ -104,9 +104,7 @@ def plain(value: Any) -> str:
 
 
 def constants(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[str, list[str]]:
-    """The columns in `names` (column -> text) with one value in the whole table, as a sentence; and the other
-    columns.
-    """
+    """The columns of `names` (column -> text) with one value in all rows, as a sentence; and the others."""
     same, varying = [], []
     for column, words in names.items():
         if column not in frame:

@@ -64,9 +64,7 @@ class Part:
 
 
 def with_keys(frame: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Adds the columns that a study can name: the run as the study writes it, and settings from the table
-    `runs`.
-    """
+    """Adds columns that a study can name: the run as the study writes it, and settings from `runs`."""
     labels = frame["label"].astype(str)
     keyed = frame.assign(label=labels, run_name=labels.str.partition("[")[0], noise=frame["smoothing"])
     if "label" not in runs:

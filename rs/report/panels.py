@@ -52,9 +52,7 @@ class Panel:
 
 
 def certified_panels(frame: pd.DataFrame, runs: pd.DataFrame, asked: Asked = NOTHING) -> list[Panel]:
-    """Panels from rows that name claims (label, smoothing, certificate, norm, rigorous) and the table
-    `runs`.
-    """
+    """Panels from rows that name claims (label, smoothing, certificate, norm, rigorous) and from `runs`."""
     frame = with_keys(frame, runs)
     panels: list[Panel] = []
     for alike in by_meaning(parts(frame, ("norm",), (*asked.panels, *_crowded(frame)), asked)):
@@ -64,9 +62,7 @@ def certified_panels(frame: pd.DataFrame, runs: pd.DataFrame, asked: Asked = NOT
 
 
 def attacked_panels(frame: pd.DataFrame, runs: pd.DataFrame, asked: Asked = NOTHING) -> list[Panel]:
-    """Panels from rows of `empirical_accuracy`; transferred examples stand beside the attack that made
-    them.
-    """
+    """Panels from `empirical_accuracy`; transferred examples stand beside the attack that made them."""
     frame = frame.copy()
     for column, value in (("access", "white-box"), ("panel", frame["attack"])):
         frame[column] = frame[column].fillna(value) if column in frame else value
@@ -82,9 +78,7 @@ def attacked_panels(frame: pd.DataFrame, runs: pd.DataFrame, asked: Asked = NOTH
 
 
 def _crowded(frame: pd.DataFrame) -> list[str]:
-    """`certificate` as a further key of panels, where there are more certificates of a kind than line
-    styles.
-    """
+    """`certificate` as a further key of panels, for more certificates of a kind than line styles."""
     counts = frame.drop_duplicates("certificate")["rigorous"].astype(bool).value_counts()
     many = counts.get(True, 0) > len(_WIDTHS) or counts.get(False, 0) > len(_ESTIMATES)
     return ["certificate"] if many and frame["label"].nunique() > 1 else []

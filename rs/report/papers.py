@@ -139,9 +139,7 @@ def _row_name(number: Row, mine: Sequence[Row]) -> str:
 
 
 def _depth(number: Row, status: str) -> float:
-    """Depth of a cell's colour, from 0 to 1: how much of the margin is left, or how far the number is beyond
-    it.
-    """
+    """Depth of a cell's colour, 0 to 1: how much of the margin is left, or how far it is exceeded."""
     found = [number.get(key) for key in ("difference", "margin")]
     difference, margin = (abs(float(v)) if v is not None and v == v else None for v in found)
     if difference is None or not margin or status not in ("agrees", "above", "below"):

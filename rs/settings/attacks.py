@@ -14,9 +14,7 @@ from rs.settings.numbers import Radii
 
 @dataclass(frozen=True)
 class Judge:
-    """The judge classifies an attacked image by the majority of up to `n` fresh votes, and stops once it is
-    sure.
-    """
+    """The majority of up to `n` fresh votes classifies an attacked image; it stops once it is sure."""
 
     n: Votes = 1000
 

@@ -8,9 +8,7 @@ ATTACK_ONLY = ("keep_broken", "certificate", "checks")
 
 
 def label_of(method: dict[str, Any]) -> str:
-    """The name of a certificate or an attack in tables: its label, or else its name and the parameters
-    given.
-    """
+    """The name of a certificate or an attack in tables: its label, or its name and given parameters."""
     if method.get("label"):
         return str(method["label"])
     use = ("name", "label", "alpha", "noises", "radii", "images", "judge", "seed", *ATTACK_ONLY)

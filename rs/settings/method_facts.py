@@ -1,5 +1,4 @@
-"""The facts that a method's class states: the required ones, and the optional ones with their defaults. No
-torch.
+"""The facts that a method's class states, required and optional ones, with defaults. No torch.
 
 This list serves the schema, the check of plug-ins, and callers of objects that may lack a fact;
 rs.methods.interfaces explains the facts. A test compares the three.

@@ -53,9 +53,7 @@ def method_schema_of(kind: str, name: str, cls: Any, path: str) -> dict[str, Any
 
 
 def add_switch(schema: dict[str, Any], switch: str, cls: Any, path: str) -> None:
-    """Adds to a method's schema a parameter, false by default, that replaces its class by the one at
-    `path`.
-    """
+    """Adds to a method's schema a parameter, false by default, that selects the class at `path`."""
     summary = (cls.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
     schema["properties"][switch] = {"type": "boolean", "default": False, "description": summary}
     schema["x-parameters"] = sorted([*schema["x-parameters"], switch])

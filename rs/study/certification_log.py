@@ -43,9 +43,7 @@ class LogFault(UserError):
 
 @dataclass(frozen=True)
 class Log:
-    """N images: index, label, prediction int64 [N], radius float64 [N], correct bool [N], seconds float64
-    [N].
-    """
+    """N images: index, label, prediction int64 [N], radius, seconds float64 [N], correct bool [N]."""
 
     idx: np.ndarray
     label: np.ndarray
@@ -58,9 +56,7 @@ class Log:
         return len(self.idx)
 
     def certified_radius(self) -> np.ndarray:
-        """Radius where the prediction is correct, else -1, float64 [N]: `>= r` selects the images certified
-        at r.
-        """
+        """Radius where the prediction is correct, else -1, float64 [N]: `>= r` is certified at r."""
         return np.where(self.correct, self.radius, -1.0)
 
 

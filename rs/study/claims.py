@@ -71,9 +71,7 @@ def table_of(metric: str) -> tuple[str, str]:
 
 
 def check_claims(study: Study, tables: Sequence[str]) -> None:
-    """Raises UserError at a claim that names something the study does not have, or has too few or too many
-    keys.
-    """
+    """Raises UserError at a claim that names what the study does not have, or has too few or many keys."""
     seen: set[str] = set()
     for i, claim in enumerate(study.claims):
         if claim["id"] in seen:

@@ -45,9 +45,7 @@ def _width(bound: str, n: int, log_alpha: float) -> float:
 
 
 def grid_fault(start: float, end: float, step: float) -> tuple[str, str] | None:
-    """Which of lambda_start, lambda_end, lambda_step makes no grid of multipliers, and what is allowed; else
-    None.
-    """
+    """The one of lambda_start, lambda_end, lambda_step that makes no grid, and what is allowed; else None."""
     if end < start or end + step / 2 <= start:
         return "lambda_end", f"{end:g}: must be at least lambda_start, {start:g}"
     if (end - start) / step >= MOST_MULTIPLIERS:

@@ -15,9 +15,7 @@ OF_OBSERVING = ("smoothing", "certificates", "attacks", "distributional")
 
 
 def networks_of(kind: str, method: dict[str, Any]) -> dict[str, str]:
-    """Parameters of a model or an objective that name other runs, and the output that each such network must
-    give.
-    """
+    """Parameters of a model or an objective that name other runs, and the output of each such network."""
     found: dict[str, str] = method_schema(kind, method["name"]).get("x-networks", {})
     return found
 
@@ -46,9 +44,7 @@ def labelled(study: Study, place: tuple[Any, ...], label: str, key: str = "") ->
 def members(
     study: Study, place: tuple[Any, ...], given: Sequence[str | dict[str, Any]]
 ) -> list[tuple[tuple[Any, ...], Run]]:
-    """The runs that a list of networks names, in its order, each with its place: all seeds of a label, or
-    some.
-    """
+    """The runs that a list of networks names, in order, with their places: all seeds of a label, or some."""
     found: list[tuple[tuple[Any, ...], Run]] = []
     for i, entry in enumerate(given):
         label, where = entry if isinstance(entry, str) else entry["run"], (*place, i)
@@ -107,9 +103,7 @@ def check_own(study: Study, run: Run) -> None:
 
 
 def check_not_joined(study: Study, run: Run, model: str) -> None:
-    """Raises UserError for an imported architecture that joins other runs' networks: a file holds one
-    network.
-    """
+    """Raises UserError for an imported architecture that joins other networks: a file holds one."""
     if method_schema("models", model).get("x-networks"):
         told = f"{model} is joined of other networks: import these, and let a run of model {model} name them"
         study.fail((*run.place, "architecture"), told)

@@ -95,9 +95,7 @@ def _allow(n: int, alpha: float) -> str:
 
 
 def of_average(log: Log, printed: str) -> Iterator[Finding]:
-    """Whether the printed number is the average over all images, wrong and abstained as 0; if not, which
-    average.
-    """
+    """Whether the printed number averages all images, wrong and abstained as 0; if not, which ones."""
     stated = float(printed)
     slack = 10.0 ** int(Decimal(printed).as_tuple().exponent) + float(unit_of(log.radius).mean())
     claimed, kept = np.where(log.correct, log.radius, 0.0), log.predict >= 0

@@ -126,9 +126,7 @@ def check_imported(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
 def check_certificate(
     study: Study, run: Run, i: int, certificate: dict[str, Any], noise: dict[str, Any], noise_place: Place
 ) -> None:
-    """The certificate (with its defaults) has a theorem for the noise, and the sampling gives the votes it
-    needs.
-    """
+    """The certificate (with its defaults) has a theorem for the noise, and the sampling serves it."""
     place, sampling, name = run.place, run.sections["sampling"], certificate["name"]
     facts = method_schema("certificates", name)
     if noise["name"] not in facts["x-norms"]:

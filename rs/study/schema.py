@@ -74,17 +74,13 @@ def is_transfer(attack: dict[str, Any]) -> bool:
 
 
 def data_facts(data: dict[str, Any]) -> dict[str, Any]:
-    """The facts of a data set before it is read: those of its class, or for a user's own data those of the
-    study.
-    """
+    """The facts of a data set before it is read: those of its class, or of the study for a user's own."""
     stated = {f"x-{key}": data[key] for key in ("shape", "classes", "sizes") if key in data}
     return {**method_schema("datasets", data["name"]), **stated}
 
 
 def prune(value: Any, section: dict[str, Any]) -> Any:
-    """`value` without values that equal their default in the section's schema, so that both spellings are one
-    spec.
-    """
+    """`value` without values that equal their default in the section: both spellings are one spec."""
     if not isinstance(value, dict):
         return value
     if "allOf" in section:  # a method: use the schema of its name

@@ -201,9 +201,7 @@ class Study:
         return found
 
     def _imported(self, label: str, own: dict[str, Any], labels: set[str]) -> Run:
-        """An imported model. Of the defaults and the override, it takes the keys on how a model is
-        observed.
-        """
+        """An imported model. It takes the defaults and overrides on how a model is observed."""
         place = ("imported", label)
         if label in labels:
             self.fail(place, "a run has this label; give the model another one")

@@ -1,6 +1,4 @@
-"""Reads a YAML file of a study in canonical form. Every error is one line that names the file and the
-place.
-"""
+"""Reads a YAML file of a study in canonical form. Every error is one line that names file and place."""
 
 from __future__ import annotations
 
@@ -97,9 +95,7 @@ _PLAIN = {
 
 
 def _plainly(kind: str) -> Callable[[yaml.SafeLoader, yaml.ScalarNode], Any]:
-    """A constructor of scalars of this kind. It raises a YAML error at a scalar that is not written
-    plainly.
-    """
+    """A constructor of scalars of this kind. It raises a YAML error at one not written plainly."""
     construct = getattr(yaml.SafeLoader, f"construct_yaml_{kind}")
 
     def plainly(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
@@ -131,9 +127,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.012
 
 
 def of_snakemake(value: Any) -> Any:
-    """What Snakemake read from YAML 1.1, in canonical form: `1e-5`, a text for Snakemake, becomes a
-    number.
-    """
+    """What Snakemake read from YAML 1.1, in canonical form: `1e-5`, a text there, becomes a number."""
     if isinstance(value, dict):
         return {str(key): of_snakemake(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -142,9 +136,7 @@ def of_snakemake(value: Any) -> Any:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """One file of a study in canonical form: keys are texts and 1.0 is read as 1, so neither changes an
-    id.
-    """
+    """One file of a study in canonical form: text keys, and 1.0 read as 1, so neither changes an id."""
     try:
         text = read_bytes(path, STUDY).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -179,9 +171,7 @@ def check(file: Path, document: dict[str, Any]) -> None:
 
 
 def not_text(value: Any) -> tuple[Any, ...] | None:
-    """Path of the first key or text with a line end, another control character or half of a surrogate
-    pair.
-    """
+    """Path of the first key or text with a line end, a control character or half of a surrogate pair."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         if isinstance(key, str) and _CONTROL.search(key):

@@ -154,8 +154,7 @@ def _variants(attack: Attacked) -> Iterator[Check]:
 
 
 def _against_white_box(attack: Attacked, attacks: Sequence[Attacked]) -> Iterator[Check]:
-    """The attack against the strongest white-box attack at each radius, on the images of both: the worst
-    radius.
+    """The attack against the strongest white-box attack per radius, on the images of both: the worst radius.
 
     A further row names the radii without such an attack.
     """

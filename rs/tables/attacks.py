@@ -116,9 +116,7 @@ def read_judged(path: Path, needs: Iterable[str] = ()) -> tuple[pd.DataFrame, di
 
 
 def _certificate(planned: PlannedRun, use: Row) -> str | None:
-    """The name in certified files of the certificate that the study compares an attack with; None if it names
-    none.
-    """
+    """The name in certified files of the certificate that the study compares an attack with, or None."""
     asked = use.get("certificate")
     if not asked:
         return None
@@ -127,9 +125,7 @@ def _certificate(planned: PlannedRun, use: Row) -> str | None:
 
 
 def _name_in_files(certificate: Row) -> str:
-    """The name of a certificate in certified files (rs.stages.certify), which mark a labelled randomised
-    one.
-    """
+    """The name of a certificate in certified files (rs.stages.certify), which mark randomised ones."""
     mark = " (randomised)" if certificate.get("randomised") and certificate.get("label") else ""
     return label_of(certificate) + mark
 

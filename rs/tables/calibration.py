@@ -32,9 +32,7 @@ def rows(stored: Stored) -> Iterator[Row]:
 
 
 def check_reused(path: Path, found: Row) -> None:
-    """Raises UserError for an invalid measurement with reused noise, if there is one. No training uses it
-    alone.
-    """
+    """Raises UserError for an invalid measurement with reused noise. No training uses it alone."""
     told = [found[key] for key in ("rho_reused_noise", "epsilon_reused_noise") if key in found]
     numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < math.inf for v in told)
     if told and not (numbers and len(told) == 2 and math.isclose(told[1], math.sqrt(told[0]), rel_tol=1e-9)):

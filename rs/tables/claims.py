@@ -72,9 +72,7 @@ def as_one_of_many(
     refuse: Callable[[str], NoReturn],
     level: Sure,
 ) -> list[Row]:
-    """The rows of one condition on their own, with the verdicts that they have among the claim's other
-    rows.
-    """
+    """The rows of one condition, with the verdicts that they have among the claim's other rows."""
     alone, holding, failing = (
         list(decide(condition, tables, {**agreed, "confidence": confidence}, refuse))
         for confidence in (level.alone, level.holds, level.fails)

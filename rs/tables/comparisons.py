@@ -58,9 +58,7 @@ class Asked:
 
 
 def compare(pairs: Iterable[tuple[Contestant, Contestant, Asked]], adjusted: bool = True) -> list[Row]:
-    """Rows of all pairs, in COLUMNS, with p-values and verdicts adjusted over all pairs, or for each row
-    alone.
-    """
+    """Rows of all pairs, in COLUMNS; p-values and verdicts are adjusted over all rows, or for each alone."""
     rows: list[Row] = []
     for a, b, asked in pairs:
         for row in _certified_rows(a, b, asked) + _attacked_rows(a, b, asked):

@@ -67,9 +67,7 @@ class Contestant:
     rigorous: bool = True
 
     def is_lower_bound(self, radius: float | None = None) -> bool:
-        """Whether its certified accuracy at `radius` is a lower bound; without one, its average and median
-        radius.
-        """
+        """Whether its certified accuracy at `radius` (or its average and median radius) is a lower bound."""
         return leaves_open(self.decided, radius)
 
     @property
@@ -156,9 +154,7 @@ def _observed(
 
 
 def _sigma(noise: dict[str, Any], certificate: str) -> float | None:
-    """The noise level for Cohen et al.'s certificate, whose radius is sigma Phi^-1 of the lower bound of
-    p_A.
-    """
+    """The noise level for Cohen et al.'s certificate, whose radius is sigma Phi^-1 of a bound of p_A."""
     gaussian = noise["name"] == "gaussian" and certificate == "cohen"
     return float(noise["sigma"]) if gaussian else None
 

@@ -14,9 +14,7 @@ from rs.tables.moved import Observed, Setting
 
 
 def smoothness(bound: float, sigma: float) -> float:
-    """L: the gradient of the smoothed loss is L-Lipschitz, for losses in [0, bound]; sharp. Infinite without
-    noise.
-    """
+    """L: the smoothed loss in [0, bound] has an L-Lipschitz gradient; sharp. Infinite without noise."""
     density = math.exp(-0.5) / math.sqrt(2 * math.pi)
     return 2 * density * over_variance(bound, sigma)
 
@@ -27,9 +25,7 @@ def over_variance(bound: float, sigma: float) -> float:
 
 
 def proven(points: Observed, setting: Setting) -> dict[str, dict[float, float]]:
-    """Upper bounds of E phi_gamma by certificate and gamma; all gammas of one certificate hold together at 1
-    - alpha.
-    """
+    """Upper bounds of E phi_gamma by certificate and gamma; all gammas of one together at 1 - alpha."""
     images, smooth = len(points.loss), smoothness(setting.bound, setting.sigma)
     draws = images * setting.estimates
     concave = [g for g in setting.gammas if 2 * g > smooth]

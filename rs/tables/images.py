@@ -46,9 +46,7 @@ def asked_about(outcomes: Iterable[Mapping[str, Any]]) -> list[int]:
 
 
 def thumbnails(stored: Stored, outcomes: list[Row]) -> Iterator[Row]:
-    """The pictures. Empty without the prepared data set, or where it holds no images (large ones stay in
-    files).
-    """
+    """The pictures. Empty without the prepared data set, or where large images stay in their files."""
     manifest = Path(stored.plan.data_manifest)
     arrays = load_arrays(manifest, "test") if manifest.is_file() else {}
     if "images" not in arrays:

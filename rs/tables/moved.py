@@ -50,9 +50,7 @@ class Observed:
         return int(np.flatnonzero(self.gammas == gamma)[0])
 
     def refused(self, estimates: int) -> NDArray[np.bool_]:
-        """[N, P]: ascents that ended at non-finite values, or below their start by over 4 standard errors of
-        both.
-        """
+        """[N, P]: ascents that ended below their start by over 4 standard errors of both, or at nan."""
         error = np.sqrt(np.maximum(self.loss_square - self.loss**2, 0) / (estimates - 1))
         gammas = np.where(np.isinf(self.gammas), 0.0, self.gammas)
         value, start = self.loss - gammas * self.squared_distance, self.loss[:, -1:]

@@ -1,5 +1,4 @@
-"""The verdict on one printed number: a status and the numbers behind it. Sentences are made where it is
-shown.
+"""The verdict on one printed number: a status and the numbers behind it. Sentences are made elsewhere.
 
 | status | when |
 |---|---|

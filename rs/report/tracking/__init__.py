@@ -1,3 +1,1 @@
-"""A study's results in MLflow: `rs.report.tracking.study` logs them, and its docstring describes the
-layout.
-"""
+"""A study's results in MLflow: `rs.report.tracking.study` logs them and describes the layout."""

@@ -116,9 +116,7 @@ def training(frame: pd.DataFrame) -> dict[str, Numbers]:
 
 
 def by_run(frame: pd.DataFrame) -> dict[str, list[Row]]:
-    """The rows of each run, without a frame for each, which would take milliseconds for each of hundreds of
-    runs.
-    """
+    """The rows of each run, without a frame for each: that takes milliseconds for hundreds of runs."""
     return grouped(rows_of(frame), lambda row: str(row["run"]))
 
 

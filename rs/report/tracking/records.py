@@ -137,9 +137,7 @@ def _name(found: Sequence[Record]) -> None:
 
 
 def _settings(record: Record, mine: list[Row], kind: str, columns: Sequence[str]) -> None:
-    """The settings of certificates and attacks, such as `certificate.cohen.alpha`, where they have one
-    value.
-    """
+    """The settings of certificates and attacks with one value, as `certificate.cohen.alpha`."""
     record.param("smoothing", _only(mine, "smoothing"))
     for name, part in grouped(mine, lambda row: row[kind]).items():
         for column in columns:

@@ -69,9 +69,7 @@ def open_store(uri: str) -> Iterator[MlflowClient]:
 
 @contextlib.contextmanager
 def _only_writer(path: Path) -> Iterator[None]:
-    """Waits for other writers of this project: processes that create one database at the same time break
-    it.
-    """
+    """Waits for other writers of this project: creating one database at the same time breaks it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = open(path.with_name(f".{path.name}.lock"), "w")  # noqa: SIM115
@@ -109,9 +107,7 @@ def artifact_root(uri: str) -> Path | None:
 
 
 def experiment_of(client: MlflowClient, uri: str, study: str) -> str:
-    """The experiment of this name: created, or restored where it was deleted, with its artifacts in their
-    place.
-    """
+    """The experiment of this name, created or restored if need be, with its artifacts in place."""
     found = client.get_experiment_by_name(study)
     if found is None:
         experiment = client.create_experiment(study)

@@ -71,9 +71,7 @@ def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None
 def _settle(
     client: MlflowClient, uri: str, experiment: str, wanted: list[Record]
 ) -> tuple[dict[str, Present], list[str]]:
-    """Every record's MLflow run, by key, and the keys of the records that were written. No run exists
-    twice.
-    """
+    """Every record's MLflow run, by key, and the keys of those written. No run exists twice."""
     present = present_runs(client, uri, experiment)
     runs: dict[str, Present] = {}
     written = []

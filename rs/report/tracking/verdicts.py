@@ -26,9 +26,7 @@ class Verdicts:
         self.told = {str(row["id"]): row for row in rows_of(read(tables, "claims"))}
 
     def tags(self, label: str | None = None) -> dict[str, str]:
-        """`verdict.<status>`: how many published numbers of the run, or of all. `claim.<id>`: only for
-        all.
-        """
+        """`verdict.<status>`: number of published numbers of the run, or of all. `claim.<id>`: for all."""
         counts = Counter(row["status"] for row in self._of(label))
         tags = {metric_key(f"verdict.{status}"): str(count) for status, count in sorted(counts.items())}
         if label is None:
