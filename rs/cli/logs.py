@@ -153,9 +153,7 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
     if not noises:
         raise UserError(f"{study}: runs.{args.run}: has no certificates, so there is nothing to export")
     path = _only(f"{study}: runs.{args.run}", "--smoothing", noises, args.smoothing)
-    if not path.exists():
-        raise UserError(f"{path}: not there yet; run the study first (snakemake --configfile {study})")
-    frame, made = read_certified(path)
+    frame, made = read_certified(plan.made(path))
     network = read_model_manifest(planned.folder / "model.json")["sha256"]
     belongs(path, made, plan.job("certify", str(path)).spec, network)
     groups = {str(name): group for name, group in frame.groupby("certificate", sort=False)}

@@ -65,10 +65,7 @@ def tracked_place(plan: Plan) -> str:
 
 def tracked_page(plan: Plan) -> str:
     """The part of the MLflow UI's address that shows a study's runs."""
-    path = plan.folder / "mlflow.json"
-    if not path.is_file():
-        files = " ".join(str(file) for file in plan.study.files)
-        raise UserError(f"{path}: not there yet; run the study first (snakemake --configfile {files})")
+    path = plan.made(plan.folder / "mlflow.json")
     found = read_json(path)
     if isinstance(found, dict) and NOT_LOGGED in found:
         raise UserError(f"{path}: not logged yet: {found[NOT_LOGGED]}; run the study again")

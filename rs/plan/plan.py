@@ -110,6 +110,13 @@ class Plan(JobGraph):
         of_runs = (path for planned in self.runs for path in self.tabled_files(planned.id))
         return list(dict.fromkeys(of_runs)) + [log.path for log in self.logs]
 
+    def made(self, path: Path) -> Path:
+        """`path`. Raises UserError where no job has made it yet."""
+        if not path.exists():
+            files = " ".join(str(file) for file in self.study.files)
+            raise UserError(f"{path}: not there yet; run the study first (snakemake --configfile {files})")
+        return path
+
     @property
     def summary(self) -> str:
         """Digest of the settings that the tables show beyond the files that they are made from."""

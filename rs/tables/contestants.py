@@ -160,10 +160,7 @@ def _sigma(noise: dict[str, Any], certificate: str) -> float | None:
 
 
 def _certified(plan: Plan, planned: PlannedRun, path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    if not path.exists():
-        study = plan.study.files[0]
-        raise UserError(f"{path}: not there yet; run the study first (snakemake --configfile {study})")
-    spec = plan.job("certify", str(path)).spec
+    spec = plan.job("certify", str(plan.made(path))).spec
     check_certified(path, spec)
     frame, made = read_certified(path)
     belongs(path, made, spec, str(read_model_manifest(planned.folder / "model.json")["sha256"]))
@@ -176,9 +173,7 @@ def _attacked(
     """Outcomes of the attacks; attacks with other settings have other keys."""
     found: dict[tuple[str, str, float], Outcomes] = {}
     for i, given in enumerate(seeds[0].run.sections["attacks"]):
-        paths = [o.attacks[i] for o in observed]
-        if not all(path.exists() for path in paths):
-            raise UserError(f"{next(p for p in paths if not p.exists())}: not there yet; run the study first")
+        paths = [plan.made(o.attacks[i]) for o in observed]
         frames: list[pd.DataFrame] = []
         for planned, path in zip(seeds, paths, strict=True):
             frame, made = read_judged(path)

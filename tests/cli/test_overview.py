@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pytest
 from claim_rows import PRINTED, beside_printed
 
 from rs.cli.overview import certified_accuracy_text, published_text
+from rs.errors import UserError
 from rs.provenance.files import write_table
+from rs.tables.aggregate import check_tables
 from rs.tables.published import beside
 
 
@@ -33,4 +36,15 @@ def test_published_text_shows_both_numbers(tmp_path, plan_of, tiny):
     write_table(tmp_path / "published.parquet", table, {})
     assert "r=0.5   published 0.94   reproduced 0.950 [0.927, 0.966]  consistent: +0.010" in published_text(
         tmp_path
+    )
+
+
+def test_tables_that_nothing_has_made_yet_say_what_makes_them(monkeypatch, tmp_path, plan_of, tiny):
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of(tiny)
+    files = " ".join(map(str, plan.study.files))
+    with pytest.raises(UserError) as refused:
+        check_tables(plan)
+    assert str(refused.value).endswith(
+        f"runs.parquet: not there yet; run the study first (snakemake --configfile {files})"
     )
