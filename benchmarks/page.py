@@ -26,11 +26,12 @@ import pyarrow as pa
 from rs.provenance.files import write_table
 from rs.report import figures
 from rs.report.page import write_report
-from rs.tables.certified import Claim, claims_of
+from rs.tables.certified import CLAIMED, Claim, claims_of
 from rs.tables.comparisons import MOST_PAIRS
 from rs.tables.images import MOST
 from rs.tables.noise import smoothed_with, trained_with
 from rs.tables.provenance import COLUMNS as PROVENANCE
+from rs.tables.radius_accuracy import POINTS
 
 SIGMAS = (0.25, 0.5, 1.0)
 RADII = [round(0.25 * i, 2) for i in range(9)]
@@ -98,6 +99,9 @@ def study(runs: int, images: int, long: bool = False) -> dict[str, pd.DataFrame]
         tables.setdefault("certified_accuracy", []).extend(
             claim.columns | row for row in claim.accuracies(RADII)
         )
+        named = {column: claim.columns[column] for column in (*CLAIMED, "rigorous")}
+        radii = np.linspace(0, 1.02 * claim.radius.max(), POINTS)
+        tables.setdefault("radius_accuracy", []).extend(named | row for row in claim.accuracies(radii))
         tables.setdefault("average_certified_radius", []).append(claim.columns | claim.average())
         tables.setdefault("training", []).extend(
             {**head, "epoch": epoch, "loss": 2 / epoch, "train_accuracy": 1 - 1 / epoch}

@@ -66,6 +66,8 @@ def main() -> None:
         tables = page.study(args.runs, args.images)
         page.store(folder, tables)
         drawn = timed("figures", lambda: figures.draw(folder / "tables", folder / "figures")) or []
+        if drawn:
+            print(f"figures: {len(drawn)} files, {sum(f.stat().st_size for f in drawn) / 1e6:.1f} MB")
         context: Any = {"radii": page.RADII, "files": ["config/study.yaml"], "commit": "3f2a91c"}
         plan = observed(folder, args.runs, args.images) if not args.only or "tables" in args.only else None
         with contextlib.chdir(folder):

@@ -109,6 +109,24 @@ def test_small_radii_are_told_apart(frames: dict[str, pd.DataFrame], tmp_path: P
         assert value <= max(share for radius, share in at.items() if radius >= step / 1e6)
 
 
+def test_a_curve_has_the_rows_of_its_run_and_certificate(
+    frames: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    """Whatever order the rows come in; points stand by radius."""
+    proven = frames["certified_accuracy"].assign(rigorous=True)
+    half = proven.certified_accuracy / 2
+    estimated = proven.assign(rigorous=False, certificate="stn", certified_accuracy=half)
+    every = pd.concat([proven, estimated]).sample(frac=1, random_state=0)
+    frames["certified_accuracy"] = every
+    for run, record in logged(tmp_path, frames).items():
+        for name, rows in (("accuracy", proven), ("accuracy_estimate", estimated)):
+            mine = rows[rows.run == run].sort_values("radius")
+            key = f"curve/certified_{name}_by_radius_x1000/{mine.certificate.iloc[0]}"
+            told = [(step, value) for found, value, step, _ in record.metrics if found == key]
+            steps = [round(1000 * radius) for radius in mine.radius]
+            assert told == list(zip(steps, mine.certified_accuracy, strict=True))
+
+
 def test_seeds_are_nested_in_their_means(frames: dict[str, pd.DataFrame], tmp_path: Path) -> None:
     for frame in frames.values():
         if "label" in frame:

@@ -141,13 +141,20 @@ def _with_interval(mine: Numbers, names: Names, what: str, row: Row, value: Any)
 
 def _curves(found: dict[str, Numbers], names: Names, frame: pd.DataFrame, what: str, value: str) -> None:
     scale = 1000 if frame["radius"].max() >= FINE else 1_000_000
+    told = [column for column in ("rigorous", *names.told) if column in frame]
+    ordered = frame.sort_values("radius", kind="stable")
+    columns = (ordered[column].tolist() for column in ("run", "radius", value, *told))
+    keys: dict[tuple[Any, ...], str] = {}  # of the curves, by their rows' cells
     points: dict[tuple[str, str, int], float] = {}
-    for row in sorted(rows_of(frame), key=lambda row: row["radius"]):
-        kind = f"{what}{'' if yes(row.get('rigorous', True)) else '_estimate'}"
-        key = f"curve/{names.key(f'{kind}_by_radius_x{scale}', row)}"
+    for run, radius, there, *cells in zip(*columns, strict=True):
+        alike = tuple(cells)
+        if alike not in keys:
+            row = dict(zip(told, cells, strict=True))
+            kind = f"{what}{'' if yes(row.get('rigorous', True)) else '_estimate'}"
+            keys[alike] = f"curve/{names.key(f'{kind}_by_radius_x{scale}', row)}"
         # at the step below a radius the accuracy is at least that at the radius, and at least the next one's
-        step = math.floor(scale * Decimal(repr(float(row["radius"]))))
-        points.setdefault((str(row["run"]), key, step), float(row[value]))
+        step = math.floor(scale * Decimal(repr(float(radius))))
+        points.setdefault((str(run), keys[alike], step), float(there))
     for (run, key, step), value_there in points.items():
         found.setdefault(run, Numbers()).curves.append((key, value_there, step, math.inf))
 

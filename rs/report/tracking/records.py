@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections import Counter
@@ -87,6 +88,7 @@ def records(tables: Path, sources: Sources) -> list[Record]:
     found = [_trained(row) for row in rows_of(runs)]
     _name(found)
     known = {record.key for record in found}
+    inputs = functools.cache(inputs_of)  # most runs have one data set
     for row in rows_of(certified.drop_duplicates("run") if not certified.empty else certified):
         if str(row["run"]) not in known:
             found.append(_log(row))
@@ -100,7 +102,7 @@ def records(tables: Path, sources: Sources) -> list[Record]:
             manifest = read_model_manifest(files.model)
             record.network, record.made = network_of(files, manifest), manifest["provenance"]
             record.artifacts = {files.model: ""}
-            record.inputs = inputs_of(files.data)
+            record.inputs = inputs(files.data)
     return [*found, *_groups(found)]
 
 
