@@ -162,9 +162,12 @@ def _user() -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", metavar="LABEL", help="only this run's results")
-    parser.add_argument("--stage", nargs="+", choices=STAGES, default=[], help="only of these stages")
-    parser.add_argument("--yes", action="store_true", help="record that they count as made by today's code")
+    parser.add_argument("--run", metavar="LABEL", help="only results of this run")
+    told = f"only results of these stages: {', '.join(STAGES)}"
+    parser.add_argument("--stage", nargs="+", choices=STAGES, default=[], metavar="STAGE", help=told)
+    parser.add_argument(
+        "--yes", action="store_true", help="record that they count as made by the current code"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -3,8 +3,8 @@ them. Parquet files hold certified radii (of rs, or as `rs import-log --out` wri
 Where sigma, n and alpha are known, radii are compared with those that n votes at alpha allow for Cohen et
 al.'s CERTIFY under Gaussian noise. For logs, you state the three numbers. Files that name another
 certificate, another noise or a stopping rule are not compared. Every finding is one line, FILE: NAME
-(IMAGES): what is seen. A finding describes the file, not the reason: a wrong statement of sigma, n or alpha
-looks the same.
+(IMAGES): what is seen. A finding describes the file, not the cause: a wrong --sigma, --n or --alpha looks the
+same.
 
 exit codes:
 
@@ -56,15 +56,19 @@ class Found(UserError):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("files", nargs="*", type=Path, metavar="FILE", help="logs, Parquet files, or folders of logs")
-    add("--sigma", type=float, metavar="S", help="the Gaussian noise that is stated of the logs")
-    add("--n", type=int, metavar="N", help="the estimation votes that are stated")
-    add("--alpha", type=float, metavar="A", help="the error rate that is stated")
-    add("--images", type=int, metavar="N", help="how many images are stated")
-    add("--acr", metavar="R", help="the average certified radius that is stated, with its digits")
-    add("--json", action="store_true", help="for programs: per file facts, findings, what was not checked")
-    told = "the table of all mistakes that are refused or flagged somewhere, in Markdown"
+    add("--sigma", type=float, metavar="S", help="stated standard deviation of the Gaussian noise")
+    add("--n", type=int, metavar="N", help="stated number of estimation votes per image")
+    add("--alpha", type=float, metavar="A", help="stated error rate of the certificate")
+    add("--images", type=int, metavar="N", help="stated number of images")
+    add("--acr", metavar="R", help="stated average certified radius, with all its printed digits")
+    add(
+        "--json", action="store_true", help="print facts, findings and what was not checked per file, as JSON"
+    )
+    told = "print the Markdown table of all mistakes that rs refuses or reports"
     add("--mistakes", action="store_true", help=told)
-    told = "write it into this file, between the marks <!-- mistakes --> and <!-- /mistakes -->"
+    told = (
+        "with --mistakes: write it into this file, between the marks <!-- mistakes --> and <!-- /mistakes -->"
+    )
     add("--write", type=Path, metavar="DOCUMENT", help=told)
 
 

@@ -1,8 +1,8 @@
-"""Runs of studies and certification logs on one page: curves to read at any radius, a ranking with ties,
-differences image by image.
+"""The page shows runs of studies and certification logs: curves to read at any radius, a ranking with ties,
+and differences image by image.
 
-Contestants are named as in `rs compare`: FILE, a log, or STUDY.yaml:LABEL; STUDY.yaml alone is all of its
-runs.
+Contestants are named as in `rs compare`: FILE is a log, STUDY.yaml:LABEL a run, STUDY.yaml all runs of a
+study.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import argparse
 import itertools
 from pathlib import Path
 
-from rs.cli.compare import MOST, add_choices, find
+from rs.cli.compare import CONTESTANT, MOST, NAMED, add_choices, find
 from rs.cli.compared_text import short_names
 from rs.errors import UserError
 from rs.report.board import write_board
@@ -19,10 +19,12 @@ from rs.tables.comparisons import Asked, compare
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("contestants", nargs="+", metavar="FILE|STUDY.yaml:LABEL")
+    parser.add_argument("contestants", nargs="+", metavar=NAMED, help=CONTESTANT)
     add_choices(parser)
-    parser.add_argument("--out", type=Path, default=Path("board.html"), metavar="FILE")
-    parser.add_argument("--title", default="Board", metavar="TEXT")
+    parser.add_argument(
+        "--out", type=Path, default=Path("board.html"), metavar="FILE", help="default: board.html"
+    )
+    parser.add_argument("--title", default="Board", metavar="TEXT", help="title of the page (default: Board)")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -9,6 +9,8 @@ import argparse
 from rs.cli import certify_checkpoint, certify_model
 from rs.errors import UserError
 
+DATA = "with --model: a folder of images or Parquet files; with --checkpoint: a data set (rs list)"
+
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Adds both uses to the verb of the certify stage."""
@@ -18,9 +20,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "any image classifier on your images (docs/certify-model.md)", certify_model.EXAMPLE
     )
     certify_model.add_arguments(model)
-    checkpoint = parser.add_argument_group("weights of yours on a data set of ours (docs/using.md)")
+    checkpoint = parser.add_argument_group("your weights on a data set of rs (docs/using.md)")
     certify_checkpoint.add_arguments(checkpoint)
-    add_shared(parser.add_argument_group("both"))
+    add_shared(parser.add_argument_group("with --model or --checkpoint"))
     only = {
         "--model": [*checkpoint._group_actions, *own_of_stage],
         "--checkpoint": [*model._group_actions, *own_of_stage],
@@ -46,25 +48,25 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def add_shared(own: argparse._ArgumentGroup) -> None:
     """The options of both uses, as typed."""
-    own.add_argument("--data", metavar="PLACE", help="with --model: images; with --checkpoint: a data set")
-    own.add_argument("--key", metavar="KEY", help="of the weights, in a file that holds several: ema, ...")
+    own.add_argument("--data", metavar="PLACE", help=DATA)
+    own.add_argument("--key", metavar="KEY", help="which weights, if the file holds several: ema, ...")
     own.add_argument(
         "--allow",
         action="append",
         choices=["chance"],
-        help="chance: the network may draw at random, for every image by itself",
+        help="chance: accept a network that draws random numbers, independently for every image",
     )
-    own.add_argument("--sigma", metavar="S", help="of the noise, in [0, 1]: short for --set sigma=S")
+    own.add_argument("--sigma", metavar="S", help="scale of the noise, for images in [0, 1]: --set sigma=S")
     own.add_argument("--noise", default="gaussian", metavar="NAME", help="default: gaussian")
     own.add_argument(
         *("--set", "-s"),
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a parameter of noise or certificate",
+        help="parameter of the noise or certificate",
     )
     own.add_argument("--certificate", default="cohen", metavar="NAME", help="default: cohen")
-    own.add_argument("--alpha", default="0.001", help="error rate per image (default: 0.001)")
+    own.add_argument("--alpha", default="0.001", metavar="A", help="error rate per image (default: 0.001)")
     own.add_argument("--n0", default="100", metavar="N", help="selection votes per image (default: 100)")
     own.add_argument("--n", metavar="N", help="estimation votes per image (default: 10000)")
-    own.add_argument("--images", metavar="N", help="at most so many test images (default: all)")
+    own.add_argument("--images", metavar="N", help="largest number of test images (default: all)")

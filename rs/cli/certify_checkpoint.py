@@ -32,21 +32,21 @@ from rs.study.schema import schema
 from rs.study.study import Study
 
 N = "10000"  # estimation votes per image
+FORMATS = "plain (default), or cohen: {arch, state_dict} of Sequential(norm, net)"
 
 
 def add_arguments(own: argparse._ArgumentGroup) -> None:
     """The options that only belong to --checkpoint."""
-    own.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights: a torch file or safetensors")
+    own.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights in a torch or safetensors file")
     own.add_argument(
-        "--entry", metavar="MODULE:FUNCTION", help="returns the network that the weights are for"
+        "--entry", metavar="MODULE:FUNCTION", help="your function that returns the network, without weights"
     )
-    own.add_argument("--architecture", metavar="NAME", help="or one of ours (see rs list)")
-    own.add_argument(
-        "--format", default="plain", help="plain, or cohen: {arch, state_dict} of Sequential(norm, net)"
-    )
-    own.add_argument("--normalization", help="none, center, standardize, or JSON {mean: [..], std: [..]}")
-    own.add_argument("--data-dir", help="where the data set's files are")
-    own.add_argument("--skip", default="1", metavar="N", help="every N-th test image (default: 1)")
+    own.add_argument("--architecture", metavar="NAME", help="instead of --entry: an architecture of rs list")
+    own.add_argument("--format", default="plain", metavar="NAME", help=FORMATS)
+    told = 'none, center, standardize, or JSON {"mean": [..], "std": [..]}'
+    own.add_argument("--normalization", metavar="NAME", help=told)
+    own.add_argument("--data-dir", metavar="FOLDER", help="folder of the data set's files")
+    own.add_argument("--skip", default="1", metavar="N", help="take every N-th test image (default: 1)")
 
 
 def run(args: argparse.Namespace) -> None:

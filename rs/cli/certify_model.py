@@ -31,27 +31,36 @@ def add_arguments(own: argparse._ArgumentGroup) -> None:
     """The options that only belong to --model."""
     named = "torchvision:NAME, timm:NAME.TAG, hf:OWNER/NAME, onnx:FILE, entry:MODULE:FUNCTION"
     own.add_argument("--model", metavar="SOURCE:NAME", help=named)
-    own.add_argument("--weights", type=Path, metavar="FILE", help="instead of those of the library's cache")
+    own.add_argument(
+        "--weights", type=Path, metavar="FILE", help="weights to load, instead of the library's own"
+    )
     own.add_argument("--download", action="store_true", help="fetch weights that are not in the cache")
     own.add_argument(
-        "--budget", metavar="TIME", help="of voting, as 10min: chooses n and images by the measured rate"
+        "--budget", metavar="TIME", help="time for votes (90s, 10min, 2h), from which n and images are chosen"
     )
-    own.add_argument("--split", metavar="NAME", help="of --data, where it has several: test")
+    own.add_argument("--split", metavar="NAME", help="which split, if --data has several: test")
     own.add_argument(
-        "--unlabelled", action="store_true", help="certify predictions, whatever the folders say"
+        "--unlabelled", action="store_true", help="ignore labels: certify predictions, correct or not"
     )
     own.add_argument("--out", type=Path, metavar="FOLDER", help="default: results/certify-...")
-    own.add_argument("--seed", default="0", metavar="N", help="of the noise (default: 0)")
-    own.add_argument("--device", default="auto", help="auto, cpu, cuda (default: auto)")
-    own.add_argument("--precision", default="float32", help="float32 or bfloat16 (default: float32)")
-    own.add_argument("--batch", metavar="N", help="noisy images at a time (default: by their size)")
-    own.add_argument("--size", metavar="HxW", help="that the network takes, over its own description")
-    own.add_argument("--resize", metavar="N", help="the shorter side, before the crop to --size")
-    own.add_argument("--interpolation", metavar="NAME", help="nearest, bilinear, bicubic, lanczos, ...")
-    own.add_argument("--channels", metavar="N", help="1 or 3")
-    own.add_argument("--range", metavar="LOW,HIGH", help="of the network's input: --range=-1,1 or 0,255")
-    own.add_argument("--mean", metavar="M,M,M", help="that is subtracted, after --range")
-    own.add_argument("--std", metavar="S,S,S", help="that is divided by, after --range")
+    own.add_argument("--seed", default="0", metavar="N", help="seed of the noise (default: 0)")
+    own.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda (default: auto)")
+    told = "float32 or bfloat16 (default: float32)"
+    own.add_argument("--precision", default="float32", metavar="NAME", help=told)
+    own.add_argument("--batch", metavar="N", help="noisy images per forward pass (default: from their size)")
+    own.add_argument(
+        "--size", metavar="HxW", help="input size, in place of what the model's description says"
+    )
+    own.add_argument("--resize", metavar="N", help="resize the shorter side to N, before the crop to --size")
+    own.add_argument(
+        "--interpolation", metavar="NAME", help="of resizing: nearest, bilinear, bicubic, lanczos, ..."
+    )
+    own.add_argument("--channels", metavar="N", help="input channels: 1 or 3")
+    own.add_argument(
+        "--range", metavar="LOW,HIGH", help="values of the network's input: --range=-1,1 or 0,255"
+    )
+    own.add_argument("--mean", metavar="M,M,M", help="mean to subtract, after --range")
+    own.add_argument("--std", metavar="S,S,S", help="standard deviation to divide by, after --range")
 
 
 def run(args: argparse.Namespace) -> None:

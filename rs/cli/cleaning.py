@@ -28,11 +28,11 @@ DAY = 86_400.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    more = "studies to keep beside those in this folder; one made by overlays as FILE+OVERLAY"
+    more = "further studies to keep, beside those of this folder; a study with overlays as FILE+OVERLAY"
     parser.add_argument("--study", nargs="+", default=[], metavar="FILE", help=more)
-    parser.add_argument("--only", action="store_true", help="keep these studies and no others")
+    parser.add_argument("--only", action="store_true", help="keep only the studies that --study names")
     parser.add_argument("--delete", action="store_true", help="remove what is listed (asks first)")
-    parser.add_argument("--yes", action="store_true", help="with --delete: do not ask")
+    parser.add_argument("--yes", action="store_true", help="with --delete, do not ask")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -27,47 +27,55 @@ from rs.tables.behind_averages import curve, on_hard_images, probabilities
 from rs.tables.comparisons import METRICS, Asked, as_json, compare, refuse_other_conditions
 from rs.tables.contestants import Contestant, common_images, of_log, of_logs, of_runs
 
+NAMED = "FILE|STUDY.yaml:LABEL"
+CONTESTANT = "a certification log, or a run of a study"
 MOST = 20  # contestants of one call: 190 pairs with their bands
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("contestants", nargs="+", metavar="FILE|STUDY.yaml:LABEL")
+    parser.add_argument("contestants", nargs="+", metavar=NAMED, help=CONTESTANT)
     add_choices(parser)
-    parser.add_argument("--at", nargs="+", type=float, metavar="R", help="radii (default: the study's)")
+    parser.add_argument(
+        "--at", nargs="+", type=float, metavar="R", help="radii to compare at (default: the study's)"
+    )
     parser.add_argument(
         "--margin",
         nargs="+",
         default=[],
         metavar="[METRIC=]M",
-        help=f"what counts as no difference, in the metric's unit: of all, or of one of {', '.join(METRICS)}",
+        help=f"largest difference that counts as none: M for all metrics, or METRIC=M ({', '.join(METRICS)})",
     )
-    parser.add_argument("--level", type=float, default=0.95, metavar="P", help="of intervals (default: 0.95)")
+    told = "confidence level of the intervals (default: 0.95)"
+    parser.add_argument("--level", type=float, default=0.95, metavar="P", help=told)
     parser.add_argument(
-        "--across", action="store_true", help="compare also what was certified under other noise or votes"
+        "--across", action="store_true", help="also compare contestants with different noise or votes"
     )
     parser.add_argument(
-        "--reference", metavar="NAME", help="whose uncertified images are the hard ones (default: the last)"
+        "--reference",
+        metavar="NAME",
+        help="images that it does not certify are the hard ones (default: the last)",
     )
-    parser.add_argument("--json", action="store_true", help="for programs: the pairs")
+    parser.add_argument("--json", action="store_true", help="print the pairs as JSON")
     parser.add_argument(
         "--details",
         action="store_true",
-        help="with --json: images, bands of the curves, p_A, hard images too",
+        help="with --json: also the images, the bands of the curves, p_A and hard images",
     )
 
 
 def add_choices(parser: argparse.ArgumentParser) -> None:
     """The options that select contestants, for this verb, `rs board` and `rs power`."""
-    parser.add_argument(
-        "--certificate", metavar="NAME", help="where a run has several: as the tables name it"
-    )
-    parser.add_argument("--smoothing", metavar="TEXT", help="where it has several, as 'gaussian sigma=0.25'")
-    parser.add_argument("--sigma", type=float, metavar="S", help="the Gaussian noise of the logs: tells p_A")
+    told = "which certificate, if a run has several: its name in the tables"
+    parser.add_argument("--certificate", metavar="NAME", help=told)
+    told = "which smoothing noise, if a run has several: 'gaussian sigma=0.25'"
+    parser.add_argument("--smoothing", metavar="TEXT", help=told)
+    told = "standard deviation of the Gaussian noise of the logs, to compute p_A from their radii"
+    parser.add_argument("--sigma", type=float, metavar="S", help=told)
     parser.add_argument(
         "--observations",
         type=Path,
         metavar="FOLDER",
-        help="kept observations, as evidence/runs (rs rederive)",
+        help="read runs from these kept observations (evidence/runs) instead of results/",
     )
 
 

@@ -37,7 +37,10 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", type=Path, metavar="FILE", help="certification logs, or folders of them"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="TABLE", help="write a table, one row per log and image: .parquet or .csv"
+        "--out",
+        type=Path,
+        metavar="TABLE",
+        help="write all images of all logs to this file, .parquet or .csv",
     )
     parser.add_argument(
         "--radii",
@@ -45,7 +48,7 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=list(Report().radii),
         metavar="R",
-        help="of the printed lines",
+        help="radii of the printed certified accuracies",
     )
 
 
@@ -127,12 +130,12 @@ def _interval(value: float, low: float, high: float) -> str:
 
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", required=True, metavar="LABEL", help="the run's label")
-    parser.add_argument("--seed", type=int, help="where the run has several seeds")
-    parser.add_argument("--smoothing", metavar="TEXT", help="where it has several, as 'gaussian sigma=0.25'")
-    parser.add_argument(
-        "--certificate", metavar="NAME", help="where it has several: name or label in the tables"
-    )
+    parser.add_argument("--run", required=True, metavar="LABEL", help="label of the run")
+    parser.add_argument("--seed", type=int, metavar="S", help="which seed, if the run has several")
+    told = "which smoothing noise, if the run has several: 'gaussian sigma=0.25'"
+    parser.add_argument("--smoothing", metavar="TEXT", help=told)
+    told = "which certificate, if the run has several: its name in the tables"
+    parser.add_argument("--certificate", metavar="NAME", help=told)
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the log to write")
 
 

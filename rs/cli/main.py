@@ -24,7 +24,7 @@ exit codes:
     130  interrupted (Ctrl-C)
 """
 # The use of a stage's verb for people, without a study.
-OF_PEOPLE = {"certify": "certify a model of your own (--model, --checkpoint)"}
+OF_PEOPLE = {"certify": "certify your own model (--model, --checkpoint)"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,7 +52,7 @@ def parser(asked: str | None = None) -> argparse.ArgumentParser:
     top.set_defaults(act=lambda _: top.print_help())
     verbs = top.add_subparsers(dest="verb", metavar="VERB")
     for stage in STAGES.values():
-        before = f"{OF_PEOPLE[stage.name]}; without one, " if stage.name in OF_PEOPLE else ""
+        before = f"{OF_PEOPLE[stage.name]}; without these options, " if stage.name in OF_PEOPLE else ""
         verb = verbs.add_parser(stage.name, description=f"{before}{stage.text}")
         if stage.name == asked:
             add_stage(verb, stage)

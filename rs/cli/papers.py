@@ -22,7 +22,9 @@ NAMES = ("NAL", "STN", "Soap Bubbles", "MACER", "ADRE")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, default=RESULTS / "papers", metavar="FOLDER")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS / "papers", metavar="FOLDER", help="default: results/papers"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

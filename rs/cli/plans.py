@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def add_study(parser: argparse.ArgumentParser) -> None:
     default = [Path("config/config.yaml")]
-    parser.add_argument("--study", nargs="+", type=Path, default=default, metavar="FILE")
+    told = f"study file and its overlays (default: {default[0]})"
+    parser.add_argument("--study", nargs="+", type=Path, default=default, metavar="FILE", help=told)
 
 
 def plan_of(args: argparse.Namespace) -> Plan:

@@ -1,10 +1,10 @@
-"""How many images, votes and training seeds show a difference, from a pilot: two contestants, named as for
-`rs compare`, or one, whose spread is then assumed for both sides.
+"""The numbers come from a pilot: two contestants, named as for `rs compare`. With one contestant, its spread
+is assumed for both sides.
 
-With --difference D (default: the pilot's own): the number of images that distinguish D from 0 in a share
---power of all cases, paired and unpaired; the number of training seeds; and, where the radii determine p_A,
-the effect of the votes per image. With --images or --seeds, conversely: the smallest difference that these
-show. Formulas and assumptions: rs/statistics/power.py; the pilot's spread is assumed to be the true one.
+With --difference D (default: the pilot's own): the number of images that detect D with probability --power,
+paired and unpaired; the number of training seeds; and, where the radii determine p_A, the effect of the votes
+per image. With --images or --seeds: the smallest difference that these numbers detect. The pilot's spread is
+assumed to be the true one. Formulas: rs/statistics/power.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import math
 from typing import Any
 
-from rs.cli.compare import add_choices, find, parse
+from rs.cli.compare import CONTESTANT, NAMED, add_choices, find, parse
 from rs.errors import UserError
 from rs.statistics import power as size
 from rs.tables.contestants import Contestant
@@ -24,25 +24,30 @@ VOTES = (100, 1_000, 10_000, 100_000)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("contestants", nargs="+", metavar="FILE|STUDY.yaml:LABEL")
+    parser.add_argument("contestants", nargs="+", metavar=NAMED, help=CONTESTANT)
     add_choices(parser)
-    parser.add_argument("--difference", type=float, metavar="D", help="to be told from 0")
-    parser.add_argument("--images", type=int, metavar="N", help="what so many images show")
-    parser.add_argument("--seeds", type=int, metavar="S", help="what so many training seeds show")
-    parser.add_argument(
-        "--at", type=float, metavar="R", help="of certified accuracy at R (default: of the ACR)"
-    )
-    parser.add_argument("--power", type=float, default=0.8, metavar="P", help="(default: 0.8)")
-    parser.add_argument("--level", type=float, default=0.95, metavar="P", help="of the test (default: 0.95)")
+    parser.add_argument("--difference", type=float, metavar="D", help="difference to detect")
+    told = "which difference this many images detect"
+    parser.add_argument("--images", type=int, metavar="N", help=told)
+    told = "which difference this many training seeds detect"
+    parser.add_argument("--seeds", type=int, metavar="S", help=told)
+    told = "a difference in certified accuracy at radius R (default: in ACR)"
+    parser.add_argument("--at", type=float, metavar="R", help=told)
+    told = "probability of detecting the difference (default: 0.8)"
+    parser.add_argument("--power", type=float, default=0.8, metavar="P", help=told)
+    told = "1 minus the test's error rate (default: 0.95)"
+    parser.add_argument("--level", type=float, default=0.95, metavar="P", help=told)
     parser.add_argument(
         "--seed-deviation",
         type=float,
         metavar="S",
-        help="of a difference over seeds, where the pilot has few",
+        help="standard deviation of the difference over training seeds, if the pilot has fewer than 3",
     )
-    parser.add_argument("--alpha", type=float, default=0.001, help="of the certificates (default: 0.001)")
-    parser.add_argument("--votes", type=int, default=100_000, help="of a log, per image (default: 100000)")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    told = "error rate of the certificates (default: 0.001)"
+    parser.add_argument("--alpha", type=float, default=0.001, metavar="A", help=told)
+    told = "votes per image of the logs (default: 100000)"
+    parser.add_argument("--votes", type=int, default=100_000, metavar="N", help=told)
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,10 +1,10 @@
-"""`rs price`: what a study costs before it runs, for what is missing now and for all of it.
+"""`rs price`: what a study costs before it runs: the part that is missing now, and all of it.
 
 Hours of each stage on this machine and on named GPUs, memory and disk. The costs of each network and
-precision here are measured in seconds and kept in the user's cache, by device and versions. --no-measure uses
-existing measurements and else assumptions, as for networks that need an extra that is not installed. Hours
-say "assumed" where a rate was not measured on that device. Where jobs of votes would take seconds or days, a
-line proposes the images_per_shard that makes them ten minutes.
+precision are measured on this machine, which takes seconds, and kept in the user's cache, by device and
+versions. --no-measure uses existing measurements, and assumptions where there are none. Networks that need an
+extra that is not installed are assumed too. "assumed" marks hours whose rate was not measured on that device.
+If sampling jobs would take seconds or days, a line proposes the images_per_shard that makes them ten minutes.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ GPUS = ("H100", "A100")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     known = ", ".join(rates.CARDS)
-    told = f"also on these ({known}; default: {' '.join(GPUS)})"
+    told = f"GPUs to price beside this machine: {known} (default: {' '.join(GPUS)})"
     parser.add_argument("--gpu", nargs="*", default=GPUS, metavar="NAME", help=told)
-    parser.add_argument("--no-measure", action="store_true", help="measure nothing here")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--no-measure", action="store_true", help="use existing measurements or assumptions")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,9 +1,9 @@
-"""`rs radius`: the certified radius for votes that are typed or piped in. No study, no files.
+"""`rs radius` needs no study and no files.
 
 Votes are whole numbers per class, separated by commas, from two separate draws: `--selection` chooses the
-class, `--estimation` bounds its probability. Without the two options every line of standard input holds one
-image, `90,10 86300,13700`: selection, white space, estimation. The output is one line per image: text with
-the radius floored to the digits shown, or JSON (`--json`) with its full float64.
+class, `--estimation` bounds its probability. Without the two options each line of standard input is one image
+(selection, white space, estimation): `90,10 86300,13700`. The output is one line per image: text with
+the radius rounded down to the digits shown, or JSON (`--json`) with its full float64.
 """
 
 from __future__ import annotations
@@ -40,16 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a parameter of noise or certificate; noise.KEY or certificate.KEY where both have it",
+        help="parameter of the noise or certificate; if both have it: noise.KEY or certificate.KEY",
     )
-    parser.add_argument("--dimension", metavar="D", help="input coordinates, as 3072 for 3x32x32 images")
+    parser.add_argument(
+        "--dimension", metavar="D", help="number of input coordinates: 3072 for 3x32x32 images"
+    )
     parser.add_argument("--selection", metavar="N,N,...", help="votes per class that choose the class")
     parser.add_argument("--estimation", metavar="N,N,...", help="votes per class that bound its probability")
     parser.add_argument("--alpha", default="0.001", help="error rate of the claim (default: 0.001)")
     parser.add_argument(
         "--uniform",
         metavar="U",
-        help="number in [0, 1) drawn beforehand, for certificates with randomised=true",
+        help="number drawn from [0, 1) before the votes, for certificates with randomised=true",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per image")
 

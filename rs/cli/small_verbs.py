@@ -21,20 +21,24 @@ def show(args: argparse.Namespace) -> None:
 
 
 def precision_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run", metavar="LABEL", help="only this run (default: all that are trained)")
-    images = "of the test subset (default: 100)"
+    parser.add_argument("--run", metavar="LABEL", help="only this run (default: all trained runs)")
+    images = "how many images of the test subset (default: 100)"
     parser.add_argument("--images", type=int, default=100, metavar="N", help=images)
     parser.add_argument("--n", type=int, default=1000, metavar="N", help="votes per image (default: 1000)")
-    against = "compared with float32 (default: the study's own, or bfloat16)"
+    against = "compare this precision with float32 (default: the study's own, or bfloat16)"
     parser.add_argument("--precision", choices=("bfloat16", "int8"), help=against)
 
 
 def rederive_arguments(parser: argparse.ArgumentParser) -> None:
     chosen = parser.add_mutually_exclusive_group(required=True)
-    chosen.add_argument("--study", nargs="+", type=Path, metavar="FILE", help="print the text of one study")
-    listed = "YAML file: tables: {TEXT FILE: [STUDY, ...]}"
+    chosen.add_argument(
+        "--study", nargs="+", type=Path, metavar="FILE", help="print the tables of this study"
+    )
+    listed = "write the text files that this YAML file lists: tables: {TEXT FILE: [STUDY, ...]}"
     chosen.add_argument("--list", type=Path, metavar="FILE", help=listed)
-    parser.add_argument("--observations", type=Path, default=Path("evidence/runs"), metavar="FOLDER")
+    kept = Path("evidence/runs")
+    told = f"where the observations are kept (default: {kept})"
+    parser.add_argument("--observations", type=Path, default=kept, metavar="FOLDER", help=told)
 
 
 def rederive(args: argparse.Namespace) -> None:
@@ -55,17 +59,18 @@ def status(args: argparse.Namespace) -> None:
 
 
 def verdicts_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--paper", metavar="NAME", help="only of this paper: NAL, STN, MACER, ...")
-    parser.add_argument("--json", action="store_true", help="for programs: totals, numbers, claims")
-    parser.add_argument("--kept", action="store_true", help="what kept observations say, without results/")
-    told = "first derive what other people's logs decide (evidence/logs.yaml), and keep that"
+    parser.add_argument("--paper", metavar="NAME", help="only this paper: NAL, STN, MACER, ...")
+    parser.add_argument("--json", action="store_true", help="print totals, numbers and claims as JSON")
+    told = "use only kept observations (evidence/), not results/"
+    parser.add_argument("--kept", action="store_true", help=told)
+    told = "first compute verdicts from other people's logs (evidence/logs.yaml), and keep them"
     parser.add_argument("--from-logs", action="store_true", help=told)
-    told = "write it into these files, between the marks <!-- verdicts --> and <!-- /verdicts -->"
+    told = "write them into these files, between the marks <!-- verdicts --> and <!-- /verdicts -->"
     parser.add_argument("--write", nargs="+", type=Path, default=[], metavar="FILE", help=told)
 
 
 def why_arguments(parser: argparse.ArgumentParser) -> None:
-    told = "of a number or a claim, as rs verdicts prints it, or of a table's row: STUDY/TABLE[N]"
+    told = "address of a number or claim, as rs verdicts prints it; or row N of a table: STUDY/TABLE[N]"
     parser.add_argument("address", metavar="ADDRESS", help=told)
 
 
@@ -76,7 +81,7 @@ def why(args: argparse.Namespace) -> None:
 
 
 def ui_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--port", type=int, default=5000, metavar="PORT", help="default: 5000")
 
 
 def ui(args: argparse.Namespace) -> None:
@@ -86,7 +91,7 @@ def ui(args: argparse.Namespace) -> None:
 
 
 def follow_arguments(parser: argparse.ArgumentParser) -> None:
-    every = "between two looks (default: 30)"
+    every = "seconds between two updates (default: 30)"
     parser.add_argument("--every", type=float, default=30.0, metavar="SECONDS", help=every)
 
 
@@ -103,7 +108,7 @@ def export_log(args: argparse.Namespace) -> None:
 
 
 def list_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def list_methods(args: argparse.Namespace) -> None:
@@ -122,7 +127,7 @@ def list_methods(args: argparse.Namespace) -> None:
 
 
 def schema_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--write", action="store_true", help="renew rs/schema.json instead of printing")
+    parser.add_argument("--write", action="store_true", help="write rs/schema.json instead of printing")
 
 
 def write_schema(args: argparse.Namespace) -> None:

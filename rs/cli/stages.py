@@ -32,12 +32,14 @@ def gpus(job: Job, elsewhere: bool) -> int:
 def add_arguments(parser: argparse.ArgumentParser, stage: Stage) -> None:
     parser.add_argument("--study", nargs="+", type=Path, metavar="FILE", help="study file and overlays")
     parser.add_argument("--run", metavar="LABEL", help="with --study: only this run's jobs")
-    text = "one job as the workflow gives it: spec, inputs, outputs (- reads it from standard input)"
+    text = "one job: its spec, inputs and outputs as JSON (-: read from standard input)"
     parser.add_argument("--job", metavar="JSON", help=text)
-    parser.add_argument("--worker", type=Path, metavar="LOG", help="run as a job of the workflow: log here")
+    parser.add_argument(
+        "--worker", type=Path, metavar="LOG", help="run as a job of the workflow, with this log file"
+    )
     if stage.data_dir:
-        text = "where the data set's files are (default: RS_DATA_DIR, then ./data)"
-        parser.add_argument("--data-dir", help=text)
+        text = "folder of the data set's files (default: RS_DATA_DIR, then ./data)"
+        parser.add_argument("--data-dir", metavar="FOLDER", help=text)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -19,9 +19,11 @@ from rs.stages.execution import function_of
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_study(parser)
-    overrides = "keys given to snakemake with --config"
+    overrides = "keys of the study that were given to snakemake with --config"
     parser.add_argument("--overrides", default="{}", metavar="JSON", help=overrides)
-    parser.add_argument("--worker", type=Path, metavar="LOG", help="run as a job of the workflow: log here")
+    parser.add_argument(
+        "--worker", type=Path, metavar="LOG", help="run as a job of the workflow, with this log file"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,11 +1,9 @@
-"""`rs slice`: as many jobs of a queue of studies as fit into some minutes, on a machine without Snakemake.
-
-It is meant for a GPU that is lent for ten minutes: neither Snakemake nor MLflow is needed. The queue is a
-YAML file, `queue: [{study: [FILE, overlays...], stages: [...], runs: [LABEL, ...]}, ...]` (by default all
-stages and runs). Its jobs start in that order as soon as their inputs exist, `slots` at a time, each as the
-worker that a rule would start. When time is up, running jobs are ended; trainings continue from their last
-checkpoint in the next slice. The results are packed into a few archives of limited size, observations first.
-The next slice, or a checkout with Snakemake, unpacks them into its results.
+"""`rs slice` is meant for a GPU that is lent for ten minutes. It needs neither Snakemake nor MLflow. QUEUE is
+a YAML file, `queue: [{study: [FILE, OVERLAY, ...], stages: [...], runs: [LABEL, ...]}, ...]` (by default all
+stages and runs). Its jobs start in that order as soon as their inputs exist, --slots at a time, each in a
+process as Snakemake would start it. When time is up, running jobs are ended; trainings continue from their
+last checkpoint in the next slice. The results are packed into a few archives of limited size, observations
+first. The next slice, or a checkout with Snakemake, unpacks them into its results.
 """
 
 from __future__ import annotations
@@ -267,11 +265,15 @@ def unpack(folder: Path) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("queue", type=Path, help="YAML file: queue: [{study: [FILE, ...]}, ...]")
-    parser.add_argument("--minutes", type=float, required=True, help="all of it, packing included")
+    parser.add_argument(
+        "queue", type=Path, metavar="QUEUE", help="YAML file: queue: [{study: [FILE, ...]}, ...]"
+    )
+    parser.add_argument("--minutes", type=float, required=True, help="time limit, packing included")
     parser.add_argument("--slots", type=int, default=4, help="jobs at a time (default: 4)")
-    parser.add_argument("--unpack", type=Path, metavar="FOLDER", help="archives of an earlier slice")
-    parser.add_argument("--pack", type=Path, metavar="FOLDER", help="where the archives go")
+    parser.add_argument(
+        "--unpack", type=Path, metavar="FOLDER", help="first unpack the archives of an earlier slice"
+    )
+    parser.add_argument("--pack", type=Path, metavar="FOLDER", help="write archives of the results here")
 
 
 def run(args: argparse.Namespace) -> None:

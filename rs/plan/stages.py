@@ -77,7 +77,7 @@ STAGES: dict[str, Stage] = {
     for stage in (
         Stage(
             "data",
-            "load a data set, check it, store it as tensors",
+            "load and check a data set, and store it as tensors",
             "rs.stages.data:run_job",
             ("rs.stages.data:prepare",),
             outputs=("manifest", "train", "test"),
@@ -98,7 +98,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "import",
-            "turn somebody else's checkpoint into a model of ours",
+            "import a checkpoint that was trained elsewhere",
             "rs.stages.import_weights:run_job",
             ("rs.stages.import_weights:convert",),
             outputs=("manifest", "weights"),
@@ -109,7 +109,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "join",
-            "put the networks of runs one after another",
+            "join the networks of several runs into one model",
             "rs.stages.join:run_job",
             ("rs.stages.join:join",),
             outputs=("manifest", "weights"),
@@ -132,7 +132,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "form",
-            "try out the compiled inference form of a run, and fix it",
+            "fix the inference form of a run: the requested one, or the next one that works",
             "rs.stages.form:run_job",
             ("rs.stages.form:fix",),
             outputs=("form",),
