@@ -16,9 +16,9 @@ def ran_out(error: BaseException) -> bool:
     """Whether an allocation of memory failed."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return (
-        isinstance(error, Exception) and not isinstance(error, UserError) and bool(_SAID.search(str(error)))
-    )
+    if not isinstance(error, Exception) or isinstance(error, (UserError, ImportError)):
+        return False  # a loader without "memory in static TLS block" needs another order of imports
+    return bool(_SAID.search(str(error)))
 
 
 def how_much(error: BaseException) -> str:

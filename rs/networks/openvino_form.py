@@ -22,7 +22,7 @@ from torch import Tensor
 from rs.errors import UserError
 from rs.methods import catalog
 from rs.networks import openvino_program as programs
-from rs.networks.audit import IMAGES, Audited
+from rs.networks.audit import IMAGES, Audited, check_batches
 from rs.networks.images import load_images, open_split
 from rs.networks.inference import PLAIN_BATCH, InferenceForm
 from rs.networks.transformations import Transformed, copied, differing, transformed
@@ -56,8 +56,9 @@ class OpenVinoForm(InferenceForm):
 
     def _choose(self, plain: Transformed, form: dict[str, Any], probes: Tensor) -> None:
         with torch.no_grad():
-            parts = [self._checked(plain.network(x.clone())) for x in probes.split(PLAIN_BATCH)]
-        votes = torch.cat(parts).argmax(1)
+            logits = torch.cat([self._checked(plain.network(x.clone())) for x in probes.split(PLAIN_BATCH)])
+        check_batches(plain.network, probes, logits, (PLAIN_BATCH, self.batch), self.run)
+        votes = logits.argmax(1)
         self.dtype, self.layout, self._input = torch.float32, torch.contiguous_format, None
         self.network = programs.running(self.program, form["precision"])
         self.description = {**form, "program": self.program.digest[:16], "device": self.device.type}

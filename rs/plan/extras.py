@@ -48,10 +48,11 @@ def asked_by(job: Job) -> dict[Asked, tuple[str, ...]]:
             quantizes = job.stage == "form" and job.spec["precision"] == "int8"
             found[_sampling(job.spec["precision"])] = (*["nncf"] * quantizes, "openvino")
     if "attack" in job.spec:
-        from rs.study.schema import method_schema  # as above
+        from rs.study.schema import schema  # as above
 
         name = job.spec.get("source", job.spec)["attack"]["name"]  # the source makes a transferred example
-        if extra := method_schema("attacks", name).get("x-extra"):
+        # an attack that is unknown here, as of a plug-in, is refused by the job itself
+        if extra := schema()["$defs"]["attacks"].get(name, {}).get("x-extra"):
             found[Asked(("attacks",), name, extra, "take another attack")] = (TOOLBOX,)
     return found
 

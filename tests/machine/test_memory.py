@@ -61,6 +61,7 @@ def test_what_libraries_say_is_known(error, monkeypatch, capsys):
     [
         RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x256 and 64x10)"),
         ValueError("no memory of it"),
+        ImportError("libgomp.so.1: cannot allocate memory in static TLS block"),
         UserError("model: fails on 2 images: RuntimeError: can't allocate memory"),
         KeyboardInterrupt(),
     ],

@@ -16,6 +16,7 @@ from rs.errors import UserError
 from rs.methods.models.digits_cnn import DigitsCnn
 from rs.methods.models.residual import residual_network
 from rs.networks import openvino_program as programs
+from rs.networks.audit import audit
 from rs.networks.averaged import Averaged
 from rs.networks.openvino_form import OpenVinoForm, program_of
 from rs.networks.openvino_program import check_processor, made, unpacked
@@ -151,6 +152,28 @@ def test_a_program_of_another_network_is_refused(network):
     program = program_of(audited(other, SHAPE, 10), FLOAT, examples(0.25), {})
     with pytest.raises(UserError, match=r"of its votes are not the network's; use another precision"):
         OpenVinoForm(audited(network, SHAPE, 10), FLOAT, CPU, program)
+
+
+class Rare(nn.Module):
+    """Adds the mean of the batch to the logits of one image, which it knows by a pixel."""
+
+    def __init__(self, network: nn.Module, known: float) -> None:
+        super().__init__()
+        self.network, self.known = network, known
+
+    def forward(self, x):
+        rare = ((x[:, 0, 0, 0] - self.known).abs() < 1e-6)[:, None]
+        return self.network(x) + rare * x.mean() * torch.arange(10)
+
+
+@pytest.mark.parametrize("form", [FLOAT, pytest.param(INT8, marks=vnni)])
+def test_a_network_that_mixes_one_image_with_its_batch_is_refused(network, form):
+    known = float(audited(network, SHAPE, 10).probes[20, 0, 0, 0])
+    subject = audited(Rare(network, known).eval(), SHAPE, 10)
+    assert not audit(subject.network, subject.probes, "theirs")["chance"]
+    program = program_of(subject, form, examples(0.25), {})
+    with pytest.raises(UserError, match=r"^theirs: its answer depends on the batch that an image is in"):
+        OpenVinoForm(subject, form, CPU, program)
 
 
 class Branching(nn.Module):

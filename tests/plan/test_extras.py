@@ -71,6 +71,13 @@ def test_a_transferred_attack_is_made_by_its_sources_toolbox(plan_of, tiny):
     assert len(lines) == 1
 
 
+def test_an_attack_that_is_unknown_here_is_not_a_matter_of_extras(plan_of, tiny):
+    """As on a node without the plug-in: the job itself refuses it."""
+    job = next(iter(plan_of(tiny).jobs["attack"].values()))
+    job.spec["attack"]["name"] = "of_a_plugin"
+    extras.check(job)
+
+
 @pytest.mark.parametrize("another", [True, False])
 def test_a_package_is_known_without_its_import(plan_of, tiny, monkeypatch, tmp_path, another):
     """Importing the toolbox takes seconds; another package of PyPI is called art too."""
