@@ -56,7 +56,7 @@ class Other:
 
     def sentences(self) -> Iterator[str]:
         count = f"{len(self.jobs)} file{'s' * (len(self.jobs) != 1)}"
-        yield f"{self.label}: {self.stage}: {count} by code {self.made_by}, which is {self.now} today"
+        yield f"{self.label}: {self.stage}: {count} made by code {self.made_by}; the code is now {self.now}"
         yield f"    {since(self.at, self.jobs[0].executes)}"
 
     def acceptance(self) -> dict[str, Any]:
@@ -178,9 +178,9 @@ def run(args: argparse.Namespace) -> None:
     if not others:
         if args.yes:
             forget_records(plan)
-        print("nothing to accept: all that is there counts as made by today's code")
+        print("nothing to accept: all existing results count as made by the current code")
     elif not args.yes:
-        print("(listed only; --yes records that these count as made by today's code)")
+        print("(listed only; --yes records that these count as made by the current code)")
     else:
         accept(plan, others)
         folders = sorted({str(other.folder / accepted_code.NAME) for other in others})

@@ -39,11 +39,11 @@ from rs.study.log_audit import findings as seen_in
 
 VOTES = ("sigma", "n", "alpha")  # the numbers that bound CERTIFY's radii
 NOT_SEEN = (
-    "whether the votes that chose the class also bounded it, or more were drawn after a look",
+    "whether the same votes chose the class and bounded its probability, or more were drawn after a look",
     "whether sigma was in the units of the images, and the noise independent",
-    "whether the network was one function of the image, the same for all votes, the one that is published",
-    "whether the images were chosen after the results, beyond gaps and numbers",
-    "whether a smaller alpha or n was used than is stated, or a bound that is always below",
+    "whether all votes came from one deterministic network, and whether it is the published one",
+    "whether images were chosen after the results were seen, unless gaps or their number show it",
+    "whether alpha or n was smaller than stated, or the bound weaker",
 )
 
 
@@ -197,7 +197,7 @@ def _print(looked_at: list[Subject], findings: dict[str, list[Finding]]) -> None
             print(f"{subject.name}: nothing found")
         if left := not_checked(subject):
             print(f"{subject.name}: not checked: {', '.join(left)}")
-    print("not to be seen from outside:")
+    print("cannot be checked from outside:")
     print("\n".join(f"    {what}" for what in NOT_SEEN))
 
 

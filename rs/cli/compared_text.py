@@ -127,7 +127,7 @@ def _left_out(images: list[int], name: str) -> str:
     if not images:
         return ""
     shown = ", ".join(map(str, images[:_LISTED])) + ", …" * (len(images) > _LISTED)
-    return f"{len(images)} of {name} alone left out ({shown})"
+    return f"{len(images)} images only in {name} left out ({shown})"
 
 
 def _curve(curve: dict[str, Any], level: float) -> str:
@@ -144,7 +144,7 @@ def _curve(curve: dict[str, Any], level: float) -> str:
         for s in sorted(longest, key=lambda s: s["first"])
     ]
     if not found:
-        return f"curve: nowhere apart ({band})"
+        return f"curve: no difference at any radius ({band})"
     more = len(curve["stretches"]) - len(found)
     return f"curve: {', '.join(found)}{f', and {more} shorter stretches' * (more > 0)} ({band})"
 
@@ -162,7 +162,7 @@ def _matrix(names: Sequence[str], rows: Sequence[Row], short: dict[str, str]) ->
     cells = [["", *(short[n] for n in names)]]
     cells += [[short[a], *(found.get((a, b), "") for b in names)] for a in names]
     lines = aligned(cells, left=range(len(cells[0])))
-    told = "average certified radius, these networks: row − column (* apart, = equivalent, after adjustment)"
+    told = "average certified radius, these networks: row − column (* different, = equivalent, adjusted)"
     return "\n".join([told, *(f"  {line}" for line in lines)])
 
 
@@ -176,7 +176,7 @@ def _probabilities(found: dict[str, list[dict[str, Any]]], short: dict[str, str]
     band = f"± {max(halves):.3f}: {100 * level:g} %, all together"
     told = f"share of images whose lower bound of p_A is at least ({band})"
     if any(row["lower_bound"] for shares in found.values() for row in shares):
-        told += "; ≥: votes were stopped, all of them would give as much or more"
+        told += "; ≥: votes were stopped; all votes would give at least as much"
     width = max(len(short[name]) for name in found)
     lines = [" " * width + "".join(f"{row['p_a']:>8g}" for row in next(iter(found.values())))]
     for name, shares in found.items():
@@ -196,15 +196,13 @@ def _hard(found: list[dict[str, Any]], short: dict[str, str]) -> str:
         return f"{of['accuracy']:.4f} {ends} of {of['images']}"
 
     reference = short[found[0]["reference"]]
-    lines = [
-        f"hard images, that {reference} certifies at no radius: what others certify of them, at radius 0"
-    ]
+    lines = [f"hard images ({reference} certifies them at no radius): share that others certify at radius 0"]
     for entry in found:
         name = short[entry["name"]]
         if entry["lower_bound"]:
-            lines.append(f"  {name}: undecided (votes were stopped before they told which images are hard)")
+            lines.append(f"  {name}: undecided (votes were stopped before they showed which images are hard)")
             continue
         lines.append(
-            f"  {name}: {share(entry)}; in turn {reference} of those of {name}: {share(entry['in_turn'])}"
+            f"  {name}: {share(entry)}; {reference} on the hard images of {name}: {share(entry['in_turn'])}"
         )
     return "\n".join(lines)

@@ -69,7 +69,7 @@ def published_text(tables: Path, measured_only: bool = False) -> str:
                 bound = "" if pd.isna(row["low"]) else f" [{down(row['low'])}, {up(row['high'])}]"
                 found = f"reproduced {down(row['reproduced'])}{bound}  {found}"
             lines.append(f"  {name:<7} published {row['printed']:<6} {found}")
-    lines += [f"\npublished numbers that nothing was measured for: {absent.sum()}"] if absent.any() else []
+    lines += [f"\npublished numbers without a measurement: {absent.sum()}"] if absent.any() else []
     return "\n".join(lines)
 
 

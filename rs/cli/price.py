@@ -92,6 +92,8 @@ def _text(name: str, prices: list[price.Price], needed: Space) -> str:
         )
     lines = aligned(rows)
     memory, disk, beside = (f"{n / 1e9:.2g} GB" for n in (needed.memory, needed.disk, needed.checkpoint))
-    lines.append(f"memory {memory} a job at most, disk {disk}, a checkpoint {beside} while a network trains")
-    lines += [f"without {reason}" for reason in prices[0].unpriced]
+    lines.append(
+        f"memory per job at most {memory}, disk {disk}, plus {beside} for a checkpoint while a network trains"
+    )
+    lines += [f"not included: {reason}" for reason in prices[0].unpriced]
     return "\n".join(lines)

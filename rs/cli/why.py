@@ -54,8 +54,8 @@ def chain(address: str) -> Iterator[str]:
     if folder is None:
         yield f"not run: {price.sentence(plan) or 'nothing is missing; its tables are not made'}"
     elif folder == OBSERVATIONS:
-        yield f"derived again without a network by: rs rederive --study {' '.join(named)}"
-    yield f"made again from nothing by: {command(plan.study)}"
+        yield f"compute it again from kept observations: rs rederive --study {' '.join(named)}"
+    yield f"run everything again: {command(plan.study)}"
 
 
 def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:
@@ -150,4 +150,4 @@ def _run(planned: PlannedRun, folder: Path | None) -> Iterator[str]:
     yield f"    network: {', '.join(told)}"
     if (source := planned.source) is not None:
         at = folder / source.network / "draws"
-        yield f"    starts from the answers of run {source.run.label}, seed {source.run.seed}: {at}"
+        yield f"    its votes start from the answers of run {source.run.label}, seed {source.run.seed}: {at}"

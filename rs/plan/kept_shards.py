@@ -83,8 +83,8 @@ def told(plan: Plan) -> list[str]:
 
 def _sentence(alike: list[Shards]) -> str:
     first, more = alike[0], f" and {len(alike) - 1} more" * (len(alike) > 1)
-    told = f"{first.label}{more}: drawn in shards of {first.images} images, which stay; sampling.{KEY}: "
-    return f"{told}{first.stated} is for new draws (remove {first.folder} to draw anew)"
+    told = f"{first.label}{more}: drawn in shards of {first.images} images, which are kept; sampling.{KEY}: "
+    return f"{told}{first.stated} applies to new draws (to draw again, remove {first.folder})"
 
 
 def _drawn(folder: Path, stated: int, subset: Subset, size: int) -> int | None:

@@ -91,11 +91,12 @@ class Draws:
         missing = self.wanted - len(self.there.get(self.kept or "", ()))
         if self.others:
             names = ", ".join(name for name in self.there if name != self.kept)
-            yield f"{self.label}: {len(self.others)} of {self.wanted} draw files are of {names}: drawn anew"
+            told = f"{self.label}: {len(self.others)} of {self.wanted} draw files are of {names}"
+            yield f"{told} and will be drawn again"
         if self.kept not in (None, self.here) and missing:
             why = "sampling.device_class asks for" if self.pinned else "its other draw files are of"
             told = f"{self.label}: {why} {self.kept}, and votes of this machine, {self.here}, do not merge"
-            yield f"{told}; draw the {missing} lacking there, or set sampling.device_class: {self.here}"
+            yield f"{told}; draw the {missing} missing there, or set sampling.device_class: {self.here}"
 
 
 def draws_of(plan: Plan) -> Iterator[Draws]:

@@ -136,7 +136,7 @@ def sentence(plan: Plan) -> str | None:
     told = f"{len(jobs)} jobs missing: about {in_words(found.hours)} {found.unit} here ({assumed}): {parts}"
     if found.most > 1.05 * found.hours:
         told += f"; at most {in_words(found.most)}"
-    return told + (f"; without {'; '.join(found.unpriced)}" if found.unpriced else "")
+    return told + (f"; not included: {'; '.join(found.unpriced)}" if found.unpriced else "")
 
 
 def in_words(value: float) -> str:

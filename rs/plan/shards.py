@@ -43,8 +43,8 @@ class Size:
     def __str__(self) -> str:
         now, then = map(_in_words, (self.seconds, self.becomes))
         advice = f"sampling: {{images_per_shard: {self.images_per_shard}}} makes it {then}"
-        counts = f"{self.then:,} jobs of votes instead of {self.jobs:,}"
-        return f"{self.machine}: a job of votes takes about {now}; {advice}, {counts}"
+        counts = f"{self.then:,} sampling jobs instead of {self.jobs:,}"
+        return f"{self.machine}: a sampling job takes about {now}; {advice}, {counts}"
 
 
 def proposed(plan: Plan, jobs: Iterable[Job], machine: Machine) -> Size | None:

@@ -72,7 +72,7 @@ def _best(tables: Path) -> Iterator[str]:
         mine = [b for b in found if (b.smoothing, b.certificate) == key]
         said += [_sentence(stretch) for stretch in _stretches(mine, sorted(set(rows["radius"].dropna())))]
         runs = len({*rows["a"], *rows["b"]})
-        none = f"None of {runs} runs certifies more than all others beyond the images' noise, at any radius"
+        none = f"None of {runs} runs certifies more than all others at any radius, beyond the images' noise"
         yield f"{under}{'; '.join(said) if said else none}."
 
 

@@ -50,8 +50,9 @@ def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     if frame.empty:
         return section
     section.lead = (
-        "Share of test images still classified correctly after an attack of at most that radius, with its "
-        "95 % Wilson interval: robust accuracy seen from above, as certified accuracy sees it from below."
+        "Share of test images that are still classified correctly after an attack within that radius, with "
+        "its 95 % Wilson interval. Attacks bound robust accuracy from above; certified accuracy bounds it "
+        "from below."
     )
     frame = frame.assign(judge=frame["judge"].map(judge_name))
     if "shares" in frame:
@@ -60,7 +61,7 @@ def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         frame = frame.assign(excess=frame["excess"].map(lambda e: None if pd.isna(e) else float(down(e))))
     words = {"images": "{} test images", "samples": "{} noise samples per step (EOT)", "access": "{}"}
     words |= {"judge": "judged by {}", "shares": "{}"}
-    words |= {"excess": "end points of minimal attacks at least {} beyond the boundary, on average"}
+    words |= {"excess": "minimal attacks end at least {} beyond the decision boundary, on average"}
     for norm, part in frame.groupby("norm"):
         if "samples" in part:
             part = part.astype({"samples": "Int64"})
@@ -83,11 +84,11 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     if frame.empty:
         return section
     section.lead = (
-        "What must hold if the attacks are any good and the certificates true, compared image by image. A "
-        "check fails where chance explains the difference with probability below 0.001. For certificates: "
-        "images attacked within their certified radius, how many the judge's votes surely saw change, and "
-        "how many of all that were attacked and asked for a certificate may at this α; small print: changed "
-        "at all, near ties included."
+        "Conditions that hold if the attacks are strong and the certificates right, tested image by image. A "
+        "check fails if chance explains the difference with probability below 0.001. For certificates, "
+        "“images” counts those attacked within their certified radius; “measured”, those whose prediction "
+        "the judge's votes surely saw change; “at most”, how many may change at this α, of all that were "
+        "attacked and asked for a certificate. Small print: all changes, near ties included."
     )
     heads = [("label", "text"), ("smoothing noise", "text")] + [("seed", "number")] * bool(seeds)
     heads += [("check", "text"), ("attack", "text"), ("against", "text"), ("radius", "number")]
@@ -110,7 +111,7 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     table.note = f"{made} checks, {failed} failed. Each row shows its worst radius."
     if unmade:
         table.summary += f"; {unmade} could not be made"
-        table.note += f" {unmade} could not be made for want of an attack to compare with."
+        table.note += f" {unmade} could not be made: the attack to compare with is missing."
     section.tables.append(table)
     return section
 

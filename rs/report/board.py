@@ -102,13 +102,14 @@ def _ranking(places: Sequence[Place], names: Mapping[str, str], radii: Sequence[
         row += [text_cell(place.kind), text_cell(told or "not stated in a log", "words")]
         rows.append([*row, number(outcomes.values.shape[1]), number(outcomes.values.shape[0])])
     note = (
-        "Ranked by how many have a higher average certified radius on the images that both have, beyond "
-        "their noise (paired, all pairs counted, Holm); the differences below say which pairs are told apart."
+        "The rank is one more than the number of contestants whose average certified radius is higher on the "
+        "images that both have, beyond the images' noise (paired, adjusted for all pairs: Holm). The table "
+        "of differences below shows which pairs differ."
     )
     if any(place.contestant.decided is not None for place in places):
         note += (
-            " ≥ marks a lower bound: votes stopped once the radii asked for were decided; averages of such "
-            "votes rank nobody, and the curve is theirs at those radii only."
+            " ≥ marks a lower bound: voting stopped once the requested radii were decided. Averages of such "
+            "votes do not affect ranks, and their curve holds at the requested radii only."
         )
     return Table(columns, rows, note, "Ranking by average certified radius")
 

@@ -32,13 +32,13 @@ _CLAIM = {
     "n": "n = {} noisy samples per image",
     "alpha": "α = {}",
     "precision": "{}",
-    "stopping": "n is their mean ({})",
-    "largest_radius": "unanimous votes certify {}",
+    "stopping": "n is the mean number of votes ({})",
+    "largest_radius": "largest radius that unanimous votes certify: {}",
 }
 
 _TEXTS = ("precision", "stopping")
 
-_BOUND = "≥ marks a lower bound: votes stopped once the radii asked for were decided."
+_BOUND = "≥ marks a lower bound: voting stopped once the requested radii were decided."
 
 
 def _shown(present: Iterable[float], asked: Sequence[float] | None) -> list[float]:

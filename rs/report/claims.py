@@ -20,7 +20,7 @@ def claims_section(tables: Path) -> Section:
     frame = read(tables, "claims")
     if frame.empty:
         return section
-    section.lead = "What is claimed in sentences, as predicates over this study's tables."
+    section.lead = "Claims in words, each tested on this study's tables."
     heads = [("claim", "text"), ("verdict", "text"), ("rests on", "text"), ("where", "text")]
     table = Table(heads, [])
     for _, rows in frame.groupby("id", sort=False):
@@ -40,9 +40,9 @@ def claims_section(tables: Path) -> Section:
 def _how(first: Any, rows: pd.DataFrame) -> How | None:
     """The rows behind a claim, and the command that explains it completely."""
     evidence = ", ".join(dict.fromkeys(e for e in rows["evidence"] if isinstance(e, str) and e))
-    told = [("from", evidence)] if evidence else []
+    told = [("from the rows", evidence)] if evidence else []
     if isinstance(first["address"], str):
-        told.append(("the whole chain:", f"rs why {shlex.quote(first['address'])}"))
+        told.append(("trace it with", f"rs why {shlex.quote(first['address'])}"))
     return How(f"how-claim-{first['id']}", str(first["claim"]), tuple(told)) if told else None
 
 

@@ -22,7 +22,8 @@ def comparisons_section(tables: Path) -> Section:
     if frame.empty:
         return section
     section.lead = (
-        "Image by image, on the test images that both have: which difference is more than their noise."
+        "Runs compared image by image, on the test images that both have. A verdict says whether the "
+        "difference exceeds the noise of the images."
     )
     for (smoothing, certificate), rows in frame.groupby(["smoothing", "certificate"], sort=False):
         labels = list(dict.fromkeys([*rows["a"], *rows["b"]]))
@@ -46,8 +47,8 @@ def matrix(labels: Sequence[str], names: Mapping[str, str], pairs: Iterable[Mapp
     columns = [("", "text"), *((names[label], "number") for label in labels)]
     note = (
         "Average certified radius of the row minus the column's, with its 95 % interval: ▲ higher, ▼ lower, "
-        "= equivalent, ◐ undecided; verdicts count all pairs (Holm) and are about these networks, not about "
-        "training with other seeds."
+        "= equivalent, ◐ undecided. Verdicts are adjusted for all pairs (Holm). They are about these "
+        "networks, not about training with other seeds."
     )
     return Table(columns, rows, note, "Differences, image by image")
 

@@ -20,10 +20,10 @@ _SHOWN = 7  # rhos of a table
 
 _TABLE_1 = (
     "NAL's Table 1 has ε = 0.84, 0.34, 0.21 at γ = 0.25, 1.5, 3 for MNIST with its three-layer CNN at σ = "
-    "0.05 (dσ² = 1.96: with fresh noise no ε there could be below 1.4; with the r draws of the ascent's last "
-    "step, which a cost with noise recentres, none below 1.4·√(1 − 1/r): at r = 1 all could), and at σ = 0.1 "
-    "ε = 1.53, 0.92, 0.40 at γ = 0.25, 1.5, 5 for CIFAR-10 with ResNet-18, 1.23, 0.57, 0.28 with VGG-16, "
-    "and 0.93 at γ = 1.5 for Tiny ImageNet."
+    "0.05. There dσ² = 1.96: with fresh noise in the distance, ε cannot be below 1.4; with the r draws of "
+    "the ascent's last step, which a cost with noise recentres, it cannot be below 1.4·√(1 − 1/r), which is "
+    "0 at r = 1. At σ = 0.1 it has ε = 1.53, 0.92, 0.40 at γ = 0.25, 1.5, 5 for CIFAR-10 with ResNet-18, "
+    "1.23, 0.57, 0.28 with VGG-16, and 0.93 at γ = 1.5 for Tiny ImageNet."
 )
 
 
@@ -61,12 +61,13 @@ def distributional_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     if frame.empty:
         return section
     section.lead = (
-        "Upper bounds of the mean loss under noise for any adversary who moves the test images by E‖x − x₀‖² "
-        "≤ ρ without seeing the noise (NAL, Theorem 1, whose ρ counts the noise's dσ² too), the best γ of "
-        "the grid at each ρ; where adversaries who pay γ‖x − x₀‖² get to; and where PGD gets to whose points "
-        "no bound has seen, mixed over the images so that the mean meets ρ: it may refute an estimate. Small "
-        "print: 95 % t intervals over the images. Estimates rest on an inner maximum that ascent found; "
-        "proven bounds hold for these images with confidence 1 − α over the noise."
+        "Bounds: upper bounds of the mean loss under noise, for any adversary who moves the test images by "
+        "E‖x − x₀‖² ≤ ρ without seeing the noise (NAL, Theorem 1, whose ρ also counts the noise's dσ²), with "
+        "the best γ of the grid at each ρ. Worst cases: the losses that adversaries reach who pay "
+        "γ‖x − x₀‖², and those of PGD, whose points no bound has used, mixed over the images so that the "
+        "mean movement is ρ: PGD can refute an estimate. Small print: 95 % t intervals over the images. "
+        "Estimates rest on an inner maximum found by ascent; proven bounds hold for these images with "
+        "confidence 1 − α over the noise."
     )
     for (run, label, smoothing), part in frame.groupby(["run", "label", "smoothing"], sort=False):
         seed = f", seed {seeds.get(str(run))}" if seeds else ""

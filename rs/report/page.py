@@ -30,7 +30,7 @@ from rs.report.published import published_section
 from rs.report.training import runs_section, training_section
 
 _UNDER_ATTACK = (
-    "Accuracy under attack against radius, with the same bands. Colours and lines mean what the legend says."
+    "Accuracy under attack against radius, with the same bands. The legend explains colours and lines."
 )
 _CAPTIONS = {
     "certified-accuracy": (
@@ -41,8 +41,8 @@ _CAPTIONS = {
     "empirical-accuracy": ("attacks", _UNDER_ATTACK),
     "distributional": (
         "distributional",
-        "Bounds of the mean loss against how far test images may be moved, and the worst cases found. Dashed "
-        "and dotted: estimates; solid: proven. Bands and bars: 95 % intervals over the images.",
+        "Bounds of the mean loss against the distance that test images may move, and the worst cases found. "
+        "Dashed and dotted: estimates; solid: proven. Bands and bars: 95 % intervals over the images.",
     ),
     "training": ("training", "Training curves, averaged over seeds."),
     "examples": (
@@ -55,7 +55,7 @@ _CAPTIONS = {
 
 MOST_DRAWN = 500_000  # bytes of a figure's SVG
 _TOO_MANY = (
-    "Too many runs and images for a figure that counts them here: the table images.parquet has every image."
+    "This study has too many runs and images for an interactive figure; images.parquet has every image."
 )
 _CUT = "Long labels are cut in figures; the tables have them whole."
 _OF_RUNS = {"dataset": "data", "model": "model", "objective": "objectives", "noise": "noise of training"}

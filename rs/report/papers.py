@@ -27,18 +27,18 @@ Row = Mapping[str, Any]
 # Name of a verdict, its sign (colour is never alone), and its meaning, in the order of bars and lists.
 STATUSES = {
     "agrees": ("agrees", "✓", "the difference lies within the margin that was fixed beforehand"),
-    "above": ("above", "▲", "we measure more than is published, beyond both sides' noise"),
-    "below": ("below", "▼", "we measure less than is published, beyond both sides' noise"),
+    "above": ("above", "▲", "our value is larger than the published one, beyond the noise of both"),
+    "below": ("below", "▼", "our value is smaller than the published one, beyond the noise of both"),
     "consistent": (
         "consistent",
         "≈",
-        "no difference is seen, and the paper's own noise alone exceeds the margin",
+        "no difference is shown, but the paper's own noise alone exceeds the margin",
     ),
     "undecided": ("undecided", "◐", "neither agreement nor difference is shown yet"),
-    "bounded": ("bounded", "≥", "a lower bound beside a larger published number"),
+    "bounded": ("bounded", "≥", "our value is a lower bound, below the published number"),
     "other settings": ("other settings", "≠", "run with other settings than the paper's, so no verdict"),
     "zero by construction": ("zero by construction", "∅", "neither side's votes can certify that radius"),
-    "not run": ("not run", "·", "no run is there; the price stands beside it where it is known"),
+    "not run": ("not run", "·", "not run yet; its price is shown where it is known"),
     "no verdict": ("no verdict", "–", "compared without a verdict: a training time on another machine"),
 }
 MACHINE = "H100"  # the machine for whose hours prices are given

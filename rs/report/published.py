@@ -34,8 +34,8 @@ def published_section(tables: Path) -> Section:
     if frame.empty:
         return section
     section.lead = (
-        "Published values, and what this study measures in their place with its 95 % interval; the verdict "
-        "is on their difference, with the noise of both. " + _totals(frame)
+        "Published values beside those of this study, with their 95 % intervals. The verdict is on the "
+        "difference and counts the noise of both. " + _totals(frame)
     )
     heads = [("paper", "text"), ("table", "text"), ("label", "text"), ("noise level", "number")]
     heads += [("metric", "text"), ("published", "number"), ("reproduced", "number"), ("verdict", "text")]
@@ -66,10 +66,10 @@ def published_section(tables: Path) -> Section:
 
 def _how(i: int, metric: str, row: Mapping[Any, Any]) -> How | None:
     """The rows behind a verdict, and the command that explains it completely."""
-    words = {"evidence": "from the tables'", "settings": "other settings:"}
+    words = {"evidence": "from the rows", "settings": "other settings:"}
     told = [(word, row[key]) for key, word in words.items() if isinstance(row.get(key), str) and row[key]]
     if isinstance(row.get("address"), str):
-        told.append(("the whole chain:", f"rs why {shlex.quote(row['address'])}"))
+        told.append(("trace it with", f"rs why {shlex.quote(row['address'])}"))
     title = f"{row['paper']}, {row['table']}, {row['label']}: {metric}"
     return How(f"how-published-{i}", title, tuple(told)) if told else None
 

@@ -19,7 +19,7 @@ def training_section(tables: Path, runs: pd.DataFrame, seeds: Mapping[str, Any])
     frame = read(tables, "training")
     if frame.empty:
         return section
-    section.lead = "Values of the last epoch. Losses of different objectives are not on one scale."
+    section.lead = "Values of the last epoch. Losses of different objectives cannot be compared."
     names = {str(r["run"]): str(r["label"]) for r in runs.to_dict("records")}
     outside = ("run", "label", "epoch", "seconds", "images_per_second")
     metrics = [str(c) for c in frame if c not in outside and frame[c].notna().any()]

@@ -41,7 +41,7 @@ def verdict_words(row: Mapping[Any, Any]) -> str:
     if status == "other settings":
         return status + (f": {row['settings']}" if row["settings"] else "")
     if status == "bounded":
-        return "bounded: votes stopped at a lower bound; all of them would tell"
+        return "bounded: voting stopped at a lower bound; all votes would decide it"
     if pd.isna(row.get("difference")):
         return status
     told = f"{status}: {_signed(row['difference'])}"
@@ -57,19 +57,20 @@ def verdict_words(row: Mapping[Any, Any]) -> str:
     else:
         told += f"; {_decides(row)}"
     if pd.notna(row["difference_low"]) and "seeds" not in row["counted"]:
-        told += f" ({row['seeds']:.0f} seed{'s' if row['seeds'] > 1 else ''}: their spread is not counted)"
+        seeds = f"{row['seeds']:.0f} seed{'s' if row['seeds'] > 1 else ''}"
+        told += f" ({seeds}: the spread over seeds is not counted)"
     return told
 
 
 def _decides(row: Mapping[Any, Any]) -> str:
     what, count = row["decides"], row["decides_count"]
     if what is None or pd.isna(what):
-        return "nothing that is run here decides it"
+        return "nothing that runs here decides it"
     if what == "the paper's images":
-        return f"the paper's own {count:,.0f} images would tell"
+        return f"the paper's own {count:,.0f} images would decide it"
     if what == "seeds" and pd.isna(row["difference_low"]):  # their spread is not known yet
         return f"{count:,.0f} training seeds at least"
-    return f"{count:,.0f} {'training seeds' if what == 'seeds' else what} would tell"
+    return f"{count:,.0f} {'training seeds' if what == 'seeds' else what} would decide it"
 
 
 def _signed(value: float) -> str:

@@ -61,9 +61,9 @@ def test_what_an_older_version_made_is_listed_and_nothing_else_happens(old, caps
     told = rs(capsys)
     sampled = len([job for job in old.plan.jobs["sample"].values() if job.run == old.job("train").run])
     code = old.job("sample").code
-    assert f"gaussian seed 0: sample: {sampled} files by code {OLD}, which is {code} today" in told
-    assert "gaussian seed 0: train: 1 file by code" in told
-    assert "digits: data: 1 file by code" in told
+    assert f"gaussian seed 0: sample: {sampled} files made by code {OLD}; the code is now {code}" in told
+    assert "gaussian seed 0: train: 1 file made by code" in told
+    assert "digits: data: 1 file made by code" in told
     assert "what differs is not known: made outside of a checkout" in told
     assert "certify" not in told
     assert "listed only" in told

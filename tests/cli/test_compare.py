@@ -143,7 +143,7 @@ def test_people_get_the_same_in_words(capsys):
     assert main(["compare", "study.yaml:nal", "study.yaml:gaussian", "a.tsv", "--across"]) == 0
     out = capsys.readouterr().out
     assert "nal − gaussian: 6 images; the same noise\n" in out
-    assert "nal − a: 6 images; 294 of a alone left out (6, 7, 8, 9, 10, 11, 12, 13, 14, 15, …)" in out
+    assert "nal − a: 6 images; 294 images only in a left out (6, 7, 8, 9, 10, 11, 12, 13, 14, 15, …)" in out
     assert "these methods, trained with other seeds (3), on these images" in out
     assert "undecided (1 training seed, at least 3 are needed)" in out
     assert "row − column" in out

@@ -126,7 +126,7 @@ def test_why_follows_a_number_a_claim_and_a_row(folder):
     assert lines[0] == "P, T: certified_accuracy at 0.25 is printed as 0.9"
     assert lines[2].startswith("  verdict: differs: -0.200")
     assert any(line.startswith("row certified_accuracy[0]: ") and "label gaussian" in line for line in lines)
-    assert lines[-1] == "made again from nothing by: snakemake --cores N --configfile config/one.yaml"
+    assert lines[-1] == "run everything again: snakemake --cores N --configfile config/one.yaml"
     claim = list(chain("one/claims/helps"))
     assert claim[:2] == ["P, section 1: It helps.", "  verdict: holds"]
     assert sum(line.startswith("row certified_accuracy[") for line in claim) == 2

@@ -51,7 +51,7 @@ def test_the_smaller_part_is_drawn_anew(drawn):
         relabel(path, "cuda 9.0")
     with contextlib.chdir(drawn.folder):
         (told,) = mixed_draws.settle(drawn.planned())
-    assert told == f"gaussian: 2 of {len(files(drawn))} draw files are of cuda 9.0: drawn anew"
+    assert told == f"gaussian: 2 of {len(files(drawn))} draw files are of cuda 9.0 and will be drawn again"
     assert [p for p in files(drawn) if p.stat().st_mtime == staleness.BEFORE_ALL] == other
 
 
@@ -64,9 +64,8 @@ def test_what_is_pinned_is_kept_and_the_others_are_drawn_anew(drawn):
     assert [job.outputs for job in plan.jobs["sample"].values()] == [
         job.outputs for job in drawn.plan.jobs["sample"].values()
     ]
-    assert told == [
-        f"gaussian: {len(files(drawn)) - 2} of {len(files(drawn))} draw files are of cuda 9.0: drawn anew"
-    ]
+    every = len(files(drawn))
+    assert told == [f"gaussian: {every - 2} of {every} draw files are of cuda 9.0 and will be drawn again"]
     assert [p for p in files(drawn) if p.stat().st_mtime == staleness.BEFORE_ALL] == files(drawn)[2:]
 
 
@@ -78,7 +77,7 @@ def test_another_machine_is_told_before_the_compute(drawn):
     with contextlib.chdir(drawn.folder):
         (told,) = mixed_draws.settle(drawn.planned())
         assert told.startswith("gaussian: its other draw files are of cuda 9.0, and votes of this machine, ")
-        assert told.endswith(f"draw the 1 lacking there, or set sampling.device_class: {HERE}")
+        assert told.endswith(f"draw the 1 missing there, or set sampling.device_class: {HERE}")
         assert not [path for path in files(drawn)[:-1] if path.stat().st_mtime == staleness.BEFORE_ALL]
         told = mixed_draws.settle(drawn.planned(device_class="cuda 8.0"))
         assert any(

@@ -40,8 +40,8 @@ def test_jobs_of_seconds_become_ten_minutes(study, plan_of):
     assert size.seconds == pytest.approx(20 * 1008e-4)
     assert (size.jobs, size.images_per_shard, size.then) == (1000, 5000, 4)
     assert size.becomes == pytest.approx(504)
-    told = "machine: a job of votes takes about 2 s; sampling: {images_per_shard: 5000} makes it 8 minutes, "
-    assert str(size) == told + "4 jobs of votes instead of 1,000"
+    told = "machine: a sampling job takes about 2 s; sampling: {images_per_shard: 5000} makes it 8 minutes, "
+    assert str(size) == told + "4 sampling jobs instead of 1,000"
 
 
 def test_what_is_proposed_is_planned_so_and_asks_for_no_more(study, plan_of):

@@ -108,7 +108,7 @@ def test_what_was_not_checked_is_shown_and_counted_apart(tmp_path):
     assert "<details><summary>1 of 1 hold; 1 could not be made</summary>" in section
     assert section.count("</table>") == 1 == section.count("</details>")
     assert table.note.startswith("1 checks, 0 failed.")
-    assert table.note.endswith("1 could not be made for want of an attack to compare with.")
+    assert table.note.endswith("1 could not be made: the attack to compare with is missing.")
 
 
 @pytest.mark.parametrize("label", ["C", None])

@@ -56,7 +56,7 @@ def test_epochs_are_appended_once_and_the_results_replace_them(
     away = Live("demo", "http://127.0.0.1:1", runs)
     content = path.read_bytes()
     assert away.look() == 2
-    assert "rs: curves wait: http://127.0.0.1:1: " in capsys.readouterr().err
+    assert "rs: curves are not logged yet: http://127.0.0.1:1: " in capsys.readouterr().err
     assert (path.read_bytes(), [p.name for p in folder.iterdir()]) == (content, [path.name])
 
     live.look()

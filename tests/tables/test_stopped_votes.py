@@ -79,9 +79,9 @@ def test_people_read_what_is_open():
     details["p_a"] = {c.name: probabilities(c) for c in (a, b)}
     told = text(["a", "b"], compare([(a, b, Asked([0.5]))]), details, 0.95)
     assert "band of the radii that votes were stopped for (0.25, 0.5) together" in told
-    assert "a: undecided (votes were stopped before they told which images are hard)" in told
+    assert "a: undecided (votes were stopped before they showed which images are hard)" in told
     assert "≥ 0." in told
-    assert "≥: votes were stopped, all of them would give as much or more" in told
+    assert "≥: votes were stopped; all votes would give at least as much" in told
     details["curves"] = [curve(replace(a, decided=()), b)]
     told = text(["a", "b"], compare([(a, b, Asked([0.5]))]), details, 0.95)
     assert "curve: undecided (votes were stopped, at no radius of both sides)" in told

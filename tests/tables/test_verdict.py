@@ -163,4 +163,4 @@ def test_how_many_seeds_would_tell_is_known_only_from_their_spread(told) -> None
     assert (row["decides"], row["decides_count"], row["difference_low"]) == ("seeds", 3, None)
     assert verdict_words(row) == "undecided: +0.030; 3 training seeds at least"
     row = told(entry("0.910"), rows(0.90, 0.905, 0.91))
-    assert verdict_words(row).endswith(f"; {row['decides_count']} training seeds would tell")
+    assert verdict_words(row).endswith(f"; {row['decides_count']} training seeds would decide it")

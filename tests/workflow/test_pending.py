@@ -228,7 +228,10 @@ def test_another_size_of_shards_makes_nothing_stale(finished, monkeypatch):
     study["sampling"]["images_per_shard"] = 3
     Path("study.yaml").write_text(yaml.safe_dump(study))
     told = by_snakemake("--dry-run")
-    assert told.count("drawn in shards of 6 images, which stay; sampling.images_per_shard: 3 is for") == 1
+    assert (
+        told.count("drawn in shards of 6 images, which are kept; sampling.images_per_shard: 3 applies to")
+        == 1
+    )
     assert both(monkeypatch) == (there, there)
     lines = status.status(planned(), [Path("study.yaml")]).splitlines()
     assert [line for line in lines if " more: drawn in shards of 6 images" in line]

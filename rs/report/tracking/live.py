@@ -48,7 +48,7 @@ class Live:
                 with open_store(self.uri) as client:
                     self._log(client, new, ended)
             except StoreError as error:
-                print(f"rs: curves wait: {error}", file=sys.stderr)
+                print(f"rs: curves are not logged yet: {error}", file=sys.stderr)
         return len(open_ones)
 
     def _log(self, client: MlflowClient, new: Mapping[str, Path], ended: set[str]) -> None:
