@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from rs.cli import precision
 from rs.cli.main import main
 from rs.cli.precision import compare, text, verdict
+from rs.errors import UserError
 from rs.settings.images import Subset
 from rs.stages.draw_files import read_votes
 
@@ -16,14 +18,18 @@ pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def compared(workspace):
+def compared_in(workspace):
     sections = workspace.plan.runs[0].run.sections
     model = workspace.path(workspace.plan.runs[0].folder / "model.json")
     data = workspace.path(workspace.plan.data_manifest)
     noise = {"name": "gaussian", "sigma": 0.25}
     sampling = {**sections["sampling"], "precision": "bfloat16"}
     return compare(model, data, Subset(skip=2, max=5), noise, sampling, (4, sampling["block"]), CPU)
+
+
+@pytest.fixture
+def compared(workspace):
+    return compared_in(workspace)
 
 
 def test_the_study_s_own_precision_gives_the_study_s_own_votes(workspace, compared):
@@ -60,6 +66,50 @@ def test_votes_differ_at_least_as_often_as_counts_do(compared):
     assert f"{compared.differing.sum()} of {compared.votes} single votes differ" in told
     assert told.count("cohen") == 3
     assert "equivalent within 1 point (paired, p < 0.05) at r = none; not shown at r = 0, 0.25" in told
+
+
+@pytest.fixture
+def other(monkeypatch):
+    """Replaces what the second form's network answers."""
+
+    def replace(answer) -> None:
+        def changed(*asked):
+            forms = made(*asked)
+            network = forms[1].network
+            forms[1].network = lambda x: answer(network(x))
+            return forms
+
+        monkeypatch.setattr(precision, "_forms", changed)
+
+    made = precision._forms
+    return replace
+
+
+def test_each_forms_votes_stand_under_its_own_precision(workspace, compared, other):
+    other(lambda logits: logits.roll(1, 1))
+    rolled = compared_in(workspace)
+    for part in ("selection", "estimation"):
+        plain, half = (getattr(rolled.draws[p], part).counts for p in ("float32", "bfloat16"))
+        assert np.array_equal(plain, getattr(compared.draws["float32"], part).counts)
+        assert np.array_equal(half, np.roll(getattr(compared.draws["bfloat16"], part).counts, 1, 1))
+    assert rolled.differing.sum() > 0.95 * rolled.votes
+
+
+def too_large(logits):
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda logits: logits * torch.nan, r"model.json: its logits are not finite for image 0$"),
+        (too_large, r"^memory ran out in batches of \d+ in two forms; lower sampling.batch"),
+    ],
+)
+def test_a_second_form_that_fails_is_one_line(workspace, other, answer, told):
+    other(answer)
+    with pytest.raises(UserError, match=told):
+        compared_in(workspace)
 
 
 def test_what_cannot_be_compared_is_one_line(tmp_path, monkeypatch, capsys, tiny):

@@ -114,6 +114,15 @@ def drawn() -> list[tuple[int, str]]:
     return sorted((row["image"], row["purpose"]) for table in tables for row in table)
 
 
+def test_the_last_image_may_be_the_one_that_breaks_the_network(refused):
+    Image.fromarray(np.full((8, 8), 255, np.uint8)).save("photos/99.png")
+    last = len(list(Path("photos").iterdir())) - 1
+    for _ in range(2):  # the second time, nothing but its votes is missing
+        told = refused("--model", "entry:mynet:dazzled_by_white", "--data", "photos", *GREY)
+        assert f"image {last}: " in told
+        assert drawn() == [(i, purpose) for i in range(last) for purpose in ("estimate", "select")]
+
+
 @pytest.mark.parametrize(("network", "shared"), [("dazzled", False), ("dazzled_by_white", True)])
 def test_beside_an_image_that_breaks_the_network_no_vote_is_lost(certify, refused, calls, network, shared):
     for i in range(12, 60):
