@@ -12,6 +12,7 @@ import study_tables
 
 from rs.report.claims import claims_section, rests_on
 from rs.report.comparisons import comparisons_section
+from rs.report.page import _seeds
 from rs.tables.claims import COLUMNS
 from rs.tables.noise import smoothed_with
 
@@ -76,3 +77,9 @@ def test_the_matrix_of_differences_is_antisymmetric(tmp_path: Path) -> None:
 def test_studies_without_claims_or_pairs_have_no_such_sections(tmp_path: Path) -> None:
     assert claims_section(tmp_path).tables == []
     assert comparisons_section(tmp_path).tables == []
+
+
+@pytest.mark.parametrize(("seeds", "told"), [([0, 0], {}), ([0, 1], {"run 0": 0, "run 1": 1}), ([], {})])
+def test_seeds_are_told_where_they_differ(seeds, told):
+    runs = [{"run": f"run {i}", "seed": seed} for i, seed in enumerate(seeds)]
+    assert _seeds(pd.DataFrame(runs)) == told

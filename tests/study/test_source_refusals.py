@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from rs.settings.certificates import is_for
+
 
 @pytest.fixture
 def two(tiny):
@@ -90,3 +92,11 @@ def test_a_chain_other_noise_and_another_certificate(two, refusal):
     )
     two["runs"]["rounded"] = {"objective": {"name": "gaussian"}, "certificates": [{"name": "incremental"}]}
     assert "name the other run in sampling.source" in refusal(two)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "meant"),
+    [({}, True), ({"noises": None}, True), ({"noises": []}, False), ({"noises": ["uniform"]}, False)],
+)
+def test_a_certificate_is_for_the_noises_that_it_names_and_by_default_for_all(certificate, meant):
+    assert is_for(certificate, "gaussian") == meant
