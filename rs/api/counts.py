@@ -84,7 +84,9 @@ def counts_of(
         vote_array(v, f"{verb}: {w} counts") for v, w in zip(votes, ("selection", "estimation"), strict=True)
     ]
     if pair[0].shape != pair[1].shape:
-        raise UserError(f"{verb}: counts: selection is {pair[0].shape}, estimation {pair[1].shape}; the same")
+        raise UserError(
+            f"{verb}: counts: selection is {pair[0].shape}, estimation {pair[1].shape}; must be equal"
+        )
     check_separate(verb, pair[0], pair[1], same=votes[0] is votes[1])
     drawn = None if uniform is None else _uniform(uniform, len(pair[0]), verb)
     labels = np.full(len(pair[0]), NO_LABEL)

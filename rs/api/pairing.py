@@ -57,10 +57,10 @@ class FirstVotes:
         if self.ready.audited.chance or second.audited.chance:
             raise UserError(f"{verb}: a network that draws at random at every call has no pairs of answers")
         if draws.origin.get("images") != images_digest(x):
-            told = "the first one's votes are of other images, or say not of which"
+            told = "the first one's votes are of other images, or do not name theirs"
             raise UserError(f"{verb}: images: {told}; give those that it certified, in the same order")
         if draws.origin.get("network") != network_digest(self.ready, x):
-            told = "votes of another network than the first one, or that say not of which"
+            told = "votes of another network than the first one, or that do not name theirs"
             raise UserError(f"{verb}: certified: {told}; certify with the first one, on this machine")
 
     def labels(self) -> np.ndarray | None:

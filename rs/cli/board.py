@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     if len(contestants) > MOST:
         raise UserError(f"board: {len(contestants)} contestants; at most {MOST} on one page")
     if args.out.is_dir() or not args.out.parent.is_dir():
-        raise UserError(f"board: --out {args.out}: must be a file in a folder that is there")
+        raise UserError(f"board: --out {args.out}: must be a file in an existing folder")
     asked = Asked(radii)
     pairs = compare((a, b, asked) for a, b in itertools.combinations(contestants, 2))
     largest = max(float(c.certified.values.max()) for c in contestants if c.certified is not None)

@@ -121,9 +121,9 @@ def check_out(asked: Settings, given: bool) -> None:
     if given and (out == data or data in out.parents):
         raise UserError(f"certify: --out {asked.out}: lies in --data {asked.data}; choose another folder")
     if out.exists() and not out.is_dir():
-        raise UserError(f"certify: --out {asked.out}: is no folder")
+        raise UserError(f"certify: --out {asked.out}: must be a folder, not a file")
     if out.exists() and any(out.iterdir()) and not (out / IDENTITY).is_file():
-        told = "holds other things than a certification; choose another folder, or a new one"
+        told = "holds files that are not of a certification; choose an empty or a new folder"
         raise UserError(f"certify: --out {asked.out}: {told}")
 
 

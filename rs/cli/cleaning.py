@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"({total}; listed only, --delete removes them)", file=sys.stderr)
         return
     if unread:
-        raise UserError(f"nothing removed: {len(unread)} studies cannot be read; mend them, or give --only")
+        raise UserError(f"nothing removed: {len(unread)} studies cannot be read; repair them, or give --only")
     if not args.yes and not agreed(f"No known study names these {total}. Remove them? [y/N] "):
         raise UserError("nothing removed")
     for path in found:

@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
     asked = Asked(radii, args.at, args.level, margins)
     rows = compare((a, b, asked) for a, b in pairs)
     if not rows:
-        raise UserError("compare: nothing in common: no certified radii of both, no attack of both")
+        raise UserError("compare: nothing to compare: no two contestants share certified radii or an attack")
     if args.json and not args.details:
         print(json.dumps({"pairs": [as_json(row) for row in rows]}, indent=1))
         return
@@ -163,7 +163,7 @@ def parse(given: str) -> tuple[list[Path], str | None]:
         if all(file.suffix in (".yaml", ".yml") for file in files):
             return files, given[end + 1 :] if end < len(given) else None
     if places:
-        raise UserError(f"{given}: neither a log that is there nor STUDY.yaml:LABEL")
+        raise UserError(f"{given}: neither an existing log nor STUDY.yaml:LABEL")
     return [], None
 
 
@@ -204,7 +204,7 @@ def _chosen(found: list[Contestant], key: str, wanted: str | None, where: str) -
     if len(found) == 0:
         raise UserError(f"{where}: has neither certificates nor attacks")
     if wanted is not None and not kept:
-        raise UserError(f"{where}: --{key} {wanted!r}: it has {', '.join(offered)}")
+        raise UserError(f"{where}: --{key} {wanted!r}: not there; it has {', '.join(offered)}")
     if wanted is None and len(offered) > 1:
         raise UserError(f"{where}: give one with --{key}; it has {', '.join(offered)}")
     return kept

@@ -172,6 +172,6 @@ def _only(where: str, option: str, found: dict[Any, Any], wanted: Any) -> Any:
     if wanted is None and len(found) == 1:
         return next(iter(found.values()))
     if wanted not in found:
-        problem = "give one with" if wanted is None else f"{wanted!r} is none of them:"
-        raise UserError(f"{where}: {problem} {option}; it has {', '.join(map(str, found))}")
+        problem = f"give one with {option}" if wanted is None else f"{option} {wanted}: not there"
+        raise UserError(f"{where}: {problem}; it has {', '.join(map(str, found))}")
     return found[wanted]

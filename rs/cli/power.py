@@ -73,7 +73,7 @@ def check(args: argparse.Namespace) -> None:
     for name, least in (("images", 2), ("seeds", 3), ("votes", 1)):
         value = getattr(args, name)
         if value is not None and value < least:
-            raise UserError(f"power: --{name} {value}: at least {least}")
+            raise UserError(f"power: --{name} {value}: must be at least {least}")
     if args.at is not None and not 0 <= args.at < math.inf:
         raise UserError("power: --at: must be a finite number, 0 or more")
 
@@ -82,7 +82,7 @@ def answer(pilot: Pilot, args: argparse.Namespace) -> dict[str, Any]:
     """The answer, for the pilot's own difference where none is given; None for unknown values."""
     wanted = abs(args.difference if args.difference is not None else pilot.difference or 0.0)
     if wanted == 0 and args.images is None and args.seeds is None:
-        raise UserError("power: the pilot says no difference; name one with --difference")
+        raise UserError("power: the pilot shows no difference; give the one to detect with --difference")
     if pilot.metric == "certified_accuracy" and wanted > 1:
         raise UserError(f"power: --difference {wanted:g}: accuracies differ by at most 1")
     rule = {"level": args.level, "power": args.power}

@@ -35,7 +35,7 @@ def read_list(path: Path, key: str = "tables", made: str = "TEXT FILE") -> dict[
     listed = read_yaml(path).get(key)
     good = isinstance(listed, dict) and all(isinstance(files, list) for files in listed.values())
     if not good or not listed:
-        raise UserError(f"{path}: {key}: {{{made}: [STUDY, overlays...]}} is expected")
+        raise UserError(f"{path}: {key}: must be {{{made}: [STUDY, OVERLAY, ...]}}")
     return {Path(str(out)): [Path(str(file)) for file in files] for out, files in listed.items()}
 
 

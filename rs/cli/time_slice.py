@@ -120,17 +120,17 @@ def read_queue(path: Path) -> list[Entry]:
     """The entries of a queue. Raises UserError for an invalid entry."""
     queue = read_yaml(path).get("queue")
     if not isinstance(queue, list) or not queue:
-        raise UserError(f"{path}: queue: a list of {{study: [FILE, ...]}} is expected")
+        raise UserError(f"{path}: queue: must be a list of {{study: [FILE, ...]}}")
     found = []
     for i, entry in enumerate(queue):
         place = f"{path}: queue: entry {i}"
         known = isinstance(entry, dict) and not entry.keys() - {"study", "stages", "runs"}
         if not known or "study" not in entry:
             expected = "{study: [FILE, ...], stages: [...], runs: [LABEL, ...]}"
-            raise UserError(f"{place}: {expected} is expected")
+            raise UserError(f"{place}: must be {expected}")
         for key, value in entry.items():
             if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
-                raise UserError(f"{place}: {key}: a list of texts is expected, with at least one")
+                raise UserError(f"{place}: {key}: must be a list of at least one text")
         study = [Path(f) for f in entry["study"]]
         found.append(Entry(place, study, entry.get("stages"), entry.get("runs")))
     return found
@@ -255,7 +255,7 @@ def make_folder(folder: Path) -> None:
 def unpack(folder: Path) -> None:
     """Unpacks the archives of `pack`, if any, into results/runs and replaces files there."""
     if not folder.is_dir():
-        raise UserError(f"{folder}: --unpack: is not a folder; allowed: one of archives, or an empty one")
+        raise UserError(f"{folder}: --unpack: must be a folder, empty or with the archives of a slice")
     for archive in archives(folder):
         try:
             with tarfile.open(archive) as opened:

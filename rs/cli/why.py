@@ -46,13 +46,13 @@ def chain(address: str) -> Iterator[str]:
                 dict.fromkeys(row["address"] for key in ("published", "claims") for row in tables[key])
             )
             near = difflib.get_close_matches(address, known, 3, 0.5) or sorted(set(known))[:3]
-            told = f"there are, among {len(set(known))}: {', '.join(near)}" if known else "it states none"
+            told = f"of its {len(set(known))}, near: {', '.join(near)}" if known else "it states none"
             raise UserError(f"{address}: {name} has no such number, claim or row TABLE[N]; {told}")
         yield from _sentence(rows)
         for cell in CELL.finditer(", ".join(str(row["evidence"] or "") for row in rows)):
             yield from _row(plan, tables, folder, cell[1], int(cell[2]), address)
     if folder is None:
-        yield f"not run: {price.sentence(plan) or 'nothing is missing; its tables are not made'}"
+        yield f"not run: {price.sentence(plan) or 'only its tables are missing'}"
     elif folder == OBSERVATIONS:
         yield f"compute it again from kept observations: rs rederive --study {' '.join(named)}"
     yield f"run everything again: {command(plan.study)}"
@@ -114,7 +114,8 @@ def _row(
     plan: Plan, tables: dict[str, Any], folder: Path | None, table: str, index: int, address: str
 ) -> Iterator[str]:
     if table not in tables or not 0 <= index < len(tables[table]):
-        raise UserError(f"{address}: {table} has {len(tables.get(table, ()))} rows")
+        rows = len(tables.get(table, ()))
+        raise UserError(f"{address}: table {table} has {rows} rows; they are numbered from 0")
     row = tables[table][index]
     shown = ", ".join(
         f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items() if v is not None

@@ -16,7 +16,9 @@ def read_choices(file: Path) -> dict[str, Any]:
     """What was wished, chosen and claimed; empty without a file. Raises UserError for another file."""
     told = read_json(file) if file.exists() else {}
     if not isinstance(told, dict) or not (told == {} or _chosen(told)):
-        raise UserError(f"{file}: does not say what was chosen; remove it and run again: votes are kept")
+        raise UserError(
+            f"{file}: does not hold the choices of a certification; remove it and run again (votes are kept)"
+        )
     return told
 
 

@@ -65,7 +65,8 @@ def saved(place: Path, split: str | None) -> Pictures | None:
             raise UserError(f"{listed}: splits: must be a list of names")
         splits = [str(s) for s in told]
         if split not in splits:
-            raise UserError(f"{place}: several splits; give --split: {', '.join(splits)}")
+            given = "several splits; give --split" if split is None else f"no split {split}; allowed"
+            raise UserError(f"{place}: {given}: {', '.join(splits)}")
         place = place / split
     state, info = place / "state.json", place / "dataset_info.json"
     if not state.is_file() or not info.is_file():
@@ -121,7 +122,7 @@ def _pictures(place: Path, rows: _Rows, labels: list[int | None] | None, names: 
         held = rows[i]
         found = held.get("bytes") if isinstance(held, dict) else held
         if not isinstance(found, bytes):
-            raise UserError(f"{place}: row {i}: a path and no image; store the images themselves")
+            raise UserError(f"{place}: row {i}: a path instead of an image; store the images themselves")
         return found
 
     if labels is not None and all(y is None or y < 0 for y in labels):
@@ -141,7 +142,9 @@ def _columns(place: str, schema: pa.Schema) -> tuple[str, str | None]:
     images = [field.name for field in schema if holds_images(field.type)]
     if len(images) != 1:
         told = f"several columns of images ({some(images)})" if images else "no column of images"
-        raise UserError(f"{place}: {told}; one, a struct of bytes and path; it has {some(schema.names)}")
+        raise UserError(
+            f"{place}: {told}; allowed exactly one, a struct of bytes and path; it has {some(schema.names)}"
+        )
     whole = [n for n in LABELS if n in schema.names and pa.types.is_integer(schema.field(n).type)]
     return images[0], next(iter(whole), None)
 

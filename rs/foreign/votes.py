@@ -81,7 +81,7 @@ class Kept:
             before = self._pillow[image]
             if before != PIL.__version__:
                 told += f" (Pillow {before} prepared that, Pillow {PIL.__version__} this)"
-            raise UserError(f"certify: {told}; choose another --out, or remove that")
+            raise UserError(f"certify: {told}; choose another --out, or remove that folder")
 
     def add(self, block: Block, found: str, counts: np.ndarray) -> None:
         """Votes int64 [classes] of the image with digest `found`; written now and then, and by `write`."""
@@ -133,18 +133,18 @@ def check_identity(folder: Path, identity: dict[str, Any], answers: list[str]) -
     file = folder / IDENTITY
     if not file.exists():
         if any((folder / "votes").glob("*.parquet")):
-            raise UserError(f"{file}: missing beside votes; remove {folder} and run again")
+            raise UserError(f"{file}: missing, though votes are there; remove {folder} and run again")
         write_json(file, {"identity": identity, "answers": answers})
         return
     there, before = _told(file)
     now = canonical(identity)
-    advice = "choose another --out, or remove it"
+    advice = "choose another --out, or remove that folder"
     for key in dict.fromkeys([*there, *now]):
         if there.get(key) != now.get(key):
             values = f"{_short(there.get(key))} there, {_short(now.get(key))} now"
             raise UserError(f"certify: {folder}: holds votes of another {key} ({values}); {advice}")
     if not same(before, answers):
-        code = "its logits for the same images are others now, so code that it calls has changed"
+        code = "its logits for the same images differ now, so code that it calls has changed"
         raise UserError(f"certify: {folder}: holds votes of another network ({code}); {advice}")
 
 

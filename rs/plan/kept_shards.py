@@ -54,7 +54,9 @@ def shards_of(folder: Path, label: str, stated: int, subset: Subset, size: int) 
         images = _drawn(folder, stated, subset, size) or _recorded(folder, stated) or stated
     except OSError as error:
         place, reason = error.filename or folder, error.strerror or error
-        raise UserError(f"{place}: cannot be read: {reason}; the draws there tell their shards") from error
+        raise UserError(
+            f"{place}: cannot be read: {reason}; the shard size is read from the draws there"
+        ) from error
     return Shards(folder, label, stated, images)
 
 

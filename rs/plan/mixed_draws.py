@@ -53,7 +53,7 @@ def check(target: Path, code: str, here: str, pinned: str | None, selection: Pat
     if pinned is not None:
         if pinned != here:
             asked = f"sampling.device_class asks for {pinned}, and this device is {here}"
-            raise UserError(f"{target}: {asked}; draw there, or change it")
+            raise UserError(f"{target}: {asked}; run it on such a device, or change the setting")
         return
     neighbours = (path for path in target.parent.parent.glob("*/*.parquet") if path != target)
     found = Counter(class_of(path, code) for path in itertools.islice(neighbours, MOST_LOOKED_AT))
@@ -63,7 +63,7 @@ def check(target: Path, code: str, here: str, pinned: str | None, selection: Pat
     if found and found.most_common(1)[0][0] != here:
         theirs = found.most_common(1)[0][0]
         told = f"the run's draws are of {theirs}, and this device is {here}: their votes would not merge"
-        raise UserError(f"{target}: {told}; draw there, or set sampling.device_class: {here}")
+        raise UserError(f"{target}: {told}; run it on such a device, or set sampling.device_class: {here}")
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ def _both(
     try:
         images, first, second, _ = common_images(of_a, of_b, (a.name, b.name))
         if len(images) < 2:
-            raise UserError(f"{a.name} and {b.name}: one image in common; a difference needs at least 2")
+            raise UserError(f"{a.name} and {b.name}: only one image in common; at least 2 are needed")
     except UserError:
         if asked.named:
             raise

@@ -142,7 +142,7 @@ def test_votes_that_say_not_what_they_are_of_are_refused(first, second, certifie
     draws = certified.counts.draws
     told = {key: value for key, value in draws.origin.items() if key != missing}
     bare = replace(certified, counts=replace(certified.counts, draws=replace(draws, origin=told)))
-    with pytest.raises(rs.UserError, match="say not of which"):
+    with pytest.raises(rs.UserError, match="do not name theirs"):
         second.certify_from(first, bare, digits[0][:6], stop=STOP, n=640, progress=False)
 
 

@@ -195,8 +195,8 @@ def test_the_files_of_another_network_are_refused(own_place, refused):
         (["a.tsv", "b.tsv", "--at", "-1"], "--at: must be finite numbers, 0 or more"),
         (["a.tsv", "b.tsv", "--sigma", "0"], "--sigma 0: must be a number above 0"),
         (["a.tsv", "b.tsv", "--reference", "d"], "--reference d: none of a.tsv, b.tsv"),
-        (["study.yaml:nal", "a.tsv", "--certificate", "stn"], "--certificate 'stn': it has cohen"),
-        (["a:b", "a.tsv"], "a:b: neither a log that is there nor STUDY.yaml:LABEL"),
+        (["study.yaml:nal", "a.tsv", "--certificate", "stn"], "--certificate 'stn': not there; it has cohen"),
+        (["a:b", "a.tsv"], "a:b: neither an existing log nor STUDY.yaml:LABEL"),
     ],
 )
 def test_bad_input_is_one_line(refused, arguments, told):

@@ -144,7 +144,7 @@ def test_a_log_that_is_missing_and_a_kept_file_that_was_edited_are_one_line(fold
     kept.write_text(before.replace('"consistent"', '"agrees"'))
     assert str(kept) in refused()
     listed.write_text("verdicts: [a]\n")
-    assert "evidence/logs.yaml: verdicts: {JSON FILE: [STUDY, overlays...]} is expected" in refused()
+    assert "evidence/logs.yaml: verdicts: must be {JSON FILE: [STUDY, OVERLAY, ...]}" in refused()
     listed.unlink()
     assert "evidence/logs.yaml: --from-logs: lists no study" in refused("--from-logs")
 

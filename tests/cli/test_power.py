@@ -117,11 +117,11 @@ def test_people_get_sentences(capsys):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["a.tsv"], "the pilot says no difference; name one"),
+        (["a.tsv"], "the pilot shows no difference; give the one to detect"),
         (["a.tsv", "b.tsv", "--difference", "0"], "--difference 0: must be a number other than 0"),
         (["a.tsv", "b.tsv", "--power", "1"], "--power 1: must be between 0 and 1"),
-        (["a.tsv", "b.tsv", "--images", "1"], "--images 1: at least 2"),
-        (["a.tsv", "b.tsv", "--seeds", "2"], "--seeds 2: at least 3"),
+        (["a.tsv", "b.tsv", "--images", "1"], "--images 1: must be at least 2"),
+        (["a.tsv", "b.tsv", "--seeds", "2"], "--seeds 2: must be at least 3"),
         (["a.tsv", "b.tsv", "--seeds", "4"], "the pilot has 1 training seed, at least 3 are needed"),
         (["a.tsv", "b.tsv", "--at", "1", "--difference", "2"], "accuracies differ by at most 1"),
         (["a.tsv", "b.tsv", "study.yaml:nal"], "3 contestants; a pilot is one or two"),

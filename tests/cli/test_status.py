@@ -17,7 +17,7 @@ from rs.provenance.files import write_text
 def test_a_folder_without_a_workflow_is_named(plan_of, tiny, tmp_path, monkeypatch, capsys):
     plan = plan_of(tiny)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"^Snakefile: is not here; status is asked for"):
+    with pytest.raises(UserError, match=r"^Snakefile: is not here; run rs status in"):
         status(plan, [tmp_path / "study0.yaml"])
     assert capsys.readouterr().err == ""
     assert [path.name for path in tmp_path.iterdir()] == ["study0.yaml"]
@@ -32,7 +32,7 @@ def test_draws_in_other_shards_are_told_and_nothing_is_written(plan_of, tiny, tm
     plan = plan_of(tiny)
     monkeypatch.setattr(rs.cli.status, "asked", lambda plan, files: [("results/tiny/report.html", "lacks")])
     before = sorted(tmp_path.rglob("*"))
-    assert "sampling.images_per_shard: 7 is for new draws" in status(plan, [])
+    assert "sampling.images_per_shard: 7 applies to new draws" in status(plan, [])
     assert sorted(tmp_path.rglob("*")) == before
 
 

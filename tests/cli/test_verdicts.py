@@ -145,10 +145,10 @@ def test_why_says_what_a_run_would_cost_where_none_was(folder):
         ("three/claims/helps", "no study is named 'three' here"),
         (
             "one/claims/help",
-            "one has no such number, claim or row TABLE[N]; there are, among 2: one/claims/helps",
+            "one has no such number, claim or row TABLE[N]; of its 2, near: one/claims/helps",
         ),
-        ("one/certified_accuracy[9]", "certified_accuracy has 2 rows"),
-        ("one/no_table[0]", "no_table has 0 rows"),
+        ("one/certified_accuracy[9]", "table certified_accuracy has 2 rows; they are numbered from 0"),
+        ("one/no_table[0]", "table no_table has 0 rows"),
     ],
 )
 def test_why_refuses_what_is_not_there(folder, capsys, address, says):

@@ -173,7 +173,7 @@ def test_votes_of_another_classifier_are_not_mixed_in(certify, refused, changed,
     before = table(), files()
     told = refused(*PHOTOS, *changed)
     assert line in told
-    assert "choose another --out, or remove it" in told
+    assert "choose another --out, or remove that folder" in told
     assert table().equals(before[0])
     assert files() == before[1]
 

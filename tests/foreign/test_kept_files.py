@@ -39,7 +39,11 @@ LISTS = [
     ("name", "told", "says"),
     [
         ("identity.json", IDENTITIES, "does not say whose votes these are; remove out and run again"),
-        ("choices.json", LISTS, "does not say what was chosen; remove it and run again: votes are kept"),
+        (
+            "choices.json",
+            LISTS,
+            "does not hold the choices of a certification; remove it and run again (votes are kept)",
+        ),
     ],
 )
 def test_a_file_of_something_else(certify, refused, name, told, says):

@@ -116,7 +116,7 @@ def test_tables_without_images():
         opened("b.parquet")
     path = pa.table({"image": pa.array([{"bytes": None, "path": "a.png"}], KIND)})
     pq.write_table(path, "c.parquet")
-    with pytest.raises(UserError, match=r"c.parquet: row 0: a path and no image"):
+    with pytest.raises(UserError, match=r"c.parquet: row 0: a path instead of an image"):
         opened("c.parquet").image(0)
     Path("d.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"d.parquet: not a complete Parquet file"):

@@ -57,7 +57,7 @@ def test_code_that_the_entry_imports(certify, refused, edited):
     before = {f: f.read_bytes() for f in Path("out").rglob("*.parquet")}
     edited("* 1.001")
     told = refused(*options)
-    assert "out: holds votes of another network (its logits for the same images are others now" in told
+    assert "out: holds votes of another network (its logits for the same images differ now" in told
     assert {f: f.read_bytes() for f in Path("out").rglob("*.parquet")} == before
 
 

@@ -115,8 +115,8 @@ def test_what_no_proof_covers_is_known_of_runs_and_nothing_of_a_log(
     ("arguments", "told"),
     [
         (["missing.tsv"], "missing.tsv"),
-        (["{log}", "--out", "{folder}"], "must be a file in a folder that is there"),
-        (["{log}", "--out", "{folder}/none/board.html"], "must be a file in a folder that is there"),
+        (["{log}", "--out", "{folder}"], "must be a file in an existing folder"),
+        (["{log}", "--out", "{folder}/none/board.html"], "must be a file in an existing folder"),
     ],
 )
 def test_bad_arguments_are_one_line(

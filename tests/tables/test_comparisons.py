@@ -98,7 +98,7 @@ def test_attacks_of_the_same_settings_are_compared():
             contestant("b", [1] * 6, labels=[0, 0, 3, 0, 0, 0]),
             "different data: image 2 has label 0 there and 3",
         ),
-        (contestant("b", [1], images=[5]), "one image in common; a difference needs at least 2"),
+        (contestant("b", [1], images=[5]), "only one image in common; at least 2 are needed"),
     ],
 )
 def test_what_cannot_be_paired_is_one_line(b, told):
