@@ -6,7 +6,8 @@ cluster may have packages that the planning machine lacks. It does not warn of j
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -57,18 +58,18 @@ def asked_by(job: Job) -> dict[Asked, tuple[str, ...]]:
     return found
 
 
-def lacking(job: Job) -> dict[Asked, list[str]]:
-    """The packages that a job needs and that are not installed here."""
-    lacks = {asked: [p for p in packages if not _is_there(p)] for asked, packages in asked_by(job).items()}
-    return {asked: packages for asked, packages in lacks.items() if packages}
-
-
 def _is_there(package: str) -> bool:
     if package != TOOLBOX:
         return find_spec(package) is not None
     found = find_spec("art")  # another package has this name too, and importing this one takes seconds
     places = found.submodule_search_locations if found is not None else None
     return any(Path(place, "estimators").is_dir() for place in places or ())
+
+
+def lacking(job: Job, is_there: Callable[[str], bool] = _is_there) -> dict[Asked, list[str]]:
+    """The packages that a job needs and that are not installed here."""
+    lacks = {asked: [p for p in packages if not is_there(p)] for asked, packages in asked_by(job).items()}
+    return {asked: packages for asked, packages in lacks.items() if packages}
 
 
 def check(job: Job) -> None:
@@ -84,11 +85,13 @@ def told(plan: Plan, jobs: Iterable[Job] | None = None) -> Iterator[str]:
     """A line for each place of the study whose jobs need packages that are not installed here: of `jobs`, by
     default those that are missing.
     """
-    if not any(map(lacking, plan.all_jobs())):
+    is_there = cache(_is_there)  # many jobs need the same package
+    if not any(lacking(job, is_there) for job in plan.all_jobs()):
         return
     from rs.plan.price import missing  # a job needs only `check`, and starts without a plan
 
-    lacks = [(job, names) for job in (missing(plan) if jobs is None else jobs) if (names := lacking(job))]
+    todo = missing(plan) if jobs is None else jobs
+    lacks = [(job, names) for job in todo if (names := lacking(job, is_there))]
     lines: dict[tuple[str, str], dict[str, None]] = {}  # the runs of each line, by the line's start and end
     for planned in plan.runs:
         run = planned.run
