@@ -12,7 +12,9 @@ from tiny_study import write_study
 
 from rs.cli import time_slice
 from rs.cli.main import main
+from rs.plan.plan import Plan
 from rs.stages import execution, speed
+from rs.study.study import Study
 
 LACKS = "sampling.precision: int8 needs nncf and openvino, not installed here"
 
@@ -65,6 +67,16 @@ def test_a_price_tells_beside_what_programs_read_and_assumes_what_it_cannot_meas
     measured = [line for line in captured.err.splitlines() if "measuring" in line]
     assert measured
     assert not any("int8" in line for line in measured)
+
+
+def test_a_price_does_not_tell_of_jobs_that_are_done(study, capsys, monkeypatch):
+    monkeypatch.setattr(speed, "SECONDS", 0.01)
+    for job in Plan(Study([Path(study)])).all_jobs():
+        for path in job.outputs.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    assert main(["price", "--study", study, "--no-measure"]) == 0
+    assert told(capsys) == []
 
 
 def test_a_stage_is_refused_before_its_first_job_runs(study, capsys, monkeypatch):

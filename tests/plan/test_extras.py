@@ -113,6 +113,29 @@ def test_what_is_there_or_needs_nothing_is_not_told(plan_of, tiny, monkeypatch):
     assert list(extras.told(plan_of(asked(tiny, precision="int8")))) == []
 
 
+def test_only_runs_with_missing_jobs_are_named(plan_of, tiny):
+    plan = plan_of(asked(tiny, precision="int8"))
+    left = [planned.folder for planned in plan.runs if planned.run.label == "nal"]
+    for job in plan.all_jobs():
+        if not any(job.target.is_relative_to(folder) for folder in left):
+            for path in job.outputs.values():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+    (line,) = extras.told(plan)
+    assert "where jobs of nal run: " in line
+
+
+def test_runs_of_one_network_are_told_of_their_own_setting(plan_of, tiny):
+    votes = {"int8": {"precision": "int8"}, "openvino": {"engine": "openvino"}}
+    gaussian = tiny["runs"]["gaussian"]
+    runs = {label: {**gaussian, "sampling": {**tiny["sampling"], **own}} for label, own in votes.items()}
+    plan = plan_of({**tiny, "runs": runs})
+    assert len({planned.folder for planned in plan.runs}) == 1
+    first, second = extras.told(plan)
+    assert "precision: int8 needs nncf and openvino, not installed here; where jobs of int8 run: " in first
+    assert "engine: openvino needs openvino, not installed here; where jobs of openvino run: " in second
+
+
 @pytest.mark.parametrize(("stage", "packages"), [("form", "nncf and openvino"), ("sample", "openvino")])
 def test_a_job_is_refused_before_it_reads_anything(plan_of, tiny, stage, packages):
     job = next(iter(plan_of(asked(tiny, precision="int8")).jobs[stage].values()))
