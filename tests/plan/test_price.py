@@ -129,7 +129,7 @@ def test_what_nothing_is_known_of_is_told_and_not_guessed(tiny, plan_of, monkeyp
     found = price.price(plan, price.whole(plan))
     assert found.unpriced == ("digits_cnn, float32: not measured yet (rs price does)",)
     assert price.hours(plan, price.whole(plan)) is None
-    assert "without digits_cnn, float32: not measured" in price.sentence(plan)
+    assert "not included: digits_cnn, float32: not measured" in price.sentence(plan)
 
 
 def test_measured_rates_are_taken_instead_of_assumed_ones(tiny, plan_of):

@@ -264,7 +264,7 @@ def test_tables_count_the_mean_and_mark_lower_bounds(runs, monkeypatch):
     assert not accuracy["lower_bound"].any()  # the report's radii are those asked for
     assert set(accuracy["stopping"]) == {"sequential, α = 0.001"}
     shown = certified_section(space.plan.tables, None, {}, live=True).tables[0]
-    assert "their mean (sequential, α = 0.001)" in shown.note
+    assert "n is the mean number of votes (sequential, α = 0.001)" in shown.note
     assert "≥ marks a lower bound" in shown.note
     assert [c.text for c in shown.rows[0] if "≥" in c.text] == [f"≥ {average['acr'][0] // 1e-3 / 1000:.3f}"]
     row = radius_section(space.plan.tables, {}).tables[0].rows[0]
