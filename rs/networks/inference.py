@@ -105,10 +105,13 @@ class InferenceForm:
         yield "float32", False, plain
 
     def _take(self, using: Transformed, precision: str, compile_it: bool) -> None:
-        self.dtype, self.layout = PRECISIONS[precision], using.layout
+        self.dtype = PRECISIONS[precision]
+        self.layout = layout_of(using.layout, self.dtype, self.device)
         network = copied(using.network, self.run).to(self.dtype)
+        if self.layout is not using.layout:
+            network = network.to(memory_format=self.layout)
         self.network: Callable[[Tensor], Tensor] = Compiled(network, self.device) if compile_it else network
-        layout = str(using.layout).removeprefix("torch.")
+        layout = str(self.layout).removeprefix("torch.")
         self.description = {"precision": precision, "batch": self.batch, "compiled": compile_it}
         self.description |= {"folded": using.folded, "layout": layout, "device": self.device.type}
         self._input: Tensor | None = None
@@ -192,6 +195,16 @@ def moments(logits: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     """Sums of softmax(beta * logits) and of its squares over the rows of logits [B, classes], in float64."""
     scores = (beta * logits).softmax(1).double()
     return scores.sum(0), scores.square().sum(0)
+
+
+def layout_of(shown: torch.memory_format, dtype: torch.dtype, device: torch.device) -> torch.memory_format:
+    """The memory format to compute in, where the network is the same function in `shown`.
+
+    Without TF32, cuDNN has fast float32 convolutions in contiguous memory only: ResNets voted 1.6 to 3 times
+    slower in channels_last than a plain loop in contiguous memory (docs/evidence/gpu.md).
+    """
+    slow = dtype == torch.float32 and device.type == "cuda"
+    return torch.contiguous_format if slow else shown
 
 
 def form_of(audited: Audited, form: dict[str, Any], device: torch.device) -> InferenceForm:

@@ -195,6 +195,16 @@ def test_forms_with_cuda_graphs_vote_like_eager_ones(precision):
     assert int((eager - compiled).abs().sum()) <= (8 if precision == "float32" else 80)
 
 
+@pytest.mark.parametrize(
+    ("precision", "layout"), [("float32", "contiguous_format"), ("bfloat16", "channels_last")]
+)
+def test_each_precision_votes_in_the_layout_that_is_fast_for_it(precision, layout):
+    form = InferenceForm(
+        audited(network(), (1, 8, 8), 10), {"precision": precision, "batch": 32, "compiled": False}, CUDA
+    )
+    assert form.description["layout"] == layout
+
+
 def test_memory_that_runs_out_gives_a_smaller_batch():
     asked = {"precision": "float32", "batch": 2**31, "compiled": False}
     with pytest.warns(RuntimeWarning, match="falls back"):

@@ -14,7 +14,7 @@ from torch import nn
 from rs.errors import UserError
 from rs.networks.differentiable import Differentiable
 from rs.networks.forms import resolve
-from rs.networks.inference import InferenceForm
+from rs.networks.inference import PRECISIONS, InferenceForm, layout_of
 from rs.networks.transformations import DIFFERING, apart, training_layout, transformed
 from rs.smoothing.ascent import input_gradient
 from rs.smoothing.smoothed import soft_loss
@@ -98,6 +98,30 @@ def test_gradients_that_a_faster_form_would_change_are_the_network_s():
     seen = Differentiable(audited(network, SHAPE, 10), FORM, CPU)
     assert seen.first is None
     assert agree(network, seen, torch.rand(20, *SHAPE)).description["folded"] is True
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "layout"),
+    [
+        ("float32", "cuda", torch.contiguous_format),
+        ("bfloat16", "cuda", torch.channels_last),
+        ("float32", "cpu", torch.channels_last),
+    ],
+)
+def test_float32_votes_in_contiguous_memory_on_a_gpu(precision, device, layout):
+    assert layout_of(torch.channels_last, PRECISIONS[precision], torch.device(device)) == layout
+    assert layout_of(torch.contiguous_format, PRECISIONS[precision], torch.device(device)) == (
+        torch.contiguous_format
+    )
+
+
+def test_a_form_computes_in_the_layout_that_it_tells(monkeypatch):
+    monkeypatch.setattr("rs.networks.inference.layout_of", lambda *_: torch.contiguous_format)
+    form = InferenceForm(audited(made(foreign.Convolutional), SHAPE, 10), FORM, CPU)
+    assert form.description["layout"] == "contiguous_format"
+    weights = [w for w in form.network.parameters() if w.dim() == 4]
+    assert weights
+    assert all(w.is_contiguous() for w in weights)
 
 
 def test_looking_for_a_layout_leaves_training_as_it_was():
