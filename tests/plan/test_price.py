@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 from tiny_study import TINY
 
-from rs.errors import UserError
 from rs.plan import price, rates
 from rs.plan.plan import Plan
 from rs.plan.space import space
 from rs.plan.stages import STAGES
-from rs.plan.work import Network, Work, work_of
+from rs.plan.work import Network, work_of
 from rs.study.study import Study
 
 PAPERS = Path(__file__).resolve().parents[2] / "config" / "papers"
@@ -142,36 +141,6 @@ def test_measured_rates_are_taken_instead_of_assumed_ones(tiny, plan_of):
     digits = plan.data_facts["x-sizes"]["train"]
     assert found.stages["train"] * 3600 == pytest.approx(3 * digits * 0.001 + 2 * rates.START)
     assert "(measured)" in price.sentence(plan)
-
-
-def test_a_gpu_that_nobody_knows_is_refused_in_one_line():
-    with pytest.raises(UserError, match=r"^--gpu V9000: not known; allowed H100, H200, A100, L40S, RTX4090$"):
-        rates.card("V9000")
-    assert rates.card("nvidia rtx-4090").name == "RTX4090"
-
-
-def test_on_an_h100_the_recorded_steps_of_the_evidence_come_out():
-    """docs/evidence/gpu.md: milliseconds a step."""
-    lenet = Network('{"name":"lenet"}', (1, 28, 28), "bfloat16")
-    nal = Network('{"name":"nal_cnn"}', (1, 28, 28), "bfloat16")
-    stn = Network('{"name":"stn_mnist"}', (1, 28, 28), "bfloat16")
-    steps = [
-        (lenet, {"update": (1, 64)}, 0.41),
-        (lenet, {"update": (1, 64 * 16)}, 2.53),
-        (lenet, {"update": (1, 256 * 16)}, 8.38),
-        (lenet, {"ascent": (10, 256), "update": (1, 256)}, 6.26),
-        (lenet, {"update": (1, 512)}, 1.39),
-        (nal, {"ascent": (4, 512), "update": (1, 512)}, 3.37),
-        (stn, {"update": (1, 128)}, 0.76),
-    ]
-    card = rates.card("H100")
-    for network, passes, measured in steps:
-        found = 0.0
-        for kind, (times, copies) in passes.items():
-            rate = card.rate(Work(network, kind, times, times * copies, recorded=True))
-            assert not rate.assumed
-            found += rate.seconds(times, times * copies)
-        assert found * 1e3 == pytest.approx(measured, rel=0.2), (network.name, passes)
 
 
 def test_what_takes_no_step_and_what_votes_are_settled_by(tiny, plan_of):

@@ -1,0 +1,110 @@
+"""Rates of named GPUs: those of the evidence come out, and what was not measured is assumed near it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rs.errors import UserError
+from rs.plan import rates
+from rs.plan.work import Network, Work
+
+LENET, NAL, STN = (
+    Network(f'{{"name":"{n}"}}', (1, 28, 28), "bfloat16") for n in ("lenet", "nal_cnn", "stn_mnist")
+)
+RESNET20, RESNET110 = (
+    Network(f'{{"name":"{n}"}}', (3, 32, 32), "bfloat16") for n in ("resnet20", "resnet110")
+)
+RESNET50 = Network('{"name":"resnet50"}', (3, 224, 224), "bfloat16")
+# network, kind of pass -> (passes, images in each), milliseconds a recorded step on an H100 and on an H200
+STEPS = [
+    (LENET, {"update": (1, 64)}, 0.41, 0.350),
+    (LENET, {"update": (1, 256)}, None, 0.773),
+    (LENET, {"update": (1, 64 * 16)}, 2.53, 2.074),
+    (LENET, {"update": (1, 256 * 16)}, 8.38, 6.730),
+    (LENET, {"ascent": (10, 256), "update": (1, 256)}, 6.26, 5.339),
+    (LENET, {"update": (1, 512)}, 1.39, None),
+    (NAL, {"ascent": (4, 512), "update": (1, 512)}, 3.37, 2.961),
+    (STN, {"update": (1, 128)}, 0.76, 0.616),
+    (RESNET20, {"update": (1, 256)}, None, 3.141),
+    (RESNET110, {"update": (1, 256)}, None, 15.816),
+]
+# network, votes in a batch, votes/s on an H200: eager, compiled, and (ResNets) a plain loop in float32
+VOTES = [
+    (LENET, 10_000, 3_816_077, 5_858_643, None),
+    (RESNET20, 2_048, 435_256, 627_644, 132_809),
+    (RESNET110, 2_048, 75_993, 113_808, 22_910),
+    (RESNET50, 256, 11_540, 24_935, 3_471),
+]
+
+
+@pytest.mark.parametrize("name", ["H100", "H200"])
+def test_recorded_steps_of_the_evidence_come_out(name):
+    """docs/evidence/gpu.md."""
+    card = rates.card(name)
+    for network, passes, *both in STEPS:
+        measured = both[name == "H200"]
+        if measured is None:
+            continue
+        found = 0.0
+        for kind, (times, copies) in passes.items():
+            rate = card.rate(Work(network, kind, times, times * copies, recorded=True))
+            assert not rate.assumed
+            found += rate.seconds(times, times * copies)
+        assert found * 1e3 == pytest.approx(measured, rel=0.2), (network.name, passes)
+
+
+def votes_of(card, network, batch):
+    """Votes per second, and whether they are assumed."""
+    rate = card.rate(Work(network, "vote", 1, batch))
+    return batch / rate.seconds(1, batch), rate.assumed
+
+
+def test_on_an_h200_the_votes_of_the_evidence_come_out():
+    """docs/evidence/gpu.md; in float32 LeNet's form is measured, ResNets are assumed like a plain loop."""
+    card = rates.card("H200")
+    for network, batch, eager, compiled, plain in VOTES:
+        for form, measured in ((network, eager), (replace(network, compiled=True), compiled)):
+            assert votes_of(card, form, batch) == (pytest.approx(measured, rel=0.02), False), form.name
+        if plain:
+            found, assumed = votes_of(card, replace(network, precision="float32"), batch)
+            assert assumed
+            assert 1 / 1.5 < found / plain < 1.5
+    for compiled, measured in ((False, 2_607_862), (True, 3_334_659)):
+        form = replace(LENET, precision="float32", compiled=compiled)
+        assert votes_of(card, form, 10_000) == (pytest.approx(measured, rel=0.02), False)
+
+
+def test_resnets_would_be_assumed_within_a_factor_of_1_5(monkeypatch):
+    monkeypatch.setattr(rates, "MEASURED", {})
+    card = rates.card("H200")
+    for network, batch, eager, compiled, _ in VOTES[1:]:
+        for form, measured in ((network, eager), (replace(network, compiled=True), compiled)):
+            found, assumed = votes_of(card, form, batch)
+            assert assumed
+            assert 1 / 1.5 < found / measured < 1.5, form.name
+    for network, passes, _, measured in [s for s in STEPS if s[0] in (STN, RESNET20, RESNET110)]:
+        rate = card.rate(Work(network, "update", *passes["update"], recorded=True))
+        assert 1 / 1.5 < 1e3 * rate.seconds(*passes["update"]) / measured < 1.5, network.name
+
+
+def test_what_a_card_was_not_measured_with_is_another_cards_or_of_its_own_update():
+    a100, h100, h200 = (rates.card(name) for name in ("A100", "H100", "H200"))
+    voted, updated = (Work(RESNET20, kind, 1, 1, recorded=True) for kind in ("vote", "update"))
+    for work in (voted, updated):
+        assert h100.rate(work).each == pytest.approx(h200.rate(work).each * 4.8 / 3.35)
+        assert a100.rate(work).each == pytest.approx(h200.rate(work).each * 4.8 / 2.04)
+        assert a100.rate(work).assumed
+        assert h100.rate(work).assumed
+    # an H100's own update of nal_cnn, times the assumed cost of a vote in updates
+    assert h100.rate(Work(NAL, "vote", 1, 1)).each == pytest.approx(1.22e-6 / 3 * 170 / 300)
+    # a wide network is bound by products: 0.4 of 67 T FLOP/s
+    wide = Network('{"name":"vgg16"}', (3, 32, 32), "float32")
+    assert h200.rate(Work(wide, "vote", 1, 1)).each == pytest.approx(2 * 313_201_664 / (0.4 * 67e12))
+
+
+def test_a_gpu_that_nobody_knows_is_refused_in_one_line():
+    with pytest.raises(UserError, match=r"^--gpu V9000: not known; allowed H100, H200, A100, L40S, RTX4090$"):
+        rates.card("V9000")
+    assert rates.card("nvidia rtx-4090").name == "RTX4090"
