@@ -1,14 +1,14 @@
 """The cost of a vote and of a training step on one GPU, in a given time; each row is printed once it is
 known.
 
-  python benchmarks/gpu.py --seconds 120 --rows gpu.jsonl
+  python benchmarks/gpu.py --seconds 115 --rows gpu.jsonl
   python benchmarks/gpu.py --tables gpu.jsonl           # of what was measured, without a GPU
 
 Votes: CERTIFY written plainly (float32, batches of 400), and our complete sampling (selection, noise, forward
 passes, counts, radius), eager and compiled with CUDA graphs. `forward` is an eager form's forward passes
 alone, recorded as a CUDA graph: without launches and noise. Training: steps as the train stage takes them in
-bfloat16, written (launched kernel by kernel) and recorded as CUDA graphs. For comparison, the card's own
-matrix product and copy.
+bfloat16, written (launched kernel by kernel) and recorded as CUDA graphs, and two recorded in float32, in
+channels_last as the train stage has them. For comparison, the card's own matrix product and copy.
 
 All processes get ready at once (compiling takes the longest); then one contestant after another has the card
 to itself. After 0.6 of the time, ready contestants no longer wait for the rest.
@@ -61,6 +61,7 @@ TRAINED: list[tuple[str, dict[str, Any], int]] = [
     ("resnet20", {"name": "gaussian"}, 256),
     ("resnet110", {"name": "gaussian"}, 256),
 ]
+FLOAT32 = [(model, {"name": "gaussian"}, 256) for model in ("lenet", "resnet20")]  # recorded in it too
 
 
 @dataclass(frozen=True)
@@ -104,20 +105,22 @@ class Contestant:
         """A function that takes a number of training steps, in the order of a training."""
         shape = shape_of(self.model)
         network = network_of(self.model).train()
-        settings = Training(batch_size=self.batch, optimizer=Optimizer(), epochs=1000, precision="bfloat16")
+        recorded = self.what.endswith("recorded")
+        precision = "float32" if self.what.startswith("float32") else "bfloat16"
+        settings = Training(batch_size=self.batch, optimizer=Optimizer(), epochs=1000, precision=precision)
         pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, *shape), dtype=np.uint8)
         labels = np.random.default_rng(1).integers(0, 10, IMAGES)
         split = Resident({"images": pixels, "labels": labels}, device)
         ours = training.Ours(
             self.objective or {}, network, Images(split, range(self.batch), shape[1:]), settings
         )
-        if self.what == "recorded":
+        if recorded:
             ours.captured = CapturedSteps(device)
 
         def take(units: int) -> None:
             ours.images = Images(split, range(units * self.batch), shape[1:])
             with warnings.catch_warnings():
-                warnings.simplefilter("error" if self.what == "recorded" else "ignore", RuntimeWarning)
+                warnings.simplefilter("error" if recorded else "ignore", RuntimeWarning)
                 ours()
 
         take(8)  # records
@@ -175,13 +178,13 @@ def groups() -> list[list[Contestant]]:
     """The contestants of each process: a model's eager forms, its trainings, each compiled form."""
     compiled = [("bfloat16 compiled", m) for m in BATCHES]
     compiled += [("float32 compiled", m) for m in ("lenet", "resnet20")]
-    trained = {model: [(o, b) for m, o, b in TRAINED if m == model] for model, _, _ in TRAINED}
+    trained: dict[str, list[Contestant]] = {}
+    for one in TRAINED:
+        for how in ("written", "recorded", *["float32 recorded"] * (one in FLOAT32)):
+            trained.setdefault(one[0], []).append(Contestant(one[0], how, *one[1:]))
     return [
         *([Contestant(model, form) for form in EAGER] for model in BATCHES),
-        *(
-            [Contestant(model, how, o, b) for o, b in of for how in ("written", "recorded")]
-            for model, of in trained.items()
-        ),
+        *trained.values(),
         *([Contestant(model, form)] for form, model in compiled),
     ]
 
@@ -244,13 +247,13 @@ def tables(rows: list[dict[str, Any]]) -> None:
         for row in rows
         if row.get("objective")
     }
-    print("\n| training | written, ms a step | recorded | images/s |\n|---|---|---|---|")
+    print("\n| training, ms a step | written | recorded | images/s | in float32 |\n|---|---|---|---|---|")
     for model, objective, batch in TRAINED:
-        one, other = (
-            steps.get((model, json.dumps(objective), batch, how)) for how in ("written", "recorded")
-        )
-        cells = [f"{1e3 * r['seconds']:.2f}" if r and "seconds" in r else "" for r in (one, other)]
-        print(f"| {model}, {objective['name']}, {batch} | {cells[0]} | {cells[1]} | {rate(other)} |")
+        key = (model, json.dumps(objective), batch)
+        found = [steps.get((*key, how)) for how in ("written", "recorded", "float32 recorded")]
+        ms = [f"{1e3 * r['seconds']:.2f}" if r and "seconds" in r else "" for r in found]
+        cells = [f"{model}, {objective['name']}, {batch}", *ms[:2], rate(found[1]), ms[2]]
+        print(f"| {' | '.join(cells)} |")
     for row in rows:
         if "why" in row:
             print(f"left out: {row['model']} {row['what']} {row['objective'] or ''}: {row['why']}")
@@ -264,7 +267,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--seconds", type=float, default=115)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda", help="cpu: to try it out")
     parser.add_argument("--rows", type=Path, help="where each row goes as it is known")
     parser.add_argument("--tables", type=Path, metavar="ROWS", help="only write the tables of these")
