@@ -2,9 +2,9 @@
 
   python benchmarks/price.py            # measures the networks it lacks rates of here, then prints the table
 
-Kept trainings are those of evidence/runs, priced on the machine that their files name if that is this kind of
-processor or an H100. Stated times are those of docs/evidence, priced here. A processor's prices are for one
-core that does nothing else; the pages say what else the stated wall times contain.
+Kept trainings are those of evidence/runs, priced on the GPU that their files name, or else here. Stated times
+are those of docs/evidence, priced here. A processor's prices are for one core that does nothing else; the
+pages say what else the stated wall times contain.
 """
 
 from __future__ import annotations
@@ -111,6 +111,10 @@ def plan_of(spec: dict[str, Any]) -> Plan:
         return Plan(Study([file]))
 
 
+def gpu(device: str) -> rates.Card | None:
+    return next((card for card in rates.CARDS.values() if card.name in device), None)
+
+
 def row(what: str, seconds: float, priced: float) -> str:
     return f"| {what} | {seconds:,.4g} | {priced:,.4g} | {priced / seconds:.2f} |"
 
@@ -124,10 +128,12 @@ def main() -> None:
     kept = []
     for manifest in sorted(Path("evidence/runs").glob("*/model.json")):
         made = read_json(manifest)["provenance"]
+        if "train_seconds" not in made:  # joined of networks, not trained
+            continue
         plan = plan_of(made["spec"])
         (job,) = plan.jobs["train"].values()
         kept.append((manifest, made, plan, job))
-    ours = [w for _, made, plan, job in kept if "H100" not in made["device"] for w in work_of(plan, job)]
+    ours = [w for _, made, plan, job in kept if gpu(made["device"]) is None for w in work_of(plan, job)]
     measured([*ours, *(w for _, _, works, _ in STATED for w in works)], args)
     here = rates.here()
     print(f"\n{here.name} ({here.device})\n\n| | seconds | priced | factor |\n|---|---|---|---|")
@@ -135,7 +141,7 @@ def main() -> None:
         priced = sum(here.rate(w).seconds(w.passes, w.copies) for w in works)
         print(row(f"{what}{f' ([{page}]({page}.md))' if page else ''}", seconds, priced))
     for manifest, made, plan, job in kept:
-        on = rates.card("H100") if "H100" in made["device"] else here
+        on = gpu(made["device"]) or here
         found = price.price(plan, [job], on)
         table = read_table(manifest.with_name("training.parquet"))[0].to_pandas()
         run = manifest.parent.name.rsplit("-", 1)
