@@ -10,8 +10,8 @@ not measured with is assumed, by the first of these that is known:
 - the same passes on another card, in proportion to the cards' memory bandwidths;
 - the network's update, in the ratio of the passes assumed below;
 - the network's outputs (numbers that its layers write), for passes are bound by memory: on an H200 300 G a
-  second in bfloat16 votes, as ResNet-20, -110 and -50 make 290, 279 and 371, while their multiply-adds
-  differ by 2.7 times (17.8, 19.2 and 47.2 T a second). Large products reach a share of the card's peak.
+  second in bfloat16 votes, as ResNet-20, -110 and -50 make 290, 279 and 371, while their multiply-adds a
+  second differ by 2.7 times (17.8, 19.2 and 47.2 T). Large products reach a share of the card's peak.
 So ResNets come out within a factor of 1.5. LeNet and nal_cnn would be assumed 1.7 to 3.9 times too fast in
 bfloat16; they are measured. Not within it: a step of ResNet-20 or ResNet-110 launched kernel by kernel takes
 2 to 3 times its price, as launches grow with depth.
