@@ -25,12 +25,8 @@ demo: $(BIN)/.installed
 	$(BIN)/snakemake --cores $(CORES) --quiet rules
 	@$(BIN)/rs show
 
-# Plug-ins are tested in a process of their own: late in the long run of the others, whose native libraries it
-# holds, the process that waits for their test's children died of a segmentation fault (torch 2.14.1).
-PLUGINS = tests/settings/test_plugins.py
 test: $(BIN)/.installed check
-	$(BIN)/python -m pytest $(SPREAD) --ignore $(PLUGINS)
-	$(BIN)/python -m pytest $(PLUGINS)
+	$(BIN)/python -m pytest $(SPREAD)
 
 quick: $(BIN)/.installed
 	$(BIN)/ruff check .

@@ -50,7 +50,7 @@ from rs.machine.devices import device_name
 from rs.methods.noise.gaussian import Gaussian
 from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm
-from rs.networks.openvino_program import quantized
+from rs.networks.openvino_program import core, quantized
 
 SIGMA, CALIBRATING = 0.25, 256
 BATCHES = {"lenet": 256}
@@ -123,9 +123,8 @@ def openvino(subject: Subject, precision: str, quantize: bool) -> Run:
             model = quantized(nncf, model, subject.calibrating)
         model.reshape(list(subject.images.shape))
         ov.save_model(model, file, compress_to_fp16=False)
-    core = ov.Core()
     asked = {**ONE_THREAD, "INFERENCE_PRECISION_HINT": precision}
-    request = core.compile_model(core.read_model(file), "CPU", asked).create_infer_request()
+    request = core().compile_model(core().read_model(file), "CPU", asked).create_infer_request()
 
     def call(x: Tensor) -> Tensor:
         request.infer({0: x.numpy()}, share_inputs=True)

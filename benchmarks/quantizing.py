@@ -77,10 +77,8 @@ def quantized(network: nn.Module, examples: Tensor, parameters: dict[str, Any] |
 
 
 def running(model: Any, hint: str) -> Run:
-    import openvino
-
     settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": hint}
-    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+    request = programs.core().compile_model(model, "CPU", settings).create_infer_request()
 
     def call(images: Tensor) -> Tensor:
         request.infer({0: images.numpy()})

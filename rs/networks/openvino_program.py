@@ -149,17 +149,29 @@ def running(program: Program, precision: str) -> Callable[[Tensor], Tensor]:
     runs in torch's number of threads.
     """
     with quiet():
-        core = imported("openvino").Core()
         settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "NUM_STREAMS": 1}
         settings |= {"INFERENCE_PRECISION_HINT": HINTS[precision], "ENABLE_CPU_PINNING": False}
-        model = core.read_model(program.graph, program.weights)
-        request = core.compile_model(model, "CPU", settings).create_infer_request()
+        model = core().read_model(program.graph, program.weights)
+        request = core().compile_model(model, "CPU", settings).create_infer_request()
 
     def call(images: Tensor) -> Tensor:
         request.infer({0: images.numpy()}, share_inputs=True)
         return torch.from_numpy(request.get_output_tensor(0).data)
 
     return call
+
+
+@functools.cache
+def core() -> Any:
+    """OpenVINO's core: one for all programs, kept as long as the process. Raises UserError where OpenVINO is
+    not installed.
+
+    On Linux a core's CPU plug-in gives the thread's signal handlers a stack of its own. When the core is
+    freed, that stack is unmapped and the one before it put back. If the older of two cores is freed first,
+    the stack put back in the end is gone, and the next signal that Python handles (Ctrl-C, or a child's end
+    once a torch DataLoader had workers) is a segmentation fault (openvino 2026.4).
+    """
+    return imported("openvino").Core()
 
 
 def imported(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -152,6 +153,28 @@ def test_a_program_of_another_network_is_refused(network):
     program = program_of(audited(other, SHAPE, 10), FLOAT, examples(0.25), {})
     with pytest.raises(UserError, match=r"of its votes are not the network's; use another precision"):
         OpenVinoForm(audited(network, SHAPE, 10), FLOAT, CPU, program)
+
+
+FREED = """
+import gc, os, signal, sys
+import torch
+from rs.networks.openvino_program import made, running
+
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+images = torch.rand(4, 1, 8, 8)
+program = made(torch.nn.Flatten(), images, {"precision": "float32", "batch": 4}, {}, "ours")
+runs = [running(program, "float32") for _ in range(3)]
+while runs:
+    runs.pop(0)(images)
+    gc.collect()
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_programs_are_freed_in_any_order_and_signals_still_handled():
+    """A core for each program would leave its signals a stack that is gone: a segmentation fault."""
+    done = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["handled"] * 3), done.stderr
 
 
 class Rare(nn.Module):
