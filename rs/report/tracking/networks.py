@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from rs.provenance.files import read_json, read_provenance
-from rs.provenance.prepared import read_manifest
 from rs.report.tracking.sources import RunFiles
 from rs.settings.sampling import by_openvino
 
@@ -38,15 +37,17 @@ class Network:
         return [self.voting, self.shape]
 
 
-def network_of(files: RunFiles, manifest: dict[str, Any]) -> Network | None:
-    """The network of a run. None where weights or data set are missing, or nothing has voted yet."""
-    here = files.model.with_suffix(".safetensors").is_file() and files.data.is_file()
-    if not here or not files.certified or not files.certified[0].is_file():
+def network_of(files: RunFiles, manifest: dict[str, Any], data: dict[str, Any] | None) -> Network | None:
+    """The network of a run, from its manifest and that of its data set. None where weights or data set are
+    missing, or nothing has voted yet.
+    """
+    weights = files.model.with_suffix(".safetensors")
+    if not data or not weights.is_file() or not files.certified or not files.certified[0].is_file():
         return None
     made = read_provenance(files.certified[0])
     if not isinstance(made.get("form"), dict):  # a file of a version that did not record it
         return None
-    spec, data = made["spec"], read_manifest(files.data)
+    spec = made["spec"]
     voting = {"run": files.model.parent.name, "weights": manifest["sha256"], "form": made["form"]}
     voting |= {"noise": spec["noise"], "seed": spec["seed"], "block": spec["block"]}
     voting |= {"versions": manifest["provenance"].get("versions", {})}

@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from rs.report.html_table import bound, down, interval
-from rs.report.names import norm_name, read
-from rs.report.tracking.numbers import by_run, grouped, yes
+from rs.report.names import noise_name, norm_name
+from rs.report.tracking.numbers import grouped, yes
 from rs.report.tracking.records import Record
 from rs.report.tracking.verdicts import Verdicts
 from rs.tables.table import Row
@@ -44,12 +43,9 @@ class Ids:
 
 
 class Notes:
-    """The descriptions of a study's records, from its tables."""
+    """The descriptions of a study's records."""
 
-    def __init__(self, tables: Path, verdicts: Verdicts) -> None:
-        self.accuracy = by_run(read(tables, "certified_accuracy"))
-        self.average = by_run(read(tables, "average_certified_radius"))
-        self.attacked = by_run(read(tables, "empirical_accuracy"))
+    def __init__(self, verdicts: Verdicts) -> None:
         self.verdicts = verdicts
 
     def run(self, record: Record, ids: Ids) -> str:
@@ -63,8 +59,8 @@ class Notes:
             parts.append("Read from a certification log of somebody else; nothing was run here.")
         if record.kind == "seeds":
             parts.append("Means over seeds; `over_seeds/..._std` is their standard deviation.")
-        parts += self._certified(record.key)
-        parts += self._attacked(record.key)
+        parts += _certified(record)
+        parts += _attacked(record)
         parts += self.verdicts.published(record.params.get("label", ""))
         if record.made:
             parts.append(_made(record.made))
@@ -87,23 +83,25 @@ class Notes:
         )
         return "\n\n".join(parts)
 
-    def _certified(self, run: str) -> list[str]:
-        averages = {_claim(row): row for row in self.average.get(run, [])}
-        told = []
-        for claim, part in grouped(self.accuracy.get(run, []), _claim).items():
-            head = f"**Certified accuracy**, {_certificate(part[0])}"
-            if claim in averages:
-                head += f"; ACR **{_value(averages[claim], 'acr')}** ({_interval(averages[claim])})"
-            told.append(f"{head}\n\n{_table(part, 'certified_accuracy')}")
-        return told
 
-    def _attacked(self, run: str) -> list[str]:
-        told = []
-        parts = grouped(self.attacked.get(run, []), lambda row: (row["attack"], row["smoothing"]))
-        for (attack, _), part in parts.items():
-            head = f"**Accuracy under attack** {attack}, {part[0]['images']} images"
-            told.append(f"{head}\n\n{_table(part, 'accuracy')}")
-        return told
+def _certified(record: Record) -> list[str]:
+    averages = {_claim(row): row for row in record.averages}
+    told = []
+    for claim, part in grouped(record.certified, _claim).items():
+        head = f"**Certified accuracy**, {_certificate(part[0])}"
+        if claim in averages:
+            head += f"; ACR **{_value(averages[claim], 'acr')}** ({_interval(averages[claim])})"
+        told.append(f"{head}\n\n{_table(part, 'certified_accuracy')}")
+    return told
+
+
+def _attacked(record: Record) -> list[str]:
+    told = []
+    parts = grouped(record.attacked, lambda row: (row["attack"], row["smoothing"]))
+    for (attack, _), part in parts.items():
+        head = f"**Accuracy under attack** {attack}, {part[0]['images']} images"
+        told.append(f"{head}\n\n{_table(part, 'accuracy')}")
+    return told
 
 
 def _made(made: Mapping[str, Any]) -> str:
@@ -135,7 +133,8 @@ def _claim(row: Row) -> tuple[Any, ...]:
 
 def _certificate(row: Row) -> str:
     kind = "" if yes(row["rigorous"]) else " (an estimate, no certificate)"
-    told = f"{row['certificate']}{kind}, {norm_name(row['norm'])}, {row['smoothing']}"
+    noise = noise_name(row["smoothing_name"], row["smoothing_parameters"])
+    told = f"{row['certificate']}{kind}, {norm_name(row['norm'])}, {noise}"
     return f"{told}, α = {row['alpha']:g}, n = {row['n']:,}, {row['images']} images"
 
 

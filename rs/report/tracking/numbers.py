@@ -19,8 +19,10 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import repeat
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 
 from rs.report.metric_keys import metric_key
@@ -47,17 +49,32 @@ class Numbers:
             self.headlines[key] = float(value)
 
 
+class Told:
+    """A table, and its rows and those of each run, taken out once and without a frame for each run: that
+    takes milliseconds for hundreds of runs.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame, self.rows = frame, list(rows_of(frame))
+        self.of = grouped(self.rows, lambda row: str(row["run"]))
+
+
 class Names:
     """The keys of a table's numbers, with as many of its columns as distinguish them."""
 
     def __init__(self, frame: pd.DataFrame, study: tuple[str, ...]) -> None:
         self.taken: dict[str, tuple[str, ...]] = {}
+        self.keys: dict[tuple[Any, ...], str] = {}  # most rows have the cells of others
         self.told = [c for c in study if frame[c].nunique() > 1]
         by_run = frame.groupby(["run", *study])
         self.told += [c for c in RUN if c in frame and (by_run[c].nunique() > 1).any()]
 
     def key(self, what: str, row: Row) -> str:
-        return metric_key(what, *(_part(c, row[c]) for c in self.told), taken=self.taken)
+        cells = (what, *(row[c] for c in self.told))
+        if cells not in self.keys:
+            parts = (_part(c, row[c]) for c in self.told)
+            self.keys[cells] = metric_key(what, *parts, taken=self.taken)
+        return self.keys[cells]
 
 
 def radius_text(radius: float) -> str:
@@ -66,37 +83,37 @@ def radius_text(radius: float) -> str:
     return text if math.isclose(float(text), radius, abs_tol=1e-9) else f"{radius:.6g}"
 
 
-def certified(accuracy: pd.DataFrame, average: pd.DataFrame, curve: pd.DataFrame) -> dict[str, Numbers]:
+def certified(accuracy: Told, average: Told, curve: pd.DataFrame) -> dict[str, Numbers]:
     """Run -> its certified numbers, from ``certified_accuracy``, ``average_certified_radius`` and
     ``radius_accuracy``.
     """
     found: dict[str, Numbers] = {}
-    if accuracy.empty:
+    if accuracy.frame.empty:
         return found
-    names = Names(accuracy, CERTIFIED)
-    for row in rows_of(average):
+    names = Names(accuracy.frame, CERTIFIED)
+    for row in average.rows:
         mine = found.setdefault(str(row["run"]), Numbers())
         _with_interval(mine, names, f"acr{_kind(row)}", row, row["acr"])
-    for row in rows_of(accuracy):
+    for row in accuracy.rows:
         mine = found.setdefault(str(row["run"]), Numbers())
         what = f"certified_accuracy{_kind(row)}_at_{radius_text(row['radius'])}"
         _with_interval(mine, names, what, row, row["certified_accuracy"])
     fine = not curve.empty and set(names.told) <= set(curve)  # the finer curves lack alpha and n
-    _curves(found, names, curve if fine else accuracy, "certified_accuracy", "certified_accuracy")
+    _curves(found, names, curve if fine else accuracy.frame, "certified_accuracy", "certified_accuracy")
     return found
 
 
-def empirical(accuracy: pd.DataFrame) -> dict[str, Numbers]:
+def empirical(accuracy: Told) -> dict[str, Numbers]:
     """Run -> its accuracies under attack, from ``empirical_accuracy``."""
     found: dict[str, Numbers] = {}
-    if accuracy.empty:
+    if accuracy.frame.empty:
         return found
-    names = Names(accuracy, ATTACKED)
-    for row in rows_of(accuracy):
+    names = Names(accuracy.frame, ATTACKED)
+    for row in accuracy.rows:
         mine = found.setdefault(str(row["run"]), Numbers())
         what = f"empirical_accuracy_at_{radius_text(row['radius'])}"
         _with_interval(mine, names, what, row, row["accuracy"])
-    _curves(found, names, accuracy, "empirical_accuracy", "accuracy")
+    _curves(found, names, accuracy.frame, "empirical_accuracy", "accuracy")
     return found
 
 
@@ -104,20 +121,20 @@ def training(frame: pd.DataFrame) -> dict[str, Numbers]:
     """Run -> its records per epoch, from ``training``."""
     found: dict[str, Numbers] = {}
     after: dict[str, float] = {}
-    for row in sorted(rows_of(frame), key=lambda row: row["epoch"]):
-        run = str(row["run"])
-        mine = found.setdefault(run, Numbers())
-        after[run] = after.get(run, 0.0) + (row["seconds"] if _number(row.get("seconds")) else 0.0)
-        for column in [c for c in row if c not in ("run", "label", "epoch")]:
-            if _number(row[column]):
-                key = metric_key("training", column)
-                mine.curves.append((key, float(row[column]), int(row["epoch"]), after[run]))
+    if frame.empty:
+        return found
+    ordered = frame.sort_values("epoch", kind="stable")
+    columns = [c for c in ordered if c not in ("run", "label", "epoch")]
+    keys = [metric_key("training", str(c)) for c in columns]
+    seconds = ordered["seconds"].tolist() if "seconds" in ordered else repeat(0.0, len(ordered))
+    told = (ordered["epoch"].tolist(), seconds, *(ordered[c].tolist() for c in columns))
+    for run, epoch, took, *values in zip(_repeated(ordered["run"]), *told, strict=True):
+        after[run] = after.get(run, 0.0) + (took if _number(took) else 0.0)
+        if run not in found:
+            found[run] = Numbers()
+        there = zip(keys, values, strict=True)
+        found[run].curves += [(key, float(v), int(epoch), after[run]) for key, v in there if _number(v)]
     return found
-
-
-def by_run(frame: pd.DataFrame) -> dict[str, list[Row]]:
-    """The rows of each run, without a frame for each: that takes milliseconds for hundreds of runs."""
-    return grouped(rows_of(frame), lambda row: str(row["run"]))
 
 
 def grouped(told: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
@@ -143,20 +160,41 @@ def _curves(found: dict[str, Numbers], names: Names, frame: pd.DataFrame, what: 
     scale = 1000 if frame["radius"].max() >= FINE else 1_000_000
     told = [column for column in ("rigorous", *names.told) if column in frame]
     ordered = frame.sort_values("radius", kind="stable")
-    columns = (ordered[column].tolist() for column in ("run", "radius", value, *told))
+    columns = (_repeated(ordered[column]) for column in ("run", *told))
+    there = zip(_steps(ordered["radius"], scale), ordered[value].tolist(), *columns, strict=True)
     keys: dict[tuple[Any, ...], str] = {}  # of the curves, by their rows' cells
-    points: dict[tuple[str, str, int], float] = {}
-    for run, radius, there, *cells in zip(*columns, strict=True):
+    points: dict[str, dict[tuple[str, int], float]] = {}
+    for step, accuracy, run, *cells in there:
         alike = tuple(cells)
         if alike not in keys:
             row = dict(zip(told, cells, strict=True))
             kind = f"{what}{'' if yes(row.get('rigorous', True)) else '_estimate'}"
             keys[alike] = f"curve/{names.key(f'{kind}_by_radius_x{scale}', row)}"
-        # at the step below a radius the accuracy is at least that at the radius, and at least the next one's
-        step = math.floor(scale * Decimal(repr(float(radius))))
-        points.setdefault((str(run), keys[alike], step), float(there))
-    for (run, key, step), value_there in points.items():
-        found.setdefault(run, Numbers()).curves.append((key, value_there, step, math.inf))
+        if run not in points:
+            points[run] = {}
+        # at a step below a radius the accuracy is at least that at the radius, and at least the next one's
+        points[run].setdefault((keys[alike], step), accuracy)
+    for run, mine in points.items():
+        curves = found.setdefault(run, Numbers()).curves
+        curves += [(key, float(accuracy), step, math.inf) for (key, step), accuracy in mine.items()]
+
+
+def _steps(radii: pd.Series, scale: int) -> list[int]:
+    """The whole part of `scale` times each radius, as decimals: 1000 × 1.001 is 1001, not 1000.9999."""
+    scaled = scale * radii.to_numpy(dtype=float)
+    whole = np.floor(scaled)
+    # the product of floats is right but for its last digits, which matter beside a whole number
+    for i in np.flatnonzero(np.isclose(scaled, np.rint(scaled), rtol=1e-12, atol=1e-12)):
+        whole[i] = math.floor(scale * Decimal(repr(float(radii.iloc[i]))))
+    found: list[int] = whole.astype(int).tolist()
+    return found
+
+
+def _repeated(column: pd.Series) -> list[Any]:
+    """The cells of a column of few different values, as `tolist` gives them, which makes each text anew."""
+    codes, values = pd.factorize(column, use_na_sentinel=False)
+    told = values.tolist()
+    return [told[code] for code in codes]
 
 
 def _kind(row: Row) -> str:

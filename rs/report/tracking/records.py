@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import math
 import statistics
 from collections import Counter
@@ -13,13 +15,14 @@ from typing import Any
 
 import pandas as pd
 
-from rs.provenance.digests import digest
+from rs.provenance.digests import canonical, dumps
+from rs.provenance.prepared import read_manifest
 from rs.provenance.run_files import read_model_manifest
 from rs.report.metric_keys import metric_key
 from rs.report.tracking import numbers
 from rs.report.tracking.data_sets import Input, inputs_of
 from rs.report.tracking.networks import Network, network_of
-from rs.report.tracking.numbers import Numbers, by_run, grouped, yes
+from rs.report.tracking.numbers import Numbers, Told, grouped
 from rs.report.tracking.sources import Sources
 from rs.tables.reading import read, rows_of
 from rs.tables.table import Row
@@ -39,6 +42,7 @@ class Record:
 
     `kind`: `run` (trained or imported), `log` (somebody else's), `seeds` (the means over a label's seeds). A
     metric is (key, value, step, seconds after the start). `parent` is the record that it is nested in.
+    `certified`, `averages` and `attacked` are its rows in the tables, for its description.
     """
 
     key: str
@@ -53,6 +57,9 @@ class Record:
     parent: str = ""
     headlines: dict[str, float] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)  # the provenance of its weights
+    certified: list[Row] = field(default_factory=list)
+    averages: list[Row] = field(default_factory=list)
+    attacked: list[Row] = field(default_factory=list)
 
     def take(self, found: Numbers | None) -> None:
         if found is None:
@@ -60,7 +67,10 @@ class Record:
         self.headlines |= found.headlines
         plain = sorted(found.headlines.items(), key=lambda item: item[0].startswith("interval/"))
         self.metrics += [(key, value, 0, self.seconds) for key, value in plain]
-        self.metrics += [(key, v, step, min(after, self.seconds)) for key, v, step, after in found.curves]
+        end = self.seconds
+        self.metrics += [
+            (key, v, step, after if after < end else end) for key, v, step, after in found.curves
+        ]
 
     def param(self, key: str, value: Any) -> None:
         if not _told(value):
@@ -70,39 +80,47 @@ class Record:
 
     @property
     def digest(self) -> str:
+        """As `rs.provenance.digests.digest` makes it of these five, but faster with many metrics."""
         network = self.network.identity if self.network else ""
-        return digest([self.kind, self.params, self.metrics, [vars(i) for i in self.inputs], network], 16)
+        parts = [dumps(self.kind), dumps(self.params), _dumps(self.metrics)]
+        parts += [dumps([vars(i) for i in self.inputs]), dumps(network)]
+        return hashlib.sha256(f"[{','.join(parts)}]".encode()).hexdigest()[:16]
+
+
+def _dumps(metrics: list[tuple[str, float, int, float]]) -> str:
+    """`rs.provenance.digests.dumps` of metrics."""
+    told = [(k, canonical(v), step, canonical(after)) for k, v, step, after in metrics]
+    return json.dumps(told, separators=(",", ":"), allow_nan=False)
 
 
 def records(tables: Path, sources: Sources) -> list[Record]:
     """Every run of the study in the order of its tables, then logs, then groups of seeds."""
-    certified = read(tables, "certified_accuracy")
-    empirical, runs = read(tables, "empirical_accuracy"), read(tables, "runs")
-    curves, average = read(tables, "radius_accuracy"), read(tables, "average_certified_radius")
+    certified, empirical = Told(read(tables, "certified_accuracy")), Told(read(tables, "empirical_accuracy"))
+    average = Told(read(tables, "average_certified_radius"))
     measured = (
-        numbers.certified(certified, average, curves),
+        numbers.certified(certified, average, read(tables, "radius_accuracy")),
         numbers.empirical(empirical),
         numbers.training(read(tables, "training")),
     )
-    certified_by, empirical_by = by_run(certified), by_run(empirical)
-    found = [_trained(row) for row in rows_of(runs)]
+    found = [_trained(row) for row in rows_of(read(tables, "runs"))]
     _name(found)
     known = {record.key for record in found}
-    inputs = functools.cache(inputs_of)  # most runs have one data set
-    for row in rows_of(certified.drop_duplicates("run") if not certified.empty else certified):
-        if str(row["run"]) not in known:
-            found.append(_log(row))
+    found += [_log(rows[0]) for run, rows in certified.of.items() if run not in known]
+    data_sets = functools.cache(read_manifest)  # most runs have one
     for record in found:
         for part in measured:
             record.take(part.get(record.key))
-        _settings(record, certified_by.get(record.key, []), "certificate", CERTIFIED)
-        _settings(record, empirical_by.get(record.key, []), "attack", ATTACKED)
+        record.certified, record.averages = certified.of.get(record.key, []), average.of.get(record.key, [])
+        record.attacked = empirical.of.get(record.key, [])
+        _settings(record, record.certified, "certificate", CERTIFIED)
+        _settings(record, record.attacked, "attack", ATTACKED)
         files = sources.runs.get(record.key)
         if files and files.model.is_file():
             manifest = read_model_manifest(files.model)
-            record.network, record.made = network_of(files, manifest), manifest["provenance"]
+            data = data_sets(files.data) if files.data.is_file() else None
+            record.network, record.made = network_of(files, manifest, data), manifest["provenance"]
             record.artifacts = {files.model: ""}
-            record.inputs = inputs(files.data)
+            record.inputs = inputs_of(files.data, data) if data else []
     return [*found, *_groups(found)]
 
 
@@ -148,7 +166,7 @@ def _settings(record: Record, mine: list[Row], kind: str, columns: Sequence[str]
 
 def _only(part: list[Row], column: str) -> Any:
     """The value of all rows that have one; None where there are several, or none."""
-    values = {row[column] for row in part if _told(row.get(column))}
+    values = {value for value in {row.get(column) for row in part} if _told(value)}
     return values.pop() if len(values) == 1 else None
 
 
@@ -175,4 +193,4 @@ def _groups(found: Sequence[Record]) -> list[Record]:
 
 
 def _told(value: Any) -> bool:
-    return value is not None and not yes(pd.isna(value))
+    return value is not None and not pd.isna(value)

@@ -41,7 +41,7 @@ def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None
     own = Record(f"study {study}", study, "study", artifacts=dict(sources.artifacts))
     found = records(tables, sources)
     verdicts = Verdicts(tables)
-    notes = Notes(tables, verdicts)
+    notes = Notes(verdicts)
     with open_store(uri) as client:
         experiment = experiment_of(client, uri, study)
         runs, written = _settle(client, uri, experiment, [own, *found])

@@ -11,10 +11,9 @@ import pandas as pd
 
 from rs.report.html_table import down
 from rs.report.metric_keys import metric_key
-from rs.report.tracking.numbers import radius_text
+from rs.report.tracking.numbers import grouped, radius_text
 from rs.report.verdict_words import verdict_words
 from rs.tables.reading import read, rows_of
-from rs.tables.table import Row
 
 
 class Verdicts:
@@ -22,12 +21,14 @@ class Verdicts:
 
     def __init__(self, tables: Path) -> None:
         self.rows = list(rows_of(read(tables, "published")))
+        self.of = grouped(self.rows, lambda row: row["label"])
         # a claim has a row for each of its conditions
         self.told = {str(row["id"]): row for row in rows_of(read(tables, "claims"))}
 
     def tags(self, label: str | None = None) -> dict[str, str]:
         """`verdict.<status>`: number of published numbers of the run, or of all. `claim.<id>`: for all."""
-        counts = Counter(row["status"] for row in self._of(label))
+        rows = self.rows if label is None else self.of.get(label, [])
+        counts = Counter(row["status"] for row in rows)
         tags = {metric_key(f"verdict.{status}"): str(count) for status, count in sorted(counts.items())}
         if label is None:
             tags |= {metric_key(f"claim.{name}"): str(row["verdict"]) for name, row in self.told.items()}
@@ -45,13 +46,10 @@ class Verdicts:
     def published(self, label: str) -> list[str]:
         """A table of the papers' numbers for a run."""
         lines = ["| paper | table | number | published | here | verdict |", "| --- " * 6 + "|"]
-        for row in self._of(label):
+        for row in self.of.get(label, []):
             at: str = "" if pd.isna(row["radius"]) else f" at {radius_text(row['radius'])}"
             here: str = "–" if pd.isna(row["reproduced"]) else down(row["reproduced"])
             number = f"{row['metric'].replace('_', ' ')}{at}"
             cells = [row["paper"], row["table"], number, row["printed"], here, verdict_words(row)]
             lines.append(f"| {' | '.join(str(cell).replace('|', ' ') for cell in cells)} |")
         return ["**Beside the paper**\n\n" + "\n".join(lines)] if len(lines) > 2 else []
-
-    def _of(self, label: str | None) -> list[Row]:
-        return [row for row in self.rows if label is None or row["label"] == label]
