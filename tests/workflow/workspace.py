@@ -148,7 +148,7 @@ class Workspace:
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
         if check:
-            assert done.returncode == 0, done.stdout + done.stderr
+            assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
@@ -178,7 +178,7 @@ class Workspace:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
     def jobs(self, *arguments: str, study: tuple[str, ...] = ("study.yaml",)) -> list[Planned]:
