@@ -2,6 +2,7 @@
 known.
 
   python benchmarks/gpu.py --seconds 115 --rows gpu.jsonl
+  python benchmarks/gpu.py --seconds 40 --only plain "float32 eager"
   python benchmarks/gpu.py --tables gpu.jsonl           # of what was measured, without a GPU
 
 Votes: CERTIFY written plainly (float32, batches of 400), and our complete sampling (selection, noise, forward
@@ -25,7 +26,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -61,6 +62,7 @@ TRAINED: list[tuple[str, dict[str, Any], int]] = [
     ("resnet20", {"name": "gaussian"}, 256),
     ("resnet110", {"name": "gaussian"}, 256),
 ]
+STEPS = ("written", "recorded", "float32 recorded")
 FLOAT32 = [(model, {"name": "gaussian"}, 256) for model in ("lenet", "resnet20")]  # recorded in it too
 
 
@@ -174,25 +176,29 @@ def card(device: torch.device) -> dict[str, Any]:
     return {**own, **products}
 
 
-def groups() -> list[list[Contestant]]:
+def groups(only: Collection[str]) -> list[list[Contestant]]:
     """The contestants of each process: a model's eager forms, its trainings, each compiled form."""
     compiled = [("bfloat16 compiled", m) for m in BATCHES]
     compiled += [("float32 compiled", m) for m in ("lenet", "resnet20")]
     trained: dict[str, list[Contestant]] = {}
     for one in TRAINED:
-        for how in ("written", "recorded", *["float32 recorded"] * (one in FLOAT32)):
+        for how in STEPS if one in FLOAT32 else STEPS[:2]:
             trained.setdefault(one[0], []).append(Contestant(one[0], how, *one[1:]))
-    return [
+    everyone = [
         *([Contestant(model, form) for form in EAGER] for model in BATCHES),
         *trained.values(),
         *([Contestant(model, form)] for form, model in compiled),
     ]
+    chosen = ([contestant for contestant in group if contestant.what in only] for group in everyone)
+    return [group for group in chosen if group]
 
 
-def measure(seconds: float, wanted: str, say: Callable[[dict[str, Any]], None]) -> None:
+def measure(
+    seconds: float, wanted: str, only: Collection[str], say: Callable[[dict[str, Any]], None]
+) -> None:
     deadline, context = time.monotonic() + seconds, get_context("spawn")
     running = []
-    for group in groups():
+    for group in groups(only):
         here, there = context.Pipe()
         process = context.Process(target=work, args=(there, group, wanted), daemon=True)
         process.start()
@@ -250,7 +256,7 @@ def tables(rows: list[dict[str, Any]]) -> None:
     print("\n| training, ms a step | written | recorded | images/s | in float32 |\n|---|---|---|---|---|")
     for model, objective, batch in TRAINED:
         key = (model, json.dumps(objective), batch)
-        found = [steps.get((*key, how)) for how in ("written", "recorded", "float32 recorded")]
+        found = [steps.get((*key, how)) for how in STEPS]
         ms = [f"{1e3 * r['seconds']:.2f}" if r and "seconds" in r else "" for r in found]
         cells = [f"{model}, {objective['name']}, {batch}", *ms[:2], rate(found[1]), ms[2]]
         print(f"| {' | '.join(cells)} |")
@@ -269,6 +275,10 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=115)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda", help="cpu: to try it out")
+    whats = (*FORMS, *STEPS)
+    parser.add_argument(
+        "--only", nargs="+", choices=whats, default=whats, metavar="WHAT", help=", ".join(whats)
+    )
     parser.add_argument("--rows", type=Path, help="where each row goes as it is known")
     parser.add_argument("--tables", type=Path, metavar="ROWS", help="only write the tables of these")
     args = parser.parse_args()
@@ -291,7 +301,7 @@ def main() -> None:
     if args.device == "cuda":
         with use_device("cuda", 1) as device:
             say(card(device))
-    measure(args.seconds, args.device, say)
+    measure(args.seconds, args.device, args.only, say)
     tables(rows)
 
 
