@@ -5,7 +5,7 @@ from pathlib import Path
 from snakemake.utils import min_version
 
 from rs.errors import UserError
-from rs.plan import as_module, staleness
+from rs.plan import as_module, running_plans, staleness
 from rs.plan.plan import Plan
 from rs.study.study import Study
 
@@ -15,14 +15,16 @@ min_version("9.20")
 report: "workflow/captions/workflow.rst"
 
 try:
-    if workflow.modifier.skip_configfile:  # a module of another workflow: its config is the study
-        PLAN, FILES, OVERRIDES = as_module.plan_of(config, workflow.modifier)
-    else:
-        FILES = [Path(f) for f in workflow.overwrite_configfiles]
-        FILES = FILES or [Path(workflow.basedir) / "config" / "config.yaml"]
-        FILES = [f.relative_to(Path.cwd()) if f.is_relative_to(Path.cwd()) else f for f in FILES]
-        OVERRIDES = dict(workflow.config_settings.config)
-        PLAN = Plan(Study(FILES, OVERRIDES))
+    with running_plans.in_turn(workflow.is_main_process) as record:
+        if workflow.modifier.skip_configfile:  # a module of another workflow: its config is the study
+            PLAN, FILES, OVERRIDES = as_module.plan_of(config, workflow.modifier)
+        else:
+            FILES = [Path(f) for f in workflow.overwrite_configfiles]
+            FILES = FILES or [Path(workflow.basedir) / "config" / "config.yaml"]
+            FILES = [f.relative_to(Path.cwd()) if f.is_relative_to(Path.cwd()) else f for f in FILES]
+            OVERRIDES = dict(workflow.config_settings.config)
+            PLAN = Plan(Study(FILES, OVERRIDES))
+        record(PLAN.observer.kept)
     if workflow.is_main_process:  # not in the jobs of a cluster, which parse this file again
         from rs.plan import extras, kept_shards, mixed_draws, price
         from rs.study import tracking_place

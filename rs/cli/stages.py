@@ -54,11 +54,13 @@ def run(args: argparse.Namespace) -> None:
         return
     if not args.study:
         raise UserError(f"{args.stage}: give --study FILE (or --job, as the workflow does)")
-    from rs.plan import extras
+    from rs.plan import extras, running_plans
     from rs.plan.plan import Plan
     from rs.study.study import Study
 
-    plan = Plan(Study(args.study))
+    with running_plans.in_turn(args.stage == "sample") as record:
+        plan = Plan(Study(args.study))
+        record(plan.observer.kept)
     wanted = (job for p in plan.runs if p.run.label == args.run for job in plan.of_run(p.id))
     every = wanted if args.run else plan.jobs[args.stage].values()
     chosen = [job for job in every if job.stage == args.stage]

@@ -25,7 +25,7 @@ from typing import Any
 
 from rs.cli.plans import tell_extras
 from rs.errors import UserError
-from rs.plan import extras
+from rs.plan import extras, running_plans
 from rs.plan.jobs import RESULTS, Job
 from rs.plan.kept_shards import Kept
 from rs.plan.plan import Plan
@@ -55,9 +55,8 @@ class Entry:
         for key, named, there in (("stages", self.stages, stages), ("runs", self.runs, labels)):
             unknown = [name for name in named or [] if name not in there]
             if unknown:
-                allowed = ", ".join(sorted(there))
                 no = f"{key}: {self.study[0]} has no {unknown[0]!r}"
-                raise UserError(f"{self.place}: {no}; allowed: {allowed}")
+                raise UserError(f"{self.place}: {no}; allowed: {', '.join(sorted(there))}")
 
     def names(self, stage: str, labels: set[str]) -> bool:
         """Whether a job is wanted; `labels` are those of its runs, empty for a job of all runs."""
@@ -137,22 +136,23 @@ def read_queue(path: Path) -> list[Entry]:
 
 
 def jobs_of(queue: list[Entry]) -> list[Waiting]:
-    """The jobs of all entries in the order of the queue, each target once. Shared draws have the shards of
-    the first entry.
-    """
+    """The jobs of all entries in order, each target once. The first entry sets the shards of shared draws,
+    which other processes take from now on."""
     found: dict[Path, Waiting] = {}
     kept: Kept = {}
-    for entry in queue:
-        plan = Plan(Study(entry.study), kept)
-        owners: dict[Path, set[str]] = defaultdict(set)
-        for planned in plan.runs:
-            for job in plan.of_run(planned.id):
-                owners[job.target].add(planned.run.label)
-        entry.check(set(plan.jobs), {planned.run.label for planned in plan.runs})
-        own = [Waiting(job) for job in plan.all_jobs() if entry.names(job.stage, owners[job.target])]
-        tell_extras(plan, (w.job for w in own if extras.lacking(w.job) and not w.there()))
-        for waiting in own:
-            found.setdefault(waiting.target, waiting)
+    with running_plans.in_turn() as record:
+        for entry in queue:
+            plan = Plan(Study(entry.study), kept)
+            owners: dict[Path, set[str]] = defaultdict(set)
+            for planned in plan.runs:
+                for job in plan.of_run(planned.id):
+                    owners[job.target].add(planned.run.label)
+            entry.check(set(plan.jobs), {planned.run.label for planned in plan.runs})
+            own = [Waiting(job) for job in plan.all_jobs() if entry.names(job.stage, owners[job.target])]
+            tell_extras(plan, (w.job for w in own if extras.lacking(w.job) and not w.there()))
+            found |= {waiting.target: waiting for waiting in own if waiting.target not in found}
+        drawn = {w.target.parent.parent for w in found.values() if w.job.stage == "sample"}
+        record({key: shards for key, shards in kept.items() if key[0] in drawn})
     return list(found.values())
 
 
@@ -286,8 +286,8 @@ def run(args: argparse.Namespace) -> None:
     jobs = jobs_of(queue)
     if args.pack:
         make_folder(args.pack)
-    kept = PACKING if args.pack else 0.0
-    work(jobs, 60 * args.minutes - kept - (time.monotonic() - started), args.slots)
+    left = 60 * args.minutes - PACKING * bool(args.pack) - (time.monotonic() - started)
+    work(jobs, left, args.slots)
     rows: list[dict[str, Any]] = [
         {"stage": j.job.stage, "target": str(j.target), "state": j.state, "seconds": round(j.seconds, 1)}
         for j in jobs

@@ -2,7 +2,8 @@
 
 The size is not part of a run's id, and no count depends on it. But other image ranges would be drawn anew. So
 a run that has draws keeps its shards when another size is stated, by the edited study, by its overlay for
-another device, or by another study. The names of the draw files are the record, on any machine.
+another device, or by another study. The names of the draw files are the record, on any machine. The sizes of
+processes that run (rs.plan.running_plans) count before it.
 
 A size that is not the study's is also written to a file beside the draws before any job starts. Files that
 are drawn anew are missing for a moment, and every job of a cluster plans again. That record counts only while
@@ -35,21 +36,29 @@ _NAME = re.compile(r"(\d+)-(\d+)-([1-9]\d*)_block\d+\.parquet")  # rs.plan.draw_
 
 @dataclass(frozen=True)
 class Shards:
-    """The draws of run `label` in `folder`: the study states `stated` images a file, files hold `images`."""
+    """The draws of run `label` in `folder`: the study states `stated` images a file, files hold `images`,
+    or will hold them, as another process that is `running` has planned.
+    """
 
     folder: Path
     label: str
     stated: int
     images: int
+    running: bool = False
 
 
 Kept = dict[tuple[Path, int, int], Shards]  # by the draws' folder and the subset's first image and step
 
 
-def shards_of(folder: Path, label: str, stated: int, subset: Subset, size: int) -> Shards:
-    """The shards of a `subset` of a split of `size` images. Raises UserError for a folder that cannot be
-    read, and, where there are no draws, for a record that is not valid.
+def shards_of(
+    folder: Path, label: str, stated: int, subset: Subset, size: int, running: int | None = None
+) -> Shards:
+    """The shards of a `subset` of a split of `size` images, in the size of a `running` process if there is
+    one. Raises UserError for a folder that cannot be read, and, where there are no draws, for an invalid
+    record.
     """
+    if running is not None:
+        return Shards(folder, label, stated, running, running=True)
     try:
         images = _drawn(folder, stated, subset, size) or _recorded(folder, stated) or stated
     except OSError as error:
@@ -63,6 +72,8 @@ def shards_of(folder: Path, label: str, stated: int, subset: Subset, size: int) 
 def settle(plan: Plan) -> list[str]:
     """Records sizes that are not the study's, removes records that draws contradict; returns `told`."""
     for shards in plan.observer.kept.values():
+        if shards.running:  # that process has recorded what there is to record
+            continue
         record, found = shards.folder / RECORD, None
         with contextlib.suppress(UserError):  # the draws replace an invalid record
             found = _recorded(shards.folder, shards.stated)
@@ -76,16 +87,22 @@ def settle(plan: Plan) -> list[str]:
 
 def told(plan: Plan) -> list[str]:
     """Sentences to show before computing: which draws are not in shards of the study's size."""
-    kept: dict[tuple[int, int], list[Shards]] = {}
+    kept: dict[tuple[int, int, bool], list[Shards]] = {}
     for shards in plan.observer.kept.values():
         if shards.images != shards.stated:
-            kept.setdefault((shards.images, shards.stated), []).append(shards)
+            kept.setdefault((shards.images, shards.stated, shards.running), []).append(shards)
     return [_sentence(alike) for alike in kept.values()]
 
 
 def _sentence(alike: list[Shards]) -> str:
     first, more = alike[0], f" and {len(alike) - 1} more" * (len(alike) > 1)
-    told = f"{first.label}{more}: drawn in shards of {first.images} images, which are kept; sampling.{KEY}: "
+    told, size = (
+        f"{first.label}{more}: ",
+        f"shards of {first.images} images, which are kept; sampling.{KEY}: ",
+    )
+    if first.running:
+        return f"{told}a process that runs now has planned {size}{first.stated} counts if it draws nothing"
+    told += f"drawn in {size}"
     return f"{told}{first.stated} applies to new draws (to draw again, remove {first.folder})"
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rs.plan import running_plans
 from rs.plan.drawing import Drawing, in_batches_of, in_blocks, share_of, stop_of
 from rs.plan.jobs import Job, Observation, PlannedRun, noise_slug, slug
 from rs.plan.kept_shards import Kept, shards_of
@@ -38,6 +39,7 @@ class Observer:
     find: Callable[[Run, tuple[Any, ...], str], PlannedRun]  # finds the run that a key of another run names
     beside: Callable[[Run], PlannedRun]  # finds the run whose draws another run's start from
     kept: Kept
+    running: dict[tuple[Path, int, int], int] = field(default_factory=running_plans.sizes)
 
     def observe(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
         """Plans draws, certificates and attacks of a run under each of its smoothing noises."""
@@ -175,14 +177,17 @@ class Observer:
             yield range(first, min(first + images_per_shard * step, size), step)
 
     def _images_per_shard(self, drawing: Drawing) -> int:
-        """The size of the shards: that of the first run that shares the draws, or of the source."""
+        """The size of the shards: that of the first run that shares the draws, or of the source; before it,
+        that of a process which runs.
+        """
         first = drawing if (source := drawing.planned.source) is None else Drawing(source, drawing.noise)
         subset = Subset(**self.study.test)
         key = (first.folder, subset.first, subset.skip)
         if key not in self.kept:
             stated, run = first.sampling["images_per_shard"], first.planned.run
             told = f"{run.label} seed {run.seed}, {noise_slug(first.noise)}"
-            self.kept[key] = shards_of(first.folder, told, stated, subset, self._test_size())
+            given = (first.folder, told, stated, subset, self._test_size())
+            self.kept[key] = shards_of(*given, self.running.get(key))
         return self.kept[key].images
 
     def _attack(

@@ -79,6 +79,20 @@ def test_merging_in_any_order_gives_the_wanted_images(tmp_path):
     assert np.all(found.estimation.n == 96)
 
 
+def test_an_image_in_two_files_is_counted_once(tmp_path):
+    """As where two plans drew it in shards of different sizes."""
+    shards = [[0, 2, 4], [2, 4, 6, 8]]
+    select = [write(tmp_path / f"s{i}.parquet", s, 1) for i, s in enumerate(shards)]
+    estimate = [[write(tmp_path / f"e{i}.parquet", s, 2)] for i, s in enumerate(shards)]
+    wanted = np.array([0, 2, 4, 6, 8])
+    for order in ([0, 1], [1, 0]):
+        parts = [select[i] for i in order], [estimate[i] for i in order]
+        found = merge(*parts, wanted, np.full(5, 0.5))
+        assert list(found.images) == list(wanted)
+        assert equal(found.selection, votes_of(wanted, 1))
+        assert equal(found.estimation, votes_of(wanted, 2))
+
+
 @pytest.mark.parametrize(
     "other",
     [

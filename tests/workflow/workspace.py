@@ -125,9 +125,10 @@ class Workspace:
         return found[0]
 
     def finished(self) -> set[Path]:
-        """Every file under results/ but logs and resume files."""
+        """Every file under results/ but logs, resume files and sizes of plans at work."""
         files = (p for p in (self.folder / "results").rglob("*") if p.is_file())
-        return {p for p in files if "log" not in p.parts and not p.name.startswith(("resume-", "log.txt"))}
+        kept = (p for p in files if not {"log", ".planned"} & {*p.parts})
+        return {p for p in kept if not p.name.startswith(("resume-", "log.txt"))}
 
     # --- Snakemake ---
 

@@ -1,0 +1,85 @@
+"""The shard sizes that running processes have planned: every later plan takes them. No torch.
+
+Before a run's first draw no file records a size (rs.plan.kept_shards). Two Snakemakes, or one and `rs slice`,
+that start then with different sizes would draw the same images in different files. So processes that draw
+plan one after another, and each writes the sizes of its plan to a file that it keeps locked until it ends.
+The lock says that the process runs: a plan that was abandoned, or a dry run, binds nobody.
+
+On a file system without locks, nothing is written, and such processes draw some images twice. No image is
+counted twice in any case: a certificate reads the files of one plan.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from rs.errors import UserError
+from rs.plan.jobs import RESULTS
+from rs.plan.kept_shards import Kept
+from rs.provenance.files import whole_file
+
+PLACE = RESULTS / ".planned"
+_HELD: list[TextIO] = []  # the files of this process; closing one would unlock it
+
+
+@contextlib.contextmanager
+def in_turn(draws: bool = True) -> Iterator[Callable[[Kept], None]]:
+    """Inside, no other process plans draws. Yields the function that writes the sizes of this process's plan;
+    for a process that does not draw, nothing is locked or written.
+    """
+    if not draws:
+        yield lambda kept: None
+        return
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            PLACE.mkdir(parents=True, exist_ok=True)
+            turn = stack.enter_context(open(PLACE / "turn.lock", "w"))
+            try:
+                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print("rs: waiting for another process here that is planning", file=sys.stderr)
+                fcntl.flock(turn, fcntl.LOCK_EX)
+        for path in PLACE.glob("*.json"):
+            with contextlib.suppress(OSError), open(path) as file:
+                if not _runs(file):
+                    path.unlink()
+        yield _write
+
+
+def sizes() -> dict[tuple[Path, int, int], int]:
+    """The images per shard that running processes have planned, by the keys of `Kept`."""
+    found: dict[tuple[Path, int, int], int] = {}
+    for path in sorted(PLACE.glob("*.json")):
+        with contextlib.suppress(OSError, ValueError), open(path) as file:
+            if _runs(file):
+                for folder, first, step, images in json.load(file):
+                    found.setdefault((Path(folder), first, step), images)
+    return found
+
+
+def _write(kept: Kept) -> None:
+    path = PLACE / f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}.json"
+    told = [(str(folder), first, step, shards.images) for (folder, first, step), shards in kept.items()]
+    with contextlib.suppress(UserError), whole_file(path) as temporary:
+        _HELD.append(held := open(temporary, "w"))  # noqa: SIM115
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before its name is there
+        json.dump(told, held)
+        held.flush()
+
+
+def _runs(file: TextIO) -> bool:
+    """Whether the process that wrote a file still runs."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
