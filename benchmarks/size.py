@@ -2,11 +2,14 @@
 
   python benchmarks/size.py                 # 600 labels, 1,000 images each
   python benchmarks/size.py --runs 1000 --profile
+  python benchmarks/size.py --keep FOLDER --only "import mlflow" again "once more"
 
 The tables are the made-up ones of benchmarks/page.py; figures are drawn too, and timed separately. With
 --networks every run has a network of four kilobytes, manifests and 500 certified images on disk, which are
-logged to MLflow too. `again` is a second logging with nothing new; `one changed` is one after a change of one
-number of one run. `tables` is the aggregation of tables from made-up files of as many runs of MNIST.
+logged to MLflow too. `again` and `once more` are loggings with nothing new; `one changed` is one after a
+change of one number of one run. `tables` is the aggregation of tables from made-up files of as many runs of
+MNIST. With --keep, tables and store stay in a folder, from where the next call takes them: its `again` is
+the first logging of a process, as of `rs track`.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import numpy as np
 import page
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
 from rs.plan.plan import Plan
@@ -37,6 +41,7 @@ from rs.report.tracking.sources import RunFiles, Sources
 from rs.report.tracking.study import log_study
 from rs.study.study import Study
 from rs.tables.aggregate import aggregate
+from rs.tables.reading import read
 
 
 def main() -> None:
@@ -48,23 +53,27 @@ def main() -> None:
     parser.add_argument("--networks", action="store_true", help="log a small network of every run")
     parser.add_argument("--profile", action="store_true", help="and where the time goes")
     parser.add_argument("--only", nargs="*", default=[], metavar="PART")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where tables and store stay")
     args = parser.parse_args()
 
     def timed(name: str, act: Callable[[], Any]) -> Any:
         if args.only and name not in args.only:
             return None
         profile = cProfile.Profile() if args.profile else None
-        started = time.process_time()
+        clock, started = time.perf_counter(), time.process_time()
         found = profile.runcall(act) if profile else act()
-        print(f"{name}: {time.process_time() - started:.1f} s of CPU", flush=True)
+        used, took = time.process_time() - started, time.perf_counter() - clock
+        print(f"{name}: {used:.2f} s of CPU, {took:.2f} s of wall time", flush=True)
         if profile:
             pstats.Stats(profile).sort_stats("cumulative").print_stats(25)
         return found
 
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        tables = page.study(args.runs, args.images)
-        page.store(folder, tables)
+    with contextlib.nullcontext(args.keep) if args.keep else tempfile.TemporaryDirectory() as place:
+        folder = Path(place).resolve()
+        if not (folder / "tables/runs.parquet").is_file():
+            page.store(folder, page.study(args.runs, args.images))
+        if (found := pq.read_metadata(folder / "tables/runs.parquet").num_rows) != args.runs:
+            parser.error(f"{folder}: holds {found} runs; --runs must be that, or the folder another one")
         drawn = timed("figures", lambda: figures.draw(folder / "tables", folder / "figures")) or []
         if drawn:
             print(f"figures: {len(drawn)} files, {sum(f.stat().st_size for f in drawn) / 1e6:.1f} MB")
@@ -75,23 +84,28 @@ def main() -> None:
             files = [file.stat().st_size for file in plan.tables.iterdir()] if plan else []
         print(f"tables: {sum(files) / 1e6:.1f} MB" if plan else "", end="\n" * bool(plan))
         out = folder / "report.html"
-        timed("page", lambda: write_report("large", folder / "tables", drawn, out, context))
-        if out.is_file():
+        if timed("page", lambda: write_report("large", folder / "tables", drawn, out, context) or True):
             print(f"page: {out.stat().st_size / 1e6:.1f} MB")
             parts(out.read_text())
-        uri = f"sqlite:///{folder / 'mlflow.db'}"
         timed("import mlflow", lambda: __import__("mlflow"))
-        runs = tables["runs"].run if args.networks else []
-        sources = Sources("Made up.", runs={run: run_files(folder, run) for run in runs})
-        for name in ("logging", "again", "one changed"):
-            if name == "one changed":
-                tables["certified_accuracy"].loc[0, "certified_accuracy"] = 0.125
-                page.store(folder, {"certified_accuracy": tables["certified_accuracy"]})
-            told = timed(name, lambda: log_study("large", folder / "tables", uri, sources))
-            if told:
-                print(f"{name}: {len(told['written'])} runs written")
-        if (folder / "mlflow.db").is_file():
-            print(f"store: {(folder / 'mlflow.db').stat().st_size / 1e6:.1f} MB")
+        logged(folder, args.networks, timed)
+
+
+def logged(folder: Path, networks: bool, timed: Callable[[str, Callable[[], Any]], Any]) -> None:
+    """Logs the tables in `folder` to the store there, in each of the ways that are asked for."""
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    runs = read(folder / "tables", "runs").run if networks else []
+    sources = Sources("Made up.", runs={run: run_files(folder, run) for run in runs})
+    for name in ("logging", "again", "once more", "one changed"):
+        if name == "one changed":
+            changed = read(folder / "tables", "certified_accuracy")
+            changed.loc[0, "certified_accuracy"] = 0.125
+            page.store(folder, {"certified_accuracy": changed})
+        told = timed(name, lambda: log_study("large", folder / "tables", uri, sources))
+        if told:
+            print(f"{name}: {len(told['written'])} runs written")
+    if (folder / "mlflow.db").is_file():
+        print(f"store: {(folder / 'mlflow.db').stat().st_size / 1e6:.1f} MB")
 
 
 def observed(folder: Path, runs: int, images: int) -> Plan:
@@ -116,6 +130,9 @@ def observed(folder: Path, runs: int, images: int) -> Plan:
 def run_files(folder: Path, run: str) -> RunFiles:
     """The files of a run's network for MLflow, with the least possible content."""
     data, model = folder / "data/manifest.json", folder / "runs" / run / "model.json"
+    made = RunFiles(model, data, (model.with_name("certified.parquet"),))
+    if model.exists():
+        return made
     if not data.exists():
         splits = {
             s: {"file": f"{s}.safetensors", "sha256": "0" * 64, "images": 500} for s in ("train", "test")
@@ -126,9 +143,9 @@ def run_files(folder: Path, run: str) -> RunFiles:
     model.with_suffix(".safetensors").write_bytes(bytes(4096))
     certified = pd.DataFrame({name: np.arange(500.0) for name in ("image", "label", "prediction", "radius")})
     spec = {"noise": {"name": "gaussian", "sigma": 0.5}, "seed": 0, "block": 1000}
-    made = {"spec": spec, "form": {"precision": "bfloat16", "batch": 1024}}
-    write_table(model.with_name("certified.parquet"), pa.Table.from_pandas(certified), made)
-    return RunFiles(model, data, (model.with_name("certified.parquet"),))
+    drawn = {"spec": spec, "form": {"precision": "bfloat16", "batch": 1024}}
+    write_table(made.certified[0], pa.Table.from_pandas(certified), drawn)
+    return made
 
 
 def parts(text: str) -> None:
