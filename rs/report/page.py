@@ -1,4 +1,5 @@
 """A study's page: one HTML file with its tables and figures inside, which opens without a network connection.
+Figures that would make it larger than MOST are shown from their files beside it.
 
 The page is a function of the tables, the figures and `context`: same input, same bytes.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -53,6 +55,7 @@ _CAPTIONS = {
     ),
 }
 
+MOST = 8_000_000  # bytes of a page with figures
 MOST_DRAWN = 500_000  # bytes of a figure's SVG
 _TOO_MANY = (
     "This study has too many runs and images for an interactive figure; images.parquet has every image."
@@ -104,11 +107,11 @@ def _page(study: str, tables: Path, figures: Sequence[Path], out: Path, context:
     live = curves(tables, context.get("radii"), seeds, context.get("report"))
     sections = _sections(tables, runs, seeds, context.get("radii"), bool(live))
     named = {section.id: section for section in sections}
-    _add_figures(named, figures, tables, out.parent)
+    shown = _add_figures(named, figures, tables, out.parent)
     if not live and not read(tables, "images").empty:
         named["certified"].lead += f" {_TOO_MANY}"
     files = [str(f) for f in context.get("files") or ()]
-    return render(
+    page = render(
         "report.html",
         styles=["vendor/uPlot.min.css"] * bool(live),
         scripts=["vendor/uPlot.iife.min.js", "marks.js", "curves.js"] * bool(live),
@@ -123,6 +126,7 @@ def _page(study: str, tables: Path, figures: Sequence[Path], out: Path, context:
         curves=live,
         answers=answers(tables),
     )
+    return _with_images(page, shown, out.parent)
 
 
 def _seeds(runs: pd.DataFrame) -> dict[str, Any]:
@@ -152,24 +156,44 @@ def _sections(
     ]
 
 
-def _inside(figure: Path) -> str:
-    """An SVG as a data URI, or its PNG where the SVG is large: that of 600 lines has megabytes."""
+def _with_images(page: str, shown: Mapping[str, Path], folder: Path) -> str:
+    """The page with each figure in place of its mark: inside the page while that has room for it."""
+    room = MOST - len(page.encode())
+    for mark, figure in shown.items():
+        image, beside = _inside(figure)
+        if len(image) > room:
+            image = _address(beside, folder)
+        room -= len(image)
+        page = page.replace(f'src="{mark}"', f'src="{escape(image)}"')
+    return page
+
+
+def _inside(figure: Path) -> tuple[str, Path]:
+    """An SVG as a data URI, or its PNG where the SVG is large (600 lines make megabytes); and the file."""
     pixels = figure.with_suffix(".png")
     small = figure.stat().st_size <= MOST_DRAWN or not pixels.is_file()
     file, kind = (figure, "svg+xml") if small else (pixels, "png")
-    return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
+    return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode()}", file
+
+
+def _address(file: Path, folder: Path) -> str:
+    return os.path.relpath(file, folder).replace(os.sep, "/")
 
 
 def _add_figures(
     sections: Mapping[str, Section], figures: Sequence[Path], tables: Path, folder: Path
-) -> None:
-    """Adds each figure to its section: inside the page, with links to its files."""
+) -> dict[str, Path]:
+    """Adds a mark of each figure to its section, with links to its files; the figures by their marks."""
     labels = [str(label) for name in _LABELLED for label in read(tables, name).get("label", ())]
     cut = any(shown != label for label, shown in shortened(labels).items())
+    marked: dict[str, Path] = {}
     for path in figures:
         stem = next((s for s in _CAPTIONS if path.stem.startswith(s)), None)
         if path.suffix == ".svg" and stem is not None:
             where, caption = _CAPTIONS[stem]
             same = [other for other in figures if other.stem == path.stem]
-            files = {p.suffix[1:].upper(): os.path.relpath(p, folder).replace(os.sep, "/") for p in same}
-            sections[where].figures.append((_inside(path), f"{caption} {_CUT}" if cut else caption, files))
+            files = {p.suffix[1:].upper(): _address(p, folder) for p in same}
+            mark = f"figure:{len(marked)}"
+            marked[mark] = path
+            sections[where].figures.append((mark, f"{caption} {_CUT}" if cut else caption, files))
+    return marked

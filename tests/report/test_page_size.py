@@ -97,6 +97,20 @@ def test_a_figure_of_many_lines_is_there_in_pixels(few, monkeypatch):
     assert f"data:image/png;base64,{base64.b64encode(b'pixels').decode()}" in written(few[0], drawn)
 
 
+def test_figures_that_a_page_has_no_room_for_are_shown_from_their_files(few, monkeypatch):
+    drawn = [few[0] / f"{name}.svg" for name in ("certified-accuracy", "training")]
+    drawn[0].write_text("<svg/>" * 1000)
+    drawn[1].write_text("<svg/>")
+    inside = written(few[0], drawn)
+    assert inside.count("data:image/svg+xml;base64") == 2
+    monkeypatch.setattr(page, "MOST", len(inside.encode()) - 1000)  # room for the second, which is small
+    text = written(few[0], drawn)
+    assert len(text.encode()) <= page.MOST
+    assert f'src="{few[0].name}/certified-accuracy.svg"' in text
+    assert base64.b64encode(b"<svg/>").decode() in text
+    assert "figure:" not in text
+
+
 def test_the_best_of_many_runs_is_found_in_one_look_at_their_comparisons(tmp_path):
     benchmark = load_benchmark("page")
     noise = {**smoothed_with({"name": "gaussian", "sigma": 0.25}), "certificate": "cohen"}
