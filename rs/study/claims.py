@@ -107,7 +107,7 @@ def _check(study: Study, place: Place, condition: Row, tables: Sequence[str]) ->
         study.fail((*place, "radii"), f"{metric} is at no radius")
     for side in sides_of(condition):
         for run in _runs(study, place, kind, side):
-            _check_run(study, place, metric, radii, side, run)
+            _check_run(study, place, condition, radii, side, run)
 
 
 def _runs(study: Study, place: Place, kind: str, side: Row) -> Iterator[Run]:
@@ -119,7 +119,10 @@ def _runs(study: Study, place: Place, kind: str, side: Row) -> Iterator[Run]:
     yield from (run for label, run in found.items() if label == side["run"])
 
 
-def _check_run(study: Study, place: Place, metric: str, radii: Sequence[float], side: Row, run: Run) -> None:
+def _check_run(
+    study: Study, place: Place, condition: Row, radii: Sequence[float], side: Row, run: Run
+) -> None:
+    metric = condition["metric"]
     for asked, key, kind in (
         (metric in CERTIFIED, "certificate", "certificates"),
         (metric == ATTACKED, "attack", "attacks"),
@@ -129,15 +132,20 @@ def _check_run(study: Study, place: Place, metric: str, radii: Sequence[float], 
             told = f"{run.label} has no {key} labelled {side[key]!r}; it has: {', '.join(offered) or 'none'}"
             study.fail((*place, key), told)
         if metric == ATTACKED and kind == "attacks":
-            _among(study, place, radii, sorted({0, *offered[side[key]]["radii"]}))
+            source = f"{run.label}'s attack {side[key]}"
+            _among(study, place, condition, radii, sorted({0, *offered[side[key]]["radii"]}), source)
     if metric == "certified_accuracy":
-        _among(study, place, radii, study.report["radii"])
+        _among(study, place, condition, radii, study.report["radii"], "report.radii")
     if metric in ("epsilon", "rho") and run.sections["calibration"] is None:
         study.fail((*place, "metric"), f"{run.label} has no calibration")
 
 
-def _among(study: Study, place: Place, radii: Sequence[float], allowed: Sequence[float]) -> None:
+def _among(
+    study: Study, place: Place, condition: Row, radii: Sequence[float], allowed: Sequence[float], source: str
+) -> None:
+    """Refuses a radius that `source` does not measure, at the key that names it."""
     for radius in radii:
         if radius not in allowed:
+            key = next((k for k in ("small", "large") if condition[k] == radius), "radii")
             names = ", ".join(f"{r:g}" for r in allowed)
-            study.fail((*place, "radii"), f"radius {radius:g} is not among those measured; allowed: {names}")
+            study.fail((*place, key), f"radius {radius:g} is not among those of {source}; allowed: {names}")

@@ -53,14 +53,19 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
         own = [e for e in error.context or () if limit[e.relative_schema_path[0]].get("type") == kind]
         if kind and own:
             return explain(first(own))
-        return path, f"{short(value)}: must be {' or '.join(options)}"
+        return path, f"{_typed(value)}: must be {' or '.join(options)}"
     if rule in ("maxItems", "maxProperties"):
         return path, f"{len(value)} entries; at most {limit}"
     if rule == "pattern":
         return path, f"{short(repr(value))}: must match {limit}"
     if rule == "maxLength":
         return path, f"{short(value)}: {len(value)} characters; at most {limit}"
-    return path, f"{short(value)}: must be {describe(error.schema)}"
+    return path, f"{_typed(value)}: must be {describe(error.schema)}"
+
+
+def _typed(value: Any) -> str:
+    """The value, text in quotes: '0.25' is no number, and would look like one."""
+    return short(repr(value) if isinstance(value, str) else value)
 
 
 def describe(s: dict[str, Any]) -> str:
@@ -81,6 +86,7 @@ def describe(s: dict[str, Any]) -> str:
     limits = {"minimum": "at least", "exclusiveMinimum": "above"}
     limits |= {"maximum": "at most", "exclusiveMaximum": "below"}
     more = [f"{word} {s[key]}" for key, word in limits.items() if key in s]
+    more += [f"that matches {s['pattern']}"] if "pattern" in s else []
     more += [f"a multiple of {s['multipleOf']}"] if "multipleOf" in s else []
     lengths = {"minItems": "of at least", "maxItems": "of at most"}
     more += [f"{word} {s[key]}" for key, word in lengths.items() if key in s]

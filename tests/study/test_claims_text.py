@@ -34,7 +34,11 @@ AT = {"metric": "certified_accuracy", "radii": [0.25]}
         ({**PAIR, "radii": [0.25]}, ".radii: acr is at no radius"),
         (
             {**PAIR, **AT, "radii": [0.3]},
-            ".radii: radius 0.3 is not among those measured; allowed: 0, 0.25, 0.5",
+            ".radii: radius 0.3 is not among those of report.radii; allowed: 0, 0.25, 0.5",
+        ),
+        (
+            {"crosses": ["nal", "gaussian"], "metric": "certified_accuracy", "small": 0.25, "large": 0.3},
+            ".large: radius 0.3 is not among those of report.radii; allowed: 0, 0.25, 0.5",
         ),
         ({**PAIR, **AT, "certificate": "renyi"}, ".certificate: nal has no certificate labelled 'renyi'"),
         ({**PAIR, **AT, "metric": "empirical_accuracy"}, ".attack: nal has no attack labelled None"),
@@ -44,7 +48,7 @@ AT = {"metric": "certified_accuracy", "radii": [0.25]}
             {"crosses": ["nal", "gaussian"], "small": 0.5, "large": 0.25},
             ".large: 0.25: must be above small, 0.5",
         ),
-        ({"impossible": "my word"}, ".impossible: my word: must be a string"),
+        ({"impossible": "my word"}, ".impossible: 'my word': must be a string that matches ^"),
         ({**PAIR, "about": "images"}, ".about: 'images'; allowed: networks, methods"),
     ],
 )

@@ -30,9 +30,9 @@ NUMBER = "published[0].certified_accuracy[0]"
             "published[0].settings.sampling.votes: unknown key; allowed: answers, batch",
         ),
         ({"published": [ENTRY, ENTRY]}, "published[1]: prints what published[0] prints: tiny/p-t/gaussian/"),
-        ({"published": [ENTRY | {"certified_accuracy": ["1.5"]}]}, f"{NUMBER}: 1.5: must"),
-        ({"published": [ENTRY | {"certified_accuracy": ["half"]}]}, f"{NUMBER}: half"),
-        ({"published": [ENTRY | {"acr": "-1"}]}, "published[0].acr: -1: must be"),
+        ({"published": [ENTRY | {"certified_accuracy": ["1.5"]}]}, f"{NUMBER}: '1.5': must"),
+        ({"published": [ENTRY | {"certified_accuracy": ["half"]}]}, f"{NUMBER}: 'half'"),
+        ({"published": [ENTRY | {"acr": "-1"}]}, "published[0].acr: '-1': must be"),
     ],
 )
 def test_a_slip_is_named_with_its_place(tiny, refusal, study, says) -> None:

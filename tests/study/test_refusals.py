@@ -34,7 +34,7 @@ def put(study, path, value):
         ("certificates/0/name", "incremental", "certificates[0]", "needs votes of two networks on the same"),
         ("data/name", "cifar", "data.name", "allowed: cifar10, digits, image-folder"),
         ("noise/sigma", -0.5, "noise.sigma", "-0.5: must be 0 or a number at least 1e-06"),
-        ("noise/sigma", "much", "noise.sigma", "much: must be 0 or a number"),
+        ("noise/sigma", "much", "noise.sigma", "'much': must be 0 or a number"),
         ("noise/sigma", float("nan"), "noise.sigma", "must be a finite number"),
         (
             "training/optimizer/learning_rate",
@@ -56,7 +56,7 @@ def put(study, path, value):
             "sampling.batch",
             "40: must be a whole number at least 16 and at most 1048576 and a multiple of 16",
         ),
-        ("training/epochs", "ten", "training.epochs", "ten: must be a whole number at least 1"),
+        ("training/epochs", "ten", "training.epochs", "'ten': must be a whole number at least 1"),
         ("training/epochs", True, "training.epochs", "True: must be a whole number at least 1"),
         ("training/keep", "best", "training.keep", "'best'; allowed: last, best_clean"),
         ("training", [1], "training", "[1]: must be a mapping of keys"),
@@ -195,7 +195,7 @@ def test_an_error_is_told_where_the_value_stands(tmp_path, tiny, refusal):
         ({"product": {"certificates.0.alpha": [0.1]}}, "product.certificates.0.alpha: unknown key"),
         ({"product": {"noise.sgma": [1]}}, "noise.sgma: unknown key (did you mean noise.sigma?); allowed: n"),
         ({"zip": {"training.optimizer.lerning_rate": [1]}}, "did you mean training.optimizer.learning_rate?"),
-        ({"product": {"noise.sigma": ["wide"]}}, "product.noise.sigma[0]: wide: must be "),
+        ({"product": {"noise.sigma": ["wide"]}}, "product.noise.sigma[0]: 'wide': must be "),
         (
             {"zip": {"noise.sigma": [1, 2], "training.epochs": [1]}},
             "same length (noise.sigma: 2, training.epochs: 1)",
