@@ -41,18 +41,39 @@ def in_turn(draws: bool = True) -> Iterator[Callable[[Kept], None]]:
         return
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
-            PLACE.mkdir(parents=True, exist_ok=True)
-            turn = stack.enter_context(open(PLACE / "turn.lock", "w"))
-            try:
-                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print("rs: waiting for another process here that is planning", file=sys.stderr)
-                fcntl.flock(turn, fcntl.LOCK_EX)
+            stack.enter_context(_turn())
+            stack.callback(_tidy)
         for path in PLACE.glob("*.json"):
             with contextlib.suppress(OSError), open(path) as file:
                 if not _runs(file):
                     path.unlink()
         yield _write
+
+
+def _turn() -> TextIO:
+    """The locked file of whose turn it is. Raises OSError where there is no such lock."""
+    path = PLACE / "turn.lock"
+    for _ in range(1000):  # a working directory that is gone would be tried for ever
+        with contextlib.suppress(FileNotFoundError):  # removed by who had the turn
+            PLACE.mkdir(parents=True, exist_ok=True)
+            turn = open(path, "w")  # noqa: SIM115
+            try:
+                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print("rs: waiting for another process here that is planning", file=sys.stderr)
+                fcntl.flock(turn, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(turn.fileno()), os.stat(path)):
+                return turn
+            turn.close()
+    raise FileNotFoundError(path)
+
+
+def _tidy() -> None:
+    """Ends this process's turn. A study that was refused leaves nothing."""
+    with contextlib.suppress(OSError):
+        (PLACE / "turn.lock").unlink()
+        PLACE.rmdir()
+        RESULTS.rmdir()
 
 
 def sizes() -> dict[tuple[Path, int, int], int]:

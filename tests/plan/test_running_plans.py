@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ from tiny_study import write_study
 
 from rs.cli import time_slice
 from rs.cli.main import main
+from rs.errors import UserError
 from rs.plan import kept_shards, running_plans
 from rs.provenance.files import write_text
 
@@ -103,6 +106,19 @@ def test_draws_in_another_size_that_come_meanwhile_change_no_running_plan(study,
     study["test"] = {"skip": 2}
     other = of(study, plan_of, 50)
     assert {shards.running for shards in other.observer.kept.values()} == {False}, "of other images"
+
+
+def test_a_turn_leaves_nothing_and_who_waits_has_the_next_one(study, start, plan_of):
+    alone = files(of(study, plan_of, 50))
+    with running_plans.in_turn():
+        waiting = start(50)
+        assert select.select([waiting.stdout], [], [], 4)[0] == []
+    assert said(waiting) == alone
+    assert [path.suffix for path in running_plans.PLACE.iterdir()] == [".json"]
+    waiting.communicate()
+    with contextlib.suppress(UserError), running_plans.in_turn():
+        plan_of({**study, "noise": {"name": "gaussian", "sgma": 1}})
+    assert not Path("results").exists()
 
 
 def test_a_slice_is_heard_where_it_draws(study, plan_of):
