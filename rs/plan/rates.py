@@ -13,8 +13,10 @@ not measured with is assumed, by the first of these that is known:
   second in bfloat16 votes, as ResNet-20, -110 and -50 make 290, 279 and 371, while their multiply-adds a
   second differ by 2.7 times (17.8, 19.2 and 47.2 T). Large products reach a share of the card's peak.
 So ResNets come out within a factor of 1.5. LeNet and nal_cnn would be assumed 1.7 to 3.9 times too fast in
-bfloat16; they are measured. Not within it: a step of ResNet-20 or ResNet-110 launched kernel by kernel takes
-2 to 3 times its price, as launches grow with depth.
+bfloat16; they are measured.
+
+Steps on streamed images or in several processes, and the gradients of attacks, are launched kernel by kernel
+instead of recorded. To each of these passes the launches of the network's operations are added.
 
 Peaks and bandwidths are from the makers' data sheets.
 """
@@ -37,6 +39,8 @@ from rs.provenance.files import read_json, versions, write_json
 from rs.settings.sampling import differentiated
 
 START = 4.0  # seconds before a job computes: torch and the network (3.2 s), files
+COSTS = ("multiply_adds", "outputs", "weights", "operations")  # rs.methods.models.costs
+RECORDS = ("update", "ascent")  # kinds of passes that are measured as CUDA graphs on a GPU
 COMPILING = 6.0  # more for a job that compiles its network (3 to 10 s: docs/evidence/sampling.md)
 
 
@@ -65,7 +69,7 @@ class Machine(Protocol):
 
 
 def costs_of(network: Network) -> dict[str, int]:
-    """Multiply-adds of a forward pass, outputs and weights, as counts. Raises NotPriced."""
+    """Multiply-adds and operations of a forward pass, outputs and weights, as counts. Raises NotPriced."""
     found: dict[str, int] | None = network.costs or measured(network).get("costs")
     if found is None:
         raise NotPriced(f"{network.name}: not measured yet (rs price does)")
@@ -79,8 +83,10 @@ def multiply_adds(network: Network) -> int:
 
 # --- named GPUs ---
 
-# Seconds of a pass in a CUDA graph, and of one launched kernel by kernel (2 to 3.4 ms for small networks)
-RECORDED, WRITTEN = 0.3e-3, 3e-3
+# Seconds of a pass in a CUDA graph; and of one launched kernel by kernel, beside LAUNCH for each operation of
+# each forward pass that it costs (FORWARDS). Fitted to nine steps on an H200: 2.4 to 53 ms a pass come out
+# 0.78 to 1.32 times as long (docs/evidence/price.md).
+RECORDED, WRITTEN, LAUNCH = 0.3e-3, 2e-3, 30e-6
 # Outputs per second on an H200: votes (eager, compiled) and other passes, per forward pass (FORWARDS).
 # bfloat16: votes as above; compiled ResNets make 418, 419 and 803 G, updates of ResNet-20 and -110 163 and
 # 179 G. float32: the plain loop's ResNets make 84 to 112 G in contiguous memory, as forms compute today;
@@ -129,6 +135,11 @@ H100: Passes = {
 MEASURED = {"H200": H200, "H100": H100}
 
 
+def written(work: Work) -> float:
+    """Seconds of a pass that is launched kernel by kernel, beside those of its images. Raises NotPriced."""
+    return WRITTEN + LAUNCH * FORWARDS[work.kind] * costs_of(work.network)["operations"]
+
+
 @dataclass(frozen=True)
 class Card:
     """A GPU: peaks of float32 and bfloat16 in FLOP/s, memory bandwidth in bytes/s."""
@@ -145,7 +156,7 @@ class Card:
             raise NotPriced(f"{network.name}: OpenVINO votes on processors")
         precision = network.precision if vote else differentiated(network.precision)
         kind = "vote compiled" if vote and network.compiled else work.kind
-        fixed = RECORDED if work.recorded or vote else WRITTEN
+        fixed = RECORDED if work.recorded or vote else written(work)
         model = network.described["name"]
         own = MEASURED.get(self.name, {}).get((model, precision, kind))
         if own is not None:  # a written step adds launches
@@ -215,7 +226,10 @@ class Here:
     def rate(self, work: Work) -> Rate:
         found = measured(work.network).get("rates", {}).get(work.kind)
         if found is not None:
-            return Rate(float(found["fixed"]), float(found["each"]), assumed=False)
+            fixed, each = float(found["fixed"]), float(found["each"])
+            if self.device.startswith("cuda") and work.kind in RECORDS and not work.recorded:
+                return Rate(max(fixed, written(work)), each, assumed=True)
+            return Rate(fixed, each, assumed=False)
         if self.device.startswith("cuda"):
             like = next((c for c in CARDS.values() if c.name in self.name.upper().replace(" ", "")), None)
             rate = (like or CARDS["A100"]).rate(work)
@@ -267,7 +281,7 @@ def measured(network: Network) -> dict[str, Any]:
         for rate in found["rates"].values():
             if not (float(rate["fixed"]) >= 0 and float(rate["each"]) > 0):
                 return {}
-        return {"costs": {k: int(v) for k, v in found["costs"].items()}, "rates": found["rates"]}
+        return {"costs": {key: int(found["costs"][key]) for key in COSTS}, "rates": found["rates"]}
     return {}
 
 

@@ -75,8 +75,8 @@ class Network:
 
     @property
     def costs(self) -> dict[str, int] | None:
-        """Multiply-adds, outputs and weights of a built-in architecture, or of all that a model joins. None
-        for other models, whose costs are known once measured.
+        """Multiply-adds, outputs, weights and operations of a built-in architecture, or of all that a model
+        joins. None for other models, whose costs are known once measured.
         """
         total: dict[str, int] = {}
         for part in parts_of(self._given) or [self._given]:

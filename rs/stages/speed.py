@@ -28,6 +28,7 @@ from rs.networks.inference import InferenceForm
 from rs.networks.openvino_form import OpenVinoForm, program_of
 from rs.networks.optimization import make_optimizer
 from rs.networks.transformations import training_layout
+from rs.plan.rates import RECORDS
 from rs.plan.work import Network
 from rs.settings.sampling import asked_form, differentiated
 from rs.settings.training import Training
@@ -145,7 +146,7 @@ def measure(
 
 def _line(subject: Subject, kind: str) -> dict[str, float]:
     device, most = subject.device, LARGEST[subject.device.type]
-    recorded = device.type == "cuda" and kind in ("update", "ascent")
+    recorded = device.type == "cuda" and kind in RECORDS
     captured = CapturedSteps(device) if recorded else None
     draws = captured.draws if captured else generator(device, 0, "train")
     usual = None if kind == "vote" else subject.taken(kind, draws)

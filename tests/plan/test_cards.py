@@ -30,6 +30,8 @@ STEPS = [
     (RESNET20, {"update": (1, 256)}, None, 3.141),
     (RESNET110, {"update": (1, 256)}, None, 15.816),
 ]
+# milliseconds a step of these, launched kernel by kernel on an H200, in the order of its column above
+WRITTEN = [3.36, 3.33, 5.65, 7.04, 35.82, 12.20, 3.15, 12.07, 53.29]
 # network, votes in a batch, votes/s on an H200: eager, compiled, and (ResNets) a plain loop in float32
 VOTES = [
     (LENET, 10_000, 3_816_077, 5_858_643, None),
@@ -53,6 +55,35 @@ def test_recorded_steps_of_the_evidence_come_out(name):
             assert not rate.assumed
             found += rate.seconds(times, times * copies)
         assert found * 1e3 == pytest.approx(measured, rel=0.2), (network.name, passes)
+
+
+def test_written_steps_of_the_evidence_come_out_within_a_factor_of_1_5():
+    """docs/evidence/gpu.md: launches grow with a network's operations, of which ResNet-110 has 50 times
+    LeNet's.
+    """
+    card = rates.card("H200")
+    steps = [(network, passes) for network, passes, _, measured in STEPS if measured is not None]
+    for (network, passes), measured in zip(steps, WRITTEN, strict=True):
+        found = 0.0
+        for kind, (times, copies) in passes.items():
+            rate = card.rate(Work(network, kind, times, times * copies))
+            assert rate.assumed
+            found += rate.seconds(times, times * copies)
+        assert 1 / 1.5 < 1e3 * found / measured < 1.5, (network.name, passes)
+
+
+def test_rates_of_recorded_steps_are_not_those_of_written_ones(tmp_path, monkeypatch):
+    """On the machine that measured them: streamed images and several processes record nothing."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    gpu = rates.Here("NVIDIA H200", "GPU-hours", "cuda 9.0")
+    monkeypatch.setattr(rates, "here", lambda: gpu)
+    measured = {"fixed": 0.3e-3, "each": 1e-6}
+    rates.keep(RESNET110, dict.fromkeys(rates.COSTS, 1), dict.fromkeys(("update", "gradient"), measured))
+    assert gpu.rate(Work(RESNET110, "update", 1, 1, recorded=True)) == rates.Rate(0.3e-3, 1e-6, False)
+    assert gpu.rate(Work(RESNET110, "gradient", 1, 1)) == rates.Rate(0.3e-3, 1e-6, False), "never recorded"
+    written = gpu.rate(Work(RESNET110, "update", 1, 1))
+    assert written.assumed
+    assert written.fixed == pytest.approx(2e-3 + 3 * 500 * 30e-6)
 
 
 def votes_of(card, network, batch):

@@ -23,7 +23,7 @@ from rs.study.study import Study
 PAPERS = Path(__file__).resolve().parents[2] / "config" / "papers"
 RATE = {"fixed": 0.0, "each": 0.001}
 KINDS = ("forward", "vote", "ascent", "update", "gradient")
-COSTS = {"multiply_adds": 10, "outputs": 20, "weights": 30}
+COSTS = {"multiply_adds": 10, "outputs": 20, "weights": 30, "operations": 40}
 
 
 @pytest.fixture(autouse=True)
