@@ -64,12 +64,15 @@ class Told:
 def run(args: argparse.Namespace) -> None:
     if args.from_logs:
         from_logs.keep()
-    told = list(everything(kept_only=args.kept))
+    told = list(everything(args.kept, args.paper))
     numbers, claims = numbers_of(told), claims_of(told)
     papers = sorted({row["paper"] for row in (*numbers, *claims)})
     if args.paper:
         if args.paper not in papers:
-            there = ", ".join(papers) or "none in this folder"
+            there = (
+                ", ".join(sorted({*papers, *_named(Study([path]) for path in _shipped())}))
+                or "none in this folder"
+            )
             raise UserError(f"--paper {args.paper}: no number or claim of it; there are: {there}")
         papers = [args.paper]
     numbers, claims = ([r for r in rows if r["paper"] in papers] for rows in (numbers, claims))
@@ -89,8 +92,15 @@ def run(args: argparse.Namespace) -> None:
     print(text(numbers, claims), from_logs.summary(others), sep="\n")
 
 
-def everything(kept_only: bool = False) -> Iterator[Told]:
-    """The results of every study in this folder; a study without published numbers or claims is left out."""
+def everything(kept_only: bool = False, paper: str | None = None) -> Iterator[Told]:
+    """The results of every study in this folder; a study without published numbers or claims (of `paper`, if
+    it is given) is left out.
+    """
+
+    def asked(study: Study) -> bool:
+        named = _named([study])
+        return bool(named) if paper is None else paper in named
+
     seen: set[str] = set()
     for table in [] if kept_only else sorted(RESULTS.glob("*/tables/published.parquet")):
         found, made = read_table(table)
@@ -104,15 +114,24 @@ def everything(kept_only: bool = False) -> Iterator[Told]:
         yield Told(files, "results", _plain(table), _plain(claims) if claims.is_file() else [])
     for files in read_list(KEPT).values() if KEPT.is_file() else ():
         plan = Plan(Study(files))
-        if plan.study.name not in seen and (plan.study.published or plan.study.claims):
+        if plan.study.name not in seen and asked(plan.study):
             seen.add(plan.study.name)
             with certified(plan, OBSERVATIONS, plan.runs):
                 rows = rows_of(plan)
             yield Told(files, "evidence", rows["published"], rows["claims"])
-    for path in sorted(path for pattern in SHIPPED for path in Path().glob(pattern) if path != DEMO):
-        study = Study([path])
-        if study.name not in seen and (study.published or study.claims):
-            yield Told([path], "none", beside(study, {}), judged(study, {}))
+    for study_file in _shipped():
+        study = Study([study_file])
+        if study.name not in seen and asked(study):
+            yield Told([study_file], "none", beside(study, {}), judged(study, {}))
+
+
+def _shipped() -> list[Path]:
+    return sorted(path for pattern in SHIPPED for path in Path().glob(pattern) if path != DEMO)
+
+
+def _named(studies: Iterable[Study]) -> set[str]:
+    """The papers that the studies have numbers or claims of."""
+    return {str(entry["paper"]) for study in studies for entry in (*study.published, *study.claims)}
 
 
 def _plain(table: Path) -> list[Row]:

@@ -100,6 +100,8 @@ def test_one_paper_of_those_that_are_there(folder, capsys):
     assert "differs: -0.200" in capsys.readouterr().out
     assert main(["verdicts", "--paper", "Q"]) == 1
     assert "--paper Q: no number or claim of it; there are: P" in capsys.readouterr().err
+    assert list(everything(kept_only=True, paper="Q")) == [], "studies of other papers are not derived"
+    assert list(everything(kept_only=True, paper="P"))
 
 
 def test_files_are_written_between_their_marks(folder, capsys):
