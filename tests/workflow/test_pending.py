@@ -23,7 +23,7 @@ from snakemake.cli import main as snakemake
 from workspace import CHECKOUT, STUDY, Workspace
 
 from rs.cli import status
-from rs.plan import kept_shards, mixed_draws, pending, records, rules, staleness
+from rs.plan import kept_shards, mixed_draws, pending, records, rules, running_plans, staleness
 from rs.plan.plan import Plan
 from rs.plan.stages import STAGES, STUDY_STAGES
 from rs.study.study import Study
@@ -93,6 +93,7 @@ def by_snakemake(*arguments: str) -> str:
         pytest.raises(SystemExit) as ended,
     ):
         snakemake([*arguments, "--cores", "1", "--configfile", "study.yaml"])
+    running_plans._HELD.clear()  # as the end of its process would
     assert ended.value.code == 0, told.getvalue()
     return told.getvalue()
 
