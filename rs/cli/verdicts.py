@@ -195,7 +195,7 @@ def text(numbers: list[Row], claims: list[Row]) -> str:
             continue
         found = "" if row["reproduced"] is None else f" reproduced {down(row['reproduced'])}"
         lines.append(f"{row['address']}\n    printed {row['printed']}{found}: {verdict_words(row)}")
-    lines += ["", _table(claims, "verdict", VERDICTS, "claims")]
+    lines += ["", _table(claims, "verdict", VERDICTS, "claims"), *_by_theory(claims)]
     for row in claims:
         lines.append(
             f"{row['address']}\n    {row['verdict']}: {row['claim']} ({row['paper']}, {row['place']})"
@@ -216,11 +216,20 @@ def _counts(rows: list[Row], column: str, order: tuple[str, ...]) -> Iterator[li
         yield [paper, *(str(counted[status]) for status in order), str(len(mine))]
 
 
+def _by_theory(claims: list[Row]) -> list[str]:
+    """A line on how many of the claims that hold or fail are mathematics; none where no claim does."""
+    decided = [row for row in claims if row["verdict"] in ("holds", "fails")]
+    theory = sum(all(row["counted"] == "theory" for row in claim["conditions"]) for claim in decided)
+    told = f"Of {len(decided)} claims that hold or fail, {theory} are mathematics, each decided by a test; "
+    return [f"{told}{len(decided) - theory} are decided by trained networks."] if decided else []
+
+
 def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
     """Totals as Markdown tables; `with_claims` adds each claim, and each number with a verdict."""
     parts = [
         _markdown(numbers, "status", STATUSES, "numbers"),
         _markdown(claims, "verdict", VERDICTS, "claims"),
+        *_by_theory(claims),
     ]
     if with_claims:
         decided = [row for row in claims if row["verdict"] != "not run"]

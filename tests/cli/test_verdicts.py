@@ -12,7 +12,7 @@ import yaml
 from rs.cli import from_logs
 from rs.cli.main import main
 from rs.cli.marked import within
-from rs.cli.verdicts import claims_of, everything, numbers_of, page, totals
+from rs.cli.verdicts import claims_of, everything, numbers_of, page, text, totals
 from rs.cli.why import chain
 from rs.errors import UserError
 from rs.provenance.files import write_table
@@ -119,6 +119,18 @@ def test_files_are_written_between_their_marks(folder, capsys):
     assert "c.md: lacks the marks <!-- verdicts --> and <!-- /verdicts -->" in capsys.readouterr().err
     assert Path("c.md").read_text() == "no marks"
     assert main(["verdicts", "--write", "d.md"]) == 1
+
+
+def test_claims_that_are_mathematics_are_counted_apart():
+    networks, theory = [{"counted": "500 images paired"}], [{"counted": "theory"}]
+    verdicts = [("holds", theory), ("fails", theory), ("holds", [*theory, *networks]), ("not run", networks)]
+    claims = [
+        {"paper": "P", "place": "p", "claim": "c", "address": "a", "verdict": verdict, "conditions": rows}
+        for verdict, rows in verdicts
+    ]
+    assert "\n\nOf 3 claims that hold or fail, 2 are mathematics" in page([], claims, False)
+    assert "; 1 are decided by trained networks." in text([], claims)
+    assert "mathematics" not in page([], claims[3:], False)
 
 
 def test_why_follows_a_number_a_claim_and_a_row(folder):
