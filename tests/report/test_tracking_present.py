@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from tracked_study import everything, of_kind
 
 from rs.report.tracking import present, writing
-from rs.report.tracking.present import present_runs
+from rs.report.tracking.present import present_experiment, present_runs
 from rs.report.tracking.store import open_store
 from rs.report.tracking.study import log_study
 from rs.tables import reading
@@ -51,8 +53,43 @@ def test_a_store_of_another_layout_is_searched(
     told = log_study("demo", tables, uri)
     found = ways(uri, told["experiment_id"])[0]
     monkeypatch.setattr(present, "_QUERY", "SELECT run FROM nowhere WHERE experiment = ?")
+    monkeypatch.setattr(present, "_EXPERIMENT", "SELECT id FROM nowhere WHERE name = ?")
     assert ways(uri, told["experiment_id"])[0] == found
     assert log_study("demo", tables, uri) == told | {"written": []}
+
+
+def test_an_experiment_is_the_same_by_the_query_and_by_the_client(uri: str, tables: Path) -> None:
+    told = log_study("demo", tables, uri)
+    with open_store(uri) as client:
+        client.delete_experiment(client.create_experiment("gone", tags={"a": "ü"}))
+        for name in ("demo", "gone", "nowhere"):
+            found, asked = (present_experiment(client, told, name) for told in (uri, "http://server"))
+            assert found == asked
+        assert (gone := present_experiment(client, uri, "gone"))
+        assert gone.deleted
+        assert gone.tags == {"a": "ü"}
+        assert (demo := present_experiment(client, uri, "demo"))
+        assert (demo.id, demo.deleted) == (told["experiment_id"], False)
+
+
+NOTHING_NEW = """
+import sys
+from pathlib import Path
+from rs.report.tracking.study import log_study
+told = log_study("demo", Path(sys.argv[1]), sys.argv[2])
+print(told["written"], "mlflow" in sys.modules)
+"""
+
+
+def test_a_logging_with_nothing_new_does_not_load_mlflow(uri: str, tables: Path) -> None:
+    told = log_study("demo", tables, uri)
+    command = [sys.executable, "-c", NOTHING_NEW, str(tables), uri]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[] False\n"
+    with open_store(uri) as client:
+        client.delete_run(run := told["runs"][(first := next(iter(told["runs"])))])
+    again = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert again == f"['{first}'] True\n"
+    assert run not in everything(uri)
 
 
 def test_the_second_logging_asks_for_no_run_by_itself(

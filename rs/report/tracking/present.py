@@ -1,8 +1,8 @@
-"""The existing runs of an experiment, with which a logging compares itself.
+"""What exists of an experiment and its runs, with which a logging compares itself.
 
-A run's tags are all that is needed. MLflow's search also reads every metric and parameter, which takes
-seconds for hundreds of runs. So the tags of a SQLite store are read directly. Other stores, and SQLite stores
-of another layout, are searched.
+Tags are all that is needed of a run. MLflow's search also reads every metric and parameter, which takes
+seconds for hundreds of runs. So a SQLite store is read directly: a logging with nothing new needs no client,
+and does not load MLflow. Other stores, and SQLite stores of another layout, are asked through the client.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rs.study.tracking_place import sqlite_file
 
@@ -23,6 +23,22 @@ _QUERY = """
 SELECT run_uuid, artifact_uri, tags.key, tags.value FROM runs JOIN tags USING (run_uuid)
 WHERE experiment_id = ? AND lifecycle_stage = 'active' ORDER BY start_time, run_uuid
 """
+# MLflow's own name for the workspace of a store without workspaces
+_EXPERIMENT = """
+SELECT experiment_id, lifecycle_stage, artifact_location FROM experiments
+WHERE name = ? AND workspace = 'default'
+"""
+_EXPERIMENT_TAGS = "SELECT key, value FROM experiment_tags WHERE experiment_id = ?"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An MLflow experiment, deleted or not: its id, the place of its artifacts, its tags."""
+
+    id: str
+    deleted: bool
+    artifacts: str
+    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,20 @@ class Present:
     id: str
     artifacts: str
     tags: Mapping[str, str]
+
+
+def present_experiment(client: MlflowClient, uri: str, name: str) -> Experiment | None:
+    """The experiment of this name; None where there is none."""
+    for found in _asked(uri, _EXPERIMENT, name):
+        number, stage, artifacts = found
+        return Experiment(
+            str(number), stage == "deleted", artifacts, dict(_asked(uri, _EXPERIMENT_TAGS, number))
+        )
+    told = client.get_experiment_by_name(name)
+    if told is None:
+        return None
+    deleted = told.lifecycle_stage == "deleted"
+    return Experiment(str(told.experiment_id), deleted, told.artifact_location, told.tags)
 
 
 def present_runs(client: MlflowClient, uri: str, experiment: str) -> dict[str, list[Present]]:
@@ -45,14 +75,19 @@ def present_runs(client: MlflowClient, uri: str, experiment: str) -> dict[str, l
 
 def _from_sqlite(uri: str, experiment: str) -> list[Present]:
     """The runs of a SQLite store. Empty where the store is no SQLite file, or has an unknown layout."""
-    file, told = sqlite_file(uri), list[tuple[str, str, str, str]]()
-    if file:
-        with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(file)) as db:
-            told = db.execute(_QUERY, (int(experiment),)).fetchall()
     tags: dict[tuple[str, str], dict[str, str]] = {}
-    for run, artifacts, key, value in told:
+    for run, artifacts, key, value in _asked(uri, _QUERY, experiment):
         tags.setdefault((run, artifacts), {})[key] = value
     return [Present(run, artifacts, mine) for (run, artifacts), mine in tags.items()]
+
+
+def _asked(uri: str, query: str, about: str) -> list[Any]:
+    """The rows of a query; none where the store is no SQLite file, or has an unknown layout."""
+    file = sqlite_file(uri)
+    if file:
+        with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(file)) as db:
+            return db.execute(query, (about,)).fetchall()
+    return []
 
 
 def _searched(client: MlflowClient, experiment: str) -> Iterator[Present]:

@@ -16,10 +16,11 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from rs.errors import UserError
 from rs.provenance.files import cannot_write
+from rs.report.tracking.present import present_experiment
 from rs.study.tracking_place import sqlite_file
 
 if TYPE_CHECKING:
@@ -41,6 +42,23 @@ class StoreError(UserError):
     """The store cannot be read or written now: locked, unreachable, access refused, or not a store."""
 
 
+class _WhenAsked:
+    """MLflow's client, made when it is first asked for anything. MLflow and its SQL store take a second and
+    a half to load, which a logging with nothing new saves.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._client: MlflowClient | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._client is None:
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient(tracking_uri=self._uri)
+        return getattr(self._client, name)
+
+
 @contextlib.contextmanager
 def open_store(uri: str) -> Iterator[MlflowClient]:
     """A client. Whatever prevents reading or writing the store becomes one line, a StoreError."""
@@ -49,9 +67,7 @@ def open_store(uri: str) -> Iterator[MlflowClient]:
     file = sqlite_file(uri)
     try:
         with _only_writer(file) if file else contextlib.nullcontext():
-            from mlflow import MlflowClient
-
-            yield MlflowClient(tracking_uri=uri)
+            yield cast("MlflowClient", _WhenAsked(uri))
     except UserError:
         raise
     except Exception as error:
@@ -108,27 +124,29 @@ def artifact_root(uri: str) -> Path | None:
 
 def experiment_of(client: MlflowClient, uri: str, study: str) -> str:
     """The experiment of this name, created or restored if need be, with its artifacts in place."""
-    found = client.get_experiment_by_name(study)
+    found = present_experiment(client, uri, study)
     if found is None:
-        experiment = client.create_experiment(study)
-        found = client.get_experiment(experiment)
-    elif found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
+        client.create_experiment(study)
+        found = present_experiment(client, uri, study)
+        assert found is not None
+    elif found.deleted:
+        client.restore_experiment(found.id)
     file, root = sqlite_file(uri), artifact_root(uri)
-    if file and root and found.artifact_location != (place := str(root / found.experiment_id)):
+    if file and root and found.artifacts != (place := str(root / found.id)):
         # MLflow has no call for this: it makes a given path absolute
         with contextlib.closing(sqlite3.connect(file)) as database, database:
-            told = (place, int(found.experiment_id))
+            told = (place, int(found.id))
             database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", told)
-    return str(found.experiment_id)
+    return found.id
 
 
-def set_experiment_tags(client: MlflowClient, experiment: str, tags: Mapping[str, str]) -> None:
+def set_experiment_tags(client: MlflowClient, uri: str, study: str, tags: Mapping[str, str]) -> None:
     """Writes tags that differ, and removes those that an older version left under ``rs.link.``."""
-    present = client.get_experiment(experiment).tags
+    present = present_experiment(client, uri, study)
+    assert present is not None
     for key, value in tags.items():
-        if present.get(key) != value:
-            client.set_experiment_tag(experiment, key, value)
-    for key in present:
+        if present.tags.get(key) != value:
+            client.set_experiment_tag(present.id, key, value)
+    for key in present.tags:
         if key.startswith("rs.link.") and key not in tags:
-            client.delete_experiment_tag(experiment, key)
+            client.delete_experiment_tag(present.id, key)

@@ -58,7 +58,7 @@ def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None
         note = notes.study(sources.description, found, ids)
         mend(client, runs[own.key], study, _tags(own, ids) | verdicts.tags(), note)
         upload(client, uri, runs[own.key], own.artifacts)
-        set_experiment_tags(client, experiment, _experiment_tags(found, note))
+        set_experiment_tags(client, uri, study, _experiment_tags(found, note))
     return {
         "experiment_id": experiment,
         "uri": without_password(uri),

@@ -92,7 +92,8 @@ def mend(client: MlflowClient, run: Present, name: str, tags: Mapping[str, str],
     changed = {k: v for k, v in wanted.items() if run.tags.get(k) != v}
     ours = [k for k in run.tags if (k.startswith(OURS) and k not in KEPT) or k == PARENT]
     gone = [k for k in ours if k not in wanted]
-    _set(client, run.id, changed)
+    if changed:
+        _set(client, run.id, changed)
     for key in gone:
         client.delete_tag(run.id, key)
     return bool(changed or gone)
