@@ -4,11 +4,11 @@ interleaved.
   python benchmarks/plans.py                      # 98,000 jobs planned, 2,000 weighed by Snakemake
   python benchmarks/plans.py --before ../old --rounds 3
   python benchmarks/plans.py --run                # those 2,000 run by Snakemake, with stages that do nothing
-  python benchmarks/plans.py --done 10000         # so many jobs found done, by a run and by rs status
+  python benchmarks/plans.py --done --jobs 10000  # jobs found done, by a run and by rs status
 
 - `help` is `rs --help`.
 - `plan` is the Snakefile's own work with 49 runs on all of ImageNet.
-- `dry run` is Snakemake's with 4 such runs in shards of 200.
+- `dry run` is Snakemake's with 4 such runs in shards of 200 images, or as --jobs says.
 - `job` is a cluster node that gets one of those jobs and parses the workflow again, up to the job's start.
 - `snakemake` is the same with a workflow of one rule.
 
@@ -62,28 +62,23 @@ for file in files:
     os.makedirs(os.path.dirname(file), exist_ok=True)
     open(file, "w").write(stage)
 """
-# Writes an empty file for every file of a study.
-FILES = """
-import sys
-from pathlib import Path
-from rs.plan import pending
-from rs.plan.plan import Plan
-from rs.study.study import Study
-plan = Plan(Study([Path(sys.argv[1])]))
-for path in map(Path, pending.files(plan)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.mkdir(exist_ok=True) if path.name == "figures" else path.write_text("{}")
-print(sum(1 for _ in plan.all_jobs()))
-"""
-# Snakemake with every job taken as done: it writes the records of finished jobs, and runs none. --touch
-# writes the same, but sleeps a tenth of a second for each.
+# Snakemake with every job taken as done: all files are made, with one time, and Snakemake writes the records
+# of finished jobs. --touch writes the same, but sleeps a tenth of a second for each.
 RECORDED = """
-import sys
+import os, sys, time
+from pathlib import Path
 from snakemake.cli import main
 from snakemake.scheduling.job_scheduler import JobScheduler
 async def finish(dag):
-    for job in dag.needrun_jobs():
+    jobs, now = list(dag.needrun_jobs()), time.time()
+    for file in (file for job in jobs for file in job.output):
+        path = Path(file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(exist_ok=True) if file.is_directory else path.write_text("{}")
+        os.utime(path, (now, now))
+    for job in jobs:
         await dag.workflow.persistence.finished(job)
+    print(len(jobs), "jobs")
 def schedule(self):
     self.workflow.async_run(finish(self.workflow.dag))
     return True
@@ -167,24 +162,24 @@ def simulated(checkout: Path, folder: Path) -> str:
     return f"{told}, {again:.1f} s to find all done"
 
 
-def found_done(checkout: Path, folder: Path, jobs: int, rounds: int) -> str:
-    """A study with `jobs` jobs of votes whose files all exist and are recorded: a run and `rs status`."""
-    per_shard = 4 * 2 * 50_000 // jobs
-    write_study(folder / "weighed.yaml", 4, per_shard)
-    prepare(checkout, folder)
-    python, asked = [sys.executable, "-c"], ["--configfile", "weighed.yaml", "--cores", "1"]
-    planned = cpu([*python, FILES, "weighed.yaml"], checkout, folder)[1].strip()
-    recorded = cpu([*python, RECORDED, *asked, "--quiet", "--forceall"], checkout, folder)[0]
-    (folder / "nothing.py").unlink()  # a job that started in spite of this would fail
-    nothing, status = snakemake(*asked), [sys.executable, "-m", "rs", "status", "--study", "weighed.yaml"]
-    again = [cpu(nothing, checkout, folder)[0] for _ in range(rounds)]
-    shutil.copytree(checkout / "workflow", folder / "workflow", dirs_exist_ok=True)  # else it asks Snakemake
-    told = [cpu(status, checkout, folder) for _ in range(rounds)]
-    lines = (line.split() for line in told[-1][1].splitlines())
-    has = sum(int(words[-3]) for words in lines if words[-2:] == ["0", "0"])
-    found = f"{planned} jobs, recorded as done in {recorded:.1f} s of CPU: {statistics.median(again):.1f} s"
-    took = statistics.median(seconds for seconds, _ in told)
-    return f"{found} to find all done, {took:.1f} s for rs status ({has} files there)"
+def recorded(checkout: Path, folder: Path, jobs: int) -> None:
+    """Makes `folder` with a study of `jobs` jobs of votes whose files all exist and are recorded."""
+    folder.mkdir()
+    write_study(folder / "weighed.yaml", 4, 4 * 2 * 50_000 // jobs)
+    for part in ("workflow", "Snakefile"):  # rs status takes the workflow where it runs
+        (folder / part).symlink_to(checkout / part)
+    asked = ["--configfile", "weighed.yaml", "--cores", "1", "--quiet", "--forceall"]
+    took, told = cpu([sys.executable, "-c", RECORDED, *asked], checkout, folder)
+    print(f"{folder.name}: {told.split('jobs')[0].split()[-1]} jobs, recorded as done in {took:.1f} s of CPU")
+
+
+def found_done(checkout: Path, folder: Path) -> dict[str, float]:
+    """Seconds of a run that finds all jobs of `recorded` done, and of `rs status`."""
+    done = cpu(snakemake("--configfile", "weighed.yaml", "--cores", "1"), checkout, folder)[0]
+    status = [sys.executable, "-m", "rs", "status", "--study", "weighed.yaml"]
+    took, told = cpu(status, checkout, folder)
+    counts = [line.split()[-3:] for line in told.splitlines() if line.split()[-2:] == ["0", "0"]]
+    return {"found done": done, "rs status": took, "files": sum(int(words[0]) for words in counts)}
 
 
 def main() -> None:
@@ -193,23 +188,28 @@ def main() -> None:
     )
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="another checkout to compare with")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2000, help="of votes, in Snakemake's runs and dry runs")
     parser.add_argument("--run", action="store_true", help="run the jobs, instead of planning them")
-    parser.add_argument("--done", type=int, metavar="JOBS", help="find so many jobs done")
+    parser.add_argument("--done", action="store_true", help="find the jobs done")
     args = parser.parse_args()
     checkouts = {"now": HERE} | ({"before": args.before.resolve()} if args.before else {})
+    rounds: dict[str, list[dict[str, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_study(folder / "planned.yaml", 49, 50)
-        write_study(folder / "weighed.yaml", 4, 200)
-        if args.run or args.done:
-            print(simulated(HERE, folder) if args.run else found_done(HERE, folder, args.done, args.rounds))
+        write_study(folder / "weighed.yaml", 4, 4 * 2 * 50_000 // args.jobs)
+        if args.run:
+            print(simulated(HERE, folder))
             return
         (folder / "one").mkdir()
         (folder / "one/Snakefile").write_text(ONE_RULE)
-        rounds: dict[str, list[dict[str, float]]] = defaultdict(list)
+        if args.done:
+            for name, checkout in checkouts.items():
+                recorded(checkout, folder / name, args.jobs)
         for _ in range(args.rounds):
             for name, checkout in checkouts.items():
-                rounds[name].append(round_of(checkout, folder))
+                found = found_done(checkout, folder / name) if args.done else round_of(checkout, folder)
+                rounds[name].append(found)
     for key in rounds["now"][0]:
         medians = {name: statistics.median(r[key] for r in found) for name, found in rounds.items()}
         told = "  ".join(f"{name} {value:.2f}" for name, value in medians.items())

@@ -1,15 +1,17 @@
-"""The cost of a study with many finished runs: page and MLflow store, in CPU seconds and megabytes.
+"""The cost of a study with many finished runs: tables, page and MLflow store, in CPU seconds and megabytes.
 
   python benchmarks/size.py                 # 600 labels, 1,000 images each
   python benchmarks/size.py --runs 1000 --profile
   python benchmarks/size.py --keep FOLDER --only "import mlflow" again "once more"
+  python benchmarks/size.py --keep FOLDER --only alone
 
 The tables are the made-up ones of benchmarks/page.py; figures are drawn too, and timed separately. With
 --networks every run has a network of four kilobytes, manifests and 500 certified images on disk, which are
 logged to MLflow too. `again` and `once more` are loggings with nothing new; `one changed` is one after a
 change of one number of one run. `tables` is the aggregation of tables from made-up files of as many runs of
-MNIST. With --keep, tables and store stay in a folder, from where the next call takes them: its `again` is
-the first logging of a process, as of `rs track`.
+MNIST. Memory is the most that the process has held so far. With --keep, tables and store stay in a folder,
+from where the next call takes them: its `again` is the first logging of a process. `alone` is a logging by a
+process that does nothing else, its imports of this package and of MLflow included.
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ import argparse
 import contextlib
 import cProfile
 import json
+import os
+import pickle
 import pstats
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +39,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+import rs
 from rs.plan.plan import Plan
 from rs.provenance.files import write_json, write_table
 from rs.report import figures
@@ -42,6 +49,14 @@ from rs.report.tracking.study import log_study
 from rs.study.study import Study
 from rs.tables.aggregate import aggregate
 from rs.tables.reading import read
+
+ALONE = """
+import pickle, sys
+from pathlib import Path
+from rs.report.tracking.study import log_study
+tables, uri, sources = sys.argv[1:]
+print(len(log_study("large", Path(tables), uri, pickle.loads(Path(sources).read_bytes()))["written"]))
+"""
 
 
 def main() -> None:
@@ -63,7 +78,8 @@ def main() -> None:
         clock, started = time.perf_counter(), time.process_time()
         found = profile.runcall(act) if profile else act()
         used, took = time.process_time() - started, time.perf_counter() - clock
-        print(f"{name}: {used:.2f} s of CPU, {took:.2f} s of wall time", flush=True)
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{name}: {used:.2f} s of CPU, {took:.2f} s of wall time, {most:.0f} MB at most", flush=True)
         if profile:
             pstats.Stats(profile).sort_stats("cumulative").print_stats(25)
         return found
@@ -88,22 +104,33 @@ def main() -> None:
             print(f"page: {out.stat().st_size / 1e6:.1f} MB")
             parts(out.read_text())
         timed("import mlflow", lambda: __import__("mlflow"))
-        logged(folder, args.networks, timed)
+        logged(folder, args.networks, args.only, timed)
 
 
-def logged(folder: Path, networks: bool, timed: Callable[[str, Callable[[], Any]], Any]) -> None:
+def logged(
+    folder: Path, networks: bool, only: list[str], timed: Callable[[str, Callable[[], Any]], Any]
+) -> None:
     """Logs the tables in `folder` to the store there, in each of the ways that are asked for."""
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     runs = read(folder / "tables", "runs").run if networks else []
     sources = Sources("Made up.", runs={run: run_files(folder, run) for run in runs})
     for name in ("logging", "again", "once more", "one changed"):
-        if name == "one changed":
+        if name == "one changed" and (not only or name in only):
             changed = read(folder / "tables", "certified_accuracy")
             changed.loc[0, "certified_accuracy"] = 0.125
             page.store(folder, {"certified_accuracy": changed})
         told = timed(name, lambda: log_study("large", folder / "tables", uri, sources))
         if told:
             print(f"{name}: {len(told['written'])} runs written")
+    if not only or "alone" in only:
+        (folder / "sources.pickle").write_bytes(pickle.dumps(sources))
+        command = [sys.executable, "-c", ALONE, str(folder / "tables"), uri, str(folder / "sources.pickle")]
+        clock, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        here = {"cwd": folder, "env": {**os.environ, "PYTHONPATH": str(Path(rs.__file__).parents[1])}}
+        written = int(subprocess.run(command, check=True, capture_output=True, text=True, **here).stdout)
+        after, took = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - clock
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        print(f"alone: {used:.2f} s of CPU, {took:.2f} s of wall time, {written} runs written")
     if (folder / "mlflow.db").is_file():
         print(f"store: {(folder / 'mlflow.db').stat().st_size / 1e6:.1f} MB")
 

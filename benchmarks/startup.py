@@ -2,6 +2,7 @@
 
   python benchmarks/startup.py
   python benchmarks/startup.py --models lenet --rounds 5
+  python benchmarks/startup.py --before ../old   # and in another checkout, in turn
 
 Each round runs one job of one image and one batch in its own process, as the workflow starts it, with the
 networks in turn. Compiled code is in a cache of this benchmark, which the run's form stage and an uncounted
@@ -27,6 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+HERE = Path(__file__).resolve().parents[1]
 IMAGES, CLASSES, BATCH = 1000, 10, 512
 # Part -> the functions that are timed, as "module:name" or "module:Class.name".
 PARTS = {
@@ -163,19 +165,19 @@ def inside(stage: str, job: str) -> None:
     print(json.dumps(clock.own))
 
 
-def timed(stage: str, jobs: dict[str, dict[str, Any]], cache: Path) -> dict[str, float]:
-    """Seconds of a job by part."""
+def asked(checkout: Path, cache: Path, *arguments: str) -> Any:
+    """What this script answers as JSON in a process of its own, with the package of `checkout`."""
     environment = {
         **os.environ,
+        "PYTHONPATH": str(checkout),
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
         "XDG_CACHE_HOME": str(cache),
     }
-    command = [sys.executable, __file__, "--inside", stage, json.dumps(jobs[stage])]
+    command = [sys.executable, __file__, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
@@ -184,21 +186,31 @@ def main() -> None:
     )
     parser.add_argument("--models", nargs="+", default=["lenet", "resnet20"])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="another checkout to compare with")
     parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--prepare", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.inside:
         inside(*args.inside)
         return
+    if args.prepare:
+        print(json.dumps(prepare(args.prepare[0], Path(args.prepare[1]))))
+        return
+    checkouts = {"": HERE} | ({", before": args.before.resolve()} if args.before else {})
     with tempfile.TemporaryDirectory() as place:
-        folder, cache = Path(place), Path(place) / "cache"
-        jobs = {name: prepare(name, folder) for name in args.models}
-        for each in jobs.values():
-            for stage in ("form", "sample"):
-                timed(stage, each, cache)
+        jobs: dict[str, tuple[Path, Path, str]] = {}
+        for name in args.models:
+            for who, checkout in checkouts.items():
+                folder = Path(place) / (who[2:] or "now")
+                cache = folder / "cache"
+                made = asked(checkout, cache, "--prepare", name, str(folder))
+                for stage in ("form", "sample"):
+                    asked(checkout, cache, "--inside", stage, json.dumps(made[stage]))
+                jobs[name + who] = checkout, cache, json.dumps(made["sample"])
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in jobs}
         for _ in range(args.rounds):
-            for name, each in jobs.items():
-                rounds[name].append(timed("sample", each, cache))
+            for name, (checkout, cache, job) in jobs.items():
+                rounds[name].append(asked(checkout, cache, "--inside", "sample", job))
     parts = list(dict.fromkeys(part for found in rounds.values() for each in found for part in each))
     print("| seconds of processor time | " + " | ".join(rounds) + " |")
     print("|---|" + "---|" * len(rounds))
