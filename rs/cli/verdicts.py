@@ -3,7 +3,8 @@
 Studies with tables in results/ count with these, those of evidence/tables.yaml with tables derived from their
 kept observations (nothing is drawn), and shipped studies in config/ with neither as not run. A printed number
 or a claim of several studies counts once, with the most informative status. `rs why ADDRESS` shows where one
-comes from. Verdicts by other people's logs of their own networks are shown apart (rs.cli.from_logs).
+comes from. Verdicts by other people's logs of their own networks are shown apart (rs.cli.from_logs), as is
+what a paper's own numbers say of its claims (rs.tables.own_numbers).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,28 +19,25 @@ from pathlib import Path
 from rs.cli import from_logs
 from rs.cli.marked import within
 from rs.cli.rederive import certified, read_list
-from rs.cli.text_table import aligned
+from rs.cli.told_verdicts import page, text, totals
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table, write_text
-from rs.report.claims import rests_on
-from rs.report.html_table import down
-from rs.report.verdict_words import verdict_words
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
 from rs.tables import reading
 from rs.tables.aggregate import rows_of
-from rs.tables.claims import VERDICTS, judged
+from rs.tables.claims import judged
+from rs.tables.own_numbers import by_own_numbers
 from rs.tables.published import beside
 from rs.tables.table import Row
-from rs.tables.verdict import SAYING_MOST, STATUSES
+from rs.tables.verdict import SAYING_MOST
 
 KEPT = Path("evidence/tables.yaml")
 OBSERVATIONS = Path("evidence/runs")
 SHIPPED = ("config/*.yaml", "config/papers/*.yaml")
 DEMO = Path("config/config.yaml")  # its claims are not the papers'
-DECIDED = ("agrees", "consistent", "differs", "undecided", "bounded")  # shown one by one
 HEAD = ("address", "id", "paper", "place", "claim", "verdict", "settings")  # shared by a claim's rows
 CLAIMS_SAYING_MOST = ("fails", "holds", "undecided", "other settings", "not run")
 
@@ -59,6 +56,17 @@ class Told:
         """The data set: papers print the same row of the same method for several."""
         found = [read_yaml(file).get("data") for file in self.files if file.is_file()]
         return str(next((data["name"] for data in found if isinstance(data, dict)), ""))
+
+    def own_numbers(self) -> dict[str, Row]:
+        """Verdict and conditions by printed numbers, by paper and claim; none where a file is gone."""
+        if not all(file.is_file() for file in self.files):
+            return {}
+        study = Study(self.files)
+        papers = {claim["id"]: claim["paper"] for claim in study.claims}
+        return {
+            f"{papers[claim]}/{claim}": {"verdict": verdict, "conditions": rows}
+            for claim, (verdict, rows) in by_own_numbers(study).items()
+        }
 
 
 def run(args: argparse.Namespace) -> None:
@@ -151,111 +159,20 @@ def numbers_of(told: Iterable[Told]) -> list[Row]:
 
 
 def claims_of(told: Iterable[Told]) -> list[Row]:
-    """Every claim once, with its conditions and their evidence."""
+    """Every claim once, with its conditions and their evidence, and what its paper's own numbers say."""
     best: dict[str, Row] = {}
+    printed: dict[str, Row] = {}
     for study in told:
+        printed |= study.own_numbers()
         for address in dict.fromkeys(row["address"] for row in study.claims):
             rows = [row for row in study.claims if row["address"] == address]
             head = {key: rows[0][key] for key in HEAD}
             own = [{k: v for k, v in row.items() if k not in head} for row in rows]
             head |= {"source": study.source, "files": [str(file) for file in study.files], "conditions": own}
             _keep(best, f"{head['paper']}/{head['id']}", head, CLAIMS_SAYING_MOST, "verdict")
-    return list(best.values())
+    return [row | {"own_numbers": printed.get(key)} for key, row in best.items()]
 
 
 def _keep(best: dict[str, Row], key: str, row: Row, order: tuple[str, ...], column: str) -> None:
     if key not in best or order.index(row[column]) < order.index(best[key][column]):
         best[key] = row
-
-
-# --- text for people ---
-
-
-def totals(numbers: list[Row], claims: list[Row]) -> Row:
-    """How many of each status: of the project and of each paper."""
-
-    def count(rows: list[Row], column: str, order: tuple[str, ...]) -> dict[str, int]:
-        counted = Counter(row[column] for row in rows)
-        return {status: counted[status] for status in order}
-
-    def both(paper: str | None) -> Row:
-        mine = ([r for r in rows if paper in (None, r["paper"])] for rows in (numbers, claims))
-        first, second = mine
-        return {"numbers": count(first, "status", STATUSES), "claims": count(second, "verdict", VERDICTS)}
-
-    papers = sorted({row["paper"] for row in (*numbers, *claims)})
-    return {**both(None), "papers": {paper: both(paper) for paper in papers}}
-
-
-def text(numbers: list[Row], claims: list[Row]) -> str:
-    """Totals, each number whose difference was judged, and each claim."""
-    lines = [_table(numbers, "status", STATUSES, "numbers")]
-    for row in numbers:
-        if row["status"] not in DECIDED:
-            continue
-        found = "" if row["reproduced"] is None else f" reproduced {down(row['reproduced'])}"
-        lines.append(f"{row['address']}\n    printed {row['printed']}{found}: {verdict_words(row)}")
-    lines += ["", _table(claims, "verdict", VERDICTS, "claims"), *_by_theory(claims)]
-    for row in claims:
-        lines.append(
-            f"{row['address']}\n    {row['verdict']}: {row['claim']} ({row['paper']}, {row['place']})"
-        )
-    return "\n".join(lines)
-
-
-def _table(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:
-    lines = [[name, *order, "all"], *_counts(rows, column, order)]
-    return "\n".join(aligned(lines, left=())) + "\n"
-
-
-def _counts(rows: list[Row], column: str, order: tuple[str, ...]) -> Iterator[list[str]]:
-    """A line for each paper and for all: how many of each status, and in total."""
-    for paper in (*sorted({row["paper"] for row in rows}), "all"):
-        mine = [row[column] for row in rows if paper in ("all", row["paper"])]
-        counted = Counter(mine)
-        yield [paper, *(str(counted[status]) for status in order), str(len(mine))]
-
-
-def _by_theory(claims: list[Row]) -> list[str]:
-    """A line on how many of the claims that hold or fail are mathematics; none where no claim does."""
-    decided = [row for row in claims if row["verdict"] in ("holds", "fails")]
-    theory = sum(all(row["counted"] == "theory" for row in claim["conditions"]) for claim in decided)
-    told = f"Of {len(decided)} claims that hold or fail, {theory} are mathematics, each decided by a test; "
-    return [f"{told}{len(decided) - theory} are decided by trained networks."] if decided else []
-
-
-def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
-    """Totals as Markdown tables; `with_claims` adds each claim, and each number with a verdict."""
-    parts = [
-        _markdown(numbers, "status", STATUSES, "numbers"),
-        _markdown(claims, "verdict", VERDICTS, "claims"),
-        *_by_theory(claims),
-    ]
-    if with_claims:
-        decided = [row for row in claims if row["verdict"] != "not run"]
-        lines = ["| claim | place | verdict | rests on |", "|---|---|---|---|"]
-        lines += [f"| {_claim(row)} | {row['verdict']} | {_rests_on(row)} |" for row in decided]
-        parts.append("\n".join(lines))
-        lines = ["| number | printed | here | verdict |", "|---|---|---|---|"]
-        for row in numbers:
-            if row["status"] in DECIDED:
-                here = down(row["reproduced"])
-                lines.append(f"| `{row['address']}` | {row['printed']} | {here} | {verdict_words(row)} |")
-        parts.append("\n".join(lines))
-        lines = ["| claim that is not run | place | found so far |", "|---|---|---|"]
-        lines += [f"| {_claim(row)} | {_rests_on(row)} |" for row in claims if row["verdict"] == "not run"]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
-
-
-def _claim(row: Row) -> str:
-    return f"{row['claim']} | {row['paper']}, {row['place']}"
-
-
-def _rests_on(row: Row) -> str:
-    return rests_on(row["conditions"], row["verdict"])
-
-
-def _markdown(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:
-    lines = [[name, *order, "all"], ["---"] * (len(order) + 2), *_counts(rows, column, order)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

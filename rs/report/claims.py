@@ -12,6 +12,7 @@ import pandas as pd
 
 from rs.report.html_table import How, Section, Table, text_cell
 from rs.report.names import read
+from rs.tables.conditions import AGAINST
 
 
 def claims_section(tables: Path) -> Section:
@@ -74,4 +75,6 @@ def _found(row: Mapping[Any, Any], verdict: str) -> str:
     asides = [own] if own != verdict else []
     if "votes" in str(row["counted"]):  # stopped, or the same on both sides
         asides.append(str(row["counted"]))
+    if AGAINST in str(row["counted"]):
+        asides.append(AGAINST)
     return told + (f" ({'; '.join(asides)})" if asides else "")

@@ -42,6 +42,7 @@ from rs.tables.families import stricter
 from rs.tables.measured import Measured, Tables, mean_of, places, rows_of
 from rs.tables.table import Row
 
+AGAINST = "a step goes the other way"
 STOPPED = "votes were stopped at a lower bound"
 UNSMOOTHED = ("epsilon", "rho", "train_seconds")  # metrics that do not depend on smoothing
 
@@ -208,6 +209,8 @@ def _trend(asked: Asked, found: list[Measured]) -> Row:
     sign = 1 if asked.condition["goes"] == "rising" else -1
     fails = surely_against or max(sign * wider.low, sign * wider.high) < 0
     holds = not against and min(sign * contrast.low, sign * contrast.high) > 0
+    if surely_against:
+        contrast = replace(contrast, counted=f"{contrast.counted}; {AGAINST}")
     return _told("fails" if fails else "holds" if holds else "undecided", contrast)
 
 

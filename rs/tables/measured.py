@@ -84,7 +84,8 @@ def mean_of(
 def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float]:
     """Value and ends of one row. An accuracy has Wilson's interval. Other columns use their standard error
     (`_se`), with Student's quantile for an average and the normal one for a calibrated number, or else the
-    table's interval, which is Student's and uncut. Without any of these, the ends equal the value.
+    table's interval, which is Student's and uncut. A `rounded` number has the ends of its rounding, at any
+    confidence. Without any of these, the ends equal the value.
     """
     value, images = float(row[column]), row.get("images")
     if column in ACCURACIES and images:
@@ -102,7 +103,7 @@ def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float
     if below is None or above is None:
         return value, value, value
     quantile, tabled = (float(stats.t.ppf(0.5 + c / 2, degrees)) for c in (confidence, TABLED))
-    wider = quantile / tabled
+    wider = 1.0 if row.get("rounded") else quantile / tabled
     return value, value - wider * (value - float(below)), value + wider * (float(above) - value)
 
 

@@ -12,7 +12,8 @@ import yaml
 from rs.cli import from_logs
 from rs.cli.main import main
 from rs.cli.marked import within
-from rs.cli.verdicts import claims_of, everything, numbers_of, page, text, totals
+from rs.cli.told_verdicts import page, text, totals
+from rs.cli.verdicts import claims_of, everything, numbers_of
 from rs.cli.why import chain
 from rs.errors import UserError
 from rs.provenance.files import write_table
@@ -126,11 +127,30 @@ def test_claims_that_are_mathematics_are_counted_apart():
     verdicts = [("holds", theory), ("fails", theory), ("holds", [*theory, *networks]), ("not run", networks)]
     claims = [
         {"paper": "P", "place": "p", "claim": "c", "address": "a", "verdict": verdict, "conditions": rows}
+        | {"own_numbers": None}
         for verdict, rows in verdicts
     ]
     assert "\n\nOf 3 claims that hold or fail, 2 are mathematics" in page([], claims, False)
     assert "; 1 are decided by trained networks." in text([], claims)
     assert "mathematics" not in page([], claims[3:], False)
+
+
+def test_what_a_paper_s_own_numbers_say_stands_beside_what_was_found(folder):
+    better = {
+        **ENTRY,
+        "run": "nal",
+        "certified_accuracy": [0.8],
+    }  # below the 0.9 that ENTRY prints for gaussian
+    for name in ("one", "two"):
+        study = yaml.safe_load(Path(f"config/{name}.yaml").read_text())
+        Path(f"config/{name}.yaml").write_text(yaml.safe_dump({**study, "published": [ENTRY, better]}))
+    (claim,) = claims_of(everything())
+    assert claim["own_numbers"]["verdict"] == "fails"
+    told = page([], [claim], True)
+    assert "Of 1 claims the papers print the numbers: by them 0 hold, 1 do not." in told
+    contradicted = told.partition("own numbers contradict")[2].partition("not run")[0]
+    assert "It helps." in contradicted
+    assert "-0.100" in contradicted
 
 
 def test_why_follows_a_number_a_claim_and_a_row(folder):

@@ -1,0 +1,127 @@
+"""Verdicts as text for people: totals, each claim, each number with a verdict; and as Markdown for pages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from rs.cli.text_table import aligned
+from rs.report.claims import rests_on
+from rs.report.html_table import down
+from rs.report.verdict_words import verdict_words
+from rs.tables.claims import VERDICTS
+from rs.tables.table import Row
+from rs.tables.verdict import STATUSES
+
+DECIDED = ("agrees", "consistent", "differs", "undecided", "bounded")  # shown one by one
+
+
+def totals(numbers: list[Row], claims: list[Row]) -> Row:
+    """How many of each status: of the project and of each paper."""
+
+    def count(rows: list[Row], column: str, order: tuple[str, ...]) -> dict[str, int]:
+        counted = Counter(row[column] for row in rows)
+        return {status: counted[status] for status in order}
+
+    def both(paper: str | None) -> Row:
+        mine = ([r for r in rows if paper in (None, r["paper"])] for rows in (numbers, claims))
+        first, second = mine
+        return {"numbers": count(first, "status", STATUSES), "claims": count(second, "verdict", VERDICTS)}
+
+    papers = sorted({row["paper"] for row in (*numbers, *claims)})
+    return {**both(None), "papers": {paper: both(paper) for paper in papers}}
+
+
+def text(numbers: list[Row], claims: list[Row]) -> str:
+    """Totals, each number whose difference was judged, and each claim."""
+    lines = [_table(numbers, "status", STATUSES, "numbers")]
+    for row in numbers:
+        if row["status"] not in DECIDED:
+            continue
+        found = "" if row["reproduced"] is None else f" reproduced {down(row['reproduced'])}"
+        lines.append(f"{row['address']}\n    printed {row['printed']}{found}: {verdict_words(row)}")
+    lines += ["", _table(claims, "verdict", VERDICTS, "claims"), *_by_theory(claims)]
+    lines += _by_own_numbers(claims)
+    for row in claims:
+        lines.append(
+            f"{row['address']}\n    {row['verdict']}: {row['claim']} ({row['paper']}, {row['place']})"
+        )
+    return "\n".join(lines)
+
+
+def _table(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:
+    lines = [[name, *order, "all"], *_counts(rows, column, order)]
+    return "\n".join(aligned(lines, left=())) + "\n"
+
+
+def _counts(rows: list[Row], column: str, order: tuple[str, ...]) -> Iterator[list[str]]:
+    """A line for each paper and for all: how many of each status, and in total."""
+    for paper in (*sorted({row["paper"] for row in rows}), "all"):
+        mine = [row[column] for row in rows if paper in ("all", row["paper"])]
+        counted = Counter(mine)
+        yield [paper, *(str(counted[status]) for status in order), str(len(mine))]
+
+
+def _by_theory(claims: list[Row]) -> list[str]:
+    """A line on how many of the claims that hold or fail are mathematics; none where no claim does."""
+    decided = [row for row in claims if row["verdict"] in ("holds", "fails")]
+    theory = sum(all(row["counted"] == "theory" for row in claim["conditions"]) for claim in decided)
+    told = f"Of {len(decided)} claims that hold or fail, {theory} are mathematics, each decided by a test; "
+    return [f"{told}{len(decided) - theory} are decided by trained networks."] if decided else []
+
+
+def _by_own_numbers(claims: list[Row]) -> list[str]:
+    """A line on the claims whose paper prints what they are about; none where no paper does."""
+    found = [row for row in claims if row["own_numbers"]]
+    open_ = sum(row["own_numbers"]["verdict"] == "undecided" for row in found)
+    less, told = len(_contradicted(claims)), f", {open_} are within rounding" if open_ else ""
+    rest = f"by them {len(found) - less - open_} hold, {less} do not{told}."
+    return [f"Of {len(found)} claims the papers print the numbers: {rest}"] if found else []
+
+
+def _contradicted(claims: list[Row]) -> list[Row]:
+    return [row for row in claims if row["own_numbers"] and row["own_numbers"]["verdict"] == "fails"]
+
+
+def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
+    """Totals as Markdown tables; `with_claims` adds each claim, and each number with a verdict."""
+    parts = [
+        _markdown(numbers, "status", STATUSES, "numbers"),
+        _markdown(claims, "verdict", VERDICTS, "claims"),
+        *_by_theory(claims),
+        *_by_own_numbers(claims),
+    ]
+    if with_claims:
+        decided = [row for row in claims if row["verdict"] != "not run"]
+        lines = ["| claim | place | verdict | rests on |", "|---|---|---|---|"]
+        lines += [f"| {_claim(row)} | {row['verdict']} | {_rests_on(row)} |" for row in decided]
+        parts.append("\n".join(lines))
+        lines = ["| number | printed | here | verdict |", "|---|---|---|---|"]
+        for row in numbers:
+            if row["status"] in DECIDED:
+                here = down(row["reproduced"])
+                lines.append(f"| `{row['address']}` | {row['printed']} | {here} | {verdict_words(row)} |")
+        parts.append("\n".join(lines))
+        lines = ["| claim that its paper's own numbers contradict | place | the numbers |", "|---|---|---|"]
+        lines += [f"| {_claim(row)} | {_rests_on(row['own_numbers'])} |" for row in _contradicted(claims)]
+        parts.append("\n".join(lines))
+        lines = ["| claim that is not run | place | by its paper's own numbers | found so far |"]
+        lines += ["|---|---|---|---|"]
+        for row in (row for row in claims if row["verdict"] == "not run"):
+            own = row["own_numbers"]["verdict"] if row["own_numbers"] else ""
+            lines.append(f"| {_claim(row)} | {own} | {_rests_on(row)} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _claim(row: Row) -> str:
+    return f"{row['claim']} | {row['paper']}, {row['place']}"
+
+
+def _rests_on(row: Row) -> str:
+    return rests_on(row["conditions"], row["verdict"])
+
+
+def _markdown(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:
+    lines = [[name, *order, "all"], ["---"] * (len(order) + 2), *_counts(rows, column, order)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
