@@ -77,7 +77,7 @@ def _row(number: Number) -> Row:
         "run": label,
         "radius": number.radius,
         "metric": number.metric,
-        "printed": True,
+        "rounded": True,
     }
     row |= {f"{column}{end}": scale * value for end, value in ends.items()}
     if number.certificate is not None:
