@@ -65,6 +65,19 @@ def test_clopper_pearson_is_never_better_than_exact(k: int, n: int, alpha: float
         assert 1 - lower - upper < 2e-15 + 1e-7 * upper
 
 
+@pytest.mark.parametrize("alpha", [0.3, 0.5472, 0.7, 0.9])
+@pytest.mark.parametrize(
+    ("k", "n"), [(3, 94_951), (13, 749_389_581), (39, 10**9), (9, 1_000), (10**5, 10**9)]
+)
+def test_bounds_at_large_alphas_are_never_better_than_exact(k: int, n: int, alpha: float) -> None:
+    with mpmath.workdps(40):
+        lower = mpmath.mpf(float(bounds.clopper_pearson_lower(k, n, alpha)))
+        assert 1 - exact_tail(k - 1, n, lower) <= mpmath.mpf(alpha)
+        assert 1 - exact_tail(k - 1, n, lower * (1 + mpmath.mpf(1e-9))) > alpha
+        upper = mpmath.mpf(float(bounds.clopper_pearson_upper(k, n, alpha)))
+        assert exact_tail(k, n, upper) <= mpmath.mpf(alpha)
+
+
 def test_all_votes_for_one_class() -> None:
     assert float(bounds.clopper_pearson_upper(0, 100_000, 0.001)) == pytest.approx(
         1 - 0.001 ** (1 / 100_000), rel=1e-11
