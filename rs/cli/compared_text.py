@@ -140,13 +140,17 @@ def _curve(curve: dict[str, Any], level: float) -> str:
     band = f"band of {at} together, {100 * level:g} %, p = {_probability(curve['p'])}"
     longest = sorted(curve["stretches"], key=lambda s: s["first"] - s["last"])[:_STRETCHES]
     found = [
-        f"{s['side']} from {s['first']:.3f} to {s['last']:.3f}"
-        for s in sorted(longest, key=lambda s: s["first"])
+        f"{s['side']} {_stretch(s['first'], s['last'])}" for s in sorted(longest, key=lambda s: s["first"])
     ]
     if not found:
         return f"curve: no difference at any radius ({band})"
     more = len(curve["stretches"]) - len(found)
     return f"curve: {', '.join(found)}{f', and {more} shorter stretches' * (more > 0)} ({band})"
+
+
+def _stretch(first: float, last: float) -> str:
+    ends = [f"{radius:.3f}" for radius in (first, last)]
+    return f"at {ends[0]}" if ends[0] == ends[1] else f"from {ends[0]} to {ends[1]}"
 
 
 def _matrix(names: Sequence[str], rows: Sequence[Row], short: dict[str, str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import sys
 import time
 from typing import Any
@@ -75,6 +76,19 @@ def tracked_page(plan: Plan) -> str:
     return page
 
 
+def check_port(port: int) -> None:
+    """Raises UserError where no server can listen at this port of the local address."""
+    if not 0 < port < 65536:
+        raise UserError(f"ui: --port {port}: must be a whole number from 1 to 65535")
+    with socket.socket() as found:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do, right after another one
+        try:
+            found.bind(("127.0.0.1", port))
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise UserError(f"ui: --port {port}: {reason}; choose another one") from error
+
+
 def serve(plan: Plan, port: int) -> None:
     """Serves a SQLite store until interrupted, and prints the address of the study's runs (the UI starts
     empty). For a server, only the address is printed.
@@ -83,6 +97,7 @@ def serve(plan: Plan, port: int) -> None:
     if sqlite_file(uri) is None and uri.startswith(("http://", "https://")):
         print(f"{without_password(uri).rstrip('/')}/{page}")
         return
+    check_port(port)
     print(f"http://127.0.0.1:{port}/{page}", flush=True)
     os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     server = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"]

@@ -262,7 +262,8 @@ class _Work:
             kept.check_image(i, digests[i], self.pictures.where(i))
         total, left = (sum(map(len, each.values())) for each in (wanted, missing))
         price = sum(self.cost.votes(b.votes) for todo in missing.values() for b in todo)
-        drawn = f"{len(positions)} images, {self.cost.rate:.3g} votes/s here"
+        number = f"{len(positions):,} image{'s' * (len(positions) > 1)}"
+        drawn = f"{number}, {self.cost.rate:.3g} votes/s here"
         tell("predicted", f"{cost.in_words(price)} ({drawn}{', goes on' * (left < total)})")
         try:
             blocks, votes = self._blocks(missing, kept, digests), Counter[str]()

@@ -22,7 +22,8 @@ def load(wanted: Asked) -> Foreign:
     try:
         network = imported.call(wanted.name)
     except UserError as error:
-        raise UserError(f"certify: --model {error}") from error
+        reason = str(error).removeprefix(f"entry {wanted.name}: ")
+        raise UserError(f"certify: --model {wanted.title}: {reason}") from error
     if wanted.weights is not None:
         network = fill(network, state_of(wanted), wanted)
     source = Path(getattr(sys.modules[module], "__file__", None) or module)

@@ -8,6 +8,7 @@ first layer. Noise added behind that map would have sigma * std in the units of 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,9 @@ class Preprocessing:
     def network(self, net: nn.Module) -> nn.Module:
         """`net`, which takes images in its own units, as a network that takes them in [0, 1]."""
         kind: Normalization = "none" if self.plain else "standardize"
-        return nn.Sequential(first_layer(kind, self.mean, self.std), net)
+        # names that messages about a part of `net` can show
+        parts = {"normalization": first_layer(kind, self.mean, self.std), "model": net}
+        return nn.Sequential(OrderedDict(parts))
 
     def facts(self, sigma: float | None) -> dict[str, str]:
         """Both sides of the noise as text, and `sigma` in the model's units."""

@@ -15,7 +15,7 @@ from scipy import stats
 from tiny_study import TINY, write_study
 
 from rs.cli.compare import parse, read_margins
-from rs.cli.compared_text import short_names
+from rs.cli.compared_text import _curve, short_names
 from rs.cli.main import main
 from rs.errors import UserError
 from rs.plan.plan import Plan
@@ -83,6 +83,15 @@ def refused(capsys):
         return out.err
 
     return line
+
+
+def test_a_stretch_of_one_radius_has_no_ends():
+    stretches = [
+        {"side": "above", "first": 0.25, "last": 0.5},
+        {"side": "below", "first": 0.4387, "last": 0.4391},  # alike as shown
+    ]
+    told = _curve({"radii": [0.0], "decided": False, "p": 0.01, "stretches": stretches}, 0.95)
+    assert "curve: above from 0.250 to 0.500, below at 0.439 (band of" in told
 
 
 def test_programs_get_the_pairs(pairs):

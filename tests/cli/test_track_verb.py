@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import sys
 from pathlib import Path
 
@@ -77,3 +78,17 @@ def test_a_store_that_is_away_costs_a_line_and_is_made_up_for(
         assert set(read_json(told)["runs"]) == {run.id for run in back.runs}
         assert "not logged" not in places(back)
         assert "viewStateShareKey" in tracking.tracked_page(back)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, 99999])
+def test_a_port_that_there_is_not_is_refused(port: int) -> None:
+    with pytest.raises(UserError, match=f"^ui: --port {port}: must be a whole number from 1 to 65535$"):
+        tracking.check_port(port)
+
+
+def test_a_port_in_use_is_refused_before_an_address_is_printed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=f"ui: --port {port}: address already in use; choose another one"):
+            tracking.check_port(port)
+    tracking.check_port(port)

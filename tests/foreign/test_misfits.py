@@ -24,9 +24,9 @@ GREY = ("--channels", "1", "--sigma", "0.25", "--n", "100", "--out", "out")
         ("features", "returns [2, 1, 8, 8] for 2 images of 1x8x8; it must be logits [B, classes]"),
         ("one_class", "returns [2, 1] for 2 images of 1x8x8; it must be logits [B, classes], 2 classes"),
         ("whole_numbers", "fails on 2 float32 images of 1x8x8 in [0, 1]: RuntimeError"),
-        ("half", "weight is float16; give it in float32"),
+        ("half", "model: model.1.weight is float16; give it in float32"),
         ("broken", "logits are not finite"),
-        ("missing", "entry mynet:missing: mynet has no missing"),
+        ("missing", "rs: certify: --model entry:mynet:missing: mynet has no missing"),
     ],
 )
 def test_models(refused, function, line):
