@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from rs.report.html_table import difference
 from rs.report.names import read
 from rs.report.verdict_words import counted
 from rs.tables.claims import VERDICTS
@@ -132,8 +133,12 @@ def _stretches(found: Sequence[Best], radii: Sequence[float]) -> Iterator[list[B
 
 
 def _average(b: Best) -> str:
-    margin = f"{b.difference:+.3f} [{b.low:+.3f}, {b.high:+.3f}] over {b.other}, the next"
-    return f"{b.label} has the largest average certified radius ({margin})"
+    return f"{b.label} has the largest average certified radius ({_over(b)}, the next)"
+
+
+def _over(b: Best) -> str:
+    value, low, high = difference(b.difference, b.low, b.high)
+    return f"{value} [{low}, {high}] over {b.other}"
 
 
 def _sentence(stretch: Sequence[Best]) -> str:
@@ -141,5 +146,4 @@ def _sentence(stretch: Sequence[Best]) -> str:
     largest = max(stretch, key=lambda b: b.difference)
     where = f"at r = {first.radius:g}" + (f" to {last.radius:g}" if last is not first else "")
     at = f" at {largest.radius:g}" if last is not first else ""
-    margin = f"+{largest.difference:.3f} [{largest.low:+.3f}, {largest.high:+.3f}] over {largest.other}{at}"
-    return f"{first.label} certifies most {where} ({margin})"
+    return f"{first.label} certifies most {where} ({_over(largest)}{at})"

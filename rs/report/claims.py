@@ -12,6 +12,7 @@ import pandas as pd
 
 from rs.report.html_table import How, Section, Table, text_cell
 from rs.report.names import read
+from rs.report.numerals import printed
 from rs.tables.conditions import AGAINST
 
 
@@ -26,7 +27,7 @@ def claims_section(tables: Path) -> Section:
     table = Table(heads, [])
     for _, rows in frame.groupby("id", sort=False):
         first = rows.iloc[0]
-        told = rests_on(rows.to_dict("records"), str(first["verdict"]))
+        told = printed(rests_on(rows.to_dict("records"), str(first["verdict"])))
         settings = first["settings"]
         if settings is not None and not pd.isna(settings):
             told = "; ".join(filter(None, [str(settings), told]))

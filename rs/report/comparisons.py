@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rs.report.html_table import Cell, Section, Table, text_cell
+from rs.report.html_table import Cell, Section, Table, difference, text_cell
 from rs.report.names import read
 from rs.tables.comparisons import turned
 from rs.tables.reading import rows_of
@@ -54,5 +54,6 @@ def matrix(labels: Sequence[str], names: Mapping[str, str], pairs: Iterable[Mapp
 
 
 def _cell(row: Mapping[str, Any]) -> Cell:
-    difference, sign = row["difference"], SIGNS[str(row["verdict"])]
-    return Cell(f"{difference:+.3f} {sign}", difference, under=f"{row['low']:+.3f} to {row['high']:+.3f}")
+    value, sign = row["difference"], SIGNS[str(row["verdict"])]
+    text, low, high = difference(value, row["low"], row["high"])
+    return Cell(f"{text} {sign}", value, under=f"{low} to {high}")

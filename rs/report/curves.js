@@ -8,7 +8,8 @@
   const WRONG = -1, ABSTAINED = -2;
   const down = v => (Math.floor(v * 1000 + 1e-6) / 1000).toFixed(3);
   const up = v => (Math.ceil(v * 1000 - 1e-6) / 1000).toFixed(3);
-  const signed = v => (v < 0 ? "−" : "+") + Math.abs(v).toFixed(3);
+  const signed = text => text.startsWith("-") ? `−${text.slice(1)}` : `+${text}`;
+  const nearest = v => (Math.round(v * 1000) / 1000).toFixed(3);
   const short = r => String(Number(r.toFixed(4)));
   const middle = values => values[(values.length - 1) >> 1];
   const threshold = r => Math.ceil(r * SCALE - 1e-6);
@@ -97,10 +98,11 @@
       };
       const axis = { stroke: ink, grid: { stroke: rule, width: 1 }, ticks: { stroke: rule }, font: "13px system-ui, sans-serif", labelFont: "13px system-ui, sans-serif" };
       const word = state.reference ? `difference to ${state.reference.name}` : state.log ? "1 − certified accuracy" : "certified accuracy";
+      const ticks = (u, splits) => splits.map(v => v === null || v === undefined ? "" : uPlot.fmtNum(v).replace("-", "−"));
       const y = state.reference ? {} : state.log ? { distr: 3 } : { range: [0, 1] };
       const width = Math.max(280, chart.clientWidth);
       plot = new uPlot({ width, height: Math.min(440, Math.max(300, width * 0.6)), scales: { x: { time: false, range: [0, top] }, y }, series, bands, legend: { show: false },
-        cursor: { drag: { setScale: false, x: false, y: false }, points: { show: false }, y: false }, axes: [{ ...axis, label: panel.unit }, { ...axis, label: word, size: 62 }],
+        cursor: { drag: { setScale: false, x: false, y: false }, points: { show: false }, y: false }, axes: [{ ...axis, label: panel.unit }, { ...axis, label: word, size: 62, ...state.log ? {} : { values: ticks } }],
         hooks: { ready: [() => choose(state.r)], draw: [cap, marks.draw(drawn)], setCursor: [u => { if (u.cursor.idx != null) choose(grid[u.cursor.idx], true); }] } }, columns, chart);
     }
     function choose(r, pointed = false) {
@@ -117,7 +119,7 @@
         return make("tr", { class: tie ? "tie" : "" }, make("td", { class: "swatch" }, box, marks.sample(line)),
           make("td", { class: line.name.length > 30 && "long" }, make("button", { type: "button", title: "the images behind this number", onclick: () => open(line, r) }, ...breakable(line.name)), ...(line.estimate ? [make("span", { class: "mark" }, "estimate")] : [])),
           make("td", { class: "number" }, down(p), make("small", {}, `${down(low)}–${up(high)}`)),
-          make("td", { class: "number" }, line === best ? "best" : signed(d), make("small", {}, line === best ? "" : tie ? "no real difference" : `${signed(from)} to ${signed(to)}`)),
+          make("td", { class: "number" }, line === best ? "best" : signed(nearest(d)), make("small", {}, line === best ? "" : tie ? "no real difference" : `${signed(down(from))} to ${signed(up(to))}`)),
           make("td", { class: "number" }, printed ? printed.value.toFixed(3) : "", make("small", {}, printed?.status ?? "")));
       }));
     }

@@ -15,6 +15,7 @@ import pandas as pd
 from rs.report.distributional_figure import NAMES, finite
 from rs.report.html_table import DASH, Cell, Section, Table, constants, interval, number, text_cell, up
 from rs.report.names import read
+from rs.report.numerals import numeral
 
 _SHOWN = 7  # rhos of a table
 
@@ -162,8 +163,8 @@ def _worst_cases(points: pd.DataFrame, part: pd.DataFrame, title: str) -> Table:
         counted = row["rho"] + (noise if row["adversary"].endswith("smoothed") else 0.0)
         name = NAMES[row["adversary"]].removeprefix("worst cases found, ")
         cells = [text_cell(name), number(row["gamma"])]
-        rho = Cell(f"{row['rho']:.4g}", row["rho"], under=interval(row["rho_low"], row["rho_high"]))
-        loss = Cell(f"{row['loss']:.4g}", row["loss"], under=interval(row["low"], row["high"]))
+        rho = Cell(numeral(row["rho"], ".4g"), row["rho"], under=interval(row["rho_low"], row["rho_high"]))
+        loss = Cell(numeral(row["loss"], ".4g"), row["loss"], under=interval(row["low"], row["high"]))
         table.rows.append([*cells, rho, number(counted), loss])
     table.note = " · ".join(filter(None, [_left_out(points), _refused(points)]))
     return table

@@ -2,7 +2,7 @@
 // { text, low, high, spread, ours, sign, status, note, best }: an interval's ends, a spread, a second number
 // beside the first, and the meaning of a sign; a part that a cell lacks is "".
 const formats = (() => {
-  const NUMBER = /^(≥ )?([+−-]?)([\d.,]+)(?:e([+-]?\d+))?$/;
+  const NUMBER = /^(≥ )?([+−-]?)([\d.,]+)(?:e([+−-]?\d+))?$/;
   const plain = text => text.replaceAll("−", "-");
   const bare = cell => ({ ...cell, text: cell.text === "–" ? "" : cell.text });
 
@@ -43,7 +43,7 @@ const formats = (() => {
   const tex = text => [...text].map(c => "&%$#_{}".includes(c) ? `\\${c}` : LETTERS[c] ? `$\\${LETTERS[c]}$` : OTHERS[c] ?? c).join("");
   function amount(text) {
     const [, bound, sign, digits, power] = NUMBER.exec(text);
-    return (bound ? "\\geq " : "") + plain(sign) + digits.replaceAll(",", "{,}") + (power ? ` \\cdot 10^{${Number(power)}}` : "");
+    return (bound ? "\\geq " : "") + plain(sign) + digits.replaceAll(",", "{,}") + (power ? ` \\cdot 10^{${Number(plain(power))}}` : "");
   }
   function half({ text, low, high }) {
     const value = Number(machine(text.replace("≥ ", ""))), scale = 10 ** (text.split(".")[1] ?? "").length;
@@ -55,7 +55,7 @@ const formats = (() => {
     if (!NUMBER.test(cell.text)) return (cell.best ? `\\textbf{${tex(cell.text)}}` : tex(cell.text)) + ours + sign + note;
     const number = cell.best ? `\\mathbf{${amount(cell.text)}}` : amount(cell.text), ends = [cell.low, cell.high];
     const open = cell.low && !ends.every(end => NUMBER.test(end));
-    const error = open ? "" : cell.low ? ` \\pm ${half(cell)}` : cell.spread && ` \\pm ${cell.spread}`;
+    const error = open ? "" : cell.low ? ` \\pm ${half(cell)}` : cell.spread && ` \\pm ${NUMBER.test(cell.spread) ? amount(cell.spread) : tex(cell.spread)}`;
     return `$${number}${error}$${open ? ` [${ends.map(tex).join(", ")}]` : ""}${ours}${sign}${note}`;
   }
   function latex({ title, note, columns, rows }) {

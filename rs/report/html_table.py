@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rs.report.numerals import MINUS, numeral
+
 DASH = "–"
 
 
@@ -69,12 +71,19 @@ def up(value: float, digits: int = 3) -> str:
     return _rounded(math.ceil, value, digits)
 
 
+def difference(value: float, low: float, high: float) -> tuple[str, str, str]:
+    """A difference, rounded to the nearest, and the ends of its interval, rounded outwards; with signs."""
+    texts = (_rounded(round, value, 3), down(low), up(high))
+    nearest, below, above = (text if text.startswith(MINUS) else f"+{text}" for text in texts)
+    return nearest, below, above
+
+
 def _rounded(to_whole: Callable[[Decimal], int], value: float, digits: int) -> str:
     if math.isinf(value):  # the open end of an interval
-        return "∞" if value > 0 else "-∞"
+        return numeral(value)
     # of the shortest decimal that is this float64: 0.3 stays 0.300, and 0.4999999995 is not 0.500
     units = to_whole(Decimal(repr(float(value))) * 10**digits)
-    return f"{units / 10**digits:.{digits}f}"
+    return numeral(units / 10**digits, f".{digits}f")
 
 
 def interval(low: Any, high: Any) -> str:
@@ -90,13 +99,16 @@ def bound(row: Mapping[Any, Any]) -> str:
 def number(value: Any, error: Any = None) -> Cell:
     if value is None or pd.isna(value):
         return Cell(DASH)
-    text = f"{value:,}" if isinstance(value, (int, np.integer)) else f"{value:.4g}"
-    return Cell(text, float(value), under="" if error is None or pd.isna(error) else f"± {error:.2g}")
+    text = numeral(value, "," if isinstance(value, (int, np.integer)) else ".4g")
+    return Cell(
+        text, float(value), under="" if error is None or pd.isna(error) else f"± {numeral(error, '.2g')}"
+    )
 
 
 def text_cell(value: Any, kind: str = "text", mark: str = "") -> Cell:
     absent = value is None or (isinstance(value, float) and math.isnan(value))
-    return Cell(DASH if absent else plain(value), None if absent else str(value), kind=kind, mark=mark)
+    text = numeral(value) if isinstance(value, (float, np.floating)) else str(value)
+    return Cell(DASH if absent else text, None if absent else str(value), kind=kind, mark=mark)
 
 
 def plain(value: Any) -> str:
@@ -112,7 +124,9 @@ def constants(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[str, list[
         values = frame[column].dropna().unique()
         if len(values) == 1 and frame[column].notna().all():
             value = values[0]
-            same.append(words.format(f"{value:,}" if isinstance(value, (int, np.integer)) else plain(value)))
+            same.append(
+                words.format(numeral(value, ",") if isinstance(value, (int, np.integer)) else plain(value))
+            )
         elif len(values):
             varying.append(column)
     return " · ".join(same), varying

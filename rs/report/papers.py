@@ -19,7 +19,7 @@ from rs.report.frame import render
 from rs.report.html_table import down, up
 from rs.report.names import MEASURES
 from rs.report.next_hour import MOST, offers, sentence
-from rs.report.numerals import order
+from rs.report.numerals import order, printed
 from rs.report.verdict_words import counted
 
 Row = Mapping[str, Any]
@@ -162,7 +162,7 @@ def _cell(number: Row, hours: float | None) -> dict[str, Any]:
         if images is not None and images == images:
             told.append(f"{images:,.0f} images")
         told.append(f"run {number['label']}")
-    told.append(str(number.get("told") or word))
+    told.append(printed(str(number.get("told") or word)))
     told.append(f"{number['address']}")
     return {
         "depth": _depth(number, status),
@@ -179,6 +179,7 @@ def _cell(number: Row, hours: float | None) -> dict[str, Any]:
 def _claim(claim: Row) -> dict[str, Any]:
     """The claim with the ends of its chart in percent of a scale with 0 in the middle."""
     found = {**claim, "status": str(claim["verdict"]).replace(" ", "-"), "chart": None}
+    found["evidence"] = printed(str(claim.get("evidence") or ""))
     ends = claim.get("interval")
     if ends and all(v is not None and math.isfinite(v) for v in ends) and any(ends):
         reach = 1.08 * max(map(abs, ends))

@@ -12,6 +12,7 @@ import pandas as pd
 
 from rs.report.html_table import DASH, Cell, How, Section, Table, bound, down, interval, number, text_cell
 from rs.report.names import read
+from rs.report.numerals import printed
 from rs.report.verdict_words import counted, verdict_words
 from rs.tables.verdict import STATUSES
 
@@ -57,7 +58,7 @@ def published_section(tables: Path) -> Section:
             number(row["smoothing_level"]),
         ]
         cells += [text_cell(metric), Cell(row["printed"], row["published"]), mine]
-        verdict = text_cell(verdict_words(row), f"text verdict {row['status'].split()[0]}")
+        verdict = text_cell(printed(verdict_words(row)), f"text verdict {row['status'].split()[0]}")
         cells.append(dataclasses.replace(verdict, how=_how(len(table.rows), metric, row)))
         table.rows.append(cells)
     section.tables.append(table)

@@ -58,6 +58,9 @@ const toolsOf = (() => {
     });
   }
 
+  // keyboards have no minus sign
+  const typed = text => text.toLowerCase().replaceAll("−", "-");
+
   function filters(table, title, tell) {
     const rows = [...table.tBodies[0].rows], statuses = new Map();
     for (const row of rows) for (const status of new Set([...row.querySelectorAll("[data-status]")].map(cell => cell.dataset.status)))
@@ -66,9 +69,9 @@ const toolsOf = (() => {
     const select = make("select", { "aria-label": `verdict in: ${title}`, onchange: apply }, make("option", { value: "" }, "all verdicts"),
       ...[...statuses].map(([status, n]) => make("option", { value: status }, `${status} (${n})`)));
     function apply() {
-      const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const words = typed(text.value).split(/\s+/).filter(Boolean);
       for (const row of rows) {
-        const said = row.textContent.toLowerCase(), has = [...row.querySelectorAll("[data-status]")].some(cell => cell.dataset.status === select.value);
+        const said = typed(row.textContent), has = [...row.querySelectorAll("[data-status]")].some(cell => cell.dataset.status === select.value);
         row.hidden = !(words.every(word => said.includes(word)) && (!select.value || has));
       }
       tell(`${rows.filter(row => !row.hidden).length} of ${rows.length} rows`);

@@ -74,4 +74,4 @@ def _decides(row: Mapping[Any, Any]) -> str:
 
 
 def _signed(value: float) -> str:
-    return "∞" if math.isinf(value) else f"{value:+.3f}"
+    return f"{value:+.3f}" if math.isfinite(value) else "-∞" if value < 0 else "∞"

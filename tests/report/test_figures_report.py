@@ -185,7 +185,7 @@ def test_accuracies_round_down_and_intervals_outwards() -> None:
     from rs.report.html_table import down, interval, up
 
     assert (down(0.6999), down(0.612), down(2 / 3)) == ("0.699", "0.612", "0.666")
-    assert (down(0.4999999995), up(0.5000000005), down(-0.0001)) == ("0.499", "0.501", "-0.001")
+    assert (down(0.4999999995), up(0.5000000005), down(-0.0001)) == ("0.499", "0.501", "−0.001")
     assert down(0.9999999999, 0) == "0"
     for thousandths in range(1001):  # however the float64 lies beside them
         value = thousandths / 1000
@@ -193,7 +193,7 @@ def test_accuracies_round_down_and_intervals_outwards() -> None:
     assert interval(0.1239, 0.4561) == "0.123–0.457"
 
 
-AGREES = "agrees: +0.009 [-0.010, +0.020], within 0.025"
+AGREES = "agrees: +0.009 [−0.010, +0.020], within 0.025"
 
 
 def test_published_numbers_stand_beside_reproduced_ones(tmp_path: Path) -> None:

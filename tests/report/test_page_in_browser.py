@@ -88,6 +88,7 @@ def test_the_table_beside_the_chart_counts_images_at_the_chosen_radius(opened: A
     assert first[2].startswith("0.600")
     assert second[2].startswith("0.400")
     assert "no real difference" in second[3]  # three images gained, one lost
+    assert second[3].startswith("−0.200")
     move_slider(opened, 0.6)
     first, second = rows(opened)
     assert [first[2][:5], second[2][:5]] == ["0.300", "0.300"]  # a radius of exactly 0.6 is certified at 0.6
@@ -124,6 +125,21 @@ def test_a_number_opens_its_images_and_has_an_address(opened: Any) -> None:
     opened.locator(".images summary", has_text="gained").click()
     opened.wait_for_selector(".images details:nth-of-type(2) img")
     assert opened.evaluate("location.hash") == "#panel=0&run=first&r=0.25"
+
+
+def test_the_live_axis_has_the_minus_of_the_tables(opened: Any) -> None:
+    opened.evaluate("""() => {
+        const fill = CanvasRenderingContext2D.prototype.fillText;
+        window.drawn = [];
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...at) {
+            window.drawn.push(text);
+            return fill.call(this, text, ...at);
+        };
+    }""")
+    opened.get_by_label("show").select_option(label="difference to first")
+    opened.wait_for_function("window.drawn.some(text => text.startsWith('−0.'))")
+    drawn = opened.evaluate("window.drawn")
+    assert not [text for text in drawn if text.startswith("-")]
 
 
 @pytest.mark.parametrize("opened", ["#panel=0&run=second&r=0.5"], indirect=True)

@@ -64,14 +64,14 @@ def test_a_claim_is_one_row_with_all_that_it_rests_on(tmp_path: Path) -> None:
 def test_the_matrix_of_differences_is_antisymmetric(tmp_path: Path) -> None:
     told = {"about": "networks", "metric": "acr", "certificate": "cohen"}
     told |= smoothed_with({"name": "gaussian", "sigma": 0.25})
-    told |= {"a": "one", "b": "two", "difference": 0.05, "low": 0.03, "high": 0.08, "verdict": "better"}
+    told |= {"a": "one", "b": "two", "difference": 0.05, "low": 0.0306, "high": 0.0794, "verdict": "better"}
     section = comparisons_section(study_tables.write(tmp_path, {"comparisons": pd.DataFrame([told])}))
     (table,) = section.tables
     assert [[cell.text for cell in row] for row in table.rows] == [
         ["one", "", "+0.050 ▲"],
-        ["two", "-0.050 ▼", ""],
+        ["two", "−0.050 ▼", ""],
     ]
-    assert table.rows[1][1].under == "-0.080 to -0.030"
+    assert table.rows[1][1].under == "−0.080 to −0.030"
 
 
 def test_studies_without_claims_or_pairs_have_no_such_sections(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ NOISE = smoothed_with({"name": "gaussian", "sigma": 0.25})
 COPIED = (
     "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async t => { window.copied = t; }}})"
 )
+OBJECTIVES = ("gaussian", "stability", "macer", "nal", "smoothadv")
 LABELS = ('plain, with "quotes"', "50%_of & {all}", "γ|pipe", "=1+1", "fifth", "sixth")
 
 
@@ -137,6 +138,21 @@ def test_what_is_filtered_out_is_not_copied_and_both_are_told(opened: Any) -> No
     assert section.locator("tbody tr:visible").count() == 6
 
 
+def test_the_minus_of_a_keyboard_finds_the_minus_of_print(opened: Any) -> None:
+    section = opened.locator("#published")
+    section.locator("tbody tr").nth(1).evaluate("row => row.cells[6].append('−0.05')")
+    section.get_by_role("searchbox").fill("-0.05")
+    assert section.get_by_role("status").inner_text() == "1 of 6 rows"
+
+
+def test_latex_writes_powers_of_ten_of_numbers_and_spreads(opened: Any) -> None:
+    cell = dict.fromkeys(("low", "high", "ours", "sign", "status", "note"), "")
+    row = [cell | {"text": "−1.2e−05", "spread": "1e−06"}]
+    grid = {"columns": [{"name": "loss", "number": True}], "rows": [row]}
+    text = opened.evaluate("grid => formats.LaTeX(grid)", grid)
+    assert r"$-1.2 \cdot 10^{-5} \pm 1 \cdot 10^{-6}$" in text
+
+
 def test_a_heading_sorts_turns_the_order_and_takes_it_back(opened: Any) -> None:
     section = opened.locator("#published")
     reproduced = section.get_by_role("columnheader", name="reproduced")
@@ -203,6 +219,7 @@ def test_the_table_of_a_paper_is_copied_with_both_numbers_and_the_verdict(
         ("-1,000", "-1000"),
         ("+0.1e-3", "+0.1e-3"),
         ("−∞", "-inf"),
+        ("−1.2e−05", "-1.2e-05"),
         ("a=b", "a=b"),
     ],
 )
@@ -227,6 +244,23 @@ def test_on_a_phone_a_first_column_keeps_words_whole_and_leaves_room(phone: Any,
     assert lines == 1
     assert of_long > 1
     assert 80 < wide <= longest < 140
+
+
+def test_headings_of_several_words_take_lines_before_a_table_scrolls(
+    visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    metrics = ["learning_rate", "cross_entropy", "classification", "stability", "robustness", "correct"]
+    metrics += ["squared_distance", "regularization_term", "distance", "seconds"]
+    rows = [
+        {"run": name, "epoch": 20} | {m: 0.02 if j % 5 == i else math.nan for j, m in enumerate(metrics)}
+        for i, name in enumerate(OBJECTIVES)
+    ]
+    study_tables.write(tmp_path, {"training": pd.DataFrame(rows)})
+    write_report("wide", tmp_path, [], tmp_path / "report.html", {})
+    page = visit((tmp_path / "report.html").as_uri(), viewport={"width": 1280, "height": 900})
+    box = page.locator("#training .wrap")
+    assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
 def test_on_a_phone_averages_are_seen_without_scrolling(phone: Any, address: str) -> None:
