@@ -43,8 +43,9 @@ def text(numbers: list[Row], claims: list[Row]) -> str:
     lines += ["", _table(claims, "verdict", VERDICTS, "claims"), *_by_theory(claims)]
     lines += _by_own_numbers(claims)
     for row in claims:
+        own = f"; by its own numbers: {row['own_numbers']['verdict']}" if row["own_numbers"] else ""
         lines.append(
-            f"{row['address']}\n    {row['verdict']}: {row['claim']} ({row['paper']}, {row['place']})"
+            f"{row['address']}\n    {row['verdict']}: {row['claim']} ({row['paper']}, {row['place']}{own})"
         )
     return "\n".join(lines)
 

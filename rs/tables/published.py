@@ -85,24 +85,36 @@ def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
 
 
 def numbers_of(study: Study) -> Iterator[Number]:
-    """Every number under `published`, with the printed text as far as the study keeps it."""
+    """Every number under `published`, with its printed text. YAML reads 0.30 as 0.3, but all numbers of a
+    list have as many digits as its longest one.
+    """
     for i, entry in enumerate(study.published):
         for metric in ("epsilon", "acr", "train_hours"):
             if entry[metric] is not None:
-                yield Number(i, entry, metric, None, _text(entry[metric]), _unit([entry[metric]]))
+                digits = _digits([entry[metric]])
+                yield Number(i, entry, metric, None, _text(entry[metric], digits), _unit(digits))
         for metric in ACCURACIES:
-            unit = _unit(entry[metric])
+            digits = _digits(entry[metric])
             for radius, value in zip(entry["radii"] if entry[metric] else (), entry[metric], strict=True):
-                yield Number(i, entry, metric, float(radius), _text(value), unit)
+                yield Number(i, entry, metric, float(radius), _text(value, digits), _unit(digits))
 
 
-def _text(value: float | str) -> str:
+def _plain(value: float | str) -> str:
     return value if isinstance(value, str) else format(Decimal(repr(value)), "f")
 
 
-def _unit(values: list[float | str]) -> float:
-    """Half a unit of the last digit of the longest number."""
-    digits = max((len(_text(v).partition(".")[2]) for v in values), default=0)
+def _text(value: float | str, digits: int) -> str:
+    """The number with its digits; a 0 may be printed without."""
+    return _plain(value) if isinstance(value, str) or value == 0 else f"{Decimal(repr(value)):.{digits}f}"
+
+
+def _digits(values: list[float | str]) -> int:
+    """Digits behind the point of the longest number."""
+    return max((len(_plain(v).partition(".")[2]) for v in values), default=0)
+
+
+def _unit(digits: int) -> float:
+    """Half a unit of the last digit."""
     return 0.5 * 10.0**-digits
 
 

@@ -146,6 +146,7 @@ def test_what_a_paper_s_own_numbers_say_stands_beside_what_was_found(folder):
         Path(f"config/{name}.yaml").write_text(yaml.safe_dump({**study, "published": [ENTRY, better]}))
     (claim,) = claims_of(everything())
     assert claim["own_numbers"]["verdict"] == "fails"
+    assert "by its own numbers: fails" in text([], [claim])
     told = page([], [claim], True)
     assert "Of 1 claims the papers print the numbers: by them 0 hold, 1 do not." in told
     contradicted = told.partition("own numbers contradict")[2].partition("not run")[0]

@@ -20,6 +20,12 @@ def test_published_numbers_find_their_runs(plan_of, tiny):
     assert {r["status"] for r in beside(study, beside_printed("another"))} == {"not run"}
 
 
+def test_numbers_are_told_with_the_digits_of_their_list(plan_of, tiny):
+    entry = {**PRINTED, "radii": [0.0, 0.25, 0.5], "certified_accuracy": [0.9, 0.85, 0], "acr": "1.40"}
+    study = plan_of({**tiny, "report": {"radii": [0, 0.25, 0.5]}, "published": [entry]}).study
+    assert [row["printed"] for row in beside(study, {})] == ["1.40", "0.90", "0.85", "0"]
+
+
 REPORTED = {"attacks": [{"name": "pgd_l2", "radii": [0.5]}], "report": {"radii": [0.0, 0.5]}}
 
 
