@@ -6,11 +6,13 @@
   python benchmarks/attacks.py --device cuda
   python benchmarks/attacks.py --profile   (where our time goes, by kind of operation)
   python benchmarks/attacks.py --copies 256   (ours in smaller batches of noisy copies)
+  python benchmarks/attacks.py --compiled   (ours with compiled gradients beside it)
 
 l2 PGD with expectation over transformation, with the same images, steps and samples for all. The unit is
 images x steps x samples per second (a sample is one noisy copy through the network and back):
 
   (a) ours, as the attack stage runs it, in float32 and in bfloat16 (the precision of the judged network);
+      with --compiled also with compiled gradients (`compiled: true` of an attack), without their compilation;
   (b) the loop of Salman et al. (2019) and of NAL written plainly: float32, copies by repeat, noise by
       randn_like, loss.backward(), a batch of 50 images; parameters frozen, as the former's training does;
   (c) the same with parameters that take gradients, as evaluation scripts leave them.
@@ -42,6 +44,7 @@ from rs.machine.devices import device_name, use_device
 from rs.methods.attacks.pgd_l2 import PgdL2
 from rs.methods.noise.gaussian import Gaussian
 from rs.networks.audit import Audited
+from rs.networks.compiled_gradients import CompiledGradients
 from rs.networks.differentiable import Differentiable
 from rs.networks.inference import PRECISIONS
 from rs.smoothing.smoothed import Smoothed
@@ -78,6 +81,18 @@ def differentiable(network: nn.Module, name: str, precision: str, device: torch.
     probes, _ = blobs(shape_of(name), 128, -1)
     seen = Differentiable(Audited(network, {}, probes, name, False), {"precision": precision}, device)
     assert seen.dtype == PRECISIONS[precision]  # it may fall back
+    return seen
+
+
+def compiled(
+    network: nn.Module, name: str, precision: str, device: torch.device, images: int, samples: int
+) -> CompiledGradients:
+    """As above, with compiled gradients of `images` images at once."""
+    probes, _ = blobs(shape_of(name), 128, -1)
+    audited, form = Audited(network, {}, probes, name, False), {"precision": precision}
+    seen = CompiledGradients(audited, form, device, images, samples)
+    assert seen.dtype == PRECISIONS[precision]
+    assert seen.passes is not None
     return seen
 
 
@@ -133,8 +148,10 @@ def seconds(run: Attack, x: Tensor, y: Tensor) -> tuple[float, float, Tensor]:
     return time.perf_counter() - start, time.process_time() - used, found
 
 
+# Compiled passes also compute gradients by these, and activations and sums in them.
+COMPILED = ("mkldnn::_convolution_pointwise", "mkldnn::_convolution_pointwise_")
 KINDS = {
-    "convolutions": ("aten::mkldnn_convolution", "aten::cudnn_convolution"),
+    "convolutions": ("aten::mkldnn_convolution", "aten::cudnn_convolution", *COMPILED),
     "convolutions backward": ("aten::convolution_backward",),
     "pooling": ("aten::max_pool2d_with_indices",),
     "pooling backward": ("aten::max_pool2d_with_indices_backward",),
@@ -184,6 +201,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precisions", nargs="+", default=["bfloat16", "float32"])
     parser.add_argument("--copies", type=int, default=FORM_BATCH, help="of ours at once")
+    parser.add_argument("--compiled", action="store_true", help="beside ours uncompiled")
     parser.add_argument("--profile", action="store_true")
     given = parser.parse_args()
     with use_device(given.device, given.threads) as device:
@@ -199,6 +217,11 @@ def main() -> None:
                 f"(a) ours {p}": ours(differentiable(network, name, p, device), *sizes, device, given.copies)
                 for p in given.precisions
             }
+            if given.compiled:
+                together = min(max(1, given.copies // given.samples), given.images)
+                for p in given.precisions:
+                    seen = compiled(network, name, p, device, together, given.samples)
+                    own[f"(a) {p}, compiled"] = ours(seen, *sizes, device, given.copies)
             if given.profile:
                 for who, run in own.items():
                     shares = (f"{kind} {share:.0%}" for kind, share in profiled(run, x, y).items())

@@ -3,12 +3,16 @@
   RS_DATA_DIR=... python benchmarks/judging.py
   python benchmarks/judging.py --model lenet --images 16 --judge 10000
   python benchmarks/judging.py --stored results/runs   (what stored votes say, if all n of them were drawn)
+  RS_DATA_DIR=... python benchmarks/judging.py --images 32 --resnet20 evidence/networks/cifar10-...safetensors
 
 A network is briefly trained (on MNIST where RS_DATA_DIR has it, else on made-up images), attacked by l2 PGD
 at the radii of NAL's Figure 1, and judged with sigma = 0.1 in the inference form of a study's default, as
 rs.stages.outcomes does. It is judged twice in turn: by all n votes of every image and radius, and by as many
 as decide (rs.statistics.majority). Processor time, medians over the rounds; the verdicts of both are
 compared. Stored votes are put into a random order, which is as likely as that in which they were drawn.
+
+--resnet20 judges attacked images of this ResNet-20 (CIFAR-10 after JPEG, sigma = 0.25) in compiled float32
+and bfloat16 and in int8, in turn: the inference forms that a study's `sampling` may ask for.
 """
 
 from __future__ import annotations
@@ -25,16 +29,20 @@ from unittest import mock
 import attacks as throughput
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rs.errors import UserError
 from rs.machine.devices import device_name, generator, use_device
 from rs.methods.attacks.pgd_l2 import PgdL2
+from rs.methods.data.image_parquet import ImageParquet
 from rs.methods.data.mnist import Mnist
 from rs.methods.noise.gaussian import Gaussian
 from rs.networks.audit import Audited
+from rs.networks.differentiable import Differentiable
 from rs.networks.inference import InferenceForm
+from rs.networks.openvino_form import OpenVinoForm, program_of
 from rs.provenance.run_files import read_attacked
 from rs.settings.attacks import AttackUse
 from rs.settings.attacks import Judge as Votes
@@ -44,6 +52,7 @@ from rs.statistics.majority import looks, sure
 
 RADII = [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
 SIGMA, SHAPE, STEPS, BATCH = 0.1, (1, 28, 28), 300, 64
+BATCH_OF_FORMS, CALIBRATING = 512, 256
 
 
 def trained(name: str) -> tuple[nn.Module, Tensor, Tensor]:
@@ -95,6 +104,48 @@ def stored(folder: Path) -> None:
         print(f"{path.parents[1].name} {path.stem}: {told}")
 
 
+def form_in(precision: str, audited: Audited, noisy: Tensor) -> InferenceForm:
+    """Compiled; in int8 calibrated on the `noisy` images [N, C, H, W]."""
+    asked, device = {"precision": precision, "batch": BATCH_OF_FORMS, "compiled": True}, torch.device("cpu")
+    if precision != "int8":
+        return InferenceForm(audited, asked, device)
+    return OpenVinoForm(audited, asked, device, program_of(audited, asked, noisy, {}))
+
+
+def in_forms(weights: Path, images: int, n: int, rounds: int) -> None:
+    """Prints the times of judging attacked images in each form, and how many verdicts are not float32's."""
+    sizes = {"train": 50000, "test": 10000}
+    splits = ImageParquet("cifar10-jpeg", (3, 32, 32), 10, sizes).load(os.environ.get("RS_DATA_DIR"))
+    test, train = (
+        torch.from_numpy(splits[of].images[:CALIBRATING]).float() / 255 for of in ("test", "train")
+    )
+    noise, network = Gaussian(0.25), throughput.network_of("resnet20")
+    network.load_state_dict(load_file(weights))
+    draws = [torch.Generator().manual_seed(i) for i in range(len(train))]
+    noisy = Smoothed(network, noise, draws).noise_like(train, 1)[:, 0] + train
+    audited = Audited(network, {"classes": 10}, noisy[:128], "resnet20", False)
+    x, y = test[:images], torch.from_numpy(splits["test"].labels[:images])
+    seen = Differentiable(audited, {"precision": "bfloat16"}, torch.device("cpu"))
+    found = PgdL2(10, 4).at_radii(Smoothed(seen, noise, draws[:images]), x, y, [0.25, 0.5, 1.0]).images
+    at, use = torch.cat([x[None], found]), AttackUse(radii=(), judge=Votes(n))
+    judges = {p: Judge(form_in(p, audited, noisy), noise, use) for p in ("float32", "bfloat16", "int8")}
+    spent: dict[str, list[float]] = {p: [] for p in judges}
+    votes = {}
+    for i in range(rounds + 1):  # the first warms up
+        for precision, judge in judges.items():
+            votes[precision], seconds = judged(judge, at, list(range(images)), False)
+            spent[precision] += [seconds] * (i > 0)
+    print(f"{images} images at 4 radii, judged by up to {n} votes, {rounds} rounds")
+    for precision, own in spent.items():
+        factor = statistics.median(b / a for a, b in zip(own, spent["bfloat16"], strict=True))
+        differ = int((votes[precision].argmax(2) != votes["float32"].argmax(2)).sum())
+        drawn = int(votes[precision].sum())
+        print(
+            f"{precision:<9}{statistics.median(own):8.2f} s, {factor:.2f} times as fast as bfloat16, "
+            f"{drawn} votes, other verdicts {differ} of {4 * images}"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -106,7 +157,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--stored", type=Path)
+    parser.add_argument("--resnet20", type=Path, metavar="WEIGHTS")
     given = parser.parse_args()
+    if given.resnet20:
+        with use_device("cpu", 1) as device:
+            print(f"{device_name(device)}, 1 thread, torch {torch.__version__}")
+            in_forms(given.resnet20, given.images, given.judge, given.rounds)
+        return
     if given.stored:
         stored(given.stored)
         return

@@ -26,7 +26,8 @@ class AttackUse:
     `keep_broken`: an image broken at a radius counts as broken at larger ones and is not attacked again; the
     default is the method's own. `certificate` names the certificate that the attack is compared with; by
     default, every one of its norm. The first `checks` images are attacked again, more strongly, to check the
-    attack.
+    attack. `compiled` compiles the gradients of the attacked network, which rounds them otherwise: on
+    processors, with a C++ compiler.
     """
 
     radii: Annotated[Radii, Field(min_length=1)]
@@ -37,3 +38,4 @@ class AttackUse:
     keep_broken: bool | None = None
     certificate: str | None = None
     checks: Position = 100
+    compiled: bool = False

@@ -21,6 +21,7 @@ from rs.methods import catalog
 from rs.methods.interfaces import AttackAtRadii, MinimalAttack
 from rs.networks import audit as network_audit
 from rs.networks import checkpoints, forms
+from rs.networks.compiled_gradients import CompiledGradients
 from rs.networks.differentiable import Differentiable, require_gradients
 from rs.networks.images import open_split
 from rs.provenance.digests import file_digest
@@ -73,15 +74,15 @@ def attack(
     asked = forms.wanted(spec, form_file, audited.manifest["sha256"])
     form = forms.fixed(audited, spec, form_file, data, device)
     seen = seen_by(spec, use, audited, model_manifest, source, data)
-    differentiable, method = proposing(seen, asked, device), seen.method
+    method, radii = seen.method, sorted({0.0, *map(float, use.radii)})
     keep = getattr(method, "keeps_broken", False) if use.keep_broken is None else use.keep_broken
-    radii = sorted({0.0, *map(float, use.radii)})
     split, judge = open_split(data, "test", device), Judge(form, catalog.build("noises", spec["noise"]), use)
     positions = list(use.images.positions(len(split)))
     examples, checked = set(positions[:EXAMPLES]), set(positions[: 0 if seen.transferred else use.checks])
     name = f"{spec['attack']['name']} on {model_manifest.parent.name}"
     # one pass takes as many noisy copies as a batch of votes
     together = max(1, form.batch // getattr(method, "samples", 1))
+    differentiable = proposing(seen, asked, device, min(together, len(positions)) if use.compiled else None)
     pieces = [positions[i : i + together] for i in range(0, len(positions), together)]
 
     def attacked(batch: list[int]) -> pa.Table:
@@ -121,9 +122,17 @@ class Seen:
     transferred: bool
 
 
-def proposing(seen: Seen, form: dict[str, Any], device: torch.device) -> Differentiable:
-    """The network that proposes images to a judge of this form."""
-    return Differentiable(seen.network, {"precision": differentiated(form["precision"])}, device)
+def proposing(
+    seen: Seen, form: dict[str, Any], device: torch.device, compiled: int | None = None
+) -> Differentiable:
+    """The network that proposes images to a judge of this form; with compiled gradients of `compiled` images
+    at once, if given.
+    """
+    form = {"precision": differentiated(form["precision"])}
+    if compiled is None:
+        return Differentiable(seen.network, form, device)
+    copies = 1 if getattr(seen.noise, "constant", False) else getattr(seen.method, "samples", 1)
+    return CompiledGradients(seen.network, form, device, compiled, copies)
 
 
 def seen_by(

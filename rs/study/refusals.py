@@ -175,9 +175,12 @@ def check_attack(
     study: Study, run: Run, i: int, norm: float | str, noise: dict[str, Any], noise_place: Place
 ) -> None:
     """The certificate that an attack is compared with is one of the run's, concerns the classifier that the
-    judge uses, and has the attack's norm.
+    judge uses, and has the attack's norm. Only gradients are compiled.
     """
     attack = run.sections["attacks"][i]
+    if attack.get("compiled") and method_schema("attacks", attack["name"])["x-access"] == "gradient-free":
+        told = f"{attack['name']} takes no gradients, and only gradients are compiled; leave it out"
+        study.fail((*run.place, "attacks", i, "compiled"), told)
     if noise.get("exact"):
         told = "attacks move images off its grid; attack under the same noise without it (smoothing)"
         study.fail((*noise_place, "exact"), told)

@@ -118,6 +118,16 @@ def test_what_is_broken_stays_broken_only_where_asked(outcome):
             assert row["distortion"] == pytest.approx(first[image, radius]["distortion"], abs=1e-5)
 
 
+def test_compiled_gradients_attack_as_well(outcome):
+    """Three images with two copies in a pass; the judge's draws are the same."""
+    plain, made = outcome(radii=[0.5])
+    assert "compiled" not in made["compared"]["differentiable"]
+    rows, made = outcome(radii=[0.5], compiled=True)
+    assert made["compared"]["differentiable"]["compiled"] is True
+    for row, before in zip(rows, plain, strict=True):
+        np.testing.assert_allclose(row["attacked"], before["attacked"], atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["ddn", "carlini_wagner_l2"])
 def test_a_minimal_attack_counts_at_the_radii_that_reach_it(outcome, name):
     radii = [0.1, 1.0, 8.0]

@@ -65,6 +65,11 @@ PGD = {"name": "pgd_l2", "radii": [0.5]}
             "the norms must be the same",
         ),
         (
+            {"name": "square_linf", "radii": [0.1], "compiled": True},
+            "attacks[0].compiled: square_linf takes no gradients, and only gradients are compiled; "
+            "leave it out",
+        ),
+        (
             {**TRANSFER, "source_run": "nall"},
             "attacks[0].source_run: no run is labelled 'nall'; runs: gaussian, nal",
         ),
@@ -161,12 +166,13 @@ def test_the_source_enters_the_id_and_what_tables_say_does_not(with_attacks, pla
     before = targets(with_attacks(PGD, TRANSFER))
     told = [{**PGD, "label": "PGD", "certificate": "cohen"}, {**TRANSFER, "label": "from NAL"}]
     assert targets(with_attacks(*told)) == before
-    defaults = {"keep_broken": None, "checks": 100, "steps": 20, "samples": 16}
+    defaults = {"keep_broken": None, "compiled": False, "checks": 100, "steps": 20, "samples": 16}
     assert targets(with_attacks({**PGD, **defaults}, TRANSFER)) == before
     other = with_attacks(PGD, TRANSFER)
     other["runs"]["nal"]["objective"]["gamma"] = 2.5
     assert len(set(targets(other)) & set(before)) == 1
-    assert len(set(targets(with_attacks({**PGD, "keep_broken": True}, TRANSFER))) & set(before)) == 1
+    for changed in ({"keep_broken": True}, {"compiled": True}):
+        assert len(set(targets(with_attacks({**PGD, **changed}, TRANSFER))) & set(before)) == 1
 
 
 def test_labels_name_an_attack_by_its_own_parameters():
