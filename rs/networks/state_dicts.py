@@ -93,7 +93,8 @@ def _torch(path: Path) -> Any:
             held = f"holds more than weights ({named[1] or named[2]}), or is cut off"
             advice = "save the network's state_dict() (pickled code is never run)"
             raise UserError(f"{path}: {held}; {advice}") from error
-        reason = "no checkpoint of torch" if isinstance(error, pickle.UnpicklingError) else _line(error)
+        told = isinstance(error, (OSError, RuntimeError))  # of a missing file, or of a damaged archive
+        reason = _line(error) if told else "no checkpoint of torch, or cut off"
         raise UserError(f"{path}: not a complete checkpoint ({reason})") from error
 
 

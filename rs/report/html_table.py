@@ -124,9 +124,11 @@ def constants(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[str, list[
         values = frame[column].dropna().unique()
         if len(values) == 1 and frame[column].notna().all():
             value = values[0]
-            same.append(
-                words.format(numeral(value, ",") if isinstance(value, (int, np.integer)) else plain(value))
+            whole = isinstance(value, (int, np.integer))
+            told = (
+                down(value) if column == "largest_radius" else numeral(value, ",") if whole else plain(value)
             )
+            same.append(words.format(told))
         elif len(values):
             varying.append(column)
     return " · ".join(same), varying

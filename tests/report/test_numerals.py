@@ -11,7 +11,7 @@ import pytest
 import study_tables
 
 from rs.report.claims import claims_section
-from rs.report.html_table import difference, down, interval, number, up
+from rs.report.html_table import constants, difference, down, interval, number, up
 from rs.report.numerals import numeral, printed
 from rs.report.published import published_section
 from rs.report.verdict_words import verdict_words
@@ -26,6 +26,11 @@ def test_numbers_have_the_minus_of_print() -> None:
     assert (small.text, small.sort, small.under) == ("−1.234e−05", -0.00001234, "± 1e−06")
     assert number(-12345).text == "−12,345"
     assert numeral(-0.5, "+.3f") == "−0.500"
+
+
+def test_no_largest_radius_is_told_above_itself() -> None:
+    frame = pd.DataFrame({"n": [100_000], "largest_radius": [3.81165]})
+    assert constants(frame, {"n": "n = {}", "largest_radius": "r = {}"}) == ("n = 100,000 · r = 3.811", [])
 
 
 def test_the_interval_of_a_difference_is_rounded_outwards() -> None:
