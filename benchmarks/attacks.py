@@ -12,7 +12,7 @@ l2 PGD with expectation over transformation, with the same images, steps and sam
 images x steps x samples per second (a sample is one noisy copy through the network and back):
 
   (a) ours, as the attack stage runs it, in float32 and in bfloat16 (the precision of the judged network);
-      with --compiled also with compiled gradients (`compiled: true` of an attack), without their compilation;
+      with --compiled also with compiled gradients (`compiled: true` of an attack), without their compilation, which is told apart;
   (b) the loop of Salman et al. (2019) and of NAL written plainly: float32, copies by repeat, noise by
       randn_like, loss.backward(), a batch of 50 images; parameters frozen, as the former's training does;
   (c) the same with parameters that take gradients, as evaluation scripts leave them.
@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -94,6 +95,11 @@ def compiled(
     assert seen.dtype == PRECISIONS[precision]
     assert seen.passes is not None
     return seen
+
+
+def used() -> float:
+    """CPU seconds of this process and of the compilers that it started."""
+    return sum(sum(resource.getrusage(of)[:2]) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def ours(seen: Differentiable, steps: int, samples: int, device: torch.device, copies: int) -> Attack:
@@ -220,7 +226,11 @@ def main() -> None:
             if given.compiled:
                 together = min(max(1, given.copies // given.samples), given.images)
                 for p in given.precisions:
+                    began = used()
                     seen = compiled(network, name, p, device, together, given.samples)
+                    print(
+                        f"{name:<12}{p}: made and compiled in {used() - began:.0f} s of CPU time", flush=True
+                    )
                     own[f"(a) {p}, compiled"] = ours(seen, *sizes, device, given.copies)
             if given.profile:
                 for who, run in own.items():
