@@ -12,7 +12,7 @@ l2 PGD with expectation over transformation, with the same images, steps and sam
 images x steps x samples per second (a sample is one noisy copy through the network and back):
 
   (a) ours, as the attack stage runs it, in float32 and in bfloat16 (the precision of the judged network);
-      with --compiled also with compiled gradients (`compiled: true` of an attack), without their compilation, which is told apart;
+      with --compiled also with compiled gradients (`compiled: true` of an attack); compilation is told apart;
   (b) the loop of Salman et al. (2019) and of NAL written plainly: float32, copies by repeat, noise by
       randn_like, loss.backward(), a batch of 50 images; parameters frozen, as the former's training does;
   (c) the same with parameters that take gradients, as evaluation scripts leave them.
