@@ -25,6 +25,7 @@ from rs.study.remade import command, study_of
 from rs.study.study import Study
 from rs.tables.aggregate import TABLES, check_tables, rows_of
 from rs.tables.claims import judged
+from rs.tables.own_numbers import by_own_numbers
 from rs.tables.published import beside
 from rs.tables.table import Row
 
@@ -48,7 +49,7 @@ def chain(address: str) -> Iterator[str]:
             near = difflib.get_close_matches(address, known, 3, 0.5) or sorted(set(known))[:3]
             told = f"of its {len(set(known))}, near: {', '.join(near)}" if known else "it states none"
             raise UserError(f"{address}: {name} has no such number, claim or row TABLE[N]; {told}")
-        yield from _sentence(rows)
+        yield from _sentence(plan.study, rows)
         for cell in CELL.finditer(", ".join(str(row["evidence"] or "") for row in rows)):
             yield from _row(plan, tables, folder, cell[1], int(cell[2]), address)
     if folder is None:
@@ -87,16 +88,16 @@ def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:
     raise UserError(f"{address}: no study is named {name!r} here{told}")
 
 
-def _sentence(rows: list[Row]) -> Iterator[str]:
+def _sentence(study: Study, rows: list[Row]) -> Iterator[str]:
     first = rows[0]
     if "claim" in first:
         yield f"{first['paper']}, {first['place']}: {first['claim']}"
         yield f"  verdict: {first['verdict']}" + (f" ({first['settings']})" if first["settings"] else "")
-        for row in rows:
-            at = "" if row["radius"] is None else f" at {row['radius']:g}"
-            found = "" if row["value"] is None else f" = {row['value']:.4g} {_ends(row)}"
-            told = f"{row['condition_verdict']} ({row['counted']}) {row['evidence'] or ''}"
-            yield f"  {row['condition']}{at}{found}: {told}".rstrip()
+        yield from _conditions(rows)
+        verdict, own = by_own_numbers(study).get(first["id"], ("", []))
+        if verdict:
+            yield f"  by the paper's own numbers: {verdict}"
+            yield from _conditions(own)
         return
     at = "" if first["radius"] is None else f" at {first['radius']:g}"
     yield f"{first['paper']}, {first['table']}: {first['metric']}{at} is printed as {first['printed']}"
@@ -105,8 +106,16 @@ def _sentence(rows: list[Row]) -> Iterator[str]:
     yield f"  verdict: {verdict_words(first)}"
 
 
+def _conditions(rows: list[Row]) -> Iterator[str]:
+    for row in rows:
+        at = "" if row["radius"] is None else f" at {row['radius']:g}"
+        found = "" if row["value"] is None else f" = {row['value']:.4g} {_ends(row)}"
+        told = f"{row['condition_verdict']} ({row['counted']}) {row['evidence'] or ''}"
+        yield f"  {row['condition']}{at}{found}: {told}".rstrip()
+
+
 def _ends(row: Row) -> str:
-    low, high = ("–" if row[end] is None else f"{row[end]:.4g}" for end in ("low", "high"))
+    low, high = ("–" if row[end] is None else f"{round(row[end], 9) + 0.0:.4g}" for end in ("low", "high"))
     return f"[{low}, {high}]"
 
 

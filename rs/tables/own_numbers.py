@@ -15,7 +15,7 @@ from functools import partial
 from rs.study.claims import THEORY, kind_of
 from rs.study.study import Study
 from rs.tables.claims import joined
-from rs.tables.conditions import decide
+from rs.tables.conditions import AGAINST, decide
 from rs.tables.measured import TABLED
 from rs.tables.published import METRICS, Number, numbers_of
 from rs.tables.table import Row
@@ -43,11 +43,17 @@ def by_own_numbers(study: Study) -> dict[str, tuple[str, list[Row]]]:
             margins = study.agreement if condition["equivalent"] is not None else dict.fromkeys(MARGINS, 0.0)
             mine = list(decide(asked, tables, {**margins, "confidence": TABLED}, refuse))
             verdicts.append(joined("all", [row["verdict"] for row in mine]))
-            rows += [row | {"condition_verdict": row["verdict"]} for row in mine]
+            rows += [_as_printed(row) for row in mine]
         verdict = joined(claim["join"], verdicts) if verdicts else "not run"
         if verdict != "not run":
             found[claim["id"]] = (verdict, rows)
     return found
+
+
+def _as_printed(row: Row) -> Row:
+    against = f"; {AGAINST}" if AGAINST in str(row["counted"]) else ""
+    counted = row["counted"] if row["verdict"] == "not run" else f"as printed{against}"
+    return row | {"condition_verdict": row["verdict"], "counted": counted, "evidence": None}
 
 
 def printed_tables(study: Study, paper: str) -> dict[str, list[Row]]:

@@ -147,6 +147,11 @@ def test_what_a_paper_s_own_numbers_say_stands_beside_what_was_found(folder):
     (claim,) = claims_of(everything())
     assert claim["own_numbers"]["verdict"] == "fails"
     assert "by its own numbers: fails" in text([], [claim])
+    why = list(chain("two/claims/helps"))
+    assert why[-4:-2] == [
+        "  by the paper's own numbers: fails",
+        "  certified accuracy of nal better than gaussian at 0.25 = -0.1 [-0.2, 0]: fails (as printed)",
+    ]
     told = page([], [claim], True)
     assert "Of 1 claims the papers print the numbers: by them 0 hold, 1 do not." in told
     contradicted = told.partition("own numbers contradict")[2].partition("not run")[0]
