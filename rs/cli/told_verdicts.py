@@ -76,8 +76,8 @@ def _by_own_numbers(claims: list[Row]) -> list[str]:
     found = [row for row in claims if row["own_numbers"]]
     open_ = sum(row["own_numbers"]["verdict"] == "undecided" for row in found)
     less, told = len(_contradicted(claims)), f", {open_} are within rounding" if open_ else ""
-    rest = f"by them {len(found) - less - open_} hold, {less} do not{told}."
-    return [f"Of {len(found)} claims the papers print the numbers: {rest}"] if found else []
+    rest = f"by these, {len(found) - less - open_} hold, {less} do not{told}."
+    return [f"The papers print the numbers behind {len(found)} claims: {rest}"] if found else []
 
 
 def _contradicted(claims: list[Row]) -> list[Row]:

@@ -153,7 +153,7 @@ def test_what_a_paper_s_own_numbers_say_stands_beside_what_was_found(folder):
         "  certified accuracy of nal better than gaussian at 0.25 = -0.1 [-0.2, 0]: fails (as printed)",
     ]
     told = page([], [claim], True)
-    assert "Of 1 claims the papers print the numbers: by them 0 hold, 1 do not." in told
+    assert "The papers print the numbers behind 1 claims: by these, 0 hold, 1 do not." in told
     contradicted = told.partition("own numbers contradict")[2].partition("not run")[0]
     assert "It helps." in contradicted
     assert "-0.100" in contradicted
