@@ -32,19 +32,19 @@ def by_own_numbers(study: Study) -> dict[str, tuple[str, list[Row]]]:
     """
     found = {}
     for i, claim in enumerate(study.claims):
+        if all(kind_of(condition) in THEORY for condition in claim["conditions"]):
+            continue
         tables = printed_tables(study, claim["paper"])
         rows: list[Row] = []
         verdicts = []
         for j, condition in enumerate(claim["conditions"]):
-            if kind_of(condition) in THEORY:
-                break
             asked = {**condition, "about": "networks", "smoothing": None}
             refuse = partial(study.fail, ("claims", i, "conditions", j))
             margins = study.agreement if condition["equivalent"] is not None else dict.fromkeys(MARGINS, 0.0)
             mine = list(decide(asked, tables, {**margins, "confidence": TABLED}, refuse))
             verdicts.append(joined("all", [row["verdict"] for row in mine]))
             rows += [_as_printed(row) for row in mine]
-        verdict = joined(claim["join"], verdicts) if verdicts else "not run"
+        verdict = joined(claim["join"], verdicts)
         if verdict != "not run":
             found[claim["id"]] = (verdict, rows)
     return found
@@ -53,6 +53,8 @@ def by_own_numbers(study: Study) -> dict[str, tuple[str, list[Row]]]:
 def _as_printed(row: Row) -> Row:
     against = f"; {AGAINST}" if AGAINST in str(row["counted"]) else ""
     counted = row["counted"] if row["verdict"] == "not run" else f"as printed{against}"
+    if row["counted"] == "theory":
+        return row | {"condition_verdict": row["verdict"]}
     return row | {"condition_verdict": row["verdict"], "counted": counted, "evidence": None}
 
 

@@ -18,9 +18,10 @@ ENTRY = {"paper": "P", "table": "T", "radii": [0.0, 0.25]}
 def said(plan_of):
     """What the numbers printed for nal and gaussian say of one condition."""
 
-    def by(condition: dict[str, Any], nal: Any, gaussian: Any, **more: Any) -> str | None:
+    def by(*conditions: Any, **more: Any) -> str | None:
+        *conditions, nal, gaussian = conditions
         printed = [{**ENTRY, "run": "nal", **nal}, {**ENTRY, "run": "gaussian", **gaussian}]
-        claim = {"id": "c", "paper": "P", "place": "p", "claim": "c", "conditions": [condition]}
+        claim = {"id": "c", "paper": "P", "place": "p", "claim": "c", "conditions": conditions}
         runs = {**TINY["runs"], "nal": {**TINY["runs"]["nal"], "calibration": {"images": {}}}}
         changed = {"published": printed, "claims": [claim], "runs": runs, "report": {"radii": [0, 0.25]}}
         found = by_own_numbers(plan_of({**TINY, **changed, **more}).study).get("c")
@@ -95,6 +96,12 @@ def test_what_is_not_printed_says_nothing(said) -> None:
     assert said(BETTER, {**accuracies(0.95, 0.95), "paper": "Q"}, accuracies(0.9, 0.8)) is None
     theory = {"proven": "tests/methods/test_dual.py::test_no_exponent_equals_cohen"}
     assert said(theory, accuracies(0.95, 0.95), accuracies(0.9, 0.8)) is None
+
+
+def test_theory_counts_beside_printed_numbers(said) -> None:
+    test = "tests/methods/test_dual.py::test_no_exponent_equals_cohen"
+    for kind, is_ in (("proven", "holds"), ("impossible", "fails")):
+        assert said({kind: test}, BETTER, accuracies(0.95, 0.95), accuracies("0.90", 0.8)) == is_
 
 
 def test_a_network_that_is_printed_in_two_tables_counts_once(plan_of) -> None:
