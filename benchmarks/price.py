@@ -20,8 +20,9 @@ import yaml
 
 from rs.machine.devices import use_device
 from rs.plan import price, rates
+from rs.plan.passes import Network, Work
 from rs.plan.plan import Plan
-from rs.plan.work import Network, Work, work_of
+from rs.plan.work import work_of
 from rs.provenance.files import read_json, read_table
 from rs.stages import speed
 from rs.study.study import Study

@@ -20,9 +20,10 @@ from rs.cli.plans import tell_extras
 from rs.cli.text_table import aligned
 from rs.plan import extras, price, rates, shards
 from rs.plan.jobs import Job
+from rs.plan.passes import Network, NotPriced, singly, taken
 from rs.plan.plan import Plan
 from rs.plan.space import Space, space
-from rs.plan.work import Network, NotPriced, singly, work_of
+from rs.plan.work import work_of
 from rs.study.study import Study
 
 GPUS = ("H100", "A100")
@@ -61,10 +62,11 @@ def run(args: argparse.Namespace) -> None:
 def measure(plan: Plan, jobs: list[Job]) -> None:
     """Measures the rates that the cache lacks for the networks of these jobs."""
     wanted: dict[Network, set[str]] = defaultdict(set)
+    gpu = rates.here().gpu
     for job in jobs:
         with contextlib.suppress(NotPriced):
             for work in (part for whole in work_of(plan, job) for part in singly(whole)):
-                wanted[work.network].add(work.kind)
+                wanted[work.network].add(taken(work, gpu).kind)
     lacking = {n: kinds - rates.measured(n).get("rates", {}).keys() for n, kinds in wanted.items()}
     lacking = {network: kinds for network, kinds in lacking.items() if kinds}
     if not lacking:

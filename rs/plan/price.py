@@ -19,10 +19,11 @@ from typing import Any
 
 from rs.plan import rates
 from rs.plan.jobs import Job
+from rs.plan.passes import NotPriced, Work, compiled_kinds, singly, taken
 from rs.plan.plan import Plan
 from rs.plan.stages import STAGES
 from rs.plan.staleness import in_order
-from rs.plan.work import NotPriced, Work, singly, work_of
+from rs.plan.work import work_of
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def price(plan: Plan, jobs: Iterable[Job], machine: rates.Machine | None = None)
         if not job.declared.device:
             continue
         try:
-            parts = [part for work in work_of(plan, job) for part in singly(work)]
+            parts = [taken(part, on.gpu) for work in work_of(plan, job) for part in singly(work)]
             for work in parts:
                 key = (work.network, work.kind, work.recorded)
                 if key not in known:
@@ -70,10 +71,8 @@ def price(plan: Plan, jobs: Iterable[Job], machine: rates.Machine | None = None)
         except NotPriced as reason:
             unpriced[str(reason)] = None
             continue
-        compiles = job.stage == "form" or any(
-            w.network.compiled and w.network.in_torch and w.kind == "vote" for w in parts
-        )
-        likely = longest = rates.START + rates.COMPILING * compiles
+        compiled = {"vote"} if job.stage == "form" else compiled_kinds(parts)
+        likely = longest = rates.START + sum(rates.COMPILING[kind] for kind in compiled)
         for work in parts:
             rate = known[work.network, work.kind, work.recorded]
             assumed |= rate.assumed

@@ -32,7 +32,7 @@ from typing import Any, Protocol
 
 from rs.errors import UserError
 from rs.machine import device_class
-from rs.plan.work import FORWARDS, Network, NotPriced, Work
+from rs.plan.passes import COMPILED_GRADIENT, FORWARDS, Network, NotPriced, Work, taken
 from rs.provenance import user_cache
 from rs.provenance.digests import digest
 from rs.provenance.files import read_json, versions, write_json
@@ -41,7 +41,9 @@ from rs.settings.sampling import differentiated
 START = 4.0  # seconds before a job computes: torch and the network (3.2 s), files
 COSTS = ("multiply_adds", "outputs", "weights", "operations")  # rs.methods.models.costs
 RECORDS = ("update", "ascent")  # kinds of passes that are measured as CUDA graphs on a GPU
-COMPILING = 6.0  # more for a job that compiles its network (3 to 10 s: docs/evidence/sampling.md)
+# more for a job that compiles its votes (3 to 10 s: docs/evidence/sampling.md) or its gradients (7 to 9 s, in
+# a machine's first job 20 to 31 s: docs/evidence/attack-throughput.md)
+COMPILING = {"vote": 6.0, COMPILED_GRADIENT: 8.0}
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,9 @@ class Machine(Protocol):
     @property
     def unit(self) -> str: ...
 
+    @property
+    def gpu(self) -> bool: ...
+
     def rate(self, work: Work) -> Rate: ...
 
 
@@ -74,11 +79,6 @@ def costs_of(network: Network) -> dict[str, int]:
     if found is None:
         raise NotPriced(f"{network.name}: not measured yet (rs price does)")
     return found
-
-
-def multiply_adds(network: Network) -> int:
-    """Multiply-adds of a forward pass. Raises NotPriced."""
-    return costs_of(network)["multiply_adds"]
 
 
 # --- named GPUs ---
@@ -149,8 +149,10 @@ class Card:
     bfloat16: float
     bandwidth: float
     unit: str = "GPU-hours"
+    gpu: bool = True
 
     def rate(self, work: Work) -> Rate:
+        work = taken(work, self.gpu)
         network, vote = work.network, work.kind == "vote"
         if vote and not network.in_torch:
             raise NotPriced(f"{network.name}: OpenVINO votes on processors")
@@ -223,22 +225,28 @@ class Here:
     unit: str
     device: str
 
+    @property
+    def gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
     def rate(self, work: Work) -> Rate:
-        found = measured(work.network).get("rates", {}).get(work.kind)
-        if found is not None:
+        work = taken(work, self.gpu)
+        known = measured(work.network).get("rates", {})
+        like = "gradient" if work.kind == COMPILED_GRADIENT else work.kind  # what it is assumed to be like
+        if (found := known.get(work.kind, known.get(like))) is not None:
             fixed, each = float(found["fixed"]), float(found["each"])
-            if self.device.startswith("cuda") and work.kind in RECORDS and not work.recorded:
+            if self.gpu and work.kind in RECORDS and not work.recorded:
                 return Rate(max(fixed, written(work)), each, assumed=True)
-            return Rate(fixed, each, assumed=False)
-        if self.device.startswith("cuda"):
-            like = next((c for c in CARDS.values() if c.name in self.name.upper().replace(" ", "")), None)
-            rate = (like or CARDS["A100"]).rate(work)
+            return Rate(fixed, each, assumed=work.kind not in known)
+        if self.gpu:
+            named = (card for card in CARDS.values() if card.name in self.name.upper().replace(" ", ""))
+            rate = next(named, CARDS["A100"]).rate(work)
             return Rate(rate.fixed, rate.each, assumed=True)
         # attacks on an int8 form differentiate it in bfloat16 (rs.settings.sampling)
         precision = work.network.precision if work.kind == "vote" else differentiated(work.network.precision)
         emulated = precision == "bfloat16" and self.device not in HAS_BFLOAT16
         speed = EMULATED if emulated else CORE[precision]
-        return Rate(1e-3, FORWARDS[work.kind] * multiply_adds(work.network) / speed, assumed=True)
+        return Rate(1e-3, FORWARDS[work.kind] * costs_of(work.network)["multiply_adds"] / speed, assumed=True)
 
 
 def here() -> Here:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from rs.plan.jobs import Job
+from rs.plan.passes import NotPriced, singly
 from rs.plan.plan import Plan
 from rs.plan.rates import Machine
-from rs.plan.work import NotPriced, singly, work_of
+from rs.plan.work import work_of
 from rs.settings.limits import MOST_IN_FOLDER
 
 MINUTES = 10.0

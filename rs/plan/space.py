@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from rs.plan.jobs import Job
+from rs.plan.passes import COMPILED_GRADIENT, NotPriced, Work
 from rs.plan.plan import Plan
 from rs.plan.rates import costs_of
-from rs.plan.work import RESIDENT, NotPriced, Work, attacked_images, image_bytes, work_of
+from rs.plan.work import RESIDENT, attacked_images, image_bytes, work_of
 from rs.study.schema import defaults, section
 
 PROCESS = 0.8e9  # bytes of a Python process with torch and its libraries
@@ -64,7 +65,7 @@ def space(plan: Plan, jobs: Iterable[Job]) -> Space:
 def _batches(job: Job, works: list[Work]) -> Iterator[float]:
     """Bytes of the layers' outputs in one pass of each kind."""
     for work in works:
-        share = 1.0 if work.kind in ("update", "ascent", "gradient") else 0.1
+        share = 1.0 if work.kind in ("update", "ascent", "gradient", COMPILED_GRADIENT) else 0.1
         width = 2 if work.network.precision == "bfloat16" else 4
         copies = math.ceil(work.copies / max(work.passes, 1))
         yield share * copies * costs_of(work.network)["outputs"] * width / job.processes

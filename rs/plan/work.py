@@ -6,103 +6,29 @@ not known beforehand: `copies` is then a share (STOPPED or JUDGED) of the maximu
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rs.plan.jobs import Job
+from rs.plan.passes import COMPILED_GRADIENT, Network, NotPriced, Work, parts_of
 from rs.plan.plan import Plan
 from rs.provenance.digests import dumps
 from rs.settings.images import Subset
-from rs.settings.passes import KINDS, counted
-from rs.settings.sampling import asked_form, by_openvino
+from rs.settings.passes import counted
+from rs.settings.sampling import asked_form
 from rs.statistics.majority import looks
 from rs.study.schema import defaults, method_schema, section
 
 # Share of n for the mean image of a sequential run: 1/143 to 1/10.3 for radii up to 2 sigma, 1/2.6 for all of
 # a table (docs/evidence/sampling.md).
 STOPPED = 0.1
-ASKED = 0.1  # share of votes that an ensemble's members after the first ones see (docs/evidence/engine.md)
 # Share of a judge's n for the mean image: 0.075 to 0.115 where n is 1,000
 # (docs/evidence/attack-throughput.md).
 JUDGED = 0.12
-# Kinds of passes, and their cost in forward passes: those that methods state for training, and those of an
-# observed network: votes in the inference form, and gradients of the image (rs.networks.differentiable).
-FORWARDS = {**KINDS, "vote": 1, "gradient": 2}
 RESIDENT = 16 * 2**30  # bytes of images
 TOGETHER = 512  # copies in a batch of calibrate and distributional
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network in one precision, for which a rate is measured. `model` is its part of a study."""
-
-    model: str  # canonical JSON
-    shape: tuple[int, int, int]
-    precision: str
-    compiled: bool = False  # for votes
-    engine: str = "torch"  # for votes
-
-    @property
-    def name(self) -> str:
-        """The name as text, such as `lenet, bfloat16, compiled`."""
-        return ", ".join(
-            [
-                self.described["name"],
-                self.precision,
-                *["compiled"] * (self.compiled and self.in_torch),
-                *["OpenVINO"] * (not self.in_torch),
-            ]
-        )
-
-    @property
-    def in_torch(self) -> bool:
-        """Whether torch runs the network when it votes."""
-        return not by_openvino({"precision": self.precision, "engine": self.engine})
-
-    @property
-    def described(self) -> dict[str, Any]:
-        """The model with all its options."""
-        return defaults(method_schema("models", self._given["name"]), self._given)
-
-    @property
-    def _given(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.model)
-        return found
-
-    @property
-    def costs(self) -> dict[str, int] | None:
-        """Multiply-adds, outputs, weights and operations of a built-in architecture, or of all that a model
-        joins. None for other models, whose costs are known once measured.
-        """
-        total: dict[str, int] = {}
-        for part in parts_of(self._given) or [self._given]:
-            model = part["imported"]["architecture"] if "imported" in part else part
-            known = method_schema("models", model["name"]).get("x-costs", {})
-            found: dict[str, int] | None = known.get("x".join(map(str, self.shape)))
-            if found is None:
-                return None
-            total = {key: total.get(key, 0) + cost for key, cost in found.items()}
-        return total
-
-
-@dataclass(frozen=True)
-class Work:
-    """`copies` images through a network in `passes` successive passes of one of the kinds above."""
-
-    network: Network
-    kind: str
-    passes: float
-    copies: float
-    recorded: bool = False  # steps that may be CUDA graphs
-    most: float | None = None  # maximum of copies, where `copies` is an expectation
-
-
-class NotPriced(Exception):
-    """Why a job's work is unknown."""
 
 
 def work_of(plan: Plan, job: Job) -> Iterator[Work]:
@@ -111,29 +37,6 @@ def work_of(plan: Plan, job: Job) -> Iterator[Work]:
     made |= {"calibrate": _calibrate, "distributional": _distributional}
     if job.stage in made:
         yield from made[job.stage](plan, job)
-
-
-def singly(work: Work) -> Iterator[Work]:
-    """The same work by each network that does it: for an ensemble by its members, equal ones together.
-
-    The first `consensus` members see all votes; the others see about the share `ASKED` of them.
-    """
-    model: dict[str, Any] = json.loads(work.network.model)
-    members = next((value for value in model.values() if isinstance(value, list)), None)
-    if members is None or not all(isinstance(part, dict) and "model" in part for part in members):
-        yield work
-        return
-    first = model.get("consensus", len(members)) if work.kind == "vote" else len(members)
-    shares: dict[str, list[float]] = {}
-    for number, part in enumerate(members):
-        alone = part["model"]["imported"]["architecture"] if "imported" in part["model"] else part["model"]
-        shares.setdefault(dumps(alone), []).append(1.0 if number < first else ASKED)
-    for alone, each in shares.items():
-        most = len(each) * (work.copies if work.most is None else work.most)
-        network, share = replace(work.network, model=alone), sum(each)
-        yield replace(
-            work, network=network, passes=share * work.passes, copies=share * work.copies, most=most
-        )
 
 
 def _trained(plan: Plan, manifest: Any) -> Job:
@@ -151,13 +54,6 @@ def network_of(
             raise NotPriced(f"{trained.run}: a network of somebody else's code ({part['name']})")
     model = model["imported"]["architecture"] if "imported" in model else model
     return Network(dumps(model), tuple(plan.data_facts["x-shape"]), precision, compiled, engine)
-
-
-def parts_of(model: dict[str, Any]) -> list[dict[str, Any]]:
-    """The models that a model joins, with joined ones replaced by their own parts; empty for other models."""
-    each = [part for value in model.values() for part in (value if isinstance(value, list) else [value])]
-    parts = [part["model"] for part in each if isinstance(part, dict) and "model" in part]
-    return [found for part in parts for found in parts_of(part) or [part]]
 
 
 def _passes(kind: str, method: dict[str, Any], **more: Any) -> dict[str, tuple[int, int]]:
@@ -248,17 +144,34 @@ def _attack(plan: Plan, job: Job) -> Iterator[Work]:
     fixed = {"samples": 1, "votes": 1} if base or _constant(noise) else {}
     white = facts["x-access"] == "white-box" and "source" not in spec and positive
     checked = min(use["checks"], images) if white else 0
-    together = max(1, spec["batch"] // defaults(facts, method).get("samples", 1))
+    together = min(max(1, spec["batch"] // defaults(facts, method).get("samples", 1)), images)
     at_one = _passes("attacks", method, **fixed, radii=positive[:1])
+    # a batch that has lost a broken image is no longer whole
+    compiled = use["compiled"] and not use["keep_broken"]
     for kind, (times, copies) in _passes("attacks", method, **fixed, radii=positive).items():
-        taken = [(images, times, images * times * copies)]
-        if checked:  # three checks at one radius: twice the steps, twice the samples, and without a bound
-            steps, once = at_one[kind][0], math.prod(at_one[kind])
-            taken.append((checked, 4 * steps, checked * 5 * once))
-        for attacked, after, through in taken:  # a pass takes many images, or an image takes several passes
-            passes = max(math.ceil(attacked / together) * after, math.ceil(through / spec["batch"]))
-            yield Work(made, "gradient" if kind == "ascent" else kind, passes, through)
+        found = [(images, times, copies, compiled)]
+        if checked:  # at one radius: twice the steps and, once more, without a bound; twice the samples
+            steps, once = at_one[kind]
+            found += [(checked, 3 * steps, once, compiled), (checked, steps, 2 * once, False)]
+        for attacked, after, each, whole in found:
+            yield from _in_batches(made, kind, attacked, together, spec["batch"], after, each, whole)
     yield from _judged(plan, job, use, images, checked, len(positive))
+
+
+def _in_batches(
+    made: Network, kind: str, images: int, together: int, batch: int, times: int, copies: int, compiled: bool
+) -> Iterator[Work]:
+    """`times` successive passes with `copies` copies of each image, over batches of `together` images.
+    Gradients may be compiled, but only those of whole batches.
+    """
+    whole = images // together * together if compiled and kind == "ascent" else 0
+    plain = "gradient" if kind == "ascent" else kind
+    for taken, of in ((whole, COMPILED_GRADIENT), (images - whole, plain)):
+        through = taken * times * copies
+        # a pass takes many images, or an image takes several passes
+        passes = max(math.ceil(taken / together) * times, math.ceil(through / batch))
+        if taken:
+            yield Work(made, of, passes, through)
 
 
 def _judged(

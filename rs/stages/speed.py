@@ -1,8 +1,9 @@
 """The speed of a network's passes on this machine, forward and backward, in seconds: what `rs price`
 measures.
 
-Each kind of pass (rs.plan.work) is timed as the stages run it, on random images with untrained weights (speed
-does not depend on them), in two batch sizes. A line through both gives the seconds per pass and per image.
+Each kind of pass (rs.plan.passes) is timed as the stages run it, on random images with untrained weights
+(speed does not depend on them), in two batch sizes. A line through both gives the seconds per pass and per
+image; passes that are compiled on a processor have one size, which they fill.
 The best of a few passes counts; on a processor it is timed in CPU time of one thread, which other work on the
 machine changes little. On a GPU training steps are recorded as CUDA graphs, as the trainer records them.
 """
@@ -23,13 +24,14 @@ from rs.methods.objectives.gaussian import GaussianTraining
 from rs.networks import checkpoints
 from rs.networks.audit import Audited
 from rs.networks.captured_step import WRITTEN, CapturedSteps
+from rs.networks.compiled_gradients import CompiledGradients
 from rs.networks.differentiable import Differentiable
 from rs.networks.inference import InferenceForm
 from rs.networks.openvino_form import OpenVinoForm, program_of
 from rs.networks.optimization import make_optimizer
 from rs.networks.transformations import training_layout
+from rs.plan.passes import COMPILED_GRADIENT, FORWARDS, Network
 from rs.plan.rates import RECORDS
-from rs.plan.work import Network
 from rs.settings.sampling import asked_form, differentiated
 from rs.settings.training import Training
 from rs.smoothing.ascent import input_gradient
@@ -41,6 +43,7 @@ SECONDS = 0.3  # spent on timing each kind of pass; also the limit of one pass i
 SLOW = 40e9  # multiply-adds/s of a common core
 SMALLEST, LARGEST = 16, {"cpu": 512, "cuda": 8192}
 COPIES = 8  # noisy copies of an image in a gradient
+OF_SIZE = ("vote", COMPILED_GRADIENT)  # kinds of passes that are made for one size of batches
 CLASSES, PROBES = 10, 16
 NOISE = Gaussian(0.5)
 
@@ -74,7 +77,8 @@ class Subject:
         or a gradient as attacks take it.
         """
         if kind == "gradient":
-            return self._gradient(draws)
+            form = {"precision": differentiated(self.asked.precision)}
+            return self._gradient(Differentiable(self.audited(), form, self.device), draws)
         model = self.network.to(self.device).train().requires_grad_(True)
         layout = training_layout(model, list(self.asked.shape), self.device)
         seen = Autocast(model, self.asked.precision, layout)
@@ -100,11 +104,15 @@ class Subject:
 
         return {"update": update, "ascent": ascent, "forward": forward}[kind]
 
-    def _gradient(self, draws: torch.Generator) -> Pass:
+    def of_size(self, kind: str, size: int, draws: torch.Generator) -> Pass:
+        """A pass that is made for batches of `size` rows."""
+        if kind == "vote":
+            return self._vote(size, draws)
+        form, images = {"precision": differentiated(self.asked.precision)}, max(1, size // COPIES)
+        return self._gradient(CompiledGradients(self.audited(), form, self.device, images, COPIES), draws)
+
+    def _gradient(self, model: Differentiable, draws: torch.Generator) -> Pass:
         """A gradient of as many images, with eight copies each, as fit into the batch."""
-        model = Differentiable(
-            self.audited(), {"precision": differentiated(self.asked.precision)}, self.device
-        )
 
         def take(chosen: Tensor) -> None:
             own = chosen[: max(1, len(chosen) // COPIES)]
@@ -114,7 +122,7 @@ class Subject:
 
         return take
 
-    def vote(self, batch: int, draws: torch.Generator) -> Pass:
+    def _vote(self, batch: int, draws: torch.Generator) -> Pass:
         """A batch of votes on one image."""
         inference, image = self._form(batch), self.images[0]
 
@@ -149,13 +157,14 @@ def _line(subject: Subject, kind: str) -> dict[str, float]:
     recorded = device.type == "cuda" and kind in RECORDS
     captured = CapturedSteps(device) if recorded else None
     draws = captured.draws if captured else generator(device, 0, "train")
-    usual = None if kind == "vote" else subject.taken(kind, draws)
+    usual = None if kind in OF_SIZE else subject.taken(kind, draws)
 
     def best(size: int) -> float:
-        return _best(usual or subject.vote(size, draws), torch.arange(size, device=device), captured)
+        take = usual or subject.of_size(kind, size, draws)
+        return _best(take, torch.arange(size, device=device), captured)
 
-    if kind == "vote" and device.type == "cpu":  # votes fill batches; a second size would be compiled
-        size = _batch(SMALLEST, subject.costs["multiply_adds"] / SLOW, most)
+    if kind in OF_SIZE and device.type == "cpu":  # they fill batches; a second size would be compiled
+        size = _batch(SMALLEST, FORWARDS[kind] * subject.costs["multiply_adds"] / SLOW, most)
         return {"fixed": 0.0, "each": best(size) / size}
     few = best(SMALLEST)
     size = _batch(SMALLEST, few / SMALLEST, most)

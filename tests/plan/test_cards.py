@@ -8,7 +8,7 @@ import pytest
 
 from rs.errors import UserError
 from rs.plan import rates
-from rs.plan.work import Network, Work
+from rs.plan.passes import Network, Work
 
 LENET, NAL, STN = (
     Network(f'{{"name":"{n}"}}', (1, 28, 28), "bfloat16") for n in ("lenet", "nal_cnn", "stn_mnist")

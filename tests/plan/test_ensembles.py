@@ -8,7 +8,8 @@ import pytest
 from ensemble_study import NOISE, STUDY
 
 from rs.plan import price, rates
-from rs.plan.work import ASKED, network_of, singly, work_of
+from rs.plan.passes import ASKED, singly
+from rs.plan.work import network_of, work_of
 
 HALF = {"name": "gaussian", "sigma": 0.5}
 

@@ -14,10 +14,11 @@ import pytest
 from tiny_study import TINY
 
 from rs.plan import price, rates
+from rs.plan.passes import Network
 from rs.plan.plan import Plan
 from rs.plan.space import space
 from rs.plan.stages import STAGES
-from rs.plan.work import Network, work_of
+from rs.plan.work import work_of
 from rs.study.study import Study
 
 PAPERS = Path(__file__).resolve().parents[2] / "config" / "papers"
