@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 # Networks compute in float32: squares and products of settings must stay far inside 1e-38 to 3e38.
 LARGEST, SMALLEST = 10**6, 1e-6
@@ -19,6 +19,14 @@ Divisor = Annotated[float, Field(ge=SMALLEST, le=LARGEST, allow_inf_nan=False)] 
 # parameter of a family is its level.
 Level = Annotated[Divisor, Field(json_schema_extra={"x-level": True})]
 Share = Annotated[float, Field(gt=0, lt=1)]
+# The share of a training from which on something happens. A study may name the first drop of its learning
+# rate, which a rounded number misses by a few steps (rs/study/moments.py puts the number in its place).
+FIRST_DROP = "first_drop"
+Moment = Annotated[
+    float,
+    Field(ge=0, le=1),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"const": FIRST_DROP}]}),
+]
 
 MOST_VOTES = 10**9  # of one image
 MOST_IMAGES = 10**9  # of a split

@@ -33,6 +33,7 @@ from rs.methods import catalog
 from rs.methods.interfaces import Objective
 from rs.networks import checkpoints, distributed
 from rs.networks.captured_step import CapturedSteps
+from rs.networks.gray_convolutions import align_gray_convolutions
 from rs.networks.images import Resident, open_split
 from rs.networks.optimization import learning_rate, make_optimizer
 from rs.networks.references import resolve_networks
@@ -59,6 +60,8 @@ class Autocast(nn.Module):
         super().__init__()
         self.network, self.layout = network.to(memory_format=layout), layout
         self.reduced = precision == "bfloat16"
+        if self.reduced and any(weight.is_cuda for weight in network.parameters()):
+            align_gray_convolutions(network)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=self.layout)

@@ -19,6 +19,7 @@ from rs.errors import UserError
 from rs.settings.limits import MOST_RUNS
 from rs.settings.study import ImportedSections, RunSections
 from rs.study.messages import Validator, dotted, explain, first, short
+from rs.study.moments import put_moments
 from rs.study.places import assign, has
 from rs.study.schema import defaults, method_schema, prune, schema, study_section
 from rs.study.yaml_file import check, of_snakemake, read_yaml
@@ -178,6 +179,7 @@ class Study:
                 sections = merge(sections, self._override(sections))
                 self._check(sections, schema()["$defs"]["run"], ("runs", label), note=suffix)
                 sections = defaults(schema()["$defs"]["run"], sections)
+                put_moments(sections, ("runs", label), self.fail)
                 if len(out) + len(sections["seeds"]) > MOST_RUNS:
                     self.fail(("runs", label), f"more than {MOST_RUNS} runs and seeds up to this one")
                 for i, seed in enumerate(sections["seeds"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import os
@@ -22,6 +23,7 @@ from rs.methods import catalog
 from rs.methods.noise.gaussian import Gaussian
 from rs.networks import captured_step
 from rs.networks.forms import resolve
+from rs.networks.gray_convolutions import align_gray_convolutions
 from rs.networks.images import open_split
 from rs.networks.inference import InferenceForm
 from rs.plan.plan import Plan
@@ -245,3 +247,19 @@ def test_images_are_where_the_network_is(made):
     split = open_split(made.path(made.plan.data_manifest), "test", CUDA)
     x, y = split.take([0, 5])
     assert x.device == y.device == CUDA
+
+
+def test_weight_gradients_of_gray_images_are_the_librarys():
+    torch.manual_seed(0)
+    plain = torch.nn.Conv2d(1, 20, 5).to(CUDA)
+    x = torch.rand(64, 1, 28, 28, device=CUDA)
+    by = {}
+    for aligned in (False, True):
+        network = copy.deepcopy(plain)
+        if aligned:
+            align_gray_convolutions(network)
+        with torch.autocast("cuda", torch.bfloat16):
+            found = network(x.contiguous(memory_format=torch.channels_last))
+        found.float().square().mean().backward()
+        by[aligned] = network.weight.grad
+    torch.testing.assert_close(by[True], by[False], rtol=2e-2, atol=1e-4)

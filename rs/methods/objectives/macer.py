@@ -27,7 +27,7 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from rs.settings.limits import NonNegative, Positive, Samples
+from rs.settings.limits import Moment, NonNegative, Positive, Samples
 from rs.settings.passes import Passes
 from rs.smoothing.smoothed import noisy_copies, soft_mean
 
@@ -53,7 +53,7 @@ class Macer:
     lambda_: Annotated[NonNegative, Field(alias="lambda")] = 12.0
     gamma: Annotated[float, Field(gt=0, lt=37)] = 8.0
     beta: Positive = 16.0
-    lambda_from: Annotated[float, Field(ge=0, le=1)] = 0.0
+    lambda_from: Moment = 0.0
     correct: Literal["scaled", "unscaled"] = "scaled"
 
     def phase(self, progress: float) -> bool:

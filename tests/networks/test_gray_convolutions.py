@@ -1,0 +1,108 @@
+"""Weight gradients with aligned channels are those of the library, whatever the convolution's shape."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from rs.methods import catalog
+from rs.networks.gray_convolutions import (
+    AlignedConvolution,
+    _Convolution,
+    align_gray_convolutions,
+    with_zero_channels,
+)
+
+SHAPES = [
+    {"out_channels": 20, "kernel_size": 5},
+    {"out_channels": 3, "kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 0)},
+    {"out_channels": 16, "kernel_size": 3, "dilation": 2, "padding": 2, "bias": False},
+]
+
+
+def pair(shape, dtype=torch.float64):
+    torch.manual_seed(0)
+    plain = nn.Conv2d(1, **shape).to(dtype)
+    aligned = copy.deepcopy(plain)
+    align_gray_convolutions(aligned)
+    assert type(aligned) is AlignedConvolution
+    assert type(plain) is nn.Conv2d
+    return plain, aligned, torch.rand(6, 1, 11, 9, dtype=dtype, requires_grad=True)
+
+
+def gradients(network, x, weighted):
+    found = network(x)
+    inputs = [x, *network.parameters()]
+    return [found.detach(), *torch.autograd.grad((found * weighted).sum(), inputs)]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gradients_are_the_librarys(shape, layout):
+    plain, aligned, x = pair(shape)
+    x = x.detach().contiguous(memory_format=layout).requires_grad_()
+    weighted = torch.randn_like(plain(x))
+    for ours, theirs in zip(gradients(aligned, x, weighted), gradients(plain, x, weighted), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gradients_are_true_and_have_gradients(shape):
+    plain, _, x = pair(shape)
+    steps = plain.stride, plain.padding, plain.dilation
+    given = [x[:2, :, :7, :7].detach().requires_grad_(), *plain.parameters()]
+    assert torch.autograd.gradcheck(lambda *tensors: _Convolution.apply(*steps, *tensors), given)
+    assert torch.autograd.gradgradcheck(lambda *tensors: _Convolution.apply(*steps, *tensors), given)
+
+
+def test_under_autocast_it_computes_in_bfloat16_and_keeps_float32_weights():
+    plain, aligned, x = pair(SHAPES[0], torch.float32)
+    for network in (plain, aligned):
+        with torch.autocast("cpu", torch.bfloat16):
+            found = network(x)
+        assert found.dtype == torch.bfloat16
+        found.float().square().mean().backward()
+        assert network.weight.grad.dtype == torch.float32
+    torch.testing.assert_close(aligned.weight.grad, plain.weight.grad, rtol=2e-2, atol=1e-4)
+    torch.testing.assert_close(aligned.bias.grad, plain.bias.grad, rtol=2e-2, atol=1e-4)
+
+
+def test_only_gradients_that_are_needed_are_computed():
+    _, aligned, x = pair(SHAPES[0])
+    aligned(x.detach()).sum().backward()
+    assert x.grad is None
+    assert aligned.weight.grad is not None
+    aligned.requires_grad_(False)
+    aligned.zero_grad()
+    aligned(x).sum().backward()
+    assert x.grad is not None
+    assert aligned.weight.grad is None
+
+
+def test_other_convolutions_and_names_stay():
+    network = catalog.build("models", {"name": "lenet"}).build([1, 28, 28], 10, [0.5], [0.5])
+    before = {name: weight.clone() for name, weight in network.state_dict().items()}
+    grouped = nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.Conv2d(1, 4, 3, padding_mode="circular"), nn.Conv2d(1, 4, 3, padding="same")
+    )
+    align_gray_convolutions(network)
+    align_gray_convolutions(grouped)
+    kinds = [type(module) for module in network.modules() if isinstance(module, nn.Conv2d)]
+    assert kinds == [AlignedConvolution, nn.Conv2d]
+    assert {type(module) for module in grouped} == {nn.Conv2d}
+    after = network.state_dict()
+    assert list(after) == list(before)
+    assert all(after[name].equal(weight) for name, weight in before.items())
+
+
+def test_zero_channels():
+    x = torch.rand(2, 3, 4, 5, dtype=torch.bfloat16)
+    padded = with_zero_channels(x)
+    assert padded.shape == (2, 8, 4, 5)
+    assert padded.is_contiguous(memory_format=torch.channels_last)
+    assert padded[:, :3].equal(x)
+    assert not padded[:, 3:].any()
+    assert with_zero_channels(torch.rand(1, 8, 2, 2)).shape[1] == 8
