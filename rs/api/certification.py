@@ -94,7 +94,7 @@ class Certification:
     def factor(self) -> float:
         """The factor of certified accuracies (1 for all but STN's published procedure)."""
         from rs.methods import catalog
-        from rs.stages.certify import accuracy_factor
+        from rs.stages.certified_rows import accuracy_factor
 
         return accuracy_factor(catalog.build("certificates", self.certificate), self.alpha)
 
@@ -111,7 +111,7 @@ class Certification:
 def largest_radius(found: Certification) -> float:
     """The certificate's radius for the maximum number of votes, all for one class."""
     from rs.methods import catalog
-    from rs.stages.certify import largest_radius as of_unanimous
+    from rs.stages.certified_rows import largest_radius as of_unanimous
 
     draws, noise = found.counts.draws, found.counts.noise
     certificate = catalog.build("certificates", found.certificate)

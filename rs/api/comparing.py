@@ -84,7 +84,7 @@ def _decided(found: Certification) -> tuple[float, ...] | None:
     """
     from rs.methods.certificates import incremental
     from rs.methods.interfaces import Certified
-    from rs.stages.certify import answers
+    from rs.stages.certified_rows import answers
     from rs.statistics.paired_draws import PairedDraws
 
     draws = found.counts.draws

@@ -27,8 +27,8 @@ from rs.cli.plans import tell_extras
 from rs.errors import UserError
 from rs.plan import extras, running_plans
 from rs.plan.jobs import RESULTS, Job
-from rs.plan.kept_shards import Kept
 from rs.plan.plan import Plan
+from rs.plan.shard_sizes import Kept
 from rs.plan.staleness import job_is_current
 from rs.provenance.files import cannot_write, whole_file, write_json
 from rs.stages.execution import as_dict

@@ -24,7 +24,8 @@ from rs.foreign.by_image import ByImage
 from rs.foreign.cost import Chosen
 from rs.foreign.done import Done
 from rs.foreign.labels import in_model, names_of
-from rs.foreign.pictures import Pictures, digest_of, is_turned, open_pictures, spread
+from rs.foreign.opening import open_pictures
+from rs.foreign.pictures import Pictures, digest_of, is_turned, spread
 from rs.foreign.preprocessing import Stated, compare, shape
 from rs.foreign.sources import Foreign
 from rs.foreign.votes import Block, Kept, blocks_of

@@ -1,4 +1,4 @@
-"""The images of `--data`: a folder of files, Parquet files, or a data set that the `datasets` library saved.
+"""The images of `--data`, wherever they come from (rs.foreign.opening).
 
 Images are read one at a time, when they are needed. An image's position is its place in the whole list and
 seeds its noise. A digest of its prepared pixels tells which image lies there.
@@ -7,17 +7,14 @@ seeds its noise. A digest of its prepared pixels tells which image lies there.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import ExifTags, ImageOps
 
-from rs.errors import UserError
-from rs.methods.data.images import decode, hidden, read, some
+from rs.methods.data.images import decode
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -69,68 +66,3 @@ def spread(total: int, number: int | None) -> list[int]:
     if number is None or number >= total:
         return list(range(total))
     return [i * total // number for i in range(number)]
-
-
-def open_pictures(place: Path, split: str | None, labelled: bool) -> Pictures:
-    """The images at `place`. Raises UserError where there are none."""
-    from rs.foreign import tabular
-
-    if not place.exists():
-        raise UserError(f"{place}: no such file or folder; give --data a folder of images, or Parquet files")
-    found = tabular.saved(place, split) or tabular.parquet(place, split)
-    if found is None and split is not None:
-        raise UserError(f"{place}: --split {split}: a folder of images has no splits")
-    if found is None and place.is_dir():
-        return folder(place, labelled)
-    if found is None:
-        raise UserError(f"{place}: no folder of images and no Parquet file")
-    if not labelled:
-        return replace(found, labels=None, groups=())
-    if found.labels is not None and min(found.labels) < 0:
-        without = next(i for i, label in enumerate(found.labels) if label < 0)
-        raise UserError(f"{found.where(without)}: no label; give --unlabelled")
-    return found
-
-
-def _folders(place: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each folder and its file names once: under its own path, or else through the first link to it."""
-    seen: set[tuple[int, int]] = set()
-    tops = [str(place)]
-    while tops:
-        links = []
-        for top in tops:
-            for root, folders, names in os.walk(top):
-                found = os.stat(root)
-                if (found.st_dev, found.st_ino) in seen:
-                    folders.clear()
-                    continue
-                seen.add((found.st_dev, found.st_ino))
-                folders[:] = sorted(f for f in folders if not hidden(f))
-                links += [path for f in folders if os.path.islink(path := os.path.join(root, f))]
-                yield root, names
-        tops = links
-
-
-def folder(place: Path, labelled: bool = True) -> Pictures:
-    """Image files in `place`; its sub-folders, if it has any instead, are the classes."""
-    from torchvision.datasets.folder import is_image_file
-
-    files = []
-    for root, names in _folders(place):
-        inside = os.path.relpath(root, place)
-        found = (n for n in names if is_image_file(n) and not hidden(n))
-        files += [os.path.normpath(os.path.join(inside, name)) for name in found]
-    if not files:
-        raise UserError(f"{place}: holds no image (jpg, jpeg, png, ppm, bmp, pgm, tif, tiff, webp)")
-    files.sort()
-    names = [os.fsencode(file).decode("utf-8", "backslashreplace") for file in files]  # pages are UTF-8
-    tops = [file.partition(os.sep)[0] if os.sep in file else "" for file in files]
-    groups = sorted(set(tops))
-    if not labelled or groups == [""]:
-        return Pictures(str(place), names, lambda i: read(place / files[i]))
-    if "" in groups:
-        loose = some([file for file, top in zip(files, tops, strict=True) if not top])
-        raise UserError(f"{place}: images beside class folders ({loose}); give --unlabelled, or sort them in")
-    places = {group: label for label, group in enumerate(groups)}
-    labels = [places[top] for top in tops]
-    return Pictures(str(place), names, lambda i: read(place / files[i]), labels, tuple(groups))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rs.plan.jobs import Job, PlannedRun, noise_slug, slug
-from rs.plan.kept_shards import Kept
 from rs.plan.observations import Observer
+from rs.plan.shard_sizes import Kept
 from rs.plan.sharing import NOT_IDENTITY, Sharing, imported_part, joined_part, training_part
 from rs.provenance.digests import digest, file_digest
 from rs.study import joined, refusals, source_refusals

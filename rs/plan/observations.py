@@ -10,7 +10,7 @@ from typing import Any
 from rs.plan import running_plans
 from rs.plan.drawing import Drawing, in_batches_of, in_blocks, share_of, stop_of
 from rs.plan.jobs import Job, Observation, PlannedRun, noise_slug, slug
-from rs.plan.kept_shards import Kept, shards_of
+from rs.plan.shard_sizes import Kept, shards_of
 from rs.provenance.digests import digest
 from rs.settings.certificates import is_for
 from rs.settings.images import Subset

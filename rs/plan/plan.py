@@ -14,8 +14,8 @@ from typing import Any
 from rs.errors import UserError
 from rs.plan.graph import JobGraph
 from rs.plan.jobs import RESULTS, Job, PlannedLog, slug
-from rs.plan.kept_shards import Kept
 from rs.plan.networks import Networks
+from rs.plan.shard_sizes import Kept
 from rs.provenance.digests import digest, file_digest
 from rs.study import refusals, tracking_place
 from rs.study.certification_log import log_path, read_log

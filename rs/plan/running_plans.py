@@ -1,6 +1,6 @@
 """The shard sizes that running processes have planned: every later plan takes them. No torch.
 
-Before a run's first draw no file records a size (rs.plan.kept_shards). Two Snakemakes, or one and `rs slice`,
+Before a run's first draw no file records a size (rs.plan.shard_sizes). Two Snakemakes, or one and `rs slice`,
 that start then with different sizes would draw the same images in different files. So processes that draw
 plan one after another, and each writes the sizes of its plan to a file that it keeps locked until it ends.
 The lock says that the process runs: a plan that was abandoned, or a dry run, binds nobody.
@@ -24,7 +24,7 @@ from typing import TextIO
 
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS
-from rs.plan.kept_shards import Kept
+from rs.plan.shard_sizes import Kept
 from rs.provenance.files import whole_file
 
 PLACE = RESULTS / ".planned"

@@ -16,7 +16,7 @@ from rs.methods import catalog
 from rs.methods.certificates.group_sequential import GroupSequential
 from rs.methods.interfaces import Certified
 from rs.provenance.files import provenance, write_table
-from rs.stages.certify import Decided, claims, drawn, made_for_this, told_of, warn_of_versions
+from rs.stages.certified_rows import Decided, claims, drawn, made_for_this, told_of, warn_of_versions
 from rs.statistics.draws import Draws
 
 

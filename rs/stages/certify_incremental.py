@@ -18,7 +18,7 @@ from rs.methods.interfaces import Certificate, Certified
 from rs.provenance.digests import canonical
 from rs.provenance.files import ADVICE, provenance, read_table, write_table
 from rs.stages.answers import read_columns
-from rs.stages.certify import claims, drawn, largest_radius, made_for_this, told_of, warn_of_versions
+from rs.stages.certified_rows import claims, drawn, largest_radius, made_for_this, told_of, warn_of_versions
 from rs.statistics.draws import Draws, Votes
 from rs.statistics.paired_draws import PairedDraws
 

@@ -125,7 +125,7 @@ def _certificate(planned: PlannedRun, use: Row) -> str | None:
 
 
 def _name_in_files(certificate: Row) -> str:
-    """The name of a certificate in certified files (rs.stages.certify), which mark randomised ones."""
+    """The name of a certificate in certified files (rs.stages.certified_rows), which mark randomised ones."""
     mark = " (randomised)" if certificate.get("randomised") and certificate.get("label") else ""
     return label_of(certificate) + mark
 

@@ -17,7 +17,8 @@ from rs.api.certification import certification
 from rs.api.counts import Counts
 from rs.foreign.done import Done
 from rs.foreign.labels import names_of
-from rs.foreign.pictures import Pictures, folder, open_pictures
+from rs.foreign.opening import folder, open_pictures
+from rs.foreign.pictures import Pictures
 from rs.provenance.files import read_table
 from rs.report.model import write_model_page
 from rs.statistics.draws import Draws, Votes

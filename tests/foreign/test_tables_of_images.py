@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from rs.errors import UserError
-from rs.foreign.pictures import open_pictures, spread
+from rs.foreign.opening import open_pictures
+from rs.foreign.pictures import spread
 
 KIND = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 FEATURES = {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}

@@ -22,7 +22,7 @@ from rs.methods.noise.gaussian import Gaussian
 from rs.methods.noise.mixed_norm import MixedNorm
 from rs.report.certified import certified_section
 from rs.settings.sampling import Stop
-from rs.stages.certify import largest_radius
+from rs.stages.certified_rows import largest_radius
 from rs.statistics.draws import Draws
 from rs.tables import certified_accuracy
 from rs.tables.certified import claims_of

@@ -14,6 +14,7 @@ from scipy import stats
 from rs.methods.certificates.renyi import Renyi
 from rs.methods.certificates.sison_glaz import sison_glaz
 from rs.methods.noise.gaussian import Gaussian
+from rs.stages import certified_rows
 from rs.stages import certify as evaluation
 from rs.statistics.draws import Draws
 
@@ -98,7 +99,7 @@ def test_written_radii_are_theorem_2_at_clopper_and_pearsons_ends() -> None:
 def test_the_factor_on_the_accuracy_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise, made = {"name": "gaussian", "sigma": 1}, Draws.from_counts([10, 0], [100, 0], 784)
     draws = dataclasses.replace(made, origin={"noise": noise, "seed": 0})
-    monkeypatch.setattr(evaluation, "merge", lambda *args: draws)
+    monkeypatch.setattr(certified_rows, "merge", lambda *args: draws)
     names: list[dict[str, Any]] = [
         {"name": "renyi", "alpha": 0.05, "label": "as written"},
         {"name": "renyi", "alpha": 0.95, "accuracy_factor": 0.95, "label": "as released"},

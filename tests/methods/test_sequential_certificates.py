@@ -16,7 +16,7 @@ from rs.methods.certificates.renyi import RenyiSound
 from rs.methods.noise.gaussian import Gaussian
 from rs.methods.noise.laplace import Laplace
 from rs.settings.sampling import Stop
-from rs.stages.certify import answers
+from rs.stages.certified_rows import answers
 from rs.statistics.draws import Draws, Votes
 from rs.statistics.paired_draws import PairedDraws
 from rs.statistics.sequences import upper

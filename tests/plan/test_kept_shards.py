@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rs.errors import UserError
-from rs.plan import kept_shards
+from rs.plan import kept_shards, shard_sizes
 from rs.plan.draw_paths import draw_file
 from rs.plan.plan import Plan
 from rs.provenance.files import read_json, write_json, write_text
@@ -81,13 +81,13 @@ def test_more_votes_and_images_are_drawn_in_the_shards_that_are_there(study, pla
 def test_what_differs_is_told_and_written_down(study, plan_of):
     draw(before := plan_of(study))
     assert kept_shards.settle(before) == []
-    assert not [*Path("results").rglob(kept_shards.RECORD)]
+    assert not [*Path("results").rglob(shard_sizes.RECORD)]
     later = of(study, plan_of, 100)
     folder = Path(next(iter(files(later)))).parent.parent
     told = "gaussian seed 0, gaussian-0p25: drawn in shards of 50 images, which are kept; sampling."
     told += "images_per_shard: 100 applies to new draws"
     assert kept_shards.settle(later) == [f"{told} (to draw again, remove {folder})"]
-    record = folder / kept_shards.RECORD
+    record = folder / shard_sizes.RECORD
     written = record.stat().st_mtime_ns
     kept_shards.settle(of(study, plan_of, 100))
     assert record.stat().st_mtime_ns == written, "once"
@@ -103,7 +103,7 @@ def test_a_record_that_is_none_is_one_line(study, plan_of):
     draw(plan_of(study))
     later = of(study, plan_of, 100)
     kept_shards.settle(later)
-    record = next(Path("results").rglob(kept_shards.RECORD))
+    record = next(Path("results").rglob(shard_sizes.RECORD))
     for path in files(later):
         Path(path).unlink()
     typed = {"images_per_shard": 5, "stated": 100}
@@ -125,7 +125,7 @@ def test_draws_count_before_a_record(study, plan_of):
     """And what is planned from them puts the record right, whatever it is."""
     draw(before := plan_of(study))
     folder = Path(next(iter(files(before)))).parent.parent
-    record = folder / kept_shards.RECORD
+    record = folder / shard_sizes.RECORD
     for text in ("{", None):
         write_json(record, {"images_per_shard": 20, "stated": 50})
         if text:
@@ -148,7 +148,7 @@ def test_a_folder_that_cannot_be_read_is_one_line(study, plan_of, monkeypatch):
     def refused(folder):
         raise PermissionError(13, "Permission denied", str(folder))
 
-    monkeypatch.setattr(kept_shards.os, "scandir", refused)
+    monkeypatch.setattr(shard_sizes.os, "scandir", refused)
     with pytest.raises(UserError, match=r"^results/runs/.*: cannot be read: Permission denied; ") as caught:
         plan_of(study)
     assert "\n" not in str(caught.value)
@@ -208,7 +208,7 @@ def names(folder: Path, *shards: str) -> Path:
 
 
 def images(folder: Path, stated: int, **subset: int) -> int:
-    return kept_shards.shards_of(folder, "run", stated, Subset(**subset), SIZE).images
+    return shard_sizes.shards_of(folder, "run", stated, Subset(**subset), SIZE).images
 
 
 def test_of_draws_in_several_sizes_that_of_most_images_counts_of_as_many_the_studys(tmp_path):

@@ -17,7 +17,7 @@ from tiny_study import write_study
 from rs.cli import time_slice
 from rs.cli.main import main
 from rs.errors import UserError
-from rs.plan import kept_shards, running_plans
+from rs.plan import kept_shards, running_plans, shard_sizes
 from rs.provenance.files import write_text
 
 # Plans as Snakemake does; prints the ranges of its draws, and runs on until its input ends.
@@ -85,7 +85,7 @@ def test_two_that_start_at_once_draw_in_the_same_files_as_long_as_one_of_them_ru
     (told,) = kept_shards.settle(third)
     assert "a process that runs now has planned shards of " in told
     assert told.endswith("images_per_shard: 40 counts if it draws nothing")
-    assert not [*Path("results").rglob(kept_shards.RECORD)]
+    assert not [*Path("results").rglob(shard_sizes.RECORD)]
     first.communicate()
     assert files(of(study, plan_of, 40)) == agreed, "the second one has them too"
     second.kill()

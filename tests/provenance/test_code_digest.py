@@ -65,7 +65,7 @@ def before(code):
             "def unused() -> int:\n    return 1\n\n\ndef bonferroni(",
         ),
         (
-            "stages/certify.py",
+            "stages/certified_rows.py",
             "def accuracy_factor(certificate: Any,",
             "def accuracy_factor(certificate: object,",
         ),

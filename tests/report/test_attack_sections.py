@@ -123,7 +123,7 @@ def test_a_randomised_certificate_is_met_by_its_name_in_the_study(
     pixels = dict.fromkeys(("clean", "noisy", "attacked"))
     rows = pa.Table.from_pandas(frame({0.0: 200, 0.5: 150}).assign(**pixels), preserve_index=False)
     write_table(tmp_path / "pgd.parquet", rows, {**MADE, "shape": [1, 1, 1]})
-    stored = "C (randomised)" if label else "cohen randomised=True"  # as rs.stages.certify writes it
+    stored = "C (randomised)" if label else "cohen randomised=True"  # as rs.stages.certified_rows writes it
     claims = pa.Table.from_pandas(certified(0.7, certificate=stored), preserve_index=False)
     write_table(tmp_path / "certified.parquet", claims, {})
     observation = Observation(

@@ -22,7 +22,7 @@ from rs.plan.draw_paths import files_of
 from rs.provenance.files import read_table, write_table
 from rs.settings.sampling import Stop
 from rs.stages import certify as evaluation
-from rs.stages.certify import answers
+from rs.stages.certified_rows import answers
 from rs.stages.draw_files import merge, read_votes
 from rs.statistics.draws import Draws
 from rs.tables.certified import claims_of

@@ -79,9 +79,9 @@ def first_failure(votes: Votes, stopping: str, top: np.ndarray, alpha: float) ->
 
 
 def answers(draws: Draws, noise: Any, found: Certified, alpha: float) -> bool:
-    """Whether the draws decide the radii that they were drawn for (rs.stages.certify.answers). A fixed number
-    of draws always does; stopped draws do if the claims are no smaller than those at the rule's own alpha and
-    share.
+    """Whether the draws decide the radii that they were drawn for (as in rs.stages.certified_rows). A fixed
+    number of draws always does; stopped draws do if the claims are no smaller than those at the rule's own
+    alpha and share.
     """
     if draws.stopping == "fixed":
         return True
