@@ -33,6 +33,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
             own = [a for a in parser._actions if a not in own_of_stage and a.dest != "help"]
             if any(getattr(args, a.dest) != a.default for a in own):
                 raise UserError("certify: give --model SOURCE:NAME or --checkpoint FILE")
+            if not args.job and not args.study:
+                told = (
+                    "--model SOURCE:NAME, --checkpoint FILE or --study FILE (or --job, as the workflow does)"
+                )
+                raise UserError(f"certify: give {told}")
             stage(args)
             return
         chosen, run = ("--model", certify_model.run)

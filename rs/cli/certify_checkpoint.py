@@ -12,6 +12,7 @@ import math
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,9 @@ def run(args: argparse.Namespace) -> None:
 
     name = name_of(args.checkpoint)
     file = RESULTS / name / "study.yaml"
-    write_text(file, yaml.safe_dump(study_of(args, name), sort_keys=False))
+    told = yaml.safe_dump(study_of(args, name), sort_keys=False)
+    check_study(told, args)
+    write_text(file, told)
     plan = Plan(Study([file]))
     for stage, by_target in plan.jobs.items():
         jobs = list(by_target.values())
@@ -71,6 +74,30 @@ def run(args: argparse.Namespace) -> None:
     print(f"study    {file}\ntables   {plan.tables}")
     for path in (o.certified for planned in plan.runs for o in planned.observations):
         print(f"radii    {path}")
+
+
+def check_study(told: str, args: argparse.Namespace) -> None:
+    """Raises UserError, in the words of the options, for a study that is refused, before it is in results/:
+    there it would stay, perhaps in place of a good one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "study.yaml")
+        write_text(file, told)
+        try:
+            Plan(Study([file]))
+        except UserError as error:
+            said = in_options(str(error).removeprefix(f"{file}: "), f"imported.{args.checkpoint.stem}")
+            raise UserError(f"certify: {said}") from error
+
+
+def in_options(said: str, own: str) -> str:
+    """What is said of a place of the study, said of the option that it comes from."""
+    options = {f"{own}.{key}": f"--{key}" for key in ("entry", "normalization", "format", "key", "allow")}
+    places = {f"{own}.architecture.name": "--architecture", f"{own}.sampling.": "--", "data.name": "--data"}
+    for place, option in {**options, **places, f"{own}.weights: ": "", f"{own}: ": ""}.items():
+        if said.startswith(place):
+            return option + said.removeprefix(place)
+    return said
 
 
 def methods(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:

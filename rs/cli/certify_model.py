@@ -152,6 +152,8 @@ def stated(args: argparse.Namespace) -> Stated:
     low_high = numbers("--range", args.range)
     if low_high is not None and len(low_high) != 2:
         raise UserError(f"certify: --range {args.range}: must be LOW,HIGH, as --range=-1,1")
+    if args.channels not in (None, "1", "3"):
+        raise UserError(f"certify: --channels {args.channels}: must be 1 or 3")
     return Stated(
         size=None if args.size is None else size(args.size),
         resize=None if args.resize is None else whole("--resize", args.resize),
@@ -159,7 +161,7 @@ def stated(args: argparse.Namespace) -> Stated:
         mean=numbers("--mean", args.mean),
         std=numbers("--std", args.std),
         value_range=None if low_high is None else (low_high[0], low_high[1]),
-        channels=None if args.channels is None else whole("--channels", args.channels),
+        channels=None if args.channels is None else int(args.channels),
     )
 
 
@@ -177,7 +179,8 @@ def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise UserError(f"certify: {option} {text}: must be numbers with commas, as 0.5,0.5,0.5") from error
+        as_ = "-1,1" if option == "--range" else "0.5,0.5,0.5"
+        raise UserError(f"certify: {option} {text}: must be numbers with commas, as {as_}") from error
 
 
 def seconds(text: str) -> float:

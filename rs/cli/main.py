@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from typing import NoReturn
 
@@ -27,11 +28,29 @@ exit codes:
 OF_PEOPLE = {"certify": "certify your own model (--model, --checkpoint)"}
 
 
+# What argparse calls a value that `type` cannot read, in the words of who typed it.
+ALLOWED = {"int": "a whole number, as 10", "float": "a number, as 0.5"}
+
+
 class Parser(argparse.ArgumentParser):
     """Wrong arguments give one line, as all bad input does."""
 
     def error(self, message: str) -> NoReturn:
+        if found := re.fullmatch(r"argument (\S+): invalid (int|float) value: '(.*)'", message, re.DOTALL):
+            message = f"argument {found[1]}: {found[3]!r}: must be {ALLOWED[found[2]]}"
         raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def understood(given: list[str]) -> argparse.Namespace:
+    """The arguments; the verb's own help is named where one of them is unknown."""
+    stage = STAGES.get(given[0]) if given and "--job" in given else None
+    args, unknown = (job_parser(stage) if stage else parser(given[0] if given else None)).parse_known_args(
+        given
+    )
+    if unknown:
+        verb = f"rs {args.verb}" if args.verb else "rs"
+        raise UserError(f"unrecognized arguments: {' '.join(unknown)} (see {verb} --help)")
+    return args
 
 
 def job_parser(stage: Stage) -> argparse.ArgumentParser:
@@ -91,8 +110,7 @@ def add_stage(verb: argparse.ArgumentParser, stage: Stage) -> None:
 def main(argv: list[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     try:
-        stage = STAGES.get(given[0]) if given and "--job" in given else None
-        args = (job_parser(stage) if stage else parser(given[0] if given else None)).parse_args(given)
+        args = understood(given)
         args.act(args)
     except UserError as error:
         print(f"rs: {error}", file=sys.stderr)

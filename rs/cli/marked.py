@@ -14,7 +14,8 @@ def within(path: Path, mark: str, told: str) -> str:
     """
     start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     if not path.is_file():
-        raise UserError(f"{path}: no such file; it needs the marks {start} and {end}")
+        there = "it is a folder; a file" if path.is_dir() else "no such file; it"
+        raise UserError(f"{path}: {there} needs the marks {start} and {end}")
     whole = path.read_text(encoding="utf-8")
     pattern = re.compile(rf"({start}\n).*?({end})", re.DOTALL)
     if not pattern.search(whole):

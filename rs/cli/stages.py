@@ -76,10 +76,10 @@ def run(args: argparse.Namespace) -> None:
 
 def described(stage: str, text: str) -> dict[str, Any]:
     """A job as JSON states it. Raises UserError for another text."""
-    job = parse_json(text, f"rs {stage}: --job is not JSON")
+    job = parse_json(text, f"{stage}: --job is not JSON")
     if not isinstance(job, dict) or not {"spec", "code", "inputs", "outputs"} <= job.keys():
-        raise UserError(f"rs {stage}: --job needs spec, code, inputs and outputs")
+        raise UserError(f"{stage}: --job needs spec, code, inputs and outputs")
     for key in ("spec", "inputs", "outputs"):
         if not isinstance(job[key], dict):
-            raise UserError(f"rs {stage}: --job: {key} must be a mapping")
+            raise UserError(f"{stage}: --job: {key} must be a mapping")
     return job

@@ -279,7 +279,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     started, since = time.monotonic(), time.time()
     if not args.minutes > 0 or args.slots < 1:  # both are false for nan
-        raise UserError("rs slice: --minutes must be above 0 and --slots at least 1")
+        raise UserError(f"slice: --minutes {args.minutes:g}: must be above 0, and --slots at least 1")
     queue = read_queue(args.queue)
     if args.unpack:
         unpack(args.unpack)

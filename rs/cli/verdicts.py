@@ -70,6 +70,8 @@ class Told:
 
 
 def run(args: argparse.Namespace) -> None:
+    for path in args.write:  # before the minutes of work
+        within(path, "verdicts", "")
     if args.from_logs:
         from_logs.keep()
     told = list(everything(args.kept, args.paper))

@@ -122,8 +122,12 @@ def _ends(row: Row) -> str:
 def _row(
     plan: Plan, tables: dict[str, Any], folder: Path | None, table: str, index: int, address: str
 ) -> Iterator[str]:
-    if table not in tables or not 0 <= index < len(tables[table]):
-        rows = len(tables.get(table, ()))
+    if table not in tables:
+        raise UserError(
+            f"{address}: {plan.study.name} has no table {table}; allowed: {', '.join(sorted(tables))}"
+        )
+    if not 0 <= index < len(tables[table]):
+        rows = len(tables[table])
         raise UserError(f"{address}: table {table} has {rows} rows; they are numbered from 0")
     row = tables[table][index]
     shown = ", ".join(

@@ -51,8 +51,8 @@ class Preprocessing:
             allowed = ", ".join(INTERPOLATIONS)
             raise UserError(f"certify: interpolation {self.interpolation}: none; allowed: {allowed}")
         if len(self.mean) != len(self.std) or self.channels not in LOSSLESS:
-            told = f"{len(self.mean)} means and {len(self.std)} stds"
-            raise UserError(f"certify: {told}: one of each per channel, for 1 or 3 channels")
+            told = f"mean and std: {len(self.mean)} and {len(self.std)} numbers"
+            raise UserError(f"certify: {told}; must be one of each per channel, for 1 or 3 channels")
         if not all(np.isfinite(self.mean)) or not all(0 < s < np.inf for s in self.std):
             raise UserError("certify: mean and std: must be finite, and std greater than 0")
 
@@ -71,7 +71,9 @@ class Preprocessing:
 
         if image.mode not in LOSSLESS[self.channels]:
             allowed = "8-bit grey" if self.channels == 1 else "8-bit grey or colour without transparency"
-            told = f"its mode is {image.mode}; allowed for {self.channels} channels: {allowed}"
+            told = f"its mode is {image.mode}; allowed for channels = {self.channels}: {allowed}"
+            if self.channels == 1 and self.source.endswith("options"):
+                told += " (--channels, and one number in --mean or --std, say that the model takes 1)"
             raise UserError(f"{place}: {told}")
         made = image.convert("L" if self.channels == 1 else "RGB")
         if self.resize is not None:
@@ -149,7 +151,11 @@ class Stated:
         if not changes:
             return described
         source = described.source.removesuffix(", and options") + ", and options"
-        return replace(described, **changes, source=source, told=True)
+        made = replace(described, **changes, source=source, told=True)
+        if isinstance(made.resize, int) and made.size is not None and made.resize < max(made.size):
+            told = f"--resize {made.resize}: must be at least {max(made.size)}, the longer side of the crop"
+            raise UserError(f"certify: {told}, which black borders would fill")
+        return made
 
     def _units(self, described: Preprocessing) -> dict[str, Any]:
         if not self.units:

@@ -141,8 +141,9 @@ def check_identity(folder: Path, identity: dict[str, Any], answers: list[str]) -
     advice = "choose another --out, or remove that folder"
     for key in dict.fromkeys([*there, *now]):
         if there.get(key) != now.get(key):
-            values = f"{_short(there.get(key))} there, {_short(now.get(key))} now"
-            raise UserError(f"certify: {folder}: holds votes of another {key} ({values}); {advice}")
+            values = " there, ".join(map(_short, _apart(there.get(key), now.get(key)))) + " now"
+            other = "other" if key == "weights" else "another"
+            raise UserError(f"certify: {folder}: holds votes of {other} {key} ({values}); {advice}")
     if not same(before, answers):
         code = "its logits for the same images differ now, so code that it calls has changed"
         raise UserError(f"certify: {folder}: holds votes of another network ({code}); {advice}")
@@ -155,6 +156,14 @@ def _told(file: Path) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(identity, dict) or not isinstance(noted, list) or not all(map(are_numbers, noted)):
         raise UserError(f"{file}: does not say whose votes these are; remove {file.parent} and run again")
     return canonical(identity), noted
+
+
+def _apart(there: Any, now: Any) -> tuple[Any, Any]:
+    """Both values; of two mappings only the keys in which they differ, so that these are not cut off."""
+    if not isinstance(there, dict) or not isinstance(now, dict):
+        return there, now
+    keys = [key for key in {**there, **now} if there.get(key) != now.get(key)]
+    return {key: there.get(key) for key in keys}, {key: now.get(key) for key in keys}
 
 
 def _short(value: Any) -> str:

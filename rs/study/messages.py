@@ -42,7 +42,10 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
         return (*path, unknown), f"unknown key{_guess(unknown, allowed)}; allowed: {told}"
     if rule == "required":
         missing = next(k for k in limit if k not in value)
-        return (*path, missing), "lacks this key" + _kind_of(error.schema, missing)
+        told = "lacks this key" + _kind_of(error.schema, missing)
+        # an overlay has no data of its own, and is often given without its study
+        overlay = "; an overlay stands after its study: STUDY.yaml OVERLAY.yaml"
+        return (*path, missing), told + (overlay if (*path, missing) == ("data",) else "")
     if rule == "enum":
         told = ", ".join(_near(str(value), [str(one) for one in limit]))
         return path, f"{value!r}{_guess(value, limit)}; allowed: {told}"

@@ -155,7 +155,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if value is None:
         value = {}
     if not isinstance(value, dict):
-        raise UserError(f"{path}: a study is a mapping of keys, not a {type(value).__name__}")
+        raise UserError(f"{path}: must be a mapping of keys, not a {type(value).__name__}")
     plain: dict[str, Any] = canonical(value)
     return plain
 

@@ -79,8 +79,8 @@ def test_bad_input_exits_1_with_one_line(tmp_path, tiny, capsys):
     line = f"rs: {study}: noise.sigma: -1: must be 0 or a number at least 1e-06 and at most 1000000\n"
     assert refused(["train", "--study", study], capsys) == line
     assert "train: give --study FILE" in refused(["train"], capsys)
-    assert "rs train: --job is not JSON" in refused(["train", "--job", "{"], capsys)
-    assert "rs train: --job needs spec" in refused(["train", "--job", "{}"], capsys)
+    assert "rs: train: --job is not JSON" in refused(["train", "--job", "{"], capsys)
+    assert "rs: train: --job needs spec" in refused(["train", "--job", "{}"], capsys)
 
 
 def test_without_a_verb_help_is_printed_peoples_verbs_first(capsys):
@@ -113,6 +113,23 @@ def test_the_version_is_the_packages(capsys):
 @pytest.mark.parametrize("arguments", [["fly"], ["train", "--fast"], ["report", "--study"]])
 def test_wrong_usage_is_one_line_that_says_where_help_is(arguments, capsys):
     assert "--help)" in refused(arguments, capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["slice", "queue.yaml", "--minutes", "\u22121"],
+            "argument --minutes: '\u22121': must be a number, as 0.5",
+        ),
+        (["ui", "--port", "x"], "argument --port: 'x': must be a whole number, as 10 (see rs ui --help)"),
+        (["list", "foo"], "unrecognized arguments: foo (see rs list --help)"),
+        (["train", "--job", "{}", "--fast"], "unrecognized arguments: --fast (see rs train --help)"),
+        (["certify"], "certify: give --model SOURCE:NAME, --checkpoint FILE or --study FILE"),
+    ],
+)
+def test_wrong_arguments_are_told_without_python_s_names(arguments, line, capsys):
+    assert f"rs: {line}" in refused(arguments, capsys)
 
 
 def test_an_unknown_run_is_named(tmp_path, tiny, capsys):

@@ -164,7 +164,7 @@ def test_folders_and_minutes_are_checked_before_the_work(queue, tmp_path, monkey
         (["--pack", "afile/below"], "afile/below/runs-0.tar: cannot be written: afile is not a folder"),
         (["--unpack", "nowhere", "--pack", "nowhere"], "nowhere: --unpack: must be a folder"),
         (["--unpack", "afile"], "afile: --unpack: must be a folder"),
-        (["--minutes", "nan"], "--minutes must be above 0"),
+        (["--minutes", "nan"], "rs: slice: --minutes nan: must be above 0, and --slots at least 1"),
     ):
         assert main(["slice", str(queue), "--minutes", "1", *wrong]) == 1
         message = capsys.readouterr().err

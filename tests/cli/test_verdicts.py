@@ -122,6 +122,20 @@ def test_files_are_written_between_their_marks(folder, capsys):
     assert main(["verdicts", "--write", "d.md"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "says"), [("none.md", "no such file; it"), ("config", "it is a folder; a file")]
+)
+def test_a_file_that_cannot_be_written_between_marks_is_told_before_the_work(
+    folder, capsys, monkeypatch, name, says
+):
+    monkeypatch.setattr("rs.cli.verdicts.everything", lambda *_: pytest.fail("has begun"))
+    assert main(["verdicts", "--write", name]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"rs: {name}: {says} needs the marks <!-- verdicts --> and <!-- /verdicts -->\n"
+    )
+
+
 def test_claims_that_are_mathematics_are_counted_apart():
     networks, theory = [{"counted": "500 images paired"}], [{"counted": "theory"}]
     verdicts = [("holds", theory), ("fails", theory), ("holds", [*theory, *networks]), ("not run", networks)]
@@ -188,7 +202,7 @@ def test_why_says_what_a_run_would_cost_where_none_was(folder):
             "one has no such number, claim or row TABLE[N]; of its 2, near: one/claims/helps",
         ),
         ("one/certified_accuracy[9]", "table certified_accuracy has 2 rows; they are numbered from 0"),
-        ("one/no_table[0]", "table no_table has 0 rows"),
+        ("one/no_table[0]", "one has no table no_table; allowed: attack_checks, "),
     ],
 )
 def test_why_refuses_what_is_not_there(folder, capsys, address, says):

@@ -164,7 +164,7 @@ def test_an_interrupted_call_goes_on(certify, monkeypatch, ends):
     [
         (("--sigma", "0.5"), "votes of another noise"),
         (("--seed", "1"), "votes of another seed"),
-        (("--mean", "0.1"), "votes of another preprocessing"),
+        (("--mean", "0.1"), "votes of another preprocessing ({'mean': [0]} there, {'mean': [0.1]"),
         (("--batch", "64"), "votes of another inference form"),
     ],
 )

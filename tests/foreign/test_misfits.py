@@ -34,6 +34,67 @@ def test_models(refused, function, line):
     assert not Path("out/images.parquet").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (
+            ("--mean", "0.5"),
+            "for channels = 1: 8-bit grey (--channels, and one number in --mean or --std, say that",
+        ),
+        (("--channels", "2"), "certify: --channels 2: must be 1 or 3"),
+        (
+            ("--mean", "0.5,0.5"),
+            "certify: mean and std: 2 and 2 numbers; must be one of each per channel, for 1 or 3",
+        ),
+        (("--mean", "0.5", "--std", "1,1,1"), "certify: mean and std: 1 and 3 numbers; must be one of each"),
+        (("--range=\u22121,1",), "certify: --range \u22121,1: must be numbers with commas, as -1,1"),
+        (
+            ("--size", "8", "--resize", "4"),
+            "certify: --resize 4: must be at least 8, the longer side of the crop",
+        ),
+    ],
+)
+def test_options_about_the_input_are_named(refused, options, line):
+    for file in Path("photos").iterdir():
+        Image.open(file).convert("RGB").save(file)
+    told = refused(
+        "--model", "entry:mynet:net", "--data", "photos", "--sigma", "0.25", "--out", "out", *options
+    )
+    assert line in told
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (
+            ("--checkpoint", "no.pt", "--entry", "mynet:net", "--data", "digits"),
+            "no.pt: cannot be read: No such file",
+        ),
+        (
+            ("--checkpoint", "w.pt", "--entry", "mynet:net", "--data", "nope"),
+            "--data: 'nope'; allowed: cifar10, digits",
+        ),
+        (
+            ("--checkpoint", "w.pt", "--data", "digits"),
+            "give one of entry (module:function) and architecture",
+        ),
+        (
+            ("--checkpoint", "w.pt", "--architecture", "nope", "--data", "digits"),
+            "--architecture: 'nope'; allowed: ",
+        ),
+        (
+            ("--checkpoint", "w.pt", "--entry", "mynet:net", "--data", "digits", "--n", "3"),
+            "--n: 3 votes certify nothing",
+        ),
+    ],
+)
+def test_a_refused_checkpoint_is_told_in_options_and_leaves_nothing(refused, options, line):
+    Path("w.pt").touch()
+    assert refused(*options, "--sigma", "0.25").startswith(f"rs: certify: {line}")
+    assert not Path("results").exists()
+
+
 def test_a_network_of_another_size(refused):
     told = refused("--model", "entry:mynet:net", "--data", "photos", *GREY, "--size", "16")
     assert "fails on 2 float32 images of 1x16x16 in [0, 1]: RuntimeError: mat1 and mat2" in told
@@ -56,7 +117,7 @@ def test_images_of_many_sizes_need_a_size(certify, refused):
         (lambda p: (p / "05.png").write_bytes((p / "05.png").read_bytes()[:60]), "05.png: truncated"),
         (
             lambda p: Image.new("RGBA", (8, 8)).save(p / "05.png"),
-            "05.png: its mode is RGBA; allowed for 1 channels: 8-bit grey",
+            "05.png: its mode is RGBA; allowed for channels = 1: 8-bit grey (--channels, and one number",
         ),
         (lambda p: (p / "a").mkdir() or shutil.copy(p / "00.png", p / "a"), "images beside class folders"),
     ],

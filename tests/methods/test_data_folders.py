@@ -95,7 +95,10 @@ def damage(folder: Path, kind: str) -> None:
         ("text", "own/test/dog/1.png: corrupt, or no image of a known format; copy it again"),
         ("empty", "own/test/dog/1.png: corrupt, or no image of a known format; copy it again"),
         ("size", "own/test/dog/1.png: 5x6 pixels; expected 6x5 (resize: true resizes)"),
-        ("transparent", "own/test/dog/1.png: its mode is RGBA; allowed for 3 channels: 8-bit grey or colour"),
+        (
+            "transparent",
+            "own/test/dog/1.png: its mode is RGBA; allowed for channels = 3: 8-bit grey or colour",
+        ),
         ("too few", "data image-folder, test split: 2 images; expected 3"),
     ],
 )

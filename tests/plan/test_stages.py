@@ -121,7 +121,7 @@ def test_what_no_record_declares_is_one_line(plan, monkeypatch, capsys):
     assert main(["train", "--job", json.dumps(given)]) == 1
     assert capsys.readouterr().err == "rs: stage train: outputs must be manifest, weights, metrics\n"
     assert main(["train", "--job", json.dumps({**given, "inputs": []})]) == 1
-    assert capsys.readouterr().err == "rs: rs train: --job: inputs must be a mapping\n"
+    assert capsys.readouterr().err == "rs: train: --job: inputs must be a mapping\n"
     monkeypatch.setitem(STAGES, "data", replace(STAGES["data"], function="rs.stages.nowhere:run_job"))
     with pytest.raises(UserError, match=r"^stage data = rs.stages.nowhere:run_job: No module named"):
         function_of(STAGES["data"])

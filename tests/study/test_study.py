@@ -36,7 +36,7 @@ def test_numbers_are_numbers_and_1_is_1_point_0(tmp_path):
         ("? [a, b]\n: 1\n", "['a', 'b'] is no key"),
         ("a: &a [*a]\n", "an alias stands inside of what it names"),
         ("a: " + 5000 * "[", "nested too deeply"),
-        ("- name\n", "a study is a mapping of keys, not a list"),
+        ("- name\n", "must be a mapping of keys, not a list"),
         ("a: !!python/object/apply:os.getcwd []\n", "could not determine a constructor"),
     ],
 )

@@ -59,7 +59,7 @@ def pixels(image: Image, shape: tuple[int, int, int], place: str, resize: bool) 
     channels, height, width = shape
     if image.mode not in LOSSLESS[channels]:
         allowed = "8-bit grey" if channels == 1 else "8-bit grey or colour without transparency"
-        raise UserError(f"{place}: its mode is {image.mode}; allowed for {channels} channels: {allowed}")
+        raise UserError(f"{place}: its mode is {image.mode}; allowed for channels = {channels}: {allowed}")
     converted = image.convert("L" if channels == 1 else "RGB")
     if converted.size != (width, height):
         if not resize:
