@@ -1,7 +1,8 @@
 """What the jobs of a plan compute: passes through networks, and images in them, by the specs. No torch.
 
-Votes are counted as the sample stage draws them, in whole batches. How many votes a stopping rule needs is
-not known beforehand: `copies` is then a share (STOPPED or JUDGED) of the maximum `most`.
+Votes are counted as the sample stage draws them, in whole batches, which images may share. How many votes a
+stopping rule needs is not known beforehand: `copies` is then a share (STOPPED or JUDGED) of the maximum
+`most`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ STOPPED = 0.1
 # Share of a judge's n for the mean image: 0.075 to 0.115 where n is 1,000
 # (docs/evidence/attack-throughput.md).
 JUDGED = 0.12
+TRIALS = 5  # passes that decide whether images may share batches (rs.stages.shared_batches)
 RESIDENT = 16 * 2**30  # bytes of images
 TOGETHER = 512  # copies in a batch of calibrate and distributional
 
@@ -107,13 +109,21 @@ def _sample(plan: Plan, job: Job) -> Iterator[Work]:
     spec, batch = job.spec, job.spec["batch"]
     network, images = _form(plan, job, job.inputs["model"]), len(range(*spec["images"]))
     if spec["purpose"] == "sequential":
-        most = images * math.ceil(spec["n"] / batch)
-        least = images * math.ceil(spec["block"] / batch)
+        most, least = (images * math.ceil(spec[votes] / batch) for votes in ("n", "block"))
+        if "rule" in spec:
+            most, least = (shared_batches(images, spec[votes], batch) for votes in ("n", "block"))
         passes = max(least, STOPPED * most)
         yield Work(network, "vote", passes, passes * batch, most=most * batch)
         return
-    passes = images * math.ceil(spec["size"] / batch)
+    passes = shared_batches(images, spec["size"], batch)
     yield Work(network, "vote", passes, passes * batch)
+
+
+def shared_batches(images: int, votes: int, batch: int) -> int:
+    """Batches for `votes` votes of each image. Images share them where that saves more than its trial costs
+    (rs.stages.shared_batches). A network that fails the trial takes more; that is not known beforehand.
+    """
+    return min(images * math.ceil(votes / batch), math.ceil(images * votes / batch) + TRIALS)
 
 
 def _constant(noise: dict[str, Any]) -> bool:
@@ -154,11 +164,11 @@ def _attack(plan: Plan, job: Job) -> Iterator[Work]:
             steps, once = at_one[kind]
             found += [(checked, 3 * steps, once, compiled), (checked, steps, 2 * once, False)]
         for attacked, after, each, whole in found:
-            yield from _in_batches(made, kind, attacked, together, spec["batch"], after, each, whole)
+            yield from _steps(made, kind, attacked, together, spec["batch"], after, each, whole)
     yield from _judged(plan, job, use, images, checked, len(positive))
 
 
-def _in_batches(
+def _steps(
     made: Network, kind: str, images: int, together: int, batch: int, times: int, copies: int, compiled: bool
 ) -> Iterator[Work]:
     """`times` successive passes with `copies` copies of each image, over batches of `together` images.

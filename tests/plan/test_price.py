@@ -18,7 +18,8 @@ from rs.plan.passes import Network
 from rs.plan.plan import Plan
 from rs.plan.space import space
 from rs.plan.stages import STAGES
-from rs.plan.work import work_of
+from rs.plan.work import TRIALS, work_of
+from rs.stages import shared_batches
 from rs.study.study import Study
 
 PAPERS = Path(__file__).resolve().parents[2] / "config" / "papers"
@@ -86,6 +87,18 @@ def test_more_test_images_cost_more_votes_in_proportion(tiny, plan_of):
     few = images(plan_of(tiny), "sample", "vote")
     tiny["test"]["max"] = 40
     assert images(plan_of(tiny), "sample", "vote") == 10 * few
+
+
+def test_images_share_batches_where_that_pays_for_its_trial(tiny, plan_of):
+    """A hundred images of 16 votes fill 50 batches of 32, not 100; blocks of 32 votes fill their own."""
+    tiny["sampling"]["images_per_shard"] = tiny["test"]["max"] = 100
+    assert images(plan_of(tiny), "sample", "vote") == 2 * 32 * (50 + TRIALS + 2 * 100)
+    tiny["sampling"] |= {"mode": "sequential", "block": 16, "rule": "tests", "stop": {"radii": [0.1]}}
+    tiny["certificates"] = [{"name": "group_sequential", "alpha": 0.001}]
+    plan = plan_of(tiny)
+    shared = [w for job in plan.jobs["sample"].values() for w in work_of(plan, job) if w.most is not None]
+    assert [(w.passes, w.most) for w in shared] == [(50 + TRIALS, 200 * 32)] * 2
+    assert shared_batches.TRIALS == TRIALS
 
 
 def test_a_finished_study_costs_nothing_and_a_part_of_it_its_share(tiny, plan_of, tmp_path, monkeypatch):

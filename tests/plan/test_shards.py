@@ -35,11 +35,11 @@ def proposed(plan, seconds):
 
 
 def test_jobs_of_seconds_become_ten_minutes(study, plan_of):
-    size = proposed(plan_of(study), 1e-4)  # 1,008 votes of 20 images in 2 s: 5,952 images in 600 s
+    size = proposed(plan_of(study), 1e-4)  # 20 images share 1,255 batches: 2 s; 5,976 images in 600 s
     assert size is not None
-    assert size.seconds == pytest.approx(20 * 1008e-4)
+    assert size.seconds == pytest.approx(1255 * 16e-4)
     assert (size.jobs, size.images_per_shard, size.then) == (1000, 5000, 4)
-    assert size.becomes == pytest.approx(504)
+    assert size.becomes == pytest.approx(502)
     told = "machine: a sampling job takes about 2 s; sampling: {images_per_shard: 5000} makes it 8 minutes, "
     assert str(size) == told + "4 sampling jobs instead of 1,000"
 
@@ -62,7 +62,7 @@ def test_jobs_of_days_become_shorter_as_far_as_a_folder_holds_their_files(study,
     assert proposed(plan_of(study), 10.0) is None  # a folder holds no more
 
 
-@pytest.mark.parametrize("seconds", [60 / 20160, 0.1, 4 * 3600 / 20160])
+@pytest.mark.parametrize("seconds", [60 / 20080, 0.1, 4 * 3600 / 20080])
 def test_jobs_of_minutes_are_left_alone(study, plan_of, seconds):
     assert proposed(plan_of(study), seconds * 1.0001 if seconds < 0.1 else seconds * 0.9999) is None
 
