@@ -72,3 +72,11 @@ def test_the_data_dictionary_has_every_table_and_column_and_no_other():
         assert len(set(own)) == len(own), name
     used = {column for table in TABLES.values() for column in table.columns}
     assert set(common) <= used
+
+
+def test_the_sign_of_a_number_stands_at_the_number():
+    """So that a difference in a table reads the same on every page: +0.098, not + 0.098."""
+    pages = [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))]
+    signs = re.compile(r"(?:\[|\| |: )[+−] \d.*")
+    assert len(pages) > 20
+    assert {page.name: found for page in pages if (found := signs.findall(page.read_text("utf-8")))} == {}
