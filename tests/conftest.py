@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import resource
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -41,6 +40,13 @@ def one_thread() -> None:
 @pytest.fixture
 def tiny() -> dict[str, Any]:
     return copy.deepcopy(TINY)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the package in a user's cache of its own, which holds nothing yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "rs-smoothing"
 
 
 @pytest.fixture
@@ -85,8 +91,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture
 def space(workspace: Workspace, tmp_path: Path) -> Workspace:
     """A copy of the tiny study's results, which a test may change."""
-    shutil.copytree(workspace.folder, tmp_path / "copy")
-    return Workspace(tmp_path / "copy", workspace.plan)
+    return workspace.copied_to(tmp_path / "copy")
 
 
 @contextmanager

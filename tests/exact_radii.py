@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 
 import mpmath
 import numpy as np
@@ -12,6 +13,16 @@ from scipy import stats
 from rs.statistics import sequences
 
 Number = mpmath.mpf
+
+
+def kinks(touches: Sequence[Callable[[Number], Number]], grid: Sequence[Number], r: Number) -> list[Number]:
+    """The roots of each function between neighbouring points of a grid that do not hold r."""
+    return [
+        mpmath.findroot(touch, ends, solver="anderson", tol=1e-12)
+        for ends in itertools.pairwise(grid)
+        for touch in touches
+        if touch(ends[0]) * touch(ends[1]) < 0 and not ends[0] <= r <= ends[1]
+    ]
 
 
 @functools.cache

@@ -49,6 +49,20 @@ def observe(
                 write_table(path, _attacked(broken), _of(spec, **told))
 
 
+def observed_pair(plan_of: Callable[..., Plan], study: dict[str, Any], least: float) -> Plan:
+    """The plan of the tiny study, where NAL's radii are 0.1 larger than those of Gaussian training, from
+    `least` on, and attacks break one image of Gaussian training.
+    """
+    study["runs"].get("nal", {}).pop("calibration", None)
+    plan, shift = plan_of(study), {"gaussian": 0.0, "nal": 0.1}
+    observe(
+        plan,
+        lambda run: [least + 0.01 * run.seed + shift[run.label] + 0.05 * i for i in range(6)],
+        lambda run: [run.label == "gaussian", False, False],
+    )
+    return plan
+
+
 def write_radii(path: Path, radii: ArrayLike, images: Iterable[int] | None = None) -> None:
     """A certification log of images 0, 1, ... or of `images`; a radius below 0 is of a wrong prediction."""
     r = np.array(radii, np.float64)

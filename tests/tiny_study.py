@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,13 @@ TINY: dict[str, Any] = {
 }
 
 
+def with_run(study: dict[str, Any], label: str, **more: Any) -> dict[str, Any]:
+    """A copy of a study with these keys in one of its runs, or with one run more."""
+    found = copy.deepcopy(study)
+    found["runs"][label] = {**found["runs"].get(label, {}), **more}
+    return found
+
+
 def write_study(path: Path, study: dict[str, Any] | str) -> Path:
     path.write_text(study if isinstance(study, str) else yaml.safe_dump(study, sort_keys=False))
     return path
@@ -55,6 +64,11 @@ class Workspace:
 
     folder: Path
     plan: Plan
+
+    def copied_to(self, folder: Path) -> Workspace:
+        """The same with a copy of its results, which a test may change."""
+        shutil.copytree(self.folder, folder)
+        return Workspace(folder, self.plan)
 
     def run(self, job: Job, **changes: Any) -> None:
         with contextlib.chdir(self.folder):

@@ -1,11 +1,10 @@
 """The bilateral certificate: the Gaussian closed form, its reduction to the dual, a Monte Carlo oracle."""
 
-import itertools
-
 import mpmath as mp
 import numpy as np
 import pytest
 import torch
+from exact_radii import kinks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special
@@ -94,17 +93,12 @@ def survival(r, t):
         c = min(1, max(-1, (r * r + R * R - after) / (2 * r * R)))
         return (mp.mpf(2) - 3 * c + c**3) / 4 * mp.exp((freedom - 1) * mp.log(R) - R * R / 2 - norm)
 
-    def touch(R, sign):
-        return -k * mp.log(abs(1 - sign * r / R)) + sign * r * R - r * r / 2 - t
+    def touch(sign):
+        return lambda R: -k * mp.log(abs(1 - sign * r / R)) + sign * r * R - r * r / 2 - t
 
     grid = [mp.mpf(x) / 8 for x in range(1, 96)]
-    kinks = [
-        mp.findroot(lambda R, sign=sign: touch(R, sign), (a, b), solver="anderson", tol=1e-12)
-        for a, b in itertools.pairwise(grid)
-        for sign in (1, -1)
-        if touch(a, sign) * touch(b, sign) < 0 and not a <= r <= b
-    ]
-    return mp.quad(integrand, sorted([mp.mpf("1e-8"), 0.5, 1.5, 3, 6, 12, *kinks]), maxdegree=5)
+    ends = [mp.mpf("1e-8"), 0.5, 1.5, 3, 6, 12, *kinks([touch(1), touch(-1)], grid, r)]
+    return mp.quad(integrand, sorted(ends), maxdegree=5)
 
 
 @pytest.mark.slow

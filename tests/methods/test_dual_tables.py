@@ -1,11 +1,11 @@
 """The dual certificate's tables of radii: exact ones against mpmath, sampled ones against exact ones."""
 
-import itertools
 import math
 
 import mpmath as mp
 import numpy as np
 import pytest
+from exact_radii import kinks
 from scipy import special, stats
 
 from rs.methods.certificates import divergence_table
@@ -39,13 +39,8 @@ def spherical_survival(law, r, t):
     def touch(R):
         return -k * mp.log(abs(1 - r / R)) + r * R - r * r / 2 - t
 
-    kinks = [
-        mp.findroot(touch, (a, b), solver="anderson", tol=1e-12)
-        for a, b in itertools.pairwise(grid)
-        if touch(a) * touch(b) < 0 and not a <= r <= b
-    ]
     ends = [mp.mpf("1e-8"), middle / 3, middle, middle + 2, middle + 5, middle + 10]
-    return mp.quad(integrand, sorted([*ends, *kinks]), maxdegree=5)
+    return mp.quad(integrand, sorted([*ends, *kinks([touch], grid, r)]), maxdegree=5)
 
 
 def sup_survival(law, r, t):
@@ -64,17 +59,11 @@ def sup_survival(law, r, t):
     middle = mp.sqrt(freedom)
     grid = [middle * mp.mpf(x) / 8 for x in range(1, 64)]
 
-    def touch(m, sign):
-        return -k * mp.log(abs(1 - sign * r / m)) + sign * r * m - r * r / 2 - t
+    def touch(sign):
+        return lambda m: -k * mp.log(abs(1 - sign * r / m)) + sign * r * m - r * r / 2 - t
 
-    kinks = [
-        mp.findroot(lambda m, sign=sign: touch(m, sign), (a, b), solver="anderson", tol=1e-12)
-        for a, b in itertools.pairwise(grid)
-        for sign in (1, -1)
-        if touch(a, sign) * touch(b, sign) < 0 and not a <= r <= b
-    ]
     ends = [mp.mpf("1e-8"), middle / 3, middle, middle + 2, middle + 5, middle + 10]
-    return mp.quad(integrand, sorted([*ends, *kinks]), maxdegree=5)
+    return mp.quad(integrand, sorted([*ends, *kinks([touch(1), touch(-1)], grid, r)]), maxdegree=5)
 
 
 @pytest.mark.slow

@@ -11,15 +11,11 @@ from rs.plan.passes import COMPILED_GRADIENT, Network
 from rs.plan.work import work_of
 from rs.stages import speed
 
+pytestmark = pytest.mark.usefixtures("own_cache")
 NETWORK = Network('{"name":"digits_cnn"}', (1, 8, 8), "float32")
 COSTS = {"multiply_adds": 10, "outputs": 20, "weights": 30, "operations": 40}
 SLOW, FAST = ({"fixed": 0.0, "each": each} for each in (0.2, 0.1))
 OTHERS = dict.fromkeys(("vote", "update", "ascent"), SLOW)
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -6,18 +6,13 @@ import copy
 
 import pytest
 from ensemble_study import NOISE, STUDY
+from tiny_study import with_run
 
 from rs.plan import price, rates
 from rs.plan.passes import ASKED, singly
 from rs.plan.work import network_of, work_of
 
 HALF = {"name": "gaussian", "sigma": 0.5}
-
-
-def changed(label: str, **more) -> dict:
-    study = copy.deepcopy(STUDY)
-    study["runs"][label] = {**study["runs"].get(label, {}), **more}
-    return study
 
 
 def ensemble(*members, **more) -> dict:
@@ -50,7 +45,7 @@ def test_members_are_all_seeds_of_a_run_in_order_and_the_ensemble_follows_each(p
 
 def test_another_member_or_rule_is_another_network_and_an_edit_of_one_member_changes_its_ensembles(plan_of):
     first = ids(plan_of(STUDY))
-    other = ids(plan_of(changed("other", training={"epochs": 2})))
+    other = ids(plan_of(with_run(STUDY, "other", training={"epochs": 2})))
     assert {label for label in first if first[label] != other[label]} == {("other", 0), ("early", 0)}
     some = {"run": "gaussian", "seeds": [1, 0]}
     models = [
@@ -60,9 +55,9 @@ def test_another_member_or_rule_is_another_network_and_an_edit_of_one_member_cha
         ensemble(some),
         ensemble({**some, "seeds": [0, 1]}),
     ]
-    found = [ids(plan_of(changed("early", **model)))["early", 0] for model in models]
+    found = [ids(plan_of(with_run(STUDY, "early", **model)))["early", 0] for model in models]
     assert len({*found, first["early", 0]}) == len(models) + 1
-    whole = ids(plan_of(changed("mean", **ensemble("gaussian", consensus=3))))
+    whole = ids(plan_of(with_run(STUDY, "mean", **ensemble("gaussian", consensus=3))))
     assert whole == first, "a consensus of all members is the full ensemble"
 
 
@@ -108,7 +103,7 @@ def test_another_member_or_rule_is_another_network_and_an_edit_of_one_member_cha
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_one_line(refusal, run, more, says):
-    assert says in refusal(changed(run, **more))
+    assert says in refusal(with_run(STUDY, run, **more))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +112,7 @@ def test_what_does_not_fit_is_one_line(refusal, run, more, says):
     ids=lambda model: model["name"],
 )
 def test_what_is_joined_is_no_architecture_of_a_file(refusal, model):
-    study = changed("mean", **ensemble("gaussian"))
+    study = with_run(STUDY, "mean", **ensemble("gaussian"))
     study["imported"] = {"theirs": {"weights": "theirs.pt", "architecture": model}}
     told = refusal(study)
     assert f"imported.theirs.architecture: {model['name']} is joined of other networks: import these" in told

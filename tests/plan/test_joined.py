@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 from denoised_study import DNCNN, STUDY
+from tiny_study import with_run
 
 from rs.plan import price
 from rs.plan.work import network_of
@@ -14,12 +13,6 @@ LAPLACE = {"name": "laplace", "scale": 0.25}
 FOR = "its denoiser 'mse' is for gaussian sigma=0.25"
 CLASSIFIER, DENOISER = "logits (a classifier)", "an image (a denoiser)"
 HALF = {"name": "gaussian", "sigma": 0.5}
-
-
-def changed(run: str, **more) -> dict:
-    study = copy.deepcopy(STUDY)
-    study["runs"][run] = {**study["runs"].get(run, {}), **more}
-    return study
 
 
 def denoised(denoiser: str = "mse", classifier: str = "clean") -> dict:
@@ -51,14 +44,14 @@ def test_a_joined_run_follows_its_parts_and_is_observed_where_denoisers_are_not(
 
 def test_another_part_is_another_network_and_the_noise_of_the_test_is_not(plan_of):
     first = ids(plan_of(STUDY))
-    other = ids(plan_of(changed("clean", training={"epochs": 2})))
+    other = ids(plan_of(with_run(STUDY, "clean", training={"epochs": 2})))
     assert {label for label in first if first[label] != other[label]} == {
         "clean",
         "stability",
         "by-mse",
         "by-stability",
     }
-    exact = plan_of(changed("by-mse", noise={**STUDY["noise"], "exact": True}, attacks=[]))
+    exact = plan_of(with_run(STUDY, "by-mse", noise={**STUDY["noise"], "exact": True}, attacks=[]))
     assert ids(exact)["by-mse"].rpartition("-")[2] == first["by-mse"].rpartition("-")[2]
 
 
@@ -117,11 +110,11 @@ def test_a_joined_network_costs_what_its_parts_do(plan_of):
     ],
 )
 def test_what_does_not_fit_is_one_line(refusal, run, more, says):
-    told = refusal(changed(run, **more))
+    told = refusal(with_run(STUDY, run, **more))
     assert f": runs.{run}." in told
     assert says in told
 
 
 def test_a_transfer_attack_does_not_start_at_a_denoiser(refusal):
     transfer = {"name": "transfer", "source_run": "mse", "attack": "pgd_l2", "radii": [0.5]}
-    assert "run 'mse' gives an image (a denoiser)" in refusal(changed("clean", attacks=[transfer]))
+    assert "run 'mse' gives an image (a denoiser)" in refusal(with_run(STUDY, "clean", attacks=[transfer]))

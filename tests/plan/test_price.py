@@ -22,15 +22,11 @@ from rs.plan.work import TRIALS, work_of
 from rs.stages import shared_batches
 from rs.study.study import Study
 
+pytestmark = pytest.mark.usefixtures("own_cache")
 PAPERS = Path(__file__).resolve().parents[2] / "config" / "papers"
 RATE = {"fixed": 0.0, "each": 0.001}
 KINDS = ("forward", "vote", "ascent", "update", "gradient")
 COSTS = {"multiply_adds": 10, "outputs": 20, "weights": 30, "operations": 40}
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def hours(plan, stage=None, machine=None):

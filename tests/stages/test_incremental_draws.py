@@ -52,8 +52,7 @@ def made(workspace, tmp_path_factory):
 
 @pytest.fixture
 def work(made, tmp_path):
-    shutil.copytree(made.folder, tmp_path / "copy")
-    return Workspace(tmp_path / "copy", made.plan)
+    return made.copied_to(tmp_path / "copy")
 
 
 def jobs(work, purpose):

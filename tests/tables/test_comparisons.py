@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from contestants_made import contestant, rows_of
-from observed_runs import observe
+from observed_runs import observed_pair
 from scipy import stats
 from tiny_study import TINY
 
@@ -160,19 +160,8 @@ def test_lower_bounds_of_p_a_follow_from_the_radii():
 
 @pytest.fixture
 def observed(tiny, plan_of, tmp_path, monkeypatch):
-    def make(**study):
-        tiny["runs"]["nal"].pop("calibration", None)
-        plan = plan_of({**tiny, **study})
-        monkeypatch.chdir(tmp_path)
-        shift = {"gaussian": 0.0, "nal": 0.1}
-        observe(
-            plan,
-            lambda run: [0.2 + 0.01 * run.seed + shift[run.label] + 0.05 * i for i in range(6)],
-            lambda run: [run.label == "gaussian", False, False],
-        )
-        return plan
-
-    return make
+    monkeypatch.chdir(tmp_path)
+    return lambda **study: observed_pair(plan_of, {**tiny, **study}, 0.2)
 
 
 def test_every_pair_of_a_study_under_the_same_noise_and_certificate(observed):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.compute as pc
 import pytest
-from observed_runs import NETWORK, observe
+from observed_runs import NETWORK, observe, observed_pair
 from tiny_study import TINY
 
 from rs.provenance.files import provenance, read_table, write_table
@@ -28,16 +28,8 @@ def claims(*conditions):
 
 @pytest.fixture
 def observed(tiny, plan_of, tmp_path, monkeypatch):
-    def make(**study):
-        tiny["runs"]["nal"].pop("calibration", None)
-        plan = plan_of({**tiny, **study})
-        monkeypatch.chdir(tmp_path)
-        shift = {"gaussian": 0.0, "nal": 0.1}
-        radii = {label: [by + 0.05 * i for i in range(6)] for label, by in shift.items()}
-        observe(plan, lambda run: radii[run.label], lambda run: [run.label == "gaussian", False, False])
-        return plan
-
-    return make
+    monkeypatch.chdir(tmp_path)
+    return lambda **study: observed_pair(plan_of, {**tiny, **study}, 0.0)
 
 
 def test_accuracies_under_two_attacks_are_paired_each_under_its_own(observed):
