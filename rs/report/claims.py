@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from rs.report.html_table import How, Section, Table, text_cell
+from rs.report.html_table import How, Section, Table, down, text_cell, up
 from rs.report.names import read
-from rs.report.numerals import printed
+from rs.report.numerals import MINUS, printed
 from rs.tables.conditions import AGAINST
 
 
@@ -63,13 +63,15 @@ def rests_on(rows: Sequence[Mapping[Any, Any]], verdict: str) -> str:
 
 
 def _found(row: Mapping[Any, Any], verdict: str) -> str:
-    """The value, with its interval, radius and verdict; empty for a condition without a value."""
+    """The value, with its interval (rounded outwards), radius and verdict; empty for a condition without a
+    value.
+    """
     if row["value"] is None or pd.isna(row["value"]):
         return ""
     ends = [row[end] for end in ("low", "high")]
-    told = f"{float(row['value']):.3f}"
+    told = f"{round(float(row['value']), 3) + 0.0:.3f}"  # 0.000, not -0.000
     if not any(end is None or pd.isna(end) for end in ends):
-        told += f" [{float(ends[0]):.3f}, {float(ends[1]):.3f}]".replace("inf", "∞")
+        told += f" [{down(ends[0])}, {up(ends[1])}]".replace(MINUS, "-")
     if row["radius"] is not None and not pd.isna(row["radius"]):
         told += f" at {row['radius']:g}"
     own = str(row["condition_verdict"])
