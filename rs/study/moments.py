@@ -16,14 +16,13 @@ from rs.settings.limits import FIRST_DROP
 def put_moments(
     sections: dict[str, Any], place: tuple[str, ...], fail: Callable[[tuple[str, ...], str], Any]
 ) -> None:
-    """Puts the share of the training in the place of each moment that the run's objective names. `fail`
-    raises at a key where the learning rate never drops.
+    """Puts the share of the training in the place of each moment that the run's objective names; 1, which is
+    never, where a shortened training ends before it. `fail` raises at a key where the schedule has no drop.
     """
     objective = sections.get("objective") or {}
     for key in [key for key, value in objective.items() if value == FIRST_DROP]:
         schedule, epochs = sections["training"]["schedule"], sections["training"]["epochs"]
-        drops = [m for m in schedule["milestones"] if m < epochs] if schedule["name"] == "multistep" else []
-        if not drops:
-            needed = f"training.schedule multistep with a milestone below training.epochs ({epochs})"
-            fail((*place, "objective", key), f"{FIRST_DROP}: the learning rate never drops; needs {needed}")
-        objective[key] = min(drops) / epochs
+        if schedule["name"] != "multistep" or not schedule["milestones"]:
+            needed = "training.schedule must be multistep with milestones"
+            fail((*place, "objective", key), f"{FIRST_DROP}: the learning rate never drops; {needed}")
+        objective[key] = min(1.0, min(schedule["milestones"]) / epochs)
