@@ -63,14 +63,14 @@ def rests_on(rows: Sequence[Mapping[Any, Any]], verdict: str) -> str:
 
 
 def _found(row: Mapping[Any, Any], verdict: str) -> str:
-    """The value, with its interval (rounded outwards), radius and verdict; empty for a condition without a
-    value.
+    """The value, with its interval (rounded outwards; none for a value without uncertainty), radius and
+    verdict; empty for a condition without a value.
     """
     if row["value"] is None or pd.isna(row["value"]):
         return ""
     ends = [row[end] for end in ("low", "high")]
     told = f"{round(float(row['value']), 3) + 0.0:.3f}"  # 0.000, not -0.000
-    if not any(end is None or pd.isna(end) for end in ends):
+    if not any(end is None or pd.isna(end) for end in ends) and float(ends[0]) != float(ends[1]):
         told += f" [{down(ends[0])}, {up(ends[1])}]".replace(MINUS, "-")
     if row["radius"] is not None and not pd.isna(row["radius"]):
         told += f" at {row['radius']:g}"

@@ -35,6 +35,7 @@ def condition(name: str, verdict: str, **more: Any) -> dict[str, Any]:
         (None, None, "a: votes were stopped", "acr of a: 0.500 (undecided; a: votes were stopped)"),
         (0.4, 0.6, "images and seeds", "acr of a: 0.500 [0.400, 0.600]"),
         (-0.40001, 0.60001, "images", "acr of a: 0.500 [-0.401, 0.601]"),
+        (0.5, 0.5, "the same votes, on these images", "acr of a: 0.500 (the same votes, on these images)"),
     ],
 )
 def test_what_a_claim_rests_on_says_which_votes_leave_it_open(low, high, counted, told) -> None:
