@@ -15,6 +15,7 @@ from rs.networks.gray_convolutions import (
     align_gray_convolutions,
     with_zero_channels,
 )
+from rs.stages.train import Autocast
 
 SHAPES = [
     {"out_channels": 20, "kernel_size": 5},
@@ -71,10 +72,12 @@ def test_under_autocast_it_computes_in_bfloat16_and_keeps_float32_weights():
 
 
 def test_only_gradients_that_are_needed_are_computed():
-    _, aligned, x = pair(SHAPES[0])
-    aligned(x.detach()).sum().backward()
+    plain, aligned, x = pair(SHAPES[0])
+    for network in (plain, aligned):
+        network(x.detach()).square().sum().backward()
     assert x.grad is None
-    assert aligned.weight.grad is not None
+    for ours, theirs in zip(aligned.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-12, atol=1e-12)
     aligned.requires_grad_(False)
     aligned.zero_grad()
     aligned(x).sum().backward()
@@ -96,6 +99,10 @@ def test_other_convolutions_and_names_stay():
     after = network.state_dict()
     assert list(after) == list(before)
     assert all(after[name].equal(weight) for name, weight in before.items())
+
+
+def test_on_a_processor_training_keeps_the_librarys_convolution():
+    assert type(Autocast(nn.Conv2d(1, 4, 3), "bfloat16").network) is nn.Conv2d
 
 
 def test_zero_channels():

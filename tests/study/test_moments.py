@@ -60,8 +60,9 @@ def test_it_is_refused_where_the_rate_never_drops(schedule):
 
 
 def test_a_training_cut_before_the_drop_never_begins():
-    objective = build("objectives", study(2, MULTISTEP).runs[0].sections["objective"])
-    assert not objective.phase((1 + 937 / 938) / 2)
+    for epochs in (1, 2):
+        objective = build("objectives", study(epochs, MULTISTEP).runs[0].sections["objective"])
+        assert not objective.phase((epochs - 1 + 937 / 938) / epochs)
 
 
 def test_the_word_stands_for_its_number():
