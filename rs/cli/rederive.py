@@ -47,13 +47,17 @@ def certified(plan: Plan, observations: Path, runs: Iterable[PlannedRun]) -> Ite
     kept, wanted = observations.resolve(), list(runs)
     print(f"rs: deriving the tables of {plan.study.name} from {observations}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        runs_folder = RESULTS / "runs"
         for name, label in {planned.network: planned.run.label for planned in wanted}.items():
             source = kept / name
             if not (source / "model.json").is_file():
                 raise UserError(f"{observations / name}: no observations of run {label!r}")
-            shutil.copytree(source, RESULTS / "runs" / name)
+            shutil.copytree(source, runs_folder / name)
         for job in (job for planned in wanted for job in plan.of_run(planned.id)):
             if job.stage == "certify":
+                if lost := [path for path in job.needs() if not path.is_file()]:
+                    place = observations / lost[0].relative_to(runs_folder)
+                    raise UserError(f"{place}: no such observations; files missing: {len(lost)}")
                 execute("certify", as_dict(job))
         yield
 

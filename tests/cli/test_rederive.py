@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from pathlib import Path
 
@@ -46,6 +47,17 @@ def test_observations_that_are_not_there_are_named(tmp_path):
     files = next(iter(TABLES.values()))
     with contextlib.chdir(CHECKOUT), pytest.raises(UserError, match=r"no observations of run 'gaussian"):
         text_of(files, tmp_path)
+
+
+def test_votes_that_are_not_there_are_named_where_they_are_looked_for(tmp_path):
+    files = next(files for table, files in TABLES.items() if table.stem == "mnist-table6-cpu")
+    kept = tmp_path / "runs"
+    shutil.copytree(OBSERVATIONS, kept)
+    (draws,) = kept.glob("mnist-lenet-gaussian-gaussian-1-seed0-*/draws/*/estimate-100000/500-600-*.parquet")
+    draws.unlink()
+    said = f"{draws}: no such observations; files missing: 1"
+    with contextlib.chdir(CHECKOUT), pytest.raises(UserError, match=re.escape(said)):
+        text_of(files, kept)
 
 
 @pytest.mark.parametrize("text", ["{}", "tables: []", "tables: {a.txt: b.yaml}"])
