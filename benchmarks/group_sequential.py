@@ -26,6 +26,7 @@ import numpy as np
 from scipy import special, stats
 from sequential import ALPHA, PAPER, Observed, foreknown, simulate
 
+from rs.report.numerals import numeral
 from rs.settings.sampling import Stop
 from rs.stages.draw_files import read_votes
 from rs.statistics import group_sequential as tests
@@ -69,7 +70,7 @@ def line(name: str, seen: Observed, radii: Floats, rule: StoppingRule | GroupSeq
     fixed = clopper_pearson_upper(seen.failures, seen.n, ALPHA)[:, None] <= x
     apart = (found & np.tile(seen.correct, TIMES)[:, None]).mean(0) - (fixed & seen.correct[:, None]).mean(0)
     total = votes.mean() + 100
-    told = " ".join(f"{100 * d:+.1f}" for d in apart)
+    told = " ".join(numeral(100 * d, "+.1f") for d in apart)
     print(f"| {seen.sigma:g} | {name} | {total:,.0f} | 1/{(N + 100) / total:.1f} | {told} |", flush=True)
     return votes[: len(seen.failures)]
 

@@ -22,6 +22,7 @@ from scipy import special
 from sequential import simulate
 
 import rs
+from rs.report.numerals import numeral
 from rs.settings.sampling import Stop
 from rs.statistics import differences, sequences
 from rs.statistics.bounds import Floats, clopper_pearson_upper
@@ -88,7 +89,7 @@ def simulated(images: int) -> None:
 
             def points(bound: Floats, fixed: np.ndarray = fixed, needed: Floats = needed) -> str:
                 """Points of certified accuracy less those of fixed n, at the worst radius."""
-                return f"{100 * ((bound[:, None] <= needed).mean(0) - fixed.mean(0)).min():+.1f}"
+                return numeral(100 * ((bound[:, None] <= needed).mean(0) - fixed.mean(0)).min(), "+.1f")
 
             plain = StoppingRule(Stop(ALPHA, radii), sigma, N, BLOCK)
             failures, alone = simulate(plain, two.second, rng)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from rs.report.numerals import numeral
 from rs.statistics import power
 from rs.statistics.bands import all_radii, difference_band
 from rs.statistics.paired import Difference, holm, of_means, of_medians, of_proportions, verdict
@@ -46,7 +47,8 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def signed(found: Difference) -> str:
-    return f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+    value, low, high = (numeral(v, "+.4f") for v in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}]"
 
 
 def main() -> None:
@@ -94,7 +96,8 @@ def main() -> None:
             accuracies += of_proportions(*np.array(only).T, len(logs[old, sigma]))
         p = holm([f.p for f in accuracies])
         cells = [
-            f"{f.value:+.4f}{'' if q <= 0.05 else ' (undecided)'}" for f, q in zip(accuracies, p, strict=True)
+            numeral(f.value, "+.4f") + ("" if q <= 0.05 else " (undecided)")
+            for f, q in zip(accuracies, p, strict=True)
         ]
         size = len(radii)
         rows = [

@@ -20,6 +20,7 @@ from scipy import special
 from rs.methods.certificates.cohen import Cohen
 from rs.methods.noise.gaussian import Gaussian
 from rs.plan.plan import Plan
+from rs.report.numerals import numeral
 from rs.settings.sampling import Stop
 from rs.stages.draw_files import merge
 from rs.statistics.bounds import Floats, clopper_pearson_upper
@@ -149,8 +150,8 @@ def costs(seen: Observed, n: int, block: int, futility: float) -> None:
 
     def line(name: str, radii: Floats, least: str) -> None:
         found = cost(seen, rule(radii), radii)
-        total, worst = found.votes + n0, 100 * found.difference.min()
-        print(f"| {sigma:g} | {name} | {total:,.0f} | 1/{fixed / total:.0f} | {worst:+.1f} | {least} |")
+        total, worst = found.votes + n0, numeral(100 * found.difference.min(), "+.1f")
+        print(f"| {sigma:g} | {name} | {total:,.0f} | 1/{fixed / total:.0f} | {worst} | {least} |")
 
     grid = np.asarray(PAPER)
     low, attainable = grid[grid <= 2 * sigma], grid[grid <= 3.8 * sigma]

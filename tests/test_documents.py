@@ -80,3 +80,12 @@ def test_the_sign_of_a_number_stands_at_the_number():
     signs = re.compile(r"(?:\[|\| |: )[+−] \d.*")
     assert len(pages) > 20
     assert {page.name: found for page in pages if (found := signs.findall(page.read_text("utf-8")))} == {}
+
+
+def test_numbers_of_the_documents_have_the_minus_of_print():
+    found = []
+    for path in [*DOCS.glob("**/*.md"), DOCS.parent / "README.md"]:
+        code = r"(?ms)^```.*?^```|^    .*?$|`[^`\n]*`"
+        lines = re.sub(code, "", path.read_text()).splitlines()
+        found += [f"{path.name}: {line}" for line in lines if re.search(r"(?<![\w.])-\d+\.\d", line)]
+    assert found == []

@@ -22,6 +22,7 @@ from rs.provenance.digests import file_digest
 from rs.provenance.files import read_json, write_json
 from rs.report.claims import rests_on
 from rs.report.html_table import down
+from rs.report.numerals import printed
 from rs.report.verdict_words import counted, verdict_words
 from rs.study.study import Study
 from rs.tables.aggregate import rows_of
@@ -88,16 +89,14 @@ def page(others: FromLogs, whole: bool) -> str:
     if whole and others.numbers:
         lines = ["| number | printed | the log | verdict | log |", "|---|---|---|---|---|"]
         for row in others.numbers:
-            lines.append(
-                f"| `{row['address']}` | {row['printed']} | {down(row['reproduced'])} | {verdict_words(row)} "
-                f"| {row['file']} |"
-            )
+            cells = [f"`{row['address']}`", row["printed"], down(row["reproduced"])]
+            lines.append(f"| {' | '.join([*cells, printed(verdict_words(row)), row['file']])} |")
         parts.append("\n".join(lines))
         lines = ["| claim | verdict | rests on |", "|---|---|---|"]
         for address in dict.fromkeys(row["address"] for row in others.claims):
             rows = [dict.fromkeys(COLUMNS) | row for row in others.claims if row["address"] == address]
             verdict = str(rows[0]["verdict"])
-            lines.append(f"| {rows[0]['claim']} | {verdict} | {rests_on(rows, verdict)} |")
+            lines.append(f"| {rows[0]['claim']} | {verdict} | {printed(rests_on(rows, verdict))} |")
         parts += ["\n".join(lines)] if others.claims else []
     return "".join(f"\n{part}\n" for part in parts if part)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from rs.cli.text_table import aligned
 from rs.report.claims import rests_on
 from rs.report.html_table import down
+from rs.report.numerals import printed
 from rs.report.verdict_words import verdict_words
 from rs.tables.claims import VERDICTS
 from rs.tables.table import Row
@@ -101,7 +102,8 @@ def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
         for row in numbers:
             if row["status"] in DECIDED:
                 here = down(row["reproduced"])
-                lines.append(f"| `{row['address']}` | {row['printed']} | {here} | {verdict_words(row)} |")
+                told = printed(verdict_words(row))
+                lines.append(f"| `{row['address']}` | {row['printed']} | {here} | {told} |")
         parts.append("\n".join(lines))
         lines = ["| claim that its paper's own numbers contradict | place | the numbers |", "|---|---|---|"]
         lines += [f"| {_claim(row)} | {_rests_on(row['own_numbers'])} |" for row in _contradicted(claims)]
@@ -120,7 +122,7 @@ def _claim(row: Row) -> str:
 
 
 def _rests_on(row: Row) -> str:
-    return rests_on(row["conditions"], row["verdict"])
+    return printed(rests_on(row["conditions"], row["verdict"]))
 
 
 def _markdown(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:

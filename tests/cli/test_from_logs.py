@@ -126,7 +126,9 @@ def test_verdicts_are_kept_and_told_apart_from_our_own(folder, capsys):
     assert {row["id"] for row in whole["from_logs"]["claims"]} == {"helps"}  # theory needs no log
     Path("a.md").write_text("<!-- verdicts -->\n<!-- /verdicts -->\n")
     assert main(["verdicts", "--kept", "--write", "a.md"]) == 0
-    assert "| It helps. | holds | acr of gaussian better than nal: 0.060" in Path("a.md").read_text()
+    told = Path("a.md").read_text()
+    assert "| It helps. | holds | acr of gaussian better than nal: 0.060" in told
+    assert "| 0.7 | 0.700 | consistent: +0.000 [−0.110, +0.110]; the paper" in told
 
 
 def test_a_log_that_is_missing_and_a_kept_file_that_was_edited_are_one_line(folder, capsys):

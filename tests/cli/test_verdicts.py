@@ -113,6 +113,7 @@ def test_files_are_written_between_their_marks(folder, capsys):
     assert long.startswith("before\n<!-- verdicts -->\n| numbers | agrees")
     assert long.endswith("<!-- /verdicts -->\nafter\n")
     assert "It helps." in long
+    assert "differs: −0.200" in long  # a page has the minus of print; the terminal has a hyphen
     assert "It helps." not in short
     assert "| all | 1 | 0 | 0 | 0 | 0 | 1 |" in short
     Path("c.md").write_text("no marks")
@@ -170,7 +171,7 @@ def test_what_a_paper_s_own_numbers_say_stands_beside_what_was_found(folder):
     assert "The papers print the numbers behind 1 claims: by these, 0 hold, 1 do not." in told
     contradicted = told.partition("own numbers contradict")[2].partition("not run")[0]
     assert "It helps." in contradicted
-    assert "-0.100" in contradicted
+    assert "−0.100" in contradicted
 
 
 def test_why_follows_a_number_a_claim_and_a_row(folder):

@@ -238,7 +238,7 @@ def test_verdicts_and_claims_are_tags_that_are_mended_in_place(uri: str, tables:
     tags = everything(uri)[run][1]
     assert (tags["verdict.agrees"], tags["verdict.other settings"]) == ("1", "1")
     note = tags["mlflow.note.content"]
-    assert "| p | t | certified accuracy at 0.50 | 0.61 | 0.604 | agrees: -0.005 [-0.020, +0.010]" in note
+    assert "| p | t | certified accuracy at 0.50 | 0.61 | 0.604 | agrees: −0.005 [−0.020, +0.010]" in note
     assert "other settings: epochs 90, not 20 |" in note
     (study,) = of_kind(everything(uri), "study")
     assert everything(uri)[study][1]["claim.more"] == "holds"

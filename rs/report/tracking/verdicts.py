@@ -11,6 +11,7 @@ import pandas as pd
 
 from rs.report.html_table import down
 from rs.report.metric_keys import metric_key
+from rs.report.numerals import printed
 from rs.report.tracking.numbers import grouped, radius_text
 from rs.report.verdict_words import verdict_words
 from rs.tables.reading import read, rows_of
@@ -50,6 +51,6 @@ class Verdicts:
             at: str = "" if pd.isna(row["radius"]) else f" at {radius_text(row['radius'])}"
             here: str = "–" if pd.isna(row["reproduced"]) else down(row["reproduced"])
             number = f"{row['metric'].replace('_', ' ')}{at}"
-            cells = [row["paper"], row["table"], number, row["printed"], here, verdict_words(row)]
+            cells = [row["paper"], row["table"], number, row["printed"], here, printed(verdict_words(row))]
             lines.append(f"| {' | '.join(str(cell).replace('|', ' ') for cell in cells)} |")
         return ["**Beside the paper**\n\n" + "\n".join(lines)] if len(lines) > 2 else []
