@@ -37,9 +37,11 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _breakable(text: str) -> Markup:
-    """A run's label with possible line breaks after brackets and commas (elements.js does the same)."""
-    return Markup("<wbr>").join(re.split(r"(?<=[\[,])(?=\w)", text))
+def _breakable(text: str, after: str = "[,") -> Markup:
+    """A run's label, or an address, with possible line breaks after these signs (elements.js does the same
+    for labels).
+    """
+    return Markup("<wbr>").join(re.split(rf"(?<=[{re.escape(after)}])(?=\w)", text))
 
 
 def _inline(*names: str) -> Markup:
