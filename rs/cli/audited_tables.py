@@ -23,6 +23,7 @@ from rs.study.log_audit import Finding, Stated, named
 IMAGES = ("image", "label", "prediction", "radius")
 CURVE = ("certified_accuracy", "radius", "low", "high")
 AVERAGE = ("acr", "low", "high")
+AUDITED = ("certified_accuracy", "radius_accuracy", "average_certified_radius")  # of a study's tables
 CLAIM = ("run", "label", "smoothing", "certificate")
 _WHOLE, _NUMBER, _EITHER = (True, None, math.inf), (False, None, math.inf), (True, 0.0, 1.0)
 # Columns needed in every row, and columns that some rows may lack; impossible numbers are findings, not
@@ -45,13 +46,21 @@ class Subject:
     like: str = "log"  # compared only with subjects of the same kind: a log's import is no second log
     file: Path | None = None
     other: str = ""  # the origin of its radii, where that is not CERTIFY under Gaussian noise
+    network: str = ""  # digest of the weights, where the file names it
+
+
+class NothingToAudit(UserError):
+    """A study's table of other numbers than radii and accuracies: no fault beside tables of these."""
 
 
 def subjects(path: Path) -> Iterator[Subject]:
-    """Every log or certificate of the file. Raises UserError for another table, one without rows, or one with
-    a needed column that does not hold numbers.
+    """Every log or certificate of the file. Raises NothingToAudit for another table of a study, UserError for
+    other tables, one without rows, or one with a needed column that does not hold numbers.
     """
     table, made = read_table(path)
+    spec = made.get("spec")
+    if isinstance(spec, dict) and spec.get("table", AUDITED[0]) not in AUDITED:
+        raise NothingToAudit(f"{path}: the table {spec['table']} of a study; nothing to audit")
     frame = table.to_pandas()
     if set(IMAGES) <= set(frame.columns):
         _check(path, frame, _OF_IMAGES)
@@ -111,7 +120,8 @@ def _of_images(name: str, rows: pd.DataFrame, made: dict[str, Any]) -> Subject:
         seen += _of_subset(columns[0], spec)
     like = str(next(iter(rows.get("certificate", ())), "import"))
     other = _other(rows, made)
-    return Subject(name, log, tuple(seen), Stated() if other else _stated(rows, made), like, other=other)
+    stated, network = Stated() if other else _stated(rows, made), str(made.get("model") or "")
+    return Subject(name, log, tuple(seen), stated, like, other=other, network=network)
 
 
 def _of_subset(images: np.ndarray, spec: dict[str, Any]) -> Iterator[Finding]:

@@ -8,11 +8,13 @@ interrupted call continues and more votes draw only what is missing.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,27 +55,51 @@ def add_arguments(own: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> None:
     """Prints certified accuracy, ACR and the places of the results."""
     from rs.cli.overview import certified_accuracy_text
-    from rs.tables import aggregate as tables
 
     name = name_of(args.checkpoint)
     file = RESULTS / name / "study.yaml"
     told = yaml.safe_dump(study_of(args, name), sort_keys=False)
     check_study(told, args)
-    write_text(file, told)
-    plan = Plan(Study([file]))
+    with as_before_if_refused(file):
+        write_text(file, told)
+        plan = Plan(Study([file]))
+        _run_jobs(plan, args.data_dir)
+    print(certified_accuracy_text(plan.tables))
+    print(f"study    {file}\ntables   {plan.tables}")
+    for path in (o.certified for planned in plan.runs for o in planned.observations):
+        print(f"radii    {path}")
+
+
+def _run_jobs(plan: Plan, data_dir: str | None) -> None:
+    from rs.tables import aggregate as tables
+
     for stage, by_target in plan.jobs.items():
         jobs = list(by_target.values())
         for number, job in enumerate(jobs, start=1):
             if stage in ("data", "sample") and job_is_current(job):
                 continue
             print(f"{stage} {number}/{len(jobs)}", file=sys.stderr)
-            execution.execute(stage, execution.as_dict(job), args.data_dir)
+            execution.execute(stage, execution.as_dict(job), data_dir)
     with made_from(table_inputs(plan)):
         tables.aggregate(plan, plan.tables, plan.code("aggregate"))
-    print(certified_accuracy_text(plan.tables))
-    print(f"study    {file}\ntables   {plan.tables}")
-    for path in (o.certified for planned in plan.runs for o in planned.observations):
-        print(f"radii    {path}")
+
+
+@contextlib.contextmanager
+def as_before_if_refused(file: Path) -> Iterator[None]:
+    """Where a job refuses the network, the study's file is again what it was: it describes the tables beside
+    it. If there was none, there is none, nor its empty folder.
+    """
+    before = file.read_text("utf-8") if file.is_file() else None
+    try:
+        yield
+    except UserError:
+        if before is not None:
+            write_text(file, before)
+        else:
+            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it holds tables of an earlier call
+                file.parent.rmdir()
+        raise
 
 
 def check_study(told: str, args: argparse.Namespace) -> None:

@@ -30,6 +30,7 @@ from rs.tables.published import beside
 from rs.tables.table import Row
 
 PIXELS = ("examples", "thumbnails")  # tables of pictures
+DISTRIBUTIONAL = ("distributional", "worst_cases", "bound_checks")
 CELL = re.compile(r"(\w+)\[(\d+)\]")
 
 
@@ -137,25 +138,37 @@ def _row(
     labels = {row.get(key) for key in ("label", "a", "b")} - {None}
     for planned in plan.runs:
         if planned.id == row.get("run") or ("run" not in row and planned.run.label in labels):
-            yield from _run(planned, folder)
+            made = [files for files in tables.get("provenance", []) if files["run"] == planned.id]
+            yield from _run(planned, folder, [files for files in made if _behind(table, row, files)])
 
 
-def _run(planned: PlannedRun, folder: Path | None) -> Iterator[str]:
-    """Draws and outcomes, the network, its commit and machine."""
+def _behind(table: str, row: Row, files: Row) -> bool:
+    """Whether the row of `table` comes from these files, a row of the table `provenance` of the same run."""
+    stages: tuple[str, ...] = ()  # the network alone
+    if table in DISTRIBUTIONAL:
+        stages = ("distributional",)
+    elif table == "calibration":
+        stages = ("calibrate",)
+    elif row.get("attack"):
+        stages = ("attack", "sample", "certify") if row.get("check") == "certificate" else ("attack",)
+    elif row.get("certificate"):
+        stages = ("sample", "certify")
+    same_noise = not row.get("smoothing") or files["smoothing"] in (None, row["smoothing"])
+    same_attack = files["stage"] != "attack" or files["what"] == row.get("attack")
+    return files["stage"] in stages and same_noise and same_attack
+
+
+def _run(planned: PlannedRun, folder: Path | None, behind: list[Row]) -> Iterator[str]:
+    """The files behind a row, the network, its commit and machine."""
     if folder is None:
         return
     at = folder / planned.network
     yield f"  run {planned.run.label}, seed {planned.run.seed}: {at}"
-    draws = sorted((at / "draws").rglob("*.parquet"))
-    attacks = sorted((at / "attacks").glob("*.parquet"))
-    for what, found in (
-        ("draws", draws),
-        ("attacks", attacks),
-        ("calibration", sorted((at / "calibration").glob("*.json"))),
-    ):
-        if found:
-            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-            yield f"    {what}: {found[0].relative_to(at)}{more}"
+    for files in behind:
+        file = Path(files["file"]).relative_to(planned.folder)
+        if (at / file).exists():  # radii are derived again from kept votes, and not kept
+            many = f", {int(files['files'])} files" if (files["files"] or 1) > 1 else ""
+            yield f"    {files['stage']}, {files['what']}: {file}{many}"
     manifest = read_model_manifest(at / "model.json")
     made = manifest["provenance"]
     told = [f"sha256 {manifest['sha256'][:12]}"]

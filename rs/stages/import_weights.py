@@ -108,7 +108,7 @@ def check_kept(
         with torch.no_grad():
             same = apart(again(images), model(images)) <= network_audit.NARROW[torch.float32]
     if not same:
-        raise UserError(f"{told}; {advice}")
+        raise UserError(f"{told}, or changes its input in place; {advice}")
 
 
 def check_denoiser(model: torch.nn.Module, spec: dict[str, Any], data: dict[str, Any], name: str) -> None:
@@ -133,4 +133,4 @@ def check_logits(model: torch.nn.Module, name: str, shape: tuple[int, ...], clas
         raise UserError(f"{name}: fails on images of {size}: {reason}") from error
     if not isinstance(out, Tensor) or tuple(out.shape) != (2, classes):
         got = "x".join(map(str, out.shape[1:])) if isinstance(out, Tensor) else type(out).__name__
-        raise UserError(f"{name}: returns {got} per image, not {classes} logits")
+        raise UserError(f"{name}: returns {got or 'one number'} per image, not {classes} logits")

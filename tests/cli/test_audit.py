@@ -74,6 +74,23 @@ def test_tables_are_looked_at_for_what_cannot_be(space, said):
     assert "nothing to audit" in said(folder / "training.parquet", code=1)
 
 
+@pytest.mark.slow
+def test_all_tables_and_files_of_a_study_can_be_named_at_once(space, said, capsys):
+    tables_of(space)
+    assert main(["audit", *map(str, sorted(space.path(space.plan.tables).glob("*.parquet")))]) == 0
+    told = capsys.readouterr()
+    assert told.out.count("nothing found") == 3
+    assert "images.parquet: the table images of a study; nothing to audit" in told.err
+    assert "remove it" not in told.err
+    path = space.path(space.job("certify").outputs["certified"])
+    table, made = read_table(path)
+    again = path.with_name("another-certificate-beside-it.parquet")
+    write_table(again, table, made)
+    assert "same-log-twice" not in said(path, again)
+    write_table(again, table, {**made, "model": "another network"})
+    assert "same-log-twice" in said(path, again, code=2)
+
+
 def test_a_table_of_logs_is_looked_at_log_by_log(tmp_path, said):
     for name, radius in (("a", 0.5001), ("b", 0.3001)):
         i = np.arange(3)

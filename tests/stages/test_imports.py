@@ -138,6 +138,50 @@ def test_certify_junk_is_one_line_and_leaves_no_model(place, capsys):
     told = capsys.readouterr().err.splitlines()
     assert told[-1].startswith("rs: junk.pt: not a complete checkpoint")
     assert not list(Path("results").glob("runs/*/model*"))
+    assert not list(Path("results").glob("certify-junk-*"))
+
+
+def test_a_refused_network_leaves_the_study_of_the_tables_as_it_was(place, capsys):
+    Path("drawing.py").write_text(
+        "import torch\nfrom their_module import network\n"
+        "def random():\n    return torch.nn.Sequential(network(), Chance())\n"
+        "class Chance(torch.nn.Module):\n    def forward(self, x):\n        return x + torch.rand_like(x)\n"
+    )
+    torch.save({f"0.{key}": value for key, value in place.items()}, "drawing.pt")
+    more = ["--data", "digits", "--set", "sigma=0.25", "--n0", "16", "--n", "32", "--images", "2"]
+
+    def certify(weights, entry):
+        return main(["certify", "--checkpoint", weights, "--entry", entry, *more])
+
+    assert certify("plain.pt", "their_module:network") == 0
+    (study,) = Path("results").glob("certify-plain-*/study.yaml")
+    before = study.read_bytes()
+    assert certify("plain.pt", "drawing:random") == 1
+    assert study.read_bytes() == before
+    capsys.readouterr()
+    assert certify("drawing.pt", "drawing:random") == 1
+    assert "it draws at random in evaluation mode" in capsys.readouterr().err
+    assert not list(Path("results").glob("certify-drawing-*"))
+
+
+@pytest.mark.parametrize(
+    ("forward", "says"),
+    [
+        ("return self.net(x.sub_(0.5))", "or changes its input in place; allowed are"),
+        ("return self.net(x).argmax(1)", "returns one number per image, not 10 logits"),
+        ("return self.net(x), x", "returns tuple per image, not 10 logits"),
+    ],
+)
+def test_a_network_of_another_kind_is_told_why(place, forward, says):
+    Path("wrapped.py").write_text(
+        "import torch\nimport their_module\nclass Wrapped(torch.nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.net = their_module.network()\n"
+        f"    def forward(self, x):\n        {forward}\ndef network():\n    return Wrapped()\n"
+    )
+    torch.save({f"net.{key}": value for key, value in place.items()}, "plain.pt")
+    with contextlib.suppress(KeyError):
+        del sys.modules["wrapped"]
+    assert says in refused(imported={"theirs": OWN | {"entry": "wrapped:network"}})
 
 
 def test_certify_a_checkpoint_without_a_study(place, capsys):

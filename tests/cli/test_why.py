@@ -1,0 +1,70 @@
+"""`rs why`: the files behind a row are those of today's study, and only those that the row comes from."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from observed_runs import observe
+from tiny_study import write_study
+
+from rs.cli.why import chain
+from rs.plan.plan import Plan
+from rs.study.study import Study
+from rs.tables.aggregate import aggregate
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch, tiny):
+    """A study with tables, two noises, and files that an earlier version of it left in its runs' folders."""
+    monkeypatch.chdir(tmp_path)
+    tiny["runs"].pop("nal")
+    tiny["smoothing"] = [{"name": "gaussian", "sigma": sigma} for sigma in (0.25, 0.5)]
+    tiny["report"]["radii"] = [0.0]
+    plan = Plan(Study([write_study(Path("tiny.yaml"), tiny)]))
+    observe(plan, lambda run: [0.6] * 6)
+    (run,) = plan.runs
+    for observation in run.observations:
+        plan.job("certify", str(observation.certified)).inputs["folder"].mkdir(parents=True)
+        for made in (observation.certified, *observation.attacks):
+            shutil.copy(made, made.with_stem("00-earlier"))
+    (run.folder / "calibration").mkdir()
+    (run.folder / "calibration" / "earlier.json").touch()
+    aggregate(plan, plan.folder / "tables", "")
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("table", "behind"),
+    [
+        ("certified_accuracy", ["sample", "certify"]),
+        ("empirical_accuracy", ["attack"]),
+        ("attack_checks", ["sample", "certify", "attack"]),
+        ("training", []),
+    ],
+)
+def test_only_the_files_that_a_row_comes_from_are_named(plan, table, behind):
+    rows = pq.read_table(plan.folder / "tables" / f"{table}.parquet").to_pylist()
+    if table == "attack_checks":
+        rows = [row if row["check"] == "certificate" else None for row in rows]
+    else:
+        assert len(rows) == {"certified_accuracy": 2, "empirical_accuracy": 4, "training": 1}[table]
+    (run,) = plan.runs
+    for index, row in enumerate(rows):
+        if row is None:
+            continue
+        told = [line.strip() for line in chain(f"tiny/{table}[{index}]") if line.startswith("    ")]
+        assert [line.partition(",")[0] for line in told[:-1]] == behind
+        assert told[-1].startswith("network: ")
+        for line in told[:-1]:
+            at = next(o for o in run.observations if f"sigma={o.noise['sigma']:g}" in row["smoothing"])
+            made = {
+                "sample": plan.job("certify", str(at.certified)).inputs["folder"],
+                "certify": at.certified,
+                "attack": at.attacks[0],
+            }
+            stage = line.partition(",")[0]
+            assert line.endswith(f": {made[stage].relative_to(run.folder)}")
+    assert any(rows)
