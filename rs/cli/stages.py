@@ -1,12 +1,14 @@
 """The verbs that the rules call: `rs <stage> --job JSON`, one job with its spec, inputs and outputs.
 
 For a person, `rs <stage> --study FILE ... --run LABEL` runs the same code and takes specs and files from the
-plan.
+plan. As in the workflow, what is current is not made again. `--job` runs its job in any case: the workflow
+has decided already.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,8 @@ def gpus(job: Job, elsewhere: bool) -> int:
 def add_arguments(parser: argparse.ArgumentParser, stage: Stage) -> None:
     parser.add_argument("--study", nargs="+", type=Path, metavar="FILE", help="study file and overlays")
     parser.add_argument("--run", metavar="LABEL", help="with --study: only this run's jobs")
+    text = "with --study: run jobs whose files are current, too"
+    parser.add_argument("--again", action="store_true", help=text)
     text = "one job: its spec, inputs and outputs as JSON (-: read from standard input)"
     parser.add_argument("--job", metavar="JSON", help=text)
     parser.add_argument(
@@ -69,9 +73,26 @@ def run(args: argparse.Namespace) -> None:
         asked = f" for run {args.run!r}; runs: {runs}" if args.run else ""
         raise UserError(f"{args.study[0]}: no {args.stage} job{asked}")
     for job in chosen:  # before the first of them has computed for hours
-        extras.check(job)
+        if args.again or not _is_current(job):
+            extras.check(job)
+    done = 0
     for job in chosen:
-        execute(args.stage, as_dict(job), data_dir)
+        if not args.again and _is_current(job):  # asked again: it may read what a job before it has made
+            done += 1
+        else:
+            execute(args.stage, as_dict(job), data_dir)
+    if done:
+        told = "1 job is" if done == 1 else f"{done:,} jobs are"
+        print(f"rs: {args.stage}: {told} current and did not run; --again runs all", file=sys.stderr)
+
+
+def _is_current(job: Job) -> bool:
+    """Whether the job's files are what it would make. A damaged file is made again."""
+    from rs.plan.staleness import job_is_current
+
+    with contextlib.suppress(UserError):
+        return job_is_current(job)
+    return False
 
 
 def described(stage: str, text: str) -> dict[str, Any]:

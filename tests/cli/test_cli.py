@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tiny_study import write_study
@@ -150,8 +151,35 @@ def test_a_stage_by_hand_writes_what_the_workflow_writes(tmp_path, tiny, workspa
     study = str(write_study(tmp_path / "s.yaml", tiny))
     assert main(["data", "--study", study]) == 0
     assert main(["train", "--study", study, "--run", "gaussian"]) == 0
-    weights = workspace.job("train").outputs["weights"]
-    assert weights.read_bytes() == workspace.path(weights).read_bytes()
+    made = workspace.job("train").outputs
+    assert made["weights"].read_bytes() == workspace.path(made["weights"]).read_bytes()
+
+
+def test_a_stage_by_hand_makes_nothing_twice_unless_it_is_told_to(
+    tmp_path, tiny, workspace, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    train = ["train", "--study", str(write_study(tmp_path / "s.yaml", tiny)), "--run", "gaussian"]
+    assert main(["data", *train[1:3]]) == 0
+    assert main(train) == 0
+    made = workspace.job("train").outputs
+
+    def written() -> dict[Path, tuple[int, int]]:
+        return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in made.values()}
+
+    before = written()
+    capsys.readouterr()
+    assert main(train) == 0
+    assert "rs: train: 1 job is current and did not run; --again runs all" in capsys.readouterr().err
+    assert written() == before
+    assert main([*train, "--again"]) == 0
+    assert "is current" not in capsys.readouterr().err
+    assert all(now != before[path] for path, now in written().items())
+    for name, damage in (("weights", Path.unlink), ("manifest", lambda path: path.write_text("{"))):
+        damage(made[name])  # what is lost or damaged is made again
+        assert main(train) == 0
+        assert "is current" not in capsys.readouterr().err
+        assert made["weights"].read_bytes() == workspace.path(made["weights"]).read_bytes()
 
 
 def test_the_installed_command_and_the_torch_free_floor():
