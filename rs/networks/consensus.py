@@ -11,20 +11,26 @@ batch. On a GPU the host waits after each batch for the images that are left.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rs.errors import UserError
 from rs.networks.audit import Audited
 from rs.networks.inference import PLAIN_BATCH, InferenceForm
 from rs.networks.transformations import DIFFERING, copied, differing, warn
 
-if TYPE_CHECKING:
-    from rs.networks.averaged import Averaged
-
 LEFT = 8  # batch / batch of the other members, which is a multiple of 16 images
+
+
+class Ensemble(Protocol):
+    """`members`, of which the `first` ones are asked about every image, and the `mean` of logits of some."""
+
+    members: nn.ModuleList
+    first: int
+
+    def mean(self, logits: list[Tensor]) -> Tensor: ...
 
 
 class ConsensusForm(InferenceForm):
@@ -44,7 +50,7 @@ class ConsensusForm(InferenceForm):
         self.classes, self.passes = int(audited.manifest["classes"]), 0
         self.broken = torch.zeros((), dtype=torch.int64, device=device)
         self.fallbacks: list[str] = []
-        self._averaged: Averaged = copied(network, self.run)  # type: ignore[assignment]
+        self._averaged: Ensemble = copied(network, self.run)  # type: ignore[assignment]
         probes, plain = audited.probes.to(device), copied(network, self.run).to(device)
         with torch.no_grad():
             votes = torch.cat([plain(part.clone()).argmax(1) for part in probes.split(PLAIN_BATCH)])
