@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from rs.networks import compiled_gradients
 from rs.networks.compiled_gradients import CompiledGradients
 from rs.plan import price, rates
 from rs.plan.passes import COMPILED_GRADIENT, Network
@@ -79,16 +80,27 @@ def test_on_a_gpu_none_are_compiled(machine, compiling, tiny, plan_of):
 
 @pytest.mark.slow
 def test_what_is_timed_are_compiled_gradients(monkeypatch):
-    timed = []
+    """Without the compiler's minutes for C++: tests/networks/test_compiled_gradients.py runs it."""
+    timed, halves = [], []
+
+    def compiled(half):
+        def run(*given):
+            halves[-1] += 1
+            return half(*given)
+
+        return torch.no_grad()(run)
 
     class Told(CompiledGradients):
         def of_copies(self, x, z):
+            halves.append(0)  # counts this gradient's
             if self.compared.get("compiled"):  # made and compared
                 timed.append((self.compared["compiled"], z.flatten(0, 1).shape == self.passes.shape))
             return super().of_copies(x, z)
 
+    monkeypatch.setattr(compiled_gradients, "compiled", compiled)
     monkeypatch.setattr(speed, "CompiledGradients", Told)
     monkeypatch.setattr(speed, "SECONDS", 0.01)
     _, found = speed.measure(NETWORK, [COMPILED_GRADIENT], torch.device("cpu"))
     assert set(timed) == {(True, True)}, "compiled, in passes of the compiled shape"
+    assert halves[-len(timed) :] == [2] * len(timed), "forward and backward by what the compiler made"
     assert found[COMPILED_GRADIENT]["each"] > 0
