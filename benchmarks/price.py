@@ -1,6 +1,7 @@
 """Prices of `rs price` compared with measurements: trainings whose seconds are kept, and stated wall times.
 
   python benchmarks/price.py            # measures the networks it lacks rates of here, then prints the table
+  python benchmarks/price.py --only "compiled gradients"    # only stated times whose name has these words
 
 Kept trainings are those of evidence/runs, priced on the GPU that their files name, or else here. Stated times
 are those of docs/evidence, priced here. A processor's prices are for one core that does nothing else; the
@@ -20,7 +21,7 @@ import yaml
 
 from rs.machine.devices import use_device
 from rs.plan import price, rates
-from rs.plan.passes import Network, Work
+from rs.plan.passes import COMPILED_GRADIENT, Network, Work
 from rs.plan.plan import Plan
 from rs.plan.work import work_of
 from rs.provenance.files import read_json, read_table
@@ -33,7 +34,14 @@ COMPILED = {
     for name, shape in (("lenet", (1, 28, 28)), ("resnet20", (3, 32, 32)), ("resnet110", (3, 32, 32)))
 }
 RESNET, RESNET32 = (Network('{"name":"resnet20"}', (3, 32, 32), p) for p in ("bfloat16", "float32"))
+THROUGHPUT = "attack-throughput"
 NAL32, STN32 = (Network(f'{{"name":"{n}"}}', (1, 28, 28), "float32") for n in ("nal_cnn", "stn_mnist"))
+
+
+def compiled_gradients(name: str, network: Network, per_second: float) -> tuple[str, str, list[Work], float]:
+    """10,000 of them, in batches of 128."""
+    what = f"{name}, 10,000 compiled gradients, {network.precision}"
+    return what, THROUGHPUT, [Work(network, COMPILED_GRADIENT, 79, 1e4)], 1e4 / per_second
 
 
 def epoch(network: Network, images: int, batch: int, copies: int = 1) -> list[Work]:
@@ -78,6 +86,10 @@ STATED: list[tuple[str, str, list[Work], float]] = [
         [Work(RESNET32, "gradient", 2, 1e3)],
         3.25,
     ),
+    compiled_gradients("LeNet", LENET32, 3_683),
+    compiled_gradients("nal_cnn", NAL32, 2_215),
+    compiled_gradients("ResNet-20", RESNET32, 542),
+    compiled_gradients("ResNet-20", RESNET, 1_016),
     (
         "stn_mnist, stability, an epoch, float32, AVX2, shared",
         "stn-mnist",
@@ -125,9 +137,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--again", action="store_true", help="measure what is in the cache too")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only stated times that have them")
     args = parser.parse_args()
-    kept = []
-    for manifest in sorted(Path("evidence/runs").glob("*/model.json")):
+    kept, stated = [], [told for told in STATED if args.only in told[0]]
+    for manifest in [] if args.only else sorted(Path("evidence/runs").glob("*/model.json")):
         made = read_json(manifest)["provenance"]
         if "train_seconds" not in made:  # joined of networks, not trained
             continue
@@ -135,10 +148,10 @@ def main() -> None:
         (job,) = plan.jobs["train"].values()
         kept.append((manifest, made, plan, job))
     ours = [w for _, made, plan, job in kept if gpu(made["device"]) is None for w in work_of(plan, job)]
-    measured([*ours, *(w for _, _, works, _ in STATED for w in works)], args)
+    measured([*ours, *(w for _, _, works, _ in stated for w in works)], args)
     here = rates.here()
     print(f"\n{here.name} ({here.device})\n\n| | seconds | priced | factor |\n|---|---|---|---|")
-    for what, page, works, seconds in STATED:
+    for what, page, works, seconds in stated:
         priced = sum(here.rate(w).seconds(w.passes, w.copies) for w in works)
         print(row(f"{what}{f' ([{page}]({page}.md))' if page else ''}", seconds, priced))
     for manifest, made, plan, job in kept:
