@@ -19,16 +19,28 @@ from rs.report.verdict_words import verdict_words
 HOUR = 3600.0  # seconds; writing a file takes far less
 
 
+def with_seeds(tables: Path, name: str) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of a table of runs, and the columns that tell runs apart: `label`, and `seed` where a label of
+    the study has several.
+    """
+    rows, runs = read_table(tables / f"{name}.parquet")[0].to_pandas(), tables / "runs.parquet"
+    seeds = read_table(runs)[0].to_pandas() if runs.is_file() else pd.DataFrame({"label": []})
+    if not seeds["label"].duplicated().any():
+        return rows, ["label"]
+    by_run = {run: "" if pd.isna(seed) else f"{seed:g}" for run, seed in seeds[["run", "seed"]].to_numpy()}
+    return rows.assign(seed=[by_run.get(run, "") for run in rows["run"]]), ["label", "seed"]
+
+
 def certified_accuracy_text(tables: Path) -> str:
     """Certified accuracy at the report radii and ACR, floored to three digits; a row per certificate."""
-    accuracy = read_table(tables / "certified_accuracy.parquet")[0].to_pandas()
+    accuracy, named = with_seeds(tables, "certified_accuracy")
     if accuracy.empty:
         return "no certificate in this study"
-    acr = read_table(tables / "average_certified_radius.parquet")[0].to_pandas()
-    keys = ["label", "smoothing", "certificate", *(c for c in ("alpha", "n") if accuracy[c].nunique() > 1)]
+    acr, _ = with_seeds(tables, "average_certified_radius")
+    keys = [*named, "smoothing", "certificate", *(c for c in ("alpha", "n") if accuracy[c].nunique() > 1)]
     tables_by_norm = []
-    for norm, part in accuracy.groupby("norm", sort=False):
-        wide = part.pivot_table(
+    for norm in accuracy["norm"].unique().tolist():
+        wide = accuracy[accuracy["norm"] == norm].pivot_table(
             index=[*keys, "run"], columns="radius", values="certified_accuracy", sort=False
         )
         wide.columns = [f"r={r:g}" for r in wide.columns]

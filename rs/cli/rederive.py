@@ -17,11 +17,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from rs.cli.overview import certified_accuracy_text, published_text
+from rs.cli.overview import certified_accuracy_text, published_text, with_seeds
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS, PlannedRun
 from rs.plan.plan import Plan
-from rs.provenance.files import read_table
 from rs.stages.execution import as_dict, execute
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
@@ -74,25 +73,33 @@ def text_of(files: list[Path], observations: Path) -> str:
 
 
 def attacks_text(tables: Path) -> str:
-    """Accuracy under each attack, a row per run and attack, a column per radius, with three decimals."""
-    rows = read_table(tables / "empirical_accuracy.parquet")[0].to_pandas()
+    """Accuracy under each attack, a row per label and attack, a column per radius, with three decimals: the
+    mean over `seeds` where a label of the study has several.
+    """
+    rows, named = with_seeds(tables, "empirical_accuracy")
     if rows.empty:
         return ""
+    several = [column for column in named if column == "seed"]
+    key = ["label", "smoothing", "attack"]
+    rows["seeds"] = rows.groupby(key)[several].transform("nunique") if several else 1
     wide = rows.pivot_table(
-        index=["label", "smoothing", "attack"], columns="radius", values="accuracy", sort=False
+        index=[*key[:1], *(["seeds"] if several else []), *key[1:]],
+        columns="radius",
+        values="accuracy",
+        sort=False,
     )
     wide.columns = [f"r={r:g}" for r in wide.columns]
     images = ", ".join(sorted({str(n) for n in rows["images"]}))
     table: str = wide.reset_index().to_string(index=False, float_format="%.3f")
-    return f"{table}\naccuracy under attack, {images} images"
+    return f"{table}\naccuracy under attack, {images} images" + ", mean over the seeds" * bool(several)
 
 
 def calibration_text(tables: Path) -> str:
     """The epsilons to which runs are calibrated (NAL, eq. 8), with and without the noise in the cost."""
-    rows = read_table(tables / "calibration.parquet")[0].to_pandas()
+    rows, named = with_seeds(tables, "calibration")
     if rows.empty:
         return ""
-    shown = ["label", "gamma", "noise_level", "images"]
+    shown = [*named, "gamma", "noise_level", "images"]
     shown += [f"epsilon_{cost}{what}" for cost in ("with_noise", "without_noise") for what in ("", "_se")]
     table: pd.DataFrame = rows[shown]
     return table.to_string(index=False, float_format="%.4f") + "\ncalibrated epsilon and its standard error"

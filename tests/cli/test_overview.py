@@ -5,11 +5,13 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 from claim_rows import PRINTED, beside_printed
+from observed_runs import observe
 
 from rs.cli.overview import certified_accuracy_text, published_text
+from rs.cli.rederive import attacks_text
 from rs.errors import UserError
 from rs.provenance.files import write_table
-from rs.tables.aggregate import check_tables
+from rs.tables.aggregate import aggregate, check_tables
 from rs.tables.published import beside
 
 
@@ -28,6 +30,23 @@ def test_text_floors_and_names_estimates(tmp_path):
     assert "0.999" in text
     assert "0.300" in text  # 0.3 is 0.29999... in binary: floored at the digits shown, not one below
     assert "estimates, not certificates: c" in text
+
+
+def test_seeds_of_one_label_are_told_apart(monkeypatch, tmp_path, plan_of, tiny):
+    monkeypatch.chdir(tmp_path)
+    tiny["seeds"] = [0, 3]
+    tiny["runs"] = {"gaussian": tiny["runs"]["gaussian"]}
+    plan = plan_of(tiny)
+    observe(plan, lambda run: [0.125 + run.seed] * 6, lambda run: [run.seed == 3, False, False])
+    aggregate(plan, plan.tables, "")
+    head, *rows = certified_accuracy_text(plan.tables).splitlines()
+    assert head.split()[:2] == ["label", "seed"]
+    assert [row.split()[1] for row in rows[:2]] == ["0", "3"]
+    assert [row.split()[-1] for row in rows[:2]] == ["0.125", "3.125"]
+    head, row, note = attacks_text(plan.tables).splitlines()
+    assert head.split()[:2] == ["label", "seeds"]
+    assert (row.split()[1], row.split()[-1]) == ("2", "0.833")
+    assert note == "accuracy under attack, 3 images, mean over the seeds"
 
 
 def test_published_text_shows_both_numbers(tmp_path, plan_of, tiny):
