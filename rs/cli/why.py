@@ -136,13 +136,14 @@ def _row(
     )
     yield f"row {table}[{index}]: {shown[:600]}"
     labels = {row.get(key) for key in ("label", "a", "b")} - {None}
+    nothing = dict.fromkeys(TABLES["provenance"].columns)  # rows that no file held lack empty columns
     for planned in plan.runs:
         if planned.id == row.get("run") or ("run" not in row and planned.run.label in labels):
-            made = [files for files in tables.get("provenance", []) if files["run"] == planned.id]
-            yield from _run(planned, folder, [files for files in made if _behind(table, row, files)])
+            made = [nothing | files for files in tables.get("provenance", []) if files["run"] == planned.id]
+            yield from _run(planned, folder, [files for files in made if behind(table, row, files)])
 
 
-def _behind(table: str, row: Row, files: Row) -> bool:
+def behind(table: str, row: Row, files: Row) -> bool:
     """Whether the row of `table` comes from these files, a row of the table `provenance` of the same run."""
     stages: tuple[str, ...] = ()  # the network alone
     if table in DISTRIBUTIONAL:
@@ -158,13 +159,13 @@ def _behind(table: str, row: Row, files: Row) -> bool:
     return files["stage"] in stages and same_noise and same_attack
 
 
-def _run(planned: PlannedRun, folder: Path | None, behind: list[Row]) -> Iterator[str]:
+def _run(planned: PlannedRun, folder: Path | None, made_from: list[Row]) -> Iterator[str]:
     """The files behind a row, the network, its commit and machine."""
     if folder is None:
         return
     at = folder / planned.network
     yield f"  run {planned.run.label}, seed {planned.run.seed}: {at}"
-    for files in behind:
+    for files in made_from:
         file = Path(files["file"]).relative_to(planned.folder)
         if (at / file).exists():  # radii are derived again from kept votes, and not kept
             many = f", {int(files['files'])} files" if (files["files"] or 1) > 1 else ""

@@ -55,9 +55,8 @@ def _of_run(plan: Plan, planned: PlannedRun) -> Iterator[Row]:
         noise = {"smoothing": smoothed_with(observation.noise)["smoothing"]}
         if observation.certified:
             yield from ({**noise, **row} for row in _certified(plan, observation.certified))
-        for path in observation.attacks:
-            spec = plan.job("attack", str(path)).spec
-            yield {**noise, **_file("attack", label_of(spec["attack"]), path, read_table(path)[1])}
+        for path, use in zip(observation.attacks, planned.run.sections["attacks"], strict=True):
+            yield {**noise, **_file("attack", label_of(use), path, read_table(path)[1])}
         if moved := observation.distributional:
             yield {**noise, **_file("distributional", "moved images", moved, read_table(moved)[1])}
 

@@ -10,7 +10,7 @@ import pytest
 from observed_runs import observe
 from tiny_study import write_study
 
-from rs.cli.why import chain
+from rs.cli.why import behind, chain
 from rs.plan.plan import Plan
 from rs.study.study import Study
 from rs.tables.aggregate import aggregate
@@ -23,6 +23,7 @@ def plan(tmp_path, monkeypatch, tiny):
     tiny["runs"].pop("nal")
     tiny["smoothing"] = [{"name": "gaussian", "sigma": sigma} for sigma in (0.25, 0.5)]
     tiny["report"]["radii"] = [0.0]
+    tiny["attacks"] = [{**tiny["attacks"][0], "label": label} for label in ("one", "another")]
     plan = Plan(Study([write_study(Path("tiny.yaml"), tiny)]))
     observe(plan, lambda run: [0.6] * 6)
     (run,) = plan.runs
@@ -50,7 +51,7 @@ def test_only_the_files_that_a_row_comes_from_are_named(plan, table, behind):
     if table == "attack_checks":
         rows = [row if row["check"] == "certificate" else None for row in rows]
     else:
-        assert len(rows) == {"certified_accuracy": 2, "empirical_accuracy": 4, "training": 1}[table]
+        assert len(rows) == {"certified_accuracy": 2, "empirical_accuracy": 8, "training": 1}[table]
     (run,) = plan.runs
     for index, row in enumerate(rows):
         if row is None:
@@ -63,8 +64,17 @@ def test_only_the_files_that_a_row_comes_from_are_named(plan, table, behind):
             made = {
                 "sample": plan.job("certify", str(at.certified)).inputs["folder"],
                 "certify": at.certified,
-                "attack": at.attacks[0],
+                "attack": at.attacks[row.get("attack") == "another"],
             }
             stage = line.partition(",")[0]
             assert line.endswith(f": {made[stage].relative_to(run.folder)}")
     assert any(rows)
+
+
+@pytest.mark.parametrize("table", ["calibration", "distributional", "worst_cases", "bound_checks"])
+def test_calibrations_and_distributional_rows_come_from_their_own_stage(table):
+    stages = ("sample", "certify", "attack", "calibrate", "distributional")
+    row = {"smoothing": "gaussian sigma=0.25"}
+    files = [{"stage": stage, "what": "", "smoothing": row["smoothing"]} for stage in stages]
+    (own,) = (made["stage"] for made in files if behind(table, row, made))
+    assert own == ("calibrate" if table == "calibration" else "distributional")
