@@ -107,7 +107,7 @@ def _tables(numbers: Sequence[Row], hours: Mapping[str, float]) -> Iterable[Prin
         title = str(number["table"]).partition(",")[0].strip()
         grouped.setdefault(title, []).append(number)
     for title, mine in sorted(grouped.items(), key=lambda item: order(item[0])):
-        columns = list(dict.fromkeys(sorted((_column(n) for n in mine), key=_place)))
+        columns = list(dict.fromkeys(map(_column, sorted(mine, key=_place))))
         rows: dict[str, dict[str, dict[str, Any]]] = {}
         for number in mine:
             rows.setdefault(_row_name(number, mine), {})[_column(number)] = _cell(
@@ -122,13 +122,16 @@ def _column(number: Row) -> str:
     if radius is None or radius != radius:
         return MEASURES.get(str(number["metric"]), str(number["metric"]).replace("_", " "))
     prefix = "attacked, " if number["metric"] == "empirical_accuracy" else ""
-    return f"{prefix}r = {radius:g}"
+    steps = round(255 * radius)  # an image's levels, in which l-infinity radii are printed
+    of_levels = f"{radius:g}" != f"{radius:.4g}" and math.isclose(steps, 255 * radius, abs_tol=1e-4)
+    return f"{prefix}r = {steps}/255" if of_levels else f"{prefix}r = {radius:g}"
 
 
-def _place(column: str) -> tuple[int, float, str]:
+def _place(number: Row) -> tuple[int, float, str]:
     """A sort key: ACR and the like first, then certified accuracies by radius, then those under attack."""
-    words, _, radius = column.partition("r = ")
-    return (1 + bool(words), float(radius), "") if radius else (0, 0.0, column)
+    column, radius = _column(number), number.get("radius")
+    attacked = number["metric"] == "empirical_accuracy"
+    return (1 + attacked, radius, "") if radius is not None and "r = " in column else (0, 0.0, column)
 
 
 def _row_name(number: Row, mine: Sequence[Row]) -> str:

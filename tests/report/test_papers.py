@@ -113,3 +113,9 @@ def test_an_unknown_status_is_shown_without_a_verdict() -> None:
 
 def test_numbers_in_names_count_as_numbers() -> None:
     assert sorted(["Table 10", "Table 2", "Figure 1"], key=order) == ["Figure 1", "Table 2", "Table 10"]
+
+
+def test_linf_radii_are_levels_of_an_image() -> None:
+    radii = [2.25, 0.25, 0.1, 0.00784313725490196, 0.03137254901960784]
+    (paper,) = papers([number("Table 3, ours", r) for r in radii], [], ["MACER"])
+    assert paper.tables[0].columns == ["r = 2/255", "r = 8/255", "r = 0.1", "r = 0.25", "r = 2.25"]
