@@ -116,6 +116,7 @@ def test_numbers_in_names_count_as_numbers() -> None:
 
 
 def test_linf_radii_are_levels_of_an_image() -> None:
-    radii = [2.25, 0.25, 0.1, 0.00784313725490196, 0.03137254901960784]
+    radii = [2.25, 0.123456, 0.2, 0.1, 0.00784313725490196, 0.03137254901960784]
     (paper,) = papers([number("Table 3, ours", r) for r in radii], [], ["MACER"])
-    assert paper.tables[0].columns == ["r = 2/255", "r = 8/255", "r = 0.1", "r = 0.25", "r = 2.25"]
+    others = ["r = 0.1", "r = 0.123456", "r = 0.2", "r = 2.25"]  # 0.2 is 51/255, but is printed so
+    assert paper.tables[0].columns == ["r = 2/255", "r = 8/255", *others]
