@@ -12,6 +12,7 @@ from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.provenance import accepted_code
 from rs.provenance.files import PART, read_table
+from rs.provenance.run_files import DIVERGED
 from rs.report.html_table import down, up
 from rs.report.names import MEASURES, norm_name
 from rs.report.verdict_words import verdict_words
@@ -120,7 +121,7 @@ def unnamed(plans: list[Plan]) -> list[Path]:
             if path in kept or any(parent in found for parent in path.parents):
                 continue
             if "log" in (*path.parts, path.stem) or path.name.startswith(
-                ("resume-", ".", accepted_code.NAME)
+                ("resume-", ".", accepted_code.NAME, DIVERGED)
             ):
                 continue  # belongs to its run or data set
             found.append(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from rs.cli.plans import plan_of
@@ -11,9 +12,12 @@ from rs.cli.plans import plan_of
 
 def show(args: argparse.Namespace) -> None:
     from rs.cli.overview import certified_accuracy_text, places, published_text
+    from rs.plan import diverged
     from rs.tables.aggregate import check_tables
 
     plan = plan_of(args)
+    for sentence in diverged.told(plan):  # without this run there are no tables, or older ones
+        print(f"rs: {sentence}", file=sys.stderr)
     check_tables(plan)
     print(certified_accuracy_text(plan.tables))
     print(published_text(plan.tables))

@@ -9,7 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rs.errors import UserError
-from rs.plan import extras, kept_shards, mixed_draws, pending, price, rates, rules, shards, staleness
+from rs.plan import (
+    diverged,
+    extras,
+    kept_shards,
+    mixed_draws,
+    pending,
+    price,
+    rates,
+    rules,
+    shards,
+    staleness,
+)
 from rs.plan.plan import Plan
 
 KINDS = ("has", "lacks", "stale")
@@ -41,7 +52,7 @@ def status(plan: Plan, files: list[Path]) -> str:
         if count:
             lines.append(f"{owner:<{width}}  " + " ".join(f"{count[kind]:>5}" for kind in KINDS))
     cost, size = price.sentence(plan), shards.proposed(plan, plan.all_jobs(), rates.here())
-    return "\n".join([*lines, *draws, *(str(told) for told in (cost, size) if told)])
+    return "\n".join([*lines, *diverged.told(plan), *draws, *(str(told) for told in (cost, size) if told)])
 
 
 def asked(plan: Plan, files: list[Path]) -> Iterator[tuple[str, str]]:

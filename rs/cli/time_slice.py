@@ -31,6 +31,7 @@ from rs.plan.plan import Plan
 from rs.plan.shard_sizes import Kept
 from rs.plan.staleness import job_is_current
 from rs.provenance.files import cannot_write, whole_file, write_json
+from rs.provenance.run_files import DIVERGED
 from rs.stages.execution import as_dict
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
@@ -192,18 +193,17 @@ def work(jobs: list[Waiting], seconds: float, slots: int) -> None:
 
 
 def pack(folder: Path, since: float = 0.0) -> list[Path]:
-    """Packs results/runs into archives: observations, then networks, then checkpoints of trainings. Files
-    older than the time `since` come last, because an earlier slice has returned them. Archives of an earlier
-    pack that these do not replace are removed; `unpack` would write their content over newer files.
+    """Packs results/runs into archives: observations, then networks, then checkpoints of trainings and the
+    curves of those that diverged. Files older than `since` come last: an earlier slice has returned them.
+    Archives of an earlier pack that are not replaced are removed; `unpack` would write them over newer files.
     """
 
     def rank(path: Path) -> tuple[bool, int, int, str]:
-        kind = 2 if path.name.startswith("resume-") else int(path.suffix == ".safetensors")
+        kind = 2 if path.name.startswith(("resume-", DIVERGED)) else int(path.suffix == ".safetensors")
         return path.stat().st_mtime < since, kind, path.stat().st_size, str(path)
 
-    files = sorted(
-        (p for p in (RESULTS / "runs").rglob("*") if p.is_file() and p.suffix != ".part"), key=rank
-    )
+    whole = (p for p in (RESULTS / "runs").rglob("*") if p.is_file() and p.suffix != ".part")
+    files = sorted(whole, key=rank)
     made: list[Path] = []
     left: list[Path] = []
     for number, part in enumerate(parts_of(files)):

@@ -15,7 +15,7 @@ from typing import Any
 from rs.cli.rederive import certified, read_list
 from rs.cli.verdicts import KEPT, OBSERVATIONS, SHIPPED
 from rs.errors import UserError
-from rs.plan import price
+from rs.plan import diverged, price
 from rs.plan.jobs import RESULTS, PlannedRun
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table
@@ -54,6 +54,7 @@ def chain(address: str) -> Iterator[str]:
         for cell in CELL.finditer(", ".join(str(row["evidence"] or "") for row in rows)):
             yield from _row(plan, tables, folder, cell[1], int(cell[2]), address)
     if folder is None:
+        yield from diverged.told(plan)
         yield f"not run: {price.sentence(plan) or 'only its tables are missing'}"
     elif folder == OBSERVATIONS:
         yield f"compute it again from kept observations: rs rederive --study {' '.join(named)}"

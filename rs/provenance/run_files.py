@@ -21,6 +21,8 @@ from rs.provenance.files import ADVICE, read_json, read_table
 if TYPE_CHECKING:
     import pandas as pd  # its import takes a second, and most jobs read no table
 
+DIVERGED = "diverged.parquet"  # the curve of a training that diverged, in the place of its results
+
 # column -> whether its values are whole, the least and the largest allowed (None: unbounded, but finite)
 Rules = Mapping[str, tuple[bool, float | None, float | None]]
 CERTIFIED: Rules = {

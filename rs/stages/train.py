@@ -14,20 +14,18 @@ import contextlib
 import functools
 import io
 import math
-import statistics
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from rs.errors import UserError
-from rs.machine.devices import device_name, generator, warn_if_slow
+from rs.machine.devices import generator, warn_if_slow
 from rs.machine.progress import follow
 from rs.methods import catalog
 from rs.methods.interfaces import Objective
@@ -40,12 +38,14 @@ from rs.networks.references import resolve_networks
 from rs.networks.transformations import training_layout
 from rs.plan.calibrated import resolve_epsilon
 from rs.provenance.digests import digest, file_digest
-from rs.provenance.files import provenance, whole_file, write_table
+from rs.provenance.files import whole_file
 from rs.provenance.prepared import read_manifest
+from rs.provenance.run_files import DIVERGED
 from rs.settings.images import Subset
 from rs.settings.training import Training
 from rs.smoothing.noise import Noise
 from rs.stages.epoch import Begun, Images, noisy_accuracy, run_epoch
+from rs.stages.trained import finish, leave_curve
 
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
@@ -195,9 +195,10 @@ def train(
     A checkpoint of every epoch, and of every few minutes inside a long one, lies beside the weights under a
     name made of the spec's, the code's and the inputs' digests; it is continued from when all of them still
     hold, and removed at the end. Raises UserError when the loss or a weight is no longer finite: that
-    checkpoint, the last good one, stays. In a process group every process calls this, and the first writes.
+    checkpoint, the last good one, stays, beside the training's curve. In a process group every process calls
+    this, and the first writes.
     """
-    subject, seed = subject_of(spec, data, references, device, workers), spec["seed"]
+    subject = subject_of(spec, data, references, device, workers)
     inputs = [file_digest(path) for path in (data, *references.values())]
     resume = outputs["weights"].with_name(f"resume-{digest([spec, code, inputs, device.type], 16)}.pt")
     label, writes, progress = outputs["weights"].parent.name, distributed.is_first(), Progress()
@@ -212,20 +213,28 @@ def train(
     first, epochs = progress.epoch, subject.training.epochs
     todo = range(first, epochs)
     for epoch in follow(todo, epochs, label, "epochs", first) if writes else todo:
-        train_epoch(subject, progress, epoch, seed, resume, captured)
+        train_epoch(subject, progress, epoch, spec, code, resume, captured)
         progress.save(resume, subject, epoch + 1, None)
     if writes:
         finish(subject, progress, spec, code, outputs)
-        for leftover in resume.parent.glob("resume-*.pt"):
+        for leftover in (*resume.parent.glob("resume-*.pt"), resume.with_name(DIVERGED)):
             with contextlib.suppress(FileNotFoundError):
                 leftover.unlink()
 
 
 def train_epoch(
-    subject: Subject, progress: Progress, epoch: int, seed: int, resume: Path, captured: CapturedSteps | None
+    subject: Subject,
+    progress: Progress,
+    epoch: int,
+    spec: dict[str, Any],
+    code: str,
+    resume: Path,
+    captured: CapturedSteps | None,
 ) -> None:
-    """Adds an epoch, or what is left of it, to `progress`. Raises UserError where it diverges."""
-    training, label, begun = subject.training, resume.parent.name, progress.begun
+    """Adds an epoch, or what is left of it, to `progress`. Raises UserError where it diverges, and leaves the
+    curve up to there.
+    """
+    training, label, begun, seed = subject.training, resume.parent.name, progress.begun, spec["seed"]
     started, rate = time.perf_counter() - (begun.seconds if begun else 0), learning_rate(training, epoch)
     for group in subject.optimizer.param_groups:
         group["lr"] = rate
@@ -237,9 +246,11 @@ def train_epoch(
     row["images_per_second"] = len(subject.images.positions) / (time.perf_counter() - started)
     lost = f"the loss is {row['loss']}" if not math.isfinite(row["loss"]) else not_finite(subject.network)
     if lost:
+        row["seconds"] = time.perf_counter() - started
+        curve = leave_curve(subject, [*progress.rows, row], lost, spec, code, resume.with_name(DIVERGED))
         good = f"; the last good checkpoint is {resume}" if resume.is_file() else ""
         advice = f"lower training.optimizer.learning_rate ({rate:g} here)"
-        raise UserError(f"{label}: diverged in epoch {epoch + 1}: {lost}; {advice}{good}")
+        raise UserError(f"{label}: diverged in epoch {epoch + 1}: {lost}; {advice}{good}; {curve}")
     if training.keep == "best_clean":
         draws = generator(subject.device, seed, "train", 3)
         accuracy = noisy_accuracy(subject.model, subject.selection, subject.noise, draws, label)
@@ -249,33 +260,6 @@ def train_epoch(
             progress.kept = {k: v.clone() for k, v in subject.network.state_dict().items()}
     row["seconds"] = time.perf_counter() - started
     progress.rows.append(row)
-
-
-def finish(
-    subject: Subject,
-    progress: Progress,
-    spec: dict[str, Any],
-    code: str,
-    outputs: dict[str, Path],
-) -> None:
-    """Writes metrics, weights and manifest."""
-    rows, training = progress.rows, subject.training
-    made = provenance(
-        spec,
-        code,
-        device=device_name(subject.device),
-        processes=distributed.processes(),
-        precision=training.precision,
-        seed=spec["seed"],
-        resolved=subject.resolved,
-        train_seconds=sum(r["seconds"] for r in rows),
-        images_per_second=statistics.median(r["images_per_second"] for r in rows),
-        epochs=training.epochs,
-        kept_epoch=progress.best[1] or training.epochs,
-    )
-    write_table(outputs["metrics"], pa.Table.from_pylist(rows), made)
-    weights = progress.kept or subject.network.state_dict()
-    checkpoints.save(outputs, weights, {"provenance": made, "classes": subject.manifest["classes"]})
 
 
 def not_finite(network: nn.Module) -> str:

@@ -40,6 +40,7 @@ def test_what_no_study_names_is_listed_and_then_removed(folder, capsys):
     plan = Plan(Study([Path("study.yaml")]))
     kept = [plan.runs[0].folder / "model.json", plan.runs[0].folder / "log" / "train.txt", plan.data_manifest]
     kept += [plan.runs[0].observations[0].certified, plan.data_manifest.with_name("log.txt")]
+    kept += [plan.runs[1].folder / "diverged.parquet"]
     stray = [Path("results/runs/digits-gone-00000000/model.json")]
     stray += [plan.runs[0].folder / "certified" / "other-00000000.parquet"]
     for path in (*kept, *stray):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 import rs.cli.status
+from rs.cli.main import main
 from rs.cli.status import status
 from rs.errors import UserError
 from rs.plan import staleness
-from rs.provenance.files import write_text
+from rs.provenance.files import provenance, write_table, write_text
 
 
 def test_a_folder_without_a_workflow_is_named(plan_of, tiny, tmp_path, monkeypatch, capsys):
@@ -34,6 +37,36 @@ def test_draws_in_other_shards_are_told_and_nothing_is_written(plan_of, tiny, tm
     before = sorted(tmp_path.rglob("*"))
     assert "sampling.images_per_shard: 7 applies to new draws" in status(plan, [])
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_training_that_diverged_is_told_until_it_is_trained_again(
+    plan_of, tiny, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    write_text(tmp_path / "Snakefile", "")
+    monkeypatch.setattr(rs.cli.status, "asked", lambda plan, files: [])
+    plan = plan_of(tiny)
+    run = next(p for p in plan.runs if p.run.label == "nal")
+    curve = run.folder / "diverged.parquet"
+    made = provenance(run.spec, "code", diverged={"epoch": 13, "lost": "the loss is nan"})
+    write_table(curve, pa.table({"epoch": [13], "loss": [math.nan]}), made)
+    told = f"nal seed 0: diverged in epoch 13 (the loss is nan); its curve: {curve}"
+    assert told in status(plan, []).splitlines()
+    assert main(["show", "--study", "study0.yaml"]) == 1  # there are no tables, and why
+    first, last = capsys.readouterr().err.splitlines()[-2:]
+    assert first == f"rs: {told}"
+    assert "not there yet" in last
+    resume = run.folder / "resume-0.pt"
+    for seconds, says in (
+        (-1, True),
+        (1, False),
+    ):  # newer: it is trained again
+        resume.touch()
+        os.utime(resume, (curve.stat().st_mtime + seconds,) * 2)
+        assert (told in status(plan, [])) == says
+    resume.unlink()
+    curve.write_bytes(b"PAR1")
+    assert f"{curve}: " in status(plan, [])
 
 
 def test_what_cannot_be_written_stays_as_it_looks(tmp_path, monkeypatch):

@@ -99,18 +99,24 @@ def test_a_job_that_fails_stops_what_needs_it_and_nothing_else(queue, tmp_path, 
 
 def test_observations_come_before_networks_and_those_before_checkpoints(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    sizes = {"model.safetensors": 40, "resume-1.pt": 10, "draws/a.parquet": 30, "certified/a.parquet": 20}
+    sizes = {
+        "diverged.parquet": 1,
+        "model.safetensors": 39,
+        "resume-1.pt": 10,
+        "draws/a.parquet": 30,
+        "certified/a.parquet": 20,
+    }
     for name, size in sizes.items():
         path = tmp_path / RESULTS / "runs" / "r" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"0" * size)
-    monkeypatch.setattr(time_slice, "LARGEST", 2 * 2048 + 60)
+    monkeypatch.setattr(time_slice, "LARGEST", 3 * 2048 + 60)
     first, second = time_slice.pack(tmp_path / "out")
     names = []
     for path in (first, second):
         with tarfile.open(path) as archive:
             names.append([Path(member.name).name for member in archive])
-    assert names == [["a.parquet", "a.parquet"], ["model.safetensors", "resume-1.pt"]]
+    assert names == [["a.parquet", "a.parquet"], ["model.safetensors", "diverged.parquet", "resume-1.pt"]]
 
 
 def test_what_an_earlier_slice_brought_home_is_packed_last_and_what_is_left_out_is_told(

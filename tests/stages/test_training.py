@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -128,11 +129,39 @@ def test_divergence_is_one_line_and_keeps_the_last_good_checkpoint(fit, tmp_path
     message = str(caught.value)
     assert message.startswith("a: diverged in epoch 3: ")
     assert "lower training.optimizer.learning_rate" in message
-    (left,) = (tmp_path / "a").iterdir()
-    assert str(left) in message
+    curve, left = sorted((tmp_path / "a").iterdir())
+    assert f"the last good checkpoint is {left}; its curve is {curve}" in message
     saved = torch.load(left, weights_only=True)
     assert saved["epoch"] == 2
     assert all(v.isfinite().all() for v in saved["network"].values())
+
+
+def test_a_training_that_diverged_leaves_its_curve_until_it_succeeds(fit, tmp_path, monkeypatch):
+    """The finished epochs as a training without fault records them, and the epoch that diverged."""
+    original, rates = training.learning_rate, [0.05, 0.05, 1e30]
+    monkeypatch.setattr(training, "learning_rate", lambda settings, epoch: rates[epoch])
+    for _ in range(2):  # again from the last good checkpoint: the same curve
+        with pytest.raises(UserError, match="diverged in epoch 3"):
+            fit("a", SPEC)
+        table, made = read_table(tmp_path / "a" / "diverged.parquet")
+        rows = table.to_pylist()
+        assert [row["epoch"] for row in rows] == [1, 2, 3]
+        assert [math.isfinite(row["loss"]) for row in rows] == [True, True, False]
+        assert made["diverged"] == {"epoch": 3, "lost": f"the loss is {rows[2]['loss']}"}
+        assert made["spec"] == SPEC
+        assert made["train_seconds"] == pytest.approx(sum(row["seconds"] for row in rows))
+    monkeypatch.setattr(training, "learning_rate", original)
+    folder = fit("a", SPEC)
+    assert [row["loss"] for row in metrics(folder)[:2]] == [row["loss"] for row in rows[:2]]
+    assert sorted(p.name for p in folder.iterdir()) == ["model.json", "model.safetensors", "training.parquet"]
+
+
+def test_a_curve_that_cannot_be_written_does_not_hide_that_a_training_diverged(fit, tmp_path, monkeypatch):
+    (tmp_path / "a" / "diverged.parquet").mkdir(parents=True)
+    monkeypatch.setattr(training, "learning_rate", lambda settings, epoch: 1e30)
+    lost = r"^a: diverged in epoch 1: .*; its curve is lost: .*diverged\.parquet: cannot be written"
+    with pytest.raises(UserError, match=lost):
+        fit("a", SPEC)
 
 
 def test_weights_that_diverge_in_the_very_last_step_are_not_saved(fit, tmp_path, monkeypatch):
@@ -142,7 +171,7 @@ def test_weights_that_diverge_in_the_very_last_step_are_not_saved(fit, tmp_path,
     spec["objective"] = {"name": "stability", "gamma": 1e6}
     with pytest.raises(UserError, match=r"a: diverged in epoch 1: .* is not finite; lower"):
         fit("a", spec)
-    assert list((tmp_path / "a").iterdir()) == [] if (tmp_path / "a").exists() else True
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["diverged.parquet"]
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_half_checkpoint(fit, tmp_path, full_disk):
