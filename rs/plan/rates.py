@@ -84,32 +84,32 @@ def costs_of(network: Network) -> dict[str, int]:
 # --- named GPUs ---
 
 # Seconds of a pass in a CUDA graph; and of one launched kernel by kernel, beside LAUNCH for each operation of
-# each forward pass that it costs (FORWARDS). Fitted to nine steps on an H200: 2.4 to 53 ms a pass come out
-# 0.78 to 1.32 times as long (docs/evidence/price.md).
+# each forward pass that it costs (FORWARDS). Fitted to steps on an H200: seven of 2.4 to 53 ms a pass come
+# out 0.85 to 1.17 times as long (docs/evidence/price.md).
 RECORDED, WRITTEN, LAUNCH = 0.3e-3, 2e-3, 30e-6
 # Outputs per second on an H200: votes (eager, compiled) and other passes, per forward pass (FORWARDS).
 # bfloat16: votes as above; compiled ResNets make 418, 419 and 803 G, updates of ResNet-20 and -110 163 and
-# 179 G. float32: the plain loop's ResNets make 84 to 112 G in contiguous memory, as forms compute today;
-# compiled ones are taken to gain nothing (ResNet-20: 6 %). Training and attacks compute in channels_last,
-# where votes of ResNets made 28 to 68 G; their passes back are taken to be as fast as that.
+# 179 G. float32: votes of ResNets make 79 to 117 G in contiguous memory; compiled ones are taken to gain
+# nothing (ResNet-20: 6 %). Training and attacks compute in channels_last, where votes of ResNets made 28 to
+# 68 G; their passes back are taken to be as fast as that.
 OUTPUTS = {
     "bfloat16": {"vote": 300e9, "vote compiled": 570e9, "other": 170e9},
     "float32": {"vote": 95e9, "vote compiled": 95e9, "other": 40e9},
 }
 PRODUCTS = 0.4  # share of the card's peak that products reach (ResNet-50 in float32: 0.42)
 
-# Seconds (fixed, each) of passes, one process alone on the card (docs/evidence/gpu.md). LeNet's updates are
-# the line through 64 and 4,096 images; its ascents are a tenth of the rest of a SmoothAdv step with ten of
-# them. Of other networks one step is known; fixed times and the ratio of ascent to update are LeNet's. Votes
-# were timed in batches of 10,000 (LeNet), 256 (ResNet-50) and 2,048; their fixed part is assumed: 20
-# launches, or one.
+# Seconds (fixed, each) of passes, one process alone on the card (docs/evidence/gpu.md). LeNet's updates on an
+# H200 are a line near those of 64 to 4,096 images (0.82 to 1.08 of the measured), on an H100 the line through
+# both ends; its ascents are a tenth of the rest of a SmoothAdv step with ten of them. Of other networks one
+# step is known; fixed times and the ratio of ascent to update were LeNet's. Votes were timed in batches of
+# 10,000 (LeNet), 256 (ResNet-50) and 2,048; their fixed part is assumed: 20 launches, or one.
 Passes = dict[tuple[str, str, str], tuple[float, float]]
 H200: Passes = {
-    ("lenet", "bfloat16", "update"): (0.25e-3, 1.58e-6),
+    ("lenet", "bfloat16", "update"): (0.32e-3, 0.92e-6),
     ("lenet", "bfloat16", "ascent"): (0.22e-3, 0.97e-6),
     ("lenet", "bfloat16", "vote"): (0.2e-3, 0.242e-6),
     ("lenet", "bfloat16", "vote compiled"): (0.02e-3, 0.169e-6),
-    ("lenet", "float32", "vote"): (0.2e-3, 0.363e-6),
+    ("lenet", "float32", "vote"): (0.2e-3, 0.294e-6),
     ("lenet", "float32", "vote compiled"): (0.02e-3, 0.298e-6),
     ("nal_cnn", "bfloat16", "update"): (0.25e-3, 1.03e-6),
     ("nal_cnn", "bfloat16", "ascent"): (0.22e-3, 0.64e-6),
@@ -117,11 +117,14 @@ H200: Passes = {
     ("resnet20", "bfloat16", "update"): (0.25e-3, 11.3e-6),
     ("resnet20", "bfloat16", "vote"): (0.2e-3, 2.20e-6),
     ("resnet20", "bfloat16", "vote compiled"): (0.02e-3, 1.58e-6),
+    ("resnet20", "float32", "vote"): (0.2e-3, 5.62e-6),
     ("resnet110", "bfloat16", "update"): (0.25e-3, 60.8e-6),
     ("resnet110", "bfloat16", "vote"): (0.2e-3, 13.1e-6),
     ("resnet110", "bfloat16", "vote compiled"): (0.02e-3, 8.78e-6),
+    ("resnet110", "float32", "vote"): (0.2e-3, 41.1e-6),
     ("resnet50", "bfloat16", "vote"): (0.2e-3, 85.9e-6),
     ("resnet50", "bfloat16", "vote compiled"): (0.02e-3, 40.0e-6),
+    ("resnet50", "float32", "vote"): (0.2e-3, 406e-6),
 }
 H100: Passes = {
     ("lenet", "bfloat16", "update"): (0.29e-3, 1.97e-6),

@@ -23,7 +23,7 @@ from rs.methods import catalog
 from rs.methods.noise.gaussian import Gaussian
 from rs.networks import captured_step
 from rs.networks.forms import resolve
-from rs.networks.gray_convolutions import AlignedConvolution, align_gray_convolutions
+from rs.networks.gray_convolutions import MANY, AlignedConvolution, align_gray_convolutions
 from rs.networks.images import open_split
 from rs.networks.inference import InferenceForm
 from rs.plan.plan import Plan
@@ -252,7 +252,7 @@ def test_images_are_where_the_network_is(made):
 def test_weight_gradients_of_gray_images_are_the_librarys():
     torch.manual_seed(0)
     plain = torch.nn.Conv2d(1, 20, 5).to(CUDA)
-    x = torch.rand(64, 1, 28, 28, device=CUDA)
+    x = torch.rand(MANY, 1, 28, 28, device=CUDA)
     for precision in ("bfloat16", "float32"):
         trained = training.Autocast(copy.deepcopy(plain), precision).network
         assert (type(trained) is AlignedConvolution) == (precision == "bfloat16")

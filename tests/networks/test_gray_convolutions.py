@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from rs.methods import catalog
+from rs.networks import gray_convolutions
 from rs.networks.gray_convolutions import (
     AlignedConvolution,
-    _Convolution,
+    _WeightGradient,
     align_gray_convolutions,
     with_zero_channels,
 )
@@ -22,6 +23,11 @@ SHAPES = [
     {"out_channels": 3, "kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 0)},
     {"out_channels": 16, "kernel_size": 3, "dilation": 2, "padding": 2, "bias": False},
 ]
+
+
+@pytest.fixture(autouse=True)
+def six_images_are_many(monkeypatch):
+    monkeypatch.setattr(gray_convolutions, "MANY", 2)
 
 
 def pair(shape, dtype=torch.float64):
@@ -51,12 +57,47 @@ def test_gradients_are_the_librarys(shape, layout):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_gradients_are_true_and_have_gradients(shape):
-    plain, _, x = pair(shape)
-    steps = plain.stride, plain.padding, plain.dilation
-    given = [x[:2, :, :7, :7].detach().requires_grad_(), *plain.parameters()]
-    assert torch.autograd.gradcheck(lambda *tensors: _Convolution.apply(*steps, *tensors), given)
-    assert torch.autograd.gradgradcheck(lambda *tensors: _Convolution.apply(*steps, *tensors), given)
+def test_gradients_are_true(shape):
+    _, aligned, x = pair(shape)
+    given = [x[:2, :, :7, :7].detach().requires_grad_(), *aligned.parameters()]
+    names = [name for name, _ in aligned.named_parameters()]
+
+    def convolved(images, *weights):
+        return torch.func.functional_call(aligned, dict(zip(names, weights, strict=True)), images)
+
+    assert torch.autograd.gradcheck(convolved, given)
+
+
+def test_the_weight_gradient_refuses_a_gradient_of_its_own():
+    _, aligned, x = pair(SHAPES[0])
+    (gradient,) = torch.autograd.grad(aligned(x).square().sum(), aligned.weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+def test_an_ascent_computes_no_weight_gradient(monkeypatch):
+    """Where the images' gradient alone is asked for, as in the steps of an attack."""
+    computed = []
+    own = _WeightGradient.backward
+    monkeypatch.setattr(
+        _WeightGradient, "backward", staticmethod(lambda *given: computed.append(1) or own(*given))
+    )
+    plain, aligned, x = pair(SHAPES[0])
+    losses = [network(x).square().sum() for network in (plain, aligned)]
+    theirs, ours = (torch.autograd.grad(loss, x, retain_graph=True)[0] for loss in losses)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    assert not computed
+    losses[1].backward()
+    assert computed == [1]
+
+
+def test_few_images_keep_the_librarys_gradient(monkeypatch):
+    monkeypatch.setattr(gray_convolutions, "MANY", 7)
+    monkeypatch.delattr(_WeightGradient, "backward")
+    plain, aligned, x = pair(SHAPES[0])
+    weighted = torch.randn_like(plain(x))
+    for ours, theirs in zip(gradients(aligned, x, weighted), gradients(plain, x, weighted), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_under_autocast_it_computes_in_bfloat16_and_keeps_float32_weights():

@@ -20,9 +20,9 @@ RESNET50 = Network('{"name":"resnet50"}', (3, 224, 224), "bfloat16")
 # network, kind of pass -> (passes, images in each), milliseconds a recorded step on an H100 and on an H200
 STEPS = [
     (LENET, {"update": (1, 64)}, 0.41, 0.350),
-    (LENET, {"update": (1, 256)}, None, 0.773),
-    (LENET, {"update": (1, 64 * 16)}, 2.53, 2.074),
-    (LENET, {"update": (1, 256 * 16)}, 8.38, 6.730),
+    (LENET, {"update": (1, 256)}, None, 0.678),
+    (LENET, {"update": (1, 64 * 16)}, 2.53, 1.503),
+    (LENET, {"update": (1, 256 * 16)}, 8.38, 3.916),
     (LENET, {"ascent": (10, 256), "update": (1, 256)}, 6.26, 5.339),
     (LENET, {"update": (1, 512)}, 1.39, None),
     (NAL, {"ascent": (4, 512), "update": (1, 512)}, 3.37, 2.961),
@@ -30,14 +30,15 @@ STEPS = [
     (RESNET20, {"update": (1, 256)}, None, 3.141),
     (RESNET110, {"update": (1, 256)}, None, 15.816),
 ]
-# milliseconds a step of these, launched kernel by kernel on an H200, in the order of its column above
-WRITTEN = [3.36, 3.33, 5.65, 7.04, 35.82, 12.20, 3.15, 12.07, 53.29]
-# network, votes in a batch, votes/s on an H200: eager, compiled, and (ResNets) a plain loop in float32
+# milliseconds a step of these, launched kernel by kernel on an H200, in the order of its column above (those with
+# None were not measured since weight gradients of gray images are aligned)
+WRITTEN = [3.36, 3.33, None, None, 35.82, 12.20, 3.15, 12.07, 53.29]
+# network, votes in a batch, votes/s on an H200: eager, compiled, and eager in float32
 VOTES = [
-    (LENET, 10_000, 3_816_077, 5_858_643, None),
-    (RESNET20, 2_048, 435_256, 627_644, 132_809),
-    (RESNET110, 2_048, 75_993, 113_808, 22_910),
-    (RESNET50, 256, 11_540, 24_935, 3_471),
+    (LENET, 10_000, 3_816_077, 5_858_643, 3_186_960),
+    (RESNET20, 2_048, 435_256, 627_644, 174_941),
+    (RESNET110, 2_048, 75_993, 113_808, 24_270),
+    (RESNET50, 256, 11_540, 24_935, 2_459),
 ]
 
 
@@ -64,6 +65,8 @@ def test_written_steps_of_the_evidence_come_out_within_a_factor_of_1_5():
     card = rates.card("H200")
     steps = [(network, passes) for network, passes, _, measured in STEPS if measured is not None]
     for (network, passes), measured in zip(steps, WRITTEN, strict=True):
+        if measured is None:
+            continue
         found = 0.0
         for kind, (times, copies) in passes.items():
             rate = card.rate(Work(network, kind, times, times * copies))
@@ -93,25 +96,22 @@ def votes_of(card, network, batch):
 
 
 def test_on_an_h200_the_votes_of_the_evidence_come_out():
-    """docs/evidence/gpu.md; in float32 LeNet's form is measured, ResNets are assumed like a plain loop."""
+    """docs/evidence/gpu.md."""
     card = rates.card("H200")
-    for network, batch, eager, compiled, plain in VOTES:
-        for form, measured in ((network, eager), (replace(network, compiled=True), compiled)):
+    for network, batch, eager, compiled, float32 in VOTES:
+        forms = (network, replace(network, compiled=True), replace(network, precision="float32"))
+        for form, measured in zip(forms, (eager, compiled, float32), strict=True):
             assert votes_of(card, form, batch) == (pytest.approx(measured, rel=0.02), False), form.name
-        if plain:
-            found, assumed = votes_of(card, replace(network, precision="float32"), batch)
-            assert assumed
-            assert 1 / 1.5 < found / plain < 1.5
-    for compiled, measured in ((False, 2_607_862), (True, 3_334_659)):
-        form = replace(LENET, precision="float32", compiled=compiled)
-        assert votes_of(card, form, 10_000) == (pytest.approx(measured, rel=0.02), False)
+    form = replace(LENET, precision="float32", compiled=True)
+    assert votes_of(card, form, 10_000) == (pytest.approx(3_334_659, rel=0.02), False)
 
 
 def test_resnets_would_be_assumed_within_a_factor_of_1_5(monkeypatch):
     monkeypatch.setattr(rates, "MEASURED", {})
     card = rates.card("H200")
-    for network, batch, eager, compiled, _ in VOTES[1:]:
-        for form, measured in ((network, eager), (replace(network, compiled=True), compiled)):
+    for network, batch, eager, compiled, float32 in VOTES[1:]:
+        forms = (network, replace(network, compiled=True), replace(network, precision="float32"))
+        for form, measured in zip(forms, (eager, compiled, float32), strict=True):
             found, assumed = votes_of(card, form, batch)
             assert assumed
             assert 1 / 1.5 < found / measured < 1.5, form.name
