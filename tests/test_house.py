@@ -66,7 +66,7 @@ NAMES_METHODS = {
     "stages/attack.py": {"none"},
     "stages/distributional.py": {"none"},
     # the networks whose rates were measured
-    "plan/rates.py": {"lenet", "nal_cnn", "resnet110", "resnet20", "resnet50", "stn_mnist"},
+    "plan/measured_cards.py": {"lenet", "nal_cnn", "resnet110", "resnet20", "resnet50", "stn_mnist"},
     "networks/denoised.py": {"denoised"},
     "networks/ensemble.py": {"ensemble"},
     # theorems in the distributional table bear their papers' names

@@ -30,8 +30,8 @@ STEPS = [
     (RESNET20, {"update": (1, 256)}, None, 3.141),
     (RESNET110, {"update": (1, 256)}, None, 15.816),
 ]
-# milliseconds a step of these, launched kernel by kernel on an H200, in the order of its column above (those with
-# None were not measured since weight gradients of gray images are aligned)
+# milliseconds a step of these, launched kernel by kernel on an H200, in the order of its column above (with
+# None: not measured since weight gradients of gray images are aligned)
 WRITTEN = [3.36, 3.33, None, None, 35.82, 12.20, 3.15, 12.07, 53.29]
 # network, votes in a batch, votes/s on an H200: eager, compiled, and eager in float32
 VOTES = [
