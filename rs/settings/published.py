@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rs.settings.images import Subset
-from rs.settings.limits import LARGEST, MOST_ENTRIES, MOST_LABELS, Images, NonNegative, Share
+from rs.settings.limits import LARGEST, MOST_ENTRIES, MOST_LABELS, Images, Share
 from rs.settings.numbers import Radii
 
 Labels = Annotated[tuple[str, ...], Field(max_length=MOST_LABELS)]
@@ -90,7 +90,7 @@ class Published:
     acr: Printed | None = None
     epsilon: Printed | None = None
     cost: Literal["with_noise", "without_noise", "reused_noise"] = "without_noise"
-    train_hours: NonNegative | None = None
+    train_hours: Printed | None = None
     radii: Radii = ()
     certified_accuracy: Accuracies = ()
     empirical_accuracy: Accuracies = ()
