@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from rs.cli.reasons import reasons
 from rs.errors import UserError
 from rs.plan import (
     diverged,
@@ -52,7 +53,8 @@ def status(plan: Plan, files: list[Path]) -> str:
         if count:
             lines.append(f"{owner:<{width}}  " + " ".join(f"{count[kind]:>5}" for kind in KINDS))
     cost, size = price.sentence(plan), shards.proposed(plan, plan.all_jobs(), rates.here())
-    return "\n".join([*lines, *diverged.told(plan), *draws, *(str(told) for told in (cost, size) if told)])
+    told = [*diverged.told(plan), *reasons(plan, sum(counts.values(), Counter()), files), *draws]
+    return "\n".join([*lines, *told, *(str(told) for told in (cost, size) if told)])
 
 
 def asked(plan: Plan, files: list[Path]) -> Iterator[tuple[str, str]]:

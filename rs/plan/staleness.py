@@ -12,6 +12,7 @@ import contextlib
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from rs.plan.plan import Plan
 
 BEFORE_ALL = 1.0  # second of 1970
+CLOCKS_DIFFER = 1.0  # seconds by which a file system's clock may be ahead of the machine's
 NOT_LOGGED = "not_logged"  # key in mlflow.json: why the store did not take the study
 REPORT = Path(__file__).parents[1] / "report"
 MADE = "<!-- rs "  # begins the last line of a page, which records what it was made from
@@ -105,7 +107,8 @@ def job_is_current(job: Job) -> bool:
 def settle(plan: Plan) -> None:
     """Makes the times of finished files without Snakemake records agree with what the files record.
 
-    A damaged file is left to the job that reads it, which reports it. A study that its MLflow store did not
+    Files dated after now are dated to now. A damaged file is left to the job that reads it, which reports it.
+    A study that its MLflow store did not
     take is logged again.
     """
     tracked = plan.folder / "mlflow.json"
@@ -113,6 +116,8 @@ def settle(plan: Plan) -> None:
         if tracked.is_file() and NOT_LOGGED in read_json(tracked):
             forget([tracked])
     for outputs, inputs, made in _in_order(plan):
+        if any(_ahead(path) for path in outputs):
+            _date(outputs, None)
         if not all(path.exists() for path in outputs) or all(map(has_record, outputs)):
             continue
         try:
@@ -131,17 +136,25 @@ def settle(plan: Plan) -> None:
                 )
 
 
+def _ahead(path: Path) -> bool:
+    """Whether a file is dated after now: the clock was set back, or that of another machine is ahead.
+
+    Snakemake removes what a job makes if that is older than its inputs, be it after hours of training.
+    """
+    return path.exists() and _dated(path).stat().st_mtime > time.time() + CLOCKS_DIFFER
+
+
 def _dated(path: Path) -> Path:
     """The file whose time counts. For a folder, Snakemake keeps the time in a file inside it."""
     stamp = path / ".snakemake_timestamp"
     return stamp if stamp.is_file() else path
 
 
-def _date(paths: list[Path], time: float | None) -> None:
+def _date(paths: list[Path], when: float | None) -> None:
     """Sets files to a time, or to now. Files that cannot be changed keep their times."""
     with contextlib.suppress(OSError):
         for path in paths:
-            os.utime(_dated(path), None if time is None else (time, time))
+            os.utime(_dated(path), None if when is None else (when, when))
 
 
 Made = tuple[Any, str, str]  # spec, code, inputs

@@ -67,8 +67,10 @@ def _best(tables: Path) -> Iterator[str]:
     compared = _compared(tables)
     averages, found = best(tables, "acr"), best(tables)
     groups = list(compared.groupby(["smoothing", "certificate"], sort=False)) if len(compared) else []
+    shown = read(tables, "average_certified_radius")  # it also has what nothing can be compared with
+    several = len(groups) > 1 or (len(shown) and len(shown.groupby(["smoothing", "certificate"])) > 1)
     for key, rows in groups[:MOST]:
-        under = f"Under {key[0]}, {key[1]}: " if len(groups) > 1 else ""
+        under = f"Under {key[0]}, {key[1]}: " if several else ""
         said = [_average(b) for b in averages if (b.smoothing, b.certificate) == key]
         mine = [b for b in found if (b.smoothing, b.certificate) == key]
         said += [_sentence(stretch) for stretch in _stretches(mine, sorted(set(rows["radius"].dropna())))]

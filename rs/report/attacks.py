@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from rs.report.certified import wide
+from rs.report.certified import once, wide
 from rs.report.html_table import DASH, Cell, Section, Table, constants, down, number, text_cell
 from rs.report.names import norm_name, read
 from rs.tables.attack_checks import NOT_CHECKED
@@ -62,15 +62,15 @@ def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     words = {"images": "{} test images", "samples": "{} noise samples per step (EOT)", "access": "{}"}
     words |= {"judge": "judged by {}", "shares": "{}"}
     words |= {"excess": "minimal attacks end at least {} beyond the decision boundary, on average"}
-    for norm, part in frame.groupby("norm"):
+    for norm, part in frame.groupby("norm", sort=False):
         if "samples" in part:
             part = part.astype({"samples": "Int64"})
         note, extra = constants(part, words)
         texts = [c for c in ("access", "judge", "shares") if c in extra]
-        keys = ["run", "label", "smoothing", "attack", *texts]
+        said, keys = once(part, ["run", "label", "smoothing", "attack", *texts])
         radii = sorted(map(float, part.radius.unique()))
         table = wide(part, keys, "accuracy", radii, [c for c in extra if c not in texts], seeds)
-        table.title, table.note = f"{norm_name(norm)} radius", note
+        table.title, table.note = f"{norm_name(norm)} radius{said}", note
         section.tables.append(table)
     return section
 

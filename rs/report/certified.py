@@ -89,9 +89,15 @@ def wide(
 
 
 def once(part: pd.DataFrame, keys: list[str]) -> tuple[str, list[str]]:
-    """The noise and certificate that all rows share, as text above the table, and the remaining keys."""
-    shared = [k for k in ("smoothing", "certificate") if part[k].nunique() == 1]
+    """The noise, certificate and attack that all rows share, as text above the table, and the remaining
+    `keys`.
+    """
+    shared = [k for k in ("smoothing", "certificate", "attack") if k in keys and part[k].nunique() == 1]
     words = [str(part[k].iloc[0]) for k in shared]
+    if (
+        shared[:1] == ["smoothing"] and words[0] == "none"
+    ):  # alone in a title, the word would be about the radius
+        words[0] = "no smoothing noise"
     if "certificate" in shared and not part["rigorous"].all():
         words[-1] += " (an estimate, not a proof)"
     return "".join(f", {word}" for word in words), [k for k in keys if k not in shared]
@@ -114,7 +120,7 @@ def certified_section(
             " Bold: certifies more than every other run under the same noise and certificate, image by "
             "image, beyond the noise of the test images."
         )
-    for norm, part in [] if frame.empty else list(frame.groupby("norm")):
+    for norm, part in [] if frame.empty else list(frame.groupby("norm", sort=False)):
         note, extra = constants(part, _CLAIM)
         said, varying = once(part, keys)
         table = wide(part, varying, "certified_accuracy", _shown(part.radius, radii), extra, seeds, leaders)
@@ -180,7 +186,7 @@ def radius_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         "95 % t interval."
     )
     frame = read(tables, "average_certified_radius")
-    for norm, part in [] if frame.empty else list(frame.groupby("norm")):
+    for norm, part in [] if frame.empty else list(frame.groupby("norm", sort=False)):
         note, extra = constants(part, _CLAIM)
         end = float(part[["acr", "high"]].max().max()) or 1.0
         note = _noted(note, part)

@@ -29,7 +29,7 @@ _TABLE_1 = (
 
 
 def calibration_section(tables: Path) -> Section:
-    section = Section("calibration", "Calibration", empty="Nothing was calibrated in this study.")
+    section = Section("calibration", "Calibration")
     frame = read(tables, "calibration")
     if frame.empty:
         return section

@@ -79,26 +79,33 @@ def column_of(key: str) -> str:
 
 
 def parts(frame: pd.DataFrame, base: Sequence[str], panels: Sequence[str], asked: Asked) -> Iterator[Part]:
-    """The groups of the study, then the runs in no group, divided by `panels`."""
-    rest = frame
+    """The groups of the study, then the runs in no group, divided by `panels`. Norms stand in the order of
+    the rows: the norm of the study's first run comes first.
+    """
+    rest, norms = frame, list(dict.fromkeys(frame["norm"]))
     for group in asked.groups:
         chosen = frame[frame["label"].map(lambda label, runs=group.runs: named(label, runs))]
         rest = rest[~rest.index.isin(chosen.index)]
         colour = asked.colour if group.colour is None else group.colour
         meant = (colour, asked.style if group.style is None else group.style)
-        of_group: Any = chosen.groupby(list(base), sort=True)
+        of_group: Any = _in_turn(chosen.groupby(list(base), sort=True), norms, len(base))
         for values, part in of_group:
             title = [_cut(group.title) if group.title else "", *map(_cut, values[:-1])]
             yield Part(", ".join(filter(None, title)), float(values[-1]), part, *meant)
     keys = [key for key in dict.fromkeys(panels) if column_of(key) in rest]
     by = [*base, *map(column_of, keys)]
     groups: Any = rest.groupby(by, sort=True, dropna=False) if len(rest) else ()
-    for values, part in groups:
+    for values, part in _in_turn(groups, norms, len(base)):
         of_base, of_keys = values[: len(base)], values[len(base) :]
         told = [*map(_cut, of_base[:-1]), *map(word, keys, of_keys)]
         if len(base) > 1 and part["noise"].nunique() == 1 and "noise" not in keys:
             told.append(str(part["noise"].iloc[0]))
         yield Part(", ".join(told), float(of_base[-1]), part, asked.colour, asked.style)
+
+
+def _in_turn(groups: Any, norms: Sequence[float], last: int) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """The groups with those of the first norm first; the norm is their key before `last`."""
+    return sorted(groups, key=lambda found: norms.index(found[0][last - 1]))
 
 
 def by_meaning(of: Iterable[Part]) -> Iterable[list[Part]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def runs_section(runs: pd.DataFrame) -> Section:
     if runs.empty:
         return section
     fixed = [c for c in (*_FIXED, "content") if c in runs and runs[c].notna().any()]
-    more = [str(c) for c in runs if str(c).startswith("training.")]
+    more = [str(c) for c in runs if str(c).startswith("training.") and not _said(runs, str(c), fixed)]
     own = [str(c) for c in runs if str(c).startswith(("model.", "objective.", "resolved."))]
     same, varying = constants(
         runs, {c: c.replace("training.", "").replace("_", " ") + " {}" for c in fixed + more}
@@ -58,3 +58,9 @@ def runs_section(runs: pd.DataFrame) -> Section:
     table.note = f"The same for every run: {same}." if same else ""
     section.tables.append(table)
     return section
+
+
+def _said(runs: pd.DataFrame, setting: str, fixed: Sequence[str]) -> bool:
+    """Whether a column of `fixed` has the same values, as `epochs` those of `training.epochs`."""
+    made = setting.removeprefix("training.")
+    return made in fixed and runs[made].equals(runs[setting])

@@ -3,7 +3,7 @@
 A group is "rs." and a kind of method. An entry point maps the method's name in a study to "module:Class", as
 the tables of contents of this package do:
 
-    [project.entry-points."rs.methods.objectives"]
+    [project.entry-points."rs.objectives"]
     mine = "lab_methods.mine:Mine"
 """
 

@@ -17,7 +17,9 @@ from rs.plan.jobs import Job
 from rs.plan.stages import Stage, StudyStage, stage_named
 from rs.plan.staleness import inputs_digest
 from rs.provenance.files import made_from, timed
+from rs.settings.plugins import plug_ins
 
+CONTRACT = "`pytest tests/methods/test_contracts.py` in a checkout"
 HANDED_OVER = ("spec", "methods", "inputs", "outputs", "data_dir")
 WHERE = ("device", "threads", "processes", "workers", "device_class")
 
@@ -79,14 +81,30 @@ def _execute(stage: Stage, described: dict[str, Any], data_dir: str | None) -> N
     with made_from(inputs_digest(job.reads())), timed():
         code = job.code
         run_job = function_of(stage)
-        if not stage.device:
-            run_job(job, None, code)
-            return
-        extras.check(job)
-        from rs.machine.devices import use_device
+        try:
+            _run(run_job, stage, job, code)
+        except UserError:
+            raise
+        except Exception as error:
+            if foreign := plug_ins_of(job):
+                error.add_note(f"rs: {stage.name} ran {foreign}; {CONTRACT} tests it")
+            raise
 
-        with use_device(job.device, job.threads) as device:
-            run_job(job, device, code)
+
+def _run(run_job: Callable[..., None], stage: Stage, job: Job, code: str) -> None:
+    if not stage.device:
+        run_job(job, None, code)
+        return
+    extras.check(job)
+    from rs.machine.devices import use_device
+
+    with use_device(job.device, job.threads) as device:
+        run_job(job, device, code)
+
+
+def plug_ins_of(job: Job) -> str:
+    """The methods of plug-ins that a job executes, to be looked at first where it fails; empty if none."""
+    return ", ".join(str(p) for p in plug_ins() if p.path in job.executes)
 
 
 def function_of(stage: Stage | StudyStage) -> Callable[..., None]:

@@ -120,7 +120,8 @@ def _broken_facts(kind: str, name: str, cls: Any) -> str:
     stated = {f.name for f in dataclasses.fields(cls)}
     for fact in REQUIRED[kind]:
         if not hasattr(cls, fact) and fact not in stated:
-            return f"must state its `{fact}`"
+            line = f": family: ClassVar[str] = {name!r}" if fact == "family" else ""
+            return f"must state its `{fact}`{line}"
     if kind == "noises" and cls.family != name:
         return f"its `family` is {cls.family!r}; it must be its name {name!r}, by which certificates know it"
     if kind == "attacks" and (cls.norm not in _NORMS or cls.access not in _ACCESS):

@@ -96,3 +96,14 @@ def test_a_run_that_was_not_compared_is_not_beaten(tmp_path: Path) -> None:
     pairs = {"comparisons": pd.DataFrame([pair("one", "two", 0.5, 0.1, "better")])}
     folder = study_tables.write(tmp_path, {**pairs, "average_certified_radius": pd.DataFrame(labels)})
     assert best(folder) == []
+
+
+def test_the_noise_is_said_where_the_study_has_another_that_nothing_is_compared_under(tmp_path: Path) -> None:
+    rows = [{"label": x, **smoothed_with({"name": "gaussian", "sigma": 0.25})} for x in ("one", "two")]
+    rows.append({"label": "alone", **smoothed_with({"name": "laplace", "scale": 0.1})})
+    averages = pd.DataFrame([row | {"certificate": "cohen"} for row in rows])
+    compared = pd.DataFrame([pair("one", "two", 0.5, 0.03, "undecided")])
+    told = answers(
+        study_tables.write(tmp_path, {"comparisons": compared, "average_certified_radius": averages})
+    )
+    assert [one.partition(":")[0] for one in told] == ["Under gaussian σ = 0.25, cohen"]

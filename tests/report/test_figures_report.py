@@ -276,8 +276,8 @@ def test_an_unsmoothed_model_without_noise_is_shown(tmp_path: Path) -> None:
     study_tables.write(tmp_path / "t", {k: frames[k] for k in ("runs", "empirical_accuracy")})
     found = page(tmp_path / "t", draw(tmp_path / "t", tmp_path / "f"), tmp_path / "r.html")
     assert "judged by the base classifier without noise" in found.text
-    assert "ℓ∞ radius" in found.text
-    assert found.tables["attacks"][0][1][1] == "none"
+    assert "ℓ∞ radius, no smoothing noise, pgd_l2" in found.text
+    assert found.tables["attacks"][0][0][:2] == ["label", "r = 0"]
 
 
 def test_importing_the_page_needs_no_torch() -> None:

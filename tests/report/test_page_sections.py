@@ -10,9 +10,12 @@ import pandas as pd
 import pytest
 import study_tables
 
+from rs.report.attacks import attacks_section
 from rs.report.claims import claims_section, rests_on
 from rs.report.comparisons import comparisons_section
+from rs.report.distributional import calibration_section
 from rs.report.page import _seeds
+from rs.report.training import runs_section
 from rs.tables.claims import COLUMNS
 from rs.tables.noise import smoothed_with
 
@@ -85,3 +88,27 @@ def test_studies_without_claims_or_pairs_have_no_such_sections(tmp_path: Path) -
 def test_seeds_are_told_where_they_differ(seeds, told):
     runs = [{"run": f"run {i}", "seed": seed} for i, seed in enumerate(seeds)]
     assert _seeds(pd.DataFrame(runs)) == told
+
+
+def test_what_training_made_as_the_study_asked_is_said_once() -> None:
+    runs = study_tables.frames()["runs"].assign(**{"training.epochs": study_tables.EPOCHS})
+    note = runs_section(runs).tables[0].note
+    assert note.count(f"epochs {study_tables.EPOCHS}") == 1
+    runs["training.epochs"] = 99  # cut short: the setting is not what was made
+    assert "epochs 99" in runs_section(runs).tables[0].note
+
+
+def test_what_all_rows_of_attacks_share_is_said_above_the_table(tmp_path: Path) -> None:
+    """On a phone the columns of texts would hide the accuracies."""
+    frame = study_tables.frames()["empirical_accuracy"]
+    (table,) = attacks_section(study_tables.write(tmp_path, {"empirical_accuracy": frame}), {}).tables
+    assert table.title == "ℓ₂ radius, pgd_l2"
+    assert [head for head, _ in table.columns[:3]] == ["label", "smoothing noise", "r = 0"]
+    one = frame[frame["smoothing_parameters"] == frame["smoothing_parameters"].iloc[0]]
+    (table,) = attacks_section(study_tables.write(tmp_path, {"empirical_accuracy": one}), {}).tables
+    assert table.title == "ℓ₂ radius, gaussian σ = 0.25, pgd_l2"
+    assert [head for head, _ in table.columns[:2]] == ["label", "r = 0"]
+
+
+def test_a_study_that_calibrates_nothing_has_no_such_section(tmp_path: Path) -> None:
+    assert not calibration_section(tmp_path).empty

@@ -207,3 +207,22 @@ def test_what_figures_mean_changes_no_run_no_job_and_no_table(tiny: dict[str, An
     assert told[0] == told[1]
     assert (after.summary, after.tables_lineage) == (before.summary, before.tables_lineage)
     assert after.described != before.described  # the page alone is made again
+
+
+def test_the_norm_of_the_first_run_stands_first() -> None:
+    """Norms in the order of the study, noises of a norm in their own."""
+    of_norms = [
+        ("a", "gaussian σ = 0.5", 2.0),
+        ("b", "laplace scale = 0.1", 1.0),
+        ("c", "gaussian σ = 0.25", 2.0),
+    ]
+    frame = pd.DataFrame([row for x, noise, norm in of_norms for row in rows(x, noise, norm=norm)])
+    runs = table({label: {} for label, _, _ in of_norms})
+    panels = certified_panels(frame, runs, Asked())
+    assert [panel.title for panel in panels] == [
+        "gaussian σ = 0.25",
+        "gaussian σ = 0.5",
+        "laplace scale = 0.1",
+    ]
+    turned = frame.iloc[[2, 3, 0, 1, 4, 5]]
+    assert [panel.norm for panel in certified_panels(turned, runs, Asked())] == [1.0, 2.0, 2.0]

@@ -177,3 +177,25 @@ def test_calls_are_those_of_the_protocols():
         }
         taken = {name: tuple(inspect.signature(f).parameters)[1:] for name, f in functions.items()}
         assert taken == CALLS[kind]
+
+
+def test_a_failing_job_names_the_plug_ins_that_it_ran(installed, theirs, plan_of, tmp_path, monkeypatch):
+    """The traceback of a value of the wrong type does not reach the plug-in that made it."""
+    from rs.stages import execution
+
+    def fail(*_):
+        raise TypeError("unsupported operand")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(execution, "function_of", lambda stage: fail)
+    job = next(iter(plan_of(theirs).jobs["train"].values()))
+    with pytest.raises(TypeError, match="unsupported operand") as caught:
+        execution.execute("train", execution.as_dict(job))
+    (note,) = caught.value.__notes__
+    assert "train ran plug-in lab-methods 1.0: rs.objectives: smoothed_labels = " in note
+    assert "test_contracts.py" in note
+    theirs["runs"] = {"gaussian": {"objective": {"name": "gaussian"}}}
+    job = next(iter(plan_of(theirs).jobs["train"].values()))
+    with pytest.raises(TypeError) as caught:
+        execution.execute("train", execution.as_dict(job))
+    assert not hasattr(caught.value, "__notes__")

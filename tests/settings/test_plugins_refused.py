@@ -53,6 +53,12 @@ NEEDS = '    needs: ClassVar = frozenset({"counts"})\n    rigorous: ClassVar = T
             "a schema: ",
         ),
         ("noises", HEAD + "    def sample(self, shape, generator): ...\n", "lacks the method `log_ratio`"),
+        (
+            "noises",
+            HEAD
+            + "    def sample(self, shape, generator): ...\n    def log_ratio(self, noise, shift): ...\n",
+            "must state its `family`: family: ClassVar[str] = 'mine'",
+        ),
         ("attacks", HEAD, "lacks the method `at_radii or minimal`"),
         ("attacks", HEAD + "    def minimal(self, smoothed, x, y): ...\n", "must state its `norm`"),
         ("certificates", HEAD + CERTIFY, "must state its `norms`"),

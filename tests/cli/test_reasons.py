@@ -1,0 +1,86 @@
+"""`rs status` says what an edit changed: settings of networks since the last tables, and code."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from rs.cli.reasons import edited, of_other_code, reasons
+from rs.plan.plan import Plan
+from rs.provenance.files import provenance, write_json, write_table
+
+
+@pytest.fixture
+def finished(plan_of, tiny, tmp_path, monkeypatch) -> Plan:
+    """The tiny study with a manifest per network and its table `runs`."""
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of(tiny)
+    rows = []
+    for planned in plan.runs:
+        job = plan.jobs["train"][str(planned.folder / "model.json")]
+        write_json(job.target, {"provenance": provenance(job.spec, job.code)})
+        rows.append({"label": planned.run.label, "seed": planned.run.seed, "network": planned.network})
+    table = pa.table({key: [row[key] for row in rows] for key in rows[0]})
+    write_table(plan.folder / "tables" / "runs.parquet", table, {})
+    return plan
+
+
+def test_runs_with_the_same_edit_share_a_sentence_that_names_both_values(finished, plan_of, tiny) -> None:
+    tiny["training"] |= {"optimizer": {"learning_rate": 0.02}, "epochs": 2}
+    told = "other settings than in the last tables: training.epochs is 2, was 1; "
+    told += "training.optimizer.learning_rate is 0.02, was 0.05"
+    assert list(edited(plan_of(tiny))) == [f"gaussian seed 0, nal seed 0: {told}"]
+
+
+def test_a_default_and_many_changes_are_named_as_such(finished, plan_of, tiny) -> None:
+    (before,) = edited(plan_of({**tiny, "training": {**tiny["training"], "precision": "bfloat16"}}))
+    assert before.endswith("training.precision is bfloat16, was the default")
+    tiny["training"] |= {"epochs": 2, "batch_size": 64, "held_out": 9, "optimizer": {"learning_rate": 1.0}}
+    (many,) = edited(plan_of({**tiny, "train": {"max": 500}}))
+    assert many.endswith("; and 1 more")
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"seeds": [0, 1]}, {"certificates": [{"name": "cohen", "alpha": 0.1}]}]
+)
+def test_what_is_new_or_the_same_was_not_edited(finished, plan_of, tiny, change: dict[str, Any]) -> None:
+    assert list(edited(plan_of({**tiny, **change}))) == []
+
+
+def test_a_network_that_was_trained_since_is_no_news(finished, plan_of, tiny) -> None:
+    tiny["training"]["epochs"] = 2
+    plan = plan_of(tiny)
+    for job in plan.jobs["train"].values():
+        write_json(job.target, {"provenance": provenance(job.spec, job.code)})
+    assert list(edited(plan)) == []
+
+
+def test_without_tables_nothing_is_known(plan_of, tiny, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert list(edited(plan_of(tiny))) == []
+
+
+def test_other_code_is_counted_with_the_command_that_tells_more(finished) -> None:
+    files = [Path("study.yaml"), Path("over.yaml")]
+    assert of_other_code(finished, files) == []
+    job = next(iter(finished.jobs["train"].values()))
+    write_json(job.target, {"provenance": provenance(job.spec, "0123456789ab")})
+    (told,) = of_other_code(finished, files)
+    assert told.startswith("stale: made by other code: train 1, and what is made from these; ")
+    assert told.endswith("rs accept --study study.yaml over.yaml")
+    assert reasons(finished, {"stale": 0, "lacks": 0}, files) == []
+    assert reasons(finished, {"stale": 8}, files) == [told]
+
+
+def test_status_has_the_sentences(finished, plan_of, tiny, tmp_path, monkeypatch) -> None:
+    import rs.cli.status as verb
+
+    (tmp_path / "Snakefile").write_text("")
+    later = copy.deepcopy(tiny)
+    later["training"]["epochs"] = 2
+    monkeypatch.setattr(verb, "asked", lambda plan, files: [("results/tiny/report.html", "lacks")])
+    assert "training.epochs is 2, was 1" in verb.status(plan_of(later), [])
