@@ -14,7 +14,6 @@ from decimal import Decimal
 
 import numpy as np
 
-from rs.errors import plural
 from rs.statistics import attainable
 from rs.statistics.bounds import Floats
 from rs.study.certification_log import Log
@@ -150,8 +149,7 @@ def facts_of(log: Log, sigma: float | None) -> str:
         step = step_of(log.idx)
         at = f"{_every(step)} image" if step else "at no even step"
         every = f", {at} from {log.idx.min()} to {log.idx.max()}"
-    abstained = int((log.predict < 0).sum())
-    told = f"{plural(len(log), 'image')}{every}; {abstained} {'abstains' if abstained == 1 else 'abstain'}"
+    told = f"{len(log)} images{every}; {int((log.predict < 0).sum())} abstain"
     if len(log) == 0:
         return told
     largest = float(log.radius.max())

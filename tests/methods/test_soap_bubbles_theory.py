@@ -87,3 +87,25 @@ def test_the_bilateral_form_is_never_below_the_one_of_two_classes() -> None:
     both = np.array([exact_radius(law, q_a, q_a * share) for share in (0.25, 0.5, 1.0)])
     assert np.all(both[2] >= one_sided * (1 - 1e-3))
     assert np.all(both[:-1] > both[1:])
+
+
+def test_algorithm_1_errs_more_often_the_finer_its_grid() -> None:
+    """Appendix B: new votes and a bound of level alpha for each lambda; the largest result counts. With the
+    exact distance of Gaussian noise (appendix A.2) and a radius just beyond the true one, one lambda errs
+    with probability alpha, ten near the best one with almost ten times as much.
+    """
+    n, alpha, radius = 2_000, 0.01, 0.5  # sigma = 1
+    p = stats.norm.cdf(radius) - 1e-9
+    best = math.exp(radius * stats.norm.ppf(p) - radius**2 / 2)
+    counts = np.arange(n + 1)
+    lower = stats.beta.ppf(alpha, counts, n - counts + 1)
+
+    def errs(lam: np.ndarray) -> float:
+        at = np.log(lam) / radius
+        least = (stats.norm.cdf(radius / 2 + at) - stats.norm.cdf(at - radius / 2) / lam) + 0.5 / lam
+        each = [stats.binom.pmf(counts[lower >= one], n, p).sum() for one in least]
+        return float(1 - np.prod(1 - np.array(each)))
+
+    one = errs(np.array([best]))
+    assert 0.5 * alpha < one <= alpha
+    assert errs(best * (1 + 0.01 * np.linspace(-1, 1, 10))) > 5 * alpha

@@ -100,3 +100,16 @@ def test_what_a_short_form_measures_has_no_verdict(tmp_path: Path) -> None:
     assert found["status"] == "other settings"
     assert "training.epochs 1, not 440" in found["settings"]
     assert "train max 8, not all" in found["settings"]
+
+
+def test_a_run_with_another_hyperparameter_than_is_printed_has_no_verdict(tmp_path: Path) -> None:
+    """k, lambda, gamma and beta of MACER are stated: a network of 4 noise samples is none of Table 6."""
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("runs: {macer: {objective: {k: 4}}}\n")
+    study = Study([CHECKOUT / "config/mnist-methods.yaml", overlay])
+    label = "macer[sigma=0.25]"
+    row = {"label": label, "run": "a", "certificate": "cohen", "images": 500, "acr": 0.918}
+    rows = beside(study, {"average_certified_radius": [{**row, "low": 0.9, "high": 0.93}]})
+    [found] = [r for r in rows if r["reproduced"] is not None]
+    assert found["status"] == "other settings"
+    assert "objective.k 4, not 16" in found["settings"]
