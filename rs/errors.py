@@ -1,4 +1,4 @@
-"""Bad input of the user, reported in one line."""
+"""Bad input of the user, reported in one line, and the grammar of counts in such lines."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ class UserError(Exception):
         half = _LONGEST // 2
         short = message if len(message) <= _LONGEST else f"{message[:half]} ... {message[-half:]}"
         super().__init__("".join(c if c.isprintable() else _escaped(c) for c in short))
+
+
+def plural(n: float, one: str, several: str = "", spec: str = "") -> str:
+    """`1 image`, `2 images`: a count in the format `spec`, and `several` if that is not `one` and an s."""
+    return f"{n:{spec}} {one if n == 1 else several or one + 's'}"
 
 
 def _escaped(character: str) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from rs.api.counts import NO_LABEL, Counts, counts_of
 from rs.api.parameters import method_of, owned
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.methods import claims
 from rs.methods.certificates.incremental import Incremental
 from rs.methods.certificates.probabilities import (
@@ -103,9 +103,8 @@ class Certification:
         what = "certified" if self.rigorous else "estimated"
         median = math.floor(np.median(self.radius) * 1e4) / 1e4
         head = f"<Certification by {self.certificate['name']} at alpha = {self.alpha:g}: "
-        return (
-            f"{head}{len(self.counts)} images, {abstained} abstained, median {what} {norm} radius {median:g}>"
-        )
+        head += f"{plural(len(self.counts), 'image')}, "
+        return f"{head}{abstained} abstained, median {what} {norm} radius {median:g}>"
 
 
 def largest_radius(found: Certification) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.methods.claims import check_separate
 from rs.statistics.draws import Draws, Votes
 from rs.statistics.paired_draws import PairedDraws
@@ -59,7 +59,8 @@ class Counts:
     def __repr__(self) -> str:
         n0, n = (_range(votes.n) for votes in (self.draws.selection, self.draws.estimation))
         classes = self.estimation.shape[1]
-        return f"<Counts of {len(self)} images, {classes} classes: n0 = {n0}, n = {n}, noise {self.noise}>"
+        of = f"{plural(len(self), 'image')}, {classes} classes"
+        return f"<Counts of {of}: n0 = {n0}, n = {n}, noise {self.noise}>"
 
     def labelled(self, labels: ArrayLike | None) -> Counts:
         """The same votes with other labels."""
@@ -119,7 +120,9 @@ def label_array(labels: ArrayLike | None, images: int, classes: int, verb: str =
         return np.full(images, NO_LABEL, np.int64)
     found = np.asarray(labels)
     if found.shape != (images,):
-        raise UserError(f"{verb}: {list(found.shape)} for {images} images; give one label per image")
+        raise UserError(
+            f"{verb}: {list(found.shape)} for {plural(images, 'image')}; give one label per image"
+        )
     if found.dtype.kind not in "iu":
         raise UserError(f"{verb}: {found.dtype}; allowed whole numbers from 0 to {classes - 1}")
     if found.min() < 0 or found.max() >= classes:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.networks.transformations import one_line, out_of_memory
 
 Model = nn.Module | Callable[[Tensor], Tensor]
@@ -67,7 +67,7 @@ def classes_of(network: nn.Module, images: Tensor, verb: str) -> int:
             f"{verb}: model: returns a {type(found).__name__}, not logits [B, classes]{_hint(found)}"
         )
     if found.dim() != 2 or len(found) != len(images) or found.shape[1] < 2:
-        shape = f"{list(found.shape)} for {len(images)} images of {size}"
+        shape = f"{list(found.shape)} for {plural(len(images), 'image')} of {size}"
         raise UserError(f"{verb}: model: returns {shape}; it must be logits [B, classes], 2 classes or more")
     if not found.is_floating_point():
         kind = str(found.dtype).removeprefix("torch.")
@@ -117,7 +117,9 @@ def position_list(positions: ArrayLike | None, images: int, verb: str) -> list[i
         return list(range(images))
     found = np.asarray(positions)
     if found.shape != (images,) or found.dtype.kind not in "iu" or (len(found) and found.min() < 0):
-        raise UserError(f"{verb}: positions: give a whole number from 0 for each of the {images} images")
+        raise UserError(
+            f"{verb}: positions: give a whole number from 0 for each of {plural(images, 'image')}"
+        )
     if len(set(found.tolist())) != images:
         raise UserError(f"{verb}: positions: each position once; two images would meet the same noise")
     return [int(position) for position in found]

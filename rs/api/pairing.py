@@ -14,7 +14,7 @@ from torch import Tensor
 from rs.api.counts import NO_LABEL, Counts
 from rs.api.identity import images_digest, network_digest, origin_of
 from rs.api.voting import TOGETHER, Drawing, Ready, VoterAtHand
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.machine.progress import follow
 from rs.methods.certificates.incremental import first_failure
 from rs.settings.sampling import Sampling
@@ -40,7 +40,7 @@ class FirstVotes:
         if self.counts.noise != noise:
             raise UserError(f"{verb}: the first one's votes are under {self.counts.noise}, not {noise}")
         if len(draws) != len(x):
-            told = f"{len(x)} images, but the first one's votes are of {len(draws)}"
+            told = f"{plural(len(x), 'image')}, but the first one's votes are of {len(draws)}"
             raise UserError(f"{verb}: {told}; give the same images in the same order")
         form = draws.origin.get("form")
         if form != self.ready.form.description:

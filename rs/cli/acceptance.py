@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.plan.jobs import Job
 from rs.plan.plan import Plan
 from rs.plan.stages import STAGES
@@ -55,7 +55,7 @@ class Other:
         return self.jobs[0].code
 
     def sentences(self) -> Iterator[str]:
-        count = f"{len(self.jobs)} file{'s' * (len(self.jobs) != 1)}"
+        count = plural(len(self.jobs), "file")
         yield f"{self.label}: {self.stage}: {count} made by code {self.made_by}; the code is now {self.now}"
         yield f"    {since(self.at, self.jobs[0].executes)}"
 

@@ -30,7 +30,7 @@ from rs.cli.audited_tables import NothingToAudit, Subject, subjects
 from rs.cli.logs import found_logs
 from rs.cli.marked import within
 from rs.cli.mistakes import table
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.provenance.files import write_text
 from rs.statistics.attainable import MOST
 from rs.study.certification_log import LogFault, lines_of, log_of
@@ -93,12 +93,12 @@ def run(args: argparse.Namespace) -> None:
     if looked_at:
         faults = [fault for fault in faults if not isinstance(fault, NothingToAudit)]
     number = sum(map(len, findings.values()))
-    told = f"{number} finding{'s' * (number != 1)} in {sum(map(bool, findings.values()))} of {len(looked_at)}"
+    told = f"{plural(number, 'finding')} in {sum(map(bool, findings.values()))} of {len(looked_at)}"
     if faults:
-        many = f"{len(faults)} file{'s' * (len(faults) != 1)} could not be read"
-        raise UserError(f"audit: {many}; {told} others")
+        told = f"{told} other{'s' * (len(looked_at) != 1)}"
+        raise UserError(f"audit: {plural(len(faults), 'file')} could not be read; {told}")
     if number:
-        raise Found(f"audit: {told} logs and tables")
+        raise Found(f"audit: {told} {'log or table' if len(looked_at) == 1 else 'logs and tables'}")
 
 
 def _stated(args: argparse.Namespace) -> Stated:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.provenance.files import read_table
 from rs.provenance.run_files import Rules, check_values
 from rs.settings.images import Subset
@@ -128,7 +128,7 @@ def _of_subset(images: np.ndarray, spec: dict[str, Any]) -> Iterator[Finding]:
     """Whether they are the test images that the file's settings name."""
     wanted = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]))
     if sorted(images) != list(wanted):
-        told = f"not the {len(wanted)} images that its settings name"
+        told = f"not the {plural(len(wanted), 'image')} that its settings name"
         yield Finding("subset-as-the-whole", len(images), told)
 
 

@@ -16,10 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from rs.cli.overview import unnamed
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table
+from rs.report.numerals import naturally
 from rs.study.remade import files_of, study_of
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
@@ -61,12 +62,13 @@ def run(args: argparse.Namespace) -> None:
     sizes = {path: size_of(path) for path in found}
     for path in found:
         print(f"{in_words(sizes[path]):>8}  {age_of(path):>6.0f} days  {path}")
-    total = f"{len(found)} places, {in_words(sum(sizes.values()))}"
+    total = f"{plural(len(found), 'place')}, {in_words(sum(sizes.values()))}"
     if not args.delete:
         print(f"({total}; listed only, --delete removes them)", file=sys.stderr)
         return
     if unread:
-        raise UserError(f"nothing removed: {len(unread)} studies cannot be read; repair them, or give --only")
+        told = f"{plural(len(unread), 'study', 'studies')} cannot be read; repair what is named above"
+        raise UserError(f"nothing removed: {told}, or give --only")
     if not args.yes and not agreed(f"No known study names these {total}. Remove them? [y/N] "):
         raise UserError("nothing removed")
     for path in found:
@@ -85,10 +87,10 @@ def in_folder() -> Iterator[Callable[[], Study]]:
     """The studies of this folder: those of its files, and those that made the tables in results/, with the
     values given to Snakemake by --config.
     """
-    found = [*sorted(Path().glob("*.y*ml")), *sorted(Path("config").rglob("*.y*ml"))]
-    for path in [*filter(is_study, found), *sorted(RESULTS.glob("*/study.yaml"))]:
+    found = [*naturally(Path().glob("*.y*ml")), *naturally(Path("config").rglob("*.y*ml"))]
+    for path in [*filter(is_study, found), *naturally(RESULTS.glob("*/study.yaml"))]:
         yield partial(Study, [path])
-    for table in sorted(RESULTS.glob("*/tables/runs.parquet")):
+    for table in naturally(RESULTS.glob("*/tables/runs.parquet")):
         try:
             made = read_table(table)[1]
         except UserError:

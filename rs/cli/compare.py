@@ -17,6 +17,8 @@ import dataclasses
 import itertools
 import json
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -135,22 +137,30 @@ def find(args: argparse.Namespace) -> tuple[list[Contestant], list[float]]:
     """
     if args.sigma is not None and not 0 < args.sigma < math.inf:
         raise UserError(f"--sigma {args.sigma:g}: must be a number above 0")
+    parsed = [(given, *parse(given)) for given in args.contestants]
+    asked: dict[tuple[str, ...], list[str | None]] = {}
+    for _, files, label in parsed:
+        asked.setdefault(_place(files), []).append(label)
     found: dict[tuple[str, ...], Contestant] = {}
+    studies: dict[tuple[str, ...], _Observed] = {}
     radii: list[float] = []
-    place: tuple[str, ...]
-    for given in args.contestants:
-        files, label = parse(given)
+    for given, files, label in parsed:
         if not files:
-            place = (str(Path(given).resolve()),)
+            place = _place([Path(given)])
             if place not in found:
                 found[place] = of_log(Path(given), args.sigma)
             continue
-        more, reported = _of_study(files, label, args)
-        radii = radii or reported
-        place, named = tuple(str(file.resolve()) for file in files), "+".join(map(str, files))
-        for contestant in more:
+        place, named = _place(files), "+".join(map(str, files))
+        if place not in studies:  # once for all of its labels
+            studies[place] = _observed(files, asked[place], args)
+        radii = radii or studies[place].radii
+        for contestant in studies[place].contestants(named, label, args):
             found.setdefault((*place, contestant.name.removeprefix(named)), contestant)
     return list(found.values()), radii or [float(r) for r in Report().radii]
+
+
+def _place(files: list[Path]) -> tuple[str, ...]:
+    return tuple(str(file.resolve()) for file in files)
 
 
 def parse(given: str) -> tuple[list[Path], str | None]:
@@ -167,19 +177,38 @@ def parse(given: str) -> tuple[list[Path], str | None]:
     return [], None
 
 
-def _of_study(
-    files: list[Path], label: str | None, args: argparse.Namespace
-) -> tuple[list[Contestant], list[float]]:
+@dataclass(frozen=True)
+class _Observed:
+    """A study: the labels that stand for all of it, those of `found` that were asked for, and its radii."""
+
+    labels: list[str]
+    found: list[Contestant]
+    radii: list[float]
+
+    def contestants(self, named: str, label: str | None, args: argparse.Namespace) -> Iterator[Contestant]:
+        """Of one label or of all, under the name by which the study was given."""
+        for name in self.labels if label is None else [label]:
+            own = [c for c in self.found if c.name == name]
+            for key in ("smoothing", "certificate"):
+                own = _chosen(own, key, getattr(args, key), f"{named}:{name}")
+            yield from (dataclasses.replace(c, name=f"{named}:{name}") for c in own)
+
+
+def _observed(files: list[Path], asked: list[str | None], args: argparse.Namespace) -> _Observed:
+    """Reads the runs and logs of the labels that are asked for; None asks for all."""
     from rs.plan.plan import Plan
     from rs.study.study import Study
 
     plan, named = Plan(Study(files)), "+".join(map(str, files))
     runs = list(dict.fromkeys(p.run.label for p in plan.runs))
     labels = [*runs, *(log.label for log in plan.logs)]
-    if label is not None and label not in labels:
-        raise UserError(f"{named}: no active run or log is labelled {label!r}; there is: {', '.join(labels)}")
+    for label in asked:
+        if label is not None and label not in labels:
+            told = f"no active run or log is labelled {label!r}; there is: {', '.join(labels)}"
+            raise UserError(f"{named}: {told}")
     observed = {p.run.label for p in plan.runs if p.observations}  # denoisers are not observed
-    wanted = [name for name in labels if name in observed or name not in runs] if label is None else [label]
+    every = [name for name in labels if name in observed or name not in runs]
+    wanted = [name for name in labels if name in asked or (None in asked and name in every)]
     place: Any = contextlib.nullcontext()
     if args.observations:
         from rs.cli.rederive import certified
@@ -188,13 +217,7 @@ def _of_study(
     logs = of_logs(plan, wanted)
     with place:
         found = of_runs(plan, wanted) + logs
-    out = []
-    for name in wanted:
-        own = [c for c in found if c.name == name]
-        for key in ("smoothing", "certificate"):
-            own = _chosen(own, key, getattr(args, key), f"{named}:{name}")
-        out += [dataclasses.replace(c, name=f"{named}:{name}") for c in own]
-    return out, [float(r) for r in plan.study.report["radii"]]
+    return _Observed(every, found, [float(r) for r in plan.study.report["radii"]])
 
 
 def _chosen(found: list[Contestant], key: str, wanted: str | None, where: str) -> list[Contestant]:

@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from rs.cli.text_table import aligned
+from rs.errors import plural
 from rs.statistics.agreement import FEWEST_SEEDS
 from rs.tables.table import Row
 
@@ -72,7 +73,8 @@ def _pair(
     lines = [f"{short[told['a']]} − {short[told['b']]}"]
     if told["images"] is not None:
         out = [_left_out(told[key], short[told[side]]) for key, side in (("only_a", "a"), ("only_b", "b"))]
-        lines[0] += "; ".join([f": {told['images']} images", *filter(None, out), _NOISE[told["noise"]]])
+        of = f": {plural(told['images'], 'image')}"
+        lines[0] += "; ".join([of, *filter(None, out), _NOISE[told["noise"]]])
     networks = [row for row in rows if row["about"] == "networks"]
     many = networks[0]["seeds"]
     lines.append(f"  these networks{f' ({many} on each side)' * (many > 1)}, on other test images")
@@ -82,7 +84,7 @@ def _pair(
     methods = [row for row in rows if row["about"] == "methods"]
     seeds = methods[0]["seeds"]
     if seeds < FEWEST_SEEDS:
-        told_seeds = f"{seeds} training seed{'s' * (seeds > 1)}, at least {FEWEST_SEEDS} are needed"
+        told_seeds = f"{plural(seeds, 'training seed')}, at least {FEWEST_SEEDS} are needed"
         return [*lines, f"  these methods, trained with other seeds: undecided ({told_seeds})"]
     return [
         *lines,
@@ -127,7 +129,7 @@ def _left_out(images: list[int], name: str) -> str:
     if not images:
         return ""
     shown = ", ".join(map(str, images[:_LISTED])) + ", …" * (len(images) > _LISTED)
-    return f"{len(images)} images only in {name} left out ({shown})"
+    return f"{plural(len(images), 'image')} only in {name} left out ({shown})"
 
 
 def _curve(curve: dict[str, Any], level: float) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.plan.jobs import describe
 from rs.provenance.code import code_digest
 from rs.provenance.digests import file_digest
@@ -77,7 +77,8 @@ def import_logs(args: argparse.Namespace) -> None:
     for fault in faults:
         print(f"rs: {fault}", file=sys.stderr)
     if faults:
-        raise UserError(f"import-log: {len(faults)} of {len(paths)} logs could not be read and are left out")
+        told = f"{len(faults)} of {len(paths)} logs could not be read"
+        raise UserError(f"import-log: {told} and {'is' if len(faults) == 1 else 'are'} left out")
 
 
 def found_logs(given: Iterable[Path]) -> Iterable[Path]:
@@ -92,7 +93,7 @@ def found_logs(given: Iterable[Path]) -> Iterable[Path]:
         if others:
             names = ", ".join(str(other.relative_to(path)) for other in others[:5])
             more = ", ..." * (len(others) > 5)
-            count = f"{len(others)} file{'s' * (len(others) > 1)}"
+            count = plural(len(others), "file")
             print(f"{path}: passed over, no logs: {names}{more} ({count})", file=sys.stderr)
         yield from logs
 
@@ -114,7 +115,7 @@ def summary(path: Path, log: Log, radii: Sequence[float]) -> str:
     from rs.statistics.intervals import shares_at_least, t_interval
 
     mean, low, high = t_interval(np.where(log.correct, log.radius, 0.0), least=0.0)
-    lines = [f"{path}: {len(log)} images, {int((log.predict < 0).sum())} abstained"]
+    lines = [f"{path}: {plural(len(log), 'image')}, {int((log.predict < 0).sum())} abstained"]
     lines.append(f"average certified radius {_interval(mean, low, high)}")
     for radius, *ends in zip(radii, *shares_at_least(log.certified_radius(), radii), strict=True):
         lines.append(f"certified accuracy at {radius:<5g} {_interval(*map(float, ends))}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from rs.cli.tracking import tracked_place
+from rs.errors import plural
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.provenance import accepted_code
@@ -51,7 +52,7 @@ def certified_accuracy_text(tables: Path) -> str:
         shown = wide.reset_index("run", drop=True).reset_index()
         tables_by_norm.append(head + shown.to_string(index=False, float_format="%.3f"))
     first = accuracy.iloc[0]
-    notes = f"certified accuracy on {first['images']} images"
+    notes = f"certified accuracy on {plural(first['images'], 'image')}"
     notes += "".join(f", {c} = {first[c]:g}" for c in ("n", "alpha") if c not in keys)
     estimates = set(accuracy.loc[~accuracy["rigorous"].astype(bool), "certificate"])
     if "largest_radius" in accuracy and accuracy["largest_radius"].notna().any():

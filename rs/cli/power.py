@@ -15,7 +15,7 @@ import math
 from typing import Any
 
 from rs.cli.compare import CONTESTANT, NAMED, add_choices, find, parse
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.statistics import power as size
 from rs.tables.contestants import Contestant
 from rs.tables.pilot import Pilot, at_votes, pilot_of
@@ -106,9 +106,7 @@ def answer(pilot: Pilot, args: argparse.Namespace) -> dict[str, Any]:
             shown["paired"] = size.difference(pilot.paired, args.images, **rule)
     if args.seeds is not None:
         if deviation is None:
-            few = (
-                f"the pilot has {pilot.seeds} training seed{'s' * (pilot.seeds != 1)}, at least 3 are needed"
-            )
+            few = f"the pilot has {plural(pilot.seeds, 'training seed')}, at least 3 are needed"
             raise UserError(f"power: --seeds: {few}; or give --seed-deviation")
         shown |= {"seeds": args.seeds, "methods": size.seed_difference(deviation, args.seeds, **rule)}
     return told | {"shown": shown}
@@ -179,7 +177,7 @@ def text(told: dict[str, Any]) -> str:
     """The answer as text."""
     what = "ACR" if told["metric"] == "acr" else f"certified accuracy at {told['radius']:g}"
     pair = told["a"] if told["b"] is None else f"{told['a']} − {told['b']}"
-    lines = [f"pilot: {pair}, {told['pilot_images']} images, {what}"]
+    lines = [f"pilot: {pair}, {plural(told['pilot_images'], 'image')}, {what}"]
     if told["pilot_difference"] is not None:
         spread = "" if told["correlation"] is None else f"; correlation {told['correlation']:.3f}"
         lines[0] += f": difference {told['pilot_difference']:+.4f}{spread}"
@@ -187,8 +185,9 @@ def text(told: dict[str, Any]) -> str:
     if told["difference"]:
         paired = told["paired_images"]
         lines.append(f"a difference of {told['difference']:g} takes, with {rule}:")
-        lines.append(f"  {paired if paired is not None else 'unknown (one contestant)'} images, paired")
-        lines.append(f"  {told['unpaired_images']} images on each side, unpaired")
+        shown = "unknown (one contestant) images" if paired is None else plural(paired, "image")
+        lines.append(f"  {shown}, paired")
+        lines.append(f"  {plural(told['unpaired_images'], 'image')} on each side, unpaired")
         seeds = (
             "unknown (the pilot has fewer than 3; --seed-deviation)"
             if told["seed_deviation"] is None
@@ -198,8 +197,8 @@ def text(told: dict[str, Any]) -> str:
             f"  {seeds or told['seeds'] or f'more than {size.MOST_SEEDS}'} training seeds on each side"
         )
     for row in told["votes"]:
-        becomes = f"the difference becomes {row['difference']:.4f}, {row['paired_images']} images"
-        lines.append(f"  {row['n']} votes an image: {becomes}")
+        becomes = f"the difference becomes {row['difference']:.4f}, {plural(row['paired_images'], 'image')}"
+        lines.append(f"  {plural(row['n'], 'vote')} an image: {becomes}")
     shown = told["shown"]
     if "images" in shown:
         paired = f"{shown['paired']:.4f} paired, " if "paired" in shown else ""
@@ -209,7 +208,6 @@ def text(told: dict[str, Any]) -> str:
     if told["price"]:
         cost = told["price"]
         note = ", assumed rates" if cost["assumed"] else ""
-        lines.append(
-            f"votes for {cost['images']} images on both sides: {cost['hours']:.3g} {cost['unit']}{note}"
-        )
+        both = f"{plural(cost['images'], 'image')} on both sides"
+        lines.append(f"votes for {both}: {cost['hours']:.3g} {cost['unit']}{note}")
     return "\n".join(lines)

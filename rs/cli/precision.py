@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from rs.api.voting import Ready, VoterAtHand
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.machine.devices import use_device
 from rs.machine.progress import follow
 from rs.methods import catalog
@@ -186,7 +186,7 @@ def text(
     share = found.differing.sum() / found.votes
     lines = [
         f"{found.differing.sum()} of {found.votes} single votes differ ({share:.3%}), "
-        f"in {np.count_nonzero(found.differing)} of {images} images; "
+        f"in {np.count_nonzero(found.differing)} of {plural(images, 'image')}; "
         f"certified accuracy with {int(found.draws['float32'].estimation.n[0])} votes:"
     ]
     for method in certificates:

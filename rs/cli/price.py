@@ -18,6 +18,7 @@ from typing import Any
 
 from rs.cli.plans import tell_extras
 from rs.cli.text_table import aligned
+from rs.errors import plural
 from rs.plan import extras, price, rates, shards
 from rs.plan.jobs import Job
 from rs.plan.passes import Network, NotPriced, singly, taken
@@ -86,7 +87,7 @@ def _text(name: str, prices: list[price.Price], needed: Space) -> str:
     if not any(p.stages or p.unpriced for p in prices):
         return f"{name}: nothing"
     stages = list(prices[0].stages)
-    rows = [[f"{name}: {prices[0].jobs} jobs", *stages, "all", "at most", "hours of", "rates"]]
+    rows = [[f"{name}: {plural(prices[0].jobs, 'job')}", *stages, "all", "at most", "hours of", "rates"]]
     for p in prices:
         hours = map(price.in_words, (*(p.stages[stage] for stage in stages), p.hours, p.most))
         rows.append(

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from rs.api.counts import MOST_VOTES
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.methods import claims
 from rs.provenance.digests import canonical
 from rs.statistics.draws import Draws
@@ -208,7 +208,8 @@ def _piped(lines: Iterable[str]) -> Iterator[tuple[list[int], list[int]]]:
         pair = _same_classes(where, *(_counts(where, cell) for cell in cells))
         classes = classes or len(pair[0])
         if len(pair[0]) != classes:
-            raise UserError(f"radius: {where}: {len(pair[0])} classes; the lines before have {classes}")
+            told = plural(len(pair[0]), "class", "classes")
+            raise UserError(f"radius: {where}: {told}; the lines before have {classes}")
         yield pair
     if not classes:
         raise UserError("radius: give --selection and --estimation, or lines of both on standard input")

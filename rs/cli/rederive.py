@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from rs.cli.overview import certified_accuracy_text, published_text, with_seeds
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.plan.jobs import RESULTS, PlannedRun
 from rs.plan.plan import Plan
 from rs.stages.execution import as_dict, execute
@@ -89,9 +89,10 @@ def attacks_text(tables: Path) -> str:
         sort=False,
     )
     wide.columns = [f"r={r:g}" for r in wide.columns]
-    images = ", ".join(sorted({str(n) for n in rows["images"]}))
+    sizes = sorted({*rows["images"]})
+    images = plural(sizes[0], "image") if len(sizes) == 1 else f"{', '.join(map(str, sizes))} images"
     table: str = wide.reset_index().to_string(index=False, float_format="%.3f")
-    return f"{table}\naccuracy under attack, {images} images" + ", mean over the seeds" * bool(several)
+    return f"{table}\naccuracy under attack, {images}" + ", mean over the seeds" * bool(several)
 
 
 def calibration_text(tables: Path) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from rs.cli.plans import tell_extras
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.plan import extras, running_plans
 from rs.plan.jobs import RESULTS, Job
 from rs.plan.plan import Plan
@@ -217,8 +217,8 @@ def pack(folder: Path, since: float = 0.0) -> list[Path]:
     for old in set(archives(folder)) - set(made) if made else ():
         old.unlink()
     if left:
-        names = ", ".join(map(str, left))
-        print(f"the {MOST} archives are full; not packed, {len(left)} files: {names}", file=sys.stderr)
+        told = f"{plural(len(left), 'file')}: {', '.join(map(str, left))}"
+        print(f"the {MOST} archives are full; not packed, {told}", file=sys.stderr)
     return made
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from rs.cli.text_table import aligned
+from rs.errors import plural
 from rs.report.claims import rests_on
 from rs.report.html_table import down
 from rs.report.numerals import printed
@@ -68,17 +69,29 @@ def _by_theory(claims: list[Row]) -> list[str]:
     """A line on how many of the claims that hold or fail are mathematics; none where no claim does."""
     decided = [row for row in claims if row["verdict"] in ("holds", "fails")]
     theory = sum(all(row["counted"] == "theory" for row in claim["conditions"]) for claim in decided)
-    told = f"Of {len(decided)} claims that hold or fail, {theory} are mathematics, each decided by a test; "
-    return [f"{told}{len(decided) - theory} are decided by trained networks."] if decided else []
+    nets = len(decided) - theory
+    if len(decided) == 1:
+        by = "is mathematics, decided by a test" if theory else "is decided by trained networks"
+        return [f"The one claim that holds or fails {by}."]
+    each = "decided by a test" if theory == 1 else "each decided by a test"
+    rest = f"{each}; {nets} {_are(nets)} decided by trained networks."
+    told = f"Of {len(decided)} claims that hold or fail, {theory} {_are(theory)} mathematics, {rest}"
+    return [told] if decided else []
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
 
 
 def _by_own_numbers(claims: list[Row]) -> list[str]:
     """A line on the claims whose paper prints what they are about; none where no paper does."""
     found = [row for row in claims if row["own_numbers"]]
     open_ = sum(row["own_numbers"]["verdict"] == "undecided" for row in found)
-    less, told = len(_contradicted(claims)), f", {open_} are within rounding" if open_ else ""
-    rest = f"by these, {len(found) - less - open_} hold, {less} do not{told}."
-    return [f"The papers print the numbers behind {len(found)} claims: {rest}"] if found else []
+    less, told = len(_contradicted(claims)), f", {open_} {_are(open_)} within rounding" if open_ else ""
+    kept = len(found) - less - open_
+    rest = f"{kept} {'holds' if kept == 1 else 'hold'}, {less} {'does' if less == 1 else 'do'} not{told}."
+    behind = plural(len(found), "claim")
+    return [f"The papers print the numbers behind {behind}: by these, {rest}"] if found else []
 
 
 def _contradicted(claims: list[Row]) -> list[Row]:

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any
 
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.machine.worker import is_worker
 from rs.plan.plan import Plan
 from rs.plan.staleness import NOT_LOGGED, page_inputs
@@ -50,7 +50,9 @@ def follow(plan: Plan, every: float) -> None:
         raise UserError("follow: --every: must be a number of seconds above 0")
     trained = [planned for planned in plan.runs if planned.run.trained]
     runs = {p.id: (f"{p.run.label} seed {p.run.seed}", p.folder) for p in trained}
-    print(f"following {len(runs)} trainings until each has its network (Ctrl-C ends it)", flush=True)
+    print(
+        f"following {plural(len(runs), 'training')} until each has its network (Ctrl-C ends it)", flush=True
+    )
     live = Live(plan.study.name, plan.study.tracking["uri"], runs)
     while live.look():
         time.sleep(every)

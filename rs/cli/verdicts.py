@@ -24,6 +24,7 @@ from rs.errors import UserError
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table, write_text
+from rs.report.numerals import naturally
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
 from rs.tables import reading
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     if args.paper:
         if args.paper not in papers:
             there = (
-                ", ".join(sorted({*papers, *_named(Study([path]) for path in _shipped())}))
+                ", ".join(sorted({*papers, *_named(Study([path]) for path in shipped())}))
                 or "none in this folder"
             )
             raise UserError(f"--paper {args.paper}: no number or claim of it; there are: {there}")
@@ -112,7 +113,7 @@ def everything(kept_only: bool = False, paper: str | None = None) -> Iterator[To
         return bool(named) if paper is None else paper in named
 
     seen: set[str] = set()
-    for table in [] if kept_only else sorted(RESULTS.glob("*/tables/published.parquet")):
+    for table in [] if kept_only else naturally(RESULTS.glob("*/tables/published.parquet")):
         found, made = read_table(table)
         if not {"address", "status"} <= {*found.column_names} or not made.get("files"):
             told = "made by another version, and not counted; run the study again"
@@ -129,14 +130,15 @@ def everything(kept_only: bool = False, paper: str | None = None) -> Iterator[To
             with certified(plan, OBSERVATIONS, plan.runs):
                 rows = rows_of(plan)
             yield Told(files, "evidence", rows["published"], rows["claims"])
-    for study_file in _shipped():
+    for study_file in shipped():
         study = Study([study_file])
         if study.name not in seen and asked(study):
             yield Told([study_file], "none", beside(study, {}), judged(study, {}))
 
 
-def _shipped() -> list[Path]:
-    return sorted(path for pattern in SHIPPED for path in Path().glob(pattern) if path != DEMO)
+def shipped() -> list[Path]:
+    """The studies in config/ but the demo, as pages list them: k = 200 before k = 1000."""
+    return naturally(path for pattern in SHIPPED for path in Path().glob(pattern) if path != DEMO)
 
 
 def _named(studies: Iterable[Study]) -> set[str]:

@@ -14,12 +14,13 @@ from typing import Any
 
 from rs.cli.rederive import certified, read_list
 from rs.cli.verdicts import KEPT, OBSERVATIONS, SHIPPED
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.plan import diverged, price
 from rs.plan.jobs import RESULTS, PlannedRun
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table
 from rs.provenance.run_files import read_model_manifest
+from rs.report.numerals import naturally
 from rs.report.verdict_words import verdict_words
 from rs.study.remade import command, study_of
 from rs.study.study import Study
@@ -79,7 +80,7 @@ def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:
                 return plan, rows_of(plan), OBSERVATIONS
     names = [path.parents[1].name for path in RESULTS.glob("*/tables/published.parquet")]
     names += [Study(files).name for files in read_list(KEPT).values()] if KEPT.is_file() else []
-    for path in sorted(path for pattern in SHIPPED for path in Path().glob(pattern)):
+    for path in naturally(path for pattern in SHIPPED for path in Path().glob(pattern)):
         study = Study([path])
         names.append(study.name)
         if study.name == name:
@@ -130,7 +131,7 @@ def _row(
         )
     if not 0 <= index < len(tables[table]):
         rows = len(tables[table])
-        raise UserError(f"{address}: table {table} has {rows} rows; they are numbered from 0")
+        raise UserError(f"{address}: table {table} has {plural(rows, 'row')}, numbered from 0")
     row = tables[table][index]
     shown = ", ".join(
         f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items() if v is not None

@@ -17,7 +17,7 @@ from rs.api.certification import certification
 from rs.api.counts import NO_LABEL, Counts
 from rs.api.parameters import settings_of
 from rs.api.voting import TOGETHER, Ready, VoterAtHand, prepared
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.foreign import claimed, cost, sources
 from rs.foreign.answers import answers
 from rs.foreign.by_image import ByImage
@@ -184,9 +184,8 @@ class _Work:
         noise = self.asked.noise
         level = noise_level(noise) if noise["name"] == "gaussian" else None
         size = "x".join(map(str, self.first.shape[1:]))
-        kind = (
-            "without labels" if self.pictures.labels is None else f"{len(set(self.pictures.labels))} classes"
-        )
+        labels = self.pictures.labels
+        kind = "without labels" if labels is None else plural(len(set(labels)), "class", "classes")
         return {
             "model": self.found.title,
             "images": f"{len(self.pictures)} in {self.pictures.place}, {kind}, certified as {size}",
@@ -263,7 +262,7 @@ class _Work:
             kept.check_image(i, digests[i], self.pictures.where(i))
         total, left = (sum(map(len, each.values())) for each in (wanted, missing))
         price = sum(self.cost.votes(b.votes) for todo in missing.values() for b in todo)
-        number = f"{len(positions):,} image{'s' * (len(positions) > 1)}"
+        number = plural(len(positions), "image", spec=",")
         drawn = f"{number}, {self.cost.rate:.3g} votes/s here"
         tell("predicted", f"{cost.in_words(price)} ({drawn}{', goes on' * (left < total)})")
         try:

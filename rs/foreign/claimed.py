@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.provenance.digests import canonical, dumps
 from rs.provenance.files import read_json, write_json
 
@@ -69,5 +69,5 @@ def _apart(other: dict[str, Any], claim: dict[str, Any]) -> str:
         own = [f"{k} = {dumps(v)}" for k, v in sorted(there.items()) if k != "name" and here.get(k) != v]
         words.append(there["name"] + f" ({', '.join(own)})" * bool(own))
     if other["images"] != claim["images"]:
-        words.append(f"{other['images']:,} image{'s' * (other['images'] > 1)}")
+        words.append(plural(other["images"], "image", spec=","))
     return ", ".join(words)

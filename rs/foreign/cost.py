@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from rs.api.voting import VoterAtHand
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.stages.shared_batches import shares
 
 N, N0 = 10_000, 100
@@ -106,7 +106,8 @@ def choose(
     bought = min(int(seconds / cost.image(n)), most)
     if bought < (wanted if images else 1):
         number = wanted if images else 1
-        told = f"{number} image{'s' * (number > 1)} with n = {n} take {in_words(number * cost.image(n))} here"
+        takes = f"{'takes' if number == 1 else 'take'} {in_words(number * cost.image(n))} here"
+        told = f"{plural(number, 'image')} with n = {n} {takes}"
         raise UserError(f"certify: --budget {in_words(budget)}: too short: {told}")
     if bought == most and not given:
         n = max(step for step in steps if step == n or bought * cost.image(step) <= seconds)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from rs.api.certification import Certification
 from rs.api.counts import NO_LABEL
+from rs.errors import plural
 from rs.foreign.pictures import Pictures
 from rs.foreign.sources import Foreign
 from rs.report.html_table import down, up
@@ -102,7 +103,7 @@ class Done:
         spread = f" [{down(low)}, {up(high)}]" if number > 1 else ""
         norm = f"l{found.norm:g}".replace("linf", "l-infinity")
         told = [f"{what} {down(average)}{spread} ({norm}), at most {down(self.cap)}; {abstained} abstained"]
-        told.append(f"{number:,} image{'s' * (number > 1)}, {self._settings()}")
+        told.append(f"{plural(number, 'image', spec=',')}, {self._settings()}")
         if not found.rigorous:
             told.append(f"{found.certificate['name']} is an estimate that no proof covers")
         if not self.labelled:

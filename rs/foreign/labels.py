@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.foreign.pictures import Pictures
 from rs.methods.data.images import some
 
@@ -21,7 +21,7 @@ def in_model(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple[li
     table, how = translation(pictures, classes, names)
     known = list(pictures.labels) if table is None else [table[label] for label in pictures.labels]
     if known and max(known) >= classes:
-        told = f"label {max(known)}, but the model has {classes} classes"
+        told = f"label {max(known)}, but the model has {plural(classes, 'class', 'classes')}"
         raise UserError(f"{pictures.place}: {told}; give --unlabelled to certify predictions")
     return known, how
 
@@ -49,8 +49,8 @@ def translation(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple
         return [int(group) for group in groups], "numbers of classes"
     if len(groups) == classes and not any(numbers):
         order = f"{groups[0]} is class 0, {groups[-1]} is class {classes - 1}"
-        return list(range(classes)), f"{classes} classes in sorted order: {order}"
-    told = f"{len(groups)} classes ({some(list(groups))}), but the model has {classes}"
+        return list(range(classes)), f"{plural(classes, 'class', 'classes')} in sorted order: {order}"
+    told = f"{plural(len(groups), 'class', 'classes')} ({some(list(groups))}), but the model has {classes}"
     advice = "name the folders as its classes or by their numbers, or give --unlabelled"
     raise UserError(f"{pictures.place}: {told}, and not of these names; {advice}")
 

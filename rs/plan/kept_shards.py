@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.plan.plan import Plan
 from rs.plan.shard_sizes import KEY, RECORD, Shards, ranges_in, recorded
 from rs.provenance.files import write_json
@@ -41,7 +41,7 @@ def _sentence(alike: list[Shards]) -> str:
     first, more = alike[0], f" and {len(alike) - 1} more" * (len(alike) > 1)
     told, size = (
         f"{first.label}{more}: ",
-        f"shards of {first.images} images, which are kept; sampling.{KEY}: ",
+        f"shards of {plural(first.images, 'image')}, which are kept; sampling.{KEY}: ",
     )
     if first.running:
         return f"{told}a process that runs now has planned {size}{first.stated} counts if it draws nothing"

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from rs.errors import plural
 from rs.plan import rates
 from rs.plan.jobs import Job
 from rs.plan.passes import NotPriced, Work, compiled_kinds, singly, taken
@@ -132,7 +133,8 @@ def sentence(plan: Plan) -> str | None:
         return None
     parts = ", ".join(f"{stage} {in_words(h)}" for stage, h in found.stages.items())
     assumed = "assumed; `rs price` measures" if found.assumed else "measured"
-    told = f"{len(jobs)} jobs missing: about {in_words(found.hours)} {found.unit} here ({assumed}): {parts}"
+    hours = f"about {in_words(found.hours)} {found.unit} here ({assumed})"
+    told = f"{plural(len(jobs), 'job')} missing: {hours}: {parts}"
     if found.most > 1.05 * found.hours:
         told += f"; at most {in_words(found.most)}"
     return told + (f"; not included: {'; '.join(found.unpriced)}" if found.unpriced else "")

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rs.errors import plural
 from rs.plan.jobs import Job
 from rs.plan.passes import NotPriced, singly
 from rs.plan.plan import Plan
@@ -44,7 +45,7 @@ class Size:
     def __str__(self) -> str:
         now, then = map(_in_words, (self.seconds, self.becomes))
         advice = f"sampling: {{images_per_shard: {self.images_per_shard}}} makes it {then}"
-        counts = f"{self.then:,} sampling jobs instead of {self.jobs:,}"
+        counts = f"{plural(self.then, 'sampling job', spec=',')} instead of {self.jobs:,}"
         return f"{self.machine}: a sampling job takes about {now}; {advice}, {counts}"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from rs.errors import plural
 from rs.report.html_table import Cell, How, Section
 from rs.tables import reading
 
@@ -56,7 +57,8 @@ def _sentence(row: Mapping[str, Any]) -> str:
         return f"log of others, {row['what']}"
     many = f", {int(row['files'])} files" if pd.notna(row["files"]) and row["files"] > 1 else ""
     if pd.notna(row.get("passes")):  # of an ensemble whose members do not all see every vote
-        many += f", {int(row['votes']):,} votes by {int(row['passes']):,} passes of its networks"
+        passes = plural(int(row["passes"]), "pass", "passes", ",")
+        many += f", {int(row['votes']):,} votes by {passes} of its networks"
     return f"{row['stage']}, {row['what']}{under}: {', '.join(parts)}{many}"
 
 

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rs.errors import plural
 from rs.plan.price import in_words
+from rs.report.numerals import order
 
 MOST = 8  # studies of the list
 
@@ -31,7 +33,7 @@ class Offer:
     @property
     def counted(self) -> str:
         parts = [(self.numbers, "number"), (self.claims, "claim")]
-        return " and ".join(f"{n:,} {what}{'s' * (n > 1)}" for n, what in parts if n)
+        return " and ".join(plural(n, what, spec=",") for n, what in parts if n)
 
     @property
     def cost(self) -> str:
@@ -48,7 +50,7 @@ def offers(
         said = sum(c["study"] == study and c["verdict"] == "not run" for c in claims)
         if price > 0 and left + said:
             found.append(Offer(study, left, said, price))
-    return sorted(found, key=lambda offer: (-offer.per_hour, offer.study))
+    return sorted(found, key=lambda offer: (-offer.per_hour, order(offer.study)))
 
 
 def fits(found: Sequence[Offer], hours: float = 1.0) -> list[Offer]:
@@ -66,7 +68,7 @@ def sentence(found: Sequence[Offer], machine: str) -> str:
         return ""
     taken = fits(found)
     if not taken:
-        first = min(found, key=lambda offer: (offer.hours, offer.study))
+        first = min(found, key=lambda offer: (offer.hours, order(offer.study)))
         told = f"Nothing that is left fits into one {machine} hour"
         return f"{told}; the cheapest, {first.study}, decides {first.counted} in {first.cost}."
     whole = Offer(

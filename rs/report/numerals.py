@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 MINUS = "−"  # U+2212, as in print; the scripts of the pages write the same
@@ -12,6 +14,11 @@ def order(name: str) -> tuple[tuple[bool, int, str], ...]:
     """A sort key."""
     parts = re.split(r"(\d+)", name)
     return tuple((part.isdigit(), int(part) if part.isdigit() else 0, part.lower()) for part in parts if part)
+
+
+def naturally(paths: Iterable[Path]) -> list[Path]:
+    """Files in natural order."""
+    return sorted(paths, key=lambda path: order(str(path)))
 
 
 def numeral(value: Any, spec: str = "g") -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rs.errors import plural
 from rs.plan.price import in_words
 from rs.provenance.files import write_text
 from rs.report.frame import render
@@ -163,7 +164,7 @@ def _cell(number: Row, hours: float | None) -> dict[str, Any]:
             told.append(f"95 % interval {down(float(number['low']))} to {up(float(number['high']))}")
         images = number.get("images")
         if images is not None and images == images:
-            told.append(f"{images:,.0f} images")
+            told.append(plural(images, "image", spec=",.0f"))
         told.append(f"run {number['label']}")
     told.append(printed(str(number.get("told") or word)))
     told.append(f"{number['address']}")
@@ -211,7 +212,7 @@ def write_papers(
     for name, paper in files.items():
         chosen: dict[str, Any] = {"paper": paper, "totals": {k: n for k, n in totals.items() if n}}
         used = (
-            sorted({c["study"] for t in paper.tables for _, cells in t.rows for c in cells if c})
+            sorted({c["study"] for t in paper.tables for _, cells in t.rows for c in cells if c}, key=order)
             if paper
             else []
         )

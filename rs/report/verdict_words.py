@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from rs.errors import plural
+
 _ARE = {"agrees": "agree", "differs": "differ", "holds": "hold", "fails": "fail"}  # the others take a verb
 _HAVE = {"other settings", "no verdict"}
 
@@ -57,7 +59,7 @@ def verdict_words(row: Mapping[Any, Any]) -> str:
     else:
         told += f"; {_decides(row)}"
     if pd.notna(row["difference_low"]) and "seeds" not in row["counted"]:
-        seeds = f"{row['seeds']:.0f} seed{'s' if row['seeds'] > 1 else ''}"
+        seeds = plural(row["seeds"], "seed", spec=".0f")
         told += f" ({seeds}: the spread over seeds is not counted)"
     return told
 
@@ -67,10 +69,11 @@ def _decides(row: Mapping[Any, Any]) -> str:
     if what is None or pd.isna(what):
         return "nothing that runs here decides it"
     if what == "the paper's images":
-        return f"the paper's own {count:,.0f} images would decide it"
+        return f"the paper's own {plural(count, 'image', spec=',.0f')} would decide it"
     if what == "seeds" and pd.isna(row["difference_low"]):  # their spread is not known yet
-        return f"{count:,.0f} training seeds at least"
-    return f"{count:,.0f} {'training seeds' if what == 'seeds' else what} would decide it"
+        return f"{plural(count, 'training seed', spec=',.0f')} at least"
+    one = "training seed" if what == "seeds" else what.removesuffix("s")
+    return f"{plural(count, one, spec=',.0f')} would decide it"
 
 
 def _signed(value: float) -> str:

@@ -14,6 +14,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from rs.errors import plural
 from rs.statistics import attainable
 from rs.statistics.bounds import Floats
 from rs.study.certification_log import Log
@@ -149,7 +150,8 @@ def facts_of(log: Log, sigma: float | None) -> str:
         step = step_of(log.idx)
         at = f"{_every(step)} image" if step else "at no even step"
         every = f", {at} from {log.idx.min()} to {log.idx.max()}"
-    told = f"{len(log)} images{every}; {int((log.predict < 0).sum())} abstain"
+    abstained = int((log.predict < 0).sum())
+    told = f"{plural(len(log), 'image')}{every}; {abstained} {'abstains' if abstained == 1 else 'abstain'}"
     if len(log) == 0:
         return told
     largest = float(log.radius.max())

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
+from rs.errors import plural
 from rs.study.claims import (
     ATTACKED,
     BESIDE,
@@ -187,7 +188,9 @@ def _compared(asked: Asked, sides: list[Row]) -> tuple[Row, Interval, bool] | No
             row, value = each[0][0], sign * float(each[0][0]["difference"])
             widths = [_widths(rows[0], sign) for rows in each]
             below, above = (math.hypot(*ends) for ends in zip(*widths, strict=True))
-            counted = f"{row['images']} images paired" + ("" if about == "networks" else ", and seeds")
+            counted = f"{plural(row['images'], 'image')} paired" + (
+                "" if about == "networks" else ", and seeds"
+            )
             return row, Interval(value, value - below, value + above, counted), sign < 0
     return None
 

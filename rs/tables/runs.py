@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rs.errors import plural
 from rs.plan.jobs import PlannedRun
 from rs.plan.sharing import NOT_IDENTITY
 from rs.provenance.run_files import read_model_manifest
@@ -20,7 +21,7 @@ def rows(stored: Stored) -> Iterator[Row]:
     for planned in stored.plan.runs:
         row = _trained(planned) if planned.run.trained else _given(planned)
         unchecked = stored.unchecked[planned.id]
-        content = {"content": f"{len(unchecked)} files not checked"} if unchecked else {}
+        content = {"content": f"{plural(len(unchecked), 'file')} not checked"} if unchecked else {}
         yield {**head(planned), **row, "network": planned.network, **content}
 
 

@@ -85,7 +85,7 @@ def test_images(images, line):
         ({"labels": [0, 1, 2, 3]}, "certify: labels: 3 is no class; allowed 0 to 2"),
         ({"labels": [0.0, 1.0, 2.0, 0.0]}, "certify: labels: float64; allowed whole numbers"),
         ({"positions": [0, 1, 1, 2]}, "positions: each position once"),
-        ({"positions": [0, 1]}, "positions: give a whole number from 0 for each of the 4 images"),
+        ({"positions": [0, 1]}, "positions: give a whole number from 0 for each of 4 images"),
         ({"n": 9}, "n = 9: votes certify nothing at alpha = 0.001; at least 10 for cohen"),
         ({"n": 0}, "certify: n: 0"),
         ({"n0": 2.5}, "certify: n0: 2.5"),

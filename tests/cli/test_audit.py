@@ -169,7 +169,7 @@ def test_bad_input_is_one_line_and_the_others_are_told(tmp_path, said):
     assert "audit: give logs" in said(code=1)
     (tmp_path / "other.tsv").write_text("a\tb\n")
     assert "other.tsv:1: lacks the columns idx" in said(tmp_path / "other.tsv", code=1)
-    assert "1 file could not be read; 0 findings in 0 of 1 others" in said(
+    assert "1 file could not be read; 0 findings in 0 of 1 other\n" in said(
         log, tmp_path / "other.tsv", code=1
     )
     assert "no.parquet: cannot be read" in said(tmp_path / "no.parquet", code=1)

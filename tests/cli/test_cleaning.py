@@ -118,7 +118,9 @@ def test_nothing_is_removed_while_a_study_cannot_be_read(folder, capsys):
     assert main(["clean", "--delete", "--yes"]) == 1
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith("rs: cannot tell what it keeps: broken.yaml: modle: unknown key")
-    assert told[-1] == "rs: nothing removed: 1 studies cannot be read; repair them, or give --only"
+    assert (
+        told[-1] == "rs: nothing removed: 1 study cannot be read; repair what is named above, or give --only"
+    )
     assert stray.exists()
 
 

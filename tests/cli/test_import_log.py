@@ -73,7 +73,7 @@ def test_a_folder_is_read_and_what_holds_no_image_is_named_last(
     assert passed == "logs: passed over, no logs: README.md (1 file)"
     assert faults == [
         "rs: logs/header_only.tsv: no image below the header",
-        "rs: import-log: 1 of 3 logs could not be read and are left out",
+        "rs: import-log: 1 of 3 logs could not be read and is left out",
     ]
     assert set(pd.read_parquet("t.parquet")["log"]) == {"logs/sigma_0.25", "logs/sub/b.tsv.gz"}
 

@@ -38,6 +38,22 @@ def test_with_nothing_run_the_pages_have_prices(
     assert 'class="price"' in Path("pages/p.html").read_text()
 
 
+def test_rows_of_studies_that_differ_in_a_number_stand_in_its_order(
+    tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    for k in (100, 200, 1000):
+        entry = {**ENTRY, "table": f"T, k = {k}"}
+        Path(f"config/k{k}.yaml").write_text(yaml.safe_dump({**tiny, "name": f"k{k}", "published": [entry]}))
+    assert main(["papers", "--out", "pages"]) == 0
+    page = Path("pages/p.html").read_text()
+    rows = [page.index(f">k = {k}<") for k in (100, 200, 1000)]
+    commands = [page.index(f"--configfile config/k{k}.yaml") for k in (100, 200, 1000)]
+    assert rows == sorted(rows)
+    assert commands == sorted(commands)
+
+
 def test_a_claim_rests_on_its_least_sure_condition_that_says_the_same() -> None:
     sure, close = condition(0.3, 0.4, 0.5, "holds"), condition(0.01, 0.05, 0.09, "holds")
     other = condition(-0.001, 0.0, 0.001, "undecided")

@@ -146,7 +146,11 @@ def test_claims_that_are_mathematics_are_counted_apart():
         for verdict, rows in verdicts
     ]
     assert "\n\nOf 3 claims that hold or fail, 2 are mathematics" in page([], claims, False)
-    assert "; 1 are decided by trained networks." in text([], claims)
+    assert "; 1 is decided by trained networks." in text([], claims)
+    one = "mathematics, decided by a test; 2 are decided by trained networks."
+    assert f"Of 3 claims that hold or fail, 1 is {one}" in text([], [*claims[1:3], claims[2]])
+    assert "The one claim that holds or fails is mathematics, decided by a test." in text([], claims[:1])
+    assert "The one claim that holds or fails is decided by trained networks." in text([], claims[2:])
     assert "mathematics" not in page([], claims[3:], False)
 
 
@@ -168,7 +172,7 @@ def test_what_a_paper_s_own_numbers_say_stands_beside_what_was_found(folder):
         "  certified accuracy of nal better than gaussian at 0.25 = -0.1 [-0.2, 0]: fails (as printed)",
     ]
     told = page([], [claim], True)
-    assert "The papers print the numbers behind 1 claims: by these, 0 hold, 1 do not." in told
+    assert "The papers print the numbers behind 1 claim: by these, 0 hold, 1 does not." in told
     contradicted = told.partition("own numbers contradict")[2].partition("not run")[0]
     assert "It helps." in contradicted
     assert "−0.100" in contradicted
@@ -202,7 +206,7 @@ def test_why_says_what_a_run_would_cost_where_none_was(folder):
             "one/claims/help",
             "one has no such number, claim or row TABLE[N]; of its 2, near: one/claims/helps",
         ),
-        ("one/certified_accuracy[9]", "table certified_accuracy has 2 rows; they are numbered from 0"),
+        ("one/certified_accuracy[9]", "table certified_accuracy has 2 rows, numbered from 0"),
         ("one/no_table[0]", "one has no table no_table; allowed: attack_checks, "),
     ],
 )

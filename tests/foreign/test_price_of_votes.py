@@ -53,7 +53,7 @@ def test_what_is_asked_for_stays():
 
 
 def test_a_budget_that_buys_nothing():
-    with pytest.raises(UserError, match=r"--budget 0.1 s: too short: 1 image with n = 100 take 0.2 s here"):
+    with pytest.raises(UserError, match=r"--budget 0.1 s: too short: 1 image with n = 100 takes 0.2 s here"):
         bought(0.1)
     with pytest.raises(UserError, match=r"--budget 60 s: too short: 500 images with n = 100 take 100 s here"):
         bought(60, images=500)

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import study_tables
 
+from rs.errors import plural
 from rs.report.answers import answers, best
-from rs.report.verdict_words import counted
+from rs.report.verdict_words import counted, verdict_words
 from rs.tables.noise import smoothed_with
 
 
@@ -84,6 +85,27 @@ def test_published_numbers_and_claims_are_counted(tmp_path: Path) -> None:
 )
 def test_verdicts_are_counted_in_a_sentence(counts: dict[str, int], told: str) -> None:
     assert counted(counts, "claims") == told
+
+
+@pytest.mark.parametrize(
+    ("what", "count", "told"),
+    [
+        ("the paper's images", 1, "the paper's own 1 image would decide it"),
+        ("the paper's images", 2500, "the paper's own 2,500 images would decide it"),
+        ("images", 1, "1 image would decide it"),
+        ("seeds", 1, "1 training seed would decide it"),
+        ("seeds", 4, "4 training seeds would decide it"),
+    ],
+)
+def test_what_would_decide_is_told_in_the_right_number(what: str, count: int, told: str) -> None:
+    row: dict[str, Any] = {"status": "undecided", "difference": 0.1, "difference_low": 0.0, "seeds": 1.0}
+    row |= {"difference_high": 0.2, "decides": what, "decides_count": float(count), "counted": "images"}
+    assert f"; {told} (1 seed: the spread" in verdict_words(row)
+
+
+def test_counts_of_one_and_of_several() -> None:
+    assert [plural(n, "image") for n in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert [plural(n, "class", "classes", ",") for n in (1, 1000)] == ["1 class", "1,000 classes"]
 
 
 def test_a_study_that_asks_nothing_is_told_nothing(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from rs.errors import plural
 from rs.report.html_table import bound, down, interval
 from rs.report.names import noise_name, norm_name
 from rs.report.tracking.numbers import grouped, yes
@@ -99,7 +100,7 @@ def _attacked(record: Record) -> list[str]:
     told = []
     parts = grouped(record.attacked, lambda row: (row["attack"], row["smoothing"]))
     for (attack, _), part in parts.items():
-        head = f"**Accuracy under attack** {attack}, {part[0]['images']} images"
+        head = f"**Accuracy under attack** {attack}, {plural(part[0]['images'], 'image')}"
         told.append(f"{head}\n\n{_table(part, 'accuracy')}")
     return told
 
@@ -135,7 +136,7 @@ def _certificate(row: Row) -> str:
     kind = "" if yes(row["rigorous"]) else " (an estimate, no certificate)"
     noise = noise_name(row["smoothing_name"], row["smoothing_parameters"])
     told = f"{row['certificate']}{kind}, {norm_name(row['norm'])}, {noise}"
-    return f"{told}, α = {row['alpha']:g}, n = {row['n']:,}, {row['images']} images"
+    return f"{told}, α = {row['alpha']:g}, n = {row['n']:,}, {plural(row['images'], 'image')}"
 
 
 def _table(told: list[Row], column: str) -> str:
