@@ -54,7 +54,7 @@ def add_arguments(own: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prints certified accuracy, ACR and the places of the results."""
-    from rs.cli.overview import certified_accuracy_text
+    from rs.cli.overview import certified_accuracy_text, slips
 
     name = name_of(args.checkpoint)
     file = RESULTS / name / "study.yaml"
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
         write_text(file, told)
         plan = Plan(Study([file]))
         _run_jobs(plan, args.data_dir)
-    print(certified_accuracy_text(plan.tables))
+    print(certified_accuracy_text(plan.tables), *slips(plan), sep="\n")
     print(f"study    {file}\ntables   {plan.tables}")
     for path in (o.certified for planned in plan.runs for o in planned.observations):
         print(f"radii    {path}")

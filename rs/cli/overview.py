@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +13,9 @@ from rs.errors import plural
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.provenance import accepted_code
-from rs.provenance.files import PART, read_table
+from rs.provenance.files import PART, read_json, read_table
 from rs.provenance.run_files import DIVERGED
+from rs.report.guessing import of_imports
 from rs.report.html_table import down, up
 from rs.report.names import MEASURES, norm_name
 from rs.report.verdict_words import verdict_words
@@ -85,6 +87,15 @@ def published_text(tables: Path, measured_only: bool = False) -> str:
             lines.append(f"  {name:<7} published {row['printed']:<6} {found}")
     lines += [f"\npublished numbers without a measurement: {absent.sum()}"] if absent.any() else []
     return "\n".join(lines)
+
+
+def slips(plan: Plan) -> Iterator[str]:
+    """Sentences on imported models that are no better than guesses."""
+    classes = plan.data_facts.get("x-classes")
+    if classes is None and plan.data_manifest.is_file():  # a folder of images says it there
+        classes = read_json(plan.data_manifest)["classes"]
+    if classes is not None:
+        yield from of_imports(plan.tables, classes)
 
 
 def places(plan: Plan) -> str:

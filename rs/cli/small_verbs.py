@@ -11,7 +11,7 @@ from rs.cli.plans import plan_of
 
 
 def show(args: argparse.Namespace) -> None:
-    from rs.cli.overview import certified_accuracy_text, places, published_text
+    from rs.cli.overview import certified_accuracy_text, places, published_text, slips
     from rs.plan import diverged
     from rs.tables.aggregate import check_tables
 
@@ -20,7 +20,7 @@ def show(args: argparse.Namespace) -> None:
         print(f"rs: {sentence}", file=sys.stderr)
     check_tables(plan)
     print(certified_accuracy_text(plan.tables))
-    print(published_text(plan.tables))
+    print(*slips(plan), published_text(plan.tables), sep="\n")
     print(places(plan))
 
 

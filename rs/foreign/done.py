@@ -14,6 +14,7 @@ from rs.api.counts import NO_LABEL
 from rs.errors import plural
 from rs.foreign.pictures import Pictures
 from rs.foreign.sources import Foreign
+from rs.report.guessing import no_better_than_guesses
 from rs.report.html_table import down, up
 from rs.report.model import SHOWN, ModelPage
 from rs.statistics.intervals import shares_at_least, t_interval
@@ -106,7 +107,10 @@ class Done:
         told.append(f"{plural(number, 'image', spec=',')}, {self._settings()}")
         if not found.rigorous:
             told.append(f"{found.certificate['name']} is an estimate that no proof covers")
-        if not self.labelled:
+        if self.labelled:
+            classes, right = found.counts.estimation.shape[1], int(found.correct.sum())
+            told += filter(None, [no_better_than_guesses(right, number, classes)])
+        else:
             told.append("no labels: what is certified are the predictions, right or wrong")
         if self.turned:
             loaders = "certified as their pixels lie, as torchvision's and timm's loaders give them"

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ from rs.networks.transformations import EQUAL, EXACT, apart, copied, one_line, o
 IMAGES, LEVELS = 32, (0.12, 0.25, 0.5, 1.0)  # probes: 32 test images under Gaussian noise of each level
 NARROW = {torch.float32: 1e-4, torch.float16: 0.05, torch.bfloat16: 0.3}  # changes that rounding may make
 CALLS = 128  # calls of a network that draws at random
+FEW, SECONDS = 8, 5.0  # calls at least, and for how long, in search of the cause of a refusal
 # Limits beyond chance: standard errors between two means; variance between calls over variance within calls
 FAR, SHARED = 6.0, 3.0
 ASSUMED = "certification assumes one deterministic function of the image"
@@ -170,7 +172,24 @@ class _Subject:
         return apart(other, one) > self.tolerance
 
     def refuse(self, assumption: str, why: str = ASSUMED) -> NoReturn:
-        raise UserError(f"{self.run}: {assumption}; {why}")
+        raise UserError(f"{self.run}: {_narrowed(self, assumption)}; {why}")
+
+
+def _narrowed(subject: _Subject, assumption: str) -> str:
+    """The failed `assumption` in words, or the cause that a counter of calls has: it may first be noticed in
+    any comparison, such as that of two places in a batch.
+    """
+    if not assumption.startswith("its answer"):
+        return assumption
+    images, began = subject.images[:EXACT], time.monotonic()
+    with contextlib.suppress(Exception), torch.no_grad(), kept_chance():
+        found: list[Tensor] = []
+        while len(found) < CALLS and (len(found) < FEW or time.monotonic() - began < SECONDS):
+            seeded(0)
+            found.append(subject.network(images.clone()).clone())
+            if subject.differ(found[0], found[-1]):
+                return "its answer changes between calls, and not by seeded chance: it keeps state"
+    return assumption
 
 
 def _subject(network: nn.Module, images: Tensor, run: str) -> _Subject:

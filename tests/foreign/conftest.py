@@ -62,6 +62,10 @@ def half_inside():
     return Other(lambda net, x: net.half()(x.half()).float())
 
 
+def other_order():
+    return Other(lambda net, x: net(x).roll(1, 1))
+
+
 def broken():
     return Other(lambda net, x: net(x) * torch.nan)
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
 
 import rs
 from rs.cli.main import main
@@ -82,6 +83,18 @@ def test_class_folders_give_certified_accuracy(certify):
     certified = (found["prediction"] == found["label"]).mean()
     row = next(line for line in out.splitlines() if line.startswith("certified accuracy"))
     assert float(row.split()[2]) == pytest.approx(certified, abs=1e-3)
+
+
+def test_classes_in_another_order_are_told(certify):
+    x, y = load_digits(return_X_y=True)
+    for i in range(42, 160):
+        pixels = (x[i].reshape(8, 8) / 16 * 255).round().astype(np.uint8)
+        Image.fromarray(pixels).save(Path("sorted", str(y[i]), f"{i:03}.png"))
+    for entry, says in (("other_order", True), ("net", False)):
+        options = ("--model", f"entry:mynet:{entry}", *DIGITS[2:-1], entry, "--data", "sorted")
+        code, out, err = certify(*options, "--n", "50")
+        assert code == 0, err
+        assert ("no more than by guessing one of 10 classes; check the order of the classes" in out) == says
 
 
 def test_the_page_holds_all_of_it(certify):

@@ -36,7 +36,7 @@ REFUSED = {
     foreign.ActiveDropout: r"changes between calls \(it draws at random.*allow: \[chance\]",
     foreign.SharedDraw: "changes between calls",
     foreign.ChangesByItself: "not by seeded chance: it keeps state",
-    foreign.RemembersImages: "keeps state",
+    foreign.RemembersImages: "depends on the images before: it keeps state",
     foreign.ByPlace: "depends on an image's place in the batch",
     foreign.ByBatchSize: "to an image alone is not its answer to it in a batch",
     foreign.Squeezes: r"its output for 1 image alone is \[10\]",
@@ -85,6 +85,20 @@ def test_one_deterministic_function_passes(build):
     assert torch.equal(torch.get_rng_state(), state[0])
     assert np.array_equal(np.random.get_state()[1], state[1])
     assert random.getstate() == state[2]
+
+
+@pytest.mark.parametrize("period", range(2, 10))
+def test_a_counter_of_calls_is_told_as_state_wherever_it_is_noticed(period):
+    """A period of 6 is noticed when images change places, one of 7 when an image is alone."""
+
+    class EveryFew(foreign.Base):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return super().forward(x) + float(self.calls % period == 0)
+
+    assert "changes between calls, and not by seeded chance: it keeps state" in refusal(EveryFew)
 
 
 class ThroughNumpy(foreign.Base):

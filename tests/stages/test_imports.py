@@ -5,11 +5,13 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from foreign_study import MODULE, OWN, execute, plan_of, refused
 from foreign_study import place as place  # fixture
+from sklearn.datasets import load_digits
 
 from rs.cli.main import main
 from rs.errors import UserError
@@ -41,6 +43,28 @@ def test_every_form_of_the_same_weights_gives_the_same_votes(place):
     runs = pd.read_parquet(plan.tables / "runs.parquet")
     assert runs["objective"].tolist() == ["imported"] * len(forms)
     assert set(pd.read_parquet(plan.tables / "certified_accuracy.parquet")["label"]) == set(forms)
+
+
+def test_a_network_that_was_never_trained_is_not_certified_in_silence(place, capsys):
+    def certify(checkpoint: str) -> tuple[str, str]:
+        options = ["--entry", "their_module:network", "--data", "digits", "--sigma", "0.25"]
+        assert main(["certify", "--checkpoint", checkpoint, *options, "--n", "100", "--images", "120"]) == 0
+        out = capsys.readouterr().out
+        study = next(line.split()[1] for line in out.splitlines() if line.startswith("study "))
+        assert main(["show", "--study", study]) == 0
+        return out, capsys.readouterr().out
+
+    x, y = load_digits(return_X_y=True)
+    means = torch.tensor(np.stack([x[y == c].mean(0) / 16 for c in range(10)])).float()
+    torch.save({"1.weight": means, "1.bias": -means.square().sum(1) / 2}, "good.pt")
+    slip = (
+        "of 120 images are right, no more than by guessing one of 10 classes; check the order of the classes"
+    )
+    for told in certify("plain.pt"):
+        assert told.count(slip) == 1
+        assert "plain under gaussian" in told
+    for told in certify("good.pt"):
+        assert "by guessing" not in told
 
 
 def test_normalisation_is_the_first_layer(place):
