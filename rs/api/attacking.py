@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rs.api import given
 from rs.api.counts import label_array
-from rs.api.parameters import method_of, plain
+from rs.api.parameters import method_of, plain, radius_list
 from rs.api.smoothed import SmoothedClassifier
 from rs.errors import UserError
 from rs.machine.devices import generator
@@ -146,7 +146,7 @@ def _method(
 ) -> dict[str, Any]:
     """The attack as a study writes it. Raises UserError for an attack that no study could state."""
     method = {**method_of(attack, "attack", verb), **{k: plain(v) for k, v in parameters.items()}}
-    method |= {"radii": plain(list(radii)), "judge": judge if judge == "base" else {"n": plain(judge)}}
+    method |= {"radii": radius_list(radii, verb), "judge": judge if judge == "base" else {"n": plain(judge)}}
     method |= {} if keep_broken is None else {"keep_broken": keep_broken}
     _check(verb, method)
     return method

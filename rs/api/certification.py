@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rs.api.counts import NO_LABEL, Counts, counts_of
-from rs.api.parameters import method_of, owned
+from rs.api.parameters import method_of, owned, radius_list
 from rs.errors import UserError, plural
 from rs.methods import claims
 from rs.methods.certificates.incremental import Incremental
@@ -66,11 +66,12 @@ class Certification:
 
     def certified_accuracy(self, radii: Sequence[float] = (0.0,)) -> pd.DataFrame:
         """Share of the images that are correct with a radius of at least r, and its 95 % Wilson interval: one
-        row per radius, with columns radius, certified_accuracy, low, high.
+        row per radius, with columns radius, certified_accuracy, low, high. Raises UserError where `radii` are
+        no list of numbers from 0.
         """
         import pandas as pd
 
-        at = np.asarray(radii, np.float64)
+        at = np.asarray(radius_list(radii, "certified_accuracy"))
         shares = shares_at_least(np.where(self.correct, self.radius, -1.0), at, self.factor)
         columns = dict(zip(("certified_accuracy", "low", "high"), shares, strict=True))
         return pd.DataFrame({"radius": at, **columns})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rs.api.certification import Certification
+from rs.api.parameters import radius_list
 from rs.errors import UserError
 from rs.settings.study import Report
 
@@ -61,8 +62,7 @@ def compare(
         raise UserError(f"compare: margins: {unknown[0]}: no such metric; allowed: {', '.join(METRICS)}")
     if wrong := [margin for margin in (margins or {}).values() if not 0 < margin < np.inf]:
         raise UserError(f"compare: margins: {wrong[0]}: must be a number above 0")
-    if radii is not None and not all(np.isfinite(r) and r >= 0 for r in radii):
-        raise UserError(f"compare: radii: {list(radii)}: each must be a number from 0")
+    radii = None if radii is None else radius_list(radii, "compare")
     asked = Asked(Report.radii, radii, level, margins or {})
     rows = rows_of([(_contestant("a", a), _contestant("b", b), asked)])
     return pd.DataFrame([row for row in rows if row["about"] == "networks"], columns=list(SHOWN))

@@ -95,7 +95,7 @@ def image_tensor(images: Images, verb: str) -> Tensor:
     if not x.is_floating_point():
         raise UserError(f"{verb}: images: {kind}; allowed floating-point numbers in [0, 1] (images / 255)")
     if x.dim() != 4 or min(shape) < 1:
-        hint = " (one image: images[None])" if x.dim() == 3 else ""
+        hint = " (one image: images[None])" if x.dim() == 3 else "; there are no images" * (shape[:1] == [0])
         raise UserError(f"{verb}: images: {shape}; allowed [N, C, H, W]{hint}")
     if shape[1] not in CHANNELS and shape[3] in CHANNELS:
         raise UserError(f"{verb}: images: {shape} has its channels last; allowed [N, C, H, W]")

@@ -61,6 +61,18 @@ def plain(value: Any) -> Any:
     return value
 
 
+def radius_list(radii: Any, verb: str) -> list[float]:
+    """Radii from a sequence or an array [R]. Raises UserError for anything else, also for a single number."""
+    try:
+        found = np.asarray(radii, np.float64)
+    except (TypeError, ValueError):
+        found = np.asarray(np.nan)
+    if found.ndim != 1 or not bool((np.isfinite(found) & (found >= 0)).all()):
+        hint = f": [{radii}]" if isinstance(radii, float | int) else ""
+        raise UserError(f"{verb}: radii: {radii!r}: give a list of numbers from 0{hint}")
+    return [float(r) for r in found]
+
+
 def settings_of(kind: Any, verb: str, **given: Any) -> Any:
     """A dataclass of rs.settings from keywords. The UserError names the first value that is out of range."""
     try:
@@ -68,4 +80,5 @@ def settings_of(kind: Any, verb: str, **given: Any) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{verb}: {place}: {first.get('input')!r}: {first['msg']}") from error
+        told = first["msg"].replace("Input should be", "must be").partition(" or an instance of ")[0]
+        raise UserError(f"{verb}: {place}: {first.get('input')!r}: {told}") from error

@@ -255,5 +255,6 @@ class SmoothedClassifier:
         return rule
 
     def __repr__(self) -> str:
-        noise = ", ".join(f"{key}={value}" for key, value in self.noise.items() if key != "name")
-        return f"<SmoothedClassifier of {self.name}: {self.noise['name']} noise, {noise}, on {self.device}>"
+        told = {key: value for key, value in self.noise.items() if key != "name"}
+        noise = ", ".join([f"{self.noise['name']} noise", *(f"{key}={value}" for key, value in told.items())])
+        return f"<SmoothedClassifier of {self.name}: {noise}, on {self.device}>"

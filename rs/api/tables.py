@@ -22,6 +22,8 @@ def read(place: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
     """
     path = Path(place)
     if path.is_file():
+        if path.suffix != ".parquet":
+            raise UserError(f"read: {path}: no table (*.parquet); give the folder of a study that ran")
         files = [path]
     else:
         folder = path / "tables" if (path / "tables").is_dir() else path

@@ -73,11 +73,32 @@ def claim(verb: str, draws: Draws, noise: Method, certificate: Method, alpha: fl
         raise UserError(f"{verb}: {noise['name']}, exact: {told}")
     method = catalog.build("certificates", certificate)
     with np.errstate(over="ignore"):
-        certified: Certified = method.certify(draws, described(noise, certificate), left)
+        certified = checked(method.certify(draws, described(noise, certificate), left), draws, method)
     if not np.all(np.isfinite(certified.radius)):
         told = "the noise is so large that the radius is no finite number"
         raise UserError(f"{verb}: {noise['name']}: {told}")
     return certified
+
+
+def checked(found: Certified, draws: Draws, certificate: Any) -> Certified:
+    """What a certificate returned for `draws`. Raises UserError where it breaks the contract
+    (rs.methods.interfaces): tables would count a radius that is none.
+    """
+    name = f"certificate {type(certificate).__name__}"
+    if not isinstance(found, Certified):
+        raise UserError(f"{name}: returned {type(found).__name__}, not Certified")
+    for what, values in (("predictions", found.prediction), ("radii", found.radius)):
+        if np.shape(values) != (len(draws),):
+            raise UserError(f"{name}: {what} of shape {np.shape(values)}, not ({len(draws)},)")
+    classes = draws.estimation.counts.shape[1]
+    unknown, none = (found.prediction < -1) | (found.prediction >= classes), ~(found.radius >= 0)
+    loose = (found.prediction < 0) & (found.radius > 0)
+    if (wrong := unknown | none | loose).any():
+        i = int(wrong.argmax())
+        told = f"prediction {found.prediction[i]}, radius {found.radius[i]}"
+        allowed = f"allowed: -1 with radius 0, or 0 to {classes - 1} with a radius of at least 0"
+        raise UserError(f"{name}: image {draws.images[i]}: {told}; {allowed}")
+    return found
 
 
 def check_rule(verb: str, certificate: Method, stop: dict[str, Any] | None = None) -> None:

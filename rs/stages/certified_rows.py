@@ -13,6 +13,7 @@ from scipy import special
 
 from rs.errors import UserError
 from rs.methods import catalog
+from rs.methods.claims import checked
 from rs.methods.interfaces import Certificate, Certified
 from rs.provenance.digests import canonical
 from rs.provenance.files import ADVICE
@@ -56,7 +57,7 @@ def claims(
     noise = catalog.build("noises", spec["noise"])
     certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
     alpha = left_of(use.alpha, spec["noise"], draws.dimension, votes)
-    certified = checked(certificate.certify(draws, noise, alpha), draws, label_of(method))
+    certified = checked(certificate.certify(draws, noise, alpha), draws, certificate)
     mark = " (randomised)" if method.get("randomised") and use.label else ""
     norm = float(certificate.norms[spec["noise"]["name"]])
     same = {
@@ -72,26 +73,6 @@ def claims(
     found |= {"prediction": certified.prediction.astype(np.int64)}
     found |= {"radius": certified.radius.astype(np.float64), **leading(draws)}
     return pa.table({key: [value] * len(draws) for key, value in same.items()} | found)
-
-
-def checked(found: Certified, draws: Draws, name: str) -> Certified:
-    """What the certificate `name` returned for `draws`. Raises UserError where it breaks the contract
-    (rs.methods.interfaces): tables would count a radius that is none.
-    """
-    if not isinstance(found, Certified):
-        raise UserError(f"certificate {name}: returned {type(found).__name__}, not Certified")
-    for what, values in (("predictions", found.prediction), ("radii", found.radius)):
-        if np.shape(values) != (len(draws),):
-            raise UserError(f"certificate {name}: {what} of shape {np.shape(values)}, not ({len(draws)},)")
-    classes = draws.estimation.counts.shape[1]
-    unknown, none = (found.prediction < -1) | (found.prediction >= classes), ~(found.radius >= 0)
-    loose = (found.prediction < 0) & (found.radius > 0)
-    if (wrong := unknown | none | loose).any():
-        i = int(wrong.argmax())
-        told = f"prediction {found.prediction[i]}, radius {found.radius[i]}"
-        allowed = f"allowed: -1 with radius 0, or 0 to {classes - 1} with a radius of at least 0"
-        raise UserError(f"certificate {name}: image {draws.images[i]}: {told}; {allowed}")
-    return found
 
 
 def warn_of_versions(draws: Draws, folder: Path) -> None:

@@ -57,7 +57,8 @@ def test_what_cannot_be_compared(pair):
         (lambda: rs.compare(pair[0], pair[1].radius), "give two certifications"),
         (lambda: rs.compare(*pair, level=1), "level: 1: must lie strictly between 0 and 1"),
         (lambda: rs.compare(*pair, margins={"ACR": 1}), "margins: ACR: no such metric; allowed: acr"),
-        (lambda: rs.compare(*pair, radii=[-1.0]), "each must be a number from 0"),
+        (lambda: rs.compare(*pair, radii=[-1.0]), "radii: [-1.0]: give a list of numbers from 0"),
+        (lambda: rs.compare(*pair, radii=0.5), "radii: 0.5: give a list of numbers from 0: [0.5]"),
         (lambda: rs.compare(pair[0], certified(np.zeros(N, int), np.ones(N, int))), "label"),
         (lambda: rs.compare(pair[0], unlabelled), "no labels were given"),
     ):

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 import rs
+from rs.methods.certificates.cohen import Cohen
+from rs.methods.interfaces import Certified
 
 X = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
 COUNTS = ([[90, 10]], [[900, 100]])
@@ -158,7 +160,7 @@ def test_predictions_and_another_size():
         ({"attack": "pgd"}, "attack: pgd: no such attack here; allowed: adre_pgd"),
         ({"attack": "transfer"}, "attack: transfer: no such attack here"),
         ({"radii": []}, "attack: radii"),
-        ({"radii": [-1.0]}, "attack: radii[0]: -1"),
+        ({"radii": [-1.0]}, "attack: radii: [-1.0]: give a list"),
         ({"judge": 0}, "attack: judge"),
         ({"judge": "none"}, "attack: judge"),
         ({"stepss": 3}, "attack: stepss: unknown key (did you mean steps?)"),
@@ -211,3 +213,51 @@ def test_counts_that_know_their_noise_take_no_other():
     assert "sigma: no such parameter" in told(lambda: rs.certify_counts(counts, sigma=0.5))
     assert "no labels were given" in told(lambda: certify().certified_accuracy())
     assert "[2] for 4 images" in told(lambda: counts.labelled([0, 1]))
+
+
+@pytest.mark.parametrize("radii", [0.5, np.float64(0.5), "0.5", [-1.0], [np.nan], [[0.5]], ["a"], None])
+def test_radii_are_a_list_of_numbers_everywhere(radii):
+    found = certify(labels=[0, 1, 2, 0], n=100)
+    for verb, call in (
+        ("certified_accuracy", lambda: found.certified_accuracy(radii)),
+        ("attack", lambda: rs.attack(rs.smooth(logits, sigma=0.25), X, [0, 1, 2, 0], radii=radii)),
+    ):
+        line = told(call)
+        assert line.startswith(f"{verb}: radii: "), line
+        assert "give a list of numbers from 0" in line
+        assert line.endswith(": [0.5]") == (not isinstance(radii, str | list | None))
+    assert len(found.certified_accuracy(np.array([0, 0.5]))) == 2
+
+
+def test_settings_are_refused_in_the_words_of_studies():
+    assert told(lambda: certify(n=100, stop=[0.2])).endswith("[0.2]: must be a dictionary")
+    assert "precision: 'fp16': must be 'float32', " in told(
+        lambda: rs.smooth(logits, sigma=1, precision="fp16")
+    )
+
+
+def test_no_images_and_no_table_are_named(tmp_path):
+    assert told(lambda: certify(images=X[:0])).endswith(
+        "[0, 1, 8, 8]; allowed [N, C, H, W]; there are no images"
+    )
+    (tmp_path / "README.md").write_text("precious")
+    assert "README.md: no table (*.parquet); give the folder of a study" in told(
+        lambda: rs.read(tmp_path / "README.md")
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda found: None, "returned NoneType, not Certified"),
+        (lambda found: Certified(found.prediction + 100, found.radius), "prediction 10"),
+        (lambda found: Certified(found.prediction, found.radius[:1]), "radii of shape (1,), not (4,)"),
+    ],
+)
+def test_the_answer_of_a_broken_certificate_is_no_claim(change, line, monkeypatch):
+    """As in a study: tests/stages/test_broken_certificates.py."""
+    own = Cohen.certify
+    monkeypatch.setattr(Cohen, "certify", lambda self, *given: change(own(self, *given)))
+    found = told(lambda: certify(n=100))
+    assert found.startswith("certificate Cohen: ")
+    assert line in found

@@ -168,3 +168,7 @@ def test_stopped_votes_are_cut_at_what_all_of_them_could_certify(smoothed, digit
     assert found.radius.max() < largest < SIGMA * special.ndtri(0.001 ** (1 / 19968))
     every = rs.certify_counts(([[9, 0]], [[found.counts.estimation.sum(1).max(), 0]]), sigma=SIGMA)
     assert largest > every.radius[0]
+
+
+def test_a_noise_without_parameters_leaves_no_gap_in_the_text():
+    assert repr(rs.smooth(lambda x: x.flatten(1), "none", device="cpu")).endswith(": none noise, on cpu>")

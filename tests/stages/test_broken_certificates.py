@@ -9,8 +9,10 @@ import pytest
 from certificate_draws import random_votes
 
 from rs.errors import UserError
+from rs.methods.certificates.cohen import Cohen
+from rs.methods.claims import checked
 from rs.methods.interfaces import Certified
-from rs.stages.certified_rows import checked, claims
+from rs.stages.certified_rows import claims
 
 DRAWS = random_votes(4, 3, 1000)
 GOOD = Certified(np.array([-1, 0, 3]), np.array([0.0, 0.0, 0.5]))
@@ -32,15 +34,13 @@ GOOD = Certified(np.array([-1, 0, 3]), np.array([0.0, 0.0, 0.5]))
 )
 def test_a_broken_answer_is_one_line(found: Any, told: str) -> None:
     with pytest.raises(UserError) as caught:
-        checked(found, DRAWS, "mine")
-    assert str(caught.value).startswith("certificate mine: ")
+        checked(found, DRAWS, Cohen())
+    assert str(caught.value).startswith("certificate Cohen: ")
     assert told in str(caught.value)
 
 
 def test_a_good_one_is_kept_and_claims_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rs.methods.certificates.cohen import Cohen
-
-    assert checked(GOOD, DRAWS, "mine") is GOOD
+    assert checked(GOOD, DRAWS, Cohen()) is GOOD
     spec = {"noise": {"name": "gaussian", "sigma": 0.5}, "n": 1000}
     assert claims({"name": "cohen"}, DRAWS, spec, 1100).num_rows == 3
     own = Cohen.certify
@@ -50,5 +50,5 @@ def test_a_good_one_is_kept_and_claims_are_checked(monkeypatch: pytest.MonkeyPat
         return Certified(found.prediction, found.radius * np.nan)
 
     monkeypatch.setattr(Cohen, "certify", nan)
-    with pytest.raises(UserError, match=r"certificate cohen: image 0: .* radius nan"):
+    with pytest.raises(UserError, match=r"certificate Cohen: image 0: .* radius nan"):
         claims({"name": "cohen"}, DRAWS, spec, 1100)
