@@ -16,7 +16,8 @@ from rs.cli.told_verdicts import page, text, totals
 from rs.cli.verdicts import claims_of, everything, numbers_of
 from rs.cli.why import chain
 from rs.errors import UserError
-from rs.provenance.files import write_table
+from rs.plan.plan import Plan
+from rs.provenance.files import provenance, write_table
 from rs.study.study import Study
 from rs.tables.aggregate import TABLES
 from rs.tables.claims import judged
@@ -135,6 +136,15 @@ def test_a_file_that_cannot_be_written_between_marks_is_told_before_the_work(
         capsys.readouterr().err
         == f"rs: {name}: {says} needs the marks <!-- verdicts --> and <!-- /verdicts -->\n"
     )
+
+
+def test_why_says_of_what_is_not_run_that_its_training_diverged(folder):
+    run = Plan(Study([Path("config/two.yaml")])).runs[0]
+    assert not any("diverged" in line for line in chain("two/claims/helps"))
+    made = provenance(run.spec, "code", diverged={"epoch": 2, "lost": "the loss is nan"})
+    write_table(run.folder / "diverged.parquet", _table({"epoch": [2]}), made)
+    told = [line for line in chain("two/claims/helps") if "diverged in epoch 2 (the loss is nan)" in line]
+    assert len(told) == 1
 
 
 def test_claims_that_are_mathematics_are_counted_apart():
