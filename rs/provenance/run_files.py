@@ -149,14 +149,37 @@ def read_attacked(path: Path, needs: Iterable[str] = ()) -> tuple[pd.DataFrame, 
     _once(path, frame, ["image", "radius", "variant"])
     n = 1 if made["judge"] == "base" else made["judge"]
     inside = frame["distortion"] <= frame["radius"] * (1 + _SLACK) + _SLACK
+    if not _all_right(frame, inside, made["classes"], n):
+        _refuse_attacked(path, frame, inside, made["classes"], n)
+    return frame, made
+
+
+def _all_right(frame: pd.DataFrame, inside: pd.Series[bool], classes: int, n: int) -> bool:
+    """Whether no row is wrong, all at once, since studies have millions; False where only each row tells."""
+    try:
+        votes = np.stack(frame["votes"].to_list()) if len(frame) else np.zeros((0, classes), np.int64)
+    except (TypeError, ValueError):  # of several lengths, or no lists
+        return False
+    if votes.dtype.kind not in "iu" or votes.shape != (len(frame), classes):
+        return False
+    total, prediction = votes.sum(1), frame["prediction"].to_numpy()
+    if len(frame) and (votes.min() < 0 or total.min() < 1 or total.max() > n or prediction.max() >= classes):
+        return False
+    most = votes[np.arange(len(frame)), prediction] == votes.max(1)
+    success = frame["success"].to_numpy(bool) == (prediction != frame["label"].to_numpy())
+    return bool((most & success & inside.to_numpy(bool)).all())
+
+
+def _refuse_attacked(path: Path, frame: pd.DataFrame, inside: pd.Series[bool], classes: int, n: int) -> None:
+    """Raises UserError for the first row of an attack's outcomes that is wrong."""
     for i, (votes, prediction, label) in enumerate(
         zip(frame["votes"], frame["prediction"], frame["label"], strict=True)
     ):
         counts = np.asarray(votes)
         wrong = ""
-        whole = counts.dtype.kind in "iu" and counts.size == made["classes"] and counts.min() >= 0
+        whole = counts.dtype.kind in "iu" and counts.size == classes and counts.min() >= 0
         if not whole or not 0 < counts.sum() <= n:
-            wrong = f"its votes are no {n} votes (or the first of them) for {made['classes']} classes"
+            wrong = f"its votes are no {n} votes (or the first of them) for {classes} classes"
         elif prediction >= len(counts) or counts[prediction] != counts.max():
             wrong = f"its prediction {prediction} is not the class of most votes"
         elif bool(frame["success"].iloc[i]) != (prediction != label):
@@ -165,7 +188,6 @@ def read_attacked(path: Path, needs: Iterable[str] = ()) -> tuple[pd.DataFrame, 
             wrong = f"its distortion {frame['distortion'].iloc[i]:g} is larger than the radius"
         if wrong:
             raise UserError(f"{path}: row {i}: {wrong}; {ADVICE}")
-    return frame, made
 
 
 def read_moved(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -75,7 +75,8 @@ def _best(tables: Path) -> Iterator[str]:
         mine = [b for b in found if (b.smoothing, b.certificate) == key]
         said += [_sentence(stretch) for stretch in _stretches(mine, sorted(set(rows["radius"].dropna())))]
         runs = len({*rows["a"], *rows["b"]})
-        none = f"None of {runs} runs certifies more than all others at any radius, beyond the images' noise"
+        none = f"None of {runs} runs certifies more than all others at any radius beyond the images' noise, "
+        none += "all comparisons counted"
         yield f"{under}{'; '.join(said) if said else none}."
 
 

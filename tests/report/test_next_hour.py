@@ -57,5 +57,6 @@ def test_the_index_says_it_with_the_commands(tmp_path: Path) -> None:
     index, *_ = write_papers(tmp_path, NUMBERS, CLAIMS, ["P"], commands | dict.fromkeys(HOURS, ""), HOURS, {})
     page = index.read_text()
     assert "The next H100 hour would decide 90 numbers and 1 claim" in page
+    assert page.rindex('.html">') < page.index("The next H100 hour")  # verdicts before costs
     write_papers(tmp_path, NUMBERS, CLAIMS, ["P"], {}, {}, {})
     assert "The next" not in index.read_text()  # without prices

@@ -74,6 +74,8 @@ def test_pages_stand_alone_and_are_the_same_every_time(tmp_path: Path) -> None:
     index, _, macer = (path.read_text() for path in first)
     assert not re.search(r'(src|href)="(?!(index|nal|macer)\.html|#)', index + macer)
     assert "5 published numbers" in index
+    assert "5 published numbers" in macer
+    assert "The one claim holds." in macer.partition("<main>")[0]
     assert "It has the largest &lt;ACR&gt;." in macer
     assert "snakemake --cores 2" in macer
     assert 'class="below"' in macer
