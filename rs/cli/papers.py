@@ -5,20 +5,28 @@ from __future__ import annotations
 import argparse
 import math
 import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rs.cli.verdicts import CLAIMS_SAYING_MOST, Told, claims_of, everything, numbers_of
+from rs.cli.time_slice import read_queue
+from rs.cli.verdicts import CLAIMS_SAYING_MOST, Told, by_key, claims_of, everything, key_of
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.report.claims import rests_on
 from rs.report.papers import MACHINE, write_papers
 from rs.report.verdict_words import verdict_words
+from rs.statistics.agreement import FEWEST_SEEDS
 from rs.study.study import Study
+from rs.tables import within_reach
+from rs.tables.table import Row
 
 NAMES = ("NAL", "STN", "Soap Bubbles", "MACER", "ADRE")
+SEEDS = Path("config/scales/three-seeds.yaml")
+QUEUE = Path("config/gpu/queue.yaml")  # some of its studies are of several files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,53 +39,117 @@ def run(args: argparse.Namespace) -> None:
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"papers: --out {args.out}: must be a folder")
     told = list(everything())
-    numbers = [{**row, "study": _study(row), "told": verdict_words(row)} for row in numbers_of(told)]
-    claims = sorted(
-        map(_claim, claims_of(told)), key=lambda claim: CLAIMS_SAYING_MOST.index(claim["verdict"])
-    )
-    left = {_study({"files": [str(f) for f in one.files]}): _left(one) for one in told}
-    commands = {study: one.command for study, one in left.items()}
-    hours = {study: one.hours for study, one in left.items() if one.hours}
-    pages = {study: os.path.relpath(one.page, args.out) for study, one in left.items() if one.page}
+    studies = {_study(files): _left(files) for files in _studies(told)}
+    numbers = by_key(told)
+    claims = {f"{claim['paper']}/{claim['id']}": claim for claim in claims_of(told)}
+    open_numbers = {key for key, row in numbers.items() if _waits(row)}
+    open_claims = {key for key, claim in claims.items() if claim["verdict"] == "not run"}
+    left = _left_to_decide(studies, open_numbers, open_claims)
+    hours = {name: study.hours for name, study in studies.items() if study.hours}
+    shown = [
+        {**row, "study": _shown(row, key, studies), "told": verdict_words(row)}
+        for key, row in numbers.items()
+    ]
+    said = sorted(map(_claim, claims.values()), key=lambda claim: CLAIMS_SAYING_MOST.index(claim["verdict"]))
+    commands = {name: study.command for name, study in studies.items()}
+    pages = {name: os.path.relpath(study.page, args.out) for name, study in studies.items() if study.page}
     args.out.mkdir(parents=True, exist_ok=True)
-    for path in write_papers(args.out, numbers, claims, NAMES, commands, hours, pages):
+    for path in write_papers(args.out, shown, said, NAMES, commands, hours, pages, left):
         print(path)
 
 
-def _study(row: dict[str, Any]) -> str:
+def _study(files: Sequence[Path | str]) -> str:
     """A study's name on a page: its file and its overlays."""
-    return " + ".join(Path(file).stem for file in row["files"])
+    return " + ".join(Path(file).stem for file in files)
+
+
+def _studies(told: Sequence[Told]) -> Iterator[list[Path]]:
+    """The files of every study, the queue's too."""
+    queued = read_queue(QUEUE) if QUEUE.is_file() else []
+    seen = set()
+    for files in (*(one.files for one in told), *(entry.study for entry in queued)):
+        if tuple(files) not in seen:
+            seen.add(tuple(files))
+            yield files
+
+
+def _waits(row: Row) -> bool:
+    """Whether a number waits for a first run, or for the third training seed."""
+    too_few = row["decides"] == "seeds" and (row["decides_count"] or 0) <= FEWEST_SEEDS
+    return row["status"] == "not run" or (row["status"] == "undecided" and too_few)
 
 
 @dataclass(frozen=True)
 class _Left:
-    """The command that runs a study, its remaining hours where the plan knows them, and its page."""
+    """The command that runs a study with seeds enough, its remaining hours where the plan knows them, its
+    page, and the numbers (by rs.cli.verdicts.key_of) and claims (paper/id) within its reach.
+    """
 
     command: str
     hours: float | None = None
     page: Path | None = None
+    numbers: frozenset[str] = frozenset()
+    claims: frozenset[str] = frozenset()
 
 
-def _left(told: Told) -> _Left:
+def _left(files: list[Path]) -> _Left:
     from rs.plan import price, rates
 
-    command = f"snakemake --cores 2 --configfile {' '.join(str(file) for file in told.files)}"
+    command = "snakemake --cores 2 --configfile"
     try:
-        plan = Plan(Study(told.files))
+        study = Study(files)
+        seeds = Counter(run.label for run in study.runs)
+        if SEEDS.is_file() and min(seeds.values(), default=FEWEST_SEEDS) < FEWEST_SEEDS:
+            files = [*files, SEEDS]
+            study = Study(files)
+        plan = Plan(study)
     except UserError:
-        return _Left(command)
+        return _Left(f"{command} {' '.join(map(str, files))}")
     found = price.hours(plan, price.missing(plan), rates.card(MACHINE))
     page = plan.folder / "report.html"
     hours = found.hours if found else None
     priced = f"   # about {price.in_words(hours)} {MACHINE} hours" if hours else ""
-    return _Left(command + priced, hours, page if page.is_file() else None)
+    data = str(study.data["name"])
+    return _Left(
+        f"{command} {' '.join(map(str, files))}{priced}",
+        hours,
+        page if page.is_file() else None,
+        frozenset(key_of(data, address) for address in within_reach.numbers(study)),
+        frozenset(within_reach.claims(study)),
+    )
+
+
+def _left_to_decide(
+    studies: dict[str, _Left], numbers: set[str], claims: set[str]
+) -> dict[str, tuple[int, int]]:
+    """How many open numbers and claims each study decides, without studies of which another one decides as
+    much in less time.
+    """
+    found = {name: (study.numbers & numbers, study.claims & claims) for name, study in studies.items()}
+    hours = {name: study.hours or math.inf for name, study in studies.items()}
+    return {
+        name: (len(mine[0]), len(mine[1]))
+        for name, mine in found.items()
+        if not any(
+            mine[0] <= other[0] and mine[1] <= other[1] and hours[by] < hours[name]
+            for by, other in found.items()
+        )
+    }
+
+
+def _shown(row: Row, key: str, studies: dict[str, _Left]) -> str:
+    """The study that a number stands for: its own; of one that is not run, the cheapest that decides it."""
+    if row["status"] != "not run":
+        return _study(row["files"])
+    able = [name for name, study in studies.items() if key in study.numbers and study.hours]
+    return min(able, key=lambda name: studies[name].hours or 0, default="")
 
 
 def _claim(row: dict[str, Any]) -> dict[str, Any]:
     decides = _deciding(row)
     said = row["settings"] or (rests_on([decides], row["verdict"]) if decides else "")
     ends = [decides[key] for key in ("low", "value", "high")] if decides else None
-    return {**row, "study": _study(row), "evidence": said[:200], "interval": ends}
+    return {**row, "study": _study(row["files"]), "evidence": said[:200], "interval": ends}
 
 
 def _deciding(row: dict[str, Any]) -> dict[str, Any] | None:

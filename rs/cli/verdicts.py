@@ -153,13 +153,23 @@ def _plain(table: Path) -> list[Row]:
 
 def numbers_of(told: Iterable[Told]) -> list[Row]:
     """Every printed number once, from the study with the most informative status."""
+    return list(by_key(told).values())
+
+
+def by_key(told: Iterable[Told]) -> dict[str, Row]:
+    """The same by `key_of`."""
     best: dict[str, Row] = {}
     for study in told:
         data = study.data
         for row in study.numbers:
             mine = {**row, "source": study.source, "files": [str(file) for file in study.files]}
-            _keep(best, f"{data}/{row['address'].partition('/')[2]}", mine, SAYING_MOST, "status")
-    return list(best.values())
+            _keep(best, key_of(data, row["address"]), mine, SAYING_MOST, "status")
+    return best
+
+
+def key_of(data: str, address: str) -> str:
+    """What one printed number has in common in all studies: the data set, and its address in the study."""
+    return f"{data}/{address.partition('/')[2]}"
 
 
 def claims_of(told: Iterable[Told]) -> list[Row]:

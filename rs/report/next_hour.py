@@ -1,14 +1,13 @@
 """What the next hour on a GPU would decide: studies by the printed numbers and claims that an hour settles.
 
-An hour is filled from the top with whole studies that fit. Networks that several studies share are trained
-once but counted for each, so less time may be needed.
+An hour is filled from the top with whole studies that fit. What several studies share, networks or printed
+numbers, is counted for each, so an hour may need less time or decide less.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rs.errors import plural
 from rs.plan.price import in_words
@@ -40,16 +39,15 @@ class Offer:
         return in_words(self.hours) if self.hours >= 0.005 else "less than 0.01"
 
 
-def offers(
-    numbers: Sequence[Mapping[str, Any]], claims: Sequence[Mapping[str, Any]], hours: Mapping[str, float]
-) -> list[Offer]:
-    """The studies with something left and a known price, the most per hour first."""
+def offers(left: Mapping[str, tuple[int, int]], hours: Mapping[str, float]) -> list[Offer]:
+    """The studies with a known price that have something `left` to decide, numbers and claims; the most per
+    hour first.
+    """
     found = []
     for study, price in hours.items():
-        left = sum(n["study"] == study and n["status"] == "not run" for n in numbers)
-        said = sum(c["study"] == study and c["verdict"] == "not run" for c in claims)
-        if price > 0 and left + said:
-            found.append(Offer(study, left, said, price))
+        numbers, claims = left.get(study, (0, 0))
+        if price > 0 and numbers + claims:
+            found.append(Offer(study, numbers, claims, price))
     return sorted(found, key=lambda offer: (-offer.per_hour, order(offer.study)))
 
 

@@ -199,20 +199,24 @@ def write_papers(
     commands: Mapping[str, str],
     hours: Mapping[str, float],
     pages: Mapping[str, str],
+    left: Mapping[str, tuple[int, int]],
 ) -> list[Path]:
-    """Writes `index.html` and a page per paper into `folder`. By study: `commands` that decide it, remaining
-    `hours` on MACHINE, and addresses of existing `pages`.
+    """Writes `index.html` and a page per paper into `folder`. By study: `commands` that run it, remaining
+    `hours` on MACHINE, addresses of existing `pages`, and the numbers and claims that it would decide.
     """
     every = papers(numbers, claims, names, hours)
-    left = offers(numbers, claims, hours)
+    offered = offers(left, hours)
     totals = {key: sum(paper.counts.get(key, 0) for paper in every) for key in STATUSES}
     shared: dict[str, Any] = {"statuses": STATUSES, "papers": every, "machine": MACHINE}
-    shared |= {"next_hour": sentence(left, MACHINE), "offers": left[:MOST], "decided_by": commands}
+    shared |= {"next_hour": sentence(offered, MACHINE), "offers": offered[:MOST], "decided_by": commands}
     files = {"index.html": None, **{paper.file: paper for paper in every}}
     for name, paper in files.items():
         chosen: dict[str, Any] = {"paper": paper, "totals": {k: n for k, n in totals.items() if n}}
         used = (
-            sorted({c["study"] for t in paper.tables for _, cells in t.rows for c in cells if c}, key=order)
+            sorted(
+                {c["study"] for t in paper.tables for _, cells in t.rows for c in cells if c} - {""},
+                key=order,
+            )
             if paper
             else []
         )

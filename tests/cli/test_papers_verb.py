@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from rs.cli.main import main
-from rs.cli.papers import _deciding
+from rs.cli.papers import _deciding, _Left, _left_to_decide, _waits
 
 ENTRY = {
     "paper": "P",
@@ -36,6 +36,50 @@ def test_with_nothing_run_the_pages_have_prices(
     assert "The next H100 hour would decide 2 numbers: one" in index
     assert "snakemake --cores 2 --configfile config/one.yaml" in index
     assert 'class="price"' in Path("pages/p.html").read_text()
+
+
+def test_an_hour_is_offered_to_what_it_decides(
+    tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number counts for the studies whose own runs have it, with the paper's settings and seeds enough."""
+    monkeypatch.chdir(tmp_path)
+    Path("config/scales").mkdir(parents=True)
+    epochs = tiny["training"]["epochs"]
+    at_paper = {**tiny, "published": [ENTRY], "papers": {"P": {"training": {"epochs": epochs}}}}
+    other = {**at_paper, "papers": {"P": {"training": {"epochs": epochs + 1}}}}
+    left_out = {**at_paper, "runs": {**tiny["runs"], "clean": {"objective": {"name": "clean"}}}}
+    studies = {"a-other": other, "b-left-out": {**left_out, "active": ["clean"]}, "c-decides": at_paper}
+    for name, study in studies.items():
+        Path(f"config/{name}.yaml").write_text(yaml.safe_dump({**study, "name": name}))
+    Path("config/scales/three-seeds.yaml").write_text("override: {seeds: [0, 1, 2]}\n")
+    assert main(["papers", "--out", "pages"]) == 0
+    index, page = (Path(f"pages/{name}.html").read_text() for name in ("index", "p"))
+    assert "The next H100 hour would decide 2 numbers: c-decides (" in index
+    seeded = "snakemake --cores 2 --configfile config/c-decides.yaml config/scales/three-seeds.yaml"
+    assert seeded in index
+    assert seeded in page
+    for name in ("a-other", "b-left-out"):
+        assert name not in index
+        assert f"config/{name}.yaml" not in page
+
+
+def test_of_two_studies_that_decide_the_same_the_cheaper_is_offered() -> None:
+    dear = _Left("", 2.0, None, frozenset("ab"), frozenset("x"))
+    cheap = _Left("", 1.0, None, frozenset("abc"), frozenset("xy"))
+    apart = _Left("", 3.0, None, frozenset("d"))
+    unpriced = _Left("", None, None, frozenset("e"))
+    studies = {"dear": dear, "cheap": cheap, "apart": apart, "unpriced": unpriced}
+    found = _left_to_decide(studies, set("abde"), {"x"})
+    assert found == {"cheap": (2, 1), "apart": (1, 0), "unpriced": (1, 0)}
+
+
+def test_a_number_waits_for_its_first_run_or_its_third_seed() -> None:
+    row = {"status": "undecided", "decides": "seeds", "decides_count": 3}
+    assert _waits(row)
+    assert _waits({**row, "status": "not run", "decides": None, "decides_count": None})
+    assert not _waits({**row, "decides_count": 8})
+    assert not _waits({**row, "decides": "images"})
+    assert not _waits({**row, "status": "agrees"})
 
 
 def test_rows_of_studies_that_differ_in_a_number_stand_in_its_order(

@@ -25,10 +25,11 @@ def claim(study: str, verdict: str = "not run") -> dict[str, Any]:
 NUMBERS = [*left("cheap", 3), *left("rich", 90, done=4), *left("dear", 200), *left("done", 0, done=5)]
 HOURS = {"cheap": 0.2, "rich": 0.9, "dear": 40.0, "done": 1.0, "claims": 0.1, "free": 0.0}
 CLAIMS = [claim("claims"), claim("claims", "holds")]
+LEFT = {"cheap": (3, 0), "rich": (90, 0), "dear": (200, 0), "done": (0, 0), "claims": (0, 1), "free": (1, 0)}
 
 
 def test_the_most_per_hour_comes_first_and_what_is_done_not_at_all() -> None:
-    found = offers(NUMBERS, CLAIMS, HOURS)
+    found = offers(LEFT, HOURS)
     assert [(o.study, o.numbers, o.claims) for o in found] == [
         ("rich", 90, 0),
         ("cheap", 3, 0),
@@ -38,7 +39,7 @@ def test_the_most_per_hour_comes_first_and_what_is_done_not_at_all() -> None:
 
 
 def test_an_hour_is_filled_with_whole_studies() -> None:
-    found = offers(NUMBERS, CLAIMS, HOURS)
+    found = offers(LEFT, HOURS)
     assert [o.study for o in fits(found)] == ["rich", "claims"]  # 0.9 and 0.1; cheap no longer fits
     assert sentence(found, "H100") == (
         "The next H100 hour would decide 90 numbers and 1 claim: rich and claims (1.0 hours)."
@@ -46,7 +47,7 @@ def test_an_hour_is_filled_with_whole_studies() -> None:
 
 
 def test_where_nothing_fits_the_cheapest_is_named() -> None:
-    found = offers(NUMBERS, [], {"dear": 40.0, "rich": 3.0})
+    found = offers(LEFT, {"dear": 40.0, "rich": 3.0})
     told = "Nothing that is left fits into one H100 hour; the cheapest, rich, decides 90 numbers in 3.0."
     assert sentence(found, "H100") == told
     assert sentence([], "H100") == ""
@@ -54,9 +55,10 @@ def test_where_nothing_fits_the_cheapest_is_named() -> None:
 
 def test_the_index_says_it_with_the_commands(tmp_path: Path) -> None:
     commands = {"rich": "snakemake --configfile rich.yaml   # about 0.9 H100 hours"}
-    index, *_ = write_papers(tmp_path, NUMBERS, CLAIMS, ["P"], commands | dict.fromkeys(HOURS, ""), HOURS, {})
+    commands |= dict.fromkeys(HOURS, "")
+    index, *_ = write_papers(tmp_path, NUMBERS, CLAIMS, ["P"], commands, HOURS, {}, LEFT)
     page = index.read_text()
     assert "The next H100 hour would decide 90 numbers and 1 claim" in page
     assert page.rindex('.html">') < page.index("The next H100 hour")  # verdicts before costs
-    write_papers(tmp_path, NUMBERS, CLAIMS, ["P"], {}, {}, {})
+    write_papers(tmp_path, NUMBERS, CLAIMS, ["P"], {}, {}, {}, LEFT)
     assert "The next" not in index.read_text()  # without prices

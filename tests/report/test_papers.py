@@ -66,7 +66,7 @@ def test_rows_of_one_printed_name_are_told_apart_by_their_runs() -> None:
 def test_pages_stand_alone_and_are_the_same_every_time(tmp_path: Path) -> None:
     commands = {"macer": "snakemake --cores 2"}
     first, second = (
-        write_papers(tmp_path / folder, NUMBERS, [CLAIM], ["NAL", "MACER"], commands, {}, {})
+        write_papers(tmp_path / folder, NUMBERS, [CLAIM], ["NAL", "MACER"], commands, {}, {}, {})
         for folder in ("a", "b")
     )
     assert [path.name for path in first] == ["index.html", "nal.html", "macer.html"]

@@ -35,7 +35,7 @@ def address(tmp_path: Path) -> str:
     test = "tests/methods/test_macer_theory.py::test_bernsteins_bound_is_tighter_than_hoeffdings_for_small"
     claim = {"id": "a", "paper": "P", "place": "Theorem 1", "claim": "It holds.", "verdict": "holds"}
     claim |= {"evidence": test, "address": "a-study-of-the-paper/claims/its-bound-is-tighter", "study": "one"}
-    write_papers(tmp_path, [*radii, *(n | {"label": "macer"} for n in radii)], [claim], ["P"], {}, {}, {})
+    write_papers(tmp_path, [*radii, *(n | {"label": "macer"} for n in radii)], [claim], ["P"], {}, {}, {}, {})
     return (tmp_path / "p.html").as_uri()
 
 

@@ -196,7 +196,7 @@ def test_the_table_of_a_paper_is_copied_with_both_numbers_and_the_verdict(
         published("one", "agrees", 0.6, low=0.5, high=0.7, study="a"),
         published("two", "not run", None, study="a", table="Table 1, two"),
     ]
-    write_papers(tmp_path, numbers, [], [], {"a": "snakemake"}, {}, {})
+    write_papers(tmp_path, numbers, [], [], {"a": "snakemake"}, {}, {}, {})
     context = browser.new_context()
     context.add_init_script(COPIED)
     page = context.new_page()
