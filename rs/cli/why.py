@@ -24,8 +24,8 @@ from rs.report.numerals import naturally
 from rs.report.verdict_words import verdict_words
 from rs.study.remade import command, study_of
 from rs.study.study import Study
-from rs.tables.aggregate import TABLES, check_tables, rows_of
 from rs.tables import within_reach
+from rs.tables.aggregate import TABLES, check_tables, rows_of
 from rs.tables.claims import judged
 from rs.tables.own_numbers import by_own_numbers
 from rs.tables.published import beside
@@ -53,9 +53,9 @@ def chain(address: str) -> Iterator[str]:
             told = f"of its {len(set(known))}, near: {', '.join(near)}" if known else "it states none"
             raise UserError(f"{address}: {name} has no such number, claim or row TABLE[N]; {told}")
         yield from _sentence(plan.study, rows)
-        if "not run" in (rows[0].get("status"), rows[0].get("verdict")):
-            if obstacle := within_reach.obstacle(plan.study, address):
-                yield f"  running this study does not decide it: {obstacle}. Studies that do: rs papers"
+        not_run = "not run" in (rows[0].get("status"), rows[0].get("verdict"))
+        if not_run and (obstacle := within_reach.obstacle(plan.study, address)):
+            yield f"  running this study does not decide it: {obstacle}. Studies that do: rs papers"
         for cell in CELL.finditer(", ".join(str(row["evidence"] or "") for row in rows)):
             yield from _row(plan, tables, folder, cell[1], int(cell[2]), address)
     if folder is None:

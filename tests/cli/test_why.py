@@ -78,3 +78,19 @@ def test_calibrations_and_distributional_rows_come_from_their_own_stage(table):
     files = [{"stage": stage, "what": "", "smoothing": row["smoothing"]} for stage in stages]
     (own,) = (made["stage"] for made in files if behind(table, row, made))
     assert own == ("calibrate" if table == "calibration" else "distributional")
+
+
+def test_a_study_that_would_not_decide_a_number_says_so(tmp_path, monkeypatch, tiny):
+    """A short version states the numbers of the paper, too, and its command decides none of them."""
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    epochs = tiny["training"]["epochs"]
+    entry = {"paper": "P", "table": "T", "run": "gaussian", "acr": 0.5}
+    for name, stated in (("short", epochs + 1), ("whole", epochs)):
+        papers = {"P": {"training": {"epochs": stated}}}
+        study = {**tiny, "name": name, "published": [entry], "papers": papers}
+        write_study(Path(f"config/{name}.yaml"), study)
+    short, whole = ("\n".join(chain(f"{name}/t/gaussian/acr")) for name in ("short", "whole"))
+    assert f"does not decide it: training.epochs {epochs}, not {epochs + 1}. Studies that do" in short
+    assert "verdict: not run" in whole
+    assert "does not decide" not in whole
