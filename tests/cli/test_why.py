@@ -90,7 +90,7 @@ def test_a_study_that_would_not_decide_a_number_says_so(tmp_path, monkeypatch, t
         papers = {"P": {"training": {"epochs": stated}}}
         study = {**tiny, "name": name, "published": [entry], "papers": papers}
         write_study(Path(f"config/{name}.yaml"), study)
-    short, whole = ("\n".join(chain(f"{name}/t/gaussian/acr")) for name in ("short", "whole"))
+    short, whole = ("\n".join(chain(f"{name}/p-t/gaussian/acr")) for name in ("short", "whole"))
     assert f"does not decide it: training.epochs {epochs}, not {epochs + 1}. Studies that do" in short
     assert "verdict: not run" in whole
     assert "does not decide" not in whole
