@@ -16,6 +16,7 @@ from rs.cli.verdicts import CLAIMS_SAYING_MOST, Told, by_key, claims_of, everyth
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
+from rs.provenance.files import make_folder
 from rs.report.claims import rests_on
 from rs.report.papers import MACHINE, write_papers
 from rs.report.verdict_words import verdict_words
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"papers: --out {args.out}: must be a folder")
+    make_folder(args.out, "index.html")
     told = list(everything())
     studies = {_study(files): _left(files) for files in _studies(told)}
     numbers = by_key(told)
@@ -53,7 +55,6 @@ def run(args: argparse.Namespace) -> None:
     said = sorted(map(_claim, claims.values()), key=lambda claim: CLAIMS_SAYING_MOST.index(claim["verdict"]))
     commands = {name: study.command for name, study in studies.items()}
     pages = {name: os.path.relpath(study.page, args.out) for name, study in studies.items() if study.page}
-    args.out.mkdir(parents=True, exist_ok=True)
     for path in write_papers(args.out, shown, said, NAMES, commands, hours, pages, left):
         print(path)
 

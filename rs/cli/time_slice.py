@@ -30,7 +30,7 @@ from rs.plan.jobs import RESULTS, Job
 from rs.plan.plan import Plan
 from rs.plan.shard_sizes import Kept
 from rs.plan.staleness import job_is_current
-from rs.provenance.files import cannot_write, whole_file, write_json
+from rs.provenance.files import make_folder, whole_file, write_json
 from rs.provenance.run_files import DIVERGED
 from rs.stages.execution import as_dict
 from rs.study.study import Study
@@ -242,16 +242,6 @@ def archives(folder: Path) -> list[Path]:
     return sorted(folder.glob("runs-[0-9].tar"))
 
 
-def make_folder(folder: Path) -> None:
-    """Makes a folder for archives. Raises UserError before the work where none could be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise cannot_write(folder / "runs-0.tar", error) from error
-
-
 def unpack(folder: Path) -> None:
     """Unpacks the archives of `pack`, if any, into results/runs and replaces files there."""
     if not folder.is_dir():
@@ -285,7 +275,7 @@ def run(args: argparse.Namespace) -> None:
         unpack(args.unpack)
     jobs = jobs_of(queue)
     if args.pack:
-        make_folder(args.pack)
+        make_folder(args.pack, "runs-0.tar")
     left = 60 * args.minutes - PACKING * bool(args.pack) - (time.monotonic() - started)
     work(jobs, left, args.slots)
     rows: list[dict[str, Any]] = [

@@ -17,6 +17,7 @@ import platform
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
@@ -138,6 +139,16 @@ def cannot_write(path: Path, error: OSError) -> UserError:
         elif place != path and os.path.exists(place) and not os.path.isdir(place):
             reason = f"{place} is not a folder"
     return UserError(f"{path}: cannot be written: {reason}")
+
+
+def make_folder(folder: Path, file: str) -> None:
+    """Makes a folder for `file` and others. Raises UserError, before the work, if none can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise cannot_write(folder / file, error) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -82,6 +82,17 @@ def test_a_number_waits_for_its_first_run_or_its_third_seed() -> None:
     assert not _waits({**row, "status": "agrees"})
 
 
+def test_a_folder_that_nothing_can_be_written_in_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rs.cli.papers.everything", lambda: pytest.fail("worked for a minute"))
+    Path("blocked").write_text("")
+    assert main(["papers", "--out", "blocked/pages"]) == 1
+    told = "rs: blocked/pages/index.html: cannot be written: blocked is not a folder\n"
+    assert capsys.readouterr().err == told
+
+
 def test_rows_of_studies_that_differ_in_a_number_stand_in_its_order(
     tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
