@@ -101,6 +101,11 @@ def serve(plan: Plan, port: int) -> None:
         return
     check_port(port)
     print(f"http://127.0.0.1:{port}/{page}", flush=True)
+    print(
+        "rs: the server starts, and answers there in some seconds; Ctrl-C ends it",
+        file=sys.stderr,
+        flush=True,
+    )
     os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     server = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1"]
     os.execv(sys.executable, [*server, "--port", str(port), "--backend-store-uri", uri])

@@ -24,6 +24,17 @@ def _pattern(
 Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": _pattern})
 
 
+# what a pattern of the schema allows, in words
+PATTERNS = {
+    "^[a-z0-9][a-z0-9-]*$": "lower-case letters, digits and hyphens, as my-study",
+    r"^(cpu [a-z0-9_-]+|cuda \d+\.\d+)$": "a device class, as 'cuda 9.0' or 'cpu avx512-bf16'",
+}
+
+
+def _matching(pattern: str) -> str:
+    return f"be {PATTERNS[pattern]}" if pattern in PATTERNS else f"match {pattern}"
+
+
 def first(errors: Iterable[jsonschema.ValidationError]) -> jsonschema.ValidationError:
     """The error to report: the first by its place."""
     return min(errors, key=lambda e: (list(map(str, e.absolute_path)), str(e.validator)))
@@ -60,7 +71,7 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
     if rule in ("maxItems", "maxProperties"):
         return path, f"{len(value)} entries; at most {limit}"
     if rule == "pattern":
-        return path, f"{short(repr(value))}: must match {limit}"
+        return path, f"{short(repr(value))}: must {_matching(limit)}"
     if rule == "maxLength":
         return path, f"{short(value)}: {len(value)} characters; at most {limit}"
     return path, f"{_typed(value)}: must be {describe(error.schema)}"
@@ -85,6 +96,8 @@ def describe(s: dict[str, Any]) -> str:
         return f"one of {', '.join(map(str, s['enum']))}"
     if "anyOf" in s:
         return " or ".join(describe(o) for o in s["anyOf"])
+    if s.get("pattern") in PATTERNS:
+        return PATTERNS[s["pattern"]]
     text = words.get(s.get("type", ""), "another value")
     limits = {"minimum": "at least", "exclusiveMinimum": "above"}
     limits |= {"maximum": "at most", "exclusiveMaximum": "below"}

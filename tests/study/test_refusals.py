@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+
+from rs.methods import catalog
+from rs.study.messages import PATTERNS
 
 
 def put(study, path, value):
@@ -65,7 +70,8 @@ def put(study, path, value):
         ("seeds", [], "seeds", "must be a list of at least 1"),
         ("seeds", [1, 1], "seeds", "1 is given twice"),
         ("seeds", [-1], "seeds[0]", "-1: must be a whole number at least 0"),
-        ("name", "Über", "name", "must match"),
+        ("name", "Über", "name", "must be lower-case letters, digits and hyphens"),
+        ("name", "my_study", "name", "'my_study': must be lower-case letters, digits and hyphens"),
         ("name", "runs", "name", "reserved"),
         ("active", ["nothing"], "active[0]", "no run is labelled 'nothing'; runs: gaussian, nal"),
         ("active", [], "runs", "the study has no active run"),
@@ -207,3 +213,10 @@ def test_an_error_is_told_where_the_value_stands(tmp_path, tiny, refusal):
 def test_bad_sweeps(tiny, refusal, sweep, says):
     tiny["runs"]["nal"]["sweep"] = sweep
     assert says in refusal(tiny)
+
+
+def test_patterns_that_are_told_in_words_are_those_of_the_schema(tiny, refusal):
+    asked = json.dumps(catalog.schema())
+    assert all(json.dumps(pattern) in asked for pattern in PATTERNS)
+    tiny["sampling"]["device_class"] = "H100"
+    assert "sampling.device_class: 'H100': must be a device class, as 'cuda 9.0'" in refusal(tiny)
