@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,33 +79,30 @@ def _execute(stage: Stage, described: dict[str, Any], data_dir: str | None) -> N
     """
     job = from_dict(stage.name, described)
     job.data_dir = data_dir or job.data_dir
-    with made_from(inputs_digest(job.reads())), timed():
+    with made_from(inputs_digest(job.reads())), timed(), _naming_plug_ins(job):
         code = job.code
         run_job = function_of(stage)
-        try:
-            _run(run_job, stage, job, code)
-        except UserError:
-            raise
-        except Exception as error:
-            if foreign := plug_ins_of(job):
-                error.add_note(f"rs: {stage.name} ran {foreign}; {CONTRACT} tests it")
-            raise
+        if not stage.device:
+            run_job(job, None, code)
+            return
+        extras.check(job)
+        from rs.machine.devices import use_device
+
+        with use_device(job.device, job.threads) as device:
+            run_job(job, device, code)
 
 
-def _run(run_job: Callable[..., None], stage: Stage, job: Job, code: str) -> None:
-    if not stage.device:
-        run_job(job, None, code)
-        return
-    extras.check(job)
-    from rs.machine.devices import use_device
-
-    with use_device(job.device, job.threads) as device:
-        run_job(job, device, code)
-
-
-def plug_ins_of(job: Job) -> str:
-    """The methods of plug-ins that a job executes, to be looked at first where it fails; empty if none."""
-    return ", ".join(str(p) for p in plug_ins() if p.path in job.executes)
+@contextlib.contextmanager
+def _naming_plug_ins(job: Job) -> Iterator[None]:
+    """Adds the methods of plug-ins that a job executes to its errors: they are to be looked at first."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if foreign := ", ".join(str(p) for p in plug_ins() if p.path in job.executes):
+            error.add_note(f"rs: {job.stage} ran {foreign}; {CONTRACT} tests it")
+        raise
 
 
 def function_of(stage: Stage | StudyStage) -> Callable[..., None]:
