@@ -6,7 +6,7 @@ import argparse
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,9 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"papers: --out {args.out}: must be a folder")
     make_folder(args.out, "index.html")
     told = list(everything())
-    studies = {_study(files): _left(files) for files in _studies(told)}
+    found = {tuple(files): _left(files) for files in _studies(told)}
+    names = _names(found)
+    studies = {names[files]: study for files, study in found.items()}
     numbers = by_key(told)
     claims = {f"{claim['paper']}/{claim['id']}": claim for claim in claims_of(told)}
     open_numbers = {key for key, row in numbers.items() if _waits(row)}
@@ -49,19 +51,29 @@ def run(args: argparse.Namespace) -> None:
     left = _left_to_decide(studies, open_numbers, open_claims)
     hours = {name: study.hours for name, study in studies.items() if study.hours}
     shown = [
-        {**row, "study": _shown(row, key, studies), "told": verdict_words(row)}
+        {**row, "study": _shown(row, key, studies, names), "told": verdict_words(row)}
         for key, row in numbers.items()
     ]
-    said = sorted(map(_claim, claims.values()), key=lambda claim: CLAIMS_SAYING_MOST.index(claim["verdict"]))
+    said = [{**_claim(claim), "study": names[_files(claim)]} for claim in claims.values()]
+    said.sort(key=lambda claim: CLAIMS_SAYING_MOST.index(claim["verdict"]))
     commands = {name: study.command for name, study in studies.items()}
     pages = {name: os.path.relpath(study.page, args.out) for name, study in studies.items() if study.page}
     for path in write_papers(args.out, shown, said, NAMES, commands, hours, pages, left):
         print(path)
 
 
-def _study(files: Sequence[Path | str]) -> str:
-    """A study's name on a page: its file and its overlays."""
-    return " + ".join(Path(file).stem for file in files)
+def _files(row: Row) -> tuple[Path, ...]:
+    return tuple(map(Path, row["files"]))
+
+
+def _names(studies: Mapping[tuple[Path, ...], _Left]) -> dict[tuple[Path, ...], str]:
+    """Names on a page: a study's own, or its file and overlays where several are of one name."""
+    shared = Counter(study.name for study in studies.values())
+    joined = {files: " + ".join(file.stem for file in files) for files in studies}
+    return {
+        files: study.name if study.name and shared[study.name] == 1 else joined[files]
+        for files, study in studies.items()
+    }
 
 
 def _studies(told: Sequence[Told]) -> Iterator[list[Path]]:
@@ -82,11 +94,13 @@ def _waits(row: Row) -> bool:
 
 @dataclass(frozen=True)
 class _Left:
-    """The command that runs a study with seeds enough, its remaining hours where the plan knows them, its
-    page, and the numbers (by rs.cli.verdicts.key_of) and claims (paper/id) within its reach.
+    """The command that runs a study with seeds enough, its name where its files are valid, its remaining
+    hours where the plan knows them, its page, and the numbers (by rs.cli.verdicts.key_of) and claims
+    (paper/id) within its reach.
     """
 
     command: str
+    name: str = ""
     hours: float | None = None
     page: Path | None = None
     numbers: frozenset[str] = frozenset()
@@ -113,6 +127,7 @@ def _left(files: list[Path]) -> _Left:
     data = str(study.data["name"])
     return _Left(
         f"{command} {' '.join(map(str, files))}{priced}",
+        study.name,
         hours,
         page if page.is_file() else None,
         frozenset(key_of(data, address) for address in within_reach.numbers(study)),
@@ -138,10 +153,10 @@ def _left_to_decide(
     }
 
 
-def _shown(row: Row, key: str, studies: dict[str, _Left]) -> str:
+def _shown(row: Row, key: str, studies: Mapping[str, _Left], names: Mapping[tuple[Path, ...], str]) -> str:
     """The study that a number stands for: its own; of one that is not run, the cheapest that decides it."""
     if row["status"] != "not run":
-        return _study(row["files"])
+        return names[_files(row)]
     able = [name for name, study in studies.items() if key in study.numbers and study.hours]
     return min(able, key=lambda name: studies[name].hours or 0, default="")
 
@@ -150,7 +165,7 @@ def _claim(row: dict[str, Any]) -> dict[str, Any]:
     decides = _deciding(row)
     said = row["settings"] or (rests_on([decides], row["verdict"]) if decides else "")
     ends = [decides[key] for key in ("low", "value", "high")] if decides else None
-    return {**row, "study": _study(row["files"]), "evidence": said[:200], "interval": ends}
+    return {**row, "evidence": said[:200], "interval": ends}
 
 
 def _deciding(row: dict[str, Any]) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from rs.cli.main import main
-from rs.cli.papers import _deciding, _Left, _left_to_decide, _waits
+from rs.cli.papers import _deciding, _Left, _left_to_decide, _names, _waits
 
 ENTRY = {
     "paper": "P",
@@ -64,13 +64,26 @@ def test_an_hour_is_offered_to_what_it_decides(
 
 
 def test_of_two_studies_that_decide_the_same_the_cheaper_is_offered() -> None:
-    dear = _Left("", 2.0, None, frozenset("ab"), frozenset("x"))
-    cheap = _Left("", 1.0, None, frozenset("abc"), frozenset("xy"))
-    apart = _Left("", 3.0, None, frozenset("d"))
-    unpriced = _Left("", None, None, frozenset("e"))
+    dear = _Left("", "", 2.0, None, frozenset("ab"), frozenset("x"))
+    cheap = _Left("", "", 1.0, None, frozenset("abc"), frozenset("xy"))
+    apart = _Left("", "", 3.0, None, frozenset("d"))
+    unpriced = _Left("", "", None, None, frozenset("e"))
     studies = {"dear": dear, "cheap": cheap, "apart": apart, "unpriced": unpriced}
     found = _left_to_decide(studies, set("abde"), {"x"})
     assert found == {"cheap": (2, 1), "apart": (1, 0), "unpriced": (1, 0)}
+
+
+def test_studies_of_one_name_are_told_by_their_files() -> None:
+    alone, twice = (
+        (Path("config/a.yaml"), Path("o.yaml")),
+        [(Path("nal.yaml"),), (Path("nal.yaml"), Path("gpu.yaml"))],
+    )
+    studies = {
+        alone: _Left("", "a-short"),
+        **dict.fromkeys(twice, _Left("", "nal")),
+        (Path("bad.yaml"),): _Left(""),
+    }
+    assert list(_names(studies).values()) == ["a-short", "nal", "nal + gpu", "bad"]
 
 
 def test_a_number_waits_for_its_first_run_or_its_third_seed() -> None:
