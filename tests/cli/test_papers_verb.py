@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from rs.cli.main import main
-from rs.cli.papers import _deciding, _Left, _left_to_decide, _names, _waits
+from rs.cli.papers import _deciding, _Left, _left_to_decide, _names, _shown, _waits
 
 ENTRY = {
     "paper": "P",
@@ -84,6 +84,20 @@ def test_studies_of_one_name_are_told_by_their_files() -> None:
         (Path("bad.yaml"),): _Left(""),
     }
     assert list(_names(studies).values()) == ["a-short", "nal", "nal + gpu", "bad"]
+
+
+def test_a_number_that_is_not_run_stands_for_the_cheapest_study_that_decides_it() -> None:
+    names = {(Path("own.yaml"),): "own"}
+    studies = {
+        "own": _Left("", "own", 0.1),
+        "dear": _Left("", "dear", 2.0, None, frozenset("a")),
+        "cheap": _Left("", "cheap", 1.0, None, frozenset("a")),
+        "unpriced": _Left("", "unpriced", None, None, frozenset("a")),
+    }
+    row = {"status": "not run", "files": ["own.yaml"]}
+    assert _shown(row, "a", studies, names) == "cheap"
+    assert _shown(row, "b", studies, names) == ""
+    assert _shown({**row, "status": "undecided"}, "a", studies, names) == "own"
 
 
 def test_a_number_waits_for_its_first_run_or_its_third_seed() -> None:

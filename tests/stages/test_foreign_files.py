@@ -163,6 +163,17 @@ def test_attacks_that_cannot_be_are_refused(space: Workspace, columns, says) -> 
     assert says in refusal(lambda: read_attacked(path), path)
 
 
+@pytest.mark.parametrize("other", [0, -1])
+def test_a_prediction_with_more_votes_than_were_drawn_is_refused(space: Workspace, other: int) -> None:
+    """Also where everything else of the row fits, as with one vote less than none for another class."""
+    path = space.path(space.job("attack").outputs["attacks"])
+    predicted = read_table(path)[0].to_pylist()[0]["prediction"]
+    votes = [0] * 10
+    votes[predicted], votes[(predicted + 1) % 10] = 33, other
+    edited(path, votes=votes)
+    assert "row 0: its votes are no 32 votes" in refusal(lambda: read_attacked(path), path)
+
+
 def test_outcomes_without_a_fault_are_not_looked_at_one_by_one(space: Workspace, monkeypatch) -> None:
     """A look at each of two million rows took 40 of the 105 s of `rs papers`."""
     path = space.path(space.job("attack").outputs["attacks"])

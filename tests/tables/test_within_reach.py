@@ -33,6 +33,7 @@ def test_claims_need_all_of_their_runs() -> None:
     found = set(within_reach.claims(study(*TABLE_6, "evidence/mnist-table6-seeds.yaml")))
     assert found == {"MACER/trains-stably"}
     assert not set(within_reach.claims(study("mnist-methods.yaml")))
+    assert "NAL/theorem-3" not in set(within_reach.claims(study("nal.yaml"))), "decided by theory"
 
 
 def test_why_not_is_told() -> None:
