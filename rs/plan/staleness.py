@@ -108,8 +108,7 @@ def settle(plan: Plan) -> None:
     """Makes the times of finished files without Snakemake records agree with what the files record.
 
     Files dated after now are dated to now. A damaged file is left to the job that reads it, which reports it.
-    A study that its MLflow store did not
-    take is logged again.
+    A study that its MLflow store did not take is logged again.
     """
     tracked = plan.folder / "mlflow.json"
     with contextlib.suppress(UserError):
