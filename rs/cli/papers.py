@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rs.cli.time_slice import read_queue
+from rs.cli.slice_queue import read_queue
 from rs.cli.verdicts import CLAIMS_SAYING_MOST, Told, by_key, claims_of, everything, key_of
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS

@@ -1,26 +1,27 @@
-"""A slice of a queue: order, what is there already, a job cut off in the middle and continued, archives."""
+"""A slice of a queue: what runs, what is cut off and continued, what interrupts it, and what it says."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import tarfile
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
-import yaml
+from sliced import only_gaussian, queue_of, states
 from tiny_study import TINY, write_study
 
 from rs.cli import time_slice
 from rs.cli.main import main
-from rs.errors import UserError
-from rs.plan.jobs import RESULTS
+from rs.cli.slice_archives import unpack
+from rs.cli.slice_jobs import Jobs
+from rs.cli.slice_queue import jobs_of, read_queue
 from rs.plan.plan import Plan
 from rs.study.study import Study
 
 pytestmark = pytest.mark.slow
-
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -29,14 +30,7 @@ CHECKOUT = Path(__file__).parents[2]
 def queue(tmp_path, monkeypatch) -> Path:
     """A queue of the tiny study, in a working directory of its own."""
     monkeypatch.chdir(tmp_path)
-    write_study(tmp_path / "study.yaml", {**TINY, "active": ["gaussian"], "attacks": []})
-    (tmp_path / "queue.yaml").write_text(yaml.safe_dump({"queue": [{"study": ["study.yaml"]}]}))
-    return tmp_path / "queue.yaml"
-
-
-def states(folder: Path) -> dict[str, set[str]]:
-    rows = json.loads((folder / RESULTS / "slice.json").read_text())["jobs"]
-    return {stage: {r["state"] for r in rows if r["stage"] == stage} for stage in {r["stage"] for r in rows}}
+    return only_gaussian(tmp_path)
 
 
 def test_a_queue_runs_to_its_end_and_its_archives_are_whole(queue, tmp_path, capsys):
@@ -48,7 +42,7 @@ def test_a_queue_runs_to_its_end_and_its_archives_are_whole(queue, tmp_path, cap
     assert (tmp_path / certified).is_file()
     before = (tmp_path / certified).read_bytes()
     (tmp_path / certified).unlink()
-    time_slice.unpack(tmp_path / "out")
+    unpack(tmp_path / "out")
     assert (tmp_path / certified).read_bytes() == before
     assert main(["slice", str(queue), "--minutes", "5"]) == 0
     assert all(found == {"there"} for found in states(tmp_path).values())
@@ -56,107 +50,29 @@ def test_a_queue_runs_to_its_end_and_its_archives_are_whole(queue, tmp_path, cap
 
 
 def test_time_that_is_up_ends_the_running_jobs_and_starts_no_other(queue, tmp_path):
-    jobs = time_slice.jobs_of(time_slice.read_queue(queue))
-    time_slice.work(jobs, 0.5, 1)  # less than a worker's imports take
+    jobs = jobs_of(read_queue(queue))
+    time_slice.work(Jobs(jobs), 0.5, 1)  # less than a worker's imports take
     assert [job.state for job in jobs[:2]] == ["cut off", "not started"]
     assert all(job.process is None or job.process.poll() is not None for job in jobs)
-
-
-def test_what_older_code_made_is_not_there_and_nothing_starts_on_it(queue, tmp_path, monkeypatch):
-    jobs = time_slice.jobs_of(time_slice.read_queue(queue))
-    for job in jobs:
-        for path in job.job.outputs.values():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-    monkeypatch.setattr(time_slice, "job_is_current", lambda job: job.stage != "data")
-    assert [job.there() for job in jobs[:2]] == [False, True]
-    jobs[1].state = "not started"
-    monkeypatch.setattr(time_slice, "job_is_current", lambda job: False)
-    time_slice.work(jobs, 0.5, 4)  # the data job has a slot to spare beside it, and is not done yet
-    assert [job.state for job in jobs[:2]] == ["cut off", "not started"]
-
-    def damaged(job):
-        raise UserError("damaged")
-
-    monkeypatch.setattr(time_slice, "job_is_current", damaged)
-    assert not jobs[0].there()
 
 
 def test_a_job_that_fails_stops_what_needs_it_and_nothing_else(queue, tmp_path, capsys, monkeypatch):
     study = {**TINY, "attacks": [], "data": {"name": "mnist"}, "active": ["gaussian"], "data_dir": "nowhere"}
     study["model"] = {"name": "lenet"}
     write_study(tmp_path / "other.yaml", study)
-    queue.write_text(
-        yaml.safe_dump({"queue": [{"study": ["other.yaml"]}, {"study": ["study.yaml"], "stages": ["data"]}]})
-    )
+    queue_of(tmp_path, {"study": ["other.yaml"]}, {"study": ["study.yaml"], "stages": ["data"]})
     monkeypatch.delenv("RS_DATA_DIR", raising=False)
-    assert main(["slice", str(queue), "--minutes", "2"]) == 0
+    assert main(["slice", str(queue), "--minutes", "2", "--pack", "out"]) == 1
     found = states(tmp_path)
     assert found["data"] == {"failed", "done"}
     assert found["train"] == {"not started"}
-    assert "nowhere" in capsys.readouterr().out  # the reason, from the job's log
-
-
-def test_observations_come_before_networks_and_those_before_checkpoints(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    sizes = {
-        "diverged.parquet": 1,
-        "model.safetensors": 39,
-        "resume-1.pt": 10,
-        "draws/a.parquet": 30,
-        "certified/a.parquet": 20,
-    }
-    for name, size in sizes.items():
-        path = tmp_path / RESULTS / "runs" / "r" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"0" * size)
-    monkeypatch.setattr(time_slice, "LARGEST", 3 * 2048 + 60)
-    first, second = time_slice.pack(tmp_path / "out")
-    names = []
-    for path in (first, second):
-        with tarfile.open(path) as archive:
-            names.append([Path(member.name).name for member in archive])
-    assert names == [["a.parquet", "a.parquet"], ["model.safetensors", "diverged.parquet", "resume-1.pt"]]
-
-
-def test_what_an_earlier_slice_brought_home_is_packed_last_and_what_is_left_out_is_told(
-    tmp_path, monkeypatch, capsys
-):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(time_slice, "LARGEST", 2048)  # an archive for each file
-    monkeypatch.setattr(time_slice, "MOST", 1)
-    for name, time in (("draws/old.parquet", 100), ("resume-new.pt", 300)):
-        path = tmp_path / RESULTS / "runs" / "r" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"0")
-        os.utime(path, (time, time))
-    for since, first, last in ((200, "resume-new.pt", "old.parquet"), (0, "old.parquet", "resume-new.pt")):
-        (archive,) = time_slice.pack(tmp_path / "out", since)
-        with tarfile.open(archive) as opened:
-            assert [Path(name).name for name in opened.getnames()] == [first]
-        told = capsys.readouterr().err
-        assert told.count("\n") == 1
-        assert f"{last}" in told
-
-
-def test_archives_of_an_earlier_pack_do_not_come_back(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(time_slice, "LARGEST", 2048)  # an archive for each file
-    run, out = tmp_path / RESULTS / "runs" / "r", tmp_path / "out"
-    run.mkdir(parents=True)
-    for name in ("a.parquet", "b.parquet", "resume-1.pt"):
-        (run / name).write_text("old")
-    assert len(time_slice.pack(out)) == 3
-    (out / "runs-mine.tar").touch()
-    (run / "a.parquet").unlink()
-    (run / "b.parquet").unlink()
-    (run / "resume-1.pt").write_text("new")
-    assert time_slice.pack(out) == [out / "runs-0.tar"]
-    time_slice.unpack(out)
-    assert [(path.name, path.read_text()) for path in run.iterdir()] == [("resume-1.pt", "new")]
-    (run / "resume-1.pt").unlink()
-    assert time_slice.pack(out) == []
-    assert {path.name for path in out.iterdir()} == {"runs-0.tar", "runs-mine.tar"}, "nothing replaces it"
+    assert (tmp_path / "out" / "slice.json").is_file(), "what is there is packed"
+    told = capsys.readouterr()
+    assert "nowhere" in told.out  # the reason, from the job's log
+    last = told.err.splitlines()[-1]
+    assert last.startswith("rs: slice: 1 job failed: data data/mnist/manifest.json: rs: ")
+    assert "nowhere" in last
+    assert last.endswith("; its log: results/data/mnist/log.txt")
 
 
 def test_folders_and_minutes_are_checked_before_the_work(queue, tmp_path, monkeypatch, capsys):
@@ -170,6 +86,10 @@ def test_folders_and_minutes_are_checked_before_the_work(queue, tmp_path, monkey
         (["--pack", "afile/below"], "afile/below/runs-0.tar: cannot be written: afile is not a folder"),
         (["--unpack", "nowhere", "--pack", "nowhere"], "nowhere: --unpack: must be a folder"),
         (["--unpack", "afile"], "afile: --unpack: must be a folder"),
+        (
+            ["--minutes", "0.2", "--pack", "p"],
+            "rs: slice: --minutes 0.2: must be above 0.2, the time that is",
+        ),
         (["--minutes", "nan"], "rs: slice: --minutes nan: must be above 0, and --slots at least 1"),
     ):
         assert main(["slice", str(queue), "--minutes", "1", *wrong]) == 1
@@ -183,70 +103,103 @@ def test_folders_and_minutes_are_checked_before_the_work(queue, tmp_path, monkey
     assert [*(tmp_path / "made" / "below").iterdir()] == []
 
 
-def test_studies_of_a_queue_draw_a_run_in_one_size(queue, tmp_path):
-    sampling = {**TINY["sampling"], "images_per_shard": 7}
-    other = {**TINY, "name": "other", "active": ["gaussian"], "attacks": [], "sampling": sampling}
-    write_study(tmp_path / "other.yaml", other)
-    entries = [{"study": ["study.yaml"]}, {"study": ["other.yaml"]}]
-    drawn = []
-    for queued in (entries[:1], entries):
-        queue.write_text(yaml.safe_dump({"queue": queued}))
-        jobs = time_slice.jobs_of(time_slice.read_queue(queue))
-        drawn.append([job.target for job in jobs if job.job.stage == "sample"])
-    assert drawn[0] == drawn[1] != []
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "queue: []",
-        "queue: {study: a.yaml}",
-        "queue: [{study: a.yaml}]",
-        "queue: [{study: [a.yaml], stage: [train]}]",
-        "queue: [{study: [a.yaml], runs: a}]",
-        "queue: [{study: [a.yaml], runs: [[1]]}]",
-        "queue: [{study: [a.yaml], runs: []}]",
-        "queue: [{study: [a.yaml], stages: [1]}]",
-        "queue: [{study: []}]",
-        "queue: [{study: [null]}]",
-        "queue: [a.yaml]",
-        "{}",
-    ],
-)
-def test_a_malformed_queue_is_one_line(tmp_path, text, capsys):
-    (tmp_path / "queue.yaml").write_text(text)
-    assert main(["slice", str(tmp_path / "queue.yaml"), "--minutes", "1"]) == 1
-    message = capsys.readouterr().err
-    assert message.count("\n") == 1
-    assert f"{tmp_path / 'queue.yaml'}: queue: " in message
-
-
-def test_an_entry_names_stages_and_runs(queue, tmp_path, capsys):
-    write_study(tmp_path / "study.yaml", TINY)
-    queue.write_text(
-        yaml.safe_dump({"queue": [{"study": ["study.yaml"], "stages": ["data", "train"], "runs": ["nal"]}]})
+def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A slice of the folder's queue in a process of its own, without Snakemake and MLflow."""
+    for name in ("snakemake", "mlflow"):
+        (folder / "without").mkdir(exist_ok=True)
+        (folder / "without" / f"{name}.py").write_text("raise ImportError")
+    command = [sys.executable, "-m", "rs", "slice", "queue.yaml", *arguments]
+    paths = os.pathsep.join([str(folder / "without"), str(CHECKOUT)])
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    jobs = time_slice.jobs_of(time_slice.read_queue(queue))
-    assert [job.job.stage for job in jobs] == ["data", "train"]
-    assert jobs[1].job.spec["objective"]["name"] == "nal"
-    for key, name in (("stages", "trian"), ("runs", "nla")):
-        queue.write_text(yaml.safe_dump({"queue": [{"study": ["study.yaml"], key: [name]}]}))
-        assert main(["slice", str(queue), "--minutes", "1"]) == 1
-        told = f"{queue}: queue: entry 0: {key}: study.yaml has no '{name}'; allowed: "
-        assert told in capsys.readouterr().err
 
 
-def test_the_shipped_queue_plans():
-    """Runs that are named exist, and what a job needs comes before it or from the same queue."""
-    with contextlib.chdir(CHECKOUT):
-        jobs = time_slice.jobs_of(time_slice.read_queue(Path("config/gpu/queue.yaml")))
-    made = {str(path) for job in jobs for path in job.job.outputs.values()}
-    assert {str(path) for job in jobs for path in job.job.needs()} <= made
-    assert jobs[0].job.stage == "data"
+def workers(folder: Path) -> list[int]:
+    """The processes whose working directory is this folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").resolve() == folder and b"--worker" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
 
 
-def test_an_archive_that_is_none_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs-0.tar").write_bytes(b"no archive")
-    with pytest.raises(UserError, match=r"runs-0\.tar: cannot be unpacked"):
-        time_slice.unpack(tmp_path)
+def wait_for(folder: Path, pattern: str) -> Path:
+    for _ in range(1200):
+        if found := sorted(folder.glob(pattern)):
+            return found[0]
+        time.sleep(0.1)
+    raise AssertionError(f"no {pattern}")
+
+
+def test_what_is_interrupted_is_packed_and_goes_on_in_another_folder(queue, tmp_path):
+    """Data are prepared anew there: the checkpoint still counts."""
+    only_gaussian(tmp_path, epochs=3000)
+    first = started(tmp_path, "--minutes", "5", "--slots", "2", "--pack", "out")
+    checkpoint = wait_for(tmp_path, "results/runs/*/resume-*.pt")
+    half = checkpoint.with_name(f".{checkpoint.name}.0.part")
+    half.touch()
+    first.send_signal(signal.SIGTERM)
+    first.send_signal(signal.SIGTERM)  # `timeout` sends it to the process and to its group
+    out, err = first.communicate(timeout=60)
+    assert first.returncode == 130
+    assert err.splitlines()[-1] == "rs: interrupted"
+    assert workers(tmp_path) == []
+    assert not half.exists()
+    assert states(tmp_path)["train"] == {"cut off"}
+    assert out.splitlines()[-1].startswith("1 done, 1 cut off, ")
+    there = tmp_path / "there"
+    there.mkdir()
+    only_gaussian(there, epochs=3000)
+    second = started(there, "--minutes", "5", "--unpack", "../out", "--pack", "../out")
+    log = wait_for(there, "results/runs/*/log/train.txt")
+    for _ in range(600):
+        if "continuing after epoch" in log.read_text():
+            break
+        time.sleep(0.1)
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=60)
+    assert "continuing after epoch" in log.read_text()
+    assert [path.name for path in there.glob("results/runs/*/resume-*.pt")] == [checkpoint.name]
+
+
+def test_two_slices_at_once_share_the_work(queue, tmp_path):
+    both = [started(tmp_path, "--minutes", "5", "--slots", "1") for _ in range(2)]
+    told = "".join(one.communicate(timeout=300)[0] for one in both)
+    assert [one.returncode for one in both] == [0, 0]
+    done = [line.partition("  done  ")[2] for line in told.splitlines() if "  done  " in line]
+    jobs = jobs_of(read_queue(queue))
+    assert sorted(done) == sorted(job.name for job in jobs), "each job once"
+    assert all(job.there() for job in jobs)
+
+
+def test_it_says_how_far_it_is(queue, tmp_path, capsys, monkeypatch):
+    line = "a run: 12/90 epochs, 0.5/s, 00:02:36 left"
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\necho '{line}' >&2\nexec sleep 60\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(time_slice.sys, "executable", str(script))
+    monkeypatch.setattr(time_slice, "TELLS", 0.5)
+    assert main(["slice", str(queue), "--minutes", "0.05", "--slots", "1"]) == 0
+    told = capsys.readouterr()
+    assert told.err.startswith("rs: 9 jobs missing: about ")
+    assert f"0.0 of 0.0 min: 1 running, 8 not started\n    data {line}\n" in told.out
+    last, counts = told.out.splitlines()[-2:]
+    assert last.endswith(f" s  cut off  data {line}")
+    assert counts == "1 cut off, 8 not started"
+
+
+def test_a_reader_that_ends_does_not_end_the_work(tmp_path, monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    monkeypatch.setattr("sys.stdout", os.fdopen(write, "w"))
+    time_slice.say("done")
+    time_slice.say("done")

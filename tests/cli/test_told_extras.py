@@ -10,7 +10,7 @@ import pytest
 import yaml
 from tiny_study import write_study
 
-from rs.cli import time_slice
+from rs.cli import slice_jobs, slice_queue
 from rs.cli.main import main
 from rs.plan.plan import Plan
 from rs.stages import execution, speed
@@ -43,13 +43,13 @@ def told(capsys) -> list[str]:
 def test_a_slice_tells_of_the_jobs_that_it_is_to_do(study, capsys, monkeypatch, only, lines):
     entries = [{"study": [study], **only}]
     Path("queue.yaml").write_text(yaml.safe_dump({"queue": entries}))
-    queue = time_slice.read_queue(Path("queue.yaml"))
-    assert time_slice.jobs_of(queue)
+    queue = slice_queue.read_queue(Path("queue.yaml"))
+    assert slice_queue.jobs_of(queue)
     said = told(capsys)
     assert len(said) == lines
     assert all(line.startswith(f"rs: study.yaml: runs.nal.{LACKS}; where jobs of nal run: ") for line in said)
-    monkeypatch.setattr(time_slice.Waiting, "there", lambda self: True)
-    time_slice.jobs_of(queue)
+    monkeypatch.setattr(slice_jobs.Waiting, "there", lambda self: True)
+    slice_queue.jobs_of(queue)
     assert told(capsys) == []
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tiny_study import write_study
 
-from rs.cli import time_slice
+from rs.cli import slice_queue
 from rs.cli.main import main
 from rs.errors import UserError
 from rs.plan import kept_shards, running_plans, shard_sizes
@@ -127,7 +127,7 @@ def test_a_slice_is_heard_where_it_draws(study, plan_of):
         entry = {"study": ["study0.yaml"], "stages": stages}
         Path("queue.yaml").write_text(yaml.safe_dump({"queue": [entry]}))
         of(study, plan_of, 50)
-        time_slice.jobs_of(time_slice.read_queue(Path("queue.yaml")))
+        slice_queue.jobs_of(slice_queue.read_queue(Path("queue.yaml")))
         assert (files(of(study, plan_of, 100)) != alone) == bound
 
 
