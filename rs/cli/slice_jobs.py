@@ -24,7 +24,8 @@ from rs.plan.staleness import inputs_digest, is_current
 from rs.provenance.files import PART
 from rs.stages.execution import as_dict
 
-WAITS = ("not started", "elsewhere")  # states of a job that may still start here
+ELSEWHERE = "in another slice"
+WAITS = ("not started", ELSEWHERE)  # states of a job that may still start here
 MADE = ("there", "done")
 
 
@@ -85,7 +86,7 @@ class Waiting:
     def start(self) -> bool:
         """Whether it runs now. Not where another slice here runs it, or has just made its files."""
         if not self._take():
-            self.state = "elsewhere"
+            self.state = ELSEWHERE
             return False
         if self.there():
             self._leave("there")
@@ -117,6 +118,8 @@ class Waiting:
     def end(self) -> None:
         """Ends its process, if any, and removes what this has half-written."""
         if self.process is None or self.state not in ("running", *WAITS):
+            return
+        if self.process.poll() == 0 and self.look():
             return
         self.process.kill()
         self.process.wait()
@@ -183,10 +186,6 @@ class Jobs:
             if waiting.asked:
                 self._visit(waiting, waiting.kept(), found)
         return found
-
-    def elsewhere(self) -> bool:
-        """Whether jobs of the queue wait for another slice."""
-        return any(waiting.state == "elsewhere" for waiting in self._runs.values())
 
     def done(self, made: Waiting) -> None:
         """Has the jobs judged again that read what this one has made."""

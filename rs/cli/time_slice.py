@@ -57,10 +57,11 @@ def work(jobs: Jobs, seconds: float, slots: int) -> None:
             running = [job for job in running if job not in ended]
             if len(running) < slots and (ended or now >= looked + AGAIN):
                 looked = now
-                for job in jobs.startable():
+                ready = jobs.startable()
+                for job in ready:
                     if len(running) < slots and job.start():
                         running.append(job)
-                if not running and not jobs.elsewhere():
+                if not running and not ready:
                     break
             if now >= told + max(TELLS, seconds / 10):
                 told = now

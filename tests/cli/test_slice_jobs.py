@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from tiny_study import write_study
 from rs.cli import slice_jobs
 from rs.cli.slice_jobs import Jobs, Waiting
 from rs.cli.slice_queue import jobs_of, read_queue
+from rs.cli.time_slice import work
 from rs.errors import UserError
 from rs.provenance.files import read_json, write_json
 
@@ -139,9 +141,8 @@ def test_a_job_that_another_slice_runs_is_left_to_it(here):
     (first,), (second,) = mine.startable(), other.startable()
     assert first._take()
     assert not second.start()
-    assert second.state == "elsewhere"
+    assert second.state == "in another slice"
     assert other.startable() == [second]
-    assert other.elsewhere()
     path.write_bytes(content)
     assert not second.start(), "it is locked still"
     first._leave("done")
@@ -149,7 +150,29 @@ def test_a_job_that_another_slice_runs_is_left_to_it(here):
     assert not second.start()
     assert second.state == "there"
     assert other.startable() == []
-    assert not other.elsewhere()
+
+
+def test_what_another_slice_has_made_meanwhile_is_gone_on_from(here, monkeypatch):
+    data = here / "results" / "data"
+    shutil.move(data, here / "elsewhere")
+    jobs = queued(here, "gaussian")
+
+    def start(waiting: Waiting) -> bool:
+        shutil.move(here / "elsewhere", data)
+        waiting.state = "there"
+        return False
+
+    monkeypatch.setattr(Waiting, "start", start)
+    work(jobs, 60, 1)
+    assert {state for _, state in jobs.states()} == {"there"}
+
+
+def test_a_job_that_ended_with_the_time_is_done(here):
+    job = named(queued(here, "gaussian"), "certify")
+    job.process, job.state = subprocess.Popen(["true"]), "running"
+    job.process.wait()
+    job.end()
+    assert job.state == "done"
 
 
 def test_a_failed_job_says_why_whatever_ended_it(here, monkeypatch):
