@@ -94,6 +94,24 @@ def test_what_would_decide_does() -> None:
     assert t <= 0.015 < stats.t.ppf(0.975, wanted - 2) * 0.005 * math.sqrt(1 + 1 / (wanted - 1)) + 0.0005
 
 
+def test_images_are_not_asked_for_what_the_seeds_leave_open() -> None:
+    """With the spread of our seeds in the interval: one image fewer would not decide."""
+    seeds, theirs, unit = seeds_of([0.900, 0.901, 0.903]), Side(0.9, 0.895, 0.905), 0.0005
+
+    def wide(images: int) -> float:
+        half = 0.04 * math.sqrt(500 / images)
+        found = difference(Side(0.904, 0.904 - half, 0.904 + half), theirs, seeds, unit)
+        return max(found.high - found.value, found.value - found.low)
+
+    found = difference(Side(0.904, 0.864, 0.944), theirs, seeds, unit)
+    needed = images_to_decide(found, 0.02, 500)
+    assert needed is not None
+    assert wide(needed) <= 0.02 - 0.004 < wide(needed - 1)
+    spread = seeds_of([0.90, 0.91, 0.93])  # alone wider than the margin
+    wider = difference(Side(0.904, 0.864, 0.944), theirs, spread, unit)
+    assert images_to_decide(wider, 0.02, 500) is None
+
+
 def test_unanimous_votes_certify_this_much() -> None:
     bound = float(clopper_pearson_lower(100_000, 100_000, 0.001))
     assert largest_certified(0.5, 100_000, 0.001) == pytest.approx(0.5 * stats.norm.ppf(bound), abs=1e-6)

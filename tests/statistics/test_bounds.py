@@ -152,6 +152,8 @@ def test_mean_bounds_are_the_published_formulas() -> None:
     assert width < bounds.hoeffding_width(n, alpha)  # small variance: what the bound is for
     constant = bounds.bernstein_width(0.5, 0.25, n, alpha)
     assert float(constant) == pytest.approx(7 * np.log(2 / alpha) / (3 * (n - 1)), rel=1e-4)
+    # sums of many scores lose more than one rounding: no variance below 0
+    assert bounds.bernstein_width(0.5, 0.25 - 1e-12, n, alpha) == constant
 
 
 def test_mean_bounds_cover() -> None:

@@ -105,6 +105,14 @@ def test_no_claim_is_better_than_so_many_draws_could_tell():
     assert found == pytest.approx(1 - ALPHA ** (1 / 1000), rel=1e-9)
 
 
+def test_one_bad_entry_of_an_array_is_refused():
+    for counts in (([1, -1], 0, 9), (0, [1, -1], 9), ([1, 5], 5, 9), (0, 0, [9, 0])):
+        with pytest.raises(ValueError, match="together at most the trials"):
+            upper(*counts, 0.1)
+    with pytest.raises(ValueError, match="strictly between 0 and 1"):
+        upper(1, 0, 9, [0.1, 1.0])
+
+
 def test_wrong_input():
     for alpha in (0.0, 1.0, np.nan):
         with pytest.raises(ValueError, match="strictly between 0 and 1"):

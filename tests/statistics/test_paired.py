@@ -239,6 +239,29 @@ def test_verdicts_take_both_tests():
     assert verdict(better, 0.04, 0.5, level=0.99) == "undecided"
 
 
+RADII = np.random.default_rng(7).exponential(0.5, (2, 120)) + [[0.1], [0.0]]
+
+
+@pytest.mark.parametrize("shift", [1, -1])
+@pytest.mark.parametrize(
+    "found",
+    [
+        lambda a, b, **told: of_means(a, b, **told),
+        lambda a, b, **told: of_medians(a, b, **told),
+        lambda a, b, **told: of_proportions((a > 0.8).sum(), (b > 0.9).sum(), 120, **told)[0],
+        lambda a, b, **told: over_seeds(dict(enumerate(a[:5])), dict(enumerate(b[:5])), **told)[0],
+    ],
+    ids=["means", "medians", "proportions", "seeds"],
+)
+def test_the_margin_that_just_holds_the_interval_is_just_equivalent(found, shift):
+    """Two one-sided tests at 5 % reject together where the interval of 90 % lies within the margin."""
+    sides = RADII[::shift]
+    interval = found(*sides, level=0.9)
+    margin = max(-interval.low, interval.high)
+    assert found(*sides, margin=margin).equivalence == pytest.approx(0.05, rel=1e-6)
+    assert found(*sides, margin=2 * margin).equivalence < 0.05
+
+
 def test_equivalence_at_the_margin_is_claimed_as_seldom_as_it_says():
     """The true difference is the margin: the worst case."""
     draw = np.random.default_rng(6)
