@@ -25,6 +25,15 @@ def test_64_that_agree_decide_and_what_is_close_does_not(classes):
     assert sure(counts, 64).all()  # all n are drawn
 
 
+@pytest.mark.parametrize("lead", [0, 20, 64])
+def test_an_image_alone_is_as_sure_as_among_others_and_one_class_is_sure(lead):
+    counts = np.array([[32 + lead // 2, 32 - lead // 2, 0]])
+    assert (
+        sure(counts, 1000).tolist() == sure(np.repeat(counts, 3, axis=0), 1000)[:1].tolist() == [lead == 64]
+    )
+    assert sure(counts[:, :1], 1000).tolist() == [True]
+
+
 @pytest.mark.parametrize("classes", [2, 10])
 @pytest.mark.parametrize("n", [100, 1000])
 def test_the_least_lead_that_stops_is_too_large_for_any_other_majority(n, classes):

@@ -239,7 +239,7 @@ def test_verdicts_take_both_tests():
     assert verdict(better, 0.04, 0.5, level=0.99) == "undecided"
 
 
-RADII = np.random.default_rng(7).exponential(0.5, (2, 120)) + [[0.1], [0.0]]
+RADII = np.random.default_rng(7).exponential(0.5, (2, 120)) + np.array([[0.1], [0.0]])
 
 
 @pytest.mark.parametrize("shift", [1, -1])

@@ -42,6 +42,18 @@ def test_seeds_find_the_difference():
     assert np.mean(found) == pytest.approx(power.power_over_seeds(0.02, 0.03, n), abs=NEAR)
 
 
+@pytest.mark.parametrize("effect", [5.0, 2.0, 1.0, 0.5, 0.2, 0.1])
+def test_the_seeds_asked_for_are_the_fewest(effect):
+    n = power.seeds(1.0, effect)
+    assert n is not None
+    assert power.power_over_seeds(1.0, effect, n) >= 0.8
+    assert n == 3 or power.power_over_seeds(1.0, effect, n - 1) < 0.8
+
+
+def test_differences_too_small_for_any_number_of_images_have_a_number_all_the_same():
+    assert power.images(1.0, 1e-200) == power.images(1.0, 1e-9) == power.MOST_IMAGES
+
+
 def test_power_over_seeds_is_that_of_the_t_test():
     shift = 0.5 * np.sqrt(9)
     limit = stats.t.ppf(0.975, 8)
