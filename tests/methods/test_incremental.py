@@ -122,6 +122,15 @@ def test_blocks_end_at_n_and_the_first_decision_is_that_of_the_differences_share
     assert differences.upper(0, 0, least, level) <= needed < differences.upper(0, 0, least - 1, level)
 
 
+def test_what_can_be_decided_is_what_votes_without_failures_certify():
+    one = replace(RULE, stop=Stop(ALPHA, (0.5, 1.5)), n=200)
+    numbers = [30, 40, 50, 60, 70, 80, 90, 100, 1000, 10**6]
+    draws = (paired([one.n, 0, 0, 0], [votes, 0]) for votes in numbers)
+    certify = [bool(Incremental(RULE.share).certify(each, NOISE, ALPHA).radius[0] >= 0.5) for each in draws]
+    assert [one.can_decide(votes) for votes in numbers] == certify
+    assert 1 < sum(certify) < len(numbers) - 1
+
+
 def test_a_radius_that_the_first_ones_bound_cannot_reach_is_soon_given_up():
     one = replace(RULE, stop=Stop(ALPHA, (1.0,)))
     assert not one.going_on(np.array([0.3]), np.zeros(1), np.zeros(1), 1280)[0]
