@@ -67,6 +67,15 @@ def test_an_image_meets_the_same_noise_whoever_shares_its_batch():
         whole.noise_like(x[:2], 5)
 
 
+def test_every_image_needs_a_generator_of_its_own():
+    model, (x, _) = tiny(), batch()
+    few = smoothing.Smoothed(model, Gaussian(0.5), generators(0, 1, 2))
+    with pytest.raises(ValueError, match="shorter"):
+        few.votes(x, 8, 4)
+    with pytest.raises(ValueError, match="shorter"):
+        few.log_soft(x, 8)
+
+
 def test_votes_and_soft_mean_agree_with_the_base_classifier():
     model, (x, y) = tiny(), batch()
     smoothed = smoothing.Smoothed(model, Gaussian(0.5), generators(0, 1, 2, 3))
