@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import tarfile
@@ -28,22 +30,42 @@ def pack(folder: Path, since: float = 0.0) -> tuple[list[Path], list[Path]]:
     Archives of an earlier pack that are not replaced are removed. What another process removes meanwhile is
     left out.
     """
-    sizes: dict[Path, os.stat_result] = {}
+    with _alone(folder):
+        return _packed(folder, _in_order(since))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other slice packs into this folder or unpacks it meanwhile, where there are locks."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            opened = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, opened)
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
+def _in_order(since: float) -> dict[Path, int]:
+    """The files of results/runs as `pack` ranks them, with their sizes."""
+    found: dict[Path, os.stat_result] = {}
     for path in (RESULTS / "runs").rglob("*"):
-        if path.suffix != PART and path.is_file():
-            try:
-                sizes[path] = path.stat()
-            except FileNotFoundError:
-                continue
+        with contextlib.suppress(FileNotFoundError):
+            if path.suffix != PART and path.is_file():
+                found[path] = path.stat()
 
     def rank(path: Path) -> tuple[bool, int, int, str]:
         kind = 2 if path.name.startswith(("resume-", DIVERGED)) else int(path.suffix == ".safetensors")
-        return sizes[path].st_mtime < since, kind, sizes[path].st_size, str(path)
+        return found[path].st_mtime < since, kind, found[path].st_size, str(path)
 
+    return {path: found[path].st_size for path in sorted(found, key=rank)}
+
+
+def _packed(folder: Path, sizes: dict[Path, int]) -> tuple[list[Path], list[Path]]:
+    """Packs these files in order; the archives, and the files that did not fit."""
     made: list[Path] = []
     left: list[Path] = []
     manifests = list(_manifests()) if sizes else []
-    for number, part in enumerate(parts_of({path: sizes[path].st_size for path in sorted(sizes, key=rank)})):
+    for number, part in enumerate(parts_of(sizes)):
         if number >= MOST:
             left += part
             continue
@@ -98,13 +120,14 @@ def unpack(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError(f"{folder}: --unpack: must be a folder, empty or with the archives of a slice")
     continued = any((RESULTS / "runs").glob("*/resume-*.pt"))
-    for path in archives(folder):
-        try:
-            with tarfile.open(path) as archive:
-                for member in archive:
-                    _extract(archive, tarfile.data_filter(member, "."))
-        except (tarfile.TarError, OSError) as error:
-            raise UserError(f"{path}: cannot be unpacked: {error}") from error
+    with _alone(folder):
+        for path in archives(folder):
+            try:
+                with tarfile.open(path) as archive:
+                    for member in archive:
+                        _extract(archive, tarfile.data_filter(member, "."))
+            except (tarfile.TarError, OSError) as error:
+                raise UserError(f"{path}: cannot be unpacked: {error}") from error
     for packed in () if continued else (RESULTS / "data").glob(f"*/{MANIFEST}"):
         take_manifest(packed.with_name("manifest.json"))
 

@@ -236,12 +236,16 @@ class Jobs:
         return lacks
 
     def _is_made(self, path: Path) -> bool:
-        """Whether a file is what its job makes, or is there and no job makes it."""
+        """Whether a file is what its job makes, or is there and no job makes it. The manifest of a network
+        that is not here is taken as it is, as Snakemake takes it: what was observed says with which one.
+        """
         maker = self._makers.get(path)
         if maker is None or maker.state in MADE:
             return path.exists()
         if maker.state not in WAITS or maker.target in self._runs or not path.exists():
             return False
+        if maker.job.declared.tabled and not maker.asked and not maker.whole():
+            return True
         return all(self._is_made(read) for read in maker.job.reads()) and self._answer(maker)
 
     def _answer(self, waiting: Waiting) -> bool:

@@ -123,7 +123,8 @@ def cost(jobs: list[Waiting]) -> Iterator[str]:
     if prices:
         hours, unpriced = sum(p.hours for p in prices), sum(bool(p.unpriced) for p in prices)
         known = "assumed; `rs price` measures" if any(p.assumed for p in prices) else "measured"
-        told = f"about {price.in_words(hours)} {here.unit} here if run one after another ({known})"
+        minutes = f"{price.in_words(60 * hours)} {here.unit.replace('hours', 'minutes')}"
+        told = f"about {minutes} here if run one after another ({known})"
         more = f"; {plural(unpriced, 'study', 'studies')} not priced whole" if unpriced else ""
         yield f"{plural(sum(p.jobs for p in prices), 'job')} missing: {told}{more}"
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import os
 import signal
 import sys
@@ -138,7 +139,9 @@ def _pack(folder: Path, since: float, rows: list[dict[str, Any]]) -> None:
 def _kind(path: Path) -> str:
     if path.name.startswith("resume-"):
         return "checkpoint"
-    return "network" if path.suffix == ".safetensors" else "other file"
+    if path.suffix == ".safetensors":
+        return "network"
+    return "log" if path.suffix == ".txt" else "observation"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -165,6 +168,10 @@ def _run(args: argparse.Namespace) -> None:
     if args.pack and 60 * args.minutes <= PACKING:
         told = f"must be above {PACKING / 60:g}, the time that is kept for packing"
         raise UserError(f"slice: --minutes {args.minutes:g}: {told}")
+    if importlib.util.find_spec("torch") is None:  # each job would fail
+        raise UserError(
+            f"slice: {sys.executable} has no torch; run it, or make gpu PYTHON=..., with one that has"
+        )
     queue = read_queue(args.queue)
     if args.unpack:
         unpack(args.unpack)

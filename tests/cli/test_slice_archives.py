@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,24 @@ def test_a_full_disk_leaves_no_half_file(full_disk):
     with full_disk(), pytest.raises(UserError, match=r"a\.parquet: cannot be written"):
         unpack(Path("out"))
     assert list(RUN.iterdir()) == []
+
+
+def test_slices_pack_into_a_folder_one_after_another():
+    write("a.parquet")
+    out = Path("out")
+    out.mkdir()
+    other = os.open(out, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    waiting = [threading.Thread(target=target, args=(out,)) for target in (pack, unpack)]
+    for thread in waiting:
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()
+    assert archives(out) == []
+    os.close(other)
+    for thread in waiting:
+        thread.join(30)
+    assert len(archives(out)) == 1
 
 
 def test_what_another_process_removes_meanwhile_is_left_out(monkeypatch):

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow  # uses the tiny study, which ran
 def here(space, monkeypatch) -> Path:
     """The tiny study's results, and a study with a run more that is trained at the epsilon of nal."""
     monkeypatch.chdir(space.folder)
+    write_study(space.folder / "all.yaml", TRADES)
     write_study(space.folder / "study.yaml", {**TRADES, "active": ["gaussian", "trades"]})
     return space.folder
 
@@ -78,6 +79,17 @@ def test_a_calibration_of_other_code_is_made_again_from_the_weights(here):
     found["provenance"]["code_digest"] = "older"
     write_json(path, found)
     assert starts(queued(here, "trades")) == ["train nal"]
+
+
+def test_a_calibration_brought_from_elsewhere_spares_a_training_by_older_code(here):
+    path = one(here, "runs/*-nal-*/model.json")
+    found = read_json(path)
+    found["provenance"]["code_digest"] = "older"
+    write_json(path, found)
+    assert starts(queued(here, "trades")) == ["train nal"], "as Snakemake does, where all of it is there"
+    path.with_name("model.safetensors").unlink()
+    assert starts(queued(here, "trades")) == TRADES_STARTS
+    assert starts(queued(here, "nal", study=["all.yaml"])) == ["train nal"], "unless it is asked for"
 
 
 def test_nothing_is_judged_before_the_data_are_there_again(here):

@@ -97,6 +97,10 @@ def test_folders_and_minutes_are_checked_before_the_work(queue, tmp_path, monkey
         assert message.count("\n") == 1
         assert told in message
     assert not (tmp_path / "nowhere").exists()
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "torch", None)
+        assert main(["slice", str(queue), "--minutes", "1"]) == 1
+        assert " has no torch; " in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     with pytest.raises(AssertionError, match="started"):
         main(["slice", str(queue), "--minutes", "1", "--unpack", "empty", "--pack", "made/below"])
