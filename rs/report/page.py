@@ -107,7 +107,8 @@ def _page(study: str, tables: Path, figures: Sequence[Path], out: Path, context:
     live = curves(tables, context.get("radii"), seeds, context.get("report"))
     sections = _sections(tables, runs, seeds, context.get("radii"), bool(live))
     named = {section.id: section for section in sections}
-    shown = _add_figures(named, figures, tables, out.parent)
+    marked = _add_figures(named, figures, tables, out.parent)
+    shown = [section for section in sections if section.tables or section.figures]
     if not live and not read(tables, "images").empty:
         named["certified"].lead += f" {_TOO_MANY}"
     files = [str(f) for f in context.get("files") or ()]
@@ -122,11 +123,12 @@ def _page(study: str, tables: Path, figures: Sequence[Path], out: Path, context:
         versions=dict(context.get("versions") or {}),
         files=files,
         hows=explained(sections, tables, files),
-        sections=[s for s in sections if s.tables or s.figures or s.empty],
+        sections=shown,
+        absent=list(dict.fromkeys(s.empty for s in sections if s.empty and s not in shown)),
         curves=live,
         answers=answers(tables),
     )
-    return _with_images(page, shown, out.parent)
+    return _with_images(page, marked, out.parent)
 
 
 def _seeds(runs: pd.DataFrame) -> dict[str, Any]:
@@ -156,10 +158,10 @@ def _sections(
     ]
 
 
-def _with_images(page: str, shown: Mapping[str, Path], folder: Path) -> str:
+def _with_images(page: str, marked: Mapping[str, Path], folder: Path) -> str:
     """The page with each figure in place of its mark: inside the page while that has room for it."""
     room = MOST - len(page.encode())
-    for mark, figure in shown.items():
+    for mark, figure in marked.items():
         image, beside = _inside(figure)
         if len(image) > room:
             image = _address(beside, folder)

@@ -38,8 +38,8 @@ def published_section(tables: Path) -> Section:
         "Published values beside those of this study, with their 95 % intervals. The verdict is on the "
         "difference and counts the noise of both. " + _totals(frame)
     )
-    heads = [("paper", "text"), ("table", "text"), ("label", "text"), ("noise level", "number")]
-    heads += [("metric", "text"), ("published", "number"), ("reproduced", "number"), ("verdict", "text")]
+    heads = [("label", "text"), ("metric", "words"), ("published", "number"), ("reproduced", "number")]
+    heads += [("verdict", "text"), ("noise level", "number"), ("paper", "text"), ("table", "text")]
     table = Table(heads, [])
     for row in frame.to_dict("records"):
         metric = MEASURES[row["metric"]]
@@ -51,15 +51,10 @@ def published_section(tables: Path) -> Section:
             mine = Cell(bound(row) + down(row["reproduced"]), float(row["reproduced"]))
         if not pd.isna(row["low"]):
             mine = Cell(mine.text, mine.sort, under=interval(row["low"], row["high"]))
-        cells = [
-            text_cell(row["paper"]),
-            text_cell(row["table"]),
-            text_cell(row["label"]),
-            number(row["smoothing_level"]),
-        ]
-        cells += [text_cell(metric), Cell(row["printed"], row["published"]), mine]
         verdict = text_cell(printed(verdict_words(row)), f"text verdict {row['status'].split()[0]}")
-        cells.append(dataclasses.replace(verdict, how=_how(len(table.rows), metric, row)))
+        cells = [text_cell(row["label"]), text_cell(metric, "words"), Cell(row["printed"], row["published"])]
+        cells += [mine, dataclasses.replace(verdict, how=_how(len(table.rows), metric, row))]
+        cells += [number(row["smoothing_level"]), text_cell(row["paper"]), text_cell(row["table"])]
         table.rows.append(cells)
     section.tables.append(table)
     return section

@@ -231,11 +231,11 @@ def test_published_numbers_stand_beside_reproduced_ones(tmp_path: Path) -> None:
     )
     found = page(study_tables.write(tmp_path, {"published": frame}), [], tmp_path / "r.html")
     _, first, second = found.tables["published"][0]
-    assert first[4:] == ["ACR", "0.491", "0.500 0.470–0.530", AGREES]
-    assert second[4] == "certified accuracy at r = 0.75"
-    assert second[5] == "0.60"  # with the digits that are printed
-    assert second[7] == "other settings: training.epochs 1, not 440"
-    assert 'class="text verdict agrees"' in found.text
+    assert first == ["gaussian-0.5", "ACR", "0.491", "0.500 0.470–0.530", AGREES, "0.5", "A paper", "6"]
+    assert second[1] == "certified accuracy at r = 0.75"
+    assert second[2] == "0.60"  # with the digits that are printed
+    assert second[4] == "other settings: training.epochs 1, not 440"
+    assert 'class="text verdict agrees long"' in found.text  # wraps
 
 
 def test_several_seeds_have_a_column_and_a_table_of_their_spread(tmp_path: Path) -> None:
@@ -264,6 +264,8 @@ def test_absent_and_empty_tables_are_a_sentence(kept: tuple[str, ...], empty: bo
     found = page(tmp_path / "t", paths, tmp_path / "r.html")
     assert "No attack was run in this study." in found.text
     assert ("certified" in found.tables) == ("certified_accuracy" in kept)
+    assert ('href="#certified"' in found.text) == ("certified_accuracy" in kept)
+    assert 'href="#attacks"' not in found.text
     assert ("training" in found.tables) == ("training" in kept)
 
 

@@ -69,6 +69,6 @@ def test_verdicts_and_claims_of_a_page_have_it(tmp_path: Path) -> None:
     told = {"published": pd.DataFrame([row]), "claims": pd.DataFrame([claim])}
     tables = study_tables.write(tmp_path, told)
     (verdict,) = published_section(tables).tables[0].rows
-    assert verdict[-1].text == "differs: −0.100 [−0.200, −0.050], below it, beyond 0.02"
+    assert verdict[4].text == "differs: −0.100 [−0.200, −0.050], below it, beyond 0.02"
     (rests,) = claims_section(tables).tables[0].rows
     assert rests[2].text == "a better than b: −0.100 [−0.200, −0.050]"
