@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tarfile
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from workspace import MACER, TABLES, Workspace
 
+from rs.cli.slice_archives import archives, pack
 from rs.provenance.files import read_json, read_table, write_json, write_table
 
 pytestmark = pytest.mark.workflow
@@ -41,6 +43,23 @@ def test_a_copy_without_times_plans_nothing(copied: Workspace) -> None:
         }
     )
     assert copied.planned() == more + TABLES
+
+
+def test_the_archives_of_a_slice_are_taken_over(
+    finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the data set prepared here, or not at all: the archives do not hold it."""
+    monkeypatch.chdir(finished.folder)
+    pack(tmp_path / "packed")
+    made = Workspace.of_checkout(tmp_path / "home")
+    for archive in archives(tmp_path / "packed"):
+        with tarfile.open(archive) as opened:
+            opened.extractall(made.folder, filter="data")
+    assert made.planned() == TABLES
+    shutil.copytree(
+        finished.folder / "results" / "data", made.folder / "results" / "data", dirs_exist_ok=True
+    )
+    assert made.planned() == TABLES
 
 
 def test_a_copy_with_another_code_or_inputs_is_stale(copied: Workspace) -> None:
