@@ -22,6 +22,7 @@ from rs.report.names import MEASURES
 from rs.report.next_hour import MOST, offers, sentence
 from rs.report.numerals import order, printed
 from rs.report.verdict_words import counted
+from rs.tables.claims import VERDICTS
 
 Row = Mapping[str, Any]
 
@@ -69,7 +70,7 @@ class Paper:
     def said(self) -> str:
         """The number of its claims with each verdict."""
         counts = Counter(str(claim["verdict"]) for claim in self.claims)
-        return counted({verdict: counts[verdict] for verdict in sorted(counts)}, "claims")
+        return counted({verdict: counts[verdict] for verdict in VERDICTS}, "claims")
 
 
 def status_of(number: Row) -> str:

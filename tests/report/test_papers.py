@@ -108,6 +108,12 @@ def test_a_claim_has_the_chart_of_the_number_that_decides_it() -> None:
     assert paper.claims[1]["chart"] is None
 
 
+def test_claims_are_counted_from_what_holds_to_what_is_not_run() -> None:
+    verdicts = ("not run", "fails", "holds", "holds", "undecided")
+    (paper,) = papers([], [{**CLAIM, "verdict": verdict} for verdict in verdicts], [])
+    assert paper.said == "Of 5 claims 2 hold, 1 fails, 1 is undecided and 1 is not run."
+
+
 def test_an_unknown_status_is_shown_without_a_verdict() -> None:
     (paper,) = papers([number("Table 3", None, "another machine")], [], [])
     assert paper.counts == {"no verdict": 1}
