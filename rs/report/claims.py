@@ -27,13 +27,14 @@ def claims_section(tables: Path) -> Section:
     table = Table(heads, [])
     for _, rows in frame.groupby("id", sort=False):
         first = rows.iloc[0]
-        told = printed(rests_on(rows.to_dict("records"), str(first["verdict"])))
+        told = [printed(finding) for finding in findings(rows.to_dict("records"), str(first["verdict"]))]
         settings = first["settings"]
         if settings is not None and not pd.isna(settings):
-            told = "; ".join(filter(None, [str(settings), told]))
+            told.insert(0, str(settings))
         verdict = text_cell(first["verdict"], f"text verdict {str(first['verdict']).split()[0]}")
         cells = [text_cell(first["claim"], "words"), dataclasses.replace(verdict, how=_how(first, rows))]
-        cells += [text_cell(told, "words"), text_cell(f"{first['paper']}, {first['place']}", "words")]
+        cells += [dataclasses.replace(text_cell("; ".join(told), "words"), lines=tuple(told))]
+        cells += [text_cell(f"{first['paper']}, {first['place']}", "words")]
         table.rows.append(cells)
     section.tables.append(table)
     return section
@@ -49,8 +50,13 @@ def _how(first: Any, rows: pd.DataFrame) -> How | None:
 
 
 def rests_on(rows: Sequence[Mapping[Any, Any]], verdict: str) -> str:
-    """The findings of a claim's conditions: each with its values and intervals by radius, or the test or page
-    that decides it. A value whose own verdict differs from the claim's `verdict` shows its own.
+    """The `findings` of a claim in one line."""
+    return "; ".join(findings(rows, verdict))
+
+
+def findings(rows: Sequence[Mapping[Any, Any]], verdict: str) -> list[str]:
+    """What a claim's conditions found: each with its values and intervals by radius, or the test or page that
+    decides it. A value whose own verdict differs from the claim's `verdict` shows its own.
     """
     told: dict[str, list[str]] = {}
     for row in rows:
@@ -59,7 +65,7 @@ def rests_on(rows: Sequence[Mapping[Any, Any]], verdict: str) -> str:
             told.setdefault(str(row["condition"]), []).append(found)
         elif row["evidence"]:
             told.setdefault(str(row["evidence"]), [])
-    return "; ".join(f"{what}: {', '.join(values)}" if values else what for what, values in told.items())
+    return [f"{what}: {', '.join(values)}" if values else what for what, values in told.items()]
 
 
 def _found(row: Mapping[Any, Any], verdict: str) -> str:

@@ -42,6 +42,7 @@ class Cell:
     picture: str = ""  # a data URI, before the text
     opens: str = ""  # the images behind it: run, certificate, noise and radius as JSON
     how: How | None = None  # how it was made
+    lines: tuple[str, ...] = ()  # the parts of its text, each of which begins a line
 
 
 @dataclass

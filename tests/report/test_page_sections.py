@@ -63,6 +63,7 @@ def test_a_claim_is_one_row_with_all_that_it_rests_on(tmp_path: Path) -> None:
     first, second = section.tables[0].rows
     assert first[2].text == "acr of a better than b: 0.100 [0.050, 0.150] at 0.5, 0.200 at 1 (undecided)"
     assert second[2].text == "training.epochs 2, not 20; tests/x.py"
+    assert second[2].lines == ("training.epochs 2, not 20", "tests/x.py")
     assert [row[1].kind for row in (first, second)] == ["text verdict holds", "text verdict other"]
 
 
