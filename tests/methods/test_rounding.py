@@ -15,7 +15,7 @@ from rs.methods.certificates import bilateral, dual
 from rs.methods.certificates.cohen import Cohen, CohenLinf
 from rs.methods.certificates.laplace_l1 import LaplaceL1
 from rs.methods.certificates.pixeldp import laplace_dp_radius
-from rs.methods.certificates.probabilities import gaussian_radius
+from rs.methods.certificates.probabilities import certified, gaussian_radius
 from rs.methods.certificates.soft import SoftBernstein, SoftHoeffding
 from rs.methods.noise.mixed_norm import MixedNorm
 from rs.statistics import bounds
@@ -54,6 +54,16 @@ def test_the_gaussian_radius_is_rounded_down_where_quantiles_cancel():
         for radius, a, b in zip(found.tolist(), q_a.tolist(), p_b.tolist(), strict=True):
             exact = -(quantile(mpmath.mpf(a)) + quantile(mpmath.mpf(b))) / 2
             assert exact * (1 - mpmath.mpf(1e-10)) - mpmath.mpf(1e-14) <= radius <= exact
+
+
+def test_a_certain_radius_that_rounding_took_below_0_is_0_and_an_uncertain_one_too():
+    """At p_A hardly above p_B the Laplace radius is rounded down past 0."""
+    q_a = np.array([0.5 - 2.0**-53, 0.3, 0.3])
+    radius = laplace_dp_radius(1.0, q_a, np.array([0.5, 0.2, 0.2]))
+    assert radius[0] < 0 < radius[1]
+    found = certified(np.array([2, 1, 0]), np.array([True, True, False]), radius)
+    assert found.prediction.tolist() == [2, 1, -1]
+    assert found.radius.tolist() == [0, radius[1], 0]
 
 
 def test_the_laplace_radii_of_two_bounds_are_rounded_down():
