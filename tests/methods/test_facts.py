@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from rs.smoothing import noise
 from rs.study.plugin_schema import broken
 
 KNOWN = {fact: option.default for facts in OPTIONAL.values() for fact, option in facts.items()}
+# the ball of a noise family's theorem
+BALLS = {"gaussian": 2, "laplace": 1, "uniform": 1, "spherical": 2}
+BALLS |= {"mixed_norm": math.inf, "sup_norm": math.inf}
+# their own proof does not cover what they compute
+ESTIMATES = {"dual_published", "neyman_pearson", "renyi", "tcertify"}
 METHODS = [(kind, name) for kind, table in catalog.TABLES.items() for name in table]
 
 
@@ -29,6 +35,14 @@ def test_a_built_in_method_keeps_the_protocol_that_plug_ins_are_held_to(kind, na
     }
     told = broken(kind, name, cls)
     assert told.startswith(left_out[name]) if name in left_out else told == ""
+
+
+def test_certificates_claim_the_norms_of_their_theorems_and_estimates_no_proof():
+    found = {name: catalog.find("certificates", name) for name in catalog.table("certificates")}
+    for name, certificate in found.items():
+        over = {"gaussian": math.inf} if name == "cohen_linf" else {}  # from l2 through the dimension
+        assert certificate.norms == {noise: {**BALLS, **over}[noise] for noise in certificate.norms}, name
+    assert {name for name, certificate in found.items() if not certificate.rigorous} == ESTIMATES
 
 
 def test_whoever_asks_for_a_fact_that_may_be_absent_takes_the_declared_default():
