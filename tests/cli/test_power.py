@@ -9,13 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contestants_made import contestant
 from observed_runs import observe, write_radii
 from scipy import stats
 from tiny_study import TINY, write_study
 
 from rs.cli.main import main
 from rs.plan.plan import Plan
+from rs.statistics.bounds import clopper_pearson_upper
 from rs.study.study import Study
+from rs.tables.pilot import at_votes, pilot_of
 
 KEYS = {"paired_images", "unpaired_images", "correlation", "seeds", "votes", "price", "shown", "difference"}
 
@@ -76,6 +79,26 @@ def test_fewer_votes_take_more_images(told):
     assert all(row["difference"] <= found["difference"] * (1 + 1e-9) for row in rows.values())
 
 
+def test_radii_at_other_numbers_of_votes_are_those_of_as_large_a_share():
+    """Without fewer votes nothing changes; with fewer, the spread has their noise too."""
+    alpha, n, failures = 0.001, 1000, np.array([[0, 20, 100, 300, 600], [10, 20, 120, 200, 600]])
+
+    def radii(failures, n):
+        bound = clopper_pearson_upper(failures, n, alpha)
+        return np.where(bound < 0.5, -0.5 * stats.norm.ppf(bound), -1.0)
+
+    sides = [contestant(name, radii(of, n), sigma=0.5) for name, of in zip("ab", failures, strict=True)]
+    for votes in (n, 4 * n, n // 10):
+        deviation, mean = at_votes(sides, (n, n), votes, alpha)
+        again = np.maximum(radii(failures * votes // n, votes), 0)
+        assert mean == pytest.approx(again.mean(), rel=1e-6)
+        of_images = (again[0] - again[1]).std(ddof=1)
+        if votes < n:
+            assert of_images * 1.05 < deviation < 3 * of_images
+        else:
+            assert deviation == pytest.approx(of_images, rel=1e-6)
+
+
 def test_the_other_way_round(told):
     found = told("a.tsv", "b.tsv", "--images", "200", "--seeds", "5", "--seed-deviation", "0.1")["shown"]
     pilot = told("a.tsv", "b.tsv", "--difference", str(found["paired"]))
@@ -105,6 +128,9 @@ def test_one_contestant_stands_for_both_sides(told):
     found = told("a.tsv", "--difference", "0.1")
     assert (found["b"], found["paired_images"], found["correlation"]) == (None, None, None)
     assert found["unpaired_images"] > 100
+    alone = pilot_of([contestant("a", [0.0, 0.5, 1.0])], 0.5)
+    assert (alone.metric, alone.radius, alone.images, alone.seeds) == ("certified_accuracy", 0.5, 3, 1)
+    assert alone.unpaired == pytest.approx(math.sqrt(2 / 3))  # of 0, 1 and 1: variance 1/3 on either side
 
 
 def test_people_get_sentences(capsys):

@@ -196,6 +196,21 @@ def test_not_run_and_other_settings(verdict) -> None:
     assert verdict(asked, tables=tables, **one)[0] == "holds"
 
 
+def test_a_run_in_no_printed_row_is_a_baseline_with_its_own_method(verdict) -> None:
+    """The paper's objective is no setting of it, its epochs are; a printed row makes it the paper's own."""
+    asked = {"better": "nal", "than": "gaussian"}
+    tables = {"certified_accuracy": steady("nal", 0.9) + steady("gaussian", 0.8)}
+    paper = {"papers": {"P": {"objective": {"name": "gaussian"}, "training": {"epochs": 1}}}}
+    assert verdict(asked, tables=tables, **paper)[0] == "holds"
+    row = {"paper": "P", "table": "T", "acr": 1}
+    other = "nal: objective nal, not gaussian"
+    for run, settings in ((["gaussian"], None), (["gaussian", "nal"], other), ("nal", other)):
+        found, rows = verdict(asked, tables=tables, **paper, published=[row | {"run": run}])
+        assert (found, rows[0]["settings"]) == ("other settings" if settings else "holds", settings)
+    epochs = {"papers": {"P": {"training": {"epochs": 2}}}}
+    assert verdict(asked, tables=tables, **epochs)[1][0]["settings"].count("training.epochs") == 2
+
+
 def test_one_condition_of_any_holds_as_a_whole(verdict) -> None:
     rows = [r for n, a in (("nal", 0.9), ("gaussian", 0.8)) for r in steady(n, a)]
     rows += [r for n, a in (("nal", 0.5), ("gaussian", 0.8)) for r in steady(n, a, radius=0.5)]

@@ -63,6 +63,16 @@ def test_pairs_of_networks_come_with_their_tests(verdict, pair) -> None:
         assert [verdict(one, tables=tables_with(pair))[0] for one in told] == found
 
 
+def test_rows_under_other_conditions_are_no_pair(verdict, pair) -> None:
+    """The comparisons are of whole runs, not of rows with other values in some column."""
+    tables = tables_with(pair)
+    for row in tables["certified_accuracy"]:
+        row["n"] = 100 if row["label"] == "nal" else 1000
+    asked = {"than": {"run": "gaussian", "where": {"n": 1000}}, "about": "networks"}
+    found, rows = verdict({"better": {"run": "nal", "where": {"n": 100}}, **asked}, tables=tables)
+    assert (found, "paired" in rows[0]["counted"]) == ("fails", False)
+
+
 def test_being_so_much_surer_does_not_turn_holds_into_fails(verdict, pair) -> None:
     """Surely better, by less than the margin, at 95 %; only equivalent at the level of one of two."""
     (row,) = (r for r in pair if r["about"] == "networks")

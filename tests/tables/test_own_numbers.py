@@ -104,6 +104,23 @@ def test_theory_counts_beside_printed_numbers(said) -> None:
         assert said({kind: test}, BETTER, accuracies(0.95, 0.95), accuracies("0.90", 0.8)) == is_
 
 
+def test_theory_keeps_its_evidence_and_printed_numbers_have_none(plan_of) -> None:
+    proof = {"proven": "tests/methods/test_dual.py::test_no_exponent_equals_cohen"}
+    printed = [
+        {**ENTRY, "run": run, **accuracies(0.95, share)} for run, share in (("nal", 0.9), ("gaussian", 0.8))
+    ]
+    claim = {
+        "id": "c",
+        "paper": "P",
+        "place": "p",
+        "claim": "c",
+        "conditions": [proof, {**BETTER, "radii": [0.25]}],
+    }
+    study = plan_of({**TINY, "published": printed, "claims": [claim], "report": {"radii": [0, 0.25]}}).study
+    told = [(row["counted"], row["evidence"]) for row in by_own_numbers(study)["c"][1]]
+    assert told == [("theory", proof["proven"]), ("as printed", None)]
+
+
 def test_a_network_that_is_printed_in_two_tables_counts_once(plan_of) -> None:
     networks = (("T", "nal", (0.95, 0.9)), ("U", "nal", (0.95, 0.9)), ("T", "gaussian", ("0.90", 0.8)))
     printed = [

@@ -29,6 +29,19 @@ def test_the_best_run_answers_for_its_own_settings(plan_of, tiny):
     assert told["nal"] == ("best of 2: nal", None)
 
 
+def test_the_best_run_of_a_row_has_all_of_its_numbers(plan_of, tiny):
+    """Another run is better at 0, but nothing is known of it at 0.25."""
+    one = BEST | {"row": "all", "radii": [0.0, 0.25], "certified_accuracy": [0.9, 0.5]}
+    study = plan_of({**tiny, "published": [one]}).study
+    rows = [certified("gaussian", 0.9, 0.0), certified("nal", 0.7, 0.0), certified("nal", 0.4)]
+    for measured in (rows, rows[::-1]):
+        found = beside(study, {"certified_accuracy": measured})
+        assert [(r["label"], r["reproduced"]) for r in found] == [
+            ("best of 2: nal", 0.7),
+            ("best of 2: nal", 0.4),
+        ]
+
+
 def test_the_best_run_answers_for_its_own_images(plan_of, tiny):
     tiny["attacks"] = [{**tiny["attacks"][0], "label": "pgd"}]
     tiny["runs"]["nal"]["attacks"] = [{**tiny["attacks"][0], "images": {"max": 4}}]
