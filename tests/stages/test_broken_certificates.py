@@ -12,7 +12,8 @@ from rs.errors import UserError
 from rs.methods.certificates.cohen import Cohen
 from rs.methods.claims import checked
 from rs.methods.interfaces import Certified
-from rs.stages.certified_rows import claims
+from rs.stages.certified_rows import claims, leading
+from rs.statistics.draws import Draws
 
 DRAWS = random_votes(4, 3, 1000)
 GOOD = Certified(np.array([-1, 0, 3]), np.array([0.0, 0.0, 0.5]))
@@ -52,3 +53,11 @@ def test_a_good_one_is_kept_and_claims_are_checked(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Cohen, "certify", nan)
     with pytest.raises(UserError, match=r"certificate Cohen: image 0: .* radius nan"):
         claims({"name": "cohen"}, DRAWS, spec, 1100)
+
+
+def test_the_runner_up_is_the_other_class_with_most_estimation_votes() -> None:
+    """The class is that of the selection votes, whatever the estimation votes say."""
+    draws = Draws.from_counts([[9, 1, 0], [1, 9, 0], [0, 0, 10]], [[70, 10, 20], [60, 30, 10], [5, 5, 0]], 4)
+    found = {name: column.tolist() for name, column in leading(draws).items()}
+    assert (found["voted"], found["votes"]) == ([0, 1, 2], [70, 30, 0])
+    assert (found["runner_up"], found["runner_up_votes"]) == ([2, 0, 0], [20, 60, 5])

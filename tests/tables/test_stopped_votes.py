@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import special
 
@@ -15,6 +16,7 @@ from rs.errors import UserError
 from rs.report.board import write_board
 from rs.statistics.bands import difference_band
 from rs.tables.behind_averages import PROBABILITIES, curve, on_hard_images, probabilities
+from rs.tables.certified import claims_of
 from rs.tables.comparisons import Asked, compare
 from rs.tables.contestants import Contestant, Outcomes
 from rs.tables.pilot import pilot_of
@@ -44,6 +46,15 @@ def test_the_band_is_that_of_the_radii_that_both_sides_decide():
     assert curve(replace(a, decided=(0.75, 0.25)), b)["radii"] == [0.25, 0.75]
     for nothing in (curve(replace(a, decided=()), b), curve(a, replace(b, decided=()))):
         assert (nothing["radii"], nothing["p"], nothing["stretches"]) == ([], None, [])
+
+
+def test_accuracies_are_lower_bounds_but_at_radii_that_the_rule_decided():
+    told = {"certificate": "cohen", "norm": 2.0, "alpha": 0.001, "n": 64, "factor": 1.0, "rigorous": True}
+    told |= {"label": 1, "prediction": 1, "image": [0], "radius": 0.4}
+    stop = {"radii": [0.25, 0.5], "alpha": 0.001}
+    for rule, decided, bounds in ((None, True, [0, 0, 0]), (stop, True, [0, 1, 0]), (stop, False, [1, 1, 1])):
+        (claim,) = claims_of(pd.DataFrame({**told, "decided": decided}), {}, rule)
+        assert [claim.is_lower_bound(radius) for radius in (0.25, 0.3, 0.5)] == [bool(b) for b in bounds]
 
 
 def test_shares_of_p_a_are_lower_bounds_but_at_decided_radii():
