@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from rs.machine.devices import generator
+from rs.machine.devices import device_name, generator
 from rs.methods import catalog
 from rs.networks import checkpoints
 from rs.networks.images import load_images
@@ -89,7 +89,7 @@ def test_reused_noise_leaves_its_spread_and_of_one_draw_nothing(measure):
         assert expected * 0.97 < added < expected * 1.03 + 4 * small["rho_without_noise"]
 
 
-def test_values_and_standard_errors_are_those_of_a_plain_loop(workspace, measure):
+def test_values_and_standard_errors_are_those_of_a_plain_loop(workspace, measure, tmp_path):
     found = measure()
     data = workspace.path(workspace.plan.data_manifest)
     job = workspace.job("train", "nal")
@@ -113,6 +113,9 @@ def test_values_and_standard_errors_are_those_of_a_plain_loop(workspace, measure
     assert found["rho_without_noise_se"] == pytest.approx(error, rel=1e-3)
     assert found["epsilon_without_noise"] == pytest.approx(math.sqrt(rho), rel=1e-4)
     assert found["epsilon_without_noise_se"] == pytest.approx(error / (2 * math.sqrt(rho)), rel=1e-3)
+    made = found["provenance"]
+    assert (made["spec"], made["code_digest"], made["model"]) == (SPEC, "code", manifest["sha256"])
+    assert (made["run"], made["device"]) == (tmp_path.name, device_name(CPU))
 
 
 def test_a_larger_penalty_means_a_smaller_epsilon(measure):
