@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from tiny_networks import audited
@@ -14,7 +16,7 @@ from rs.methods.noise.none import NoNoise
 from rs.networks.inference import InferenceForm
 from rs.settings.attacks import AttackUse
 from rs.settings.attacks import Judge as Votes
-from rs.stages.judge import Judge
+from rs.stages.judge import Judge, size
 
 pytestmark = pytest.mark.slow
 
@@ -87,3 +89,27 @@ def test_logits_that_are_not_finite_are_found():
     images = torch.stack([torch.ones(1, 4, 4), torch.full((1, 4, 4), torch.inf)])
     with pytest.raises(UserError, match=r"theirs: image 9: 1 of 1 votes \(100\.00%\): logits are not finite"):
         Judge(form, NoNoise(), AttackUse(radii=())).votes(images, [4, 9])
+
+
+def test_one_logit_that_is_not_finite_is_found():
+    """Its class loses, so that the votes look like any others."""
+    form = InferenceForm(audited(Counted([]), (1, 4, 4), 5), FORM, torch.device("cpu"))
+    judge = Judge(form, NoNoise(), AttackUse(radii=()))
+    assert int(judge.votes(IMAGES[:1], [7]).sum()) > 0
+    finite = InferenceForm.__call__
+
+    def broken(self: InferenceForm, rows: torch.Tensor) -> torch.Tensor:
+        logits = finite(self, rows).clone()
+        logits[:, 4] = -torch.inf
+        return logits
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(InferenceForm, "__call__", broken)
+        with pytest.raises(UserError, match=r"image 7: .* logits are not finite"):
+            judge.votes(IMAGES[:1], [7])
+
+
+def test_sizes_are_of_each_image():
+    delta = torch.tensor([[3.0, -4.0], [0.5, 0.0], [-6.0, 8.0]]).reshape(3, 1, 1, 2)
+    assert size(delta, 2).tolist() == pytest.approx([5, 0.5, 10])
+    assert size(delta, math.inf).tolist() == [4, 0.5, 8]

@@ -9,9 +9,14 @@ import pandas as pd
 import pytest
 import torch
 
+from rs.methods.attacks.pgd_l2 import PgdL2
 from rs.methods.interfaces import Proposed
+from rs.methods.noise.gaussian import Gaussian
+from rs.methods.noise.none import NoNoise
+from rs.settings.attacks import AttackUse, Judge
 from rs.smoothing.smoothed import Smoothed
-from rs.stages.outcomes import Target, outcomes
+from rs.stages.attack import Seen, facts_of
+from rs.stages.outcomes import OUTWARDS, Target, outcomes
 from rs.tables.empirical_accuracy import _excess
 
 
@@ -70,3 +75,28 @@ def test_the_excess_is_what_the_votes_say_of_the_reached_points():
     assert _excess(frame, {"name": "spherical", "sigma": 0.7}) is None
     assert _excess(frame[frame["radius"] == 0], gaussian) is None
     assert _excess(frame.assign(votes=[[0, 1]] * 6), gaussian) is None  # judged by one vote
+
+
+def test_what_is_told_of_an_attack():
+    """Draws under constant noise are one; the judge of a minimal attack looks at every point outwards."""
+    judge = AttackUse(radii=(0.5,), judge=Judge(200))
+    pgd, nearest = PgdL2(samples=8), Nearest((0.5,))
+
+    def told(method, noise, use=judge, keep=False, transferred=False):
+        return facts_of(Seen(None, None, method, noise, 0, transferred), use, keep, (1, 4, 6))
+
+    plain = told(pgd, Gaussian(0.5))
+    assert plain == {
+        **{"norm": 2, "access": "white-box", "samples": 8, "shares": "none", "looks": 1},
+        **{"judge": 200, "shape": [1, 4, 6]},
+    }
+    assert told(pgd, NoNoise()) == {**plain, "samples": 1}
+    base = AttackUse(radii=(0.5,), judge="base")
+    assert told(pgd, Gaussian(0.5), base, keep=True) == {**plain, "shares": "kept", "judge": "base"}
+    assert told(pgd, Gaussian(0.5), transferred=True) == {**plain, "access": "transfer"}
+    assert told(nearest, Gaussian(0.5)) == {
+        **plain,
+        "samples": None,
+        "shares": "minimal",
+        "looks": len(OUTWARDS),
+    }

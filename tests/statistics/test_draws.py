@@ -53,6 +53,39 @@ def test_round_trip(tmp_path):
     assert made["form"] == FORM
 
 
+@pytest.mark.parametrize(
+    ("sums", "squares"),
+    [
+        ([16, 12, 4], [9, 5, -1]),  # squares of scores below 0
+        ([16, 12, 4], [9, 13, 1]),  # or above the scores, which are at most 1
+        ([16, 12, 8], [9, 5, 1]),  # 36 scores of 32 votes
+        ([40, -4, -4], [9, 0, 0]),
+    ],
+)
+def test_moments_that_are_none_of_the_votes_are_refused(tmp_path, sums, squares):
+    spec = {"purpose": "select", "block": 1, "seed": 0, "noise": NOISE}
+    made = {"form": FORM, "model": "m", "dimension": 64, "classes": 3, "spec": spec}
+    images, counts = np.array([3, 5]), np.array([[20, 8, 4], [32, 0, 0]])
+    path, beside = tmp_path / "a.parquet", [30.0, 1.0, 1.0]
+    good = Votes(counts, {1.0: np.array([[16.0, 12, 4], beside])}, {1.0: np.array([[9.0, 5, 1], beside])})
+    write_votes(path, images, images % 3, good, made)
+    assert equal(read_votes(path)[2], good)
+    bad = Votes(counts, {1.0: np.array([sums, beside])}, {1.0: np.array([squares, beside])})
+    write_votes(path, images, images % 3, bad, made)
+    with pytest.raises(UserError, match="its softmax moments at beta 1 are none of its votes"):
+        read_votes(path)
+
+
+@pytest.mark.parametrize("lacking", ["form", "model", "dimension", "classes", "spec"])
+def test_votes_that_do_not_say_how_they_were_drawn_are_refused(tmp_path, lacking):
+    spec = {"purpose": "select", "block": 1, "seed": 0, "noise": NOISE}
+    made = {"form": FORM, "model": "m", "dimension": 64, "classes": 3, "spec": spec}
+    del made[lacking]
+    write_votes(tmp_path / "a.parquet", np.arange(2), np.arange(2), votes_of(np.arange(2), 1), made)
+    with pytest.raises(UserError, match="does not say how its votes were drawn"):
+        read_votes(tmp_path / "a.parquet")
+
+
 def test_merging_in_any_order_gives_the_wanted_images(tmp_path):
     shards = [[0, 2, 4], [6, 8, 10], [12]]
     select = [write(tmp_path / f"s{i}.parquet", s, 1) for i, s in enumerate(shards)]
