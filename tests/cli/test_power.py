@@ -131,6 +131,10 @@ def test_one_contestant_stands_for_both_sides(told):
     alone = pilot_of([contestant("a", [0.0, 0.5, 1.0])], 0.5)
     assert (alone.metric, alone.radius, alone.images, alone.seeds) == ("certified_accuracy", 0.5, 3, 1)
     assert alone.unpaired == pytest.approx(math.sqrt(2 / 3))  # of 0, 1 and 1: variance 1/3 on either side
+    both = pilot_of([contestant("a", [0.0, 0.5, 1.0]), contestant("b", [0.0, 0.5, 0.4])], 0.5)
+    assert (both.metric, both.radius, both.images, both.seeds) == ("certified_accuracy", 0.5, 3, 1)
+    assert (both.difference, both.discordant) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert both.paired == pytest.approx(math.sqrt(1 / 3))
 
 
 def test_people_get_sentences(capsys):

@@ -12,7 +12,7 @@ from tiny_study import TINY
 from rs.errors import UserError
 from rs.statistics.paired import of_means, of_medians
 from rs.tables import comparisons
-from rs.tables.behind_averages import on_hard_images, probabilities
+from rs.tables.behind_averages import _share, on_hard_images, probabilities
 from rs.tables.comparisons import Asked, compare, of_study, refuse_other_conditions
 from rs.tables.contestants import Contestant, Outcomes, of_runs
 from rs.tables.pilot import pilot_of
@@ -137,6 +137,15 @@ def test_hard_images_that_do_not_spread_have_wilsons_interval():
         ends = stats.binomtest(0, images).proportion_ci(0.95, "wilson")
         assert (found["low"], found["high"]) == pytest.approx((ends.low, ends.high))
         assert found["images"] == images
+
+
+def test_shares_of_hard_images_have_intervals_of_possible_shares():
+    """Of three images and two networks, 5 of 6 certified: Student's interval ends above 1."""
+    own = np.array([[0.5, 0.5, 0.5], [0.5, 0.5, -1.0]])
+    found = _share(own, np.full((1, 3), -1.0), 0.95)
+    assert (found["images"], found["accuracy"]) == (3, pytest.approx(5 / 6))
+    assert 0 <= found["low"] < 5 / 6 < found["high"] == 1
+    assert _share(-own, np.full((1, 3), -1.0), 0.95)["low"] == 0
 
 
 def test_a_pilot_counts_the_factor_and_what_one_image_in_one_seed_makes():

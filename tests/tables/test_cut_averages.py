@@ -29,6 +29,22 @@ def average(label, radii, largest=math.nan):
     return claim.columns | claim.average()
 
 
+def test_certificates_keep_the_order_of_the_study():
+    told = {
+        "norm": 2.0,
+        "alpha": 0.001,
+        "n": 64,
+        "factor": 1.0,
+        "rigorous": True,
+        "label": 1,
+        "prediction": 1,
+    }
+    frame = pd.DataFrame(
+        {"certificate": ["renyi", "cohen"] * 2, "image": [0, 0, 1, 1], "radius": 0.5, **told}
+    )
+    assert [claim.columns["certificate"] for claim in claims_of(frame, {})] == ["renyi", "cohen"]
+
+
 def verdict(plan_of, tiny, rows, **asked):
     told = {"metric": "acr", "radii": [], "about": "networks", **asked}
     claim = {"id": "a", "paper": "P", "place": "1", "claim": "is so", "conditions": [told], "join": "all"}

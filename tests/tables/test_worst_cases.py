@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,8 @@ def test_a_mean_loss_ends_at_the_bound_of_losses_that_stay_within_it(bound, cut)
     assert (row["high"] == 1.0) == cut
     assert row["high"] == pytest.approx(min(2 / 3 + 4.3026528 / 3, 1.0 if cut else np.inf))
     assert row["low"] == 0
+    (row,) = worst_cases.mixtures({"smoothed": replace(points, squared_distance=3 * loss[::-1])}, [2.5], 64)
+    assert (row["rho"], row["rho_low"], row["rho_high"]) == (2, 0, pytest.approx(2 + 4.3026528))
 
 
 def test_pgd_refutes_an_estimate_whose_ascent_found_nothing_but_no_proof():
