@@ -101,6 +101,9 @@ def test_a_clip_bounds_the_cross_entropy():
 def test_tables_page_and_figure_show_it(ran, tmp_path):
     tables = ran.path(ran.plan.tables)
     claimed, worst = read(tables, "distributional"), read(tables, "worst_cases")
+    mixed = worst.loc[worst["adversary"].str.startswith("pgd_"), "noise_error"]
+    assert mixed.between(0, 0.5).all()
+    assert (mixed > 0).any()
     assert set(claimed.loc[claimed["label"] == "wrm", "certificate"]) == {"sinha", "sinha_line"}
     assert "nal_line" in set(claimed.loc[claimed["label"] == "nal", "certificate"])
     assert not claimed.loc[claimed["label"] == "gaussian", "certificate"].str.endswith("_line").any()
