@@ -25,6 +25,7 @@ from rs.plan.plan import Plan
 from rs.provenance.files import read_json, read_table
 from rs.stages import execution
 from rs.stages.draw_files import read_votes
+from rs.stages.voter import Voter
 from rs.study.study import Study
 
 pytestmark = pytest.mark.slow
@@ -240,6 +241,20 @@ def test_votes_that_are_not_a_number_name_run_image_and_share(place, tmp_path):
     # its judge has 1,000 votes and stops at the first look at them
     with pytest.raises(UserError, match=says.replace("32", "64") + ": logits"):
         execution.execute("attack", described)
+
+
+def test_votes_that_are_not_a_number_are_counted_for_their_own_image(place):
+    plan = place(foreign.NotANumber)
+    execute(plan, "data", "import")
+    job = next(j for j in plan.jobs["sample"].values() if j.spec["purpose"] == "estimate")
+    voter = Voter(job.spec, {k: Path(job.inputs[k]) for k in ("model", "data")}, torch.device("cpu"))
+    drawn, wrong = ("estimate", job.spec["block"], 32), []
+    for row in range(2):
+        voter.vote(row, *drawn)
+        logits = torch.cat([voter.form(rows) for rows in voter.noisy(row, *drawn)])
+        wrong.append(int((~logits.isfinite().all(1)).sum()))
+    assert voter._seen.tolist() == [[32, 32], wrong]
+    assert wrong[0] > 0
 
 
 def test_certify_takes_the_flag(place, capsys):
