@@ -25,7 +25,6 @@ from rs.statistics.stopping import StoppingRule
 from rs.study.study import Study
 from rs.tables.aggregate import aggregate
 
-pytestmark = pytest.mark.slow
 
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 2.25)
 RULE = StoppingRule(Stop(0.001, RADII), sigma=0.5, n=20_000, block=80)
@@ -106,6 +105,7 @@ def test_a_width_is_what_all_votes_could_add():
         assert np.all(radius >= np.maximum(at_the_cap, 0) - rule.stop.width - 0.02)
 
 
+@pytest.mark.slow
 def test_claims_are_wrong_at_most_as_often_as_alpha_whatever_stops():
     """A rule that stops at the first sign of success, the worst that a rule can do."""
     rng, alpha, p = np.random.default_rng(5), 0.2, 0.3
@@ -217,6 +217,7 @@ def drawn(space):
     return merge(files[:half], [[f] for f in files[half:]], np.arange(6), np.zeros(6)), files
 
 
+@pytest.mark.slow
 def test_votes_do_not_depend_on_the_shards(runs):
     whole, single = drawn(runs[4])[0], drawn(runs[1])[0]
     assert np.array_equal(whole.estimation.counts, single.estimation.counts)
@@ -225,6 +226,7 @@ def test_votes_do_not_depend_on_the_shards(runs):
     assert len(set(whole.estimation.n)) > 1
 
 
+@pytest.mark.slow
 def test_every_image_stops_where_the_rule_says(runs):
     draws, files = drawn(runs[4])
     rule = StoppingRule(Stop(radii=(0, 0.25, 0.5)), 0.25, 320, 32)
@@ -242,6 +244,7 @@ def test_every_image_stops_where_the_rule_says(runs):
     assert told["stop"] == made["stop"]
 
 
+@pytest.mark.slow
 def test_stopped_draws_mix_with_no_others(runs, tmp_path):
     _, files = drawn(runs[4])
     select, estimate = files[0], files[-2]
@@ -252,6 +255,7 @@ def test_stopped_draws_mix_with_no_others(runs, tmp_path):
         merge([select, files[1]], [[other], [files[-1]]], np.arange(6), np.zeros(6))
 
 
+@pytest.mark.slow
 def test_tables_count_the_mean_and_mark_lower_bounds(runs, monkeypatch):
     space = runs[4]
     monkeypatch.chdir(space.folder)
