@@ -25,7 +25,6 @@ from rs.statistics.stopping import StoppingRule
 from rs.study.study import Study
 from rs.tables.aggregate import aggregate
 
-
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 2.25)
 RULE = StoppingRule(Stop(0.001, RADII), sigma=0.5, n=20_000, block=80)
 benchmark = load_benchmark("sequential")
