@@ -43,7 +43,8 @@ class Waiting:
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     started: float = 0.0
     _lock: IO[bytes] | None = field(default=None, repr=False)
-    _said: IO[bytes] | None = field(default=None, repr=False)
+    _said: IO[bytes] | None = field(default=None, repr=False)  # what its process writes, while it runs
+    _last: str = ""  # the last line of that, afterwards
 
     @property
     def target(self) -> Path:
@@ -86,7 +87,6 @@ class Waiting:
     def start(self) -> bool:
         """Whether it runs now. Not where another slice here runs it, or has just made its files."""
         if not self._take():
-            self.state = ELSEWHERE
             return False
         if self.there():
             self._leave("there")
@@ -141,7 +141,8 @@ class Waiting:
 
     def last(self) -> str:
         """The last line that its process wrote."""
-        assert self._said is not None
+        if self._said is None:
+            return self._last
         size = os.fstat(self._said.fileno()).st_size
         tail = os.pread(self._said.fileno(), 4000, max(0, size - 4000))  # does not move the writer's place
         lines = tail.decode(errors="replace").strip().splitlines()
@@ -156,16 +157,19 @@ class Waiting:
             self._lock = open(self.log, "ab")  # noqa: SIM115
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._leave(ELSEWHERE)
             return False
         except OSError:
             pass  # the process says what cannot be written
         return True
 
     def _leave(self, state: str) -> None:
-        self.state = state
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        """Its state from now on. Its files are closed: a queue may have more jobs than open files."""
+        self.state, self._last = state, self.last()
+        for opened in (self._lock, self._said):
+            if opened is not None:
+                opened.close()
+        self._lock = self._said = None
 
 
 class Jobs:

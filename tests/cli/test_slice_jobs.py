@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,12 @@ def one(folder: Path, pattern: str) -> Path:
 TRADES_STARTS = ["train trades"]
 
 
+def of_older_code(path: Path) -> None:
+    found = read_json(path)
+    found["provenance"]["code_digest"] = "older"
+    write_json(path, found)
+
+
 def test_a_calibration_that_is_there_spares_the_training_that_it_came_from(here):
     assert starts(queued(here, "trades")) == TRADES_STARTS
     one(here, "runs/*-nal-*/model.safetensors").unlink()
@@ -69,23 +76,15 @@ def test_without_its_calibration_only_this_is_made(here):
 
 
 def test_a_calibration_of_other_code_is_made_again_from_the_weights(here):
-    path = one(here, "runs/*-nal-*/calibration/*.json")
-    found = read_json(path)
-    found["provenance"]["code_digest"] = "older"
-    write_json(path, found)
+    of_older_code(one(here, "runs/*-nal-*/calibration/*.json"))
     assert starts(queued(here, "trades")) == ["calibrate nal"]
-    path = one(here, "runs/*-nal-*/model.json")
-    found = read_json(path)
-    found["provenance"]["code_digest"] = "older"
-    write_json(path, found)
+    of_older_code(one(here, "runs/*-nal-*/model.json"))
     assert starts(queued(here, "trades")) == ["train nal"]
 
 
 def test_a_calibration_brought_from_elsewhere_spares_a_training_by_older_code(here):
     path = one(here, "runs/*-nal-*/model.json")
-    found = read_json(path)
-    found["provenance"]["code_digest"] = "older"
-    write_json(path, found)
+    of_older_code(path)
     assert starts(queued(here, "trades")) == ["train nal"], "as Snakemake does, where all of it is there"
     path.with_name("model.safetensors").unlink()
     assert starts(queued(here, "trades")) == TRADES_STARTS
@@ -145,6 +144,10 @@ def test_files_of_other_code_or_damaged_are_not_there(here, monkeypatch):
     assert not named(jobs, "data").there()
 
 
+def open_files() -> int:
+    return len(os.listdir("/dev/fd"))
+
+
 def test_a_job_that_another_slice_runs_is_left_to_it(here):
     path = one(here, "runs/*-gaussian-gaussian-*/certified/*.parquet")
     content = path.read_bytes()
@@ -152,8 +155,10 @@ def test_a_job_that_another_slice_runs_is_left_to_it(here):
     mine, other = queued(here, "gaussian"), queued(here, "gaussian")
     (first,), (second,) = mine.startable(), other.startable()
     assert first._take()
+    before = open_files()
     assert not second.start()
     assert second.state == "in another slice"
+    assert open_files() == before
     assert other.startable() == [second]
     path.write_bytes(content)
     assert not second.start(), "it is locked still"
@@ -198,6 +203,7 @@ def test_a_failed_job_says_why_whatever_ended_it(here, monkeypatch):
         ("", "made other files than planned: code or inputs were edited meanwhile; run it again"),
     ):
         (job,) = queued(here, "gaussian").startable()
+        before = open_files()
         script = here / "python"
         script.write_text(f"#!{sys.executable}\nimport os, sys\n{code}\n")
         script.chmod(0o755)
@@ -208,3 +214,4 @@ def test_a_failed_job_says_why_whatever_ended_it(here, monkeypatch):
             time.sleep(0.02)
         assert job.state == "failed"
         assert job.told() == told
+        assert open_files() == before, "a queue may have more jobs than open files"
