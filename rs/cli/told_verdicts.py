@@ -10,7 +10,7 @@ from rs.errors import plural
 from rs.report.claims import rests_on
 from rs.report.html_table import down
 from rs.report.numerals import printed
-from rs.report.verdict_words import verdict_words
+from rs.report.verdict_words import verdict_words, whole
 from rs.tables.claims import VERDICTS
 from rs.tables.table import Row
 from rs.tables.verdict import STATUSES
@@ -69,14 +69,16 @@ def _by_theory(claims: list[Row]) -> list[str]:
     """A line on how many of the claims that hold or fail are mathematics; none where no claim does."""
     decided = [row for row in claims if row["verdict"] in ("holds", "fails")]
     theory = sum(all(row["counted"] == "theory" for row in claim["conditions"]) for claim in decided)
-    nets = len(decided) - theory
-    if len(decided) == 1:
-        by = "is mathematics, decided by a test" if theory else "is decided by trained networks"
-        return [f"The one claim that holds or fails {by}."]
-    each = "decided by a test" if theory == 1 else "each decided by a test"
-    rest = f"{each}; {nets} {_are(nets)} decided by trained networks."
-    told = f"Of {len(decided)} claims that hold or fail, {theory} {_are(theory)} mathematics, {rest}"
-    return [told] if decided else []
+    each = "" if theory == 1 else "each "
+    said = {
+        f"mathematics, {each}decided by a test": theory,
+        "decided by trained networks": len(decided) - theory,
+    }
+    told = [f"{n} {_are(n)} {by}" for by, n in said.items() if n]
+    if len(told) == 1:
+        hold, alike = "holds or fails" if len(decided) == 1 else "hold or fail", told[0].partition(" ")[2]
+        return [f"{whole(len(decided), 'claims')} that {hold} {alike}."]
+    return [f"Of {len(decided)} claims that hold or fail, {'; '.join(told)}."] if told else []
 
 
 def _are(n: int) -> str:
@@ -87,11 +89,16 @@ def _by_own_numbers(claims: list[Row]) -> list[str]:
     """A line on the claims whose paper prints what they are about; none where no paper does."""
     found = [row for row in claims if row["own_numbers"]]
     open_ = sum(row["own_numbers"]["verdict"] == "undecided" for row in found)
-    less, told = len(_contradicted(claims)), f", {open_} {_are(open_)} within rounding" if open_ else ""
+    less = len(_contradicted(claims))
     kept = len(found) - less - open_
-    rest = f"{kept} {'holds' if kept == 1 else 'hold'}, {less} {'does' if less == 1 else 'do'} not{told}."
+    said = [(kept, "holds" if kept == 1 else "hold"), (less, f"{'does' if less == 1 else 'do'} not hold")]
+    said.append((open_, f"{_are(open_)} within rounding"))
+    told = [(str(n), verb) for n, verb in said if n]
+    if len(told) == 1:  # the same of each
+        told = [("it" if len(found) == 1 else "all", told[0][1])]
+    rest = ", ".join(" ".join(part) for part in told)
     behind = plural(len(found), "claim")
-    return [f"The papers print the numbers behind {behind}: by these, {rest}"] if found else []
+    return [f"The papers print the numbers behind {behind}: by these, {rest}."] if found else []
 
 
 def _contradicted(claims: list[Row]) -> list[Row]:

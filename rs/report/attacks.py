@@ -12,6 +12,7 @@ import pandas as pd
 from rs.report.certified import once, wide
 from rs.report.html_table import DASH, Cell, Section, Table, constants, down, number, text_cell
 from rs.report.names import norm_name, read
+from rs.report.verdict_words import counted
 from rs.tables.attack_checks import NOT_CHECKED
 
 _SHARES = {
@@ -107,11 +108,12 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         table.rows.append([*cells, text_cell(row["verdict"], f"text verdict{mark}")])
     failed, unmade = (int((frame["verdict"] == verdict).sum()) for verdict in ("fails", NOT_CHECKED))
     made = len(frame) - unmade
-    table.summary, table.opened = f"{made - failed} of {made} hold", failed > 0
-    table.note = f"{made} checks, {failed} failed. Each row shows its worst radius."
+    told = [counted({"holds": made - failed, "fails": failed}, "checks")] if made else []
+    told += [f"{unmade} could not be made."] if unmade else []
+    table.summary, table.opened = " ".join(told), failed > 0
+    table.note = "Each row shows its worst radius."
     if unmade:
-        table.summary += f"; {unmade} could not be made"
-        table.note += f" {unmade} could not be made: the attack to compare with is missing."
+        table.note += " A check could not be made where the attack to compare with is missing."
     section.tables.append(table)
     return section
 

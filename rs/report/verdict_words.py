@@ -15,26 +15,37 @@ _HAVE = {"other settings", "no verdict"}
 
 
 def counted(counts: Mapping[str, int], things: str, asides: Mapping[str, str] | None = None) -> str:
-    """`Of 4 claims 3 hold and 1 is undecided.` from the number of each verdict. `things` is the plural; an
-    aside stands in brackets behind its verdict. Verdicts that were never given are left out.
+    """`Of 4 claims 3 hold and 1 is undecided.` or `All 4 claims hold.` from the number of each verdict, one
+    of them at least positive. `things` is the plural; an aside stands in brackets behind its verdict.
+    Verdicts that were never given are left out.
     """
     given = {verdict: n for verdict, n in counts.items() if n}
-    total = sum(given.values())
-    said = []
-    for verdict, n in given.items():
-        aside = (asides or {}).get(verdict, "")
-        said.append(f"{_with_verb(verdict, n)}{f' ({aside})' if aside else ''}")
-    if total == 1:
-        return f"The one {things.removesuffix('s')} {said[0].removeprefix('1 ')}."
-    listed = " and ".join(filter(None, [", ".join(said[:-1]), said[-1]]))
-    return f"Of {total:,} {things} {listed}."
+    told = {verdict: f" ({aside})" for verdict, aside in (asides or {}).items() if aside}
+    if len(given) == 1:
+        ((verdict, n),) = given.items()
+        return f"{_every(n, things, verdict)}{told.get(verdict, '')}."
+    said = [f"{n:,} {_verb(verdict, n)}{told.get(verdict, '')}" for verdict, n in given.items()]
+    return f"Of {sum(given.values()):,} {things} {', '.join(said[:-1])} and {said[-1]}."
 
 
-def _with_verb(verdict: str, n: int) -> str:
+def whole(n: int, things: str) -> str:
+    """`The one claim`, `Both claims`, `All 4 claims`: n things, where the same is said of each of them."""
+    if n == 1:
+        return f"The one {things.removesuffix('s')}"
+    return f"Both {things}" if n == 2 else f"All {n:,} {things}"
+
+
+def _every(n: int, things: str, verdict: str) -> str:
+    if verdict != "not run" or n == 1:
+        return f"{whole(n, things)} {_verb(verdict, n)}"
+    return f"Neither {things.removesuffix('s')} is run" if n == 2 else f"None of {n:,} {things} is run"
+
+
+def _verb(verdict: str, n: int) -> str:
     if verdict in _ARE:
-        return f"{n:,} {verdict if n == 1 else _ARE[verdict]}"
+        return verdict if n == 1 else _ARE[verdict]
     verb = ("has", "have") if verdict in _HAVE else ("is", "are")
-    return f"{n:,} {verb[n != 1]} {verdict}"
+    return f"{verb[n != 1]} {verdict}"
 
 
 def verdict_words(row: Mapping[Any, Any]) -> str:

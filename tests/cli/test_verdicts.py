@@ -161,6 +161,8 @@ def test_claims_that_are_mathematics_are_counted_apart():
     assert f"Of 3 claims that hold or fail, 1 is {one}" in text([], [*claims[1:3], claims[2]])
     assert "The one claim that holds or fails is mathematics, decided by a test." in text([], claims[:1])
     assert "The one claim that holds or fails is decided by trained networks." in text([], claims[2:])
+    assert "Both claims that hold or fail are mathematics, each decided by a test." in text([], claims[:2])
+    assert "All 3 claims that hold or fail are decided by trained networks." in text([], 3 * claims[2:3])
     assert "mathematics" not in page([], claims[3:], False)
 
 
@@ -182,7 +184,7 @@ def test_what_a_paper_s_own_numbers_say_stands_beside_what_was_found(folder):
         "  certified accuracy of nal better than gaussian at 0.25 = -0.1 [-0.2, 0]: fails (as printed)",
     ]
     told = page([], [claim], True)
-    assert "The papers print the numbers behind 1 claim: by these, 0 hold, 1 does not." in told
+    assert "The papers print the numbers behind 1 claim: by these, it does not hold." in told
     contradicted = told.partition("own numbers contradict")[2].partition("not run")[0]
     assert "It helps." in contradicted
     assert "−0.100" in contradicted

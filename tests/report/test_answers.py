@@ -75,8 +75,14 @@ def test_published_numbers_and_claims_are_counted(tmp_path: Path) -> None:
     [
         ({"holds": 3, "fails": 0, "undecided": 1}, "Of 4 claims 3 hold and 1 is undecided."),
         ({"holds": 1, "fails": 2, "not run": 2}, "Of 5 claims 1 holds, 2 fail and 2 are not run."),
-        ({"holds": 2}, "Of 2 claims 2 hold."),
+        ({"holds": 4, "fails": 0}, "All 4 claims hold."),
+        ({"holds": 2}, "Both claims hold."),
+        ({"holds": 1}, "The one claim holds."),
         ({"undecided": 1}, "The one claim is undecided."),
+        ({"other settings": 3}, "All 3 claims have other settings."),
+        ({"not run": 1100}, "None of 1,100 claims is run."),
+        ({"not run": 2}, "Neither claim is run."),
+        ({"not run": 1}, "The one claim is not run."),
         (
             {"other settings": 1, "not run": 1100},
             "Of 1,101 claims 1 has other settings and 1,100 are not run.",
@@ -85,6 +91,12 @@ def test_published_numbers_and_claims_are_counted(tmp_path: Path) -> None:
 )
 def test_verdicts_are_counted_in_a_sentence(counts: dict[str, int], told: str) -> None:
     assert counted(counts, "claims") == told
+
+
+def test_what_is_said_of_all_keeps_its_aside() -> None:
+    asides = {"differs": "2 above, 1 below", "agrees": ""}
+    assert counted({"differs": 3}, "numbers", asides) == "All 3 numbers differ (2 above, 1 below)."
+    assert counted({"agrees": 3}, "numbers", asides) == "All 3 numbers agree."
 
 
 @pytest.mark.parametrize(
