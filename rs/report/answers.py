@@ -1,9 +1,9 @@
 """The first sentences of a study's page: whether the papers' numbers and claims hold, which run certifies
-most, and whether that difference is real.
+most, which is most accurate under attack, and whether these differences are real.
 
-A run is called best where its paired comparison with every other run under the same noise and certificate
-shows a difference beyond the noise of the test images, with all comparisons counted (table `comparisons`,
-about networks).
+A run is called best where its paired comparison with every other run under the same noise, and with the same
+certificate or attack, shows a difference beyond the noise of the test images, with all comparisons counted
+(table `comparisons`, about networks).
 """
 
 from __future__ import annotations
@@ -23,15 +23,23 @@ from rs.tables.comparisons import turned
 from rs.tables.reading import rows_of
 from rs.tables.verdict import STATUSES
 
-MOST = 6  # sentences on noises and certificates
+MOST = 6  # sentences on noises and certificates, and as many on attacks
+# metric of a comparison -> what two runs must share, and the table of all runs that have it
+SHARED = {
+    "acr": ("certificate", "average_certified_radius"),
+    "certified_accuracy": ("certificate", "average_certified_radius"),
+    "empirical_accuracy": ("attack", "empirical_accuracy"),
+}
 
 
 @dataclass(frozen=True)
 class Best:
-    """The run that certifies most at a radius, and its difference from the next one."""
+    """The run that certifies most at a radius or is most accurate under an attack of that radius, and its
+    difference from the next one. `by` is the certificate or the attack.
+    """
 
     smoothing: str
-    certificate: str
+    by: str
     radius: float
     label: str
     other: str
@@ -42,7 +50,12 @@ class Best:
 
 def answers(tables: Path) -> list[str]:
     """The sentences; parts that a study does not have are left out."""
-    return [*_numbers(read(tables, "published")), *_claims(read(tables, "claims")), *_best(tables)]
+    return [
+        *_numbers(read(tables, "published")),
+        *_claims(read(tables, "claims")),
+        *_certified(tables),
+        *_attacked(tables),
+    ]
 
 
 def _numbers(published: pd.DataFrame) -> Iterator[str]:
@@ -63,46 +76,70 @@ def _claims(claims: pd.DataFrame) -> Iterator[str]:
     yield counted({v: int(counts.get(v, 0)) for v in VERDICTS}, "claims")
 
 
-def _best(tables: Path) -> Iterator[str]:
-    compared = _compared(tables)
+def _certified(tables: Path) -> Iterator[str]:
+    groups = list(_groups(_compared(tables, "acr", "certified_accuracy"), "certificate"))
     averages, found = best(tables, "acr"), best(tables)
-    groups = list(compared.groupby(["smoothing", "certificate"], sort=False)) if len(compared) else []
     shown = read(tables, "average_certified_radius")  # it also has what nothing can be compared with
-    several = len(groups) > 1 or (len(shown) and len(shown.groupby(["smoothing", "certificate"])) > 1)
+    several = len(groups) > 1 or len(list(_groups(shown, "certificate"))) > 1
     for key, rows in groups[:MOST]:
         under = f"Under {key[0]}, {key[1]}: " if several else ""
-        said = [_average(b) for b in averages if (b.smoothing, b.certificate) == key]
-        mine = [b for b in found if (b.smoothing, b.certificate) == key]
-        said += [_sentence(stretch) for stretch in _stretches(mine, sorted(set(rows["radius"].dropna())))]
-        runs = len({*rows["a"], *rows["b"]})
-        none = f"None of {runs} runs certifies more than all others at any radius beyond the images' noise, "
-        none += "all comparisons counted"
-        yield f"{under}{'; '.join(said) if said else none}."
+        said = [_average(b) for b in averages if (b.smoothing, b.by) == key]
+        said += _by_radius([b for b in found if (b.smoothing, b.by) == key], rows, "certifies most")
+        none = _none(rows, "certifies more")
+        yield f"{under}{'; '.join(said) or (none if under else none.capitalize())}."
+
+
+def _attacked(tables: Path) -> Iterator[str]:
+    found = best(tables, "empirical_accuracy")
+    for key, rows in list(_groups(_compared(tables, "empirical_accuracy"), "attack"))[:MOST]:
+        said = _by_radius([b for b in found if (b.smoothing, b.by) == key], rows, "is most accurate")
+        noise = "no smoothing noise" if key[0] == "none" else key[0]
+        yield f"Under attack ({key[1]}, {noise}): {'; '.join(said) or _none(rows, 'is more accurate')}."
+
+
+def _by_radius(found: Sequence[Best], rows: pd.DataFrame, leads: str) -> list[str]:
+    """The best run of each stretch of the radii of `rows`, and at how many radii there is none."""
+    radii = sorted(set(rows["radius"].dropna()))
+    said = [_sentence(stretch, leads) for stretch in _stretches(found, radii)]
+    open_ = [f"{radius:g}" for radius in radii if radius not in {b.radius for b in found}]
+    if said and open_:
+        where = f"at r = {open_[0]}" if len(open_) == 1 else f"at the other {len(open_)} radii"
+        said.append(f"{where} no run leads all others beyond the images' noise")
+    return said
+
+
+def _none(rows: pd.DataFrame, leads: str) -> str:
+    runs = len({*rows["a"], *rows["b"]})
+    whoever = (
+        f"neither run {leads} than the other" if runs == 2 else f"none of {runs} runs {leads} than all others"
+    )
+    return f"{whoever} at any radius beyond the images' noise, all comparisons counted"
 
 
 def best(tables: Path, metric: str = "certified_accuracy") -> list[Best]:
-    """At most one per noise, certificate and radius; for the average (`acr`) the radius is NaN."""
-    compared = _compared(tables)
-    compared = compared[compared["metric"] == metric] if len(compared) else compared
+    """At most one per noise, certificate (for `empirical_accuracy` attack) and radius; for the average
+    (`acr`) the radius is NaN.
+    """
+    by, table = SHARED[metric]
+    # the table also has runs that are in no named comparison
+    every = {key: {*map(str, rows["label"])} for key, rows in _groups(read(tables, table), by)}
     found = []
-    averages = read(tables, "average_certified_radius")  # also has runs that are in no named comparison
-    grouped = averages.groupby(["smoothing", "certificate"]) if len(averages) else ()
-    every = {(str(s), str(c)): {*map(str, rows["label"])} for (s, c), rows in grouped}
-    keys = ["smoothing", "certificate", "radius"]
-    for (smoothing, certificate, _), rows in (
-        compared.groupby(keys, sort=False, dropna=False) if len(compared) else ()
-    ):
+    for (smoothing, shared, radius), rows in _groups(_compared(tables, metric), by, "radius"):
         beaten = _over_others(rows)
         for label, told in beaten.items():
             if not all(row["verdict"] == "better" for row in told):
                 continue
-            others = (every.get((str(smoothing), str(certificate)), set()) | {*beaten}) - {label}
+            others = (every.get((smoothing, shared), set()) | {*beaten}) - {label}
             if {row["b"] for row in told} == others:
                 least = min(told, key=lambda row: row["difference"])
                 ends = (least["difference"], least["low"], least["high"])
-                where = (str(smoothing), str(certificate), float(rows["radius"].iloc[0]))
-                found.append(Best(*where, label, least["b"], *ends))
+                found.append(Best(smoothing, shared, float(radius), label, least["b"], *ends))
     return found
+
+
+def _groups(frame: pd.DataFrame, *keys: str) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """The rows by smoothing noise and `keys`; none of an empty table."""
+    yield from frame.groupby(["smoothing", *keys], sort=False, dropna=False) if len(frame) else ()
 
 
 def _over_others(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
@@ -114,11 +151,11 @@ def _over_others(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _compared(tables: Path) -> pd.DataFrame:
+def _compared(tables: Path, *metrics: str) -> pd.DataFrame:
     frame = read(tables, "comparisons")
     if frame.empty:
         return frame
-    return frame[frame["metric"].isin(["acr", "certified_accuracy"]) & (frame["about"] == "networks")]
+    return frame[frame["metric"].isin(metrics) & (frame["about"] == "networks")]
 
 
 def _stretches(found: Sequence[Best], radii: Sequence[float]) -> Iterator[list[Best]]:
@@ -144,9 +181,9 @@ def _over(b: Best) -> str:
     return f"{value} [{low}, {high}] over {b.other}"
 
 
-def _sentence(stretch: Sequence[Best]) -> str:
+def _sentence(stretch: Sequence[Best], leads: str) -> str:
     first, last = stretch[0], stretch[-1]
     largest = max(stretch, key=lambda b: b.difference)
     where = f"at r = {first.radius:g}" + (f" to {last.radius:g}" if last is not first else "")
     at = f" at {largest.radius:g}" if last is not first else ""
-    return f"{first.label} certifies most {where} ({_over(largest)}{at})"
+    return f"{first.label} {leads} {where} ({_over(largest)}{at})"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from rs.report.answers import best
 from rs.report.certified import once, wide
 from rs.report.html_table import DASH, Cell, Section, Table, constants, down, number, text_cell
 from rs.report.names import norm_name, read
@@ -55,6 +56,12 @@ def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         "its 95 % Wilson interval. Attacks bound robust accuracy from above; certified accuracy bounds it "
         "from below."
     )
+    leaders = {(b.by, b.smoothing, b.radius, b.label) for b in best(tables, "empirical_accuracy")}
+    if leaders:
+        section.lead += (
+            " Bold: more accurate than every other run under the same noise and attack, image by image, "
+            "beyond the noise of the test images."
+        )
     frame = frame.assign(judge=frame["judge"].map(judge_name))
     if "shares" in frame:
         frame = frame.assign(shares=frame["shares"].map(_SHARES))
@@ -70,7 +77,7 @@ def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         texts = [c for c in ("access", "judge", "shares") if c in extra]
         said, keys = once(part, ["run", "label", "smoothing", "attack", *texts])
         radii = sorted(map(float, part.radius.unique()))
-        table = wide(part, keys, "accuracy", radii, [c for c in extra if c not in texts], seeds)
+        table = wide(part, keys, "accuracy", radii, [c for c in extra if c not in texts], seeds, leaders)
         table.title, table.note = f"{norm_name(norm)} radius{said}", note
         section.tables.append(table)
     return section

@@ -59,7 +59,7 @@ def wide(
     leaders: Collection[tuple[Any, ...]] = (),
 ) -> Table:
     """One row per combination of `keys`, one column per radius, tinted by the value; bold where `leaders`
-    contains certificate, noise, radius and label.
+    contains certificate or attack, noise, radius and label.
     """
     heads = [(k.replace("smoothing", "smoothing noise"), "text") for k in keys if k != "run"]
     columns = heads + [("seed", "number")] * bool(seeds) + [(f"r = {r:g}", "number") for r in radii]
@@ -81,7 +81,8 @@ def wide(
             if "certificate" in first:
                 opens = json.dumps([first["run"], first["certificate"], first["smoothing"], float(f"{r:g}")])
             shown = bound(at[r]) + down(share)
-            leads = (first.get("certificate"), first["smoothing"], r, first["label"]) in leaders
+            by = first["certificate" if "certificate" in first else "attack"]
+            leads = (by, first["smoothing"], r, first["label"]) in leaders
             kind = "number best" if leads else "number"
             row.append(Cell(shown, share, under=under, tint=round(share, 3), opens=opens, kind=kind))
         rows.append(row + [text_cell(first[c]) if c in _TEXTS else number(first[c]) for c in extra])
@@ -114,7 +115,7 @@ def certified_section(
     )
     frame, average = read(tables, "certified_accuracy"), read(tables, "average_certified_radius")
     keys = ["run", "label", "smoothing", "certificate"]
-    leaders = {(b.certificate, b.smoothing, b.radius, b.label) for b in best(tables)}
+    leaders = {(b.by, b.smoothing, b.radius, b.label) for b in best(tables)}
     if leaders:
         section.lead += (
             " Bold: certifies more than every other run under the same noise and certificate, image by "

@@ -11,6 +11,7 @@ import study_tables
 
 from rs.errors import plural
 from rs.report.answers import answers, best
+from rs.report.attacks import attacks_section
 from rs.report.verdict_words import counted, verdict_words
 from rs.tables.noise import smoothed_with
 
@@ -45,7 +46,10 @@ def test_a_run_is_best_only_where_it_beats_every_other(tmp_path: Path) -> None:
 
 def test_neighbouring_radii_are_one_sentence(tmp_path: Path) -> None:
     (told,) = answers(tables(tmp_path, PAIRS))
-    assert told == "two certifies most at r = 0.5 to 0.75 (+0.050 [+0.030, +0.070] over one at 0.5)."
+    assert told == (
+        "two certifies most at r = 0.5 to 0.75 (+0.050 [+0.030, +0.070] over one at 0.5); "
+        "at r = 1 no run leads all others beyond the images' noise."
+    )
 
 
 def test_the_largest_average_is_said_first(tmp_path: Path) -> None:
@@ -58,7 +62,69 @@ def test_the_largest_average_is_said_first(tmp_path: Path) -> None:
 
 def test_without_a_real_difference_no_run_is_named(tmp_path: Path) -> None:
     (told,) = answers(tables(tmp_path, [pair("one", "two", 0.5, 0.03, "undecided")]))
-    assert "none of 2 runs" in told.lower()
+    assert told.startswith("Neither run certifies more than the other at any radius beyond the images' noise")
+    (told,) = answers(tables(tmp_path, [p | {"verdict": "undecided"} for p in PAIRS]))
+    assert told.startswith("None of 3 runs certifies more than all others at any radius")
+
+
+def attacked(*given: Any, attack: str = "pgd_l2", noise: dict[str, Any] | None = None) -> dict[str, Any]:
+    told = pair(*given) | {"metric": "empirical_accuracy", "certificate": None, "attack": attack}
+    return told | (smoothed_with(noise) if noise else {})
+
+
+def of_attacks(folder: Path, rows: list[dict[str, Any]], labels: dict[str, list[str]]) -> Path:
+    """Tables of a study with nothing but attacks: `labels` are the runs that were attacked, by attack."""
+    noise, radii = smoothed_with({"name": "gaussian", "sigma": 0.25}), sorted({row["radius"] for row in rows})
+    base = {"norm": 2.0, "accuracy": 0.5, "low": 0.4, "high": 0.6, **noise}
+    every = [(label, attack, r) for attack, of in labels.items() for label in of for r in radii]
+    found = [base | {"run": run, "label": run, "attack": attack, "radius": r} for run, attack, r in every]
+    found = [row | {"judge": "1000", "images": 100, "access": "white-box"} for row in found]
+    return study_tables.write(
+        folder, {"comparisons": pd.DataFrame(rows), "empirical_accuracy": pd.DataFrame(found)}
+    )
+
+
+UNDER_ATTACK = [
+    attacked("nal", "gaussian", 0.5, 0.02, "undecided"),
+    attacked("nal", "gaussian", 1.0, 0.10, "better"),
+    attacked("nal", "gaussian", 1.5, 0.20, "better"),
+    attacked("nal", "gaussian", 2.0, 0.01, "undecided"),
+]
+NAL_LEADS = (
+    "Under attack (pgd_l2, gaussian σ = 0.25): nal is most accurate at r = 1 to 1.5 (+0.200 [+0.180, +0.220] "
+    "over gaussian at 1.5); at the other 2 radii no run leads all others beyond the images' noise."
+)
+
+
+def test_a_study_of_attacks_alone_says_which_run_is_best_at_which_radius(tmp_path: Path) -> None:
+    of = of_attacks(tmp_path, UNDER_ATTACK, {"pgd_l2": ["nal", "gaussian"]})
+    assert answers(of) == [NAL_LEADS]
+    (table,) = (section := attacks_section(of, {})).tables
+    bold = [(row[0].text, i) for row in table.rows for i, cell in enumerate(row) if "best" in cell.kind]
+    assert bold == [("nal", 2), ("nal", 3)]  # of label, r = 0.5, 1, 1.5, 2
+    assert "Bold: more accurate than every other run under the same noise and attack" in section.lead
+
+
+def test_each_attack_has_its_sentence(tmp_path: Path) -> None:
+    weak = [attacked("nal", "gaussian", r, 0.01, "undecided", attack="weak") for r in (0.5, 1.0)]
+    runs = ["nal", "gaussian"]
+    told = answers(of_attacks(tmp_path, [*UNDER_ATTACK, *weak], {"pgd_l2": runs, "weak": runs}))
+    assert told[0] == NAL_LEADS
+    assert told[1].startswith("Under attack (weak, gaussian σ = 0.25): neither run is more accurate than")
+    bare = [attacked("nal", "gaussian", 0.5, 0.1, "better", noise={"name": "none"})]
+    (told,) = answers(tables(tmp_path / "bare", bare))
+    assert told.startswith("Under attack (pgd_l2, no smoothing noise): nal is most accurate at r = 0.5 (")
+
+
+def test_a_run_whose_attack_was_not_compared_is_not_beaten(tmp_path: Path) -> None:
+    of = of_attacks(tmp_path, UNDER_ATTACK, {"pgd_l2": ["nal", "gaussian", "trades"]})
+    assert best(of, "empirical_accuracy") == []
+
+
+def test_attacks_have_a_sentence_beside_certificates(tmp_path: Path) -> None:
+    told = answers(tables(tmp_path, [*PAIRS, *UNDER_ATTACK]))
+    assert told[0].startswith("two certifies most at r = 0.5 to 0.75")
+    assert told[1:] == [NAL_LEADS]
 
 
 def test_published_numbers_and_claims_are_counted(tmp_path: Path) -> None:
