@@ -17,7 +17,7 @@ from rs.api import given
 from rs.api.counts import label_array
 from rs.api.parameters import method_of, plain, radius_list
 from rs.api.smoothed import SmoothedClassifier
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.machine.devices import generator
 from rs.machine.progress import follow
 from rs.methods import catalog
@@ -56,6 +56,14 @@ class Attacked:
     def success(self) -> np.ndarray:
         """bool [R, N]: the judge's class is not the label."""
         return np.asarray(self.prediction != self.labels)
+
+    def __repr__(self) -> str:
+        what = f"{plural(len(self.labels), 'image')} at {plural(len(self.radii), 'radius', 'radii')}"
+        norm = f"l{self.norm:g}".replace("linf", "l-infinity")
+        first, last = (float((~self.success[i]).mean()) for i in (0, -1))
+        return (
+            f"<Attacked: {what}, empirical accuracy {first:.3g}, and {last:.3g} at {norm} {self.radii[-1]:g}>"
+        )
 
     def empirical_accuracy(self) -> pd.DataFrame:
         """Share of the images that stay correct under attack, and its 95 % Wilson interval, per radius."""
@@ -99,9 +107,9 @@ def attack(
     """
     verb = "attack"
     method = _method(verb, attack, radii, judge, keep_broken, parameters)
+    _refuse(verb, smoothed, labels)
     use: AttackUse = catalog.build_use("attacks", {**method, "seed": smoothed.seed})
     how = catalog.build("attacks", method)
-    _refuse(verb, smoothed, labels)
     x = given.image_tensor(images, verb)
     at = given.position_list(positions, len(x), verb)
     ready = smoothed._ready_for(x, verb)
@@ -130,6 +138,9 @@ def attack(
 
 
 def _refuse(verb: str, smoothed: SmoothedClassifier, labels: Any) -> None:
+    if not isinstance(smoothed, SmoothedClassifier):
+        told = "give a smoothed classifier: rs.smooth(model, sigma=0.25)"
+        raise UserError(f"{verb}: smoothed: a {type(smoothed).__name__}; {told}")
     if labels is None:
         raise UserError(f"{verb}: labels: an attack needs them: give one per image")
     if smoothed.noise.get("exact"):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rs.api import given
 from rs.api.counts import joined
+from rs.errors import UserError
 from rs.machine.progress import follow
 from rs.networks import audit as network_audit
 from rs.networks import forms
@@ -59,7 +60,12 @@ def prepared(
     probes = given.probes_of(x, network_audit.LEVELS, network_audit.IMAGES).to(device)
     copy = copied(network, name).to(device)
     classes = given.classes_of(copy, probes[:2], verb)
-    found = network_audit.audit(copy, probes, name, allow)
+    try:
+        found = network_audit.audit(copy, probes, name, allow)
+    except UserError as error:
+        if not isinstance(network, given.Called):
+            raise
+        raise UserError(f"{error}; a network inside a function keeps its mode: call its eval()") from error
     audited = Audited(copy, {"classes": classes}, probes, name, found["chance"])
     wanted = asked_form(wanted)
     if wanted["compiled"] or device.type == "cuda":  # other forms need no trial (rs.stages.form)

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rs.errors import UserError
 from rs.methods import attacks, certificates, data, models, noise, objectives
+from rs.methods.checked import checked_class
 from rs.settings import plugins
 from rs.settings.method_schema import USES, add_switch, key_of, method_schema_of
 from rs.study import schema as study_schema
@@ -60,14 +61,19 @@ def find(kind: str, name: str, path: str | None = None) -> type:
 
 
 def build(kind: str, method: dict[str, Any]) -> Any:
-    """The method object for `{"name": ..., hyperparameters}`. Keys of its use in a study are left out."""
+    """The method object for `{"name": ..., hyperparameters}`. Keys of its use in a study are left out. A
+    plug-in's answers are checked (rs.methods.checked).
+    """
     use = {key_of(f.name) for f in fields(USES[kind])} if kind in USES else set()
     switches = SWITCHES.get(kind, {}).get(method["name"], {})
     chosen = next((path for switch, path in switches.items() if method.get(switch)), None)
     outside = {"name", *use, *(() if chosen else switches)}
     parameters = {k: v for k, v in method.items() if k not in outside}
+    cls = find(kind, method["name"], chosen)
+    if cls.__module__.partition(".")[0] != "rs":
+        cls = checked_class(kind, method["name"], cls)
     try:
-        return TypeAdapter(find(kind, method["name"], chosen)).validate_python(parameters)
+        return TypeAdapter(cls).validate_python(parameters)
     except ValidationError as error:
         first, *others = error.errors()
         options = [first, *(e for e in others if e["loc"][:1] == first["loc"][:1])]  # of a union, one each

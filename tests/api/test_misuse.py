@@ -176,6 +176,24 @@ def test_attacks(settings, line):
     assert line in found, found
 
 
+def test_an_attack_on_a_network_asks_for_the_smoothed_classifier():
+    line = told(lambda: rs.attack(torch.nn.Flatten(), X, [0, 1, 2, 0], radii=[0.5]))
+    assert line == "attack: smoothed: a Flatten; give a smoothed classifier: rs.smooth(model, sigma=0.25)"
+
+
+def test_a_network_in_a_function_is_told_to_leave_training_mode():
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5)).train()
+    in_function = told(lambda: certify(model=lambda x: network(x), n=100))
+    assert in_function.endswith("; a network inside a function keeps its mode: call its eval()")
+    assert (certify(model=network, n=100).prediction >= -1).all()  # a module is put into evaluation mode
+
+    class Drawing(torch.nn.Module):
+        def forward(self, x):
+            return x.flatten(1) + torch.randn(len(x), 1)
+
+    assert "eval()" not in told(lambda: certify(model=Drawing(), n=100))
+
+
 @pytest.mark.parametrize(
     ("call", "line"),
     [

@@ -66,4 +66,7 @@ def test_attacks_come_to_what_the_study_finds(workspace, of_the_study):
     assert (moved <= 0.5 + 1e-5).all()
     assert torch.equal(found.images[0], images[:3])
     right = (found.prediction == found.labels).mean(1)
+    assert repr(found) == (
+        f"<Attacked: 3 images at 2 radii, empirical accuracy {right[0]:.3g}, and {right[1]:.3g} at l2 0.5>"
+    )
     np.testing.assert_array_equal(found.empirical_accuracy()["empirical_accuracy"], right)
