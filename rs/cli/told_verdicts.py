@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rs.cli.text_table import aligned
 from rs.errors import plural
-from rs.report.claims import rests_on
+from rs.report.claims import findings
 from rs.report.html_table import down
 from rs.report.numerals import printed
 from rs.report.verdict_words import verdict_words, whole
@@ -142,7 +142,9 @@ def _claim(row: Row) -> str:
 
 
 def _rests_on(row: Row) -> str:
-    return printed(rests_on(row["conditions"], row["verdict"]))
+    """The settings that are not the paper's, and a line per condition."""
+    lines = [row["settings"]] if row.get("settings") else []
+    return "<br>".join(map(printed, [*lines, *findings(row["conditions"], row["verdict"])]))
 
 
 def _markdown(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:

@@ -56,34 +56,47 @@ def rests_on(rows: Sequence[Mapping[Any, Any]], verdict: str) -> str:
 
 def findings(rows: Sequence[Mapping[Any, Any]], verdict: str) -> list[str]:
     """What a claim's conditions found: each with its values and intervals by radius, or the test or page that
-    decides it. A value whose own verdict differs from the claim's `verdict` shows its own.
+    decides it. A value whose own verdict differs from the claim's `verdict` shows its own. What all values of
+    a condition share is said once.
     """
-    told: dict[str, list[str]] = {}
+    told: dict[str, list[tuple[str, list[str]]]] = {}
     for row in rows:
-        found = _found(row, verdict)
-        if found:
-            told.setdefault(str(row["condition"]), []).append(found)
+        if row["value"] is not None and not pd.isna(row["value"]):
+            told.setdefault(str(row["condition"]), []).append((_value(row), _asides(row, verdict)))
         elif row["evidence"]:
             told.setdefault(str(row["evidence"]), [])
-    return [f"{what}: {', '.join(values)}" if values else what for what, values in told.items()]
+    return [f"{what}: {_joined(values)}" if values else what for what, values in told.items()]
 
 
-def _found(row: Mapping[Any, Any], verdict: str) -> str:
-    """The value, with its interval (rounded outwards; none for a value without uncertainty), radius and
-    verdict; empty for a condition without a value.
-    """
-    if row["value"] is None or pd.isna(row["value"]):
-        return ""
+def _joined(values: Sequence[tuple[str, list[str]]]) -> str:
+    shared = [aside for aside in values[0][1] if all(aside in asides for _, asides in values)]
+    if len(values) == 1 or not shared:
+        return ", ".join(_with(value, asides) for value, asides in values)
+    told = ", ".join(_with(value, [a for a in asides if a not in shared]) for value, asides in values)
+    return f"{told} (each: {'; '.join(shared)})"
+
+
+def _with(value: str, asides: Sequence[str]) -> str:
+    return f"{value} ({'; '.join(asides)})" if asides else value
+
+
+def _value(row: Mapping[Any, Any]) -> str:
+    """The value, with its interval (rounded outwards; none for a value without uncertainty) and radius."""
     ends = [row[end] for end in ("low", "high")]
     told = f"{round(float(row['value']), 3) + 0.0:.3f}"  # 0.000, not -0.000
     if not any(end is None or pd.isna(end) for end in ends) and float(ends[0]) != float(ends[1]):
         told += f" [{down(ends[0])}, {up(ends[1])}]".replace(MINUS, "-")
     if row["radius"] is not None and not pd.isna(row["radius"]):
         told += f" at {row['radius']:g}"
-    own = str(row["condition_verdict"])
+    return told
+
+
+def _asides(row: Mapping[Any, Any], verdict: str) -> list[str]:
+    """Its own verdict where it is not the claim's, and what its votes or its steps were like."""
+    own, counted = str(row["condition_verdict"]), str(row["counted"])
     asides = [own] if own != verdict else []
-    if "votes" in str(row["counted"]):  # stopped, or the same on both sides
-        asides.append(str(row["counted"]))
-    if AGAINST in str(row["counted"]):
+    if "votes" in counted:  # stopped, or the same on both sides
+        asides.append(counted)
+    if AGAINST in counted:
         asides.append(AGAINST)
-    return told + (f" ({'; '.join(asides)})" if asides else "")
+    return asides

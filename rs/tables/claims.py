@@ -58,7 +58,7 @@ def judged(study: Study, tables: dict[str, Sequence[Row]]) -> list[Row]:
         other += [f"machines: {machines[0]}"] if machines else []
         head = {"address": f"{study.name}/claims/{claim['id']}", "join": claim["join"]}
         head |= {key: claim[key] for key in ("id", "paper", "place", "claim")}
-        head |= {"verdict": "other settings" if other else verdict, "settings": "; ".join(other) or None}
+        head |= {"verdict": "other settings" if other else verdict, "settings": ". ".join(other) or None}
         for row in conditions:
             told = {**row, "condition_verdict": row["verdict"]} | head
             out.append({key: told[key] for key in COLUMNS})
@@ -100,21 +100,25 @@ def joined(join: str, verdicts: Sequence[str]) -> str:
 
 
 def other_settings(study: Study, claim: Row) -> list[str]:
-    """The differences of the claim's runs from the paper's settings of its runs, or of a printed row.
+    """How the claim's runs differ, by runs, from the paper's settings of its runs or of a printed row.
 
     For a run in no printed row, an objective or noise of another name is no difference: the run is a
     baseline, and the paper's settings of its own method do not apply to it.
     """
     read = {side["run"] for condition in claim["conditions"] for side in sides_of(condition)}
     runs = dict.fromkeys([*(run.label for run in study.all_runs), *study.logs])
-    found: list[str] = []
+    found: dict[str, list[str]] = {}  # the runs of each difference
     for label in (label for label in runs if label in read):
         rows = [e for e in study.published if e["paper"] == claim["paper"] and _names(e, label)]
         settings = [row["settings"] for row in rows] or [None]
         of = [stated(study, claim["paper"], own) for own in settings]
         told = [differences(study, label, one, None, baseline=not rows) for one in of]
-        found += [f"{label}: {one}" for one in min(told, key=len)]
-    return found
+        for one in min(told, key=len):
+            found.setdefault(one, []).append(label)
+    shared: dict[str, list[str]] = {}
+    for one, labels in found.items():
+        shared.setdefault(", ".join(labels), []).append(one)
+    return [f"{labels}: {'; '.join(ones)}" for labels, ones in shared.items()]
 
 
 def _names(entry: Row, label: str) -> bool:

@@ -99,7 +99,7 @@ def test_a_log_made_otherwise_than_the_paper_says_is_at_other_settings(folder):
     assert (number["status"], number["settings"]) == ("other settings", told)
     helps = next(row for row in rows["claims"] if row["id"] == "helps")
     assert helps["verdict"] == "other settings"
-    assert f"gaussian: {told}" in helps["settings"]
+    assert f"gaussian, nal: {told}" in helps["settings"]
 
 
 def test_logs_may_lie_with_the_data(folder, monkeypatch):

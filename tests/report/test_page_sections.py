@@ -11,7 +11,7 @@ import pytest
 import study_tables
 
 from rs.report.attacks import attacks_section
-from rs.report.claims import claims_section, rests_on
+from rs.report.claims import claims_section, findings, rests_on
 from rs.report.comparisons import comparisons_section
 from rs.report.distributional import calibration_section
 from rs.report.page import _seeds
@@ -51,6 +51,23 @@ def test_what_a_claim_rests_on_says_which_votes_leave_it_open(low, high, counted
         "condition_verdict": own,
     }
     assert rests_on([row | {"low": low, "high": high, "counted": counted}], "holds") == told
+
+
+def test_what_all_values_of_a_condition_share_is_said_once() -> None:
+    same = "the same votes, on these images"
+    rows = [
+        condition("c", "undecided", radius=r, value=0.1, counted=same, condition_verdict=own)
+        for r, own in ((0.5, "holds"), (1, "undecided"))
+    ]
+    first = {**rows[0], "condition": "acr of b"}
+    assert findings([*rows, first], "undecided") == [
+        f"acr of a better than b: 0.100 at 0.5 (holds), 0.100 at 1 (each: {same})",
+        f"acr of b: 0.100 at 0.5 (holds; {same})",
+    ]
+    apart = [rows[0], {**rows[1], "counted": "images"}]
+    assert findings(apart, "holds") == [
+        f"acr of a better than b: 0.100 at 0.5 ({same}), 0.100 at 1 (undecided)"
+    ]
 
 
 def test_a_claim_is_one_row_with_all_that_it_rests_on(tmp_path: Path) -> None:

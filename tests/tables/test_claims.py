@@ -185,13 +185,13 @@ def test_not_run_and_other_settings(verdict) -> None:
     paper = {"papers": {"P": {"training": {"epochs": 25}}}}
     found, rows = verdict(asked, tables=tables, **paper)
     assert (found, rows[0]["condition_verdict"]) == ("other settings", "holds")
-    assert rows[0]["settings"] == "gaussian: training.epochs 1, not 25; nal: training.epochs 1, not 25"
-    row = {
-        "paper": "P",
-        "table": "T",
-        "acr": 1,
-        "settings": {"training": {"epochs": 1}},
-    }  # what is printed of a run
+    assert rows[0]["settings"] == "gaussian, nal: training.epochs 1, not 25"
+    row = {"paper": "P", "table": "T", "acr": 1}  # what is printed of a run
+    own = {"papers": {"P": paper["papers"]["P"] | {"objective": {"name": "gaussian"}}}}
+    _, rows = verdict(asked, tables=tables, **own, published=[row | {"run": ["nal", "gaussian"]}])
+    both, one = "gaussian, nal: training.epochs 1, not 25", "nal: objective nal, not gaussian"
+    assert rows[0]["settings"] == f"{both}. {one}"
+    row["settings"] = {"training": {"epochs": 1}}
     one = paper | {"published": [row | {"run": "gaussian"}, row | {"run": ["nal", "gaussian"]}]}
     assert verdict(asked, tables=tables, **one)[0] == "holds"
 
@@ -208,7 +208,8 @@ def test_a_run_in_no_printed_row_is_a_baseline_with_its_own_method(verdict) -> N
         found, rows = verdict(asked, tables=tables, **paper, published=[row | {"run": run}])
         assert (found, rows[0]["settings"]) == ("other settings" if settings else "holds", settings)
     epochs = {"papers": {"P": {"training": {"epochs": 2}}}}
-    assert verdict(asked, tables=tables, **epochs)[1][0]["settings"].count("training.epochs") == 2
+    _, rows = verdict(asked, tables=tables, **epochs)
+    assert rows[0]["settings"] == "gaussian, nal: training.epochs 1, not 2"
 
 
 def test_one_condition_of_any_holds_as_a_whole(verdict) -> None:
