@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import sysconfig
+import traceback
 from typing import NoReturn
 
 from rs import __version__
 from rs.cli import stages
 from rs.errors import UserError
+from rs.machine import launching
 from rs.machine.memory import how_much, ran_out
 from rs.plan.stages import STAGES, STUDY_STAGES, Stage
 
@@ -107,11 +110,24 @@ def add_stage(verb: argparse.ArgumentParser, stage: Stage) -> None:
         certify.add_to(verb)
 
 
+def act(args: argparse.Namespace) -> None:
+    """Runs the verb. Raises UserError where code that it ran (an entry, a plug-in) would end the process."""
+    try:
+        args.act(args)
+    except SystemExit as error:
+        if launching.launched():  # it ends like this itself
+            raise
+        library = (sysconfig.get_path("stdlib"), "<")
+        frames = traceback.extract_tb(error.__traceback__)
+        last = next(f for f in reversed(frames) if not f.filename.startswith(library))
+        told = "must not read the command line or end the process when it is imported or called"
+        raise UserError(f"{last.filename}:{last.lineno}: exits with {error.code!r}; {told}") from error
+
+
 def main(argv: list[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else argv
     try:
-        args = understood(given)
-        args.act(args)
+        act(understood(given))
     except UserError as error:
         print(f"rs: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tiny_study import write_study
 
 from rs import __version__
@@ -82,6 +83,26 @@ def test_bad_input_exits_1_with_one_line(tmp_path, tiny, capsys):
     assert "train: give --study FILE" in refused(["train"], capsys)
     assert "rs: train: --job is not JSON" in refused(["train", "--job", "{"], capsys)
     assert "rs: train: --job needs spec" in refused(["train", "--job", "{}"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "said"),
+    [
+        ("import sys\nsys.exit('bye')\n", 2, "'bye'"),
+        ("import argparse\np = argparse.ArgumentParser()\np.parse_args(['--epochs', '3'])\n", 3, "2"),
+        ("def net():\n    raise SystemExit(3)\n", 2, "3"),
+    ],
+)
+def test_foreign_code_that_exits_is_named(tmp_path, monkeypatch, capsys, code, line, said):
+    (tmp_path / "exits.py").write_text(code)
+    Image.new("RGB", (8, 8)).save(tmp_path / "one.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "exits", raising=False)
+    asked = ["certify", "--model", "entry:exits:net", "--data", str(tmp_path), "--sigma", "0.25"]
+    assert main(asked) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith(f"rs: {tmp_path / 'exits.py'}:{line}: exits with {said}; must not ")
 
 
 def test_without_a_verb_help_is_printed_peoples_verbs_first(capsys):
