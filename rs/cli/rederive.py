@@ -62,14 +62,17 @@ def certified(plan: Plan, observations: Path, runs: Iterable[PlannedRun]) -> Ite
 
 
 def text_of(files: list[Path], observations: Path) -> str:
-    """The study's certified accuracies, published numbers, attacks and calibrations, as text."""
+    """The study's certified accuracies, published numbers, attacks and calibrations, as text; of a study that
+    has none of these, its trainings.
+    """
     plan = Plan(Study(files))
     with certified(plan, observations, plan.runs):
         tables = Path("tables")
         aggregate(plan, tables, "")
         parts = [certified_accuracy_text(tables), published_text(tables, measured_only=True).strip()]
         parts += [attacks_text(tables), calibration_text(tables)]
-    return "\n\n".join(part for part in parts if part and not part.startswith("no certificate")) + "\n"
+        told = [part for part in parts if part and not part.startswith("no certificate")]
+        return "\n\n".join(told or [trainings_text(tables)]) + "\n"
 
 
 def attacks_text(tables: Path) -> str:
@@ -104,3 +107,10 @@ def calibration_text(tables: Path) -> str:
     shown += [f"epsilon_{cost}{what}" for cost in ("with_noise", "without_noise") for what in ("", "_se")]
     table: pd.DataFrame = rows[shown]
     return table.to_string(index=False, float_format="%.4f") + "\ncalibrated epsilon and its standard error"
+
+
+def trainings_text(tables: Path) -> str:
+    """How long each training took."""
+    rows, named = with_seeds(tables, "runs")
+    table: pd.DataFrame = rows[[*named, "epochs", "train_seconds"]]
+    return table.to_string(index=False, float_format="%.1f") + "\nseconds of training"
