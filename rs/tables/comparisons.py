@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,15 +59,7 @@ class Asked:
 
 def compare(pairs: Iterable[tuple[Contestant, Contestant, Asked]], adjusted: bool = True) -> list[Row]:
     """Rows of all pairs, in COLUMNS; p-values and verdicts are adjusted over all rows, or for each alone."""
-    rows: list[Row] = []
-    for a, b, asked in pairs:
-        for row in _certified_rows(a, b, asked) + _attacked_rows(a, b, asked):
-            row["lower_bound"] = row["metric"] != "empirical_accuracy" and any(
-                side.is_lower_bound(row["radius"]) for side in (a, b)
-            )
-            if row["lower_bound"]:  # no test: all votes could give another result
-                row["found"] = replace(row["found"], p=math.nan, equivalence=math.nan)
-            rows.append(row | {"level": asked.level})
+    rows = [row for pair in pairs for row in _Pair(*pair).rows()]
     families: dict[Any, list[Row]] = {}
     for i, row in enumerate(rows):
         key = tuple(row[column] for column in ("about", "metric", "certificate", "smoothing"))
@@ -82,85 +74,109 @@ def compare(pairs: Iterable[tuple[Contestant, Contestant, Asked]], adjusted: boo
     return rows
 
 
-def _certified_rows(a: Contestant, b: Contestant, asked: Asked) -> list[Row]:
-    if (both := _both(a, b, a.certified, b.certified, asked)) is None:
-        return []
-    first, second = both
-    head = _head(a, b, first.shape[1])
-    (radius_a, radius_b), radii = (first.clip(min=0), second.clip(min=0)), asked.at(first, second)
-    margins = {metric: asked.margins.get(metric) for metric in METRICS}
-    rows = []
-    for metric, over, of in (("acr", of_means, np.mean), ("median_radius", of_medians, np.median)):
-        margin = margins[metric]
-        found = over(radius_a.mean(axis=0), radius_b.mean(axis=0), asked.level, margin)
-        told = head | {"metric": metric, "radius": None}
-        rows.append(told | {"about": "networks", "seeds": min(len(first), len(second)), "found": found})
-        each = [of(values, axis=1) for values in (radius_a, radius_b)]
-        step = max(_step(metric, values) for values in (radius_a, radius_b))
-        rows.append(told | _methods(a, b, each[0], each[1], asked, margin, step))
-    at, told = np.array(radii).reshape(-1, 1, 1), head | {"metric": "certified_accuracy"}
-    margin = margins["certified_accuracy"]
-    right_a, right_b = np.where(first >= at, a.factor, 0.0), np.where(second >= at, b.factor, 0.0)
-    return rows + _accuracies(a, b, right_a, right_b, radii, told, asked, margin)
+@dataclass(frozen=True)
+class _Pair:
+    """Two sides and how they are compared. Rows have a Difference, `found`, in the place of its numbers."""
 
+    a: Contestant
+    b: Contestant
+    asked: Asked
 
-def _attacked_rows(a: Contestant, b: Contestant, asked: Asked) -> list[Row]:
-    """Rows at each radius of each attack that both have with the same settings."""
-    rows: list[Row] = []
-    for key in a.attacked:
-        if key not in b.attacked or (asked.radii is not None and key[2] not in asked.radii):
-            continue
-        if (both := _both(a, b, a.attacked[key], b.attacked[key], asked)) is None:
-            continue
+    def rows(self) -> Iterator[Row]:
+        for row in self._certified() + self._attacked():
+            row["lower_bound"] = row["metric"] != "empirical_accuracy" and any(
+                side.is_lower_bound(row["radius"]) for side in (self.a, self.b)
+            )
+            if row["lower_bound"]:  # no test: all votes could give another result
+                row["found"] = replace(row["found"], p=math.nan, equivalence=math.nan)
+            yield row | {"level": self.asked.level}
+
+    def _certified(self) -> list[Row]:
+        if (both := self._common(self.a.certified, self.b.certified)) is None:
+            return []
         first, second = both
-        told = _head(a, b, first.shape[1]) | {"metric": "empirical_accuracy", "attack": key[0]}
-        told["certificate"] = None
-        margin = asked.margins.get("empirical_accuracy")
-        rows += _accuracies(a, b, first[None], second[None], [key[2]], told, asked, margin)
-    return rows
+        head, rows = self._head(first.shape[1]), []
+        radius_a, radius_b = first.clip(min=0), second.clip(min=0)
+        for metric, over, of in (("acr", of_means, np.mean), ("median_radius", of_medians, np.median)):
+            margin = self.asked.margins.get(metric)
+            found = over(radius_a.mean(axis=0), radius_b.mean(axis=0), self.asked.level, margin)
+            told = head | {"metric": metric, "radius": None}
+            rows.append(told | {"about": "networks", "seeds": min(len(first), len(second)), "found": found})
+            each = [of(values, axis=1) for values in (radius_a, radius_b)]
+            step = max(_step(metric, values) for values in (radius_a, radius_b))
+            rows.append(self._methods(told, each[0], each[1], step))
+        radii, told = self.asked.at(first, second), head | {"metric": "certified_accuracy"}
+        at = np.array(radii).reshape(-1, 1, 1)
+        right_a, right_b = (
+            np.where(radius >= at, side.factor, 0.0)
+            for radius, side in zip(both, (self.a, self.b), strict=True)
+        )
+        return rows + self._accuracies(told, right_a, right_b, radii)
 
+    def _attacked(self) -> list[Row]:
+        """Rows at each radius of each attack that both have with the same settings."""
+        rows: list[Row] = []
+        for key in self.a.attacked:
+            if key not in self.b.attacked or (
+                self.asked.radii is not None and key[2] not in self.asked.radii
+            ):
+                continue
+            if (both := self._common(self.a.attacked[key], self.b.attacked[key])) is None:
+                continue
+            first, second = both
+            told = self._head(first.shape[1]) | {"metric": "empirical_accuracy", "attack": key[0]}
+            told["certificate"] = None
+            rows += self._accuracies(told, first[None], second[None], [key[2]])
+        return rows
 
-def _accuracies(
-    a: Contestant,
-    b: Contestant,
-    right_a: Floats,
-    right_b: Floats,
-    radii: Sequence[float],
-    told: Row,
-    asked: Asked,
-    margin: float | None,
-) -> list[Row]:
-    """Rows at R radii, from the values [R, S, N] that each image counts for the accuracy of each network of A
-    and B: 0 where the network is wrong, else 1 or the certificate's factor.
-    """
-    rows: list[Row] = []
-    networks, n = min(right_a.shape[1], right_b.shape[1]), right_a.shape[2]
-    if right_a.shape[1] == right_b.shape[1] == 1 and a.factor == b.factor == 1:
-        only_a, only_b = ((x > y).sum(axis=(1, 2)) for x, y in ((right_a, right_b), (right_b, right_a)))
-        found = of_proportions(only_a, only_b, n, asked.level, margin)
-    else:
-        means = zip(right_a.mean(axis=1), right_b.mean(axis=1), strict=True)
-        found = [of_means(x, y, asked.level, margin, largest=1.0) for x, y in means]
-    for i, radius in enumerate(radii):
-        row = told | {"radius": float(radius)}
-        rows.append(row | {"about": "networks", "seeds": networks, "found": found[i]})
-        each = right_a[i].mean(axis=1), right_b[i].mean(axis=1)
-        rows.append(row | _methods(a, b, *each, asked, margin, 1 / n))
-    return rows
+    def _accuracies(self, told: Row, right_a: Floats, right_b: Floats, radii: Sequence[float]) -> list[Row]:
+        """Rows at R radii, from the values [R, S, N] that each image counts for the accuracy of each network
+        of A and B: 0 where the network is wrong, else 1 or the certificate's factor.
+        """
+        rows: list[Row] = []
+        networks, n = min(right_a.shape[1], right_b.shape[1]), right_a.shape[2]
+        level, margin = self.asked.level, self.asked.margins.get(told["metric"])
+        if right_a.shape[1] == right_b.shape[1] == 1 and self.a.factor == self.b.factor == 1:
+            only_a, only_b = ((x > y).sum(axis=(1, 2)) for x, y in ((right_a, right_b), (right_b, right_a)))
+            found = of_proportions(only_a, only_b, n, level, margin)
+        else:
+            means = zip(right_a.mean(axis=1), right_b.mean(axis=1), strict=True)
+            found = [of_means(x, y, level, margin, largest=1.0) for x, y in means]
+        for i, radius in enumerate(radii):
+            row = told | {"radius": float(radius)}
+            rows.append(row | {"about": "networks", "seeds": networks, "found": found[i]})
+            rows.append(self._methods(row, right_a[i].mean(axis=1), right_b[i].mean(axis=1), 1 / n))
+        return rows
 
+    def _methods(self, told: Row, of_a: Any, of_b: Any, resolution: float) -> Row:
+        """The row about methods, from a value of each network."""
+        both = ((self.a, of_a), (self.b, of_b))
+        seeds_a, seeds_b = (dict(zip(side.seeds, map(float, v), strict=True)) for side, v in both)
+        margin = self.asked.margins.get(told["metric"])
+        found, seeds = over_seeds(seeds_a, seeds_b, self.asked.level, margin, resolution)
+        return told | {"about": "methods", "seeds": seeds, "found": found}
 
-def _methods(
-    a: Contestant,
-    b: Contestant,
-    of_a: Any,
-    of_b: Any,
-    asked: Asked,
-    margin: float | None,
-    resolution: float,
-) -> Row:
-    seeds_a, seeds_b = (dict(zip(c.seeds, map(float, v), strict=True)) for c, v in ((a, of_a), (b, of_b)))
-    found, seeds = over_seeds(seeds_a, seeds_b, asked.level, margin, resolution)
-    return {"about": "methods", "seeds": seeds, "found": found}
+    def _common(self, of_a: Outcomes | None, of_b: Outcomes | None) -> tuple[Floats, Floats] | None:
+        """The values of each side on the common images, [S, N]. None where one side has no such values.
+        Images that cannot be paired raise UserError, or give None where nobody named the pair.
+        """
+        if of_a is None or of_b is None:
+            return None
+        names = (self.a.name, self.b.name)
+        try:
+            images, first, second, _ = common_images(of_a, of_b, names)
+            if len(images) < 2:
+                raise UserError(f"{' and '.join(names)}: only one image in common; at least 2 are needed")
+        except UserError:
+            if self.asked.named:
+                raise
+            return None
+        return first, second
+
+    def _head(self, images: int) -> Row:
+        known = self.a if self.a.conditions else self.b
+        told = {"certificate": known.conditions.get("certificate"), **known.smoothing}
+        return dict.fromkeys(COLUMNS) | {"a": self.a.name, "b": self.b.name, "images": images} | told
 
 
 def _step(metric: str, radii: Floats) -> float:
@@ -171,31 +187,6 @@ def _step(metric: str, radii: Floats) -> float:
     ordered, middle = np.sort(radii, axis=1), np.median(radii, axis=1)
     beside = ordered[:, max((n - 1) // 2 - 1, 0)], ordered[:, min(n // 2 + 1, n - 1)]
     return max(float(np.abs(values - middle).max()) for values in beside)
-
-
-def _both(
-    a: Contestant, b: Contestant, of_a: Outcomes | None, of_b: Outcomes | None, asked: Asked
-) -> tuple[Floats, Floats] | None:
-    """The values of each side on the common images, [S, N]. None where one side has no such values. Images
-    that cannot be paired raise UserError, or give None where nobody named the pair.
-    """
-    if of_a is None or of_b is None:
-        return None
-    try:
-        images, first, second, _ = common_images(of_a, of_b, (a.name, b.name))
-        if len(images) < 2:
-            raise UserError(f"{a.name} and {b.name}: only one image in common; at least 2 are needed")
-    except UserError:
-        if asked.named:
-            raise
-        return None
-    return first, second
-
-
-def _head(a: Contestant, b: Contestant, images: int) -> Row:
-    known = a if a.conditions else b
-    told = {"certificate": known.conditions.get("certificate"), **known.smoothing}
-    return dict.fromkeys(COLUMNS) | {"a": a.name, "b": b.name, "images": images} | told
 
 
 def refuse_other_conditions(pairs: Iterable[tuple[Contestant, Contestant]], hint: str) -> list[str]:
