@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.machine.worker import become_worker, gpu_here
 from rs.provenance.reading import parse_json
 
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
         else:
             execute(args.stage, as_dict(job), data_dir)
     if done:
-        told = "1 job is" if done == 1 else f"{done:,} jobs are"
+        told = plural(done, "job is", "jobs are", spec=",")
         print(f"rs: {args.stage}: {told} current and did not run; --again runs all", file=sys.stderr)
 
 

@@ -33,23 +33,7 @@ def paired(plan: Plan) -> list[Row]:
     `equivalent` or `difference` whose sides exist. `a` and `b` are their names (condition_words). Raises
     UserError for invalid files.
     """
-    present = {planned.run.label for planned in plan.runs} | {log.label for log in plan.logs}
-    asked = []
-    for claim in plan.study.claims:
-        each = sure(claim, float(plan.study.agreement["confidence"]))
-        parts = [
-            (part, level)
-            for condition, level in zip(claim["conditions"], each, strict=True)
-            for part in parts_of(condition)
-        ]
-        for condition, level in parts:
-            if kind_of(condition) in PAIRED and condition["metric"] in (*CERTIFIED, ATTACKED):
-                sides = sides_of(condition)
-                if (
-                    present.issuperset(side["run"] for side in sides)
-                    and sides[0]["where"] == sides[1]["where"]
-                ):
-                    asked.append((condition, sides, {level.alone, level.holds, level.fails}))
+    asked = list(_conditions(plan))
     if not asked:
         return []
     labels = {side["run"] for _, sides, _ in asked for side in sides}
@@ -63,6 +47,21 @@ def paired(plan: Plan) -> list[Row]:
                         row["level"] = confidence
                         found.setdefault(tuple(row[key] for key in KEY), row)
     return list(found.values())
+
+
+def _conditions(plan: Plan) -> Iterator[tuple[Row, list[Row], set[float]]]:
+    """The conditions that compare two sides which exist: with their sides, and at which confidences."""
+    present = {planned.run.label for planned in plan.runs} | {log.label for log in plan.logs}
+    for claim in plan.study.claims:
+        levels = sure(claim, float(plan.study.agreement["confidence"]))
+        for whole, level in zip(claim["conditions"], levels, strict=True):
+            for condition in parts_of(whole):
+                if kind_of(condition) not in PAIRED or condition["metric"] not in (*CERTIFIED, ATTACKED):
+                    continue
+                sides = sides_of(condition)
+                runs, (first, second) = {side["run"] for side in sides}, (side["where"] for side in sides)
+                if runs <= present and first == second:
+                    yield condition, sides, {level.alone, level.holds, level.fails}
 
 
 def _pairs(

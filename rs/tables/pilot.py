@@ -26,14 +26,14 @@ class Pilot:
     metric: str
     radius: float | None
     images: int
-    difference: float | None
-    correlation: float | None
-    paired: float | None
-    unpaired: float
-    # share of images on which only one side is right, for an accuracy without a factor
-    discordant: float | None
     seeds: int
-    seed_deviation: float | None  # of the difference of one seed
+    unpaired: float
+    difference: float | None = None
+    correlation: float | None = None
+    paired: float | None = None
+    # share of images on which only one side is right, for an accuracy without a factor
+    discordant: float | None = None
+    seed_deviation: float | None = None  # of the difference of one seed
 
 
 def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
@@ -61,11 +61,10 @@ def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
     variances = [float(v.var(axis=1, ddof=1).mean()) for v in values]
     metric = "acr" if radius is None else "certified_accuracy"
     if len(values) == 1:
-        unpaired = float(np.sqrt(2 * variances[0]))
-        return Pilot(names, metric, radius, images, None, None, None, unpaired, None, len(values[0]), None)
+        return Pilot(names, metric, radius, images, len(values[0]), float(np.sqrt(2 * variances[0])))
     a, b = values
     both = min(len(a), len(b))
-    whole = all(c.factor == 1 for c in contestants)
+    counts = radius is not None and all(c.factor == 1 for c in contestants)
     differences = a[:both] - b[:both]
     covariance = float(np.mean([np.cov(x, y)[0, 1] for x, y in zip(a[:both], b[:both], strict=True)]))
     spread = float(np.sqrt(np.prod(variances)))
@@ -74,13 +73,13 @@ def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
         metric,
         radius,
         images,
-        float(a.mean() - b.mean()),
-        covariance / spread if spread else None,
-        float(np.sqrt(differences.var(axis=1, ddof=1).mean())),
-        float(np.sqrt(sum(variances))),
-        float((differences != 0).mean()) if radius is not None and whole else None,
         both,
-        _over_seeds(contestants, values, max(float(v.max()) for v in values) / images),
+        unpaired=float(np.sqrt(sum(variances))),
+        difference=float(a.mean() - b.mean()),
+        correlation=covariance / spread if spread else None,
+        paired=float(np.sqrt(differences.var(axis=1, ddof=1).mean())),
+        discordant=float((differences != 0).mean()) if counts else None,
+        seed_deviation=_over_seeds(contestants, values, max(float(v.max()) for v in values) / images),
     )
 
 
