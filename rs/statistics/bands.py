@@ -67,7 +67,6 @@ def difference_band(
     b: NDArray[np.float64],
     radii: Floats,
     level: float = 0.95,
-    seed: int = 0,
     factors: tuple[float, float] = (1.0, 1.0),
 ) -> Band:
     """Band of the difference of certified accuracies of A and B at `radii` [G]. `a`, `b`: certified radii [S,
@@ -81,7 +80,7 @@ def difference_band(
             d += (count / len(side)) * (network[:, None] >= radii)
     both = np.concatenate([d, np.square(d)], axis=1)
     mean, error = _moments(both.mean(axis=0, dtype=np.float64), n)
-    generator, largest = np.random.default_rng(seed), np.empty(RESAMPLES)
+    generator, largest = np.random.default_rng(0), np.empty(RESAMPLES)
     for start in range(0, RESAMPLES, _ROWS):
         drawn = generator.integers(0, n, (min(_ROWS, RESAMPLES - start), n))
         counts = np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float32)

@@ -141,12 +141,9 @@ def experiment_of(client: MlflowClient, uri: str, study: str) -> str:
 
 
 def set_experiment_tags(client: MlflowClient, uri: str, study: str, tags: Mapping[str, str]) -> None:
-    """Writes tags that differ, and removes those that an older version left under ``rs.link.``."""
+    """Writes tags that differ."""
     present = present_experiment(client, uri, study)
     assert present is not None
     for key, value in tags.items():
         if present.tags.get(key) != value:
             client.set_experiment_tag(present.id, key, value)
-    for key in present.tags:
-        if key.startswith("rs.link.") and key not in tags:
-            client.delete_experiment_tag(present.id, key)
