@@ -61,19 +61,15 @@ def answers(tables: Path) -> list[str]:
 def _numbers(published: pd.DataFrame) -> Iterator[str]:
     if published.empty:
         return
-    counts = published["status"].value_counts()
     ways = published[published["status"] == "differs"]["direction"].value_counts()
     told = ", ".join(f"{n} {way}" if ways.sum() > 1 else str(way) for way, n in ways.items())
-    asides = {"differs": told}
-    yield counted({s: int(counts.get(s, 0)) for s in STATUSES}, "published numbers", asides)
+    yield counted(published["status"], "published numbers", STATUSES, {"differs": told})
 
 
 def _claims(claims: pd.DataFrame) -> Iterator[str]:
     if claims.empty:
         return
-    verdicts = claims.drop_duplicates("id")["verdict"]
-    counts = verdicts.value_counts()
-    yield counted({v: int(counts.get(v, 0)) for v in VERDICTS}, "claims")
+    yield counted(claims.drop_duplicates("id")["verdict"], "claims", VERDICTS)
 
 
 def _certified(tables: Path) -> Iterator[str]:

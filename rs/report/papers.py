@@ -7,7 +7,6 @@ They are made from the numbers and claims of `rs verdicts`, including those not 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,8 +68,7 @@ class Paper:
     @property
     def said(self) -> str:
         """The number of its claims with each verdict."""
-        counts = Counter(str(claim["verdict"]) for claim in self.claims)
-        return counted({verdict: counts[verdict] for verdict in VERDICTS}, "claims")
+        return counted((claim["verdict"] for claim in self.claims), "claims", VERDICTS)
 
 
 def status_of(number: Row) -> str:

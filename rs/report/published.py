@@ -71,5 +71,4 @@ def _how(i: int, metric: str, row: Mapping[Any, Any]) -> How | None:
 
 
 def _totals(frame: pd.DataFrame) -> str:
-    counts = frame["status"].value_counts()
-    return counted({status: int(counts.get(status, 0)) for status in STATUSES}, "numbers")
+    return counted(frame["status"], "numbers", STATUSES)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,12 +15,18 @@ _ARE = {"agrees": "agree", "differs": "differ", "holds": "hold", "fails": "fail"
 _HAVE = {"other settings", "no verdict"}
 
 
-def counted(counts: Mapping[str, int], things: str, asides: Mapping[str, str] | None = None) -> str:
-    """`Of 4 claims 3 hold and 1 is undecided.` or `All 4 claims hold.` from the number of each verdict, one
-    of them at least positive. `things` is the plural; an aside stands in brackets behind its verdict.
-    Verdicts that were never given are left out.
+def counted(
+    verdicts: Iterable[str] | Mapping[str, int],
+    things: str,
+    order: Sequence[str] = (),
+    asides: Mapping[str, str] | None = None,
+) -> str:
+    """`Of 4 claims 3 hold and 1 is undecided.` or `All 4 claims hold.` from the verdict on each, one or more,
+    or from the number of each verdict. `things` is the plural; an aside stands in brackets behind its
+    verdict. Verdicts stand in `order`, by default in their own; those that were never given are left out.
     """
-    given = {verdict: n for verdict, n in counts.items() if n}
+    counts = Counter(verdicts)
+    given = {verdict: counts[verdict] for verdict in order or counts if counts[verdict]}
     told = {verdict: f" ({aside})" for verdict, aside in (asides or {}).items() if aside}
     if len(given) == 1:
         ((verdict, n),) = given.items()

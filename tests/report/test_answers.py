@@ -161,8 +161,8 @@ def test_verdicts_are_counted_in_a_sentence(counts: dict[str, int], told: str) -
 
 def test_what_is_said_of_all_keeps_its_aside() -> None:
     asides = {"differs": "2 above, 1 below", "agrees": ""}
-    assert counted({"differs": 3}, "numbers", asides) == "All 3 numbers differ (2 above, 1 below)."
-    assert counted({"agrees": 3}, "numbers", asides) == "All 3 numbers agree."
+    assert counted({"differs": 3}, "numbers", asides=asides) == "All 3 numbers differ (2 above, 1 below)."
+    assert counted(["agrees"] * 3, "numbers", asides=asides) == "All 3 numbers agree."
 
 
 @pytest.mark.parametrize(
