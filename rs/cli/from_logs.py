@@ -10,12 +10,12 @@ networks are unknown here.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from rs.cli.rederive import read_list
+from rs.cli.text_table import markdown
 from rs.errors import UserError
 from rs.plan.plan import Plan
 from rs.provenance.digests import file_digest
@@ -75,8 +75,8 @@ def summary(others: FromLogs) -> str:
     if not others.numbers:
         return ""
     claims = {row["address"]: row["verdict"] for row in others.claims}
-    told = counted(Counter(row["status"] for row in others.numbers), "numbers")
-    told += f" {counted(Counter(claims.values()), 'claims')}" if claims else ""
+    told = counted((row["status"] for row in others.numbers), "numbers")
+    told += f" {counted(claims.values(), 'claims')}" if claims else ""
     return (
         "Compared apart, with published certification logs of other people's networks, whose training the "
         f"logs do not state: {told[0].lower()}{told[1:]}"
@@ -87,17 +87,17 @@ def page(others: FromLogs, whole: bool) -> str:
     """The summary as Markdown; if `whole`, with each number and each condition of a claim."""
     parts = [summary(others)]
     if whole and others.numbers:
-        lines = ["| number | printed | the log | verdict | log |", "|---|---|---|---|---|"]
+        shown = []
         for row in others.numbers:
             cells = [f"`{row['address']}`", row["printed"], down(row["reproduced"])]
-            lines.append(f"| {' | '.join([*cells, printed(verdict_words(row)), row['file']])} |")
-        parts.append("\n".join(lines))
-        lines = ["| claim | verdict | rests on |", "|---|---|---|"]
+            shown.append([*cells, printed(verdict_words(row)), row["file"]])
+        parts.append(markdown(["number", "printed", "the log", "verdict", "log"], shown))
+        shown = []
         for address in dict.fromkeys(row["address"] for row in others.claims):
             rows = [dict.fromkeys(COLUMNS) | row for row in others.claims if row["address"] == address]
             verdict = str(rows[0]["verdict"])
-            lines.append(f"| {rows[0]['claim']} | {verdict} | {printed(rests_on(rows, verdict))} |")
-        parts += ["\n".join(lines)] if others.claims else []
+            shown.append([rows[0]["claim"], verdict, printed(rests_on(rows, verdict))])
+        parts += [markdown(["claim", "verdict", "rests on"], shown)] if shown else []
     return "".join(f"\n{part}\n" for part in parts if part)
 
 

@@ -8,10 +8,13 @@ marks of docs/evidence/soundness.md.
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
+from rs.cli.text_table import markdown
 
 LIST = Path(__file__).with_name("mistakes.yaml")
 
@@ -37,10 +40,8 @@ def mistakes() -> tuple[Mistake, ...]:
 
 def table() -> str:
     """All mistakes in Markdown, by kind."""
-    lines, kind = ["| | mistake | caught | says |", "|---|---|---|---|"], ""
-    for m in mistakes():
-        if m.kind != kind:
-            kind = m.kind
-            lines.append(f"| **{kind}** | | | |")
-        lines.append(f"| `{m.name}` | {m.what} | {m.where} | {m.says} |")
-    return "\n".join(lines) + "\n"
+    rows: list[list[str]] = []
+    for kind, listed in itertools.groupby(mistakes(), key=lambda m: m.kind):
+        rows.append([f"**{kind}**", "", "", ""])
+        rows += [[f"`{m.name}`", m.what, m.where, m.says] for m in listed]
+    return markdown(["", "mistake", "caught", "says"], rows) + "\n"

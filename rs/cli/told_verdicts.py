@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from rs.cli.text_table import aligned
+from rs.cli.text_table import aligned, markdown
 from rs.errors import plural
 from rs.report.claims import findings
 from rs.report.html_table import down
@@ -114,31 +114,28 @@ def page(numbers: list[Row], claims: list[Row], with_claims: bool) -> str:
         *_by_own_numbers(claims),
     ]
     if with_claims:
-        decided = [row for row in claims if row["verdict"] != "not run"]
-        lines = ["| claim | place | verdict | rests on |", "|---|---|---|---|"]
-        lines += [f"| {_claim(row)} | {row['verdict']} | {_rests_on(row)} |" for row in decided]
-        parts.append("\n".join(lines))
-        lines = ["| number | printed | here | verdict |", "|---|---|---|---|"]
-        for row in numbers:
-            if row["status"] in DECIDED:
-                here = down(row["reproduced"])
-                told = printed(verdict_words(row))
-                lines.append(f"| `{row['address']}` | {row['printed']} | {here} | {told} |")
-        parts.append("\n".join(lines))
-        lines = ["| claim that its paper's own numbers contradict | place | the numbers |", "|---|---|---|"]
-        lines += [f"| {_claim(row)} | {_rests_on(row['own_numbers'])} |" for row in _contradicted(claims)]
-        parts.append("\n".join(lines))
-        lines = ["| claim that is not run | place | by its paper's own numbers | found so far |"]
-        lines += ["|---|---|---|---|"]
-        for row in (row for row in claims if row["verdict"] == "not run"):
-            own = row["own_numbers"]["verdict"] if row["own_numbers"] else ""
-            lines.append(f"| {_claim(row)} | {own} | {_rests_on(row)} |")
-        parts.append("\n".join(lines))
+        run = [row for row in claims if row["verdict"] != "not run"]
+        shown = [[*_claim(row), row["verdict"], _rests_on(row)] for row in run]
+        parts.append(markdown(["claim", "place", "verdict", "rests on"], shown))
+        decided = [row for row in numbers if row["status"] in DECIDED]
+        parts.append(markdown(["number", "printed", "here", "verdict"], map(_number, decided)))
+        shown = [[*_claim(row), _rests_on(row["own_numbers"])] for row in _contradicted(claims)]
+        heads = ["claim that its paper's own numbers contradict", "place", "the numbers"]
+        parts.append(markdown(heads, shown))
+        left = [row for row in claims if row["verdict"] == "not run"]
+        own = [row["own_numbers"]["verdict"] if row["own_numbers"] else "" for row in left]
+        shown = [[*_claim(row), by, _rests_on(row)] for row, by in zip(left, own, strict=True)]
+        heads = ["claim that is not run", "place", "by its paper's own numbers", "found so far"]
+        parts.append(markdown(heads, shown))
     return "\n\n".join(parts) + "\n"
 
 
-def _claim(row: Row) -> str:
-    return f"{row['claim']} | {row['paper']}, {row['place']}"
+def _claim(row: Row) -> list[str]:
+    return [row["claim"], f"{row['paper']}, {row['place']}"]
+
+
+def _number(row: Row) -> list[str]:
+    return [f"`{row['address']}`", row["printed"], down(row["reproduced"]), printed(verdict_words(row))]
 
 
 def _rests_on(row: Row) -> str:
@@ -148,5 +145,4 @@ def _rests_on(row: Row) -> str:
 
 
 def _markdown(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:
-    lines = [[name, *order, "all"], ["---"] * (len(order) + 2), *_counts(rows, column, order)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown([name, *order, "all"], _counts(rows, column, order))
