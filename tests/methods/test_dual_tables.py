@@ -5,11 +5,12 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
+import torch
 from exact_radii import kinks
 from scipy import special, stats
 
 from rs.methods.certificates import divergence_table
-from rs.methods.certificates.divergence_table import exact_table, mean_margin, sampled_table
+from rs.methods.certificates.divergence_table import exact_table, furthest, mean_margin, sampled_table
 from rs.methods.certificates.radius_table import radius_table, required_quantile
 from rs.methods.certificates.ratio_laws import SphericalLaw, SupNormLaw
 
@@ -91,6 +92,34 @@ def test_radius_is_never_above_mpmath(law, q):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("law", "j", "likely"), [(EXACT[0], 110, 1e-6), (EXACT[1], 80, 0.3)])
+def test_what_an_exact_table_holds_is_rounded_down(law, j, likely):
+    """P(T > t) and 1/2 - P(T <= -t) at the entry whose P(T > t) is nearest, against mpmath."""
+    survival = {SphericalLaw: spherical_survival, SupNormLaw: sup_survival}[type(law)]
+    table = exact_table(law)
+    i = int(np.abs(np.log(np.maximum(table.above[j], 1e-30) / likely)).argmin())
+    with mp.workdps(18):
+        r, t = mp.mpf(float(table.r[j])), mp.mpf(float(table.t[j, i]))
+        assert -1e-12 < float(table.above[j, i] - survival(law, r, t)) < 1e-13
+        assert -2e-12 < float(table.away[j, i] - (survival(law, r, -t) - mp.mpf(1) / 2)) < 1e-13
+    margin = np.exp(table.t[j, i]) * table.above[j, i] + table.away[j, i]
+    assert table.margin[j, i] == pytest.approx(margin, rel=1e-12)
+
+
+def test_radii_end_where_probabilities_below_1_do():
+    law = SphericalLaw(5, 2.5)
+    deep = radius_table(law).radius(np.array([1e-16, 1e-60, 1e-300]))
+    assert deep[0] <= deep[1] == deep[2]
+    assert 8.25 <= required_quantile(law, deep[2:])[0][0] < 8.6
+
+
+def test_the_furthest_radius_of_a_pilot_is_where_two_of_its_draws_are():
+    """Of Gaussian noise -median(T) = r^2 / 2 is exceeded by T with probability Phi(-r)."""
+    pilot = SphericalLaw(20, 0.0).sample(10_000, torch.Generator().manual_seed(0))
+    assert furthest(pilot) == pytest.approx(stats.norm.isf(2 / 10_000), rel=0.06)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("law", EXACT)
 def test_sampled_table_is_below_the_exact_radius_and_not_far(law):
     exact = radius_table(law).radius(Q)
@@ -123,7 +152,7 @@ def test_a_sampled_table_is_wrong_no_more_often_than_it_says(monkeypatch):
 
 
 def test_mean_margin_is_the_mean():
-    T, t = np.random.default_rng(1).normal(size=500) * 4, np.array([-3.0, 0.0, 2.0, 600.0])
+    T, t = np.random.default_rng(1).normal(size=500) * 4, np.array([-9.0, -3.0, 0.0, 2.0, 600.0])
     plain = np.exp(np.minimum(T[:, None] + t, 0)).mean(0) - 0.5
     assert np.allclose(mean_margin(T, t), plain, atol=2e-9)
     assert np.all(mean_margin(T, t) <= plain)

@@ -10,8 +10,8 @@ from scipy import integrate, special, stats
 from rs.errors import UserError
 from rs.methods.noise.gaussian import Gaussian
 from rs.methods.noise.laplace import Laplace
-from rs.methods.noise.mixed_norm import MixedNorm
-from rs.methods.noise.radial import chi_mean, chi_table, draw
+from rs.methods.noise.mixed_norm import MixedNorm, truncated_normal
+from rs.methods.noise.radial import chi_mean, chi_table, draw, sup_table
 from rs.methods.noise.spherical import Spherical
 from rs.methods.noise.sup_norm import SupNorm, cube_surface_mean
 from rs.methods.noise.uniform import Uniform
@@ -37,6 +37,36 @@ def test_chi_table_is_the_chi_law(freedom):
     values = draw(chi_table(freedom), 20_000, generator()).numpy()
     close(values**2, stats.chi2(freedom).cdf)
     assert np.isclose(chi_mean(freedom), stats.chi(freedom).mean(), rtol=1e-8)
+
+
+@pytest.mark.parametrize("freedom", [0.05, 0.7, 1.0, 2.5, 40.0, 2572.0, 150528.0])
+def test_chi_draws_are_the_inverse_transform_within_a_millionth_of_a_deviation(freedom):
+    """No test of a sample sees a tail that is cut off at 1e-4."""
+    law, (_, t) = stats.chi(freedom), chi_table(freedom)
+    u = torch.rand(2000, generator=generator(), dtype=torch.float64).numpy()
+    found = draw(chi_table(freedom), 2000, generator()).numpy()
+    assert np.abs(found - law.ppf(u)).max() < 1e-6 * law.std()
+    ends = np.exp(2 * t[[0, -1]]) / 2
+    assert special.gammainc(freedom / 2, ends[0]) < 1e-21
+    assert special.gammaincc(freedom / 2, ends[1]) < 1e-21
+
+
+def test_the_sup_norm_has_its_power_law_near_0_where_erf_is_its_leading_term():
+    """Its density is m^(d - k - 1) for small m: the distribution function falls as m^(d - k)."""
+    cdf, t = sup_table(2, 1.95)
+    low = np.log(np.interp([-200, -60, -20], t, cdf))
+    assert np.diff(low) == pytest.approx([0.05 * 140, 0.05 * 40], rel=1e-5)
+
+
+def test_a_bound_that_no_draw_reaches_leaves_normal_draws_as_they_are():
+    """The inverse transform in float32 has no values beyond 5.4, and an infinite one."""
+    z = truncated_normal(torch.tensor([40.0, 2.5]).double(), 500, generator())
+    plain = torch.randn((2, 500), generator=generator())
+    assert torch.equal(z[0], plain[0])
+    inside = plain[1].abs() <= 2.5
+    assert torch.equal(z[1, inside], plain[1, inside])
+    assert not inside.all()
+    assert z[1].abs().max() <= 2.5
 
 
 def density_of_sup(m, d, k):
@@ -112,6 +142,15 @@ def test_match_gives_the_gaussian_norm():
     assert abs(v.norm(dim=1).mean() - cube_surface_mean(7)) < 5e-3
 
 
+def test_the_mean_norm_of_the_cubes_surface():
+    """Exact in one and two dimensions; in many, sqrt of the mean square less its variance's share."""
+    assert cube_surface_mean(1) == pytest.approx(1, rel=1e-9)
+    assert cube_surface_mean(2) == pytest.approx((math.sqrt(2) + math.asinh(1)) / 2, rel=1e-9)
+    square, variance = 1 + 150_527 / 3, 150_527 * 4 / 45
+    expected = math.sqrt(square) * (1 - variance / (8 * square**2))
+    assert cube_surface_mean(150_528) == pytest.approx(expected, rel=1e-9)
+
+
 LOG_DENSITIES = {
     "spherical": (Spherical(0.6, 1.5), lambda z: -1.5 * np.log(np.linalg.norm(z)) - z @ z / 0.72),
     "mixed_norm": (MixedNorm(0.6, 1.5), lambda z: -1.5 * np.log(np.abs(z).max()) - z @ z / 0.72),
@@ -129,6 +168,18 @@ def test_log_ratio_is_the_ratio_of_densities(name):
     found = noise.log_ratio(z.view(50, 1, 2, 2), torch.tensor(shift).view(1, 2, 2))
     assert found.dtype == torch.float64
     assert np.allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("family", "match"), [(f, m) for f in SHAPED for m in ("paper", "mean") if (f, m) != (SupNorm, "paper")]
+)
+def test_matched_noise_has_the_draws_and_the_ratios_of_its_density(family, match):
+    noise, shift = family(0.6, 1.5, match), torch.tensor([0.3, -0.2, 0.0, 0.7])
+    plain = family(noise.scale(4), 1.5)
+    assert abs(plain.sigma - 0.6) > 0.03
+    z = draws(noise, 4, n=50)
+    assert torch.equal(z, draws(plain, 4, n=50))
+    assert torch.equal(noise.log_ratio(z, shift), plain.log_ratio(z, shift))
 
 
 @pytest.mark.parametrize("noise", [n for n, _ in LOG_DENSITIES.values()] + [Uniform(0.9)])

@@ -24,7 +24,6 @@ from pydantic import TypeAdapter
 from torch.nn import functional as F
 
 from rs.methods.noise.none import NoNoise
-from rs.methods.objectives.adre import Adre
 from rs.methods.objectives.adre_adv import AdreAdv
 from rs.methods.objectives.clean import Clean
 from rs.methods.objectives.gaussian import GaussianTraining
@@ -79,8 +78,8 @@ def test_pgd_without_a_ball_is_plain_training(norm):
 # --- smoothadv ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("redraw", [True, False])
-def test_smoothadv_is_pgd_on_the_soft_smoothed_loss(redraw):
+@pytest.mark.parametrize(("redraw", "given"), [(True, {}), (False, {"relative_step": 1.3})])
+def test_smoothadv_is_pgd_on_the_soft_smoothed_loss(redraw, given):
     epsilon, steps, m = 0.7, 4, 3
 
     def formula(model, x0, y, draw):
@@ -91,11 +90,11 @@ def test_smoothadv_is_pgd_on_the_soft_smoothed_loss(redraw):
             z = draw(m) if redraw else z
             return -soft(model, x, z)[EVERY, y].log().sum()
 
-        x = climb(value, x0, epsilon, steps, 2 * epsilon / steps)
+        x = climb(value, x0, epsilon, steps, given.get("relative_step", 2) * epsilon / steps)
         z = draw(m) if redraw else z
         return sum(true_class(model, x + z[:, j], y).mean() for j in range(m)) / m
 
-    check(SmoothAdv(epsilon=epsilon, steps=steps, samples=m, redraw=redraw), formula)
+    check(SmoothAdv(epsilon=epsilon, steps=steps, samples=m, redraw=redraw, **given), formula)
 
 
 def test_smoothadv_with_ddn_takes_the_closest_image_most_copies_miss():
@@ -149,8 +148,8 @@ def kl(p, q):
     return (p * (p.log() - q.log())).sum(1)
 
 
-@pytest.mark.parametrize(("norm", "epsilon"), [("l2", 0.6), ("linf", 0.2)])
-def test_trades_is_cross_entropy_and_the_worst_divergence_under_one_noise(norm, epsilon):
+@pytest.mark.parametrize(("norm", "epsilon", "relative"), [("l2", 0.6, 2.0), ("linf", 0.2, 1.3)])
+def test_trades_is_cross_entropy_and_the_worst_divergence_under_one_noise(norm, epsilon, relative):
     m, steps, beta = 3, 4, 2.5
 
     def formula(model, x0, y, draw):
@@ -163,11 +162,12 @@ def test_trades_is_cross_entropy_and_the_worst_divergence_under_one_noise(norm, 
             )
             return sum(sums).sum() / m
 
-        x = climb(value, x0, epsilon, steps, 2 * epsilon / steps, norm, start)
+        x = climb(value, x0, epsilon, steps, relative * epsilon / steps, norm, start)
         natural = sum(true_class(model, x0 + z[:, j], y).mean() for j in range(m)) / m
         return natural + beta * value(x) / BATCH
 
-    check(Trades(epsilon, beta=beta, norm=norm, steps=steps, samples=m), formula, Tiny(4.0))
+    objective = Trades(epsilon, beta=beta, norm=norm, steps=steps, samples=m, relative_step=relative)
+    check(objective, formula, Tiny(4.0))
 
 
 def test_trades_without_noise_is_the_published_one():
@@ -213,35 +213,6 @@ def test_wrm_is_nal_without_noise_and_plain_training_under_a_large_penalty():
     for mine, theirs in zip(gradients, others, strict=True):
         torch.testing.assert_close(mine, theirs)
     assert run(Wrm(), noise=NoNoise())[0] > clean
-
-
-# --- adre_adv -----------------------------------------------------------------------------------------------
-
-
-def test_adre_adv_is_pgd_on_the_regularised_loss_then_adre_with_the_same_noise():
-    epsilon, steps, k, lambda_ = 0.6, 3, 4, 0.3
-
-    def formula(model, x0, y, draw):
-        z = draw(k)
-
-        def value(x):
-            g = soft(model, x, z)
-            wrong = g.masked_fill(F.one_hot(y, 3).bool(), 0.0).amax(1)
-            return (-g[EVERY, y].log() + lambda_ * wrong.log()).sum()
-
-        x = climb(value, x0, epsilon, steps, 2 * epsilon / steps)
-        wrong = soft(model, x, z).masked_fill(F.one_hot(y, 3).bool(), 0.0).amax(1)
-        per = sum(true_class(model, x + z[:, j], y).mean() for j in range(k)) / k
-        return per + lambda_ * wrong.log().mean()
-
-    check(AdreAdv(epsilon, steps=steps, k=k, lambda_=lambda_), formula, Tiny(4.0))
-
-
-def test_adre_adv_is_smoothadv_without_lambda_and_adre_without_a_ball():
-    same(AdreAdv(0.5, steps=4, k=3, lambda_=0.0), SmoothAdv(0.5, steps=4, samples=3))
-    same(AdreAdv(0.0, k=3, lambda_=0.2), Adre(k=3, lambda_=0.2))
-    same(AdreAdv(1.0, k=3, warmup=0.5), AdreAdv(0.5, k=3), progress=0.25)
-    same(AdreAdv(0.5, k=1), AdreAdv(0.5, k=4), noise=NoNoise())
 
 
 # --- noise and references -----------------------------------------------------------------------------------

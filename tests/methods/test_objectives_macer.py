@@ -68,6 +68,21 @@ def test_macer_radius_is_exact_where_float32_is_one(margin):
     assert xi == pytest.approx(-2 * stats.norm.ppf(1 / (1 + math.exp(margin))), rel=1e-5)
 
 
+def test_macer_radius_is_exact_where_the_label_has_hardly_any_of_the_scaled_mean():
+    """`unscaled` counts an image whose label no copy has first: of (0, 1/2, -5) and (0, -5, 1/2) the mean
+    softmax has it first, and at beta = 40 it has e^-20. Then 1 - q_y rounds to 1 in float32, not here.
+    """
+    model = FromTable(torch.tensor([[0.0, 0.5, -5.0], [0.0, -5.0, 0.5]]))
+    x, y = torch.zeros(1, 1, 1, 1), torch.zeros(1, dtype=torch.int64)
+    objective = Macer(k=2, lambda_=1.0, gamma=8.0, beta=40.0, correct="unscaled")
+    _, scalars = objective.loss(model, x, y, Gaussian(1.0), generator(), 0.0)
+    q_y = 1 / (1 + math.exp(20))
+    assert scalars["correct"] == 1
+    assert 8.0 - 2 * scalars["robustness"].item() == pytest.approx(
+        stats.norm.ppf(q_y) - stats.norm.ppf((1 - q_y) / 2), rel=1e-5
+    )
+
+
 def test_macer_hinge_has_no_gradient_beyond_gamma_and_none_for_wrong_images():
     model = FromTable(torch.tensor([[40.0, 0.0], [0.0, 40.0], [1.0, 0.0]]))
     x, y = torch.zeros(3, 1, 1, 1), torch.zeros(3, dtype=torch.int64)

@@ -25,9 +25,11 @@ from torch.nn import functional as F
 from rs.methods.noise.gaussian import Gaussian
 from rs.methods.noise.none import NoNoise
 from rs.methods.objectives.adre import Adre
+from rs.methods.objectives.adre_adv import AdreAdv
 from rs.methods.objectives.clean import Clean
 from rs.methods.objectives.consistency import Consistency
 from rs.methods.objectives.gaussian import GaussianTraining
+from rs.methods.objectives.smoothadv import SmoothAdv
 from rs.methods.objectives.smoothmix import SmoothMix
 
 # --- adre ---------------------------------------------------------------------------------------------------
@@ -96,6 +98,54 @@ def test_adre_stops_rewarding_at_the_floor(regularizer):
         value, slope = reward(objective, margin)
         assert value == pytest.approx(expected, rel=1e-5)
         assert slope[0, 0] < -0.1 if margin <= 20 else slope.abs().max() < 1e-12
+
+
+# --- adre_adv -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "epsilon"),
+    [
+        ({}, 0.6),
+        ({"relative_step": 1.3, "label_smoothing": 0.1}, 0.6),
+        ({"floor": 0.4}, 0.6),
+        ({"floor": 0.45}, 0.02),
+    ],
+)
+def test_adre_adv_is_pgd_on_the_regularised_loss_then_adre_with_the_same_noise(given, epsilon):
+    """The floor counts in the ascent and, for images that stay below it, in the update."""
+    steps, k, lambda_ = 3, 4, 0.3
+    smoothing, floor, under = given.get("label_smoothing", 0.0), given.get("floor", 1e-10), []
+
+    def formula(model, x0, y, draw):
+        z, every = draw(k), torch.arange(BATCH)
+
+        def at(x):
+            p = torch.stack([probabilities(model, x + z[:, j]) for j in range(k)])
+            wrong = p.mean(0).masked_fill(F.one_hot(y, 3).bool(), 0.0).amax(1)
+            under.append(set((wrong < floor).tolist()))
+            return p, wrong.clamp_min(floor).log()
+
+        def value(x):
+            p, wrong = at(x)
+            return (-p.mean(0)[every, y].log() + lambda_ * wrong).sum()
+
+        x = climb(value, x0, epsilon, steps, given.get("relative_step", 2) * epsilon / steps)
+        p, wrong = at(x)
+        target = (1 - smoothing) * F.one_hot(y, 3) + smoothing / 3
+        return -(target * p.log()).sum(2).mean() + lambda_ * wrong.mean()
+
+    check(AdreAdv(epsilon, steps=steps, k=k, lambda_=lambda_, **given), formula, Tiny(4.0))
+    both = {True, False} if "floor" in given else {False}
+    assert under[0] == both
+    assert under[-1] == both or epsilon > 0.1
+
+
+def test_adre_adv_is_smoothadv_without_lambda_and_adre_without_a_ball():
+    same(AdreAdv(0.5, steps=4, k=3, lambda_=0.0), SmoothAdv(0.5, steps=4, samples=3))
+    same(AdreAdv(0.0, k=3, lambda_=0.2), Adre(k=3, lambda_=0.2))
+    same(AdreAdv(1.0, k=3, warmup=0.5), AdreAdv(0.5, k=3), progress=0.25)
+    same(AdreAdv(0.5, k=1), AdreAdv(0.5, k=4), noise=NoNoise())
 
 
 # --- consistency --------------------------------------------------------------------------------------------
