@@ -110,11 +110,26 @@ def test_adre_ascends_its_equation(model, images):
     torch.testing.assert_close((found - x)[free], (0.01 * unit).float()[free], rtol=0.02, atol=2e-5)
 
 
+@pytest.mark.parametrize(("redraw", "drawn"), [(False, 1), (True, 5)])
+def test_adre_keeps_its_noise_unless_it_is_told_to_redraw(model, images, redraw, drawn):
+    seen: list[int] = []
+
+    class Counted(Gaussian):
+        def sample(self, shape, generator):
+            seen.append(shape[0])
+            return super().sample(shape, generator)
+
+    x, y = images
+    AdrePgd(steps=5, redraw=redraw).at_radii(smoothed(model, [0], Counted(0.25)), x[:1], y[:1], [0.5])
+    assert seen == [16] * drawn
+
+
 def test_the_lagrangian_attack_is_one_ascent_cut_at_every_radius(model, images):
     x, y = images
     net = model.eval()
     attack = Lagrangian(gamma=0.2, steps=4, noise_in_cost=False)
     found = attack.at_radii(smoothed(net, ALL), x, y, [0.0, 0.05, 100.0])
+    assert 0 <= found.images.min() <= found.images.max() <= 1
     whole = (found.images[2] - x).flatten(1)
     assert (whole.norm(dim=1) > 0.05).any()
     for full, cut in zip(whole, (found.images[1] - x).flatten(1), strict=True):

@@ -99,3 +99,36 @@ def test_an_iterate_counts_only_where_another_class_leads_clearly():
     ]
     one = torch.tensor([[0, 1], [1, 0]])  # without noise one vote says all
     assert boundary.clearly_wrong(one, torch.zeros(2).long(), 3).tolist() == [True, False]
+
+
+def test_right_is_clear_where_the_label_leads_by_so_many_deviations():
+    votes = torch.tensor([[300, 100, 0], [231, 169, 0], [229, 171, 0], [100, 300, 0], [200, 140, 60]])
+    found = boundary._clearly_right(votes, torch.zeros(5).long(), 3)
+    assert found.tolist() == [True, True, False, False, True]  # 3 sqrt(400) = 60 votes
+
+
+class Second(nn.Module):
+    """Class 1 where the second coordinate is above 0.8."""
+
+    def forward(self, x):
+        above = x.flatten(1)[:, 1] - 0.8
+        return torch.stack([-above, above], 1)
+
+
+def test_a_ray_that_leaves_the_box_settles_inside():
+    x = torch.tensor([0.9, 0.1]).reshape(1, 1, 1, 2)
+    found = boundary.settle(smoothed(Second(), [0], NoNoise()), x, torch.zeros(1).long(), x + 1, 100)
+    assert found.flatten().tolist() == pytest.approx([1.0, 0.8], abs=1e-2)
+    assert found.max() <= 1
+
+
+def test_carlini_and_wagners_margin_is_a_mean_that_ends_at_the_confidence(model, images):
+    x, y = images
+    net, attack = model.eval(), CarliniWagnerL2(samples=6, confidence=0.2)
+    found, z = attack._margin(smoothed(net, ALL), x, y), smoothed(net, ALL).noise_like(x, 6)
+    ended = 0
+    for i in range(5):
+        leads = [row[y[i]] - max(row[c] for c in range(3) if c != y[i]) for row in net(x[i] + z[i]).detach()]
+        ended += sum(bool(lead < -0.2) for lead in leads)
+        assert found[i].item() == pytest.approx(float(sum(max(lead, -0.2) for lead in leads)) / 6, abs=1e-5)
+    assert 0 < ended < 30

@@ -8,6 +8,7 @@ import pytest
 from attack_outcomes import N, attacked, certified, frame, only
 from scipy import stats
 
+from rs.statistics.majority import WRONG
 from rs.tables.attack_checks import LEVEL, Check, checks
 
 
@@ -165,6 +166,28 @@ def test_an_image_that_did_not_change_seldom_counts():
     rows = rows.assign(success=rows["prediction"] != 1, label=1)
     row = only(checks([attacked(rows)], claims.assign(prediction=1, radius=0.7)), "certificate")
     assert 0 < row["measured"] <= stats.binom.isf(LEVEL, images, LEVEL)
+
+
+@pytest.mark.parametrize(
+    ("radius", "met"), [(0.5, 0), (0.5 * (1 + 5e-7), 0), (0.5 * (1 + 2e-6), 1), (0.51, 1)]
+)
+def test_a_point_is_within_a_radius_that_exceeds_it_by_more_than_rounding(radius, met):
+    found = checks([attacked(frame({0.0: 200, 0.2: 199, 0.5: 195}))], certified(radius))
+    row = only(found, "certificate")
+    assert (row["radius"], row["measured"]) == ((0.5, 5) if met else (0.2, 1))
+
+
+def test_images_may_count_by_chance_and_votes_may_have_stopped_by_mistake():
+    """A sure claim may be met at LEVEL all the same; a lead pays for what may have ended the votes."""
+    claims = certified(0.7).assign(alpha=1e-4)
+    row = only(checks([attacked(frame({0.5: 200}))], claims), "certificate")
+    assert row["reference"] == stats.binom.isf(LEVEL, N, 1e-4 + LEVEL) > stats.binom.isf(LEVEL, N, 1e-4)
+    votes, looks = [0, 200, 500], 100  # p is far below WRONG
+    rows = frame({0.5: 100})
+    rows["votes"] = [votes + [0] * 7 if s else [0, 900, 100] for s in rows["success"]]
+    for more, count in ((looks, 100), (round(LEVEL / 9 / WRONG) + 1, 0)):
+        row = only(checks([attacked(rows, looks=more)], certified(0.7)), "certificate")
+        assert (row["measured"], row["changed"]) == (count, 100)
 
 
 def test_near_ties_of_the_judge_are_no_broken_certificates():

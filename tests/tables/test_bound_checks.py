@@ -151,3 +151,15 @@ def test_a_minimal_attack_pays_for_the_places_that_it_is_judged_at():
         assert (tested < LEVEL / ((classes - 1) * looks)) == (count > 0)
         row = only(checks([attacked(rows, classes=classes, looks=looks)], certified(0.7)), "certificate")
         assert (row["measured"], row["changed"]) == (count, 100)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "adversary"),
+    [("sinha", "pgd_base"), ("sinha_line", "pgd_base"), ("nal", "pgd_smoothed"), ("nal_gap", "pgd_smoothed")],
+)
+def test_a_bound_is_held_against_the_adversary_of_its_own_classifier(certificate, adversary):
+    claim = {"certificate": certificate, "rho": 0.1, "loss": 0.5, "rigorous": True}
+    case = {"rho": 0.1, "loss": 0.4, "noise_error": 0.01, "images": 50}
+    cases = [case | {"adversary": name} for name in ("pgd_base", "pgd_smoothed")]
+    (found,) = bound_checks.checks([claim], cases)
+    assert found["adversary"] == adversary
