@@ -32,7 +32,7 @@ def test_a_table_follows_from_what_is_kept(table):
 
 def test_another_vote_is_another_table(tmp_path):
     """The text comes from the draws: some images' votes handed to other classes change it."""
-    files = next(files for table, files in TABLES.items() if table.stem == "mnist-table6-kept")
+    files = next(files for table, files in TABLES.items() if table.stem == "mnist-table6-1")
     kept = tmp_path / "runs"
     shutil.copytree(OBSERVATIONS, kept)
     (draws,) = kept.glob("mnist-lenet-gaussian-gaussian-1-seed0-*/draws/*/estimate-100000/500-600-*.parquet")
@@ -50,7 +50,7 @@ def test_observations_that_are_not_there_are_named(tmp_path):
 
 
 def test_votes_that_are_not_there_are_named_where_they_are_looked_for(tmp_path):
-    files = next(files for table, files in TABLES.items() if table.stem == "mnist-table6-kept")
+    files = next(files for table, files in TABLES.items() if table.stem == "mnist-table6-1")
     kept = tmp_path / "runs"
     shutil.copytree(OBSERVATIONS, kept)
     (draws,) = kept.glob("mnist-lenet-gaussian-gaussian-1-seed0-*/draws/*/estimate-100000/500-600-*.parquet")
