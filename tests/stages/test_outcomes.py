@@ -33,7 +33,16 @@ class Nearest:
         return Proposed(images, torch.ones(len(x), dtype=torch.int64))
 
 
-def judged(lengths, boundary=0.5):
+@dataclass(frozen=True)
+class Diagonal(Nearest):
+    """Proposes the points at `lengths` along every coordinate: twice as far in four of them."""
+
+    def minimal(self, smoothed, x, y):
+        images = x + torch.tensor(self.lengths).reshape(-1, 1, 1, 1)
+        return Proposed(images, torch.ones(len(x), dtype=torch.int64))
+
+
+def judged(lengths, boundary=0.5, attack=Nearest, radii=(0.0, 0.5, 1.0)):
     """What counts where the judge calls all wrong from `boundary` on."""
 
     def votes(images, positions):
@@ -45,7 +54,7 @@ def judged(lengths, boundary=0.5):
     judge = SimpleNamespace(votes=votes)
     x = torch.zeros(count, 1, 2, 2)
     target = Target(Smoothed(None, None, draws), x, torch.zeros(count).long(), list(range(count)), judge)
-    return outcomes(Nearest(tuple(lengths)), target, [0.0, 0.5, 1.0], False)
+    return outcomes(attack(tuple(lengths)), target, radii, False)
 
 
 def test_a_point_just_before_the_judges_boundary_is_moved_out():
@@ -55,6 +64,21 @@ def test_a_point_just_before_the_judges_boundary_is_moved_out():
     # 0.49 * 1.05 and 0.42 * 1.2 are the first places that the judge calls wrong; both lie beyond 0.5
     assert whole.images[:, 0, 0, 0].tolist() == pytest.approx([0.5, 0.5145, 0.504, 0.2, 0.0])
     assert middle.broken(torch.zeros(5)).tolist() == [True, False, False, False, False]
+
+
+def test_a_point_is_moved_out_by_two_fifths_at_most_and_stays_an_image():
+    *_, whole = judged([0.36, 0.35])
+    assert whole.broken(torch.zeros(2)).tolist() == [True, False]
+    assert whole.images[:, 0, 0, 0].tolist() == pytest.approx([0.504, 0.35])
+    *_, edge = judged([0.95], boundary=0.999)  # 0.95 * 1.1 is no pixel
+    assert edge.broken(torch.zeros(1)).all()
+    assert edge.images.max() == 1
+
+
+def test_a_point_as_far_as_images_are_apart_counts_at_the_radii_that_reach_it():
+    near, far = judged([0.8], boundary=0.7, attack=Diagonal, radii=(0.0, 1.5, 1.6))[1:]
+    assert (near.broken(torch.zeros(1)).item(), far.broken(torch.zeros(1)).item()) == (False, True)
+    assert far.images.flatten().tolist() == pytest.approx([0.8] * 4)
 
 
 def test_the_excess_is_what_the_votes_say_of_the_reached_points():
