@@ -106,6 +106,22 @@ def test_what_an_exact_table_holds_is_rounded_down(law, j, likely):
     assert table.margin[j, i] == pytest.approx(margin, rel=1e-12)
 
 
+@pytest.mark.parametrize("law", [SphericalLaw(20, 0.0), SphericalLaw(784, 300.0), EXACT[1]])
+def test_between_its_points_a_table_is_below_the_radius_and_by_two_margins_at_most(law):
+    table = radius_table(law)
+    furthest_radius = table.radius(np.array([1e-15]))[0]
+    r = np.exp(np.random.default_rng(0).uniform(math.log(0.02), math.log(furthest_radius), 100))
+    found = table.radius(special.ndtr(-required_quantile(law, r)[0]))
+    assert np.all(found < r)
+    assert np.all(found > r * (1 - 2 * table.margin))
+    assert table.margin < 2e-6
+
+
+def test_without_an_exponent_the_radius_is_the_gaussian_one():
+    q = np.geomspace(1e-15, 0.49, 1000)
+    assert radius_table(SphericalLaw(20, 0.0)).radius(q) / -special.ndtri(q) == pytest.approx(1, abs=2e-9)
+
+
 def test_radii_end_where_probabilities_below_1_do():
     law = SphericalLaw(5, 2.5)
     deep = radius_table(law).radius(np.array([1e-16, 1e-60, 1e-300]))
