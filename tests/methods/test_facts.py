@@ -56,7 +56,7 @@ def test_whoever_asks_for_a_fact_that_may_be_absent_takes_the_declared_default()
                 if fact in KNOWN and default != "None":
                     assert default == repr(KNOWN[fact]), f"{file}: {fact}"
                     asked.add(fact)
-    assert asked == {"constant", "bounded", "keeps_broken", "samples", "networks"}
+    assert asked == {"constant", "bounded", "keeps_broken", "samples", "networks", "output"}
 
 
 def test_the_page_of_protocols_states_every_optional_fact_with_its_default():

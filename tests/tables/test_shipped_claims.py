@@ -30,6 +30,7 @@ def test_a_baseline_is_another_method_and_still_at_the_paper_s_noise_and_steps(t
     study = Study([CONFIG / "nal.yaml", overlay])
     found = {claim["id"]: other_settings(study, claim) for claim in study.claims}
     assert "stability: noise.sigma 0.5, not 0.05" in found["above-stability"]
-    assert "nal-elu[gamma=3]: objective.steps 1, not 4" in found["above-wrm"]
-    assert not any(told.startswith("wrm") for told in found["above-wrm"])
-    assert "nal[gamma=3]: noise none, not gaussian" in found["epsilon-falls"]
+    swept = [[f"{run}[gamma={gamma}]" for gamma in (0.25, 1.5, 3)] for run in ("nal-elu", "nal")]
+    elu, nal = (", ".join(labels) for labels in swept)
+    assert found["above-wrm"] == [f"{elu}: objective.steps 1, not 4"]
+    assert f"{nal}: noise none, not gaussian" in found["epsilon-falls"]
