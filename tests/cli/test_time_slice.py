@@ -114,14 +114,18 @@ def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         (folder / "without" / f"{name}.py").write_text("raise ImportError")
     command = [sys.executable, "-m", "rs", "slice", "queue.yaml", *arguments]
     paths = os.pathsep.join([str(folder / "without"), str(CHECKOUT)])
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": paths},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
+    try:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": paths},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def workers(folder: Path) -> list[int]:
