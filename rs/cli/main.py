@@ -117,11 +117,16 @@ def act(args: argparse.Namespace) -> None:
     except SystemExit as error:
         if launching.launched():  # it ends like this itself
             raise
-        library = (sysconfig.get_path("stdlib"), "<")
         frames = traceback.extract_tb(error.__traceback__)
-        last = next(f for f in reversed(frames) if not f.filename.startswith(library))
+        last = next(f for f in reversed(frames) if not _of_python(f.filename))
         told = "must not read the command line or end the process when it is imported or called"
         raise UserError(f"{last.filename}:{last.lineno}: exits with {error.code!r}; {told}") from error
+
+
+def _of_python(file: str) -> bool:
+    """Whether a file is Python's own. In some installations packages lie inside its library's folder."""
+    packages = tuple(map(sysconfig.get_path, ("purelib", "platlib")))
+    return file.startswith((sysconfig.get_path("stdlib"), "<")) and not file.startswith(packages)
 
 
 def main(argv: list[str] | None = None) -> int:
