@@ -1,5 +1,5 @@
-"""Why a study lacks networks or holds stale files, as far as finished files tell: settings that were edited
-since its last tables, and code.
+"""Why a study lacks networks or holds stale files, as far as finished files and Snakemake's records of them
+tell: settings that were edited since its last tables, and code.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from rs.cli.acceptance import made_by_other_code
 from rs.errors import UserError
+from rs.plan import records
 from rs.plan.jobs import RESULTS, Job, PlannedRun
 from rs.plan.plan import Plan
 from rs.plan.staleness import said_by
@@ -25,7 +26,7 @@ def reasons(plan: Plan, counts: Mapping[str, int], files: list[Path]) -> list[st
     """Sentences for the reader of `counts`, a study's files of each kind."""
     told = list(edited(plan)) if counts.get("lacks") else []
     if counts.get("stale"):
-        told += of_other_code(plan, files)
+        told += [*of_the_study(plan), *of_other_code(plan, files)]
     return told
 
 
@@ -44,6 +45,22 @@ def edited(plan: Plan) -> Iterator[str]:
             runs.setdefault(changes, []).append(_name(planned))
     for changes, names in runs.items():
         yield f"{', '.join(names)}: other settings than in the last tables: {changes}"
+
+
+def of_the_study(plan: Plan) -> Iterator[str]:
+    """At most one sentence: settings of the study itself that were edited since its tables or page."""
+    told = plan.described + plan.summary
+    if _made_with_others(plan.table_files()[0], plan.summary):
+        keys = "runs, labels, report.radii, published, papers, agreement, claims, comparisons or logs"
+        yield f"stale: tables and page, made with another value of {keys}"
+    elif _made_with_others(plan.folder / "report.html", told):
+        yield "stale: the page, made with another value of description or report"
+
+
+def _made_with_others(path: Path, digest: str) -> bool:
+    """Whether Snakemake recorded that it made a file with another digest of settings."""
+    params = (records.read(path) or {}).get("params")
+    return isinstance(params, list) and repr(digest) not in params
 
 
 def of_other_code(plan: Plan, files: list[Path]) -> list[str]:

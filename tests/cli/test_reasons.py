@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from rs.cli.reasons import edited, of_other_code, reasons
+from rs.cli.reasons import edited, of_other_code, of_the_study, reasons
+from rs.plan import records
 from rs.plan.plan import Plan
 from rs.provenance.files import provenance, write_json, write_table
 
@@ -62,6 +63,46 @@ def test_a_network_that_was_trained_since_is_no_news(finished, plan_of, tiny) ->
 def test_without_tables_nothing_is_known(plan_of, tiny, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert list(edited(plan_of(tiny))) == []
+
+
+@pytest.fixture
+def recorded(finished) -> Plan:
+    """The same with Snakemake's records of a table and of the page."""
+    told = {
+        finished.table_files()[0]: finished.summary,
+        finished.folder / "report.html": finished.described + finished.summary,
+    }
+    for path, digest in told.items():
+        write_json(records.place(path), {"params": [repr(digest), "'another parameter'"]})
+    return finished
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, []),
+        (
+            {"seeds": [0, 1]},
+            ["stale: tables and page, made with another value of runs, labels, report.radii"],
+        ),
+        ({"report": {"radii": [0, 0.1]}}, ["stale: tables and page, made with another value"]),
+        (
+            {"description": "another one"},
+            ["stale: the page, made with another value of description"],
+        ),
+    ],
+)
+def test_an_edit_of_the_study_itself_is_told(recorded, plan_of, tiny, change, told: list[str]) -> None:
+    found = list(of_the_study(plan_of({**tiny, **change})))
+    assert len(found) == len(told)
+    assert all(sentence.startswith(begin) for sentence, begin in zip(found, told, strict=True))
+    assert reasons(plan_of({**tiny, **change}), {"stale": 1}, []) == found
+
+
+def test_without_a_record_no_edit_is_told(finished, plan_of, tiny) -> None:
+    assert list(of_the_study(plan_of({**tiny, "report": {"radii": [0, 0.1]}}))) == []
+    write_json(records.place(finished.table_files()[0]), {"params": None})
+    assert list(of_the_study(plan_of({**tiny, "report": {"radii": [0, 0.1]}}))) == []
 
 
 def test_other_code_is_counted_with_the_command_that_tells_more(finished) -> None:
