@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import json
 import re
@@ -13,6 +14,27 @@ from typing import Any
 import matplotlib
 import pytest
 
+from rs.cli.verbs import VERBS
+from rs.settings.attacks import AttackUse, Judge
+from rs.settings.calibration import Calibration
+from rs.settings.certificates import CertificateUse
+from rs.settings.claims import Claim, Condition, Side
+from rs.settings.distributional import Distributional
+from rs.settings.images import Subset
+from rs.settings.published import Agreement, PaperSettings, Published
+from rs.settings.sampling import Sampling, Stop
+from rs.settings.study import (
+    AxesOfTheirOwn,
+    Comparison,
+    ImportedSections,
+    Log,
+    Report,
+    RunSections,
+    StudySections,
+    Sweep,
+    Tracking,
+)
+from rs.settings.training import Calibrated, Optimizer, Schedule, Training
 from rs.tables.aggregate import TABLES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -89,3 +111,32 @@ def test_numbers_of_the_documents_have_the_minus_of_print():
         lines = re.sub(code, "", path.read_text()).splitlines()
         found += [f"{path.name}: {line}" for line in lines if re.search(r"(?<![\w.])-\d+\.\d", line)]
     assert found == []
+
+
+def of_code(pages: list[str]) -> str:
+    """What the pages set as code: between back-quotes, fenced or indented."""
+    code = r"(?ms)^```.*?^```|^    .*?$|`[^`\n]+`"
+    return "\n".join(found for page in pages for found in re.findall(code, page))
+
+
+def for_users() -> list[str]:
+    pages = [DOCS.parent / "README.md", DOCS.parent / "config" / "README.md", *sorted(DOCS.glob("*.md"))]
+    return [page.read_text("utf-8") for page in pages]
+
+
+SAID: tuple[type, ...] = (StudySections, RunSections, ImportedSections, Report, AxesOfTheirOwn, Log)
+SAID += (Comparison, Tracking, Sweep, Training, Optimizer, Schedule, Calibrated, Sampling, Stop, AttackUse)
+SAID += (Judge, CertificateUse, Calibration, Distributional, Published, PaperSettings, Agreement, Claim)
+SAID += (Condition, Side, Subset)
+
+
+@pytest.mark.parametrize("settings", SAID, ids=lambda settings: settings.__name__)
+def test_every_key_of_a_study_is_on_a_page(settings):
+    named = set(re.findall(r"\w+", of_code(for_users())))
+    assert [field.name for field in dataclasses.fields(settings) if field.name not in named] == []
+
+
+def test_every_verb_for_people_is_on_a_page():
+    named = set(re.findall(r"\brs ([a-z][a-z-]*)", of_code(for_users())))
+    assert len(VERBS) > 20
+    assert {verb.name for verb in VERBS} - named == set()
