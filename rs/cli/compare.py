@@ -4,9 +4,9 @@ A contestant is FILE, a certification log, or STUDY.yaml:LABEL, a run with all i
 with +, as in a.yaml+b.yaml:LABEL); STUDY.yaml alone stands for all of its runs. Every pair is compared, in
 the order given. Wrong and abstained images have radius 0.
 
-Each interval holds by itself; verdicts count all rows of one question and metric (Holm). `networks` asks
-whether these networks differ on other test images, `methods` whether training with other seeds would, which
-takes at least 3 seeds each. A verdict `equivalent` needs a margin that you state.
+Each interval holds by itself; verdicts count all rows of one question, metric, certificate and noise (Holm).
+`networks` asks whether these networks differ on other test images, `methods` whether training with other
+seeds would, which takes at least 3 seeds each. A verdict `equivalent` needs a margin that you state.
 """
 
 from __future__ import annotations
