@@ -111,8 +111,8 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         cells += [text_cell(row["attack"], "text words")]
         cells += [text_cell(row["against"], "text words"), number(row["radius"]), number(int(row["images"]))]
         cells += [*_values(row), number(row["p"])]
-        mark = {"holds": " within", "fails": " outside"}.get(row["verdict"], "")
-        table.rows.append([*cells, text_cell(row["verdict"], f"text verdict{mark}")])
+        kind = f"text verdict {row['verdict'].split()[0]}"
+        table.rows.append([*cells, text_cell(row["verdict"], kind)])
     failed, unmade = (int((frame["verdict"] == verdict).sum()) for verdict in ("fails", NOT_CHECKED))
     made = len(frame) - unmade
     told = [counted({"holds": made - failed, "fails": failed}, "checks")] if made else []

@@ -83,6 +83,7 @@ def test_the_page_shows_what_was_assumed_and_what_fails_first(stored, tmp_path):
     verdicts = [row[-1].text for row in table.rows]
     assert verdicts == sorted(verdicts)  # fails before holds
     assert verdicts.count("fails") == 2  # both attacks change certified predictions here
+    assert [row[-1].kind for row in table.rows] == [f"text verdict {verdict}" for verdict in verdicts]
     assert (table.summary, table.opened) == ("Of 6 checks 4 hold and 2 fail.", True)
 
 
@@ -95,6 +96,7 @@ def test_what_was_not_checked_is_shown_and_counted_apart(tmp_path):
     write_table(tmp_path / "attack_checks.parquet", table, {})
     (table,) = checks_section(tmp_path, {}).tables
     assert [row[-1].text for row in table.rows] == ["not checked", "holds"]
+    assert [row[-1].kind for row in table.rows] == ["text verdict not", "text verdict holds"]
     assert [cell.text for cell in table.rows[0][2:]] == [
         "white-box is at least as strong as gradient-free",
         *("weak", "no white-box attack of this norm, judge and images at radius 0.5", "–", "0"),

@@ -13,7 +13,8 @@ import study_tables
 from rs.report.attacks import attacks_section
 from rs.report.claims import claims_section, findings, rests_on
 from rs.report.comparisons import comparisons_section
-from rs.report.distributional import calibration_section
+from rs.report.distributional import _checks, calibration_section
+from rs.report.frame import _inline
 from rs.report.page import _seeds
 from rs.report.training import runs_section
 from rs.tables.claims import COLUMNS
@@ -130,3 +131,19 @@ def test_what_all_rows_of_attacks_share_is_said_above_the_table(tmp_path: Path) 
 
 def test_a_study_that_calibrates_nothing_has_no_such_section(tmp_path: Path) -> None:
     assert not calibration_section(tmp_path).empty
+
+
+def test_verdicts_on_bounds_have_the_colours_of_other_verdicts() -> None:
+    told = {"adversary": "pgd_smoothed", "rho": 0.1, "bound": 0.3, "loss": 0.2, "excess": -0.1, "p": 1.0}
+    rows = [
+        told | {"error": 0.01, "certificate": name, "rigorous": rigorous, "verdict": verdict}
+        for name, rigorous, verdict in (
+            ("neyman_pearson", True, "holds"),
+            ("nal_gap", True, "fails"),
+            ("nal", False, "fails"),
+        )
+    ]
+    shown = [row[-1] for row in _checks(pd.DataFrame(rows), "bounds").rows]
+    assert [cell.text for cell in shown] == ["fails", "refuted", "holds"]
+    assert [cell.kind.split()[2] for cell in shown] == ["fails", "fails", "holds"]
+    assert all(f"td.verdict.{verdict}" in _inline("page.css") for verdict in ("holds", "fails"))
