@@ -36,8 +36,8 @@ class Population:
         return self.a[chosen], self.b[chosen]
 
 
-def populations(size: int = POOL, seed: int = 0) -> list[Population]:
-    draw = np.random.default_rng(seed)
+def populations() -> list[Population]:
+    draw, size = np.random.default_rng(0), POOL
     common = draw.normal(0, 1, size)
 
     def radii(shift: float, own: float, wrong: float) -> Floats:

@@ -40,9 +40,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
                 raise UserError(f"certify: give {told}")
             stage(args)
             return
-        chosen, run = ("--model", certify_model.run)
-        if args.model is None:
-            chosen, run = "--checkpoint", certify_checkpoint.run
+        by_model = ("--model", certify_model.run)
+        chosen, run = by_model if args.model is not None else ("--checkpoint", certify_checkpoint.run)
         for action in only[chosen]:
             if getattr(args, action.dest) != action.default:
                 raise UserError(f"certify: {action.option_strings[0]} does not go with {chosen}")

@@ -20,13 +20,13 @@ from typing import Any
 
 import yaml
 
-from rs.cli import radius
+from rs.cli import radius, study_stages
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS, slug
 from rs.plan.plan import Plan
-from rs.plan.staleness import job_is_current, table_inputs
+from rs.plan.staleness import job_is_current
 from rs.provenance.digests import digest
-from rs.provenance.files import made_from, write_text
+from rs.provenance.files import write_text
 from rs.provenance.reading import parse_json
 from rs.settings.sampling import Sampling
 from rs.settings.study import Report
@@ -71,8 +71,6 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _run_jobs(plan: Plan, data_dir: str | None) -> None:
-    from rs.tables import aggregate as tables
-
     for stage, by_target in plan.jobs.items():
         jobs = list(by_target.values())
         for number, job in enumerate(jobs, start=1):
@@ -80,8 +78,7 @@ def _run_jobs(plan: Plan, data_dir: str | None) -> None:
                 continue
             print(f"{stage} {number}/{len(jobs)}", file=sys.stderr)
             execution.execute(stage, execution.as_dict(job), data_dir)
-    with made_from(table_inputs(plan)):
-        tables.aggregate(plan, plan.tables, plan.code("aggregate"))
+    study_stages.aggregate(plan)
 
 
 @contextlib.contextmanager

@@ -33,8 +33,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
     return Plan(Study(args.study, overrides))
 
 
-def tell_extras(plan: Plan, jobs: Iterable[Job] | None = None) -> None:
-    """Prints which packages `jobs` (by default the missing ones) need that are not installed here."""
+def tell_extras(plan: Plan, jobs: Iterable[Job]) -> None:
+    """Prints which packages `jobs` need that are not installed here."""
     from rs.plan import extras
 
     for sentence in extras.told(plan, jobs):

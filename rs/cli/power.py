@@ -66,9 +66,9 @@ def check(args: argparse.Namespace) -> None:
     for name in ("level", "power", "alpha"):
         if not 0 < getattr(args, name) < 1:
             raise UserError(f"power: --{name} {getattr(args, name):g}: must be between 0 and 1")
-    for name, least in (("difference", 0.0), ("seed_deviation", 0.0)):
+    for name in ("difference", "seed_deviation"):
         value = getattr(args, name)
-        if value is not None and not least < abs(value) < math.inf:
+        if value is not None and not 0 < abs(value) < math.inf:
             raise UserError(f"power: --{name.replace('_', '-')} {value:g}: must be a number other than 0")
     for name, least in (("images", 2), ("seeds", 3), ("votes", 1)):
         value = getattr(args, name)
@@ -143,19 +143,19 @@ def votes(
     return rows
 
 
-def price(told: dict[str, Any], args: argparse.Namespace) -> dict[str, Any] | None:
+def price(answered: dict[str, Any], args: argparse.Namespace) -> dict[str, Any] | None:
     """The price of certifying the paired images anew here (`rs price`), if studies are given, with their own
     votes, for both sides. None for logs, and where more images are needed than the test split has.
     """
     named = [parse(given) for given in args.contestants]
-    images = told.get("paired_images")
+    images = answered.get("paired_images")
     if images is None or not all(files and label for files, label in named):
         return None
     from rs.plan import price as pricing
     from rs.plan.plan import Plan
     from rs.study.study import Study
 
-    hours, assumed, machine, unit = 0.0, False, "", ""
+    prices: list[pricing.Price] = []
     for files, label in named:
         plan = Plan(Study(files, {"test": {"first": 0, "max": images, "skip": 1}}))
         if images > plan.data_facts["x-sizes"]["test"]:
@@ -164,13 +164,9 @@ def price(told: dict[str, Any], args: argparse.Namespace) -> dict[str, Any] | No
         found = pricing.hours(plan, [job for job in jobs if job.stage in ("form", "sample")])
         if found is None:
             return None
-        hours, assumed, machine, unit = (
-            hours + found.hours,
-            assumed or found.assumed,
-            found.machine,
-            found.unit,
-        )
-    return {"images": images, "hours": hours, "unit": unit, "machine": machine, "assumed": assumed}
+        prices.append(found)
+    told = {"images": images, "hours": sum(p.hours for p in prices), "unit": prices[0].unit}
+    return told | {"machine": prices[0].machine, "assumed": any(p.assumed for p in prices)}
 
 
 def text(told: dict[str, Any]) -> str:

@@ -179,12 +179,12 @@ class Jobs:
         self.jobs = jobs
         self._makers = {path: waiting for waiting in jobs for path in waiting.job.outputs.values()}
         self._answers: dict[Path, bool] = {}  # targets whose first file answers for the job's other files
-        self._runs: dict[Path, Waiting] = {}  # what has to run, in order, and whether all it needs is there
-        self._reached: dict[tuple[Path, bool], Waiting] = {}
+        self._runs: set[Path] = set()  # targets of the jobs that have to run
+        self._reached: set[tuple[Path, bool]] = set()
 
     def startable(self) -> list[Waiting]:
         """The jobs that can start now, in order, what a job needs before it. Marks those that are there."""
-        self._runs, self._reached = {}, {}
+        self._runs, self._reached = set(), set()
         found: list[Waiting] = []
         for waiting in self.jobs:
             if waiting.asked:
@@ -216,7 +216,7 @@ class Jobs:
         exist = all(path.is_file() for path in wanted)
         if waiting.state not in WAITS or (waiting.target, exist) in self._reached:
             return
-        self._reached[waiting.target, exist] = waiting
+        self._reached.add((waiting.target, exist))
         if exist and not waiting.stale:
             if self._lacks(waiting.job.reads(), found):
                 return
@@ -225,7 +225,7 @@ class Jobs:
                 return
             waiting.stale = True
         if waiting.target not in self._runs:
-            self._runs[waiting.target] = waiting
+            self._runs.add(waiting.target)
             if not self._lacks(waiting.job.needs(), found):
                 found.append(waiting)
 

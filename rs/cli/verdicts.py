@@ -123,7 +123,7 @@ def everything(kept_only: bool = False, paper: str | None = None) -> Iterator[To
         claims = table.with_name("claims.parquet")
         seen.add(table.parents[1].name)
         yield Told(files, "results", _plain(table), _plain(claims) if claims.is_file() else [])
-    for files in read_list(KEPT).values() if KEPT.is_file() else ():
+    for files in kept():
         plan = Plan(Study(files))
         if plan.study.name not in seen and asked(plan.study):
             seen.add(plan.study.name)
@@ -134,6 +134,11 @@ def everything(kept_only: bool = False, paper: str | None = None) -> Iterator[To
         study = Study([study_file])
         if study.name not in seen and asked(study):
             yield Told([study_file], "none", beside(study, {}), judged(study, {}))
+
+
+def kept() -> Iterable[list[Path]]:
+    """The files of each study with kept observations."""
+    return read_list(KEPT).values() if KEPT.is_file() else ()
 
 
 def shipped() -> list[Path]:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rs.cli.rederive import certified, read_list
-from rs.cli.verdicts import KEPT, OBSERVATIONS, SHIPPED
+from rs.cli import verdicts
+from rs.cli.rederive import certified
+from rs.cli.verdicts import OBSERVATIONS, SHIPPED
 from rs.errors import UserError, plural
 from rs.plan import diverged, price
 from rs.plan.jobs import RESULTS, PlannedRun
@@ -76,14 +77,14 @@ def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:
             t: read_table(table.with_name(f"{t}.parquet"))[0].to_pylist() for t in TABLES if t not in PIXELS
         }
         return plan, kept, RESULTS / "runs"
-    for files in read_list(KEPT).values() if KEPT.is_file() else ():
+    for files in verdicts.kept():
         study = Study(files)
         if study.name == name:
             plan = Plan(study)
             with certified(plan, OBSERVATIONS, plan.runs):
                 return plan, rows_of(plan), OBSERVATIONS
     names = [path.parents[1].name for path in RESULTS.glob("*/tables/published.parquet")]
-    names += [Study(files).name for files in read_list(KEPT).values()] if KEPT.is_file() else []
+    names += [Study(files).name for files in verdicts.kept()]
     for path in naturally(path for pattern in SHIPPED for path in Path().glob(pattern)):
         study = Study([path])
         names.append(study.name)

@@ -68,10 +68,7 @@ class Networks:
         self.add(self._training(planned, references, (*classes, *used)))
         if run.sections["calibration"] is not None:
             planned.calibration = self._calibration(planned, classes)
-        if joined.output_of(run) != "logits":
-            self._unobserved(planned, classes[:1])
-        else:
-            self.observer.observe(planned, classes[:1])
+        self._observe(planned, classes[:1])
         return planned
 
     def _take(
@@ -139,10 +136,7 @@ class Networks:
         outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
         inputs = {"data": self.data_manifest, "weights": weights}
         self.add(Job("import", spec, classes, planned.id, inputs, outputs))
-        if joined.output_of(run) != "logits":
-            self._unobserved(planned, classes)
-        else:
-            self.observer.observe(planned, classes)
+        self._observe(planned, classes)
         return planned
 
     def _join(self, run: Run, above: tuple[str, ...]) -> PlannedRun:
@@ -194,8 +188,11 @@ class Networks:
                 joined.check_output(self.study, where, found[name].run, gives, whose)
         return found
 
-    def _unobserved(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
-        """A denoiser has no jobs of its own that observe it; other runs are observed with it."""
+    def _observe(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
+        """Plans the jobs that observe a network. A denoiser has none; other runs are observed with it."""
+        if joined.output_of(planned.run) == "logits":
+            self.observer.observe(planned, classes)
+            return
         files = {"model": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
         planned.classes, planned.inputs = classes, {"data": self.data_manifest, **files}
 

@@ -54,14 +54,14 @@ OUTSIDE = {
 Place = tuple[str, str]  # a module, and a name at its top level ("": its statements that are not definitions)
 
 
-def code_digest(entries: Iterable[str], length: int = 12) -> str:
+def code_digest(entries: Iterable[str]) -> str:
     """Digest of the code that `entries` execute. An entry is "module:name", or "module" for all its
     definitions.
 
     Raises UserError for code that is named and not found.
     """
     entries = tuple(entries)
-    return digest(sorted(set(here(*entries).closure(entries).values())), length)
+    return digest(sorted(set(here(*entries).closure(entries).values())), 12)
 
 
 def here(*entries: str) -> Code:

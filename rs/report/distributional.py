@@ -107,7 +107,7 @@ def _checks(rows: pd.DataFrame, title: str) -> Table:
 def _certificates(part: pd.DataFrame, title: str) -> Table:
     kept = finite(part)
     rhos = np.sort(kept["rho"].unique())
-    shown = rhos[np.unique(np.linspace(0, len(rhos) - 1, min(_SHOWN, len(rhos))).round().astype(int))]
+    shown = rhos[_spaced(len(rhos))]
     table = Table([("bound", "text"), *((f"ρ = {rho:.3g}", "number") for rho in shown)], [], title=title)
     table.columns.append(("γ", "number"))
     for name, group in kept.groupby("certificate", sort=False):
@@ -157,7 +157,7 @@ def _worst_cases(points: pd.DataFrame, part: pd.DataFrame, title: str) -> Table:
     noise = float((part["rho_with_noise"] - part["rho"]).iloc[0])
     shown = finite(points)
     mixed = shown["adversary"].str.startswith("pgd_")
-    thinned = [_some(part) for _, part in shown[mixed].groupby("adversary", sort=False)]
+    thinned = [part.iloc[_spaced(len(part))] for _, part in shown[mixed].groupby("adversary", sort=False)]
     for row in pd.concat([shown[~mixed], *thinned]).to_dict("records"):
         counted = row["rho"] + (noise if row["adversary"].endswith("smoothed") else 0.0)
         name = NAMES[row["adversary"]].removeprefix("worst cases found, ")
@@ -169,9 +169,9 @@ def _worst_cases(points: pd.DataFrame, part: pd.DataFrame, title: str) -> Table:
     return table
 
 
-def _some(rows: pd.DataFrame) -> pd.DataFrame:
-    """At most as many rows as a table has rhos, evenly spaced."""
-    return rows.iloc[np.unique(np.linspace(0, len(rows) - 1, min(_SHOWN, len(rows))).round().astype(int))]
+def _spaced(n: int) -> np.ndarray:
+    """The indices of at most _SHOWN of n things, evenly spaced, with the first and the last."""
+    return np.unique(np.linspace(0, n - 1, min(_SHOWN, n)).round().astype(int))
 
 
 def _refused(points: pd.DataFrame) -> str:

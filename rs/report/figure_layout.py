@@ -107,12 +107,12 @@ def chunks(items: Sequence[_Item], most: int) -> Iterator[Sequence[_Item]]:
     yield from (items[a:b] for a, b in itertools.pairwise(ends))
 
 
-def grid(panels: int, height: float = 2.6) -> tuple[Figure, list[Axes]]:
+def grid(panels: int) -> tuple[Figure, list[Axes]]:
     """A figure with this number of panels, at most three in a row."""
     columns = 2 if panels == 4 else min(panels, 3)
     rows = math.ceil(panels / columns)
     width = {1: 5.2, 2: 7.4, 3: 9.6}[columns]
-    figure = Figure((width, height * rows + 0.1), layout="constrained")
+    figure = Figure((width, 2.6 * rows + 0.1), layout="constrained")
     FigureCanvasAgg(figure)
     axes = [figure.add_subplot(rows, columns, i + 1) for i in range(panels)]
     return figure, axes

@@ -51,11 +51,11 @@ def offers(left: Mapping[str, tuple[int, int]], hours: Mapping[str, float]) -> l
     return sorted(found, key=lambda offer: (-offer.per_hour, order(offer.study)))
 
 
-def fits(found: Sequence[Offer], hours: float = 1.0) -> list[Offer]:
+def fits(found: Sequence[Offer]) -> list[Offer]:
     """The offers that fit into an hour, taken from the top."""
     taken: list[Offer] = []
     for offer in found:
-        if sum(one.hours for one in taken) + offer.hours <= hours:
+        if sum(one.hours for one in taken) + offer.hours <= 1:
             taken.append(offer)
     return taken
 

@@ -36,7 +36,7 @@ def published_section(tables: Path) -> Section:
         return section
     section.lead = (
         "Published values beside those of this study, with their 95 % intervals. The verdict is on the "
-        "difference and counts the noise of both. " + _totals(frame)
+        "difference and counts the noise of both. " + counted(frame["status"], "numbers", STATUSES)
     )
     heads = [("label", "text"), ("metric", "words"), ("published", "number"), ("reproduced", "number")]
     heads += [("verdict", "text"), ("noise level", "number"), ("paper", "text"), ("table", "text")]
@@ -68,7 +68,3 @@ def _how(i: int, metric: str, row: Mapping[Any, Any]) -> How | None:
         told.append(("trace it with", f"rs why {shlex.quote(row['address'])}"))
     title = f"{row['paper']}, {row['table']}, {row['label']}: {metric}"
     return How(f"how-published-{i}", title, tuple(told)) if told else None
-
-
-def _totals(frame: pd.DataFrame) -> str:
-    return counted(frame["status"], "numbers", STATUSES)

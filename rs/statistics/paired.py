@@ -125,7 +125,7 @@ def of_proportions(
     return [Difference(*map(float, row)) for row in rows]
 
 
-def score_interval(only_a: Floats, only_b: Floats, n: int, level: float = 0.95) -> tuple[Floats, Floats]:
+def score_interval(only_a: Floats, only_b: Floats, n: int, level: float) -> tuple[Floats, Floats]:
     """Tango's interval: the differences that the score test does not reject, found by bisection."""
     z = float(special.ndtri(0.5 + level / 2))
     estimate = (only_a - only_b) / n

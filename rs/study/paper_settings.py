@@ -88,7 +88,7 @@ def differences(
             if not unknown and not _same(mine, theirs):
                 shown = "none" if mine is _ABSENT or mine is None else short(mine)
                 found.append(f"{section}.{'.'.join(path)} {shown}, not {short(theirs)}")
-    if run and run.trained and not _same_subset(study.train, told.get("train", {})):
+    if run and run.trained and _whole(study.train) != _whole(told.get("train", {})):
         found.append(f"train {_subset(study.train)}, not {_subset(told.get('train', {}))}")
     return found
 
@@ -137,10 +137,6 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
 def _same(mine: Any, theirs: Any) -> bool:
     numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (mine, theirs))
     return math.isclose(mine, theirs, rel_tol=1e-6) if numbers else bool(mine == theirs)
-
-
-def _same_subset(mine: Settings, theirs: Settings) -> bool:
-    return _whole(mine) == _whole(theirs)
 
 
 def _whole(subset: Settings) -> Settings:

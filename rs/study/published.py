@@ -17,14 +17,19 @@ def address_of(study: str, entry: dict[str, Any], metric: str, radius: float | N
     """The address of a number in the project: `macer-table1/macer-table-1-macer-0.25/macer-sigma=0.25/acr`,
     with the radius after an @.
     """
-    run = [entry["run"]] if isinstance(entry["run"], str) else entry["run"]
-    network = run[0] if len(run) == 1 else f"best of {len(run)} {run[0]}"
+    runs = labels_of(entry)
+    network = runs[0] if len(runs) == 1 else f"best of {len(runs)} {runs[0]}"
     told = {"acr": "certificate", "certified_accuracy": "certificate", "empirical_accuracy": "attack"}
     of = entry["cost"] if metric == "epsilon" else entry[told[metric]] if metric in told else None
     words = [metric, *([of] if of not in ("cohen", "without_noise", None) else [])]
     words += [entry["smoothing"]] if entry["smoothing"] else []
     at = "" if radius is None else f"@{radius:g}"
     return f"{study}/{_word(entry['paper'], entry['table'])}/{_word(network)}/{_word(*words)}{at}"
+
+
+def labels_of(entry: dict[str, Any]) -> list[str]:
+    """The labels of an entry's run, or of the runs whose best it is."""
+    return [entry["run"]] if isinstance(entry["run"], str) else list(entry["run"])
 
 
 def _word(*words: str) -> str:
@@ -49,7 +54,7 @@ def check_published(study: Study) -> None:
     seen: dict[str, int] = {}
     for i, entry in enumerate(study.published):
         place: Place = ("published", i)
-        labels = [entry["run"]] if isinstance(entry["run"], str) else entry["run"]
+        labels = labels_of(entry)
         for label in labels:
             if label not in known:
                 study.fail((*place, "run"), f"no run is labelled {label!r}; runs: {', '.join(known)}")

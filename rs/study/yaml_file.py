@@ -172,21 +172,20 @@ def check(file: Path, document: dict[str, Any]) -> None:
 
 def not_text(value: Any) -> tuple[Any, ...] | None:
     """Path of the first key or text with a line end, a control character or half of a surrogate pair."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        if isinstance(key, str) and _CONTROL.search(key):
-            return (key,)
-        below = not_text(item)
-        if below is not None:
-            return (key, *below)
-    return () if isinstance(value, str) and _CONTROL.search(value) else None
+    return _first(value, lambda one: isinstance(one, str) and bool(_CONTROL.search(one)))
 
 
 def not_finite(value: Any) -> tuple[Any, ...] | None:
     """Path of the first number that is infinite or not a number."""
+    return _first(value, lambda one: isinstance(one, float) and not math.isfinite(one))
+
+
+def _first(value: Any, is_wrong: Callable[[Any], bool]) -> tuple[Any, ...] | None:
+    """Path of the first wrong key or value of a document; None where there is none."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
-        below = not_finite(item)
-        if below is not None:
+        if is_wrong(key):
+            return (key,)
+        if (below := _first(item, is_wrong)) is not None:
             return (key, *below)
-    return () if isinstance(value, float) and not math.isfinite(value) else None
+    return () if is_wrong(value) else None

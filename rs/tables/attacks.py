@@ -56,7 +56,7 @@ class Attacked:
 
     @property
     def radii(self) -> list[float]:
-        return sorted(self.frame[self.frame["variant"] == ""]["radius"].unique())
+        return sorted(self.plain["radius"].unique())
 
     @property
     def plain(self) -> pd.DataFrame:

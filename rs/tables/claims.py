@@ -22,6 +22,7 @@ from typing import NoReturn
 
 from rs.study.claims import METRICS, sides_of
 from rs.study.paper_settings import differences, stated
+from rs.study.published import labels_of
 from rs.study.study import Study
 from rs.tables.conditions import decide
 from rs.tables.families import Sure, sure
@@ -109,7 +110,7 @@ def other_settings(study: Study, claim: Row) -> list[str]:
     runs = dict.fromkeys([*(run.label for run in study.all_runs), *study.logs])
     found: dict[str, list[str]] = {}  # the runs of each difference
     for label in (label for label in runs if label in read):
-        rows = [e for e in study.published if e["paper"] == claim["paper"] and _names(e, label)]
+        rows = [e for e in study.published if e["paper"] == claim["paper"] and label in labels_of(e)]
         settings = [row["settings"] for row in rows] or [None]
         of = [stated(study, claim["paper"], own) for own in settings]
         told = [differences(study, label, one, None, baseline=not rows) for one in of]
@@ -119,10 +120,6 @@ def other_settings(study: Study, claim: Row) -> list[str]:
     for one, labels in found.items():
         shared.setdefault(", ".join(labels), []).append(one)
     return [f"{labels}: {'; '.join(ones)}" for labels, ones in shared.items()]
-
-
-def _names(entry: Row, label: str) -> bool:
-    return bool(label == entry["run"] or (isinstance(entry["run"], list) and label in entry["run"]))
 
 
 def rows(stored: Stored, *sources: Iterable[Row]) -> list[Row]:

@@ -76,12 +76,11 @@ class Contestant:
         return tuple(f"{key}={value}" for key, value in self.conditions.items())
 
 
-def of_log(path: Path, sigma: float | None = None, name: str | None = None) -> Contestant:
+def of_log(path: Path, sigma: float | None = None) -> Contestant:
     """A contestant from a log, which states neither its noise nor its votes."""
     frame = pd.DataFrame(log_images(read_log(path)))
-    return Contestant(
-        name or str(path), (None,), _outcomes([frame], certified_radii), sigma=sigma, rigorous=False
-    )
+    outcomes = _outcomes([frame], certified_radii)
+    return Contestant(str(path), (None,), outcomes, sigma=sigma, rigorous=False)
 
 
 def of_runs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]:

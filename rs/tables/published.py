@@ -20,7 +20,7 @@ from rs.settings.images import Subset
 from rs.settings.labels import label_of
 from rs.study.claims import METRICS as MEASURES
 from rs.study.paper_settings import differences, stated
-from rs.study.published import address_of
+from rs.study.published import address_of, labels_of
 from rs.study.schema import data_facts
 from rs.study.study import Run, Study
 from rs.tables.measured import Measured, mean_of, places, rows_of
@@ -56,8 +56,7 @@ class Number:
 
     @property
     def labels(self) -> list[str]:
-        run = self.entry["run"]
-        return [run] if isinstance(run, str) else list(run)
+        return labels_of(self.entry)
 
     @property
     def certificate(self) -> str | None:
