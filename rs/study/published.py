@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rs.settings.labels import label_of
@@ -71,14 +71,24 @@ def check_published(study: Study) -> None:
         for number in _addresses(study, entry):
             if (other := seen.setdefault(number, i)) != i:
                 study.fail(place, f"prints what published[{other}] prints: {number}")
+        known_runs = [runs[label] for label in labels if label in runs]
         for kind, name in (("attacks", entry["attack"]), ("certificates", _certified(entry))):
-            for run in (runs[label] for label in labels if label in runs and name is not None):
-                offered = [label_of(m) for m in run.sections[kind]]
-                if name not in offered:
-                    told = f"{run.label} has no {kind[:-1]} labelled {name!r}; it has: {', '.join(offered)}"
-                    study.fail((*place, kind[:-1]), told)
-                if kind == "attacks" and entry["empirical_accuracy"]:
-                    _check_attacked(study, place, run, run.sections[kind][offered.index(name)])
+            if name is not None:
+                _check_offered(study, place, known_runs, kind, name)
+
+
+def _check_offered(study: Study, place: Place, runs: Sequence[Run], kind: str, name: str) -> None:
+    """Raises UserError unless all runs have the certificate. Of several, one with the attack is enough, as
+    the best of them can be known without the others (rs.tables.best_of).
+    """
+    offered = {run.label: [label_of(m) for m in run.sections[kind]] for run in runs}
+    lacking = [label for label, names in offered.items() if name not in names]
+    if lacking and (kind == "certificates" or len(lacking) == len(runs)):
+        has = ", ".join(offered[lacking[0]]) or "none"
+        study.fail((*place, kind[:-1]), f"{lacking[0]} has no {kind[:-1]} labelled {name!r}; it has: {has}")
+    if kind == "attacks" and study.published[place[1]]["empirical_accuracy"]:
+        for run in (run for run in runs if run.label not in lacking):
+            _check_attacked(study, place, run, run.sections[kind][offered[run.label].index(name)])
 
 
 def _check_attacked(study: Study, place: Place, run: Run, attack: dict[str, Any]) -> None:

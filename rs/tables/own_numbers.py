@@ -17,7 +17,7 @@ from rs.study.study import Study
 from rs.tables.claims import joined
 from rs.tables.conditions import AGAINST, decide
 from rs.tables.measured import TABLED
-from rs.tables.published import METRICS, Number, numbers_of
+from rs.tables.printed import METRICS, Number, numbers_of
 from rs.tables.table import Row
 
 HOUR = 3600.0

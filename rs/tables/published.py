@@ -2,66 +2,37 @@
 study states the numbers under `published`, the papers' settings under `papers`, and margins under
 `agreement`.
 
-A label's number is the mean over its seeds. The best of several runs is the one that is best here, at each
-radius on its own, or for all numbers of one printed `row` but its time. Image noise is Wilson's for an
-accuracy, t for an average certified radius, and normal for an epsilon, over its calibration images. A paper's
-average and epsilon are assumed to spread over its images as ours do, and an epsilon to use as many images. A
-training time has no verdict, as the machines differ.
+A label's number is the mean over its seeds. Of several runs the best one counts (rs.tables.best_of). Image
+noise is Wilson's for an accuracy, t for an average certified radius, and normal for an epsilon, over its
+calibration images. A paper's average and epsilon are assumed to spread over its images as ours do, and an
+epsilon to use as many images. A training time has no verdict, as the machines differ.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Sequence
 
 from rs.settings.images import Subset
 from rs.settings.labels import label_of
-from rs.study.claims import METRICS as MEASURES
 from rs.study.paper_settings import differences, stated
-from rs.study.published import address_of, labels_of
+from rs.study.published import address_of
 from rs.study.schema import data_facts
 from rs.study.study import Run, Study
+from rs.tables.best_of import best_runs
 from rs.tables.measured import Measured, mean_of, places, rows_of
+from rs.tables.printed import ACCURACIES, METRICS, Number, numbers_of
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
 from rs.tables.verdict import PrintedNumber, judge
 from rs.tables.votes import largest_claims
 
-METRICS = {**MEASURES, "train_hours": ("runs", "train_seconds")}
-ACCURACIES = ("certified_accuracy", "empirical_accuracy")
 COLUMNS = (
     *("address", "paper", "table", "label", "smoothing_level", "metric", "radius", "printed", "published"),
     *("reproduced", "low", "high", "seeds", "images", "paper_images", "shared_images", "lower_bound"),
     *("difference", "difference_low", "difference_high", "margin", "counted"),
     *("status", "direction", "beyond_margin", "settings", "decides", "decides_count", "evidence"),
 )
-
-
-@dataclass(frozen=True)
-class Number:
-    """One printed number of the entry `published[index]`."""
-
-    index: int
-    entry: Row
-    metric: str
-    radius: float | None
-    printed: str
-    unit: float
-
-    @property
-    def value(self) -> float:
-        return float(self.printed)
-
-    @property
-    def labels(self) -> list[str]:
-        return labels_of(self.entry)
-
-    @property
-    def certificate(self) -> str | None:
-        certified = self.metric in ("acr", "certified_accuracy")
-        return str(self.entry["certificate"]) if certified else None
 
 
 def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
@@ -72,67 +43,13 @@ def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
     """
     numbers = list(numbers_of(study))
     measured = [_measured_runs(study, number, rows) for number in numbers]
-    best = _best_of_rows(numbers, measured)
+    best = best_runs(study, numbers, measured)
     out = []
-    for number, found in zip(numbers, measured, strict=True):
-        entry = number.entry
-        label = best.get((entry["paper"], entry["row"]))
-        chosen = found.get(label) if label else max(found.values(), key=lambda m: m.side.value, default=None)
+    for number, found, label in zip(numbers, measured, best, strict=True):
+        chosen = None if label is None else found.get(label)
         evidence = None if chosen is None else places(rows, METRICS[number.metric][0], chosen.rows)
         out.append(_row(study, number, chosen) | {"evidence": evidence})
     return out
-
-
-def numbers_of(study: Study) -> Iterator[Number]:
-    """Every number under `published`, with its printed text. YAML reads 0.30 as 0.3, but all numbers of a
-    list have as many digits as its longest one.
-    """
-    for i, entry in enumerate(study.published):
-        for metric in ("epsilon", "acr", "train_hours"):
-            if entry[metric] is not None:
-                digits = _digits([entry[metric]])
-                yield Number(i, entry, metric, None, _text(entry[metric], digits), _unit(digits))
-        for metric in ACCURACIES:
-            digits = _digits(entry[metric])
-            for radius, value in zip(entry["radii"] if entry[metric] else (), entry[metric], strict=True):
-                yield Number(i, entry, metric, float(radius), _text(value, digits), _unit(digits))
-
-
-def _plain(value: float | str) -> str:
-    return value if isinstance(value, str) else format(Decimal(repr(value)), "f")
-
-
-def _text(value: float | str, digits: int) -> str:
-    """The number with its digits; a 0 may be printed without."""
-    return _plain(value) if isinstance(value, str) or value == 0 else f"{Decimal(repr(value)):.{digits}f}"
-
-
-def _digits(values: list[float | str]) -> int:
-    """Digits behind the point of the longest number."""
-    return max((len(_plain(v).partition(".")[2]) for v in values), default=0)
-
-
-def _unit(digits: int) -> float:
-    """Half a unit of the last digit."""
-    return 0.5 * 10.0**-digits
-
-
-def _best_of_rows(
-    numbers: list[Number], measured: list[dict[str, Measured]]
-) -> dict[tuple[str, str], str | None]:
-    """For each printed row, the run that is best over all of its numbers, among runs that have them all. A
-    training time does not count, since more of it is not better.
-    """
-    values: dict[tuple[str, str], list[dict[str, float]]] = {}
-    for number, found in zip(numbers, measured, strict=True):
-        if (row := number.entry["row"]) and number.metric != "train_hours":
-            kept = values.setdefault((number.entry["paper"], row), [])
-            kept.append({label: m.side.value for label, m in found.items()})
-    best: dict[tuple[str, str], str | None] = {}
-    for row, told in values.items():
-        common = [label for label in told[0] if all(label in each for each in told)]
-        best[row] = max(common, key=lambda label: sum(each[label] for each in told), default=None)
-    return best
 
 
 def _measured_runs(study: Study, number: Number, rows: dict[str, list[Row]]) -> dict[str, Measured]:

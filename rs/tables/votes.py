@@ -21,8 +21,13 @@ def largest_claims(
     claim = _claim(study, label, certificate)
     if None in votes or claim is None:
         return None
-    sigma, n, alpha = claim
-    return largest_certified(sigma, n, alpha), largest_certified(sigma, *votes)
+    return largest_certified(*claim), largest_certified(claim[0], *votes)
+
+
+def largest_claim(study: Study, label: str, certificate: str) -> float | None:
+    """The largest radius that the run's votes can certify; None where unanimous votes do not bound it."""
+    claim = _claim(study, label, certificate)
+    return None if claim is None else largest_certified(*claim)
 
 
 def _claim(study: Study, label: str, certificate: str) -> tuple[float, int, float] | None:

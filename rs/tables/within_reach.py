@@ -14,7 +14,7 @@ from rs.study.paper_settings import differences, stated
 from rs.study.published import address_of
 from rs.study.study import Study
 from rs.tables.claims import other_settings
-from rs.tables.published import Number, numbers_of
+from rs.tables.printed import Number, numbers_of
 from rs.tables.table import Row
 
 MOST = 3  # differing settings that are told

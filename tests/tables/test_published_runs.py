@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from rs.errors import UserError
 from rs.tables.published import beside
 
 BEST = {"paper": "P", "table": "T", "run": ["gaussian", "nal"]}
@@ -29,17 +30,36 @@ def test_the_best_run_answers_for_its_own_settings(plan_of, tiny):
     assert told["nal"] == ("best of 2: nal", None)
 
 
-def test_the_best_run_of_a_row_has_all_of_its_numbers(plan_of, tiny):
-    """Another run is better at 0, but nothing is known of it at 0.25."""
+@pytest.mark.parametrize(("known", "label"), [(0.98, "best of 2: nal"), (0.96, "best of 2 (gaussian, …)")])
+def test_a_run_that_lacks_a_number_of_the_row_is_not_the_best_only_if_it_cannot_be(
+    plan_of, tiny, known, label
+):
+    """Of the other run, which has 0.9 at 0, at most 1 is missing at 0.25."""
     one = BEST | {"row": "all", "radii": [0.0, 0.25], "certified_accuracy": [0.9, 0.5]}
     study = plan_of({**tiny, "published": [one]}).study
-    rows = [certified("gaussian", 0.9, 0.0), certified("nal", 0.7, 0.0), certified("nal", 0.4)]
+    rows = [certified("gaussian", 0.9, 0.0), certified("nal", known, 0.0), certified("nal", 0.93)]
     for measured in (rows, rows[::-1]):
         found = beside(study, {"certified_accuracy": measured})
-        assert [(r["label"], r["reproduced"]) for r in found] == [
-            ("best of 2: nal", 0.7),
-            ("best of 2: nal", 0.4),
-        ]
+        assert [r["label"] for r in found] == [label, label]
+        values = [known, 0.93] if label == "best of 2: nal" else [None, None]
+        assert [r["reproduced"] for r in found] == values
+        assert all((r["status"] == "not run") == (r["reproduced"] is None) for r in found)
+
+
+def test_the_best_of_several_runs_is_not_known_while_one_is_missing(plan_of, tiny):
+    """Its votes could certify 0.25, not 5; of an average nothing is known."""
+    one = BEST | {"radii": [0.25, 5.0], "certified_accuracy": [0.5, 0.01], "acr": 0.3}
+    report = {"radii": [0.25, 5.0]}
+    study = plan_of({**tiny, "report": report, "published": [one]}).study
+    rows = {
+        "certified_accuracy": [certified("gaussian", 0.9), certified("gaussian", 0.0, 5.0)],
+        "acr": [{**certified("gaussian", 0.9), "acr": 0.4}],
+    }
+    average, near, far = beside(study, rows)
+    assert (average["metric"], average["status"], near["status"]) == ("acr", "not run", "not run")
+    assert (far["label"], far["reproduced"]) == ("best of 2: gaussian", 0.0)
+    rows["certified_accuracy"][0]["certified_accuracy"] = 1.0
+    assert beside(study, rows)[1]["label"] == "best of 2: gaussian"
 
 
 def test_the_best_run_answers_for_its_own_images(plan_of, tiny):
@@ -55,6 +75,20 @@ def test_the_best_run_answers_for_its_own_images(plan_of, tiny):
         ]
         (row,) = beside(study, {"empirical_accuracy": rows})
         assert (row["label"], row["shared_images"]) == (f"best of 2: {best}", shared)
+
+
+def test_of_several_runs_one_may_lack_the_attack(plan_of, tiny):
+    """Without it, its accuracy is at most 1; where none has the attack, the study is refused."""
+    tiny["attacks"] = [{**tiny["attacks"][0], "label": "pgd"}]
+    tiny["runs"]["nal"]["attacks"] = []
+    one = BEST | {"radii": [0.5], "attack": "pgd", "empirical_accuracy": [0.9]}
+    study = plan_of({**tiny, "published": [one]}).study
+    for share, label in ((1.0, "best of 2: gaussian"), (0.9, "best of 2 (gaussian, …)")):
+        row = {"label": "gaussian", "attack": "pgd", "smoothing": "gaussian", "radius": 0.5, "images": 3}
+        rows = [row | {"accuracy": share, "low": 0.4, "high": 1.0}]
+        assert beside(study, {"empirical_accuracy": rows})[0]["label"] == label
+    with pytest.raises(UserError, match="gaussian has no attack labelled 'pgd'; it has: none"):
+        plan_of({**tiny, "attacks": [], "published": [one]})
 
 
 def test_rows_of_one_name_in_two_papers_choose_apart(plan_of, tiny):
@@ -94,7 +128,7 @@ def test_what_one_run_s_votes_reach_says_nothing_of_another_s(plan_of, tiny):
     paper = {"sampling": {"n": 16}, "certificate": {"alpha": 0.001}}
     study = plan_of({**tiny, "papers": {"P": paper}, "published": [one]}).study
     (row,) = beside(study, {"certified_accuracy": [certified("gaussian", 0.0, largest_radius=0.2)]})
-    assert row["status"] == "other settings"
+    assert row["status"] == "not run"
 
 
 def test_the_paper_s_average_spreads_over_its_own_number_of_images(plan_of, tiny):
