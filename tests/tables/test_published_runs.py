@@ -17,6 +17,11 @@ def certified(label, share, radius=0.25, **more):
     return row | {"certified_accuracy": share, "low": share - 0.01, "high": share + 0.01} | more
 
 
+def averaged(label, radius):
+    row = {"label": label, "certificate": "cohen", "smoothing": "gaussian", "images": 500}
+    return row | {"acr": radius, "low": radius - 0.01, "high": radius + 0.01}
+
+
 def test_the_best_run_answers_for_its_own_settings(plan_of, tiny):
     tiny["runs"]["nal"]["training"] = {"epochs": 2}
     one = BEST | {"radii": [0.25], "certified_accuracy": [0.9]}
@@ -53,13 +58,30 @@ def test_the_best_of_several_runs_is_not_known_while_one_is_missing(plan_of, tin
     study = plan_of({**tiny, "report": report, "published": [one]}).study
     rows = {
         "certified_accuracy": [certified("gaussian", 0.9), certified("gaussian", 0.0, 5.0)],
-        "acr": [{**certified("gaussian", 0.9), "acr": 0.4}],
+        "average_certified_radius": [averaged("gaussian", 0.4)],
     }
     average, near, far = beside(study, rows)
     assert (average["metric"], average["status"], near["status"]) == ("acr", "not run", "not run")
     assert (far["label"], far["reproduced"]) == ("best of 2: gaussian", 0.0)
     rows["certified_accuracy"][0]["certified_accuracy"] = 1.0
-    assert beside(study, rows)[1]["label"] == "best of 2: gaussian"
+    rows["average_certified_radius"].append(averaged("nal", 0.3))
+    average, near, _ = beside(study, rows)
+    assert (average["label"], average["reproduced"]) == ("best of 2: gaussian", 0.4)
+    assert near["label"] == "best of 2: gaussian"
+
+
+def test_a_run_alone_in_a_row_is_its_best_whatever_is_missing(plan_of, tiny):
+    one = BEST | {"run": "gaussian", "row": "all", "radii": [0.0, 0.25], "certified_accuracy": [0.9, 0.5]}
+    study = plan_of({**tiny, "published": [one]}).study
+    found = beside(study, {"certified_accuracy": [certified("gaussian", 0.9, 0.0)]})
+    assert [r["reproduced"] for r in found] == [0.9, None]
+
+
+def test_of_several_runs_none_may_lack_the_certificate(plan_of, tiny):
+    tiny["runs"]["nal"]["certificates"] = [{"name": "tcertify", "alpha": 0.001}]
+    one = BEST | {"radii": [0.25], "certified_accuracy": [0.9]}
+    with pytest.raises(UserError, match="nal has no certificate labelled 'cohen'; it has: tcertify"):
+        plan_of({**tiny, "published": [one]})
 
 
 def test_the_best_run_answers_for_its_own_images(plan_of, tiny):
