@@ -49,11 +49,10 @@ def edited(plan: Plan) -> Iterator[str]:
 
 def of_the_study(plan: Plan) -> Iterator[str]:
     """At most one sentence: settings of the study itself that were edited since its tables or page."""
-    told = plan.described + plan.summary
     if _made_with_others(plan.table_files()[0], plan.summary):
         keys = "runs, labels, report.radii, published, papers, agreement, claims, comparisons or logs"
         yield f"stale: tables and page, made with another value of {keys}"
-    elif _made_with_others(plan.folder / "report.html", told):
+    elif _made_with_others(plan.folder / "report.html", plan.described + plan.summary):
         yield "stale: the page, made with another value of description or report"
 
 

@@ -52,12 +52,18 @@ def check_published(study: Study) -> None:
     runs = {run.label: run for run in study.all_runs}
     known = [*runs, *study.logs]
     seen: dict[str, int] = {}
+    shared: dict[tuple[str, str], set[str]] = {}  # the runs that all numbers of a row name
     for i, entry in enumerate(study.published):
         place: Place = ("published", i)
         labels = labels_of(entry)
         for label in labels:
             if label not in known:
                 study.fail((*place, "run"), f"no run is labelled {label!r}; runs: {', '.join(known)}")
+        if entry["row"]:
+            common = shared.setdefault((entry["paper"], entry["row"]), set(labels))
+            common.intersection_update(labels)
+            if not common:
+                study.fail((*place, "row"), f"{entry['row']!r}: no run is named by all of its numbers")
         for metric in ("certified_accuracy", "empirical_accuracy"):
             if entry[metric] and len(entry[metric]) != len(entry["radii"]):
                 told = f"{len(entry['radii'])} radii for {len(entry[metric])} values"

@@ -40,22 +40,18 @@ def _best(study: Study, numbers: Sequence[Number], found: Sequence[Found]) -> st
     labels = [label for label in numbers[0].labels if all(label in number.labels for number in numbers)]
     if len(labels) == 1:
         return labels[0]
-    whole = {label: _sum(label, found) for label in labels if all(label in each for each in found)}
-    if not whole:
-        return None
-    best = max(whole, key=lambda label: whole[label])
-    for label in labels:
-        most = sum(
+    most = {
+        label: sum(
             each[label].side.value if label in each else _most(study, number, label)
             for number, each in zip(numbers, found, strict=True)
         )
-        if label not in whole and most > whole[best]:
-            return None
+        for label in labels
+    }
+    whole = [label for label in labels if all(label in each for each in found)]
+    best = max(whole, key=most.__getitem__, default=None)
+    if best is None or any(most[label] > most[best] for label in labels if label not in whole):
+        return None
     return best
-
-
-def _sum(label: str, found: Sequence[Found]) -> float:
-    return sum(each[label].side.value for each in found)
 
 
 def _most(study: Study, number: Number, label: str) -> float:

@@ -77,6 +77,16 @@ def test_a_run_alone_in_a_row_is_its_best_whatever_is_missing(plan_of, tiny):
     assert [r["reproduced"] for r in found] == [0.9, None]
 
 
+def test_the_numbers_of_a_row_share_a_run(plan_of, tiny):
+    first = BEST | {"row": "all", "radii": [0.0], "certified_accuracy": [0.9]}
+    second = first | {"run": "nal", "radii": [0.25], "certified_accuracy": [0.5]}
+    third = first | {"run": "gaussian", "acr": 0.3, "radii": [], "certified_accuracy": []}
+    plan_of({**tiny, "published": [first, second]})
+    plan_of({**tiny, "published": [first, second, third | {"paper": "Q"}, third | {"row": None}]})
+    with pytest.raises(UserError, match=r"published\[2\].row: 'all': no run is named by all of its numbers"):
+        plan_of({**tiny, "published": [first, second, third]})
+
+
 def test_of_several_runs_none_may_lack_the_certificate(plan_of, tiny):
     tiny["runs"]["nal"]["certificates"] = [{"name": "tcertify", "alpha": 0.001}]
     one = BEST | {"radii": [0.25], "certified_accuracy": [0.9]}
