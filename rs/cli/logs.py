@@ -158,7 +158,7 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
         raise UserError(f"{study}: runs.{args.run}: has no certificates, so there is nothing to export")
     path = _only(f"{study}: runs.{args.run}", "--smoothing", noises, args.smoothing)
     frame, made = read_certified(plan.made(path))
-    network = read_model_manifest(planned.folder / "model.json")["sha256"]
+    network = read_model_manifest(planned.manifest)["sha256"]
     belongs(path, made, plan.job("certify", str(path)).spec, network)
     groups = {str(name): group for name, group in frame.groupby("certificate", sort=False)}
     chosen = _only(f"{study}: runs.{args.run}", "--certificate", groups, args.certificate)

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     trained = [
         (planned, observation)
         for planned in plan.runs
-        if args.run in (None, planned.run.label) and (planned.folder / "model.json").is_file()
+        if args.run in (None, planned.run.label) and (planned.manifest).is_file()
         for observation in planned.observations
         if observation.certified
     ]
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
         sampling["precision"] = rounded(args.precision, sampling["precision"])
         with use_device(sampling["device"]) as device:
             found = compare(
-                planned.folder / "model.json",
+                planned.manifest,
                 plan.data_manifest,
                 Subset(**plan.study.test),
                 observation.noise,

@@ -38,7 +38,7 @@ def edited(plan: Plan) -> Iterator[str]:
     runs: dict[str, list[str]] = {}
     for planned in plan.runs:
         was = former.get(_name(planned))
-        job = makers.get(planned.folder / "model.json")
+        job = makers.get(planned.manifest)
         if was in (None, planned.network) or job is None or job.target.is_file():
             continue
         if changes := _changes(RESULTS / "runs" / str(was) / "model.json", job):

@@ -153,6 +153,6 @@ class Drawing:
         inputs = {"selection": chosen[2]}
         if (first := self.planned.source) is not None:
             inputs |= {"source": Drawing(first, self.noise).folder}
-            inputs |= {"source_model": first.folder / "model.json"}
+            inputs |= {"source_model": first.manifest}
         told = {**sizes, **stop, "purpose": "sequential", "images": extent, **self.source}
         yield told, inputs, estimation[0][0]

@@ -150,6 +150,18 @@ class PlannedRun:
     def folder(self) -> Path:
         return RESULTS / "runs" / self.network
 
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "model.json"
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "model.safetensors"
+
+    def read_by(self, data_manifest: Path) -> dict[str, Any]:
+        """The inputs of every job that reads the network."""
+        return {"data": data_manifest, "model": self.manifest, "weights": self.weights}
+
 
 @dataclass(frozen=True)
 class PlannedLog:

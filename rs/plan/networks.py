@@ -112,8 +112,8 @@ class Networks:
                 **_files(references.networks, "networks"),
             },
             outputs={
-                "manifest": planned.folder / "model.json",
-                "weights": planned.folder / "model.safetensors",
+                "manifest": planned.manifest,
+                "weights": planned.weights,
                 "metrics": planned.folder / "training.parquet",
             },
             **where,
@@ -133,7 +133,7 @@ class Networks:
             "sha256": file_digest(weights),
         }
         planned = self._take(run, f"{slug('imported', self.data_id, weights.stem)}-{digest(spec)}", spec)
-        outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
+        outputs = {"manifest": planned.manifest, "weights": planned.weights}
         inputs = {"data": self.data_manifest, "weights": weights}
         self.add(Job("import", spec, classes, planned.id, inputs, outputs))
         self._observe(planned, classes)
@@ -164,7 +164,7 @@ class Networks:
                 self.study.fail((*run.place, "seeds"), told)
         planned = self._take(run, f"{named}-{digest(spec)}", spec, tuple(denoisers))
         inputs = {"data": self.data_manifest, **_files(parts, "parts")}
-        outputs = {"manifest": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
+        outputs = {"manifest": planned.manifest, "weights": planned.weights}
         executed = tuple(dict.fromkeys(classes))
         self.add(Job("join", spec, executed, planned.id, inputs, outputs))
         self.observer.observe(planned, executed)
@@ -193,8 +193,7 @@ class Networks:
         if joined.output_of(planned.run) == "logits":
             self.observer.observe(planned, classes)
             return
-        files = {"model": planned.folder / "model.json", "weights": planned.folder / "model.safetensors"}
-        planned.classes, planned.inputs = classes, {"data": self.data_manifest, **files}
+        planned.classes, planned.inputs = classes, planned.read_by(self.data_manifest)
 
     def _referred(
         self, run: Run, parameter: str, label: str, above: tuple[str, ...]
@@ -244,11 +243,7 @@ class Networks:
                 settings,
                 classes,
                 planned.id,
-                inputs={
-                    "data": self.data_manifest,
-                    "model": planned.folder / "model.json",
-                    "weights": planned.folder / "model.safetensors",
-                },
+                inputs=planned.read_by(self.data_manifest),
                 outputs={"calibration": path},
                 device=sections["training"]["device"],
                 threads=sections["training"]["threads"],
@@ -259,6 +254,7 @@ class Networks:
 
 def _files(parts: Parts, manifests: str) -> dict[str, Any]:
     """Inputs of a job that reads networks of runs: manifests, under the key `manifests`, and weights."""
-    folders = {key: part.folder for key, part in parts.items()}
-    files = (("weights", "model.safetensors"), (manifests, "model.json"))
-    return {kind: {key: folder / name for key, folder in folders.items()} for kind, name in files}
+    return {
+        "weights": {key: part.weights for key, part in parts.items()},
+        manifests: {key: part.manifest for key, part in parts.items()},
+    }

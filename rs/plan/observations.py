@@ -142,12 +142,7 @@ class Observer:
 
     def _inputs(self, planned: PlannedRun, model_classes: tuple[str, ...]) -> dict[str, Any]:
         """The inputs of draws and attacks. A job tries out and fixes a compiled form first."""
-        folder, sampling = planned.folder, planned.run.sections["sampling"]
-        inputs = {
-            "data": self.data_manifest,
-            "model": folder / "model.json",
-            "weights": folder / "model.safetensors",
-        }
+        sampling, inputs = planned.run.sections["sampling"], planned.read_by(self.data_manifest)
         form = asked_form(sampling)
         if form["precision"] == "int8" or not (form["compiled"] or sampling["device"] == "cuda"):
             return inputs
@@ -213,8 +208,7 @@ class Observer:
             spec |= {"source": source}
             classes = (*classes, *target.classes, made["x-class"])
             classes = (*classes, class_of("noises", source["noise"]))
-            inputs = {**inputs, "source": target.folder / "model.json"}
-            inputs["source_weights"] = target.folder / "model.safetensors"
+            inputs = {**inputs, "source": target.manifest, "source_weights": target.weights}
         refusals.check_attack(self.study, planned.run, i, norm, noise, where)
         path = planned.folder / "attacks" / f"{slug(name)}-{noise_slug(noise)}-{digest(spec)}.parquet"
         self.add(

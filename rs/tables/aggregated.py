@@ -28,7 +28,7 @@ def check_files(plan: Plan) -> dict[str, list[Path]]:
 
 
 def _check_run(plan: Plan, planned: PlannedRun) -> list[Path]:
-    path = planned.folder / "model.json"
+    path = planned.manifest
     manifest = read_model_manifest(path)
     made, trained = manifest["provenance"], planned.run.trained
     lacks = [key for key in _TRAINED if trained and key not in made]

@@ -162,7 +162,7 @@ def _certified(plan: Plan, planned: PlannedRun, path: Path) -> tuple[pd.DataFram
     spec = plan.job("certify", str(plan.made(path))).spec
     check_certified(path, spec)
     frame, made = read_certified(path)
-    belongs(path, made, spec, str(read_model_manifest(planned.folder / "model.json")["sha256"]))
+    belongs(path, made, spec, str(read_model_manifest(planned.manifest)["sha256"]))
     return frame, made
 
 
@@ -176,7 +176,7 @@ def _attacked(
         frames: list[pd.DataFrame] = []
         for planned, path in zip(seeds, paths, strict=True):
             frame, made = read_judged(path)
-            network = str(read_model_manifest(planned.folder / "model.json")["sha256"])
+            network = str(read_model_manifest(planned.manifest)["sha256"])
             belongs(path, made, plan.job("attack", str(path)).spec, network)
             frames.append(frame[frame["variant"] == ""])
         settings = dumps([plan.job("attack", str(paths[0])).spec["attack"], str(made["norm"]), made["judge"]])

@@ -42,7 +42,7 @@ def rows(stored: Stored) -> Iterator[Row]:
 
 
 def _of_run(plan: Plan, planned: PlannedRun) -> Iterator[Row]:
-    trained, manifest = planned.run.trained, planned.folder / "model.json"
+    trained, manifest = planned.run.trained, planned.manifest
     stage = plan.maker(manifest).stage
     made = read_model_manifest(manifest)["provenance"]
     seconds = {"seconds": made["train_seconds"]} if trained else {}  # of all parts of a continued training

@@ -26,7 +26,7 @@ def rows(stored: Stored) -> Iterator[Row]:
 
 
 def _trained(planned: PlannedRun) -> Row:
-    made = read_model_manifest(planned.folder / "model.json")["provenance"]
+    made = read_model_manifest(planned.manifest)["provenance"]
     spec = planned.spec
     row = {
         "dataset": spec["data"]["name"],

@@ -33,7 +33,7 @@ def sources(plan: Plan) -> Sources:
     artifacts |= dict.fromkeys(plan.study.files, "study")
     runs = {
         p.id: RunFiles(
-            p.folder / "model.json",
+            p.manifest,
             Path(p.inputs["data"]),
             tuple(o.certified for o in p.observations if o.certified),
         )
