@@ -112,7 +112,7 @@ class SmoothedClassifier:
 
         `n0` votes choose the class; `n` separate votes bound its probability; both are fixed here. With
         `stop={"radii": [...]}` or `stop={"width": w}` votes are sequential, and n is the maximum for an image
-        (docs/using.md). `images` are float [N, C, H, W] in [0, 1]; `positions` are their positions in their
+        (docs/votes.md). `images` are float [N, C, H, W] in [0, 1]; `positions` are their positions in their
         data set, 0, 1, ... by default. `parameters` are the certificate's; `betas` store further softmax
         moments. Raises UserError, before anything is drawn, for what cannot be certified.
         """
