@@ -63,24 +63,32 @@ class Dataset(Protocol):
     mean: ClassVar[tuple[float, ...]]  # per channel, over the training images; used by normalisation layers
     std: ClassVar[tuple[float, ...]]  # likewise
 
-    def load(self, data_dir: str | None) -> dict[str, Split] | dict[str, Files]: ...  # "train" and "test"
+    def load(self, data_dir: str | None) -> dict[str, Split] | dict[str, Files]:
+        """The splits "train" and "test"."""
+        ...
 
 
 class Model(Protocol):
+    """A network's architecture, built for the images of a data set."""
+
     source: ClassVar[str]
     shapes: ClassVar[tuple[tuple[int, int, int], ...]]  # image shapes it takes; empty: all
     # output: ClassVar[str] = "logits", or "image" for a denoiser, whose runs are not observed
     # networks: ClassVar[dict[str, str]] = {}, parameters that name other runs -> the output that their
     # networks must have; such a model is joined from these networks and not trained
 
-    # Normalisation by the data set's per-channel mean and std is the first layer.
-    # [B, C, H, W] -> logits [B, classes], or an image [B, C, H, W].
     def build(
         self, shape: tuple[int, int, int], classes: int, mean: Sequence[float], std: Sequence[float]
-    ) -> nn.Module: ...
+    ) -> nn.Module:
+        """A network from images [B, C, H, W] to logits [B, classes], or to images of that shape. Its first layer
+        normalises by the data set's per-channel mean and std.
+        """
+        ...
 
 
 class Objective(Protocol):
+    """A training loss. The trainer owns optimizer, schedule, augmentation, precision and checkpoints."""
+
     source: ClassVar[str]
     # noises: ClassVar[frozenset[str]] = None, the noise families it works with, if not all
     # calibrates: ClassVar[bool] = False, True where gamma and step_size can be calibrated into an epsilon
@@ -90,12 +98,13 @@ class Objective(Protocol):
     # called, each of these parameters is the frozen network itself
     # phase(progress) -> hashable: the loss may depend on `progress` only through this value
 
-    # The trainer owns optimizer, schedule, augmentation, precision and checkpoints. `model` returns float32
-    # logits. `progress` in [0, 1) is the share of the training that is done. Returns the loss to minimise (a
-    # scalar) and scalars to record (detached, on the device).
     def loss(
         self, model: nn.Module, x: Tensor, y: Tensor, noise: Noise, generator: Generator, progress: float
-    ) -> tuple[Tensor, dict[str, Tensor]]: ...
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss to minimise (a scalar) and scalars to record (detached, on the device). `model` returns
+        float32 logits; `y` is int64 [B]; `progress` in [0, 1) is the share of the training that is done.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -123,14 +132,20 @@ class Attack(Protocol):
 
 @runtime_checkable
 class AttackAtRadii(Attack, Protocol):
-    # [R, B, ...] for R radii, each result independent of the other radii and the other images
-    def at_radii(self, smoothed: Smoothed, x: Tensor, y: Tensor, radii: Sequence[float]) -> Proposed: ...
+    """An attack that is run at each radius."""
+
+    def at_radii(self, smoothed: Smoothed, x: Tensor, y: Tensor, radii: Sequence[float]) -> Proposed:
+        """[R, B, ...] for R radii, each result independent of the other radii and the other images."""
+        ...
 
 
 @runtime_checkable
 class MinimalAttack(Attack, Protocol):
-    # [B, ...]: the nearest misclassified images that the attack finds; x itself where it finds none
-    def minimal(self, smoothed: Smoothed, x: Tensor, y: Tensor) -> Proposed: ...
+    """An attack that searches once for the smallest distortion."""
+
+    def minimal(self, smoothed: Smoothed, x: Tensor, y: Tensor) -> Proposed:
+        """[B, ...]: the nearest misclassified images that the attack finds; x itself where it finds none."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -142,6 +157,8 @@ class Certified:
 
 
 class Certificate(Protocol):
+    """A theorem and the bounds that turn an image's stored draws into a radius."""
+
     source: ClassVar[str]
     norms: ClassVar[dict[str, float]]  # noise family that it has a theorem for -> norm of the radius
     needs: ClassVar[frozenset[str]]  # {"counts"}, {"soft_moments"}, or {"paired_counts"} (two networks)
@@ -158,5 +175,8 @@ class Certificate(Protocol):
     # parameters_only: ClassVar[bool] = False, True where it reads only the noise family's name and
     # parameters; it then gets a description of them, since the family itself would load torch
 
-    # Radii are rounded down, 0 where it abstains, and simultaneous for one image at confidence 1 - alpha.
-    def certify(self, draws: Draws, noise: Noise, alpha: float) -> Certified: ...
+    def certify(self, draws: Draws, noise: Noise, alpha: float) -> Certified:
+        """Radii are rounded down, 0 where it abstains. All that is claimed of one image holds together, with
+        probability 1 - alpha.
+        """
+        ...

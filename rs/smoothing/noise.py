@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 
 class Noise(Protocol):
+    """A family's density q: it samples z and knows how q changes under a shift."""
+
     source: ClassVar[str]
     # The parameter of type rs.settings.limits.Level is the family's level: smoothing_level in tables.
     # Optional facts with their defaults (rs.settings.method_facts):
@@ -19,8 +21,10 @@ class Noise(Protocol):
     # constant: ClassVar[bool] = False, True where every draw is the same
     # free_norm: ClassVar[float] = None, the norm in which votes certify the same radius in any dimension
 
-    # float32, never clipped; its own `add_` adds it to an image (exact Gaussian noise adds on a grid)
-    def sample(self, shape: Sequence[int], generator: Generator) -> Tensor: ...
+    def sample(self, shape: Sequence[int], generator: Generator) -> Tensor:
+        """float32, never clipped; its own `add_` adds it to images (exact Gaussian noise adds on a grid)."""
+        ...
 
-    # log q(z - shift) / q(z), summed over an image
-    def log_ratio(self, noise: Tensor, shift: Tensor) -> Tensor: ...
+    def log_ratio(self, noise: Tensor, shift: Tensor) -> Tensor:
+        """log q(z - shift) / q(z), summed over an image."""
+        ...
