@@ -80,8 +80,8 @@ class Model(Protocol):
     def build(
         self, shape: tuple[int, int, int], classes: int, mean: Sequence[float], std: Sequence[float]
     ) -> nn.Module:
-        """A network from images [B, C, H, W] to logits [B, classes], or to images of that shape. Its first layer
-        normalises by the data set's per-channel mean and std.
+        """A network from images [B, C, H, W] to logits [B, classes], or to images of that shape. Its first
+        layer normalises by the data set's per-channel mean and std.
         """
         ...
 
