@@ -57,9 +57,9 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'rs' has no attribute {name!r}")
     import importlib
 
-    found: object = getattr(importlib.import_module(_PLACES[name]), name)
-    globals()[name] = found
-    return found
+    value: object = getattr(importlib.import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

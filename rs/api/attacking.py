@@ -114,33 +114,33 @@ def attack(
     at = given.position_list(positions, len(x), verb)
     ready = smoothed._ready_for(x, verb)
     known = label_array(labels, len(x), ready.form.classes, f"{verb}: labels")
-    seen = Differentiable(ready.audited, ready.wanted, smoothed.device)
+    seen = Differentiable(ready.audited, ready.form_settings, smoothed.device)
     if how.access != "gradient-free":
         require_gradients(seen, x[0].to(smoothed.device), smoothed.name, method["name"])
     noise = catalog.build("noises", {"name": "none"}) if use.judge == "base" else ready.noise
     keep = getattr(how, "keeps_broken", False) if use.keep_broken is None else use.keep_broken
     together = max(1, ready.form.batch // getattr(how, "samples", 1))
     pieces = [range(len(x))[i : i + together] for i in range(0, len(x), together)]
-    told = (f"{method['name']} on {smoothed.name}", f"batches of {together} images")
+    heading = (f"{method['name']} on {smoothed.name}", f"batches of {together} images")
     ordered = sorted({0.0, *map(float, use.radii)})
-    found: list[list[Outcome]] = []
+    batches: list[list[Outcome]] = []
     measured: list[list[np.ndarray]] = []
-    for piece in follow(pieces, len(pieces), *told) if progress else pieces:
+    for piece in follow(pieces, len(pieces), *heading) if progress else pieces:
         part, places = x[list(piece)].to(smoothed.device), [at[i] for i in piece]
         generators = [generator(smoothed.device, use.seed, "attack", place) for place in places]
         y = torch.from_numpy(known[list(piece)]).to(smoothed.device)
         judging = Judge(ready.form, ready.noise, use)
         target = Target(Smoothed(seen, noise, generators), part, y, places, judging)
         come = outcomes(how, target, ordered, keep)
-        found.append([Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come])
+        batches.append([Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come])
         measured.append([np.array([row["distortion"] for row in o.rows(target, how.norm)]) for o in come])
-    return _attacked(ordered, found, measured, known, at, float(how.norm))
+    return _attacked(ordered, batches, measured, known, at, float(how.norm))
 
 
 def _refuse(verb: str, smoothed: SmoothedClassifier, labels: Any) -> None:
     if not isinstance(smoothed, SmoothedClassifier):
-        told = "give a smoothed classifier: rs.smooth(model, sigma=0.25)"
-        raise UserError(f"{verb}: smoothed: a {type(smoothed).__name__}; {told}")
+        advice = "give a smoothed classifier: rs.smooth(model, sigma=0.25)"
+        raise UserError(f"{verb}: smoothed: a {type(smoothed).__name__}; {advice}")
     if labels is None:
         raise UserError(f"{verb}: labels: an attack needs them: give one per image")
     if smoothed.noise.get("exact"):
@@ -165,14 +165,14 @@ def _method(
 
 def _attacked(
     radii: list[float],
-    found: list[list[Outcome]],
+    batches: list[list[Outcome]],
     distortions: list[list[np.ndarray]],
     labels: np.ndarray,
     positions: list[int],
     norm: float,
 ) -> Attacked:
     """Joins the batches, each of which has an entry per radius."""
-    by_radius = list(zip(*found, strict=True))
+    by_radius = list(zip(*batches, strict=True))
     votes = np.stack([torch.cat([outcome.votes for outcome in at_r]).numpy() for at_r in by_radius])
     return Attacked(
         np.asarray(radii),

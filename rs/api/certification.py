@@ -108,15 +108,15 @@ class Certification:
         return f"{head}{abstained} abstained, median {what} {norm} radius {median:g}>"
 
 
-def largest_radius(found: Certification) -> float:
+def largest_radius(certified: Certification) -> float:
     """The certificate's radius for the maximum number of votes, all for one class."""
     from rs.methods import catalog
     from rs.stages.certified_rows import largest_radius as of_unanimous
 
-    draws, noise = found.counts.draws, found.counts.noise
-    certificate = catalog.build("certificates", found.certificate)
-    alpha = left_of(found.alpha, noise, draws.dimension, claims.most_votes(draws))
-    described = claims.described(noise, found.certificate)
+    draws, noise = certified.counts.draws, certified.counts.noise
+    certificate = catalog.build("certificates", certified.certificate)
+    alpha = left_of(certified.alpha, noise, draws.dimension, claims.most_votes(draws))
+    described = claims.described(noise, certified.certificate)
     n = int(draws.stop.get("n", draws.estimation.n.max()))
     if isinstance(certificate, Incremental):
         return certificate.largest(described, alpha, n)
@@ -162,7 +162,7 @@ def certify_counts(
             raise UserError(f"{verb}: noise, dimension and uniform are those of the counts; leave them out")
         chosen["noise"] = counts.noise
     facts = claims.facts_of(verb, {role: m["name"] for role, m in chosen.items()})
-    chosen = owned(verb, parameters, chosen, facts, given=("noise",) if isinstance(counts, Counts) else ())
+    chosen = owned(verb, parameters, chosen, facts, fixed=("noise",) if isinstance(counts, Counts) else ())
     claims.check_parameters(verb, chosen, facts)
     norm = float(facts["certificate"]["x-norms"][chosen["noise"]["name"]])
     if not isinstance(counts, Counts):
@@ -188,9 +188,9 @@ def radius(
     for name, votes in (("selection", selection), ("estimation", estimation)):
         if np.ndim(votes) != 1:
             raise UserError(f"radius: {name}: give one count per class, of one image")
-    found = certify_counts((selection, estimation), certificate, alpha, **others)
-    answer = int(found.prediction[0]), float(found.radius[0])
-    return Claim(*answer, found.norm, claims.confidence(alpha), found.rigorous)
+    certified = certify_counts((selection, estimation), certificate, alpha, **others)
+    answer = int(certified.prediction[0]), float(certified.radius[0])
+    return Claim(*answer, certified.norm, claims.confidence(alpha), certified.rigorous)
 
 
 def certification(verb: str, counts: Counts, certificate: dict[str, Any], alpha: float) -> Certification:
@@ -205,14 +205,14 @@ def certification(verb: str, counts: Counts, certificate: dict[str, Any], alpha:
         )
     if "soft_moments" in facts["x-needs"] and full["beta"] not in draws.selection.sums:
         stored = ", ".join(f"{b:g}" for b in sorted(draws.selection.sums)) or "none"
-        told = (
+        problem = (
             f"needs softmax moments at beta = {full['beta']:g}; the counts hold {stored} (betas of certify)"
         )
-        raise UserError(f"{verb}: certificate {certificate['name']} {told}")
-    found = claims.claim(verb, draws, counts.noise, certificate, alpha)
+        raise UserError(f"{verb}: certificate {certificate['name']} {problem}")
+    outcome = claims.claim(verb, draws, counts.noise, certificate, alpha)
     norm = float(facts["x-norms"][counts.noise["name"]])
     bound = _lower(draws, full, facts, alpha)
-    claimed = (found.prediction.astype(np.int64), found.radius.astype(np.float64), bound)
+    claimed = (outcome.prediction.astype(np.int64), outcome.radius.astype(np.float64), bound)
     return Certification(*claimed, counts, certificate, alpha, norm, bool(facts["x-rigorous"]))
 
 
@@ -228,12 +228,12 @@ def _lower(draws: Draws, full: dict[str, Any], facts: dict[str, Any], alpha: flo
     return np.maximum(np.nextafter(1 - q, -1), 0.0)
 
 
-def _dimension(verb: str, given: int | None, noise: dict[str, Any], norm: float) -> int:
-    if given is None:
+def _dimension(verb: str, dimension: int | None, noise: dict[str, Any], norm: float) -> int:
+    if dimension is None:
         if not claims.needs_dimension(noise, norm):
             return 1
         name = noise["name"]
         raise UserError(f"{verb}: give dimension: the l{norm:g} radius under {name} noise depends on it")
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
-        raise UserError(f"{verb}: dimension: {given}: must be a whole number from 1, as 3072")
-    return int(given)
+    if isinstance(dimension, bool) or not isinstance(dimension, int | np.integer) or dimension < 1:
+        raise UserError(f"{verb}: dimension: {dimension}: must be a whole number from 1, as 3072")
+    return int(dimension)

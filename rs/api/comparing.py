@@ -63,20 +63,20 @@ def compare(
     if wrong := [margin for margin in (margins or {}).values() if not 0 < margin < np.inf]:
         raise UserError(f"compare: margins: {wrong[0]}: must be a number above 0")
     radii = None if radii is None else radius_list(radii, "compare")
-    asked = Asked(Report.radii, radii, level, margins or {})
-    rows = rows_of([(_contestant("a", a), _contestant("b", b), asked)])
+    options = Asked(Report.radii, radii, level, margins or {})
+    rows = rows_of([(_contestant("a", a), _contestant("b", b), options)])
     return pd.DataFrame([row for row in rows if row["about"] == "networks"], columns=list(SHOWN))
 
 
-def _contestant(name: str, found: Certification) -> Contestant:
+def _contestant(name: str, certification: Certification) -> Contestant:
     from rs.tables.contestants import Contestant, Outcomes
 
-    radius = np.where(found.correct, found.radius, -1.0)
-    certified = Outcomes(found.counts.images, found.labels, radius[None])
-    return Contestant(name, (None,), certified, factor=found.factor, decided=_decided(found))
+    radius = np.where(certification.correct, certification.radius, -1.0)
+    certified = Outcomes(certification.counts.images, certification.labels, radius[None])
+    return Contestant(name, (None,), certified, factor=certification.factor, decided=_decided(certification))
 
 
-def _decided(found: Certification) -> tuple[float, ...] | None:
+def _decided(certification: Certification) -> tuple[float, ...] | None:
     """The radii that stopped votes decide; None for a fixed number of votes.
 
     The rule that stopped the votes determines which claims they decide. Draws of two networks stop when the
@@ -87,14 +87,14 @@ def _decided(found: Certification) -> tuple[float, ...] | None:
     from rs.stages.certified_rows import answers
     from rs.statistics.paired_draws import PairedDraws
 
-    draws = found.counts.draws
+    draws = certification.counts.draws
     if draws.stopping == "fixed":
         return None
-    noise = SimpleNamespace(family="gaussian", sigma=found.counts.noise["sigma"])
-    said = Certified(found.prediction, found.radius)
+    noise = SimpleNamespace(family="gaussian", sigma=certification.counts.noise["sigma"])
+    claims = Certified(certification.prediction, certification.radius)
     if isinstance(draws, PairedDraws):
-        paired = found.certificate["name"] == "incremental"
-        decides = paired and incremental.answers(draws, noise, said, found.alpha)
+        paired = certification.certificate["name"] == "incremental"
+        decides = paired and incremental.answers(draws, noise, claims, certification.alpha)
     else:
-        decides = answers(draws, noise, found.norm, said, found.alpha)
+        decides = answers(draws, noise, certification.norm, claims, certification.alpha)
     return tuple(draws.stop["radii"]) if decides else ()

@@ -98,37 +98,37 @@ def counts_of(
 def vote_array(votes: ArrayLike | Mapping[int, int], where: str) -> np.ndarray:
     """int64 [N, classes] of integers from 0. Raises UserError for anything else."""
     try:
-        found = np.atleast_2d(np.asarray(votes))
+        counts = np.atleast_2d(np.asarray(votes))
     except ValueError as error:  # rows of several lengths
         raise UserError(f"{where}: rows of several lengths; each image has one count per class") from error
-    if found.dtype.kind not in "iu" or found.ndim != 2:
-        raise UserError(f"{where}: {found.dtype} {list(found.shape)}; allowed whole numbers [N, classes]")
-    if found.shape[1] < 2 or len(found) == 0:
-        raise UserError(f"{where}: {list(found.shape)}; at least 1 image and 2 classes")
-    if (found < 0).any():
-        raise UserError(f"{where}: {found.min()} is negative; counts are 0 or more")
-    total = found.astype(np.float64).sum(1)
+    if counts.dtype.kind not in "iu" or counts.ndim != 2:
+        raise UserError(f"{where}: {counts.dtype} {list(counts.shape)}; allowed whole numbers [N, classes]")
+    if counts.shape[1] < 2 or len(counts) == 0:
+        raise UserError(f"{where}: {list(counts.shape)}; at least 1 image and 2 classes")
+    if (counts < 0).any():
+        raise UserError(f"{where}: {counts.min()} is negative; counts are 0 or more")
+    total = counts.astype(np.float64).sum(1)
     if (total < 1).any() or (total > MOST_VOTES).any():
         bad = int(np.flatnonzero((total < 1) | (total > MOST_VOTES))[0])
         raise UserError(f"{where}: image {bad} has {total[bad]:.17g} votes; must be 1 to {MOST_VOTES}")
-    return found.astype(np.int64)
+    return counts.astype(np.int64)
 
 
 def label_array(labels: ArrayLike | None, images: int, classes: int, verb: str = "labels") -> np.ndarray:
     """int64 [N]; -1 everywhere without labels. Raises UserError for a wrong number or an unknown class."""
     if labels is None:
         return np.full(images, NO_LABEL, np.int64)
-    found = np.asarray(labels)
-    if found.shape != (images,):
+    array = np.asarray(labels)
+    if array.shape != (images,):
         raise UserError(
-            f"{verb}: {list(found.shape)} for {plural(images, 'image')}; give one label per image"
+            f"{verb}: {list(array.shape)} for {plural(images, 'image')}; give one label per image"
         )
-    if found.dtype.kind not in "iu":
-        raise UserError(f"{verb}: {found.dtype}; allowed whole numbers from 0 to {classes - 1}")
-    if found.min() < 0 or found.max() >= classes:
-        bad = found[(found < 0) | (found >= classes)][0]
+    if array.dtype.kind not in "iu":
+        raise UserError(f"{verb}: {array.dtype}; allowed whole numbers from 0 to {classes - 1}")
+    if array.min() < 0 or array.max() >= classes:
+        bad = array[(array < 0) | (array >= classes)][0]
         raise UserError(f"{verb}: {bad} is no class; allowed 0 to {classes - 1}")
-    return found.astype(np.int64)
+    return array.astype(np.int64)
 
 
 def joined(parts: list[Votes]) -> Votes:
@@ -141,10 +141,10 @@ def joined(parts: list[Votes]) -> Votes:
 
 
 def _uniform(uniform: ArrayLike, images: int, verb: str) -> np.ndarray:
-    found = np.asarray(uniform, np.float64)
-    if found.shape not in ((), (images,)) or not np.all((found >= 0) & (found < 1)):
+    numbers = np.asarray(uniform, np.float64)
+    if numbers.shape not in ((), (images,)) or not np.all((numbers >= 0) & (numbers < 1)):
         raise UserError(f"{verb}: uniform: give a number in [0, 1), drawn before the votes, or one per image")
-    return np.broadcast_to(found, images).astype(np.float64)
+    return np.broadcast_to(numbers, images).astype(np.float64)
 
 
 def _range(n: np.ndarray) -> str:

@@ -32,15 +32,15 @@ class Called(nn.Module):
 def check_calibrated(verb: str, form: dict[str, Any]) -> None:
     """Raises UserError for int8, which needs training images."""
     if form["precision"] == "int8":
-        told = "int8 is calibrated on training images, which only a study has"
-        raise UserError(f"{verb}: precision: {told}; allowed here: float32, bfloat16")
+        problem = "int8 is calibrated on training images, which only a study has"
+        raise UserError(f"{verb}: precision: {problem}; allowed here: float32, bfloat16")
 
 
 def network_of(model: Model, verb: str) -> nn.Module:
     """The model as a module. Raises UserError where it cannot be called or has weights other than float32."""
     if not callable(model):
-        told = "give a torch module, or a callable: images [B, C, H, W] in [0, 1] to logits [B, classes]"
-        raise UserError(f"{verb}: model: a {type(model).__name__} cannot be called; {told}")
+        advice = "give a torch module, or a callable: images [B, C, H, W] in [0, 1] to logits [B, classes]"
+        raise UserError(f"{verb}: model: a {type(model).__name__} cannot be called; {advice}")
     if not isinstance(model, nn.Module):
         return Called(model)
     for name, weight in model.named_parameters():
@@ -56,32 +56,32 @@ def classes_of(network: nn.Module, images: Tensor, verb: str) -> int:
     """The number of classes. Raises UserError unless the network returns logits [B, classes >= 2]."""
     size = "x".join(map(str, images.shape[1:]))
     try:
-        found: Any = network(images.clone())
+        output: Any = network(images.clone())
     except Exception as error:  # a foreign network may raise anything
         if out_of_memory(error):
             raise
-        told = f"fails on {len(images)} float32 images of {size} in [0, 1]"
-        raise UserError(f"{verb}: model: {told}: {one_line(error)}") from error
-    if not isinstance(found, Tensor):
+        problem = f"fails on {len(images)} float32 images of {size} in [0, 1]"
+        raise UserError(f"{verb}: model: {problem}: {one_line(error)}") from error
+    if not isinstance(output, Tensor):
         raise UserError(
-            f"{verb}: model: returns a {type(found).__name__}, not logits [B, classes]{_hint(found)}"
+            f"{verb}: model: returns a {type(output).__name__}, not logits [B, classes]{_hint(output)}"
         )
-    if found.dim() != 2 or len(found) != len(images) or found.shape[1] < 2:
-        shape = f"{list(found.shape)} for {plural(len(images), 'image')} of {size}"
+    if output.dim() != 2 or len(output) != len(images) or output.shape[1] < 2:
+        shape = f"{list(output.shape)} for {plural(len(images), 'image')} of {size}"
         raise UserError(f"{verb}: model: returns {shape}; it must be logits [B, classes], 2 classes or more")
-    if not found.is_floating_point():
-        kind = str(found.dtype).removeprefix("torch.")
+    if not output.is_floating_point():
+        kind = str(output.dtype).removeprefix("torch.")
         raise UserError(f"{verb}: model: returns {kind} numbers; logits are floating-point numbers")
-    return found.shape[1]
+    return output.shape[1]
 
 
-def _hint(found: Any) -> str:
+def _hint(output: Any) -> str:
     for key in ("logits", "out"):
-        if hasattr(found, key):
+        if hasattr(output, key):
             return f"; wrap it: lambda x: model(x).{key}"
-        if isinstance(found, Mapping) and key in found:
+        if isinstance(output, Mapping) and key in output:
             return f"; wrap it: lambda x: model(x)[{key!r}]"
-    if isinstance(found, tuple | list) and found and isinstance(found[0], Tensor):
+    if isinstance(output, tuple | list) and output and isinstance(output[0], Tensor):
         return "; wrap it: lambda x: model(x)[0], if that is the logits"
     return ""
 
@@ -106,8 +106,8 @@ def image_tensor(images: Images, verb: str) -> Tensor:
         )
     low, high = float(x.min()), float(x.max())
     if low < 0 or high > 1:
-        told = f"values from {low:g} to {high:g}; allowed [0, 1]: normalisation belongs into the model"
-        raise UserError(f"{verb}: images: {told}")
+        problem = f"values from {low:g} to {high:g}; allowed [0, 1]: normalisation belongs into the model"
+        raise UserError(f"{verb}: images: {problem}")
     return x.float().contiguous()
 
 
@@ -115,14 +115,14 @@ def position_list(positions: ArrayLike | None, images: int, verb: str) -> list[i
     """The positions of the images in their data set, which seed their noise: 0, 1, ... by default."""
     if positions is None:
         return list(range(images))
-    found = np.asarray(positions)
-    if found.shape != (images,) or found.dtype.kind not in "iu" or (len(found) and found.min() < 0):
+    array = np.asarray(positions)
+    if array.shape != (images,) or array.dtype.kind not in "iu" or (len(array) and array.min() < 0):
         raise UserError(
             f"{verb}: positions: give a whole number from 0 for each of {plural(images, 'image')}"
         )
-    if len(set(found.tolist())) != images:
+    if len(set(array.tolist())) != images:
         raise UserError(f"{verb}: positions: each position once; two images would meet the same noise")
-    return [int(position) for position in found]
+    return [int(position) for position in array]
 
 
 def chosen_device(device: str | torch.device, verb: str) -> torch.device:
@@ -130,14 +130,14 @@ def chosen_device(device: str | torch.device, verb: str) -> torch.device:
     if str(device) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(device)
+        torch_device = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise UserError(f"{verb}: device: {device!r}; allowed auto, cpu, cuda, cuda:1, ...") from error
-    if found.type not in ("cpu", "cuda"):
+    if torch_device.type not in ("cpu", "cuda"):
         raise UserError(f"{verb}: device: {device!r}; allowed auto, cpu, cuda, cuda:1, ...")
-    if found.type == "cuda" and not torch.cuda.is_available():
+    if torch_device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"{verb}: device: {device!r}: torch finds no GPU here; allowed auto, cpu")
-    return found
+    return torch_device
 
 
 def probes_of(images: Tensor, levels: Sequence[float], number: int) -> Tensor:

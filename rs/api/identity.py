@@ -16,9 +16,9 @@ COPIES = 4  # noisy copies of each image, which tell apart networks with the sam
 
 def images_digest(x: Tensor) -> str:
     """SHA-256 of the images float32 [N, C, H, W], in their order."""
-    found = hashlib.sha256()
-    _add(found, "images", x)
-    return found.hexdigest()
+    hasher = hashlib.sha256()
+    _add(hasher, "images", x)
+    return hasher.hexdigest()
 
 
 def network_digest(ready: Ready, x: Tensor) -> str:
@@ -27,25 +27,25 @@ def network_digest(ready: Ready, x: Tensor) -> str:
     Weights tell apart networks that seldom answer differently; logits tell apart networks without weights or
     with other code. Both are compared to the last bit: another rounding is another base classifier.
     """
-    found, network, form = hashlib.sha256(), ready.audited.network, ready.form
+    hasher, network, form = hashlib.sha256(), ready.audited.network, ready.form
     for name, weight in chain(network.named_parameters(), network.named_buffers()):
         if weight.layout == torch.strided and not weight.is_quantized:  # other weights show in the logits
-            _add(found, name, weight)
+            _add(hasher, name, weight)
     source = torch.Generator(form.device).manual_seed(0)
     for part in x.split(form.batch):
         for _ in range(COPIES):
             noisy = ready.noise.sample(tuple(part.shape), source).add_(part.to(form.device))
-            _add(found, "logits", form(noisy))
-    return found.hexdigest()
+            _add(hasher, "logits", form(noisy))
+    return hasher.hexdigest()
 
 
 def origin_of(ready: Ready, noise: dict[str, Any], x: Tensor) -> dict[str, Any]:
     """What counts record of the classifier and the images. A network that draws at random has no digest."""
-    told: dict[str, Any] = {"form": ready.form.description, "noise": noise, "images": images_digest(x)}
-    return told if ready.audited.chance else told | {"network": network_digest(ready, x)}
+    origin: dict[str, Any] = {"form": ready.form.description, "noise": noise, "images": images_digest(x)}
+    return origin if ready.audited.chance else origin | {"network": network_digest(ready, x)}
 
 
-def _add(found: hashlib._Hash, name: str, values: Tensor) -> None:
-    found.update(f"{name} {values.dtype} {list(values.shape)}\n".encode())
+def _add(hasher: hashlib._Hash, name: str, values: Tensor) -> None:
+    hasher.update(f"{name} {values.dtype} {list(values.shape)}\n".encode())
     plain = values.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    found.update(plain.numpy().tobytes())
+    hasher.update(plain.numpy().tobytes())

@@ -40,8 +40,8 @@ class FirstVotes:
         if self.counts.noise != noise:
             raise UserError(f"{verb}: the first one's votes are under {self.counts.noise}, not {noise}")
         if len(draws) != len(x):
-            told = f"{plural(len(x), 'image')}, but the first one's votes are of {len(draws)}"
-            raise UserError(f"{verb}: {told}; give the same images in the same order")
+            problem = f"{plural(len(x), 'image')}, but the first one's votes are of {len(draws)}"
+            raise UserError(f"{verb}: {problem}; give the same images in the same order")
         form = draws.origin.get("form")
         if form != self.ready.form.description:
             here = self.ready.form.description
@@ -52,37 +52,37 @@ class FirstVotes:
             ("devices", (self.ready.form.device, second.form.device)),
         ):
             if pair[0] != pair[1]:
-                told = f"{pair[0]} of the first one, {pair[1]} of this one; they must be the same"
-                raise UserError(f"{verb}: {what}: {told}")
+                problem = f"{pair[0]} of the first one, {pair[1]} of this one; they must be the same"
+                raise UserError(f"{verb}: {what}: {problem}")
         if self.ready.audited.chance or second.audited.chance:
             raise UserError(f"{verb}: a network that draws at random at every call has no pairs of answers")
         if draws.origin.get("images") != images_digest(x):
-            told = "the first one's votes are of other images, or do not name theirs"
-            raise UserError(f"{verb}: images: {told}; give those that it certified, in the same order")
+            problem = "the first one's votes are of other images, or do not name theirs"
+            raise UserError(f"{verb}: images: {problem}; give those that it certified, in the same order")
         if draws.origin.get("network") != network_digest(self.ready, x):
-            told = "votes of another network than the first one, or that do not name theirs"
-            raise UserError(f"{verb}: certified: {told}; certify with the first one, on this machine")
+            problem = "votes of another network than the first one, or that do not name theirs"
+            raise UserError(f"{verb}: certified: {problem}; certify with the first one, on this machine")
 
     def labels(self) -> np.ndarray | None:
         """int64 [N]; None where no labels were given."""
-        found = self.counts.labels
-        return None if (found == NO_LABEL).all() else found
+        labels = self.counts.labels
+        return None if (labels == NO_LABEL).all() else labels
 
 
 def paired_rule(
-    verb: str, asked: Sampling, alpha: float, sigma: float, batch: int, share: float
+    verb: str, sampling: Sampling, alpha: float, sigma: float, batch: int, share: float
 ) -> PairedRule:
     """The stopping rule, in blocks of one batch, to which n is rounded up: most images need few draws. Raises
     UserError where n draws decide nothing, or where not exactly one of radii and width is given.
     """
-    if asked.stop.alpha != alpha:
-        raise UserError(f"{verb}: stop: alpha: {asked.stop.alpha:g}: leave it out; it is {alpha:g} here")
-    if bool(asked.stop.radii) == (asked.stop.width is not None):
+    if sampling.stop.alpha != alpha:
+        raise UserError(f"{verb}: stop: alpha: {sampling.stop.alpha:g}: leave it out; it is {alpha:g} here")
+    if bool(sampling.stop.radii) == (sampling.stop.width is not None):
         raise UserError(f"{verb}: stop: give one of radii and width")
-    rule = PairedRule(asked.stop, sigma, -(-asked.n // batch) * batch, batch, share)
+    rule = PairedRule(sampling.stop, sigma, -(-sampling.n // batch) * batch, batch, share)
     if rule.n < (first := rule.first_decision()):
-        told = f"draws decide nothing at alpha = {alpha:g}; the first decision needs {first:.15g}"
-        raise UserError(f"{verb}: n = {rule.n}: {told}")
+        problem = f"draws decide nothing at alpha = {alpha:g}; the first decision needs {first:.15g}"
+        raise UserError(f"{verb}: n = {rule.n}: {problem}")
     return rule
 
 

@@ -11,13 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 from rs.errors import UserError
 
 
-def method_of(given: str | Mapping[str, Any], role: str, verb: str) -> dict[str, Any]:
+def method_of(method: str | Mapping[str, Any], role: str, verb: str) -> dict[str, Any]:
     """`{"name": ..., parameters}` from a name or such a mapping."""
-    if isinstance(given, str):
-        return {"name": given}
-    if isinstance(given, Mapping) and isinstance(given.get("name"), str):
-        return {str(key): plain(value) for key, value in given.items()}
-    raise UserError(f"{verb}: {role}: {given!r}: give a name, or a mapping with name and parameters")
+    if isinstance(method, str):
+        return {"name": method}
+    if isinstance(method, Mapping) and isinstance(method.get("name"), str):
+        return {str(key): plain(value) for key, value in method.items()}
+    raise UserError(f"{verb}: {role}: {method!r}: give a name, or a mapping with name and parameters")
 
 
 def owned(
@@ -25,18 +25,18 @@ def owned(
     parameters: Mapping[str, Any],
     chosen: dict[str, dict[str, Any]],
     facts: dict[str, dict[str, Any]],
-    given: Iterable[str] = (),
+    fixed: Iterable[str] = (),
 ) -> dict[str, dict[str, Any]]:
-    """The methods, with each of `parameters` assigned to the method that has it; methods of roles in `given`
+    """The methods, with each of `parameters` assigned to the method that has it; methods of roles in `fixed`
     are fixed. Raises UserError for a parameter that no method or more than one has, or that is given twice.
     """
-    open_roles = [role for role in chosen if role not in set(given)]
+    open_roles = [role for role in chosen if role not in set(fixed)]
     for role in open_roles:
         unknown = [key for key in chosen[role] if key not in ("name", *facts[role]["x-parameters"])]
         if unknown:
             known = ", ".join(facts[role]["x-parameters"]) or "none"
             raise UserError(f"{verb}: {role}: {unknown[0]}: no such parameter; allowed: {known}")
-    made = {role: dict(method) for role, method in chosen.items()}
+    methods = {role: dict(method) for role, method in chosen.items()}
     for key, value in parameters.items():
         owners = [role for role in open_roles if key in facts[role]["x-parameters"]]
         if len(owners) > 1:
@@ -44,10 +44,10 @@ def owned(
         if not owners:
             known = ", ".join(p for role in open_roles for p in facts[role]["x-parameters"])
             raise UserError(f"{verb}: {key}: no such parameter; allowed: {known or 'none'}")
-        if key in made[owners[0]]:
+        if key in methods[owners[0]]:
             raise UserError(f"{verb}: {key}: given twice")
-        made[owners[0]][key] = plain(value)
-    return made
+        methods[owners[0]][key] = plain(value)
+    return methods
 
 
 def plain(value: Any) -> Any:
@@ -64,21 +64,21 @@ def plain(value: Any) -> Any:
 def radius_list(radii: Any, verb: str) -> list[float]:
     """Radii from a sequence or an array [R]. Raises UserError for anything else, also for a single number."""
     try:
-        found = np.asarray(radii, np.float64)
+        array = np.asarray(radii, np.float64)
     except (TypeError, ValueError):
-        found = np.asarray(np.nan)
-    if found.ndim != 1 or not bool((np.isfinite(found) & (found >= 0)).all()):
+        array = np.asarray(np.nan)
+    if array.ndim != 1 or not bool((np.isfinite(array) & (array >= 0)).all()):
         hint = f": [{radii}]" if isinstance(radii, float | int) else ""
         raise UserError(f"{verb}: radii: {radii!r}: give a list of numbers from 0{hint}")
-    return [float(r) for r in found]
+    return [float(r) for r in array]
 
 
-def settings_of(kind: Any, verb: str, **given: Any) -> Any:
+def settings_of(kind: Any, verb: str, **settings: Any) -> Any:
     """A dataclass of rs.settings from keywords. The UserError names the first value that is out of range."""
     try:
-        return TypeAdapter(kind).validate_python({k: plain(v) for k, v in given.items()})
+        return TypeAdapter(kind).validate_python({k: plain(v) for k, v in settings.items()})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        told = first["msg"].replace("Input should be", "must be").partition(" or an instance of ")[0]
-        raise UserError(f"{verb}: {place}: {first.get('input')!r}: {told}") from error
+        problem = first["msg"].replace("Input should be", "must be").partition(" or an instance of ")[0]
+        raise UserError(f"{verb}: {place}: {first.get('input')!r}: {problem}") from error

@@ -122,22 +122,22 @@ class SmoothedClassifier:
         if "beta" in full and full["beta"] not in betas:
             betas = (*betas, full["beta"])
         mode = "fixed" if stop is None else "sequential"
-        asked: Sampling = settings_of(Sampling, verb, n=n, n0=n0, betas=betas, mode=mode, stop=stop or {})
+        sampling: Sampling = settings_of(Sampling, verb, n=n, n0=n0, betas=betas, mode=mode, stop=stop or {})
         settings_of(CertificateUse, verb, alpha=alpha)
-        rule = self._check_votes(verb, full | {"alpha": alpha}, asked)
+        rule = self._check_votes(verb, full | {"alpha": alpha}, sampling)
         x = given.image_tensor(images, verb)
         at = given.position_list(positions, len(x), verb)
         ready = self._ready_for(x, verb)
         known = label_array(labels, len(x), ready.form.classes, f"{verb}: labels")
-        drawing = Drawing(ready, x, at, asked.betas, progress)
-        selection = drawing.fixed("select", asked.n0)
+        drawing = Drawing(ready, x, at, sampling.betas, progress)
+        selection = drawing.fixed("select", sampling.n0)
         if rule is None:
-            estimation = drawing.fixed("estimate", asked.n)
+            estimation = drawing.fixed("estimate", sampling.n)
         else:
             estimation = drawing.sequential(selection.counts.argmax(1), rule)
         uniform = np.array([stored_uniform(self.seed, position) for position in at])
         dimension, origin = x[0].numel(), origin_of(ready, self.noise, x)
-        stopping = ("fixed", {}) if rule is None else ("sequential", {**vars(asked.stop), "n": rule.n})
+        stopping = ("fixed", {}) if rule is None else ("sequential", {**vars(sampling.stop), "n": rule.n})
         drawn = (np.asarray(at, np.int64), known, selection, estimation, dimension, uniform)
         return certification(verb, Counts(Draws(*drawn, *stopping, origin), self.noise), method, alpha)
 
@@ -170,14 +170,14 @@ class SmoothedClassifier:
         method = self._certificate(verb, "incremental", {"share": share})
         settings_of(CertificateUse, verb, alpha=alpha)
         limits = {"alpha": alpha, **stop}
-        asked: Sampling = settings_of(Sampling, verb, n=n, n0=n0, mode="sequential", stop=limits)
-        rule = paired_rule(verb, asked, alpha, self.noise["sigma"], self._form["batch"], share)
+        sampling: Sampling = settings_of(Sampling, verb, n=n, n0=n0, mode="sequential", stop=limits)
+        rule = paired_rule(verb, sampling, alpha, self.noise["sigma"], self._form["batch"], share)
         x, at = given.image_tensor(images, verb), certified.counts.images.tolist()
         source, ready = FirstVotes(certified.counts, first._ready_for(x, verb)), self._ready_for(x, verb)
         source.check(verb, ready, self.noise, x)
-        given_labels = source.labels() if labels is None else labels
-        known = label_array(given_labels, len(x), ready.form.classes, f"{verb}: labels")
-        drawn = paired_draws(source, Drawing(ready, x, at, (), progress), known, asked.n0, rule)
+        own_labels = source.labels() if labels is None else labels
+        known = label_array(own_labels, len(x), ready.form.classes, f"{verb}: labels")
+        drawn = paired_draws(source, Drawing(ready, x, at, (), progress), known, sampling.n0, rule)
         return certification(verb, Counts(drawn, self.noise), method, alpha)
 
     def predict(
@@ -212,49 +212,49 @@ class SmoothedClassifier:
                 "x".join(map(str, s)) for s in (x.shape[1:], self._ready.audited.probes.shape[1:])
             )
             if shape != voted:
-                told = f"images of {shape}, but this classifier has its form for {voted}; make another one"
-                raise UserError(f"{verb}: {told} (rs.smooth)")
+                problem = f"images of {shape}, but this classifier has its form for {voted}; make another one"
+                raise UserError(f"{verb}: {problem} (rs.smooth)")
             return self._ready
         noise, where = catalog.build("noises", self.noise), (self.device, self.name, self._allow)
         self._ready = prepared(self._network, self._form, noise, self.seed, x, *where, verb)
         return self._ready
 
-    def _certificate(self, verb: str, given_: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+    def _certificate(self, verb: str, certificate: Any, parameters: dict[str, Any]) -> dict[str, Any]:
         """The certificate, checked for this noise as a study's is."""
-        chosen = {"noise": self.noise, "certificate": method_of(given_, "certificate", verb)}
+        chosen = {"noise": self.noise, "certificate": method_of(certificate, "certificate", verb)}
         facts = claims.facts_of(verb, {role: method["name"] for role, method in chosen.items()})
         if verb != "certify_from" and "paired_counts" in facts["certificate"]["x-needs"]:
             name = chosen["certificate"]["name"]
             raise UserError(f"{verb}: certificate {name} needs votes of two networks; use certify_from")
         claims.check_rule(verb, chosen["certificate"])
-        chosen = owned(verb, parameters, chosen, facts, given=("noise",))
+        chosen = owned(verb, parameters, chosen, facts, fixed=("noise",))
         claims.check_parameters(verb, chosen, facts)
         return chosen["certificate"]
 
-    def _check_votes(self, verb: str, full: dict[str, Any], asked: Sampling) -> StoppingRule | None:
+    def _check_votes(self, verb: str, full: dict[str, Any], sampling: Sampling) -> StoppingRule | None:
         """The rule, if votes are sequential. Raises UserError where n votes certify or decide nothing."""
         facts = claims.facts_of(verb, {"certificate": full["name"]})["certificate"]
-        least = least_votes(full, facts, self.noise["name"], asked.n0)
-        if asked.n < least:
-            told = f"votes certify nothing at alpha = {full['alpha']:g}; at least {least} for {full['name']}"
-            raise UserError(f"{verb}: n = {asked.n}: {told}")
-        if asked.mode == "fixed":
+        least = least_votes(full, facts, self.noise["name"], sampling.n0)
+        if sampling.n < least:
+            problem = f"votes certify nothing at alpha = {full['alpha']:g}"
+            raise UserError(f"{verb}: n = {sampling.n}: {problem}; at least {least} for {full['name']}")
+        if sampling.mode == "fixed":
             return None
         if not facts.get("x-anytime") or full.get("randomised"):
             raise UserError(f"{verb}: stop: {full['name']} needs a fixed number of votes; leave stop out")
         if self.noise["name"] != "gaussian":
             raise UserError(f"{verb}: stop: asks for radii under gaussian noise, not {self.noise['name']}")
-        if bool(asked.stop.radii) == (asked.stop.width is not None):
+        if bool(sampling.stop.radii) == (sampling.stop.width is not None):
             raise UserError(f"{verb}: stop: give one of radii and width")
-        rule = stopping_rule(asked.stop, self.noise["sigma"], asked.n, self._form["batch"])
+        rule = stopping_rule(sampling.stop, self.noise["sigma"], sampling.n, self._form["batch"])
         if rule.n < (first := rule.first_decision()):
-            told = (
-                f"votes decide nothing at alpha = {asked.stop.alpha:g}; the first decision needs {first:.15g}"
-            )
-            raise UserError(f"{verb}: n = {rule.n}: {told}")
+            problem = f"votes decide nothing at alpha = {sampling.stop.alpha:g}"
+            raise UserError(f"{verb}: n = {rule.n}: {problem}; the first decision needs {first:.15g}")
         return rule
 
     def __repr__(self) -> str:
-        told = {key: value for key, value in self.noise.items() if key != "name"}
-        noise = ", ".join([f"{self.noise['name']} noise", *(f"{key}={value}" for key, value in told.items())])
+        parameters = {key: value for key, value in self.noise.items() if key != "name"}
+        noise = ", ".join(
+            [f"{self.noise['name']} noise", *(f"{key}={value}" for key, value in parameters.items())]
+        )
         return f"<SmoothedClassifier of {self.name}: {noise}, on {self.device}>"

@@ -29,6 +29,6 @@ def read(place: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
         folder = path / "tables" if (path / "tables").is_dir() else path
         files = sorted(folder.glob("*.parquet"))
     if not files:
-        told = "no such folder" if not path.exists() else "no tables in it (tables/*.parquet)"
-        raise UserError(f"read: {path}: {told}; give the folder of a study that ran, as results/demo")
+        problem = "no such folder" if not path.exists() else "no tables in it (tables/*.parquet)"
+        raise UserError(f"read: {path}: {problem}; give the folder of a study that ran, as results/demo")
     return {file.stem: read_table(file)[0].to_pandas() for file in files}

@@ -38,14 +38,14 @@ class Ready:
 
     audited: Audited
     form: InferenceForm
-    wanted: dict[str, Any]
+    form_settings: dict[str, Any]
     noise: Noise
     seed: int
 
 
 def prepared(
     network: nn.Module,
-    wanted: dict[str, Any],
+    form_settings: dict[str, Any],
     noise: Noise,
     seed: int,
     x: Tensor,
@@ -55,22 +55,22 @@ def prepared(
     verb: str,
 ) -> Ready:
     """Audits a copy of the network on noisy copies of some of the images `x`, and brings it into the form
-    `wanted` (precision, batch, compiled) or the first one that this machine can run. Raises UserError.
+    `form_settings` (precision, batch, compiled) or the first one that this machine can run. Raises UserError.
     """
     probes = given.probes_of(x, network_audit.LEVELS, network_audit.IMAGES).to(device)
     copy = copied(network, name).to(device)
     classes = given.classes_of(copy, probes[:2], verb)
     try:
-        found = network_audit.audit(copy, probes, name, allow)
+        facts = network_audit.audit(copy, probes, name, allow)
     except UserError as error:
         if not isinstance(network, given.Called):
             raise
         raise UserError(f"{error}; a network inside a function keeps its mode: call its eval()") from error
-    audited = Audited(copy, {"classes": classes}, probes, name, found["chance"])
-    wanted = asked_form(wanted)
-    if wanted["compiled"] or device.type == "cuda":  # other forms need no trial (rs.stages.form)
-        wanted, _ = forms.resolve(audited, wanted, device)
-    return Ready(audited, form_of(audited, wanted, device), wanted, noise, seed)
+    audited = Audited(copy, {"classes": classes}, probes, name, facts["chance"])
+    form_settings = asked_form(form_settings)
+    if form_settings["compiled"] or device.type == "cuda":  # other forms need no trial (rs.stages.form)
+        form_settings, _ = forms.resolve(audited, form_settings, device)
+    return Ready(audited, form_of(audited, form_settings, device), form_settings, noise, seed)
 
 
 class VoterAtHand(Voter):

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     radii = radii_up_to(done.cap)
-    made = f"rs {versions()['rs']}, torch {versions()['torch']}. {done.found.made.get('library', '')}"
+    made = f"rs {versions()['rs']}, torch {versions()['torch']}. {done.model.provenance.get('library', '')}"
     write_model_page(asked.out / PAGE, done.page(radii, made))
     print(text(done, asked, radii))
 
@@ -91,7 +91,7 @@ def settings(args: argparse.Namespace) -> Settings:
     noise, certificate = methods(args)
     numbers = {k: None if (v := getattr(args, k)) is None else whole(f"--{k}", v) for k in WHOLE}
     asked = Settings(
-        sources.asked(args.model, args.weights, args.key, args.download),
+        sources.request_of(args.model, args.weights, args.key, args.download),
         stated(args),
         Path(args.data),
         args.out or Path(),

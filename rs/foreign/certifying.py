@@ -55,7 +55,7 @@ class Settings:
     `labelled`: look for labels beside the images.
     """
 
-    model: sources.Asked
+    model: sources.Request
     stated: Stated
     data: Path
     out: Path
@@ -78,189 +78,192 @@ class Settings:
 Tell = Callable[[str, str], None]  # a fact: its name and its text
 
 
-def certify(asked: Settings, tell: Tell) -> Done:
+def certify(settings: Settings, tell: Tell) -> Done:
     """Certifies, and announces each step with `tell`. Raises UserError for what cannot be certified; votes
     drawn until then are kept.
     """
-    least = _least(asked)
-    pictures = open_pictures(asked.data, asked.split, asked.labelled)
-    found = sources.load(asked.model, asked.stated)
-    work = _Work(asked, found, pictures)
+    least = _least(settings)
+    pictures = open_pictures(settings.data, settings.split, settings.labelled)
+    model = sources.load(settings.model, settings.stated)
+    work = _Work(settings, model, pictures)
     described = work.described()
-    for name, said in described.items():
-        tell(name, said)
+    for name, text in described.items():
+        tell(name, text)
     ready = work.ready()
     classes = ready.form.classes
-    labels, how = in_model(pictures, classes, found.classes or ())
+    labels, how = in_model(pictures, classes, model.classes or ())
     described["labels"] = how
     tell("labels", how)
     kept = work.kept()
     chosen = work.choose(least, tell)
     positions = spread(len(pictures), chosen.images)
     work.vote(positions, chosen.n, kept, tell)
-    selection, estimation = kept.totals(positions, asked.n0, chosen.n, work.block, classes)
+    selection, estimation = kept.totals(positions, settings.n0, chosen.n, work.block, classes)
     at = np.asarray(positions, np.int64)
     known = np.array([NO_LABEL if labels is None else labels[i] for i in positions], np.int64)
-    uniform = np.array([stored_uniform(asked.seed, i) for i in positions])
-    origin = {"form": ready.form.description, "noise": asked.noise}
+    uniform = np.array([stored_uniform(settings.seed, i) for i in positions])
+    origin = {"form": ready.form.description, "noise": settings.noise}
     drawn = Draws(
         at, known, Votes(selection), Votes(estimation), work.dimension, uniform, "fixed", {}, origin
     )
-    certified = certification(VERB, Counts(drawn, asked.noise), asked.certificate, asked.alpha)
-    full = _certificate(asked)
-    earlier = claimed.note(asked.out / CHOICES, chosen.n, chosen.images, asked.alpha, full)
-    cap = largest(asked, classes, work.dimension, chosen.n)
+    certified = certification(VERB, Counts(drawn, settings.noise), settings.certificate, settings.alpha)
+    full = _certificate(settings)
+    earlier = claimed.note(settings.out / CHOICES, chosen.n, chosen.images, settings.alpha, full)
+    cap = largest(settings, classes, work.dimension, chosen.n)
     turned, names = len(work.turned & set(positions)), names_of(pictures, labels)
-    done = Done(found, pictures, certified, cap, earlier, described, names, turned)
-    write_table(asked.out / IMAGES, done.table(), provenance(kept.identity, kept.identity["code of rs"]))
+    done = Done(model, pictures, certified, cap, earlier, described, names, turned)
+    write_table(settings.out / IMAGES, done.table(), provenance(kept.identity, kept.identity["code of rs"]))
     return done
 
 
-def largest(asked: Settings, classes: int, dimension: int, n: int) -> float:
+def largest(settings: Settings, classes: int, dimension: int, n: int) -> float:
     """The radius if all votes are for one class."""
     others = [0] * (classes - 1)
-    draws = Draws.from_counts([asked.n0, *others], [n, *others], dimension)
-    return float(claims.claim(VERB, draws, asked.noise, asked.certificate, asked.alpha).radius[0])
+    draws = Draws.from_counts([settings.n0, *others], [n, *others], dimension)
+    return float(claims.claim(VERB, draws, settings.noise, settings.certificate, settings.alpha).radius[0])
 
 
-def _least(asked: Settings) -> int:
+def _least(settings: Settings) -> int:
     """The least number of votes that certify anything. Raises UserError where n is less."""
-    facts = _facts(asked)
-    full = _certificate(asked) | {"alpha": asked.alpha}
-    least = least_votes(full, facts, asked.noise["name"], asked.n0)
-    if asked.n is not None and asked.n < least:
-        told = f"votes certify nothing at alpha = {asked.alpha:g}; at least {least} for {full['name']}"
-        raise UserError(f"{VERB}: --n {asked.n}: {told}")
+    facts = _facts(settings)
+    full = _certificate(settings) | {"alpha": settings.alpha}
+    least = least_votes(full, facts, settings.noise["name"], settings.n0)
+    if settings.n is not None and settings.n < least:
+        problem = f"votes certify nothing at alpha = {settings.alpha:g}"
+        raise UserError(f"{VERB}: --n {settings.n}: {problem}; at least {least} for {full['name']}")
     return least
 
 
-def _facts(asked: Settings) -> dict[str, Any]:
+def _facts(settings: Settings) -> dict[str, Any]:
     """The certificate's schema."""
-    found: dict[str, Any] = claims.facts_of(VERB, {"certificate": asked.certificate["name"]})["certificate"]
-    return found
+    name = settings.certificate["name"]
+    schema: dict[str, Any] = claims.facts_of(VERB, {"certificate": name})["certificate"]
+    return schema
 
 
-def _certificate(asked: Settings) -> dict[str, Any]:
+def _certificate(settings: Settings) -> dict[str, Any]:
     """The certificate with its defaults."""
-    return defaults(_facts(asked), asked.certificate)
+    return defaults(_facts(settings), settings.certificate)
 
 
 class _Work:
     """The steps of one call that share the network and the images."""
 
-    def __init__(self, asked: Settings, found: Foreign, pictures: Pictures) -> None:
-        self.asked, self.found, self.pictures = asked, found, pictures
-        self.device = torch.device("cpu") if found.on_cpu else given.chosen_device(asked.device, VERB)
+    def __init__(self, settings: Settings, model: Foreign, pictures: Pictures) -> None:
+        self.settings, self.model, self.pictures = settings, model, pictures
+        self.device = torch.device("cpu") if model.on_cpu else given.chosen_device(settings.device, VERB)
         self.turned: set[int] = set()  # images whose EXIF orientation is not followed
         self.first = self.images(spread(len(pictures), PROBES))
-        if found.theirs is not None:
+        if model.theirs is not None:
             for i in spread(len(pictures), COMPARED):
-                compare(found.preprocessing, pictures.image(i), pictures.where(i), found.theirs)
+                compare(model.preprocessing, pictures.image(i), pictures.where(i), model.theirs)
         self.dimension = self.first[0].numel()
-        self.batch = asked.batch or cost.batch_of(self.dimension, self.device)
+        self.batch = settings.batch or cost.batch_of(self.dimension, self.device)
         self.block = cost.block_of(self.batch)
-        settings_of(Sampling, VERB, precision=asked.precision, batch=self.batch, seed=asked.seed)
-        given.check_calibrated(VERB, {"precision": asked.precision})
+        settings_of(Sampling, VERB, precision=settings.precision, batch=self.batch, seed=settings.seed)
+        given.check_calibrated(VERB, {"precision": settings.precision})
 
     def pixels(self, image: int) -> np.ndarray:
         """The prepared image, uint8 [C, H, W]. Raises UserError."""
         whole = self.pictures.image(image)
         if is_turned(whole):
             self.turned.add(image)
-        return self.found.preprocessing.pixels(whole, self.pictures.where(image))
+        return self.model.preprocessing.pixels(whole, self.pictures.where(image))
 
     def images(self, positions: list[int]) -> Tensor:
         """float32 [N, C, H, W] in [0, 1], of one size. Raises UserError."""
-        made: list[np.ndarray] = []
+        arrays: list[np.ndarray] = []
         for i in positions:
             pixels = self.pixels(i)
-            if made and pixels.shape != made[0].shape:
-                sizes = f"{shape(made[0])} and {shape(pixels)} ({self.pictures.names[i]})"
+            if arrays and pixels.shape != arrays[0].shape:
+                sizes = f"{shape(arrays[0])} and {shape(pixels)} ({self.pictures.names[i]})"
                 raise UserError(f"{self.pictures.place}: images of several sizes, {sizes}; give --size HxW")
-            made.append(pixels)
-        return as_float(torch.from_numpy(np.stack(made)))
+            arrays.append(pixels)
+        return as_float(torch.from_numpy(np.stack(arrays)))
 
     def described(self) -> dict[str, str]:
-        noise = self.asked.noise
+        noise = self.settings.noise
         level = noise_level(noise) if noise["name"] == "gaussian" else None
         size = "x".join(map(str, self.first.shape[1:]))
         labels = self.pictures.labels
         kind = "without labels" if labels is None else plural(len(set(labels)), "class", "classes")
         return {
-            "model": self.found.title,
+            "model": self.model.title,
             "images": f"{len(self.pictures)} in {self.pictures.place}, {kind}, certified as {size}",
-            **self.found.preprocessing.facts(level),
+            **self.model.preprocessing.facts(level),
         }
 
     def ready(self) -> Ready:
         """The audited network in its form; every call uses the same images for this."""
-        net = given.network_of(self.found.preprocessing.network(self.found.network), VERB)
-        form = {"precision": self.asked.precision, "batch": self.batch, "compiled": False}
-        noise, seed = catalog.build("noises", self.asked.noise), self.asked.seed
-        name = self.found.title
-        self.made = prepared(net, form, noise, seed, self.first, self.device, name, self.asked.allow, VERB)
-        return self.made
+        net = given.network_of(self.model.preprocessing.network(self.model.network), VERB)
+        form = {"precision": self.settings.precision, "batch": self.batch, "compiled": False}
+        noise, seed = catalog.build("noises", self.settings.noise), self.settings.seed
+        name = self.model.title
+        self.classifier = prepared(
+            net, form, noise, seed, self.first, self.device, name, self.settings.allow, VERB
+        )
+        return self.classifier
 
     def kept(self) -> Kept:
-        noise = type(self.made.noise)
+        noise = type(self.classifier.noise)
         entries = [
             "rs.api.voting:VoterAtHand",
             "rs.api.voting:prepared",
             "rs.stages.shared_batches:cast",
         ]
         identity = {
-            "model": self.found.title,
-            **self.found.made,
-            "preprocessing": self.found.preprocessing.as_json(),
-            "noise": self.asked.noise,
-            "seed": self.asked.seed,
+            "model": self.model.title,
+            **self.model.provenance,
+            "preprocessing": self.model.preprocessing.as_json(),
+            "noise": self.settings.noise,
+            "seed": self.settings.seed,
             "number of images": len(self.pictures),
-            "inference form": self.made.form.description,
+            "inference form": self.classifier.form.description,
             "block": self.block,
             "device": device_class(self.device),
             "torch": torch.__version__,
             "code of rs": code_digest([*entries, f"{noise.__module__}:{noise.__qualname__}"]),
         }
-        network, size = self.made.audited.network, self.first.shape[1:]
-        return Kept(self.asked.out, identity, answers(network, size, self.device, self.found.title))
+        network, size = self.classifier.audited.network, self.first.shape[1:]
+        return Kept(self.settings.out, identity, answers(network, size, self.device, self.model.title))
 
     def voter(self, image: int) -> VoterAtHand:
-        return VoterAtHand(self.made, self.images([image]), [image], ())
+        return VoterAtHand(self.classifier, self.images([image]), [image], ())
 
     def choose(self, least: int, tell: Tell) -> Chosen:
         """n and the images: as chosen by the last call with the same wishes, else from the measured rate."""
-        asked = self.asked
+        settings = self.settings
         wished = ("n", "n0", "images", "budget", "alpha", "certificate")
-        wishes: dict[str, Any] = {name: getattr(asked, name) for name in wished}
-        file = asked.out / CHOICES
+        wishes: dict[str, Any] = {name: getattr(settings, name) for name in wished}
+        file = settings.out / CHOICES
         before = claimed.read_choices(file)
-        self.cost = cost.measure(self.voter(0), self.made.form.batch, self.block, asked.n0)
+        self.cost = cost.measure(self.voter(0), self.classifier.form.batch, self.block, settings.n0)
         if before.get("wishes") == wishes:
             chosen = Chosen(int(before["n"]), int(before["images"]))
         else:
-            wanted = asked.images, asked.n, asked.budget
-            chosen = cost.choose(self.cost, len(self.pictures), *wanted, least)
+            requested = settings.images, settings.n, settings.budget
+            chosen = cost.choose(self.cost, len(self.pictures), *requested, least)
             earlier = before.get("claimed", [])
             write_json(file, {"wishes": wishes, **vars(chosen), "claimed": earlier})
-        tell("votes", f"n0 = {asked.n0} choose the class, n = {chosen.n:,} bound its probability")
+        tell("votes", f"n0 = {settings.n0} choose the class, n = {chosen.n:,} bound its probability")
         tell("largest radius", self._reach(chosen.n))
         return chosen
 
     def _reach(self, n: int) -> str:
-        classes = self.made.form.classes
-        at = [largest(self.asked, classes, self.dimension, m) for m in (n, 10 * n)]
+        classes = self.classifier.form.classes
+        at = [largest(self.settings, classes, self.dimension, m) for m in (n, 10 * n)]
         here, more = (f"{np.floor(radius * 1000) / 1000:.3f}" for radius in at)
-        return f"{here} at alpha = {self.asked.alpha:g}, where all votes agree (n = {10 * n:,}: {more})"
+        return f"{here} at alpha = {self.settings.alpha:g}, where all votes agree (n = {10 * n:,}: {more})"
 
     def vote(self, positions: list[int], n: int, kept: Kept, tell: Tell) -> None:
         """Draws the missing votes and keeps them, including those drawn before an error."""
-        wanted = {i: list(blocks_of(i, self.asked.n0, n, self.block)) for i in positions}
-        missing = {i: todo for i, of in wanted.items() if (todo := [b for b in of if b not in kept])}
+        plan = {i: list(blocks_of(i, self.settings.n0, n, self.block)) for i in positions}
+        missing = {i: todo for i, of in plan.items() if (todo := [b for b in of if b not in kept])}
         digests = {}
         for i in follow(positions, len(positions), "reading", "images"):
             digests[i] = digest_of(self.pixels(i))  # reports a damaged image before anything is drawn
             kept.check_image(i, digests[i], self.pictures.where(i))
-        total, left = (sum(map(len, each.values())) for each in (wanted, missing))
+        total, left = (sum(map(len, each.values())) for each in (plan, missing))
         price = sum(self.cost.votes(b.votes) for todo in missing.values() for b in todo)
         number = plural(len(positions), "image", spec=",")
         drawn = f"{number}, {self.cost.rate:.3g} votes/s here"
@@ -279,7 +282,7 @@ class _Work:
         lot = max(min(TOGETHER, NUMBERS // self.dimension), 1)  # images whose votes share batches
         for start in range(0, len(missing), lot):
             together = list(missing)[start : start + lot]
-            voter = ByImage(self.made, self.images(together), together, ())
+            voter = ByImage(self.classifier, self.images(together), together, ())
             blocks = [b for i in together for b in missing[i]]
             ballots = [Ballot(together.index(b.image), b.purpose, b.block, b.votes) for b in blocks]
             for b, ballot, totals in zip(blocks, ballots, cast(voter, ballots), strict=True):

@@ -14,30 +14,30 @@ from rs.provenance.files import read_json, write_json
 
 def read_choices(file: Path) -> dict[str, Any]:
     """What was wished, chosen and claimed; empty without a file. Raises UserError for another file."""
-    told = read_json(file) if file.exists() else {}
-    if not isinstance(told, dict) or not (told == {} or _chosen(told)):
+    stored = read_json(file) if file.exists() else {}
+    if not isinstance(stored, dict) or not (stored == {} or _chosen(stored)):
         raise UserError(
             f"{file}: does not hold the choices of a certification; remove it and run again (votes are kept)"
         )
-    return told
+    return stored
 
 
-def _chosen(told: dict[str, Any]) -> bool:
-    """Whether `told` has the entries that `note` and `choose` write, each of its type."""
-    claims = told.get("claimed")
+def _chosen(stored: dict[str, Any]) -> bool:
+    """Whether `stored` has the entries that `note` and `choose` write, each of its type."""
+    claims = stored.get("claimed")
     return (
-        isinstance(told.get("wishes"), dict)
+        isinstance(stored.get("wishes"), dict)
         and isinstance(claims, list)
-        and all(map(_positive, [told, *claims]))
+        and all(map(_positive, [stored, *claims]))
         and all(_number(c.get("alpha")) and isinstance(c.get("certificate"), dict) for c in claims)
         and all(isinstance(c["certificate"].get("name"), str) for c in claims)
     )
 
 
-def _positive(told: Any) -> bool:
+def _positive(entry: Any) -> bool:
     """Whether the numbers of votes and images are valid."""
-    return isinstance(told, dict) and all(
-        type(told.get(key)) is int and told[key] > 0 for key in ("n", "images")
+    return isinstance(entry, dict) and all(
+        type(entry.get(key)) is int and entry[key] > 0 for key in ("n", "images")
     )
 
 
@@ -49,11 +49,11 @@ def note(file: Path, n: int, images: int, alpha: float, certificate: dict[str, A
     """Records this claim in `file`, and returns for each other claim there how it differs. `certificate`
     includes its defaults.
     """
-    told = read_choices(file)
+    stored = read_choices(file)
     claim = canonical({"n": n, "alpha": alpha, "certificate": certificate, "images": images})
-    before = [canonical(other) for other in told.get("claimed", [])]
+    before = [canonical(other) for other in stored.get("claimed", [])]
     if claim not in before:
-        write_json(file, {**told, "claimed": [*before, claim]})
+        write_json(file, {**stored, "claimed": [*before, claim]})
     return [_apart(other, claim) for other in before if other != claim]
 
 

@@ -97,19 +97,19 @@ def choose(
         return Chosen(n or max(N, 5 * least), min(images or available, available))
     seconds = budget * USED
     steps = [step for step in LADDER if step >= 5 * least] or [5 * least]
-    wanted = min(images or min(available, ENOUGH), available)
-    given = n is not None
+    target = min(images or min(available, ENOUGH), available)
+    is_fixed = n is not None
     if n is None:
-        fits = [step for step in steps if step <= max(N, steps[0]) and wanted * cost.image(step) <= seconds]
+        fits = [step for step in steps if step <= max(N, steps[0]) and target * cost.image(step) <= seconds]
         n = fits[-1] if fits else steps[0]
-    most = wanted if images else available
+    most = target if images else available
     bought = min(int(seconds / cost.image(n)), most)
-    if bought < (wanted if images else 1):
-        number = wanted if images else 1
+    if bought < (target if images else 1):
+        number = target if images else 1
         takes = f"{'takes' if number == 1 else 'take'} {in_words(number * cost.image(n))} here"
-        told = f"{plural(number, 'image')} with n = {n} {takes}"
-        raise UserError(f"certify: --budget {in_words(budget)}: too short: {told}")
-    if bought == most and not given:
+        reason = f"{plural(number, 'image')} with n = {n} {takes}"
+        raise UserError(f"certify: --budget {in_words(budget)}: too short: {reason}")
+    if bought == most and not is_fixed:
         n = max(step for step in steps if step == n or bought * cost.image(step) <= seconds)
     return Chosen(n, bought)
 

@@ -28,7 +28,7 @@ class Done:
     orientation was not followed.
     """
 
-    found: Foreign
+    model: Foreign
     pictures: Pictures
     certified: Certification
     cap: float
@@ -61,7 +61,7 @@ class Done:
 
     def class_name(self, label: int) -> str:
         """The class as text: the model's own name, that of its folder, or its number."""
-        names = self.found.classes or ()
+        names = self.model.classes or ()
         if label < 0:
             return "abstains"
         known = len(names) == self.certified.counts.estimation.shape[1]
@@ -74,55 +74,59 @@ class Done:
         frame["class"] = [self.class_name(label) for label in frame["prediction"]]
         return frame
 
-    def page(self, radii: Sequence[float], made: str) -> ModelPage:
-        """The page; `made` says what made it."""
+    def page(self, radii: Sequence[float], software: str) -> ModelPage:
+        """The page; `software` says what made it."""
         frame = self.frame()
         frame["true class"] = [self.class_name(y) if y >= 0 else "" for y in frame["label"]]
         shown = frame["image"].head(SHOWN)
-        prepare, pictures = self.found.preprocessing.pixels, self.pictures
+        prepare, pictures = self.model.preprocessing.pixels, self.pictures
         pixels = {int(i): prepare(pictures.image(i), pictures.where(i)) for i in shown}
         own = self.radii()
         every = self.accuracy(sorted({0.0, *own[own > 0].tolist()}))
-        said = self.found.title, self.measure, self.described, self.notes(), self.accuracy(radii)
-        return ModelPage(*said, every, frame, pixels, self.cap, self.labelled, made)
+        facts = self.model.title, self.measure, self.described, self.notes(), self.accuracy(radii)
+        return ModelPage(*facts, every, frame, pixels, self.cap, self.labelled, software)
 
     def table(self) -> pa.Table:
         """The rows with the settings of their radii, which `rs audit` checks."""
-        found = self.certified
-        made = {"certificate": found.certificate["name"], "alpha": found.alpha, "rigorous": found.rigorous}
-        frame = self.frame().assign(**made, largest_radius=self.cap)
+        certified = self.certified
+        settings = {
+            "certificate": certified.certificate["name"],
+            "alpha": certified.alpha,
+            "rigorous": certified.rigorous,
+        }
+        frame = self.frame().assign(**settings, largest_radius=self.cap)
         return pa.Table.from_pandas(frame, preserve_index=False)
 
     def notes(self) -> list[str]:
         """The notes below the shares."""
-        found, radii = self.certified, np.maximum(self.radii(), 0.0)
-        number, abstained = len(radii), int((found.prediction < 0).sum())
+        certified, radii = self.certified, np.maximum(self.radii(), 0.0)
+        number, abstained = len(radii), int((certified.prediction < 0).sum())
         average, low, high = t_interval(radii, least=0.0, most=self.cap)
-        what = "average certified radius" if found.rigorous else "average estimated radius"
+        what = "average certified radius" if certified.rigorous else "average estimated radius"
         if not self.labelled:  # the field's average certified radius counts wrong predictions as 0
             what = f"{what.replace(' certified', '')} of the predictions"
         spread = f" [{down(low)}, {up(high)}]" if number > 1 else ""
-        norm = f"l{found.norm:g}".replace("linf", "l-infinity")
-        told = [f"{what} {down(average)}{spread} ({norm}), at most {down(self.cap)}; {abstained} abstained"]
-        told.append(f"{plural(number, 'image', spec=',')}, {self._settings()}")
-        if not found.rigorous:
-            told.append(f"{found.certificate['name']} is an estimate that no proof covers")
+        norm = f"l{certified.norm:g}".replace("linf", "l-infinity")
+        lines = [f"{what} {down(average)}{spread} ({norm}), at most {down(self.cap)}; {abstained} abstained"]
+        lines.append(f"{plural(number, 'image', spec=',')}, {self._settings()}")
+        if not certified.rigorous:
+            lines.append(f"{certified.certificate['name']} is an estimate that no proof covers")
         if self.labelled:
-            classes, right = found.counts.estimation.shape[1], int(found.correct.sum())
-            told += filter(None, [no_better_than_guesses(right, number, classes)])
+            classes, right = certified.counts.estimation.shape[1], int(certified.correct.sum())
+            lines += filter(None, [no_better_than_guesses(right, number, classes)])
         else:
-            told.append("no labels: what is certified are the predictions, right or wrong")
+            lines.append("no labels: what is certified are the predictions, right or wrong")
         if self.turned:
             loaders = "certified as their pixels lie, as torchvision's and timm's loaders give them"
-            told.append(f"images with an EXIF orientation: {self.turned:,}, {loaders}")
+            lines.append(f"images with an EXIF orientation: {self.turned:,}, {loaders}")
         if self.earlier:
             holds = "a claim holds for settings chosen first"
-            told.append(f"these votes were claimed with {'; '.join(self.earlier)} before: {holds}")
-        return told
+            lines.append(f"these votes were claimed with {'; '.join(self.earlier)} before: {holds}")
+        return lines
 
     def _settings(self) -> str:
-        found, noise = self.certified, self.certified.counts.noise
+        certified, noise = self.certified, self.certified.counts.noise
         level = ", ".join(f"{k} = {v}" for k, v in noise.items() if k != "name")
-        n = int(found.counts.draws.estimation.n.max())
-        claim = f"{found.certificate['name']}, n = {n:,}, alpha = {found.alpha:g} per image"
+        n = int(certified.counts.draws.estimation.n.max())
+        claim = f"{certified.certificate['name']}, n = {n:,}, alpha = {certified.alpha:g} per image"
         return f"{noise['name']} noise, {level}; {claim}"

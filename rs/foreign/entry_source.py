@@ -10,23 +10,23 @@ from pathlib import Path
 
 from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing
-from rs.foreign.sources import Asked, Foreign, digest_of
+from rs.foreign.sources import Foreign, Request, digest_of
 from rs.foreign.weights import fill, state_of
 from rs.networks import imported
 
 
-def load(wanted: Asked) -> Foreign:
-    module, colon, function = wanted.name.partition(":")
+def load(request: Request) -> Foreign:
+    module, colon, function = request.name.partition(":")
     if not colon or not module or not function:
-        raise UserError(f"certify: --model {wanted.title}: must be entry:MODULE:FUNCTION")
+        raise UserError(f"certify: --model {request.title}: must be entry:MODULE:FUNCTION")
     try:
-        network = imported.call(wanted.name)
+        network = imported.call(request.name)
     except UserError as error:
-        reason = str(error).removeprefix(f"entry {wanted.name}: ")
-        raise UserError(f"certify: --model {wanted.title}: {reason}") from error
-    if wanted.weights is not None:
-        network = fill(network, state_of(wanted), wanted)
+        reason = str(error).removeprefix(f"entry {request.name}: ")
+        raise UserError(f"certify: --model {request.title}: {reason}") from error
+    if request.weights is not None:
+        network = fill(network, state_of(request), request)
     source = Path(getattr(sys.modules[module], "__file__", None) or module)
     code = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else ""
-    made = {"module": code, "weights": digest_of(network)}
-    return Foreign(wanted.title, network, Preprocessing("the defaults"), made)
+    provenance = {"module": code, "weights": digest_of(network)}
+    return Foreign(request.title, network, Preprocessing("the defaults"), provenance)

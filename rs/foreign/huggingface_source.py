@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing, Size
-from rs.foreign.sources import Asked, Foreign, digest_of, failed
+from rs.foreign.sources import Foreign, Request, digest_of, failed
 from rs.networks.transformations import one_line
 
 
@@ -33,70 +33,72 @@ class Logits(nn.Module):
         return logits
 
 
-def load(wanted: Asked) -> Foreign:
-    if wanted.weights is not None:
-        told = "--weights is for other sources; give the folder of the saved model, hf:FOLDER"
-        raise UserError(f"certify: --model {wanted.title}: {told}")
+def load(request: Request) -> Foreign:
+    if request.weights is not None:
+        advice = "--weights is for other sources; give the folder of the saved model, hf:FOLDER"
+        raise UserError(f"certify: --model {request.title}: {advice}")
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    where: dict[str, Any] = {"local_files_only": not wanted.download}
-    model = _model(wanted, where)
+    where: dict[str, Any] = {"local_files_only": not request.download}
+    model = _model(request, where)
     names = getattr(model.config, "id2label", None) or {}
     classes = tuple(str(names[i]) for i in sorted(names)) or None
-    made = {"library": f"transformers {transformers.__version__}", "weights": digest_of(model)}
+    provenance = {"library": f"transformers {transformers.__version__}", "weights": digest_of(model)}
     try:
-        processor = transformers.AutoImageProcessor.from_pretrained(wanted.name, **where)
+        processor = transformers.AutoImageProcessor.from_pretrained(request.name, **where)
     except Exception as error:  # a damaged file, or a processor with its own code
-        if not _without_processor(wanted):
-            raise failed(wanted, "its image processor cannot be loaded", error) from error
+        if not _without_processor(request):
+            raise failed(request, "its image processor cannot be loaded", error) from error
         # options must then state what it would say
-        source = f"{wanted.title}, without an image processor"
-        return Foreign(wanted.title, Logits(model), Preprocessing(source, told=False), made, classes)
+        source = f"{request.title}, without an image processor"
+        return Foreign(
+            request.title, Logits(model), Preprocessing(source, scale_known=False), provenance, classes
+        )
 
     def theirs(image: Image) -> Tensor:
-        made: Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
-        return made
+        pixels: Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]
+        return pixels
 
     try:
         preprocessing = described(processor)
     except (AttributeError, TypeError, ValueError) as error:
         kind = f"the settings of its image processor, a {type(processor).__name__}, are of no known form"
-        told = f"{kind} ({one_line(error)}); use --model timm:... or entry:MODULE:FUNCTION"
-        raise UserError(f"certify: --model {wanted.title}: {told}") from error
-    return Foreign(wanted.title, Logits(model), preprocessing, made, classes, theirs)
+        problem = f"{kind} ({one_line(error)}); use --model timm:... or entry:MODULE:FUNCTION"
+        raise UserError(f"certify: --model {request.title}: {problem}") from error
+    return Foreign(request.title, Logits(model), preprocessing, provenance, classes, theirs)
 
 
-def _without_processor(wanted: Asked) -> bool:
+def _without_processor(request: Request) -> bool:
     """Whether the model was saved without an image processor, rather than with an unreadable one."""
     files = [transformers.utils.IMAGE_PROCESSOR_NAME, transformers.utils.PROCESSOR_NAME]
-    if Path(wanted.name).is_dir():
-        return not any(Path(wanted.name, file).exists() for file in files)
-    found = [try_to_load_from_cache(wanted.name, file) for file in files]
-    if wanted.download:  # the cache notes what the hub lacks; a file neither there nor noted was not reached
-        return not any(file is None or isinstance(file, str) for file in found)
-    return not any(isinstance(file, str) for file in found)
+    if Path(request.name).is_dir():
+        return not any(Path(request.name, file).exists() for file in files)
+    paths = [try_to_load_from_cache(request.name, file) for file in files]
+    if request.download:  # the cache notes what the hub lacks; a file neither there nor noted was not reached
+        return not any(file is None or isinstance(file, str) for file in paths)
+    return not any(isinstance(file, str) for file in paths)
 
 
-def _model(wanted: Asked, where: dict[str, Any]) -> nn.Module:
+def _model(request: Request, where: dict[str, Any]) -> nn.Module:
     """Raises UserError where the model is not available, and for weights without a classifier."""
     automatic = transformers.AutoModelForImageClassification
     try:
         model, info = automatic.from_pretrained(
-            wanted.name, output_loading_info=True, dtype=torch.float32, **where
+            request.name, output_loading_info=True, dtype=torch.float32, **where
         )
     except Exception as error:  # not there, no network, no image classifier, a damaged file
-        if Path(wanted.name).is_dir():
-            raise failed(wanted, "cannot be loaded", error) from error
-        if wanted.download:
-            raise failed(wanted, "download failed", error) from error
-        told = "not in the cache of the Hugging Face hub, and no folder; give --download"
-        raise UserError(f"certify: --model {wanted.title}: {told} ({type(error).__name__})") from error
+        if Path(request.name).is_dir():
+            raise failed(request, "cannot be loaded", error) from error
+        if request.download:
+            raise failed(request, "download failed", error) from error
+        problem = "not in the cache of the Hugging Face hub, and no folder; give --download"
+        raise UserError(f"certify: --model {request.title}: {problem} ({type(error).__name__})") from error
     missing = sorted(info.get("missing_keys") or [])
     if missing:
-        told = f"its weights lack {missing[0]}: a model without classes certifies nothing"
-        raise UserError(f"certify: --model {wanted.title}: {told}")
-    found: nn.Module = model
-    return found
+        problem = f"its weights lack {missing[0]}: a model without classes certifies nothing"
+        raise UserError(f"certify: --model {request.title}: {problem}")
+    network: nn.Module = model
+    return network
 
 
 def described(processor: Any) -> Preprocessing:
@@ -116,8 +118,8 @@ def described(processor: Any) -> Preprocessing:
 
 def _sizes(processor: Any) -> tuple[int | Size | None, Size | None]:
     """The size to resize to, and the crop."""
-    found = processor.size if processor.do_resize else None
-    edge, height, width = (_of(found, key) for key in ("shortest_edge", "height", "width"))
+    target = processor.size if processor.do_resize else None
+    edge, height, width = (_of(target, key) for key in ("shortest_edge", "height", "width"))
     crops = bool(getattr(processor, "do_center_crop", False))
     sides = [_of(processor.crop_size, key) for key in ("height", "width")] if crops else [None]
     crop = (sides[0], sides[1]) if sides[0] and sides[1] else None

@@ -21,8 +21,8 @@ def in_model(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple[li
     table, how = translation(pictures, classes, names)
     known = list(pictures.labels) if table is None else [table[label] for label in pictures.labels]
     if known and max(known) >= classes:
-        told = f"label {max(known)}, but the model has {plural(classes, 'class', 'classes')}"
-        raise UserError(f"{pictures.place}: {told}; give --unlabelled to certify predictions")
+        problem = f"label {max(known)}, but the model has {plural(classes, 'class', 'classes')}"
+        raise UserError(f"{pictures.place}: {problem}; give --unlabelled to certify predictions")
     return known, how
 
 
@@ -41,18 +41,18 @@ def translation(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple
     places: dict[str, list[int]] = {}
     for i, name in enumerate(names):
         places.setdefault(plain(name), []).append(i)
-    found = [places.get(plain(group), []) for group in groups]
-    if all(len(at) == 1 for at in found):  # ImageNet has two classes named crane
-        return [at[0] for at in found], "the model's names of its classes"
+    candidates = [places.get(plain(group), []) for group in groups]
+    if all(len(at) == 1 for at in candidates):  # ImageNet has two classes named crane
+        return [at[0] for at in candidates], "the model's names of its classes"
     numbers = [group.isascii() and group.isdigit() for group in groups]
     if all(numbers):
         return [int(group) for group in groups], "numbers of classes"
     if len(groups) == classes and not any(numbers):
         order = f"{groups[0]} is class 0, {groups[-1]} is class {classes - 1}"
         return list(range(classes)), f"{plural(classes, 'class', 'classes')} in sorted order: {order}"
-    told = f"{plural(len(groups), 'class', 'classes')} ({some(list(groups))}), but the model has {classes}"
+    problem = f"{plural(len(groups), 'class', 'classes')} ({some(list(groups))}), but the model has {classes}"
     advice = "name the folders as its classes or by their numbers, or give --unlabelled"
-    raise UserError(f"{pictures.place}: {told}, and not of these names; {advice}")
+    raise UserError(f"{pictures.place}: {problem}, and not of these names; {advice}")
 
 
 def plain(name: str) -> str:

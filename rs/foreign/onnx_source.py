@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing
-from rs.foreign.sources import Asked, Foreign, failed
+from rs.foreign.sources import Foreign, Request, failed
 from rs.provenance.digests import file_digest
 from rs.provenance.reading import WEIGHTS, check_file
 
@@ -52,14 +52,14 @@ class Session(nn.Module):
     def _run(self, part: np.ndarray, batch: int) -> np.ndarray:
         whole = np.zeros((batch, *part.shape[1:]), np.float32)
         whole[: len(part)] = part
-        found: np.ndarray = self.held["session"].run([self.output], {self.input: whole})[0]
-        return found[: len(part)]
+        logits: np.ndarray = self.held["session"].run([self.output], {self.input: whole})[0]
+        return logits[: len(part)]
 
 
-def load(wanted: Asked) -> Foreign:
-    if wanted.weights is not None:
-        raise UserError(f"certify: --model {wanted.title}: the file holds its weights; leave --weights out")
-    file = Path(wanted.name)
+def load(request: Request) -> Foreign:
+    if request.weights is not None:
+        raise UserError(f"certify: --model {request.title}: the file holds its weights; leave --weights out")
+    file = Path(request.name)
     check_file(file, WEIGHTS)
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 3
@@ -67,52 +67,52 @@ def load(wanted: Asked) -> Foreign:
     try:
         session = onnxruntime.InferenceSession(str(file), quiet, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has its own exceptions for damaged files and unknown operators
-        raise failed(wanted, "cannot be read", error) from error
-    batch, sizes, channels_last = _input(wanted, session)
-    network = Session(session, batch, channels_last, _output(wanted, session))
-    made = {"library": f"onnxruntime {onnxruntime.__version__}", "weights": _digest(wanted, file)}
+        raise failed(request, "cannot be read", error) from error
+    batch, sizes, channels_last = _input(request, session)
+    network = Session(session, batch, channels_last, _output(request, session))
+    provenance = {"library": f"onnxruntime {onnxruntime.__version__}", "weights": _digest(request, file)}
     channels, *size = (sizes[2], *sizes[:2]) if channels_last else sizes
     known = (size[0], size[1]) if isinstance(size[0], int) and isinstance(size[1], int) else None
     resize = None if known is None else known[0] if known[0] == known[1] else known
     number = channels if channels in (1, 3) else 3
     units = (0.0,) * number, (1.0,) * number
     described = Preprocessing(f"{file}, and options", known, resize, "bilinear", *units, False)
-    return Foreign(wanted.title, network, described, made, on_cpu=True)
+    return Foreign(request.title, network, described, provenance, on_cpu=True)
 
 
-def _input(wanted: Asked, session: Any) -> tuple[int | None, list[Any], bool]:
+def _input(request: Request, session: Any) -> tuple[int | None, list[Any], bool]:
     """The batch size if fixed, other sizes (numbers, or names of open ones), whether channels are last."""
     inputs = session.get_inputs()
     if len(inputs) != 1:
-        _refuse(wanted, f"has {len(inputs)} inputs ({', '.join(i.name for i in inputs)}); allowed one")
-    (found,) = inputs
-    if found.type != "tensor(float)":
-        kind = KINDS.get(found.type, f"integers, {found.type}" if "int" in found.type else found.type)
-        _refuse(wanted, f"its input {found.name} takes {kind}; allowed float32 (export it so)")
-    if len(found.shape) != 4:
-        _refuse(wanted, f"its input {found.name} is {found.shape}; allowed images [B, C, H, W]")
-    batch, *sizes = found.shape
+        _refuse(request, f"has {len(inputs)} inputs ({', '.join(i.name for i in inputs)}); allowed one")
+    (tensor,) = inputs
+    if tensor.type != "tensor(float)":
+        kind = KINDS.get(tensor.type, f"integers, {tensor.type}" if "int" in tensor.type else tensor.type)
+        _refuse(request, f"its input {tensor.name} takes {kind}; allowed float32 (export it so)")
+    if len(tensor.shape) != 4:
+        _refuse(request, f"its input {tensor.name} is {tensor.shape}; allowed images [B, C, H, W]")
+    batch, *sizes = tensor.shape
     last = sizes[2] in (1, 3) and sizes[0] not in (1, 3)
     return (batch if isinstance(batch, int) and batch > 0 else None), sizes, last
 
 
-def _output(wanted: Asked, session: Any) -> str:
+def _output(request: Request, session: Any) -> str:
     outputs = [o for o in session.get_outputs() if o.type == "tensor(float)" and len(o.shape) in (0, 2)]
     named = [o.name for o in outputs if o.name == "logits"] or [o.name for o in outputs]
     if len(named) == 1:
         return str(named[0])
     every = ", ".join(f"{o.name} {o.type}{o.shape}" for o in session.get_outputs())
-    _refuse(wanted, f"its outputs are {every}; allowed one float32 output of logits [B, classes]")
+    _refuse(request, f"its outputs are {every}; allowed one float32 output of logits [B, classes]")
 
 
-def _digest(wanted: Asked, file: Path) -> str:
+def _digest(request: Request, file: Path) -> str:
     """Digest of the file and of the files that it names for tensors: weights may lie outside it."""
     try:
         tensors = _tensors(onnx.load(file, load_external_data=False))
         places = {e.value for t in tensors for e in t.external_data if e.key == "location"}
     except Exception as error:  # onnxruntime reads some files that are not ONNX
         raise failed(
-            wanted, "not read by the package onnx, which tells where its weights lie", error
+            request, "not read by the package onnx, which tells where its weights lie", error
         ) from error
     outside = [f"{place} {file_digest(file.parent / place)}\n" for place in sorted(places)]
     return hashlib.sha256("".join([*outside, file_digest(file)]).encode()).hexdigest()
@@ -129,5 +129,5 @@ def _tensors(message: Any) -> Iterator[Any]:
                 yield from _tensors(part)
 
 
-def _refuse(wanted: Asked, why: str) -> NoReturn:
-    raise UserError(f"certify: --model {wanted.title}: {why}")
+def _refuse(request: Request, why: str) -> NoReturn:
+    raise UserError(f"certify: --model {request.title}: {why}")

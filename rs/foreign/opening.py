@@ -17,19 +17,19 @@ def open_pictures(place: Path, split: str | None, labelled: bool) -> Pictures:
     """The images at `place`. Raises UserError where there are none."""
     if not place.exists():
         raise UserError(f"{place}: no such file or folder; give --data a folder of images, or Parquet files")
-    found = tabular.saved(place, split) or tabular.parquet(place, split)
-    if found is None and split is not None:
+    pictures = tabular.saved(place, split) or tabular.parquet(place, split)
+    if pictures is None and split is not None:
         raise UserError(f"{place}: --split {split}: a folder of images has no splits")
-    if found is None and place.is_dir():
+    if pictures is None and place.is_dir():
         return folder(place, labelled)
-    if found is None:
+    if pictures is None:
         raise UserError(f"{place}: no folder of images and no Parquet file")
     if not labelled:
-        return replace(found, labels=None, groups=())
-    if found.labels is not None and min(found.labels) < 0:
-        without = next(i for i, label in enumerate(found.labels) if label < 0)
-        raise UserError(f"{found.where(without)}: no label; give --unlabelled")
-    return found
+        return replace(pictures, labels=None, groups=())
+    if pictures.labels is not None and min(pictures.labels) < 0:
+        without = next(i for i, label in enumerate(pictures.labels) if label < 0)
+        raise UserError(f"{pictures.where(without)}: no label; give --unlabelled")
+    return pictures
 
 
 def _folders(place: Path) -> Iterator[tuple[str, list[str]]]:
@@ -40,11 +40,11 @@ def _folders(place: Path) -> Iterator[tuple[str, list[str]]]:
         links = []
         for top in tops:
             for root, folders, names in os.walk(top):
-                found = os.stat(root)
-                if (found.st_dev, found.st_ino) in seen:
+                status = os.stat(root)
+                if (status.st_dev, status.st_ino) in seen:
                     folders.clear()
                     continue
-                seen.add((found.st_dev, found.st_ino))
+                seen.add((status.st_dev, status.st_ino))
                 folders[:] = sorted(f for f in folders if not hidden(f))
                 links += [path for f in folders if os.path.islink(path := os.path.join(root, f))]
                 yield root, names
@@ -58,8 +58,8 @@ def folder(place: Path, labelled: bool = True) -> Pictures:
     files = []
     for root, names in _folders(place):
         inside = os.path.relpath(root, place)
-        found = (n for n in names if is_image_file(n) and not hidden(n))
-        files += [os.path.normpath(os.path.join(inside, name)) for name in found]
+        images = (n for n in names if is_image_file(n) and not hidden(n))
+        files += [os.path.normpath(os.path.join(inside, name)) for name in images]
     if not files:
         raise UserError(f"{place}: holds no image (jpg, jpeg, png, ppm, bmp, pgm, tif, tiff, webp)")
     files.sort()

@@ -35,7 +35,8 @@ Size = tuple[int, int]
 class Preprocessing:
     """How an image is prepared. `size` (H, W) is the network's input, cut from the centre; None leaves images
     as they are. `resize`, before the crop, is the shorter side or (H, W). `mean` and `std` per channel are in
-    units of [0, 1]. `source` says who states this; `told` is False where nothing states the scale of values.
+    units of [0, 1]. `source` says who states this; `scale_known` is False where nothing states the scale of
+    values.
     """
 
     source: str
@@ -44,15 +45,15 @@ class Preprocessing:
     interpolation: str = "bilinear"
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    told: bool = True
+    scale_known: bool = True
 
     def __post_init__(self) -> None:
         if self.interpolation not in INTERPOLATIONS:
             allowed = ", ".join(INTERPOLATIONS)
             raise UserError(f"certify: interpolation {self.interpolation}: none; allowed: {allowed}")
         if len(self.mean) != len(self.std) or self.channels not in LOSSLESS:
-            told = f"mean and std: {len(self.mean)} and {len(self.std)} numbers"
-            raise UserError(f"certify: {told}; must be one of each per channel, for 1 or 3 channels")
+            problem = f"mean and std: {len(self.mean)} and {len(self.std)} numbers"
+            raise UserError(f"certify: {problem}; must be one of each per channel, for 1 or 3 channels")
         if not all(np.isfinite(self.mean)) or not all(0 < s < np.inf for s in self.std):
             raise UserError("certify: mean and std: must be finite, and std greater than 0")
 
@@ -71,17 +72,17 @@ class Preprocessing:
 
         if image.mode not in LOSSLESS[self.channels]:
             allowed = "8-bit grey" if self.channels == 1 else "8-bit grey or colour without transparency"
-            told = f"its mode is {image.mode}; allowed for channels = {self.channels}: {allowed}"
+            problem = f"its mode is {image.mode}; allowed for channels = {self.channels}: {allowed}"
             if self.channels == 1 and self.source.endswith("options"):
-                told += " (--channels, and one number in --mean or --std, say that the model takes 1)"
-            raise UserError(f"{place}: {told}")
-        made = image.convert("L" if self.channels == 1 else "RGB")
+                problem += " (--channels, and one number in --mean or --std, say that the model takes 1)"
+            raise UserError(f"{place}: {problem}")
+        picture = image.convert("L" if self.channels == 1 else "RGB")
         if self.resize is not None:
             side = [self.resize] if isinstance(self.resize, int) else list(self.resize)
-            made = functional.resize(made, side, InterpolationMode(self.interpolation))
+            picture = functional.resize(picture, side, InterpolationMode(self.interpolation))
         if self.size is not None:
-            made = functional.center_crop(made, list(self.size))
-        array = np.asarray(made)
+            picture = functional.center_crop(picture, list(self.size))
+        array = np.asarray(picture)
         return array.reshape(*array.shape[:2], self.channels).transpose(2, 0, 1).copy()
 
     def network(self, net: nn.Module) -> nn.Module:
@@ -101,21 +102,23 @@ class Preprocessing:
         if self.size is not None:
             before.append(f"crop the centre {'x'.join(map(str, self.size))}")
         low, high = (self.in_units(np.full(self.channels, v)) for v in (0.0, 1.0))
-        told = {"before the noise": ", ".join([*before, "scale to [0, 1]"])}
+        facts = {"before the noise": ", ".join([*before, "scale to [0, 1]"])}
         if sigma is not None:
             per = " ".join(dict.fromkeys(f"{sigma / s:.4g}" for s in self.std))
-            told["noise"] = f"sigma = {sigma:g} in [0, 1], {per} in the model's units"
+            facts["noise"] = f"sigma = {sigma:g} in [0, 1], {per} in the model's units"
         mean, std = (" ".join(f"{v:.4g}" for v in values) for values in (self.mean, self.std))
         units = f"(x - [{mean}]) / [{std}], from {min(low):.3g} to {max(high):.3g}"
-        told["in the network"] = "nothing: it takes [0, 1]" if self.plain else units
-        return {**told, "as stated by": self.source}
+        facts["in the network"] = "nothing: it takes [0, 1]" if self.plain else units
+        return {**facts, "as stated by": self.source}
 
     def in_units(self, values: np.ndarray) -> list[float]:
         """Values [C] in [0, 1], in the units of the network's input."""
         return [float((v - m) / s) for v, m, s in zip(values, self.mean, self.std, strict=True)]
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        fields = asdict(self)
+        fields["told"] = fields.pop("scale_known")  # its name in stored identities
+        return fields
 
 
 @dataclass(frozen=True)
@@ -151,11 +154,11 @@ class Stated:
         if not changes:
             return described
         source = described.source.removesuffix(", and options") + ", and options"
-        made = replace(described, **changes, source=source, told=True)
-        if isinstance(made.resize, int) and made.size is not None and made.resize < max(made.size):
-            told = f"--resize {made.resize}: must be at least {max(made.size)}, the longer side of the crop"
-            raise UserError(f"certify: {told}, which black borders would fill")
-        return made
+        result = replace(described, **changes, source=source, scale_known=True)
+        if isinstance(result.resize, int) and result.size is not None and result.resize < max(result.size):
+            problem = f"must be at least {max(result.size)}, the longer side of the crop"
+            raise UserError(f"certify: --resize {result.resize}: {problem}, which black borders would fill")
+        return result
 
     def _units(self, described: Preprocessing) -> dict[str, Any]:
         if not self.units:
@@ -177,17 +180,22 @@ class Stated:
         }
 
 
-def compare(made: Preprocessing, image: Image, place: str, theirs: Callable[[Image], Tensor]) -> None:
-    """Raises UserError where the model's own library prepares an image differently from `made`."""
-    own = torch.from_numpy(made.pixels(image, place)).double() / 255
-    other = theirs(image.convert("L" if made.channels == 1 else "RGB")).double()
-    mean, std = (torch.tensor(v, dtype=torch.float64).reshape(-1, 1, 1) for v in (made.mean, made.std))
+def compare(
+    preprocessing: Preprocessing, image: Image, place: str, theirs: Callable[[Image], Tensor]
+) -> None:
+    """Raises UserError where the model's own library prepares an image differently from `preprocessing`."""
+    own = torch.from_numpy(preprocessing.pixels(image, place)).double() / 255
+    other = theirs(image.convert("L" if preprocessing.channels == 1 else "RGB")).double()
+    mean, std = (
+        torch.tensor(v, dtype=torch.float64).reshape(-1, 1, 1)
+        for v in (preprocessing.mean, preprocessing.std)
+    )
     back = other * std + mean
     if back.shape == own.shape and float((back - own).abs().mean()) <= APART:
         return
     gap = f"{shape(back)} instead of {shape(own)}" if back.shape != own.shape else "other pixels"
     advice = "state --size, --resize, --interpolation, --mean and --std"
-    raise UserError(f"certify: {made.source} makes {gap} of {place}; {advice}")
+    raise UserError(f"certify: {preprocessing.source} makes {gap} of {place}; {advice}")
 
 
 def shape(image: Tensor | np.ndarray | Sequence[int]) -> str:

@@ -39,7 +39,7 @@ OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """A model as the user names it. `name` is the text behind the colon; `key` selects one of several state
     dicts in `weights`.
     """
@@ -59,49 +59,49 @@ class Asked:
 class Foreign:
     """A model that was found. `network` takes images in its own units, as `preprocessing` says. `classes` are
     names in the order of the logits, where they are known; with a file of weights, their number may differ
-    from that of the logits. `made` (library, weights) distinguishes results. `theirs` is the library's own
-    preprocessing of one image, in the network's units. `on_cpu`: it computes only on the processor.
+    from that of the logits. `provenance` (library, weights) distinguishes results. `theirs` is the library's
+    own preprocessing of one image, in the network's units. `on_cpu`: it computes only on the processor.
     """
 
     title: str
     network: nn.Module
     preprocessing: Preprocessing
-    made: dict[str, Any]
+    provenance: dict[str, Any]
     classes: tuple[str, ...] | None = None
     theirs: Callable[[Image], Tensor] | None = field(default=None, compare=False)
     on_cpu: bool = False
 
 
-def asked(text: str, weights: Path | None, key: str | None, download: bool) -> Asked:
+def request_of(text: str, weights: Path | None, key: str | None, download: bool) -> Request:
     """The model that `--model` names. Raises UserError for a text that names no source."""
     source, colon, name = text.partition(":")
     if not colon or not name or source not in SOURCES:
         known = ", ".join(f"{s}:..." for s in SOURCES)
         raise UserError(f"certify: --model {text}: no source of models; allowed: {known}")
-    return Asked(source, name, weights, key, download)
+    return Request(source, name, weights, key, download)
 
 
-def load(wanted: Asked, stated: Stated) -> Foreign:
+def load(request: Request, stated: Stated) -> Foreign:
     """The model, with `stated` replacing parts of its own description. Raises UserError where it is not
     available.
     """
-    place, packages = SOURCES[wanted.source]
-    need(wanted, packages)
+    place, packages = SOURCES[request.source]
+    need(request, packages)
     # what libraries print, as torch.hub does, is no result
-    with contextlib.redirect_stdout(sys.stderr), contextlib.nullcontext() if wanted.download else offline():
-        found: Foreign = importlib.import_module(place).load(wanted)
-    if not found.preprocessing.told and not stated.units:
-        told = "nothing says what its input is: give --range=0,1 (or -1,1, or 0,255), or --mean and --std"
-        raise UserError(f"certify: --model {wanted.title}: {told}")
-    preprocessing = stated.over(found.preprocessing)
-    theirs = found.theirs if preprocessing == found.preprocessing else None
-    return Foreign(**{**vars(found), "preprocessing": preprocessing, "theirs": theirs})
+    with contextlib.redirect_stdout(sys.stderr), contextlib.nullcontext() if request.download else offline():
+        model: Foreign = importlib.import_module(place).load(request)
+    if not model.preprocessing.scale_known and not stated.units:
+        problem = "nothing says what its input is: give --range=0,1 (or -1,1, or 0,255), or --mean and --std"
+        raise UserError(f"certify: --model {request.title}: {problem}")
+    preprocessing = stated.over(model.preprocessing)
+    theirs = model.theirs if preprocessing == model.preprocessing else None
+    return Foreign(**{**vars(model), "preprocessing": preprocessing, "theirs": theirs})
 
 
-def need(wanted: Asked, packages: Sequence[str]) -> None:
+def need(request: Request, packages: Sequence[str]) -> None:
     """Raises UserError with what to install, where a source's packages are missing."""
     if missing := " ".join(package for package in packages if find_spec(package) is None):
-        raise UserError(f"certify: --model {wanted.title}: needs {missing}: pip install {missing}")
+        raise UserError(f"certify: --model {request.title}: needs {missing}: pip install {missing}")
 
 
 @contextlib.contextmanager
@@ -116,19 +116,19 @@ def offline() -> Iterator[None]:
             os.environ.pop(key) if value is None else os.environ.update({key: value})
 
 
-def failed(wanted: Asked, what: str, error: BaseException) -> UserError:
+def failed(request: Request, what: str, error: BaseException) -> UserError:
     """The error for a library that failed at `what`."""
     reason = " ".join(one_line(error).split())
-    return UserError(f"certify: --model {wanted.title}: {what}: {reason}")
+    return UserError(f"certify: --model {request.title}: {what}: {reason}")
 
 
 def digest_of(network: nn.Module) -> str:
     """Digest of all parameters and buffers: names, types, shapes, bits."""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         if not isinstance(tensor, Tensor):
             continue
         held = tensor.detach().cpu().contiguous()
-        found.update(f"{name} {held.dtype} {tuple(held.shape)}\n".encode())
-        found.update(held.reshape(-1).view(torch.uint8).numpy().tobytes() if held.numel() else b"")
-    return found.hexdigest()
+        hasher.update(f"{name} {held.dtype} {tuple(held.shape)}\n".encode())
+        hasher.update(held.reshape(-1).view(torch.uint8).numpy().tobytes() if held.numel() else b"")
+    return hasher.hexdigest()

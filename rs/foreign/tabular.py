@@ -36,8 +36,8 @@ def parquet(place: Path, split: str | None) -> Pictures | None:
     if split is not None or (len(splits) > 1 and place.is_dir()):
         files = [file for file in files if _split_of(file) == split]
         if not files:
-            given = "several splits; give --split" if split is None else f"no split {split}; allowed"
-            raise UserError(f"{place}: {given}: {', '.join(splits)}")
+            problem = "several splits; give --split" if split is None else f"no split {split}; allowed"
+            raise UserError(f"{place}: {problem}: {', '.join(splits)}")
     try:
         opened = [pq.ParquetFile(file) for file in files if check_file(file)]
         groups = [(f, g) for f in opened for g in range(f.num_row_groups)]
@@ -60,21 +60,21 @@ def saved(place: Path, split: str | None) -> Pictures | None:
     """The images of a folder from `save_to_disk` of a Dataset or a DatasetDict; None for another folder."""
     listed = place / "dataset_dict.json"
     if listed.is_file():
-        told = _json(listed).get("splits")
-        if not isinstance(told, list):
+        names = _json(listed).get("splits")
+        if not isinstance(names, list):
             raise UserError(f"{listed}: splits: must be a list of names")
-        splits = [str(s) for s in told]
+        splits = [str(s) for s in names]
         if split not in splits:
-            given = "several splits; give --split" if split is None else f"no split {split}; allowed"
-            raise UserError(f"{place}: {given}: {', '.join(splits)}")
+            problem = "several splits; give --split" if split is None else f"no split {split}; allowed"
+            raise UserError(f"{place}: {problem}: {', '.join(splits)}")
         place = place / split
     state, info = place / "state.json", place / "dataset_info.json"
     if not state.is_file() or not info.is_file():
         return None
-    told = _json(state)
-    if told.get("_indices_data_files") or told.get("_indices_files"):
+    metadata = _json(state)
+    if metadata.get("_indices_data_files") or metadata.get("_indices_files"):
         raise UserError(f"{place}: a selection of another data set; save it after flatten_indices()")
-    files = _arrow_files(state, told)
+    files = _arrow_files(state, metadata)
     try:
         tables = [pa.ipc.open_stream(pa.memory_map(str(file))).read_all() for file in files]
         table = pa.concat_tables(tables)
@@ -87,9 +87,9 @@ def saved(place: Path, split: str | None) -> Pictures | None:
     return _pictures(place, _Rows([len(column)], lambda _: column), labels, names)
 
 
-def _arrow_files(state: Path, told: dict[str, Any]) -> list[Path]:
+def _arrow_files(state: Path, metadata: dict[str, Any]) -> list[Path]:
     """The data files that `state` lists. Raises UserError where it lists none."""
-    listed = told.get("_data_files")
+    listed = metadata.get("_data_files")
     entries = listed if isinstance(listed, list) else []
     names = [entry.get("filename") if isinstance(entry, dict) else None for entry in entries]
     if not names or not all(isinstance(name, str) for name in names):
@@ -120,10 +120,10 @@ def _pictures(place: Path, rows: _Rows, labels: list[int | None] | None, names: 
 
     def content(i: int) -> bytes:
         held = rows[i]
-        found = held.get("bytes") if isinstance(held, dict) else held
-        if not isinstance(found, bytes):
+        data = held.get("bytes") if isinstance(held, dict) else held
+        if not isinstance(data, bytes):
             raise UserError(f"{place}: row {i}: a path instead of an image; store the images themselves")
-        return found
+        return data
 
     if labels is not None and all(y is None or y < 0 for y in labels):
         labels = None  # a test split whose labels are secret
@@ -141,9 +141,9 @@ def _columns(place: str, schema: pa.Schema) -> tuple[str, str | None]:
 
     images = [field.name for field in schema if holds_images(field.type)]
     if len(images) != 1:
-        told = f"several columns of images ({some(images)})" if images else "no column of images"
+        lack = f"several columns of images ({some(images)})" if images else "no column of images"
         raise UserError(
-            f"{place}: {told}; allowed exactly one, a struct of bytes and path; it has {some(schema.names)}"
+            f"{place}: {lack}; allowed exactly one, a struct of bytes and path; it has {some(schema.names)}"
         )
     whole = [n for n in LABELS if n in schema.names and pa.types.is_integer(schema.field(n).type)]
     return images[0], next(iter(whole), None)
@@ -153,16 +153,16 @@ def _named(place: str, metadata: bytes | None, label: str | None) -> tuple[str, 
     """The names of the classes in the `datasets` library's metadata."""
     if metadata is None or label is None:
         return ()
-    where, found = f"{place}: features", parse_json(metadata, f"{place}: metadata: not JSON")
+    where, node = f"{place}: features", parse_json(metadata, f"{place}: metadata: not JSON")
     for key in ("info", "features", label, "names"):
-        if found is None:
+        if node is None:
             return ()
-        if not isinstance(found, dict):
-            raise UserError(f"{where}: a {type(found).__name__}; must be an object with {key}")
-        found = found.get(key)
-    if found is not None and not isinstance(found, list):
+        if not isinstance(node, dict):
+            raise UserError(f"{where}: a {type(node).__name__}; must be an object with {key}")
+        node = node.get(key)
+    if node is not None and not isinstance(node, list):
         raise UserError(f"{where}: names of {label}: must be a list")
-    return tuple(map(str, found or ()))
+    return tuple(map(str, node or ()))
 
 
 def _split_of(file: Path) -> str:
@@ -170,8 +170,8 @@ def _split_of(file: Path) -> str:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    found = parse_json(read_bytes(file, JSON), f"{file}: not a complete JSON file")
-    return found if isinstance(found, dict) else {}
+    content = parse_json(read_bytes(file, JSON), f"{file}: not a complete JSON file")
+    return content if isinstance(content, dict) else {}
 
 
 def _line(error: Exception) -> str:

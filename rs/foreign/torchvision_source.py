@@ -18,7 +18,7 @@ from torchvision import models
 
 from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing
-from rs.foreign.sources import Asked, Foreign, digest_of, failed
+from rs.foreign.sources import Foreign, Request, digest_of, failed
 from rs.foreign.weights import classes_in, fill, state_of
 from rs.networks import state_dicts
 
@@ -28,25 +28,25 @@ TRANSFORMING = ("googlenet", "inception_v3")
 _DENSE = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 
-def load(wanted: Asked) -> Foreign:
-    name, _, tag = wanted.name.partition(".")
+def load(request: Request) -> Foreign:
+    name, _, tag = request.name.partition(".")
     known = models.list_models(module=models)
     if name not in known:
         near = ", ".join(difflib.get_close_matches(name, known, 3)) or ", ".join(known[:5]) + ", ..."
-        raise UserError(f"certify: --model {wanted.title}: no image classifier of that name; near: {near}")
+        raise UserError(f"certify: --model {request.title}: no image classifier of that name; near: {near}")
     variants = models.get_model_weights(name)
     try:
         weights = variants[tag or "DEFAULT"]
     except KeyError as error:
         allowed = ", ".join(w.name for w in variants)
-        raise UserError(f"certify: --model {wanted.title}: no such weights; allowed: {allowed}") from error
+        raise UserError(f"certify: --model {request.title}: no such weights; allowed: {allowed}") from error
     if not weights.meta.get("categories"):
-        raise UserError(f"certify: --model {wanted.title}: {weights.name} has no classes, only features")
-    network = _of_file(wanted, name) if wanted.weights else _pretrained(wanted, name, weights)
+        raise UserError(f"certify: --model {request.title}: {weights.name} has no classes, only features")
+    network = _of_file(request, name) if request.weights else _pretrained(request, name, weights)
     transforms = weights.transforms()
-    made = {"library": f"torchvision {torchvision.__version__}", "weights": digest_of(network)}
+    provenance = {"library": f"torchvision {torchvision.__version__}", "weights": digest_of(network)}
     classes = tuple(weights.meta["categories"])
-    return Foreign(wanted.title, network, _described(weights, transforms), made, classes, transforms)
+    return Foreign(request.title, network, _described(weights, transforms), provenance, classes, transforms)
 
 
 def _described(weights: Any, transforms: Any) -> Preprocessing:
@@ -56,27 +56,27 @@ def _described(weights: Any, transforms: Any) -> Preprocessing:
     return Preprocessing(source, (crop, crop), resize, transforms.interpolation.value, *units)
 
 
-def _pretrained(wanted: Asked, name: str, weights: Any) -> nn.Module:
+def _pretrained(request: Request, name: str, weights: Any) -> nn.Module:
     """Loads the weights as torchvision's builders do, but these unpickle the file and so run its code."""
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
-    if not wanted.download and not cached.is_file():
-        told = f"its weights are not in {cached}; give --download, or --weights FILE"
-        raise UserError(f"certify: --model {wanted.title}: {told}")
+    if not request.download and not cached.is_file():
+        problem = f"its weights are not in {cached}; give --download, or --weights FILE"
+        raise UserError(f"certify: --model {request.title}: {problem}")
     safe: dict[str, Any] = {"weights_only": True, "check_hash": True, "progress": False}
     try:
         state = weights.get_state_dict(map_location="cpu", **safe)
     except Exception as error:  # no network, a damaged file, pickled code
         if not cached.is_file():
-            raise failed(wanted, "download failed", error) from error
+            raise failed(request, "download failed", error) from error
         state_dicts.read(cached)  # raises its own error for a damaged file
-        raise failed(wanted, f"{cached} cannot be read; remove it", error) from error
+        raise failed(request, f"{cached} cannot be read; remove it", error) from error
     network: Any = models.get_model(name, weights=None, **_form(name, weights))
     try:
         for key in [key for key in state if _DENSE.match(key)]:
             state[_DENSE.sub(r"\1\2", key)] = state.pop(key)
         network.load_state_dict(state)
     except Exception as error:  # modules rename entries of older files, and each fails in its own way
-        raise failed(wanted, f"{cached} does not fit", error) from error
+        raise failed(request, f"{cached} does not fit", error) from error
     if name == "googlenet":  # these heads are for training
         network.aux_logits, network.aux1, network.aux2 = False, None, None
     held: nn.Module = network
@@ -95,14 +95,14 @@ def _form(name: str, weights: Any) -> dict[str, Any]:
     return form
 
 
-def _of_file(wanted: Asked, name: str) -> nn.Module:
+def _of_file(request: Request, name: str) -> nn.Module:
     if name in TRANSFORMING:
-        told = "a file does not say how its input is transformed; use --model entry:MODULE:FUNCTION"
-        raise UserError(f"certify: --model {wanted.title}: {told}")
-    state = state_of(wanted)
+        problem = "a file does not say how its input is transformed; use --model entry:MODULE:FUNCTION"
+        raise UserError(f"certify: --model {request.title}: {problem}")
+    state = state_of(request)
 
     def build(classes: int) -> nn.Module:
         network: nn.Module = models.get_model(name, weights=None, num_classes=classes)
         return network
 
-    return fill(build(classes_in(state, build, 1000)), state, wanted)
+    return fill(build(classes_in(state, build, 1000)), state, request)

@@ -74,19 +74,19 @@ class Kept:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def check_image(self, image: int, found: str, where: str) -> None:
+    def check_image(self, image: int, image_digest: str, where: str) -> None:
         """Raises UserError where stored votes at this position are of another image."""
-        if self._digests.get(image, found) != found:
-            told = f"{where} is not the image that the votes in {self.folder} are of"
+        if self._digests.get(image, image_digest) != image_digest:
+            problem = f"{where} is not the image that the votes in {self.folder} are of"
             before = self._pillow[image]
             if before != PIL.__version__:
-                told += f" (Pillow {before} prepared that, Pillow {PIL.__version__} this)"
-            raise UserError(f"certify: {told}; choose another --out, or remove that folder")
+                problem += f" (Pillow {before} prepared that, Pillow {PIL.__version__} this)"
+            raise UserError(f"certify: {problem}; choose another --out, or remove that folder")
 
-    def add(self, block: Block, found: str, counts: np.ndarray) -> None:
-        """Votes int64 [classes] of the image with digest `found`; written now and then, and by `write`."""
+    def add(self, block: Block, image_digest: str, counts: np.ndarray) -> None:
+        """Votes int64 [classes] of the image with this digest; written now and then, and by `write`."""
         classes = np.flatnonzero(counts)
-        row = _Row(found, classes.astype(np.int32), counts[classes].astype(np.int64))
+        row = _Row(image_digest, classes.astype(np.int32), counts[classes].astype(np.int64))
         self._rows[block] = row
         self._new.append((block, row))
         now = time.monotonic()
@@ -107,16 +107,16 @@ class Kept:
 
     def totals(self, images: list[int], n0: int, n: int, block: int, classes: int) -> list[np.ndarray]:
         """Selection and estimation votes, int64 [images, classes] each, of images with all their blocks."""
-        found = [np.zeros((len(images), classes), np.int64) for _ in PURPOSES]
+        totals = [np.zeros((len(images), classes), np.int64) for _ in PURPOSES]
         for i, image in enumerate(images):
-            for wanted in blocks_of(image, n0, n, block):
-                row = self._rows[wanted]
-                found[PURPOSES.index(wanted.purpose)][i, row.classes] += row.counts
-        return found
+            for key in blocks_of(image, n0, n, block):
+                row = self._rows[key]
+                totals[PURPOSES.index(key.purpose)][i, row.classes] += row.counts
+        return totals
 
     def _read(self, file: Path) -> None:
-        table, made = read_table(file, [*Block._fields, "digest", "classes", "counts"])
-        if made.get("spec_digest") != digest(self.identity):
+        table, provenance = read_table(file, [*Block._fields, "digest", "classes", "counts"])
+        if provenance.get("spec_digest") != digest(self.identity):
             raise UserError(
                 f"{file}: votes of another classifier or noise than {self.folder / IDENTITY} says"
             )
@@ -125,7 +125,7 @@ class Kept:
             arrays = np.array(row["classes"], np.int32), np.array(row["counts"], np.int64)
             self._rows[block] = _Row(row["digest"], *arrays)
             self._digests[block.image] = row["digest"]
-            self._pillow[block.image] = str(made.get("pillow"))
+            self._pillow[block.image] = str(provenance.get("pillow"))
 
 
 def check_identity(folder: Path, identity: dict[str, Any], answers: list[str]) -> None:
@@ -136,7 +136,7 @@ def check_identity(folder: Path, identity: dict[str, Any], answers: list[str]) -
             raise UserError(f"{file}: missing, though votes are there; remove {folder} and run again")
         write_json(file, {"identity": identity, "answers": answers})
         return
-    there, before = _told(file)
+    there, before = _read_identity(file)
     now = canonical(identity)
     advice = "choose another --out, or remove that folder"
     for key in dict.fromkeys([*there, *now]):
@@ -149,10 +149,12 @@ def check_identity(folder: Path, identity: dict[str, Any], answers: list[str]) -
         raise UserError(f"certify: {folder}: holds votes of another network ({code}); {advice}")
 
 
-def _told(file: Path) -> tuple[dict[str, Any], list[str]]:
+def _read_identity(file: Path) -> tuple[dict[str, Any], list[str]]:
     """The recorded identity and logits. Raises UserError for another file."""
-    told = read_json(file)
-    identity, noted = (told.get("identity"), told.get("answers")) if isinstance(told, dict) else (None, None)
+    stored = read_json(file)
+    identity, noted = (
+        (stored.get("identity"), stored.get("answers")) if isinstance(stored, dict) else (None, None)
+    )
     if not isinstance(identity, dict) or not isinstance(noted, list) or not all(map(are_numbers, noted)):
         raise UserError(f"{file}: does not say whose votes these are; remove {file.parent} and run again")
     return canonical(identity), noted

@@ -42,7 +42,7 @@ class ModelPage:
     pixels: Mapping[int, np.ndarray]
     cap: float
     labelled: bool
-    made: str
+    software: str
 
 
 def write_model_page(out: Path, page: ModelPage) -> None:
@@ -55,7 +55,7 @@ def write_model_page(out: Path, page: ModelPage) -> None:
         measure=page.measure,
         shares=_shares(page),
         images=_images(page),
-        made=page.made,
+        software=page.software,
     )
     write_text(out, text)
 

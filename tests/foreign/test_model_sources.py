@@ -42,7 +42,7 @@ def photos(place: Path) -> Path:
 
 def found(name: str, weights: str | None = None, **stated):
     source, _, rest = name.partition(":")
-    asked = sources.Asked(source, rest, Path(weights) if weights else None)
+    asked = sources.Request(source, rest, Path(weights) if weights else None)
     return sources.load(asked, Stated(**stated))
 
 
@@ -85,12 +85,12 @@ def test_timm_weights_of_a_file_and_in_the_hubs_cache(certify, photos, monkeypat
     network = timm.create_model("test_resnet.r160_in1k", pretrained=False)
     torch.save(network.state_dict(), "mine.pth")
     model = found("timm:test_resnet.r160_in1k", "mine.pth")
-    assert model.made["weights"] == sources.digest_of(network)
+    assert model.provenance["weights"] == sources.digest_of(network)
     assert model.preprocessing.mean == (0.5, 0.5, 0.5)
     assert (model.preprocessing.resize, model.preprocessing.size) == (168, (160, 160))
     assert model.classes[1].startswith("goldfish")
     monkeypatch.setattr("rs.foreign.timm_source.try_to_load_from_cache", lambda *_: str(Path("mine.pth")))
-    assert found("timm:test_resnet.r160_in1k").made == model.made
+    assert found("timm:test_resnet.r160_in1k").provenance == model.provenance
     options = ("--model", "timm:test_resnet.r160_in1k", "--weights", "mine.pth", "--size", "32")
     code, _, err = certify(*options, "--data", "photos", *QUICK)
     assert code == 0

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow  # the libraries take seconds to import
 
 def found(name: str):
     source, _, rest = name.partition(":")
-    return sources.load(sources.Asked(source, rest), Stated(value_range=(0.0, 1.0)))
+    return sources.load(sources.Request(source, rest), Stated(value_range=(0.0, 1.0)))
 
 
 def test_an_onnx_file_is_told_apart_by_weights_in_a_folder_below(place):
@@ -56,12 +56,12 @@ def test_an_onnx_file_is_told_apart_by_weights_in_a_folder_below(place):
     graph = helper.make_graph(nodes, "net", [pixels], [logits], held)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     Path("net.onnx").write_bytes(model.SerializeToString())
-    digests = [found("onnx:net.onnx").made["weights"]]
-    assert found("onnx:net.onnx").made["weights"] == digests[0]
+    digests = [found("onnx:net.onnx").provenance["weights"]]
+    assert found("onnx:net.onnx").provenance["weights"] == digests[0]
     for file in ("parts/weight.bin", "parts/a.bin"):
         other = np.frombuffer(Path(file).read_bytes(), np.float32) + 1
         Path(file).write_bytes(other.tobytes())
-        digests.append(found("onnx:net.onnx").made["weights"])
+        digests.append(found("onnx:net.onnx").provenance["weights"])
     assert len(set(digests)) == 3
 
 

@@ -35,7 +35,7 @@ def cached(model: str) -> Path:
 
 
 def found(name: str, **more: bool):
-    return sources.load(sources.Asked("torchvision", name, **more), Stated())
+    return sources.load(sources.Request("torchvision", name, **more), Stated())
 
 
 @pytest.mark.parametrize("saved", [torch.save, lambda held, file: file.write_bytes(pickle.dumps(held))])
@@ -78,7 +78,7 @@ def test_a_download_is_held_against_its_name(place, monkeypatch):
     monkeypatch.setattr("torch.hub.download_url_to_file", fetched)
     with pytest.raises(UserError, match="give --download"):
         found("squeezenet1_1")
-    assert found("squeezenet1_1", download=True).made == found("squeezenet1_1").made
+    assert found("squeezenet1_1", download=True).provenance == found("squeezenet1_1").provenance
 
 
 def test_densenets_old_names_and_googlenets_heads(place):
@@ -93,18 +93,18 @@ def test_densenets_old_names_and_googlenets_heads(place):
     network = models.densenet121()
     old = {k.replace(".norm1.", ".norm.1."): v for k, v in network.state_dict().items()}
     torch.save(old, cached("densenet121"))
-    assert found("densenet121").made["weights"] == sources.digest_of(network)
+    assert found("densenet121").provenance["weights"] == sources.digest_of(network)
 
 
 def test_files_of_older_versions_of_modules(place):
     """What state dicts tell of their modules' versions is heeded: ViT's names were others."""
     network = models.mnasnet0_5()
     torch.save(network.state_dict(), cached("mnasnet0_5"))
-    assert found("mnasnet0_5").made["weights"] == sources.digest_of(network)
+    assert found("mnasnet0_5").provenance["weights"] == sources.digest_of(network)
     network = models.vit_b_32()
     renamed = {k.replace(".mlp.0.", ".mlp.linear_1."): v for k, v in network.state_dict().items()}
     torch.save({k.replace(".mlp.3.", ".mlp.linear_2."): v for k, v in renamed.items()}, cached("vit_b_32"))
-    assert found("vit_b_32").made["weights"] == sources.digest_of(network)
+    assert found("vit_b_32").provenance["weights"] == sources.digest_of(network)
 
 
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
@@ -116,8 +116,8 @@ def test_weights_of_a_file_are_of_the_networks_version(place, suffix):
         torch.save({"state_dict": dict(network.state_dict()), "epoch": 3}, path)
     else:
         save_file(network.state_dict(), path)
-    asked = sources.Asked("torchvision", "mnasnet0_5", path)
-    assert sources.load(asked, Stated()).made["weights"] == sources.digest_of(network)
+    asked = sources.Request("torchvision", "mnasnet0_5", path)
+    assert sources.load(asked, Stated()).provenance["weights"] == sources.digest_of(network)
 
 
 def test_weights_of_another_network_in_the_cache(refused):

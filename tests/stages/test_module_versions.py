@@ -13,7 +13,7 @@ from torch import nn
 
 from rs.errors import UserError
 from rs.foreign.preprocessing import Stated
-from rs.foreign.sources import Asked, load
+from rs.foreign.sources import Request, load
 from rs.networks import checkpoints, state_dicts
 from rs.plan.plan import Plan
 from rs.study.study import Study
@@ -120,7 +120,7 @@ def test_a_module_that_stumbles_over_an_older_file_is_one_line(place) -> None:
 def test_rs_certify_takes_all_of_them(place, version) -> None:
     expected = saved(version)
     for untold in (OF_TODAY, OF_OLD):
-        found = load(Asked("entry", written(untold), Path("w.pth")), Stated())
+        found = load(Request("entry", written(untold), Path("w.pth")), Stated())
         assert torch.equal(found.network.state_dict()["1.weight"], expected)
 
 
