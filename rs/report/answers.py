@@ -62,8 +62,8 @@ def _numbers(published: pd.DataFrame) -> Iterator[str]:
     if published.empty:
         return
     ways = published[published["status"] == "differs"]["direction"].value_counts()
-    told = ", ".join(f"{n} {way}" if ways.sum() > 1 else str(way) for way, n in ways.items())
-    yield counted(published["status"], "published numbers", STATUSES, {"differs": told})
+    directions = ", ".join(f"{n} {way}" if ways.sum() > 1 else str(way) for way, n in ways.items())
+    yield counted(published["status"], "published numbers", STATUSES, {"differs": directions})
 
 
 def _claims(claims: pd.DataFrame) -> Iterator[str]:
@@ -74,34 +74,34 @@ def _claims(claims: pd.DataFrame) -> Iterator[str]:
 
 def _certified(tables: Path) -> Iterator[str]:
     groups = list(_groups(_compared(tables, "acr", "certified_accuracy"), "certificate"))
-    averages, found = best(tables, "acr"), best(tables)
+    averages, leaders = best(tables, "acr"), best(tables)
     shown = read(tables, "average_certified_radius")  # it also has what nothing can be compared with
     several = len(groups) > 1 or len(list(_groups(shown, "certificate"))) > 1
     for key, rows in groups[:MOST]:
         under = f"Under {key[0]}, {key[1]}: " if several else ""
-        said = [_average(b) for b in averages if (b.smoothing, b.by) == key]
-        said += _by_radius([b for b in found if (b.smoothing, b.by) == key], rows, "certifies most")
+        sentences = [_average(b) for b in averages if (b.smoothing, b.by) == key]
+        sentences += _by_radius([b for b in leaders if (b.smoothing, b.by) == key], rows, "certifies most")
         none = _none(rows, "certifies more")
-        yield f"{under}{'; '.join(said) or (none if under else none.capitalize())}."
+        yield f"{under}{'; '.join(sentences) or (none if under else none.capitalize())}."
 
 
 def _attacked(tables: Path) -> Iterator[str]:
-    found = best(tables, "empirical_accuracy")
+    leaders = best(tables, "empirical_accuracy")
     for key, rows in list(_groups(_compared(tables, "empirical_accuracy"), "attack"))[:MOST]:
-        said = _by_radius([b for b in found if (b.smoothing, b.by) == key], rows, "is most accurate")
+        sentences = _by_radius([b for b in leaders if (b.smoothing, b.by) == key], rows, "is most accurate")
         noise = "no smoothing noise" if key[0] == "none" else key[0]
-        yield f"Under attack ({key[1]}, {noise}): {'; '.join(said) or _none(rows, 'is more accurate')}."
+        yield f"Under attack ({key[1]}, {noise}): {'; '.join(sentences) or _none(rows, 'is more accurate')}."
 
 
-def _by_radius(found: Sequence[Best], rows: pd.DataFrame, leads: str) -> list[str]:
+def _by_radius(leaders: Sequence[Best], rows: pd.DataFrame, leads: str) -> list[str]:
     """The best run of each stretch of the radii of `rows`, and at how many radii there is none."""
     radii = sorted(set(rows["radius"].dropna()))
-    said = [_sentence(stretch, leads) for stretch in _stretches(found, radii)]
-    open_ = [f"{radius:g}" for radius in radii if radius not in {b.radius for b in found}]
-    if said and open_:
+    sentences = [_sentence(stretch, leads) for stretch in _stretches(leaders, radii)]
+    open_ = [f"{radius:g}" for radius in radii if radius not in {b.radius for b in leaders}]
+    if sentences and open_:
         where = f"at r = {open_[0]}" if len(open_) == 1 else f"at the other {len(open_)} radii"
-        said.append(f"{where} no run leads all others beyond the images' noise")
-    return said
+        sentences.append(f"{where} no run leads all others beyond the images' noise")
+    return sentences
 
 
 def _none(rows: pd.DataFrame, leads: str) -> str:
@@ -119,18 +119,18 @@ def best(tables: Path, metric: str = "certified_accuracy") -> list[Best]:
     by, table = SHARED[metric]
     # the table also has runs that are in no named comparison
     every = {key: {*map(str, rows["label"])} for key, rows in _groups(read(tables, table), by)}
-    found = []
+    leaders = []
     for (smoothing, shared, radius), rows in _groups(_compared(tables, metric), by, "radius"):
         beaten = _over_others(rows)
-        for label, told in beaten.items():
-            if not all(row["verdict"] == "better" for row in told):
+        for label, comparisons in beaten.items():
+            if not all(row["verdict"] == "better" for row in comparisons):
                 continue
             others = (every.get((smoothing, shared), set()) | {*beaten}) - {label}
-            if {row["b"] for row in told} == others:
-                least = min(told, key=lambda row: row["difference"])
+            if {row["b"] for row in comparisons} == others:
+                least = min(comparisons, key=lambda row: row["difference"])
                 ends = (least["difference"], least["low"], least["high"])
-                found.append(Best(smoothing, shared, float(radius), label, least["b"], *ends))
-    return found
+                leaders.append(Best(smoothing, shared, float(radius), label, least["b"], *ends))
+    return leaders
 
 
 def _groups(frame: pd.DataFrame, *keys: str) -> Iterator[tuple[Any, pd.DataFrame]]:
@@ -140,11 +140,11 @@ def _groups(frame: pd.DataFrame, *keys: str) -> Iterator[tuple[Any, pd.DataFrame
 
 def _over_others(rows: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """For each label its comparisons with the others, with the label as `a`."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_label: dict[str, list[dict[str, Any]]] = {}
     for row in rows_of(rows):
-        for told in (row, turned(row)):
-            found.setdefault(str(told["a"]), []).append(told)
-    return found
+        for comparison in (row, turned(row)):
+            by_label.setdefault(str(comparison["a"]), []).append(comparison)
+    return by_label
 
 
 def _compared(tables: Path, *metrics: str) -> pd.DataFrame:
@@ -154,9 +154,9 @@ def _compared(tables: Path, *metrics: str) -> pd.DataFrame:
     return frame[frame["metric"].isin(metrics) & (frame["about"] == "networks")]
 
 
-def _stretches(found: Sequence[Best], radii: Sequence[float]) -> Iterator[list[Best]]:
+def _stretches(leaders: Sequence[Best], radii: Sequence[float]) -> Iterator[list[Best]]:
     """Groups of neighbouring radii with the same best run."""
-    at = {b.radius: b for b in found}
+    at = {b.radius: b for b in leaders}
     stretch: list[Best] = []
     for radius in radii:
         if stretch and (radius not in at or at[radius].label != stretch[0].label):

@@ -75,10 +75,10 @@ def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
             part = part.astype({"samples": "Int64"})
         note, extra = constants(part, words)
         texts = [c for c in ("access", "judge", "shares") if c in extra]
-        said, keys = once(part, ["run", "label", "smoothing", "attack", *texts])
+        shared, keys = once(part, ["run", "label", "smoothing", "attack", *texts])
         radii = sorted(map(float, part.radius.unique()))
         table = wide(part, keys, "accuracy", radii, [c for c in extra if c not in texts], seeds, leaders)
-        table.title, table.note = f"{norm_name(norm)} radius{said}", note
+        table.title, table.note = f"{norm_name(norm)} radius{shared}", note
         section.tables.append(table)
     return section
 
@@ -114,10 +114,10 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         kind = f"text verdict {row['verdict'].split()[0]}"
         table.rows.append([*cells, text_cell(row["verdict"], kind)])
     failed, unmade = (int((frame["verdict"] == verdict).sum()) for verdict in ("fails", NOT_CHECKED))
-    made = len(frame) - unmade
-    told = [counted({"holds": made - failed, "fails": failed}, "checks")] if made else []
-    told += [f"{unmade} could not be made."] if unmade else []
-    table.summary, table.opened = " ".join(told), failed > 0
+    checked = len(frame) - unmade
+    sentences = [counted({"holds": checked - failed, "fails": failed}, "checks")] if checked else []
+    sentences += [f"{unmade} could not be made."] if unmade else []
+    table.summary, table.opened = " ".join(sentences), failed > 0
     table.note = "Each row shows its worst radius."
     if unmade:
         table.note += " A check could not be made where the attack to compare with is missing."

@@ -98,8 +98,8 @@ def _ranking(places: Sequence[Place], names: Mapping[str, str], radii: Sequence[
         for r in radii:
             share = contestant.factor * float((outcomes.values >= r).mean())
             row.append(Cell("≥ " * contestant.is_lower_bound(r) + down(share), share, tint=round(share, 3)))
-        told = ", ".join(f"{key} {value}" for key, value in place.contestant.conditions.items())
-        row += [text_cell(place.kind), text_cell(told or "not stated in a log", "words")]
+        conditions = ", ".join(f"{key} {value}" for key, value in place.contestant.conditions.items())
+        row += [text_cell(place.kind), text_cell(conditions or "not stated in a log", "words")]
         rows.append([*row, number(outcomes.values.shape[1]), number(outcomes.values.shape[0])])
     note = (
         "The rank is one more than the number of contestants whose average certified radius is higher on the "
@@ -117,19 +117,21 @@ def _ranking(places: Sequence[Place], names: Mapping[str, str], radii: Sequence[
 def _panel(title: str, places: Sequence[Place], names: Mapping[str, str]) -> dict[str, Any]:
     """The live figure's panel: a line per network, over all images that any contestant has."""
     outcomes = [p.contestant.certified for p in places if p.contestant.certified is not None]
-    images = sorted({image for each in outcomes for image in each.images.tolist()})
+    images = sorted({image for outcome in outcomes for image in outcome.images.tolist()})
     labels = {
-        i: y for each in outcomes for i, y in zip(each.images.tolist(), each.labels.tolist(), strict=True)
+        i: y
+        for outcome in outcomes
+        for i, y in zip(outcome.images.tolist(), outcome.labels.tolist(), strict=True)
     }
     lines = [line for k, place in enumerate(places) for line in _lines(k, place, names, images)]
     reached = max(v for line in lines for v in line["radii"] if v is not None)
-    told: dict[str, Any] = {
+    panel: dict[str, Any] = {
         "title": title,
         "unit": "radius",
         "top": max(reached + reached // 50, 1),
     }
-    told |= {"images": images, "labels": [labels[i] for i in images], "votes": {}}
-    return {**told, "lines": lines}
+    panel |= {"images": images, "labels": [labels[i] for i in images], "votes": {}}
+    return {**panel, "lines": lines}
 
 
 def _lines(k: int, place: Place, names: Mapping[str, str], images: list[int]) -> Iterator[dict[str, Any]]:

@@ -41,12 +41,12 @@ _TEXTS = ("precision", "stopping")
 _BOUND = "≥ marks a lower bound: voting stopped once the requested radii were decided."
 
 
-def _shown(present: Iterable[float], asked: Sequence[float] | None) -> list[float]:
+def _shown(present: Iterable[float], radii: Sequence[float] | None) -> list[float]:
     """The report's radii that the table has; all of the table's radii where the study names none."""
     have = sorted({float(r) for r in present})
-    if not asked:
+    if not radii:
         return have
-    return [r for r in have if any(math.isclose(r, float(a), abs_tol=1e-9) for a in asked)] or have
+    return [r for r in have if any(math.isclose(r, float(a), abs_tol=1e-9) for a in radii)] or have
 
 
 def wide(
@@ -123,11 +123,11 @@ def certified_section(
         )
     for norm, part in [] if frame.empty else list(frame.groupby("norm", sort=False)):
         note, extra = constants(part, _CLAIM)
-        said, varying = once(part, keys)
+        shared, varying = once(part, keys)
         table = wide(part, varying, "certified_accuracy", _shown(part.radius, radii), extra, seeds, leaders)
         if not live:
             table.rows = [[replace(cell, opens="") for cell in row] for row in table.rows]
-        table.title = f"{norm_name(norm)} radius{said}"
+        table.title = f"{norm_name(norm)} radius{shared}"
         table.note = _noted(note, part)
         if not average.empty:
             acr = {tuple(r[k] for k in keys): r for r in average[average.norm == norm].to_dict("records")}

@@ -27,13 +27,13 @@ def claims_section(tables: Path) -> Section:
     table = Table(heads, [])
     for _, rows in frame.groupby("id", sort=False):
         first = rows.iloc[0]
-        told = [printed(finding) for finding in findings(rows.to_dict("records"), str(first["verdict"]))]
+        lines = [printed(finding) for finding in findings(rows.to_dict("records"), str(first["verdict"]))]
         settings = first["settings"]
         if settings is not None and not pd.isna(settings):
-            told.insert(0, str(settings))
+            lines.insert(0, str(settings))
         verdict = text_cell(first["verdict"], f"text verdict {str(first['verdict']).split()[0]}")
         cells = [text_cell(first["claim"], "words"), dataclasses.replace(verdict, how=_how(first, rows))]
-        cells += [dataclasses.replace(text_cell("; ".join(told), "words"), lines=tuple(told))]
+        cells += [dataclasses.replace(text_cell("; ".join(lines), "words"), lines=tuple(lines))]
         cells += [text_cell(f"{first['paper']}, {first['place']}", "words")]
         table.rows.append(cells)
     section.tables.append(table)
@@ -43,10 +43,10 @@ def claims_section(tables: Path) -> Section:
 def _how(first: Any, rows: pd.DataFrame) -> How | None:
     """The rows behind a claim, and the command that explains it completely."""
     evidence = ", ".join(dict.fromkeys(e for e in rows["evidence"] if isinstance(e, str) and e))
-    told = [("from the rows", evidence)] if evidence else []
+    lines = [("from the rows", evidence)] if evidence else []
     if isinstance(first["address"], str):
-        told.append(("trace it with", f"rs why {shlex.quote(first['address'])}"))
-    return How(f"how-claim-{first['id']}", str(first["claim"]), tuple(told)) if told else None
+        lines.append(("trace it with", f"rs why {shlex.quote(first['address'])}"))
+    return How(f"how-claim-{first['id']}", str(first["claim"]), tuple(lines)) if lines else None
 
 
 def rests_on(rows: Sequence[Mapping[Any, Any]], verdict: str) -> str:
@@ -59,21 +59,21 @@ def findings(rows: Sequence[Mapping[Any, Any]], verdict: str) -> list[str]:
     decides it. A value whose own verdict differs from the claim's `verdict` shows its own. What all values of
     a condition share is said once.
     """
-    told: dict[str, list[tuple[str, list[str]]]] = {}
+    by_condition: dict[str, list[tuple[str, list[str]]]] = {}
     for row in rows:
         if row["value"] is not None and not pd.isna(row["value"]):
-            told.setdefault(str(row["condition"]), []).append((_value(row), _asides(row, verdict)))
+            by_condition.setdefault(str(row["condition"]), []).append((_value(row), _asides(row, verdict)))
         elif row["evidence"]:
-            told.setdefault(str(row["evidence"]), [])
-    return [f"{what}: {_joined(values)}" if values else what for what, values in told.items()]
+            by_condition.setdefault(str(row["evidence"]), [])
+    return [f"{what}: {_joined(values)}" if values else what for what, values in by_condition.items()]
 
 
 def _joined(values: Sequence[tuple[str, list[str]]]) -> str:
     shared = [aside for aside in values[0][1] if all(aside in asides for _, asides in values)]
     if len(values) == 1 or not shared:
         return ", ".join(_with(value, asides) for value, asides in values)
-    told = ", ".join(_with(value, [a for a in asides if a not in shared]) for value, asides in values)
-    return f"{told} (each: {'; '.join(shared)})"
+    text = ", ".join(_with(value, [a for a in asides if a not in shared]) for value, asides in values)
+    return f"{text} (each: {'; '.join(shared)})"
 
 
 def _with(value: str, asides: Sequence[str]) -> str:
@@ -83,12 +83,12 @@ def _with(value: str, asides: Sequence[str]) -> str:
 def _value(row: Mapping[Any, Any]) -> str:
     """The value, with its interval (rounded outwards; none for a value without uncertainty) and radius."""
     ends = [row[end] for end in ("low", "high")]
-    told = f"{round(float(row['value']), 3) + 0.0:.3f}"  # 0.000, not -0.000
+    text = f"{round(float(row['value']), 3) + 0.0:.3f}"  # 0.000, not -0.000
     if not any(end is None or pd.isna(end) for end in ends) and float(ends[0]) != float(ends[1]):
-        told += f" [{down(ends[0])}, {up(ends[1])}]".replace(MINUS, "-")
+        text += f" [{down(ends[0])}, {up(ends[1])}]".replace(MINUS, "-")
     if row["radius"] is not None and not pd.isna(row["radius"]):
-        told += f" at {row['radius']:g}"
-    return told
+        text += f" at {row['radius']:g}"
+    return text
 
 
 def _asides(row: Mapping[Any, Any], verdict: str) -> list[str]:

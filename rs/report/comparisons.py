@@ -36,13 +36,13 @@ def comparisons_section(tables: Path) -> Section:
 def matrix(labels: Sequence[str], names: Mapping[str, str], pairs: Iterable[Mapping[str, Any]]) -> Table:
     """The matrix from rows of rs.tables.comparisons, `pairs`; `names` are the page's names of the labels."""
     own = [row for row in pairs if (row["metric"], row["about"]) == ("acr", "networks")]
-    found = {(row["a"], row["b"]): row for row in (*map(turned, own), *own)}
+    by_pair = {(row["a"], row["b"]): row for row in (*map(turned, own), *own)}
     rows = []
     for a in labels:
         row = [text_cell(names[a])]
         for b in labels:
-            told = found.get((a, b))
-            row.append(Cell("") if told is None else _cell(told))
+            comparison = by_pair.get((a, b))
+            row.append(Cell("") if comparison is None else _cell(comparison))
         rows.append(row)
     columns = [("", "text"), *((names[label], "number") for label in labels)]
     note = (

@@ -19,7 +19,7 @@ import pandas as pd
 from PIL import Image
 
 from rs.report.names import norm_name, read
-from rs.report.panel_parts import Asked
+from rs.report.panel_parts import FigureSettings
 from rs.report.panels import Panel, certified_panels
 from rs.statistics.bounds import Floats
 
@@ -48,8 +48,8 @@ def curves(
     published, runs = read(tables, "published"), read(tables, "runs")
     images = dict(iter(frame.groupby(_CLAIM, sort=False)))
     heads = frame.drop_duplicates(_CLAIM).reset_index(drop=True)
-    asked = Asked.of(report) if report else Asked()
-    panels = [_panel(panel, images, published, seeds) for panel in certified_panels(heads, runs, asked)]
+    settings = FigureSettings.of(report) if report else FigureSettings()
+    panels = [_panel(panel, images, published, seeds) for panel in certified_panels(heads, runs, settings)]
     thumbnails = {
         str(row["image"]): thumbnail(row["pixels"], row["shape"])
         for row in read(tables, "thumbnails").to_dict("records")
@@ -59,8 +59,8 @@ def curves(
 
 def block(panels: list[dict[str, Any]], radii: Sequence[float], thumbnails: dict[str, str]) -> str:
     """The script's data; no label in it can end the script element or hide its end (`<!--<script`)."""
-    told = {"radii": list(radii), "panels": panels, "thumbnails": thumbnails}
-    return json.dumps(told, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    data = {"radii": list(radii), "panels": panels, "thumbnails": thumbnails}
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def _panel(
@@ -106,7 +106,7 @@ def _panel(
         "top": max(reached + reached // 50, 1),
         "images": list(labels),
         "labels": [int(true) for true in labels.values()],
-        "votes": {name: told for name, rows in voted if (told := _votes(rows, list(labels)))},
+        "votes": {name: votes for name, rows in voted if (votes := _votes(rows, list(labels)))},
         "lines": lines,
     }
 
@@ -115,8 +115,8 @@ def _votes(rows: pd.DataFrame, images: list[int]) -> list[list[int | None]]:
     """The columns _VOTES of one smoothed run, in the order of `images`; empty where none were kept."""
     if not {*_VOTES} <= {*rows} or rows[list(_VOTES)].isna().any(axis=None):
         return []
-    each = rows.drop_duplicates("image").set_index("image")[list(_VOTES)].reindex(images)
-    return [[None if pd.isna(v) else int(v) for v in each[column]] for column in _VOTES]
+    votes = rows.drop_duplicates("image").set_index("image")[list(_VOTES)].reindex(images)
+    return [[None if pd.isna(v) else int(v) for v in votes[column]] for column in _VOTES]
 
 
 def _draws(head: Mapping[Hashable, Any]) -> str:

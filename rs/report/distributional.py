@@ -77,9 +77,9 @@ def distributional_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
         cases = points[(points["run"] == run) & (points["smoothing"] == smoothing)]
         section.tables.append(_worst_cases(cases, part, f"Worst cases found: {title}"))
         if not checks.empty:
-            asked = checks[(checks["run"] == run) & (checks["smoothing"] == smoothing)]
+            own = checks[(checks["run"] == run) & (checks["smoothing"] == smoothing)]
             section.tables.append(
-                _checks(asked, f"Bounds against adversaries that they have not seen: {title}")
+                _checks(own, f"Bounds against adversaries that they have not seen: {title}")
             )
     return section
 

@@ -36,7 +36,7 @@ from rs.report.figure_layout import (
     styles,
 )
 from rs.report.names import norm_name, read
-from rs.report.panel_parts import Asked
+from rs.report.panel_parts import FigureSettings
 from rs.report.panels import Line, Panel, attacked_panels, certified_panels
 from rs.report.svg import dark_too, rounded
 
@@ -193,14 +193,14 @@ def _draw(tables: Path, out: Path, report: Mapping[str, Any] | None) -> list[Pat
     if not training.empty and "label" not in training:
         training = training.merge(runs[["run", "label"]], on="run")
     labels = list(dict.fromkeys(x for f in (runs, certified, empirical) if not f.empty for x in f.label))
-    styled, asked = styles(runs, labels), Asked.of(report) if report else Asked()
+    styled, settings = styles(runs, labels), FigureSettings.of(report) if report else FigureSettings()
     paths: list[Path] = []
     if not certified.empty:
-        panels = certified_panels(certified, runs, asked)
+        panels = certified_panels(certified, runs, settings)
         figures = _accuracy(panels, "certified_accuracy", "certified accuracy")
         paths += _save_all(figures, out / "certified-accuracy")
     if not empirical.empty:
-        figures = _accuracy(attacked_panels(empirical, runs, asked), "accuracy", "accuracy under attack")
+        figures = _accuracy(attacked_panels(empirical, runs, settings), "accuracy", "accuracy under attack")
         paths += _save_all(figures, out / "empirical-accuracy")
     if not distributional.empty:
         figure = certificate_figure(distributional, read(tables, "worst_cases"))

@@ -25,8 +25,8 @@ def no_better_than_guesses(right: int, images: int, classes: int) -> str | None:
     """
     if images < LEAST or binom.sf(right - 1, images, 1 / classes) < LEVEL:
         return None
-    told = f"{right:,} of {images:,} images are right, no more than by guessing one of {classes:,} classes"
-    return f"{told}; check {SLIPS}"
+    finding = f"{right:,} of {images:,} images are right, no more than by guessing one of {classes:,} classes"
+    return f"{finding}; check {SLIPS}"
 
 
 def of_imports(tables: Path, classes: int) -> Iterator[str]:
@@ -40,5 +40,5 @@ def of_imports(tables: Path, classes: int) -> Iterator[str]:
     rows = accuracy[accuracy["run"].isin(imported) & (accuracy["radius"] == 0) & ~accuracy["lower_bound"]]
     for (_, label, smoothing), same in rows.groupby(["run", "label", "smoothing"], sort=False):
         right = (same["certified_accuracy"] * same["images"] / same["factor"]).max()
-        if told := no_better_than_guesses(round(right), int(same["images"].iloc[0]), classes):
-            yield f"{label} under {smoothing}: {told}"
+        if finding := no_better_than_guesses(round(right), int(same["images"].iloc[0]), classes):
+            yield f"{label} under {smoothing}: {finding}"

@@ -36,8 +36,8 @@ def explained(sections: Iterable[Section], tables: Path, files: Sequence[str]) -
     return list(opened.values())
 
 
-def _of_labels(made: pd.DataFrame, files: Sequence[str]) -> Iterator[How]:
-    grouped = made.groupby("label", sort=False) if len(made) else ()
+def _of_labels(provenance: pd.DataFrame, files: Sequence[str]) -> Iterator[How]:
+    grouped = provenance.groupby("label", sort=False) if len(provenance) else ()
     for i, (label, rows) in enumerate(grouped):
         lines: list[tuple[str, str]] = []
         for run, mine in rows.groupby("run", sort=False):
@@ -51,18 +51,18 @@ def _sentence(row: Mapping[str, Any]) -> str:
     """A row as text: `attack, pgd_l2 under gaussian sigma=0.25: 3.2 s on AMD EPYC, commit 3f2a91c`."""
     under = f" under {row['smoothing']}" if pd.notna(row.get("smoothing")) else ""
     seconds = f"{row['seconds']:,.3g} s" if pd.notna(row["seconds"]) else "seconds not kept"
-    parts = [seconds + (f" on {row['device']}" if _said(row["device"]) else "")]
-    parts += [f"commit {row['commit']}"] if _said(row["commit"]) else []
+    parts = [seconds + (f" on {row['device']}" if _is_text(row["device"]) else "")]
+    parts += [f"commit {row['commit']}"] if _is_text(row["commit"]) else []
     if row["stage"] == "log":
         return f"log of others, {row['what']}"
-    many = f", {int(row['files'])} files" if pd.notna(row["files"]) and row["files"] > 1 else ""
+    extent = f", {int(row['files'])} files" if pd.notna(row["files"]) and row["files"] > 1 else ""
     if pd.notna(row.get("passes")):  # of an ensemble whose members do not all see every vote
         passes = plural(int(row["passes"]), "pass", "passes", ",")
-        many += f", {int(row['votes']):,} votes by {passes} of its networks"
-    return f"{row['stage']}, {row['what']}{under}: {', '.join(parts)}{many}"
+        extent += f", {int(row['votes']):,} votes by {passes} of its networks"
+    return f"{row['stage']}, {row['what']}{under}: {', '.join(parts)}{extent}"
 
 
-def _said(value: Any) -> bool:
+def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 

@@ -126,10 +126,10 @@ def constants(frame: pd.DataFrame, names: Mapping[str, str]) -> tuple[str, list[
         if len(values) == 1 and frame[column].notna().all():
             value = values[0]
             whole = isinstance(value, (int, np.integer))
-            told = (
+            text = (
                 down(value) if column == "largest_radius" else numeral(value, ",") if whole else plain(value)
             )
-            same.append(words.format(told))
+            same.append(words.format(text))
         elif len(values):
             varying.append(column)
     return " · ".join(same), varying

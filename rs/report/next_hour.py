@@ -43,32 +43,32 @@ def offers(left: Mapping[str, tuple[int, int]], hours: Mapping[str, float]) -> l
     """The studies with a known price that have something `left` to decide, numbers and claims; the most per
     hour first.
     """
-    found = []
+    offers = []
     for study, price in hours.items():
         numbers, claims = left.get(study, (0, 0))
         if price > 0 and numbers + claims:
-            found.append(Offer(study, numbers, claims, price))
-    return sorted(found, key=lambda offer: (-offer.per_hour, order(offer.study)))
+            offers.append(Offer(study, numbers, claims, price))
+    return sorted(offers, key=lambda offer: (-offer.per_hour, order(offer.study)))
 
 
-def fits(found: Sequence[Offer]) -> list[Offer]:
+def fits(offers: Sequence[Offer]) -> list[Offer]:
     """The offers that fit into an hour, taken from the top."""
     taken: list[Offer] = []
-    for offer in found:
+    for offer in offers:
         if sum(one.hours for one in taken) + offer.hours <= 1:
             taken.append(offer)
     return taken
 
 
-def sentence(found: Sequence[Offer], machine: str) -> str:
+def sentence(offers: Sequence[Offer], machine: str) -> str:
     """The index page's line; empty where nothing with a known price is left."""
-    if not found:
+    if not offers:
         return ""
-    taken = fits(found)
+    taken = fits(offers)
     if not taken:
-        first = min(found, key=lambda offer: (offer.hours, order(offer.study)))
-        told = f"Nothing that is left fits into one {machine} hour"
-        return f"{told}; the cheapest, {first.study}, decides {first.counted} in {first.cost}."
+        first = min(offers, key=lambda offer: (offer.hours, order(offer.study)))
+        head = f"Nothing that is left fits into one {machine} hour"
+        return f"{head}; the cheapest, {first.study}, decides {first.counted} in {first.cost}."
     whole = Offer(
         "", sum(o.numbers for o in taken), sum(o.claims for o in taken), sum(o.hours for o in taken)
     )

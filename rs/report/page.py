@@ -135,8 +135,8 @@ def _seeds(runs: pd.DataFrame) -> dict[str, Any]:
     """The seed of each run by its id, where they are not all the same; otherwise no table has a column of
     seeds.
     """
-    found = {str(row["run"]): row.get("seed") for row in runs.to_dict("records")}
-    return found if len(set(found.values())) > 1 else {}
+    seeds = {str(row["run"]): row.get("seed") for row in runs.to_dict("records")}
+    return seeds if len(set(seeds.values())) > 1 else {}
 
 
 def _sections(

@@ -29,7 +29,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Asked:
+class FigureSettings:
     """A study's settings of its figures (rs.settings.study.Report)."""
 
     panels: tuple[str, ...] = ("noise",)
@@ -38,7 +38,7 @@ class Asked:
     groups: tuple[Group, ...] = ()
 
     @classmethod
-    def of(cls, report: Mapping[str, Any]) -> Asked:
+    def of(cls, report: Mapping[str, Any]) -> FigureSettings:
         """From a study's `report`, with its defaults."""
         groups = []
         for group in report["groups"]:
@@ -78,16 +78,18 @@ def column_of(key: str) -> str:
     return "run_name" if key == "run" else key  # the column `run` is the id
 
 
-def parts(frame: pd.DataFrame, base: Sequence[str], panels: Sequence[str], asked: Asked) -> Iterator[Part]:
+def parts(
+    frame: pd.DataFrame, base: Sequence[str], panels: Sequence[str], settings: FigureSettings
+) -> Iterator[Part]:
     """The groups of the study, then the runs in no group, divided by `panels`. Norms stand in the order of
     the rows: the norm of the study's first run comes first.
     """
     rest, norms = frame, list(dict.fromkeys(frame["norm"]))
-    for group in asked.groups:
+    for group in settings.groups:
         chosen = frame[frame["label"].map(lambda label, runs=group.runs: named(label, runs))]
         rest = rest[~rest.index.isin(chosen.index)]
-        colour = asked.colour if group.colour is None else group.colour
-        meant = (colour, asked.style if group.style is None else group.style)
+        colour = settings.colour if group.colour is None else group.colour
+        meant = (colour, settings.style if group.style is None else group.style)
         of_group: Any = _in_turn(chosen.groupby(list(base), sort=True), norms, len(base))
         for values, part in of_group:
             title = [_cut(group.title) if group.title else "", *map(_cut, values[:-1])]
@@ -97,22 +99,22 @@ def parts(frame: pd.DataFrame, base: Sequence[str], panels: Sequence[str], asked
     groups: Any = rest.groupby(by, sort=True, dropna=False) if len(rest) else ()
     for values, part in _in_turn(groups, norms, len(base)):
         of_base, of_keys = values[: len(base)], values[len(base) :]
-        told = [*map(_cut, of_base[:-1]), *map(word, keys, of_keys)]
+        texts = [*map(_cut, of_base[:-1]), *map(word, keys, of_keys)]
         if len(base) > 1 and part["noise"].nunique() == 1 and "noise" not in keys:
-            told.append(str(part["noise"].iloc[0]))
-        yield Part(", ".join(told), float(of_base[-1]), part, asked.colour, asked.style)
+            texts.append(str(part["noise"].iloc[0]))
+        yield Part(", ".join(texts), float(of_base[-1]), part, settings.colour, settings.style)
 
 
 def _in_turn(groups: Any, norms: Sequence[float], last: int) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
     """The groups with those of the first norm first; the norm is their key before `last`."""
-    return sorted(groups, key=lambda found: norms.index(found[0][last - 1]))
+    return sorted(groups, key=lambda group: norms.index(group[0][last - 1]))
 
 
 def by_meaning(of: Iterable[Part]) -> Iterable[list[Part]]:
-    found: dict[tuple[Any, ...], list[Part]] = {}
+    grouped: dict[tuple[Any, ...], list[Part]] = {}
     for part in of:
-        found.setdefault(part.meaning, []).append(part)
-    return found.values()
+        grouped.setdefault(part.meaning, []).append(part)
+    return grouped.values()
 
 
 def word(key: str, value: Any) -> str:
@@ -135,9 +137,9 @@ def _cut(text: Any) -> str:
 
 def words(rows: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
     """The text for the values of `keys` in each row."""
-    told = [""] * len(rows)
+    texts = [""] * len(rows)
     for i, key in enumerate(keys):
         codes, values = pd.factorize(rows[column_of(key)], use_na_sentinel=False)
         names = [", " * bool(i) + word(key, value) for value in values]
-        told = [text + names[code] for text, code in zip(told, codes, strict=True)]
-    return pd.Series(told, rows.index, dtype=object)
+        texts = [text + names[code] for text, code in zip(texts, codes, strict=True)]
+    return pd.Series(texts, rows.index, dtype=object)

@@ -16,11 +16,11 @@ from typing import Any
 import pandas as pd
 
 from rs.report.figure_layout import COLOURS, QUIET, style, styles
-from rs.report.panel_parts import Asked, Part, by_meaning, column_of, parts, with_keys, words
+from rs.report.panel_parts import FigureSettings, Part, by_meaning, column_of, parts, with_keys, words
 
 Drawn = dict[str, Any]  # keywords of matplotlib's plot
 
-NOTHING = Asked()
+NOTHING = FigureSettings()
 ESTIMATE: Any = (0, (3, 2))
 _ESTIMATES = (ESTIMATE, (0, (1, 1.5)), (0, (3, 1.5, 1, 1.5)))
 _WIDTHS = (1.5, 0.7, 2.6)  # of proven certificates, in their order
@@ -51,26 +51,34 @@ class Panel:
     meaning: tuple[Any, ...] = ()
 
 
-def certified_panels(frame: pd.DataFrame, runs: pd.DataFrame, asked: Asked = NOTHING) -> list[Panel]:
+def certified_panels(
+    frame: pd.DataFrame, runs: pd.DataFrame, settings: FigureSettings = NOTHING
+) -> list[Panel]:
     """Panels from rows that name claims (label, smoothing, certificate, norm, rigorous) and from `runs`."""
     frame = with_keys(frame, runs)
     panels: list[Panel] = []
-    for alike in by_meaning(parts(frame, ("norm",), (*asked.panels, *_crowded(frame)), asked)):
+    for alike in by_meaning(parts(frame, ("norm",), (*settings.panels, *_crowded(frame)), settings)):
         plain = not alike[0].meaning
-        panels += _plain_claims(alike, runs, frame) if plain else _said(alike, _CLAIM, under_attack=False)
+        panels += (
+            _plain_claims(alike, runs, frame) if plain else _with_meaning(alike, _CLAIM, under_attack=False)
+        )
     return panels
 
 
-def attacked_panels(frame: pd.DataFrame, runs: pd.DataFrame, asked: Asked = NOTHING) -> list[Panel]:
+def attacked_panels(
+    frame: pd.DataFrame, runs: pd.DataFrame, settings: FigureSettings = NOTHING
+) -> list[Panel]:
     """Panels from `empirical_accuracy`; transferred examples stand beside the attack that made them."""
     frame = frame.copy()
     for column, value in (("access", "white-box"), ("panel", frame["attack"])):
         frame[column] = frame[column].fillna(value) if column in frame else value
     frame = with_keys(frame, runs)
     panels: list[Panel] = []
-    for alike in by_meaning(parts(frame, ("panel", "norm"), (), asked)):
+    for alike in by_meaning(parts(frame, ("panel", "norm"), (), settings)):
         plain = not alike[0].meaning
-        panels += _plain_attacks(alike, runs, frame) if plain else _said(alike, _ATTACK, under_attack=True)
+        panels += (
+            _plain_attacks(alike, runs, frame) if plain else _with_meaning(alike, _ATTACK, under_attack=True)
+        )
     return panels
 
 
@@ -80,8 +88,8 @@ def attacked_panels(frame: pd.DataFrame, runs: pd.DataFrame, asked: Asked = NOTH
 def _crowded(frame: pd.DataFrame) -> list[str]:
     """`certificate` as a further key of panels, for more certificates of a kind than line styles."""
     counts = frame.drop_duplicates("certificate")["rigorous"].astype(bool).value_counts()
-    many = counts.get(True, 0) > len(_WIDTHS) or counts.get(False, 0) > len(_ESTIMATES)
-    return ["certificate"] if many and frame["label"].nunique() > 1 else []
+    is_crowded = counts.get(True, 0) > len(_WIDTHS) or counts.get(False, 0) > len(_ESTIMATES)
+    return ["certificate"] if is_crowded and frame["label"].nunique() > 1 else []
 
 
 def _plain_claims(alike: Sequence[Part], runs: pd.DataFrame, frame: pd.DataFrame) -> Iterator[Panel]:
@@ -104,7 +112,7 @@ def _plain_claims(alike: Sequence[Part], runs: pd.DataFrame, frame: pd.DataFrame
             lines.append(Line(f"{name}, {certificate}" if several else name, rows, how))
         legend = {} if alone else {name: how for name, how in drawn.items() if name in set(shown)}
         for name in [c for c in proven if c in set(part.rows["certificate"]) and len(proven) > 1]:
-            legend[_told(name, proven[name])] = ({} if alone else {"color": QUIET}) | looks[name]
+            legend[_legend_name(name, proven[name])] = ({} if alone else {"color": QUIET}) | looks[name]
         yield Panel(part.title, part.norm, lines, legend)
 
 
@@ -153,18 +161,18 @@ def _styles(frame: pd.DataFrame, runs: pd.DataFrame, names: Iterable[pd.Series])
     return drawn | {n: style(len(drawn) + i, 1 + i // len(COLOURS)) for i, n in enumerate(missing)}
 
 
-def _told(name: str, rigorous: bool) -> str:
+def _legend_name(name: str, rigorous: bool) -> str:
     return name if rigorous else f"{name} (estimate, not a proof)"
 
 
 # --- colours and styles with a meaning from the study ---
 
 
-def _said(alike: Sequence[Part], line_of: Sequence[str], under_attack: bool) -> Iterator[Panel]:
+def _with_meaning(alike: Sequence[Part], line_of: Sequence[str], under_attack: bool) -> Iterator[Panel]:
     """All parts have one meaning, so a value looks the same in each of them."""
     colour = [key for key in alike[0].colour if column_of(key) in alike[0].rows]
-    given = [key for key in alike[0].style if column_of(key) in alike[0].rows]
-    keys = _telling_apart(alike, colour, given, line_of)
+    style_keys = [key for key in alike[0].style if column_of(key) in alike[0].rows]
+    keys = _telling_apart(alike, colour, style_keys, line_of)
     colours = _index(words(part.rows, colour) for part in alike)
     kinds = _index(words(part.rows, keys) for part in alike)
     for part in alike:
@@ -172,8 +180,8 @@ def _said(alike: Sequence[Part], line_of: Sequence[str], under_attack: bool) -> 
         lines: list[Line] = []
         legend: dict[str, Drawn] = {}
         styled: dict[str, Drawn] = {}
-        found: Any = part.rows.groupby([*by, *line_of], sort=False)
-        for (of_colour, of_style, *what), rows in found:
+        groups: Any = part.rows.groupby([*by, *line_of], sort=False)
+        for (of_colour, of_style, *what), rows in groups:
             i, k = colours[of_colour], kinds[of_style]
             how = style(i, k + len(kinds) * (i // len(COLOURS)))
             if under_attack:
@@ -181,12 +189,12 @@ def _said(alike: Sequence[Part], line_of: Sequence[str], under_attack: bool) -> 
             else:
                 how |= {"linestyle": "-" if rows["rigorous"].all() else ESTIMATE}
             label, noise, last = what
-            told = [
+            names = [
                 label,
                 *[noise] * _varies(part.rows, label, "noise"),
                 *[last] * _varies(part.rows, label, line_of[-1]),
             ]
-            lines.append(Line(", ".join(told), rows, how))
+            lines.append(Line(", ".join(names), rows, how))
             if len(colours) > 1 or len(kinds) == 1:
                 legend[of_colour] = style(i, len(kinds) * (i // len(COLOURS)))
             styled.setdefault(of_style, {**how, "color": QUIET})
@@ -201,10 +209,10 @@ def _varies(rows: pd.DataFrame, label: str, column: str) -> bool:
 
 
 def _telling_apart(
-    alike: Sequence[Part], colour: Sequence[str], given: Sequence[str], line_of: Sequence[str]
+    alike: Sequence[Part], colour: Sequence[str], style_keys: Sequence[str], line_of: Sequence[str]
 ) -> list[str]:
     """The keys of styles, with further keys as far as they distinguish lines that would look the same."""
-    keys = list(given)
+    keys = list(style_keys)
     more = [key for key in (line_of[-1], "noise", "run", "label") if key not in (*colour, *keys)]
     for key in more:
         with_it, without = (_looks(alike, [*colour, *k], line_of) for k in ([*keys, key], keys))

@@ -66,7 +66,7 @@ class Paper:
         return "-".join(self.name.lower().split()).replace("/", "-") + ".html"
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """The number of its claims with each verdict."""
         return counted((claim["verdict"] for claim in self.claims), "claims", VERDICTS)
 
@@ -89,15 +89,15 @@ def papers(
     still needed by study.
     """
     known = dict.fromkeys([*names, *(str(n["paper"]) for n in numbers), *(str(c["paper"]) for c in claims)])
-    made = []
+    result = []
     for name in known:
         mine = [number for number in numbers if number["paper"] == name]
         counts = {key: sum(status_of(n) == key for n in mine) for key in STATUSES}
-        said = [_claim(claim) for claim in claims if claim["paper"] == name]
-        made.append(
-            Paper(name, {k: n for k, n in counts.items() if n}, list(_tables(mine, hours or {})), said)
+        own_claims = [_claim(claim) for claim in claims if claim["paper"] == name]
+        result.append(
+            Paper(name, {k: n for k, n in counts.items() if n}, list(_tables(mine, hours or {})), own_claims)
         )
-    return made
+    return result
 
 
 def _tables(numbers: Sequence[Row], hours: Mapping[str, float]) -> Iterable[Printed]:
@@ -143,8 +143,8 @@ def _row_name(number: Row, mine: Sequence[Row]) -> str:
 
 def _depth(number: Row, status: str) -> float:
     """Depth of a cell's colour, 0 to 1: how much of the margin is left, or how far it is exceeded."""
-    found = [number.get(key) for key in ("difference", "margin")]
-    difference, margin = (abs(float(v)) if v is not None and v == v else None for v in found)
+    values = [number.get(key) for key in ("difference", "margin")]
+    difference, margin = (abs(float(v)) if v is not None and v == v else None for v in values)
     if difference is None or not margin or status not in ("agrees", "above", "below"):
         return 0.5
     share = difference / margin
@@ -156,17 +156,17 @@ def _cell(number: Row, hours: float | None) -> dict[str, Any]:
     word, sign, _ = STATUSES[status]
     ours = number.get("reproduced")
     shown = "" if ours is None or ours != ours else down(float(ours))
-    told = [f"published {number['printed']}"]
+    parts = [f"published {number['printed']}"]
     if shown:
-        told.append(f"ours {shown}")
+        parts.append(f"ours {shown}")
         if number.get("low") is not None:
-            told.append(f"95 % interval {down(float(number['low']))} to {up(float(number['high']))}")
+            parts.append(f"95 % interval {down(float(number['low']))} to {up(float(number['high']))}")
         images = number.get("images")
         if images is not None and images == images:
-            told.append(plural(images, "image", spec=",.0f"))
-        told.append(f"run {number['label']}")
-    told.append(printed(str(number.get("told") or word)))
-    told.append(f"{number['address']}")
+            parts.append(plural(images, "image", spec=",.0f"))
+        parts.append(f"run {number['label']}")
+    parts.append(printed(str(number.get("told") or word)))
+    parts.append(f"{number['address']}")
     return {
         "depth": _depth(number, status),
         "price": in_words(hours) + " h" if status == "not run" and hours and hours >= 0.005 else "",
@@ -174,20 +174,20 @@ def _cell(number: Row, hours: float | None) -> dict[str, Any]:
         "ours": shown,
         "status": status.replace(" ", "-"),
         "sign": sign,
-        "told": " · ".join(told),
+        "title": " · ".join(parts),
         "study": number.get("study", ""),
     }
 
 
 def _claim(claim: Row) -> dict[str, Any]:
     """The claim with the ends of its chart in percent of a scale with 0 in the middle."""
-    found = {**claim, "status": str(claim["verdict"]).replace(" ", "-"), "chart": None}
-    found["evidence"] = printed(str(claim.get("evidence") or ""))
+    entry = {**claim, "status": str(claim["verdict"]).replace(" ", "-"), "chart": None}
+    entry["evidence"] = printed(str(claim.get("evidence") or ""))
     ends = claim.get("interval")
     if ends and all(v is not None and math.isfinite(v) for v in ends) and any(ends):
         reach = 1.08 * max(map(abs, ends))
-        found["chart"] = [round(50 + 50 * float(v) / reach, 2) for v in ends]
-    return found
+        entry["chart"] = [round(50 + 50 * float(v) / reach, 2) for v in ends]
+    return entry
 
 
 def write_papers(
@@ -219,7 +219,7 @@ def write_papers(
             if paper
             else []
         )
-        told = {study: (commands.get(study, ""), pages.get(study, "")) for study in used}
-        page = render("papers.html", ["papers.css"], ["papers.js"], **shared, **chosen, commands=told)
+        by_study = {study: (commands.get(study, ""), pages.get(study, "")) for study in used}
+        page = render("papers.html", ["papers.css"], ["papers.js"], **shared, **chosen, commands=by_study)
         write_text(folder / name, page)
     return [folder / name for name in files]

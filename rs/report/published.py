@@ -63,8 +63,8 @@ def published_section(tables: Path) -> Section:
 def _how(i: int, metric: str, row: Mapping[Any, Any]) -> How | None:
     """The rows behind a verdict, and the command that explains it completely."""
     words = {"evidence": "from the rows", "settings": "other settings:"}
-    told = [(word, row[key]) for key, word in words.items() if isinstance(row.get(key), str) and row[key]]
+    lines = [(word, row[key]) for key, word in words.items() if isinstance(row.get(key), str) and row[key]]
     if isinstance(row.get("address"), str):
-        told.append(("trace it with", f"rs why {shlex.quote(row['address'])}"))
+        lines.append(("trace it with", f"rs why {shlex.quote(row['address'])}"))
     title = f"{row['paper']}, {row['table']}, {row['label']}: {metric}"
-    return How(f"how-published-{i}", title, tuple(told)) if told else None
+    return How(f"how-published-{i}", title, tuple(lines)) if lines else None

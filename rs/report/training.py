@@ -40,7 +40,7 @@ def runs_section(runs: pd.DataFrame) -> Section:
     if runs.empty:
         return section
     fixed = [c for c in (*_FIXED, "content") if c in runs and runs[c].notna().any()]
-    more = [str(c) for c in runs if str(c).startswith("training.") and not _said(runs, str(c), fixed)]
+    more = [str(c) for c in runs if str(c).startswith("training.") and not _is_stated(runs, str(c), fixed)]
     own = [str(c) for c in runs if str(c).startswith(("model.", "objective.", "resolved."))]
     same, varying = constants(
         runs, {c: c.replace("training.", "").replace("_", " ") + " {}" for c in fixed + more}
@@ -60,7 +60,7 @@ def runs_section(runs: pd.DataFrame) -> Section:
     return section
 
 
-def _said(runs: pd.DataFrame, setting: str, fixed: Sequence[str]) -> bool:
+def _is_stated(runs: pd.DataFrame, setting: str, fixed: Sequence[str]) -> bool:
     """Whether a column of `fixed` has the same values, as `epochs` those of `training.epochs`."""
-    made = setting.removeprefix("training.")
-    return made in fixed and runs[made].equals(runs[setting])
+    name = setting.removeprefix("training.")
+    return name in fixed and runs[name].equals(runs[setting])

@@ -26,13 +26,13 @@ def counted(
     verdict. Verdicts stand in `order`, by default in their own; those that were never given are left out.
     """
     counts = Counter(verdicts)
-    given = {verdict: counts[verdict] for verdict in order or counts if counts[verdict]}
-    told = {verdict: f" ({aside})" for verdict, aside in (asides or {}).items() if aside}
-    if len(given) == 1:
-        ((verdict, n),) = given.items()
-        return f"{_every(n, things, verdict)}{told.get(verdict, '')}."
-    said = [f"{n:,} {_verb(verdict, n)}{told.get(verdict, '')}" for verdict, n in given.items()]
-    return f"Of {sum(given.values()):,} {things} {', '.join(said[:-1])} and {said[-1]}."
+    numbers = {verdict: counts[verdict] for verdict in order or counts if counts[verdict]}
+    brackets = {verdict: f" ({aside})" for verdict, aside in (asides or {}).items() if aside}
+    if len(numbers) == 1:
+        ((verdict, n),) = numbers.items()
+        return f"{_every(n, things, verdict)}{brackets.get(verdict, '')}."
+    parts = [f"{n:,} {_verb(verdict, n)}{brackets.get(verdict, '')}" for verdict, n in numbers.items()]
+    return f"Of {sum(numbers.values()):,} {things} {', '.join(parts[:-1])} and {parts[-1]}."
 
 
 def whole(n: int, things: str) -> str:
@@ -64,22 +64,22 @@ def verdict_words(row: Mapping[Any, Any]) -> str:
         return "bounded: voting stopped at a lower bound; all votes would decide it"
     if pd.isna(row.get("difference")):
         return status
-    told = f"{status}: {_signed(row['difference'])}"
+    text = f"{status}: {_signed(row['difference'])}"
     if pd.notna(row["difference_low"]):
-        told += f" [{_signed(row['difference_low'])}, {_signed(row['difference_high'])}]"
+        text += f" [{_signed(row['difference_low'])}, {_signed(row['difference_high'])}]"
     if status == "agrees":
-        told += f", within {row['margin']:.3g}"
+        text += f", within {row['margin']:.3g}"
     elif status == "differs":
         beyond = "beyond" if row["beyond_margin"] else "maybe not beyond"
-        told += f", {row['direction']} it, {beyond} {row['margin']:.3g}"
+        text += f", {row['direction']} it, {beyond} {row['margin']:.3g}"
     elif status == "consistent":
-        told += f"; the paper's own noise exceeds {row['margin']:.3g}"
+        text += f"; the paper's own noise exceeds {row['margin']:.3g}"
     else:
-        told += f"; {_decides(row)}"
+        text += f"; {_decides(row)}"
     if pd.notna(row["difference_low"]) and "seeds" not in row["counted"]:
         seeds = plural(row["seeds"], "seed", spec=".0f")
-        told += f" ({seeds}: the spread over seeds is not counted)"
-    return told
+        text += f" ({seeds}: the spread over seeds is not counted)"
+    return text
 
 
 def _decides(row: Mapping[Any, Any]) -> str:

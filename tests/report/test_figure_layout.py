@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from rs.report import figures
 from rs.report.figure_layout import COLOURS, LINES, LONGEST, PANELS, chunks, shortened, style, styles
 from rs.report.page import write_report
-from rs.report.panel_parts import Asked
+from rs.report.panel_parts import FigureSettings
 from rs.report.panels import certified_panels
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def certified(labels: list[str], certificates: tuple[str, ...] = ("cohen",), **m
 
 def drawn(frame: pd.DataFrame, asked: tuple[str, ...] = ("noise",)) -> list[Figure]:
     with figures.mpl.rc_context(figures._STYLE):
-        panels = certified_panels(frame, pd.DataFrame(), Asked(panels=asked))
+        panels = certified_panels(frame, pd.DataFrame(), FigureSettings(panels=asked))
         found = figures._accuracy(panels, "certified_accuracy", "certified accuracy")
         for figure in found:
             figure.draw_without_rendering()

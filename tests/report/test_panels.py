@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rs.report.panel_parts import Asked, Group
+from rs.report.panel_parts import FigureSettings, Group
 from rs.report.panels import ESTIMATE, Panel, attacked_panels, certified_panels
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ def figure_1() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def test_a_line_per_sigma_on_one_axes() -> None:
     frame, runs = figure_1()
-    asked = Asked(panels=("certificate",), colour=("noise.sigma",), style=("run",))
+    asked = FigureSettings(panels=("certificate",), colour=("noise.sigma",), style=("run",))
     panels = certified_panels(frame, runs, asked)
     assert [panel.title for panel in panels] == ["renyi", "renyi_sound"]
     estimate, proven = panels
@@ -67,10 +67,10 @@ def test_a_line_per_sigma_on_one_axes() -> None:
 
 def test_lines_that_colour_and_style_leave_alike_get_styles_of_their_own() -> None:
     frame, runs = figure_1()
-    (panel,) = certified_panels(frame, runs, Asked(panels=(), colour=("noise.sigma",)))
+    (panel,) = certified_panels(frame, runs, FigureSettings(panels=(), colour=("noise.sigma",)))
     assert len(panel.lines) == 12
     assert len(set(looks(panel))) == 12
-    (panel,) = certified_panels(frame, runs, Asked(panels=(), style=("run",)))
+    (panel,) = certified_panels(frame, runs, FigureSettings(panels=(), style=("run",)))
     assert len({look[1:] for look in looks(panel)}) == 12  # one colour, so markers and dashes do it all
 
 
@@ -78,7 +78,7 @@ def test_more_values_than_colours_are_still_told_apart() -> None:
     labels = [f"macer[k={k}]" for k in range(14)]
     frame = pd.DataFrame([row for label in labels for row in rows(label)])
     runs = table({label: {"objective.k": i} for i, label in enumerate(labels)})
-    (panel,) = certified_panels(frame, runs, Asked(colour=("objective.k",)))
+    (panel,) = certified_panels(frame, runs, FigureSettings(colour=("objective.k",)))
     assert len(set(looks(panel))) == 14
     assert list(panel.legend) == [f"k = {i}" for i in range(14)]
     assert panel.legend["k = 13"]["marker"] == panel.lines[13].drawn["marker"]
@@ -90,7 +90,7 @@ def test_two_noises_on_one_axes() -> None:
         made += rows(label, "gaussian σ = 0.25", certificate="cohen_linf")
         made += rows(label, "mixed_norm σ = 0.25, k = 250", certificate="dual")
     runs = table({"gaussian-0.25": {"noise.sigma": 0.25}, "gaussian-0.5": {"noise.sigma": 0.5}})
-    asked = Asked(panels=("noise.sigma",), colour=("smoothing_name",), style=("certificate",))
+    asked = FigureSettings(panels=("noise.sigma",), colour=("smoothing_name",), style=("certificate",))
     panels = certified_panels(pd.DataFrame(made), runs, asked)
     assert [panel.title for panel in panels] == ["σ = 0.25", "σ = 0.5"]
     assert [len(panel.lines) for panel in panels] == [2, 2]
@@ -122,7 +122,7 @@ def test_a_panel_per_gamma_with_wrm_apart() -> None:
         Group((f"nal[gamma={g}]", "stability"), f"γ = {g}", ("objective",), ())  # stability is in both
         for g in (0.25, 1.5)
     ]
-    panels = attacked_panels(frame, runs, Asked(groups=(apart, *each)))
+    panels = attacked_panels(frame, runs, FigureSettings(groups=(apart, *each)))
     assert [panel.title for panel in panels] == ["NAL and WRM, pgd_l2", "γ = 0.25, pgd_l2", "γ = 1.5, pgd_l2"]
     assert [len(panel.lines) for panel in panels] == [5, 2, 2]
     assert panels[0].meaning != panels[1].meaning == panels[2].meaning
@@ -133,17 +133,19 @@ def test_a_panel_per_gamma_with_wrm_apart() -> None:
 
 def test_what_no_group_names_is_drawn_too() -> None:
     frame, runs = figure_4()
-    panels = attacked_panels(frame, runs, Asked(groups=(Group(("nal",), "ours"),)))
+    panels = attacked_panels(frame, runs, FigureSettings(groups=(Group(("nal",), "ours"),)))
     assert [panel.title for panel in panels] == ["ours, pgd_l2", "pgd_l2"]
     drawn = {line.name.partition(",")[0] for panel in panels for line in panel.lines}
     assert drawn == set(frame["label"])
-    only = certified_panels(frame[frame["label"] == "stability"], runs, Asked(groups=(Group(("nal",)),)))
+    only = certified_panels(
+        frame[frame["label"] == "stability"], runs, FigureSettings(groups=(Group(("nal",)),))
+    )
     assert [line.name for panel in only for line in panel.lines] == ["stability"]
 
 
 def test_a_setting_that_a_run_has_not_is_said() -> None:
     frame, runs = figure_4()
-    asked = Asked(panels=("objective.gamma",), colour=("objective",))
+    asked = FigureSettings(panels=("objective.gamma",), colour=("objective",))
     panels = certified_panels(frame.drop(columns="attack"), runs, asked)
     assert [panel.title for panel in panels] == ["γ = 0.25", "γ = 1.5", "no γ"]
 
@@ -164,8 +166,8 @@ def test_settings_of_figures_are_read_from_the_study(tiny: dict[str, Any], plan_
         "colour": ["noise.sigma"],
         "groups": [{"runs": ["gaussian"], "style": ["run"]}],
     }
-    asked = Asked.of(plan_of(tiny).study.report)
-    assert asked == Asked((), ("noise.sigma",), (), (Group(("gaussian",), "", None, ("run",)),))
+    asked = FigureSettings.of(plan_of(tiny).study.report)
+    assert asked == FigureSettings((), ("noise.sigma",), (), (Group(("gaussian",), "", None, ("run",)),))
 
 
 @pytest.mark.parametrize(
@@ -218,11 +220,11 @@ def test_the_norm_of_the_first_run_stands_first() -> None:
     ]
     frame = pd.DataFrame([row for x, noise, norm in of_norms for row in rows(x, noise, norm=norm)])
     runs = table({label: {} for label, _, _ in of_norms})
-    panels = certified_panels(frame, runs, Asked())
+    panels = certified_panels(frame, runs, FigureSettings())
     assert [panel.title for panel in panels] == [
         "gaussian σ = 0.25",
         "gaussian σ = 0.5",
         "laplace scale = 0.1",
     ]
     turned = frame.iloc[[2, 3, 0, 1, 4, 5]]
-    assert [panel.norm for panel in certified_panels(turned, runs, Asked())] == [1.0, 2.0, 2.0]
+    assert [panel.norm for panel in certified_panels(turned, runs, FigureSettings())] == [1.0, 2.0, 2.0]

@@ -50,7 +50,7 @@ def test_a_table_has_its_printed_rows_and_columns() -> None:
     assert better is not None
     assert (acr["status"], half["status"], better["status"]) == ("agrees", "below", "above")
     assert half["ours"] == "0.449"  # rounded down
-    assert "95 % interval 0.410 to 0.489" in half["told"]
+    assert "95 % interval 0.410 to 0.489" in half["title"]
     assert macer.counts == dict.fromkeys(("agrees", "above", "below", "zero by construction", "not run"), 1)
 
 
@@ -111,7 +111,7 @@ def test_a_claim_has_the_chart_of_the_number_that_decides_it() -> None:
 def test_claims_are_counted_from_what_holds_to_what_is_not_run() -> None:
     verdicts = ("not run", "fails", "holds", "holds", "undecided")
     (paper,) = papers([], [{**CLAIM, "verdict": verdict} for verdict in verdicts], [])
-    assert paper.said == "Of 5 claims 2 hold, 1 fails, 1 is undecided and 1 is not run."
+    assert paper.summary == "Of 5 claims 2 hold, 1 fails, 1 is undecided and 1 is not run."
 
 
 def test_an_unknown_status_is_shown_without_a_verdict() -> None:

@@ -22,16 +22,16 @@ class Input:
     profile: str
 
 
-def inputs_of(manifest: Path, told: dict[str, Any]) -> list[Input]:
-    """The inputs in a data set's manifest, which says what is `told`."""
-    facts = {"shape": told["shape"], "classes": told["classes"]}
+def inputs_of(path: Path, manifest: dict[str, Any]) -> list[Input]:
+    """The inputs that a data set's `manifest`, in the file `path`, lists."""
+    facts = {"shape": manifest["shape"], "classes": manifest["classes"]}
     return [
         Input(
-            f"{told['name']} {split}",
+            f"{manifest['name']} {split}",
             entry["sha256"][:LONGEST],
-            json.dumps({"path": str(manifest.with_name(entry["file"])), "sha256": entry["sha256"]}),
+            json.dumps({"path": str(path.with_name(entry["file"])), "sha256": entry["sha256"]}),
             CONTEXT.get(split, split),
             json.dumps({"images": entry["images"], **facts}),
         )
-        for split, entry in told["splits"].items()
+        for split, entry in manifest["splits"].items()
     ]

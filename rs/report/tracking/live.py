@@ -40,8 +40,8 @@ class Live:
     def look(self) -> int:
         """Logs what is new; returns how many trainings have not ended. A missing store gives one line."""
         open_ones = [run for run, (_, folder) in self.runs.items() if not (folder / "model.json").is_file()]
-        found = {run: path for run in open_ones if (path := _checkpoint(self.runs[run][1]))}
-        new = {run: path for run, path in found.items() if self._seen.get(path) != _time(path)}
+        checkpoints = {run: path for run in open_ones if (path := _checkpoint(self.runs[run][1]))}
+        new = {run: path for run, path in checkpoints.items() if self._seen.get(path) != _time(path)}
         ended = self._begun - set(open_ones)
         if new or ended:
             try:

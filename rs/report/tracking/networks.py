@@ -44,22 +44,22 @@ def network_of(files: RunFiles, manifest: dict[str, Any], data: dict[str, Any] |
     weights = files.model.with_suffix(".safetensors")
     if not data or not weights.is_file() or not files.certified or not files.certified[0].is_file():
         return None
-    made = read_provenance(files.certified[0])
-    if not isinstance(made.get("form"), dict):  # a file of a version that did not record it
+    provenance = read_provenance(files.certified[0])
+    if not isinstance(provenance.get("form"), dict):  # a file of a version that did not record it
         return None
-    spec = made["spec"]
-    voting = {"run": files.model.parent.name, "weights": manifest["sha256"], "form": made["form"]}
+    spec = provenance["spec"]
+    voting = {"run": files.model.parent.name, "weights": manifest["sha256"], "form": provenance["form"]}
     voting |= {"noise": spec["noise"], "seed": spec["seed"], "block": spec["block"]}
     voting |= {"versions": manifest["provenance"].get("versions", {})}
-    if by_openvino(made["form"]):
-        voting |= {"program": _program(files.model.parent / "forms", made["form"]["program"])}
+    if by_openvino(provenance["form"]):
+        voting |= {"program": _program(files.model.parent / "forms", provenance["form"]["program"])}
     return Network(files.model, files.data, (*data["shape"], data["classes"]), voting)
 
 
 def _program(folder: Path, digest: str) -> dict[str, Any] | None:
     """The OpenVINO program of the form with this digest; None where its file is gone."""
-    told = (read_json(path).get("program") for path in sorted(folder.glob("*.json")))
-    return next((program for program in told if program and program["sha256"].startswith(digest)), None)
+    programs = (read_json(path).get("program") for path in sorted(folder.glob("*.json")))
+    return next((program for program in programs if program and program["sha256"].startswith(digest)), None)
 
 
 @contextlib.contextmanager
@@ -72,10 +72,10 @@ def model_folder(network: Network, run: str, model: str) -> Iterator[Path]:
 
     *shape, classes = network.shape
     votes = TensorSpec(np.dtype("int64"), (-1, classes), "votes")
-    asked = [ParamSpec("votes", "long", VOTES), ParamSpec("seed", "long", network.voting["seed"])]
-    asked.append(ParamSpec("image", "long", 0))
+    parameters = [ParamSpec("votes", "long", VOTES), ParamSpec("seed", "long", network.voting["seed"])]
+    parameters.append(ParamSpec("image", "long", 0))
     signature = ModelSignature(
-        Schema([TensorSpec(np.dtype("float32"), (-1, *shape))]), Schema([votes]), ParamSchema(asked)
+        Schema([TensorSpec(np.dtype("float32"), (-1, *shape))]), Schema([votes]), ParamSchema(parameters)
     )
     folder = Path(tempfile.mkdtemp(prefix="rs-model-"))
     try:

@@ -63,8 +63,8 @@ class Notes:
         parts += _certified(record)
         parts += _attacked(record)
         parts += self.verdicts.published(record.params.get("label", ""))
-        if record.made:
-            parts.append(_made(record.made))
+        if record.provenance:
+            parts.append(_provenance(record.provenance))
         if record.network:
             parts += _network(record, ids)
         return "\n\n".join(parts)
@@ -87,42 +87,42 @@ class Notes:
 
 def _certified(record: Record) -> list[str]:
     averages = {_claim(row): row for row in record.averages}
-    told = []
+    sections = []
     for claim, part in grouped(record.certified, _claim).items():
         head = f"**Certified accuracy**, {_certificate(part[0])}"
         if claim in averages:
             head += f"; ACR **{_value(averages[claim], 'acr')}** ({_interval(averages[claim])})"
-        told.append(f"{head}\n\n{_table(part, 'certified_accuracy')}")
-    return told
+        sections.append(f"{head}\n\n{_table(part, 'certified_accuracy')}")
+    return sections
 
 
 def _attacked(record: Record) -> list[str]:
-    told = []
+    sections = []
     parts = grouped(record.attacked, lambda row: (row["attack"], row["smoothing"]))
     for (attack, _), part in parts.items():
         head = f"**Accuracy under attack** {attack}, {plural(part[0]['images'], 'image')}"
-        told.append(f"{head}\n\n{_table(part, 'accuracy')}")
-    return told
+        sections.append(f"{head}\n\n{_table(part, 'accuracy')}")
+    return sections
 
 
-def _made(made: Mapping[str, Any]) -> str:
+def _provenance(provenance: Mapping[str, Any]) -> str:
     """A sentence from the provenance of a run's weights."""
-    told = f"Weights made by `{made.get('command', 'rs')}`"
-    told += f" at commit `{made['commit']}`" if made.get("commit") else ""
-    told += f" on {made['device']}" if made.get("device") else ""
-    return told + (f" in {made['train_seconds']:.0f} s" if made.get("train_seconds") else "")
+    sentence = f"Weights made by `{provenance.get('command', 'rs')}`"
+    sentence += f" at commit `{provenance['commit']}`" if provenance.get("commit") else ""
+    sentence += f" on {provenance['device']}" if provenance.get("device") else ""
+    return sentence + (f" in {provenance['train_seconds']:.0f} s" if provenance.get("train_seconds") else "")
 
 
 def _network(record: Record, ids: Ids) -> list[str]:
     assert record.network
     voting, shape = record.network.voting, ", ".join(map(str, record.network.shape[:-1]))
     form = ", ".join(f"{key} {value}" for key, value in voting["form"].items())
-    told = f"**Network**: votes in the form {form}; noise `{json.dumps(voting['noise'])}`; weights sha256 "
-    told += f"`{voting['weights'][:16]}…`. Images are float32 [N, {shape}] in [0, 1]:"
+    head = f"**Network**: votes in the form {form}; noise `{json.dumps(voting['noise'])}`; weights sha256 "
+    head += f"`{voting['weights'][:16]}…`. Images are float32 [N, {shape}] in [0, 1]:"
     lines = ["```python", "import mlflow  # where this package is installed"]
     lines += [f'network = mlflow.pyfunc.load_model("models:/{ids.models[record.key]}")']
     lines += ['votes = network.predict(images, params={"votes": 1000})  # [N, classes]', "```"]
-    return [told, "\n".join(lines)]
+    return [head, "\n".join(lines)]
 
 
 CLAIM = ("certificate", "norm", "smoothing", "alpha", "n")
@@ -135,17 +135,17 @@ def _claim(row: Row) -> tuple[Any, ...]:
 def _certificate(row: Row) -> str:
     kind = "" if yes(row["rigorous"]) else " (an estimate, no certificate)"
     noise = noise_name(row["smoothing_name"], row["smoothing_parameters"])
-    told = f"{row['certificate']}{kind}, {norm_name(row['norm'])}, {noise}"
-    return f"{told}, α = {row['alpha']:g}, n = {row['n']:,}, {plural(row['images'], 'image')}"
+    head = f"{row['certificate']}{kind}, {norm_name(row['norm'])}, {noise}"
+    return f"{head}, α = {row['alpha']:g}, n = {row['n']:,}, {plural(row['images'], 'image')}"
 
 
-def _table(told: list[Row], column: str) -> str:
+def _table(rows: list[Row], column: str) -> str:
     """A column per radius: the value rounded down, and below it its interval rounded outwards."""
     lines = [
-        ["radius", *(f"{row['radius']:g}" for row in told)],
-        ["---"] * (len(told) + 1),
-        ["", *(_value(row, column) for row in told)],
-        ["95 %", *(_interval(row) for row in told)],
+        ["radius", *(f"{row['radius']:g}" for row in rows)],
+        ["---"] * (len(rows) + 1),
+        ["", *(_value(row, column) for row in rows)],
+        ["95 %", *(_interval(row) for row in rows)],
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -49,7 +49,7 @@ class Numbers:
             self.headlines[key] = float(value)
 
 
-class Told:
+class Table:
     """A table, and its rows and those of each run, taken out once and without a frame for each run: that
     takes milliseconds for hundreds of runs.
     """
@@ -65,14 +65,14 @@ class Names:
     def __init__(self, frame: pd.DataFrame, study: tuple[str, ...]) -> None:
         self.taken: dict[str, tuple[str, ...]] = {}
         self.keys: dict[tuple[Any, ...], str] = {}  # most rows have the cells of others
-        self.told = [c for c in study if frame[c].nunique() > 1]
+        self.columns = [c for c in study if frame[c].nunique() > 1]
         by_run = frame.groupby(["run", *study])
-        self.told += [c for c in RUN if c in frame and (by_run[c].nunique() > 1).any()]
+        self.columns += [c for c in RUN if c in frame and (by_run[c].nunique() > 1).any()]
 
     def key(self, what: str, row: Row) -> str:
-        cells = (what, *(row[c] for c in self.told))
+        cells = (what, *(row[c] for c in self.columns))
         if cells not in self.keys:
-            parts = (_part(c, row[c]) for c in self.told)
+            parts = (_part(c, row[c]) for c in self.columns)
             self.keys[cells] = metric_key(what, *parts, taken=self.taken)
         return self.keys[cells]
 
@@ -83,66 +83,66 @@ def radius_text(radius: float) -> str:
     return text if math.isclose(float(text), radius, abs_tol=1e-9) else f"{radius:.6g}"
 
 
-def certified(accuracy: Told, average: Told, curve: pd.DataFrame) -> dict[str, Numbers]:
+def certified(accuracy: Table, average: Table, curve: pd.DataFrame) -> dict[str, Numbers]:
     """Run -> its certified numbers, from ``certified_accuracy``, ``average_certified_radius`` and
     ``radius_accuracy``.
     """
-    found: dict[str, Numbers] = {}
+    by_run: dict[str, Numbers] = {}
     if accuracy.frame.empty:
-        return found
+        return by_run
     names = Names(accuracy.frame, CERTIFIED)
     for row in average.rows:
-        mine = found.setdefault(str(row["run"]), Numbers())
+        mine = by_run.setdefault(str(row["run"]), Numbers())
         _with_interval(mine, names, f"acr{_kind(row)}", row, row["acr"])
     for row in accuracy.rows:
-        mine = found.setdefault(str(row["run"]), Numbers())
+        mine = by_run.setdefault(str(row["run"]), Numbers())
         what = f"certified_accuracy{_kind(row)}_at_{radius_text(row['radius'])}"
         _with_interval(mine, names, what, row, row["certified_accuracy"])
-    fine = not curve.empty and set(names.told) <= set(curve)  # the finer curves lack alpha and n
-    _curves(found, names, curve if fine else accuracy.frame, "certified_accuracy", "certified_accuracy")
-    return found
+    fine = not curve.empty and set(names.columns) <= set(curve)  # the finer curves lack alpha and n
+    _curves(by_run, names, curve if fine else accuracy.frame, "certified_accuracy", "certified_accuracy")
+    return by_run
 
 
-def empirical(accuracy: Told) -> dict[str, Numbers]:
+def empirical(accuracy: Table) -> dict[str, Numbers]:
     """Run -> its accuracies under attack, from ``empirical_accuracy``."""
-    found: dict[str, Numbers] = {}
+    by_run: dict[str, Numbers] = {}
     if accuracy.frame.empty:
-        return found
+        return by_run
     names = Names(accuracy.frame, ATTACKED)
     for row in accuracy.rows:
-        mine = found.setdefault(str(row["run"]), Numbers())
+        mine = by_run.setdefault(str(row["run"]), Numbers())
         what = f"empirical_accuracy_at_{radius_text(row['radius'])}"
         _with_interval(mine, names, what, row, row["accuracy"])
-    _curves(found, names, accuracy.frame, "empirical_accuracy", "accuracy")
-    return found
+    _curves(by_run, names, accuracy.frame, "empirical_accuracy", "accuracy")
+    return by_run
 
 
 def training(frame: pd.DataFrame) -> dict[str, Numbers]:
     """Run -> its records per epoch, from ``training``."""
-    found: dict[str, Numbers] = {}
+    by_run: dict[str, Numbers] = {}
     after: dict[str, float] = {}
     if frame.empty:
-        return found
+        return by_run
     ordered = frame.sort_values("epoch", kind="stable")
     columns = [c for c in ordered if c not in ("run", "label", "epoch")]
     keys = [metric_key("training", str(c)) for c in columns]
     seconds = ordered["seconds"].tolist() if "seconds" in ordered else repeat(0.0, len(ordered))
-    told = (ordered["epoch"].tolist(), seconds, *(ordered[c].tolist() for c in columns))
-    for run, epoch, took, *values in zip(_repeated(ordered["run"]), *told, strict=True):
+    cells = (ordered["epoch"].tolist(), seconds, *(ordered[c].tolist() for c in columns))
+    for run, epoch, took, *values in zip(_repeated(ordered["run"]), *cells, strict=True):
         after[run] = after.get(run, 0.0) + (took if _number(took) else 0.0)
-        if run not in found:
-            found[run] = Numbers()
+        if run not in by_run:
+            by_run[run] = Numbers()
         there = zip(keys, values, strict=True)
-        found[run].curves += [(key, float(v), int(epoch), after[run]) for key, v in there if _number(v)]
-    return found
+        by_run[run].curves += [(key, float(v), int(epoch), after[run]) for key, v in there if _number(v)]
+    return by_run
 
 
-def grouped(told: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
+def grouped(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
     """Rows by the value of `key`, in the order in which they come."""
-    found: dict[K, list[Row]] = {}
-    for row in told:
-        found.setdefault(key(row), []).append(row)
-    return found
+    groups: dict[K, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def yes(value: Any) -> bool:
@@ -156,18 +156,18 @@ def _with_interval(mine: Numbers, names: Names, what: str, row: Row, value: Any)
         mine.add(f"interval/{names.key(f'{what}_{end}', row)}", row.get(end))
 
 
-def _curves(found: dict[str, Numbers], names: Names, frame: pd.DataFrame, what: str, value: str) -> None:
+def _curves(by_run: dict[str, Numbers], names: Names, frame: pd.DataFrame, what: str, value: str) -> None:
     scale = 1000 if frame["radius"].max() >= FINE else 1_000_000
-    told = [column for column in ("rigorous", *names.told) if column in frame]
+    key_columns = [column for column in ("rigorous", *names.columns) if column in frame]
     ordered = frame.sort_values("radius", kind="stable")
-    columns = (_repeated(ordered[column]) for column in ("run", *told))
+    columns = (_repeated(ordered[column]) for column in ("run", *key_columns))
     there = zip(_steps(ordered["radius"], scale), ordered[value].tolist(), *columns, strict=True)
     keys: dict[tuple[Any, ...], str] = {}  # of the curves, by their rows' cells
     points: dict[str, dict[tuple[str, int], float]] = {}
     for step, accuracy, run, *cells in there:
         alike = tuple(cells)
         if alike not in keys:
-            row = dict(zip(told, cells, strict=True))
+            row = dict(zip(key_columns, cells, strict=True))
             kind = f"{what}{'' if yes(row.get('rigorous', True)) else '_estimate'}"
             keys[alike] = f"curve/{names.key(f'{kind}_by_radius_x{scale}', row)}"
         if run not in points:
@@ -175,7 +175,7 @@ def _curves(found: dict[str, Numbers], names: Names, frame: pd.DataFrame, what: 
         # at a step below a radius the accuracy is at least that at the radius, and at least the next one's
         points[run].setdefault((keys[alike], step), accuracy)
     for run, mine in points.items():
-        curves = found.setdefault(run, Numbers()).curves
+        curves = by_run.setdefault(run, Numbers()).curves
         curves += [(key, float(accuracy), step, math.inf) for (key, step), accuracy in mine.items()]
 
 
@@ -186,15 +186,15 @@ def _steps(radii: pd.Series, scale: int) -> list[int]:
     # the product of floats is right but for its last digits, which matter beside a whole number
     for i in np.flatnonzero(np.isclose(scaled, np.rint(scaled), rtol=1e-12, atol=1e-12)):
         whole[i] = math.floor(scale * Decimal(repr(float(radii.iloc[i]))))
-    found: list[int] = whole.astype(int).tolist()
-    return found
+    steps: list[int] = whole.astype(int).tolist()
+    return steps
 
 
 def _repeated(column: pd.Series) -> list[Any]:
     """The cells of a column of few different values, as `tolist` gives them, which makes each text anew."""
     codes, values = pd.factorize(column, use_na_sentinel=False)
-    told = values.tolist()
-    return [told[code] for code in codes]
+    cells = values.tolist()
+    return [cells[code] for code in codes]
 
 
 def _kind(row: Row) -> str:

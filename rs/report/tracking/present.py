@@ -52,36 +52,36 @@ class Present:
 
 def present_experiment(client: MlflowClient, uri: str, name: str) -> Experiment | None:
     """The experiment of this name; None where there is none."""
-    for found in _asked(uri, _EXPERIMENT, name):
-        number, stage, artifacts = found
+    for row in _rows(uri, _EXPERIMENT, name):
+        number, stage, artifacts = row
         return Experiment(
-            str(number), stage == "deleted", artifacts, dict(_asked(uri, _EXPERIMENT_TAGS, number))
+            str(number), stage == "deleted", artifacts, dict(_rows(uri, _EXPERIMENT_TAGS, number))
         )
-    told = client.get_experiment_by_name(name)
-    if told is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         return None
-    deleted = told.lifecycle_stage == "deleted"
-    return Experiment(str(told.experiment_id), deleted, told.artifact_location, told.tags)
+    deleted = experiment.lifecycle_stage == "deleted"
+    return Experiment(str(experiment.experiment_id), deleted, experiment.artifact_location, experiment.tags)
 
 
 def present_runs(client: MlflowClient, uri: str, experiment: str) -> dict[str, list[Present]]:
     """All runs that are not deleted, by their tag ``rs.run``, oldest first."""
-    found: dict[str, list[Present]] = {}
+    runs: dict[str, list[Present]] = {}
     for run in _from_sqlite(uri, experiment) or _searched(client, experiment):
         if RUN in run.tags:
-            found.setdefault(run.tags[RUN], []).append(run)
-    return found
+            runs.setdefault(run.tags[RUN], []).append(run)
+    return runs
 
 
 def _from_sqlite(uri: str, experiment: str) -> list[Present]:
     """The runs of a SQLite store. Empty where the store is no SQLite file, or has an unknown layout."""
     tags: dict[tuple[str, str], dict[str, str]] = {}
-    for run, artifacts, key, value in _asked(uri, _QUERY, experiment):
+    for run, artifacts, key, value in _rows(uri, _QUERY, experiment):
         tags.setdefault((run, artifacts), {})[key] = value
     return [Present(run, artifacts, mine) for (run, artifacts), mine in tags.items()]
 
 
-def _asked(uri: str, query: str, about: str) -> list[Any]:
+def _rows(uri: str, query: str, about: str) -> list[Any]:
     """The rows of a query; none where the store is no SQLite file, or has an unknown layout."""
     file = sqlite_file(uri)
     if file:

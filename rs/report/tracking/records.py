@@ -22,7 +22,7 @@ from rs.report.metric_keys import metric_key
 from rs.report.tracking import numbers
 from rs.report.tracking.data_sets import Input, inputs_of
 from rs.report.tracking.networks import Network, network_of
-from rs.report.tracking.numbers import Numbers, Told, grouped
+from rs.report.tracking.numbers import Numbers, Table, grouped
 from rs.report.tracking.sources import Sources
 from rs.tables.reading import read, rows_of
 from rs.tables.table import Row
@@ -56,24 +56,22 @@ class Record:
     artifacts: dict[Path, str] = field(default_factory=dict)
     parent: str = ""
     headlines: dict[str, float] = field(default_factory=dict)
-    made: dict[str, Any] = field(default_factory=dict)  # the provenance of its weights
+    provenance: dict[str, Any] = field(default_factory=dict)  # the provenance of its weights
     certified: list[Row] = field(default_factory=list)
     averages: list[Row] = field(default_factory=list)
     attacked: list[Row] = field(default_factory=list)
 
-    def take(self, found: Numbers | None) -> None:
-        if found is None:
+    def take(self, part: Numbers | None) -> None:
+        if part is None:
             return
-        self.headlines |= found.headlines
-        plain = sorted(found.headlines.items(), key=lambda item: item[0].startswith("interval/"))
+        self.headlines |= part.headlines
+        plain = sorted(part.headlines.items(), key=lambda item: item[0].startswith("interval/"))
         self.metrics += [(key, value, 0, self.seconds) for key, value in plain]
         end = self.seconds
-        self.metrics += [
-            (key, v, step, after if after < end else end) for key, v, step, after in found.curves
-        ]
+        self.metrics += [(key, v, step, after if after < end else end) for key, v, step, after in part.curves]
 
     def param(self, key: str, value: Any) -> None:
-        if not _told(value):
+        if not _is_known(value):
             return
         whole = isinstance(value, float) and value.is_integer()
         self.params[metric_key(key)] = str(int(value) if whole else value)[:6000]
@@ -89,25 +87,28 @@ class Record:
 
 def _dumps(metrics: list[tuple[str, float, int, float]]) -> str:
     """`rs.provenance.digests.dumps` of metrics."""
-    told = [(k, canonical(v), step, canonical(after)) for k, v, step, after in metrics]
-    return json.dumps(told, separators=(",", ":"), allow_nan=False)
+    rows = [(k, canonical(v), step, canonical(after)) for k, v, step, after in metrics]
+    return json.dumps(rows, separators=(",", ":"), allow_nan=False)
 
 
 def records(tables: Path, sources: Sources) -> list[Record]:
     """Every run of the study in the order of its tables, then logs, then groups of seeds."""
-    certified, empirical = Told(read(tables, "certified_accuracy")), Told(read(tables, "empirical_accuracy"))
-    average = Told(read(tables, "average_certified_radius"))
+    certified, empirical = (
+        Table(read(tables, "certified_accuracy")),
+        Table(read(tables, "empirical_accuracy")),
+    )
+    average = Table(read(tables, "average_certified_radius"))
     measured = (
         numbers.certified(certified, average, read(tables, "radius_accuracy")),
         numbers.empirical(empirical),
         numbers.training(read(tables, "training")),
     )
-    found = [_trained(row) for row in rows_of(read(tables, "runs"))]
-    _name(found)
-    known = {record.key for record in found}
-    found += [_log(rows[0]) for run, rows in certified.of.items() if run not in known]
+    runs = [_trained(row) for row in rows_of(read(tables, "runs"))]
+    _name(runs)
+    known = {record.key for record in runs}
+    runs += [_log(rows[0]) for run, rows in certified.of.items() if run not in known]
     data_sets = functools.cache(read_manifest)  # most runs have one
-    for record in found:
+    for record in runs:
         for part in measured:
             record.take(part.get(record.key))
         record.certified, record.averages = certified.of.get(record.key, []), average.of.get(record.key, [])
@@ -118,10 +119,10 @@ def records(tables: Path, sources: Sources) -> list[Record]:
         if files and files.model.is_file():
             manifest = read_model_manifest(files.model)
             data = data_sets(files.data) if files.data.is_file() else None
-            record.network, record.made = network_of(files, manifest, data), manifest["provenance"]
+            record.network, record.provenance = network_of(files, manifest, data), manifest["provenance"]
             record.artifacts = {files.model: ""}
             record.inputs = inputs_of(files.data, data) if data else []
-    return [*found, *_groups(found)]
+    return [*runs, *_groups(runs)]
 
 
 def _trained(row: dict[str, Any]) -> Record:
@@ -146,10 +147,10 @@ def _log(row: dict[str, Any]) -> Record:
     return record
 
 
-def _name(found: Sequence[Record]) -> None:
+def _name(runs: Sequence[Record]) -> None:
     """Adds the seed to the names of runs with the same label, and nests them in the record of their means."""
-    labels = Counter(record.name for record in found)
-    for record in found:
+    labels = Counter(record.name for record in runs)
+    for record in runs:
         label = record.name
         if labels[label] > 1:
             record.parent = f"seeds of {label}"
@@ -166,17 +167,17 @@ def _settings(record: Record, mine: list[Row], kind: str, columns: Sequence[str]
 
 def _only(part: list[Row], column: str) -> Any:
     """The value of all rows that have one; None where there are several, or none."""
-    values = {value for value in {row.get(column) for row in part} if _told(value)}
+    values = {value for value in {row.get(column) for row in part} if _is_known(value)}
     return values.pop() if len(values) == 1 else None
 
 
-def _groups(found: Sequence[Record]) -> list[Record]:
+def _groups(runs: Sequence[Record]) -> list[Record]:
     """Means, and standard deviations under ``over_seeds/``, of the numbers that all seeds of a label have."""
     groups: dict[str, list[Record]] = {}
-    for record in found:
+    for record in runs:
         if record.parent:
             groups.setdefault(record.parent, []).append(record)
-    made = []
+    means = []
     for key, members in groups.items():
         label = members[0].params["label"]
         group = Record(key, f"{label}, mean of {len(members)} seeds", "seeds")
@@ -188,9 +189,9 @@ def _groups(found: Sequence[Record]) -> list[Record]:
                 group.headlines[name] = statistics.fmean(values)
                 group.headlines[f"over_seeds/{name}_std"] = statistics.stdev(values)
         group.metrics = [(k, v, 0, 0.0) for k, v in group.headlines.items()]
-        made.append(group)
-    return made
+        means.append(group)
+    return means
 
 
-def _told(value: Any) -> bool:
+def _is_known(value: Any) -> bool:
     return value is not None and not pd.isna(value)

@@ -42,7 +42,7 @@ class StoreError(UserError):
     """The store cannot be read or written now: locked, unreachable, access refused, or not a store."""
 
 
-class _WhenAsked:
+class _LazyClient:
     """MLflow's client, made when it is first asked for anything. MLflow and its SQL store take a second and
     a half to load, which a logging with nothing new saves.
     """
@@ -67,7 +67,7 @@ def open_store(uri: str) -> Iterator[MlflowClient]:
     file = sqlite_file(uri)
     try:
         with _only_writer(file) if file else contextlib.nullcontext():
-            yield cast("MlflowClient", _WhenAsked(uri))
+            yield cast("MlflowClient", _LazyClient(uri))
     except UserError:
         raise
     except Exception as error:
@@ -124,20 +124,20 @@ def artifact_root(uri: str) -> Path | None:
 
 def experiment_of(client: MlflowClient, uri: str, study: str) -> str:
     """The experiment of this name, created or restored if need be, with its artifacts in place."""
-    found = present_experiment(client, uri, study)
-    if found is None:
+    experiment = present_experiment(client, uri, study)
+    if experiment is None:
         client.create_experiment(study)
-        found = present_experiment(client, uri, study)
-        assert found is not None
-    elif found.deleted:
-        client.restore_experiment(found.id)
+        experiment = present_experiment(client, uri, study)
+        assert experiment is not None
+    elif experiment.deleted:
+        client.restore_experiment(experiment.id)
     file, root = sqlite_file(uri), artifact_root(uri)
-    if file and root and found.artifacts != (place := str(root / found.id)):
+    if file and root and experiment.artifacts != (place := str(root / experiment.id)):
         # MLflow has no call for this: it makes a given path absolute
         with contextlib.closing(sqlite3.connect(file)) as database, database:
-            told = (place, int(found.id))
-            database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", told)
-    return found.id
+            values = (place, int(experiment.id))
+            database.execute("UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", values)
+    return experiment.id
 
 
 def set_experiment_tags(client: MlflowClient, uri: str, study: str, tags: Mapping[str, str]) -> None:

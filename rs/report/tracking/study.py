@@ -39,43 +39,43 @@ def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None
     """
     sources = sources or Sources()
     own = Record(f"study {study}", study, "study", artifacts=dict(sources.artifacts))
-    found = records(tables, sources)
+    entries = records(tables, sources)
     verdicts = Verdicts(tables)
     notes = Notes(verdicts)
     with open_store(uri) as client:
         experiment = experiment_of(client, uri, study)
-        runs, written = _settle(client, uri, experiment, [own, *found])
+        runs, written = _settle(client, uri, experiment, [own, *entries])
         ids = Ids(
             experiment,
             {key: run.id for key, run in runs.items()},
             {key: run.tags[MODEL] for key, run in runs.items() if MODEL in run.tags},
             own.key,
         )
-        for record in found:
+        for record in entries:
             tags = _tags(record, ids) | verdicts.tags(record.params.get("label", ""))
             mend(client, runs[record.key], record.name, tags, notes.run(record, ids))
             upload(client, uri, runs[record.key], record.artifacts)
-        note = notes.study(sources.description, found, ids)
+        note = notes.study(sources.description, entries, ids)
         mend(client, runs[own.key], study, _tags(own, ids) | verdicts.tags(), note)
         upload(client, uri, runs[own.key], own.artifacts)
-        set_experiment_tags(client, uri, study, _experiment_tags(found, note))
+        set_experiment_tags(client, uri, study, _experiment_tags(entries, note))
     return {
         "experiment_id": experiment,
         "uri": without_password(uri),
         "fragment": view.fragment(experiment),
-        "runs": {r.key: ids.runs[r.key] for r in found},
+        "runs": {r.key: ids.runs[r.key] for r in entries},
         "written": [key for key in written if key != own.key],
     }
 
 
 def _settle(
-    client: MlflowClient, uri: str, experiment: str, wanted: list[Record]
+    client: MlflowClient, uri: str, experiment: str, entries: list[Record]
 ) -> tuple[dict[str, Present], list[str]]:
     """Every record's MLflow run, by key, and the keys of those written. No run exists twice."""
     present = present_runs(client, uri, experiment)
     runs: dict[str, Present] = {}
     written = []
-    for record in wanted:
+    for record in entries:
         there = present.pop(record.key, [])
         same = [run for run in there if run.tags.get(DIGEST) == record.digest]
         if not same:
@@ -102,7 +102,7 @@ def _tags(record: Record, ids: Ids) -> dict[str, str]:
     return tags
 
 
-def _experiment_tags(found: list[Record], note: str) -> dict[str, str]:
+def _experiment_tags(entries: list[Record], note: str) -> dict[str, str]:
     # opens MLflow's page of runs and curves instead of its page for language models
     kind = {"mlflow.experimentKind": "custom_model_development"}
-    return {**kind, "mlflow.note.content": note[:20_000], view.TAG: view.saved_view(found)}
+    return {**kind, "mlflow.note.content": note[:20_000], view.TAG: view.saved_view(entries)}

@@ -24,7 +24,7 @@ class Verdicts:
         self.rows = list(rows_of(read(tables, "published")))
         self.of = grouped(self.rows, lambda row: row["label"])
         # a claim has a row for each of its conditions
-        self.told = {str(row["id"]): row for row in rows_of(read(tables, "claims"))}
+        self.by_claim = {str(row["id"]): row for row in rows_of(read(tables, "claims"))}
 
     def tags(self, label: str | None = None) -> dict[str, str]:
         """`verdict.<status>`: number of published numbers of the run, or of all. `claim.<id>`: for all."""
@@ -32,16 +32,16 @@ class Verdicts:
         counts = Counter(row["status"] for row in rows)
         tags = {metric_key(f"verdict.{status}"): str(count) for status, count in sorted(counts.items())}
         if label is None:
-            tags |= {metric_key(f"claim.{name}"): str(row["verdict"]) for name, row in self.told.items()}
+            tags |= {metric_key(f"claim.{name}"): str(row["verdict"]) for name, row in self.by_claim.items()}
         return tags
 
     def summary(self) -> list[str]:
         counts = Counter(row["status"] for row in self.rows)
-        told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
-        return [f"**Published numbers** ({len(self.rows)}): {told}"] if counts else []
+        text = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+        return [f"**Published numbers** ({len(self.rows)}): {text}"] if counts else []
 
     def claims(self) -> list[str]:
-        lines = "\n".join(f"- {row['claim']}: **{row['verdict']}**" for row in self.told.values())
+        lines = "\n".join(f"- {row['claim']}: **{row['verdict']}**" for row in self.by_claim.values())
         return [f"**Claims**\n\n{lines}"] if lines else []
 
     def published(self, label: str) -> list[str]:

@@ -38,21 +38,21 @@ class Voting:
     """An MLflow Python function: `predict` counts votes under the run's noise."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        told, data = read_json(folder / "voting.json"), folder / "manifest.json"
-        if not isinstance(told, dict) or not told.keys() >= WRITTEN:
+        voting, data = read_json(folder / "voting.json"), folder / "manifest.json"
+        if not isinstance(voting, dict) or not voting.keys() >= WRITTEN:
             raise UserError(f"{folder / 'voting.json'}: does not say what is certified; log the study again")
-        network, manifest = checkpoints.load(folder / told["run"] / "model.json", data)
-        if manifest["sha256"] != told["weights"]:
+        network, manifest = checkpoints.load(folder / voting["run"] / "model.json", data)
+        if manifest["sha256"] != voting["weights"]:
             raise UserError(f"{folder}: its weights are not those that were certified")
-        self.seed, self.shape = int(told["seed"]), tuple(read_json(data)["shape"])
-        self.noise: Noise = catalog.build("noises", told["noise"])
+        self.seed, self.shape = int(voting["seed"]), tuple(read_json(data)["shape"])
+        self.noise: Noise = catalog.build("noises", voting["noise"])
         draws = torch.Generator().manual_seed(0)
         probes = torch.rand((PROBES, *self.shape), generator=draws).to(device)
         chance = bool(manifest.get("audit", {}).get("chance", False))
-        audited = Audited(network, manifest, probes, told["run"], chance)
-        form = asked_form(told["form"])
+        audited = Audited(network, manifest, probes, voting["run"], chance)
+        form = asked_form(voting["form"])
         if by_openvino(form):
-            program = unpacked(told.get("program"), folder / "voting.json")
+            program = unpacked(voting.get("program"), folder / "voting.json")
             self.form: InferenceForm = OpenVinoForm(
                 audited, form, device, program, most=1.0
             )  # judged on the machine that made it
@@ -60,27 +60,27 @@ class Voting:
             self.form = form_of(audited, form, device)
         self.device = device
         here = self.form.description
-        if other := [key for key in here if told["form"].get(key) != here[key]]:
-            was = ", ".join(f"{key} {told['form'].get(key)}" for key in other)
-            warn(told["run"], f"was certified with {was}: votes may differ by rounding")
+        if other := [key for key in here if voting["form"].get(key) != here[key]]:
+            was = ", ".join(f"{key} {voting['form'].get(key)}" for key in other)
+            warn(voting["run"], f"was certified with {was}: votes may differ by rounding")
 
     def predict(self, images: np.ndarray, params: dict[str, Any] | None = None) -> np.ndarray:
         """Votes int64 [N, K] of images float32 [N, C, H, W] in [0, 1]; `params`: votes, seed, image."""
-        asked = {"votes": VOTES, "seed": self.seed, "image": 0, **(params or {})}
+        arguments = {"votes": VOTES, "seed": self.seed, "image": 0, **(params or {})}
         x = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).to(self.device)
         if x.shape[1:] != self.shape:
             raise UserError(f"images are {list(x.shape)}; expected [N, {', '.join(map(str, self.shape))}]")
-        rows = [self._votes(image, i, asked) for i, image in enumerate(x, int(asked["image"]))]
+        rows = [self._votes(image, i, arguments) for i, image in enumerate(x, int(arguments["image"]))]
         self.form.check()
         return np.stack(rows)
 
-    def _votes(self, image: torch.Tensor, position: int, asked: dict[str, Any]) -> np.ndarray:
-        draws = generator(self.device, int(asked["seed"]), "estimate", position, 0)
+    def _votes(self, image: torch.Tensor, position: int, arguments: dict[str, Any]) -> np.ndarray:
+        draws = generator(self.device, int(arguments["seed"]), "estimate", position, 0)
         counts, _, _ = self.form.vote(
-            image, int(asked["votes"]), lambda rows: self.noise.sample((rows, *image.shape), draws)
+            image, int(arguments["votes"]), lambda rows: self.noise.sample((rows, *image.shape), draws)
         )
-        found: np.ndarray = counts.cpu().numpy()
-        return found
+        votes: np.ndarray = counts.cpu().numpy()
+        return votes
 
 
 def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> Voting:

@@ -73,10 +73,10 @@ def _log_network(client: MlflowClient, experiment: str, run: str, record: Record
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
     assert record.network
-    told = {f"form.{k}": str(v) for k, v in record.network.voting["form"].items()}
-    told |= {"noise": str(record.network.voting["noise"]), "weights": record.network.voting["weights"]}
+    parameters = {f"form.{k}": str(v) for k, v in record.network.voting["form"].items()}
+    parameters |= {"noise": str(record.network.voting["noise"]), "weights": record.network.voting["weights"]}
     name = re.sub(r"[^\w \-]+", " ", record.name).strip() or NAME
-    model = client.create_logged_model(experiment, name, run, params=told)
+    model = client.create_logged_model(experiment, name, run, params=parameters)
     with model_folder(record.network, run, model.model_id) as folder:
         client.log_model_artifacts(model.model_id, str(folder))
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
@@ -88,10 +88,10 @@ def mend(client: MlflowClient, run: Present, name: str, tags: Mapping[str, str],
     """Sets name, tags and description; returns True where something differed."""
     if len(note) > LONGEST_NOTE:
         note = note[:LONGEST_NOTE].rpartition("\n")[0] + "\n\n(cut: see the study's page)"
-    wanted = {**tags, NAMED: name, NOTE: note}
-    changed = {k: v for k, v in wanted.items() if run.tags.get(k) != v}
+    expected = {**tags, NAMED: name, NOTE: note}
+    changed = {k: v for k, v in expected.items() if run.tags.get(k) != v}
     ours = [k for k in run.tags if (k.startswith(OURS) and k not in KEPT) or k == PARENT]
-    gone = [k for k in ours if k not in wanted]
+    gone = [k for k in ours if k not in expected]
     if changed:
         _set(client, run.id, changed)
     for key in gone:
@@ -102,21 +102,21 @@ def mend(client: MlflowClient, run: Present, name: str, tags: Mapping[str, str],
 def _set(client: MlflowClient, run: str, tags: Mapping[str, str]) -> None:
     from mlflow.entities import RunTag
 
-    told = [RunTag(k, v) for k, v in tags.items()]
-    for i in range(0, len(told), _TAGS):
-        client.log_batch(run, tags=told[i : i + _TAGS])
+    run_tags = [RunTag(k, v) for k, v in tags.items()]
+    for i in range(0, len(run_tags), _TAGS):
+        client.log_batch(run, tags=run_tags[i : i + _TAGS])
 
 
 def upload(client: MlflowClient, uri: str, run: Present, artifacts: Mapping[Path, str]) -> bool:
     """Uploads files and folders as the run's artifacts where the content differs from the present one."""
     files = [(f, place) for path, folder in artifacts.items() for f, place in _files(path, folder)]
-    wanted = digest([(f.name, place, file_digest(f)) for f, place in files], 16) if files else ""
-    if run.tags.get(ARTIFACTS, "") == wanted:
+    expected = digest([(f.name, place, file_digest(f)) for f, place in files], 16) if files else ""
+    if run.tags.get(ARTIFACTS, "") == expected:
         return False
     clear(uri, run)
     for file, place in files:
         client.log_artifact(run.id, str(file), place or None)
-    client.set_tag(run.id, ARTIFACTS, wanted)
+    client.set_tag(run.id, ARTIFACTS, expected)
     return True
 
 
@@ -124,10 +124,10 @@ def _files(path: Path, folder: str) -> list[tuple[Path, str]]:
     """A file, or the files in a folder that are not hidden, each with its folder in MLflow."""
     if path.is_file():
         return [(path, folder)]
-    found = [(f, f.relative_to(path)) for f in sorted(path.rglob("*")) if f.is_file()]
+    files = [(f, f.relative_to(path)) for f in sorted(path.rglob("*")) if f.is_file()]
     return [
         (f, "/".join([folder, *inside.parts[:-1]]))
-        for f, inside in found
+        for f, inside in files
         if not any(part.startswith(".") for part in inside.parts)
     ]
 
