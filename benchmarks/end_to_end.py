@@ -93,7 +93,7 @@ class Ours:
             pass
         votes = voter.votes(self.batches.totals)
         at, labels = np.arange(len(self.x)), self.labels.numpy()
-        draws = Draws(at, labels, selection, votes, 784, np.zeros(len(at)), "sequential", rule.told())
+        draws = Draws(at, labels, selection, votes, 784, np.zeros(len(at)), "sequential", rule.record())
         found = GroupSequential().certify(draws, Gaussian(self.sigma), ALPHA)
         correct = (found.prediction == labels)[:, None]
         self.accuracies = (correct & (found.radius[:, None] >= np.array(self.radii))).mean(0)

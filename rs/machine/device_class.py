@@ -44,9 +44,9 @@ def of_gpu(major: int, minor: int) -> str:
 def here(device: str) -> str:
     """The class in which a job with this `device` (auto, cpu, cuda) would compute on this machine."""
     if device != "cpu" and any(Path("/dev").glob("nvidia[0-9]*")):
-        asked = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+        command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=20)
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
             major, _, minor = done.stdout.splitlines()[0].strip().partition(".")
             return of_gpu(int(major), int(minor))
     return of_cpu() if device != "cuda" else "cuda"

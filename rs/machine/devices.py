@@ -93,9 +93,9 @@ def warn_if_slow(precision: str, device: torch.device) -> None:
         return
     times = _product_seconds(torch.bfloat16) / _product_seconds(torch.float32)
     if times > SLOW:
-        told = f"products take {times:.0f} times as long as in float32"
+        slowness = f"products take {times:.0f} times as long as in float32"
         advice = "set precision: float32 (config/scales/float32.yaml)"
-        warnings.warn(f"no bfloat16 arithmetic in this processor: {told}; {advice}", RuntimeWarning, 3)
+        warnings.warn(f"no bfloat16 arithmetic in this processor: {slowness}; {advice}", RuntimeWarning, 3)
 
 
 @functools.cache

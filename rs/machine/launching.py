@@ -46,19 +46,19 @@ def torchrun(stage: str, job: dict[str, Any]) -> None:
 
     place = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(job["processes"])]
     quiet = ["--local-ranks-filter", "0", "--monitor-interval", "0.1"]
-    given = run.parse_args([*place, *quiet, "-m", "rs", stage, "--job", json.dumps(job)])
+    arguments = run.parse_args([*place, *quiet, "-m", "rs", stage, "--job", json.dumps(job)])
     before = dict(os.environ)
     os.environ.setdefault("OMP_NUM_THREADS", str(job.get("threads", 1)))  # torchrun warns without it
     os.environ["RS_PARENT"] = str(os.getpid())
     logging.disable(logging.ERROR)  # torchrun's log; errors are raised below
     try:
-        run.run(given)
+        run.run(arguments)
     except SignalException:  # Ctrl-C: the processes are ended, and one line is enough
         raise KeyboardInterrupt from None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        told = (failure.error_file_data or {}).get("message", {})  # empty if a signal ended it
-        message, trace = told.get("message", ""), told.get("extraInfo", {}).get("py_callstack", "")
+        entry = (failure.error_file_data or {}).get("message", {})  # empty if a signal ended it
+        message, trace = entry.get("message", ""), entry.get("extraInfo", {}).get("py_callstack", "")
         if message.startswith(USER_ERROR):
             raise UserError(message.removeprefix(USER_ERROR)) from None
         raise RuntimeError(

@@ -26,5 +26,5 @@ def how_much(error: BaseException) -> str:
     error's type if it has no text.
     """
     lines = str(error).splitlines()
-    told = next((line for line in lines if _SAID.search(line)), lines[0] if lines else "")
-    return (told.strip() or type(error).__name__)[:200]
+    reason = next((line for line in lines if _SAID.search(line)), lines[0] if lines else "")
+    return (reason.strip() or type(error).__name__)[:200]

@@ -78,8 +78,8 @@ def build(kind: str, method: dict[str, Any]) -> Any:
         first, *others = error.errors()
         options = [first, *(e for e in others if e["loc"][:1] == first["loc"][:1])]  # of a union, one each
         place = first["loc"] if len(options) == 1 else first["loc"][:1]
-        told = " or ".join(e["msg"] for e in options)
-        raise UserError(f"{method['name']}.{'.'.join(map(str, place))}: {told}") from error
+        problems = " or ".join(e["msg"] for e in options)
+        raise UserError(f"{method['name']}.{'.'.join(map(str, place))}: {problems}") from error
 
 
 def build_use(kind: str, method: dict[str, Any]) -> Any:

@@ -64,8 +64,8 @@ def _place(function: Any, error: BaseException | None = None) -> str:
 
 def _unread(error: BaseException) -> str:
     file = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-    told = isinstance(error, OSError) and error.strerror
-    return f"{file}cannot be read: {told or f'{type(error).__name__}: {error}'}"
+    reason = isinstance(error, OSError) and error.strerror
+    return f"{file}cannot be read: {reason or f'{type(error).__name__}: {error}'}"
 
 
 def _what(value: Any) -> str:
@@ -179,20 +179,20 @@ def _build(self: Any, found: Any, shape: Any, classes: int, mean: Any, std: Any)
         with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluation_mode(found):
             answer = found(torch.zeros(2, *shape))
     except Exception as error:  # of the network, which may raise anything
-        told = (str(error).splitlines() or ["no reason given"])[0]
-        return f"built a network that fails on two images of {list(shape)}: {type(error).__name__}: {told}"
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        return f"built a network that fails on two images of {list(shape)}: {type(error).__name__}: {reason}"
     image = getattr(self, "output", "logits") == "image"
     must = (2, *shape) if image else (2, classes)
     if isinstance(answer, torch.Tensor) and tuple(answer.shape) == must and answer.is_floating_point():
         return ""
-    told = f"a tensor {list(must)}: {'images' if image else f'logits of {classes} classes'}"
-    return f"built a network that gives {_what(answer)} for two images of {list(shape)}; must be {told}"
+    allowed = f"a tensor {list(must)}: {'images' if image else f'logits of {classes} classes'}"
+    return f"built a network that gives {_what(answer)} for two images of {list(shape)}; must be {allowed}"
 
 
 def _load(self: Any, found: Any, data_dir: Any) -> Wrong:
     if not isinstance(found, dict) or set(found) != {"train", "test"}:
-        has = f"a dict of {', '.join(map(repr, found))}" if isinstance(found, dict) else _what(found)
-        return f"returned {has}; must be a dict of 'train' and 'test'"
+        returned = f"a dict of {', '.join(map(repr, found))}" if isinstance(found, dict) else _what(found)
+        return f"returned {returned}; must be a dict of 'train' and 'test'"
     for split, data in found.items():
         if not isinstance(data, Split | Files):
             return f"returned {_what(data)} as {split}; must be rs.methods.interfaces.Split or Files"

@@ -40,8 +40,8 @@ def facts_of(verb: str, names: dict[str, str], dashes: str = "") -> dict[str, Fa
     found = {role: method_schema(KINDS[role], name) for role, name in names.items()}
     if len(names) == len(KINDS) and names["noise"] not in found["certificate"]["x-norms"]:
         allowed, certificate = ", ".join(found["certificate"]["x-norms"]), names["certificate"]
-        told = f"certificate {certificate} has no theorem for noise {names['noise']}; it has for {allowed}"
-        raise UserError(f"{verb}: {told}")
+        problem = f"certificate {certificate} has no theorem for noise {names['noise']}; it has for {allowed}"
+        raise UserError(f"{verb}: {problem}")
     return found
 
 
@@ -69,14 +69,14 @@ def claim(verb: str, draws: Draws, noise: Method, certificate: Method, alpha: fl
     """What a checked certificate claims from the draws. Raises UserError for a radius that is not finite."""
     left = left_of(alpha, noise, draws.dimension, most_votes(draws))
     if left == 0:
-        told = f"the law of {most_votes(draws)} votes' noise is off by more than alpha = {alpha:g}"
-        raise UserError(f"{verb}: {noise['name']}, exact: {told}")
+        problem = f"the law of {most_votes(draws)} votes' noise is off by more than alpha = {alpha:g}"
+        raise UserError(f"{verb}: {noise['name']}, exact: {problem}")
     method = catalog.build("certificates", certificate)
     with np.errstate(over="ignore"):
         certified = checked(method.certify(draws, described(noise, certificate), left), draws, method)
     if not np.all(np.isfinite(certified.radius)):
-        told = "the noise is so large that the radius is no finite number"
-        raise UserError(f"{verb}: {noise['name']}: {told}")
+        problem = "the noise is so large that the radius is no finite number"
+        raise UserError(f"{verb}: {noise['name']}: {problem}")
     return certified
 
 
@@ -95,9 +95,9 @@ def checked(found: Certified, draws: Draws, certificate: Any) -> Certified:
     loose = (found.prediction < 0) & (found.radius > 0)
     if (wrong := unknown | none | loose).any():
         i = int(wrong.argmax())
-        told = f"prediction {found.prediction[i]}, radius {found.radius[i]}"
+        answer = f"prediction {found.prediction[i]}, radius {found.radius[i]}"
         allowed = f"allowed: -1 with radius 0, or 0 to {classes - 1} with a radius of at least 0"
-        raise UserError(f"{name}: image {draws.images[i]}: {told}; {allowed}")
+        raise UserError(f"{name}: image {draws.images[i]}: {answer}; {allowed}")
     return found
 
 
@@ -107,8 +107,8 @@ def check_rule(verb: str, certificate: Method, stop: dict[str, Any] | None = Non
     """
     rule = method_schema("certificates", certificate["name"]).get("x-rule")
     if rule is not None and (stop or {}).get("rule") != rule:
-        told = f"needs votes that its rule stopped, as a study draws them by sampling.rule: {rule}"
-        raise UserError(f"{verb}: certificate {certificate['name']} {told}; use cohen, or a study")
+        needed = f"needs votes that its rule stopped, as a study draws them by sampling.rule: {rule}"
+        raise UserError(f"{verb}: certificate {certificate['name']} {needed}; use cohen, or a study")
 
 
 def check_separate(verb: str, selection: np.ndarray, estimation: np.ndarray, same: bool = False) -> None:
@@ -119,16 +119,16 @@ def check_separate(verb: str, selection: np.ndarray, estimation: np.ndarray, sam
     For any class probabilities, an image's second draw equals its first with at most the multinomial
     probability of the first under its own frequencies.
     """
-    told = f"{verb}: the estimation votes are the selection votes; draw separate ones"
+    problem = f"{verb}: the estimation votes are the selection votes; draw separate ones"
     if same:
-        raise UserError(told)
+        raise UserError(problem)
     if not np.array_equal(selection, estimation):
         return
     k, n = estimation.astype(np.float64), estimation.sum(1)
     chance = special.gammaln(n + 1) - special.gammaln(k + 1).sum(1)
     chance += special.xlogy(k, k / n[:, None]).sum(1)
     if (total := float(chance.sum())) < math.log(HARDLY_EVER):
-        raise UserError(f"{told} (that separate ones agree has a chance of {math.exp(total):.1g} at most)")
+        raise UserError(f"{problem} (that separate ones agree has a chance of {math.exp(total):.1g} at most)")
 
 
 def most_votes(draws: Draws) -> int:

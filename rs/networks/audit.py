@@ -62,10 +62,10 @@ class Audited:
 def load(model_manifest: Path, data: Path, device: torch.device) -> Audited:
     """A trained network, loaded by `rs.networks.checkpoints` and audited."""
     network, manifest = checkpoints.load(model_manifest, data)
-    made, run = probes(data, device), model_manifest.parent.name
+    images, run = probes(data, device), model_manifest.parent.name
     chance = bool(manifest.get("audit", {}).get("chance", False))  # allowed, and found, at import
-    found = audit(network, made, run, ["chance"] if chance else [])
-    return Audited(network, manifest, made, run, found["chance"])
+    found = audit(network, images, run, ["chance"] if chance else [])
+    return Audited(network, manifest, images, run, found["chance"])
 
 
 def probes(data: Path, device: torch.device) -> Tensor:

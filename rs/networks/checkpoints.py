@@ -95,7 +95,7 @@ def load_state(model: nn.Module, state: dict[str, torch.Tensor], path: Path, nam
             kind += " without values" * state[key].is_meta
             raise UserError(f"{path}: tensor {key} is {kind}; allowed dense real numbers")
         if own[key].shape != state[key].shape:
-            has, needs = list(state[key].shape), list(own[key].shape)
-            wrong = f"{key} is {has}, not {needs}"
+            stored, needs = list(state[key].shape), list(own[key].shape)
+            wrong = f"{key} is {stored}, not {needs}"
             raise UserError(f"{path}: weights of another architecture than {name}: {wrong}")
     model.load_state_dict(state)

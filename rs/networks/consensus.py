@@ -74,8 +74,10 @@ class ConsensusForm(InferenceForm):
             alone = replace(audited, network=member, run=f"{self.run}, member {number}")
             self.parts.append(InferenceForm(alone, {**form, "batch": batch}, device))
         self.fallbacks += [why for part in self.parts for why in part.fallbacks]
-        told = [part.description for part in self.parts]
-        of = {key: [each[key] for each in told] for key in ("precision", "compiled", "folded", "layout")}
+        descriptions = [part.description for part in self.parts]
+        of = {
+            key: [each[key] for each in descriptions] for key in ("precision", "compiled", "folded", "layout")
+        }
         if any(len({*of[key]}) > 1 for key in ("precision", "compiled")):
             plainest = "float32" if "float32" in of["precision"] else form["precision"]
             plainer = {"precision": plainest, "compiled": all(of["compiled"])}
@@ -84,7 +86,7 @@ class ConsensusForm(InferenceForm):
         self.dtype, self.layout = self.parts[0].dtype, self.parts[0].layout
         # members of different architectures may differ in folding and layout
         same = {key: values[0] if len({*values}) == 1 else values for key, values in of.items()}
-        self.description = {**told[0], **same, "left": self.left}
+        self.description = {**descriptions[0], **same, "left": self.left}
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -93,8 +95,8 @@ class ConsensusForm(InferenceForm):
         answers, left = self._averaged.mean(logits), (~agreed(logits)).nonzero().squeeze(1)
         self.passes += first * len(images) + (len(self.parts) - first) * len(left)
         for rows in left.split(self.left) if len(left) else ():
-            asked = [part(images[rows]).clone() for part in self.parts[first:]]
-            answers[rows] = self._averaged.mean([each[rows] for each in logits] + asked)
+            later = [part(images[rows]).clone() for part in self.parts[first:]]
+            answers[rows] = self._averaged.mean([each[rows] for each in logits] + later)
         return answers
 
     def keep(self, probes: Tensor) -> str | None:

@@ -67,5 +67,5 @@ def check_images(denoiser: nn.Module, name: str, shape: Sequence[int]) -> None:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{name}: fails on images of {size}: {reason}") from error
     if not isinstance(found, Tensor) or tuple(found.shape) != (2, *shape):
-        given = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise UserError(f"{name}: gives {given} for 2 images of {size}, not images of that size")
+        output = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise UserError(f"{name}: gives {output} for 2 images of {size}, not images of that size")

@@ -116,7 +116,7 @@ class Differentiable(OfCopies):
         network that draws at random is not compared and stays plain. The given network is not changed.
         """
         super().__init__()
-        run, probes, asked = audited.run, audited.probes.to(device), PRECISIONS[form["precision"]]
+        run, probes, precision = audited.run, audited.probes.to(device), PRECISIONS[form["precision"]]
         plain = Transformed(copied(audited.network, run).to(device), False, torch.contiguous_format, {})
         self.compared: dict[str, Any] = {}
         if audited.chance:
@@ -135,7 +135,11 @@ class Differentiable(OfCopies):
                 shown, name = plain, None
             self.compared = {**shown.compared, "gradients": gradients}
         # the requested form, then plainer ones; the last one is the network itself
-        for using, first, dtype in ((shown, name, asked), (shown, name, torch.float32), (plain, None, None)):
+        for using, first, dtype in (
+            (shown, name, precision),
+            (shown, name, torch.float32),
+            (plain, None, None),
+        ):
             self._take(using, first, dtype or torch.float32)
             found = self._differing(probes, votes)
             self.compared["differing_votes"] = found

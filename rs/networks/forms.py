@@ -31,12 +31,12 @@ def wanted(spec: dict[str, Any], file: Path | None, model: str | None = None) ->
     asked = asked_form(spec)
     if file is None:
         return asked
-    told = read_json(file)
-    found = told.get("form") if isinstance(told, dict) else None
+    stored = read_json(file)
+    found = stored.get("form") if isinstance(stored, dict) else None
     if not isinstance(found, dict) or found not in list(ladder(asked)):
         raise UserError(f"{file}: not an inference form; remove it and run the form stage again")
     made_from = {**asked, "noise": spec["noise"]} if asked["precision"] == "int8" else asked
-    belongs(file, told.get("provenance"), made_from, model)
+    belongs(file, stored.get("provenance"), made_from, model)
     return found
 
 
@@ -78,7 +78,7 @@ def resolve(
     wrong: list[str] = []
     shape = audited.probes.shape[1:]
     for form in ladder(asked):
-        told = ", ".join(f"{key} {value}" for key, value in form.items())
+        settings = ", ".join(f"{key} {value}" for key, value in form.items())
         try:
             tried = form_of(audited, form, device)
             try_out(tried, shape)
@@ -88,14 +88,14 @@ def resolve(
             if not form["compiled"] and not out_of_memory(error):
                 fails = f"{audited.run}: fails on images {list(shape)}: {one_line(error)}"
                 raise UserError(fails) from error
-            wrong.append(f"{told}: {one_line(error)}")
+            wrong.append(f"{settings}: {one_line(error)}")
             forget(device)
             continue
         if wrong:
-            warn(audited.run, f"inference form falls back on {told}; {'; '.join(wrong)}")
+            warn(audited.run, f"inference form falls back on {settings}; {'; '.join(wrong)}")
         if keep and (why := tried.keep(audited.probes)):
-            told = "its compiled form is not kept, so every job starts the compiler"
-            print(f"{audited.run}: {told}: {why}", file=sys.stderr)
+            problem = "its compiled form is not kept, so every job starts the compiler"
+            print(f"{audited.run}: {problem}: {why}", file=sys.stderr)
         form = {key: tried.description[key] for key in FORM}
         return form, "; ".join([*wrong, *tried.fallbacks]) or None
     raise UserError(f"memory runs out even in the smallest batches: {wrong[-1]}")

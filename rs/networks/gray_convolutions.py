@@ -66,9 +66,9 @@ class _WeightGradient(torch.autograd.Function):
         (images,), ((outputs, inputs, *window), dtype) = ctx.saved_tensors, ctx.weight
         padded = gradient.new_empty(_aligned(outputs), _aligned(inputs), *window)
         aligned = with_zero_channels(gradient), with_zero_channels(images.to(gradient.dtype)), padded
-        untransposed, groups, wanted = (False, [0, 0]), 1, (False, True, False)
+        untransposed, groups, gradients = (False, [0, 0]), 1, (False, True, False)
         found: tuple[Any, Tensor, Any] = torch.ops.aten.convolution_backward(
-            *aligned, [len(padded)], *ctx.steps, *untransposed, groups, wanted
+            *aligned, [len(padded)], *ctx.steps, *untransposed, groups, gradients
         )
         return found[1][:outputs, :inputs].to(dtype), None, None, None
 

@@ -98,11 +98,11 @@ def _part(whole: fx.GraphModule, given: Sequence[fx.Node], wanted: Sequence[fx.N
 
 def compiled(half: fx.GraphModule) -> Pass:
     """The half as `torch.compile` makes it at its first call, for the shapes of that call only."""
-    made = torch.compile(half, dynamic=False, fullgraph=True)
+    traced = torch.compile(half, dynamic=False, fullgraph=True)
 
     def run(*given: Tensor) -> Any:
         with _frozen(), torch.no_grad():
-            return made(*given)
+            return traced(*given)
 
     return run
 

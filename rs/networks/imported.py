@@ -25,10 +25,10 @@ def build(imported: dict[str, Any], data_manifest: dict[str, Any]) -> nn.Module:
     `imported` holds `entry` or `architecture`, and `normalization`: none, center, standardize (the data set's
     constants), {mean, std}, or null for the architecture's default.
     """
-    given, mean, std = imported.get("normalization"), data_manifest["mean"], data_manifest["std"]
-    kind: Normalization | None = "standardize" if isinstance(given, dict) else given
-    if isinstance(given, dict):
-        mean, std = given["mean"], given["std"]
+    normalization, mean, std = imported.get("normalization"), data_manifest["mean"], data_manifest["std"]
+    kind: Normalization | None = "standardize" if isinstance(normalization, dict) else normalization
+    if isinstance(normalization, dict):
+        mean, std = normalization["mean"], normalization["std"]
     channels = data_manifest["shape"][0]
     if not len(mean) == len(std) == channels:
         raise UserError(f"normalization: {len(mean)} means and {len(std)} stds for {channels} channels")

@@ -209,8 +209,8 @@ def layout_of(shown: torch.memory_format, dtype: torch.dtype, device: torch.devi
 
 def form_of(audited: Audited, form: dict[str, Any], device: torch.device) -> InferenceForm:
     """The network's inference form. A network that does not use all its parts for every image has its own."""
-    made: Callable[..., InferenceForm] = getattr(audited.network, "voting_form", InferenceForm)
-    return made(audited, form, device)
+    make: Callable[..., InferenceForm] = getattr(audited.network, "voting_form", InferenceForm)
+    return make(audited, form, device)
 
 
 class Compiled:
@@ -230,14 +230,14 @@ class Compiled:
 
     @functools.cached_property
     def traced(self) -> Callable[[Tensor], Tensor]:
-        """The function that torch.compile makes in this process, made on first use: the import takes
+        """The function that torch.compile makes in this process, compiled on first use: the import takes
         seconds.
         """
         options: dict[str, Any] = {"triton.cudagraphs": self.device.type == "cuda"}
-        made: Callable[[Tensor], Tensor] = torch.compile(
+        compiled: Callable[[Tensor], Tensor] = torch.compile(
             self.network, dynamic=False, fullgraph=True, options=options
         )
-        return made
+        return compiled
 
     def trace(self, images: Tensor) -> Tensor:
         """Logits of `traced`."""

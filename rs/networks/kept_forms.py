@@ -86,9 +86,9 @@ def keep(network: nn.Module, compiled: Run, batches: Sequence[Tensor]) -> str | 
             return f"{_folder()}: {SHARED}"
         with torch.no_grad():
             exported = torch.export.export(network, (batches[0],))
-            made = str(own)  # options are copied below, since torch adds to them
+            package = str(own)  # options are copied below, since torch adds to them
             torch._inductor.aoti_compile_and_package(
-                exported, package_path=made, inductor_configs={**OPTIONS}
+                exported, package_path=package, inductor_configs={**OPTIONS}
             )
             found = _loaded(own)
             if not all(torch.equal(found(batch), compiled(batch)) for batch in batches):
@@ -191,15 +191,15 @@ def _known(value: Any) -> bool:
 
 def _settings(layer: nn.Module) -> list[Any] | None:
     """Classes and settings of a layer and the layers inside it; None if one is of another package."""
-    told = []
+    layers = []
     for name, each in layer.named_modules():
         own = {k: v for k, v in vars(each).items() if k not in HELD and "hook" not in k}
         if not type(each).__module__.startswith(LAYERS) or not all(map(_plain, own.values())):
             return None
-        told.append(
+        layers.append(
             [name, type(each).__qualname__, each.training, sorted((k, repr(v)) for k, v in own.items())]
         )
-    return told
+    return layers
 
 
 def _plain(value: Any) -> bool:
@@ -228,8 +228,8 @@ def _processor() -> str:
     """Model and instruction sets of the processor for which code is generated."""
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        told = {line.partition(":")[0].strip(): line for line in reversed(lines)}  # the first core's
-        return " ".join(told.get(key, "") for key in ("model name", "flags", "Features"))
+        facts = {line.partition(":")[0].strip(): line for line in reversed(lines)}  # the first core's
+        return " ".join(facts.get(key, "") for key in ("model name", "flags", "Features"))
     return f"{platform.machine()} {platform.processor()}"
 
 

@@ -49,9 +49,9 @@ class OneShot(nn.Sequential):
 
 def schedule_of(network: Any) -> Tensor:
     """The network's `alphas_cumprod`, float64 [T]. Raises UserError unless it falls from 1 to 0."""
-    given = getattr(network, "alphas_cumprod", None)
+    products = getattr(network, "alphas_cumprod", None)
     try:
-        found = torch.as_tensor(given, dtype=torch.float64).detach().cpu()
+        found = torch.as_tensor(products, dtype=torch.float64).detach().cpu()
     except Exception as error:  # a user's network may hold anything there
         raise UserError("a diffusion model needs its alphas_cumprod: a number for each time step") from error
     falls = found.dim() == 1 and len(found) > 0 and bool((found.diff() < 0).all())

@@ -64,12 +64,12 @@ class OpenVinoForm(InferenceForm):
         self.description = {**form, "program": self.program.digest[:16], "device": self.device.type}
         found = differing(self, probes, votes, self.batch)
         if found > self.most:
-            told = f"in {form['precision']} by OpenVINO {found:.1%} of its votes are not the network's"
-            raise UserError(f"{self.run}: {told}; use another precision, or {programs.IN_TORCH}")
+            problem = f"in {form['precision']} by OpenVINO {found:.1%} of its votes are not the network's"
+            raise UserError(f"{self.run}: {problem}; use another precision, or {programs.IN_TORCH}")
         few = probes[: self.batch]
         if not torch.equal(self(few).clone(), self(few.flip(0)).flip(0)):
-            told = "in OpenVINO its logits depend on the place in a batch"
-            raise UserError(f"{self.run}: {told}; use {programs.IN_TORCH}")
+            problem = "in OpenVINO its logits depend on the place in a batch"
+            raise UserError(f"{self.run}: {problem}; use {programs.IN_TORCH}")
         self.compared = {"differing_votes": found, "probes": len(probes)}
 
 
@@ -100,8 +100,8 @@ def made_here(
 def calibrated(audited: Audited, form: dict[str, Any], noise: dict[str, Any], data: Path) -> programs.Program:
     """The network's program, in int8 with ranges from training images under the noise. Raises UserError."""
     quantizes = form["precision"] == "int8"
-    examples, told = programs.calibrating(data, noise) if quantizes else (audited.probes, {})
-    return program_of(audited, form, examples, told)
+    examples, calibration = programs.calibrating(data, noise) if quantizes else (audited.probes, {})
+    return program_of(audited, form, examples, calibration)
 
 
 def program_of(
@@ -112,8 +112,8 @@ def program_of(
     """
     members = getattr(audited.network, "members", ())
     if getattr(audited.network, "first", len(members)) < len(members):
-        told = "an ensemble that stops at a consensus votes in torch alone; use engine: torch"
-        raise UserError(f"{audited.run}: {told} in float32 or bfloat16")
+        problem = "an ensemble that stops at a consensus votes in torch alone; use engine: torch"
+        raise UserError(f"{audited.run}: {problem} in float32 or bfloat16")
     plain = copied(audited.network, audited.run).to(examples.device)
     shown = transformed(plain, audited.probes.to(examples.device), audited.run)
     network = shown.network.float().to(memory_format=torch.contiguous_format)

@@ -68,18 +68,18 @@ class Program:
     def packed(self) -> dict[str, Any]:
         """The program as a JSON value."""
         parts = {"graph": self.graph, "weights": self.weights}
-        told = {key: base64.b64encode(zlib.compress(value)).decode() for key, value in parts.items()}
-        return {**told, "calibration": self.calibration, "sha256": self.digest}
+        encoded = {key: base64.b64encode(zlib.compress(value)).decode() for key, value in parts.items()}
+        return {**encoded, "calibration": self.calibration, "sha256": self.digest}
 
 
-def unpacked(told: Any, place: Path) -> Program:
+def unpacked(stored: Any, place: Path) -> Program:
     """The program in the file `place`. Raises UserError where it holds none, or not the one that was
     written.
     """
     try:
-        graph, weights = (zlib.decompress(base64.b64decode(told[key])) for key in ("graph", "weights"))
-        program = Program(graph, weights, dict(told["calibration"]))
-        whole = program.digest == told["sha256"]
+        graph, weights = (zlib.decompress(base64.b64decode(stored[key])) for key in ("graph", "weights"))
+        program = Program(graph, weights, dict(stored["calibration"]))
+        whole = program.digest == stored["sha256"]
     except (KeyError, TypeError, ValueError, zlib.error):
         whole = False
     if not whole:
@@ -94,8 +94,8 @@ def calibrating(data: Path, noise: dict[str, Any]) -> tuple[Tensor, dict[str, An
     images, _ = load_images(data, "train", [i * size // count for i in range(count)])
     draws = torch.Generator().manual_seed(derive_seed(SEED, "calibrate"))
     noisy = catalog.build("noises", noise).sample(tuple(images.shape), draws).add_(images)
-    told = {"images": count, "of": "train", "noise": noise, "seed": SEED}
-    return noisy, {**told, "range": "histogram", "bias_correction": False}
+    source = {"images": count, "of": "train", "noise": noise, "seed": SEED}
+    return noisy, {**source, "range": "histogram", "bias_correction": False}
 
 
 def made(network: nn.Module, examples: Tensor, form: dict[str, Any], calibration: Any, run: str) -> Program:
@@ -131,17 +131,17 @@ def quantized(nncf: Any, model: Any, examples: Tensor) -> Any:
     """
     from nncf.quantization import range_estimator
 
-    given = nncf.Dataset([image[None].numpy() for image in examples])
-    asked = nncf.AdvancedQuantizationParameters(
+    dataset = nncf.Dataset([image[None].numpy() for image in examples])
+    ranges = nncf.AdvancedQuantizationParameters(
         # nncf would halve the range of the first weights, for processors that saturate
         overflow_fix=nncf.OverflowFix.DISABLE,
         disable_bias_correction=True,
         activations_range_estimator_params=range_estimator.RangeEstimatorParametersSet.HISTOGRAM,
     )
-    found = nncf.quantize(model, given, subset_size=len(examples), advanced_parameters=asked)
-    if not any(op.get_type_name() == "FakeQuantize" for op in found.get_ops()):
+    in_int8 = nncf.quantize(model, dataset, subset_size=len(examples), advanced_parameters=ranges)
+    if not any(op.get_type_name() == "FakeQuantize" for op in in_int8.get_ops()):
         raise ValueError("no layer of it can be")
-    return found
+    return in_int8
 
 
 def running(program: Program, precision: str) -> Callable[[Tensor], Tensor]:

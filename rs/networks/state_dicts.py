@@ -93,8 +93,8 @@ def _torch(path: Path) -> Any:
             held = f"holds more than weights ({named[1] or named[2]}), or is cut off"
             advice = "save the network's state_dict() (pickled code is never run)"
             raise UserError(f"{path}: {held}; {advice}") from error
-        told = isinstance(error, (OSError, RuntimeError))  # of a missing file, or of a damaged archive
-        reason = _line(error) if told else "no checkpoint of torch, or cut off"
+        has_reason = isinstance(error, (OSError, RuntimeError))  # of a missing file, or of a damaged archive
+        reason = _line(error) if has_reason else "no checkpoint of torch, or cut off"
         raise UserError(f"{path}: not a complete checkpoint ({reason})") from error
 
 
@@ -133,8 +133,8 @@ def versioned(tensors: State, versions: Versions) -> State:
 
 def versions_of(state: Any) -> Versions:
     """The versions that a state dict states; empty if it states none, or none as torch writes them."""
-    told = getattr(state, "_metadata", None)
-    known = told.items() if isinstance(told, Mapping) else ()
+    metadata = getattr(state, "_metadata", None)
+    known = metadata.items() if isinstance(metadata, Mapping) else ()
     return {
         name: dict(facts) for name, facts in known if isinstance(name, str) and isinstance(facts, Mapping)
     }

@@ -65,13 +65,13 @@ def transformed(plain: nn.Module, images: Tensor, run: str, fold: bool = True) -
             compared["folded"] = distance(candidate, images, truth)
             folded = equal(compared["folded"])
             if not folded:
-                warn(run, f"batch norm is not folded: the folded network {told(compared['folded'])}")
+                warn(run, f"batch norm is not folded: the folded network {deviation(compared['folded'])}")
             network = candidate if folded else network
     layout, candidate = torch.channels_last, copied(network, run).to(memory_format=torch.channels_last)
     compared["layout"] = distance(candidate, images.contiguous(memory_format=layout), truth)
     if equal(compared["layout"]):
         return Transformed(candidate, folded, layout, compared, True)
-    warn(run, f"computes in contiguous memory: in channels_last it {told(compared['layout'])}")
+    warn(run, f"computes in contiguous memory: in channels_last it {deviation(compared['layout'])}")
     return Transformed(network, folded, torch.contiguous_format, compared, True)
 
 
@@ -129,10 +129,11 @@ def apart(found: Tensor, truth: Tensor) -> float:
     return float("inf") if bool(share.isnan()) else float(share)
 
 
-def told(found: float | str) -> str:
-    if isinstance(found, str):
-        return f"fails ({found})"
-    return f"is another function (differences of {found:.2g} of the largest logit)"
+def deviation(compared: float | str) -> str:
+    """How a changed network compares with the plain one: its largest difference, or why it fails."""
+    if isinstance(compared, str):
+        return f"fails ({compared})"
+    return f"is another function (differences of {compared:.2g} of the largest logit)"
 
 
 def norms(network: nn.Module) -> int:
@@ -168,15 +169,15 @@ def copied(network: nn.Module, run: str = "the model") -> nn.Module:
             if isinstance(value, Tensor) and value.grad_fn is not None:
                 setattr(module, name, value.detach())
     try:
-        made = copy.deepcopy(network)
+        twin = copy.deepcopy(network)
     except Exception as error:  # a user's network may hold anything
         reason = one_line(error)
         raise UserError(
             f"{run}: the network cannot be copied ({reason}); copy.deepcopy of it must work"
         ) from error
-    for parameter in made.parameters():  # scripted networks have no requires_grad_
+    for parameter in twin.parameters():  # scripted networks have no requires_grad_
         parameter.requires_grad_(False)
-    return made.eval()
+    return twin.eval()
 
 
 def warn(run: str, message: str) -> None:

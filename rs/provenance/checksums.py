@@ -38,6 +38,6 @@ def broken(content: bytes) -> bool:
     return digits.hexdigest().encode() != found[-1][1]
 
 
-def lost(content: bytes, told: Any) -> bool:
-    """Whether `told`, the JSON object read from `content`, has a checksum that cannot be found in it."""
-    return isinstance(told, dict) and KEY in told and not _FOUND.search(content)
+def lost(content: bytes, value: Any) -> bool:
+    """Whether `value`, the JSON object read from `content`, has a checksum that cannot be found in it."""
+    return isinstance(value, dict) and KEY in value and not _FOUND.search(content)

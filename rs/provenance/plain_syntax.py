@@ -16,15 +16,15 @@ PROGRESS = (
 )
 
 # Facts of a class that no job executes.
-TOLD = {"source": "ClassVar[str]", "passes": "ClassVar[Passes]", "free_norm": "ClassVar[float]"}
-TOLD |= {"spends": "ClassVar[Spends]", "capped": "ClassVar[frozenset[str]]"}
-TOLD |= {"dimension_less": "ClassVar[dict[str, dict[str, int]]]"}
+FACTS = {"source": "ClassVar[str]", "passes": "ClassVar[Passes]", "free_norm": "ClassVar[float]"}
+FACTS |= {"spends": "ClassVar[Spends]", "capped": "ClassVar[frozenset[str]]"}
+FACTS |= {"dimension_less": "ClassVar[dict[str, dict[str, int]]]"}
 
 
 class Plain(ast.NodeTransformer):
     """Drops from a module's tree: docstrings and other string statements; blocks for type checkers, and for
     running a file as a program; annotations of arguments, results and variables, and limits of a class's
-    fields; facts of a class that no job executes (TOLD); the texts of UserErrors, assertions, warnings,
+    fields; facts of a class that no job executes (FACTS); the texts of UserErrors, assertions, warnings,
     prints and progress lines.
     """
 
@@ -72,8 +72,8 @@ class Plain(ast.NodeTransformer):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         """Keeps annotations of a class's fields, since they make the fields."""
         if id(node) in self.fields:
-            told = TOLD.get(_name(node.target)) == ast.unparse(node.annotation)
-            return None if told else self.generic_visit(node)
+            expected = FACTS.get(_name(node.target)) == ast.unparse(node.annotation)
+            return None if expected else self.generic_visit(node)
         value = node.value and self.visit(node.value)
         return ast.Assign(targets=[self.visit(node.target)], value=value) if value else None
 
@@ -91,8 +91,8 @@ def _name(node: ast.AST | None) -> str:
 
 def _tells(call: ast.Call) -> bool:
     """Whether a call only writes to the terminal."""
-    told = {ast.unparse(k.value) for k in call.keywords if k.arg == "file"} <= {"sys.stderr", "sys.stdout"}
-    return ast.unparse(call.func) == "warnings.warn" or (ast.unparse(call.func) == "print" and told)
+    speaks = {ast.unparse(k.value) for k in call.keywords if k.arg == "file"} <= {"sys.stderr", "sys.stdout"}
+    return ast.unparse(call.func) == "warnings.warn" or (ast.unparse(call.func) == "print" and speaks)
 
 
 def plain(node: Any) -> Any:

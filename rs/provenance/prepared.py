@@ -24,9 +24,9 @@ def read_manifest(path: Path, data: dict[str, Any] | None = None) -> dict[str, A
     manifest: dict[str, Any] = read_json(path)
     if not isinstance(manifest, dict) or not _is_manifest(manifest):
         raise UserError(f"{path}: not a data manifest; remove it and run the data stage again")
-    made = manifest["provenance"]["spec"]["data"]
-    if data is not None and canonical(data) != made:
-        raise UserError(f"{path}: of the data set {dumps(made)}, not {dumps(data)}; {ADVICE}")
+    stored = manifest["provenance"]["spec"]["data"]
+    if data is not None and canonical(data) != stored:
+        raise UserError(f"{path}: of the data set {dumps(stored)}, not {dumps(data)}; {ADVICE}")
     return manifest
 
 

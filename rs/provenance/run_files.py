@@ -56,18 +56,18 @@ MOVED: Rules = {
 _SLACK = 1e-3  # float32 images on the sphere of a ball may round to just outside
 
 
-def belongs(path: Path, made: Any, spec: Any, model: str | None = None) -> None:
-    """Raises UserError unless the provenance `made` says that the file was made from `spec`, and with the
+def belongs(path: Path, provenance: Any, spec: Any, model: str | None = None) -> None:
+    """Raises UserError unless `provenance` says that the file was made from `spec`, and with the
     network whose weights have the digest `model`.
 
     Certified files from before checksums do not name their network.
     """
-    if not isinstance(made, dict) or "spec_digest" not in made:
-        raise UserError(f"{path}: does not say what it was made from, as our files do; {ADVICE}")
-    if made["spec_digest"] != digest(spec) or digest(made.get("spec")) != digest(spec):
-        raise UserError(f"{path}: was made from other settings than the file of this place; {ADVICE}")
-    if model is not None and made.get("model", None if checksums.KEY in made else model) != model:
-        raise UserError(f"{path}: was made with another network than that of this run; {ADVICE}")
+    if not isinstance(provenance, dict) or "spec_digest" not in provenance:
+        raise UserError(f"{path}: does not say what it was provenance from, as our files do; {ADVICE}")
+    if provenance["spec_digest"] != digest(spec) or digest(provenance.get("spec")) != digest(spec):
+        raise UserError(f"{path}: was provenance from other settings than the file of this place; {ADVICE}")
+    if model is not None and provenance.get("model", None if checksums.KEY in provenance else model) != model:
+        raise UserError(f"{path}: was provenance with another network than that of this run; {ADVICE}")
 
 
 def check_values(path: Path, frame: pd.DataFrame, rules: Rules) -> None:
@@ -77,8 +77,8 @@ def check_values(path: Path, frame: pd.DataFrame, rules: Rules) -> None:
         kind = values.dtype.kind if isinstance(values.dtype, np.dtype) else "O"
         if kind not in ("iub" if whole else "iufb"):
             bad = values[values.isna()] if values.isna().any() else values
-            told = f"column {column} holds {bad.iloc[0]}" if len(bad) else f"column {column} is empty"
-            raise UserError(f"{path}: {told}; allowed {'whole ' * whole}numbers; {ADVICE}")
+            problem = f"column {column} holds {bad.iloc[0]}" if len(bad) else f"column {column} is empty"
+            raise UserError(f"{path}: {problem}; allowed {'whole ' * whole}numbers; {ADVICE}")
         numbers = values.to_numpy(np.float64)
         wrong = ~np.isfinite(numbers) if high != math.inf else np.isnan(numbers)
         wrong |= (numbers < low if low is not None else False) | (
@@ -94,8 +94,8 @@ def check_values(path: Path, frame: pd.DataFrame, rules: Rules) -> None:
 def _once(path: Path, frame: pd.DataFrame, keys: list[str]) -> None:
     twice = frame.duplicated(keys)
     if twice.any():
-        told = ", ".join(f"{key} {frame[key][twice].iloc[0]}" for key in keys)
-        raise UserError(f"{path}: {told} stands there twice; {ADVICE}")
+        row = ", ".join(f"{key} {frame[key][twice].iloc[0]}" for key in keys)
+        raise UserError(f"{path}: {row} stands there twice; {ADVICE}")
 
 
 def read_certified(
@@ -104,7 +104,7 @@ def read_certified(
     """Certified radii, a row per certificate and image, and their provenance. Older files lack the columns of
     VOTES.
     """
-    table, made = read_table(path, needs)
+    table, provenance = read_table(path, needs)
     frame = table.to_pandas()
     check_values(path, frame, {c: rule for c, rule in CERTIFIED.items() if c in needs})
     _once(path, frame, ["certificate", "image"])
@@ -113,7 +113,7 @@ def read_certified(
         many = frame["votes"] + frame["runner_up_votes"] > frame["n"]
         _refuse_row(path, frame, many, "more votes than the {n} that were drawn")
     _check_claims(path, frame)
-    return frame, made
+    return frame, provenance
 
 
 def _check_claims(path: Path, frame: pd.DataFrame) -> None:
@@ -125,33 +125,33 @@ def _check_claims(path: Path, frame: pd.DataFrame) -> None:
         _refuse_row(path, frame, wrong, "abstains with radius {radius:g}; allowed 0")
     if {"radius", "rigorous", "largest_radius"} <= {*frame.columns}:
         wrong = frame["rigorous"].astype(bool) & (frame["radius"] > frame["largest_radius"] * (1 + 1e-12))
-        told = "radius {radius:g} is above {largest_radius:g}, the most that its votes can certify"
-        _refuse_row(path, frame, wrong, told)
+        problem = "radius {radius:g} is above {largest_radius:g}, the most that its votes can certify"
+        _refuse_row(path, frame, wrong, problem)
 
 
-def _refuse_row(path: Path, frame: pd.DataFrame, wrong: pd.Series[bool], told: str) -> None:
+def _refuse_row(path: Path, frame: pd.DataFrame, wrong: pd.Series[bool], template: str) -> None:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        said = told.format(**{str(column): value for column, value in frame.iloc[row].items()})
-        raise UserError(f"{path}: row {row}: {said}; {ADVICE}")
+        problem = template.format(**{str(column): value for column, value in frame.iloc[row].items()})
+        raise UserError(f"{path}: row {row}: {problem}; {ADVICE}")
 
 
 def read_attacked(path: Path, needs: Iterable[str] = ()) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Outcomes of an attack, a row per image, radius and variant, and their provenance. Whether stopped votes
     decide is checked by `rs.tables.attacks.read_judged`.
     """
-    table, made = read_table(path, (*ATTACKED, "votes", "variant", *needs))
+    table, provenance = read_table(path, (*ATTACKED, "votes", "variant", *needs))
     frame = table.to_pandas()
-    lacks = {"norm", "judge", "classes", "access", "samples", "shares", "shape"} - made.keys()
+    lacks = {"norm", "judge", "classes", "access", "samples", "shares", "shape"} - provenance.keys()
     if lacks:
         raise UserError(f"{path}: does not say its {sorted(lacks)[0]}, as our attacks do; {ADVICE}")
     check_values(path, frame, ATTACKED)
     _once(path, frame, ["image", "radius", "variant"])
-    n = 1 if made["judge"] == "base" else made["judge"]
+    n = 1 if provenance["judge"] == "base" else provenance["judge"]
     inside = frame["distortion"] <= frame["radius"] * (1 + _SLACK) + _SLACK
-    if not _all_right(frame, inside, made["classes"], n):
-        _refuse_attacked(path, frame, inside, made["classes"], n)
-    return frame, made
+    if not _all_right(frame, inside, provenance["classes"], n):
+        _refuse_attacked(path, frame, inside, provenance["classes"], n)
+    return frame, provenance
 
 
 def _all_right(frame: pd.DataFrame, inside: pd.Series[bool], classes: int, n: int) -> bool:
@@ -192,9 +192,9 @@ def _refuse_attacked(path: Path, frame: pd.DataFrame, inside: pd.Series[bool], c
 
 def read_moved(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Points of the distributional stage, a row per image, adversary and gamma or radius, and provenance."""
-    table, made = read_table(path, ("adversary", *MOVED, "gradient_product"))
+    table, provenance = read_table(path, ("adversary", *MOVED, "gradient_product"))
     frame = table.to_pandas()
-    lacks = {"sigma", "dimension", "estimates"} - made.keys()
+    lacks = {"sigma", "dimension", "estimates"} - provenance.keys()
     if lacks:
         raise UserError(f"{path}: does not say its {sorted(lacks)[0]}, as our files do; {ADVICE}")
     to_radii = frame.reindex(columns=["radius"])["radius"].notna()  # none where the column is missing
@@ -206,7 +206,7 @@ def read_moved(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         _once(path, others, ["adversary", "image", "radius"])
     if "base" not in set(own["adversary"]):
         raise UserError(f"{path}: has no points of the adversary base; {ADVICE}")
-    return frame, made
+    return frame, provenance
 
 
 def read_model_manifest(path: Path) -> dict[str, Any]:
@@ -216,8 +216,8 @@ def read_model_manifest(path: Path) -> dict[str, Any]:
     manifest = read_json(path)
     if not isinstance(manifest, dict) or not {"sha256", "provenance", "classes"} <= manifest.keys():
         raise UserError(f"{path}: not a model's manifest; remove it and train again")
-    made = manifest["provenance"]
-    if not isinstance(made, dict) or not isinstance(made.get("spec"), dict):
+    provenance = manifest["provenance"]
+    if not isinstance(provenance, dict) or not isinstance(provenance.get("spec"), dict):
         raise UserError(f"{path}: not a model's manifest; remove it and train again")
     run = path.parent.name
     if manifest.get("run", run) != run:

@@ -46,8 +46,8 @@ def count(totals: Tensor, second: Tensor, first: Tensor) -> None:
 
 def refuse_chance(voter: Voter) -> None:
     if voter.chance:
-        told = "draws at random at every call, so its answers belong to no draw of the noise"
-        raise UserError(f"{voter.run}: {told}; leave sampling.answers and sampling.source out")
+        problem = "draws at random at every call, so its answers belong to no draw of the noise"
+        raise UserError(f"{voter.run}: {problem}; leave sampling.answers and sampling.source out")
 
 
 def write(
@@ -62,7 +62,7 @@ def write(
     }
     for name, values in ({"counts": counts} | columns).items():
         table[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
-    write_table(path, pa.table(table), voter.made(code, **facts))
+    write_table(path, pa.table(table), voter.origin(code, **facts))
 
 
 def read_columns(path: Path, names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
@@ -83,7 +83,7 @@ def read_answers(path: Path, votes: Votes) -> np.ndarray:
     """
     (found,) = read_columns(path, ("answers",))
     classes = votes.counts.shape[1]
-    told = np.stack([np.bincount(row, minlength=classes) for row in found])
-    if told.shape != votes.counts.shape or (told != votes.counts).any():
+    answered = np.stack([np.bincount(row, minlength=classes) for row in found])
+    if answered.shape != votes.counts.shape or (answered != votes.counts).any():
         raise UserError(f"{path}: holds other answers than its votes; {ADVICE}")
     return found

@@ -71,7 +71,7 @@ def attack(
     """
     use: AttackUse = catalog.build_use("attacks", spec["attack"])
     audited = network_audit.load(model_manifest, data, device)
-    asked = forms.wanted(spec, form_file, audited.manifest["sha256"])
+    requested = forms.wanted(spec, form_file, audited.manifest["sha256"])
     form = forms.fixed(audited, spec, form_file, data, device)
     seen = seen_by(spec, use, audited, model_manifest, source, data)
     method, radii = seen.method, sorted({0.0, *map(float, use.radii)})
@@ -82,7 +82,9 @@ def attack(
     name = f"{spec['attack']['name']} on {model_manifest.parent.name}"
     # one pass takes as many noisy copies as a batch of votes
     together = max(1, form.batch // getattr(method, "samples", 1))
-    differentiable = proposing(seen, asked, device, min(together, len(positions)) if use.compiled else None)
+    differentiable = proposing(
+        seen, requested, device, min(together, len(positions)) if use.compiled else None
+    )
     pieces = [positions[i : i + together] for i in range(0, len(positions), together)]
 
     def attacked(batch: list[int]) -> pa.Table:
@@ -96,7 +98,7 @@ def attack(
 
     read = [file_digest(path) for path in (model_manifest, data, form_file, source) if path]
     parts = Parts(output, [spec, code, read, form.description, *rounded_by(device)])
-    tables = parts.made(pieces, attacked, name, f"batches of {together} images")
+    tables = parts.tables(pieces, attacked, name, f"batches of {together} images")
     compared = {"form": form.compared, "differentiable": differentiable.compared}
     facts = facts_of(seen, use, keep, audited.probes.shape[1:])
     facts |= {"model": audited.manifest["sha256"], "form": form.description, "compared": compared}
@@ -150,10 +152,10 @@ def seen_by(
         judged = {"name": "none"} if use.judge == "base" else spec["noise"]
         method = catalog.build("attacks", spec["attack"])
         return Seen(audited, manifest, method, catalog.build("noises", judged), use.seed, False)
-    proposing, made = load_source(source, data, audited.manifest["classes"]), spec["source"]
+    proposing, settings = load_source(source, data, audited.manifest["classes"]), spec["source"]
     network = replace(audited, network=proposing, run=source.parent.name, chance=False)
-    method, noise = catalog.build("attacks", made["attack"]), catalog.build("noises", made["noise"])
-    return Seen(network, source, method, noise, made["seed"], True)
+    method, noise = catalog.build("attacks", settings["attack"]), catalog.build("noises", settings["noise"])
+    return Seen(network, source, method, noise, settings["seed"], True)
 
 
 def rows_of(

@@ -99,9 +99,9 @@ def calibrate(
     for cost, parts in costs.items():
         result |= radii_of(cost, torch.cat(parts))
     run = model_manifest.parent.name
-    made = provenance(spec, code, run=run, model=manifest["sha256"], device=device_name(device))
-    made |= {"compared": differentiable.compared}
-    write_json(output, {**result, "noise_in_cost": settings.noise_in_cost, "provenance": made})
+    origin = provenance(spec, code, run=run, model=manifest["sha256"], device=device_name(device))
+    origin |= {"compared": differentiable.compared}
+    write_json(output, {**result, "noise_in_cost": settings.noise_in_cost, "provenance": origin})
 
 
 def radii_of(cost: str, values: torch.Tensor) -> dict[str, float]:

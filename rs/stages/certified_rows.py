@@ -38,7 +38,7 @@ def drawn(spec: dict[str, Any], selection: list[Path], estimation: list[list[Pat
     return merge(selection, estimation, positions, uniform)
 
 
-def told_of(draws: Draws) -> dict[str, Any]:
+def facts_of(draws: Draws) -> dict[str, Any]:
     """The facts about the draws that certified files repeat."""
     return {key: draws.origin.get(key) for key in ("model", "form", "content", "drawn")}
 
@@ -78,8 +78,8 @@ def claims(
 def warn_of_versions(draws: Draws, folder: Path) -> None:
     """Warns where the draws in `folder` are of several versions of torch (rs.stages.draw_files)."""
     if len(versions := draws.origin.get("drawn", {}).get("torch", ())) > 1:
-        said = f"draws of torch {' and '.join(versions)}: radii are of the classifiers' mixture"
-        warnings.warn(f"{folder}: {said}", RuntimeWarning, 2)
+        mixture = f"draws of torch {' and '.join(versions)}: radii are of the classifiers' mixture"
+        warnings.warn(f"{folder}: {mixture}", RuntimeWarning, 2)
 
 
 def leading(draws: Draws) -> dict[str, np.ndarray]:
@@ -97,10 +97,10 @@ def leading(draws: Draws) -> dict[str, np.ndarray]:
 
 def made_for_this(draws: Draws, spec: dict[str, Any], model: Path | None, folder: Path) -> None:
     """Raises UserError where the draws in `folder` are of another network, noise, seed or number of votes."""
-    wanted = {key: canonical(spec[key]) for key in ("noise", "seed")}
+    expected = {key: canonical(spec[key]) for key in ("noise", "seed")}
     if model is not None:
-        wanted["model"] = read_model_manifest(model)["sha256"]
-    for key, value in wanted.items():
+        expected["model"] = read_model_manifest(model)["sha256"]
+    for key, value in expected.items():
         if draws.origin[key] != value:
             raise UserError(f"{folder}: draws of the {key} {draws.origin[key]}, not {value}; {ADVICE}")
     fixed = draws.stopping == "fixed"
@@ -118,8 +118,8 @@ def accuracy_factor(certificate: Any, alpha: float) -> float:
     """
     if not hasattr(certificate, "accuracy_factor"):
         return 1.0
-    given: float | None = certificate.accuracy_factor
-    return 1 - alpha if given is None else given
+    factor: float | None = certificate.accuracy_factor
+    return 1 - alpha if factor is None else factor
 
 
 def largest_radius(certificate: Certificate, draws: Draws, noise: Noise, alpha: float, n: int) -> float:

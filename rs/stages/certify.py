@@ -10,7 +10,7 @@ import pyarrow as pa
 from rs.plan.draw_paths import shards_of
 from rs.provenance.files import provenance, write_table
 from rs.stages import certify_group_sequential, certify_incremental
-from rs.stages.certified_rows import claims, drawn, made_for_this, told_of, warn_of_versions
+from rs.stages.certified_rows import claims, drawn, facts_of, made_for_this, warn_of_versions
 
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
@@ -43,4 +43,4 @@ def certify(
     made_for_this(draws, spec, model, folder)
     warn_of_versions(draws, folder)
     tables = [claims(method, draws, spec, spec["n0"] + spec["n"]) for method in spec["certificates"]]
-    write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop, **told_of(draws)))
+    write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop, **facts_of(draws)))

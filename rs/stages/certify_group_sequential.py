@@ -16,7 +16,7 @@ from rs.methods import catalog
 from rs.methods.certificates.group_sequential import GroupSequential
 from rs.methods.interfaces import Certified
 from rs.provenance.files import provenance, write_table
-from rs.stages.certified_rows import Decided, claims, drawn, made_for_this, told_of, warn_of_versions
+from rs.stages.certified_rows import Decided, claims, drawn, facts_of, made_for_this, warn_of_versions
 from rs.statistics.draws import Draws
 
 
@@ -34,7 +34,7 @@ def certify(
     warn_of_versions(draws, folder)
     votes = spec["n0"] + spec["n"]
     tables = [claims(method, draws, spec, votes, decided=_decided(method)) for method in spec["certificates"]]
-    write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop, **told_of(draws)))
+    write_table(output, pa.concat_tables(tables), provenance(spec, code, stop=draws.stop, **facts_of(draws)))
 
 
 def _decided(method: dict[str, Any]) -> Decided:

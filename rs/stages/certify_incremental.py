@@ -18,7 +18,7 @@ from rs.methods.interfaces import Certificate, Certified
 from rs.provenance.digests import canonical
 from rs.provenance.files import ADVICE, provenance, read_table, write_table
 from rs.stages.answers import read_columns
-from rs.stages.certified_rows import claims, drawn, largest_radius, made_for_this, told_of, warn_of_versions
+from rs.stages.certified_rows import claims, drawn, facts_of, largest_radius, made_for_this, warn_of_versions
 from rs.statistics.draws import Draws, Votes
 from rs.statistics.paired_draws import PairedDraws
 
@@ -40,8 +40,8 @@ def certify(
     tables = [claims(method, draws, spec, votes, _largest, _decided) for method in spec["certificates"]]
     both = [table.append_column("source_n", pa.array(draws.first.n)) for table in tables]
     stop = {key: value for key, value in draws.stop.items() if key != "share"}
-    made = provenance(spec, code, stop=stop, source=source, **told_of(draws))
-    write_table(output, pa.concat_tables(both), made)
+    origin = provenance(spec, code, stop=stop, source=source, **facts_of(draws))
+    write_table(output, pa.concat_tables(both), origin)
 
 
 def paired(
@@ -51,22 +51,22 @@ def paired(
     disagree about the source, or name another one than `spec` does.
     """
     draws = drawn(spec, selection, estimation)
-    wanted, said, parts = canonical(spec["source"]), list[dict[str, Any]](), []
+    expected, sources, parts = canonical(spec["source"]), list[dict[str, Any]](), []
     for path in (path for blocks in estimation for path in blocks):
-        table, made = read_table(path, needs=("image",))
-        source = made.get("source")
-        if not isinstance(source, dict) or any(source.get(key) != wanted[key] for key in wanted):
-            raise UserError(f"{path}: starts from {source}, not {wanted}; {ADVICE}")
-        if said and source != said[0]:
-            raise UserError(f"{path}: starts from {source}, but others from {said[0]}; {ADVICE}")
-        said.append(source)
+        table, origin = read_table(path, needs=("image",))
+        source = origin.get("source")
+        if not isinstance(source, dict) or any(source.get(key) != expected[key] for key in expected):
+            raise UserError(f"{path}: starts from {source}, not {expected}; {ADVICE}")
+        if sources and source != sources[0]:
+            raise UserError(f"{path}: starts from {source}, but others from {sources[0]}; {ADVICE}")
+        sources.append(source)
         parts.append((table.column("image").to_numpy(), *read_columns(path, ("first", "beside", "both"))))
     images, first, beside, both = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(images, kind="stable")
     at = order[np.searchsorted(images, draws.images, sorter=order)]
     _check(draws.estimation, beside[at], both[at], estimation[0][0].parent)
     known: dict[str, Any] = {**vars(draws), "stop": {**draws.stop, "share": spec["source"]["share"]}}
-    return PairedDraws(**known, first=Votes(first[at]), beside=beside[at], both=both[at]), said[0]
+    return PairedDraws(**known, first=Votes(first[at]), beside=beside[at], both=both[at]), sources[0]
 
 
 def _check(own: Votes, beside: np.ndarray, both: np.ndarray, folder: Path) -> None:

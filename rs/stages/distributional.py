@@ -89,7 +89,7 @@ def observe(
         seen |= {"smoothed": noise} if getattr(noise, "sigma", 0.0) > 0 else {}
         for name, its_noise in seen.items():
             rows += adversary.rows(name, its_noise) + adversary.independent(name, its_noise)
-    made = provenance(
+    origin = provenance(
         spec,
         code,
         model=manifest["sha256"],
@@ -99,7 +99,7 @@ def observe(
         estimates=settings.estimates,
         compared=differentiable.compared,
     )
-    write_table(output, pa.Table.from_pylist(rows, pa.schema(SCHEMA)), made)
+    write_table(output, pa.Table.from_pylist(rows, pa.schema(SCHEMA)), origin)
 
 
 def losses(settings: Distributional, logits: Tensor, y: Tensor) -> Tensor:

@@ -99,8 +99,10 @@ def _wrong(
     least, most = (spec[few], spec[many]) if many in spec else (0, np.inf)
     bad = (votes.counts < 0).any(1) | (n < least) | (n > most)
     if bad.any():
-        told = f"{least}" if least == most else f"{least} to {most}"
-        return f"image {images[bad][0]} has the votes {votes.counts[bad][0].tolist()}; allowed {told} in all"
+        allowed = f"{least}" if least == most else f"{least} to {most}"
+        return (
+            f"image {images[bad][0]} has the votes {votes.counts[bad][0].tolist()}; allowed {allowed} in all"
+        )
     for beta, sums in votes.sums.items():
         squares, slack = votes.squares[beta], 1e-3 * n[:, None]
         inside = (squares >= 0) & (squares <= sums + slack) & (sums <= n[:, None] + slack)
@@ -193,8 +195,8 @@ def _expected(path: Path, spec: dict[str, Any], purpose: str | None, seen: set[A
     that was already `seen`.
     """
     if (spec.get("purpose") == "select") != (purpose == "select") or spec.get("block") in seen:
-        told = f"{spec.get('purpose')} votes of block {spec.get('block')}, not expected here"
-        raise UserError(f"{path}: {told}")
+        problem = f"{spec.get('purpose')} votes of block {spec.get('block')}, not expected here"
+        raise UserError(f"{path}: {problem}")
 
 
 class Merged:
@@ -204,7 +206,7 @@ class Merged:
         self.classifier: dict[str, Any] = {}
         self.content = "checked"
         self.dimension = 0
-        self._made: list[dict[str, Any]] = []
+        self._files: list[dict[str, Any]] = []
         self.stops: dict[
             bool, tuple[Any, Path]
         ] = {}  # whether the votes select -> the rule, and the file that states it
@@ -215,8 +217,8 @@ class Merged:
     def take(self, path: Path, provenance: dict[str, Any], selects: bool) -> None:
         """Adds a file. Raises UserError where its classifier, rule or code differs."""
         self.content = self.content if KEY in provenance else "not checked"
-        told = {key: provenance.get(key) for key in ("commit", "device", "seconds", "passes")}
-        self._made.append({**told, "torch": (provenance.get("versions") or {}).get("torch")})
+        fields = {key: provenance.get(key) for key in ("commit", "device", "seconds", "passes")}
+        self._files.append({**fields, "torch": (provenance.get("versions") or {}).get("torch")})
         self._same_classifier(path, provenance)
         rule, code = provenance.get("stop"), str(provenance.get("code_digest"))
         known, source = self.stops.setdefault(selects, (rule, path))
@@ -234,13 +236,13 @@ class Merged:
         """Number of files; their commits, devices and versions of torch; total seconds, None if a file does
         not state them; an ensemble's passes, if every file states them.
         """
-        seconds = [made["seconds"] for made in self._made]
+        seconds = [file["seconds"] for file in self._files]
         keys = ("commit", "device", "torch")
-        told = {key: sorted({str(m[key]) for m in self._made if m[key]}) for key in keys}
-        passes = [made["passes"] for made in self._made]
+        values = {key: sorted({str(file[key]) for file in self._files if file[key]}) for key in keys}
+        passes = [file["passes"] for file in self._files]
         counted = {} if None in passes else {"passes": sum(passes)}
         spent = None if None in seconds else round(sum(seconds), 2)
-        return {"files": len(seconds), **told, "seconds": spent, **counted}
+        return {"files": len(seconds), **values, "seconds": spent, **counted}
 
     def _same_classifier(self, path: Path, provenance: dict[str, Any]) -> None:
         here = {key: provenance.get(key) for key in ("form", "model")}
@@ -255,6 +257,6 @@ class Merged:
             self.classifier, self._first = here, path
         differing = [key for key in here if here[key] != self.classifier[key]]
         if differing:
-            own, other = ({key: said[key] for key in differing} for said in (here, self.classifier))
-            told = f"drawn as {own}, but {self._first} as {other}: different smoothed classifiers"
-            raise UserError(f"{path}: {told}")
+            own, other = ({key: stated[key] for key in differing} for stated in (here, self.classifier))
+            problem = f"drawn as {own}, but {self._first} as {other}: different smoothed classifiers"
+            raise UserError(f"{path}: {problem}")

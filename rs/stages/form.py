@@ -42,14 +42,14 @@ def fix(
 ) -> None:
     """Writes the model's `form`, and why it is not the requested one (`fallback`)."""
     audited = network_audit.load(model_manifest, data, device)
-    found: dict[str, Any]
+    record: dict[str, Any]
     if by_openvino(spec):
         form = asked_form(spec)
-        made = made_here(audited, form, spec.get("noise", {}), data, device)
-        try_out(made, audited.probes.shape[1:])
-        found = {"form": form, "fallback": None, "program": made.program.packed()}
+        voting = made_here(audited, form, spec.get("noise", {}), data, device)
+        try_out(voting, audited.probes.shape[1:])
+        record = {"form": form, "fallback": None, "program": voting.program.packed()}
     else:
         form, fallback = resolve(audited, spec, device, keep=True)
-        found = {"form": form, "fallback": fallback}
-    told = provenance(spec, code, model=audited.manifest["sha256"], device=device_name(device))
-    write_json(output, {**found, "provenance": told})
+        record = {"form": form, "fallback": fallback}
+    origin = provenance(spec, code, model=audited.manifest["sha256"], device=device_name(device))
+    write_json(output, {**record, "provenance": origin})

@@ -79,8 +79,8 @@ def convert(
         audit = network_audit.audit(model, probes, run, imported.get("allow", ()))
     clones = {k: v.clone() for k, v in model.state_dict().items()}  # safetensors refuses shared memory
     check_kept(model, clones, spec["model"], data, None if audit["chance"] else probes)
-    made = provenance(spec, code, source=str(weights), key=found.key)
-    manifest = {"provenance": made, "classes": data["classes"], "audit": audit}
+    origin = provenance(spec, code, source=str(weights), key=found.key)
+    manifest = {"provenance": origin, "classes": data["classes"], "audit": audit}
     checkpoints.save(outputs, clones, manifest)
 
 
@@ -95,20 +95,20 @@ def check_kept(
     module that converts weights without a version would convert them a second time. The check compares the
     weights `state`, and the outputs for `images`, if any.
     """
-    told = f"{spec['name']}: loads weights by versions of its modules, which files of ours do not keep"
+    problem = f"{spec['name']}: loads weights by versions of its modules, which files of ours do not keep"
     advice = "allowed are networks that load by names alone (rs certify --model takes others)"
     again = checkpoints.build_model(spec, data).eval()
     try:
         checkpoints.load_state(again, state, Path("weights"), spec["name"])
     except Exception as error:  # modules fail with any exception
-        raise UserError(f"{told} ({one_line(error)}); {advice}") from error
+        raise UserError(f"{problem} ({one_line(error)}); {advice}") from error
     found = again.state_dict()
     same = found.keys() == state.keys() and all(torch.equal(found[key], state[key]) for key in found)
     if same and images is not None:
         with torch.no_grad():
             same = apart(again(images), model(images)) <= network_audit.NARROW[torch.float32]
     if not same:
-        raise UserError(f"{told}, or changes its input in place; {advice}")
+        raise UserError(f"{problem}, or changes its input in place; {advice}")
 
 
 def check_denoiser(model: torch.nn.Module, spec: dict[str, Any], data: dict[str, Any], name: str) -> None:
@@ -118,8 +118,8 @@ def check_denoiser(model: torch.nn.Module, spec: dict[str, Any], data: dict[str,
     if spec["imported"]["output"] == "image":
         check_images(model, name, data["shape"])
         return
-    told, found = (schedule_of(entries.net_of(m)) for m in (checkpoints.build_model(spec, data), model))
-    if not torch.equal(told, found):
+    rebuilt, imported = (schedule_of(entries.net_of(m)) for m in (checkpoints.build_model(spec, data), model))
+    if not torch.equal(rebuilt, imported):
         raise UserError(f"{name}: the file has other alphas_cumprod than the network of the entry")
 
 

@@ -36,12 +36,12 @@ def join(
     model, chance = checkpoints.build_model(spec["model"], data), False
     state, digests = dict[str, torch.Tensor](), dict[str, str]()
     for key, manifest in parts.items():
-        network, told = checkpoints.load(manifest, data_manifest)
-        if told.get("run") != (named := _named(spec["model"], key)):
-            raise UserError(f"{manifest}: is run {told.get('run')}, not {named}; {ADVICE}")
+        network, stored = checkpoints.load(manifest, data_manifest)
+        if stored.get("run") != (named := _named(spec["model"], key)):
+            raise UserError(f"{manifest}: is run {stored.get('run')}, not {named}; {ADVICE}")
         state |= {f"{key}.{name}": value for name, value in network.state_dict().items()}
-        digests[key] = told["sha256"]
-        chance |= bool(told.get("audit", {}).get("chance", False))
+        digests[key] = stored["sha256"]
+        chance |= bool(stored.get("audit", {}).get("chance", False))
     checkpoints.load_state(model, state, outputs["weights"], spec["model"]["name"])
     shape = tuple(data["shape"])
     gives = getattr(catalog.find("models", spec["model"]["name"]), "networks", {})
@@ -50,8 +50,8 @@ def join(
     check_logits(model.eval(), run, shape, data["classes"])
     probes = network_audit.probes(data_manifest, torch.device("cpu"))
     audit = network_audit.audit(model, probes, run, ["chance"] if chance else [])
-    made = provenance(spec, code, parts=digests)
-    checkpoints.save(outputs, state, {"provenance": made, "classes": data["classes"], "audit": audit})
+    origin = provenance(spec, code, parts=digests)
+    checkpoints.save(outputs, state, {"provenance": origin, "classes": data["classes"], "audit": audit})
 
 
 def _named(model: dict[str, Any], key: str) -> str:

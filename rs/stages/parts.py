@@ -48,7 +48,7 @@ class Parts:
                 break
         return found
 
-    def made(
+    def tables(
         self, pieces: Sequence[Piece], make: Callable[[Piece], pa.Table], label: str, unit: str
     ) -> list[pa.Table]:
         """The table of every piece. Each is kept as soon as it is made, except the last: the output

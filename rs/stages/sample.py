@@ -42,8 +42,8 @@ def sample(
     their provenance. `inputs` as of a Voter.
     """
     voter = Voter(spec, inputs, device)
-    asked = spec["purpose"], spec["block"], spec["size"]
-    ballots = [Ballot(row, *asked) for row in range(len(voter.images))]
-    drawn = voter.follow(cast(voter, ballots), "{}, block {}".format(*asked), samples=spec["size"])
+    ballot = spec["purpose"], spec["block"], spec["size"]
+    ballots = [Ballot(row, *ballot) for row in range(len(voter.images))]
+    drawn = voter.follow(cast(voter, ballots), "{}, block {}".format(*ballot), samples=spec["size"])
     counts, sums, squares = (torch.stack(part) for part in zip(*drawn, strict=True))
     voter.write(output, (counts, sums, squares), code)

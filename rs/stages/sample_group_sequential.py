@@ -44,7 +44,7 @@ def sample(
     counts = batches.totals[0]
     for _ in voter.follow(batches.run(), "group sequential", samples=lambda: int(counts.sum())):
         pass
-    facts = {"stop": rule.told(), "filled": batches.filled, "packed": batches.packed}
+    facts = {"stop": rule.record(), "filled": batches.filled, "packed": batches.packed}
     voter.write(output, batches.totals, code, **facts)
 
 
@@ -74,8 +74,8 @@ class Batches:
         self.piece = math.gcd(self.rule.block, batch)
         self.packed = batch > self.piece and shares(self.voter)
         if batch > self.piece and not self.packed:
-            told = f"a batch of {batch} holds {self.piece} votes"
-            warn(self.voter.run, f"{told}: its logits depend on the rest of the batch, or on chance")
+            fact = f"a batch of {batch} holds {self.piece} votes"
+            warn(self.voter.run, f"{fact}: its logits depend on the rest of the batch, or on chance")
         self.slots = batch // self.piece if self.packed else 1
         self.shared = SharedBatches(self.voter, range(len(self.top)))
 

@@ -59,8 +59,8 @@ def sample(
     voter.form.check()
     own, beside, both = counted.totals.cpu().numpy().transpose(1, 0, 2)
     columns = {"first": first.votes.counts, "beside": beside, "both": both}
-    told = {"stop": asdict(rule.stop), "source": {**spec["source"], **first.said}}
-    answers.write(output, voter, own, columns, code, **told)
+    stopping = {"stop": asdict(rule.stop), "source": {**spec["source"], **first.facts}}
+    answers.write(output, voter, own, columns, code, **stopping)
 
 
 @dataclass(frozen=True)
@@ -71,40 +71,39 @@ class First:
 
     votes: Votes
     answers: np.ndarray
-    said: dict[str, Any]
+    facts: dict[str, Any]
 
     @staticmethod
     def read(voter: Voter, inputs: dict[str, Any]) -> First:
         """Reads the source's files. Raises UserError where they are of other images, noise, seed, batches,
         devices or classes, or of another network than the source has now.
         """
-        merged, counts, found = Merged(), [], []
+        merged, counts, stored_answers = Merged(), [], []
         source = voter.spec["source"]
         stored = source["answers"] // source["block"]
         for index, path in enumerate(read_by_sample(voter.spec, inputs)):
-            images, labels, votes, made = read_votes(path)
-            merged.take(path, made, selects=False)
+            images, labels, votes, provenance = read_votes(path)
+            merged.take(path, provenance, selects=False)
             same = np.array_equal(images, np.asarray(voter.images))
             if not same or not np.array_equal(labels, voter.labels.cpu().numpy()):
                 raise UserError(f"{path}: other images or labels than those of this run; {ADVICE}")
-            if made["classes"] != voter.classes:
-                raise UserError(f"{path}: votes for {made['classes']} classes, not {voter.classes}")
+            if provenance["classes"] != voter.classes:
+                raise UserError(f"{path}: votes for {provenance['classes']} classes, not {voter.classes}")
             counts.append(votes.counts)
             if index < stored:
-                found.append(answers.read_answers(path, votes))
-        said, folder = merged.classifier, inputs["source"]
-        wanted = {"model": read_model_manifest(inputs["source_model"])["sha256"]}
-        wanted |= {"noise": canonical(voter.spec["noise"]), "seed": voter.spec["seed"]}
-        wanted |= {"device_class": device_class(voter.device)}
+                stored_answers.append(answers.read_answers(path, votes))
+        classifier, folder = merged.classifier, inputs["source"]
+        expected = {"model": read_model_manifest(inputs["source_model"])["sha256"]}
+        expected |= {"noise": canonical(voter.spec["noise"]), "seed": voter.spec["seed"]}
+        expected |= {"device_class": device_class(voter.device)}
         here = {"batch": voter.form.batch, "device": voter.form.description["device"]}
-        there = {key: said["form"].get(key) for key in here}
-        told = said | there
-        for key, value in (wanted | here).items():
-            if told[key] != value:
-                raise UserError(f"{folder}: source: draws of the {key} {told[key]}, not {value}; {ADVICE}")
-        return First(
-            Votes(np.sum(counts, 0)), np.concatenate(found, 1), {"model": said["model"], "form": said["form"]}
-        )
+        there = {key: classifier["form"].get(key) for key in here}
+        drawn = classifier | there
+        for key, value in (expected | here).items():
+            if drawn[key] != value:
+                raise UserError(f"{folder}: source: draws of the {key} {drawn[key]}, not {value}; {ADVICE}")
+        facts = {"model": classifier["model"], "form": classifier["form"]}
+        return First(Votes(np.sum(counts, 0)), np.concatenate(stored_answers, 1), facts)
 
 
 class Counted:

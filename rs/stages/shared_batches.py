@@ -41,7 +41,7 @@ def cast(voter: Voter, ballots: Sequence[Ballot]) -> Iterator[Totals]:
     if not _fewer(voter, ballots) or not shares(voter):
         yield from (voter.vote(*ballot) for ballot in ballots)
         return
-    shared, told = SharedBatches(voter, [ballot.row for ballot in ballots]), 0
+    shared, first = SharedBatches(voter, [ballot.row for ballot in ballots]), 0
     for at, ballot in enumerate(ballots):
         with voter.within_memory():
             for noisy in voter.noisy(*ballot):
@@ -49,9 +49,9 @@ def cast(voter: Voter, ballots: Sequence[Ballot]) -> Iterator[Totals]:
                 del noisy  # frees its memory before the next piece is drawn
             if at == len(ballots) - 1:
                 shared.vote()
-        for whole in range(told, end := shared.first_waiting(at + 1)):
+        for whole in range(first, end := shared.first_waiting(at + 1)):
             yield tuple(total[whole] for total in shared.totals)  # type: ignore[misc]
-        told = end
+        first = end
 
 
 def _fewer(voter: Voter, ballots: Sequence[Ballot]) -> bool:

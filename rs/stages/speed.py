@@ -132,12 +132,12 @@ class Subject:
         return take
 
     def _form(self, batch: int) -> InferenceForm:
-        told = {
+        settings = {
             "precision": self.asked.precision,
             "compiled": self.asked.compiled,
             "engine": self.asked.engine,
         }
-        audited, form = self.audited(), asked_form({**told, "batch": batch})
+        audited, form = self.audited(), asked_form({**settings, "batch": batch})
         if self.asked.in_torch:
             return InferenceForm(audited, form, self.device)
         program = program_of(audited, form, audited.probes, {})

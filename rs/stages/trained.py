@@ -23,10 +23,10 @@ def leave_curve(
     """Writes the rows of a training that `lost` in its last one; returns in words where they are, or why
     they are not: a full disk does not hide that the training diverged.
     """
-    made = run_provenance(subject, rows, spec, code, diverged={"epoch": rows[-1]["epoch"], "lost": lost})
+    origin = run_provenance(subject, rows, spec, code, diverged={"epoch": rows[-1]["epoch"], "lost": lost})
     try:
         if distributed.is_first():
-            write_table(path, pa.Table.from_pylist(rows), made)
+            write_table(path, pa.Table.from_pylist(rows), origin)
     except UserError as error:
         return f"its curve is lost: {error}"
     return f"its curve is {path}"
@@ -60,7 +60,7 @@ def finish(
 ) -> None:
     """Writes metrics, weights and manifest."""
     kept = progress.best[1] or subject.training.epochs
-    made = run_provenance(subject, progress.rows, spec, code, kept_epoch=kept)
-    write_table(outputs["metrics"], pa.Table.from_pylist(progress.rows), made)
+    origin = run_provenance(subject, progress.rows, spec, code, kept_epoch=kept)
+    write_table(outputs["metrics"], pa.Table.from_pylist(progress.rows), origin)
     weights = progress.kept or subject.network.state_dict()
-    checkpoints.save(outputs, weights, {"provenance": made, "classes": subject.manifest["classes"]})
+    checkpoints.save(outputs, weights, {"provenance": origin, "classes": subject.manifest["classes"]})

@@ -117,16 +117,16 @@ class Voter:
         """The class that the selection votes in a file chose, int64 [N]. Raises UserError for votes of other
         images, of another network, noise or seed, or with another purpose.
         """
-        images, _, votes, made = read_votes(file)
+        images, _, votes, origin = read_votes(file)
         if images.tolist() != list(self.images):
-            told = f"holds other images than {self.images.start} to {self.images.stop}"
-            raise UserError(f"{file}: {told}; {ADVICE}")
+            problem = f"holds other images than {self.images.start} to {self.images.stop}"
+            raise UserError(f"{file}: {problem}; {ADVICE}")
         own = [self.manifest["sha256"], "select", canonical(self.spec["noise"]), self.spec["seed"]]
-        if own != [made["model"], *(made["spec"].get(key) for key in ("purpose", "noise", "seed"))]:
+        if own != [origin["model"], *(origin["spec"].get(key) for key in ("purpose", "noise", "seed"))]:
             raise UserError(f"{file}: selection votes of another network, noise or seed; {ADVICE}")
         return votes.counts.argmax(1)  # type: ignore[no-any-return]
 
-    def made(self, code: str, **facts: Any) -> dict[str, Any]:
+    def origin(self, code: str, **facts: Any) -> dict[str, Any]:
         """The provenance of a draw file, with `facts`."""
         return provenance(
             self.spec,
@@ -149,7 +149,7 @@ class Voter:
         """
         labels = self.labels.cpu().numpy()
         votes = self.votes(totals)
-        write_votes(output, np.asarray(self.images, np.int64), labels, votes, self.made(code, **facts))
+        write_votes(output, np.asarray(self.images, np.int64), labels, votes, self.origin(code, **facts))
 
     def votes(self, totals: Totals) -> Votes:
         """The votes of stacked totals. Raises UserError where a logit was infinite or NaN."""

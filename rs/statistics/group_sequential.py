@@ -80,8 +80,8 @@ class Design:
         for i in np.unique(look[~wrong]):
             wrong[look == i] |= self.undecided(int(i), failures[look == i])
         if wrong.any():
-            told = f"{failures[wrong][0]} of {votes[wrong][0]} votes"
-            raise UserError(f"draws: an image has failed in {told}: its rule would not have stopped there")
+            failed = f"{failures[wrong][0]} of {votes[wrong][0]} votes"
+            raise UserError(f"draws: an image has failed in {failed}: its rule would not have stopped there")
         return (failures[:, None] <= self.certify[look]).sum(1)  # type: ignore[no-any-return]
 
     @functools.cached_property
@@ -198,10 +198,10 @@ def design(alpha: float, depths: tuple[float, ...], sizes: tuple[int, ...], reso
     prices = 0.5 / alpha * np.sqrt(variance * worth)
     for attempt in range(_ATTEMPTS):
         boundaries = [test.boundaries(price) for test, price in zip(tests, prices, strict=True)]
-        made = Design(looks, *_joined(boundaries, len(looks), len(z)), needed)
-        ratio = made.errors[: len(within)] / target
+        candidate = Design(looks, *_joined(boundaries, len(looks), len(z)), needed)
+        ratio = candidate.errors[: len(within)] / target
         if (ratio <= 1).all() and (attempt >= _EXACT or (ratio > 0.985).all()):
-            return made
+            return candidate
         # failures are whole numbers, so the error may never come close to alpha: then any sufficient price
         wanted = ratio * 1.005 if attempt < _EXACT else np.where(ratio > 1, 1.1, 1.0)
         prices = prices * np.where((ratio <= 1) & (ratio > 0.985), 1.0, np.clip(wanted, 0.1, 10))
@@ -255,9 +255,9 @@ class GroupSequentialRule:
         x = float(special.ndtr(-self.radii[0] / self.sigma)) * (1 - _ROUNDING)
         return float(np.ceil(np.log(self.stop.alpha) / np.log1p(-x))) if x > 0 else np.inf
 
-    def told(self) -> dict[str, object]:
+    def record(self) -> dict[str, object]:
         """The record of the rule in a draw file; `boundaries` is a digest of the design."""
-        made = np.concatenate([self.design.certify, self.design.give_up]).astype("<i8").tobytes()
+        boundaries = np.concatenate([self.design.certify, self.design.give_up]).astype("<i8").tobytes()
         rule = {"rule": RULE, "resolution": self.resolution}
-        rule |= {"boundaries": hashlib.sha256(made).hexdigest()[:8]}
+        rule |= {"boundaries": hashlib.sha256(boundaries).hexdigest()[:8]}
         return {"alpha": self.stop.alpha, "radii": list(self.radii), "n": self.n, "block": self.block, **rule}

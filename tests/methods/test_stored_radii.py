@@ -121,7 +121,7 @@ def test_radii_of_tests_are_those_asked_for_and_rounded_down():
     most = rule.design.certify[-1]  # failures of 9,600 votes, of each radius
     drawn = Draws.from_counts([90, 10], np.stack([9600 - most, most], 1), dimension=1)
     found = GroupSequential().certify(
-        dataclasses.replace(drawn, stopping="sequential", stop=rule.told()), Gaussian(sigma), ALPHA
+        dataclasses.replace(drawn, stopping="sequential", stop=rule.record()), Gaussian(sigma), ALPHA
     )
     with mpmath.workdps(40):
         for radius, at_least, needed in zip(found.radius, asked, rule.design.needed, strict=True):

@@ -96,7 +96,7 @@ def test_parts_of_outputs_with_like_names_are_left_alone(tmp_path):
 
     long = Parts(tmp_path / "a-b.parquet", 0)
     with pytest.raises(KeyboardInterrupt):
-        long.made([0, 1], make, "a", "pieces")
+        long.tables([0, 1], make, "a", "pieces")
     Parts(tmp_path / "a.parquet", 0).remove()
     assert len(long.kept()) == 1
     Parts(tmp_path / "a-b.parquet", "other settings").remove()

@@ -62,11 +62,11 @@ def rule_of(draws: Draws, sigma: float) -> GroupSequentialRule | None:
 
     Raises UserError where this version computes other boundaries than those at which the draws stopped.
     """
-    told = draws.stop
-    if told.get("rule") != RULE:
+    stopping = draws.stop
+    if stopping.get("rule") != RULE:
         return None
-    stop = Stop(told["alpha"], tuple(told["radii"]))
-    rule = GroupSequentialRule(stop, sigma, told["n"], told["block"], told["resolution"])
-    if rule.told() != {**told, "radii": list(told["radii"])}:
+    stop = Stop(stopping["alpha"], tuple(stopping["radii"]))
+    rule = GroupSequentialRule(stop, sigma, stopping["n"], stopping["block"], stopping["resolution"])
+    if rule.record() != {**stopping, "radii": list(stopping["radii"])}:
         raise UserError("draws: stopped at other boundaries than this version's tests have; draw them anew")
     return rule

@@ -100,8 +100,8 @@ def listed(folder: Path, classes: list[str]) -> tuple[list[str], np.ndarray]:
             f"{folder}: lacks the class folder{plural} {some(lacking)} (of {len(classes)}){beside}"
         )
     if unknown:
-        told = "are" if len(unknown) > 1 else "is"
-        raise UserError(f"{folder}: {some(unknown)} {told} none of the {len(classes)} class folders")
+        verb = "are" if len(unknown) > 1 else "is"
+        raise UserError(f"{folder}: {some(unknown)} {verb} none of the {len(classes)} class folders")
     paths: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(classes):

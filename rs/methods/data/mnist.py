@@ -81,7 +81,7 @@ class Mnist:
         return next((c for c in candidates if c.is_file()), None)
 
 
-def check_idx(file: Path, given: Path) -> None:
+def check_idx(file: Path, source: Path) -> None:
     """Checks that the file has the rank in its name and the length in its header (two zeros, type 8, rank,
     one 32-bit size per axis).
     """
@@ -90,12 +90,12 @@ def check_idx(file: Path, given: Path) -> None:
     rank = head[3] if len(head) >= 8 and head[:3] == b"\0\0\x08" else 0
     sizes = [int.from_bytes(head[4 + 4 * i : 8 + 4 * i], "big") for i in range(min(rank, 3))]
     has, needs = file.stat().st_size, 4 + 4 * rank + math.prod(sizes)
-    wanted = 3 if "idx3" in file.name else 1
-    if rank in (1, 3) and rank != wanted:
+    expected = 3 if "idx3" in file.name else 1
+    if rank in (1, 3) and rank != expected:
         holds = {1: "labels", 3: "images"}
         raise UserError(
-            f"{given}: holds {holds[rank]}, not {holds[wanted]}: it and its {holds[rank]} changed places"
+            f"{source}: holds {holds[rank]}, not {holds[expected]}: it and its {holds[rank]} changed places"
         )
     if rank not in (1, 3) or has != needs:
         wrong = f"{has} bytes instead of {needs}" if rank in (1, 3) else "no IDX header"
-        raise UserError(f"{given}: truncated or corrupt ({wrong}); copy it again")
+        raise UserError(f"{source}: truncated or corrupt ({wrong}); copy it again")

@@ -102,8 +102,8 @@ class OnGrid(Tensor):
         scaled = image.double() * (LEVELS * self.steps)
         position = scaled.round()
         if not bool(((scaled - position).abs() <= ON_GRID).all()):
-            told = f"values must be multiples of 1/{LEVELS * self.steps}, as those of 8-bit images are"
-            raise UserError(f"noise gaussian, exact: an image is not on the grid of its noise; {told}")
+            allowed = f"values must be multiples of 1/{LEVELS * self.steps}, as those of 8-bit images are"
+            raise UserError(f"noise gaussian, exact: an image is not on the grid of its noise; {allowed}")
         return torch.mul(self.whole.add_(position.int()), _step(self.steps), out=self.as_subclass(Tensor))
 
 
