@@ -4,13 +4,14 @@ Counted are definitions at the top level of modules (functions, classes, constan
 enters, those that their code names, and so on. Where a definition lies and how it was imported does not
 count: a name stands for the text of the definition behind it, so moving a definition changes nothing. Not
 counted are comments, docstrings, annotations (those of a class's fields do count, but not their limits),
-citations, the texts of errors, warnings and progress (that an error is raised does count), and OUTSIDE.
+citations, names of local variables, the texts of errors, warnings and progress (that an error is raised does
+count), and OUTSIDE.
 
-In doubt more counts rather than less: a class as a whole, every branch, a local variable that has the name of
-a definition. Top-level statements that define nothing count with every definition of an imported module. Code
-that is looked up by text cannot be followed, so it is named among the places by which a job enters: methods
-(rs.methods.catalog), stages (rs.plan.stages). Code that is named and not found is an error. A plug-in's
-method counts with everything that it names in the plug-in's own top-level package.
+In doubt more counts rather than less: a class as a whole, every branch, the name of a local variable where
+its module has a definition of that name. Top-level statements that define nothing count with every definition
+of an imported module. Code that is looked up by text cannot be followed, so it is named among the places by
+which a job enters: methods (rs.methods.catalog), stages (rs.plan.stages). Code that is named and not found is
+an error. A plug-in's method counts with everything that it names in the plug-in's own top-level package.
 """
 
 from __future__ import annotations

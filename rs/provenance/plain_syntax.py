@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from rs.provenance.local_names import number_locals
+
 PROGRESS = (
     "rs.machine.progress"  # calls of its functions pass their first argument on; the other ones are only text
 )
@@ -162,6 +164,7 @@ class Module:
         tree = ast.parse(text)
         self.names: dict[str, Definition] = {}
         self.effects = Definition()
+        number_locals(tree)
         body: list[ast.stmt] = Plain(tree).visit(tree).body
         for node in body:
             names = _defined(node)

@@ -63,11 +63,11 @@ def belongs(path: Path, provenance: Any, spec: Any, model: str | None = None) ->
     Certified files from before checksums do not name their network.
     """
     if not isinstance(provenance, dict) or "spec_digest" not in provenance:
-        raise UserError(f"{path}: does not say what it was provenance from, as our files do; {ADVICE}")
+        raise UserError(f"{path}: does not say what it was made from, as our files do; {ADVICE}")
     if provenance["spec_digest"] != digest(spec) or digest(provenance.get("spec")) != digest(spec):
-        raise UserError(f"{path}: was provenance from other settings than the file of this place; {ADVICE}")
+        raise UserError(f"{path}: was made from other settings than the file of this place; {ADVICE}")
     if model is not None and provenance.get("model", None if checksums.KEY in provenance else model) != model:
-        raise UserError(f"{path}: was provenance with another network than that of this run; {ADVICE}")
+        raise UserError(f"{path}: was made with another network than that of this run; {ADVICE}")
 
 
 def check_values(path: Path, frame: pd.DataFrame, rules: Rules) -> None:

@@ -71,7 +71,7 @@ def attack(
     """
     use: AttackUse = catalog.build_use("attacks", spec["attack"])
     audited = network_audit.load(model_manifest, data, device)
-    requested = forms.wanted(spec, form_file, audited.manifest["sha256"])
+    stated = forms.wanted(spec, form_file, audited.manifest["sha256"])
     form = forms.fixed(audited, spec, form_file, data, device)
     seen = seen_by(spec, use, audited, model_manifest, source, data)
     method, radii = seen.method, sorted({0.0, *map(float, use.radii)})
@@ -83,7 +83,7 @@ def attack(
     # one pass takes as many noisy copies as a batch of votes
     together = max(1, form.batch // getattr(method, "samples", 1))
     differentiable = proposing(
-        seen, requested, device, min(together, len(positions)) if use.compiled else None
+        seen, stated, device, min(together, len(positions)) if use.compiled else None
     )
     pieces = [positions[i : i + together] for i in range(0, len(positions), together)]
 

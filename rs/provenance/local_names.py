@@ -1,0 +1,68 @@
+"""Numbers in place of the names of local variables, so that renaming one changes no digest. No torch.
+
+A name is renamed throughout an outermost function, with the functions inside it. Two different programs stay
+different: the numbers are those of the order in which the function stores to its names, and no renamed name
+can mean anything else. So a name keeps its letters if it could: if the module or Python itself has a
+definition of it, if something in the function takes it as an argument (a caller may give that by name), or if
+it is the attribute of a class, declared global, or bound by an import, a pattern or a definition.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterator
+
+_PATTERNS = (ast.MatchAs, ast.MatchStar, ast.MatchMapping)
+
+
+def number_locals(tree: ast.Module) -> None:
+    """Renames the local variables of all functions of a module, in place: `1`, `2`, ..., which no code can
+    write.
+    """
+    functions = list(_outermost(tree))
+    inside = {id(node) for function in functions for node in ast.walk(function)}
+    outside = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in inside}
+    taken = outside | {name for node in ast.walk(tree) for name in _bound(node)} | set(dir(builtins))
+    for function in functions:
+        _number(function, taken)
+
+
+def _outermost(node: ast.AST) -> Iterator[ast.FunctionDef]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef):
+            yield child
+        else:
+            yield from _outermost(child)
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """The names that a node binds otherwise than by storing to a variable."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+    elif isinstance(node, ast.alias):
+        yield (node.asname or node.name).split(".")[0]
+    elif isinstance(node, (ast.Global, ast.Nonlocal)):
+        yield from node.names
+    elif isinstance(node, _PATTERNS):
+        yield str(getattr(node, "name", None) or getattr(node, "rest", None))
+
+
+def _number(function: ast.FunctionDef, taken: set[str]) -> None:
+    kept = taken | {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
+    classes = (node for node in ast.walk(function) if isinstance(node, ast.ClassDef))
+    kept |= {name for node in classes for inner in ast.walk(node) for name in _stored(inner)}
+    stored = dict.fromkeys(name for node in ast.walk(function) for name in _stored(node) if name not in kept)
+    numbers = {name: str(number) for number, name in enumerate(stored, 1)}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name):
+            node.id = numbers.get(node.id, node.id)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            node.name = numbers.get(node.name, node.name)
+
+
+def _stored(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, ast.ExceptHandler) and node.name:
+        yield node.name
