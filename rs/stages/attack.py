@@ -82,9 +82,7 @@ def attack(
     name = f"{spec['attack']['name']} on {model_manifest.parent.name}"
     # one pass takes as many noisy copies as a batch of votes
     together = max(1, form.batch // getattr(method, "samples", 1))
-    differentiable = proposing(
-        seen, stated, device, min(together, len(positions)) if use.compiled else None
-    )
+    differentiable = proposing(seen, stated, device, min(together, len(positions)) if use.compiled else None)
     pieces = [positions[i : i + together] for i in range(0, len(positions), together)]
 
     def attacked(batch: list[int]) -> pa.Table:
