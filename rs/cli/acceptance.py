@@ -28,7 +28,7 @@ from rs.errors import UserError, plural
 from rs.plan.jobs import Job
 from rs.plan.plan import Plan
 from rs.plan.stages import STAGES
-from rs.plan.staleness import in_order, job_is_current, judge_by_content, said_by
+from rs.plan.staleness import in_order, job_is_current, judge_by_content, provenance_of
 from rs.provenance import accepted_code
 from rs.provenance import code as code_digest
 from rs.provenance.digests import digest
@@ -80,7 +80,7 @@ def made_by_other_code(plan: Plan, run: str | None, stages: list[str]) -> list[O
         path = job.target
         if (job.run and path not in wanted) or (stages and job.stage not in stages) or not path.is_file():
             continue
-        said = said_by(path)
+        said = provenance_of(path)
         code, at, folder = said.get("code_digest"), str(said.get("commit", "")), accepted_code.folder_of(path)
         if not isinstance(code, str) or folder is None or said.get("spec_digest") != digest(job.spec):
             continue  # not a file of this job

@@ -157,7 +157,7 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
     if not noises:
         raise UserError(f"{study}: runs.{args.run}: has no certificates, so there is nothing to export")
     path = _only(f"{study}: runs.{args.run}", "--smoothing", noises, args.smoothing)
-    frame, made = read_certified(plan.made(path))
+    frame, made = read_certified(plan.existing(path))
     network = read_model_manifest(planned.manifest)["sha256"]
     belongs(path, made, plan.job("certify", str(path)).spec, network)
     groups = {str(name): group for name, group in frame.groupby("certificate", sort=False)}

@@ -37,5 +37,5 @@ def tell_extras(plan: Plan, jobs: Iterable[Job]) -> None:
     """Prints which packages `jobs` need that are not installed here."""
     from rs.plan import extras
 
-    for sentence in extras.told(plan, jobs):
+    for sentence in extras.sentences(plan, jobs):
         print(f"rs: {sentence}", file=sys.stderr)

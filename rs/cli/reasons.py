@@ -15,7 +15,7 @@ from rs.errors import UserError
 from rs.plan import records
 from rs.plan.jobs import RESULTS, Job, PlannedRun
 from rs.plan.plan import Plan
-from rs.plan.staleness import said_by
+from rs.plan.staleness import provenance_of
 from rs.tables.reading import read, rows_of
 
 MOST = 4  # settings of one network that are named
@@ -92,7 +92,7 @@ def _last_networks(plan: Plan) -> dict[str, str]:
 def _changes(manifest: Path, job: Job) -> str:
     """The settings in which a finished network's differ from a job's; empty if they are not known."""
     with contextlib.suppress(UserError, OSError):
-        spec = said_by(manifest).get("spec")
+        spec = provenance_of(manifest).get("spec")
         if isinstance(spec, dict):
             was, now = _flat(spec), _flat(job.spec)
             keys = sorted(k for k in {*was, *now} if was.get(k, DEFAULT) != now.get(k, DEFAULT))

@@ -16,7 +16,7 @@ def show(args: argparse.Namespace) -> None:
     from rs.tables.aggregate import check_tables
 
     plan = plan_of(args)
-    for sentence in diverged.told(plan):  # without this run there are no tables, or older ones
+    for sentence in diverged.sentences(plan):  # without this run there are no tables, or older ones
         print(f"rs: {sentence}", file=sys.stderr)
     check_tables(plan)
     print(certified_accuracy_text(plan.tables))

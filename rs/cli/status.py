@@ -32,7 +32,7 @@ def status(plan: Plan, files: list[Path]) -> str:
     if not rules.SNAKEFILE.is_file():
         raise UserError(f"{rules.SNAKEFILE}: is not here; run rs status in the folder of the workflow")
     staleness.settle(plan)  # as Snakemake does before it judges
-    draws = [*mixed_draws.settle(plan), *kept_shards.told(plan), *extras.told(plan)]
+    draws = [*mixed_draws.settle(plan), *kept_shards.sentences(plan), *extras.sentences(plan)]
     try:
         found = list(pending.judged(plan))
     except pending.NotJudged as why:
@@ -53,7 +53,7 @@ def status(plan: Plan, files: list[Path]) -> str:
         if count:
             lines.append(f"{owner:<{width}}  " + " ".join(f"{count[kind]:>5}" for kind in KINDS))
     cost, size = price.sentence(plan), shards.proposed(plan, plan.all_jobs(), rates.here())
-    told = [*diverged.told(plan), *reasons(plan, sum(counts.values(), Counter()), files), *draws]
+    told = [*diverged.sentences(plan), *reasons(plan, sum(counts.values(), Counter()), files), *draws]
     return "\n".join([*lines, *told, *(str(told) for told in (cost, size) if told)])
 
 

@@ -68,7 +68,7 @@ def tracked_place(plan: Plan) -> str:
 
 def tracked_page(plan: Plan) -> str:
     """The part of the MLflow UI's address that shows a study's runs."""
-    path = plan.made(plan.folder / "mlflow.json")
+    path = plan.existing(plan.folder / "mlflow.json")
     found = read_json(path)
     if isinstance(found, dict) and NOT_LOGGED in found:
         raise UserError(f"{path}: not logged yet: {found[NOT_LOGGED]}; run the study again")

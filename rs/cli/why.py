@@ -60,7 +60,7 @@ def chain(address: str) -> Iterator[str]:
         for cell in CELL.finditer(", ".join(str(row["evidence"] or "") for row in rows)):
             yield from _row(plan, tables, folder, cell[1], int(cell[2]), address)
     if folder is None:
-        yield from diverged.told(plan)
+        yield from diverged.sentences(plan)
         yield f"not run: {price.sentence(plan) or 'only its tables are missing'}"
     elif folder == OBSERVATIONS:
         yield f"compute it again from kept observations: rs rederive --study {' '.join(named)}"

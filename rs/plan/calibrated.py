@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 def read_calibration(path: Path) -> dict[str, Any]:
     """The measurements of a calibrate job. Raises UserError where an epsilon is not the root of its rho."""
-    found = read_json(path)
+    calibration = read_json(path)
     for cost in ("with_noise", "without_noise"):
         for key in (f"rho_{cost}", f"epsilon_{cost}"):
-            if not isinstance(found, dict) or key not in found:
+            if not isinstance(calibration, dict) or key not in calibration:
                 raise UserError(f"{path}: lacks {key}: not a calibration; {ADVICE}")
-            value = found[key]
+            value = calibration[key]
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
                 raise UserError(f"{path}: {key} is {value}; allowed finite numbers from 0; {ADVICE}")
-        rho, epsilon = found[f"rho_{cost}"], found[f"epsilon_{cost}"]
+        rho, epsilon = calibration[f"rho_{cost}"], calibration[f"epsilon_{cost}"]
         if not math.isclose(epsilon, math.sqrt(rho), rel_tol=1e-9):
             raise UserError(f"{path}: epsilon_{cost} {epsilon:g} is not the root of {rho:g}; {ADVICE}")
-    return dict(found)
+    return dict(calibration)
 
 
 def calibrated_epsilon(path: Path, reference: str, cost: str, dimension: int) -> float:
@@ -38,16 +38,20 @@ def calibrated_epsilon(path: Path, reference: str, cost: str, dimension: int) ->
     Raises UserError for the calibration of another run or of other settings, and for an epsilon above the
     largest distance of two images of `dimension` coordinates in [0, 1].
     """
-    found = read_calibration(path)
-    made = found.get("provenance")
+    calibration = read_calibration(path)
+    provenance = calibration.get("provenance")
     run, _, settings = reference.rpartition("/")
-    if not isinstance(made, dict) or made.get("spec_digest") != settings or made.get("run", run) != run:
+    if (
+        not isinstance(provenance, dict)
+        or provenance.get("spec_digest") != settings
+        or provenance.get("run", run) != run
+    ):
         raise UserError(f"{path}: is not the calibration {reference}; {ADVICE}")
     largest = math.sqrt(dimension)
-    far, epsilon = found["epsilon_without_noise"], float(found[f"epsilon_{cost}"])
+    far, epsilon = calibration["epsilon_without_noise"], float(calibration[f"epsilon_{cost}"])
     if far > largest or epsilon > LARGEST:
-        told = f"epsilon {max(far, epsilon):g} is larger than any image ({largest:g})"
-        raise UserError(f"{path}: {told}: it does not come from images")
+        problem = f"epsilon {max(far, epsilon):g} is larger than any image ({largest:g})"
+        raise UserError(f"{path}: {problem}: it does not come from images")
     return epsilon
 
 
@@ -61,6 +65,6 @@ def resolve_epsilon(
     for field in dataclasses.fields(objective):  # type: ignore[arg-type]
         value = getattr(objective, field.name)
         if isinstance(value, Calibrated):
-            told = (calibrations[field.name], value.calibrated, value.cost)
-            resolved[field.name] = calibrated_epsilon(*told, dimension)
+            reference = (calibrations[field.name], value.calibrated, value.cost)
+            resolved[field.name] = calibrated_epsilon(*reference, dimension)
     return dataclasses.replace(objective, **resolved), resolved  # type: ignore[type-var]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rs.plan.plan import Plan
 
 
-def told(plan: Plan) -> Iterator[str]:
+def sentences(plan: Plan) -> Iterator[str]:
     """A sentence for each training of the plan that diverged the last time it ran."""
     labels = {p.network: f"{p.run.label} seed {p.run.seed}" for p in reversed(plan.runs)}
     for target, job in plan.jobs["train"].items():
@@ -22,9 +22,9 @@ def told(plan: Plan) -> Iterator[str]:
         if not path.is_file() or _trained_since(path):
             continue
         try:
-            made = read_table(path)[1]
-            belongs(path, made, job.spec)
-            epoch, lost = made["diverged"]["epoch"], made["diverged"]["lost"]
+            provenance = read_table(path)[1]
+            belongs(path, provenance, job.spec)
+            epoch, lost = provenance["diverged"]["epoch"], provenance["diverged"]["lost"]
         except UserError as error:
             yield str(error)
         else:

@@ -60,8 +60,8 @@ def stop_of(run: Run) -> dict[str, Any]:
     stop = prune(sampling["stop"], section("sampling")["properties"]["stop"])
     if sampling["rule"] != "tests":
         return {"stop": stop}
-    told = {"rule": sampling["rule"], "resolution": sampling["resolution"]}
-    return {"stop": {**stop, **told}, "rule": sampling["rule"]}
+    rule = {"rule": sampling["rule"], "resolution": sampling["resolution"]}
+    return {"stop": {**stop, **rule}, "rule": sampling["rule"]}
 
 
 def share_of(run: Run) -> float:
@@ -89,8 +89,8 @@ class Drawing:
 
     @property
     def sampling(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.planned.run.sections["sampling"]
-        return found
+        sampling: dict[str, Any] = self.planned.run.sections["sampling"]
+        return sampling
 
     @property
     def source(self) -> dict[str, Any]:
@@ -99,8 +99,8 @@ class Drawing:
         if planned is None:
             return {}
         theirs = planned.run.sections["sampling"]
-        told = asked_form(theirs) | {key: theirs[key] for key in ("n", "block", "answers")}
-        return {"source": {"run": planned.network, **told, "share": share_of(self.planned.run)}}
+        settings = asked_form(theirs) | {key: theirs[key] for key in ("n", "block", "answers")}
+        return {"source": {"run": planned.network, **settings, "share": share_of(self.planned.run)}}
 
     @functools.cached_property  # asked by each of thousands of jobs
     def key(self) -> str:
@@ -122,8 +122,8 @@ class Drawing:
         for images in ranges:
             extent = [images.start, images.stop, images.step]
             shard = "-".join(map(str, extent))
-            found = [*(self._stopped if stop_of(self.planned.run) else self._fixed)(shard, extent)]
-            yield shard, [self._job(spec, inputs, to, classes) for spec, inputs, to in found]
+            draws = [*(self._stopped if stop_of(self.planned.run) else self._fixed)(shard, extent)]
+            yield shard, [self._job(spec, inputs, to, classes) for spec, inputs, to in draws]
 
     def _job(self, spec: Any, more: dict[str, Path], output: Path, classes: tuple[str, ...]) -> Job:
         inputs, sampling = {**self.planned.inputs, **more}, self.sampling
@@ -139,10 +139,10 @@ class Drawing:
         yield self._selection(shard, extent)
         block, answers = self.sampling["block"], self.sampling["answers"] or 0
         for index in range(self.sampling["n"] // block):
-            told = {"images": extent, "size": block, "block": index}
+            spec = {"images": extent, "size": block, "block": index}
             stored = index < answers // block
-            told |= {"purpose": "answered", "answers": True} if stored else {"purpose": "estimate"}
-            yield told, {}, estimation_file(self.folder, block, shard, index, answers)
+            spec |= {"purpose": "answered", "answers": True} if stored else {"purpose": "estimate"}
+            yield spec, {}, estimation_file(self.folder, block, shard, index, answers)
 
     def _stopped(
         self, shard: str, extent: list[int]
@@ -154,5 +154,5 @@ class Drawing:
         if (first := self.planned.source) is not None:
             inputs |= {"source": Drawing(first, self.noise).folder}
             inputs |= {"source_model": first.manifest}
-        told = {**sizes, **stop, "purpose": "sequential", "images": extent, **self.source}
-        yield told, inputs, estimation[0][0]
+        spec = {**sizes, **stop, "purpose": "sequential", "images": extent, **self.source}
+        yield spec, inputs, estimation[0][0]

@@ -89,8 +89,8 @@ class Job:
 
     def _files(self, keys: tuple[str, ...]) -> Iterator[Path]:
         for value in (self.inputs[key] for key in keys if key in self.inputs):
-            found = value.values() if isinstance(value, dict) else [value]
-            yield from (path for path in found if isinstance(path, Path))
+            files = value.values() if isinstance(value, dict) else [value]
+            yield from (path for path in files if isinstance(path, Path))
 
     @functools.cached_property
     def _read(self) -> tuple[Path, ...]:

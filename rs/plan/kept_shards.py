@@ -13,22 +13,22 @@ from rs.provenance.files import write_json
 
 
 def settle(plan: Plan) -> list[str]:
-    """Records sizes that are not the study's, removes records that draws contradict; returns `told`."""
+    """Records sizes that are not the study's, removes records that draws contradict; returns `sentences`."""
     for shards in plan.observer.kept.values():
         if shards.running:  # that process has recorded what there is to record
             continue
-        record, found = shards.folder / RECORD, None
+        record, stored = shards.folder / RECORD, None
         with contextlib.suppress(UserError):  # the draws replace an invalid record
-            found = recorded(shards.folder, shards.stated)
-        if shards.images != shards.stated and found != shards.images:
+            stored = recorded(shards.folder, shards.stated)
+        if shards.images != shards.stated and stored != shards.images:
             write_json(record, {KEY: shards.images, "stated": shards.stated})
         elif shards.images == shards.stated and record.is_file() and any(ranges_in(shards.folder)):
             with contextlib.suppress(OSError):  # the draws count in any case
                 record.unlink()
-    return told(plan)
+    return sentences(plan)
 
 
-def told(plan: Plan) -> list[str]:
+def sentences(plan: Plan) -> list[str]:
     """Sentences to show before computing: which draws are not in shards of the study's size."""
     kept: dict[tuple[int, int, bool], list[Shards]] = {}
     for shards in plan.observer.kept.values():
@@ -39,11 +39,11 @@ def told(plan: Plan) -> list[str]:
 
 def _sentence(alike: list[Shards]) -> str:
     first, more = alike[0], f" and {len(alike) - 1} more" * (len(alike) > 1)
-    told, size = (
+    start, size = (
         f"{first.label}{more}: ",
         f"shards of {plural(first.images, 'image')}, which are kept; sampling.{KEY}: ",
     )
     if first.running:
-        return f"{told}a process that runs now has planned {size}{first.stated} counts if it draws nothing"
-    told += f"drawn in {size}"
-    return f"{told}{first.stated} applies to new draws (to draw again, remove {first.folder})"
+        return f"{start}a process that runs now has planned {size}{first.stated} counts if it draws nothing"
+    start += f"drawn in {size}"
+    return f"{start}{first.stated} applies to new draws (to draw again, remove {first.folder})"

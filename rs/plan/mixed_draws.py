@@ -28,22 +28,22 @@ from rs.provenance.files import KEY
 MOST_LOOKED_AT = 64  # neighbouring files that one job reads
 
 
-def _said_by(path: Path) -> dict[str, Any]:
+def _provenance_of(path: Path) -> dict[str, Any]:
     """A draw file's provenance, from its metadata; empty where it cannot be read."""
     try:
         metadata = pq.read_metadata(path).metadata or {}
-        found = json.loads(metadata.get(KEY, b"{}"))
+        provenance = json.loads(metadata.get(KEY, b"{}"))
     except (OSError, ValueError, pa.ArrowException):  # the stage that reads the votes says what is wrong
         return {}
-    return found if isinstance(found, dict) else {}
+    return provenance if isinstance(provenance, dict) else {}
 
 
 def class_of(path: Path, code: str) -> str | None:
     """The device class of a draw file made by `code`, or by code accepted as equal; else None."""
-    said = _said_by(path)
-    ours = code in counts_as(path, str(said.get("code_digest")))
-    found = said.get("device_class") if ours else None
-    return found if isinstance(found, str) else None
+    provenance = _provenance_of(path)
+    ours = code in counts_as(path, str(provenance.get("code_digest")))
+    name = provenance.get("device_class") if ours else None
+    return name if isinstance(name, str) else None
 
 
 def check(target: Path, code: str, here: str, pinned: str | None, selection: Path | None = None) -> None:
@@ -52,18 +52,18 @@ def check(target: Path, code: str, here: str, pinned: str | None, selection: Pat
     """
     if pinned is not None:
         if pinned != here:
-            asked = f"sampling.device_class asks for {pinned}, and this device is {here}"
-            raise UserError(f"{target}: {asked}; run it on such a device, or change the setting")
+            problem = f"sampling.device_class asks for {pinned}, and this device is {here}"
+            raise UserError(f"{target}: {problem}; run it on such a device, or change the setting")
         return
     neighbours = (path for path in target.parent.parent.glob("*/*.parquet") if path != target)
-    found = Counter(class_of(path, code) for path in itertools.islice(neighbours, MOST_LOOKED_AT))
+    classes = Counter(class_of(path, code) for path in itertools.islice(neighbours, MOST_LOOKED_AT))
     if selection is not None:
-        found[_said_by(selection).get("device_class")] += MOST_LOOKED_AT
-    del found[None]
-    if found and found.most_common(1)[0][0] != here:
-        theirs = found.most_common(1)[0][0]
-        told = f"the run's draws are of {theirs}, and this device is {here}: their votes would not merge"
-        raise UserError(f"{target}: {told}; run it on such a device, or set sampling.device_class: {here}")
+        classes[_provenance_of(selection).get("device_class")] += MOST_LOOKED_AT
+    del classes[None]
+    if classes and classes.most_common(1)[0][0] != here:
+        theirs = classes.most_common(1)[0][0]
+        problem = f"the run's draws are of {theirs}, and this device is {here}: their votes would not merge"
+        raise UserError(f"{target}: {problem}; run it on such a device, or set sampling.device_class: {here}")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Draws:
     """The draw files of a run under one noise: how many are needed, and those that exist, by class."""
 
     label: str
-    wanted: int
+    files: int
     there: dict[str, list[Path]]
     pinned: str | None
     here: str
@@ -88,15 +88,15 @@ class Draws:
 
     def sentences(self) -> Iterator[str]:
         """Sentences to show before computing."""
-        missing = self.wanted - len(self.there.get(self.kept or "", ()))
+        missing = self.files - len(self.there.get(self.kept or "", ()))
         if self.others:
             names = ", ".join(name for name in self.there if name != self.kept)
-            told = f"{self.label}: {len(self.others)} of {self.wanted} draw files are of {names}"
-            yield f"{told} and will be drawn again"
+            start = f"{self.label}: {len(self.others)} of {self.files} draw files are of {names}"
+            yield f"{start} and will be drawn again"
         if self.kept not in (None, self.here) and missing:
             why = "sampling.device_class asks for" if self.pinned else "its other draw files are of"
-            told = f"{self.label}: {why} {self.kept}, and votes of this machine, {self.here}, do not merge"
-            yield f"{told}; draw the {missing} missing there, or set sampling.device_class: {self.here}"
+            start = f"{self.label}: {why} {self.kept}, and votes of this machine, {self.here}, do not merge"
+            yield f"{start}; draw the {missing} missing there, or set sampling.device_class: {self.here}"
 
 
 def draws_of(plan: Plan) -> Iterator[Draws]:
@@ -108,9 +108,9 @@ def draws_of(plan: Plan) -> Iterator[Draws]:
         jobs = [plan.job("sample", str(path)) for path in files]
         there: dict[str, list[Path]] = {}
         for path, job in zip(files, jobs, strict=True):
-            found = class_of(path, job.code) if path.is_file() else None
-            if found is not None:
-                there.setdefault(found, []).append(path)
+            name = class_of(path, job.code) if path.is_file() else None
+            if name is not None:
+                there.setdefault(name, []).append(path)
         here = device_class.here(jobs[0].device)
         yield Draws(planned.run.label, len(files), there, jobs[0].device_class, here)
 
@@ -123,8 +123,8 @@ def _certifying(plan: Plan) -> Iterator[tuple[PlannedRun, Job]]:
 
 def settle(plan: Plan) -> list[str]:
     """Makes draw files of another class stale; returns sentences to show before computing."""
-    told: list[str] = []
+    sentences: list[str] = []
     for draws in draws_of(plan):
-        told += draws.sentences()
+        sentences += draws.sentences()
         forget(draws.others)
-    return told
+    return sentences

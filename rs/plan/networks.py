@@ -145,23 +145,23 @@ class Networks:
         spec: dict[str, Any] = {"model": joined_part(run, len(parts)), "data": self.study.data}
         classes, denoisers = [class_of("models", run.sections["model"])], list[Run]()
         for key, part in parts.items():
-            made = {"run": part.network, "model": part.spec["model"]}
+            member = {"run": part.network, "model": part.spec["model"]}
             if (output := joined.output_of(part.run)) == "noise":  # its time step is that of this level
-                made["sigma"] = part.run.sections["noise"].get("sigma")  # other noise is refused
+                member["sigma"] = part.run.sections["noise"].get("sigma")  # other noise is refused
             denoisers += [part.run] if output != "logits" else part.denoisers
             classes += part.classes
             name, _, number = key.partition(".")
-            spec["model"][name] = [*spec["model"].get(name, ()), made] if number else made
+            spec["model"][name] = [*spec["model"].get(name, ()), member] if number else member
         joined.check_members(self.study, run, {key: part.run for key, part in parts.items()})
         for denoiser in denoisers:
             joined.check_denoiser(self.study, run, denoiser)
-        many = Counter(part.spec["model"]["name"] for part in parts.values())
-        words = [f"{number}x-{name}" if number > 1 else name for name, number in many.items()]
+        counts = Counter(part.spec["model"]["name"] for part in parts.values())
+        words = [f"{number}x-{name}" if number > 1 else name for name, number in counts.items()]
         named = slug("joined", self.data_id, *words, noise_slug(run.sections["noise"]), f"seed{run.seed}")
         for (_, seed), other in self._planned.items():
             if other.spec == spec and other.run.label == run.label:
-                told = f"{seed} and {run.seed} join the same networks; give this run one seed"
-                self.study.fail((*run.place, "seeds"), told)
+                problem = f"{seed} and {run.seed} join the same networks; give this run one seed"
+                self.study.fail((*run.place, "seeds"), problem)
         planned = self._take(run, f"{named}-{digest(spec)}", spec, tuple(denoisers))
         inputs = {"data": self.data_manifest, **_files(parts, "parts")}
         outputs = {"manifest": planned.manifest, "weights": planned.weights}
@@ -174,7 +174,7 @@ class Networks:
         """The planned runs whose networks the model or the objective of `run` names; those of a list as
         `members.0`, `members.1`, ... in its order.
         """
-        method, found = run.sections[section], Parts()
+        method, parts = run.sections[section], Parts()
         for key, gives in joined.networks_of(f"{section}s", method).items():
             place, value = (*run.place, section, key), method[key]
             if isinstance(value, str):
@@ -183,10 +183,10 @@ class Networks:
                 several = joined.members(self.study, place, value)
                 named = [(f"{key}.{i}", where, member) for i, (where, member) in enumerate(several)]
             for name, where, target in named:
-                found[name] = self.plan(target, above)
+                parts[name] = self.plan(target, above)
                 whose = f"the {key}" if name == key else f"each of {key}"
-                joined.check_output(self.study, where, found[name].run, gives, whose)
-        return found
+                joined.check_output(self.study, where, parts[name].run, gives, whose)
+        return parts
 
     def _observe(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
         """Plans the jobs that observe a network. A denoiser has none; other runs are observed with it."""
@@ -209,8 +209,8 @@ class Networks:
 
     def _named(self, run: Run, place: tuple[Any, ...], label: str, key: str = "") -> Run:
         """The run labelled `label` with the seed of `run`, or its only one."""
-        found = joined.labelled(self.study, place, label, key)
-        same = [r for r in found if r.seed == run.seed] or (found if len(found) == 1 else [])
+        labelled = joined.labelled(self.study, place, label, key)
+        same = [r for r in labelled if r.seed == run.seed] or (labelled if len(labelled) == 1 else [])
         if not same:
             self.study.fail(place, f"{key}run {label!r} has no seed {run.seed}")
         return same[0]

@@ -47,8 +47,8 @@ class Observer:
         self._size(planned)
         planned.classes = classes
         planned.inputs = self._inputs(planned, classes)
-        given = [run.sections["noise"]] if smoothing is None else smoothing
-        noises = [prune(noise, section("noise")) for noise in given]
+        stated = [run.sections["noise"]] if smoothing is None else smoothing
+        noises = [prune(noise, section("noise")) for noise in stated]
         refusals.check_smoothing(self.study, run, noises, self.data_facts["x-shape"])
         for i, noise in enumerate(noises):
             where = (*run.place, "noise") if smoothing is None else (*run.place, "smoothing", i)
@@ -71,14 +71,14 @@ class Observer:
         form = asked_form(sampling)
         if form["precision"] == "int8":  # calibrated under the noise of its votes
             planned.inputs = planned.inputs | self._form(planned, {**form, "noise": noise}, classes)
-        found = Observation(noise, None, [], form=planned.inputs.get("form"))
+        observation = Observation(noise, None, [], form=planned.inputs.get("form"))
         if self._for(planned.run, noise):
-            found.certified = self._certify(planned, noise, where, classes)
+            observation.certified = self._certify(planned, noise, where, classes)
         for i in range(len(sections["attacks"])):
-            found.attacks.append(self._attack(planned, i, noise, form, classes, where))
+            observation.attacks.append(self._attack(planned, i, noise, form, classes, where))
         if sections["distributional"] is not None:
-            found.distributional = self._distributional(planned, noise, classes, where)
-        return found
+            observation.distributional = self._distributional(planned, noise, classes, where)
+        return observation
 
     def _certify(
         self,
@@ -129,15 +129,15 @@ class Observer:
     @staticmethod
     def _for(run: Run, noise: dict[str, Any]) -> list[int]:
         """The indices of the run's certificates that are for this smoothing noise."""
-        given = run.sections["certificates"]
-        return [i for i, c in enumerate(given) if is_for(c, noise["name"])]
+        certificates = run.sections["certificates"]
+        return [i for i, c in enumerate(certificates) if is_for(c, noise["name"])]
 
     def _certificate(self, run: Run, i: int, noise: dict[str, Any], where: tuple[Any, ...]) -> dict[str, Any]:
         """A certificate's part of the spec: values that differ from their defaults, and alpha."""
-        given = run.sections["certificates"][i]
-        full = defaults(method_schema("certificates", given["name"]), given)
+        certificate = run.sections["certificates"][i]
+        full = defaults(method_schema("certificates", certificate["name"]), certificate)
         refusals.check_certificate(self.study, run, i, full, noise, where)
-        kept = {k: v for k, v in given.items() if k != "noises"}
+        kept = {k: v for k, v in certificate.items() if k != "noises"}
         return {**prune(kept, section("certificates")["items"]), "alpha": full["alpha"]}
 
     def _inputs(self, planned: PlannedRun, model_classes: tuple[str, ...]) -> dict[str, Any]:
@@ -166,8 +166,8 @@ class Observer:
     def shards(self, images_per_shard: int) -> Iterator[range]:
         """Image ranges of whole shards that cover the test subset. More images add ranges and change none."""
         size, subset = self._test_size(), Subset(**self.study.test)
-        step, wanted = subset.skip, len(subset.positions(size))
-        for done in range(0, wanted, images_per_shard):
+        step, images = subset.skip, len(subset.positions(size))
+        for done in range(0, images, images_per_shard):
             first = subset.first + done * step
             yield range(first, min(first + images_per_shard * step, size), step)
 
@@ -180,9 +180,9 @@ class Observer:
         key = (first.folder, subset.first, subset.skip)
         if key not in self.kept:
             stated, run = first.sampling["images_per_shard"], first.planned.run
-            told = f"{run.label} seed {run.seed}, {noise_slug(first.noise)}"
-            given = (first.folder, told, stated, subset, self._test_size())
-            self.kept[key] = shards_of(*given, self.running.get(key))
+            label = f"{run.label} seed {run.seed}, {noise_slug(first.noise)}"
+            arguments = (first.folder, label, stated, subset, self._test_size())
+            self.kept[key] = shards_of(*arguments, self.running.get(key))
         return self.kept[key].images
 
     def _attack(
@@ -194,19 +194,19 @@ class Observer:
         classes: tuple[str, ...],
         where: tuple[Any, ...],
     ) -> Path:
-        given, training = planned.run.sections["attacks"][i], planned.run.sections["training"]
-        name, inputs = given["name"], planned.inputs
-        attack = prune(given, section("attacks")["items"])
-        for told in ("label", "certificate"):  # only the tables use these
-            attack.pop(told, None)
+        settings, training = planned.run.sections["attacks"][i], planned.run.sections["training"]
+        name, inputs = settings["name"], planned.inputs
+        attack = prune(settings, section("attacks")["items"])
+        for key in ("label", "certificate"):  # only the tables use these
+            attack.pop(key, None)
         spec, facts = {"attack": attack, "noise": noise, **form}, method_schema("attacks", name)
         norm, classes = facts.get("x-norm", 2), (*classes, facts["x-class"])
-        if is_transfer(given):
+        if is_transfer(settings):
             target, source = self._source(planned.run, i)
-            made = method_schema("attacks", source["attack"]["name"])
-            norm = made["x-norm"]
+            source_facts = method_schema("attacks", source["attack"]["name"])
+            norm = source_facts["x-norm"]
             spec |= {"source": source}
-            classes = (*classes, *target.classes, made["x-class"])
+            classes = (*classes, *target.classes, source_facts["x-class"])
             classes = (*classes, class_of("noises", source["noise"]))
             inputs = {**inputs, "source": target.manifest, "source_weights": target.weights}
         refusals.check_attack(self.study, planned.run, i, norm, noise, where)
@@ -231,11 +231,11 @@ class Observer:
         """Points for all gammas at once. Which gammas certify or attack, at which rhos, is derived later."""
         refusals.check_distributional(self.study, noise, where)
         training = planned.run.sections["training"]
-        given = planned.run.sections["distributional"]
-        settings = prune(given, section("distributional"))
-        told = ("gammas", "attack_gammas", "rhos", "alpha")
-        spec = {"noise": noise, "gammas": sorted({*given["gammas"], *given["attack_gammas"]})}
-        spec |= {key: value for key, value in settings.items() if key not in told}
+        stated = planned.run.sections["distributional"]
+        settings = prune(stated, section("distributional"))
+        derived = ("gammas", "attack_gammas", "rhos", "alpha")
+        spec = {"noise": noise, "gammas": sorted({*stated["gammas"], *stated["attack_gammas"]})}
+        spec |= {key: value for key, value in settings.items() if key not in derived}
         path = planned.folder / "distributional" / f"{noise_slug(noise)}-{digest(spec)}.parquet"
         inputs = {key: planned.inputs[key] for key in ("data", "model", "weights")}
         described = ("distributional", spec, classes, planned.id)
@@ -245,9 +245,9 @@ class Observer:
 
     def _source(self, run: Run, i: int) -> tuple[PlannedRun, dict[str, Any]]:
         """The run whose adversarial examples a transfer attack takes, and the settings that make them."""
-        given, place = run.sections["attacks"][i], (*run.place, "attacks", i)
-        target = self.find(run, (*place, "source_run"), given["source_run"])
-        own = refusals.find_attack(self.study, (*place, "attack"), target.run, given["attack"])
+        settings, place = run.sections["attacks"][i], (*run.place, "attacks", i)
+        target = self.find(run, (*place, "source_run"), settings["source_run"])
+        own = refusals.find_attack(self.study, (*place, "attack"), target.run, settings["attack"])
         attack = prune(own, section("attacks")["items"])
         keys = {"name", *method_schema("attacks", own["name"])["x-parameters"]}
         source = {"run": target.network, "noise": prune(target.run.sections["noise"], section("noise"))}

@@ -52,12 +52,12 @@ class Network:
     @property
     def described(self) -> dict[str, Any]:
         """The model with all its options."""
-        return defaults(method_schema("models", self._given["name"]), self._given)
+        return defaults(method_schema("models", self._settings["name"]), self._settings)
 
     @property
-    def _given(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.model)
-        return found
+    def _settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = json.loads(self.model)
+        return settings
 
     @property
     def costs(self) -> dict[str, int] | None:
@@ -65,13 +65,13 @@ class Network:
         joins. None for other models, whose costs are known once measured.
         """
         total: dict[str, int] = {}
-        for part in parts_of(self._given) or [self._given]:
+        for part in parts_of(self._settings) or [self._settings]:
             model = part["imported"]["architecture"] if "imported" in part else part
             known = method_schema("models", model["name"]).get("x-costs", {})
-            found: dict[str, int] | None = known.get("x".join(map(str, self.shape)))
-            if found is None:
+            costs: dict[str, int] | None = known.get("x".join(map(str, self.shape)))
+            if costs is None:
                 return None
-            total = {key: total.get(key, 0) + cost for key, cost in found.items()}
+            total = {key: total.get(key, 0) + cost for key, cost in costs.items()}
         return total
 
 
@@ -79,7 +79,7 @@ def parts_of(model: dict[str, Any]) -> list[dict[str, Any]]:
     """The models that a model joins, with joined ones replaced by their own parts; empty for other models."""
     each = [part for value in model.values() for part in (value if isinstance(value, list) else [value])]
     parts = [part["model"] for part in each if isinstance(part, dict) and "model" in part]
-    return [found for part in parts for found in parts_of(part) or [part]]
+    return [member for part in parts for member in parts_of(part) or [part]]
 
 
 @dataclass(frozen=True)

@@ -87,9 +87,9 @@ def _limit() -> int:
     if (records.RECORDS.parent / "metadata.db").exists():
         raise NotJudged("its records are in a database")
     try:
-        said = yaml.safe_load(PROFILE.read_text(encoding="utf-8"))
-        limit = _bytes(said.pop("max-checksum-file-size"))
-        known = said.pop("rerun-incomplete") is True and said.keys() <= HARMLESS
+        profile = yaml.safe_load(PROFILE.read_text(encoding="utf-8"))
+        limit = _bytes(profile.pop("max-checksum-file-size"))
+        known = profile.pop("rerun-incomplete") is True and profile.keys() <= HARMLESS
     except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError):
         known = False
     if not known or "SNAKEMAKE_PROFILE" in os.environ:
@@ -112,7 +112,7 @@ def in_order(plan: Plan, known: dict[str, Rule]) -> list[Task]:
     page, tracked = str(plan.folder / "report.html"), str(plan.folder / "mlflow.json")
     whole = Task(None, [], [(page, False), (tracked, False)])
     makers = {path: task for task in _tasks(plan, known) for path in task.outputs}
-    found: dict[Task, None] = {}
+    ordered: dict[Task, None] = {}
 
     def visit(task: Task) -> None:
         for path, _ in task.inputs:
@@ -121,16 +121,16 @@ def in_order(plan: Plan, known: dict[str, Rule]) -> list[Task]:
                 raise NotJudged(f"{path}: is missing")
             if maker is not None and maker not in task.above:
                 task.above[maker] = []
-                if maker not in found:
+                if maker not in ordered:
                     visit(maker)
         for path, ancient in dict(reversed(task.inputs)).items():  # of an input named twice, the first counts
             if path in makers:
                 task.above[makers[path]].append(path)
                 makers[path].below.setdefault(task, []).append((path, ancient))
-        found[task] = None
+        ordered[task] = None
 
     visit(whole)
-    return list(found)
+    return list(ordered)
 
 
 def _tasks(plan: Plan, known: dict[str, Rule]) -> Iterator[Task]:
@@ -139,11 +139,11 @@ def _tasks(plan: Plan, known: dict[str, Rule]) -> Iterator[Task]:
         inputs = [(str(path), ancient) for name, ancient in rule.inputs for path in _named(job, name)]
         yield Task(rule, _texts(job.outputs.values()), inputs, {repr(job.params), repr(plan.lineage(job))})
     tables, page = plan.table_files(), plan.folder / "report.html"
-    told = plan.described + plan.summary
+    description = plan.described + plan.summary
     shared = {
         "aggregate": (tables, plan.aggregated_files(), [plan.summary]),
-        "report": ([page, plan.folder / "figures"], tables, [told, page_parts()]),
-        "track": ([plan.folder / "mlflow.json"], [*tables, page], [told, plan.study.tracking["uri"]]),
+        "report": ([page, plan.folder / "figures"], tables, [description, page_parts()]),
+        "track": ([plan.folder / "mlflow.json"], [*tables, page], [description, plan.study.tracking["uri"]]),
     }
     for stage in STUDY_STAGES:
         outputs, read, more = shared[stage]
@@ -154,8 +154,8 @@ def _tasks(plan: Plan, known: dict[str, Rule]) -> Iterator[Task]:
 def _named(job: Job, name: str) -> list[Path]:
     """The files of one input; all files that the job reads where its rule gives the input no name."""
     value = job.inputs.get(name)
-    found = value.values() if isinstance(value, dict) else [value]
-    return [path for path in found if isinstance(path, Path)] if name else job.reads()
+    files = value.values() if isinstance(value, dict) else [value]
+    return [path for path in files if isinstance(path, Path)] if name else job.reads()
 
 
 def _texts(paths: Iterable[Path]) -> list[str]:
@@ -176,23 +176,23 @@ class Judge:
     def again(self) -> set[Task]:
         """The tasks that Snakemake would run."""
         since = self._oldest()
-        found: dict[Task, None] = {}
+        reruns: dict[Task, None] = {}
         below: set[Task] = set()  # tasks below one that runs; their own reasons are not asked for
         for task in self.tasks:
-            if not below.isdisjoint(task.above) or any(above in found for above in task.above):
+            if not below.isdisjoint(task.above) or any(above in reruns for above in task.above):
                 below.add(task)
             elif self._has_reason(task, since[task]):
-                found[task] = None
-        queue = list(found)
+                reruns[task] = None
+        queue = list(reruns)
         for task in queue:
             lacking = [a for a, paths in task.above.items() if not all(map(os.path.exists, paths))]
-            following = [b for b, asked in task.below.items() if not all(map(_only_there, asked))]
+            following = [b for b, inputs in task.below.items() if not all(map(_only_there, inputs))]
 
             for other in (*lacking, *following):
-                if other not in found:
-                    found[other] = None
+                if other not in reruns:
+                    reruns[other] = None
                     queue.append(other)
-        return set(found)
+        return set(reruns)
 
     def _oldest(self) -> dict[Task, float | None]:
         """The time of each task's oldest output; without outputs, that of a task that needs them."""
@@ -211,14 +211,14 @@ class Judge:
         known = {path: records.read(path) for path in task.outputs}
         if since and any(self._is_new(path, since, known) for path, ancient in task.inputs if not ancient):
             return True
-        told = [record for record in known.values() if record is not None]
-        formats = [record.get("record_format_version") or 0 for record in told]
+        kept = [record for record in known.values() if record is not None]
+        formats = [record.get("record_format_version") or 0 for record in kept]
         if max(formats, default=0) > records.FORMAT:
             raise NotJudged("records are of a later Snakemake")
-        if len(told) < len(known) or min(formats) < records.FORMAT:
+        if len(kept) < len(known) or min(formats) < records.FORMAT:
             return False
         inputs = sorted(path for path, _ in task.inputs)
-        return any(_differs(record, task, task.rule.shell, inputs) for record in told)
+        return any(_differs(record, task, task.rule.shell, inputs) for record in kept)
 
     def _is_new(self, path: str, since: float, known: dict[str, dict[str, Any] | None]) -> bool:
         """Whether an input is newer than the files made from it and not known to be unchanged since."""
@@ -240,9 +240,9 @@ class Judge:
         return self._digests[path, algorithm]
 
 
-def _only_there(asked: tuple[str, bool]) -> bool:
+def _only_there(entry: tuple[str, bool]) -> bool:
     """Whether a file only has to exist, and exists."""
-    path, ancient = asked
+    path, ancient = entry
     return ancient and os.path.exists(path)
 
 
@@ -264,8 +264,8 @@ def _time(path: str, follow: bool) -> float:
     return max(own.st_mtime, _noted(path, os.stat(path))) if follow else own.st_mtime
 
 
-def _noted(path: str, found: os.stat_result) -> float:
+def _noted(path: str, status: os.stat_result) -> float:
     stamp = os.path.join(path, ".snakemake_timestamp")
     return (
-        os.stat(stamp).st_mtime if stat.S_ISDIR(found.st_mode) and os.path.exists(stamp) else found.st_mtime
+        os.stat(stamp).st_mtime if stat.S_ISDIR(status.st_mode) and os.path.exists(stamp) else status.st_mtime
     )

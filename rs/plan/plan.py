@@ -110,7 +110,7 @@ class Plan(JobGraph):
         of_runs = (path for planned in self.runs for path in self.tabled_files(planned.id))
         return list(dict.fromkeys(of_runs)) + [log.path for log in self.logs]
 
-    def made(self, path: Path) -> Path:
+    def existing(self, path: Path) -> Path:
         """`path`. Raises UserError where no job has made it yet."""
         if not path.exists():
             files = " ".join(str(file) for file in self.study.files)
@@ -131,10 +131,14 @@ class Plan(JobGraph):
             for p in self.runs
         ]
         study = self.study
-        told = {"report": {"radii": study.report["radii"]}, "published": study.published, "logs": study.logs}
-        told |= {"papers": study.papers, "agreement": study.agreement, "claims": study.claims}
-        told |= {"comparisons": study.comparisons}
-        return digest({"runs": runs, **told}, 16)
+        settings = {
+            "report": {"radii": study.report["radii"]},
+            "published": study.published,
+            "logs": study.logs,
+        }
+        settings |= {"papers": study.papers, "agreement": study.agreement, "claims": study.claims}
+        settings |= {"comparisons": study.comparisons}
+        return digest({"runs": runs, **settings}, 16)
 
     @property
     def described(self) -> str:
@@ -152,8 +156,8 @@ class Plan(JobGraph):
         refusals.check_log(self.study, label, entry)
         path = log_path(entry["file"], self.study.data_dir)
         if not path.exists():
-            told = "no such file, here or in the folder of the data sets (data_dir, RS_DATA_DIR)"
-            self.study.fail(("logs", label, "file"), f"{entry['file']}: {told}")
+            problem = "no such file, here or in the folder of the data sets (data_dir, RS_DATA_DIR)"
+            self.study.fail(("logs", label, "file"), f"{entry['file']}: {problem}")
         facts = method_schema("certificates", entry["certificate"])
         refusals.check_log_radii(self.study, label, entry, read_log(path))
         claim = {

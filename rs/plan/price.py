@@ -48,9 +48,9 @@ class Price:
         return sum(self.stages.values())
 
     def as_json(self) -> dict[str, Any]:
-        told = {"machine": self.machine, "unit": self.unit, "assumed": self.assumed, "jobs": self.jobs}
-        told |= {"hours": self.hours, "most_hours": self.most, "stages": self.stages}
-        return told | {"unpriced": list(self.unpriced)}
+        fields = {"machine": self.machine, "unit": self.unit, "assumed": self.assumed, "jobs": self.jobs}
+        fields |= {"hours": self.hours, "most_hours": self.most, "stages": self.stages}
+        return fields | {"unpriced": list(self.unpriced)}
 
 
 def price(plan: Plan, jobs: Iterable[Job], machine: rates.Machine | None = None) -> Price:
@@ -110,34 +110,34 @@ def missing(plan: Plan) -> list[Job]:
         return []
     jobs = whole(plan)
     makers = {str(path): job for job in jobs for path in job.outputs.values()}
-    wanted: dict[int, Job] = {}
+    needed: dict[int, Job] = {}
     while todo:
         job = makers.get(str(todo.pop()))
-        if job is not None and id(job) not in wanted:
-            wanted[id(job)] = job
+        if job is not None and id(job) not in needed:
+            needed[id(job)] = job
             todo += [path for path in job.needs() if not path.exists()]
     anew: set[str] = set()
-    found = []
+    waiting = []
     for job in jobs:
-        if id(job) in wanted or any(str(path) in anew for path in job.needs()):
+        if id(job) in needed or any(str(path) in anew for path in job.needs()):
             anew |= {str(path) for path in job.outputs.values()}
-            found.append(job)
-    return found
+            waiting.append(job)
+    return waiting
 
 
 def sentence(plan: Plan) -> str | None:
     """One line on the missing jobs and their price here; None where no compute is missing."""
     jobs = missing(plan)
-    found = price(plan, jobs)
-    if not found.stages and not found.unpriced:
+    cost = price(plan, jobs)
+    if not cost.stages and not cost.unpriced:
         return None
-    parts = ", ".join(f"{stage} {in_words(h)}" for stage, h in found.stages.items())
-    assumed = "assumed; `rs price` measures" if found.assumed else "measured"
-    hours = f"about {in_words(found.hours)} {found.unit} here ({assumed})"
-    told = f"{plural(len(jobs), 'job')} missing: {hours}: {parts}"
-    if found.most > 1.05 * found.hours:
-        told += f"; at most {in_words(found.most)}"
-    return told + (f"; not included: {'; '.join(found.unpriced)}" if found.unpriced else "")
+    parts = ", ".join(f"{stage} {in_words(h)}" for stage, h in cost.stages.items())
+    assumed = "assumed; `rs price` measures" if cost.assumed else "measured"
+    hours = f"about {in_words(cost.hours)} {cost.unit} here ({assumed})"
+    text = f"{plural(len(jobs), 'job')} missing: {hours}: {parts}"
+    if cost.most > 1.05 * cost.hours:
+        text += f"; at most {in_words(cost.most)}"
+    return text + (f"; not included: {'; '.join(cost.unpriced)}" if cost.unpriced else "")
 
 
 def in_words(value: float) -> str:

@@ -76,10 +76,10 @@ class Machine(Protocol):
 
 def costs_of(network: Network) -> dict[str, int]:
     """Multiply-adds and operations of a forward pass, outputs and weights, as counts. Raises NotPriced."""
-    found: dict[str, int] | None = network.costs or measured(network).get("costs")
-    if found is None:
+    costs: dict[str, int] | None = network.costs or measured(network).get("costs")
+    if costs is None:
         raise NotPriced(f"{network.name}: not measured yet (rs price does)")
-    return found
+    return costs
 
 
 # --- named GPUs ---
@@ -139,8 +139,8 @@ class Card:
     def _scaled(self, model: str, precision: str, kind: str) -> float | None:
         """Seconds of an image in these passes, if they were measured, on this card or on another."""
         for name in (self.name, *MEASURED):
-            if found := MEASURED.get(name, {}).get((model, precision, kind)):
-                return found[1] * CARDS[name].bandwidth / self.bandwidth
+            if rate := MEASURED.get(name, {}).get((model, precision, kind)):
+                return rate[1] * CARDS[name].bandwidth / self.bandwidth
         return None
 
     def _assumed(self, network: Network, precision: str, kind: str) -> float:
@@ -198,8 +198,8 @@ class Here:
         work = taken(work, self.gpu)
         known = measured(work.network).get("rates", {})
         like = "gradient" if work.kind == COMPILED_GRADIENT else work.kind  # what it is assumed to be like
-        if (found := known.get(work.kind, known.get(like))) is not None:
-            fixed, each = float(found["fixed"]), float(found["each"])
+        if (stored := known.get(work.kind, known.get(like))) is not None:
+            fixed, each = float(stored["fixed"]), float(stored["each"])
             if self.gpu and work.kind in RECORDS and not work.recorded:
                 return Rate(max(fixed, written(work)), each, assumed=True)
             return Rate(fixed, each, assumed=work.kind not in known)
@@ -216,19 +216,19 @@ class Here:
 
 def here() -> Here:
     """The device that `auto` selects on this machine."""
-    found = device_class.here("auto")
-    gpu = found.startswith("cuda")
-    return Here(_device_name(gpu), "GPU-hours" if gpu else "core-hours", found)
+    device = device_class.here("auto")
+    gpu = device.startswith("cuda")
+    return Here(_device_name(gpu), "GPU-hours" if gpu else "core-hours", device)
 
 
 @functools.cache
 def _device_name(gpu: bool) -> str:
     """The name of the GPU or of the processor."""
     if gpu:
-        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
         with contextlib.suppress(OSError, subprocess.SubprocessError):
-            told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=20).stdout
-            return told.splitlines()[0].strip()
+            output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+            return output.splitlines()[0].strip()
         return "GPU"
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -250,11 +250,11 @@ def cache_file(network: Network) -> Path:
 def measured(network: Network) -> dict[str, Any]:
     """`costs` and `rates` of a network on this machine, as passed to `keep`; empty where none can be read."""
     with contextlib.suppress(UserError, KeyError, TypeError, ValueError, AttributeError):
-        found = read_json(cache_file(network))
-        for rate in found["rates"].values():
+        stored = read_json(cache_file(network))
+        for rate in stored["rates"].values():
             if not (float(rate["fixed"]) >= 0 and float(rate["each"]) > 0):
                 return {}
-        return {"costs": {key: int(found["costs"][key]) for key in COSTS}, "rates": found["rates"]}
+        return {"costs": {key: int(stored["costs"][key]) for key in COSTS}, "rates": stored["rates"]}
     return {}
 
 

@@ -27,10 +27,10 @@ def has_record(path: Path | str) -> bool:
 def read(path: Path | str) -> dict[str, Any] | None:
     """The record of a file; None where there is none, or where it is half written."""
     try:
-        found = json.loads(place(path).read_bytes())
+        record = json.loads(place(path).read_bytes())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and found else None
+    return record if isinstance(record, dict) and record else None
 
 
 def unfinished() -> bool:

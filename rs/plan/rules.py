@@ -42,6 +42,6 @@ def read() -> dict[str, Rule]:
 
 
 def _rule(body: str) -> Rule:
-    said = dict(re.findall(r"^    (\w+):(.*\n(?: {8}.*\n)+)", f"{body}\n", re.MULTILINE))
-    inputs = re.findall(r"^ {8}(?:(\w+)=)?(ancient\()?\S", said.get("input", ""), re.MULTILINE)
-    return Rule(ast.literal_eval(f"({said['shell']})"), tuple((name, bool(a)) for name, a in inputs))
+    directives = dict(re.findall(r"^    (\w+):(.*\n(?: {8}.*\n)+)", f"{body}\n", re.MULTILINE))
+    inputs = re.findall(r"^ {8}(?:(\w+)=)?(ancient\()?\S", directives.get("input", ""), re.MULTILINE)
+    return Rule(ast.literal_eval(f"({directives['shell']})"), tuple((name, bool(a)) for name, a in inputs))

@@ -78,22 +78,22 @@ def _tidy() -> None:
 
 def sizes() -> dict[tuple[Path, int, int], int]:
     """The images per shard that running processes have planned, by the keys of `Kept`."""
-    found: dict[tuple[Path, int, int], int] = {}
+    planned: dict[tuple[Path, int, int], int] = {}
     for path in sorted(PLACE.glob("*.json")):
         with contextlib.suppress(OSError, ValueError), open(path) as file:
             if _runs(file):
                 for folder, first, step, images in json.load(file):
-                    found.setdefault((Path(folder), first, step), images)
-    return found
+                    planned.setdefault((Path(folder), first, step), images)
+    return planned
 
 
 def _write(kept: Kept) -> None:
     path = PLACE / f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}.json"
-    told = [(str(folder), first, step, shards.images) for (folder, first, step), shards in kept.items()]
+    rows = [(str(folder), first, step, shards.images) for (folder, first, step), shards in kept.items()]
     with contextlib.suppress(UserError), whole_file(path) as temporary:
         _HELD.append(held := open(temporary, "w"))  # noqa: SIM115
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # before its name is there
-        json.dump(told, held)
+        json.dump(rows, held)
         held.flush()
 
 

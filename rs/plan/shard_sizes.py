@@ -110,10 +110,10 @@ def recorded(folder: Path, stated: int) -> int | None:
     path = folder / RECORD
     if not path.is_file() or not any(entry.is_dir() for entry in folder.iterdir()):
         return None  # files that are drawn anew leave their folders
-    told = read_json(path)
-    images = told.get(KEY) if isinstance(told, dict) else None
-    if isinstance(told, dict) and checksums.KEY not in told:
+    record = read_json(path)
+    images = record.get(KEY) if isinstance(record, dict) else None
+    if isinstance(record, dict) and checksums.KEY not in record:
         raise UserError(f"{path}: has no checksum, so a plan did not write it; {ADVICE}")
     if type(images) is not int or images < 1:
         raise UserError(f"{path}: {KEY} is {images!r}; allowed a whole number from 1; {ADVICE}")
-    return images if told.get("stated") == stated else None
+    return images if record.get("stated") == stated else None

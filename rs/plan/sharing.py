@@ -35,16 +35,16 @@ def training_part(run: Run) -> dict[str, Any]:
 def imported_part(run: Run) -> dict[str, Any]:
     """How an imported network is built; its weights are not included."""
     sections = run.sections
-    found = {k: sections[k] for k in IMPORTED if sections[k] is not None}
-    found |= {"allow": ["chance"]} if sections["allow"] else {}
-    found |= {"output": output} if (output := joined.output_of(run)) != "logits" else {}
-    if "architecture" in found:
-        found["architecture"] = prune(found["architecture"], section("model"))
+    fields = {k: sections[k] for k in IMPORTED if sections[k] is not None}
+    fields |= {"allow": ["chance"]} if sections["allow"] else {}
+    fields |= {"output": output} if (output := joined.output_of(run)) != "logits" else {}
+    if "architecture" in fields:
+        fields["architecture"] = prune(fields["architecture"], section("model"))
     else:
         # the function's own file, if it lies in the working directory; its imports are not followed
-        code = Path(*found["entry"].partition(":")[0].split(".")).with_suffix(".py")
-        found |= {"entry_sha256": file_digest(code)} if code.is_file() else {}
-    return found
+        code = Path(*fields["entry"].partition(":")[0].split(".")).with_suffix(".py")
+        fields |= {"entry_sha256": file_digest(code)} if code.is_file() else {}
+    return fields
 
 
 def joined_part(run: Run, parts: int) -> dict[str, Any]:
@@ -52,10 +52,10 @@ def joined_part(run: Run, parts: int) -> dict[str, Any]:
     model = run.sections["model"]
     names = joined.networks_of("models", model)
     pruned = prune(model, section("model"))
-    given = {key: value for key, value in pruned.items() if key not in names}
-    if given.get("consensus") == parts:  # all of them: the same function as without it
-        del given["consensus"]
-    return given
+    settings = {key: value for key, value in pruned.items() if key not in names}
+    if settings.get("consensus") == parts:  # all of them: the same function as without it
+        del settings["consensus"]
+    return settings
 
 
 def voting(run: Run) -> dict[str, Any]:
@@ -108,18 +108,18 @@ class Sharing:
             return {"imported": imported_part(run), "name": weights.stem, "weights": content}
         if not run.trained:
             named = self._parts(run, "model", above)
-            given = joined_part(run, sum(map(len, named.values())))
-            return {"joined": given, **named, "noise": noise_slug(run.sections["noise"]), "seed": run.seed}
+            settings = joined_part(run, sum(map(len, named.values())))
+            return {"joined": settings, **named, "noise": noise_slug(run.sections["noise"]), "seed": run.seed}
         if "objective" not in run.sections:
             return {"lacks": run.label}
-        found = training_part(run)
-        objective = dict(found["objective"])
+        training = training_part(run)
+        objective = dict(training["objective"])
         for key, value in objective.items():
             if isinstance(value, dict) and "calibrated" in value:
                 by = [self._calibration(other, above) for other in self._named(run, value["calibrated"])]
                 objective[key] = {**value, "calibrated": by, "cost": value.get("cost", "without_noise")}
         objective |= self._parts(run, "objective", above)
-        return {**found, "objective": objective, "seed": run.seed}
+        return {**training, "objective": objective, "seed": run.seed}
 
     def _calibration(self, run: Run, above: tuple[Run, ...]) -> list[Any]:
         settings = run.sections["calibration"]
@@ -127,11 +127,11 @@ class Sharing:
 
     def _parts(self, run: Run, part: str, above: tuple[Run, ...]) -> dict[str, list[Any]]:
         """The networks of other runs, in their order, by the parameter that names them."""
-        method, found = run.sections[part], {}
+        method, networks = run.sections[part], {}
         for key in joined.networks_of(f"{part}s", method):
             others = [other for entry in _entries(method.get(key)) for other in self._named(run, *entry)]
-            found[key] = [[self._key(other, above), _level(other)] for other in others]
-        return found
+            networks[key] = [[self._key(other, above), _level(other)] for other in others]
+        return networks
 
     def _named(self, run: Run, label: str, seeds: list[int] | None = None) -> list[Run]:
         """The runs of this label with these seeds; by default the one with the seed of `run`, or the label's

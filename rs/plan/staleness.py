@@ -45,9 +45,9 @@ def _content(path: Path) -> str:
     if not path.is_file():
         return ""
     if path.suffix == ".json":
-        found = read_json(path)
-        if isinstance(found, dict):
-            return digest({k: v for k, v in found.items() if k not in ("provenance", checksums.KEY)}, 64)
+        stored = read_json(path)
+        if isinstance(stored, dict):
+            return digest({k: v for k, v in stored.items() if k not in ("provenance", checksums.KEY)}, 64)
     return file_digest(path)
 
 
@@ -73,7 +73,7 @@ def page_line(plan: Plan) -> str:
     return f"{MADE}{digest('report.html')} {plan.code('report')} {page_inputs(plan)} -->"
 
 
-def said_by(path: Path) -> dict[str, Any]:
+def provenance_of(path: Path) -> dict[str, Any]:
     """What a finished file records of its making. Raises UserError for a damaged file."""
     if path.suffix == ".parquet":
         return read_table(path)[1]
@@ -81,9 +81,9 @@ def said_by(path: Path) -> dict[str, Any]:
         line = path.read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
         words = line.removeprefix(MADE).split() if line.startswith(MADE) else []
         return dict(zip(("spec_digest", "code_digest", "inputs"), words, strict=False))
-    found = read_json(path)
-    said = found.get("provenance") if isinstance(found, dict) else None
-    return said if isinstance(said, dict) else {}
+    stored = read_json(path)
+    provenance = stored.get("provenance") if isinstance(stored, dict) else None
+    return provenance if isinstance(provenance, dict) else {}
 
 
 def is_current(path: Path, spec: Any, code: str, inputs: str) -> bool:
@@ -91,10 +91,10 @@ def is_current(path: Path, spec: Any, code: str, inputs: str) -> bool:
 
     For files of a version that did not record its inputs, the inputs count as equal.
     """
-    said = said_by(path)
-    made_by = said.get("code_digest")
-    same = said.get("spec_digest") == digest(spec) and code in counts_as(path, str(made_by))
-    return same and said.get("inputs", inputs) == inputs
+    provenance = provenance_of(path)
+    made_by = provenance.get("code_digest")
+    same = provenance.get("spec_digest") == digest(spec) and code in counts_as(path, str(made_by))
+    return same and provenance.get("inputs", inputs) == inputs
 
 
 def job_is_current(job: Job) -> bool:
@@ -114,13 +114,13 @@ def settle(plan: Plan) -> None:
     with contextlib.suppress(UserError):
         if tracked.is_file() and NOT_LOGGED in read_json(tracked):
             forget([tracked])
-    for outputs, inputs, made in _in_order(plan):
+    for outputs, inputs, recipe in _in_order(plan):
         if any(_ahead(path) for path in outputs):
             _date(outputs, None)
         if not all(path.exists() for path in outputs) or all(map(has_record, outputs)):
             continue
         try:
-            current = is_current(outputs[0], *made())
+            current = is_current(outputs[0], *recipe())
         except UserError:
             continue
         if current:

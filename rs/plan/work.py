@@ -35,10 +35,10 @@ TOGETHER = 512  # copies in a batch of calibrate and distributional
 
 def work_of(plan: Plan, job: Job) -> Iterator[Work]:
     """The work of a job; empty for a job that runs no network. Raises NotPriced."""
-    made = {"train": _train, "sample": _sample, "attack": _attack}
-    made |= {"calibrate": _calibrate, "distributional": _distributional}
-    if job.stage in made:
-        yield from made[job.stage](plan, job)
+    by_stage = {"train": _train, "sample": _sample, "attack": _attack}
+    by_stage |= {"calibrate": _calibrate, "distributional": _distributional}
+    if job.stage in by_stage:
+        yield from by_stage[job.stage](plan, job)
 
 
 def _trained(plan: Plan, manifest: Any) -> Job:
@@ -101,8 +101,8 @@ def image_bytes(plan: Plan) -> int:
 
 def _form(plan: Plan, job: Job, manifest: Any) -> Network:
     form = asked_form(job.spec)
-    asked = form["precision"], form["compiled"], form.get("engine", "torch")
-    return network_of(plan, _trained(plan, manifest), *asked)
+    inference = form["precision"], form["compiled"], form.get("engine", "torch")
+    return network_of(plan, _trained(plan, manifest), *inference)
 
 
 def _sample(plan: Plan, job: Job) -> Iterator[Work]:
@@ -132,8 +132,8 @@ def _constant(noise: dict[str, Any]) -> bool:
 
 def attacked_images(plan: Plan, job: Job) -> int:
     """How many images an attack job attacks."""
-    given = job.spec["attack"]
-    use = defaults(method_schema("attacks", given["name"]), given)
+    attack = job.spec["attack"]
+    use = defaults(method_schema("attacks", attack["name"]), attack)
     return len(Subset(**use["images"]).positions(plan.data_facts["x-sizes"]["test"]))
 
 
@@ -145,10 +145,10 @@ def _attack(plan: Plan, job: Job) -> Iterator[Work]:
     images = attacked_images(plan, job)
     if "source" in spec:
         proposing = spec["source"]
-        made = _form(plan, job, job.inputs["source"])
+        network = _form(plan, job, job.inputs["source"])
         method, noise = proposing["attack"], proposing["noise"]
     else:
-        method, noise, made = spec["attack"], spec["noise"], _form(plan, job, job.inputs["model"])
+        method, noise, network = spec["attack"], spec["noise"], _form(plan, job, job.inputs["model"])
     base = use["judge"] == "base" and "source" not in spec
     facts = method_schema("attacks", method["name"])
     fixed = {"samples": 1, "votes": 1} if base or _constant(noise) else {}
@@ -159,17 +159,24 @@ def _attack(plan: Plan, job: Job) -> Iterator[Work]:
     # a batch that has lost a broken image is no longer whole
     compiled = use["compiled"] and not use["keep_broken"]
     for kind, (times, copies) in _passes("attacks", method, **fixed, radii=positive).items():
-        found = [(images, times, copies, compiled)]
+        searches = [(images, times, copies, compiled)]
         if checked:  # at one radius: twice the steps and, once more, without a bound; twice the samples
             steps, once = at_one[kind]
-            found += [(checked, 3 * steps, once, compiled), (checked, steps, 2 * once, False)]
-        for attacked, after, each, whole in found:
-            yield from _steps(made, kind, attacked, together, spec["batch"], after, each, whole)
+            searches += [(checked, 3 * steps, once, compiled), (checked, steps, 2 * once, False)]
+        for attacked, after, each, whole in searches:
+            yield from _steps(network, kind, attacked, together, spec["batch"], after, each, whole)
     yield from _judged(plan, job, use, images, checked, len(positive))
 
 
 def _steps(
-    made: Network, kind: str, images: int, together: int, batch: int, times: int, copies: int, compiled: bool
+    network: Network,
+    kind: str,
+    images: int,
+    together: int,
+    batch: int,
+    times: int,
+    copies: int,
+    compiled: bool,
 ) -> Iterator[Work]:
     """`times` successive passes with `copies` copies of each image, over batches of `together` images.
     Gradients may be compiled, but only those of whole batches.
@@ -181,7 +188,7 @@ def _steps(
         # a pass takes many images, or an image takes several passes
         passes = max(math.ceil(taken / together) * times, math.ceil(through / batch))
         if taken:
-            yield Work(made, of, passes, through)
+            yield Work(network, of, passes, through)
 
 
 def _judged(

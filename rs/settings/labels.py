@@ -12,5 +12,5 @@ def label_of(method: dict[str, Any]) -> str:
     if method.get("label"):
         return str(method["label"])
     use = ("name", "label", "alpha", "noises", "radii", "images", "judge", "seed", *ATTACK_ONLY)
-    given = [f"{k}={v}" for k, v in sorted(method.items()) if k not in use]
-    return " ".join([method["name"], *given])
+    parameters = [f"{k}={v}" for k, v in sorted(method.items()) if k not in use]
+    return " ".join([method["name"], *parameters])

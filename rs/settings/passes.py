@@ -22,8 +22,8 @@ Passes: TypeAlias = dict[str, tuple[Count, Count]]
 
 
 def _numbers(count: Any, values: Mapping[str, Any]) -> list[int]:
-    found = [values[c] if isinstance(c, str) else c for c in (count if _several(count) else [count])]
-    return [len(v) if _several(v) else int(v) for v in found]
+    numbers = [values[c] if isinstance(c, str) else c for c in (count if _several(count) else [count])]
+    return [len(v) if _several(v) else int(v) for v in numbers]
 
 
 def _several(value: Any) -> bool:

@@ -51,14 +51,14 @@ class PlugIn:
 @functools.cache
 def plug_ins() -> tuple[PlugIn, ...]:
     """All installed plug-ins. Raises UserError for an invalid group, name or path."""
-    found: dict[tuple[str, str], PlugIn] = {}
+    by_name: dict[tuple[str, str], PlugIn] = {}
     entries = entry_points()
     ours = [e for group in entries.groups if group.startswith("rs.") for e in entries.select(group=group)]
-    for made in sorted(map(_plug_in, ours), key=lambda p: (p.kind, p.name, p.distribution)):
-        other = found.setdefault((made.kind, made.name), made)
-        if other is not made:
-            raise made.fail(f"{other.distribution} {other.version} has this name too")
-    return tuple(found.values())
+    for plug_in in sorted(map(_plug_in, ours), key=lambda p: (p.kind, p.name, p.distribution)):
+        other = by_name.setdefault((plug_in.kind, plug_in.name), plug_in)
+        if other is not plug_in:
+            raise plug_in.fail(f"{other.distribution} {other.version} has this name too")
+    return tuple(by_name.values())
 
 
 def table(kind: str) -> dict[str, str]:
@@ -69,15 +69,15 @@ def table(kind: str) -> dict[str, str]:
 def _plug_in(entry: EntryPoint) -> PlugIn:
     kind = entry.group.removeprefix("rs.")
     distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
-    made = PlugIn(kind, entry.name, entry.value.replace(" ", ""), distribution, version)
+    plug_in = PlugIn(kind, entry.name, entry.value.replace(" ", ""), distribution, version)
     if kind not in KINDS:
         close = difflib.get_close_matches(entry.group, [f"rs.{k}" for k in KINDS], 1)
         guess = f" (did you mean {close[0]}?)" if close else ""
-        raise made.fail(f"no such kind of method{guess}; allowed: {', '.join(f'rs.{k}' for k in KINDS)}")
-    if not _NAME.fullmatch(made.name):
-        raise made.fail(f"a name must match {_NAME.pattern}")
-    if not _PATH.fullmatch(made.path):
-        raise made.fail("must be module:Class")
-    if made.top == "rs":
-        raise made.fail("its module must lie in a package of its own, not in rs")
-    return made
+        raise plug_in.fail(f"no such kind of method{guess}; allowed: {', '.join(f'rs.{k}' for k in KINDS)}")
+    if not _NAME.fullmatch(plug_in.name):
+        raise plug_in.fail(f"a name must match {_NAME.pattern}")
+    if not _PATH.fullmatch(plug_in.path):
+        raise plug_in.fail("must be module:Class")
+    if plug_in.top == "rs":
+        raise plug_in.fail("its module must lie in a package of its own, not in rs")
+    return plug_in

@@ -29,13 +29,13 @@ _VALUES |= {"share": _NUMBER, "divided": _NUMBER, "pooled": _TRUE, "any": _TRUE}
 
 def spending(spends: Any, certificate: Mapping[str, Any], noise: str) -> dict[str, Any]:
     """The rules that hold, merged, for a certificate with all its parameters under noise of this family."""
-    found: dict[str, Any] = {"share": certificate.get("alpha_share", 1.0)}
+    merged: dict[str, Any] = {"share": certificate.get("alpha_share", 1.0)}
     for rule in spends:
         if rule.get("noise", noise) == noise and all(
             certificate.get(key) == value for key, value in rule.get("when", {}).items()
         ):
-            found |= rule
-    return found
+            merged |= rule
+    return merged
 
 
 def wrong_spends(spends: Any, parameters: set[str]) -> str:
@@ -55,10 +55,10 @@ def wrong_spends(spends: Any, parameters: set[str]) -> str:
 
 
 def _allowed(key: str, value: Any, parameters: set[str]) -> bool:
-    told = _VALUES[key]
-    if told == _NUMBER:
+    allowed = _VALUES[key]
+    if allowed == _NUMBER:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
-    if told == _TRUE:
+    if allowed == _TRUE:
         return isinstance(value, bool)
     if key == "aside":
         return value in parameters

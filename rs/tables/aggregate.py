@@ -89,6 +89,6 @@ def rows_of(plan: Plan) -> dict[str, list[Row]]:
 def check_tables(plan: Plan) -> None:
     """Raises UserError unless each of the study's tables exists, is of this study and has its columns."""
     for path in plan.table_files():
-        made = read_table(plan.made(path), TABLES[path.stem].columns)[1]
+        made = read_table(plan.existing(path), TABLES[path.stem].columns)[1]
         if made.get("spec") != {"study": plan.study.name, "table": path.stem}:
             raise UserError(f"{path}: not the table {path.stem} of {plan.study.name}; {ADVICE}")

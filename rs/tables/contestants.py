@@ -159,7 +159,7 @@ def _sigma(noise: dict[str, Any], certificate: str) -> float | None:
 
 
 def _certified(plan: Plan, planned: PlannedRun, path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    spec = plan.job("certify", str(plan.made(path))).spec
+    spec = plan.job("certify", str(plan.existing(path))).spec
     check_certified(path, spec)
     frame, made = read_certified(path)
     belongs(path, made, spec, str(read_model_manifest(planned.manifest)["sha256"]))
@@ -172,7 +172,7 @@ def _attacked(
     """Outcomes of the attacks; attacks with other settings have other keys."""
     found: dict[tuple[str, str, float], Outcomes] = {}
     for i, given in enumerate(seeds[0].run.sections["attacks"]):
-        paths = [plan.made(o.attacks[i]) for o in observed]
+        paths = [plan.existing(o.attacks[i]) for o in observed]
         frames: list[pd.DataFrame] = []
         for planned, path in zip(seeds, paths, strict=True):
             frame, made = read_judged(path)

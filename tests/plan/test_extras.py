@@ -37,12 +37,12 @@ def asked(tiny, **sampling):
 
 
 def test_the_plan_names_file_place_runs_and_what_to_do(plan_of, tiny):
-    (line,) = extras.told(plan_of(asked(tiny, precision="int8")))
+    (line,) = extras.sentences(plan_of(asked(tiny, precision="int8")))
     assert line.endswith(
         "study0.yaml: sampling.precision: int8 needs nncf and openvino, not installed here; "
         "where jobs of gaussian, nal run: pip install -e '.[openvino]', or bfloat16"
     )
-    (line,) = extras.told(plan_of(asked(tiny, engine="openvino")))
+    (line,) = extras.sentences(plan_of(asked(tiny, engine="openvino")))
     assert "sampling.engine: openvino needs openvino, not installed here" in line
     assert line.endswith(", or torch")
 
@@ -54,7 +54,7 @@ def test_an_attack_of_a_toolbox_that_is_not_there_is_told_when_it_is_planned(pla
     plan = plan_of(tiny)
     told = f"{name} needs adversarial-robustness-toolbox, not installed here"
     install = "pip install -e '.[attacks]', or take another attack"
-    (line,) = extras.told(plan)
+    (line,) = extras.sentences(plan)
     assert line.endswith(f"study0.yaml: runs.nal.attacks: {told}; where jobs of nal run: {install}")
     job = next(j for j in plan.jobs["attack"].values() if j.spec["attack"]["name"] == name)
     with pytest.raises(UserError) as caught:
@@ -66,7 +66,7 @@ def test_a_transferred_attack_is_made_by_its_sources_toolbox(plan_of, tiny):
     tiny["attacks"] = []
     tiny["runs"]["gaussian"]["attacks"] = [SQUARE]
     tiny["runs"]["nal"]["attacks"] = [TRANSFER]
-    lines = list(extras.told(plan_of({**tiny, "active": ["nal"]})))
+    lines = list(extras.sentences(plan_of({**tiny, "active": ["nal"]})))
     assert [line for line in lines if "runs.nal.attacks: square_linf needs" in line] == lines
     assert len(lines) == 1
 
@@ -86,7 +86,7 @@ def test_a_package_is_known_without_its_import(plan_of, tiny, monkeypatch, tmp_p
     folder.mkdir(parents=True)
     (folder.parent / "__init__.py").write_text("raise AssertionError")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    assert bool(list(extras.told(plan_of({**tiny, "attacks": [SQUARE]})))) == another
+    assert bool(list(extras.sentences(plan_of({**tiny, "attacks": [SQUARE]})))) == another
 
 
 def test_every_extra_is_one_of_the_projects():
@@ -103,14 +103,14 @@ def source_of(path: str) -> str:
 
 
 def test_what_is_there_or_needs_nothing_is_not_told(plan_of, tiny, monkeypatch):
-    assert list(extras.told(plan_of(tiny))) == []
+    assert list(extras.sentences(plan_of(tiny))) == []
     plan = plan_of(asked(tiny, precision="int8"))
     for path in plan.aggregated_files():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    assert list(extras.told(plan)) == []
+    assert list(extras.sentences(plan)) == []
     monkeypatch.setattr(extras, "find_spec", lambda name: name)
-    assert list(extras.told(plan_of(asked(tiny, precision="int8")))) == []
+    assert list(extras.sentences(plan_of(asked(tiny, precision="int8")))) == []
 
 
 def test_only_runs_with_missing_jobs_are_named(plan_of, tiny):
@@ -121,7 +121,7 @@ def test_only_runs_with_missing_jobs_are_named(plan_of, tiny):
             for path in job.outputs.values():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
-    (line,) = extras.told(plan)
+    (line,) = extras.sentences(plan)
     assert "where jobs of nal run: " in line
 
 
@@ -131,7 +131,7 @@ def test_runs_of_one_network_are_told_of_their_own_setting(plan_of, tiny):
     runs = {label: {**gaussian, "sampling": {**tiny["sampling"], **own}} for label, own in votes.items()}
     plan = plan_of({**tiny, "runs": runs})
     assert len({planned.folder for planned in plan.runs}) == 1
-    first, second = extras.told(plan)
+    first, second = extras.sentences(plan)
     assert "precision: int8 needs nncf and openvino, not installed here; where jobs of int8 run: " in first
     assert "engine: openvino needs openvino, not installed here; where jobs of openvino run: " in second
 

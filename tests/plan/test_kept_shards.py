@@ -135,7 +135,7 @@ def test_draws_count_before_a_record(study, plan_of):
         assert not record.exists(), "the study's own size needs none"
     write_json(record, {"images_per_shard": 20, "stated": 100})
     assert files(plan := of(study, plan_of, 100)) == files(before)
-    assert kept_shards.settle(plan) == kept_shards.told(plan) != []
+    assert kept_shards.settle(plan) == kept_shards.sentences(plan) != []
     assert read_json(record)["images_per_shard"] == 50
     for purpose in {Path(path).parent for path in files(before)}:
         shutil.rmtree(purpose)
