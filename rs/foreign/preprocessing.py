@@ -116,9 +116,7 @@ class Preprocessing:
         return [float((v - m) / s) for v, m, s in zip(values, self.mean, self.std, strict=True)]
 
     def as_json(self) -> dict[str, Any]:
-        fields = asdict(self)
-        fields["told"] = fields.pop("scale_known")  # its name in stored identities
-        return fields
+        return asdict(self)
 
 
 @dataclass(frozen=True)
