@@ -71,24 +71,25 @@ def made_by_other_code(plan: Plan, run: str | None, stages: list[str]) -> list[O
     """
     labels = {planned.id: f"{planned.run.label} seed {planned.run.seed}" for planned in plan.runs}
     named = [planned.id for planned in plan.runs if run in (None, planned.run.label)]
-    wanted = {job.target for one in named for job in plan.of_run(one)}
+    targets = {job.target for one in named for job in plan.of_run(one)}
     if not named:
         known = ", ".join(dict.fromkeys(planned.run.label for planned in plan.runs))
         raise UserError(f"{plan.study.files[0]}: no run is labelled {run!r}; runs: {known}")
-    found: dict[tuple[str, ...], Other] = {}
+    others: dict[tuple[str, ...], Other] = {}
     for job in in_order(plan):
         path = job.target
-        if (job.run and path not in wanted) or (stages and job.stage not in stages) or not path.is_file():
+        if (job.run and path not in targets) or (stages and job.stage not in stages) or not path.is_file():
             continue
-        said = provenance_of(path)
-        code, at, folder = said.get("code_digest"), str(said.get("commit", "")), accepted_code.folder_of(path)
-        if not isinstance(code, str) or folder is None or said.get("spec_digest") != digest(job.spec):
+        stored = provenance_of(path)
+        code, at = stored.get("code_digest"), str(stored.get("commit", ""))
+        folder = accepted_code.folder_of(path)
+        if not isinstance(code, str) or folder is None or stored.get("spec_digest") != digest(job.spec):
             continue  # not a file of this job
         if job.code not in accepted_code.counts_as(path, code):
             label = labels.get(job.run, job.run or folder.name)
             key = (str(folder), job.stage, code, job.code, at)
-            found.setdefault(key, Other(folder, label, job.stage, code, at, [])).jobs.append(job)
-    return list(found.values())
+            others.setdefault(key, Other(folder, label, job.stage, code, at, [])).jobs.append(job)
+    return list(others.values())
 
 
 def accept(plan: Plan, others: list[Other]) -> None:
@@ -163,8 +164,8 @@ def _user() -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", metavar="LABEL", help="only results of this run")
-    told = f"only results of these stages: {', '.join(STAGES)}"
-    parser.add_argument("--stage", nargs="+", choices=STAGES, default=[], metavar="STAGE", help=told)
+    help_text = f"only results of these stages: {', '.join(STAGES)}"
+    parser.add_argument("--stage", nargs="+", choices=STAGES, default=[], metavar="STAGE", help=help_text)
     parser.add_argument(
         "--yes", action="store_true", help="record that they count as made by the current code"
     )

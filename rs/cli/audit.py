@@ -64,12 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--json", action="store_true", help="print facts, findings and what was not checked per file, as JSON"
     )
-    told = "print the Markdown table of all mistakes that rs refuses or reports"
-    add("--mistakes", action="store_true", help=told)
-    told = (
+    help_text = "print the Markdown table of all mistakes that rs refuses or reports"
+    add("--mistakes", action="store_true", help=help_text)
+    help_text = (
         "with --mistakes: write it into this file, between the marks <!-- mistakes --> and <!-- /mistakes -->"
     )
-    add("--write", type=Path, metavar="DOCUMENT", help=told)
+    add("--write", type=Path, metavar="DOCUMENT", help=help_text)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -93,25 +93,25 @@ def run(args: argparse.Namespace) -> None:
     if looked_at:
         faults = [fault for fault in faults if not isinstance(fault, NothingToAudit)]
     number = sum(map(len, findings.values()))
-    told = f"{plural(number, 'finding')} in {sum(map(bool, findings.values()))} of {len(looked_at)}"
+    summary = f"{plural(number, 'finding')} in {sum(map(bool, findings.values()))} of {len(looked_at)}"
     if faults:
-        told = f"{told} other{'s' * (len(looked_at) != 1)}"
-        raise UserError(f"audit: {plural(len(faults), 'file')} could not be read; {told}")
+        summary = f"{summary} other{'s' * (len(looked_at) != 1)}"
+        raise UserError(f"audit: {plural(len(faults), 'file')} could not be read; {summary}")
     if number:
-        raise Found(f"audit: {told} {'log or table' if len(looked_at) == 1 else 'logs and tables'}")
+        raise Found(f"audit: {summary} {'log or table' if len(looked_at) == 1 else 'logs and tables'}")
 
 
 def _stated(args: argparse.Namespace) -> Stated:
     """The statements on the command line. Raises UserError for impossible ones."""
-    for option, given, allowed, fits in (
+    for option, value, allowed, fits in (
         ("sigma", args.sigma, "a finite number above 0", lambda v: 0 < v < math.inf),
         ("n", args.n, f"1 to {MOST}", lambda v: 1 <= v <= MOST),
         ("alpha", args.alpha, "strictly between 0 and 1", lambda v: 0 < v < 1),
         ("images", args.images, "1 or more", lambda v: v >= 1),
         ("acr", args.acr, "a number as it is printed, 0.537", _is_number),
     ):
-        if given is not None and not fits(given):
-            raise UserError(f"audit: --{option} {given}: must be {allowed}")
+        if value is not None and not fits(value):
+            raise UserError(f"audit: --{option} {value}: must be {allowed}")
     return Stated(args.sigma, args.n, args.alpha, args.images, args.acr)
 
 
@@ -129,16 +129,16 @@ def _all(files: Iterable[Path], stated: Stated, faults: list[UserError]) -> Iter
     """The subjects of all files. Statements on the command line replace those of a file. But radii that a
     file declares to be other than CERTIFY's are not compared with sigma, n and alpha.
     """
-    given = {key: value for key, value in asdict(stated).items() if value is not None}
-    whole = {key: value for key, value in given.items() if key not in VOTES}
+    statements = {key: value for key, value in asdict(stated).items() if value is not None}
+    whole = {key: value for key, value in statements.items() if key not in VOTES}
     for path in dict.fromkeys(found_logs(files)):
         try:
-            made = list(subjects(path)) if path.suffix == ".parquet" else [of_log(path)]
+            file_subjects = list(subjects(path)) if path.suffix == ".parquet" else [of_log(path)]
         except UserError as error:
             faults.append(error)
             continue
-        for subject in made:
-            counts = whole if subject.other else given
+        for subject in file_subjects:
+            counts = whole if subject.other else statements
             yield replace(subject, stated=replace(subject.stated, **counts), file=path)
 
 
@@ -163,29 +163,29 @@ def _findings(looked_at: list[Subject]) -> Iterator[list[Finding]]:
     """
     before: dict[tuple[str, bytes], Subject] = {}
     for subject in looked_at:
-        found = list(subject.seen)
+        findings = list(subject.seen)
         if (log := subject.log) is not None:
-            found += seen_in(log, subject.stated)
+            findings += seen_in(log, subject.stated)
             outcomes = np.stack([log.idx, log.predict, log.radius]).tobytes()
             other = before.setdefault((subject.like, outcomes), subject)
             known = bool(subject.network) and subject.network == other.network
             if other.file != subject.file and not known and len(np.unique(log.radius[log.radius > 0])) > 1:
-                found.append(Finding("same-log-twice", len(log), f"every outcome is that of {other.name}"))
-        yield found
+                findings.append(Finding("same-log-twice", len(log), f"every outcome is that of {other.name}"))
+        yield findings
 
 
 def not_checked(subject: Subject) -> list[str]:
     """The checks that need more statements."""
-    stated, told = subject.stated, list[str]()
+    stated, checks = subject.stated, list[str]()
     if subject.log is None:
-        return told
+        return checks
     lacking = [key for key in VOTES if getattr(stated, key) is None]
     if subject.other:
-        told.append(f"radii (they are {subject.other})")
+        checks.append(f"radii (they are {subject.other})")
     elif lacking:
-        told.append(f"radii (give {', '.join(f'--{key}' for key in lacking)})")
-    told += ["how many images (--images)"] if stated.images is None else []
-    return told + (["the average (--acr)"] if stated.acr is None else [])
+        checks.append(f"radii (give {', '.join(f'--{key}' for key in lacking)})")
+    checks += ["how many images (--images)"] if stated.images is None else []
+    return checks + (["the average (--acr)"] if stated.acr is None else [])
 
 
 def _facts(subject: Subject) -> str:

@@ -57,8 +57,8 @@ def subjects(path: Path) -> Iterator[Subject]:
     """Every log or certificate of the file. Raises NothingToAudit for another table of a study, UserError for
     other tables, one without rows, or one with a needed column that does not hold numbers.
     """
-    table, made = read_table(path)
-    spec = made.get("spec")
+    table, provenance = read_table(path)
+    spec = provenance.get("spec")
     if isinstance(spec, dict) and spec.get("table", AUDITED[0]) not in AUDITED:
         raise NothingToAudit(f"{path}: the table {spec['table']} of a study; nothing to audit")
     frame = table.to_pandas()
@@ -70,14 +70,14 @@ def subjects(path: Path) -> Iterator[Subject]:
             raise UserError(f"{path}: row {row}: {by} is empty; allowed a name")
         groups = frame.groupby(by, sort=False) if by else [("", frame)]
         for name, group in groups:
-            yield _of_images(f"{path}: {name}" if name else str(path), group, made)
+            yield _of_images(f"{path}: {name}" if name else str(path), group, provenance)
     elif set(CURVE) <= set(frame.columns) or set(AVERAGE) <= set(frame.columns):
         curve = set(CURVE) <= set(frame.columns)
         _check(path, frame, _OF_CURVE if curve else _OF_AVERAGE)
         yield Subject(str(path), None, tuple(_of_table(frame)), Stated())
     else:
-        told = f"has none of the columns {', '.join(IMAGES)}, or {CURVE[0]}, or {AVERAGE[0]}"
-        raise UserError(f"{path}: {told}; nothing to audit")
+        problem = f"has none of the columns {', '.join(IMAGES)}, or {CURVE[0]}, or {AVERAGE[0]}"
+        raise UserError(f"{path}: {problem}; nothing to audit")
 
 
 def _check(path: Path, frame: pd.DataFrame, every: Rules) -> None:
@@ -93,21 +93,21 @@ def _check(path: Path, frame: pd.DataFrame, every: Rules) -> None:
             check_values(path, there, {column: rule})
 
 
-def _of_images(name: str, rows: pd.DataFrame, made: dict[str, Any]) -> Subject:
+def _of_images(name: str, rows: pd.DataFrame, provenance: dict[str, Any]) -> Subject:
     seen = []
     least = -1 if "file" in rows else 0  # a folder of images may have no labels: -1
     bad = ~np.isfinite(rows["radius"]) | (rows["radius"] < 0)
     bad |= (rows["prediction"] < -1) | (rows["label"] < least)
     again, abstained = rows["image"].duplicated(), (rows["prediction"] == -1) & (rows["radius"] > 0)
-    told = {
+    faults = {
         "impossible-value": (bad, "a radius, prediction or label that cannot be"),
         "image-again": (again, "stands there twice"),
         "abstention-with-radius": (abstained & ~bad, "abstains with a radius above 0"),
     }
     if "largest_radius" in rows and bool(rows.get("rigorous", pd.Series([False])).all()):
         above = rows["radius"] > rows["largest_radius"] * (1 + 1e-12)
-        told["radius-above-cap"] = (above & ~bad, "above the largest_radius of its own certificate")
-    for fault, (at, what) in told.items():
+        faults["radius-above-cap"] = (above & ~bad, "above the largest_radius of its own certificate")
+    for fault, (at, what) in faults.items():
         if at.any():
             where = named(rows["image"][at].to_numpy())
             seen.append(Finding(fault, int(at.sum()), f"{what}: image {where}"))
@@ -115,43 +115,43 @@ def _of_images(name: str, rows: pd.DataFrame, made: dict[str, Any]) -> Subject:
     label, prediction = rows["label"].to_numpy(), rows["prediction"].to_numpy()
     columns = rows["image"].to_numpy(), label, prediction, rows["radius"].to_numpy(np.float64)
     log = Log(*columns, prediction == label, np.zeros(len(rows)))
-    spec = made.get("spec")
+    spec = provenance.get("spec")
     if isinstance(spec, dict) and {"test", "data_size"} <= spec.keys():
         seen += _of_subset(columns[0], spec)
     like = str(next(iter(rows.get("certificate", ())), "import"))
-    other = _other(rows, made)
-    stated, network = Stated() if other else _stated(rows, made), str(made.get("model") or "")
+    other = _other(rows, provenance)
+    stated, network = Stated() if other else _stated(rows, provenance), str(provenance.get("model") or "")
     return Subject(name, log, tuple(seen), stated, like, other=other, network=network)
 
 
 def _of_subset(images: np.ndarray, spec: dict[str, Any]) -> Iterator[Finding]:
     """Whether they are the test images that the file's settings name."""
-    wanted = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]))
-    if sorted(images) != list(wanted):
-        told = f"not the {plural(len(wanted), 'image')} that its settings name"
-        yield Finding("subset-as-the-whole", len(images), told)
+    positions = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]))
+    if sorted(images) != list(positions):
+        problem = f"not the {plural(len(positions), 'image')} that its settings name"
+        yield Finding("subset-as-the-whole", len(images), problem)
 
 
-def _stated(rows: pd.DataFrame, made: dict[str, Any]) -> Stated:
+def _stated(rows: pd.DataFrame, provenance: dict[str, Any]) -> Stated:
     """The file's statements for CERTIFY under Gaussian noise; empty where it does not name both."""
-    noise, needed = _noise(made), {"certificate", "n", "alpha"}
+    noise, needed = _noise(provenance), {"certificate", "n", "alpha"}
     if noise.get("name") != "gaussian" or len(rows) == 0 or not needed <= {*rows}:
         return Stated()
     return Stated(float(noise["sigma"]), int(rows["n"].iloc[0]), float(rows["alpha"].iloc[0]))
 
 
-def _noise(made: dict[str, Any]) -> dict[str, Any]:
-    spec = made.get("spec")
+def _noise(provenance: dict[str, Any]) -> dict[str, Any]:
+    spec = provenance.get("spec")
     noise = spec.get("noise") if isinstance(spec, dict) else None
     return noise if isinstance(noise, dict) else {}
 
 
-def _other(rows: pd.DataFrame, made: dict[str, Any]) -> str:
+def _other(rows: pd.DataFrame, provenance: dict[str, Any]) -> str:
     """The radii's origin, by the file, where CERTIFY's n votes at alpha do not bound them; else empty."""
-    certificates, noise = set(rows.get("certificate", ())) - {"cohen"}, _noise(made)
+    certificates, noise = set(rows.get("certificate", ())) - {"cohen"}, _noise(provenance)
     if certificates:
         return f"of {', '.join(sorted(map(str, certificates)))}"
-    if made.get("stop") or ("n" in rows and rows["n"].nunique() > 1):
+    if provenance.get("stop") or ("n" in rows and rows["n"].nunique() > 1):
         return "of votes that a rule stopped"
     if noise.get("name", "gaussian") != "gaussian":
         return f"under {noise['name']} noise"
@@ -167,19 +167,19 @@ def _of_table(frame: pd.DataFrame) -> Iterator[Finding]:
     bad = ~((numbers >= 0) & (numbers <= (1 if value == "certified_accuracy" else np.inf)))
     bad |= (frame["low"] > numbers + 1e-12) | (frame["high"] < numbers - 1e-12)
     if bad.any():
-        told = f"{value} out of range or outside of its interval: row {named(np.flatnonzero(bad))}"
-        yield Finding("impossible-value", int(bad.sum()), told)
+        problem = f"{value} out of range or outside of its interval: row {named(np.flatnonzero(bad))}"
+        yield Finding("impossible-value", int(bad.sum()), problem)
     if "largest_radius" in frame and "rigorous" in frame:
         most = np.where(frame["rigorous"], frame["largest_radius"], np.nan) * (1 + 1e-12)
         above = (frame["radius"] > most) & (numbers > 0) if value != "acr" else numbers > most
         if above.any():
-            told = f"{value} beyond largest_radius: row {named(np.flatnonzero(above))}"
-            yield Finding("radius-above-cap", int(above.sum()), told)
+            problem = f"{value} beyond largest_radius: row {named(np.flatnonzero(above))}"
+            yield Finding("radius-above-cap", int(above.sum()), problem)
     if value == "acr":
         return
     keys = [column for column in CLAIM if column in frame]
     for name, group in frame.groupby(keys, sort=False, dropna=False) if keys else [((), frame)]:
         steps = np.diff(group.sort_values("radius")[value])
         if (steps > 1e-12).any():
-            told = f"{' '.join(map(str, name))}: certified accuracy rises with the radius"
-            yield Finding("accuracy-rises", int((steps > 1e-12).sum()), told)
+            problem = f"{' '.join(map(str, name))}: certified accuracy rises with the radius"
+            yield Finding("accuracy-rises", int((steps > 1e-12).sum()), problem)

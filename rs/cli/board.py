@@ -36,8 +36,8 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"board: {len(contestants)} contestants; at most {MOST} on one page")
     if args.out.is_dir() or not args.out.parent.is_dir():
         raise UserError(f"board: --out {args.out}: must be a file in an existing folder")
-    asked = Asked(radii)
-    pairs = compare((a, b, asked) for a, b in itertools.combinations(contestants, 2))
+    settings = Asked(radii)
+    pairs = compare((a, b, settings) for a, b in itertools.combinations(contestants, 2))
     largest = max(float(c.certified.values.max()) for c in contestants if c.certified is not None)
     names = short_names([c.name for c in contestants])
     write_board(args.out, args.title, contestants, names, pairs, [r for r in radii if r <= largest])

@@ -34,10 +34,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
             if any(getattr(args, a.dest) != a.default for a in own):
                 raise UserError("certify: give --model SOURCE:NAME or --checkpoint FILE")
             if not args.job and not args.study:
-                told = (
+                options = (
                     "--model SOURCE:NAME, --checkpoint FILE or --study FILE (or --job, as the workflow does)"
                 )
-                raise UserError(f"certify: give {told}")
+                raise UserError(f"certify: give {options}")
             stage(args)
             return
         by_model = ("--model", certify_model.run)

@@ -46,8 +46,8 @@ def add_arguments(own: argparse._ArgumentGroup) -> None:
     )
     own.add_argument("--architecture", metavar="NAME", help="instead of --entry: an architecture of rs list")
     own.add_argument("--format", default="plain", metavar="NAME", help=FORMATS)
-    told = 'none, center, standardize, or JSON {"mean": [..], "std": [..]}'
-    own.add_argument("--normalization", metavar="NAME", help=told)
+    help_text = 'none, center, standardize, or JSON {"mean": [..], "std": [..]}'
+    own.add_argument("--normalization", metavar="NAME", help=help_text)
     own.add_argument("--data-dir", metavar="FOLDER", help="folder of the data set's files")
     own.add_argument("--skip", default="1", metavar="N", help="take every N-th test image (default: 1)")
 
@@ -58,10 +58,10 @@ def run(args: argparse.Namespace) -> None:
 
     name = name_of(args.checkpoint)
     file = RESULTS / name / "study.yaml"
-    told = yaml.safe_dump(study_of(args, name), sort_keys=False)
-    check_study(told, args)
+    text = yaml.safe_dump(study_of(args, name), sort_keys=False)
+    check_study(text, args)
     with as_before_if_refused(file):
-        write_text(file, told)
+        write_text(file, text)
         plan = Plan(Study([file]))
         _run_jobs(plan, args.data_dir)
     print(certified_accuracy_text(plan.tables), *slips(plan), sep="\n")
@@ -99,28 +99,28 @@ def as_before_if_refused(file: Path) -> Iterator[None]:
         raise
 
 
-def check_study(told: str, args: argparse.Namespace) -> None:
+def check_study(text: str, args: argparse.Namespace) -> None:
     """Raises UserError, in the words of the options, for a study that is refused, before it is in results/:
     there it would stay, perhaps in place of a good one.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "study.yaml")
-        write_text(file, told)
+        write_text(file, text)
         try:
             Plan(Study([file]))
         except UserError as error:
-            said = in_options(str(error).removeprefix(f"{file}: "), f"imported.{args.checkpoint.stem}")
-            raise UserError(f"certify: {said}") from error
+            problem = in_options(str(error).removeprefix(f"{file}: "), f"imported.{args.checkpoint.stem}")
+            raise UserError(f"certify: {problem}") from error
 
 
-def in_options(said: str, own: str) -> str:
-    """What is said of a place of the study, said of the option that it comes from."""
+def in_options(problem: str, own: str) -> str:
+    """The problem of a place of the study, in the words of the option that it comes from."""
     options = {f"{own}.{key}": f"--{key}" for key in ("entry", "normalization", "format", "key", "allow")}
     places = {f"{own}.architecture.name": "--architecture", f"{own}.sampling.": "--", "data.name": "--data"}
     for place, option in {**options, **places, f"{own}.weights: ": "", f"{own}: ": ""}.items():
-        if said.startswith(place):
-            return option + said.removeprefix(place)
-    return said
+        if problem.startswith(place):
+            return option + problem.removeprefix(place)
+    return problem
 
 
 def methods(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -151,9 +151,9 @@ def study_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
     if images and images <= 10 * Sampling.images_per_shard:  # small shards draw few images in excess
         sampling["images_per_shard"] = min(images, 10)
     own = {"weights": str(args.checkpoint), "format": args.format, "noise": noise, "sampling": sampling}
-    given = {"entry": args.entry, "architecture": args.architecture and {"name": args.architecture}}
-    given |= {"normalization": _normalization(args.normalization)}
-    given |= {"key": args.key, "allow": args.allow}
+    options = {"entry": args.entry, "architecture": args.architecture and {"name": args.architecture}}
+    options |= {"normalization": _normalization(args.normalization)}
+    options |= {"key": args.key, "allow": args.allow}
     test = {"skip": whole("--skip", args.skip)}
     test |= {"max": images} if images else {}
     certificate |= {"alpha": alpha(args.alpha)}
@@ -164,7 +164,7 @@ def study_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
         "test": test,
         "certificates": [certificate],
         "report": {"radii": radii_up_to(highest(args.data, noise, certificate, sampling))},
-        "imported": {args.checkpoint.stem: own | {k: v for k, v in given.items() if v is not None}},
+        "imported": {args.checkpoint.stem: own | {k: v for k, v in options.items() if v is not None}},
     }
 
 
@@ -178,9 +178,9 @@ def highest(
     others = [0] * (known["x-classes"] - 1)
     votes = [([sampling["n0"], *others], [sampling["n"], *others])]
     method = {k: v for k, v in certificate.items() if k != "alpha"}
-    told = (str(certificate["alpha"]), str(math.prod(known["x-shape"])), "0.5")
+    arguments = (str(certificate["alpha"]), str(math.prod(known["x-shape"])), "0.5")
     try:
-        return float(radius.radii(noise, method, votes, *told)[0]["radius"])
+        return float(radius.radii(noise, method, votes, *arguments)[0]["radius"])
     except (UserError, KeyError):  # the study's check reports what is wrong; soft moments are no votes
         return None
 

@@ -45,8 +45,8 @@ def add_arguments(own: argparse._ArgumentGroup) -> None:
     own.add_argument("--out", type=Path, metavar="FOLDER", help="default: results/certify-...")
     own.add_argument("--seed", default="0", metavar="N", help="seed of the noise (default: 0)")
     own.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda (default: auto)")
-    told = "float32 or bfloat16 (default: float32)"
-    own.add_argument("--precision", default="float32", metavar="NAME", help=told)
+    help_text = "float32 or bfloat16 (default: float32)"
+    own.add_argument("--precision", default="float32", metavar="NAME", help=help_text)
     own.add_argument("--batch", metavar="N", help="noisy images per forward pass (default: from their size)")
     own.add_argument(
         "--size", metavar="HxW", help="input size, in place of what the model's description says"
@@ -68,20 +68,22 @@ def run(args: argparse.Namespace) -> None:
     from rs.foreign.certifying import certify
     from rs.report.model import write_model_page
 
-    asked = settings(args)
-    check_out(asked, args.out is not None)
+    settings = settings_of(args)
+    check_out(settings, args.out is not None)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's end acts as Ctrl-C
     try:
-        done = certify(asked, lambda fact, said: print(f"{fact:<18}{said}", file=sys.stderr, flush=True))
+        done = certify(settings, lambda fact, value: print(f"{fact:<18}{value}", file=sys.stderr, flush=True))
     finally:
         signal.signal(signal.SIGTERM, before)
     radii = radii_up_to(done.cap)
-    made = f"rs {versions()['rs']}, torch {versions()['torch']}. {done.model.provenance.get('library', '')}"
-    write_model_page(asked.out / PAGE, done.page(radii, made))
-    print(text(done, asked, radii))
+    software = (
+        f"rs {versions()['rs']}, torch {versions()['torch']}. {done.model.provenance.get('library', '')}"
+    )
+    write_model_page(settings.out / PAGE, done.page(radii, software))
+    print(text(done, settings, radii))
 
 
-def settings(args: argparse.Namespace) -> Settings:
+def settings_of(args: argparse.Namespace) -> Settings:
     """The settings of the options. Raises UserError for the first invalid one."""
     from rs.foreign import sources
     from rs.foreign.certifying import Settings
@@ -90,7 +92,7 @@ def settings(args: argparse.Namespace) -> Settings:
         raise UserError("certify: --model needs --data, a folder of images or Parquet files")
     noise, certificate = methods(args)
     numbers = {k: None if (v := getattr(args, k)) is None else whole(f"--{k}", v) for k in WHOLE}
-    asked = Settings(
+    settings = Settings(
         sources.request_of(args.model, args.weights, args.key, args.download),
         stated(args),
         Path(args.data),
@@ -108,42 +110,48 @@ def settings(args: argparse.Namespace) -> Settings:
         allow=tuple(args.allow or ()),
         **numbers,
     )
-    if asked.budget is not None and asked.n is not None and asked.images is not None:
+    if settings.budget is not None and settings.n is not None and settings.images is not None:
         raise UserError("certify: --budget chooses n and images; leave out --n or --images")
-    return asked if args.out else replaced(asked)
+    return settings if args.out else replaced(settings)
 
 
-def check_out(asked: Settings, given: bool) -> None:
+def check_out(settings: Settings, is_stated: bool) -> None:
     """Raises UserError for a folder with other content, or one among the images."""
     from rs.foreign.votes import IDENTITY
 
-    out, data = asked.out.resolve(), asked.data.resolve()
-    if given and (out == data or data in out.parents):
-        raise UserError(f"certify: --out {asked.out}: lies in --data {asked.data}; choose another folder")
+    out, data = settings.out.resolve(), settings.data.resolve()
+    if is_stated and (out == data or data in out.parents):
+        raise UserError(
+            f"certify: --out {settings.out}: lies in --data {settings.data}; choose another folder"
+        )
     if out.exists() and not out.is_dir():
-        raise UserError(f"certify: --out {asked.out}: must be a folder, not a file")
+        raise UserError(f"certify: --out {settings.out}: must be a folder, not a file")
     if out.exists() and any(out.iterdir()) and not (out / IDENTITY).is_file():
-        told = "holds files that are not of a certification; choose an empty or a new folder"
-        raise UserError(f"certify: --out {asked.out}: {told}")
+        problem = "holds files that are not of a certification; choose an empty or a new folder"
+        raise UserError(f"certify: --out {settings.out}: {problem}")
 
 
 WHOLE = ("n", "images", "batch")
 
 
-def replaced(asked: Settings) -> Settings:
+def replaced(settings: Settings) -> Settings:
     """The settings with an output folder for this model, data, noise and form."""
     from dataclasses import replace
 
     from rs.api.given import chosen_device
     from rs.machine.devices import device_class
 
-    model, device = asked.model, chosen_device(asked.device, "certify")
+    model, device = settings.model, chosen_device(settings.device, "certify")
     weights = model.weights and model.weights.resolve()  # not --download: the call without it continues
-    told = [
-        str(v) for v in (model.title, weights, model.key, asked.stated, asked.data.resolve(), asked.split)
+    identity = [
+        str(v)
+        for v in (model.title, weights, model.key, settings.stated, settings.data.resolve(), settings.split)
     ]
-    told += [str(v) for v in (asked.noise, asked.seed, device_class(device), asked.precision, asked.batch)]
-    return replace(asked, out=RESULTS / f"{slug('certify', asked.model.name)}-{digest(told)}")
+    identity += [
+        str(v)
+        for v in (settings.noise, settings.seed, device_class(device), settings.precision, settings.batch)
+    ]
+    return replace(settings, out=RESULTS / f"{slug('certify', settings.model.name)}-{digest(identity)}")
 
 
 def stated(args: argparse.Namespace) -> Stated:
@@ -167,10 +175,10 @@ def stated(args: argparse.Namespace) -> Stated:
 
 def size(text: str) -> tuple[int, int]:
     """(height, width) of a text such as `224` or `192x256`."""
-    found = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text)
-    if not found:
+    match = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text)
+    if not match:
         raise UserError(f"certify: --size {text}: must be HxW or one number, as 224 or 192x256")
-    return int(found[1]), int(found[2] or found[1])
+    return int(match[1]), int(match[2] or match[1])
 
 
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
@@ -184,16 +192,16 @@ def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
 
 
 def seconds(text: str) -> float:
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(s|min|h)", text)
-    if not found or float(found[1]) == 0:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(s|min|h)", text)
+    if not match or float(match[1]) == 0:
         raise UserError(f"certify: --budget {text}: must be a time, as 90s, 10min or 2h")
-    return float(found[1]) * BUDGET[found[2]]
+    return float(match[1]) * BUDGET[match[2]]
 
 
 # --- the text at the end ---
 
 
-def text(done: Done, asked: Settings, radii: Sequence[float]) -> str:
+def text(done: Done, settings: Settings, radii: Sequence[float]) -> str:
     """Shares at radii up to the cap, rounded down, with intervals rounded outwards; places of the files."""
     from rs.report.html_table import down, up
 
@@ -201,9 +209,11 @@ def text(done: Done, asked: Settings, radii: Sequence[float]) -> str:
     head = ["r", *(f"{r:g}" for r in frame["radius"])]
     shares = [done.measure, *map(down, frame["share"])]
     spans = ["95 %", *(f"{down(a)}-{up(b)}" for a, b in zip(frame["low"], frame["high"], strict=True))]
-    lie = (f"{name:<9}{place}" for name, place in places(asked).items())
+    lie = (f"{name:<9}{place}" for name, place in places(settings).items())
     return "\n".join([*aligned([head, shares, spans]), *done.notes(), *lie])
 
 
-def places(asked: Settings) -> dict[str, Any]:
-    return {name: asked.out / file for name, file in (("page", PAGE), ("images", IMAGES), ("votes", VOTES))}
+def places(settings: Settings) -> dict[str, Any]:
+    return {
+        name: settings.out / file for name, file in (("page", PAGE), ("images", IMAGES), ("votes", VOTES))
+    }

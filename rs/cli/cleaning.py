@@ -41,37 +41,37 @@ def run(args: argparse.Namespace) -> None:
     if args.only and not args.study:
         raise UserError("clean: --only needs --study: the studies to keep")
     # --study takes several studies here, so the overlays of one are joined to its file by +
-    given = [
+    studies = [
         (Path(text),) if Path(text).exists() else tuple(map(Path, text.split("+"))) for text in args.study
     ]
-    plans = [Plan(Study(files)) for files in given]
+    plans = [Plan(Study(files)) for files in studies]
     unread: list[str] = []
-    for made in () if args.only else in_folder():
+    for make in () if args.only else in_folder():
         try:
-            plans.append(Plan(made()))
+            plans.append(Plan(make()))
         except UserError as error:
             unread.append(str(error))
     for problem in unread:
         print(f"rs: cannot tell what it keeps: {problem}", file=sys.stderr)
     names = dict.fromkeys("+".join(map(str, plan.study.files)) for plan in plans)
     print("known studies: " + (", ".join(names) or "none"))
-    found = unnamed(plans)
-    if not found:
+    places = unnamed(plans)
+    if not places:
         print("nothing to clean")
         return
-    sizes = {path: size_of(path) for path in found}
-    for path in found:
+    sizes = {path: size_of(path) for path in places}
+    for path in places:
         print(f"{in_words(sizes[path]):>8}  {age_of(path):>6.0f} days  {path}")
-    total = f"{plural(len(found), 'place')}, {in_words(sum(sizes.values()))}"
+    total = f"{plural(len(places), 'place')}, {in_words(sum(sizes.values()))}"
     if not args.delete:
         print(f"({total}; listed only, --delete removes them)", file=sys.stderr)
         return
     if unread:
-        told = f"{plural(len(unread), 'study', 'studies')} cannot be read; repair what is named above"
-        raise UserError(f"nothing removed: {told}, or give --only")
+        problem = f"{plural(len(unread), 'study', 'studies')} cannot be read; repair what is named above"
+        raise UserError(f"nothing removed: {problem}, or give --only")
     if not args.yes and not agreed(f"No known study names these {total}. Remove them? [y/N] "):
         raise UserError("nothing removed")
-    for path in found:
+    for path in places:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     print(f"removed {total}")
 
@@ -87,16 +87,16 @@ def in_folder() -> Iterator[Callable[[], Study]]:
     """The studies of this folder: those of its files, and those that made the tables in results/, with the
     values given to Snakemake by --config.
     """
-    found = [*naturally(Path().glob("*.y*ml")), *naturally(Path("config").rglob("*.y*ml"))]
-    for path in [*filter(is_study, found), *naturally(RESULTS.glob("*/study.yaml"))]:
+    candidates = [*naturally(Path().glob("*.y*ml")), *naturally(Path("config").rglob("*.y*ml"))]
+    for path in [*filter(is_study, candidates), *naturally(RESULTS.glob("*/study.yaml"))]:
         yield partial(Study, [path])
     for table in naturally(RESULTS.glob("*/tables/runs.parquet")):
         try:
-            made = read_table(table)[1]
+            provenance = read_table(table)[1]
         except UserError:
             continue
-        if (files := files_of(made)) and all(path.is_file() for path in files):
-            yield partial(study_of, table, made)
+        if (files := files_of(provenance)) and all(path.is_file() for path in files):
+            yield partial(study_of, table, provenance)
 
 
 def is_study(path: Path) -> bool:

@@ -47,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="[METRIC=]M",
         help=f"largest difference that counts as none: M for all metrics, or METRIC=M ({', '.join(METRICS)})",
     )
-    told = "confidence level of the intervals (default: 0.95)"
-    parser.add_argument("--level", type=float, default=0.95, metavar="P", help=told)
+    help_text = "confidence level of the intervals (default: 0.95)"
+    parser.add_argument("--level", type=float, default=0.95, metavar="P", help=help_text)
     parser.add_argument(
         "--across", action="store_true", help="also compare contestants with different noise or votes"
     )
@@ -67,12 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_choices(parser: argparse.ArgumentParser) -> None:
     """The options that select contestants, for this verb, `rs board` and `rs power`."""
-    told = "which certificate, if a run has several: its name in the tables"
-    parser.add_argument("--certificate", metavar="NAME", help=told)
-    told = "which smoothing noise, if a run has several: 'gaussian sigma=0.25'"
-    parser.add_argument("--smoothing", metavar="TEXT", help=told)
-    told = "standard deviation of the Gaussian noise of the logs, to compute p_A from their radii"
-    parser.add_argument("--sigma", type=float, metavar="S", help=told)
+    help_text = "which certificate, if a run has several: its name in the tables"
+    parser.add_argument("--certificate", metavar="NAME", help=help_text)
+    help_text = "which smoothing noise, if a run has several: 'gaussian sigma=0.25'"
+    parser.add_argument("--smoothing", metavar="TEXT", help=help_text)
+    help_text = "standard deviation of the Gaussian noise of the logs, to compute p_A from their radii"
+    parser.add_argument("--sigma", type=float, metavar="S", help=help_text)
     parser.add_argument(
         "--observations",
         type=Path,
@@ -96,8 +96,8 @@ def run(args: argparse.Namespace) -> None:
     pairs = list(itertools.combinations(contestants, 2))
     hint = "" if args.across else "give --across to compare them all the same"
     differences = refuse_other_conditions(pairs, hint)
-    asked = Asked(radii, args.at, args.level, margins)
-    rows = compare((a, b, asked) for a, b in pairs)
+    settings = Asked(radii, args.at, args.level, margins)
+    rows = compare((a, b, settings) for a, b in pairs)
     if not rows:
         raise UserError("compare: nothing to compare: no two contestants share certified radii or an attack")
     if args.json and not args.details:
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
         return
     details: dict[str, Any] = {"images": [_images(a, b) for a, b in pairs], "conditions": differences}
     details["curves"] = [curve(a, b, args.level) for a, b in pairs if a.certified and b.certified]
-    details["p_a"] = {c.name: found for c in contestants if (found := probabilities(c, args.level))}
+    details["p_a"] = {c.name: shares for c in contestants if (shares := probabilities(c, args.level))}
     details["hard_images"] = on_hard_images(contestants, reference, args.level)
     if args.json:
         print(json.dumps({"pairs": [as_json(row) for row in rows], **details}, indent=1))
@@ -113,11 +113,11 @@ def run(args: argparse.Namespace) -> None:
         print(text([c.name for c in contestants], rows, details, args.level))
 
 
-def read_margins(given: list[str]) -> dict[str, float]:
+def read_margins(entries: list[str]) -> dict[str, float]:
     """`0.01` for every metric, `acr=0.02` for one; named margins replace general ones."""
-    found: dict[str, float] = {}
+    general: dict[str, float] = {}
     named: dict[str, float] = {}
-    for entry in given:
+    for entry in entries:
         metric, equals, number = entry.rpartition("=")
         try:
             value = float(number)
@@ -127,8 +127,8 @@ def read_margins(given: list[str]) -> dict[str, float]:
             raise UserError(f"compare: --margin {entry}: must be a number above 0")
         if equals and metric not in METRICS:
             raise UserError(f"compare: --margin {entry}: no metric {metric!r}; allowed: {', '.join(METRICS)}")
-        (named if equals else found).update({metric: value} if equals else dict.fromkeys(METRICS, value))
-    return found | named
+        (named if equals else general).update({metric: value} if equals else dict.fromkeys(METRICS, value))
+    return general | named
 
 
 def find(args: argparse.Namespace) -> tuple[list[Contestant], list[float]]:
@@ -137,64 +137,64 @@ def find(args: argparse.Namespace) -> tuple[list[Contestant], list[float]]:
     """
     if args.sigma is not None and not 0 < args.sigma < math.inf:
         raise UserError(f"--sigma {args.sigma:g}: must be a number above 0")
-    parsed = [(given, *parse(given)) for given in args.contestants]
-    asked: dict[tuple[str, ...], list[str | None]] = {}
+    parsed = [(name, *parse(name)) for name in args.contestants]
+    labels: dict[tuple[str, ...], list[str | None]] = {}
     for _, files, label in parsed:
-        asked.setdefault(_place(files), []).append(label)
-    found: dict[tuple[str, ...], Contestant] = {}
+        labels.setdefault(_place(files), []).append(label)
+    contestants: dict[tuple[str, ...], Contestant] = {}
     studies: dict[tuple[str, ...], _Observed] = {}
     radii: list[float] = []
-    for given, files, label in parsed:
+    for name, files, label in parsed:
         if not files:
-            place = _place([Path(given)])
-            if place not in found:
-                found[place] = of_log(Path(given), args.sigma)
+            place = _place([Path(name)])
+            if place not in contestants:
+                contestants[place] = of_log(Path(name), args.sigma)
             continue
         place, named = _place(files), "+".join(map(str, files))
         if place not in studies:  # once for all of its labels
-            studies[place] = _observed(files, asked[place], args)
+            studies[place] = _observed(files, labels[place], args)
         radii = radii or studies[place].radii
         for contestant in studies[place].contestants(named, label, args):
-            found.setdefault((*place, contestant.name.removeprefix(named)), contestant)
-    return list(found.values()), radii or [float(r) for r in Report().radii]
+            contestants.setdefault((*place, contestant.name.removeprefix(named)), contestant)
+    return list(contestants.values()), radii or [float(r) for r in Report().radii]
 
 
 def _place(files: list[Path]) -> tuple[str, ...]:
     return tuple(str(file.resolve()) for file in files)
 
 
-def parse(given: str) -> tuple[list[Path], str | None]:
+def parse(contestant: str) -> tuple[list[Path], str | None]:
     """Study files and the label of a run, if one is named; no files for a log."""
-    if Path(given).is_file() and Path(given).suffix not in (".yaml", ".yml"):
+    if Path(contestant).is_file() and Path(contestant).suffix not in (".yaml", ".yml"):
         return [], None
-    places = [i for i, letter in enumerate(given) if letter == ":"]
-    for end in [*places, len(given)]:
-        files = [Path(name) for name in given[:end].split("+")]
+    places = [i for i, letter in enumerate(contestant) if letter == ":"]
+    for end in [*places, len(contestant)]:
+        files = [Path(name) for name in contestant[:end].split("+")]
         if all(file.suffix in (".yaml", ".yml") for file in files):
-            return files, given[end + 1 :] if end < len(given) else None
+            return files, contestant[end + 1 :] if end < len(contestant) else None
     if places:
-        raise UserError(f"{given}: neither an existing log nor STUDY.yaml:LABEL")
+        raise UserError(f"{contestant}: neither an existing log nor STUDY.yaml:LABEL")
     return [], None
 
 
 @dataclass(frozen=True)
 class _Observed:
-    """A study: the labels that stand for all of it, those of `found` that were asked for, and its radii."""
+    """A study: the labels that stand for all of it, contestants of the labels asked for, and its radii."""
 
     labels: list[str]
-    found: list[Contestant]
+    candidates: list[Contestant]
     radii: list[float]
 
     def contestants(self, named: str, label: str | None, args: argparse.Namespace) -> Iterator[Contestant]:
         """Of one label or of all, under the name by which the study was given."""
         for name in self.labels if label is None else [label]:
-            own = [c for c in self.found if c.name == name]
+            own = [c for c in self.candidates if c.name == name]
             for key in ("smoothing", "certificate"):
                 own = _chosen(own, key, getattr(args, key), f"{named}:{name}")
             yield from (dataclasses.replace(c, name=f"{named}:{name}") for c in own)
 
 
-def _observed(files: list[Path], asked: list[str | None], args: argparse.Namespace) -> _Observed:
+def _observed(files: list[Path], requested: list[str | None], args: argparse.Namespace) -> _Observed:
     """Reads the runs and logs of the labels that are asked for; None asks for all."""
     from rs.plan.plan import Plan
     from rs.study.study import Study
@@ -202,33 +202,33 @@ def _observed(files: list[Path], asked: list[str | None], args: argparse.Namespa
     plan, named = Plan(Study(files)), "+".join(map(str, files))
     runs = list(dict.fromkeys(p.run.label for p in plan.runs))
     labels = [*runs, *(log.label for log in plan.logs)]
-    for label in asked:
+    for label in requested:
         if label is not None and label not in labels:
-            told = f"no active run or log is labelled {label!r}; there is: {', '.join(labels)}"
-            raise UserError(f"{named}: {told}")
+            problem = f"no active run or log is labelled {label!r}; there is: {', '.join(labels)}"
+            raise UserError(f"{named}: {problem}")
     observed = {p.run.label for p in plan.runs if p.observations}  # denoisers are not observed
     every = [name for name in labels if name in observed or name not in runs]
-    wanted = [name for name in labels if name in asked or (None in asked and name in every)]
+    names = [name for name in labels if name in requested or (None in requested and name in every)]
     place: Any = contextlib.nullcontext()
     if args.observations:
         from rs.cli.rederive import certified
 
-        place = certified(plan, args.observations, [p for p in plan.runs if p.run.label in wanted])
-    logs = of_logs(plan, wanted)
+        place = certified(plan, args.observations, [p for p in plan.runs if p.run.label in names])
+    logs = of_logs(plan, names)
     with place:
-        found = of_runs(plan, wanted) + logs
-    return _Observed(every, found, [float(r) for r in plan.study.report["radii"]])
+        candidates = of_runs(plan, names) + logs
+    return _Observed(every, candidates, [float(r) for r in plan.study.report["radii"]])
 
 
-def _chosen(found: list[Contestant], key: str, wanted: str | None, where: str) -> list[Contestant]:
-    """The contestants with the wanted noise or certificate, which must be a single one."""
-    offered = list(dict.fromkeys(str(c.conditions.get(key)) for c in found))
-    kept = [c for c in found if wanted is None or str(c.conditions.get(key)) == wanted]
-    if len(found) == 0:
+def _chosen(candidates: list[Contestant], key: str, requested: str | None, where: str) -> list[Contestant]:
+    """The contestants with the requested noise or certificate, which must be a single one."""
+    offered = list(dict.fromkeys(str(c.conditions.get(key)) for c in candidates))
+    kept = [c for c in candidates if requested is None or str(c.conditions.get(key)) == requested]
+    if len(candidates) == 0:
         raise UserError(f"{where}: has neither certificates nor attacks")
-    if wanted is not None and not kept:
-        raise UserError(f"{where}: --{key} {wanted!r}: not there; it has {', '.join(offered)}")
-    if wanted is None and len(offered) > 1:
+    if requested is not None and not kept:
+        raise UserError(f"{where}: --{key} {requested!r}: not there; it has {', '.join(offered)}")
+    if requested is None and len(offered) > 1:
         raise UserError(f"{where}: give one with --{key}; it has {', '.join(offered)}")
     return kept
 
@@ -244,13 +244,13 @@ def _named(contestants: list[Contestant], name: str | None) -> Contestant:
 
 def _images(a: Contestant, b: Contestant) -> dict[str, Any]:
     """How many images are compared, which are left out on each side, and whether both saw the same noise."""
-    told: dict[str, Any] = {"a": a.name, "b": b.name, "noise": _noise(a, b)}
+    entry: dict[str, Any] = {"a": a.name, "b": b.name, "noise": _noise(a, b)}
     if a.certified is None or b.certified is None:
-        return told | {"images": None, "only_a": [], "only_b": []}
+        return entry | {"images": None, "only_a": [], "only_b": []}
     common = set(common_images(a.certified, b.certified, (a.name, b.name))[0].tolist())
     for side, own in (("only_a", a.certified), ("only_b", b.certified)):
-        told[side] = [i for i in own.images.tolist() if i not in common]
-    return told | {"images": len(common)}
+        entry[side] = [i for i in own.images.tolist() if i not in common]
+    return entry | {"images": len(common)}
 
 
 def _noise(a: Contestant, b: Contestant) -> str:

@@ -34,11 +34,11 @@ def text(names: Sequence[str], rows: Sequence[Row], details: dict[str, Any], lev
     """All results of `rs compare`; intervals are rounded outwards."""
     short = short_names(names)
     curves = {(curve["a"], curve["b"]): curve for curve in details["curves"]}
-    blocks = [f"not under the same conditions: {told}" for told in details["conditions"]]
-    for told in details["images"]:
-        pair = (told["a"], told["b"])
+    blocks = [f"not under the same conditions: {difference}" for difference in details["conditions"]]
+    for entry in details["images"]:
+        pair = (entry["a"], entry["b"])
         own = [row for row in rows if (row["a"], row["b"]) == pair]
-        blocks.append("\n".join(_pair(own, told, curves.get(pair), short, level)))
+        blocks.append("\n".join(_pair(own, entry, curves.get(pair), short, level)))
     if len(names) > 2:
         blocks.append(_matrix(names, rows, short))
     if details["p_a"]:
@@ -68,24 +68,24 @@ def _shared(names: list[list[str]]) -> int:
 
 
 def _pair(
-    rows: list[Row], told: Row, curve: dict[str, Any] | None, short: dict[str, str], level: float
+    rows: list[Row], entry: Row, curve: dict[str, Any] | None, short: dict[str, str], level: float
 ) -> list[str]:
-    lines = [f"{short[told['a']]} − {short[told['b']]}"]
-    if told["images"] is not None:
-        out = [_left_out(told[key], short[told[side]]) for key, side in (("only_a", "a"), ("only_b", "b"))]
-        of = f": {plural(told['images'], 'image')}"
-        lines[0] += "; ".join([of, *filter(None, out), _NOISE[told["noise"]]])
+    lines = [f"{short[entry['a']]} − {short[entry['b']]}"]
+    if entry["images"] is not None:
+        out = [_left_out(entry[key], short[entry[side]]) for key, side in (("only_a", "a"), ("only_b", "b"))]
+        of = f": {plural(entry['images'], 'image')}"
+        lines[0] += "; ".join([of, *filter(None, out), _NOISE[entry["noise"]]])
     networks = [row for row in rows if row["about"] == "networks"]
-    many = networks[0]["seeds"]
-    lines.append(f"  these networks{f' ({many} on each side)' * (many > 1)}, on other test images")
+    count = networks[0]["seeds"]
+    lines.append(f"  these networks{f' ({count} on each side)' * (count > 1)}, on other test images")
     lines += table(networks, level)
     if curve:
         lines.append(f"    {_curve(curve, level)}")
     methods = [row for row in rows if row["about"] == "methods"]
     seeds = methods[0]["seeds"]
     if seeds < FEWEST_SEEDS:
-        told_seeds = f"{plural(seeds, 'training seed')}, at least {FEWEST_SEEDS} are needed"
-        return [*lines, f"  these methods, trained with other seeds: undecided ({told_seeds})"]
+        problem = f"{plural(seeds, 'training seed')}, at least {FEWEST_SEEDS} are needed"
+        return [*lines, f"  these methods, trained with other seeds: undecided ({problem})"]
     return [
         *lines,
         f"  these methods, trained with other seeds ({seeds}), on these images",
@@ -141,13 +141,13 @@ def _curve(curve: dict[str, Any], level: float) -> str:
         at = f"the radii that votes were stopped for ({', '.join(f'{r:g}' for r in curve['radii'])})"
     band = f"band of {at} together, {100 * level:g} %, p = {_probability(curve['p'])}"
     longest = sorted(curve["stretches"], key=lambda s: s["first"] - s["last"])[:_STRETCHES]
-    found = [
+    stretches = [
         f"{s['side']} {_stretch(s['first'], s['last'])}" for s in sorted(longest, key=lambda s: s["first"])
     ]
-    if not found:
+    if not stretches:
         return f"curve: no difference at any radius ({band})"
-    more = len(curve["stretches"]) - len(found)
-    return f"curve: {', '.join(found)}{f', and {more} shorter stretches' * (more > 0)} ({band})"
+    more = len(curve["stretches"]) - len(stretches)
+    return f"curve: {', '.join(stretches)}{f', and {more} shorter stretches' * (more > 0)} ({band})"
 
 
 def _stretch(first: float, last: float) -> str:
@@ -157,41 +157,41 @@ def _stretch(first: float, last: float) -> str:
 
 def _matrix(names: Sequence[str], rows: Sequence[Row], short: dict[str, str]) -> str:
     """Differences of the average certified radius, row minus column; a star marks decided ones."""
-    found: dict[tuple[str, str], str] = {}
+    differences: dict[tuple[str, str], str] = {}
     for row in rows:
         if row["about"] == "networks" and row["metric"] == "acr":
             star = "*" if row["verdict"] in ("better", "worse") else "=" * (row["verdict"] == "equivalent")
-            found[row["a"], row["b"]] = rounded(row["difference"]) + star
-            found[row["b"], row["a"]] = rounded(-row["difference"]) + star
-    if not found:
+            differences[row["a"], row["b"]] = rounded(row["difference"]) + star
+            differences[row["b"], row["a"]] = rounded(-row["difference"]) + star
+    if not differences:
         return ""
     cells = [["", *(short[n] for n in names)]]
-    cells += [[short[a], *(found.get((a, b), "") for b in names)] for a in names]
+    cells += [[short[a], *(differences.get((a, b), "") for b in names)] for a in names]
     lines = aligned(cells, left=range(len(cells[0])))
-    told = "average certified radius, these networks: row − column (* different, = equivalent, adjusted)"
-    return "\n".join([told, *(f"  {line}" for line in lines)])
+    heading = "average certified radius, these networks: row − column (* different, = equivalent, adjusted)"
+    return "\n".join([heading, *(f"  {line}" for line in lines)])
 
 
-def _probabilities(found: dict[str, list[dict[str, Any]]], short: dict[str, str], level: float) -> str:
+def _probabilities(by_name: dict[str, list[dict[str, Any]]], short: dict[str, str], level: float) -> str:
     """A line per contestant."""
     halves = [
         max(row["share"] - row["low"], 0.0 if row["lower_bound"] else row["high"] - row["share"])
-        for shares in found.values()
+        for shares in by_name.values()
         for row in shares
     ]
     band = f"± {max(halves):.3f}: {100 * level:g} %, all together"
-    told = f"share of images whose lower bound of p_A is at least ({band})"
-    if any(row["lower_bound"] for shares in found.values() for row in shares):
-        told += "; ≥: votes were stopped; all votes would give at least as much"
-    width = max(len(short[name]) for name in found)
-    lines = [" " * width + "".join(f"{row['p_a']:>8g}" for row in next(iter(found.values())))]
-    for name, shares in found.items():
+    heading = f"share of images whose lower bound of p_A is at least ({band})"
+    if any(row["lower_bound"] for shares in by_name.values() for row in shares):
+        heading += "; ≥: votes were stopped; all votes would give at least as much"
+    width = max(len(short[name]) for name in by_name)
+    lines = [" " * width + "".join(f"{row['p_a']:>8g}" for row in next(iter(by_name.values())))]
+    for name, shares in by_name.items():
         cells = (("≥ " if row["lower_bound"] else "") + f"{row['share']:.3f}" for row in shares)
         lines.append(short[name].ljust(width) + "".join(f"{cell:>8}" for cell in cells))
-    return "\n".join([told, *(f"  {line}" for line in lines)])
+    return "\n".join([heading, *(f"  {line}" for line in lines)])
 
 
-def _hard(found: list[dict[str, Any]], short: dict[str, str]) -> str:
+def _hard(entries: list[dict[str, Any]], short: dict[str, str]) -> str:
     """What others certify of the images that the reference does not, and with roles exchanged."""
 
     def share(of: dict[str, Any]) -> str:
@@ -201,9 +201,9 @@ def _hard(found: list[dict[str, Any]], short: dict[str, str]) -> str:
         ends = f"[{rounded(low, ROUND_FLOOR)[1:]}, {rounded(high, ROUND_CEILING)[1:]}]"
         return f"{of['accuracy']:.4f} {ends} of {of['images']}"
 
-    reference = short[found[0]["reference"]]
+    reference = short[entries[0]["reference"]]
     lines = [f"hard images ({reference} certifies them at no radius): share that others certify at radius 0"]
-    for entry in found:
+    for entry in entries:
         name = short[entry["name"]]
         if entry["lower_bound"]:
             lines.append(f"  {name}: undecided (votes were stopped before they showed which images are hard)")

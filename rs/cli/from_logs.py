@@ -54,19 +54,19 @@ def keep() -> None:
         claims = [row for row in rows["claims"] if row["id"] in read and row["verdict"] not in SAYS_NOTHING]
         for row in numbers:
             row |= logs[row["label"]]
-        told = {"numbers": [_plain(row) for row in numbers], "claims": [_plain(row) for row in claims]}
-        write_json(path, {**told, "files": [str(file) for file in files], "logs": logs})
+        verdicts = {"numbers": [_plain(row) for row in numbers], "claims": [_plain(row) for row in claims]}
+        write_json(path, {**verdicts, "files": [str(file) for file in files], "logs": logs})
 
 
 def kept(papers: Collection[str]) -> FromLogs:
     """The kept verdicts of the listed studies on these papers. Raises UserError for an invalid file."""
     numbers, claims = [], []
     for path in _listed():
-        told = read_json(path) if path.is_file() else None
-        if not isinstance(told, dict) or not {"numbers", "claims"} <= {*told}:
+        stored = read_json(path) if path.is_file() else None
+        if not isinstance(stored, dict) or not {"numbers", "claims"} <= {*stored}:
             raise UserError(f"{path}: numbers and claims are expected; rs verdicts --from-logs writes them")
-        numbers += [row for row in told["numbers"] if row["paper"] in papers]
-        claims += [row for row in told["claims"] if row["paper"] in papers]
+        numbers += [row for row in stored["numbers"] if row["paper"] in papers]
+        claims += [row for row in stored["claims"] if row["paper"] in papers]
     return FromLogs(numbers, claims)
 
 
@@ -75,11 +75,11 @@ def summary(others: FromLogs) -> str:
     if not others.numbers:
         return ""
     claims = {row["address"]: row["verdict"] for row in others.claims}
-    told = counted((row["status"] for row in others.numbers), "numbers")
-    told += f" {counted(claims.values(), 'claims')}" if claims else ""
+    sentence = counted((row["status"] for row in others.numbers), "numbers")
+    sentence += f" {counted(claims.values(), 'claims')}" if claims else ""
     return (
         "Compared apart, with published certification logs of other people's networks, whose training the "
-        f"logs do not state: {told[0].lower()}{told[1:]}"
+        f"logs do not state: {sentence[0].lower()}{sentence[1:]}"
     )
 
 

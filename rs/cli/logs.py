@@ -77,13 +77,13 @@ def import_logs(args: argparse.Namespace) -> None:
     for fault in faults:
         print(f"rs: {fault}", file=sys.stderr)
     if faults:
-        told = f"{len(faults)} of {len(paths)} logs could not be read"
-        raise UserError(f"import-log: {told} and {'is' if len(faults) == 1 else 'are'} left out")
+        problem = f"{len(faults)} of {len(paths)} logs could not be read"
+        raise UserError(f"import-log: {problem} and {'is' if len(faults) == 1 else 'are'} left out")
 
 
-def found_logs(given: Iterable[Path]) -> Iterable[Path]:
+def found_logs(places: Iterable[Path]) -> Iterable[Path]:
     """The files themselves, and the logs in folders."""
-    for path in given:
+    for path in places:
         if not path.is_dir():
             yield path
             continue
@@ -133,10 +133,10 @@ def _interval(value: float, low: float, high: float) -> str:
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", required=True, metavar="LABEL", help="label of the run")
     parser.add_argument("--seed", type=int, metavar="S", help="which seed, if the run has several")
-    told = "which smoothing noise, if the run has several: 'gaussian sigma=0.25'"
-    parser.add_argument("--smoothing", metavar="TEXT", help=told)
-    told = "which certificate, if the run has several: its name in the tables"
-    parser.add_argument("--certificate", metavar="NAME", help=told)
+    help_text = "which smoothing noise, if the run has several: 'gaussian sigma=0.25'"
+    parser.add_argument("--smoothing", metavar="TEXT", help=help_text)
+    help_text = "which certificate, if the run has several: its name in the tables"
+    parser.add_argument("--certificate", metavar="NAME", help=help_text)
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="the log to write")
 
 
@@ -157,9 +157,9 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
     if not noises:
         raise UserError(f"{study}: runs.{args.run}: has no certificates, so there is nothing to export")
     path = _only(f"{study}: runs.{args.run}", "--smoothing", noises, args.smoothing)
-    frame, made = read_certified(plan.existing(path))
+    frame, metadata = read_certified(plan.existing(path))
     network = read_model_manifest(planned.manifest)["sha256"]
-    belongs(path, made, plan.job("certify", str(path)).spec, network)
+    belongs(path, metadata, plan.job("certify", str(path)).spec, network)
     groups = {str(name): group for name, group in frame.groupby("certificate", sort=False)}
     chosen = _only(f"{study}: runs.{args.run}", "--certificate", groups, args.certificate)
     label, prediction = chosen["label"].to_numpy(), chosen["prediction"].to_numpy()
@@ -168,11 +168,11 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
     write_log(args.out, Log(chosen["image"].to_numpy(), label, prediction, radius, correct, seconds))
 
 
-def _only(where: str, option: str, found: dict[Any, Any], wanted: Any) -> Any:
-    """The wanted entry, or the only one."""
-    if wanted is None and len(found) == 1:
-        return next(iter(found.values()))
-    if wanted not in found:
-        problem = f"give one with {option}" if wanted is None else f"{option} {wanted}: not there"
-        raise UserError(f"{where}: {problem}; it has {', '.join(map(str, found))}")
-    return found[wanted]
+def _only(where: str, option: str, entries: dict[Any, Any], requested: Any) -> Any:
+    """The requested entry, or the only one."""
+    if requested is None and len(entries) == 1:
+        return next(iter(entries.values()))
+    if requested not in entries:
+        problem = f"give one with {option}" if requested is None else f"{option} {requested}: not there"
+        raise UserError(f"{where}: {problem}; it has {', '.join(map(str, entries))}")
+    return entries[requested]

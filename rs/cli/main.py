@@ -39,17 +39,17 @@ class Parser(argparse.ArgumentParser):
     """Wrong arguments give one line, as all bad input does."""
 
     def error(self, message: str) -> NoReturn:
-        if found := re.fullmatch(r"argument (\S+): invalid (int|float) value: '(.*)'", message, re.DOTALL):
-            message = f"argument {found[1]}: {found[3]!r}: must be {ALLOWED[found[2]]}"
+        if match := re.fullmatch(r"argument (\S+): invalid (int|float) value: '(.*)'", message, re.DOTALL):
+            message = f"argument {match[1]}: {match[3]!r}: must be {ALLOWED[match[2]]}"
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
-def understood(given: list[str]) -> argparse.Namespace:
+def understood(arguments: list[str]) -> argparse.Namespace:
     """The arguments; the verb's own help is named where one of them is unknown."""
-    stage = STAGES.get(given[0]) if given and "--job" in given else None
-    args, unknown = (job_parser(stage) if stage else parser(given[0] if given else None)).parse_known_args(
-        given
-    )
+    stage = STAGES.get(arguments[0]) if arguments and "--job" in arguments else None
+    args, unknown = (
+        job_parser(stage) if stage else parser(arguments[0] if arguments else None)
+    ).parse_known_args(arguments)
     if unknown:
         verb = f"rs {args.verb}" if args.verb else "rs"
         raise UserError(f"unrecognized arguments: {' '.join(unknown)} (see {verb} --help)")
@@ -65,8 +65,8 @@ def job_parser(stage: Stage) -> argparse.ArgumentParser:
     return top
 
 
-def parser(asked: str | None = None) -> argparse.ArgumentParser:
-    """All verbs with names and texts; the `asked` one is imported, with its arguments and function."""
+def parser(requested: str | None = None) -> argparse.ArgumentParser:
+    """All verbs with names and texts; the `requested` one is imported, with its arguments and function."""
     from rs.cli.verbs import AS_WRITTEN, VERBS
 
     top = Parser("rs", description=USAGE, formatter_class=AS_WRITTEN)
@@ -76,17 +76,17 @@ def parser(asked: str | None = None) -> argparse.ArgumentParser:
     for stage in STAGES.values():
         before = f"{OF_PEOPLE[stage.name]}; without these options, " if stage.name in OF_PEOPLE else ""
         verb = verbs.add_parser(stage.name, description=f"{before}{stage.text}")
-        if stage.name == asked:
+        if stage.name == requested:
             add_stage(verb, stage)
     for last in STUDY_STAGES.values():
         verb = verbs.add_parser(last.name, description=last.text)
-        if last.name == asked:
+        if last.name == requested:
             from rs.cli import study_stages
 
             study_stages.add_arguments(verb)
             verb.set_defaults(act=study_stages.run, stage=last.name)
     for own in VERBS:
-        own.add_to(verbs, asked)
+        own.add_to(verbs, requested)
     peoples = [*(own.name for own in VERBS), *OF_PEOPLE]
     workers = [name for name in verbs.choices if name not in peoples]
     summary = {name: str(verb.description).splitlines()[0] for name, verb in verbs.choices.items()}
@@ -119,8 +119,8 @@ def act(args: argparse.Namespace) -> None:
             raise
         frames = traceback.extract_tb(error.__traceback__)
         last = next(f for f in reversed(frames) if not _of_python(f.filename))
-        told = "must not read the command line or end the process when it is imported or called"
-        raise UserError(f"{last.filename}:{last.lineno}: exits with {error.code!r}; {told}") from error
+        problem = "must not read the command line or end the process when it is imported or called"
+        raise UserError(f"{last.filename}:{last.lineno}: exits with {error.code!r}; {problem}") from error
 
 
 def _of_python(file: str) -> bool:
@@ -130,9 +130,9 @@ def _of_python(file: str) -> bool:
 
 
 def main(argv: list[str] | None = None) -> int:
-    given = sys.argv[1:] if argv is None else argv
+    arguments = sys.argv[1:] if argv is None else argv
     try:
-        act(understood(given))
+        act(understood(arguments))
     except UserError as error:
         print(f"rs: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)

@@ -8,9 +8,9 @@ from pathlib import Path
 from rs.errors import UserError
 
 
-def within(path: Path, mark: str, told: str) -> str:
-    """The file's text with `told` between <!-- mark --> and <!-- /mark -->. Raises UserError where the marks
-    are missing.
+def within(path: Path, mark: str, content: str) -> str:
+    """The file's text with `content` between <!-- mark --> and <!-- /mark -->. Raises UserError where the
+    marks are missing.
     """
     start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     if not path.is_file():
@@ -20,4 +20,4 @@ def within(path: Path, mark: str, told: str) -> str:
     pattern = re.compile(rf"({start}\n).*?({end})", re.DOTALL)
     if not pattern.search(whole):
         raise UserError(f"{path}: lacks the marks {start} and {end}")
-    return pattern.sub(lambda found: f"{found[1]}{told}{found[2]}", whole, count=1)
+    return pattern.sub(lambda match: f"{match[1]}{content}{match[2]}", whole, count=1)

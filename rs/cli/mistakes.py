@@ -35,7 +35,7 @@ class Mistake:
 @functools.cache
 def mistakes() -> tuple[Mistake, ...]:
     listed = yaml.safe_load(LIST.read_text(encoding="utf-8"))
-    return tuple(Mistake(kind, name, *told) for kind, of in listed.items() for name, told in of.items())
+    return tuple(Mistake(kind, name, *fields) for kind, of in listed.items() for name, fields in of.items())
 
 
 def table() -> str:

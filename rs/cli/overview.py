@@ -80,11 +80,11 @@ def published_text(tables: Path, measured_only: bool = False) -> str:
             group = group.assign(settings=None)
         for row in group.to_dict("records"):
             name = MEASURES.get(row["metric"]) or f"r={row['radius']:g}"
-            found = verdict_words(row)
+            outcome = verdict_words(row)
             if pd.notna(row["reproduced"]):
                 bound = "" if pd.isna(row["low"]) else f" [{down(row['low'])}, {up(row['high'])}]"
-                found = f"reproduced {down(row['reproduced'])}{bound}  {found}"
-            lines.append(f"  {name:<7} published {row['printed']:<6} {found}")
+                outcome = f"reproduced {down(row['reproduced'])}{bound}  {outcome}"
+            lines.append(f"  {name:<7} published {row['printed']:<6} {outcome}")
     lines += [f"\npublished numbers without a measurement: {absent.sum()}"] if absent.any() else []
     return "\n".join(lines)
 
@@ -127,15 +127,15 @@ def unnamed(plans: list[Plan]) -> list[Path]:
         }
         named |= set(plan.aggregated_files())
     kept = {parent for path in named for parent in path.parents} | named
-    found: list[Path] = []
+    orphans: list[Path] = []
     for shared in accepted_code.SHARED:
         for path in sorted((RESULTS / shared).rglob("*")):
-            if path in kept or any(parent in found for parent in path.parents):
+            if path in kept or any(parent in orphans for parent in path.parents):
                 continue
             if "log" in (*path.parts, path.stem) or path.name.startswith(
                 ("resume-", ".", accepted_code.NAME, DIVERGED)
             ):
                 continue  # belongs to its run or data set
-            found.append(path)
-    found += [path for path in left_behind() if not any(parent in found for parent in path.parents)]
-    return found
+            orphans.append(path)
+    orphans += [path for path in left_behind() if not any(parent in orphans for parent in path.parents)]
+    return orphans

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rs.cli.slice_queue import read_queue
-from rs.cli.verdicts import CLAIMS_SAYING_MOST, Told, by_key, claims_of, everything, key_of
+from rs.cli.verdicts import CLAIMS_SAYING_MOST, StudyResults, by_key, claims_of, everything, key_of
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
@@ -40,12 +40,12 @@ def run(args: argparse.Namespace) -> None:
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"papers: --out {args.out}: must be a folder")
     make_folder(args.out, "index.html")
-    told = list(everything())
-    found = {tuple(files): _left(files) for files in _studies(told)}
-    names = _names(found)
-    studies = {names[files]: study for files, study in found.items()}
-    numbers = by_key(told)
-    claims = {f"{claim['paper']}/{claim['id']}": claim for claim in claims_of(told)}
+    results = list(everything())
+    by_files = {tuple(files): _left(files) for files in _studies(results)}
+    names = _names(by_files)
+    studies = {names[files]: study for files, study in by_files.items()}
+    numbers = by_key(results)
+    claims = {f"{claim['paper']}/{claim['id']}": claim for claim in claims_of(results)}
     open_numbers = {key for key, row in numbers.items() if _waits(row)}
     open_claims = {key for key, claim in claims.items() if claim["verdict"] == "not run"}
     left = _left_to_decide(studies, open_numbers, open_claims)
@@ -54,11 +54,11 @@ def run(args: argparse.Namespace) -> None:
         {**row, "study": _shown(row, key, studies, names), "told": verdict_words(row)}
         for key, row in numbers.items()
     ]
-    said = [{**_claim(claim), "study": names[_files(claim)]} for claim in claims.values()]
-    said.sort(key=lambda claim: CLAIMS_SAYING_MOST.index(claim["verdict"]))
+    claim_rows = [{**_claim(claim), "study": names[_files(claim)]} for claim in claims.values()]
+    claim_rows.sort(key=lambda claim: CLAIMS_SAYING_MOST.index(claim["verdict"]))
     commands = {name: study.command for name, study in studies.items()}
     pages = {name: os.path.relpath(study.page, args.out) for name, study in studies.items() if study.page}
-    for path in write_papers(args.out, shown, said, NAMES, commands, hours, pages, left):
+    for path in write_papers(args.out, shown, claim_rows, NAMES, commands, hours, pages, left):
         print(path)
 
 
@@ -76,11 +76,11 @@ def _names(studies: Mapping[tuple[Path, ...], _Left]) -> dict[tuple[Path, ...], 
     }
 
 
-def _studies(told: Sequence[Told]) -> Iterator[list[Path]]:
+def _studies(results: Sequence[StudyResults]) -> Iterator[list[Path]]:
     """The files of every study, the queue's too."""
     queued = read_queue(QUEUE) if QUEUE.is_file() else []
     seen = set()
-    for files in (*(one.files for one in told), *(entry.study for entry in queued)):
+    for files in (*(one.files for one in results), *(entry.study for entry in queued)):
         if tuple(files) not in seen:
             seen.add(tuple(files))
             yield files
@@ -120,9 +120,9 @@ def _left(files: list[Path]) -> _Left:
         plan = Plan(study)
     except UserError:
         return _Left(f"{command} {' '.join(map(str, files))}")
-    found = price.hours(plan, price.missing(plan), rates.card(MACHINE))
+    cost = price.hours(plan, price.missing(plan), rates.card(MACHINE))
     page = plan.folder / "report.html"
-    hours = found.hours if found else None
+    hours = cost.hours if cost else None
     priced = f"   # about {price.in_words(hours)} {MACHINE} hours" if hours else ""
     data = str(study.data["name"])
     return _Left(
@@ -141,14 +141,14 @@ def _left_to_decide(
     """How many open numbers and claims each study decides, without studies of which another one decides as
     much in less time.
     """
-    found = {name: (study.numbers & numbers, study.claims & claims) for name, study in studies.items()}
+    reach = {name: (study.numbers & numbers, study.claims & claims) for name, study in studies.items()}
     hours = {name: study.hours or math.inf for name, study in studies.items()}
     return {
         name: (len(mine[0]), len(mine[1]))
-        for name, mine in found.items()
+        for name, mine in reach.items()
         if not any(
             mine[0] <= other[0] and mine[1] <= other[1] and hours[by] < hours[name]
-            for by, other in found.items()
+            for by, other in reach.items()
         )
     }
 
@@ -163,9 +163,9 @@ def _shown(row: Row, key: str, studies: Mapping[str, _Left], names: Mapping[tupl
 
 def _claim(row: dict[str, Any]) -> dict[str, Any]:
     decides = _deciding(row)
-    said = row["settings"] or (rests_on([decides], row["verdict"]) if decides else "")
+    evidence = row["settings"] or (rests_on([decides], row["verdict"]) if decides else "")
     ends = [decides[key] for key in ("low", "value", "high")] if decides else None
-    return {**row, "evidence": said[:200], "interval": ends}
+    return {**row, "evidence": evidence[:200], "interval": ends}
 
 
 def _deciding(row: dict[str, Any]) -> dict[str, Any] | None:
@@ -173,10 +173,10 @@ def _deciding(row: dict[str, Any]) -> dict[str, Any] | None:
     distance from 0 in widths of its interval.
     """
     same = [c for c in row["conditions"] if c["evidence"] and c["condition_verdict"] == row["verdict"]]
-    found = same or [c for c in row["conditions"] if c["evidence"]]
+    conditions = same or [c for c in row["conditions"] if c["evidence"]]
 
     def sure(condition: dict[str, Any]) -> float:
         low, value, high = (condition[key] for key in ("low", "value", "high"))
         return abs(value) / (high - low) if None not in (low, value, high) and high > low else math.inf
 
-    return min(found, key=sure, default=None)
+    return min(conditions, key=sure, default=None)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def add_study(parser: argparse.ArgumentParser) -> None:
     default = [Path("config/config.yaml")]
-    told = f"study file and its overlays (default: {default[0]})"
-    parser.add_argument("--study", nargs="+", type=Path, default=default, metavar="FILE", help=told)
+    help_text = f"study file and its overlays (default: {default[0]})"
+    parser.add_argument("--study", nargs="+", type=Path, default=default, metavar="FILE", help=help_text)
 
 
 def plan_of(args: argparse.Namespace) -> Plan:

@@ -27,26 +27,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("contestants", nargs="+", metavar=NAMED, help=CONTESTANT)
     add_choices(parser)
     parser.add_argument("--difference", type=float, metavar="D", help="difference to detect")
-    told = "which difference this many images detect"
-    parser.add_argument("--images", type=int, metavar="N", help=told)
-    told = "which difference this many training seeds detect"
-    parser.add_argument("--seeds", type=int, metavar="S", help=told)
-    told = "a difference in certified accuracy at radius R (default: in ACR)"
-    parser.add_argument("--at", type=float, metavar="R", help=told)
-    told = "probability of detecting the difference (default: 0.8)"
-    parser.add_argument("--power", type=float, default=0.8, metavar="P", help=told)
-    told = "1 minus the test's error rate (default: 0.95)"
-    parser.add_argument("--level", type=float, default=0.95, metavar="P", help=told)
+    help_text = "which difference this many images detect"
+    parser.add_argument("--images", type=int, metavar="N", help=help_text)
+    help_text = "which difference this many training seeds detect"
+    parser.add_argument("--seeds", type=int, metavar="S", help=help_text)
+    help_text = "a difference in certified accuracy at radius R (default: in ACR)"
+    parser.add_argument("--at", type=float, metavar="R", help=help_text)
+    help_text = "probability of detecting the difference (default: 0.8)"
+    parser.add_argument("--power", type=float, default=0.8, metavar="P", help=help_text)
+    help_text = "1 minus the test's error rate (default: 0.95)"
+    parser.add_argument("--level", type=float, default=0.95, metavar="P", help=help_text)
     parser.add_argument(
         "--seed-deviation",
         type=float,
         metavar="S",
         help="standard deviation of the difference over training seeds, if the pilot has fewer than 3",
     )
-    told = "error rate of the certificates (default: 0.001)"
-    parser.add_argument("--alpha", type=float, default=0.001, metavar="A", help=told)
-    told = "votes per image of the logs (default: 100000)"
-    parser.add_argument("--votes", type=int, default=100_000, metavar="N", help=told)
+    help_text = "error rate of the certificates (default: 0.001)"
+    parser.add_argument("--alpha", type=float, default=0.001, metavar="A", help=help_text)
+    help_text = "votes per image of the logs (default: 100000)"
+    parser.add_argument("--votes", type=int, default=100_000, metavar="N", help=help_text)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -56,10 +56,10 @@ def run(args: argparse.Namespace) -> None:
     if len(contestants) > 2:
         raise UserError(f"power: {len(contestants)} contestants; a pilot is one or two")
     pilot = pilot_of(contestants, args.at)
-    told = answer(pilot, args)
-    told["votes"] = votes(contestants, pilot, told["difference"], args)
-    told["price"] = price(told, args)
-    print(json.dumps(told, indent=1) if args.json else text(told))
+    result = answer(pilot, args)
+    result["votes"] = votes(contestants, pilot, result["difference"], args)
+    result["price"] = price(result, args)
+    print(json.dumps(result, indent=1) if args.json else text(result))
 
 
 def check(args: argparse.Namespace) -> None:
@@ -80,22 +80,26 @@ def check(args: argparse.Namespace) -> None:
 
 def answer(pilot: Pilot, args: argparse.Namespace) -> dict[str, Any]:
     """The answer, for the pilot's own difference where none is given; None for unknown values."""
-    wanted = abs(args.difference if args.difference is not None else pilot.difference or 0.0)
-    if wanted == 0 and args.images is None and args.seeds is None:
+    difference = abs(args.difference if args.difference is not None else pilot.difference or 0.0)
+    if difference == 0 and args.images is None and args.seeds is None:
         raise UserError("power: the pilot shows no difference; give the one to detect with --difference")
-    if pilot.metric == "certified_accuracy" and wanted > 1:
-        raise UserError(f"power: --difference {wanted:g}: accuracies differ by at most 1")
+    if pilot.metric == "certified_accuracy" and difference > 1:
+        raise UserError(f"power: --difference {difference:g}: accuracies differ by at most 1")
     rule = {"level": args.level, "power": args.power}
     deviation = args.seed_deviation if args.seed_deviation is not None else pilot.seed_deviation
-    told: dict[str, Any] = {"a": pilot.names[0], "b": pilot.names[1] if len(pilot.names) > 1 else None}
-    told |= {"metric": pilot.metric, "radius": pilot.radius, "pilot_images": pilot.images}
-    told |= {"pilot_difference": pilot.difference, "difference": wanted or None, **rule}
-    told |= {"correlation": pilot.correlation, "paired_deviation": pilot.paired, "seed_deviation": deviation}
-    told |= {"unpaired_deviation": pilot.unpaired, "discordant": pilot.discordant}
-    if wanted:
-        told["paired_images"] = _paired(pilot, wanted, rule)
-        told["unpaired_images"] = size.images(pilot.unpaired, wanted, **rule)
-        told["seeds"] = None if deviation is None else size.seeds(deviation, wanted, **rule)
+    result: dict[str, Any] = {"a": pilot.names[0], "b": pilot.names[1] if len(pilot.names) > 1 else None}
+    result |= {"metric": pilot.metric, "radius": pilot.radius, "pilot_images": pilot.images}
+    result |= {"pilot_difference": pilot.difference, "difference": difference or None, **rule}
+    result |= {
+        "correlation": pilot.correlation,
+        "paired_deviation": pilot.paired,
+        "seed_deviation": deviation,
+    }
+    result |= {"unpaired_deviation": pilot.unpaired, "discordant": pilot.discordant}
+    if difference:
+        result["paired_images"] = _paired(pilot, difference, rule)
+        result["unpaired_images"] = size.images(pilot.unpaired, difference, **rule)
+        result["seeds"] = None if deviation is None else size.seeds(deviation, difference, **rule)
     shown: dict[str, Any] = {}
     if args.images is not None:
         shown["images"] = args.images
@@ -109,21 +113,21 @@ def answer(pilot: Pilot, args: argparse.Namespace) -> dict[str, Any]:
             few = f"the pilot has {plural(pilot.seeds, 'training seed')}, at least 3 are needed"
             raise UserError(f"power: --seeds: {few}; or give --seed-deviation")
         shown |= {"seeds": args.seeds, "methods": size.seed_difference(deviation, args.seeds, **rule)}
-    return told | {"shown": shown}
+    return result | {"shown": shown}
 
 
-def _paired(pilot: Pilot, wanted: float, rule: dict[str, float]) -> int | None:
+def _paired(pilot: Pilot, difference: float, rule: dict[str, float]) -> int | None:
     if pilot.discordant is not None:
-        return size.discordant_images(pilot.discordant, wanted, **rule)
-    return None if pilot.paired is None else size.images(pilot.paired, wanted, **rule)
+        return size.discordant_images(pilot.discordant, difference, **rule)
+    return None if pilot.paired is None else size.images(pilot.paired, difference, **rule)
 
 
 def votes(
-    contestants: list[Contestant], pilot: Pilot, wanted: float | None, args: argparse.Namespace
+    contestants: list[Contestant], pilot: Pilot, difference: float | None, args: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Paired images for an ACR at other numbers of votes; empty where the radii do not determine p_A."""
     known = [c.sigma is not None for c in contestants]
-    if pilot.metric != "acr" or len(contestants) < 2 or not all(known) or not wanted:
+    if pilot.metric != "acr" or len(contestants) < 2 or not all(known) or not difference:
         return []
     rows = []
     drawn = [
@@ -137,18 +141,18 @@ def votes(
         deviation, kept = at_votes(contestants, drawn, n, args.alpha)
         if kept <= 0:
             continue
-        told = wanted * kept / now[1]
-        images = size.images(deviation, told, args.level, args.power)
-        rows.append({"n": n, "difference": told, "paired_deviation": deviation, "paired_images": images})
+        expected = difference * kept / now[1]
+        images = size.images(deviation, expected, args.level, args.power)
+        rows.append({"n": n, "difference": expected, "paired_deviation": deviation, "paired_images": images})
     return rows
 
 
-def price(answered: dict[str, Any], args: argparse.Namespace) -> dict[str, Any] | None:
+def price(result: dict[str, Any], args: argparse.Namespace) -> dict[str, Any] | None:
     """The price of certifying the paired images anew here (`rs price`), if studies are given, with their own
     votes, for both sides. None for logs, and where more images are needed than the test split has.
     """
-    named = [parse(given) for given in args.contestants]
-    images = answered.get("paired_images")
+    named = [parse(name) for name in args.contestants]
+    images = result.get("paired_images")
     if images is None or not all(files and label for files, label in named):
         return None
     from rs.plan import price as pricing
@@ -161,48 +165,48 @@ def price(answered: dict[str, Any], args: argparse.Namespace) -> dict[str, Any] 
         if images > plan.data_facts["x-sizes"]["test"]:
             return None
         jobs = (job for p in plan.runs if p.run.label == label for job in plan.of_run(p.id))
-        found = pricing.hours(plan, [job for job in jobs if job.stage in ("form", "sample")])
-        if found is None:
+        cost = pricing.hours(plan, [job for job in jobs if job.stage in ("form", "sample")])
+        if cost is None:
             return None
-        prices.append(found)
-    told = {"images": images, "hours": sum(p.hours for p in prices), "unit": prices[0].unit}
-    return told | {"machine": prices[0].machine, "assumed": any(p.assumed for p in prices)}
+        prices.append(cost)
+    total = {"images": images, "hours": sum(p.hours for p in prices), "unit": prices[0].unit}
+    return total | {"machine": prices[0].machine, "assumed": any(p.assumed for p in prices)}
 
 
-def text(told: dict[str, Any]) -> str:
+def text(result: dict[str, Any]) -> str:
     """The answer as text."""
-    what = "ACR" if told["metric"] == "acr" else f"certified accuracy at {told['radius']:g}"
-    pair = told["a"] if told["b"] is None else f"{told['a']} − {told['b']}"
-    lines = [f"pilot: {pair}, {plural(told['pilot_images'], 'image')}, {what}"]
-    if told["pilot_difference"] is not None:
-        spread = "" if told["correlation"] is None else f"; correlation {told['correlation']:.3f}"
-        lines[0] += f": difference {told['pilot_difference']:+.4f}{spread}"
-    rule = f"{100 * told['power']:g} % power at {100 * told['level']:g} %"
-    if told["difference"]:
-        paired = told["paired_images"]
-        lines.append(f"a difference of {told['difference']:g} takes, with {rule}:")
+    what = "ACR" if result["metric"] == "acr" else f"certified accuracy at {result['radius']:g}"
+    pair = result["a"] if result["b"] is None else f"{result['a']} − {result['b']}"
+    lines = [f"pilot: {pair}, {plural(result['pilot_images'], 'image')}, {what}"]
+    if result["pilot_difference"] is not None:
+        spread = "" if result["correlation"] is None else f"; correlation {result['correlation']:.3f}"
+        lines[0] += f": difference {result['pilot_difference']:+.4f}{spread}"
+    rule = f"{100 * result['power']:g} % power at {100 * result['level']:g} %"
+    if result["difference"]:
+        paired = result["paired_images"]
+        lines.append(f"a difference of {result['difference']:g} takes, with {rule}:")
         shown = "unknown (one contestant) images" if paired is None else plural(paired, "image")
         lines.append(f"  {shown}, paired")
-        lines.append(f"  {plural(told['unpaired_images'], 'image')} on each side, unpaired")
+        lines.append(f"  {plural(result['unpaired_images'], 'image')} on each side, unpaired")
         seeds = (
             "unknown (the pilot has fewer than 3; --seed-deviation)"
-            if told["seed_deviation"] is None
+            if result["seed_deviation"] is None
             else None
         )
         lines.append(
-            f"  {seeds or told['seeds'] or f'more than {size.MOST_SEEDS}'} training seeds on each side"
+            f"  {seeds or result['seeds'] or f'more than {size.MOST_SEEDS}'} training seeds on each side"
         )
-    for row in told["votes"]:
+    for row in result["votes"]:
         becomes = f"the difference becomes {row['difference']:.4f}, {plural(row['paired_images'], 'image')}"
         lines.append(f"  {plural(row['n'], 'vote')} an image: {becomes}")
-    shown = told["shown"]
+    shown = result["shown"]
     if "images" in shown:
         paired = f"{shown['paired']:.4f} paired, " if "paired" in shown else ""
         lines.append(f"{shown['images']} images show, with {rule}: {paired}{shown['unpaired']:.4f} unpaired")
     if "seeds" in shown:
         lines.append(f"{shown['seeds']} training seeds show, with {rule}: {shown['methods']:.4f}")
-    if told["price"]:
-        cost = told["price"]
+    if result["price"]:
+        cost = result["price"]
         note = ", assumed rates" if cost["assumed"] else ""
         both = f"{plural(cost['images'], 'image')} on both sides"
         lines.append(f"votes for {both}: {cost['hours']:.3g} {cost['unit']}{note}")

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
         sampling |= wanted(sampling, fixed if fixed and fixed.is_file() else None)
         sampling["precision"] = rounded(args.precision, sampling["precision"])
         with use_device(sampling["device"]) as device:
-            found = compare(
+            compared = compare(
                 planned.manifest,
                 plan.data_manifest,
                 Subset(**plan.study.test),
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
             )
         spec = plan.job("certify", str(observation.certified)).spec
         print(f"\n{planned.run.label}, smoothing noise {observation.noise}")
-        print(text(found, spec["certificates"], observation.noise, plan.study.report["radii"]))
+        print(text(compared, spec["certificates"], observation.noise, plan.study.report["radii"]))
 
 
 def compare(
@@ -127,12 +127,12 @@ def compare(
     for row, index in follow(enumerate(positions), len(positions), "precision", "images"):
         voter = VoterAtHand(ready, split.take([index])[0], [index], ())
         for i, (purpose, votes) in enumerate(drawn):
-            found = torch.zeros(3, model["classes"], dtype=torch.int64, device=device)
+            tally = torch.zeros(3, model["classes"], dtype=torch.int64, device=device)
             with voter.within_memory(" in two forms"):
                 for noisy in voter.noisy(0, purpose, 0, votes):
                     plain, other = (answers.answers(form, noisy) for form in forms)
-                    answers.count(found, other, plain)
-            rounded_votes, plain_votes, both = found.cpu().numpy()
+                    answers.count(tally, other, plain)
+            rounded_votes, plain_votes, both = tally.cpu().numpy()
             counts[i, :, row] = plain_votes, rounded_votes
             differing[row] += votes - both.sum()
         if any(bool(form.broken) for form in forms):
@@ -153,56 +153,56 @@ def _forms(
     """The forms in float32 and in the precision of `sampling`. Int8 is calibrated anew: the run's own scales
     belong to the processor and the versions (of this code too) with which its form was made.
     """
-    asked, plain = asked_form(sampling), {**sampling, "precision": "float32", "engine": "torch"}
-    if not by_openvino(asked):
-        return [form_of(audited, form, device) for form in (plain, asked)]
-    programs.check_processor(asked, device)
-    given = for_noise(audited, asked, smoothing, data)
-    program = calibrated(given, asked, smoothing, data)
+    other, plain = asked_form(sampling), {**sampling, "precision": "float32", "engine": "torch"}
+    if not by_openvino(other):
+        return [form_of(audited, form, device) for form in (plain, other)]
+    programs.check_processor(other, device)
+    probed = for_noise(audited, other, smoothing, data)
+    program = calibrated(probed, other, smoothing, data)
     # forms that a run would refuse are measured too
-    return [form_of(audited, plain, device), OpenVinoForm(given, asked, device, program, most=1.0)]
+    return [form_of(audited, plain, device), OpenVinoForm(probed, other, device, program, most=1.0)]
 
 
 def _refused(form: InferenceForm) -> str:
     """That a run would refuse this form, and why; empty where it would not."""
-    found, most = form.compared["differing_votes"], DIFFERING.get(str(form.description["precision"]), 1.0)
-    if not by_openvino(form.description) or found <= most:
+    share, most = form.compared["differing_votes"], DIFFERING.get(str(form.description["precision"]), 1.0)
+    if not by_openvino(form.description) or share <= most:
         return ""
-    told = f"{found:.1%} of the votes on its probes are not the network's"
-    return f"a run refuses this form: {told}; at most {most:.0%} may be"
+    reason = f"{share:.1%} of the votes on its probes are not the network's"
+    return f"a run refuses this form: {reason}; at most {most:.0%} may be"
 
 
-def rounded(asked: str | None, own: str) -> str:
+def rounded(requested: str | None, own: str) -> str:
     """The precision compared with float32: the requested one, else the study's own, else bfloat16."""
-    return asked or (own if own != "float32" else "bfloat16")
+    return requested or (own if own != "float32" else "bfloat16")
 
 
 def text(
-    found: Compared, certificates: list[dict[str, Any]], smoothing: dict[str, Any], radii: list[float]
+    compared: Compared, certificates: list[dict[str, Any]], smoothing: dict[str, Any], radii: list[float]
 ) -> str:
     """The text of `run` for one run."""
     noise = catalog.build("noises", smoothing)
-    images = len(found.differing)
-    share = found.differing.sum() / found.votes
+    images = len(compared.differing)
+    share = compared.differing.sum() / compared.votes
     lines = [
-        f"{found.differing.sum()} of {found.votes} single votes differ ({share:.3%}), "
-        f"in {np.count_nonzero(found.differing)} of {plural(images, 'image')}; "
-        f"certified accuracy with {int(found.draws['float32'].estimation.n[0])} votes:"
+        f"{compared.differing.sum()} of {compared.votes} single votes differ ({share:.3%}), "
+        f"in {np.count_nonzero(compared.differing)} of {plural(images, 'image')}; "
+        f"certified accuracy with {int(compared.draws['float32'].estimation.n[0])} votes:"
     ]
     for method in certificates:
         certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
         if certificate.needs != {"counts"}:
             continue
         held = {}
-        for precision, draws in found.draws.items():
+        for precision, draws in compared.draws.items():
             certified = certificate.certify(draws, noise, use.alpha)
             right = certified.prediction == draws.labels
             held[precision] = right & (certified.radius >= np.array(radii)[:, None])  # [radii, images]
-            told = [f"r={r:g} {np.mean(at):.3f}" for r, at in zip(radii, held[precision], strict=True)]
+            accuracies = [f"r={r:g} {np.mean(at):.3f}" for r, at in zip(radii, held[precision], strict=True)]
             acr = float(np.mean(np.where(right, certified.radius, 0.0)))
-            lines.append(f"  {label_of(method):<12} {precision:<9} {'  '.join(told)}  ACR {acr:.4f}")
+            lines.append(f"  {label_of(method):<12} {precision:<9} {'  '.join(accuracies)}  ACR {acr:.4f}")
         lines.append(f"  {label_of(method):<12} {verdict(held['float32'], list(held.values())[1], radii)}")
-    return "\n".join([*lines, *filter(None, [found.refused])])
+    return "\n".join([*lines, *filter(None, [compared.refused])])
 
 
 def verdict(plain: np.ndarray, other: np.ndarray, radii: list[float]) -> str:
@@ -210,13 +210,13 @@ def verdict(plain: np.ndarray, other: np.ndarray, radii: list[float]) -> str:
     which neither certifies any image are left out.
     """
     only = (plain & ~other).sum(1), (other & ~plain).sum(1)
-    found = of_proportions(*only, plain.shape[1], margin=MARGIN)
+    tests = of_proportions(*only, plain.shape[1], margin=MARGIN)
     some = (plain | other).any(1)
-    asked = [
-        (f"{r:g}", at.equivalence < LEVEL) for r, at, any_ in zip(radii, found, some, strict=True) if any_
+    outcomes = [
+        (f"{r:g}", at.equivalence < LEVEL) for r, at, any_ in zip(radii, tests, some, strict=True) if any_
     ]
-    same, open_ = ([r for r, shown in asked if shown is held] for held in (True, False))
-    told = (
+    same, open_ = ([r for r, shown in outcomes if shown is held] for held in (True, False))
+    sentence = (
         f"equivalent within {100 * MARGIN:g} point (paired, p < {LEVEL:g}) at r = {', '.join(same) or 'none'}"
     )
-    return told + f"; not shown at r = {', '.join(open_)}" * bool(open_)
+    return sentence + f"; not shown at r = {', '.join(open_)}" * bool(open_)

@@ -32,8 +32,8 @@ GPUS = ("H100", "A100")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     known = ", ".join(rates.CARDS)
-    told = f"GPUs to price beside this machine: {known} (default: {' '.join(GPUS)})"
-    parser.add_argument("--gpu", nargs="*", default=GPUS, metavar="NAME", help=told)
+    help_text = f"GPUs to price beside this machine: {known} (default: {' '.join(GPUS)})"
+    parser.add_argument("--gpu", nargs="*", default=GPUS, metavar="NAME", help=help_text)
     parser.add_argument("--no-measure", action="store_true", help="use existing measurements or assumptions")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> None:
     needed = {name: space(plan, jobs) for name, jobs in chosen.items()}
     sizes = [size for on in machines if (size := shards.proposed(plan, chosen["missing"], on)) is not None]
     if args.json:
-        told: dict[str, Any] = {"study": plan.study.name, "shards": [size.as_json() for size in sizes]}
+        fields: dict[str, Any] = {"study": plan.study.name, "shards": [size.as_json() for size in sizes]}
         for name in chosen:
-            told[name] = {"machines": [p.as_json() for p in prices[name]], "bytes": needed[name].as_json()}
-        print(json.dumps(told, indent=1))
+            fields[name] = {"machines": [p.as_json() for p in prices[name]], "bytes": needed[name].as_json()}
+        print(json.dumps(fields, indent=1))
         return
     shown = ["missing", "whole"] if len(chosen["missing"]) < len(chosen["whole"]) else ["whole"]
     print("\n\n".join(_text(name, prices[name], needed[name]) for name in shown))
@@ -62,13 +62,13 @@ def run(args: argparse.Namespace) -> None:
 
 def measure(plan: Plan, jobs: list[Job]) -> None:
     """Measures the rates that the cache lacks for the networks of these jobs."""
-    wanted: dict[Network, set[str]] = defaultdict(set)
+    kinds_of: dict[Network, set[str]] = defaultdict(set)
     gpu = rates.here().gpu
     for job in jobs:
         with contextlib.suppress(NotPriced):
             for work in (part for whole in work_of(plan, job) for part in singly(whole)):
-                wanted[work.network].add(taken(work, gpu).kind)
-    lacking = {n: kinds - rates.measured(n).get("rates", {}).keys() for n, kinds in wanted.items()}
+                kinds_of[work.network].add(taken(work, gpu).kind)
+    lacking = {n: kinds - rates.measured(n).get("rates", {}).keys() for n, kinds in kinds_of.items()}
     lacking = {network: kinds for network, kinds in lacking.items() if kinds}
     if not lacking:
         return
@@ -78,8 +78,8 @@ def measure(plan: Plan, jobs: list[Job]) -> None:
     with use_device("auto") as device:
         for network, kinds in lacking.items():
             print(f"rs: measuring {network.name}: {', '.join(sorted(kinds))}", file=sys.stderr)
-            costs, found = speed.measure(network, sorted(kinds), device)
-            rates.keep(network, costs, rates.measured(network).get("rates", {}) | found)
+            costs, seconds = speed.measure(network, sorted(kinds), device)
+            rates.keep(network, costs, rates.measured(network).get("rates", {}) | seconds)
 
 
 def _text(name: str, prices: list[price.Price], needed: Space) -> str:

@@ -189,8 +189,8 @@ def _lines(stream: TextIO) -> Iterator[str]:
             raise UserError(f"radius: standard input, line {number}: not a text in UTF-8") from error
         left -= len(line)
         if left < 0:
-            told = f"more than {LARGEST} characters; give it in parts"
-            raise UserError(f"radius: standard input, line {number}: {told}")
+            problem = f"more than {LARGEST} characters; give it in parts"
+            raise UserError(f"radius: standard input, line {number}: {problem}")
         if not line:
             return
         yield line
@@ -208,8 +208,8 @@ def _piped(lines: Iterable[str]) -> Iterator[tuple[list[int], list[int]]]:
         pair = _same_classes(where, *(_counts(where, cell) for cell in cells))
         classes = classes or len(pair[0])
         if len(pair[0]) != classes:
-            told = plural(len(pair[0]), "class", "classes")
-            raise UserError(f"radius: {where}: {told}; the lines before have {classes}")
+            count = plural(len(pair[0]), "class", "classes")
+            raise UserError(f"radius: {where}: {count}; the lines before have {classes}")
         yield pair
     if not classes:
         raise UserError("radius: give --selection and --estimation, or lines of both on standard input")
@@ -255,8 +255,8 @@ def _dimension(text: str | None, noise: dict[str, Any], norm: float | str) -> in
     if text is None:
         if not claims.needs_dimension(noise, norm):
             return 1
-        told = f"the l{canonical(norm)} radius under {noise['name']} noise depends on it"
-        raise UserError(f"radius: give --dimension: {told}")
+        reason = f"the l{canonical(norm)} radius under {noise['name']} noise depends on it"
+        raise UserError(f"radius: give --dimension: {reason}")
     if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
         raise UserError(f"radius: --dimension {text}: must be a whole number from 1, as 3072")
     return int(text)

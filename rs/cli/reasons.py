@@ -24,10 +24,10 @@ DEFAULT = "the default"
 
 def reasons(plan: Plan, counts: Mapping[str, int], files: list[Path]) -> list[str]:
     """Sentences for the reader of `counts`, a study's files of each kind."""
-    told = list(edited(plan)) if counts.get("lacks") else []
+    sentences = list(edited(plan)) if counts.get("lacks") else []
     if counts.get("stale"):
-        told += [*of_the_study(plan), *of_other_code(plan, files)]
-    return told
+        sentences += [*of_the_study(plan), *of_other_code(plan, files)]
+    return sentences
 
 
 def edited(plan: Plan) -> Iterator[str]:
@@ -65,11 +65,11 @@ def _made_with_others(path: Path, digest: str) -> bool:
 def of_other_code(plan: Plan, files: list[Path]) -> list[str]:
     """At most one sentence: how many finished files count as made by other code, by stage."""
     with contextlib.suppress(UserError):  # the stage that reads a damaged file reports it
-        found = Counter[str]()
+        counts = Counter[str]()
         for other in made_by_other_code(plan, None, []):
-            found[other.stage] += len(other.jobs)
-        if found:
-            stages = ", ".join(f"{stage} {number:,}" for stage, number in found.items())
+            counts[other.stage] += len(other.jobs)
+        if counts:
+            stages = ", ".join(f"{stage} {number:,}" for stage, number in counts.items())
             study = " ".join(map(str, files))
             accept = f"what has changed, and how to keep them: rs accept --study {study}"
             return [f"stale: made by other code: {stages}, and what is made from these; {accept}"]
@@ -96,13 +96,13 @@ def _changes(manifest: Path, job: Job) -> str:
         if isinstance(spec, dict):
             was, now = _flat(spec), _flat(job.spec)
             keys = sorted(k for k in {*was, *now} if was.get(k, DEFAULT) != now.get(k, DEFAULT))
-            told = [f"{k} is {now.get(k, DEFAULT)}, was {was.get(k, DEFAULT)}" for k in keys[:MOST]]
-            return "; ".join([*told, f"and {len(keys) - MOST} more"] if len(keys) > MOST else told)
+            changes = [f"{k} is {now.get(k, DEFAULT)}, was {was.get(k, DEFAULT)}" for k in keys[:MOST]]
+            return "; ".join([*changes, f"and {len(keys) - MOST} more"] if len(keys) > MOST else changes)
     return ""
 
 
 def _flat(spec: Mapping[str, Any], head: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in spec.items():
-        found |= _flat(value, f"{head}{key}.") if isinstance(value, Mapping) else {f"{head}{key}": value}
-    return found
+        flat |= _flat(value, f"{head}{key}.") if isinstance(value, Mapping) else {f"{head}{key}": value}
+    return flat

@@ -27,14 +27,14 @@ from rs.study.yaml_file import read_yaml
 from rs.tables.aggregate import aggregate
 
 
-def read_list(path: Path, key: str = "tables", made: str = "TEXT FILE") -> dict[Path, list[Path]]:
-    """The files that are `made` from a study and its overlays, each with these, as the YAML file lists them
-    under `key`. Raises UserError where it lists none.
+def read_list(path: Path, key: str = "tables", product: str = "TEXT FILE") -> dict[Path, list[Path]]:
+    """The files (each a `product`) made from a study and its overlays, with these, as the YAML file lists
+    them under `key`. Raises UserError where it lists none.
     """
     listed = read_yaml(path).get(key)
     good = isinstance(listed, dict) and all(isinstance(files, list) for files in listed.values())
     if not good or not listed:
-        raise UserError(f"{path}: {key}: must be {{{made}: [STUDY, OVERLAY, ...]}}")
+        raise UserError(f"{path}: {key}: must be {{{product}: [STUDY, OVERLAY, ...]}}")
     return {Path(str(out)): [Path(str(file)) for file in files] for out, files in listed.items()}
 
 
@@ -43,16 +43,16 @@ def certified(plan: Plan, observations: Path, runs: Iterable[PlannedRun]) -> Ite
     """Inside, the working directory is a folder with the observations of `runs` and the certificates derived
     from them. This takes a while, so a line announces it. Raises UserError where a run has no observations.
     """
-    kept, wanted = observations.resolve(), list(runs)
+    kept, chosen = observations.resolve(), list(runs)
     print(f"rs: deriving the tables of {plan.study.name} from {observations}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         runs_folder = RESULTS / "runs"
-        for name, label in {planned.network: planned.run.label for planned in wanted}.items():
+        for name, label in {planned.network: planned.run.label for planned in chosen}.items():
             source = kept / name
             if not (source / "model.json").is_file():
                 raise UserError(f"{observations / name}: no observations of run {label!r}")
             shutil.copytree(source, runs_folder / name)
-        for job in (job for planned in wanted for job in plan.of_run(planned.id)):
+        for job in (job for planned in chosen for job in plan.of_run(planned.id)):
             if job.stage == "certify":
                 if lost := [path for path in job.needs() if not path.is_file()]:
                     place = observations / lost[0].relative_to(runs_folder)
@@ -71,8 +71,8 @@ def text_of(files: list[Path], observations: Path) -> str:
         aggregate(plan, tables, "")
         parts = [certified_accuracy_text(tables), published_text(tables, measured_only=True).strip()]
         parts += [attacks_text(tables), calibration_text(tables)]
-        told = [part for part in parts if part and not part.startswith("no certificate")]
-        return "\n\n".join(told or [trainings_text(tables)]) + "\n"
+        sections = [part for part in parts if part and not part.startswith("no certificate")]
+        return "\n\n".join(sections or [trainings_text(tables)]) + "\n"
 
 
 def attacks_text(tables: Path) -> str:

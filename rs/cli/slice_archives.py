@@ -47,44 +47,44 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _in_order(since: float) -> dict[Path, int]:
     """The files of results/runs as `pack` ranks them, with their sizes."""
-    found: dict[Path, os.stat_result] = {}
+    stats: dict[Path, os.stat_result] = {}
     for path in (RESULTS / "runs").rglob("*"):
         with contextlib.suppress(FileNotFoundError):
             if path.suffix != PART and path.is_file():
-                found[path] = path.stat()
+                stats[path] = path.stat()
 
     def rank(path: Path) -> tuple[bool, int, int, str]:
         kind = 2 if path.name.startswith(("resume-", DIVERGED)) else int(path.suffix == ".safetensors")
-        return found[path].st_mtime < since, kind, found[path].st_size, str(path)
+        return stats[path].st_mtime < since, kind, stats[path].st_size, str(path)
 
-    return {path: found[path].st_size for path in sorted(found, key=rank)}
+    return {path: stats[path].st_size for path in sorted(stats, key=rank)}
 
 
 def _packed(folder: Path, sizes: dict[Path, int]) -> tuple[list[Path], list[Path]]:
     """Packs these files in order; the archives, and the files that did not fit."""
-    made: list[Path] = []
+    tars: list[Path] = []
     left: list[Path] = []
     manifests = list(_manifests()) if sizes else []
     for number, part in enumerate(parts_of(sizes)):
         if number >= MOST:
             left += part
             continue
-        made.append(folder / f"runs-{number}.tar")
-        with whole_file(made[-1]) as temporary, tarfile.open(temporary, "w") as archive:
+        tars.append(folder / f"runs-{number}.tar")
+        with whole_file(tars[-1]) as temporary, tarfile.open(temporary, "w") as archive:
             for manifest in manifests if number == 0 else ():
                 _add(archive, manifest, manifest.with_name(MANIFEST))
             for path in part:
                 _add(archive, path, path)
-    for old in set(archives(folder)) - set(made) if made else ():
+    for old in set(archives(folder)) - set(tars) if tars else ():
         old.unlink()
-    return made, left
+    return tars, left
 
 
 def _manifests() -> Iterator[Path]:
     """The manifest of each data set; where the data were not made again, that of the archives."""
     for folder in sorted((RESULTS / "data").glob("*")):
-        found = (folder / name for name in ("manifest.json", MANIFEST))
-        yield from list(filter(Path.is_file, found))[:1]
+        candidates = (folder / name for name in ("manifest.json", MANIFEST))
+        yield from list(filter(Path.is_file, candidates))[:1]
 
 
 def _add(archive: tarfile.TarFile, path: Path, name: Path) -> None:
@@ -150,7 +150,7 @@ def take_manifest(manifest: Path) -> None:
     if not manifest.is_file() or not packed.is_file():
         return
     try:
-        same = _said(read_json(packed)) == _said(read_json(manifest))
+        same = _content(read_json(packed)) == _content(read_json(manifest))
     except UserError:  # damaged: the data are as they would be without it
         return
     if same:
@@ -160,10 +160,10 @@ def take_manifest(manifest: Path) -> None:
             os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))  # Snakemake goes by it
 
 
-def _said(manifest: Any) -> Any:
+def _content(manifest: Any) -> Any:
     """What a manifest says of the data, and the digests of what made them."""
     if not isinstance(manifest, dict) or not isinstance(manifest.get("provenance"), dict):
         return manifest
-    made = manifest["provenance"]
-    told = {key: value for key, value in manifest.items() if key not in ("provenance", checksums.KEY)}
-    return {**told, "made": [made.get(key) for key in ("spec_digest", "code_digest", "inputs")]}
+    provenance = manifest["provenance"]
+    fields = {key: value for key, value in manifest.items() if key not in ("provenance", checksums.KEY)}
+    return {**fields, "made": [provenance.get(key) for key in ("spec_digest", "code_digest", "inputs")]}

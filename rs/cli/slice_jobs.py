@@ -31,11 +31,11 @@ MADE = ("there", "done")
 
 @dataclass
 class Waiting:
-    """A job of the queue and its state. One that is not `asked` for runs only if another needs its files."""
+    """A job of the queue and its state. One that is not `requested` runs only if another needs its files."""
 
     job: Job
     place: str = ""  # of the entry that asks for it
-    asked: bool = True
+    requested: bool = True
     plan: Plan | None = field(default=None, repr=False)
     state: str = "not started"
     seconds: float = 0.0
@@ -43,7 +43,7 @@ class Waiting:
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     started: float = 0.0
     _lock: IO[bytes] | None = field(default=None, repr=False)
-    _said: IO[bytes] | None = field(default=None, repr=False)  # what its process writes, while it runs
+    _stderr: IO[bytes] | None = field(default=None, repr=False)  # what its process writes, while it runs
     _last: str = ""  # the last line of that, afterwards
 
     @property
@@ -94,12 +94,12 @@ class Waiting:
         command = [sys.executable, "-m", "rs", self.job.stage, "--worker", str(self.log)]
         command += ["--job", "-"]  # a command line cannot hold it
         environment = {**os.environ, "RS_PARENT": str(os.getpid()), "OMP_NUM_THREADS": "1"}
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         with tempfile.TemporaryFile() as job:
             job.write(json.dumps(as_dict(self.job)).encode())
             job.seek(0)
             self.started = time.monotonic()
-            self.process = subprocess.Popen(command, env=environment, stdin=job, stderr=self._said)
+            self.process = subprocess.Popen(command, env=environment, stdin=job, stderr=self._stderr)
         self.state = "running"
         return True
 
@@ -129,7 +129,7 @@ class Waiting:
             for part in (*path.parent.glob(f".{path.name}.*{PART}"), *path.parent.glob(f".resume-*{PART}")):
                 part.unlink(missing_ok=True)
 
-    def told(self) -> str:
+    def failure(self) -> str:
         """Why it failed: the last line that its process wrote, and the signal that ended it."""
         assert self.process is not None
         code, last = self.process.returncode, self.last()
@@ -141,10 +141,10 @@ class Waiting:
 
     def last(self) -> str:
         """The last line that its process wrote."""
-        if self._said is None:
+        if self._stderr is None:
             return self._last
-        size = os.fstat(self._said.fileno()).st_size
-        tail = os.pread(self._said.fileno(), 4000, max(0, size - 4000))  # does not move the writer's place
+        size = os.fstat(self._stderr.fileno()).st_size
+        tail = os.pread(self._stderr.fileno(), 4000, max(0, size - 4000))  # does not move the writer's place
         lines = tail.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
 
@@ -166,10 +166,10 @@ class Waiting:
     def _leave(self, state: str) -> None:
         """Its state from now on. Its files are closed: a queue may have more jobs than open files."""
         self.state, self._last = state, self.last()
-        for opened in (self._lock, self._said):
+        for opened in (self._lock, self._stderr):
             if opened is not None:
                 opened.close()
-        self._lock = self._said = None
+        self._lock = self._stderr = None
 
 
 class Jobs:
@@ -185,16 +185,16 @@ class Jobs:
     def startable(self) -> list[Waiting]:
         """The jobs that can start now, in order, what a job needs before it. Marks those that are there."""
         self._runs, self._reached = set(), set()
-        found: list[Waiting] = []
+        ready: list[Waiting] = []
         for waiting in self.jobs:
-            if waiting.asked:
-                self._visit(waiting, waiting.kept(), found)
-        return found
+            if waiting.requested:
+                self._visit(waiting, waiting.kept(), ready)
+        return ready
 
-    def done(self, made: Waiting) -> None:
-        """Has the jobs judged again that read what this one has made."""
+    def done(self, maker: Waiting) -> None:
+        """Has the jobs judged again that read what `maker` has made."""
         self._answers = {}
-        paths = set(made.job.outputs.values())
+        paths = set(maker.job.outputs.values())
         for waiting in self.jobs:
             if waiting.state == "there" and not paths.isdisjoint(waiting.job.reads()):
                 waiting.state = "not started"
@@ -206,19 +206,19 @@ class Jobs:
         return [
             (w, "there" if w.state == "not started" and self._answers.get(w.target) else w.state)
             for w in self.jobs
-            if w.asked or w.state not in WAITS or w.target in self._runs
+            if w.requested or w.state not in WAITS or w.target in self._runs
         ]
 
-    def _visit(self, waiting: Waiting, wanted: list[Path], found: list[Waiting]) -> None:
-        """Adds the job to `found`, or the jobs that make what it lacks, unless its `wanted` files are there
-        and current. They are judged once all that they were made from is there.
+    def _visit(self, waiting: Waiting, paths: list[Path], ready: list[Waiting]) -> None:
+        """Adds the job to `ready`, or the jobs that make what it lacks, unless its files at `paths` are
+        there and current. They are judged once all that they were made from is there.
         """
-        exist = all(path.is_file() for path in wanted)
+        exist = all(path.is_file() for path in paths)
         if waiting.state not in WAITS or (waiting.target, exist) in self._reached:
             return
         self._reached.add((waiting.target, exist))
         if exist and not waiting.stale:
-            if self._lacks(waiting.job.reads(), found):
+            if self._lacks(waiting.job.reads(), ready):
                 return
             if self._answer(waiting):
                 waiting.state = "there" if waiting.whole() else waiting.state
@@ -226,16 +226,16 @@ class Jobs:
             waiting.stale = True
         if waiting.target not in self._runs:
             self._runs.add(waiting.target)
-            if not self._lacks(waiting.job.needs(), found):
-                found.append(waiting)
+            if not self._lacks(waiting.job.needs(), ready):
+                ready.append(waiting)
 
-    def _lacks(self, paths: list[Path], found: list[Waiting]) -> bool:
+    def _lacks(self, paths: list[Path], ready: list[Waiting]) -> bool:
         """Whether one of the files is not there as it will be; visits the jobs that make it."""
         lacks = False
         for path in paths:
             maker = self._makers.get(path)
             if maker is not None and not self._is_made(path):
-                self._visit(maker, [path], found)
+                self._visit(maker, [path], ready)
             lacks |= not self._is_made(path)
         return lacks
 
@@ -248,7 +248,7 @@ class Jobs:
             return path.exists()
         if maker.state not in WAITS or maker.target in self._runs or not path.exists():
             return False
-        if maker.job.declared.tabled and not maker.asked and not maker.whole():
+        if maker.job.declared.tabled and not maker.requested and not maker.whole():
             return True
         return all(self._is_made(read) for read in maker.job.reads()) and self._answer(maker)
 

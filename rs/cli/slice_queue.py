@@ -37,17 +37,17 @@ class Entry:
         """
         self._check(set(plan.jobs), {planned.run.label for planned in plan.runs})
         runs = [p.id for p in plan.runs if self.runs is None or p.run.label in self.runs]
-        asked = {job.target: job for run in ("", *runs) for job in plan.of_run(run)}
-        needed = {job.target for job in _above(plan, asked.values())}
-        found = [
-            (job, job.target in asked)
+        requested = {job.target: job for run in ("", *runs) for job in plan.of_run(run)}
+        needed = {job.target for job in _above(plan, requested.values())}
+        marked = [
+            (job, job.target in requested)
             for job in plan.all_jobs()
             if job.target in needed and (self.stages is None or job.stage in self.stages)
         ]
-        if not any(wanted for _, wanted in found):
-            told = f"{self.study[0]} has no job of stages {', '.join(self.stages or [])}"
-            raise UserError(f"{self.place}: {told}{' for these runs' if self.runs else ''}")
-        return found
+        if not any(is_requested for _, is_requested in marked):
+            problem = f"{self.study[0]} has no job of stages {', '.join(self.stages or [])}"
+            raise UserError(f"{self.place}: {problem}{' for these runs' if self.runs else ''}")
+        return marked
 
     def _check(self, stages: set[str], labels: set[str]) -> None:
         for key, named, there in (("stages", self.stages, stages), ("runs", self.runs, labels)):
@@ -57,10 +57,10 @@ class Entry:
                 raise UserError(f"{self.place}: {no}; allowed: {', '.join(sorted(there))}")
 
 
-def _above(plan: Plan, asked: Iterable[Job]) -> Iterator[Job]:
+def _above(plan: Plan, jobs: Iterable[Job]) -> Iterator[Job]:
     """These jobs and all that their files come from."""
     makers = {path: job for job in plan.all_jobs() for path in job.outputs.values()}
-    todo, seen = list(asked), set[Path]()
+    todo, seen = list(jobs), set[Path]()
     while todo:
         job = todo.pop()
         if job.target not in seen:
@@ -71,13 +71,13 @@ def _above(plan: Plan, asked: Iterable[Job]) -> Iterator[Job]:
 
 def read_queue(path: Path) -> list[Entry]:
     """The entries of a queue. Raises UserError for an invalid entry."""
-    told = read_yaml(path)
-    queue = told.get("queue")
+    document = read_yaml(path)
+    queue = document.get("queue")
     if not isinstance(queue, list) or not queue:
         raise UserError(f"{path}: queue: must be a list of {{study: [FILE, ...]}}")
-    if unknown := [key for key in told if key != "queue"]:
+    if unknown := [key for key in document if key != "queue"]:
         raise UserError(f"{path}: unknown key {unknown[0]!r}; allowed: queue")
-    found = []
+    entries = []
     for i, entry in enumerate(queue):
         place = f"{path}: queue: entry {i}"
         known = isinstance(entry, dict) and not entry.keys() - {"study", "stages", "runs"}
@@ -87,36 +87,40 @@ def read_queue(path: Path) -> list[Entry]:
             if not isinstance(value, list) or not value or not all(isinstance(v, str) for v in value):
                 raise UserError(f"{place}: {key}: must be a list of at least one text")
         study = [Path(f) for f in entry["study"]]
-        found.append(Entry(place, study, entry.get("stages"), entry.get("runs")))
-    return found
+        entries.append(Entry(place, study, entry.get("stages"), entry.get("runs")))
+    return entries
 
 
 def jobs_of(queue: list[Entry]) -> list[Waiting]:
     """The jobs of all entries in order, each target once, at the first entry that asks for it. The first
     entry sets the shards of shared draws, which other processes take from now on.
     """
-    found: dict[Path, Waiting] = {}
+    by_target: dict[Path, Waiting] = {}
     kept: Kept = {}
     with running_plans.in_turn() as record:
         for entry in queue:
             plan = Plan(Study(entry.study), kept)
-            own = [Waiting(job, entry.place, asked, plan) for job, asked in entry.jobs(plan)]
-            tell_extras(plan, (w.job for w in own if w.asked and extras.lacking(w.job) and not w.there()))
+            own = [Waiting(job, entry.place, requested, plan) for job, requested in entry.jobs(plan)]
+            tell_extras(plan, (w.job for w in own if w.requested and extras.lacking(w.job) and not w.there()))
             for waiting in own:
-                before = found.get(waiting.target)
-                if before is None or (waiting.asked and not before.asked):
-                    found.pop(waiting.target, None)
-                    found[waiting.target] = waiting
-        drawn = {w.target.parent.parent for w in found.values() if w.job.stage == "sample"}
+                before = by_target.get(waiting.target)
+                if before is None or (waiting.requested and not before.requested):
+                    by_target.pop(waiting.target, None)
+                    by_target[waiting.target] = waiting
+        drawn = {w.target.parent.parent for w in by_target.values() if w.job.stage == "sample"}
         record({key: shards for key, shards in kept.items() if key[0] in drawn})
-    return list(found.values())
+    return list(by_target.values())
 
 
 def cost(jobs: list[Waiting]) -> Iterator[str]:
     """A line on what the jobs without their files cost on this machine, as far as that is known."""
     todo: dict[int, tuple[Plan, list[Job]]] = {}
     for waiting in jobs:
-        if waiting.asked and waiting.plan is not None and not all(path.is_file() for path in waiting.kept()):
+        if (
+            waiting.requested
+            and waiting.plan is not None
+            and not all(path.is_file() for path in waiting.kept())
+        ):
             todo.setdefault(id(waiting.plan), (waiting.plan, []))[1].append(waiting.job)
     here = rates.here()
     prices = [price.price(plan, some, here) for plan, some in todo.values()]
@@ -124,21 +128,21 @@ def cost(jobs: list[Waiting]) -> Iterator[str]:
         hours, unpriced = sum(p.hours for p in prices), sum(bool(p.unpriced) for p in prices)
         known = "assumed; `rs price` measures" if any(p.assumed for p in prices) else "measured"
         minutes = f"{price.in_words(60 * hours)} {here.unit.replace('hours', 'minutes')}"
-        told = f"about {minutes} here if run one after another ({known})"
+        estimate = f"about {minutes} here if run one after another ({known})"
         more = f"; {plural(unpriced, 'study', 'studies')} not priced whole" if unpriced else ""
-        yield f"{plural(sum(p.jobs for p in prices), 'job')} missing: {told}{more}"
+        yield f"{plural(sum(p.jobs for p in prices), 'job')} missing: {estimate}{more}"
 
 
 def unmade(jobs: list[Waiting]) -> Iterator[str]:
     """A line for each entry some of whose jobs cannot start: files that they need are neither here nor made
     by a job of the queue.
     """
-    made = {path for waiting in jobs for path in waiting.job.outputs.values()}
+    products = {path for waiting in jobs for path in waiting.job.outputs.values()}
     lacks: dict[str, list[Path]] = {}
     for waiting in jobs:
-        lacking = [p for p in waiting.job.needs() if p not in made and not p.exists()]
-        if waiting.asked and lacking and not all(path.is_file() for path in waiting.kept()):
+        lacking = [p for p in waiting.job.needs() if p not in products and not p.exists()]
+        if waiting.requested and lacking and not all(path.is_file() for path in waiting.kept()):
             lacks.setdefault(waiting.place, []).append(lacking[0])
     for place, files in lacks.items():
-        told = f"{plural(len(files), 'job')} cannot start"
-        yield f"{place}: {told}: {files[0]} is not there, and no entry makes it"
+        count = f"{plural(len(files), 'job')} cannot start"
+        yield f"{place}: {count}: {files[0]} is not there, and no entry makes it"

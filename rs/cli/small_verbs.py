@@ -41,8 +41,8 @@ def rederive_arguments(parser: argparse.ArgumentParser) -> None:
     listed = "write the text files that this YAML file lists: tables: {TEXT FILE: [STUDY, ...]}"
     chosen.add_argument("--list", type=Path, metavar="FILE", help=listed)
     kept = Path("evidence/runs")
-    told = f"where the observations are kept (default: {kept})"
-    parser.add_argument("--observations", type=Path, default=kept, metavar="FOLDER", help=told)
+    help_text = f"where the observations are kept (default: {kept})"
+    parser.add_argument("--observations", type=Path, default=kept, metavar="FOLDER", help=help_text)
 
 
 def rederive(args: argparse.Namespace) -> None:
@@ -65,17 +65,17 @@ def status(args: argparse.Namespace) -> None:
 def verdicts_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--paper", metavar="NAME", help="only this paper: NAL, STN, MACER, ...")
     parser.add_argument("--json", action="store_true", help="print totals, numbers and claims as JSON")
-    told = "use only kept observations (evidence/), not results/"
-    parser.add_argument("--kept", action="store_true", help=told)
-    told = "first compute verdicts from other people's logs (evidence/logs.yaml), and keep them"
-    parser.add_argument("--from-logs", action="store_true", help=told)
-    told = "write them into these files, between the marks <!-- verdicts --> and <!-- /verdicts -->"
-    parser.add_argument("--write", nargs="+", type=Path, default=[], metavar="FILE", help=told)
+    help_text = "use only kept observations (evidence/), not results/"
+    parser.add_argument("--kept", action="store_true", help=help_text)
+    help_text = "first compute verdicts from other people's logs (evidence/logs.yaml), and keep them"
+    parser.add_argument("--from-logs", action="store_true", help=help_text)
+    help_text = "write them into these files, between the marks <!-- verdicts --> and <!-- /verdicts -->"
+    parser.add_argument("--write", nargs="+", type=Path, default=[], metavar="FILE", help=help_text)
 
 
 def why_arguments(parser: argparse.ArgumentParser) -> None:
-    told = "address of a number or claim, as rs verdicts prints it; or row N of a table: STUDY/TABLE[N]"
-    parser.add_argument("address", metavar="ADDRESS", help=told)
+    help_text = "address of a number or claim, as rs verdicts prints it; or row N of a table: STUDY/TABLE[N]"
+    parser.add_argument("address", metavar="ADDRESS", help=help_text)
 
 
 def why(args: argparse.Namespace) -> None:

@@ -65,13 +65,13 @@ def run(args: argparse.Namespace) -> None:
     with running_plans.in_turn(args.stage == "sample") as record:
         plan = Plan(Study(args.study))
         record(plan.observer.kept)
-    wanted = (job for p in plan.runs if p.run.label == args.run for job in plan.of_run(p.id))
-    every = wanted if args.run else plan.jobs[args.stage].values()
+    of_run = (job for p in plan.runs if p.run.label == args.run for job in plan.of_run(p.id))
+    every = of_run if args.run else plan.jobs[args.stage].values()
     chosen = [job for job in every if job.stage == args.stage]
     if not chosen:
         runs = ", ".join(dict.fromkeys(p.run.label for p in plan.runs))
-        asked = f" for run {args.run!r}; runs: {runs}" if args.run else ""
-        raise UserError(f"{args.study[0]}: no {args.stage} job{asked}")
+        advice = f" for run {args.run!r}; runs: {runs}" if args.run else ""
+        raise UserError(f"{args.study[0]}: no {args.stage} job{advice}")
     for job in chosen:  # before the first of them has computed for hours
         if args.again or not _is_current(job):
             extras.check(job)
@@ -82,8 +82,8 @@ def run(args: argparse.Namespace) -> None:
         else:
             execute(args.stage, as_dict(job), data_dir)
     if done:
-        told = plural(done, "job is", "jobs are", spec=",")
-        print(f"rs: {args.stage}: {told} current and did not run; --again runs all", file=sys.stderr)
+        count = plural(done, "job is", "jobs are", spec=",")
+        print(f"rs: {args.stage}: {count} current and did not run; --again runs all", file=sys.stderr)
 
 
 def _is_current(job: Job) -> bool:

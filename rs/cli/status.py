@@ -34,16 +34,16 @@ def status(plan: Plan, files: list[Path]) -> str:
     staleness.settle(plan)  # as Snakemake does before it judges
     draws = [*mixed_draws.settle(plan), *kept_shards.sentences(plan), *extras.sentences(plan)]
     try:
-        found = list(pending.judged(plan))
+        judged = list(pending.judged(plan))
     except pending.NotJudged as why:
         print(f"rs: asking Snakemake, which takes longer: {why}", file=sys.stderr)
-        found = list(asked(plan, files))
+        judged = list(by_dry_run(plan, files))
     sharing: dict[str, list[str]] = defaultdict(list)  # folder -> the runs of one network
     for p in plan.runs:
         sharing[p.network].append(f"{p.run.label} seed {p.run.seed}")
     labels = {folder: ", ".join(runs) for folder, runs in sharing.items()}
     counts: dict[str, Counter[str]] = {"data": Counter(), **{label: Counter() for label in labels.values()}}
-    for path, kind in found:
+    for path, kind in judged:
         parts = Path(path).parts
         owner = labels.get(parts[2], parts[2]) if parts[:2] == ("results", "runs") else parts[1]
         counts.setdefault(owner, Counter())[kind] += 1
@@ -53,20 +53,22 @@ def status(plan: Plan, files: list[Path]) -> str:
         if count:
             lines.append(f"{owner:<{width}}  " + " ".join(f"{count[kind]:>5}" for kind in KINDS))
     cost, size = price.sentence(plan), shards.proposed(plan, plan.all_jobs(), rates.here())
-    told = [*diverged.sentences(plan), *reasons(plan, sum(counts.values(), Counter()), files), *draws]
-    return "\n".join([*lines, *told, *(str(told) for told in (cost, size) if told)])
+    sentences = [*diverged.sentences(plan), *reasons(plan, sum(counts.values(), Counter()), files), *draws]
+    return "\n".join([*lines, *sentences, *(str(note) for note in (cost, size) if note)])
 
 
-def asked(plan: Plan, files: list[Path]) -> Iterator[tuple[str, str]]:
+def by_dry_run(plan: Plan, files: list[Path]) -> Iterator[tuple[str, str]]:
     """Each file of a study with "has", "lacks" or "stale", by Snakemake's dry run."""
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
     command += ["--configfile", *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    told = f"{done.stdout}\n{done.stderr}".splitlines()
+    lines = f"{done.stdout}\n{done.stderr}".splitlines()
     if done.returncode:
-        said = [line for line in told if line.startswith("rs: ")] or list(filter(None, map(str.strip, told)))
-        raise UserError(f"snakemake --dry-run: {said[-1].removeprefix('rs: ')}")
-    outputs = [line.partition(":")[2] for line in told if line.startswith("    output: ")]
+        problems = [line for line in lines if line.startswith("rs: ")] or list(
+            filter(None, map(str.strip, lines))
+        )
+        raise UserError(f"snakemake --dry-run: {problems[-1].removeprefix('rs: ')}")
+    outputs = [line.partition(":")[2] for line in lines if line.startswith("    output: ")]
     again = {path.strip() for paths in outputs for path in paths.split(",")}
     for path in pending.files(plan):
         yield path, pending.kind(path, path in again)

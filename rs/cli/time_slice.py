@@ -46,7 +46,7 @@ def say(text: str) -> None:
 
 def work(jobs: Jobs, seconds: float, slots: int) -> None:
     """Runs what it can for `seconds`; afterwards, also after Ctrl-C, every worker has ended."""
-    began = told = time.monotonic()
+    began = last_report = time.monotonic()
     looked = -AGAIN
     running: list[Waiting] = []
     try:
@@ -64,8 +64,8 @@ def work(jobs: Jobs, seconds: float, slots: int) -> None:
                         running.append(job)
                 if not running and not ready:
                     break
-            if now >= told + max(TELLS, seconds / 10):
-                told = now
+            if now >= last_report + max(TELLS, seconds / 10):
+                last_report = now
                 say(_so_far(jobs, running, now - began, seconds))
             time.sleep(LOOKS)
     finally:
@@ -76,7 +76,7 @@ def work(jobs: Jobs, seconds: float, slots: int) -> None:
 
 
 def _why(job: Waiting) -> str:
-    return f": {job.told()}" if job.state == "failed" else ""
+    return f": {job.failure()}" if job.state == "failed" else ""
 
 
 def _progress(job: Waiting) -> str:
@@ -132,8 +132,8 @@ def _pack(folder: Path, since: float, rows: list[dict[str, Any]]) -> None:
         named += f"; {folder / 'slice.json'} lists them"
     else:
         named = ", ".join(map(str, left))
-    told = f"the archives are full: {plural(len(left), 'file')} not packed ({size:.1f} MB): {named}"
-    print(f"rs: {told}", file=sys.stderr)
+    problem = f"the archives are full: {plural(len(left), 'file')} not packed ({size:.1f} MB): {named}"
+    print(f"rs: {problem}", file=sys.stderr)
 
 
 def _kind(path: Path) -> str:
@@ -166,8 +166,8 @@ def _run(args: argparse.Namespace) -> None:
     if not args.minutes > 0 or args.slots < 1:  # both are false for nan
         raise UserError(f"slice: --minutes {args.minutes:g}: must be above 0, and --slots at least 1")
     if args.pack and 60 * args.minutes <= PACKING:
-        told = f"must be above {PACKING / 60:g}, the time that is kept for packing"
-        raise UserError(f"slice: --minutes {args.minutes:g}: {told}")
+        problem = f"must be above {PACKING / 60:g}, the time that is kept for packing"
+        raise UserError(f"slice: --minutes {args.minutes:g}: {problem}")
     if importlib.util.find_spec("torch") is None:  # each job would fail
         raise UserError(
             f"slice: {sys.executable} has no torch; run it, or make gpu PYTHON=..., with one that has"
@@ -198,5 +198,5 @@ def _run(args: argparse.Namespace) -> None:
     if interrupted:
         raise KeyboardInterrupt
     if failed := [job for job, state in states if state == "failed"]:
-        told = f"{failed[0].name}: {failed[0].told()}; its log: {failed[0].log}"
-        raise UserError(f"slice: {plural(len(failed), 'job')} failed: {told}")
+        problem = f"{failed[0].name}: {failed[0].failure()}; its log: {failed[0].log}"
+        raise UserError(f"slice: {plural(len(failed), 'job')} failed: {problem}")

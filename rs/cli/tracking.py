@@ -31,15 +31,15 @@ def track(plan: Plan) -> None:
     check_tables(plan)
     uri, study = plan.study.tracking["uri"], plan.study.name
     try:
-        found: dict[str, Any] = log_study(study, plan.tables, uri, sources(plan))
+        record: dict[str, Any] = log_study(study, plan.tables, uri, sources(plan))
         with made_from(page_inputs(plan)):
-            found["provenance"] = provenance("mlflow.json", plan.code("track"))
+            record["provenance"] = provenance("mlflow.json", plan.code("track"))
     except StoreError as error:
         if not is_worker():
             raise
         print(f"rs: not logged: {error}; the same command logs it when the store is back", file=sys.stderr)
-        found = {"uri": without_password(uri), NOT_LOGGED: str(error)}
-    write_json(plan.folder / "mlflow.json", found)
+        record = {"uri": without_password(uri), NOT_LOGGED: str(error)}
+    write_json(plan.folder / "mlflow.json", record)
 
 
 def follow(plan: Plan, every: float) -> None:
@@ -61,19 +61,19 @@ def follow(plan: Plan, every: float) -> None:
 def tracked_place(plan: Plan) -> str:
     """The store, and whether the study is still to be logged to it."""
     path = plan.folder / "mlflow.json"
-    found = read_json(path) if path.is_file() else {}
-    waits = isinstance(found, dict) and NOT_LOGGED in found
+    record = read_json(path) if path.is_file() else {}
+    waits = isinstance(record, dict) and NOT_LOGGED in record
     return without_password(plan.study.tracking["uri"]) + " (not logged yet: run the study again)" * waits
 
 
 def tracked_page(plan: Plan) -> str:
     """The part of the MLflow UI's address that shows a study's runs."""
     path = plan.existing(plan.folder / "mlflow.json")
-    found = read_json(path)
-    if isinstance(found, dict) and NOT_LOGGED in found:
-        raise UserError(f"{path}: not logged yet: {found[NOT_LOGGED]}; run the study again")
-    page = found.get("fragment") if isinstance(found, dict) else None
-    if not isinstance(page, str) or found.get("uri") != without_password(plan.study.tracking["uri"]):
+    record = read_json(path)
+    if isinstance(record, dict) and NOT_LOGGED in record:
+        raise UserError(f"{path}: not logged yet: {record[NOT_LOGGED]}; run the study again")
+    page = record.get("fragment") if isinstance(record, dict) else None
+    if not isinstance(page, str) or record.get("uri") != without_password(plan.study.tracking["uri"]):
         raise UserError(f"{path}: does not say where this study was logged; {ADVICE}")
     return page
 
@@ -82,10 +82,10 @@ def check_port(port: int) -> None:
     """Raises UserError where no server can listen at this port of the local address."""
     if not 0 < port < 65536:
         raise UserError(f"ui: --port {port}: must be a whole number from 1 to 65535")
-    with socket.socket() as found:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do, right after another one
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do, right after another one
         try:
-            found.bind(("127.0.0.1", port))
+            probe.bind(("127.0.0.1", port))
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise UserError(f"ui: --port {port}: {reason}; choose another one") from error

@@ -28,11 +28,11 @@ class Verb:
     explained: bool = False
     study: bool = False
 
-    def add_to(self, verbs: Any, asked: str | None) -> None:
-        """Adds the verb to the parser. For a verb that is not `asked` for, name and text are enough:
+    def add_to(self, verbs: Any, requested: str | None) -> None:
+        """Adds the verb to the parser. For a verb that is not `requested`, name and text are enough:
         libraries take seconds to import.
         """
-        if asked != self.name:
+        if requested != self.name:
             verbs.add_parser(self.name, description=self.text)
             return
         if self.explained:

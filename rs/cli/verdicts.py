@@ -19,7 +19,7 @@ from pathlib import Path
 from rs.cli import from_logs
 from rs.cli.marked import within
 from rs.cli.rederive import certified, read_list
-from rs.cli.told_verdicts import page, text, totals
+from rs.cli.verdicts_text import page, text, totals
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
@@ -44,7 +44,7 @@ CLAIMS_SAYING_MOST = ("fails", "holds", "undecided", "other settings", "not run"
 
 
 @dataclass(frozen=True)
-class Told:
+class StudyResults:
     """The results of one study: its files, their source, its numbers and the conditions of its claims."""
 
     files: list[Path]
@@ -75,8 +75,8 @@ def run(args: argparse.Namespace) -> None:
         within(path, "verdicts", "")
     if args.from_logs:
         from_logs.keep()
-    told = list(everything(args.kept, args.paper))
-    numbers, claims = numbers_of(told), claims_of(told)
+    results = list(everything(args.kept, args.paper))
+    numbers, claims = numbers_of(results), claims_of(results)
     papers = sorted({row["paper"] for row in (*numbers, *claims)})
     if args.paper:
         if args.paper not in papers:
@@ -96,44 +96,44 @@ def run(args: argparse.Namespace) -> None:
     if args.write:
         return
     if args.json:
-        told_all = {"totals": totals(numbers, claims), "numbers": numbers, "claims": claims}
-        told_all["from_logs"] = {"numbers": others.numbers, "claims": others.claims}
-        print(json.dumps(told_all, indent=1, default=str))
+        document = {"totals": totals(numbers, claims), "numbers": numbers, "claims": claims}
+        document["from_logs"] = {"numbers": others.numbers, "claims": others.claims}
+        print(json.dumps(document, indent=1, default=str))
         return
     print(text(numbers, claims), from_logs.summary(others), sep="\n")
 
 
-def everything(kept_only: bool = False, paper: str | None = None) -> Iterator[Told]:
+def everything(kept_only: bool = False, paper: str | None = None) -> Iterator[StudyResults]:
     """The results of every study in this folder; a study without published numbers or claims (of `paper`, if
     it is given) is left out.
     """
 
-    def asked(study: Study) -> bool:
+    def is_concerned(study: Study) -> bool:
         named = _named([study])
         return bool(named) if paper is None else paper in named
 
     seen: set[str] = set()
     for table in [] if kept_only else naturally(RESULTS.glob("*/tables/published.parquet")):
-        found, made = read_table(table)
-        if not {"address", "status"} <= {*found.column_names} or not made.get("files"):
-            told = "made by another version, and not counted; run the study again"
-            print(f"rs: {table}: {told}", file=sys.stderr)
+        numbers, provenance = read_table(table)
+        if not {"address", "status"} <= {*numbers.column_names} or not provenance.get("files"):
+            problem = "made by another version, and not counted; run the study again"
+            print(f"rs: {table}: {problem}", file=sys.stderr)
             continue
-        files = [Path(file) for file in made["files"]]
+        files = [Path(file) for file in provenance["files"]]
         claims = table.with_name("claims.parquet")
         seen.add(table.parents[1].name)
-        yield Told(files, "results", _plain(table), _plain(claims) if claims.is_file() else [])
+        yield StudyResults(files, "results", _plain(table), _plain(claims) if claims.is_file() else [])
     for files in kept():
         plan = Plan(Study(files))
-        if plan.study.name not in seen and asked(plan.study):
+        if plan.study.name not in seen and is_concerned(plan.study):
             seen.add(plan.study.name)
             with certified(plan, OBSERVATIONS, plan.runs):
                 rows = rows_of(plan)
-            yield Told(files, "evidence", rows["published"], rows["claims"])
+            yield StudyResults(files, "evidence", rows["published"], rows["claims"])
     for study_file in shipped():
         study = Study([study_file])
-        if study.name not in seen and asked(study):
-            yield Told([study_file], "none", beside(study, {}), judged(study, {}))
+        if study.name not in seen and is_concerned(study):
+            yield StudyResults([study_file], "none", beside(study, {}), judged(study, {}))
 
 
 def kept() -> Iterable[list[Path]]:
@@ -156,15 +156,15 @@ def _plain(table: Path) -> list[Row]:
     return list(reading.rows_of(frame.where(frame.notna(), None)))
 
 
-def numbers_of(told: Iterable[Told]) -> list[Row]:
+def numbers_of(results: Iterable[StudyResults]) -> list[Row]:
     """Every printed number once, from the study with the most informative status."""
-    return list(by_key(told).values())
+    return list(by_key(results).values())
 
 
-def by_key(told: Iterable[Told]) -> dict[str, Row]:
+def by_key(results: Iterable[StudyResults]) -> dict[str, Row]:
     """The same by `key_of`."""
     best: dict[str, Row] = {}
-    for study in told:
+    for study in results:
         data = study.data
         for row in study.numbers:
             mine = {**row, "source": study.source, "files": [str(file) for file in study.files]}
@@ -177,11 +177,11 @@ def key_of(data: str, address: str) -> str:
     return f"{data}/{address.partition('/')[2]}"
 
 
-def claims_of(told: Iterable[Told]) -> list[Row]:
+def claims_of(results: Iterable[StudyResults]) -> list[Row]:
     """Every claim once, with its conditions and their evidence, and what its paper's own numbers say."""
     best: dict[str, Row] = {}
     printed: dict[str, Row] = {}
-    for study in told:
+    for study in results:
         printed |= study.own_numbers()
         for address in dict.fromkeys(row["address"] for row in study.claims):
             rows = [row for row in study.claims if row["address"] == address]

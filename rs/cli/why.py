@@ -51,8 +51,8 @@ def chain(address: str) -> Iterator[str]:
                 dict.fromkeys(row["address"] for key in ("published", "claims") for row in tables[key])
             )
             near = difflib.get_close_matches(address, known, 3, 0.5) or sorted(set(known))[:3]
-            told = f"of its {len(set(known))}, near: {', '.join(near)}" if known else "it states none"
-            raise UserError(f"{address}: {name} has no such number, claim or row TABLE[N]; {told}")
+            hint = f"of its {len(set(known))}, near: {', '.join(near)}" if known else "it states none"
+            raise UserError(f"{address}: {name} has no such number, claim or row TABLE[N]; {hint}")
         yield from _sentence(plan.study, rows)
         not_run = "not run" in (rows[0].get("status"), rows[0].get("verdict"))
         if not_run and (obstacle := within_reach.obstacle(plan.study, address)):
@@ -92,8 +92,8 @@ def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:
             nothing: dict[str, Any] = {table: [] for table in TABLES}
             return Plan(study), {**nothing, "published": beside(study, {}), "claims": judged(study, {})}, None
     near = difflib.get_close_matches(name, names, 3, 0.5)
-    told = f"; near it: {', '.join(dict.fromkeys(near))}" if near else ""
-    raise UserError(f"{address}: no study is named {name!r} here{told}")
+    hint = f"; near it: {', '.join(dict.fromkeys(near))}" if near else ""
+    raise UserError(f"{address}: no study is named {name!r} here{hint}")
 
 
 def _sentence(study: Study, rows: list[Row]) -> Iterator[str]:
@@ -117,9 +117,9 @@ def _sentence(study: Study, rows: list[Row]) -> Iterator[str]:
 def _conditions(rows: list[Row]) -> Iterator[str]:
     for row in rows:
         at = "" if row["radius"] is None else f" at {row['radius']:g}"
-        found = "" if row["value"] is None else f" = {row['value']:.4g} {_ends(row)}"
-        told = f"{row['condition_verdict']} ({row['counted']}) {row['evidence'] or ''}"
-        yield f"  {row['condition']}{at}{found}: {told}".rstrip()
+        value = "" if row["value"] is None else f" = {row['value']:.4g} {_ends(row)}"
+        verdict = f"{row['condition_verdict']} ({row['counted']}) {row['evidence'] or ''}"
+        yield f"  {row['condition']}{at}{value}: {verdict}".rstrip()
 
 
 def _ends(row: Row) -> str:
@@ -146,8 +146,10 @@ def _row(
     nothing = dict.fromkeys(TABLES["provenance"].columns)  # rows that no file held lack empty columns
     for planned in plan.runs:
         if planned.id == row.get("run") or ("run" not in row and planned.run.label in labels):
-            made = [nothing | files for files in tables.get("provenance", []) if files["run"] == planned.id]
-            yield from _run(planned, folder, [files for files in made if behind(table, row, files)])
+            sources = [
+                nothing | files for files in tables.get("provenance", []) if files["run"] == planned.id
+            ]
+            yield from _run(planned, folder, [files for files in sources if behind(table, row, files)])
 
 
 def behind(table: str, row: Row, files: Row) -> bool:
@@ -175,14 +177,14 @@ def _run(planned: PlannedRun, folder: Path | None, made_from: list[Row]) -> Iter
     for files in made_from:
         file = Path(files["file"]).relative_to(planned.folder)
         if (at / file).exists():  # radii are derived again from kept votes, and not kept
-            many = f", {int(files['files'])} files" if (files["files"] or 1) > 1 else ""
-            yield f"    {files['stage']}, {files['what']}: {file}{many}"
+            count = f", {int(files['files'])} files" if (files["files"] or 1) > 1 else ""
+            yield f"    {files['stage']}, {files['what']}: {file}{count}"
     manifest = read_model_manifest(at / "model.json")
-    made = manifest["provenance"]
-    told = [f"sha256 {manifest['sha256'][:12]}"]
+    provenance = manifest["provenance"]
+    facts = [f"sha256 {manifest['sha256'][:12]}"]
     for key in ("epochs", "device", "precision", "commit", "code_digest"):
-        told += [f"{key} {made[key]}"] if made.get(key) is not None else []
-    yield f"    network: {', '.join(told)}"
+        facts += [f"{key} {provenance[key]}"] if provenance.get(key) is not None else []
+    yield f"    network: {', '.join(facts)}"
     if (source := planned.source) is not None:
         at = folder / source.network / "draws"
         yield f"    its votes start from the answers of run {source.run.label}, seed {source.run.seed}: {at}"

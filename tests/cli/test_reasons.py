@@ -123,5 +123,5 @@ def test_status_has_the_sentences(finished, plan_of, tiny, tmp_path, monkeypatch
     (tmp_path / "Snakefile").write_text("")
     later = copy.deepcopy(tiny)
     later["training"]["epochs"] = 2
-    monkeypatch.setattr(verb, "asked", lambda plan, files: [("results/tiny/report.html", "lacks")])
+    monkeypatch.setattr(verb, "by_dry_run", lambda plan, files: [("results/tiny/report.html", "lacks")])
     assert "training.epochs is 2, was 1" in verb.status(plan_of(later), [])

@@ -213,5 +213,5 @@ def test_a_failed_job_says_why_whatever_ended_it(here, monkeypatch):
         while not job.look():
             time.sleep(0.02)
         assert job.state == "failed"
-        assert job.told() == told
+        assert job.failure() == told
         assert open_files() == before, "a queue may have more jobs than open files"

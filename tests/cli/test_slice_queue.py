@@ -89,7 +89,9 @@ def test_the_shipped_queue_plans():
 def asked(folder: Path, **entry: list[str]) -> dict[bool, Counter[tuple[str, str]]]:
     """Stages and objectives of the jobs that are asked for (True), and of those that others need (False)."""
     jobs = jobs_of(read_queue(queue_of(folder, {"study": ["study.yaml"], **entry})))
-    return {wanted: Counter(map(of_run, (w for w in jobs if w.asked is wanted))) for wanted in (True, False)}
+    return {
+        wanted: Counter(map(of_run, (w for w in jobs if w.requested is wanted))) for wanted in (True, False)
+    }
 
 
 def of_run(waiting: Waiting) -> tuple[str, str]:
@@ -118,10 +120,16 @@ def test_what_a_later_entry_asks_for_stands_at_that_entry(queue, tmp_path):
     first = {"study": ["study.yaml"], "runs": ["trades"]}
     then = {"study": ["study.yaml"], "runs": ["nal"], "stages": ["train", "calibrate"]}
     jobs = jobs_of(read_queue(queue_of(tmp_path, first, then)))
-    assert [(*of_run(w), w.asked) for w in jobs[-2:]] == [("train", "nal", True), ("calibrate", "nal", True)]
+    assert [(*of_run(w), w.requested) for w in jobs[-2:]] == [
+        ("train", "nal", True),
+        ("calibrate", "nal", True),
+    ]
     assert all(w.place.endswith("entry 1") for w in jobs[-2:])
     jobs = jobs_of(read_queue(queue_of(tmp_path, then, first)))
-    assert [(*of_run(w), w.asked) for w in jobs[:2]] == [("train", "nal", True), ("calibrate", "nal", True)]
+    assert [(*of_run(w), w.requested) for w in jobs[:2]] == [
+        ("train", "nal", True),
+        ("calibrate", "nal", True),
+    ]
 
 
 def test_an_entry_without_jobs_and_jobs_that_cannot_start_are_one_line_each(queue, tmp_path, capsys):

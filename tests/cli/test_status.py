@@ -33,7 +33,9 @@ def test_draws_in_other_shards_are_told_and_nothing_is_written(plan_of, tiny, tm
     write_text(Path(min(plan_of(tiny).jobs["sample"])), "votes")
     tiny["sampling"]["images_per_shard"] = 7
     plan = plan_of(tiny)
-    monkeypatch.setattr(rs.cli.status, "asked", lambda plan, files: [("results/tiny/report.html", "lacks")])
+    monkeypatch.setattr(
+        rs.cli.status, "by_dry_run", lambda plan, files: [("results/tiny/report.html", "lacks")]
+    )
     before = sorted(tmp_path.rglob("*"))
     assert "sampling.images_per_shard: 7 applies to new draws" in status(plan, [])
     assert sorted(tmp_path.rglob("*")) == before
@@ -44,7 +46,7 @@ def test_a_training_that_diverged_is_told_until_it_is_trained_again(
 ):
     monkeypatch.chdir(tmp_path)
     write_text(tmp_path / "Snakefile", "")
-    monkeypatch.setattr(rs.cli.status, "asked", lambda plan, files: [])
+    monkeypatch.setattr(rs.cli.status, "by_dry_run", lambda plan, files: [])
     plan = plan_of(tiny)
     run = next(p for p in plan.runs if p.run.label == "nal")
     curve = run.folder / "diverged.parquet"

@@ -12,8 +12,8 @@ import yaml
 from rs.cli import from_logs
 from rs.cli.main import main
 from rs.cli.marked import within
-from rs.cli.told_verdicts import page, text, totals
 from rs.cli.verdicts import claims_of, everything, numbers_of
+from rs.cli.verdicts_text import page, text, totals
 from rs.cli.why import chain
 from rs.errors import UserError
 from rs.plan.plan import Plan

@@ -111,7 +111,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, str], dict[str, str
 
     with monkeypatch.context() as patched:
         patched.setattr(subprocess, "run", run)
-        return here, dict(status.asked(plan, [Path("study.yaml")]))
+        return here, dict(status.by_dry_run(plan, [Path("study.yaml")]))
 
 
 # --- what happens to files ---
@@ -243,7 +243,9 @@ def test_another_size_of_shards_makes_nothing_stale(finished, monkeypatch):
 
 @pytest.mark.slow
 def test_what_was_not_compared_is_snakemakes_to_judge(finished, monkeypatch):
-    monkeypatch.setattr(status, "asked", lambda plan, files: [("results/tiny/tables/runs.parquet", "stale")])
+    monkeypatch.setattr(
+        status, "by_dry_run", lambda plan, files: [("results/tiny/tables/runs.parquet", "stale")]
+    )
 
     def refused(why: str) -> None:
         with pytest.raises(pending.NotJudged, match=why):

@@ -40,8 +40,8 @@ def text(numbers: list[Row], claims: list[Row]) -> str:
     for row in numbers:
         if row["status"] not in DECIDED:
             continue
-        found = "" if row["reproduced"] is None else f" reproduced {down(row['reproduced'])}"
-        lines.append(f"{row['address']}\n    printed {row['printed']}{found}: {verdict_words(row)}")
+        reproduced = "" if row["reproduced"] is None else f" reproduced {down(row['reproduced'])}"
+        lines.append(f"{row['address']}\n    printed {row['printed']}{reproduced}: {verdict_words(row)}")
     lines += ["", _table(claims, "verdict", VERDICTS, "claims"), *_by_theory(claims)]
     lines += _by_own_numbers(claims)
     for row in claims:
@@ -70,15 +70,15 @@ def _by_theory(claims: list[Row]) -> list[str]:
     decided = [row for row in claims if row["verdict"] in ("holds", "fails")]
     theory = sum(all(row["counted"] == "theory" for row in claim["conditions"]) for claim in decided)
     each = "" if theory == 1 else "each "
-    said = {
+    counts = {
         f"mathematics, {each}decided by a test": theory,
         "decided by trained networks": len(decided) - theory,
     }
-    told = [f"{n} {_are(n)} {by}" for by, n in said.items() if n]
-    if len(told) == 1:
-        hold, alike = "holds or fails" if len(decided) == 1 else "hold or fail", told[0].partition(" ")[2]
+    parts = [f"{n} {_are(n)} {by}" for by, n in counts.items() if n]
+    if len(parts) == 1:
+        hold, alike = "holds or fails" if len(decided) == 1 else "hold or fail", parts[0].partition(" ")[2]
         return [f"{whole(len(decided), 'claims')} that {hold} {alike}."]
-    return [f"Of {len(decided)} claims that hold or fail, {'; '.join(told)}."] if told else []
+    return [f"Of {len(decided)} claims that hold or fail, {'; '.join(parts)}."] if parts else []
 
 
 def _are(n: int) -> str:
@@ -87,18 +87,18 @@ def _are(n: int) -> str:
 
 def _by_own_numbers(claims: list[Row]) -> list[str]:
     """A line on the claims whose paper prints what they are about; none where no paper does."""
-    found = [row for row in claims if row["own_numbers"]]
-    open_ = sum(row["own_numbers"]["verdict"] == "undecided" for row in found)
+    with_numbers = [row for row in claims if row["own_numbers"]]
+    open_ = sum(row["own_numbers"]["verdict"] == "undecided" for row in with_numbers)
     less = len(_contradicted(claims))
-    kept = len(found) - less - open_
-    said = [(kept, "holds" if kept == 1 else "hold"), (less, f"{'does' if less == 1 else 'do'} not hold")]
-    said.append((open_, f"{_are(open_)} within rounding"))
-    told = [(str(n), verb) for n, verb in said if n]
-    if len(told) == 1:  # the same of each
-        told = [("it" if len(found) == 1 else "all", told[0][1])]
-    rest = ", ".join(" ".join(part) for part in told)
-    behind = plural(len(found), "claim")
-    return [f"The papers print the numbers behind {behind}: by these, {rest}."] if found else []
+    kept = len(with_numbers) - less - open_
+    counts = [(kept, "holds" if kept == 1 else "hold"), (less, f"{'does' if less == 1 else 'do'} not hold")]
+    counts.append((open_, f"{_are(open_)} within rounding"))
+    parts = [(str(n), verb) for n, verb in counts if n]
+    if len(parts) == 1:  # the same of each
+        parts = [("it" if len(with_numbers) == 1 else "all", parts[0][1])]
+    rest = ", ".join(" ".join(part) for part in parts)
+    behind = plural(len(with_numbers), "claim")
+    return [f"The papers print the numbers behind {behind}: by these, {rest}."] if with_numbers else []
 
 
 def _contradicted(claims: list[Row]) -> list[Row]:
