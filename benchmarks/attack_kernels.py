@@ -42,17 +42,17 @@ class StridedMaximum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         a, b, c, d = slices(x)
-        found = torch.maximum(torch.maximum(a, b), torch.maximum(c, d))
-        ctx.save_for_backward(x, found)
-        return found
+        largest = torch.maximum(torch.maximum(a, b), torch.maximum(c, d))
+        ctx.save_for_backward(x, largest)
+        return largest
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        x, found = ctx.saved_tensors
+        x, largest = ctx.saved_tensors
         into = torch.empty_like(x)
-        left = torch.ones_like(found, dtype=torch.bool)
+        left = torch.ones_like(largest, dtype=torch.bool)
         for part, to in zip(slices(x), slices(into), strict=True):
-            here = (part == found) & left
+            here = (part == largest) & left
             to.copy_(gradients[0] * here)
             left &= ~here
         return into
@@ -128,23 +128,23 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.05, help="of processor time, of each in a round")
-    given = parser.parse_args()
+    args = parser.parse_args()
     with use_device("cpu", 1) as device:
-        print(f"{device_name(device)}, one thread, torch {torch.__version__}, batches of {given.batch}")
+        print(f"{device_name(device)}, one thread, torch {torch.__version__}, batches of {args.batch}")
         for dtype in (torch.float32, torch.bfloat16):
             cases = {
-                f"gradient of {name}": gradients(shape, given.batch, dtype)
+                f"gradient of {name}": gradients(shape, args.batch, dtype)
                 for name, shape in CONVOLUTIONS.items()
             }
             for name, pooled in POOLINGS.items():
-                ways = poolings(pooled, given.batch, dtype)
+                ways = poolings(pooled, args.batch, dtype)
                 cases |= {
                     f"pooling {name}, {way}": k for way, k in zip(("forwards", "back"), ways, strict=True)
                 }
             for name, kernels in cases.items():
-                found = compared(kernels, given.rounds, given.seconds)
-                told = ", ".join(f"{who} {times:.2f} times as fast" for who, times in found.items())
-                print(f"{str(dtype).removeprefix('torch.')}, {name}: {told}", flush=True)
+                ratios = compared(kernels, args.rounds, args.seconds)
+                speeds = ", ".join(f"{who} {times:.2f} times as fast" for who, times in ratios.items())
+                print(f"{str(dtype).removeprefix('torch.')}, {name}: {speeds}", flush=True)
 
 
 if __name__ == "__main__":

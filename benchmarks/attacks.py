@@ -107,12 +107,12 @@ def ours(seen: Differentiable, steps: int, samples: int, device: torch.device, c
     attack = PgdL2(steps, samples)
 
     def run(x: Tensor, y: Tensor) -> Tensor:
-        found = []
+        images = []
         for part in torch.arange(len(x)).split(max(1, copies // samples)):
             generators = [torch.Generator(device).manual_seed(int(i)) for i in part]
             smoothed = Smoothed(seen, Gaussian(SIGMA), generators)
-            found.append(attack.at_radii(smoothed, x[part], y[part], [RADIUS]).images[0])
-        return torch.cat(found)
+            images.append(attack.at_radii(smoothed, x[part], y[part], [RADIUS]).images[0])
+        return torch.cat(images)
 
     return run
 
@@ -120,7 +120,7 @@ def ours(seen: Differentiable, steps: int, samples: int, device: torch.device, c
 def peers(network: nn.Module, frozen: bool, steps: int, samples: int) -> Attack:
     def run(x: Tensor, y: Tensor) -> Tensor:
         network.requires_grad_(not frozen)
-        found = []
+        images = []
         for inputs, labels in zip(x.split(PEER_BATCH), y.split(PEER_BATCH), strict=True):
             delta = torch.zeros_like(inputs, requires_grad=True)
             for _ in range(steps):
@@ -136,9 +136,9 @@ def peers(network: nn.Module, frozen: bool, steps: int, samples: int) -> Attack:
                     delta.copy_((inputs + delta).clamp(0, 1) - inputs)
                     delta.copy_(delta.renorm(2, 0, RADIUS))
                 delta.grad.zero_()
-            found.append((inputs + delta).detach())
+            images.append((inputs + delta).detach())
         network.requires_grad_(False).zero_grad()
-        return torch.cat(found)
+        return torch.cat(images)
 
     return run
 
@@ -148,10 +148,10 @@ def seconds(run: Attack, x: Tensor, y: Tensor) -> tuple[float, float, Tensor]:
     if x.is_cuda:
         torch.cuda.synchronize()
     start, used = time.perf_counter(), time.process_time()
-    found = run(x, y)
+    images = run(x, y)
     if x.is_cuda:
         torch.cuda.synchronize()
-    return time.perf_counter() - start, time.process_time() - used, found
+    return time.perf_counter() - start, time.process_time() - used, images
 
 
 # Compiled passes also compute gradients by these, and activations and sums in them.
@@ -170,9 +170,9 @@ KINDS = {
 def profiled(run: Attack, x: Tensor, y: Tensor) -> dict[str, float]:
     """Shares of processor time, by kind of operation."""
     run(x, y)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         run(x, y)
-    spent = {event.key: event.self_cpu_time_total for event in found.key_averages()}
+    spent = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
     total = sum(spent.values())
     shares = {kind: sum(spent.get(name, 0) for name in names) / total for kind, names in KINDS.items()}
     return shares | {"other": 1 - sum(shares.values())}
@@ -184,9 +184,9 @@ def compared(contestants: dict[str, Attack], judge: nn.Module, x: Tensor, y: Ten
     losses = {}
     for i in range(rounds + 1):  # the first warms up
         for who, run in contestants.items():
-            clock, processor, found = seconds(run, x, y)
+            clock, processor, images = seconds(run, x, y)
             times[who] += [clock if x.is_cuda else processor] * (i > 0)
-            losses[who] = fresh_loss(judge, found, y)
+            losses[who] = fresh_loss(judge, images, y)
     rows = {}
     for who, own in times.items():
         ratios = [[theirs / mine for mine, theirs in zip(own, times[p], strict=True)] for p in PEERS]
@@ -209,30 +209,30 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=FORM_BATCH, help="of ours at once")
     parser.add_argument("--compiled", action="store_true", help="beside ours uncompiled")
     parser.add_argument("--profile", action="store_true")
-    given = parser.parse_args()
-    with use_device(given.device, given.threads) as device:
+    args = parser.parse_args()
+    with use_device(args.device, args.threads) as device:
         print(f"{device_name(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-        print(f"{given.images} images, {given.steps} steps, {given.samples} samples, {given.rounds} rounds")
-        if not given.profile:
+        print(f"{args.images} images, {args.steps} steps, {args.samples} samples, {args.rounds} rounds")
+        if not args.profile:
             print(f"{'model':<12}{'contestant':<22}{'samples/s':>12}{'of (b)':>8}{'of (c)':>8}{'loss':>8}")
-        for name in given.models:
+        for name in args.models:
             network = briefly_trained(name, device)
-            x, y = (t.to(device) for t in blobs(shape_of(name), given.images, 0))
-            sizes = given.steps, given.samples
+            x, y = (t.to(device) for t in blobs(shape_of(name), args.images, 0))
+            sizes = args.steps, args.samples
             own = {
-                f"(a) ours {p}": ours(differentiable(network, name, p, device), *sizes, device, given.copies)
-                for p in given.precisions
+                f"(a) ours {p}": ours(differentiable(network, name, p, device), *sizes, device, args.copies)
+                for p in args.precisions
             }
-            if given.compiled:
-                together = min(max(1, given.copies // given.samples), given.images)
-                for p in given.precisions:
+            if args.compiled:
+                together = min(max(1, args.copies // args.samples), args.images)
+                for p in args.precisions:
                     began = used()
-                    seen = compiled(network, name, p, device, together, given.samples)
+                    seen = compiled(network, name, p, device, together, args.samples)
                     print(
                         f"{name:<12}{p}: made and compiled in {used() - began:.0f} s of CPU time", flush=True
                     )
-                    own[f"(a) {p}, compiled"] = ours(seen, *sizes, device, given.copies)
-            if given.profile:
+                    own[f"(a) {p}, compiled"] = ours(seen, *sizes, device, args.copies)
+            if args.profile:
                 for who, run in own.items():
                     shares = (f"{kind} {share:.0%}" for kind, share in profiled(run, x, y).items())
                     print(f"{name:<12}{who:<22}{', '.join(shares)}", flush=True)
@@ -241,15 +241,15 @@ def main() -> None:
                 who: peers(network, frozen, *sizes) for who, frozen in zip(PEERS, (True, False), strict=True)
             }
             judge = differentiable(network, name, "float32", device)
-            work = given.images * given.steps * given.samples
-            for who, (spent, b, c, loss) in compared(own | theirs, judge, x, y, given.rounds).items():
+            work = args.images * args.steps * args.samples
+            for who, (spent, b, c, loss) in compared(own | theirs, judge, x, y, args.rounds).items():
                 print(f"{name:<12}{who:<22}{work / spent:>12,.0f}{b:>8.2f}{c:>8.2f}{loss:>8.3f}", flush=True)
 
 
-def fresh_loss(judge: nn.Module, found: Tensor, y: Tensor) -> float:
-    draws = [torch.Generator(found.device).manual_seed(10**6 + j) for j in range(len(found))]
+def fresh_loss(judge: nn.Module, images: Tensor, y: Tensor) -> float:
+    draws = [torch.Generator(images.device).manual_seed(10**6 + j) for j in range(len(images))]
     with torch.no_grad():
-        return float(Smoothed(judge, Gaussian(SIGMA), draws).soft_loss(found, y, 64).mean())
+        return float(Smoothed(judge, Gaussian(SIGMA), draws).soft_loss(images, y, 64).mean())
 
 
 if __name__ == "__main__":

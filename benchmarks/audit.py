@@ -28,14 +28,14 @@ JOBS, VOTES, BATCH = 22, 100 * (100 + 100_000), 512
 
 def seconds(work: Callable[[], Any], device: torch.device, rounds: int = 5) -> float:
     """The median of a few rounds after one that warms up."""
-    found = []
+    times = []
     for _ in range(rounds + 1):
         started = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        found.append(time.perf_counter() - started)
-    return statistics.median(found[1:])
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])
 
 
 def main() -> None:
@@ -45,20 +45,20 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["lenet", "resnet20"])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    given = parser.parse_args()
-    asked = {"precision": given.precision, "batch": BATCH, "compiled": False}
-    with use_device(given.device) as device:
-        print(f"{device_name(device)}, one thread, {given.precision}")
+    args = parser.parse_args()
+    settings = {"precision": args.precision, "batch": BATCH, "compiled": False}
+    with use_device(args.device) as device:
+        print(f"{device_name(device)}, one thread, {args.precision}")
         print(f"{'model':<10}{'audit, s':>10}{'form, s':>10}{'votes, h':>10}{'share':>10}")
-        for name in given.models:
+        for name in args.models:
             shape = shape_of(name)
             network = network_of(name).requires_grad_(False)
             probes = torch.rand(128, *shape, device=device)
             audited = Audited(network, {"classes": 10}, probes, name, False)
             auditing = seconds(lambda: audit(network, probes, name), device)  # noqa: B023
-            forming = seconds(lambda: InferenceForm(audited, asked, device), device)  # noqa: B023
+            forming = seconds(lambda: InferenceForm(audited, settings, device), device)  # noqa: B023
             form, draws, noise = (
-                InferenceForm(audited, asked, device),
+                InferenceForm(audited, settings, device),
                 torch.Generator(device),
                 Gaussian(0.25),
             )

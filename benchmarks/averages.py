@@ -22,7 +22,7 @@ def main() -> None:
     print(f"|---|---|{'---|' * len(IMAGES)}")
     source = np.random.default_rng(0)
     for none, all_ in SHARES:
-        told = []
+        cells = []
         for n in IMAGES:
             kind, radii = source.random((TRIALS, n)), CAP * source.beta(2, 2, (TRIALS, n))
             radii = np.where(kind < none, 0.0, np.where(kind > 1 - all_, CAP, radii))
@@ -31,8 +31,8 @@ def main() -> None:
             whole = np.array([t_interval(row)[1:] for row in radii])
             held = np.mean((ends[:, 0] <= truth) & (truth <= ends[:, 1]))
             cut = np.mean((ends != whole).any(1))
-            told.append(f"{100 * held:.1f} % ({100 * cut:.0f} % cut)")
-        print(f"| {100 * none:g} % | {100 * all_:g} % | {' | '.join(told)} |")
+            cells.append(f"{100 * held:.1f} % ({100 * cut:.0f} % cut)")
+        print(f"| {100 * none:g} % | {100 * all_:g} % | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

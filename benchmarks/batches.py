@@ -64,23 +64,23 @@ def main() -> None:
     network = lenet(file, 1.0, args.epochs)
     x, labels = images("test")
     rows = torch.arange(0, len(x), len(x) // args.images)[: args.images]
-    made = {}
+    ours = {}
     for batch in (BLOCK, 3 * BLOCK):
         end_to_end.BATCH = batch
-        made[batch] = Ours(network, 1.0, x[rows], labels[rows])
+        ours[batch] = Ours(network, 1.0, x[rows], labels[rows])
     contestants = {
-        f"own batches of {BLOCK}": Contestant(made[BLOCK], False),
-        f"shared code, batches of {BLOCK}": Contestant(made[BLOCK], True),
-        f"shared batches of {3 * BLOCK}": Contestant(made[3 * BLOCK], True),
+        f"own batches of {BLOCK}": Contestant(ours[BLOCK], False),
+        f"shared code, batches of {BLOCK}": Contestant(ours[BLOCK], True),
+        f"shared batches of {3 * BLOCK}": Contestant(ours[3 * BLOCK], True),
     }
-    found: dict[str, list[float]] = {name: [] for name in contestants}
+    costs: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(args.rounds):
         for name, contestant in contestants.items():
-            found[name].append(contestant.per_vote())
-    first = next(iter(found.values()))
+            costs[name].append(contestant.per_vote())
+    first = next(iter(costs.values()))
     same = np.array_equal(*(list(contestants.values())[i].counts.numpy() for i in (0, 1)))
     print(f"equal counts with own and shared batches of {BLOCK}: {same}")
-    for name, times in found.items():
+    for name, times in costs.items():
         ratio = statistics.median(a / b for a, b in zip(times, first, strict=True))
         print(f"{name}: {1e6 * statistics.median(times):.1f} microseconds a vote, {ratio:.3f} of the first")
 

@@ -61,12 +61,12 @@ NODE = """
 import os, sys
 rule, _, text = sys.argv[sys.argv.index("--target-jobs") + 1].partition(":")
 run = "results/runs/{run}/"
-made = {
+outputs = {
     "train": [run + "model.json", run + "model.safetensors", run + "training.parquet"],
     "sample": [run + "draws/{draws}/{purpose}/{images}_block{block}.parquet"],
     "certify": [run + "certified/{certified}.parquet"],
 }
-for file in made[rule]:
+for file in outputs[rule]:
     file = file.format(**dict(part.split("=", 1) for part in text.split(",")))
     os.makedirs(os.path.dirname(file), exist_ok=True)
     open(file, "w").write(rule)
@@ -96,14 +96,16 @@ def slurm(folder: Path, nodes: int, port: int = 17000) -> Iterator[dict[str, str
             with open(folder / "started.txt", "a") as log:
                 started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
         for _ in range(60):
-            told = subprocess.run(
+            reply = subprocess.run(
                 ["sinfo", "-h", "-o", "%D %T"], env=environment, capture_output=True, text=True, check=False
             )
-            if told.stdout.strip() == f"{nodes} idle":
+            if reply.stdout.strip() == f"{nodes} idle":
                 break
             time.sleep(1)
         else:
-            raise SystemExit(f"no cluster: {told.stdout}{told.stderr}{(folder / 'started.txt').read_text()}")
+            raise SystemExit(
+                f"no cluster: {reply.stdout}{reply.stderr}{(folder / 'started.txt').read_text()}"
+            )
         yield environment
     finally:
         for process in reversed(started):
@@ -142,13 +144,13 @@ def main() -> None:
         with slurm(folder, args.nodes) as environment:
             environment |= {"PYTHONPATH": str(HERE), "NO_COLOR": "1"}
             before, began = processor(resource.RUSAGE_CHILDREN), time.monotonic()
-            with open(folder / "told.txt", "w") as told:
+            with open(folder / "told.txt", "w") as log:
                 done = subprocess.run(
                     command,
                     cwd=folder,
                     env=environment,
-                    stdout=told,
-                    stderr=told,
+                    stdout=log,
+                    stderr=log,
                     timeout=60 * args.minutes,
                     check=False,
                 )

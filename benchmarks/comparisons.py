@@ -84,8 +84,8 @@ def held(population: Population, n: int, repeats: int, seed: int) -> dict[str, f
     for i in range(repeats):
         a, b = population.draw(generator, n)
         for name, of in (("acr", of_means), ("median", of_medians)):
-            found = of(a.clip(0), b.clip(0))
-            kept[name] += found.low <= truth[name] <= found.high
+            interval = of(a.clip(0), b.clip(0))
+            kept[name] += interval.low <= truth[name] <= interval.high
         at_a, at_b = a >= AT, b >= AT
         counts[:, i] = (at_a & ~at_b).sum(), (at_b & ~at_a).sum()
     accuracies = of_proportions(*counts, n)
@@ -119,8 +119,8 @@ def wrong_verdicts(n: int, methods: int, repeats: int, seed: int) -> dict[str, f
         p = []
         for i, j in pairs:
             at_a, at_b = sides[i] >= radii, sides[j] >= radii
-            found = of_proportions((at_a & ~at_b).sum(axis=1), (at_b & ~at_a).sum(axis=1), n)
-            p += [f.p for f in found]
+            differences = of_proportions((at_a & ~at_b).sum(axis=1), (at_b & ~at_a).sum(axis=1), n)
+            p += [f.p for f in differences]
         fallen["acr"] += min(acr) <= 0.05
         fallen["accuracy"] += min(holm(p)) <= 0.05
     return {name: count / repeats for name, count in fallen.items()}
@@ -147,8 +147,8 @@ def seeds_held(seeds: int, shared: bool, repeats: int, seed: int) -> dict[str, f
         a, b = (1.0 + (alike if shared else 0) + luck * (1 if shared else np.sqrt(2)) for luck in own)
         names = range(seeds) if shared else range(100, 100 + seeds)
         others = dict(zip(names, map(float, b), strict=True))
-        found, _ = over_seeds({s: float(a[s]) + truth for s in range(seeds)}, others)
-        kept += found.low <= truth <= found.high
+        difference, _ = over_seeds({s: float(a[s]) + truth for s in range(seeds)}, others)
+        kept += difference.low <= truth <= difference.high
         wrong += over_seeds({s: float(a[s]) for s in range(seeds)}, others)[0].p <= 0.05
     return {"held": kept / repeats, "wrong": wrong / repeats}
 
@@ -161,11 +161,11 @@ def power_reached(repeats: int, seed: int) -> dict[str, tuple[int, float]]:
     for name in ("apart", "1 in 10 differs, one way"):
         a, b = chosen[name].a.clip(0), chosen[name].b.clip(0)
         n = power.images(float(np.std(a - b)), float(a.mean() - b.mean()))
-        found = 0
+        detected = 0
         for _ in range(repeats):
             first, second = chosen[name].draw(generator, n)
-            found += of_means(first.clip(0), second.clip(0)).p <= 0.05
-        out[f"ACR, {name}"] = (n, found / repeats)
+            detected += of_means(first.clip(0), second.clip(0)).p <= 0.05
+        out[f"ACR, {name}"] = (n, detected / repeats)
     n = power.discordant_images(0.1, 0.03)
     counts = generator.multinomial(n, [0.065, 0.035, 0.9], repeats * 4).T[:2]
     out["accuracy, 6.5 % against 3.5 %"] = (
@@ -186,17 +186,17 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=1000)
     repeats = parser.parse_args().repeats
-    sizes, made = (200, 500, 2000, 10_000), populations()
+    sizes, cases = (200, 500, 2000, 10_000), populations()
     show: Callable[[float], str] = lambda share: f"{share:.3f}"  # noqa: E731
     rows = []
-    for i, population in enumerate(made):
+    for i, population in enumerate(cases):
         for n in sizes:
-            found = held(population, n, repeats if n < 10_000 else repeats // 2, 10 * i + n)
-            rows.append([population.name, str(n), *map(show, found.values())])
+            shares = held(population, n, repeats if n < 10_000 else repeats // 2, 10 * i + n)
+            rows.append([population.name, str(n), *map(show, shares.values())])
     print(table(["population", "images", "ACR", "median radius", f"accuracy at {AT:g}"], rows))
     rows = [
         [population.name, str(n), show(band_held(population, n, max(repeats // 5, 1), i))]
-        for i, population in enumerate(made)
+        for i, population in enumerate(cases)
         for n in (200, 1000)
         if population.name in ("apart", "nearly tied", "equal", "1 in 10 differs, one way")
     ]

@@ -193,10 +193,10 @@ def first_images(draws: Draws, n: int) -> Draws:
 def wrong_claims(case: Case, draws: Draws, p: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Bool [N]: the image's claim is wrong."""
     truth = scores if "soft_moments" in case.certificate.needs else p
-    found = case.certificate.certify(draws, case.noise, ALPHA)
-    claims = found.prediction >= 0
+    certified = case.certificate.certify(draws, case.noise, ALPHA)
+    claims = certified.prediction >= 0
     tight = tight_radius(case.certificate, case.noise, truth)
-    return claims & ((found.prediction != truth.argmax()) | (found.radius > tight))
+    return claims & ((certified.prediction != truth.argmax()) | (certified.radius > tight))
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,10 @@ DATA = Mnist()
 
 
 def images(split: str) -> tuple[Tensor, Tensor]:
-    found = DATA.load(os.environ.get("RS_DATA_DIR"))[split]
-    return torch.from_numpy(np.array(found.images)).float() / 255, torch.from_numpy(np.array(found.labels))
+    examples = DATA.load(os.environ.get("RS_DATA_DIR"))[split]
+    return torch.from_numpy(np.array(examples.images)).float() / 255, torch.from_numpy(
+        np.array(examples.labels)
+    )
 
 
 def lenet(weights: Path | None, sigma: float, epochs: int) -> nn.Module:
@@ -78,9 +80,9 @@ class Ours:
 
     def __init__(self, network: nn.Module, sigma: float, x: Tensor, labels: Tensor) -> None:
         self.sigma, self.x, self.labels = sigma, x, labels
-        wanted = {"precision": "bfloat16", "batch": BATCH, "compiled": True}
-        made = (network, wanted, Gaussian(sigma), 0, x, torch.device("cpu"), "lenet", (), "certify")
-        self.ready = prepared(*made)
+        form = {"precision": "bfloat16", "batch": BATCH, "compiled": True}
+        arguments = (network, form, Gaussian(sigma), 0, x, torch.device("cpu"), "lenet", (), "certify")
+        self.ready = prepared(*arguments)
         self.radii = tuple(np.arange(0, 2 * sigma + 1e-9, STEP).tolist())
 
     def certify(self) -> None:
@@ -94,9 +96,9 @@ class Ours:
         votes = voter.votes(self.batches.totals)
         at, labels = np.arange(len(self.x)), self.labels.numpy()
         draws = Draws(at, labels, selection, votes, 784, np.zeros(len(at)), "sequential", rule.record())
-        found = GroupSequential().certify(draws, Gaussian(self.sigma), ALPHA)
-        correct = (found.prediction == labels)[:, None]
-        self.accuracies = (correct & (found.radius[:, None] >= np.array(self.radii))).mean(0)
+        certified = GroupSequential().certify(draws, Gaussian(self.sigma), ALPHA)
+        correct = (certified.prediction == labels)[:, None]
+        self.accuracies = (correct & (certified.radius[:, None] >= np.array(self.radii))).mean(0)
         self.votes = float(votes.n.mean()) + SELECTION
 
 
@@ -112,7 +114,7 @@ def main() -> None:
     args = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning)
     torch.set_num_threads(1)
-    files = {float(key): Path(file) for key, _, file in (given.partition("=") for given in args.weights)}
+    files = {float(key): Path(file) for key, _, file in (text.partition("=") for text in args.weights)}
     peers = {"CERTIFY": plain("lenet", torch.device("cpu"))}
     try:
         other = toolbox("lenet", torch.device("cpu"))
@@ -133,13 +135,13 @@ def main() -> None:
                 took[name].append(seconds(lambda: certify(args.peer_votes)) / (args.peer_votes + SELECTION))  # noqa: B023
             if part == 0:
                 own.append(seconds(ours.certify) / len(rows))
-        each = {name: statistics.median(found) * (N + SELECTION) for name, found in took.items()}
-        best, mine = min(each.values()), own[0]
+        costs = {name: statistics.median(times) * (N + SELECTION) for name, times in took.items()}
+        best, mine = min(costs.values()), own[0]
         fewer = (N + SELECTION) / ours.votes
-        told = ", ".join(f"{name} {value:.1f}" for name, value in each.items())
+        shown = ", ".join(f"{name} {value:.1f}" for name, value in costs.items())
         factor = best / mine
         print(
-            f"| {sigma:g} | {ours.votes:,.0f} | 1/{fewer:.1f} | {mine:.3f} | {told} | {factor / fewer:.1f} ",
+            f"| {sigma:g} | {ours.votes:,.0f} | 1/{fewer:.1f} | {mine:.3f} | {shown} | {factor / fewer:.1f} ",
             end="",
         )
         print(f"| **{factor:.0f}** |", flush=True)

@@ -81,9 +81,9 @@ def subject_of(name: str, batch: int, folder: Path, weights: Path | None = None)
 
 def compiled(subject: Subject, precision: str) -> Run:
     audited = Audited(subject.network, {"classes": 10}, subject.calibrating[:128], subject.name, False)
-    asked = {"precision": precision, "batch": len(subject.images), "compiled": True}
-    form = InferenceForm(audited, asked, torch.device("cpu"))
-    assert asked.items() <= form.description.items()  # it may fall back
+    settings = {"precision": precision, "batch": len(subject.images), "compiled": True}
+    form = InferenceForm(audited, settings, torch.device("cpu"))
+    assert settings.items() <= form.description.items()  # it may fall back
     return form
 
 
@@ -123,8 +123,8 @@ def openvino(subject: Subject, precision: str, quantize: bool) -> Run:
             model = quantized(nncf, model, subject.calibrating)
         model.reshape(list(subject.images.shape))
         ov.save_model(model, file, compress_to_fp16=False)
-    asked = {**ONE_THREAD, "INFERENCE_PRECISION_HINT": precision}
-    request = core().compile_model(core().read_model(file), "CPU", asked).create_infer_request()
+    settings = {**ONE_THREAD, "INFERENCE_PRECISION_HINT": precision}
+    request = core().compile_model(core().read_model(file), "CPU", settings).create_infer_request()
 
     def call(x: Tensor) -> Tensor:
         request.infer({0: x.numpy()}, share_inputs=True)
@@ -197,10 +197,12 @@ def start(name: str, key: str, batch: int, folder: Path) -> list[float]:
     """CPU seconds to the first logits in two fresh processes: on an empty folder, then on its new files."""
     cold = folder / key.replace(" ", "-").replace(",", "")
     cold.mkdir(exist_ok=True)
-    asked = [sys.executable, __file__, "--models", name, "--batch", str(batch), "--once", key]
-    told = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(cold / "inductor")}
+    command = [sys.executable, __file__, "--models", name, "--batch", str(batch), "--once", key]
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(cold / "inductor")}
     runs = [
-        subprocess.run([*asked, "--folder", str(cold)], env=told, capture_output=True, text=True, check=True)
+        subprocess.run(
+            [*command, "--folder", str(cold)], env=environment, capture_output=True, text=True, check=True
+        )
         for _ in "12"
     ]
     return [float(run.stdout.splitlines()[-1]) for run in runs]
@@ -248,9 +250,9 @@ def measure(name: str, batch: int, args: argparse.Namespace, folder: Path) -> No
     what = "votes" if args.votes else "images"
     print(f"\n| {name}, batches of {batch} | {what}/s | G multiply-adds/s | times {BASE} | differs |{more}")
     print("|---|" + "---|" * (6 if args.start else 4))
-    for key, found in seconds.items():
-        times = statistics.median(b / f for b, f in zip(seconds[BASE], found, strict=True))
-        rate = 1 / statistics.median(found)
+    for key, taken in seconds.items():
+        times = statistics.median(b / f for b, f in zip(seconds[BASE], taken, strict=True))
+        rate = 1 / statistics.median(taken)
         begun = "".join(f" {s:.1f} |" for s in starts.get(key, ()))
         print(f"| {key} | {rate:,.0f} | {rate * work / 1e9:,.0f} | {times:.2f} | {apart[key]:.2g} |{begun}")
 

@@ -52,8 +52,8 @@ def main() -> None:
     )
     draws = torch.Generator().manual_seed(1)
     logits = torch.stack([under_noise(networks, image, sigma, args.votes, draws) for image in images])
-    told = f"{len(networks)} members, {len(images)} images, {args.votes} noisy copies of each"
-    print(f"{told}, sigma = {sigma:g}\n", flush=True)
+    heading = f"{len(networks)} members, {len(images)} images, {args.votes} noisy copies of each"
+    print(f"{heading}, sigma = {sigma:g}\n", flush=True)
     tell_margins(logits, labels)
     tell_passes(logits)
     tell_certified(logits, labels, sigma)
@@ -115,25 +115,27 @@ def tell_certified(logits: Tensor, labels: Tensor, sigma: float) -> None:
         agree = votes[:, 0] == votes[:, 1]
         answers |= {f"mean of {members}": every}
         answers |= {f"K = 2 of {members}": torch.where(agree, votes[:, 0], every)}
-    found, few = {}, votes.shape[2] // 10
+    certifications, few = {}, votes.shape[2] // 10
     for name, answer in answers.items():
         counts = torch.nn.functional.one_hot(answer, logits.shape[3])
         parts = counts[:, :few].sum(1).numpy(), counts[:, few:].sum(1).numpy()
-        found[name] = rs.certify_counts(parts, alpha=0.001, sigma=sigma, labels=labels.numpy())
+        certifications[name] = rs.certify_counts(parts, alpha=0.001, sigma=sigma, labels=labels.numpy())
     print(f"\ncertified accuracy at {', '.join(map(str, RADII))}; ACR; ACR less one member's, 95 %")
-    for name, each in found.items():
-        right = each.prediction == each.labels
-        held = "  ".join(f"{(right & (each.radius >= r)).mean():.2f}" for r in RADII)
-        told = f"{name:<12} {held}    {(right * each.radius).mean():.4f}"
+    for name, certification in certifications.items():
+        right = certification.prediction == certification.labels
+        held = "  ".join(f"{(right & (certification.radius >= r)).mean():.2f}" for r in RADII)
+        line = f"{name:<12} {held}    {(right * certification.radius).mean():.4f}"
         if name != "one":
-            row = rs.compare(each, found["one"], radii=RADII).query("metric == 'acr'").iloc[0]
-            told += f"    {row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})"
-        print(told)
+            row = (
+                rs.compare(certification, certifications["one"], radii=RADII).query("metric == 'acr'").iloc[0]
+            )
+            line += f"    {row['difference']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})"
+        print(line)
 
 
 def tell_seconds(networks: list[nn.Module], data: Path, form: dict, image: Tensor, sigma: float) -> None:
     """CPU seconds of 8 batches of votes on an image, as ratios."""
-    asked = {
+    contestants = {
         "one": networks[0],
         "mean of 3": Averaged(networks[:3]),
         "K = 2 of 3": Averaged(networks[:3], 2),
@@ -143,7 +145,7 @@ def tell_seconds(networks: list[nn.Module], data: Path, form: dict, image: Tenso
     probes = audit.probes(data, CPU)
     forms = {
         name: form_of(audit.Audited(net.eval(), {"classes": 10}, probes, name, False), form, CPU)
-        for name, net in asked.items()
+        for name, net in contestants.items()
     }
     taken: dict[str, list[float]] = {name: [] for name in forms}
     for _ in range(ROUNDS):
@@ -151,8 +153,8 @@ def tell_seconds(networks: list[nn.Module], data: Path, form: dict, image: Tenso
             taken[name].append(seconds(each, image, sigma))
     one = statistics.median(taken["one"])
     print(f"\nform {form}: one member {8 * form['batch'] / one:,.0f} votes/s of a core")
-    for name, found in taken.items():
-        print(f"{name:<12} {statistics.median(a / b for a, b in zip(found, taken['one'], strict=True)):.2f}")
+    for name, times in taken.items():
+        print(f"{name:<12} {statistics.median(a / b for a, b in zip(times, taken['one'], strict=True)):.2f}")
 
 
 def seconds(form: InferenceForm, image: Tensor, sigma: float) -> float:

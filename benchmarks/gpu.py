@@ -114,11 +114,11 @@ class Contestant:
         return take
 
 
-def work(pipe: Connection, group: list[Contestant], wanted: str) -> None:
+def work(pipe: Connection, group: list[Contestant], device_type: str) -> None:
     """A process: prepares its contestants, sends the size of a unit of each or why there is none, and then
     the seconds of a unit in each round for each contestant that it is asked for.
     """
-    with use_device(wanted, 1) as device:
+    with use_device(device_type, 1) as device:
 
         def synchronized() -> float:
             sampling.synchronize(device)
@@ -129,7 +129,7 @@ def work(pipe: Connection, group: list[Contestant], wanted: str) -> None:
             run(units)
             return (synchronized() - start) / units
 
-        runs, told = [], []
+        runs, sizes = [], []
         for contestant in group:
             try:
                 run, size = contestant.prepare(device)
@@ -137,8 +137,8 @@ def work(pipe: Connection, group: list[Contestant], wanted: str) -> None:
             except Exception as error:
                 run, size = None, f"{type(error).__name__}: {(str(error) or ' ').splitlines()[0]}"
             runs.append(run)
-            told.append(size)
-        pipe.send(told)
+            sizes.append(size)
+        pipe.send(sizes)
         while (i := pipe.recv()) is not None:
             most = IMAGES // group[i].batch if group[i].batch else 2_000
             units = max(2, min(most, int(ROUND / timed(runs[i], 4))))
@@ -179,13 +179,13 @@ def groups(only: Collection[str]) -> list[list[Contestant]]:
 
 
 def measure(
-    seconds: float, wanted: str, only: Collection[str], say: Callable[[dict[str, Any]], None]
+    seconds: float, device_type: str, only: Collection[str], say: Callable[[dict[str, Any]], None]
 ) -> None:
     deadline, context = time.monotonic() + seconds, get_context("spawn")
     running = []
     for group in groups(only):
         here, there = context.Pipe()
-        process = context.Process(target=work, args=(there, group, wanted), daemon=True)
+        process = context.Process(target=work, args=(there, group, device_type), daemon=True)
         process.start()
         there.close()  # a process that dies then ends the pipe
         running.append((group, process, here))
@@ -194,8 +194,8 @@ def measure(
         time.sleep(0.1)
     late = [one for one in running if not one[2].poll()]
     for group, process, pipe in [*(one for one in running if one not in late), *late]:
-        told = answer(process, pipe, max(0.0, deadline - time.monotonic()), "not ready in time")
-        sizes = [told] * len(group) if isinstance(told, str) else told
+        reply = answer(process, pipe, max(0.0, deadline - time.monotonic()), "not ready in time")
+        sizes = [reply] * len(group) if isinstance(reply, str) else reply
         for i, (contestant, size) in enumerate(zip(group, sizes, strict=True)):
             say(asdict(contestant) | result(process, pipe, i, size, deadline))
         process.kill()
@@ -220,8 +220,8 @@ def result(
         return {"why": "out of time"}
     with contextlib.suppress(ConnectionError):  # it has ended: `answer` says how
         pipe.send(i)
-    told = answer(process, pipe, max(1.0, deadline - time.monotonic()), "out of time")
-    return {"why": told} if isinstance(told, str) else {"seconds": statistics.median(told), "size": size}
+    reply = answer(process, pipe, max(1.0, deadline - time.monotonic()), "out of time")
+    return {"why": reply} if isinstance(reply, str) else {"seconds": statistics.median(reply), "size": size}
 
 
 def main() -> None:

@@ -40,9 +40,9 @@ def tables(rows: list[dict[str, Any]]) -> None:
     print("\n| training, ms a step | written | recorded | images/s | in float32 |\n|---|---|---|---|---|")
     for model, objective, batch in TRAINED:
         key = (model, json.dumps(objective), batch)
-        found = [steps.get((*key, how)) for how in STEPS]
-        ms = [f"{1e3 * r['seconds']:.2f}" if r and "seconds" in r else "" for r in found]
-        cells = [f"{model}, {objective['name']}, {batch}", *ms[:2], rate(found[1]), ms[2]]
+        measured = [steps.get((*key, how)) for how in STEPS]
+        ms = [f"{1e3 * r['seconds']:.2f}" if r and "seconds" in r else "" for r in measured]
+        cells = [f"{model}, {objective['name']}, {batch}", *ms[:2], rate(measured[1]), ms[2]]
         print(f"| {' | '.join(cells)} |")
     for row in rows:
         if "why" in row:

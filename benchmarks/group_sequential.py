@@ -43,13 +43,13 @@ def observed(folder: Path) -> Observed:
     """The votes of all shards and blocks in a folder of draws."""
     top, failures, votes, correct = {}, {}, {}, {}
     for file in sorted(folder.glob("select-*/*.parquet")):
-        images, labels, found, made = read_votes(file)
-        sigma = float(made["spec"]["noise"]["sigma"])
-        for image, label, counts in zip(images.tolist(), labels, found.counts, strict=True):
+        images, labels, drawn, provenance = read_votes(file)
+        sigma = float(provenance["spec"]["noise"]["sigma"])
+        for image, label, counts in zip(images.tolist(), labels, drawn.counts, strict=True):
             top[image], correct[image] = int(counts.argmax()), counts.argmax() == label
     for file in sorted(folder.glob("estimate-*/*.parquet")):
-        images, _, found, _ = read_votes(file)
-        for image, counts in zip(images.tolist(), found.counts, strict=True):
+        images, _, drawn, _ = read_votes(file)
+        for image, counts in zip(images.tolist(), drawn.counts, strict=True):
             votes[image] = votes.get(image, 0) + int(counts.sum())
             failures[image] = failures.get(image, 0) + int(counts.sum() - counts[top[image]])
     order = sorted(votes)
@@ -64,14 +64,14 @@ def line(name: str, seen: Observed, radii: Floats, rule: StoppingRule | GroupSeq
     failures, votes = simulate(rule, rates, np.random.default_rng(0))  # type: ignore[arg-type]
     x = special.ndtr(-radii / seen.sigma)
     if isinstance(rule, GroupSequentialRule):
-        found = rule.design.claims(failures, votes)[:, None] > np.arange(len(radii))
+        claims = rule.design.claims(failures, votes)[:, None] > np.arange(len(radii))
     else:
-        found = upper(failures, votes, ALPHA)[:, None] <= x
+        claims = upper(failures, votes, ALPHA)[:, None] <= x
     fixed = clopper_pearson_upper(seen.failures, seen.n, ALPHA)[:, None] <= x
-    apart = (found & np.tile(seen.correct, TIMES)[:, None]).mean(0) - (fixed & seen.correct[:, None]).mean(0)
+    apart = (claims & np.tile(seen.correct, TIMES)[:, None]).mean(0) - (fixed & seen.correct[:, None]).mean(0)
     total = votes.mean() + 100
-    told = " ".join(numeral(100 * d, "+.1f") for d in apart)
-    print(f"| {seen.sigma:g} | {name} | {total:,.0f} | 1/{(N + 100) / total:.1f} | {told} |", flush=True)
+    points = " ".join(numeral(100 * d, "+.1f") for d in apart)
+    print(f"| {seen.sigma:g} | {name} | {total:,.0f} | 1/{(N + 100) / total:.1f} | {points} |", flush=True)
     return votes[: len(seen.failures)]
 
 
@@ -168,17 +168,17 @@ def main() -> None:
     for folder in args.draws:
         seen = observed(folder)
         radii = np.asarray([r for r in PAPER if r <= 2 * seen.sigma])
-        stop, told = Stop(ALPHA, tuple(radii)), []
+        stop, rules = Stop(ALPHA, tuple(radii)), []
         line("confidence sequence", seen, radii, StoppingRule(stop, seen.sigma, N, BLOCK))
         for resolution in (0.02, 0.01, 0.009):
             rule = GroupSequentialRule(stop, seen.sigma, N, BLOCK, resolution)
             line(f"tests, resolution {resolution:g}", seen, radii, rule)
-            told.append((rule, f"errors {rule.design.errors.min():.6f} to {rule.design.errors.max():.6f}"))
+            rules.append((rule, f"errors {rule.design.errors.min():.6f} to {rule.design.errors.max():.6f}"))
         least, known = bound(seen, radii, args.loss) + 100, foreknown(seen, radii) + 100
         for name, votes in ((f"any rule, {args.loss:g} lost at each radius", least), ("foreknown", known)):
             print(f"| {seen.sigma:g} | {name} | {votes:,.0f} | 1/{(N + 100) / votes:.1f} | |", flush=True)
-        alone, shared = fill(seen, told[1][0])
-        print(f"\n{told[1][1]}; fill of batches of {BATCH:,}: {alone:.3f} alone, {shared:.3f} shared\n")
+        alone, shared = fill(seen, rules[1][0])
+        print(f"\n{rules[1][1]}; fill of batches of {BATCH:,}: {alone:.3f} alone, {shared:.3f} shared\n")
 
 
 if __name__ == "__main__":

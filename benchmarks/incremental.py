@@ -94,8 +94,8 @@ def simulated(images: int) -> None:
             plain = StoppingRule(Stop(ALPHA, radii), sigma, N, BLOCK)
             failures, alone = simulate(plain, two.second, rng)
             name = f"{sigma:g}", f"{(two.losses + two.gains).mean():.2%}"
-            said = points(sequences.upper(failures, alone, ALPHA))
-            row(*name, "sequential", "", alone.mean(), "1", "", N / alone.mean(), said)
+            worst = points(sequences.upper(failures, alone, ALPHA))
+            row(*name, "sequential", "", alone.mean(), "1", "", N / alone.mean(), worst)
             rule = PairedRule(plain.stop, sigma, N // 10, BLOCK, SHARE)
             for changed in (rule, replace(rule, n=N // 4), replace(rule, n=N // 4, share=0.5)):
                 bound, drawn = incremental(two, changed, rng)
@@ -136,10 +136,10 @@ def measured(weights: Path, images: int, n: int) -> None:
         ("bfloat16", rs.smooth(network, sigma=sigma, device="cpu", precision="bfloat16", name="bfloat16")),
         ("100 steps on", rs.smooth(tuned, sigma=sigma, device="cpu", name="tuned")),
     ):
-        found = second.certify_from(first, certified, x, stop=stop, n=n, progress=False)
-        draws = found.counts.draws
+        certification = second.certify_from(first, certified, x, stop=stop, n=n, progress=False)
+        draws = certification.counts.draws
         differing = 1 - draws.both.sum() / draws.estimation.n.sum()
-        line(f"{name}, incremental (both networks')", found, n, f"{differing:.2%}")
+        line(f"{name}, incremental (both networks')", certification, n, f"{differing:.2%}")
         rates = 1 - draws.estimation.counts.max(1) / draws.estimation.n
         _, votes = simulate(
             StoppingRule(Stop(ALPHA, radii), sigma, n, BLOCK), rates, np.random.default_rng(0)
@@ -148,9 +148,9 @@ def measured(weights: Path, images: int, n: int) -> None:
         line(f"{name}, fixed n", second.certify(x, y, n=n, **quiet), n, "")
 
 
-def line(name: str, found: rs.Certification, n: int, differing: str) -> None:
-    votes, radii = found.frame()["n"].mean(), SETTINGS[0][1]
-    shares = found.certified_accuracy(radii)["certified_accuracy"]
+def line(name: str, certification: rs.Certification, n: int, differing: str) -> None:
+    votes, radii = certification.frame()["n"].mean(), SETTINGS[0][1]
+    shares = certification.certified_accuracy(radii)["certified_accuracy"]
     row(name, votes, f"1/{n / votes:.1f}", differing, *(f"{share:.3f}" for share in shares))
 
 

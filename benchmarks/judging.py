@@ -87,9 +87,9 @@ def stored(folder: Path) -> None:
     """For each attack's file with all votes: the share that decides, and the number of changed verdicts."""
     draws = np.random.default_rng(0)
     for path in sorted(folder.rglob("attacks/*.parquet")):
-        frame, made = read_attacked(path)
-        n, all_votes = made["judge"], np.stack(frame["votes"].to_list())
-        constant = made["spec"]["noise"]["name"] == "none"
+        frame, provenance = read_attacked(path)
+        n, all_votes = provenance["judge"], np.stack(frame["votes"].to_list())
+        constant = provenance["spec"]["noise"]["name"] == "none"
         if n == "base" or constant or (all_votes.sum(1) != n).any():
             continue
         left, seen, drawn = all_votes.copy(), np.zeros_like(all_votes), 0
@@ -100,16 +100,16 @@ def stored(folder: Path) -> None:
             stops = (used == 0) & sure(seen, n)
             used[stops], verdict[stops] = look, seen[stops].argmax(1)
         others = int((verdict != all_votes.argmax(1)).sum())
-        told = f"{used.mean() / n:.1%} of {n} votes, other verdicts {others} of {len(used)}"
-        print(f"{path.parents[1].name} {path.stem}: {told}")
+        summary = f"{used.mean() / n:.1%} of {n} votes, other verdicts {others} of {len(used)}"
+        print(f"{path.parents[1].name} {path.stem}: {summary}")
 
 
 def form_in(precision: str, audited: Audited, noisy: Tensor) -> InferenceForm:
     """Compiled; in int8 calibrated on the `noisy` images [N, C, H, W]."""
-    asked, device = {"precision": precision, "batch": BATCH_OF_FORMS, "compiled": True}, torch.device("cpu")
+    form, device = {"precision": precision, "batch": BATCH_OF_FORMS, "compiled": True}, torch.device("cpu")
     if precision != "int8":
-        return InferenceForm(audited, asked, device)
-    return OpenVinoForm(audited, asked, device, program_of(audited, asked, noisy, {}))
+        return InferenceForm(audited, form, device)
+    return OpenVinoForm(audited, form, device, program_of(audited, form, noisy, {}))
 
 
 def in_forms(weights: Path, images: int, n: int, rounds: int) -> None:
@@ -126,8 +126,8 @@ def in_forms(weights: Path, images: int, n: int, rounds: int) -> None:
     audited = Audited(network, {"classes": 10}, noisy[:128], "resnet20", False)
     x, y = test[:images], torch.from_numpy(splits["test"].labels[:images])
     seen = Differentiable(audited, {"precision": "bfloat16"}, torch.device("cpu"))
-    found = PgdL2(10, 4).at_radii(Smoothed(seen, noise, draws[:images]), x, y, [0.25, 0.5, 1.0]).images
-    at, use = torch.cat([x[None], found]), AttackUse(radii=(), judge=Votes(n))
+    attacked = PgdL2(10, 4).at_radii(Smoothed(seen, noise, draws[:images]), x, y, [0.25, 0.5, 1.0]).images
+    at, use = torch.cat([x[None], attacked]), AttackUse(radii=(), judge=Votes(n))
     judges = {p: Judge(form_in(p, audited, noisy), noise, use) for p in ("float32", "bfloat16", "int8")}
     spent: dict[str, list[float]] = {p: [] for p in judges}
     votes = {}
@@ -158,42 +158,42 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--stored", type=Path)
     parser.add_argument("--resnet20", type=Path, metavar="WEIGHTS")
-    given = parser.parse_args()
-    if given.resnet20:
+    args = parser.parse_args()
+    if args.resnet20:
         with use_device("cpu", 1) as device:
             print(f"{device_name(device)}, 1 thread, torch {torch.__version__}")
-            in_forms(given.resnet20, given.images, given.judge, given.rounds)
+            in_forms(args.resnet20, args.images, args.judge, args.rounds)
         return
-    if given.stored:
-        stored(given.stored)
+    if args.stored:
+        stored(args.stored)
         return
     torch.manual_seed(0)
     with use_device("cpu", 1) as device:
-        network, x, y = trained(given.model)
-        positions = list(range(0, len(x), len(x) // given.images))[: given.images]
+        network, x, y = trained(args.model)
+        positions = list(range(0, len(x), len(x) // args.images))[: args.images]
         x, y = x[positions], y[positions]
-        form: dict[str, Any] = {"precision": given.precision, "batch": 512, "compiled": False}
-        audited = Audited(network, {"classes": 10}, throughput.blobs(SHAPE, 128, -1)[0], given.model, False)
-        use = AttackUse(radii=(), judge=Votes(given.judge))
+        form: dict[str, Any] = {"precision": args.precision, "batch": 512, "compiled": False}
+        audited = Audited(network, {"classes": 10}, throughput.blobs(SHAPE, 128, -1)[0], args.model, False)
+        use = AttackUse(radii=(), judge=Votes(args.judge))
         judge = Judge(InferenceForm(audited, form, device), Gaussian(SIGMA), use)
-        seen = throughput.differentiable(network, given.model, given.precision, device)
-        attack, spent = PgdL2(20, given.samples, loss="mean"), []
-        for _ in range(given.rounds):
+        seen = throughput.differentiable(network, args.model, args.precision, device)
+        attack, spent = PgdL2(20, args.samples, loss="mean"), []
+        for _ in range(args.rounds):
             draws = [generator(device, 0, "attack", i) for i in positions]
             began = time.process_time()
-            found = attack.at_radii(Smoothed(seen, Gaussian(SIGMA), draws), x, y, RADII).images
-            making, at = time.process_time() - began, torch.cat([x[None], found])
+            attacked = attack.at_radii(Smoothed(seen, Gaussian(SIGMA), draws), x, y, RADII).images
+            making, at = time.process_time() - began, torch.cat([x[None], attacked])
             everything, whole = judged(judge, at, positions, True)
             enough, stopped = judged(judge, at, positions, False)
             spent.append((making, whole, stopped, (making + whole) / (making + stopped)))
         making, whole, stopped, factor = (statistics.median(column) for column in zip(*spent, strict=True))
         share = float(enough.sum() / everything.sum())
         differ = int((enough.argmax(2) != everything.argmax(2)).sum())
-        print(f"{device_name(device)}, 1 thread, torch {torch.__version__}, {given.model} {given.precision}")
-        settings = f"20 steps on {given.samples} samples, {given.rounds} rounds"
+        print(f"{device_name(device)}, 1 thread, torch {torch.__version__}, {args.model} {args.precision}")
+        settings = f"20 steps on {args.samples} samples, {args.rounds} rounds"
         print(f"{len(x)} images, {1 + len(RADII)} radii, {settings}")
         print(
-            f"making {making:.2f} s, judging by {given.judge} votes {whole:.2f} s, by enough {stopped:.2f} s"
+            f"making {making:.2f} s, judging by {args.judge} votes {whole:.2f} s, by enough {stopped:.2f} s"
         )
         verdicts = f"other verdicts {differ} of {enough[..., 0].numel()}"
         print(f"votes {share:.1%}, {verdicts}, the attack {factor:.2f} times as fast")

@@ -25,13 +25,13 @@ BATCH, ROUNDS = 512, 15
 
 
 def microseconds(noise: dict[str, object], shape: tuple[int, int, int]) -> float:
-    made, draws = catalog.build("noises", noise), torch.Generator().manual_seed(0)
-    image, found = torch.randint(0, 256, shape, generator=draws) / 255, []
+    built, draws = catalog.build("noises", noise), torch.Generator().manual_seed(0)
+    image, times = torch.randint(0, 256, shape, generator=draws) / 255, []
     for _ in range(ROUNDS):
         started = time.process_time()
-        made.sample((BATCH, *shape), draws).add_(image)
-        found.append(time.process_time() - started)
-    return 1e6 * min(found) / BATCH
+        built.sample((BATCH, *shape), draws).add_(image)
+        times.append(time.process_time() - started)
+    return 1e6 * min(times) / BATCH
 
 
 def main() -> None:

@@ -80,21 +80,19 @@ def study(runs: int, images: int, long: bool = False) -> dict[str, pd.DataFrame]
         (claim,) = claims_of(frame, {**head, **smoothed_with(noise), "precision": "bfloat16"})
         claims.append((head, claim))
         for stage, what in (("train", "macer"), ("sample", f"n = {VOTES}"), ("certify", "cohen")):
-            made = {
+            row = {
                 **head,
                 "stage": stage,
                 "what": what,
                 "smoothing": claim.columns["smoothing"],
                 "files": 10,
             }
-            made |= {
+            row |= {
                 "file": f"results/runs/{run}/{stage}.parquet",
                 "commit": "3f2a91c",
                 "device": "NVIDIA H100",
             }
-            tables.setdefault("provenance", []).append(
-                dict.fromkeys(PROVENANCE) | made | {"seconds": 1e4 + i}
-            )
+            tables.setdefault("provenance", []).append(dict.fromkeys(PROVENANCE) | row | {"seconds": 1e4 + i})
     for head, claim in claims:
         tables.setdefault("certified_accuracy", []).extend(
             claim.columns | row for row in claim.accuracies(RADII)
@@ -108,8 +106,8 @@ def study(runs: int, images: int, long: bool = False) -> dict[str, pd.DataFrame]
             for epoch in range(1, 441, 20)
         )
     tables["comparisons"] = list(_compared([claim for _, claim in claims]))
-    found = {name: pd.DataFrame(rows) for name, rows in tables.items()}
-    found["images"] = pd.concat(
+    frames = {name: pd.DataFrame(rows) for name, rows in tables.items()}
+    frames["images"] = pd.concat(
         [
             claim.outcomes.rename(columns={"label": "true"}).assign(**claim.columns, factor=1.0)
             for _, claim in claims
@@ -123,7 +121,7 @@ def study(runs: int, images: int, long: bool = False) -> dict[str, pd.DataFrame]
         "shape": [[3, SIDE, SIDE]] * len(shown),
         "pixels": pixels,
     }
-    return {**found, "thumbnails": pd.DataFrame(kept)}
+    return {**frames, "thumbnails": pd.DataFrame(kept)}
 
 
 def _smoothing(claim: Claim) -> str:
@@ -138,8 +136,8 @@ def _compared(claims: list[Claim]) -> Any:
     if len(pairs) > MOST_PAIRS:
         pairs = [(other, group[0]) for group in groups for other in group[1:]]
     for a, b in pairs:
-        told = {k: v for k, v in a.columns.items() if k.startswith("smoothing") or k == "certificate"}
-        told |= {"a": a.columns["label"], "b": b.columns["label"], "about": "networks"}
+        head = {k: v for k, v in a.columns.items() if k.startswith("smoothing") or k == "certificate"}
+        head |= {"a": a.columns["label"], "b": b.columns["label"], "about": "networks"}
         for radius in (None, *RADII):
             apart = (
                 a.radius - b.radius if radius is None else (a.radius >= radius) * 1.0 - (b.radius >= radius)
@@ -148,7 +146,7 @@ def _compared(claims: list[Claim]) -> Any:
             d = float(apart.mean())
             verdict = "undecided" if abs(d) <= half else "better" if d > 0 else "worse"
             ends = {"difference": d, "low": d - half, "high": d + half, "verdict": verdict, "radius": radius}
-            yield {**told, **ends, "metric": "acr" if radius is None else "certified_accuracy"}
+            yield {**head, **ends, "metric": "acr" if radius is None else "certified_accuracy"}
 
 
 def store(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
@@ -161,9 +159,9 @@ def store(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
 def build(folder: Path, tables: dict[str, pd.DataFrame], drawn: bool = True) -> Path:
     """The page in `folder`; with `drawn`, including the static figures."""
     store(folder, tables)
-    found = figures.draw(folder / "tables", folder / "figures") if drawn else []
+    files = figures.draw(folder / "tables", folder / "figures") if drawn else []
     context: Any = {"radii": RADII, "files": ["config/study.yaml"], "commit": "3f2a91c"}
-    write_report("sixty", folder / "tables", found, folder / "report.html", context)
+    write_report("sixty", folder / "tables", files, folder / "report.html", context)
     return folder / "report.html"
 
 
@@ -172,7 +170,7 @@ def opened(page: Path, rounds: int) -> list[dict[str, float]]:
     from playwright.sync_api import sync_playwright
 
     binary = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    found, errors = [], []
+    measured, errors = [], []
     for _ in range(rounds):
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox"])
@@ -183,12 +181,14 @@ def opened(page: Path, rounds: int) -> list[dict[str, float]]:
             tab.goto(page.resolve().as_uri())
             tab.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
             paint = tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1000
-            told = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
-            found.append({"paint": paint, **{k: told[f"{k}Duration"] for k in ("Task", "Script", "Layout")}})
+            metrics = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
+            measured.append(
+                {"paint": paint, **{k: metrics[f"{k}Duration"] for k in ("Task", "Script", "Layout")}}
+            )
             browser.close()
     if errors:
         raise RuntimeError(f"{page}: {errors[0]}")
-    return found
+    return measured
 
 
 def main() -> None:
@@ -204,12 +204,12 @@ def main() -> None:
         page = args.page or build(args.keep or Path(folder), study(args.runs, args.images, args.long))
         print(f"{page.stat().st_size / 1e6:.2f} MB")
         rounds = opened(page, args.rounds)
-    told = {
+    names = {
         "paint": "first contentful paint",
         "Task": "main thread, processor time",
         "Script": "of it scripts",
     }
-    for key, words in told.items():
+    for key, words in names.items():
         values = sorted(each[key] for each in rounds)
         ends = f"{values[0]:.2f} to {values[-1]:.2f}, {len(values)} rounds"
         print(f"{words}: {statistics.median(values):.2f} s ({ends})")

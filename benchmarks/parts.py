@@ -51,9 +51,9 @@ def kernels(network: Callable[[Tensor], Tensor], batch: Tensor) -> list[tuple[st
     def timed(name: str, run: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
             begun = time.process_time()
-            found = run(*args)
+            result = run(*args)
             called.append((name, time.process_time() - begun))
-            return found
+            return result
 
         return call
 
@@ -84,26 +84,28 @@ def product_rate() -> float:
 
 def layers(network: nn.Module, shape: tuple[int, ...]) -> list[tuple[str, float, float]]:
     """Layers with weights: description, multiply-adds per image, and those with outputs up to LANES."""
-    found: list[tuple[str, float, float]] = []
+    rows: list[tuple[str, float, float]] = []
 
-    def note(layer: nn.Module, given: Any, out: Tensor) -> None:
+    def note(layer: nn.Module, inputs: Any, out: Tensor) -> None:
         outputs, weight = out.shape[1], layer.weight  # type: ignore[union-attr]
         work = out[0].numel() * weight[0].numel()
-        found.append((str(layer), work, work / outputs * -(-outputs // LANES) * LANES))
+        rows.append((str(layer), work, work / outputs * -(-outputs // LANES) * LANES))
 
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             layer.register_forward_hook(note)
     network(torch.rand(1, *shape))
-    return found
+    return rows
 
 
 def measured(name: str, size: int, device: torch.device) -> None:
     """Prints the table of one network."""
     shape = shape_of(name)
     probes = torch.rand(128, *shape) + 0.25 * torch.randn(128, *shape)
-    asked = {"precision": "bfloat16", "batch": size, "compiled": True}
-    form = InferenceForm(Audited(network_of(name), {"classes": CLASSES}, probes, name, False), asked, device)
+    settings = {"precision": "bfloat16", "batch": size, "compiled": True}
+    form = InferenceForm(
+        Audited(network_of(name), {"classes": CLASSES}, probes, name, False), settings, device
+    )
     assert isinstance(form.network, Compiled)  # it may fall back
     noise, image, draws = Gaussian(0.25), torch.rand(shape), generator(device, 0, "estimate", 0, 0)
     traced = form.network.trace

@@ -121,26 +121,26 @@ def round_of(checkout: Path, folder: Path) -> dict[str, float]:
     """One round in a checkout. `folder` holds both studies, and `one/Snakefile` with the one rule."""
     python = [sys.executable, "-c"]
     study = ["-s", str(checkout / "Snakefile"), "--configfile", "../weighed.yaml"]
-    found = {"help": cpu([sys.executable, "-m", "rs", "--help"], checkout, folder)[0]}
-    found["plan"], told = cpu([*python, PLANNED, "planned.yaml"], checkout, folder)
-    found["jobs"], found["megabytes"] = map(float, told.split())
+    costs = {"help": cpu([sys.executable, "-m", "rs", "--help"], checkout, folder)[0]}
+    costs["plan"], output = cpu([*python, PLANNED, "planned.yaml"], checkout, folder)
+    costs["jobs"], costs["megabytes"] = map(float, output.split())
     fresh = folder / "fresh"
     fresh.mkdir(exist_ok=True)
     dry = snakemake(*study, "--cores", "1", "--dry-run", "--quiet")
-    found["dry run"] = cpu(dry, checkout, fresh)[0]
+    costs["dry run"] = cpu(dry, checkout, fresh)[0]
     job = ("--target-jobs", "data:data=imagenet", "--allowed-rules", "data", *AS_A_NODE)
-    found["job"] = cpu(snakemake(*study, *job), checkout, fresh)[0]
+    costs["job"] = cpu(snakemake(*study, *job), checkout, fresh)[0]
     one = snakemake("--target-jobs", "a:", "--allowed-rules", "a", *AS_A_NODE)
-    found["snakemake"] = cpu(one, checkout, folder / "one")[0]
+    costs["snakemake"] = cpu(one, checkout, folder / "one")[0]
     shutil.rmtree(fresh)
-    return found
+    return costs
 
 
 def prepare(checkout: Path, folder: Path) -> None:
     """Puts the workflow into `folder`, with stages that do nothing."""
-    told = cpu([sys.executable, "-c", "from rs.plan.plan import TABLES; print(TABLES)"], checkout, folder)
+    result = cpu([sys.executable, "-c", "from rs.plan.plan import TABLES; print(TABLES)"], checkout, folder)
     worker = folder / "nothing.py"
-    worker.write_text(f"TABLES = {told[1]}{NOTHING}")
+    worker.write_text(f"TABLES = {result[1]}{NOTHING}")
     shutil.copytree(checkout / "workflow", folder / "workflow")
     shutil.copy(checkout / "Snakefile", folder)
     rules = folder / "workflow/rules/common.smk"
@@ -158,8 +158,8 @@ def simulated(checkout: Path, folder: Path) -> str:
     ran, again = (cpu(command, checkout, folder)[0] for _ in range(2))
     files = sum(1 for _ in folder.glob("results/runs/*/draws/*/*/*.parquet"))
     each = 1000 * ran / files
-    told = f"{files} draw files: {ran:.1f} s of CPU to run all ({each:.0f} ms each)"
-    return f"{told}, {again:.1f} s to find all done"
+    text = f"{files} draw files: {ran:.1f} s of CPU to run all ({each:.0f} ms each)"
+    return f"{text}, {again:.1f} s to find all done"
 
 
 def recorded(checkout: Path, folder: Path, jobs: int) -> None:
@@ -168,17 +168,19 @@ def recorded(checkout: Path, folder: Path, jobs: int) -> None:
     write_study(folder / "weighed.yaml", 4, 4 * 2 * 50_000 // jobs)
     for part in ("workflow", "Snakefile"):  # rs status takes the workflow where it runs
         (folder / part).symlink_to(checkout / part)
-    asked = ["--configfile", "weighed.yaml", "--cores", "1", "--quiet", "--forceall"]
-    took, told = cpu([sys.executable, "-c", RECORDED, *asked], checkout, folder)
-    print(f"{folder.name}: {told.split('jobs')[0].split()[-1]} jobs, recorded as done in {took:.1f} s of CPU")
+    arguments = ["--configfile", "weighed.yaml", "--cores", "1", "--quiet", "--forceall"]
+    took, output = cpu([sys.executable, "-c", RECORDED, *arguments], checkout, folder)
+    print(
+        f"{folder.name}: {output.split('jobs')[0].split()[-1]} jobs, recorded as done in {took:.1f} s of CPU"
+    )
 
 
 def found_done(checkout: Path, folder: Path) -> dict[str, float]:
     """Seconds of a run that finds all jobs of `recorded` done, and of `rs status`."""
     done = cpu(snakemake("--configfile", "weighed.yaml", "--cores", "1"), checkout, folder)[0]
     status = [sys.executable, "-m", "rs", "status", "--study", "weighed.yaml"]
-    took, told = cpu(status, checkout, folder)
-    counts = [line.split()[-3:] for line in told.splitlines() if line.split()[-2:] == ["0", "0"]]
+    took, output = cpu(status, checkout, folder)
+    counts = [line.split()[-3:] for line in output.splitlines() if line.split()[-2:] == ["0", "0"]]
     return {"found done": done, "rs status": took, "files": sum(int(words[0]) for words in counts)}
 
 
@@ -208,13 +210,13 @@ def main() -> None:
                 recorded(checkout, folder / name, args.jobs)
         for _ in range(args.rounds):
             for name, checkout in checkouts.items():
-                found = found_done(checkout, folder / name) if args.done else round_of(checkout, folder)
-                rounds[name].append(found)
+                costs = found_done(checkout, folder / name) if args.done else round_of(checkout, folder)
+                rounds[name].append(costs)
     for key in rounds["now"][0]:
-        medians = {name: statistics.median(r[key] for r in found) for name, found in rounds.items()}
-        told = "  ".join(f"{name} {value:.2f}" for name, value in medians.items())
+        medians = {name: statistics.median(r[key] for r in costs) for name, costs in rounds.items()}
+        shown = "  ".join(f"{name} {value:.2f}" for name, value in medians.items())
         ratio = f"  ratio {medians['now'] / medians['before']:.2f}" if "before" in medians else ""
-        print(f"{key:<10} {told}{ratio}")
+        print(f"{key:<10} {shown}{ratio}")
 
 
 if __name__ == "__main__":

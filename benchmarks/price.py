@@ -108,9 +108,9 @@ def measured(works: list[Work], args: argparse.Namespace) -> None:
             lacking[work.network].add(work.kind)
     with use_device("cpu", 1) as device:
         for network, kinds in lacking.items():
-            costs, found = speed.measure(network, sorted(kinds), device)
-            rates.keep(network, costs, rates.measured(network).get("rates", {}) | found)
-            print(f"{network.name}: {found}", flush=True)
+            costs, seconds = speed.measure(network, sorted(kinds), device)
+            rates.keep(network, costs, rates.measured(network).get("rates", {}) | seconds)
+            print(f"{network.name}: {seconds}", flush=True)
 
 
 def plan_of(spec: dict[str, Any]) -> Plan:
@@ -139,34 +139,39 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="measure what is in the cache too")
     parser.add_argument("--only", default="", metavar="WORDS", help="only stated times that have them")
     args = parser.parse_args()
-    kept, stated = [], [told for told in STATED if args.only in told[0]]
+    kept, stated = [], [entry for entry in STATED if args.only in entry[0]]
     for manifest in [] if args.only else sorted(Path("evidence/runs").glob("*/model.json")):
-        made = read_json(manifest)["provenance"]
-        if "train_seconds" not in made:  # joined of networks, not trained
+        provenance = read_json(manifest)["provenance"]
+        if "train_seconds" not in provenance:  # joined of networks, not trained
             continue
-        plan = plan_of(made["spec"])
+        plan = plan_of(provenance["spec"])
         (job,) = plan.jobs["train"].values()
-        kept.append((manifest, made, plan, job))
-    ours = [w for _, made, plan, job in kept if gpu(made["device"]) is None for w in work_of(plan, job)]
+        kept.append((manifest, provenance, plan, job))
+    ours = [
+        w
+        for _, provenance, plan, job in kept
+        if gpu(provenance["device"]) is None
+        for w in work_of(plan, job)
+    ]
     measured([*ours, *(w for _, _, works, _ in stated for w in works)], args)
     here = rates.here()
     print(f"\n{here.name} ({here.device})\n\n| | seconds | priced | factor |\n|---|---|---|---|")
     for what, page, works, seconds in stated:
         priced = sum(here.rate(w).seconds(w.passes, w.copies) for w in works)
         print(row(f"{what}{f' ([{page}]({page}.md))' if page else ''}", seconds, priced))
-    for manifest, made, plan, job in kept:
-        on = gpu(made["device"]) or here
-        found = price.price(plan, [job], on)
+    for manifest, provenance, plan, job in kept:
+        on = gpu(provenance["device"]) or here
+        cost = price.price(plan, [job], on)
         table = read_table(manifest.with_name("training.parquet"))[0].to_pandas()
         run = manifest.parent.name.rsplit("-", 1)
-        what = f"{run[0].removeprefix('mnist-')} ({made['epochs']} epochs, {made['device']})"
-        print(row(what, made["train_seconds"], found.hours * 3600))
+        what = f"{run[0].removeprefix('mnist-')} ({provenance['epochs']} epochs, {provenance['device']})"
+        print(row(what, provenance["train_seconds"], cost.hours * 3600))
         if on is here:
             print(
                 row(
-                    f"the same, its fastest epoch {made['epochs']} times",
-                    table["seconds"].min() * made["epochs"],
-                    found.hours * 3600,
+                    f"the same, its fastest epoch {provenance['epochs']} times",
+                    table["seconds"].min() * provenance["epochs"],
+                    cost.hours * 3600,
                 )
             )
 

@@ -63,12 +63,12 @@ class Published:
 
 
 def load(folder: Path) -> list[Published]:
-    found = []
+    logs = []
     for path in sorted(folder.glob("cohen-*.tsv")):
         match = re.fullmatch(r"cohen-(\w+)-.*-sigma_([\d.]+)\.tsv", path.name)
         assert match is not None, path
-        found.append(Published(match[1], float(match[2]), read_log(path)))
-    return found
+        logs.append(Published(match[1], float(match[2]), read_log(path)))
+    return logs
 
 
 def certified_accuracy(log: Log, radius: float) -> float:

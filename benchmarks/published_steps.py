@@ -46,8 +46,8 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *rows]) + "\n"
 
 
-def signed(found: Difference) -> str:
-    value, low, high = (numeral(v, "+.4f") for v in (found.value, found.low, found.high))
+def signed(difference: Difference) -> str:
+    value, low, high = (numeral(v, "+.4f") for v in (difference.value, difference.low, difference.high))
     return f"{value} [{low}, {high}]"
 
 
@@ -60,12 +60,12 @@ def main() -> None:
     logs = {(m, s): certified(folder, m, s) for s in RADII for m in NAMES}
     steps = [(sigma, old, new) for sigma in RADII for old, new in STEPS]
     titles = [[f"{sigma:g}", f"{NAMES[old]} → {NAMES[new]}"] for sigma, old, new in steps]
-    found, medians, rows, needs = [], [], [], []
+    means, medians, rows, needs = [], [], [], []
     for sigma, old, new in steps:
         a, b = logs[new, sigma].clip(0), logs[old, sigma].clip(0)
-        found.append(of_means(a, b))
+        means.append(of_means(a, b))
         medians.append(of_medians(a, b))
-    adjusted, of_median = (holm([f.p for f in each]) for each in (found, medians))
+    adjusted, of_median = (holm([f.p for f in each]) for each in (means, medians))
     for i, (sigma, old, new) in enumerate(steps):
         both = logs[new, sigma], logs[old, sigma]
         band = difference_band(both[0][None], both[1][None], all_radii(both))
@@ -73,11 +73,11 @@ def main() -> None:
         where = ", ".join(
             f"{side} {low:.2f}–{high:.2f}" for side, low, high in sorted(stretches, key=lambda s: s[1])
         )
-        told = f"{signed(found[i])}, {verdict(found[i], adjusted[i], np.nan)}"
+        mean = f"{signed(means[i])}, {verdict(means[i], adjusted[i], np.nan)}"
         median = f"{signed(medians[i])}, {verdict(medians[i], of_median[i], np.nan)}"
-        rows.append([*titles[i], told, median, where or "nowhere"])
+        rows.append([*titles[i], mean, median, where or "nowhere"])
         a, b = (radii.clip(0) for radii in both)
-        spread, value = float(np.std(a - b, ddof=1)), abs(found[i].value)
+        spread, value = float(np.std(a - b, ddof=1)), abs(means[i].value)
         apart = float(np.sqrt(np.var(a, ddof=1) + np.var(b, ddof=1)))
         limit = value * np.sqrt(SEEDS) / stats.t.ppf(0.975, SEEDS - 1)
         needs.append([*titles[i], f"{np.corrcoef(a, b)[0, 1]:.3f}", f"{power.images(spread, value):,}"])

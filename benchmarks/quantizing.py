@@ -44,7 +44,7 @@ def ways() -> dict[str, dict[str, Any] | None]:
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet as Ranges
 
-    def asked(**more: Any) -> dict[str, Any]:
+    def options(**more: Any) -> dict[str, Any]:
         exact = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.DISABLE, **more)
         return {"advanced_parameters": exact}
 
@@ -52,15 +52,17 @@ def ways() -> dict[str, dict[str, Any] | None]:
     histogram = {**plain, "activations_range_estimator_params": Ranges.HISTOGRAM}
     return {
         "not quantized": None,
-        "nncf's defaults": asked(),
-        "whole ranges": asked(activations_range_estimator_params=Ranges.MINMAX),
-        "no bias correction": asked(**plain),
-        "no bias correction, whole ranges": asked(**plain, activations_range_estimator_params=Ranges.MINMAX),
+        "nncf's defaults": options(),
+        "whole ranges": options(activations_range_estimator_params=Ranges.MINMAX),
+        "no bias correction": options(**plain),
+        "no bias correction, whole ranges": options(
+            **plain, activations_range_estimator_params=Ranges.MINMAX
+        ),
         "no bias correction, histogram, sums not quantized": {
-            **asked(**histogram),
+            **options(**histogram),
             "ignored_scope": nncf.IgnoredScope(types=["Add"]),
         },
-        OURS: asked(**histogram),
+        OURS: options(**histogram),
     }
 
 
@@ -68,10 +70,10 @@ def quantized(network: nn.Module, examples: Tensor, parameters: dict[str, Any] |
     import nncf
     import openvino
 
-    given = nncf.Dataset([image[None].numpy() for image in examples])
+    calibration = nncf.Dataset([image[None].numpy() for image in examples])
     model = openvino.convert_model(network, example_input=examples[:2].clone())
     if parameters is not None:
-        model = nncf.quantize(model, given, subset_size=len(examples), **parameters)
+        model = nncf.quantize(model, calibration, subset_size=len(examples), **parameters)
     model.reshape([BATCH, *examples.shape[1:]])
     return model
 
@@ -92,10 +94,10 @@ def answers(run: Run, images: Tensor) -> Tensor:
         return torch.cat([run(part) for part in images.split(BATCH)])
 
 
-def judged(found: Tensor, truth: Tensor) -> tuple[float, float]:
+def judged(logits: Tensor, truth: Tensor) -> tuple[float, float]:
     """The share of votes that differ, and the ratio of powers in dB."""
-    power = (truth - truth.mean(0)).square().mean() / (found - truth).square().mean()
-    return float((found.argmax(1) != truth.argmax(1)).double().mean()), float(10 * power.log10())
+    power = (truth - truth.mean(0)).square().mean() / (logits - truth).square().mean()
+    return float((logits.argmax(1) != truth.argmax(1)).double().mean()), float(10 * power.log10())
 
 
 def layers(model: Any, noisy: Tensor, truth: Tensor) -> None:
@@ -120,19 +122,21 @@ def shifts(network: nn.Module, noisy: Tensor) -> None:
     """Prints the table of convolutions."""
     print("\n| convolution | borders | rounded means | true shift | outputs vary by |\n|---|---|---|---|---|")
 
-    def told(name: str, layer: nn.Module, given: Tensor, made: Tensor) -> None:
-        signed = bool((given < 0).any())
-        step = given.abs().max() / (127 if signed else 255)
-        flat = given.mean((0, 2, 3))[None, :, None, None].expand(1, *given.shape[1:])
-        mean = made.mean((0, 2, 3))
-        inputs = flat, (flat / step).round() * step, (given / step).round() * step
+    def print_row(name: str, layer: nn.Module, layer_input: Tensor, layer_output: Tensor) -> None:
+        signed = bool((layer_input < 0).any())
+        step = layer_input.abs().max() / (127 if signed else 255)
+        flat = layer_input.mean((0, 2, 3))[None, :, None, None].expand(1, *layer_input.shape[1:])
+        mean = layer_output.mean((0, 2, 3))
+        inputs = flat, (flat / step).round() * step, (layer_input / step).round() * step
         constant, rounded, true = (layer.forward(x).mean((0, 2, 3)) for x in inputs)
         parts = mean - constant, constant - rounded, mean - true
-        sizes = [*(part.square().mean().sqrt() for part in parts), made.std()]
+        sizes = [*(part.square().mean().sqrt() for part in parts), layer_output.std()]
         print(f"| {name} |" + "".join(f" {float(size):.4f} |" for size in sizes))
 
     hooks = [
-        layer.register_forward_hook(lambda layer, given, made, name=name: told(name, layer, given[0], made))
+        layer.register_forward_hook(
+            lambda layer, inputs, output, name=name: print_row(name, layer, inputs[0], output)
+        )
         for name, layer in network.named_modules()
         if isinstance(layer, nn.Conv2d)
     ]
@@ -166,14 +170,14 @@ def main() -> None:
 
     print(f"| int8, {audited.run} | dB |", " | ".join(sets), "|\n|---|---|" + "---|" * len(sets))
     with programs.quiet():
-        made = {name: quantized(network, examples, parameters) for name, parameters in ways().items()}
-    for name, model in made.items():
+        models = {name: quantized(network, examples, parameters) for name, parameters in ways().items()}
+    for name, model in models.items():
         run_it = running(model, "bf16")
-        told = [judged(answers(run_it, x), truths[key]) for key, x in sets.items()]
-        print(f"| {name} | {told[0][1]:.1f} |", " | ".join(f"{share:.2%}" for share, _ in told), "|")
+        results = [judged(answers(run_it, x), truths[key]) for key, x in sets.items()]
+        print(f"| {name} | {results[0][1]:.1f} |", " | ".join(f"{share:.2%}" for share, _ in results), "|")
     if args.layers:
         first = next(iter(sets))
-        layers(made[OURS], noisy[::10], truths[first][::10])
+        layers(models[OURS], noisy[::10], truths[first][::10])
         shifts(network, noisy[::80])
 
 

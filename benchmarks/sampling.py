@@ -47,9 +47,9 @@ def form_of(name: str, precision: str, batch: int, device: torch.device, compile
     shape = shape_of(name)
     probes = torch.rand(128, *shape) + SIGMA * torch.randn(128, *shape)
     audited = Audited(network_of(name), {"classes": 10}, probes, name, False)
-    asked = {"precision": precision, "batch": batch, "compiled": compiled}
-    form = InferenceForm(audited, asked, device)
-    assert asked.items() <= form.description.items()  # it may fall back
+    settings = {"precision": precision, "batch": batch, "compiled": compiled}
+    form = InferenceForm(audited, settings, device)
+    assert settings.items() <= form.description.items()  # it may fall back
     form(torch.rand(shape, device=device).expand(batch, *shape))
     return form
 
@@ -125,9 +125,9 @@ def plain(name: str, device: torch.device) -> Callable[[int], None]:
     return certify
 
 
-def batch_of(name: str, given: int | None) -> int:
+def batch_of(name: str, batch: int | None) -> int:
     """The batch size. Batches are padded, so 100 selection votes or the last piece of n cost a full one."""
-    return given or (256 if name == "lenet" else 128)
+    return batch or (256 if name == "lenet" else 128)
 
 
 def synchronize(device: torch.device) -> None:
@@ -135,16 +135,16 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def work(pipe: Any, name: str, batch: int, wanted: str) -> None:
+def work(pipe: Any, name: str, batch: int, device_type: str) -> None:
     """A worker process: builds every contestant, then times those that it is asked for."""
-    with use_device(wanted, 1) as device:
+    with use_device(device_type, 1) as device:
         contestants = {k: f for p in PRECISIONS for k, f in ours(name, p, batch, device).items()}
         contestants |= {"c float32": toolbox(name, device), "d float32": plain(name, device)}
         for run in contestants.values():  # compiles, fills caches
             run(batch)
         pipe.send(list(contestants))
-        while (told := pipe.recv()) is not None:
-            key, n = told
+        while (request := pipe.recv()) is not None:
+            key, n = request
             start = time.perf_counter()
             contestants[key](n)
             synchronize(device)
@@ -195,11 +195,11 @@ def multiply_adds(name: str) -> float:
     return counter.get_total_flops() / 2
 
 
-def report(found: dict[str, dict[str, float]], args: argparse.Namespace, peaks: dict[str, float]) -> None:
+def report(rates: dict[str, dict[str, float]], args: argparse.Namespace, peaks: dict[str, float]) -> None:
     """One line per contestant and ratio, one column per network."""
     cores = 1 if args.device == "cuda" else 2
     rows: dict[str, list[str]] = {}
-    for name, rate in found.items():
+    for name, rate in rates.items():
         work = multiply_adds(name)
         cells = {f"({key[0]}) {key[2:]}, samples/s": f"{value:,.0f}" for key, value in rate.items()}
         best = max(rate["c float32"], rate["d float32"])
@@ -211,8 +211,8 @@ def report(found: dict[str, dict[str, float]], args: argparse.Namespace, peaks: 
         cells["images per hour at n = 100,000, bfloat16"] = f"{hourly:,.0f}"
         for title, text in cells.items():
             rows.setdefault(title, []).append(text)
-    print(f"\n| {args.n} votes per image | " + " | ".join(found) + " |")
-    print("|---|" + "---|" * len(found))
+    print(f"\n| {args.n} votes per image | " + " | ".join(rates) + " |")
+    print("|---|" + "---|" * len(rates))
     for title, texts in rows.items():
         print(f"| {title} | " + " | ".join(texts) + " |")
 
@@ -229,19 +229,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     args = parser.parse_args()
-    found: dict[str, dict[str, float]] = {}
+    medians: dict[str, dict[str, float]] = {}
     for name in args.models:
         rates = measure(name, batch_of(name, args.batch), args.n, args.rounds, args.device)
-        found[name] = {key: statistics.median(values) for key, values in rates.items()}
-        told = (f"{k} {found[name][k]:.0f} ({min(v):.0f} to {max(v):.0f})" for k, v in rates.items())
-        print(f"{name}: {', '.join(told)} samples/s", flush=True)
+        medians[name] = {key: statistics.median(values) for key, values in rates.items()}
+        parts = (f"{k} {medians[name][k]:.0f} ({min(v):.0f} to {max(v):.0f})" for k, v in rates.items())
+        print(f"{name}: {', '.join(parts)} samples/s", flush=True)
     with use_device(args.device, 1) as device:
         peaks = {p: peak(getattr(torch, p), device) for p in PRECISIONS}
         print(f"\n{device_name(device)}, torch {torch.__version__}, {args.rounds} rounds")
-    told = (f"{p} {v / 1e9:,.0f}" for p, v in peaks.items())
+    parts = (f"{p} {v / 1e9:,.0f}" for p, v in peaks.items())
     place = "GPU" if args.device == "cuda" else "core"
-    print(f"matrix product, one {place}: {', '.join(told)} G multiply-adds/s")
-    report(found, args, peaks)
+    print(f"matrix product, one {place}: {', '.join(parts)} G multiply-adds/s")
+    report(medians, args, peaks)
 
 
 if __name__ == "__main__":

@@ -102,9 +102,9 @@ def observed(study: Path) -> Iterator[Observed]:
         files = plan.draw_files(job)
         shards, blocks = len(job.inputs["shards"]), job.spec["n"] // job.spec["block"]
         estimation = [files[shards + i * blocks : shards + (i + 1) * blocks] for i in range(shards)]
-        wanted = np.asarray(range(job.spec["data_size"]))[:: job.spec["test"].get("skip", 1)]
-        wanted = wanted[: job.spec["test"].get("max")]
-        draws = merge(files[:shards], estimation, wanted, np.zeros(len(wanted)))
+        positions = np.asarray(range(job.spec["data_size"]))[:: job.spec["test"].get("skip", 1)]
+        positions = positions[: job.spec["test"].get("max")]
+        draws = merge(files[:shards], estimation, positions, np.zeros(len(positions)))
         top = draws.selection.counts.argmax(1)
         hits = draws.estimation.counts[np.arange(len(draws)), top]
         yield Observed(job.spec["noise"]["sigma"], job.spec["n"] - hits, job.spec["n"], top == draws.labels)
@@ -121,8 +121,8 @@ class Cost:
 def cost(seen: Observed, rule: StoppingRule, radii: Floats, times: int = 20) -> Cost:
     rates = np.tile(seen.failures / seen.n, times)
     failures, votes = simulate(rule, rates, np.random.default_rng(0))
-    found = Cohen().certify(stopped(rule, failures, votes), Gaussian(seen.sigma), ALPHA)
-    sure = np.where((found.prediction == 0) & np.tile(seen.correct, times), found.radius, -1.0)
+    certified = Cohen().certify(stopped(rule, failures, votes), Gaussian(seen.sigma), ALPHA)
+    sure = np.where((certified.prediction == 0) & np.tile(seen.correct, times), certified.radius, -1.0)
     bound = clopper_pearson_upper(seen.failures, seen.n, ALPHA)
     fixed = np.where(seen.correct & (bound < 0.5), -seen.sigma * special.ndtri(bound), -1.0)
     return Cost(float(votes.mean()), (sure[:, None] >= radii).mean(0) - (fixed[:, None] >= radii).mean(0))
@@ -149,8 +149,8 @@ def costs(seen: Observed, n: int, block: int, futility: float) -> None:
         return StoppingRule(Stop(ALPHA, tuple(radii), futility=futility), sigma, n, block)
 
     def line(name: str, radii: Floats, least: str) -> None:
-        found = cost(seen, rule(radii), radii)
-        total, worst = found.votes + n0, numeral(100 * found.difference.min(), "+.1f")
+        outcome = cost(seen, rule(radii), radii)
+        total, worst = outcome.votes + n0, numeral(100 * outcome.difference.min(), "+.1f")
         print(f"| {sigma:g} | {name} | {total:,.0f} | 1/{fixed / total:.0f} | {worst} | {least} |")
 
     grid = np.asarray(PAPER)

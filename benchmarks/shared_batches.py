@@ -39,10 +39,10 @@ class Contestants:
         shape, self.batch = shape_of(name), batch_of(name, None)
         probes = torch.rand(128, *shape) + SIGMA * torch.randn(128, *shape)
         audited = Audited(network_of(name), {"classes": 10}, probes, name, False)
-        asked = {"precision": precision, "batch": self.batch, "compiled": True}
-        form = InferenceForm(audited, asked, torch.device("cpu"))
-        assert asked.items() <= form.description.items()  # it may fall back
-        ready = Ready(audited, form, asked, Gaussian(SIGMA), 0)
+        settings = {"precision": precision, "batch": self.batch, "compiled": True}
+        form = InferenceForm(audited, settings, torch.device("cpu"))
+        assert settings.items() <= form.description.items()  # it may fall back
+        ready = Ready(audited, form, settings, Gaussian(SIGMA), 0)
         self.voter = VoterAtHand(ready, torch.rand(TOGETHER, *shape), range(TOGETHER), ())
         assert shares(self.voter)
         self.passes = 1
@@ -103,17 +103,17 @@ def main() -> None:
     columns += ("shared", "(b)/(a) own", "shared", "equal counts")
     print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     for name in args.models:
-        made = Contestants(name, args.precision)
-        forward, own, shared = np.array([made.round(block) for block in range(args.rounds)]).T
+        contestants = Contestants(name, args.precision)
+        forward, own, shared = np.array([contestants.round(block) for block in range(args.rounds)]).T
         costs = [float(np.median(way / forward)) for way in (own, shared)]
-        a, *taken = made.batches(args.n)
-        full = (SELECTION + args.n) / made.batch  # votes in units of batches
+        a, *taken = contestants.batches(args.n)
+        full = (SELECTION + args.n) / contestants.batch  # votes in units of batches
         ratios = [a / (b + (cost - 1) * full) for b, cost in zip(taken, costs, strict=True)]
-        cells = [f"{name}, {made.batch}", f"{made.batch / np.median(forward):,.0f}"]
+        cells = [f"{name}, {contestants.batch}", f"{contestants.batch / np.median(forward):,.0f}"]
         cells += (
             [f"{c:.3f}" for c in costs] + [f"{b:.1f}" for b in (a, *taken)] + [f"{r:.3f}" for r in ratios]
         )
-        print(f"| {' | '.join(cells)} | {made.same()} |", flush=True)
+        print(f"| {' | '.join(cells)} | {contestants.same()} |", flush=True)
 
 
 if __name__ == "__main__":

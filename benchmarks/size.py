@@ -76,20 +76,20 @@ def main() -> None:
             return None
         profile = cProfile.Profile() if args.profile else None
         clock, started = time.perf_counter(), time.process_time()
-        found = profile.runcall(act) if profile else act()
+        result = profile.runcall(act) if profile else act()
         used, took = time.process_time() - started, time.perf_counter() - clock
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"{name}: {used:.2f} s of CPU, {took:.2f} s of wall time, {most:.0f} MB at most", flush=True)
         if profile:
             pstats.Stats(profile).sort_stats("cumulative").print_stats(25)
-        return found
+        return result
 
     with contextlib.nullcontext(args.keep) if args.keep else tempfile.TemporaryDirectory() as place:
         folder = Path(place).resolve()
         if not (folder / "tables/runs.parquet").is_file():
             page.store(folder, page.study(args.runs, args.images))
-        if (found := pq.read_metadata(folder / "tables/runs.parquet").num_rows) != args.runs:
-            parser.error(f"{folder}: holds {found} runs; --runs must be that, or the folder another one")
+        if (stored := pq.read_metadata(folder / "tables/runs.parquet").num_rows) != args.runs:
+            parser.error(f"{folder}: holds {stored} runs; --runs must be that, or the folder another one")
         drawn = timed("figures", lambda: figures.draw(folder / "tables", folder / "figures")) or []
         if drawn:
             print(f"figures: {len(drawn)} files, {sum(f.stat().st_size for f in drawn) / 1e6:.1f} MB")
@@ -119,9 +119,9 @@ def logged(
             changed = read(folder / "tables", "certified_accuracy")
             changed.loc[0, "certified_accuracy"] = 0.125
             page.store(folder, {"certified_accuracy": changed})
-        told = timed(name, lambda: log_study("large", folder / "tables", uri, sources))
-        if told:
-            print(f"{name}: {len(told['written'])} runs written")
+        result = timed(name, lambda: log_study("large", folder / "tables", uri, sources))
+        if result:
+            print(f"{name}: {len(result['written'])} runs written")
     if not only or "alone" in only:
         (folder / "sources.pickle").write_bytes(pickle.dumps(sources))
         command = [sys.executable, "-c", ALONE, str(folder / "tables"), uri, str(folder / "sources.pickle")]
@@ -157,30 +157,30 @@ def observed(folder: Path, runs: int, images: int) -> Plan:
 def run_files(folder: Path, run: str) -> RunFiles:
     """The files of a run's network for MLflow, with the least possible content."""
     data, model = folder / "data/manifest.json", folder / "runs" / run / "model.json"
-    made = RunFiles(model, data, (model.with_name("certified.parquet"),))
+    files = RunFiles(model, data, (model.with_name("certified.parquet"),))
     if model.exists():
-        return made
+        return files
     if not data.exists():
         splits = {
             s: {"file": f"{s}.safetensors", "sha256": "0" * 64, "images": 500} for s in ("train", "test")
         }
-        told = {"name": "cifar10", "shape": [3, 32, 32], "classes": 10, "mean": [0.0] * 3, "std": [1.0] * 3}
-        write_json(data, {**told, "splits": splits, "provenance": {"spec": {"data": {"name": "cifar10"}}}})
+        facts = {"name": "cifar10", "shape": [3, 32, 32], "classes": 10, "mean": [0.0] * 3, "std": [1.0] * 3}
+        write_json(data, {**facts, "splits": splits, "provenance": {"spec": {"data": {"name": "cifar10"}}}})
     write_json(model, {"sha256": run, "run": run, "classes": 10, "provenance": {"spec": {}, "versions": {}}})
     model.with_suffix(".safetensors").write_bytes(bytes(4096))
     certified = pd.DataFrame({name: np.arange(500.0) for name in ("image", "label", "prediction", "radius")})
     spec = {"noise": {"name": "gaussian", "sigma": 0.5}, "seed": 0, "block": 1000}
     drawn = {"spec": spec, "form": {"precision": "bfloat16", "batch": 1024}}
-    write_table(made.certified[0], pa.Table.from_pandas(certified), drawn)
-    return made
+    write_table(files.certified[0], pa.Table.from_pandas(certified), drawn)
+    return files
 
 
 def parts(text: str) -> None:
     """Prints the largest sections and data blocks of a page."""
-    found = {}
+    sizes = {}
     for piece in text.split("<section")[1:]:
-        found[piece[:60].split(">")[0]] = len(piece)
-    for name, size in sorted(found.items(), key=lambda item: -item[1])[:8]:
+        sizes[piece[:60].split(">")[0]] = len(piece)
+    for name, size in sorted(sizes.items(), key=lambda item: -item[1])[:8]:
         print(f"  {size / 1e6:.2f} MB {json.dumps(name)}")
 
 

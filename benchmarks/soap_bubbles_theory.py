@@ -90,12 +90,12 @@ def toy() -> pd.DataFrame:
             scale = 0.65 / np.sqrt(2 * special.gammaincinv((d - k) / 2, accuracy))
             sup_scale = 0.65 / float(np.quantile(norms, accuracy))
             sampled = np.maximum(multiplier - np.exp(mixed_ratios(shift / scale)), 0).mean()
-            found = {
+            divergences = {
                 "spherical": divergence(SphericalLaw(d, k), np.sqrt(d) * shift / scale, multiplier),
                 "mixed_norm": float(sampled),
                 "sup_norm": divergence(SupNormLaw(d, k), shift / sup_scale, multiplier),
             }
-            least.update({name: min(least[name], value) for name, value in found.items()})
+            least.update({name: min(least[name], value) for name, value in divergences.items()})
     return pd.DataFrame([{"lambda": m, "accuracy": a, **least} for (m, a), least in best.items()])
 
 

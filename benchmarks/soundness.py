@@ -53,15 +53,15 @@ def cost(votes: int) -> None:
     }
     print(f"{'form':<20} {'plain, us':>10} {'exact, us':>10} {'more':>6}")
     for precision, compiled in FORMS:
-        wanted = {"precision": precision, "batch": 512, "compiled": compiled}
-        form = InferenceForm(audited, wanted, torch.device("cpu"))
+        settings = {"precision": precision, "batch": 512, "compiled": compiled}
+        form = InferenceForm(audited, settings, torch.device("cpu"))
         least = dict.fromkeys(noises, float("inf"))
         for _ in range(ROUNDS):
             for name, noise in noises.items():
                 least[name] = min(least[name], seconds_per_vote(form, noise, votes))
         plain, exact = (1e6 * least[name] for name in noises)
-        told = f"{precision}{', compiled' if compiled else ''}"
-        print(f"{told:<20} {plain:>10.1f} {exact:>10.1f} {exact / plain - 1:>6.0%}")
+        title = f"{precision}{', compiled' if compiled else ''}"
+        print(f"{title:<20} {plain:>10.1f} {exact:>10.1f} {exact / plain - 1:>6.0%}")
 
 
 def counterexample() -> None:
@@ -72,8 +72,8 @@ def counterexample() -> None:
     for exact in (False, True):
         for name, image in (("grey", grey), ("black", black)):
             smoothed = rs.smooth(last_digits, sigma=1.0, exact=exact, batch=256, device="cpu")
-            found = smoothed.certify(image, n=4000, progress=False)
-            claim = f"class {found.prediction[0]}, l2 radius {found.radius[0]:.3f}"
+            certified = smoothed.certify(image, n=4000, progress=False)
+            claim = f"class {certified.prediction[0]}, l2 radius {certified.radius[0]:.3f}"
             print(f"{'exact' if exact else 'plain'} noise, {name:<6} {claim}")
 
 
@@ -83,10 +83,10 @@ def closeness() -> None:
     print("\ntrue radius / sigma" + "".join(f"  n = {n:>6}" for n in sizes) + "   (alpha = 0.001)")
     for distance in distances:
         failures = [stats.binom.median(n, special.ndtr(-distance)) for n in sizes]
-        found = [
+        radii = [
             -special.ndtri(clopper_pearson_upper(k, n, 0.001)) for k, n in zip(failures, sizes, strict=True)
         ]
-        print(f"{distance:>19}" + "".join(f"  {max(float(r), 0) / distance:>10.0%}" for r in found))
+        print(f"{distance:>19}" + "".join(f"  {max(float(r), 0) / distance:>10.0%}" for r in radii))
 
 
 if __name__ == "__main__":

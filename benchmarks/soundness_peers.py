@@ -61,15 +61,15 @@ class KeepsState(Base):
         self.last = torch.zeros(10)
 
     def forward(self, x: Tensor) -> Tensor:
-        found = super().forward(x) + 0.1 * self.last
-        self.last = found.detach().mean(0)
-        return found
+        logits = super().forward(x) + 0.1 * self.last
+        self.last = logits.detach().mean(0)
+        return logits
 
 
 class PlaceInTheBatch(Base):
     def forward(self, x: Tensor) -> Tensor:
-        found = super().forward(x)
-        return found + 0.1 * torch.arange(len(x))[:, None] * torch.eye(10)[0]
+        logits = super().forward(x)
+        return logits + 0.1 * torch.arange(len(x))[:, None] * torch.eye(10)[0]
 
 
 class OtherUnderAttack(Base):
@@ -79,8 +79,8 @@ class OtherUnderAttack(Base):
 
 class NotANumber(Base):
     def forward(self, x: Tensor) -> Tensor:
-        found = super().forward(x)
-        return torch.where(found.max(1, keepdim=True).values < -2.9, torch.nan, found)
+        logits = super().forward(x)
+        return torch.where(logits.max(1, keepdim=True).values < -2.9, torch.nan, logits)
 
 
 def normalised(images: np.ndarray) -> np.ndarray:
@@ -104,8 +104,8 @@ MISTAKES: dict[str, tuple[nn.Module, np.ndarray]] = {
 def ours(network: nn.Module, images: np.ndarray) -> int:
     allowed = ["chance"] if isinstance(network, NoiseShared) else []
     smoothed = rs.smooth(network, sigma=SIGMA, device="cpu", batch=128, allow=allowed)
-    found = smoothed.certify(images, n=N, n0=N0, alpha=ALPHA, progress=False)
-    return int((found.radius > 0).sum())
+    certified = smoothed.certify(images, n=N, n0=N0, alpha=ALPHA, progress=False)
+    return int((certified.radius > 0).sum())
 
 
 def toolbox(network: nn.Module, images: np.ndarray) -> int:
@@ -143,7 +143,9 @@ def plain_loop(network: nn.Module, images: np.ndarray) -> int:
     return certified
 
 
-def told(certify: Callable[[nn.Module, np.ndarray], int], network: nn.Module, images: np.ndarray) -> str:
+def outcome_of(
+    certify: Callable[[nn.Module, np.ndarray], int], network: nn.Module, images: np.ndarray
+) -> str:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -159,11 +161,11 @@ def main() -> None:
     who = {"rs": ours, "ART": toolbox, "plain loop": plain_loop}
     print(f"| mistake | {' | '.join(who)} |\n|{'---|' * (len(who) + 1)}")
     refused = dict.fromkeys(who, 0)
-    assert all(told(certify, Base(), IMAGES) == "4 certified" for certify in who.values())
+    assert all(outcome_of(certify, Base(), IMAGES) == "4 certified" for certify in who.values())
     for name, (network, images) in MISTAKES.items():
-        row = {by: told(certify, network, images) for by, certify in who.items()}
-        for by, said in row.items():
-            refused[by] += said == "refused"
+        row = {by: outcome_of(certify, network, images) for by, certify in who.items()}
+        for by, outcome in row.items():
+            refused[by] += outcome == "refused"
         print(f"| `{name}` | {' | '.join(row.values())} |")
     print(f"| refused | {' | '.join(f'{number} of {len(MISTAKES)}' for number in refused.values())} |")
 

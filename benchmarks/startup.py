@@ -70,8 +70,8 @@ def prepare(name: str, folder: Path) -> dict[str, dict[str, Any]]:
         splits[split] = {"file": f"{split}.safetensors", "images": IMAGES, "sha256": digest}
     channels = shape[0] * [0.5]
     manifest = {"name": "made", "shape": list(shape), "classes": CLASSES, "mean": channels, "std": channels}
-    made = provenance({"data": {"name": "made"}}, "0" * 12)
-    write_json(data, {**manifest, "splits": splits, "provenance": made})
+    origin = provenance({"data": {"name": "made"}}, "0" * 12)
+    write_json(data, {**manifest, "splits": splits, "provenance": origin})
     model = folder / name / "model.json"
     torch.manual_seed(0)
     spec = {"model": {"name": name}, "data": {"name": "made"}}
@@ -82,7 +82,7 @@ def prepare(name: str, folder: Path) -> dict[str, dict[str, Any]]:
     )
     form = {"precision": "bfloat16", "batch": BATCH, "compiled": True}
     noise = {"name": "gaussian", "sigma": 0.25}
-    asked = {
+    sample_spec = {
         "purpose": "estimate",
         "block": 0,
         "size": BATCH,
@@ -98,7 +98,7 @@ def prepare(name: str, folder: Path) -> dict[str, dict[str, Any]]:
         "form": {**common, "spec": form, "inputs": inputs, "outputs": {"form": str(fixed)}},
         "sample": {
             **common,
-            "spec": asked,
+            "spec": sample_spec,
             "inputs": {**inputs, "form": str(fixed)},
             "outputs": {"draws": str(draws)},
         },
@@ -165,7 +165,7 @@ def inside(stage: str, job: str) -> None:
     print(json.dumps(clock.own))
 
 
-def asked(checkout: Path, cache: Path, *arguments: str) -> Any:
+def answer_of(checkout: Path, cache: Path, *arguments: str) -> Any:
     """What this script answers as JSON in a process of its own, with the package of `checkout`."""
     environment = {
         **os.environ,
@@ -203,19 +203,19 @@ def main() -> None:
             for who, checkout in checkouts.items():
                 folder = Path(place) / (who[2:] or "now")
                 cache = folder / "cache"
-                made = asked(checkout, cache, "--prepare", name, str(folder))
+                stage_jobs = answer_of(checkout, cache, "--prepare", name, str(folder))
                 for stage in ("form", "sample"):
-                    asked(checkout, cache, "--inside", stage, json.dumps(made[stage]))
-                jobs[name + who] = checkout, cache, json.dumps(made["sample"])
+                    answer_of(checkout, cache, "--inside", stage, json.dumps(stage_jobs[stage]))
+                jobs[name + who] = checkout, cache, json.dumps(stage_jobs["sample"])
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in jobs}
         for _ in range(args.rounds):
             for name, (checkout, cache, job) in jobs.items():
-                rounds[name].append(asked(checkout, cache, "--inside", "sample", job))
-    parts = list(dict.fromkeys(part for found in rounds.values() for each in found for part in each))
+                rounds[name].append(answer_of(checkout, cache, "--inside", "sample", job))
+    parts = list(dict.fromkeys(part for timings in rounds.values() for each in timings for part in each))
     print("| seconds of processor time | " + " | ".join(rounds) + " |")
     print("|---|" + "---|" * len(rounds))
     for part in parts:
-        cells = (statistics.median(each.get(part, 0.0) for each in found) for found in rounds.values())
+        cells = (statistics.median(each.get(part, 0.0) for each in timings) for timings in rounds.values())
         print(f"| {part} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
 
 

@@ -195,18 +195,18 @@ class Ours:
         with FlopCounterMode(display=False) as counter:
             images = self.one_batch()
         flops = {str(op)[5:]: n for op, n in counter.get_flop_counts()["Global"].items()}  # after aten.
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
             for _ in range(4):
                 self.one_batch()
-        spent = {e.key.removeprefix("aten::"): e.self_cpu_time_total / 4e6 for e in found.key_averages()}
+        spent = {e.key.removeprefix("aten::"): e.self_cpu_time_total / 4e6 for e in profile.key_averages()}
         total, ceiling = sum(spent.values()), peak(torch.device("cpu"), 2048)
-        told = [f"{images / total:,.0f} images/s"]
+        parts = [f"{images / total:,.0f} images/s"]
         for name, (timed, counted) in PRODUCTS.items():
             seconds = sum(spent.pop(op, 0) for op in timed)
             speed = sum(flops.get(op, 0) for op in counted) / seconds / ceiling
-            told.append(f"{name} {seconds / total:.0%} of the time at {speed:.2f} of the product")
+            parts.append(f"{name} {seconds / total:.0%} of the time at {speed:.2f} of the product")
         rest = sorted(spent, key=spent.__getitem__, reverse=True)[:8]
-        return ", ".join([*told, *(f"{op} {spent[op] / total:.1%}" for op in rest)])
+        return ", ".join([*parts, *(f"{op} {spent[op] / total:.1%}" for op in rest)])
 
 
 def peak(device: torch.device, size: int) -> float:
@@ -261,8 +261,8 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="of ours, one run on one core")
     args = parser.parse_args()
     for name in args.objectives if args.profile else ():
-        told = call("profile", (name, args.model, CASES[name][1], torch.device("cpu"), 0))
-        print(f"{args.model}, {name}: {told}", flush=True)
+        profile = call("profile", (name, args.model, CASES[name][1], torch.device("cpu"), 0))
+        print(f"{args.model}, {name}: {profile}", flush=True)
     if args.profile:
         return
     with use_device(args.device, 1) as device:
