@@ -31,7 +31,7 @@ try:
 
         tracking_place.check_place(PLAN.study)
         staleness.settle(PLAN)
-        for sentence in (*mixed_draws.settle(PLAN), *kept_shards.settle(PLAN), *extras.told(PLAN)):
+        for sentence in (*mixed_draws.settle(PLAN), *kept_shards.settle(PLAN), *extras.sentences(PLAN)):
             print(f"rs: {sentence}", file=sys.stderr)
         if (cost := price.sentence(PLAN)) is not None:
             print(f"rs: {cost}", file=sys.stderr)
