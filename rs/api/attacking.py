@@ -13,7 +13,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from rs.api import given
+from rs.api import inputs
 from rs.api.counts import label_array
 from rs.api.parameters import method_of, plain, radius_list
 from rs.api.smoothed import SmoothedClassifier
@@ -87,7 +87,7 @@ class Attacked:
 
 def attack(
     smoothed: SmoothedClassifier,
-    images: given.Images,
+    images: inputs.Images,
     labels: ArrayLike,
     attack: str | dict[str, Any] = "pgd_l2",
     *,
@@ -110,8 +110,8 @@ def attack(
     _refuse(verb, smoothed, labels)
     use: AttackUse = catalog.build_use("attacks", {**method, "seed": smoothed.seed})
     how = catalog.build("attacks", method)
-    x = given.image_tensor(images, verb)
-    at = given.position_list(positions, len(x), verb)
+    x = inputs.image_tensor(images, verb)
+    at = inputs.position_list(positions, len(x), verb)
     ready = smoothed._ready_for(x, verb)
     known = label_array(labels, len(x), ready.form.classes, f"{verb}: labels")
     seen = Differentiable(ready.audited, ready.form_settings, smoothed.device)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from rs.api import given
+from rs.api import inputs
 from rs.api.certification import Certification, certification
 from rs.api.counts import Counts, label_array
 from rs.api.identity import origin_of
@@ -37,7 +37,7 @@ from rs.study.schema import defaults
 
 
 def smooth(
-    model: given.Model,
+    model: inputs.Model,
     noise: str | dict[str, Any] = "gaussian",
     *,
     seed: int = 0,
@@ -66,11 +66,11 @@ def smooth(
         raise UserError(f"{verb}: allow: {list(allow)}; allowed: chance")
     form = {"precision": precision, "batch": batch, "compiled": compiled}
     settings_of(Sampling, verb, **form, seed=seed)
-    given.check_calibrated(verb, form)
-    network = given.network_of(model, verb)
+    inputs.check_calibrated(verb, form)
+    network = inputs.network_of(model, verb)
     catalog.build("noises", chosen["noise"])  # refuses invalid parameters before there are images
     return SmoothedClassifier(
-        network, chosen["noise"], form, seed, given.chosen_device(device, verb), allow, name
+        network, chosen["noise"], form, seed, inputs.chosen_device(device, verb), allow, name
     )
 
 
@@ -95,7 +95,7 @@ class SmoothedClassifier:
 
     def certify(
         self,
-        images: given.Images,
+        images: inputs.Images,
         labels: ArrayLike | None = None,
         *,
         n: int = 10_000,
@@ -125,8 +125,8 @@ class SmoothedClassifier:
         sampling: Sampling = settings_of(Sampling, verb, n=n, n0=n0, betas=betas, mode=mode, stop=stop or {})
         settings_of(CertificateUse, verb, alpha=alpha)
         rule = self._check_votes(verb, full | {"alpha": alpha}, sampling)
-        x = given.image_tensor(images, verb)
-        at = given.position_list(positions, len(x), verb)
+        x = inputs.image_tensor(images, verb)
+        at = inputs.position_list(positions, len(x), verb)
         ready = self._ready_for(x, verb)
         known = label_array(labels, len(x), ready.form.classes, f"{verb}: labels")
         drawing = Drawing(ready, x, at, sampling.betas, progress)
@@ -145,7 +145,7 @@ class SmoothedClassifier:
         self,
         first: SmoothedClassifier,
         certified: Certification,
-        images: given.Images,
+        images: inputs.Images,
         labels: ArrayLike | None = None,
         *,
         stop: dict[str, Any],
@@ -172,7 +172,7 @@ class SmoothedClassifier:
         limits = {"alpha": alpha, **stop}
         sampling: Sampling = settings_of(Sampling, verb, n=n, n0=n0, mode="sequential", stop=limits)
         rule = paired_rule(verb, sampling, alpha, self.noise["sigma"], self._form["batch"], share)
-        x, at = given.image_tensor(images, verb), certified.counts.images.tolist()
+        x, at = inputs.image_tensor(images, verb), certified.counts.images.tolist()
         source, ready = FirstVotes(certified.counts, first._ready_for(x, verb)), self._ready_for(x, verb)
         source.check(verb, ready, self.noise, x)
         own_labels = source.labels() if labels is None else labels
@@ -182,7 +182,7 @@ class SmoothedClassifier:
 
     def predict(
         self,
-        images: given.Images,
+        images: inputs.Images,
         n: int = 1000,
         alpha: float = 0.001,
         *,
@@ -200,8 +200,8 @@ class SmoothedClassifier:
             raise UserError(
                 f"{verb}: n = {n}: abstains from everything at alpha = {alpha:g}; at least {least}"
             )
-        x = given.image_tensor(images, verb)
-        at = given.position_list(positions, len(x), verb)
+        x = inputs.image_tensor(images, verb)
+        at = inputs.position_list(positions, len(x), verb)
         votes = Drawing(self._ready_for(x, verb), x, at, (), progress).fixed("judge", n)
         return predicted(votes.counts, alpha)
 

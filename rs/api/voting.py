@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rs.api import given
+from rs.api import inputs
 from rs.api.counts import joined
 from rs.errors import UserError
 from rs.machine.progress import follow
@@ -57,13 +57,13 @@ def prepared(
     """Audits a copy of the network on noisy copies of some of the images `x`, and brings it into the form
     `form_settings` (precision, batch, compiled) or the first one that this machine can run. Raises UserError.
     """
-    probes = given.probes_of(x, network_audit.LEVELS, network_audit.IMAGES).to(device)
+    probes = inputs.probes_of(x, network_audit.LEVELS, network_audit.IMAGES).to(device)
     copy = copied(network, name).to(device)
-    classes = given.classes_of(copy, probes[:2], verb)
+    classes = inputs.classes_of(copy, probes[:2], verb)
     try:
         facts = network_audit.audit(copy, probes, name, allow)
     except UserError as error:
-        if not isinstance(network, given.Called):
+        if not isinstance(network, inputs.Called):
             raise
         raise UserError(f"{error}; a network inside a function keeps its mode: call its eval()") from error
     audited = Audited(copy, {"classes": classes}, probes, name, facts["chance"])

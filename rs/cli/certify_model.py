@@ -138,7 +138,7 @@ def replaced(settings: Settings) -> Settings:
     """The settings with an output folder for this model, data, noise and form."""
     from dataclasses import replace
 
-    from rs.api.given import chosen_device
+    from rs.api.inputs import chosen_device
     from rs.machine.devices import device_class
 
     model, device = settings.model, chosen_device(settings.device, "certify")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rs.api import given
+from rs.api import inputs
 from rs.errors import UserError
 from rs.networks import audit
 from rs.networks.inference import NOT_FINITE
@@ -31,7 +31,7 @@ def answers(network: torch.nn.Module, shape: Sequence[int], device: torch.device
     drawn = torch.Generator().manual_seed(0)
     coarse = torch.rand(len(audit.LEVELS), shape[0], PATCHES, PATCHES, generator=drawn)
     images = functional.interpolate(coarse, list(shape[1:]), mode="bilinear")
-    probes = given.probes_of(images, audit.LEVELS, len(audit.LEVELS))[:PROBES].to(device)
+    probes = inputs.probes_of(images, audit.LEVELS, len(audit.LEVELS))[:PROBES].to(device)
     with audit.kept_chance():
         audit.seeded(0)
         logits = network(probes).float().cpu()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rs.api import given
+from rs.api import inputs
 from rs.api.certification import certification
 from rs.api.counts import NO_LABEL, Counts
 from rs.api.parameters import settings_of
@@ -151,7 +151,7 @@ class _Work:
 
     def __init__(self, settings: Settings, model: Foreign, pictures: Pictures) -> None:
         self.settings, self.model, self.pictures = settings, model, pictures
-        self.device = torch.device("cpu") if model.on_cpu else given.chosen_device(settings.device, VERB)
+        self.device = torch.device("cpu") if model.on_cpu else inputs.chosen_device(settings.device, VERB)
         self.turned: set[int] = set()  # images whose EXIF orientation is not followed
         self.first = self.images(spread(len(pictures), PROBES))
         if model.theirs is not None:
@@ -161,7 +161,7 @@ class _Work:
         self.batch = settings.batch or cost.batch_of(self.dimension, self.device)
         self.block = cost.block_of(self.batch)
         settings_of(Sampling, VERB, precision=settings.precision, batch=self.batch, seed=settings.seed)
-        given.check_calibrated(VERB, {"precision": settings.precision})
+        inputs.check_calibrated(VERB, {"precision": settings.precision})
 
     def pixels(self, image: int) -> np.ndarray:
         """The prepared image, uint8 [C, H, W]. Raises UserError."""
@@ -195,7 +195,7 @@ class _Work:
 
     def ready(self) -> Ready:
         """The audited network in its form; every call uses the same images for this."""
-        net = given.network_of(self.model.preprocessing.network(self.model.network), VERB)
+        net = inputs.network_of(self.model.preprocessing.network(self.model.network), VERB)
         form = {"precision": self.settings.precision, "batch": self.batch, "compiled": False}
         noise, seed = catalog.build("noises", self.settings.noise), self.settings.seed
         name = self.model.title
