@@ -100,11 +100,11 @@ def _read_row(where: str, cells: list[str]) -> _Row:
     correct = _field(where, "correct", cells[4], _integer(0, 1), "0 or 1")
     seconds = _field(where, "time", cells[5], _seconds, "H:MM:SS.ffffff or seconds")
     if correct != (predict == label):
-        told = f"{where}: correct is {correct}, but predict {predict} and label {label} say otherwise"
-        raise LogFault("wrong-correct", told)
+        problem = f"{where}: correct is {correct}, but predict {predict} and label {label} say otherwise"
+        raise LogFault("wrong-correct", problem)
     if predict == -1 and radius > 0:
-        told = f"{where}: abstains (predict -1) with radius {cells[3]}; must be 0"
-        raise LogFault("abstention-with-radius", told)
+        problem = f"{where}: abstains (predict -1) with radius {cells[3]}; must be 0"
+        raise LogFault("abstention-with-radius", problem)
     return idx, label, predict, radius, correct, seconds
 
 
@@ -179,8 +179,8 @@ def lines_of(path: Path) -> Iterator[_Row | LogFault]:
             continue
         cells = line.split("\t")
         if len(cells) != len(header):
-            told = f"{where}: {len(cells)} fields instead of {len(header)}; is the line cut off?"
-            yield LogFault("cut-line", told)
+            problem = f"{where}: {len(cells)} fields instead of {len(header)}; is the line cut off?"
+            yield LogFault("cut-line", problem)
             continue
         try:
             row = _read_row(where, [cells[p].strip() for p in place])
@@ -209,12 +209,12 @@ def log_of(rows: Iterable[_Row]) -> Log:
 
 def read_log(path: Path) -> Log:
     """Reads one log. Raises UserError with file and line at the first fault."""
-    found: list[_Row] = []
+    rows: list[_Row] = []
     for line in lines_of(path):
         if isinstance(line, LogFault):
             raise line
-        found.append(line)
-    return log_of(found)
+        rows.append(line)
+    return log_of(rows)
 
 
 def write_log(path: Path, log: Log) -> None:

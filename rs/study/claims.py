@@ -88,12 +88,12 @@ def _check(study: Study, place: Place, condition: Row, tables: Sequence[str]) ->
     kind = kinds[0]
     if kind in THEORY:
         return
-    for key, asked in (("than", kind in BESIDE), ("small", kind == "crosses"), ("large", kind == "crosses")):
-        if asked != (condition[key] is not None):
-            study.fail((*place, key), f"{'lacks' if asked else 'is no part of'} {kind}")
+    for key, needed in (("than", kind in BESIDE), ("small", kind == "crosses"), ("large", kind == "crosses")):
+        if needed != (condition[key] is not None):
+            study.fail((*place, key), f"{'lacks' if needed else 'is no part of'} {kind}")
     if (kind in BOUNDED) != (condition["at_least"] is not None or condition["at_most"] is not None):
-        told = "lacks at_least or at_most" if kind in BOUNDED else "at_least and at_most are no part of"
-        study.fail((*place, kind), told if kind in BOUNDED else f"{told} {kind}")
+        problem = "lacks at_least or at_most" if kind in BOUNDED else "at_least and at_most are no part of"
+        study.fail((*place, kind), problem if kind in BOUNDED else f"{problem} {kind}")
     if kind == "crosses" and not condition["small"] < condition["large"]:
         study.fail((*place, "large"), f"{condition['large']:g}: must be above small, {condition['small']:g}")
     metric = condition["metric"]
@@ -112,25 +112,27 @@ def _check(study: Study, place: Place, condition: Row, tables: Sequence[str]) ->
 
 def _runs(study: Study, place: Place, kind: str, side: Row) -> Iterator[Run]:
     """The side's run, once for all its seeds; none for a log."""
-    found = {run.label: run for run in study.all_runs}
-    if side["run"] not in (*found, *study.logs):
-        names = ", ".join((*found, *study.logs))
+    runs = {run.label: run for run in study.all_runs}
+    if side["run"] not in (*runs, *study.logs):
+        names = ", ".join((*runs, *study.logs))
         study.fail((*place, kind), f"no run is labelled {side['run']!r}; runs: {names[:300]}")
-    yield from (run for label, run in found.items() if label == side["run"])
+    yield from (run for label, run in runs.items() if label == side["run"])
 
 
 def _check_run(
     study: Study, place: Place, condition: Row, radii: Sequence[float], side: Row, run: Run
 ) -> None:
     metric = condition["metric"]
-    for asked, key, kind in (
+    for needed, key, kind in (
         (metric in CERTIFIED, "certificate", "certificates"),
         (metric == ATTACKED, "attack", "attacks"),
     ):
         offered = {label_of(method): method for method in run.sections[kind]}
-        if asked and side[key] not in offered:
-            told = f"{run.label} has no {key} labelled {side[key]!r}; it has: {', '.join(offered) or 'none'}"
-            study.fail((*place, key), told)
+        if needed and side[key] not in offered:
+            problem = (
+                f"{run.label} has no {key} labelled {side[key]!r}; it has: {', '.join(offered) or 'none'}"
+            )
+            study.fail((*place, key), problem)
         if metric == ATTACKED and kind == "attacks":
             source = f"{run.label}'s attack {side[key]}"
             _among(study, place, condition, radii, sorted({0, *offered[side[key]]["radii"]}), source)

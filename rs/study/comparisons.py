@@ -11,7 +11,7 @@ def check_comparisons(study: Study) -> None:
     for i, entry in enumerate(study.comparisons):
         for key in ("better", "than"):
             if entry[key] not in known:
-                told = f"no run or log is labelled {entry[key]!r}; there is: {', '.join(known)}"
-                study.fail(("comparisons", i, key), told)
+                problem = f"no run or log is labelled {entry[key]!r}; there is: {', '.join(known)}"
+                study.fail(("comparisons", i, key), problem)
         if entry["better"] == entry["than"]:
             study.fail(("comparisons", i, "than"), f"{entry['than']} is compared with itself")

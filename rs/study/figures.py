@@ -17,8 +17,8 @@ def check_figures(study: Study) -> None:
         place = ("report", "groups", i)
         for j, name in enumerate(group["runs"]):
             if not any(named(label, [name]) for label in labels):
-                told = f"no run or log is labelled {name!r}; there is: {some(labels)}"
-                study.fail((*place, "runs", j), told)
+                problem = f"no run or log is labelled {name!r}; there is: {some(labels)}"
+                study.fail((*place, "runs", j), problem)
         for key in ("colour", "style"):
             _check_keys(study, (*place, key), group.get(key) or ())
     for key in ("panels", "colour", "style"):

@@ -16,8 +16,8 @@ OF_OBSERVING = ("smoothing", "certificates", "attacks", "distributional")
 
 def networks_of(kind: str, method: dict[str, Any]) -> dict[str, str]:
     """Parameters of a model or an objective that name other runs, and the output of each such network."""
-    found: dict[str, str] = method_schema(kind, method["name"]).get("x-networks", {})
-    return found
+    networks: dict[str, str] = method_schema(kind, method["name"]).get("x-networks", {})
+    return networks
 
 
 def output_of(run: Run) -> str:
@@ -32,32 +32,32 @@ def output_of(run: Run) -> str:
 
 def labelled(study: Study, place: tuple[Any, ...], label: str, key: str = "") -> list[Run]:
     """The runs with this label, one per seed."""
-    found = [run for run in study.all_runs if run.label == label]
+    runs = [run for run in study.all_runs if run.label == label]
     if label in study.replaced:
         study.fail(place, f"{key}a log stands in the place of run {label!r}, and has no network")
-    if not found:
+    if not runs:
         labels = ", ".join(dict.fromkeys(run.label for run in study.all_runs))
         study.fail(place, f"{key}no run is labelled {label!r}; runs: {labels}")
-    return found
+    return runs
 
 
 def members(
-    study: Study, place: tuple[Any, ...], given: Sequence[str | dict[str, Any]]
+    study: Study, place: tuple[Any, ...], entries: Sequence[str | dict[str, Any]]
 ) -> list[tuple[tuple[Any, ...], Run]]:
     """The runs that a list of networks names, in order, with their places: all seeds of a label, or some."""
-    found: list[tuple[tuple[Any, ...], Run]] = []
-    for i, entry in enumerate(given):
+    named: list[tuple[tuple[Any, ...], Run]] = []
+    for i, entry in enumerate(entries):
         label, where = entry if isinstance(entry, str) else entry["run"], (*place, i)
         runs = {run.seed: run for run in labelled(study, where, label)}
         seeds = list(runs) if isinstance(entry, str) else entry["seeds"]
         for seed in seeds:
             if seed not in runs:
-                has = ", ".join(map(str, runs))
-                study.fail(where, f"run {label!r} has no seed {seed}; its seeds: {has}")
-            if any(runs[seed] is known for _, known in found):
+                offered = ", ".join(map(str, runs))
+                study.fail(where, f"run {label!r} has no seed {seed}; its seeds: {offered}")
+            if any(runs[seed] is known for _, known in named):
                 study.fail(where, f"run {label!r} with seed {seed} is given twice; each network once")
-            found.append((where, runs[seed]))
-    return found
+            named.append((where, runs[seed]))
+    return named
 
 
 def check_members(study: Study, run: Run, parts: dict[str, Run]) -> None:
@@ -73,11 +73,13 @@ def check_members(study: Study, run: Run, parts: dict[str, Run]) -> None:
         if part.sections.get("model") and part.sections["model"]["name"] == own["name"]:
             study.fail(place, f"run {part.label!r} is an {own['name']} itself; name its members")
         if noise != law:
-            told = f"run {part.label!r} is for {_told(noise)}; this run's noise is {_told(law)}"
-            study.fail(place, f"{told}, and all must be for one")
-    asked = own.get("consensus")
-    if listed and asked is not None and asked > len(listed):
-        study.fail((*run.place, "model", "consensus"), f"{asked}: at most {len(listed)}, the members")
+            problem = (
+                f"run {part.label!r} is for {_noise_text(noise)}; this run's noise is {_noise_text(law)}"
+            )
+            study.fail(place, f"{problem}, and all must be for one")
+    consensus = own.get("consensus")
+    if listed and consensus is not None and consensus > len(listed):
+        study.fail((*run.place, "model", "consensus"), f"{consensus}: at most {len(listed)}, the members")
 
 
 def check_own(study: Study, run: Run) -> None:
@@ -105,8 +107,10 @@ def check_own(study: Study, run: Run) -> None:
 def check_not_joined(study: Study, run: Run, model: str) -> None:
     """Raises UserError for an imported architecture that joins other networks: a file holds one."""
     if method_schema("models", model).get("x-networks"):
-        told = f"{model} is joined of other networks: import these, and let a run of model {model} name them"
-        study.fail((*run.place, "architecture"), told)
+        problem = (
+            f"{model} is joined of other networks: import these, and let a run of model {model} name them"
+        )
+        study.fail((*run.place, "architecture"), problem)
 
 
 def check_output(study: Study, place: tuple[Any, ...], run: Run, gives: str, whose: str) -> None:
@@ -115,10 +119,10 @@ def check_output(study: Study, place: tuple[Any, ...], run: Run, gives: str, who
     """
     words = {"logits": "logits (a classifier)", "image": "an image (a denoiser)"}
     words["noise"] = "noise (a diffusion model)"
-    found = output_of(run)
-    if gives not in (found, {"noise": "image"}.get(found)):
+    output = output_of(run)
+    if gives not in (output, {"noise": "image"}.get(output)):
         study.fail(
-            place, f"run {run.label!r} gives {words[found]}; {whose} is of one that gives {words[gives]}"
+            place, f"run {run.label!r} gives {words[output]}; {whose} is of one that gives {words[gives]}"
         )
 
 
@@ -127,12 +131,14 @@ def check_denoiser(study: Study, run: Run, denoiser: Run) -> None:
     own, smoothing = _law(denoiser.sections["noise"]), run.sections["smoothing"]
     if output_of(denoiser) == "noise" and own["name"] != "gaussian":
         study.fail((*denoiser.place, "noise"), f"a diffusion model is for gaussian, not {own['name']}")
-    given: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((*run.place, "noise"), run.sections["noise"])]
+    noises: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((*run.place, "noise"), run.sections["noise"])]
     if smoothing is not None:
-        given = [((*run.place, "smoothing", i), noise) for i, noise in enumerate(smoothing)]
-    for place, noise in given:
+        noises = [((*run.place, "smoothing", i), noise) for i, noise in enumerate(smoothing)]
+    for place, noise in noises:
         if _law(noise) != own:
-            study.fail(place, f"{_told(noise)}: its denoiser {denoiser.label!r} is for {_told(own)}")
+            study.fail(
+                place, f"{_noise_text(noise)}: its denoiser {denoiser.label!r} is for {_noise_text(own)}"
+            )
 
 
 def _law(noise: dict[str, Any]) -> dict[str, Any]:
@@ -141,6 +147,6 @@ def _law(noise: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in prune(noise, section("noise")).items() if key not in switches}
 
 
-def _told(noise: dict[str, Any]) -> str:
+def _noise_text(noise: dict[str, Any]) -> str:
     law = _law(noise)
     return " ".join([law.pop("name"), *(f"{key}={value}" for key, value in sorted(law.items()))])

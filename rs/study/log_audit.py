@@ -66,9 +66,9 @@ def above_cap(log: Log, sigma: float, n: int, alpha: float) -> Iterator[Finding]
         return
     top = int(np.flatnonzero(above)[log.radius[above].argmax()])
     least = attainable.least_alpha(float(log.radius[top] - unit[top]) / sigma, n)
-    told = f"{_allow(n, alpha)} {_shown(most)} at sigma = {sigma:g}; the largest is {log.radius[top]:.6g}"
+    text = f"{_allow(n, alpha)} {_shown(most)} at sigma = {sigma:g}; the largest is {log.radius[top]:.6g}"
     needs = f"(idx {log.idx[top]}), which needs an alpha of at least {least:.2g} with this n"
-    yield Finding("radius-above-cap", int(above.sum()), f"{told} {needs}")
+    yield Finding("radius-above-cap", int(above.sum()), f"{text} {needs}")
 
 
 def between(log: Log, sigma: float, n: int, alpha: float) -> Iterator[Finding]:
@@ -77,15 +77,15 @@ def between(log: Log, sigma: float, n: int, alpha: float) -> Iterator[Finding]:
     below = np.flatnonzero((log.predict >= 0) & (log.radius <= sigma * attainable.largest(n, alpha) + unit))
     _, first, back = np.unique(log.radius[below], return_index=True, return_inverse=True)
     once = below[first]
-    found = attainable.within(log.radius[once] / sigma, unit[once] / sigma, n, alpha)
-    possible, not_below = (of[back.ravel()] for of in found)
+    masks = attainable.within(log.radius[once] / sigma, unit[once] / sigma, n, alpha)
+    possible, not_below = (of[back.ravel()] for of in masks)
     never, up = log.idx[below][~possible], log.idx[below][possible & ~not_below]
     if len(never):
-        told = f"{_allow(n, alpha)} no radius within a digit of it: idx {named(never)}"
-        yield Finding("impossible-radius", len(never), told)
+        text = f"{_allow(n, alpha)} no radius within a digit of it: idx {named(never)}"
+        yield Finding("impossible-radius", len(never), text)
     if len(up):
-        told = f"less than a digit above what {_allow(n, alpha)}: idx {named(up)}"
-        yield Finding("radius-rounded-up", len(up), told)
+        text = f"less than a digit above what {_allow(n, alpha)}: idx {named(up)}"
+        yield Finding("radius-rounded-up", len(up), text)
 
 
 def _allow(n: int, alpha: float) -> str:
@@ -108,10 +108,10 @@ def of_average(log: Log, printed: str) -> Iterator[Finding]:
         "with the radii of wrong predictions": log.radius,
         "with the radii of wrong predictions, without abstentions": log.radius[kept],
     }
-    found = [way for way, of in others.items() if len(of) and abs(stated - of.mean()) <= slack]
-    told = f"{printed} is {f'the average {found[0]}' if found else 'no usual average over some of them'}"
+    ways = [way for way, of in others.items() if len(of) and abs(stated - of.mean()) <= slack]
+    text = f"{printed} is {f'the average {ways[0]}' if ways else 'no usual average over some of them'}"
     whole = f"over all {len(log)} images, wrong and abstained as 0, it is {_shown(claimed.mean())}"
-    yield Finding("average-over-some", len(log), f"{told}; {whole}")
+    yield Finding("average-over-some", len(log), f"{text}; {whole}")
 
 
 # --- images ---
@@ -127,9 +127,9 @@ def of_images(idx: np.ndarray, stated: int | None) -> Iterator[Finding]:
     whole = np.arange(idx.min(), idx.max() + 1, step)
     missing, extra = np.setdiff1d(whole, idx), np.setdiff1d(idx, whole)
     if len(missing) or len(extra):
-        told = [f"lacks idx {named(missing)}"] if len(missing) else []
-        told += [f"has idx {named(extra)} beside"] if len(extra) else []
-        every = f"of {_every(step)} image from {idx.min()} to {idx.max()} it {' and '.join(told)}"
+        faults = [f"lacks idx {named(missing)}"] if len(missing) else []
+        faults += [f"has idx {named(extra)} beside"] if len(extra) else []
+        every = f"of {_every(step)} image from {idx.min()} to {idx.max()} it {' and '.join(faults)}"
         yield Finding("images-missing", len(missing) + len(extra), every)
 
 
@@ -151,11 +151,11 @@ def facts_of(log: Log, sigma: float | None) -> str:
         at = f"{_every(step)} image" if step else "at no even step"
         every = f", {at} from {log.idx.min()} to {log.idx.max()}"
     abstained = int((log.predict < 0).sum())
-    told = f"{plural(len(log), 'image')}{every}; {abstained} {'abstains' if abstained == 1 else 'abstain'}"
+    text = f"{plural(len(log), 'image')}{every}; {abstained} {'abstains' if abstained == 1 else 'abstain'}"
     if len(log) == 0:
-        return told
+        return text
     largest = float(log.radius.max())
-    return f"{told}; largest radius {largest:.6g}" + (f", {largest / sigma:.4f} sigma" if sigma else "")
+    return f"{text}; largest radius {largest:.6g}" + (f", {largest / sigma:.4f} sigma" if sigma else "")
 
 
 def unit_of(radii: Floats) -> Floats:

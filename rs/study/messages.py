@@ -49,17 +49,17 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
     if rule == "additionalProperties":
         allowed = sorted(error.schema.get("properties", {}))
         unknown = sorted(k for k in value if k not in allowed)[0]
-        told = ", ".join(_near(unknown, allowed))
-        return (*path, unknown), f"unknown key{_guess(unknown, allowed)}; allowed: {told}"
+        near = ", ".join(_near(unknown, allowed))
+        return (*path, unknown), f"unknown key{_guess(unknown, allowed)}; allowed: {near}"
     if rule == "required":
         missing = next(k for k in limit if k not in value)
-        told = "lacks this key" + _kind_of(error.schema, missing)
+        message = "lacks this key" + _kind_of(error.schema, missing)
         # an overlay has no data of its own, and is often given without its study
         overlay = "; an overlay stands after its study: STUDY.yaml OVERLAY.yaml"
-        return (*path, missing), told + (overlay if (*path, missing) == ("data",) else "")
+        return (*path, missing), message + (overlay if (*path, missing) == ("data",) else "")
     if rule == "enum":
-        told = ", ".join(_near(str(value), [str(one) for one in limit]))
-        return path, f"{value!r}{_guess(value, limit)}; allowed: {told}"
+        near = ", ".join(_near(str(value), [str(one) for one in limit]))
+        return path, f"{value!r}{_guess(value, limit)}; allowed: {near}"
     if rule == "anyOf":
         options = [describe(s) for s in limit]
         # compare a mapping with the alternative that is a mapping, and a list likewise

@@ -23,15 +23,15 @@ def stated(study: Study, paper: str, own: Settings | str | None) -> Settings:
     """
     if isinstance(own, str):
         paper, own = own, None
-    general, special = _said(study.papers.get(paper) or {}), _said(own or {})
+    general, special = _set_keys(study.papers.get(paper) or {}), _set_keys(own or {})
     joined: Settings = merge(
         {k: v for k, v in general.items() if k not in IMAGES or k not in special}, special
     )
     return joined
 
 
-def _said(value: Any) -> Any:
-    return {k: _said(v) for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+def _set_keys(value: Any) -> Any:
+    return {k: _set_keys(v) for k, v in value.items() if v is not None} if isinstance(value, dict) else value
 
 
 def check_settings(
@@ -44,25 +44,27 @@ def check_settings(
             names = ", ".join(study.papers) or "none"
             study.fail((*place, "settings"), f"{own!r} is none of papers: {names}")
         named = own
-    told = stated(study, entry["paper"], own)
+    published = stated(study, entry["paper"], own)
     for run in study.all_runs:
         if run.label not in labels:
             continue
-        has = _of_run(study, run, certificate)
-        for section, keys in told.items():
-            if section not in has or keys.get("name", has[section].get("name")) != has[section].get("name"):
+        actual = _of_run(study, run, certificate)
+        for section, keys in published.items():
+            if section not in actual or keys.get("name", actual[section].get("name")) != actual[section].get(
+                "name"
+            ):
                 continue  # another method: the paper's other keys do not apply to it
             for path, _ in _leaves(keys):
-                if _at(has[section], path) is _ABSENT:
+                if _at(actual[section], path) is _ABSENT:
                     mine = ("settings", section, *path)
                     theirs = ("papers", named, section, *path)
                     where = theirs if _at(entry, mine) is _ABSENT else (*place, *mine)
-                    allowed = ", ".join(sorted(map(str, has[section])))
+                    allowed = ", ".join(sorted(map(str, actual[section])))
                     study.fail(where, f"{run.label} has no such setting; its {section} has: {allowed}")
 
 
 def differences(
-    study: Study, label: str, told: Settings, certificate: str | None, baseline: bool = False
+    study: Study, label: str, published: Settings, certificate: str | None, baseline: bool = False
 ) -> list[str]:
     """What differs between the paper and the run or log, such as `training.epochs 90, not 440`.
 
@@ -71,26 +73,26 @@ def differences(
     """
     log = study.logs.get(label)
     run = None if log else next(run for run in study.all_runs if run.label == label)
-    has: Settings = _of_run(study, run, certificate) if run else _of_log(study, log or {})
-    found: list[str] = []
-    for section, keys in told.items():
-        if section not in has:
+    actual: Settings = _of_run(study, run, certificate) if run else _of_log(study, log or {})
+    sentences: list[str] = []
+    for section, keys in published.items():
+        if section not in actual:
             continue
-        ours = has[section]
+        ours = actual[section]
         if keys.get("name", ours.get("name")) != ours.get("name"):
             if baseline and section in METHOD:
                 continue
-            found.append(f"{section} {ours.get('name')}, not {keys['name']}")
+            sentences.append(f"{section} {ours.get('name')}, not {keys['name']}")
             continue
         for path, theirs in _leaves(keys):
             mine = _at(ours, path)
             unknown = log is not None and mine is _ABSENT
             if not unknown and not _same(mine, theirs):
                 shown = "none" if mine is _ABSENT or mine is None else short(mine)
-                found.append(f"{section}.{'.'.join(path)} {shown}, not {short(theirs)}")
-    if run and run.trained and _whole(study.train) != _whole(told.get("train", {})):
-        found.append(f"train {_subset(study.train)}, not {_subset(told.get('train', {}))}")
-    return found
+                sentences.append(f"{section}.{'.'.join(path)} {shown}, not {short(theirs)}")
+    if run and run.trained and _whole(study.train) != _whole(published.get("train", {})):
+        sentences.append(f"train {_subset(study.train)}, not {_subset(published.get('train', {}))}")
+    return sentences
 
 
 _ABSENT = object()
@@ -98,9 +100,9 @@ _ABSENT = object()
 
 def _of_run(study: Study, run: Run, certificate: str | None) -> Settings:
     """The run's sections with their defaults, and its certificate of that label."""
-    has: Settings = {"data": study.data}
-    has |= {k: run.sections[k] for k in ("model", "objective", "noise") if run.trained}
-    filled = {k: defaults(method_schema(KINDS[k], v["name"]), v) for k, v in has.items()}
+    methods: Settings = {"data": study.data}
+    methods |= {k: run.sections[k] for k in ("model", "objective", "noise") if run.trained}
+    filled = {k: defaults(method_schema(KINDS[k], v["name"]), v) for k, v in methods.items()}
     if run.trained:
         filled["training"] = run.sections["training"]
     filled["sampling"] = run.sections["sampling"]
@@ -112,8 +114,8 @@ def _of_run(study: Study, run: Run, certificate: str | None) -> Settings:
 
 def _of_log(study: Study, log: Settings) -> Settings:
     """The study's settings of a log."""
-    has = {"data": study.data, "noise": log["noise"]}
-    filled = {k: defaults(method_schema(KINDS[k], v["name"]), v) for k, v in has.items()}
+    methods = {"data": study.data, "noise": log["noise"]}
+    filled = {k: defaults(method_schema(KINDS[k], v["name"]), v) for k, v in methods.items()}
     filled["certificate"] = {"name": log["certificate"], "alpha": log["alpha"]}
     return filled | {"sampling": {"n": log["n"]}}
 
@@ -144,5 +146,5 @@ def _whole(subset: Settings) -> Settings:
 
 
 def _subset(subset: Settings) -> str:
-    said = {k: v for k, v in _whole(subset).items() if v not in (None, 0) and (k, v) != ("skip", 1)}
-    return " ".join(f"{k} {v}" for k, v in said.items()) or "all"
+    bounds = {k: v for k, v in _whole(subset).items() if v not in (None, 0) and (k, v) != ("skip", 1)}
+    return " ".join(f"{k} {v}" for k, v in bounds.items()) or "all"

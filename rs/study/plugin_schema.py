@@ -58,12 +58,12 @@ def schema_of(plug_in: PlugIn, built_in: Path) -> dict[str, Any]:
     }
     cached = user_cache.folder("plug-ins") / f"{plug_in.name}-{digest(made_of, 32)}.json"
     with contextlib.suppress(UserError):
-        found: dict[str, Any] = read_json(cached)["schema"]
-        return found
-    made = _generate(plug_in)
+        stored: dict[str, Any] = read_json(cached)["schema"]
+        return stored
+    schema = _generate(plug_in)
     with contextlib.suppress(UserError):  # a home folder may be read-only
-        write_json(cached, {"schema": made, "plug-in": str(plug_in)})
-    return made
+        write_json(cached, {"schema": schema, "plug-in": str(plug_in)})
+    return schema
 
 
 def _code(plug_in: PlugIn) -> Iterator[tuple[str, str]]:
@@ -83,7 +83,7 @@ def _generate(plug_in: PlugIn) -> dict[str, Any]:
     try:
         return method_schema_of(plug_in.kind, plug_in.name, cls, plug_in.path)
     except Exception as error:  # pydantic passes on any error of a type
-        raise plug_in.fail(f"its fields cannot be written as a schema: {_told(error)}") from error
+        raise plug_in.fail(f"its fields cannot be written as a schema: {_error_text(error)}") from error
 
 
 def load(plug_in: PlugIn) -> Any:
@@ -92,9 +92,9 @@ def load(plug_in: PlugIn) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except AttributeError as error:
-        raise plug_in.fail(_told(error)) from error
+        raise plug_in.fail(_error_text(error)) from error
     except (Exception, SystemExit) as error:
-        raise plug_in.fail(f"cannot be imported: {_told(error)}") from error
+        raise plug_in.fail(f"cannot be imported: {_error_text(error)}") from error
 
 
 def broken(kind: str, name: str, cls: Any) -> str:
@@ -104,15 +104,17 @@ def broken(kind: str, name: str, cls: Any) -> str:
     source = getattr(cls, "source", None)
     if not (isinstance(source, str) and source.strip()):
         return "must state its `source`: the citation as a text"
-    calls = {call: given for call, given in CALLS[kind].items() if kind != "attacks" or hasattr(cls, call)}
-    for call, given in calls.items() or {" or ".join(CALLS[kind]): ()}.items():
+    calls = {
+        call: arguments for call, arguments in CALLS[kind].items() if kind != "attacks" or hasattr(cls, call)
+    }
+    for call, arguments in calls.items() or {" or ".join(CALLS[kind]): ()}.items():
         function = getattr(cls, call, None)
         if not callable(function):
             return f"lacks the method `{call}`"
         try:
-            inspect.signature(function).bind(cls, *given)
+            inspect.signature(function).bind(cls, *arguments)
         except TypeError:
-            return f"`{call}` must take ({', '.join(given)})"
+            return f"`{call}` must take ({', '.join(arguments)})"
     return _broken_facts(kind, name, cls)
 
 
@@ -188,5 +190,5 @@ def _frozen(cls: Any) -> bool:
     return bool(cls.__dataclass_params__.frozen)
 
 
-def _told(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or ['no reason given'])[0]}"

@@ -19,8 +19,8 @@ def address_of(study: str, entry: dict[str, Any], metric: str, radius: float | N
     """
     runs = labels_of(entry)
     network = runs[0] if len(runs) == 1 else f"best of {len(runs)} {runs[0]}"
-    told = {"acr": "certificate", "certified_accuracy": "certificate", "empirical_accuracy": "attack"}
-    of = entry["cost"] if metric == "epsilon" else entry[told[metric]] if metric in told else None
+    methods = {"acr": "certificate", "certified_accuracy": "certificate", "empirical_accuracy": "attack"}
+    of = entry["cost"] if metric == "epsilon" else entry[methods[metric]] if metric in methods else None
     words = [metric, *([of] if of not in ("cohen", "without_noise", None) else [])]
     words += [entry["smoothing"]] if entry["smoothing"] else []
     at = "" if radius is None else f"@{radius:g}"
@@ -66,8 +66,8 @@ def check_published(study: Study) -> None:
                 study.fail((*place, "row"), f"{entry['row']!r}: no run is named by all of its numbers")
         for metric in ("certified_accuracy", "empirical_accuracy"):
             if entry[metric] and len(entry[metric]) != len(entry["radii"]):
-                told = f"{len(entry['radii'])} radii for {len(entry[metric])} values"
-                study.fail((*place, metric), told)
+                problem = f"{len(entry['radii'])} radii for {len(entry[metric])} values"
+                study.fail((*place, metric), problem)
         for radius in entry["radii"] if entry["certified_accuracy"] else ():
             if radius not in study.report["radii"]:
                 study.fail((*place, "radii"), f"radius {radius:g} is not among report.radii")
@@ -90,8 +90,10 @@ def _check_offered(study: Study, place: Place, runs: Sequence[Run], kind: str, n
     offered = {run.label: [label_of(m) for m in run.sections[kind]] for run in runs}
     lacking = [label for label, names in offered.items() if name not in names]
     if lacking and (kind == "certificates" or len(lacking) == len(runs)):
-        has = ", ".join(offered[lacking[0]]) or "none"
-        study.fail((*place, kind[:-1]), f"{lacking[0]} has no {kind[:-1]} labelled {name!r}; it has: {has}")
+        others = ", ".join(offered[lacking[0]]) or "none"
+        study.fail(
+            (*place, kind[:-1]), f"{lacking[0]} has no {kind[:-1]} labelled {name!r}; it has: {others}"
+        )
     if kind == "attacks" and study.published[place[1]]["empirical_accuracy"]:
         for run in (run for run in runs if run.label not in lacking):
             _check_attacked(study, place, run, run.sections[kind][offered[run.label].index(name)])
@@ -102,11 +104,11 @@ def _check_attacked(study: Study, place: Place, run: Run, attack: dict[str, Any]
     radii = sorted({0, *attack["radii"]})  # 0 is always added
     for radius in study.published[place[1]]["radii"]:
         if radius not in radii:
-            told = f"radius {radius:g} is not among those of {run.label}'s attack {label_of(attack)}"
-            study.fail((*place, "radii"), f"{told}; allowed: {', '.join(f'{r:g}' for r in radii)}")
+            problem = f"radius {radius:g} is not among those of {run.label}'s attack {label_of(attack)}"
+            study.fail((*place, "radii"), f"{problem}; allowed: {', '.join(f'{r:g}' for r in radii)}")
 
 
 def _certified(entry: dict[str, Any]) -> str | None:
     """The certificate that an entry's numbers need; None where they need none."""
-    asked = entry["certified_accuracy"] or entry["acr"] is not None
-    return str(entry["certificate"]) if asked else None
+    certified = entry["certified_accuracy"] or entry["acr"] is not None
+    return str(entry["certificate"]) if certified else None

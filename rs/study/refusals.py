@@ -143,8 +143,8 @@ def check_certificate(
     if facts.get("x-rule"):
         _check_rule(study, run, i, certificate, facts["x-rule"])
     if "paired_counts" in facts["x-needs"] and sampling["source"] is None:
-        told = f"{name} needs votes of two networks on the same draws; name the other run in sampling.source"
-        study.fail((*place, "certificates", i), told)
+        why = f"{name} needs votes of two networks on the same draws; name the other run in sampling.source"
+        study.fail((*place, "certificates", i), why)
     beta, betas = certificate.get("beta"), sampling["betas"]
     if "soft_moments" in facts["x-needs"] and beta not in betas:
         study.fail((*place, "certificates", i), f"beta {beta}: must be one of sampling.betas {list(betas)}")
@@ -162,13 +162,13 @@ def _check_rule(study: Study, run: Run, i: int, certificate: dict[str, Any], rul
     """The certificate gets votes that its rule stopped, and its error rate is not below the rule's."""
     place, sampling = (*run.place, "certificates", i), run.sections["sampling"]
     if sampling["mode"] != "sequential" or sampling["rule"] != rule:
-        told = (
+        why = (
             f"needs votes that its rule stopped; set sampling.mode to sequential and sampling.rule to {rule}"
         )
-        study.fail(place, f"{certificate['name']} {told}")
+        study.fail(place, f"{certificate['name']} {why}")
     if certificate["alpha"] < sampling["stop"]["alpha"]:
-        told = f"is below that of its rule (sampling.stop.alpha = {sampling['stop']['alpha']:g})"
-        study.fail((*place, "alpha"), f"{certificate['alpha']:g}: {told}")
+        why = f"is below that of its rule (sampling.stop.alpha = {sampling['stop']['alpha']:g})"
+        study.fail((*place, "alpha"), f"{certificate['alpha']:g}: {why}")
 
 
 def check_attack(
@@ -179,30 +179,30 @@ def check_attack(
     """
     attack = run.sections["attacks"][i]
     if attack.get("compiled") and method_schema("attacks", attack["name"])["x-access"] == "gradient-free":
-        told = f"{attack['name']} takes no gradients, and only gradients are compiled; leave it out"
-        study.fail((*run.place, "attacks", i, "compiled"), told)
+        why = f"{attack['name']} takes no gradients, and only gradients are compiled; leave it out"
+        study.fail((*run.place, "attacks", i, "compiled"), why)
     if noise.get("exact"):
-        told = "attacks move images off its grid; attack under the same noise without it (smoothing)"
-        study.fail((*noise_place, "exact"), told)
-    place, asked = (*run.place, "attacks", i, "certificate"), attack.get("certificate")
-    if asked is None:
+        why = "attacks move images off its grid; attack under the same noise without it (smoothing)"
+        study.fail((*noise_place, "exact"), why)
+    place, name = (*run.place, "attacks", i, "certificate"), attack.get("certificate")
+    if name is None:
         return
     offered = run.sections["certificates"]
-    found = [c for c in offered if asked in (c["name"], label_of(c))]
-    if not found:
+    matching = [c for c in offered if name in (c["name"], label_of(c))]
+    if not matching:
         names = ", ".join(label_of(c) for c in offered) or "none"
-        study.fail(place, f"the run has no certificate {asked!r}; its certificates: {names}")
+        study.fail(place, f"the run has no certificate {name!r}; its certificates: {names}")
     voted = [c for c in offered if "soft_moments" not in method_schema("certificates", c["name"])["x-needs"]]
-    if found[0] not in voted:
+    if matching[0] not in voted:
         names = ", ".join(map(label_of, voted)) or "none"
-        told = f"{asked} certifies mean scores, and votes judge attacks; certificates of votes: {names}"
-        study.fail(place, told)
+        why = f"{name} certifies mean scores, and votes judge attacks; certificates of votes: {names}"
+        study.fail(place, why)
     if attack.get("judge") == "base":
-        told = f"{asked} is about the smoothed classifier, and judge is base; judge by votes or leave it out"
-        study.fail(place, told)
-    certified = method_schema("certificates", found[0]["name"])["x-norms"].get(noise["name"], norm)
+        why = f"{name} is about the smoothed classifier, and judge is base; judge by votes or leave it out"
+        study.fail(place, why)
+    certified = method_schema("certificates", matching[0]["name"])["x-norms"].get(noise["name"], norm)
     if certified != norm:
-        names = f"{asked} is for l{certified:g} radii" if certified != "inf" else f"{asked} is for linf radii"
+        names = f"{name} is for l{certified:g} radii" if certified != "inf" else f"{name} is for linf radii"
         attacked = "linf" if norm == "inf" else f"l{norm:g}"
         study.fail(place, f"{names}, the attack moves in an {attacked} ball; the norms must be the same")
 
@@ -214,16 +214,16 @@ def check_distributional(study: Study, noise: dict[str, Any], noise_place: Place
         study.fail(noise_place, f"{message}; it has for {', '.join(NOISES)}")
 
 
-def find_attack(study: Study, place: Place, run: Run, asked: str) -> dict[str, Any]:
+def find_attack(study: Study, place: Place, run: Run, name: str) -> dict[str, Any]:
     """The attack of `run` that a transfer attack names, by label or name."""
     offered = [a for a in run.sections["attacks"] if not is_transfer(a)]
-    found: list[dict[str, Any]] = [a for a in offered if label_of(a) == asked]
-    found = found or [a for a in offered if a["name"] == asked]
-    if len(found) != 1:
+    matching: list[dict[str, Any]] = [a for a in offered if label_of(a) == name]
+    matching = matching or [a for a in offered if a["name"] == name]
+    if len(matching) != 1:
         names = ", ".join(map(label_of, offered)) or "none"
-        number = "no attack" if not found else f"{len(found)} attacks named"
-        study.fail(place, f"run {run.label!r} has {number} {asked!r} that sees a network; it has: {names}")
-    return found[0]
+        number = "no attack" if not matching else f"{len(matching)} attacks named"
+        study.fail(place, f"run {run.label!r} has {number} {name!r} that sees a network; it has: {names}")
+    return matching[0]
 
 
 def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
@@ -236,8 +236,8 @@ def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
         sections = study.replaced[label].sections
         meant = sections["smoothing"] or [sections["noise"]]
         if entry["noise"] not in meant:
-            told = f"{short(entry['noise'])}: the run in whose place it stands is smoothed with"
-            study.fail(("logs", label, "noise"), f"{told} {', '.join(map(short, meant))}")
+            problem = f"{short(entry['noise'])}: the run in whose place it stands is smoothed with"
+            study.fail(("logs", label, "noise"), f"{problem} {', '.join(map(short, meant))}")
     noise, certificate = entry["noise"]["name"], entry["certificate"]
     norms = method_schema("certificates", certificate)["x-norms"]
     if noise not in norms:
@@ -251,8 +251,8 @@ def check_log_radii(study: Study, label: str, entry: dict[str, Any], log: Log) -
 
     level = noise_level(entry["noise"])
     if at_most_unanimous(entry["certificate"], entry["noise"]) and level > 0:
-        for found in above_cap(log, level, entry["n"], entry["alpha"]):
-            study.fail(("logs", label, "alpha"), f"{entry['alpha']:g}: {entry['file']}: {found.what}")
+        for finding in above_cap(log, level, entry["n"], entry["alpha"]):
+            study.fail(("logs", label, "alpha"), f"{entry['alpha']:g}: {entry['file']}: {finding.what}")
 
 
 def check_exact(study: Study, place: Place, noise: dict[str, Any]) -> None:
@@ -272,8 +272,8 @@ def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], sh
             votes = run.sections["sampling"]["n0"] + run.sections["sampling"]["n"]
             alpha = certificate.get("alpha", CertificateUse.alpha)
             if left_of(alpha, noise, dimension, votes) == 0:
-                told = f"leaves nothing of alpha = {alpha:g} with {votes} votes of {dimension} coordinates"
-                study.fail((*place, "exact"), told)
+                problem = f"leaves nothing of alpha = {alpha:g} with {votes} votes of {dimension} coordinates"
+                study.fail((*place, "exact"), problem)
         if noise in noises[:i]:
             study.fail(place, "the same noise stands before it; each noise once")
         facts = method_schema("noises", noise["name"])

@@ -12,15 +12,15 @@ from rs.errors import UserError
 from rs.study.study import CALLED, Study
 
 
-def files_of(made: Mapping[str, Any]) -> list[Path]:
+def files_of(provenance: Mapping[str, Any]) -> list[Path]:
     """The files in a table's provenance, without the entry for values given on the command line."""
-    return [Path(file) for file in made.get("files") or () if file != CALLED]
+    return [Path(file) for file in provenance.get("files") or () if file != CALLED]
 
 
-def study_of(table: Path, made: Mapping[str, Any]) -> Study:
-    """The study of a table's provenance `made`. Raises UserError where the provenance does not name it."""
-    files, overrides = files_of(made), made.get("overrides") or {}
-    if not files or (CALLED in made["files"] and not overrides):
+def study_of(table: Path, provenance: Mapping[str, Any]) -> Study:
+    """The study of a table's `provenance`. Raises UserError where the provenance does not name it."""
+    files, overrides = files_of(provenance), provenance.get("overrides") or {}
+    if not files or (CALLED in provenance["files"] and not overrides):
         raise UserError(f"{table}: does not name its study; run the study again")
     return Study(files, overrides)
 

@@ -45,18 +45,20 @@ def check_draw_files(study: Study, run: Run, size: int, images_per_shard: int, d
     files = shards * (1 + blocks)
     if files > MOST_JOBS:
         key = "block" if blocks > shards else "images_per_shard"
-        told = (
+        problem = (
             f"{shards} shards of images and {blocks} blocks of votes are {files} files; at most {MOST_JOBS}"
         )
-        study.fail((*run.place, "sampling", key), f"{sampling[key]}: {told}")
+        study.fail((*run.place, "sampling", key), f"{sampling[key]}: {problem}")
     if shards * blocks > MOST_IN_FOLDER and not drawn:
         key = "block" if blocks > MOST_IN_FOLDER else "images_per_shard"
         enough = -(-images // (MOST_IN_FOLDER // blocks)) if blocks <= MOST_IN_FOLDER else 0
         least = f"; {enough} are enough" if enough else ""
-        told = (
+        problem = (
             f"{shards} shards of images and {blocks} blocks of votes are {shards * blocks} files in a folder"
         )
-        study.fail((*run.place, "sampling", key), f"{sampling[key]}: {told}; at most {MOST_IN_FOLDER}{least}")
+        study.fail(
+            (*run.place, "sampling", key), f"{sampling[key]}: {problem}; at most {MOST_IN_FOLDER}{least}"
+        )
 
 
 def check_stopping(study: Study, run: Run, noise: dict[str, Any]) -> None:

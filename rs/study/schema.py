@@ -40,14 +40,14 @@ def section(key: str) -> dict[str, Any]:
 
 def study_section(key: str) -> dict[str, Any]:
     """The schema of one of the study's own sections."""
-    found: dict[str, Any] = schema()["$defs"]["study"]["properties"][key]
-    return found
+    properties: dict[str, Any] = schema()["$defs"]["study"]["properties"][key]
+    return properties
 
 
 def method_schema(kind: str, name: str) -> dict[str, Any]:
     """The schema of a single method, with the method's required keys."""
-    found: dict[str, Any] = schema()["$defs"][kind][name]
-    return {**found, "required": found["x-required"]}
+    method: dict[str, Any] = schema()["$defs"][kind][name]
+    return {**method, "required": method["x-required"]}
 
 
 def class_of(kind: str, method: dict[str, Any]) -> str:
@@ -112,8 +112,8 @@ def prune(value: Any, section: dict[str, Any]) -> Any:
 
 def _object_in(sub: dict[str, Any]) -> dict[str, Any]:
     """The object among the alternatives of a schema, or the schema itself."""
-    found: dict[str, Any] = next((s for s in sub.get("anyOf", []) if "properties" in s), sub)
-    return found
+    object_schema: dict[str, Any] = next((s for s in sub.get("anyOf", []) if "properties" in s), sub)
+    return object_schema
 
 
 def defaults(section: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
@@ -124,6 +124,6 @@ def defaults(section: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
         if key not in out and "default" in sub:
             out[key] = copy.deepcopy(sub["default"])
         elif "properties" in inner and "allOf" not in inner and key not in section.get("required", []):
-            given = out.get(key, {})
-            out[key] = defaults(inner, given) if isinstance(given, dict) else given
+            inside = out.get(key, {})
+            out[key] = defaults(inner, inside) if isinstance(inside, dict) else inside
     return out

@@ -51,13 +51,13 @@ def document(methods: Methods) -> dict[str, Any]:
     own = {key: {"$ref": f"#/$defs/parts/properties/{key}"} for key in imported["properties"]}
     for key, allowed in {"runs": {**sections, "sweep": sweep}, "imported": own}.items():
         file["properties"][key]["additionalProperties"] = {**entry, "properties": allowed}
-    said = {
+    settings = {
         **sections,
         "data": file["properties"]["data"],
         "certificate": {"$ref": "#/$defs/any/certificates"},
     }
     for key in ("papers", "published"):
-        _as_runs_have(file["properties"][key], said)
+        _as_runs_have(file["properties"][key], settings)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A study of randomized smoothing",
@@ -235,7 +235,9 @@ def _any(offered: dict[str, dict[str, Any]], partial: dict[str, Any]) -> dict[st
             for option in plain.get("anyOf", [plain]):
                 if key != "name" and option not in options.setdefault(key, []):
                     options[key].append(option)
-    properties = {key: found[0] if len(found) == 1 else {"anyOf": found} for key, found in options.items()}
+    properties = {
+        key: schemas[0] if len(schemas) == 1 else {"anyOf": schemas} for key, schemas in options.items()
+    }
     return {
         "type": "object",
         "properties": {"name": {"enum": sorted(offered)}, **properties},
@@ -245,17 +247,17 @@ def _any(offered: dict[str, dict[str, Any]], partial: dict[str, Any]) -> dict[st
 
 def _swept(sections: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """The schema at each dotted path through mappings of keys that a sweep can assign to."""
-    found: dict[str, Any] = {}
+    paths: dict[str, Any] = {}
 
     def walk(path: str, schema: dict[str, Any]) -> None:
-        found[path] = {k: v for k, v in schema.items() if k != "default"}
+        paths[path] = {k: v for k, v in schema.items() if k != "default"}
         for inside in _insides(schema, definitions):
             for key, below in inside.get("properties", {}).items():
                 walk(f"{path}.{key}", below)
 
     for key, schema in sections.items():
         walk(key, schema)
-    return found
+    return paths
 
 
 def _insides(schema: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:

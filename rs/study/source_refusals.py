@@ -46,8 +46,8 @@ def check_source(study: Study, run: Run, source: Run) -> None:
     if own["mode"] != "sequential":
         study.fail((*run.place, "sampling", "mode"), "with source, votes stop: it must be sequential")
     if own["rule"] != "confidence_sequence":
-        told = f"{own['rule']}: with source, differences stop the draws; leave it out"
-        study.fail((*run.place, "sampling", "rule"), told)
+        problem = f"{own['rule']}: with source, differences stop the draws; leave it out"
+        study.fail((*run.place, "sampling", "rule"), problem)
     for key in SAME:
         if own[key] != theirs[key]:
             fail(f"has sampling.{key} {theirs[key]}, this run {own[key]}; they must be the same")
@@ -73,27 +73,29 @@ def check_votes(study: Study, run: Run, noise: dict[str, Any], source: Run, shar
     if noise not in (known := _certified(source)):
         under = " or ".join(" ".join(map(str, one.values())) for one in known) or "no noise"
         here = " ".join(map(str, noise.values()))
-        told = f"{source.label!r} is certified under {under}, this run under {here}"
-        study.fail((*place, "source"), f"{told}; they must be the same")
+        problem = f"{source.label!r} is certified under {under}, this run under {here}"
+        study.fail((*place, "source"), f"{problem}; they must be the same")
     if own["n"] > theirs["answers"]:
-        told = f"{own['n']}: {source.label} stores answers of {theirs['answers']} votes (sampling.answers)"
-        study.fail((*place, "n"), f"{told}; at most as many")
+        problem = f"{own['n']}: {source.label} stores answers of {theirs['answers']} votes (sampling.answers)"
+        study.fail((*place, "n"), f"{problem}; at most as many")
     from rs.statistics.paired_stopping import PairedRule
 
     rule = PairedRule(Stop(**own["stop"]), noise["sigma"], own["n"], own["block"], share)
     most = PairedRule(rule.stop, rule.sigma, MOST_VOTES, rule.block, share)
     if rule.stop.radii and not most.can_decide(MOST_VOTES):
-        told = f"certifies radius {min(rule.stop.radii):g} at sigma {rule.sigma:g}; n is at most {MOST_VOTES}"
-        study.fail((*place, "stop", "radii"), f"no allowed n {told}")
+        problem = (
+            f"certifies radius {min(rule.stop.radii):g} at sigma {rule.sigma:g}; n is at most {MOST_VOTES}"
+        )
+        study.fail((*place, "stop", "radii"), f"no allowed n {problem}")
     if not rule.can_decide(theirs["n"]):
-        told = f"{own['n']} draws beside {theirs['n']} votes of {source.label}"
-        told += f" decide nothing at alpha = {rule.stop.alpha:g}; more of either are needed"
-        study.fail((*place, "n"), told)
+        problem = f"{own['n']} draws beside {theirs['n']} votes of {source.label}"
+        problem += f" decide nothing at alpha = {rule.stop.alpha:g}; more of either are needed"
+        study.fail((*place, "n"), problem)
 
 
 def _certified(run: Run) -> list[dict[str, Any]]:
     """The noises under which a run has certificates, and so draws votes."""
     smoothing, certificates = run.sections["smoothing"], run.sections["certificates"]
-    given = [run.sections["noise"]] if smoothing is None else smoothing
-    noises = [prune(noise, section("noise")) for noise in given]
+    stated = [run.sections["noise"]] if smoothing is None else smoothing
+    noises = [prune(noise, section("noise")) for noise in stated]
     return [n for n in noises if any(is_for(c, n["name"]) for c in certificates)]

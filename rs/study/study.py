@@ -193,14 +193,14 @@ class Study:
         """The study's `override`, without attacks and the like for a run that has none, and without
         parameters that a run's method does not have.
         """
-        found: dict[str, Any] = {}
+        override: dict[str, Any] = {}
         for key, value in self.text.get("override", {}).items():
             methods = sections.get(key)
             if key in ("attacks", "certificates") and isinstance(value, dict) and isinstance(methods, list):
-                found[key] = [merge(method, _of_method(key, method, value)) for method in methods]
+                override[key] = [merge(method, _of_method(key, method, value)) for method in methods]
             elif key in sections or key not in OPTIONAL or not isinstance(value, dict):
-                found[key] = value
-        return found
+                override[key] = value
+        return override
 
     def _imported(self, label: str, own: dict[str, Any], labels: set[str]) -> Run:
         """An imported model. It takes the defaults and overrides on how a model is observed."""
@@ -281,6 +281,6 @@ def some(names: Iterable[str]) -> str:
     return ", ".join(unique[:12]) + (", ..." if len(unique) > 12 else "")
 
 
-def named(label: str, wanted: Iterable[str]) -> bool:
-    """Whether the label, or the label of the sweep it came from, is among `wanted`."""
-    return any(label == w or label.startswith(f"{w}[") for w in wanted)
+def named(label: str, names: Iterable[str]) -> bool:
+    """Whether the label, or the label of the sweep it came from, is among `names`."""
+    return any(label == w or label.startswith(f"{w}[") for w in names)
