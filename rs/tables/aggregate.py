@@ -71,10 +71,10 @@ def aggregate(plan: Plan, folder: Path, code: str) -> None:
         columns = dict.fromkeys([*TABLES[name].columns, *(column for row in rows for column in row)])
         frame = pd.DataFrame(rows, columns=list(columns))
         spec = {"study": plan.study.name, "table": name}
-        made_by: Row = {"files": [str(file) for file in plan.study.files]}  # rs clean keeps their results
-        made_by |= {"overrides": plan.study.overrides} if plan.study.overrides else {}
-        made = provenance(spec, code, **made_by)
-        write_table(folder / f"{name}.parquet", pa.Table.from_pandas(frame, preserve_index=False), made)
+        sources: Row = {"files": [str(file) for file in plan.study.files]}  # rs clean keeps their results
+        sources |= {"overrides": plan.study.overrides} if plan.study.overrides else {}
+        metadata = provenance(spec, code, **sources)
+        write_table(folder / f"{name}.parquet", pa.Table.from_pandas(frame, preserve_index=False), metadata)
 
 
 def rows_of(plan: Plan) -> dict[str, list[Row]]:
@@ -89,6 +89,6 @@ def rows_of(plan: Plan) -> dict[str, list[Row]]:
 def check_tables(plan: Plan) -> None:
     """Raises UserError unless each of the study's tables exists, is of this study and has its columns."""
     for path in plan.table_files():
-        made = read_table(plan.existing(path), TABLES[path.stem].columns)[1]
-        if made.get("spec") != {"study": plan.study.name, "table": path.stem}:
+        metadata = read_table(plan.existing(path), TABLES[path.stem].columns)[1]
+        if metadata.get("spec") != {"study": plan.study.name, "table": path.stem}:
             raise UserError(f"{path}: not the table {path.stem} of {plan.study.name}; {ADVICE}")

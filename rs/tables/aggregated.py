@@ -30,28 +30,28 @@ def check_files(plan: Plan) -> dict[str, list[Path]]:
 def _check_run(plan: Plan, planned: PlannedRun) -> list[Path]:
     path = planned.manifest
     manifest = read_model_manifest(path)
-    made, trained = manifest["provenance"], planned.run.trained
-    lacks = [key for key in _TRAINED if trained and key not in made]
+    provenance, trained = manifest["provenance"], planned.run.trained
+    lacks = [key for key in _TRAINED if trained and key not in provenance]
     if lacks:
         raise UserError(f"{path}: lacks {lacks[0]}: not a model's manifest; remove it and train again")
-    belongs(path, made, planned.spec)
+    belongs(path, provenance, planned.spec)
     unchecked = [] if checksums.KEY in manifest else [path]
     network = str(manifest["sha256"])
 
-    def check(path: Path, made: Any, spec: Any, model: str | None, checked: bool) -> None:
-        belongs(path, made, spec, model)
+    def check(path: Path, provenance: Any, spec: Any, model: str | None, checked: bool) -> None:
+        belongs(path, provenance, spec, model)
         if not checked:
             unchecked.append(path)
 
     if trained:
         path = planned.folder / "training.parquet"
-        made = read_table(path, ("epoch", "loss"))[1]
-        check(path, made, planned.spec, None, checksums.KEY in made)
+        provenance = read_table(path, ("epoch", "loss"))[1]
+        check(path, provenance, planned.spec, None, checksums.KEY in provenance)
     if planned.calibration:
         calibration = read_calibration(planned.calibration)
         spec = plan.job("calibrate", str(planned.calibration)).spec
-        made = calibration.get("provenance")
-        check(planned.calibration, made, spec, network, checksums.KEY in calibration)
+        provenance = calibration.get("provenance")
+        check(planned.calibration, provenance, spec, network, checksums.KEY in calibration)
     for observation in planned.observations:
         stages = [("attack", path) for path in observation.attacks]
         if observation.certified:
@@ -60,18 +60,18 @@ def _check_run(plan: Plan, planned: PlannedRun) -> list[Path]:
         if observation.distributional:
             stages.append(("distributional", observation.distributional))
         for stage, path in stages:
-            made = read_table(path)[1]
-            checked = checksums.KEY in made and made.get("content", "checked") == "checked"
-            check(path, made, plan.job(stage, str(path)).spec, network, checked)
+            provenance = read_table(path)[1]
+            checked = checksums.KEY in provenance and provenance.get("content", "checked") == "checked"
+            check(path, provenance, plan.job(stage, str(path)).spec, network, checked)
     return unchecked
 
 
 def check_certified(path: Path, spec: dict[str, Any]) -> None:
     """Raises UserError unless every certificate covers exactly the images that `spec` asks for."""
-    frame, made = read_certified(path)
-    belongs(path, made, spec)
+    frame, provenance = read_certified(path)
+    belongs(path, provenance, spec)
     positions = list(Subset(**spec["test"]).positions(spec["data_size"]))
     groups = frame.groupby("certificate", sort=False)["image"]
     if len(groups) != len(spec["certificates"]) or any(sorted(images) != positions for _, images in groups):
-        many = f"{len(spec['certificates'])} certificates of {len(positions)} images each"
-        raise UserError(f"{path}: does not hold the {many} that it was made for; {ADVICE}")
+        contents = f"{len(spec['certificates'])} certificates of {len(positions)} images each"
+        raise UserError(f"{path}: does not hold the {contents} that it was made for; {ADVICE}")

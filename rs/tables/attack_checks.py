@@ -128,7 +128,7 @@ def _check(
 
 def _over_radii(attack: Attacked) -> Iterator[Check]:
     """The worst pair of neighbouring radii, where each radius was attacked anew."""
-    if attack.made["shares"] != "none":
+    if attack.provenance["shares"] != "none":
         return
     pairs = [
         (_compared(attack.at(large), attack.at(small)), small, large)
@@ -144,7 +144,11 @@ def _variants(attack: Attacked) -> Iterator[Check]:
     for variant, rows in variants.groupby("variant", sort=False):
         radius, stronger = float(rows["radius"].iloc[0]), rows.set_index("image")
         if variant == "unbounded":
-            hits, images, chance = int((~rows["success"]).sum()), len(rows), 1 / int(attack.made["classes"])
+            hits, images, chance = (
+                int((~rows["success"]).sum()),
+                len(rows),
+                1 / int(attack.provenance["classes"]),
+            )
             p = float(stats.binomtest(hits, images, chance, "greater").pvalue)
             comparison = _Comparison(p, images, hits / images, chance)
             yield _check("unbounded", attack, "chance", radius, comparison)
@@ -158,11 +162,11 @@ def _against_white_box(attack: Attacked, attacks: Sequence[Attacked]) -> Iterato
 
     A further row names the radii without such an attack.
     """
-    if attack.made["access"] == "white-box":
+    if attack.provenance["access"] == "white-box":
         return
-    rivals = [a for a in attacks if a.made["access"] == "white-box"]
+    rivals = [a for a in attacks if a.provenance["access"] == "white-box"]
     rivals = [a for a in rivals if a.norm == attack.norm and a.judge == attack.judge]
-    check, strongest, alone = f"weaker access: {attack.made['access']}", [], []
+    check, strongest, alone = f"weaker access: {attack.provenance['access']}", [], []
     for radius in (r for r in attack.radii if r > 0):
         compared = [(_compared(rival.at(radius), attack.at(radius)), rival.name) for rival in rivals]
         shared = [pair for pair in compared if pair[0].images > 0]
@@ -181,7 +185,7 @@ def _against_white_box(attack: Attacked, attacks: Sequence[Attacked]) -> Iterato
 
 def _against_certificates(attack: Attacked, certified: pd.DataFrame) -> Iterator[Check]:
     """Images that changed within their certified radius, each counted once."""
-    if attack.made["judge"] == "base":  # the base classifier is not the certified one
+    if attack.provenance["judge"] == "base":  # the base classifier is not the certified one
         return
     moved = attack.frame[attack.frame["radius"] > 0]
     for name, claims in certified[certified["norm"] == attack.norm].groupby("certificate", sort=False):
@@ -194,12 +198,12 @@ def _against_certificates(attack: Attacked, certified: pd.DataFrame) -> Iterator
         images = int(met["image"].nunique())
         if not images:
             continue
-        looks = (int(attack.made["classes"]) - 1) * int(attack.made.get("looks", 1))
+        looks = (int(attack.provenance["classes"]) - 1) * int(attack.provenance.get("looks", 1))
         tests = met.groupby("image")["image"].transform("size") * looks
         changed = met.assign(level=LEVEL / tests)[met["prediction"] != met["certified_prediction"]]
         count = int(changed[_most_likely(changed) < changed["level"]]["image"].nunique())
-        asked, alpha = int(claims.index.isin(moved["image"]).sum()), float(claims["alpha"].iloc[0])
-        allowed = int(stats.binom.isf(LEVEL, asked, min(alpha + LEVEL, 1.0)))
+        attacked, alpha = int(claims.index.isin(moved["image"]).sum()), float(claims["alpha"].iloc[0])
+        allowed = int(stats.binom.isf(LEVEL, attacked, min(alpha + LEVEL, 1.0)))
         yield {
             "check": "certificate",
             "attack": attack.name,

@@ -35,18 +35,18 @@ class Attacked:
 
     name: str
     frame: pd.DataFrame
-    made: Mapping[str, Any]
+    provenance: Mapping[str, Any]
     certificate: str | None = None
     made_by: str | None = None
 
     @property
     def norm(self) -> float:
-        return float(self.made["norm"])
+        return float(self.provenance["norm"])
 
     @property
     def judge(self) -> tuple[Any, int | None]:
         """Votes and the seed of their noise, or "base". Only outcomes under one judge can be compared."""
-        votes, attack = self.made["judge"], self.made["spec"]["attack"]
+        votes, attack = self.provenance["judge"], self.provenance["spec"]["attack"]
         return votes, None if votes == "base" else attack.get("seed", 0)
 
     def at(self, radius: float, variant: str = "") -> pd.DataFrame:
@@ -93,9 +93,9 @@ def of_attacked(rows_of: Callable[[AttackedRun], Iterable[Row]]) -> Callable[[St
 def attacked_run(planned: PlannedRun, observation: Observation, named: Row) -> AttackedRun:
     attacks = []
     for path, use in zip(observation.attacks, planned.run.sections["attacks"], strict=True):
-        frame, made = read_judged(path, ("clean", "noisy", "attacked"))
+        frame, provenance = read_judged(path, ("clean", "noisy", "attacked"))
         made_by = use["attack"] if is_transfer(use) else None
-        attacks.append(Attacked(label_of(use), frame, made, _certificate(planned, use), made_by))
+        attacks.append(Attacked(label_of(use), frame, provenance, _certificate(planned, use), made_by))
     certified = None if observation.certified is None else _voted(observation.certified, planned)
     return AttackedRun(named, observation.noise, attacks, certified)
 
@@ -104,24 +104,24 @@ def read_judged(path: Path, needs: Iterable[str] = ()) -> tuple[pd.DataFrame, di
     """Outcomes of an attack and their provenance. Raises UserError where an image has fewer votes than the
     judge was to draw and they do not decide.
     """
-    frame, made = read_attacked(path, needs)
-    n = 1 if made["judge"] == "base" else made["judge"]
+    frame, provenance = read_attacked(path, needs)
+    n = 1 if provenance["judge"] == "base" else provenance["judge"]
     if len(frame):
         undecided = np.flatnonzero(~sure(np.stack(frame["votes"].to_list()), n))
         if len(undecided):
             votes = list(frame["votes"].iloc[undecided[0]])
-            told = f"{sum(votes)} of {n} votes, which do not decide"
-            raise UserError(f"{path}: row {undecided[0]}: {told}; {ADVICE}")
-    return frame, made
+            problem = f"{sum(votes)} of {n} votes, which do not decide"
+            raise UserError(f"{path}: row {undecided[0]}: {problem}; {ADVICE}")
+    return frame, provenance
 
 
 def _certificate(planned: PlannedRun, use: Row) -> str | None:
     """The name in certified files of the certificate that the study compares an attack with, or None."""
-    asked = use.get("certificate")
-    if not asked:
+    name = use.get("certificate")
+    if not name:
         return None
     offered = planned.run.sections["certificates"]
-    return next((_name_in_files(c) for c in offered if asked in (c["name"], label_of(c))), asked)
+    return next((_name_in_files(c) for c in offered if name in (c["name"], label_of(c))), name)
 
 
 def _name_in_files(certificate: Row) -> str:

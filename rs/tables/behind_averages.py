@@ -42,16 +42,16 @@ def curve(a: Contestant, b: Contestant, level: float = 0.95) -> dict[str, Any]:
     if stopped:
         decided = sorted({r for side in (a, b) for r in side.decided or ()})
         radii = np.array([r for r in decided if not a.is_lower_bound(r) and not b.is_lower_bound(r)])
-    told: dict[str, Any] = {"a": a.name, "b": b.name, "decided": stopped}
+    fields: dict[str, Any] = {"a": a.name, "b": b.name, "decided": stopped}
     if not len(radii):
         empty: dict[str, Any] = {key: [] for key in ("stretches", "radii", "difference", "low", "high")}
-        return told | {"p": None} | empty
+        return fields | {"p": None} | empty
     band = difference_band(first, second, radii, level, factors=(a.factor, b.factor))
     stretches = [dict(zip(("side", "first", "last"), s, strict=True)) for s in band.stretches()]
-    told |= {"p": band.p, "stretches": stretches}
+    fields |= {"p": band.p, "stretches": stretches}
     for key in ("radii", "difference", "low", "high"):
-        told[key] = [float(value) for value in getattr(band, key)]
-    return told
+        fields[key] = [float(value) for value in getattr(band, key)]
+    return fields
 
 
 def probabilities(contestant: Contestant, level: float = 0.95) -> list[dict[str, Any]]:
@@ -109,6 +109,6 @@ def _share(own: Any, reference: Any, level: float) -> dict[str, Any]:
     if len(right) == 1 or shares.min() == shares.max():  # images that do not vary give no interval for others
         low, high = (float(end) for end in wilson_interval(accuracy * images, images, level))
     else:
-        found = of_means(shares, np.zeros(images), level)
-        low, high = max(found.low, 0.0), min(found.high, 1.0)
+        interval = of_means(shares, np.zeros(images), level)
+        low, high = max(interval.low, 0.0), min(interval.high, 1.0)
     return {"images": images, "accuracy": accuracy, "low": low, "high": high}

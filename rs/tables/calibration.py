@@ -31,12 +31,18 @@ def rows(stored: Stored) -> Iterator[Row]:
             yield {**head(planned), **trained_with(planned.spec["noise"]), **measured}
 
 
-def check_reused(path: Path, found: Row) -> None:
+def check_reused(path: Path, calibration: Row) -> None:
     """Raises UserError for an invalid measurement with reused noise. No training uses it alone."""
-    told = [found[key] for key in ("rho_reused_noise", "epsilon_reused_noise") if key in found]
-    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < math.inf for v in told)
-    if told and not (numbers and len(told) == 2 and math.isclose(told[1], math.sqrt(told[0]), rel_tol=1e-9)):
-        raise UserError(f"{path}: epsilon_reused_noise is not the root of rho_reused_noise: {told}; {ADVICE}")
+    values = [calibration[key] for key in ("rho_reused_noise", "epsilon_reused_noise") if key in calibration]
+    numbers = all(
+        isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < math.inf for v in values
+    )
+    if values and not (
+        numbers and len(values) == 2 and math.isclose(values[1], math.sqrt(values[0]), rel_tol=1e-9)
+    ):
+        raise UserError(
+            f"{path}: epsilon_reused_noise is not the root of rho_reused_noise: {values}; {ADVICE}"
+        )
 
 
 TABLE = Table("calibration", ("run", "label", *NOISE, *_MEASURED), rows)

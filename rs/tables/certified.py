@@ -86,11 +86,11 @@ def claims(stored: Stored) -> list[Claim]:
 def _of_runs(stored: Stored) -> Iterator[Claim]:
     for planned, observation, named in stored.observations():
         if observation.certified:
-            frame, made = read_certified(observation.certified)
+            frame, provenance = read_certified(observation.certified)
             precision = planned.run.sections["sampling"].get("precision", "float32")
             source = None if planned.source is None else planned.source.run.label
-            told = {**named, "precision": precision}
-            yield from claims_of(frame, told, made.get("stop"), source)
+            columns = {**named, "precision": precision}
+            yield from claims_of(frame, columns, provenance.get("stop"), source)
 
 
 def _of_logs(stored: Stored) -> Iterator[Claim]:

@@ -68,9 +68,10 @@ def compare(pairs: Iterable[tuple[Contestant, Contestant, Asked]], adjusted: boo
         apart = holm([row["found"].p for row in family])
         equivalent = holm([row["found"].equivalence for row in family])
         for row, p, equivalence in zip(family, apart, equivalent, strict=True):
-            found: Difference = row.pop("found")
-            row |= {"difference": found.value, "low": found.low, "high": found.high, "p": found.p}
-            row |= {"adjusted_p": p, "verdict": verdict(found, p, equivalence, row.pop("level"))}
+            difference: Difference = row.pop("found")
+            row |= {"difference": difference.value, "low": difference.low, "high": difference.high}
+            row |= {"p": difference.p}
+            row |= {"adjusted_p": p, "verdict": verdict(difference, p, equivalence, row.pop("level"))}
     return rows
 
 
@@ -80,7 +81,7 @@ class _Pair:
 
     a: Contestant
     b: Contestant
-    asked: Asked
+    settings: Asked
 
     def rows(self) -> Iterator[Row]:
         for row in self._certified() + self._attacked():
@@ -89,7 +90,7 @@ class _Pair:
             )
             if row["lower_bound"]:  # no test: all votes could give another result
                 row["found"] = replace(row["found"], p=math.nan, equivalence=math.nan)
-            yield row | {"level": self.asked.level}
+            yield row | {"level": self.settings.level}
 
     def _certified(self) -> list[Row]:
         if (both := self._common(self.a.certified, self.b.certified)) is None:
@@ -98,63 +99,67 @@ class _Pair:
         head, rows = self._head(first.shape[1]), []
         radius_a, radius_b = first.clip(min=0), second.clip(min=0)
         for metric, over, of in (("acr", of_means, np.mean), ("median_radius", of_medians, np.median)):
-            margin = self.asked.margins.get(metric)
-            found = over(radius_a.mean(axis=0), radius_b.mean(axis=0), self.asked.level, margin)
-            told = head | {"metric": metric, "radius": None}
-            rows.append(told | {"about": "networks", "seeds": min(len(first), len(second)), "found": found})
+            margin = self.settings.margins.get(metric)
+            difference = over(radius_a.mean(axis=0), radius_b.mean(axis=0), self.settings.level, margin)
+            columns = head | {"metric": metric, "radius": None}
+            rows.append(
+                columns | {"about": "networks", "seeds": min(len(first), len(second)), "found": difference}
+            )
             each = [of(values, axis=1) for values in (radius_a, radius_b)]
             step = max(_step(metric, values) for values in (radius_a, radius_b))
-            rows.append(self._methods(told, each[0], each[1], step))
-        radii, told = self.asked.at(first, second), head | {"metric": "certified_accuracy"}
+            rows.append(self._methods(columns, each[0], each[1], step))
+        radii, columns = self.settings.at(first, second), head | {"metric": "certified_accuracy"}
         at = np.array(radii).reshape(-1, 1, 1)
         right_a, right_b = (
             np.where(radius >= at, side.factor, 0.0)
             for radius, side in zip(both, (self.a, self.b), strict=True)
         )
-        return rows + self._accuracies(told, right_a, right_b, radii)
+        return rows + self._accuracies(columns, right_a, right_b, radii)
 
     def _attacked(self) -> list[Row]:
         """Rows at each radius of each attack that both have with the same settings."""
         rows: list[Row] = []
         for key in self.a.attacked:
             if key not in self.b.attacked or (
-                self.asked.radii is not None and key[2] not in self.asked.radii
+                self.settings.radii is not None and key[2] not in self.settings.radii
             ):
                 continue
             if (both := self._common(self.a.attacked[key], self.b.attacked[key])) is None:
                 continue
             first, second = both
-            told = self._head(first.shape[1]) | {"metric": "empirical_accuracy", "attack": key[0]}
-            told["certificate"] = None
-            rows += self._accuracies(told, first[None], second[None], [key[2]])
+            columns = self._head(first.shape[1]) | {"metric": "empirical_accuracy", "attack": key[0]}
+            columns["certificate"] = None
+            rows += self._accuracies(columns, first[None], second[None], [key[2]])
         return rows
 
-    def _accuracies(self, told: Row, right_a: Floats, right_b: Floats, radii: Sequence[float]) -> list[Row]:
+    def _accuracies(
+        self, columns: Row, right_a: Floats, right_b: Floats, radii: Sequence[float]
+    ) -> list[Row]:
         """Rows at R radii, from the values [R, S, N] that each image counts for the accuracy of each network
         of A and B: 0 where the network is wrong, else 1 or the certificate's factor.
         """
         rows: list[Row] = []
         networks, n = min(right_a.shape[1], right_b.shape[1]), right_a.shape[2]
-        level, margin = self.asked.level, self.asked.margins.get(told["metric"])
+        level, margin = self.settings.level, self.settings.margins.get(columns["metric"])
         if right_a.shape[1] == right_b.shape[1] == 1 and self.a.factor == self.b.factor == 1:
             only_a, only_b = ((x > y).sum(axis=(1, 2)) for x, y in ((right_a, right_b), (right_b, right_a)))
-            found = of_proportions(only_a, only_b, n, level, margin)
+            differences = of_proportions(only_a, only_b, n, level, margin)
         else:
             means = zip(right_a.mean(axis=1), right_b.mean(axis=1), strict=True)
-            found = [of_means(x, y, level, margin, largest=1.0) for x, y in means]
+            differences = [of_means(x, y, level, margin, largest=1.0) for x, y in means]
         for i, radius in enumerate(radii):
-            row = told | {"radius": float(radius)}
-            rows.append(row | {"about": "networks", "seeds": networks, "found": found[i]})
+            row = columns | {"radius": float(radius)}
+            rows.append(row | {"about": "networks", "seeds": networks, "found": differences[i]})
             rows.append(self._methods(row, right_a[i].mean(axis=1), right_b[i].mean(axis=1), 1 / n))
         return rows
 
-    def _methods(self, told: Row, of_a: Any, of_b: Any, resolution: float) -> Row:
+    def _methods(self, columns: Row, of_a: Any, of_b: Any, resolution: float) -> Row:
         """The row about methods, from a value of each network."""
         both = ((self.a, of_a), (self.b, of_b))
         seeds_a, seeds_b = (dict(zip(side.seeds, map(float, v), strict=True)) for side, v in both)
-        margin = self.asked.margins.get(told["metric"])
-        found, seeds = over_seeds(seeds_a, seeds_b, self.asked.level, margin, resolution)
-        return told | {"about": "methods", "seeds": seeds, "found": found}
+        margin = self.settings.margins.get(columns["metric"])
+        difference, seeds = over_seeds(seeds_a, seeds_b, self.settings.level, margin, resolution)
+        return columns | {"about": "methods", "seeds": seeds, "found": difference}
 
     def _common(self, of_a: Outcomes | None, of_b: Outcomes | None) -> tuple[Floats, Floats] | None:
         """The values of each side on the common images, [S, N]. None where one side has no such values.
@@ -168,15 +173,15 @@ class _Pair:
             if len(images) < 2:
                 raise UserError(f"{' and '.join(names)}: only one image in common; at least 2 are needed")
         except UserError:
-            if self.asked.named:
+            if self.settings.named:
                 raise
             return None
         return first, second
 
     def _head(self, images: int) -> Row:
         known = self.a if self.a.conditions else self.b
-        told = {"certificate": known.conditions.get("certificate"), **known.smoothing}
-        return dict.fromkeys(COLUMNS) | {"a": self.a.name, "b": self.b.name, "images": images} | told
+        columns = {"certificate": known.conditions.get("certificate"), **known.smoothing}
+        return dict.fromkeys(COLUMNS) | {"a": self.a.name, "b": self.b.name, "images": images} | columns
 
 
 def _step(metric: str, radii: Floats) -> float:
@@ -193,15 +198,15 @@ def refuse_other_conditions(pairs: Iterable[tuple[Contestant, Contestant]], hint
     """The conditions in which contestants of a pair differ, as sentences. Raises the first as a UserError
     with `hint`, unless that is empty. Conditions that a log does not state are not compared.
     """
-    found = []
+    sentences = []
     for a, b in pairs:
         for key in a.conditions:
             here, there = a.conditions.get(key), b.conditions.get(key)
             if key in b.conditions and here != there:
-                found.append(f"{a.name} and {b.name}: {key} {here} and {there}")
+                sentences.append(f"{a.name} and {b.name}: {key} {here} and {there}")
                 if hint:
-                    raise UserError(f"{found[0]}: not under the same conditions; {hint}")
-    return found
+                    raise UserError(f"{sentences[0]}: not under the same conditions; {hint}")
+    return sentences
 
 
 def of_study(
@@ -223,15 +228,15 @@ def of_study(
     if not comparisons:
         pairs = [*_pairs(list(certified.values())), *_pairs(list(attacked.values()))]
         return compare((a, b, Asked(radii, named=False)) for a, b in pairs)
-    asked = []
+    chosen = []
     for entry in comparisons:
         margins = dict.fromkeys(METRICS, float(entry["margin"])) if entry["margin"] else {}
         at = Asked(radii, entry["at"] or None, margins=margins)
         for group in groups:
             named = {contestant.name: contestant for contestant in group}
             if entry["better"] in named and entry["than"] in named:
-                asked.append((named[entry["better"]], named[entry["than"]], at))
-    return compare(asked)
+                chosen.append((named[entry["better"]], named[entry["than"]], at))
+    return compare(chosen)
 
 
 def _pairs(groups: list[list[Contestant]]) -> list[tuple[Contestant, Contestant]]:

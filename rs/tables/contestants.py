@@ -88,30 +88,30 @@ def of_runs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]
 
     Raises UserError for missing files, and for files of other settings or networks.
     """
-    found: list[Contestant] = []
+    contestants: list[Contestant] = []
     groups: dict[str, list[PlannedRun]] = {}
     for planned in plan.runs:
         if labels is None or planned.run.label in labels:
             groups.setdefault(planned.run.label, []).append(planned)
     for label, seeds in groups.items():
         for i in range(len(seeds[0].observations)):
-            found += _observed(plan, label, seeds, [p.observations[i] for p in seeds])
-    return found
+            contestants += _observed(plan, label, seeds, [p.observations[i] for p in seeds])
+    return contestants
 
 
 def of_logs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]:
     """The study's logs, or those of `labels`, with the study's settings of them."""
-    found = []
+    contestants = []
     for log in plan.logs:
         if labels is None or log.label in labels:
             frame = pd.DataFrame(log_images(read_log(log.path)))
-            told = {"smoothing": describe(log.noise), **log.claim}
-            conditions = {k: told[k] for k in ("smoothing", "certificate", "norm", "alpha", "n")}
+            stated = {"smoothing": describe(log.noise), **log.claim}
+            conditions = {k: stated[k] for k in ("smoothing", "certificate", "norm", "alpha", "n")}
             sigma = _sigma(log.noise, log.claim["certificate"])
             own = (_outcomes([frame], certified_radii), conditions, smoothed_with(log.noise))
             rigorous = bool(log.claim["rigorous"])
-            found.append(Contestant(log.label, (None,), *own, sigma=sigma, rigorous=rigorous))
-    return found
+            contestants.append(Contestant(log.label, (None,), *own, sigma=sigma, rigorous=rigorous))
+    return contestants
 
 
 def _observed(
@@ -125,7 +125,7 @@ def _observed(
     attacked = _attacked(plan, seeds, observed)
     numbers = tuple(p.run.seed for p in seeds)
     sampling = seeds[0].run.sections["sampling"]
-    devices = sorted({str((made.get("form") or {}).get("device")) for _, made in read})
+    devices = sorted({str((provenance.get("form") or {}).get("device")) for _, provenance in read})
     drawn = dumps([noise, sampling["seed"], sampling["block"], sampling["n0"], devices])
     votes = "sequential" if sampling["mode"] == "sequential" else sampling["n"]
     if len(frames) < len(seeds):
@@ -138,17 +138,21 @@ def _observed(
     kinds = {label_of(c): c["name"] for c in seeds[0].run.sections["certificates"]}
     out: list[Contestant] = []
     for certificate, first in frames[0].groupby("certificate", sort=False):
-        told: dict[str, Any] = {"smoothing": describe(noise), "certificate": str(certificate)}
-        told |= {"norm": float(first["norm"].iloc[0]), "alpha": float(first["alpha"].iloc[0]), "n": votes}
+        conditions: dict[str, Any] = {"smoothing": describe(noise), "certificate": str(certificate)}
+        conditions |= {
+            "norm": float(first["norm"].iloc[0]),
+            "alpha": float(first["alpha"].iloc[0]),
+            "n": votes,
+        }
         own = [frame[frame["certificate"] == certificate] for frame in frames]
         sigma = _sigma(noise, kinds.get(str(certificate), ""))
-        found = _outcomes(own, certified_radii)
+        outcomes = _outcomes(own, certified_radii)
         factor = float(first["factor"].iloc[0])
         columns, decided = smoothed_with(noise), decided_radii(first, read[0][1].get("stop"))
         largest = float(np.max([frame.iloc[0].get("largest_radius", np.nan) for frame in own]))
         rigorous = bool(first["rigorous"].all())
         own_facts = (columns, drawn, sigma, factor, attacked, decided, largest, rigorous)
-        out.append(Contestant(label, numbers, found, told, *own_facts))
+        out.append(Contestant(label, numbers, outcomes, conditions, *own_facts))
     return out
 
 
@@ -161,29 +165,31 @@ def _sigma(noise: dict[str, Any], certificate: str) -> float | None:
 def _certified(plan: Plan, planned: PlannedRun, path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     spec = plan.job("certify", str(plan.existing(path))).spec
     check_certified(path, spec)
-    frame, made = read_certified(path)
-    belongs(path, made, spec, str(read_model_manifest(planned.manifest)["sha256"]))
-    return frame, made
+    frame, provenance = read_certified(path)
+    belongs(path, provenance, spec, str(read_model_manifest(planned.manifest)["sha256"]))
+    return frame, provenance
 
 
 def _attacked(
     plan: Plan, seeds: list[PlannedRun], observed: list[Observation]
 ) -> dict[tuple[str, str, float], Outcomes]:
     """Outcomes of the attacks; attacks with other settings have other keys."""
-    found: dict[tuple[str, str, float], Outcomes] = {}
-    for i, given in enumerate(seeds[0].run.sections["attacks"]):
+    outcomes: dict[tuple[str, str, float], Outcomes] = {}
+    for i, attack in enumerate(seeds[0].run.sections["attacks"]):
         paths = [plan.existing(o.attacks[i]) for o in observed]
         frames: list[pd.DataFrame] = []
         for planned, path in zip(seeds, paths, strict=True):
-            frame, made = read_judged(path)
+            frame, provenance = read_judged(path)
             network = str(read_model_manifest(planned.manifest)["sha256"])
-            belongs(path, made, plan.job("attack", str(path)).spec, network)
+            belongs(path, provenance, plan.job("attack", str(path)).spec, network)
             frames.append(frame[frame["variant"] == ""])
-        settings = dumps([plan.job("attack", str(paths[0])).spec["attack"], str(made["norm"]), made["judge"]])
+        settings = dumps(
+            [plan.job("attack", str(paths[0])).spec["attack"], str(provenance["norm"]), provenance["judge"]]
+        )
         for radius in sorted(set(frames[0]["radius"])):
             own = [frame[frame["radius"] == radius] for frame in frames]
-            found[label_of(given), settings, float(radius)] = _outcomes(own, _right)
-    return found
+            outcomes[label_of(attack), settings, float(radius)] = _outcomes(own, _right)
+    return outcomes
 
 
 def _right(frame: pd.DataFrame) -> Floats:
@@ -208,11 +214,11 @@ def common_images(a: Outcomes, b: Outcomes, names: tuple[str, str]) -> tuple[Int
     images, at_a, at_b = np.intersect1d(a.images, b.images, assume_unique=True, return_indices=True)
     if len(images) == 0:
         ends = [f"{o.images[0]} to {o.images[-1]}" for o in (a, b)]
-        told = f"{names[0]} has images {ends[0]}, {names[1]} {ends[1]}"
-        raise UserError(f"{names[0]} and {names[1]}: no image in common: {told}")
+        problem = f"{names[0]} has images {ends[0]}, {names[1]} {ends[1]}"
+        raise UserError(f"{names[0]} and {names[1]}: no image in common: {problem}")
     labels, others = a.labels[at_a], b.labels[at_b]
     if (labels != others).any():
         i = int(np.flatnonzero(labels != others)[0])
-        told = f"image {images[i]} has label {labels[i]} there and {others[i]} here"
-        raise UserError(f"{names[0]} and {names[1]}: of different data: {told}")
+        problem = f"image {images[i]} has label {labels[i]} there and {others[i]} here"
+        raise UserError(f"{names[0]} and {names[1]}: of different data: {problem}")
     return images, a.values[:, at_a], b.values[:, at_b], labels

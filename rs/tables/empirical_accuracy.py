@@ -17,17 +17,17 @@ from rs.tables.table import Row, Table
 
 def rows_of(run: AttackedRun) -> Iterator[Row]:
     for attack in run.attacks:
-        made, outcomes = attack.made, attack.plain
+        provenance, outcomes = attack.provenance, attack.plain
         columns = {
             **run.named,
             "attack": attack.name,
-            "access": made["access"],
-            "norm": made["norm"],
-            "samples": made["samples"],
-            "shares": made["shares"],
-            "judge": str(made["judge"]),
+            "access": provenance["access"],
+            "norm": provenance["norm"],
+            "samples": provenance["samples"],
+            "shares": provenance["shares"],
+            "judge": str(provenance["judge"]),
             "panel": attack.made_by or attack.name,
-            "excess": _excess(outcomes, run.noise) if made["shares"] == "minimal" else None,
+            "excess": _excess(outcomes, run.noise) if provenance["shares"] == "minimal" else None,
         }
         for radius, group in outcomes.groupby("radius"):
             hits, images = int((~group["success"]).sum()), len(group)

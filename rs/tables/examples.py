@@ -15,7 +15,7 @@ def rows_of(run: AttackedRun) -> Iterator[Row]:
     for attack in run.attacks:
         outcomes = attack.plain
         for outcome in outcomes[outcomes["attacked"].notna()].to_dict("records"):
-            example = {"attack": attack.name, "true": outcome["label"], "shape": attack.made["shape"]}
+            example = {"attack": attack.name, "true": outcome["label"], "shape": attack.provenance["shape"]}
             yield {**run.named, **example, **{column: outcome[column] for column in _OUTCOME}}
 
 

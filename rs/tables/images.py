@@ -56,8 +56,8 @@ def thumbnails(stored: Stored, outcomes: list[Row]) -> Iterator[Row]:
         every = -(-max(images.shape[2:]) // LONGEST)
         small = np.ascontiguousarray(images[image, :, ::every, ::every])
         values = small if small.dtype == np.uint8 else np.round(small * 255).astype(np.uint8)
-        told = {"image": image, "true": int(labels[image]), "shape": list(values.shape)}
-        yield told | {"pixels": values.tobytes()}
+        picture = {"image": image, "true": int(labels[image]), "shape": list(values.shape)}
+        yield picture | {"pixels": values.tobytes()}
 
 
 IMAGES = Table("images", (*_CLAIM, "factor", "image", "true", "prediction", "radius", *VOTED), rows)

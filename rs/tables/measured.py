@@ -58,27 +58,27 @@ def places(tables: Tables, table: str, rows: Sequence[Row]) -> str:
     return ", ".join(f"{table}[{index[id(row)]}]" for row in rows)
 
 
-def _same(have: Any, asked: Any) -> bool:
-    if isinstance(asked, float) and isinstance(have, (int, float)):
-        return math.isclose(have, asked, rel_tol=1e-9, abs_tol=1e-12)
-    return bool(have == asked)
+def _same(have: Any, expected: Any) -> bool:
+    if isinstance(expected, float) and isinstance(have, (int, float)):
+        return math.isclose(have, expected, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(have == expected)
 
 
 def mean_of(
-    found: Sequence[Row], column: str, scale: float = 1.0, confidence: float = TABLED
+    rows: Sequence[Row], column: str, scale: float = 1.0, confidence: float = TABLED
 ) -> Measured | None:
     """Mean over seeds of a column and of the ends of its interval. None where a seed has no such value."""
-    values = [row.get(column) for row in found]
-    if not found or any(v is None or math.isnan(float(v)) for v in values):
+    values = [row.get(column) for row in rows]
+    if not rows or any(v is None or math.isnan(float(v)) for v in values):
         return None
-    each, first = [_side(row, column, confidence) for row in found], found[0]
-    side = Side(*(scale * sum(ends) / len(found) for ends in zip(*each, strict=True)))
+    each, first = [_side(row, column, confidence) for row in rows], rows[0]
+    side = Side(*(scale * sum(ends) / len(rows) for ends in zip(*each, strict=True)))
     images = first.get("images")
     step = _most_of_an_image(first, column) / images if images else 0.0
-    bound = any(row.get("lower_bound") for row in found)
+    bound = any(row.get("lower_bound") for row in rows)
     seeds = [scale * float(v) for v in values if v is not None]
-    least, most = (scale * end for end in _possible(found, column))
-    return Measured(str(first["label"]), seeds, side, images, list(found), bound, step, least, most)
+    least, most = (scale * end for end in _possible(rows, column))
+    return Measured(str(first["label"]), seeds, side, images, list(rows), bound, step, least, most)
 
 
 def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float]:
@@ -107,14 +107,14 @@ def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float
     return value, value - wider * (value - float(below)), value + wider * (float(above) - value)
 
 
-def _possible(found: Sequence[Row], column: str) -> tuple[float, float]:
+def _possible(rows: Sequence[Row], column: str) -> tuple[float, float]:
     """The range of a number, to which its table cuts the interval; for an accuracy, up to the share of the
     images that its certificate covers. A `loss_bound` does not limit an estimate above it.
     """
     if column in ACCURACIES:
-        return 0.0, float(found[0].get("factor") or 1.0)
-    caps = [row.get(_CAPS.get(column, ""), math.nan) for row in found]
-    known = all(cap is not None and row[column] <= cap for row, cap in zip(found, caps, strict=True))
+        return 0.0, float(rows[0].get("factor") or 1.0)
+    caps = [row.get(_CAPS.get(column, ""), math.nan) for row in rows]
+    known = all(cap is not None and row[column] <= cap for row, cap in zip(rows, caps, strict=True))
     return 0.0 if column in AVERAGES else -math.inf, max(map(float, caps)) if known else math.inf
 
 

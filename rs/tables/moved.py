@@ -106,7 +106,7 @@ class Setting:
 
 def setting_of(
     section: Distributional,
-    made: Mapping[str, Any],
+    provenance: Mapping[str, Any],
     adversaries: Mapping[str, Observed],
     training_gamma: float | None,
 ) -> Setting:
@@ -114,16 +114,16 @@ def setting_of(
     rhos: Sequence[float] = section.rhos
     if not rhos:
         points = adversaries.get("smoothed", adversaries["base"])
-        points = points.without(points.refused(int(made["estimates"])))
+        points = points.without(points.refused(int(provenance["estimates"])))
         gammas = section.attack_gammas or section.gammas
         ends = [points.squared_distance[:, points.at(gamma)].mean() for gamma in gammas]
         near, far = max(min(ends), 1e-6), max(*ends, 1e-5)
         rhos = [0.0, *map(float, np.geomspace(near, far, GRID - 1))]
     return Setting(
         section.bound,
-        sigma=float(made["sigma"]),
-        dimension=int(made["dimension"]),
-        estimates=int(made["estimates"]),
+        sigma=float(provenance["sigma"]),
+        dimension=int(provenance["dimension"]),
+        estimates=int(provenance["estimates"]),
         alpha=section.alpha,
         gammas=sorted(set(section.gammas)),
         rhos=sorted(set(rhos)),
@@ -176,13 +176,13 @@ def moved_runs(stored: Stored) -> list[MovedRun]:
 
 def moved_run(file: Path, planned: PlannedRun, named: Row) -> MovedRun:
     section = TypeAdapter(Distributional).validate_python(planned.run.sections["distributional"])
-    frame, made = read_moved(file)
+    frame, provenance = read_moved(file)
     adversaries, unseen = observed(frame), independent(frame)
-    if float(made["sigma"]) == 0:  # level 0 smooths nothing
+    if float(provenance["sigma"]) == 0:  # level 0 smooths nothing
         adversaries.pop("smoothed", None)
         unseen.pop("smoothed", None)
     measured = section.loss if section.clip is None else f"{section.loss} to {section.clip:g}"
-    setting = setting_of(section, made, adversaries, _training_gamma(planned))
+    setting = setting_of(section, provenance, adversaries, _training_gamma(planned))
     gammas = section.attack_gammas or section.gammas
     return MovedRun({**named, "measured": measured}, setting, adversaries, unseen, gammas)
 

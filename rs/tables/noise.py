@@ -17,14 +17,14 @@ SMOOTHING = ("smoothing", "smoothing_name", "smoothing_level", "smoothing_parame
 
 def trained_with(noise: dict[str, Any]) -> Row:
     """The columns of NOISE."""
-    return dict(zip(NOISE, _told(noise), strict=True))
+    return dict(zip(NOISE, _parts(noise), strict=True))
 
 
 def smoothed_with(noise: dict[str, Any]) -> Row:
     """The columns of SMOOTHING."""
-    return dict(zip(SMOOTHING, (describe(noise), *_told(noise)), strict=True))
+    return dict(zip(SMOOTHING, (describe(noise), *_parts(noise)), strict=True))
 
 
-def _told(noise: dict[str, Any]) -> tuple[str, float, str]:
+def _parts(noise: dict[str, Any]) -> tuple[str, float, str]:
     parameters = {key: value for key, value in noise.items() if key != "name"}
     return noise["name"], noise_level(noise), dumps(parameters)

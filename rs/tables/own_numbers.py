@@ -30,7 +30,7 @@ def by_own_numbers(study: Study) -> dict[str, tuple[str, list[Row]]]:
     """For each claim, by id, that printed numbers decide or leave open: the verdict (holds, fails, undecided)
     and its conditions' rows. Claims of theory, and those whose runs lack a printed number, have none.
     """
-    found = {}
+    decided = {}
     for i, claim in enumerate(study.claims):
         if all(kind_of(condition) in THEORY for condition in claim["conditions"]):
             continue
@@ -38,16 +38,16 @@ def by_own_numbers(study: Study) -> dict[str, tuple[str, list[Row]]]:
         rows: list[Row] = []
         verdicts = []
         for j, condition in enumerate(claim["conditions"]):
-            asked = {**condition, "about": "networks", "smoothing": None}
+            adapted = {**condition, "about": "networks", "smoothing": None}
             refuse = partial(study.fail, ("claims", i, "conditions", j))
             margins = study.agreement if condition["equivalent"] is not None else dict.fromkeys(MARGINS, 0.0)
-            mine = list(decide(asked, tables, {**margins, "confidence": TABLED}, refuse))
+            mine = list(decide(adapted, tables, {**margins, "confidence": TABLED}, refuse))
             verdicts.append(joined("all", [row["verdict"] for row in mine]))
             rows += [_as_printed(row) for row in mine]
         verdict = joined(claim["join"], verdicts)
         if verdict != "not run":
-            found[claim["id"]] = (verdict, rows)
-    return found
+            decided[claim["id"]] = (verdict, rows)
+    return decided
 
 
 def _as_printed(row: Row) -> Row:

@@ -33,20 +33,20 @@ def paired(plan: Plan) -> list[Row]:
     `equivalent` or `difference` whose sides exist. `a` and `b` are their names (condition_words). Raises
     UserError for invalid files.
     """
-    asked = list(_conditions(plan))
-    if not asked:
+    conditions = list(_conditions(plan))
+    if not conditions:
         return []
-    labels = {side["run"] for _, sides, _ in asked for side in sides}
+    labels = {side["run"] for _, sides, _ in conditions for side in sides}
     contestants = [*of_runs(plan, labels), *of_logs(plan, labels)]
-    found: dict[tuple[Any, ...], Row] = {}
-    for condition, sides, levels in asked:
+    rows: dict[tuple[Any, ...], Row] = {}
+    for condition, sides, levels in conditions:
         for a, b in _pairs(contestants, condition["metric"], sides):
             for confidence in levels:
-                for row in compare([(a, b, _asked(plan, condition, b, confidence))], adjusted=False):
+                for row in compare([(a, b, _settings(plan, condition, b, confidence))], adjusted=False):
                     if row["metric"] == condition["metric"]:
                         row["level"] = confidence
-                        found.setdefault(tuple(row[key] for key in KEY), row)
-    return list(found.values())
+                        rows.setdefault(tuple(row[key] for key in KEY), row)
+    return list(rows.values())
 
 
 def _conditions(plan: Plan) -> Iterator[tuple[Row, list[Row], set[float]]]:
@@ -90,19 +90,21 @@ def _pairs(
 
 def _meant(contestants: list[Contestant], metric: str, side: Row) -> Iterator[Contestant]:
     for one in contestants:
-        told = {"certificate": side["certificate"]} if metric in CERTIFIED else {}
-        told |= {"smoothing": side["smoothing"]} if side["smoothing"] is not None else {}
-        if one.name == side["run"] and all(one.conditions.get(k) == v for k, v in told.items()):
-            meant = {key: found for key, found in one.attacked.items() if key[0] == side["attack"]}
+        stated = {"certificate": side["certificate"]} if metric in CERTIFIED else {}
+        stated |= {"smoothing": side["smoothing"]} if side["smoothing"] is not None else {}
+        if one.name == side["run"] and all(one.conditions.get(k) == v for k, v in stated.items()):
+            meant = {key: outcomes for key, outcomes in one.attacked.items() if key[0] == side["attack"]}
             yield replace(one, attacked=meant)
 
 
 def _under_no_name(one: Contestant) -> Contestant:
     """The contestant with its only attack under the same key as the other side's."""
-    return replace(one, attacked={("", "", radius): found for (_, _, radius), found in one.attacked.items()})
+    return replace(
+        one, attacked={("", "", radius): outcomes for (_, _, radius), outcomes in one.attacked.items()}
+    )
 
 
-def _asked(plan: Plan, condition: Row, beside: Contestant, level: float) -> Asked:
+def _settings(plan: Plan, condition: Row, beside: Contestant, level: float) -> Asked:
     agreed = plan.study.agreement
     margins = {metric: float(agreed["accuracy"]) for metric in ("certified_accuracy", ATTACKED)}
     if beside.certified is not None:

@@ -44,13 +44,14 @@ def rows(stored: Stored) -> Iterator[Row]:
 def _of_run(plan: Plan, planned: PlannedRun) -> Iterator[Row]:
     trained, manifest = planned.run.trained, planned.manifest
     stage = plan.maker(manifest).stage
-    made = read_model_manifest(manifest)["provenance"]
-    seconds = {"seconds": made["train_seconds"]} if trained else {}  # of all parts of a continued training
+    provenance = read_model_manifest(manifest)["provenance"]
+    # of all parts of a continued training
+    seconds = {"seconds": provenance["train_seconds"]} if trained else {}
     what = planned.spec["objective"]["name"] if trained else "joined" if stage == "join" else "imported"
-    yield _file(stage, what, manifest, {**made, **seconds})
+    yield _file(stage, what, manifest, {**provenance, **seconds})
     if planned.calibration:
-        told = read_calibration(planned.calibration).get("provenance") or {}
-        yield _file("calibrate", "epsilon", planned.calibration, told)
+        calibration = read_calibration(planned.calibration).get("provenance") or {}
+        yield _file("calibrate", "epsilon", planned.calibration, calibration)
     for observation in planned.observations:
         noise = {"smoothing": smoothed_with(observation.noise)["smoothing"]}
         if observation.certified:
@@ -64,18 +65,18 @@ def _of_run(plan: Plan, planned: PlannedRun) -> Iterator[Row]:
 def _certified(plan: Plan, path: Path) -> Iterator[Row]:
     """A row for the draws, as far as the file describes them, and one for the file."""
     job = plan.job("certify", str(path))
-    made = read_table(path)[1]
-    drawn = made.get("drawn") or {}
-    told = {**drawn, **{key: ", ".join(drawn.get(key) or ()) for key in ("commit", "device")}}
-    many = {key: drawn.get(key) for key in ("files", "votes", "passes")}
-    yield {**_file("sample", f"n = {job.spec['n']}", job.inputs["folder"], told), **many}
+    provenance = read_table(path)[1]
+    drawn = provenance.get("drawn") or {}
+    facts = {**drawn, **{key: ", ".join(drawn.get(key) or ()) for key in ("commit", "device")}}
+    counts = {key: drawn.get(key) for key in ("files", "votes", "passes")}
+    yield {**_file("sample", f"n = {job.spec['n']}", job.inputs["folder"], facts), **counts}
     certificates = ", ".join(label_of(method) for method in job.spec["certificates"])
-    yield _file("certify", certificates, path, made)
+    yield _file("certify", certificates, path, provenance)
 
 
-def _file(stage: str, what: str, path: Path, made: Mapping[str, Any]) -> Row:
-    told = {key: made.get(key) or None for key in ("commit", "device", "seconds")}
-    return {"stage": stage, "what": what, "file": path.as_posix(), "files": 1, **told}
+def _file(stage: str, what: str, path: Path, provenance: Mapping[str, Any]) -> Row:
+    facts = {key: provenance.get(key) or None for key in ("commit", "device", "seconds")}
+    return {"stage": stage, "what": what, "file": path.as_posix(), "files": 1, **facts}
 
 
 TABLE = Table("provenance", COLUMNS, rows)

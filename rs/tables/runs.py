@@ -19,14 +19,14 @@ _KINDS = {"model": "models", "objective": "objectives", "noise": "noises"}
 
 def rows(stored: Stored) -> Iterator[Row]:
     for planned in stored.plan.runs:
-        row = _trained(planned) if planned.run.trained else _given(planned)
+        row = _trained(planned) if planned.run.trained else _untrained(planned)
         unchecked = stored.unchecked[planned.id]
         content = {"content": f"{plural(len(unchecked), 'file')} not checked"} if unchecked else {}
         yield {**head(planned), **row, "network": planned.network, **content}
 
 
 def _trained(planned: PlannedRun) -> Row:
-    made = read_model_manifest(planned.manifest)["provenance"]
+    provenance = read_model_manifest(planned.manifest)["provenance"]
     spec = planned.spec
     row = {
         "dataset": spec["data"]["name"],
@@ -34,12 +34,12 @@ def _trained(planned: PlannedRun) -> Row:
         "objective": spec["objective"]["name"],
         **trained_with(spec["noise"]),
         "seed": spec["seed"],
-        "epochs": made["epochs"],
-        "train_seconds": made["train_seconds"],
-        "device": made["device"],
-        "precision": made["precision"],
+        "epochs": provenance["epochs"],
+        "train_seconds": provenance["train_seconds"],
+        "device": provenance["device"],
+        "precision": provenance["precision"],
     }
-    row |= {f"resolved.{key}": value for key, value in made["resolved"].items()}
+    row |= {f"resolved.{key}": value for key, value in provenance["resolved"].items()}
     for section, kind in _KINDS.items():
         method = defaults(method_schema(kind, spec[section]["name"]), spec[section])
         row |= {f"{section}.{key}": value for key, value in _flat(method).items() if key != "name"}
@@ -47,7 +47,7 @@ def _trained(planned: PlannedRun) -> Row:
     return row | {f"training.{key}": value for key, value in _flat(training).items()}
 
 
-def _given(planned: PlannedRun) -> Row:
+def _untrained(planned: PlannedRun) -> Row:
     """The row of a model that is not trained here: an imported one, whose `noise` the user states, or one
     that joins the networks of other runs, named by their ids.
     """
@@ -56,18 +56,18 @@ def _given(planned: PlannedRun) -> Row:
     row = {"dataset": spec["data"]["name"], "model": spec["model"]["name"]}
     row |= {"objective": "imported" if imported else "joined"}
     row |= {**trained_with(noise), "seed": planned.run.seed}
-    told = spec["model"]["imported"] if imported else _joined(spec["model"])
-    return row | {f"model.{key}": value for key, value in _flat(told).items()}
+    model = spec["model"]["imported"] if imported else _joined(spec["model"])
+    return row | {f"model.{key}": value for key, value in _flat(model).items()}
 
 
 def _joined(model: dict[str, Any]) -> Row:
     """Its parameters, with ids in place of networks."""
     facts = method_schema("models", model["name"])
-    told: Row = {k: v for k, v in defaults(facts, model).items() if k != "name" and v is not None}
+    parameters: Row = {k: v for k, v in defaults(facts, model).items() if k != "name" and v is not None}
     for key in facts["x-networks"]:
         part = model[key]
-        told[key] = ", ".join(one["run"] for one in part) if isinstance(part, list) else part["run"]
-    return told
+        parameters[key] = ", ".join(one["run"] for one in part) if isinstance(part, list) else part["run"]
+    return parameters
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> Row:

@@ -12,12 +12,12 @@ from rs.study.study import Study
 
 
 def largest_claims(
-    study: Study, label: str, certificate: str, told: dict[str, Any]
+    study: Study, label: str, certificate: str, settings: dict[str, Any]
 ) -> tuple[float, float] | None:
-    """The largest radius that the run's votes can certify, and the paper's, whose settings are `told`. None
+    """The largest radius that the run's votes can certify, and the paper's with its `settings`. None
     where unanimous votes do not bound them (`capped`), or where the paper's number of votes is unknown.
     """
-    votes = told.get("sampling", {}).get("n"), told.get("certificate", {}).get("alpha")
+    votes = settings.get("sampling", {}).get("n"), settings.get("certificate", {}).get("alpha")
     claim = _claim(study, label, certificate)
     if None in votes or claim is None:
         return None
