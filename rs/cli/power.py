@@ -98,16 +98,17 @@ def answer(pilot: Pilot, args: argparse.Namespace) -> dict[str, Any]:
     result |= {"unpaired_deviation": pilot.unpaired, "discordant": pilot.discordant}
     if difference:
         result["paired_images"] = _paired(pilot, difference, rule)
-        result["unpaired_images"] = size.images(pilot.unpaired, difference, **rule)
+        result["unpaired_images"] = size.images(_unpaired(pilot, difference), difference, **rule)
         result["seeds"] = None if deviation is None else size.seeds(deviation, difference, **rule)
     shown: dict[str, Any] = {}
     if args.images is not None:
         shown["images"] = args.images
-        shown["unpaired"] = size.difference(pilot.unpaired, args.images, **rule)
+        least = size.difference if pilot.metric == "acr" else size.accuracy_difference
+        shown["unpaired"] = least(pilot.unpaired, args.images, **rule)
         if pilot.discordant is not None:
             shown["paired"] = size.discordant_difference(pilot.discordant, args.images, **rule)
         elif pilot.paired is not None:
-            shown["paired"] = size.difference(pilot.paired, args.images, **rule)
+            shown["paired"] = least(pilot.paired, args.images, **rule)
     if args.seeds is not None:
         if deviation is None:
             few = f"the pilot has {plural(pilot.seeds, 'training seed')}, at least 3 are needed"
@@ -119,7 +120,18 @@ def answer(pilot: Pilot, args: argparse.Namespace) -> dict[str, Any]:
 def _paired(pilot: Pilot, difference: float, rule: dict[str, float]) -> int | None:
     if pilot.discordant is not None:
         return size.discordant_images(pilot.discordant, difference, **rule)
-    return None if pilot.paired is None else size.images(pilot.paired, difference, **rule)
+    if pilot.paired is None:
+        return None
+    return size.images(max(pilot.paired, _least(pilot, difference)), difference, **rule)
+
+
+def _unpaired(pilot: Pilot, difference: float) -> float:
+    return max(pilot.unpaired, _least(pilot, difference))
+
+
+def _least(pilot: Pilot, difference: float) -> float:
+    """The least deviation of images that are `difference` apart; 0 for radii, where none is known."""
+    return 0.0 if pilot.metric == "acr" else size.least_deviation(difference)
 
 
 def votes(

@@ -10,6 +10,9 @@ detects.
 - Training seeds: the t-test's own power, that of the noncentral t distribution, as the mean of the normal
   power over the distribution of the sample's deviation. scipy's nct gives NaN at differences of many
   deviations.
+- Unpaired accuracies: the difference itself is a lower limit of the spread. Two accuracies that are D apart
+  have variances of at least D (1 - D) together (one is 0 or 1), also where a pilot has every image right, or
+  none.
 
 All take the pilot's spread as the truth, and so inherit its error: s from n images has a relative error of
 about 1 / sqrt(2 n). docs/evidence/comparisons.md checks them by simulation.
@@ -40,6 +43,18 @@ def images(deviation: float, difference: float, level: float = 0.95, power: floa
 def difference(deviation: float, number: int, level: float = 0.95, power: float = 0.8) -> float:
     """Smallest difference of means that `number` images detect."""
     return sum(_quantiles(level, power)) * deviation / math.sqrt(number)
+
+
+def least_deviation(wanted: float) -> float:
+    """The least that single images of two accuracies deviate together, if these are `wanted` apart."""
+    return math.sqrt(wanted * (1 - wanted))
+
+
+def accuracy_difference(deviation: float, number: int, level: float = 0.95, power: float = 0.8) -> float:
+    """Smallest difference of accuracies that `number` images on each side detect; at most 1."""
+    found = difference(deviation, number, level, power)
+    least = sum(_quantiles(level, power)) ** 2
+    return min(max(found, least / (least + number)), 1.0)  # D = z sqrt(D (1 - D) / n)
 
 
 def discordant_images(psi: float, wanted: float, level: float = 0.95, power: float = 0.8) -> int:

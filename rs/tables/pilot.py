@@ -14,12 +14,15 @@ from rs.statistics.agreement import FEWEST_SEEDS, seeds_of
 from rs.statistics.bounds import Floats, clopper_pearson_upper
 from rs.tables.contestants import Contestant, common_images
 
+_ROUNDING = 1e-9  # relative: a smaller spread is none
+
 
 @dataclass(frozen=True)
 class Pilot:
     """Standard deviations of one image: of A minus B (`paired`), and of both sides together (`unpaired`: the
-    root of the sum of their variances). Values that need two contestants, or three seeds of both, are None
-    without them.
+    root of the sum of their variances). Radii without any spread are no proof of none: then one image is
+    taken to differ by the largest radius, as in rs.statistics.paired. Values that need two contestants, or
+    three seeds of both, are None without them.
     """
 
     names: tuple[str, ...]
@@ -61,7 +64,8 @@ def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
     variances = [float(v.var(axis=1, ddof=1).mean()) for v in values]
     metric = "acr" if radius is None else "certified_accuracy"
     if len(values) == 1:
-        return Pilot(names, metric, radius, images, len(values[0]), float(np.sqrt(2 * variances[0])))
+        unpaired = _deviation(2 * variances[0], values, radius)
+        return Pilot(names, metric, radius, images, len(values[0]), unpaired)
     a, b = values
     both = min(len(a), len(b))
     counts = radius is not None and all(c.factor == 1 for c in contestants)
@@ -74,10 +78,10 @@ def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
         radius,
         images,
         both,
-        unpaired=float(np.sqrt(sum(variances))),
+        unpaired=_deviation(sum(variances), values, radius),
         difference=float(a.mean() - b.mean()),
         correlation=covariance / spread if spread else None,
-        paired=float(np.sqrt(differences.var(axis=1, ddof=1).mean())),
+        paired=_deviation(float(differences.var(axis=1, ddof=1).mean()), values, radius),
         discordant=float((differences != 0).mean()) if counts else None,
         seed_deviation=_over_seeds(contestants, values, max(float(v.max()) for v in values) / images),
     )
@@ -85,6 +89,21 @@ def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
 
 def _valued(certified: Floats, radius: float | None, factor: float) -> Floats:
     return np.maximum(certified, 0.0) if radius is None else np.where(certified >= radius, factor, 0.0)
+
+
+def _deviation(variance: float, values: Sequence[Floats], radius: float | None) -> float:
+    """The root of the variance of single images; of radii without spread, if one of them differs by the
+    largest radius. Without spread an accuracy has 0: the difference to detect tells how many images differ at
+    least. Raises UserError where nothing is certified at any radius.
+    """
+    largest = max(float(v.max()) for v in values)
+    if variance > (_ROUNDING * largest) ** 2:
+        return math.sqrt(variance)
+    if radius is not None:
+        return 0.0
+    if largest == 0:
+        raise UserError("power: the pilot certifies no image at any radius, which tells no spread")
+    return largest / math.sqrt(values[0].shape[1])
 
 
 def _over_seeds(
@@ -121,6 +140,9 @@ def at_votes(
         expected.append(radius)
         noise += max(error - _redrawn(certified, contestant.sigma, number, number, alpha)[1], 0.0)
     spread = float((expected[0] - expected[1]).var(ddof=1)) + noise
+    largest = float(np.max(expected))
+    if spread <= (_ROUNDING * largest) ** 2:  # as in _deviation
+        spread = largest**2 / expected[0].size
     return float(np.sqrt(spread)), float(np.mean(expected))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -15,6 +16,8 @@ from scipy import stats
 from tiny_study import TINY, write_study
 
 from rs.cli.main import main
+from rs.cli.power import answer
+from rs.errors import UserError
 from rs.plan.plan import Plan
 from rs.statistics.bounds import clopper_pearson_upper
 from rs.study.study import Study
@@ -135,6 +138,40 @@ def test_one_contestant_stands_for_both_sides(told):
     assert (both.metric, both.radius, both.images, both.seeds) == ("certified_accuracy", 0.5, 3, 1)
     assert (both.difference, both.discordant) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
     assert both.paired == pytest.approx(math.sqrt(1 / 3))
+
+
+@pytest.mark.parametrize("level", [0.3, 2.0])
+def test_a_pilot_without_spread_does_not_promise_a_difference_from_two_images(told, level):
+    """All of 50 images right, or none: accuracies that are apart have a spread, radii that of one image."""
+    write_radii(Path("alike-a.tsv"), np.full(50, 0.537))
+    write_radii(Path("alike-b.tsv"), np.full(50, 0.537))
+    z2 = (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) ** 2
+    for names in (["alike-a.tsv"], ["alike-a.tsv", "alike-b.tsv"]):
+        found = told(*names, "--at", str(level), "--difference", "0.05", "--images", "500")
+        assert found["unpaired_images"] == math.ceil(z2 * 0.95 / 0.05)
+        assert found["shown"]["unpaired"] == pytest.approx(z2 / (z2 + 500))
+        average = told(*names, "--difference", "0.01", "--images", "500")
+        assert average["unpaired_images"] == math.ceil(z2 * (0.537 / 0.01) ** 2 / 50)
+        assert average["shown"]["unpaired"] > 0
+    assert found["paired_images"] > 100
+    assert average["paired_images"] == average["unpaired_images"]
+
+
+def test_a_share_of_the_images_leaves_accuracies_a_spread_too(told):
+    whole = [contestant(name, np.full(20, 1.0), factor=0.95) for name in "ab"]
+    pilot = pilot_of(whole, 0.5)
+    assert (pilot.paired, pilot.unpaired, pilot.discordant) == (0.0, 0.0, None)
+    asked = argparse.Namespace(
+        difference=0.05, images=100, seeds=None, seed_deviation=None, level=0.95, power=0.8
+    )
+    found = answer(pilot, asked)
+    assert found["paired_images"] == found["unpaired_images"] > 100
+    assert found["shown"]["paired"] > 0.05
+
+
+def test_a_pilot_that_certifies_nothing_tells_no_spread():
+    with pytest.raises(UserError, match="certifies no image at any radius"):
+        pilot_of([contestant("a", [-1.0, 0.0]), contestant("b", [-1.0, -1.0])], None)
 
 
 def test_people_get_sentences(capsys):
