@@ -2,9 +2,10 @@
 
 Studies with tables in results/ count with these, those of evidence/tables.yaml with tables derived from their
 kept observations (nothing is drawn), and shipped studies in config/ with neither as not run. A printed number
-or a claim of several studies counts once, with the most informative status. `rs why ADDRESS` shows where one
-comes from. Verdicts by other people's logs of their own networks are shown apart (rs.cli.from_logs), as is
-what a paper's own numbers say of its claims (rs.tables.own_numbers).
+or a claim of several studies counts once: a number by the study that measured it best (`_strength`), whatever
+its verdict there; a claim with the verdict that says most, and undecided where studies contradict each other.
+`rs why ADDRESS` shows where one comes from. Verdicts by other people's logs of their own networks are shown
+apart (rs.cli.from_logs), as is what a paper's own numbers say of its claims (rs.tables.own_numbers).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table, write_text
 from rs.report.numerals import naturally
+from rs.statistics.agreement import FEWEST_SEEDS
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
 from rs.tables import reading
@@ -33,13 +35,14 @@ from rs.tables.claims import judged
 from rs.tables.own_numbers import by_own_numbers
 from rs.tables.published import beside
 from rs.tables.table import Row
-from rs.tables.verdict import SAYING_MOST
 
 KEPT = Path("evidence/tables.yaml")
 OBSERVATIONS = Path("evidence/runs")
 SHIPPED = ("config/*.yaml", "config/papers/*.yaml")
 DEMO = Path("config/config.yaml")  # its claims are not the papers'
 HEAD = ("address", "id", "paper", "place", "claim", "verdict", "settings")  # shared by a claim's rows
+AT_PAPERS_SETTINGS = ("agrees", "consistent", "differs", "undecided", "bounded")
+WITHOUT_VERDICT = ("not run", "other settings", "zero by construction")  # the strongest last
 CLAIMS_SAYING_MOST = ("fails", "holds", "undecided", "other settings", "not run")
 
 
@@ -157,7 +160,7 @@ def _plain(table: Path) -> list[Row]:
 
 
 def numbers_of(results: Iterable[StudyResults]) -> list[Row]:
-    """Every printed number once, from the study with the most informative status."""
+    """Every printed number once, from the study that measured it best."""
     return list(by_key(results).values())
 
 
@@ -168,8 +171,21 @@ def by_key(results: Iterable[StudyResults]) -> dict[str, Row]:
         data = study.data
         for row in study.numbers:
             mine = {**row, "source": study.source, "files": [str(file) for file in study.files]}
-            _keep(best, key_of(data, row["address"]), mine, SAYING_MOST, "status")
+            key = key_of(data, row["address"])
+            if key not in best or _strength(mine) > _strength(best[key]):
+                best[key] = mine
     return best
+
+
+def _strength(row: Row) -> tuple[float, ...]:
+    """How well a study measured a number, by its design alone: the choice among studies by their verdicts
+    would err more often than any of them.
+    """
+    if row["status"] not in AT_PAPERS_SETTINGS:
+        return (WITHOUT_VERDICT.index(row["status"]),)
+    seeds, images = row["seeds"] or 0, row["images"] or 0
+    told = (seeds >= FEWEST_SEEDS, not row["lower_bound"], bool(row["shared_images"]), seeds, images)
+    return (len(WITHOUT_VERDICT), *map(float, told))
 
 
 def key_of(data: str, address: str) -> str:
@@ -179,7 +195,7 @@ def key_of(data: str, address: str) -> str:
 
 def claims_of(results: Iterable[StudyResults]) -> list[Row]:
     """Every claim once, with its conditions and their evidence, and what its paper's own numbers say."""
-    best: dict[str, Row] = {}
+    found: dict[str, list[Row]] = {}
     printed: dict[str, Row] = {}
     for study in results:
         printed |= study.own_numbers()
@@ -188,10 +204,15 @@ def claims_of(results: Iterable[StudyResults]) -> list[Row]:
             head = {key: rows[0][key] for key in HEAD}
             own = [{k: v for k, v in row.items() if k not in head} for row in rows]
             head |= {"source": study.source, "files": [str(file) for file in study.files], "conditions": own}
-            _keep(best, f"{head['paper']}/{head['id']}", head, CLAIMS_SAYING_MOST, "verdict")
-    return [row | {"own_numbers": printed.get(key)} for key, row in best.items()]
+            found.setdefault(f"{head['paper']}/{head['id']}", []).append(head)
+    return [_joint(rows) | {"own_numbers": printed.get(key)} for key, rows in found.items()]
 
 
-def _keep(best: dict[str, Row], key: str, row: Row, order: tuple[str, ...], column: str) -> None:
-    if key not in best or order.index(row[column]) < order.index(best[key][column]):
-        best[key] = row
+def _joint(found: list[Row]) -> Row:
+    """What several studies say of a claim: the verdict that says most, or that they contradict each other."""
+    first = min(found, key=lambda row: CLAIMS_SAYING_MOST.index(row["verdict"]))
+    decided = {row["address"].partition("/")[0]: row["verdict"] for row in found}
+    if not {"holds", "fails"} <= {*decided.values()}:
+        return first
+    said = [f"{verdict} in {study}" for study, verdict in decided.items() if verdict in ("holds", "fails")]
+    return first | {"verdict": "undecided", "settings": f"studies contradict each other: {', '.join(said)}"}

@@ -88,7 +88,9 @@ def _decides(row: Mapping[Any, Any]) -> str:
         return "nothing that runs here decides it"
     if what == "the paper's images":
         return f"the paper's own {plural(count, 'image', spec=',.0f')} would decide it"
-    if what == "seeds" and pd.isna(row["difference_low"]):  # their spread is not known yet
+    if what == "images and seeds":
+        return "more images and training seeds together would decide it"
+    if what == "seeds" and "seeds" not in row["counted"]:  # their spread is not known yet
         return f"{plural(count, 'training seed', spec=',.0f')} at least"
     one = "training seed" if what == "seeds" else what.removesuffix("s")
     return f"{plural(count, one, spec=',.0f')} would decide it"

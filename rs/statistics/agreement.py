@@ -84,10 +84,12 @@ class Difference:
     unit: float
     confidence: float
 
-    @property
-    def papers_own(self) -> float:
-        """Half-width that would remain with unlimited images, votes and seeds of ours."""
-        return math.hypot(self.theirs, self.seeds.one_network(self.confidence)) + self.unit
+    def papers_own(self, images: bool = True) -> float:
+        """Half-width that would remain with unlimited images, votes and seeds of ours, with or without the
+        noise of their images.
+        """
+        theirs = self.theirs if images else 0.0
+        return math.hypot(theirs, self.seeds.one_network(self.confidence)) + self.unit
 
 
 def printed_accuracy(value: float, images: int, confidence: float) -> Side:
@@ -147,6 +149,11 @@ def seeds_to_decide(found: Difference, margin: float) -> int | None:
         if math.hypot(images, found.seeds.width(found.confidence, k)) <= budget:
             return k
     return None
+
+
+def both_decide(found: Difference, margin: float) -> bool:
+    """Whether more images and more seeds would do it together."""
+    return found.papers_own() < _target(found, margin)
 
 
 def _target(found: Difference, margin: float) -> float:

@@ -6,33 +6,32 @@
 | not run | nothing was measured in its place |
 | other settings | the run differs from the paper's settings for it |
 | bounded | a lower bound (stopped votes) that does not lie above the printed number |
-| agrees | the interval of the difference lies within the margin |
+| agrees | the interval lies within the margin |
 | differs | it excludes 0 |
-| consistent | it covers 0, and the paper's own noise alone exceeds the margin |
-| undecided | neither |
+| consistent | it covers 0, and so would the paper's own noise alone, which exceeds the margin |
+| undecided | none of these |
 
-On the paper's own images, the noise of the images cancels and that of the training seed remains. With fewer
-than 3 seeds it is unknown, and nothing is decided. On other images, fewer seeds leave an interval of both
-sides' image noise, and `counted` says that seeds are not included.
+The paper's own noise is what no run here removes: that of its single network, of its rounding, and of its
+images where only their number is stated. If it is stated which they are, a run on them cancels their noise.
+If not even their number is, they are taken to be as many as ours, so that more of ours are more of theirs.
+
+With fewer than 3 seeds the noise of the training seeds is unknown. More noise could only widen the interval
+and the paper's own part of it, so `consistent` stays true; everything else is open. `counted` says what the
+interval includes.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rs.statistics import agreement
-from rs.statistics.agreement import Side
+from rs.statistics.agreement import Difference, Side
 from rs.tables.measured import Measured
 
 STATUSES = (
     *("agrees", "consistent", "differs", "undecided", "zero by construction", "other settings", "bounded"),
-    "not run",
-)
-# of several statuses for one printed number, from several studies, the most informative comes first
-SAYING_MOST = (
-    *("differs", "agrees", "consistent", "undecided", "bounded", "zero by construction", "other settings"),
     "not run",
 )
 
@@ -49,7 +48,7 @@ class PrintedNumber:
     shared: bool
     margin: float
     accuracy: bool = True
-    known: bool = False  # whether the paper's images are known
+    known: bool = False  # whether it is stated which images the paper's are
 
 
 def judge(printed: PrintedNumber, found: Measured, confidence: float) -> dict[str, Any]:
@@ -57,36 +56,48 @@ def judge(printed: PrintedNumber, found: Measured, confidence: float) -> dict[st
     ours, theirs = _sides(printed, found, confidence)
     seeds = agreement.seeds_of(found.values, found.resolution)
     d = agreement.difference(ours, theirs, seeds, printed.unit, confidence)
-    high = math.inf if found.lower_bound else d.high
-    told: dict[str, Any] = {
-        "difference": d.value,
-        "difference_low": d.low,
-        "difference_high": high,
-        "margin": printed.margin,
-        "counted": " and ".join(
-            [*([] if printed.shared else ["images"]), *([] if math.isnan(seeds.spread) else ["seeds"])]
-        ),
-        "direction": "above" if d.low > 0 else "below" if high < 0 else None,
-        "beyond_margin": bool(d.low > printed.margin or high < -printed.margin),
-    }
-    if not told["counted"]:
-        unknown = {"difference_low": None, "difference_high": None, "direction": None, "beyond_margin": None}
-        return told | unknown | _undecided("seeds", max(agreement.FEWEST_SEEDS, seeds.count + 1))
-    if found.lower_bound and d.low <= 0:
-        return told | {"status": "bounded", "decides": "votes", "decides_count": None}
-    if -printed.margin <= d.low and high <= printed.margin:
-        return told | {"status": "agrees"}
-    if told["direction"]:
-        return told | {"status": "differs"}
-    if d.papers_own > printed.margin:
+    if found.lower_bound:
+        d = replace(d, high=math.inf)
+    if printed.images is None:  # assumed to be as many as ours
+        d = replace(d, ours=math.hypot(d.ours, d.theirs), theirs=0.0)
+    counted = {"images": not printed.shared, "seeds": not math.isnan(seeds.spread)}
+    told: dict[str, Any] = {"difference": d.value, "margin": printed.margin}
+    told["counted"] = " and ".join(noise for noise, is_in in counted.items() if is_in)
+    if told["counted"]:
+        told |= {"difference_low": d.low, "difference_high": d.high}
+        if found.lower_bound and d.low <= 0:
+            return told | {"status": "bounded", "decides": "votes", "decides_count": None}
+    if counted["seeds"]:
+        return told | _decided(d, printed, found.images or 1)
+    if counted["images"] and _consistent(d, printed):
         return told | {"status": "consistent"}
-    images = agreement.images_to_decide(d, printed.margin, found.images or 1)
-    if images is not None:
-        return told | _undecided("images", images)
+    return told | _undecided("seeds", max(agreement.FEWEST_SEEDS, seeds.count + 1))
+
+
+def _decided(d: Difference, printed: PrintedNumber, images: int) -> dict[str, Any]:
+    """The columns of a verdict by all of the noise, or what would decide it beside `images` of ours."""
+    if -printed.margin <= d.low and d.high <= printed.margin:
+        return {"status": "agrees"}
+    if d.low > 0 or d.high < 0:
+        beyond = d.low > printed.margin or d.high < -printed.margin
+        return {"status": "differs", "direction": "above" if d.low > 0 else "below", "beyond_margin": beyond}
+    if _consistent(d, printed):
+        return {"status": "consistent"}
+    more = agreement.images_to_decide(d, printed.margin, images)
+    if more is not None:
+        return _undecided("images", more)
     more = agreement.seeds_to_decide(d, printed.margin)
-    if more is None and printed.known and not printed.shared:
-        return told | _undecided("the paper's images", printed.images)
-    return told | _undecided("seeds" if more else None, more)
+    if more is not None:
+        return _undecided("seeds", more)
+    if printed.known and not printed.shared:
+        return _undecided("the paper's images", printed.images)
+    together = agreement.both_decide(d, printed.margin)
+    return _undecided("images and seeds" if together else None, None)
+
+
+def _consistent(d: Difference, printed: PrintedNumber) -> bool:
+    own = d.papers_own(images=printed.images is not None and not printed.known)
+    return d.low <= 0 <= d.high and printed.margin < own and abs(d.value) <= own
 
 
 def _undecided(what: str | None, count: int | None) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def test_published_text_shows_both_numbers(tmp_path, plan_of, tiny):
     study = plan_of({**tiny, "published": [PRINTED]}).study
     table = pa.Table.from_pylist(beside(study, beside_printed(images=500)))
     write_table(tmp_path / "published.parquet", table, {})
-    assert "r=0.5   published 0.94   reproduced 0.950 [0.927, 0.966]  consistent: +0.010" in published_text(
+    assert "r=0.5   published 0.94   reproduced 0.950 [0.927, 0.966]  undecided: +0.010" in published_text(
         tmp_path
     )
 

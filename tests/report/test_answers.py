@@ -171,14 +171,16 @@ def test_what_is_said_of_all_keeps_its_aside() -> None:
         ("the paper's images", 1, "the paper's own 1 image would decide it"),
         ("the paper's images", 2500, "the paper's own 2,500 images would decide it"),
         ("images", 1, "1 image would decide it"),
-        ("seeds", 1, "1 training seed would decide it"),
-        ("seeds", 4, "4 training seeds would decide it"),
+        ("seeds", 1, "1 training seed at least"),
+        ("seeds", 4, "4 training seeds at least"),
     ],
 )
 def test_what_would_decide_is_told_in_the_right_number(what: str, count: int, told: str) -> None:
     row: dict[str, Any] = {"status": "undecided", "difference": 0.1, "difference_low": 0.0, "seeds": 1.0}
     row |= {"difference_high": 0.2, "decides": what, "decides_count": float(count), "counted": "images"}
     assert f"; {told} (1 seed: the spread" in verdict_words(row)
+    known = verdict_words(row | {"counted": "images and seeds"})
+    assert known.endswith(f"; {told}".replace("at least", "would decide it"))
 
 
 def test_counts_of_one_and_of_several() -> None:

@@ -45,27 +45,53 @@ def told(plan_of, tiny):
     return tell
 
 
+def thrice(share: float, images: int = 10000, **more: Any) -> dict[str, Any]:
+    """Three seeds that agree up to one image."""
+    return rows(share, share, share, images=images, **more)
+
+
 def test_agrees_where_the_interval_lies_within_the_margin(told) -> None:
-    row = told(entry(0.99), rows(0.99, images=10000), {"images": 10000})
-    assert (row["status"], row["counted"], row["paper_images"]) == ("agrees", "images", 10000)
-    row = told(entry(0.99), rows(0.99, images=10000), {"images": 10000}, agreement={"accuracy": 0.001})
+    row = told(entry(0.99), thrice(0.99), {"images": 10000})
+    assert (row["status"], row["counted"], row["paper_images"]) == ("agrees", "images and seeds", 10000)
+    row = told(entry(0.99), thrice(0.99), {"images": 10000}, agreement={"accuracy": 0.001})
     assert row["status"] == "consistent"
 
 
 def test_margins_of_averages_are_shares(told) -> None:
-    acr = {"average_certified_radius": [{"label": "gaussian", "certificate": "cohen", "images": 500}]}
-    acr["average_certified_radius"][0] |= {"acr": 1.51, "low": 1.49, "high": 1.53}
+    acr = {"label": "gaussian", "certificate": "cohen", "images": 500, "largest_radius": 2.0}
+    acr |= {"acr": 1.51, "low": 1.49, "high": 1.53}
+    measured = {"average_certified_radius": [acr | {"acr": value} for value in (1.509, 1.51, 1.511)]}
     one = {"paper": "P", "table": "T", "run": "gaussian", "acr": "1.500"}
-    row = told(one, acr, {"images": 500})
+    row = told(one, measured, {"images": 500})
     assert (row["status"], row["margin"], row["printed"]) == ("agrees", pytest.approx(0.075), "1.500")
-    assert told(one, acr, {"images": 500}, agreement={"acr": 0.005})["status"] == "consistent"
+    assert told(one, measured, {"images": 500}, agreement={"acr": 0.005})["status"] == "consistent"
 
 
 def test_consistent_only_where_the_papers_own_noise_exceeds_the_margin(told) -> None:
-    assert told(entry("0.5000"), rows(0.51), {"images": 500})["status"] == "consistent"
-    row = told(entry("0.5000"), rows(0.502), {"images": 10000})
+    assert told(entry("0.5000"), thrice(0.51), {"images": 500})["status"] == "consistent"
+    row = told(entry("0.5000"), thrice(0.502, 500), {"images": 10000})
     assert (row["status"], row["decides"]) == ("undecided", "images")
     assert 500 < row["decides_count"] < 100000
+
+
+def test_a_small_study_is_not_consistent_for_its_size(told) -> None:
+    """Where the paper's own noise alone would not reach the number, more of ours could tell them apart."""
+    few, many = (told(entry("0.900"), thrice(0.8, n), {"images": 500}) for n in (40, 10000))
+    assert (few["status"], few["decides"], many["status"]) == ("undecided", "images", "differs")
+    assert 40 < few["decides_count"] < 10000
+    spread = told(entry("0.690"), rows(0.59, 0.60, 0.64, images=10000), {"images": 10000})
+    assert spread["difference_high"] > 0
+    assert (spread["status"], spread["decides"]) == ("undecided", "seeds")
+    both = told(entry("0.690"), rows(0.59, 0.60, 0.64, images=120), {"images": 10000})
+    assert (both["status"], both["decides"], both["decides_count"]) == ("undecided", "images and seeds", None)
+    assert verdict_words(both).endswith("; more images and training seeds together would decide it")
+
+
+def test_images_that_the_paper_does_not_count_are_not_its_noise(told) -> None:
+    """They are taken to be as many as ours: a study of few images would excuse itself by its own size."""
+    row = told(entry("0.900"), thrice(0.9, 400), {})
+    assert (row["status"], row["decides"], row["paper_images"]) == ("undecided", "images", None)
+    assert told(entry("0.900"), thrice(0.9, row["decides_count"]), {})["status"] == "agrees"
 
 
 @pytest.mark.parametrize(
@@ -73,9 +99,23 @@ def test_consistent_only_where_the_papers_own_noise_exceeds_the_margin(told) -> 
     [(0.6, "above", True), (0.4, "below", True), (0.53, "above", False), (0.47, "below", False)],
 )
 def test_differs_with_its_direction_and_size(told, share: float, direction: str, beyond: bool) -> None:
-    row = told(entry("0.5000"), rows(share, images=10000), {"images": 10000})
+    row = told(entry("0.5000"), thrice(share), {"images": 10000})
     found = (row["status"], row["direction"], row["beyond_margin"])
     assert found == ("differs", direction, beyond)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.5, 0.6])
+def test_fewer_than_three_seeds_neither_agree_nor_differ_on_any_images(told, share: float) -> None:
+    paper = {"images": 10000}
+    assert told(entry("0.5000"), thrice(share), paper)["status"] == ("agrees" if share == 0.5 else "differs")
+    row = told(entry("0.5000"), rows(share, share, images=10000), paper)
+    assert (row["status"], row["decides"], row["decides_count"]) == ("undecided", "seeds", 3)
+    assert (row["counted"], row["direction"], row["beyond_margin"]) == ("images", None, None)
+    assert row["difference_low"] < share - 0.5 < row["difference_high"]
+    assert "; 3 training seeds at least (2 seeds: the spread over seeds is not" in verdict_words(row)
+    assert (
+        told(entry("0.5000"), rows(0.51), {"images": 500})["status"] == "consistent"
+    )  # any spread adds to it
 
 
 def test_on_the_papers_own_images_seeds_decide(told) -> None:
@@ -87,8 +127,10 @@ def test_on_the_papers_own_images_seeds_decide(told) -> None:
     row = told(entry("0.900"), rows(0.905, 0.906, 0.904))
     assert (row["status"], row["counted"], row["seeds"]) == ("agrees", "seeds", 3)
     assert told(entry("0.900"), rows(0.85, 0.906, 0.95))["status"] == "consistent"  # any network varies so
-    row = told(entry(0.9), rows(0.95), PAPER | {"test": {"first": 3, "max": 6}})
-    assert (row["status"], row["shared_images"], row["paper_images"]) == ("consistent", False, 6)
+    row = told(entry("0.900"), rows(0.95), PAPER | {"test": {"first": 3, "max": 6}})
+    assert (row["status"], row["shared_images"], row["paper_images"]) == ("undecided", False, 6)
+    row = told(entry("0.900"), rows(0.899, 0.9, 0.901), PAPER | {"test": {"first": 3, "max": 6}})
+    assert (row["status"], row["decides"], row["decides_count"]) == ("undecided", "the paper's images", 6)
 
 
 def test_more_of_the_papers_own_images_or_seeds_may_be_what_decides(told) -> None:
@@ -131,7 +173,7 @@ def test_bounded_unless_the_bound_itself_is_above(told) -> None:
     bound = rows(0.9, lower_bound=True)
     row = told(entry(0.99), bound, {"images": 500})
     assert (row["status"], row["decides"]) == ("bounded", "votes")
-    row = told(entry(0.5), bound, {"images": 500})
+    row = told(entry(0.5), thrice(0.9, 500, lower_bound=True), {"images": 500})
     assert (row["status"], row["direction"], row["difference_high"]) == ("differs", "above", float("inf"))
 
 
