@@ -46,7 +46,8 @@ class Condition:
     `metric` is one of rs.study.claims.METRICS, or `table.column` of a study's tables, in rows where other
     columns have the values under `where`. At several `radii` the predicate must hold at each. `about` states
     the subject of the claim: these `networks`, or `methods`, for which fewer than 3 training seeds decide
-    nothing. A comparison within the same votes needs no seeds, and holds for these images alone.
+    nothing. So do fewer than 3 times of training. A comparison within the same votes needs no seeds, and
+    holds for these images alone.
     """
 
     better: Run | None = None

@@ -48,9 +48,10 @@ class PaperSettings:
     out.
 
     `model`, `objective`, `noise`, `training` and `sampling` hold some of a run's keys with the paper's
-    values; `certificate` holds some of a certificate's, such as `alpha`. A run with another value is at other
-    settings. `train` is the whole training set by default. `test` gives the test images, where they are
-    known: a study on the same images shares their noise. Otherwise `images` is their number.
+    values; `certificate`, `attack` and `calibration` hold some of theirs, such as `alpha` and `steps`, for
+    numbers that come from one. A run with another value is at other settings. `train` is the whole training
+    set by default. `test` gives the test images, where they are known: a study on the same images shares
+    their noise. Otherwise `images` is their number.
     """
 
     data: dict[str, Any] | None = None
@@ -60,6 +61,8 @@ class PaperSettings:
     training: dict[str, Any] | None = None
     sampling: dict[str, Any] | None = None
     certificate: dict[str, Any] | None = None
+    attack: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
     train: Subset | None = None
     test: Subset | None = None
     images: Images | None = None

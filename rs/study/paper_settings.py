@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from rs.settings.labels import label_of
@@ -15,6 +16,24 @@ Settings = dict[str, Any]
 KINDS = {"data": "datasets", "model": "models", "objective": "objectives", "noise": "noises"}
 METHOD = ("objective", "noise")  # settings in which a baseline is another method
 IMAGES = ("train", "test")  # an entry's images replace those of its paper; two subsets are not merged
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What a number was observed by: the labels of its certificate and attack; whether by a calibration."""
+
+    certificate: str | None = None
+    attack: str | None = None
+    calibrated: bool = False
+
+
+def instrument_of(metric: str, named: Settings) -> Instrument:
+    """The instrument of a metric, of those that a printed number or a claim's side names."""
+    return Instrument(
+        named["certificate"] if metric in ("acr", "certified_accuracy") else None,
+        named["attack"] if metric == "empirical_accuracy" else None,
+        metric in ("epsilon", "rho"),
+    )
 
 
 def stated(study: Study, paper: str, own: Settings | str | None) -> Settings:
@@ -35,7 +54,7 @@ def _set_keys(value: Any) -> Any:
 
 
 def check_settings(
-    study: Study, place: tuple[Any, ...], labels: list[str], entry: Settings, certificate: str | None
+    study: Study, place: tuple[Any, ...], labels: list[str], entry: Settings, by: Instrument
 ) -> None:
     """Raises UserError at a setting that a run of the entry at `place` cannot have: a misspelt one, say."""
     named, own = entry["paper"], entry["settings"]
@@ -48,7 +67,7 @@ def check_settings(
     for run in study.all_runs:
         if run.label not in labels:
             continue
-        actual = _of_run(study, run, certificate)
+        actual = _of_run(study, run, by)
         for section, keys in published.items():
             if section not in actual or keys.get("name", actual[section].get("name")) != actual[section].get(
                 "name"
@@ -64,23 +83,23 @@ def check_settings(
 
 
 def differences(
-    study: Study, label: str, published: Settings, certificate: str | None, baseline: bool = False
+    study: Study, label: str, published: Settings, by: Instrument, others: Collection[str] = ()
 ) -> list[str]:
     """What differs between the paper and the run or log, such as `training.epochs 90, not 440`.
 
-    Of a log the study knows data, noise, votes and error rate; its training is not compared. A `baseline` may
-    have another objective and another noise.
+    Of a log the study knows data, noise, votes and error rate; its training is not compared. In the sections
+    `others` another method is no difference.
     """
     log = study.logs.get(label)
     run = None if log else next(run for run in study.all_runs if run.label == label)
-    actual: Settings = _of_run(study, run, certificate) if run else _of_log(study, log or {})
+    actual: Settings = _of_run(study, run, by) if run else _of_log(study, log or {})
     sentences: list[str] = []
     for section, keys in published.items():
         if section not in actual:
             continue
         ours = actual[section]
         if keys.get("name", ours.get("name")) != ours.get("name"):
-            if baseline and section in METHOD:
+            if section in others:
                 continue
             sentences.append(f"{section} {ours.get('name')}, not {keys['name']}")
             continue
@@ -98,17 +117,20 @@ def differences(
 _ABSENT = object()
 
 
-def _of_run(study: Study, run: Run, certificate: str | None) -> Settings:
-    """The run's sections with their defaults, and its certificate of that label."""
+def _of_run(study: Study, run: Run, by: Instrument) -> Settings:
+    """The run's sections with their defaults, and those of the instrument."""
     methods: Settings = {"data": study.data}
     methods |= {k: run.sections[k] for k in ("model", "objective", "noise") if run.trained}
     filled = {k: defaults(method_schema(KINDS[k], v["name"]), v) for k, v in methods.items()}
     if run.trained:
         filled["training"] = run.sections["training"]
     filled["sampling"] = run.sections["sampling"]
-    for method in run.sections["certificates"]:
-        if certificate is not None and label_of(method) == certificate:
-            filled["certificate"] = defaults(method_schema("certificates", method["name"]), method)
+    for key, label in (("certificate", by.certificate), ("attack", by.attack)):
+        for method in run.sections[f"{key}s"]:
+            if label is not None and label_of(method) == label:
+                filled[key] = defaults(method_schema(f"{key}s", method["name"]), method)
+    if by.calibrated and run.sections["calibration"] is not None:
+        filled["calibration"] = run.sections["calibration"]
     return filled
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rs.settings.labels import label_of
-from rs.study.paper_settings import check_settings
+from rs.study.paper_settings import Instrument, check_settings
 from rs.study.study import Run, Study
 
 Place = tuple[Any, ...]
@@ -73,7 +73,9 @@ def check_published(study: Study) -> None:
                 study.fail((*place, "radii"), f"radius {radius:g} is not among report.radii")
         if entry["empirical_accuracy"] and entry["attack"] is None:
             study.fail((*place, "attack"), "name the attack of the empirical accuracies")
-        check_settings(study, place, labels, entry, _certified(entry))
+        attack = entry["attack"] if entry["empirical_accuracy"] else None
+        by = Instrument(_certified(entry), attack, entry["epsilon"] is not None)
+        check_settings(study, place, labels, entry, by)
         for number in _addresses(study, entry):
             if (other := seen.setdefault(number, i)) != i:
                 study.fail(place, f"prints what published[{other}] prints: {number}")

@@ -55,6 +55,7 @@ def document(methods: Methods) -> dict[str, Any]:
         **sections,
         "data": file["properties"]["data"],
         "certificate": {"$ref": "#/$defs/any/certificates"},
+        "attack": {"$ref": "#/$defs/any/attacks"},
     }
     for key in ("papers", "published"):
         _as_runs_have(file["properties"][key], settings)

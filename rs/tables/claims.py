@@ -21,7 +21,7 @@ from functools import partial
 from typing import NoReturn
 
 from rs.study.claims import METRICS, sides_of
-from rs.study.paper_settings import differences, stated
+from rs.study.paper_settings import METHOD, differences, instrument_of, stated
 from rs.study.published import labels_of
 from rs.study.study import Study
 from rs.tables.conditions import decide
@@ -104,18 +104,25 @@ def other_settings(study: Study, claim: Row) -> list[str]:
     """How the claim's runs differ, by runs, from the paper's settings of its runs or of a printed row.
 
     For a run in no printed row, an objective or noise of another name is no difference: the run is a
-    baseline, and the paper's settings of its own method do not apply to it.
+    baseline, and the paper's settings of its own method do not apply to it. Nor is a certificate or an attack
+    of another name: the sentence is about it.
     """
-    read = {side["run"] for condition in claim["conditions"] for side in sides_of(condition)}
-    runs = dict.fromkeys([*(run.label for run in study.all_runs), *study.logs])
+    read = {
+        (side["run"], instrument_of(condition["metric"], side))
+        for condition in claim["conditions"]
+        for side in sides_of(condition)
+    }
+    runs = [*dict.fromkeys(run.label for run in study.all_runs), *study.logs]
     found: dict[str, list[str]] = {}  # the runs of each difference
-    for label in (label for label in runs if label in read):
+    for label, by in sorted(read, key=lambda one: (runs.index(one[0]), str(one[1]))):
         rows = [e for e in study.published if e["paper"] == claim["paper"] and label in labels_of(e)]
         settings = [row["settings"] for row in rows] or [None]
         of = [stated(study, claim["paper"], own) for own in settings]
-        told = [differences(study, label, one, None, baseline=not rows) for one in of]
+        others = ("certificate", "attack", *(() if rows else METHOD))
+        told = [differences(study, label, one, by, others) for one in of]
         for one in min(told, key=len):
-            found.setdefault(one, []).append(label)
+            if label not in found.setdefault(one, []):
+                found[one].append(label)
     shared: dict[str, list[str]] = {}
     for one, labels in found.items():
         shared.setdefault(", ".join(labels), []).append(one)

@@ -76,8 +76,12 @@ def _spread_unknown(found: list[Measured]) -> bool:
 
 
 def _open(asked: Asked, found: Interval, of: list[Measured]) -> Interval:
-    """The interval, or for a claim about methods none where the spread over seeds is unknown."""
-    if asked.condition["about"] == "methods" and _spread_unknown(of):
+    """The interval, or none where the spread over seeds is unknown: for a claim about methods, and for a
+    measured time, which another training of the same network would not take again.
+    """
+    timed = asked.metric == "train_seconds" and not any(row.get("rounded") for m in of for row in m.rows)
+    unsure = asked.condition["about"] == "methods" or timed
+    if unsure and _spread_unknown(of):
         few = min(len(m.values) for m in of) < agreement.FEWEST_SEEDS
         told = f"fewer than {agreement.FEWEST_SEEDS} training seeds" if few else "all training seeds alike"
         return Interval(found.value, math.nan, math.nan, told)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rs.study.claims import METRICS as MEASURES
+from rs.study.paper_settings import Instrument, instrument_of
 from rs.study.published import labels_of
 from rs.study.study import Study
 from rs.tables.table import Row
@@ -35,9 +36,12 @@ class Number:
         return labels_of(self.entry)
 
     @property
+    def instrument(self) -> Instrument:
+        return instrument_of(self.metric, self.entry)
+
+    @property
     def certificate(self) -> str | None:
-        certified = self.metric in ("acr", "certified_accuracy")
-        return str(self.entry["certificate"]) if certified else None
+        return self.instrument.certificate
 
 
 def numbers_of(study: Study) -> Iterator[Number]:

@@ -114,7 +114,7 @@ def _row(study: Study, number: Number, found: Measured | None) -> Row:
         return row | {"status": "zero by construction"}
     if found is None:
         return row | {"status": "not run"}
-    other = differences(study, found.label, told, number.certificate)
+    other = differences(study, found.label, told, number.instrument)
     if number.metric == "train_hours":
         other = [*other, "another machine"]
     if other:

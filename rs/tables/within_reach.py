@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rs.study.claims import sides_of
-from rs.study.paper_settings import differences, stated
+from rs.study.paper_settings import Instrument, differences, stated
 from rs.study.published import address_of
 from rs.study.study import Study
 from rs.tables.claims import other_settings
@@ -39,9 +39,9 @@ def obstacle(study: Study, address: str) -> str:
 
 
 def _numbers(study: Study) -> Iterator[tuple[str, str]]:
-    known: dict[tuple[int, str | None], str] = {}
+    known: dict[tuple[int, Instrument], str] = {}
     for number in numbers_of(study):
-        key = number.index, number.certificate
+        key = number.index, number.instrument
         if key not in known:
             known[key] = _obstacle(study, number)
         why = "a training time on another machine has no verdict"
@@ -52,7 +52,7 @@ def _numbers(study: Study) -> Iterator[tuple[str, str]]:
 def _obstacle(study: Study, number: Number) -> str:
     """A best of several runs needs all of them."""
     told = stated(study, number.entry["paper"], number.entry["settings"])
-    other = (differences(study, label, told, number.certificate) for label in number.labels)
+    other = (differences(study, label, told, number.instrument) for label in number.labels)
     return _left_out(study, number.labels) or "; ".join(dict.fromkeys(one for each in other for one in each))
 
 

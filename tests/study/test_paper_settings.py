@@ -23,6 +23,14 @@ NUMBER = "published[0].certified_accuracy[0]"
             "published[0].settings.objective.gamma: gaussian has no such setting; its objective has: name",
         ),
         ({"published": [ENTRY | {"settings": "Q"}]}, "published[0].settings: 'Q' is none of papers: none"),
+        (
+            {"papers": {"P": {"attack": {"step": 1}}}},
+            "papers.P.attack.step: unknown key (did you mean steps?)",
+        ),
+        (
+            {"papers": {"P": {"calibration": {"step": 1}}}},
+            "papers.P.calibration.step: unknown key (did you mean steps?)",
+        ),
         ({"papers": {"P": {"images": 0}}}, "papers.P.images: 0: must be a whole number at least 1"),
         ({"papers": {"P": {"seed": 1}}}, "papers.P.seed: unknown key"),
         (

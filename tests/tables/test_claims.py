@@ -107,13 +107,15 @@ def test_a_value_is_at_least_a_number(verdict, least, is_) -> None:
 
 def test_ratios_of_times_name_the_machines(verdict) -> None:
     times = [
-        {"label": n, "run": n, "train_seconds": t, "device": "d"} for n, t in (("nal", 50), ("gaussian", 100))
+        {"label": n, "run": f"{n}{i}", "train_seconds": t + i - 1, "device": "d"}
+        for n, t in (("nal", 50), ("gaussian", 100))
+        for i in range(3)
     ]
     asked = {"ratio": ["nal", "gaussian"], "metric": "train_seconds", "radii": [], "about": "networks"}
     found, rows = verdict(asked | {"at_most": 0.61}, tables={"runs": times})
     assert (found, rows[0]["value"], rows[0]["machines"]) == ("holds", 0.5, "d")
     assert verdict(asked | {"at_most": 0.4}, tables={"runs": times})[0] == "fails"
-    others = [times[0], times[1] | {"device": "another"}]
+    others = [row | {"device": "another"} if row["label"] == "nal" else row for row in times]
     found, rows = verdict(asked | {"at_most": 0.61}, tables={"runs": others})
     assert (found, rows[0]["settings"]) == ("other settings", "machines: another, d")
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rs.study.claims import sides_of
 from rs.study.study import Study
 from rs.tables.claims import other_settings
 
+NOT_STATED = ("stn-table1-cifar10", "stn-table1-mnist")  # accuracies without attack
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 
@@ -20,6 +22,22 @@ def test_no_run_that_a_claim_reads_is_other_than_the_paper_says(file: Path) -> N
     """What a baseline cannot be, as another objective, would leave a claim about it undecided for ever."""
     study = Study([file])
     assert {claim["id"]: found for claim in study.claims if (found := other_settings(study, claim))} == {}
+
+
+@pytest.mark.parametrize(
+    "file", [CONFIG / "nal.yaml", *sorted(CONFIG.glob("papers/*.yaml"))], ids=lambda p: p.stem
+)
+def test_a_study_states_the_settings_of_what_it_decides(file: Path) -> None:
+    """Else its claims were decided by runs of whatever data set and network an overlay makes of them."""
+    study = Study([file])
+    observed = [c["paper"] for c in study.claims if any(sides_of(condition) for condition in c["conditions"])]
+    for paper in {*observed, *(entry["paper"] for entry in study.published)}:
+        settings = study.papers[paper]
+        assert settings["data"] == {"name": study.data["name"]}
+        attacked = any(
+            c["metric"] == "empirical_accuracy" for claim in study.claims for c in claim["conditions"]
+        )
+        assert settings["attack"] is not None or not attacked or file.stem in NOT_STATED
 
 
 def test_a_baseline_is_another_method_and_still_at_the_paper_s_noise_and_steps(tmp_path: Path) -> None:
