@@ -137,14 +137,14 @@ def _left(files: list[Path]) -> _Left:
 
 def _left_to_decide(
     studies: dict[str, _Left], numbers: set[str], claims: set[str]
-) -> dict[str, tuple[int, int]]:
-    """How many open numbers and claims each study decides, without studies of which another one decides as
+) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+    """The open numbers and claims that each study decides, without studies of which another one decides as
     much in less time.
     """
     reach = {name: (study.numbers & numbers, study.claims & claims) for name, study in studies.items()}
     hours = {name: study.hours or math.inf for name, study in studies.items()}
     return {
-        name: (len(mine[0]), len(mine[1]))
+        name: mine
         for name, mine in reach.items()
         if not any(
             mine[0] <= other[0] and mine[1] <= other[1] and hours[by] < hours[name]

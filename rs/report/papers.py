@@ -18,7 +18,7 @@ from rs.provenance.files import write_text
 from rs.report.frame import render
 from rs.report.html_table import down, up
 from rs.report.names import MEASURES
-from rs.report.next_hour import MOST, offers, sentence
+from rs.report.next_hour import MOST, Left, offers, sentence
 from rs.report.numerals import order, printed
 from rs.report.verdict_words import counted
 from rs.tables.claims import VERDICTS
@@ -198,7 +198,7 @@ def write_papers(
     commands: Mapping[str, str],
     hours: Mapping[str, float],
     pages: Mapping[str, str],
-    left: Mapping[str, tuple[int, int]],
+    left: Mapping[str, Left],
 ) -> list[Path]:
     """Writes `index.html` and a page per paper into `folder`. By study: `commands` that run it, remaining
     `hours` on MACHINE, addresses of existing `pages`, and the numbers and claims that it would decide.

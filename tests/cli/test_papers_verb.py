@@ -70,7 +70,7 @@ def test_of_two_studies_that_decide_the_same_the_cheaper_is_offered() -> None:
     unpriced = _Left("", "", None, None, frozenset("e"))
     studies = {"dear": dear, "cheap": cheap, "apart": apart, "unpriced": unpriced}
     found = _left_to_decide(studies, set("abde"), {"x"})
-    assert found == {"cheap": (2, 1), "apart": (1, 0), "unpriced": (1, 0)}
+    assert found == {"cheap": ({*"ab"}, {"x"}), "apart": ({"d"}, set()), "unpriced": ({"e"}, set())}
 
 
 def test_studies_of_one_name_are_told_by_their_files() -> None:

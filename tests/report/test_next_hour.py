@@ -25,12 +25,20 @@ def claim(study: str, verdict: str = "not run") -> dict[str, Any]:
 NUMBERS = [*left("cheap", 3), *left("rich", 90, done=4), *left("dear", 200), *left("done", 0, done=5)]
 HOURS = {"cheap": 0.2, "rich": 0.9, "dear": 40.0, "done": 1.0, "claims": 0.1, "free": 0.0}
 CLAIMS = [claim("claims"), claim("claims", "holds")]
-LEFT = {"cheap": (3, 0), "rich": (90, 0), "dear": (200, 0), "done": (0, 0), "claims": (0, 1), "free": (1, 0)}
+COUNTS = {
+    "cheap": (3, 0),
+    "rich": (90, 0),
+    "dear": (200, 0),
+    "done": (0, 0),
+    "claims": (0, 1),
+    "free": (1, 0),
+}
+LEFT = {name: tuple({f"{name}{i}" for i in range(n)} for n in counts) for name, counts in COUNTS.items()}
 
 
 def test_the_most_per_hour_comes_first_and_what_is_done_not_at_all() -> None:
     found = offers(LEFT, HOURS)
-    assert [(o.study, o.numbers, o.claims) for o in found] == [
+    assert [(o.study, len(o.numbers), len(o.claims)) for o in found] == [
         ("rich", 90, 0),
         ("cheap", 3, 0),
         ("claims", 0, 1),
@@ -44,6 +52,14 @@ def test_an_hour_is_filled_with_whole_studies() -> None:
     assert sentence(found, "H100") == (
         "The next H100 hour would decide 90 numbers and 1 claim: rich and claims (1.0 hours)."
     )
+
+
+def test_what_several_studies_decide_counts_once() -> None:
+    shared = {"whole": ({*"abcd"}, {"x"}), "part": ({*"abc"}, {"x"}), "more": ({*"ae"}, set())}
+    found = offers(shared, {"whole": 0.3, "part": 0.3, "more": 0.3})
+    assert [o.study for o in fits(found)] == ["whole", "more"]
+    said = "The next H100 hour would decide 5 numbers and 1 claim: whole and more (0.60 hours)."
+    assert sentence(found, "H100") == said
 
 
 def test_where_nothing_fits_the_cheapest_is_named() -> None:
