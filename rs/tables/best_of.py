@@ -3,7 +3,8 @@
 The best is the one that is best here, at each radius on its own, or for all numbers of one printed `row` but
 its time, since more time is not better. A run whose number is not there counts with the most that it could
 be: 1 for an accuracy, 0 for a certified one at a radius that its votes cannot certify, without bound
-otherwise. Where such a run could be better than the best of the others, the best is not known.
+otherwise. So does a run whose votes were stopped at a lower bound, beside a best that is none. Where such a
+run could be better than the best of the others, the best is not known.
 """
 
 from __future__ import annotations
@@ -40,18 +41,26 @@ def _best(study: Study, numbers: Sequence[Number], found: Sequence[Found]) -> st
     labels = [label for label in numbers[0].labels if all(label in number.labels for number in numbers)]
     if len(labels) == 1:
         return labels[0]
-    most = {
-        label: sum(
-            each[label].side.value if label in each else _most(study, number, label)
+    whole = {
+        label: sum(each[label].side.value for each in found)
+        for label in labels
+        if all(label in each for each in found)
+    }
+    best = max(whole, key=whole.__getitem__, default=None)
+    if best is None:
+        return None
+    known = {label for label in whole if not any(each[label].lower_bound for each in found)}
+    rivals = [label for label in labels if label not in (known if best in known else whole)]
+    most = (
+        sum(
+            each[label].side.value
+            if label in each and not each[label].lower_bound
+            else _most(study, number, label)
             for number, each in zip(numbers, found, strict=True)
         )
-        for label in labels
-    }
-    whole = [label for label in labels if all(label in each for each in found)]
-    best = max(whole, key=most.__getitem__, default=None)
-    if best is None or any(most[label] > most[best] for label in labels if label not in whole):
-        return None
-    return best
+        for label in rivals
+    )
+    return None if any(value > whole[best] for value in most) else best
 
 
 def _most(study: Study, number: Number, label: str) -> float:

@@ -70,6 +70,23 @@ def test_the_best_of_several_runs_is_not_known_while_one_is_missing(plan_of, tin
     assert near["label"] == "best of 2: gaussian"
 
 
+@pytest.mark.parametrize(
+    ("bounded", "status"),
+    [
+        ((False, False), ("best of 2: gaussian", "undecided")),
+        ((False, True), ("best of 2 (gaussian, …)", "not run")),  # all votes could make nal the best
+        ((True, False), ("best of 2: gaussian", "bounded")),
+        ((True, True), ("best of 2: gaussian", "bounded")),
+    ],
+)
+def test_a_best_that_stopped_votes_leave_open_is_not_known(plan_of, tiny, bounded, status):
+    study = plan_of({**tiny, "published": [BEST | {"radii": [0.25], "certified_accuracy": [0.9]}]}).study
+    pairs = zip(("gaussian", "nal"), (0.6, 0.5), bounded, strict=True)
+    rows = [certified(label, share, lower_bound=bound) for label, share, bound in pairs]
+    (row,) = beside(study, {"certified_accuracy": rows})
+    assert (row["label"], row["status"]) == status
+
+
 def test_a_run_alone_in_a_row_is_its_best_whatever_is_missing(plan_of, tiny):
     one = BEST | {"run": "gaussian", "row": "all", "radii": [0.0, 0.25], "certified_accuracy": [0.9, 0.5]}
     study = plan_of({**tiny, "published": [one]}).study
