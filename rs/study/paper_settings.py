@@ -69,16 +69,15 @@ def check_settings(
             continue
         actual = _of_run(study, run, by)
         for section, keys in published.items():
-            if section not in actual or keys.get("name", actual[section].get("name")) != actual[section].get(
-                "name"
-            ):
+            ours = actual.get(section)
+            if ours is None or keys.get("name", ours.get("name")) != ours.get("name"):
                 continue  # another method: the paper's other keys do not apply to it
             for path, _ in _leaves(keys):
-                if _at(actual[section], path) is _ABSENT:
+                if _at(ours, path) is _ABSENT:
                     mine = ("settings", section, *path)
                     theirs = ("papers", named, section, *path)
                     where = theirs if _at(entry, mine) is _ABSENT else (*place, *mine)
-                    allowed = ", ".join(sorted(map(str, actual[section])))
+                    allowed = ", ".join(sorted(map(str, ours)))
                     study.fail(where, f"{run.label} has no such setting; its {section} has: {allowed}")
 
 

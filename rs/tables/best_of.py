@@ -20,7 +20,7 @@ from rs.tables.votes import largest_claim
 Found = Mapping[str, Measured]  # of one number, by the run's label
 
 
-def best_runs(study: Study, numbers: Sequence[Number], found: Sequence[Found]) -> list[str | None]:
+def best_runs(study: Study, numbers: Sequence[Number], measured: Sequence[Found]) -> list[str | None]:
     """For each printed number the label of the run that it stands beside; None where that is not known."""
     members: dict[Hashable, list[int]] = {}
     for i, number in enumerate(numbers):
@@ -28,7 +28,7 @@ def best_runs(study: Study, numbers: Sequence[Number], found: Sequence[Found]) -
     best: dict[Hashable, str | None] = {}
     for row, its in members.items():
         chooses = [i for i in its if numbers[i].metric != "train_hours"] or its
-        best[row] = _best(study, [numbers[i] for i in chooses], [found[i] for i in chooses])
+        best[row] = _best(study, [numbers[i] for i in chooses], [measured[i] for i in chooses])
     return [best[_row(number, i)] for i, number in enumerate(numbers)]
 
 
@@ -37,26 +37,26 @@ def _row(number: Number, i: int) -> Hashable:
     return (number.entry["paper"], number.entry["row"]) if number.entry["row"] else i
 
 
-def _best(study: Study, numbers: Sequence[Number], found: Sequence[Found]) -> str | None:
+def _best(study: Study, numbers: Sequence[Number], measured: Sequence[Found]) -> str | None:
     labels = [label for label in numbers[0].labels if all(label in number.labels for number in numbers)]
     if len(labels) == 1:
         return labels[0]
     whole = {
-        label: sum(each[label].side.value for each in found)
+        label: sum(each[label].side.value for each in measured)
         for label in labels
-        if all(label in each for each in found)
+        if all(label in each for each in measured)
     }
     best = max(whole, key=whole.__getitem__, default=None)
     if best is None:
         return None
-    known = {label for label in whole if not any(each[label].lower_bound for each in found)}
+    known = {label for label in whole if not any(each[label].lower_bound for each in measured)}
     rivals = [label for label in labels if label not in (known if best in known else whole)]
     most = (
         sum(
             each[label].side.value
             if label in each and not each[label].lower_bound
             else _most(study, number, label)
-            for number, each in zip(numbers, found, strict=True)
+            for number, each in zip(numbers, measured, strict=True)
         )
         for label in rivals
     )

@@ -50,9 +50,9 @@ def judged(study: Study, tables: dict[str, Sequence[Row]]) -> list[Row]:
         levels = sure(claim, float(study.agreement["confidence"]))
         for j, (condition, level) in enumerate(zip(claim["conditions"], levels, strict=True)):
             refuse = partial(study.fail, ("claims", i, "conditions", j))
-            found = as_one_of_many(condition, tables, study.agreement, refuse, level)
-            verdicts.append(joined("all", [row["verdict"] for row in found]))
-            conditions += found
+            rows = as_one_of_many(condition, tables, study.agreement, refuse, level)
+            verdicts.append(joined("all", [row["verdict"] for row in rows]))
+            conditions += rows
         verdict = joined(claim["join"], verdicts)
         other = other_settings(study, claim) if verdict in ("holds", "fails", "undecided") else []
         machines = [row["machines"] for row in conditions if ", " in (row["machines"] or "")]
@@ -61,8 +61,8 @@ def judged(study: Study, tables: dict[str, Sequence[Row]]) -> list[Row]:
         head |= {key: claim[key] for key in ("id", "paper", "place", "claim")}
         head |= {"verdict": "other settings" if other else verdict, "settings": ". ".join(other) or None}
         for row in conditions:
-            told = {**row, "condition_verdict": row["verdict"]} | head
-            out.append({key: told[key] for key in COLUMNS})
+            columns = {**row, "condition_verdict": row["verdict"]} | head
+            out.append({key: columns[key] for key in COLUMNS})
     return out
 
 
@@ -113,18 +113,18 @@ def other_settings(study: Study, claim: Row) -> list[str]:
         for side in sides_of(condition)
     }
     runs = [*dict.fromkeys(run.label for run in study.all_runs), *study.logs]
-    found: dict[str, list[str]] = {}  # the runs of each difference
+    by_difference: dict[str, list[str]] = {}  # the runs of each difference
     for label, by in sorted(read, key=lambda one: (runs.index(one[0]), str(one[1]))):
         rows = [e for e in study.published if e["paper"] == claim["paper"] and label in labels_of(e)]
         settings = [row["settings"] for row in rows] or [None]
         of = [stated(study, claim["paper"], own) for own in settings]
         others = ("certificate", "attack", *(() if rows else METHOD))
-        told = [differences(study, label, one, by, others) for one in of]
-        for one in min(told, key=len):
-            if label not in found.setdefault(one, []):
-                found[one].append(label)
+        options = [differences(study, label, one, by, others) for one in of]
+        for one in min(options, key=len):
+            if label not in by_difference.setdefault(one, []):
+                by_difference[one].append(label)
     shared: dict[str, list[str]] = {}
-    for one, labels in found.items():
+    for one, labels in by_difference.items():
         shared.setdefault(", ".join(labels), []).append(one)
     return [f"{labels}: {'; '.join(ones)}" for labels, ones in shared.items()]
 

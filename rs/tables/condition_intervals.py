@@ -14,7 +14,7 @@ from rs.tables.table import Row
 
 
 @dataclass(frozen=True)
-class Asked:
+class Case:
     """A condition at one radius, the tables that it reads, margins of equivalence, and how to refuse it."""
 
     condition: Row
@@ -42,51 +42,51 @@ class Interval:
     counted: str
 
 
-def difference(asked: Asked, sides: list[Row], found: list[Measured]) -> Interval:
+def difference(case: Case, sides: list[Row], measured: list[Measured]) -> Interval:
     """First minus second."""
-    a, b = found
-    same = asked.metric in CERTIFIED and sides[0]["run"] == sides[1]["run"]
+    a, b = measured
+    same = case.metric in CERTIFIED and sides[0]["run"] == sides[1]["run"]
     if same and a.row.get("smoothing") == b.row.get("smoothing") and len(a.values) == len(b.values):
         each = [x - y for x, y in zip(a.values, b.values, strict=True)]  # from the same votes, seed by seed
-        half = _seed_half(asked, each)
+        half = _seed_half(case, each)
         mean = sum(each) / len(each)
         return Interval(mean, mean - half, mean + half, "the same votes, on these images")
     value = a.side.value - b.side.value
-    seeds = math.hypot(*(_seed_half(asked, m.values, m.resolution) for m in found))
+    seeds = math.hypot(*(_seed_half(case, m.values, m.resolution) for m in measured))
     low = value - math.hypot(a.side.value - a.side.low, b.side.high - b.side.value, seeds)
     high = value + math.hypot(a.side.high - a.side.value, b.side.value - b.side.low, seeds)
-    return _open(asked, Interval(value, low, high, _counted(found)), found)
+    return _open(case, Interval(value, low, high, _counted(measured)), measured)
 
 
-def interval(asked: Asked, m: Measured) -> Interval:
+def interval(case: Case, m: Measured) -> Interval:
     """The interval of one number, uncut, as comparisons need it (Measured.shown cuts)."""
-    half, side = _seed_half(asked, m.values, m.resolution), m.side
+    half, side = _seed_half(case, m.values, m.resolution), m.side
     low = side.value - math.hypot(side.value - side.low, half)
     high = side.value + math.hypot(side.high - side.value, half)
-    return _open(asked, Interval(side.value, low, high, _counted([m])), [m])
+    return _open(case, Interval(side.value, low, high, _counted([m])), [m])
 
 
-def _seed_half(asked: Asked, values: Sequence[float], resolution: float = 0.0) -> float:
+def _seed_half(case: Case, values: Sequence[float], resolution: float = 0.0) -> float:
     seeds = agreement.seeds_of(values, resolution)
-    return seeds.width(asked.confidence) / math.sqrt(1 + 1 / seeds.count) / math.sqrt(seeds.count)
+    return seeds.width(case.confidence) / math.sqrt(1 + 1 / seeds.count) / math.sqrt(seeds.count)
 
 
-def _spread_unknown(found: list[Measured]) -> bool:
-    return any(math.isnan(agreement.seeds_of(m.values, m.resolution).spread) for m in found)
+def _spread_unknown(measured: list[Measured]) -> bool:
+    return any(math.isnan(agreement.seeds_of(m.values, m.resolution).spread) for m in measured)
 
 
-def _open(asked: Asked, found: Interval, of: list[Measured]) -> Interval:
+def _open(case: Case, bounds: Interval, of: list[Measured]) -> Interval:
     """The interval, or none where the spread over seeds is unknown: for a claim about methods, and for a
     measured time, which another training of the same network would not take again.
     """
-    timed = asked.metric == "train_seconds" and not any(row.get("rounded") for m in of for row in m.rows)
-    unsure = asked.condition["about"] == "methods" or timed
+    timed = case.metric == "train_seconds" and not any(row.get("rounded") for m in of for row in m.rows)
+    unsure = case.condition["about"] == "methods" or timed
     if unsure and _spread_unknown(of):
         few = min(len(m.values) for m in of) < agreement.FEWEST_SEEDS
-        told = f"fewer than {agreement.FEWEST_SEEDS} training seeds" if few else "all training seeds alike"
-        return Interval(found.value, math.nan, math.nan, told)
-    return found
+        reason = f"fewer than {agreement.FEWEST_SEEDS} training seeds" if few else "all training seeds alike"
+        return Interval(bounds.value, math.nan, math.nan, reason)
+    return bounds
 
 
-def _counted(found: list[Measured]) -> str:
-    return "images" if _spread_unknown(found) else "images and seeds"
+def _counted(measured: list[Measured]) -> str:
+    return "images" if _spread_unknown(measured) else "images and seeds"

@@ -37,7 +37,7 @@ from rs.study.claims import (
     table_of,
 )
 from rs.tables.comparisons import TURNED
-from rs.tables.condition_intervals import Asked, Interval, difference, interval
+from rs.tables.condition_intervals import Case, Interval, difference, interval
 from rs.tables.condition_words import names_of, words
 from rs.tables.families import stricter
 from rs.tables.measured import Measured, Tables, mean_of, places, rows_of
@@ -62,103 +62,103 @@ def decide(condition: Row, tables: Tables, agreed: Row, refuse: Callable[[str], 
             yield from decide(part, tables, agreed, refuse)
         return
     for radius in radii_of(condition):
-        asked = Asked(condition, radius, tables, agreed, refuse)
+        case = Case(condition, radius, tables, agreed, refuse)
         sides = sides_of(condition)
-        found = [_measured(asked, side) for side in sides]
-        present = [m for m in found if m is not None]
-        told = words(condition, sides)
-        if len(present) < len(found):
-            lacking = next(side["run"] for side, m in zip(sides, found, strict=True) if m is None)
-            yield _row(told, radius, {"verdict": "not run", "counted": f"{lacking} is not run"})
+        measured = [_measured(case, side) for side in sides]
+        present = [m for m in measured if m is not None]
+        text = words(condition, sides)
+        if len(present) < len(measured):
+            lacking = next(side["run"] for side, m in zip(sides, measured, strict=True) if m is None)
+            yield _row(text, radius, {"verdict": "not run", "counted": f"{lacking} is not run"})
             continue
-        evidence = [places(tables, table_of(asked.metric)[0], m.rows) for m in present]
-        row = _row(told, radius, _decided(asked, kind, sides, present))
+        evidence = [places(tables, table_of(case.metric)[0], m.rows) for m in present]
+        row = _row(text, radius, _decided(case, kind, sides, present))
         machines = sorted({str(r["device"]) for m in present for r in m.rows if "device" in r})
-        if asked.metric == "train_seconds":
+        if case.metric == "train_seconds":
             row["machines"] = ", ".join(machines)
         yield row | {"evidence": row["evidence"] or ", ".join(evidence)}
 
 
-def _decided(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) -> Row:
-    if kind != "value" and any(m.lower_bound for m in found):
-        return _stopped(kind, sides, found)
+def _decided(case: Case, kind: str, sides: list[Row], measured: list[Measured]) -> Row:
+    if kind != "value" and any(m.lower_bound for m in measured):
+        return _stopped(kind, sides, measured)
     if kind in BESIDE:
-        return _beside(asked, kind, sides, found)
+        return _beside(case, kind, sides, measured)
     if kind == "trend":
-        return _trend(asked, found)
+        return _trend(case, measured)
     if kind == "value":
-        one = interval(asked, found[0])
-        one = replace(one, low=found[0].shown(one.low), high=found[0].shown(one.high))
-        if found[0].lower_bound:
+        one = interval(case, measured[0])
+        one = replace(one, low=measured[0].shown(one.low), high=measured[0].shown(one.high))
+        if measured[0].lower_bound:
             one = replace(one, high=math.inf, counted=f"{one.counted}; {STOPPED}")
-        return _bounded(asked, one)
+        return _bounded(case, one)
     if kind == "difference":
-        comparison = _compared(asked, sides)
-        return _bounded(asked, comparison[1] if comparison else difference(asked, sides, found))
-    first, second = (interval(asked, m) for m in found)
+        comparison = _compared(case, sides)
+        return _bounded(case, comparison[1] if comparison else difference(case, sides, measured))
+    first, second = (interval(case, m) for m in measured)
     value = first.value / second.value if second.value else math.nan
     low = high = math.nan
     if second.low > 0:
         low = first.low / (second.high if first.low > 0 else second.low)
         high = first.high / (second.low if first.high > 0 else second.high)
-    return _bounded(asked, Interval(value, low, high, first.counted))
+    return _bounded(case, Interval(value, low, high, first.counted))
 
 
-def _stopped(kind: str, sides: list[Row], found: list[Measured]) -> Row:
+def _stopped(kind: str, sides: list[Row], measured: list[Measured]) -> Row:
     """The row of a comparison of lower bounds; a trend has no single value and shows none."""
-    bounds = [side["run"] for side, m in zip(sides, found, strict=True) if m.lower_bound]
-    first, second = (m.side.value for m in found[:2])
+    bounds = [side["run"] for side, m in zip(sides, measured, strict=True) if m.lower_bound]
+    first, second = (m.side.value for m in measured[:2])
     value = math.nan if kind == "trend" or (kind == "ratio" and second == 0) else first - second
     if kind == "ratio" and second:
         value = first / second
-    return _told("undecided", Interval(value, math.nan, math.nan, f"{', '.join(bounds)}: {STOPPED}"))
+    return _verdict_row("undecided", Interval(value, math.nan, math.nan, f"{', '.join(bounds)}: {STOPPED}"))
 
 
-def _bounded(asked: Asked, found: Interval) -> Row:
+def _bounded(case: Case, bounds: Interval) -> Row:
     """The verdict for at least or at most a number, or for a range."""
-    least, most = asked.condition["at_least"], asked.condition["at_most"]
+    least, most = case.condition["at_least"], case.condition["at_most"]
     slack = 1e-9
-    above = least is None or found.low >= least - slack
-    below = most is None or found.high <= most + slack
-    under = least is not None and found.high < least - slack
-    over = most is not None and found.low > most + slack
-    verdict = "undecided" if math.isnan(found.low) else "holds" if above and below else "undecided"
-    return _told("fails" if under or over else verdict, found)
+    above = least is None or bounds.low >= least - slack
+    below = most is None or bounds.high <= most + slack
+    under = least is not None and bounds.high < least - slack
+    over = most is not None and bounds.low > most + slack
+    verdict = "undecided" if math.isnan(bounds.low) else "holds" if above and below else "undecided"
+    return _verdict_row("fails" if under or over else verdict, bounds)
 
 
-def _beside(asked: Asked, kind: str, sides: list[Row], found: list[Measured]) -> Row:
+def _beside(case: Case, kind: str, sides: list[Row], measured: list[Measured]) -> Row:
     """Better, worse or equivalent: for two networks by their paired tests, else by the interval of the
     difference.
 
     Which side is better is decided before whether the difference exceeds the margin; otherwise more images
     could turn "holds" into "fails". A claim of equivalence asks for the margin first.
     """
-    compared = _compared(asked, sides)
-    if compared is not None and asked.condition["about"] == "networks":
-        outcome, d = _tested(asked, kind, *compared), compared[1]
+    compared = _compared(case, sides)
+    if compared is not None and case.condition["about"] == "networks":
+        outcome, d = _tested(case, kind, *compared), compared[1]
     else:
-        d = difference(asked, sides, found) if compared is None else compared[1]
-        margin = _margin(asked, found[1].side.value)
+        d = difference(case, sides, measured) if compared is None else compared[1]
+        margin = _margin(case, measured[1].side.value)
         outcome = "better" if d.low > 0 else "worse" if d.high < 0 else "undecided"
         within = -margin <= d.low and d.high <= margin and (margin > 0 or d.low == d.high)
         if within and (kind == "equivalent" or outcome == "undecided"):
             outcome = "equivalent"
-    told = _told(outcome, d)
-    told["verdict"] = "undecided" if outcome == "undecided" else "holds" if outcome == kind else "fails"
-    return told
+    row = _verdict_row(outcome, d)
+    row["verdict"] = "undecided" if outcome == "undecided" else "holds" if outcome == kind else "fails"
+    return row
 
 
-def _tested(asked: Asked, kind: str, row: Row, found: Interval, turned: bool) -> str:
+def _tested(case: Case, kind: str, row: Row, bounds: Interval, turned: bool) -> str:
     """The verdict of the pair's row, for its first side."""
     outcome = str(row["verdict"])
     if outcome != "equivalent":
         return TURNED.get(outcome, outcome) if turned else outcome
-    if kind != "equivalent" and row["p"] <= 1 - asked.confidence + 1e-12 and found.value != 0:
-        return "better" if found.value > 0 else "worse"
+    if kind != "equivalent" and row["p"] <= 1 - case.confidence + 1e-12 and bounds.value != 0:
+        return "better" if bounds.value > 0 else "worse"
     return outcome
 
 
-def _compared(asked: Asked, sides: list[Row]) -> tuple[Row, Interval, bool] | None:
+def _compared(case: Case, sides: list[Row]) -> tuple[Row, Interval, bool] | None:
     """The pair's row among the comparisons, the first side minus the second there, and whether the row has
     the sides exchanged. About methods, the interval is that of the seeds on these images, widened by that of
     the images, since a claim is about other images too.
@@ -166,22 +166,22 @@ def _compared(asked: Asked, sides: list[Row]) -> tuple[Row, Interval, bool] | No
     first, second = sides
     if first["where"] != second["where"]:
         return None
-    named: Row = {"metric": asked.metric, "level": asked.confidence}
+    named: Row = {"metric": case.metric, "level": case.confidence}
     columns = {
         "smoothing": True,
-        "certificate": asked.metric in CERTIFIED,
-        "attack": asked.metric == ATTACKED,
+        "certificate": case.metric in CERTIFIED,
+        "attack": case.metric == ATTACKED,
     }
-    for key, told in columns.items():
-        if told and first[key] == second[key] and (key != "smoothing" or first[key] is not None):
+    for key, applies in columns.items():
+        if applies and first[key] == second[key] and (key != "smoothing" or first[key] is not None):
             named[key] = first[key]
-    if asked.radius is not None:
-        named["radius"] = asked.radius
+    if case.radius is not None:
+        named["radius"] = case.radius
     one, other = names_of(sides)
-    about = str(asked.condition["about"])
+    about = str(case.condition["about"])
     for sign, a, b in ((1, one, other), (-1, other, one)):
         each = [
-            rows_of(asked.tables, "comparisons", named | {"a": a, "b": b, "about": of})
+            rows_of(case.tables, "comparisons", named | {"a": a, "b": b, "about": of})
             for of in dict.fromkeys((about, "networks"))  # the latter for the images' noise
         ]
         if all(len(rows) == 1 for rows in each):
@@ -201,26 +201,26 @@ def _widths(row: Row, sign: int) -> tuple[float, float]:
     return (below, above) if sign > 0 else (above, below)
 
 
-def _trend(asked: Asked, found: list[Measured]) -> Row:
-    contrast, against = _contrast(asked, found)
+def _trend(case: Case, measured: list[Measured]) -> Row:
+    contrast, against = _contrast(case, measured)
     if math.isnan(contrast.low):
-        return _told("undecided", contrast)
+        return _verdict_row("undecided", contrast)
     surely = replace(
-        asked, agreement=asked.agreement | {"confidence": stricter(asked.confidence, len(found))}
+        case, agreement=case.agreement | {"confidence": stricter(case.confidence, len(measured))}
     )
-    wider, surely_against = _contrast(surely, [_measured_from(surely, m.rows) for m in found])
-    sign = 1 if asked.condition["goes"] == "rising" else -1
+    wider, surely_against = _contrast(surely, [_measured_from(surely, m.rows) for m in measured])
+    sign = 1 if case.condition["goes"] == "rising" else -1
     fails = surely_against or max(sign * wider.low, sign * wider.high) < 0
     holds = not against and min(sign * contrast.low, sign * contrast.high) > 0
     if surely_against:
         contrast = replace(contrast, counted=f"{contrast.counted}; {AGAINST}")
-    return _told("fails" if fails else "holds" if holds else "undecided", contrast)
+    return _verdict_row("fails" if fails else "holds" if holds else "undecided", contrast)
 
 
-def _contrast(asked: Asked, found: Sequence[Measured | None]) -> tuple[Interval, bool]:
+def _contrast(case: Case, measured: Sequence[Measured | None]) -> tuple[Interval, bool]:
     """The contrast, and whether a step goes the other way."""
-    sign = 1 if asked.condition["goes"] == "rising" else -1
-    each = [interval(asked, m) for m in found if m is not None]
+    sign = 1 if case.condition["goes"] == "rising" else -1
+    each = [interval(case, m) for m in measured if m is not None]
     middle = (len(each) - 1) / 2
     weights = [i - middle for i in range(len(each))]
     value = sum(w * one.value for w, one in zip(weights, each, strict=True))
@@ -245,49 +245,49 @@ def _reach(weights: Sequence[float], each: Sequence[Interval]) -> tuple[float, f
 # --- margins, rows ---
 
 
-def _margin(asked: Asked, beside: float) -> float:
-    share = asked.agreement.get(asked.metric)
-    if asked.metric in ("certified_accuracy", ATTACKED):
-        return float(asked.agreement["accuracy"])
+def _margin(case: Case, beside: float) -> float:
+    share = case.agreement.get(case.metric)
+    if case.metric in ("certified_accuracy", ATTACKED):
+        return float(case.agreement["accuracy"])
     return 0.0 if share is None else float(share) * abs(beside)
 
 
-def _measured(asked: Asked, side: Row) -> Measured | None:
-    table = table_of(asked.metric)[0]
+def _measured(case: Case, side: Row) -> Measured | None:
+    table = table_of(case.metric)[0]
     named: Row = {"label": side["run"], **side["where"]}
-    if asked.metric in CERTIFIED:
+    if case.metric in CERTIFIED:
         named["certificate"] = side["certificate"]
-    if asked.metric == ATTACKED:
+    if case.metric == ATTACKED:
         named["attack"] = side["attack"]
-    if asked.radius is not None:
-        named["radius"] = asked.radius
-    if side["smoothing"] is not None and asked.metric not in UNSMOOTHED:
+    if case.radius is not None:
+        named["radius"] = case.radius
+    if side["smoothing"] is not None and case.metric not in UNSMOOTHED:
         named["smoothing"] = side["smoothing"]
-    found = rows_of(asked.tables, table, named)
-    told = {str(row.get("smoothing")) for row in found}
-    if len(told) > 1:
-        asked.refuse(f"{side['run']} is smoothed with several noises; name one: smoothing")
-    runs = [row.get("run") for row in found]
+    rows = rows_of(case.tables, table, named)
+    smoothings = {str(row.get("smoothing")) for row in rows}
+    if len(smoothings) > 1:
+        case.refuse(f"{side['run']} is smoothed with several noises; name one: smoothing")
+    runs = [row.get("run") for row in rows]
     if len(set(runs)) < len(runs):
-        asked.refuse(f"{table} has several rows of one run for it; tell them apart with where")
-    return _measured_from(asked, found)
+        case.refuse(f"{table} has several rows of one run for it; tell them apart with where")
+    return _measured_from(case, rows)
 
 
-def _measured_from(asked: Asked, rows: Sequence[Row]) -> Measured | None:
-    return mean_of(rows, table_of(asked.metric)[1], confidence=asked.confidence)
+def _measured_from(case: Case, rows: Sequence[Row]) -> Measured | None:
+    return mean_of(rows, table_of(case.metric)[1], confidence=case.confidence)
 
 
-def _told(verdict: str, found: Interval) -> Row:
-    ends = [None if math.isnan(end) else end for end in (found.low, found.high)]
+def _verdict_row(verdict: str, bounds: Interval) -> Row:
+    ends = [None if math.isnan(end) else end for end in (bounds.low, bounds.high)]
     return {
         "verdict": verdict,
-        "value": None if math.isnan(found.value) else found.value,
+        "value": None if math.isnan(bounds.value) else bounds.value,
         "low": ends[0],
         "high": ends[1],
-        "counted": found.counted,
+        "counted": bounds.counted,
     }
 
 
-def _row(words: str, radius: float | None, found: dict[str, Any]) -> Row:
+def _row(words: str, radius: float | None, columns: dict[str, Any]) -> Row:
     empty = dict.fromkeys(("value", "low", "high", "counted", "machines", "evidence"))
-    return {"condition": words, "radius": radius, **empty, **found}
+    return {"condition": words, "radius": radius, **empty, **columns}

@@ -49,14 +49,16 @@ def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
         raise UserError("power: a pilot needs certified radii")
     for c in contestants:
         if c.is_lower_bound(radius):
-            told = ", ".join(f"{r:g}" for r in c.decided or ())
-            hint = f"give --at one of the radii that they decide: {told}" if told else "they decide no radius"
+            radii = ", ".join(f"{r:g}" for r in c.decided or ())
+            hint = (
+                f"give --at one of the radii that they decide: {radii}" if radii else "they decide no radius"
+            )
             raise UserError(f"power: {c.name}: its votes were stopped at a lower bound; {hint}")
-    found = [c.certified for c in contestants if c.certified]
+    outcomes = [c.certified for c in contestants if c.certified]
     names = tuple(c.name for c in contestants)
-    sides = [of.values for of in found]
-    if len(found) == 2:
-        _, *sides, _ = common_images(found[0], found[1], (names[0], names[1]))
+    sides = [of.values for of in outcomes]
+    if len(outcomes) == 2:
+        _, *sides, _ = common_images(outcomes[0], outcomes[1], (names[0], names[1]))
     images = sides[0].shape[1]
     if images < 2:
         raise UserError(f"{' and '.join(names)}: one image; a pilot needs at least 2")
@@ -129,9 +131,9 @@ def at_votes(
     votes. The noise that fewer votes add is that of the delta method, sigma^2 p (1 - p) / (n phi(Phi^-1
     p)^2), as if both sides had drawn independently; with the same noise it is less.
     """
-    found = [c.certified for c in contestants if c.certified]
+    outcomes = [c.certified for c in contestants if c.certified]
     names = (contestants[0].name, contestants[1].name)
-    _, a, b, _ = common_images(found[0], found[1], names)
+    _, a, b, _ = common_images(outcomes[0], outcomes[1], names)
     expected, noise = [], 0.0
     for certified, contestant, number in zip((a[0], b[0]), contestants, drawn, strict=True):
         assert contestant.sigma is not None
@@ -154,8 +156,8 @@ def _redrawn(certified: Floats, sigma: float, drawn: int, n: int, alpha: float) 
             np.concatenate([failures[:1000], np.geomspace(1000, drawn // 2, 3000).astype(int)])
         )
     bounds = clopper_pearson_upper(failures, np.full(len(failures), drawn), alpha)
-    wanted = special.ndtr(-certified / sigma)  # upper bound of 1 - p_A
-    share = np.interp(wanted, bounds, failures / drawn)
+    complement = special.ndtr(-certified / sigma)  # upper bound of 1 - p_A
+    share = np.interp(complement, bounds, failures / drawn)
     again = np.minimum(np.rint(share * n), n).astype(int)
     upper = clopper_pearson_upper(again, np.full(len(again), n), alpha)
     right = (certified >= 0) & (upper < 0.5)

@@ -45,8 +45,8 @@ def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
     measured = [_measured_runs(study, number, rows) for number in numbers]
     best = best_runs(study, numbers, measured)
     out = []
-    for number, found, label in zip(numbers, measured, best, strict=True):
-        chosen = None if label is None else found.get(label)
+    for number, by_label, label in zip(numbers, measured, best, strict=True):
+        chosen = None if label is None else by_label.get(label)
         evidence = None if chosen is None else places(rows, METRICS[number.metric][0], chosen.rows)
         out.append(_row(study, number, chosen) | {"evidence": evidence})
     return out
@@ -55,18 +55,18 @@ def beside(study: Study, rows: dict[str, list[Row]]) -> list[Row]:
 def _measured_runs(study: Study, number: Number, rows: dict[str, list[Row]]) -> dict[str, Measured]:
     """The measured number of each of the entry's runs."""
     entry = number.entry
-    found = {label: _rows_of(rows, number, label, entry["smoothing"]) for label in number.labels}
-    if entry["smoothing"] is not None and not any(found.values()):
+    by_label = {label: _rows_of(rows, number, label, entry["smoothing"]) for label in number.labels}
+    if entry["smoothing"] is not None and not any(by_label.values()):
         others = [r for label in number.labels for r in _rows_of(rows, number, label, None)]
         if others:  # the numbers exist, under other noises than the one named
             names = ", ".join(sorted({str(row.get("smoothing")) for row in others}))
-            told = f"no run of it is smoothed with {entry['smoothing']!r}; there is: {names}"
-            study.fail(("published", number.index, "smoothing"), told)
-    if any(len({row.get("smoothing") for row in each}) > 1 for each in found.values()):
-        told = f"{entry['run']} is smoothed with several noises; name one: smoothing"
-        study.fail(("published", number.index), told)
+            problem = f"no run of it is smoothed with {entry['smoothing']!r}; there is: {names}"
+            study.fail(("published", number.index, "smoothing"), problem)
+    if any(len({row.get("smoothing") for row in each}) > 1 for each in by_label.values()):
+        problem = f"{entry['run']} is smoothed with several noises; name one: smoothing"
+        study.fail(("published", number.index), problem)
     confidence = float(study.agreement["confidence"])
-    return {label: m for label, each in found.items() if (m := _mean(each, number, confidence))}
+    return {label: m for label, each in by_label.items() if (m := _mean(each, number, confidence))}
 
 
 def _rows_of(rows: dict[str, list[Row]], number: Number, label: str, smoothing: str | None) -> list[Row]:
@@ -83,55 +83,55 @@ def _rows_of(rows: dict[str, list[Row]], number: Number, label: str, smoothing: 
     return rows_of(rows, METRICS[number.metric][0], named)
 
 
-def _mean(found: list[Row], number: Number, confidence: float) -> Measured | None:
+def _mean(rows: list[Row], number: Number, confidence: float) -> Measured | None:
     column = METRICS[number.metric][1]
     if number.metric == "epsilon":
         column = f"epsilon_{number.entry['cost']}"
-    return mean_of(found, column, 1 / 3600 if number.metric == "train_hours" else 1.0, confidence)
+    return mean_of(rows, column, 1 / 3600 if number.metric == "train_hours" else 1.0, confidence)
 
 
-def _row(study: Study, number: Number, found: Measured | None) -> Row:
+def _row(study: Study, number: Number, measured: Measured | None) -> Row:
     entry, labels = number.entry, number.labels
-    told = stated(study, entry["paper"], entry["settings"])
+    settings = stated(study, entry["paper"], entry["settings"])
     row: Row = dict.fromkeys(COLUMNS)
     row |= {"address": address_of(study.name, entry, number.metric, number.radius)}
     row |= {"paper": entry["paper"], "table": entry["table"], "label": labels[0], "metric": number.metric}
     row |= {"radius": number.radius, "printed": number.printed, "published": number.value}
     if len(labels) > 1:
-        which = f": {found.label}" if found else f" ({labels[0]}, …)"
+        which = f": {measured.label}" if measured else f" ({labels[0]}, …)"
         row["label"] = f"best of {len(labels)}{which}"
     runs = {run.label: run for run in study.all_runs}
-    printed = _printed(study, number, told, runs.get(found.label if found else labels[0]))
+    printed = _printed(study, number, settings, runs.get(measured.label if measured else labels[0]))
     if number.metric != "train_hours":
         row |= {"paper_images": printed.images, "margin": printed.margin}
-    if found:
-        row |= {"reproduced": found.side.value, "seeds": len(found.values), "images": found.images}
-        row |= {"smoothing_level": found.row.get("smoothing_level", found.row.get("noise_level"))}
-        row |= {"lower_bound": found.lower_bound, "shared_images": printed.shared}
+    if measured:
+        row |= {"reproduced": measured.side.value, "seeds": len(measured.values), "images": measured.images}
+        row |= {"smoothing_level": measured.row.get("smoothing_level", measured.row.get("noise_level"))}
+        row |= {"lower_bound": measured.lower_bound, "shared_images": printed.shared}
         if number.metric != "train_hours":
-            row |= {"low": found.shown(found.side.low), "high": found.shown(found.side.high)}
-    if _zero_by_construction(study, number, told, found):
+            row |= {"low": measured.shown(measured.side.low), "high": measured.shown(measured.side.high)}
+    if _zero_by_construction(study, number, settings, measured):
         return row | {"status": "zero by construction"}
-    if found is None:
+    if measured is None:
         return row | {"status": "not run"}
-    other = differences(study, found.label, told, number.instrument)
+    other = differences(study, measured.label, settings, number.instrument)
     if number.metric == "train_hours":
         other = [*other, "another machine"]
     if other:
-        row["difference"] = found.side.value - number.value
+        row["difference"] = measured.side.value - number.value
         return row | {"status": "other settings", "settings": "; ".join(other)}
-    return row | judge(printed, found, study.agreement["confidence"])
+    return row | judge(printed, measured, study.agreement["confidence"])
 
 
-def _printed(study: Study, number: Number, told: Row, run: Run | None) -> PrintedNumber:
+def _printed(study: Study, number: Number, settings: Row, run: Run | None) -> PrintedNumber:
     """The printed number with its images, and whether they are those that the run was observed on."""
     sizes = data_facts(study.data)["x-sizes"]
     margin = study.agreement["accuracy"]
     if number.metric not in ACCURACIES:
         margin = study.agreement.get(number.metric, 1.0) * number.value
-    images, shared, known = told.get("images"), False, False
-    if "test" in told and number.metric not in ("epsilon", "train_hours"):
-        theirs = Subset(**told["test"]).positions(sizes["test"])
+    images, shared, known = settings.get("images"), False, False
+    if "test" in settings and number.metric not in ("epsilon", "train_hours"):
+        theirs = Subset(**settings["test"]).positions(sizes["test"])
         ours = _observed_on(study, number, run)
         known, images = True, len(theirs)
         shared = ours is not None and Subset(**ours).positions(sizes["test"]) == theirs
@@ -152,15 +152,15 @@ def _observed_on(study: Study, number: Number, run: Run | None) -> Row | None:
     return None
 
 
-def _zero_by_construction(study: Study, number: Number, told: Row, found: Measured | None) -> bool:
+def _zero_by_construction(study: Study, number: Number, settings: Row, measured: Measured | None) -> bool:
     """Whether 0 is printed at a radius that neither side's votes can certify."""
     if number.metric != "certified_accuracy" or number.value > 0 or number.radius is None:
         return False
     for label in number.labels:
-        most = largest_claims(study, label, number.entry["certificate"], told)
+        most = largest_claims(study, label, number.entry["certificate"], settings)
         if most is None:
             return False
-        ours = found.row.get("largest_radius") if found and found.label == label else None
+        ours = measured.row.get("largest_radius") if measured and measured.label == label else None
         known = ours is not None and not math.isnan(ours)
         if number.radius <= max(most[0] if not known else float(ours or 0), most[1]):
             return False

@@ -51,27 +51,27 @@ class PrintedNumber:
     known: bool = False  # whether it is stated which images the paper's are
 
 
-def judge(printed: PrintedNumber, found: Measured, confidence: float) -> dict[str, Any]:
+def judge(printed: PrintedNumber, measured: Measured, confidence: float) -> dict[str, Any]:
     """Columns of the verdict on a number that was measured at the paper's settings."""
-    ours, theirs = _sides(printed, found, confidence)
-    seeds = agreement.seeds_of(found.values, found.resolution)
+    ours, theirs = _sides(printed, measured, confidence)
+    seeds = agreement.seeds_of(measured.values, measured.resolution)
     d = agreement.difference(ours, theirs, seeds, printed.unit, confidence)
-    if found.lower_bound:
+    if measured.lower_bound:
         d = replace(d, high=math.inf)
     if printed.images is None:  # assumed to be as many as ours
         d = replace(d, ours=math.hypot(d.ours, d.theirs), theirs=0.0)
     counted = {"images": not printed.shared, "seeds": not math.isnan(seeds.spread)}
-    told: dict[str, Any] = {"difference": d.value, "margin": printed.margin}
-    told["counted"] = " and ".join(noise for noise, is_in in counted.items() if is_in)
-    if told["counted"]:
-        told |= {"difference_low": d.low, "difference_high": d.high}
-        if found.lower_bound and d.low <= 0:
-            return told | {"status": "bounded", "decides": "votes", "decides_count": None}
+    columns: dict[str, Any] = {"difference": d.value, "margin": printed.margin}
+    columns["counted"] = " and ".join(noise for noise, is_in in counted.items() if is_in)
+    if columns["counted"]:
+        columns |= {"difference_low": d.low, "difference_high": d.high}
+        if measured.lower_bound and d.low <= 0:
+            return columns | {"status": "bounded", "decides": "votes", "decides_count": None}
     if counted["seeds"]:
-        return told | _decided(d, printed, found.images or 1)
+        return columns | _decided(d, printed, measured.images or 1)
     if counted["images"] and _consistent(d, printed):
-        return told | {"status": "consistent"}
-    return told | _undecided("seeds", max(agreement.FEWEST_SEEDS, seeds.count + 1))
+        return columns | {"status": "consistent"}
+    return columns | _undecided("seeds", max(agreement.FEWEST_SEEDS, seeds.count + 1))
 
 
 def _decided(d: Difference, printed: PrintedNumber, images: int) -> dict[str, Any]:
@@ -104,13 +104,13 @@ def _undecided(what: str | None, count: int | None) -> dict[str, Any]:
     return {"status": "undecided", "decides": what, "decides_count": count}
 
 
-def _sides(printed: PrintedNumber, found: Measured, confidence: float) -> tuple[Side, Side]:
+def _sides(printed: PrintedNumber, measured: Measured, confidence: float) -> tuple[Side, Side]:
     """Both numbers with the image noise that they do not share."""
     if printed.shared:
         exact = Side(printed.value, printed.value, printed.value)
-        return found.side.fixed, exact
-    ours = found.images or 1
+        return measured.side.fixed, exact
+    ours = measured.images or 1
     papers = printed.images or ours
     if printed.accuracy:
-        return found.side, agreement.printed_accuracy(printed.value, papers, confidence)
-    return found.side, agreement.printed_like(printed.value, found.side, ours, papers)
+        return measured.side, agreement.printed_accuracy(printed.value, papers, confidence)
+    return measured.side, agreement.printed_like(printed.value, measured.side, ours, papers)

@@ -32,8 +32,8 @@ def claims(study: Study) -> Iterator[str]:
 
 def obstacle(study: Study, address: str) -> str:
     """Why running the study does not decide the number or claim at `address`; empty if it does."""
-    told = {f"{study.name}/claims/{claim['id']}": why for claim, why in _claims(study)}
-    differing = {**told, **dict(_numbers(study))}.get(address, "").split("; ")
+    obstacles = {f"{study.name}/claims/{claim['id']}": why for claim, why in _claims(study)}
+    differing = {**obstacles, **dict(_numbers(study))}.get(address, "").split("; ")
     more = len(differing) - MOST
     return "; ".join([*differing[:MOST], f"and {more} more"] if more > 1 else differing)
 
@@ -51,8 +51,8 @@ def _numbers(study: Study) -> Iterator[tuple[str, str]]:
 
 def _obstacle(study: Study, number: Number) -> str:
     """A best of several runs needs all of them."""
-    told = stated(study, number.entry["paper"], number.entry["settings"])
-    other = (differences(study, label, told, number.instrument) for label in number.labels)
+    settings = stated(study, number.entry["paper"], number.entry["settings"])
+    other = (differences(study, label, settings, number.instrument) for label in number.labels)
     return _left_out(study, number.labels) or "; ".join(dict.fromkeys(one for each in other for one in each))
 
 
