@@ -27,8 +27,10 @@ def frame(correct: dict[float, int], variant: str = "", images: int = N, first: 
     return pd.DataFrame(rows)
 
 
-def attacked(rows: pd.DataFrame, name: str = "pgd_l2", certificate: str | None = None, **made) -> Attacked:
-    return Attacked(name, rows, {**MADE, **made}, certificate)
+def attacked(
+    rows: pd.DataFrame, name: str = "pgd_l2", certificate: str | None = None, **provenance
+) -> Attacked:
+    return Attacked(name, rows, {**MADE, **provenance}, certificate)
 
 
 def only(rows, check):

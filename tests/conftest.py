@@ -79,10 +79,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Every stage of the tiny study but the tables has run. Nothing in it may be changed."""
 
     def make(folder: Path) -> None:
-        made = Workspace(folder, Plan(Study([write_study(folder / "study.yaml", TINY)])))
+        work = Workspace(folder, Plan(Study([write_study(folder / "study.yaml", TINY)])))
         for stage in ("data", "train", "calibrate", "sample", "certify", "attack"):
-            for job in made.plan.jobs[stage].values():
-                made.run(job)
+            for job in work.plan.jobs[stage].values():
+                work.run(job)
 
     folder = made_once(tmp_path_factory, "tiny", make)
     return Workspace(folder, Plan(Study([folder / "study.yaml"])))

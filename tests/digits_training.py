@@ -34,9 +34,9 @@ def changed(**training_keys: Any) -> dict[str, Any]:
 def data(tmp_path_factory) -> Path:
     """The digits' manifest."""
     folder = tmp_path_factory.mktemp("data")
-    made = Workspace(folder, Plan(Study([write_study(folder / "study.yaml", TINY)])))
-    made.run(made.job("data"))
-    return made.path(made.plan.data_manifest)
+    work = Workspace(folder, Plan(Study([write_study(folder / "study.yaml", TINY)])))
+    work.run(work.job("data"))
+    return work.path(work.plan.data_manifest)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ SHAPE, CLASSES, L = (1, 4, 4), 5, 4
 def members(number: int = L, norm: bool = False) -> list[nn.Module]:
     """Networks that mostly agree: the first one's weights, and a little noise."""
     torch.manual_seed(0)
-    made = [
+    networks = [
         nn.Sequential(
             nn.Conv2d(1, 3, 3),
             nn.BatchNorm2d(3) if norm else nn.Identity(),
@@ -21,13 +21,13 @@ def members(number: int = L, norm: bool = False) -> list[nn.Module]:
         )
         for _ in range(number)
     ]
-    for net in made[1:]:
-        for own, shared in zip(net.parameters(), made[0].parameters(), strict=True):
+    for net in networks[1:]:
+        for own, shared in zip(net.parameters(), networks[0].parameters(), strict=True):
             own.data.mul_(0.3).add_(shared.data)
-    for module in (m for net in made for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
+    for module in (m for net in networks for m in net.modules() if isinstance(m, nn.BatchNorm2d)):
         nn.init.uniform_(module.running_mean)
         nn.init.uniform_(module.running_var, 0.5, 2)
-    return made
+    return networks
 
 
 def images(number: int = 64) -> torch.Tensor:

@@ -57,14 +57,14 @@ class WeightRead(Convolutional):
 def hooked() -> nn.Module:
     """A hook between the convolution and its norm changes what goes through."""
     network = Convolutional()
-    network.conv.register_forward_hook(lambda module, given, out: out.clamp(-0.2, 0.2))
+    network.conv.register_forward_hook(lambda module, inputs, out: out.clamp(-0.2, 0.2))
     return network
 
 
 def hooked_itself() -> nn.Module:
     """A hook on the network, which a trace of it leaves out."""
     network = Convolutional()
-    network.register_forward_hook(lambda module, given, out: out.roll(1, 1))
+    network.register_forward_hook(lambda module, inputs, out: out.roll(1, 1))
     return network
 
 
@@ -109,7 +109,7 @@ def standardised() -> nn.Module:
 def hooked_first() -> nn.Module:
     """A hook on the first convolution of a sequence."""
     first = nn.Conv2d(1, 8, 3, padding=1)
-    first.register_forward_hook(lambda module, given, out: out.square())
+    first.register_forward_hook(lambda module, inputs, out: out.square())
     return _sequence(first)
 
 

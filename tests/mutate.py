@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--pytest", default="", help="more arguments for pytest, as one word")
     args = parser.parse_args()
-    asked = [*args.tests, *shlex.split(args.pytest)]
+    arguments = [*args.tests, *shlex.split(args.pytest)]
     for name in SLOW_TO_IMPORT:
         importlib.import_module(name)
     source = args.module.read_text()
@@ -89,13 +89,13 @@ def main() -> None:
         place, output = Path(folder) / "copy", Path(folder) / "output"
         shutil.copytree(".", place, ignore=shutil.ignore_patterns(".git", "results", ".*"))
         (place / args.module).write_text(before)
-        if not passes(place, asked, output):
+        if not passes(place, arguments, output):
             sys.exit(f"the tests fail without a change\n{output.read_text()[-2000:]}")
         survivors = tried = 0
         for line, text in list(changes(source))[args.first :: args.every]:
             (place / args.module).write_text(text)
             tried += 1
-            if passes(place, asked, output):
+            if passes(place, arguments, output):
                 survivors += 1
                 lines = zip(before.splitlines(), text.splitlines(), strict=False)
                 changed = [f"\n  - {a.strip()}\n  + {b.strip()}" for a, b in lines if a != b]

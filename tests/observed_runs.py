@@ -31,8 +31,8 @@ def observe(
     for planned in plan.runs:
         made = {**provenance(planned.spec, "code"), "epochs": 1, "train_seconds": 1.0, "device": "cpu"}
         made |= {"precision": "float32", "resolved": {}}
-        told = {"provenance": made, "classes": 10, "sha256": NETWORK, "run": planned.id}
-        write_json(planned.folder / "model.json", told)
+        manifest = {"provenance": made, "classes": 10, "sha256": NETWORK, "run": planned.id}
+        write_json(planned.folder / "model.json", manifest)
         write_table(planned.folder / "training.parquet", pa.table({"epoch": [1], "loss": [0.5]}), made)
         for observation in planned.observations:
             if observation.certified:
@@ -44,9 +44,9 @@ def observe(
             for path in observation.attacks:
                 spec = plan.job("attack", str(path)).spec
                 broken = under(spec) if under else attacked(planned.run) if attacked else [False] * 3
-                told = {"norm": 2.0, "judge": 32, "shape": [1, 1, 1], "classes": 10, "samples": 2}
-                told |= {"access": "white-box", "shares": "none"}
-                write_table(path, _attacked(broken), _of(spec, **told))
+                metadata = {"norm": 2.0, "judge": 32, "shape": [1, 1, 1], "classes": 10, "samples": 2}
+                metadata |= {"access": "white-box", "shares": "none"}
+                write_table(path, _attacked(broken), _of(spec, **metadata))
 
 
 def observed_pair(plan_of: Callable[..., Plan], study: dict[str, Any], least: float) -> Plan:

@@ -115,11 +115,11 @@ def frames() -> dict[str, pd.DataFrame]:
             if objective == "nal":
                 for rho in np.linspace(0, 0.5, 6):
                     loss = {"loss": 0.3 + rho, "low": 0.25 + rho, "high": 0.35 + rho, "images": IMAGES}
-                    told = {"certificate": "nal", "rho": rho, "rho_with_noise": rho + 64 * sigma**2}
-                    told |= {"gamma": 1.0, "rigorous": False, "concave": False, "alpha": None}
-                    told |= dict.fromkeys(("loss_bound", "gamma_concave", "gamma_corollary_1"), np.inf)
-                    told |= {"measured": "cross_entropy"}
-                    tables["distributional"].append(base | told | loss)
+                    bound = {"certificate": "nal", "rho": rho, "rho_with_noise": rho + 64 * sigma**2}
+                    bound |= {"gamma": 1.0, "rigorous": False, "concave": False, "alpha": None}
+                    bound |= dict.fromkeys(("loss_bound", "gamma_concave", "gamma_corollary_1"), np.inf)
+                    bound |= {"measured": "cross_entropy"}
+                    tables["distributional"].append(base | bound | loss)
                     point = {"adversary": "smoothed", "gamma": 1.0, "measured": "cross_entropy"}
                     point |= {"rho": rho, "rho_low": rho - 0.01, "rho_high": rho + 0.01}
                     tables["worst_cases"].append(base | point | loss)

@@ -19,11 +19,11 @@ def refusal(read: Callable[[], Any], path: Path) -> str:
     """What `read` says of the damaged `path`: one line that begins with its name and says what to do."""
     with pytest.raises(UserError) as caught:
         read()
-    told = str(caught.value)
-    assert told.startswith(str(path))
-    assert "\n" not in told
-    assert "remove " in told
-    return told
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    assert "remove " in message
+    return message
 
 
 def tables_of(space: Workspace) -> dict[str, list[dict[str, Any]]]:
@@ -35,9 +35,9 @@ def tables_of(space: Workspace) -> dict[str, list[dict[str, Any]]]:
 
 def edited(path: Path, **columns: Any) -> None:
     """Writes the file again, well formed and sealed, with other values in its first row."""
-    table, made = read_table(path)
+    table, provenance = read_table(path)
     for name, value in columns.items():
         values = table.column(name).to_pylist()
         values[0] = value
         table = table.set_column(table.column_names.index(name), name, [values])
-    write_table(path, table, made)
+    write_table(path, table, provenance)

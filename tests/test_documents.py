@@ -46,12 +46,12 @@ def test_the_examples_of_the_python_page_run():
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     example = doctest.DocTestParser().get_doctest("".join(blocks), {}, "python.md", "docs/python.md", 0)
     assert len(example.examples) > 25
-    told: list[str] = []
+    output: list[str] = []
     found = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a function is not computed in float64
-        result = found.run(example, out=told.append)
-    assert result.failed == 0, "".join(told)
+        result = found.run(example, out=output.append)
+    assert result.failed == 0, "".join(output)
 
 
 @pytest.mark.slow

@@ -21,12 +21,12 @@ CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "snakemake":
 
 def test_environment_matches_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {f"python{project['requires-python']}", "pip"}
+    expected = {f"python{project['requires-python']}", "pip"}
     for requirement in project["dependencies"] + project["optional-dependencies"]["dev"]:
         found = re.fullmatch(r"([A-Za-z0-9_.-]+)(.*)", requirement)
         assert found, requirement
-        wanted.add(CONDA_NAMES.get(found[1], found[1]) + found[2])
-    assert set(yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]) == wanted
+        expected.add(CONDA_NAMES.get(found[1], found[1]) + found[2])
+    assert set(yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]) == expected
 
 
 def locked() -> dict[str, Requirement]:
@@ -59,8 +59,8 @@ def test_make_installs_with_the_lock_unless_told_otherwise(tmp_path: Path, lock:
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "elsewhere.lock").touch()
-    given = [] if lock == "requirements.lock" else [f"LOCK={lock}"]
-    command = ["make", "--dry-run", "demo", *given]
+    variables = [] if lock == "requirements.lock" else [f"LOCK={lock}"]
+    command = ["make", "--dry-run", "demo", *variables]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     install = next(line for line in done.stdout.splitlines() if "pip install" in line and "[dev" in line)
     assert re.findall(r"--constraint (\S+)", install) == ([lock] if lock else [])

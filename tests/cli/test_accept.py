@@ -30,9 +30,9 @@ def of_an_older_version(path: Path, code: str = OLD, at: str = "") -> None:
         found = read_json(path)
         write_json(path, {**found, "provenance": {**found["provenance"], **changes}})
     else:
-        table, made = read_table(path)
-        made.pop(checksums.KEY)
-        write_table(path, table, {**made, **changes})
+        table, provenance = read_table(path)
+        provenance.pop(checksums.KEY)
+        write_table(path, table, {**provenance, **changes})
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def old(space):
 
 def rs(capsys, *arguments: str) -> str:
     status = cli.main(["accept", "--study", "study.yaml", *arguments])
-    told = capsys.readouterr()
-    assert status == 0, told.err
-    return told.out
+    printed = capsys.readouterr()
+    assert status == 0, printed.err
+    return printed.out
 
 
 def current(plan: Plan, stage: str) -> list[bool]:
@@ -58,15 +58,15 @@ def current(plan: Plan, stage: str) -> list[bool]:
 
 
 def test_what_an_older_version_made_is_listed_and_nothing_else_happens(old, capsys):
-    told = rs(capsys)
+    output = rs(capsys)
     sampled = len([job for job in old.plan.jobs["sample"].values() if job.run == old.job("train").run])
     code = old.job("sample").code
-    assert f"gaussian seed 0: sample: {sampled} files made by code {OLD}; the code is now {code}" in told
-    assert "gaussian seed 0: train: 1 file made by code" in told
-    assert "digits: data: 1 file made by code" in told
-    assert "what differs is not known: made outside of a checkout" in told
-    assert "certify" not in told
-    assert "listed only" in told
+    assert f"gaussian seed 0: sample: {sampled} files made by code {OLD}; the code is now {code}" in output
+    assert "gaussian seed 0: train: 1 file made by code" in output
+    assert "digits: data: 1 file made by code" in output
+    assert "what differs is not known: made outside of a checkout" in output
+    assert "certify" not in output
+    assert "listed only" in output
     assert not list(Path("results").rglob(accepted_code.NAME))
     assert not any(current(old.planned(), "train") + current(old.planned(), "sample"))
 
@@ -89,9 +89,9 @@ def test_old_draws_are_extended_after_acceptance_and_refused_before(old, capsys)
 
 
 def test_an_acceptance_says_who_when_and_which_code_beside_the_results(old, capsys):
-    told = rs(capsys, "--yes", "--run", "gaussian", "--stage", "sample")
+    output = rs(capsys, "--yes", "--run", "gaussian", "--stage", "sample")
     path = old.plan.runs[0].folder / accepted_code.NAME
-    assert f"accepted; recorded in {path}" in told
+    assert f"accepted; recorded in {path}" in output
     assert [str(p) for p in Path("results").rglob(accepted_code.NAME)] == [str(path)]
     (entry,) = read_json(path)["accepted"]
     assert (entry["from"], entry["to"], entry["stage"]) == (OLD, old.job("sample").code, "sample")
@@ -138,9 +138,9 @@ def test_acceptances_that_were_edited_are_one_line(old, capsys):
     ):
         path.write_text(broken)
         assert cli.main(["accept", "--study", "study.yaml"]) == 1
-        told = capsys.readouterr().err
-        assert f"{path}: {says}" in told
-        assert told.count("\n") == 1
+        errors = capsys.readouterr().err
+        assert f"{path}: {says}" in errors
+        assert errors.count("\n") == 1
 
 
 def test_an_unknown_run_is_one_line(old, capsys):
@@ -155,15 +155,17 @@ def test_files_of_before_device_classes_are_extended_on_their_device(old, capsys
     certify = next(iter(plan.jobs["certify"].values()))
     files = certify.reads()
     for path in filter(Path.exists, files):
-        table, made = read_table(path)
-        made.pop("device_class")
-        write_table(path, table, {k: v for k, v in made.items() if k != checksums.KEY})
+        table, provenance = read_table(path)
+        provenance.pop("device_class")
+        write_table(path, table, {k: v for k, v in provenance.items() if k != checksums.KEY})
     for job in (plan.job("sample", str(path)) for path in files if not path.exists()):
         old.run(job)
     old.run(certify)
     path = files[0]
-    table, made = read_table(path)
-    write_table(path, table, {k: v for k, v in made.items() if k != checksums.KEY} | {"device": "another"})
+    table, provenance = read_table(path)
+    write_table(
+        path, table, {k: v for k, v in provenance.items() if k != checksums.KEY} | {"device": "another"}
+    )
     with pytest.raises(UserError, match="different smoothed classifiers"):
         old.run(certify)
 

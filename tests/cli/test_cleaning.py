@@ -76,9 +76,9 @@ def test_every_study_in_the_folder_is_kept_by_default(folder, capsys):
 
 def test_studies_made_by_overlays_are_known_by_their_tables_or_when_given(folder, capsys):
     write_study(folder / "short.yaml", {"override": {"training": {"epochs": 3}}})
-    made = made_by("study.yaml", "short.yaml")
+    model = made_by("study.yaml", "short.yaml")
     assert main(["clean"]) == 0
-    assert made.parent.name in capsys.readouterr().out
+    assert model.parent.name in capsys.readouterr().out
     assert main(["clean", "--study", "study.yaml+short.yaml"]) == 0
     assert "nothing to clean" in capsys.readouterr().out
     tables = folder / "results/tiny/tables/runs.parquet"
@@ -90,23 +90,23 @@ def test_studies_made_by_overlays_are_known_by_their_tables_or_when_given(folder
 
 
 def test_what_was_given_on_the_command_line_is_a_part_of_the_study(folder, capsys):
-    given = {"training": {"epochs": 7}}
-    plan = Plan(Study([Path("study.yaml")], given))
+    overrides = {"training": {"epochs": 7}}
+    plan = Plan(Study([Path("study.yaml")], overrides))
     model = plan.runs[0].folder / "model.json"
     model.parent.mkdir(parents=True)
     model.write_text("x")
     assert main(["clean"]) == 0
     assert model.parent.name in capsys.readouterr().out
     tables = folder / "results/tiny/tables/runs.parquet"
-    made = {"files": ["study.yaml", "--config"]}
-    write_table(tables, pa.table({"run": ["r"]}), {**made, "overrides": given})
+    provenance = {"files": ["study.yaml", "--config"]}
+    write_table(tables, pa.table({"run": ["r"]}), {**provenance, "overrides": overrides})
     assert main(["clean", "--delete", "--yes"]) == 0
     known, nothing = capsys.readouterr().out.splitlines()
     assert (known, nothing) == ("known studies: study.yaml, study.yaml+--config", "nothing to clean")
-    write_table(tables, pa.table({"run": ["r"]}), made)  # which keys it had, nobody knows
+    write_table(tables, pa.table({"run": ["r"]}), provenance)  # which keys it had, nobody knows
     assert main(["clean", "--delete", "--yes"]) == 1
-    told = capsys.readouterr().err
-    assert "cannot tell what it keeps: results/tiny/tables/runs.parquet: does not name its study" in told
+    errors = capsys.readouterr().err
+    assert "cannot tell what it keeps: results/tiny/tables/runs.parquet: does not name its study" in errors
     assert model.exists()
 
 
@@ -116,10 +116,10 @@ def test_nothing_is_removed_while_a_study_cannot_be_read(folder, capsys):
     stray.parent.mkdir(parents=True)
     stray.write_text("x")
     assert main(["clean", "--delete", "--yes"]) == 1
-    told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("rs: cannot tell what it keeps: broken.yaml: modle: unknown key")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("rs: cannot tell what it keeps: broken.yaml: modle: unknown key")
     assert (
-        told[-1] == "rs: nothing removed: 1 study cannot be read; repair what is named above, or give --only"
+        lines[-1] == "rs: nothing removed: 1 study cannot be read; repair what is named above, or give --only"
     )
     assert stray.exists()
 

@@ -86,36 +86,36 @@ def test_bad_input_exits_1_with_one_line(tmp_path, tiny, capsys):
 
 
 @pytest.mark.parametrize(
-    ("code", "line", "said"),
+    ("code", "line", "status"),
     [
         ("import sys\nsys.exit('bye')\n", 2, "'bye'"),
         ("import argparse\np = argparse.ArgumentParser()\np.parse_args(['--epochs', '3'])\n", 3, "2"),
         ("def net():\n    raise SystemExit(3)\n", 2, "3"),
     ],
 )
-def test_foreign_code_that_exits_is_named(tmp_path, monkeypatch, capsys, code, line, said):
+def test_foreign_code_that_exits_is_named(tmp_path, monkeypatch, capsys, code, line, status):
     (tmp_path / "exits.py").write_text(code)
     Image.new("RGB", (8, 8)).save(tmp_path / "one.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "exits", raising=False)
-    asked = ["certify", "--model", "entry:exits:net", "--data", str(tmp_path), "--sigma", "0.25"]
-    assert main(asked) == 1
-    named = f"rs: {tmp_path / 'exits.py'}:{line}: exits with {said}; must not "
+    arguments = ["certify", "--model", "entry:exits:net", "--data", str(tmp_path), "--sigma", "0.25"]
+    assert main(arguments) == 1
+    named = f"rs: {tmp_path / 'exits.py'}:{line}: exits with {status}; must not "
     assert capsys.readouterr().err.splitlines()[-1].startswith(named)
     # packages inside the library's folder, as conda has them
     paths = {"stdlib": tmp_path.anchor, "purelib": str(tmp_path), "platlib": str(tmp_path)}
     monkeypatch.setattr("rs.cli.main.sysconfig.get_path", paths.get)
     monkeypatch.delitem(sys.modules, "exits", raising=False)
-    assert main(asked) == 1
+    assert main(arguments) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith(named)
 
 
 def test_without_a_verb_help_is_printed_peoples_verbs_first(capsys):
     assert main([]) == 0
-    told = capsys.readouterr()
-    assert told.err == ""
-    people, workers = told.out.split("verbs for people:")[1].split("verbs that the workflow calls:")
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    people, workers = printed.out.split("verbs for people:")[1].split("verbs that the workflow calls:")
     assert all(f"    {verb} " in people for verb in ("list", "status", "show", "certify", "radius", "clean"))
     verbs = ("data", "train", "sample", "attack", "aggregate", "track", "report")
     assert all(f"    {verb} " in workers for verb in verbs)
@@ -178,8 +178,8 @@ def test_a_stage_by_hand_writes_what_the_workflow_writes(tmp_path, tiny, workspa
     study = str(write_study(tmp_path / "s.yaml", tiny))
     assert main(["data", "--study", study]) == 0
     assert main(["train", "--study", study, "--run", "gaussian"]) == 0
-    made = workspace.job("train").outputs
-    assert made["weights"].read_bytes() == workspace.path(made["weights"]).read_bytes()
+    outputs = workspace.job("train").outputs
+    assert outputs["weights"].read_bytes() == workspace.path(outputs["weights"]).read_bytes()
 
 
 def test_a_stage_by_hand_makes_nothing_twice_unless_it_is_told_to(
@@ -189,10 +189,10 @@ def test_a_stage_by_hand_makes_nothing_twice_unless_it_is_told_to(
     train = ["train", "--study", str(write_study(tmp_path / "s.yaml", tiny)), "--run", "gaussian"]
     assert main(["data", *train[1:3]]) == 0
     assert main(train) == 0
-    made = workspace.job("train").outputs
+    outputs = workspace.job("train").outputs
 
     def written() -> dict[Path, tuple[int, int]]:
-        return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in made.values()}
+        return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in outputs.values()}
 
     before = written()
     capsys.readouterr()
@@ -203,10 +203,10 @@ def test_a_stage_by_hand_makes_nothing_twice_unless_it_is_told_to(
     assert "is current" not in capsys.readouterr().err
     assert all(now != before[path] for path, now in written().items())
     for name, damage in (("weights", Path.unlink), ("manifest", lambda path: path.write_text("{"))):
-        damage(made[name])  # what is lost or damaged is made again
+        damage(outputs[name])  # what is lost or damaged is made again
         assert main(train) == 0
         assert "is current" not in capsys.readouterr().err
-        assert made["weights"].read_bytes() == workspace.path(made["weights"]).read_bytes()
+        assert outputs["weights"].read_bytes() == workspace.path(outputs["weights"]).read_bytes()
 
 
 def test_the_installed_command_and_the_torch_free_floor():

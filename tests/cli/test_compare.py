@@ -31,7 +31,7 @@ RADII = {"gaussian": [0.4, 0.3, 0.2, 0.1, -1, 0.0], "nal": [0.6, 0.45, 0.45, 0.2
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def contestants(tmp_path_factory):
     """A folder with two logs of the same images, one of others, and a study whose runs have radii."""
     folder = tmp_path_factory.mktemp("compare")
     with contextlib.chdir(folder):
@@ -53,14 +53,14 @@ def _fill():
 
 
 @pytest.fixture(autouse=True)
-def place(made, monkeypatch):
-    monkeypatch.chdir(made)
+def place(contestants, monkeypatch):
+    monkeypatch.chdir(contestants)
 
 
 @pytest.fixture
-def own_place(made, tmp_path, monkeypatch):
+def own_place(contestants, tmp_path, monkeypatch):
     """A copy, to be changed."""
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(contestants, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
 
 
@@ -90,8 +90,8 @@ def test_a_stretch_of_one_radius_has_no_ends():
         {"side": "above", "first": 0.25, "last": 0.5},
         {"side": "below", "first": 0.4387, "last": 0.4391},  # alike as shown
     ]
-    told = _curve({"radii": [0.0], "decided": False, "p": 0.01, "stretches": stretches}, 0.95)
-    assert "curve: above from 0.250 to 0.500, below at 0.439 (band of" in told
+    text = _curve({"radii": [0.0], "decided": False, "p": 0.01, "stretches": stretches}, 0.95)
+    assert "curve: above from 0.250 to 0.500, below at 0.439 (band of" in text
 
 
 def test_programs_get_the_pairs(pairs):
@@ -172,12 +172,12 @@ def test_a_study_stands_for_all_of_its_runs(pairs):
     assert {(r["a"], r["b"]) for r in pairs("study.yaml")} == {("study.yaml:gaussian", "study.yaml:nal")}
 
 
-def test_a_contestant_that_is_named_twice_is_one(pairs, made):
-    for twice in ("study.yaml:nal", "./study.yaml:nal", str(made / "study.yaml")):
+def test_a_contestant_that_is_named_twice_is_one(pairs, contestants):
+    for twice in ("study.yaml:nal", "./study.yaml:nal", str(contestants / "study.yaml")):
         assert {(r["a"], r["b"]) for r in pairs("study.yaml", twice)} == {
             ("study.yaml:gaussian", "study.yaml:nal")
         }
-    found = {(r["a"], r["b"]) for r in pairs("a.tsv", "./a.tsv", "b.tsv", str(made / "b.tsv"))}
+    found = {(r["a"], r["b"]) for r in pairs("a.tsv", "./a.tsv", "b.tsv", str(contestants / "b.tsv"))}
     assert found == {("a.tsv", "b.tsv")}
 
 
@@ -189,7 +189,7 @@ def test_the_files_of_another_network_are_refused(own_place, refused):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["a.tsv"], "a.tsv alone; name at least two"),
         (["a.tsv", "a.tsv"], "a.tsv alone"),
@@ -208,8 +208,8 @@ def test_the_files_of_another_network_are_refused(own_place, refused):
         (["a:b", "a.tsv"], "a:b: neither an existing log nor STUDY.yaml:LABEL"),
     ],
 )
-def test_bad_input_is_one_line(refused, arguments, told):
-    assert told in refused(*arguments)
+def test_bad_input_is_one_line(refused, arguments, message):
+    assert message in refused(*arguments)
 
 
 def test_one_common_image_is_refused(own_place, refused):

@@ -95,11 +95,11 @@ def test_a_log_made_otherwise_than_the_paper_says_is_at_other_settings(folder):
     overlay(stated={**STATED, "alpha": 0.01}, gaussian="a.tsv", nal="b.tsv")
     rows = rows_of(planned())
     [number] = rows["published"]
-    told = "certificate.alpha 0.01, not 0.001"  # n0, which no log tells, is none of them
-    assert (number["status"], number["settings"]) == ("other settings", told)
+    deviation = "certificate.alpha 0.01, not 0.001"  # n0, which no log tells, is none of them
+    assert (number["status"], number["settings"]) == ("other settings", deviation)
     helps = next(row for row in rows["claims"] if row["id"] == "helps")
     assert helps["verdict"] == "other settings"
-    assert f"gaussian, nal: {told}" in helps["settings"]
+    assert f"gaussian, nal: {deviation}" in helps["settings"]
 
 
 def test_logs_may_lie_with_the_data(folder, monkeypatch):
@@ -126,9 +126,9 @@ def test_verdicts_are_kept_and_told_apart_from_our_own(folder, capsys):
     assert {row["id"] for row in whole["from_logs"]["claims"]} == {"helps"}  # theory needs no log
     Path("a.md").write_text("<!-- verdicts -->\n<!-- /verdicts -->\n")
     assert main(["verdicts", "--kept", "--write", "a.md"]) == 0
-    told = Path("a.md").read_text()
-    assert "| It helps. | holds | acr of gaussian better than nal: 0.060" in told
-    assert "| 0.7 | 0.700 | consistent: +0.000 [−0.110, +0.110]; the paper" in told
+    page = Path("a.md").read_text()
+    assert "| It helps. | holds | acr of gaussian better than nal: 0.060" in page
+    assert "| 0.7 | 0.700 | consistent: +0.000 [−0.110, +0.110]; the paper" in page
 
 
 def test_a_log_that_is_missing_and_a_kept_file_that_was_edited_are_one_line(folder, capsys):

@@ -39,8 +39,8 @@ def folder() -> Path:
 
 def test_intervals_are_printed_and_a_table_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     Path("second.tsv").write_text(TEXT)
-    asked = ["import-log", "log.tsv", "second.tsv", "log.tsv", "--radii", "0", "0.5"]
-    assert main([*asked, "--out", "table.parquet"]) == 0
+    arguments = ["import-log", "log.tsv", "second.tsv", "log.tsv", "--radii", "0", "0.5"]
+    assert main([*arguments, "--out", "table.parquet"]) == 0
     out = capsys.readouterr().out
     assert out.count("images, 1 abstained") == 2  # a log that is given twice is one log
     assert "log.tsv: 4 images, 1 abstained" in out
@@ -59,17 +59,17 @@ def test_the_name_of_the_table_says_its_form(capsys: pytest.CaptureFixture[str])
     )
     capsys.readouterr()
     assert main(["import-log", "log.tsv", "--out", "t.xlsx"]) == 1
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "rs: import-log: --out t.xlsx: must end in .parquet or .csv\n")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "rs: import-log: --out t.xlsx: must end in .parquet or .csv\n")
 
 
 def test_a_folder_is_read_and_what_holds_no_image_is_named_last(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["import-log", "logs", "--out", "t.parquet"]) == 1
-    told = capsys.readouterr()
-    assert told.out.count("4 images, 1 abstained") == 2
-    passed, *faults = told.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out.count("4 images, 1 abstained") == 2
+    passed, *faults = printed.err.splitlines()
     assert passed == "logs: passed over, no logs: README.md (1 file)"
     assert faults == [
         "rs: logs/header_only.tsv: no image below the header",
@@ -84,10 +84,10 @@ def test_a_folder_without_logs_and_one_bad_file_are_one_line(capsys: pytest.Capt
     assert main(["import-log", "none"]) == 1
     assert capsys.readouterr().err == "rs: none: no certification log in this folder\n"
     assert main(["import-log", "none/notes.txt"]) == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("rs: none/notes.txt:1: lacks the columns idx, label")
-    assert told.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("rs: none/notes.txt:1: lacks the columns idx, label")
+    assert printed.err.count("\n") == 1
 
 
 def test_thousands_of_logs_in_one_call(capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,10 +97,10 @@ def test_thousands_of_logs_in_one_call(capsys: pytest.CaptureFixture[str]) -> No
     start = time.perf_counter()
     assert main(["import-log", "many", "--radii", "0"]) == 1
     assert time.perf_counter() - start < 60
-    told = capsys.readouterr()
-    assert told.out.count("4 images, 1 abstained") == 1596
-    assert told.err.count("\n") == 5
-    assert "4 of 1600 logs could not be read" in told.err
+    printed = capsys.readouterr()
+    assert printed.out.count("4 images, 1 abstained") == 1596
+    assert printed.err.count("\n") == 5
+    assert "4 of 1600 logs could not be read" in printed.err
 
 
 def test_a_log_is_not_exported_under_the_name_of_a_table() -> None:

@@ -60,12 +60,12 @@ def test_votes_differ_at_least_as_often_as_counts_do(compared):
     )
     assert np.all(compared.differing >= moved)
     assert compared.differing.sum() <= 0.05 * compared.votes
-    told = text(
+    printed = text(
         compared, [{"name": "cohen", "alpha": 0.01}], {"name": "gaussian", "sigma": 0.25}, [0.0, 0.25]
     )
-    assert f"{compared.differing.sum()} of {compared.votes} single votes differ" in told
-    assert told.count("cohen") == 3
-    assert "equivalent within 1 point (paired, p < 0.05) at r = none; not shown at r = 0, 0.25" in told
+    assert f"{compared.differing.sum()} of {compared.votes} single votes differ" in printed
+    assert printed.count("cohen") == 3
+    assert "equivalent within 1 point (paired, p < 0.05) at r = none; not shown at r = 0, 0.25" in printed
 
 
 @pytest.fixture
@@ -73,15 +73,15 @@ def other(monkeypatch):
     """Replaces what the second form's network answers."""
 
     def replace(answer) -> None:
-        def changed(*asked):
-            forms = made(*asked)
+        def changed(*arguments):
+            forms = original(*arguments)
             network = forms[1].network
             forms[1].network = lambda x: answer(network(x))
             return forms
 
         monkeypatch.setattr(precision, "_forms", changed)
 
-    made = precision._forms
+    original = precision._forms
     return replace
 
 
@@ -100,15 +100,15 @@ def too_large(logits):
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         (lambda logits: logits * torch.nan, r"model.json: its logits are not finite for image 0$"),
         (too_large, r"^memory ran out in batches of \d+ in two forms; lower sampling.batch"),
     ],
 )
-def test_a_second_form_that_fails_is_one_line(workspace, other, answer, told):
+def test_a_second_form_that_fails_is_one_line(workspace, other, answer, message):
     other(answer)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         compared_in(workspace)
 
 
@@ -123,16 +123,16 @@ def test_what_cannot_be_compared_is_one_line(tmp_path, monkeypatch, capsys, tiny
         (["--n", "0"], "--n must be a whole number from 1"),
     ):
         assert main(["precision", "--study", study, *extra]) == 1
-        told = capsys.readouterr().err
-        assert wrong in told
-        assert told.count("\n") == 1
+        errors = capsys.readouterr().err
+        assert wrong in errors
+        assert errors.count("\n") == 1
 
 
 def test_a_verdict_needs_images_and_something_certified():
     """Rows: all alike, 1 and 7 of 1,000 apart on one side, nothing certified by either."""
     plain, other = np.ones((4, 1000), bool), np.ones((4, 1000), bool)
     other[1, :1] = other[2, :7] = plain[3] = other[3] = False
-    told = "equivalent within 1 point (paired, p < 0.05) at r = 0, 0.25; not shown at r = 0.5"
-    assert verdict(plain, other, [0, 0.25, 0.5, 0.75]) == told
+    expected = "equivalent within 1 point (paired, p < 0.05) at r = 0, 0.25; not shown at r = 0.5"
+    assert verdict(plain, other, [0, 0.25, 0.5, 0.75]) == expected
     few = verdict(plain[:1, :100], other[:1, :100], [0])
     assert few == "equivalent within 1 point (paired, p < 0.05) at r = none; not shown at r = 0"

@@ -27,8 +27,8 @@ def priced(capsys, study, *more):
 
 
 def test_prices_for_programs(study, capsys):
-    found, said = priced(capsys, study, "--no-measure", "--gpu", "H100", "A100")
-    assert said == ""
+    found, errors = priced(capsys, study, "--no-measure", "--gpu", "H100", "A100")
+    assert errors == ""
     assert set(found) == {"study", "shards", "missing", "whole"}
     assert found["shards"] == []  # few jobs
     assert found["missing"] == found["whole"]  # nothing has run
@@ -71,15 +71,15 @@ def test_an_unknown_gpu_is_one_line(study, capsys):
 
 @pytest.mark.slow
 def test_what_a_network_costs_here_is_measured_once(study, capsys):
-    found, said = priced(capsys, study, "--gpu")
-    told = [line for line in said.splitlines() if line.startswith("rs: measuring")]
-    assert told == ["rs: measuring digits_cnn, float32: ascent, gradient, update, vote"]
+    found, errors = priced(capsys, study, "--gpu")
+    lines = [line for line in errors.splitlines() if line.startswith("rs: measuring")]
+    assert lines == ["rs: measuring digits_cnn, float32: ascent, gradient, update, vote"]
     (here,) = found["whole"]["machines"]
     assert here["assumed"] is False
-    again, said = priced(capsys, study, "--gpu")
-    assert said == ""
+    again, errors = priced(capsys, study, "--gpu")
+    assert errors == ""
     assert again == found
     for file in user_cache.folder("rates").iterdir():
         file.write_text("{")
-    _, said = priced(capsys, study, "--gpu")
-    assert "rs: measuring digits_cnn" in said
+    _, errors = priced(capsys, study, "--gpu")
+    assert "rs: measuring digits_cnn" in errors

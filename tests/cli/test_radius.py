@@ -225,13 +225,13 @@ def test_bad_lines_of_standard_input_are_named(capsys, monkeypatch, text, says):
 )
 def test_the_noises_level_is_enough_and_torch_is_not_loaded(certificate, noise, level):
     votes = ([[90, 8, 2]], [[863, 100, 37]])
-    asked = ["radius", "--certificate", certificate, "--noise", noise, "--set", level, "--json"]
-    asked += ["--selection", "90,8,2", "--estimation", "863,100,37"]
-    code = f"import sys; from rs.cli.main import main; main({asked}); sys.exit('torch' in sys.modules)"
+    arguments = ["radius", "--certificate", certificate, "--noise", noise, "--set", level, "--json"]
+    arguments += ["--selection", "90,8,2", "--estimation", "863,100,37"]
+    code = f"import sys; from rs.cli.main import main; main({arguments}); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     key, value = level.split("=")
     family = catalog.build("noises", {"name": noise, key: float(value)})
     method = catalog.build("certificates", {"name": certificate})
-    wanted = method.certify(Draws.from_counts(*votes, 1), family, 0.001)
-    assert json.loads(done.stdout)["radius"] == wanted.radius[0] > 0
+    expected = method.certify(Draws.from_counts(*votes, 1), family, 0.001)
+    assert json.loads(done.stdout)["radius"] == expected.radius[0] > 0

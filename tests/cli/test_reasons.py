@@ -32,9 +32,9 @@ def finished(plan_of, tiny, tmp_path, monkeypatch) -> Plan:
 
 def test_runs_with_the_same_edit_share_a_sentence_that_names_both_values(finished, plan_of, tiny) -> None:
     tiny["training"] |= {"optimizer": {"learning_rate": 0.02}, "epochs": 2}
-    told = "other settings than in the last tables: training.epochs is 2, was 1; "
-    told += "training.optimizer.learning_rate is 0.02, was 0.05"
-    assert list(edited(plan_of(tiny))) == [f"gaussian seed 0, nal seed 0: {told}"]
+    edits = "other settings than in the last tables: training.epochs is 2, was 1; "
+    edits += "training.optimizer.learning_rate is 0.02, was 0.05"
+    assert list(edited(plan_of(tiny))) == [f"gaussian seed 0, nal seed 0: {edits}"]
 
 
 def test_a_default_and_many_changes_are_named_as_such(finished, plan_of, tiny) -> None:
@@ -68,17 +68,17 @@ def test_without_tables_nothing_is_known(plan_of, tiny, tmp_path, monkeypatch) -
 @pytest.fixture
 def recorded(finished) -> Plan:
     """The same with Snakemake's records of a table and of the page."""
-    told = {
+    digests = {
         finished.table_files()[0]: finished.summary,
         finished.folder / "report.html": finished.described + finished.summary,
     }
-    for path, digest in told.items():
+    for path, digest in digests.items():
         write_json(records.place(path), {"params": [repr(digest), "'another parameter'"]})
     return finished
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "beginnings"),
     [
         ({}, []),
         (
@@ -92,10 +92,10 @@ def recorded(finished) -> Plan:
         ),
     ],
 )
-def test_an_edit_of_the_study_itself_is_told(recorded, plan_of, tiny, change, told: list[str]) -> None:
+def test_an_edit_of_the_study_itself_is_told(recorded, plan_of, tiny, change, beginnings: list[str]) -> None:
     found = list(of_the_study(plan_of({**tiny, **change})))
-    assert len(found) == len(told)
-    assert all(sentence.startswith(begin) for sentence, begin in zip(found, told, strict=True))
+    assert len(found) == len(beginnings)
+    assert all(sentence.startswith(begin) for sentence, begin in zip(found, beginnings, strict=True))
     assert reasons(plan_of({**tiny, **change}), {"stale": 1}, []) == found
 
 
@@ -110,11 +110,11 @@ def test_other_code_is_counted_with_the_command_that_tells_more(finished) -> Non
     assert of_other_code(finished, files) == []
     job = next(iter(finished.jobs["train"].values()))
     write_json(job.target, {"provenance": provenance(job.spec, "0123456789ab")})
-    (told,) = of_other_code(finished, files)
-    assert told.startswith("stale: made by other code: train 1, and what is made from these; ")
-    assert told.endswith("rs accept --study study.yaml over.yaml")
+    (sentence,) = of_other_code(finished, files)
+    assert sentence.startswith("stale: made by other code: train 1, and what is made from these; ")
+    assert sentence.endswith("rs accept --study study.yaml over.yaml")
     assert reasons(finished, {"stale": 0, "lacks": 0}, files) == []
-    assert reasons(finished, {"stale": 8}, files) == [told]
+    assert reasons(finished, {"stale": 8}, files) == [sentence]
 
 
 def test_status_has_the_sentences(finished, plan_of, tiny, tmp_path, monkeypatch) -> None:

@@ -36,9 +36,9 @@ def test_another_vote_is_another_table(tmp_path):
     kept = tmp_path / "runs"
     shutil.copytree(OBSERVATIONS, kept)
     (draws,) = kept.glob("mnist-lenet-gaussian-gaussian-1-seed0-*/draws/*/estimate-100000/500-600-*.parquet")
-    images, labels, votes, made = read_votes(draws)
+    images, labels, votes, provenance = read_votes(draws)
     counts = np.concatenate([votes.counts[:50, ::-1], votes.counts[50:]])
-    write_votes(draws, images, labels, Votes(counts), made)
+    write_votes(draws, images, labels, Votes(counts), provenance)
     with contextlib.chdir(CHECKOUT):
         assert text_of(files, kept) != text_of(files, OBSERVATIONS)
 
@@ -55,8 +55,8 @@ def test_votes_that_are_not_there_are_named_where_they_are_looked_for(tmp_path):
     shutil.copytree(OBSERVATIONS, kept)
     (draws,) = kept.glob("mnist-lenet-gaussian-gaussian-1-seed0-*/draws/*/estimate-100000/500-600-*.parquet")
     draws.unlink()
-    said = f"{draws}: no such observations; files missing: 1"
-    with contextlib.chdir(CHECKOUT), pytest.raises(UserError, match=re.escape(said)):
+    message = f"{draws}: no such observations; files missing: 1"
+    with contextlib.chdir(CHECKOUT), pytest.raises(UserError, match=re.escape(message)):
         text_of(files, kept)
 
 

@@ -17,25 +17,27 @@ from rs.study.study import Study
 from rs.tables.aggregate import aggregate
 
 
-@pytest.mark.parametrize("given", [{}, {"training": {"epochs": 7}, "sampling": {"seed": 3}}])
-def test_tables_name_the_files_and_what_was_given_on_the_command_line(tmp_path, monkeypatch, given) -> None:
+@pytest.mark.parametrize("overrides", [{}, {"training": {"epochs": 7}, "sampling": {"seed": 3}}])
+def test_tables_name_the_files_and_what_was_given_on_the_command_line(
+    tmp_path, monkeypatch, overrides
+) -> None:
     monkeypatch.chdir(tmp_path)
     runs = {"gaussian": TINY["runs"]["gaussian"]}
     file = write_study(Path("study.yaml"), {**TINY, "runs": runs, "attacks": []})
-    plan = Plan(Study([file], given))
+    plan = Plan(Study([file], overrides))
     observe(plan, lambda run: [0.1 * i for i in range(6)])
     aggregate(plan, Path("tables"), "")
     table = Path("tables/published.parquet")
     again = study_of(table, read_table(table)[1])
     assert Plan(again).summary == plan.summary
     assert again.files == plan.study.files
-    told = command(again)
-    assert told.startswith("snakemake --cores N --configfile study.yaml")
-    keys = shlex.split(told.partition(" --config ")[2])
-    assert keys == (['training={"epochs": 7}', 'sampling={"seed": 3}'] if given else [])
+    line = command(again)
+    assert line.startswith("snakemake --cores N --configfile study.yaml")
+    keys = shlex.split(line.partition(" --config ")[2])
+    assert keys == (['training={"epochs": 7}', 'sampling={"seed": 3}'] if overrides else [])
 
 
 def test_tables_that_do_not_say_what_was_given_name_no_study(tmp_path) -> None:
-    for made in ({}, {"files": []}, {"files": ["study.yaml", "--config"]}):
+    for provenance in ({}, {"files": []}, {"files": ["study.yaml", "--config"]}):
         with pytest.raises(UserError, match=r"t.parquet: does not name its study; run the study again"):
-            study_of(tmp_path / "t.parquet", made)
+            study_of(tmp_path / "t.parquet", provenance)

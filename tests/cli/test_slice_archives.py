@@ -74,10 +74,10 @@ def test_what_does_not_fit_is_a_short_line_and_listed(monkeypatch, capsys, count
     if count > 1:
         left[-1] = left[-1].rename(left[-1].with_name("resume-1.pt"))
     time_slice._pack(Path("out"), 0, [])
-    told = capsys.readouterr().err
+    errors = capsys.readouterr().err
     one = f"1 file not packed (0.1 MB): {left[0]}"
     many = "20 files not packed (3.0 MB): 19 networks, 1 checkpoint; out/slice.json lists them"
-    assert told == f"rs: the archives are full: {one if count == 1 else many}\n"
+    assert errors == f"rs: the archives are full: {one if count == 1 else many}\n"
     assert set(read_json(Path("out/slice.json"))["not_packed"]) == set(map(str, left))
 
 
@@ -159,8 +159,8 @@ def test_what_another_process_removes_meanwhile_is_left_out(monkeypatch):
 def manifest(folder: Path, name: str, seconds: float, **more: str) -> Path:
     path = folder / RESULTS / "data" / "digits" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = {"spec_digest": "s", "code_digest": "c", "inputs": "i", "seconds": seconds, **more}
-    write_json(path, {"name": "digits", "provenance": made})
+    provenance = {"spec_digest": "s", "code_digest": "c", "inputs": "i", "seconds": seconds, **more}
+    write_json(path, {"name": "digits", "provenance": provenance})
     return path
 
 

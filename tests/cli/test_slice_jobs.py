@@ -33,8 +33,8 @@ def here(space, monkeypatch) -> Path:
 
 
 def queued(folder: Path, *runs: str, **entry: list[str]) -> Jobs:
-    told = {"study": ["study.yaml"], **({"runs": list(runs)} if runs else {}), **entry}
-    return Jobs(jobs_of(read_queue(queue_of(folder, told))))
+    fields = {"study": ["study.yaml"], **({"runs": list(runs)} if runs else {}), **entry}
+    return Jobs(jobs_of(read_queue(queue_of(folder, fields))))
 
 
 def starts(jobs: Jobs) -> list[str]:
@@ -195,7 +195,7 @@ def test_a_job_that_ended_with_the_time_is_done(here):
 def test_a_failed_job_says_why_whatever_ended_it(here, monkeypatch):
     path = one(here, "runs/*-gaussian-gaussian-*/certified/*.parquet")
     path.unlink()
-    for code, told in (
+    for code, reason in (
         ("print('rs: no', file=sys.stderr); sys.exit(1)", "rs: no"),
         ("sys.exit(3)", "no word, exit code 3"),
         ("os.kill(os.getpid(), 9)", "ended by SIGKILL"),
@@ -213,5 +213,5 @@ def test_a_failed_job_says_why_whatever_ended_it(here, monkeypatch):
         while not job.look():
             time.sleep(0.02)
         assert job.state == "failed"
-        assert job.failure() == told
+        assert job.failure() == reason
         assert open_files() == before, "a queue may have more jobs than open files"

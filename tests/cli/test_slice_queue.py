@@ -73,24 +73,25 @@ def test_an_entry_names_stages_and_runs(queue, tmp_path, capsys):
     for key, name in (("stages", "trian"), ("runs", "nla")):
         queue.write_text(yaml.safe_dump({"queue": [{"study": ["study.yaml"], key: [name]}]}))
         assert main(["slice", str(queue), "--minutes", "1"]) == 1
-        told = f"{queue}: queue: entry 0: {key}: study.yaml has no '{name}'; allowed: "
-        assert told in capsys.readouterr().err
+        message = f"{queue}: queue: entry 0: {key}: study.yaml has no '{name}'; allowed: "
+        assert message in capsys.readouterr().err
 
 
 def test_the_shipped_queue_plans():
     """Runs that are named exist, and what a job needs comes before it or from the same queue."""
     with contextlib.chdir(CHECKOUT):
         jobs = jobs_of(read_queue(Path("config/gpu/queue.yaml")))
-    made = {str(path) for job in jobs for path in job.job.outputs.values()}
-    assert {str(path) for job in jobs for path in job.job.needs()} <= made
+    outputs = {str(path) for job in jobs for path in job.job.outputs.values()}
+    assert {str(path) for job in jobs for path in job.job.needs()} <= outputs
     assert jobs[0].job.stage == "data"
 
 
-def asked(folder: Path, **entry: list[str]) -> dict[bool, Counter[tuple[str, str]]]:
+def by_request(folder: Path, **entry: list[str]) -> dict[bool, Counter[tuple[str, str]]]:
     """Stages and objectives of the jobs that are asked for (True), and of those that others need (False)."""
     jobs = jobs_of(read_queue(queue_of(folder, {"study": ["study.yaml"], **entry})))
     return {
-        wanted: Counter(map(of_run, (w for w in jobs if w.requested is wanted))) for wanted in (True, False)
+        requested: Counter(map(of_run, (w for w in jobs if w.requested is requested)))
+        for requested in (True, False)
     }
 
 
@@ -101,18 +102,18 @@ def of_run(waiting: Waiting) -> tuple[str, str]:
 
 def test_an_entry_takes_of_other_runs_what_its_own_need(queue, tmp_path):
     write_study(tmp_path / "study.yaml", {**TRADES, "active": ["gaussian", "trades"]})
-    found = asked(tmp_path, runs=["gaussian"])
+    found = by_request(tmp_path, runs=["gaussian"])
     assert {run for _, run in found[True]} == {"", "gaussian"}
     assert found[False] == Counter()
-    found = asked(tmp_path, runs=["trades"])
+    found = by_request(tmp_path, runs=["trades"])
     assert {run for _, run in found[True]} == {"", "trades"}
     assert {stage for stage, _ in found[True]} == {"data", "train", "sample", "certify", "attack"}
     nal = Counter({("train", "nal"): 1, ("calibrate", "nal"): 1})
     assert found[False] == nal, "neither its attacks nor its votes"
-    whole = asked(tmp_path)
+    whole = by_request(tmp_path)
     assert {run for _, run in whole[True]} == {"", "gaussian", "trades"}
     assert whole[False] == nal, "nor where no runs are named: the study's tables do not show it"
-    assert asked(tmp_path, runs=["trades"], stages=["train"])[False] == Counter({("train", "nal"): 1})
+    assert by_request(tmp_path, runs=["trades"], stages=["train"])[False] == Counter({("train", "nal"): 1})
 
 
 def test_what_a_later_entry_asks_for_stands_at_that_entry(queue, tmp_path):
@@ -135,8 +136,8 @@ def test_what_a_later_entry_asks_for_stands_at_that_entry(queue, tmp_path):
 def test_an_entry_without_jobs_and_jobs_that_cannot_start_are_one_line_each(queue, tmp_path, capsys):
     queue_of(tmp_path, {"study": ["study.yaml"], "stages": ["attack"], "runs": ["gaussian"]})
     assert main(["slice", "queue.yaml", "--minutes", "1"]) == 1
-    told = "queue.yaml: queue: entry 0: study.yaml has no job of stages attack for these runs"
-    assert capsys.readouterr().err == f"rs: {told}\n"
+    problem = "queue.yaml: queue: entry 0: study.yaml has no job of stages attack for these runs"
+    assert capsys.readouterr().err == f"rs: {problem}\n"
     queue_of(
         tmp_path,
         {"study": ["study.yaml"], "stages": ["data"]},
@@ -154,7 +155,7 @@ def test_an_entry_without_jobs_and_jobs_that_cannot_start_are_one_line_each(queu
 
 
 @pytest.mark.parametrize(
-    ("files", "told"),
+    ("files", "problem"),
     [
         ({}, "queue.yaml: cannot be read: No such file or directory"),
         ({"queue.yaml": "- study: [study.yaml]"}, "queue.yaml: must be a mapping of keys, not a list"),
@@ -169,11 +170,11 @@ def test_an_entry_without_jobs_and_jobs_that_cannot_start_are_one_line_each(queu
         ({"queue.yaml": "queue: [{study: [study.yaml], runs: null}]"}, "entry 0: runs: must be a list"),
     ],
 )
-def test_a_queue_that_cannot_be_read_is_one_line(queue, tmp_path, files, told, capsys):
+def test_a_queue_that_cannot_be_read_is_one_line(queue, tmp_path, files, problem, capsys):
     queue.unlink()
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     assert main(["slice", "queue.yaml", "--minutes", "1"]) == 1
     message = capsys.readouterr().err
     assert message.count("\n") == 1
-    assert told in message
+    assert problem in message

@@ -50,13 +50,13 @@ def test_a_training_that_diverged_is_told_until_it_is_trained_again(
     plan = plan_of(tiny)
     run = next(p for p in plan.runs if p.run.label == "nal")
     curve = run.folder / "diverged.parquet"
-    made = provenance(run.spec, "code", diverged={"epoch": 13, "lost": "the loss is nan"})
-    write_table(curve, pa.table({"epoch": [13], "loss": [math.nan]}), made)
-    told = f"nal seed 0: diverged in epoch 13 (the loss is nan); its curve: {curve}"
-    assert told in status(plan, []).splitlines()
+    record = provenance(run.spec, "code", diverged={"epoch": 13, "lost": "the loss is nan"})
+    write_table(curve, pa.table({"epoch": [13], "loss": [math.nan]}), record)
+    sentence = f"nal seed 0: diverged in epoch 13 (the loss is nan); its curve: {curve}"
+    assert sentence in status(plan, []).splitlines()
     assert main(["show", "--study", "study0.yaml"]) == 1  # there are no tables, and why
     first, last = capsys.readouterr().err.splitlines()[-2:]
-    assert first == f"rs: {told}"
+    assert first == f"rs: {sentence}"
     assert "not there yet" in last
     resume = run.folder / "resume-0.pt"
     for seconds, says in (
@@ -65,7 +65,7 @@ def test_a_training_that_diverged_is_told_until_it_is_trained_again(
     ):  # newer: it is trained again
         resume.touch()
         os.utime(resume, (curve.stat().st_mtime + seconds,) * 2)
-        assert (told in status(plan, [])) == says
+        assert (sentence in status(plan, [])) == says
     resume.unlink()
     curve.write_bytes(b"PAR1")
     assert f"{curve}: " in status(plan, [])

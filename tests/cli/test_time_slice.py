@@ -67,9 +67,9 @@ def test_a_job_that_fails_stops_what_needs_it_and_nothing_else(queue, tmp_path, 
     assert found["data"] == {"failed", "done"}
     assert found["train"] == {"not started"}
     assert (tmp_path / "out" / "slice.json").is_file(), "what is there is packed"
-    told = capsys.readouterr()
-    assert "nowhere" in told.out  # the reason, from the job's log
-    last = told.err.splitlines()[-1]
+    printed = capsys.readouterr()
+    assert "nowhere" in printed.out  # the reason, from the job's log
+    last = printed.err.splitlines()[-1]
     assert last.startswith("rs: slice: 1 job failed: data data/mnist/manifest.json: rs: ")
     assert "nowhere" in last
     assert last.endswith("; its log: results/data/mnist/log.txt")
@@ -81,7 +81,7 @@ def test_folders_and_minutes_are_checked_before_the_work(queue, tmp_path, monkey
 
     monkeypatch.setattr(time_slice, "work", work)
     (tmp_path / "afile").touch()
-    for wrong, told in (
+    for wrong, problem in (
         (["--pack", "afile"], "afile/runs-0.tar: cannot be written: afile is not a folder"),
         (["--pack", "afile/below"], "afile/below/runs-0.tar: cannot be written: afile is not a folder"),
         (["--unpack", "nowhere", "--pack", "nowhere"], "nowhere: --unpack: must be a folder"),
@@ -95,7 +95,7 @@ def test_folders_and_minutes_are_checked_before_the_work(queue, tmp_path, monkey
         assert main(["slice", str(queue), "--minutes", "1", *wrong]) == 1
         message = capsys.readouterr().err
         assert message.count("\n") == 1
-        assert told in message
+        assert problem in message
     assert not (tmp_path / "nowhere").exists()
     with monkeypatch.context() as patched:
         patched.setitem(sys.modules, "torch", None)
@@ -181,9 +181,9 @@ def test_what_is_interrupted_is_packed_and_goes_on_in_another_folder(queue, tmp_
 
 def test_two_slices_at_once_share_the_work(queue, tmp_path):
     both = [started(tmp_path, "--minutes", "5", "--slots", "1") for _ in range(2)]
-    told = "".join(one.communicate(timeout=300)[0] for one in both)
+    output = "".join(one.communicate(timeout=300)[0] for one in both)
     assert [one.returncode for one in both] == [0, 0]
-    done = [line.partition("  done  ")[2] for line in told.splitlines() if "  done  " in line]
+    done = [line.partition("  done  ")[2] for line in output.splitlines() if "  done  " in line]
     jobs = jobs_of(read_queue(queue))
     assert sorted(done) == sorted(job.name for job in jobs), "each job once"
     assert all(job.there() for job in jobs)
@@ -197,10 +197,10 @@ def test_it_says_how_far_it_is(queue, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(time_slice.sys, "executable", str(script))
     monkeypatch.setattr(time_slice, "TELLS", 0.5)
     assert main(["slice", str(queue), "--minutes", "0.05", "--slots", "1"]) == 0
-    told = capsys.readouterr()
-    assert told.err.startswith("rs: 9 jobs missing: about ")
-    assert f"0.0 of 0.0 min: 1 running, 8 not started\n    data {line}\n" in told.out
-    last, counts = told.out.splitlines()[-2:]
+    printed = capsys.readouterr()
+    assert printed.err.startswith("rs: 9 jobs missing: about ")
+    assert f"0.0 of 0.0 min: 1 running, 8 not started\n    data {line}\n" in printed.out
+    last, counts = printed.out.splitlines()[-2:]
     assert last.endswith(f" s  cut off  data {line}")
     assert counts == "1 cut off, 8 not started"
 

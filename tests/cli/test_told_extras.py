@@ -32,7 +32,7 @@ def study(tmp_path, monkeypatch, tiny):
     return "study.yaml"
 
 
-def told(capsys) -> list[str]:
+def sentences(capsys) -> list[str]:
     return [line for line in capsys.readouterr().err.splitlines() if "not installed here" in line]
 
 
@@ -45,12 +45,14 @@ def test_a_slice_tells_of_the_jobs_that_it_is_to_do(study, capsys, monkeypatch, 
     Path("queue.yaml").write_text(yaml.safe_dump({"queue": entries}))
     queue = slice_queue.read_queue(Path("queue.yaml"))
     assert slice_queue.jobs_of(queue)
-    said = told(capsys)
-    assert len(said) == lines
-    assert all(line.startswith(f"rs: study.yaml: runs.nal.{LACKS}; where jobs of nal run: ") for line in said)
+    printed = sentences(capsys)
+    assert len(printed) == lines
+    assert all(
+        line.startswith(f"rs: study.yaml: runs.nal.{LACKS}; where jobs of nal run: ") for line in printed
+    )
     monkeypatch.setattr(slice_jobs.Waiting, "there", lambda self: True)
     slice_queue.jobs_of(queue)
-    assert told(capsys) == []
+    assert sentences(capsys) == []
 
 
 def test_a_price_tells_beside_what_programs_read_and_assumes_what_it_cannot_measure(
@@ -76,14 +78,14 @@ def test_a_price_does_not_tell_of_jobs_that_are_done(study, capsys, monkeypatch)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
     assert main(["price", "--study", study, "--no-measure"]) == 0
-    assert told(capsys) == []
+    assert sentences(capsys) == []
 
 
 def test_a_stage_is_refused_before_its_first_job_runs(study, capsys, monkeypatch):
     ran = []
     monkeypatch.setattr(execution, "execute", lambda stage, job, data_dir: ran.append(job))
     assert main(["sample", "--study", study]) != 0
-    assert len(told(capsys)) == 1
+    assert len(sentences(capsys)) == 1
     assert ran == []
     assert main(["sample", "--study", study, "--run", "gaussian"]) == 0
     assert ran

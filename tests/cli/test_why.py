@@ -29,8 +29,8 @@ def plan(tmp_path, monkeypatch, tiny):
     (run,) = plan.runs
     for observation in run.observations:
         plan.job("certify", str(observation.certified)).inputs["folder"].mkdir(parents=True)
-        for made in (observation.certified, *observation.attacks):
-            shutil.copy(made, made.with_stem("00-earlier"))
+        for file in (observation.certified, *observation.attacks):
+            shutil.copy(file, file.with_stem("00-earlier"))
     (run.folder / "calibration").mkdir()
     (run.folder / "calibration" / "earlier.json").touch()
     aggregate(plan, plan.folder / "tables", "")
@@ -56,18 +56,18 @@ def test_only_the_files_that_a_row_comes_from_are_named(plan, table, behind):
     for index, row in enumerate(rows):
         if row is None:
             continue
-        told = [line.strip() for line in chain(f"tiny/{table}[{index}]") if line.startswith("    ")]
-        assert [line.partition(",")[0] for line in told[:-1]] == behind
-        assert told[-1].startswith("network: ")
-        for line in told[:-1]:
+        lines = [line.strip() for line in chain(f"tiny/{table}[{index}]") if line.startswith("    ")]
+        assert [line.partition(",")[0] for line in lines[:-1]] == behind
+        assert lines[-1].startswith("network: ")
+        for line in lines[:-1]:
             at = next(o for o in run.observations if f"sigma={o.noise['sigma']:g}" in row["smoothing"])
-            made = {
+            sources = {
                 "sample": plan.job("certify", str(at.certified)).inputs["folder"],
                 "certify": at.certified,
                 "attack": at.attacks[row.get("attack") == "another"],
             }
             stage = line.partition(",")[0]
-            assert line.endswith(f": {made[stage].relative_to(run.folder)}")
+            assert line.endswith(f": {sources[stage].relative_to(run.folder)}")
     assert any(rows)
 
 
@@ -76,7 +76,7 @@ def test_calibrations_and_distributional_rows_come_from_their_own_stage(table):
     stages = ("sample", "certify", "attack", "calibrate", "distributional")
     row = {"smoothing": "gaussian sigma=0.25"}
     files = [{"stage": stage, "what": "", "smoothing": row["smoothing"]} for stage in stages]
-    (own,) = (made["stage"] for made in files if behind(table, row, made))
+    (own,) = (file["stage"] for file in files if behind(table, row, file))
     assert own == ("calibrate" if table == "calibration" else "distributional")
 
 

@@ -19,8 +19,8 @@ def test_files_of_the_future_are_dated_to_now(plan_of, tiny, tmp_path, monkeypat
     for path in job.outputs.values():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
-    made = provenance(job.spec, job.code, inputs=staleness.inputs_digest(job.reads()))
-    write_json(job.target, {"provenance": made})
+    record = provenance(job.spec, job.code, inputs=staleness.inputs_digest(job.reads()))
+    write_json(job.target, {"provenance": record})
     then = time.time() + ahead
     for path in job.outputs.values():
         os.utime(path, (then, then))

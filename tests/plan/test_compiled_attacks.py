@@ -84,9 +84,9 @@ def test_what_is_timed_are_compiled_gradients(monkeypatch):
     timed, halves = [], []
 
     def compiled(half):
-        def run(*given):
+        def run(*arguments):
             halves[-1] += 1
-            return half(*given)
+            return half(*arguments)
 
         return torch.no_grad()(run)
 

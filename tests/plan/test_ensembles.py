@@ -114,8 +114,8 @@ def test_what_does_not_fit_is_one_line(refusal, run, more, says):
 def test_what_is_joined_is_no_architecture_of_a_file(refusal, model):
     study = with_run(STUDY, "mean", **ensemble("gaussian"))
     study["imported"] = {"theirs": {"weights": "theirs.pt", "architecture": model}}
-    told = refusal(study)
-    assert f"imported.theirs.architecture: {model['name']} is joined of other networks: import these" in told
+    error = refusal(study)
+    assert f"imported.theirs.architecture: {model['name']} is joined of other networks: import these" in error
 
 
 def test_a_denoiser_inside_a_member_or_a_classifier_is_for_the_noise_too(plan_of, refusal):

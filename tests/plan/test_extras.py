@@ -32,17 +32,17 @@ def _without(monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, library, None)
 
 
-def asked(tiny, **sampling):
+def sampled(tiny, **sampling):
     return {**tiny, "sampling": {**tiny["sampling"], **sampling}}
 
 
 def test_the_plan_names_file_place_runs_and_what_to_do(plan_of, tiny):
-    (line,) = extras.sentences(plan_of(asked(tiny, precision="int8")))
+    (line,) = extras.sentences(plan_of(sampled(tiny, precision="int8")))
     assert line.endswith(
         "study0.yaml: sampling.precision: int8 needs nncf and openvino, not installed here; "
         "where jobs of gaussian, nal run: pip install -e '.[openvino]', or bfloat16"
     )
-    (line,) = extras.sentences(plan_of(asked(tiny, engine="openvino")))
+    (line,) = extras.sentences(plan_of(sampled(tiny, engine="openvino")))
     assert "sampling.engine: openvino needs openvino, not installed here" in line
     assert line.endswith(", or torch")
 
@@ -52,14 +52,14 @@ def test_an_attack_of_a_toolbox_that_is_not_there_is_told_when_it_is_planned(pla
     named = {k: v for k, v in SQUARE.items() if k != "label"} | {"name": name}
     tiny["runs"]["nal"]["attacks"] = [*tiny["attacks"], named]
     plan = plan_of(tiny)
-    told = f"{name} needs adversarial-robustness-toolbox, not installed here"
+    problem = f"{name} needs adversarial-robustness-toolbox, not installed here"
     install = "pip install -e '.[attacks]', or take another attack"
     (line,) = extras.sentences(plan)
-    assert line.endswith(f"study0.yaml: runs.nal.attacks: {told}; where jobs of nal run: {install}")
+    assert line.endswith(f"study0.yaml: runs.nal.attacks: {problem}; where jobs of nal run: {install}")
     job = next(j for j in plan.jobs["attack"].values() if j.spec["attack"]["name"] == name)
     with pytest.raises(UserError) as caught:
         execute("attack", as_dict(job))
-    assert str(caught.value) == f"{job.target}: attacks: {told}; {install}"
+    assert str(caught.value) == f"{job.target}: attacks: {problem}; {install}"
 
 
 def test_a_transferred_attack_is_made_by_its_sources_toolbox(plan_of, tiny):
@@ -104,17 +104,17 @@ def source_of(path: str) -> str:
 
 def test_what_is_there_or_needs_nothing_is_not_told(plan_of, tiny, monkeypatch):
     assert list(extras.sentences(plan_of(tiny))) == []
-    plan = plan_of(asked(tiny, precision="int8"))
+    plan = plan_of(sampled(tiny, precision="int8"))
     for path in plan.aggregated_files():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert list(extras.sentences(plan)) == []
     monkeypatch.setattr(extras, "find_spec", lambda name: name)
-    assert list(extras.sentences(plan_of(asked(tiny, precision="int8")))) == []
+    assert list(extras.sentences(plan_of(sampled(tiny, precision="int8")))) == []
 
 
 def test_only_runs_with_missing_jobs_are_named(plan_of, tiny):
-    plan = plan_of(asked(tiny, precision="int8"))
+    plan = plan_of(sampled(tiny, precision="int8"))
     left = [planned.folder for planned in plan.runs if planned.run.label == "nal"]
     for job in plan.all_jobs():
         if not any(job.target.is_relative_to(folder) for folder in left):
@@ -138,17 +138,17 @@ def test_runs_of_one_network_are_told_of_their_own_setting(plan_of, tiny):
 
 @pytest.mark.parametrize(("stage", "packages"), [("form", "nncf and openvino"), ("sample", "openvino")])
 def test_a_job_is_refused_before_it_reads_anything(plan_of, tiny, stage, packages):
-    job = next(iter(plan_of(asked(tiny, precision="int8")).jobs[stage].values()))
+    job = next(iter(plan_of(sampled(tiny, precision="int8")).jobs[stage].values()))
     with pytest.raises(UserError) as caught:
         execute(stage, as_dict(job))
     install = "pip install -e '.[openvino]', or sampling.precision: "
-    told = f"precision: int8 needs {packages}, not installed here; {install}"
-    assert str(caught.value) == f"{job.target}: {told}bfloat16"
+    problem = f"precision: int8 needs {packages}, not installed here; {install}"
+    assert str(caught.value) == f"{job.target}: {problem}bfloat16"
 
 
 def test_kept_observations_need_none_and_a_line_says_what_is_derived(plan_of, tiny, tmp_path, capsys):
-    plan = plan_of(asked(tiny, precision="int8"))
+    plan = plan_of(sampled(tiny, precision="int8"))
     with certified(plan, tmp_path, []):
-        said = capsys.readouterr().err
-    assert said == f"rs: deriving the tables of {plan.study.name} from {tmp_path}\n"
+        errors = capsys.readouterr().err
+    assert errors == f"rs: deriving the tables of {plan.study.name} from {tmp_path}\n"
     assert not any(extras.lacking(job) for job in plan.jobs["certify"].values())

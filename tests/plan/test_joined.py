@@ -110,9 +110,9 @@ def test_a_joined_network_costs_what_its_parts_do(plan_of):
     ],
 )
 def test_what_does_not_fit_is_one_line(refusal, run, more, says):
-    told = refusal(with_run(STUDY, run, **more))
-    assert f": runs.{run}." in told
-    assert says in told
+    message = refusal(with_run(STUDY, run, **more))
+    assert f": runs.{run}." in message
+    assert says in message
 
 
 def test_a_transfer_attack_does_not_start_at_a_denoiser(refusal):

@@ -84,9 +84,9 @@ def test_what_differs_is_told_and_written_down(study, plan_of):
     assert not [*Path("results").rglob(shard_sizes.RECORD)]
     later = of(study, plan_of, 100)
     folder = Path(next(iter(files(later)))).parent.parent
-    told = "gaussian seed 0, gaussian-0p25: drawn in shards of 50 images, which are kept; sampling."
-    told += "images_per_shard: 100 applies to new draws"
-    assert kept_shards.settle(later) == [f"{told} (to draw again, remove {folder})"]
+    sentence = "gaussian seed 0, gaussian-0p25: drawn in shards of 50 images, which are kept; sampling."
+    sentence += "images_per_shard: 100 applies to new draws"
+    assert kept_shards.settle(later) == [f"{sentence} (to draw again, remove {folder})"]
     record = folder / shard_sizes.RECORD
     written = record.stat().st_mtime_ns
     kept_shards.settle(of(study, plan_of, 100))

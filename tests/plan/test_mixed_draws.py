@@ -50,8 +50,8 @@ def test_the_smaller_part_is_drawn_anew(drawn):
     for path in other:
         relabel(path, "cuda 9.0")
     with contextlib.chdir(drawn.folder):
-        (told,) = mixed_draws.settle(drawn.planned())
-    assert told == f"gaussian: 2 of {len(files(drawn))} draw files are of cuda 9.0 and will be drawn again"
+        (line,) = mixed_draws.settle(drawn.planned())
+    assert line == f"gaussian: 2 of {len(files(drawn))} draw files are of cuda 9.0 and will be drawn again"
     assert [p for p in files(drawn) if p.stat().st_mtime == staleness.BEFORE_ALL] == other
 
 
@@ -60,12 +60,12 @@ def test_what_is_pinned_is_kept_and_the_others_are_drawn_anew(drawn):
         relabel(path, "cuda 9.0")
     with contextlib.chdir(drawn.folder):
         plan = drawn.planned(device_class=HERE)
-        told = mixed_draws.settle(plan)
+        lines = mixed_draws.settle(plan)
     assert [job.outputs for job in plan.jobs["sample"].values()] == [
         job.outputs for job in drawn.plan.jobs["sample"].values()
     ]
     every = len(files(drawn))
-    assert told == [f"gaussian: {every - 2} of {every} draw files are of cuda 9.0 and will be drawn again"]
+    assert lines == [f"gaussian: {every - 2} of {every} draw files are of cuda 9.0 and will be drawn again"]
     assert [p for p in files(drawn) if p.stat().st_mtime == staleness.BEFORE_ALL] == files(drawn)[2:]
 
 
@@ -75,16 +75,14 @@ def test_another_machine_is_told_before_the_compute(drawn):
         relabel(path, "cuda 9.0")
     lacking.unlink()
     with contextlib.chdir(drawn.folder):
-        (told,) = mixed_draws.settle(drawn.planned())
-        assert told.startswith("gaussian: its other draw files are of cuda 9.0, and votes of this machine, ")
-        assert told.endswith(f"draw the 1 missing there, or set sampling.device_class: {HERE}")
+        (line,) = mixed_draws.settle(drawn.planned())
+        assert line.startswith("gaussian: its other draw files are of cuda 9.0, and votes of this machine, ")
+        assert line.endswith(f"draw the 1 missing there, or set sampling.device_class: {HERE}")
         assert not [path for path in files(drawn)[:-1] if path.stat().st_mtime == staleness.BEFORE_ALL]
-        told = mixed_draws.settle(drawn.planned(device_class="cuda 8.0"))
+        lines = mixed_draws.settle(drawn.planned(device_class="cuda 8.0"))
         assert any(
-            sentence.startswith(
-                "gaussian: sampling.device_class asks for cuda 8.0, and votes of this machine"
-            )
-            for sentence in told
+            line.startswith("gaussian: sampling.device_class asks for cuda 8.0, and votes of this machine")
+            for line in lines
         )
 
 

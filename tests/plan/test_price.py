@@ -195,13 +195,13 @@ def test_a_damaged_file_of_rates_is_measured_again_and_two_writers_leave_a_whole
         assert rates.measured(network) == {}
         rates.keep(network, COSTS, {"vote": RATE})
         assert rates.measured(network)["rates"] == {"vote": RATE}
-    given = [{"vote": {"fixed": 0.0, "each": float(i)}} for i in range(1, 9)]
-    writers = [threading.Thread(target=rates.keep, args=(network, COSTS, rate)) for rate in given]
+    costs = [{"vote": {"fixed": 0.0, "each": float(i)}} for i in range(1, 9)]
+    writers = [threading.Thread(target=rates.keep, args=(network, COSTS, rate)) for rate in costs]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
-    assert rates.measured(network)["rates"] in given
+    assert rates.measured(network)["rates"] in costs
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
@@ -226,7 +226,7 @@ def test_pricing_imports_no_torch():
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "words"),
     [
         (0, "0"),
         (0.004, "0"),
@@ -237,5 +237,5 @@ def test_pricing_imports_no_torch():
         (13510, "14,000"),
     ],
 )
-def test_hours_in_words(value, told):
-    assert price.in_words(value) == told
+def test_hours_in_words(value, words):
+    assert price.in_words(value) == words

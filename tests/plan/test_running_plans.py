@@ -61,7 +61,7 @@ def start(study):
         process.communicate()
 
 
-def said(process):
+def files_of(process):
     return json.loads(process.stdout.readline())
 
 
@@ -77,14 +77,14 @@ def of(study, plan_of, images):
 def test_two_that_start_at_once_draw_in_the_same_files_as_long_as_one_of_them_runs(study, start, plan_of):
     alone = {images: files(of(study, plan_of, images)) for images in (40, 50, 100)}
     first, second = start(50), start(100)
-    agreed = said(first)
-    assert said(second) == agreed
+    agreed = files_of(first)
+    assert files_of(second) == agreed
     assert agreed in (alone[50], alone[100])
     third = of(study, plan_of, 40)
     assert files(third) == agreed, "of plans of all kinds, those of a cluster's jobs too"
-    (told,) = kept_shards.settle(third)
-    assert "a process that runs now has planned shards of " in told
-    assert told.endswith("images_per_shard: 40 counts if it draws nothing")
+    (sentence,) = kept_shards.settle(third)
+    assert "a process that runs now has planned shards of " in sentence
+    assert sentence.endswith("images_per_shard: 40 counts if it draws nothing")
     assert not [*Path("results").rglob(shard_sizes.RECORD)]
     first.communicate()
     assert files(of(study, plan_of, 40)) == agreed, "the second one has them too"
@@ -113,7 +113,7 @@ def test_a_turn_leaves_nothing_and_who_waits_has_the_next_one(study, start, plan
     with running_plans.in_turn():
         waiting = start(50)
         assert select.select([waiting.stdout], [], [], 4)[0] == []
-    assert said(waiting) == alone
+    assert files_of(waiting) == alone
     assert [path.suffix for path in running_plans.PLACE.iterdir()] == [".json"]
     waiting.communicate()
     with contextlib.suppress(UserError), running_plans.in_turn():

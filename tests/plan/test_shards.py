@@ -40,8 +40,8 @@ def test_jobs_of_seconds_become_ten_minutes(study, plan_of):
     assert size.seconds == pytest.approx(1255 * 16e-4)
     assert (size.jobs, size.images_per_shard, size.then) == (1000, 5000, 4)
     assert size.becomes == pytest.approx(502)
-    told = "machine: a sampling job takes about 2 s; sampling: {images_per_shard: 5000} makes it 8 minutes, "
-    assert str(size) == told + "4 sampling jobs instead of 1,000"
+    text = "machine: a sampling job takes about 2 s; sampling: {images_per_shard: 5000} makes it 8 minutes, "
+    assert str(size) == text + "4 sampling jobs instead of 1,000"
 
 
 def test_what_is_proposed_is_planned_so_and_asks_for_no_more(study, plan_of):
@@ -83,11 +83,12 @@ def test_a_folder_holds_2000_files_and_the_refusal_says_what_is_enough(study, pl
     study["sampling"] |= {"block": 100, "images_per_shard": 50}
     assert len(plan_of(study).jobs["sample"]) == 200 * 11
     study["sampling"]["images_per_shard"] = 49
-    told = refusal(study)
+    error = refusal(study)
     assert (
-        "sampling.images_per_shard: 49: 205 shards of images and 10 blocks of votes are 2050 files in" in told
+        "sampling.images_per_shard: 49: 205 shards of images and 10 blocks of votes are 2050 files in"
+        in error
     )
-    assert told.endswith("a folder; at most 2000; 50 are enough")
+    assert error.endswith("a folder; at most 2000; 50 are enough")
     study["sampling"] |= {"n": 20_010, "block": 10, "images_per_shard": 500}
     assert "sampling.block: 10: 20 shards of images and 2001 blocks" in refusal(study)
 

@@ -51,8 +51,8 @@ def test_what_is_asked_of_one_label_reaches_its_training_too(shared, plan_of, tm
     plan = plan_of(shared)
     with contextlib.chdir(tmp_path):
         (train,) = plan.jobs["train"].values()
-        made = provenance(train.spec, "of another day")
-        write_json(train.target, {"provenance": made})
+        record = provenance(train.spec, "of another day")
+        write_json(train.target, {"provenance": record})
         for label in ("plain", "rounded"):
             (other,) = made_by_other_code(plan, label, [])
             assert [job.target for job in other.jobs] == [train.target]

@@ -97,12 +97,12 @@ def test_networks_are_held_to_be_one_where_they_are(command, three, tmp_path, pl
         else:
             known = next(files for key, files in golden.shipped().items() if key.split()[0] == command)
             study = Study([golden.CHECKOUT / file for file in known])
-        planned, told = defaultdict(set), defaultdict(set)
+        planned, keyed = defaultdict(set), defaultdict(set)
         sharing = Sharing(study)
         for run in Plan(study).runs:
             planned[run.network].add((run.run.label, run.run.seed))
-            told[sharing._key(run.run)].add((run.run.label, run.run.seed))
-    assert sorted(map(sorted, planned.values())) == sorted(map(sorted, told.values()))
+            keyed[sharing._key(run.run)].add((run.run.label, run.run.seed))
+    assert sorted(map(sorted, planned.values())) == sorted(map(sorted, keyed.values()))
     assert command != "references" or sorted(map(len, planned.values())) == [1, 1, 2, 2, 2]
 
 

@@ -34,8 +34,8 @@ FUNCTION = """
 import json
 
 def run_job(job, device, code):
-    told = {"labels": job.inputs["data"].read_text(), "device": device.type, "code": code, **job.spec}
-    job.outputs["counts"].write_text(json.dumps(told))
+    counts = {"labels": job.inputs["data"].read_text(), "device": device.type, "code": code, **job.spec}
+    job.outputs["counts"].write_text(json.dumps(counts))
 """
 
 
@@ -68,8 +68,8 @@ def test_a_stage_added_outside_is_planned_executed_and_a_verb(added, plan, capsy
     data.parent.mkdir(parents=True)
     data.write_text('{"name": "digits"}')
     execute("count", as_dict(job))
-    made = json.loads(Path("counts.json").read_text())
-    assert made == {"labels": '{"name": "digits"}', "device": "cpu", "code": job.code, "k": 3}
+    counts = json.loads(Path("counts.json").read_text())
+    assert counts == {"labels": '{"name": "digits"}', "device": "cpu", "code": job.code, "k": 3}
 
     assert main([]) == 0
     assert f"    count          {COUNT.text}\n" in capsys.readouterr().out
@@ -117,10 +117,10 @@ def test_what_no_record_declares_is_one_line(plan, monkeypatch, capsys):
         plan.add(replace(job, inputs={"modle": Path("model.json")}))
     with pytest.raises(UserError, match=r"^stage sample: outputs must be draws$"):
         plan.add(replace(job, outputs={"votes": Path("votes")}))
-    given = {"spec": {}, "code": "", "inputs": {}, "outputs": {"draws": "x"}}
-    assert main(["train", "--job", json.dumps(given)]) == 1
+    fields = {"spec": {}, "code": "", "inputs": {}, "outputs": {"draws": "x"}}
+    assert main(["train", "--job", json.dumps(fields)]) == 1
     assert capsys.readouterr().err == "rs: stage train: outputs must be manifest, weights, metrics\n"
-    assert main(["train", "--job", json.dumps({**given, "inputs": []})]) == 1
+    assert main(["train", "--job", json.dumps({**fields, "inputs": []})]) == 1
     assert capsys.readouterr().err == "rs: train: --job: inputs must be a mapping\n"
     monkeypatch.setitem(STAGES, "data", replace(STAGES["data"], function="rs.stages.nowhere:run_job"))
     with pytest.raises(UserError, match=r"^stage data = rs.stages.nowhere:run_job: No module named"):

@@ -34,8 +34,8 @@ def test_shards_cover_the_subset_and_only_grow(tmp_path_factory, skip, most, mor
 
     found = shards(most)
     held = [i for shard in found for i in shard]
-    wanted = list(range(first, 360, skip))[:most]
-    assert held[: len(wanted)] == wanted
+    expected = list(range(first, 360, skip))[:most]
+    assert held[: len(expected)] == expected
     assert len(held) == len(set(held))
     assert max(held) < 360
     if most is not None:

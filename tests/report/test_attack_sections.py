@@ -116,8 +116,8 @@ def test_a_randomised_certificate_is_met_by_its_name_in_the_study(
     tiny, plan_of, tmp_path, monkeypatch, label
 ):
     monkeypatch.chdir(tmp_path)
-    told = {"label": label} if label else {}
-    tiny["certificates"] = [{"name": "cohen", "randomised": True, **told}]
+    fields = {"label": label} if label else {}
+    tiny["certificates"] = [{"name": "cohen", "randomised": True, **fields}]
     tiny["attacks"] = [{**tiny["attacks"][0], "certificate": label or "cohen"}]
     planned = plan_of(tiny).runs[0]
     pixels = dict.fromkeys(("clean", "noisy", "attacked"))

@@ -112,7 +112,7 @@ def test_what_no_proof_covers_is_known_of_runs_and_nothing_of_a_log(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "problem"),
     [
         (["missing.tsv"], "missing.tsv"),
         (["{log}", "--out", "{folder}"], "must be a file in an existing folder"),
@@ -120,11 +120,11 @@ def test_what_no_proof_covers_is_known_of_runs_and_nothing_of_a_log(
     ],
 )
 def test_bad_arguments_are_one_line(
-    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = log(tmp_path / "a.tsv", [0.3, 0.6])
     filled = [a.format(log=path, folder=tmp_path) for a in arguments]
     assert main(["board", *filled]) == 1
     error = capsys.readouterr().err
-    assert told in error
+    assert problem in error
     assert error.count("\n") == 1

@@ -34,21 +34,21 @@ def certified(labels: list[str], certificates: tuple[str, ...] = ("cohen",), **m
                 kind = {"run": f"r{i}", "label": label, "smoothing": noise, "certificate": certificate}
                 for radius in np.linspace(0, 1, 5):
                     value = 0.9 - 0.01 * i - 0.01 * j - 0.4 * radius
-                    told = {"radius": radius, "certified_accuracy": value, "low": value, "high": value}
-                    rows.append(kind | told | {"norm": 2.0, "rigorous": not certificate.startswith("e")})
+                    point = {"radius": radius, "certified_accuracy": value, "low": value, "high": value}
+                    rows.append(kind | point | {"norm": 2.0, "rigorous": not certificate.startswith("e")})
     return pd.DataFrame(rows)
 
 
-def drawn(frame: pd.DataFrame, asked: tuple[str, ...] = ("noise",)) -> list[Figure]:
+def drawn(frame: pd.DataFrame, split: tuple[str, ...] = ("noise",)) -> list[Figure]:
     with figures.mpl.rc_context(figures._STYLE):
-        panels = certified_panels(frame, pd.DataFrame(), FigureSettings(panels=asked))
+        panels = certified_panels(frame, pd.DataFrame(), FigureSettings(panels=split))
         found = figures._accuracy(panels, "certified_accuracy", "certified accuracy")
         for figure in found:
             figure.draw_without_rendering()
     return found
 
 
-def told(figure: Figure) -> list[str]:
+def legend(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
@@ -133,19 +133,19 @@ def test_many_and_long_labels_leave_the_panels_their_room(frame: pd.DataFrame, p
     assert sum(len(axes.lines) for axes in figure.axes) == len(frame.groupby(["label", "certificate"]))
     assert_readable(figure)
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
-    assert len(set(told(figure))) == len(told(figure))
+    assert len(set(legend(figure))) == len(legend(figure))
 
 
 def test_labels_are_drawn_as_they_are_written() -> None:
     labels = ["costs $5 and $6", r"cost $\frac{1 vs $2", "a/b <c> 100% {braces} ü", "_hidden"]
     (figure,) = drawn(certified(labels))
-    assert told(figure) == labels
+    assert legend(figure) == labels
     assert_readable(figure)
     assert not any(text.get_parse_math() for text in figure.legends[0].get_texts())
 
 
 @pytest.mark.parametrize(
-    ("asked", "titles"),
+    ("split", "titles"),
     [
         (("noise",), ["gaussian σ = 0.25", "gaussian σ = 0.5"]),
         (("run",), ["a", "b"]),
@@ -157,13 +157,13 @@ def test_labels_are_drawn_as_they_are_written() -> None:
         ),
     ],
 )
-def test_panels_are_what_the_study_asks(asked: tuple[str, ...], titles: list[str]) -> None:
+def test_panels_are_what_the_study_asks(split: tuple[str, ...], titles: list[str]) -> None:
     noises = ("gaussian σ = 0.25", "gaussian σ = 0.5")
     frame = certified(["a[sigma=1]", "a[sigma=2]", "b"], ("cohen", "bilateral"), noises=noises)
-    (figure,) = drawn(frame, asked)
+    (figure,) = drawn(frame, split)
     assert [axes.get_title(loc="left") for axes in figure.axes] == titles
     assert sum(len(axes.lines) for axes in figure.axes) == 12
-    assert any("σ" in text for text in told(figure)) == ("noise" not in asked)
+    assert any("σ" in text for text in legend(figure)) == ("noise" not in split)
 
 
 def test_hundreds_of_panels_are_several_figures() -> None:

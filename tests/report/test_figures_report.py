@@ -44,15 +44,15 @@ class Page(HTMLParser):
         self.feed(self.text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag in ("script", "link", "iframe") and ("src" in given or "href" in given):
-            self.loads.append(str(given))
+        attributes = dict(attrs)
+        if tag in ("script", "link", "iframe") and ("src" in attributes or "href" in attributes):
+            self.loads.append(str(attributes))
         if tag == "img":
             self.images[self.section] = self.images.get(self.section, 0) + 1
-            if not str(given["src"]).startswith("data:image/svg+xml;base64,"):
-                self.loads.append(str(given["src"])[:80])
+            if not str(attributes["src"]).startswith("data:image/svg+xml;base64,"):
+                self.loads.append(str(attributes["src"])[:80])
         if tag == "section":
-            self.section = str(given["id"])
+            self.section = str(attributes["id"])
         if tag == "table":
             self.tables.setdefault(self.section, []).append([])
         if tag == "tr":
@@ -166,12 +166,12 @@ def test_the_page_stands_alone_and_states_what_was_measured(
     assert len(rows) == 12
     assert [r[2] for r in rows if r[0] == "stability-0.5"] == ["cohen", "stn estimate"]
     frames = study_tables.frames()
-    wanted = frames["certified_accuracy"].query("label == 'nal-0.5' and radius == 0.5").iloc[0]
+    expected = frames["certified_accuracy"].query("label == 'nal-0.5' and radius == 0.5").iloc[0]
     shown = next(r for r in rows if r[0] == "nal-0.5")[heads.index("r = 0.5")]
     value, low, high = (float(x) for x in re.split("[ –]", shown))
-    assert 0 <= wanted.certified_accuracy - value < 1e-3
-    assert low <= wanted.low < low + 1e-3
-    assert high - 1e-3 < wanted.high <= high
+    assert 0 <= expected.certified_accuracy - value < 1e-3
+    assert low <= expected.low < low + 1e-3
+    assert high - 1e-3 < expected.high <= high
     runs = found.tables["runs"][0]
     assert "lambda = 12, beta = 16, gamma = 8, samples = 16" in next(r for r in runs if r[0] == "macer-0.5")
     assert "dataset digits" in found.text

@@ -23,11 +23,11 @@ def tail(right: int, images: int, share: float) -> float:
 def test_what_exceeds_guesses_by_the_exact_test_is_not_told(images: int, classes: int) -> None:
     enough = next(k for k in range(images) if tail(k, images, 1 / classes) < 0.01)
     assert no_better_than_guesses(enough, images, classes) is None
-    told = no_better_than_guesses(enough - 1, images, classes)
-    assert told is not None
-    assert told.startswith(f"{enough - 1:,} of {images:,} images are right, no more than by guessing one of")
+    line = no_better_than_guesses(enough - 1, images, classes)
+    assert line is not None
+    assert line.startswith(f"{enough - 1:,} of {images:,} images are right, no more than by guessing one of")
     assert (
-        "the order of the classes, the normalisation, the scale of the pixels, the order of the chann" in told
+        "the order of the classes, the normalisation, the scale of the pixels, the order of the chann" in line
     )
     assert no_better_than_guesses(0, images, classes) is not None
     assert no_better_than_guesses(0, 99, classes) is None
@@ -48,6 +48,6 @@ def test_the_imported_models_of_a_study_are_told_and_no_others(tmp_path: Path) -
         rows += [{**shared, "certificate": c, "radius": 0.0, "certified_accuracy": share} for c in "ab"]
         rows += [{**shared, "certificate": "a", "radius": 0.5, "certified_accuracy": 0.0}]
     tables = {"runs": pd.DataFrame(runs), "certified_accuracy": pd.DataFrame(rows)}
-    (told,) = of_imports(study_tables.write(tmp_path, tables), 10)
-    assert told.startswith("theirs under gaussian σ = 0.25: 20 of 200 images are right, no more than")
+    (line,) = of_imports(study_tables.write(tmp_path, tables), 10)
+    assert line.startswith("theirs under gaussian σ = 0.25: 20 of 200 images are right, no more than")
     assert list(of_imports(tmp_path / "none", 10)) == []

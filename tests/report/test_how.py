@@ -17,7 +17,7 @@ from rs.tables.provenance import COLUMNS
 LABEL = "nal-0.5"
 
 
-def made(stage: str, **more: Any) -> dict[str, Any]:
+def step(stage: str, **more: Any) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {
         "run": "run-1",
         "label": LABEL,
@@ -28,11 +28,11 @@ def made(stage: str, **more: Any) -> dict[str, Any]:
 
 
 ROWS = [
-    made("train", seconds=12.25, device="AMD EPYC"),
-    made("sample", smoothing="gaussian sigma=0.5", files=4, seconds=None),
-    made("certify", smoothing="gaussian sigma=0.5", seconds=0.5),
-    made("train", run="run-2", seconds=9.0, file="results/runs/run-2/train"),
-    made("log", label="others", commit=None, file="their.tsv"),
+    step("train", seconds=12.25, device="AMD EPYC"),
+    step("sample", smoothing="gaussian sigma=0.5", files=4, seconds=None),
+    step("certify", smoothing="gaussian sigma=0.5", seconds=0.5),
+    step("train", run="run-2", seconds=9.0, file="results/runs/run-2/train"),
+    step("log", label="others", commit=None, file="their.tsv"),
 ]
 FILES = ["config/a study.yaml", "config/scales/quick.yaml"]
 
@@ -84,14 +84,14 @@ def test_a_row_tells_how_it_was_made_by_keyboard_and_without_scripts(
     page = context.new_page()
     page.goto((tmp_path / "report.html").as_uri())
     row = page.locator("#certified tbody tr", has_text=LABEL)
-    told = page.locator(".made-of", has_text="run-1").first
-    assert not told.is_visible()
+    details = page.locator(".made-of", has_text="run-1").first
+    assert not details.is_visible()
     row.get_by_role("button", name=f"how it was made: {LABEL}").focus()
     page.keyboard.press("Enter")
-    assert told.is_visible()
-    assert "12.2 s on AMD EPYC" in told.inner_text()
+    assert details.is_visible()
+    assert "12.2 s on AMD EPYC" in details.inner_text()
     page.keyboard.press("Escape")
-    assert not told.is_visible()
+    assert not details.is_visible()
     page.emulate_media(media="print")
-    assert told.is_visible()  # paper has no buttons
+    assert details.is_visible()  # paper has no buttons
     context.close()

@@ -66,8 +66,8 @@ def test_verdicts_and_claims_of_a_page_have_it(tmp_path: Path) -> None:
     claim |= {"paper": "A", "place": "p", "condition": "a better than b", "value": -0.1, "low": -0.2}
     claim |= {"high": -0.05, "radius": None, "counted": "", "evidence": "acr[0]", "settings": None}
     claim |= {"address": None}
-    told = {"published": pd.DataFrame([row]), "claims": pd.DataFrame([claim])}
-    tables = study_tables.write(tmp_path, told)
+    frames = {"published": pd.DataFrame([row]), "claims": pd.DataFrame([claim])}
+    tables = study_tables.write(tmp_path, frames)
     (verdict,) = published_section(tables).tables[0].rows
     assert verdict[4].text == "differs: −0.100 [−0.200, −0.050], below it, beyond 0.02"
     (rests,) = claims_section(tables).tables[0].rows

@@ -33,10 +33,10 @@ def images(label: str, radii: list[float | None]) -> list[dict[str, Any]]:
     )  # nobody kept those of second
     if label == "first":
         voted |= {"n": 2000, "voted": 1, "votes": 1500, "runner_up": 7, "runner_up_votes": 480}
-    said = [
+    outcomes = [
         {"radius": r, "prediction": 7} if r is not None else {"radius": 0.0, "prediction": 1} for r in radii
     ]
-    return [{**head, **voted, "image": 100 + i, "true": 7, **one} for i, one in enumerate(said)]
+    return [{**head, **voted, "image": 100 + i, "true": 7, **one} for i, one in enumerate(outcomes)]
 
 
 def write(folder: Path) -> Path:
@@ -115,8 +115,8 @@ def test_the_pointer_chooses_the_radius(opened: Any) -> None:
 def test_a_number_opens_its_images_and_has_an_address(opened: Any) -> None:
     opened.get_by_label("show").select_option(label="difference to second")
     opened.get_by_role("button", name="first", exact=True).click()
-    told = opened.locator(".images summary").all_inner_texts()
-    assert told == [
+    summaries = opened.locator(".images summary").all_inner_texts()
+    assert summaries == [
         *("lost: certified by second only: 1", "gained: not certified by second: 3"),
         *("correct, radius below 0.25: 2", "wrong: 2", "certified: 6"),
     ]

@@ -22,13 +22,13 @@ from rs.tables.noise import smoothed_with
 
 
 def condition(name: str, verdict: str, **more: Any) -> dict[str, Any]:
-    told: dict[str, Any] = dict.fromkeys(COLUMNS)
-    told |= {"id": name, "paper": "NAL", "place": "Table 1", "claim": f"{name} <holds>", "verdict": verdict}
-    return told | {"condition": "acr of a better than b", "condition_verdict": verdict} | more
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    row |= {"id": name, "paper": "NAL", "place": "Table 1", "claim": f"{name} <holds>", "verdict": verdict}
+    return row | {"condition": "acr of a better than b", "condition_verdict": verdict} | more
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "counted", "told"),
+    ("low", "high", "counted", "expected"),
     [
         (
             0.4,
@@ -42,7 +42,7 @@ def condition(name: str, verdict: str, **more: Any) -> dict[str, Any]:
         (0.5, 0.5, "the same votes, on these images", "acr of a: 0.500 (the same votes, on these images)"),
     ],
 )
-def test_what_a_claim_rests_on_says_which_votes_leave_it_open(low, high, counted, told) -> None:
+def test_what_a_claim_rests_on_says_which_votes_leave_it_open(low, high, counted, expected) -> None:
     own = "undecided" if "stopped" in counted else "holds"
     row = {
         "condition": "acr of a",
@@ -51,7 +51,7 @@ def test_what_a_claim_rests_on_says_which_votes_leave_it_open(low, high, counted
         "evidence": "acr[0]",
         "condition_verdict": own,
     }
-    assert rests_on([row | {"low": low, "high": high, "counted": counted}], "holds") == told
+    assert rests_on([row | {"low": low, "high": high, "counted": counted}], "holds") == expected
 
 
 def test_what_all_values_of_a_condition_share_is_said_once() -> None:
@@ -86,10 +86,10 @@ def test_a_claim_is_one_row_with_all_that_it_rests_on(tmp_path: Path) -> None:
 
 
 def test_the_matrix_of_differences_is_antisymmetric(tmp_path: Path) -> None:
-    told = {"about": "networks", "metric": "acr", "certificate": "cohen"}
-    told |= smoothed_with({"name": "gaussian", "sigma": 0.25})
-    told |= {"a": "one", "b": "two", "difference": 0.05, "low": 0.0306, "high": 0.0794, "verdict": "better"}
-    section = comparisons_section(study_tables.write(tmp_path, {"comparisons": pd.DataFrame([told])}))
+    pair = {"about": "networks", "metric": "acr", "certificate": "cohen"}
+    pair |= smoothed_with({"name": "gaussian", "sigma": 0.25})
+    pair |= {"a": "one", "b": "two", "difference": 0.05, "low": 0.0306, "high": 0.0794, "verdict": "better"}
+    section = comparisons_section(study_tables.write(tmp_path, {"comparisons": pd.DataFrame([pair])}))
     (table,) = section.tables
     assert [[cell.text for cell in row] for row in table.rows] == [
         ["one", "", "+0.050 ▲"],
@@ -103,10 +103,10 @@ def test_studies_without_claims_or_pairs_have_no_such_sections(tmp_path: Path) -
     assert comparisons_section(tmp_path).tables == []
 
 
-@pytest.mark.parametrize(("seeds", "told"), [([0, 0], {}), ([0, 1], {"run 0": 0, "run 1": 1}), ([], {})])
-def test_seeds_are_told_where_they_differ(seeds, told):
+@pytest.mark.parametrize(("seeds", "expected"), [([0, 0], {}), ([0, 1], {"run 0": 0, "run 1": 1}), ([], {})])
+def test_seeds_are_told_where_they_differ(seeds, expected):
     runs = [{"run": f"run {i}", "seed": seed} for i, seed in enumerate(seeds)]
-    assert _seeds(pd.DataFrame(runs)) == told
+    assert _seeds(pd.DataFrame(runs)) == expected
 
 
 def test_what_training_made_as_the_study_asked_is_said_once() -> None:
@@ -134,9 +134,9 @@ def test_a_study_that_calibrates_nothing_has_no_such_section(tmp_path: Path) -> 
 
 
 def test_verdicts_on_bounds_have_the_colours_of_other_verdicts() -> None:
-    told = {"adversary": "pgd_smoothed", "rho": 0.1, "bound": 0.3, "loss": 0.2, "excess": -0.1, "p": 1.0}
+    fields = {"adversary": "pgd_smoothed", "rho": 0.1, "bound": 0.3, "loss": 0.2, "excess": -0.1, "p": 1.0}
     rows = [
-        told | {"error": 0.01, "certificate": name, "rigorous": rigorous, "verdict": verdict}
+        fields | {"error": 0.01, "certificate": name, "rigorous": rigorous, "verdict": verdict}
         for name, rigorous, verdict in (
             ("neyman_pearson", True, "holds"),
             ("nal_gap", True, "fails"),

@@ -79,12 +79,12 @@ def test_more_radii_than_a_page_holds_are_left_to_the_table(few, monkeypatch):
 
 
 def test_votes_are_the_first_that_a_page_leaves_out(few, monkeypatch):
-    told = json.loads(curves.curves(few[0], [0.0], {}))
+    whole = json.loads(curves.curves(few[0], [0.0], {}))
     monkeypatch.setattr(curves, "MOST_WITH_VOTES", 6 * 20 - 1)
     without = json.loads(curves.curves(few[0], [0.0], {}))
-    assert [len(panel["votes"]) for panel in told["panels"]] == [2, 2, 2]
+    assert [len(panel["votes"]) for panel in whole["panels"]] == [2, 2, 2]
     assert [panel.pop("votes") for panel in without["panels"]] == [{}, {}, {}]
-    assert without["panels"] == [{k: v for k, v in p.items() if k != "votes"} for p in told["panels"]]
+    assert without["panels"] == [{k: v for k, v in p.items() if k != "votes"} for p in whole["panels"]]
 
 
 def test_a_figure_of_many_lines_is_there_in_pixels(few, monkeypatch):
@@ -119,12 +119,12 @@ def test_the_best_of_many_runs_is_found_in_one_look_at_their_comparisons(tmp_pat
     rows = [{**better, "a": "first", "b": f"other {i}"} for i in range(3000)]
     averages = [{**noise, "label": row["b"]} for row in rows]
     averages += [{**averages[0], "label": "first"}]
-    made = {"comparisons": pd.DataFrame(rows), "average_certified_radius": pd.DataFrame(averages)}
-    benchmark.store(tmp_path, made)
+    tables = {"comparisons": pd.DataFrame(rows), "average_certified_radius": pd.DataFrame(averages)}
+    benchmark.store(tmp_path, tables)
     began = time.process_time()
     (found,) = answers.best(tmp_path / "tables", "acr")
     assert time.process_time() - began < 10  # 0.1; minutes where each run looks through all of them
     assert (found.label, found.difference) == ("first", 0.2)
-    made["comparisons"].loc[7, "verdict"] = "undecided"
-    benchmark.store(tmp_path, made)
+    tables["comparisons"].loc[7, "verdict"] = "undecided"
+    benchmark.store(tmp_path, tables)
     assert answers.best(tmp_path / "tables", "acr") == []

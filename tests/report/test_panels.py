@@ -21,7 +21,9 @@ def rows(label: str, smoothing: str = "gaussian σ = 0.5", **more: Any) -> list[
 
 def table(labels: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """The table `runs`."""
-    return pd.DataFrame([{"run": f"id-{label}", "label": label, **said} for label, said in labels.items()])
+    return pd.DataFrame(
+        [{"run": f"id-{label}", "label": label, **settings} for label, settings in labels.items()]
+    )
 
 
 def looks(panel: Panel) -> list[tuple[Any, ...]]:
@@ -34,7 +36,7 @@ SWEPT = [f"{run}[sigma={s}]" for run in ("stability", "gaussian") for s in SIGMA
 
 def figure_1() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Two sweeps over sigma under two certificates, as in STN's Figure 1."""
-    made = [
+    points = [
         row
         for label in SWEPT
         for certificate, proven in (("renyi_sound", True), ("renyi", False))
@@ -42,14 +44,16 @@ def figure_1() -> tuple[pd.DataFrame, pd.DataFrame]:
             label, f"gaussian σ = {label[-5:-1].strip('=')}", certificate=certificate, rigorous=proven
         )
     ]
-    said = {label: {"objective": "x", "noise.sigma": float(label.partition("=")[2][:-1])} for label in SWEPT}
-    return pd.DataFrame(made), table(said)
+    settings = {
+        label: {"objective": "x", "noise.sigma": float(label.partition("=")[2][:-1])} for label in SWEPT
+    }
+    return pd.DataFrame(points), table(settings)
 
 
 def test_a_line_per_sigma_on_one_axes() -> None:
     frame, runs = figure_1()
-    asked = FigureSettings(panels=("certificate",), colour=("noise.sigma",), style=("run",))
-    panels = certified_panels(frame, runs, asked)
+    settings = FigureSettings(panels=("certificate",), colour=("noise.sigma",), style=("run",))
+    panels = certified_panels(frame, runs, settings)
     assert [panel.title for panel in panels] == ["renyi", "renyi_sound"]
     estimate, proven = panels
     assert [line.name for line in proven.lines] == SWEPT
@@ -85,13 +89,13 @@ def test_more_values_than_colours_are_still_told_apart() -> None:
 
 
 def test_two_noises_on_one_axes() -> None:
-    made = []
+    points = []
     for label in ("gaussian-0.25", "gaussian-0.5"):
-        made += rows(label, "gaussian σ = 0.25", certificate="cohen_linf")
-        made += rows(label, "mixed_norm σ = 0.25, k = 250", certificate="dual")
+        points += rows(label, "gaussian σ = 0.25", certificate="cohen_linf")
+        points += rows(label, "mixed_norm σ = 0.25, k = 250", certificate="dual")
     runs = table({"gaussian-0.25": {"noise.sigma": 0.25}, "gaussian-0.5": {"noise.sigma": 0.5}})
-    asked = FigureSettings(panels=("noise.sigma",), colour=("smoothing_name",), style=("certificate",))
-    panels = certified_panels(pd.DataFrame(made), runs, asked)
+    settings = FigureSettings(panels=("noise.sigma",), colour=("smoothing_name",), style=("certificate",))
+    panels = certified_panels(pd.DataFrame(points), runs, settings)
     assert [panel.title for panel in panels] == ["σ = 0.25", "σ = 0.5"]
     assert [len(panel.lines) for panel in panels] == [2, 2]
     assert looks(panels[0]) == looks(panels[1])
@@ -106,13 +110,13 @@ def attacks(label: str, smoothing: str = "gaussian σ = 0.1", attack: str = "pgd
 
 
 def figure_4() -> tuple[pd.DataFrame, pd.DataFrame]:
-    made, said = [], {}
+    points, settings = [], {}
     for gamma in (0.25, 1.5):
         for run in ("nal", "nal-elu", "wrm"):
-            made += attacks(f"{run}[gamma={gamma}]")
-            said[f"{run}[gamma={gamma}]"] = {"objective": run[:3], "objective.gamma": gamma}
-    made += attacks("wrm[gamma=0.25]", "none") + attacks("stability")
-    return pd.DataFrame(made), table({**said, "stability": {"objective": "stability"}})
+            points += attacks(f"{run}[gamma={gamma}]")
+            settings[f"{run}[gamma={gamma}]"] = {"objective": run[:3], "objective.gamma": gamma}
+    points += attacks("wrm[gamma=0.25]", "none") + attacks("stability")
+    return pd.DataFrame(points), table({**settings, "stability": {"objective": "stability"}})
 
 
 def test_a_panel_per_gamma_with_wrm_apart() -> None:
@@ -145,15 +149,15 @@ def test_what_no_group_names_is_drawn_too() -> None:
 
 def test_a_setting_that_a_run_has_not_is_said() -> None:
     frame, runs = figure_4()
-    asked = FigureSettings(panels=("objective.gamma",), colour=("objective",))
-    panels = certified_panels(frame.drop(columns="attack"), runs, asked)
+    settings = FigureSettings(panels=("objective.gamma",), colour=("objective",))
+    panels = certified_panels(frame.drop(columns="attack"), runs, settings)
     assert [panel.title for panel in panels] == ["γ = 0.25", "γ = 1.5", "no γ"]
 
 
 def test_several_proven_certificates_are_solid_and_differ_in_width() -> None:
     kinds = (("a", True), ("b", True), ("c", True), ("d", False))
-    made = [row for c, p in kinds for x in ("one", "two") for row in rows(x, certificate=c, rigorous=p)]
-    (panel,) = certified_panels(pd.DataFrame(made), pd.DataFrame())
+    points = [row for c, p in kinds for x in ("one", "two") for row in rows(x, certificate=c, rigorous=p)]
+    (panel,) = certified_panels(pd.DataFrame(points), pd.DataFrame())
     proven = [line for line in panel.lines if line.rows["rigorous"].all()]
     assert {line.drawn["linestyle"] for line in proven} == {"-"}
     assert len({line.drawn["linewidth"] for line in proven}) == 3
@@ -166,12 +170,12 @@ def test_settings_of_figures_are_read_from_the_study(tiny: dict[str, Any], plan_
         "colour": ["noise.sigma"],
         "groups": [{"runs": ["gaussian"], "style": ["run"]}],
     }
-    asked = FigureSettings.of(plan_of(tiny).study.report)
-    assert asked == FigureSettings((), ("noise.sigma",), (), (Group(("gaussian",), "", None, ("run",)),))
+    settings = FigureSettings.of(plan_of(tiny).study.report)
+    assert settings == FigureSettings((), ("noise.sigma",), (), (Group(("gaussian",), "", None, ("run",)),))
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("settings", "problem"),
     [
         ({"panels": ["runs"]}, "report.panels[0]: 'runs' (did you mean run?); allowed: access, attack"),
         (
@@ -190,10 +194,10 @@ def test_settings_of_figures_are_read_from_the_study(tiny: dict[str, Any], plan_
     ],
 )
 def test_what_a_study_may_not_say_of_its_figures(
-    said: dict[str, Any], told: str, tiny: dict[str, Any], refusal: Any
+    settings: dict[str, Any], problem: str, tiny: dict[str, Any], refusal: Any
 ) -> None:
-    tiny["report"] |= said
-    assert told in refusal(tiny)
+    tiny["report"] |= settings
+    assert problem in refusal(tiny)
 
 
 def test_what_figures_mean_changes_no_run_no_job_and_no_table(tiny: dict[str, Any], plan_of: Any) -> None:
@@ -202,11 +206,11 @@ def test_what_figures_mean_changes_no_run_no_job_and_no_table(tiny: dict[str, An
     tiny["report"]["groups"] = [{"title": "ours", "runs": ["gaussian"]}]
     after = plan_of(tiny)
     assert [run.id for run in after.runs] == [run.id for run in before.runs]
-    told = [
+    jobs = [
         [(job.stage, job.outputs, job.spec, after.lineage(job)) for job in p.all_jobs()]
         for p in (before, after)
     ]
-    assert told[0] == told[1]
+    assert jobs[0] == jobs[1]
     assert (after.summary, after.tables_lineage) == (before.summary, before.tables_lineage)
     assert after.described != before.described  # the page alone is made again
 

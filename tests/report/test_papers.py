@@ -14,9 +14,9 @@ from rs.report.papers import STATUSES, papers, write_papers
 
 def number(table: str, radius: float | None, status: str = "not run", **more: Any) -> dict[str, Any]:
     metric = "acr" if radius is None else "certified_accuracy"
-    told = {"paper": "MACER", "table": table, "label": "cohen", "metric": metric, "radius": radius}
-    told |= {"printed": "0.50", "published": 0.5, "reproduced": None, "low": None, "status": status}
-    return {**told, "direction": None, "address": f"MACER/{table}/{radius}", "study": "macer", **more}
+    row = {"paper": "MACER", "table": table, "label": "cohen", "metric": metric, "radius": radius}
+    row |= {"printed": "0.50", "published": 0.5, "reproduced": None, "low": None, "status": status}
+    return {**row, "direction": None, "address": f"MACER/{table}/{radius}", "study": "macer", **more}
 
 
 NUMBERS = [
@@ -95,8 +95,8 @@ def test_a_number_that_is_not_run_has_its_price() -> None:
     [("agrees", 0.0, 1.0), ("agrees", -0.01, 0.5), ("below", -0.06, 1.0), ("above", 0.02, 0.5)],
 )
 def test_a_colour_is_as_deep_as_the_margin_is_clear(status: str, difference: float, depth: float) -> None:
-    said = {"direction": status, "difference": difference, "margin": 0.02}
-    one = number("Table 2", 0.5, "agrees" if status == "agrees" else "differs", **said)
+    verdict = {"direction": status, "difference": difference, "margin": 0.02}
+    one = number("Table 2", 0.5, "agrees" if status == "agrees" else "differs", **verdict)
     (paper,) = papers([one], [], [])
     assert paper.tables[0].rows[0][1][0]["depth"] == depth  # type: ignore[index]
 

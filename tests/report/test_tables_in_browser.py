@@ -90,9 +90,9 @@ def test_csv_has_numbers_for_computers_and_every_label_whole(opened: Any) -> Non
 
 def test_csv_of_the_certified_table_is_what_pandas_reads_back(opened: Any) -> None:
     frame = pd.read_csv(io.StringIO(copied(opened, "CSV", "#certified")))
-    wanted = study_tables.frames()["certified_accuracy"].query("radius == 0.5")
-    assert frame["r = 0.5"].to_numpy() == pytest.approx(wanted["certified_accuracy"].to_numpy(), abs=1e-3)
-    assert (frame["r = 0.5 low"] <= wanted["low"].to_numpy()).all()
+    expected = study_tables.frames()["certified_accuracy"].query("radius == 0.5")
+    assert frame["r = 0.5"].to_numpy() == pytest.approx(expected["certified_accuracy"].to_numpy(), abs=1e-3)
+    assert (frame["r = 0.5 low"] <= expected["low"].to_numpy()).all()
     assert set(frame["certificate"]) == {"cohen", "stn (estimate)"}
 
 
@@ -209,7 +209,7 @@ def test_the_table_of_a_paper_is_copied_with_both_numbers_and_the_verdict(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
         ("+cmd|' /C'!A0", "'+cmd|' /C'!A0"),
@@ -223,24 +223,26 @@ def test_the_table_of_a_paper_is_copied_with_both_numbers_and_the_verdict(
         ("a=b", "a=b"),
     ],
 )
-def test_csv_keeps_words_from_being_formulas_and_numbers_numbers(opened: Any, text: str, told: str) -> None:
+def test_csv_keeps_words_from_being_formulas_and_numbers_numbers(
+    opened: Any, text: str, expected: str
+) -> None:
     cell = dict.fromkeys(("text", "low", "high", "spread", "ours", "sign", "status", "note"), "")
     grid = {"columns": [{"name": text, "number": False}], "rows": [[cell | {"text": text, "note": text}]]}
     heads, row = csv.reader(io.StringIO(opened.evaluate("grid => formats.CSV(grid)", grid)))
-    assert row == [told, told]
+    assert row == [expected, expected]
     assert heads[0] == (text if text[0] not in "=+-@" else f"'{text}")
 
 
 def test_on_a_phone_a_first_column_keeps_words_whole_and_leaves_room(phone: Any, address: str) -> None:
     page = phone(address)
     table = page.locator("#certified .wrap table").last
-    said = table.evaluate("""table => ["smoothadv", "x".repeat(60)].map(word => {
+    sizes = table.evaluate("""table => ["smoothadv", "x".repeat(60)].map(word => {
         for (const row of table.tBodies[0].rows) row.cells[0].textContent = word;
         const cell = table.tBodies[0].rows[0].cells[0], range = document.createRange();
         range.selectNodeContents(cell);
         return [range.getClientRects().length, cell.getBoundingClientRect().width];
     })""")
-    (lines, wide), (of_long, longest) = said
+    (lines, wide), (of_long, longest) = sizes
     assert lines == 1
     assert of_long > 1
     assert 80 < wide <= longest < 140

@@ -38,18 +38,20 @@ class Study:
 
     def prepare(self, sha256: str) -> None:
         splits = {s: {"file": f"{s}.safetensors", "sha256": sha256, "images": 5} for s in ("train", "test")}
-        told = {"name": "digits", "shape": [1, 8, 8], "classes": 10, "mean": [0.0], "std": [1.0]}
-        write_json(self.data, told | {"splits": splits, "provenance": {"spec": {"data": {"name": "digits"}}}})
+        manifest = {"name": "digits", "shape": [1, 8, 8], "classes": 10, "mean": [0.0], "std": [1.0]}
+        write_json(
+            self.data, manifest | {"splits": splits, "provenance": {"spec": {"data": {"name": "digits"}}}}
+        )
 
     def train(self, run: str, sha256: str) -> None:
-        made = {"spec": {}, "versions": {}}
+        provenance = {"spec": {}, "versions": {}}
         model = self.folder / "runs" / run / "model.json"
-        write_json(model, {"sha256": sha256, "run": run, "classes": 10, "provenance": made})
+        write_json(model, {"sha256": sha256, "run": run, "classes": 10, "provenance": provenance})
         model.with_suffix(".safetensors").write_bytes(b"weights")
 
-    def certify(self, run: str, made: dict[str, Any]) -> None:
+    def certify(self, run: str, provenance: dict[str, Any]) -> None:
         rows = pa.Table.from_pandas(pd.DataFrame({"radius": [0.5]}))
-        write_table(self.folder / "runs" / run / "certified.parquet", rows, made)
+        write_table(self.folder / "runs" / run / "certified.parquet", rows, provenance)
 
     def edit(self, name: str, column: str, value: Any) -> None:
         frame = reading.read(self.tables, name)

@@ -28,9 +28,9 @@ def logged(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> tu
     uri = f"sqlite:///{folder}/mlflow.db"
     with contextlib.chdir(workspace.folder):
         aggregate(workspace.plan, folder / "tables", "")
-        told = log_study("tiny", folder / "tables", uri, sources(workspace.plan))
-        assert log_study("tiny", folder / "tables", uri, sources(workspace.plan)) == told | {"written": []}
-    return uri, told
+        record = log_study("tiny", folder / "tables", uri, sources(workspace.plan))
+        assert log_study("tiny", folder / "tables", uri, sources(workspace.plan)) == record | {"written": []}
+    return uri, record
 
 
 def test_a_loaded_network_casts_the_votes_that_were_certified(
@@ -38,14 +38,14 @@ def test_a_loaded_network_casts_the_votes_that_were_certified(
 ) -> None:
     import mlflow
 
-    uri, told = logged
+    uri, record = logged
     job = workspace.job("sample", index=1)  # the first block of estimation votes of the first images
     counts = np.array(read_table(workspace.path(job.outputs["draws"]))[0]["counts"].to_pylist())
     assert job.spec["purpose"] == "estimate"
     images = load_file(workspace.folder / "results/data/digits/test.safetensors")["images"][: len(counts)]
     mlflow.set_tracking_uri(uri)
     with open_store(uri) as client:
-        run = client.get_run(told["runs"][job.run])
+        run = client.get_run(record["runs"][job.run])
         (output,) = run.outputs.model_outputs
         model = client.get_logged_model(output.model_id)
     network = mlflow.pyfunc.load_model(f"models:/{model.model_id}")
@@ -86,18 +86,18 @@ def test_inputs_are_the_splits_with_their_digests(
     manifest = json.loads((workspace.folder / "results/data/digits/manifest.json").read_text())
     with open_store(logged[0]) as client:
         inputs = client.get_run(next(iter(logged[1]["runs"].values()))).inputs.dataset_inputs
-    told = {i.tags[0].value: i.dataset.digest for i in inputs}
+    logged_digests = {i.tags[0].value: i.dataset.digest for i in inputs}
     digests = {split: entry["sha256"][:36] for split, entry in manifest["splits"].items()}
-    assert told == {"training": digests["train"], "testing": digests["test"]}
+    assert logged_digests == {"training": digests["train"], "testing": digests["test"]}
     assert {i.dataset.name for i in inputs} == {"digits train", "digits test"}
 
 
 def test_weights_manifest_is_the_runs_artifact(
     workspace: Workspace, logged: tuple[str, dict[str, Any]]
 ) -> None:
-    uri, told = logged
-    for run, tracked in told["runs"].items():
+    uri, record = logged
+    for run, tracked in record["runs"].items():
         with open_store(uri) as client:
             manifest = json.loads(Path(client.download_artifacts(tracked, "model.json")).read_text())
         assert manifest == json.loads((workspace.folder / f"results/runs/{run}/model.json").read_text())
-    assert of_kind(everything(uri, "tiny"), "run") == set(told["runs"].values())
+    assert of_kind(everything(uri, "tiny"), "run") == set(record["runs"].values())

@@ -35,9 +35,9 @@ def sources(tmp_path: Path) -> Sources:
 
 
 def test_a_client_reads_back_numbers_parameters_and_description(uri: str, tables: Path) -> None:
-    told = log_study("demo", tables, uri)
+    record = log_study("demo", tables, uri)
     run, single = reading.read(tables, "runs").run[1], reading.read(tables, "runs").run[0]
-    params, tags, metrics = everything(uri)[told["runs"][run]]
+    params, tags, metrics = everything(uri)[record["runs"][run]]
     assert params["objective.lambda"] == "2"
     assert (params["label"], params["noise.level"], params["data.name"]) == (
         "stability-0.25",
@@ -61,27 +61,27 @@ def test_a_client_reads_back_numbers_parameters_and_description(uri: str, tables
     )
     assert "stn (an estimate, no certificate)" in note
     (page,) = of_kind(everything(uri), "study")
-    assert f"(#/experiments/{told['experiment_id']}/runs/{page}/artifacts/report.html?" in note
-    assert "acr/cohen" in everything(uri)[told["runs"][single]][2], "one certificate, but others have two"
+    assert f"(#/experiments/{record['experiment_id']}/runs/{page}/artifacts/report.html?" in note
+    assert "acr/cohen" in everything(uri)[record["runs"][single]][2], "one certificate, but others have two"
 
 
 def test_the_saved_view_shows_noise_averages_and_accuracies(uri: str, tables: Path) -> None:
-    told = log_study("demo", tables, uri)
+    record = log_study("demo", tables, uri)
     with open_store(uri) as client:
-        tags = client.get_experiment(told["experiment_id"]).tags
+        tags = client.get_experiment(record["experiment_id"]).tags
         view = json.loads(tags["mlflow.sharedViewState.study"])
-        assert told["fragment"].endswith("&viewStateShareKey=study")
+        assert record["fragment"].endswith("&viewStateShareKey=study")
         columns = [column.split("`")[1] for column in view["selectedColumns"]]
         assert columns[:3] == ["noise.level", "acr/cohen", "acr_estimate/stn"]
         assert columns[3].startswith("certified_accuracy_at_0.00/cohen")
         assert not [column for column in columns if "curve/" in column or "interval/" in column]
         assert view["orderByKey"] == "metrics.`acr/cohen`"
         shown = client.search_runs(
-            [told["experiment_id"]], view["searchFilter"], order_by=["metrics.`acr/cohen` DESC"]
+            [record["experiment_id"]], view["searchFilter"], order_by=["metrics.`acr/cohen` DESC"]
         )
     averages = [run.data.metrics["acr/cohen"] for run in shown]
     assert averages == sorted(averages, reverse=True)
-    assert {run.info.run_id for run in shown} == set(told["runs"].values())
+    assert {run.info.run_id for run in shown} == set(record["runs"].values())
 
 
 def test_again_changes_nothing_and_a_change_replaces_only_its_run(
@@ -158,19 +158,19 @@ def test_a_store_of_an_older_version_holds_no_run_twice(uri: str, tables: Path) 
     with open_store(uri) as client:
         old = client.create_experiment("demo")
         for digest in ("0123", None):  # the second was interrupted
-            made = client.create_run(old, tags={"rs.run": run, **({"rs.digest": digest} if digest else {})})
+            older = client.create_run(old, tags={"rs.run": run, **({"rs.digest": digest} if digest else {})})
             client.log_metric(
-                made.info.run_id, "certified_accuracy/cohen/gaussian sigma 0.25", 0.0, step=2000
+                older.info.run_id, "certified_accuracy/cohen/gaussian sigma 0.25", 0.0, step=2000
             )
         assert Path(client.get_experiment(old).artifact_location).is_absolute()
-    told = log_study("demo", tables, uri)
+    record = log_study("demo", tables, uri)
     found = everything(uri)
     assert len(found) == 3  # two runs and the study's own
     assert not [
         key for _, _, metrics in found.values() for key in metrics if key.startswith("certified_accuracy/")
     ]
     with open_store(uri) as client:
-        experiment = client.get_experiment(told["experiment_id"])
+        experiment = client.get_experiment(record["experiment_id"])
         assert experiment.experiment_id == old
         assert experiment.artifact_location == f"{uri.removeprefix('sqlite:///').removesuffix('.db')}/{old}"
 
@@ -193,11 +193,11 @@ def test_killed_between_batches_then_logged_whole(
         patch.setattr(MlflowClient, "log_batch", killed)
         with pytest.raises(KeyboardInterrupt):
             log_study("demo", tables, uri, sources)
-    told = log_study("demo", tables, uri, sources)
-    assert of_kind(everything(uri), "run") == set(told["runs"].values())
+    record = log_study("demo", tables, uri, sources)
+    assert of_kind(everything(uri), "run") == set(record["runs"].values())
     assert len(everything(uri)) == 3
     undisturbed = log_study("demo", tables, uri, sources)
-    assert undisturbed == told | {"written": []}
+    assert undisturbed == record | {"written": []}
     assert all("rs.digest" in tags for _, tags, _ in everything(uri).values())
 
 

@@ -27,7 +27,7 @@ def checkpoint(folder: Path, epochs: int) -> Path:
 
 
 def loss(uri: str) -> list[tuple[int, float]]:
-    ((_, _, metrics),) = [told for told in everything(uri).values() if told[1].get("rs.kind") == "live"]
+    ((_, _, metrics),) = [run for run in everything(uri).values() if run[1].get("rs.kind") == "live"]
     return [(step, value) for step, value, _ in metrics["training/loss"]]
 
 
@@ -64,9 +64,9 @@ def test_epochs_are_appended_once_and_the_results_replace_them(
     (folder / "model.json").write_text("{}")
     assert live.look() == 1
     assert set(loss(uri)) == {(1, 2.0), (2, 1.0), (3, 2.0 / 3)}
-    told = log_study("demo", tables, uri)
+    record = log_study("demo", tables, uri)
     assert of_kind(everything(uri), "live") == set()
-    assert of_kind(everything(uri), "run") == set(told["runs"].values())
+    assert of_kind(everything(uri), "run") == set(record["runs"].values())
 
 
 def no_call(*_: Any) -> None:

@@ -122,9 +122,9 @@ def test_a_curve_has_the_rows_of_its_run_and_certificate(
         for name, rows in (("accuracy", proven), ("accuracy_estimate", estimated)):
             mine = rows[rows.run == run].sort_values("radius")
             key = f"curve/certified_{name}_by_radius_x1000/{mine.certificate.iloc[0]}"
-            told = [(step, value) for found, value, step, _ in record.metrics if found == key]
+            points = [(step, value) for found, value, step, _ in record.metrics if found == key]
             steps = [round(1000 * radius) for radius in mine.radius]
-            assert told == list(zip(steps, mine.certified_accuracy, strict=True))
+            assert points == list(zip(steps, mine.certified_accuracy, strict=True))
 
 
 def test_seeds_are_nested_in_their_means(frames: dict[str, pd.DataFrame], tmp_path: Path) -> None:

@@ -104,9 +104,9 @@ def test_a_real_server_takes_a_study_with_its_artifacts_once(server: str, tmp_pa
     tables = tracked_study.tables(tmp_path / "tables")
     (tmp_path / "report.html").write_text("<p>the page</p>")
     sources = Sources("What it is.", {tmp_path / "report.html": "", tables: "tables"})
-    told = log_study("demo", tables, server, sources)
+    record = log_study("demo", tables, server, sources)
     first = everything(server)
-    assert log_study("demo", tables, server, sources) == told | {"written": []}
+    assert log_study("demo", tables, server, sources) == record | {"written": []}
     assert everything(server) == first
     (study,) = of_kind(first, "study")
     with open_store(server) as client:

@@ -109,12 +109,12 @@ def test_jobs_run_with_them_and_say_which_version(installed, theirs, tmp_path):
 
     theirs["noise"] = MINE["noises"]
     theirs["smoothing"] = [{"name": "gaussian", "sigma": 0.25}]
-    made = Workspace(tmp_path, Plan(Study([write_study(tmp_path / "study.yaml", theirs)])))
+    work = Workspace(tmp_path, Plan(Study([write_study(tmp_path / "study.yaml", theirs)])))
     for stage in ("data", "train", "sample", "certify"):
-        for job in made.plan.jobs[stage].values():
-            made.run(job)
-    path = next(iter(made.plan.jobs["certify"].values())).outputs["certified"]
-    table, origin = read_table(made.path(path))
+        for job in work.plan.jobs[stage].values():
+            work.run(job)
+    path = next(iter(work.plan.jobs["certify"].values())).outputs["certified"]
+    table, origin = read_table(work.path(path))
     assert "hoeffding_votes" in set(table["certificate"].to_pylist())
     assert origin["versions"]["lab-methods"] == "1.0"
 
@@ -132,14 +132,14 @@ def test_radius_and_contract_tests_see_them_in_processes_of_their_own(installed,
         return done.stdout
 
     votes = ["--selection", "90,10", "--estimation", "9900,100"]
-    asked = ["radius", "--certificate", "hoeffding_votes", "--set", "sigma=0.5", *votes]
-    assert python("-m", "rs", *asked) == "class 0, l2 radius 0.95100, confidence 0.999\n"
-    told = "import sys; from rs.cli.main import main; main(sys.argv[1:]); print('torch' in sys.modules)"
-    assert python("-c", told, *asked).splitlines()[-1] == "False"
+    radius = ["radius", "--certificate", "hoeffding_votes", "--set", "sigma=0.5", *votes]
+    assert python("-m", "rs", *radius) == "class 0, l2 radius 0.95100, confidence 0.999\n"
+    script = "import sys; from rs.cli.main import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    assert python("-c", script, *radius).splitlines()[-1] == "False"
     contracts = str(Path(__file__).parents[1] / "methods" / "test_contracts.py")
     chosen = "smoothed_labels or hoeffding_votes or logistic"
-    told = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, contracts)
-    assert int(told.split(" passed")[0].split()[-1]) >= 15
+    output = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, contracts)
+    assert int(output.split(" passed")[0].split()[-1]) >= 15
 
 
 def test_a_cached_schema_follows_the_code(installed):

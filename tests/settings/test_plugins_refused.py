@@ -82,9 +82,9 @@ NEEDS = '    needs: ClassVar = frozenset({"counts"})\n    rigorous: ClassVar = T
 def test_a_plug_in_that_breaks_the_protocol_is_one_line(lab, tiny, refusal, kind, text, says):
     (lab / "broken.py").write_text(text)
     describe(lab, "broken", "2.0", {f"rs.{kind}": {"mine": "broken:Mine"}})
-    told = refusal(tiny)
-    assert told.startswith(f"plug-in broken 2.0: rs.{kind}: mine = broken:Mine: ")
-    assert says in told
+    message = refusal(tiny)
+    assert message.startswith(f"plug-in broken 2.0: rs.{kind}: mine = broken:Mine: ")
+    assert says in message
     assert not list(user_cache.folder("plug-ins").glob("*")), "nothing of it is kept"
 
 
@@ -177,7 +177,7 @@ def test_what_is_a_method_s_own_is_no_fact(lab):
     text += "    def at(self): ...\n    @staticmethod\n    def of(): ...\n"
     (lab / "broken.py").write_text(HEAD + VOTES + text)
     assert broken("certificates", "mine", importlib.import_module("broken").Mine) == ""
-    told = LOSS.format("x.mean() * self.phase(progress)")
-    told += "    def phase(self, progress): return progress > 0.5\n"
-    (lab / "broken_too.py").write_text(HEAD + told)
+    loss = LOSS.format("x.mean() * self.phase(progress)")
+    loss += "    def phase(self, progress): return progress > 0.5\n"
+    (lab / "broken_too.py").write_text(HEAD + loss)
     assert broken("objectives", "mine", importlib.import_module("broken_too").Mine) == ""

@@ -16,9 +16,9 @@ def test_accepted_results_are_current_and_extended(work: Workspace) -> None:
     work.edit("rs/stages/sample.py", "    drawn = ", "    other = 1\n    drawn = ")
     stale = MACER + SMOOTHADV - Counter({("train", "smoothadv-gaussian-0p25"): 1}) + TABLES
     assert work.planned() == stale
-    told = work.rs("accept", "--study", "study.yaml")
-    assert "macer seed 0: train: 1 file made by code" in told
-    assert "smoothadv seed 0: sample: 3 files made by code" in told
+    output = work.rs("accept", "--study", "study.yaml")
+    assert "macer seed 0: train: 1 file made by code" in output
+    assert "smoothadv seed 0: sample: 3 files made by code" in output
     assert work.planned() == stale
     work.rs("accept", "--study", "study.yaml", "--yes")
     assert work.planned() == TABLES

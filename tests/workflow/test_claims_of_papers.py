@@ -70,11 +70,11 @@ def test_every_published_number_says_what_its_paper_does(shipped: list[Study]) -
     """A row without its paper's settings could be at others unseen."""
     for study in shipped:
         for entry in study.published:
-            said = study.papers.get(
+            settings = study.papers.get(
                 entry["settings"] if isinstance(entry["settings"], str) else entry["paper"]
             )
-            assert said, (study.name, entry["table"])
-            assert said["data"]["name"] == study.data["name"]
+            assert settings, (study.name, entry["table"])
+            assert settings["data"]["name"] == study.data["name"]
 
 
 def test_numbers_keep_the_digits_that_are_printed() -> None:

@@ -23,12 +23,12 @@ pytestmark = pytest.mark.workflow
 @pytest.fixture
 def copied(finished: Workspace, tmp_path: Path) -> Workspace:
     """The finished study's results in a new checkout, the earlier a file in the pipeline, the newer."""
-    made = Workspace.of_checkout(tmp_path / "copy")
-    shutil.copytree(finished.folder / "results", made.folder / "results")
-    files = [path for path in (made.folder / "results").rglob("*") if path.is_file()]
+    copy = Workspace.of_checkout(tmp_path / "copy")
+    shutil.copytree(finished.folder / "results", copy.folder / "results")
+    files = [path for path in (copy.folder / "results").rglob("*") if path.is_file()]
     for age, path in enumerate(sorted(files, key=lambda path: path.stat().st_mtime_ns)):
         os.utime(path, (1e9 - age, 1e9 - age))
-    return made
+    return copy
 
 
 def test_a_copy_without_times_plans_nothing(copied: Workspace) -> None:
@@ -51,15 +51,15 @@ def test_the_archives_of_a_slice_are_taken_over(
     """With the data set prepared here, or not at all: the archives do not hold it."""
     monkeypatch.chdir(finished.folder)
     pack(tmp_path / "packed")
-    made = Workspace.of_checkout(tmp_path / "home")
+    home = Workspace.of_checkout(tmp_path / "home")
     for archive in archives(tmp_path / "packed"):
         with tarfile.open(archive) as opened:
-            opened.extractall(made.folder, filter="data")
-    assert made.planned() == TABLES
+            opened.extractall(home.folder, filter="data")
+    assert home.planned() == TABLES
     shutil.copytree(
-        finished.folder / "results" / "data", made.folder / "results" / "data", dirs_exist_ok=True
+        finished.folder / "results" / "data", home.folder / "results" / "data", dirs_exist_ok=True
     )
-    assert made.planned() == TABLES
+    assert home.planned() == TABLES
 
 
 def test_a_copy_with_another_code_or_inputs_is_stale(copied: Workspace) -> None:

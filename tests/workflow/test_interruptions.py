@@ -179,8 +179,8 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(
     work.edit(f"workflow/rules/{stage}.smk", '"{params.rs} ', f'"ulimit -f {kibibytes}; {{params.rs}} ')
     done = work.snakemake(str(target.relative_to(work.folder)), "--rerun-triggers", "mtime", check=False)
     assert done.returncode == 1
-    said = [line for line in done.stderr.splitlines() if line.startswith("rs: ")]
-    lines = [line for line in said if "jobs missing" not in line]  # what the run will cost
+    messages = [line for line in done.stderr.splitlines() if line.startswith("rs: ")]
+    lines = [line for line in messages if "jobs missing" not in line]  # what the run will cost
     assert lines
     assert all("cannot be written: " in line and "File too large" in line for line in lines), lines
     assert "Traceback" not in done.stderr

@@ -50,11 +50,11 @@ class Lab(Workspace):
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
-    made = Lab(tmp_path)
+    lab = Lab(tmp_path)
     (tmp_path / "config").mkdir()
     (tmp_path / "Snakefile").write_text(OUTER)
-    made.tell(STUDY)
-    return made
+    lab.tell(STUDY)
+    return lab
 
 
 def planned(lab: Lab) -> Counter[str]:
@@ -88,7 +88,7 @@ def test_what_is_wrong_with_a_module_is_one_line(lab: Lab) -> None:
     wrong = copy.deepcopy(STUDY)
     wrong["noise"]["sgma"] = wrong["noise"].pop("sigma")
 
-    def said() -> str:
+    def message() -> str:
         done = lab.snakemake("--dry-run", check=False)
         assert done.returncode == 1
         lines = [line for line in done.stderr.splitlines() if line.startswith("rs: ")]
@@ -97,13 +97,13 @@ def test_what_is_wrong_with_a_module_is_one_line(lab: Lab) -> None:
         return lines[0]
 
     lab.tell(wrong)
-    assert "module smoothing: config: noise.sgma" in said()
+    assert "module smoothing: config: noise.sgma" in message()
     lab.tell({})
-    assert "module smoothing: config: name: lacks this key" in said()
+    assert "module smoothing: config: name: lacks this key" in message()
     assert not (lab.folder / "results").exists()
     lab.tell(STUDY)
     (lab.folder / "Snakefile").write_text(OUTER.replace("    config:", '    prefix: "lab"\n    config:'))
-    assert said() == "rs: module smoothing: prefix: cannot be used; results lie in results/"
+    assert message() == "rs: module smoothing: prefix: cannot be used; results lie in results/"
 
 
 def test_snakemakes_report_holds_page_tables_and_figures(work: Workspace) -> None:

@@ -25,10 +25,10 @@ QUICK = "config/scales/quick.yaml"
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A checkout in which nothing ran yet, with the trained networks that studies of evidence import."""
-    made = Workspace.of_checkout(tmp_path_factory.mktemp("fresh") / "study")
-    (made.folder / "evidence").mkdir()
-    (made.folder / "evidence/networks").symlink_to(CHECKOUT / "evidence/networks")
-    return made
+    work = Workspace.of_checkout(tmp_path_factory.mktemp("fresh") / "study")
+    (work.folder / "evidence").mkdir()
+    (work.folder / "evidence/networks").symlink_to(CHECKOUT / "evidence/networks")
+    return work
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -61,14 +61,14 @@ def test_evidence_plans_with_the_command_that_it_names(fresh: Workspace, file: P
 def test_the_papers_index_counts_every_published_number() -> None:
     """README.md of config/papers names each study, with the number of values that it sets beside ours."""
     text = (CHECKOUT / "config/papers/README.md").read_text()
-    told = dict(re.findall(r"\[([\w-]+)\.yaml\]\([\w-]+\.yaml\).*\| *(\d+|none)\b", text))
+    documented = dict(re.findall(r"\[([\w-]+)\.yaml\]\([\w-]+\.yaml\).*\| *(\d+|none)\b", text))
     counted = {}
     for path in PAPERS:
         entries = Study([path]).published
         lists = sum(len(e["certified_accuracy"]) + len(e["empirical_accuracy"]) for e in entries)
         single = sum(e[k] is not None for e in entries for k in ("acr", "epsilon", "train_hours"))
         counted[path.stem] = str(lists + single or "none")
-    assert told == counted
+    assert documented == counted
 
 
 def test_a_thousand_jobs_plan_in_seconds(fresh: Workspace, record_property: Any) -> None:
@@ -93,12 +93,12 @@ def test_a_dry_run_tells_how_many_jobs_are_missing_and_what_they_cost(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(fresh.folder / "cache"))
     done = fresh.snakemake("--dry-run")
-    (told,) = [line for line in done.stderr.splitlines() if line.startswith("rs: ")]
-    found = re.match(r"rs: (\d+) jobs missing: about [\d.]+ (core|GPU)-hours here \((.*)\): train ", told)
+    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("rs: ")]
+    found = re.match(r"rs: (\d+) jobs missing: about [\d.]+ (core|GPU)-hours here \((.*)\): train ", sentence)
     assert found
     assert int(found.group(1)) == len(fresh.jobs()) - 3  # tables, page, MLflow
     assert found.group(3) == "assumed; `rs price` measures"
-    assert fresh.rs("status", "--study", "study.yaml").splitlines()[-1] == told.removeprefix("rs: ")
+    assert fresh.rs("status", "--study", "study.yaml").splitlines()[-1] == sentence.removeprefix("rs: ")
 
 
 def test_the_slurm_profile_plans_with_memory_and_time_for_every_job(fresh: Workspace) -> None:
@@ -106,15 +106,15 @@ def test_the_slurm_profile_plans_with_memory_and_time_for_every_job(fresh: Works
     done = fresh.snakemake("--dry-run", "--workflow-profile", "workflow/profiles/slurm")
     text = done.stdout + done.stderr
     blocks = re.split(r"^(?=(?:local)?rule \w+:$)", text, flags=re.MULTILINE)[1:]
-    asked = {
+    resources = {
         m.group(1): m.group(0)
         for block in blocks
         if (m := re.match(r"(?:local)?rule (\w+):[\s\S]*?resources: .*", block))
     }
-    assert {"train", "calibrate", "sample", "certify", "attack"} <= asked.keys()
-    assert "mem_mb=16000" in asked["attack"]
-    assert "runtime=1440" in asked["train"]
-    assert "runtime=60" in asked["certify"]
+    assert {"train", "calibrate", "sample", "certify", "attack"} <= resources.keys()
+    assert "mem_mb=16000" in resources["attack"]
+    assert "runtime=1440" in resources["train"]
+    assert "runtime=60" in resources["certify"]
     assert "profiles/default" not in text
 
 

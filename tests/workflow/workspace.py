@@ -93,9 +93,9 @@ class Workspace:
                 shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy2(source, folder / name, follow_symlinks=False)
-        made = Workspace(folder)
-        made.study()
-        return made
+        work = Workspace(folder)
+        work.study()
+        return work
 
     def copy(self, folder: Path) -> Workspace:
         shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True)
