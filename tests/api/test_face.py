@@ -67,11 +67,11 @@ def test_radius_is_what_the_command_prints(arguments, capsys):
         named = key in ("certificate", "noise", "dimension")
         options += [f"--{key}", str(value)] if named else ["--set", f"{key}={value}"]
     assert main(options) == 0
-    told = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     assert (found.prediction, found.radius, found.rigorous) == tuple(
-        told[key] for key in ("prediction", "radius", "rigorous")
+        printed[key] for key in ("prediction", "radius", "rigorous")
     )
-    assert (found.norm, found.confidence) == (float(told["norm"]), told["confidence"])
+    assert (found.norm, found.confidence) == (float(printed["norm"]), printed["confidence"])
 
 
 def test_many_images_at_once_are_each_by_itself():

@@ -140,8 +140,8 @@ def test_votes_of_other_images_or_of_another_first_network_are_refused(
 @pytest.mark.parametrize("missing", ["images", "network"])
 def test_votes_that_say_not_what_they_are_of_are_refused(first, second, certified, digits, missing):
     draws = certified.counts.draws
-    told = {key: value for key, value in draws.origin.items() if key != missing}
-    bare = replace(certified, counts=replace(certified.counts, draws=replace(draws, origin=told)))
+    origin = {key: value for key, value in draws.origin.items() if key != missing}
+    bare = replace(certified, counts=replace(certified.counts, draws=replace(draws, origin=origin)))
     with pytest.raises(rs.UserError, match="do not name theirs"):
         second.certify_from(first, bare, digits[0][:6], stop=STOP, n=640, progress=False)
 

@@ -119,8 +119,8 @@ def certify(place: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tu
 
     def run(*options: str) -> tuple[int, str, str]:
         code = main(["certify", *options])
-        told = capsys.readouterr()
-        return code, told.out, told.err
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
 
     return run
 

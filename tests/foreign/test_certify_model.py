@@ -184,9 +184,9 @@ def test_an_interrupted_call_goes_on(certify, monkeypatch, ends):
 def test_votes_of_another_classifier_are_not_mixed_in(certify, refused, changed, line):
     certify(*PHOTOS)
     before = table(), files()
-    told = refused(*PHOTOS, *changed)
-    assert line in told
-    assert "choose another --out, or remove that folder" in told
+    message = refused(*PHOTOS, *changed)
+    assert line in message
+    assert "choose another --out, or remove that folder" in message
     assert table().equals(before[0])
     assert files() == before[1]
 
@@ -236,16 +236,16 @@ def test_folders_of_other_things_are_left_alone(refused, out):
     Path("other").mkdir()
     Path("other/thesis.txt").touch()
     before = sorted(Path().rglob("*"))
-    told = refused(*PHOTOS, "--out", out)
-    assert told.startswith(f"rs: certify: --out {out}: ")
+    message = refused(*PHOTOS, "--out", out)
+    assert message.startswith(f"rs: certify: --out {out}: ")
     assert sorted(f for f in Path().rglob("*") if "__pycache__" not in str(f)) == before
 
 
 def test_what_was_forgotten(refused):
-    told = refused("--data", "photos", "--sigma", "0.25")
-    assert told == "rs: certify: give --model SOURCE:NAME or --checkpoint FILE"
-    told = refused("--model", "entry:mynet:net", "--data", "photos")
-    assert told.startswith("rs: certify: give --sigma S")
+    message = refused("--data", "photos", "--sigma", "0.25")
+    assert message == "rs: certify: give --model SOURCE:NAME or --checkpoint FILE"
+    message = refused("--model", "entry:mynet:net", "--data", "photos")
+    assert message.startswith("rs: certify: give --sigma S")
 
 
 def test_a_budget_chooses_and_is_remembered(certify, monkeypatch):
@@ -282,5 +282,5 @@ def test_options_that_do_not_go(refused, options, line):
 
 
 def test_a_checkpoint_has_no_budget(refused):
-    told = refused("--checkpoint", "a.pt", "--data", "digits", "--sigma", "0.25", "--budget", "1min")
-    assert told == "rs: certify: --budget does not go with --checkpoint"
+    message = refused("--checkpoint", "a.pt", "--data", "digits", "--sigma", "0.25", "--budget", "1min")
+    assert message == "rs: certify: --budget does not go with --checkpoint"

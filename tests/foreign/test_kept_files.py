@@ -36,7 +36,7 @@ LISTS = [
 
 
 @pytest.mark.parametrize(
-    ("name", "told", "says"),
+    ("name", "contents", "says"),
     [
         ("identity.json", IDENTITIES, "does not say whose votes these are; remove out and run again"),
         (
@@ -46,12 +46,12 @@ LISTS = [
         ),
     ],
 )
-def test_a_file_of_something_else(certify, refused, name, told, says):
+def test_a_file_of_something_else(certify, refused, name, contents, says):
     assert certify(*NET)[0] == 0
     kept = {file: file.read_bytes() for file in Path("out").rglob("*.parquet")}
     file = Path("out", name)
     whole = file.read_bytes()
-    for content in told:
+    for content in contents:
         file.write_text(json.dumps(content))
         assert refused(*NET) == f"rs: out/{name}: {says}", content
     file.write_bytes(whole[:-40])

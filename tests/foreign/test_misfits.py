@@ -57,10 +57,10 @@ def test_models(refused, function, line):
 def test_options_about_the_input_are_named(refused, options, line):
     for file in Path("photos").iterdir():
         Image.open(file).convert("RGB").save(file)
-    told = refused(
+    message = refused(
         "--model", "entry:mynet:net", "--data", "photos", "--sigma", "0.25", "--out", "out", *options
     )
-    assert line in told
+    assert line in message
     assert not Path("out").exists()
 
 
@@ -96,15 +96,15 @@ def test_a_refused_checkpoint_is_told_in_options_and_leaves_nothing(refused, opt
 
 
 def test_a_network_of_another_size(refused):
-    told = refused("--model", "entry:mynet:net", "--data", "photos", *GREY, "--size", "16")
-    assert "fails on 2 float32 images of 1x16x16 in [0, 1]: RuntimeError: mat1 and mat2" in told
+    message = refused("--model", "entry:mynet:net", "--data", "photos", *GREY, "--size", "16")
+    assert "fails on 2 float32 images of 1x16x16 in [0, 1]: RuntimeError: mat1 and mat2" in message
 
 
 def test_images_of_many_sizes_need_a_size(certify, refused):
     Image.fromarray(np.zeros((9, 7), np.uint8)).save("photos/10.png")
     options = ("--model", "entry:mynet:net", "--data", "photos", *GREY)
-    told = refused(*options)
-    assert "photos: images of several sizes, 1x8x8 and 1x9x7 (10.png); give --size HxW" in told
+    message = refused(*options)
+    assert "photos: images of several sizes, 1x8x8 and 1x9x7 (10.png); give --size HxW" in message
     assert certify(*options, "--size", "8")[0] == 0
 
 
@@ -140,8 +140,8 @@ def test_a_damaged_image_is_named_before_anything_is_drawn(refused, place):
 def test_class_folders_that_are_not_the_models(certify, refused):
     options = ("--model", "entry:mynet:net", "--data", "sorted", *GREY)
     Path("sorted/3").rename("sorted/three")
-    told = refused(*options)  # sorted, 4 would be class 3
-    assert "10 classes (0, 1, 2, 4, 5, 6, 7, 8 and 2 more), but the model has 10, and not of these" in told
+    message = refused(*options)  # sorted, 4 would be class 3
+    assert "10 classes (0, 1, 2, 4, 5, 6, 7, 8 and 2 more), but the model has 10, and not of these" in message
     Path("sorted/three").rename("sorted/11")
     assert "label 11, but the model has 10 classes" in refused(*options)
     assert certify(*options, "--unlabelled")[0] == 0
@@ -167,9 +167,9 @@ def test_weights_that_are_not_the_networks(refused):
 @pytest.fixture
 def calls(monkeypatch):
     """How many images each pass of a form is asked about."""
-    asked, before = [], InferenceForm.__call__
-    monkeypatch.setattr(InferenceForm, "__call__", lambda form, x: asked.append(len(x)) or before(form, x))
-    return asked
+    sizes, before = [], InferenceForm.__call__
+    monkeypatch.setattr(InferenceForm, "__call__", lambda form, x: sizes.append(len(x)) or before(form, x))
+    return sizes
 
 
 def drawn() -> list[tuple[int, str]]:
@@ -182,8 +182,8 @@ def test_the_last_image_may_be_the_one_that_breaks_the_network(refused):
     Image.fromarray(np.full((8, 8), 255, np.uint8)).save("photos/99.png")
     last = len(list(Path("photos").iterdir())) - 1
     for _ in range(2):  # the second time, nothing but its votes is missing
-        told = refused("--model", "entry:mynet:dazzled_by_white", "--data", "photos", *GREY)
-        assert f"image {last}: " in told
+        message = refused("--model", "entry:mynet:dazzled_by_white", "--data", "photos", *GREY)
+        assert f"image {last}: " in message
         assert drawn() == [(i, purpose) for i in range(last) for purpose in ("estimate", "select")]
 
 

@@ -42,8 +42,8 @@ def photos(place: Path) -> Path:
 
 def found(name: str, weights: str | None = None, **stated):
     source, _, rest = name.partition(":")
-    asked = sources.Request(source, rest, Path(weights) if weights else None)
-    return sources.load(asked, Stated(**stated))
+    request = sources.Request(source, rest, Path(weights) if weights else None)
+    return sources.load(request, Stated(**stated))
 
 
 def table():
@@ -167,12 +167,12 @@ def test_models_without_classes(refused, saved):
     shutil.rmtree("vit")
     transformers.ViTModel(config).save_pretrained("vit")
     transformers.ViTImageProcessor().save_pretrained("vit")
-    told = refused("--model", "hf:vit", "--data", "photos", *QUICK)
-    assert "its weights lack classifier.bias: a model without classes certifies nothing" in told
-    told = refused("--model", "timm:vit_tiny_patch16_224.augreg_in21k", "--data", "photos", *QUICK)
-    assert "its weights are not in the cache" in told
-    told = refused("--model", "timm:vit_small_patch14_dinov2.lvd142m", "--data", "photos", *QUICK)
-    assert "has no classes: it returns features" in told
+    message = refused("--model", "hf:vit", "--data", "photos", *QUICK)
+    assert "its weights lack classifier.bias: a model without classes certifies nothing" in message
+    message = refused("--model", "timm:vit_tiny_patch16_224.augreg_in21k", "--data", "photos", *QUICK)
+    assert "its weights are not in the cache" in message
+    message = refused("--model", "timm:vit_small_patch14_dinov2.lvd142m", "--data", "photos", *QUICK)
+    assert "has no classes: it returns features" in message
 
 
 def test_a_model_without_a_processor_needs_its_units(certify, refused, saved):
@@ -218,20 +218,20 @@ def test_an_onnx_file_with_channels_last(photos):
     assert model.preprocessing.size == (8, 8)
     x = torch.rand(2, 3, 8, 8)
     weight = numpy_helper.to_array(onnx.load("net.onnx").graph.initializer[0])
-    wanted = x.permute(0, 2, 3, 1).reshape(2, -1).numpy() @ weight
-    assert np.allclose(model.network(x).numpy(), wanted, atol=1e-4)
+    expected = x.permute(0, 2, 3, 1).reshape(2, -1).numpy() @ weight
+    assert np.allclose(model.network(x).numpy(), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("told", "line"),
+    ("options", "line"),
     [
         ({"kind": TensorProto.UINT8}, "its input pixels takes integers, tensor(uint8); allowed float32"),
         ({"kind": TensorProto.FLOAT16}, "its input pixels takes half precision only; allowed float32"),
         ({"shape": ("batch", 192)}, "its input pixels is ['batch', 192]; allowed images [B, C, H, W]"),
     ],
 )
-def test_onnx_files_that_do_not_go(refused, photos, told, line):
-    write("net.onnx", **told)
+def test_onnx_files_that_do_not_go(refused, photos, options, line):
+    write("net.onnx", **options)
     assert line in refused("--model", "onnx:net.onnx", "--data", "photos", "--range=0,1", *QUICK)
 
 
@@ -239,8 +239,8 @@ def test_an_onnx_file_needs_its_units(refused, photos):
     write("net.onnx")
     assert "nothing says what its input is" in refused("--model", "onnx:net.onnx", "--data", "photos", *QUICK)
     Path("net.onnx").write_bytes(b"no network")
-    told = refused("--model", "onnx:net.onnx", "--data", "photos", "--range=0,1", *QUICK)
-    assert "net.onnx: cannot be read: " in told
+    message = refused("--model", "onnx:net.onnx", "--data", "photos", "--range=0,1", *QUICK)
+    assert "net.onnx: cannot be read: " in message
 
 
 # --- nothing is downloaded ---
@@ -250,9 +250,9 @@ def test_an_onnx_file_needs_its_units(refused, photos):
     "model", ["torchvision:resnet18", "timm:test_resnet.r160_in1k", "hf:nobody/vit-of-nobody"]
 )
 def test_weights_that_are_not_here(refused, photos, model, monkeypatch):
-    told = refused("--model", model, "--data", "photos", *QUICK)
-    assert f"--model {model}: " in told
-    assert "give --download" in told
+    message = refused("--model", model, "--data", "photos", *QUICK)
+    assert f"--model {model}: " in message
+    assert "give --download" in message
 
     def unreachable(*args: object, **kwargs: object) -> None:
         raise OSError("Network is unreachable")
@@ -283,10 +283,10 @@ def test_names_that_are_none(refused, photos, model, line):
 
 def test_what_to_install(refused, photos, monkeypatch):
     monkeypatch.setattr("rs.foreign.sources.find_spec", lambda name: None)
-    told = refused("--model", "timm:resnet18", "--data", "photos", *QUICK)
-    assert told.endswith("needs timm: pip install timm")
-    told = refused("--model", "onnx:a.onnx", "--data", "photos", *QUICK)
-    assert told.endswith("needs onnxruntime onnx: pip install onnxruntime onnx")
+    message = refused("--model", "timm:resnet18", "--data", "photos", *QUICK)
+    assert message.endswith("needs timm: pip install timm")
+    message = refused("--model", "onnx:a.onnx", "--data", "photos", *QUICK)
+    assert message.endswith("needs onnxruntime onnx: pip install onnxruntime onnx")
 
 
 def test_weights_of_another_architecture(refused, photos):

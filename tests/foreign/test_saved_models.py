@@ -92,6 +92,6 @@ def test_a_processor_of_another_form(saved, monkeypatch):
     """As of timm's models in transformers: settings under other names."""
     timms = transformers.TimmWrapperImageProcessor({"input_size": [3, 32, 32]})
     monkeypatch.setattr(transformers.AutoImageProcessor, "from_pretrained", lambda *_, **__: timms)
-    told = "the settings of its image processor, a TimmWrapperImageProcessor, are of no known form"
-    with pytest.raises(UserError, match=told):
+    message = "the settings of its image processor, a TimmWrapperImageProcessor, are of no known form"
+    with pytest.raises(UserError, match=message):
         found("hf:vit")

@@ -81,8 +81,8 @@ def save(place: Path, made: pa.Table, **state) -> None:
     file = str(place / "data-00000-of-00001.arrow")
     with pa.OSFile(file, "wb") as sink, pa.ipc.new_stream(sink, made.schema) as writer:
         writer.write_table(made)
-    told = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_split": None, **state}
-    (place / "state.json").write_text(json.dumps(told))
+    fields = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_split": None, **state}
+    (place / "state.json").write_text(json.dumps(fields))
     (place / "dataset_info.json").write_text(json.dumps({"features": FEATURES}))
 
 
@@ -131,8 +131,8 @@ def test_files_of_other_columns():
     Path("data").mkdir()
     pq.write_table(table([0], [1]), "data/test-0.parquet")
     pq.write_table(table([1]).rename_columns(["picture"]), "data/test-1.parquet")
-    told = r"^data/test-1.parquet: other columns than in the files before: picture; .*0.parquet has image"
-    with pytest.raises(UserError, match=told):
+    message = r"^data/test-1.parquet: other columns than in the files before: picture; .*0.parquet has image"
+    with pytest.raises(UserError, match=message):
         opened("data")
     pq.write_table(pa.table({"x": [1]}), "data/test-1.parquet")
     with pytest.raises(UserError, match=r"^data/test-1.parquet: no column of images"):
@@ -140,7 +140,7 @@ def test_files_of_other_columns():
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "message"),
     [
         (b"[1]", "features: a list; must be an object with info"),
         (b'{"info": 3}', "features: a int; must be an object with features"),
@@ -152,16 +152,16 @@ def test_files_of_other_columns():
         (b"{}", None),
     ],
 )
-def test_descriptions_of_other_forms(written, told):
+def test_descriptions_of_other_forms(written, message):
     made = table([1, 2], [0, 1]).replace_schema_metadata({b"huggingface": written})
     pq.write_table(made, "a.parquet")
-    if told is None:
+    if message is None:
         assert (opened("a.parquet").labels, opened("a.parquet").groups) == ([0, 1], ())
         return
     with pytest.raises(UserError) as raised:
         opened("a.parquet")
     assert str(raised.value).startswith("a.parquet: ")
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize("state", ["[1]", "{}", '{"_data_files": []}', '{"_data_files": [{"name": "a"}]}'])

@@ -56,8 +56,8 @@ def test_code_that_the_entry_imports(certify, refused, edited):
     assert certify(*options)[0] == 0
     before = {f: f.read_bytes() for f in Path("out").rglob("*.parquet")}
     edited("* 1.001")
-    told = refused(*options)
-    assert "out: holds votes of another network (its logits for the same images differ now" in told
+    message = refused(*options)
+    assert "out: holds votes of another network (its logits for the same images differ now" in message
     assert {f: f.read_bytes() for f in Path("out").rglob("*.parquet")} == before
 
 
@@ -96,9 +96,9 @@ def test_another_pillow_counts_where_it_prepares_other_pixels(certify, refused, 
     pixels = np.asarray(Image.open("photos/03.png")).copy()
     pixels[0, 0] += 1
     Image.fromarray(pixels).save("photos/03.png")
-    told = refused(*NET)
-    assert "03.png is not the image that the votes in out are of" in told
-    assert f"(Pillow {there} prepared that, Pillow 99.0 this)" in told
+    message = refused(*NET)
+    assert "03.png is not the image that the votes in out are of" in message
+    assert f"(Pillow {there} prepared that, Pillow 99.0 this)" in message
 
 
 def test_every_other_claim_is_told(certify):

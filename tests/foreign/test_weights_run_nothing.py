@@ -43,8 +43,8 @@ def found(name: str, **more: bool):
 def test_code_in_torchvisions_cache(refused, saved, download):
     state = models.squeezenet1_1().state_dict()
     saved({**state, "extra": Payload()}, cached("squeezenet1_1"))
-    told = refused("--model", "torchvision:squeezenet1_1", *OPTIONS, *download)
-    assert "squeezenet1_1-b8a52dc0.pth: " in told
+    message = refused("--model", "torchvision:squeezenet1_1", *OPTIONS, *download)
+    assert "squeezenet1_1-b8a52dc0.pth: " in message
     assert not Path("harm").exists()
     assert not Path("out").exists()
 
@@ -60,8 +60,8 @@ def test_code_in_timms_cache(refused, monkeypatch):
 
 def test_code_in_a_folder_of_transformers(refused, place):
     Path("vit").mkdir()
-    told = {"model_type": "vit", "architectures": ["ViTForImageClassification"], "hidden_size": 16}
-    Path("vit/config.json").write_text(json.dumps(told | {"num_attention_heads": 2}))
+    config = {"model_type": "vit", "architectures": ["ViTForImageClassification"], "hidden_size": 16}
+    Path("vit/config.json").write_text(json.dumps(config | {"num_attention_heads": 2}))
     torch.save({"a": Payload()}, "vit/pytorch_model.bin")
     assert "hf:vit: cannot be loaded: " in refused("--model", "hf:vit", *OPTIONS)
     assert not Path("harm").exists()
@@ -116,11 +116,11 @@ def test_weights_of_a_file_are_of_the_networks_version(place, suffix):
         torch.save({"state_dict": dict(network.state_dict()), "epoch": 3}, path)
     else:
         save_file(network.state_dict(), path)
-    asked = sources.Request("torchvision", "mnasnet0_5", path)
-    assert sources.load(asked, Stated()).provenance["weights"] == sources.digest_of(network)
+    request = sources.Request("torchvision", "mnasnet0_5", path)
+    assert sources.load(request, Stated()).provenance["weights"] == sources.digest_of(network)
 
 
 def test_weights_of_another_network_in_the_cache(refused):
     torch.save(models.squeezenet1_0().state_dict(), cached("squeezenet1_1"))
-    told = refused("--model", "torchvision:squeezenet1_1", *OPTIONS)
-    assert "squeezenet1_1-b8a52dc0.pth does not fit: " in told
+    message = refused("--model", "torchvision:squeezenet1_1", *OPTIONS)
+    assert "squeezenet1_1-b8a52dc0.pth does not fit: " in message

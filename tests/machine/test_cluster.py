@@ -85,14 +85,14 @@ def test_the_workflow_has_a_rule_for_every_stage_and_no_other():
 
 
 def test_gpus_that_a_job_asks_for(monkeypatch):
-    def asked(device: str, elsewhere: bool, processes: int = 1) -> int:
+    def gpus(device: str, elsewhere: bool, processes: int = 1) -> int:
         return stages.gpus(Job("train", {}, (), device=device, processes=processes), elsewhere)
 
     for here in (False, True):
         monkeypatch.setattr(stages, "gpu_here", lambda here=here: here)
-        assert [asked("cpu", False), asked("cpu", True)] == [0, 0]
-        assert [asked("cuda", False), asked("cuda", True, 4)] == [1, 4]
-        assert [asked("auto", False), asked("auto", True, 2)] == [int(here), 2]
+        assert [gpus("cpu", False), gpus("cpu", True)] == [0, 0]
+        assert [gpus("cuda", False), gpus("cuda", True, 4)] == [1, 4]
+        assert [gpus("auto", False), gpus("auto", True, 2)] == [int(here), 2]
 
 
 @pytest.mark.slow

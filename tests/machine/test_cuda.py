@@ -208,10 +208,10 @@ def test_each_precision_votes_in_the_layout_that_is_fast_for_it(precision, layou
 
 
 def test_memory_that_runs_out_gives_a_smaller_batch():
-    asked = {"precision": "float32", "batch": 2**31, "compiled": False}
+    settings = {"precision": "float32", "batch": 2**31, "compiled": False}
     with pytest.warns(RuntimeWarning, match="falls back"):
-        form, why = resolve(audited(network(), (1, 8, 8), 10), asked, CUDA)
-    assert form["batch"] < asked["batch"]
+        form, why = resolve(audited(network(), (1, 8, 8), 10), settings, CUDA)
+    assert form["batch"] < settings["batch"]
     assert "memory" in str(why).lower()
 
 

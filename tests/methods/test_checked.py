@@ -177,11 +177,11 @@ WRONG: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("call", "answer", "told"), WRONG)
-def test_a_wrong_answer_is_one_line(call: str, answer: Any, told: str) -> None:
+@pytest.mark.parametrize(("call", "answer", "message"), WRONG)
+def test_a_wrong_answer_is_one_line(call: str, answer: Any, message: str) -> None:
     with pytest.raises(UserError) as caught:
         asked(call, answer)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_an_unread_file_is_told_with_the_line_that_read_it() -> None:

@@ -33,8 +33,8 @@ def test_a_built_in_method_keeps_the_protocol_that_plug_ins_are_held_to(kind, na
         "transfer": "lacks the method `at_radii or minimal`",  # a plan resolves it into the source's attack
         "wrm": "`loss` uses `progress`; ",  # it hands it on to nal's, which does not use it
     }
-    told = broken(kind, name, cls)
-    assert told.startswith(left_out[name]) if name in left_out else told == ""
+    problem = broken(kind, name, cls)
+    assert problem.startswith(left_out[name]) if name in left_out else problem == ""
 
 
 def test_certificates_claim_the_norms_of_their_theorems_and_estimates_no_proof():
@@ -46,7 +46,7 @@ def test_certificates_claim_the_norms_of_their_theorems_and_estimates_no_proof()
 
 
 def test_whoever_asks_for_a_fact_that_may_be_absent_takes_the_declared_default():
-    asked = set()
+    facts = set()
     for file in ROOT.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
@@ -55,8 +55,8 @@ def test_whoever_asks_for_a_fact_that_may_be_absent_takes_the_declared_default()
                 fact, default = node.args[1].value, ast.unparse(node.args[2])
                 if fact in KNOWN and default != "None":
                     assert default == repr(KNOWN[fact]), f"{file}: {fact}"
-                    asked.add(fact)
-    assert asked == {"constant", "bounded", "keeps_broken", "samples", "networks", "output"}
+                    facts.add(fact)
+    assert facts == {"constant", "bounded", "keeps_broken", "samples", "networks", "output"}
 
 
 def test_the_page_of_protocols_states_every_optional_fact_with_its_default():

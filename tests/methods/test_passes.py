@@ -103,7 +103,7 @@ def test_every_method_of_these_kinds_states_its_passes():
 
 
 @pytest.mark.parametrize(
-    ("passes", "told"),
+    ("passes", "problem"),
     [
         ({"backward": (1, 1)}, "must map some of forward, ascent, update"),
         (3, "must map some of"),
@@ -112,8 +112,8 @@ def test_every_method_of_these_kinds_states_its_passes():
         ({"update": (1, 1.5)}, "hold 1.5; allowed are whole numbers and parameters"),
     ],
 )
-def test_wrong_passes_are_told(passes, told):
-    assert told in wrong(passes, {"steps", "samples"})
+def test_wrong_passes_are_told(passes, problem):
+    assert problem in wrong(passes, {"steps", "samples"})
     assert not wrong(
         {"ascent": (("steps", 2), "samples"), "update": (1, (1, "samples"))}, {"steps", "samples"}
     )

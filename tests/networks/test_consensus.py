@@ -115,9 +115,9 @@ def test_votes_and_moments_come_from_it():
 @pytest.mark.slow
 def test_its_members_are_compiled_and_the_form_is_fixed_by_trial():
     network = audited(Averaged(members(3, norm=True), 2).eval(), SHAPE, CLASSES)
-    asked = {**FORM, "batch": 64, "compiled": True}
-    assert resolve(network, asked, CPU) == (asked, None)
-    early, x = form_of(network, asked, CPU), images(64).float()
+    settings = {**FORM, "batch": 64, "compiled": True}
+    assert resolve(network, settings, CPU) == (settings, None)
+    early, x = form_of(network, settings, CPU), images(64).float()
     torch.testing.assert_close(early(x), network.network(x), rtol=0, atol=1e-5)
 
 

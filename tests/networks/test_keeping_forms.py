@@ -23,10 +23,10 @@ def own_cache(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("factor", "told"),
+    ("factor", "reason"),
     [(1.0, None), (1.01, "it rounds otherwise"), (None, "RuntimeError: no compiler")],
 )
-def test_only_the_same_function_is_kept(factor, told, own_cache, monkeypatch):
+def test_only_the_same_function_is_kept(factor, reason, own_cache, monkeypatch):
     """Nothing half-written stays where it is not, or where the compiler fails."""
 
     def package(exported, package_path, inductor_configs):
@@ -39,9 +39,9 @@ def test_only_the_same_function_is_kept(factor, told, own_cache, monkeypatch):
     monkeypatch.setattr(torch._inductor, "aoti_compile_and_package", package)
     monkeypatch.setattr(kept_forms, "_loaded", lambda file: lambda x: network(x) * factor)
     batches = [torch.rand_like(BATCH), torch.randn_like(BATCH)]
-    assert kept_forms.keep(network, network, batches) == told
-    assert len(list(own_cache.iterdir())) == (told is None)
-    assert (kept_forms.find(network, batches[0]) is not None) == (told is None)
+    assert kept_forms.keep(network, network, batches) == reason
+    assert len(list(own_cache.iterdir())) == (reason is None)
+    assert (kept_forms.find(network, batches[0]) is not None) == (reason is None)
 
 
 @pytest.fixture
@@ -78,11 +78,11 @@ def test_what_others_can_write_to_is_not_loaded(kept, own_cache, which, mode):
         assert kept_forms.find(kept, BATCH) is None
     assert [str(each.message).split(": ")[0] for each in caught] == [str(own_cache)]
     with pytest.warns(RuntimeWarning, match="must be yours"):
-        told = kept_forms.keep(kept, kept, [BATCH])
+        reason = kept_forms.keep(kept, kept, [BATCH])
     if which == "folder":
-        assert str(told).startswith(f"{own_cache}: ")
+        assert str(reason).startswith(f"{own_cache}: ")
     else:  # it is made anew
-        assert told is None
+        assert reason is None
         assert kept_forms.find(kept, BATCH) is kept
 
 

@@ -215,8 +215,8 @@ def test_allowed_chance_is_recorded_and_seeded_by_image_and_block(place):
     assert read_json(plan.runs[0].folder / "model.json")["audit"]["chance"] is True
     drawn = {}
     for path, job in plan.jobs["sample"].items():
-        images, _, votes, told = read_votes(Path(path))
-        assert told["form"]["chance"] is True
+        images, _, votes, provenance = read_votes(Path(path))
+        assert provenance["form"]["chance"] is True
         for row, image in enumerate(images):
             drawn[job.spec["purpose"], job.spec["block"], int(image)] = votes.counts[row]
     assert not np.array_equal(drawn["estimate", 0, 0], drawn["estimate", 1, 0])
@@ -259,11 +259,11 @@ def test_votes_that_are_not_a_number_are_counted_for_their_own_image(place):
 
 def test_certify_takes_the_flag(place, capsys):
     plan = place(foreign.ActiveDropout)
-    asked = ["certify", "--checkpoint", "theirs.pt", "--entry", "foreign_networks:ActiveDropout"]
-    asked += ["--data", "digits", "--set", "sigma=0.25", "--n", "32", "--n0", "16", "--images", "2"]
-    assert main(asked) == 1
-    told = capsys.readouterr().err
-    assert "its answer changes between calls" in told
-    assert "--allow chance" in told
-    assert main([*asked, "--allow", "chance"]) == 0
+    command = ["certify", "--checkpoint", "theirs.pt", "--entry", "foreign_networks:ActiveDropout"]
+    command += ["--data", "digits", "--set", "sigma=0.25", "--n", "32", "--n0", "16", "--images", "2"]
+    assert main(command) == 1
+    errors = capsys.readouterr().err
+    assert "its answer changes between calls" in errors
+    assert "--allow chance" in errors
+    assert main([*command, "--allow", "chance"]) == 0
     assert plan.runs[0].id not in capsys.readouterr().out

@@ -44,9 +44,9 @@ def examples(sigma: float) -> torch.Tensor:
     return images + sigma * torch.randn(images.shape, generator=draws)
 
 
-def form_of(network: nn.Module, asked: dict, sigma: float = 0.25) -> OpenVinoForm:
+def form_of(network: nn.Module, settings: dict, sigma: float = 0.25) -> OpenVinoForm:
     subject = audited(network, SHAPE, 10)
-    return OpenVinoForm(subject, asked, CPU, program_of(subject, asked, examples(sigma), {}), most=0.3)
+    return OpenVinoForm(subject, settings, CPU, program_of(subject, settings, examples(sigma), {}), most=0.3)
 
 
 @vnni
@@ -139,10 +139,10 @@ def test_float32_is_the_network_up_to_its_last_digits(network):
 
 def test_a_program_that_was_kept_is_whole_or_refused(network, tmp_path):
     program = program_of(audited(network, SHAPE, 10), FLOAT, examples(0.25), {"images": 64})
-    told = program.packed()
-    assert unpacked(told, tmp_path) == program
+    fields = program.packed()
+    assert unpacked(fields, tmp_path) == program
     other = replace(program, weights=program.weights[:-1] + b"x").packed()
-    for damaged in (None, {}, {**told, "graph": "?"}, {**told, "weights": other["weights"]}):
+    for damaged in (None, {}, {**fields, "graph": "?"}, {**fields, "weights": other["weights"]}):
         with pytest.raises(UserError, match="holds no whole program"):
             unpacked(damaged, tmp_path)
 
@@ -210,9 +210,9 @@ class Branching(nn.Module):
 def test_what_cannot_be_quantized_is_one_line(broken):
     with pytest.raises(
         UserError, match=r"^theirs: cannot be quantized to int8 \(.*\); use precision"
-    ) as told:
+    ) as refusal:
         made(broken, examples(0.25), INT8, {}, "theirs")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("library", ["openvino", "nncf"])

@@ -64,8 +64,10 @@ def audited(network: nn.Module) -> Audited:
 @pytest.mark.parametrize("fault", [by_place, by_neighbours, by_calls])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_fault_on_few_images_is_refused_in_one_line(fault, precision):
-    told = r"^theirs: its answer depends on the batch that an image is in, or changes between calls; [^\n]*$"
-    with pytest.raises(UserError, match=told):
+    message = (
+        r"^theirs: its answer depends on the batch that an image is in, or changes between calls; [^\n]*$"
+    )
+    with pytest.raises(UserError, match=message):
         InferenceForm(audited(Rare(fault)), {**FORM, "precision": precision}, CPU)
 
 

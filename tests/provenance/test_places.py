@@ -83,10 +83,10 @@ def test_a_verb_says_so_too(tmp_path, tiny, monkeypatch, capsys) -> None:
     write_study(tmp_path / "study.yaml", tiny)
     (tmp_path / "results").write_text("mine")
     assert main(["data", "--study", "study.yaml"]) == 1
-    told = capsys.readouterr().err.splitlines()
-    assert told == [
+    errors = capsys.readouterr().err.splitlines()
+    assert errors == [
         "rs: results/data/digits/test.safetensors: cannot be written: results is not a folder"
-    ] or told == ["rs: results/data/digits/train.safetensors: cannot be written: results is not a folder"]
+    ] or errors == ["rs: results/data/digits/train.safetensors: cannot be written: results is not a folder"]
     assert (tmp_path / "results").read_text() == "mine"
 
 

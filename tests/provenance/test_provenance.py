@@ -153,7 +153,7 @@ def test_what_every_file_carries():
 
 
 @pytest.mark.parametrize(
-    ("told", "content", "is_"),
+    ("metadata", "content", "is_"),
     [
         ({"checksum": BLANK}, b"", True),  # its mark is broken
         ({"checksum": BLANK}, seal(BLANK.encode()), False),
@@ -162,5 +162,5 @@ def test_what_every_file_carries():
         (["checksum"], b"", False),
     ],
 )
-def test_a_checksum_is_lost_where_it_is_told_of_and_not_found(told, content, is_):
-    assert lost(content, told) is is_
+def test_a_checksum_is_lost_where_it_is_told_of_and_not_found(metadata, content, is_):
+    assert lost(content, metadata) is is_

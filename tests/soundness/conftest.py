@@ -23,14 +23,14 @@ class Planted:
         """The line with which `act` is refused."""
         with pytest.raises(UserError) as refusal:
             act()
-        told = str(refusal.value)
-        assert "\n" not in told
-        self.flagged(told)
-        return told
+        message = str(refusal.value)
+        assert "\n" not in message
+        self.flagged(message)
+        return message
 
-    def flagged(self, told: str) -> None:
-        """`told` names the mistake."""
-        assert self.mistake.says in told, told
+    def flagged(self, message: str) -> None:
+        """`message` names the mistake."""
+        assert self.mistake.says in message, message
         self.caught += 1
 
 

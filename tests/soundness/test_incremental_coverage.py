@@ -95,12 +95,17 @@ def draws(tmp_path_factory):
             to = draw_file(Path("draws/first"), purpose, 1024, name, block)
             sample_answered.sample(spec, inputs, to, torch.device("cpu"), purpose)
         selection, (((output,),)) = files_of(Path("draws/second"), [name], **SIZES, stop=STOP)
-        told = {**COMMON, "purpose": "select", "images": [0, IMAGES, 1], "size": 16, "block": 0}
+        job = {**COMMON, "purpose": "select", "images": [0, IMAGES, 1], "size": 16, "block": 0}
         counts = np.tile([0, 16], (IMAGES, 1))
-        said = {"spec": told, "code_digest": "select", "model": "second", "form": Line("second").description}
-        said |= {"dimension": 2, "classes": 2, "device": "a"}
-        said["device_class"] = device_class(torch.device("cpu"))
-        write_votes(selection[0], np.arange(IMAGES), np.ones(IMAGES, np.int64), Votes(counts), said)
+        provenance = {
+            "spec": job,
+            "code_digest": "select",
+            "model": "second",
+            "form": Line("second").description,
+        }
+        provenance |= {"dimension": 2, "classes": 2, "device": "a"}
+        provenance["device_class"] = device_class(torch.device("cpu"))
+        write_votes(selection[0], np.arange(IMAGES), np.ones(IMAGES, np.int64), Votes(counts), provenance)
         pair = {**COMMON, **SIZES, "stop": STOP, "purpose": "sequential", "images": [0, IMAGES, 1]}
         pair |= {"source": {**SOURCE, **{k: COMMON[k] for k in ("precision", "batch", "compiled")}}}
         inputs = {"model": Path("second/model.json"), "data": Path(), "selection": selection[0]}
@@ -138,18 +143,18 @@ def test_what_is_counted_and_where_it_stops_draw_by_draw(draws):
     folder, spec, selection, estimation = draws
     with contextlib.chdir(folder):
         found, _ = certify_incremental.paired(spec, selection, estimation)
-    said = {}
+    votes = {}
     for name in DIRECTION:
         made = voter(name, COMMON)
         rows = (made.noisy(row, "estimate", 0, 1024) for row in range(IMAGES))
-        told = [torch.cat([answers.answers(made.form, part) for part in row]) for row in rows]
-        said[name] = torch.stack(told)
-    first, second = (said[name].numpy() == 1 for name in ("first", "second"))
+        labels = [torch.cat([answers.answers(made.form, part) for part in row]) for row in rows]
+        votes[name] = torch.stack(labels)
+    first, second = (votes[name].numpy() == 1 for name in ("first", "second"))
     counted = {"beside": first, "both": first & second}
     n = found.estimation.n
     for name, which in counted.items():
-        told = [which[row, : n[row]].sum() for row in range(IMAGES)]
-        assert np.array_equal(getattr(found, name)[:, 1], told)
+        expected = [which[row, : n[row]].sum() for row in range(IMAGES)]
+        assert np.array_equal(getattr(found, name)[:, 1], expected)
     assert np.array_equal(
         found.estimation.counts[:, 1], [second[row, : n[row]].sum() for row in range(IMAGES)]
     )

@@ -44,14 +44,14 @@ def audit(tmp_path, monkeypatch, capsys):
         code = main(["audit", *(f"{i}.tsv" for i in range(len(logs))), *stated])
         return code, capsys.readouterr().out
 
-    code, told = audited(rows())
-    assert "0.tsv: nothing found\n" in told
+    code, output = audited(rows())
+    assert "0.tsv: nothing found\n" in output
     assert code == 0
 
     def found(*logs: list[list[str]], stated=STATED) -> str:
-        code, told = audited(*logs, stated=stated)
+        code, output = audited(*logs, stated=stated)
         assert code == 2
-        return told
+        return output
 
     return found
 
@@ -59,16 +59,16 @@ def audit(tmp_path, monkeypatch, capsys):
 def test_radius_above_cap(mistake, audit, place):
     mistake.flagged(audit(rows(alpha=0.01)))
     Path("log.tsv").write_text(Path("log.tsv").read_text().replace("0.75", "1.25"))
-    told = refused(logs={"published": LOG})
-    assert "logs.published.alpha: 0.001: log.tsv: n = 1000 votes at alpha = 0.001 allow 1.231" in told
-    assert "the largest is 1.25 (idx 0), which needs an alpha of at least 0.0014 with this n" in told
+    message = refused(logs={"published": LOG})
+    assert "logs.published.alpha: 0.001: log.tsv: n = 1000 votes at alpha = 0.001 allow 1.231" in message
+    assert "the largest is 1.25 (idx 0), which needs an alpha of at least 0.0014 with this n" in message
     plan_of(logs={"published": LOG | {"alpha": 0.002}})
 
 
 def test_impossible_radius(mistake, audit):
     """Wilson's interval at the same error, and radii without votes: 0.6 where only 0.615 and 0.585 can be."""
-    told = audit(rows(q=lambda failures: wilson_interval(failures, np.full(100, N), 1 - 2 * ALPHA)[1]))
-    mistake.flagged(told)
+    output = audit(rows(q=lambda failures: wilson_interval(failures, np.full(100, N), 1 - 2 * ALPHA)[1]))
+    mistake.flagged(output)
     lines = rows()
     lines[0][3] = "0.6"
     assert "impossible-radius (1): " in audit(lines)
@@ -78,9 +78,9 @@ def test_radius_rounded_up(mistake, audit):
     lines = rows()
     for cells in lines:
         cells[3] = f"{float(cells[3]) + 0.001 * (cells[2] != '-1'):.3f}"
-    told = audit(lines)
-    mistake.flagged(told)
-    assert "radius-above-cap" not in told
+    output = audit(lines)
+    mistake.flagged(output)
+    assert "radius-above-cap" not in output
 
 
 def test_another_sigma_in_the_log(mistake, audit):
@@ -94,18 +94,18 @@ def test_image_again(mistake, audit):
 
 def test_images_missing(mistake, audit):
     lines = rows()
-    told = audit([cells for i, cells in enumerate(lines) if i not in (40, 41, 77)], stated=STATED[:6])
-    mistake.flagged(told)
-    assert "it lacks idx 800, 820, 1540\n" in told
+    output = audit([cells for i, cells in enumerate(lines) if i not in (40, 41, 77)], stated=STATED[:6])
+    mistake.flagged(output)
+    assert "it lacks idx 800, 820, 1540\n" in output
 
 
 def test_images_drawn_at_random_miss_none(audit):
     """At no even step: which of them are left out does not show."""
     some = np.sort(np.random.default_rng(0).choice(10_000, 100, replace=False)).tolist()
     lines = [[str(idx), *cells[1:]] for idx, cells in zip(some, rows(), strict=True)]
-    told = audit(lines, lines)
-    assert f"0.tsv: 100 images, at no even step from {some[0]} to {some[-1]}; " in told
-    assert "0.tsv: nothing found" in told
+    output = audit(lines, lines)
+    assert f"0.tsv: 100 images, at no even step from {some[0]} to {some[-1]}; " in output
+    assert "0.tsv: nothing found" in output
 
 
 def test_subset_as_the_whole(mistake, audit):
@@ -119,11 +119,11 @@ def test_average_over_some(mistake, audit):
     whole, kept = f"{some.mean():.4f}", f"{some[predict >= 0].mean():.4f}"
     with pytest.raises(AssertionError, match="assert 0 == 2"):
         audit(rows(), stated=(*STATED, "--acr", whole))
-    told = audit(rows(), stated=(*STATED, "--acr", kept))
-    mistake.flagged(told)
-    assert f"{kept} is the average over the images that are not abstained" in told
-    told = audit(rows(), stated=(*STATED, "--acr", f"{radius.mean():.4f}"))
-    assert "is the average with the radii of wrong predictions; over all 100 images" in told
+    output = audit(rows(), stated=(*STATED, "--acr", kept))
+    mistake.flagged(output)
+    assert f"{kept} is the average over the images that are not abstained" in output
+    output = audit(rows(), stated=(*STATED, "--acr", f"{radius.mean():.4f}"))
+    assert "is the average with the radii of wrong predictions; over all 100 images" in output
     assert "no usual average" in audit(rows(), stated=(*STATED, "--acr", "0.9"))
 
 
@@ -147,15 +147,15 @@ def test_impossible_value(mistake, audit):
 
 
 def test_same_log_twice(mistake, audit):
-    told = audit(rows(), rows())
-    mistake.flagged(told)
-    assert "1.tsv: same-log-twice (100): every outcome is that of 0.tsv" in told
+    output = audit(rows(), rows())
+    mistake.flagged(output)
+    assert "1.tsv: same-log-twice (100): every outcome is that of 0.tsv" in output
 
 
 @pytest.mark.parametrize(("predict", "radius"), [("-1", "0.0"), ("3", "0.615")])
 def test_logs_without_a_radius_between_may_be_alike(audit, predict, radius):
     """All images abstain, or have all votes for one class: of two networks too."""
     lines = [[*cells[:2], predict, radius, str(int(predict == "3")), cells[5]] for cells in rows()]
-    told = audit(lines, lines, rows(), rows())
-    assert told.count("same-log-twice") == 1
-    assert "3.tsv: same-log-twice" in told
+    output = audit(lines, lines, rows(), rows())
+    assert output.count("same-log-twice") == 1
+    assert "3.tsv: same-log-twice" in output

@@ -44,10 +44,10 @@ def merged(selection: list[Path], estimation: list[list[Path]], images: int = 6)
     return merge(selection, estimation, np.arange(images), np.zeros(images))
 
 
-def relabel(path: Path, **told: Any) -> None:
+def relabel(path: Path, **changes: Any) -> None:
     """The file says something else of where its votes come from; well formed and sealed."""
-    table, made = read_table(path)
-    write_table(path, table, {**made, **told})
+    table, provenance = read_table(path)
+    write_table(path, table, {**provenance, **changes})
 
 
 def certified(space: Workspace, files: Any, **changes: Any) -> Callable[[], Any]:
@@ -126,8 +126,8 @@ def test_code_edited_between(mistake, draws):
 
 
 def test_drawn_under_another_sigma(mistake, space, draws):
-    told = mistake.refused(certified(space, draws, noise={"name": "gaussian", "sigma": 0.5}))
-    assert "'sigma': 0.25}, not {'name': 'gaussian', 'sigma': 0.5}" in told
+    message = mistake.refused(certified(space, draws, noise={"name": "gaussian", "sigma": 0.5}))
+    assert "'sigma': 0.25}, not {'name': 'gaussian', 'sigma': 0.5}" in message
 
 
 def test_votes_of_another_network(mistake, space):

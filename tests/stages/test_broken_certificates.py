@@ -20,7 +20,7 @@ GOOD = Certified(np.array([-1, 0, 3]), np.array([0.0, 0.0, 0.5]))
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "message"),
     [
         (None, "returned NoneType, not Certified"),
         ((GOOD.prediction, GOOD.radius), "returned tuple, not Certified"),
@@ -33,11 +33,11 @@ GOOD = Certified(np.array([-1, 0, 3]), np.array([0.0, 0.0, 0.5]))
         (Certified(GOOD.prediction, np.array([0.1, 0.0, 0.5])), "image 0: prediction -1, radius 0.1"),
     ],
 )
-def test_a_broken_answer_is_one_line(found: Any, told: str) -> None:
+def test_a_broken_answer_is_one_line(found: Any, message: str) -> None:
     with pytest.raises(UserError) as caught:
         checked(found, DRAWS, Cohen())
     assert str(caught.value).startswith("certificate Cohen: ")
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_good_one_is_kept_and_claims_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:

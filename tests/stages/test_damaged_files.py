@@ -90,10 +90,10 @@ def test_no_flipped_bit_of_a_checkpoint_to_continue_from_goes_unnoticed(tmp_path
         refusal(lambda: checkpoints.load_resume(path), path)
     path.write_bytes(content)
     path.rename(path.with_name("resume-1.pt"))
-    told = refusal(
+    message = refusal(
         lambda: checkpoints.load_resume(path.with_name("resume-1.pt")), path.with_name("resume-1.pt")
     )
-    assert "is resume-0.pt" in told
+    assert "is resume-0.pt" in message
 
 
 def unsealed(path: Path) -> None:

@@ -61,12 +61,12 @@ def test_draws_of_another_run_or_place_certify_nothing(space: Workspace) -> None
     folder = space.path(certify.inputs["folder"])
     shutil.rmtree(folder)
     shutil.copytree(space.path(other.inputs["folder"]), folder)
-    told = refusal(lambda: space.run(certify), certify.inputs["folder"])
-    assert "draws of the model" in told
+    message = refusal(lambda: space.run(certify), certify.inputs["folder"])
+    assert "draws of the model" in message
     shard = folder / "estimate-32" / "0-4-1_block0.parquet"
     shutil.copy(shard, shard.with_name("0-4-1_block1.parquet"))
-    told = refusal(lambda: read_votes(shard.with_name("0-4-1_block1.parquet")), folder)
-    assert told.split("; ")[0].endswith(f"belongs to {shard}")
+    message = refusal(lambda: read_votes(shard.with_name("0-4-1_block1.parquet")), folder)
+    assert message.split("; ")[0].endswith(f"belongs to {shard}")
     shutil.copy(shard, folder / "select-16" / "0-4-1_block0.parquet")
     assert f"belongs to {shard}" in refusal(
         lambda: read_votes(folder / "select-16" / "0-4-1_block0.parquet"), folder
@@ -227,8 +227,8 @@ def test_an_epsilon_that_no_images_have_trains_nothing(space: Workspace, value, 
 def test_a_calibration_of_another_run_or_other_settings_is_refused(space: Workspace) -> None:
     path = space.path(space.job("calibrate", "nal").outputs["calibration"])
     for reference in (f"{path.parents[1].name}/00000000", f"another-run/{path.stem}"):
-        told = refusal(lambda r=reference: calibrated_epsilon(path, r, "with_noise", 64), path)  # type: ignore[misc]
-        assert f"is not the calibration {reference}" in told
+        message = refusal(lambda r=reference: calibrated_epsilon(path, r, "with_noise", 64), path)  # type: ignore[misc]
+        assert f"is not the calibration {reference}" in message
 
 
 # --- files that are not ours ---
@@ -269,8 +269,8 @@ def test_parquet_that_is_not_ours_is_one_line(space: Workspace) -> None:
     path = space.plan.tables / "runs.parquet"
     shutil.copy(space.path(space.plan.tables / "training.parquet"), space.path(path))
     with contextlib.chdir(space.folder):
-        told = refusal(lambda: check_tables(space.plan), path)
-    assert "lacks the columns" in told or "not the table runs" in told
+        message = refusal(lambda: check_tables(space.plan), path)
+    assert "lacks the columns" in message or "not the table runs" in message
 
 
 def test_certify_says_what_its_votes_came_from(space: Workspace) -> None:

@@ -50,12 +50,12 @@ def test_the_compiled_form_is_the_network(network):
 def test_every_compiled_network_in_one_process_is_compiled_and_its_own(network):
     """Weights are constants of the compiled code; past its limit the tracer does not give up in silence."""
     x = torch.rand(16, *SHAPE)
-    asked = {**ASKED, "batch": 16}
+    settings = {**ASKED, "batch": 16}
     for scale in (1.0, -1.0):
         with torch.no_grad():
             for parameter in network[-1].parameters():
                 parameter.mul_(scale)
-        form = InferenceForm(audited(network, SHAPE, 10), asked, CPU)
+        form = InferenceForm(audited(network, SHAPE, 10), settings, CPU)
         before = form(x).clone()
         torch.testing.assert_close(before, network(x), rtol=1e-3, atol=1e-4)
         source = form.network.traced._orig_mod
@@ -68,9 +68,9 @@ def test_every_compiled_network_in_one_process_is_compiled_and_its_own(network):
         for count in range(3):  # networks that share one code object
             plain = audited(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), SHAPE, 10)
             if count < 2:
-                InferenceForm(plain, asked, CPU)
+                InferenceForm(plain, settings, CPU)
         with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
-            InferenceForm(plain, asked, CPU)
+            InferenceForm(plain, settings, CPU)
     torch.compiler.reset()
 
 
@@ -93,9 +93,9 @@ def test_where_memory_runs_out_batches_shrink(network, monkeypatch):
         return forward(self, images)
 
     monkeypatch.setattr(InferenceForm, "__call__", limited)
-    asked = {**ASKED, "batch": 512, "compiled": False}
+    settings = {**ASKED, "batch": 512, "compiled": False}
     with pytest.warns(RuntimeWarning, match="falls back on precision float32, batch 32"):
-        form, _ = forms.resolve(audited(network, SHAPE, 10), asked, CPU)
+        form, _ = forms.resolve(audited(network, SHAPE, 10), settings, CPU)
     assert form["batch"] == 32
     assert [f["batch"] for f in forms.ladder({**ASKED, "batch": 1008})] == [1008, 1008, 240, 48, 16]
 

@@ -121,15 +121,15 @@ def test_every_image_stops_where_the_rule_says_and_claims_what_the_tests_say(run
     assert rule_of(draws, 0.25) == rule
     failures = draws.estimation.n - draws.estimation.counts[np.arange(6), draws.selection.counts.argmax(1)]
     claims = rule.design.claims(failures, draws.estimation.n)  # refuses what stopped elsewhere
-    table, told = read_table(space.path(space.job("certify").outputs["certified"]))
+    table, provenance = read_table(space.path(space.job("certify").outputs["certified"]))
     rows = table.to_pandas().groupby("certificate", sort=False)
     found = dict(iter(rows))["group_sequential"]
-    said = np.append(-1.0, RADII)[claims]
-    assert found["radius"].to_numpy() == pytest.approx(np.maximum(said, 0), rel=1e-8)
-    assert np.all(found["radius"] >= np.maximum(said, 0))
+    radii = np.append(-1.0, RADII)[claims]
+    assert found["radius"].to_numpy() == pytest.approx(np.maximum(radii, 0), rel=1e-8)
+    assert np.all(found["radius"] >= np.maximum(radii, 0))
     assert claims.max() > 1
     assert rows["decided"].all().to_dict() == {"group_sequential": True, "cohen": False}
-    assert told["stop"] == draws.stop
+    assert provenance["stop"] == draws.stop
 
 
 def test_tables_know_what_was_asked(runs, monkeypatch):

@@ -58,16 +58,16 @@ def test_a_malformed_line_is_named_when_the_study_is_read(place):
 
 def test_export_log_writes_what_was_certified(place, capsys):
     plan = plan_of(imported={"theirs": OWN}, certificates=[{"name": "cohen"}, {"name": "tcertify"}])
-    asked = ["export-log", "--study", "study.yaml", "--run", "theirs", "--out", "out.tsv"]
-    assert main(asked) == 1
+    command = ["export-log", "--study", "study.yaml", "--run", "theirs", "--out", "out.tsv"]
+    assert main(command) == 1
     assert "not there yet" in capsys.readouterr().err
     execute(plan, "data", "import", "sample", "certify")
-    assert main(asked) == 1
+    assert main(command) == 1
     assert "give one with --certificate; it has cohen, tcertify" in capsys.readouterr().err
-    assert main([*asked, "--certificate", "cohen"]) == 0
+    assert main([*command, "--certificate", "cohen"]) == 0
     frame = pd.read_parquet(plan.runs[0].observations[0].certified).query("certificate == 'cohen'")
     log = read_log(Path("out.tsv"))
     assert np.array_equal(log.radius, frame["radius"])
     assert np.array_equal(log.predict, frame["prediction"])
-    assert main([*asked[:4], "nobody", *asked[5:]]) == 1
+    assert main([*command[:4], "nobody", *command[5:]]) == 1
     assert "no active run is labelled 'nobody'; runs: theirs" in capsys.readouterr().err

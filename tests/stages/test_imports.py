@@ -60,11 +60,11 @@ def test_a_network_that_was_never_trained_is_not_certified_in_silence(place, cap
     slip = (
         "of 120 images are right, no more than by guessing one of 10 classes; check the order of the classes"
     )
-    for told in certify("plain.pt"):
-        assert told.count(slip) == 1
-        assert "plain under gaussian" in told
-    for told in certify("good.pt"):
-        assert "by guessing" not in told
+    for output in certify("plain.pt"):
+        assert output.count(slip) == 1
+        assert "plain under gaussian" in output
+    for output in certify("good.pt"):
+        assert "by guessing" not in output
 
 
 def test_normalisation_is_the_first_layer(place):
@@ -157,10 +157,10 @@ def test_damaged_weights_are_one_line(place, zipped):
 
 def test_certify_junk_is_one_line_and_leaves_no_model(place, capsys):
     Path("junk.pt").write_bytes(b"junk")
-    asked = ["certify", "--checkpoint", "junk.pt", "--entry", "their_module:network", "--data", "digits"]
-    assert main([*asked, "--set", "sigma=0.25", "--n0", "16", "--images", "2"]) == 1
-    told = capsys.readouterr().err.splitlines()
-    assert told[-1].startswith("rs: junk.pt: not a complete checkpoint")
+    command = ["certify", "--checkpoint", "junk.pt", "--entry", "their_module:network", "--data", "digits"]
+    assert main([*command, "--set", "sigma=0.25", "--n0", "16", "--images", "2"]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[-1].startswith("rs: junk.pt: not a complete checkpoint")
     assert not list(Path("results").glob("runs/*/model*"))
     assert not list(Path("results").glob("certify-junk-*"))
 
@@ -209,15 +209,15 @@ def test_a_network_of_another_kind_is_told_why(place, forward, says):
 
 
 def test_certify_a_checkpoint_without_a_study(place, capsys):
-    asked = ["certify", "--checkpoint", "plain.pt", "--entry", "their_module:network", "--data", "digits"]
-    asked += ["--set", "sigma=0.25", "--n0", "16", "--images", "2"]
-    assert main([*asked, "--n", "32"]) == 0
-    told = capsys.readouterr()
-    assert "certified accuracy on 2 images, n = 32, alpha = 0.001" in told.out
-    assert "sample 1/2" in told.err
-    assert main([*asked, "--n", "32"]) == 0
+    command = ["certify", "--checkpoint", "plain.pt", "--entry", "their_module:network", "--data", "digits"]
+    command += ["--set", "sigma=0.25", "--n0", "16", "--images", "2"]
+    assert main([*command, "--n", "32"]) == 0
+    printed = capsys.readouterr()
+    assert "certified accuracy on 2 images, n = 32, alpha = 0.001" in printed.out
+    assert "sample 1/2" in printed.err
+    assert main([*command, "--n", "32"]) == 0
     assert "sample" not in capsys.readouterr().err  # the draws are there
-    assert main([*asked[:5], "--set", "sigma=1"]) == 1
+    assert main([*command[:5], "--set", "sigma=1"]) == 1
     assert "needs --data" in capsys.readouterr().err
 
 
@@ -226,9 +226,9 @@ def test_checkpoints_of_one_file_name_keep_their_own_results(place, capsys):
     for folder, shift in (("x", 0.0), ("y", 1.0), ("x", 0.0)):
         Path(folder).mkdir(exist_ok=True)
         torch.save({k: v + shift * torch.rand_like(v) for k, v in place.items()}, f"{folder}/best.pt")
-        asked = ["certify", "--checkpoint", f"{folder}/best.pt", "--entry", "their_module:network"]
-        asked += ["--data", "digits", "--set", "sigma=0.25", "--n0", "16", "--n", "32", "--images", "2"]
-        assert main(asked) == 0
+        command = ["certify", "--checkpoint", f"{folder}/best.pt", "--entry", "their_module:network"]
+        command += ["--data", "digits", "--set", "sigma=0.25", "--n0", "16", "--n", "32", "--images", "2"]
+        assert main(command) == 0
         (line,) = [t for t in capsys.readouterr().out.splitlines() if t.startswith("tables ")]
         tables_at = Path(line.split()[1])
         assert tables_at == found.setdefault(folder, tables_at)

@@ -66,23 +66,23 @@ def beside(work):
 
 def test_answers_are_those_that_were_counted_and_the_counts_those_of_a_plain_run(made, workspace):
     (stored, *_), (plain, *_) = jobs(made, "answered"), jobs(workspace, "estimate")
-    images, _, votes, said = read_votes(made.path(stored.target))
+    images, _, votes, provenance = read_votes(made.path(stored.target))
     answers = read_answers(made.path(stored.target), votes)
     assert answers.shape == (4, 80)
     assert answers.dtype == np.uint8
     assert images.tolist() == [0, 1, 2, 3]
     (first, *_) = (j for j in workspace.plan.jobs["sample"].values() if j.spec["purpose"] == "estimate")
     alone = read_votes(workspace.path(first.target))[2]  # the first 32 draws of the same noise
-    told = np.stack([np.bincount(row[:32], minlength=10) for row in answers])
-    assert np.array_equal(told, alone.counts)
-    assert said["form"]["precision"] == "float32"
+    counts = np.stack([np.bincount(row[:32], minlength=10) for row in answers])
+    assert np.array_equal(counts, alone.counts)
+    assert provenance["form"]["precision"] == "float32"
     assert plain.spec["seed"] == stored.spec["seed"]
 
 
 def test_both_networks_are_counted_on_the_draws_that_they_share(made):
     job = beside(made)[0]
     path = made.path(job.target)
-    _, _, own, said = read_votes(path)
+    _, _, own, provenance = read_votes(path)
     first, with_it, both = read_columns(path, ("first", "beside", "both"))
     with contextlib.chdir(made.folder):
         files = [file for file in job.reads() if "answered" in str(file) or "estimate" in str(file)]
@@ -94,8 +94,11 @@ def test_both_networks_are_counted_on_the_draws_that_they_share(made):
         assert np.array_equal(with_it[row], np.bincount(answers[row][:n], minlength=10))
     assert np.all(both <= np.minimum(own.counts, with_it))
     assert 0 <= (own.n - both.sum(1)).sum() < 0.1 * own.n.sum()  # two precisions of one network
-    assert said["source"]["run"] == made.plan.runs[0].network
-    assert said["source"]["model"] == read_json(made.path(made.plan.runs[0].folder / "model.json"))["sha256"]
+    assert provenance["source"]["run"] == made.plan.runs[0].network
+    assert (
+        provenance["source"]["model"]
+        == read_json(made.path(made.plan.runs[0].folder / "model.json"))["sha256"]
+    )
 
 
 def test_the_certificate_sees_both_and_the_table_tells_whose_votes(made):
@@ -131,10 +134,10 @@ def test_only_what_is_made_from_the_sources_draws_depends_on_them(made):
     assert "source" not in certify.spec
     with contextlib.chdir(made.folder):
         before = inputs_digest(own.reads())
-        table, said = read_table(jobs(made, "answered")[0].target)
-        write_table(jobs(made, "answered")[0].target, table, {**said, "seconds": 77.0})
+        table, provenance = read_table(jobs(made, "answered")[0].target)
+        write_table(jobs(made, "answered")[0].target, table, {**provenance, "seconds": 77.0})
         assert inputs_digest(own.reads()) != before
-        write_table(jobs(made, "answered")[0].target, table, said)
+        write_table(jobs(made, "answered")[0].target, table, provenance)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +156,8 @@ def test_a_source_of_another_kind_is_refused(work, change, line):
     job = beside(work)[0]
     for path in job.reads():
         if path.parent.name.startswith(("answered", "estimate")):
-            table, said = read_table(work.path(path))
-            write_table(work.path(path), table, {**said, **change})
+            table, provenance = read_table(work.path(path))
+            write_table(work.path(path), table, {**provenance, **change})
     with pytest.raises(UserError, match=line):
         work.run(job)
 
@@ -171,23 +174,23 @@ def test_a_source_that_was_trained_anew_is_refused(work):
 
 def test_answers_that_are_not_the_votes_are_refused(work):
     path = jobs(work, "answered")[0].target
-    table, said = read_table(work.path(path))
+    table, provenance = read_table(work.path(path))
     swapped = table.set_column(
         table.column_names.index("answers"), "answers", table["answers"].take([1, 0, 3, 2])
     )
-    write_table(work.path(path), swapped, said)
+    write_table(work.path(path), swapped, provenance)
     with pytest.raises(UserError, match="holds other answers than its votes"):
         work.run(beside(work)[0])
-    write_table(work.path(path), table.drop_columns(["answers"]), said)
+    write_table(work.path(path), table.drop_columns(["answers"]), provenance)
     with pytest.raises(UserError, match="lacks the column answers"):
         work.run(beside(work)[0])
 
 
 def test_counts_that_no_two_networks_have_are_refused(work):
     path = work.path(beside(work)[0].target)
-    table, said = read_table(path)
+    table, provenance = read_table(path)
     at = table.column_names.index("beside")
-    write_table(path, table.set_column(at, "beside", table["beside"].take([1, 0, 3, 2])), said)
+    write_table(path, table.set_column(at, "beside", table["beside"].take([1, 0, 3, 2])), provenance)
     job = next(j for j in work.plan.jobs["certify"].values() if "source" in j.spec)
     with pytest.raises(UserError, match="counts that are not of the same draws"):
         work.run(job)

@@ -67,10 +67,10 @@ def test_every_noise_has_a_form_of_its_own(plan_of):
 
 
 def test_a_gpu_is_refused_before_anything_runs(refusal):
-    told = refusal(int8_study(device="cuda"))
-    assert "sampling.device: cuda: precision: int8 votes on processors; must be cpu or auto" in told
-    told = refusal(int8_study(device="cuda", precision="float32", engine="openvino"))
-    assert "cuda: engine: openvino votes on processors" in told
+    message = refusal(int8_study(device="cuda"))
+    assert "sampling.device: cuda: precision: int8 votes on processors; must be cpu or auto" in message
+    message = refusal(int8_study(device="cuda", precision="float32", engine="openvino"))
+    assert "cuda: engine: openvino votes on processors" in message
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +91,12 @@ def voted(tmp_path_factory):
 def test_files_say_how_int8_was_calibrated_and_which_program_voted(voted):
     for found in voted.plan.runs[0].observations:
         form = read_json(voted.path(found.form))
-        told = {"images": 256, "of": "train", "noise": found.noise, "seed": 0}
-        assert form["program"]["calibration"] == {**told, "range": "histogram", "bias_correction": False}
+        calibration = {"images": 256, "of": "train", "noise": found.noise, "seed": 0}
+        assert form["program"]["calibration"] == {
+            **calibration,
+            "range": "histogram",
+            "bias_correction": False,
+        }
         assert form["form"] == FORM
         made = read_table(voted.path(found.certified))[1]
         assert made["form"] == {**FORM, "program": form["program"]["sha256"][:16], "device": "cpu"}
@@ -121,10 +125,10 @@ def test_int8_is_judged_under_the_noise_of_its_votes(voted):
     assert for_noise(loud, {**FORM, "precision": "bfloat16"}, found.noise, data) is loud
 
     file = voted.path(found.form)
-    asked = {**FORM, "noise": found.noise}
+    settings = {**FORM, "noise": found.noise}
     with pytest.raises(UserError, match="of its votes are not the network's"):
         OpenVinoForm(loud, FORM, CPU, unpacked(read_json(file)["program"], file))
-    for form in (fixed(loud, asked, file, data, CPU), made_here(loud, FORM, found.noise, data, CPU)):
+    for form in (fixed(loud, settings, file, data, CPU), made_here(loud, FORM, found.noise, data, CPU)):
         assert form.compared["probes"] == 128
         assert form.compared["differing_votes"] < 0.1
 
@@ -178,9 +182,9 @@ def test_a_job_without_its_form_s_program_is_refused(voted):
     found = voted.plan.runs[0].observations[0]
     place, job = voted.path(found.form), voted.job("sample")
     kept = place.read_bytes()
-    told = read_json(place)
+    manifest = read_json(place)
     try:
-        write_json(place, {k: v for k, v in told.items() if k not in ("program", "checksum")})
+        write_json(place, {k: v for k, v in manifest.items() if k not in ("program", "checksum")})
         with pytest.raises(UserError, match="holds no whole program; remove it and run the form stage again"):
             voted.run(job, outputs={"draws": str(voted.folder / "elsewhere.parquet")})
     finally:
@@ -190,25 +194,25 @@ def test_a_job_without_its_form_s_program_is_refused(voted):
 @pytest.mark.slow
 def test_precision_compares_int8_with_float32_on_the_same_noise(voted, monkeypatch, capsys):
     monkeypatch.chdir(voted.folder)
-    asked = ["precision", "--study", "study.yaml", "--images", "3", "--n", "64"]
-    assert main(asked) == 0
-    told = capsys.readouterr().out
-    assert told.count("smoothing noise") == 2
-    assert "cohen        int8 " in told
-    assert "cohen        float32" in told
-    assert "at r = none; not shown at r = 0" in told  # three images show nothing
-    assert main([*asked, "--precision", "bfloat16"]) == 0
+    command = ["precision", "--study", "study.yaml", "--images", "3", "--n", "64"]
+    assert main(command) == 0
+    output = capsys.readouterr().out
+    assert output.count("smoothing noise") == 2
+    assert "cohen        int8 " in output
+    assert "cohen        float32" in output
+    assert "at r = none; not shown at r = 0" in output  # three images show nothing
+    assert main([*command, "--precision", "bfloat16"]) == 0
     assert "cohen        bfloat16" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 def test_precision_measures_what_a_run_would_refuse(voted, monkeypatch, capsys):
     monkeypatch.chdir(voted.folder)
-    asked = ["precision", "--study", "study.yaml", "--images", "2", "--n", "32"]
-    assert main(asked) == 0
+    command = ["precision", "--study", "study.yaml", "--images", "2", "--n", "32"]
+    assert main(command) == 0
     assert "refuses" not in capsys.readouterr().out
     monkeypatch.setitem(DIFFERING, "int8", -0.01)
-    assert main(asked) == 0
-    told = capsys.readouterr().out
-    assert "cohen        int8 " in told
-    assert "a run refuses this form: " in told
+    assert main(command) == 0
+    output = capsys.readouterr().out
+    assert "cohen        int8 " in output
+    assert "a run refuses this form: " in output

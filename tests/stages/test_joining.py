@@ -60,8 +60,8 @@ def test_certified_attacked_and_told_as_any_other_network(joined, tmp_path):
     assert runs.loc["by-mse", "objective"] == "joined"
     ids = {p.run.label: p.id for p in joined.plan.runs}
     assert runs.loc["by-mse", "model.denoiser"] == ids["mse"]
-    told = pd.read_parquet(tmp_path / "tables" / "provenance.parquet").groupby("label")["stage"].first()
-    assert told.to_dict() == {label: "join" if "by" in label else "train" for label in STUDY["runs"]}
+    stages = pd.read_parquet(tmp_path / "tables" / "provenance.parquet").groupby("label")["stage"].first()
+    assert stages.to_dict() == {label: "join" if "by" in label else "train" for label in STUDY["runs"]}
     certified = pd.read_parquet(tmp_path / "tables" / "certified_accuracy.parquet")
     assert set(certified["label"]) == {"clean", "by-mse", "by-stability"}
     training = pd.read_parquet(tmp_path / "tables" / "training.parquet")
@@ -78,9 +78,9 @@ def test_certified_attacked_and_told_as_any_other_network(joined, tmp_path):
 def test_a_study_is_compared_without_its_denoisers(joined, capsys):
     with contextlib.chdir(joined.folder):
         assert main(["compare", "study.yaml"]) == 0
-    told = capsys.readouterr().out
-    assert "by-mse − clean: 6 images; the same noise" in told or "clean − by-mse: 6 images" in told
-    assert "stability − mse" not in told.replace("by-stability − by-mse", "")
+    output = capsys.readouterr().out
+    assert "by-mse − clean: 6 images; the same noise" in output or "clean − by-mse: 6 images" in output
+    assert "stability − mse" not in output.replace("by-stability − by-mse", "")
 
 
 def test_parts_that_do_not_fit_leave_no_model(joined, tmp_path):

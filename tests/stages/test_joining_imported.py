@@ -72,9 +72,9 @@ def place(tmp_path, monkeypatch):
     return plan
 
 
-def run(plan: Plan, *wanted: str) -> dict[str, nn.Module]:
+def run(plan: Plan, *goals: str) -> dict[str, nn.Module]:
     """The networks by label, after these stages."""
-    execute(plan, *wanted)
+    execute(plan, *goals)
     made = {p.run.label: p.folder / "model.json" for p in plan.runs}
     return {label: checkpoints.load(path, plan.data_manifest)[0] for label, path in made.items()}
 

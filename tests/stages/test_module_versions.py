@@ -55,12 +55,12 @@ def saved(version: int | None, prefix: str = "", **beside: object) -> torch.Tens
     """Writes `w.pth` as that version would; the weights that it stands for."""
     torch.manual_seed(2)
     weights = nn.Linear(64, 10).state_dict()
-    told = {"": {}, prefix[:-1]: {"version": 1}, f"{prefix}0": {"version": 1}}
-    told[f"{prefix}1"] = {"version": version}
+    metadata = {"": {}, prefix[:-1]: {"version": 1}, f"{prefix}0": {"version": 1}}
+    metadata[f"{prefix}1"] = {"version": version}
     factor = 0.5 if version == 1 else 1.0
     state = OrderedDict({f"{prefix}1.weight": factor * weights["weight"], f"{prefix}1.bias": weights["bias"]})
     if version is not None:
-        state._metadata = OrderedDict(told)
+        state._metadata = OrderedDict(metadata)
     torch.save({"state_dict": state, **beside} if beside else state, "w.pth")
     return weights["weight"]
 
@@ -124,8 +124,8 @@ def test_rs_certify_takes_all_of_them(place, version) -> None:
         assert torch.equal(found.network.state_dict()["1.weight"], expected)
 
 
-@pytest.mark.parametrize("told", [3, {"1": 4, 5: {}}, [("1", {"version": 1})]])
-def test_versions_that_torch_never_wrote_are_none(place, told: object) -> None:
+@pytest.mark.parametrize("metadata", [3, {"1": 4, 5: {}}, [("1", {"version": 1})]])
+def test_versions_that_torch_never_wrote_are_none(place, metadata: object) -> None:
     state = OrderedDict(nn.Linear(2, 2).state_dict())
-    state._metadata = told
+    state._metadata = metadata
     assert state_dicts.versions_of(state) == {}

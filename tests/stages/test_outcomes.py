@@ -106,19 +106,19 @@ def test_what_is_told_of_an_attack():
     judge = AttackUse(radii=(0.5,), judge=Judge(200))
     pgd, nearest = PgdL2(samples=8), Nearest((0.5,))
 
-    def told(method, noise, use=judge, keep=False, transferred=False):
+    def facts(method, noise, use=judge, keep=False, transferred=False):
         return facts_of(Seen(None, None, method, noise, 0, transferred), use, keep, (1, 4, 6))
 
-    plain = told(pgd, Gaussian(0.5))
+    plain = facts(pgd, Gaussian(0.5))
     assert plain == {
         **{"norm": 2, "access": "white-box", "samples": 8, "shares": "none", "looks": 1},
         **{"judge": 200, "shape": [1, 4, 6]},
     }
-    assert told(pgd, NoNoise()) == {**plain, "samples": 1}
+    assert facts(pgd, NoNoise()) == {**plain, "samples": 1}
     base = AttackUse(radii=(0.5,), judge="base")
-    assert told(pgd, Gaussian(0.5), base, keep=True) == {**plain, "shares": "kept", "judge": "base"}
-    assert told(pgd, Gaussian(0.5), transferred=True) == {**plain, "access": "transfer"}
-    assert told(nearest, Gaussian(0.5)) == {
+    assert facts(pgd, Gaussian(0.5), base, keep=True) == {**plain, "shares": "kept", "judge": "base"}
+    assert facts(pgd, Gaussian(0.5), transferred=True) == {**plain, "access": "transfer"}
+    assert facts(nearest, Gaussian(0.5)) == {
         **plain,
         "samples": None,
         "shares": "minimal",

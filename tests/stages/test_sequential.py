@@ -237,10 +237,10 @@ def test_every_image_stops_where_the_rule_says(runs):
         assert not rule.going_on(np.array([f]), int(n))[0]
     made = read_votes(files[-1])[3]
     assert made["stop"]["alpha"] == 0.001
-    table, told = read_table(runs[4].path(runs[4].job("certify").outputs["certified"]))
+    table, provenance = read_table(runs[4].path(runs[4].job("certify").outputs["certified"]))
     assert table["n"].to_pylist() == draws.estimation.n.tolist()
     assert table["radius"].to_pylist() == Cohen().certify(draws, Gaussian(0.25), 0.001).radius.tolist()
-    assert told["stop"] == made["stop"]
+    assert provenance["stop"] == made["stop"]
 
 
 @pytest.mark.slow

@@ -73,14 +73,14 @@ def alone(of: Ready, ballots=SELECT, betas=(1.0, 8.0)) -> list[tuple[torch.Tenso
 @pytest.fixture
 def calls(monkeypatch):
     """How many images each pass of a form is asked about."""
-    asked, before = [], InferenceForm.__call__
+    sizes, before = [], InferenceForm.__call__
 
     def call(form, images):
-        asked.append(len(images))
+        sizes.append(len(images))
         return before(form, images)
 
     monkeypatch.setattr(InferenceForm, "__call__", call)
-    return asked
+    return sizes
 
 
 def same(found, expected) -> bool:

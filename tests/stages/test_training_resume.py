@@ -78,8 +78,8 @@ def test_a_broken_network_is_no_checkpoint(fit, tmp_path, kill_at, monkeypatch):
 def test_a_long_epoch_says_where_it_is(fit, capsys, monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_INSIDE", 0.0)
     fit("a", changed(epochs=1))
-    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("a, epoch 1: ")]
-    assert [line.split()[3] for line in told] == [f"{step}/6" for step in range(1, 7)]
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("a, epoch 1: ")]
+    assert [line.split()[3] for line in lines] == [f"{step}/6" for step in range(1, 7)]
     monkeypatch.setattr(progress, "SECONDS_INSIDE", 20.0)
     fit("b", changed(epochs=1))
     assert "b, epoch 1" not in capsys.readouterr().err  # nothing where nobody waits

@@ -30,8 +30,8 @@ def test_radii_of_two_versions_say_so(workspace: Workspace, tmp_path, monkeypatc
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         workspace.run(workspace.job("certify"), outputs={"certified": str(target)})
-    told = [str(w.message) for w in found if "draws of torch" in str(w.message)]
-    assert [line.split(": ", 1)[1] for line in told] == (
+    messages = [str(w.message) for w in found if "draws of torch" in str(w.message)]
+    assert [line.split(": ", 1)[1] for line in messages] == (
         ["draws of torch 2.8.0 and 2.9.1: radii are of the classifiers' mixture"] if other else []
     )
     versions = ["2.8.0", "2.9.1"] if other else ["2.9.1"]

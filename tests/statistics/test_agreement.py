@@ -88,10 +88,10 @@ def test_what_would_decide_does() -> None:
     far = printed_accuracy(0.9, 100, 0.95)  # their own images leave more than that open
     assert images_to_decide(difference(ours, far, ONE, 0.0005), 0.02, 10000) is None
     seeds = difference(ours.fixed, Side(0.9, 0.9, 0.9), seeds_of([0.90, 0.905, 0.91]), 0.0005)
-    wanted = seeds_to_decide(seeds, 0.02)
-    assert wanted is not None
-    t = stats.t.ppf(0.975, wanted - 1) * 0.005 * math.sqrt(1 + 1 / wanted) + 0.0005
-    assert t <= 0.015 < stats.t.ppf(0.975, wanted - 2) * 0.005 * math.sqrt(1 + 1 / (wanted - 1)) + 0.0005
+    number = seeds_to_decide(seeds, 0.02)
+    assert number is not None
+    t = stats.t.ppf(0.975, number - 1) * 0.005 * math.sqrt(1 + 1 / number) + 0.0005
+    assert t <= 0.015 < stats.t.ppf(0.975, number - 2) * 0.005 * math.sqrt(1 + 1 / (number - 1)) + 0.0005
 
 
 def test_images_are_not_asked_for_what_the_seeds_leave_open() -> None:

@@ -92,20 +92,20 @@ def test_merging_in_any_order_gives_the_wanted_images(tmp_path):
     estimate = [
         [write(tmp_path / f"e{i}-{b}.parquet", s, 2 + b) for b in range(3)] for i, s in enumerate(shards)
     ]
-    wanted = np.array([2, 6, 8, 12])
+    images = np.array([2, 6, 8, 12])
     uniform = np.array([0.1, 0.2, 0.3, 0.4])
-    total = votes_of(wanted, 2) + votes_of(wanted, 3) + votes_of(wanted, 4)
+    total = votes_of(images, 2) + votes_of(images, 3) + votes_of(images, 4)
     for shard_order in itertools.permutations(range(3)):
         for block_order in itertools.permutations(range(3)):
             found = merge(
                 [select[i] for i in shard_order],
                 [[estimate[i][b] for b in block_order] for i in shard_order],
-                wanted,
+                images,
                 uniform,
             )
-            assert list(found.images) == list(wanted)
-            assert list(found.labels) == list(wanted % 3)
-            assert equal(found.selection, votes_of(wanted, 1))
+            assert list(found.images) == list(images)
+            assert list(found.labels) == list(images % 3)
+            assert equal(found.selection, votes_of(images, 1))
             assert equal(found.estimation, total)
             assert (found.dimension, found.stopping) == (64, "fixed")
             assert np.array_equal(found.uniform, uniform)
@@ -117,13 +117,13 @@ def test_an_image_in_two_files_is_counted_once(tmp_path):
     shards = [[0, 2, 4], [2, 4, 6, 8]]
     select = [write(tmp_path / f"s{i}.parquet", s, 1) for i, s in enumerate(shards)]
     estimate = [[write(tmp_path / f"e{i}.parquet", s, 2)] for i, s in enumerate(shards)]
-    wanted = np.array([0, 2, 4, 6, 8])
+    images = np.array([0, 2, 4, 6, 8])
     for order in ([0, 1], [1, 0]):
         parts = [select[i] for i in order], [estimate[i] for i in order]
-        found = merge(*parts, wanted, np.full(5, 0.5))
-        assert list(found.images) == list(wanted)
-        assert equal(found.selection, votes_of(wanted, 1))
-        assert equal(found.estimation, votes_of(wanted, 2))
+        found = merge(*parts, images, np.full(5, 0.5))
+        assert list(found.images) == list(images)
+        assert equal(found.selection, votes_of(images, 1))
+        assert equal(found.estimation, votes_of(images, 2))
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_equal_values_of_seeds_without_a_step_decide_nothing(own):
     b = {seed: value + 1e-16 * seed for seed, value in b.items()}  # rounding is no spread
     found, seeds = over_seeds(a, b, margin=0.2)
     assert (found.value, seeds) == (pytest.approx(0.1), 3)
-    assert all(math.isnan(told) for told in (found.low, found.high, found.p, found.equivalence))
+    assert all(math.isnan(number) for number in (found.low, found.high, found.p, found.equivalence))
 
 
 @pytest.mark.parametrize("b", [{0: 0.5}, {0: 0.5, 1: 0.4}, {None: 0.5}])
@@ -246,10 +246,10 @@ RADII = np.random.default_rng(7).exponential(0.5, (2, 120)) + np.array([[0.1], [
 @pytest.mark.parametrize(
     "found",
     [
-        lambda a, b, **told: of_means(a, b, **told),
-        lambda a, b, **told: of_medians(a, b, **told),
-        lambda a, b, **told: of_proportions((a > 0.8).sum(), (b > 0.9).sum(), 120, **told)[0],
-        lambda a, b, **told: over_seeds(dict(enumerate(a[:5])), dict(enumerate(b[:5])), **told)[0],
+        lambda a, b, **settings: of_means(a, b, **settings),
+        lambda a, b, **settings: of_medians(a, b, **settings),
+        lambda a, b, **settings: of_proportions((a > 0.8).sum(), (b > 0.9).sum(), 120, **settings)[0],
+        lambda a, b, **settings: over_seeds(dict(enumerate(a[:5])), dict(enumerate(b[:5])), **settings)[0],
     ],
     ids=["means", "medians", "proportions", "seeds"],
 )

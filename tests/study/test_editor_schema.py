@@ -21,7 +21,7 @@ EDITOR = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
 MODELINE = "# yaml-language-server: $schema="
 
 
-def told(document: Any) -> list[tuple[tuple[Any, ...], str]]:
+def problems(document: Any) -> list[tuple[tuple[Any, ...], str]]:
     """Place and message of everything that is wrong, the reasons inside of alternatives too."""
 
     def flat(errors: Any) -> Iterator[jsonschema.ValidationError]:
@@ -34,7 +34,7 @@ def told(document: Any) -> list[tuple[tuple[Any, ...], str]]:
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda f: str(f.relative_to(ROOT)))
 def test_shipped_files_pass_and_name_the_schema(file):
-    assert told(read_yaml(file)) == []
+    assert problems(read_yaml(file)) == []
     lines = [line for line in file.read_text().splitlines() if line.startswith(MODELINE)]
     assert len(lines) == 1
     assert (file.parent / lines[0].removeprefix(MODELINE)).resolve() == SCHEMA
@@ -74,7 +74,7 @@ RICH["runs"]["smoothadv"] = {"objective": {"name": "smoothadv", "epsilon": {"cal
 @pytest.mark.slow
 def test_every_misspelled_key_is_told_where_it_stands():
     documents = [RICH, *(read_yaml(ROOT / "config" / f) for f in ("nal.yaml", "scales/quick.yaml"))]
-    assert [told(document) for document in documents] == [[], [], []]
+    assert [problems(document) for document in documents] == [[], [], []]
     seen = 0
     for document in documents:
         for path, key in typos(document):
@@ -83,7 +83,7 @@ def test_every_misspelled_key_is_told_where_it_stands():
             for step in path:
                 holder = holder[step]
             holder[f"{key[:-1]}xx"] = holder.pop(key)
-            assert any(p == path and f"'{key[:-1]}xx'" in m for p, m in told(wrong)), (*path, key)
+            assert any(p == path and f"'{key[:-1]}xx'" in m for p, m in problems(wrong)), (*path, key)
             seen += 1
     assert seen > 150
 
@@ -130,15 +130,17 @@ def test_what_the_program_refuses_the_editor_shows(refusal, path, value):
         holder = holder.setdefault(step, {}) if isinstance(holder, dict) else holder[step]
     holder[last] = value
     place = (*parents, last)
-    told_at = [
-        p for p, m in told(wrong) if p[: len(place)] == place or (p == tuple(parents) and f"'{last}'" in m)
+    places = [
+        p
+        for p, m in problems(wrong)
+        if p[: len(place)] == place or (p == tuple(parents) and f"'{last}'" in m)
     ]
-    assert told_at
+    assert places
     dotted = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in place).lstrip(".")
     assert f"study0.yaml: {dotted}" in refusal(wrong)
 
 
 def test_a_study_with_data_has_a_name_and_an_overlay_needs_neither():
-    assert told({"name": "a", "data": {"name": "mnist"}}) == []
-    assert told({"override": {"seeds": [1]}}) == []
-    assert told({"data": {"name": "mnist"}}) == [((), "'name' is a required property")]
+    assert problems({"name": "a", "data": {"name": "mnist"}}) == []
+    assert problems({"override": {"seeds": [1]}}) == []
+    assert problems({"data": {"name": "mnist"}}) == [((), "'name' is a required property")]

@@ -163,9 +163,9 @@ def test_pipes_and_devices_are_no_studies_logs_or_weights(tmp_path, tiny, refusa
     log = {"file": str(endless[kind]), "noise": {"name": "gaussian", "sigma": 1}, "alpha": 0.01, "n": 9}
     assert "must be a regular file" in refusal({**tiny, "logs": {"theirs": log}})
     theirs = {"weights": str(endless[kind]), "architecture": {"name": "digits_cnn"}}
-    told = refusal({**tiny, "imported": {"theirs": theirs}})
-    assert "imported.theirs.weights: " in told
-    assert "must be a regular file" in told
+    message = refusal({**tiny, "imported": {"theirs": theirs}})
+    assert "imported.theirs.weights: " in message
+    assert "must be a regular file" in message
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
@@ -244,12 +244,12 @@ def test_whatever_a_study_holds_it_is_planned_or_refused_in_one_line(tmp_path, s
     chance, refused = random.Random(seed), 0
     for _ in range(60):
         file = write_study(tmp_path / "s.yaml", disturbed(chance))
-        told = ""
+        message = ""
         try:
             Plan(Study([file]))
         except UserError as error:
-            told = str(error)
-        refused += bool(told)
-        assert told.isprintable()
-        assert told.startswith(str(file)) or not told
+            message = str(error)
+        refused += bool(message)
+        assert message.isprintable()
+        assert message.startswith(str(file)) or not message
     assert 30 < refused < 60

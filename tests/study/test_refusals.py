@@ -182,9 +182,9 @@ def test_an_error_is_told_where_the_value_stands(tmp_path, tiny, refusal):
     assert f"runs.nal.sweep.product.noise.sigma[1]: -1: must be {allowed}" in refusal(tiny)
     tiny["runs"]["nal"]["sweep"] = {"product": {"objective.beta": [0.5, 2]}}
     tiny["runs"]["nal"]["objective"] = {"name": "nal", "gamma": 1.5}
-    told = refusal(tiny)
-    assert "runs.nal.objective.beta: unknown key" in told
-    assert told.endswith("(in [beta=0.5])")
+    problem = refusal(tiny)
+    assert "runs.nal.objective.beta: unknown key" in problem
+    assert problem.endswith("(in [beta=0.5])")
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_bad_sweeps(tiny, refusal, sweep, says):
 
 
 def test_patterns_that_are_told_in_words_are_those_of_the_schema(tiny, refusal):
-    asked = json.dumps(catalog.schema())
-    assert all(json.dumps(pattern) in asked for pattern in PATTERNS)
+    schema = json.dumps(catalog.schema())
+    assert all(json.dumps(pattern) in schema for pattern in PATTERNS)
     tiny["sampling"]["device_class"] = "H100"
     assert "sampling.device_class: 'H100': must be a device class, as 'cuda 9.0'" in refusal(tiny)

@@ -85,10 +85,10 @@ def test_unanimous_votes_are_the_most_under_some_noises():
 
 
 def test_a_randomised_bound_may_certify_more_than_unanimous_votes(tiny, plan_of):
-    told = {"sampling": {"n": 64}, "certificate": {"alpha": 0.001}}
-    assert largest_claims(plan_of(tiny).study, "gaussian", "cohen", told) is not None
+    settings = {"sampling": {"n": 64}, "certificate": {"alpha": 0.001}}
+    assert largest_claims(plan_of(tiny).study, "gaussian", "cohen", settings) is not None
     tiny["certificates"] = [{"name": "cohen", "randomised": True}]
-    assert largest_claims(plan_of(tiny).study, "gaussian", "cohen", told) is None
+    assert largest_claims(plan_of(tiny).study, "gaussian", "cohen", settings) is None
 
 
 def test_a_log_of_any_certificate_that_is_capped_is_held_to_the_cap(tiny, plan_of, refusal, tmp_path):

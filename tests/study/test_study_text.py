@@ -59,9 +59,9 @@ def test_a_study_with_such_a_label_is_one_line_of_the_command(tmp_path, tiny, ca
     file = write_study(tmp_path / "s.yaml", tiny)
     file.write_text(file.read_text().replace("LABEL:", "on:"))
     assert main(["train", "--study", str(file)]) == 1
-    told = capsys.readouterr().err
-    assert "YAML reads on as true" in told
-    assert told.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert "YAML reads on as true" in errors
+    assert errors.count("\n") == 1
     file.write_text(file.read_text().replace("on:", "'on':"))
     assert main(["train", "--study", str(file), "--run", "nobody"]) == 1
     assert "runs: on\n" in capsys.readouterr().err

@@ -40,9 +40,9 @@ from rs.study.tracking_place import check_place
     ],
 )
 def test_an_address_that_names_no_store_is_refused_with_the_study(tiny, refusal, uri, says):
-    told = refusal({**tiny, "tracking": {"uri": uri}})
-    assert "tracking.uri: " in told
-    assert says in told
+    message = refusal({**tiny, "tracking": {"uri": uri}})
+    assert "tracking.uri: " in message
+    assert says in message
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_addresses_that_mlflow_knows_are_taken_and_no_server_is_asked(tiny, plan
 
 
 def test_a_password_is_not_told(tiny, refusal):
-    told = refusal({**tiny, "tracking": {"uri": "http://me:secret@server:port"}})
-    assert "secret" not in told
-    assert "http://server:port" in told
+    message = refusal({**tiny, "tracking": {"uri": "http://me:secret@server:port"}})
+    assert "secret" not in message
+    assert "http://server:port" in message
 
 
 @pytest.fixture

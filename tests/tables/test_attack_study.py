@@ -164,8 +164,8 @@ def test_the_source_enters_the_id_and_what_tables_say_does_not(with_attacks, pla
         return sorted(t for t, j in plan.jobs["attack"].items() if j.run == plan.runs[0].id)
 
     before = targets(with_attacks(PGD, TRANSFER))
-    told = [{**PGD, "label": "PGD", "certificate": "cohen"}, {**TRANSFER, "label": "from NAL"}]
-    assert targets(with_attacks(*told)) == before
+    attacks = [{**PGD, "label": "PGD", "certificate": "cohen"}, {**TRANSFER, "label": "from NAL"}]
+    assert targets(with_attacks(*attacks)) == before
     defaults = {"keep_broken": None, "compiled": False, "checks": 100, "steps": 20, "samples": 16}
     assert targets(with_attacks({**PGD, **defaults}, TRANSFER)) == before
     other = with_attacks(PGD, TRANSFER)

@@ -72,28 +72,28 @@ def test_certificates_on_the_same_votes_differ_by_no_noise(verdict) -> None:
 def test_lower_bounds_of_stopped_votes_decide_only_what_they_can(verdict) -> None:
     low, high = steady("nal", 0.5, lower_bound=True), steady("gaussian", 0.8)
     more = [row for name in ("n1", "n2") for row in steady(name, 0.9)]
-    told: dict[str, Any] = {"tables": {"certified_accuracy": low + high + more}}
-    for asked, is_ in (("at_most", "undecided"), ("at_least", "undecided")):
-        found, rows = verdict({"value": "nal", asked: 0.6}, **told)
+    study: dict[str, Any] = {"tables": {"certified_accuracy": low + high + more}}
+    for bound, is_ in (("at_most", "undecided"), ("at_least", "undecided")):
+        found, rows = verdict({"value": "nal", bound: 0.6}, **study)
         assert (found, rows[0]["high"]) == (is_, math.inf)
         assert rows[0]["counted"].endswith("votes were stopped at a lower bound")
-    assert verdict({"value": "nal", "at_least": 0.4}, **told)[0] == "holds"
-    assert verdict({"value": "gaussian", "at_most": 0.9}, **told)[0] == "holds"
+    assert verdict({"value": "nal", "at_least": 0.4}, **study)[0] == "holds"
+    assert verdict({"value": "gaussian", "at_most": 0.9}, **study)[0] == "holds"
     conditions = [{kind: "nal", "than": "gaussian"} for kind in ("better", "worse", "equivalent")]
     conditions += [{kind: ["gaussian", "nal"], "at_least": 0.1} for kind in ("difference", "ratio")]
     conditions += [{"trend": ["nal", "gaussian", "n1"]}]
     conditions += [{"crosses": ["nal", "gaussian"], "small": 0, "large": 0.25, "radii": []}]
-    told["tables"]["certified_accuracy"] += steady("nal", 0.9, radius=0.0) + steady(
+    study["tables"]["certified_accuracy"] += steady("nal", 0.9, radius=0.0) + steady(
         "gaussian", 0.8, radius=0.0
     )
     for condition in conditions:
-        found, rows = verdict(condition, runs={**RUNS, **STEPS}, report={"radii": [0, 0.25]}, **told)
+        found, rows = verdict(condition, runs={**RUNS, **STEPS}, report={"radii": [0, 0.25]}, **study)
         assert found == "undecided", condition
         assert rows[-1]["counted"] == "nal: votes were stopped at a lower bound"
         assert rows[-1]["low"] is None
     exact = [row | {"lower_bound": False} for row in low]  # at a radius that the votes were stopped for
-    told["tables"]["certified_accuracy"][:3] = exact
-    assert verdict(conditions[1], **told)[0] == "holds"
+    study["tables"]["certified_accuracy"][:3] = exact
+    assert verdict(conditions[1], **study)[0] == "holds"
 
 
 @pytest.mark.parametrize(("least", "is_"), [(0.7, "holds"), (0.9, "fails"), (0.8, "undecided")])
@@ -135,9 +135,9 @@ def test_a_ratio_lies_between_the_quotients_of_opposite_ends(verdict, first, sec
         row |= dict(zip(("acr", "low", "high"), numbers, strict=True))
     asked = {"ratio": ["nal", "gaussian"], "about": "networks", "at_least": -0.8}
     asked |= {"metric": "acr", "radii": []}
-    found, (told,) = verdict(asked, tables={"average_certified_radius": rows})
-    assert (found, told["value"]) == ("undecided" if value is None else "holds", pytest.approx(value))
-    assert (told["low"], told["high"]) == pytest.approx(ends)
+    found, (outcome,) = verdict(asked, tables={"average_certified_radius": rows})
+    assert (found, outcome["value"]) == ("undecided" if value is None else "holds", pytest.approx(value))
+    assert (outcome["low"], outcome["high"]) == pytest.approx(ends)
 
 
 STEPS = {f"n{i}": {"objective": {"name": "nal", "gamma": float(i)}} for i in range(1, 5)}
@@ -166,8 +166,10 @@ def test_curves_that_cross(verdict) -> None:
     asked = {"crosses": ["nal", "gaussian"], "small": 0, "large": 0.5, "radii": []}
     for far, is_ in ((0.5, "holds"), (0.7, "fails"), (0.6, "undecided")):
         more = [r for n, a in (("nal", far), ("gaussian", 0.6)) for r in steady(n, a, radius=0.5, half=0.03)]
-        found, told = verdict(asked, tables={"certified_accuracy": rows + more}, report={"radii": [0, 0.5]})
-        assert (found, [r["radius"] for r in told]) == (is_, [0.0, 0.5])
+        found, outcomes = verdict(
+            asked, tables={"certified_accuracy": rows + more}, report={"radii": [0, 0.5]}
+        )
+        assert (found, [r["radius"] for r in outcomes]) == (is_, [0.0, 0.5])
 
 
 def test_theory_names_its_test(verdict) -> None:
@@ -224,11 +226,11 @@ def test_one_condition_of_any_holds_as_a_whole(verdict) -> None:
         "large": 0.5,
         "radii": [],
     }  # neither half holds
-    told: dict[str, Any] = {"tables": {"certified_accuracy": rows}, "report": {"radii": [0.25, 0.5]}}
-    found, each = verdict(asked, crossing, join="any", **told)
+    study: dict[str, Any] = {"tables": {"certified_accuracy": rows}, "report": {"radii": [0.25, 0.5]}}
+    found, each = verdict(asked, crossing, join="any", **study)
     assert [row["condition_verdict"] for row in each] == ["holds", "fails", "fails", "fails"]
     assert found == "fails"
-    assert verdict(asked, crossing | {"crosses": ["nal", "gaussian"]}, join="any", **told)[0] == "holds"
+    assert verdict(asked, crossing | {"crosses": ["nal", "gaussian"]}, join="any", **study)[0] == "holds"
 
 
 @pytest.mark.parametrize(
@@ -263,8 +265,8 @@ def test_several_rows_of_one_run_are_told_apart(verdict) -> None:
     }
     with pytest.raises(Exception, match=r"claims\[0\].conditions\[0\]: distributional has several rows"):
         verdict(asked, tables={"distributional": rows})
-    told = asked | {"where": {"rho": 0.2}}
-    assert verdict(told, tables={"distributional": rows})[0] == "undecided"
+    narrower = asked | {"where": {"rho": 0.2}}
+    assert verdict(narrower, tables={"distributional": rows})[0] == "undecided"
     noisy = steady("nal", 0.9) + steady("nal", 0.9, smoothing="none")
     with pytest.raises(Exception, match="smoothed with several noises; name one: smoothing"):
         verdict({"value": "nal", "at_least": 0}, tables={"certified_accuracy": noisy})

@@ -29,8 +29,8 @@ def tables_with(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def test_pairs_of_methods_count_images_and_seeds(verdict, pair) -> None:
-    asked = {"better": "nal", "than": "gaussian"}
-    found, rows = verdict(asked, tables=tables_with(pair))
+    condition = {"better": "nal", "than": "gaussian"}
+    found, rows = verdict(condition, tables=tables_with(pair))
     assert (found, rows[0]["counted"]) == ("holds", "500 images paired, and seeds")
     assert rows[0]["evidence"].startswith("certified_accuracy[0]")
     half = math.hypot(0.01, 0.015)
@@ -41,26 +41,26 @@ def test_pairs_of_methods_count_images_and_seeds(verdict, pair) -> None:
     assert verdict(bounded | {"at_least": 0.05}, tables=tables_with(pair))[0] == "fails"
     for row in pair:  # either noise alone can leave it open
         wide = [r | {"low": r["low"] - 0.03, "high": r["high"] + 0.03} if r is row else r for r in pair]
-        assert verdict(asked, tables=tables_with(wide))[0] == "undecided"
+        assert verdict(condition, tables=tables_with(wide))[0] == "undecided"
     (seeds,) = (r for r in pair if r["about"] == "methods")
     assert (
-        verdict(asked, tables=tables_with([seeds]))[0] != "holds"
+        verdict(condition, tables=tables_with([seeds]))[0] != "holds"
     )  # without the images' noise it is no pair
 
 
 def test_pairs_of_networks_come_with_their_tests(verdict, pair) -> None:
-    asked = {"better": "nal", "than": "gaussian", "about": "networks"}
-    found, rows = verdict(asked, tables=tables_with(pair))
+    condition = {"better": "nal", "than": "gaussian", "about": "networks"}
+    found, rows = verdict(condition, tables=tables_with(pair))
     assert (found, rows[0]["counted"]) == ("holds", "500 images paired")
     assert [rows[0][end] for end in ("low", "high")] == pytest.approx([0.005, 0.035])
     (row,) = (r for r in pair if r["about"] == "networks")
     row["verdict"] = "undecided"
-    assert verdict(asked, tables=tables_with(pair))[0] == "undecided"
+    assert verdict(condition, tables=tables_with(pair))[0] == "undecided"
     row["verdict"] = "equivalent"  # within the margin, and surely better: more images never undo "holds"
     for row["p"], found in ((0.001, ["holds", "fails", "holds"]), (0.2, ["fails", "fails", "holds"])):
         kinds = ("better", "worse", "equivalent")
-        told = [{kind: "nal", "than": "gaussian", "about": "networks"} for kind in kinds]
-        assert [verdict(one, tables=tables_with(pair))[0] for one in told] == found
+        conditions = [{kind: "nal", "than": "gaussian", "about": "networks"} for kind in kinds]
+        assert [verdict(one, tables=tables_with(pair))[0] for one in conditions] == found
 
 
 def test_rows_under_other_conditions_are_no_pair(verdict, pair) -> None:
@@ -81,5 +81,5 @@ def test_being_so_much_surer_does_not_turn_holds_into_fails(verdict, pair) -> No
     rows = [row, stricter, other, other | {"level": 0.975}]
     tables = tables_with(rows)
     tables["certified_accuracy"] += accuracy("nal", 0.8, radius=0.5) + accuracy("gaussian", 0.8, radius=0.5)
-    asked = {"better": "nal", "than": "gaussian", "about": "networks", "radii": [0.25, 0.5]}
-    assert verdict(asked, tables=tables)[0] == "holds"
+    condition = {"better": "nal", "than": "gaussian", "about": "networks", "radii": [0.25, 0.5]}
+    assert verdict(condition, tables=tables)[0] == "holds"

@@ -88,7 +88,7 @@ def test_attacks_of_the_same_settings_are_compared():
 
 
 @pytest.mark.parametrize(
-    ("b", "told"),
+    ("b", "message"),
     [
         (
             contestant("b", [1, 1], images=[8, 9]),
@@ -101,8 +101,8 @@ def test_attacks_of_the_same_settings_are_compared():
         (contestant("b", [1], images=[5]), "only one image in common; at least 2 are needed"),
     ],
 )
-def test_what_cannot_be_paired_is_one_line(b, told):
-    with pytest.raises(UserError, match=told):
+def test_what_cannot_be_paired_is_one_line(b, message):
+    with pytest.raises(UserError, match=message):
         compare([(contestant("a", RADII["a"]), b, Asked([0]))])
 
 
@@ -228,8 +228,8 @@ def test_many_pairs_become_one_for_each_run(monkeypatch):
 
 
 def test_the_table_of_a_study_has_what_it_asks_for(observed):
-    asked = [{"better": "nal", "than": "gaussian", "at": [0.4], "margin": 0.5}]
-    plan = observed(comparisons=asked, attacks=[])
+    entries = [{"better": "nal", "than": "gaussian", "at": [0.4], "margin": 0.5}]
+    plan = observed(comparisons=entries, attacks=[])
     rows_ = list(comparisons.TABLE.rows(Stored(plan)))
     assert {(r["a"], r["b"], r["smoothing_level"]) for r in rows_} == {("nal", "gaussian", 0.25)}
     assert rows_of(rows_, "acr")[0]["verdict"] == "equivalent"
@@ -239,7 +239,7 @@ def test_the_table_of_a_study_has_what_it_asks_for(observed):
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "message"),
     [
         ({"better": "macer", "than": "gaussian"}, "comparisons[0].better: no run or log is labelled 'macer'"),
         ({"better": "nal", "than": "nal"}, "comparisons[0].than: nal is compared with itself"),
@@ -247,8 +247,8 @@ def test_the_table_of_a_study_has_what_it_asks_for(observed):
         ({"better": "nal", "than": "gaussian", "metric": "acr"}, "comparisons[0]"),
     ],
 )
-def test_comparisons_that_cannot_be_made_are_refused(tiny, refusal, entry, told):
-    assert told in refusal({**tiny, "comparisons": [entry]})
+def test_comparisons_that_cannot_be_made_are_refused(tiny, refusal, entry, message):
+    assert message in refusal({**tiny, "comparisons": [entry]})
 
 
 def test_runs_and_logs_of_other_images_have_no_rows_unless_they_are_named():

@@ -65,14 +65,14 @@ def test_a_printed_number_is_judged_at_the_studys_confidence(tiny, plan_of):
     measured = row(certificate="cohen", smoothing="gaussian", radius=0.25, images=1000, factor=1.0)
     measured |= {"label": "gaussian", "certified_accuracy": 0.77}
     seeds = [measured, measured, measured]
-    told = {}
+    outcomes = {}
     for confidence in (0.8, 0.999):
         study = plan_of({**tiny, "agreement": {"accuracy": 0.01, "confidence": confidence}}).study
-        (told[confidence],) = beside(study, {"certified_accuracy": seeds})
+        (outcomes[confidence],) = beside(study, {"certified_accuracy": seeds})
         low, high = (float(end) for end in wilson_interval(770, 1000, confidence))
-        assert (told[confidence]["low"], told[confidence]["high"]) == pytest.approx((low, high))
-    assert told[0.8]["status"] == "differs"
-    assert told[0.999]["status"] == "undecided"
+        assert (outcomes[confidence]["low"], outcomes[confidence]["high"]) == pytest.approx((low, high))
+    assert outcomes[0.8]["status"] == "differs"
+    assert outcomes[0.999]["status"] == "undecided"
 
 
 def test_what_one_image_makes_of_a_number():

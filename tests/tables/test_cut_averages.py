@@ -22,15 +22,15 @@ ONE_OF_50 = [0.5] + [0.0] * 49
 
 def average(label, radii, largest=math.nan):
     """The row of a run with these radii, as the table has it."""
-    told = {"certificate": "cohen", "norm": 2.0, "alpha": 0.001, "n": 64, "factor": 1.0, "rigorous": True}
-    told |= {"label": 1, "prediction": 1, "image": range(len(radii)), "radius": radii}
+    columns = {"certificate": "cohen", "norm": 2.0, "alpha": 0.001, "n": 64, "factor": 1.0, "rigorous": True}
+    columns |= {"label": 1, "prediction": 1, "image": range(len(radii)), "radius": radii}
     named = {"label": label, "run": label, "smoothing": "gaussian"}
-    (claim,) = claims_of(pd.DataFrame({**told, "largest_radius": largest}), named)
+    (claim,) = claims_of(pd.DataFrame({**columns, "largest_radius": largest}), named)
     return claim.columns | claim.average()
 
 
 def test_certificates_keep_the_order_of_the_study():
-    told = {
+    columns = {
         "norm": 2.0,
         "alpha": 0.001,
         "n": 64,
@@ -40,14 +40,21 @@ def test_certificates_keep_the_order_of_the_study():
         "prediction": 1,
     }
     frame = pd.DataFrame(
-        {"certificate": ["renyi", "cohen"] * 2, "image": [0, 0, 1, 1], "radius": 0.5, **told}
+        {"certificate": ["renyi", "cohen"] * 2, "image": [0, 0, 1, 1], "radius": 0.5, **columns}
     )
     assert [claim.columns["certificate"] for claim in claims_of(frame, {})] == ["renyi", "cohen"]
 
 
-def verdict(plan_of, tiny, rows, **asked):
-    told = {"metric": "acr", "radii": [], "about": "networks", **asked}
-    claim = {"id": "a", "paper": "P", "place": "1", "claim": "is so", "conditions": [told], "join": "all"}
+def verdict(plan_of, tiny, rows, **changes):
+    condition = {"metric": "acr", "radii": [], "about": "networks", **changes}
+    claim = {
+        "id": "a",
+        "paper": "P",
+        "place": "1",
+        "claim": "is so",
+        "conditions": [condition],
+        "join": "all",
+    }
     study = plan_of({**tiny, "claims": [claim], "runs": {**TINY["runs"], **RUNS}}).study
     (row,) = judged(study, {"average_certified_radius": rows})
     return row
@@ -96,9 +103,16 @@ def test_the_ends_of_a_trend_are_of_the_sides_that_count(plan_of, tiny, goes):
         for n, share in (("n1", 0.0), ("n2", 0.2), ("n3", 0.4))
     ]
     a, b = (mean_of([row], "certified_accuracy").side for row in rows[::2])
-    told = {"metric": "certified_accuracy", "radii": [0.25], "about": "networks"}
-    told |= {"trend": ["n1", "n2", "n3"], "goes": goes}
-    claim = {"id": "a", "paper": "P", "place": "1", "claim": "is so", "conditions": [told], "join": "all"}
+    condition = {"metric": "certified_accuracy", "radii": [0.25], "about": "networks"}
+    condition |= {"trend": ["n1", "n2", "n3"], "goes": goes}
+    claim = {
+        "id": "a",
+        "paper": "P",
+        "place": "1",
+        "claim": "is so",
+        "conditions": [condition],
+        "join": "all",
+    }
     study = plan_of({**tiny, "claims": [claim], "runs": {**TINY["runs"], **RUNS}}).study
     (found,) = judged(study, {"certified_accuracy": rows})
     low = 0.4 - math.hypot(a.high - a.value, b.value - b.low)
@@ -115,8 +129,21 @@ def test_an_accuracy_over_seeds_is_shown_within_what_it_can_be(plan_of, tiny, fa
         {**named, "run": f"n1-{i}", "factor": factor, "certified_accuracy": share * (factor or 1.0)}
         for i, share in enumerate((0.2, 0.6, 1.0))
     ]
-    told = {"metric": "certified_accuracy", "radii": [0.0], "about": "networks", "value": "n1", "at_least": 0}
-    claim = {"id": "a", "paper": "P", "place": "1", "claim": "is so", "conditions": [told], "join": "all"}
+    condition = {
+        "metric": "certified_accuracy",
+        "radii": [0.0],
+        "about": "networks",
+        "value": "n1",
+        "at_least": 0,
+    }
+    claim = {
+        "id": "a",
+        "paper": "P",
+        "place": "1",
+        "claim": "is so",
+        "conditions": [condition],
+        "join": "all",
+    }
     study = plan_of({**tiny, "claims": [claim], "runs": {**TINY["runs"], **RUNS}}).study
     (found,) = judged(study, {"certified_accuracy": rows})
     assert (found["low"], found["high"]) == (0.0, most)
@@ -142,7 +169,9 @@ def test_a_printed_average_spreads_as_the_whole_interval(plan_of, tiny):
     assert theirs == Side(0.3, pytest.approx(0.3 - half), pytest.approx(0.3 + half))
     entry = {"paper": "P", "table": "1", "run": "gaussian", "acr": "0.3"}
     study = plan_of({**tiny, "published": [entry], "papers": {"P": {"images": 50}}}).study
-    (told,) = beside(study, {"average_certified_radius": [row]})
-    assert (told["low"], told["high"]) == (0.0, pytest.approx(0.01 + half))
+    (outcome,) = beside(study, {"average_certified_radius": [row]})
+    assert (outcome["low"], outcome["high"]) == (0.0, pytest.approx(0.01 + half))
     far = math.hypot(half, half) + 0.05
-    assert (told["difference_low"], told["difference_high"]) == pytest.approx((-0.29 - far, -0.29 + far))
+    assert (outcome["difference_low"], outcome["difference_high"]) == pytest.approx(
+        (-0.29 - far, -0.29 + far)
+    )

@@ -32,10 +32,10 @@ def test_of_another_network(plan, kind):
     path = observation.certified if kind == "certify" else observation.attacks[0]
     table, made = read_table(path)
     spec = plan.job(kind, str(path)).spec
-    told = {
+    facts = {
         key: made[key] for key in ("norm", "judge", "shape", "classes", "samples", "access") if key in made
     }
-    write_table(path, table, {**provenance(spec, "code"), **told, "model": NETWORK + " of another training"})
+    write_table(path, table, {**provenance(spec, "code"), **facts, "model": NETWORK + " of another training"})
     with pytest.raises(UserError, match=path.name):
         check_files(plan)
 
@@ -53,12 +53,12 @@ def test_certificates_and_images_are_those_asked_for(plan, held):
     }[held]
     spec = plan.job("certify", str(path)).spec
     write_table(path, changed, {**provenance(spec, "code"), "model": NETWORK, "form": made["form"]})
-    told = (
+    message = (
         "stands there twice"
         if held == "an image twice"
         else "does not hold the 2 certificates of 6 images each"
     )
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         check_files(plan)
 
 

@@ -95,6 +95,6 @@ def test_two_times_of_training_decide_nothing(verdict) -> None:
             for label, seconds in (("gaussian", 500.0), ("nal", 900.0))
             for i in range(seeds)
         ]
-        found, told = verdict({**about, "about": "networks"}, tables={"runs": rows})
+        found, outcomes = verdict({**about, "about": "networks"}, tables={"runs": rows})
         assert found == expected
-        assert seeds == 3 or told[0]["counted"] == "fewer than 3 training seeds"
+        assert seeds == 3 or outcomes[0]["counted"] == "fewer than 3 training seeds"

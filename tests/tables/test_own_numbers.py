@@ -15,7 +15,7 @@ ENTRY = {"paper": "P", "table": "T", "radii": [0.0, 0.25]}
 
 
 @pytest.fixture
-def said(plan_of):
+def own_verdict(plan_of):
     """What the numbers printed for nal and gaussian say of one condition."""
 
     def by(*conditions: Any, **more: Any) -> str | None:
@@ -48,32 +48,37 @@ BETTER = {"better": "nal", "than": "gaussian", "metric": "certified_accuracy", "
         ],
     ],
 )
-def test_one_unit_of_the_last_digit_decides_and_equal_digits_do_not(said, nal, is_) -> None:
-    assert said(BETTER, accuracies(*nal), accuracies("0.90", 0.8)) == is_
+def test_one_unit_of_the_last_digit_decides_and_equal_digits_do_not(own_verdict, nal, is_) -> None:
+    assert own_verdict(BETTER, accuracies(*nal), accuracies("0.90", 0.8)) == is_
 
 
-def test_a_difference_knows_how_much_was_rounded_off(said) -> None:
-    asked = {"difference": ["nal", "gaussian"], "metric": "certified_accuracy", "radii": [0.25]}
+def test_a_difference_knows_how_much_was_rounded_off(own_verdict) -> None:
+    condition = {"difference": ["nal", "gaussian"], "metric": "certified_accuracy", "radii": [0.25]}
     for least, is_ in ((0.08, "holds"), (0.1, "undecided"), (0.12, "fails")):
-        assert said({**asked, "at_least": least}, accuracies(0.9, "0.90"), accuracies(0.9, "0.80")) == is_
-    third = said({**asked, "at_least": 0.099}, accuracies(0.9, "0.9000"), accuracies(0.9, "0.8000"))
+        assert (
+            own_verdict({**condition, "at_least": least}, accuracies(0.9, "0.90"), accuracies(0.9, "0.80"))
+            == is_
+        )
+    third = own_verdict(
+        {**condition, "at_least": 0.099}, accuracies(0.9, "0.9000"), accuracies(0.9, "0.8000")
+    )
     assert third == "holds"
 
 
-def test_equivalent_has_the_margin_of_the_study(said) -> None:
-    asked = {"equivalent": "nal", "than": "gaussian", "metric": "acr"}
-    assert said(asked, {"acr": "0.531"}, {"acr": "0.538"}) == "holds"
-    assert said(asked, {"acr": "0.500"}, {"acr": "0.538"}) == "fails"
-    assert said(asked, {"acr": "0.531"}, {"acr": "0.538"}, agreement={"acr": 0.001}) == "fails"
+def test_equivalent_has_the_margin_of_the_study(own_verdict) -> None:
+    condition = {"equivalent": "nal", "than": "gaussian", "metric": "acr"}
+    assert own_verdict(condition, {"acr": "0.531"}, {"acr": "0.538"}) == "holds"
+    assert own_verdict(condition, {"acr": "0.500"}, {"acr": "0.538"}) == "fails"
+    assert own_verdict(condition, {"acr": "0.531"}, {"acr": "0.538"}, agreement={"acr": 0.001}) == "fails"
 
 
-def test_ratios_of_times_and_a_calibrated_epsilon(said) -> None:
+def test_ratios_of_times_and_a_calibrated_epsilon(own_verdict) -> None:
     hours = {"ratio": ["nal", "gaussian"], "metric": "train_seconds", "at_most": 0.62}
-    assert said(hours, {"train_hours": 117.9}, {"train_hours": 193.1}) == "holds"
-    assert said({**hours, "at_most": 0.6}, {"train_hours": 117.9}, {"train_hours": 193.1}) == "fails"
+    assert own_verdict(hours, {"train_hours": 117.9}, {"train_hours": 193.1}) == "holds"
+    assert own_verdict({**hours, "at_most": 0.6}, {"train_hours": 117.9}, {"train_hours": 193.1}) == "fails"
     value = {"value": "nal", "metric": "epsilon", "at_least": 0.8}
-    assert said(value, {"epsilon": 0.84}, {"acr": 1}) == "holds"
-    assert said(value, {"epsilon": 0.84, "cost": "with_noise"}, {"acr": 1}) is None
+    assert own_verdict(value, {"epsilon": 0.84}, {"acr": 1}) == "holds"
+    assert own_verdict(value, {"epsilon": 0.84, "cost": "with_noise"}, {"acr": 1}) is None
 
 
 def test_a_step_the_other_way_contradicts_a_trend_and_is_told(plan_of) -> None:
@@ -90,18 +95,21 @@ def test_a_step_the_other_way_contradicts_a_trend_and_is_told(plan_of) -> None:
 STEPS = [("a", "0.51"), ("b", "0.55"), ("c", "0.54"), ("d", "0.60")]
 
 
-def test_what_is_not_printed_says_nothing(said) -> None:
-    assert said({**BETTER, "radii": [0.25]}, accuracies(0.9, 0.9), {"acr": 1}) is None
-    assert said(BETTER, {**accuracies(0.95, 0.95), "run": ["nal", "gaussian"]}, accuracies(0.9, 0.8)) is None
-    assert said(BETTER, {**accuracies(0.95, 0.95), "paper": "Q"}, accuracies(0.9, 0.8)) is None
+def test_what_is_not_printed_says_nothing(own_verdict) -> None:
+    assert own_verdict({**BETTER, "radii": [0.25]}, accuracies(0.9, 0.9), {"acr": 1}) is None
+    assert (
+        own_verdict(BETTER, {**accuracies(0.95, 0.95), "run": ["nal", "gaussian"]}, accuracies(0.9, 0.8))
+        is None
+    )
+    assert own_verdict(BETTER, {**accuracies(0.95, 0.95), "paper": "Q"}, accuracies(0.9, 0.8)) is None
     theory = {"proven": "tests/methods/test_dual.py::test_no_exponent_equals_cohen"}
-    assert said(theory, accuracies(0.95, 0.95), accuracies(0.9, 0.8)) is None
+    assert own_verdict(theory, accuracies(0.95, 0.95), accuracies(0.9, 0.8)) is None
 
 
-def test_theory_counts_beside_printed_numbers(said) -> None:
+def test_theory_counts_beside_printed_numbers(own_verdict) -> None:
     test = "tests/methods/test_dual.py::test_no_exponent_equals_cohen"
     for kind, is_ in (("proven", "holds"), ("impossible", "fails")):
-        assert said({kind: test}, BETTER, accuracies(0.95, 0.95), accuracies("0.90", 0.8)) == is_
+        assert own_verdict({kind: test}, BETTER, accuracies(0.95, 0.95), accuracies("0.90", 0.8)) == is_
 
 
 def test_theory_keeps_its_evidence_and_printed_numbers_have_none(plan_of) -> None:
@@ -117,8 +125,8 @@ def test_theory_keeps_its_evidence_and_printed_numbers_have_none(plan_of) -> Non
         "conditions": [proof, {**BETTER, "radii": [0.25]}],
     }
     study = plan_of({**TINY, "published": printed, "claims": [claim], "report": {"radii": [0, 0.25]}}).study
-    told = [(row["counted"], row["evidence"]) for row in by_own_numbers(study)["c"][1]]
-    assert told == [("theory", proof["proven"]), ("as printed", None)]
+    outcomes = [(row["counted"], row["evidence"]) for row in by_own_numbers(study)["c"][1]]
+    assert outcomes == [("theory", proof["proven"]), ("as printed", None)]
 
 
 def test_a_network_that_is_printed_in_two_tables_counts_once(plan_of) -> None:

@@ -33,8 +33,8 @@ def observed(tiny, plan_of, tmp_path, monkeypatch):
 
 
 def test_accuracies_under_two_attacks_are_paired_each_under_its_own(observed):
-    asked = {"better": "nal", "than": "gaussian", "metric": "empirical_accuracy", "radii": [0.5]}
-    under = [asked | {"attack": attack, "about": "networks"} for attack in ("weak", "strong")]
+    condition = {"better": "nal", "than": "gaussian", "metric": "empirical_accuracy", "radii": [0.5]}
+    under = [condition | {"attack": attack, "about": "networks"} for attack in ("weak", "strong")]
     plan = observed(attacks=[WEAK, STRONG], claims=claims(*under))
     rows = paired(plan)
     each = [(r["attack"], r["radius"], r["level"]) for r in rows if r["about"] == "networks"]
@@ -56,11 +56,11 @@ def test_runs_know_what_their_stopped_votes_decide(observed):
     assert {c.decided for c in fixed} == {None}
     stop = {"alpha": 0.001, "radii": [0.25]}
     sampling = {**TINY["sampling"], "mode": "sequential", "stop": stop, "n": 4096}
-    asked = [
+    conditions = [
         {"better": "nal", "than": "gaussian", "radii": [r], "metric": "certified_accuracy"}
         for r in (0.25, 0.5)
     ]
-    plan = observed(attacks=[], sampling=sampling, claims=claims(*asked))
+    plan = observed(attacks=[], sampling=sampling, claims=claims(*conditions))
     assert {c.decided for c in of_runs(plan)} == {(0.25,)}
     assert {r["radius"]: r["lower_bound"] for r in paired(plan)} == {0.25: False, 0.5: True}
 
@@ -73,19 +73,19 @@ def test_what_stopped_votes_leave_open_is_undecided_and_no_test_of_the_family():
     assert {r["verdict"] for r in all_votes if r["about"] == "networks"} == {"better"}
     for stopped in ((replace(a, decided=(0.5,)), b), (a, replace(b, decided=(0.5,)))):
         rows = [r for r in compare([(*stopped, Asked([0.2, 0.5]))]) if r["about"] == "networks"]
-        told = {(r["metric"], r["radius"]): (r["verdict"], r["lower_bound"]) for r in rows}
-        decided = told.pop(("certified_accuracy", 0.5))
+        verdicts = {(r["metric"], r["radius"]): (r["verdict"], r["lower_bound"]) for r in rows}
+        decided = verdicts.pop(("certified_accuracy", 0.5))
         assert decided == ("better", False)
-        assert set(told.values()) == {("undecided", True)}
+        assert set(verdicts.values()) == {("undecided", True)}
         (at,) = (r for r in rows if r["radius"] == 0.5)
         assert at["adjusted_p"] == at["p"]  # the radius that is open does not count
 
 
 def test_a_row_is_the_same_whichever_conditions_read_it(observed):
     """Alone, or with other radii: nothing of it is adjusted for the others."""
-    asked = {"better": "nal", "than": "gaussian", "metric": "certified_accuracy", "about": "networks"}
-    alone = paired(observed(attacks=[], claims=claims(asked | {"radii": [0.25]})))
-    both = [asked | {"radii": [0.25, 0.0]}, asked | {"radii": [0.25]}]
+    condition = {"better": "nal", "than": "gaussian", "metric": "certified_accuracy", "about": "networks"}
+    alone = paired(observed(attacks=[], claims=claims(condition | {"radii": [0.25]})))
+    both = [condition | {"radii": [0.25, 0.0]}, condition | {"radii": [0.25]}]
     rows = paired(observed(attacks=[], claims=claims(*both)))
     assert {r["radius"] for r in rows} == {0.0, 0.25}
     assert len([r for r in rows if r["about"] == "networks"]) == 2 * 2  # at 95 %, and as one of three
@@ -138,14 +138,14 @@ def test_a_run_is_paired_with_itself(observed, by):
 
 def test_sides_that_differ_in_what_nobody_named_are_no_pair(observed):
     """Votes of other numbers; and two certificates on the same votes, which need no images."""
-    asked = {"metric": "certified_accuracy", "radii": [0.25]}
+    metric = {"metric": "certified_accuracy", "radii": [0.25]}
     kinds = [{"name": "cohen", "alpha": 0.001, "label": name} for name in ("one", "same")]
     kinds.append({"name": "cohen", "alpha": 0.05, "label": "loose"})
 
     def pairs(first, second):
         sides = [{"run": run, "certificate": label} for run, label in (first, second)]
-        told = asked | {"difference": sides, "at_least": 0.0}
-        return paired(observed(attacks=[], certificates=kinds, claims=claims(told)))
+        condition = metric | {"difference": sides, "at_least": 0.0}
+        return paired(observed(attacks=[], certificates=kinds, claims=claims(condition)))
 
     assert pairs(("nal", "one"), ("gaussian", "same"))
     assert not pairs(("nal", "one"), ("gaussian", "loose"))
@@ -158,9 +158,11 @@ def test_curves_that_cross_are_paired_and_so_are_runs_of_their_own_noise(observe
     other = {**TINY["runs"]["nal"], "noise": {"sigma": 0.5}}
     other.pop("calibration")
     runs = {"gaussian": TINY["runs"]["gaussian"], "nal": other}
-    told = [curves | {"about": "networks"}]
+    conditions = [curves | {"about": "networks"}]
     rows = [
-        r for r in paired(observed(attacks=[], runs=runs, claims=claims(*told))) if r["about"] == "networks"
+        r
+        for r in paired(observed(attacks=[], runs=runs, claims=claims(*conditions)))
+        if r["about"] == "networks"
     ]
     assert {(r["a"], r["b"], r["radius"]) for r in rows} == {
         ("gaussian", "nal", 0.0),
@@ -194,20 +196,20 @@ def test_margins_of_average_radii_are_shares_of_the_second_run_s(observed):
 def test_two_attacks_on_other_images_are_no_pair(observed):
     """And do not stop the tables, as two runs that share no image would."""
     sides = [{"run": "nal", "attack": attack} for attack in ("weak", "strong")]
-    asked = {"difference": sides, "at_least": 0.0, "metric": "empirical_accuracy", "radii": [0.5]}
+    condition = {"difference": sides, "at_least": 0.0, "metric": "empirical_accuracy", "radii": [0.5]}
     apart = [WEAK | {"images": {"max": 2}}, STRONG | {"images": {"first": 2, "max": 4}}]
-    plan = observed(attacks=apart, certificates=[], claims=claims(asked))
+    plan = observed(attacks=apart, certificates=[], claims=claims(condition))
     observe(plan, lambda run: [0.1] * 6, under=lambda spec: [False] * 2)
     for planned in plan.runs:  # the strong one's images are others
         path = planned.observations[0].attacks[1]
         table = read_table(path)[0]
         moved = table.set_column(0, "image", pc.add(table.column("image"), 2))
         spec = plan.job("attack", str(path)).spec
-        told = {"norm": 2.0, "judge": 32, "shape": [1, 1, 1], "classes": 10, "samples": 2}
+        facts = {"norm": 2.0, "judge": 32, "shape": [1, 1, 1], "classes": 10, "samples": 2}
         write_table(
             path,
             moved,
-            {**provenance(spec, "code"), "model": NETWORK, **told, "access": "white-box", "shares": "none"},
+            {**provenance(spec, "code"), "model": NETWORK, **facts, "access": "white-box", "shares": "none"},
         )
     assert paired(plan) == []
 
@@ -222,8 +224,8 @@ def test_attacks_are_paired_under_whichever_certificates_stand_beside_them(obser
 def test_sides_of_other_rows_of_a_table_are_no_pair(observed):
     """Both would have one name, and the outcomes behind them are not told apart."""
     sides = [{"run": "nal", "attack": "weak", "where": {"seed": seed}} for seed in (0, 1)]
-    asked = {"difference": sides, "at_least": 0.0, "metric": "empirical_accuracy", "radii": [0.5]}
-    assert paired(observed(attacks=[WEAK], certificates=[], claims=claims(asked))) == []
+    condition = {"difference": sides, "at_least": 0.0, "metric": "empirical_accuracy", "radii": [0.5]}
+    assert paired(observed(attacks=[WEAK], certificates=[], claims=claims(condition))) == []
 
 
 def test_the_radii_of_one_run_under_two_noises_are_a_pair_and_two_runs_under_each_noise(observed):

@@ -33,9 +33,11 @@ def test_every_file_that_the_tables_read_is_named_with_what_made_it(workspace: W
         assert mine["sample"]["votes"] == sum(int(read_votes(path)[2].counts.sum()) for path in draws)
         assert mine["sample"]["passes"] is None  # every vote is one
         assert {path.parents[1] for path in draws} == {Path(mine["sample"]["file"])}
-        told = [read_table(path)[1] for path in draws]
-        assert mine["sample"]["seconds"] == pytest.approx(sum(made["seconds"] for made in told), abs=0.01)
-        assert mine["sample"]["device"] == told[0]["device"]
+        provenances = [read_table(path)[1] for path in draws]
+        assert mine["sample"]["seconds"] == pytest.approx(
+            sum(made["seconds"] for made in provenances), abs=0.01
+        )
+        assert mine["sample"]["device"] == provenances[0]["device"]
         assert mine["attack"]["seconds"] == read_table(Path(mine["attack"]["file"]))[1]["seconds"] > 0
         read = {str(path) for path in workspace.plan.aggregated_files()} - {row["file"] for row in rows}
         assert all(path.endswith("training.parquet") for path in read)  # speaks through its manifest
@@ -73,8 +75,8 @@ def test_draws_of_which_one_does_not_say_its_seconds_have_none_in_all(
         monkeypatch.setattr(
             "rs.stages.draw_files.read_votes", lambda path: known.get(path) or read_votes(path)
         )
-        wanted = np.arange(certify.spec["data_size"])[:6]
-        found = merge(selection, estimation, wanted, np.zeros(6)).origin["drawn"]
+        images = np.arange(certify.spec["data_size"])[:6]
+        found = merge(selection, estimation, images, np.zeros(6)).origin["drawn"]
     assert found["seconds"] is None
     assert found["files"] > 2
 

@@ -89,8 +89,8 @@ def test_accuracies_under_attack_and_times_stand_beside(plan_of, tiny):
         "runs": [{"label": "gaussian", "noise_level": 0.25, "train_seconds": 360.0}],
     }
     hours, clean, attacked = beside(study, rows)
-    told = (hours["reproduced"], hours["status"], hours["settings"])
-    assert told == (0.1, "other settings", "another machine")
+    outcome = (hours["reproduced"], hours["status"], hours["settings"])
+    assert outcome == (0.1, "other settings", "another machine")
     assert (clean["status"], attacked["difference"]) == ("not run", 0.0)
     rows["empirical_accuracy"].append(rows["empirical_accuracy"][0] | {"smoothing": "none"})
     with pytest.raises(UserError, match="smoothed with several noises; name one: smoothing"):

@@ -26,13 +26,13 @@ def test_the_best_run_answers_for_its_own_settings(plan_of, tiny):
     tiny["runs"]["nal"]["training"] = {"epochs": 2}
     one = BEST | {"radii": [0.25], "certified_accuracy": [0.9]}
     study = plan_of({**tiny, "papers": {"P": {"training": {"epochs": 2}}}, "published": [one]}).study
-    told = {}
+    answers = {}
     for best in ("gaussian", "nal"):
         shares = {"gaussian": 0.5, "nal": 0.5} | {best: 0.9}
         (row,) = beside(study, {"certified_accuracy": [certified(*each) for each in shares.items()]})
-        told[best] = (row["label"], row["settings"])
-    assert told["gaussian"] == ("best of 2: gaussian", "training.epochs 1, not 2")
-    assert told["nal"] == ("best of 2: nal", None)
+        answers[best] = (row["label"], row["settings"])
+    assert answers["gaussian"] == ("best of 2: gaussian", "training.epochs 1, not 2")
+    assert answers["nal"] == ("best of 2: nal", None)
 
 
 @pytest.mark.parametrize(("known", "label"), [(0.98, "best of 2: nal"), (0.96, "best of 2 (gaussian, …)")])
@@ -186,16 +186,16 @@ def test_the_paper_s_average_spreads_over_its_own_number_of_images(plan_of, tiny
     study = plan_of({**tiny, "papers": {"P": {"images": 2000}}, "published": [one]}).study
     row = {"label": "gaussian", "certificate": "cohen", "images": 500}
     row |= {"acr": 1.51, "low": 1.49, "high": 1.54}
-    (told,) = beside(study, {"average_certified_radius": [row]})
-    assert told["difference_low"] == pytest.approx(0.01 - math.hypot(0.02, 0.015) - 0.0005)
-    assert told["difference_high"] == pytest.approx(0.01 + math.hypot(0.03, 0.01) + 0.0005)
+    (outcome,) = beside(study, {"average_certified_radius": [row]})
+    assert outcome["difference_low"] == pytest.approx(0.01 - math.hypot(0.02, 0.015) - 0.0005)
+    assert outcome["difference_high"] == pytest.approx(0.01 + math.hypot(0.03, 0.01) + 0.0005)
 
 
 def test_both_sides_have_the_confidence_that_the_study_asks_for(plan_of, tiny):
     one = {"paper": "P", "table": "T", "run": "gaussian", "radii": [0.25], "certified_accuracy": ["0.9000"]}
     papers = {"P": {"images": 2000}}
     study = plan_of({**tiny, "papers": papers, "published": [one], "agreement": {"confidence": 0.99}}).study
-    (told,) = beside(study, {"certified_accuracy": [certified("gaussian", 0.92)]})
+    (outcome,) = beside(study, {"certified_accuracy": [certified("gaussian", 0.92)]})
 
     def wilson(share, n, z=2.5758293):
         middle = (share + z * z / (2 * n)) / (1 + z * z / n)
@@ -203,5 +203,5 @@ def test_both_sides_have_the_confidence_that_the_study_asks_for(plan_of, tiny):
         return share - (middle - half), middle + half - share
 
     (down, up), (their_down, their_up) = wilson(0.92, 500), wilson(0.9, 2000)
-    assert told["difference_low"] == pytest.approx(0.02 - math.hypot(down, their_up) - 0.00005, abs=1e-7)
-    assert told["difference_high"] == pytest.approx(0.02 + math.hypot(up, their_down) + 0.00005, abs=1e-7)
+    assert outcome["difference_low"] == pytest.approx(0.02 - math.hypot(down, their_up) - 0.00005, abs=1e-7)
+    assert outcome["difference_high"] == pytest.approx(0.02 + math.hypot(up, their_down) + 0.00005, abs=1e-7)

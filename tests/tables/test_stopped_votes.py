@@ -49,11 +49,11 @@ def test_the_band_is_that_of_the_radii_that_both_sides_decide():
 
 
 def test_accuracies_are_lower_bounds_but_at_radii_that_the_rule_decided():
-    told = {"certificate": "cohen", "norm": 2.0, "alpha": 0.001, "n": 64, "factor": 1.0, "rigorous": True}
-    told |= {"label": 1, "prediction": 1, "image": [0], "radius": 0.4}
+    columns = {"certificate": "cohen", "norm": 2.0, "alpha": 0.001, "n": 64, "factor": 1.0, "rigorous": True}
+    columns |= {"label": 1, "prediction": 1, "image": [0], "radius": 0.4}
     stop = {"radii": [0.25, 0.5], "alpha": 0.001}
     for rule, decided, bounds in ((None, True, [0, 0, 0]), (stop, True, [0, 1, 0]), (stop, False, [1, 1, 1])):
-        (claim,) = claims_of(pd.DataFrame({**told, "decided": decided}), {}, rule)
+        (claim,) = claims_of(pd.DataFrame({**columns, "decided": decided}), {}, rule)
         assert [claim.is_lower_bound(radius) for radius in (0.25, 0.3, 0.5)] == [bool(b) for b in bounds]
 
 
@@ -88,14 +88,14 @@ def test_people_read_what_is_open():
         {"a": "a", "b": "b", "noise": "shared", "images": IMAGES, "only_a": [], "only_b": []}
     ]
     details["p_a"] = {c.name: probabilities(c) for c in (a, b)}
-    told = text(["a", "b"], compare([(a, b, Asked([0.5]))]), details, 0.95)
-    assert "band of the radii that votes were stopped for (0.25, 0.5) together" in told
-    assert "a: undecided (votes were stopped before they showed which images are hard)" in told
-    assert "≥ 0." in told
-    assert "≥: votes were stopped; all votes would give at least as much" in told
+    summary = text(["a", "b"], compare([(a, b, Asked([0.5]))]), details, 0.95)
+    assert "band of the radii that votes were stopped for (0.25, 0.5) together" in summary
+    assert "a: undecided (votes were stopped before they showed which images are hard)" in summary
+    assert "≥ 0." in summary
+    assert "≥: votes were stopped; all votes would give at least as much" in summary
     details["curves"] = [curve(replace(a, decided=()), b)]
-    told = text(["a", "b"], compare([(a, b, Asked([0.5]))]), details, 0.95)
-    assert "curve: undecided (votes were stopped, at no radius of both sides)" in told
+    summary = text(["a", "b"], compare([(a, b, Asked([0.5]))]), details, 0.95)
+    assert "curve: undecided (votes were stopped, at no radius of both sides)" in summary
     json.dumps(details, allow_nan=False)
 
 

@@ -87,8 +87,8 @@ def aggregated(tiny, plan_of, tmp_path, monkeypatch):
             if p.calibration:
                 measured = {"gamma": 1.5, "rho_with_noise": 4.0, "epsilon_with_noise": 2.0}
                 measured |= {"rho_without_noise": 1.0, "epsilon_without_noise": 1.0}
-                told = made_of(plan.job("calibrate", p.calibration).spec)
-                write_json(p.calibration, {**measured, "provenance": told})
+                provenance = made_of(plan.job("calibrate", p.calibration).spec)
+                write_json(p.calibration, {**measured, "provenance": provenance})
             for o in p.observations:
                 rows = radii if isinstance(radii, list) else radii(p.run)
                 if o.certified:
@@ -126,9 +126,9 @@ def test_acr_counts_wrong_and_abstained_images_as_0(aggregated):
 
 @pytest.mark.parametrize(("largest", "high"), [({"largest_radius": 1.0}, 1.0), ({}, 1.13)])
 def test_an_average_reaches_no_further_than_its_votes(largest, high):
-    told = {"certificate": "cohen", "norm": 2.0, "alpha": 0.001, "n": 64, "factor": 1.0, "rigorous": True}
-    told |= {"label": 1, "prediction": 1, "image": range(6), "radius": [1.0, 1.0, 1.0, 1.0, 1.0, 0.5]}
-    (claim,) = claims_of(pd.DataFrame(told | largest), {})
+    columns = {"certificate": "cohen", "norm": 2.0, "alpha": 0.001, "n": 64, "factor": 1.0, "rigorous": True}
+    columns |= {"label": 1, "prediction": 1, "image": range(6), "radius": [1.0, 1.0, 1.0, 1.0, 1.0, 0.5]}
+    (claim,) = claims_of(pd.DataFrame(columns | largest), {})
     row = claim.average()
     assert row["low"] < row["acr"] < row["high"]
     assert row["high"] == pytest.approx(high, abs=0.01)
@@ -172,9 +172,9 @@ def test_every_table_has_its_columns_even_without_rows(aggregated):
     found = aggregated(certificates=[], attacks=[])
     assert found["certified_accuracy"] == found["empirical_accuracy"] == found["examples"] == []
     assert [r["label"] for r in found["runs"]] == ["gaussian", "nal"]
-    for name, wanted in tables.TABLES.items():
+    for name, definition in tables.TABLES.items():
         table, made = read_table(next(p for p in tables.Path("results/tiny/tables").glob(f"{name}.parquet")))
-        assert set(wanted.columns) <= set(table.column_names), name
+        assert set(definition.columns) <= set(table.column_names), name
         assert made["spec"] == {"study": "tiny", "table": name}
 
 

@@ -96,10 +96,10 @@ def test_a_proven_gap_counts_the_noise_of_every_coordinate():
     so that a bound without d lies below Q far more often than alpha.
     """
     draw, d, n, alpha = np.random.default_rng(0), 10_000, 20, 0.3
-    told = setting(dimension=d, bound=2.0, sigma=1.0, estimates=2)
+    settings = setting(dimension=d, bound=2.0, sigma=1.0, estimates=2)
     v, q = 1.0, 10.0  # M^2 / (4 sigma^2 n)
     products = q + math.sqrt(2 * v * q + d * v * v) * draw.standard_normal((2000, n))
-    bounds = np.array([wasserstein_proofs.gradient_upper(row, told, alpha) for row in products])
+    bounds = np.array([wasserstein_proofs.gradient_upper(row, settings, alpha) for row in products])
     assert (bounds < q).mean() < alpha
     k = (1 / alpha - 1) / n
     for row, bound in zip(products[:50], bounds[:50], strict=True):

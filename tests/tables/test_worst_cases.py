@@ -43,9 +43,9 @@ def observe(start=-1.6, **changes):
 
 
 def derived(frame, rhos=(0.0, 0.5, 1.0, 2.0), gammas=(0.05, 0.1, 0.2, 0.4), **changes):
-    found, told = moved.observed(frame), {"bound": 1.0, "sigma": SIGMA, "dimension": 4}
-    told |= {"estimates": 64, "alpha": 0.001, "gammas": gammas, "rhos": rhos, **changes}
-    claims = list(wasserstein.certificates(found, Setting(**told)))
+    found, settings = moved.observed(frame), {"bound": 1.0, "sigma": SIGMA, "dimension": 4}
+    settings |= {"estimates": 64, "alpha": 0.001, "gammas": gammas, "rhos": rhos, **changes}
+    claims = list(wasserstein.certificates(found, Setting(**settings)))
     mixed = list(worst_cases.mixtures(moved.independent(frame), rhos, 64))
     return claims, mixed, {r["certificate"]: r for r in bound_checks.checks(claims, mixed)}
 
