@@ -27,8 +27,8 @@ def test_of_several_studies_the_best_measured_number_counts_whatever_its_verdict
         number("not-run", "not run", seeds=None, images=None, lower_bound=None),
     ]
     best = number("best", "agrees")
-    for told in ([best, *weak], [*weak, best]):
-        assert [row["address"].partition("/")[0] for row in numbers_of(told)] == ["best"]
+    for results in ([best, *weak], [*weak, best]):
+        assert [row["address"].partition("/")[0] for row in numbers_of(results)] == ["best"]
     shared = number("shared", "consistent", images=100, shared_images=True)
     assert [row["status"] for row in numbers_of([best, shared, *weak])] == ["consistent"]
 
@@ -44,13 +44,13 @@ def test_of_several_studies_the_best_measured_number_counts_whatever_its_verdict
     ],
 )
 def test_studies_that_contradict_each_other_leave_a_claim_undecided(verdicts, joint):
-    told = []
+    results = []
     for i, verdict in enumerate(verdicts):
         head = {"id": "a", "paper": "P", "place": "p", "claim": "c", "settings": None, "verdict": verdict}
-        told.append(
+        results.append(
             StudyResults([Path("gone.yaml")], "results", [], [head | {"address": f"study{i}/claims/a"}])
         )
-    for order in (told, told[::-1]):
+    for order in (results, results[::-1]):
         (claim,) = claims_of(order)
         assert claim["verdict"] == joint
         contradict = {"holds", "fails"} <= {*verdicts}

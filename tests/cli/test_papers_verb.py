@@ -116,8 +116,8 @@ def test_a_folder_that_nothing_can_be_written_in_is_told_before_the_work(
     monkeypatch.setattr("rs.cli.papers.everything", lambda: pytest.fail("worked for a minute"))
     Path("blocked").write_text("")
     assert main(["papers", "--out", "blocked/pages"]) == 1
-    told = "rs: blocked/pages/index.html: cannot be written: blocked is not a folder\n"
-    assert capsys.readouterr().err == told
+    message = "rs: blocked/pages/index.html: cannot be written: blocked is not a folder\n"
+    assert capsys.readouterr().err == message
 
 
 def test_rows_of_studies_that_differ_in_a_number_stand_in_its_order(
@@ -139,9 +139,9 @@ def test_rows_of_studies_that_differ_in_a_number_stand_in_its_order(
 def test_a_claim_rests_on_its_least_sure_condition_that_says_the_same() -> None:
     sure, close = condition(0.3, 0.4, 0.5, "holds"), condition(0.01, 0.05, 0.09, "holds")
     other = condition(-0.001, 0.0, 0.001, "undecided")
-    told = {"verdict": "holds", "conditions": [sure, other, close]}
-    assert _deciding(told) is close
-    assert _deciding({**told, "verdict": "undecided"}) is other
+    claim = {"verdict": "holds", "conditions": [sure, other, close]}
+    assert _deciding(claim) is close
+    assert _deciding({**claim, "verdict": "undecided"}) is other
     theory = condition(None, None, None, "holds")
     assert _deciding({"verdict": "holds", "conditions": [theory]}) is theory
     assert _deciding({"verdict": "not run", "conditions": []}) is None

@@ -27,7 +27,7 @@ KEYS = {"paired_images", "unpaired_images", "correlation", "seeds", "votes", "pr
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def logs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("power")
     draw = np.random.default_rng(0)
     common = np.minimum(draw.exponential(0.5, 400), 1.8)
@@ -44,12 +44,12 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def place(made, monkeypatch):
-    monkeypatch.chdir(made)
+def place(logs, monkeypatch):
+    monkeypatch.chdir(logs)
 
 
 @pytest.fixture
-def told(capsys):
+def power(capsys):
     def found(*arguments):
         assert main(["power", *arguments, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
@@ -57,8 +57,8 @@ def told(capsys):
     return found
 
 
-def test_images_follow_from_the_pilots_spread(told):
-    found = told("a.tsv", "b.tsv", "--difference", "0.02")
+def test_images_follow_from_the_pilots_spread(power):
+    found = power("a.tsv", "b.tsv", "--difference", "0.02")
     assert set(found) >= KEYS
     a, b = (np.genfromtxt(name, skip_header=1, usecols=3) for name in ("a.tsv", "b.tsv"))
     z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
@@ -71,8 +71,8 @@ def test_images_follow_from_the_pilots_spread(told):
     assert found["price"] is None
 
 
-def test_fewer_votes_take_more_images(told):
-    found = told("a.tsv", "b.tsv", "--sigma", "0.5")
+def test_fewer_votes_take_more_images(power):
+    found = power("a.tsv", "b.tsv", "--sigma", "0.5")
     rows = {row["n"]: row for row in found["votes"]}
     assert list(rows) == [100, 1000, 10_000, 100_000]
     assert rows[100_000]["difference"] == pytest.approx(found["difference"], rel=1e-6)
@@ -102,15 +102,15 @@ def test_radii_at_other_numbers_of_votes_are_those_of_as_large_a_share():
             assert deviation == pytest.approx(of_images, rel=1e-6)
 
 
-def test_the_other_way_round(told):
-    found = told("a.tsv", "b.tsv", "--images", "200", "--seeds", "5", "--seed-deviation", "0.1")["shown"]
-    pilot = told("a.tsv", "b.tsv", "--difference", str(found["paired"]))
+def test_the_other_way_round(power):
+    found = power("a.tsv", "b.tsv", "--images", "200", "--seeds", "5", "--seed-deviation", "0.1")["shown"]
+    pilot = power("a.tsv", "b.tsv", "--difference", str(found["paired"]))
     assert pilot["paired_images"] in (200, 201)
     assert found["methods"] > 0.1
 
 
-def test_accuracies_count_discordant_images(told):
-    found = told("a.tsv", "b.tsv", "--at", "0.5", "--difference", "0.05")
+def test_accuracies_count_discordant_images(power):
+    found = power("a.tsv", "b.tsv", "--at", "0.5", "--difference", "0.05")
     a, b = (np.genfromtxt(name, skip_header=1, usecols=3) >= 0.5 for name in ("a.tsv", "b.tsv"))
     psi = np.mean(a != b)
     assert found["discordant"] == pytest.approx(psi)
@@ -120,15 +120,15 @@ def test_accuracies_count_discordant_images(told):
     assert found["paired_images"] == math.ceil((z / 0.05) ** 2)
 
 
-def test_seeds_of_a_study_say_how_many_it_takes(told):
-    found = told("study.yaml:nal", "study.yaml:gaussian", "--difference", "0.05")
+def test_seeds_of_a_study_say_how_many_it_takes(power):
+    found = power("study.yaml:nal", "study.yaml:gaussian", "--difference", "0.05")
     gains = [g * 4 / 6 for g in (0.02, 0.5, 0.02)]
     assert found["seed_deviation"] == pytest.approx(np.std(gains, ddof=1))
     assert found["seeds"] >= 3
 
 
-def test_one_contestant_stands_for_both_sides(told):
-    found = told("a.tsv", "--difference", "0.1")
+def test_one_contestant_stands_for_both_sides(power):
+    found = power("a.tsv", "--difference", "0.1")
     assert (found["b"], found["paired_images"], found["correlation"]) == (None, None, None)
     assert found["unpaired_images"] > 100
     alone = pilot_of([contestant("a", [0.0, 0.5, 1.0])], 0.5)
@@ -141,23 +141,23 @@ def test_one_contestant_stands_for_both_sides(told):
 
 
 @pytest.mark.parametrize("level", [0.3, 2.0])
-def test_a_pilot_without_spread_does_not_promise_a_difference_from_two_images(told, level):
+def test_a_pilot_without_spread_does_not_promise_a_difference_from_two_images(power, level):
     """All of 50 images right, or none: accuracies that are apart have a spread, radii that of one image."""
     write_radii(Path("alike-a.tsv"), np.full(50, 0.537))
     write_radii(Path("alike-b.tsv"), np.full(50, 0.537))
     z2 = (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) ** 2
     for names in (["alike-a.tsv"], ["alike-a.tsv", "alike-b.tsv"]):
-        found = told(*names, "--at", str(level), "--difference", "0.05", "--images", "500")
+        found = power(*names, "--at", str(level), "--difference", "0.05", "--images", "500")
         assert found["unpaired_images"] == math.ceil(z2 * 0.95 / 0.05)
         assert found["shown"]["unpaired"] == pytest.approx(z2 / (z2 + 500))
-        average = told(*names, "--difference", "0.01", "--images", "500")
+        average = power(*names, "--difference", "0.01", "--images", "500")
         assert average["unpaired_images"] == math.ceil(z2 * (0.537 / 0.01) ** 2 / 50)
         assert average["shown"]["unpaired"] > 0
     assert found["paired_images"] > 100
     assert average["paired_images"] == average["unpaired_images"]
 
 
-def test_a_share_of_the_images_leaves_accuracies_a_spread_too(told):
+def test_a_share_of_the_images_leaves_accuracies_a_spread_too(power):
     whole = [contestant(name, np.full(20, 1.0), factor=0.95) for name in "ab"]
     pilot = pilot_of(whole, 0.5)
     assert (pilot.paired, pilot.unpaired, pilot.discordant) == (0.0, 0.0, None)
@@ -202,13 +202,13 @@ def test_bad_input_is_one_line(capsys, arguments, line):
 
 
 @pytest.mark.skipif("RS_DATA_DIR" not in os.environ, reason="needs the published logs in RS_DATA_DIR")
-def test_published_logs(told):
+def test_published_logs(power):
     """About 1,580 paired images tell CAT-RS from SmoothMix, and 26,400 on each side unpaired."""
     folder = Path(os.environ["RS_DATA_DIR"]) / "published-logs"
     names = [folder / f"acr2025-cifar10-resnet110-{m}-sigma_0.5.tsv" for m in ("catrs", "smoothmix")]
     if not all(name.exists() for name in names):
         pytest.skip("no published logs in RS_DATA_DIR")
-    found = told(*map(str, names))
+    found = power(*map(str, names))
     assert found["paired_images"] == pytest.approx(1578, abs=3)
     assert found["unpaired_images"] == pytest.approx(26_445, abs=5)
 

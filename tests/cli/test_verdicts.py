@@ -66,8 +66,8 @@ def folder(tmp_path, tiny, monkeypatch):
         found = tables.get(name, [])
         columns = dict.fromkeys([*table.columns, *(key for row in found for key in row)])
         data = {column: [row.get(column) for row in found] for column in columns}
-        made = {"spec": {"study": "one", "table": name}, "files": ["config/one.yaml"]}
-        write_table(Path("results/one/tables") / f"{name}.parquet", _table(data), made)
+        provenance = {"spec": {"study": "one", "table": name}, "files": ["config/one.yaml"]}
+        write_table(Path("results/one/tables") / f"{name}.parquet", _table(data), provenance)
     return tmp_path
 
 
@@ -79,9 +79,9 @@ def _table(data: dict[str, list[Any]]) -> Any:
 
 def test_each_number_and_claim_counts_once(folder, capsys):
     assert main(["verdicts", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert set(told) == {"totals", "numbers", "claims", "from_logs"}
-    [number], [claim] = told["numbers"], told["claims"]
+    printed = json.loads(capsys.readouterr().out)
+    assert set(printed) == {"totals", "numbers", "claims", "from_logs"}
+    [number], [claim] = printed["numbers"], printed["claims"]
     assert (number["address"].split("/")[0], number["status"], number["source"]) == (
         "one",
         "differs",
@@ -90,18 +90,18 @@ def test_each_number_and_claim_counts_once(folder, capsys):
     assert (claim["address"], claim["verdict"]) == ("one/claims/helps", "holds")
     places = [f"certified_accuracy[{i}]" for i in (3, 4, 5, 0, 1, 2)]
     assert claim["conditions"][0]["evidence"] == ", ".join(places)
-    assert told["totals"]["numbers"]["differs"] == told["totals"]["papers"]["P"]["claims"]["holds"] == 1
-    assert sum(told["totals"]["numbers"].values()) == 1
+    assert printed["totals"]["numbers"]["differs"] == printed["totals"]["papers"]["P"]["claims"]["holds"] == 1
+    assert sum(printed["totals"]["numbers"].values()) == 1
 
 
 def test_without_tables_nothing_was_run(folder, capsys):
     assert main(["verdicts", "--kept"]) == 0
     out = capsys.readouterr().out
     assert "not run: It helps. (P, section 1)" in out
-    told = list(everything(kept_only=True))
+    results = list(everything(kept_only=True))
     assert (
-        {row["status"] for row in numbers_of(told)}
-        == {row["verdict"] for row in claims_of(told)}
+        {row["status"] for row in numbers_of(results)}
+        == {row["verdict"] for row in claims_of(results)}
         == {"not run"}
     )
 
@@ -150,10 +150,10 @@ def test_a_file_that_cannot_be_written_between_marks_is_told_before_the_work(
 def test_why_says_of_what_is_not_run_that_its_training_diverged(folder):
     run = Plan(Study([Path("config/two.yaml")])).runs[0]
     assert not any("diverged" in line for line in chain("two/claims/helps"))
-    made = provenance(run.spec, "code", diverged={"epoch": 2, "lost": "the loss is nan"})
-    write_table(run.folder / "diverged.parquet", _table({"epoch": [2]}), made)
-    told = [line for line in chain("two/claims/helps") if "diverged in epoch 2 (the loss is nan)" in line]
-    assert len(told) == 1
+    record = provenance(run.spec, "code", diverged={"epoch": 2, "lost": "the loss is nan"})
+    write_table(run.folder / "diverged.parquet", _table({"epoch": [2]}), record)
+    lines = [line for line in chain("two/claims/helps") if "diverged in epoch 2 (the loss is nan)" in line]
+    assert len(lines) == 1
 
 
 def test_claims_that_are_mathematics_are_counted_apart():
@@ -192,15 +192,17 @@ def test_what_a_paper_s_own_numbers_say_stands_beside_what_was_found(folder):
         "  by the paper's own numbers: fails",
         "  certified accuracy of nal better than gaussian at 0.25 = -0.1 [-0.2, 0]: fails (as printed)",
     ]
-    told = page([], [claim], True)
-    assert "The papers print the numbers behind 1 claim: by these, it does not hold." in told
-    contradicted = told.partition("own numbers contradict")[2].partition("not run")[0]
+    document = page([], [claim], True)
+    assert "The papers print the numbers behind 1 claim: by these, it does not hold." in document
+    contradicted = document.partition("own numbers contradict")[2].partition("not run")[0]
     assert "It helps." in contradicted
     assert "−0.100" in contradicted
 
 
 def test_why_follows_a_number_a_claim_and_a_row(folder):
-    number = next(row["address"] for told in everything() for row in told.numbers if told.source == "results")
+    number = next(
+        row["address"] for results in everything() for row in results.numbers if results.source == "results"
+    )
     # the runs of these tables are not those of the plan, so that the chain ends at the row
     lines = list(chain(number))
     assert lines[0] == "P, T: certified_accuracy at 0.25 is printed as 0.9"
@@ -244,8 +246,8 @@ def test_a_near_name_is_offered(folder, capsys):
 def test_tables_of_another_version_are_named_and_left_out(folder, capsys):
     old = Path("results/old/tables/published.parquet")
     write_table(old, _table({"paper": ["P"], "verdict": ["within interval"]}), {"files": ["config/two.yaml"]})
-    told = list(everything())
-    assert [(one.source, [f.name for f in one.files]) for one in told] == [
+    results = list(everything())
+    assert [(one.source, [f.name for f in one.files]) for one in results] == [
         ("results", ["one.yaml"]),
         ("none", ["two.yaml"]),
     ]
@@ -261,13 +263,13 @@ def test_follow_waits_for_a_number_of_seconds(folder, capsys, every):
 @pytest.mark.slow
 def test_the_committed_totals_are_what_the_committed_evidence_gives(monkeypatch):
     monkeypatch.chdir(CHECKOUT)
-    told = list(everything(kept_only=True))
-    numbers, claims = numbers_of(told), claims_of(told)
+    results = list(everything(kept_only=True))
+    numbers, claims = numbers_of(results), claims_of(results)
     others = from_logs.kept({row["paper"] for row in numbers})
     for name, whole in (("docs/evidence/verdicts.md", True), ("README.md", False)):
         text = Path(name).read_text()
-        told = page(numbers, claims, whole) + from_logs.page(others, whole)
-        assert within(Path(name), "verdicts", told) == text, f"{name}: run make evidence"
+        summary = page(numbers, claims, whole) + from_logs.page(others, whole)
+        assert within(Path(name), "verdicts", summary) == text, f"{name}: run make evidence"
     counted = totals(numbers, claims)
     assert counted["numbers"]["zero by construction"] == 450  # 8 of them beside a second reading of Table 6
     lines = list(chain("nal-gpu/nal-table-1/nal-gamma=1.5/epsilon"))

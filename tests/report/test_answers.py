@@ -17,10 +17,10 @@ from rs.tables.noise import smoothed_with
 
 
 def pair(a: str, b: str, radius: float, difference: float, verdict: str) -> dict[str, Any]:
-    told = {"a": a, "b": b, "about": "networks", "metric": "certified_accuracy", "certificate": "cohen"}
-    told |= smoothed_with({"name": "gaussian", "sigma": 0.25})
-    told |= {"radius": radius, "difference": difference, "verdict": verdict}
-    return told | {"low": difference - 0.02, "high": difference + 0.02}
+    row = {"a": a, "b": b, "about": "networks", "metric": "certified_accuracy", "certificate": "cohen"}
+    row |= smoothed_with({"name": "gaussian", "sigma": 0.25})
+    row |= {"radius": radius, "difference": difference, "verdict": verdict}
+    return row | {"low": difference - 0.02, "high": difference + 0.02}
 
 
 def tables(folder: Path, rows: list[dict[str, Any]]) -> Path:
@@ -45,8 +45,8 @@ def test_a_run_is_best_only_where_it_beats_every_other(tmp_path: Path) -> None:
 
 
 def test_neighbouring_radii_are_one_sentence(tmp_path: Path) -> None:
-    (told,) = answers(tables(tmp_path, PAIRS))
-    assert told == (
+    (sentence,) = answers(tables(tmp_path, PAIRS))
+    assert sentence == (
         "two certifies most at r = 0.5 to 0.75 (+0.050 [+0.030, +0.070] over one at 0.5); "
         "at r = 1 no run leads all others beyond the images' noise."
     )
@@ -54,22 +54,25 @@ def test_neighbouring_radii_are_one_sentence(tmp_path: Path) -> None:
 
 def test_the_largest_average_is_said_first(tmp_path: Path) -> None:
     only = [pair("one", "two", float("nan"), 0.05, "better") | {"metric": "acr"}]
-    (told,) = answers(tables(tmp_path, only))
+    (sentence,) = answers(tables(tmp_path, only))
     assert (
-        told == "one has the largest average certified radius (+0.050 [+0.030, +0.070] over two, the next)."
+        sentence
+        == "one has the largest average certified radius (+0.050 [+0.030, +0.070] over two, the next)."
     )
 
 
 def test_without_a_real_difference_no_run_is_named(tmp_path: Path) -> None:
-    (told,) = answers(tables(tmp_path, [pair("one", "two", 0.5, 0.03, "undecided")]))
-    assert told.startswith("Neither run certifies more than the other at any radius beyond the images' noise")
-    (told,) = answers(tables(tmp_path, [p | {"verdict": "undecided"} for p in PAIRS]))
-    assert told.startswith("None of 3 runs certifies more than all others at any radius")
+    (sentence,) = answers(tables(tmp_path, [pair("one", "two", 0.5, 0.03, "undecided")]))
+    assert sentence.startswith(
+        "Neither run certifies more than the other at any radius beyond the images' noise"
+    )
+    (sentence,) = answers(tables(tmp_path, [p | {"verdict": "undecided"} for p in PAIRS]))
+    assert sentence.startswith("None of 3 runs certifies more than all others at any radius")
 
 
-def attacked(*given: Any, attack: str = "pgd_l2", noise: dict[str, Any] | None = None) -> dict[str, Any]:
-    told = pair(*given) | {"metric": "empirical_accuracy", "certificate": None, "attack": attack}
-    return told | (smoothed_with(noise) if noise else {})
+def attacked(*fields: Any, attack: str = "pgd_l2", noise: dict[str, Any] | None = None) -> dict[str, Any]:
+    row = pair(*fields) | {"metric": "empirical_accuracy", "certificate": None, "attack": attack}
+    return row | (smoothed_with(noise) if noise else {})
 
 
 def of_attacks(folder: Path, rows: list[dict[str, Any]], labels: dict[str, list[str]]) -> Path:
@@ -108,12 +111,14 @@ def test_a_study_of_attacks_alone_says_which_run_is_best_at_which_radius(tmp_pat
 def test_each_attack_has_its_sentence(tmp_path: Path) -> None:
     weak = [attacked("nal", "gaussian", r, 0.01, "undecided", attack="weak") for r in (0.5, 1.0)]
     runs = ["nal", "gaussian"]
-    told = answers(of_attacks(tmp_path, [*UNDER_ATTACK, *weak], {"pgd_l2": runs, "weak": runs}))
-    assert told[0] == NAL_LEADS
-    assert told[1].startswith("Under attack (weak, gaussian σ = 0.25): neither run is more accurate than")
+    sentences = answers(of_attacks(tmp_path, [*UNDER_ATTACK, *weak], {"pgd_l2": runs, "weak": runs}))
+    assert sentences[0] == NAL_LEADS
+    assert sentences[1].startswith(
+        "Under attack (weak, gaussian σ = 0.25): neither run is more accurate than"
+    )
     bare = [attacked("nal", "gaussian", 0.5, 0.1, "better", noise={"name": "none"})]
-    (told,) = answers(tables(tmp_path / "bare", bare))
-    assert told.startswith("Under attack (pgd_l2, no smoothing noise): nal is most accurate at r = 0.5 (")
+    (sentence,) = answers(tables(tmp_path / "bare", bare))
+    assert sentence.startswith("Under attack (pgd_l2, no smoothing noise): nal is most accurate at r = 0.5 (")
 
 
 def test_a_run_whose_attack_was_not_compared_is_not_beaten(tmp_path: Path) -> None:
@@ -122,22 +127,22 @@ def test_a_run_whose_attack_was_not_compared_is_not_beaten(tmp_path: Path) -> No
 
 
 def test_attacks_have_a_sentence_beside_certificates(tmp_path: Path) -> None:
-    told = answers(tables(tmp_path, [*PAIRS, *UNDER_ATTACK]))
-    assert told[0].startswith("two certifies most at r = 0.5 to 0.75")
-    assert told[1:] == [NAL_LEADS]
+    sentences = answers(tables(tmp_path, [*PAIRS, *UNDER_ATTACK]))
+    assert sentences[0].startswith("two certifies most at r = 0.5 to 0.75")
+    assert sentences[1:] == [NAL_LEADS]
 
 
 def test_published_numbers_and_claims_are_counted(tmp_path: Path) -> None:
     statuses = ["agrees", "differs", "differs", "not run"]
     published = pd.DataFrame({"status": statuses, "direction": [None, "above", "below", None]})
     claims = pd.DataFrame({"id": ["a", "a", "b"], "verdict": ["holds", "holds", "undecided"]})
-    told = answers(study_tables.write(tmp_path, {"published": published, "claims": claims}))
-    assert told[0] == "Of 4 published numbers 1 agrees, 2 differ (1 above, 1 below) and 1 is not run."
-    assert told[1] == "Of 2 claims 1 holds and 1 is undecided."
+    sentences = answers(study_tables.write(tmp_path, {"published": published, "claims": claims}))
+    assert sentences[0] == "Of 4 published numbers 1 agrees, 2 differ (1 above, 1 below) and 1 is not run."
+    assert sentences[1] == "Of 2 claims 1 holds and 1 is undecided."
 
 
 @pytest.mark.parametrize(
-    ("counts", "told"),
+    ("counts", "sentence"),
     [
         ({"holds": 3, "fails": 0, "undecided": 1}, "Of 4 claims 3 hold and 1 is undecided."),
         ({"holds": 1, "fails": 2, "not run": 2}, "Of 5 claims 1 holds, 2 fail and 2 are not run."),
@@ -155,8 +160,8 @@ def test_published_numbers_and_claims_are_counted(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_verdicts_are_counted_in_a_sentence(counts: dict[str, int], told: str) -> None:
-    assert counted(counts, "claims") == told
+def test_verdicts_are_counted_in_a_sentence(counts: dict[str, int], sentence: str) -> None:
+    assert counted(counts, "claims") == sentence
 
 
 def test_what_is_said_of_all_keeps_its_aside() -> None:
@@ -166,7 +171,7 @@ def test_what_is_said_of_all_keeps_its_aside() -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "count", "told"),
+    ("what", "count", "words"),
     [
         ("the paper's images", 1, "the paper's own 1 image would decide it"),
         ("the paper's images", 2500, "the paper's own 2,500 images would decide it"),
@@ -175,12 +180,12 @@ def test_what_is_said_of_all_keeps_its_aside() -> None:
         ("seeds", 4, "4 training seeds at least"),
     ],
 )
-def test_what_would_decide_is_told_in_the_right_number(what: str, count: int, told: str) -> None:
+def test_what_would_decide_is_told_in_the_right_number(what: str, count: int, words: str) -> None:
     row: dict[str, Any] = {"status": "undecided", "difference": 0.1, "difference_low": 0.0, "seeds": 1.0}
     row |= {"difference_high": 0.2, "decides": what, "decides_count": float(count), "counted": "images"}
-    assert f"; {told} (1 seed: the spread" in verdict_words(row)
+    assert f"; {words} (1 seed: the spread" in verdict_words(row)
     known = verdict_words(row | {"counted": "images and seeds"})
-    assert known.endswith(f"; {told}".replace("at least", "would decide it"))
+    assert known.endswith(f"; {words}".replace("at least", "would decide it"))
 
 
 def test_counts_of_one_and_of_several() -> None:
@@ -205,7 +210,7 @@ def test_the_noise_is_said_where_the_study_has_another_that_nothing_is_compared_
     rows.append({"label": "alone", **smoothed_with({"name": "laplace", "scale": 0.1})})
     averages = pd.DataFrame([row | {"certificate": "cohen"} for row in rows])
     compared = pd.DataFrame([pair("one", "two", 0.5, 0.03, "undecided")])
-    told = answers(
+    sentences = answers(
         study_tables.write(tmp_path, {"comparisons": compared, "average_certified_radius": averages})
     )
-    assert [one.partition(":")[0] for one in told] == ["Under gaussian σ = 0.25, cohen"]
+    assert [one.partition(":")[0] for one in sentences] == ["Under gaussian σ = 0.25, cohen"]

@@ -10,9 +10,9 @@ from rs.report.papers import write_papers
 
 
 def left(study: str, numbers: int, done: int = 0) -> list[dict[str, Any]]:
-    told = {"paper": "P", "table": "Table 1", "label": study, "metric": "acr", "radius": None}
-    told |= {"printed": "0.5", "address": "a", "study": study, "reproduced": None, "low": None}
-    return [{**told, "status": "not run" if i < numbers else "agrees"} for i in range(numbers + done)]
+    row = {"paper": "P", "table": "Table 1", "label": study, "metric": "acr", "radius": None}
+    row |= {"printed": "0.5", "address": "a", "study": study, "reproduced": None, "low": None}
+    return [{**row, "status": "not run" if i < numbers else "agrees"} for i in range(numbers + done)]
 
 
 def claim(study: str, verdict: str = "not run") -> dict[str, Any]:
@@ -64,8 +64,8 @@ def test_what_several_studies_decide_counts_once() -> None:
 
 def test_where_nothing_fits_the_cheapest_is_named() -> None:
     found = offers(LEFT, {"dear": 40.0, "rich": 3.0})
-    told = "Nothing that is left fits into one H100 hour; the cheapest, rich, decides 90 numbers in 3.0."
-    assert sentence(found, "H100") == told
+    expected = "Nothing that is left fits into one H100 hour; the cheapest, rich, decides 90 numbers in 3.0."
+    assert sentence(found, "H100") == expected
     assert sentence([], "H100") == ""
 
 

@@ -71,8 +71,8 @@ def make_finished(folder: Path) -> None:
 
 @pytest.fixture
 def finished(tmp_path_factory, tmp_path, monkeypatch):
-    made = made_once(tmp_path_factory, "pending", lambda folder: make_finished(folder / "study"))
-    shutil.copytree(made / "study", tmp_path / "study", symlinks=True)
+    place = made_once(tmp_path_factory, "pending", lambda folder: make_finished(folder / "study"))
+    shutil.copytree(place / "study", tmp_path / "study", symlinks=True)
     monkeypatch.chdir(tmp_path / "study")
 
 
@@ -86,16 +86,16 @@ def outputs(plan: Plan) -> list[Path]:
 
 def by_snakemake(*arguments: str) -> str:
     """What Snakemake prints; in this process, since its start takes longer than its judgement."""
-    told = io.StringIO()
+    printed = io.StringIO()
     with (
-        contextlib.redirect_stdout(told),
-        contextlib.redirect_stderr(told),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
         pytest.raises(SystemExit) as ended,
     ):
         snakemake([*arguments, "--cores", "1", "--configfile", "study.yaml"])
     running_plans._HELD.clear()  # as the end of its process would
-    assert ended.value.code == 0, told.getvalue()
-    return told.getvalue()
+    assert ended.value.code == 0, printed.getvalue()
+    return printed.getvalue()
 
 
 def both(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, str], dict[str, str]]:
@@ -228,9 +228,9 @@ def test_another_size_of_shards_makes_nothing_stale(finished, monkeypatch):
     assert study["sampling"]["images_per_shard"] != 3
     study["sampling"]["images_per_shard"] = 3
     Path("study.yaml").write_text(yaml.safe_dump(study))
-    told = by_snakemake("--dry-run")
+    output = by_snakemake("--dry-run")
     assert (
-        told.count("drawn in shards of 6 images, which are kept; sampling.images_per_shard: 3 applies to")
+        output.count("drawn in shards of 6 images, which are kept; sampling.images_per_shard: 3 applies to")
         == 1
     )
     assert both(monkeypatch) == (there, there)
@@ -258,10 +258,10 @@ def test_what_was_not_compared_is_snakemakes_to_judge(finished, monkeypatch):
     assert status.status(planned(), [Path("study.yaml")]).splitlines()[1].split() == ["tiny", "0", "0", "1"]
     rule.write_text(text)
     profile = Path("workflow/profiles/default/profile.v9+.yaml")
-    said = profile.read_text()
-    profile.write_text(f"{said}rerun-triggers: mtime\n")
+    settings = profile.read_text()
+    profile.write_text(f"{settings}rerun-triggers: mtime\n")
     refused("profile")
-    profile.write_text(said.replace("cores: all", "cores: 7"))
+    profile.write_text(settings.replace("cores: all", "cores: 7"))
     record = records.place(planned().folder / "mlflow.json")
     record.write_text(record.read_text().replace('"record_format_version": 6', '"record_format_version": 7'))
     refused("later Snakemake")
