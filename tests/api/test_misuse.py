@@ -21,7 +21,7 @@ def logits(images: torch.Tensor) -> torch.Tensor:
     return images.flatten(1)[:, :3]
 
 
-def told(call) -> str:
+def message_of(call) -> str:
     with pytest.raises(rs.UserError) as caught:
         call()
     assert "\n" not in str(caught.value)
@@ -56,7 +56,7 @@ def certify(images=X, labels=None, model=logits, **settings):
     ],
 )
 def test_models(model, line):
-    found = told(lambda: certify(model=model))
+    found = message_of(lambda: certify(model=model))
     assert all(part in found for part in line.split(".*")), found
 
 
@@ -77,7 +77,7 @@ def test_models(model, line):
     ],
 )
 def test_images(images, line):
-    assert line in told(lambda: certify(images))
+    assert line in message_of(lambda: certify(images))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_images(images, line):
     ],
 )
 def test_what_is_asked_of_images(settings, line):
-    found = told(lambda: certify(**settings))
+    found = message_of(lambda: certify(**settings))
     assert line in found, found
 
 
@@ -132,24 +132,24 @@ def test_what_is_asked_of_images(settings, line):
     ],
 )
 def test_noise_and_form(settings, line):
-    found = told(lambda: rs.smooth(logits, **settings))
+    found = message_of(lambda: rs.smooth(logits, **settings))
     assert line in found, found
 
 
 def test_what_no_certificate_speaks_of():
-    assert "greater than 0 to certify" in told(lambda: rs.smooth(logits, sigma=0).certify(X))
-    assert "no theorem for noise none" in told(lambda: rs.smooth(logits, "none").certify(X))
+    assert "greater than 0 to certify" in message_of(lambda: rs.smooth(logits, sigma=0).certify(X))
+    assert "no theorem for noise none" in message_of(lambda: rs.smooth(logits, "none").certify(X))
 
 
 def test_predictions_and_another_size():
     smoothed = rs.smooth(logits, sigma=0.25, batch=32)
-    assert "n = 10: abstains from everything at alpha = 0.001; at least 11" in told(
+    assert "n = 10: abstains from everything at alpha = 0.001; at least 11" in message_of(
         lambda: smoothed.predict(X, n=10)
     )
-    assert "alpha: 2" in told(lambda: smoothed.predict(X, alpha=2))
+    assert "alpha: 2" in message_of(lambda: smoothed.predict(X, alpha=2))
     smoothed.predict(X, n=11, progress=False)
     other = np.zeros((1, 1, 9, 9), np.float32)
-    assert "images of 1x9x9, but this classifier has its form for 1x8x8" in told(
+    assert "images of 1x9x9, but this classifier has its form for 1x8x8" in message_of(
         lambda: smoothed.predict(other)
     )
 
@@ -172,18 +172,18 @@ def test_predictions_and_another_size():
 def test_attacks(settings, line):
     smoothed = rs.smooth(settings.pop("model", logits), sigma=0.25, batch=32, device="cpu")
     given = {"labels": [0, 1, 2, 0], "attack": "pgd_l2", "radii": [0.5], "progress": False, **settings}
-    found = told(lambda: rs.attack(smoothed, X, **given))
+    found = message_of(lambda: rs.attack(smoothed, X, **given))
     assert line in found, found
 
 
 def test_an_attack_on_a_network_asks_for_the_smoothed_classifier():
-    line = told(lambda: rs.attack(torch.nn.Flatten(), X, [0, 1, 2, 0], radii=[0.5]))
+    line = message_of(lambda: rs.attack(torch.nn.Flatten(), X, [0, 1, 2, 0], radii=[0.5]))
     assert line == "attack: smoothed: a Flatten; give a smoothed classifier: rs.smooth(model, sigma=0.25)"
 
 
 def test_a_network_in_a_function_is_told_to_leave_training_mode():
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5)).train()
-    in_function = told(lambda: certify(model=lambda x: network(x), n=100))
+    in_function = message_of(lambda: certify(model=lambda x: network(x), n=100))
     assert in_function.endswith("; a network inside a function keeps its mode: call its eval()")
     assert (certify(model=network, n=100).prediction >= -1).all()  # a module is put into evaluation mode
 
@@ -191,7 +191,7 @@ def test_a_network_in_a_function_is_told_to_leave_training_mode():
         def forward(self, x):
             return x.flatten(1) + torch.randn(len(x), 1)
 
-    assert "eval()" not in told(lambda: certify(model=Drawing(), n=100))
+    assert "eval()" not in message_of(lambda: certify(model=Drawing(), n=100))
 
 
 @pytest.mark.parametrize(
@@ -221,16 +221,16 @@ def test_a_network_in_a_function_is_told_to_leave_training_mode():
     ],
 )
 def test_counts_and_tables(call, line):
-    found = told(call)
+    found = message_of(call)
     assert line in found, found
 
 
 def test_counts_that_know_their_noise_take_no_other():
     counts = certify().counts
-    assert "leave them out" in told(lambda: rs.certify_counts(counts, noise="laplace"))
-    assert "sigma: no such parameter" in told(lambda: rs.certify_counts(counts, sigma=0.5))
-    assert "no labels were given" in told(lambda: certify().certified_accuracy())
-    assert "[2] for 4 images" in told(lambda: counts.labelled([0, 1]))
+    assert "leave them out" in message_of(lambda: rs.certify_counts(counts, noise="laplace"))
+    assert "sigma: no such parameter" in message_of(lambda: rs.certify_counts(counts, sigma=0.5))
+    assert "no labels were given" in message_of(lambda: certify().certified_accuracy())
+    assert "[2] for 4 images" in message_of(lambda: counts.labelled([0, 1]))
 
 
 @pytest.mark.parametrize("radii", [0.5, np.float64(0.5), "0.5", [-1.0], [np.nan], [[0.5]], ["a"], None])
@@ -240,7 +240,7 @@ def test_radii_are_a_list_of_numbers_everywhere(radii):
         ("certified_accuracy", lambda: found.certified_accuracy(radii)),
         ("attack", lambda: rs.attack(rs.smooth(logits, sigma=0.25), X, [0, 1, 2, 0], radii=radii)),
     ):
-        line = told(call)
+        line = message_of(call)
         assert line.startswith(f"{verb}: radii: "), line
         assert "give a list of numbers from 0" in line
         assert line.endswith(": [0.5]") == (not isinstance(radii, str | list | None))
@@ -248,18 +248,18 @@ def test_radii_are_a_list_of_numbers_everywhere(radii):
 
 
 def test_settings_are_refused_in_the_words_of_studies():
-    assert told(lambda: certify(n=100, stop=[0.2])).endswith("[0.2]: must be a dictionary")
-    assert "precision: 'fp16': must be 'float32', " in told(
+    assert message_of(lambda: certify(n=100, stop=[0.2])).endswith("[0.2]: must be a dictionary")
+    assert "precision: 'fp16': must be 'float32', " in message_of(
         lambda: rs.smooth(logits, sigma=1, precision="fp16")
     )
 
 
 def test_no_images_and_no_table_are_named(tmp_path):
-    assert told(lambda: certify(images=X[:0])).endswith(
+    assert message_of(lambda: certify(images=X[:0])).endswith(
         "[0, 1, 8, 8]; allowed [N, C, H, W]; there are no images"
     )
     (tmp_path / "README.md").write_text("precious")
-    assert "README.md: no table (*.parquet); give the folder of a study" in told(
+    assert "README.md: no table (*.parquet); give the folder of a study" in message_of(
         lambda: rs.read(tmp_path / "README.md")
     )
 
@@ -276,6 +276,6 @@ def test_the_answer_of_a_broken_certificate_is_no_claim(change, line, monkeypatc
     """As in a study: tests/stages/test_broken_certificates.py."""
     own = Cohen.certify
     monkeypatch.setattr(Cohen, "certify", lambda self, *given: change(own(self, *given)))
-    found = told(lambda: certify(n=100))
+    found = message_of(lambda: certify(n=100))
     assert found.startswith("certificate Cohen: ")
     assert line in found
