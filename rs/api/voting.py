@@ -19,7 +19,7 @@ from rs.networks import forms
 from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm, form_of
 from rs.networks.transformations import copied
-from rs.settings.sampling import Stop, asked_form
+from rs.settings.sampling import Stop, requested_form
 from rs.smoothing.noise import Noise
 from rs.stages.sample_sequential import draw_until_decided
 from rs.stages.shared_batches import Ballot, cast
@@ -67,7 +67,7 @@ def prepared(
             raise
         raise UserError(f"{error}; a network inside a function keeps its mode: call its eval()") from error
     audited = Audited(copy, {"classes": classes}, probes, name, facts["chance"])
-    form_settings = asked_form(form_settings)
+    form_settings = requested_form(form_settings)
     if form_settings["compiled"] or device.type == "cuda":  # other forms need no trial (rs.stages.form)
         form_settings, _ = forms.resolve(audited, form_settings, device)
     return Ready(audited, form_of(audited, form_settings, device), form_settings, noise, seed)

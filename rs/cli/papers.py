@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     left = _left_to_decide(studies, open_numbers, open_claims)
     hours = {name: study.hours for name, study in studies.items() if study.hours}
     shown = [
-        {**row, "study": _shown(row, key, studies, names), "told": verdict_words(row)}
+        {**row, "study": _shown(row, key, studies, names), "words": verdict_words(row)}
         for key, row in numbers.items()
     ]
     claim_rows = [{**_claim(claim), "study": names[_files(claim)]} for claim in claims.values()]

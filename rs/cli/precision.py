@@ -24,7 +24,7 @@ from rs.methods import catalog
 from rs.networks import audit as network_audit
 from rs.networks import openvino_program as programs
 from rs.networks.audit import Audited
-from rs.networks.forms import wanted
+from rs.networks.forms import form_for
 from rs.networks.images import open_split
 from rs.networks.inference import InferenceForm, form_of
 from rs.networks.openvino_form import DIFFERING, OpenVinoForm, calibrated, for_noise
@@ -32,7 +32,7 @@ from rs.plan.plan import Plan
 from rs.settings.images import Subset
 from rs.settings.labels import label_of
 from rs.settings.limits import MOST_IMAGES, MOST_VOTES
-from rs.settings.sampling import asked_form, by_openvino
+from rs.settings.sampling import by_openvino, requested_form
 from rs.smoothing.noise import Noise
 from rs.stages import answers
 from rs.statistics.draws import Draws, Votes
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     for planned, observation in trained:
         fixed = observation.form
         sampling = {**planned.run.sections["sampling"], "noise": observation.noise}
-        sampling |= wanted(sampling, fixed if fixed and fixed.is_file() else None)
+        sampling |= form_for(sampling, fixed if fixed and fixed.is_file() else None)
         sampling["precision"] = rounded(args.precision, sampling["precision"])
         with use_device(sampling["device"]) as device:
             compared = compare(
@@ -153,7 +153,7 @@ def _forms(
     """The forms in float32 and in the precision of `sampling`. Int8 is calibrated anew: the run's own scales
     belong to the processor and the versions (of this code too) with which its form was made.
     """
-    other, plain = asked_form(sampling), {**sampling, "precision": "float32", "engine": "torch"}
+    other, plain = requested_form(sampling), {**sampling, "precision": "float32", "engine": "torch"}
     if not by_openvino(other):
         return [form_of(audited, form, device) for form in (plain, other)]
     programs.check_processor(other, device)

@@ -184,8 +184,8 @@ def _strength(row: Row) -> tuple[float, ...]:
     if row["status"] not in AT_PAPERS_SETTINGS:
         return (WITHOUT_VERDICT.index(row["status"]),)
     seeds, images = row["seeds"] or 0, row["images"] or 0
-    told = (seeds >= FEWEST_SEEDS, not row["lower_bound"], bool(row["shared_images"]), seeds, images)
-    return (len(WITHOUT_VERDICT), *map(float, told))
+    design = (seeds >= FEWEST_SEEDS, not row["lower_bound"], bool(row["shared_images"]), seeds, images)
+    return (len(WITHOUT_VERDICT), *map(float, design))
 
 
 def key_of(data: str, address: str) -> str:
@@ -214,5 +214,10 @@ def _joint(found: list[Row]) -> Row:
     decided = {row["address"].partition("/")[0]: row["verdict"] for row in found}
     if not {"holds", "fails"} <= {*decided.values()}:
         return first
-    said = [f"{verdict} in {study}" for study, verdict in decided.items() if verdict in ("holds", "fails")]
-    return first | {"verdict": "undecided", "settings": f"studies contradict each other: {', '.join(said)}"}
+    verdicts = [
+        f"{verdict} in {study}" for study, verdict in decided.items() if verdict in ("holds", "fails")
+    ]
+    return first | {
+        "verdict": "undecided",
+        "settings": f"studies contradict each other: {', '.join(verdicts)}",
+    }

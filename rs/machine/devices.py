@@ -26,7 +26,7 @@ SLOW = 5  # ratio to float32; processors with bfloat16 are faster in it, emulati
 
 
 @contextlib.contextmanager
-def use_device(wanted: str, threads: int = 1) -> Iterator[torch.device]:
+def use_device(requested: str, threads: int = 1) -> Iterator[torch.device]:
     """The device for `auto`, `cpu` or `cuda`, with `threads` CPU threads.
 
     On a machine with several GPUs, a job that was not assigned one holds a lock on the GPU that it uses;
@@ -36,7 +36,7 @@ def use_device(wanted: str, threads: int = 1) -> Iterator[torch.device]:
     _keep_freed_memory()
     if "torch._dynamo" in sys.modules:  # a job compiles its own networks, whatever ran before in this process
         torch.compiler.reset()
-    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+    if requested == "cpu" or (requested == "auto" and not torch.cuda.is_available()):
         yield torch.device("cpu")
         return
     if not torch.cuda.is_available():

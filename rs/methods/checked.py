@@ -38,14 +38,14 @@ def checked_class(kind: str, name: str, cls: type) -> type:
 
 def _held(method: str, call: str, function: Any, check: Callable[..., Wrong]) -> Any:
     @functools.wraps(function)
-    def answer(self: Any, *given: Any, **named: Any) -> Any:
+    def answer(self: Any, *arguments: Any, **named: Any) -> Any:
         try:
-            found = function(self, *given, **named)
+            found = function(self, *arguments, **named)
         except UNREADABLE as error:
             if call != "load":
                 raise
             raise UserError(f"{_place(function, error)}: {method}: `{call}`: {_unread(error)}") from error
-        if wrong := check(self, found, *given, **named):
+        if wrong := check(self, found, *arguments, **named):
             raise UserError(f"{_place(function)}: {method}: `{call}` {wrong}")
         return found
 

@@ -17,25 +17,25 @@ from rs.networks.openvino_program import unpacked
 from rs.networks.transformations import one_line, out_of_memory, warn
 from rs.provenance.files import read_json
 from rs.provenance.run_files import belongs
-from rs.settings.sampling import FORM, asked_form, by_openvino
+from rs.settings.sampling import FORM, by_openvino, requested_form
 
 SMALLEST_BATCH = 16  # batches are multiples of it (rs.stages.sample)
 
 
-def wanted(spec: dict[str, Any], file: Path | None, model: str | None = None) -> dict[str, Any]:
+def form_for(spec: dict[str, Any], file: Path | None, model: str | None = None) -> dict[str, Any]:
     """The form of a job: the one that the form stage fixed in `file`, or the one that its spec requests.
 
     Raises UserError for a file that is no form, or was fixed for another request or another network than
     `model`.
     """
-    asked = asked_form(spec)
+    requested = requested_form(spec)
     if file is None:
-        return asked
+        return requested
     stored = read_json(file)
     found = stored.get("form") if isinstance(stored, dict) else None
-    if not isinstance(found, dict) or found not in list(ladder(asked)):
+    if not isinstance(found, dict) or found not in list(ladder(requested)):
         raise UserError(f"{file}: not an inference form; remove it and run the form stage again")
-    made_from = {**asked, "noise": spec["noise"]} if asked["precision"] == "int8" else asked
+    made_from = {**requested, "noise": spec["noise"]} if requested["precision"] == "int8" else requested
     belongs(file, stored.get("provenance"), made_from, model)
     return found
 
@@ -43,8 +43,8 @@ def wanted(spec: dict[str, Any], file: Path | None, model: str | None = None) ->
 def fixed(
     audited: Audited, spec: dict[str, Any], file: Path | None, data: Path, device: torch.device
 ) -> InferenceForm:
-    """The network in the form of a job. Raises UserError as `wanted` does."""
-    form = wanted(spec, file, audited.manifest["sha256"])
+    """The network in the form of a job. Raises UserError as `form_for` does."""
+    form = form_for(spec, file, audited.manifest["sha256"])
     if not by_openvino(form):
         return form_of(audited, form, device)
     if file is None:
@@ -53,9 +53,9 @@ def fixed(
     return OpenVinoForm(for_noise(audited, form, spec["noise"], data), form, device, program)
 
 
-def ladder(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def ladder(requested: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The requested form, then its fallbacks: without the compiler, then in smaller batches."""
-    form = asked_form(asked)
+    form = requested_form(requested)
     yield form
     if by_openvino(form):
         return
@@ -68,7 +68,7 @@ def ladder(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def resolve(
-    audited: Audited, asked: dict[str, Any], device: torch.device, keep: bool = False
+    audited: Audited, requested: dict[str, Any], device: torch.device, keep: bool = False
 ) -> tuple[dict[str, Any], str | None]:
     """The first form of `ladder` that runs and votes like the plain network, and why the earlier ones do not.
     With `keep`, its compiled code is kept for later jobs.
@@ -77,7 +77,7 @@ def resolve(
     """
     wrong: list[str] = []
     shape = audited.probes.shape[1:]
-    for form in ladder(asked):
+    for form in ladder(requested):
         settings = ", ".join(f"{key} {value}" for key, value in form.items())
         try:
             tried = form_of(audited, form, device)

@@ -56,12 +56,12 @@ def _turned(
     transposed: bool,
     out: Sequence[int],
     groups: int,
-    wanted: Sequence[bool],
+    mask: Sequence[bool],
 ) -> Any:
     """aten.convolution_backward; for stride 1 as a convolution with turned weights, with which the compiler
     does what follows.
     """
-    alone = groups == 1 and not transposed and list(wanted) == [True, False, False]
+    alone = groups == 1 and not transposed and list(mask) == [True, False, False]
     size = weight.shape[2:]
     around = [k - 1 - p for k, p in zip(size, padding, strict=True)] if len(size) == len(padding) else [-1]
     if not alone or len(size) != 2 or {*stride, *dilation} != {1} or min(around) < 0:
@@ -79,12 +79,12 @@ def _following(start: fx.Node, nodes: Sequence[fx.Node]) -> set[fx.Node]:
     return found
 
 
-def _part(whole: fx.GraphModule, given: Sequence[fx.Node], wanted: Sequence[fx.Node]) -> fx.GraphModule:
-    """The graph from the nodes `given` to those `wanted`."""
+def _part(whole: fx.GraphModule, inputs: Sequence[fx.Node], outputs: Sequence[fx.Node]) -> fx.GraphModule:
+    """The graph from the nodes `inputs` to those `outputs`."""
     graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
-    for i, node in enumerate(given):
-        copies[node] = graph.placeholder(f"given_{i}")
-    needed, open_nodes = set(given), list(wanted)
+    for i, node in enumerate(inputs):
+        copies[node] = graph.placeholder(f"input_{i}")
+    needed, open_nodes = set(inputs), list(outputs)
     while open_nodes:
         if (node := open_nodes.pop()) not in needed:
             needed.add(node)
@@ -92,7 +92,7 @@ def _part(whole: fx.GraphModule, given: Sequence[fx.Node], wanted: Sequence[fx.N
     for node in whole.graph.nodes:
         if node in needed and node not in copies:
             copies[node] = graph.node_copy(node, copies.__getitem__)
-    graph.output(tuple(copies[node] for node in wanted))
+    graph.output(tuple(copies[node] for node in outputs))
     return fx.GraphModule(whole, graph)
 
 
@@ -100,9 +100,9 @@ def compiled(half: fx.GraphModule) -> Pass:
     """The half as `torch.compile` makes it at its first call, for the shapes of that call only."""
     traced = torch.compile(half, dynamic=False, fullgraph=True)
 
-    def run(*given: Tensor) -> Any:
+    def run(*inputs: Tensor) -> Any:
         with _frozen(), torch.no_grad():
-            return traced(*given)
+            return traced(*inputs)
 
     return run
 

@@ -117,4 +117,4 @@ def program_of(
     plain = copied(audited.network, audited.run).to(examples.device)
     shown = transformed(plain, audited.probes.to(examples.device), audited.run)
     network = shown.network.float().to(memory_format=torch.contiguous_format)
-    return programs.made(network, examples, form, calibration, audited.run)
+    return programs.build(network, examples, form, calibration, audited.run)

@@ -98,7 +98,7 @@ def calibrating(data: Path, noise: dict[str, Any]) -> tuple[Tensor, dict[str, An
     return noisy, {**source, "range": "histogram", "bias_correction": False}
 
 
-def made(network: nn.Module, examples: Tensor, form: dict[str, Any], calibration: Any, run: str) -> Program:
+def build(network: nn.Module, examples: Tensor, form: dict[str, Any], calibration: Any, run: str) -> Program:
     """The float32 network on the CPU as a program for the `form`, in int8 calibrated on the `examples` [N, C,
     H, W]; `calibration` is the record of these. The same network, images, versions and processor give the
     same program.

@@ -12,7 +12,7 @@ from typing import Any
 from rs.plan.draw_paths import estimation_file, files_of
 from rs.plan.jobs import Job, PlannedRun, noise_slug
 from rs.provenance.digests import digest
-from rs.settings.sampling import asked_form
+from rs.settings.sampling import requested_form
 from rs.study.schema import defaults, method_schema, prune, section
 from rs.study.source_refusals import of_two
 from rs.study.study import Run
@@ -82,7 +82,7 @@ class Drawing:
         sampling = self.sampling
         self.common = {
             "noise": self.noise,
-            **asked_form(sampling),
+            **requested_form(sampling),
             "betas": sampling["betas"],
             "seed": sampling["seed"],
         }
@@ -99,7 +99,7 @@ class Drawing:
         if planned is None:
             return {}
         theirs = planned.run.sections["sampling"]
-        settings = asked_form(theirs) | {key: theirs[key] for key in ("n", "block", "answers")}
+        settings = requested_form(theirs) | {key: theirs[key] for key in ("n", "block", "answers")}
         return {"source": {"run": planned.network, **settings, "share": share_of(self.planned.run)}}
 
     @functools.cached_property  # asked by each of thousands of jobs

@@ -14,7 +14,7 @@ from rs.plan.shard_sizes import Kept, shards_of
 from rs.provenance.digests import digest
 from rs.settings.certificates import is_for
 from rs.settings.images import Subset
-from rs.settings.sampling import asked_form
+from rs.settings.sampling import requested_form
 from rs.study import refusals, sampling_refusals, source_refusals
 from rs.study.schema import (
     class_of,
@@ -68,7 +68,7 @@ class Observer:
     ) -> Observation:
         sections, sampling = planned.run.sections, planned.run.sections["sampling"]
         classes = (*classes, class_of("noises", noise))
-        form = asked_form(sampling)
+        form = requested_form(sampling)
         if form["precision"] == "int8":  # calibrated under the noise of its votes
             planned.inputs = planned.inputs | self._form(planned, {**form, "noise": noise}, classes)
         observation = Observation(noise, None, [], form=planned.inputs.get("form"))
@@ -143,7 +143,7 @@ class Observer:
     def _inputs(self, planned: PlannedRun, model_classes: tuple[str, ...]) -> dict[str, Any]:
         """The inputs of draws and attacks. A job tries out and fixes a compiled form first."""
         sampling, inputs = planned.run.sections["sampling"], planned.read_by(self.data_manifest)
-        form = asked_form(sampling)
+        form = requested_form(sampling)
         if form["precision"] == "int8" or not (form["compiled"] or sampling["device"] == "cuda"):
             return inputs
         planned.inputs = inputs

@@ -18,7 +18,7 @@ from rs.plan.plan import Plan
 from rs.provenance.digests import dumps
 from rs.settings.images import Subset
 from rs.settings.passes import counted
-from rs.settings.sampling import asked_form
+from rs.settings.sampling import requested_form
 from rs.statistics.majority import looks
 from rs.study.schema import defaults, method_schema, section
 
@@ -100,7 +100,7 @@ def image_bytes(plan: Plan) -> int:
 
 
 def _form(plan: Plan, job: Job, manifest: Any) -> Network:
-    form = asked_form(job.spec)
+    form = requested_form(job.spec)
     inference = form["precision"], form["compiled"], form.get("engine", "torch")
     return network_of(plan, _trained(plan, manifest), *inference)
 

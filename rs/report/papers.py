@@ -165,7 +165,7 @@ def _cell(number: Row, hours: float | None) -> dict[str, Any]:
         if images is not None and images == images:
             parts.append(plural(images, "image", spec=",.0f"))
         parts.append(f"run {number['label']}")
-    parts.append(printed(str(number.get("told") or word)))
+    parts.append(printed(str(number.get("words") or word)))
     parts.append(f"{number['address']}")
     return {
         "depth": _depth(number, status),

@@ -20,7 +20,7 @@ def by_openvino(form: Mapping[str, Any]) -> bool:
     return form["precision"] == "int8" or form.get("engine") == "openvino"
 
 
-def asked_form(sampling: Mapping[str, Any]) -> dict[str, Any]:
+def requested_form(sampling: Mapping[str, Any]) -> dict[str, Any]:
     """The inference form that a run's `sampling` or a job's spec asks for. OpenVINO always compiles."""
     form = {key: sampling[key] for key in FORM}
     if by_openvino(sampling):

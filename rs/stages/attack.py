@@ -71,7 +71,7 @@ def attack(
     """
     use: AttackUse = catalog.build_use("attacks", spec["attack"])
     audited = network_audit.load(model_manifest, data, device)
-    stated = forms.wanted(spec, form_file, audited.manifest["sha256"])
+    stated = forms.form_for(spec, form_file, audited.manifest["sha256"])
     form = forms.fixed(audited, spec, form_file, data, device)
     seen = seen_by(spec, use, audited, model_manifest, source, data)
     method, radii = seen.method, sorted({0.0, *map(float, use.radii)})

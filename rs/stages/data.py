@@ -115,9 +115,9 @@ def check_images(where: str, dataset: Dataset, data: Split) -> None:
     images = data.images
     if images.shape[1:] != tuple(dataset.shape) or len(images) != len(data.labels) or len(images) == 0:
         expected = "x".join(map(str, dataset.shape))
-        has = "x".join(map(str, images.shape[1:]))
+        shape = "x".join(map(str, images.shape[1:]))
         raise UserError(
-            f"{where}: {len(images)} images of {has} for {len(data.labels)} labels; expected {expected}"
+            f"{where}: {len(images)} images of {shape} for {len(data.labels)} labels; expected {expected}"
         )
     if images.dtype != np.uint8 and not (images.min() >= 0 and images.max() <= 1):
         low_or_high = (images < 0) | (images > 1) | np.isnan(images)

@@ -124,22 +124,25 @@ def _misplaced(path: Path, spec: dict[str, Any]) -> str | None:
 
 
 def merge(
-    selection: Sequence[Path], estimation: Sequence[Sequence[Path]], wanted: np.ndarray, uniform: np.ndarray
+    selection: Sequence[Path],
+    estimation: Sequence[Sequence[Path]],
+    requested: np.ndarray,
+    uniform: np.ndarray,
 ) -> Draws:
-    """Draws of the `wanted` images from the files of all shards.
+    """Draws of the `requested` images from the files of all shards.
 
     `selection` has one file per image range, `estimation` one list of block files per image range. `uniform`
-    belongs to `wanted`. Raises UserError where files differ in model, form, device class, noise, seed or way
-    of drawing, a block comes twice, an image is missing, or a file disagrees with its neighbours.
+    belongs to `requested`. Raises UserError where files differ in model, form, device class, noise, seed or
+    way of drawing, a block comes twice, an image is missing, or a file disagrees with its neighbours.
     """
     merged, parts = Merged(), []
     for select_file, block_files in zip(selection, estimation, strict=True):
         parts.append(_shard(merged, select_file, block_files))
     images = np.concatenate([part.images for part in parts])
     order = np.argsort(images, kind="stable")
-    at = order[np.clip(np.searchsorted(images, wanted, sorter=order), 0, len(images) - 1)]
-    if not np.array_equal(images[at], wanted):
-        raise UserError(f"draws: image {wanted[images[at] != wanted][0]} is in none of the files")
+    at = order[np.clip(np.searchsorted(images, requested, sorter=order), 0, len(images) - 1)]
+    if not np.array_equal(images[at], requested):
+        raise UserError(f"draws: image {requested[images[at] != requested][0]} is in none of the files")
 
     def join(votes: list[Votes]) -> Votes:
         return Votes(
@@ -151,7 +154,7 @@ def merge(
     stop = merged.stops[False][0]
     votes = sum(int(part.selection.n.sum() + part.estimation.n.sum()) for part in parts)
     return Draws(
-        wanted,
+        requested,
         np.concatenate([part.labels for part in parts])[at],
         join([part.selection for part in parts]),
         join([part.estimation for part in parts]),

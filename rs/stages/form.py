@@ -24,7 +24,7 @@ from rs.networks import kept_forms
 from rs.networks.forms import resolve, try_out
 from rs.networks.openvino_form import made_here
 from rs.provenance.files import provenance, write_json
-from rs.settings.sampling import asked_form, by_openvino
+from rs.settings.sampling import by_openvino, requested_form
 
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
@@ -44,7 +44,7 @@ def fix(
     audited = network_audit.load(model_manifest, data, device)
     record: dict[str, Any]
     if by_openvino(spec):
-        form = asked_form(spec)
+        form = requested_form(spec)
         voting = made_here(audited, form, spec.get("noise", {}), data, device)
         try_out(voting, audited.probes.shape[1:])
         record = {"form": form, "fallback": None, "program": voting.program.packed()}

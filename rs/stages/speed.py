@@ -32,7 +32,7 @@ from rs.networks.optimization import make_optimizer
 from rs.networks.transformations import training_layout
 from rs.plan.passes import COMPILED_GRADIENT, FORWARDS, Network
 from rs.plan.rates import RECORDS
-from rs.settings.sampling import asked_form, differentiated
+from rs.settings.sampling import differentiated, requested_form
 from rs.settings.training import Training
 from rs.smoothing.ascent import input_gradient
 from rs.smoothing.smoothed import evaluation_mode, mean_cross_entropy
@@ -54,7 +54,7 @@ class Subject:
     """An untrained network on a device, and random images and labels for it."""
 
     def __init__(self, network: Network, device: torch.device) -> None:
-        channels, self.asked, self.device = network.shape[0], network, device
+        channels, self.entry, self.device = network.shape[0], network, device
         data = {"shape": list(network.shape), "classes": CLASSES}
         data |= {"mean": [0.5] * channels, "std": [0.5] * channels}
         with torch.random.fork_rng(devices=[]):
@@ -70,18 +70,18 @@ class Subject:
     def audited(self) -> Audited:
         probes = self.images[:PROBES].cpu()
         frozen = self.network.cpu().eval().requires_grad_(False)
-        return Audited(frozen, {"classes": CLASSES}, probes.to(self.device), self.asked.name, False)
+        return Audited(frozen, {"classes": CLASSES}, probes.to(self.device), self.entry.name, False)
 
     def taken(self, kind: str, draws: torch.Generator) -> Pass:
         """A pass over the images once, as objectives take it: training step, ascent, or forward pass alone;
         or a gradient as attacks take it.
         """
         if kind == "gradient":
-            form = {"precision": differentiated(self.asked.precision)}
+            form = {"precision": differentiated(self.entry.precision)}
             return self._gradient(Differentiable(self.audited(), form, self.device), draws)
         model = self.network.to(self.device).train().requires_grad_(True)
-        layout = training_layout(model, list(self.asked.shape), self.device)
-        seen = Autocast(model, self.asked.precision, layout)
+        layout = training_layout(model, list(self.entry.shape), self.device)
+        seen = Autocast(model, self.entry.precision, layout)
         optimizer, objective = make_optimizer(Training(), seen), GaussianTraining()
 
         def update(chosen: Tensor) -> None:
@@ -108,7 +108,7 @@ class Subject:
         """A pass that is made for batches of `size` rows."""
         if kind == "vote":
             return self._vote(size, draws)
-        form, images = {"precision": differentiated(self.asked.precision)}, max(1, size // COPIES)
+        form, images = {"precision": differentiated(self.entry.precision)}, max(1, size // COPIES)
         return self._gradient(CompiledGradients(self.audited(), form, self.device, images, COPIES), draws)
 
     def _gradient(self, model: Differentiable, draws: torch.Generator) -> Pass:
@@ -133,12 +133,12 @@ class Subject:
 
     def _form(self, batch: int) -> InferenceForm:
         settings = {
-            "precision": self.asked.precision,
-            "compiled": self.asked.compiled,
-            "engine": self.asked.engine,
+            "precision": self.entry.precision,
+            "compiled": self.entry.compiled,
+            "engine": self.entry.engine,
         }
-        audited, form = self.audited(), asked_form({**settings, "batch": batch})
-        if self.asked.in_torch:
+        audited, form = self.audited(), requested_form({**settings, "batch": batch})
+        if self.entry.in_torch:
             return InferenceForm(audited, form, self.device)
         program = program_of(audited, form, audited.probes, {})
         return OpenVinoForm(audited, form, self.device, program, most=1.0)  # untrained: any probe may differ

@@ -203,8 +203,8 @@ def design(alpha: float, depths: tuple[float, ...], sizes: tuple[int, ...], reso
         if (ratio <= 1).all() and (attempt >= _EXACT or (ratio > 0.985).all()):
             return candidate
         # failures are whole numbers, so the error may never come close to alpha: then any sufficient price
-        wanted = ratio * 1.005 if attempt < _EXACT else np.where(ratio > 1, 1.1, 1.0)
-        prices = prices * np.where((ratio <= 1) & (ratio > 0.985), 1.0, np.clip(wanted, 0.1, 10))
+        factors = ratio * 1.005 if attempt < _EXACT else np.where(ratio > 1, 1.1, 1.0)
+        prices = prices * np.where((ratio <= 1) & (ratio > 0.985), 1.0, np.clip(factors, 0.1, 10))
     raise UserError(f"stop: found no tests at alpha = {alpha:g} from {looks[-1]} votes")
 
 

@@ -45,9 +45,9 @@ def difference(deviation: float, number: int, level: float = 0.95, power: float 
     return sum(_quantiles(level, power)) * deviation / math.sqrt(number)
 
 
-def least_deviation(wanted: float) -> float:
-    """The least that single images of two accuracies deviate together, if these are `wanted` apart."""
-    return math.sqrt(wanted * (1 - wanted))
+def least_deviation(effect: float) -> float:
+    """The least that single images of two accuracies deviate together, if these are `effect` apart."""
+    return math.sqrt(effect * (1 - effect))
 
 
 def accuracy_difference(deviation: float, number: int, level: float = 0.95, power: float = 0.8) -> float:
@@ -57,33 +57,33 @@ def accuracy_difference(deviation: float, number: int, level: float = 0.95, powe
     return min(max(found, least / (least + number)), 1.0)  # D = z sqrt(D (1 - D) / n)
 
 
-def discordant_images(psi: float, wanted: float, level: float = 0.95, power: float = 0.8) -> int:
-    """Fewest paired images for a difference `wanted` of accuracies if a share `psi` of them is discordant;
+def discordant_images(psi: float, effect: float, level: float = 0.95, power: float = 0.8) -> int:
+    """Fewest paired images for a difference `effect` of accuracies if a share `psi` of them is discordant;
     the difference itself is a lower limit of psi.
     """
     test, found = _quantiles(level, power)
-    share = max(psi, abs(wanted))
-    root = test * math.sqrt(share) + found * math.sqrt(share - wanted**2)
-    return max(2, math.ceil((root / wanted) ** 2))
+    share = max(psi, abs(effect))
+    root = test * math.sqrt(share) + found * math.sqrt(share - effect**2)
+    return max(2, math.ceil((root / effect) ** 2))
 
 
 def discordant_difference(psi: float, number: int, level: float = 0.95, power: float = 0.8) -> float:
     """Smallest difference of accuracies that `number` paired images detect; at most 1."""
 
-    def lacking(wanted: float) -> float:
-        share = max(psi, wanted)
+    def lacking(effect: float) -> float:
+        share = max(psi, effect)
         test, found = _quantiles(level, power)
-        root = test * math.sqrt(share) + found * math.sqrt(max(share - wanted**2, 0))
-        return root - wanted * math.sqrt(number)
+        root = test * math.sqrt(share) + found * math.sqrt(max(share - effect**2, 0))
+        return root - effect * math.sqrt(number)
 
     return float(optimize.brentq(lacking, 1e-12, 1.0)) if lacking(1.0) < 0 else 1.0
 
 
-def power_over_seeds(deviation: float, wanted: float, seeds: int, level: float = 0.95) -> float:
-    """Chance that a t-test over `seeds` seeds separates `wanted` from 0, if seeds deviate by `deviation`."""
+def power_over_seeds(deviation: float, effect: float, seeds: int, level: float = 0.95) -> float:
+    """Chance that a t-test over `seeds` seeds separates `effect` from 0, if seeds deviate by `deviation`."""
     if deviation == 0:
         return 1.0
-    freedom, shift = seeds - 1, abs(wanted) / deviation * math.sqrt(seeds)
+    freedom, shift = seeds - 1, abs(effect) / deviation * math.sqrt(seeds)
     limit = float(stats.t.ppf(0.5 + level / 2, freedom))
 
     def found(share: float) -> float:
@@ -94,17 +94,17 @@ def power_over_seeds(deviation: float, wanted: float, seeds: int, level: float =
     return min(1.0, float(integrate.quad(found, 0, 1, epsabs=1e-10)[0]))
 
 
-def seeds(deviation: float, wanted: float, level: float = 0.95, power: float = 0.8) -> int | None:
+def seeds(deviation: float, effect: float, level: float = 0.95, power: float = 0.8) -> int | None:
     """Fewest seeds for `power`, at least three; None beyond MOST_SEEDS."""
     low, high = FEWEST_SEEDS - 1, FEWEST_SEEDS
-    while power_over_seeds(deviation, wanted, high, level) < power:
+    while power_over_seeds(deviation, effect, high, level) < power:
         low, high = high, 2 * high
         if high > MOST_SEEDS:
             return None
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (
-            (low, middle) if power_over_seeds(deviation, wanted, middle, level) >= power else (middle, high)
+            (low, middle) if power_over_seeds(deviation, effect, middle, level) >= power else (middle, high)
         )
     return high
 

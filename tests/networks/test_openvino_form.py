@@ -20,7 +20,7 @@ from rs.networks import openvino_program as programs
 from rs.networks.audit import audit
 from rs.networks.averaged import Averaged
 from rs.networks.openvino_form import OpenVinoForm, program_of
-from rs.networks.openvino_program import check_processor, made, unpacked
+from rs.networks.openvino_program import build, check_processor, unpacked
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed")
 pytest.importorskip("nncf", reason="nncf is not installed")
@@ -158,11 +158,11 @@ def test_a_program_of_another_network_is_refused(network):
 FREED = """
 import gc, os, signal, sys
 import torch
-from rs.networks.openvino_program import made, running
+from rs.networks.openvino_program import build, running
 
 signal.signal(signal.SIGTERM, lambda *_: print("handled"))
 images = torch.rand(4, 1, 8, 8)
-program = made(torch.nn.Flatten(), images, {"precision": "float32", "batch": 4}, {}, "ours")
+program = build(torch.nn.Flatten(), images, {"precision": "float32", "batch": 4}, {}, "ours")
 runs = [running(program, "float32") for _ in range(3)]
 while runs:
     runs.pop(0)(images)
@@ -210,16 +210,22 @@ class Branching(nn.Module):
 def test_what_cannot_be_quantized_is_one_line(broken):
     with pytest.raises(
         UserError, match=r"^theirs: cannot be quantized to int8 \(.*\); use precision"
+<<<<<<< HEAD
     ) as refusal:
         made(broken, examples(0.25), INT8, {}, "theirs")
     assert "\n" not in str(refusal.value)
+=======
+    ) as told:
+        build(broken, examples(0.25), INT8, {}, "theirs")
+    assert "\n" not in str(told.value)
+>>>>>>> 74e42fb (The last participles of what computes: form_for, requested_form, effect; a name says what it holds)
 
 
 @pytest.mark.parametrize("library", ["openvino", "nncf"])
 def test_a_library_that_is_missing_is_named(network, library, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UserError, match=f"{library} is not installed; pip install"):
-        made(network, examples(0.25), INT8, {}, "theirs")
+        build(network, examples(0.25), INT8, {}, "theirs")
 
 
 def test_other_devices_are_refused(monkeypatch):

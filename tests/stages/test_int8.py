@@ -21,7 +21,7 @@ from rs.networks.openvino_program import unpacked
 from rs.plan.plan import Plan
 from rs.plan.work import work_of
 from rs.provenance.files import read_json, read_table, write_json, write_table
-from rs.settings.sampling import asked_form
+from rs.settings.sampling import requested_form
 from rs.stages.draw_files import merge, read_votes
 from rs.study.study import Study
 
@@ -44,11 +44,11 @@ def int8_study(**sampling):
 def test_forms_asked_for():
     """OpenVINO always compiles, int8 needs no engine, and what torch runs has the form that it always had."""
     torch_form = {"precision": "bfloat16", "batch": 64, "compiled": False}
-    assert asked_form({**torch_form, "engine": "torch", "n": 7}) == torch_form
+    assert requested_form({**torch_form, "engine": "torch", "n": 7}) == torch_form
     by_openvino = {**torch_form, "compiled": True, "engine": "openvino"}
-    assert asked_form({**torch_form, "engine": "openvino"}) == by_openvino == asked_form(by_openvino)
+    assert requested_form({**torch_form, "engine": "openvino"}) == by_openvino == requested_form(by_openvino)
     for engine in ("torch", "openvino"):
-        assert asked_form({**torch_form, "precision": "int8", "engine": engine}) == {**FORM, "batch": 64}
+        assert requested_form({**torch_form, "precision": "int8", "engine": engine}) == {**FORM, "batch": 64}
 
 
 def test_every_noise_has_a_form_of_its_own(plan_of):

@@ -63,8 +63,8 @@ def pixels(image: Image, shape: tuple[int, int, int], place: str, resize: bool) 
     converted = image.convert("L" if channels == 1 else "RGB")
     if converted.size != (width, height):
         if not resize:
-            has = f"{converted.size[1]}x{converted.size[0]}"
-            raise UserError(f"{place}: {has} pixels; expected {height}x{width} (resize: true resizes)")
+            size = f"{converted.size[1]}x{converted.size[0]}"
+            raise UserError(f"{place}: {size} pixels; expected {height}x{width} (resize: true resizes)")
         from PIL import Image, ImageOps
 
         converted = ImageOps.fit(converted, (width, height), Image.Resampling.BILINEAR)

@@ -89,13 +89,13 @@ def check_idx(file: Path, source: Path) -> None:
         head = f.read(16)
     rank = head[3] if len(head) >= 8 and head[:3] == b"\0\0\x08" else 0
     sizes = [int.from_bytes(head[4 + 4 * i : 8 + 4 * i], "big") for i in range(min(rank, 3))]
-    has, needs = file.stat().st_size, 4 + 4 * rank + math.prod(sizes)
+    length, needs = file.stat().st_size, 4 + 4 * rank + math.prod(sizes)
     expected = 3 if "idx3" in file.name else 1
     if rank in (1, 3) and rank != expected:
         holds = {1: "labels", 3: "images"}
         raise UserError(
             f"{source}: holds {holds[rank]}, not {holds[expected]}: it and its {holds[rank]} changed places"
         )
-    if rank not in (1, 3) or has != needs:
-        wrong = f"{has} bytes instead of {needs}" if rank in (1, 3) else "no IDX header"
+    if rank not in (1, 3) or length != needs:
+        wrong = f"{length} bytes instead of {needs}" if rank in (1, 3) else "no IDX header"
         raise UserError(f"{source}: truncated or corrupt ({wrong}); copy it again")

@@ -91,9 +91,9 @@ class OnGrid(Tensor):
 
     @staticmethod
     def of(whole: Tensor, steps: int) -> OnGrid:
-        made: OnGrid = (whole * _step(steps)).as_subclass(OnGrid)
-        made.steps, made.whole = steps, whole
-        return made
+        noise: OnGrid = (whole * _step(steps)).as_subclass(OnGrid)
+        noise.steps, noise.whole = steps, whole
+        return noise
 
     def add_(self, image: Any, *, alpha: Any = 1) -> Tensor:
         """Noisy copies of one image [C, H, W] in [0, 1]. Raises UserError for an image off the grid."""

@@ -27,7 +27,7 @@ from rs.networks.openvino_program import unpacked
 from rs.networks.transformations import warn
 from rs.provenance.files import read_json
 from rs.report.tracking.networks import VOTES
-from rs.settings.sampling import asked_form, by_openvino
+from rs.settings.sampling import by_openvino, requested_form
 from rs.smoothing.noise import Noise
 
 WRITTEN = {"run", "weights", "form", "noise", "seed", "block"}
@@ -50,7 +50,7 @@ class Voting:
         probes = torch.rand((PROBES, *self.shape), generator=draws).to(device)
         chance = bool(manifest.get("audit", {}).get("chance", False))
         audited = Audited(network, manifest, probes, voting["run"], chance)
-        form = asked_form(voting["form"])
+        form = requested_form(voting["form"])
         if by_openvino(form):
             program = unpacked(voting.get("program"), folder / "voting.json")
             self.form: InferenceForm = OpenVinoForm(
