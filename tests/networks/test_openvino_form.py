@@ -210,15 +210,9 @@ class Branching(nn.Module):
 def test_what_cannot_be_quantized_is_one_line(broken):
     with pytest.raises(
         UserError, match=r"^theirs: cannot be quantized to int8 \(.*\); use precision"
-<<<<<<< HEAD
     ) as refusal:
-        made(broken, examples(0.25), INT8, {}, "theirs")
-    assert "\n" not in str(refusal.value)
-=======
-    ) as told:
         build(broken, examples(0.25), INT8, {}, "theirs")
-    assert "\n" not in str(told.value)
->>>>>>> 74e42fb (The last participles of what computes: form_for, requested_form, effect; a name says what it holds)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("library", ["openvino", "nncf"])
