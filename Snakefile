@@ -69,3 +69,5 @@ rule all:
     input:
         PLAN.folder / "report.html",
         PLAN.folder / "mlflow.json",
+        PLAN.folder / "figures",
+        PLAN.table_files(),

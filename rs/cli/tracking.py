@@ -16,7 +16,7 @@ from typing import Any
 from rs.errors import UserError, plural
 from rs.machine.worker import is_worker
 from rs.plan.plan import Plan
-from rs.plan.staleness import NOT_LOGGED, page_inputs
+from rs.plan.staleness import NOT_LOGGED, lost_store, page_inputs
 from rs.provenance.files import ADVICE, made_from, provenance, read_json, write_json
 from rs.study.tracking_place import sqlite_file, without_password
 
@@ -62,7 +62,8 @@ def tracked_place(plan: Plan) -> str:
     """The store, and whether the study is still to be logged to it."""
     path = plan.folder / "mlflow.json"
     record = read_json(path) if path.is_file() else {}
-    waits = isinstance(record, dict) and NOT_LOGGED in record
+    tried = isinstance(record, dict) and bool(record)
+    waits = tried and (NOT_LOGGED in record or lost_store(plan) is not None)
     return without_password(plan.study.tracking["uri"]) + " (not logged yet: run the study again)" * waits
 
 
@@ -72,6 +73,8 @@ def tracked_page(plan: Plan) -> str:
     record = read_json(path)
     if isinstance(record, dict) and NOT_LOGGED in record:
         raise UserError(f"{path}: not logged yet: {record[NOT_LOGGED]}; run the study again")
+    if (store := lost_store(plan)) is not None:
+        raise UserError(f"{store}: not there, though the study was logged to it; run the study again")
     page = record.get("fragment") if isinstance(record, dict) else None
     if not isinstance(page, str) or record.get("uri") != without_password(plan.study.tracking["uri"]):
         raise UserError(f"{path}: does not say where this study was logged; {ADVICE}")

@@ -106,11 +106,11 @@ def _bytes(text: object) -> int:
 
 
 def in_order(plan: Plan, known: dict[str, Rule]) -> list[Task]:
-    """The tasks that lead to the study's page and MLflow runs, in the order in which Snakemake finishes them;
-    the task of the whole study is last.
+    """The tasks that lead to the study's page, MLflow runs, figures and tables, in the order in which
+    Snakemake finishes them; the task of the whole study is last.
     """
-    page, tracked = str(plan.folder / "report.html"), str(plan.folder / "mlflow.json")
-    whole = Task(None, [], [(page, False), (tracked, False)])
+    targets = [plan.folder / name for name in ("report.html", "mlflow.json", "figures")]
+    whole = Task(None, [], [(path, False) for path in _texts([*targets, *plan.table_files()])])
     makers = {path: task for task in _tasks(plan, known) for path in task.outputs}
     ordered: dict[Task, None] = {}
 

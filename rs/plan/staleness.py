@@ -23,6 +23,7 @@ from rs.provenance import checksums
 from rs.provenance.accepted_code import counts_as
 from rs.provenance.digests import digest, file_digest
 from rs.provenance.files import read_json, read_table
+from rs.study.tracking_place import sqlite_file
 
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
@@ -108,12 +109,8 @@ def settle(plan: Plan) -> None:
     """Makes the times of finished files without Snakemake records agree with what the files record.
 
     Files dated after now are dated to now. A damaged file is left to the job that reads it, which reports it.
-    A study that its MLflow store did not take is logged again.
+    A study that its MLflow store did not take is logged again, and so is one whose store is gone.
     """
-    tracked = plan.folder / "mlflow.json"
-    with contextlib.suppress(UserError):
-        if tracked.is_file() and NOT_LOGGED in read_json(tracked):
-            forget([tracked])
     for outputs, inputs, recipe in _in_order(plan):
         if any(_ahead(path) for path in outputs):
             _date(outputs, None)
@@ -133,6 +130,16 @@ def settle(plan: Plan) -> None:
                 print(
                     f"rs: {outputs[0]}: made by other code; remove it to have it made again", file=sys.stderr
                 )
+    tracked = plan.folder / "mlflow.json"
+    with contextlib.suppress(UserError):
+        if tracked.is_file() and (NOT_LOGGED in read_json(tracked) or lost_store(plan)):
+            forget([tracked])
+
+
+def lost_store(plan: Plan) -> Path | None:
+    """The SQLite file of the study's MLflow store, if it is not there."""
+    file = sqlite_file(plan.study.tracking["uri"])
+    return None if file is None or file.exists() else file
 
 
 def _ahead(path: Path) -> bool:

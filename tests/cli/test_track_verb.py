@@ -79,6 +79,14 @@ def test_a_store_that_is_away_costs_a_line_and_is_made_up_for(
         assert "not logged" not in places(back)
         assert "viewStateShareKey" in tracking.tracked_page(back)
 
+        Path("results/mlflow.db").unlink()
+        assert "not logged yet" in places(back)
+        with pytest.raises(UserError, match=r"^results/mlflow.db: not there, though the study was logged"):
+            tracking.tracked_page(back)
+        staleness.settle(back)
+        assert not record.exists()
+        assert told.stat().st_mtime == staleness.BEFORE_ALL, "Snakemake makes it again"
+
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 99999])
 def test_a_port_that_there_is_not_is_refused(port: int) -> None:

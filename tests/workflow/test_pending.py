@@ -62,6 +62,7 @@ def make_finished(folder: Path) -> None:
         Path("study.yaml").write_text(yaml.safe_dump(EVERYTHING))
         plan = planned()
         (plan.folder / "figures").mkdir(parents=True)
+        Path("results/mlflow.db").touch()
         for path in outputs(plan):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.name != "figures":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
 from typing import Any
@@ -148,6 +149,21 @@ def test_lost_weights_are_trained_again(work: Workspace) -> None:
     again = MACER + Counter({("sample", "macer-gaussian-0p25"): 1})
     others = Counter({("sample", "smoothadv-gaussian-0p25"): 1, ("certify", "smoothadv-gaussian-0p25"): 1})
     assert work.planned() == again + others + TABLES
+
+
+def test_what_people_read_is_made_again_where_it_is_lost(work: Workspace) -> None:
+    table = work.one("tiny/tables/runs.parquet")
+    table.unlink()
+    assert work.planned() == TABLES
+    assert ["tiny", "0", "1", "22"] in [
+        line.split() for line in work.rs("status", "--study", "study.yaml").splitlines()
+    ]
+    work.snakemake("aggregate")
+    assert table.exists()
+    work.snakemake()
+    shutil.rmtree(work.one("tiny/figures"))
+    work.one("mlflow.db").unlink()
+    assert work.planned() == Counter({("report", ""): 1, ("track", ""): 1})
 
 
 def test_going_back_to_a_former_hyperparameter_runs_nothing_but_the_tables(work: Workspace) -> None:
