@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from rs.errors import UserError, plural
 from rs.machine.devices import generator
 from rs.machine.progress import follow
 from rs.methods import catalog
+from rs.methods.interfaces import AttackAtRadii
 from rs.networks.differentiable import Differentiable, require_gradients
 from rs.settings.attacks import AttackUse
 from rs.smoothing.smoothed import Smoothed
@@ -134,7 +136,19 @@ def attack(
         come = outcomes(how, target, ordered, keep)
         batches.append([Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come])
         measured.append([np.array([row["distortion"] for row in o.rows(target, how.norm)]) for o in come])
-    return _attacked(ordered, batches, measured, known, at, float(how.norm))
+    return _noted(_attacked(ordered, batches, measured, known, at, float(how.norm)), how, heading[0])
+
+
+def _noted(attacked: Attacked, how: Any, heading: str) -> Attacked:
+    """The outcome, after a warning of correct images that the attack left where they were."""
+    still = (attacked.distortion == 0) & ~attacked.success
+    follows = isinstance(how, AttackAtRadii) and how.access != "gradient-free" and attacked.radii[-1] > 0
+    if follows and (count := int(still[-1].sum())):
+        images = f"{count} of {plural(len(attacked.labels), 'image')} at radius {attacked.radii[-1]:g}"
+        cause = "gradients that are 0, as of rounding or of a softmax that is sure, show it no way"
+        advice = "what it did not break may break; attack with square_linf, which takes no gradients"
+        warnings.warn(f"{heading}: did not move {images}: {cause}; {advice}", RuntimeWarning, 3)
+    return attacked
 
 
 def _refuse(verb: str, smoothed: SmoothedClassifier, labels: Any) -> None:

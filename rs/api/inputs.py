@@ -90,10 +90,16 @@ def image_tensor(images: Images, verb: str) -> Tensor:
     """float32 [N, C, H, W] on the CPU. Raises UserError for other shapes, types or ranges, and for NaN."""
     if not isinstance(images, Tensor | np.ndarray):
         raise UserError(f"{verb}: images: a {type(images).__name__}; give a tensor or array [N, C, H, W]")
-    x = torch.as_tensor(images).detach().cpu()
-    kind, shape = str(x.dtype).removeprefix("torch."), list(x.shape)
-    if not x.is_floating_point():
+    if not (images.is_floating_point() if isinstance(images, Tensor) else images.dtype.kind == "f"):
+        kind = str(images.dtype).removeprefix("torch.")
         raise UserError(f"{verb}: images: {kind}; allowed floating-point numbers in [0, 1] (images / 255)")
+    if isinstance(images, np.ndarray):  # torch takes no reversed axes, no foreign byte order, no long doubles
+        kept = images.dtype.itemsize <= 8
+        images = torch.from_numpy(
+            np.require(images, images.dtype.newbyteorder("=") if kept else np.float64, ["C", "W"])
+        )
+    x = images.detach().cpu()
+    shape = list(x.shape)
     if x.dim() != 4 or min(shape) < 1:
         hint = " (one image: images[None])" if x.dim() == 3 else "; there are no images" * (shape[:1] == [0])
         raise UserError(f"{verb}: images: {shape}; allowed [N, C, H, W]{hint}")

@@ -73,6 +73,7 @@ def test_models(model, line):
         (X[0], "images: [1, 8, 8]; allowed [N, C, H, W] (one image: images[None])"),
         (X[:0], "images: [0, 1, 8, 8]; allowed"),
         (X.transpose(0, 2, 3, 1), "images: [4, 8, 8, 1] has its channels last"),
+        (X.astype(object), "images: object; allowed floating-point numbers in [0, 1]"),
         (np.where(X[2].max() == X, np.nan, X), "images: image 2 has values that are not finite"),
     ],
 )
