@@ -51,7 +51,7 @@ def compare(
     """
     import pandas as pd
 
-    from rs.tables.comparisons import METRICS, Asked
+    from rs.tables.comparisons import METRICS, PairSettings
     from rs.tables.comparisons import compare as rows_of
 
     if not (isinstance(a, Certification) and isinstance(b, Certification)):
@@ -63,7 +63,7 @@ def compare(
     if wrong := [margin for margin in (margins or {}).values() if not 0 < margin < np.inf]:
         raise UserError(f"compare: margins: {wrong[0]}: must be a number above 0")
     radii = None if radii is None else radius_list(radii, "compare")
-    options = Asked(Report.radii, radii, level, margins or {})
+    options = PairSettings(Report.radii, radii, level, margins or {})
     rows = rows_of([(_contestant("a", a), _contestant("b", b), options)])
     return pd.DataFrame([row for row in rows if row["about"] == "networks"], columns=list(SHOWN))
 

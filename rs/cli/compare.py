@@ -26,7 +26,7 @@ from rs.cli.compared_text import text
 from rs.errors import UserError
 from rs.settings.study import Report
 from rs.tables.behind_averages import curve, on_hard_images, probabilities
-from rs.tables.comparisons import METRICS, Asked, as_json, compare, refuse_other_conditions
+from rs.tables.comparisons import METRICS, PairSettings, as_json, compare, refuse_other_conditions
 from rs.tables.contestants import Contestant, common_images, of_log, of_logs, of_runs
 
 NAMED = "FILE|STUDY.yaml:LABEL"
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
     pairs = list(itertools.combinations(contestants, 2))
     hint = "" if args.across else "give --across to compare them all the same"
     differences = refuse_other_conditions(pairs, hint)
-    settings = Asked(radii, args.at, args.level, margins)
+    settings = PairSettings(radii, args.at, args.level, margins)
     rows = compare((a, b, settings) for a, b in pairs)
     if not rows:
         raise UserError("compare: nothing to compare: no two contestants share certified radii or an attack")

@@ -32,7 +32,7 @@ def augment(name: str, x: Tensor, draws: Generator, size: Sequence[int]) -> Tens
 
 def centre(x: Tensor, size: Sequence[int]) -> Tensor:
     """The central part of images; the images themselves if they have that size."""
-    top, left = ((has - wanted) // 2 for has, wanted in zip(x.shape[-2:], size, strict=True))
+    top, left = ((whole - part) // 2 for whole, part in zip(x.shape[-2:], size, strict=True))
     return x[..., top : top + size[0], left : left + size[1]]
 
 

@@ -38,7 +38,7 @@ MOST_PAIRS = 2000  # of a study by default: all pairs of 63 runs
 
 
 @dataclass(frozen=True)
-class Asked:
+class PairSettings:
     """How pairs are compared. Without `radii`, at those of `usual` at which either side certifies anything.
     At others they cannot differ, whatever the data (Tarone 1990), which would only raise the adjusted
     p-values.
@@ -57,7 +57,7 @@ class Asked:
         return [r for r in self.usual if r <= largest]
 
 
-def compare(pairs: Iterable[tuple[Contestant, Contestant, Asked]], adjusted: bool = True) -> list[Row]:
+def compare(pairs: Iterable[tuple[Contestant, Contestant, PairSettings]], adjusted: bool = True) -> list[Row]:
     """Rows of all pairs, in COLUMNS; p-values and verdicts are adjusted over all rows, or for each alone."""
     rows = [row for pair in pairs for row in _Pair(*pair).rows()]
     families: dict[Any, list[Row]] = {}
@@ -81,7 +81,7 @@ class _Pair:
 
     a: Contestant
     b: Contestant
-    settings: Asked
+    settings: PairSettings
 
     def rows(self) -> Iterator[Row]:
         for row in self._certified() + self._attacked():
@@ -227,11 +227,11 @@ def of_study(
     groups = [*certified.values(), *attacked.values()]
     if not comparisons:
         pairs = [*_pairs(list(certified.values())), *_pairs(list(attacked.values()))]
-        return compare((a, b, Asked(radii, named=False)) for a, b in pairs)
+        return compare((a, b, PairSettings(radii, named=False)) for a, b in pairs)
     chosen = []
     for entry in comparisons:
         margins = dict.fromkeys(METRICS, float(entry["margin"])) if entry["margin"] else {}
-        at = Asked(radii, entry["at"] or None, margins=margins)
+        at = PairSettings(radii, entry["at"] or None, margins=margins)
         for group in groups:
             named = {contestant.name: contestant for contestant in group}
             if entry["better"] in named and entry["than"] in named:

@@ -18,7 +18,7 @@ from typing import Any
 
 from rs.plan.plan import Plan
 from rs.study.claims import ATTACKED, BESIDE, CERTIFIED, OWN, kind_of, parts_of, sides_of
-from rs.tables.comparisons import Asked, compare
+from rs.tables.comparisons import PairSettings, compare
 from rs.tables.condition_words import names_of
 from rs.tables.contestants import Contestant, of_logs, of_runs
 from rs.tables.families import sure
@@ -104,7 +104,7 @@ def _under_no_name(one: Contestant) -> Contestant:
     )
 
 
-def _settings(plan: Plan, condition: Row, beside: Contestant, level: float) -> Asked:
+def _settings(plan: Plan, condition: Row, beside: Contestant, level: float) -> PairSettings:
     agreed = plan.study.agreement
     margins = {metric: float(agreed["accuracy"]) for metric in ("certified_accuracy", ATTACKED)}
     if beside.certified is not None:
@@ -113,4 +113,4 @@ def _settings(plan: Plan, condition: Row, beside: Contestant, level: float) -> A
     first, second = sides_of(condition)
     alike = kind_of(condition) in BESIDE and all(first[key] == second[key] for key in OWN)
     # sides that differ may be of other images: then they are no pair, and no mistake
-    return Asked((), radii, level, margins, named=alike)
+    return PairSettings((), radii, level, margins, named=alike)

@@ -161,10 +161,10 @@ def test_a_share_of_the_images_leaves_accuracies_a_spread_too(power):
     whole = [contestant(name, np.full(20, 1.0), factor=0.95) for name in "ab"]
     pilot = pilot_of(whole, 0.5)
     assert (pilot.paired, pilot.unpaired, pilot.discordant) == (0.0, 0.0, None)
-    asked = argparse.Namespace(
+    arguments = argparse.Namespace(
         difference=0.05, images=100, seeds=None, seed_deviation=None, level=0.95, power=0.8
     )
-    found = answer(pilot, asked)
+    found = answer(pilot, arguments)
     assert found["paired_images"] == found["unpaired_images"] > 100
     assert found["shown"]["paired"] > 0.05
 

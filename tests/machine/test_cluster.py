@@ -60,9 +60,9 @@ def test_a_stage_asks_for_gpus_and_threads_where_its_record_says_that_it_compute
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 def test_a_rule_has_the_files_of_its_stage_s_record(stage):
     rule = rules()[stage.rule]
-    asked, record = rule.partition("    output:")[0], {*stage.inputs, *stage.beside}
-    named = set(re.findall(r"^        (\w+)=", asked, re.M))
-    if f'reads("{stage.name}", ' in asked:  # of the job, which are the record's
+    inputs, record = rule.partition("    output:")[0], {*stage.inputs, *stage.beside}
+    named = set(re.findall(r"^        (\w+)=", inputs, re.M))
+    if f'reads("{stage.name}", ' in inputs:  # of the job, which are the record's
         assert named <= record
     else:
         assert named == record
@@ -70,8 +70,8 @@ def test_a_rule_has_the_files_of_its_stage_s_record(stage):
         assert re.findall(r"^        (\w+)=", rule[rule.index("output:") : rule.index("log:")], re.M)[
             : len(stage.outputs)
         ] == list(stage.outputs)
-    for asked in ("spec", "code", "whole"):
-        assert f'{asked}("{stage.name}", ' in rule
+    for argument in ("spec", "code", "whole"):
+        assert f'{argument}("{stage.name}", ' in rule
     assert f" {stage.name} --worker {{log}} " in rule
     assert stage.data_dir == ("--data-dir" in rule)
 

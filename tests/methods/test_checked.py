@@ -62,7 +62,7 @@ CALLS: dict[str, tuple[str, tuple[Any, ...]]] = {
 }
 
 
-def asked(call: str, answer: Any) -> Any:
+def stand_in(call: str, answer: Any) -> Any:
     kind, given = CALLS[call]
     return getattr(checked_class(kind, "mine", Answers)(answer), call)(*given)
 
@@ -82,16 +82,16 @@ GOOD = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_good_answer_is_handed_on_as_it_is(call: str) -> None:
-    assert asked(call, GOOD[call]) is GOOD[call]
+    assert stand_in(call, GOOD[call]) is GOOD[call]
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_no_answer_is_one_line_with_the_file_the_method_and_what_is_allowed(call: str) -> None:
     if call == "phase":
-        assert asked(call, None) is None
+        assert stand_in(call, None) is None
         return
     with pytest.raises(UserError) as caught:
-        asked(call, None)
+        stand_in(call, None)
     line = Answers._it.__code__.co_firstlineno
     kind = CALLS[call][0].removesuffix("s")
     assert str(caught.value).startswith(f"{__file__}:{line}: {kind} mine: `{call}` returned None; must be ")
@@ -180,25 +180,25 @@ WRONG: list[tuple[str, Any, str]] = [
 @pytest.mark.parametrize(("call", "answer", "message"), WRONG)
 def test_a_wrong_answer_is_one_line(call: str, answer: Any, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        asked(call, answer)
+        stand_in(call, answer)
     assert message in str(caught.value)
 
 
 def test_an_unread_file_is_told_with_the_line_that_read_it() -> None:
     with pytest.raises(UserError, match=f":{Answers._it.__code__.co_firstlineno + 2}: dataset mine: "):
-        asked("load", EOFError("early"))
+        stand_in("load", EOFError("early"))
 
 
 def test_another_error_is_raised_as_it_is() -> None:
     for call, error in (("load", KeyError("a")), ("loss", ValueError("a"))):
         with pytest.raises(type(error)):
-            asked(call, error)
+            stand_in(call, error)
 
 
 def test_a_network_is_probed_without_a_trace() -> None:
     network = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(), nn.Flatten(), nn.Linear(4, 10)).train()
     before, weights = torch.get_rng_state(), {k: v.clone() for k, v in network.state_dict().items()}
-    assert asked("build", network).training
+    assert stand_in("build", network).training
     assert all(torch.equal(v, weights[k]) for k, v in network.state_dict().items())
     assert torch.equal(torch.get_rng_state(), before)
 

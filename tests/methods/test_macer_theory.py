@@ -114,12 +114,12 @@ def test_a_wrong_image_may_cost_less_than_1() -> None:
 @given(st.floats(0.02, 1.5), st.floats(0.05, 1.0), st.floats(0.3, 1.0), st.floats(0.25, 1.0))
 @settings(max_examples=100, deadline=None)
 def test_the_hinge_is_at_least_the_robustness_error(
-    wanted: float, more: float, part: float, sigma: float
+    target: float, more: float, part: float, sigma: float
 ) -> None:
-    """Eq. 13: a right image with a radius below `wanted` costs at least 1, if lambda >= 1 / `more`."""
-    radius = wanted * part * 0.999
+    """Eq. 13: a right image with a radius below `target` costs at least 1, if lambda >= 1 / `more`."""
+    radius = target * part * 0.999
     p = float(stats.norm.cdf(radius / sigma))
-    objective = Macer(k=1, lambda_=1 / more, gamma=2 * (wanted + more) / sigma, beta=1.0)
+    objective = Macer(k=1, lambda_=1 / more, gamma=2 * (target + more) / sigma, beta=1.0)
     found = terms(objective, Constant(p, 1 - p), sigma)
     assert found["correct"] == 1
     assert objective.lambda_ * found["robustness"] >= 1 - 1e-9

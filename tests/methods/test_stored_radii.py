@@ -116,15 +116,15 @@ def test_radii_of_tests_are_those_asked_for_and_rounded_down():
     """What a test at failure rate x rejects is 1 - p_A >= x, so that no radius above sigma Phi^-1(1 - x) is
     right.
     """
-    sigma, asked = LEVEL["gaussian"], (0.1, 0.4, 0.7)
-    rule = GroupSequentialRule(Stop(ALPHA, asked), sigma, 9600, 160, 0.01)
+    sigma, radii = LEVEL["gaussian"], (0.1, 0.4, 0.7)
+    rule = GroupSequentialRule(Stop(ALPHA, radii), sigma, 9600, 160, 0.01)
     most = rule.design.certify[-1]  # failures of 9,600 votes, of each radius
     drawn = Draws.from_counts([90, 10], np.stack([9600 - most, most], 1), dimension=1)
     found = GroupSequential().certify(
         dataclasses.replace(drawn, stopping="sequential", stop=rule.record()), Gaussian(sigma), ALPHA
     )
     with mpmath.workdps(40):
-        for radius, at_least, needed in zip(found.radius, asked, rule.design.needed, strict=True):
+        for radius, at_least, needed in zip(found.radius, radii, rule.design.needed, strict=True):
             rate = mpmath.mpf(float(needed))
             assert at_least <= radius <= exact.gaussian(sigma, rate, rate)
             assert radius == pytest.approx(at_least, rel=1e-7)

@@ -16,7 +16,7 @@ from rs.networks.transformations import folding
 
 def oracle(logits: np.ndarray, first: int, average: str) -> tuple[np.ndarray, np.ndarray]:
     """Answers [B, classes] and members asked [B], one image after the other, of logits [L, B, classes]."""
-    answers, asked = [], []
+    answers, passes = [], []
     for each in logits.swapaxes(0, 1):
         agree = len({row.argmax() for row in each[:first]}) == 1
         taken = each[:first] if agree else each
@@ -25,8 +25,8 @@ def oracle(logits: np.ndarray, first: int, average: str) -> tuple[np.ndarray, np
         else:
             scores = sum(taken) / len(taken)
         answers.append(scores)
-        asked.append(len(taken))
-    return np.array(answers), np.array(asked)
+        passes.append(len(taken))
+    return np.array(answers), np.array(passes)
 
 
 @pytest.mark.parametrize("average", ["logits", "softmax"])
@@ -35,10 +35,10 @@ def test_answers_are_the_oracle_s_one_image_after_the_other(first, average):
     nets, x = members(), images()
     network = Averaged(nets, first, average).double().eval()
     each = np.array([net(x).detach().numpy() for net in nets])
-    answers, asked = oracle(each, first, average)
+    answers, passes = oracle(each, first, average)
     np.testing.assert_allclose(network(x).detach().numpy(), answers, rtol=0, atol=1e-12)
     if 1 < first < L:
-        assert {*asked} == {first, L}, "both ways are taken"
+        assert {*passes} == {first, L}, "both ways are taken"
 
 
 def test_of_the_first_one_of_all_and_of_another_order():

@@ -18,7 +18,7 @@ from rs.cli.main import main
 from rs.provenance.files import provenance, read_table, write_table
 from rs.report.board import ranked, write_board
 from rs.report.curves import floored
-from rs.tables.comparisons import Asked, compare
+from rs.tables.comparisons import PairSettings, compare
 from rs.tables.contestants import Contestant, Outcomes, of_log, of_runs
 
 
@@ -33,7 +33,7 @@ def test_contestants_of_one_rank_are_those_not_told_apart() -> None:
     names = {"plain": 0.0, "same": 0.0001, "better": 0.1, "best": 0.3}
     contestants = [contestant(name, shift) for name, shift in names.items()]
     contestants[1].certified.values[0, ::2] -= 0.02 * np.sign(np.arange(200) % 2 - 0.5)  # type: ignore[union-attr]
-    pairs = compare((a, b, Asked([0.5])) for a, b in itertools.combinations(contestants, 2))
+    pairs = compare((a, b, PairSettings([0.5])) for a, b in itertools.combinations(contestants, 2))
     places = ranked(contestants, pairs)
     assert [(place.contestant.name, place.rank) for place in places][:2] == [("best", 1), ("better", 2)]
     assert {(place.contestant.name, place.rank) for place in places[2:]} == {("plain", 3), ("same", 3)}

@@ -58,8 +58,8 @@ def test_what_several_studies_decide_counts_once() -> None:
     shared = {"whole": ({*"abcd"}, {"x"}), "part": ({*"abc"}, {"x"}), "more": ({*"ae"}, set())}
     found = offers(shared, {"whole": 0.3, "part": 0.3, "more": 0.3})
     assert [o.study for o in fits(found)] == ["whole", "more"]
-    said = "The next H100 hour would decide 5 numbers and 1 claim: whole and more (0.60 hours)."
-    assert sentence(found, "H100") == said
+    expected = "The next H100 hour would decide 5 numbers and 1 claim: whole and more (0.60 hours)."
+    assert sentence(found, "H100") == expected
 
 
 def test_where_nothing_fits_the_cheapest_is_named() -> None:

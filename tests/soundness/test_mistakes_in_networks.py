@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def asked(mistake):
+def refusal(mistake):
     """The audit of a network; that of a sound one passes."""
     assert audit(made(foreign.Base), probes(SHAPE), "theirs") == {"chance": False, "judged_in": "float64"}
 
@@ -27,34 +27,34 @@ def asked(mistake):
     return refused
 
 
-def test_batch_statistics(mistake, asked):
-    asked(foreign.batch_statistics)
+def test_batch_statistics(mistake, refusal):
+    refusal(foreign.batch_statistics)
 
 
-def test_dropout(mistake, asked):
-    asked(foreign.ActiveDropout)
+def test_dropout(mistake, refusal):
+    refusal(foreign.ActiveDropout)
     assert audit(made(foreign.ActiveDropout), probes(SHAPE), "theirs", ["chance"])["chance"]
 
 
-def test_training_mode(mistake, asked):
-    asked(foreign.AlwaysTraining)
+def test_training_mode(mistake, refusal):
+    refusal(foreign.AlwaysTraining)
 
 
-def test_noise_shared_in_a_batch(mistake, asked):
-    asked(foreign.SharedDraw, "chance")
+def test_noise_shared_in_a_batch(mistake, refusal):
+    refusal(foreign.SharedDraw, "chance")
 
 
-def test_network_keeps_state(mistake, asked):
-    asked(foreign.RemembersImages)
-    asked(foreign.ChangesByItself, "chance")
+def test_network_keeps_state(mistake, refusal):
+    refusal(foreign.RemembersImages)
+    refusal(foreign.ChangesByItself, "chance")
 
 
-def test_place_in_the_batch(mistake, asked):
-    asked(foreign.ByPlace)
+def test_place_in_the_batch(mistake, refusal):
+    refusal(foreign.ByPlace)
 
 
-def test_other_under_attack(mistake, asked):
-    asked(foreign.ByGradient)
+def test_other_under_attack(mistake, refusal):
+    refusal(foreign.ByGradient)
 
 
 def test_not_a_number(mistake):

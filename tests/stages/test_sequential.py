@@ -54,9 +54,9 @@ def test_an_image_without_failures_stops_at_the_first_look_that_certifies_the_la
 def test_a_radius_that_no_votes_could_certify_is_given_up_at_once():
     """Even hardly out of reach of n votes without a failure."""
     nearly = -0.5 * float(special.ndtri(upper(0, 20_000, 0.001)))
-    for radius, wanted in ((nearly * 0.999, True), (nearly * 1.001, False)):
+    for radius, goes_on in ((nearly * 0.999, True), (nearly * 1.001, False)):
         rule = replace(RULE, stop=Stop(0.001, (radius,)))
-        assert rule.going_on(np.zeros(1, int), 80).tolist() == [wanted]
+        assert rule.going_on(np.zeros(1, int), 80).tolist() == [goes_on]
 
 
 def test_what_stops_is_decided_and_certified_by_cohen():

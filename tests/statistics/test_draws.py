@@ -155,9 +155,9 @@ def test_a_vote_counts_once_and_for_one_purpose(tmp_path):
 
 def test_missing_images_and_blocks_of_other_images_are_named(tmp_path):
     select, estimate = write(tmp_path / "s.parquet", [0, 1], 1), write(tmp_path / "e.parquet", [0, 1], 2)
-    for wanted in ([0, 7], [7, 0], [-1]):
-        with pytest.raises(UserError, match=rf"image {7 if 7 in wanted else -1} is in none of the files"):
-            merge([select], [[estimate]], np.array(wanted), np.zeros(len(wanted)))
+    for requested in ([0, 7], [7, 0], [-1]):
+        with pytest.raises(UserError, match=rf"image {7 if 7 in requested else -1} is in none of the files"):
+            merge([select], [[estimate]], np.array(requested), np.zeros(len(requested)))
     other = write(tmp_path / "o.parquet", [1, 2], 3)
     with pytest.raises(UserError, match=r"o.parquet: other images or labels than .*s.parquet"):
         merge([select], [[estimate, other]], np.array([0]), np.zeros(1))

@@ -32,23 +32,23 @@ def test_better_and_worse_by_the_runs_own_intervals(verdict, kind, share, is_) -
 
 def test_equivalent_is_within_the_margin(verdict) -> None:
     tables = {"certified_accuracy": steady("nal", 0.801, half=0.002) + steady("gaussian", 0.8, half=0.002)}
-    asked = {"equivalent": "nal", "than": "gaussian"}
-    assert verdict(asked, tables=tables)[0] == "holds"
-    assert verdict(asked, tables=tables, agreement={"accuracy": 0.003})[0] == "undecided"
+    condition = {"equivalent": "nal", "than": "gaussian"}
+    assert verdict(condition, tables=tables)[0] == "holds"
+    assert verdict(condition, tables=tables, agreement={"accuracy": 0.003})[0] == "undecided"
     assert verdict({"better": "nal", "than": "gaussian"}, tables=tables)[0] == "fails"
     far = {"certified_accuracy": steady("nal", 0.9) + steady("gaussian", 0.8)}
-    assert verdict(asked, tables=far)[0] == "fails"
+    assert verdict(condition, tables=far)[0] == "fails"
 
 
 def test_methods_need_three_seeds_and_networks_one(verdict) -> None:
     tables = {"certified_accuracy": accuracy("nal", 0.9) + accuracy("gaussian", 0.8)}
-    asked = {"better": "nal", "than": "gaussian"}
-    found, rows = verdict(asked, tables=tables)
+    condition = {"better": "nal", "than": "gaussian"}
+    found, rows = verdict(condition, tables=tables)
     assert (found, rows[0]["low"], rows[0]["counted"]) == ("undecided", None, "fewer than 3 training seeds")
-    assert verdict(asked | {"about": "networks"}, tables=tables)[0] == "holds"
+    assert verdict(condition | {"about": "networks"}, tables=tables)[0] == "holds"
     spread = {"certified_accuracy": accuracy("nal", 0.8, 0.9, 0.99) + steady("gaussian", 0.8)}
-    assert verdict(asked, tables=spread)[0] == "undecided"
-    assert verdict(asked | {"about": "networks"}, tables=spread)[0] == "undecided"  # its seeds are known
+    assert verdict(condition, tables=spread)[0] == "undecided"
+    assert verdict(condition | {"about": "networks"}, tables=spread)[0] == "undecided"  # its seeds are known
 
 
 TWO = {"certificates": [{"name": "cohen"}, {"name": "tcertify"}]}
@@ -60,9 +60,9 @@ def test_certificates_on_the_same_votes_differ_by_no_noise(verdict) -> None:
         rows[1]["certificate"] = "tcertify"
         return {"certified_accuracy": rows}
 
-    asked = {"difference": [{"run": "nal", "certificate": "tcertify"}, "nal"], "at_least": 0}
+    condition = {"difference": [{"run": "nal", "certificate": "tcertify"}, "nal"], "at_least": 0}
     for share, is_ in ((0.8, "holds"), (0.802, "holds"), (0.798, "fails")):
-        found, rows = verdict(asked, tables=both(share), **TWO)
+        found, rows = verdict(condition, tables=both(share), **TWO)
         assert (found, rows[0]["counted"]) == (is_, "the same votes, on these images")
     less = {"better": {"run": "nal", "certificate": "tcertify"}, "than": "nal"}
     assert verdict(less, tables=both(0.802), **TWO)[0] == "holds"  # by how little stands beside it
@@ -111,12 +111,12 @@ def test_ratios_of_times_name_the_machines(verdict) -> None:
         for n, t in (("nal", 50), ("gaussian", 100))
         for i in range(3)
     ]
-    asked = {"ratio": ["nal", "gaussian"], "metric": "train_seconds", "radii": [], "about": "networks"}
-    found, rows = verdict(asked | {"at_most": 0.61}, tables={"runs": times})
+    condition = {"ratio": ["nal", "gaussian"], "metric": "train_seconds", "radii": [], "about": "networks"}
+    found, rows = verdict(condition | {"at_most": 0.61}, tables={"runs": times})
     assert (found, rows[0]["value"], rows[0]["machines"]) == ("holds", 0.5, "d")
-    assert verdict(asked | {"at_most": 0.4}, tables={"runs": times})[0] == "fails"
+    assert verdict(condition | {"at_most": 0.4}, tables={"runs": times})[0] == "fails"
     others = [row | {"device": "another"} if row["label"] == "nal" else row for row in times]
-    found, rows = verdict(asked | {"at_most": 0.61}, tables={"runs": others})
+    found, rows = verdict(condition | {"at_most": 0.61}, tables={"runs": others})
     assert (found, rows[0]["settings"]) == ("other settings", "machines: another, d")
 
 
@@ -133,9 +133,9 @@ def test_a_ratio_lies_between_the_quotients_of_opposite_ends(verdict, first, sec
     rows = [r for name in ("nal", "gaussian") for r in accuracy(name, 0.5)]
     for row, numbers in zip(rows, (first, second), strict=True):
         row |= dict(zip(("acr", "low", "high"), numbers, strict=True))
-    asked = {"ratio": ["nal", "gaussian"], "about": "networks", "at_least": -0.8}
-    asked |= {"metric": "acr", "radii": []}
-    found, (outcome,) = verdict(asked, tables={"average_certified_radius": rows})
+    condition = {"ratio": ["nal", "gaussian"], "about": "networks", "at_least": -0.8}
+    condition |= {"metric": "acr", "radii": []}
+    found, (outcome,) = verdict(condition, tables={"average_certified_radius": rows})
     assert (found, outcome["value"]) == ("undecided" if value is None else "holds", pytest.approx(value))
     assert (outcome["low"], outcome["high"]) == pytest.approx(ends)
 
@@ -155,19 +155,19 @@ STEPS = {f"n{i}": {"objective": {"name": "nal", "gamma": float(i)}} for i in ran
 )
 def test_a_trend_is_a_contrast_and_no_step_against_it(verdict, values, is_) -> None:
     tables = {"certified_accuracy": [r for i, v in enumerate(values) for r in steady(f"n{i + 1}", v)]}
-    asked = {"trend": list(STEPS), "goes": "rising"}
-    assert verdict(asked, tables=tables, runs=STEPS)[0] == is_
+    condition = {"trend": list(STEPS), "goes": "rising"}
+    assert verdict(condition, tables=tables, runs=STEPS)[0] == is_
     turned = {"holds": "fails"}.get(is_, is_) if is_ != "fails" or values[1] == 0.9 else "holds"
-    assert verdict(asked | {"goes": "falling"}, tables=tables, runs=STEPS)[0] == turned
+    assert verdict(condition | {"goes": "falling"}, tables=tables, runs=STEPS)[0] == turned
 
 
 def test_curves_that_cross(verdict) -> None:
     rows = steady("nal", 0.9, radius=0.0) + steady("gaussian", 0.8, radius=0.0)
-    asked = {"crosses": ["nal", "gaussian"], "small": 0, "large": 0.5, "radii": []}
+    condition = {"crosses": ["nal", "gaussian"], "small": 0, "large": 0.5, "radii": []}
     for far, is_ in ((0.5, "holds"), (0.7, "fails"), (0.6, "undecided")):
         more = [r for n, a in (("nal", far), ("gaussian", 0.6)) for r in steady(n, a, radius=0.5, half=0.03)]
         found, outcomes = verdict(
-            asked, tables={"certified_accuracy": rows + more}, report={"radii": [0, 0.5]}
+            condition, tables={"certified_accuracy": rows + more}, report={"radii": [0, 0.5]}
         )
         assert (found, [r["radius"] for r in outcomes]) == (is_, [0.0, 0.5])
 
@@ -182,44 +182,44 @@ def test_theory_names_its_test(verdict) -> None:
 
 
 def test_not_run_and_other_settings(verdict) -> None:
-    asked = {"better": "nal", "than": "gaussian"}
-    found, rows = verdict(asked, tables={"certified_accuracy": steady("nal", 0.9)})
+    condition = {"better": "nal", "than": "gaussian"}
+    found, rows = verdict(condition, tables={"certified_accuracy": steady("nal", 0.9)})
     assert (found, rows[0]["counted"]) == ("not run", "gaussian is not run")
     tables = {"certified_accuracy": steady("nal", 0.9) + steady("gaussian", 0.8)}
     paper = {"papers": {"P": {"training": {"epochs": 25}}}}
-    found, rows = verdict(asked, tables=tables, **paper)
+    found, rows = verdict(condition, tables=tables, **paper)
     assert (found, rows[0]["condition_verdict"]) == ("other settings", "holds")
     assert rows[0]["settings"] == "gaussian, nal: training.epochs 1, not 25"
     row = {"paper": "P", "table": "T", "acr": 1}  # what is printed of a run
     own = {"papers": {"P": paper["papers"]["P"] | {"objective": {"name": "gaussian"}}}}
-    _, rows = verdict(asked, tables=tables, **own, published=[row | {"run": ["nal", "gaussian"]}])
+    _, rows = verdict(condition, tables=tables, **own, published=[row | {"run": ["nal", "gaussian"]}])
     both, one = "gaussian, nal: training.epochs 1, not 25", "nal: objective nal, not gaussian"
     assert rows[0]["settings"] == f"{both}. {one}"
     row["settings"] = {"training": {"epochs": 1}}
     one = paper | {"published": [row | {"run": "gaussian"}, row | {"run": ["nal", "gaussian"]}]}
-    assert verdict(asked, tables=tables, **one)[0] == "holds"
+    assert verdict(condition, tables=tables, **one)[0] == "holds"
 
 
 def test_a_run_in_no_printed_row_is_a_baseline_with_its_own_method(verdict) -> None:
     """The paper's objective is no setting of it, its epochs are; a printed row makes it the paper's own."""
-    asked = {"better": "nal", "than": "gaussian"}
+    condition = {"better": "nal", "than": "gaussian"}
     tables = {"certified_accuracy": steady("nal", 0.9) + steady("gaussian", 0.8)}
     paper = {"papers": {"P": {"objective": {"name": "gaussian"}, "training": {"epochs": 1}}}}
-    assert verdict(asked, tables=tables, **paper)[0] == "holds"
+    assert verdict(condition, tables=tables, **paper)[0] == "holds"
     row = {"paper": "P", "table": "T", "acr": 1}
     other = "nal: objective nal, not gaussian"
     for run, settings in ((["gaussian"], None), (["gaussian", "nal"], other), ("nal", other)):
-        found, rows = verdict(asked, tables=tables, **paper, published=[row | {"run": run}])
+        found, rows = verdict(condition, tables=tables, **paper, published=[row | {"run": run}])
         assert (found, rows[0]["settings"]) == ("other settings" if settings else "holds", settings)
     epochs = {"papers": {"P": {"training": {"epochs": 2}}}}
-    _, rows = verdict(asked, tables=tables, **epochs)
+    _, rows = verdict(condition, tables=tables, **epochs)
     assert rows[0]["settings"] == "gaussian, nal: training.epochs 1, not 2"
 
 
 def test_one_condition_of_any_holds_as_a_whole(verdict) -> None:
     rows = [r for n, a in (("nal", 0.9), ("gaussian", 0.8)) for r in steady(n, a)]
     rows += [r for n, a in (("nal", 0.5), ("gaussian", 0.8)) for r in steady(n, a, radius=0.5)]
-    asked = {"better": "nal", "than": "gaussian", "radii": [0.25, 0.5]}
+    condition = {"better": "nal", "than": "gaussian", "radii": [0.25, 0.5]}
     crossing = {
         "crosses": ["gaussian", "nal"],
         "small": 0.25,
@@ -227,10 +227,10 @@ def test_one_condition_of_any_holds_as_a_whole(verdict) -> None:
         "radii": [],
     }  # neither half holds
     study: dict[str, Any] = {"tables": {"certified_accuracy": rows}, "report": {"radii": [0.25, 0.5]}}
-    found, each = verdict(asked, crossing, join="any", **study)
+    found, each = verdict(condition, crossing, join="any", **study)
     assert [row["condition_verdict"] for row in each] == ["holds", "fails", "fails", "fails"]
     assert found == "fails"
-    assert verdict(asked, crossing | {"crosses": ["nal", "gaussian"]}, join="any", **study)[0] == "holds"
+    assert verdict(condition, crossing | {"crosses": ["nal", "gaussian"]}, join="any", **study)[0] == "holds"
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_several_rows_of_one_run_are_told_apart(verdict) -> None:
         {"label": "nal", "run": "nal", "certificate": "c", "rho": r, "low": 1.0, "high": 2.0}
         for r in (0.1, 0.2)
     ]
-    asked = {
+    condition = {
         "value": "nal",
         "metric": "distributional.high",
         "radii": [],
@@ -264,8 +264,8 @@ def test_several_rows_of_one_run_are_told_apart(verdict) -> None:
         "about": "networks",
     }
     with pytest.raises(Exception, match=r"claims\[0\].conditions\[0\]: distributional has several rows"):
-        verdict(asked, tables={"distributional": rows})
-    narrower = asked | {"where": {"rho": 0.2}}
+        verdict(condition, tables={"distributional": rows})
+    narrower = condition | {"where": {"rho": 0.2}}
     assert verdict(narrower, tables={"distributional": rows})[0] == "undecided"
     noisy = steady("nal", 0.9) + steady("nal", 0.9, smoothing="none")
     with pytest.raises(Exception, match="smoothed with several noises; name one: smoothing"):

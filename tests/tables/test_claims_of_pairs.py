@@ -68,8 +68,8 @@ def test_rows_under_other_conditions_are_no_pair(verdict, pair) -> None:
     tables = tables_with(pair)
     for row in tables["certified_accuracy"]:
         row["n"] = 100 if row["label"] == "nal" else 1000
-    asked = {"than": {"run": "gaussian", "where": {"n": 1000}}, "about": "networks"}
-    found, rows = verdict({"better": {"run": "nal", "where": {"n": 100}}, **asked}, tables=tables)
+    condition = {"than": {"run": "gaussian", "where": {"n": 1000}}, "about": "networks"}
+    found, rows = verdict({"better": {"run": "nal", "where": {"n": 100}}, **condition}, tables=tables)
     assert (found, "paired" in rows[0]["counted"]) == ("fails", False)
 
 

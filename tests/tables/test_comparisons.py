@@ -13,7 +13,7 @@ from rs.errors import UserError
 from rs.statistics.paired import of_means, of_medians
 from rs.tables import comparisons
 from rs.tables.behind_averages import _share, on_hard_images, probabilities
-from rs.tables.comparisons import Asked, compare, of_study, refuse_other_conditions
+from rs.tables.comparisons import PairSettings, compare, of_study, refuse_other_conditions
 from rs.tables.contestants import Contestant, Outcomes, of_runs
 from rs.tables.pilot import pilot_of
 from rs.tables.stored import Stored
@@ -23,7 +23,7 @@ RADII = {"a": [0.6, 0.4, -1, 0.0, 0.9, 0.3], "b": [0.5, -1, -1, 0.2, 0.9, -1]}
 
 def test_wrong_and_abstained_images_count_as_0():
     a, b = (contestant(name, radii) for name, radii in RADII.items())
-    rows = compare([(a, b, Asked([0, 0.5, 2.0], margins={"acr": 1.0}))])
+    rows = compare([(a, b, PairSettings([0, 0.5, 2.0], margins={"acr": 1.0}))])
     assert [list(row) for row in rows] == [list(comparisons.COLUMNS)] * len(rows)
     first, second = (np.maximum(radii, 0) for radii in RADII.values())
     (acr,), (median,) = rows_of(rows, "acr"), rows_of(rows, "median_radius")
@@ -44,7 +44,7 @@ def test_wrong_and_abstained_images_count_as_0():
 def test_images_are_matched_by_their_index():
     a = contestant("a", [0.1, 0.2, 0.3, 0.4], images=[3, 5, 7, 9])
     b = contestant("b", [0.1, 9.0, 0.1, 0.1], images=[5, 6, 7, 9])
-    (row,) = rows_of(compare([(a, b, Asked([0]))]), "acr")
+    (row,) = rows_of(compare([(a, b, PairSettings([0]))]), "acr")
     assert row["images"] == 3
     assert row["difference"] == pytest.approx((0.1 + 0.2 + 0.3) / 3)
 
@@ -53,7 +53,7 @@ def test_images_are_matched_by_their_index():
 def test_nothing_certified_on_either_side_is_not_equivalent(more):
     a, b = (contestant(n, [[-1.0] * 20] * len(more["seeds"]), **more) for n in "ab")
     margins = {"acr": 0.01, "certified_accuracy": 0.01}
-    rows = compare([(a, b, Asked([], [0.25], margins=margins))])
+    rows = compare([(a, b, PairSettings([], [0.25], margins=margins))])
     (acr,), (at,) = rows_of(rows, "acr"), rows_of(rows, "certified_accuracy")
     assert (acr["verdict"], acr["p"], at["verdict"], at["p"]) == ("undecided", 1, "undecided", 1)
     assert comparisons.as_json(acr)["low"] is None
@@ -63,7 +63,7 @@ def test_nothing_certified_on_either_side_is_not_equivalent(more):
 def test_holm_counts_all_pairs_and_radii_of_one_question():
     draw = np.random.default_rng(0)
     sides = [contestant(n, draw.exponential(0.5 + 0.1 * i, 80)) for i, n in enumerate("abc")]
-    pairs = [(sides[i], sides[j], Asked([0.3, 0.6])) for i, j in ((0, 1), (0, 2), (1, 2))]
+    pairs = [(sides[i], sides[j], PairSettings([0.3, 0.6])) for i, j in ((0, 1), (0, 2), (1, 2))]
     rows = compare(pairs)
     found = rows_of(rows, "certified_accuracy")
     smallest = min(found, key=lambda r: r["p"])
@@ -80,11 +80,11 @@ def test_attacks_of_the_same_settings_are_compared():
 
     a = Contestant("a", (0,), None, attacked=attacked([1] * 30 + [0] * 10))
     b = Contestant("b", (0,), None, attacked=attacked([1] * 18 + [0] * 22))
-    found = rows_of(compare([(a, b, Asked([]))]), "empirical_accuracy")
+    found = rows_of(compare([(a, b, PairSettings([]))]), "empirical_accuracy")
     assert [(r["difference"], r["radius"], r["attack"]) for r in found] == [(0.3, 0.5, "pgd")]
     assert found[0]["p"] == pytest.approx(stats.binomtest(12, 12).pvalue)
     other = Contestant("b", (0,), None, attacked=attacked([1] * 40, "another"))
-    assert compare([(a, other, Asked([]))]) == []
+    assert compare([(a, other, PairSettings([]))]) == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_attacks_of_the_same_settings_are_compared():
 )
 def test_what_cannot_be_paired_is_one_line(b, message):
     with pytest.raises(UserError, match=message):
-        compare([(contestant("a", RADII["a"]), b, Asked([0]))])
+        compare([(contestant("a", RADII["a"]), b, PairSettings([0]))])
 
 
 def test_other_conditions_are_refused_unless_asked_for():

@@ -12,7 +12,7 @@ from tiny_study import TINY
 
 from rs.provenance.files import provenance, read_table, write_table
 from rs.tables.claims import judged
-from rs.tables.comparisons import Asked, compare
+from rs.tables.comparisons import PairSettings, compare
 from rs.tables.contestants import Contestant, Outcomes, of_runs
 from rs.tables.pairs import paired
 
@@ -69,10 +69,10 @@ def test_what_stopped_votes_leave_open_is_undecided_and_no_test_of_the_family():
     images, labels = np.arange(30), np.zeros(30, int)
     outcomes = [Outcomes(images, labels, np.full((1, 30), radius)) for radius in (0.9, 0.1)]
     a, b = (Contestant(name, (0,), found) for name, found in zip("ab", outcomes, strict=True))
-    all_votes = compare([(a, b, Asked([0.2, 0.5]))])
+    all_votes = compare([(a, b, PairSettings([0.2, 0.5]))])
     assert {r["verdict"] for r in all_votes if r["about"] == "networks"} == {"better"}
     for stopped in ((replace(a, decided=(0.5,)), b), (a, replace(b, decided=(0.5,)))):
-        rows = [r for r in compare([(*stopped, Asked([0.2, 0.5]))]) if r["about"] == "networks"]
+        rows = [r for r in compare([(*stopped, PairSettings([0.2, 0.5]))]) if r["about"] == "networks"]
         verdicts = {(r["metric"], r["radius"]): (r["verdict"], r["lower_bound"]) for r in rows}
         decided = verdicts.pop(("certified_accuracy", 0.5))
         assert decided == ("better", False)
@@ -107,10 +107,10 @@ def test_a_run_is_paired_with_itself(observed, by):
     """Under another attack, and with and without noise: image by image and seed by seed."""
     named = {"attack": ("weak", "strong"), "smoothing": ("none", "gaussian sigma=0.25")}[by]
     sides = [{"run": "nal", "attack": "weak", by: name} for name in named]
-    asked = {"metric": "empirical_accuracy", "radii": [0.5]}
+    condition = {"metric": "empirical_accuracy", "radii": [0.5]}
     conditions = [
-        asked | {"better": sides[0], "than": sides[1], "about": "networks"},
-        asked | {"difference": sides, "at_least": 0.7, "about": "methods"},
+        condition | {"better": sides[0], "than": sides[1], "about": "networks"},
+        condition | {"difference": sides, "at_least": 0.7, "about": "methods"},
     ]
     study = {
         "attack": {"attacks": [WEAK, STRONG]},
@@ -177,8 +177,8 @@ def test_curves_that_cross_are_paired_and_so_are_runs_of_their_own_noise(observe
 
 def test_margins_of_average_radii_are_shares_of_the_second_run_s(observed):
     """About 0.1, give or take 0.07, is within 0.8 * 0.225 and not within 0.8 * 0.125. Wrong images are 0."""
-    asked = {"metric": "acr", "radii": [], "about": "networks"}
-    both = [asked | {"equivalent": a, "than": b} for a, b in (("nal", "gaussian"), ("gaussian", "nal"))]
+    condition = {"metric": "acr", "radii": [], "about": "networks"}
+    both = [condition | {"equivalent": a, "than": b} for a, b in (("nal", "gaussian"), ("gaussian", "nal"))]
     plan = observed(attacks=[], agreement={"acr": 0.8}, claims=claims(*both))
 
     def equivalent(**radii):
@@ -231,9 +231,9 @@ def test_sides_of_other_rows_of_a_table_are_no_pair(observed):
 def test_the_radii_of_one_run_under_two_noises_are_a_pair_and_two_runs_under_each_noise(observed):
     noises = {f"gaussian sigma={sigma}": {"name": "gaussian", "sigma": sigma} for sigma in (0.25, 0.5)}
     sides = [{"run": "nal", "smoothing": noise} for noise in noises]
-    asked = {"metric": "certified_accuracy", "radii": [0.25]}
-    of_one = asked | {"difference": sides, "at_least": 0.0}
-    of_two = asked | {"better": "nal", "than": "gaussian"}
+    condition = {"metric": "certified_accuracy", "radii": [0.25]}
+    of_one = condition | {"difference": sides, "at_least": 0.0}
+    of_two = condition | {"better": "nal", "than": "gaussian"}
     plan = observed(attacks=[], smoothing=[*noises.values()], claims=claims(of_one, of_two))
     rows = [row for row in paired(plan) if row["about"] == "networks"]
     first, second = noises

@@ -17,7 +17,7 @@ from rs.report.board import write_board
 from rs.statistics.bands import difference_band
 from rs.tables.behind_averages import PROBABILITIES, curve, on_hard_images, probabilities
 from rs.tables.certified import claims_of
-from rs.tables.comparisons import Asked, compare
+from rs.tables.comparisons import PairSettings, compare
 from rs.tables.contestants import Contestant, Outcomes
 from rs.tables.pilot import pilot_of
 
@@ -88,13 +88,13 @@ def test_people_read_what_is_open():
         {"a": "a", "b": "b", "noise": "shared", "images": IMAGES, "only_a": [], "only_b": []}
     ]
     details["p_a"] = {c.name: probabilities(c) for c in (a, b)}
-    summary = text(["a", "b"], compare([(a, b, Asked([0.5]))]), details, 0.95)
+    summary = text(["a", "b"], compare([(a, b, PairSettings([0.5]))]), details, 0.95)
     assert "band of the radii that votes were stopped for (0.25, 0.5) together" in summary
     assert "a: undecided (votes were stopped before they showed which images are hard)" in summary
     assert "≥ 0." in summary
     assert "≥: votes were stopped; all votes would give at least as much" in summary
     details["curves"] = [curve(replace(a, decided=()), b)]
-    summary = text(["a", "b"], compare([(a, b, Asked([0.5]))]), details, 0.95)
+    summary = text(["a", "b"], compare([(a, b, PairSettings([0.5]))]), details, 0.95)
     assert "curve: undecided (votes were stopped, at no radius of both sides)" in summary
     json.dumps(details, allow_nan=False)
 
@@ -102,7 +102,7 @@ def test_people_read_what_is_open():
 def test_a_board_marks_lower_bounds(tmp_path):
     a, b = sides()
     for stopped, marks in ((a, 0), (replace(a, decided=(0.5,)), 2)):
-        pairs = compare((x, y, Asked([0.25, 0.5])) for x, y in itertools.combinations((stopped, b), 2))
+        pairs = compare((x, y, PairSettings([0.25, 0.5])) for x, y in itertools.combinations((stopped, b), 2))
         write_board(tmp_path / "b.html", "B", [stopped, b], {"a": "a", "b": "b"}, pairs, [0.25, 0.5])
         page = (tmp_path / "b.html").read_text()
         assert page.count("≥ 0.") == marks  # the average, and the accuracy at 0.25
