@@ -51,31 +51,31 @@ def test_a_store_that_is_away_costs_a_line_and_is_made_up_for(
     with contextlib.chdir(folder):
         plan = planned(AWAY)
         aggregate(plan, plan.tables, plan.code("aggregate"))
-        told = plan.folder / "mlflow.json"
+        logged = plan.folder / "mlflow.json"
         with pytest.raises(UserError, match="cannot log"):
-            tracking.track(plan)  # a person is told with an exit code
-        assert not told.exists()
+            tracking.track(plan)  # a person is logged with an exit code
+        assert not logged.exists()
         with open("log.txt", "w") as log, monkeypatch.context() as patch:
             patch.setattr(sys, "stderr", Tee(sys.stderr, log))
             tracking.track(plan)
         (line,) = Path("log.txt").read_text().splitlines()
         assert line.startswith("rs: not logged: http://127.0.0.1:1: ")
-        for text in (line, told.read_text(), places(plan)):
+        for text in (line, logged.read_text(), places(plan)):
             assert "secret" not in text
         assert "not logged yet" in places(plan)
         with pytest.raises(UserError, match="not logged yet"):
             tracking.tracked_page(plan)
-        record = recorded(told)
+        record = recorded(logged)
         staleness.settle(plan)
         assert not record.exists()
-        assert told.stat().st_mtime == staleness.BEFORE_ALL, "Snakemake makes it again"
+        assert logged.stat().st_mtime == staleness.BEFORE_ALL, "Snakemake makes it again"
 
         back = planned("sqlite:///results/mlflow.db")
         tracking.track(back)
-        record = recorded(told)
+        record = recorded(logged)
         staleness.settle(back)
         assert record.exists()
-        assert set(read_json(told)["runs"]) == {run.id for run in back.runs}
+        assert set(read_json(logged)["runs"]) == {run.id for run in back.runs}
         assert "not logged" not in places(back)
         assert "viewStateShareKey" in tracking.tracked_page(back)
 
@@ -85,7 +85,7 @@ def test_a_store_that_is_away_costs_a_line_and_is_made_up_for(
             tracking.tracked_page(back)
         staleness.settle(back)
         assert not record.exists()
-        assert told.stat().st_mtime == staleness.BEFORE_ALL, "Snakemake makes it again"
+        assert logged.stat().st_mtime == staleness.BEFORE_ALL, "Snakemake makes it again"
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 99999])
