@@ -37,11 +37,11 @@ def test_an_attack_that_gradients_of_zero_leave_where_it_was_is_told() -> None:
         return x.flatten(1)[:, :3].round() * 0 + torch.tensor([0.0, 1.0, 0.0])
 
     smoothed = rs.smooth(rounded, sigma=0.25, batch=32)
-    asked = {"radii": [0.5], "steps": 2, "samples": 2, "judge": 20, "progress": False}
+    requested = {"radii": [0.5], "steps": 2, "samples": 2, "judge": 20, "progress": False}
     line = r"pgd_l2 on model: did not move 4 of 4 images at radius 0.5: gradients that are 0, .*square_linf"
     with pytest.warns(RuntimeWarning, match=line):
-        rs.attack(smoothed, X, [1] * 4, "pgd_l2", **asked)
+        rs.attack(smoothed, X, [1] * 4, "pgd_l2", **requested)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        found = rs.attack(rs.smooth(nn.Flatten(), sigma=0.25, batch=32), X, [1] * 4, "pgd_l2", **asked)
+        found = rs.attack(rs.smooth(nn.Flatten(), sigma=0.25, batch=32), X, [1] * 4, "pgd_l2", **requested)
     assert (found.distortion[1] > 0).all()

@@ -53,7 +53,7 @@ def test_a_store_that_is_away_costs_a_line_and_is_made_up_for(
         aggregate(plan, plan.tables, plan.code("aggregate"))
         logged = plan.folder / "mlflow.json"
         with pytest.raises(UserError, match="cannot log"):
-            tracking.track(plan)  # a person is logged with an exit code
+            tracking.track(plan)  # a person is told with an exit code
         assert not logged.exists()
         with open("log.txt", "w") as log, monkeypatch.context() as patch:
             patch.setattr(sys, "stderr", Tee(sys.stderr, log))
