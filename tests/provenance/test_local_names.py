@@ -99,3 +99,25 @@ def test_a_local_does_not_hide_a_definition_that_is_used():
     module = Module(hides + "def use():\n    return bound()\n")
     assert ("bound",) in module.names["use"].written
     assert ("bound",) in module.names["area"].written  # in doubt more
+
+
+SWAPPED = [
+    "def area(a, b):\n    {0} = {0} + 1\n    return {0}\n",  # arguments
+    "def area():\n    global a, b\n    {0} = 1\n    {1} = 2\n",
+    "def area():\n    class Box:\n        {0} = 1\n        {1} = 2\n    return Box\n",
+    "def area():\n    import a, b\n    {0} = {0}.pi\n    return {0}\n",
+    "def area(x):\n    match x:\n        case [a, b]:\n            {0} = {0} + 1\n            return {0}\n",
+    "def area(x):\n    match x:\n        case [a, *b]:\n            {0} = {0} * 2\n            return {0}\n",
+    "def area(x):\n    match x:\n        case {{1: a, **b}}:\n            {0} = {0} * 2\n            return {0}\n",
+    "def area():\n    def a():\n        return 1\n    def b():\n        return 2\n    {0} = {0}()\n    return {0}\n",
+]
+
+
+@pytest.mark.parametrize("form", SWAPPED)
+def test_a_name_that_a_function_binds_otherwise_is_not_a_number(form):
+    assert text(form.format("a", "b")) != text(form.format("b", "a"))
+
+
+def test_a_local_of_an_inner_function_does_not_hide_what_the_outer_one_reads():
+    inner = "    def inner():\n        LIMIT = 2\n        return LIMIT\n    return inner() + LIMIT\n"
+    assert ("LIMIT",) in Module("LIMIT = 1\ndef area():\n" + inner).names["area"].written
