@@ -108,8 +108,8 @@ SWAPPED = [
     "def area():\n    import a, b\n    {0} = {0}.pi\n    return {0}\n",
     "def area(x):\n    match x:\n        case [a, b]:\n            {0} = {0} + 1\n            return {0}\n",
     "def area(x):\n    match x:\n        case [a, *b]:\n            {0} = {0} * 2\n            return {0}\n",
-    "def area(x):\n    match x:\n        case {{1: a, **b}}:\n            {0} = {0} * 2\n            return {0}\n",
-    "def area():\n    def a():\n        return 1\n    def b():\n        return 2\n    {0} = {0}()\n    return {0}\n",
+    "def area(x):\n    match x:\n        case {{1: a, **b}}:\n            {0} += 1\n            return {0}\n",
+    "def area():\n    def a():\n        pass\n    def b():\n        pass\n    {0} = {0}()\n    return {0}\n",
 ]
 
 
