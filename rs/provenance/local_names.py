@@ -12,7 +12,14 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Iterator
+from types import BuiltinFunctionType
 
+# Python's own: interactive sessions and doctest put more there, such as `_` and `display`.
+_BUILTINS = {
+    name
+    for name, value in vars(builtins).items()
+    if isinstance(value, (type, BuiltinFunctionType)) and value.__name__ == name
+}
 _PATTERNS = (ast.MatchAs, ast.MatchStar, ast.MatchMapping)
 
 
@@ -23,7 +30,7 @@ def number_locals(tree: ast.Module) -> None:
     functions = list(_outermost(tree))
     inside = {id(node) for function in functions for node in ast.walk(function)}
     outside = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in inside}
-    taken = outside | {name for node in ast.walk(tree) for name in _bound(node)} | set(dir(builtins))
+    taken = outside | {name for node in ast.walk(tree) for name in _bound(node)} | _BUILTINS
     for function in functions:
         _number(function, taken)
 

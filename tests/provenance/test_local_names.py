@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -121,3 +123,15 @@ def test_a_name_that_a_function_binds_otherwise_is_not_a_number(form):
 def test_a_local_of_an_inner_function_does_not_hide_what_the_outer_one_reads():
     inner = "    def inner():\n        LIMIT = 2\n        return LIMIT\n    return inner() + LIMIT\n"
     assert ("LIMIT",) in Module("LIMIT = 1\ndef area():\n" + inner).names["area"].written
+
+
+def test_what_a_session_puts_among_the_builtins_changes_nothing():
+    """Interactive sessions, and doctest, keep the last value there as `_`, and functions of their own."""
+    source = "def area(x):\n    for _, display in x:\n        pass\n    return [0 for _ in x]\n"
+    program = "import builtins; builtins._ = print; builtins.display = lambda: None\n"
+    program += "from rs.provenance.plain_syntax import Module\n"
+    program += f"print(Module({source!r}).names['area'].text)"
+    printed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.strip() == text(source)
