@@ -23,7 +23,6 @@ from rs.provenance import checksums
 from rs.provenance.accepted_code import counts_as
 from rs.provenance.digests import digest, file_digest
 from rs.provenance.files import read_json, read_table
-from rs.study.tracking_place import sqlite_file
 
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
@@ -138,6 +137,8 @@ def settle(plan: Plan) -> None:
 
 def lost_store(plan: Plan) -> Path | None:
     """The SQLite file of the study's MLflow store, if it is not there."""
+    from rs.study.tracking_place import sqlite_file  # with what reads a study, which a job does without
+
     file = sqlite_file(plan.study.tracking["uri"])
     return None if file is None or file.exists() else file
 

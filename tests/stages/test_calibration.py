@@ -132,8 +132,8 @@ def test_the_same_seed_gives_the_same_values_for_any_subset(measure):
 
 
 def test_a_published_epsilon_stands_beside_the_calibrated_one(tiny, plan_of):
-    rows = {"calibration": [{"label": "nal", "sigma": 0.25, "epsilon_without_noise": 0.33}]}
-    rows["calibration"][0]["epsilon_without_noise_se"] = 0.005
+    measured = {"label": "nal", "sigma": 0.25, "epsilon_without_noise_se": 0.005}
+    rows = {"calibration": [measured | {"epsilon_without_noise": 0.33 + step} for step in (-0.001, 0, 0.001)]}
     tiny["published"] = [
         {"paper": "NAL", "table": f"Table {i}", "run": "nal", "epsilon": epsilon}
         for i, epsilon in enumerate((0.34, 0.84))
@@ -141,9 +141,15 @@ def test_a_published_epsilon_stands_beside_the_calibrated_one(tiny, plan_of):
     tiny["published"].append({"paper": "NAL", "table": "Table 1", "run": "gaussian", "epsilon": 0.1})
     near, far, absent = beside(plan_of(tiny).study, rows)
     assert (near["metric"], near["status"]) == ("epsilon", "agrees")
-    assert near["low"] == pytest.approx(0.33 - 1.96 * 0.005)
     assert (far["status"], far["difference"]) == ("differs", pytest.approx(-0.51))
     assert absent["status"] == "not run"
+    rows["calibration"] = [measured | {"epsilon_without_noise": 0.33}]
+    alone, apart, _ = beside(plan_of(tiny).study, rows)
+    assert alone["low"] == pytest.approx(0.33 - 1.96 * 0.005)
+    assert (alone["status"], apart["status"]) == (
+        "undecided",
+        "undecided",
+    )  # the spread over seeds is unknown
 
 
 def test_a_published_epsilon_names_its_reading(tiny, plan_of):
