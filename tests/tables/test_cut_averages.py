@@ -45,7 +45,7 @@ def test_certificates_keep_the_order_of_the_study():
     assert [claim.columns["certificate"] for claim in claims_of(frame, {})] == ["renyi", "cohen"]
 
 
-def verdict(plan_of, tiny, rows, **changes):
+def verdict(plan_of, tiny, rows, table="average_certified_radius", **changes):
     condition = {"metric": "acr", "radii": [], "about": "networks", **changes}
     claim = {
         "id": "a",
@@ -56,7 +56,7 @@ def verdict(plan_of, tiny, rows, **changes):
         "join": "all",
     }
     study = plan_of({**tiny, "claims": [claim], "runs": {**TINY["runs"], **RUNS}}).study
-    (row,) = judged(study, {"average_certified_radius": rows})
+    (row,) = judged(study, {table: rows})
     return row
 
 
@@ -103,18 +103,8 @@ def test_the_ends_of_a_trend_are_of_the_sides_that_count(plan_of, tiny, goes):
         for n, share in (("n1", 0.0), ("n2", 0.2), ("n3", 0.4))
     ]
     a, b = (mean_of([row], "certified_accuracy").side for row in rows[::2])
-    condition = {"metric": "certified_accuracy", "radii": [0.25], "about": "networks"}
-    condition |= {"trend": ["n1", "n2", "n3"], "goes": goes}
-    claim = {
-        "id": "a",
-        "paper": "P",
-        "place": "1",
-        "claim": "is so",
-        "conditions": [condition],
-        "join": "all",
-    }
-    study = plan_of({**tiny, "claims": [claim], "runs": {**TINY["runs"], **RUNS}}).study
-    (found,) = judged(study, {"certified_accuracy": rows})
+    condition = {"metric": "certified_accuracy", "radii": [0.25], "trend": ["n1", "n2", "n3"], "goes": goes}
+    found = verdict(plan_of, tiny, rows, "certified_accuracy", **condition)
     low = 0.4 - math.hypot(a.high - a.value, b.value - b.low)
     high = 0.4 + math.hypot(a.value - a.low, b.high - b.value)
     assert (found["low"], found["high"]) == pytest.approx((low, high))
