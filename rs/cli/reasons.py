@@ -1,5 +1,5 @@
 """Why a study lacks networks or holds stale files, as far as finished files and Snakemake's records of them
-tell: settings that were edited since its last tables, and code.
+tell: settings that were edited, and code.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from rs.plan import records
 from rs.plan.jobs import RESULTS, Job, PlannedRun
 from rs.plan.plan import Plan
 from rs.plan.staleness import provenance_of
+from rs.provenance.digests import canonical
 from rs.tables.reading import read, rows_of
 
-MOST = 4  # settings of one network that are named
+MOST = 4  # settings of one file that are named
+FORMER = 20  # finished files that one missing file is compared with
 DEFAULT = "the default"
+REPLACED = ("calibrate", "certify", "attack")  # stages whose files are named by a digest of their settings
 
 
 def reasons(plan: Plan, counts: Mapping[str, int], files: list[Path]) -> list[str]:
     """Sentences for the reader of `counts`, a study's files of each kind."""
-    sentences = list(edited(plan)) if counts.get("lacks") else []
+    sentences = [*edited(plan), *replaced(plan)] if counts.get("lacks") else []
     if counts.get("stale"):
         sentences += [*of_the_study(plan), *of_other_code(plan, files)]
     return sentences
@@ -42,24 +45,45 @@ def edited(plan: Plan) -> Iterator[str]:
         if was in (None, planned.network) or job is None or job.target.is_file():
             continue
         if changes := _changes(RESULTS / "runs" / str(was) / "model.json", job):
-            runs.setdefault(changes, []).append(_name(planned))
-    for changes, names in runs.items():
-        yield f"{', '.join(names)}: other settings than in the last tables: {changes}"
+            runs.setdefault(_named(changes), []).append(_name(planned))
+    for named, names in runs.items():
+        yield f"{', '.join(names)}: other settings than in the last tables: {named}"
+
+
+def replaced(plan: Plan) -> Iterator[str]:
+    """A sentence per stage and change of settings between missing files and finished ones of the same folder
+    that the study no longer asks for: of these, the one whose settings differ least.
+    """
+    planned, numbers = {job.target for job in plan.all_jobs()}, Counter[tuple[str, str]]()
+    for job in plan.all_jobs():
+        if job.stage in REPLACED and not job.target.is_file():
+            former = sorted(set(job.target.parent.glob(f"*{job.target.suffix}")) - planned)
+            if changes := [one for path in former[:FORMER] if (one := _changes(path, job))]:
+                numbers[job.stage, _named(min(changes, key=len))] += 1
+    for (stage, named), number in numbers.items():
+        yield f"{stage} {number:,}: other settings than those of finished files: {named}"
 
 
 def of_the_study(plan: Plan) -> Iterator[str]:
     """At most one sentence: settings of the study itself that were edited since its tables or page."""
-    if _made_with_others(plan.table_files()[0], plan.summary):
-        keys = "runs, labels, report.radii, published, papers, agreement, claims, comparisons or logs"
+    if keys := _edited_keys(plan.table_files()[0], plan.summary):
         yield f"stale: tables and page, made with another value of {keys}"
-    elif _made_with_others(plan.folder / "report.html", plan.described + plan.summary):
-        yield "stale: the page, made with another value of description or report"
+    elif keys := _edited_keys(plan.folder / "report.html", plan.described):
+        yield f"stale: the page, made with another value of {keys}"
 
 
-def _made_with_others(path: Path, digest: str) -> bool:
-    """Whether Snakemake recorded that it made a file with another digest of settings."""
+def _edited_keys(path: Path, digests: str) -> str:
+    """The keys of `digests` (`digests_by_key`) whose digest is not the one with which Snakemake recorded that
+    it made a file; empty without such a record.
+    """
     params = (records.read(path) or {}).get("params")
-    return isinstance(params, list) and repr(digest) not in params
+    texts = [str(param).strip("'").split() for param in params] if isinstance(params, list) else []
+    now = dict(each.split("=") for each in digests.split())
+    for text in texts:
+        former = dict(each.split("=", 1) for each in text if "=" in each)
+        if former.keys() == now.keys():
+            return ", ".join(key for key in now if former[key] != now[key])
+    return ""
 
 
 def of_other_code(plan: Plan, files: list[Path]) -> list[str]:
@@ -89,20 +113,32 @@ def _last_networks(plan: Plan) -> dict[str, str]:
     return {}
 
 
-def _changes(manifest: Path, job: Job) -> str:
-    """The settings in which a finished network's differ from a job's; empty if they are not known."""
+def _changes(path: Path, job: Job) -> list[str]:
+    """The settings in which a finished file's differ from a job's; empty if they are not known."""
     with contextlib.suppress(UserError, OSError):
-        spec = provenance_of(manifest).get("spec")
-        if isinstance(spec, dict):
-            was, now = _flat(spec), _flat(job.spec)
-            keys = sorted(k for k in {*was, *now} if was.get(k, DEFAULT) != now.get(k, DEFAULT))
-            changes = [f"{k} is {now.get(k, DEFAULT)}, was {was.get(k, DEFAULT)}" for k in keys[:MOST]]
-            return "; ".join([*changes, f"and {len(keys) - MOST} more"] if len(keys) > MOST else changes)
-    return ""
+        spec = provenance_of(path).get("spec")
+        return list(_differences(spec, canonical(job.spec))) if isinstance(spec, dict) else []
+    return []
 
 
-def _flat(spec: Mapping[str, Any], head: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in spec.items():
-        flat |= _flat(value, f"{head}{key}.") if isinstance(value, Mapping) else {f"{head}{key}": value}
-    return flat
+def _named(changes: list[str]) -> str:
+    more = len(changes) - MOST
+    return "; ".join([*changes[:MOST], f"and {more} more"] if more > 0 else changes)
+
+
+def _differences(was: Any, now: Any, place: str = "") -> Iterator[str]:
+    """A text per leaf in which two settings differ. Lists of entries are compared one by one if as many."""
+    if isinstance(was, Mapping) or isinstance(now, Mapping):
+        former, later = (each if isinstance(each, Mapping) else {} for each in (was, now))
+        for key in sorted({*former, *later}):
+            head = f"{place}.{key}" if place else key
+            yield from _differences(former.get(key, DEFAULT), later.get(key, DEFAULT), head)
+    elif isinstance(was, list) and isinstance(now, list) and len(was) == len(now) and _entries([*was, *now]):
+        for i, (former, later) in enumerate(zip(was, now, strict=True)):
+            yield from _differences(former, later, f"{place}[{i}]")
+    elif was != now:
+        yield f"{place} is {now}, was {was}"
+
+
+def _entries(values: list[Any]) -> bool:
+    return all(isinstance(value, Mapping) for value in values)

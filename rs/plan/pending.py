@@ -139,7 +139,7 @@ def _tasks(plan: Plan, known: dict[str, Rule]) -> Iterator[Task]:
         inputs = [(str(path), ancient) for name, ancient in rule.inputs for path in _named(job, name)]
         yield Task(rule, _texts(job.outputs.values()), inputs, {repr(job.params), repr(plan.lineage(job))})
     tables, page = plan.table_files(), plan.folder / "report.html"
-    description = plan.described + plan.summary
+    description = plan.described
     shared = {
         "aggregate": (tables, plan.aggregated_files(), [plan.summary]),
         "report": ([page, plan.folder / "figures"], tables, [description, page_parts()]),

@@ -16,7 +16,7 @@ from rs.plan.graph import JobGraph
 from rs.plan.jobs import RESULTS, Job, PlannedLog, slug
 from rs.plan.networks import Networks
 from rs.plan.shard_sizes import Kept
-from rs.provenance.digests import digest, file_digest
+from rs.provenance.digests import digest, digests_by_key, file_digest
 from rs.study import refusals, tracking_place
 from rs.study.certification_log import log_path, read_log
 from rs.study.claims import check_claims
@@ -119,7 +119,7 @@ class Plan(JobGraph):
 
     @property
     def summary(self) -> str:
-        """Digest of the settings that the tables show beyond the files that they are made from."""
+        """Digests, by key, of the settings that the tables show beyond the files that they are made from."""
         runs = [
             [
                 p.id,
@@ -131,19 +131,16 @@ class Plan(JobGraph):
             for p in self.runs
         ]
         study = self.study
-        settings = {
-            "report": {"radii": study.report["radii"]},
-            "published": study.published,
-            "logs": study.logs,
-        }
-        settings |= {"papers": study.papers, "agreement": study.agreement, "claims": study.claims}
-        settings |= {"comparisons": study.comparisons}
-        return digest({"runs": runs, **settings}, 16)
+        settings = {"runs": runs, "report.radii": study.report["radii"], "published": study.published}
+        settings |= {"logs": study.logs, "papers": study.papers, "agreement": study.agreement}
+        return digests_by_key(settings | {"claims": study.claims, "comparisons": study.comparisons})
 
     @property
     def described(self) -> str:
-        """Digest of the settings that the report shows beyond the tables."""
-        return digest([self.study.name, self.study.description, self.study.report], 16)
+        """Digests, by key, of the settings that the page shows, those of its tables among them."""
+        study = self.study
+        settings = {"name": study.name, "description": study.description, "report": study.report}
+        return f"{digests_by_key(settings)} {self.summary}"
 
     @functools.cached_property
     def tables_lineage(self) -> str:

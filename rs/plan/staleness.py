@@ -22,7 +22,7 @@ from rs.plan.records import has_record, place
 from rs.provenance import checksums
 from rs.provenance.accepted_code import counts_as
 from rs.provenance.digests import digest, file_digest
-from rs.provenance.files import read_json, read_table
+from rs.provenance.files import read_json, read_provenance
 
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
@@ -58,7 +58,7 @@ def table_inputs(plan: Plan) -> str:
 
 def page_inputs(plan: Plan) -> str:
     """Digest of the inputs of a study's page and of its MLflow runs."""
-    return inputs_digest(plan.table_files(), plan.described + plan.summary, page_parts())
+    return inputs_digest(plan.table_files(), plan.described, page_parts())
 
 
 @functools.cache
@@ -76,7 +76,7 @@ def page_line(plan: Plan) -> str:
 def provenance_of(path: Path) -> dict[str, Any]:
     """What a finished file records of its making. Raises UserError for a damaged file."""
     if path.suffix == ".parquet":
-        return read_table(path)[1]
+        return read_provenance(path)
     if path.suffix == ".html":
         line = path.read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
         words = line.removeprefix(MADE).split() if line.startswith(MADE) else []

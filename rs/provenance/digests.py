@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ def dumps(value: Any) -> str:
 def digest(value: Any, length: int = 8) -> str:
     """Short hexadecimal digest of the canonical form of a JSON value."""
     return hashlib.sha256(dumps(value).encode()).hexdigest()[:length]
+
+
+def digests_by_key(settings: Mapping[str, Any]) -> str:
+    """ "key=digest" of each setting, apart by spaces: what differs between two such texts can be named."""
+    return " ".join(f"{key}={digest(value, 12)}" for key, value in settings.items())
 
 
 def file_digest(path: Path) -> str:

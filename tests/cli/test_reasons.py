@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from rs.cli.reasons import edited, of_other_code, of_the_study, reasons
+from rs.cli.reasons import edited, of_other_code, of_the_study, reasons, replaced
 from rs.plan import records
 from rs.plan.plan import Plan
 from rs.provenance.files import provenance, write_json, write_table
@@ -70,7 +70,7 @@ def recorded(finished) -> Plan:
     """The same with Snakemake's records of a table and of the page."""
     digests = {
         finished.table_files()[0]: finished.summary,
-        finished.folder / "report.html": finished.described + finished.summary,
+        finished.folder / "report.html": finished.described,
     }
     for path, digest in digests.items():
         write_json(records.place(path), {"params": [repr(digest), "'another parameter'"]})
@@ -78,28 +78,66 @@ def recorded(finished) -> Plan:
 
 
 @pytest.mark.parametrize(
-    ("change", "beginnings"),
+    ("change", "sentences"),
     [
         ({}, []),
+        ({"seeds": [0, 1]}, ["stale: tables and page, made with another value of runs"]),
         (
-            {"seeds": [0, 1]},
-            ["stale: tables and page, made with another value of runs, labels, report.radii"],
+            {"report": {"radii": [0, 0.1]}},
+            ["stale: tables and page, made with another value of report.radii"],
         ),
-        ({"report": {"radii": [0, 0.1]}}, ["stale: tables and page, made with another value"]),
         (
-            {"description": "another one"},
-            ["stale: the page, made with another value of description"],
+            {"agreement": {"acr": 0.5}, "report": {"radii": [0, 0.1]}, "description": "another one"},
+            ["stale: tables and page, made with another value of report.radii, agreement"],
+        ),
+        ({"description": "another one"}, ["stale: the page, made with another value of description"]),
+    ],
+)
+def test_an_edit_of_the_study_itself_is_named(recorded, plan_of, tiny, change, sentences: list[str]) -> None:
+    assert list(of_the_study(plan_of({**tiny, **change}))) == sentences
+    assert reasons(plan_of({**tiny, **change}), {"stale": 1}, []) == sentences
+
+
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        (
+            lambda t: t["certificates"][0].update(alpha=0.01),
+            "certify 2: {}certificates[0].alpha is 0.01, was 0.001",
+        ),
+        (lambda t: t["attacks"][0].update(radii=[0.7]), "attack 2: {}attack.radii is [0.7], was [0.5]"),
+        (
+            lambda t: t["runs"]["nal"]["calibration"].update(steps=4),
+            "calibrate 1: {}steps is 4, was 3",
         ),
     ],
 )
-def test_an_edit_of_the_study_itself_is_told(recorded, plan_of, tiny, change, beginnings: list[str]) -> None:
-    found = list(of_the_study(plan_of({**tiny, **change})))
-    assert len(found) == len(beginnings)
-    assert all(sentence.startswith(begin) for sentence, begin in zip(found, beginnings, strict=True))
-    assert reasons(plan_of({**tiny, **change}), {"stale": 1}, []) == found
+def test_missing_files_name_what_was_edited_since_others_were_made(
+    finished, plan_of, tiny, edit, sentence
+) -> None:
+    for stage in ("calibrate", "certify", "attack"):
+        for job in finished.jobs[stage].values():
+            record = provenance(job.spec, job.code)
+            if job.target.suffix == ".json":
+                write_json(job.target, {"provenance": record})
+            else:
+                write_table(job.target, pa.table({"image": [0]}), record)
+    assert list(replaced(finished)) == []
+    edit(tiny)
+    edited_plan, words = plan_of(tiny), sentence.format("other settings than those of finished files: ")
+    assert list(replaced(edited_plan)) == [words]
+    assert words in reasons(edited_plan, {"lacks": 1}, [])
 
 
-def test_without_a_record_no_edit_is_told(finished, plan_of, tiny) -> None:
+def test_a_list_with_another_number_of_entries_is_named_whole(finished, plan_of, tiny) -> None:
+    for job in finished.jobs["certify"].values():
+        write_table(job.target, pa.table({"image": [0]}), provenance(job.spec, job.code))
+    tiny["certificates"].append({"name": "cohen", "alpha": 0.01, "label": "at 1 %"})
+    (sentence,) = replaced(plan_of(tiny))
+    assert sentence.partition(": certificates is [")[2].count("alpha") == 3  # two now, one before
+
+
+def test_without_a_record_no_edit_is_named(finished, plan_of, tiny) -> None:
     assert list(of_the_study(plan_of({**tiny, "report": {"radii": [0, 0.1]}}))) == []
     write_json(records.place(finished.table_files()[0]), {"params": None})
     assert list(of_the_study(plan_of({**tiny, "report": {"radii": [0, 0.1]}}))) == []

@@ -32,7 +32,7 @@ rule track:
     params:
         rs=command,
         uri=lambda w: PLAN.study.tracking["uri"],
-        spec=lambda w: PLAN.described + PLAN.summary,
+        spec=lambda w: PLAN.described,
         lineage=lambda w: PLAN.tables_lineage,
         code=lambda w: PLAN.code("track"),
         study=lambda w, output: FILES,

@@ -19,7 +19,7 @@ rule report:
         PLAN.folder / "log" / "report.txt",
     params:
         rs=command,
-        spec=lambda w: PLAN.described + PLAN.summary,
+        spec=lambda w: PLAN.described,
         lineage=lambda w: PLAN.tables_lineage,
         code=lambda w: PLAN.code("report"),
         template=lambda w: staleness.page_parts(),
