@@ -54,7 +54,7 @@ def upper(events: int, trials: int, alpha: float, share: float) -> Number:
 def likelihood_ratio(losses: int, gains: int, trials: int, x: Number) -> Number:
     """Mean of the products (1 - s)^losses (1 + s)^gains / (1 - s x)^trials (rs.statistics.differences)."""
     total = mpmath.mpf(0)
-    for tilt, weight in zip(sequences._TILT, sequences._LOG_WEIGHT, strict=True):
+    for tilt, weight in zip(sequences.TILT, sequences.LOG_WEIGHT, strict=True):
         s = 1 - mpmath.exp(-mpmath.mpf(float(tilt))) if np.isfinite(tilt) else mpmath.mpf(1)
         lost = (1 - s) ** losses if losses else mpmath.mpf(1)
         total += mpmath.exp(mpmath.mpf(float(weight))) * lost * (1 + s) ** gains / (1 - s * x) ** trials

@@ -41,9 +41,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rs.statistics.bounds import Floats
-from rs.statistics.sequences import _LOG_WEIGHT, _SHARE, _SLACK, _TILT
+from rs.statistics.sequences import LOG_WEIGHT, SHARE, TILT, root
 
-_LOG_GAIN = np.log1p(_SHARE)
+_LOG_GAIN = np.log1p(SHARE)
 
 
 def upper(losses: ArrayLike, gains: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
@@ -57,23 +57,10 @@ def upper(losses: ArrayLike, gains: ArrayLike, trials: ArrayLike, alpha: ArrayLi
         raise ValueError(f"alpha = {level}: must lie strictly between 0 and 1")
     if np.any(n < 1) or np.any(lost < 0) or np.any(gained < 0) or np.any(lost + gained > n):
         raise ValueError("counts: need losses and gains from 0, together at most the trials, and trials >= 1")
-    goal = -np.log(level) + _SLACK * (n + 10)
-    lost, gained, n = lost[..., None], gained[..., None], n[..., None]
-    start = _LOG_WEIGHT + gained * _LOG_GAIN
-    start -= np.multiply(lost, _TILT, out=np.zeros(start.shape), where=lost > 0)
-    # log M is above each of its terms, so the root lies below the point where the first term reaches the goal
-    x = np.minimum((-np.expm1((start - goal[..., None]) / n) / _SHARE).min(-1), 1.0)
-    for _ in range(40):  # log M is convex: Newton's steps stay above the root, so each is a bound
-        left = np.maximum(1 - _SHARE * x[..., None], 1e-300)
-        terms = start - n * np.log(left)
-        top = terms.max(-1)
-        parts = np.exp(terms - top[..., None])
-        total = parts.sum(-1)
-        step = (top + np.log(total) - goal) / ((parts * n * _SHARE / left).sum(-1) / total)
-        x = x - np.maximum(step, 0.0)
-        if np.all(step <= 1e-13 * np.abs(x)):
-            break
-    return np.minimum(x + 1e-14 * np.abs(x), 1.0)  # type: ignore[no-any-return]
+    lost, gained = lost[..., None], gained[..., None]
+    start = LOG_WEIGHT + gained * _LOG_GAIN
+    start -= np.multiply(lost, TILT, out=np.zeros(start.shape), where=lost > 0)
+    return root(start, n[..., None], level)
 
 
 def lower(losses: ArrayLike, gains: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:

@@ -30,11 +30,11 @@ from rs.statistics.bounds import Floats
 
 # -ln v: infinity (no failures), then five per decade from large differences down to those that take 1e8
 # trials. Below 0.06 (1e5 trials) the weights taper off, so that long runs cost common ones little.
-_TILT = np.concatenate([[np.inf], 4 * 10.0 ** (-np.arange(19) / 5)])
-_SHARE = -np.expm1(-_TILT)  # 1 - v
-_WEIGHT = np.minimum(1, _TILT / 0.06)
-_LOG_WEIGHT = np.log(np.concatenate([[0.25], 0.75 * _WEIGHT[1:] / _WEIGHT[1:].sum()]))
-_SLACK = 1e-13  # per trial; above the float64 error of log M
+TILT = np.concatenate([[np.inf], 4 * 10.0 ** (-np.arange(19) / 5)])
+SHARE = -np.expm1(-TILT)  # 1 - v
+_WEIGHT = np.minimum(1, TILT / 0.06)
+LOG_WEIGHT = np.log(np.concatenate([[0.25], 0.75 * _WEIGHT[1:] / _WEIGHT[1:].sum()]))
+SLACK = 1e-13  # per trial; above the float64 error of log M
 
 
 def upper(events: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
@@ -47,22 +47,30 @@ def upper(events: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
         raise ValueError(f"alpha = {level}: must lie strictly between 0 and 1")
     if np.any(n < 1) or np.any(f < 0) or np.any(f > n):
         raise ValueError("counts: need 0 <= events <= trials and trials >= 1")
-    goal = -np.log(level) + _SLACK * (n + 10)
     f, n = f[..., None], n[..., None]
-    start = _LOG_WEIGHT - np.multiply(f, _TILT, out=np.zeros(f.shape[:-1] + _TILT.shape), where=f > 0)
+    start = LOG_WEIGHT - np.multiply(f, TILT, out=np.zeros(f.shape[:-1] + TILT.shape), where=f > 0)
+    return root(start, n, level)
+
+
+def root(start: Floats, n: Floats, level: Floats) -> Floats:
+    """The x at which the mean of `exp(start)` / (1 - SHARE x)^n is 1/level, rounded up; at most 1.
+
+    `start` is the log of each term at x = 0 [..., terms], `n` are the trials [..., 1].
+    """
+    goal = -np.log(level) + SLACK * (n[..., 0] + 10)
     # log M is above each of its terms, so the root lies below the point where the first term reaches the goal
-    x = np.minimum((-np.expm1((start - goal[..., None]) / n) / _SHARE).min(-1), 1.0)
-    for _ in range(20):  # log M is convex: Newton's steps stay above the root, so each is a bound
-        left = np.maximum(1 - _SHARE * x[..., None], 1e-300)
+    x = np.minimum((-np.expm1((start - goal[..., None]) / n) / SHARE).min(-1), 1.0)
+    for _ in range(40):  # log M is convex: Newton's steps stay above the root, so each is a bound
+        left = np.maximum(1 - SHARE * x[..., None], 1e-300)
         terms = start - n * np.log(left)
         top = terms.max(-1)
         parts = np.exp(terms - top[..., None])
         total = parts.sum(-1)
-        step = (top + np.log(total) - goal) / ((parts * n * _SHARE / left).sum(-1) / total)
+        step = (top + np.log(total) - goal) / ((parts * n * SHARE / left).sum(-1) / total)
         x = x - np.maximum(step, 0.0)
-        if np.all(step <= 1e-13 * x):
+        if np.all(step <= 1e-13 * np.abs(x)):
             break
-    return np.minimum(x * (1 + 1e-14), 1.0)  # type: ignore[no-any-return]
+    return np.minimum(x + 1e-14 * np.abs(x), 1.0)  # type: ignore[no-any-return]
 
 
 def lower(events: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
@@ -77,6 +85,6 @@ def least_trials(bound: float, alpha: float) -> float:
     """
     if bound < 1e-14:
         return np.inf
-    fewest, most = (np.log(alpha) + np.array([0.0, _LOG_WEIGHT[0]])) / np.log1p(-bound)
+    fewest, most = (np.log(alpha) + np.array([0.0, LOG_WEIGHT[0]])) / np.log1p(-bound)
     candidates = range(max(int(fewest), 1), int(most) + 2)
     return candidates[bisect_left(candidates, True, key=lambda n: bool(upper(0, n, alpha) <= bound))]

@@ -35,7 +35,7 @@ def log_mean_likelihood_ratio(events: int, trials: int, x: float) -> mpmath.mpf:
     """log M(x) of the module's header, to 40 digits."""
     with mpmath.workdps(40):
         total = mpmath.mpf(0)
-        for tilt, weight in zip(sequences._TILT, sequences._LOG_WEIGHT, strict=True):
+        for tilt, weight in zip(sequences.TILT, sequences.LOG_WEIGHT, strict=True):
             v = mpmath.exp(-mpmath.mpf(float(tilt))) if np.isfinite(tilt) else mpmath.mpf(0)
             factor = v**events if events else mpmath.mpf(1)
             total += mpmath.exp(mpmath.mpf(float(weight))) * factor / (1 - (1 - v) * mpmath.mpf(x)) ** trials
@@ -70,7 +70,7 @@ def test_monotone_in_events_and_alpha(pair, alpha):
 
 
 def test_the_weights_are_a_distribution():
-    assert np.exp(sequences._LOG_WEIGHT).sum() == pytest.approx(1, abs=1e-12)
+    assert np.exp(sequences.LOG_WEIGHT).sum() == pytest.approx(1, abs=1e-12)
 
 
 def test_as_sharp_near_0_as_at_one_half():

@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Generator, Tensor
 
-from rs.methods.noise.radial import check_k, chi_mean, draw, paper_scale, sup_table
+from rs.methods.noise.radial import draw, matched_scale, sup_table
 from rs.settings.limits import Freedom, Level
 
 
@@ -57,10 +57,7 @@ class MixedNorm:
 
     def scale(self, d: int) -> float:
         """The sigma of the density in d dimensions."""
-        check_k("mixed_norm", self.k, d)
-        if self.match == "paper":
-            return paper_scale("mixed_norm", self.sigma, self.k, d)
-        return self.sigma * (chi_mean(d) / chi_mean(d - self.k) if self.match == "mean" else 1.0)
+        return matched_scale("mixed_norm", self.sigma, self.k, d, self.match)
 
     def sample(self, shape: Sequence[int], generator: Generator) -> Tensor:
         n, d = shape[0], math.prod(shape[1:])

@@ -93,8 +93,17 @@ def check_k(name: str, k: float, d: int) -> None:
         raise UserError(f"{name}: k = {k:g} must be less than the number of input coordinates, {d}")
 
 
-def paper_scale(name: str, sigma: float, k: float, d: int) -> float:
-    """sqrt((d - 1) / (d - 1 - k)) sigma: the mode of |z|_2 then equals that of N(0, sigma^2 I)."""
+def matched_scale(name: str, sigma: float, k: float, d: int, match: str) -> float:
+    """The sigma of the density of `spherical` or `mixed_norm` in d dimensions.
+
+    With `match` "none", `sigma` itself. With "paper", sqrt((d - 1) / (d - 1 - k)) sigma: the mode of |z|_2 is
+    that of N(0, sigma^2 I). With "mean", the mean of |z|_2 is.
+    """
+    check_k(name, k, d)
+    if match == "none":
+        return sigma
+    if match == "mean":
+        return sigma * (chi_mean(d) / chi_mean(d - k))
     if not k < d - 1:
         raise UserError(f"{name}: match paper needs k < d - 1 = {d - 1}, not {k:g}")
     return sigma * float(np.sqrt((d - 1) / (d - 1 - k)))

@@ -22,7 +22,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Generator, Tensor
 
-from rs.methods.noise.radial import check_k, chi_mean, chi_table, draw, paper_scale
+from rs.methods.noise.radial import chi_table, draw, matched_scale
 from rs.settings.limits import Freedom, Level
 
 
@@ -43,10 +43,7 @@ class Spherical:
 
     def scale(self, d: int) -> float:
         """The sigma of the density in d dimensions."""
-        check_k("spherical", self.k, d)
-        if self.match == "paper":
-            return paper_scale("spherical", self.sigma, self.k, d)
-        return self.sigma * (chi_mean(d) / chi_mean(d - self.k) if self.match == "mean" else 1.0)
+        return matched_scale("spherical", self.sigma, self.k, d, self.match)
 
     def sample(self, shape: Sequence[int], generator: Generator) -> Tensor:
         d = math.prod(shape[1:])
