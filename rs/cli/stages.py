@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rs.errors import UserError, plural
-from rs.machine.worker import become_worker, gpu_here
+from rs.machine import device_class
+from rs.machine.worker import become_worker
 from rs.provenance.reading import parse_json
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def gpus(job: Job, elsewhere: bool) -> int:
     A job with device `auto` asks for them where this machine has one, or where the job runs `elsewhere`: the
     head of a cluster cannot know what its nodes have.
     """
-    return job.processes * int(job.device == "cuda" or (job.device == "auto" and (elsewhere or gpu_here())))
+    on_gpus = job.device == "cuda" or (job.device == "auto" and (elsewhere or device_class.has_gpu()))
+    return job.processes * int(on_gpus)
 
 
 def add_arguments(parser: argparse.ArgumentParser, stage: Stage) -> None:

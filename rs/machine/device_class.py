@@ -16,6 +16,7 @@ import platform
 import subprocess
 from pathlib import Path
 
+DEVICES = Path("/dev")
 INSTRUCTIONS = {
     "amx_bf16": "amx",
     "avx512_bf16": "avx512-bf16",
@@ -41,12 +42,28 @@ def of_gpu(major: int, minor: int) -> str:
 
 
 @functools.cache
+def has_gpu() -> bool:
+    """Whether this machine has an NVIDIA GPU, determined without torch."""
+    if any(DEVICES.glob("nvidia[0-9]*")):
+        return True
+    return (DEVICES / "dxg").exists() and bool(of_driver("name"))  # WSL2's device, of any maker's GPU
+
+
+@functools.cache
+def of_driver(query: str) -> str:
+    """What nvidia-smi answers to a query of the first GPU; empty where it does not answer."""
+    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+        return done.stdout.strip().partition("\n")[0].strip()
+    return ""
+
+
+@functools.cache
 def here(device: str) -> str:
     """The class in which a job with this `device` (auto, cpu, cuda) would compute on this machine."""
-    if device != "cpu" and any(Path("/dev").glob("nvidia[0-9]*")):
-        command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-            major, _, minor = done.stdout.splitlines()[0].strip().partition(".")
+    if device != "cpu" and has_gpu():
+        major, _, minor = of_driver("compute_cap").partition(".")
+        if major.isdigit() and minor.isdigit():
             return of_gpu(int(major), int(minor))
     return of_cpu() if device != "cuda" else "cuda"

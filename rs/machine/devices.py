@@ -22,6 +22,7 @@ from rs.errors import UserError
 from rs.machine import device_class as classes
 from rs.statistics.seeding import Purpose, derive_seed
 
+BETWEEN_LOOKS = 1.0  # seconds between looks for a GPU that no other job holds
 SLOW = 5  # ratio to float32; processors with bfloat16 are faster in it, emulation is tens of times slower
 
 
@@ -74,10 +75,9 @@ def _free_slot(slots: int) -> Iterator[int]:
     with contextlib.ExitStack() as stack:
         paths = [folder / f"rs-gpu-{os.getuid()}-{i}.lock" for i in range(slots)]
         handles = [stack.enter_context(open(path, "w")) for path in paths]
-        index = next((i for i, handle in enumerate(handles) if _locked(handle)), None)
-        if index is None:
-            fcntl.flock(handles[0], fcntl.LOCK_EX)
-        yield index or 0
+        while (index := next((i for i, handle in enumerate(handles) if _locked(handle)), None)) is None:
+            time.sleep(BETWEEN_LOOKS)
+        yield index
 
 
 def _locked(handle: TextIO) -> bool:

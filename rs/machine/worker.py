@@ -48,8 +48,3 @@ def is_worker() -> bool:
 
 def log_to(log: Path) -> None:
     sys.stderr = Tee(sys.stderr, open(log, "a", buffering=1))  # noqa: SIM115
-
-
-def gpu_here() -> bool:
-    """Whether this machine has an NVIDIA GPU, determined without torch."""
-    return any(Path("/dev").glob("nvidia[0-9]*"))

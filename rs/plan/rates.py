@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -225,11 +224,7 @@ def here() -> Here:
 def _device_name(gpu: bool) -> str:
     """The name of the GPU or of the processor."""
     if gpu:
-        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
-            return output.splitlines()[0].strip()
-        return "GPU"
+        return device_class.of_driver("name") or "GPU"
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

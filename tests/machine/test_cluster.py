@@ -89,7 +89,7 @@ def test_gpus_that_a_job_asks_for(monkeypatch):
         return stages.gpus(Job("train", {}, (), device=device, processes=processes), elsewhere)
 
     for here in (False, True):
-        monkeypatch.setattr(stages, "gpu_here", lambda here=here: here)
+        monkeypatch.setattr(stages.device_class, "has_gpu", lambda here=here: here)
         assert [gpus("cpu", False), gpus("cpu", True)] == [0, 0]
         assert [gpus("cuda", False), gpus("cuda", True, 4)] == [1, 4]
         assert [gpus("auto", False), gpus("auto", True, 2)] == [int(here), 2]

@@ -1,0 +1,68 @@
+"""Which device this machine has, as its driver says it, and which of several GPUs a job takes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rs.machine import device_class, devices
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of devices, and an nvidia-smi that answers with the text in `answer` beside it."""
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setattr(device_class, "DEVICES", tmp_path / "dev")
+    (tmp_path / "dev").mkdir()
+    _forget()
+    yield tmp_path
+    _forget()
+
+
+def _forget() -> None:
+    for asked in (device_class.has_gpu, device_class.of_driver, device_class.here):
+        asked.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("answer", "of_auto"), [("9.0\n9.0\n", "cuda 9.0"), ("[N/A]\n", None), ("", None), ("\n", None)]
+)
+def test_a_driver_without_an_answer_is_no_error(driver: Path, answer: str, of_auto: str | None) -> None:
+    (driver / "dev" / "nvidia0").touch()
+    (driver / "answer").write_text(answer)
+    assert device_class.has_gpu()
+    assert device_class.here("auto") == (of_auto or device_class.of_cpu())
+    assert device_class.here("cuda") == (of_auto or "cuda")
+    assert device_class.here("cpu") == device_class.of_cpu()
+
+
+def test_wsl2_has_a_gpu_if_the_driver_names_one(driver: Path) -> None:
+    (driver / "answer").write_text("")
+    assert not device_class.has_gpu()
+    (driver / "dev" / "dxg").touch()
+    _forget()
+    assert not device_class.has_gpu()  # another maker's
+    (driver / "answer").write_text("NVIDIA GeForce RTX 4090\n")
+    _forget()
+    assert device_class.has_gpu()
+
+
+def test_a_job_takes_whichever_gpu_is_free_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(devices, "BETWEEN_LOOKS", 0.01)
+    names = [tmp_path / f"rs-gpu-{os.getuid()}-{i}.lock" for i in range(2)]
+    with open(names[0], "w") as first, open(names[1], "w") as second:
+        for held in (first, second):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        threading.Timer(0.2, lambda: fcntl.flock(second, fcntl.LOCK_UN)).start()
+        with devices._free_slot(2) as index:
+            assert index == 1
