@@ -21,7 +21,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn.grad import conv2d_input
 
 from rs.networks.audit import Audited
-from rs.networks.differentiable import Differentiable, _FirstConvolution
+from rs.networks.differentiable import Differentiable, FirstConvolution
 from rs.networks.halves import Pass, compiled, halves
 from rs.networks.transformations import copied, one_line, out_of_memory, warn
 from rs.smoothing.smoothed import add_noise
@@ -73,7 +73,7 @@ class CompiledPasses:
     def __init__(self, seen: Differentiable, images: Tensor) -> None:
         network, tapped = copied(seen.network), None
         for name, module in network.named_modules():
-            if isinstance(module, _FirstConvolution):
+            if isinstance(module, FirstConvolution):
                 tapped = _Tapped(module.convolution)
                 network.set_submodule(name, tapped)
                 break

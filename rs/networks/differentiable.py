@@ -64,7 +64,7 @@ class _SummedFirst(torch.autograd.Function):
         return spread.flatten(0, 1), None, None
 
 
-class _FirstConvolution(nn.Module):
+class FirstConvolution(nn.Module):
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
         self.convolution, self.copies = convolution, 1
@@ -170,11 +170,11 @@ class Differentiable(OfCopies):
         """`name` is the first convolution's; None if every copy's gradient goes through it separately."""
         self.dtype, self.layout = dtype, using.layout
         self.network = copied(using.network).to(dtype)
-        self.first: _FirstConvolution | None = None
+        self.first: FirstConvolution | None = None
         if name is not None:
             convolution = self.network.get_submodule(name)
             assert isinstance(convolution, nn.Conv2d)
-            self.first = _FirstConvolution(convolution)
+            self.first = FirstConvolution(convolution)
             self.network.set_submodule(name, self.first)
         self.eval()
 

@@ -32,14 +32,14 @@ def _newton(x: Floats, a: Floats, b: Floats, tail: Floats, excess: Floats) -> Fl
     return np.where(np.isfinite(step), step, 0.0)  # there is no tail where x rounds to 0 or 1
 
 
-def _counts(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
+def checked_counts(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
     k, n = np.broadcast_arrays(np.asarray(successes, np.float64), np.asarray(trials, np.float64))
     if np.any(n < 1) or np.any(k < 0) or np.any(k > n):
         raise ValueError("counts: need 0 <= successes <= trials and trials >= 1")
     return k, n
 
 
-def _check_alpha(alpha: ArrayLike) -> Floats:
+def checked_alpha(alpha: ArrayLike) -> Floats:
     a = np.asarray(alpha, np.float64)
     if np.any(~((a > 0) & (a < 1))):
         raise ValueError(f"alpha = {a}: must lie strictly between 0 and 1")
@@ -51,7 +51,7 @@ def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, alpha: ArrayL
 
     Near 1 the digits are in 1 - p, so certificates use `clopper_pearson_upper` of the failures instead.
     """
-    k, n, level = np.broadcast_arrays(*_counts(successes, trials), _check_alpha(alpha))
+    k, n, level = np.broadcast_arrays(*checked_counts(successes, trials), checked_alpha(alpha))
     a, b = np.maximum(k, 1.0), n - k + 1.0
     bound = special.betaincinv(a, b, level)
     # above 1/2 the library's tail is off by up to 3e-8 (a few successes of 1e9 trials), its complement is not
@@ -65,7 +65,7 @@ def clopper_pearson_upper(successes: ArrayLike, trials: ArrayLike, alpha: ArrayL
 
     Keeps its digits near 0.
     """
-    k, n, level = np.broadcast_arrays(*_counts(successes, trials), _check_alpha(alpha))
+    k, n, level = np.broadcast_arrays(*checked_counts(successes, trials), checked_alpha(alpha))
     a, b = k + 1.0, np.maximum(n - k, 1.0)
     bound = special.betainccinv(a, b, level)
     tail = special.betaincc(a, b, bound)
@@ -81,7 +81,7 @@ def randomised_upper(successes: ArrayLike, trials: ArrayLike, alpha: ArrayLike, 
     certainty, whenever V < alpha.
     """
     k, n, level, u = np.broadcast_arrays(
-        *_counts(successes, trials), _check_alpha(alpha), np.asarray(uniform, np.float64)
+        *checked_counts(successes, trials), checked_alpha(alpha), np.asarray(uniform, np.float64)
     )
     if np.any(~((u >= 0) & (u < 1))):
         raise ValueError("uniform: must lie in [0, 1)")
@@ -117,8 +117,8 @@ def summed_upper(counts: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floa
     c = np.asarray(counts, np.float64)
     if np.any(c[:, 1:] > c[:, :-1]):
         c = -np.sort(-c, axis=1)
-    n, level, _ = np.broadcast_arrays(np.asarray(trials, np.float64), _check_alpha(alpha), c[:, 0])
-    _counts(c[:, 0], n)
+    n, level, _ = np.broadcast_arrays(np.asarray(trials, np.float64), checked_alpha(alpha), c[:, 0])
+    checked_counts(c[:, 0], n)
 
     def share(row: NDArray[np.int64], p: Floats) -> Floats:
         first: Floats = special.betaincc(c[row, 0] + 1, n[row] - c[row, 0], p)
@@ -158,7 +158,7 @@ def _check_mean(mean: ArrayLike, trials: ArrayLike, least: int) -> tuple[Floats,
 
 def hoeffding_width(trials: ArrayLike, alpha: ArrayLike) -> Floats:
     """One-sided distance of a mean of n values in [0, 1] from its expectation (Hoeffding 1963)."""
-    return np.sqrt(-np.log(_check_alpha(alpha)) / (2 * np.asarray(trials, np.float64)))
+    return np.sqrt(-np.log(checked_alpha(alpha)) / (2 * np.asarray(trials, np.float64)))
 
 
 def bernstein_width(mean: ArrayLike, mean_square: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
@@ -170,7 +170,7 @@ def bernstein_width(mean: ArrayLike, mean_square: ArrayLike, trials: ArrayLike, 
     constant.
     """
     m, n = _check_mean(mean, trials, 2)
-    log_term = np.log(2 / _check_alpha(alpha))
+    log_term = np.log(2 / checked_alpha(alpha))
     # the difference of two sums loses about 1e-16, which must not shrink the variance
     variance = np.maximum(np.asarray(mean_square, np.float64) - m * m, 0) * n / (n - 1) + 1e-15
     return np.sqrt(2 * variance * log_term / n) + 7 * log_term / (3 * (n - 1))
@@ -180,4 +180,4 @@ def bonferroni(alpha: float, statements: int) -> float:
     """The error of each of `statements` bounds at which all hold together with probability 1 - alpha."""
     if statements < 1:
         raise ValueError("statements: need at least one")
-    return float(_check_alpha(alpha)) / statements
+    return float(checked_alpha(alpha)) / statements

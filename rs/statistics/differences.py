@@ -40,7 +40,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rs.statistics.bounds import Floats
+from rs.statistics.bounds import Floats, checked_alpha
 from rs.statistics.sequences import LOG_WEIGHT, SHARE, TILT, root
 
 _LOG_GAIN = np.log1p(SHARE)
@@ -51,10 +51,8 @@ def upper(losses: ArrayLike, gains: ArrayLike, trials: ArrayLike, alpha: ArrayLi
 
     `losses`, `gains` and `trials` are running counts; fractions are allowed. In (-1, 1], rounded up.
     """
-    arrays = (np.asarray(a, np.float64) for a in (losses, gains, trials, alpha))
-    lost, gained, n, level = np.broadcast_arrays(*arrays)
-    if np.any(~((level > 0) & (level < 1))):
-        raise ValueError(f"alpha = {level}: must lie strictly between 0 and 1")
+    lost, gained, n = (np.asarray(counts, np.float64) for counts in (losses, gains, trials))
+    lost, gained, n, level = np.broadcast_arrays(lost, gained, n, checked_alpha(alpha))
     if np.any(n < 1) or np.any(lost < 0) or np.any(gained < 0) or np.any(lost + gained > n):
         raise ValueError("counts: need losses and gains from 0, together at most the trials, and trials >= 1")
     lost, gained = lost[..., None], gained[..., None]

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from rs.statistics.bounds import Floats, _counts
+from rs.statistics.bounds import Floats, checked_counts
 
 
 def wilson_interval(
     successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95
 ) -> tuple[Floats, Floats]:
     """Two-sided Wilson score interval for an accuracy in a table (approximate coverage)."""
-    k, n = _counts(successes, trials)
+    k, n = checked_counts(successes, trials)
     z = special.ndtri(0.5 + confidence / 2)
     centre = (k + z * z / 2) / (n + z * z)
     half = z * np.sqrt(k * (n - k) / n + z * z / 4) / (n + z * z)

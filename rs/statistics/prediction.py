@@ -22,14 +22,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from rs.statistics.bounds import Floats, _check_alpha
+from rs.statistics.bounds import Floats, checked_alpha
 
 _SAFETY = 1e-9  # relative; above the error of the incomplete beta function
 
 
 def predicted(counts: np.ndarray, alpha: float) -> np.ndarray:
     """int64 [N] from votes [N, classes]: the class, -1 where it abstains. Wrong with probability <= alpha."""
-    return np.where(p_values(counts) <= float(_check_alpha(alpha)), counts.argmax(1), -1)
+    return np.where(p_values(counts) <= float(checked_alpha(alpha)), counts.argmax(1), -1)
 
 
 def p_values(counts: np.ndarray) -> Floats:

@@ -26,7 +26,7 @@ from bisect import bisect_left
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rs.statistics.bounds import Floats
+from rs.statistics.bounds import Floats, checked_alpha, checked_counts
 
 # -ln v: infinity (no failures), then five per decade from large differences down to those that take 1e8
 # trials. Below 0.06 (1e5 trials) the weights taper off, so that long runs cost common ones little.
@@ -42,11 +42,7 @@ def upper(events: ArrayLike, trials: ArrayLike, alpha: ArrayLike) -> Floats:
 
     `events` and `trials` are running counts; fractions are allowed. Keeps its digits near 0; rounded up.
     """
-    f, n, level = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (events, trials, alpha)))
-    if np.any(~((level > 0) & (level < 1))):
-        raise ValueError(f"alpha = {level}: must lie strictly between 0 and 1")
-    if np.any(n < 1) or np.any(f < 0) or np.any(f > n):
-        raise ValueError("counts: need 0 <= events <= trials and trials >= 1")
+    f, n, level = np.broadcast_arrays(*checked_counts(events, trials), checked_alpha(alpha))
     f, n = f[..., None], n[..., None]
     start = LOG_WEIGHT - np.multiply(f, TILT, out=np.zeros(f.shape[:-1] + TILT.shape), where=f > 0)
     return root(start, n, level)

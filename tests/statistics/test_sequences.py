@@ -98,7 +98,7 @@ def test_shapes_and_wrong_input():
         with pytest.raises(ValueError, match="strictly between 0 and 1"):
             upper(1, 2, alpha)
     for events, trials in ((-1, 2), (3, 2), (0, 0)):
-        with pytest.raises(ValueError, match="0 <= events <= trials"):
+        with pytest.raises(ValueError, match="0 <= successes <= trials"):
             upper(events, trials, 0.1)
 
 
@@ -109,7 +109,7 @@ def test_an_array_holds_the_bounds_of_its_entries():
     below = lower(events, trials, 0.01)
     assert np.all((below == 0) | (below < 1 - upper(trials - events, trials, 0.01)))
     for case in (([1, 3], [2, 2], 0.1), ([1, -1], 2, 0.1), ([0, 0], [2, 0], 0.1)):
-        with pytest.raises(ValueError, match="0 <= events <= trials"):
+        with pytest.raises(ValueError, match="0 <= successes <= trials"):
             upper(*case)
     with pytest.raises(ValueError, match="strictly between 0 and 1"):
         upper(1, 2, [0.1, 1.0])
