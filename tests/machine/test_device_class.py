@@ -29,8 +29,8 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _forget() -> None:
-    for asked in (device_class.has_gpu, device_class.of_driver, device_class.here):
-        asked.cache_clear()
+    for cached in (device_class.has_gpu, device_class.of_driver, device_class.here):
+        cached.cache_clear()
 
 
 @pytest.mark.parametrize(
