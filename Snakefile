@@ -26,9 +26,11 @@ try:
             PLAN = Plan(Study(FILES, OVERRIDES))
         record(PLAN.observer.kept)
     if workflow.is_main_process:  # not in the jobs of a cluster, which parse this file again
+        from rs.methods import catalog
         from rs.plan import extras, kept_shards, mixed_draws, price
         from rs.study import tracking_place
 
+        catalog.build_plug_ins(PLAN.study)
         tracking_place.check_place(PLAN.study)
         staleness.settle(PLAN)
         for sentence in (*mixed_draws.settle(PLAN), *kept_shards.settle(PLAN), *extras.sentences(PLAN)):

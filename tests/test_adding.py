@@ -12,6 +12,8 @@ from types import ModuleType
 import pytest
 
 from rs.methods import catalog
+from rs.methods.certificates.probabilities import noise_name
+from rs.methods.counterexamples import counterexample
 from rs.settings.method_schema import dataclass_schema
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/adding.md"
@@ -58,6 +60,13 @@ def test_the_page_has_one_of_each_kind_that_is_built_from_a_study(added: dict[st
         needed = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
         assert isinstance(catalog.build(kind, {"name": name, **dict.fromkeys(needed, 0.5)}), cls)
         assert set(dataclass_schema(cls)["properties"]) == {f.name for f in dataclasses.fields(cls)}
+
+
+def test_there_is_no_counterexample_to_the_page_s_certificate(added: dict[str, type]) -> None:
+    certificate, noise = added["certificates"](), added["noises"](0.5)
+    assert set(certificate.norms) == {noise_name(certificate, noise)}
+    for norm in certificate.norms.values():
+        assert counterexample(certificate, noise, norm) is None
 
 
 @pytest.mark.parametrize("path", TESTS)

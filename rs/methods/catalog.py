@@ -7,19 +7,23 @@ in step.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from rs.errors import UserError
-from rs.methods import attacks, certificates, data, models, noise, objectives
+from rs.methods import attacks, certificates, data, models, noise, objectives, soundness
 from rs.methods.checked import checked_class
 from rs.settings import plugins
 from rs.settings.method_schema import USES, add_switch, key_of, method_schema_of
 from rs.study import schema as study_schema
 from rs.study.schema_document import document
+
+if TYPE_CHECKING:
+    from rs.study.study import Study
 
 TABLES: dict[str, dict[str, str]] = {
     "datasets": data.METHODS,
@@ -62,7 +66,7 @@ def find(kind: str, name: str, path: str | None = None) -> type:
 
 def build(kind: str, method: dict[str, Any]) -> Any:
     """The method object for `{"name": ..., hyperparameters}`. Keys of its use in a study are left out. A
-    plug-in's answers are checked (rs.methods.checked).
+    plug-in's answers are checked (rs.methods.checked), and its rigorous certificates (rs.methods.soundness).
     """
     use = {key_of(f.name) for f in fields(USES[kind])} if kind in USES else set()
     switches = SWITCHES.get(kind, {}).get(method["name"], {})
@@ -70,16 +74,31 @@ def build(kind: str, method: dict[str, Any]) -> Any:
     outside = {"name", *use, *(() if chosen else switches)}
     parameters = {k: v for k, v in method.items() if k not in outside}
     cls = find(kind, method["name"], chosen)
-    if cls.__module__.partition(".")[0] != "rs":
+    foreign = cls.__module__.partition(".")[0] != "rs"
+    if foreign:
         cls = checked_class(kind, method["name"], cls)
     try:
-        return TypeAdapter(cls).validate_python(parameters)
+        made: Any = TypeAdapter(cls).validate_python(parameters)
     except ValidationError as error:
         first, *others = error.errors()
         options = [first, *(e for e in others if e["loc"][:1] == first["loc"][:1])]  # of a union, one each
         place = first["loc"] if len(options) == 1 else first["loc"][:1]
         problems = " or ".join(e["msg"] for e in options)
         raise UserError(f"{method['name']}.{'.'.join(map(str, place))}: {problems}") from error
+    if foreign and kind == "certificates" and made.rigorous:
+        soundness.check(method["name"], made, functools.partial(build, "noises"))
+    return made
+
+
+def build_plug_ins(study: Study) -> None:
+    """Builds the certificates of plug-ins that a study names, so that one which is refused stops the study
+    before its first job.
+    """
+    theirs = plugins.table("certificates")
+    for run in study.runs:
+        for certificate in run.sections["certificates"]:
+            if certificate["name"] in theirs:
+                build("certificates", certificate)
 
 
 def build_use(kind: str, method: dict[str, Any]) -> Any:

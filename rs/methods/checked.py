@@ -44,15 +44,15 @@ def _held(method: str, call: str, function: Any, check: Callable[..., Wrong]) ->
         except UNREADABLE as error:
             if call != "load":
                 raise
-            raise UserError(f"{_place(function, error)}: {method}: `{call}`: {_unread(error)}") from error
+            raise UserError(f"{place_of(function, error)}: {method}: `{call}`: {_unread(error)}") from error
         if wrong := check(self, found, *arguments, **named):
-            raise UserError(f"{_place(function)}: {method}: `{call}` {wrong}")
+            raise UserError(f"{place_of(function)}: {method}: `{call}` {wrong}")
         return found
 
     return answer
 
 
-def _place(function: Any, error: BaseException | None = None) -> str:
+def place_of(function: Any, error: BaseException | None = None) -> str:
     """The file and line of a function, or the last line of its file on the way to an error."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     if code is None:

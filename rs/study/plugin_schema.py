@@ -52,7 +52,7 @@ def schema_of(plug_in: PlugIn, built_in: Path) -> dict[str, Any]:
     """
     made_of = {
         "plug-in": str(plug_in),
-        "code": list(_code(plug_in)),
+        "code": list(files_of(plug_in)),
         "built-in": file_digest(built_in),
         "versions": versions(),
     }
@@ -66,7 +66,7 @@ def schema_of(plug_in: PlugIn, built_in: Path) -> dict[str, Any]:
     return schema
 
 
-def _code(plug_in: PlugIn) -> Iterator[tuple[str, str]]:
+def files_of(plug_in: PlugIn) -> Iterator[tuple[str, str]]:
     """Every Python file of the method's package, with its digest; docstrings count."""
     root = plug_in_root(plug_in.top)
     if root is None:

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import pytest
 import torch
+from lab import lab as lab  # a fixture
+from plug_ins import describe
 from tampered import edited, tables_of
 from tiny_study import Workspace
 
 import rs
 from rs.cli.main import main
+from rs.methods import catalog
 
+TIMES = """
+from dataclasses import dataclass
+from rs.methods.certificates.cohen import Cohen
+from rs.methods.interfaces import Certified
+@dataclass(frozen=True)
+class Times(Cohen):
+    "Cohen et al.'s radius, times a factor."
+    def certify(self, draws, noise, alpha):
+        found = Cohen().certify(draws, noise, alpha)
+        return Certified(found.prediction, found.radius * {})
+"""
 VOTES = ["--selection", "16,0,0", "--estimation", "700,250,50", "--set", "sigma=0.5"]
 
 
@@ -34,6 +48,17 @@ def test_class_and_bound_of_one_sample(mistake, radius):
     mistake.flagged(radius("renyi"))
     mistake.flagged(radius("tcertify", "--set", "select_on=estimation"))
     assert mistake.mistake.says not in radius("renyi_sound")
+
+
+def test_radius_above_the_tight_one(mistake, lab, tiny, plan_of):
+    for name, factor in (("sound", 1.0), ("broken", 1.05)):
+        (lab / f"{name}.py").write_text(TIMES.format(factor))
+        describe(lab, name, "1.0", {"rs.certificates": {name: f"{name}:Times"}})
+    tiny["attacks"] = []
+    for name, start in (("sound", lambda act: act()), ("broken", mistake.refused)):
+        tiny["certificates"] = [{"name": name, "alpha": 0.1}]
+        study = plan_of(tiny).study
+        start(lambda study=study: catalog.build_plug_ins(study))
 
 
 def test_other_norm(mistake, tiny, refusal, plan_of):
