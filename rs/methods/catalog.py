@@ -66,7 +66,8 @@ def find(kind: str, name: str, path: str | None = None) -> type:
 
 def build(kind: str, method: dict[str, Any]) -> Any:
     """The method object for `{"name": ..., hyperparameters}`. Keys of its use in a study are left out. A
-    plug-in's answers are checked (rs.methods.checked), and its rigorous certificates (rs.methods.soundness).
+    plug-in's answers and a user's own images are checked (rs.methods.checked), and a plug-in's rigorous
+    certificates (rs.methods.soundness).
     """
     use = {key_of(f.name) for f in fields(USES[kind])} if kind in USES else set()
     switches = SWITCHES.get(kind, {}).get(method["name"], {})
@@ -75,7 +76,7 @@ def build(kind: str, method: dict[str, Any]) -> Any:
     parameters = {k: v for k, v in method.items() if k not in outside}
     cls = find(kind, method["name"], chosen)
     foreign = cls.__module__.partition(".")[0] != "rs"
-    if foreign:
+    if foreign or _holds_own_images(kind, cls):
         cls = checked_class(kind, method["name"], cls)
     try:
         made: Any = TypeAdapter(cls).validate_python(parameters)
@@ -99,6 +100,11 @@ def build_plug_ins(study: Study) -> None:
         for certificate in run.sections["certificates"]:
             if certificate["name"] in theirs:
                 build("certificates", certificate)
+
+
+def _holds_own_images(kind: str, cls: Any) -> bool:
+    """Whether it is a data set of ours whose images are the user's: the study states their shape."""
+    return kind == "datasets" and "shape" in {field.name for field in fields(cls)}
 
 
 def build_use(kind: str, method: dict[str, Any]) -> Any:

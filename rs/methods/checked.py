@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import traceback
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Hashable
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from rs.errors import UserError
+from rs.methods import plausible
 from rs.methods.interfaces import Certified, Files, Proposed, Split
 
 RECORDED = ("epoch", "images_per_second", "learning_rate", "loss", "seconds", "selection_accuracy")
@@ -37,16 +39,22 @@ def checked_class(kind: str, name: str, cls: type) -> type:
 
 
 def _held(method: str, call: str, function: Any, check: Callable[..., Wrong]) -> Any:
+    ours = function.__module__.partition(".")[0] == "rs"
+
     @functools.wraps(function)
     def answer(self: Any, *arguments: Any, **named: Any) -> Any:
         try:
             found = function(self, *arguments, **named)
         except UNREADABLE as error:
-            if call != "load":
+            if call != "load" or ours:
                 raise
             raise UserError(f"{place_of(function, error)}: {method}: `{call}`: {_unread(error)}") from error
+        place = "" if ours else f"{place_of(function)}: "
         if wrong := check(self, found, *arguments, **named):
-            raise UserError(f"{place_of(function)}: {method}: `{call}` {wrong}")
+            raise UserError(f"{place}{method}: `{call}` {wrong}")
+        if call == "load" and _is_whole(self, found):
+            for doubt in plausible.doubts(self, found):
+                warnings.warn(f"{place}{method}: {doubt}", RuntimeWarning, 2)
         return found
 
     return answer
@@ -212,7 +220,16 @@ def _load(self: Any, found: Any, data_dir: Any) -> Wrong:
         ):
             must = "an array [N, C, H, W] of uint8 or float32"
             return f"returned {_what(data.images)} as the images of {split}; must be {must}"
-    return ""
+    return plausible.impossible(self, found) if _is_whole(self, found) else ""
+
+
+def _is_whole(dataset: Any, splits: dict[str, Split | Files]) -> bool:
+    """Whether images have the stated shape and their labels; where not, the data stage names it."""
+    return all(
+        isinstance(data, Files)
+        or (data.images.shape[1:] == tuple(dataset.shape) and len(data.images) == len(data.labels) > 0)
+        for data in splits.values()
+    )
 
 
 CHECKS: dict[str, dict[str, Callable[..., Wrong]]] = {

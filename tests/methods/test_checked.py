@@ -27,7 +27,7 @@ X, Y, LOSS = torch.rand(4, 1, 2, 2), torch.arange(4), torch.ones((), requires_gr
 DRAWS = random_votes(4, 3, 1000)
 IMAGES, STEPS = torch.zeros(2, *X.shape), torch.ones(2, 4, dtype=torch.int64)
 SURE = Certified(np.array([0, 1, -1]), np.array([0.5, 0.1, 0.0]))
-SPLIT = Split(np.zeros((3, 1, 2, 2), np.uint8), np.arange(3))
+SPLIT = Split(np.linspace(0, 255, 12).reshape(3, 1, 2, 2).astype(np.uint8), np.arange(3))
 LOGITS = nn.Sequential(nn.Flatten(), nn.Linear(4, 10))
 
 
@@ -38,6 +38,8 @@ class Answers:
     source: ClassVar[str] = "here"
     norm: ClassVar[float] = 2.0
     access: ClassVar[str] = "gradient-free"
+    shape: ClassVar[tuple[int, int, int]] = (1, 2, 2)
+    classes: ClassVar[int] = 3
 
     answer: Any
 
