@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from rs.errors import UserError, plural
+from rs.networks import misfit
 from rs.networks.transformations import one_line, out_of_memory
 
 Model = nn.Module | Callable[[Tensor], Tensor]
@@ -48,6 +50,13 @@ def network_of(model: Model, verb: str) -> nn.Module:
             kind = str(weight.dtype).removeprefix("torch.")
             advice = "give it in float32 (model.float()); precision='bfloat16' rounds it here"
             raise UserError(f"{verb}: model: {name} is {kind}; {advice}")
+        if weight.is_meta:
+            raise UserError(
+                f"{verb}: model: {name} has a shape and no values (device meta); load its weights"
+            )
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        with torch.no_grad():  # else copies of its weights are results of the originals, which take gradients
+            return copy.deepcopy(model)
     return model
 
 
@@ -61,28 +70,47 @@ def classes_of(network: nn.Module, images: Tensor, verb: str) -> int:
         if out_of_memory(error):
             raise
         problem = f"fails on {len(images)} float32 images of {size} in [0, 1]"
-        raise UserError(f"{verb}: model: {problem}: {one_line(error)}") from error
+        raise UserError(
+            f"{verb}: model: {problem}: {one_line(error)}{misfit.hint(network, images)}"
+        ) from error
     if not isinstance(output, Tensor):
         raise UserError(
             f"{verb}: model: returns a {type(output).__name__}, not logits [B, classes]{_hint(output)}"
         )
     if output.dim() != 2 or len(output) != len(images) or output.shape[1] < 2:
         shape = f"{list(output.shape)} for {plural(len(images), 'image')} of {size}"
-        raise UserError(f"{verb}: model: returns {shape}; it must be logits [B, classes], 2 classes or more")
+        raise UserError(
+            f"{verb}: model: returns {shape}; it must be logits [B, classes], 2 classes or more"
+            f"{_shape_hint(output, len(images))}"
+        )
     if not output.is_floating_point():
         kind = str(output.dtype).removeprefix("torch.")
         raise UserError(f"{verb}: model: returns {kind} numbers; logits are floating-point numbers")
     return output.shape[1]
 
 
-def _hint(output: Any) -> str:
+def logits_in(output: Any) -> str:
+    """The expression that takes the logits out of another output, as `['logits']`; empty where unknown."""
     for key in ("logits", "out"):
         if hasattr(output, key):
-            return f"; wrap it: lambda x: model(x).{key}"
+            return f".{key}"
         if isinstance(output, Mapping) and key in output:
-            return f"; wrap it: lambda x: model(x)[{key!r}]"
-    if isinstance(output, tuple | list) and output and isinstance(output[0], Tensor):
-        return "; wrap it: lambda x: model(x)[0], if that is the logits"
+            return f"[{key!r}]"
+    return "[0]" if isinstance(output, tuple | list) and output and isinstance(output[0], Tensor) else ""
+
+
+def _hint(output: Any) -> str:
+    part = logits_in(output)
+    doubt = ", if that is the logits" if part == "[0]" else ""
+    return f"; wrap it: lambda x: model(x){part}{doubt}" if part else ""
+
+
+def _shape_hint(output: Tensor, images: int) -> str:
+    """How to make logits of an output of another shape."""
+    if output.shape in ((images,), (images, 1)) and output.is_floating_point():
+        return "; one logit z of two classes is torch.stack([0 * z, z], 1) of z.flatten()"
+    if output.dim() > 2 and len(output) == images and output[0].numel() == output.shape[1]:
+        return "; end it with flatten(1)"
     return ""
 
 

@@ -28,6 +28,9 @@ EQUAL = 1e-9
 EXACT = 4  # images of a comparison in float64; rounding is judged on all given images
 # The largest share of votes that rounding may change. Trained networks lose 0.1 % of them to bfloat16.
 DIFFERING = {torch.float32: 0.01, torch.bfloat16: 0.05}
+# How warnings begin that a network stays as it is, and their end
+SLOWER = ("neither folded nor", "batch norm is not folded", "computes in contiguous memory")
+SPEED_ALONE = "; this can cost speed, and changes no result"
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,8 @@ def copied(network: nn.Module, run: str = "the model") -> nn.Module:
 
 
 def warn(run: str, message: str) -> None:
-    warnings.warn(f"{run}: {message}", RuntimeWarning, 3)
+    # told apart by their words, since the calls are part of code digests and these lines are not
+    warnings.warn(f"{run}: {message}{SPEED_ALONE * message.startswith(SLOWER)}", RuntimeWarning, 3)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rs.errors import UserError
 from rs.networks import audit as network_audit
-from rs.networks import checkpoints, state_dicts
+from rs.networks import checkpoints, misfit, state_dicts
 from rs.networks import imported as entries
 from rs.networks.denoised import check_images
 from rs.networks.one_shot import schedule_of
@@ -130,7 +130,10 @@ def check_logits(model: torch.nn.Module, name: str, shape: tuple[int, ...], clas
             out = model(torch.zeros(2, *shape))
     except Exception as error:  # a user's network may fail with any exception
         size, reason = "x".join(map(str, shape)), " ".join(str(error).split())[:200]
-        raise UserError(f"{name}: fails on images of {size}: {reason}") from error
+        raise UserError(
+            f"{name}: fails on images of {size}: {reason}"
+            f"{misfit.narrow(model) or misfit.hint(model, torch.zeros(2, *shape))}"
+        ) from error
     if not isinstance(out, Tensor) or tuple(out.shape) != (2, classes):
         got = "x".join(map(str, out.shape[1:])) if isinstance(out, Tensor) else type(out).__name__
         raise UserError(f"{name}: returns {got or 'one number'} per image, not {classes} logits")

@@ -15,7 +15,7 @@ from rs.errors import UserError
 from rs.networks.differentiable import Differentiable
 from rs.networks.forms import resolve
 from rs.networks.inference import PRECISIONS, InferenceForm, layout_of
-from rs.networks.transformations import DIFFERING, apart, training_layout, transformed
+from rs.networks.transformations import DIFFERING, apart, training_layout, transformed, warn
 from rs.smoothing.ascent import input_gradient
 from rs.smoothing.smoothed import soft_loss
 from rs.stages import train as training
@@ -71,6 +71,25 @@ def test_what_cannot_be_folded_stays_as_it_is(build):
     form = agree(network, Differentiable(audited(network, SHAPE, 10), FORM, CPU), torch.rand(20, *SHAPE))
     assert form.description["folded"] is False
     assert isinstance(form.compared.get("folded", ""), str)  # the reason; a scripted network shows no norms
+
+
+class Single(nn.Module):
+    """Computes in float32, whatever it is asked in."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = made(foreign.Convolutional)
+
+    def forward(self, x):
+        return self.net(x.float())
+
+
+@pytest.mark.parametrize("build", [Single, foreign.ViewAfterConvolution, foreign.Alone])
+def test_warnings_of_a_network_that_stays_as_it_is_say_that_this_costs_speed_alone(build):
+    with pytest.warns(RuntimeWarning, match="; this can cost speed, and changes no result$"):
+        transformed(made(build), torch.rand(4, *SHAPE), "theirs")
+    with pytest.warns(RuntimeWarning, match=": is attacked otherwise$"):
+        warn("theirs", "is attacked otherwise")
 
 
 @pytest.mark.parametrize("build", [foreign.ViewAfterConvolution, foreign.ReadsMemory])
