@@ -55,11 +55,13 @@ def add_arguments(own: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> None:
     """Prints certified accuracy, ACR and the places of the results."""
     from rs.cli.overview import certified_accuracy_text, slips
+    from rs.foreign.recognised import check_weights
 
     name = name_of(args.checkpoint)
     file = RESULTS / name / "study.yaml"
     text = yaml.safe_dump(study_of(args, name), sort_keys=False)
     check_study(text, args)
+    check_weights(args.checkpoint)
     with as_before_if_refused(file):
         write_text(file, text)
         plan = Plan(Study([file]))

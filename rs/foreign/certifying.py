@@ -23,6 +23,7 @@ from rs.foreign.answers import answers
 from rs.foreign.by_image import ByImage
 from rs.foreign.cost import Chosen
 from rs.foreign.done import Done
+from rs.foreign.fitting import doubt, explain
 from rs.foreign.labels import in_model, names_of
 from rs.foreign.opening import open_pictures
 from rs.foreign.pictures import Pictures, digest_of, is_turned, spread
@@ -190,6 +191,7 @@ class _Work:
         return {
             "model": self.model.title,
             "images": f"{len(self.pictures)} in {self.pictures.place}, {kind}, certified as {size}",
+            **doubt(self.first),
             **self.model.preprocessing.facts(level),
         }
 
@@ -199,9 +201,13 @@ class _Work:
         form = {"precision": self.settings.precision, "batch": self.batch, "compiled": False}
         noise, seed = catalog.build("noises", self.settings.noise), self.settings.seed
         name = self.model.title
-        self.classifier = prepared(
-            net, form, noise, seed, self.first, self.device, name, self.settings.allow, VERB
-        )
+        try:
+            self.classifier = prepared(
+                net, form, noise, seed, self.first, self.device, name, self.settings.allow, VERB
+            )
+        except UserError:
+            explain(self.model, self.pictures, self.first[:2])
+            raise
         return self.classifier
 
     def kept(self) -> Kept:

@@ -8,8 +8,11 @@ import hashlib
 import sys
 from pathlib import Path
 
+from torch import Tensor
+
 from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing
+from rs.foreign.recognised import refuse
 from rs.foreign.sources import Foreign, Request, digest_of
 from rs.foreign.weights import fill, state_of
 from rs.networks import imported
@@ -18,6 +21,7 @@ from rs.networks import imported
 def load(request: Request) -> Foreign:
     module, colon, function = request.name.partition(":")
     if not colon or not module or not function:
+        refuse(f"--model {request.title}", Path(request.name))
         raise UserError(f"certify: --model {request.title}: must be entry:MODULE:FUNCTION")
     try:
         network = imported.call(request.name)
@@ -26,6 +30,12 @@ def load(request: Request) -> Foreign:
         raise UserError(f"certify: --model {request.title}: {reason}") from error
     if request.weights is not None:
         network = fill(network, state_of(request), request)
+    for key, tensor in network.state_dict().items():
+        if isinstance(tensor, Tensor) and tensor.is_meta:
+            problem = (
+                f"{key} has a shape and no values (device meta); the function must return it with values"
+            )
+            raise UserError(f"certify: --model {request.title}: {problem}")
     source = Path(getattr(sys.modules[module], "__file__", None) or module)
     code = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else ""
     provenance = {"module": code, "weights": digest_of(network)}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing, Size
+from rs.foreign.recognised import refuse
 from rs.foreign.sources import Foreign, Request, digest_of, failed
 from rs.networks.transformations import one_line
 
@@ -37,6 +38,9 @@ def load(request: Request) -> Foreign:
     if request.weights is not None:
         advice = "--weights is for other sources; give the folder of the saved model, hf:FOLDER"
         raise UserError(f"certify: --model {request.title}: {advice}")
+    place = Path(request.name)
+    if not (place / "config.json").is_file():
+        refuse(f"--model {request.title}", place)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     where: dict[str, Any] = {"local_files_only": not request.download}
@@ -50,10 +54,11 @@ def load(request: Request) -> Foreign:
         if not _without_processor(request):
             raise failed(request, "its image processor cannot be loaded", error) from error
         # options must then state what it would say
+        channels = 1 if getattr(model.config, "num_channels", 3) == 1 else 3
+        units = (0.0,) * channels, (1.0,) * channels
         source = f"{request.title}, without an image processor"
-        return Foreign(
-            request.title, Logits(model), Preprocessing(source, scale_known=False), provenance, classes
-        )
+        open_scale = Preprocessing(source, None, None, "bilinear", *units, scale_known=False)
+        return Foreign(request.title, Logits(model), open_scale, provenance, classes)
 
     def theirs(image: Image) -> Tensor:
         pixels: Tensor = processor(images=image, return_tensors="pt")["pixel_values"][0]

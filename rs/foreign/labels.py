@@ -22,7 +22,8 @@ def in_model(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple[li
     known = list(pictures.labels) if table is None else [table[label] for label in pictures.labels]
     if known and max(known) >= classes:
         problem = f"label {max(known)}, but the model has {plural(classes, 'class', 'classes')}"
-        raise UserError(f"{pictures.place}: {problem}; give --unlabelled to certify predictions")
+        counted = ", counted from 0" if min(known) > 0 else ""
+        raise UserError(f"{pictures.place}: {problem}{counted}; give --unlabelled to certify predictions")
     return known, how
 
 
@@ -51,6 +52,10 @@ def translation(pictures: Pictures, classes: int, names: Sequence[str]) -> tuple
         order = f"{groups[0]} is class 0, {groups[-1]} is class {classes - 1}"
         return list(range(classes)), f"{plural(classes, 'class', 'classes')} in sorted order: {order}"
     problem = f"{plural(len(groups), 'class', 'classes')} ({some(list(groups))}), but the model has {classes}"
+    odd = [g for g, at, number in zip(groups, candidates, numbers, strict=True) if not at and not number]
+    if 0 < len(odd) < len(groups):
+        problem = f"{some(odd)}: none of the model's {classes} classes, by name or by number"
+        raise UserError(f"{pictures.place}: {problem}; move or rename it, or give --unlabelled")
     advice = "name the folders as its classes or by their numbers, or give --unlabelled"
     raise UserError(f"{pictures.place}: {problem}, and not of these names; {advice}")
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing
+from rs.foreign.recognised import refuse
 from rs.foreign.sources import Foreign, Request, failed
 from rs.provenance.digests import file_digest
 from rs.provenance.reading import WEIGHTS, check_file
@@ -60,9 +61,11 @@ def load(request: Request) -> Foreign:
     if request.weights is not None:
         raise UserError(f"certify: --model {request.title}: the file holds its weights; leave --weights out")
     file = Path(request.name)
+    if file.suffix != ".onnx":
+        refuse(f"--model {request.title}", file)
     check_file(file, WEIGHTS)
     quiet = onnxruntime.SessionOptions()
-    quiet.log_severity_level = 3
+    quiet.log_severity_level = 4  # errors are raised too
     quiet.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spares the processor
     try:
         session = onnxruntime.InferenceSession(str(file), quiet, providers=["CPUExecutionProvider"])
@@ -93,6 +96,8 @@ def _input(request: Request, session: Any) -> tuple[int | None, list[Any], bool]
         _refuse(request, f"its input {tensor.name} is {tensor.shape}; allowed images [B, C, H, W]")
     batch, *sizes = tensor.shape
     last = sizes[2] in (1, 3) and sizes[0] not in (1, 3)
+    if not last and isinstance(sizes[0], int) and sizes[0] not in (1, 3):
+        _refuse(request, f"its input {tensor.name} is {tensor.shape}; allowed images of 1 or 3 channels")
     return (batch if isinstance(batch, int) and batch > 0 else None), sizes, last
 
 

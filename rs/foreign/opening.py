@@ -12,6 +12,8 @@ from rs.foreign import tabular
 from rs.foreign.pictures import Pictures
 from rs.methods.data.images import hidden, read, some
 
+SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}  # names of folders
+
 
 def open_pictures(place: Path, split: str | None, labelled: bool) -> Pictures:
     """The images at `place`. Raises UserError where there are none."""
@@ -71,6 +73,9 @@ def folder(place: Path, labelled: bool = True) -> Pictures:
     if "" in groups:
         loose = some([file for file, top in zip(files, tops, strict=True) if not top])
         raise UserError(f"{place}: images beside class folders ({loose}); give --unlabelled, or sort them in")
+    if set(groups) <= SPLITS and all(file.count(os.sep) > 1 for file in files):
+        splits = ", ".join(str(place / group) for group in groups)
+        raise UserError(f"{place}: holds splits with class folders in them; give --data one of {splits}")
     places = {group: label for label, group in enumerate(groups)}
     labels = [places[top] for top in tops]
     return Pictures(str(place), names, lambda i: read(place / files[i]), labels, tuple(groups))

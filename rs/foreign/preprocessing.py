@@ -73,8 +73,11 @@ class Preprocessing:
         if image.mode not in LOSSLESS[self.channels]:
             allowed = "8-bit grey" if self.channels == 1 else "8-bit grey or colour without transparency"
             problem = f"its mode is {image.mode}; allowed for channels = {self.channels}: {allowed}"
-            if self.channels == 1 and self.source.endswith("options"):
-                problem += " (--channels, and one number in --mean or --std, say that the model takes 1)"
+            if self.channels == 1:
+                problem += (
+                    " (its description, --channels, or one number in --mean or --std say that the model"
+                )
+                problem += " takes 1); convert the pictures to grey, or give --channels 3 for a colour model"
             raise UserError(f"{place}: {problem}")
         picture = image.convert("L" if self.channels == 1 else "RGB")
         if self.resize is not None:
@@ -164,7 +167,10 @@ class Stated:
             if number == described.channels:
                 return {}
             if not described.plain:
-                raise UserError(f"certify: --channels {number}: the model takes {described.channels}")
+                problem = f"the model's description has mean and std for {described.channels}"
+                raise UserError(
+                    f"certify: --channels {number}: {problem}; give --mean and --std of {number} too"
+                )
             return {"mean": (0.0,) * number, "std": (1.0,) * number}
         low, high = self.value_range or (0.0, 1.0)
         if not low < high:

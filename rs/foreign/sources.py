@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing, Stated
+from rs.foreign.recognised import refuse
 from rs.networks.transformations import one_line
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ SOURCES: dict[str, tuple[str, tuple[str, ...]]] = {
     "onnx": ("rs.foreign.onnx_source", ("onnxruntime", "onnx")),
     "entry": ("rs.foreign.entry_source", ()),
 }
+SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".onnx", ".py")
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
@@ -76,9 +78,26 @@ def request_of(text: str, weights: Path | None, key: str | None, download: bool)
     """The model that `--model` names. Raises UserError for a text that names no source."""
     source, colon, name = text.partition(":")
     if not colon or not name or source not in SOURCES:
+        refuse(f"--model {text}", Path(text))
         known = ", ".join(f"{s}:..." for s in SOURCES)
-        raise UserError(f"certify: --model {text}: no source of models; allowed: {known}")
+        raise UserError(f"certify: --model {text}: no source of models; allowed: {known}{_meant(text)}")
     return Request(source, name, weights, key, download)
+
+
+def _meant(text: str) -> str:
+    """The likeliest source of a name without one."""
+    module, colon, _ = text.partition(":")
+    if colon:
+        path = Path(*module.split("."))
+        there = path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+        return f"; is it entry:{text}?" if there else ""
+    if Path(text).suffix in SUFFIXES:
+        return "; there is no such file either"
+    if text.count("/") == 1 and not Path(text).is_absolute():
+        return f"; is it hf:{text}?"
+    from torchvision import models
+
+    return f"; is it torchvision:{text}?" if text in models.list_models(module=models) else ""
 
 
 def load(request: Request, stated: Stated) -> Foreign:

@@ -19,6 +19,7 @@ from torch import nn
 
 from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing
+from rs.foreign.recognised import refuse
 from rs.foreign.sources import Foreign, Request, digest_of, failed
 from rs.foreign.weights import classes_in, fill, state_of
 from rs.networks import state_dicts
@@ -28,6 +29,7 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 
 def load(request: Request) -> Foreign:
     if not timm.is_model(request.name.partition(".")[0]):
+        refuse(f"--model {request.title}", Path(request.name))
         raise UserError(f"certify: --model {request.title}: timm has no such architecture (timm.list_models)")
     try:
         plain = timm.create_model(request.name, pretrained=False)

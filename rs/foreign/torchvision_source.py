@@ -18,6 +18,7 @@ from torchvision import models
 
 from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing
+from rs.foreign.recognised import refuse
 from rs.foreign.sources import Foreign, Request, digest_of, failed
 from rs.foreign.weights import classes_in, fill, state_of
 from rs.networks import state_dicts
@@ -32,6 +33,7 @@ def load(request: Request) -> Foreign:
     name, _, tag = request.name.partition(".")
     known = models.list_models(module=models)
     if name not in known:
+        refuse(f"--model {request.title}", Path(request.name))
         near = ", ".join(difflib.get_close_matches(name, known, 3)) or ", ".join(known[:5]) + ", ..."
         raise UserError(f"certify: --model {request.title}: no image classifier of that name; near: {near}")
     variants = models.get_model_weights(name)

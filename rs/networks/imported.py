@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -60,6 +61,7 @@ def call(entry: str) -> nn.Module:
     except ModuleNotFoundError as error:
         raise UserError(
             f"entry {entry}: no module {error.name} in the working directory or installed"
+            f"{'; leave .py out: MODULE:FUNCTION' * module.endswith('.py')}"
         ) from error
     except AttributeError as error:
         raise UserError(f"entry {entry}: {module} has no {name}") from error
@@ -68,10 +70,32 @@ def call(entry: str) -> nn.Module:
     try:
         network = found()
     except Exception as error:
-        raise UserError(f"entry {entry}: calling it without arguments failed: {_line(error)}") from error
+        raise UserError(
+            f"entry {entry}: calling it without arguments failed: {_line(error)}{_uncalled(found)}"
+        ) from error
     if not isinstance(network, nn.Module):
-        raise UserError(f"entry {entry}: returned a {type(network).__name__}, not an nn.Module")
+        raise UserError(
+            f"entry {entry}: returned a {type(network).__name__}, not an nn.Module{_not(network)}"
+        )
     return network
+
+
+def _uncalled(named: Any) -> str:
+    """What to name instead of something that is no function without arguments."""
+    if isinstance(named, nn.Module):
+        return "; it is a network itself: name a function that returns it"
+    return "; name a function that needs no arguments and calls it" if isinstance(named, type) else ""
+
+
+def _not(result: Any) -> str:
+    """What the function should return instead."""
+    if result is None:
+        return "; does it end with `return`?"
+    if isinstance(result, type):
+        return "; return an object of this class"
+    if isinstance(result, Mapping):
+        return "; load these weights into the network and return that"
+    return "; call it in the forward of a module and return that" if callable(result) else ""
 
 
 def _line(error: Exception) -> str:

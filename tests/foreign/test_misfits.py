@@ -20,7 +20,11 @@ GREY = ("--channels", "1", "--sigma", "0.25", "--n", "100", "--out", "out")
 @pytest.mark.parametrize(
     ("function", "line"),
     [
-        ("dictionary", "returns a dict, not logits [B, classes]; wrap it: lambda x: model(x)['logits']"),
+        (
+            "dictionary",
+            "returns a dict, not logits [B, classes]; let the function return a module whose forward gives "
+            "the network's output['logits']",
+        ),
         ("features", "returns [2, 1, 8, 8] for 2 images of 1x8x8; it must be logits [B, classes]"),
         ("one_class", "returns [2, 1] for 2 images of 1x8x8; it must be logits [B, classes], 2 classes"),
         ("whole_numbers", "fails on 2 float32 images of 1x8x8 in [0, 1]: RuntimeError"),
@@ -39,7 +43,7 @@ def test_models(refused, function, line):
     [
         (
             ("--mean", "0.5"),
-            "for channels = 1: 8-bit grey (--channels, and one number in --mean or --std, say that",
+            "for channels = 1: 8-bit grey (its description, --channels, or one number in --mean or --std say",
         ),
         (("--channels", "2"), "certify: --channels 2: must be 1 or 3"),
         (
@@ -97,7 +101,8 @@ def test_a_refused_checkpoint_is_told_in_options_and_leaves_nothing(refused, opt
 
 def test_a_network_of_another_size(refused):
     message = refused("--model", "entry:mynet:net", "--data", "photos", *GREY, "--size", "16")
-    assert "fails on 2 float32 images of 1x16x16 in [0, 1]: RuntimeError: mat1 and mat2" in message
+    assert "photos was read as 1x16x16 (grey pictures, mode L), but it takes images of other sizes" in message
+    assert message.endswith(": 1x8x8; give --size HxW")
 
 
 def test_images_of_many_sizes_need_a_size(certify, refused):
@@ -117,7 +122,7 @@ def test_images_of_many_sizes_need_a_size(certify, refused):
         (lambda p: (p / "05.png").write_bytes((p / "05.png").read_bytes()[:60]), "05.png: truncated"),
         (
             lambda p: Image.new("RGBA", (8, 8)).save(p / "05.png"),
-            "05.png: its mode is RGBA; allowed for channels = 1: 8-bit grey (--channels, and one number",
+            "05.png: its mode is RGBA; allowed for channels = 1: 8-bit grey (its description, --channels, or",
         ),
         (lambda p: (p / "a").mkdir() or shutil.copy(p / "00.png", p / "a"), "images beside class folders"),
     ],
@@ -141,9 +146,12 @@ def test_class_folders_that_are_not_the_models(certify, refused):
     options = ("--model", "entry:mynet:net", "--data", "sorted", *GREY)
     Path("sorted/3").rename("sorted/three")
     message = refused(*options)  # sorted, 4 would be class 3
-    assert "10 classes (0, 1, 2, 4, 5, 6, 7, 8 and 2 more), but the model has 10, and not of these" in message
+    assert "sorted: three: none of the model's 10 classes, by name or by number; move or rename it" in message
     Path("sorted/three").rename("sorted/11")
-    assert "label 11, but the model has 10 classes" in refused(*options)
+    assert "label 11, but the model has 10 classes; give" in refused(*options)
+    Path("sorted/0").rename("sorted/10")
+    assert "label 11, but the model has 10 classes, counted from 0; give" in refused(*options)
+    Path("sorted/10").rename("sorted/0")
     assert certify(*options, "--unlabelled")[0] == 0
     for folder in list(Path("sorted").iterdir()):
         folder.rename(f"sorted/digit{3 if folder.name == '11' else folder.name}")
@@ -152,6 +160,17 @@ def test_class_folders_that_are_not_the_models(certify, refused):
     assert "10 classes in sorted order: digit0 is class 0, digit9 is class 9" in err
     shutil.rmtree("sorted/digit9")
     assert "9 classes (digit0, digit1, digit2" in refused(*options)
+
+
+def test_splits_are_no_classes(certify, refused):
+    Path("splits").mkdir()
+    shutil.copytree("sorted", "splits/test")
+    shutil.copytree("sorted", "splits/train")
+    options = ("--model", "entry:mynet:net", *GREY, "--data")
+    message = refused(*options, "splits")
+    assert "holds splits with class folders in them; give --data one of splits/test, splits/train" in message
+    assert certify(*options, "splits/test")[0] == 0
+    assert certify(*options[:-2], "other", "--data", "splits", "--unlabelled")[0] == 0
 
 
 def test_weights_that_are_not_the_networks(refused):
