@@ -175,6 +175,11 @@ class Stated:
         low, high = self.value_range or (0.0, 1.0)
         if not low < high:
             raise UserError(f"certify: --range {low:g},{high:g}: must be LOW,HIGH, as --range=-1,1")
+        if self.value_range is None and self.mean and min(self.mean) > 1:
+            problem = (
+                "above 1, where the network's input is 0 to 1; one that takes 0 to 255: add --range=0,255"
+            )
+            raise UserError(f"certify: --mean {','.join(f'{m:g}' for m in self.mean)}: {problem}")
         number = self.channels or len(self.mean or self.std or described.mean)
         mean, std = self.mean or (0.0,) * number, self.std or (1.0,) * number
         # x in [0, 1] becomes ((high - low) x + low - mean) / std

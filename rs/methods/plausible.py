@@ -57,7 +57,7 @@ def doubts(dataset: Any, splits: Splits) -> Iterator[str]:
             continue
         low, high = float(split.images.min()), float(split.images.max())
         if 0 <= low <= high <= white(split) and high - low < NARROW * white(split):
-            remedy = f"; if {high:g} is white, return images / {high:g} as float32" if not low else ""
+            remedy = f"; if {high:g} is white, scale them by {white(split)} / {high:g}" if not low else ""
             yield f"all {name} images lie between {low:g} and {high:g}, and {white(split)} is white{remedy}"
     train = splits["train"]
     empty = sorted({*range(dataset.classes)} - {*np.unique(train.labels).tolist()})

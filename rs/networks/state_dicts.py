@@ -29,6 +29,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from rs.errors import UserError
+from rs.networks.file_kinds import hint
 
 State = dict[str, Tensor]
 Versions = dict[str, dict[str, Any]]  # module name ("" is the network) -> a state dict's facts about it
@@ -76,7 +77,7 @@ def _safetensors(path: Path) -> State:
     try:
         return load_file(path)
     except Exception as error:  # safetensors and the operating system raise many kinds
-        raise UserError(f"{path}: not a complete checkpoint ({_line(error)})") from error
+        raise UserError(f"{path}: not a complete checkpoint ({_line(error)}){hint(path)}") from error
 
 
 def _torch(path: Path) -> Any:
@@ -95,7 +96,7 @@ def _torch(path: Path) -> Any:
             raise UserError(f"{path}: {held}; {advice}") from error
         has_reason = isinstance(error, (OSError, RuntimeError))  # of a missing file, or of a damaged archive
         reason = _line(error) if has_reason else "no checkpoint of torch, or cut off"
-        raise UserError(f"{path}: not a complete checkpoint ({reason})") from error
+        raise UserError(f"{path}: not a complete checkpoint ({reason}){hint(path)}") from error
 
 
 def _line(error: Exception) -> str:

@@ -47,6 +47,10 @@ def test_models(refused, function, line):
         ),
         (("--channels", "2"), "certify: --channels 2: must be 1 or 3"),
         (
+            ("--mean", "123.7,116.3,103.5"),
+            "--mean 123.7,116.3,103.5: above 1, where the network's input is 0 to",
+        ),
+        (
             ("--mean", "0.5,0.5"),
             "certify: mean and std: 2 and 2 numbers; must be one of each per channel, for 1 or 3",
         ),
@@ -86,6 +90,13 @@ def test_options_about_the_input_are_named(refused, options, line):
         (
             ("--checkpoint", "w.pt", "--architecture", "nope", "--data", "digits"),
             "--architecture: 'nope'; allowed: ",
+        ),
+        (
+            (
+                *("--checkpoint", "w.pt", "--entry", "mynet:net", "--data", "digits"),
+                *("--normalization", '{"mean": [77.9], "std": [95.9]}'),
+            ),
+            '--normalization {"mean": [77.9], "std": [95.9]}: mean is above 1, and images are in [0, 1]; div',
         ),
         (
             ("--checkpoint", "w.pt", "--entry", "mynet:net", "--data", "digits", "--n", "3"),

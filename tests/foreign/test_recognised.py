@@ -14,6 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from rs.errors import UserError
+from rs.networks import state_dicts
+
 NETWORK = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 STATE = NETWORK.state_dict()
 REST = ("--data", "photos", "--sigma", "0.25", "--out", "out")
@@ -148,6 +151,9 @@ def test_a_name_without_its_source_is_guessed(refused, model, line):
 RETURNED = """
 import torch
 from torch import nn
+
+from rs.errors import UserError
+from rs.networks import state_dicts
 def nothing(): nn.Linear(1, 1)
 def state(): return nn.Linear(1, 1).state_dict()
 def kind(): return nn.Linear
@@ -176,3 +182,11 @@ def test_a_function_that_returns_no_network_is_told_what_to_return(refused, func
     Path("returned.py").write_text(RETURNED)
     monkeypatch.delitem(sys.modules, "returned", raising=False)
     assert refused("--model", f"entry:returned:{function}", *REST).endswith(line)
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "page.pt", "arrays.npz"])
+def test_an_import_says_what_a_file_is_that_holds_no_weights(place, name):
+    FILES[name][0](name)
+    what = FILES[name][1].partition(";")[0]
+    with pytest.raises(UserError, match=rf"^{name}: not a complete checkpoint \(.*\); it is {what}"):
+        state_dicts.read(Path(name))

@@ -77,7 +77,7 @@ def test_levels_from_0_to_16_are_a_warning_for_each_split_and_for_a_mean_that_do
         for line, part in zip(found, expected + more, strict=True):
             assert line.startswith(f"{__file__}:")
             assert f": dataset mine: {part}" in line
-        assert found[0].endswith("; if 16 is white, return images / 16 as float32")
+        assert found[0].endswith("; if 16 is white, scale them by 255 / 16")
 
 
 @pytest.mark.parametrize(
