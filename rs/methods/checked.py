@@ -39,7 +39,7 @@ def checked_class(kind: str, name: str, cls: type) -> type:
 
 
 def _held(method: str, call: str, function: Any, check: Callable[..., Wrong]) -> Any:
-    ours = function.__module__.partition(".")[0] == "rs"
+    ours = str(getattr(function, "__module__", "")).partition(".")[0] == "rs"
 
     @functools.wraps(function)
     def answer(self: Any, *arguments: Any, **named: Any) -> Any:
