@@ -7,9 +7,10 @@ n' images, rounded to its digits (at most u off). Sources of noise:
   independent, and their intervals (l, h) are joined by MOVER (Zou & Donner 2008; of two Wilson intervals it
   is Newcombe's hybrid score interval, 1998): x - y lies in [x - y - sqrt((x - l)^2 + (h' - y)^2), x - y +
   sqrt((h - x)^2 + (y - l')^2)].
-- The training seeds. The paper's network is one draw from the distribution of our K. So the difference has
-  the half-width t_{K-1} s sqrt(1 + 1/K) of a prediction, where s is the spread over our seeds. Its square is
-  added under the roots, as a third independent part. K equal numbers do not prove that there is no spread: s
+- The training seeds. The interval is that of the difference between the two methods' means over training:
+  x is off ours by spread / sqrt(K), y off theirs by its one network's luck. Only our spread s is known, and
+  theirs is taken to be the same, so the half-width is t_{K-1} s sqrt(1 + 1/K), as in a prediction of one
+  further network. Its square is added under the roots, as a third independent part. K equal numbers do not prove that there is no spread: s
   is at least what one image in one seed makes, step / sqrt(K), where one image moves the number by `step`
   (1/n of an accuracy, the largest radius over n of an average one). The spread of single images over the
   seeds would be a higher floor, valid as far as the images are independent. But it exceeds many observed
@@ -19,17 +20,18 @@ n' images, rounded to its digits (at most u off). Sources of noise:
 
 Not included: the votes, whose noise both sides have once and which n = 100,000 makes small; the choice of the
 best of several networks, which both sides make. A prediction from one number that was chosen to be printed
-cannot know what was not printed.
+cannot know what was not printed. How often verdicts are wrong: docs/evidence/decided-wrongly.md.
 """
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from rs.statistics.intervals import wilson_interval
 
@@ -64,7 +66,7 @@ class Seeds:
         k = self.count if count is None else count
         if math.isnan(self.spread):
             return 0.0
-        return float(stats.t.ppf(0.5 + confidence / 2, k - 1)) * self.spread * math.sqrt(1 + 1 / k)
+        return float(special.stdtrit(k - 1, 0.5 + confidence / 2)) * self.spread * math.sqrt(1 + 1 / k)
 
     def one_network(self, confidence: float) -> float:
         """Half-width that remains for the paper's single network, however many seeds are ours."""
@@ -145,10 +147,13 @@ def seeds_to_decide(found: Difference, margin: float) -> int | None:
     budget, images = _target(found, margin) - found.unit, math.hypot(found.ours, found.theirs)
     if math.isnan(found.seeds.spread):
         return None
-    for k in range(found.seeds.count + 1, _MOST_SEEDS):
-        if math.hypot(images, found.seeds.width(found.confidence, k)) <= budget:
-            return k
-    return None
+
+    def decides(k: int) -> bool:
+        return math.hypot(images, found.seeds.width(found.confidence, k)) <= budget
+
+    counts = range(found.seeds.count + 1, _MOST_SEEDS)
+    least = bisect.bisect_left(counts, True, key=decides)  # the interval narrows with every seed
+    return counts[least] if least < len(counts) else None
 
 
 def both_decide(found: Difference, margin: float) -> bool:

@@ -84,9 +84,9 @@ def of_means(
     freedom = min(n - 1.0, 2 * n / max(kurtosis - 1, 1e-12))
 
     def tail(t: float) -> float:
-        return float(stats.t.sf(t, freedom))
+        return float(special.stdtr(freedom, -t))
 
-    quantile = float(stats.t.ppf(0.5 + level / 2, freedom))
+    quantile = float(special.stdtrit(freedom, 0.5 + level / 2))
     low, high = (value - _unskewed(q, skewness) * error for q in (quantile, -quantile))
     p = min(1.0, 2 * tail(abs(_skewed(value / error, skewness))))
     below = above = math.nan
@@ -247,9 +247,9 @@ def _variance(values: Floats, resolution: float) -> float:
 
 def _student(value: float, error: float, freedom: float, level: float, margin: float | None) -> Difference:
     def tail(distance: float) -> float:
-        return float(stats.t.sf(distance / error, freedom))
+        return float(special.stdtr(freedom, -distance / error))
 
-    half = float(stats.t.ppf(0.5 + level / 2, freedom)) * error
+    half = float(special.stdtrit(freedom, 0.5 + level / 2)) * error
     equivalence = math.nan if margin is None else tail(margin - abs(value))
     return Difference(value, value - half, value + half, min(1.0, 2 * tail(abs(value))), equivalence)
 

@@ -16,6 +16,8 @@ A condition at several radii, or of two curves that cross, is one of `all` of th
 r_j rows. Of `all`, a row holds at alpha and fails at alpha / (r_1 + ... + r_m); of `any`, it holds at alpha/m
 and fails at alpha/r_j. Theory does not err and is not counted. The numbers of rows are those in the study's
 text, whether run or not, so they are fixed before any data.
+
+By simulation: docs/evidence/decided-wrongly.md.
 """
 
 from __future__ import annotations

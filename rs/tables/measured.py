@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy import stats
+from scipy import special
 
 from rs.statistics.agreement import Side
 from rs.statistics.intervals import wilson_interval
@@ -94,7 +94,8 @@ def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float
         return value, factor * float(low), factor * float(high)
     degrees = images - 1 if images and images > 1 else math.inf
     if row.get(f"{column}_se") is not None:
-        quantile = float(stats.t.ppf(0.5 + confidence / 2, degrees if column in AVERAGES else math.inf))
+        degrees = degrees if column in AVERAGES else math.inf
+        quantile = float(special.stdtrit(degrees, 0.5 + confidence / 2))
         half = quantile * float(row[f"{column}_se"])
         return value, value - half, value + half
     below, above = (
@@ -102,7 +103,7 @@ def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float
     )
     if below is None or above is None:
         return value, value, value
-    quantile, tabled = (float(stats.t.ppf(0.5 + c / 2, degrees)) for c in (confidence, TABLED))
+    quantile, tabled = (float(special.stdtrit(degrees, 0.5 + c / 2)) for c in (confidence, TABLED))
     wider = 1.0 if row.get("rounded") else quantile / tabled
     return value, value - wider * (value - float(below)), value + wider * (float(above) - value)
 

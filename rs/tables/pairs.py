@@ -18,6 +18,7 @@ from typing import Any
 
 from rs.plan.plan import Plan
 from rs.study.claims import ATTACKED, BESIDE, CERTIFIED, OWN, kind_of, parts_of, sides_of
+from rs.study.study import Study
 from rs.tables.comparisons import PairSettings, compare
 from rs.tables.condition_words import names_of
 from rs.tables.contestants import Contestant, of_logs, of_runs
@@ -33,27 +34,28 @@ def paired(plan: Plan) -> list[Row]:
     `equivalent` or `difference` whose sides exist. `a` and `b` are their names (condition_words). Raises
     UserError for invalid files.
     """
-    conditions = list(_conditions(plan))
-    if not conditions:
-        return []
-    labels = {side["run"] for _, sides, _ in conditions for side in sides}
-    contestants = [*of_runs(plan, labels), *of_logs(plan, labels)]
+    present = {planned.run.label for planned in plan.runs} | {log.label for log in plan.logs}
+    labels = {side["run"] for _, sides, _ in _conditions(plan.study, present) for side in sides}
+    return between(plan.study, [*of_runs(plan, labels), *of_logs(plan, labels)]) if labels else []
+
+
+def between(study: Study, contestants: list[Contestant]) -> list[Row]:
+    """The same rows, of contestants that were read already."""
     rows: dict[tuple[Any, ...], Row] = {}
-    for condition, sides, levels in conditions:
+    for condition, sides, levels in _conditions(study, {one.name for one in contestants}):
         for a, b in _pairs(contestants, condition["metric"], sides):
             for confidence in levels:
-                for row in compare([(a, b, _settings(plan, condition, b, confidence))], adjusted=False):
+                for row in compare([(a, b, _settings(study, condition, b, confidence))], adjusted=False):
                     if row["metric"] == condition["metric"]:
                         row["level"] = confidence
                         rows.setdefault(tuple(row[key] for key in KEY), row)
     return list(rows.values())
 
 
-def _conditions(plan: Plan) -> Iterator[tuple[Row, list[Row], set[float]]]:
-    """The conditions that compare two sides which exist: with their sides, and at which confidences."""
-    present = {planned.run.label for planned in plan.runs} | {log.label for log in plan.logs}
-    for claim in plan.study.claims:
-        levels = sure(claim, float(plan.study.agreement["confidence"]))
+def _conditions(study: Study, present: set[str]) -> Iterator[tuple[Row, list[Row], set[float]]]:
+    """The conditions that compare two sides that are `present`, with their sides and confidences."""
+    for claim in study.claims:
+        levels = sure(claim, float(study.agreement["confidence"]))
         for whole, level in zip(claim["conditions"], levels, strict=True):
             for condition in parts_of(whole):
                 if kind_of(condition) not in PAIRED or condition["metric"] not in (*CERTIFIED, ATTACKED):
@@ -104,8 +106,8 @@ def _under_no_name(one: Contestant) -> Contestant:
     )
 
 
-def _settings(plan: Plan, condition: Row, beside: Contestant, level: float) -> PairSettings:
-    agreed = plan.study.agreement
+def _settings(study: Study, condition: Row, beside: Contestant, level: float) -> PairSettings:
+    agreed = study.agreement
     margins = {metric: float(agreed["accuracy"]) for metric in ("certified_accuracy", ATTACKED)}
     if beside.certified is not None:
         margins["acr"] = float(agreed["acr"]) * float(beside.certified.values.clip(min=0).mean())
