@@ -59,7 +59,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Statement:
     """A claim about methods of which the lines are known, and which verdicts on it are wrong."""
 
     words: str
@@ -80,8 +80,8 @@ def farther(by: float) -> Line:
     return Line(START * float(np.sqrt(1 + by)))
 
 
-def study_of(asked: Asked, seeds: int) -> Study:
-    claim = {"id": "a", "paper": "P", "place": "1", "claim": "is so", "join": asked.join}
+def study_of(statement: Statement, seeds: int) -> Study:
+    claim = {"id": "a", "paper": "P", "place": "1", "claim": "is so", "join": statement.join}
     text = {
         "name": "simulated",
         "data": {"name": "cifar10"},
@@ -94,8 +94,8 @@ def study_of(asked: Asked, seeds: int) -> Study:
         "sampling": {"n0": 100, "n": 1000, "block": 100},
         "certificates": [{"name": "cohen", "alpha": 0.001}],
     }
-    text |= {"runs": {f"run{i}": {"objective": {"name": "gaussian"}} for i in range(len(asked.lines))}}
-    text |= {"report": {"radii": list(RADII)}, "claims": [claim | {"conditions": list(asked.conditions)}]}
+    text |= {"runs": {f"run{i}": {"objective": {"name": "gaussian"}} for i in range(len(statement.lines))}}
+    text |= {"report": {"radii": list(RADII)}, "claims": [claim | {"conditions": list(statement.conditions)}]}
     return Study([], text)
 
 
@@ -135,12 +135,12 @@ def tables_of(study: Study, radii: Floats, alike: bool = True) -> dict[str, Sequ
     }
 
 
-def verdicts(asked: Asked, setting: Setting, repeats: int, seed: int) -> dict[str, tuple[int, int]]:
+def verdicts(statement: Statement, setting: Setting, repeats: int, seed: int) -> dict[str, tuple[int, int]]:
     """For each verdict how many experiments give it, and of how many."""
-    study, generator = study_of(asked, setting.seeds), np.random.default_rng(seed)
+    study, generator = study_of(statement, setting.seeds), np.random.default_rng(seed)
     each = []
     for _ in range(repeats):
-        tables = tables_of(study, radii_of(asked.lines, setting, generator), setting.alike)
+        tables = tables_of(study, radii_of(statement.lines, setting, generator), setting.alike)
         each.append(judged(study, tables)[0]["verdict"])
     assert set(each) <= set(VERDICTS), set(each)
     return {verdict: (each.count(verdict), repeats) for verdict in VERDICTS}
@@ -183,24 +183,26 @@ UNLIKE = (Setting(alike=False), Setting(law="1 of 10 collapses"), Setting(law="1
 ONE = (Setting(0.0, 1), Setting(0.0, 1, 200))
 
 AT_THE_BOUNDARY = (
-    Asked("ACR better; they are equal", ALIKE, [better()], ["holds"]),
-    Asked("ACR better; it is, by the margin", (farther(MARGIN_ACR), Line()), [better()], ["fails"]),
-    Asked("accuracy better; equal", ALIKE, [better(AT)], ["holds"]),
-    Asked("accuracy better; by the margin", (above(MARGIN), Line()), [better(AT)], ["fails"]),
-    Asked("accuracy better at 3 radii; by the margin", (above(MARGIN), Line()), [better(CURVES)], ["fails"]),
-    Asked("ACR equivalent; equal", ALIKE, [EQUIVALENT], ["fails"]),
-    Asked("ACR equivalent; a margin apart", (farther(MARGIN_ACR), Line()), [EQUIVALENT], ["holds"]),
-    Asked("accuracies differ by 0.02 at least; by 0.02", (above(0.02), Line()), [DIFFERENCE], BOTH),
-    Asked("accuracy at least 0.6; it is 0.6", [Line()], [VALUE], BOTH),
-    Asked("ratio of ACRs at least 1.05; it is 1.05", (farther(0.05), Line()), [RATIO], BOTH),
-    *(Asked(f"ACR rising over {n} runs; all equal", rising(n, 0), trend(n), BOTH) for n in (3, 6)),
-    Asked("ACR rising over 3 runs; by 0.5 % a step", rising(3, 0.005), trend(3), ["fails"]),
-    Asked("ACR rising over 6 runs; by 0.5 % a step", rising(6, 0.005), trend(6), ["fails"]),
-    Asked("curves cross; equal at the larger radius", crossing(0.06, 0.0), CROSSES, ["holds"]),
-    Asked("curves cross; by the margin at both", crossing(MARGIN, MARGIN), CROSSES, ["fails"]),
-    Asked("any of 4; none is better", ALIKE, FOUR, ["holds"], "any"),
-    Asked("all of 4; each by the margin", (above(MARGIN), Line()), FOUR, ["fails"]),
-    Asked(
+    Statement("ACR better; they are equal", ALIKE, [better()], ["holds"]),
+    Statement("ACR better; it is, by the margin", (farther(MARGIN_ACR), Line()), [better()], ["fails"]),
+    Statement("accuracy better; equal", ALIKE, [better(AT)], ["holds"]),
+    Statement("accuracy better; by the margin", (above(MARGIN), Line()), [better(AT)], ["fails"]),
+    Statement(
+        "accuracy better at 3 radii; by the margin", (above(MARGIN), Line()), [better(CURVES)], ["fails"]
+    ),
+    Statement("ACR equivalent; equal", ALIKE, [EQUIVALENT], ["fails"]),
+    Statement("ACR equivalent; a margin apart", (farther(MARGIN_ACR), Line()), [EQUIVALENT], ["holds"]),
+    Statement("accuracies differ by 0.02 at least; by 0.02", (above(0.02), Line()), [DIFFERENCE], BOTH),
+    Statement("accuracy at least 0.6; it is 0.6", [Line()], [VALUE], BOTH),
+    Statement("ratio of ACRs at least 1.05; it is 1.05", (farther(0.05), Line()), [RATIO], BOTH),
+    *(Statement(f"ACR rising over {n} runs; all equal", rising(n, 0), trend(n), BOTH) for n in (3, 6)),
+    Statement("ACR rising over 3 runs; by 0.5 % a step", rising(3, 0.005), trend(3), ["fails"]),
+    Statement("ACR rising over 6 runs; by 0.5 % a step", rising(6, 0.005), trend(6), ["fails"]),
+    Statement("curves cross; equal at the larger radius", crossing(0.06, 0.0), CROSSES, ["holds"]),
+    Statement("curves cross; by the margin at both", crossing(MARGIN, MARGIN), CROSSES, ["fails"]),
+    Statement("any of 4; none is better", ALIKE, FOUR, ["holds"], "any"),
+    Statement("all of 4; each by the margin", (above(MARGIN), Line()), FOUR, ["fails"]),
+    Statement(
         "all of 2; one is clear, the other equal",
         (above(0.08), above(0.08), Line()),
         [better(AT), {"better": "run1", "than": "run2", **AT}],
@@ -208,11 +210,15 @@ AT_THE_BOUNDARY = (
     ),
 )
 OTHERS = (
-    Asked("ACR better; they are equal", ALIKE, [better()], ["holds"], settings=UNLIKE),
-    Asked("ACR better; by the margin", (farther(MARGIN_ACR), Line()), [better()], ["fails"], settings=UNLIKE),
-    Asked("networks: ACR better; equal", ALIKE, [better(about="networks")], ["holds"], settings=ONE),
-    Asked("networks: accuracy better; equal", ALIKE, [better(AT, about="networks")], ["holds"], settings=ONE),
-    Asked(
+    Statement("ACR better; they are equal", ALIKE, [better()], ["holds"], settings=UNLIKE),
+    Statement(
+        "ACR better; by the margin", (farther(MARGIN_ACR), Line()), [better()], ["fails"], settings=UNLIKE
+    ),
+    Statement("networks: ACR better; equal", ALIKE, [better(about="networks")], ["holds"], settings=ONE),
+    Statement(
+        "networks: accuracy better; equal", ALIKE, [better(AT, about="networks")], ["holds"], settings=ONE
+    ),
+    Statement(
         "networks: accuracy better; by the margin",
         (above(MARGIN), Line()),
         [better(AT, about="networks")],
@@ -220,7 +226,7 @@ OTHERS = (
         settings=ONE,
     ),
     *(
-        Asked(
+        Statement(
             f"ACR rising over 3 runs; +10 %, then {words}",
             [Line(), farther(0.1), farther(0.1 - back)],
             trend(3),
@@ -230,35 +236,43 @@ OTHERS = (
     ),
 )
 CLEAR = (
-    Asked("ACR better; worse by the margin", (farther(-MARGIN_ACR), Line()), [better()]),
-    *(Asked(f"ACR better; by {k:g} margins", (farther(k * MARGIN_ACR), Line()), [better()]) for k in (2, 4)),
-    Asked("accuracy better at 3 radii; worse by the margin", (above(-MARGIN), Line()), [better(CURVES)]),
+    Statement("ACR better; worse by the margin", (farther(-MARGIN_ACR), Line()), [better()]),
     *(
-        Asked(f"accuracy better at 3 radii; by {k:g} margins", (above(k * MARGIN), Line()), [better(CURVES)])
+        Statement(f"ACR better; by {k:g} margins", (farther(k * MARGIN_ACR), Line()), [better()])
         for k in (2, 4)
     ),
-    *(Asked(f"ACR rising over {n} runs; by 5 % a step", rising(n, 0.05), trend(n)) for n in (3, 6)),
-    *(Asked(f"ACR rising over {n} runs; falls by 5 % a step", rising(n, -0.05), trend(n)) for n in (3, 6)),
-    Asked("ratio of ACRs at least 1.05; it is 1.2", (farther(0.2), Line()), [RATIO]),
-    Asked("curves cross; by 3 margins at both", crossing(0.06, 0.06), CROSSES),
-    Asked("curves cross; never, 3 margins apart", (above(0.06), Line()), CROSSES),
-    Asked("any of 4; by 2 margins", (above(0.04), Line()), FOUR, join="any"),
-    Asked("all of 4; by 2 margins", (above(0.04), Line()), FOUR),
+    Statement("accuracy better at 3 radii; worse by the margin", (above(-MARGIN), Line()), [better(CURVES)]),
+    *(
+        Statement(
+            f"accuracy better at 3 radii; by {k:g} margins", (above(k * MARGIN), Line()), [better(CURVES)]
+        )
+        for k in (2, 4)
+    ),
+    *(Statement(f"ACR rising over {n} runs; by 5 % a step", rising(n, 0.05), trend(n)) for n in (3, 6)),
+    *(
+        Statement(f"ACR rising over {n} runs; falls by 5 % a step", rising(n, -0.05), trend(n))
+        for n in (3, 6)
+    ),
+    Statement("ratio of ACRs at least 1.05; it is 1.2", (farther(0.2), Line()), [RATIO]),
+    Statement("curves cross; by 3 margins at both", crossing(0.06, 0.06), CROSSES),
+    Statement("curves cross; never, 3 margins apart", (above(0.06), Line()), CROSSES),
+    Statement("any of 4; by 2 margins", (above(0.04), Line()), FOUR, join="any"),
+    Statement("all of 4; by 2 margins", (above(0.04), Line()), FOUR),
 )
 
 
-def boundary(asked: Sequence[Asked], repeats: int) -> str:
+def boundary(statements: Sequence[Statement], repeats: int) -> str:
     rows = []
-    for i, (one, setting) in enumerate((a, s) for a in asked for s in a.settings):
+    for i, (one, setting) in enumerate((a, s) for a in statements for s in a.settings):
         found = verdicts(one, setting, repeats, i)
         wrong = [interval(found[verdict]) if verdict in one.wrong else "" for verdict in VERDICTS[:2]]
         rows.append([one.words, setting.words, *wrong, share(found["undecided"])])
     return table(["claim; truth", "training", "`holds`, wrongly", "`fails`, wrongly", "undecided"], rows)
 
 
-def power(asked: Sequence[Asked], repeats: int) -> str:
+def power(statements: Sequence[Statement], repeats: int) -> str:
     rows, settings = [], (Setting(0.005), Setting())
-    for i, one in enumerate(asked):
+    for i, one in enumerate(statements):
         each = [verdicts(one, setting, repeats, 1000 + 10 * i + j) for j, setting in enumerate(settings)]
         rows.append([one.words, *(f"{share(v['holds'])} / {share(v['fails'])}" for v in each)])
     return table(["claim; truth", *(setting.words for setting in settings)], rows)

@@ -7,15 +7,16 @@ n' images, rounded to its digits (at most u off). Sources of noise:
   independent, and their intervals (l, h) are joined by MOVER (Zou & Donner 2008; of two Wilson intervals it
   is Newcombe's hybrid score interval, 1998): x - y lies in [x - y - sqrt((x - l)^2 + (h' - y)^2), x - y +
   sqrt((h - x)^2 + (y - l')^2)].
-- The training seeds. The interval is that of the difference between the two methods' means over training:
-  x is off ours by spread / sqrt(K), y off theirs by its one network's luck. Only our spread s is known, and
+- The training seeds. The interval is that of the difference between the two methods' means over training: x
+  is off ours by spread / sqrt(K), y off theirs by its one network's luck. Only our spread s is known, and
   theirs is taken to be the same, so the half-width is t_{K-1} s sqrt(1 + 1/K), as in a prediction of one
-  further network. Its square is added under the roots, as a third independent part. K equal numbers do not prove that there is no spread: s
-  is at least what one image in one seed makes, step / sqrt(K), where one image moves the number by `step`
-  (1/n of an accuracy, the largest radius over n of an average one). The spread of single images over the
-  seeds would be a higher floor, valid as far as the images are independent. But it exceeds many observed
-  spreads, and would widen intervals without need. With fewer than 3 seeds s says too little, and so do equal
-  numbers of unknown step: the part is then left out, and whoever shows the interval says so.
+  further network. Its square is added under the roots, as a third independent part. K equal numbers do not
+  prove that there is no spread: s is at least what one image in one seed makes, step / sqrt(K), where one
+  image moves the number by `step` (1/n of an accuracy, the largest radius over n of an average one). The
+  spread of single images over the seeds would be a higher floor, valid as far as the images are independent.
+  But it exceeds many observed spreads, and would widen intervals without need. With fewer than 3 seeds s says
+  too little, and so do equal numbers of unknown step: the part is then left out, and whoever shows the
+  interval says so.
 - The rounding: u is added on both sides, as it is a bound and not noise.
 
 Not included: the votes, whose noise both sides have once and which n = 100,000 makes small; the choice of the

@@ -91,18 +91,18 @@ def test_lines_have_the_average_radius_and_cross_where_they_are_meant_to(claims)
 @pytest.mark.slow
 def test_every_claim_is_judged_and_plain_ones_are_right(claims):
     few = claims.Setting(0.001, 3, 200)
-    for asked in (*claims.AT_THE_BOUNDARY, *claims.OTHERS, *claims.CLEAR):
-        setting = few if asked.settings[0].seeds > 1 else asked.settings[0]
-        assert sum(n for n, _ in claims.verdicts(asked, setting, 1, 0).values()) == 1
-    clear = claims.Asked("far better", (claims.above(0.15), claims.Line()), claims.FOUR)
+    for statement in (*claims.AT_THE_BOUNDARY, *claims.OTHERS, *claims.CLEAR):
+        setting = few if statement.settings[0].seeds > 1 else statement.settings[0]
+        assert sum(n for n, _ in claims.verdicts(statement, setting, 1, 0).values()) == 1
+    clear = claims.Statement("far better", (claims.above(0.15), claims.Line()), claims.FOUR)
     assert claims.verdicts(clear, few, 3, 0)["holds"] == (3, 3)
     assert claims.verdicts(clear, claims.Setting(seeds=2), 3, 0)["undecided"] == (3, 3)
-    turned = claims.Asked("far worse", (claims.Line(), claims.above(0.15)), claims.FOUR)
+    turned = claims.Statement("far worse", (claims.Line(), claims.above(0.15)), claims.FOUR)
     assert claims.verdicts(turned, few, 3, 0)["fails"] == (3, 3)
 
 
 def test_sides_are_paired_by_image_and_by_seed(claims):
-    study = claims.study_of(claims.Asked("", claims.ALIKE, [claims.better()]), 3)
+    study = claims.study_of(claims.Statement("", claims.ALIKE, [claims.better()]), 3)
     radii = claims.radii_of(claims.ALIKE, claims.Setting(images=50), np.random.default_rng(0))
     paired, unpaired = (claims.tables_of(study, radii, alike)["comparisons"] for alike in (True, False))
     widths = [
