@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from rs.plan.plan import Plan
 from rs.provenance.files import provenance, write_json, write_table
-from rs.settings.labels import label_of
+from rs.settings.labels import certificate_label
 from rs.study.certification_log import Log, write_log
 from rs.study.study import Run
 
@@ -79,7 +79,10 @@ def _certified(spec: dict[str, Any], radii: Sequence[float]) -> pa.Table:
     parts = []
     for certificate in spec["certificates"]:
         size = len(radii)
-        columns: dict[str, Any] = {"certificate": [label_of(certificate)] * size, "norm": [2.0] * size}
+        columns: dict[str, Any] = {
+            "certificate": [certificate_label(certificate)] * size,
+            "norm": [2.0] * size,
+        }
         columns |= {"alpha": [certificate["alpha"]] * size, "n": [spec["n"]] * size, "factor": [1.0] * size}
         columns |= {
             "rigorous": [True] * size,

@@ -30,7 +30,7 @@ from rs.networks.inference import InferenceForm, form_of
 from rs.networks.openvino_form import DIFFERING, OpenVinoForm, calibrated, for_noise
 from rs.plan.plan import Plan
 from rs.settings.images import Subset
-from rs.settings.labels import label_of
+from rs.settings.labels import certificate_label
 from rs.settings.limits import MOST_IMAGES, MOST_VOTES
 from rs.settings.sampling import by_openvino, requested_form
 from rs.smoothing.noise import Noise
@@ -200,8 +200,8 @@ def text(
             held[precision] = right & (certified.radius >= np.array(radii)[:, None])  # [radii, images]
             accuracies = [f"r={r:g} {np.mean(at):.3f}" for r, at in zip(radii, held[precision], strict=True)]
             acr = float(np.mean(np.where(right, certified.radius, 0.0)))
-            lines.append(f"  {label_of(method):<12} {precision:<9} {'  '.join(accuracies)}  ACR {acr:.4f}")
-        lines.append(f"  {label_of(method):<12} {verdict(held['float32'], list(held.values())[1], radii)}")
+            lines.append(f"  {certificate_label(method):<12} {precision:<9} {'  '.join(accuracies)}  ACR {acr:.4f}")
+        lines.append(f"  {certificate_label(method):<12} {verdict(held['float32'], list(held.values())[1], radii)}")
     return "\n".join([*lines, *filter(None, [compared.refused])])
 
 

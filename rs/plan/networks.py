@@ -13,6 +13,7 @@ from rs.plan.observations import Observer
 from rs.plan.shard_sizes import Kept
 from rs.plan.sharing import NOT_IDENTITY, Sharing, imported_part, joined_part, training_part
 from rs.provenance.digests import digest, file_digest
+from rs.settings.training import Calibrated
 from rs.study import joined, refusals, source_refusals
 from rs.study.schema import class_of, method_schema, prune, section, study_section
 from rs.study.study import Run, Study
@@ -90,7 +91,7 @@ class Networks:
                 target, calibration = self._referred(run, parameter, value["calibrated"], (*above, run.label))
                 objective[parameter] = {
                     "calibrated": f"{target.network}/{calibration.stem}",
-                    "cost": value.get("cost", "without_noise"),
+                    "cost": value.get("cost", Calibrated.cost),
                 }
                 references.calibrations[parameter] = calibration
         references.networks = self._parts(run, "objective", (*above, run.label))

@@ -12,6 +12,7 @@ from rs.plan.drawing import Drawing, in_batches_of, in_blocks, share_of, stop_of
 from rs.plan.jobs import Job, Observation, PlannedRun, noise_slug, slug
 from rs.plan.shard_sizes import Kept, shards_of
 from rs.provenance.digests import digest
+from rs.settings.attacks import AttackUse
 from rs.settings.certificates import is_for
 from rs.settings.images import Subset
 from rs.settings.sampling import requested_form
@@ -252,4 +253,4 @@ class Observer:
         keys = {"name", *method_schema("attacks", own["name"])["x-parameters"]}
         source = {"run": target.network, "noise": prune(target.run.sections["noise"], section("noise"))}
         source["attack"] = {k: v for k, v in attack.items() if k in keys}
-        return target, {**source, "seed": own.get("seed", 0)}
+        return target, {**source, "seed": own.get("seed", AttackUse.seed)}

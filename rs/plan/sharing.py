@@ -16,6 +16,7 @@ from typing import Any
 
 from rs.plan.jobs import noise_slug
 from rs.provenance.digests import digest, file_digest
+from rs.settings.training import Calibrated
 from rs.study import joined
 from rs.study.schema import prune, section
 from rs.study.study import Run, Study
@@ -117,7 +118,7 @@ class Sharing:
         for key, value in objective.items():
             if isinstance(value, dict) and "calibrated" in value:
                 by = [self._calibration(other, above) for other in self._named(run, value["calibrated"])]
-                objective[key] = {**value, "calibrated": by, "cost": value.get("cost", "without_noise")}
+                objective[key] = {**value, "calibrated": by, "cost": value.get("cost", Calibrated.cost)}
         objective |= self._parts(run, "objective", above)
         return {**training, "objective": objective, "seed": run.seed}
 

@@ -19,7 +19,7 @@ from rs.provenance.digests import canonical
 from rs.provenance.files import ADVICE
 from rs.provenance.run_files import read_model_manifest
 from rs.settings.images import Subset
-from rs.settings.labels import label_of
+from rs.settings.labels import certificate_label
 from rs.smoothing.noise import Noise
 from rs.stages.draw_files import merge
 from rs.statistics.draws import Draws, Votes
@@ -58,10 +58,9 @@ def claims(
     certificate, use = catalog.build("certificates", method), catalog.build_use("certificates", method)
     alpha = left_of(use.alpha, spec["noise"], draws.dimension, votes)
     certified = checked(certificate.certify(draws, noise, alpha), draws, certificate)
-    mark = " (randomised)" if method.get("randomised") and use.label else ""
     norm = float(certificate.norms[spec["noise"]["name"]])
     same = {
-        "certificate": label_of(method) + mark,
+        "certificate": certificate_label(method),
         "norm": norm,
         "alpha": use.alpha,
         "largest_radius": (largest or largest_radius)(certificate, draws, noise, alpha, spec["n"]),

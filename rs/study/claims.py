@@ -127,7 +127,7 @@ def _check_run(
         (metric in CERTIFIED, "certificate", "certificates"),
         (metric == ATTACKED, "attack", "attacks"),
     ):
-        offered = {label_of(method): method for method in run.sections[kind]}
+        offered = {label_of(kind, method): method for method in run.sections[kind]}
         if needed and side[key] not in offered:
             problem = (
                 f"{run.label} has no {key} labelled {side[key]!r}; it has: {', '.join(offered) or 'none'}"

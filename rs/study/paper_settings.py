@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rs.settings.images import Subset
 from rs.settings.labels import label_of
 from rs.study.messages import short
 from rs.study.schema import defaults, method_schema
@@ -126,7 +127,7 @@ def _of_run(study: Study, run: Run, by: Instrument) -> Settings:
     filled["sampling"] = run.sections["sampling"]
     for key, label in (("certificate", by.certificate), ("attack", by.attack)):
         for method in run.sections[f"{key}s"]:
-            if label is not None and label_of(method) == label:
+            if label is not None and label_of(f"{key}s", method) == label:
                 filled[key] = defaults(method_schema(f"{key}s", method["name"]), method)
     if by.calibrated and run.sections["calibration"] is not None:
         filled["calibration"] = run.sections["calibration"]
@@ -163,7 +164,8 @@ def _same(mine: Any, theirs: Any) -> bool:
 
 
 def _whole(subset: Settings) -> Settings:
-    return {"first": subset.get("first", 0), "max": subset.get("max"), "skip": subset.get("skip", 1)}
+    whole = Subset(**subset)
+    return {"first": whole.first, "max": whole.max, "skip": whole.skip}
 
 
 def _subset(subset: Settings) -> str:

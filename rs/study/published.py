@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rs.settings.labels import label_of
+from rs.settings.labels import attack_label, label_of
 from rs.study.paper_settings import Instrument, check_settings
 from rs.study.study import Run, Study
 
@@ -89,7 +89,7 @@ def _check_offered(study: Study, place: Place, runs: Sequence[Run], kind: str, n
     """Raises UserError unless all runs have the certificate. Of several, one with the attack is enough, as
     the best of them can be known without the others (rs.tables.best_of).
     """
-    offered = {run.label: [label_of(m) for m in run.sections[kind]] for run in runs}
+    offered = {run.label: [label_of(kind, m) for m in run.sections[kind]] for run in runs}
     lacking = [label for label, names in offered.items() if name not in names]
     if lacking and (kind == "certificates" or len(lacking) == len(runs)):
         others = ", ".join(offered[lacking[0]]) or "none"
@@ -106,7 +106,7 @@ def _check_attacked(study: Study, place: Place, run: Run, attack: dict[str, Any]
     radii = sorted({0, *attack["radii"]})  # 0 is always added
     for radius in study.published[place[1]]["radii"]:
         if radius not in radii:
-            problem = f"radius {radius:g} is not among those of {run.label}'s attack {label_of(attack)}"
+            problem = f"radius {radius:g} is not among those of {run.label}'s attack {attack_label(attack)}"
             study.fail((*place, "radii"), f"{problem}; allowed: {', '.join(f'{r:g}' for r in radii)}")
 
 

@@ -16,7 +16,7 @@ from rs.provenance.reading import WEIGHTS, check_file
 from rs.settings.certificates import CertificateUse, is_for
 from rs.settings.distributional import NOISES
 from rs.settings.images import Subset
-from rs.settings.labels import label_of
+from rs.settings.labels import attack_label, certificate_label, is_called, label_of
 from rs.statistics.rounded_normal import SIGMAS, left_of
 from rs.study.certification_log import Log
 from rs.study.feasibility import grid_fault, least_votes
@@ -95,7 +95,7 @@ def check_observed(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
     for kind in ("certificates", "attacks"):
         seen: set[str] = set()
         for i, method in enumerate(sections[kind]):
-            name = label_of(method)
+            name = label_of(kind, method)
             if name in seen:
                 study.fail((*place, kind, i), f"another one is called {name}; give one of them a label")
             seen.add(name)
@@ -138,7 +138,7 @@ def check_certificate(
         level = method_schema("noises", noise["name"])["x-level"]
         study.fail((*noise_place, level), f"0: certificate {name} needs it above 0")
     if sampling["mode"] == "sequential" and (not facts.get("x-anytime") or certificate.get("randomised")):
-        needs = f"{label_of(certificate)} needs a fixed number of votes, and sampling.mode is sequential"
+        needs = f"{certificate_label(certificate)} needs a fixed number of votes, and sampling.mode is sequential"
         study.fail((*place, "certificates", i), needs)
     if facts.get("x-rule"):
         _check_rule(study, run, i, certificate, facts["x-rule"])
@@ -188,13 +188,13 @@ def check_attack(
     if name is None:
         return
     offered = run.sections["certificates"]
-    matching = [c for c in offered if name in (c["name"], label_of(c))]
+    matching = [c for c in offered if is_called(c, name)]
     if not matching:
-        names = ", ".join(label_of(c) for c in offered) or "none"
+        names = ", ".join(map(certificate_label, offered)) or "none"
         study.fail(place, f"the run has no certificate {name!r}; its certificates: {names}")
     voted = [c for c in offered if "soft_moments" not in method_schema("certificates", c["name"])["x-needs"]]
     if matching[0] not in voted:
-        names = ", ".join(map(label_of, voted)) or "none"
+        names = ", ".join(map(certificate_label, voted)) or "none"
         why = f"{name} certifies mean scores, and votes judge attacks; certificates of votes: {names}"
         study.fail(place, why)
     if attack.get("judge") == "base":
@@ -217,10 +217,10 @@ def check_distributional(study: Study, noise: dict[str, Any], noise_place: Place
 def find_attack(study: Study, place: Place, run: Run, name: str) -> dict[str, Any]:
     """The attack of `run` that a transfer attack names, by label or name."""
     offered = [a for a in run.sections["attacks"] if not is_transfer(a)]
-    matching: list[dict[str, Any]] = [a for a in offered if label_of(a) == name]
+    matching: list[dict[str, Any]] = [a for a in offered if attack_label(a) == name]
     matching = matching or [a for a in offered if a["name"] == name]
     if len(matching) != 1:
-        names = ", ".join(map(label_of, offered)) or "none"
+        names = ", ".join(map(attack_label, offered)) or "none"
         number = "no attack" if not matching else f"{len(matching)} attacks named"
         study.fail(place, f"run {run.label!r} has {number} {name!r} that sees a network; it has: {names}")
     return matching[0]

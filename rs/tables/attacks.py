@@ -18,7 +18,8 @@ from rs.errors import UserError
 from rs.plan.jobs import Observation, PlannedRun
 from rs.provenance.files import ADVICE
 from rs.provenance.run_files import read_attacked, read_certified
-from rs.settings.labels import label_of
+from rs.settings.attacks import AttackUse
+from rs.settings.labels import attack_label, certificate_label, is_called
 from rs.statistics.majority import sure
 from rs.study.schema import is_transfer, method_schema
 from rs.tables.stored import Stored
@@ -47,7 +48,7 @@ class Attacked:
     def judge(self) -> tuple[Any, int | None]:
         """Votes and the seed of their noise, or "base". Only outcomes under one judge can be compared."""
         votes, attack = self.provenance["judge"], self.provenance["spec"]["attack"]
-        return votes, None if votes == "base" else attack.get("seed", 0)
+        return votes, None if votes == "base" else attack.get("seed", AttackUse.seed)
 
     def at(self, radius: float, variant: str = "") -> pd.DataFrame:
         """The rows of one radius by image."""
@@ -95,7 +96,7 @@ def attacked_run(planned: PlannedRun, observation: Observation, named: Row) -> A
     for path, use in zip(observation.attacks, planned.run.sections["attacks"], strict=True):
         frame, provenance = read_judged(path, ("clean", "noisy", "attacked"))
         made_by = use["attack"] if is_transfer(use) else None
-        attacks.append(Attacked(label_of(use), frame, provenance, _certificate(planned, use), made_by))
+        attacks.append(Attacked(attack_label(use), frame, provenance, _certificate(planned, use), made_by))
     certified = None if observation.certified is None else _voted(observation.certified, planned)
     return AttackedRun(named, observation.noise, attacks, certified)
 
@@ -121,19 +122,13 @@ def _certificate(planned: PlannedRun, use: Row) -> str | None:
     if not name:
         return None
     offered = planned.run.sections["certificates"]
-    return next((_name_in_files(c) for c in offered if name in (c["name"], label_of(c))), name)
-
-
-def _name_in_files(certificate: Row) -> str:
-    """The name of a certificate in certified files (rs.stages.certified_rows), which mark randomised ones."""
-    mark = " (randomised)" if certificate.get("randomised") and certificate.get("label") else ""
-    return label_of(certificate) + mark
+    return next((certificate_label(c) for c in offered if is_called(c, name)), name)
 
 
 def _voted(path: Path, planned: PlannedRun) -> pd.DataFrame:
     """The claims of certificates of hard votes; others are about another classifier than the judge's."""
     frame, _ = read_certified(path, ("certificate", "norm", "alpha", "image", "prediction", "radius"))
     offered = planned.run.sections["certificates"]
-    kinds = frame["certificate"].map({_name_in_files(c): c["name"] for c in offered})
+    kinds = frame["certificate"].map({certificate_label(c): c["name"] for c in offered})
     soft = kinds.map(lambda n: "soft_moments" in method_schema("certificates", n)["x-needs"], "ignore")
     return frame[~soft.fillna(False).astype(bool)]

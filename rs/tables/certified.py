@@ -87,7 +87,7 @@ def _of_runs(stored: Stored) -> Iterator[Claim]:
     for planned, observation, named in stored.observations():
         if observation.certified:
             frame, provenance = read_certified(observation.certified)
-            precision = planned.run.sections["sampling"].get("precision", "float32")
+            precision = planned.run.sections["sampling"]["precision"]
             source = None if planned.source is None else planned.source.run.label
             columns = {**named, "precision": precision}
             yield from claims_of(frame, columns, provenance.get("stop"), source)

@@ -20,7 +20,7 @@ from rs.plan.jobs import Observation, PlannedRun, describe
 from rs.plan.plan import Plan
 from rs.provenance.digests import dumps
 from rs.provenance.run_files import belongs, read_certified, read_model_manifest
-from rs.settings.labels import label_of
+from rs.settings.labels import attack_label, certificate_label
 from rs.statistics.bounds import Floats
 from rs.study.certification_log import read_log
 from rs.tables.aggregated import check_certified
@@ -135,7 +135,7 @@ def _observed(
             if attacked
             else []
         )
-    kinds = {label_of(c): c["name"] for c in seeds[0].run.sections["certificates"]}
+    kinds = {certificate_label(c): c["name"] for c in seeds[0].run.sections["certificates"]}
     out: list[Contestant] = []
     for certificate, first in frames[0].groupby("certificate", sort=False):
         conditions: dict[str, Any] = {"smoothing": describe(noise), "certificate": str(certificate)}
@@ -188,7 +188,7 @@ def _attacked(
         )
         for radius in sorted(set(frames[0]["radius"])):
             own = [frame[frame["radius"] == radius] for frame in frames]
-            outcomes[label_of(attack), settings, float(radius)] = _outcomes(own, _right)
+            outcomes[attack_label(attack), settings, float(radius)] = _outcomes(own, _right)
     return outcomes
 
 

@@ -13,7 +13,7 @@ from rs.plan.jobs import PlannedRun
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table
 from rs.provenance.run_files import read_model_manifest
-from rs.settings.labels import label_of
+from rs.settings.labels import attack_label, certificate_label
 from rs.tables.noise import smoothed_with
 from rs.tables.stored import Stored, head
 from rs.tables.table import Row, Table
@@ -57,7 +57,7 @@ def _of_run(plan: Plan, planned: PlannedRun) -> Iterator[Row]:
         if observation.certified:
             yield from ({**noise, **row} for row in _certified(plan, observation.certified))
         for path, use in zip(observation.attacks, planned.run.sections["attacks"], strict=True):
-            yield {**noise, **_file("attack", label_of(use), path, read_table(path)[1])}
+            yield {**noise, **_file("attack", attack_label(use), path, read_table(path)[1])}
         if moved := observation.distributional:
             yield {**noise, **_file("distributional", "moved images", moved, read_table(moved)[1])}
 
@@ -70,7 +70,7 @@ def _certified(plan: Plan, path: Path) -> Iterator[Row]:
     facts = {**drawn, **{key: ", ".join(drawn.get(key) or ()) for key in ("commit", "device")}}
     counts = {key: drawn.get(key) for key in ("files", "votes", "passes")}
     yield {**_file("sample", f"n = {job.spec['n']}", job.inputs["folder"], facts), **counts}
-    certificates = ", ".join(label_of(method) for method in job.spec["certificates"])
+    certificates = ", ".join(certificate_label(method) for method in job.spec["certificates"])
     yield _file("certify", certificates, path, provenance)
 
 

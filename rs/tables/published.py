@@ -14,10 +14,10 @@ import math
 from collections.abc import Sequence
 
 from rs.settings.images import Subset
-from rs.settings.labels import label_of
+from rs.settings.labels import attack_label
 from rs.study.paper_settings import differences, stated
 from rs.study.published import address_of
-from rs.study.schema import data_facts
+from rs.study.schema import data_facts, defaults, method_schema
 from rs.study.study import Run, Study
 from rs.tables.best_of import best_runs
 from rs.tables.measured import Measured, mean_of, places, rows_of
@@ -146,8 +146,9 @@ def _observed_on(study: Study, number: Number, run: Run | None) -> Row | None:
     if run is None or number.metric != "empirical_accuracy":
         return study.test if run else None
     for attack in run.sections["attacks"]:
-        if label_of(attack) == number.entry["attack"]:
-            images: Row = attack.get("images", {"max": 1000})
+        if attack_label(attack) == number.entry["attack"]:
+            use = defaults(method_schema("attacks", attack["name"]), attack)
+            images: Row = use["images"]
             return images
     return None
 

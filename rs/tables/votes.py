@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rs.settings.certificates import is_for
-from rs.settings.labels import label_of
+from rs.settings.certificates import CertificateUse, is_for
+from rs.settings.labels import certificate_label
 from rs.statistics.agreement import largest_certified
 from rs.study.schema import at_most_unanimous, noise_level
 from rs.study.study import Study
@@ -38,10 +38,10 @@ def _claim(study: Study, label: str, certificate: str) -> tuple[float, int, floa
         return (noise_level(log["noise"]), log["n"], log["alpha"]) if capped else None
     sections = next(run.sections for run in study.all_runs if run.label == label)
     for method in sections["certificates"]:
-        if label_of(method) == certificate and not method.get("randomised"):  # that may certify more
+        if certificate_label(method) == certificate and not method.get("randomised"):  # that may certify more
             noises = sections["smoothing"] or [sections["noise"]]
             meant = [n for n in noises if is_for(method, n["name"])]
             levels = {noise_level(n) for n in meant}
             if len(levels) == 1 and all(at_most_unanimous(method["name"], n) for n in meant):
-                return levels.pop(), sections["sampling"]["n"], method.get("alpha", 0.001)
+                return levels.pop(), sections["sampling"]["n"], method.get("alpha", CertificateUse.alpha)
     return None

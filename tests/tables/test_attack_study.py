@@ -13,7 +13,7 @@ import pytest
 from rs.errors import UserError
 from rs.report import figures
 from rs.report.page import write_report
-from rs.settings.labels import label_of
+from rs.settings.labels import attack_label
 from rs.stages import execution
 from rs.tables import aggregate as tables
 
@@ -177,7 +177,7 @@ def test_the_source_enters_the_id_and_what_tables_say_does_not(with_attacks, pla
 
 def test_labels_name_an_attack_by_its_own_parameters():
     given = {**PGD, "steps": 5, "checks": 3, "certificate": "cohen", "keep_broken": True}
-    assert label_of(given) == "pgd_l2 steps=5"
+    assert attack_label(given) == "pgd_l2 steps=5"
 
 
 def test_a_source_of_another_seed_is_refused(with_attacks, plan_of):
@@ -219,7 +219,7 @@ def test_a_study_of_many_attacks_from_jobs_to_the_page(workspace, tiny, plan_of,
     plan.runs.remove(nal)
     tables.aggregate(plan, plan.tables, "code")
     accuracy = pd.read_parquet(plan.tables / "empirical_accuracy.parquet")
-    assert set(accuracy.attack) == {label_of(a) for a in gaussian.run.sections["attacks"]}
+    assert set(accuracy.attack) == {attack_label(a) for a in gaussian.run.sections["attacks"]}
     assert (
         dict(zip(accuracy.attack, accuracy.access, strict=True))["transfer attack=PGD source_run=nal"]
         == "transfer"
