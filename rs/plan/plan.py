@@ -79,7 +79,8 @@ class Plan(JobGraph):
             )
         )
         for split, images in (("train", study.train), ("test", study.test)):
-            refusals.check_subset(study, (split,), images, self.data_facts["x-sizes"][split], split)
+            size = self.data_facts["x-sizes"][split]
+            refusals.check_subset(study, (split,), images, size, f"the {split} split has")
         known = (study, self.data_id, self.data_manifest, self.data_facts, self.add)
         networks = Networks(*known, {} if kept is None else kept)
         self.observer = networks.observer

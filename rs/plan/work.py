@@ -19,6 +19,7 @@ from rs.provenance.digests import dumps
 from rs.settings.images import Subset
 from rs.settings.passes import counted
 from rs.settings.sampling import requested_form
+from rs.settings.training import trained_positions
 from rs.statistics.majority import looks
 from rs.study.schema import defaults, method_schema, section
 
@@ -68,9 +69,8 @@ def _passes(kind: str, method: dict[str, Any], **more: Any) -> dict[str, tuple[i
 def trained_images(plan: Plan, job: Job) -> int:
     """How many images an epoch of a train job goes through."""
     training = defaults(section("training"), job.spec["training"])
-    used = len(Subset(**job.spec.get("train", {})).positions(plan.data_facts["x-sizes"]["train"]))
-    held = bool(training["keep"] == "best_clean" and training["selection"] == "held_out")
-    return used - int(training["held_out"]) * held
+    size = plan.data_facts["x-sizes"]["train"]
+    return len(trained_positions(Subset(**job.spec.get("train", {})), training, size))
 
 
 def _train(plan: Plan, job: Job) -> Iterator[Work]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from rs.settings.images import Subset
 from rs.settings.limits import MOST_ENTRIES, Batch, Epochs, NonNegative, Position, Positive, Processes
 
 
@@ -63,3 +65,12 @@ class Training:
     threads: Processes = 1
     processes: Processes = 1
     workers: Annotated[int, Field(ge=0, le=1024)] = 4
+
+
+def trained_positions(train: Subset, training: Mapping[str, Any], size: int) -> range:
+    """The positions in a split of `size` images that a run trains on: those of `train` without the last ones
+    where these are held out to select an epoch on. `training` has the values of all fields of `Training`.
+    """
+    used = train.positions(size)
+    held = training["keep"] == "best_clean" and training["selection"] == "held_out"
+    return used[: len(used) - training["held_out"]] if held else used

@@ -39,6 +39,7 @@ from rs.networks.images import open_split
 from rs.provenance.files import provenance, write_json
 from rs.settings.calibration import Calibration
 from rs.settings.images import Subset
+from rs.settings.training import Training, trained_positions
 from rs.smoothing.ascent import lagrangian_ascent
 from rs.smoothing.noise import Noise
 from rs.smoothing.smoothed import Smoothed, mean_cross_entropy
@@ -68,7 +69,8 @@ def calibrate(
     objective = catalog.build("objectives", trained["objective"])
     noise: Noise = catalog.build("noises", trained["noise"])
     split = open_split(data, "train", device)
-    used = Subset(**trained.get("train", {})).positions(len(split))
+    training = vars(TypeAdapter(Training).validate_python(trained["training"]))
+    used = trained_positions(Subset(**trained.get("train", {})), training, len(split))
     positions = [used[i] for i in settings.images.positions(len(used))]
     together = max(1, COPIES_PER_BATCH // settings.samples)
     pieces = [positions[i : i + together] for i in range(0, len(positions), together)]

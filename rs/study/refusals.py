@@ -17,6 +17,7 @@ from rs.settings.certificates import CertificateUse, is_for
 from rs.settings.distributional import NOISES
 from rs.settings.images import Subset
 from rs.settings.labels import attack_label, certificate_label, is_called, label_of
+from rs.settings.training import trained_positions
 from rs.statistics.rounded_normal import SIGMAS, left_of
 from rs.study.certification_log import Log
 from rs.study.feasibility import grid_fault, least_votes
@@ -53,21 +54,21 @@ def check_training(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
     ball = sections["objective"]
     if ball.get("norm") == "linf" and isinstance(ball.get("epsilon"), dict):
         study.fail((*place, "objective", "epsilon"), "a calibrated epsilon is an l2 radius: norm must be l2")
-    training = sections["training"]
-    train = len(Subset(**study.train).positions(data_facts["x-sizes"]["train"]))
+    training, size = sections["training"], data_facts["x-sizes"]["train"]
     if training["batch_size"] < training["processes"]:
         where = (*place, "training", "processes")
         study.fail(where, f"{training['processes']}: at most training.batch_size ({training['batch_size']})")
     if training["keep"] == "best_clean" and output_of(run) != "logits":
         study.fail((*place, "training", "keep"), "best_clean selects by accuracy, which a denoiser has not")
     if training["keep"] == "best_clean" and training["selection"] == "held_out":
-        held = training["held_out"]
+        held, train = training["held_out"], len(Subset(**study.train).positions(size))
         if not 0 < held < train:
             where = (*place, "training", "held_out")
             study.fail(where, f"{held}: keep best_clean needs 1 to {train - 1} images to select on")
     if sections["calibration"]:
         images = sections["calibration"].get("images", {})
-        check_subset(study, (*place, "calibration", "images"), images, train, "train")
+        used = len(trained_positions(Subset(**study.train), training, size))
+        check_subset(study, (*place, "calibration", "images"), images, used, "the run trains on")
 
 
 def check_shape(study: Study, place: Place, model: str, data_facts: dict[str, Any]) -> None:
@@ -78,20 +79,20 @@ def check_shape(study: Study, place: Place, model: str, data_facts: dict[str, An
         study.fail(place, f"{model} takes {takes}; {study.data['name']} is {'x'.join(map(str, shape))}")
 
 
-def check_subset(study: Study, place: Place, images: dict[str, Any], size: int, split: str) -> None:
-    """The first image of a subset is among the `size` images of the split, or of the training images."""
+def check_subset(study: Study, place: Place, images: dict[str, Any], size: int, of: str) -> None:
+    """The first image of a subset is among `size` images; `of` says in words which ones."""
     if images.get("first", 0) >= size:
-        study.fail((*place, "first"), f"{images['first']}: the {split} split has {size} images")
+        study.fail((*place, "first"), f"{images['first']}: {of} {size} images")
 
 
 def check_observed(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
     """The data set has the images, and no two certificates or attacks have the same name in the tables."""
-    place, sections, size = run.place, run.sections, data_facts["x-sizes"]["test"]
+    place, sections, test = run.place, run.sections, (data_facts["x-sizes"]["test"], "the test split has")
     for i, attack in enumerate(sections["attacks"]):
-        check_subset(study, (*place, "attacks", i, "images"), attack.get("images", {}), size, "test")
+        check_subset(study, (*place, "attacks", i, "images"), attack.get("images", {}), *test)
     if sections["distributional"]:
         images = sections["distributional"].get("images", {})
-        check_subset(study, (*place, "distributional", "images"), images, size, "test")
+        check_subset(study, (*place, "distributional", "images"), images, *test)
     for kind in ("certificates", "attacks"):
         seen: set[str] = set()
         for i, method in enumerate(sections[kind]):
@@ -131,15 +132,14 @@ def check_certificate(
     facts = method_schema("certificates", name)
     if noise["name"] not in facts["x-norms"]:
         allowed = ", ".join(facts["x-norms"])
-        study.fail(
-            noise_place, f"certificate {name} has no theorem for noise {noise['name']}; it has for {allowed}"
-        )
+        why = f"certificate {name} has no theorem for noise {noise['name']}; it has for {allowed}"
+        study.fail(noise_place, why)
     if noise_level(noise) == 0:
         level = method_schema("noises", noise["name"])["x-level"]
         study.fail((*noise_place, level), f"0: certificate {name} needs it above 0")
     if sampling["mode"] == "sequential" and (not facts.get("x-anytime") or certificate.get("randomised")):
-        needs = f"{certificate_label(certificate)} needs a fixed number of votes, and sampling.mode is sequential"
-        study.fail((*place, "certificates", i), needs)
+        needs = "needs a fixed number of votes, and sampling.mode is sequential"
+        study.fail((*place, "certificates", i), f"{certificate_label(certificate)} {needs}")
     if facts.get("x-rule"):
         _check_rule(study, run, i, certificate, facts["x-rule"])
     if "paired_counts" in facts["x-needs"] and sampling["source"] is None:

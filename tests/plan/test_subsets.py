@@ -52,12 +52,19 @@ def test_shards_cover_the_subset_and_only_grow(tmp_path_factory, skip, most, mor
         ),
         (
             {"override": {"calibration": {"images": {"first": 2000}}}},
-            "calibration.images.first: 2000: the train split",
+            "calibration.images.first: 2000: the run trains on 1437 images",
         ),
         ({"train": {"first": 1437}}, "train.first: 1437: the train split has 1437 images"),
         (
             {"train": {"max": 50}, "override": {"calibration": {"images": {"first": 60}}}},
-            "calibration.images.first: 60: the train split has 50 images",
+            "calibration.images.first: 60: the run trains on 50 images",
+        ),
+        (
+            {
+                "training": {"keep": "best_clean", "held_out": 1400},
+                "override": {"calibration": {"images": {"first": 40}}},
+            },
+            "calibration.images.first: 40: the run trains on 37 images",
         ),
         (
             {"train": {"max": 50}, "training": {"keep": "best_clean", "held_out": 50}},

@@ -14,9 +14,13 @@ from rs.methods import catalog
 from rs.networks import checkpoints
 from rs.networks.images import load_images
 from rs.provenance.files import write_json
+from rs.provenance.prepared import read_manifest
+from rs.settings.images import Subset
+from rs.settings.training import Training, trained_positions
 from rs.smoothing.ascent import lagrangian_ascent
 from rs.smoothing.smoothed import mean_cross_entropy
 from rs.stages.calibrate import calibrate
+from rs.stages.train import images_of
 from rs.tables.published import beside
 
 pytestmark = pytest.mark.slow
@@ -126,9 +130,38 @@ def test_a_larger_penalty_means_a_smaller_epsilon(measure):
     assert epsilons[0] > epsilons[1] > epsilons[2] > 0
 
 
-def test_the_same_seed_gives_the_same_values_for_any_subset(measure):
-    assert measure()["rho_with_noise"] == measure()["rho_with_noise"]
+def test_the_same_seed_gives_the_same_values_for_any_subset(measure, monkeypatch):
+    """Means over images 3 to 8, in batches of 4, are the means of what each of them has alone."""
+    monkeypatch.setattr("rs.stages.calibrate.COPIES_PER_BATCH", 4 * SPEC["samples"])
+    together = measure({**SPEC, "images": {"first": 3, "max": 6}})
+    alone = [measure({**SPEC, "images": {"first": i, "max": 1}}) for i in range(3, 9)]
+    for cost in ("with_noise", "without_noise", "reused_noise"):
+        values = [one[f"rho_{cost}"] for one in alone]
+        assert together[f"rho_{cost}"] == pytest.approx(np.mean(values), rel=1e-5)
+        assert together[f"rho_{cost}_se"] == pytest.approx(np.std(values, ddof=1) / math.sqrt(6), rel=1e-4)
     assert measure({**SPEC, "seed": 1})["rho_with_noise"] != measure()["rho_with_noise"]
+
+
+def test_images_held_out_for_selection_are_not_calibrated_on(measure):
+    """They are not trained on: 1,437 images, of which the last 1,400 are held out."""
+    spec, held = {"steps": 1, "samples": 1}, {"keep": "best_clean", "held_out": 1400}
+    found = measure(spec, training=held)
+    assert found["images"] == 37
+    assert found["rho_with_noise"] == measure(spec, train={"max": 37})["rho_with_noise"]
+    assert measure({**spec, "images": {"skip": 2}}, training=held)["images"] == 19
+    assert measure({**spec, "images": {"max": 50}}, training={**held, "selection": "test"})["images"] == 50
+
+
+@pytest.mark.parametrize("train", [{}, {"max": 300, "skip": 2, "first": 5}])
+@pytest.mark.parametrize("selection", ["held_out", "test"])
+@pytest.mark.parametrize("keep", ["best_clean", "last"])
+def test_the_images_that_a_training_uses_are_those_that_other_stages_take_for_them(
+    workspace, train, selection, keep
+):
+    data = workspace.path(workspace.plan.data_manifest)
+    settings = Training(keep=keep, selection=selection, held_out=100)
+    images, _ = images_of({"train": train}, settings, read_manifest(data), data, CPU, 0)
+    assert images.positions == trained_positions(Subset(**train), vars(settings), 1437)
 
 
 def test_a_published_epsilon_stands_beside_the_calibrated_one(tiny, plan_of):
