@@ -21,6 +21,7 @@ from rs.report.claims import rests_on
 from rs.report.papers import MACHINE, write_papers
 from rs.report.verdict_words import verdict_words
 from rs.statistics.agreement import FEWEST_SEEDS
+from rs.study.remade import command, stated
 from rs.study.study import Study
 from rs.tables import within_reach
 from rs.tables.table import Row
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"papers: --out {args.out}: must be a folder")
     make_folder(args.out, "index.html")
     results = list(everything())
-    by_files = {tuple(files): _left(files) for files in _studies(results)}
+    by_files = {tuple(files): _left(files, overrides) for files, overrides in _studies(results)}
     names = _names(by_files)
     studies = {names[files]: study for files, study in by_files.items()}
     numbers = by_key(results)
@@ -76,14 +77,15 @@ def _names(studies: Mapping[tuple[Path, ...], _Left]) -> dict[tuple[Path, ...], 
     }
 
 
-def _studies(results: Sequence[StudyResults]) -> Iterator[list[Path]]:
-    """The files of every study, the queue's too."""
+def _studies(results: Sequence[StudyResults]) -> Iterator[tuple[list[Path], Row]]:
+    """The files of every study, the queue's too, and its values from the command line."""
     queued = read_queue(QUEUE) if QUEUE.is_file() else []
     seen = set()
-    for files in (*(one.files for one in results), *(entry.study for entry in queued)):
+    known = [(one.files, one.overrides) for one in results]
+    for files, overrides in (*known, *((entry.study, {}) for entry in queued)):
         if tuple(files) not in seen:
             seen.add(tuple(files))
-            yield files
+            yield files, overrides
 
 
 def _waits(row: Row) -> bool:
@@ -107,26 +109,26 @@ class _Left:
     claims: frozenset[str] = frozenset()
 
 
-def _left(files: list[Path]) -> _Left:
+def _left(files: list[Path], overrides: Row) -> _Left:
     from rs.plan import price, rates
 
-    command = "snakemake --cores 2 --configfile"
+    files = stated(files)
     try:
-        study = Study(files)
+        study = Study(files, overrides)
         seeds = Counter(run.label for run in study.runs)
         if SEEDS.is_file() and min(seeds.values(), default=FEWEST_SEEDS) < FEWEST_SEEDS:
             files = [*files, SEEDS]
-            study = Study(files)
+            study = Study(files, overrides)
         plan = Plan(study)
     except UserError:
-        return _Left(f"{command} {' '.join(map(str, files))}")
+        return _Left(command(files, overrides, cores="2"))
     cost = price.hours(plan, price.missing(plan), rates.card(MACHINE))
     page = plan.folder / "report.html"
     hours = cost.hours if cost else None
     priced = f"   # about {price.in_words(hours)} {MACHINE} hours" if hours else ""
     data = str(study.data["name"])
     return _Left(
-        f"{command} {' '.join(map(str, files))}{priced}",
+        command(files, overrides, cores="2") + priced,
         study.name,
         hours,
         page if page.is_file() else None,

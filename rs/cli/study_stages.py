@@ -52,6 +52,7 @@ def report(plan: Plan) -> None:
         "versions": versions(),
         "commit": commit(),
         "files": [str(f) for f in study.files],
+        "overrides": study.overrides,
         "radii": study.report["radii"],
         "report": study.report,
         "last_line": page_line(plan),

@@ -1,11 +1,12 @@
 """`rs verdicts`: the verdicts on every printed number and claim of the papers, over all studies.
 
 Studies with tables in results/ count with these, those of evidence/tables.yaml with tables derived from their
-kept observations (nothing is drawn), and shipped studies in config/ with neither as not run. A printed number
-or a claim of several studies counts once: a number by the study that measured it best (`_strength`), whatever
-its verdict there; a claim with the verdict that says most, and undecided where studies contradict each other.
-`rs why ADDRESS` shows where one comes from. Verdicts by other people's logs of their own networks are shown
-apart (rs.cli.from_logs), as is what a paper's own numbers say of its claims (rs.tables.own_numbers).
+kept observations (nothing is drawn), and shipped studies in config/ with neither as not run; the demo counts
+nowhere. A printed number or a claim of several studies counts once: a number by the study that measured it
+best (`_strength`), whatever its verdict there; a claim with the verdict that says most, and undecided where
+studies contradict each other. `rs why ADDRESS` shows where one comes from. Verdicts by other people's logs of
+their own networks are shown apart (rs.cli.from_logs), as is what a paper's own numbers say of its claims
+(rs.tables.own_numbers).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rs.cli import from_logs
@@ -27,6 +28,7 @@ from rs.plan.plan import Plan
 from rs.provenance.files import read_table, write_text
 from rs.report.numerals import naturally
 from rs.statistics.agreement import FEWEST_SEEDS
+from rs.study.remade import stated
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
 from rs.tables import reading
@@ -54,18 +56,22 @@ class StudyResults:
     source: str  # results, evidence or none
     numbers: list[Row]
     claims: list[Row]
+    overrides: Row = field(default_factory=dict)  # from the command line
 
     @property
     def data(self) -> str:
         """The data set: papers print the same row of the same method for several."""
         found = [read_yaml(file).get("data") for file in self.files if file.is_file()]
-        return str(next((data["name"] for data in found if isinstance(data, dict)), ""))
+        found.append(self.overrides.get("data"))
+        names = [data["name"] for data in found if isinstance(data, dict) and "name" in data]
+        return str(names[-1]) if names else ""
 
     def own_numbers(self) -> dict[str, Row]:
         """Verdict and conditions by printed numbers, by paper and claim; none where a file is gone."""
-        if not all(file.is_file() for file in self.files):
+        files = stated(self.files)
+        if not all(file.is_file() for file in files):
             return {}
-        study = Study(self.files)
+        study = Study(files, self.overrides)
         papers = {claim["id"]: claim["paper"] for claim in study.claims}
         return {
             f"{papers[claim]}/{claim}": {"verdict": verdict, "conditions": rows}
@@ -123,9 +129,13 @@ def everything(kept_only: bool = False, paper: str | None = None) -> Iterator[St
             print(f"rs: {table}: {problem}", file=sys.stderr)
             continue
         files = [Path(file) for file in provenance["files"]]
+        if any(map(is_demo, files)):
+            continue
         claims = table.with_name("claims.parquet")
         seen.add(table.parents[1].name)
-        yield StudyResults(files, "results", _plain(table), _plain(claims) if claims.is_file() else [])
+        judged_claims = _plain(claims) if claims.is_file() else []
+        overrides = provenance.get("overrides") or {}
+        yield StudyResults(files, "results", _plain(table), judged_claims, overrides)
     for files in kept():
         plan = Plan(Study(files))
         if plan.study.name not in seen and is_concerned(plan.study):
@@ -146,7 +156,12 @@ def kept() -> Iterable[list[Path]]:
 
 def shipped() -> list[Path]:
     """The studies in config/ but the demo, as pages list them: k = 200 before k = 1000."""
-    return naturally(path for pattern in SHIPPED for path in Path().glob(pattern) if path != DEMO)
+    return naturally(path for pattern in SHIPPED for path in Path().glob(pattern) if not is_demo(path))
+
+
+def is_demo(file: Path) -> bool:
+    """Whether a file is the demo's, here or in another checkout."""
+    return file.parts[-len(DEMO.parts) :] == DEMO.parts
 
 
 def _named(studies: Iterable[Study]) -> set[str]:

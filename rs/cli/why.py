@@ -64,7 +64,7 @@ def chain(address: str) -> Iterator[str]:
         yield f"not run: {price.sentence(plan) or 'only its tables are missing'}"
     elif folder == OBSERVATIONS:
         yield f"compute it again from kept observations: rs rederive --study {' '.join(named)}"
-    yield f"run everything again: {command(plan.study)}"
+    yield f"run everything again: {command(plan.study.files, plan.study.overrides)}"
 
 
 def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:

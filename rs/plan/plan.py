@@ -23,6 +23,7 @@ from rs.study.claims import check_claims
 from rs.study.comparisons import check_comparisons
 from rs.study.figures import check_figures
 from rs.study.published import check_published
+from rs.study.remade import command
 from rs.study.schema import data_facts, method_schema, prune, section
 from rs.study.study import Study
 
@@ -114,8 +115,8 @@ class Plan(JobGraph):
     def existing(self, path: Path) -> Path:
         """`path`. Raises UserError where no job has made it yet."""
         if not path.exists():
-            files = " ".join(str(file) for file in self.study.files)
-            raise UserError(f"{path}: not there yet; run the study first (snakemake --configfile {files})")
+            again = command(self.study.files, self.study.overrides)
+            raise UserError(f"{path}: not there yet; run the study first ({again})")
         return path
 
     @property

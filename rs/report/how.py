@@ -5,7 +5,6 @@ opens. It comes from the table `provenance`; older studies without that table ha
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,23 @@ import pandas as pd
 
 from rs.errors import plural
 from rs.report.html_table import Cell, How, Section
+from rs.study.remade import command
 from rs.tables import reading
 
 _LABELLED = ("label", "")  # headings of columns that name a run; a matrix has none
 _RULES = {"train", "import", "calibrate", "sample", "certify", "attack", "distributional"}
 
 
-def explained(sections: Iterable[Section], tables: Path, files: Sequence[str]) -> list[How]:
-    """The texts behind the buttons of `sections`. Gives every cell with a run's label its button. `files` are
-    the study's, for the commands.
+def explained(
+    sections: Iterable[Section],
+    tables: Path,
+    files: Sequence[str],
+    overrides: Mapping[str, Any] | None = None,
+) -> list[How]:
+    """The texts behind the buttons of `sections`. Gives every cell with a run's label its button. `files` and
+    `overrides` are the study's, for the commands.
     """
-    runs = {how.title: how for how in _of_labels(reading.read(tables, "provenance"), files)}
+    runs = {how.title: how for how in _of_labels(reading.read(tables, "provenance"), files, overrides or {})}
     opened: dict[str, How] = {}
     for section in sections:
         for table in section.tables:
@@ -36,14 +41,14 @@ def explained(sections: Iterable[Section], tables: Path, files: Sequence[str]) -
     return list(opened.values())
 
 
-def _of_labels(provenance: pd.DataFrame, files: Sequence[str]) -> Iterator[How]:
+def _of_labels(provenance: pd.DataFrame, files: Sequence[str], overrides: Mapping[str, Any]) -> Iterator[How]:
     grouped = provenance.groupby("label", sort=False) if len(provenance) else ()
     for i, (label, rows) in enumerate(grouped):
         lines: list[tuple[str, str]] = []
         for run, mine in rows.groupby("run", sort=False):
             lines.append(("run", str(run)))
             for row in reading.rows_of(mine):
-                lines += [(_sentence(row), ""), *_again(row, mine, files)]
+                lines += [(_sentence(row), ""), *_again(row, mine, files, overrides)]
         yield How(f"how-{i}", str(label), tuple(lines))
 
 
@@ -66,17 +71,16 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _again(row: Mapping[str, Any], mine: pd.DataFrame, files: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _again(
+    row: Mapping[str, Any], mine: pd.DataFrame, files: Sequence[str], overrides: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
     """The file's place, and the command that makes it again; for draws it also certifies them anew."""
     if row["stage"] == "sample" or row["stage"] not in _RULES or not files:
         yield "in", str(row["file"])
     if row["stage"] not in _RULES or not files:
         return
-    target, force = str(row["file"]), "--force"
+    target, force = str(row["file"]), ["--force"]
     if row["stage"] == "sample":
         same = (mine["stage"] == "certify") & (mine["smoothing"] == row["smoothing"])
-        target, force = str(mine[same]["file"].iloc[0]), "--forcerun sample"
-    yield (
-        "made again by",
-        f"snakemake {shlex.quote(target)} --cores all --configfile {shlex.join(files)} {force}",
-    )
+        target, force = str(mine[same]["file"].iloc[0]), ["--forcerun", "sample"]
+    yield "made again by", command(files, overrides, target, *force, cores="all")

@@ -88,6 +88,7 @@ class Context(TypedDict, total=False):
     commit: str | None
     versions: Mapping[str, str]
     files: Sequence[str]  # of the study
+    overrides: Mapping[str, Any]  # its values from the command line
     radii: Sequence[float]  # at which certified accuracy is shown
     report: Mapping[str, Any]  # the study's, for the layout of figures
     last_line: str  # of the file
@@ -122,7 +123,7 @@ def _page(study: str, tables: Path, figures: Sequence[Path], out: Path, context:
         commit=context.get("commit") or "",
         versions=dict(context.get("versions") or {}),
         files=files,
-        hows=explained(sections, tables, files),
+        hows=explained(sections, tables, files, context.get("overrides")),
         sections=shown,
         absent=list(dict.fromkeys(s.empty for s in sections if s.empty and s not in shown)),
         curves=live,

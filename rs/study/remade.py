@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,12 @@ from rs.study.study import CALLED, Study
 
 def files_of(provenance: Mapping[str, Any]) -> list[Path]:
     """The files in a table's provenance, without the entry for values given on the command line."""
-    return [Path(file) for file in provenance.get("files") or () if file != CALLED]
+    return stated(provenance.get("files") or ())
+
+
+def stated(files: Iterable[Path | str]) -> list[Path]:
+    """A study's files without the entry for values given on the command line."""
+    return [Path(file) for file in files if str(file) != CALLED]
 
 
 def study_of(table: Path, provenance: Mapping[str, Any]) -> Study:
@@ -25,8 +30,16 @@ def study_of(table: Path, provenance: Mapping[str, Any]) -> Study:
     return Study(files, overrides)
 
 
-def command(study: Study) -> str:
-    """The Snakemake command that runs the study."""
-    files = " ".join(file.as_posix() for file in study.files if file != Path(CALLED))
-    keys = " ".join(shlex.quote(f"{key}={json.dumps(value)}") for key, value in study.overrides.items())
-    return f"snakemake --cores N --configfile {files}" + (f" {CALLED} {keys}" if keys else "")
+def command(
+    files: Iterable[Path | str], overrides: Mapping[str, Any], *arguments: str, cores: str = "N"
+) -> str:
+    """The Snakemake command that runs the study of these files, with its values from the command line.
+    `arguments` are targets and options.
+    """
+    named = [file.as_posix() for file in stated(files)]
+    words = ["snakemake", *arguments, "--cores", cores]
+    words += ["--configfile", *named] if named else []
+    words += (
+        [CALLED, *(f"{key}={json.dumps(value)}" for key, value in overrides.items())] if overrides else []
+    )
+    return shlex.join(words)

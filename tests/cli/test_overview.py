@@ -10,7 +10,9 @@ from observed_runs import observe
 from rs.cli.overview import certified_accuracy_text, published_text
 from rs.cli.rederive import attacks_text
 from rs.errors import UserError
+from rs.plan.plan import Plan
 from rs.provenance.files import write_table
+from rs.study.study import Study
 from rs.tables.aggregate import aggregate, check_tables
 from rs.tables.published import beside
 
@@ -62,8 +64,9 @@ def test_tables_that_nothing_has_made_yet_say_what_makes_them(monkeypatch, tmp_p
     monkeypatch.chdir(tmp_path)
     plan = plan_of(tiny)
     files = " ".join(map(str, plan.study.files))
-    with pytest.raises(UserError) as refused:
-        check_tables(plan)
-    assert str(refused.value).endswith(
-        f"runs.parquet: not there yet; run the study first (snakemake --configfile {files})"
-    )
+    given = Plan(Study(plan.study.files, {"seeds": [1]}))
+    for planned, keys in ((plan, ""), (given, " --config 'seeds=[1]'")):
+        with pytest.raises(UserError) as refused:
+            check_tables(planned)
+        command = f"snakemake --cores N --configfile {files}{keys}"
+        assert str(refused.value).endswith(f"runs.parquet: not there yet; run the study first ({command})")

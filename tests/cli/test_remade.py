@@ -31,10 +31,16 @@ def test_tables_name_the_files_and_what_was_given_on_the_command_line(
     again = study_of(table, read_table(table)[1])
     assert Plan(again).summary == plan.summary
     assert again.files == plan.study.files
-    line = command(again)
+    line = command(again.files, again.overrides)
     assert line.startswith("snakemake --cores N --configfile study.yaml")
     keys = shlex.split(line.partition(" --config ")[2])
     assert keys == (['training={"epochs": 7}', 'sampling={"seed": 3}'] if overrides else [])
+
+
+def test_targets_stand_before_the_files_and_names_are_quoted() -> None:
+    line = command(["a b.yaml", "--config"], {"seeds": [1, 2]}, "target", "--force", cores="all")
+    assert line == "snakemake target --force --cores all --configfile 'a b.yaml' --config 'seeds=[1, 2]'"
+    assert command(["--config"], {"name": "x"}) == "snakemake --cores N --config 'name=\"x\"'"
 
 
 def test_tables_that_do_not_say_what_was_given_name_no_study(tmp_path) -> None:

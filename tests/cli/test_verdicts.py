@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
+from two_studies import ENTRY, make_two_studies
 
 from rs.cli import from_logs
 from rs.cli.main import main
@@ -19,62 +20,16 @@ from rs.errors import UserError
 from rs.plan.plan import Plan
 from rs.provenance.files import provenance, write_table
 from rs.study.study import Study
-from rs.tables.aggregate import TABLES
-from rs.tables.claims import judged
-from rs.tables.published import beside
 
 CHECKOUT = Path(__file__).parents[2]
-ENTRY = {"paper": "P", "table": "T", "run": "gaussian", "radii": [0.25], "certified_accuracy": [0.9]}
-PAIR = {
-    "better": "nal",
-    "than": "gaussian",
-    "metric": "certified_accuracy",
-    "radii": [0.25],
-    "about": "networks",
-}
-CLAIM = {"id": "helps", "paper": "P", "place": "section 1", "claim": "It helps.", "conditions": [PAIR]}
-
-
-def rows(**shares: float) -> dict[str, Any]:
-    row = {"certificate": "cohen", "smoothing": "gaussian", "radius": 0.25, "images": 500}
-    found = [
-        {
-            **row,
-            "run": f"{label}{i}",
-            "label": label,
-            "certified_accuracy": v,
-            "low": v - 0.01,
-            "high": v + 0.01,
-        }
-        for label, v in shares.items()
-        for i in range(3)  # seeds
-    ]
-    return {"certified_accuracy": found}
 
 
 @pytest.fixture
 def folder(tmp_path, tiny, monkeypatch):
-    """A folder with two studies of one paper's number and claim: `one`, whose tables are there, and `two`."""
+    """With two studies of one paper's number and claim: `one`, whose tables are there, and `two`."""
     monkeypatch.chdir(tmp_path)
-    Path("config").mkdir()
-    for name in ("one", "two"):
-        more = {"name": name, "published": [ENTRY], "claims": [CLAIM], "papers": {"P": {"images": 500}}}
-        Path(f"config/{name}.yaml").write_text(yaml.safe_dump({**tiny, **more}))
-    study, measured = Study([Path("config/one.yaml")]), rows(gaussian=0.7, nal=0.9)
-    tables = {**measured, "published": beside(study, measured), "claims": judged(study, measured)}
-    for name, table in TABLES.items():
-        found = tables.get(name, [])
-        columns = dict.fromkeys([*table.columns, *(key for row in found for key in row)])
-        data = {column: [row.get(column) for row in found] for column in columns}
-        provenance = {"spec": {"study": "one", "table": name}, "files": ["config/one.yaml"]}
-        write_table(Path("results/one/tables") / f"{name}.parquet", _table(data), provenance)
+    make_two_studies(tiny)
     return tmp_path
-
-
-def _table(data: dict[str, list[Any]]) -> Any:
-    import pyarrow as pa
-
-    return pa.table(data)
 
 
 def test_each_number_and_claim_counts_once(folder, capsys):
@@ -151,7 +106,7 @@ def test_why_says_of_what_is_not_run_that_its_training_diverged(folder):
     run = Plan(Study([Path("config/two.yaml")])).runs[0]
     assert not any("diverged" in line for line in chain("two/claims/helps"))
     record = provenance(run.spec, "code", diverged={"epoch": 2, "lost": "the loss is nan"})
-    write_table(run.folder / "diverged.parquet", _table({"epoch": [2]}), record)
+    write_table(run.folder / "diverged.parquet", pa.table({"epoch": [2]}), record)
     lines = [line for line in chain("two/claims/helps") if "diverged in epoch 2 (the loss is nan)" in line]
     assert len(lines) == 1
 
@@ -245,7 +200,9 @@ def test_a_near_name_is_offered(folder, capsys):
 
 def test_tables_of_another_version_are_named_and_left_out(folder, capsys):
     old = Path("results/old/tables/published.parquet")
-    write_table(old, _table({"paper": ["P"], "verdict": ["within interval"]}), {"files": ["config/two.yaml"]})
+    write_table(
+        old, pa.table({"paper": ["P"], "verdict": ["within interval"]}), {"files": ["config/two.yaml"]}
+    )
     results = list(everything())
     assert [(one.source, [f.name for f in one.files]) for one in results] == [
         ("results", ["one.yaml"]),

@@ -53,17 +53,27 @@ def test_a_label_opens_its_runs_with_seconds_commit_and_the_command_that_makes_e
     assert mine.lines == (
         ("run", "run-1"),
         ("train, nal: 12.2 s on AMD EPYC, commit 3f2a91c", ""),
-        ("made again by", f"snakemake results/runs/run-1/train {again} --force"),
+        ("made again by", f"snakemake results/runs/run-1/train --force {again}"),
         ("sample, nal under gaussian sigma=0.5: seconds not kept, commit 3f2a91c, 4 files", ""),
         ("in", "results/runs/run-1/sample"),
-        ("made again by", f"snakemake results/runs/run-1/certify {again} --forcerun sample"),
+        ("made again by", f"snakemake results/runs/run-1/certify --forcerun sample {again}"),
         ("certify, nal under gaussian sigma=0.5: 0.5 s, commit 3f2a91c", ""),
-        ("made again by", f"snakemake results/runs/run-1/certify {again} --force"),
+        ("made again by", f"snakemake results/runs/run-1/certify --force {again}"),
         ("run", "run-2"),
         ("train, nal: 9 s, commit 3f2a91c", ""),
-        ("made again by", f"snakemake results/runs/run-2/train {again} --force"),
+        ("made again by", f"snakemake results/runs/run-2/train --force {again}"),
     )
     assert others.lines == (("run", "run-1"), ("log of others, nal", ""), ("in", "their.tsv"))
+
+
+def test_the_command_has_the_values_that_were_given_on_the_command_line(tmp_path: Path) -> None:
+    section = Section("x", "X", tables=[Table([("label", "text")], [[text_cell(LABEL)]])])
+    files, given = ["config/config.yaml", "--config"], {"seeds": [3], "training": {"epochs": 2}}
+    (mine,) = explained([section], tables(tmp_path), files, given)
+    command = "snakemake results/runs/run-1/train --force --cores all --configfile config/config.yaml"
+    assert mine.lines[2] == ("made again by", f"{command} --config 'seeds=[3]' 'training={{\"epochs\": 2}}'")
+    write_report("x", tables(tmp_path), [], tmp_path / "x.html", {"files": files, "overrides": given})
+    assert "--config &#39;seeds=[3]&#39;" in (tmp_path / "x.html").read_text()
 
 
 def test_what_a_cell_brings_itself_is_opened_too_and_a_study_without_the_table_has_no_more(
