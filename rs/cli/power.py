@@ -16,11 +16,13 @@ from typing import Any
 
 from rs.cli.compare import CONTESTANT, NAMED, add_choices, find, parse
 from rs.errors import UserError, plural
+from rs.settings.certificates import CertificateUse
 from rs.statistics import power as size
 from rs.tables.contestants import Contestant
 from rs.tables.pilot import Pilot, at_votes, pilot_of
 
 VOTES = (100, 1_000, 10_000, 100_000)
+LOGS_VOTES = 100_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,10 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="standard deviation of the difference over training seeds, if the pilot has fewer than 3",
     )
-    help_text = "error rate of the certificates (default: 0.001)"
-    parser.add_argument("--alpha", type=float, default=0.001, metavar="A", help=help_text)
-    help_text = "votes per image of the logs (default: 100000)"
-    parser.add_argument("--votes", type=int, default=100_000, metavar="N", help=help_text)
+    help_text = f"error rate of the certificates of logs (default: {CertificateUse.alpha:g})"
+    parser.add_argument("--alpha", type=float, metavar="A", help=help_text)
+    help_text = f"votes per image of logs (default: {LOGS_VOTES})"
+    parser.add_argument("--votes", type=int, metavar="N", help=help_text)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -55,17 +57,20 @@ def run(args: argparse.Namespace) -> None:
     contestants, _ = find(args)
     if len(contestants) > 2:
         raise UserError(f"power: {len(contestants)} contestants; a pilot is one or two")
+    drawn = conditions(contestants, "n", "votes", args.votes, LOGS_VOTES)
+    alphas = conditions(contestants, "alpha", "alpha", args.alpha, CertificateUse.alpha)
     pilot = pilot_of(contestants, args.at)
     result = answer(pilot, args)
-    result["votes"] = votes(contestants, pilot, result["difference"], args)
+    result["votes"] = votes(contestants, pilot, result["difference"], drawn, alphas, args)
     result["price"] = price(result, args)
     print(json.dumps(result, indent=1) if args.json else text(result))
 
 
 def check(args: argparse.Namespace) -> None:
     for name in ("level", "power", "alpha"):
-        if not 0 < getattr(args, name) < 1:
-            raise UserError(f"power: --{name} {getattr(args, name):g}: must be between 0 and 1")
+        value = getattr(args, name)
+        if value is not None and not 0 < value < 1:
+            raise UserError(f"power: --{name} {value:g}: must be between 0 and 1")
     for name in ("difference", "seed_deviation"):
         value = getattr(args, name)
         if value is not None and not 0 < abs(value) < math.inf:
@@ -76,6 +81,19 @@ def check(args: argparse.Namespace) -> None:
             raise UserError(f"power: --{name} {value}: must be at least {least}")
     if args.at is not None and not 0 <= args.at < math.inf:
         raise UserError("power: --at: must be a finite number, 0 or more")
+
+
+def conditions(
+    contestants: list[Contestant], key: str, option: str, value: float | None, default: float
+) -> list[Any]:
+    """A condition of each contestant: its own one; where it states none, as a log, that of the option. Raises
+    UserError where the option is given and contradicts what all contestants state.
+    """
+    own = [c.conditions.get(key) for c in contestants]
+    if value is not None and None not in own and own != [value] * len(own):
+        stated = " and ".join(map(str, dict.fromkeys(own)))
+        raise UserError(f"power: --{option} {value:g}: the pilot's own is {stated}; this option is for logs")
+    return [(default if value is None else value) if mine is None else mine for mine in own]
 
 
 def answer(pilot: Pilot, args: argparse.Namespace) -> dict[str, Any]:
@@ -135,22 +153,26 @@ def _least(pilot: Pilot, difference: float) -> float:
 
 
 def votes(
-    contestants: list[Contestant], pilot: Pilot, difference: float | None, args: argparse.Namespace
+    contestants: list[Contestant],
+    pilot: Pilot,
+    difference: float | None,
+    drawn: list[Any],
+    alphas: list[float],
+    args: argparse.Namespace,
 ) -> list[dict[str, Any]]:
-    """Paired images for an ACR at other numbers of votes; empty where the radii do not determine p_A."""
+    """Paired images for an ACR at other numbers of votes than the `drawn` ones; empty where the radii do not
+    determine p_A.
+    """
     known = [c.sigma is not None for c in contestants]
     if pilot.metric != "acr" or len(contestants) < 2 or not all(known) or not difference:
         return []
     rows = []
-    drawn = [
-        int(n) if isinstance(n := c.conditions.get("n", args.votes), int | float) else None
-        for c in contestants
-    ]
-    if None in drawn:
+    if not all(isinstance(n, int | float) for n in drawn):
         return []  # stopped early: no single number of votes
-    now = at_votes(contestants, drawn, max(d for d in drawn if d), args.alpha)
+    numbers = [int(n) for n in drawn]
+    now = at_votes(contestants, numbers, max(numbers), alphas)
     for n in VOTES:
-        deviation, kept = at_votes(contestants, drawn, n, args.alpha)
+        deviation, kept = at_votes(contestants, numbers, n, alphas)
         if kept <= 0:
             continue
         expected = difference * kept / now[1]

@@ -21,6 +21,7 @@ from rs.errors import UserError, plural
 from rs.machine.devices import use_device
 from rs.machine.progress import follow
 from rs.methods import catalog
+from rs.methods.claims import claim
 from rs.networks import audit as network_audit
 from rs.networks import openvino_program as programs
 from rs.networks.audit import Audited
@@ -181,7 +182,6 @@ def text(
     compared: Compared, certificates: list[dict[str, Any]], smoothing: dict[str, Any], radii: list[float]
 ) -> str:
     """The text of `run` for one run."""
-    noise = catalog.build("noises", smoothing)
     images = len(compared.differing)
     share = compared.differing.sum() / compared.votes
     lines = [
@@ -195,13 +195,17 @@ def text(
             continue
         held = {}
         for precision, draws in compared.draws.items():
-            certified = certificate.certify(draws, noise, use.alpha)
+            certified = claim("precision", draws, smoothing, method, use.alpha)
             right = certified.prediction == draws.labels
             held[precision] = right & (certified.radius >= np.array(radii)[:, None])  # [radii, images]
             accuracies = [f"r={r:g} {np.mean(at):.3f}" for r, at in zip(radii, held[precision], strict=True)]
             acr = float(np.mean(np.where(right, certified.radius, 0.0)))
-            lines.append(f"  {certificate_label(method):<12} {precision:<9} {'  '.join(accuracies)}  ACR {acr:.4f}")
-        lines.append(f"  {certificate_label(method):<12} {verdict(held['float32'], list(held.values())[1], radii)}")
+            lines.append(
+                f"  {certificate_label(method):<12} {precision:<9} {'  '.join(accuracies)}  ACR {acr:.4f}"
+            )
+        lines.append(
+            f"  {certificate_label(method):<12} {verdict(held['float32'], list(held.values())[1], radii)}"
+        )
     return "\n".join([*lines, *filter(None, [compared.refused])])
 
 

@@ -42,7 +42,7 @@ def follow(
         if now - last >= SECONDS_BETWEEN_LINES or count == total:
             elapsed = max(now - start, 1e-9)
             rate = (count - done) / elapsed
-            left = time.strftime("%H:%M:%S", time.gmtime((total - count) / rate))
+            left = tqdm.format_interval((total - count) / rate)
             speed = f"{so_far(count - done) / elapsed:.3g} samples/s" if samples else f"{rate:.3g}/s"
             print(f"{label}: {count}/{total} {unit}, {speed}, {left} left", file=sys.stderr, flush=True)
             last = now
@@ -58,6 +58,6 @@ def inside(items: Iterable[T], total: int, label: str, unit: str, done: int = 0)
         yield item
         now = time.monotonic()
         if now - last >= SECONDS_INSIDE:
-            left = time.strftime("%H:%M:%S", time.gmtime((total - count) * (now - start) / (count - done)))
+            left = tqdm.format_interval((total - count) * (now - start) / (count - done))
             print(f"{label}: {count}/{total} {unit}, {left} left", file=sys.stderr, flush=True)
             last = now

@@ -122,10 +122,10 @@ def _over_seeds(
 
 
 def at_votes(
-    contestants: Sequence[Contestant], drawn: Sequence[int | None], n: int, alpha: float
+    contestants: Sequence[Contestant], drawn: Sequence[int], n: int, alphas: Sequence[float]
 ) -> tuple[float, float]:
-    """For Cohen et al.'s certificate with n votes an image instead of `drawn`: the standard deviation of A
-    minus B, and the mean radius of both.
+    """For Cohen et al.'s certificate with n votes an image instead of `drawn`, at each side's alpha: the
+    standard deviation of A minus B, and the mean radius of both.
 
     p_A is recovered from each radius (its lower bound belongs to k of N drawn votes), and gives k/N n of n
     votes. The noise that fewer votes add is that of the delta method, sigma^2 p (1 - p) / (n phi(Phi^-1
@@ -135,9 +135,8 @@ def at_votes(
     names = (contestants[0].name, contestants[1].name)
     _, a, b, _ = common_images(outcomes[0], outcomes[1], names)
     expected, noise = [], 0.0
-    for certified, contestant, number in zip((a[0], b[0]), contestants, drawn, strict=True):
+    for certified, contestant, number, alpha in zip((a[0], b[0]), contestants, drawn, alphas, strict=True):
         assert contestant.sigma is not None
-        assert number is not None
         radius, error = _redrawn(certified, contestant.sigma, number, n, alpha)
         expected.append(radius)
         noise += max(error - _redrawn(certified, contestant.sigma, number, number, alpha)[1], 0.0)

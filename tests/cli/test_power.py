@@ -21,6 +21,7 @@ from rs.errors import UserError
 from rs.plan.plan import Plan
 from rs.statistics.bounds import clopper_pearson_upper
 from rs.study.study import Study
+from rs.tables.contestants import of_runs
 from rs.tables.pilot import at_votes, pilot_of
 
 KEYS = {"paired_images", "unpaired_images", "correlation", "seeds", "votes", "price", "shown", "difference"}
@@ -92,7 +93,7 @@ def test_radii_at_other_numbers_of_votes_are_those_of_as_large_a_share():
 
     sides = [contestant(name, radii(of, n), sigma=0.5) for name, of in zip("ab", failures, strict=True)]
     for votes in (n, 4 * n, n // 10):
-        deviation, mean = at_votes(sides, (n, n), votes, alpha)
+        deviation, mean = at_votes(sides, (n, n), votes, (alpha, alpha))
         again = np.maximum(radii(failures * votes // n, votes), 0)
         assert mean == pytest.approx(again.mean(), rel=1e-6)
         of_images = (again[0] - again[1]).std(ddof=1)
@@ -100,6 +101,49 @@ def test_radii_at_other_numbers_of_votes_are_those_of_as_large_a_share():
             assert of_images * 1.05 < deviation < 3 * of_images
         else:
             assert deviation == pytest.approx(of_images, rel=1e-6)
+
+
+def test_votes_are_redrawn_at_the_alpha_that_the_radii_were_made_with(monkeypatch, capsys):
+    """As many votes as the pilot drew give its own mean and spread; another alpha would give others."""
+    failures, n = np.array([[0, 20, 100, 300, 200], [10, 20, 120, 200, 100]]), 10_000
+
+    def side(name, failures, alpha):
+        radii = -0.5 * stats.norm.ppf(clopper_pearson_upper(failures, n, alpha))
+        return contestant(name, radii, sigma=0.5, conditions={"alpha": alpha, "n": n})
+
+    sides = [side(name, of, a) for name, of, a in zip("ab", failures, (0.05, 0.01), strict=True)]
+    monkeypatch.setattr("rs.cli.power.find", lambda args: (sides, None))
+
+    def found(*more):
+        assert main(["power", "a", "b", "--difference", "0.1", "--json", *more]) == 0
+        return json.loads(capsys.readouterr().out)["votes"]
+
+    own = next(row for row in found() if row["n"] == n)
+    assert own["difference"] == pytest.approx(0.1)
+    assert own["paired_deviation"] == pytest.approx(pilot_of(sides, None).paired, rel=1e-4)
+    sides[1] = contestant("b", sides[1].certified.values, sigma=0.5)  # a log, which states nothing
+    at = {alpha: found("--alpha", alpha, "--votes", str(n)) for alpha in ("0.01", "0.001")}
+    assert next(row for row in at["0.01"] if row["n"] == n) == pytest.approx(own)
+    assert at["0.001"] != at["0.01"]
+
+
+@pytest.mark.parametrize(("option", "value"), [("--alpha", "0.05"), ("--votes", "1000")])
+def test_an_option_for_logs_may_not_contradict_a_study(capsys, option, value):
+    pair = ["study.yaml:nal", "study.yaml:gaussian", "--difference", "0.05"]
+    assert main(["power", *pair, option, value]) == 1
+    own = {"--alpha": "0.001", "--votes": "64"}[option]
+    assert capsys.readouterr().err == (
+        f"rs: power: {option} {value}: the pilot's own is {own}; this option is for logs\n"
+    )
+    assert main(["power", *pair, option, own]) == 0
+
+
+def test_the_radii_of_a_labelled_randomised_bound_determine_p_a(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    certificate = {"name": "cohen", "label": "exact", "randomised": True, "alpha": 0.001}
+    plan = Plan(Study([write_study(Path("s.yaml"), {**TINY, "attacks": [], "certificates": [certificate]})]))
+    observe(plan, lambda run: [0.1 * i for i in range(6)])
+    assert {(c.conditions["certificate"], c.sigma) for c in of_runs(plan)} == {("exact (randomised)", 0.25)}
 
 
 def test_the_other_way_round(power):

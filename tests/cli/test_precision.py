@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 from rs.cli import precision
 from rs.cli.main import main
-from rs.cli.precision import compare, text, verdict
+from rs.cli.precision import Compared, compare, text, verdict
 from rs.errors import UserError
 from rs.settings.images import Subset
 from rs.stages.draw_files import read_votes
+from rs.statistics.draws import Draws, Votes
+from rs.statistics.rounded_normal import left_of
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +69,24 @@ def test_votes_differ_at_least_as_often_as_counts_do(compared):
     assert f"{compared.differing.sum()} of {compared.votes} single votes differ" in printed
     assert printed.count("cohen") == 3
     assert "equivalent within 1 point (paired, p < 0.05) at r = none; not shown at r = 0, 0.25" in printed
+
+
+def test_exact_noise_pays_for_its_law_as_the_study_s_certificates_do():
+    """Of so many coordinates that the law of the noise takes a good part of alpha, and of yet more."""
+    noise, method = {"name": "gaussian", "sigma": 1.0, "exact": True}, {"name": "cohen", "alpha": 4e-5}
+
+    def printed(dimension):
+        votes = Votes(np.array([[100, 0]])), Votes(np.array([[10_000, 0]]))
+        draws = Draws(np.zeros(1, int), np.zeros(1, int), *votes, dimension, np.zeros(1))
+        both = Compared(dict.fromkeys(("float32", "bfloat16"), draws), np.zeros(1, int))
+        return text(both, [method], noise, [0.0])
+
+    left = left_of(4e-5, noise, 10**7, 10_100)
+    assert 0 < left < 2e-5
+    for dimension, alpha in ((10, 4e-5), (10**7, left)):
+        assert f"ACR {-norm.ppf(1 - alpha**1e-4):.4f}" in printed(dimension)
+    with pytest.raises(UserError, match="off by more than alpha"):
+        printed(10**8)
 
 
 @pytest.fixture

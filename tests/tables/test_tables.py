@@ -182,7 +182,7 @@ def test_runs_list_hyperparameters_and_training(aggregated):
     found = aggregated()
     row = of_run(found["runs"], "nal")[0]
     assert (row["objective"], row["noise"], row["noise_level"], row["seed"]) == ("nal", "gaussian", 0.25, 0)
-    assert (row["objective.gamma"], row["objective.steps"]) == (None, 1) or row["objective.steps"] == 1
+    assert (row["objective.gamma"], row["objective.steps"]) == (1.5, 1)
     assert (row["train_seconds"], row["training.optimizer.learning_rate"]) == (2.5, 0.05)
     (calibration,) = found["calibration"]
     assert (calibration["label"], calibration["gamma"], calibration["rho_with_noise"]) == ("nal", 1.5, 4.0)
