@@ -42,7 +42,7 @@ from rs.provenance.files import whole_file
 from rs.provenance.prepared import read_manifest
 from rs.provenance.run_files import DIVERGED
 from rs.settings.images import Subset
-from rs.settings.training import Training
+from rs.settings.training import Training, trained_positions
 from rs.smoothing.noise import Noise
 from rs.stages.epoch import Begun, Images, noisy_accuracy, run_epoch
 from rs.stages.trained import finish, leave_curve
@@ -135,13 +135,13 @@ def images_of(
     """The images to train on, and those to select an epoch on: held out, or the test images."""
     size = (manifest["shape"][1], manifest["shape"][2])
     split = open_split(data, "train", device, workers, margin=True)
-    held = training.held_out if training.keep == "best_clean" and training.selection == "held_out" else 0
-    used = Subset(**spec.get("train", {})).positions(len(split))
-    images = Images(split, used[: len(used) - held], size)
+    part = Subset(**spec.get("train", {}))
+    trained = trained_positions(part, vars(training), len(split))
+    images = Images(split, trained, size)
     if training.keep == "best_clean" and training.selection == "test":
         test = open_split(data, "test", device, workers)
         return images, Images(test, range(len(test)), size)
-    return images, Images(split, used[len(used) - held :], size)
+    return images, Images(split, part.positions(len(split))[len(trained) :], size)
 
 
 @dataclass

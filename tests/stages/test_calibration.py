@@ -16,7 +16,7 @@ from rs.networks.images import load_images
 from rs.provenance.files import write_json
 from rs.provenance.prepared import read_manifest
 from rs.settings.images import Subset
-from rs.settings.training import Training, trained_positions
+from rs.settings.training import Training
 from rs.smoothing.ascent import lagrangian_ascent
 from rs.smoothing.smoothed import mean_cross_entropy
 from rs.stages.calibrate import calibrate
@@ -155,13 +155,14 @@ def test_images_held_out_for_selection_are_not_calibrated_on(measure):
 @pytest.mark.parametrize("train", [{}, {"max": 300, "skip": 2, "first": 5}])
 @pytest.mark.parametrize("selection", ["held_out", "test"])
 @pytest.mark.parametrize("keep", ["best_clean", "last"])
-def test_the_images_that_a_training_uses_are_those_that_other_stages_take_for_them(
-    workspace, train, selection, keep
-):
+def test_an_epoch_is_selected_on_images_that_are_not_trained_on(workspace, train, selection, keep):
     data = workspace.path(workspace.plan.data_manifest)
     settings = Training(keep=keep, selection=selection, held_out=100)
-    images, _ = images_of({"train": train}, settings, read_manifest(data), data, CPU, 0)
-    assert images.positions == trained_positions(Subset(**train), vars(settings), 1437)
+    images, selected = images_of({"train": train}, settings, read_manifest(data), data, CPU, 0)
+    used, held = Subset(**train).positions(1437), keep == "best_clean" and selection == "held_out"
+    assert images.positions == (used[:-100] if held else used)
+    on_test = keep == "best_clean" and selection == "test"
+    assert selected.positions == (range(360) if on_test else used[-100:] if held else used[:0])
 
 
 def test_a_published_epsilon_stands_beside_the_calibrated_one(tiny, plan_of):
