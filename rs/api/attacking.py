@@ -20,6 +20,7 @@ from rs.api.parameters import method_of, plain, radius_list
 from rs.api.smoothed import SmoothedClassifier
 from rs.errors import UserError, plural
 from rs.machine.devices import generator
+from rs.machine.float32 import full_float32
 from rs.machine.progress import follow
 from rs.methods import catalog
 from rs.methods.interfaces import AttackAtRadii
@@ -124,18 +125,18 @@ def attack(
     together = max(1, ready.form.batch // getattr(how, "samples", 1))
     pieces = [range(len(x))[i : i + together] for i in range(0, len(x), together)]
     heading = (f"{method['name']} on {smoothed.name}", f"batches of {together} images")
-    ordered = sorted({0.0, *map(float, use.radii)})
-    batches: list[list[Outcome]] = []
-    measured: list[list[np.ndarray]] = []
-    for piece in follow(pieces, len(pieces), *heading) if progress else pieces:
-        part, places = x[list(piece)].to(smoothed.device), [at[i] for i in piece]
-        generators = [generator(smoothed.device, use.seed, "attack", place) for place in places]
-        y = torch.from_numpy(known[list(piece)]).to(smoothed.device)
-        judging = Judge(ready.form, ready.noise, use)
-        target = Target(Smoothed(seen, noise, generators), part, y, places, judging)
-        come = outcomes(how, target, ordered, keep)
-        batches.append([Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come])
-        measured.append([np.array([row["distortion"] for row in o.rows(target, how.norm)]) for o in come])
+    ordered, batches, measured = sorted({0.0, *map(float, use.radii)}), [], []
+    with full_float32(smoothed.device):
+        for piece in follow(pieces, len(pieces), *heading) if progress else pieces:
+            part, places = x[list(piece)].to(smoothed.device), [at[i] for i in piece]
+            generators = [generator(smoothed.device, use.seed, "attack", place) for place in places]
+            y = torch.from_numpy(known[list(piece)]).to(smoothed.device)
+            target = Target(
+                Smoothed(seen, noise, generators), part, y, places, Judge(ready.form, ready.noise, use)
+            )
+            come = outcomes(how, target, ordered, keep)
+            batches.append([Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come])
+            measured.append([np.array([row["distortion"] for row in o.rows(target, how.norm)]) for o in come])
     return _noted(_attacked(ordered, batches, measured, known, at, float(how.norm)), how, heading[0])
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rs.api import inputs
 from rs.api.counts import joined
 from rs.errors import UserError
+from rs.machine.float32 import full_float32
 from rs.machine.progress import follow
 from rs.networks import audit as network_audit
 from rs.networks import forms
@@ -140,8 +141,9 @@ class Drawing:
         if self.progress:
             label = f"{self.ready.audited.run} {what}"
             rows = follow(rows, len(self.x), label, "images", samples=samples)
-        for _ in rows:
-            pass
+        with full_float32(self.ready.form.device):
+            for _ in rows:
+                pass
 
 
 def block_sizes(n: int) -> list[int]:

@@ -20,6 +20,7 @@ import torch.distributed as dist
 
 from rs.errors import UserError
 from rs.machine import device_class as classes
+from rs.machine.float32 import full_float32
 from rs.statistics.seeding import Purpose, derive_seed
 
 BETWEEN_LOOKS = 1.0  # seconds between looks for a GPU that no other job holds
@@ -31,19 +32,23 @@ def use_device(requested: str, threads: int = 1) -> Iterator[torch.device]:
     """The device for `auto`, `cpu` or `cuda`, with `threads` CPU threads.
 
     On a machine with several GPUs, a job that was not assigned one holds a lock on the GPU that it uses;
-    otherwise all local Snakemake jobs would take the first.
+    otherwise all local Snakemake jobs would take the first. float32 is full float32 until the end.
     """
     torch.set_num_threads(threads)
     _keep_freed_memory()
     if "torch._dynamo" in sys.modules:  # a job compiles its own networks, whatever ran before in this process
         torch.compiler.reset()
+    with _chosen(requested) as device, full_float32(device):
+        yield device
+
+
+@contextlib.contextmanager
+def _chosen(requested: str) -> Iterator[torch.device]:
     if requested == "cpu" or (requested == "auto" and not torch.cuda.is_available()):
         yield torch.device("cpu")
         return
     if not torch.cuda.is_available():
         raise UserError("device cuda: torch finds no GPU here; set training.device to cpu or auto")
-    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
-    torch.backends.cuda.matmul.allow_tf32 = False
     gpus, place, here = torch.cuda.device_count(), 0, 1
     if dist.is_torchelastic_launched():
         place, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.grad import conv2d_input
 
+from rs.machine.float32 import full_float32
 from rs.networks.audit import Audited
 from rs.networks.differentiable import Differentiable, FirstConvolution
 from rs.networks.halves import Pass, compiled, halves
@@ -156,7 +157,8 @@ class CompiledGradients(Differentiable):
         elif audited.chance:
             why = "the network draws at random"
         else:
-            why = self._compile(audited.probes.to(device), images, copies)
+            with full_float32(device):
+                why = self._compile(audited.probes.to(device), images, copies)
         self.compared["compiled"] = why or True
         if why:
             self.passes = None
@@ -189,7 +191,8 @@ class CompiledGradients(Differentiable):
     def forward(self, images: Tensor) -> Tensor:
         if self.passes is None or (images.shape, images.dtype) != (self.passes.shape, torch.float32):
             return super().forward(images)
-        return self.passes(images, 1 if self.first is None else self.first.copies)
+        with full_float32(images.device):
+            return self.passes(images, 1 if self.first is None else self.first.copies)
 
 
 def _both(seen: Differentiable, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

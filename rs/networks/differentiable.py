@@ -23,6 +23,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn.grad import conv2d_input
 
 from rs.errors import UserError
+from rs.machine.float32 import full_float32
 from rs.methods.models.layers import Normalize
 from rs.networks.audit import Audited
 from rs.networks.inference import PLAIN_BATCH, PRECISIONS
@@ -122,8 +123,13 @@ class Differentiable(OfCopies):
         if audited.chance:
             self._take(plain, None, torch.float32)
             return
+        with full_float32(device):
+            self._choose(plain, precision, audited, probes)
+
+    def _choose(self, plain: Transformed, precision: torch.dtype, audited: Audited, probes: Tensor) -> None:
         with torch.no_grad():
             votes = torch.cat([plain.network(part.clone()).argmax(1) for part in probes.split(PLAIN_BATCH)])
+        run = audited.run
         shown, name = transformed(plain.network, probes, run), None
         if shown.exact:
             name = _first_convolution(audited.network)
@@ -179,7 +185,8 @@ class Differentiable(OfCopies):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images.to(self.dtype, memory_format=self.layout))
+        with full_float32(images.device):  # the caller's own lasts until the gradients are taken
+            logits: Tensor = self.network(images.to(self.dtype, memory_format=self.layout))
         return logits.to(images.dtype)
 
     def of_copies(self, x: Tensor, z: Tensor) -> Tensor:

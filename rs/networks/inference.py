@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from rs.errors import UserError
 from rs.machine.devices import warn_if_slow
+from rs.machine.float32 import full_float32
 from rs.networks import kept_forms
 from rs.networks.audit import Audited, check_batches
 from rs.networks.transformations import (
@@ -54,8 +55,6 @@ class InferenceForm:
         """`form` has `precision`, `batch` and `compiled`; it is compared with the network on its probes. A
         network that draws at random cannot be compared and stays plain. The given network is not changed.
         """
-        torch.backends.cudnn.allow_tf32 = False  # float32 means float32
-        torch.backends.cuda.matmul.allow_tf32 = False
         warn_if_slow(form["precision"], device)
         self.batch, self.device, self.run = int(form["batch"]), device, audited.run
         self.classes = int(audited.manifest["classes"])
@@ -70,7 +69,8 @@ class InferenceForm:
             self._take(plain, "float32", False)
             self.description["chance"] = True
         else:
-            self._choose(plain, form, audited.probes.to(device))
+            with full_float32(device):
+                self._choose(plain, form, audited.probes.to(device))
 
     def _choose(self, plain: Transformed, form: dict[str, Any], probes: Tensor) -> None:
         """Takes the first of `_variants` that votes as the plain network does, and records why earlier ones
@@ -145,7 +145,8 @@ class InferenceForm:
             self._input = self._input.contiguous(memory_format=self.layout)
         self._input[: len(images)].copy_(images)  # rounds and reorders in one pass
         self._input[len(images) :].zero_()
-        logits = self._checked(self.network(self._input)).float()
+        with full_float32(self.device):
+            logits = self._checked(self.network(self._input)).float()
         if len(logits) != self.batch:
             raise UserError(f"{self.run}: {len(logits)} rows of logits for a batch of {self.batch} images")
         return logits[: len(images)]
@@ -183,7 +184,8 @@ class InferenceForm:
             return None
         batch = probes.repeat(-(-self.batch // len(probes)), 1, 1, 1)[: self.batch]
         plain = batch.to(self.dtype).contiguous(memory_format=self.layout)
-        return self.network.keep([plain, plain.flip(0).mul(1.5)])
+        with full_float32(self.device):
+            return self.network.keep([plain, plain.flip(0).mul(1.5)])
 
     def check(self) -> None:
         """Raises UserError where a logit of any vote so far was infinite or NaN. Waits for the device."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import torch
 from torch import nn
@@ -32,11 +31,11 @@ def make_optimizer(training: Training, model: nn.Module) -> torch.optim.Optimize
     chosen = training.optimizer
     if chosen.name == "adam":
         weights = list(model.parameters())
-        on_gpu = weights[
-            0
-        ].is_cuda  # where steps are recorded as CUDA graphs, the step count is on the GPU too
-        warnings.filterwarnings("ignore", "This instance was constructed with capturable=True", UserWarning)
+        on_gpu = weights[0].is_cuda  # where CUDA graphs record steps, the step count is on the GPU too
         decay = chosen.weight_decay
-        return torch.optim.Adam(weights, chosen.learning_rate, weight_decay=decay, capturable=on_gpu)
+        adam = torch.optim.Adam(weights, chosen.learning_rate, weight_decay=decay, capturable=on_gpu)
+        # the steps before the recorded one are meant, and this optimizer need not warn of them
+        adam._warned_capturable_if_run_uncaptured = True
+        return adam
     rate, momentum, decay = chosen.learning_rate, chosen.momentum, chosen.weight_decay
     return torch.optim.SGD(model.parameters(), rate, momentum, weight_decay=decay)

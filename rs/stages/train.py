@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from rs.errors import UserError
 from rs.machine.devices import generator, warn_if_slow
+from rs.machine.float32 import full_float32
 from rs.machine.progress import follow
 from rs.methods import catalog
 from rs.methods.interfaces import Objective
@@ -65,7 +66,7 @@ class Autocast(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=self.layout)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.reduced):
+        with full_float32(x.device), torch.autocast(x.device.type, torch.bfloat16, enabled=self.reduced):
             logits: Tensor = self.network(x)
         return logits.float()
 
