@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rs.api.counts import NO_LABEL, Counts, counts_of
-from rs.api.parameters import method_of, owned, radius_list
+from rs.api.parameters import array_of, method_of, owned, radius_list, settings_of
 from rs.errors import UserError, plural
 from rs.methods import claims
 from rs.methods.certificates.incremental import Incremental
@@ -23,6 +23,7 @@ from rs.methods.certificates.probabilities import (
     score_probabilities,
     vote_probabilities,
 )
+from rs.settings.certificates import CertificateUse
 from rs.statistics.draws import Draws
 from rs.statistics.intervals import capped, shares_at_least, t_interval
 from rs.statistics.paired_draws import PairedDraws
@@ -141,7 +142,7 @@ def certify_counts(
     certificate: str | dict[str, Any] = "cohen",
     alpha: float = 0.001,
     *,
-    noise: str | dict[str, Any] = "gaussian",
+    noise: str | dict[str, Any] | None = None,
     labels: ArrayLike | None = None,
     dimension: int | None = None,
     uniform: ArrayLike | None = None,
@@ -150,15 +151,17 @@ def certify_counts(
     """Applies a certificate to votes that were drawn before; no network runs.
 
     `counts` are those of `SmoothedClassifier.certify`, which hold their noise, or a pair of integer arrays
-    (selection, estimation), each [N, classes]. A pair needs `noise` and its parameters (`sigma=0.5`), and the
-    `dimension` of the images where the radius depends on it. Other `parameters` are the certificate's. Raises
-    UserError for input that allows no claim.
+    (selection, estimation), each [N, classes]. A pair needs the parameters (`sigma=0.5`) of its `noise`,
+    gaussian by default, and the `dimension` of the images where the radius depends on it. Other `parameters`
+    are the certificate's. Raises UserError for input that allows no claim.
     """
     verb = "certify_counts"
+    alpha = settings_of(CertificateUse, verb, alpha=alpha).alpha
     method = method_of(certificate, "certificate", verb)
-    chosen = {"noise": method_of(noise, "noise", verb), "certificate": method}
+    family = "gaussian" if noise is None else noise
+    chosen = {"noise": method_of(family, "noise", verb), "certificate": method}
     if isinstance(counts, Counts):
-        if noise != "gaussian" or dimension is not None or uniform is not None:
+        if noise is not None or dimension is not None or uniform is not None:
             raise UserError(f"{verb}: noise, dimension and uniform are those of the counts; leave them out")
         chosen["noise"] = counts.noise
     facts = claims.facts_of(verb, {role: m["name"] for role, m in chosen.items()})
@@ -186,11 +189,12 @@ def radius(
     `certify_counts`: `sigma=0.5`, `noise="laplace"`, `dimension=3072`.
     """
     for name, votes in (("selection", selection), ("estimation", estimation)):
-        if np.ndim(votes) != 1:
-            raise UserError(f"radius: {name}: give one count per class, of one image")
+        allowed = "give one count per class, of one image"
+        if array_of(votes, f"radius: {name}", allowed).ndim != 1:
+            raise UserError(f"radius: {name}: {allowed}")
     certified = certify_counts((selection, estimation), certificate, alpha, **others)
     answer = int(certified.prediction[0]), float(certified.radius[0])
-    return Claim(*answer, certified.norm, claims.confidence(alpha), certified.rigorous)
+    return Claim(*answer, certified.norm, claims.confidence(certified.alpha), certified.rigorous)
 
 
 def certification(verb: str, counts: Counts, certificate: dict[str, Any], alpha: float) -> Certification:

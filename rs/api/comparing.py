@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rs.api.certification import Certification
-from rs.api.parameters import radius_list
+from rs.api.parameters import radius_list, settings_of
 from rs.errors import UserError
+from rs.settings.limits import Positive, Share
 from rs.settings.study import Report
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ SHOWN = (
     "verdict",
     "lower_bound",
 )
+
+
+@dataclass(frozen=True)
+class _Limits:
+    level: Share
+    margins: dict[str, Positive]
 
 
 def compare(
@@ -56,14 +64,11 @@ def compare(
 
     if not (isinstance(a, Certification) and isinstance(b, Certification)):
         raise UserError("compare: give two certifications, as certify and certify_counts return them")
-    if not 0 < level < 1:
-        raise UserError(f"compare: level: {level}: must lie strictly between 0 and 1")
-    if unknown := sorted(set(margins or {}) - set(METRICS)):
+    limits: _Limits = settings_of(_Limits, "compare", level=level, margins={} if margins is None else margins)
+    if unknown := sorted(set(limits.margins) - set(METRICS)):
         raise UserError(f"compare: margins: {unknown[0]}: no such metric; allowed: {', '.join(METRICS)}")
-    if wrong := [margin for margin in (margins or {}).values() if not 0 < margin < np.inf]:
-        raise UserError(f"compare: margins: {wrong[0]}: must be a number above 0")
     radii = None if radii is None else radius_list(radii, "compare")
-    options = PairSettings(Report.radii, radii, level, margins or {})
+    options = PairSettings(Report.radii, radii, limits.level, limits.margins)
     rows = rows_of([(_contestant("a", a), _contestant("b", b), options)])
     return pd.DataFrame([row for row in rows if row["about"] == "networks"], columns=list(SHOWN))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rs.api.parameters import array_of
 from rs.errors import UserError, plural
 from rs.methods.claims import check_separate
 from rs.statistics.draws import Draws, Votes
@@ -97,10 +98,7 @@ def counts_of(
 
 def vote_array(votes: ArrayLike | Mapping[int, int], where: str) -> np.ndarray:
     """int64 [N, classes] of integers from 0. Raises UserError for anything else."""
-    try:
-        counts = np.atleast_2d(np.asarray(votes))
-    except ValueError as error:  # rows of several lengths
-        raise UserError(f"{where}: rows of several lengths; each image has one count per class") from error
+    counts = np.atleast_2d(array_of(votes, where, "each image has one count per class"))
     if counts.dtype.kind not in "iu" or counts.ndim != 2:
         raise UserError(f"{where}: {counts.dtype} {list(counts.shape)}; allowed whole numbers [N, classes]")
     if counts.shape[1] < 2 or len(counts) == 0:
@@ -118,7 +116,7 @@ def label_array(labels: ArrayLike | None, images: int, classes: int, verb: str =
     """int64 [N]; -1 everywhere without labels. Raises UserError for a wrong number or an unknown class."""
     if labels is None:
         return np.full(images, NO_LABEL, np.int64)
-    array = np.asarray(labels)
+    array = array_of(labels, verb, "give one label per image")
     if array.shape != (images,):
         raise UserError(
             f"{verb}: {list(array.shape)} for {plural(images, 'image')}; give one label per image"
@@ -141,9 +139,10 @@ def joined(parts: list[Votes]) -> Votes:
 
 
 def _uniform(uniform: ArrayLike, images: int, verb: str) -> np.ndarray:
-    numbers = np.asarray(uniform, np.float64)
+    allowed = "give a number in [0, 1), drawn before the votes, or one per image"
+    numbers = array_of(uniform, f"{verb}: uniform", allowed, float)
     if numbers.shape not in ((), (images,)) or not np.all((numbers >= 0) & (numbers < 1)):
-        raise UserError(f"{verb}: uniform: give a number in [0, 1), drawn before the votes, or one per image")
+        raise UserError(f"{verb}: uniform: {allowed}")
     return np.broadcast_to(numbers, images).astype(np.float64)
 
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from rs.api.parameters import array_of
 from rs.errors import UserError, plural
 from rs.networks import misfit
 from rs.networks.transformations import one_line, out_of_memory
@@ -149,11 +150,10 @@ def position_list(positions: ArrayLike | None, images: int, verb: str) -> list[i
     """The positions of the images in their data set, which seed their noise: 0, 1, ... by default."""
     if positions is None:
         return list(range(images))
-    array = np.asarray(positions)
+    allowed = f"give a whole number from 0 for each of {plural(images, 'image')}"
+    array = array_of(positions, f"{verb}: positions", allowed)
     if array.shape != (images,) or array.dtype.kind not in "iu" or (len(array) and array.min() < 0):
-        raise UserError(
-            f"{verb}: positions: give a whole number from 0 for each of {plural(images, 'image')}"
-        )
+        raise UserError(f"{verb}: positions: {allowed}")
     if len(set(array.tolist())) != images:
         raise UserError(f"{verb}: positions: each position once; two images would meet the same noise")
     return [int(position) for position in array]
@@ -171,6 +171,9 @@ def chosen_device(device: str | torch.device, verb: str) -> torch.device:
         raise UserError(f"{verb}: device: {device!r}; allowed auto, cpu, cuda, cuda:1, ...")
     if torch_device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"{verb}: device: {device!r}: torch finds no GPU here; allowed auto, cpu")
+    if torch_device.type == "cuda" and (torch_device.index or 0) >= (found := torch.cuda.device_count()):
+        allowed = ", ".join(["auto", "cpu", *(f"cuda:{i}" for i in range(found))])
+        raise UserError(f"{verb}: device: {device!r}: torch finds {plural(found, 'GPU')}; allowed {allowed}")
     return torch_device
 
 

@@ -52,8 +52,8 @@ def owned(
 
 def plain(value: Any) -> Any:
     """A value as YAML would give it; the schema knows neither numpy's numbers nor tuples."""
-    if isinstance(value, np.generic):
-        return value.item()
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if isinstance(value, Mapping):
@@ -61,15 +61,28 @@ def plain(value: Any) -> Any:
     return value
 
 
+def array_of(value: Any, where: str, allowed: str, kind: type | None = None) -> np.ndarray:
+    """An array of what numpy takes, or of a torch tensor on any device. Raises UserError for anything else:
+    rows of several lengths, or values that cannot be of this `kind`.
+    """
+    try:
+        return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value, kind)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        several = kind is None and isinstance(error, ValueError)
+        problem = "rows of several lengths" if several else f"a {type(value).__name__} that is no array"
+        raise UserError(f"{where}: {problem}; {allowed}") from error
+
+
 def radius_list(radii: Any, verb: str) -> list[float]:
     """Radii from a sequence or an array [R]. Raises UserError for anything else, also for a single number."""
+    where, allowed = f"{verb}: radii: {radii!r}", "give a list of numbers from 0"
     try:
-        array = np.asarray(radii, np.float64)
-    except (TypeError, ValueError):
+        array = array_of(radii, where, allowed, float)
+    except UserError:
         array = np.asarray(np.nan)
     if array.ndim != 1 or not bool((np.isfinite(array) & (array >= 0)).all()):
         hint = f": [{radii}]" if isinstance(radii, float | int) else ""
-        raise UserError(f"{verb}: radii: {radii!r}: give a list of numbers from 0{hint}")
+        raise UserError(f"{where}: {allowed}{hint}")
     return [float(r) for r in array]
 
 

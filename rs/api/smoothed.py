@@ -7,7 +7,7 @@ alone. So the same images at the same positions get the same votes as in a study
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from rs.api.pairing import FirstVotes, paired_draws, paired_rule
 from rs.api.parameters import method_of, owned, settings_of
 from rs.api.voting import Drawing, Ready, prepared, stopping_rule
 from rs.errors import UserError
+from rs.machine.float32 import full_float32
 from rs.methods import catalog, claims
 from rs.methods.certificates.incremental import SHARE
 from rs.settings.certificates import CertificateUse
@@ -45,7 +46,7 @@ def smooth(
     precision: str = "float32",
     batch: int = 512,
     compiled: bool = False,
-    allow: Sequence[str] = (),
+    allow: Collection[str] = (),
     name: str = "model",
     **parameters: Any,
 ) -> SmoothedClassifier:
@@ -62,15 +63,16 @@ def smooth(
     facts = claims.facts_of(verb, {"noise": chosen["noise"]["name"]})
     chosen = owned(verb, parameters, chosen, facts)
     claims.check_parameters(verb, chosen, facts, level=False)
-    if set(allow) - {"chance"}:
-        raise UserError(f"{verb}: allow: {list(allow)}; allowed: chance")
+    if not isinstance(allow, Collection) or isinstance(allow, str) or any(a != "chance" for a in allow):
+        raise UserError(f"{verb}: allow: {allow!r}; allowed: ['chance']")
     form = {"precision": precision, "batch": batch, "compiled": compiled}
-    settings_of(Sampling, verb, **form, seed=seed)
+    settings: Sampling = settings_of(Sampling, verb, **form, seed=seed)
+    form = {key: getattr(settings, key) for key in form}
     inputs.check_calibrated(verb, form)
     network = inputs.network_of(model, verb)
     catalog.build("noises", chosen["noise"])  # refuses invalid parameters before there are images
     return SmoothedClassifier(
-        network, chosen["noise"], form, seed, inputs.chosen_device(device, verb), allow, name
+        network, chosen["noise"], form, settings.seed, inputs.chosen_device(device, verb), tuple(allow), name
     )
 
 
@@ -117,13 +119,14 @@ class SmoothedClassifier:
         moments. Raises UserError, before anything is drawn, for what cannot be certified.
         """
         verb = "certify"
+        alpha = settings_of(CertificateUse, verb, alpha=alpha).alpha
+        betas = settings_of(Sampling, verb, betas=betas).betas
         method = self._certificate(verb, certificate, parameters)
         full = defaults(claims.facts_of(verb, {"certificate": method["name"]})["certificate"], method)
         if "beta" in full and full["beta"] not in betas:
             betas = (*betas, full["beta"])
         mode = "fixed" if stop is None else "sequential"
         sampling: Sampling = settings_of(Sampling, verb, n=n, n0=n0, betas=betas, mode=mode, stop=stop or {})
-        settings_of(CertificateUse, verb, alpha=alpha)
         rule = self._check_votes(verb, full | {"alpha": alpha}, sampling)
         x = inputs.image_tensor(images, verb)
         at = inputs.position_list(positions, len(x), verb)
@@ -168,8 +171,9 @@ class SmoothedClassifier:
         if not isinstance(first, SmoothedClassifier) or not isinstance(certified, Certification):
             raise UserError(f"{verb}: give the first SmoothedClassifier, and what its certify returned")
         method = self._certificate(verb, "incremental", {"share": share})
-        settings_of(CertificateUse, verb, alpha=alpha)
-        limits = {"alpha": alpha, **stop}
+        share = method["share"]
+        alpha = settings_of(CertificateUse, verb, alpha=alpha).alpha
+        limits = {"alpha": alpha, **stop} if isinstance(stop, Mapping) else stop
         sampling: Sampling = settings_of(Sampling, verb, n=n, n0=n0, mode="sequential", stop=limits)
         rule = paired_rule(verb, sampling, alpha, self.noise["sigma"], self._form["batch"], share)
         x, at = inputs.image_tensor(images, verb), certified.counts.images.tolist()
@@ -194,8 +198,8 @@ class SmoothedClassifier:
         A returned class differs from the smoothed classifier's with probability at most `alpha`.
         """
         verb = "predict"
-        settings_of(CertificateUse, verb, alpha=alpha)
-        settings_of(Sampling, verb, n=n)
+        alpha = settings_of(CertificateUse, verb, alpha=alpha).alpha
+        n = settings_of(Sampling, verb, n=n).n
         if n < (least := least_to_predict(alpha)):
             raise UserError(
                 f"{verb}: n = {n}: abstains from everything at alpha = {alpha:g}; at least {least}"
@@ -216,7 +220,8 @@ class SmoothedClassifier:
                 raise UserError(f"{verb}: {problem} (rs.smooth)")
             return self._ready
         noise, where = catalog.build("noises", self.noise), (self.device, self.name, self._allow)
-        self._ready = prepared(self._network, self._form, noise, self.seed, x, *where, verb)
+        with full_float32(self.device):
+            self._ready = prepared(self._network, self._form, noise, self.seed, x, *where, verb)
         return self._ready
 
     def _certificate(self, verb: str, certificate: Any, parameters: dict[str, Any]) -> dict[str, Any]:

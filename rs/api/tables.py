@@ -20,7 +20,10 @@ def read(place: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
     `place` is the study's folder, its folder of tables, or a single Parquet file written by rs. Every file is
     compared with its checksum. Raises UserError where there is no table, or a damaged one.
     """
-    path = Path(place)
+    try:
+        path = Path(place)
+    except TypeError as error:
+        raise UserError(f"read: a {type(place).__name__}; give the folder of a study that ran") from error
     if path.is_file():
         if path.suffix != ".parquet":
             raise UserError(f"read: {path}: no table (*.parquet); give the folder of a study that ran")

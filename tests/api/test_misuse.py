@@ -87,6 +87,10 @@ def test_images(images, line):
         ({"labels": [0, 1]}, "certify: labels: [2] for 4 images; give one label per image"),
         ({"labels": [0, 1, 2, 3]}, "certify: labels: 3 is no class; allowed 0 to 2"),
         ({"labels": [0.0, 1.0, 2.0, 0.0]}, "certify: labels: float64; allowed whole numbers"),
+        ({"labels": [[0], [1, 2], 2, 0]}, "certify: labels: rows of several lengths; give one label"),
+        ({"positions": [[0], [1, 2]]}, "positions: rows of several lengths; give a whole number from 0"),
+        ({"betas": None}, "certify: betas: None: must be a valid tuple"),
+        ({"alpha": None}, "certify: alpha: None"),
         ({"positions": [0, 1, 1, 2]}, "positions: each position once"),
         ({"positions": [0, 1]}, "positions: give a whole number from 0 for each of 4 images"),
         ({"n": 9}, "n = 9: votes certify nothing at alpha = 0.001; at least 10 for cohen"),
@@ -128,7 +132,10 @@ def test_what_is_asked_of_images(settings, line):
         ({"sigma": 1, "precision": "float16"}, "smooth: precision: 'float16'"),
         ({"sigma": 1, "batch": 100}, "smooth: batch: 100"),
         ({"sigma": 1, "device": "tpu"}, "device: 'tpu'; allowed auto, cpu, cuda"),
-        ({"sigma": 1, "allow": ["dropout"]}, "allow: ['dropout']; allowed: chance"),
+        ({"sigma": 1, "allow": ["dropout"]}, "allow: ['dropout']; allowed: ['chance']"),
+        ({"sigma": 1, "allow": "chance"}, "allow: 'chance'; allowed: ['chance']"),
+        ({"sigma": 1, "allow": [["chance"]]}, "allow: [['chance']]; allowed: ['chance']"),
+        ({"sigma": 1, "allow": None}, "allow: None; allowed: ['chance']"),
         ({"sigma": 1, "seed": -1}, "smooth: seed: -1"),
     ],
 )
@@ -148,6 +155,7 @@ def test_predictions_and_another_size():
         lambda: smoothed.predict(X, n=10)
     )
     assert "alpha: 2" in message_of(lambda: smoothed.predict(X, alpha=2))
+    assert "predict: n: 'many': must be a valid integer" in message_of(lambda: smoothed.predict(X, n="many"))
     smoothed.predict(X, n=11, progress=False)
     other = np.zeros((1, 1, 9, 9), np.float32)
     assert "images of 1x9x9, but this classifier has its form for 1x8x8" in message_of(
@@ -216,7 +224,15 @@ def test_a_network_in_a_function_is_told_to_leave_training_mode():
         ),
         (lambda: rs.certify_counts(COUNTS, "cohen_linf", sigma=1, dimension=0), "dimension: 0: must be"),
         (lambda: rs.certify_counts(COUNTS, "soft_bernstein", sigma=1), "needs softmax moments at beta = 1"),
-        (lambda: rs.certify_counts(COUNTS, alpha=0, sigma=1), "alpha = 0: must lie strictly between 0 and 1"),
+        (lambda: rs.certify_counts(COUNTS, alpha=0, sigma=1), "alpha: 0: must be greater than 0"),
+        (lambda: rs.certify_counts(COUNTS, alpha=None, sigma=1), "certify_counts: alpha: None: must be a"),
+        (
+            lambda: rs.certify_counts(COUNTS, sigma=1, uniform="x"),
+            "certify_counts: uniform: a str that is no",
+        ),
+        (lambda: rs.certify_counts(COUNTS, sigma=1, uniform=[[1], [1, 2]]), "uniform: a list that is no"),
+        (lambda: rs.radius([[1], [2, 3]], [1, 2], sigma=1), "radius: selection: rows of several lengths"),
+        (lambda: rs.read(None), "read: a NoneType; give the folder of a study that ran"),
         (lambda: rs.radius([[1, 2]], [[3, 4]], sigma=1), "radius: selection: give one count per class"),
         (lambda: rs.read("no/such"), "read: no/such: no such folder; give the folder of a study that ran"),
     ],
@@ -228,7 +244,8 @@ def test_counts_and_tables(call, line):
 
 def test_counts_that_know_their_noise_take_no_other():
     counts = certify().counts
-    assert "leave them out" in message_of(lambda: rs.certify_counts(counts, noise="laplace"))
+    for noise in ("laplace", "gaussian"):
+        assert "leave them out" in message_of(lambda noise=noise: rs.certify_counts(counts, noise=noise))
     assert "sigma: no such parameter" in message_of(lambda: rs.certify_counts(counts, sigma=0.5))
     assert "no labels were given" in message_of(lambda: certify().certified_accuracy())
     assert "[2] for 4 images" in message_of(lambda: counts.labelled([0, 1]))
