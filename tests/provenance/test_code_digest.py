@@ -117,7 +117,7 @@ def test_a_definition_that_moves_to_another_file_changes_nothing(code, before):
     moved = ast.get_source_segment(text, node)
     head = text.partition('"""\n\n')[2].partition("\n\n\n")[0].replace("from __future__", "# from __future__")
     code.write("statistics/bounds.py", text.replace(moved, "from rs.levels import bonferroni"))
-    code.write("levels.py", f"{head}\nfrom rs.statistics.bounds import _check_alpha\n\n\n{moved}\n")
+    code.write("levels.py", f"{head}\nfrom rs.statistics.bounds import checked_alpha\n\n\n{moved}\n")
     assert code.stale(before) == set()
     code.edit("levels.py", "return", "return 0 +")
     assert "certificates/renyi" in code.stale(before)
