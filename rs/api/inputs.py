@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -55,9 +54,6 @@ def network_of(model: Model, verb: str) -> nn.Module:
             raise UserError(
                 f"{verb}: model: {name} has a shape and no values (device meta); load its weights"
             )
-    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-        with torch.no_grad():  # else copies of its weights are results of the originals, which take gradients
-            return copy.deepcopy(model)
     return model
 
 

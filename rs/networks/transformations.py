@@ -172,7 +172,8 @@ def copied(network: nn.Module, run: str = "the model") -> nn.Module:
             if isinstance(value, Tensor) and value.grad_fn is not None:
                 setattr(module, name, value.detach())
     try:
-        twin = copy.deepcopy(network)
+        with torch.no_grad():  # else the weights of a scripted network's copy are results of the originals
+            twin = copy.deepcopy(network)
     except Exception as error:  # a user's network may hold anything
         reason = one_line(error)
         raise UserError(

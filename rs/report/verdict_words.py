@@ -83,17 +83,18 @@ def verdict_words(row: Mapping[Any, Any]) -> str:
 
 
 def _decides(row: Mapping[Any, Any]) -> str:
+    """ "may": it takes difference and spread to stay as they seem (docs/evidence/decided-wrongly.md)."""
     what, count = row["decides"], row["decides_count"]
     if what is None or pd.isna(what):
         return "nothing that runs here decides it"
     if what == "the paper's images":
-        return f"the paper's own {plural(count, 'image', spec=',.0f')} would decide it"
+        return f"the paper's own {plural(count, 'image', spec=',.0f')} may decide it"
     if what == "images and seeds":
-        return "more images and training seeds together would decide it"
+        return "more images and training seeds together may decide it"
     if what == "seeds" and "seeds" not in row["counted"]:  # their spread is not known yet
         return f"{plural(count, 'training seed', spec=',.0f')} at least"
     one = "training seed" if what == "seeds" else what.removesuffix("s")
-    return f"{plural(count, one, spec=',.0f')} would decide it"
+    return f"{plural(count, one, spec=',.0f')} may decide it"
 
 
 def _signed(value: float) -> str:

@@ -34,6 +34,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from rs.statistics import attainable
 from rs.statistics.intervals import wilson_interval
 
 FEWEST_SEEDS = 3  # with fewer the spread between trainings is unknown
@@ -168,7 +169,5 @@ def _target(found: Difference, margin: float) -> float:
 
 
 def largest_certified(sigma: float, n: int, alpha: float) -> float:
-    """The radius that n unanimous votes certify under Gaussian noise (Cohen et al.): sigma
-    Phi^-1(alpha^(1/n)).
-    """
-    return -sigma * float(special.ndtri(-math.expm1(math.log(alpha) / n)))
+    """The radius that n unanimous votes certify under Gaussian noise (Cohen et al.)."""
+    return sigma * attainable.largest(n, alpha)

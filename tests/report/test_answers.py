@@ -173,9 +173,9 @@ def test_what_is_said_of_all_keeps_its_aside() -> None:
 @pytest.mark.parametrize(
     ("what", "count", "words"),
     [
-        ("the paper's images", 1, "the paper's own 1 image would decide it"),
-        ("the paper's images", 2500, "the paper's own 2,500 images would decide it"),
-        ("images", 1, "1 image would decide it"),
+        ("the paper's images", 1, "the paper's own 1 image may decide it"),
+        ("the paper's images", 2500, "the paper's own 2,500 images may decide it"),
+        ("images", 1, "1 image may decide it"),
         ("seeds", 1, "1 training seed at least"),
         ("seeds", 4, "4 training seeds at least"),
     ],
@@ -185,7 +185,7 @@ def test_what_would_decide_is_told_in_the_right_number(what: str, count: int, wo
     row |= {"difference_high": 0.2, "decides": what, "decides_count": float(count), "counted": "images"}
     assert f"; {words} (1 seed: the spread" in verdict_words(row)
     known = verdict_words(row | {"counted": "images and seeds"})
-    assert known.endswith(f"; {words}".replace("at least", "would decide it"))
+    assert known.endswith(f"; {words}".replace("at least", "may decide it"))
 
 
 def test_counts_of_one_and_of_several() -> None:

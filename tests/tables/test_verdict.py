@@ -84,7 +84,7 @@ def test_a_small_study_is_not_consistent_for_its_size(row_of) -> None:
     assert (spread["status"], spread["decides"]) == ("undecided", "seeds")
     both = row_of(entry("0.690"), rows(0.59, 0.60, 0.64, images=120), {"images": 10000})
     assert (both["status"], both["decides"], both["decides_count"]) == ("undecided", "images and seeds", None)
-    assert verdict_words(both).endswith("; more images and training seeds together would decide it")
+    assert verdict_words(both).endswith("; more images and training seeds together may decide it")
 
 
 def test_images_that_the_paper_does_not_count_are_not_its_noise(row_of) -> None:
@@ -207,4 +207,4 @@ def test_how_many_seeds_would_tell_is_known_only_from_their_spread(row_of) -> No
     assert (row["decides"], row["decides_count"], row["difference_low"]) == ("seeds", 3, None)
     assert verdict_words(row) == "undecided: +0.030; 3 training seeds at least"
     row = row_of(entry("0.910"), rows(0.90, 0.905, 0.91))
-    assert verdict_words(row).endswith(f"; {row['decides_count']} training seeds would decide it")
+    assert verdict_words(row).endswith(f"; {row['decides_count']} training seeds may decide it")
