@@ -129,6 +129,25 @@ def test_missing_files_name_what_was_edited_since_others_were_made(
     assert words in reasons(edited_plan, {"lacks": 1}, [])
 
 
+def test_of_several_finished_files_the_one_that_differs_least_is_named(finished, plan_of, tiny) -> None:
+    other = copy.deepcopy(tiny)
+    other["certificates"][0]["alpha"] = 0.002
+    other["test"]["max"] = 5
+    for plan in (finished, plan_of(other)):
+        for job in plan.jobs["certify"].values():
+            write_table(job.target, pa.table({"image": [0]}), provenance(job.spec, job.code))
+    tiny["certificates"][0]["alpha"] = 0.01
+    (sentence,) = replaced(plan_of(tiny))
+    assert sentence.endswith(": certificates[0].alpha is 0.01, was 0.001")
+
+
+def test_a_file_that_the_study_still_asks_for_was_not_replaced(finished, plan_of, tiny) -> None:
+    for job in finished.jobs["attack"].values():
+        write_table(job.target, pa.table({"image": [0]}), provenance(job.spec, job.code))
+    tiny["attacks"].append({**tiny["attacks"][0], "steps": 3, "label": "longer"})
+    assert list(replaced(plan_of(tiny))) == []
+
+
 def test_a_list_with_another_number_of_entries_is_named_whole(finished, plan_of, tiny) -> None:
     for job in finished.jobs["certify"].values():
         write_table(job.target, pa.table({"image": [0]}), provenance(job.spec, job.code))
