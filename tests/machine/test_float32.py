@@ -94,6 +94,7 @@ def test_settings_are_full_inside_and_back_afterwards(change, device):
 def test_the_older_settings_can_be_read_inside():
     """As `torch.backends.cudnn.flags` does, which networks use."""
     torch.set_float32_matmul_precision("medium")
+    torch.backends.cudnn.allow_tf32 = True
     with full_float32(CUDA), torch.backends.cudnn.flags(enabled=False, allow_tf32=False):
         assert visible()[-3:] == ["highest", False, False]
     assert torch.get_float32_matmul_precision() == "medium"
