@@ -33,9 +33,6 @@ def make_optimizer(training: Training, model: nn.Module) -> torch.optim.Optimize
         weights = list(model.parameters())
         on_gpu = weights[0].is_cuda  # where CUDA graphs record steps, the step count is on the GPU too
         decay = chosen.weight_decay
-        adam = torch.optim.Adam(weights, chosen.learning_rate, weight_decay=decay, capturable=on_gpu)
-        # the steps before the recorded one are meant, and this optimizer need not warn of them
-        adam._warned_capturable_if_run_uncaptured = True
-        return adam
+        return torch.optim.Adam(weights, chosen.learning_rate, weight_decay=decay, capturable=on_gpu)
     rate, momentum, decay = chosen.learning_rate, chosen.momentum, chosen.weight_decay
     return torch.optim.SGD(model.parameters(), rate, momentum, weight_decay=decay)
