@@ -28,9 +28,7 @@ EQUAL = 1e-9
 EXACT = 4  # images of a comparison in float64; rounding is judged on all given images
 # The largest share of votes that rounding may change. Trained networks lose 0.1 % of them to bfloat16.
 DIFFERING = {torch.float32: 0.01, torch.bfloat16: 0.05}
-# How warnings begin that a network stays as it is, and their end
-SLOWER = ("neither folded nor", "batch norm is not folded", "computes in contiguous memory")
-SPEED_ALONE = "; this can cost speed, and changes no result"
+SPEED_ALONE = "; this can cost speed, and changes no result"  # ends warnings that a network stays as it is
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,8 @@ def transformed(plain: nn.Module, images: Tensor, run: str, fold: bool = True) -
         if out_of_memory(error) or isinstance(error, UserError):
             raise
         why = f"does not compute in float64 ({one_line(error)})"
-        warn(run, f"neither folded nor in channels_last: it {why}, where that would be shown equal")
+        stays = f"neither folded nor in channels_last: it {why}, where that would be shown equal"
+        warn(run, f"{stays}{SPEED_ALONE}")
         return Transformed(copied(plain, run), False, torch.contiguous_format, {"folded": why, "layout": why})
     compared: dict[str, Any] = {}
     folded = False
@@ -68,13 +67,15 @@ def transformed(plain: nn.Module, images: Tensor, run: str, fold: bool = True) -
             compared["folded"] = distance(candidate, images, truth)
             folded = equal(compared["folded"])
             if not folded:
-                warn(run, f"batch norm is not folded: the folded network {deviation(compared['folded'])}")
+                stays = f"batch norm is not folded: the folded network {deviation(compared['folded'])}"
+                warn(run, f"{stays}{SPEED_ALONE}")
             network = candidate if folded else network
     layout, candidate = torch.channels_last, copied(network, run).to(memory_format=torch.channels_last)
     compared["layout"] = distance(candidate, images.contiguous(memory_format=layout), truth)
     if equal(compared["layout"]):
         return Transformed(candidate, folded, layout, compared, True)
-    warn(run, f"computes in contiguous memory: in channels_last it {deviation(compared['layout'])}")
+    stays = f"computes in contiguous memory: in channels_last it {deviation(compared['layout'])}"
+    warn(run, f"{stays}{SPEED_ALONE}")
     return Transformed(network, folded, torch.contiguous_format, compared, True)
 
 
@@ -99,7 +100,7 @@ def training_layout(network: nn.Module, image: Sequence[int], device: torch.devi
                 if out_of_memory(error):
                     raise
                 fails = f"in channels_last it fails ({one_line(error)})"
-                warn("training", f"computes in contiguous memory: {fails}")
+                warn("training", f"computes in contiguous memory: {fails}{SPEED_ALONE}")
                 return torch.contiguous_format
     return shown.layout
 
@@ -185,8 +186,7 @@ def copied(network: nn.Module, run: str = "the model") -> nn.Module:
 
 
 def warn(run: str, message: str) -> None:
-    # told apart by their words, since the calls are part of code digests and these lines are not
-    warnings.warn(f"{run}: {message}{SPEED_ALONE * message.startswith(SLOWER)}", RuntimeWarning, 3)
+    warnings.warn(f"{run}: {message}", RuntimeWarning, 3)
 
 
 def out_of_memory(error: BaseException) -> bool:
