@@ -30,6 +30,6 @@ def plan_of(config: dict[str, Any], modifier: Any) -> tuple[Plan, list[Path], di
     plan = Plan(Study([], config, called))
     file = plan.folder / "study.yaml"
     text = yaml.safe_dump(plan.study.text, sort_keys=False)
-    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+    if not file.is_file() or file.read_bytes() != text.encode():
         write_text(file, text)
     return plan, [file], {}

@@ -19,11 +19,6 @@ def place(path: Path | str, folder: Path = RECORDS) -> Path:
     return folder.joinpath(*(f"@{piece}" for piece in pieces[:-1]), pieces[-1])
 
 
-def has_record(path: Path | str) -> bool:
-    """Whether Snakemake has a record of making a file."""
-    return place(path).is_file()
-
-
 def read(path: Path | str) -> dict[str, Any] | None:
     """The record of a file; None where there is none, or where it is half written."""
     try:

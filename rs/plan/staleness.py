@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rs.errors import UserError
-from rs.plan.records import has_record, place
+from rs.plan.records import place
 from rs.provenance import checksums
 from rs.provenance.accepted_code import counts_as
 from rs.provenance.digests import digest, file_digest
 from rs.provenance.files import read_json, read_provenance
+from rs.provenance.reading import read_bytes
 
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
@@ -78,7 +79,7 @@ def provenance_of(path: Path) -> dict[str, Any]:
     if path.suffix == ".parquet":
         return read_provenance(path)
     if path.suffix == ".html":
-        line = path.read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
+        line = read_bytes(path).decode(errors="replace").rstrip().rpartition("\n")[2]
         words = line.removeprefix(MADE).split() if line.startswith(MADE) else []
         return dict(zip(("spec_digest", "code_digest", "inputs"), words, strict=False))
     stored = read_json(path)
@@ -105,7 +106,8 @@ def job_is_current(job: Job) -> bool:
 
 
 def settle(plan: Plan) -> None:
-    """Makes the times of finished files without Snakemake records agree with what the files record.
+    """Makes the times of finished files that Snakemake has no record of, or that were written after theirs,
+    agree with what the files record.
 
     Files dated after now are dated to now. A damaged file is left to the job that reads it, which reports it.
     A study that its MLflow store did not take is logged again, and so is one whose store is gone.
@@ -113,12 +115,14 @@ def settle(plan: Plan) -> None:
     for outputs, inputs, recipe in _in_order(plan):
         if any(_ahead(path) for path in outputs):
             _date(outputs, None)
-        if not all(path.exists() for path in outputs) or all(map(has_record, outputs)):
+        if not all(path.exists() for path in outputs) or all(map(_as_recorded, outputs)):
             continue
         try:
             current = is_current(outputs[0], *recipe())
         except UserError:
             continue
+        if inputs or current:  # what reads no file is stale by its record alone
+            judge_by_content(outputs)
         if current:
             newest = max((path.stat().st_mtime_ns for path in inputs if path.exists()), default=0)
             if newest > min(_dated(path).stat().st_mtime_ns for path in outputs):
@@ -149,6 +153,16 @@ def _ahead(path: Path) -> bool:
     Snakemake removes what a job makes if that is older than its inputs, be it after hours of training.
     """
     return path.exists() and _dated(path).stat().st_mtime > time.time() + CLOCKS_DIFFER
+
+
+def _as_recorded(path: Path) -> bool:
+    """Whether Snakemake has a record of making a file, and nothing has written the file since: no stage by
+    hand, no slice, no copy.
+    """
+    try:
+        return place(path).stat().st_mtime >= _dated(path).stat().st_mtime - CLOCKS_DIFFER
+    except OSError:
+        return False
 
 
 def _dated(path: Path) -> Path:
@@ -201,12 +215,12 @@ def in_order(plan: Plan) -> Iterator[Job]:
 def forget(paths: Iterable[Path]) -> None:
     """Makes finished files stale, as far as they are writable."""
     for path in paths:
-        with contextlib.suppress(OSError):
-            place(path).unlink(missing_ok=True)
+        judge_by_content([path])
         _date([path], BEFORE_ALL)
 
 
 def judge_by_content(paths: Iterable[Path]) -> None:
-    """Removes Snakemake's records of finished files."""
+    """Removes Snakemake's records of finished files, as far as they are writable."""
     for path in paths:
-        place(path).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            place(path).unlink(missing_ok=True)

@@ -26,6 +26,7 @@ from rs.cli import status
 from rs.plan import kept_shards, mixed_draws, pending, records, rules, running_plans, staleness
 from rs.plan.plan import Plan
 from rs.plan.stages import STAGES, STUDY_STAGES
+from rs.provenance.files import provenance, write_json
 from rs.study.study import Study
 
 NAL, SMOOTHADV = STUDY["runs"]["nal"], STUDY["runs"]["smoothadv"]
@@ -237,6 +238,20 @@ def test_another_size_of_shards_makes_nothing_stale(finished, monkeypatch):
     assert both(monkeypatch) == (there, there)
     lines = status.status(planned(), [Path("study.yaml")]).splitlines()
     assert [line for line in lines if " more: drawn in shards of 6 images" in line]
+
+
+@pytest.mark.slow
+def test_what_a_stage_by_hand_made_is_not_made_again(finished, monkeypatch):
+    """Its record is of what Snakemake made before, by other code."""
+    job = next(iter(planned().jobs["calibrate"].values()))
+    record = records.place(job.target)
+    record.write_text(json.dumps({**json.loads(record.read_text()), "params": ["'other code'"]}))
+    before = record.stat().st_mtime - 100
+    os.utime(record, (before, before))
+    inputs = staleness.inputs_digest(job.reads())
+    write_json(job.target, {"provenance": provenance(job.spec, job.code, inputs=inputs)})
+    here, there = both(monkeypatch)
+    assert here[str(job.target)] == there[str(job.target)] == "has"
 
 
 # --- what Snakemake is asked for ---
