@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -43,7 +45,9 @@ def of_gpu(major: int, minor: int) -> str:
 
 @functools.cache
 def has_gpu() -> bool:
-    """Whether this machine has an NVIDIA GPU, determined without torch."""
+    """Whether this process may use an NVIDIA GPU of this machine, determined without torch."""
+    if not re.match(r"\s*(\d|GPU-|MIG-)", os.environ.get("CUDA_VISIBLE_DEVICES", "0")):
+        return False  # "", -1 and other values hide all GPUs
     if any(DEVICES.glob("nvidia[0-9]*")):
         return True
     return (DEVICES / "dxg").exists() and bool(of_driver("name"))  # WSL2's device, of any maker's GPU

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rs.errors import UserError
+from rs.machine import gpu_slots
 
 USER_ERROR = f"{UserError.__name__}: "
 
@@ -40,6 +41,7 @@ def torchrun(stage: str, job: dict[str, Any]) -> None:
 
     Raises UserError if a process raised one, and RuntimeError with the traceback for any other failure.
     """
+    import torch
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -51,8 +53,10 @@ def torchrun(stage: str, job: dict[str, Any]) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(job.get("threads", 1)))  # torchrun warns without it
     os.environ["RS_PARENT"] = str(os.getpid())
     logging.disable(logging.ERROR)  # torchrun's log; errors are raised below
+    gpus = 0 if job.get("device") == "cpu" else torch.cuda.device_count()
     try:
-        run.run(arguments)
+        with gpu_slots.for_processes(job["processes"], gpus):
+            run.run(arguments)
     except SignalException:  # Ctrl-C: the processes are ended, and one line is enough
         raise KeyboardInterrupt from None
     except ChildFailedError as error:

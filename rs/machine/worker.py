@@ -47,4 +47,6 @@ def is_worker() -> bool:
 
 
 def log_to(log: Path) -> None:
-    sys.stderr = Tee(sys.stderr, open(log, "a", buffering=1))  # noqa: SIM115
+    """Standard error goes to the log too, in UTF-8 whatever the locale; file names may be no text in it."""
+    file = open(log, "a", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+    sys.stderr = Tee(sys.stderr, file)

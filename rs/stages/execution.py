@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rs.errors import UserError
-from rs.machine import launching
+from rs.machine import gpu_slots, launching
 from rs.machine.worker import log_to
 from rs.plan import extras
 from rs.plan.jobs import Job
@@ -86,6 +86,8 @@ def _execute(stage: Stage, described: dict[str, Any], data_dir: str | None) -> N
             run_job(job, None, code)
             return
         extras.check(job)
+        if job.device != "cpu" and not launching.launched():
+            gpu_slots.take_one()
         from rs.machine.devices import use_device
 
         with use_device(job.device, job.threads) as device:

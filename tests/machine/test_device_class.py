@@ -22,6 +22,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     monkeypatch.setattr(device_class, "DEVICES", tmp_path / "dev")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     (tmp_path / "dev").mkdir()
     _forget()
     yield tmp_path
@@ -43,6 +44,29 @@ def test_a_driver_without_an_answer_is_no_error(driver: Path, answer: str, of_au
     assert device_class.here("auto") == (of_auto or device_class.of_cpu())
     assert device_class.here("cuda") == (of_auto or "cuda")
     assert device_class.here("cpu") == device_class.of_cpu()
+
+
+@pytest.mark.parametrize(
+    ("visible", "there"),
+    [
+        ("0", True),
+        ("2,3", True),
+        ("GPU-8a", True),
+        ("MIG-1", True),
+        ("", False),
+        ("-1", False),
+        ("none", False),
+    ],
+)
+def test_hidden_gpus_are_not_there(
+    driver: Path, monkeypatch: pytest.MonkeyPatch, visible: str, there: bool
+) -> None:
+    """Else rates of the processor would be kept as those of the GPU, and its votes called another class's."""
+    (driver / "dev" / "nvidia0").touch()
+    (driver / "answer").write_text("9.0\n")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert device_class.has_gpu() is there
+    assert device_class.here("auto") == ("cuda 9.0" if there else device_class.of_cpu())
 
 
 def test_wsl2_has_a_gpu_if_the_driver_names_one(driver: Path) -> None:
