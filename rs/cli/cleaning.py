@@ -72,8 +72,20 @@ def run(args: argparse.Namespace) -> None:
     if not args.yes and not agreed(f"No known study names these {total}. Remove them? [y/N] "):
         raise UserError("nothing removed")
     for path in places:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        remove(path)
     print(f"removed {total}")
+
+
+def remove(path: Path) -> None:
+    """Removes a file or folder; of a link, only the link. Raises UserError for one that cannot be removed."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{error.filename or path}: cannot be removed: {reason}") from error
 
 
 def agreed(question: str) -> bool:

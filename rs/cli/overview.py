@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from rs.cli.slice_archives import MANIFEST
 from rs.cli.tracking import tracked_place
 from rs.errors import plural
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
+from rs.plan.shard_sizes import RECORD
 from rs.provenance import accepted_code
 from rs.provenance.files import PART, read_json, read_table
 from rs.provenance.run_files import DIVERGED
@@ -21,6 +23,8 @@ from rs.report.names import MEASURES, norm_name
 from rs.report.verdict_words import verdict_words
 
 HOUR = 3600.0  # seconds; writing a file takes far less
+# beginnings of names of files that no job makes, and that belong to their run, draws or data set
+KEPT_BESIDE = ("resume-", ".", accepted_code.NAME, DIVERGED, RECORD, MANIFEST)
 
 
 def with_seeds(tables: Path, name: str) -> tuple[pd.DataFrame, list[str]]:
@@ -132,10 +136,8 @@ def unnamed(plans: list[Plan]) -> list[Path]:
         for path in sorted((RESULTS / shared).rglob("*")):
             if path in kept or any(parent in orphans for parent in path.parents):
                 continue
-            if "log" in (*path.parts, path.stem) or path.name.startswith(
-                ("resume-", ".", accepted_code.NAME, DIVERGED)
-            ):
-                continue  # belongs to its run or data set
+            if "log" in (*path.parts, path.stem) or path.name.startswith(KEPT_BESIDE):
+                continue
             orphans.append(path)
     orphans += [path for path in left_behind() if not any(parent in orphans for parent in path.parents)]
     return orphans

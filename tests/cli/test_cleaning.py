@@ -13,7 +13,7 @@ from tiny_study import TINY, write_study
 
 from rs.cli.main import main
 from rs.plan.plan import Plan
-from rs.provenance.files import write_table
+from rs.provenance.files import write_json, write_table
 from rs.study.study import Study
 
 
@@ -40,7 +40,7 @@ def test_what_no_study_names_is_listed_and_then_removed(folder, capsys):
     plan = Plan(Study([Path("study.yaml")]))
     kept = [plan.runs[0].folder / "model.json", plan.runs[0].folder / "log" / "train.txt", plan.data_manifest]
     kept += [plan.runs[0].observations[0].certified, plan.data_manifest.with_name("log.txt")]
-    kept += [plan.runs[1].folder / "diverged.parquet"]
+    kept += [plan.runs[1].folder / "diverged.parquet", plan.data_manifest.with_name("packed-manifest.json")]
     stray = [Path("results/runs/digits-gone-00000000/model.json")]
     stray += [plan.runs[0].folder / "certified" / "other-00000000.parquet"]
     for path in (*kept, *stray):
@@ -122,6 +122,41 @@ def test_nothing_is_removed_while_a_study_cannot_be_read(folder, capsys):
         lines[-1] == "rs: nothing removed: 1 study cannot be read; repair what is named above, or give --only"
     )
     assert stray.exists()
+
+
+def test_a_plan_s_shard_size_is_no_stray(folder, capsys):
+    """Without it a cluster's jobs, which plan again, would draw other image ranges."""
+    plan = Plan(Study([Path("study.yaml")]))
+    draws = next(iter(plan.jobs["sample"].values())).target.parent
+    draws.mkdir(parents=True)
+    (draws / "0-8-1_block0.parquet").touch()  # an older range, and the size that a plan has recorded since
+    write_json(draws.parent / "shards.json", {"images_per_shard": 7, "stated": 4})
+    assert main(["clean"]) == 0
+    assert "shards.json" not in capsys.readouterr().out
+
+
+def test_of_a_link_only_the_link_is_removed(folder):
+    (folder / "disk").mkdir()
+    (folder / "disk" / "model.json").write_text("x")
+    link = folder / "results/runs/gone-00000000"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(folder / "disk")
+    assert main(["clean", "--delete", "--yes"]) == 0
+    assert not link.is_symlink()
+    assert (folder / "disk" / "model.json").is_file()
+
+
+def test_what_cannot_be_removed_is_one_line(folder, capsys, monkeypatch):
+    stray = folder / "results/runs/gone-00000000"
+    stray.mkdir(parents=True)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    assert main(["clean", "--delete", "--yes"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "rs: results/runs/gone-00000000: cannot be removed: Permission denied"
 
 
 def test_it_asks_before_it_removes(folder, capsys, monkeypatch):
