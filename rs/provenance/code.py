@@ -100,7 +100,7 @@ def _times(folder: Path) -> Iterator[tuple[str, int]]:
         return
     with os.scandir(folder) as found:
         for item in sorted(found, key=lambda item: item.name):
-            if item.name.endswith(".py"):
+            if item.name.endswith(".py") and item.is_file():  # an editor's lock is a link to nothing
                 yield item.path, item.stat().st_mtime_ns
             elif item.is_dir() and item.name != "__pycache__":
                 yield from _times(Path(item.path))

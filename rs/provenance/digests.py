@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rs.errors import UserError
 from rs.provenance.reading import check_file
 
 # --- canonical specs ---
@@ -42,5 +43,8 @@ def digests_by_key(settings: Mapping[str, Any]) -> str:
 def file_digest(path: Path) -> str:
     """SHA-256 of a regular file, hexadecimal. Raises UserError for any other."""
     check_file(path)
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as f:
+            return hashlib.file_digest(f, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -56,6 +56,16 @@ def test_another_line_anywhere_is_another_file_even_of_the_same_length_and_time(
     assert len(taken) == 2
 
 
+def test_an_editor_s_lock_is_no_code(taken, tmp_path, monkeypatch):
+    """Emacs marks a file with unsaved changes by a link to nothing beside it."""
+    made = EditedCode(tmp_path)
+    monkeypatch.setattr(digests, "ROOT", made.root)
+    before = known_digest(CERTIFY)
+    (made.root / "stages" / ".#certify.py").symlink_to("user@host.123:456")
+    another_process()
+    assert known_digest(CERTIFY) == before
+
+
 @pytest.mark.parametrize("content", ["", "{}", '{"digests": []}', '{"digests": {"%s": "no digest"}}', "\0"])
 def test_a_damaged_file_is_made_again(taken, content):
     right = known_digest(CERTIFY)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +20,9 @@ from tiny_study import write_study
 from rs.cli.certify_checkpoint import name_of
 from rs.cli.main import main
 from rs.errors import UserError
-from rs.machine.worker import become_worker
+from rs.machine.worker import become_worker, log_to
 from rs.plan.jobs import slug
+from rs.provenance.digests import file_digest
 from rs.provenance.files import whole_file, write_json, write_text
 from rs.report.metric_keys import metric_key
 
@@ -162,3 +165,23 @@ def test_checkpoints_of_one_name_have_places_of_their_own(tmp_path, monkeypatch)
     )
     assert here.startswith("certify-best-")
     assert len(name_of(Path("x" * 240 + ".pt"))) < 200
+
+
+def test_a_log_takes_every_text(tmp_path, monkeypatch):
+    """Also names of files that are no UTF-8: else the line that says what is wrong is a traceback."""
+    monkeypatch.setattr(
+        "sys.stderr", io.TextIOWrapper(io.BytesIO(), errors="backslashreplace")
+    )  # as Python's
+    log_to(tmp_path / "log.txt")
+    print("rs: data-\udcff: no such folder, \u03b5", file=sys.stderr)
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8") == "rs: data-\\udcff: no such folder, \u03b5\n"
+
+
+def test_a_file_that_may_not_be_read_is_one_line(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "weights.pt").touch()
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(UserError, match=r"weights\.pt: cannot be read: Permission denied"):
+        file_digest(tmp_path / "weights.pt")
