@@ -136,11 +136,12 @@ def schema_arguments(parser: argparse.ArgumentParser) -> None:
 
 def write_schema(args: argparse.Namespace) -> None:
     from rs.methods import catalog
+    from rs.provenance.files import write_text
     from rs.study import schema as study_schema
 
     chosen = catalog.schema() if args.write else study_schema.schema()
     text = json.dumps(chosen, indent=1, sort_keys=True) + "\n"
     if args.write:
-        study_schema.SCHEMA.write_text(text)
+        write_text(study_schema.SCHEMA, text)
     else:
         print(text, end="")

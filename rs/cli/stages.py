@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> None:
     if args.worker:
         become_worker(args.worker)
     if args.job:
+        if args.study or args.run or args.again:
+            raise UserError(f"{args.stage}: --job is one job as it is; leave out --study, --run and --again")
         text = sys.stdin.read() if args.job == "-" else args.job
         execute(args.stage, described(args.stage, text), data_dir)
         return

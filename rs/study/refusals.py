@@ -103,7 +103,7 @@ def check_observed(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
 
 
 def check_imported(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
-    """One network is named, its file exists, and Cohen's format comes with a normalisation."""
+    """One network is named, its file exists, Cohen's format has a normalisation, no mean is above 1."""
     place, sections = run.place, run.sections
     if (sections["entry"] is None) == (sections["architecture"] is None):
         study.fail(place, "give one of entry (module:function) and architecture")
@@ -112,6 +112,8 @@ def check_imported(study: Study, run: Run, data_facts: dict[str, Any]) -> None:
         study.fail((*place, "output"), "goes with entry; an architecture says itself what it gives")
     if sections["output"] == "noise" and sections["normalization"] is not None:
         study.fail((*place, "normalization"), "a diffusion model takes images in [-1, 1]; leave it out")
+    if isinstance(sections["normalization"], dict) and max(sections["normalization"]["mean"]) > 1:
+        study.fail((*place, "normalization", "mean"), "above 1, and images are in [0, 1]: divide it by 255")
     if sections["architecture"] is not None:
         check_not_joined(study, run, sections["architecture"]["name"])
         check_shape(study, (*place, "architecture"), sections["architecture"]["name"], data_facts)
@@ -162,9 +164,7 @@ def _check_rule(study: Study, run: Run, i: int, certificate: dict[str, Any], rul
     """The certificate gets votes that its rule stopped, and its error rate is not below the rule's."""
     place, sampling = (*run.place, "certificates", i), run.sections["sampling"]
     if sampling["mode"] != "sequential" or sampling["rule"] != rule:
-        why = (
-            f"needs votes that its rule stopped; set sampling.mode to sequential and sampling.rule to {rule}"
-        )
+        why = f"needs votes that its rule stopped; set sampling.mode to sequential and rule to {rule}"
         study.fail(place, f"{certificate['name']} {why}")
     if certificate["alpha"] < sampling["stop"]["alpha"]:
         why = f"is below that of its rule (sampling.stop.alpha = {sampling['stop']['alpha']:g})"

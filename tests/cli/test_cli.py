@@ -83,6 +83,7 @@ def test_bad_input_exits_1_with_one_line(tmp_path, tiny, capsys):
     assert "train: give --study FILE" in refused(["train"], capsys)
     assert "rs: train: --job is not JSON" in refused(["train", "--job", "{"], capsys)
     assert "rs: train: --job needs spec" in refused(["train", "--job", "{}"], capsys)
+    assert "leave out --study, --run and --again" in refused(["train", "--job", "{}", "--again"], capsys)
 
 
 @pytest.mark.parametrize(

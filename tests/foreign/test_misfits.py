@@ -96,7 +96,7 @@ def test_options_about_the_input_are_named(refused, options, line):
                 *("--checkpoint", "w.pt", "--entry", "mynet:net", "--data", "digits"),
                 *("--normalization", '{"mean": [77.9], "std": [95.9]}'),
             ),
-            '--normalization {"mean": [77.9], "std": [95.9]}: mean is above 1, and images are in [0, 1]; div',
+            "--normalization.mean: above 1, and images are in [0, 1]: divide it by 255",
         ),
         (
             ("--checkpoint", "w.pt", "--entry", "mynet:net", "--data", "digits", "--n", "3"),

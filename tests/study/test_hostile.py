@@ -168,6 +168,15 @@ def test_pipes_and_devices_are_no_studies_logs_or_weights(tmp_path, tiny, refusa
     assert "must be a regular file" in message
 
 
+def test_a_normalisation_of_0_to_255_is_refused(tiny, refusal):
+    theirs = {"weights": "w.pt", "architecture": {"name": "digits_cnn"}, "noise": {"name": "none"}}
+    theirs["normalization"] = {"mean": [77.9], "std": [95.9]}
+    message = refusal({**tiny, "imported": {"theirs": theirs}})
+    assert (
+        "imported.theirs.normalization.mean: above 1, and images are in [0, 1]: divide it by 255" in message
+    )
+
+
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_pipes_and_devices_are_no_results_or_images(endless, kind):
     from rs.methods.data.images import read
