@@ -73,6 +73,13 @@ def clopper_pearson_upper(successes: ArrayLike, trials: ArrayLike, alpha: ArrayL
     return np.where(k < n, np.minimum(bound * (1 + step) * (1 + _SAFETY), 1.0), 1.0)
 
 
+def least_upper(trials: ArrayLike, alpha: ArrayLike) -> Floats:
+    """`clopper_pearson_upper` of no success, 1 - alpha^(1/trials), without its rounding up. No procedure has
+    a smaller upper bound from as many trials.
+    """
+    return np.asarray(-np.expm1(np.log(alpha) / np.asarray(trials, np.float64)))
+
+
 def randomised_upper(successes: ArrayLike, trials: ArrayLike, alpha: ArrayLike, uniform: ArrayLike) -> Floats:
     """Upper bound whose coverage is exactly 1 - alpha over trials and `uniform` in [0, 1) (Stevens 1950).
 

@@ -40,7 +40,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rs.statistics.bounds import Floats, checked_alpha
+from rs.statistics.bounds import Floats, checked_alpha, least_upper
 from rs.statistics.sequences import LOG_WEIGHT, SHARE, TILT, root
 
 _LOG_GAIN = np.log1p(SHARE)
@@ -75,4 +75,4 @@ def failure(
     """
     level = (1 - share) * alpha
     total = np.nextafter(np.asarray(first, np.float64) + upper(losses, gains, trials, level), 2.0)
-    return np.clip(total, -np.expm1(np.log(alpha) / np.asarray(trials, np.float64)), 1.0)
+    return np.clip(total, least_upper(trials, alpha), 1.0)

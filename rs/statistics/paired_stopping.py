@@ -17,7 +17,7 @@ from scipy import special
 
 from rs.settings.sampling import Stop
 from rs.statistics import differences
-from rs.statistics.bounds import Floats
+from rs.statistics.bounds import Floats, least_upper
 from rs.statistics.sequences import least_trials
 from rs.statistics.stopping import StoppingRule
 
@@ -65,7 +65,7 @@ class PairedRule:
         asks for if neither classifier ever fails.
         """
         alpha, share = self.stop.alpha, self.share
-        known = -np.expm1(np.log(share * alpha) / first)  # Clopper-Pearson for 0 failures
+        known = least_upper(first, share * alpha)
         bound = float(differences.failure(known, 0, 0, self.n, alpha, share))
         return bound <= float(special.ndtr(-min(self.stop.radii, default=0.0) / self.sigma)) * (1 - _ROUNDING)
 

@@ -57,8 +57,8 @@ class Incremental:
 
     def largest(self, noise: Gaussian, alpha: float, n: int) -> float:
         """The largest radius that `n` draws can certify, whatever is known of the first classifier."""
-        floor = np.array([-np.expm1(np.log(alpha) / n)])  # as in differences.failure
-        return float(gaussian_radius(noise.sigma, floor, floor)[0])
+        floor = bounds.least_upper(n, alpha)  # of differences.failure
+        return float(gaussian_radius(noise.sigma, floor, floor))
 
     def failure(self, draws: Draws, alpha: float) -> Floats:
         """Upper bounds of 1 - p_A at error `alpha`, [N]. Raises UserError for draws without a first
