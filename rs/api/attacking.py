@@ -25,6 +25,7 @@ from rs.machine.progress import follow
 from rs.methods import catalog
 from rs.methods.interfaces import AttackAtRadii
 from rs.networks.differentiable import Differentiable, require_gradients
+from rs.settings import attacks as settings
 from rs.settings.attacks import AttackUse
 from rs.smoothing.smoothed import Smoothed
 from rs.stages.judge import Judge
@@ -95,7 +96,7 @@ def attack(
     attack: str | dict[str, Any] = "pgd_l2",
     *,
     radii: Sequence[float],
-    judge: int | str = 1000,
+    judge: int | str = settings.Judge.n,
     keep_broken: bool | None = None,
     positions: ArrayLike | None = None,
     progress: bool = True,

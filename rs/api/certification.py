@@ -140,7 +140,7 @@ class Claim:
 def certify_counts(
     counts: Counts | tuple[ArrayLike, ArrayLike],
     certificate: str | dict[str, Any] = "cohen",
-    alpha: float = 0.001,
+    alpha: float = CertificateUse.alpha,
     *,
     noise: str | dict[str, Any] | None = None,
     labels: ArrayLike | None = None,
@@ -182,7 +182,7 @@ def radius(
     selection: Sequence[int],
     estimation: Sequence[int],
     certificate: str | dict[str, Any] = "cohen",
-    alpha: float = 0.001,
+    alpha: float = CertificateUse.alpha,
     **others: Any,
 ) -> Claim:
     """The claim about one image from its votes per class, as `rs radius` prints it. `others` as in

@@ -26,6 +26,7 @@ from rs.errors import UserError
 from rs.machine.float32 import full_float32
 from rs.methods import catalog, claims
 from rs.methods.certificates.incremental import SHARE
+from rs.settings.attacks import Judge
 from rs.settings.certificates import CertificateUse
 from rs.settings.sampling import Sampling
 from rs.statistics.draws import Draws
@@ -43,9 +44,9 @@ def smooth(
     *,
     seed: int = 0,
     device: str | torch.device = "auto",
-    precision: str = "float32",
-    batch: int = 512,
-    compiled: bool = False,
+    precision: str = Sampling.precision,
+    batch: int = Sampling.batch,
+    compiled: bool = Sampling.compiled,
     allow: Collection[str] = (),
     name: str = "model",
     **parameters: Any,
@@ -100,9 +101,9 @@ class SmoothedClassifier:
         images: inputs.Images,
         labels: ArrayLike | None = None,
         *,
-        n: int = 10_000,
-        alpha: float = 0.001,
-        n0: int = 100,
+        n: int = Sampling.n,
+        alpha: float = CertificateUse.alpha,
+        n0: int = Sampling.n0,
         certificate: str | dict[str, Any] = "cohen",
         stop: dict[str, Any] | None = None,
         betas: Sequence[float] = (),
@@ -152,9 +153,9 @@ class SmoothedClassifier:
         labels: ArrayLike | None = None,
         *,
         stop: dict[str, Any],
-        n: int = 10_000,
-        alpha: float = 0.001,
-        n0: int = 100,
+        n: int = Sampling.n,
+        alpha: float = CertificateUse.alpha,
+        n0: int = Sampling.n0,
         share: float = SHARE,
         progress: bool = True,
     ) -> Certification:
@@ -187,8 +188,8 @@ class SmoothedClassifier:
     def predict(
         self,
         images: inputs.Images,
-        n: int = 1000,
-        alpha: float = 0.001,
+        n: int = Judge.n,
+        alpha: float = CertificateUse.alpha,
         *,
         positions: ArrayLike | None = None,
         progress: bool = True,

@@ -8,6 +8,8 @@ import argparse
 
 from rs.cli import certify_checkpoint, certify_model
 from rs.errors import UserError
+from rs.settings.certificates import CertificateUse
+from rs.settings.sampling import Sampling
 
 DATA = "with --model: a folder of images or Parquet files; with --checkpoint: a data set (rs list)"
 
@@ -70,7 +72,8 @@ def add_shared(own: argparse._ArgumentGroup) -> None:
         help="parameter of the noise or certificate",
     )
     own.add_argument("--certificate", default="cohen", metavar="NAME", help="default: cohen")
-    own.add_argument("--alpha", default="0.001", metavar="A", help="error rate per image (default: 0.001)")
-    own.add_argument("--n0", default="100", metavar="N", help="selection votes per image (default: 100)")
-    own.add_argument("--n", metavar="N", help="estimation votes per image (default: 10000)")
+    alpha, n0, n = f"{CertificateUse.alpha:g}", f"{Sampling.n0}", f"{Sampling.n}"
+    own.add_argument("--alpha", default=alpha, metavar="A", help=f"error rate per image (default: {alpha})")
+    own.add_argument("--n0", default=n0, metavar="N", help=f"selection votes per image (default: {n0})")
+    own.add_argument("--n", metavar="N", help=f"estimation votes per image (default: {n})")
     own.add_argument("--images", metavar="N", help="largest number of test images (default: all)")

@@ -24,6 +24,7 @@ from rs.api.counts import MOST_VOTES
 from rs.errors import UserError, plural
 from rs.methods import claims
 from rs.provenance.digests import canonical
+from rs.settings.certificates import CertificateUse
 from rs.statistics.draws import Draws
 from rs.study.messages import short
 from rs.study.schema import method_schema
@@ -47,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--selection", metavar="N,N,...", help="votes per class that choose the class")
     parser.add_argument("--estimation", metavar="N,N,...", help="votes per class that bound its probability")
-    parser.add_argument("--alpha", default="0.001", help="error rate of the claim (default: 0.001)")
+    alpha = f"{CertificateUse.alpha:g}"
+    parser.add_argument("--alpha", default=alpha, help=f"error rate of the claim (default: {alpha})")
     parser.add_argument(
         "--uniform",
         metavar="U",

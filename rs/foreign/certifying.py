@@ -36,6 +36,7 @@ from rs.methods import catalog, claims
 from rs.networks.images import as_float
 from rs.provenance.code import code_digest
 from rs.provenance.files import provenance, write_json, write_table
+from rs.settings.certificates import CertificateUse
 from rs.settings.sampling import Sampling
 from rs.stages.shared_batches import Ballot, cast
 from rs.statistics.draws import Draws, Votes
@@ -62,8 +63,8 @@ class Settings:
     out: Path
     noise: dict[str, Any]
     certificate: dict[str, Any]
-    alpha: float = 0.001
-    n0: int = cost.N0
+    alpha: float = CertificateUse.alpha
+    n0: int = Sampling.n0
     n: int | None = None
     images: int | None = None
     budget: float | None = None

@@ -16,9 +16,10 @@ import torch
 
 from rs.api.voting import VoterAtHand
 from rs.errors import UserError, plural
+from rs.settings.sampling import Sampling
 from rs.stages.shared_batches import shares
 
-N, N0 = 10_000, 100
+N = Sampling.n
 ENOUGH = 100  # images that determine an accuracy to about 10 points
 LADDER = (100, 200, 500, 1000, 2000, 5000, N, 20_000, 50_000, 100_000)
 USED = 0.95  # share of a budget that is planned
