@@ -17,6 +17,7 @@ from shared_runs import made_once
 from tiny_study import TINY, Workspace, write_study
 
 from rs.errors import UserError
+from rs.machine import float32
 from rs.plan.plan import Plan
 from rs.study.study import Study
 
@@ -47,6 +48,15 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the package in a user's cache of its own, which holds nothing yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "rs-smoothing"
+
+
+@pytest.fixture
+def kept_float32() -> Iterator[None]:
+    """The process's settings of float32 are afterwards as they were."""
+    before = float32._taken()
+    before.put()
+    yield
+    before.put()
 
 
 @pytest.fixture

@@ -9,20 +9,13 @@ import time
 import pytest
 import torch
 
-from rs.machine import float32
 from rs.machine.devices import use_device
 from rs.machine.float32 import PLACES, full_float32
 
+pytestmark = pytest.mark.usefixtures("kept_float32")
+
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 get, put = torch._C._get_fp32_precision_getter, torch._C._set_fp32_precision_setter
-
-
-@pytest.fixture(autouse=True)
-def _kept():
-    before = float32._taken()
-    before.put()
-    yield
-    before.put()
 
 
 def visible() -> list[object]:

@@ -16,16 +16,10 @@ from rs.networks.differentiable import Differentiable
 from rs.networks.inference import InferenceForm
 from rs.stages.train import Autocast
 
+pytestmark = pytest.mark.usefixtures("kept_float32")
+
 CPU = torch.device("cpu")
 FORM = {"precision": "float32", "batch": 32, "compiled": False}
-
-
-@pytest.fixture(autouse=True)
-def _kept():
-    before = float32._taken()
-    before.put()
-    yield
-    before.put()
 
 
 class Watching(nn.Module):
