@@ -15,8 +15,9 @@ not measured with is assumed, by the first of these that is known:
 So ResNets come out within a factor of 1.5. LeNet and nal_cnn would be assumed 1.7 to 3.9 times too fast in
 bfloat16; they are measured.
 
-Steps on streamed images or in several processes, and the gradients of attacks, are launched kernel by kernel
-instead of recorded. To each of these passes the launches of the network's operations are added.
+Steps on streamed images, in several processes or during an objective's warm-up, and the gradients of attacks,
+are launched kernel by kernel instead of recorded. To each of these passes the launches of the network's
+operations are added.
 
 Peaks and bandwidths are from the makers' data sheets.
 """

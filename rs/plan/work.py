@@ -78,13 +78,28 @@ def _train(plan: Plan, job: Job) -> Iterator[Work]:
     images, epochs = trained_images(plan, job), training["epochs"]
     network = network_of(plan, job, training["precision"])
     steps = epochs * math.ceil(images / training["batch_size"])
-    recorded = not streamed(plan) and job.processes == 1
     for kind, (times, copies) in _passes("objectives", job.spec["objective"]).items():
-        yield Work(network, kind, steps * times, epochs * images * times * copies, recorded)
+        for share, recorded in _recorded(plan, job):
+            passes = share * steps * times
+            yield Work(network, kind, passes, share * epochs * images * times * copies, recorded)
     if training["keep"] == "best_clean":
         on_test = training["selection"] == "test"
         looked_at = plan.data_facts["x-sizes"]["test"] if on_test else training["held_out"]
         yield Work(network, "forward", epochs * math.ceil(looked_at / 1000), epochs * looked_at)
+
+
+def _recorded(plan: Plan, job: Job) -> list[tuple[float, bool]]:
+    """Shares of a training's steps, and whether these may be CUDA graphs: not on streamed images or in
+    several processes, nor while the objective warms up, where every step has another phase
+    (rs.networks.captured_step).
+    """
+    if streamed(plan) or job.processes > 1:
+        return [(1.0, False)]
+    objective = job.spec["objective"]
+    warmup = defaults(method_schema("objectives", objective["name"]), objective).get("warmup", 0.0)
+    if not (isinstance(warmup, int | float) and 0 <= warmup <= 1):  # a plug-in's may be no share
+        warmup = 0.0
+    return [(share, recorded) for share, recorded in ((warmup, False), (1 - warmup, True)) if share]
 
 
 def streamed(plan: Plan) -> bool:

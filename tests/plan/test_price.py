@@ -153,6 +153,23 @@ def test_measured_rates_are_taken_instead_of_assumed_ones(tiny, plan_of):
     assert "(measured)" in price.sentence(plan)
 
 
+def test_steps_of_a_warm_up_are_not_recorded(tiny, plan_of):
+    """Each has another phase, which a CUDA graph cannot have (rs.networks.captured_step)."""
+    tiny["runs"] = {"a": {"objective": {"name": "smoothadv", "epsilon": 0.5, "warmup": 0.25}}}
+    plan = plan_of(tiny)
+    work = {(w.kind, w.recorded): w for job in plan.jobs["train"].values() for w in work_of(plan, job)}
+    assert set(work) == {(kind, recorded) for kind in ("ascent", "update") for recorded in (True, False)}
+    for kind in ("ascent", "update"):
+        written, recorded = work[kind, False], work[kind, True]
+        assert 3 * written.passes == recorded.passes
+        assert 3 * written.copies == recorded.copies
+    tiny["runs"]["a"]["objective"].pop("warmup")
+    whole = plan_of(tiny)
+    assert images(whole, "train", "update") == images(plan, "train", "update")
+    card = rates.card("H100")
+    assert hours(plan, "train", card) > hours(whole, "train", card)
+
+
 def test_what_takes_no_step_and_what_votes_are_settled_by(tiny, plan_of):
     tiny["runs"]["nal"]["objective"]["steps"] = 0
     minimal = {"name": "ddn", "radii": [0.5], "steps": 2, "samples": 2, "images": {"max": 3}, "checks": 0}
