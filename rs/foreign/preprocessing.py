@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from rs.errors import UserError
-from rs.methods.data.images import LOSSLESS
+from rs.methods.data.images import LOSSLESS, refusal
 from rs.methods.models.layers import Normalization, first_layer
 
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ class Preprocessing:
         """uint8 [C, H, W]: all steps before the noise except the division by 255."""
         from torchvision.transforms import InterpolationMode, functional
 
-        if image.mode not in LOSSLESS[self.channels]:
-            allowed = "8-bit grey" if self.channels == 1 else "8-bit grey or colour without transparency"
-            problem = f"its mode is {image.mode}; allowed for channels = {self.channels}: {allowed}"
+        if problem := refusal(image, self.channels):
             if self.channels == 1:
                 problem += (
                     " (its description, --channels, or one number in --mean or --std say that the model"

@@ -79,6 +79,10 @@ def damage(folder: Path, kind: str) -> None:
             (dog / "1.png").write_bytes(encoded(random_images(1, (3, 5, 6))[0]))
         case "transparent":
             Image.new("RGBA", (5, 6)).save(dog / "1.png")
+        case "transparent colour":
+            Image.new("RGB", (5, 6)).save(dog / "1.png", transparency=(0, 0, 0))
+        case "transparent palette":
+            Image.new("P", (5, 6)).save(dog / "1.png", transparency=0)
         case "too few":
             (dog / "1.png").unlink()
 
@@ -98,6 +102,14 @@ def damage(folder: Path, kind: str) -> None:
         (
             "transparent",
             "own/test/dog/1.png: its mode is RGBA; allowed for channels = 3: 8-bit grey or colour",
+        ),
+        (
+            "transparent colour",
+            "own/test/dog/1.png: its mode is RGB with transparency; allowed for channels = 3",
+        ),
+        (
+            "transparent palette",
+            "its mode is P with transparency; allowed for channels = 3: 8-bit grey or colour",
         ),
         ("too few", "data image-folder, test split: 2 images; expected 3"),
     ],

@@ -31,7 +31,7 @@ class Sizes(TypedDict):
     test: Images
 
 
-# modes whose pixels survive the conversion to grey or to RGB
+# modes whose pixels survive the conversion to grey or to RGB, unless some are transparent
 LOSSLESS = {1: ("1", "L"), 3: ("1", "L", "P", "RGB", "CMYK", "YCbCr")}
 
 
@@ -54,12 +54,25 @@ def decode(content: bytes, place: str) -> Image:
     return image
 
 
+def refusal(image: Image, channels: int) -> str:
+    """Why the image has other pixels in as many channels (1: grey, 3: RGB), and what is allowed; empty if it
+    has not.
+    """
+    transparent = "transparency" in image.info  # of a colour or a palette's entries; other modes say it
+    if image.mode in LOSSLESS[channels] and not transparent:
+        return ""
+    mode = f"{image.mode} with transparency" if transparent else image.mode
+    allowed = f"8-bit grey{' or colour' * (channels > 1)}"
+    if transparent or channels > 1:
+        allowed += " without transparency"
+    return f"its mode is {mode}; allowed for channels = {channels}: {allowed}"
+
+
 def pixels(image: Image, shape: tuple[int, int, int], place: str, resize: bool) -> np.ndarray:
     """uint8 [C, H, W]. `resize` cuts the image to the aspect ratio and resizes it (bilinear, antialiased)."""
     channels, height, width = shape
-    if image.mode not in LOSSLESS[channels]:
-        allowed = "8-bit grey" if channels == 1 else "8-bit grey or colour without transparency"
-        raise UserError(f"{place}: its mode is {image.mode}; allowed for channels = {channels}: {allowed}")
+    if refused := refusal(image, channels):
+        raise UserError(f"{place}: {refused}")
     converted = image.convert("L" if channels == 1 else "RGB")
     if converted.size != (width, height):
         if not resize:
