@@ -205,7 +205,7 @@ def _load(self: Any, found: Any, data_dir: Any) -> Wrong:
         if not isinstance(data, Split | Files):
             return f"returned {_what(data)} as {split}; must be rs.methods.interfaces.Split or Files"
         labels = data.labels
-        if not (isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu"):
+        if not (isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype == np.int64):
             return f"returned {_what(labels)} as the labels of {split}; must be an array [N] of int64"
         if not len(labels):
             return f"returned no images as {split}; must be at least one"

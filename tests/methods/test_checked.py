@@ -162,6 +162,17 @@ WRONG: list[tuple[str, Any, str]] = [
         "returned a list as the labels of test",
     ),
     ("load", {"train": replace(SPLIT, labels=np.ones(3)), "test": SPLIT}, "as the labels of train"),
+    # no objective takes other whole numbers than int64
+    (
+        "load",
+        {"train": replace(SPLIT, labels=np.arange(3, dtype=np.int32)), "test": SPLIT},
+        "an array [3] of int32 as the labels of train; must be an array [N] of int64",
+    ),
+    (
+        "load",
+        {"train": replace(SPLIT, labels=np.arange(3, dtype=">i8")), "test": SPLIT},
+        "of >i8 as the labels",
+    ),
     ("load", {"train": replace(SPLIT, labels=np.arange(0)), "test": SPLIT}, "no images as train"),
     (
         "load",
