@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from rs.api.parameters import array_of
 from rs.errors import UserError, plural
+from rs.machine.memory import ran_out
 from rs.networks import misfit
-from rs.networks.transformations import one_line, out_of_memory
+from rs.networks.transformations import one_line
 
 Model = nn.Module | Callable[[Tensor], Tensor]
 Images = Tensor | np.ndarray
@@ -64,7 +65,7 @@ def classes_of(network: nn.Module, images: Tensor, verb: str) -> int:
     try:
         output: Any = network(images.clone())
     except Exception as error:  # a foreign network may raise anything
-        if out_of_memory(error):
+        if ran_out(error):
             raise
         problem = f"fails on {len(images)} float32 images of {size} in [0, 1]"
         raise UserError(

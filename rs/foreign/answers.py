@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from rs.api import inputs
 from rs.errors import UserError
+from rs.machine.chance import kept_chance, seeded
 from rs.networks import audit
 from rs.networks.inference import NOT_FINITE
 from rs.networks.transformations import apart
@@ -32,8 +33,8 @@ def answers(network: torch.nn.Module, shape: Sequence[int], device: torch.device
     coarse = torch.rand(len(audit.LEVELS), shape[0], PATCHES, PATCHES, generator=drawn)
     images = functional.interpolate(coarse, list(shape[1:]), mode="bilinear")
     probes = inputs.probes_of(images, audit.LEVELS, len(audit.LEVELS))[:PROBES].to(device)
-    with audit.kept_chance():
-        audit.seeded(0)
+    with kept_chance():
+        seeded(0)
         logits = network(probes).float().cpu()
     if not bool(logits.isfinite().all()):
         raise UserError(f"{name}: {NOT_FINITE}")

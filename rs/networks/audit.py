@@ -20,23 +20,23 @@ than 128 images, or only on images unlike the probes, passes.
 from __future__ import annotations
 
 import contextlib
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from rs.errors import UserError
+from rs.machine.chance import kept_chance, seeded
+from rs.machine.memory import ran_out
 from rs.networks import checkpoints
 from rs.networks.images import load_images, open_split
-from rs.networks.transformations import EQUAL, EXACT, apart, copied, one_line, out_of_memory
+from rs.networks.transformations import EQUAL, EXACT, apart, copied, one_line
 
 IMAGES, LEVELS = 32, (0.12, 0.25, 0.5, 1.0)  # probes: 32 test images under Gaussian noise of each level
 NARROW = {torch.float32: 1e-4, torch.float16: 0.05, torch.bfloat16: 0.3}  # changes that rounding may make
@@ -159,7 +159,7 @@ class _Subject:
         try:
             logits: Tensor = self.network(images.clone())  # a network may change its input
         except Exception as error:
-            if out_of_memory(error):
+            if ran_out(error):
                 raise
             size = "x".join(map(str, images.shape[1:]))
             self.refuse(f"fails on {number} of {size}", one_line(error))
@@ -202,7 +202,7 @@ def _subject(network: nn.Module, images: Tensor, run: str) -> _Subject:
         with torch.no_grad(), kept_chance(), watch:
             exact(few)
     except Exception as error:
-        if out_of_memory(error):
+        if ran_out(error):
             raise
         return _Subject(copy, images, run, NARROW[torch.float32], "float32")
     narrow = max(watch.narrow, key=NARROW.__getitem__, default=None)
@@ -244,26 +244,3 @@ def _independent(subject: _Subject, few: Tensor, others: Tensor) -> None:
     error = (flat.var(0) / len(flat) + among.var(0) / CALLS).sqrt()
     if bool(((flat.mean(0) - among.mean(0)).abs() > FAR * error).any()):
         subject.refuse("its mean answer depends on the other images of the batch")
-
-
-# --- chance ---
-
-
-def seeded(seed: int) -> None:
-    """Seeds all global generators that a network may draw from."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-
-
-@contextlib.contextmanager
-def kept_chance() -> Iterator[None]:
-    """Draws inside leave the process's generators unchanged."""
-    states = np.random.get_state(), random.getstate()
-    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(gpus):
-        try:
-            yield
-        finally:
-            np.random.set_state(states[0])
-            random.setstate(states[1])

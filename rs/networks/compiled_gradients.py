@@ -21,10 +21,11 @@ from torch.autograd.function import FunctionCtx
 from torch.nn.grad import conv2d_input
 
 from rs.machine.float32 import full_float32
+from rs.machine.memory import ran_out
 from rs.networks.audit import Audited
 from rs.networks.differentiable import Differentiable, FirstConvolution
 from rs.networks.halves import Pass, compiled, halves
-from rs.networks.transformations import copied, one_line, out_of_memory, warn
+from rs.networks.transformations import copied, one_line, warn
 from rs.smoothing.smoothed import add_noise
 
 # Times the uncompiled form's error, and a share of the norm in addition: rounding turns activations off.
@@ -179,7 +180,7 @@ class CompiledGradients(Differentiable):
             self.passes = CompiledPasses(self, add_noise(x, z))
             after = _errors(_both(self, x, z), truth)
         except Exception as error:  # of a compiler, or of a network that torch.fx cannot write down
-            if out_of_memory(error):
+            if ran_out(error):
                 raise
             return one_line(error)
         for name, least, found in zip(("logits", "gradients"), before, after, strict=True):

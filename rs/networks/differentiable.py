@@ -24,6 +24,7 @@ from torch.nn.grad import conv2d_input
 
 from rs.errors import UserError
 from rs.machine.float32 import full_float32
+from rs.machine.memory import ran_out
 from rs.methods.models.layers import Normalize
 from rs.networks.audit import Audited
 from rs.networks.inference import PLAIN_BATCH, PRECISIONS
@@ -36,7 +37,6 @@ from rs.networks.transformations import (
     copied,
     differing,
     one_line,
-    out_of_memory,
     transformed,
     warn,
 )
@@ -103,7 +103,7 @@ def _gradient(logits_of: Callable[[Tensor], Tensor], x: Tensor) -> Tensor | None
             weights = torch.linspace(1, 2, logits.shape[1], dtype=logits.dtype, device=logits.device)
             return torch.autograd.grad((logits * weights).sum(), leaf)[0]
     except RuntimeError as error:
-        if out_of_memory(error):
+        if ran_out(error):
             raise
         return None
 
@@ -168,7 +168,7 @@ class Differentiable(OfCopies):
         try:
             return differing(self, probes, votes, PLAIN_BATCH)
         except Exception as error:  # a user's network may raise anything in this form
-            if out_of_memory(error):
+            if ran_out(error):
                 raise
             return one_line(error)
 
@@ -218,7 +218,7 @@ def require_gradients(
                 torch.autograd.grad(logits.sum(), leaf)
                 return
         except RuntimeError as error:
-            if out_of_memory(error):
+            if ran_out(error):
                 raise
             why = f" ({one_line(error)})"
     try:

@@ -6,7 +6,8 @@ process's share of the rows through the network, under DistributedDataParallel, 
 logits; gradients with respect to images come back whole too. So for any objective, however it draws and
 whatever it averages over, the result is that of one process up to the order of float additions. The price is
 that every process repeats element-wise work on images (noise, augmentation, the steps of an ascent): little
-beside the network's work on the few GPUs of one machine, more on dozens.
+beside the network's work on the few GPUs of one machine, more on dozens. Only a network that draws itself
+(dropout) draws otherwise in several processes than in one.
 
 Batch norm is synchronised: on GPUs by torch's class, which has no CPU kernels, on CPUs by ours.
 """
@@ -45,9 +46,14 @@ def processes() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def rank() -> int:
+    """This process's number, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
 def is_first() -> bool:
     """Whether this process is the one that writes files and reports progress."""
-    return not dist.is_initialized() or dist.get_rank() == 0
+    return rank() == 0
 
 
 def bounds(rows: int) -> list[int]:
@@ -57,7 +63,7 @@ def bounds(rows: int) -> list[int]:
 
 def share(rows: Tensor) -> Tensor:
     """This process's rows."""
-    edges, i = bounds(len(rows)), dist.get_rank()
+    edges, i = bounds(len(rows)), rank()
     return rows[edges[i] : edges[i + 1]]
 
 
@@ -135,26 +141,38 @@ def backward(loss: Tensor) -> None:
     loss.backward(torch.full_like(loss, processes()))  # DistributedDataParallel averages; the shares add up
 
 
-class SynchronisedBatchNorm(nn.BatchNorm2d):
+class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the rows of all processes, each of which may have a different number, or none."""
 
+    def _check_input_dim(self, x: Tensor) -> None:
+        """Takes [N, C] and [N, C, ...]."""
+
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.running_mean is None or self.running_var is None:
+        if not self.training and self.running_mean is not None:
             return super().forward(x)
         y = x.float()
-        total = _Sum.apply(torch.cat([y.sum((0, 2, 3)), y.new_tensor([y.numel() / y.shape[1]])]))
+        others, shape = [0, *range(2, y.dim())], (-1, *[1] * (y.dim() - 2))
+        total = _Sum.apply(torch.cat([y.sum(others), y.new_tensor([y.numel() / y.shape[1]])]))
         n = total[-1].detach()
         mean = total[:-1] / n
-        centred = y - mean[:, None, None]
-        variance = _Sum.apply(centred.square().sum((0, 2, 3))) / n
-        with torch.no_grad():
-            momentum = 0.1 if self.momentum is None else self.momentum
-            self.running_mean.lerp_(mean, momentum)
-            self.running_var.lerp_(variance * n / (n - 1), momentum)
-            if self.num_batches_tracked is not None:
-                self.num_batches_tracked.add_(1)
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return torch.addcmul(self.bias[:, None, None], centred, scale[:, None, None]).to(x.dtype)
+        centred = y - mean.view(shape)
+        variance = _Sum.apply(centred.square().sum(others)) / n
+        if (
+            self.running_mean is not None
+            and self.running_var is not None
+            and self.num_batches_tracked is not None
+        ):
+            self.num_batches_tracked.add_(1)
+            # without a momentum, the mean of all batches so far
+            weight = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean.detach(), weight)
+            self.running_var.lerp_(variance.detach() * n / (n - 1), weight)
+        scale = torch.rsqrt(variance + self.eps)
+        if not self.affine:
+            plain: Tensor = centred * scale.view(shape)
+            return plain.to(x.dtype)
+        scaled = (self.weight * scale).view(shape)
+        return torch.addcmul(self.bias.view(shape), centred, scaled).to(x.dtype)
 
 
 def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
@@ -162,12 +180,9 @@ def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Modul
     if device.type == "cuda":
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return converted
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.BatchNorm2d):
-                new = SynchronisedBatchNorm(child.num_features, child.eps, child.momentum)
-                new.load_state_dict(child.state_dict())
-                setattr(module, name, new)
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.__class__ = SynchronisedBatchNorm  # settings and state stay
     return network
 
 

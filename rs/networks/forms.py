@@ -10,11 +10,12 @@ from typing import Any
 import torch
 
 from rs.errors import UserError
+from rs.machine.memory import ran_out
 from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm, form_of
 from rs.networks.openvino_form import OpenVinoForm, for_noise
 from rs.networks.openvino_program import unpacked
-from rs.networks.transformations import one_line, out_of_memory, warn
+from rs.networks.transformations import one_line, warn
 from rs.provenance.files import read_json
 from rs.provenance.run_files import belongs
 from rs.settings.sampling import FORM, by_openvino, requested_form
@@ -85,7 +86,7 @@ def resolve(
         except UserError:
             raise
         except Exception as error:
-            if not form["compiled"] and not out_of_memory(error):
+            if not form["compiled"] and not ran_out(error):
                 fails = f"{audited.run}: fails on images {list(shape)}: {one_line(error)}"
                 raise UserError(fails) from error
             wrong.append(f"{settings}: {one_line(error)}")

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from rs.errors import UserError
 from rs.machine.devices import warn_if_slow
 from rs.machine.float32 import full_float32
+from rs.machine.memory import ran_out
 from rs.networks import kept_forms
 from rs.networks.audit import Audited, check_batches
 from rs.networks.transformations import (
@@ -35,7 +36,6 @@ from rs.networks.transformations import (
     copied,
     differing,
     one_line,
-    out_of_memory,
     transformed,
     warn,
 )
@@ -126,7 +126,7 @@ class InferenceForm:
         except UserError:
             raise
         except Exception as error:
-            if fatal or out_of_memory(error):
+            if fatal or ran_out(error):
                 raise
             return one_line(error)
 

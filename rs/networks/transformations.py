@@ -22,6 +22,7 @@ from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 
 from rs.errors import UserError
+from rs.machine.memory import ran_out
 
 # Relative to the largest logit. Float64 rounds at 1e-16, and float32, in which the network votes, at 6e-8.
 EQUAL = 1e-9
@@ -53,7 +54,7 @@ def transformed(plain: nn.Module, images: Tensor, run: str, fold: bool = True) -
         with torch.no_grad():
             truth = network(images.clone())
     except Exception as error:  # a user's network may raise anything
-        if out_of_memory(error) or isinstance(error, UserError):
+        if ran_out(error) or isinstance(error, UserError):
             raise
         why = f"does not compute in float64 ({one_line(error)})"
         stays = f"neither folded nor in channels_last: it {why}, where that would be shown equal"
@@ -97,7 +98,7 @@ def training_layout(network: nn.Module, image: Sequence[int], device: torch.devi
                 trained = trained.to(memory_format=torch.channels_last)
                 trained(x.contiguous(memory_format=torch.channels_last)).sum().backward()
             except Exception as error:
-                if out_of_memory(error):
+                if ran_out(error):
                     raise
                 fails = f"in channels_last it fails ({one_line(error)})"
                 warn("training", f"computes in contiguous memory: {fails}{SPEED_ALONE}")
@@ -113,7 +114,7 @@ def distance(network: Callable[[Tensor], Tensor], images: Tensor, truth: Tensor)
         with torch.no_grad():
             logits = network(images.clone())  # a network may change its input
     except Exception as error:
-        if out_of_memory(error):
+        if ran_out(error):
             raise
         return one_line(error)
     return apart(logits, truth)
@@ -187,11 +188,6 @@ def copied(network: nn.Module, run: str = "the model") -> nn.Module:
 
 def warn(run: str, message: str) -> None:
     warnings.warn(f"{run}: {message}", RuntimeWarning, 3)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether torch failed to allocate memory, on a GPU or off."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def one_line(error: BaseException) -> str:

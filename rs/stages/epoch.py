@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from rs.machine import chance
 from rs.machine.devices import generator
 from rs.machine.progress import inside
 from rs.methods.interfaces import Objective
@@ -56,12 +57,13 @@ def noisy_accuracy(
 
 @dataclass(frozen=True)
 class Begun:
-    """An epoch after `step` of its steps: its generator's state, sums of the recorded scalars, seconds
-    spent.
+    """An epoch after `step` of its steps: the states of its generator and of the process's, sums of the
+    recorded scalars, seconds spent.
     """
 
     step: int
     draws: Tensor
+    chance: list[Tensor]
     totals: dict[str, Tensor]
     seconds: float
 
@@ -113,7 +115,9 @@ def run_epoch(
     """One pass over the images in a fresh order; returns the means over its steps of the objective's scalars.
 
     It continues after `begun`, and hands its state to `save` every few minutes. `captured`, for steps that
-    may become CUDA graphs, belongs to one training and is passed from epoch to epoch.
+    may become CUDA graphs, belongs to one training and is passed from epoch to epoch. A network that draws
+    itself (dropout) does so from the process's generators, which are seeded anew: in each of several
+    processes, which see different rows, differently.
     """
     model.train()
     device = images.split.labels.device
@@ -123,11 +127,13 @@ def run_epoch(
     totals: dict[str, Tensor] = captured.totals if captured else {}
     draws = captured.draws if captured else generator(device, seed, "train", 2, epoch)
     step = Step(model, objective, noise, optimizer, images, training.augmentation, draws, totals)
-    seeded = captured.epoch(derive_seed(seed, "train", 2, epoch)) if captured else contextlib.nullcontext()
-    with seeded:
+    anew = captured.epoch(derive_seed(seed, "train", 2, epoch)) if captured else contextlib.nullcontext()
+    with chance.kept_chance(), anew:
+        chance.seeded(derive_seed(seed, "train", 4, epoch, distributed.rank()))
         started, done = time.perf_counter(), 0
         if begun:
             draws.set_state(begun.draws)
+            chance.resume(begun.chance, device)
             totals.update({name: total.to(device) for name, total in begun.totals.items()})
             started, done = started - begun.seconds, begun.step
         saved, rest = time.perf_counter(), order[done * training.batch_size :]
@@ -138,7 +144,8 @@ def run_epoch(
             _take(step, (epoch + number / steps) / training.epochs, batch, captured)
             now = time.perf_counter()
             if save and now - saved >= SECONDS_BETWEEN_CHECKPOINTS and number + 1 < steps:
-                save(Begun(number + 1, draws.get_state(), totals, now - started))
+                states = draws.get_state(), chance.states(device)
+                save(Begun(number + 1, *states, totals, now - started))
                 saved = time.perf_counter()
         return {name: float(total) / steps for name, total in totals.items()}
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from rs.machine.chance import kept_chance, seeded
 from rs.machine.devices import generator
 from rs.methods.models.costs import counted
 from rs.methods.noise.gaussian import Gaussian
@@ -57,8 +58,8 @@ class Subject:
         channels, self.entry, self.device = network.shape[0], network, device
         data = {"shape": list(network.shape), "classes": CLASSES}
         data |= {"mean": [0.5] * channels, "std": [0.5] * channels}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with kept_chance():
+            seeded(0)
             self.network = checkpoints.build_model(network.described, data)
         if method_schema("models", network.described["name"]).get("x-output") == "image":
             self.network = nn.Sequential(self.network, nn.Flatten())  # pixels serve as logits, to have a loss

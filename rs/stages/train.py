@@ -1,11 +1,11 @@
 """One training loop for every objective: resident or streamed images, resumable to the bit, on one or more
 processes.
 
-Every epoch draws from generators seeded by (seed, epoch): a checkpoint between epochs needs no generator
-state, one inside an epoch (of a long one, every few minutes) keeps it. The objective sees float32 images and
-float32 logits; autocast is inside the network, and float32 is float32 on every device (no TF32): `precision:
-bfloat16` is the fast form. A step waits for nothing: sums of what is recorded stay on the device until the
-epoch ends.
+Every epoch draws from generators seeded by (seed, epoch), and so does a network with dropout: a checkpoint
+between epochs needs no generator state, one inside an epoch (of a long one, every few minutes) keeps it. The
+objective sees float32 images and float32 logits; autocast is inside the network, and float32 is float32 on
+every device (no TF32): `precision: bfloat16` is the fast form. A step waits for nothing: sums of what is
+recorded stay on the device until the epoch ends.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from rs.errors import UserError
+from rs.machine.chance import kept_chance, seeded
 from rs.machine.devices import generator, warn_if_slow
 from rs.machine.float32 import full_float32
 from rs.machine.progress import follow
@@ -47,6 +48,7 @@ from rs.settings.training import Training, trained_positions
 from rs.smoothing.noise import Noise
 from rs.stages.epoch import Begun, Images, noisy_accuracy, run_epoch
 from rs.stages.trained import finish, leave_curve
+from rs.statistics.seeding import derive_seed
 
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
@@ -109,8 +111,8 @@ def subject_of(
     objective, digests = resolve_networks(objective, references, data, device)
     resolved = {**numbers, **digests}
     images, selection = images_of(spec, training, manifest, data, device, workers)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator(torch.device("cpu"), spec["seed"], "train", 0).initial_seed())
+    with kept_chance():
+        seeded(derive_seed(spec["seed"], "train", 0))
         network = checkpoints.build_model(spec["model"], manifest)
     layout = training_layout(network, manifest["shape"], device)
     if distributed.processes() > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import multiprocessing
 import time
@@ -171,14 +172,24 @@ def test_gradients_in_the_images_are_whole_in_every_process(together):
     assert all(p.grad is None for p in network.parameters())
 
 
-def test_synchronised_batch_norm_is_torchs_over_all_rows(together):
-    x = torch.randn(7, 3, 4, 4) * 3 + 5
-    ours, theirs = nn.Sequential(nn.BatchNorm2d(3)), nn.BatchNorm2d(3)
+@pytest.mark.parametrize(
+    ("norm", "shape"),
+    [
+        (nn.BatchNorm2d(3), (7, 3, 4, 4)),
+        (nn.BatchNorm2d(3, affine=False, momentum=None), (7, 3, 4, 4)),
+        (nn.BatchNorm1d(3, track_running_stats=False), (7, 3)),
+    ],
+    ids=["usual", "plain", "of rows"],
+)
+def test_synchronised_batch_norm_is_torchs_over_all_rows(together, norm, shape):
+    x = torch.randn(*shape) * 3 + 5
+    ours, theirs = nn.Sequential(copy.deepcopy(norm)), norm
 
     def act() -> Any:
         norm = distributed.synchronise_batch_norm(ours, CPU)
         out = distributed.gather(norm(distributed.share(x)), len(x)).detach()
-        return out, {k: v.clone() for k, v in norm[0].state_dict().items()}, norm.eval()(x)
+        state = {k: v.clone() for k, v in norm[0].state_dict().items()}
+        return out, state, distributed.gather(norm.eval()(distributed.share(x)), len(x))
 
     expected = theirs(x).detach()
     for out, state, evaluated in together(act):

@@ -84,12 +84,20 @@ def test_where_compilation_fails_the_run_falls_back_with_a_warning(network, no_c
     assert "\n" not in fallback
 
 
-def test_where_memory_runs_out_batches_shrink(network, monkeypatch):
+@pytest.mark.parametrize(
+    "problem",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("std::bad_alloc"),
+    ],
+)
+def test_where_memory_runs_out_batches_shrink(network, monkeypatch, problem):
     forward = InferenceForm.__call__
 
     def limited(self, images):
         if self.batch > 100:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise problem
         return forward(self, images)
 
     monkeypatch.setattr(InferenceForm, "__call__", limited)

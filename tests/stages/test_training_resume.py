@@ -9,8 +9,10 @@ import torch
 from digits_training import SPEC, Killed, changed, metrics, same
 from digits_training import data as data  # fixtures
 from digits_training import fit as fit
+from torch import nn
 
 from rs.machine import progress
+from rs.networks import checkpoints
 from rs.networks.images import open_split
 from rs.stages import epoch as training_epoch
 from rs.stages import train as training
@@ -62,6 +64,33 @@ def test_a_training_killed_inside_an_epoch_continues_to_the_bit(fit, kill_at, ca
     assert same(whole, killed)
     assert metrics(whole) == metrics(killed)
     assert sorted(p.name for p in killed.iterdir()) == ["model.json", "model.safetensors", "training.parquet"]
+
+
+@pytest.fixture
+def dropout(monkeypatch):
+    """Networks draw at random while they train."""
+
+    def built(model: Any, data: Any) -> nn.Module:
+        return nn.Sequential(nn.Identity(), nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10))
+
+    monkeypatch.setattr(checkpoints, "build_model", built)
+
+
+def test_a_network_with_dropout_is_seeded_and_continues_to_the_bit(fit, kill_at, dropout):
+    torch.manual_seed(1)
+    whole = fit("whole", changed(epochs=2))
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    again = fit("again", changed(epochs=2))
+    assert same(whole, again)
+    assert torch.equal(torch.get_rng_state(), before), "the process's own generator is left as it was"
+    for step in (3, 8):  # in the first epoch, and in the second
+        kill_at(step)
+        with pytest.raises(Killed):
+            fit(f"killed {step}", changed(epochs=2))
+        kill_at(None)
+        assert same(whole, fit(f"killed {step}", changed(epochs=2)))
+    assert not same(whole, fit("other", {**changed(epochs=2), "seed": 1}))
 
 
 def test_a_broken_network_is_no_checkpoint(fit, tmp_path, kill_at, monkeypatch):

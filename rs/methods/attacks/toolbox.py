@@ -9,9 +9,7 @@ afterwards. ART is the optional extra `attacks`, imported when first needed.
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from rs.errors import UserError
+from rs.machine.chance import kept_chance, seeded
 from rs.methods.interfaces import Proposed
 
 if TYPE_CHECKING:
@@ -54,21 +53,6 @@ def require(attack: str) -> None:
         raise UserError(f"attack {attack} needs {needed}")
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seeds the global generators of Python, numpy and torch inside, and restores their states afterwards."""
-    python, numpy = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-
-
 def propose(
     smoothed: Smoothed, x: Tensor, y: Tensor, radii: Sequence[float], samples: int, generate: Generate
 ) -> Proposed:
@@ -90,7 +74,8 @@ def propose(
                 continue
             model = LogSoft(alone, samples)
             alone.restart()
-            with _seeded(state.initial_seed()):
+            with kept_chance():
+                seeded(state.initial_seed())
                 classifier = PyTorchClassifier(
                     model,
                     nn.CrossEntropyLoss(),
