@@ -40,7 +40,7 @@ PARTS = {
     "compiled form": ["rs.networks.inference:InferenceForm.__call__"],
     "rate of bfloat16": ["rs.machine.devices:warn_if_slow"],
     "votes": ["rs.networks.inference:InferenceForm.vote"],
-    "draw file": ["rs.stages.voter:Voter.write"],
+    "draw file": ["rs.stages.voter:JobVoter.write"],
 }
 
 

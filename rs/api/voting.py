@@ -75,17 +75,10 @@ def prepared(
 
 
 class VoterAtHand(Voter):
-    """A `Voter` without a job's files. It votes, seeds and refuses non-finite logits as `Voter` does."""
+    """The voter of a network at hand, on images at hand."""
 
     def __init__(self, ready: Ready, x: Tensor, positions: Sequence[int], betas: Sequence[float]) -> None:
-        """Takes images [N, C, H, W] at their positions; the constructor of `Voter` reads them from files."""
-        self.spec, self.device = {"seed": ready.seed}, ready.form.device
-        self.images = positions  # type: ignore[assignment]  # a range there
-        self.betas, self.noise, self.form = tuple(betas), ready.noise, ready.form
-        self.manifest, self.run, self.chance = ready.audited.manifest, ready.audited.run, ready.audited.chance
-        self.classes = int(self.manifest["classes"])
-        self.x = x.to(self.device)
-        self._seen = self._none_seen()
+        super().__init__(ready.audited, ready.form, ready.noise, ready.seed, x, positions, betas)
 
 
 @dataclass(frozen=True)

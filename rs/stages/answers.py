@@ -18,7 +18,7 @@ from torch import Tensor
 from rs.errors import UserError
 from rs.networks.inference import InferenceForm
 from rs.provenance.files import ADVICE, read_table, write_table
-from rs.stages.voter import Voter
+from rs.stages.voter import JobVoter
 from rs.statistics.draws import Votes
 
 
@@ -44,14 +44,14 @@ def count(totals: Tensor, second: Tensor, first: Tensor) -> None:
         totals[place].scatter_add_(0, of, weight)
 
 
-def refuse_chance(voter: Voter) -> None:
+def refuse_chance(voter: JobVoter) -> None:
     if voter.chance:
         problem = "draws at random at every call, so its answers belong to no draw of the noise"
         raise UserError(f"{voter.run}: {problem}; leave sampling.answers and sampling.source out")
 
 
 def write(
-    path: Path, voter: Voter, counts: np.ndarray, columns: dict[str, np.ndarray], code: str, **facts: Any
+    path: Path, voter: JobVoter, counts: np.ndarray, columns: dict[str, np.ndarray], code: str, **facts: Any
 ) -> None:
     """Writes a draw file with `columns` [N, K] beside its `counts` int64 [N, classes]; `facts` join the
     provenance of every draw file.

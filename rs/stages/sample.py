@@ -10,7 +10,7 @@ import torch
 from rs.machine.devices import device_class
 from rs.stages import sample_answered, sample_group_sequential, sample_incremental, sample_sequential
 from rs.stages.shared_batches import Ballot, cast
-from rs.stages.voter import Voter
+from rs.stages.voter import JobVoter
 
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
@@ -39,9 +39,9 @@ def sample(
     spec: dict[str, Any], inputs: dict[str, Path], output: Path, device: torch.device, code: str
 ) -> None:
     """Draws the votes that `spec` asks for (see rs.plan.drawing) and writes them with the inference form in
-    their provenance. `inputs` as of a Voter.
+    their provenance. `inputs` as of a JobVoter.
     """
-    voter = Voter(spec, inputs, device)
+    voter = JobVoter(spec, inputs, device)
     ballot = spec["purpose"], spec["block"], spec["size"]
     ballots = [Ballot(row, *ballot) for row in range(len(voter.images))]
     drawn = voter.follow(cast(voter, ballots), "{}, block {}".format(*ballot), samples=spec["size"])

@@ -23,7 +23,7 @@ from rs.machine.devices import generator
 from rs.networks.transformations import warn
 from rs.settings.sampling import Stop
 from rs.stages.shared_batches import SharedBatches, shares
-from rs.stages.voter import Totals, Voter
+from rs.stages.voter import JobVoter, Totals
 from rs.statistics.group_sequential import GroupSequentialRule
 
 
@@ -33,9 +33,9 @@ def sample(
     """Draws the votes that `spec` asks for (see rs.plan.drawing) and writes them with the rule in their
     provenance.
 
-    `inputs` has a Voter's inputs and the file of the `selection` votes.
+    `inputs` has a JobVoter's inputs and the file of the `selection` votes.
     """
-    voter = Voter(spec, inputs, device)
+    voter = JobVoter(spec, inputs, device)
     stop = Stop(spec["stop"].get("alpha", Stop.alpha), tuple(spec["stop"]["radii"]))
     rule = GroupSequentialRule(
         stop, spec["noise"]["sigma"], spec["n"], spec["block"], spec["stop"]["resolution"]
@@ -64,7 +64,7 @@ class Image:
 class Batches:
     """Draws for all images of a voter; `top` [N] are the classes that the rule tests."""
 
-    voter: Voter
+    voter: JobVoter
     rule: GroupSequentialRule
     top: np.ndarray
     packed: bool = field(init=False)
@@ -116,7 +116,7 @@ class Batches:
 
     def _to_look(self, row: int, look: int) -> Image:
         voter = self.voter
-        noise = generator(voter.device, voter.spec["seed"], "estimate", voter.images[row], look)
+        noise = generator(voter.device, voter.seed, "estimate", voter.images[row], look)
         return Image(row, look, noise, int(self.rule.design.sizes[look]) // self.piece)
 
     def _vote(self, batch: list[Image]) -> None:

@@ -29,7 +29,7 @@ from rs.provenance.run_files import read_model_manifest
 from rs.settings.sampling import Stop
 from rs.stages import answers
 from rs.stages.draw_files import Merged, read_votes
-from rs.stages.voter import Voter
+from rs.stages.voter import JobVoter
 from rs.statistics.draws import Votes
 from rs.statistics.paired_stopping import PairedRule
 
@@ -40,10 +40,10 @@ def sample(
     """Draws the votes that `spec` asks for (see rs.plan.drawing) and writes them. Their provenance names the
     rule and the source of the answers.
 
-    `inputs` has a Voter's inputs, the file of the `selection` votes, the folder of the `source`'s draws and
-    the manifest of its network (`source_model`).
+    `inputs` has a JobVoter's inputs, the file of the `selection` votes, the folder of the `source`'s draws
+    and the manifest of its network (`source_model`).
     """
-    voter = Voter(spec, inputs, device)
+    voter = JobVoter(spec, inputs, device)
     answers.refuse_chance(voter)
     top = voter.selected(inputs["selection"])
     first = First.read(voter, inputs)
@@ -74,7 +74,7 @@ class First:
     facts: dict[str, Any]
 
     @staticmethod
-    def read(voter: Voter, inputs: dict[str, Any]) -> First:
+    def read(voter: JobVoter, inputs: dict[str, Any]) -> First:
         """Reads the source's files. Raises UserError where they are of other images, noise, seed, batches,
         devices or classes, or of another network than the source has now.
         """
@@ -94,7 +94,7 @@ class First:
                 stored_answers.append(answers.read_answers(path, votes))
         classifier, folder = merged.classifier, inputs["source"]
         expected = {"model": read_model_manifest(inputs["source_model"])["sha256"]}
-        expected |= {"noise": canonical(voter.spec["noise"]), "seed": voter.spec["seed"]}
+        expected |= {"noise": canonical(voter.spec["noise"]), "seed": voter.seed}
         expected |= {"device_class": device_class(voter.device)}
         here = {"batch": voter.form.batch, "device": voter.form.description["device"]}
         there = {key: classifier["form"].get(key) for key in here}
@@ -111,11 +111,11 @@ class Counted:
     the same draws, and of both together.
     """
 
-    def __init__(self, voter: Voter, first: First) -> None:
+    def __init__(self, voter: JobVoter, first: First) -> None:
         self.voter = voter
         device, shape = voter.device, (len(voter.images), 3, voter.classes)
         self.totals = torch.zeros(shape, dtype=torch.int64, device=device)
-        self._first = torch.from_numpy(first.answers.astype(np.int16)).to(device)
+        self._first = torch.from_numpy(first.answers.astype(np.int32)).to(device)
         source = voter.spec["source"]
         self._block, self._blocks = source["block"], source["answers"] // source["block"]
         self._sizes = answers.sizes(self._block, voter.form.batch) * self._blocks

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from rs.settings.sampling import Stop
-from rs.stages.voter import Totals, Voter
+from rs.stages.voter import JobVoter, Totals
 from rs.statistics.seeding import Purpose
 from rs.statistics.stopping import StoppingRule
 
@@ -28,9 +28,9 @@ def sample(
     """Draws the votes that `spec` asks for (see rs.plan.drawing) and writes them with the rule in their
     provenance.
 
-    `inputs` has a Voter's inputs and the file of the `selection` votes.
+    `inputs` has a JobVoter's inputs and the file of the `selection` votes.
     """
-    voter = Voter(spec, inputs, device)
+    voter = JobVoter(spec, inputs, device)
     top, totals = voter.selected(inputs["selection"]), voter.zeros(len(voter.images))
     rule = StoppingRule(Stop(**spec["stop"]), spec["noise"]["sigma"], spec["n"], spec["block"])
     decided = draw_until_decided(rule, top, totals, voter.vote)

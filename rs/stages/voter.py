@@ -1,4 +1,5 @@
-"""Shared by all ways of sampling: a trained network that votes on a range of test images, and the draw file.
+"""Shared by all ways of sampling: a network that votes on images, and a job's draw file of a range of test
+images.
 
 An image's noise is seeded by (study seed, purpose, image, block) and nothing else: not by the run, the shard
 or the requested number of votes. A block's noise is drawn in order, in pieces of the batch size, which is
@@ -9,7 +10,7 @@ stream of normal numbers in pieces as at once.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,14 +19,16 @@ import torch
 from torch import Tensor
 
 from rs.errors import UserError
+from rs.machine.chance import kept_chance, seeded
 from rs.machine.devices import device_class, device_name, generator
 from rs.machine.memory import ran_out
 from rs.machine.progress import follow
 from rs.methods import catalog
 from rs.networks import audit as network_audit
 from rs.networks import forms
+from rs.networks.audit import Audited
 from rs.networks.images import load_images
-from rs.networks.inference import NOT_FINITE
+from rs.networks.inference import NOT_FINITE, InferenceForm
 from rs.provenance.digests import canonical
 from rs.provenance.files import ADVICE, provenance
 from rs.smoothing.noise import Noise
@@ -38,26 +41,29 @@ Totals = tuple[Tensor, Tensor, Tensor]  # counts, sums and squares, as returned 
 
 
 class Voter:
-    """The network of a run in its inference form, the noise and the images of a sample job's `spec`."""
+    """An audited network in its inference form, the noise, and images [N, C, H, W] with their positions in
+    their data set.
+    """
 
-    def __init__(self, spec: dict[str, Any], inputs: Mapping[str, Path], device: torch.device) -> None:
-        """`inputs` has the `model` and `data` manifests, and the form stage's file (`form`) for a form that
-        had to be tried out.
-        """
-        self.spec, self.device = spec, device
-        self.images = range(*spec["images"])
-        self.betas = tuple(float(beta) for beta in spec.get("betas", ()))
-        self.noise: Noise = catalog.build("noises", spec["noise"])
-        audited = network_audit.load(inputs["model"], inputs["data"], device)
-        self.manifest, self.run, self.chance = audited.manifest, audited.run, audited.chance
-        self.classes = int(self.manifest["classes"])
-        self.form = forms.fixed(audited, spec, inputs.get("form"), inputs["data"], device)
-        self.x, self.labels = load_images(inputs["data"], "test", self.images, device)
-        self._seen = self._none_seen()
+    def __init__(
+        self,
+        audited: Audited,
+        form: InferenceForm,
+        noise: Noise,
+        seed: int,
+        x: Tensor,
+        images: Sequence[int],
+        betas: Sequence[float] = (),
+    ) -> None:
+        self.run, self.chance, self.classes = audited.run, audited.chance, form.classes
+        self.form, self.device, self.noise, self.seed = form, form.device, noise, seed
+        self.x, self.images, self.betas = x.to(form.device), images, tuple(map(float, betas))
+        # int64 [2, N]: per image its votes so far, and those with an infinite or NaN logit
+        self._seen = torch.zeros(2, len(x), dtype=torch.int64, device=form.device)
 
     def noisy(self, row: int, purpose: Purpose, block: int, votes: int) -> Iterator[Tensor]:
         """Copies [B, C, H, W] of the row-th image with the noise of one block, a batch at a time."""
-        draws = generator(self.device, self.spec["seed"], purpose, self.images[row], block)
+        draws = generator(self.device, self.seed, purpose, self.images[row], block)
         image = self.x[row]
         for start in range(0, votes, self.form.batch):
             rows = min(self.form.batch, votes - start)
@@ -68,7 +74,7 @@ class Voter:
         """Totals of `votes` votes of the row-th image, with the noise of one block, in batches of its own; on
         the device.
         """
-        draws = generator(self.device, self.spec["seed"], purpose, self.images[row], block)
+        draws = generator(self.device, self.seed, purpose, self.images[row], block)
         image, before = self.x[row], self.form.broken.clone()
         with self.within_memory(), self.own_draws(row, purpose, block):
             found = self.form.vote(
@@ -103,14 +109,52 @@ class Voter:
         if not self.chance:
             yield
             return
-        with network_audit.kept_chance():
+        with kept_chance():
             where = PURPOSES.index(purpose), self.images[row], block
-            network_audit.seeded(derive_seed(self.spec["seed"], "network", *where))
+            seeded(derive_seed(self.seed, "network", *where))
             yield
+
+    def votes(self, totals: Totals) -> Votes:
+        """The votes of stacked totals. Raises UserError where a logit was infinite or NaN."""
+        self._refuse_broken()
+        counts, sums, squares = (total.cpu().numpy() for total in totals)
+        scores = ({beta: of[:, i] for i, beta in enumerate(self.betas)} for of in (sums, squares))
+        return Votes(counts, *scores)
+
+    def seen(self, rows: Tensor, logits: Tensor) -> None:
+        """Counts votes, and votes with an infinite or NaN logit: `logits` [B, classes] belong to the images
+        in `rows` int64 [B].
+        """
+        broken = ~logits.isfinite().all(1)
+        self._seen.index_add_(1, rows, torch.stack([torch.ones_like(broken), broken]).long())
+
+    def _refuse_broken(self) -> None:
+        votes, broken = self._seen.tolist()
+        if any(broken):
+            row = max(range(len(broken)), key=lambda i: broken[i] / max(votes[i], 1))
+            share = f"{broken[row]} of {votes[row]} votes ({broken[row] / votes[row]:.2%})"
+            images = f"in {sum(b > 0 for b in broken)} of {len(broken)} images"
+            raise UserError(f"{self.run}: image {self.images[row]}: {share} and votes {images}: {NOT_FINITE}")
+
+
+class JobVoter(Voter):
+    """The voter of a sample job: the network of a run, on the range of test images of the job's `spec`."""
+
+    def __init__(self, spec: dict[str, Any], inputs: Mapping[str, Path], device: torch.device) -> None:
+        """`inputs` has the `model` and `data` manifests, and the form stage's file (`form`) for a form that
+        had to be tried out.
+        """
+        self.spec, self.range = spec, range(*spec["images"])
+        audited = network_audit.load(inputs["model"], inputs["data"], device)
+        self.manifest = audited.manifest
+        form = forms.fixed(audited, spec, inputs.get("form"), inputs["data"], device)
+        x, self.labels = load_images(inputs["data"], "test", self.range, device)
+        noise: Noise = catalog.build("noises", spec["noise"])
+        super().__init__(audited, form, noise, spec["seed"], x, self.range, spec.get("betas", ()))
 
     def follow(self, items: Iterable[T], what: str, samples: int | Callable[[], int]) -> Iterator[T]:
         """Yields one item per image and reports progress; `samples` as in rs.machine.progress."""
-        label = f"{self.run} {what}, images {self.images.start}-{self.images.stop}"
+        label = f"{self.run} {what}, images {self.range.start}-{self.range.stop}"
         yield from follow(items, len(self.images), label, "images", samples=samples)
 
     def selected(self, file: Path) -> np.ndarray:
@@ -119,7 +163,7 @@ class Voter:
         """
         images, _, votes, origin = read_votes(file)
         if images.tolist() != list(self.images):
-            problem = f"holds other images than {self.images.start} to {self.images.stop}"
+            problem = f"holds other images than {self.range.start} to {self.range.stop}"
             raise UserError(f"{file}: {problem}; {ADVICE}")
         own = [self.manifest["sha256"], "select", canonical(self.spec["noise"]), self.spec["seed"]]
         if own != [origin["model"], *(origin["spec"].get(key) for key in ("purpose", "noise", "seed"))]:
@@ -150,29 +194,3 @@ class Voter:
         labels = self.labels.cpu().numpy()
         votes = self.votes(totals)
         write_votes(output, np.asarray(self.images, np.int64), labels, votes, self.origin(code, **facts))
-
-    def votes(self, totals: Totals) -> Votes:
-        """The votes of stacked totals. Raises UserError where a logit was infinite or NaN."""
-        self._refuse_broken()
-        counts, sums, squares = (total.cpu().numpy() for total in totals)
-        scores = ({beta: of[:, i] for i, beta in enumerate(self.betas)} for of in (sums, squares))
-        return Votes(counts, *scores)
-
-    def seen(self, rows: Tensor, logits: Tensor) -> None:
-        """Counts votes, and votes with an infinite or NaN logit: `logits` [B, classes] belong to the images
-        in `rows` int64 [B].
-        """
-        broken = ~logits.isfinite().all(1)
-        self._seen.index_add_(1, rows, torch.stack([torch.ones_like(broken), broken]).long())
-
-    def _none_seen(self) -> Tensor:
-        """Zero counts int64 [2, N]: per image its votes so far, and those with an infinite or NaN logit."""
-        return torch.zeros(2, len(self.x), dtype=torch.int64, device=self.device)
-
-    def _refuse_broken(self) -> None:
-        votes, broken = self._seen.tolist()
-        if any(broken):
-            row = max(range(len(broken)), key=lambda i: broken[i] / max(votes[i], 1))
-            share = f"{broken[row]} of {votes[row]} votes ({broken[row] / votes[row]:.2%})"
-            images = f"in {sum(b > 0 for b in broken)} of {len(broken)} images"
-            raise UserError(f"{self.run}: image {self.images[row]}: {share} and votes {images}: {NOT_FINITE}")

@@ -25,7 +25,7 @@ from rs.plan.plan import Plan
 from rs.provenance.files import read_json, read_table
 from rs.stages import execution
 from rs.stages.draw_files import read_votes
-from rs.stages.voter import Voter
+from rs.stages.voter import JobVoter
 from rs.study.study import Study
 
 pytestmark = pytest.mark.slow
@@ -247,7 +247,7 @@ def test_votes_that_are_not_a_number_are_counted_for_their_own_image(place):
     plan = place(foreign.NotANumber)
     execute(plan, "data", "import")
     job = next(j for j in plan.jobs["sample"].values() if j.spec["purpose"] == "estimate")
-    voter = Voter(job.spec, {k: Path(job.inputs[k]) for k in ("model", "data")}, torch.device("cpu"))
+    voter = JobVoter(job.spec, {k: Path(job.inputs[k]) for k in ("model", "data")}, torch.device("cpu"))
     drawn, wrong = ("estimate", job.spec["block"], 32), []
     for row in range(2):
         voter.vote(row, *drawn)

@@ -180,7 +180,7 @@ WAYS = {  # of sampling, by the module of each
 
 @pytest.mark.parametrize(("module", "stage"), WAYS.items(), ids=WAYS)
 def test_an_edit_of_a_way_of_sampling_makes_its_votes_stale_only(code, before, module, stage):
-    line = "    voter = Voter(spec, inputs, device)\n"
+    line = "    voter = JobVoter(spec, inputs, device)\n"
     code.edit(f"stages/{module}.py", line, f"{line}    voter.images = voter.images[1:]\n")
     assert code.stale(before) == {stage}
 

@@ -17,12 +17,13 @@ from scipy import special
 from rs.machine.devices import device_class
 from rs.methods.certificates.incremental import first_failure
 from rs.methods.noise.gaussian import Gaussian
+from rs.networks.audit import Audited
 from rs.plan.draw_paths import draw_file, files_of
 from rs.provenance.files import write_json
 from rs.settings.sampling import Stop
 from rs.stages import answers, certify_incremental, sample_answered, sample_incremental
 from rs.stages.draw_files import write_votes
-from rs.stages.voter import Voter
+from rs.stages.voter import JobVoter, Voter
 from rs.statistics.draws import Votes
 from rs.statistics.paired_stopping import PairedRule
 
@@ -40,7 +41,8 @@ class Line:
     """A linear classifier of two coordinates in the place of an inference form."""
 
     def __init__(self, name: str) -> None:
-        self.batch, self.passes, self.compared = 64, None, {}
+        self.batch, self.passes, self.compared, self.classes = 64, None, {}, 2
+        self.device = torch.device("cpu")
         self.weight = torch.tensor(DIRECTION[name], dtype=torch.float32)
         self.description = {
             "precision": "float32",
@@ -59,21 +61,16 @@ class Line:
         assert int(self.broken) == 0
 
 
-def voter(name: str, spec: dict[str, Any]) -> Voter:
+class LineVoter(JobVoter):
     """Of images (m, 0), for which a network fails with the probability Phi(-m cos(angle) / sigma)."""
-    made = object.__new__(Voter)
-    made.spec, made.device, made.images, made.noise = (
-        spec,
-        torch.device("cpu"),
-        range(IMAGES),
-        Gaussian(SIGMA),
-    )
-    made.manifest, made.run, made.chance, made.classes = {"sha256": name}, name, False, 2
-    made.form = Line(name)  # type: ignore[assignment]
-    made.x = torch.zeros(IMAGES, 1, 1, 2)
-    made.x[:, 0, 0, 0] = torch.from_numpy(MARGINS)
-    made.labels = torch.ones(IMAGES, dtype=torch.int64)
-    return made
+
+    def __init__(self, spec: dict[str, Any], inputs: dict[str, Path], _: torch.device) -> None:
+        name, x = inputs["model"].parent.name, torch.zeros(IMAGES, 1, 1, 2)
+        x[:, 0, 0, 0] = torch.from_numpy(MARGINS)
+        self.spec, self.range, self.manifest = spec, range(IMAGES), {"sha256": name}
+        self.labels = torch.ones(IMAGES, dtype=torch.int64)
+        audited = Audited(torch.nn.Identity(), self.manifest, x, name, False)
+        Voter.__init__(self, audited, Line(name), Gaussian(SIGMA), spec["seed"], x, self.range)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +81,7 @@ def draws(tmp_path_factory):
     with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         stack.enter_context(contextlib.chdir(folder))
         for module in (sample_answered, sample_incremental):
-            patch.setattr(module, "Voter", lambda spec, inputs, _: voter(inputs["model"].parent.name, spec))
+            patch.setattr(module, "JobVoter", LineVoter)
         for network in DIRECTION:
             manifest = {"sha256": network, "classes": 2, "run": network, "provenance": {"spec": {}}}
             write_json(Path(network) / "model.json", manifest)
@@ -145,7 +142,7 @@ def test_what_is_counted_and_where_it_stops_draw_by_draw(draws):
         found, _ = certify_incremental.paired(spec, selection, estimation)
     votes = {}
     for name in DIRECTION:
-        made = voter(name, COMMON)
+        made = LineVoter(COMMON, {"model": Path(name) / "model.json"}, torch.device("cpu"))
         rows = (made.noisy(row, "estimate", 0, 1024) for row in range(IMAGES))
         labels = [torch.cat([answers.answers(made.form, part) for part in row]) for row in rows]
         votes[name] = torch.stack(labels)

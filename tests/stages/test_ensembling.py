@@ -20,7 +20,7 @@ from rs.networks import checkpoints
 from rs.plan.plan import Plan
 from rs.plan.staleness import job_is_current
 from rs.provenance.files import read_json, read_table
-from rs.stages.voter import Voter
+from rs.stages.voter import JobVoter
 from rs.study.study import Study
 from rs.tables import aggregate as tables
 
@@ -96,7 +96,7 @@ def test_certified_attacked_and_told_as_any_other_network(ran, tmp_path):
 def test_what_draws_say_that_members_were_asked_is_what_the_definition_asks(ran):
     job = next(j for j in ran.plan.jobs["sample"].values() if "4x" in j.run and j.spec["purpose"] == "select")
     made = read_table(ran.path(job.target))[1]
-    voter = Voter(job.spec, {k: ran.path(job.inputs[k]) for k in ("model", "data")}, torch.device("cpu"))
+    voter = JobVoter(job.spec, {k: ran.path(job.inputs[k]) for k in ("model", "data")}, torch.device("cpu"))
     networks = {key: network for key, (network, _) in loaded(ran).items()}
     left = 0
     for row, image in enumerate(voter.x):

@@ -5,22 +5,29 @@ from __future__ import annotations
 import contextlib
 import copy
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from tiny_study import TINY, Workspace, write_study
 
 from rs.errors import UserError
 from rs.plan.plan import Plan
 from rs.plan.staleness import inputs_digest
 from rs.provenance.files import read_json, read_table, write_json, write_table
+from rs.stages import answers, sample_answered
 from rs.stages.answers import read_answers, read_columns
 from rs.stages.certify_incremental import paired
 from rs.stages.draw_files import read_votes
+from rs.stages.sample_incremental import Counted, First
+from rs.statistics.draws import Votes
 from rs.study.study import Study
 
 pytestmark = pytest.mark.slow
+CPU = torch.device("cpu")
 
 STUDY = copy.deepcopy(TINY) | {
     "attacks": [],
@@ -48,6 +55,34 @@ def made(workspace, tmp_path_factory):
     for job in sorted(jobs, key=lambda job: (job.stage != "sample", "source" in job.spec)):
         found.run(job)
     return found
+
+
+class Last:
+    """A network in its form that answers the last of its classes, more than two bytes can name."""
+
+    batch, classes, broken = 16, 2**16 + 8, torch.zeros((), dtype=torch.int64)
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.arange(self.classes).float().expand(len(images), -1)
+
+    def check(self) -> None:
+        pass
+
+
+def test_answers_of_many_classes_are_those_of_the_network(monkeypatch):
+    source, written = {"block": 16, "answers": 16}, {}
+    voter = SimpleNamespace(images=range(1), classes=Last.classes, chance=False, form=Last(), device=CPU)
+    voter.spec, voter.within_memory = {"source": source}, contextlib.nullcontext
+    voter.noisy = lambda *_: iter([torch.zeros(16, 1, 2, 2)])
+    voter.follow = lambda rows, *_, **__: rows
+    monkeypatch.setattr(sample_answered, "JobVoter", lambda *_: voter)
+    monkeypatch.setattr(answers, "write", lambda to, voter, counts, columns, code: written.update(columns))
+    sample_answered.sample({"block": 0, "size": 16}, {}, Path(), CPU, "code")
+    assert (written["answers"] == Last.classes - 1).all()
+    first = First(Votes(np.zeros((1, 2), np.int64)), written["answers"], {})
+    counted = Counted(voter, first)
+    next(counted._draws(0))
+    assert counted.totals[0, :, -1].tolist() == [16, 16, 16]
 
 
 @pytest.fixture
