@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import sys
 import sysconfig
@@ -131,6 +132,8 @@ def _of_python(file: str) -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):  # of any encoding: a letter that it lacks is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         act(understood(arguments))
     except UserError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
 import re
 import subprocess
@@ -257,3 +259,12 @@ def test_every_verb_can_be_asked_for_help(verb, capsys):
         main([verb.name, "--help"])
     assert caught.value.code == 0
     assert capsys.readouterr().out.startswith(f"usage: rs {verb.name} ")
+
+
+def test_a_terminal_that_lacks_a_letter_shows_its_number(monkeypatch):
+    printed = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed, encoding="ascii", write_through=True))
+    acting = argparse.Namespace(act=lambda _: print("\u03b5 = 0.25, data-\udcff"))
+    monkeypatch.setattr("rs.cli.main.understood", lambda _: acting)
+    assert main([]) == 0
+    assert printed.getvalue() == b"\\u03b5 = 0.25, data-\\udcff\n"
