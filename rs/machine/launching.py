@@ -39,7 +39,7 @@ def launched() -> bool:
 def torchrun(stage: str, job: dict[str, Any]) -> None:
     """Runs `rs STAGE --job JOB` in the job's number of processes and waits for them.
 
-    Raises UserError if a process raised one, and RuntimeError with the traceback for any other failure.
+    Raises UserError if a process raised one or left no error, RuntimeError with the traceback of any other.
     """
     import torch
     from torch.distributed import run
@@ -61,7 +61,10 @@ def torchrun(stage: str, job: dict[str, Any]) -> None:
         raise KeyboardInterrupt from None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        entry = (failure.error_file_data or {}).get("message", {})  # empty if a signal ended it
+        entry = failure.error_file_data["message"]
+        if not isinstance(entry, dict):  # it left no error: the system ended it, for lack of memory say
+            how = failure.signal_name() if failure.exitcode < 0 else f"exit code {failure.exitcode}"
+            raise UserError(f"{stage}: process {rank} of {job['processes']} ended by {how}") from None
         message, trace = entry.get("message", ""), entry.get("extraInfo", {}).get("py_callstack", "")
         if message.startswith(USER_ERROR):
             raise UserError(message.removeprefix(USER_ERROR)) from None

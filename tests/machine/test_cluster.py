@@ -15,6 +15,7 @@ import yaml
 from tiny_study import TINY, write_study
 
 from rs.cli import stages
+from rs.errors import UserError
 from rs.machine import launching
 from rs.plan.jobs import Job
 from rs.plan.stages import STAGES, STUDY_STAGES
@@ -136,3 +137,18 @@ def test_ctrl_c_of_several_processes_is_one_line(monkeypatch):
     monkeypatch.setattr(run, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         launching.torchrun("train", {"processes": 2, "spec": "SECRET"})
+
+
+@pytest.mark.parametrize(("code", "how"), [(-9, "SIGKILL"), (3, "exit code 3")])
+def test_a_process_that_the_system_ended_is_one_line(monkeypatch, code, how):
+    """As for lack of memory: it leaves no error of its own."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+
+    def killed(args: object) -> None:
+        failure = ProcessFailure(local_rank=1, pid=1, exitcode=code, error_file="none")
+        raise ChildFailedError("rs", {1: failure})
+
+    monkeypatch.setattr(run, "run", killed)
+    with pytest.raises(UserError, match=f"^train: process 1 of 2 ended by {how}$"):
+        launching.torchrun("train", {"processes": 2})
