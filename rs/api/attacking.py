@@ -18,9 +18,9 @@ from rs.api import inputs
 from rs.api.counts import label_array
 from rs.api.parameters import method_of, plain, radius_list
 from rs.api.smoothed import SmoothedClassifier
+from rs.api.voting import undisturbed
 from rs.errors import UserError, plural
 from rs.machine.devices import generator
-from rs.machine.float32 import full_float32
 from rs.machine.progress import follow
 from rs.methods import catalog
 from rs.methods.interfaces import AttackAtRadii
@@ -118,16 +118,16 @@ def attack(
     at = inputs.position_list(positions, len(x), verb)
     ready = smoothed._ready_for(x, verb)
     known = label_array(labels, len(x), ready.form.classes, f"{verb}: labels")
-    seen = Differentiable(ready.audited, ready.form_settings, smoothed.device)
-    if how.access != "gradient-free":
-        require_gradients(seen, x[0].to(smoothed.device), smoothed.name, method["name"])
     noise = catalog.build("noises", {"name": "none"}) if use.judge == "base" else ready.noise
     keep = getattr(how, "keeps_broken", False) if use.keep_broken is None else use.keep_broken
     together = max(1, ready.form.batch // getattr(how, "samples", 1))
     pieces = [range(len(x))[i : i + together] for i in range(0, len(x), together)]
     heading = (f"{method['name']} on {smoothed.name}", f"batches of {together} images")
     ordered, batches, measured = sorted({0.0, *map(float, use.radii)}), [], []
-    with full_float32(smoothed.device):
+    with undisturbed(smoothed.device):
+        seen = Differentiable(ready.audited, ready.form_settings, smoothed.device)
+        if how.access != "gradient-free":
+            require_gradients(seen, x[0].to(smoothed.device), smoothed.name, method["name"])
         for piece in follow(pieces, len(pieces), *heading) if progress else pieces:
             part, places = x[list(piece)].to(smoothed.device), [at[i] for i in piece]
             generators = [generator(smoothed.device, use.seed, "attack", place) for place in places]

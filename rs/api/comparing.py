@@ -55,7 +55,8 @@ def compare(
     and a verdict: `better`, `worse`, `equivalent` (within the metric's margin in `margins`) or `undecided`.
     The default `radii` are those of a study's report at which either one certifies anything. The result is
     about these two networks on other test images, not about other training seeds. Radii that stopped votes
-    leave open (`lower_bound`) have no test. Raises UserError without labels or common images.
+    leave open (`lower_bound`) have no test. Raises UserError for
+    radii in different norms, and without labels or common images.
     """
     import pandas as pd
 
@@ -64,6 +65,9 @@ def compare(
 
     if not (isinstance(a, Certification) and isinstance(b, Certification)):
         raise UserError("compare: give two certifications, as certify and certify_counts return them")
+    if a.norm != b.norm:
+        norms = f"a has l{a.norm:g} radii, b l{b.norm:g} radii".replace("linf", "l-infinity")
+        raise UserError(f"compare: {norms}; compare certificates of one norm")
     limits: _Limits = settings_of(_Limits, "compare", level=level, margins={} if margins is None else margins)
     if unknown := sorted(set(limits.margins) - set(METRICS)):
         raise UserError(f"compare: margins: {unknown[0]}: no such metric; allowed: {', '.join(METRICS)}")

@@ -124,6 +124,9 @@ def image_tensor(images: Images, verb: str) -> Tensor:
         images = torch.from_numpy(
             np.require(images, images.dtype.newbyteorder("=") if kept else np.float64, ["C", "W"])
         )
+    if images.layout != torch.strided or images.is_meta:
+        kind = "without values (device meta)" if images.is_meta else str(images.layout).removeprefix("torch.")
+        raise UserError(f"{verb}: images: a tensor {kind}; give a plain one (images.to_dense())")
     x = images.detach().cpu()
     shape = list(x.shape)
     if x.dim() != 4 or min(shape) < 1:

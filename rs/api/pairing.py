@@ -13,9 +13,8 @@ from torch import Tensor
 
 from rs.api.counts import NO_LABEL, Counts
 from rs.api.identity import images_digest, network_digest, origin_of
-from rs.api.voting import TOGETHER, Drawing, Ready, VoterAtHand
+from rs.api.voting import TOGETHER, Drawing, Ready, VoterAtHand, undisturbed
 from rs.errors import UserError, plural
-from rs.machine.float32 import full_float32
 from rs.machine.progress import follow
 from rs.methods.certificates.incremental import first_failure
 from rs.settings.sampling import Sampling
@@ -136,7 +135,7 @@ def _votes(
     if drawing.progress:
         label = f"{drawing.ready.audited.run} beside {first.ready.audited.run}"
         drawn = follow(drawn, len(top), label, "images", samples=0)
-    with full_float32(drawing.ready.form.device):
+    with undisturbed(drawing.ready.form.device):
         for _ in drawn:
             pass
     own, beside, both = np.concatenate(done).transpose(1, 0, 2)

@@ -7,7 +7,7 @@ alone. So the same images at the same positions get the same votes as in a study
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,8 @@ from rs.api.counts import Counts, label_array
 from rs.api.identity import origin_of
 from rs.api.pairing import FirstVotes, paired_draws, paired_rule
 from rs.api.parameters import method_of, owned, settings_of
-from rs.api.voting import Drawing, Ready, prepared, stopping_rule
+from rs.api.voting import Drawing, Ready, prepared, stop_of, stopping_rule, undisturbed
 from rs.errors import UserError
-from rs.machine.float32 import full_float32
 from rs.methods import catalog, claims
 from rs.methods.certificates.incremental import SHARE
 from rs.settings.attacks import Judge
@@ -114,8 +113,9 @@ class SmoothedClassifier:
         """Prediction, radius and lower bound of each image, at error `alpha` per image.
 
         `n0` votes choose the class; `n` separate votes bound its probability; both are fixed here. With
-        `stop={"radii": [...]}` or `stop={"width": w}` votes are sequential, and n is the maximum for an image
-        (docs/votes.md). `images` are float [N, C, H, W] in [0, 1]; `positions` are their positions in their
+        `stop={"radii": [...]}` or `stop={"width": w}` votes are sequential (docs/votes.md): an image gets them
+        a batch at a time, at most n, rounded up to whole batches; the rule's `alpha` is this one unless it
+        states another. `images` are float [N, C, H, W] in [0, 1]; `positions` are their positions in their
         data set, 0, 1, ... by default. `parameters` are the certificate's; `betas` store further softmax
         moments. Raises UserError, before anything is drawn, for what cannot be certified.
         """
@@ -127,7 +127,8 @@ class SmoothedClassifier:
         if "beta" in full and full["beta"] not in betas:
             betas = (*betas, full["beta"])
         mode = "fixed" if stop is None else "sequential"
-        sampling: Sampling = settings_of(Sampling, verb, n=n, n0=n0, betas=betas, mode=mode, stop=stop or {})
+        limits = {} if stop is None else stop_of(verb, stop, alpha)
+        sampling: Sampling = settings_of(Sampling, verb, n=n, n0=n0, betas=betas, mode=mode, stop=limits)
         rule = self._check_votes(verb, full | {"alpha": alpha}, sampling)
         x = inputs.image_tensor(images, verb)
         at = inputs.position_list(positions, len(x), verb)
@@ -174,7 +175,7 @@ class SmoothedClassifier:
         method = self._certificate(verb, "incremental", {"share": share})
         share = method["share"]
         alpha = settings_of(CertificateUse, verb, alpha=alpha).alpha
-        limits = {"alpha": alpha, **stop} if isinstance(stop, Mapping) else stop
+        limits = stop_of(verb, stop, alpha)
         sampling: Sampling = settings_of(Sampling, verb, n=n, n0=n0, mode="sequential", stop=limits)
         rule = paired_rule(verb, sampling, alpha, self.noise["sigma"], self._form["batch"], share)
         x, at = inputs.image_tensor(images, verb), certified.counts.images.tolist()
@@ -221,7 +222,7 @@ class SmoothedClassifier:
                 raise UserError(f"{verb}: {problem} (rs.smooth)")
             return self._ready
         noise, where = catalog.build("noises", self.noise), (self.device, self.name, self._allow)
-        with full_float32(self.device):
+        with undisturbed(self.device):
             self._ready = prepared(self._network, self._form, noise, self.seed, x, *where, verb)
         return self._ready
 

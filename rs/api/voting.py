@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,13 @@ from rs.statistics.stopping import StoppingRule
 
 BLOCK = 10_000  # votes of one seed, as in a study that states no block
 TOGETHER = 50  # images on the device at a time, as in a draw file
+
+
+@contextlib.contextmanager
+def undisturbed(device: torch.device) -> Iterator[None]:
+    """float32 is float32 inside, and what a network draws leaves the process's generators as they were."""
+    with full_float32(device), network_audit.kept_chance():
+        yield
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,7 @@ class Drawing:
         if self.progress:
             label = f"{self.ready.audited.run} {what}"
             rows = follow(rows, len(self.x), label, "images", samples=samples)
-        with full_float32(self.ready.form.device):
+        with undisturbed(self.ready.form.device):
             for _ in rows:
                 pass
 
@@ -143,7 +151,16 @@ def block_sizes(n: int) -> list[int]:
     return [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
 
 
+def stop_of(verb: str, stop: Any, alpha: float) -> Any:
+    """`stop` as a study's, at `alpha` unless it states another. Raises UserError for a key it has not."""
+    if not isinstance(stop, Mapping):
+        return stop
+    known = [field.name for field in fields(Stop)]
+    if unknown := [key for key in stop if key not in known]:
+        raise UserError(f"{verb}: stop: {unknown[0]}: no such key; allowed: {', '.join(known)}")
+    return {"alpha": alpha, **stop}
+
+
 def stopping_rule(stop: Stop, sigma: float, n: int, batch: int) -> StoppingRule:
-    """The rule in blocks of whole batches, to which n is rounded up, as in a study that states no block."""
-    block = max(min(n, BLOCK) // batch, 1) * batch
-    return StoppingRule(stop, sigma, -(-n // block) * block, block)
+    """The rule in blocks of one batch, to which n is rounded up: most images need few votes."""
+    return StoppingRule(stop, sigma, -(-n // batch) * batch, batch)

@@ -53,6 +53,8 @@ def test_a_margin_makes_the_same_equivalent(pair):
 def test_what_cannot_be_compared(pair):
     counts = pair[0].counts
     unlabelled = rs.certify_counts((counts.selection, counts.estimation), sigma=0.5)
+    votes, classes = (counts.selection, counts.estimation), np.zeros(N, int)
+    in_l1 = rs.certify_counts(votes, "laplace_l1", noise="laplace", scale=0.5, labels=classes)
     for call, line in (
         (lambda: rs.compare(pair[0], pair[1].radius), "give two certifications"),
         (lambda: rs.compare(*pair, level=1), "compare: level: 1: must be less than 1"),
@@ -65,6 +67,7 @@ def test_what_cannot_be_compared(pair):
         (lambda: rs.compare(*pair, radii=0.5), "radii: 0.5: give a list of numbers from 0: [0.5]"),
         (lambda: rs.compare(pair[0], certified(np.zeros(N, int), np.ones(N, int))), "label"),
         (lambda: rs.compare(pair[0], unlabelled), "no labels were given"),
+        (lambda: rs.compare(in_l1, pair[0]), "compare: a has l1 radii, b l2 radii; compare certificates of"),
     ):
         with pytest.raises(rs.UserError) as caught:
             call()

@@ -84,6 +84,26 @@ def test_a_callable_counts_as_its_network_and_the_model_is_left_as_it_is(nearest
     np.testing.assert_array_equal(called.counts.estimation, module.counts.estimation)
 
 
+def test_draws_of_a_network_leave_the_callers_generators_as_they_were(nearest_mean, digits):
+    x, y = digits
+    network = nn.Sequential(nearest_mean, Draws())
+    for allow in ((), ("chance",)):
+        chancy = rs.smooth(network, sigma=SIGMA, batch=32, device="cpu", allow=allow)
+        before = torch.get_rng_state()
+        if not allow:
+            with pytest.raises(rs.UserError, match="draws at random"):
+                chancy.certify(x[:2], n=32, progress=False)
+        else:
+            chancy.certify(x[:2], n=32, progress=False)
+            rs.attack(chancy, x[:2], y[:2], radii=[0.1], steps=1, judge=20, progress=False)
+        assert torch.equal(before, torch.get_rng_state())
+
+
+class Draws(nn.Module):
+    def forward(self, logits):
+        return logits + torch.rand_like(logits)
+
+
 def test_blocks_beyond_the_first_are_drawn_anew_and_add_up(smoothed, digits, monkeypatch):
     x, _ = digits
     monkeypatch.setattr("rs.api.voting.BLOCK", 64)
@@ -92,17 +112,18 @@ def test_blocks_beyond_the_first_are_drawn_anew_and_add_up(smoothed, digits, mon
     assert (two >= one).all()
 
 
-def test_sequential_votes_stop_as_the_rule_says_and_only_anytime_bounds_take_them(
-    smoothed, digits, monkeypatch
-):
+def test_sequential_votes_stop_as_the_rule_says_and_only_anytime_bounds_take_them(smoothed, digits):
     x, _ = digits
-    monkeypatch.setattr("rs.api.voting.BLOCK", 64)
     found = smoothed.certify(x[:8], n=4096, stop={"radii": [0.1]}, progress=False)
     n = found.counts.draws.estimation.n
     assert found.counts.draws.stopping == "sequential"
     assert n.min() < 1000  # most images are clear
-    assert (n % 64 == 0).all()
+    assert (n % 32 == 0).all()  # a look after every batch
     assert (found.radius[found.prediction >= 0] > 0).all()
+    assert found.counts.draws.stop["alpha"] == 0.001
+    strict = smoothed.certify(x[:8], n=4096, alpha=1e-6, stop={"radii": [0.1]}, progress=False)
+    assert strict.counts.draws.stop["alpha"] == 1e-6  # stopped for the claim that is made of the votes
+    assert (strict.counts.draws.estimation.n >= n).all()
     # a bound for a fixed number of votes would say more: it is not taken
     hits = found.counts.estimation[np.arange(8), found.counts.selection.argmax(1)]
     fixed = special.betaincinv(hits, n + 1 - hits, 0.001)
