@@ -80,9 +80,11 @@ def _certified(tables: Path) -> Iterator[str]:
     for key, rows in groups[:MOST]:
         under = f"Under {key[0]}, {key[1]}: " if several else ""
         sentences = [_average(b) for b in averages if (b.smoothing, b.by) == key]
-        sentences += _by_radius([b for b in leaders if (b.smoothing, b.by) == key], rows, "certifies most")
-        none = _none(rows, "certifies more")
-        yield f"{under}{'; '.join(sentences) or (none if under else none.capitalize())}."
+        by_radius = _by_radius([b for b in leaders if (b.smoothing, b.by) == key], rows, "certifies most")
+        if not by_radius and (rows["radius"].notna().any() or not sentences):
+            none = _none(rows, "certifies more")
+            by_radius = [none if under or sentences else none.capitalize()]
+        yield f"{under}{'; '.join(sentences + by_radius)}."
 
 
 def _attacked(tables: Path) -> Iterator[str]:

@@ -119,7 +119,7 @@
         return make("tr", { class: tie ? "tie" : "" }, make("td", { class: "swatch" }, box, marks.sample(line)),
           make("td", { class: line.name.length > 30 && "long" }, make("button", { type: "button", title: "the images behind this number", onclick: () => open(line, r) }, ...breakable(line.name)), ...(line.estimate ? [make("span", { class: "mark" }, "estimate")] : [])),
           make("td", { class: "number" }, down(p), make("small", {}, `${down(low)}–${up(high)}`)),
-          make("td", { class: "number" }, line === best ? "best" : signed(nearest(d)), make("small", {}, line === best ? "" : tie ? "no real difference" : `${signed(down(from))} to ${signed(up(to))}`)),
+          make("td", { class: "number" }, line === best ? "best" : signed(nearest(d)) + (tie ? " ◐" : ""), make("small", {}, line === best ? "" : `${signed(down(from))} to ${signed(up(to))}`)),
           make("td", { class: "number" }, printed ? printed.value.toFixed(3) : "", make("small", {}, printed?.status ?? "")));
       }));
     }

@@ -59,6 +59,11 @@ def test_the_largest_average_is_said_first(tmp_path: Path) -> None:
         sentence
         == "one has the largest average certified radius (+0.050 [+0.030, +0.070] over two, the next)."
     )
+    (sentence,) = answers(tables(tmp_path, [*only, pair("one", "two", 0.5, 0.03, "undecided")]))
+    assert sentence.endswith(
+        "over two, the next); neither run certifies more than the other at any radius beyond the images' "
+        "noise, all comparisons counted."
+    )
 
 
 def test_without_a_real_difference_no_run_is_named(tmp_path: Path) -> None:
