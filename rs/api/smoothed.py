@@ -113,9 +113,9 @@ class SmoothedClassifier:
         """Prediction, radius and lower bound of each image, at error `alpha` per image.
 
         `n0` votes choose the class; `n` separate votes bound its probability; both are fixed here. With
-        `stop={"radii": [...]}` or `stop={"width": w}` votes are sequential (docs/votes.md): an image gets them
-        a batch at a time, at most n, rounded up to whole batches; the rule's `alpha` is this one unless it
-        states another. `images` are float [N, C, H, W] in [0, 1]; `positions` are their positions in their
+        `stop={"radii": [...]}` or `stop={"width": w}` votes are sequential (docs/votes.md): an image gets
+        them a batch at a time, at most n, rounded up to whole batches; the rule's `alpha` is this one unless
+        it states another. `images` are float [N, C, H, W] in [0, 1]; `positions` are their positions in their
         data set, 0, 1, ... by default. `parameters` are the certificate's; `betas` store further softmax
         moments. Raises UserError, before anything is drawn, for what cannot be certified.
         """

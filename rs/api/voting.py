@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rs.api import inputs
 from rs.api.counts import joined
 from rs.errors import UserError
+from rs.machine.chance import kept_chance
 from rs.machine.float32 import full_float32
 from rs.machine.progress import follow
 from rs.networks import audit as network_audit
@@ -37,7 +38,7 @@ TOGETHER = 50  # images on the device at a time, as in a draw file
 @contextlib.contextmanager
 def undisturbed(device: torch.device) -> Iterator[None]:
     """float32 is float32 inside, and what a network draws leaves the process's generators as they were."""
-    with full_float32(device), network_audit.kept_chance():
+    with full_float32(device), kept_chance():
         yield
 
 

@@ -157,13 +157,27 @@ def without_prefixes(state: State) -> Iterator[State]:
         yield state
 
 
+def without_shared(state: State) -> Iterator[State]:
+    """The state dict as it is, and again without each first part that all its names share, as `net.`. Not
+    without numbers: what stands before the network in a `Sequential`, as a normalisation, may lack weights.
+    """
+    yield state
+    while len(heads := {name.partition(".")[:2] for name in state}) == 1:
+        head, dot = heads.pop()
+        if not dot or head.isdigit():
+            return
+        state = below(state, head + dot)
+        yield state
+
+
 def fitted(state: State, own: State) -> State:
-    """`state` under the names of the network's own state dict, as far as dropping prefixes achieves that.
+    """`state` under the names of the network's own state dict, as far as dropping what all names begin with
+    achieves that. In Lightning's checkpoints this is the name of the attribute that holds the network.
 
     Batch norm's `num_batches_tracked`, which old files lack and evaluation never reads, is filled in; so are
     versions of modules.
     """
-    best = max(without_prefixes(state), key=lambda s: len(s.keys() & own.keys()))
+    best = max(without_shared(state), key=lambda s: len(s.keys() & own.keys()))
     filled = {k: v for k, v in own.items() if k.endswith("num_batches_tracked")} | dict(best)
     return versioned(filled, versions_of(own) | versions_of(best))
 

@@ -63,10 +63,7 @@ def test_models(model, line):
 @pytest.mark.parametrize(
     ("images", "line"),
     [
-        (
-            (X * 255).astype(np.uint8),
-            "images: uint8; allowed floating-point numbers in [0, 1]",
-        ),
+        ((X * 255).astype(np.uint8), "images: uint8; allowed floating-point numbers in [0, 1]"),
         (X * 255, "allowed [0, 1]: normalisation belongs into the model"),
         (X - 0.5, "images: values from -0."),
         (X.tolist(), "images: a list; give a tensor or array [N, C, H, W]"),

@@ -57,6 +57,7 @@ LAYOUTS: dict[str, tuple[Any, str]] = {
     "ema": ({"ema": WEIGHTS}, "ema"),
     "deep": ({"state": {"ema": {"shadow": WEIGHTS, "decay": 0.9}}}, "state.ema.shadow"),
     "beside an optimizer": ({"state_dict": WEIGHTS, "optimizer": trained()}, "state_dict"),
+    "of Lightning": ({"state_dict": prefixed("net."), "epoch": 3, "global_step": 10}, "state_dict"),
     "compiled": ({"state_dict": prefixed("_orig_mod.")}, "state_dict"),
     "lightning": ({"state_dict": prefixed("model."), "hyper_parameters": {"lr": 0.1}}, "state_dict"),
     "compiled and parallel": (prefixed("module._orig_mod."), ""),
@@ -184,7 +185,7 @@ def test_each_format_hints_at_the_other(imports: Any) -> None:
     assert imports(format="cohen", normalization="none").exists()
     torch.save(prefixed("module.1."), "w.pth")
     assert imports(format="cohen", normalization="none").exists()
-    torch.save({"net": prefixed("features.")}, "w.pth")
+    torch.save({"net": prefixed("features.") | {"head.weight": torch.zeros(2, 2)}}, "w.pth")
     with pytest.raises(UserError, match=r"does not begin with 1\. \(try plain\)$"):
         imports(format="cohen", normalization="none")
     with pytest.raises(UserError, match=r"has the unknown tensor|lacks tensor") as caught:
