@@ -143,7 +143,8 @@ def image_tensor(images: Images, verb: str) -> Tensor:
     if low < 0 or high > 1:
         problem = f"values from {low:g} to {high:g}; allowed [0, 1]: normalisation belongs into the model"
         raise UserError(f"{verb}: images: {problem}")
-    return x.float().contiguous()
+    with torch.inference_mode(False):  # an attack takes gradients, which tensors of that mode have not
+        return x.float().contiguous().clone() if x.is_inference() else x.float().contiguous()
 
 
 def position_list(positions: ArrayLike | None, images: int, verb: str) -> list[int]:

@@ -37,8 +37,10 @@ TOGETHER = 50  # images on the device at a time, as in a draw file
 
 @contextlib.contextmanager
 def undisturbed(device: torch.device) -> Iterator[None]:
-    """float32 is float32 inside, and what a network draws leaves the process's generators as they were."""
-    with full_float32(device), kept_chance():
+    """float32 is float32 inside, gradients can be taken, and what a network draws leaves the process's
+    generators as they were.
+    """
+    with torch.inference_mode(False), full_float32(device), kept_chance():
         yield
 
 

@@ -41,6 +41,7 @@ from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rs.machine.chance import kept_chance, seeded
 from rs.machine.devices import device_name, generator
 from rs.machine.progress import follow
 from rs.methods import catalog
@@ -52,7 +53,7 @@ from rs.settings.distributional import Distributional
 from rs.smoothing.ascent import lagrangian_ascent, pgd
 from rs.smoothing.noise import Noise
 from rs.smoothing.smoothed import Smoothed, noisy_logits
-from rs.statistics.seeding import Purpose
+from rs.statistics.seeding import Purpose, derive_seed
 
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
@@ -87,8 +88,10 @@ def observe(
         adversary = Adversary(differentiable, noise, settings, x, y, batch)
         seen = {"base": catalog.build("noises", {"name": "none"})}
         seen |= {"smoothed": noise} if getattr(noise, "sigma", 0.0) > 0 else {}
-        for name, its_noise in seen.items():
-            rows += adversary.rows(name, its_noise) + adversary.independent(name, its_noise)
+        with kept_chance():
+            seeded(derive_seed(settings.seed, "network", batch[0]))  # for a network that draws itself
+            for name, its_noise in seen.items():
+                rows += adversary.rows(name, its_noise) + adversary.independent(name, its_noise)
     origin = provenance(
         spec,
         code,

@@ -19,9 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rs.machine.chance import kept_chance, seeded
 from rs.methods.interfaces import AttackAtRadii, MinimalAttack
 from rs.smoothing.smoothed import Smoothed
 from rs.stages.judge import Judge, project, size
+from rs.statistics.seeding import derive_seed
 
 OUTWARDS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.4)
 SLACK = 1e-6  # relative: float32 images on the sphere may round to just outside
@@ -95,7 +97,22 @@ def outcomes(
     keep: bool,
     clean: Outcome | None = None,
 ) -> list[Outcome]:
-    """The attack at every radius (ascending, from 0). `clean` is the outcome at 0, if known."""
+    """The attack at every radius (ascending, from 0). `clean` is the outcome at 0, if known.
+
+    A network that draws itself is seeded by the first image: the batch has one outcome.
+    """
+    with kept_chance():
+        seeded(derive_seed(target.smoothed.generators[0].initial_seed(), "network", target.positions[0]))
+        return _outcomes(method, target, radii, keep, clean)
+
+
+def _outcomes(
+    method: AttackAtRadii | MinimalAttack,
+    target: Target,
+    radii: Sequence[float],
+    keep: bool,
+    clean: Outcome | None,
+) -> list[Outcome]:
     if clean is None:
         none = torch.zeros(len(target.x), dtype=torch.int64)
         clean = Outcome(0.0, target.x, none, target.judge.votes(target.x, target.positions))

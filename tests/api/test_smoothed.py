@@ -87,16 +87,35 @@ def test_a_callable_counts_as_its_network_and_the_model_is_left_as_it_is(nearest
 def test_draws_of_a_network_leave_the_callers_generators_as_they_were(nearest_mean, digits):
     x, y = digits
     network = nn.Sequential(nearest_mean, Draws())
-    for allow in ((), ("chance",)):
-        chancy = rs.smooth(network, sigma=SIGMA, batch=32, device="cpu", allow=allow)
-        before = torch.get_rng_state()
-        if not allow:
-            with pytest.raises(rs.UserError, match="draws at random"):
-                chancy.certify(x[:2], n=32, progress=False)
-        else:
-            chancy.certify(x[:2], n=32, progress=False)
-            rs.attack(chancy, x[:2], y[:2], radii=[0.1], steps=1, judge=20, progress=False)
-        assert torch.equal(before, torch.get_rng_state())
+    before = torch.get_rng_state()
+    with pytest.raises(rs.UserError, match="draws at random"):
+        rs.smooth(network, sigma=SIGMA, batch=32, device="cpu").certify(x[:2], n=32, progress=False)
+    chancy = rs.smooth(network, sigma=SIGMA, batch=32, device="cpu", allow=("chance",))
+    chancy.certify(x[:2], n=32, progress=False)
+    first = rs.attack(chancy, x[:2], y[:2], radii=[0.1], steps=1, judge=20, progress=False)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.rand(7)  # and the attack does not depend on what the process draws
+    again = rs.attack(chancy, x[:2], y[:2], radii=[0.1], steps=1, judge=20, progress=False)
+    assert torch.equal(first.images, again.images)
+    np.testing.assert_array_equal(first.votes, again.votes)
+
+
+@pytest.mark.usefixtures("kept_float32")
+def test_inference_mode_and_another_default_type_around_the_call_change_nothing(smoothed, digits):
+    x, y = (torch.from_numpy(of) for of in digits)
+    plain = smoothed.certify(x[:3], n=64, progress=False)
+    moved = rs.attack(smoothed, x[:3], y[:3], radii=[0.3], judge=20, progress=False)
+    torch.set_default_dtype(torch.float64)
+    with torch.inference_mode():
+        images = x[:3] + 0.0
+        fresh = rs.smooth(lambda rows: smoothed._network(rows), sigma=SIGMA, batch=32, device="cpu")
+        found = fresh.certify(images, n=64, progress=False)
+        attacked = rs.attack(fresh, images, y[:3], radii=[0.3], judge=20, progress=False)
+    assert torch.get_default_dtype() == torch.float64
+    np.testing.assert_array_equal(found.counts.estimation, plain.counts.estimation)
+    assert torch.equal(attacked.images, moved.images)
+    again = rs.attack(smoothed, images, y[:3], radii=[0.3], judge=20, progress=False)
+    assert torch.equal(again.images, moved.images)
 
 
 class Draws(nn.Module):

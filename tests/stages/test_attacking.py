@@ -240,7 +240,8 @@ def test_an_image_counts_at_a_radius_that_it_keeps_up_to_rounding(excess, counts
     def judged(x, *_):
         return torch.tensor([[0, 9] if image[0, 0, 0] > 0.2 else [9, 0] for image in x])
 
-    x, smoothed = torch.zeros(2, 1, 2, 2), SimpleNamespace(restart=lambda: None)
+    x, draws = torch.zeros(2, 1, 2, 2), [torch.Generator()] * 2
+    smoothed = SimpleNamespace(restart=lambda: None, generators=draws)
     target = Target(smoothed, x, torch.zeros(2, dtype=torch.int64), [0, 1], SimpleNamespace(votes=judged))
     found = list(outcomes(Beyond(), target, [0.0, 0.5], False))
     assert found[-1].broken(target.y).tolist() == [counts, counts]
