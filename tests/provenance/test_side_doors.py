@@ -81,6 +81,7 @@ def test_what_carries_a_job_out_knows_no_stage():
     assert called == {
         *("rs.stages.execution", "rs.plan.staleness", "rs.machine.devices"),
         "rs.plan.extras",  # refuses, before anything is computed
+        *("rs.machine.launching", "rs.machine.gpu_slots"),  # choose a GPU of several
     }
 
 

@@ -26,6 +26,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
 
     def go(address: str, script: str = "", **options: Any) -> Any:
         context = browser.new_context(**options)
+        context.set_default_timeout(120_000)  # milliseconds; on a busy machine a page takes half a minute
         contexts.append(context)
         if script:
             context.add_init_script(script)
