@@ -55,8 +55,8 @@ def compare(
     and a verdict: `better`, `worse`, `equivalent` (within the metric's margin in `margins`) or `undecided`.
     The default `radii` are those of a study's report at which either one certifies anything. The result is
     about these two networks on other test images, not about other training seeds. Radii that stopped votes
-    leave open (`lower_bound`) have no test. Raises UserError for
-    radii in different norms, and without labels or common images.
+    leave open (`lower_bound`) have no test. Raises UserError for radii in different norms, and without labels
+    or common images.
     """
     import pandas as pd
 

@@ -149,12 +149,11 @@ def below(state: State, prefix: str) -> State:
     return versioned({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, own)
 
 
-def without_prefixes(state: State) -> Iterator[State]:
-    """The state dict as it is, and again without each of PREFIXES with which all its names begin."""
-    yield state
+def without_prefixes(state: State) -> State:
+    """The state dict without each of PREFIXES with which all its names begin."""
     while state and (prefix := next((p for p in PREFIXES if all(k.startswith(p) for k in state)), None)):
         state = below(state, prefix)
-        yield state
+    return state
 
 
 def without_shared(state: State) -> Iterator[State]:
@@ -184,13 +183,13 @@ def fitted(state: State, own: State) -> State:
 
 def is_cohens(state: State) -> bool:
     """Whether all names are those of `Sequential(norm, net)`."""
-    *_, plain = without_prefixes(state)
+    plain = without_prefixes(state)
     return {k.partition(".")[0] for k in plain} in ({"1"}, {"0", "1"})
 
 
 def from_cohen(path: Path, state: State) -> State:
     """Names without the `1.` of `Sequential(norm, net)`; `0.*`, of `norm`, is dropped."""
-    *_, plain = without_prefixes(state)
+    plain = without_prefixes(state)
     if foreign := [k for k in plain if not k.startswith(("0.", "1."))]:
         raise UserError(
             f"{path}: not in Cohen's format: tensor {foreign[0]} does not begin with 1. (try plain)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shutil
 
@@ -10,7 +11,9 @@ import pandas as pd
 import pytest
 import torch
 from tiny_study import TINY, Workspace, write_study
+from torch import nn
 
+from rs.networks import audit as network_audit
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table, write_table
 from rs.report import figures
@@ -87,6 +90,25 @@ def test_an_image_does_not_depend_on_the_others(ran, tmp_path):
     fewer = read_table(out)[0].to_pandas()
     whole = observations(ran, "gaussian")[0].to_pandas()
     pd.testing.assert_frame_equal(fewer, whole[whole["image"] < 2].reset_index(drop=True), rtol=1e-4)
+
+
+def test_a_network_that_draws_itself_is_observed_the_same_way_again(ran, tmp_path, monkeypatch):
+    class Draws(nn.Module):
+        def forward(self, logits):
+            return logits + torch.rand_like(logits)
+
+    def load(*places, load=network_audit.load):
+        audited = load(*places)
+        return dataclasses.replace(audited, network=nn.Sequential(audited.network, Draws()), chance=True)
+
+    monkeypatch.setattr(network_audit, "load", load)
+    job, frames = ran.job("distributional", "nal"), []
+    for name in ("first", "second"):
+        torch.rand(7)  # whatever else the process draws
+        ran.run(job, outputs={"observed": tmp_path / name})
+        frames.append(read_table(tmp_path / name)[0].to_pandas())
+    pd.testing.assert_frame_equal(*frames)
+    assert (frames[0]["loss"] != observations(ran, "nal")[0].to_pandas()["loss"]).any()
 
 
 def test_a_clip_bounds_the_cross_entropy():
