@@ -6,7 +6,11 @@ They name code by its digest, so they do not apply to files of other code, or to
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,4 +57,19 @@ def _read(path: Path, time: int) -> list[dict[str, Any]]:
 
 
 def add(folder: Path, entries: list[dict[str, Any]]) -> None:
-    write_json(folder / NAME, {"accepted": [*read(folder), *entries]})
+    """Behind those that are there, also where other processes add at the same time."""
+    with _alone(folder):
+        _read.cache_clear()  # what another process has just added may bear the same time
+        write_json(folder / NAME, {"accepted": [*read(folder), *entries]})
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds the lock of the folder itself, which leaves no file; a file system without such locks has none."""
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from rs.errors import plural
+from rs.report.html_table import difference
+from rs.report.numerals import MINUS
 
 _ARE = {"agrees": "agree", "differs": "differ", "holds": "hold", "fails": "fail"}  # the others take a verb
 _HAVE = {"other settings", "no verdict"}
@@ -64,9 +65,10 @@ def verdict_words(row: Mapping[Any, Any]) -> str:
         return "bounded: voting stopped at a lower bound; all votes would decide it"
     if pd.isna(row.get("difference")):
         return status
-    text = f"{status}: {_signed(row['difference'])}"
-    if pd.notna(row["difference_low"]):
-        text += f" [{_signed(row['difference_low'])}, {_signed(row['difference_high'])}]"
+    known = pd.notna(row["difference_low"])
+    ends = (row["difference_low"], row["difference_high"]) if known else (0.0, 0.0)
+    nearest, low, high = (text.replace(MINUS, "-") for text in difference(row["difference"], *ends))
+    text = f"{status}: {nearest}" + (f" [{low}, {high}]" if known else "")
     if status == "agrees":
         text += f", within {row['margin']:.3g}"
     elif status == "differs":
@@ -76,7 +78,7 @@ def verdict_words(row: Mapping[Any, Any]) -> str:
         text += f"; the paper's own noise exceeds {row['margin']:.3g}"
     else:
         text += f"; {_decides(row)}"
-    if pd.notna(row["difference_low"]) and "seeds" not in row["counted"]:
+    if known and "seeds" not in row["counted"]:
         seeds = plural(row["seeds"], "seed", spec=".0f")
         text += f" ({seeds}: the spread over seeds is not counted)"
     return text
@@ -96,6 +98,3 @@ def _decides(row: Mapping[Any, Any]) -> str:
     one = "training seed" if what == "seeds" else what.removesuffix("s")
     return f"{plural(count, one, spec=',.0f')} may decide it"
 
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}" if math.isfinite(value) else "-∞" if value < 0 else "∞"

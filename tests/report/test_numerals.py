@@ -53,7 +53,7 @@ def test_only_the_minus_of_a_number_changes_in_a_sentence(terminal: str, page: s
 def test_an_interval_without_a_lower_end_has_the_sign_of_infinity() -> None:
     row: dict[str, Any] = {"status": "undecided", "difference": -0.1, "difference_low": -math.inf}
     row |= {"difference_high": math.inf, "decides": None, "decides_count": None, "counted": "seeds"}
-    assert verdict_words(row).startswith("undecided: -0.100 [-∞, ∞];")
+    assert verdict_words(row).startswith("undecided: -0.100 [-∞, +∞];")
 
 
 def test_verdicts_and_claims_of_a_page_have_it(tmp_path: Path) -> None:
