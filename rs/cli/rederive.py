@@ -17,10 +17,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from rs.cli import study_stages
 from rs.cli.overview import certified_accuracy_text, published_text, with_seeds
 from rs.errors import UserError, plural
 from rs.plan.jobs import RESULTS, PlannedRun
 from rs.plan.plan import Plan
+from rs.provenance.files import make_folder
 from rs.stages.execution import as_dict, execute
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
@@ -73,6 +75,21 @@ def text_of(files: list[Path], observations: Path) -> str:
         parts += [attacks_text(tables), calibration_text(tables)]
         sections = [part for part in parts if part and not part.startswith("no certificate")]
         return "\n\n".join(sections or [trainings_text(tables)]) + "\n"
+
+
+def write_study(files: list[Path], observations: Path, folder: Path) -> None:
+    """The study's page, figures and tables as in `results/<name>`, in a folder that is new or empty.
+
+    Raises UserError for another folder.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is not empty; name a new folder for the page, the figures and the tables")
+    plan, place = Plan(Study(files)), folder.resolve()
+    with certified(plan, observations, plan.runs):
+        study_stages.aggregate(plan)
+        study_stages.report(plan)
+        make_folder(place, "report.html")
+        shutil.copytree(plan.folder, place, dirs_exist_ok=True)
 
 
 def attacks_text(tables: Path) -> str:

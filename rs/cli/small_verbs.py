@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from rs.cli.plans import plan_of
+from rs.errors import UserError
 
 
 def show(args: argparse.Namespace) -> None:
@@ -43,12 +44,20 @@ def rederive_arguments(parser: argparse.ArgumentParser) -> None:
     kept = Path("evidence/runs")
     help_text = f"where the observations are kept (default: {kept})"
     parser.add_argument("--observations", type=Path, default=kept, metavar="FOLDER", help=help_text)
+    into = "with --study: write its page, figures and tables into this new folder instead of printing"
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help=into)
 
 
 def rederive(args: argparse.Namespace) -> None:
-    from rs.cli.rederive import read_list, text_of
+    from rs.cli.rederive import read_list, text_of, write_study
     from rs.provenance.files import write_text
 
+    if args.into and not args.study:
+        raise UserError("--into: a folder for the page of one study, which --study names")
+    if args.into:
+        write_study(args.study, args.observations, args.into)
+        print(f"{args.into / 'report.html'}")
+        return
     if args.study:
         print(text_of(args.study, args.observations), end="")
         return

@@ -97,4 +97,3 @@ def _decides(row: Mapping[Any, Any]) -> str:
         return f"{plural(count, 'training seed', spec=',.0f')} at least"
     one = "training seed" if what == "seeds" else what.removesuffix("s")
     return f"{plural(count, one, spec=',.0f')} may decide it"
-

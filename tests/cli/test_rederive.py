@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+from math import floor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import rs
 from rs.cli.main import main
 from rs.cli.rederive import read_list, text_of
 from rs.errors import UserError
@@ -41,6 +43,30 @@ def test_another_vote_is_another_table(tmp_path):
     write_votes(draws, images, labels, Votes(counts), provenance)
     with contextlib.chdir(CHECKOUT):
         assert text_of(files, kept) != text_of(files, OBSERVATIONS)
+
+
+def test_a_page_and_tables_are_made_from_what_is_kept(tmp_path, capsys):
+    """Into a new folder, laid out as the study's results, so that `rs.read` reads it."""
+    files = next(files for table, files in TABLES.items() if table.stem == "mnist-table6-1")
+    folder = tmp_path / "kept"
+    request = ["rederive", "--study", *map(str, files), "--into", str(folder)]
+    with contextlib.chdir(CHECKOUT):
+        assert main(request) == 0
+        assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
+        certified = rs.read(folder)["average_certified_radius"]
+        page = (folder / "report.html").read_text()
+        assert main(request) == 1  # nothing is overwritten
+    assert "is not empty" in capsys.readouterr().err
+    for row in certified.to_dict("records"):
+        assert row["label"] in page
+        assert f"{floor(row['acr'] * 1000) / 1000:.3f}" in page
+    assert (folder / "figures/certified-accuracy.svg").is_file()
+    assert (folder / "report.html").read_text() == page
+
+
+def test_a_folder_for_a_page_needs_a_study(tmp_path, capsys):
+    assert main(["rederive", "--list", str(tmp_path / "list.yaml"), "--into", str(tmp_path / "new")]) == 1
+    assert "--study" in capsys.readouterr().err
 
 
 def test_observations_that_are_not_there_are_named(tmp_path):
