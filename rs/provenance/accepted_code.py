@@ -65,7 +65,7 @@ def add(folder: Path, entries: list[dict[str, Any]]) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Holds the lock of the folder itself, which leaves no file. Without one where the file system has none."""
+    """Holds the lock of the folder itself, which leaves no file; none where the file system has no locks."""
     place = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
