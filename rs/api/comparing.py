@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rs.api.certification import Certification
 from rs.api.parameters import radius_list, settings_of
 from rs.errors import UserError
+from rs.settings.labels import certificate_label
 from rs.settings.limits import Positive, Share
 from rs.settings.study import Report
+from rs.study.schema import method_schema, prune
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +33,9 @@ SHOWN = (
     "adjusted_p",
     "verdict",
     "lower_bound",
+    "rigorous",
 )
+ACROSS = "give across=True to compare them all the same"
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ def compare(
     radii: Sequence[float] | None = None,
     level: float = 0.95,
     margins: dict[str, float] | None = None,
+    across: bool = False,
 ) -> pd.DataFrame:
     """The difference a minus b of average certified radius, median radius and certified accuracy, paired by
     image.
@@ -55,12 +60,14 @@ def compare(
     and a verdict: `better`, `worse`, `equivalent` (within the metric's margin in `margins`) or `undecided`.
     The default `radii` are those of a study's report at which either one certifies anything. The result is
     about these two networks on other test images, not about other training seeds. Radii that stopped votes
-    leave open (`lower_bound`) have no test. Raises UserError for radii in different norms, and without labels
-    or common images.
+    leave open (`lower_bound`) have no test. `rigorous` is False where no proof covers the radii of a side.
+    Noise, certificate, alpha and votes must be the same, unless `across` allows others, which `attrs` of the
+    result then names. Raises UserError for other conditions, radii in different norms, without labels or
+    common images, and where a position has other images.
     """
     import pandas as pd
 
-    from rs.tables.comparisons import METRICS, PairSettings
+    from rs.tables.comparisons import METRICS, PairSettings, refuse_other_conditions
     from rs.tables.comparisons import compare as rows_of
 
     if not (isinstance(a, Certification) and isinstance(b, Certification)):
@@ -73,16 +80,50 @@ def compare(
         raise UserError(f"compare: margins: {unknown[0]}: no such metric; allowed: {', '.join(METRICS)}")
     radii = None if radii is None else radius_list(radii, "compare")
     options = PairSettings(Report.radii, radii, limits.level, limits.margins)
-    rows = rows_of([(_contestant("a", a), _contestant("b", b), options)])
-    return pd.DataFrame([row for row in rows if row["about"] == "networks"], columns=list(SHOWN))
+    sides = _contestant("a", a), _contestant("b", b)
+    differences = refuse_other_conditions([sides], "" if across else ACROSS)
+    rows = [row for row in rows_of([(*sides, options)]) if row["about"] == "networks"]
+    table = pd.DataFrame(rows, columns=list(SHOWN)).assign(rigorous=all(side.rigorous for side in sides))
+    table.attrs["conditions"] = differences
+    return table
 
 
 def _contestant(name: str, certification: Certification) -> Contestant:
     from rs.tables.contestants import Contestant, Outcomes
+    from rs.tables.noise import smoothed_with
 
+    counts = certification.counts
     radius = np.where(certification.correct, certification.radius, -1.0)
-    certified = Outcomes(certification.counts.images, certification.labels, radius[None])
-    return Contestant(name, (None,), certified, factor=certification.factor, decided=_decided(certification))
+    digests = counts.draws.origin.get("each image")  # votes from elsewhere, and older ones, have none
+    marks = {} if digests is None else {"digest": digests}
+    certified = Outcomes(counts.images, certification.labels, radius[None], marks)
+    return Contestant(
+        name,
+        (None,),
+        certified,
+        _conditions(certification),
+        smoothed_with(counts.noise),
+        factor=certification.factor,
+        decided=_decided(certification),
+        rigorous=certification.rigorous,
+    )
+
+
+def _conditions(certification: Certification) -> dict[str, Any]:
+    """The conditions of rs.tables.contestants, but for the data set, which has no name here."""
+    from rs.tables.noise import stated
+
+    draws, certificate = certification.counts.draws, certification.certificate
+    schema = method_schema("certificates", certificate["name"])
+    n = certification.counts.votes
+    fixed = int(n[0]) if n.min() == n.max() else f"{n.min()} to {n.max()}"
+    return {
+        "smoothing": stated(certification.counts.noise),
+        "certificate": certificate_label(prune(certificate, schema)),
+        "norm": certification.norm,
+        "alpha": certification.alpha,
+        "n": fixed if draws.stopping == "fixed" else draws.stopping,
+    }
 
 
 def _decided(certification: Certification) -> tuple[float, ...] | None:

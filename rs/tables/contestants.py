@@ -30,22 +30,25 @@ from rs.tables.logs import images as log_images
 from rs.tables.noise import smoothed_with
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
+CONDITIONS = ("data", "smoothing", "certificate", "norm", "alpha", "n")
 
 
 @dataclass(frozen=True)
 class Outcomes:
     """Results of S networks on N images: indices and labels [N], `values` [S, N]. For certificates the values
-    are radii where the prediction is right, else -1; for attacks they are 1 where it stays right.
+    are radii where the prediction is right, else -1; for attacks they are 1 where it stays right. `marks` [N]
+    tell the images themselves apart, by what is known of them: their names in a folder, a digest of pixels.
     """
 
     images: Ints
     labels: Ints
     values: Floats
+    marks: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """`conditions` (noise, certificate, alpha, votes) is empty where nothing is known, as for a log.
+    """`conditions` lacks those of CONDITIONS that are not known: all of them for a log without sigma.
     `smoothing` is the noise in the columns of tables. `noise` identifies the drawn noise: contestants with
     the same text saw the same. `attacked` has a key per attack (its name and all its settings) and radius.
     `decided` are the radii that stopped votes were to decide, None where no votes were stopped; everything
@@ -105,8 +108,8 @@ def of_logs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]
     for log in plan.logs:
         if labels is None or log.label in labels:
             frame = pd.DataFrame(log_images(read_log(log.path)))
-            stated = {"smoothing": describe(log.noise), **log.claim}
-            conditions = {k: stated[k] for k in ("smoothing", "certificate", "norm", "alpha", "n")}
+            stated = {**_under(plan, log.noise), **log.claim}
+            conditions = {k: stated[k] for k in CONDITIONS}
             sigma = _sigma(log.noise, log.claim["certificate"])
             own = (_outcomes([frame], certified_radii), conditions, smoothed_with(log.noise))
             rigorous = bool(log.claim["rigorous"])
@@ -128,22 +131,15 @@ def _observed(
     devices = sorted({str((provenance.get("form") or {}).get("device")) for _, provenance in read})
     drawn = dumps([noise, sampling["seed"], sampling["block"], sampling["n0"], devices])
     votes = "sequential" if sampling["mode"] == "sequential" else sampling["n"]
+    under = _under(plan, noise)
     if len(frames) < len(seeds):
-        alone = {"smoothing": describe(noise)}
-        return (
-            [Contestant(label, numbers, None, alone, smoothed_with(noise), drawn, attacked=attacked)]
-            if attacked
-            else []
-        )
+        alone = (label, numbers, None, under, smoothed_with(noise), drawn)
+        return [Contestant(*alone, attacked=attacked)] if attacked else []
     kinds = {certificate_label(c): c["name"] for c in seeds[0].run.sections["certificates"]}
     out: list[Contestant] = []
     for certificate, first in frames[0].groupby("certificate", sort=False):
-        conditions: dict[str, Any] = {"smoothing": describe(noise), "certificate": str(certificate)}
-        conditions |= {
-            "norm": float(first["norm"].iloc[0]),
-            "alpha": float(first["alpha"].iloc[0]),
-            "n": votes,
-        }
+        claim = (str(certificate), float(first["norm"].iloc[0]), float(first["alpha"].iloc[0]), votes)
+        conditions = under | dict(zip(CONDITIONS[2:], claim, strict=True))
         own = [frame[frame["certificate"] == certificate] for frame in frames]
         sigma = _sigma(noise, kinds.get(str(certificate), ""))
         outcomes = _outcomes(own, certified_radii)
@@ -154,6 +150,11 @@ def _observed(
         own_facts = (columns, drawn, sigma, factor, attacked, decided, largest, rigorous)
         out.append(Contestant(label, numbers, outcomes, conditions, *own_facts))
     return out
+
+
+def _under(plan: Plan, noise: dict[str, Any]) -> dict[str, Any]:
+    """The conditions of everything that is observed under the noise."""
+    return {"data": describe(plan.study.data), "smoothing": describe(noise)}
 
 
 def _sigma(noise: dict[str, Any], certificate: str) -> float | None:
@@ -209,7 +210,8 @@ def _outcomes(frames: list[pd.DataFrame], value: Any) -> Outcomes:
 def common_images(a: Outcomes, b: Outcomes, names: tuple[str, str]) -> tuple[Ints, Floats, Floats, Ints]:
     """Images [N] that both have, the values of each [S, N], and the labels.
 
-    Raises UserError where there is none, or where an image has two labels and so is not the same image.
+    Raises UserError where there is none, or where an image has two labels, or other marks of one kind, and so
+    is not the same image.
     """
     images, at_a, at_b = np.intersect1d(a.images, b.images, assume_unique=True, return_indices=True)
     if len(images) == 0:
@@ -221,4 +223,10 @@ def common_images(a: Outcomes, b: Outcomes, names: tuple[str, str]) -> tuple[Int
         i = int(np.flatnonzero(labels != others)[0])
         problem = f"image {images[i]} has label {labels[i]} there and {others[i]} here"
         raise UserError(f"{names[0]} and {names[1]}: of different data: {problem}")
+    for kind in sorted(a.marks.keys() & b.marks.keys()):
+        there, here = a.marks[kind][at_a], b.marks[kind][at_b]
+        if (there != here).any():
+            i = int(np.flatnonzero(there != here)[0])
+            problem = f"image {images[i]} has the {kind} {there[i]} there and {here[i]} here"
+            raise UserError(f"{names[0]} and {names[1]}: of different images: {problem}")
     return images, a.values[:, at_a], b.values[:, at_b], labels

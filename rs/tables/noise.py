@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rs.plan.jobs import describe
-from rs.provenance.digests import dumps
-from rs.study.schema import noise_level
+from rs.provenance.digests import canonical, dumps
+from rs.study.schema import method_schema, noise_level, prune
 from rs.tables.table import Row
 
 # Of training: the family; its level, whatever the parameter's name; the study's parameters as JSON.
@@ -23,6 +23,11 @@ def trained_with(noise: dict[str, Any]) -> Row:
 def smoothed_with(noise: dict[str, Any]) -> Row:
     """The columns of SMOOTHING."""
     return dict(zip(SMOOTHING, (describe(noise), *_parts(noise)), strict=True))
+
+
+def stated(noise: dict[str, Any]) -> str:
+    """The noise in one line as a study has it, where its defaults are left out and 1.0 is 1."""
+    return describe(canonical(prune(noise, method_schema("noises", noise["name"]))))
 
 
 def _parts(noise: dict[str, Any]) -> tuple[str, float, str]:

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import rs
+from rs.api.identity import each_digest
 from rs.statistics.paired import of_means, of_proportions
 
 N = 40
@@ -42,6 +44,72 @@ def test_differences_are_paired_by_image(pair):
     assert table.loc["certified_accuracy", "p"] == shares.p
     turned = rs.compare(worse, better, radii=[0.25]).set_index("metric")
     assert turned.loc["acr", "verdict"] == "worse"
+
+
+def test_only_the_same_images_are_paired(digits, nearest_mean):
+    """The positions are 0, 1, ... in every call that does not state them."""
+    x, labels = digits
+    ones = np.flatnonzero(labels == 1)
+
+    def of(images: np.ndarray, positions: list[int] | None = None) -> rs.Certification:
+        smoothed = rs.smooth(nearest_mean, sigma=0.25)
+        ones = np.ones(len(images), int)
+        return smoothed.certify(images, ones, n=20, n0=10, alpha=0.05, positions=positions, progress=False)
+
+    first = of(x[ones[:4]])
+    with pytest.raises(rs.UserError, match=r"a and b: of different images: image 2 has the digest .* there"):
+        rs.compare(first, of(x[ones[[0, 1, 5, 6]]]))
+    for same in (of((x[ones[:4]] * np.float32(16)) / 16), of(x[ones[[3, 2, 0]]], [3, 2, 0])):
+        assert set(rs.compare(first, same)["images"]) == {len(same.counts)}
+    before = dict(first.counts.draws.origin)
+    del before["each image"]
+    votes = replace(first.counts, draws=replace(first.counts.draws, origin=before))
+    kept = rs.certify_counts(votes, alpha=0.05)
+    assert set(rs.compare(kept, of(x[ones[4:8]]))["images"]) == {4}  # as files of before are
+
+
+def test_digests_are_of_the_picture_and_not_of_its_last_bits():
+    levels = torch.arange(256.0).reshape(1, 1, 16, 16)
+    divided, multiplied = levels / 255, levels * np.float32(1 / 255)
+    assert not torch.equal(divided, multiplied)
+    assert each_digest(divided) == each_digest(multiplied)
+    one_level = divided.clone()
+    one_level[0, 0, 3, 3] += 1 / 255
+    assert each_digest(one_level) != each_digest(divided)
+    assert each_digest(divided.reshape(1, 1, 8, 32)) != each_digest(divided)
+
+
+def test_other_conditions_are_compared_only_when_asked_for(pair):
+    votes = pair[0].counts
+    few = (votes.selection, votes.estimation // 10)
+    labels = np.zeros(N, int)
+    for other, line in (
+        (rs.certify_counts(votes, alpha=0.1), "alpha 0.001 and 0.1: not under the same conditions"),
+        (rs.certify_counts(votes, "tcertify"), "certificate cohen and tcertify: not under"),
+        (rs.certify_counts(few, sigma=0.5, labels=labels), "n 1000 and 9[0-9] to 100: not under"),
+        (
+            rs.certify_counts((few[0], votes.estimation), sigma=0.25, labels=labels),
+            "smoothing gaussian sigma=0.5 and gaussian sigma=0.25: .*; give across=True",
+        ),
+    ):
+        with pytest.raises(rs.UserError, match=line):
+            rs.compare(pair[0], other)
+        table = rs.compare(pair[0], other, across=True)
+        assert line.split(":")[0].split(" and ")[0] in table.attrs["conditions"][0]
+        assert set(table["rigorous"]) == {other.rigorous}
+    assert rs.compare(*pair).attrs["conditions"] == []
+
+
+def test_defaults_that_are_written_out_are_no_other_conditions(pair):
+    counts = pair[0].counts
+    one = rs.certify_counts((counts.selection, counts.estimation), sigma=1, labels=np.zeros(N, int))
+    same = rs.certify_counts(
+        (counts.selection, counts.estimation),
+        {"name": "cohen", "randomised": False},
+        noise={"name": "gaussian", "sigma": 1.0, "exact": False},
+        labels=np.zeros(N, int),
+    )
+    assert (rs.compare(one, same)["difference"] == 0).all()
 
 
 def test_a_margin_makes_the_same_equivalent(pair):

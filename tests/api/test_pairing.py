@@ -160,7 +160,7 @@ def test_draws_of_two_networks_decide_nothing_for_another_certificate(first, sec
     found = second.certify_from(first, certified, digits[0][:6], stop=STOP, n=1280, progress=False)
     alone = rs.certify_counts(found.counts, "cohen")
     for a, b, open_ in ((certified, found, False), (certified, alone, True), (alone, certified, True)):
-        table = rs.compare(a, b, radii=[0.25])
+        table = rs.compare(a, b, radii=[0.25], across=True)
         at = table[table["metric"] == "certified_accuracy"].iloc[0]
         assert at["lower_bound"] == open_
         assert np.isnan(at["p"]) == open_

@@ -229,6 +229,16 @@ def test_other_noise_is_compared_only_when_asked_for(own_place, refused, capsys)
     assert "other noise draws" in out
 
 
+def test_runs_of_another_data_set_are_compared_only_when_asked_for(own_place, refused, capsys):
+    over = write_study(
+        Path("over.yaml"), {"name": "tiny", "data": {"name": "mnist"}, "model": {"name": "nal_cnn"}}
+    )
+    observe(Plan(Study([Path("study.yaml"), over])), lambda run: RADII[run.label])
+    sides = ["study.yaml:nal", "study.yaml+over.yaml:nal"]
+    assert "data digits and mnist: not under the same conditions; give --across" in refused(*sides)
+    assert main(["compare", *sides, "--across"]) == 0
+
+
 def test_margins_of_one_metric_come_before_those_of_all():
     assert read_margins(["acr=0.05", "0.01"])["acr"] == 0.05
     assert read_margins(["acr=0.05", "0.01"])["median_radius"] == 0.01

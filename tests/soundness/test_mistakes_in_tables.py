@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from observed_runs import observe
 from scipy import special
 from tampered import edited, tables_of
 from tiny_study import TINY, Workspace, write_study
 
+import rs
 from rs.cli.main import main
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table, write_table
@@ -73,3 +76,14 @@ def test_compared_at_other_settings(mistake, tmp_path, monkeypatch, capsys):
     assert main(["compare", "study.yaml:nal", "study.yaml:gaussian"]) == 0
     assert main(["compare", "study.yaml:nal", "study.yaml+over.yaml:nal"]) == 1
     mistake.flagged(capsys.readouterr().err)
+
+
+def test_other_images_compared(mistake):
+    """Two parts of a data set, of one class, certified at the positions 0, 1, ... each."""
+    smoothed = rs.smooth(torch.nn.Flatten(), sigma=0.25)
+    parts = torch.rand(2, 6, 1, 1, 2, generator=torch.Generator().manual_seed(0))
+    first, second = (
+        smoothed.certify(x, np.zeros(6, int), n=20, n0=10, alpha=0.05, progress=False) for x in parts
+    )
+    assert len(rs.compare(first, first)) > 0
+    mistake.refused(lambda: rs.compare(first, second))

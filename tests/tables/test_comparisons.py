@@ -14,7 +14,7 @@ from rs.statistics.paired import of_means, of_medians
 from rs.tables import comparisons
 from rs.tables.behind_averages import _share, on_hard_images, probabilities
 from rs.tables.comparisons import PairSettings, compare, of_study, refuse_other_conditions
-from rs.tables.contestants import Contestant, Outcomes, of_runs
+from rs.tables.contestants import Contestant, Outcomes, common_images, of_runs
 from rs.tables.pilot import pilot_of
 from rs.tables.stored import Stored
 
@@ -116,6 +116,19 @@ def test_other_conditions_are_refused_unless_asked_for():
         "a and b: smoothing gaussian sigma=0.5 and gaussian sigma=1"
     ]
     assert refuse_other_conditions([(a, log), (log, b)], "give --across") == []
+
+
+def test_images_are_the_same_only_if_their_marks_are():
+    def of(kind, names):
+        return Outcomes(np.arange(3), np.zeros(3, int), np.ones((1, 3)), {kind: np.array(names)})
+
+    a = of("file", ["a", "b", "c"])
+    message = "x and y: of different images: image 1 has the file b there and d here"
+    with pytest.raises(UserError, match=message):
+        common_images(a, of("file", ["a", "d", "e"]), ("x", "y"))
+    unknown = Outcomes(np.arange(3), np.zeros(3, int), np.ones((1, 3)))
+    for other in (a, unknown, of("digest", ["a", "d", "e"])):
+        assert len(common_images(a, other, ("x", "y"))[0]) == 3
 
 
 def test_hard_images_are_those_that_the_reference_certifies_at_no_radius():
