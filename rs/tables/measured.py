@@ -10,7 +10,7 @@ from typing import Any
 from scipy import special
 
 from rs.statistics.agreement import Side
-from rs.statistics.intervals import wilson_interval
+from rs.statistics.intervals import equal_values_interval, wilson_interval
 from rs.tables.table import Row
 
 ACCURACIES = ("certified_accuracy", "accuracy")  # columns
@@ -84,8 +84,9 @@ def mean_of(
 def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float]:
     """Value and ends of one row. An accuracy has Wilson's interval. Other columns use their standard error
     (`_se`), with Student's quantile for an average and the normal one for a calibrated number, or else the
-    table's interval, which is Student's and uncut. A `rounded` number has the ends of its rounding, at any
-    confidence. Without any of these, the ends equal the value.
+    table's interval, which is Student's and uncut. An average of equal values has the interval of their
+    table, if their maximum is known. A `rounded` number has the ends of its rounding, at any confidence.
+    Without any of these, the ends equal the value.
     """
     value, images = float(row[column]), row.get("images")
     if column in ACCURACIES and images:
@@ -94,6 +95,9 @@ def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float
         return value, factor * float(low), factor * float(high)
     degrees = images - 1 if images and images > 1 else math.inf
     if row.get(f"{column}_se") is not None:
+        least, most = _possible([row], column)
+        if column in AVERAGES and images and row[f"{column}_se"] == 0 and math.isfinite(most):
+            return value, *equal_values_interval(value, images, confidence, least, most)
         degrees = degrees if column in AVERAGES else math.inf
         quantile = float(special.stdtrit(degrees, 0.5 + confidence / 2))
         half = quantile * float(row[f"{column}_se"])

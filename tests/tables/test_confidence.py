@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rs.statistics.intervals import t_interval, wilson_interval
+from rs.statistics.intervals import equal_values_interval, standard_error, t_interval, wilson_interval
 from rs.tables.measured import mean_of
 from rs.tables.published import beside
 
@@ -41,6 +41,44 @@ def test_a_mean_is_within_what_it_can_be():
         assert cut == (whole[0], 0.0, 1.0)
     assert t_interval([0.4, 0.5, 0.6], least=0.0, most=1.0) == t_interval([0.4, 0.5, 0.6])
     assert np.isnan(t_interval([0.4], least=0.0, most=1.0)[1:]).all()
+
+
+def test_the_mean_of_equal_values_is_not_sure():
+    """By hand: of 12 values at 0, 1 - 0.025^(1/12) = 0.26465 of the law may lie at the cap 0.375."""
+    assert t_interval([0.0] * 12, least=0.0, most=0.375) == (0, 0, pytest.approx(0.375 * 0.26465, rel=1e-4))
+    mean, low, high = t_interval([0.375] * 4, least=0.0, most=0.375)
+    assert (mean, low, high) == (0.375, pytest.approx(0.375 * 0.025**0.25), 0.375)
+    mean, low, high = t_interval([0.1] * 3, 0.9, least=0.0, most=1.0)  # numpy's mean is above 0.1
+    assert (mean, low) == (0.1, pytest.approx(0.1 * 0.05 ** (1 / 3)))
+    assert high == pytest.approx(0.1 + 0.9 * (1 - 0.05 ** (1 / 3)))
+    low, high = t_interval([0.0] * 12, least=0.0)[1:]
+    assert (low, np.isnan(high)) == (0, True)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+@pytest.mark.parametrize("n", [2, 3, 12])
+def test_equal_values_are_seldom_far_from_the_mean(confidence, n):
+    """Exactly, over laws of 2 to 4 values: P(all values are equal, and their interval misses the mean)."""
+    draws, worst = np.random.default_rng(0), 0.0
+    for _ in range(3000):
+        atoms = np.append(draws.random(draws.integers(1, 4)), draws.integers(0, 2))
+        p = draws.dirichlet(np.full(len(atoms), draws.choice([0.1, 1.0])))
+        missed = 0.0
+        for atom, share in zip(atoms, p, strict=True):
+            low, high = equal_values_interval(atom, n, confidence, 0.0, 1.0)
+            missed += share**n * (not low - 1e-12 <= atoms @ p <= high + 1e-12)
+        worst = max(worst, missed)
+    assert (1 - confidence) / 4 < worst <= 1 - confidence
+
+
+def test_comparisons_take_the_interval_of_equal_values():
+    """All wrong: no spread and so no standard error, but the next image may be right."""
+    zero = row(acr=0.0, acr_se=0.0, low=0.0, high=0.05, images=20, largest_radius=0.5)
+    side = mean_of([zero], "acr", confidence=0.9).side
+    assert (side.low, side.high) == (0.0, pytest.approx(0.5 * (1 - 0.05 ** (1 / 20))))
+    unknown = mean_of([zero | {"largest_radius": None}], "acr").side
+    assert (unknown.low, unknown.high) == (0.0, 0.0)
+    assert standard_error([0.1] * 3) == 0
 
 
 def test_students_interval_at_few_images():
