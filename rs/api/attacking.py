@@ -26,7 +26,6 @@ from rs.methods import catalog
 from rs.methods.interfaces import AttackAtRadii
 from rs.networks.differentiable import Differentiable, require_gradients
 from rs.settings import attacks as settings
-from rs.settings.attacks import AttackUse
 from rs.smoothing.smoothed import Smoothed
 from rs.stages.judge import Judge
 from rs.stages.outcomes import Outcome, Target, outcomes
@@ -36,6 +35,8 @@ from rs.study.schema import is_transfer, method_schema, schema
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SETTINGS = ("judge", "keep_broken", "radii", "seed")  # of a study's attack that have an effect here
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def attack(
     radii: Sequence[float],
     judge: int | str = settings.Judge.n,
     keep_broken: bool | None = None,
+    seed: int | None = None,
     positions: ArrayLike | None = None,
     progress: bool = True,
     **parameters: Any,
@@ -106,14 +108,14 @@ def attack(
 
     Attacked images are projected onto the ball and the box and judged by the majority of `judge` fresh votes;
     `judge="base"` attacks and judges the classifier without noise. With `keep_broken`, an image that a
-    smaller radius broke counts as broken at larger ones. `parameters` are the attack's (`steps=40`). Raises
-    UserError.
+    smaller radius broke counts as broken at larger ones. `seed` is that of the attack's draws and of the
+    judge's, by default the classifier's. `parameters` are the attack's (`steps=40`). Raises UserError.
     """
     verb = "attack"
-    method = _method(verb, attack, radii, judge, keep_broken, parameters)
     _refuse(verb, smoothed, labels)
-    use: AttackUse = catalog.build_use("attacks", {**method, "seed": smoothed.seed})
-    how = catalog.build("attacks", method)
+    chosen = {"judge": judge, "keep_broken": keep_broken, "seed": smoothed.seed if seed is None else seed}
+    method = _method(verb, attack, radii, chosen, parameters)
+    use, how = catalog.build_use("attacks", method), catalog.build("attacks", method)
     x = inputs.image_tensor(images, verb)
     at = inputs.position_list(positions, len(x), verb)
     ready = smoothed._ready_for(x, verb)
@@ -132,9 +134,8 @@ def attack(
             part, places = x[list(piece)].to(smoothed.device), [at[i] for i in piece]
             generators = [generator(smoothed.device, use.seed, "attack", place) for place in places]
             y = torch.from_numpy(known[list(piece)]).to(smoothed.device)
-            target = Target(
-                Smoothed(seen, noise, generators), part, y, places, Judge(ready.form, ready.noise, use)
-            )
+            attacked = Smoothed(seen, noise, generators)
+            target = Target(attacked, part, y, places, Judge(ready.form, ready.noise, use))
             come = outcomes(how, target, ordered, keep)
             batches.append([Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come])
             measured.append([np.array([row["distortion"] for row in o.rows(target, how.norm)]) for o in come])
@@ -167,14 +168,21 @@ def _method(
     verb: str,
     attack: str | dict[str, Any],
     radii: Sequence[float],
-    judge: int | str,
-    keep_broken: bool | None,
+    chosen: dict[str, Any],
     parameters: dict[str, Any],
 ) -> dict[str, Any]:
-    """The attack as a study writes it. Raises UserError for an attack that no study could state."""
-    method = {**method_of(attack, "attack", verb), **{k: plain(v) for k, v in parameters.items()}}
-    method |= {"radii": radius_list(radii, verb), "judge": judge if judge == "base" else {"n": plain(judge)}}
-    method |= {} if keep_broken is None else {"keep_broken": keep_broken}
+    """The attack as a study writes it; `chosen` are the other settings of its use (SETTINGS). Raises
+    UserError for an attack that no study could state, and for keys that only a study has.
+    """
+    method = method_of(attack, "attack", verb)
+    if twice := [key for key in parameters if key in method]:
+        raise UserError(f"{verb}: {twice[0]}: given twice")
+    if own := [key for key in SETTINGS if key in method]:
+        raise UserError(f"{verb}: {own[0]}: give it as an argument, not beside the attack's name")
+    method |= {key: plain(value) for key, value in parameters.items()}
+    n = plain(chosen["judge"])
+    uses = {**chosen, "radii": radius_list(radii, verb), "judge": n if n == "base" else {"n": n}}
+    method |= {key: plain(value) for key, value in uses.items() if value is not None}
     _check(verb, method)
     return method
 
@@ -207,6 +215,9 @@ def _check(verb: str, method: dict[str, Any]) -> None:
     known = [name for name in schema()["$defs"]["attacks"] if not is_transfer({"name": name})]  # of a run
     if method["name"] not in known:
         raise UserError(f"{verb}: {method['name']}: no such attack here; allowed: {', '.join(known)}")
-    for error in Validator(method_schema("attacks", method["name"])).iter_errors(method):
+    facts = method_schema("attacks", method["name"])
+    taken = {key: facts["properties"][key] for key in (*facts["x-parameters"], *SETTINGS)}
+    here = {**facts, "properties": taken, "required": [key for key in facts["required"] if key in taken]}
+    for error in Validator(here).iter_errors({key: v for key, v in method.items() if key != "name"}):
         path, message = explain(error)
         raise UserError(f"{verb}: {dotted(path)}: {message}")

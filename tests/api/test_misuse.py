@@ -163,33 +163,6 @@ def test_predictions_and_another_size():
     )
 
 
-@pytest.mark.parametrize(
-    ("settings", "line"),
-    [
-        ({"attack": "pgd"}, "attack: pgd: no such attack here; allowed: adre_pgd"),
-        ({"attack": "transfer"}, "attack: transfer: no such attack here"),
-        ({"radii": []}, "attack: radii"),
-        ({"radii": [-1.0]}, "attack: radii: [-1.0]: give a list"),
-        ({"judge": 0}, "attack: judge"),
-        ({"judge": "none"}, "attack: judge"),
-        ({"stepss": 3}, "attack: stepss: unknown key (did you mean steps?)"),
-        ({"labels": [0]}, "attack: labels: [1] for 4 images"),
-        ({"labels": None}, "attack: labels: an attack needs them"),
-        ({"model": lambda x: torch.from_numpy(x.numpy()).flatten(1)[:, :3]}, "has no gradients"),
-    ],
-)
-def test_attacks(settings, line):
-    smoothed = rs.smooth(settings.pop("model", logits), sigma=0.25, batch=32, device="cpu")
-    given = {"labels": [0, 1, 2, 0], "attack": "pgd_l2", "radii": [0.5], "progress": False, **settings}
-    found = message_of(lambda: rs.attack(smoothed, X, **given))
-    assert line in found, found
-
-
-def test_an_attack_on_a_network_asks_for_the_smoothed_classifier():
-    line = message_of(lambda: rs.attack(torch.nn.Flatten(), X, [0, 1, 2, 0], radii=[0.5]))
-    assert line == "attack: smoothed: a Flatten; give a smoothed classifier: rs.smooth(model, sigma=0.25)"
-
-
 def test_a_network_in_a_function_is_told_to_leave_training_mode():
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5)).train()
     in_function = message_of(lambda: certify(model=lambda x: network(x), n=100))

@@ -1,0 +1,72 @@
+"""What `rs.attack` takes and refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import rs
+
+X = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
+TAKEN = "judge, keep_broken, loss, radii, random_start, relative_step, samples, seed, steps"
+
+
+def logits(images: torch.Tensor) -> torch.Tensor:
+    return images.flatten(1)[:, :3]
+
+
+def message_of(call) -> str:
+    with pytest.raises(rs.UserError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"attack": "pgd"}, "attack: pgd: no such attack here; allowed: adre_pgd"),
+        ({"attack": "transfer"}, "attack: transfer: no such attack here"),
+        ({"radii": []}, "attack: radii"),
+        ({"radii": [-1.0]}, "attack: radii: [-1.0]: give a list"),
+        ({"judge": 0}, "attack: judge"),
+        ({"judge": "none"}, "attack: judge"),
+        ({"stepss": 3}, "attack: stepss: unknown key (did you mean steps?)"),
+        *(({key: 3}, f"attack: {key}: unknown key; allowed: {TAKEN}") for key in ("checks", "compiled")),
+        ({"certificate": "x"}, f"attack: certificate: unknown key; allowed: {TAKEN}"),
+        ({"label": "x"}, f"attack: label: unknown key; allowed: {TAKEN}"),
+        ({"seed": -1}, "attack: seed: -1: must be a whole number"),
+        ({"name": "pgd_linf"}, "attack: name: given twice"),
+        ({"attack": {"name": "pgd_l2", "steps": 3}, "steps": 4}, "attack: steps: given twice"),
+        ({"attack": {"name": "pgd_l2", "radii": [1]}}, "attack: radii: give it as an argument"),
+        ({"attack": {"name": "pgd_l2", "seed": 1}}, "attack: seed: give it as an argument"),
+        ({"labels": [0]}, "attack: labels: [1] for 4 images"),
+        ({"labels": None}, "attack: labels: an attack needs them"),
+        ({"model": lambda x: torch.from_numpy(x.numpy()).flatten(1)[:, :3]}, "has no gradients"),
+    ],
+)
+def test_attacks(settings, line):
+    smoothed = rs.smooth(settings.pop("model", logits), sigma=0.25, batch=32, device="cpu")
+    given = {"labels": [0, 1, 2, 0], "attack": "pgd_l2", "radii": [0.5], "progress": False, **settings}
+    found = message_of(lambda: rs.attack(smoothed, X, **given))
+    assert line in found, found
+
+
+def test_an_attack_on_a_network_asks_for_the_smoothed_classifier():
+    line = message_of(lambda: rs.attack(torch.nn.Flatten(), X, [0, 1, 2, 0], radii=[0.5]))
+    assert line == "attack: smoothed: a Flatten; give a smoothed classifier: rs.smooth(model, sigma=0.25)"
+
+
+def test_an_attack_draws_by_its_own_seed_and_else_by_the_classifiers(nearest_mean, digits):
+    x, y = digits
+
+    def attacked(classifiers: int, **seed: int) -> rs.Attacked:
+        smoothed = rs.smooth(nearest_mean, sigma=0.25, batch=32, device="cpu", seed=classifiers)
+        settings = {"radii": [0.3], "steps": 1, "random_start": True, "judge": 20, "progress": False}
+        return rs.attack(smoothed, x[:2], y[:2], **settings, **seed)
+
+    own = attacked(0, seed=7)
+    assert torch.equal(own.images, attacked(7).images)
+    np.testing.assert_array_equal(own.votes, attacked(7).votes)
+    assert not torch.equal(own.images, attacked(0).images)
