@@ -44,6 +44,7 @@ def rows(**shares: float) -> dict[str, Any]:
 
 def make_two_studies(tiny: dict[str, Any]) -> None:
     """In the working directory: `one`, whose tables are there, and `two`."""
+    Path("Snakefile").touch()
     Path("config").mkdir()
     for name in ("one", "two"):
         more = {"name": name, "published": [ENTRY], "claims": [CLAIM], "papers": {"P": {"images": 500}}}

@@ -43,6 +43,8 @@ class FromLogs:
 
 def keep() -> None:
     """Derives and writes every verdict of the list from its logs. Raises UserError for a missing log."""
+    if not LIST.is_file():
+        raise UserError(f"{LIST}: --from-logs: no such file, which lists the studies with logs")
     if not (listed := _listed()):
         raise UserError(f"{LIST}: --from-logs: lists no study")
     for path, files in listed.items():

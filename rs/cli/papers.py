@@ -14,6 +14,7 @@ from typing import Any
 from rs.cli.slice_queue import read_queue
 from rs.cli.verdicts import CLAIMS_SAYING_MOST, StudyResults, by_key, claims_of, everything, key_of
 from rs.errors import UserError
+from rs.plan import rules
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.provenance.files import make_folder
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    rules.require("papers")
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"papers: --out {args.out}: must be a folder")
     make_folder(args.out, "index.html")

@@ -29,8 +29,7 @@ KINDS = ("has", "lacks", "stale")
 
 def status(plan: Plan, files: list[Path]) -> str:
     """The lines, and notes on the remaining compute. Raises UserError outside of a workflow."""
-    if not rules.SNAKEFILE.is_file():
-        raise UserError(f"{rules.SNAKEFILE}: is not here; run rs status in the folder of the workflow")
+    rules.require("status")
     staleness.settle(plan)  # as Snakemake does before it judges
     draws = [*mixed_draws.settle(plan), *kept_shards.sentences(plan), *extras.sentences(plan)]
     try:

@@ -23,6 +23,7 @@ from rs.cli.marked import within
 from rs.cli.rederive import certified, read_list
 from rs.cli.verdicts_text import page, text, totals
 from rs.errors import UserError
+from rs.plan import rules
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table, write_text
@@ -80,6 +81,7 @@ class StudyResults:
 
 
 def run(args: argparse.Namespace) -> None:
+    rules.require("verdicts")
     for path in args.write:  # before the minutes of work
         within(path, "verdicts", "")
     if args.from_logs:

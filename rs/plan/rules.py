@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from rs.errors import UserError
+
 SNAKEFILE = Path("Snakefile")
 # Digest of the Snakefile and the rules with which rs.plan.pending was compared with Snakemake. With others,
 # Snakemake is asked. After an edit, tests/workflow/test_pending.py must pass; it tells the new value.
@@ -22,6 +24,12 @@ class Rule:
 
     shell: str
     inputs: tuple[tuple[str, bool], ...]
+
+
+def require(verb: str) -> None:
+    """Raises UserError in another working directory than the workflow's."""
+    if not SNAKEFILE.is_file():
+        raise UserError(f"{SNAKEFILE}: is not here; run rs {verb} in the folder of the workflow")
 
 
 def _files() -> list[Path]:

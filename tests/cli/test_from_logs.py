@@ -49,6 +49,7 @@ def folder(tmp_path, tiny, monkeypatch):
     Path("evidence").mkdir()
     listed = {"verdicts": {"evidence/logs/one.json": ["config/one.yaml", "logs.yaml"]}}
     Path("evidence/logs.yaml").write_text(yaml.safe_dump(listed))
+    Path("Snakefile").touch()
     return tmp_path
 
 
@@ -128,7 +129,7 @@ def test_verdicts_are_kept_and_told_apart_from_our_own(folder, capsys):
     assert main(["verdicts", "--kept", "--write", "a.md"]) == 0
     page = Path("a.md").read_text()
     assert "| It helps. | holds | acr of gaussian better than nal: 0.060" in page
-    assert "| 0.7 | 0.700 | consistent: +0.000 [−0.110, +0.110]; the paper" in page
+    assert "| 0.7 | 0.700 | consistent: +0.000 [−0.111, +0.110]; the paper" in page
 
 
 def test_a_log_that_is_missing_and_a_kept_file_that_was_edited_are_one_line(folder, capsys):
@@ -147,8 +148,10 @@ def test_a_log_that_is_missing_and_a_kept_file_that_was_edited_are_one_line(fold
     assert str(kept) in refused()
     listed.write_text("verdicts: [a]\n")
     assert "evidence/logs.yaml: verdicts: must be {JSON FILE: [STUDY, OVERLAY, ...]}" in refused()
-    listed.unlink()
+    listed.write_text("verdicts: {}\n")
     assert "evidence/logs.yaml: --from-logs: lists no study" in refused("--from-logs")
+    listed.unlink()
+    assert "evidence/logs.yaml: --from-logs: no such file" in refused("--from-logs")
 
 
 @pytest.mark.skipif("RS_DATA_DIR" not in os.environ, reason="needs RS_DATA_DIR with published-logs")

@@ -28,6 +28,7 @@ def test_with_nothing_run_the_pages_have_prices(
     tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("Snakefile").touch()
     Path("config").mkdir()
     Path("config/one.yaml").write_text(yaml.safe_dump({**tiny, "name": "one", "published": [ENTRY]}))
     assert main(["papers", "--out", "pages"]) == 0
@@ -43,6 +44,7 @@ def test_an_hour_is_offered_to_what_it_decides(
 ) -> None:
     """A number counts for the studies whose own runs have it, with the paper's settings and seeds enough."""
     monkeypatch.chdir(tmp_path)
+    Path("Snakefile").touch()
     Path("config/scales").mkdir(parents=True)
     epochs = tiny["training"]["epochs"]
     at_paper = {**tiny, "published": [ENTRY], "papers": {"P": {"training": {"epochs": epochs}}}}
@@ -113,6 +115,7 @@ def test_a_folder_that_nothing_can_be_written_in_is_told_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("Snakefile").touch()
     monkeypatch.setattr("rs.cli.papers.everything", lambda: pytest.fail("worked for a minute"))
     Path("blocked").write_text("")
     assert main(["papers", "--out", "blocked/pages"]) == 1
@@ -124,6 +127,7 @@ def test_rows_of_studies_that_differ_in_a_number_stand_in_its_order(
     tmp_path: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("Snakefile").touch()
     Path("config").mkdir()
     for k in (100, 200, 1000):
         entry = {**ENTRY, "table": f"T, k = {k}"}

@@ -26,6 +26,17 @@ def test_a_folder_without_a_workflow_is_named(plan_of, tiny, tmp_path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["study0.yaml"]
 
 
+@pytest.mark.parametrize(
+    "verb", [["papers"], ["verdicts"], ["verdicts", "--kept"], ["verdicts", "--from-logs"]]
+)
+def test_verbs_over_all_studies_say_that_there_are_none_here(tmp_path, monkeypatch, capsys, verb):
+    monkeypatch.chdir(tmp_path)
+    assert main(verb) == 1
+    line = f"rs: Snakefile: is not here; run rs {verb[0]} in the folder of the workflow\n"
+    assert capsys.readouterr() == ("", line)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_draws_in_other_shards_are_told_and_nothing_is_written(plan_of, tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_text(tmp_path / "Snakefile", "")
