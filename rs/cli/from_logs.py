@@ -43,10 +43,8 @@ class FromLogs:
 
 def keep() -> None:
     """Derives and writes every verdict of the list from its logs. Raises UserError for a missing log."""
-    if not LIST.is_file():
-        raise UserError(f"{LIST}: --from-logs: no such file, which lists the studies with logs")
-    if not (listed := _listed()):
-        raise UserError(f"{LIST}: --from-logs: lists no study")
+    if not (listed := _listed()):  # a list that is there and empty is refused as it is read
+        raise UserError(f"{LIST}: --from-logs: no such file; it lists the studies with logs")
     for path, files in listed.items():
         plan = Plan(Study(files))
         rows = rows_of(plan)

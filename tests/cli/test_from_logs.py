@@ -148,8 +148,6 @@ def test_a_log_that_is_missing_and_a_kept_file_that_was_edited_are_one_line(fold
     assert str(kept) in refused()
     listed.write_text("verdicts: [a]\n")
     assert "evidence/logs.yaml: verdicts: must be {JSON FILE: [STUDY, OVERLAY, ...]}" in refused()
-    listed.write_text("verdicts: {}\n")
-    assert "evidence/logs.yaml: --from-logs: lists no study" in refused("--from-logs")
     listed.unlink()
     assert "evidence/logs.yaml: --from-logs: no such file" in refused("--from-logs")
 
