@@ -60,7 +60,7 @@ NAMES_METHODS = {
     "tables/empirical_accuracy.py": {"gaussian"},
     "tables/contestants.py": {"cohen", "gaussian"},  # CERTIFY's radius
     "cli/audited_tables.py": {"cohen", "gaussian"},
-    "api/comparing.py": {"gaussian", "incremental"},
+    "api/lower_bounds.py": {"gaussian", "incremental"},
     "api/smoothed.py": {"cohen", "gaussian", "incremental"},  # votes of two networks have one certificate
     # the base classifier is one that is smoothed with nothing
     "stages/attack.py": {"none"},

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rs.api import inputs
 from rs.api.counts import label_array
+from rs.api.given import without_advice
 from rs.api.parameters import method_of, plain, radius_list
 from rs.api.smoothed import SmoothedClassifier
 from rs.api.voting import undisturbed
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 SETTINGS = ("judge", "keep_broken", "radii", "seed")  # of a study's attack that have an effect here
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attacked:
     """The outcome of an attack at R radii on N images; radius 0, the clean images, always comes first.
 
@@ -126,7 +127,7 @@ def attack(
     pieces = [range(len(x))[i : i + together] for i in range(0, len(x), together)]
     heading = (f"{method['name']} on {smoothed.name}", f"batches of {together} images")
     ordered, batches, measured = sorted({0.0, *map(float, use.radii)}), [], []
-    with undisturbed(smoothed.device):
+    with undisturbed(smoothed.device), without_advice(ready.audited.network):
         seen = Differentiable(ready.audited, ready.form_settings, smoothed.device)
         if how.access != "gradient-free":
             require_gradients(seen, x[0].to(smoothed.device), smoothed.name, method["name"])

@@ -4,7 +4,6 @@ torch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rs.api.counts import NO_LABEL, Counts, counts_of
+from rs.api.lower_bounds import AverageRadius, decided_radii, shown
 from rs.api.parameters import array_of, method_of, owned, radius_list, settings_of
 from rs.errors import UserError, plural
 from rs.methods import claims
@@ -23,18 +23,20 @@ from rs.methods.certificates.probabilities import (
     score_probabilities,
     vote_probabilities,
 )
+from rs.methods.interfaces import Certified
 from rs.settings.certificates import CertificateUse
+from rs.settings.labels import certificate_label
 from rs.statistics.draws import Draws
 from rs.statistics.intervals import capped, shares_at_least, t_interval
 from rs.statistics.paired_draws import PairedDraws
 from rs.statistics.rounded_normal import left_of
-from rs.study.schema import defaults, method_schema
+from rs.study.schema import defaults, method_schema, prune
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Certification:
     """The claims of a certificate about N images, with the votes that they rest on.
 
@@ -67,30 +69,49 @@ class Certification:
 
     def certified_accuracy(self, radii: Sequence[float] = (0.0,)) -> pd.DataFrame:
         """Share of the images that are correct with a radius of at least r, and its 95 % Wilson interval: one
-        row per radius, with columns radius, certified_accuracy, low, high. Raises UserError where `radii` are
-        no list of numbers from 0.
+        row per radius, with columns radius, certified_accuracy, low, high, rigorous (False: an estimate) and
+        lower_bound (whether more votes could have raised the share, as stopped votes were not drawn to decide
+        r). Raises UserError where `radii` are no list of numbers from 0.
         """
         import pandas as pd
 
-        at = np.asarray(radius_list(radii, "certified_accuracy"))
+        from rs.tables.certified import leaves_open
+
+        at, decided = np.asarray(radius_list(radii, "certified_accuracy")), self._decided
         shares = shares_at_least(np.where(self.correct, self.radius, -1.0), at, self.factor)
         columns = dict(zip(("certified_accuracy", "low", "high"), shares, strict=True))
-        return pd.DataFrame({"radius": at, **columns})
+        marks = {"rigorous": self.rigorous, "lower_bound": [leaves_open(decided, r) for r in at]}
+        return pd.DataFrame({"radius": at, **columns, **marks})
 
-    def average_radius(self) -> tuple[float, float, float]:
+    def average_radius(self) -> AverageRadius:
         """The average certified radius, with wrong and abstained images as 0, and its 95 % t interval, cut to
-        the possible range of the average: from 0 to the radius of unanimous votes.
+        the possible range of the average: from 0 to the radius of unanimous votes. It unpacks into average,
+        low, high, and says whether it is `rigorous` and a `lower_bound`.
         """
         radii = np.where(self.correct, self.radius, 0.0)
-        return t_interval(radii, least=0.0, most=capped(largest_radius(self), radii))
+        interval = t_interval(radii, least=0.0, most=capped(largest_radius(self), radii))
+        return AverageRadius(interval, self.rigorous, self._stopped)
 
     def frame(self) -> pd.DataFrame:
-        """One row per image: image, label (-1: none), prediction, radius, lower, n."""
+        """One row per image: image, label (-1: none), prediction, radius, lower, n; and the same in all rows,
+        what the radii are: certificate, norm, alpha, rigorous.
+        """
         import pandas as pd
 
         columns = {"image": self.counts.images, "label": self.counts.labels, "prediction": self.prediction}
         columns |= {"radius": self.radius, "lower": self.lower, "n": self.counts.votes}
-        return pd.DataFrame(columns)
+        chosen = prune(self.certificate, method_schema("certificates", self.certificate["name"]))
+        claim = {"certificate": certificate_label(chosen), "norm": self.norm}
+        return pd.DataFrame({**columns, **claim, "alpha": self.alpha, "rigorous": self.rigorous})
+
+    @property
+    def _stopped(self) -> bool:
+        return self.counts.draws.stopping != "fixed"
+
+    @property
+    def _decided(self) -> tuple[float, ...] | None:
+        claim, name = Certified(self.prediction, self.radius), self.certificate["name"]
+        return decided_radii(self.counts.draws, self.counts.noise, name, claim, self.norm, self.alpha)
 
     @property
     def factor(self) -> float:
@@ -100,13 +121,16 @@ class Certification:
 
         return accuracy_factor(catalog.build("certificates", self.certificate), self.alpha)
 
+    def __len__(self) -> int:
+        return len(self.counts)
+
     def __repr__(self) -> str:
         abstained, norm = int((self.prediction < 0).sum()), f"l{self.norm:g}".replace("linf", "l-infinity")
         what = "certified" if self.rigorous else "estimated"
-        median = math.floor(np.median(self.radius) * 1e4) / 1e4
+        median = f"{'≥ ' * self._stopped}{shown(float(np.median(self.radius)))}"
         head = f"<Certification by {self.certificate['name']} at alpha = {self.alpha:g}: "
-        head += f"{plural(len(self.counts), 'image')}, "
-        return f"{head}{abstained} abstained, median {what} {norm} radius {median:g}>"
+        head += f"{plural(len(self), 'image')}, "
+        return f"{head}{abstained} abstained, median {what} {norm} radius {median}>"
 
 
 def largest_radius(certified: Certification) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,7 +103,7 @@ def _contestant(name: str, certification: Certification) -> Contestant:
         _conditions(certification),
         smoothed_with(counts.noise),
         factor=certification.factor,
-        decided=_decided(certification),
+        decided=certification._decided,
         rigorous=certification.rigorous,
     )
 
@@ -124,27 +123,3 @@ def _conditions(certification: Certification) -> dict[str, Any]:
         "alpha": certification.alpha,
         "n": fixed if draws.stopping == "fixed" else draws.stopping,
     }
-
-
-def _decided(certification: Certification) -> tuple[float, ...] | None:
-    """The radii that stopped votes decide; None for a fixed number of votes.
-
-    The rule that stopped the votes determines which claims they decide. Draws of two networks stop when the
-    bound of their differences decides, long before the second network's votes alone do.
-    """
-    from rs.methods.certificates import incremental
-    from rs.methods.interfaces import Certified
-    from rs.stages.certified_rows import answers
-    from rs.statistics.paired_draws import PairedDraws
-
-    draws = certification.counts.draws
-    if draws.stopping == "fixed":
-        return None
-    noise = SimpleNamespace(family="gaussian", sigma=certification.counts.noise["sigma"])
-    claims = Certified(certification.prediction, certification.radius)
-    if isinstance(draws, PairedDraws):
-        paired = certification.certificate["name"] == "incremental"
-        decides = paired and incremental.answers(draws, noise, claims, certification.alpha)
-    else:
-        decides = answers(draws, noise, certification.norm, claims, certification.alpha)
-    return tuple(draws.stop["radii"]) if decides else ()

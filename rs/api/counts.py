@@ -19,7 +19,7 @@ MOST_VOTES = 2**53  # per image: float64 holds these integers exactly
 NO_LABEL = -1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Counts:
     """Votes of N images under one noise, for `rs.certify_counts`: another certificate, another alpha.
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from rs.api.given import Called
 from rs.api.parameters import array_of
 from rs.errors import UserError, plural
 from rs.machine.memory import ran_out
@@ -19,17 +20,6 @@ from rs.networks.transformations import one_line
 Model = nn.Module | Callable[[Tensor], Tensor]
 Images = Tensor | np.ndarray
 CHANNELS = (1, 3, 4)  # numbers of channels, to recognise images with channels last
-
-
-class Called(nn.Module):
-    """Any callable as a module."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.function(images)
 
 
 def check_calibrated(verb: str, form: dict[str, Any]) -> None:

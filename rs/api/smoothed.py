@@ -18,6 +18,7 @@ from torch import Tensor
 from rs.api import inputs
 from rs.api.certification import Certification, certification
 from rs.api.counts import Counts, label_array
+from rs.api.given import Called, check_unchanged, copy_of
 from rs.api.identity import origin_of
 from rs.api.pairing import FirstVotes, paired_draws, paired_rule
 from rs.api.parameters import method_of, owned, settings_of
@@ -53,9 +54,11 @@ def smooth(
     """The classifier that returns the most frequent class of `model` under the noise.
 
     `model` is a torch module or any callable from float32 images [B, C, H, W] in [0, 1] to logits [B,
-    classes]. It is copied and not changed; a copied module is put into evaluation mode. `parameters` are the
-    noise's (`sigma=0.25`, in the units of the images). `precision`, `batch` and `compiled` are the inference
-    form; the certificate is about the network in this form. `allow=["chance"]` admits a network that draws at
+    classes]. A module is copied here and not changed; the copy is put into evaluation mode, and calls after
+    the module has got other weights are refused. Any other callable is used as it is at each call, with the
+    networks that it calls, and audited again where these have changed. `parameters` are the noise's
+    (`sigma=0.25`, in the units of the images). `precision`, `batch` and `compiled` are the inference form;
+    the certificate is about the network in this form. `allow=["chance"]` admits a network that draws at
     random. `name` appears in messages and progress. Raises UserError for an invalid model, noise or form.
     """
     verb = "smooth"
@@ -83,7 +86,7 @@ class SmoothedClassifier:
 
     def __init__(
         self,
-        network: torch.nn.Module,
+        model: torch.nn.Module,
         noise: dict[str, Any],
         form: dict[str, Any],
         seed: int,
@@ -92,7 +95,8 @@ class SmoothedClassifier:
         name: str,
     ) -> None:
         self.noise, self.seed, self.device, self.name = noise, seed, device, name
-        self._network, self._form, self._allow = network, form, allow
+        self._model, self._form, self._allow = model, form, allow
+        self._network = model if isinstance(model, Called) else copy_of(model, name)
         self._ready: Ready | None = None
 
     def certify(
@@ -212,7 +216,15 @@ class SmoothedClassifier:
         return predicted(votes.counts, alpha)
 
     def _ready_for(self, x: Tensor, verb: str) -> Ready:
-        """The audited network in its inference form, fixed by the first images for their size."""
+        """The audited network in its inference form, fixed by the first images for their size. A function's
+        networks are audited anew where they have changed. Raises UserError for a module that has changed.
+        """
+        if not isinstance(self._network, Called):
+            check_unchanged(self._model, self._network, f"{verb}: {self.name}")
+        elif self._ready is not None:
+            with undisturbed(self.device):
+                if self._network.changed(self._ready.audited.probes[:2], self.name):
+                    self._ready = None
         if self._ready is not None:
             shape, voted = (
                 "x".join(map(str, s)) for s in (x.shape[1:], self._ready.audited.probes.shape[1:])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rs.api import inputs
 from rs.api.counts import joined
+from rs.api.given import MODE, Called, without_advice
 from rs.errors import UserError
 from rs.machine.chance import kept_chance
 from rs.machine.float32 import full_float32
@@ -70,19 +71,23 @@ def prepared(
     `form_settings` (precision, batch, compiled) or the first one that this machine can run. Raises UserError.
     """
     probes = inputs.probes_of(x, network_audit.LEVELS, network_audit.IMAGES).to(device)
-    copy = copied(network, name).to(device)
-    classes = inputs.classes_of(copy, probes[:2], verb)
+    copy, called = copied(network, name).to(device), isinstance(network, Called)
+    if called and form_settings["compiled"]:  # a function's compiled code keeps the weights that it first met
+        torch.compiler.reset()
+    with copy.watched(name) if isinstance(copy, Called) else contextlib.nullcontext():
+        classes = inputs.classes_of(copy, probes[:2], verb)
     try:
         facts = network_audit.audit(copy, probes, name, allow)
     except UserError as error:
-        if not isinstance(network, inputs.Called):
+        if not called:
             raise
-        raise UserError(f"{error}; a network inside a function keeps its mode: call its eval()") from error
+        raise UserError(f"{error}; {MODE}") from error
     audited = Audited(copy, {"classes": classes}, probes, name, facts["chance"])
     form_settings = requested_form(form_settings)
-    if form_settings["compiled"] or device.type == "cuda":  # other forms need no trial (rs.stages.form)
-        form_settings, _ = forms.resolve(audited, form_settings, device)
-    return Ready(audited, form_of(audited, form_settings, device), form_settings, noise, seed)
+    with without_advice(copy):
+        if form_settings["compiled"] or device.type == "cuda":  # other forms need no trial (rs.stages.form)
+            form_settings, _ = forms.resolve(audited, form_settings, device)
+        return Ready(audited, form_of(audited, form_settings, device), form_settings, noise, seed)
 
 
 class VoterAtHand(Voter):
