@@ -18,7 +18,9 @@ CACHES = (plugins.plug_ins, study_schema.schema, provenance.versions)
 def forget() -> None:
     for cached in CACHES:
         cached.cache_clear()
-    for module in [m for m in sys.modules if m.split(".")[0] in ("lab_methods", "broken")]:
+    for module in [
+        m for m in sys.modules if m.split(".")[0] in ("lab_methods", "broken", "flat", "flat_helper")
+    ]:
         del sys.modules[module]
     importlib.invalidate_caches()
 

@@ -10,20 +10,25 @@ count), and OUTSIDE.
 In doubt more counts rather than less: a class as a whole, every branch, the name of a local variable where
 its module has a definition of that name. Top-level statements that define nothing count with every definition
 of an imported module. Code that is looked up by text cannot be followed, so it is named among the places by
-which a job enters: methods (rs.methods.catalog), stages (rs.plan.stages). Code that is named and not found is
-an error. A plug-in's method counts with everything that it names in the plug-in's own top-level package.
+which a job enters: methods (rs.methods.catalog), stages (rs.plan.stages); a method that looks code up is an
+error (rs.provenance.lookups), and so is code that is named and not found. A plug-in's method counts with
+everything that it names in the plug-in's own modules (rs.provenance.own_modules).
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import functools
-import importlib.util
-import os
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterable
+from importlib.util import resolve_name
 from pathlib import Path
 
 from rs.errors import UserError
 from rs.provenance.digests import digest
+from rs.provenance.lookups import lookups
+from rs.provenance.own_modules import python_files, roots_of
 from rs.provenance.plain_syntax import Definition, Module, read_module
 from rs.settings.plugins import plug_ins
 
@@ -66,44 +71,16 @@ def code_digest(entries: Iterable[str]) -> str:
 
 
 def here(*entries: str) -> Code:
-    """The package as it is on disk now, with the packages of plug-ins among `entries`."""
+    """The package as it is on disk now, with the modules of plug-ins among `entries`."""
     tops = {entry.partition(":")[0].split(".")[0] for entry in entries} - {ROOT.name}
     tops &= {plug_in.top for plug_in in plug_ins()} if tops else set()
-    roots = (ROOT, *(place for top in sorted(tops) if (place := plug_in_root(top)) is not None))
-    return _read_packages(roots, tuple(time for root in roots for time in _times(root)))
+    roots = (ROOT, *roots_of(tops))
+    return _read_packages(roots, tuple(time for root in roots for time in python_files(root)))
 
 
 @functools.lru_cache(maxsize=32)
 def _read_packages(roots: tuple[Path, ...], times: tuple[tuple[str, int], ...]) -> Code:
     return Code(*roots)
-
-
-def plug_in_root(top: str) -> Path | None:
-    """The folder of a top-level package, or a top-level module's file without `.py`; None if neither
-    exists.
-    """
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    file = Path(spec.origin) if spec is not None and spec.origin else Path()
-    if file.suffix != ".py":  # a folder without __init__.py has no file
-        return None
-    return file.parent if file.name == "__init__.py" else file.with_suffix("")
-
-
-def _times(folder: Path) -> Iterator[tuple[str, int]]:
-    """Every Python file below a folder with its modification time."""
-    if not folder.is_dir():  # a module
-        file = folder.with_name(f"{folder.name}.py")
-        yield str(file), file.stat().st_mtime_ns
-        return
-    with os.scandir(folder) as found:
-        for item in sorted(found, key=lambda item: item.name):
-            if item.name.endswith(".py") and item.is_file():  # an editor's lock is a link to nothing
-                yield item.path, item.stat().st_mtime_ns
-            elif item.is_dir() and item.name != "__pycache__":
-                yield from _times(Path(item.path))
 
 
 class Code:
@@ -113,9 +90,12 @@ class Code:
 
     def __init__(self, *roots: Path) -> None:
         self.roots = {root.name: root for root in roots}
-        files = {Path(file): root for root in roots for file, _ in _times(root)}
-        self._texts = {file: file.read_text(encoding="utf-8") for file in files}  # all read at one time
-        named = ([str(file.relative_to(root.parent)), self._texts[file]] for file, root in files.items())
+        files = {Path(file): root for root in roots for file, _ in python_files(root)}
+        self._texts = {file: _read(file) for file in files}  # all at one time
+        named = (
+            [str(file.relative_to(root.parent)), hashlib.sha256(self._texts[file]).hexdigest()]
+            for file, root in files.items()
+        )
         self.content = digest(sorted(named), 32)
         self._modules: dict[str, Module] = {}
         self._entries: dict[Place, tuple[str, list[Place]]] = {}
@@ -151,6 +131,7 @@ class Code:
                 for label, target in self._stand_for(place[0], written, defined):
                     stand_for.add((".".join(written), label))
                     referred += [target] if target else []
+            self._refuse_lookups(place)
             self._entries[place] = (digest([defined.text, sorted(stand_for)], 64), referred)
         return self._entries[place]
 
@@ -218,15 +199,33 @@ class Code:
                 raise UserError(
                     f"code digest: no module {name} in {', '.join(map(str, self.roots.values()))}"
                 )
-            found = read_module(self._texts[path])
+            found = _parsed(path, self._texts[path])
             inner = (defined.imports for defined in found.names.values())
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
             for source, bound in (
                 target for each in (found.imports, *inner) for target in each.bound.values()
             ):
                 if source.startswith(".") or bound == "*":
-                    raise UserError(f"{path}: code digest: from {source} import {bound} cannot be followed")
+                    raise UserError(f"{path}: code digest: {_not_followed(source, bound, package)}")
             self._modules[name] = found
         return self._modules[name]
+
+    def _refuse_lookups(self, place: Place) -> None:
+        """Raises UserError where a method's definition looks code up by text. In the rest of this package
+        only tables of contents do (a test sees to it).
+        """
+        module, name = place
+        if module.split(".")[0] == ROOT.name and not module.startswith(f"{ROOT.name}.methods."):
+            return
+        around, defined = self.module(module), self.definition(place)
+        assigned = [n for each in around.names.values() for n in each.nodes if isinstance(n, ast.Assign)]
+        nodes = defined.nodes if name else [*defined.nodes, *assigned]
+        bound = {**around.imports.bound, **defined.imports.bound}
+        for line, function in lookups(nodes, bound, around.names, self._ours):
+            raise UserError(
+                f"{self._file(module)}:{line}: code digest: what `{function}` looks up by text cannot be "
+                "followed; import it by its name: import package.module"
+            )
 
     def _ours(self, module: str) -> bool:
         return module.split(".")[0] in self.roots
@@ -241,3 +240,30 @@ class Code:
 
     def _is_module(self, module: str) -> bool:
         return module in self._modules or self._file(module) is not None
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{file}: code digest: cannot be read: {error.strerror or error}") from error
+
+
+def _parsed(file: Path, text: bytes) -> Module:
+    """The definitions of a file; the text is decoded as Python decodes it."""
+    try:
+        return read_module(text)
+    except (SyntaxError, ValueError) as error:
+        line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        raise UserError(f"{file}{line}: code digest: cannot be read as Python: {reason}") from error
+
+
+def _not_followed(source: str, bound: str, package: str) -> str:
+    """The message on an import that cannot be followed, in a module of this package."""
+    if bound == "*":
+        return f"from {source} import * cannot be followed; import its names"
+    remedy = ""
+    with contextlib.suppress(ImportError):  # outside of every package
+        remedy = f": from {resolve_name(source, package)} import {bound}"
+    return f"from {source} import {bound} cannot be followed; import absolutely{remedy}"

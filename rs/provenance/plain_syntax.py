@@ -160,8 +160,8 @@ class Definition:
 class Module:
     """The top level of one file: the definitions of each name, its imports, and its other statements."""
 
-    def __init__(self, text: str) -> None:
-        tree = ast.parse(text)
+    def __init__(self, text: bytes) -> None:
+        tree = ast.parse(text)  # of bytes, in the encoding that the file declares
         self.names: dict[str, Definition] = {}
         self.effects = Definition()
         number_locals(tree)
@@ -179,7 +179,7 @@ class Module:
 
 
 @functools.cache
-def read_module(text: str) -> Module:
+def read_module(text: bytes) -> Module:
     return Module(text)
 
 

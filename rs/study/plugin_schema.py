@@ -22,9 +22,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from rs.errors import UserError
 from rs.provenance import user_cache
-from rs.provenance.code import plug_in_root
 from rs.provenance.digests import digest, file_digest
 from rs.provenance.files import read_json, versions, write_json
+from rs.provenance.own_modules import python_files, roots_of
 from rs.settings.method_facts import OPTIONAL, REQUIRED
 from rs.settings.method_schema import key_of, method_schema_of
 from rs.settings.passes import wrong
@@ -67,12 +67,14 @@ def schema_of(plug_in: PlugIn, built_in: Path) -> dict[str, Any]:
 
 
 def files_of(plug_in: PlugIn) -> Iterator[tuple[str, str]]:
-    """Every Python file of the method's package, with its digest; docstrings count."""
-    root = plug_in_root(plug_in.top)
-    if root is None:
+    """Every Python file of the method's package, and of the plug-in's own modules that it imports, with its
+    digest; docstrings count.
+    """
+    roots = roots_of({plug_in.top})
+    if not roots:
         raise plug_in.fail(f"there is no module {plug_in.top} (a package needs an __init__.py)")
-    for file in sorted(root.rglob("*.py")) if root.is_dir() else [root.with_name(f"{root.name}.py")]:
-        yield str(file), file_digest(file)
+    for root in roots:
+        yield from ((file, file_digest(Path(file))) for file, _ in python_files(root))
 
 
 def _generate(plug_in: PlugIn) -> dict[str, Any]:
