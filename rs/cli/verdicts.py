@@ -46,7 +46,7 @@ DEMO = Path("config/config.yaml")  # its claims are not the papers'
 HEAD = ("address", "id", "paper", "place", "claim", "verdict", "settings")  # shared by a claim's rows
 AT_PAPERS_SETTINGS = ("agrees", "consistent", "differs", "undecided", "bounded")
 WITHOUT_VERDICT = ("not run", "other settings", "zero by construction")  # the strongest last
-CLAIMS_SAYING_MOST = ("fails", "holds", "undecided", "other settings", "not run")
+CLAIMS_SAYING_MOST = ("fails", "holds", "undecided", *reversed(WITHOUT_VERDICT))
 
 
 @dataclass(frozen=True)

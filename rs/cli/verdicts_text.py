@@ -11,7 +11,7 @@ from rs.report.claims import findings
 from rs.report.html_table import down
 from rs.report.numerals import printed
 from rs.report.verdict_words import verdict_words, whole
-from rs.tables.claims import VERDICTS
+from rs.tables.claims import VERDICTS, ZERO
 from rs.tables.table import Row
 from rs.tables.verdict import STATUSES
 
@@ -53,8 +53,14 @@ def text(numbers: list[Row], claims: list[Row]) -> str:
 
 
 def _table(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:
+    order = _shown(rows, column, order)
     lines = [[name, *order, "all"], *_counts(rows, column, order)]
     return "\n".join(aligned(lines, left=())) + "\n"
+
+
+def _shown(rows: list[Row], column: str, order: tuple[str, ...]) -> tuple[str, ...]:
+    """The statuses that have a column: all but a rare one that no row has."""
+    return tuple(status for status in order if status != ZERO or any(row[column] == ZERO for row in rows))
 
 
 def _counts(rows: list[Row], column: str, order: tuple[str, ...]) -> Iterator[list[str]]:
@@ -145,4 +151,5 @@ def _rests_on(row: Row) -> str:
 
 
 def _markdown(rows: list[Row], column: str, order: tuple[str, ...], name: str) -> str:
+    order = _shown(rows, column, order)
     return markdown([name, *order, "all"], _counts(rows, column, order))

@@ -19,7 +19,7 @@ from rs.plan.shard_sizes import Kept
 from rs.provenance.digests import digest, digests_by_key, file_digest
 from rs.study import refusals, tracking_place
 from rs.study.certification_log import log_path, read_log
-from rs.study.claims import check_claims
+from rs.study.claim_refusals import check_claims
 from rs.study.comparisons import check_comparisons
 from rs.study.figures import check_figures
 from rs.study.published import check_published

@@ -1,12 +1,8 @@
-"""Claims of a study: what each of them reads, and the check of their names. No torch."""
+"""Claims of a study: what each of their conditions reads. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any
-
-from rs.settings.labels import label_of
-from rs.study.study import Run, Study
 
 Row = dict[str, Any]
 Place = tuple[Any, ...]
@@ -20,6 +16,7 @@ METRICS = {
     "train_seconds": ("runs", "train_seconds"),
 }
 CERTIFIED, ATTACKED = ("acr", "certified_accuracy"), "empirical_accuracy"
+UNSMOOTHED = ("epsilon", "rho", "train_seconds")  # metrics that do not depend on smoothing
 OWN = ("certificate", "attack", "smoothing")  # keys that a side of a condition may set itself
 BESIDE = ("better", "worse", "equivalent")
 BOUNDED = ("value", "difference", "ratio")
@@ -68,86 +65,3 @@ def table_of(metric: str) -> tuple[str, str]:
         return METRICS[metric]
     table, _, column = metric.partition(".")
     return table, column
-
-
-def check_claims(study: Study, tables: Sequence[str]) -> None:
-    """Raises UserError at a claim that names what the study does not have, or has too few or many keys."""
-    seen: set[str] = set()
-    for i, claim in enumerate(study.claims):
-        if claim["id"] in seen:
-            study.fail(("claims", i, "id"), f"{claim['id']!r} is a claim above; each id once")
-        seen.add(claim["id"])
-        for j, condition in enumerate(claim["conditions"]):
-            _check(study, ("claims", i, "conditions", j), condition, tables)
-
-
-def _check(study: Study, place: Place, condition: Row, tables: Sequence[str]) -> None:
-    kinds = [kind for kind in KINDS if condition[kind] is not None]
-    if len(kinds) != 1:
-        study.fail(place, f"one of {', '.join(KINDS)} is asked for; has: {', '.join(kinds) or 'none'}")
-    kind = kinds[0]
-    if kind in THEORY:
-        return
-    for key, needed in (("than", kind in BESIDE), ("small", kind == "crosses"), ("large", kind == "crosses")):
-        if needed != (condition[key] is not None):
-            study.fail((*place, key), f"{'lacks' if needed else 'is no part of'} {kind}")
-    if (kind in BOUNDED) != (condition["at_least"] is not None or condition["at_most"] is not None):
-        problem = "lacks at_least or at_most" if kind in BOUNDED else "at_least and at_most are no part of"
-        study.fail((*place, kind), problem if kind in BOUNDED else f"{problem} {kind}")
-    if kind == "crosses" and not condition["small"] < condition["large"]:
-        study.fail((*place, "large"), f"{condition['large']:g}: must be above small, {condition['small']:g}")
-    metric = condition["metric"]
-    if metric not in METRICS and (metric.partition(".")[0] not in tables or not table_of(metric)[1]):
-        names = f"{', '.join(METRICS)}, or TABLE.COLUMN of the tables {', '.join(tables)}"
-        study.fail((*place, "metric"), f"{metric!r} is no metric; allowed: {names}")
-    radii = [condition["small"], condition["large"]] if kind == "crosses" else condition["radii"]
-    if metric in ("certified_accuracy", ATTACKED) and not radii:
-        study.fail((*place, "radii"), f"lacks the radii of {metric}")
-    if metric not in ("certified_accuracy", ATTACKED) and radii:
-        study.fail((*place, "radii"), f"{metric} is at no radius")
-    for side in sides_of(condition):
-        for run in _runs(study, place, kind, side):
-            _check_run(study, place, condition, radii, side, run)
-
-
-def _runs(study: Study, place: Place, kind: str, side: Row) -> Iterator[Run]:
-    """The side's run, once for all its seeds; none for a log."""
-    runs = {run.label: run for run in study.all_runs}
-    if side["run"] not in (*runs, *study.logs):
-        names = ", ".join((*runs, *study.logs))
-        study.fail((*place, kind), f"no run is labelled {side['run']!r}; runs: {names[:300]}")
-    yield from (run for label, run in runs.items() if label == side["run"])
-
-
-def _check_run(
-    study: Study, place: Place, condition: Row, radii: Sequence[float], side: Row, run: Run
-) -> None:
-    metric = condition["metric"]
-    for needed, key, kind in (
-        (metric in CERTIFIED, "certificate", "certificates"),
-        (metric == ATTACKED, "attack", "attacks"),
-    ):
-        offered = {label_of(kind, method): method for method in run.sections[kind]}
-        if needed and side[key] not in offered:
-            problem = (
-                f"{run.label} has no {key} labelled {side[key]!r}; it has: {', '.join(offered) or 'none'}"
-            )
-            study.fail((*place, key), problem)
-        if metric == ATTACKED and kind == "attacks":
-            source = f"{run.label}'s attack {side[key]}"
-            _among(study, place, condition, radii, sorted({0, *offered[side[key]]["radii"]}), source)
-    if metric == "certified_accuracy":
-        _among(study, place, condition, radii, study.report["radii"], "report.radii")
-    if metric in ("epsilon", "rho") and run.sections["calibration"] is None:
-        study.fail((*place, "metric"), f"{run.label} has no calibration")
-
-
-def _among(
-    study: Study, place: Place, condition: Row, radii: Sequence[float], allowed: Sequence[float], source: str
-) -> None:
-    """Refuses a radius that `source` does not measure, at the key that names it."""
-    for radius in radii:
-        if radius not in allowed:
-            key = next((k for k in ("small", "large") if condition[k] == radius), "radii")
-            names = ", ".join(f"{r:g}" for r in allowed)
-            study.fail((*place, key), f"radius {radius:g} is not among those of {source}; allowed: {names}")

@@ -5,6 +5,7 @@ radius, with its evidence, and the verdict on the claim. A study states its clai
 |---|---|
 | holds, fails | the conditions do, all of them or any (`join`) |
 | undecided | the data leave it open |
+| zero by construction | it would be decided by certified accuracies that are 0 for any network |
 | other settings | a run that the claim reads differs from the paper's settings for it |
 | not run | a run that could decide it does not exist |
 
@@ -12,6 +13,9 @@ radius, with its evidence, and the verdict on the claim. A study states its clai
 condition at several radii, or of curves that cross, holds where all of its rows do. One of many rows would
 decide by chance, so it must be surer: rs.tables.families derives by how much. The intervals shown are those
 of a single row. Claims decided by theory have no settings.
+
+At a radius that no side certifies with unanimous votes all values are 0, and the condition comes out the same
+for any networks. Such a row has no verdict, and a claim has only one that is the same without these rows.
 """
 
 from __future__ import annotations
@@ -30,7 +34,8 @@ from rs.tables.pairs import paired
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
 
-VERDICTS = ("holds", "fails", "undecided", "other settings", "not run")
+ZERO = "zero by construction"
+VERDICTS = ("holds", "fails", "undecided", ZERO, "other settings", "not run")
 COLUMNS = (
     *("address", "id", "paper", "place", "claim", "verdict", "settings", "join", "condition", "radius"),
     *("condition_verdict", "value", "low", "high", "counted", "machines", "evidence"),
@@ -45,23 +50,22 @@ def judged(study: Study, tables: dict[str, Sequence[Row]]) -> list[Row]:
     """Rows of COLUMNS. Raises UserError where a condition does not say which of several rows it means."""
     out = []
     for i, claim in enumerate(study.claims):
-        conditions: list[Row] = []
-        verdicts = []
+        conditions: list[list[Row]] = []
         levels = sure(claim, float(study.agreement["confidence"]))
         for j, (condition, level) in enumerate(zip(claim["conditions"], levels, strict=True)):
             refuse = partial(study.fail, ("claims", i, "conditions", j))
-            rows = as_one_of_many(condition, tables, study.agreement, refuse, level)
-            verdicts.append(joined("all", [row["verdict"] for row in rows]))
-            conditions += rows
-        verdict = joined(claim["join"], verdicts)
+            conditions.append(as_one_of_many(condition, tables, study.agreement, refuse, level))
+        verdict = _verdict(claim["join"], conditions)
         other = other_settings(study, claim) if verdict in ("holds", "fails", "undecided") else []
-        machines = [row["machines"] for row in conditions if ", " in (row["machines"] or "")]
+        rows = [row for each in conditions for row in each]
+        machines = [row["machines"] for row in rows if ", " in (row["machines"] or "")]
         other += [f"machines: {machines[0]}"] if machines else []
         head = {"address": f"{study.name}/claims/{claim['id']}", "join": claim["join"]}
         head |= {key: claim[key] for key in ("id", "paper", "place", "claim")}
         head |= {"verdict": "other settings" if other else verdict, "settings": ". ".join(other) or None}
-        for row in conditions:
-            columns = {**row, "condition_verdict": row["verdict"]} | head
+        for row in rows:
+            own = ZERO if "by_construction" in row else row["verdict"]
+            columns = {**row, "condition_verdict": own} | head
             out.append({key: columns[key] for key in COLUMNS})
     return out
 
@@ -80,6 +84,8 @@ def as_one_of_many(
     )
     for row, surely_holds, surely_fails in zip(alone, holding, failing, strict=True):
         verdict = row["verdict"]
+        if "by_construction" in row:
+            continue
         if verdict in ("holds", "fails", "undecided"):
             holds, fails = surely_holds["verdict"] == "holds", surely_fails["verdict"] == "fails"
             # `better` fails by equivalence too: a higher confidence must not turn one verdict into the other
@@ -88,6 +94,18 @@ def as_one_of_many(
             number = level.holding if verdict == "holds" else level.failing
             row["counted"] += f"; {verdict} alone, not as one of {number}"
     return alone
+
+
+def _verdict(join: str, conditions: Sequence[Sequence[Row]]) -> str:
+    """The joint verdict on the rows of each condition."""
+
+    def of(*parts: Sequence[Row]) -> str:
+        return joined(join, [joined("all", [row["verdict"] for row in rows]) for rows in parts])
+
+    counting = [[row for row in rows if "by_construction" not in row] for rows in conditions]
+    counting = [rows for rows in counting if rows]
+    verdict = of(*counting) if counting else ZERO
+    return verdict if verdict == of(*conditions) else ZERO
 
 
 def joined(join: str, verdicts: Sequence[str]) -> str:

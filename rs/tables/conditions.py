@@ -30,6 +30,7 @@ from rs.study.claims import (
     BESIDE,
     CERTIFIED,
     THEORY,
+    UNSMOOTHED,
     kind_of,
     parts_of,
     radii_of,
@@ -45,12 +46,13 @@ from rs.tables.table import Row
 
 AGAINST = "a step goes the other way"
 STOPPED = "votes were stopped at a lower bound"
-UNSMOOTHED = ("epsilon", "rho", "train_seconds")  # metrics that do not depend on smoothing
+BEYOND = "beyond the largest radius of the votes"
 
 
 def decide(condition: Row, tables: Tables, agreed: Row, refuse: Callable[[str], NoReturn]) -> Iterator[Row]:
     """One row per radius: condition, radius, verdict (holds, fails, undecided, not run), value, low, high,
-    counted, machines, and evidence (`table[row]` of the study's tables, or a test or page).
+    counted, machines, and evidence (`table[row]` of the study's tables, or a test or page). A row whose
+    values are all 0 by construction, for any networks, has the key `by_construction`, too.
     """
     kind = kind_of(condition)
     if kind in THEORY:
@@ -76,6 +78,8 @@ def decide(condition: Row, tables: Tables, agreed: Row, refuse: Callable[[str], 
         machines = sorted({str(r["device"]) for m in present for r in m.rows if "device" in r})
         if case.metric == "train_seconds":
             row["machines"] = ", ".join(machines)
+        if all(m.zero_by_construction for m in present):
+            row |= {"counted": BEYOND, "by_construction": True}
         yield row | {"evidence": row["evidence"] or ", ".join(evidence)}
 
 

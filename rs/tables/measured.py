@@ -42,6 +42,14 @@ class Measured:
         """The first seed's row, for columns that all seeds share."""
         return self.rows[0]
 
+    @property
+    def zero_by_construction(self) -> bool:
+        """Whether it is 0 at a radius that not even unanimous votes certify, for every seed."""
+        if any(row.get(key) is None for row in self.rows for key in ("radius", "largest_radius")):
+            return False
+        beyond = all(row["radius"] > row["largest_radius"] for row in self.rows)  # not where one is nan
+        return beyond and not any(self.values)
+
     def shown(self, end: float) -> float:
         """An end of an interval of the number, cut to its range."""
         return min(max(end, self.least), self.most)

@@ -23,7 +23,7 @@ CHECKOUT = Path(__file__).parents[2]
 STATED = {"noise": {"name": "gaussian", "sigma": 0.25}, "alpha": 0.001, "n": 100000}
 ENTRY = {"paper": "P", "table": "T", "run": "gaussian", "radii": [0.25], "certified_accuracy": [0.7]}
 PAIR = {"better": "gaussian", "than": "nal", "metric": "acr", "about": "networks"}
-THEORY = {"proven": "tests/cli/test_from_logs.py::test_nothing"}
+THEORY = {"proven": "tests/cli/test_from_logs.py::test_an_active_run_keeps_its_label"}
 PAPER = {"images": 500, "certificate": {"alpha": 0.001}, "sampling": {"n": 100000, "n0": 100}}
 
 

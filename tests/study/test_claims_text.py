@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rs.study import theory_refusals
+
 PAIR = {"better": "nal", "than": "gaussian"}
 AT = {"metric": "certified_accuracy", "radii": [0.25]}
 
@@ -50,12 +52,109 @@ AT = {"metric": "certified_accuracy", "radii": [0.25]}
         ),
         ({"impossible": "my word"}, ".impossible: 'my word': must be a string that matches ^"),
         ({**PAIR, "about": "images"}, ".about: 'images'; allowed: networks, methods"),
+        ({"proven": "tests/no_such_test.py"}, ".proven: tests/no_such_test.py is not in /"),
+        ({"impossible": "docs/nowhere.md"}, ".impossible: docs/nowhere.md is not in /"),
+        ({"proven": "tests/methods"}, ".proven: tests/methods is not in /"),
+        (
+            {"proven": "tests/test_house.py::test_x"},
+            ".proven: tests/test_house.py has no test test_x; its tests: test_no_file_is_longer_than_300_",
+        ),
+        ({"proven": "docs/tables.md::test_x"}, ".proven: docs/tables.md has no test test_x; its tests: none"),
+        (
+            {"better": "nal", "than": "nal"},
+            ".better: nal is compared with itself; allowed: sides that differ",
+        ),
+        ({"equivalent": {"run": "nal", "attack": "pgd"}, "than": "nal"}, ".equivalent: nal is compared with"),
+        ({"worse": {"run": "nal", "smoothing": "gaussian"}, "than": "nal"}, ".worse: nal is compared with"),
+        ({"ratio": ["gaussian", "gaussian"], "at_most": 2}, ".ratio: gaussian is compared with itself"),
+        ({"difference": ["nal", "nal"], "at_most": 2}, ".difference: nal is compared with itself"),
+        ({"trend": ["nal", "gaussian", "nal"]}, ".trend: nal is compared with itself"),
+        (
+            {"crosses": ["nal", "nal"], "small": 0, "large": 0.25, "metric": "certified_accuracy"},
+            ".crosses: nal is compared with itself",
+        ),
+        ({"value": "nal", "at_least": 0.5, "at_most": 0.1}, ".at_least: 0.5: must be at most at_most, 0.1"),
+        (
+            {"value": "nal", "at_least": 0},
+            ".at_least: 0 decides nothing, since every value of acr is at least 0; allowed: above 0",
+        ),
+        (
+            {"value": "nal", **AT, "at_most": 1},
+            ".at_most: 1 decides nothing, since every value of certified_accuracy is at least 0 and at most 1"
+            "; allowed: at least 0 and below 1",
+        ),
+        ({"value": "nal", **AT, "at_least": 1.1}, ".at_least: 1.1 decides nothing, "),
+        ({"value": "nal", "metric": "rho", "at_least": 0}, ".at_least: 0 decides nothing, "),
+        ({"value": "nal", "metric": "distributional.loss", "at_most": -1}, ".at_most: -1 decides nothing, "),
+        ({"difference": ["nal", "gaussian"], **AT, "at_least": -1}, ".at_least: -1 decides nothing, "),
+        (
+            {"ratio": ["nal", "gaussian"], "at_least": 0},
+            ".at_least: 0 decides nothing, since every ratio of acr",
+        ),
     ],
 )
 def test_a_slip_is_named_with_its_place(tiny, refusal, condition, says) -> None:
     claim = {"id": "a", "paper": "P", "place": "1", "claim": "is so", "conditions": [condition]}
     message = refusal({**tiny, "claims": [claim]})
     assert f"claims[0].conditions[0]{says}" in message or ("[0]" in message and says in message), message
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"value": "nal", **AT, "at_least": 1},
+        {"value": "nal", **AT, "at_most": 0},
+        {"value": "nal", "at_least": 0.5, "at_most": 0.5},
+        {"difference": ["nal", "gaussian"], "at_least": 0},
+        {"difference": ["nal", "gaussian"], "at_most": -3},
+        {"value": "nal", "metric": "provenance.seconds", "at_least": -1},
+        {"better": {"run": "nal", "where": {"images": 4}}, "than": "nal"},
+    ],
+)
+def test_what_can_come_out_both_ways_is_accepted(tiny, plan_of, condition) -> None:
+    plan_of(
+        {**tiny, "claims": [{"id": "a", "paper": "P", "place": "1", "claim": "x", "conditions": [condition]}]}
+    )
+
+
+def test_references_are_looked_for_beside_the_study_and_the_work(
+    tiny, tmp_path, monkeypatch, plan_of, refusal
+) -> None:
+    def with_proof(test: str):
+        proof = {"proven": f"tests/test_mine.py::{test}"}
+        return {
+            **tiny,
+            "claims": [{"id": "a", "paper": "P", "place": "1", "claim": "x", "conditions": [proof]}],
+        }
+
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "tests/test_mine.py"
+    assert "tests/test_mine.py is not in /" in refusal(with_proof("test_is_so"))
+    mine.parent.mkdir()
+    mine.write_text("class TestMine:\n    pass\nasync def test_is_so():\n    pass\ndef help(): pass\n")
+    for test in ("test_is_so", "TestMine"):
+        plan_of(with_proof(test))
+    assert "has no test help; its tests: TestMine, test_is_so" in refusal(with_proof("help"))
+
+
+def test_an_installed_package_without_tests_refuses_no_reference(
+    tiny, tmp_path, monkeypatch, plan_of
+) -> None:
+    """Also not as a module of a workflow that has tests of its own."""
+    packages = tmp_path / "site-packages"
+    monkeypatch.setattr(theory_refusals, "CHECKOUT", packages)
+    for part in (
+        "site-packages/rs/__init__.py",
+        "site-packages/tests/test_x.py",
+        "Snakefile",
+        "tests/test_y.py",
+    ):
+        (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / part).touch()
+    monkeypatch.chdir(tmp_path)
+    proof = {"proven": "tests/methods/test_dual.py::test_no_exponent_equals_cohen"}
+    claim = {"id": "a", "paper": "P", "place": "1", "claim": "x", "conditions": [proof]}
+    plan_of({**tiny, "claims": [claim]})
 
 
 def test_each_claim_once_and_none_in_an_id(tiny, refusal, plan_of) -> None:

@@ -133,7 +133,7 @@ def test_a_ratio_lies_between_the_quotients_of_opposite_ends(verdict, first, sec
     rows = [r for name in ("nal", "gaussian") for r in accuracy(name, 0.5)]
     for row, numbers in zip(rows, (first, second), strict=True):
         row |= dict(zip(("acr", "low", "high"), numbers, strict=True))
-    condition = {"ratio": ["nal", "gaussian"], "about": "networks", "at_least": -0.8}
+    condition = {"ratio": ["nal", "gaussian"], "about": "networks", "at_most": 0.8}
     condition |= {"metric": "acr", "radii": []}
     found, (outcome,) = verdict(condition, tables={"average_certified_radius": rows})
     assert (found, outcome["value"]) == ("undecided" if value is None else "holds", pytest.approx(value))
@@ -178,7 +178,8 @@ def test_theory_names_its_test(verdict) -> None:
         {"impossible": page, "radii": []}, tables={}, papers={"P": {"data": {"name": "mnist"}}}
     )
     assert (found, rows[0]["evidence"], rows[0]["condition_verdict"]) == ("fails", page, "fails")
-    assert verdict({"proven": "tests/methods/test_dual.py::test_x", "radii": []}, tables={})[0] == "holds"
+    proof = "tests/methods/test_dual.py::test_no_exponent_equals_cohen"
+    assert verdict({"proven": proof, "radii": []}, tables={})[0] == "holds"
 
 
 def test_not_run_and_other_settings(verdict) -> None:
@@ -269,4 +270,4 @@ def test_several_rows_of_one_run_are_told_apart(verdict) -> None:
     assert verdict(narrower, tables={"distributional": rows})[0] == "undecided"
     noisy = steady("nal", 0.9) + steady("nal", 0.9, smoothing="none")
     with pytest.raises(Exception, match="smoothed with several noises; name one: smoothing"):
-        verdict({"value": "nal", "at_least": 0}, tables={"certified_accuracy": noisy})
+        verdict({"value": "nal", "at_least": 0.5}, tables={"certified_accuracy": noisy})
