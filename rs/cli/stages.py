@@ -33,6 +33,12 @@ def gpus(job: Job, elsewhere: bool) -> int:
     return job.processes * int(on_gpus)
 
 
+def cpus(job: Job, decodes: bool) -> int:
+    """How many processors a job asks for: threads and, for a training that `decodes` images, its workers."""
+    workers = job.workers if decodes and job.stage == "train" else 0
+    return job.processes * (job.threads + workers)
+
+
 def add_arguments(parser: argparse.ArgumentParser, stage: Stage) -> None:
     parser.add_argument("--study", nargs="+", type=Path, metavar="FILE", help="study file and overlays")
     parser.add_argument("--run", metavar="LABEL", help="with --study: only this run's jobs")

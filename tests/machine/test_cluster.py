@@ -21,6 +21,7 @@ from rs.plan.jobs import Job
 from rs.plan.stages import STAGES, STUDY_STAGES
 
 ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
 PROFILE = yaml.safe_load((ROOT / "workflow/profiles/slurm/profile.v9+.yaml").read_text())
 
 
@@ -52,6 +53,7 @@ def test_a_stage_asks_for_gpus_and_threads_where_its_record_says_that_it_compute
     rule = rules()[stage.rule]
     assert (f'gpu=gpus("{stage.name}", ' in rule) == stage.device
     assert (f'threads: cpus("{stage.name}", ' in rule) == stage.device
+    assert ("        nodes=1,\n" in rule) == stage.device
     assert PROFILE["set-resources"].get(stage.rule, {}).keys() <= {
         "mem_mb",
         "runtime",
@@ -96,19 +98,42 @@ def test_gpus_that_a_job_asks_for(monkeypatch):
         assert [gpus("auto", False), gpus("auto", True, 2)] == [int(here), 2]
 
 
+def test_processors_that_a_job_asks_for():
+    def cpus(stage: str, decodes: bool) -> int:
+        return stages.cpus(Job(stage, {}, (), threads=3, processes=2, workers=4), decodes)
+
+    assert [cpus("train", False), cpus("train", True), cpus("sample", True)] == [6, 14, 6]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("snakemake_executor_plugin_slurm") is None, reason="needs rs[slurm]")
 def test_a_dry_run_shows_the_gpus_that_jobs_will_ask_slurm_for(tmp_path):
     runs = {"gaussian": TINY["runs"]["gaussian"]}
     study = write_study(tmp_path / "study.yaml", {**TINY, "runs": runs, "training": {"epochs": 1}})
     snakemake = [sys.executable, "-m", "snakemake", "-n", "-s", ROOT / "Snakefile", "--configfile", study]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     for profile, there in (("slurm", True), ("default", False)):
         named = ["--workflow-profile", ROOT / "workflow/profiles" / profile, "--until", "train"]
         done = subprocess.run(
-            [*snakemake, *named], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
+            [*snakemake, *named], capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT, check=True
         )
         assert ("gpu=1" in done.stdout + done.stderr) is there, profile
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("snakemake_executor_plugin_slurm") is None, reason="needs rs[slurm]")
+def test_a_training_on_several_gpus_asks_for_one_node_and_for_its_decoders(tmp_path):
+    training = {"epochs": 1, "processes": 4, "threads": 3, "workers": 2, "device": "cuda"}
+    text = {**TINY, "data": {"name": "imagenet"}, "model": {"name": "resnet50"}, "training": training}
+    study = write_study(tmp_path / "study.yaml", {**text, "runs": {"gaussian": TINY["runs"]["gaussian"]}})
+    snakemake = [sys.executable, "-m", "snakemake", "-n", "-s", ROOT / "Snakefile", "--configfile", study]
+    profile = ["--workflow-profile", ROOT / "workflow/profiles/slurm", "--until", "train"]
+    profile += ["--cores", "64"]  # a dry run has no more threads than these
+    done = subprocess.run(
+        [*snakemake, *profile], capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT, check=True
+    )
+    _, _, job = done.stdout.partition("rule train:")
+    assert "threads: 20\n" in job  # 4 processes with 3 threads and 2 decoders each
+    assert {"gpu=4", "nodes=1"} <= {*re.split(r"[\s,]+", job)}
 
 
 # --- Ctrl-C ---

@@ -16,6 +16,7 @@ rule attack:
     threads: cpus("attack", ATTACKS)
     resources:
         gpu=gpus("attack", ATTACKS),
+        nodes=1,
     params:
         rs=command,
         spec=spec("attack", ATTACKS),

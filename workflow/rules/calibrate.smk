@@ -13,6 +13,7 @@ rule calibrate:
     threads: cpus("calibrate", CALIBRATION)
     resources:
         gpu=gpus("calibrate", CALIBRATION),
+        nodes=1,
     params:
         rs=command,
         spec=spec("calibrate", CALIBRATION),

@@ -5,6 +5,7 @@ import json
 import shlex
 
 from rs.cli import stages
+from rs.plan.work import streamed
 from rs.stages.execution import as_json
 
 PYTHON = shlex.quote(sys.executable)  # jobs run in the environment that runs Snakemake
@@ -54,7 +55,7 @@ def named(stage, pattern, key):
 
 
 def cpus(stage, pattern):
-    return known(lambda w: (j := PLAN.job(stage, pattern.format(**w))).threads * j.processes)
+    return known(lambda w: stages.cpus(PLAN.job(stage, pattern.format(**w)), elsewhere() and streamed(PLAN)))
 
 
 def elsewhere():
@@ -62,5 +63,7 @@ def elsewhere():
     return not workflow.local_exec or (workflow.dryrun and workflow.execution_settings.use_threads)
 
 
+# The rules that ask for GPUs also state nodes=1: a job's processes find each other on one machine, while Slurm would
+# spread its GPUs over several.
 def gpus(stage, pattern):
     return known(lambda w: stages.gpus(PLAN.job(stage, pattern.format(**w)), elsewhere()))

@@ -14,6 +14,7 @@ rule distributional:
     threads: cpus("distributional", DISTRIBUTIONAL)
     resources:
         gpu=gpus("distributional", DISTRIBUTIONAL),
+        nodes=1,
     params:
         rs=command,
         spec=spec("distributional", DISTRIBUTIONAL),

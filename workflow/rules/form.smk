@@ -14,6 +14,7 @@ rule form:
     threads: cpus("form", FORM)
     resources:
         gpu=gpus("form", FORM),
+        nodes=1,
     params:
         rs=command,
         spec=spec("form", FORM),

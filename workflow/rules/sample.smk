@@ -16,6 +16,7 @@ rule sample:
     threads: cpus("sample", DRAWS)
     resources:
         gpu=gpus("sample", DRAWS),
+        nodes=1,
     params:
         rs=command,
         spec=spec("sample", DRAWS),

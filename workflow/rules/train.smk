@@ -18,6 +18,7 @@ rule train:
     threads: cpus("train", MODEL)
     resources:
         gpu=gpus("train", MODEL),
+        nodes=1,
     params:
         rs=command,
         spec=spec("train", MODEL),
