@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from rs.api.counts import NO_LABEL, Counts, counts_of
 from rs.api.lower_bounds import AverageRadius, decided_radii, shown
-from rs.api.parameters import array_of, method_of, owned, radius_list, settings_of
+from rs.api.parameters import array_of, method_of, owned, path_of, radius_list, settings_of
 from rs.errors import UserError, plural
 from rs.methods import claims
 from rs.methods.certificates.incremental import Incremental
@@ -33,6 +33,8 @@ from rs.statistics.rounded_normal import left_of
 from rs.study.schema import defaults, method_schema, prune
 
 if TYPE_CHECKING:
+    import os
+
     import pandas as pd
 
 
@@ -112,6 +114,18 @@ class Certification:
     def _decided(self) -> tuple[float, ...] | None:
         claim, name = Certified(self.prediction, self.radius), self.certificate["name"]
         return decided_radii(self.counts.draws, self.counts.noise, name, claim, self.norm, self.alpha)
+
+    def to_log(self, path: str | os.PathLike[str]) -> None:
+        """Writes a certification log as the field publishes them: tab-separated, a line per image, idx label
+        predict radius correct time. It states neither noise, alpha, votes nor norm; times are 0. Raises
+        UserError without labels, and for a path that is another kind of file or cannot be written.
+        """
+        from rs.tables.logs import check_name, write
+
+        file = path_of(path, "to_log")
+        check_name(file, "to_log:")
+        columns = {"image": self.counts.images, "label": self.labels, "prediction": self.prediction}
+        write(file, columns | {"radius": self.radius})
 
     @property
     def factor(self) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,50 +43,68 @@ ACROSS = "give across=True to compare them all the same"
 class _Limits:
     level: Share
     margins: dict[str, Positive]
+    sigma: Positive | None
 
 
 def compare(
-    a: Certification,
-    b: Certification,
+    a: Certification | str | os.PathLike[str],
+    b: Certification | str | os.PathLike[str],
     *,
     radii: Sequence[float] | None = None,
     level: float = 0.95,
     margins: dict[str, float] | None = None,
     across: bool = False,
+    sigma: float | None = None,
 ) -> pd.DataFrame:
     """The difference a minus b of average certified radius, median radius and certified accuracy, paired by
-    image.
+    image. Either one may be the path of a certification log, with Gaussian noise of `sigma` if that is given,
+    or of the images.parquet of `rs certify --model`.
 
     Columns are SHOWN: two-sided intervals, p-values of "no difference", Holm's adjustment within a metric,
     and a verdict: `better`, `worse`, `equivalent` (within the metric's margin in `margins`) or `undecided`.
     The default `radii` are those of a study's report at which either one certifies anything. The result is
     about these two networks on other test images, not about other training seeds. Radii that stopped votes
     leave open (`lower_bound`) have no test. `rigorous` is False where no proof covers the radii of a side.
-    Noise, certificate, alpha and votes must be the same, unless `across` allows others, which `attrs` of the
-    result then names. Raises UserError for other conditions, radii in different norms, without labels or
-    common images, and where a position has other images.
+    Noise, certificate, alpha and votes must be the same, unless `across` allows others. `attrs` of the result
+    names these (`conditions`), what a log does not state, and estimates (`remarks`). Raises UserError for
+    other conditions, radii in different norms, without labels or common images, and where a position has
+    other images.
     """
     import pandas as pd
 
     from rs.tables.comparisons import METRICS, PairSettings, refuse_other_conditions
     from rs.tables.comparisons import compare as rows_of
+    from rs.tables.others import remarks
 
-    if not (isinstance(a, Certification) and isinstance(b, Certification)):
-        raise UserError("compare: give two certifications, as certify and certify_counts return them")
-    if a.norm != b.norm:
-        norms = f"a has l{a.norm:g} radii, b l{b.norm:g} radii".replace("linf", "l-infinity")
-        raise UserError(f"compare: {norms}; compare certificates of one norm")
-    limits: _Limits = settings_of(_Limits, "compare", level=level, margins={} if margins is None else margins)
+    given = {"level": level, "margins": {} if margins is None else margins, "sigma": sigma}
+    limits: _Limits = settings_of(_Limits, "compare", **given)
     if unknown := sorted(set(limits.margins) - set(METRICS)):
         raise UserError(f"compare: margins: {unknown[0]}: no such metric; allowed: {', '.join(METRICS)}")
     radii = None if radii is None else radius_list(radii, "compare")
     options = PairSettings(Report.radii, radii, limits.level, limits.margins)
-    sides = _contestant("a", a), _contestant("b", b)
+    sides = _side("a", a, limits.sigma), _side("b", b, limits.sigma)
+    _check_norms(*(side.conditions.get("norm") for side in sides))
     differences = refuse_other_conditions([sides], "" if across else ACROSS)
     rows = [row for row in rows_of([(*sides, options)]) if row["about"] == "networks"]
     table = pd.DataFrame(rows, columns=list(SHOWN)).assign(rigorous=all(side.rigorous for side in sides))
-    table.attrs["conditions"] = differences
+    table.attrs |= {"conditions": differences, "remarks": remarks(sides)}
     return table
+
+
+def _side(name: str, given: Any, sigma: float | None) -> Contestant:
+    from rs.tables.others import of_file
+
+    if isinstance(given, Certification):
+        return _contestant(name, given)
+    if not isinstance(given, str | os.PathLike):
+        raise UserError("compare: give two certifications, or in their place the path of a certification log")
+    return of_file(Path(given), sigma)
+
+
+def _check_norms(of_a: float | None, of_b: float | None) -> None:
+    if of_a is not None and of_b is not None and of_a != of_b:
+        norms = f"a has l{of_a:g} radii, b l{of_b:g} radii".replace("linf", "l-infinity")
+        raise UserError(f"compare: {norms}; compare certificates of one norm")
 
 
 def _contestant(name: str, certification: Certification) -> Contestant:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,14 @@ def array_of(value: Any, where: str, allowed: str, kind: type | None = None) -> 
         several = kind is None and isinstance(error, ValueError)
         problem = "rows of several lengths" if several else f"a {type(value).__name__} that is no array"
         raise UserError(f"{where}: {problem}; {allowed}") from error
+
+
+def path_of(path: Any, verb: str) -> Path:
+    """A path from text or a path. Raises UserError for anything else."""
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise UserError(f"{verb}: a {type(path).__name__}; give the path of a file") from error
 
 
 def radius_list(radii: Any, verb: str) -> list[float]:

@@ -1,8 +1,9 @@
 """A minus B on the same test images: runs of studies and certification logs, in any mixture.
 
-A contestant is FILE, a certification log, or STUDY.yaml:LABEL, a run with all its seeds (overlays are joined
-with +, as in a.yaml+b.yaml:LABEL); STUDY.yaml alone stands for all of its runs. Every pair is compared, in
-the order given. Wrong and abstained images have radius 0.
+A contestant is FILE, a certification log (FILE@SIGMA with the standard deviation of its noise) or the
+images.parquet of `rs certify --model` (or its folder); or STUDY.yaml:LABEL, a run with all its seeds
+(overlays are joined with +, as in a.yaml+b.yaml:LABEL); STUDY.yaml alone stands for all of its runs. Every
+pair is compared, in the order given. Wrong and abstained images have radius 0.
 
 Each interval holds by itself; verdicts count all rows of one question, metric, certificate and noise (Holm).
 `networks` asks whether these networks differ on other test images, `methods` whether training with other
@@ -22,15 +23,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rs.cli.compared_text import text
+from rs.cli.compared_text import short_names, text
 from rs.errors import UserError
 from rs.settings.study import Report
 from rs.tables.behind_averages import curve, on_hard_images, probabilities
 from rs.tables.comparisons import METRICS, PairSettings, as_json, compare, refuse_other_conditions
-from rs.tables.contestants import Contestant, common_images, of_log, of_logs, of_runs
+from rs.tables.contestants import Contestant, common_images, of_logs, of_runs
+from rs.tables.others import IMAGES, has_images, of_file, remarks
 
 NAMED = "FILE|STUDY.yaml:LABEL"
-CONTESTANT = "a certification log, or a run of a study"
+CONTESTANT = f"a certification log, an {IMAGES} of `rs certify --model`, or a run of a study"
 MOST = 20  # contestants of one call: 190 pairs with their bands
 
 
@@ -71,7 +73,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--certificate", metavar="NAME", help=help_text)
     help_text = "which smoothing noise, if a run has several: 'gaussian sigma=0.25'"
     parser.add_argument("--smoothing", metavar="TEXT", help=help_text)
-    help_text = "standard deviation of the Gaussian noise of the logs, to compute p_A from their radii"
+    help_text = "standard deviation of the Gaussian noise of the logs, which p_A needs; of one log: FILE@S"
     parser.add_argument("--sigma", type=float, metavar="S", help=help_text)
     parser.add_argument(
         "--observations",
@@ -104,6 +106,7 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps({"pairs": [as_json(row) for row in rows]}, indent=1))
         return
     details: dict[str, Any] = {"images": [_images(a, b) for a, b in pairs], "conditions": differences}
+    details["remarks"] = remarks(contestants, {} if args.json else short_names([c.name for c in contestants]))
     details["curves"] = [curve(a, b, args.level) for a, b in pairs if a.certified and b.certified]
     details["p_a"] = {c.name: shares for c in contestants if (shares := probabilities(c, args.level))}
     details["hard_images"] = on_hard_images(contestants, reference, args.level)
@@ -146,9 +149,12 @@ def find(args: argparse.Namespace) -> tuple[list[Contestant], list[float]]:
     radii: list[float] = []
     for name, files, label in parsed:
         if not files:
-            place = _place([Path(name)])
+            file, sigma = at_sigma(name)
+            place = _place([file / IMAGES if file.is_dir() else file])
             if place not in contestants:
-                contestants[place] = of_log(Path(name), args.sigma)
+                contestants[place] = of_file(file, sigma or args.sigma)
+            elif sigma is not None and sigma != contestants[place].sigma:
+                raise UserError(f"{file}: named twice, with other sigmas")
             continue
         place, named = _place(files), "+".join(map(str, files))
         if place not in studies:  # once for all of its labels
@@ -163,9 +169,26 @@ def _place(files: list[Path]) -> tuple[str, ...]:
     return tuple(str(file.resolve()) for file in files)
 
 
+def at_sigma(name: str) -> tuple[Path, float | None]:
+    """A file and the sigma of FILE@SIGMA; a name that exists is a file whatever it has in it."""
+    file, _, number = name.rpartition("@")
+    if Path(name).exists() or not Path(file).exists() or not file:
+        return Path(name), None
+    if has_images(Path(file)) or Path(file).suffix in (".yaml", ".yml"):
+        raise UserError(f"{name}: @ is the sigma of a log; {file} states its own noise")
+    try:
+        sigma = float(number)
+    except ValueError:
+        sigma = math.nan
+    if not 0 < sigma < math.inf:
+        raise UserError(f"{name}: @{number}: sigma must be a number above 0, as in {file}@0.25")
+    return Path(file), sigma
+
+
 def parse(contestant: str) -> tuple[list[Path], str | None]:
-    """Study files and the label of a run, if one is named; no files for a log."""
-    if Path(contestant).is_file() and Path(contestant).suffix not in (".yaml", ".yml"):
+    """Study files and the label of a run, if one is named; no files for a log or an images.parquet."""
+    file, _ = at_sigma(contestant)
+    if file.is_dir() or (file.is_file() and file.suffix not in (".yaml", ".yml")):
         return [], None
     places = [i for i, letter in enumerate(contestant) if letter == ":"]
     for end in [*places, len(contestant)]:
@@ -235,7 +258,7 @@ def _chosen(candidates: list[Contestant], key: str, requested: str | None, where
 
 def _named(contestants: list[Contestant], name: str | None) -> Contestant:
     for contestant in contestants:
-        if contestant.name == name:
+        if name is not None and contestant.name in (name, str(at_sigma(name)[0])):
             return contestant
     if name is not None:
         raise UserError(f"compare: --reference {name}: none of {', '.join(c.name for c in contestants)}")

@@ -35,6 +35,7 @@ def text(names: Sequence[str], rows: Sequence[Row], details: dict[str, Any], lev
     short = short_names(names)
     curves = {(curve["a"], curve["b"]): curve for curve in details["curves"]}
     blocks = [f"not under the same conditions: {difference}" for difference in details["conditions"]]
+    blocks += ["\n".join(details["remarks"])]
     for entry in details["images"]:
         pair = (entry["a"], entry["b"])
         own = [row for row in rows if (row["a"], row["b"]) == pair]

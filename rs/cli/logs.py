@@ -24,8 +24,8 @@ from rs.provenance.files import provenance, whole_file, write_table
 from rs.provenance.run_files import belongs, read_certified, read_model_manifest
 from rs.report.html_table import down, up
 from rs.settings.study import Report
-from rs.study.certification_log import Log, logs_in, read_log, write_log
-from rs.tables.logs import images
+from rs.study.certification_log import Log, logs_in, read_log
+from rs.tables.logs import check_name, images, write
 
 TABLES = (".parquet", ".csv")
 
@@ -145,8 +145,7 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
 
     Raises UserError where the run, its seed, smoothing noise or certificate is unknown or not the only one.
     """
-    if args.out.suffix in (*TABLES, ".gz"):
-        raise UserError(f"export-log: --out {args.out}: a log is tab-separated text; name it .tsv")
+    check_name(args.out, "export-log: --out")
     study = plan.study.files[0]
     labels = list(dict.fromkeys(p.run.label for p in plan.runs))
     if args.run not in labels:
@@ -162,10 +161,7 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
     belongs(path, metadata, plan.job("certify", str(path)).spec, network)
     groups = {str(name): group for name, group in frame.groupby("certificate", sort=False)}
     chosen = _only(f"{study}: runs.{args.run}", "--certificate", groups, args.certificate)
-    label, prediction = chosen["label"].to_numpy(), chosen["prediction"].to_numpy()
-    correct, seconds = prediction == label, np.zeros(len(chosen))
-    radius = chosen["radius"].to_numpy()
-    write_log(args.out, Log(chosen["image"].to_numpy(), label, prediction, radius, correct, seconds))
+    write(args.out, {str(name): column.to_numpy() for name, column in chosen.items()})
 
 
 def _only(where: str, option: str, entries: dict[Any, Any], requested: Any) -> Any:

@@ -43,12 +43,13 @@ from rs.statistics.draws import Draws, Votes
 from rs.statistics.seeding import stored_uniform
 from rs.study.feasibility import least_votes
 from rs.study.schema import defaults, noise_level
+from rs.tables.others import IMAGES
 
 VERB = "certify"
 PROBES = 32  # images on which the network's forms are compared
 NUMBERS = 2**25  # numbers in the images that are on the device at the same time
 COMPARED = 4  # images that the model's own library prepares too, for comparison
-CHOICES, IMAGES = "choices.json", "images.parquet"
+CHOICES = "choices.json"
 
 
 @dataclass(frozen=True)

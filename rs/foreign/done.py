@@ -88,13 +88,7 @@ class Done:
 
     def table(self) -> pa.Table:
         """The rows with the settings of their radii, which `rs audit` checks."""
-        certified = self.certified
-        settings = {
-            "certificate": certified.certificate["name"],
-            "alpha": certified.alpha,
-            "rigorous": certified.rigorous,
-        }
-        frame = self.frame().assign(**settings, largest_radius=self.cap)
+        frame = self.frame().assign(factor=self.certified.factor, largest_radius=self.cap)
         return pa.Table.from_pandas(frame, preserve_index=False)
 
     def notes(self) -> list[str]:

@@ -179,7 +179,7 @@ class _Pair:
         return first, second
 
     def _head(self, images: int) -> Row:
-        known = self.a if self.a.conditions else self.b
+        known = max(self.a, self.b, key=lambda side: len(side.conditions))
         columns = {"certificate": known.conditions.get("certificate"), **known.smoothing}
         return dict.fromkeys(COLUMNS) | {"a": self.a.name, "b": self.b.name, "images": images} | columns
 

@@ -1,5 +1,6 @@
-"""The contestants of a comparison: a run of a study with all its seeds, or somebody else's certification log.
-No torch.
+"""The contestants of a comparison: a run of a study with all its seeds, or a log of the study. No torch.
+
+Those that are files alone: rs.tables.others.
 
 A contestant holds, image by image, the certified radius of each of its networks and the outcomes of attacks,
 with the conditions under which they were found. Only contestants under the same conditions are compared.
@@ -79,13 +80,6 @@ class Contestant:
         return tuple(f"{key}={value}" for key, value in self.conditions.items())
 
 
-def of_log(path: Path, sigma: float | None = None) -> Contestant:
-    """A contestant from a log, which states neither its noise nor its votes."""
-    frame = pd.DataFrame(log_images(read_log(path)))
-    outcomes = _outcomes([frame], certified_radii)
-    return Contestant(str(path), (None,), outcomes, sigma=sigma, rigorous=False)
-
-
 def of_runs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]:
     """Every run of the study, or those of `labels`, under each of its noises and certificates.
 
@@ -110,8 +104,8 @@ def of_logs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]
             frame = pd.DataFrame(log_images(read_log(log.path)))
             stated = {**_under(plan, log.noise), **log.claim}
             conditions = {k: stated[k] for k in CONDITIONS}
-            sigma = _sigma(log.noise, log.claim["certificate"])
-            own = (_outcomes([frame], certified_radii), conditions, smoothed_with(log.noise))
+            sigma = sigma_of(log.noise, log.claim["certificate"])
+            own = (of_frames([frame], certified_radii), conditions, smoothed_with(log.noise))
             rigorous = bool(log.claim["rigorous"])
             contestants.append(Contestant(log.label, (None,), *own, sigma=sigma, rigorous=rigorous))
     return contestants
@@ -141,8 +135,8 @@ def _observed(
         claim = (str(certificate), float(first["norm"].iloc[0]), float(first["alpha"].iloc[0]), votes)
         conditions = under | dict(zip(CONDITIONS[2:], claim, strict=True))
         own = [frame[frame["certificate"] == certificate] for frame in frames]
-        sigma = _sigma(noise, kinds.get(str(certificate), ""))
-        outcomes = _outcomes(own, certified_radii)
+        sigma = sigma_of(noise, kinds.get(str(certificate), ""))
+        outcomes = of_frames(own, certified_radii)
         factor = float(first["factor"].iloc[0])
         columns, decided = smoothed_with(noise), decided_radii(first, read[0][1].get("stop"))
         largest = float(np.max([frame.iloc[0].get("largest_radius", np.nan) for frame in own]))
@@ -157,7 +151,7 @@ def _under(plan: Plan, noise: dict[str, Any]) -> dict[str, Any]:
     return {"data": describe(plan.study.data), "smoothing": describe(noise)}
 
 
-def _sigma(noise: dict[str, Any], certificate: str) -> float | None:
+def sigma_of(noise: dict[str, Any], certificate: str) -> float | None:
     """The noise level for Cohen et al.'s certificate, whose radius is sigma Phi^-1 of a bound of p_A."""
     gaussian = noise["name"] == "gaussian" and certificate == "cohen"
     return float(noise["sigma"]) if gaussian else None
@@ -189,7 +183,7 @@ def _attacked(
         )
         for radius in sorted(set(frames[0]["radius"])):
             own = [frame[frame["radius"] == radius] for frame in frames]
-            outcomes[attack_label(attack), settings, float(radius)] = _outcomes(own, _right)
+            outcomes[attack_label(attack), settings, float(radius)] = of_frames(own, _right)
     return outcomes
 
 
@@ -197,7 +191,7 @@ def _right(frame: pd.DataFrame) -> Floats:
     return 1.0 - frame["success"].to_numpy(np.float64)
 
 
-def _outcomes(frames: list[pd.DataFrame], value: Any) -> Outcomes:
+def of_frames(frames: list[pd.DataFrame], value: Any) -> Outcomes:
     """The outcomes of all networks on their common images, in the images' order."""
     common = frames[0]["image"].to_numpy(np.int64)
     for frame in frames[1:]:

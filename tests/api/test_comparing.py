@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import rs
 from rs.api.identity import each_digest
 from rs.statistics.paired import of_means, of_proportions
+from rs.study.certification_log import read_log
 
 N = 40
 
@@ -110,6 +112,45 @@ def test_defaults_that_are_written_out_are_no_other_conditions(pair):
         labels=np.zeros(N, int),
     )
     assert (rs.compare(one, same)["difference"] == 0).all()
+
+
+def test_a_certification_meets_a_log_and_becomes_one(pair, tmp_path):
+    log = tmp_path / "new" / "worse.tsv"
+    pair[1].to_log(log)
+    written = read_log(log)
+    for own, column in ((pair[1].radius, written.radius), (pair[1].prediction, written.predict)):
+        assert np.array_equal(own, column)
+    assert np.array_equal(written.correct, pair[1].correct)
+    own, table = rs.compare(*pair, radii=[0.25]), rs.compare(pair[0], log, radii=[0.25])
+    same = [column for column in own if column != "rigorous"]
+    pd.testing.assert_frame_equal(own[same], table[same])
+    assert not table["rigorous"].any()  # nobody knows
+    (remark,) = table.attrs["remarks"]
+    assert remark == f"not known, and taken for the same: certificate, noise, alpha and votes of {log}"
+    (remark,) = rs.compare(pair[0], str(log), sigma=0.5).attrs["remarks"]
+    assert remark.startswith("not known, and taken for the same: certificate, alpha and votes of")
+    for call, line in (
+        (
+            lambda: rs.compare(pair[0], log, sigma=0.25),
+            "smoothing gaussian sigma=0.5 and gaussian sigma=0.25",
+        ),
+        (
+            lambda: rs.compare(pair[0], log, sigma=0.01),
+            "at sigma = 0.01, 10^9 votes, all for one class, give",
+        ),
+        (lambda: rs.compare(pair[0], log, sigma=-1), "compare: sigma: -1: must be greater than 0"),
+        (lambda: rs.compare(pair[0], tmp_path), "no contestant; allowed: the images.parquet of"),
+        (lambda: rs.compare(pair[0], tmp_path / "none.tsv"), "none.tsv: cannot be read"),
+        (lambda: pair[0].to_log(tmp_path / "a.parquet"), "a.parquet: a log is tab-separated text; name it"),
+        (lambda: pair[0].to_log(tmp_path), "cannot be written"),
+        (lambda: pair[0].to_log(None), "to_log: a NoneType; give the path of a file"),
+    ):
+        with pytest.raises(rs.UserError) as caught:
+            call()
+        assert line in str(caught.value)
+    counts = pair[0].counts
+    with pytest.raises(rs.UserError, match="no labels were given"):
+        rs.certify_counts((counts.selection, counts.estimation), sigma=0.5).to_log(log)
 
 
 def test_a_margin_makes_the_same_equivalent(pair):

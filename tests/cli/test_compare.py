@@ -118,9 +118,12 @@ def test_programs_get_the_pairs(pairs):
 
 
 def test_details_are_beside_the_pairs(capsys):
-    assert main(["compare", "a.tsv", "b.tsv", "--sigma", "0.5", "--json", "--details"]) == 0
+    assert main(["compare", "a.tsv", "b.tsv", "--sigma", "1", "--json", "--details"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found) == {"pairs", "images", "conditions", "curves", "p_a", "hard_images"}
+    assert set(found) == {"pairs", "images", "conditions", "remarks", "curves", "p_a", "hard_images"}
+    assert found["remarks"] == [
+        "not known, and taken for the same: certificate, alpha and votes of a.tsv, b.tsv"
+    ]
     (curve,) = found["curves"]
     assert len({len(curve[key]) for key in ("radii", "difference", "low", "high")}) == 1
     assert curve["stretches"][0]["side"] == "above"

@@ -19,7 +19,8 @@ from rs.provenance.files import provenance, read_table, write_table
 from rs.report.board import ranked, write_board
 from rs.report.curves import floored
 from rs.tables.comparisons import PairSettings, compare
-from rs.tables.contestants import Contestant, Outcomes, of_log, of_runs
+from rs.tables.contestants import Contestant, Outcomes, of_runs
+from rs.tables.others import of_log
 
 
 def contestant(name: str, shift: float, images: int = 400) -> Contestant:

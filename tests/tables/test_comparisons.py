@@ -118,6 +118,14 @@ def test_other_conditions_are_refused_unless_asked_for():
     assert refuse_other_conditions([(a, log), (log, b)], "give --across") == []
 
 
+def test_a_row_has_the_conditions_of_the_side_that_states_more():
+    stated = {"smoothing": "gaussian sigma=0.5", "certificate": "cohen", "alpha": 0.001, "n": 100}
+    run = contestant("run", [0.1, 0.2], conditions=stated)
+    log = contestant("log", [0.1, 0.2], conditions={"smoothing": "gaussian sigma=0.5"})
+    for pair in ((run, log), (log, run)):
+        assert {row["certificate"] for row in compare([(*pair, PairSettings([0]))])} == {"cohen"}
+
+
 def test_images_are_the_same_only_if_their_marks_are():
     def of(kind, names):
         return Outcomes(np.arange(3), np.zeros(3, int), np.ones((1, 3)), {kind: np.array(names)})

@@ -83,7 +83,12 @@ def test_hard_images_are_named_only_where_radius_0_is_decided(stopped):
 
 def test_people_read_what_is_open():
     a, b = (replace(c, decided=(0.25, 0.5)) for c in sides())
-    details = {"conditions": [], "curves": [curve(a, b)], "hard_images": on_hard_images([a, b], b)}
+    details = {
+        "conditions": [],
+        "remarks": [],
+        "curves": [curve(a, b)],
+        "hard_images": on_hard_images([a, b], b),
+    }
     details["images"] = [
         {"a": "a", "b": "b", "noise": "shared", "images": IMAGES, "only_a": [], "only_b": []}
     ]
