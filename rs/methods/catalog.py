@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from rs.methods.checked import checked_class
 from rs.settings import plugins
 from rs.settings.method_schema import USES, add_switch, key_of, method_schema_of
 from rs.study import schema as study_schema
+from rs.study.plugin_schema import broken
 from rs.study.schema_document import document
 
 if TYPE_CHECKING:
@@ -43,14 +45,22 @@ SWITCHES = {"noises": {"gaussian": {"exact": "rs.methods.noise.exact_gaussian:Ex
 EXTRAS = {"attacks": dict.fromkeys(("autoattack_l2", "autoattack_linf", "square_linf"), "attacks")}
 
 
+# The kinds of which our methods' answers are checked, too. The check of a noise takes as long as its draws,
+# and that of a network or a data set longer than their use.
+HELD = ("objectives", "certificates", "attacks")
+
+
 def table(kind: str) -> dict[str, str]:
     """Name -> "module:Class" of every method of a kind, including those of plug-ins."""
     return {**plugins.table(kind), **TABLES[kind]}
 
 
+_broken = functools.lru_cache(maxsize=256)(broken)
+
+
 def find(kind: str, name: str, path: str | None = None) -> type:
     """The class of a method, built-in or from a plug-in; `path` ("module:Class") replaces its entry in the
-    table.
+    table. Raises UserError for one that is not there or breaks the protocol of its kind.
     """
     known = table(kind)
     if name not in known:
@@ -59,15 +69,17 @@ def find(kind: str, name: str, path: str | None = None) -> type:
     module, _, attribute = path.partition(":")
     try:
         found: type = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError) as error:
         raise UserError(f"{kind} {name} = {path}: {error}") from error
+    if wrong := _broken(kind, name, found) if isinstance(found, type) else "must be a class":
+        raise UserError(f"{sys.modules[module].__file__}: {kind} {name} = {path}: {wrong}")
     return found
 
 
 def build(kind: str, method: dict[str, Any]) -> Any:
-    """The method object for `{"name": ..., hyperparameters}`. Keys of its use in a study are left out. A
-    plug-in's answers and a user's own images are checked (rs.methods.checked), and a plug-in's rigorous
-    certificates (rs.methods.soundness).
+    """The method object for `{"name": ..., hyperparameters}`. Keys of its use in a study are left out. Its
+    answers are checked (rs.methods.checked), but for those of our noises, networks and data sets (other than
+    a user's own images); and a plug-in's rigorous certificates (rs.methods.soundness).
     """
     use = {key_of(f.name) for f in fields(USES[kind])} if kind in USES else set()
     switches = SWITCHES.get(kind, {}).get(method["name"], {})
@@ -76,7 +88,7 @@ def build(kind: str, method: dict[str, Any]) -> Any:
     parameters = {k: v for k, v in method.items() if k not in outside}
     cls = find(kind, method["name"], chosen)
     foreign = cls.__module__.partition(".")[0] != "rs"
-    if foreign or _holds_own_images(kind, cls):
+    if foreign or kind in HELD or _holds_own_images(kind, cls):
         cls = checked_class(kind, method["name"], cls)
     try:
         made: Any = TypeAdapter(cls).validate_python(parameters)

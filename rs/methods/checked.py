@@ -1,5 +1,5 @@
-"""A plug-in's method that is held to the protocol of its kind (rs.methods.interfaces): an answer of another
-type or shape is one line that names its file, not an error somewhere behind it.
+"""A method that is held to the protocol of its kind (rs.methods.interfaces): an answer of another type or
+shape is one line that names its file, not an error somewhere behind it.
 
 Types, shapes and devices are compared at every call; values where that waits for no GPU, or where the answer
 took far longer: noise on a processor, an attack's images. Loads no torch before a method has.
@@ -32,27 +32,28 @@ def checked_class(kind: str, name: str, cls: type) -> type:
     """A subclass of a method's class, of the same name; its calls raise UserError for a wrong answer."""
     calls = {call: check for call, check in CHECKS[kind].items() if hasattr(cls, call)}
     same = {key: getattr(cls, key) for key in ("__module__", "__qualname__", "__doc__")}
-    held = {
-        call: _held(f"{kind[:-1]} {name}", call, getattr(cls, call), check) for call, check in calls.items()
-    }
+    held = {call: _held(f"{kind[:-1]} {name}", call, cls, check) for call, check in calls.items()}
     return type(cls.__name__, (cls,), same | held)
 
 
-def _held(method: str, call: str, function: Any, check: Callable[..., Wrong]) -> Any:
-    ours = str(getattr(function, "__module__", "")).partition(".")[0] == "rs"
+def _held(method: str, call: str, cls: Any, check: Callable[..., Wrong]) -> Any:
+    # what our data sets of a user's own images answer is the user's, and no line of code is to blame
+    users = call == "load" and str(getattr(getattr(cls, call), "__module__", "")).partition(".")[0] == "rs"
 
-    @functools.wraps(function)
+    @functools.wraps(getattr(cls, call))
     def answer(self: Any, *arguments: Any, **named: Any) -> Any:
+        function = getattr(cls, call)
         try:
             found = function(self, *arguments, **named)
         except UNREADABLE as error:
-            if call != "load" or ours:
+            if call != "load" or users:
                 raise
             raise UserError(f"{place_of(function, error)}: {method}: `{call}`: {_unread(error)}") from error
-        place = "" if ours else f"{place_of(function)}: "
         if wrong := check(self, found, *arguments, **named):
+            place = "" if users else f"{place_of(function)}: "
             raise UserError(f"{place}{method}: `{call}` {wrong}")
         if call == "load" and _is_whole(self, found):
+            place = "" if users else f"{place_of(function)}: "
             for doubt in plausible.doubts(self, found):
                 warnings.warn(f"{place}{method}: {doubt}", RuntimeWarning, 2)
         return found

@@ -100,12 +100,14 @@ def load(plug_in: PlugIn) -> Any:
 
 
 def broken(kind: str, name: str, cls: Any) -> str:
-    """How a class breaks the protocol of its kind; empty where it keeps it."""
+    """How a class, ours or a plug-in's, breaks the protocol of its kind; empty where it keeps it."""
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls) and _frozen(cls)):
         return "must be a frozen dataclass"
     source = getattr(cls, "source", None)
     if not (isinstance(source, str) and source.strip()):
         return "must state its `source`: the citation as a text"
+    if is_ours(cls) and getattr(cls, "access", "") == "transfer":
+        return ""  # it is never called: plans put the source run's attack in its place
     calls = {
         call: arguments for call, arguments in CALLS[kind].items() if kind != "attacks" or hasattr(cls, call)
     }
@@ -123,10 +125,12 @@ def broken(kind: str, name: str, cls: Any) -> str:
 def _broken_facts(kind: str, name: str, cls: Any) -> str:
     stated = {f.name for f in dataclasses.fields(cls)}
     for fact in REQUIRED[kind]:
+        if fact == "family" and is_ours(cls):
+            continue  # a table of contents names it
         if not hasattr(cls, fact) and fact not in stated:
             line = f": family: ClassVar[str] = {name!r}" if fact == "family" else ""
             return f"must state its `{fact}`{line}"
-    if kind == "noises" and cls.family != name:
+    if kind == "noises" and getattr(cls, "family", name) != name:
         return f"its `family` is {cls.family!r}; it must be its name {name!r}, by which certificates know it"
     if kind == "attacks" and (cls.norm not in _NORMS or cls.access not in _ACCESS):
         return f"its `norm` must be one of 1, 2, inf and its `access` one of {', '.join(_ACCESS)}"
@@ -146,10 +150,11 @@ def _broken_facts(kind: str, name: str, cls: Any) -> str:
 
 def _broken_options(kind: str, cls: Any, stated: set[str]) -> str:
     """The message on a stated fact that does not exist or has an invalid value; empty where there is none. A
-    class's own variables begin with _ or are in capitals.
+    plug-in's own class variables begin with _ or are in capitals; ours only look like no fact.
     """
     bases = [base for base in cls.__mro__ if base is not object]
-    ours = {fact for base in bases if base.__module__.startswith("rs.") for fact in vars(base)}
+    inherited = (base for base in bases if is_ours(base) and base.__module__ != cls.__module__)
+    ours = {fact for base in inherited for fact in vars(base)}
     known = ["source", *REQUIRED[kind], *OPTIONAL[kind]]
     for base in bases:
         if base.__module__.split(".")[0] != cls.__module__.split(".")[0]:
@@ -158,6 +163,8 @@ def _broken_options(kind: str, cls: Any, stated: set[str]) -> str:
             own = fact.startswith("_") or fact.isupper() or hasattr(vars(base).get(fact), "__get__")
             if not own and fact not in (*known, *stated, *ours):
                 close = difflib.get_close_matches(fact, known, 1)
+                if not close and is_ours(cls):
+                    continue
                 guess = f" (did you mean {close[0]}?)" if close else ""
                 allowed = f"{', '.join(known)}; variables of its own begin with _ or are in capitals"
                 return f"states `{fact}`, which is no fact of {kind}{guess}; allowed: {allowed}"
@@ -182,10 +189,25 @@ def _unannounced(cls: Any) -> str:
         tree = ast.parse(textwrap.dedent(inspect.getsource(loss)))
     except (OSError, TypeError, SyntaxError):  # no source to read
         return ""
-    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    if any(node.id == "progress" and isinstance(node.ctx, ast.Load) for node in names):
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "progress"]
+    handed_on = {id(argument) for call in _calls_of_losses(loss, tree) for argument in call.args}
+    if any(isinstance(node.ctx, ast.Load) and id(node) not in handed_on for node in names):
         return "`loss` uses `progress`; it must state `phase(progress)`, all that of it changes the loss"
     return ""
+
+
+def _calls_of_losses(loss: Any, tree: ast.Module) -> Iterator[ast.Call]:
+    """The calls of another objective's loss where no objective that the loss names depends on `progress`."""
+    named = (loss.__globals__.get(name) for name in loss.__code__.co_names)
+    others = [one for one in named if isinstance(one, type) and getattr(one, "loss", loss) is not loss]
+    if others and not any(hasattr(one, "phase") or _unannounced(one) for one in others):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "loss":
+                yield node
+
+
+def is_ours(cls: Any) -> bool:
+    return bool(cls.__module__.partition(".")[0] == "rs")
 
 
 def _frozen(cls: Any) -> bool:
