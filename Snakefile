@@ -5,7 +5,7 @@ from pathlib import Path
 from snakemake.utils import min_version
 
 from rs.errors import UserError
-from rs.plan import as_module, running_plans, staleness
+from rs.plan import as_module, begun, running_plans, staleness
 from rs.plan.plan import Plan
 from rs.study.study import Study
 
@@ -55,6 +55,10 @@ include: "workflow/rules/certify.smk"
 include: "workflow/rules/attack.smk"
 include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/report.smk"
+
+
+onstart:
+    begun.record(PLAN)
 
 
 # Not sent to a cluster: these take seconds, need the network or write one SQLite file.

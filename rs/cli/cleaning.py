@@ -1,31 +1,37 @@
 """`rs clean`: lists and removes results that no known study names, in this folder or among those given.
 
 Known studies are all YAML files of the working directory and of config/ that are studies, the sets of files
-(with overlays) that made the tables in results/, and the studies of `rs certify`. A run takes days and cannot
-be restored after removal, so anything uncertain is kept.
+(with overlays) that made the tables in results/ or were begun without tables yet, and the studies of
+`rs certify`. A run takes days and cannot be restored after removal, so anything uncertain is kept, and
+nothing is removed while a study is computed here.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rs.cli.overview import unnamed
 from rs.errors import UserError, plural
+from rs.plan import begun, running_plans
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
-from rs.provenance.files import read_table
+from rs.plan.staleness import BEFORE_ALL
+from rs.provenance.files import read_provenance
 from rs.report.numerals import naturally
 from rs.study.remade import files_of, study_of
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
 
 DAY = 86_400.0
+OF_A_STUDY = ("tables", "figures", "report.html", "mlflow.json", "log")  # all that results/<name> has
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,12 +62,13 @@ def run(args: argparse.Namespace) -> None:
     names = dict.fromkeys("+".join(map(str, plan.study.files)) for plan in plans)
     print("known studies: " + (", ".join(names) or "none"))
     places = unnamed(plans)
+    places += [] if args.only else [*of_former_names({plan.study.name for plan in plans})]
     if not places:
         print("nothing to clean")
         return
     sizes = {path: size_of(path) for path in places}
     for path in places:
-        print(f"{in_words(sizes[path]):>8}  {age_of(path):>6.0f} days  {path}")
+        print(f"{in_words(sizes[path]):>8}  {age_of(path):>11}  {path}")
     total = f"{plural(len(places), 'place')}, {in_words(sum(sizes.values()))}"
     if not args.delete:
         print(f"({total}; listed only, --delete removes them)", file=sys.stderr)
@@ -69,11 +76,21 @@ def run(args: argparse.Namespace) -> None:
     if unread:
         problem = f"{plural(len(unread), 'study', 'studies')} cannot be read; repair what is named above"
         raise UserError(f"nothing removed: {problem}, or give --only")
+    check_nothing_runs()
     if not args.yes and not agreed(f"No known study names these {total}. Remove them? [y/N] "):
         raise UserError("nothing removed")
-    for path in places:
-        remove(path)
+    with running_plans.in_turn():  # no other process plans meanwhile
+        check_nothing_runs()
+        for path in places:
+            remove(path)
     print(f"removed {total}")
+
+
+def check_nothing_runs() -> None:
+    """Raises UserError while a process computes a study here: no file may name yet what it makes."""
+    if running := running_plans.running():
+        some = plural(len(running), "process computes", "processes compute")
+        raise UserError(f"nothing removed: {some} studies here, as long as {running[0]} is locked")
 
 
 def remove(path: Path) -> None:
@@ -103,12 +120,32 @@ def in_folder() -> Iterator[Callable[[], Study]]:
     for path in [*filter(is_study, candidates), *naturally(RESULTS.glob("*/study.yaml"))]:
         yield partial(Study, [path])
     for table in naturally(RESULTS.glob("*/tables/runs.parquet")):
-        try:
-            provenance = read_table(table)[1]
-        except UserError:
-            continue
-        if (files := files_of(provenance)) and all(path.is_file() for path in files):
-            yield partial(study_of, table, provenance)
+        over = f"remove {table.parents[1]} if that study is given up"
+        yield partial(_recorded, table, read_provenance, over)
+    for path in begun.records():
+        yield partial(_recorded, path, begun.read, "remove this file if that study is given up")
+
+
+def _recorded(path: Path, read: Callable[[Path], dict[str, Any]], over: str) -> Study:
+    """The study whose files `path` records. Raises UserError where one of them is gone."""
+    provenance = read(path)
+    for file in files_of(provenance):
+        if not file.is_file():
+            raise UserError(f"{path}: made from {file}, which is not there; bring it back, or {over}")
+    return study_of(path, provenance)
+
+
+def of_former_names(names: set[str]) -> Iterator[Path]:
+    """What the workflow made in results/<name> for a study that has another name since, where no study has
+    the former one.
+    """
+    for table in naturally(RESULTS.glob("*/tables/runs.parquet")):
+        folder = table.parents[1]
+        with contextlib.suppress(UserError):  # already told
+            if folder.name not in names and study_of(table, read_provenance(table)).name != folder.name:
+                own = {folder / name for name in OF_A_STUDY}
+                there = {*folder.iterdir()}
+                yield from [folder] if there <= own else sorted(there & own)
 
 
 def is_study(path: Path) -> bool:
@@ -124,12 +161,12 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in _files(path))
 
 
-def age_of(path: Path) -> float:
-    """Days since the newest of its files was written."""
-    return (
-        max(0.0, time.time() - max((file.stat().st_mtime for file in _files(path)), default=time.time()))
-        / DAY
-    )
+def age_of(path: Path) -> str:
+    """Days since the newest of its files was written; of stale ones, whose time is set, nobody knows."""
+    newest = max((file.stat().st_mtime for file in _files(path)), default=time.time())
+    if newest <= BEFORE_ALL:
+        return "unknown age"
+    return f"{max(0.0, time.time() - newest) / DAY:.0f} days"
 
 
 def in_words(size: float) -> str:

@@ -6,9 +6,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rs.cli.plans import plan_of
 from rs.errors import UserError
+
+if TYPE_CHECKING:
+    from rs.plan.plan import Plan
 
 
 def show(args: argparse.Namespace) -> None:
@@ -16,13 +20,29 @@ def show(args: argparse.Namespace) -> None:
     from rs.plan import diverged
     from rs.tables.aggregate import check_tables
 
-    plan = plan_of(args)
+    plan = _as_its_tables(plan_of(args))
     for sentence in diverged.sentences(plan):  # without this run there are no tables, or older ones
         print(f"rs: {sentence}", file=sys.stderr)
-    check_tables(plan)
+    check_tables(plan, only_shown=True)
     print(certified_accuracy_text(plan.tables))
     print(*slips(plan), published_text(plan.tables), sep="\n")
     print(places(plan))
+
+
+def _as_its_tables(plan: Plan) -> Plan:
+    """The plan, with the values of --config that its tables were made with: `rs show` takes none itself."""
+    from rs.plan.plan import Plan
+    from rs.provenance.files import read_provenance
+    from rs.study.remade import files_of, study_of
+
+    table = plan.table_files()[0]
+    provenance = read_provenance(table) if table.is_file() else {}
+    if not provenance.get("overrides") or files_of(provenance) != plan.study.files:
+        return plan
+    made = Plan(study_of(table, provenance))
+    values = " ".join(f"{key}={json.dumps(value)}" for key, value in made.study.overrides.items())
+    print(f"rs: {plan.tables}: made with --config {values}", file=sys.stderr)
+    return made
 
 
 def precision_arguments(parser: argparse.ArgumentParser) -> None:

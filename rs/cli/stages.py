@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
         return
     if not args.study:
         raise UserError(f"{args.stage}: give --study FILE (or --job, as the workflow does)")
-    from rs.plan import extras, running_plans
+    from rs.plan import begun, extras, running_plans
     from rs.plan.plan import Plan
     from rs.study.study import Study
 
@@ -85,6 +85,9 @@ def run(args: argparse.Namespace) -> None:
     for job in chosen:  # before the first of them has computed for hours
         if args.again or not _is_current(job):
             extras.check(job)
+    begun.record(plan)
+    if args.stage != "sample":
+        running_plans.hold()
     done = 0
     for job in chosen:
         if not args.again and _is_current(job):  # asked again: it may read what a job before it has made

@@ -2,7 +2,8 @@
 
 Studies with tables in results/ count with these, those of evidence/tables.yaml with tables derived from their
 kept observations (nothing is drawn), and shipped studies in config/ with neither as not run; the demo counts
-nowhere. A printed number or a claim of several studies counts once: a number by the study that measured it
+nowhere. Neither do tables that are not of their study as its files are now, nor invalid studies: a line tells
+of each. A printed number or a claim of several studies counts once: a number by the study that measured it
 best (`_strength`), whatever its verdict there; a claim with the verdict that says most, and undecided where
 studies contradict each other. `rs why ADDRESS` shows where one comes from. Verdicts by other people's logs of
 their own networks are shown apart (rs.cli.from_logs), as is what a paper's own numbers say of its claims
@@ -21,6 +22,7 @@ from pathlib import Path
 from rs.cli import from_logs
 from rs.cli.marked import within
 from rs.cli.rederive import certified, read_list
+from rs.cli.tabled_studies import current, is_demo, readable, shipped
 from rs.cli.verdicts_text import page, text, totals
 from rs.errors import UserError
 from rs.plan import rules
@@ -41,8 +43,6 @@ from rs.tables.table import Row
 
 KEPT = Path("evidence/tables.yaml")
 OBSERVATIONS = Path("evidence/runs")
-SHIPPED = ("config/*.yaml", "config/papers/*.yaml")
-DEMO = Path("config/config.yaml")  # its claims are not the papers'
 HEAD = ("address", "id", "paper", "place", "claim", "verdict", "settings")  # shared by a claim's rows
 AT_PAPERS_SETTINGS = ("agrees", "consistent", "differs", "undecided", "bounded")
 WITHOUT_VERDICT = ("not run", "other settings", "zero by construction")  # the strongest last
@@ -91,10 +91,7 @@ def run(args: argparse.Namespace) -> None:
     papers = sorted({row["paper"] for row in (*numbers, *claims)})
     if args.paper:
         if args.paper not in papers:
-            there = (
-                ", ".join(sorted({*papers, *_named(Study([path]) for path in shipped())}))
-                or "none in this folder"
-            )
+            there = ", ".join(sorted({*papers, *_named(readable(shipped()))})) or "none in this folder"
             raise UserError(f"--paper {args.paper}: no number or claim of it; there are: {there}")
         papers = [args.paper]
     numbers, claims = ([r for r in rows if r["paper"] in papers] for rows in (numbers, claims))
@@ -123,6 +120,7 @@ def everything(kept_only: bool = False, paper: str | None = None) -> Iterator[St
         named = _named([study])
         return bool(named) if paper is None else paper in named
 
+    others = [*readable(shipped())]
     seen: set[str] = set()
     for table in [] if kept_only else naturally(RESULTS.glob("*/tables/published.parquet")):
         numbers, provenance = read_table(table)
@@ -131,7 +129,7 @@ def everything(kept_only: bool = False, paper: str | None = None) -> Iterator[St
             print(f"rs: {table}: {problem}", file=sys.stderr)
             continue
         files = [Path(file) for file in provenance["files"]]
-        if any(map(is_demo, files)):
+        if any(map(is_demo, files)) or current(table) is None:
             continue
         claims = table.with_name("claims.parquet")
         seen.add(table.parents[1].name)
@@ -145,25 +143,14 @@ def everything(kept_only: bool = False, paper: str | None = None) -> Iterator[St
             with certified(plan, OBSERVATIONS, plan.runs):
                 rows = rows_of(plan)
             yield StudyResults(files, "evidence", rows["published"], rows["claims"])
-    for study_file in shipped():
-        study = Study([study_file])
+    for study in others:
         if study.name not in seen and is_concerned(study):
-            yield StudyResults([study_file], "none", beside(study, {}), judged(study, {}))
+            yield StudyResults(study.files, "none", beside(study, {}), judged(study, {}))
 
 
 def kept() -> Iterable[list[Path]]:
     """The files of each study with kept observations."""
     return read_list(KEPT).values() if KEPT.is_file() else ()
-
-
-def shipped() -> list[Path]:
-    """The studies in config/ but the demo, as pages list them: k = 200 before k = 1000."""
-    return naturally(path for pattern in SHIPPED for path in Path().glob(pattern) if not is_demo(path))
-
-
-def is_demo(file: Path) -> bool:
-    """Whether a file is the demo's, here or in another checkout."""
-    return file.parts[-len(DEMO.parts) :] == DEMO.parts
 
 
 def _named(studies: Iterable[Study]) -> set[str]:

@@ -14,7 +14,8 @@ from typing import Any
 
 from rs.cli import verdicts
 from rs.cli.rederive import certified
-from rs.cli.verdicts import OBSERVATIONS, SHIPPED
+from rs.cli.tabled_studies import SHIPPED, readable, study_behind
+from rs.cli.verdicts import OBSERVATIONS
 from rs.errors import UserError, plural
 from rs.plan import diverged, price
 from rs.plan.jobs import RESULTS, PlannedRun
@@ -23,7 +24,7 @@ from rs.provenance.files import read_table
 from rs.provenance.run_files import read_model_manifest
 from rs.report.numerals import naturally
 from rs.report.verdict_words import verdict_words
-from rs.study.remade import command, study_of
+from rs.study.remade import command
 from rs.study.study import Study
 from rs.tables import within_reach
 from rs.tables.aggregate import TABLES, check_tables, rows_of
@@ -71,8 +72,8 @@ def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:
     """Plan, tables and the folder of the runs: of results, of kept observations, or None."""
     table = RESULTS / name / "tables" / "published.parquet"
     if table.is_file():
-        plan = Plan(study_of(table, read_table(table)[1]))
-        check_tables(plan)
+        plan = Plan(study_behind(table))
+        check_tables(plan, only_shown=True)
         kept = {
             t: read_table(table.with_name(f"{t}.parquet"))[0].to_pylist() for t in TABLES if t not in PIXELS
         }
@@ -85,8 +86,7 @@ def _study(name: str, address: str) -> tuple[Plan, dict[str, Any], Path | None]:
                 return plan, rows_of(plan), OBSERVATIONS
     names = [path.parents[1].name for path in RESULTS.glob("*/tables/published.parquet")]
     names += [Study(files).name for files in verdicts.kept()]
-    for path in naturally(path for pattern in SHIPPED for path in Path().glob(pattern)):
-        study = Study([path])
+    for study in readable(naturally(path for pattern in SHIPPED for path in Path().glob(pattern))):
         names.append(study.name)
         if study.name == name:
             nothing: dict[str, Any] = {table: [] for table in TABLES}

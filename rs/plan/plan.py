@@ -13,7 +13,7 @@ from typing import Any
 
 from rs.errors import UserError
 from rs.plan.graph import JobGraph
-from rs.plan.jobs import RESULTS, Job, PlannedLog, slug
+from rs.plan.jobs import RESULTS, Job, PlannedLog, PlannedRun, slug
 from rs.plan.networks import Networks
 from rs.plan.shard_sizes import Kept
 from rs.provenance.digests import digest, digests_by_key, file_digest
@@ -122,20 +122,22 @@ class Plan(JobGraph):
     @property
     def summary(self) -> str:
         """Digests, by key, of the settings that the tables show beyond the files that they are made from."""
-        runs = [
-            [
-                p.id,
-                p.run.label,
-                [[a.get("label"), a.get("certificate")] for a in p.run.sections["attacks"]],
-                p.run.sections["sampling"].get("precision"),
-                p.run.sections["distributional"],
-            ]
-            for p in self.runs
-        ]
         study = self.study
-        settings = {"runs": runs, "report.radii": study.report["radii"], "published": study.published}
+        settings = {
+            "runs": list(map(self.shown, self.runs)),
+            "report.radii": study.report["radii"],
+            "published": study.published,
+        }
         settings |= {"logs": study.logs, "papers": study.papers, "agreement": study.agreement}
         return digests_by_key(settings | {"claims": study.claims, "comparisons": study.comparisons})
+
+    @staticmethod
+    def shown(planned: PlannedRun) -> list[Any]:
+        """The id, the label, the attacks and further settings of a run that the tables show."""
+        sections = planned.run.sections
+        attacks = [[use.get("label"), use.get("certificate")] for use in sections["attacks"]]
+        precision = sections["sampling"].get("precision")
+        return [planned.id, planned.run.label, attacks, precision, sections["distributional"]]
 
     @property
     def described(self) -> str:

@@ -1,9 +1,11 @@
-"""The shard sizes that running processes have planned: every later plan takes them. No torch.
+"""What running processes have planned: every later plan takes their shard sizes, and nothing is removed
+while they run. No torch.
 
 Before a run's first draw no file records a size (rs.plan.shard_sizes). Two Snakemakes, or one and `rs slice`,
 that start then with different sizes would draw the same images in different files. So processes that draw
 plan one after another, and each writes the sizes of its plan to a file that it keeps locked until it ends.
-The lock says that the process runs: a plan that was abandoned, or a dry run, binds nobody.
+The lock says that the process runs: a plan that was abandoned, or a dry run, binds nobody. Processes that
+compute and draw nothing write such a file without sizes (`hold`).
 
 On a file system without locks, nothing is written, and such processes draw some images twice. No image is
 counted twice in any case: a certificate reads the files of one plan.
@@ -74,6 +76,21 @@ def _tidy() -> None:
         (PLACE / "turn.lock").unlink()
         PLACE.rmdir()
         RESULTS.rmdir()
+
+
+def running() -> list[Path]:
+    """The files of the processes that compute here now. Their names begin with machine and process number."""
+    found = []
+    for path in sorted(PLACE.glob("*.json")):
+        with contextlib.suppress(OSError), open(path) as file:
+            if _runs(file):
+                found.append(path)
+    return found
+
+
+def hold() -> None:
+    """Says, as long as this process runs, that it computes here. It draws nothing."""
+    _write({})
 
 
 def sizes() -> dict[tuple[Path, int, int], int]:

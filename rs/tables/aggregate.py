@@ -7,13 +7,16 @@ behind the tables that it derives from, and its name in rs.plan.plan.TABLES.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
 from rs.errors import UserError
+from rs.plan import tables_state
 from rs.plan.plan import Plan
+from rs.plan.tables_state import Kind
 from rs.provenance.files import ADVICE, provenance, read_table, write_table
 from rs.tables import (
     attack_checks,
@@ -73,6 +76,7 @@ def aggregate(plan: Plan, folder: Path, code: str) -> None:
         spec = {"study": plan.study.name, "table": name}
         sources: Row = {"files": [str(file) for file in plan.study.files]}  # rs clean keeps their results
         sources |= {"overrides": plan.study.overrides} if plan.study.overrides else {}
+        sources |= {tables_state.KEY: tables_state.settings(plan)} if name == tables_state.RECORD else {}
         metadata = provenance(spec, code, **sources)
         write_table(folder / f"{name}.parquet", pa.Table.from_pandas(frame, preserve_index=False), metadata)
 
@@ -86,9 +90,16 @@ def rows_of(plan: Plan) -> dict[str, list[Row]]:
     return rows
 
 
-def check_tables(plan: Plan) -> None:
-    """Raises UserError unless each of the study's tables exists, is of this study and has its columns."""
+def check_tables(plan: Plan, only_shown: bool = False) -> None:
+    """Raises UserError unless each of the study's tables exists, is of this study as it is now and has its
+    columns. Where they are `only_shown`, a line tells of results that they lack; other settings are refused.
+    """
     for path in plan.table_files():
         metadata = read_table(plan.existing(path), TABLES[path.stem].columns)[1]
         if metadata.get("spec") != {"study": plan.study.name, "table": path.stem}:
             raise UserError(f"{path}: not the table {path.stem} of {plan.study.name}; {ADVICE}")
+    if (differs := tables_state.difference(plan)) is None:
+        return
+    if differs.kind is Kind.OTHER or (differs.kind is not Kind.ALONE and not only_shown):
+        raise UserError(differs.sentence)
+    print(f"rs: {differs.sentence}", file=sys.stderr)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from two_studies import ENTRY, make_two_studies
 
+from rs.cli.main import main
 from rs.cli.papers import _left
 from rs.cli.verdicts import everything
 from rs.provenance.files import read_table, write_table
@@ -48,3 +49,35 @@ def test_values_from_the_command_line_are_part_of_a_study(folder):
     left = _left(one.files, one.overrides)
     assert left.command.startswith("snakemake --cores 2 --configfile config/one.yaml --config 'seeds=[5]'")
     assert left.name == "one"
+
+
+@pytest.mark.parametrize("place", ["results", "config"])
+def test_an_invalid_study_stops_nobody_else_s_verdicts(folder, capsys, monkeypatch, place):
+    """Nor `rs why`; and a line says so before minutes of deriving."""
+    name = {"results": "one", "config": "two"}[place]
+    file, other = Path(f"config/{name}.yaml"), {"one": "two", "two": "one"}[name]
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "noise": {"sigma": -0.25}}))
+    assert main(["verdicts", "--paper", "P"]) == 0
+    out, err = capsys.readouterr()
+    assert "It helps." in out
+    assert f"config/{name}.yaml: noise" in err.splitlines()[0]
+    assert [results.files for results in everything()] == [[Path(f"config/{other}.yaml")]]
+    assert main(["why", f"{other}/claims/helps"]) == 0
+    lines: list[str] = []
+    monkeypatch.setattr("rs.cli.verdicts.kept", lambda: lines.append(capsys.readouterr().err) or [])
+    list(everything())
+    assert f"config/{name}.yaml: noise" in lines[0]
+
+
+def test_tables_of_a_former_name_or_of_a_file_that_is_gone_have_no_vote(folder, capsys):
+    """The claim may have been turned round meanwhile, and would contradict itself."""
+    file = Path("config/one.yaml")
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "name": "three"}))
+    assert {results.source for results in everything()} == {"none"}
+    line = "results/one/tables: of a former name: config/one.yaml is now the study three; `rs clean` lists"
+    assert f"rs: not counted: {line}" in capsys.readouterr().err
+    assert main(["why", "one/claims/helps"]) == 1
+    assert line in capsys.readouterr().err
+    file.unlink()
+    assert {results.source for results in everything()} == {"none"}
+    assert "rs: not counted: results/one/tables: config/one.yaml: cannot be read" in capsys.readouterr().err
