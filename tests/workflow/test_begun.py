@@ -16,9 +16,11 @@ ELSE = "studies/else.yaml"
 
 def test_a_study_elsewhere_is_known_from_its_start_and_nothing_goes_while_it_runs(tmp_path: Path) -> None:
     work = Workspace.of_checkout(tmp_path)
-    shutil.rmtree(work.folder / "config/evidence")  # some need networks that are not in this copy
+    for studies in ("evidence", "papers"):  # some need networks that are not in this copy
+        shutil.rmtree(work.folder / "config" / studies)
     (work.folder / "studies").mkdir()
-    (work.folder / "study.yaml").rename(work.folder / ELSE)
+    (work.folder / "study.yaml").unlink()
+    work.study(lambda study: study["runs"]["macer"]["training"].update(epochs=1000), ELSE)
     work.snakemake("--dry-run", study=(ELSE,))
     assert not (work.folder / "results/.planned/studies").exists(), "a dry run begins nothing"
     gone = work.folder / "results/runs/gone-00000000"
