@@ -17,8 +17,8 @@ from torch import Tensor
 from rs.api import inputs
 from rs.api.counts import label_array
 from rs.api.given import without_advice
-from rs.api.parameters import method_of, plain, radius_list
-from rs.api.smoothed import SmoothedClassifier
+from rs.api.parameters import keywords, method_of, no_such, plain, radius_list
+from rs.api.smoothed import SmoothedClassifier, smooth
 from rs.api.voting import undisturbed
 from rs.errors import UserError, plural
 from rs.machine.devices import generator
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SETTINGS = ("judge", "keep_broken", "radii", "seed")  # of a study's attack that have an effect here
+
+INSTEAD = "; attack it with square_linf, which takes no gradients"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +132,7 @@ def attack(
     with undisturbed(smoothed.device), without_advice(ready.audited.network):
         seen = Differentiable(ready.audited, ready.form_settings, smoothed.device)
         if how.access != "gradient-free":
-            require_gradients(seen, x[0].to(smoothed.device), smoothed.name, method["name"])
+            require_gradients(seen, x[0].to(smoothed.device), smoothed.name, method["name"], INSTEAD)
         for piece in follow(pieces, len(pieces), *heading) if progress else pieces:
             part, places = x[list(piece)].to(smoothed.device), [at[i] for i in piece]
             generators = [generator(smoothed.device, use.seed, "attack", place) for place in places]
@@ -218,6 +220,9 @@ def _check(verb: str, method: dict[str, Any]) -> None:
         raise UserError(f"{verb}: {method['name']}: no such attack here; allowed: {', '.join(known)}")
     facts = method_schema("attacks", method["name"])
     taken = {key: facts["properties"][key] for key in (*facts["x-parameters"], *SETTINGS)}
+    if own := [key for key in method if key not in ("name", *taken)]:
+        allowed = (*facts["x-parameters"], *keywords(attack))
+        raise no_such(verb, own[0], allowed, {"rs.smooth": keywords(smooth)})
     here = {**facts, "properties": taken, "required": [key for key in facts["required"] if key in taken]}
     for error in Validator(here).iter_errors({key: v for key, v in method.items() if key != "name"}):
         path, message = explain(error)

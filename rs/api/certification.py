@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from rs.api.counts import NO_LABEL, Counts, counts_of
 from rs.api.lower_bounds import AverageRadius, decided_radii, shown
-from rs.api.parameters import array_of, method_of, owned, path_of, radius_list, settings_of
+from rs.api.parameters import array_of, keywords, method_of, owned, path_of, radius_list, settings_of
 from rs.errors import UserError, plural
 from rs.methods import claims
 from rs.methods.certificates.incremental import Incremental
@@ -203,7 +203,8 @@ def certify_counts(
             raise UserError(f"{verb}: noise, dimension and uniform are those of the counts; leave them out")
         chosen["noise"] = counts.noise
     facts = claims.facts_of(verb, {role: m["name"] for role, m in chosen.items()})
-    chosen = owned(verb, parameters, chosen, facts, fixed=("noise",) if isinstance(counts, Counts) else ())
+    fixed = ("noise",) if isinstance(counts, Counts) else ()
+    chosen = owned(verb, parameters, chosen, facts, fixed, keywords(certify_counts))
     claims.check_parameters(verb, chosen, facts)
     norm = float(facts["certificate"]["x-norms"][chosen["noise"]["name"]])
     if not isinstance(counts, Counts):

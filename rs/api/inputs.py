@@ -105,7 +105,8 @@ def _shape_hint(output: Tensor, images: int) -> str:
 def image_tensor(images: Images, verb: str) -> Tensor:
     """float32 [N, C, H, W] on the CPU. Raises UserError for other shapes, types or ranges, and for NaN."""
     if not isinstance(images, Tensor | np.ndarray):
-        raise UserError(f"{verb}: images: a {type(images).__name__}; give a tensor or array [N, C, H, W]")
+        advice = f"give a tensor or array [N, C, H, W]{_made_of(images)}"
+        raise UserError(f"{verb}: images: a {type(images).__name__}; {advice}")
     if not (images.is_floating_point() if isinstance(images, Tensor) else images.dtype.kind == "f"):
         kind = str(images.dtype).removeprefix("torch.")
         raise UserError(f"{verb}: images: {kind}; allowed floating-point numbers in [0, 1] (images / 255)")
@@ -135,6 +136,21 @@ def image_tensor(images: Images, verb: str) -> Tensor:
         raise UserError(f"{verb}: images: {problem}")
     with torch.inference_mode(False):  # an attack takes gradients, which tensors of that mode have not
         return x.float().contiguous().clone() if x.is_inference() else x.float().contiguous()
+
+
+def _made_of(images: Any) -> str:
+    """How to make one tensor of what holds images, in an order that is theirs at each call."""
+    from torch.utils.data import DataLoader, Dataset
+
+    if isinstance(images, DataLoader):
+        return ": images, labels = map(torch.cat, zip(*loader)), of a loader that does not shuffle"
+    if isinstance(images, Dataset):
+        return ": torch.stack([image for image, _ in dataset]), and the labels likewise"
+    if isinstance(images, list | tuple) and images and isinstance(images[0], Tensor):
+        return f": torch.{'cat' if images[0].dim() == 4 else 'stack'}(images)"
+    if isinstance(images, list | tuple) and images and isinstance(images[0], np.ndarray):
+        return f": np.{'concatenate' if images[0].ndim == 4 else 'stack'}(images)"
+    return ": np.array(images, np.float32)" if isinstance(images, list | tuple) else ""
 
 
 def position_list(positions: ArrayLike | None, images: int, verb: str) -> list[int]:

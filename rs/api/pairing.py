@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rs.api.counts import NO_LABEL, Counts
 from rs.api.identity import images_digest, network_digest, origin_of
-from rs.api.voting import TOGETHER, Drawing, Ready, VoterAtHand, undisturbed
+from rs.api.voting import TOGETHER, Drawing, Ready, VoterAtHand, check_first, undisturbed
 from rs.errors import UserError, plural
 from rs.machine.progress import follow
 from rs.methods.certificates.incremental import first_failure
@@ -80,9 +80,7 @@ def paired_rule(
     if bool(sampling.stop.radii) == (sampling.stop.width is not None):
         raise UserError(f"{verb}: stop: give one of radii and width")
     rule = PairedRule(sampling.stop, sigma, -(-sampling.n // batch) * batch, batch, share)
-    if rule.n < (first := rule.first_decision()):
-        problem = f"draws decide nothing at alpha = {alpha:g}; the first decision needs {first:.15g}"
-        raise UserError(f"{verb}: n = {rule.n}: {problem}")
+    check_first(verb, rule, "draws")
     return rule
 
 

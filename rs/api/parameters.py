@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,36 @@ from pydantic import TypeAdapter, ValidationError
 
 from rs.errors import UserError
 
+# The words of others for ours.
+MEANT = {
+    **dict.fromkeys(("N", "num_samples", "n_samples"), "n"),
+    **dict.fromkeys(("N0", "num_samples_0"), "n0"),
+    **dict.fromkeys(("eps", "epsilon", "epsilons"), "radii"),
+    **dict.fromkeys(("noise_sd", "std", "stddev"), "sigma"),
+    "batch_size": "batch",
+}
+
+
+def keywords(call: Callable[..., Any]) -> tuple[str, ...]:
+    """The keywords that a call has beside the parameters of methods."""
+    parameters = inspect.signature(call).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
+def no_such(
+    verb: str, key: str, allowed: Sequence[str], elsewhere: Mapping[str, Iterable[str]] | None = None
+) -> UserError:
+    """The error of a keyword that is none of `allowed`. It names the one that is meant: by its name elsewhere
+    in the field, by its letters, or as one of another call (`elsewhere`: call -> its keywords).
+    """
+    meant = MEANT.get(key, key)
+    owners = [call for call, of in (elsewhere or {}).items() if meant in of]
+    near = [meant] if meant in allowed else difflib.get_close_matches(key, allowed, 1, 0.6)
+    guess = f" (did you mean {near[0]}?)" if near else ""
+    if owners and meant not in allowed:
+        guess = f"; {meant} is a keyword of {owners[0]}"
+    return UserError(f"{verb}: {key}: no such parameter{guess}; allowed: {', '.join(allowed) or 'none'}")
+
 
 def method_of(method: str | Mapping[str, Any], role: str, verb: str) -> dict[str, Any]:
     """`{"name": ..., parameters}` from a name or such a mapping."""
@@ -18,7 +51,13 @@ def method_of(method: str | Mapping[str, Any], role: str, verb: str) -> dict[str
         return {"name": method}
     if isinstance(method, Mapping) and isinstance(method.get("name"), str):
         return {str(key): plain(value) for key, value in method.items()}
-    raise UserError(f"{verb}: {role}: {method!r}: give a name, or a mapping with name and parameters")
+    hint = f"; its level is a keyword: sigma={method}" if role == "noise" and _is_number(method) else ""
+    advice = f"give a name, or a mapping with name and parameters{hint}"
+    raise UserError(f"{verb}: {role}: {method!r}: {advice}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def owned(
@@ -27,9 +66,12 @@ def owned(
     chosen: dict[str, dict[str, Any]],
     facts: dict[str, dict[str, Any]],
     fixed: Iterable[str] = (),
+    beside: Sequence[str] = (),
+    elsewhere: Mapping[str, Iterable[str]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The methods, with each of `parameters` assigned to the method that has it; methods of roles in `fixed`
-    are fixed. Raises UserError for a parameter that no method or more than one has, or that is given twice.
+    are fixed. Raises UserError for a parameter that no method or more than one has, or that is given twice;
+    the line lists the call's keywords `beside` them, and names the call `elsewhere` that has it (`no_such`).
     """
     open_roles = [role for role in chosen if role not in set(fixed)]
     for role in open_roles:
@@ -43,8 +85,8 @@ def owned(
         if len(owners) > 1:
             raise UserError(f"{verb}: {key}: both methods have it; give one as a mapping: {{'name': ...}}")
         if not owners:
-            known = ", ".join(p for role in open_roles for p in facts[role]["x-parameters"])
-            raise UserError(f"{verb}: {key}: no such parameter; allowed: {known or 'none'}")
+            own = [p for role in open_roles for p in facts[role]["x-parameters"]]
+            raise no_such(verb, key, [*dict.fromkeys([*own, *beside])], elsewhere)
         if key in methods[owners[0]]:
             raise UserError(f"{verb}: {key}: given twice")
         methods[owners[0]][key] = plain(value)
@@ -103,4 +145,5 @@ def settings_of(kind: Any, verb: str, **settings: Any) -> Any:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         problem = first["msg"].replace("Input should be", "must be").partition(" or an instance of ")[0]
+        problem = problem.replace("a valid tuple", "a list")
         raise UserError(f"{verb}: {place}: {first.get('input')!r}: {problem}") from error

@@ -21,11 +21,12 @@ from rs.api.counts import Counts, label_array
 from rs.api.given import Called, check_unchanged, copy_of
 from rs.api.identity import origin_of
 from rs.api.pairing import FirstVotes, paired_draws, paired_rule
-from rs.api.parameters import method_of, owned, settings_of
-from rs.api.voting import Drawing, Ready, prepared, stop_of, stopping_rule, undisturbed
+from rs.api.parameters import keywords, method_of, owned, settings_of
+from rs.api.voting import Drawing, Ready, check_first, prepared, stop_of, stopping_rule, undisturbed
 from rs.errors import UserError
 from rs.methods import catalog, claims
 from rs.methods.certificates.incremental import SHARE
+from rs.networks.audit import ALLOW
 from rs.settings.attacks import Judge
 from rs.settings.certificates import CertificateUse
 from rs.settings.sampling import Sampling
@@ -36,6 +37,8 @@ from rs.statistics.seeding import stored_uniform
 from rs.statistics.stopping import StoppingRule
 from rs.study.feasibility import least_votes
 from rs.study.schema import defaults
+
+ALLOW_HERE = "allow chance (rs.smooth(..., allow=['chance'])), which is then recorded"
 
 
 def smooth(
@@ -64,7 +67,8 @@ def smooth(
     verb = "smooth"
     chosen = {"noise": method_of(noise, "noise", verb)}
     facts = claims.facts_of(verb, {"noise": chosen["noise"]["name"]})
-    chosen = owned(verb, parameters, chosen, facts)
+    elsewhere = {"certify": keywords(SmoothedClassifier.certify)}
+    chosen = owned(verb, parameters, chosen, facts, (), keywords(smooth), elsewhere)
     claims.check_parameters(verb, chosen, facts, level=False)
     if not isinstance(allow, Collection) or isinstance(allow, str) or any(a != "chance" for a in allow):
         raise UserError(f"{verb}: allow: {allow!r}; allowed: ['chance']")
@@ -235,7 +239,10 @@ class SmoothedClassifier:
             return self._ready
         noise, where = catalog.build("noises", self.noise), (self.device, self.name, self._allow)
         with undisturbed(self.device):
-            self._ready = prepared(self._network, self._form, noise, self.seed, x, *where, verb)
+            try:
+                self._ready = prepared(self._network, self._form, noise, self.seed, x, *where, verb)
+            except UserError as error:
+                raise UserError(str(error).replace(ALLOW, ALLOW_HERE)) from error
         return self._ready
 
     def _certificate(self, verb: str, certificate: Any, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -246,7 +253,8 @@ class SmoothedClassifier:
             name = chosen["certificate"]["name"]
             raise UserError(f"{verb}: certificate {name} needs votes of two networks; use certify_from")
         claims.check_rule(verb, chosen["certificate"])
-        chosen = owned(verb, parameters, chosen, facts, fixed=("noise",))
+        elsewhere = {"rs.smooth": (*keywords(smooth), *self.noise)}
+        chosen = owned(verb, parameters, chosen, facts, ("noise",), keywords(self.certify), elsewhere)
         claims.check_parameters(verb, chosen, facts)
         return chosen["certificate"]
 
@@ -266,9 +274,7 @@ class SmoothedClassifier:
         if bool(sampling.stop.radii) == (sampling.stop.width is not None):
             raise UserError(f"{verb}: stop: give one of radii and width")
         rule = stopping_rule(sampling.stop, self.noise["sigma"], sampling.n, self._form["batch"])
-        if rule.n < (first := rule.first_decision()):
-            problem = f"votes decide nothing at alpha = {sampling.stop.alpha:g}"
-            raise UserError(f"{verb}: n = {rule.n}: {problem}; the first decision needs {first:.15g}")
+        check_first(verb, rule)
         return rule
 
     def __repr__(self) -> str:

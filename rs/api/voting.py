@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rs.api import inputs
 from rs.api.counts import joined
 from rs.api.given import MODE, Called, without_advice
+from rs.api.parameters import radius_list
 from rs.errors import UserError
 from rs.machine.chance import kept_chance
 from rs.machine.float32 import full_float32
@@ -23,12 +24,14 @@ from rs.networks import forms
 from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm, form_of
 from rs.networks.transformations import copied
+from rs.settings.limits import MOST_VOTES
 from rs.settings.sampling import Stop, requested_form
 from rs.smoothing.noise import Noise
 from rs.stages.sample_sequential import draw_until_decided
 from rs.stages.shared_batches import Ballot, cast
 from rs.stages.voter import Voter
 from rs.statistics.draws import Votes
+from rs.statistics.paired_stopping import PairedRule
 from rs.statistics.seeding import Purpose
 from rs.statistics.stopping import StoppingRule
 
@@ -166,7 +169,19 @@ def stop_of(verb: str, stop: Any, alpha: float) -> Any:
     known = [field.name for field in fields(Stop)]
     if unknown := [key for key in stop if key not in known]:
         raise UserError(f"{verb}: stop: {unknown[0]}: no such key; allowed: {', '.join(known)}")
-    return {"alpha": alpha, **stop}
+    radii = {"radii": radius_list(stop["radii"], f"{verb}: stop")} if "radii" in stop else {}
+    return {"alpha": alpha, **stop, **radii}
+
+
+def check_first(verb: str, rule: StoppingRule | PairedRule, draws: str = "votes") -> None:
+    """Raises UserError where the rule's n votes decide nothing."""
+    stop, least = rule.stop, rule.first_decision()
+    if least > MOST_VOTES and stop.radii:
+        radius = f"radius {min(stop.radii):g} at sigma {rule.sigma:g}"
+        raise UserError(f"{verb}: stop: radii: no allowed n certifies {radius}; n is at most {MOST_VOTES}")
+    if rule.n < least:
+        problem = f"{draws} decide nothing at alpha = {stop.alpha:g}; the first decision needs {least:.15g}"
+        raise UserError(f"{verb}: n = {rule.n}: {problem}")
 
 
 def stopping_rule(stop: Stop, sigma: float, n: int, batch: int) -> StoppingRule:

@@ -19,6 +19,7 @@ from rs.methods.interfaces import Certified
 from rs.statistics.draws import Draws
 from rs.statistics.paired_draws import PairedDraws
 from rs.statistics.rounded_normal import left_of
+from rs.study.feasibility import with_theorem
 from rs.study.messages import Validator, dotted, explain
 from rs.study.schema import defaults, method_schema, noise_level, schema
 
@@ -41,7 +42,7 @@ def facts_of(verb: str, names: dict[str, str], dashes: str = "") -> dict[str, Fa
     if len(names) == len(KINDS) and names["noise"] not in found["certificate"]["x-norms"]:
         allowed, certificate = ", ".join(found["certificate"]["x-norms"]), names["certificate"]
         problem = f"certificate {certificate} has no theorem for noise {names['noise']}; it has for {allowed}"
-        raise UserError(f"{verb}: {problem}")
+        raise UserError(f"{verb}: {problem}{with_theorem(names['noise'])}")
     return found
 
 

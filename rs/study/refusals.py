@@ -20,7 +20,7 @@ from rs.settings.labels import attack_label, certificate_label, is_called, label
 from rs.settings.training import trained_positions
 from rs.statistics.rounded_normal import SIGMAS, left_of
 from rs.study.certification_log import Log
-from rs.study.feasibility import grid_fault, least_votes
+from rs.study.feasibility import grid_fault, least_votes, with_theorem
 from rs.study.joined import check_not_joined, check_output, check_own, output_of
 from rs.study.messages import short
 from rs.study.schema import at_most_unanimous, is_transfer, method_schema, noise_level
@@ -135,7 +135,7 @@ def check_certificate(
     if noise["name"] not in facts["x-norms"]:
         allowed = ", ".join(facts["x-norms"])
         why = f"certificate {name} has no theorem for noise {noise['name']}; it has for {allowed}"
-        study.fail(noise_place, why)
+        study.fail(noise_place, why + with_theorem(noise["name"]))
     if noise_level(noise) == 0:
         level = method_schema("noises", noise["name"])["x-level"]
         study.fail((*noise_place, level), f"0: certificate {name} needs it above 0")
@@ -242,7 +242,7 @@ def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
     norms = method_schema("certificates", certificate)["x-norms"]
     if noise not in norms:
         message = f"{certificate} has no theorem for noise {noise}; it has for {', '.join(norms)}"
-        study.fail(("logs", label, "certificate"), message)
+        study.fail(("logs", label, "certificate"), message + with_theorem(noise))
 
 
 def check_log_radii(study: Study, label: str, entry: dict[str, Any], log: Log) -> None:

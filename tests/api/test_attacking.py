@@ -9,7 +9,9 @@ import torch
 import rs
 
 X = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
-TAKEN = "judge, keep_broken, loss, radii, random_start, relative_step, samples, seed, steps"
+TAKEN = (
+    "loss, random_start, relative_step, samples, steps, radii, judge, keep_broken, seed, positions, progress"
+)
 
 
 def logits(images: torch.Tensor) -> torch.Tensor:
@@ -32,10 +34,18 @@ def message_of(call) -> str:
         ({"radii": [-1.0]}, "attack: radii: [-1.0]: give a list"),
         ({"judge": 0}, "attack: judge"),
         ({"judge": "none"}, "attack: judge"),
-        ({"stepss": 3}, "attack: stepss: unknown key (did you mean steps?)"),
-        *(({key: 3}, f"attack: {key}: unknown key; allowed: {TAKEN}") for key in ("checks", "compiled")),
-        ({"certificate": "x"}, f"attack: certificate: unknown key; allowed: {TAKEN}"),
-        ({"label": "x"}, f"attack: label: unknown key; allowed: {TAKEN}"),
+        ({"stepss": 3}, "attack: stepss: no such parameter (did you mean steps?)"),
+        *(({k: 3}, f"attack: {k}: no such parameter; allowed: {TAKEN}") for k in ("checks", "certificate")),
+        (
+            {"compiled": True},
+            "attack: compiled: no such parameter; compiled is a keyword of rs.smooth; allowed",
+        ),
+        ({"label": "x"}, f"attack: label: no such parameter; allowed: {TAKEN}"),
+        ({"eps": 0.5}, "attack: eps: no such parameter (did you mean radii?); allowed"),
+        (
+            {"batch_size": 8},
+            "attack: batch_size: no such parameter; batch is a keyword of rs.smooth; allowed",
+        ),
         ({"seed": -1}, "attack: seed: -1: must be a whole number"),
         ({"name": "pgd_linf"}, "attack: name: given twice"),
         ({"attack": {"name": "pgd_l2", "steps": 3}, "steps": 4}, "attack: steps: given twice"),
@@ -43,7 +53,10 @@ def message_of(call) -> str:
         ({"attack": {"name": "pgd_l2", "seed": 1}}, "attack: seed: give it as an argument"),
         ({"labels": [0]}, "attack: labels: [1] for 4 images"),
         ({"labels": None}, "attack: labels: an attack needs them"),
-        ({"model": lambda x: torch.from_numpy(x.numpy()).flatten(1)[:, :3]}, "has no gradients"),
+        (
+            {"model": lambda x: torch.from_numpy(x.numpy()).flatten(1)[:, :3]},
+            "pgd_l2 needs them; attack it with square_linf, which takes no gradients",
+        ),
     ],
 )
 def test_attacks(settings, line):

@@ -88,7 +88,7 @@ def test_images(images, line):
         ({"labels": [0.0, 1.0, 2.0, 0.0]}, "certify: labels: float64; allowed whole numbers"),
         ({"labels": [[0], [1, 2], 2, 0]}, "certify: labels: rows of several lengths; give one label"),
         ({"positions": [[0], [1, 2]]}, "positions: rows of several lengths; give a whole number from 0"),
-        ({"betas": None}, "certify: betas: None: must be a valid tuple"),
+        ({"betas": None}, "certify: betas: None: must be a list"),
         ({"alpha": None}, "certify: alpha: None"),
         ({"positions": [0, 1, 1, 2]}, "positions: each position once"),
         ({"positions": [0, 1]}, "positions: give a whole number from 0 for each of 4 images"),
@@ -98,13 +98,19 @@ def test_images(images, line):
         ({"alpha": 0}, "certify: alpha: 0"),
         ({"alpha": 1.0}, "certify: alpha: 1.0"),
         ({"certificate": "cohenn"}, "certificate cohenn: no such certificate; allowed: bilateral"),
-        ({"certificate": "laplace_l1"}, "certificate laplace_l1 has no theorem for noise gaussian"),
+        (
+            {"certificate": "laplace_l1"},
+            "has no theorem for noise gaussian; it has for laplace; for gaussian there are bilateral, cohen",
+        ),
         (
             {"certificate": {"name": "cohen", "alpha": 0.5}},
             "certificate: alpha: no such parameter; allowed:",
         ),
         ({"certificate": 3}, "certificate: 3: give a name, or a mapping"),
-        ({"randomized": True}, "randomized: no such parameter; allowed: randomised"),
+        (
+            {"randomized": True},
+            "randomized: no such parameter (did you mean randomised?); allowed: randomised, n",
+        ),
         ({"randomised": 2}, "cohen.randomised: 2: must be true or false"),
         ({"stop": {"radii": [0.1], "width": 0.1}}, "stop: give one of radii and width"),
         ({"stop": {"radius": [0.1]}}, "certify: stop: radius: no such key; allowed: alpha, radii, width"),
@@ -112,7 +118,15 @@ def test_images(images, line):
         ({"stop": {"radii": [0.1]}, "certificate": "tcertify"}, "tcertify needs a fixed number of votes"),
         ({"certificate": "group_sequential"}, "needs votes that its rule stopped, as a study draws them by"),
         ({"certificate": "group_sequential", "stop": {"radii": [0.1]}}, "sampling.rule: tests; use cohen"),
-        ({"stop": {"radii": [5.0]}}, "votes decide nothing at alpha"),
+        (
+            {"stop": {"radii": [1.0]}},
+            "n = 32: votes decide nothing at alpha = 0.001; the first decision needs",
+        ),
+        (
+            {"stop": {"radii": [9]}},
+            "certify: stop: radii: no allowed n certifies radius 9 at sigma 0.25; n is at",
+        ),
+        ({"stop": {"radii": 0.25}}, "certify: stop: radii: 0.25: give a list of numbers from 0: [0.25]"),
     ],
 )
 def test_what_is_asked_of_images(settings, line):
