@@ -41,6 +41,7 @@ ADVICE = "remove it and run again"
 PART = ".part"  # suffix of a file that is being written
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
+_CODE = ("rs", "Snakefile", "workflow")  # what decides results in a checkout; studies are in files whole
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "snakemake")
 
@@ -58,13 +59,14 @@ def versions() -> dict[str, str]:
 
 @functools.lru_cache(maxsize=1)
 def commit() -> str:
-    """The commit of this checkout (with + if files differ from it), or nothing outside of a checkout."""
+    """The commit of this checkout (with + if its code differs from it), or nothing outside of a checkout."""
     git = ["git", "-C", str(_CHECKOUT)]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         head = subprocess.run(
             [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
         )
-        dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+        status = [*git, "status", "--porcelain", "--", *_CODE]
+        dirty = subprocess.run(status, capture_output=True, text=True, check=True)
         return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
     return ""
 

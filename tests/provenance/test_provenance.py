@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
 
 import numpy as np
 import pyarrow as pa
@@ -141,6 +142,37 @@ def test_missing_columns_are_named(tmp_path):
     write_table(tmp_path / "a.parquet", pa.table({"x": [1]}), {})
     with pytest.raises(UserError, match=r"a.parquet: lacks the columns y, z"):
         read_table(tmp_path / "a.parquet", ("x", "y", "z"))
+
+
+def test_a_commit_is_marked_by_edits_of_code_alone(tmp_path, monkeypatch):
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True, capture_output=True)
+
+    def edited() -> bool:
+        provenance.commit.cache_clear()
+        return provenance.commit().endswith("+")
+
+    monkeypatch.setattr(provenance, "_CHECKOUT", tmp_path)
+    (tmp_path / "rs").mkdir()
+    for file in ("Snakefile", "README.md", "rs/errors.py"):
+        (tmp_path / file).write_text("")
+    git("init")
+    git("add", ".")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-m", "first")
+    assert len(provenance.commit.__wrapped__()) == 12
+    assert not edited()
+    (tmp_path / "mine.yaml").write_text("name: mine\n")
+    (tmp_path / "README.md").write_text("Mine.")
+    assert not edited(), "a study is no code"
+    for file in ("rs/errors.py", "rs/mine.py", "Snakefile", "workflow/rules/mine.smk"):
+        git("reset", "--hard")
+        git("clean", "-fd")
+        assert not edited()
+        (tmp_path / file).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / file).write_text("MINE = 1\n")
+        assert edited(), file
+    monkeypatch.undo()
+    provenance.commit.cache_clear()
 
 
 def test_what_every_file_carries():
