@@ -10,6 +10,8 @@ from typing import Any
 
 import jsonschema
 
+from rs.study.schema import is_unwritten
+
 _MANY = 60  # keys in one message
 
 
@@ -57,6 +59,8 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
         # an overlay has no data of its own, and is often given without its study
         overlay = "; an overlay stands after its study: STUDY.yaml OVERLAY.yaml"
         return (*path, missing), message + (overlay if (*path, missing) == ("data",) else "")
+    if rule == "enum" and path[-1:] == ("name",) and is_unwritten(value):
+        return path, f"{value!r}: rs/schema.json lacks this method yet; run `rs schema --write`"
     if rule == "enum":
         near = ", ".join(_near(str(value), [str(one) for one in limit]))
         return path, f"{value!r}{_guess(value, limit)}; allowed: {near}"

@@ -5,6 +5,7 @@ It is the committed schema, joined with the methods of other distributions (rs.s
 
 from __future__ import annotations
 
+import ast
 import copy
 import functools
 import json
@@ -17,6 +18,7 @@ from rs.study.plugin_schema import schema_of
 from rs.study.schema_document import document
 
 SCHEMA = Path(__file__).parents[1] / "schema.json"
+CONTENTS = SCHEMA.with_name("methods")  # whose packages hold tables of contents
 
 
 @functools.lru_cache(maxsize=1)
@@ -31,6 +33,17 @@ def schema() -> dict[str, Any]:
             raise plug_in.fail("a method of rs has this name")
         methods[plug_in.kind][plug_in.name] = schema_of(plug_in, SCHEMA)
     return document(methods)
+
+
+def is_unwritten(name: Any) -> bool:
+    """Whether a table of contents of this package names a method that its schema lacks: `rs schema --write`
+    would write it.
+    """
+    if not isinstance(name, str) or any(name in schema()["$defs"][kind] for kind in KINDS):
+        return False
+    tables = (ast.walk(ast.parse(file.read_bytes())) for file in CONTENTS.glob("*/__init__.py"))
+    dicts = (node for nodes in tables for node in nodes if isinstance(node, ast.Dict))
+    return any(isinstance(key, ast.Constant) and key.value == name for table in dicts for key in table.keys)
 
 
 def section(key: str) -> dict[str, Any]:

@@ -75,6 +75,25 @@ def test_tables_of_contents_are_nothing_else_and_name_every_module():
         assert listed - present == joined
 
 
+def test_a_method_that_the_schema_lacks_yet_says_what_to_run(tiny, refusal, tmp_path, monkeypatch):
+    """A line in a table of contents without `rs schema --write`."""
+    table = tmp_path / "objectives" / "__init__.py"
+    table.parent.mkdir()
+    table.write_text('METHODS = {\n    "spread": "rs.methods.objectives.spread:Spread",\n}\n')
+    tiny["runs"] = {"spread": {"objective": {"name": "spread"}}}
+    assert "runs.spread.objective.name: 'spread'; allowed: adre, " in refusal(tiny)
+    monkeypatch.setattr(study_schema, "CONTENTS", tmp_path)
+    lacks = "'spread': rs/schema.json lacks this method yet; run `rs schema --write`"
+    assert refusal(tiny).endswith(f"runs.spread.objective.name: {lacks}")
+    tiny["runs"] = {"spread": {"objective": {"name": "spred"}}}
+    assert "'spred'; allowed: adre, " in refusal(tiny)
+
+
+def test_a_name_that_another_kind_lists_is_not_one_that_the_schema_lacks(tiny, refusal):
+    tiny["runs"] = {"cohen": {"objective": {"name": "cohen"}}}
+    assert "; allowed: adre, " in refusal(tiny)
+
+
 def test_wrong_parameters_are_one_line():
     wrong = r"^gaussian.sigma: .*should be 0 or .*greater than or equal to 0.000001"
     with pytest.raises(UserError, match=wrong):

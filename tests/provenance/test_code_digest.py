@@ -252,6 +252,7 @@ def test_an_error_that_is_no_longer_raised_counts(code, before):
             "from rs.statistics.bounds import *\n\n\ndef use():\n    return upper()\n",
             "user.py: .* cannot be followed",
         ),
+        ("def use(:\n", r"user\.py:1: code digest: cannot be read as Python: invalid syntax"),
         ("from . import bounds\n\n\ndef use():\n    return bounds\n", "user.py: .* cannot be followed"),
         (
             "from rs.machine.progress import folow\n\n\ndef use():\n    return folow()\n",
