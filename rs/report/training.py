@@ -39,13 +39,12 @@ def runs_section(runs: pd.DataFrame) -> Section:
     section = Section("runs", "Runs", empty="This study has no run yet.")
     if runs.empty:
         return section
-    fixed = [c for c in (*_FIXED, "content") if c in runs and runs[c].notna().any()]
+    subset = [str(c) for c in runs if str(c).startswith("train.")]
+    fixed = [c for c in (*_FIXED, *subset, "content") if c in runs and runs[c].notna().any()]
     more = [str(c) for c in runs if str(c).startswith("training.") and not _is_stated(runs, str(c), fixed)]
     own = [str(c) for c in runs if str(c).startswith(("model.", "objective.", "resolved."))]
-    same, varying = constants(
-        runs, {c: c.replace("training.", "").replace("_", " ") + " {}" for c in fixed + more}
-    )
-    heads = [(c.removeprefix("training.").replace("_", " "), "text") for c in varying]
+    same, varying = constants(runs, {c: f"{_words(c)} {{}}" for c in fixed + more})
+    heads = [(_words(c), "text") for c in varying]
     table = Table([("label", "text"), *heads, ("hyperparameters", "code")], [])
     table.columns += [("seconds", "number")] * ("train_seconds" in runs) + [("run", "code")]
     for row in runs.to_dict("records"):
@@ -58,6 +57,11 @@ def runs_section(runs: pd.DataFrame) -> Section:
     table.note = f"The same for every run: {same}." if same else ""
     section.tables.append(table)
     return section
+
+
+def _words(column: str) -> str:
+    """`learning rate` of `training.learning_rate`, `train max` of `train.max`."""
+    return column.removeprefix("training.").replace("train.", "train ").replace("_", " ")
 
 
 def _is_stated(runs: pd.DataFrame, setting: str, fixed: Sequence[str]) -> bool:

@@ -88,7 +88,8 @@ def differences(
     """What differs between the paper and the run or log, such as `training.epochs 90, not 440`.
 
     Of a log the study knows data, noise, votes and error rate; its training is not compared. In the sections
-    `others` another method is no difference.
+    `others` another method is no difference. A paper of which anything is stated, but not the images that it
+    trained on, trained on all of them.
     """
     log = study.logs.get(label)
     run = None if log else next(run for run in study.all_runs if run.label == label)
@@ -109,7 +110,7 @@ def differences(
             if not unknown and not _same(mine, theirs):
                 shown = "none" if mine is _ABSENT or mine is None else short(mine)
                 sentences.append(f"{section}.{'.'.join(path)} {shown}, not {short(theirs)}")
-    if run and run.trained and _whole(study.train) != _whole(published.get("train", {})):
+    if published and run and run.trained and _whole(study.train) != _whole(published.get("train", {})):
         sentences.append(f"train {_subset(study.train)}, not {_subset(published.get('train', {}))}")
     return sentences
 

@@ -9,7 +9,9 @@ from rs.errors import plural
 from rs.plan.jobs import PlannedRun
 from rs.plan.sharing import NOT_IDENTITY
 from rs.provenance.run_files import read_model_manifest
-from rs.study.schema import defaults, method_schema
+from rs.settings.images import Subset
+from rs.settings.training import trained_positions
+from rs.study.schema import data_facts, defaults, method_schema
 from rs.tables.noise import NOISE, trained_with
 from rs.tables.stored import Stored, head
 from rs.tables.table import Row, Table
@@ -44,7 +46,20 @@ def _trained(planned: PlannedRun) -> Row:
         method = defaults(method_schema(kind, spec[section]["name"]), spec[section])
         row |= {f"{section}.{key}": value for key, value in _flat(method).items() if key != "name"}
     training = {k: v for k, v in planned.run.sections["training"].items() if k not in NOT_IDENTITY}
-    return row | {f"training.{key}": value for key, value in _flat(training).items()}
+    row |= {f"training.{key}": value for key, value in _flat(training).items()}
+    return row | {f"train.{key}": value for key, value in _subset(planned).items()}
+
+
+def _subset(planned: PlannedRun) -> Row:
+    """The subset to train on as the study states it, and the number of images that are trained on; nothing
+    for the whole split.
+    """
+    spec = planned.spec
+    if "train" not in spec:
+        return {}
+    size = data_facts(spec["data"])["x-sizes"]["train"]
+    positions = trained_positions(Subset(**spec["train"]), planned.run.sections["training"], size)
+    return {**spec["train"], "images": len(positions)}
 
 
 def _untrained(planned: PlannedRun) -> Row:

@@ -113,6 +113,8 @@ def test_what_training_made_as_the_study_asked_is_said_once() -> None:
     runs = study_tables.frames()["runs"].assign(**{"training.epochs": study_tables.EPOCHS})
     note = runs_section(runs).tables[0].note
     assert note.count(f"epochs {study_tables.EPOCHS}") == 1
+    subset = runs.assign(**{"train.max": 600, "train.images": 500})
+    assert "train max 600 · train images 500" in runs_section(subset).tables[0].note
     runs["training.epochs"] = 99  # cut short: the setting is not what was made
     assert "epochs 99" in runs_section(runs).tables[0].note
 

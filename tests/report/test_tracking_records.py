@@ -95,6 +95,23 @@ def test_values_that_differ_within_a_run_are_no_parameter(
     assert second.params["certificate.cohen.alpha"] == "0.001"
 
 
+def test_an_attack_has_the_steps_that_it_takes(frames: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    """None at radius 0."""
+    attacked = frames["empirical_accuracy"]
+    attacked["steps"] = [0.0 if radius == 0 else 20.0 for radius in attacked["radius"]]
+    first, _ = logged(tmp_path, frames).values()
+    assert first.params["attack.pgd_l2.steps"] == "20"
+    frames["empirical_accuracy"] = attacked[attacked["radius"] == 0].copy()
+    first, _ = logged(tmp_path, frames).values()
+    assert (first.params["attack.pgd_l2.steps"], first.params["attack.pgd_l2.norm"]) == ("0", "2")
+
+
+def test_a_training_on_a_subset_has_it_as_parameters(frames: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    frames["runs"]["train.max"], frames["runs"]["train.images"] = 600, 500
+    first, _ = logged(tmp_path, frames).values()
+    assert (first.params["train.max"], first.params["train.images"]) == ("600", "500")
+
+
 def test_small_radii_are_told_apart(frames: dict[str, pd.DataFrame], tmp_path: Path) -> None:
     """In 255ths, as in the sup-norm: no point of a curve is lost, none shows more than is certified."""
     accuracy = frames["certified_accuracy"]

@@ -191,6 +191,14 @@ def test_runs_list_hyperparameters_and_training(aggregated):
     assert (example["image"], example["true"], example["attacked"]) == (0, 1, [0.2])
 
 
+def test_a_training_on_a_subset_says_on_how_many_images(aggregated):
+    assert not [column for column in aggregated()["runs"][0] if column.startswith("train.")]
+    training = {"epochs": 1, "keep": "best_clean", "held_out": 100}
+    rows = aggregated(train={"max": 600, "skip": 2}, training=training)["runs"]
+    assert {(row["train.max"], row["train.skip"], row["train.images"]) for row in rows} == {(600, 2, 500)}
+    assert "train.first" not in rows[0]
+
+
 def test_several_certificates_in_one_file_stay_apart(tmp_path):
     path = tmp_path / "two.parquet"
     certified_file(path, CERTIFIED)

@@ -163,8 +163,11 @@ def test_other_settings_are_named_and_get_no_verdict(row_of) -> None:
     assert row_of(entry(0.9, settings={"training": {"epochs": 1}}), rows(0.9), paper)["settings"] is None
     row = row_of(entry(0.9), rows(0.9), {"model": {"name": "lenet"}})
     assert row["settings"] == "model digits_cnn, not lenet"
-    row = row_of(entry(0.9), rows(0.9), {}, train={"max": 400})
+    row = row_of(entry(0.9), rows(0.9), {"data": {"name": "digits"}}, train={"max": 400})
     assert row["settings"] == "train max 400, not all"
+    assert row_of(entry(0.9), rows(0.9), {}, train={"max": 400})["settings"] is None  # nothing is stated
+    row = row_of(entry(0.9), rows(0.9), {"train": {"max": 400}}, train={"max": 400})
+    assert row["settings"] is None
     row = row_of(entry(0.9), rows(0.9), {"sampling": {"n": 100_000}, "certificate": {"alpha": 0.01}})
     assert row["settings"] == "sampling.n 64, not 100000; certificate.alpha 0.001, not 0.01"
     override = {"override": {"training": {"epochs": 2}}}

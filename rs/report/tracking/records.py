@@ -28,7 +28,7 @@ from rs.tables.reading import read, rows_of
 from rs.tables.table import Row
 
 LEVEL = "noise.level"  # sigma, where the noise has one
-GROUPS = ("model.", "objective.", "noise.", "training.", "resolved.")
+GROUPS = ("model.", "objective.", "noise.", "training.", "train.", "resolved.")
 NAMED = {"dataset": "data.name", "model": "model.name", "objective": "objective.name"}
 NAMED |= {"noise": "noise.name", "noise_level": LEVEL}
 PLAIN = ("label", "seed", "epochs", "precision", "device")
@@ -161,8 +161,9 @@ def _settings(record: Record, mine: list[Row], kind: str, columns: Sequence[str]
     """The settings of certificates and attacks with one value, as `certificate.cohen.alpha`."""
     record.param("smoothing", _only(mine, "smoothing"))
     for name, part in grouped(mine, lambda row: row[kind]).items():
+        moved = [row for row in part if row["radius"] > 0] or part  # at 0 an attack takes no step
         for column in columns:
-            record.param(f"{kind}.{name}.{column}", _only(part, column))
+            record.param(f"{kind}.{name}.{column}", _only(moved if column == "steps" else part, column))
 
 
 def _only(part: list[Row], column: str) -> Any:
