@@ -46,7 +46,7 @@ from rs.tables.table import Row
 
 AGAINST = "a step goes the other way"
 STOPPED = "votes were stopped at a lower bound"
-BEYOND = "beyond the largest radius of the votes"
+BEYOND = "beyond the largest radius that can be certified"
 
 
 def decide(condition: Row, tables: Tables, agreed: Row, refuse: Callable[[str], NoReturn]) -> Iterator[Row]:

@@ -34,7 +34,7 @@ def test_what_no_votes_certify_decides_nothing(verdict, condition) -> None:
     for join in ("all", "any"):
         found, rows = verdict(condition, tables=zeros, join=join, **study)
         assert (found, rows[0]["condition_verdict"], rows[0]["value"] or 0) == (ZERO, ZERO, 0)
-        assert rows[0]["counted"] == "beyond the largest radius of the votes"
+        assert rows[0]["counted"] == "beyond the largest radius that can be certified"
     for change in ({"largest_radius": 1.0}, {"largest_radius": math.nan}, {"largest_radius": None}):
         near = [row | change for row in zeros["certified_accuracy"]]
         found, rows = verdict(condition, tables={"certified_accuracy": near}, **study)
