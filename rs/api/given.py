@@ -20,7 +20,7 @@ from torch.nn.parameter import is_lazy
 
 from rs.errors import UserError
 from rs.networks.audit import ASSUMED
-from rs.networks.transformations import SPEED_ALONE, copied
+from rs.networks.transformations import SPEED_ALONE
 
 MODE = "a network inside a function keeps its mode: call its eval()"
 
@@ -84,12 +84,6 @@ class Called(nn.Module):
         except Exception:  # a user's function may raise anything, of which the audit makes a line
             return True
         return parts != self._parts or differ(before, self._weights)
-
-
-def copy_of(model: nn.Module, name: str) -> nn.Module:
-    """The network that votes: a module's copy in evaluation mode. UserError where it cannot be copied."""
-    with torch.inference_mode(False):  # tensors of that mode take no gradients
-        return copied(model, name)
 
 
 def check_unchanged(model: nn.Module, copy: nn.Module, place: str) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from rs.api import inputs
 from rs.api.certification import Certification, certification
 from rs.api.counts import Counts, label_array
-from rs.api.given import Called, check_unchanged, copy_of
+from rs.api.given import Called, check_unchanged
 from rs.api.identity import origin_of
 from rs.api.pairing import FirstVotes, paired_draws, paired_rule
 from rs.api.parameters import keywords, method_of, owned, settings_of
@@ -27,6 +27,7 @@ from rs.errors import UserError
 from rs.methods import catalog, claims
 from rs.methods.certificates.incremental import SHARE
 from rs.networks.audit import ALLOW
+from rs.networks.transformations import copied
 from rs.settings.attacks import Judge
 from rs.settings.certificates import CertificateUse
 from rs.settings.sampling import Sampling
@@ -100,7 +101,7 @@ class SmoothedClassifier:
     ) -> None:
         self.noise, self.seed, self.device, self.name = noise, seed, device, name
         self._model, self._form, self._allow = model, form, allow
-        self._network = model if isinstance(model, Called) else copy_of(model, name)
+        self._network = model if isinstance(model, Called) else copied(model, name)
         self._ready: Ready | None = None
 
     def certify(
