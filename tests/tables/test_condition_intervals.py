@@ -47,7 +47,7 @@ def test_seeds_give_students_interval_of_their_mean(row_of, confidence):
     agreement = {"agreement": {"confidence": confidence}}
     first, second = averages("nal", *exact(0.8, 0.9, 1.0)), averages("gaussian", *exact(0.45, 0.5, 0.55))
     half = STUDENT[confidence] * 0.1 / math.sqrt(3)
-    row = row_of({"value": "nal", "at_least": 0}, first, **agreement)
+    row = row_of({"value": "nal", "at_least": 0.1}, first, **agreement)
     assert (row["low"], row["high"]) == pytest.approx((0.9 - half, 0.9 + half))
     row = row_of({"difference": ["nal", "gaussian"], "at_least": 0}, first + second, **agreement)
     both = math.hypot(half, half / 2)
@@ -56,7 +56,7 @@ def test_seeds_give_students_interval_of_their_mean(row_of, confidence):
 
 def test_images_and_seeds_are_joined_at_either_end(row_of):
     rows = averages("nal", (0.8, 0.7, 0.85), (0.9, 0.8, 0.95), (1.0, 0.9, 1.05))
-    row = row_of({"value": "nal", "at_least": 0}, rows)
+    row = row_of({"value": "nal", "at_least": 0.1}, rows)
     half = STUDENT[0.95] * 0.1 / math.sqrt(3)
     assert (row["low"], row["high"]) == pytest.approx(
         (0.9 - math.hypot(0.1, half), 0.9 + math.hypot(0.05, half))

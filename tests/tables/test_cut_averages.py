@@ -124,7 +124,7 @@ def test_an_accuracy_over_seeds_is_shown_within_what_it_can_be(plan_of, tiny, fa
         "radii": [0.0],
         "about": "networks",
         "value": "n1",
-        "at_least": 0,
+        "at_least": 0.5,
     }
     claim = {
         "id": "a",
@@ -146,7 +146,7 @@ def test_estimates_above_their_cap_are_not_cut_at_it():
 
 
 def test_a_value_is_shown_within_what_it_can_be(plan_of, tiny):
-    found = verdict(plan_of, tiny, [average("n1", [0, 0.5, 1], largest=1.0)], value="n1", at_least=0)
+    found = verdict(plan_of, tiny, [average("n1", [0, 0.5, 1], largest=1.0)], value="n1", at_most=1.5)
     assert (found["low"], found["high"], found["condition_verdict"]) == (0.0, 1.0, "holds")
 
 
