@@ -103,13 +103,15 @@ def slips(plan: Plan) -> Iterator[str]:
 
 
 def places(plan: Plan) -> str:
-    """The places of a study's results."""
-    rows = {
+    """The places of a study's results that are there; `rs certify` makes tables alone."""
+    files = {
         "report": plan.folder / "report.html",
         "figures": plan.folder / "figures",
         "tables": plan.tables,
-        "MLflow": tracked_place(plan),
     }
+    rows = {name: str(path) for name, path in files.items() if path.exists()}
+    if (plan.folder / "mlflow.json").is_file():
+        rows["MLflow"] = tracked_place(plan)
     return "\n".join(f"{name:<8} {path}" for name, path in rows.items())
 
 

@@ -31,6 +31,8 @@ from rs.study.schema import method_schema
 
 LARGEST = 2**26  # characters of standard input
 DIGITS = 5
+# Numbers as people and YAML write them and JSON does not. `010` is none: YAML 1.1 reads an 8.
+NUMBER = re.compile(r"[+-]?([0-9]*\.[0-9]+|[0-9]+\.|0|[1-9][0-9]*)([eE][+-]?[0-9]+)?")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -174,7 +176,7 @@ def _setting(verb: str, setting: str, facts: dict[str, dict[str, Any]]) -> tuple
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        value = text
+        value = float(text) if NUMBER.fullmatch(text) else text
     return owners[0], key, value
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from golden import GOLDEN, RENEW, face
 import rs
 from rs.cli.main import main
 
+ROOT = Path(rs.__file__).parents[1]
 CODE = """
 import sys, time
 start = time.process_time()
@@ -44,6 +48,20 @@ def test_names():
     assert all(getattr(rs, name).__doc__ for name in rs.__all__ if name != "__version__")
     with pytest.raises(AttributeError, match="module 'rs' has no attribute 'certify'"):
         rs.certify  # noqa: B018
+
+
+def test_type_checkers_are_told_what_the_names_are():
+    """A file says that the package has types; the names are imported where checkers alone look, from where
+    they come when they are used.
+    """
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["rs"]
+    assert "py.typed" in data
+    assert (ROOT / "rs" / "py.typed").is_file()
+    body = ast.parse(Path(rs.__file__).read_text()).body
+    [stated, hidden] = [node for node in body if isinstance(node, ast.If)]
+    assert (ast.unparse(stated.test), ast.unparse(hidden.test)) == ("TYPE_CHECKING", "not TYPE_CHECKING")
+    assert {(name.asname, node.module) for node in stated.body for name in node.names} == {*rs._PLACES.items()}
+    assert "__getattr__" in [node.name for node in hidden.body]  # it would give every name the type object
 
 
 def test_signatures_change_on_purpose_only():

@@ -7,7 +7,7 @@ import pytest
 from claim_rows import PRINTED, beside_printed
 from observed_runs import observe
 
-from rs.cli.overview import certified_accuracy_text, published_text
+from rs.cli.overview import certified_accuracy_text, places, published_text
 from rs.cli.rederive import attacks_text
 from rs.errors import UserError
 from rs.plan.plan import Plan
@@ -49,6 +49,17 @@ def test_seeds_of_one_label_are_told_apart(monkeypatch, tmp_path, plan_of, tiny)
     assert head.split()[:2] == ["label", "seeds"]
     assert (row.split()[1], row.split()[-1]) == ("2", "0.833")
     assert note == "accuracy under attack, 3 images, mean over the seeds"
+
+
+def test_places_are_those_that_are_there(monkeypatch, tmp_path, plan_of, tiny):
+    """`rs certify` makes tables, and neither page nor figures nor a store."""
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of(tiny)
+    plan.tables.mkdir(parents=True)
+    assert places(plan) == f"tables   {plan.tables}"
+    (plan.folder / "report.html").touch()
+    (plan.folder / "mlflow.json").write_text("{}")
+    assert [line.split()[0] for line in places(plan).splitlines()] == ["report", "tables", "MLflow"]
 
 
 def test_published_text_shows_both_numbers(tmp_path, plan_of, tiny):

@@ -108,6 +108,18 @@ def test_shown_digits_are_floored(value):
     assert shown >= Decimal(value) * Decimal("0.9999")
 
 
+@pytest.mark.parametrize("typed", [".5", "+0.5", "00.5", "0.50", "5e-1", "+.05e+1"])
+def test_numbers_are_read_as_people_write_them(capsys, typed):
+    votes = [*GAUSSIAN[2:], "--estimation", "999,1"]
+    assert answer(capsys, *votes, "--set", f"sigma={typed}") == answer(capsys, *GAUSSIAN, *votes[-2:])
+
+
+@pytest.mark.parametrize("typed", ["1_0", "010", "1:30", "0x1", "yes", "5 .", "+", ".", "inf", "+inf", "٠.5"])
+def test_what_yaml_reads_otherwise_than_it_looks_is_no_number(capsys, typed):
+    code, _, line = run(capsys, *GAUSSIAN[2:], "--estimation", "999,1", "--set", f"sigma={typed}")
+    assert (code, f"gaussian.sigma: {typed!r}: must be" in line) == (1, True), line
+
+
 def test_settings_find_their_owner(capsys):
     table = ["--certificate", "pixeldp", "--noise", "laplace", *GAUSSIAN[2:], "--estimation", "999,1"]
     named = answer(capsys, *table, "--set", "noise.scale=0.5", "--set", "certificate.alpha_share=0.5")
