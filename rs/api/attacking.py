@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from rs.api import inputs
+from rs.api import inputs, units
 from rs.api.counts import label_array
 from rs.api.given import without_advice
 from rs.api.parameters import keywords, method_of, no_such, plain, radius_list
@@ -122,6 +122,7 @@ def attack(
     x = inputs.image_tensor(images, verb)
     at = inputs.position_list(positions, len(x), verb)
     ready = smoothed._ready_for(x, verb)
+    units.warn(verb, units.of_radii(use.radii, x[0].numel(), how.norm), 2)
     known = label_array(labels, len(x), ready.form.classes, f"{verb}: labels")
     noise = catalog.build("noises", {"name": "none"}) if use.judge == "base" else ready.noise
     keep = getattr(how, "keeps_broken", False) if use.keep_broken is None else use.keep_broken
@@ -135,10 +136,9 @@ def attack(
             require_gradients(seen, x[0].to(smoothed.device), smoothed.name, method["name"], INSTEAD)
         for piece in follow(pieces, len(pieces), *heading) if progress else pieces:
             part, places = x[list(piece)].to(smoothed.device), [at[i] for i in piece]
-            generators = [generator(smoothed.device, use.seed, "attack", place) for place in places]
             y = torch.from_numpy(known[list(piece)]).to(smoothed.device)
-            attacked = Smoothed(seen, noise, generators)
-            target = Target(attacked, part, y, places, Judge(ready.form, ready.noise, use))
+            noisy = Smoothed(seen, noise, [generator(smoothed.device, use.seed, "attack", i) for i in places])
+            target = Target(noisy, part, y, places, Judge(ready.form, ready.noise, use))
             come = outcomes(how, target, ordered, keep)
             batches.append([Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come])
             measured.append([np.array([row["distortion"] for row in o.rows(target, how.norm)]) for o in come])

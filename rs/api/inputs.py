@@ -132,7 +132,9 @@ def image_tensor(images: Images, verb: str) -> Tensor:
         )
     low, high = float(x.min()), float(x.max())
     if low < 0 or high > 1:
-        problem = f"values from {low:g} to {high:g}; allowed [0, 1]: normalisation belongs into the model"
+        levels = low >= 0 and 2 < high <= 255
+        advice = "images / 255" if levels else "normalisation belongs into the model"
+        problem = f"values from {low:g} to {high:g}; allowed [0, 1]: {advice}"
         raise UserError(f"{verb}: images: {problem}")
     with torch.inference_mode(False):  # an attack takes gradients, which tensors of that mode have not
         return x.float().contiguous().clone() if x.is_inference() else x.float().contiguous()

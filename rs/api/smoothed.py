@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from rs.api import inputs
+from rs.api import inputs, units
 from rs.api.certification import Certification, certification
 from rs.api.counts import Counts, label_array
 from rs.api.given import Called, check_unchanged
@@ -153,7 +153,7 @@ class SmoothedClassifier:
         dimension, origin = x[0].numel(), origin_of(ready, self.noise, x)
         stopping = ("fixed", {}) if rule is None else ("sequential", {**vars(sampling.stop), "n": rule.n})
         drawn = (np.asarray(at, np.int64), known, selection, estimation, dimension, uniform)
-        return certification(verb, Counts(Draws(*drawn, *stopping, origin), self.noise), method, alpha)
+        return self._certified(verb, Draws(*drawn, *stopping, origin), method, alpha)
 
     def certify_from(
         self,
@@ -193,7 +193,7 @@ class SmoothedClassifier:
         own_labels = source.labels() if labels is None else labels
         known = label_array(own_labels, len(x), ready.form.classes, f"{verb}: labels")
         drawn = paired_draws(source, Drawing(ready, x, at, (), progress), known, sampling.n0, rule)
-        return certification(verb, Counts(drawn, self.noise), method, alpha)
+        return self._certified(verb, drawn, method, alpha)
 
     def predict(
         self,
@@ -220,10 +220,17 @@ class SmoothedClassifier:
         votes = Drawing(self._ready_for(x, verb), x, at, (), progress).fixed("judge", n)
         return predicted(votes.counts, alpha)
 
+    def _certified(self, verb: str, draws: Draws, certificate: dict[str, Any], alpha: float) -> Certification:
+        """The certification, after warnings of what it shows of slips."""
+        found = certification(verb, Counts(draws, self.noise), certificate, alpha)
+        units.warn(verb, units.of_claims(found), 3)
+        return found
+
     def _ready_for(self, x: Tensor, verb: str) -> Ready:
         """The audited network in its inference form, fixed by the first images for their size. A function's
         networks are audited anew where they have changed. Raises UserError for a module that has changed.
         """
+        units.warn(verb, units.of_images(x, self.noise), 3)
         if not isinstance(self._network, Called):
             check_unchanged(self._model, self._network, f"{verb}: {self.name}")
         elif self._ready is not None:

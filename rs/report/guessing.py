@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from scipy.stats import binom
 
 from rs.report.names import read
@@ -27,6 +28,20 @@ def no_better_than_guesses(right: int, images: int, classes: int) -> str | None:
         return None
     finding = f"{right:,} of {images:,} images are right, no more than by guessing one of {classes:,} classes"
     return f"{finding}; check {SLIPS}"
+
+
+def slip_of_labels(predictions: np.ndarray, labels: np.ndarray, classes: int) -> str | None:
+    """A sentence where `predictions` [N] are right no more often than guesses: about labels that seem shifted
+    by one if most predictions are their neighbours, else that of `no_better_than_guesses`. Else None.
+    """
+    right = int((predictions == labels).sum())
+    finding = no_better_than_guesses(right, len(labels), classes)
+    for step, word in ((1, "above"), (-1, "below")) if finding else ():
+        beside = int((predictions == (labels + step) % classes).sum())
+        if 2 * beside > len(labels):
+            shifted = f"{beside:,} of {len(labels):,} predictions are the class {word} the label"
+            return f"{shifted}, and {right:,} the label: labels seem shifted by one"
+    return finding
 
 
 def of_imports(tables: Path, classes: int) -> Iterator[str]:

@@ -64,7 +64,8 @@ def test_models(model, line):
     ("images", "line"),
     [
         ((X * 255).astype(np.uint8), "images: uint8; allowed floating-point numbers in [0, 1]"),
-        (X * 255, "allowed [0, 1]: normalisation belongs into the model"),
+        (X * 255, "allowed [0, 1]: images / 255"),
+        (X * 4 - 2, "allowed [0, 1]: normalisation belongs into the model"),
         (X - 0.5, "images: values from -0."),
         (X.tolist(), "images: a list; give a tensor or array [N, C, H, W]"),
         (X[0], "images: [1, 8, 8]; allowed [N, C, H, W] (one image: images[None])"),

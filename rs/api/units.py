@@ -1,0 +1,80 @@
+"""Images, labels, noise and radii that are possible and hardly meant, mostly slips of units: a warning each.
+
+Images of `import rs` lie in [0, 1]; what lies outside is refused (rs.api.inputs). So their box has the width
+1, and the diameter d^(1/p) in l_p. Not warned of: normalised images, which are refused before; few images
+that are dark, which is no proof of another scale; networks that abstain, as their classes are compared with
+the labels.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from torch import Tensor
+
+from rs.api.certification import Certification
+from rs.api.counts import NO_LABEL
+from rs.errors import plural
+from rs.methods.plausible import NARROW
+from rs.study.schema import noise_level
+
+MANY = 10  # images; fewer may well be dark or bright, all of them
+STEP = (1 + 1e-6) / 255  # the largest value of images that were divided by 255 twice, in float32
+WIDEST = 10.0  # levels of noise in widths of the box; published ones are about 1 and below
+
+
+def warn(verb: str, doubts: Iterable[str], calls: int) -> None:
+    """A warning for each of the doubts, at the line of the user's program, `calls` functions above."""
+    for doubt in doubts:
+        warnings.warn(f"{verb}: {doubt}", RuntimeWarning, calls + 1)
+
+
+def diameter(dimension: int, norm: float) -> float:
+    """The largest l_norm distance of two images in [0, 1]^dimension."""
+    return float(dimension ** (1 / norm))
+
+
+def of_images(x: Tensor, noise: dict[str, Any]) -> Iterator[str]:
+    """Doubts about images float32 [N, C, H, W] and the level of the noise on them."""
+    low, high = float(x.min()), float(x.max())
+    lie = f"images: {plural(len(x), 'image')} between {low:.3g} and {high:.3g}, and 1 is white"
+    if low < high <= STEP:
+        yield f"{lie}; they look divided by 255 twice"
+    elif len(x) >= MANY and high - low < NARROW:
+        yield lie + (f"; if {high:.3g} is, divide them by it" if low == 0 < high else "")
+    level = noise_level(noise)  # NaN where there is none
+    if level > min(diameter(x[0].numel(), 2.0), WIDEST):
+        advice = f"if it is in levels of 255, give {level:g} / 255"
+        yield f"{noise['name']} noise of level {level:g} drowns images between 0 and 1; {advice}"
+
+
+def of_radii(radii: Iterable[float], dimension: int, norm: float) -> Iterator[str]:
+    """Doubts about the radii of an attack."""
+    most = diameter(dimension, norm)
+    if far := [r for r in radii if r >= most]:
+        reach = f"at {_named(norm)} {far[0]:g} every image in [0, 1] is within reach, as from {most:g} on"
+        yield f"radii: {reach}; if it is in levels of 255, give {far[0]:g} / 255"
+
+
+def of_claims(certified: Certification) -> Iterator[str]:
+    """Doubts about a certification of images in [0, 1]: radii beyond all images, and labels that do not go
+    with the classes that most votes of the selection are for.
+    """
+    draws, labels, radii = certified.counts.draws, certified.counts.labels, certified.radius
+    most = diameter(draws.dimension, certified.norm)
+    if beyond := int((radii > most).sum()):
+        up_to = f"{beyond} of {len(radii)} up to {_named(certified.norm)} {radii.max():g}"
+        why = f"no two images in [0, 1] are farther apart than {most:g}"
+        yield f"radii: {up_to}: {why}; check the units of the noise"
+    if (labels != NO_LABEL).all():
+        from rs.report.guessing import slip_of_labels  # imports pandas
+
+        counts = draws.selection.counts
+        if slip := slip_of_labels(counts.argmax(1), labels, counts.shape[1]):
+            yield f"labels: {slip}"
+
+
+def _named(norm: float) -> str:
+    return f"l{norm:g}".replace("linf", "l-infinity")
