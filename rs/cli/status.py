@@ -63,9 +63,9 @@ def by_dry_run(plan: Plan, files: list[Path]) -> Iterator[tuple[str, str]]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = f"{done.stdout}\n{done.stderr}".splitlines()
     if done.returncode:
-        problems = [line for line in lines if line.startswith("rs: ")] or list(
-            filter(None, map(str.strip, lines))
-        )
+        problems = [line.partition("UserError: ")[2] for line in lines if "UserError: " in line]
+        problems = problems or [line for line in lines if line.startswith("rs: ")]
+        problems = problems or list(filter(None, map(str.strip, lines)))
         raise UserError(f"snakemake --dry-run: {problems[-1].removeprefix('rs: ')}")
     outputs = [line.partition(":")[2] for line in lines if line.startswith("    output: ")]
     again = {path.strip() for paths in outputs for path in paths.split(",")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
 from pathlib import Path
 
 import pyarrow as pa
@@ -92,3 +93,14 @@ def test_what_cannot_be_written_stays_as_it_looks(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "utime", refused)
     staleness.forget([Path("file")])
     assert Path("file").stat().st_mtime > staleness.BEFORE_ALL
+
+
+def test_of_a_failing_dry_run_its_error_is_told_and_not_what_came_before(plan_of, tiny, monkeypatch):
+    output = (
+        "rs: 5 jobs missing: about 0 core-hours here\nUserError in file report.smk, line 1:\n  {}Traceback:\n"
+    )
+    for error, line in (("UserError: mine.py:5: no name\n", "mine.py:5: no name"), ("", "5 jobs missing.*")):
+        done = subprocess.CompletedProcess([], 1, "", output.format(error))
+        monkeypatch.setattr(rs.cli.status.subprocess, "run", lambda *_, done=done, **__: done)
+        with pytest.raises(UserError, match=f"snakemake --dry-run: {line}$"):
+            list(rs.cli.status.by_dry_run(plan_of(tiny), []))
