@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rs.errors import UserError
 from rs.provenance import user_cache
+from rs.provenance.code import code_digest
 from rs.provenance.digests import digest, file_digest
 from rs.provenance.files import read_json, versions, write_json
 from rs.provenance.own_modules import python_files, roots_of
@@ -48,7 +49,8 @@ _NEEDS = {"counts", "soft_moments", "paired_counts"}
 def schema_of(plug_in: PlugIn, built_in: Path) -> dict[str, Any]:
     """The method's schema; `built_in` is the file of the schemas of this package.
 
-    Raises UserError where the method cannot be imported or breaks the protocol of its kind.
+    Raises UserError where the method cannot be imported, breaks the protocol of its kind, or is code that no
+    digest can follow.
     """
     made_of = {
         "plug-in": str(plug_in),
@@ -82,6 +84,10 @@ def _generate(plug_in: PlugIn) -> dict[str, Any]:
     wrong = broken(plug_in.kind, plug_in.name, cls)
     if wrong:
         raise plug_in.fail(wrong)
+    try:
+        code_digest([plug_in.path])
+    except UserError as error:  # every job would fail on it, inside of Snakemake
+        raise plug_in.fail(str(error)) from error
     try:
         return method_schema_of(plug_in.kind, plug_in.name, cls, plug_in.path)
     except Exception as error:  # pydantic passes on any error of a type

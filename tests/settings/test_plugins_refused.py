@@ -141,6 +141,34 @@ def test_an_unknown_module_of_a_table_of_contents_is_one_line(monkeypatch):
             catalog.find("noises", name)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "        import importlib\n        return importlib.import_module('broken').price(x)\n",
+            "looks up by text",
+        ),
+        ("        from nowhere_to_be_found import price\n        return price(x)\n", ""),
+        (
+            "        from rs.smoothing.smoothed import nothing\n        return nothing(x)\n",
+            "no 'nothing' in module",
+        ),
+    ],
+)
+def test_code_that_no_digest_can_follow_is_one_line_before_anything_runs(
+    lab, tiny, refusal, plan_of, text, says
+):
+    loss = "    def loss(self, model, x, y, noise, generator, progress):\n"
+    (lab / "broken.py").write_text(HEAD + loss + text)
+    describe(lab, "broken", "2.0", {"rs.objectives": {"mine": "broken:Mine"}})
+    if not says:
+        assert plan_of(tiny), "a library may be missing until it is needed"
+        return
+    message = refusal(tiny)
+    assert message.startswith("plug-in broken 2.0: rs.objectives: mine = broken:Mine: ")
+    assert says in message
+
+
 LOSS = "    def loss(self, model, x, y, noise, generator, progress):\n        return {}, {{}}\n"
 VOTES = "    norms: ClassVar = {'gaussian': 2}\n" + NEEDS + CERTIFY
 ATTACK = (
