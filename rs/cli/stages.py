@@ -85,9 +85,10 @@ def run(args: argparse.Namespace) -> None:
     for job in chosen:  # before the first of them has computed for hours
         if args.again or not _is_current(job):
             extras.check(job)
-    begun.record(plan)
-    if args.stage != "sample":
-        running_plans.hold()
+    if args.stage != "data" and any(all(path.exists() for path in job.needs()) for job in chosen):
+        begun.record(plan)  # one that is refused leaves nothing
+        if args.stage != "sample":
+            running_plans.hold()
     done = 0
     for job in chosen:
         if not args.again and _is_current(job):  # asked again: it may read what a job before it has made

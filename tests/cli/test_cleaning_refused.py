@@ -149,3 +149,17 @@ def test_the_age_of_stale_files_is_unknown(folder, capsys):
     staleness.forget([stray])
     assert main(["clean"]) == 0
     assert "unknown age  results/runs/gone-00000000" in capsys.readouterr().out
+
+
+def test_a_stage_by_hand_is_begun_too(folder, monkeypatch):
+    """And one that is refused leaves nothing."""
+    monkeypatch.setattr(running_plans, "_HELD", [])
+    plan = Plan(Study([Path("study.yaml")]))
+    assert main(["train", "--study", "study.yaml"]) == 1
+    assert not (folder / "results").exists()
+    monkeypatch.setattr("rs.stages.execution.execute", lambda *job: None)
+    for path in {path for job in plan.jobs["train"].values() for path in job.needs()}:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert main(["train", "--study", "study.yaml"]) == 0
+    assert len(begun.records()) == len(running_plans.running()) == 1
