@@ -22,6 +22,14 @@ def test_no_file_is_longer_than_300_lines(place):
     assert {file: n for file, n in lines.items() if n > 300} == {}
 
 
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by their names alone, and fails for the second one when all are run."""
+    names = [
+        path.name for path in (ROOT / "tests").rglob("*.py") if path.stem not in ("conftest", "__init__")
+    ]
+    assert len(names) == len(set(names)), [name for name in set(names) if names.count(name) > 1]
+
+
 def test_no_function_is_longer_than_50_lines():
     lengths = {}
     for file in ROOT.glob("rs/**/*.py"):

@@ -26,15 +26,7 @@ METHODS = [(kind, name) for kind, table in catalog.TABLES.items() for name in ta
 
 @pytest.mark.parametrize(("kind", "name"), METHODS)
 def test_a_built_in_method_keeps_the_protocol_that_plug_ins_are_held_to(kind, name):
-    cls = catalog.find(kind, name)
-    if kind == "noises":  # the built-in ones are known by their place in the table
-        cls.family = name
-    left_out = {
-        "transfer": "lacks the method `at_radii or minimal`",  # a plan resolves it into the source's attack
-        "wrm": "`loss` uses `progress`; ",  # it hands it on to nal's, which does not use it
-    }
-    problem = broken(kind, name, cls)
-    assert problem.startswith(left_out[name]) if name in left_out else problem == ""
+    assert broken(kind, name, catalog.find(kind, name)) == ""
 
 
 def test_certificates_claim_the_norms_of_their_theorems_and_estimates_no_proof():
