@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -84,6 +84,9 @@ def test_a_module_is_copied_by_smooth_and_not_by_the_first_vote(network):
     assert votes(smoothed) == before
 
 
+GLOBAL: nn.Module = nn.Identity()  # of as_a_global
+
+
 class Holder:
     """A callable that holds its network in an attribute and cannot be copied."""
 
@@ -98,10 +101,9 @@ class Holder:
 
 
 @pytest.fixture
-def as_a_global(network) -> Iterator[Callable[[Tensor], Tensor]]:
-    globals()["GLOBAL"] = network
-    yield lambda images: GLOBAL(images)  # noqa: F821
-    del globals()["GLOBAL"]
+def as_a_global(network, monkeypatch) -> Callable[[Tensor], Tensor]:
+    monkeypatch.setitem(globals(), "GLOBAL", network)
+    return lambda images: GLOBAL(images)
 
 
 WAYS: dict[str, Callable[[nn.Module], Callable[[Tensor], Tensor]]] = {
