@@ -83,7 +83,6 @@ def compare(
     radii = None if radii is None else radius_list(radii, "compare")
     options = PairSettings(Report.radii, radii, limits.level, limits.margins)
     sides = _side("a", a, limits.sigma), _side("b", b, limits.sigma)
-    _check_norms(*(side.conditions.get("norm") for side in sides))
     differences = refuse_other_conditions([sides], "" if across else ACROSS)
     rows = [row for row in rows_of([(*sides, options)]) if row["about"] == "networks"]
     table = pd.DataFrame(rows, columns=list(SHOWN)).assign(rigorous=all(side.rigorous for side in sides))
@@ -99,12 +98,6 @@ def _side(name: str, given: Any, sigma: float | None) -> Contestant:
     if not isinstance(given, str | os.PathLike):
         raise UserError("compare: give two certifications, or in their place the path of a certification log")
     return of_file(Path(given), sigma)
-
-
-def _check_norms(of_a: float | None, of_b: float | None) -> None:
-    if of_a is not None and of_b is not None and of_a != of_b:
-        norms = f"a has l{of_a:g} radii, b l{of_b:g} radii".replace("linf", "l-infinity")
-        raise UserError(f"compare: {norms}; compare certificates of one norm")
 
 
 def _contestant(name: str, certification: Certification) -> Contestant:

@@ -16,6 +16,7 @@ from rs.cli.compared_text import short_names
 from rs.errors import UserError
 from rs.report.board import write_board
 from rs.tables.comparisons import PairSettings, compare
+from rs.tables.contestants import refuse_other_norms
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"board: {len(contestants)} contestants; at most {MOST} on one page")
     if args.out.is_dir() or not args.out.parent.is_dir():
         raise UserError(f"board: --out {args.out}: must be a file in an existing folder")
+    refuse_other_norms(contestants)
     settings = PairSettings(radii)
     pairs = compare((a, b, settings) for a, b in itertools.combinations(contestants, 2))
     largest = max(float(c.certified.values.max()) for c in contestants if c.certified is not None)

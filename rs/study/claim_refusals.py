@@ -18,6 +18,7 @@ from rs.study.claims import (
     sides_of,
     table_of,
 )
+from rs.study.schema import method_schema
 from rs.study.study import Run, Study
 from rs.study.theory_refusals import check_reference
 from rs.study.vacuous_refusals import check_open
@@ -64,6 +65,8 @@ def _check(study: Study, place: Place, condition: Row, tables: Sequence[str]) ->
     for side in sides_of(condition):
         for run in _runs(study, place, kind, side):
             _check_run(study, place, condition, radii, side, run)
+    if metric == "acr" or (metric == "certified_accuracy" and any(radii)):  # radius 0 is in no norm
+        _check_norms(study, place, kind, sides_of(condition))
     check_open(study, place, condition)
 
 
@@ -97,6 +100,30 @@ def _check_run(
         _among(study, place, condition, radii, study.report["radii"], "report.radii")
     if metric in ("epsilon", "rho") and run.sections["calibration"] is None:
         study.fail((*place, "metric"), f"{run.label} has no calibration")
+
+
+def _check_norms(study: Study, place: Place, kind: str, sides: Sequence[Row]) -> None:
+    """Radii of all sides are in one norm."""
+    norms = {norm: str(side["run"]) for side in reversed(sides) for norm in _norms(study, side)}
+    if len(norms) > 1:
+        radii = " and ".join(f"{run} has l{norm:g} radii" for norm, run in reversed(norms.items()))
+        allowed = "certificates of one norm, or certified_accuracy at radius 0"
+        study.fail((*place, kind), f"{radii.replace('linf', 'l-infinity')}; allowed: {allowed}")
+
+
+def _norms(study: Study, side: Row) -> Iterator[float]:
+    """Norms of the radii that the side's certificate gives, one for each noise that the side may mean."""
+    if side["run"] in study.logs:
+        entry = study.logs[side["run"]]
+        yield float(method_schema("certificates", entry["certificate"])["x-norms"][entry["noise"]["name"]])
+        return
+    run = next(run for run in study.all_runs if run.label == side["run"])
+    named = {label_of("certificates", c): c["name"] for c in run.sections["certificates"]}
+    norms = method_schema("certificates", named[side["certificate"]])["x-norms"]
+    family = side["smoothing"] and side["smoothing"].partition(" ")[0]  # of `gaussian sigma=0.5`
+    for noise in run.sections["smoothing"] or [run.sections["noise"]]:
+        if noise["name"] in norms and family in (None, noise["name"]):
+            yield float(norms[noise["name"]])
 
 
 def _among(

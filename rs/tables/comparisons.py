@@ -23,7 +23,7 @@ import numpy as np
 from rs.errors import UserError
 from rs.statistics.bounds import Floats
 from rs.statistics.paired import Difference, holm, of_means, of_medians, of_proportions, over_seeds, verdict
-from rs.tables.contestants import Contestant, Outcomes, common_images, of_logs, of_runs
+from rs.tables.contestants import Contestant, Outcomes, common_images, of_logs, of_runs, refuse_other_norms
 from rs.tables.noise import SMOOTHING
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
@@ -196,10 +196,12 @@ def _step(metric: str, radii: Floats) -> float:
 
 def refuse_other_conditions(pairs: Iterable[tuple[Contestant, Contestant]], hint: str) -> list[str]:
     """The conditions in which contestants of a pair differ, as sentences. Raises the first as a UserError
-    with `hint`, unless that is empty. Conditions that a log does not state are not compared.
+    with `hint`, unless that is empty; and radii in two norms in any case. Conditions that a log does not
+    state are not compared.
     """
     sentences = []
     for a, b in pairs:
+        refuse_other_norms((a, b))
         for key in a.conditions:
             here, there = a.conditions.get(key), b.conditions.get(key)
             if key in b.conditions and here != there:

@@ -8,7 +8,7 @@ with the conditions under which they were found. Only contestants under the same
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,14 @@ def _observed(
         own_facts = (columns, drawn, sigma, factor, attacked, decided, largest, rigorous)
         out.append(Contestant(label, numbers, outcomes, conditions, *own_facts))
     return out
+
+
+def refuse_other_norms(contestants: Sequence[Contestant]) -> None:
+    """Raises UserError where certified radii are in two norms: a number of one says nothing of the other."""
+    norms = {c.conditions["norm"]: c.name for c in reversed(contestants) if "norm" in c.conditions}
+    if len(norms) > 1:
+        radii = " and ".join(f"{name} has l{norm:g} radii" for norm, name in reversed(norms.items()))
+        raise UserError(f"{radii.replace('linf', 'l-infinity')}; allowed: certificates of one norm")
 
 
 def _under(plan: Plan, noise: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from scipy import special
 from rs.errors import UserError
 from rs.statistics.agreement import FEWEST_SEEDS, seeds_of
 from rs.statistics.bounds import Floats, clopper_pearson_upper
-from rs.tables.contestants import Contestant, common_images
+from rs.tables.contestants import Contestant, common_images, refuse_other_norms
 
 _ROUNDING = 1e-9  # relative: a smaller spread is none
 
@@ -47,6 +47,7 @@ def pilot_of(contestants: Sequence[Contestant], radius: float | None) -> Pilot:
     """
     if any(c.certified is None for c in contestants):
         raise UserError("power: a pilot needs certified radii")
+    refuse_other_norms(contestants)
     for c in contestants:
         if c.is_lower_bound(radius):
             radii = ", ".join(f"{r:g}" for r in c.decided or ())

@@ -25,13 +25,16 @@ from rs.tables.others import of_file
 RADII = {"a": [0.8, 0.6, 0.5, 0.2, 0.1, 0.0], "b": [0.7, 0.6, 0.3, 0.2, -1, 0.0]}
 
 
-def write_images(path: Path, radii: list[float], sigma: float = 0.25, **others: Any) -> None:
+GAUSSIAN = {"name": "gaussian", "sigma": 0.25}
+
+
+def write_images(path: Path, radii: list[float], noise: dict[str, Any] = GAUSSIAN, **others: Any) -> None:
     """What `rs certify --model` writes of six images, with some columns as they are in `others`."""
     columns = {"image": range(6), "file": [f"{i}.png" for i in range(6)], "label": [1] * 6}
     columns |= {"prediction": [2 if r < 0 else 1 for r in radii], "radius": np.maximum(radii, 0)}
     columns |= {"n": [1000] * 6, "certificate": ["cohen"] * 6, "alpha": [0.001] * 6}
     columns |= {"rigorous": [True] * 6, "largest_radius": [2.0] * 6} | others
-    identity = {"noise": {"name": "gaussian", "sigma": sigma}, "preprocessing": {}, "seed": 0}
+    identity = {"noise": noise, "preprocessing": {}, "seed": 0}
     write_table(path, pa.table({k: pa.array(list(v)) for k, v in columns.items()}), provenance(identity, "c"))
 
 
@@ -127,8 +130,17 @@ def test_bad_files_are_one_line(capsys, sides, line):
     write_images(Path("unlabelled") / "images.parquet", RADII["a"], label=[-1] * 6)
     names = ["0.png", "1.png", "new.png", "2.png", "3.png", "4.png"]
     write_images(Path("moved") / "images.parquet", RADII["a"], file=names)
-    write_images(Path("wider") / "images.parquet", RADII["a"], sigma=0.5)
+    write_images(Path("wider") / "images.parquet", RADII["a"], GAUSSIAN | {"sigma": 0.5})
     assert line in refusal(capsys, "compare", *sides)
+
+
+def test_radii_in_two_norms_are_never_compared(capsys):
+    laplace = {"name": "laplace", "scale": 0.25}
+    write_images(Path("l1") / "images.parquet", RADII["a"], laplace, certificate=["laplace_l1"] * 6)
+    line = "a has l2 radii and l1 has l1 radii; allowed: certificates of one norm"
+    for arguments in (["compare", "a", "l1", "--across"], ["board", "a", "b", "l1"], ["power", "a", "l1"]):
+        assert line in refusal(capsys, *arguments)
+    assert compared(capsys, "a.tsv", "l1", "--across")["pairs"]  # a plain log does not state its norm
 
 
 def test_radii_of_a_log_end_where_a_billion_votes_do():

@@ -164,3 +164,25 @@ def test_each_claim_once_and_none_in_an_id(tiny, refusal, plan_of) -> None:
     plain, more = plan_of(tiny), plan_of({**tiny, "claims": [claim]})
     assert [run.id for run in plain.runs] == [run.id for run in more.runs]
     assert plain.summary != more.summary
+
+
+def test_radii_in_two_norms_are_not_compared(tiny, plan_of, refusal) -> None:
+    runs = tiny["runs"] | {
+        "l1": tiny["runs"]["gaussian"]
+        | {"noise": {"name": "laplace", "scale": 0.25}, "certificates": [{"name": "laplace_l1"}]}
+    }
+    sides = {
+        "better": {"run": "l1", "certificate": "laplace_l1"},
+        "than": {"run": "nal", "certificate": "cohen"},
+    }
+    claim = {"id": "a", "paper": "P", "place": "1", "claim": "is so"}
+    study = {**tiny, "runs": runs, "attacks": []}
+
+    def of(**keys):
+        return {**study, "claims": [{**claim, "conditions": [{**sides, **keys}]}]}
+
+    line = "].better: l1 has l1 radii and nal has l2 radii; allowed: certificates of one norm"
+    assert line in refusal(of(metric="acr"))
+    assert line in refusal(of(metric="certified_accuracy", radii=[0, 0.25]))
+    plan_of(of(metric="certified_accuracy", radii=[0]))
+    plan_of(of(metric="runs.train_seconds"))
