@@ -5,7 +5,7 @@ from pathlib import Path
 from snakemake.utils import min_version
 
 from rs.errors import UserError
-from rs.plan import as_module, begun, running_plans, staleness
+from rs.plan import as_module, running_plans, staleness, started_studies
 from rs.plan.plan import Plan
 from rs.study.study import Study
 
@@ -58,7 +58,7 @@ include: "workflow/rules/report.smk"
 
 
 onstart:
-    begun.record(PLAN)
+    started_studies.record(PLAN)
 
 
 # Not sent to a cluster: these take seconds, need the network or write one SQLite file.

@@ -67,7 +67,7 @@ NAMES_METHODS = {
     "foreign/certifying.py": {"gaussian"},
     "tables/empirical_accuracy.py": {"gaussian"},
     "tables/contestants.py": {"cohen", "gaussian"},  # CERTIFY's radius
-    "tables/others.py": {"gaussian"},  # what a stated sigma means
+    "tables/file_contestants.py": {"gaussian"},  # what a stated sigma means
     "cli/audited_tables.py": {"cohen", "gaussian"},
     "api/lower_bounds.py": {"gaussian", "incremental"},
     "api/smoothed.py": {"cohen", "gaussian", "incremental"},  # votes of two networks have one certificate

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from rs.api import inputs, units
 from rs.api.counts import label_array
-from rs.api.given import without_advice
 from rs.api.parameters import keywords, method_of, no_such, plain, radius_list
 from rs.api.smoothed import SmoothedClassifier, smooth
+from rs.api.user_model import without_advice
 from rs.api.voting import undisturbed
 from rs.errors import UserError, plural
 from rs.machine.devices import generator

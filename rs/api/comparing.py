@@ -74,7 +74,7 @@ def compare(
 
     from rs.tables.comparisons import METRICS, PairSettings, refuse_other_conditions
     from rs.tables.comparisons import compare as rows_of
-    from rs.tables.others import remarks
+    from rs.tables.file_contestants import remarks
 
     given = {"level": level, "margins": {} if margins is None else margins, "sigma": sigma}
     limits: _Limits = settings_of(_Limits, "compare", **given)
@@ -91,7 +91,7 @@ def compare(
 
 
 def _side(name: str, given: Any, sigma: float | None) -> Contestant:
-    from rs.tables.others import of_file
+    from rs.tables.file_contestants import of_file
 
     if isinstance(given, Certification):
         return _contestant(name, given)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from rs.api.given import Called
 from rs.api.parameters import array_of
+from rs.api.user_model import Called
 from rs.errors import UserError, plural
 from rs.machine.memory import ran_out
 from rs.networks import misfit

@@ -18,10 +18,10 @@ from torch import Tensor
 from rs.api import inputs, units
 from rs.api.certification import Certification, certification
 from rs.api.counts import Counts, label_array
-from rs.api.given import Called, check_unchanged
 from rs.api.identity import origin_of
 from rs.api.pairing import FirstVotes, paired_draws, paired_rule
 from rs.api.parameters import keywords, method_of, owned, settings_of
+from rs.api.user_model import Called, check_unchanged
 from rs.api.voting import Drawing, Ready, check_first, prepared, stop_of, stopping_rule, undisturbed
 from rs.errors import UserError
 from rs.methods import catalog, claims

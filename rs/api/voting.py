@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from rs.api import inputs
 from rs.api.counts import joined
-from rs.api.given import MODE, Called, without_advice
 from rs.api.parameters import radius_list
+from rs.api.user_model import MODE, Called, without_advice
 from rs.errors import UserError
 from rs.machine.chance import kept_chance
 from rs.machine.float32 import full_float32

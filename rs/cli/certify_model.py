@@ -19,8 +19,8 @@ from rs.provenance.files import versions
 
 if TYPE_CHECKING:
     from rs.foreign.certifying import Settings
-    from rs.foreign.done import Done
     from rs.foreign.preprocessing import Stated
+    from rs.foreign.result import Result
 
 PAGE, IMAGES, VOTES = "report.html", "images.parquet", "votes"
 EXAMPLE = "rs certify --model torchvision:resnet50 --data photos/ --sigma 0.25 --budget 10min"
@@ -72,15 +72,17 @@ def run(args: argparse.Namespace) -> None:
     check_out(settings, args.out is not None)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's end acts as Ctrl-C
     try:
-        done = certify(settings, lambda fact, value: print(f"{fact:<18}{value}", file=sys.stderr, flush=True))
+        result = certify(
+            settings, lambda fact, value: print(f"{fact:<18}{value}", file=sys.stderr, flush=True)
+        )
     finally:
         signal.signal(signal.SIGTERM, before)
-    radii = radii_up_to(done.cap)
+    radii = radii_up_to(result.cap)
     software = (
-        f"rs {versions()['rs']}, torch {versions()['torch']}. {done.model.provenance.get('library', '')}"
+        f"rs {versions()['rs']}, torch {versions()['torch']}. {result.model.provenance.get('library', '')}"
     )
-    write_model_page(settings.out / PAGE, done.page(radii, software))
-    print(text(done, settings, radii))
+    write_model_page(settings.out / PAGE, result.page(radii, software))
+    print(text(result, settings, radii))
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -201,16 +203,16 @@ def seconds(text: str) -> float:
 # --- the text at the end ---
 
 
-def text(done: Done, settings: Settings, radii: Sequence[float]) -> str:
+def text(result: Result, settings: Settings, radii: Sequence[float]) -> str:
     """Shares at radii up to the cap, rounded down, with intervals rounded outwards; places of the files."""
     from rs.report.html_table import down, up
 
-    frame = done.accuracy(radii)
+    frame = result.accuracy(radii)
     head = ["r", *(f"{r:g}" for r in frame["radius"])]
-    shares = [done.measure, *map(down, frame["share"])]
+    shares = [result.measure, *map(down, frame["share"])]
     spans = ["95 %", *(f"{down(a)}-{up(b)}" for a, b in zip(frame["low"], frame["high"], strict=True))]
     lie = (f"{name:<9}{place}" for name, place in places(settings).items())
-    return "\n".join([*aligned([head, shares, spans]), *done.notes(), *lie])
+    return "\n".join([*aligned([head, shares, spans]), *result.notes(), *lie])
 
 
 def places(settings: Settings) -> dict[str, Any]:

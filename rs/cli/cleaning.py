@@ -20,13 +20,13 @@ from typing import Any
 
 from rs.cli.overview import unnamed
 from rs.errors import UserError, plural
-from rs.plan import begun, running_plans
+from rs.plan import running_plans, started_studies
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
 from rs.plan.staleness import BEFORE_ALL
 from rs.provenance.files import read_provenance
 from rs.report.numerals import naturally
-from rs.study.remade import files_of, study_of
+from rs.study.rerun import files_of, study_of
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
 
@@ -122,8 +122,8 @@ def in_folder() -> Iterator[Callable[[], Study]]:
     for table in naturally(RESULTS.glob("*/tables/runs.parquet")):
         over = f"remove {table.parents[1]} if that study is given up"
         yield partial(_recorded, table, read_provenance, over)
-    for path in begun.records():
-        yield partial(_recorded, path, begun.read, "remove this file if that study is given up")
+    for path in started_studies.records():
+        yield partial(_recorded, path, started_studies.read, "remove this file if that study is given up")
 
 
 def _recorded(path: Path, read: Callable[[Path], dict[str, Any]], over: str) -> Study:

@@ -29,7 +29,7 @@ from rs.settings.study import Report
 from rs.tables.behind_averages import curve, on_hard_images, probabilities
 from rs.tables.comparisons import METRICS, PairSettings, as_json, compare, refuse_other_conditions
 from rs.tables.contestants import Contestant, common_images, of_logs, of_runs
-from rs.tables.others import IMAGES, has_images, of_file, remarks
+from rs.tables.file_contestants import IMAGES, has_images, of_file, remarks
 
 NAMED = "FILE|STUDY.yaml:LABEL"
 CONTESTANT = f"a certification log, an {IMAGES} of `rs certify --model`, or a run of a study"

@@ -22,7 +22,7 @@ from rs.report.claims import rests_on
 from rs.report.papers import MACHINE, write_papers
 from rs.report.verdict_words import verdict_words
 from rs.statistics.agreement import FEWEST_SEEDS
-from rs.study.remade import command, stated
+from rs.study.rerun import command, stated
 from rs.study.study import Study
 from rs.tables import within_reach
 from rs.tables.table import Row

@@ -10,7 +10,7 @@ from rs.cli.plans import tell_extras
 from rs.cli.slice_jobs import Waiting
 from rs.errors import UserError, plural
 from rs.methods import catalog
-from rs.plan import begun, extras, price, rates, running_plans
+from rs.plan import extras, price, rates, running_plans, started_studies
 from rs.plan.jobs import Job
 from rs.plan.plan import Plan
 from rs.plan.shard_sizes import Kept
@@ -102,7 +102,7 @@ def jobs_of(queue: list[Entry]) -> list[Waiting]:
         for entry in queue:
             plan = Plan(Study(entry.study), kept)
             catalog.build_plug_ins(plan.study)
-            begun.record(plan)
+            started_studies.record(plan)
             own = [Waiting(job, entry.place, requested, plan) for job, requested in entry.jobs(plan)]
             tell_extras(plan, (w.job for w in own if w.requested and extras.lacking(w.job) and not w.there()))
             for waiting in own:

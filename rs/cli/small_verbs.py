@@ -33,7 +33,7 @@ def _as_its_tables(plan: Plan) -> Plan:
     """The plan, with the values of --config that its tables were made with: `rs show` takes none itself."""
     from rs.plan.plan import Plan
     from rs.provenance.files import read_provenance
-    from rs.study.remade import files_of, study_of
+    from rs.study.rerun import files_of, study_of
 
     table = plan.table_files()[0]
     provenance = read_provenance(table) if table.is_file() else {}

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
         return
     if not args.study:
         raise UserError(f"{args.stage}: give --study FILE (or --job, as the workflow does)")
-    from rs.plan import begun, extras, running_plans
+    from rs.plan import extras, running_plans, started_studies
     from rs.plan.plan import Plan
     from rs.study.study import Study
 
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
         if args.again or not _is_current(job):
             extras.check(job)
     if args.stage != "data" and any(all(path.exists() for path in job.needs()) for job in chosen):
-        begun.record(plan)  # one that is refused leaves nothing
+        started_studies.record(plan)  # one that is refused leaves nothing
         if args.stage != "sample":
             running_plans.hold()
     done = 0

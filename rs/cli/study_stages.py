@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rs.cli.plans import add_study, plan_of
 from rs.machine.worker import become_worker
-from rs.plan import begun
+from rs.plan import started_studies
 from rs.plan.plan import Plan
 from rs.plan.stages import STUDY_STAGES
 from rs.plan.staleness import page_line, table_inputs
@@ -38,7 +38,7 @@ def aggregate(plan: Plan) -> None:
 
     with made_from(table_inputs(plan)):
         tables.aggregate(plan, plan.tables, plan.code("aggregate"))
-    begun.forget(plan)  # the tables name the study from now on
+    started_studies.forget(plan)  # the tables name the study from now on
 
 
 def report(plan: Plan) -> None:

@@ -13,7 +13,7 @@ from rs.plan import tables_state
 from rs.plan.plan import Plan
 from rs.provenance.files import read_provenance
 from rs.report.numerals import naturally
-from rs.study.remade import study_of
+from rs.study.rerun import study_of
 from rs.study.study import Study
 
 SHIPPED = ("config/*.yaml", "config/papers/*.yaml")

@@ -31,7 +31,7 @@ from rs.plan.plan import Plan
 from rs.provenance.files import read_table, write_text
 from rs.report.numerals import naturally
 from rs.statistics.agreement import FEWEST_SEEDS
-from rs.study.remade import stated
+from rs.study.rerun import stated
 from rs.study.study import Study
 from rs.study.yaml_file import read_yaml
 from rs.tables import reading

@@ -24,7 +24,7 @@ from rs.provenance.files import read_table
 from rs.provenance.run_files import read_model_manifest
 from rs.report.numerals import naturally
 from rs.report.verdict_words import verdict_words
-from rs.study.remade import command
+from rs.study.rerun import command
 from rs.study.study import Study
 from rs.tables import within_reach
 from rs.tables.aggregate import TABLES, check_tables, rows_of

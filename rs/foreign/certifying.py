@@ -19,15 +19,15 @@ from rs.api.parameters import settings_of
 from rs.api.voting import TOGETHER, Ready, VoterAtHand, prepared
 from rs.errors import UserError, plural
 from rs.foreign import claimed, cost, sources
-from rs.foreign.answers import answers
 from rs.foreign.by_image import ByImage
 from rs.foreign.cost import Chosen
-from rs.foreign.done import Done
-from rs.foreign.fitting import doubt, explain
+from rs.foreign.fingerprint import fingerprint
+from rs.foreign.image_sources import open_pictures
 from rs.foreign.labels import in_model, names_of
-from rs.foreign.opening import open_pictures
+from rs.foreign.misfit import doubt, explain
 from rs.foreign.pictures import Pictures, digest_of, is_turned, spread
 from rs.foreign.preprocessing import Stated, compare, shape
+from rs.foreign.result import Result
 from rs.foreign.sources import Foreign
 from rs.foreign.votes import Block, Kept, blocks_of
 from rs.machine.devices import device_class
@@ -43,7 +43,7 @@ from rs.statistics.draws import Draws, Votes
 from rs.statistics.seeding import stored_uniform
 from rs.study.feasibility import least_votes
 from rs.study.schema import defaults, noise_level
-from rs.tables.others import IMAGES
+from rs.tables.file_contestants import IMAGES
 
 VERB = "certify"
 PROBES = 32  # images on which the network's forms are compared
@@ -81,7 +81,7 @@ class Settings:
 Tell = Callable[[str, str], None]  # a fact: its name and its text
 
 
-def certify(settings: Settings, tell: Tell) -> Done:
+def certify(settings: Settings, tell: Tell) -> Result:
     """Certifies, and announces each step with `tell`. Raises UserError for what cannot be certified; votes
     drawn until then are kept.
     """
@@ -114,9 +114,9 @@ def certify(settings: Settings, tell: Tell) -> Done:
     earlier = claimed.note(settings.out / CHOICES, chosen.n, chosen.images, settings.alpha, full)
     cap = largest(settings, classes, work.dimension, chosen.n)
     turned, names = len(work.turned & set(positions)), names_of(pictures, labels)
-    done = Done(model, pictures, certified, cap, earlier, described, names, turned)
-    write_table(settings.out / IMAGES, done.table(), provenance(kept.identity, kept.identity["code of rs"]))
-    return done
+    result = Result(model, pictures, certified, cap, earlier, described, names, turned)
+    write_table(settings.out / IMAGES, result.table(), provenance(kept.identity, kept.identity["code of rs"]))
+    return result
 
 
 def largest(settings: Settings, classes: int, dimension: int, n: int) -> float:
@@ -233,7 +233,7 @@ class _Work:
             "code of rs": code_digest([*entries, f"{noise.__module__}:{noise.__qualname__}"]),
         }
         network, size = self.classifier.audited.network, self.first.shape[1:]
-        return Kept(self.settings.out, identity, answers(network, size, self.device, self.model.title))
+        return Kept(self.settings.out, identity, fingerprint(network, size, self.device, self.model.title))
 
     def voter(self, image: int) -> VoterAtHand:
         return VoterAtHand(self.classifier, self.images([image]), [image], ())

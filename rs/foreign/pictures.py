@@ -1,4 +1,4 @@
-"""The images of `--data`, wherever they come from (rs.foreign.opening).
+"""The images of `--data`, wherever they come from (rs.foreign.image_sources).
 
 Images are read one at a time, when they are needed. An image's position is its place in the whole list and
 seeds its noise. A digest of its prepared pixels tells which image lies there.

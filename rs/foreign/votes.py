@@ -21,7 +21,7 @@ import PIL
 import pyarrow as pa
 
 from rs.errors import UserError
-from rs.foreign.answers import are_numbers, same
+from rs.foreign.fingerprint import are_numbers, same
 from rs.provenance.digests import canonical, digest
 from rs.provenance.files import provenance, read_json, read_table, write_json, write_table
 from rs.statistics.seeding import Purpose

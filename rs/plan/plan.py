@@ -23,7 +23,7 @@ from rs.study.claim_refusals import check_claims
 from rs.study.comparisons import check_comparisons
 from rs.study.figures import check_figures
 from rs.study.published import check_published
-from rs.study.remade import command
+from rs.study.rerun import command
 from rs.study.schema import data_facts, method_schema, prune, section
 from rs.study.study import Study
 

@@ -19,7 +19,7 @@ from rs.plan.plan import Plan
 from rs.plan.staleness import table_inputs
 from rs.provenance.digests import digest
 from rs.provenance.files import read_provenance
-from rs.study.remade import command
+from rs.study.rerun import command
 
 MOST = 3  # settings that a sentence names
 KEY = "settings"  # in the provenance of the table RECORD

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from rs.report.answers import best
 from rs.report.certified import once, wide
 from rs.report.html_table import DASH, Cell, Section, Table, constants, down, number, text_cell
 from rs.report.names import norm_name, read
+from rs.report.summary import best
 from rs.report.verdict_words import counted
 from rs.tables.attack_checks import NOT_CHECKED
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from rs.report.answers import best
 from rs.report.html_table import (
     DASH,
     Cell,
@@ -26,6 +25,7 @@ from rs.report.html_table import (
     up,
 )
 from rs.report.names import norm_name, read
+from rs.report.summary import best
 
 _CLAIM = {
     "images": "{} test images",

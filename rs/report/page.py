@@ -16,7 +16,6 @@ from typing import Any, TypedDict
 import pandas as pd
 
 from rs.provenance.files import write_text
-from rs.report.answers import answers
 from rs.report.attacks import attacks_section, checks_section
 from rs.report.certified import certified_section, radius_section
 from rs.report.claims import claims_section
@@ -25,10 +24,11 @@ from rs.report.curves import curves
 from rs.report.distributional import calibration_section, distributional_section
 from rs.report.figure_layout import shortened
 from rs.report.frame import render
-from rs.report.how import explained
 from rs.report.html_table import Section, constants
 from rs.report.names import read
+from rs.report.provenance import explained
 from rs.report.published import published_section
+from rs.report.summary import summary
 from rs.report.training import runs_section, training_section
 
 _UNDER_ATTACK = (
@@ -127,7 +127,7 @@ def _page(study: str, tables: Path, figures: Sequence[Path], out: Path, context:
         sections=shown,
         absent=list(dict.fromkeys(s.empty for s in sections if s.empty and s not in shown)),
         curves=live,
-        answers=answers(tables),
+        answers=summary(tables),
     )
     return _with_images(page, marked, out.parent)
 

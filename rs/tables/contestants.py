@@ -1,6 +1,6 @@
 """The contestants of a comparison: a run of a study with all its seeds, or a log of the study. No torch.
 
-Those that are files alone: rs.tables.others.
+Those that are files alone: rs.tables.file_contestants.
 
 A contestant holds, image by image, the certified radius of each of its networks and the outcomes of attacks,
 with the conditions under which they were found. Only contestants under the same conditions are compared.
@@ -24,9 +24,9 @@ from rs.provenance.run_files import belongs, read_certified, read_model_manifest
 from rs.settings.labels import attack_label, certificate_label
 from rs.statistics.bounds import Floats
 from rs.study.certification_log import read_log
-from rs.tables.aggregated import check_certified
 from rs.tables.attacks import read_judged
 from rs.tables.certified import certified_radii, decided_radii, leaves_open
+from rs.tables.input_checks import check_certified
 from rs.tables.logs import images as log_images
 from rs.tables.noise import smoothed_with
 

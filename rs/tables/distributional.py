@@ -53,8 +53,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rs.statistics.intervals import standard_error, t_interval
+from rs.tables.distributional_observations import Observed, Setting, moved_runs
 from rs.tables.distributional_proofs import over_variance, proven, smoothness
-from rs.tables.moved import Observed, Setting, moved_runs
 from rs.tables.noise import SMOOTHING
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table, columns_of

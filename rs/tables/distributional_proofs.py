@@ -10,7 +10,7 @@ import numpy as np
 from scipy import optimize, special
 
 from rs.statistics.bounds import Floats, bonferroni, hoeffding_width
-from rs.tables.moved import Observed, Setting
+from rs.tables.distributional_observations import Observed, Setting
 
 
 def smoothness(bound: float, sigma: float) -> float:

@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 
 from rs.plan.jobs import Observation, PlannedRun
 from rs.plan.plan import Plan
-from rs.tables.aggregated import check_files
+from rs.tables.input_checks import check_files
 from rs.tables.noise import smoothed_with
 from rs.tables.table import Row
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from rs.statistics.bounds import Floats
 from rs.statistics.intervals import capped, standard_error, t_interval
-from rs.tables.moved import Independent, Observed, moved_runs
+from rs.tables.distributional_observations import Independent, Observed, moved_runs
 from rs.tables.noise import SMOOTHING
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table, columns_of

@@ -9,7 +9,7 @@ import pytest
 from tiny_study import TINY, write_study
 
 from rs.cli.main import main
-from rs.plan import begun, running_plans, staleness
+from rs.plan import running_plans, staleness, started_studies
 from rs.plan.plan import Plan
 from rs.provenance.files import write_table
 from rs.study.study import Study
@@ -83,10 +83,10 @@ def test_what_was_begun_without_tables_is_known(folder, capsys, how):
     model.write_text("x")
     assert main(["clean"]) == 0
     assert model.parent.name in capsys.readouterr().out
-    begun.record(plan)
+    started_studies.record(plan)
     assert main(["clean", "--delete", "--yes"]) == 0
     assert "nothing to clean" in capsys.readouterr().out
-    (record,) = begun.records()
+    (record,) = started_studies.records()
     if how == "elsewhere":
         files[0].rename("gone")
         assert main(["clean", "--delete", "--yes"]) == 1
@@ -95,7 +95,7 @@ def test_what_was_begun_without_tables_is_known(folder, capsys, how):
             f"{record}: made from studies/else.yaml, which is not there; bring it back, or remove" in errors
         )
         Path("gone").rename(files[0])
-    begun.forget(plan)
+    started_studies.forget(plan)
     assert not record.parent.parent.exists()
     write_table(
         plan.table_files()[0],
@@ -105,8 +105,8 @@ def test_what_was_begun_without_tables_is_known(folder, capsys, how):
             **({"overrides": overrides} if overrides else {}),
         },
     )
-    begun.record(plan)
-    assert begun.records() == [], "its tables name it"
+    started_studies.record(plan)
+    assert started_studies.records() == [], "its tables name it"
     assert main(["clean", "--delete", "--yes"]) == 0
     assert model.exists()
 
@@ -162,4 +162,4 @@ def test_a_stage_by_hand_is_begun_too(folder, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert main(["train", "--study", "study.yaml"]) == 0
-    assert len(begun.records()) == len(running_plans.running()) == 1
+    assert len(started_studies.records()) == len(running_plans.running()) == 1

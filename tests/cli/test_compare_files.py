@@ -20,7 +20,7 @@ from rs.errors import UserError
 from rs.plan.plan import Plan
 from rs.provenance.files import provenance, write_table
 from rs.study.study import Study
-from rs.tables.others import of_file
+from rs.tables.file_contestants import of_file
 
 RADII = {"a": [0.8, 0.6, 0.5, 0.2, 0.1, 0.0], "b": [0.7, 0.6, 0.3, 0.2, -1, 0.0]}
 

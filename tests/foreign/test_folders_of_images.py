@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rs.foreign.opening import folder
+from rs.foreign.image_sources import folder
 
 
 def test_loops_of_links_give_every_image_once(place):

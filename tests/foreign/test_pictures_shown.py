@@ -15,10 +15,10 @@ from PIL import Image
 
 from rs.api.certification import certification
 from rs.api.counts import Counts
-from rs.foreign.done import Done
+from rs.foreign.image_sources import folder, open_pictures
 from rs.foreign.labels import names_of
-from rs.foreign.opening import folder, open_pictures
 from rs.foreign.pictures import Pictures
+from rs.foreign.result import Result
 from rs.provenance.files import read_table
 from rs.report.model import write_model_page
 from rs.statistics.draws import Draws, Votes
@@ -85,7 +85,7 @@ def test_orientations_that_say_nothing(certify, orientation):
     assert "EXIF" not in certify(*DIGITS, "--data", "photos")[1]
 
 
-def many(images: int) -> Done:
+def many(images: int) -> Result:
     """As after a call: radii that are nearly all different."""
     rng, n = np.random.default_rng(0), 10**6
     hits = rng.integers(0, n + 1, images)
@@ -97,23 +97,23 @@ def many(images: int) -> Done:
     pictures: Any = SimpleNamespace(names=[str(i) for i in at], image=lambda i: i, where=str)
     prepared = SimpleNamespace(pixels=lambda image, where: np.zeros((1, 8, 8), np.uint8))
     model: Any = SimpleNamespace(classes=None, title="net", preprocessing=prepared)
-    return Done(model, pictures, found, 2.5, [], {}, {})
+    return Result(model, pictures, found, 2.5, [], {}, {})
 
 
 def test_shares_are_counted():
-    done = many(300)
-    radii = done.radii()
+    result = many(300)
+    radii = result.radii()
     at = [0.0, *radii[radii > 0][:50], 0.3, 9.0]
-    assert done.accuracy(at)["share"].tolist() == [float((radii >= r).mean()) for r in at]
-    accuracies = done.certified.certified_accuracy(at)["certified_accuracy"]
+    assert result.accuracy(at)["share"].tolist() == [float((radii >= r).mean()) for r in at]
+    accuracies = result.certified.certified_accuracy(at)["certified_accuracy"]
     assert accuracies.tolist() == [float((radii >= r).mean()) for r in at]
 
 
 def test_a_page_of_many_images_is_no_larger_than_a_screen_shows(tmp_path):
     """Neither memory nor the page grows with the product of images and radii."""
-    done = many(20_000)
+    result = many(20_000)
     tracemalloc.start()
-    page = done.page((0.0, 0.5), "made")
+    page = result.page((0.0, 0.5), "made")
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 60e6, "a matrix of images and radii holds 200 MB"

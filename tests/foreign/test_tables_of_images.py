@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from rs.errors import UserError
-from rs.foreign.opening import open_pictures
+from rs.foreign.image_sources import open_pictures
 from rs.foreign.pictures import spread
 
 KIND = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

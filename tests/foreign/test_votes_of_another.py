@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from rs.foreign import answers
+from rs.foreign import fingerprint
 
 PHOTOS = ("--channels", "1", "--sigma", "0.25", "--out", "out", "--data", "photos", "--n", "100")
 NET = (*PHOTOS, "--model", "entry:mynet:net")
@@ -68,16 +68,16 @@ def test_answers_are_told_apart_up_to_rounding():
         net.get_parameter("1.weight").data.mul_(scale)
         torch.manual_seed(int(scale * 1e7))  # no chance of the process's plays a part
         state = torch.get_rng_state()
-        found = answers.answers(net, (3, 4, 4), torch.device("cpu"), "net")
+        found = fingerprint.fingerprint(net, (3, 4, 4), torch.device("cpu"), "net")
         assert torch.equal(torch.get_rng_state(), state)
         return found
 
     plain = of(1.0)
-    assert len(plain) == answers.PROBES == len(set(plain))
-    assert answers.same(plain, of(1 + 1e-6))
-    assert not answers.same(plain, of(1.001))
-    assert not answers.same(plain, [])
-    assert answers.same(of(1.0, chance=True), of(1 + 1e-6, chance=True))
+    assert len(plain) == fingerprint.PROBES == len(set(plain))
+    assert fingerprint.same(plain, of(1 + 1e-6))
+    assert not fingerprint.same(plain, of(1.001))
+    assert not fingerprint.same(plain, [])
+    assert fingerprint.same(of(1.0, chance=True), of(1 + 1e-6, chance=True))
 
 
 def test_another_torch(certify, refused, monkeypatch):

@@ -20,7 +20,7 @@ from rs.report.board import ranked, write_board
 from rs.report.curves import floored
 from rs.tables.comparisons import PairSettings, compare
 from rs.tables.contestants import Contestant, Outcomes, of_runs
-from rs.tables.others import of_log
+from rs.tables.file_contestants import of_log
 
 
 def contestant(name: str, shift: float, images: int = 400) -> Contestant:

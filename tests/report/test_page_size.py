@@ -15,7 +15,7 @@ import pytest
 from benchmark_modules import load_benchmark
 from browsers import BROWSER
 
-from rs.report import answers, curves, page
+from rs.report import curves, page, summary
 from rs.tables.noise import smoothed_with
 
 pytestmark = pytest.mark.slow
@@ -122,9 +122,9 @@ def test_the_best_of_many_runs_is_found_in_one_look_at_their_comparisons(tmp_pat
     tables = {"comparisons": pd.DataFrame(rows), "average_certified_radius": pd.DataFrame(averages)}
     benchmark.store(tmp_path, tables)
     began = time.process_time()
-    (found,) = answers.best(tmp_path / "tables", "acr")
+    (found,) = summary.best(tmp_path / "tables", "acr")
     assert time.process_time() - began < 10  # 0.1; minutes where each run looks through all of them
     assert (found.label, found.difference) == ("first", 0.2)
     tables["comparisons"].loc[7, "verdict"] = "undecided"
     benchmark.store(tmp_path, tables)
-    assert answers.best(tmp_path / "tables", "acr") == []
+    assert summary.best(tmp_path / "tables", "acr") == []

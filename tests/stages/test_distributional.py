@@ -23,7 +23,7 @@ from rs.stages.distributional import losses
 from rs.study.study import Study
 from rs.tables.aggregate import aggregate
 from rs.tables.distributional import certificates
-from rs.tables.moved import moved_run
+from rs.tables.distributional_observations import moved_run
 from rs.tables.reading import read
 from rs.tables.worst_cases import ends
 

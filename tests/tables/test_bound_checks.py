@@ -13,7 +13,7 @@ from rs.statistics.intervals import t_interval
 from rs.tables import bound_checks, distributional, worst_cases
 from rs.tables import distributional_proofs as proofs
 from rs.tables.attack_checks import LEVEL, checks
-from rs.tables.moved import Independent, Observed, Setting
+from rs.tables.distributional_observations import Independent, Observed, Setting
 
 GAMMAS = (0.5, 2.0, 3.0)
 SETTING = Setting(2.0, 0.5, 4, 100, 0.01, GAMMAS, (0.0, 0.1))

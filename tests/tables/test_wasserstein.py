@@ -18,8 +18,8 @@ from rs.methods.noise.none import NoNoise
 from rs.settings.distributional import Distributional
 from rs.stages.distributional import Adversary
 from rs.tables import distributional as wasserstein
+from rs.tables import distributional_observations, worst_cases
 from rs.tables import distributional_proofs as wasserstein_proofs
-from rs.tables import moved, worst_cases
 
 SIGMA, SLOPE, IMAGES = 0.5, 6.0, 400
 SETTING = {"gammas": (0.5, 1.0, 2.0, 4.0, 8.0), "samples": 16, "steps": 12, "estimates": 256}
@@ -59,12 +59,14 @@ def points():
         Linear(), Gaussian(SIGMA), settings, x, torch.zeros(IMAGES, dtype=int), range(IMAGES)
     )
     rows = adversary.rows("base", NoNoise()) + adversary.rows("smoothed", Gaussian(SIGMA))
-    return moved.observed(pd.DataFrame(rows)), (x.sum((1, 2, 3)) / 2).double().numpy()
+    return distributional_observations.observed(pd.DataFrame(rows)), (x.sum((1, 2, 3)) / 2).double().numpy()
 
 
 def setting(rhos=(0.0, 0.05, 0.2), **changes):
     given = {"bound": 1.0, "sigma": SIGMA, "dimension": 4, "estimates": 256, "alpha": 0.001}
-    return moved.Setting(**{**given, "gammas": SETTING["gammas"], "rhos": rhos, **changes})
+    return distributional_observations.Setting(
+        **{**given, "gammas": SETTING["gammas"], "rhos": rhos, **changes}
+    )
 
 
 def claims(points, *args, **changes):

@@ -16,9 +16,9 @@ from rs.methods.noise.gaussian import Gaussian
 from rs.methods.noise.none import NoNoise
 from rs.settings.distributional import Distributional
 from rs.stages.distributional import Adversary
-from rs.tables import bound_checks, moved, worst_cases
+from rs.tables import bound_checks, distributional_observations, worst_cases
 from rs.tables import distributional as wasserstein
-from rs.tables.moved import Independent, Observed, Setting
+from rs.tables.distributional_observations import Independent, Observed, Setting
 from rs.tables.worst_cases import mixture
 
 SIGMA, IMAGES = 0.3, 60
@@ -43,10 +43,13 @@ def observe(start=-1.6, **changes):
 
 
 def derived(frame, rhos=(0.0, 0.5, 1.0, 2.0), gammas=(0.05, 0.1, 0.2, 0.4), **changes):
-    found, settings = moved.observed(frame), {"bound": 1.0, "sigma": SIGMA, "dimension": 4}
+    found, settings = (
+        distributional_observations.observed(frame),
+        {"bound": 1.0, "sigma": SIGMA, "dimension": 4},
+    )
     settings |= {"estimates": 64, "alpha": 0.001, "gammas": gammas, "rhos": rhos, **changes}
     claims = list(wasserstein.certificates(found, Setting(**settings)))
-    mixed = list(worst_cases.mixtures(moved.independent(frame), rhos, 64))
+    mixed = list(worst_cases.mixtures(distributional_observations.independent(frame), rhos, 64))
     return claims, mixed, {r["certificate"]: r for r in bound_checks.checks(claims, mixed)}
 
 

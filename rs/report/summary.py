@@ -48,7 +48,7 @@ class Best:
     high: float
 
 
-def answers(tables: Path) -> list[str]:
+def summary(tables: Path) -> list[str]:
     """The sentences; parts that a study does not have are left out."""
     return [
         *_numbers(read(tables, "published")),

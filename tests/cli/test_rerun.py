@@ -12,7 +12,7 @@ from tiny_study import TINY, write_study
 from rs.errors import UserError
 from rs.plan.plan import Plan
 from rs.provenance.files import read_table
-from rs.study.remade import command, study_of
+from rs.study.rerun import command, study_of
 from rs.study.study import Study
 from rs.tables.aggregate import aggregate
 

@@ -21,7 +21,7 @@ from rs.statistics.intervals import shares_at_least, t_interval
 
 
 @dataclass(frozen=True)
-class Done:
+class Result:
     """A finished certification. `cap` is the radius that n votes for one class certify. `earlier` are the
     other claims made from these votes, as texts. `described` is what was announced before drawing. `names`
     are the classes' names from class folders or a table. `turned` is the number of images whose EXIF

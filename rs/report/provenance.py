@@ -13,7 +13,7 @@ import pandas as pd
 
 from rs.errors import plural
 from rs.report.html_table import Cell, How, Section
-from rs.study.remade import command
+from rs.study.rerun import command
 from rs.tables import reading
 
 _LABELLED = ("label", "")  # headings of columns that name a run; a matrix has none

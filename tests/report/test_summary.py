@@ -10,8 +10,8 @@ import pytest
 import study_tables
 
 from rs.errors import plural
-from rs.report.answers import answers, best
 from rs.report.attacks import attacks_section
+from rs.report.summary import best, summary
 from rs.report.verdict_words import counted, verdict_words
 from rs.tables.noise import smoothed_with
 
@@ -45,7 +45,7 @@ def test_a_run_is_best_only_where_it_beats_every_other(tmp_path: Path) -> None:
 
 
 def test_neighbouring_radii_are_one_sentence(tmp_path: Path) -> None:
-    (sentence,) = answers(tables(tmp_path, PAIRS))
+    (sentence,) = summary(tables(tmp_path, PAIRS))
     assert sentence == (
         "two certifies most at r = 0.5 to 0.75 (+0.050 [+0.030, +0.070] over one at 0.5); "
         "at r = 1 no run leads all others beyond the images' noise."
@@ -54,12 +54,12 @@ def test_neighbouring_radii_are_one_sentence(tmp_path: Path) -> None:
 
 def test_the_largest_average_is_said_first(tmp_path: Path) -> None:
     only = [pair("one", "two", float("nan"), 0.05, "better") | {"metric": "acr"}]
-    (sentence,) = answers(tables(tmp_path, only))
+    (sentence,) = summary(tables(tmp_path, only))
     assert (
         sentence
         == "one has the largest average certified radius (+0.050 [+0.030, +0.070] over two, the next)."
     )
-    (sentence,) = answers(tables(tmp_path, [*only, pair("one", "two", 0.5, 0.03, "undecided")]))
+    (sentence,) = summary(tables(tmp_path, [*only, pair("one", "two", 0.5, 0.03, "undecided")]))
     assert sentence.endswith(
         "over two, the next); neither run certifies more than the other at any radius beyond the images' "
         "noise, all comparisons counted."
@@ -67,11 +67,11 @@ def test_the_largest_average_is_said_first(tmp_path: Path) -> None:
 
 
 def test_without_a_real_difference_no_run_is_named(tmp_path: Path) -> None:
-    (sentence,) = answers(tables(tmp_path, [pair("one", "two", 0.5, 0.03, "undecided")]))
+    (sentence,) = summary(tables(tmp_path, [pair("one", "two", 0.5, 0.03, "undecided")]))
     assert sentence.startswith(
         "Neither run certifies more than the other at any radius beyond the images' noise"
     )
-    (sentence,) = answers(tables(tmp_path, [p | {"verdict": "undecided"} for p in PAIRS]))
+    (sentence,) = summary(tables(tmp_path, [p | {"verdict": "undecided"} for p in PAIRS]))
     assert sentence.startswith("None of 3 runs certifies more than all others at any radius")
 
 
@@ -106,7 +106,7 @@ NAL_LEADS = (
 
 def test_a_study_of_attacks_alone_says_which_run_is_best_at_which_radius(tmp_path: Path) -> None:
     of = of_attacks(tmp_path, UNDER_ATTACK, {"pgd_l2": ["nal", "gaussian"]})
-    assert answers(of) == [NAL_LEADS]
+    assert summary(of) == [NAL_LEADS]
     (table,) = (section := attacks_section(of, {})).tables
     bold = [(row[0].text, i) for row in table.rows for i, cell in enumerate(row) if "best" in cell.kind]
     assert bold == [("nal", 2), ("nal", 3)]  # of label, r = 0.5, 1, 1.5, 2
@@ -116,13 +116,13 @@ def test_a_study_of_attacks_alone_says_which_run_is_best_at_which_radius(tmp_pat
 def test_each_attack_has_its_sentence(tmp_path: Path) -> None:
     weak = [attacked("nal", "gaussian", r, 0.01, "undecided", attack="weak") for r in (0.5, 1.0)]
     runs = ["nal", "gaussian"]
-    sentences = answers(of_attacks(tmp_path, [*UNDER_ATTACK, *weak], {"pgd_l2": runs, "weak": runs}))
+    sentences = summary(of_attacks(tmp_path, [*UNDER_ATTACK, *weak], {"pgd_l2": runs, "weak": runs}))
     assert sentences[0] == NAL_LEADS
     assert sentences[1].startswith(
         "Under attack (weak, gaussian σ = 0.25): neither run is more accurate than"
     )
     bare = [attacked("nal", "gaussian", 0.5, 0.1, "better", noise={"name": "none"})]
-    (sentence,) = answers(tables(tmp_path / "bare", bare))
+    (sentence,) = summary(tables(tmp_path / "bare", bare))
     assert sentence.startswith("Under attack (pgd_l2, no smoothing noise): nal is most accurate at r = 0.5 (")
 
 
@@ -132,7 +132,7 @@ def test_a_run_whose_attack_was_not_compared_is_not_beaten(tmp_path: Path) -> No
 
 
 def test_attacks_have_a_sentence_beside_certificates(tmp_path: Path) -> None:
-    sentences = answers(tables(tmp_path, [*PAIRS, *UNDER_ATTACK]))
+    sentences = summary(tables(tmp_path, [*PAIRS, *UNDER_ATTACK]))
     assert sentences[0].startswith("two certifies most at r = 0.5 to 0.75")
     assert sentences[1:] == [NAL_LEADS]
 
@@ -141,7 +141,7 @@ def test_published_numbers_and_claims_are_counted(tmp_path: Path) -> None:
     statuses = ["agrees", "differs", "differs", "not run"]
     published = pd.DataFrame({"status": statuses, "direction": [None, "above", "below", None]})
     claims = pd.DataFrame({"id": ["a", "a", "b"], "verdict": ["holds", "holds", "undecided"]})
-    sentences = answers(study_tables.write(tmp_path, {"published": published, "claims": claims}))
+    sentences = summary(study_tables.write(tmp_path, {"published": published, "claims": claims}))
     assert sentences[0] == "Of 4 published numbers 1 agrees, 2 differ (1 above, 1 below) and 1 is not run."
     assert sentences[1] == "Of 2 claims 1 holds and 1 is undecided."
 
@@ -199,7 +199,7 @@ def test_counts_of_one_and_of_several() -> None:
 
 
 def test_a_study_that_asks_nothing_is_told_nothing(tmp_path: Path) -> None:
-    assert answers(tmp_path) == []
+    assert summary(tmp_path) == []
 
 
 def test_a_run_that_was_not_compared_is_not_beaten(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_the_noise_is_said_where_the_study_has_another_that_nothing_is_compared_
     rows.append({"label": "alone", **smoothed_with({"name": "laplace", "scale": 0.1})})
     averages = pd.DataFrame([row | {"certificate": "cohen"} for row in rows])
     compared = pd.DataFrame([pair("one", "two", 0.5, 0.03, "undecided")])
-    sentences = answers(
+    sentences = summary(
         study_tables.write(tmp_path, {"comparisons": compared, "average_certified_radius": averages})
     )
     assert [one.partition(":")[0] for one in sentences] == ["Under gaussian σ = 0.25, cohen"]

@@ -24,7 +24,7 @@ PROBES, PATCHES = 8, 4  # images, and their coarse patches of colour along a sid
 
 
 @torch.no_grad()
-def answers(network: torch.nn.Module, shape: Sequence[int], device: torch.device, name: str) -> list[str]:
+def fingerprint(network: torch.nn.Module, shape: Sequence[int], device: torch.device, name: str) -> list[str]:
     """Logits of images [C, H, W] in [0, 1] under the audit's levels of noise, in float32, one line per image.
 
     A network that draws at random is seeded. Raises UserError for logits that are not finite.

@@ -1,4 +1,4 @@
-"""The studies that were begun here and have no tables yet: their files, which may lie in other folders,
+"""The studies that were started here and have no tables yet: their files, which may lie in other folders,
 with overlays and with values from the command line. `rs clean` keeps their results. No torch.
 
 Tables name the study that made them. Before the first ones, and after a run with `--until train`, nothing

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import study_tables
 
-from rs.report.how import explained
 from rs.report.html_table import Cell, How, Section, Table, text_cell
 from rs.report.page import write_report
+from rs.report.provenance import explained
 from rs.tables.provenance import COLUMNS
 
 LABEL = "nal-0.5"
