@@ -27,6 +27,7 @@ from rs.methods import catalog
 from rs.methods.interfaces import AttackAtRadii
 from rs.networks.differentiable import Differentiable, require_gradients
 from rs.settings import attacks as settings
+from rs.settings.labels import norm_text
 from rs.smoothing.smoothed import Smoothed
 from rs.stages.judge import Judge
 from rs.stages.outcomes import Outcome, Target, outcomes
@@ -67,7 +68,7 @@ class Attacked:
 
     def __repr__(self) -> str:
         what = f"{plural(len(self.labels), 'image')} at {plural(len(self.radii), 'radius', 'radii')}"
-        norm = f"l{self.norm:g}".replace("linf", "l-infinity")
+        norm = norm_text(self.norm)
         first, last = (float((~self.success[i]).mean()) for i in (0, -1))
         return (
             f"<Attacked: {what}, empirical accuracy {first:.3g}, and {last:.3g} at {norm} {self.radii[-1]:g}>"

@@ -25,7 +25,7 @@ from rs.methods.certificates.probabilities import (
 )
 from rs.methods.interfaces import Certified
 from rs.settings.certificates import CertificateUse
-from rs.settings.labels import certificate_label
+from rs.settings.labels import certificate_label, norm_text
 from rs.statistics.draws import Draws
 from rs.statistics.intervals import capped, shares_at_least, t_interval
 from rs.statistics.paired_draws import PairedDraws
@@ -139,7 +139,7 @@ class Certification:
         return len(self.counts)
 
     def __repr__(self) -> str:
-        abstained, norm = int((self.prediction < 0).sum()), f"l{self.norm:g}".replace("linf", "l-infinity")
+        abstained, norm = int((self.prediction < 0).sum()), norm_text(self.norm)
         what = "certified" if self.rigorous else "estimated"
         median = f"{'≥ ' * self._stopped}{shown(float(np.median(self.radius)))}"
         head = f"<Certification by {self.certificate['name']} at alpha = {self.alpha:g}: "

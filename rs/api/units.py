@@ -18,6 +18,7 @@ from rs.api.certification import Certification
 from rs.api.counts import NO_LABEL
 from rs.errors import plural
 from rs.methods.plausible import NARROW
+from rs.settings.labels import norm_text
 from rs.study.schema import noise_level
 
 MANY = 10  # images; fewer may well be dark or bright, all of them
@@ -54,7 +55,7 @@ def of_radii(radii: Iterable[float], dimension: int, norm: float) -> Iterator[st
     """Doubts about the radii of an attack."""
     most = diameter(dimension, norm)
     if far := [r for r in radii if r >= most]:
-        reach = f"at {_named(norm)} {far[0]:g} every image in [0, 1] is within reach, as from {most:g} on"
+        reach = f"at {norm_text(norm)} {far[0]:g} every image in [0, 1] is within reach, as from {most:g} on"
         yield f"radii: {reach}; if it is in levels of 255, give {far[0]:g} / 255"
 
 
@@ -65,7 +66,7 @@ def of_claims(certified: Certification) -> Iterator[str]:
     draws, labels, radii = certified.counts.draws, certified.counts.labels, certified.radius
     most = diameter(draws.dimension, certified.norm)
     if beyond := int((radii > most).sum()):
-        up_to = f"{beyond} of {len(radii)} up to {_named(certified.norm)} {radii.max():g}"
+        up_to = f"{beyond} of {len(radii)} up to {norm_text(certified.norm)} {radii.max():g}"
         why = f"no two images in [0, 1] are farther apart than {most:g}"
         yield f"radii: {up_to}: {why}; check the units of the noise"
     if (labels != NO_LABEL).all():
@@ -74,7 +75,3 @@ def of_claims(certified: Certification) -> Iterator[str]:
         counts = draws.selection.counts
         if slip := slip_of_labels(counts.argmax(1), labels, counts.shape[1]):
             yield f"labels: {slip}"
-
-
-def _named(norm: float) -> str:
-    return f"l{norm:g}".replace("linf", "l-infinity")

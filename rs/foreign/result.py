@@ -17,6 +17,7 @@ from rs.foreign.sources import Foreign
 from rs.report.guessing import no_better_than_guesses
 from rs.report.html_table import down, up
 from rs.report.model import SHOWN, ModelPage
+from rs.settings.labels import norm_text
 from rs.statistics.intervals import shares_at_least, t_interval
 
 
@@ -100,7 +101,7 @@ class Result:
         if not self.labelled:  # the field's average certified radius counts wrong predictions as 0
             what = f"{what.replace(' certified', '')} of the predictions"
         spread = f" [{down(low)}, {up(high)}]" if number > 1 else ""
-        norm = f"l{certified.norm:g}".replace("linf", "l-infinity")
+        norm = norm_text(certified.norm)
         lines = [f"{what} {down(average)}{spread} ({norm}), at most {down(self.cap)}; {abstained} abstained"]
         lines.append(f"{plural(number, 'image', spec=',')}, {self._settings()}")
         if not certified.rigorous:

@@ -1,4 +1,4 @@
-"""The names of certificates and attacks in tables."""
+"""The names of certificates and attacks in tables, and of norms in sentences."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def label_of(kind: str, method: Mapping[str, Any]) -> str:
 def is_called(certificate: Mapping[str, Any], name: str) -> bool:
     """Whether an attack that names its certificate `name` means this one."""
     return name in (certificate["name"], certificate.get("label"), certificate_label(certificate))
+
+
+def norm_text(norm: float) -> str:
+    """`l2`, `l-infinity`."""
+    return f"l{norm:g}".replace("inf", "-infinity")
 
 
 def _label(method: Mapping[str, Any], use: type) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rs.settings.labels import label_of
+from rs.settings.labels import label_of, norm_text
 from rs.study.claims import (
     ATTACKED,
     BESIDE,
@@ -106,9 +106,9 @@ def _check_norms(study: Study, place: Place, kind: str, sides: Sequence[Row]) ->
     """Radii of all sides are in one norm."""
     norms = {norm: str(side["run"]) for side in reversed(sides) for norm in _norms(study, side)}
     if len(norms) > 1:
-        radii = " and ".join(f"{run} has l{norm:g} radii" for norm, run in reversed(norms.items()))
+        radii = " and ".join(f"{run} has {norm_text(norm)} radii" for norm, run in reversed(norms.items()))
         allowed = "certificates of one norm, or certified_accuracy at radius 0"
-        study.fail((*place, kind), f"{radii.replace('linf', 'l-infinity')}; allowed: {allowed}")
+        study.fail((*place, kind), f"{radii}; allowed: {allowed}")
 
 
 def _norms(study: Study, side: Row) -> Iterator[float]:

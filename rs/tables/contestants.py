@@ -21,7 +21,7 @@ from rs.plan.jobs import Observation, PlannedRun, describe
 from rs.plan.plan import Plan
 from rs.provenance.digests import dumps
 from rs.provenance.run_files import belongs, read_certified, read_model_manifest
-from rs.settings.labels import attack_label, certificate_label
+from rs.settings.labels import attack_label, certificate_label, norm_text
 from rs.statistics.bounds import Floats
 from rs.study.certification_log import read_log
 from rs.tables.attacks import read_judged
@@ -150,8 +150,8 @@ def refuse_other_norms(contestants: Sequence[Contestant]) -> None:
     """Raises UserError where certified radii are in two norms: a number of one says nothing of the other."""
     norms = {c.conditions["norm"]: c.name for c in reversed(contestants) if "norm" in c.conditions}
     if len(norms) > 1:
-        radii = " and ".join(f"{name} has l{norm:g} radii" for norm, name in reversed(norms.items()))
-        raise UserError(f"{radii.replace('linf', 'l-infinity')}; allowed: certificates of one norm")
+        radii = " and ".join(f"{name} has {norm_text(norm)} radii" for norm, name in reversed(norms.items()))
+        raise UserError(f"{radii}; allowed: certificates of one norm")
 
 
 def _under(plan: Plan, noise: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def sigma_of(noise: dict[str, Any], certificate: str) -> float | None:
 
 
 def _certified(plan: Plan, planned: PlannedRun, path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
-    spec = plan.job("certify", str(plan.existing(path))).spec
+    spec = plan.maker(plan.existing(path)).spec
     check_certified(path, spec)
     frame, provenance = read_certified(path)
     belongs(path, provenance, spec, str(read_model_manifest(planned.manifest)["sha256"]))
@@ -184,11 +184,9 @@ def _attacked(
         for planned, path in zip(seeds, paths, strict=True):
             frame, provenance = read_judged(path)
             network = str(read_model_manifest(planned.manifest)["sha256"])
-            belongs(path, provenance, plan.job("attack", str(path)).spec, network)
+            belongs(path, provenance, plan.maker(path).spec, network)
             frames.append(frame[frame["variant"] == ""])
-        settings = dumps(
-            [plan.job("attack", str(paths[0])).spec["attack"], str(provenance["norm"]), provenance["judge"]]
-        )
+        settings = dumps([plan.maker(paths[0]).spec["attack"], str(provenance["norm"]), provenance["judge"]])
         for radius in sorted(set(frames[0]["radius"])):
             own = [frame[frame["radius"] == radius] for frame in frames]
             outcomes[attack_label(attack), settings, float(radius)] = of_frames(own, _right)
