@@ -10,6 +10,7 @@ from typing import Any
 from rs.errors import UserError, plural
 from rs.provenance.digests import canonical, dumps
 from rs.provenance.files import read_json, write_json
+from rs.provenance.reading import is_number
 
 
 def read_choices(file: Path) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def _chosen(stored: dict[str, Any]) -> bool:
         isinstance(stored.get("wishes"), dict)
         and isinstance(claims, list)
         and all(map(_positive, [stored, *claims]))
-        and all(_number(c.get("alpha")) and isinstance(c.get("certificate"), dict) for c in claims)
+        and all(is_number(c.get("alpha")) and isinstance(c.get("certificate"), dict) for c in claims)
         and all(isinstance(c["certificate"].get("name"), str) for c in claims)
     )
 
@@ -39,10 +40,6 @@ def _positive(entry: Any) -> bool:
     return isinstance(entry, dict) and all(
         type(entry.get(key)) is int and entry[key] > 0 for key in ("n", "images")
     )
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def note(file: Path, n: int, images: int, alpha: float, certificate: dict[str, Any]) -> list[str]:

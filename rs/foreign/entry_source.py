@@ -22,12 +22,12 @@ def load(request: Request) -> Foreign:
     module, colon, function = request.name.partition(":")
     if not colon or not module or not function:
         refuse(f"--model {request.title}", Path(request.name))
-        raise UserError(f"certify: --model {request.title}: must be entry:MODULE:FUNCTION")
+        raise request.fault("must be entry:MODULE:FUNCTION")
     try:
         network = imported.call(request.name)
     except UserError as error:
         reason = str(error).removeprefix(f"entry {request.name}: ")
-        raise UserError(f"certify: --model {request.title}: {reason}") from error
+        raise request.fault(reason) from error
     if request.weights is not None:
         network = fill(network, state_of(request), request)
     for key, tensor in network.state_dict().items():
@@ -35,7 +35,7 @@ def load(request: Request) -> Foreign:
             problem = (
                 f"{key} has a shape and no values (device meta); the function must return it with values"
             )
-            raise UserError(f"certify: --model {request.title}: {problem}")
+            raise request.fault(problem)
     source = Path(getattr(sys.modules[module], "__file__", None) or module)
     code = hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else ""
     provenance = {"module": code, "weights": digest_of(network)}

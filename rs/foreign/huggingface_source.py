@@ -15,7 +15,6 @@ from huggingface_hub import try_to_load_from_cache
 from PIL.Image import Image, Resampling
 from torch import Tensor, nn
 
-from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing, Size
 from rs.foreign.recognised import refuse
 from rs.foreign.sources import Foreign, Request, digest_of, failed
@@ -37,7 +36,7 @@ class Logits(nn.Module):
 def load(request: Request) -> Foreign:
     if request.weights is not None:
         advice = "--weights is for other sources; give the folder of the saved model, hf:FOLDER"
-        raise UserError(f"certify: --model {request.title}: {advice}")
+        raise request.fault(advice)
     place = Path(request.name)
     if not (place / "config.json").is_file():
         refuse(f"--model {request.title}", place)
@@ -69,7 +68,7 @@ def load(request: Request) -> Foreign:
     except (AttributeError, TypeError, ValueError) as error:
         kind = f"the settings of its image processor, a {type(processor).__name__}, are of no known form"
         problem = f"{kind} ({one_line(error)}); use --model timm:... or entry:MODULE:FUNCTION"
-        raise UserError(f"certify: --model {request.title}: {problem}") from error
+        raise request.fault(problem) from error
     return Foreign(request.title, Logits(model), preprocessing, provenance, classes, theirs)
 
 
@@ -97,11 +96,11 @@ def _model(request: Request, where: dict[str, Any]) -> nn.Module:
         if request.download:
             raise failed(request, "download failed", error) from error
         problem = "not in the cache of the Hugging Face hub, and no folder; give --download"
-        raise UserError(f"certify: --model {request.title}: {problem} ({type(error).__name__})") from error
+        raise request.fault(f"{problem} ({type(error).__name__})") from error
     missing = sorted(info.get("missing_keys") or [])
     if missing:
         problem = f"its weights lack {missing[0]}: a model without classes certifies nothing"
-        raise UserError(f"certify: --model {request.title}: {problem}")
+        raise request.fault(problem)
     network: nn.Module = model
     return network
 

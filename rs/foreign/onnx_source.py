@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,7 +17,6 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing
 from rs.foreign.recognised import refuse
 from rs.foreign.sources import Foreign, Request, failed
@@ -59,7 +58,7 @@ class Session(nn.Module):
 
 def load(request: Request) -> Foreign:
     if request.weights is not None:
-        raise UserError(f"certify: --model {request.title}: the file holds its weights; leave --weights out")
+        raise request.fault("the file holds its weights; leave --weights out")
     file = Path(request.name)
     if file.suffix != ".onnx":
         refuse(f"--model {request.title}", file)
@@ -87,17 +86,17 @@ def _input(request: Request, session: Any) -> tuple[int | None, list[Any], bool]
     """The batch size if fixed, other sizes (numbers, or names of open ones), whether channels are last."""
     inputs = session.get_inputs()
     if len(inputs) != 1:
-        _refuse(request, f"has {len(inputs)} inputs ({', '.join(i.name for i in inputs)}); allowed one")
+        raise request.fault(f"has {len(inputs)} inputs ({', '.join(i.name for i in inputs)}); allowed one")
     (tensor,) = inputs
     if tensor.type != "tensor(float)":
         kind = KINDS.get(tensor.type, f"integers, {tensor.type}" if "int" in tensor.type else tensor.type)
-        _refuse(request, f"its input {tensor.name} takes {kind}; allowed float32 (export it so)")
+        raise request.fault(f"its input {tensor.name} takes {kind}; allowed float32 (export it so)")
     if len(tensor.shape) != 4:
-        _refuse(request, f"its input {tensor.name} is {tensor.shape}; allowed images [B, C, H, W]")
+        raise request.fault(f"its input {tensor.name} is {tensor.shape}; allowed images [B, C, H, W]")
     batch, *sizes = tensor.shape
     last = sizes[2] in (1, 3) and sizes[0] not in (1, 3)
     if not last and isinstance(sizes[0], int) and sizes[0] not in (1, 3):
-        _refuse(request, f"its input {tensor.name} is {tensor.shape}; allowed images of 1 or 3 channels")
+        raise request.fault(f"its input {tensor.name} is {tensor.shape}; allowed images of 1 or 3 channels")
     return (batch if isinstance(batch, int) and batch > 0 else None), sizes, last
 
 
@@ -107,7 +106,7 @@ def _output(request: Request, session: Any) -> str:
     if len(named) == 1:
         return str(named[0])
     every = ", ".join(f"{o.name} {o.type}{o.shape}" for o in session.get_outputs())
-    _refuse(request, f"its outputs are {every}; allowed one float32 output of logits [B, classes]")
+    raise request.fault(f"its outputs are {every}; allowed one float32 output of logits [B, classes]")
 
 
 def _digest(request: Request, file: Path) -> str:
@@ -132,7 +131,3 @@ def _tensors(message: Any) -> Iterator[Any]:
         if field.message_type is not None:
             for part in [value] if hasattr(value, "ListFields") else value:
                 yield from _tensors(part)
-
-
-def _refuse(request: Request, why: str) -> NoReturn:
-    raise UserError(f"certify: --model {request.title}: {why}")

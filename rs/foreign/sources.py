@@ -56,6 +56,10 @@ class Request:
     def title(self) -> str:
         return f"{self.source}:{self.name}"
 
+    def fault(self, problem: str) -> UserError:
+        """The error for this model."""
+        return UserError(f"certify: --model {self.title}: {problem}")
+
 
 @dataclass(frozen=True)
 class Foreign:
@@ -111,7 +115,7 @@ def load(request: Request, stated: Stated) -> Foreign:
         model: Foreign = importlib.import_module(place).load(request)
     if not model.preprocessing.scale_known and not stated.units:
         problem = "nothing says what its input is: give --range=0,1 (or -1,1, or 0,255), or --mean and --std"
-        raise UserError(f"certify: --model {request.title}: {problem}")
+        raise request.fault(problem)
     preprocessing = stated.over(model.preprocessing)
     theirs = model.theirs if preprocessing == model.preprocessing else None
     return Foreign(**{**vars(model), "preprocessing": preprocessing, "theirs": theirs})
@@ -120,7 +124,7 @@ def load(request: Request, stated: Stated) -> Foreign:
 def need(request: Request, packages: Sequence[str]) -> None:
     """Raises UserError with what to install, where a source's packages are missing."""
     if missing := " ".join(package for package in packages if find_spec(package) is None):
-        raise UserError(f"certify: --model {request.title}: needs {missing}: pip install {missing}")
+        raise request.fault(f"needs {missing}: pip install {missing}")
 
 
 @contextlib.contextmanager
@@ -138,7 +142,7 @@ def offline() -> Iterator[None]:
 def failed(request: Request, what: str, error: BaseException) -> UserError:
     """The error for a library that failed at `what`."""
     reason = " ".join(one_line(error).split())
-    return UserError(f"certify: --model {request.title}: {what}: {reason}")
+    return request.fault(f"{what}: {reason}")
 
 
 def digest_of(network: nn.Module) -> str:

@@ -17,7 +17,6 @@ from huggingface_hub import try_to_load_from_cache
 from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, resolve_data_config
 from torch import nn
 
-from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing
 from rs.foreign.recognised import refuse
 from rs.foreign.sources import Foreign, Request, digest_of, failed
@@ -30,14 +29,14 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 def load(request: Request) -> Foreign:
     if not timm.is_model(request.name.partition(".")[0]):
         refuse(f"--model {request.title}", Path(request.name))
-        raise UserError(f"certify: --model {request.title}: timm has no such architecture (timm.list_models)")
+        raise request.fault("timm has no such architecture (timm.list_models)")
     try:
         plain = timm.create_model(request.name, pretrained=False)
     except Exception as error:  # an unknown tag
         raise failed(request, "cannot be made", error) from error
     described: dict[str, Any] = dict(plain.pretrained_cfg)
     if plain.num_classes < 2 and request.weights is None:
-        raise UserError(f"certify: --model {request.title}: has no classes: it returns features")
+        raise request.fault("has no classes: it returns features")
     network = _of_file(request, plain) if request.weights else _pretrained(request, described)
     config = resolve_data_config({}, pretrained_cfg=described)
     provenance = {"library": f"timm {timm.__version__}", "weights": digest_of(network)}
@@ -53,7 +52,7 @@ def _described(request: Request, config: dict[str, Any]) -> Preprocessing:
         whole = scaled[0]
     elif config["crop_mode"] != "squash":
         problem = f"crops as timm's {config['crop_mode']}, {height}x{width}; state --size and --resize"
-        raise UserError(f"certify: --model {request.title}: {problem}")
+        raise request.fault(problem)
     units = tuple(config["mean"]), tuple(config["std"])
     source = f"timm, pretrained_cfg of {request.name}"
     return Preprocessing(source, (height, width), whole, config["interpolation"], *units)
@@ -95,7 +94,7 @@ def _cached(request: Request, described: dict[str, Any]) -> Path:
         if file.is_file():
             return file
     problem = "its weights are not in the cache of the Hugging Face hub or of torch"
-    raise UserError(f"certify: --model {request.title}: {problem}; give --download, or --weights FILE")
+    raise request.fault(f"{problem}; give --download, or --weights FILE")
 
 
 def _of_file(request: Request, plain: Any) -> nn.Module:

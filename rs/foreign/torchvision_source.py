@@ -16,7 +16,6 @@ import torchvision
 from torch import nn
 from torchvision import models
 
-from rs.errors import UserError
 from rs.foreign.preprocessing import Preprocessing
 from rs.foreign.recognised import refuse
 from rs.foreign.sources import Foreign, Request, digest_of, failed
@@ -35,15 +34,15 @@ def load(request: Request) -> Foreign:
     if name not in known:
         refuse(f"--model {request.title}", Path(request.name))
         near = ", ".join(difflib.get_close_matches(name, known, 3)) or ", ".join(known[:5]) + ", ..."
-        raise UserError(f"certify: --model {request.title}: no image classifier of that name; near: {near}")
+        raise request.fault(f"no image classifier of that name; near: {near}")
     variants = models.get_model_weights(name)
     try:
         weights = variants[tag or "DEFAULT"]
     except KeyError as error:
         allowed = ", ".join(w.name for w in variants)
-        raise UserError(f"certify: --model {request.title}: no such weights; allowed: {allowed}") from error
+        raise request.fault(f"no such weights; allowed: {allowed}") from error
     if not weights.meta.get("categories"):
-        raise UserError(f"certify: --model {request.title}: {weights.name} has no classes, only features")
+        raise request.fault(f"{weights.name} has no classes, only features")
     network = _of_file(request, name) if request.weights else _pretrained(request, name, weights)
     transforms = weights.transforms()
     provenance = {"library": f"torchvision {torchvision.__version__}", "weights": digest_of(network)}
@@ -63,7 +62,7 @@ def _pretrained(request: Request, name: str, weights: Any) -> nn.Module:
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(weights.url).path).name
     if not request.download and not cached.is_file():
         problem = f"its weights are not in {cached}; give --download, or --weights FILE"
-        raise UserError(f"certify: --model {request.title}: {problem}")
+        raise request.fault(problem)
     safe: dict[str, Any] = {"weights_only": True, "check_hash": True, "progress": False}
     try:
         state = weights.get_state_dict(map_location="cpu", **safe)
@@ -100,7 +99,7 @@ def _form(name: str, weights: Any) -> dict[str, Any]:
 def _of_file(request: Request, name: str) -> nn.Module:
     if name in TRANSFORMING:
         problem = "a file does not say how its input is transformed; use --model entry:MODULE:FUNCTION"
-        raise UserError(f"certify: --model {request.title}: {problem}")
+        raise request.fault(problem)
     state = state_of(request)
 
     def build(classes: int) -> nn.Module:
