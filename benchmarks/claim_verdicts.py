@@ -21,8 +21,7 @@ from scipy import special
 from simulated_verdicts import LAWS, MARGIN, SHARED, Floats, Row, interval, share, table
 
 from rs.study.study import Study
-from rs.tables.certified import Claim
-from rs.tables.certified_accuracy import rows_of
+from rs.tables.certified import Claim, accuracy_rows
 from rs.tables.claims import judged
 from rs.tables.contestants import Contestant, Outcomes
 from rs.tables.pairs import between
@@ -129,7 +128,7 @@ def tables_of(study: Study, radii: Floats, alike: bool = True) -> dict[str, Sequ
         outcomes = Outcomes(images, np.zeros(len(images), np.int64), networks)
         contestants.append(Contestant(f"run{i}", seeds, outcomes, conditions, smoothing, noise="the same"))
     return {
-        "certified_accuracy": [row for claim in claims for row in rows_of(claim, RADII)],
+        "certified_accuracy": [row for claim in claims for row in accuracy_rows(claim, RADII)],
         "average_certified_radius": [claim.columns | claim.average() for claim in claims],
         "comparisons": between(study, contestants),
     }

@@ -26,12 +26,11 @@ import pyarrow as pa
 from rs.provenance.files import write_table
 from rs.report import figures
 from rs.report.page import write_report
-from rs.tables.certified import CLAIMED, Claim, claims_of
+from rs.tables.certified import CLAIMED, POINTS, Claim, claims_of
 from rs.tables.comparisons import MOST_PAIRS
 from rs.tables.images import MOST
 from rs.tables.noise import smoothed_with, trained_with
 from rs.tables.provenance import COLUMNS as PROVENANCE
-from rs.tables.radius_accuracy import POINTS
 
 SIGMAS = (0.25, 0.5, 1.0)
 RADII = [round(0.25 * i, 2) for i in range(9)]

@@ -50,6 +50,11 @@ def read_bytes(path: Path, most: int = ANY) -> bytes:
     return content
 
 
+def is_number(value: object) -> bool:
+    """Whether a value from JSON or YAML is a number; true is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def parse_json(text: str | bytes, where: str) -> Any:
     """The value of a JSON text. Raises UserError that begins with `where`."""
     try:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rs.provenance.reading import is_number
 from rs.settings.images import Subset
 from rs.settings.labels import label_of
 from rs.study.messages import short
@@ -160,7 +161,7 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _same(mine: Any, theirs: Any) -> bool:
-    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (mine, theirs))
+    numbers = is_number(mine) and is_number(theirs)
     return math.isclose(mine, theirs, rel_tol=1e-6) if numbers else bool(mine == theirs)
 
 

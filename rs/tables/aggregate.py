@@ -20,10 +20,9 @@ from rs.plan.tables_state import Kind
 from rs.provenance.files import ADVICE, provenance, read_table, write_table
 from rs.tables import (
     attack_checks,
-    average_certified_radius,
     bound_checks,
     calibration,
-    certified_accuracy,
+    certified,
     claims,
     comparisons,
     distributional,
@@ -32,7 +31,6 @@ from rs.tables import (
     images,
     over_seeds,
     published,
-    radius_accuracy,
     runs,
     training,
     worst_cases,
@@ -46,9 +44,9 @@ TABLES: dict[str, Table] = {
     for table in (
         runs.TABLE,
         training.TABLE,
-        certified_accuracy.TABLE,
-        radius_accuracy.TABLE,
-        average_certified_radius.TABLE,
+        certified.ACCURACY,
+        certified.CURVE,
+        certified.AVERAGE,
         over_seeds.ACCURACY,
         over_seeds.RADIUS,
         empirical_accuracy.TABLE,

@@ -9,6 +9,7 @@ from pathlib import Path
 from rs.errors import UserError
 from rs.plan.calibrated import read_calibration
 from rs.provenance.files import ADVICE
+from rs.provenance.reading import is_number
 from rs.tables.noise import NOISE, trained_with
 from rs.tables.stored import Stored, head
 from rs.tables.table import Row, Table
@@ -34,9 +35,7 @@ def rows(stored: Stored) -> Iterator[Row]:
 def check_reused(path: Path, calibration: Row) -> None:
     """Raises UserError for an invalid measurement with reused noise. No training uses it alone."""
     values = [calibration[key] for key in ("rho_reused_noise", "epsilon_reused_noise") if key in calibration]
-    numbers = all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < math.inf for v in values
-    )
+    numbers = all(is_number(v) and 0 <= v < math.inf for v in values)
     if values and not (
         numbers and len(values) == 2 and math.isclose(values[1], math.sqrt(values[0]), rel_tol=1e-9)
     ):

@@ -1,5 +1,6 @@
-"""The claims of each certificate about the images of a smoothed run or of somebody else's certification log.
-The tables on certified accuracy and radius are counted from them.
+"""The claims of each certificate about the images of a smoothed run or of somebody else's certification log,
+and the tables that are counted from them: certified accuracy, at the report's radii and on a fine grid for
+curves, and average certified radius.
 
 Certified at r means correct, not abstained, radius >= r. The average certified radius counts wrong and
 abstained images as 0. Intervals are 95 %: Wilson for accuracies, Student t for average certified radii.
@@ -21,9 +22,10 @@ from rs.study.certification_log import read_log
 from rs.tables.logs import images
 from rs.tables.noise import SMOOTHING, smoothed_with
 from rs.tables.stored import Stored
-from rs.tables.table import Row
+from rs.tables.table import Row, Table
 
 VOTED = ("n", *VOTES)  # of an image; unknown for logs and older files
+POINTS = 201  # of a curve
 CLAIMED = ("run", "label", *SMOOTHING, "certificate", "norm")  # columns that name a claim
 
 
@@ -62,7 +64,7 @@ class Claim:
         return leaves_open(self.decided, radius)
 
 
-def leaves_open(decided: Sequence[float] | None, radius: float | None = None) -> bool:
+def leaves_open(decided: Sequence[float] | None, radius: float | None) -> bool:
     """Whether votes that a rule stopped give only a lower bound of the certified accuracy at `radius`, or,
     without a radius, of an average over the images. They decide the radii `decided` (None: all votes were
     drawn).
@@ -150,3 +152,51 @@ def decided_radii(of_certificate: pd.DataFrame, stop: dict[str, Any] | None) -> 
 
 def _rule(stop: dict[str, Any]) -> str:
     return "group sequential" if stop.get("rule") == "tests" else "sequential"
+
+
+# --- the tables ---
+
+
+def accuracy_rows(claim: Claim, radii: Sequence[float]) -> Iterator[Row]:
+    """Rows of the table `certified_accuracy`."""
+    for accuracy in claim.accuracies(radii):
+        bound = claim.is_lower_bound(accuracy["radius"])
+        yield {**claim.columns, **accuracy, "factor": claim.factor, "lower_bound": bound}
+
+
+def _accuracies(stored: Stored) -> Iterator[Row]:
+    radii = [float(radius) for radius in stored.plan.study.report["radii"]]
+    for claim in stored.once(claims):
+        yield from accuracy_rows(claim, radii)
+
+
+def _curves(stored: Stored) -> Iterator[Row]:
+    for claim in stored.once(claims):
+        named = {column: claim.columns[column] for column in _CURVE}
+        radii = np.linspace(0, max(1.02 * claim.radius.max(), 1e-3), POINTS)
+        yield from ({**named, **accuracy} for accuracy in claim.accuracies(radii))
+
+
+def _averages(stored: Stored) -> Iterator[Row]:
+    for claim in stored.once(claims):
+        yield {**claim.columns, **claim.average()}
+
+
+_CURVE = (*CLAIMED, "rigorous")
+ACCURACY = Table(
+    "certified_accuracy",
+    (
+        *(*CLAIMED, "radius", "certified_accuracy", "low", "high", "images", "alpha", "n", "rigorous"),
+        *("precision", "stopping", "lower_bound", "largest_radius", "factor", "source", "source_n"),
+    ),
+    _accuracies,
+)
+CURVE = Table("radius_accuracy", (*_CURVE, "radius", "certified_accuracy", "low", "high"), _curves)
+AVERAGE = Table(
+    "average_certified_radius",
+    (
+        *(*CLAIMED, "acr", "acr_se", "low", "high", "images", "alpha", "n", "rigorous", "precision"),
+        *("stopping", "lower_bound", "largest_radius", "source", "source_n"),
+    ),
+    _averages,
+)

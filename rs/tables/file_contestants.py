@@ -32,7 +32,7 @@ _MOST_VOTES, _LARGEST_ALPHA = 10**9, 0.5
 _WORDS = {"certificate": "certificate", "smoothing": "noise", "alpha": "alpha", "n": "votes"}
 
 
-def of_file(path: Path, sigma: float | None = None) -> Contestant:
+def of_file(path: Path, sigma: float | None) -> Contestant:
     """A contestant from a log, or from an images.parquet or its folder; sigma is that of a log."""
     return of_images(path) if has_images(path) else of_log(path, sigma)
 

@@ -49,20 +49,20 @@ def _check_run(plan: Plan, planned: PlannedRun) -> list[Path]:
         check(path, provenance, planned.spec, None, checksums.KEY in provenance)
     if planned.calibration:
         calibration = read_calibration(planned.calibration)
-        spec = plan.job("calibrate", str(planned.calibration)).spec
+        spec = plan.maker(planned.calibration).spec
         provenance = calibration.get("provenance")
         check(planned.calibration, provenance, spec, network, checksums.KEY in calibration)
     for observation in planned.observations:
-        stages = [("attack", path) for path in observation.attacks]
+        paths = [*observation.attacks]
         if observation.certified:
-            check_certified(observation.certified, plan.job("certify", str(observation.certified)).spec)
-            stages.append(("certify", observation.certified))
+            check_certified(observation.certified, plan.maker(observation.certified).spec)
+            paths.append(observation.certified)
         if observation.distributional:
-            stages.append(("distributional", observation.distributional))
-        for stage, path in stages:
+            paths.append(observation.distributional)
+        for path in paths:
             provenance = read_table(path)[1]
             checked = checksums.KEY in provenance and provenance.get("content", "checked") == "checked"
-            check(path, provenance, plan.job(stage, str(path)).spec, network, checked)
+            check(path, provenance, plan.maker(path).spec, network, checked)
     return unchecked
 
 

@@ -64,7 +64,7 @@ def _of_run(plan: Plan, planned: PlannedRun) -> Iterator[Row]:
 
 def _certified(plan: Plan, path: Path) -> Iterator[Row]:
     """A row for the draws, as far as the file describes them, and one for the file."""
-    job = plan.job("certify", str(path))
+    job = plan.maker(path)
     provenance = read_table(path)[1]
     drawn = provenance.get("drawn") or {}
     facts = {**drawn, **{key: ", ".join(drawn.get(key) or ()) for key in ("commit", "device")}}

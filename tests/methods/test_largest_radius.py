@@ -24,8 +24,7 @@ from rs.report.certified import certified_section
 from rs.settings.sampling import Stop
 from rs.stages.certified_rows import largest_radius
 from rs.statistics.draws import Draws
-from rs.tables import certified_accuracy
-from rs.tables.certified import claims_of
+from rs.tables.certified import accuracy_rows, claims_of
 from rs.tables.noise import smoothed_with
 
 NOISE = Gaussian(0.5)
@@ -99,7 +98,7 @@ def test_tables_and_page_tell_it(tmp_path):
     for name, most in (("cohen", 1.2345), ("dual", 0.5)):
         frame = pd.DataFrame(votes).assign(certificate=name, largest_radius=most, **claims)
         (claim,) = claims_of(frame, named)
-        rows["certified_accuracy"] += certified_accuracy.rows_of(claim, [0.0, 1.0])
+        rows["certified_accuracy"] += accuracy_rows(claim, [0.0, 1.0])
         rows["average_certified_radius"].append({**claim.columns, **claim.average()})
     for name, found in rows.items():
         table = pd.DataFrame(found)
