@@ -69,12 +69,9 @@ def made_by_other_code(plan: Plan, run: str | None, stages: list[str]) -> list[O
     """The finished files of a plan that count as made by other code than today's. Raises UserError for an
     unknown run, and for a damaged file.
     """
-    labels = {planned.id: f"{planned.run.label} seed {planned.run.seed}" for planned in plan.runs}
-    named = [planned.id for planned in plan.runs if run in (None, planned.run.label)]
-    targets = {job.target for one in named for job in plan.of_run(one)}
-    if not named:
-        known = ", ".join(dict.fromkeys(planned.run.label for planned in plan.runs))
-        raise UserError(f"{plan.study.files[0]}: no run is labelled {run!r}; runs: {known}")
+    labels = {planned.id: planned.title for planned in plan.runs}
+    chosen = plan.runs if run is None else plan.labelled(run)
+    targets = {job.target for planned in chosen for job in plan.of_run(planned.id)}
     others: dict[tuple[str, ...], Other] = {}
     for job in in_order(plan):
         path = job.target

@@ -28,8 +28,8 @@ import numpy as np
 
 from rs.cli.audited_tables import NothingToAudit, Subject, subjects
 from rs.cli.logs import found_logs
-from rs.cli.marked import within
 from rs.cli.mistakes import table
+from rs.cli.text_table import between_marks
 from rs.errors import UserError, plural
 from rs.provenance.files import write_text
 from rs.statistics.attainable import MOST
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
     """Prints facts and findings. Raises UserError for unreadable files, Found where something is found."""
     if args.mistakes:
         if args.write:
-            write_text(args.write, within(args.write, "mistakes", table()))
+            write_text(args.write, between_marks(args.write, "mistakes", table()))
         else:
             print(table(), end="")
         return

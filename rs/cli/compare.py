@@ -223,7 +223,7 @@ def _observed(files: list[Path], requested: list[str | None], args: argparse.Nam
     from rs.study.study import Study
 
     plan, named = Plan(Study(files)), "+".join(map(str, files))
-    runs = list(dict.fromkeys(p.run.label for p in plan.runs))
+    runs = plan.labels
     labels = [*runs, *(log.label for log in plan.logs)]
     for label in requested:
         if label is not None and label not in labels:

@@ -147,10 +147,7 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
     """
     check_name(args.out, "export-log: --out")
     study = plan.study.files[0]
-    labels = list(dict.fromkeys(p.run.label for p in plan.runs))
-    if args.run not in labels:
-        raise UserError(f"{study}: no active run is labelled {args.run!r}; runs: {', '.join(labels)}")
-    runs = {p.run.seed: p for p in plan.runs if p.run.label == args.run}
+    runs = {planned.run.seed: planned for planned in plan.labelled(args.run)}
     planned = _only(f"{study}: runs.{args.run}", "--seed", runs, args.seed)
     noises = {describe(o.noise): o.certified for o in planned.observations if o.certified}
     if not noises:
@@ -158,7 +155,7 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
     path = _only(f"{study}: runs.{args.run}", "--smoothing", noises, args.smoothing)
     frame, metadata = read_certified(plan.existing(path))
     network = read_model_manifest(planned.manifest)["sha256"]
-    belongs(path, metadata, plan.job("certify", str(path)).spec, network)
+    belongs(path, metadata, plan.maker(path).spec, network)
     groups = {str(name): group for name, group in frame.groupby("certificate", sort=False)}
     chosen = _only(f"{study}: runs.{args.run}", "--certificate", groups, args.certificate)
     write(args.out, {str(name): column.to_numpy() for name, column in chosen.items()})

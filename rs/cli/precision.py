@@ -67,13 +67,10 @@ def run(args: argparse.Namespace) -> None:
         if not 1 <= value <= most:
             raise UserError(f"precision: {option} must be a whole number from 1 to {most}")
     plan = Plan(Study(args.study))
-    labels = dict.fromkeys(planned.run.label for planned in plan.runs)
-    if args.run is not None and args.run not in labels:
-        raise UserError(f"{args.study[0]}: no run {args.run!r}; runs: {', '.join(labels)}")
     trained = [
         (planned, observation)
-        for planned in plan.runs
-        if args.run in (None, planned.run.label) and (planned.manifest).is_file()
+        for planned in (plan.runs if args.run is None else plan.labelled(args.run))
+        if planned.manifest.is_file()
         for observation in planned.observations
         if observation.certified
     ]
@@ -94,7 +91,8 @@ def run(args: argparse.Namespace) -> None:
                 (args.images, args.n),
                 device,
             )
-        spec = plan.job("certify", str(observation.certified)).spec
+        assert observation.certified is not None
+        spec = plan.maker(observation.certified).spec
         print(f"\n{planned.run.label}, smoothing noise {observation.noise}")
         print(text(compared, spec["certificates"], observation.noise, plan.study.report["radii"]))
 

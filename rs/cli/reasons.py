@@ -13,7 +13,7 @@ from typing import Any
 from rs.cli.acceptance import made_by_other_code
 from rs.errors import UserError
 from rs.plan import records
-from rs.plan.jobs import RESULTS, Job, PlannedRun
+from rs.plan.jobs import RESULTS, Job
 from rs.plan.plan import Plan
 from rs.plan.staleness import provenance_of
 from rs.provenance.digests import canonical
@@ -40,12 +40,12 @@ def edited(plan: Plan) -> Iterator[str]:
     former, makers = _last_networks(plan), {job.target: job for job in plan.all_jobs()}
     runs: dict[str, list[str]] = {}
     for planned in plan.runs:
-        was = former.get(_name(planned))
+        was = former.get(planned.title)
         job = makers.get(planned.manifest)
         if was in (None, planned.network) or job is None or job.target.is_file():
             continue
         if changes := _changes(RESULTS / "runs" / str(was) / "model.json", job):
-            runs.setdefault(_named(changes), []).append(_name(planned))
+            runs.setdefault(_named(changes), []).append(planned.title)
     for named, names in runs.items():
         yield f"{', '.join(names)}: other settings than in the last tables: {named}"
 
@@ -98,10 +98,6 @@ def of_other_code(plan: Plan, files: list[Path]) -> list[str]:
             accept = f"what has changed, and how to keep them: rs accept --study {study}"
             return [f"stale: made by other code: {stages}, and what is made from these; {accept}"]
     return []
-
-
-def _name(planned: PlannedRun) -> str:
-    return f"{planned.run.label} seed {planned.run.seed}"
 
 
 def _last_networks(plan: Plan) -> dict[str, str]:

@@ -17,7 +17,6 @@ from typing import IO
 
 from rs.cli.slice_archives import take_manifest
 from rs.errors import UserError
-from rs.plan.job_logs import log_of
 from rs.plan.jobs import RESULTS, Job
 from rs.plan.plan import Plan
 from rs.plan.staleness import inputs_digest, is_current
@@ -52,7 +51,7 @@ class Waiting:
 
     @property
     def log(self) -> Path:
-        return log_of(self.job)
+        return self.job.log
 
     @property
     def name(self) -> str:

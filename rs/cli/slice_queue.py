@@ -60,8 +60,7 @@ class Entry:
 
 def _above(plan: Plan, jobs: Iterable[Job]) -> Iterator[Job]:
     """These jobs and all that their files come from."""
-    makers = {path: job for job in plan.all_jobs() for path in job.outputs.values()}
-    todo, seen = list(jobs), set[Path]()
+    makers, todo, seen = plan.makers(), list(jobs), set[Path]()
     while todo:
         job = todo.pop()
         if job.target not in seen:

@@ -79,8 +79,7 @@ def run(args: argparse.Namespace) -> None:
     every = of_run if args.run else plan.jobs[args.stage].values()
     chosen = [job for job in every if job.stage == args.stage]
     if not chosen:
-        runs = ", ".join(dict.fromkeys(p.run.label for p in plan.runs))
-        advice = f" for run {args.run!r}; runs: {runs}" if args.run else ""
+        advice = f" for run {args.run!r}; runs: {', '.join(plan.labels)}" if args.run else ""
         raise UserError(f"{args.study[0]}: no {args.stage} job{advice}")
     for job in chosen:  # before the first of them has computed for hours
         if args.again or not _is_current(job):

@@ -39,7 +39,7 @@ def status(plan: Plan, files: list[Path]) -> str:
         judged = list(by_dry_run(plan, files))
     sharing: dict[str, list[str]] = defaultdict(list)  # folder -> the runs of one network
     for p in plan.runs:
-        sharing[p.network].append(f"{p.run.label} seed {p.run.seed}")
+        sharing[p.network].append(p.title)
     labels = {folder: ", ".join(runs) for folder, runs in sharing.items()}
     counts: dict[str, Counter[str]] = {"data": Counter(), **{label: Counter() for label in labels.values()}}
     for path, kind in judged:

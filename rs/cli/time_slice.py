@@ -156,12 +156,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pack", type=Path, metavar="FOLDER", help="write archives of the results here")
 
 
+@_interruptible()
 def run(args: argparse.Namespace) -> None:
-    with _interruptible():
-        _run(args)
-
-
-def _run(args: argparse.Namespace) -> None:
     started, since = time.monotonic(), time.time()
     if not args.minutes > 0 or args.slots < 1:  # both are false for nan
         raise UserError(f"slice: --minutes {args.minutes:g}: must be above 0, and --slots at least 1")

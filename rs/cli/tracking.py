@@ -49,7 +49,7 @@ def follow(plan: Plan, every: float) -> None:
     if not 0 < every < math.inf:
         raise UserError("follow: --every: must be a number of seconds above 0")
     trained = [planned for planned in plan.runs if planned.run.trained]
-    runs = {p.id: (f"{p.run.label} seed {p.run.seed}", p.folder) for p in trained}
+    runs = {p.id: (p.title, p.folder) for p in trained}
     print(
         f"following {plural(len(runs), 'training')} until each has its network (Ctrl-C ends it)", flush=True
     )

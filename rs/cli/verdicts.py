@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rs.cli import from_logs
-from rs.cli.marked import within
 from rs.cli.rederive import certified, read_list
 from rs.cli.tabled_studies import current, is_demo, readable, shipped
+from rs.cli.text_table import between_marks
 from rs.cli.verdicts_text import page, text, totals
 from rs.errors import UserError
 from rs.plan import rules
@@ -83,7 +83,7 @@ class StudyResults:
 def run(args: argparse.Namespace) -> None:
     rules.require("verdicts")
     for path in args.write:  # before the minutes of work
-        within(path, "verdicts", "")
+        between_marks(path, "verdicts", "")
     if args.from_logs:
         from_logs.keep()
     results = list(everything(args.kept, args.paper))
@@ -99,7 +99,8 @@ def run(args: argparse.Namespace) -> None:
     for path in args.write:
         whole = len(args.write) == 1 or path != args.write[-1]
         write_text(
-            path, within(path, "verdicts", page(numbers, claims, whole) + from_logs.page(others, whole))
+            path,
+            between_marks(path, "verdicts", page(numbers, claims, whole) + from_logs.page(others, whole)),
         )
     if args.write:
         return

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def sentences(plan: Plan) -> Iterator[str]:
     """A sentence for each training of the plan that diverged the last time it ran."""
-    labels = {p.network: f"{p.run.label} seed {p.run.seed}" for p in reversed(plan.runs)}
+    labels = {p.network: p.title for p in reversed(plan.runs)}
     for target, job in plan.jobs["train"].items():
         path = Path(target).with_name(DIVERGED)
         if not path.is_file() or _trained_since(path):

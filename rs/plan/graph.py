@@ -31,6 +31,10 @@ class JobGraph:
         """The job whose target is `path`."""
         return self._by_target[str(path)]
 
+    def makers(self) -> dict[Path, Job]:
+        """The job that makes each file."""
+        return {path: job for job in self.all_jobs() for path in job.outputs.values()}
+
     def all_jobs(self) -> Iterator[Job]:
         """All jobs, in the order of the stages."""
         for jobs in self.jobs.values():

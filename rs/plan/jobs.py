@@ -65,6 +65,22 @@ class Job:
         return next(iter(self.outputs.values()))
 
     @property
+    def log(self) -> Path:
+        """Its log, which no other job has: Snakemake (whose rules name it) and `rs slice` write the same one.
+
+        `log/STAGE-TARGET.txt` in the run's folder, without the target where a run has one job of the stage;
+        draws are many and have a folder of their own. A data set has one job.
+        """
+        kind, name, *below = self.target.relative_to(RESULTS).with_suffix("").parts
+        folder = RESULTS / kind / name
+        if kind == "data":
+            return folder / "log.txt"
+        own = "-".join(below[1:])  # below[0] is the folder of the stage's files
+        if self.stage == "sample":
+            return folder / "log" / self.stage / f"{own}.txt"
+        return folder / "log" / ("-".join(filter(None, (self.stage, own))) + ".txt")
+
+    @property
     def params(self) -> str:
         """The tracked parameter of the job's rule: canonical JSON of its spec."""
         return dumps(self.spec)
@@ -145,6 +161,11 @@ class PlannedRun:
 
     def __post_init__(self) -> None:
         self.id = self.id or self.network
+
+    @property
+    def title(self) -> str:
+        """The run as the study's reader knows it."""
+        return f"{self.run.label} seed {self.run.seed}"
 
     @property
     def folder(self) -> Path:

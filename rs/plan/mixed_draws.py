@@ -105,7 +105,7 @@ def draws_of(plan: Plan) -> Iterator[Draws]:
         if certify.outputs["certified"].exists():
             continue
         files = certify.reads()
-        jobs = [plan.job("sample", str(path)) for path in files]
+        jobs = [plan.maker(path) for path in files]
         there: dict[str, list[Path]] = {}
         for path, job in zip(files, jobs, strict=True):
             name = class_of(path, job.code) if path.is_file() else None

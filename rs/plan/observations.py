@@ -180,8 +180,8 @@ class Observer:
         subset = Subset(**self.study.test)
         key = (first.folder, subset.first, subset.skip)
         if key not in self.kept:
-            stated, run = first.sampling["images_per_shard"], first.planned.run
-            label = f"{run.label} seed {run.seed}, {noise_slug(first.noise)}"
+            stated = first.sampling["images_per_shard"]
+            label = f"{first.planned.title}, {noise_slug(first.noise)}"
             arguments = (first.folder, label, stated, subset, self._test_size())
             self.kept[key] = shards_of(*arguments, self.running.get(key))
         return self.kept[key].images

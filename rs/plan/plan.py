@@ -104,6 +104,18 @@ class Plan(JobGraph):
     def tables(self) -> Path:
         return self.folder / "tables"
 
+    @property
+    def labels(self) -> list[str]:
+        """The labels of the active runs, each once."""
+        return list(dict.fromkeys(planned.run.label for planned in self.runs))
+
+    def labelled(self, label: str) -> list[PlannedRun]:
+        """The runs of a label, one per seed. Raises UserError where none is active."""
+        if label not in self.labels:
+            known = ", ".join(self.labels)
+            raise UserError(f"{self.study.files[0]}: no active run is labelled {label!r}; runs: {known}")
+        return [planned for planned in self.runs if planned.run.label == label]
+
     def table_files(self) -> list[Path]:
         return [self.tables / f"{name}.parquet" for name in TABLES]
 

@@ -15,6 +15,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rs.errors import plural
@@ -109,18 +110,18 @@ def missing(plan: Plan) -> list[Job]:
     if not todo:
         return []
     jobs = whole(plan)
-    makers = {str(path): job for job in jobs for path in job.outputs.values()}
+    makers = plan.makers()
     needed: dict[int, Job] = {}
     while todo:
-        job = makers.get(str(todo.pop()))
+        job = makers.get(todo.pop())
         if job is not None and id(job) not in needed:
             needed[id(job)] = job
             todo += [path for path in job.needs() if not path.exists()]
-    anew: set[str] = set()
+    anew: set[Path] = set()
     waiting = []
     for job in jobs:
-        if id(job) in needed or any(str(path) in anew for path in job.needs()):
-            anew |= {str(path) for path in job.outputs.values()}
+        if id(job) in needed or not anew.isdisjoint(job.needs()):
+            anew.update(job.outputs.values())
             waiting.append(job)
     return waiting
 

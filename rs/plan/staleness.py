@@ -199,13 +199,13 @@ def _in_order(plan: Plan) -> Iterator[tuple[list[Path], list[Path], Callable[[],
 
 def in_order(plan: Plan) -> Iterator[Job]:
     """All jobs, each after the jobs whose outputs it reads, sorted by the number of steps before them."""
-    makers = {str(path): job for job in plan.all_jobs() for path in job.outputs.values()}
+    makers = plan.makers()
     steps: dict[str, int] = {}
 
     def step(job: Job) -> int:
         target = str(job.target)
         if target not in steps:
-            above = {id(m): m for path in job.reads() if (m := makers.get(str(path))) is not None}
+            above = {id(m): m for path in job.reads() if (m := makers.get(path)) is not None}
             steps[target] = 1 + max(map(step, above.values()), default=0)
         return steps[target]
 

@@ -53,16 +53,17 @@ def settings(plan: Plan) -> list[tuple[str, str]]:
 
 def _of_runs(plan: Plan) -> Iterator[tuple[str, str]]:
     for planned in plan.runs:
-        run = f"{planned.run.label} seed {planned.run.seed}"
         id, label, attacks, *more = plan.shown(planned)
-        yield f"run {run}", digest([id, label, *more], 12)
+        yield f"run {planned.title}", digest([id, label, *more], 12)
         uses: dict[Path, list[Any]] = {}
         for observation in planned.observations:
             for path, use in zip(observation.attacks, attacks, strict=True):
                 uses.setdefault(path, []).append(use)
         for path in plan.tabled_files(planned.id):
             name = "network" if path.parent == planned.folder else path.parent.name
-            yield from ((f"{name} of {run}", digest([str(path), use], 12)) for use in uses.get(path, [None]))
+            yield from (
+                (f"{name} of {planned.title}", digest([str(path), use], 12)) for use in uses.get(path, [None])
+            )
 
 
 def difference(plan: Plan) -> Difference | None:

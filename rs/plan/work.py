@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from rs.plan.jobs import Job
@@ -40,11 +39,6 @@ def work_of(plan: Plan, job: Job) -> Iterator[Work]:
     by_stage |= {"calibrate": _calibrate, "distributional": _distributional}
     if job.stage in by_stage:
         yield from by_stage[job.stage](plan, job)
-
-
-def _trained(plan: Plan, manifest: Any) -> Job:
-    """The job that makes a network."""
-    return plan.maker(Path(manifest))
 
 
 def network_of(
@@ -117,7 +111,7 @@ def image_bytes(plan: Plan) -> int:
 def _form(plan: Plan, job: Job, manifest: Any) -> Network:
     form = requested_form(job.spec)
     inference = form["precision"], form["compiled"], form.get("engine", "torch")
-    return network_of(plan, _trained(plan, manifest), *inference)
+    return network_of(plan, plan.maker(manifest), *inference)
 
 
 def _sample(plan: Plan, job: Job) -> Iterator[Work]:
@@ -217,7 +211,7 @@ def _judged(
 
 
 def _calibrate(plan: Plan, job: Job) -> Iterator[Work]:
-    trained = _trained(plan, job.inputs["model"])
+    trained = plan.maker(job.inputs["model"])
     settings = defaults(section("calibration"), job.spec)
     images = len(Subset(**settings["images"]).positions(trained_images(plan, trained)))
     network, steps, samples = network_of(plan, trained, "float32"), settings["steps"], settings["samples"]
@@ -228,7 +222,7 @@ def _calibrate(plan: Plan, job: Job) -> Iterator[Work]:
 def _distributional(plan: Plan, job: Job) -> Iterator[Work]:
     """Ascents at every gamma and in every ball, and the losses at their ends, for both adversaries."""
     settings = defaults(section("distributional"), job.spec)
-    network = network_of(plan, _trained(plan, job.inputs["model"]), "float32")
+    network = network_of(plan, plan.maker(job.inputs["model"]), "float32")
     images = len(Subset(**settings["images"]).positions(plan.data_facts["x-sizes"]["test"]))
     batches = math.ceil(images / max(1, TOGETHER // settings["samples"]))
     balls = len([r for r in settings["attack_radii"] if r > 0])

@@ -145,7 +145,7 @@ def test_acceptances_that_were_edited_are_one_line(old, capsys):
 
 def test_an_unknown_run_is_one_line(old, capsys):
     assert cli.main(["accept", "--study", "study.yaml", "--run", "nobody"]) == 1
-    assert "no run is labelled 'nobody'; runs: gaussian, nal" in capsys.readouterr().err
+    assert "no active run is labelled 'nobody'; runs: gaussian, nal" in capsys.readouterr().err
 
 
 def test_files_of_before_device_classes_are_extended_on_their_device(old, capsys):

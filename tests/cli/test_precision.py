@@ -140,7 +140,7 @@ def test_what_cannot_be_compared_is_one_line(tmp_path, monkeypatch, capsys, tiny
     study = str(write_study(tmp_path / "s.yaml", tiny))
     for extra, wrong in (
         ([], "no trained run with a certificate yet"),
-        (["--run", "nobody"], "no run 'nobody'; runs: "),
+        (["--run", "nobody"], "no active run is labelled 'nobody'; runs: "),
         (["--n", "0"], "--n must be a whole number from 1"),
     ):
         assert main(["precision", "--study", study, *extra]) == 1

@@ -12,7 +12,7 @@ from two_studies import ENTRY, make_two_studies
 
 from rs.cli import from_logs
 from rs.cli.main import main
-from rs.cli.marked import within
+from rs.cli.text_table import between_marks
 from rs.cli.verdicts import claims_of, everything, numbers_of
 from rs.cli.verdicts_text import page, text, totals
 from rs.cli.why import chain
@@ -226,7 +226,7 @@ def test_the_committed_totals_are_what_the_committed_evidence_gives(monkeypatch)
     for name, whole in (("docs/evidence/verdicts.md", True), ("README.md", False)):
         text = Path(name).read_text()
         summary = page(numbers, claims, whole) + from_logs.page(others, whole)
-        assert within(Path(name), "verdicts", summary) == text, f"{name}: run make evidence"
+        assert between_marks(Path(name), "verdicts", summary) == text, f"{name}: run make evidence"
     counted = totals(numbers, claims)
     assert counted["numbers"]["zero by construction"] == 450  # 8 of them beside a second reading of Table 6
     lines = list(chain("nal-gpu/nal-table-1/nal-gamma=1.5/epsilon"))

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 from rs.cli.slice_queue import jobs_of, read_queue
-from rs.plan.job_logs import log_of
 from rs.plan.jobs import Job
 from rs.plan.stages import STAGES
 
@@ -28,12 +27,12 @@ def test_a_job_has_the_log_of_its_rule():
         pattern = names.get(output[1], output[1])
         wildcards = {name: f"{name}-0p5" for name in re.findall(r"{(\w+)}", pattern)}
         job = Job(stage.name, {}, (), outputs={"first": Path(pattern.format(**wildcards))})
-        assert log_of(job) == Path(log[1].format(**wildcards))
+        assert job.log == Path(log[1].format(**wildcards))
 
 
 def test_no_two_jobs_of_the_shipped_queue_share_a_log():
     with contextlib.chdir(CHECKOUT):
         jobs = jobs_of(read_queue(Path("config/gpu/queue.yaml")))
-    logs = [log_of(waiting.job) for waiting in jobs]
+    logs = [waiting.job.log for waiting in jobs]
     assert sum(waiting.job.stage == "train" for waiting in jobs) > 50
     assert len(logs) == len(set(logs))
