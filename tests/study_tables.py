@@ -91,7 +91,8 @@ def frames() -> dict[str, pd.DataFrame]:
                         "accuracy": hits / IMAGES,
                         "low": float(low),
                     }
-                    | {"high": float(high), "images": IMAGES, "judge": "majority of 1,000 votes"}
+                    | {"high": float(high), "images": IMAGES, "judge": "1000", "access": "white-box"}
+                    | {"samples": 1, "steps": 10.0, "shares": "none", "excess": None, "panel": "pgd_l2"}
                 )
             if objective == "nal":
                 tables["calibration"].append(
@@ -128,6 +129,7 @@ def frames() -> dict[str, pd.DataFrame]:
                 tables["training"].append(
                     {
                         "run": run,
+                        "label": label,
                         "epoch": epoch,
                         "loss": loss,
                         "train_accuracy": 1 - 0.35 * loss,

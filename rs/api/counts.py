@@ -75,7 +75,7 @@ def counts_of(
     verb: str,
     noise: dict[str, Any],
     dimension: int,
-    uniform: ArrayLike | None = None,
+    uniform: ArrayLike | None,
 ) -> Counts:
     """Checks `Counts`, or a pair of selection and estimation votes, each [N, classes] or [classes]."""
     if isinstance(votes, Counts):

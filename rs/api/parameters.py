@@ -31,7 +31,7 @@ def keywords(call: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def no_such(
-    verb: str, key: str, allowed: Sequence[str], elsewhere: Mapping[str, Iterable[str]] | None = None
+    verb: str, key: str, allowed: Sequence[str], elsewhere: Mapping[str, Iterable[str]] | None
 ) -> UserError:
     """The error of a keyword that is none of `allowed`. It names the one that is meant: by its name elsewhere
     in the field, by its letters, or as one of another call (`elsewhere`: call -> its keywords).
@@ -65,8 +65,8 @@ def owned(
     parameters: Mapping[str, Any],
     chosen: dict[str, dict[str, Any]],
     facts: dict[str, dict[str, Any]],
-    fixed: Iterable[str] = (),
-    beside: Sequence[str] = (),
+    fixed: Iterable[str],
+    beside: Sequence[str],
     elsewhere: Mapping[str, Iterable[str]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The methods, with each of `parameters` assigned to the method that has it; methods of roles in `fixed`

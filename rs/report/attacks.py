@@ -43,7 +43,7 @@ class Folded(Table):
 def judge_name(judge: Any) -> str:
     if str(judge) == "base":
         return "the base classifier without noise"
-    return f"the majority of {int(judge):,} fresh votes" if str(judge).isdigit() else str(judge)
+    return f"the majority of {int(judge):,} fresh votes"
 
 
 def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
@@ -62,17 +62,15 @@ def attacks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
             " Bold: more accurate than every other run under the same noise and attack, image by image, "
             "beyond the noise of the test images."
         )
-    frame = frame.assign(judge=frame["judge"].map(judge_name))
-    if "shares" in frame:
-        frame = frame.assign(shares=frame["shares"].map(_SHARES))
-    if "excess" in frame:
-        frame = frame.assign(excess=frame["excess"].map(lambda e: None if pd.isna(e) else float(down(e))))
+    frame = frame.astype({"samples": "Int64"}).assign(
+        judge=frame["judge"].map(judge_name),
+        shares=frame["shares"].map(_SHARES),
+        excess=frame["excess"].map(lambda e: None if pd.isna(e) else float(down(e))),
+    )
     words = {"images": "{} test images", "samples": "{} noise samples per step (EOT)", "access": "{}"}
     words |= {"judge": "judged by {}", "shares": "{}"}
     words |= {"excess": "minimal attacks end at least {} beyond the decision boundary, on average"}
     for norm, part in frame.groupby("norm", sort=False):
-        if "samples" in part:
-            part = part.astype({"samples": "Int64"})
         note, extra = constants(part, words)
         texts = [c for c in ("access", "judge", "shares") if c in extra]
         shared, keys = once(part, ["run", "label", "smoothing", "attack", *texts])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pandas as pd
 from rs.report.html_table import How, Section, Table, down, text_cell, up
 from rs.report.names import read
 from rs.report.numerals import MINUS, printed
+from rs.report.provenance import traced
 from rs.tables.conditions import AGAINST
 
 
@@ -41,12 +41,10 @@ def claims_section(tables: Path) -> Section:
 
 
 def _how(first: Any, rows: pd.DataFrame) -> How | None:
-    """The rows behind a claim, and the command that explains it completely."""
+    """The rows behind a claim."""
     evidence = ", ".join(dict.fromkeys(e for e in rows["evidence"] if isinstance(e, str) and e))
     lines = [("from the rows", evidence)] if evidence else []
-    if isinstance(first["address"], str):
-        lines.append(("trace it with", f"rs why {shlex.quote(first['address'])}"))
-    return How(f"how-claim-{first['id']}", str(first["claim"]), tuple(lines)) if lines else None
+    return traced(f"how-claim-{first['id']}", str(first["claim"]), lines, first["address"])
 
 
 def rests_on(rows: Sequence[Mapping[Any, Any]], verdict: str) -> str:

@@ -48,7 +48,7 @@ def curves(
     published, runs = read(tables, "published"), read(tables, "runs")
     images = dict(iter(frame.groupby(_CLAIM, sort=False)))
     heads = frame.drop_duplicates(_CLAIM).reset_index(drop=True)
-    settings = FigureSettings.of(report) if report else FigureSettings()
+    settings = FigureSettings.of(report)
     panels = [_panel(panel, images, published, seeds) for panel in certified_panels(heads, runs, settings)]
     thumbnails = {
         str(row["image"]): thumbnail(row["pixels"], row["shape"])

@@ -64,7 +64,7 @@ def _from(line: str, start: int, longest: int) -> str:
     )
 
 
-def style(colour: int, marker: int = 1) -> dict[str, Any]:
+def style(colour: int, marker: int) -> dict[str, Any]:
     """One of 6 colours and 27 markers: none, then filled, then hollow ones."""
     turn = marker % (2 * len(_MARKERS) - 1)
     drawn = {

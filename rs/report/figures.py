@@ -190,10 +190,8 @@ def _draw(tables: Path, out: Path, report: Mapping[str, Any] | None) -> list[Pat
         certified = read(tables, "certified_accuracy")
     training, examples = read(tables, "training"), read(tables, "examples")
     distributional = read(tables, "distributional")
-    if not training.empty and "label" not in training:
-        training = training.merge(runs[["run", "label"]], on="run")
     labels = list(dict.fromkeys(x for f in (runs, certified, empirical) if not f.empty for x in f.label))
-    styled, settings = styles(runs, labels), FigureSettings.of(report) if report else FigureSettings()
+    styled, settings = styles(runs, labels), FigureSettings.of(report)
     paths: list[Path] = []
     if not certified.empty:
         panels = certified_panels(certified, runs, settings)

@@ -38,8 +38,10 @@ class FigureSettings:
     groups: tuple[Group, ...] = ()
 
     @classmethod
-    def of(cls, report: Mapping[str, Any]) -> FigureSettings:
-        """From a study's `report`, with its defaults."""
+    def of(cls, report: Mapping[str, Any] | None) -> FigureSettings:
+        """From a study's `report` with its defaults; without one, the defaults."""
+        if not report:
+            return cls()
         groups = []
         for group in report["groups"]:
             colour, look = (None if group[key] is None else tuple(group[key]) for key in ("colour", "style"))

@@ -5,6 +5,7 @@ opens. It comes from the table `provenance`; older studies without that table ha
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,13 @@ def explained(
                     row[at] = dataclasses.replace(row[at], how=how)
                 opened |= {cell.how.id: cell.how for cell in row if isinstance(cell, Cell) and cell.how}
     return list(opened.values())
+
+
+def traced(id: str, title: str, lines: list[tuple[str, str]], address: Any) -> How | None:
+    """`lines`, and the command that explains the number or claim of this address completely."""
+    if isinstance(address, str):
+        lines = [*lines, ("trace it with", f"rs why {shlex.quote(address)}")]
+    return How(id, title, tuple(lines)) if lines else None
 
 
 def _of_labels(provenance: pd.DataFrame, files: Sequence[str], overrides: Mapping[str, Any]) -> Iterator[How]:

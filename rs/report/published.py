@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pandas as pd
 from rs.report.html_table import DASH, Cell, How, Section, Table, bound, down, interval, number, text_cell
 from rs.report.names import read
 from rs.report.numerals import printed
+from rs.report.provenance import traced
 from rs.report.verdict_words import counted, verdict_words
 from rs.tables.verdict import STATUSES
 
@@ -61,10 +61,8 @@ def published_section(tables: Path) -> Section:
 
 
 def _how(i: int, metric: str, row: Mapping[Any, Any]) -> How | None:
-    """The rows behind a verdict, and the command that explains it completely."""
+    """The rows behind a verdict."""
     words = {"evidence": "from the rows", "settings": "other settings:"}
     lines = [(word, row[key]) for key, word in words.items() if isinstance(row.get(key), str) and row[key]]
-    if isinstance(row.get("address"), str):
-        lines.append(("trace it with", f"rs why {shlex.quote(row['address'])}"))
     title = f"{row['paper']}, {row['table']}, {row['label']}: {metric}"
-    return How(f"how-published-{i}", title, tuple(lines)) if lines else None
+    return traced(f"how-published-{i}", title, lines, row.get("address"))

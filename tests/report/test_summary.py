@@ -86,7 +86,15 @@ def of_attacks(folder: Path, rows: list[dict[str, Any]], labels: dict[str, list[
     base = {"norm": 2.0, "accuracy": 0.5, "low": 0.4, "high": 0.6, **noise}
     every = [(label, attack, r) for attack, of in labels.items() for label in of for r in radii]
     found = [base | {"run": run, "label": run, "attack": attack, "radius": r} for run, attack, r in every]
-    found = [row | {"judge": "1000", "images": 100, "access": "white-box"} for row in found]
+    how = {
+        "judge": "1000",
+        "images": 100,
+        "access": "white-box",
+        "samples": 1,
+        "shares": "none",
+        "excess": None,
+    }
+    found = [row | how for row in found]
     return study_tables.write(
         folder, {"comparisons": pd.DataFrame(rows), "empirical_accuracy": pd.DataFrame(found)}
     )
