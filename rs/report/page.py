@@ -153,7 +153,7 @@ def _sections(
         checks_section(tables, seeds),
         calibration_section(tables),
         distributional_section(tables, seeds),
-        training_section(tables, runs, seeds),
+        training_section(tables, seeds),
         Section("examples", "Examples", empty="No attacked images were kept in this study."),
         runs_section(runs),
     ]

@@ -14,13 +14,12 @@ from rs.report.names import read
 _FIXED = ("dataset", "model", "objective", "noise", "seed", "epochs", "device", "precision")
 
 
-def training_section(tables: Path, runs: pd.DataFrame, seeds: Mapping[str, Any]) -> Section:
+def training_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     section = Section("training", "Training", empty="This study trained nothing.")
     frame = read(tables, "training")
     if frame.empty:
         return section
     section.lead = "Values of the last epoch. Losses of different objectives cannot be compared."
-    names = {str(r["run"]): str(r["label"]) for r in runs.to_dict("records")}
     outside = ("run", "label", "epoch", "seconds", "images_per_second")
     metrics = [str(c) for c in frame if c not in outside and frame[c].notna().any()]
     table = Table([("label", "text")] + [("seed", "number")] * bool(seeds) + [("epochs", "number")], [])
@@ -28,7 +27,7 @@ def training_section(tables: Path, runs: pd.DataFrame, seeds: Mapping[str, Any])
     table.columns += [("seconds", "number")] * ("seconds" in frame)
     for run, group in frame.groupby("run", sort=False):
         last = group.sort_values("epoch").iloc[-1]
-        row = [text_cell(names.get(str(run), run))] + [text_cell(seeds.get(str(run)))] * bool(seeds)
+        row = [text_cell(last["label"])] + [text_cell(seeds.get(str(run)))] * bool(seeds)
         row += [number(int(group["epoch"].nunique())), *(number(last[m]) for m in metrics)]
         table.rows.append([*row, *(number(float(group[c].sum())) for c in ("seconds",) if c in frame)])
     section.tables.append(table)
