@@ -20,9 +20,8 @@ from rs.provenance.digests import digest, digests_by_key, file_digest
 from rs.study import refusals, tracking_place
 from rs.study.certification_log import log_path, read_log
 from rs.study.claim_refusals import check_claims
-from rs.study.comparisons import check_comparisons
-from rs.study.figures import check_figures
 from rs.study.published import check_published
+from rs.study.report_refusals import check_comparisons, check_figures
 from rs.study.rerun import command
 from rs.study.schema import data_facts, method_schema, prune, section
 from rs.study.study import Study

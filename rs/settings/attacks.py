@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rs.settings.images import Subset
-from rs.settings.limits import Position, Seed, Votes
-from rs.settings.numbers import Radii
+from rs.settings.limits import Position, Radii, Seed, Votes
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rs.settings.limits import LARGEST, MOST_ENTRIES, NonNegative
-from rs.settings.numbers import Radii
+from rs.settings.limits import LARGEST, MOST_ENTRIES, NonNegative, Radii
 
 Bound = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 Reference = Annotated[str, Field(pattern=r"^(tests|docs)/[\w./-]+(::\w+)?$")]

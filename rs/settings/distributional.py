@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rs.settings.images import Subset
-from rs.settings.limits import Divisor, Samples, Seed, Share, Steps
-from rs.settings.numbers import Gammas, Radii
+from rs.settings.limits import Divisor, Gammas, Radii, Samples, Seed, Share, Steps
 
 NOISES = ("gaussian", "none")  # noises that its theorem covers
 

@@ -48,3 +48,6 @@ MOST_LABELS = 5000  # runs or logs that a file lists
 MOST_RUNS = 10_000  # of a study, after its sweeps and for all seeds
 MOST_IN_FOLDER = 2000  # draw files of one kind of one run; more make shared disks slow
 MOST_JOBS = 100_000  # of a study; Snakemake considers them all before it starts any
+
+Gammas = Annotated[tuple[Divisor, ...], Field(max_length=MOST_ENTRIES)]
+Radii = Annotated[tuple[NonNegative, ...], Field(max_length=MOST_ENTRIES)]

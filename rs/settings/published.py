@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rs.settings.images import Subset
-from rs.settings.limits import LARGEST, MOST_ENTRIES, MOST_LABELS, Images, Share
-from rs.settings.numbers import Radii
+from rs.settings.limits import LARGEST, MOST_ENTRIES, MOST_LABELS, Images, Radii, Share
 
 Labels = Annotated[tuple[str, ...], Field(max_length=MOST_LABELS)]
 Margin = Annotated[float, Field(gt=0, le=1)]

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rs.settings.limits import MOST_METHODS, Images, Positive, Seed, Share, Votes
-from rs.settings.numbers import Radii
+from rs.settings.limits import MOST_METHODS, Images, Positive, Radii, Seed, Share, Votes
 
 DEVICE_CLASS = r"^(cpu [a-z0-9_-]+|cuda \d+\.\d+)$"  # as rs.machine.device_class names them
 FORM = ("precision", "batch", "compiled")  # keys of Sampling that fix the inference form

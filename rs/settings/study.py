@@ -18,15 +18,18 @@ from rs.settings.limits import (
     MOST_METHODS,
     Divisor,
     Positive,
+    Radii,
     Seed,
     Share,
     Votes,
 )
-from rs.settings.numbers import Method, Radii
 from rs.settings.published import Agreement, Labels, PaperSettings, Published
 from rs.settings.sampling import Sampling
 from rs.settings.training import Training
 
+# A method (objective, noise, ...): its `name` and its hyperparameters. These are defined in the method's own
+# dataclass and checked through `rs/schema.json`.
+Method = dict[str, Any]
 Methods = Annotated[tuple[Method, ...], Field(max_length=MOST_METHODS)]
 Grid = Annotated[
     dict[str, Annotated[list[Any], Field(max_length=MOST_ENTRIES)]], Field(max_length=MOST_METHODS)
