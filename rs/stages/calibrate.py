@@ -11,8 +11,9 @@ Eq. (8) can also be read with the noise of the ascent's last step, as line 8 of 
 is in the cost, x_K = x_0 - mean_j z_j + grad l/(2 gamma), and over the draws ||x_K + z_j - x_0||^2 has the
 mean ||grad l||^2 / (4 gamma^2) + mean_j ||z_j - mean_i z_i||^2. The second term is d sigma^2 (1 - 1/r) in
 expectation. At r = 1 it is 0 and epsilon = ||grad l|| / (2 gamma) exactly, so a published epsilon may include
-this noise. At the r = 4 that Table 1 states it could not be below 1.21 for MNIST. This reading is
-rho_reused_noise; it makes sense for `noise_in_cost: true` and the `samples` r of the training.
+this noise. At r = 4, which the paper takes by default (section 5.1), it could not be below 1.21 for MNIST.
+This reading is rho_reused_noise; it makes sense for `noise_in_cost: true` and the `samples` r of the
+training.
 
 The cost that the ascent pays is the expectation over z, ||x - x_0||^2 + d sigma^2. NAL's Algorithm 1 averages
 over the r draws of a step instead (`noise_in_cost: true` here, whatever the run was trained with). With its

@@ -237,10 +237,11 @@ def test_the_committed_totals_are_what_the_committed_evidence_gives(monkeypatch)
         "rs rederive --study config/nal.yaml ",
     ):
         assert any(part in line for line in lines), part
-    lines = [line.strip() for line in chain("nal-gpu/claims/better-with-noise-at-test")]
-    for attack in ("pgd_l2 soft", "judged without noise"):
-        assert sum(line.startswith(f"attack, {attack}: attacks/pgd-l2-") for line in lines) == 12
-    assert not any(line.startswith("attack, pgd_l2: ") for line in lines)
+    lines = [line.strip() for line in chain("nal-gpu/claims/above-stability")]
+    assert sum(line.startswith("attack, pgd_l2: attacks/pgd-l2-") for line in lines) == 36
+    assert not any(
+        line.startswith(("attack, pgd_l2 soft: ", "attack, judged without noise: ")) for line in lines
+    )
 
 
 def test_an_address_needs_a_study(folder):

@@ -3,9 +3,9 @@ label down and that of the strongest other class up.
 
 It ascends -log G_y + lambda log max_{c != y} G_c, where G is the mean softmax over the noise samples (eq. 8).
 The second term is at most 0, so it cannot diverge. As published, the attack makes M = `steps` steps of length
-2 epsilon/M, with the same noise in every step (`redraw: false`). The paper trains with M = 2, k = 8 and
-lambda up to 0.3; the defaults here are for evaluation: 20 steps and 16 samples. Both terms are computed in
-log space.
+2 epsilon/M, with the same noise in every step (`redraw: false`). The paper trains with M = 2 and k = 8
+(CIFAR-10) or M = 1 and k = 1 (ImageNet), at a lambda that it does not state; the defaults here are for
+evaluation: 20 steps and 16 samples. Both terms are computed in log space.
 """
 
 from __future__ import annotations

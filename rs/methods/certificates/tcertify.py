@@ -4,8 +4,9 @@ For a share g of the error, p_A gets g * alpha and p_B the rest; the radius is s
 Phi^-1(p_B)).
 
 `tcertify` is the published search: the largest radius over g in {0.1, ..., 1.0}, with p_B = min(eq. 14, 1 -
-p_A), so that g = 1 is CERTIFY. It abstains where no lower p_A is above 1/2. It is not rigorous: the theorem
-covers one g fixed beforehand. Bounds at different g are nested, so its error is at most (1 + g_max - g_min)
+p_A), so that g = 1 is CERTIFY. (The paper writes alpha = 0.1, ..., 1.0, the last of which gives CERTIFY:
+shares of alpha.) It abstains where no lower p_A is above 1/2. It is not rigorous: the proof covers one g
+fixed beforehand. Bounds at different g are nested, so its error is at most (1 + g_max - g_min)
 alpha = 1.9 alpha: the bound of p_A fails for some g with probability at most g_max alpha, and that of p_B
 (where it is not 1 - p_A) with probability at most (1 - g_min) alpha.
 
