@@ -26,6 +26,20 @@ def sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
+def artifact_root(uri: str) -> Path | None:
+    """The folder of a SQLite store's artifacts: ``a/mlflow`` of ``a/mlflow.db``; None for a server."""
+    file = sqlite_file(uri)
+    if file is None:
+        return None
+    return file.with_suffix("") if file.suffix else file.with_name(f"{file.name}-artifacts")
+
+
+def same_store(first: str, second: str) -> bool:
+    """Whether two addresses are one, or name one SQLite file."""
+    files = [sqlite_file(uri) for uri in (first, second)]
+    return first == second or (None not in files and len({os.path.realpath(str(f)) for f in files}) == 1)
+
+
 def check_address(study: Study) -> None:
     """MLflow knows the store's kind, and the address is complete. Raises UserError at the key."""
     uri: str = study.tracking["uri"]

@@ -2,69 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 import study_tables
+from tracked_study import FORM, SPEC, Study
 
 from rs.provenance.digests import digest
-from rs.provenance.files import write_json, write_table
-from rs.report.tracking.records import Record, records
-from rs.report.tracking.sources import RunFiles, Sources
 from rs.tables import reading
-
-FORM = {"precision": "float32", "batch": 8}
-SPEC = {"noise": {"name": "gaussian", "sigma": 0.5}, "seed": 0, "block": 1000}
-
-
-class Study:
-    """The tables and files of two runs with one data set."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, whole = folder, study_tables.frames()
-        self.runs = list(whole["runs"].run[:2])
-        kept = {
-            k: f[f.run.isin(self.runs)].drop(columns=["noisy"], errors="ignore") for k, f in whole.items()
-        }
-        self.tables = study_tables.write(folder / "tables", kept)
-        self.data = folder / "data/manifest.json"
-        self.prepare("0" * 64)
-        for run in self.runs:
-            self.train(run, "1" * 64)
-            self.certify(run, {"spec": SPEC, "form": FORM})
-
-    def prepare(self, sha256: str) -> None:
-        splits = {s: {"file": f"{s}.safetensors", "sha256": sha256, "images": 5} for s in ("train", "test")}
-        manifest = {"name": "digits", "shape": [1, 8, 8], "classes": 10, "mean": [0.0], "std": [1.0]}
-        write_json(
-            self.data, manifest | {"splits": splits, "provenance": {"spec": {"data": {"name": "digits"}}}}
-        )
-
-    def train(self, run: str, sha256: str) -> None:
-        provenance = {"spec": {}, "versions": {}}
-        model = self.folder / "runs" / run / "model.json"
-        write_json(model, {"sha256": sha256, "run": run, "classes": 10, "provenance": provenance})
-        model.with_suffix(".safetensors").write_bytes(b"weights")
-
-    def certify(self, run: str, provenance: dict[str, Any]) -> None:
-        rows = pa.Table.from_pandas(pd.DataFrame({"radius": [0.5]}))
-        write_table(self.folder / "runs" / run / "certified.parquet", rows, provenance)
-
-    def edit(self, name: str, column: str, value: Any) -> None:
-        frame = reading.read(self.tables, name)
-        frame.loc[frame.run == self.runs[0], column] = value
-        study_tables.write(self.tables, {name: frame})
-
-    def records(self) -> list[Record]:
-        folders = {run: self.folder / "runs" / run for run in self.runs}
-        files = {
-            run: RunFiles(at / "model.json", self.data, (at / "certified.parquet",))
-            for run, at in folders.items()
-        }
-        return records(self.tables, Sources(runs=files))
 
 
 @pytest.fixture(scope="module")

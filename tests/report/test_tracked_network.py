@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from tiny_study import Workspace
-from tracked_study import everything, of_kind
+from tracked_study import NOTHING_NEW, everything, of_kind
 
 from rs.provenance.files import read_table
 from rs.report.tracking.sources import sources
@@ -29,7 +29,7 @@ def logged(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> tu
     with contextlib.chdir(workspace.folder):
         aggregate(workspace.plan, folder / "tables", "")
         record = log_study("tiny", folder / "tables", uri, sources(workspace.plan))
-        assert log_study("tiny", folder / "tables", uri, sources(workspace.plan)) == record | {"written": []}
+        assert log_study("tiny", folder / "tables", uri, sources(workspace.plan)) == record | NOTHING_NEW
     return uri, record
 
 

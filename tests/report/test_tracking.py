@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import study_tables
 import tracked_study
-from tracked_study import edit, everything, of_kind
+from tracked_study import NOTHING_NEW, edit, everything, of_kind
 
 from rs.report.tracking import store
 from rs.report.tracking.sources import Sources
@@ -101,7 +101,7 @@ def test_again_changes_nothing_and_a_change_replaces_only_its_run(
             "delete_tag",
         ):
             patch.delattr(MlflowClient, writes)
-        assert log_study("demo", tables, uri, sources) == first | {"written": []}
+        assert log_study("demo", tables, uri, sources) == first | NOTHING_NEW
     assert everything(uri) == before
 
     edit(tables, "certified_accuracy", "certified_accuracy", 0.125)
@@ -197,7 +197,7 @@ def test_killed_between_batches_then_logged_whole(
     assert of_kind(everything(uri), "run") == set(record["runs"].values())
     assert len(everything(uri)) == 3
     undisturbed = log_study("demo", tables, uri, sources)
-    assert undisturbed == record | {"written": []}
+    assert undisturbed == record | NOTHING_NEW
     assert all("rs.digest" in tags for _, tags, _ in everything(uri).values())
 
 
@@ -243,7 +243,8 @@ def test_verdicts_and_claims_are_tags_that_are_mended_in_place(uri: str, tables:
     assert everything(uri)[study][1]["claim.more"] == "holds"
     assert "- More is better.: **holds**" in everything(uri)[study][1]["mlflow.note.content"]
     study_tables.write(tables, {"published": pd.DataFrame([row | agrees, row | agrees | {"radius": 0.75}])})
-    assert log_study("demo", tables, uri) == first | {"written": []}
+    changed = [reading.read(tables, "runs").run[1], "study demo"]
+    assert log_study("demo", tables, uri) == first | {"written": [], "updated": changed}
     tags = everything(uri)[run][1]
     assert tags["verdict.agrees"] == "2"
     assert "verdict.other settings" not in tags

@@ -11,6 +11,8 @@ import tracked_study
 from tracked_study import everything, of_kind
 
 from rs.report.tracking.live import Live
+from rs.report.tracking.present import RUN
+from rs.report.tracking.store import open_store
 from rs.report.tracking.study import log_study
 from rs.tables import reading
 
@@ -67,6 +69,16 @@ def test_epochs_are_appended_once_and_the_results_replace_them(
     record = log_study("demo", tables, uri)
     assert of_kind(everything(uri), "live") == set()
     assert of_kind(everything(uri), "run") == set(record["runs"].values())
+
+
+def test_a_run_that_was_deleted_by_half_is_not_continued(tmp_path: Path) -> None:
+    uri, folder = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "runs" / "a"
+    with open_store(uri) as client:
+        half = client.create_run(client.create_experiment("demo"), tags={RUN: "a", "rs.kind": "run"})
+    checkpoint(folder, 1)
+    Live("demo", uri, {"a": ("gaussian seed 0", folder)}).look()
+    assert loss(uri) == [(1, 2.0)]
+    assert "training/loss" not in everything(uri)[half.info.run_id][2]
 
 
 def no_call(*_: Any) -> None:

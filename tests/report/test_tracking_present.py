@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tracked_study import everything, of_kind
+from tracked_study import NOTHING_NEW, everything, of_kind
 
 from rs.report.tracking import present, writing
 from rs.report.tracking.present import present_experiment, present_runs
@@ -55,7 +55,7 @@ def test_a_store_of_another_layout_is_searched(
     monkeypatch.setattr(present, "_QUERY", "SELECT run FROM nowhere WHERE experiment = ?")
     monkeypatch.setattr(present, "_EXPERIMENT", "SELECT id FROM nowhere WHERE name = ?")
     assert ways(uri, record["experiment_id"])[0] == found
-    assert log_study("demo", tables, uri) == record | {"written": []}
+    assert log_study("demo", tables, uri) == record | NOTHING_NEW
 
 
 def test_an_experiment_is_the_same_by_the_query_and_by_the_client(uri: str, tables: Path) -> None:
@@ -74,7 +74,7 @@ def test_an_experiment_is_the_same_by_the_query_and_by_the_client(uri: str, tabl
         assert (demo.id, demo.deleted) == (record["experiment_id"], False)
 
 
-NOTHING_NEW = """
+LOGS_AGAIN = """
 import sys
 from pathlib import Path
 from rs.report.tracking.study import log_study
@@ -85,7 +85,7 @@ print(record["written"], "mlflow" in sys.modules)
 
 def test_a_logging_with_nothing_new_does_not_load_mlflow(uri: str, tables: Path) -> None:
     record = log_study("demo", tables, uri)
-    command = [sys.executable, "-c", NOTHING_NEW, str(tables), uri]
+    command = [sys.executable, "-c", LOGS_AGAIN, str(tables), uri]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[] False\n"
     with open_store(uri) as client:
         client.delete_run(run := record["runs"][(first := next(iter(record["runs"])))])
@@ -103,7 +103,7 @@ def test_the_second_logging_asks_for_no_run_by_itself(
     record = log_study("demo", tables, uri)
     for costly in ("search_runs", "get_run", "get_metric_history", "list_artifacts"):
         monkeypatch.delattr(MlflowClient, costly)
-    assert log_study("demo", tables, uri) == record | {"written": []}
+    assert log_study("demo", tables, uri) == record | NOTHING_NEW
 
 
 @pytest.mark.parametrize("restored", [False, True])
@@ -139,7 +139,8 @@ def test_what_somebody_edits_in_the_ui_is_mended(uri: str, tables: Path) -> None
         client.set_tag(run, writing.NOTE, "mine")
         client.set_tag(run, "verdict.agrees", "100")
         client.delete_tag(run, "rs.in_study")
-    assert log_study("demo", tables, uri) == record | {"written": []}
+    edited = next(iter(record["runs"]))
+    assert log_study("demo", tables, uri) == record | {"written": [], "updated": [edited]}
     assert everything(uri) == before
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import tracked_study
-from tracked_study import everything, of_kind
+from tracked_study import NOTHING_NEW, everything, of_kind
 
 from rs.report.tracking.sources import Sources
 from rs.report.tracking.store import StoreError, open_store
@@ -106,7 +106,7 @@ def test_a_real_server_takes_a_study_with_its_artifacts_once(server: str, tmp_pa
     sources = Sources("What it is.", {tmp_path / "report.html": "", tables: "tables"})
     record = log_study("demo", tables, server, sources)
     first = everything(server)
-    assert log_study("demo", tables, server, sources) == record | {"written": []}
+    assert log_study("demo", tables, server, sources) == record | NOTHING_NEW
     assert everything(server) == first
     (study,) = of_kind(first, "study")
     with open_store(server) as client:

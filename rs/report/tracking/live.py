@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from rs.errors import UserError
 from rs.report.metric_keys import metric_key
-from rs.report.tracking.present import RUN, present_runs
+from rs.report.tracking.present import RUN, Present, present_runs
 from rs.report.tracking.store import StoreError, experiment_of, open_store
-from rs.report.tracking.writing import DIGEST
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,7 +57,7 @@ class Live:
         present = present_runs(client, self.uri, experiment)
         for run, path in new.items():
             seen, rows = _time(path), _rows(path)
-            there = [r for r in present.get(run, []) if DIGEST not in r.tags]
+            there = [r for r in present.get(run, []) if _is_live(r)]
             mine = there[0].id if there else self._begin(client, experiment, run)
             history = client.get_metric_history(mine, STEP) if there else []
             done, now = max((m.step for m in history), default=-1), int(time.time() * 1000)
@@ -75,7 +74,7 @@ class Live:
             self._begun.add(run)
         for run in ended:
             for left in present.get(run, []):
-                if DIGEST not in left.tags:
+                if _is_live(left):
                     client.set_terminated(left.id)
             self._begun.discard(run)
 
@@ -85,6 +84,11 @@ class Live:
         tags |= {"rs.headline": "true", "mlflow.note.content": "This training is under way."}
         created = client.create_run(experiment, tags=tags, run_name=f"{label}, training")
         return str(created.info.run_id)
+
+
+def _is_live(run: Present) -> bool:
+    """And no run with results, whose writing or deletion may have been interrupted."""
+    return run.tags.get("rs.kind") == KIND
 
 
 def _checkpoint(folder: Path) -> Path | None:

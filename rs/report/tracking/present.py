@@ -1,4 +1,4 @@
-"""What exists of an experiment and its runs, with which a logging compares itself.
+"""What exists of an experiment, its runs and their models, with which a logging compares itself.
 
 Tags are all that is needed of a run. MLflow's search also reads every metric and parameter, which takes
 seconds for hundreds of runs. So a SQLite store is read directly: a logging with nothing new needs no client,
@@ -11,7 +11,10 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from rs.study.tracking_place import sqlite_file
 
@@ -21,7 +24,12 @@ if TYPE_CHECKING:
 RUN = "rs.run"  # the tag with a record's key
 _QUERY = """
 SELECT run_uuid, artifact_uri, tags.key, tags.value FROM runs JOIN tags USING (run_uuid)
-WHERE experiment_id = ? AND lifecycle_stage = 'active' ORDER BY start_time, run_uuid
+WHERE experiment_id = ? AND lifecycle_stage = 'active'
+ORDER BY end_time IS NULL, end_time, start_time, run_uuid
+"""
+_MODELS = """
+SELECT model_id, artifact_location FROM logged_models
+WHERE experiment_id = ? AND lifecycle_stage != 'deleted'
 """
 # MLflow's own name for the workspace of a store without workspaces
 _EXPERIMENT = """
@@ -65,12 +73,29 @@ def present_experiment(client: MlflowClient, uri: str, name: str) -> Experiment 
 
 
 def present_runs(client: MlflowClient, uri: str, experiment: str) -> dict[str, list[Present]]:
-    """All runs that are not deleted, by their tag ``rs.run``, oldest first."""
+    """All runs that are not deleted, by their tag ``rs.run``: by the end of their logging, unfinished ones
+    last.
+    """
     runs: dict[str, list[Present]] = {}
     for run in _from_sqlite(uri, experiment) or _searched(client, experiment):
         if RUN in run.tags:
             runs.setdefault(run.tags[RUN], []).append(run)
     return runs
+
+
+def present_models(client: MlflowClient, uri: str, experiment: str) -> set[str]:
+    """The ids of all models that are not deleted and whose files, if they lie on this machine, are there."""
+    places = _rows(uri, _MODELS, experiment) or _searched_models(client, experiment)
+    folders = ((model, local_folder(place)) for model, place in places)
+    return {model for model, folder in folders if folder is None or (folder / "MLmodel").is_file()}
+
+
+def local_folder(place: str) -> Path | None:
+    """The folder of artifacts on this machine; None where a server or a bucket keeps them."""
+    parts = urlsplit(place)
+    if parts.scheme:
+        return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+    return Path(place)
 
 
 def _from_sqlite(uri: str, experiment: str) -> list[Present]:
@@ -94,9 +119,19 @@ def _searched(client: MlflowClient, experiment: str) -> Iterator[Present]:
     token = None
     while True:
         page = client.search_runs(
-            [experiment], max_results=1000, order_by=["start_time ASC"], page_token=token
+            [experiment], max_results=1000, order_by=["end_time ASC", "start_time ASC"], page_token=token
         )
         yield from (Present(run.info.run_id, run.info.artifact_uri, run.data.tags) for run in page)
+        token = page.token
+        if not token:
+            return
+
+
+def _searched_models(client: MlflowClient, experiment: str) -> Iterator[tuple[str, str]]:
+    token = None
+    while True:
+        page = client.search_logged_models([experiment], page_token=token)
+        yield from ((model.model_id, model.artifact_location) for model in page)
         token = page.token
         if not token:
             return

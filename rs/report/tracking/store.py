@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 from rs.errors import UserError
 from rs.provenance.files import cannot_write
 from rs.report.tracking.present import present_experiment
-from rs.study.tracking_place import sqlite_file
+from rs.study.tracking_place import artifact_root, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -112,14 +112,6 @@ def _only_writer(path: Path) -> Iterator[None]:
         except sqlite3.Error as error:
             raise StoreError(f"{path}: cannot be used as an MLflow store: {error}") from error
         yield
-
-
-def artifact_root(uri: str) -> Path | None:
-    """The folder of a SQLite store's artifacts: ``a/mlflow`` of ``a/mlflow.db``; None for a server."""
-    file = sqlite_file(uri)
-    if file is None:
-        return None
-    return file.with_suffix("") if file.suffix else file.with_name(f"{file.name}-artifacts")
 
 
 def experiment_of(client: MlflowClient, uri: str, study: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rs.report.tracking import view
 from rs.report.tracking.notes import Ids, Notes
-from rs.report.tracking.present import Present, present_runs
+from rs.report.tracking.present import Present, present_models, present_runs
 from rs.report.tracking.records import Record, records
 from rs.report.tracking.sources import Sources
 from rs.report.tracking.store import experiment_of, open_store, set_experiment_tags
@@ -34,8 +34,9 @@ def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None
     touched.
 
     `uri`: ``sqlite:///results/mlflow.db`` or a server. Returns ``experiment_id``, ``uri``, ``fragment`` (of
-    the UI's address: the saved view), ``runs`` (run id -> MLflow run id) and ``written`` (the run ids that
-    were new or changed). Raises StoreError for a store that is locked, unreachable or not a store.
+    the UI's address: the saved view), ``runs`` (run id -> MLflow run id), ``written`` (the run ids that were
+    new, or whose MLflow run was replaced) and ``updated`` (those that were changed in place; the study's own
+    run may be among them). Raises StoreError for a store that is locked, unreachable or not a store.
     """
     sources = sources or Sources()
     own = Record(f"study {study}", study, "study", artifacts=dict(sources.artifacts))
@@ -51,13 +52,15 @@ def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None
             {key: run.tags[MODEL] for key, run in runs.items() if MODEL in run.tags},
             own.key,
         )
-        for record in entries:
-            tags = _tags(record, ids) | verdicts.tags(record.params.get("label", ""))
-            mend(client, runs[record.key], record.name, tags, notes.run(record, ids))
-            upload(client, uri, runs[record.key], record.artifacts)
         note = notes.study(sources.description, entries, ids)
-        mend(client, runs[own.key], study, _tags(own, ids) | verdicts.tags(), note)
-        upload(client, uri, runs[own.key], own.artifacts)
+        changed = []
+        for record in [*entries, own]:
+            tags = verdicts.tags() if record is own else verdicts.tags(record.params.get("label", ""))
+            text = note if record is own else notes.run(record, ids)
+            run = runs[record.key]
+            mended = mend(client, run, record.name, _tags(record, ids) | tags, text)
+            if upload(client, uri, run, record.artifacts) or mended:
+                changed.append(record.key)
         set_experiment_tags(client, uri, study, _experiment_tags(entries, note))
     return {
         "experiment_id": experiment,
@@ -65,6 +68,7 @@ def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None
         "fragment": view.fragment(experiment),
         "runs": {r.key: ids.runs[r.key] for r in entries},
         "written": [key for key in written if key != own.key],
+        "updated": [key for key in changed if key not in written],
     }
 
 
@@ -73,23 +77,37 @@ def _settle(
 ) -> tuple[dict[str, Present], list[str]]:
     """Every record's MLflow run, by key, and the keys of those written. No run exists twice."""
     present = present_runs(client, uri, experiment)
+    have_models = any(MODEL in run.tags for there in present.values() for run in there)
+    models = present_models(client, uri, experiment) if have_models else set()
     runs: dict[str, Present] = {}
     written = []
     for record in entries:
         there = present.pop(record.key, [])
         same = [run for run in there if run.tags.get(DIGEST) == record.digest]
-        if not same:
+        whole = [run for run in same if not record.network or run.tags.get(MODEL) in models]
+        if not whole:
             written.append(record.key)
-        runs[record.key] = same[0] if same else write(client, experiment, record)
+        runs[record.key] = whole[-1] if whole else write(client, experiment, record)
         for run in there:
             if run.id != runs[record.key].id:
                 delete(client, uri, run)
-    for left in [run for others in present.values() for run in others]:
-        if DIGEST not in left.tags:
-            delete(client, uri, left)
-        elif left.tags.get("rs.in_study") != "false":
-            client.set_tag(left.id, "rs.in_study", "false")
+    for there in present.values():
+        _leave(client, uri, there, models)
     return runs, written
+
+
+def _leave(client: MlflowClient, uri: str, there: list[Present], models: set[str]) -> None:
+    """Keeps the last finished one of the runs of a record that the study no longer has, if possible one with
+    its model.
+    """
+    finished = [run for run in there if DIGEST in run.tags]
+    whole = [run for run in finished if MODEL not in run.tags or run.tags[MODEL] in models]
+    kept = (whole or finished)[-1:]
+    for run in there:
+        if run not in kept:
+            delete(client, uri, run)
+        elif run.tags.get("rs.in_study") != "false":
+            client.set_tag(run.id, "rs.in_study", "false")
 
 
 def _tags(record: Record, ids: Ids) -> dict[str, str]:
