@@ -12,7 +12,7 @@ from typing import Any
 
 from rs.cli.acceptance import made_by_other_code
 from rs.errors import UserError
-from rs.plan import records
+from rs.plan import logged, records
 from rs.plan.jobs import RESULTS, Job
 from rs.plan.plan import Plan
 from rs.plan.staleness import provenance_of
@@ -29,7 +29,7 @@ def reasons(plan: Plan, counts: Mapping[str, int], files: list[Path]) -> list[st
     """Sentences for the reader of `counts`, a study's files of each kind."""
     sentences = [*edited(plan), *replaced(plan)] if counts.get("lacks") else []
     if counts.get("stale"):
-        sentences += [*of_the_study(plan), *of_other_code(plan, files)]
+        sentences += [*of_the_study(plan), *of_the_store(plan), *of_other_code(plan, files)]
     return sentences
 
 
@@ -70,6 +70,13 @@ def of_the_study(plan: Plan) -> Iterator[str]:
         yield f"stale: tables and page, made with another value of {keys}"
     elif keys := _edited_keys(plan.folder / "report.html", plan.described):
         yield f"stale: the page, made with another value of {keys}"
+
+
+def of_the_store(plan: Plan) -> Iterator[str]:
+    """At most one sentence: why the study is to be logged to its MLflow store again."""
+    with contextlib.suppress(UserError):  # the next logging replaces a damaged file
+        if why := logged.unlogged(plan):
+            yield f"stale: {logged.record_file(plan)}: {why}"
 
 
 def _edited_keys(path: Path, digests: str) -> str:

@@ -15,14 +15,17 @@ from typing import Any
 
 from rs.errors import UserError, plural
 from rs.machine.worker import is_worker
+from rs.plan.logged import NOT_LOGGED, record_file, unlogged
 from rs.plan.plan import Plan
-from rs.plan.staleness import NOT_LOGGED, lost_store, page_inputs
+from rs.plan.staleness import page_inputs
 from rs.provenance.files import ADVICE, made_from, provenance, read_json, write_json
-from rs.study.tracking_place import sqlite_file, without_password
+from rs.study.tracking_place import same_store, sqlite_file, without_password
 
 
 def track(plan: Plan) -> None:
-    """Logs the study and writes to ``mlflow.json`` where it is, or that it is still to be logged."""
+    """Logs the study and writes to ``mlflow.json`` where it is, or that it is still to be logged. Tells a
+    person what was new.
+    """
     from rs.report.tracking.sources import sources
     from rs.report.tracking.store import StoreError
     from rs.report.tracking.study import log_study
@@ -30,6 +33,7 @@ def track(plan: Plan) -> None:
 
     check_tables(plan)
     uri, study = plan.study.tracking["uri"], plan.study.name
+    tell_environment(uri)
     try:
         record: dict[str, Any] = log_study(study, plan.tables, uri, sources(plan))
         with made_from(page_inputs(plan)):
@@ -39,7 +43,23 @@ def track(plan: Plan) -> None:
             raise
         print(f"rs: not logged: {error}; the same command logs it when the store is back", file=sys.stderr)
         record = {"uri": without_password(uri), NOT_LOGGED: str(error)}
-    write_json(plan.folder / "mlflow.json", record)
+    write_json(record_file(plan), record)
+    if not is_worker():
+        print(f"{_news(record)}: {record['uri']}")
+
+
+def _news(record: dict[str, Any]) -> str:
+    """`3 runs written, 1 run updated`."""
+    parts = [f"{plural(len(record[how]), 'run')} {how}" for how in ("written", "updated") if record[how]]
+    return ", ".join(parts) or "nothing new"
+
+
+def tell_environment(uri: str) -> None:
+    """A line where MLflow's own variable names another store than the study's `uri`, which is used."""
+    other = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if other and not same_store(other, uri):
+        shown, used = without_password(other), without_password(uri)
+        print(f"rs: MLFLOW_TRACKING_URI={shown}: not used; tracking.uri is {used}", file=sys.stderr)
 
 
 def follow(plan: Plan, every: float) -> None:
@@ -53,30 +73,25 @@ def follow(plan: Plan, every: float) -> None:
     print(
         f"following {plural(len(runs), 'training')} until each has its network (Ctrl-C ends it)", flush=True
     )
+    tell_environment(plan.study.tracking["uri"])
     live = Live(plan.study.name, plan.study.tracking["uri"], runs)
     while live.look():
         time.sleep(every)
 
 
 def tracked_place(plan: Plan) -> str:
-    """The store, and whether the study is still to be logged to it."""
-    path = plan.folder / "mlflow.json"
-    record = read_json(path) if path.is_file() else {}
-    tried = isinstance(record, dict) and bool(record)
-    waits = tried and (NOT_LOGGED in record or lost_store(plan) is not None)
-    return without_password(plan.study.tracking["uri"]) + " (not logged yet: run the study again)" * waits
+    """The study's store; if it does not have the study, why."""
+    return unlogged(plan) or without_password(plan.study.tracking["uri"])
 
 
 def tracked_page(plan: Plan) -> str:
     """The part of the MLflow UI's address that shows a study's runs."""
-    path = plan.existing(plan.folder / "mlflow.json")
+    path = plan.existing(record_file(plan))
     record = read_json(path)
-    if isinstance(record, dict) and NOT_LOGGED in record:
-        raise UserError(f"{path}: not logged yet: {record[NOT_LOGGED]}; run the study again")
-    if (store := lost_store(plan)) is not None:
-        raise UserError(f"{store}: not there, though the study was logged to it; run the study again")
+    if why := unlogged(plan):
+        raise UserError(f"{path}: {why}")
     page = record.get("fragment") if isinstance(record, dict) else None
-    if not isinstance(page, str) or record.get("uri") != without_password(plan.study.tracking["uri"]):
+    if not isinstance(page, str) or "uri" not in record:
         raise UserError(f"{path}: does not say where this study was logged; {ADVICE}")
     return page
 
@@ -99,6 +114,7 @@ def serve(plan: Plan, port: int) -> None:
     empty). For a server, only the address is printed.
     """
     page, uri = tracked_page(plan), plan.study.tracking["uri"]
+    tell_environment(uri)
     if sqlite_file(uri) is None and uri.startswith(("http://", "https://")):
         print(f"{without_password(uri).rstrip('/')}/{page}")
         return

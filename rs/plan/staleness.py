@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 BEFORE_ALL = 1.0  # second of 1970
 CLOCKS_DIFFER = 1.0  # seconds by which a file system's clock may be ahead of the machine's
-NOT_LOGGED = "not_logged"  # key in mlflow.json: why the store did not take the study
 REPORT = Path(__file__).parents[1] / "report"
 MADE = "<!-- rs "  # begins the last line of a page, which records what it was made from
 
@@ -110,8 +109,11 @@ def settle(plan: Plan) -> None:
     agree with what the files record.
 
     Files dated after now are dated to now. A damaged file is left to the job that reads it, which reports it.
-    A study that its MLflow store did not take is logged again, and so is one whose store is gone.
+    A study that its MLflow store did not take is logged again, and so is one whose store is gone or is now
+    another one.
     """
+    from rs.plan import logged  # reads studies, which a job does without
+
     for outputs, inputs, recipe in _in_order(plan):
         if any(_ahead(path) for path in outputs):
             _date(outputs, None)
@@ -133,18 +135,9 @@ def settle(plan: Plan) -> None:
                 print(
                     f"rs: {outputs[0]}: made by other code; remove it to have it made again", file=sys.stderr
                 )
-    tracked = plan.folder / "mlflow.json"
     with contextlib.suppress(UserError):
-        if tracked.is_file() and (NOT_LOGGED in read_json(tracked) or lost_store(plan)):
-            forget([tracked])
-
-
-def lost_store(plan: Plan) -> Path | None:
-    """The SQLite file of the study's MLflow store, if it is not there."""
-    from rs.study.tracking_place import sqlite_file  # with what reads a study, which a job does without
-
-    file = sqlite_file(plan.study.tracking["uri"])
-    return None if file is None or file.exists() else file
+        if logged.unlogged(plan):
+            forget([logged.record_file(plan)])
 
 
 def _ahead(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from tiny_study import TINY, Workspace, write_study
 
 from rs.cli import tracking
 from rs.cli.overview import places
+from rs.cli.reasons import of_the_store
 from rs.errors import UserError
 from rs.machine.worker import Tee
 from rs.plan import records, staleness
@@ -76,16 +78,79 @@ def test_a_store_that_is_away_costs_a_line_and_is_made_up_for(
         staleness.settle(back)
         assert record.exists()
         assert set(read_json(logged)["runs"]) == {run.id for run in back.runs}
-        assert "not logged" not in places(back)
+        assert places(back).endswith("MLflow   sqlite:///results/mlflow.db")
         assert "viewStateShareKey" in tracking.tracked_page(back)
 
-        Path("results/mlflow.db").unlink()
-        assert "not logged yet" in places(back)
-        with pytest.raises(UserError, match=r"^results/mlflow.db: not there, though the study was logged"):
-            tracking.tracked_page(back)
-        staleness.settle(back)
-        assert not record.exists()
-        assert logged.stat().st_mtime == staleness.BEFORE_ALL, "Snakemake makes it again"
+
+@pytest.fixture
+def tracked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """In a store with a name of its own: MLflow keeps the connection of an address."""
+    monkeypatch.chdir(folder)
+    plan = planned(f"sqlite:///results/{folder.parent.name}.db")
+    aggregate(plan, plan.tables, plan.code("aggregate"))
+    (plan.folder / "report.html").write_text("<p>the page</p>")
+    tracking.track(plan)
+    return plan
+
+
+def assert_stale(plan: Plan, why: str) -> None:
+    """As `rs show`, `rs ui`, `rs status` and Snakemake have it."""
+    logged = plan.folder / "mlflow.json"
+    assert why in places(plan)
+    with pytest.raises(UserError, match=f"^{logged}: {why}"):
+        tracking.tracked_page(plan)
+    assert next(of_the_store(plan)).startswith(f"stale: {logged}: {why}")
+    record = recorded(logged)
+    staleness.settle(plan)
+    assert not record.exists()
+    assert logged.stat().st_mtime == staleness.BEFORE_ALL, "Snakemake makes it again"
+
+
+def test_a_lost_store_is_noticed_and_so_are_its_artifacts(
+    tracked: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = tracked.study.tracking["uri"]
+    file = Path(uri.removeprefix("sqlite:///"))
+    assert [*of_the_store(tracked)] == []
+    artifacts = file.with_suffix("") / read_json(tracked.folder / "mlflow.json")["experiment_id"]
+    shutil.rmtree(artifacts)
+    assert_stale(tracked, f"{artifacts}: not there, though the study was logged to it")
+    tracking.track(tracked)
+    assert capsys.readouterr().out == f"2 runs written, 1 run updated: {uri}\n"
+    assert [*artifacts.glob("*/artifacts/report.html")]
+    assert [*of_the_store(tracked)] == []
+    tracking.track(tracked)
+    assert capsys.readouterr().out == f"nothing new: {uri}\n"
+    (tracked.folder / "report.html").write_text("<p>another page</p>")
+    tracking.track(tracked)
+    assert capsys.readouterr().out == f"1 run updated: {uri}\n"
+    file.unlink()
+    assert_stale(tracked, f"{file}: not there, though the study was logged to it")
+
+
+@pytest.mark.parametrize("uri", [AWAY, "sqlite:///results/other.db"])
+def test_a_study_that_was_logged_to_another_store_says_to_which(tracked: Plan, uri: str) -> None:
+    shown = uri.replace("me:secret@", "")
+    assert_stale(planned(uri), f"logged to {tracked.study.tracking['uri']}; run again to log to {shown}")
+
+
+@pytest.mark.parametrize(
+    ("other", "line"),
+    [
+        ("", ""),
+        ("sqlite:///results/mlflow.db", ""),
+        ("sqlite:///{here}/results/mlflow.db", ""),
+        (AWAY, "rs: MLFLOW_TRACKING_URI=http://127.0.0.1:1: not used; tracking.uri is {uri}\n"),
+        ("mlruns", "rs: MLFLOW_TRACKING_URI=mlruns: not used; tracking.uri is {uri}\n"),
+    ],
+)
+def test_the_store_of_the_environment_is_not_used(
+    other: str, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = "sqlite:///results/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", other.format(here=Path.cwd()))
+    tracking.tell_environment(uri)
+    assert capsys.readouterr().err == line.format(uri=uri)
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 99999])
