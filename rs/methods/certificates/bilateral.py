@@ -91,11 +91,11 @@ def exact_radius(law: ExactLaw, q_a: Floats, p_b: Floats) -> Floats:
         for _ in range(refinements):  # regula falsi, aiming a little short
             step = low_slack / (low_slack - high_slack[todo])
             tried = low + 0.98 * step * (high[todo] - low)
-            found = slack(todo, tried)
-            better = found > 0
-            low, low_slack = np.where(better, tried, low), np.where(better, found, low_slack)
+            tried_slack = slack(todo, tried)
+            better = tried_slack > 0
+            low, low_slack = np.where(better, tried, low), np.where(better, tried_slack, low_slack)
             high[todo] = np.where(better, high[todo], tried)
-            high_slack[todo] = np.where(better, high_slack[todo], found)
+            high_slack[todo] = np.where(better, high_slack[todo], tried_slack)
             radius[todo] = low
     rest = radius == 0
     radius[rest] = table.bilateral(q_a[rest], p_b[rest])
@@ -126,11 +126,11 @@ class Bilateral:
         noise_name(self, noise)
         law = None if isinstance(noise, Gaussian) else law_of(noise, draws.dimension)
         votes_alpha = alpha * (1 - self.table_share) if isinstance(law, MixedNormLaw) else alpha
-        found = vote_probabilities(draws, votes_alpha, self.alpha_share)
-        certain = found.q_a + found.p_b < 1
+        bounds = vote_probabilities(draws, votes_alpha, self.alpha_share)
+        certain = bounds.q_a + bounds.p_b < 1
         if law is None or isinstance(noise, Gaussian):
-            return certified(found.top, certain, gaussian_radius(noise.sigma, found.q_a, found.p_b))
-        pairs, back = np.unique(np.stack([found.q_a, found.p_b])[:, certain], axis=1, return_inverse=True)
+            return certified(bounds.top, certain, gaussian_radius(noise.sigma, bounds.q_a, bounds.p_b))
+        pairs, back = np.unique(np.stack([bounds.q_a, bounds.p_b])[:, certain], axis=1, return_inverse=True)
         if isinstance(law, MixedNormLaw):
             table = sampled_table(law, self.table_draws, self.table_seed, alpha * self.table_share)
             radii = table.bilateral(*pairs)
@@ -138,4 +138,4 @@ class Bilateral:
             radii = exact_radius(law, *pairs)
         radius = np.zeros(len(draws))
         radius[certain] = noise.scale(draws.dimension) * radii[back.ravel()] * (1 - 1e-14)
-        return certified(found.top, certain, radius)
+        return certified(bounds.top, certain, radius)

@@ -50,14 +50,14 @@ class Cohen:
 
     def certify(self, draws: Draws, noise: Gaussian, alpha: float) -> Certified:
         noise_name(self, noise)
-        found = vote_probabilities(draws, alpha, share=1.0)
-        q_a = found.q_a
+        bounds = vote_probabilities(draws, alpha, share=1.0)
+        q_a = bounds.q_a
         if self.randomised:
             check_draws(draws, alpha)  # coverage is exact only for a fixed number of votes
             n = draws.estimation.n
-            hits, _ = split_counts(draws.estimation.counts, found.top)
+            hits, _ = split_counts(draws.estimation.counts, bounds.top)
             q_a = randomised_upper(n - hits, n, alpha, draws.uniform)
-        return certified(found.top, q_a < 0.5, gaussian_radius(noise.sigma, q_a, q_a))
+        return certified(bounds.top, q_a < 0.5, gaussian_radius(noise.sigma, q_a, q_a))
 
 
 @dataclass(frozen=True)

@@ -63,15 +63,15 @@ class Dual:
     def certify(self, draws: Draws, noise: Gaussian | SHAPED, alpha: float) -> Certified:
         noise_name(self, noise)
         if isinstance(noise, Gaussian):
-            found = vote_probabilities(draws, alpha, 1.0)
-            radius: Floats = gaussian_radius(noise.sigma, found.q_a, found.p_b)
-            return certified(found.top, found.q_a < 0.5, radius)
+            bounds = vote_probabilities(draws, alpha, 1.0)
+            radius: Floats = gaussian_radius(noise.sigma, bounds.q_a, bounds.p_b)
+            return certified(bounds.top, bounds.q_a < 0.5, radius)
         law = law_of(noise, draws.dimension)
         if isinstance(law, MixedNormLaw):
-            found = vote_probabilities(draws, alpha * (1 - self.table_share), 1.0)
+            bounds = vote_probabilities(draws, alpha * (1 - self.table_share), 1.0)
             table = sampled_table(law, self.table_draws, self.table_seed, alpha * self.table_share)
-            radius = table.radius(found.q_a)
+            radius = table.radius(bounds.q_a)
         else:
-            found = vote_probabilities(draws, alpha, 1.0)
-            radius = radius_table(law).radius(found.q_a)
-        return certified(found.top, found.q_a < 0.5, noise.scale(draws.dimension) * radius * (1 - 1e-14))
+            bounds = vote_probabilities(draws, alpha, 1.0)
+            radius = radius_table(law).radius(bounds.q_a)
+        return certified(bounds.top, bounds.q_a < 0.5, noise.scale(draws.dimension) * radius * (1 - 1e-14))

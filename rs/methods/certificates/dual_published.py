@@ -97,16 +97,16 @@ class DualPublished:
         r, first, second = _estimates(
             law, tuple(lambdas.tolist()), self.radii, self.first_draws, self.draws, self.seed
         )
-        found = vote_probabilities(draws, alpha, 1.0)
-        first_p = 1 - found.q_a
+        bounds = vote_probabilities(draws, alpha, 1.0)
+        first_p = 1 - bounds.q_a
         if self.lambda_votes == "selection":
-            selected = draws.selection.counts[np.arange(len(draws)), found.top]
+            selected = draws.selection.counts[np.arange(len(draws)), bounds.top]
             first_p = clopper_pearson_lower(selected, draws.selection.n, alpha)
         epsilon = np.sqrt(np.log(1 / alpha) / (2 * self.draws))
         radius = np.zeros(len(draws))
         for j, length in enumerate(r):
             best = (first_p[:, None] * lambdas - first[j]).argmax(1)
-            bound = lambdas[best] * (1 - found.q_a - epsilon) - second[j][best]
+            bound = lambdas[best] * (1 - bounds.q_a - epsilon) - second[j][best]
             # r grows, so larger certified radii overwrite smaller ones
             radius[bound >= 0.5] = length * noise_scale(noise, d) * (1 - 1e-14)
-        return certified(found.top, (radius > 0) | (found.q_a < 0.5), radius)
+        return certified(bounds.top, (radius > 0) | (bounds.q_a < 0.5), radius)

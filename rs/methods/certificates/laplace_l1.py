@@ -40,8 +40,8 @@ class LaplaceL1:
 
     def certify(self, draws: Draws, noise: Laplace, alpha: float) -> Certified:
         noise_name(self, noise)
-        found = vote_probabilities(draws, alpha, self.alpha_share)
-        total = found.q_a + found.p_b
+        bounds = vote_probabilities(draws, alpha, self.alpha_share)
+        total = bounds.q_a + bounds.p_b
         # outwards by a few units in the last place, both the sum and its logarithm
         radius = -noise.scale * np.log(total * (1 + 1e-15)) * (1 - 1e-15)
-        return certified(found.top, total < 1, radius)
+        return certified(bounds.top, total < 1, radius)

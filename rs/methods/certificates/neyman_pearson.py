@@ -96,6 +96,6 @@ class NeymanPearson:
             high /= 2
         r = high * np.arange(1, self.radii + 1) / self.radii
         p = np.minimum.accumulate(needed(r.tolist(), self.draws)[::-1])[::-1]
-        found = vote_probabilities(draws, alpha, 1.0)
-        radius = np.concatenate([[0.0], r])[np.searchsorted(p, 1 - found.q_a, side="left")]
-        return certified(found.top, found.q_a < 0.5, radius)
+        bounds = vote_probabilities(draws, alpha, 1.0)
+        radius = np.concatenate([[0.0], r])[np.searchsorted(p, 1 - bounds.q_a, side="left")]
+        return certified(bounds.top, bounds.q_a < 0.5, radius)

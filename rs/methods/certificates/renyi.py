@@ -130,6 +130,6 @@ class RenyiSound:
 
     def certify(self, draws: Draws, noise: Gaussian, alpha: float) -> Certified:
         noise_name(self, noise)
-        found = vote_probabilities(draws, alpha, self.alpha_share)
-        radius = renyi_radius(noise.sigma, found.q_a, found.p_b)
-        return certified(found.top, found.q_a + found.p_b < 1, radius)
+        bounds = vote_probabilities(draws, alpha, self.alpha_share)
+        radius = renyi_radius(noise.sigma, bounds.q_a, bounds.p_b)
+        return certified(bounds.top, bounds.q_a + bounds.p_b < 1, radius)

@@ -50,9 +50,9 @@ class _Soft:
 
     def certify(self, draws: Draws, noise: Gaussian, alpha: float) -> Certified:
         noise_name(self, noise)
-        found = score_probabilities(draws, self.beta, alpha, self.alpha_share, WIDTHS[self.bound])
-        radius = gaussian_radius(noise.sigma, found.q_a, found.p_b)
-        return certified(found.top, found.q_a + found.p_b < 1, radius)
+        bounds = score_probabilities(draws, self.beta, alpha, self.alpha_share, WIDTHS[self.bound])
+        radius = gaussian_radius(noise.sigma, bounds.q_a, bounds.p_b)
+        return certified(bounds.top, bounds.q_a + bounds.p_b < 1, radius)
 
 
 @dataclass(frozen=True)
