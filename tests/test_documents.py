@@ -7,10 +7,10 @@ import doctest
 import json
 import re
 import warnings
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import data_dictionary
 import matplotlib
 import pytest
 
@@ -35,6 +35,7 @@ from rs.settings.study import (
     Tracking,
 )
 from rs.settings.training import Calibrated, Optimizer, Schedule, Training
+from rs.tables import columns
 from rs.tables.aggregate import TABLES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -68,32 +69,21 @@ def test_the_notebook_runs(monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())  # it leaves nothing behind
 
 
-def described() -> dict[str, list[str]]:
-    """The columns, or patterns of them, that each section of the data dictionary describes."""
-    sections = re.split(r"^## ", (DOCS / "tables.md").read_text(), flags=re.MULTILINE)[1:]
-    found = {}
-    for section in sections:
-        title, *lines = section.splitlines()
-        rows = [line.split("|") for line in lines if line.startswith("| `")]
-        assert all(len(row) >= 4 and row[2].strip() for row in rows), title
-        found[title] = [name for row in rows for name in re.findall(r"`([^`]+)`", row[1])]
-    return found
-
-
 def test_the_data_dictionary_has_every_table_and_column_and_no_other():
-    sections = described()
-    common = sections.pop("In many tables")
-    assert set(sections) == set(TABLES)
-    optional = {"precision", "content"}  # rows bring them (runs)
+    declared = columns.dictionary()
+    assert {*declared} == {columns.COMMON, *TABLES}
     for name, table in TABLES.items():
-        own = sections[name]
-        lacking = [c for c in table.columns if c not in common and not any(fnmatchcase(c, p) for p in own)]
-        assert not lacking, f"docs/tables.md: {name} lacks {lacking}"
-        gone = [p for p in own if "*" not in p and p not in table.columns and p not in optional]
-        assert not gone, f"docs/tables.md: {name} has no {gone}"
-        assert len(set(own)) == len(own), name
-    used = {column for table in TABLES.values() for column in table.columns}
-    assert set(common) <= used
+        assert columns.typed(table, []).column_names == list(table.columns)  # each of them is declared
+        gone = [c for c in declared[name] if "*" not in c and c not in table.columns]
+        assert not gone, f"columns.toml: {name} has no {gone}"
+    assert {*declared[columns.COMMON]} <= {column for table in TABLES.values() for column in table.columns}
+
+
+def test_the_page_of_columns_shows_them():
+    text = data_dictionary.PAGE.read_text("utf-8")
+    assert data_dictionary.page(text) == text, "python tests/data_dictionary.py writes it anew"
+    titles = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert {data_dictionary.TITLES.get(title, title) for title in titles} >= {*columns.dictionary()}
 
 
 def test_the_sign_of_a_number_stands_at_the_number():

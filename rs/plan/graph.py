@@ -9,7 +9,7 @@ from pathlib import Path
 from rs.errors import UserError
 from rs.plan.jobs import Job
 from rs.plan.stages import STAGES, STUDY_STAGES, stage_named
-from rs.provenance.digests import digest
+from rs.provenance.digests import digest, file_digest
 from rs.provenance.known_code import known_digest
 from rs.settings.limits import MOST_JOBS
 
@@ -68,8 +68,10 @@ class JobGraph:
             yield from (job.outputs[key] for key in job.declared.tabled)
 
     def code(self, stage: str) -> str:
-        """Digest of the code of a stage with one job per study."""
-        return self._digest_code(STUDY_STAGES[stage].executes)
+        """Digest of the code of a stage with one job per study, and of the data that it comes with."""
+        declared = STUDY_STAGES[stage]
+        code = self._digest_code(declared.executes)
+        return digest([code, *map(file_digest, declared.data)], 12) if declared.data else code
 
     def lineage(self, job: Job) -> str:
         """Digest of the code of a job and of all jobs that its inputs come from.

@@ -17,6 +17,7 @@ from rs.errors import UserError
 from rs.plan.draw_paths import read_by_certify, read_by_sample
 
 USE_DEVICE = "rs.machine.devices:use_device"
+COLUMNS = Path(__file__).parents[1] / "tables" / "columns.toml"  # types and meanings of the tables' columns
 # executed by every way of certifying
 CERTIFYING = ("rs.plan.draw_paths:files_of", "rs.settings.certificates:CertificateUse")
 
@@ -64,12 +65,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class StudyStage:
-    """A stage with one job per study, which takes seconds. `function` is called with the plan."""
+    """A stage with one job per study, which takes seconds. `function` is called with the plan. Beside the code
+    that it `executes` the content of `data` counts.
+    """
 
     name: str
     text: str
     function: str
     executes: tuple[str, ...]
+    data: tuple[Path, ...] = ()
 
 
 STAGES: dict[str, Stage] = {
@@ -210,6 +214,7 @@ STUDY_STAGES: dict[str, StudyStage] = {
             "write a study's tables from its runs' files",
             "rs.cli.study_stages:aggregate",
             ("rs.tables.aggregate:aggregate", "rs.plan.plan:Plan"),
+            data=(COLUMNS,),
         ),
         StudyStage(
             "track",

@@ -2,16 +2,13 @@
 drawn.
 
 TABLES lists the tables. A new one is a module that ends in a `Table` (rs.tables.table), its entry in TABLES
-behind the tables that it derives from, and its name in rs.plan.plan.TABLES.
+behind the tables that it derives from, and its name in rs.plan.plan.TABLES, its columns in columns.toml.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-
-import pandas as pd
-import pyarrow as pa
 
 from rs.errors import UserError
 from rs.plan import tables_state
@@ -35,6 +32,7 @@ from rs.tables import (
     training,
     worst_cases,
 )
+from rs.tables.columns import typed
 from rs.tables.provenance import TABLE as PROVENANCE
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
@@ -69,14 +67,12 @@ TABLES: dict[str, Table] = {
 def aggregate(plan: Plan, folder: Path, code: str) -> None:
     """Writes every table of TABLES into `folder`; a table without rows keeps its columns."""
     for name, rows in rows_of(plan).items():
-        columns = dict.fromkeys([*TABLES[name].columns, *(column for row in rows for column in row)])
-        frame = pd.DataFrame(rows, columns=list(columns))
         spec = {"study": plan.study.name, "table": name}
         sources: Row = {"files": [str(file) for file in plan.study.files]}  # rs clean keeps their results
         sources |= {"overrides": plan.study.overrides} if plan.study.overrides else {}
         sources |= {tables_state.KEY: tables_state.settings(plan)} if name == tables_state.RECORD else {}
         metadata = provenance(spec, code, **sources)
-        write_table(folder / f"{name}.parquet", pa.Table.from_pandas(frame, preserve_index=False), metadata)
+        write_table(folder / f"{name}.parquet", typed(TABLES[name], rows), metadata)
 
 
 def rows_of(plan: Plan) -> dict[str, list[Row]]:

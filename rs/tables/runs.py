@@ -23,8 +23,8 @@ def rows(stored: Stored) -> Iterator[Row]:
     for planned in stored.plan.runs:
         row = _trained(planned) if planned.run.trained else _untrained(planned)
         unchecked = stored.unchecked[planned.id]
-        content = {"content": f"{plural(len(unchecked), 'file')} not checked"} if unchecked else {}
-        yield {**head(planned), **row, "network": planned.network, **content}
+        content = f"{plural(len(unchecked), 'file')} not checked" if unchecked else None
+        yield {**head(planned), **row, "network": planned.network, "content": content}
 
 
 def _trained(planned: PlannedRun) -> Row:
@@ -100,7 +100,7 @@ TABLE = Table(
     "runs",
     (
         *("run", "label", "dataset", "model", "objective", *NOISE, "seed", "epochs", "train_seconds"),
-        *("device", "network"),
+        *("device", "precision", "network", "content"),
     ),
     rows,
 )

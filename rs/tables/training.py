@@ -8,14 +8,15 @@ from rs.provenance.files import read_table
 from rs.tables.stored import Stored, head
 from rs.tables.table import Row, Table
 
-COLUMNS = ("epoch", "loss")
+_NEEDED = ("epoch", "loss")
+COLUMNS = ("run", "label", *_NEEDED, "learning_rate", "images_per_second", "seconds")
 
 
 def rows(stored: Stored) -> Iterator[Row]:
     for planned in stored.plan.runs:
         if planned.run.trained:
-            epochs, _ = read_table(planned.folder / "training.parquet", COLUMNS)
+            epochs, _ = read_table(planned.folder / "training.parquet", _NEEDED)
             yield from ({**head(planned), **epoch} for epoch in epochs.to_pylist())
 
 
-TABLE = Table("training", ("run", *COLUMNS), rows)
+TABLE = Table("training", COLUMNS, rows)

@@ -55,7 +55,7 @@ def attack_file(path, radius_success, spec=None):
         | {
             "clean": [0.0] if i == 0 else None,
             "noisy": [0.1] if i == 0 else None,
-            "attacked": [0.2] if i == 0 else None,
+            "attacked": [0.25] if i == 0 else None,
         }
         for r, successes in radius_success.items()
         for i, s in enumerate(successes)
@@ -188,7 +188,7 @@ def test_runs_list_hyperparameters_and_training(aggregated):
     assert (calibration["label"], calibration["gamma"], calibration["rho_with_noise"]) == ("nal", 1.5, 4.0)
     assert found["training"][0]["loss"] == 0.5
     example = of_run(found["examples"])[0]
-    assert (example["image"], example["true"], example["attacked"]) == (0, 1, [0.2])
+    assert (example["image"], example["true"], example["attacked"]) == (0, 1, [0.25])
 
 
 def test_a_training_on_a_subset_says_on_how_many_images(aggregated):
