@@ -14,8 +14,12 @@ min_version("9.20")
 
 report: "workflow/captions/workflow.rst"
 
+UNLOCKS = "--unlock" in sys.argv  # computes nothing: Snakemake takes its locks away and ends
+
 try:
-    with running_plans.in_turn(workflow.is_main_process) as record:
+    if workflow.is_main_process and (beside := running_plans.beside(UNLOCKS)) is not None:
+        print(f"rs: {beside}", file=sys.stderr)
+    with running_plans.in_turn(workflow.is_main_process and not UNLOCKS) as record:
         if workflow.modifier.skip_configfile:  # a module of another workflow: its config is the study
             PLAN, FILES, OVERRIDES = as_module.plan_of(config, workflow.modifier)
         else:
@@ -25,15 +29,16 @@ try:
             OVERRIDES = dict(workflow.config_settings.config)
             PLAN = Plan(Study(FILES, OVERRIDES))
         record(PLAN.observer.kept)
-    if workflow.is_main_process:  # not in the jobs of a cluster, which parse this file again
+    if workflow.is_main_process and not UNLOCKS:  # not in the jobs of a cluster, which parse this file again
         from rs.methods import catalog
-        from rs.plan import extras, kept_shards, mixed_draws, price
+        from rs.plan import extras, kept_shards, mixed_draws, namesakes, price
         from rs.study import tracking_place
 
         catalog.build_plug_ins(PLAN.study)
         tracking_place.check_place(PLAN.study)
-        staleness.settle(PLAN)
-        for sentence in (*mixed_draws.settle(PLAN), *kept_shards.settle(PLAN), *extras.sentences(PLAN)):
+        sentences = [*namesakes.sentences(PLAN), *staleness.settle(PLAN)]
+        sentences += [*mixed_draws.settle(PLAN), *kept_shards.settle(PLAN), *extras.sentences(PLAN)]
+        for sentence in sentences:
             print(f"rs: {sentence}", file=sys.stderr)
         if (cost := price.sentence(PLAN)) is not None:
             print(f"rs: {cost}", file=sys.stderr)

@@ -1,5 +1,5 @@
-"""docs/tables.md shows the columns that rs/tables/columns.toml declares. `python tests/data_dictionary.py` writes
-the page's tables anew; its prose is written by hand.
+"""docs/tables.md shows the columns that rs/tables/columns.toml declares. `python tests/data_dictionary.py`
+writes the page's tables anew; its prose is written by hand.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def _section(text: str) -> str:
     if columns is None:
         return text
     table = "\n".join([*HEAD, *(_row(name, column) for name, column in columns.items())])
-    return re.sub(r"^\| column \|.*?\n(?=\n|\Z)", lambda _: f"{table}\n", text, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(
+        r"^\| column \|.*?\n(?=\n|\Z)", lambda _: f"{table}\n", text, flags=re.DOTALL | re.MULTILINE
+    )
 
 
 def _row(name: str, column: Column) -> str:

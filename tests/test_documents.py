@@ -15,6 +15,7 @@ import matplotlib
 import pytest
 
 from rs.cli.verbs import VERBS
+from rs.provenance import run_files
 from rs.settings.attacks import AttackUse, Judge
 from rs.settings.calibration import Calibration
 from rs.settings.certificates import CertificateUse
@@ -35,6 +36,7 @@ from rs.settings.study import (
     Tracking,
 )
 from rs.settings.training import Calibrated, Optimizer, Schedule, Training
+from rs.stages import attack, distributional
 from rs.tables import columns
 from rs.tables.aggregate import TABLES
 
@@ -84,6 +86,26 @@ def test_the_page_of_columns_shows_them():
     assert data_dictionary.page(text) == text, "python tests/data_dictionary.py writes it anew"
     titles = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert {data_dictionary.TITLES.get(title, title) for title in titles} >= {*columns.dictionary()}
+
+
+def test_the_page_of_columns_shows_those_of_the_files_of_a_run():
+    _, _, files = data_dictionary.PAGE.read_text("utf-8").partition("\n## Files of a run\n")
+    parts = re.split(r"^`(\w+)/.+: one row per .+$", files, flags=re.MULTILINE)
+    rows = {
+        part: re.findall(r"^\| (`.+?) \|", text, re.M)
+        for part, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+    shown = {
+        part: {name for row in names for name in re.findall(r"`([^`]+)`", row)}
+        for part, names in rows.items()
+    }
+    assert shown["attacks"] == {*attack.SCHEMA}
+    assert shown["distributional"] == {*distributional.SCHEMA}
+    read = {*run_files.CERTIFIED, *run_files.VOTES}
+    assert shown["certified"] == read | {"certificate", "largest_radius", "decided", "source_n"}
+    assert shown["draws"] == {"image", "label", "counts", "sum@<beta>", "square@<beta>", "answers"} | {
+        *("first", "beside", "both")
+    }
 
 
 def test_the_sign_of_a_number_stands_at_the_number():

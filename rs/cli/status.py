@@ -15,6 +15,7 @@ from rs.plan import (
     extras,
     kept_shards,
     mixed_draws,
+    namesakes,
     pending,
     price,
     rates,
@@ -30,7 +31,7 @@ KINDS = ("has", "lacks", "stale")
 def status(plan: Plan, files: list[Path]) -> str:
     """The lines, and notes on the remaining compute. Raises UserError outside of a workflow."""
     rules.require("status")
-    staleness.settle(plan)  # as Snakemake does before it judges
+    damaged = staleness.settle(plan)  # as Snakemake does before it judges
     draws = [*mixed_draws.settle(plan), *kept_shards.sentences(plan), *extras.sentences(plan)]
     try:
         judged = list(pending.judged(plan))
@@ -52,7 +53,9 @@ def status(plan: Plan, files: list[Path]) -> str:
         if count:
             lines.append(f"{owner:<{width}}  " + " ".join(f"{count[kind]:>5}" for kind in KINDS))
     cost, size = price.sentence(plan), shards.proposed(plan, plan.all_jobs(), rates.here())
-    sentences = [*diverged.sentences(plan), *reasons(plan, sum(counts.values(), Counter()), files), *draws]
+    sentences = [*namesakes.sentences(plan), *damaged, *diverged.sentences(plan)]
+    stale = {path for path, kind in judged if kind == "stale"}
+    sentences += [*reasons(plan, sum(counts.values(), Counter()), files, stale), *draws]
     return "\n".join([*lines, *sentences, *(str(note) for note in (cost, size) if note)])
 
 

@@ -6,11 +6,12 @@ The function that a stage's record names carries out its verb, with the plan of 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from rs.cli.plans import add_study, plan_of
 from rs.machine.worker import become_worker
-from rs.plan import started_studies
+from rs.plan import namesakes, started_studies
 from rs.plan.plan import Plan
 from rs.plan.stages import STUDY_STAGES
 from rs.plan.staleness import page_line, table_inputs
@@ -30,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     if args.worker:
         become_worker(args.worker)
-    function_of(STUDY_STAGES[args.stage])(plan_of(args))
+    plan = plan_of(args)
+    for sentence in () if args.worker else namesakes.sentences(plan):  # Snakemake's run begins with them
+        print(f"rs: {sentence}", file=sys.stderr)
+    function_of(STUDY_STAGES[args.stage])(plan)
 
 
 def aggregate(plan: Plan) -> None:

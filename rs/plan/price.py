@@ -12,7 +12,7 @@ For many calls, pass the machine (`rates.here()`, `rates.card("H100")`). Tables,
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,11 +127,14 @@ def missing(plan: Plan) -> list[Job]:
 
 
 def sentence(plan: Plan) -> str | None:
-    """One line on the missing jobs and their price here; None where no compute is missing."""
+    """One line on the missing jobs and their price here; None where no job is missing."""
     jobs = missing(plan)
     cost = price(plan, jobs)
-    if not cost.stages and not cost.unpriced:
+    if not jobs:
         return None
+    if not cost.stages and not cost.unpriced:
+        stages = ", ".join(f"{stage} {n:,}" for stage, n in Counter(job.stage for job in jobs).items())
+        return f"{plural(len(jobs), 'job')} missing: {stages}, which train and draw nothing"
     parts = ", ".join(f"{stage} {in_words(h)}" for stage, h in cost.stages.items())
     assumed = "assumed; `rs price` measures" if cost.assumed else "measured"
     hours = f"about {in_words(cost.hours)} {cost.unit} here ({assumed})"

@@ -88,6 +88,26 @@ def running() -> list[Path]:
     return found
 
 
+def beside(unlocking: bool = False) -> str | None:
+    """One line for a Snakemake that starts, or takes locks away, while others compute here; None if none do.
+
+    Where studies share runs, Snakemake's own error advises --unlock, as if the other process were dead.
+    """
+    others = list(dict.fromkeys("process {1} of {0}".format(*_owner(path)) for path in running()))
+    if not others:
+        return None
+    compute = f"{' and '.join(others)} compute{'s' * (len(others) == 1)} here now"
+    if unlocking:
+        return f"{compute}: --unlock removes the locks of all studies, theirs, too"
+    return f"{compute}: if Snakemake says that the directory cannot be locked, wait for it; do not --unlock"
+
+
+def _owner(path: Path) -> tuple[str, str]:
+    """Machine and number of the process that wrote a file."""
+    machine, process, _ = path.stem.rsplit("-", 2)
+    return machine, process
+
+
 def hold() -> None:
     """Says, as long as this process runs, that it computes here. It draws nothing."""
     _write({})

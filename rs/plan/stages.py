@@ -65,8 +65,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class StudyStage:
-    """A stage with one job per study, which takes seconds. `function` is called with the plan. Beside the code
-    that it `executes` the content of `data` counts.
+    """A stage with one job per study, which takes seconds. `function` is called with the plan. The content of
+    `data` counts as the code that it `executes` does.
     """
 
     name: str

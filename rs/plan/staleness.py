@@ -104,16 +104,17 @@ def job_is_current(job: Job) -> bool:
     return is_current(job.target, job.spec, job.code, inputs_digest(job.reads()))
 
 
-def settle(plan: Plan) -> None:
+def settle(plan: Plan) -> list[str]:
     """Makes the times of finished files that Snakemake has no record of, or that were written after theirs,
     agree with what the files record.
 
-    Files dated after now are dated to now. A damaged file is left to the job that reads it, which reports it.
+    Files dated after now are dated to now. Returns a line per damaged file, which is left as it is.
     A study that its MLflow store did not take is logged again, and so is one whose store is gone or is now
     another one.
     """
     from rs.plan import logged  # reads studies, which a job does without
 
+    damaged: dict[str, None] = {}
     for outputs, inputs, recipe in _in_order(plan):
         if any(_ahead(path) for path in outputs):
             _date(outputs, None)
@@ -121,7 +122,8 @@ def settle(plan: Plan) -> None:
             continue
         try:
             current = is_current(outputs[0], *recipe())
-        except UserError:
+        except UserError as error:
+            damaged[str(error)] = None
             continue
         if inputs or current:  # what reads no file is stale by its record alone
             judge_by_content(outputs)
@@ -138,6 +140,7 @@ def settle(plan: Plan) -> None:
     with contextlib.suppress(UserError):
         if logged.unlogged(plan):
             forget([logged.record_file(plan)])
+    return list(damaged)
 
 
 def _ahead(path: Path) -> bool:

@@ -64,4 +64,9 @@ def _named(provenance: dict[str, Any]) -> dict[str, Any]:
 
 
 def _place(plan: Plan) -> Path:
-    return STUDIES / f"{plan.study.name}-{digest(_of(plan))}.json"
+    return place(plan.study.name, _of(plan))
+
+
+def place(name: str, files: dict[str, Any]) -> Path:
+    """The file with the record of a study of this name; `files` as in `read`."""
+    return STUDIES / f"{name}-{digest({key: files.get(key) for key in ('files', 'overrides')})}.json"

@@ -1,4 +1,4 @@
-"""The columns of tables: their types, units and meaning, as columns.toml beside this file declares them. No torch.
+"""The columns of tables: types, units and meanings, as columns.toml beside this file declares them. No torch.
 
 A column has one type in every study, whatever its values: tables of several studies can be read together. A
 table without rows and a column without values have it, too.
@@ -14,7 +14,6 @@ import functools
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -42,7 +41,7 @@ class Column:
 
 @functools.cache
 def dictionary() -> dict[str, dict[str, Column]]:
-    """The columns that each table declares, those of COMMON among them where it has no others of that name."""
+    """The columns that each table declares, and under COMMON those that several tables have."""
     read = tomllib.loads(COLUMNS.read_text(encoding="utf-8"))
     return {table: {name: Column(*facts) for name, facts in own.items()} for table, own in read.items()}
 

@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from rs.cli.reasons import edited, of_other_code, of_the_study, reasons, replaced
+from rs.cli.reasons import _differences, edited, of_other_code, of_the_study, reasons, replaced
 from rs.plan import records
 from rs.plan.plan import Plan
+from rs.plan.staleness import table_inputs
 from rs.provenance.files import provenance, write_json, write_table
 
 
@@ -148,12 +149,62 @@ def test_a_file_that_the_study_still_asks_for_was_not_replaced(finished, plan_of
     assert list(replaced(plan_of(tiny))) == []
 
 
-def test_a_list_with_another_number_of_entries_is_named_whole(finished, plan_of, tiny) -> None:
+@pytest.mark.parametrize(
+    ("certificates", "words"),
+    [
+        (
+            [{"name": "cohen", "alpha": 0.001}, {"name": "renyi", "alpha": 0.001}],
+            "certificates: renyi is new",
+        ),
+        (
+            [{"name": "cohen", "alpha": 0.001}, {"name": "cohen", "alpha": 0.01, "label": "1 %"}],
+            "certificates: 1 % is new",
+        ),
+        (
+            [{"name": "cohen", "alpha": 0.01}, {"name": "renyi", "alpha": 0.001}],
+            "certificates[cohen].alpha is 0.01, was 0.001; certificates: renyi is new",
+        ),
+    ],
+)
+def test_entries_that_a_list_gained_are_named(finished, plan_of, tiny, certificates, words) -> None:
     for job in finished.jobs["certify"].values():
         write_table(job.target, pa.table({"image": [0]}), provenance(job.spec, job.code))
-    tiny["certificates"].append({"name": "cohen", "alpha": 0.01, "label": "at 1 %"})
-    (sentence,) = replaced(plan_of(tiny))
-    assert sentence.partition(": certificates is [")[2].count("alpha") == 3  # two now, one before
+    (sentence,) = replaced(plan_of({**tiny, "certificates": certificates}))
+    assert sentence == f"certify 2: other settings than those of finished files: {words}"
+
+
+def test_entries_that_a_list_lost_are_named(finished, plan_of, tiny) -> None:
+    more = {**tiny, "certificates": [*tiny["certificates"], {"name": "renyi", "alpha": 0.001}]}
+    for job in plan_of(more).jobs["certify"].values():
+        write_table(job.target, pa.table({"image": [0]}), provenance(job.spec, job.code))
+    (sentence,) = replaced(finished)
+    assert sentence.endswith(": certificates: renyi is gone")
+
+
+def test_a_list_of_entries_with_the_same_name_is_counted(finished, plan_of, tiny) -> None:
+    (words,) = _differences({"k": [{"name": "a"}]}, {"k": [{"name": "a", "x": 1}, {"name": "a", "x": 2}]})
+    assert words == "k has 2 entries, had 1"
+    (words,) = _differences({}, {"k": [{"name": "a"}, {"label": "b", "name": "a"}]})
+    assert words == "k is a, b, was the default"
+
+
+def test_tables_that_wait_for_missing_files_say_so(finished, plan_of, tiny) -> None:
+    for path in finished.aggregated_files():
+        if path.suffix == ".json":
+            write_json(path, {"provenance": {}})
+        else:
+            write_table(path, pa.table({"image": [0]}), {})
+    tables = str(finished.table_files()[0])
+    write_table(finished.table_files()[0], pa.table({"image": [0]}), {"inputs": table_inputs(finished)})
+    assert list(of_the_study(finished, {tables})) == []
+    tiny["certificates"][0]["alpha"] = 0.01
+    plan = plan_of(tiny)
+    assert list(of_the_study(plan, {tables})) == ["stale: tables and page, which wait for certify 2, missing"]
+    assert list(of_the_study(plan)) == []  # they are not stale
+    changed = next(path for path in finished.aggregated_files() if path.suffix == ".parquet")
+    write_table(changed, pa.table({"image": [1]}), {})
+    older = "stale: tables and page, older than files that they are made from"
+    assert list(of_the_study(finished, {tables})) == [older]
 
 
 def test_without_a_record_no_edit_is_named(finished, plan_of, tiny) -> None:

@@ -83,6 +83,21 @@ def test_a_training_that_diverged_is_told_until_it_is_trained_again(
     assert f"{curve}: " in status(plan, [])
 
 
+def test_a_damaged_file_is_named(plan_of, tiny, tmp_path, monkeypatch):
+    """It is there and counts as `has`; without this line nobody knows why what is made from it is stale."""
+    monkeypatch.chdir(tmp_path)
+    write_text(tmp_path / "Snakefile", "")
+    monkeypatch.setattr(rs.cli.status, "by_dry_run", lambda plan, files: [])
+    plan = plan_of(tiny)
+    job = next(iter(plan.jobs["sample"].values()))
+    write_table(job.target, pa.table({"image": [0]}), provenance(job.spec, job.code))
+    assert "damaged" not in status(plan, [])
+    job.target.write_bytes(job.target.read_bytes()[:-9])
+    (line,) = [line for line in status(plan, []).splitlines() if str(job.target) in line]
+    assert line.endswith("; remove it and run again")
+    assert staleness.settle(plan) == [line]
+
+
 def test_what_cannot_be_written_stays_as_it_looks(tmp_path, monkeypatch):
     def refused(*_, **__):
         raise PermissionError(13, "Permission denied")

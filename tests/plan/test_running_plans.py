@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import re
 import select
 import subprocess
 import sys
@@ -153,3 +154,18 @@ def test_without_locks_and_beside_foreign_files_every_plan_is_as_before(study, p
         record(of(study, plan_of, 50).observer.kept)
     assert files(of(study, plan_of, 100)) == alone
     assert [path.name for path in running_plans.PLACE.glob("*.json")] == ["foreign.json"]
+
+
+def test_one_that_starts_while_another_runs_is_told_of_it_and_not_to_take_its_locks(study, start, plan_of):
+    assert running_plans.beside() is None
+    other = start(50)
+    files_of(other)
+    named = rf"process {other.pid} of \S+ computes here now: "
+    assert re.fullmatch(
+        f"{named}if Snakemake .* cannot be locked, wait for it; do not --unlock", str(running_plans.beside())
+    )
+    assert re.fullmatch(
+        f"{named}--unlock removes the locks of all studies, theirs, too", str(running_plans.beside(True))
+    )
+    other.communicate()
+    assert running_plans.beside() is None

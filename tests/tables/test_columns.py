@@ -13,7 +13,14 @@ from rs.provenance.files import write_table
 from rs.tables.aggregate import TABLES
 from rs.tables.columns import column, dictionary, typed
 
-WHOLE = {"run": "a", "seed": 0, "epochs": 1, "noise.sigma": 1, "objective.lambda_from": 0, "training.epochs": 1}
+WHOLE = {
+    "run": "a",
+    "seed": 0,
+    "epochs": 1,
+    "noise.sigma": 1,
+    "objective.lambda_from": 0,
+    "training.epochs": 1,
+}
 PARTS = {"run": "b", "noise.sigma": 0.25, "objective.lambda_from": "first_drop", "training.epochs": None}
 
 
@@ -23,7 +30,8 @@ def test_a_table_without_rows_has_the_types_of_one_with_rows(name):
     empty, unknown = typed(table, []), typed(table, [dict.fromkeys(table.columns)])
     assert empty.schema == unknown.schema
     assert pa.null() not in empty.schema.types
-    assert unknown.num_rows == 1 and all(one.null_count == 1 for one in unknown.columns)
+    assert unknown.num_rows == 1
+    assert all(one.null_count == 1 for one in unknown.columns)
 
 
 def test_tables_of_several_studies_are_read_as_one_in_any_order(tmp_path):
@@ -64,7 +72,7 @@ def test_a_setting_has_the_type_of_the_schema(name, kind):
 
 
 def test_a_column_that_is_declared_nowhere_is_refused():
-    with pytest.raises(KeyError, match="claims: verdicts is not in columns.toml"):
+    with pytest.raises(KeyError, match=r"claims: verdicts is not in columns\.toml"):
         typed(TABLES["claims"], [{"verdicts": "holds"}])
 
 
