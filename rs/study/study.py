@@ -8,9 +8,7 @@ replaces the method. No torch.
 from __future__ import annotations
 
 import copy
-import functools
 import itertools
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -119,7 +117,7 @@ class Study:
 
     def _check_files(self) -> None:
         # a key that one file requires may stand in another
-        whole = {key: value for key, value in schema().items() if key not in ("if", "then", "$defs")}
+        whole = {key: value for key, value in schema().items() if key not in ("if", "then")}
         for file, document in zip(self.files, self._documents, strict=True):
             check(file, document)
             if (wrong := _first_error(document, whole)) is not None:
@@ -265,12 +263,6 @@ class Study:
 
 def _first_error(value: Any, against: dict[str, Any]) -> tuple[tuple[Any, ...], str] | None:
     """Path and message of the first schema error by its place; None where there is none."""
-    return _first_error_in(json.dumps([value, against], allow_nan=False))
-
-
-@functools.lru_cache(maxsize=2048)  # runs of a sweep, and studies with the same overlays, share most sections
-def _first_error_in(both: str) -> tuple[tuple[Any, ...], str] | None:
-    value, against = json.loads(both)
     errors = list(Validator({**against, "$defs": schema()["$defs"]}).iter_errors(value))
     return explain(first(errors)) if errors else None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import socket
+import time
 from pathlib import Path
 
 import numpy as np
@@ -260,6 +261,7 @@ def test_weights_that_are_not_here(refused, photos, model, monkeypatch):
     for name in ("getaddrinfo", "create_connection"):
         monkeypatch.setattr(socket, name, unreachable)
     monkeypatch.setattr(socket.socket, "connect", unreachable)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between the retries of the libraries
     assert "download failed: " in refused("--model", model, "--data", "photos", *QUICK, "--download")
     assert not Path("out").exists()
 
