@@ -254,7 +254,8 @@ def test_headings_of_several_words_take_lines_before_a_table_scrolls(
     metrics = ["learning_rate", "cross_entropy", "classification", "stability", "robustness", "correct"]
     metrics += ["squared_distance", "regularization_term", "distance", "seconds"]
     rows = [
-        {"run": name, "label": name, "epoch": 20} | {m: 0.02 if j % 5 == i else math.nan for j, m in enumerate(metrics)}
+        {"run": name, "label": name, "epoch": 20}
+        | {m: 0.02 if j % 5 == i else math.nan for j, m in enumerate(metrics)}
         for i, name in enumerate(OBJECTIVES)
     ]
     study_tables.write(tmp_path, {"training": pd.DataFrame(rows)})
