@@ -1,4 +1,4 @@
-"""The tables of docs/evidence follow from the observations that are kept, byte by byte."""
+"""The tables of docs/evidence, and the verdicts, follow from the observations that are kept, byte by byte."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ import numpy as np
 import pytest
 
 import rs
+from rs.cli import from_logs, verdicts
 from rs.cli.main import main
-from rs.cli.rederive import read_list, text_of
+from rs.cli.rederive import certified, read_list, text_of
+from rs.cli.text_table import between_marks
+from rs.cli.verdicts_text import page, totals
+from rs.cli.why import chain
 from rs.errors import UserError
+from rs.plan.plan import Plan
 from rs.stages.draw_files import read_votes, write_votes
 from rs.statistics.draws import Votes
+from rs.tables.aggregate import rows_of
+from rs.tables.table import Row
 
 pytestmark = pytest.mark.slow
 
@@ -26,10 +33,53 @@ with contextlib.chdir(CHECKOUT):
     TABLES = read_list(Path("evidence/tables.yaml"))
 
 
+DERIVED: dict[str, dict[str, list[Row]]] = {}  # study -> the rows of its tables
+
+
 @pytest.mark.parametrize("table", TABLES, ids=lambda path: path.stem)
-def test_a_table_follows_from_what_is_kept(table):
+def test_a_table_follows_from_what_is_kept(table, monkeypatch):
+    def derived(plan: Plan) -> dict[str, list[Row]]:
+        DERIVED[plan.study.name] = rows_of(plan)
+        return DERIVED[plan.study.name]
+
+    monkeypatch.setattr("rs.tables.aggregate.rows_of", derived)
     with contextlib.chdir(CHECKOUT):
         assert text_of(TABLES[table], OBSERVATIONS) == table.read_text()
+
+
+def test_the_committed_totals_are_what_the_committed_evidence_gives(monkeypatch):
+    """Rows that the tables above were written from are not derived a second time."""
+    monkeypatch.chdir(CHECKOUT)
+    monkeypatch.setattr(verdicts, "rows_of", lambda plan: DERIVED.get(plan.study.name) or rows_of(plan))
+    monkeypatch.setattr(
+        verdicts,
+        "certified",
+        lambda plan, *rest: (
+            contextlib.nullcontext() if plan.study.name in DERIVED else certified(plan, *rest)
+        ),
+    )
+    results = list(verdicts.everything(kept_only=True))
+    numbers, claims = verdicts.numbers_of(results), verdicts.claims_of(results)
+    others = from_logs.kept({row["paper"] for row in numbers})
+    for name, whole in (("docs/evidence/verdicts.md", True), ("README.md", False)):
+        text = Path(name).read_text()
+        summary = page(numbers, claims, whole) + from_logs.page(others, whole)
+        assert between_marks(Path(name), "verdicts", summary) == text, f"{name}: run make evidence"
+    counted = totals(numbers, claims)
+    assert counted["numbers"]["zero by construction"] == 450  # 8 of them beside a second reading of Table 6
+    lines = list(chain("nal-gpu/nal-table-1/nal-gamma=1.5/epsilon"))
+    for part in (
+        "calibrate, epsilon: calibration/",
+        "commit ",
+        "sha256 ",
+        "rs rederive --study config/nal.yaml ",
+    ):
+        assert any(part in line for line in lines), part
+    lines = [line.strip() for line in chain("nal-gpu/claims/above-stability")]
+    assert sum(line.startswith("attack, pgd_l2: attacks/pgd-l2-") for line in lines) == 36
+    assert not any(
+        line.startswith(("attack, pgd_l2 soft: ", "attack, judged without noise: ")) for line in lines
+    )
 
 
 def test_another_vote_is_another_table(tmp_path):

@@ -10,11 +10,9 @@ import pytest
 import yaml
 from two_studies import ENTRY, make_two_studies
 
-from rs.cli import from_logs
 from rs.cli.main import main
-from rs.cli.text_table import between_marks
 from rs.cli.verdicts import claims_of, everything, numbers_of
-from rs.cli.verdicts_text import page, text, totals
+from rs.cli.verdicts_text import page, text
 from rs.cli.why import chain
 from rs.errors import UserError
 from rs.plan.plan import Plan
@@ -215,33 +213,6 @@ def test_tables_of_another_version_are_named_and_left_out(folder, capsys):
 def test_follow_waits_for_a_number_of_seconds(folder, capsys, every):
     assert main(["follow", "--study", "config/two.yaml", "--every", every]) == 1
     assert "--every: must be a number of seconds above 0" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_the_committed_totals_are_what_the_committed_evidence_gives(monkeypatch):
-    monkeypatch.chdir(CHECKOUT)
-    results = list(everything(kept_only=True))
-    numbers, claims = numbers_of(results), claims_of(results)
-    others = from_logs.kept({row["paper"] for row in numbers})
-    for name, whole in (("docs/evidence/verdicts.md", True), ("README.md", False)):
-        text = Path(name).read_text()
-        summary = page(numbers, claims, whole) + from_logs.page(others, whole)
-        assert between_marks(Path(name), "verdicts", summary) == text, f"{name}: run make evidence"
-    counted = totals(numbers, claims)
-    assert counted["numbers"]["zero by construction"] == 450  # 8 of them beside a second reading of Table 6
-    lines = list(chain("nal-gpu/nal-table-1/nal-gamma=1.5/epsilon"))
-    for part in (
-        "calibrate, epsilon: calibration/",
-        "commit ",
-        "sha256 ",
-        "rs rederive --study config/nal.yaml ",
-    ):
-        assert any(part in line for line in lines), part
-    lines = [line.strip() for line in chain("nal-gpu/claims/above-stability")]
-    assert sum(line.startswith("attack, pgd_l2: attacks/pgd-l2-") for line in lines) == 36
-    assert not any(
-        line.startswith(("attack, pgd_l2 soft: ", "attack, judged without noise: ")) for line in lines
-    )
 
 
 def test_an_address_needs_a_study(folder):
