@@ -52,7 +52,7 @@ def test_a_study_of_a_paper_plans_without_snakemake_too(fresh: Workspace, study:
 @pytest.mark.parametrize("file", EVIDENCE, ids=lambda path: path.stem)
 def test_evidence_plans_with_the_command_that_it_names(fresh: Workspace, file: Path) -> None:
     commands = re.findall(r"^#.*--configfile (.+)$", file.read_text(), re.MULTILINE)
-    assert commands
+    assert any(file.name in command for command in commands)
     with contextlib.chdir(fresh.folder):
         for command in commands:
             assert Plan(Study([CHECKOUT / name for name in command.split()])).runs
