@@ -51,15 +51,16 @@ __all__ = [
     "smooth",
 ]
 
+if not TYPE_CHECKING:  # a checker that saw this function would take every misspelt name
 
-def __getattr__(name: str) -> object:
-    if name not in _PLACES:
-        raise AttributeError(f"module 'rs' has no attribute {name!r}")
-    import importlib
+    def __getattr__(name: str) -> object:
+        if name not in _PLACES:
+            raise AttributeError(f"module 'rs' has no attribute {name!r}")
+        import importlib
 
-    value: object = getattr(importlib.import_module(_PLACES[name]), name)
-    globals()[name] = value
-    return value
+        value: object = getattr(importlib.import_module(_PLACES[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

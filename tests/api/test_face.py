@@ -58,11 +58,15 @@ def test_type_checkers_are_told_what_the_names_are():
     assert "py.typed" in data
     assert (ROOT / "rs" / "py.typed").is_file()
     body = ast.parse(Path(rs.__file__).read_text()).body
-    [stated] = [node for node in body if isinstance(node, ast.If)]
+    stated, dynamic = [node for node in body if isinstance(node, ast.If)]
     assert ast.unparse(stated.test) == "TYPE_CHECKING"
     assert {(name.asname, node.module) for node in stated.body for name in node.names} == {
         *rs._PLACES.items()
     }
+    # hidden from checkers, which would take every misspelt name for one that it returns
+    assert ast.unparse(dynamic.test) == "not TYPE_CHECKING"
+    assert [node.name for node in dynamic.body] == ["__getattr__"]
+    assert not [node for node in body if isinstance(node, ast.FunctionDef) and node.name == "__getattr__"]
 
 
 def test_signatures_change_on_purpose_only():
