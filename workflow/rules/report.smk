@@ -1,3 +1,6 @@
+from rs.plan import staleness
+
+
 rule report:
     input:
         PLAN.table_files(),

@@ -1,0 +1,58 @@
+"""The plan of a starting Snakemake, and the sentences that it prints before its first job. No torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rs.plan import as_module, running_plans
+from rs.plan.plan import Plan
+from rs.study.study import Study
+
+
+def plan_of(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[Path], dict[str, Any]]:
+    """The plan, and the files and overrides (`--config`) of its study. As a module of another workflow, its
+    config is the study.
+
+    The jobs of a cluster parse the Snakefile again: they draw under the plan of the process that sent them,
+    and print nothing. Neither does `--unlock`, which computes nothing. Raises UserError.
+    """
+    unlocks = "--unlock" in sys.argv
+    if workflow.is_main_process and (beside := running_plans.beside(unlocks)) is not None:
+        _print([beside])
+    starts = workflow.is_main_process and not unlocks
+    with running_plans.in_turn(starts) as record:
+        if workflow.modifier.skip_configfile:
+            plan, files, overrides = as_module.plan_of(config, workflow.modifier)
+        else:
+            here = Path.cwd()
+            files = [Path(file) for file in workflow.overwrite_configfiles]
+            files = files or [Path(workflow.basedir) / "config" / "config.yaml"]
+            files = [file.relative_to(here) if file.is_relative_to(here) else file for file in files]
+            overrides = dict(workflow.config_settings.config)
+            plan = Plan(Study(files, overrides))
+        record(plan.observer.kept)
+    if starts:
+        _settle(plan)
+    return plan, files, overrides
+
+
+def _settle(plan: Plan) -> None:
+    """Checks what depends on this machine, and says what is to be known before the first job."""
+    from rs.methods import catalog
+    from rs.plan import extras, kept_shards, mixed_draws, namesakes, price, staleness
+    from rs.study import tracking_place
+
+    catalog.build_plug_ins(plan.study)
+    tracking_place.check_place(plan.study)
+    _print([*namesakes.sentences(plan), *staleness.settle(plan), *mixed_draws.settle(plan)])
+    _print([*kept_shards.settle(plan), *extras.sentences(plan)])
+    if (cost := price.sentence(plan)) is not None:
+        _print([cost])
+
+
+def _print(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        print(f"rs: {sentence}", file=sys.stderr)
