@@ -130,9 +130,10 @@ def _over_radii(attack: Attacked) -> Iterator[Check]:
     """The worst pair of neighbouring radii, where each radius was attacked anew."""
     if attack.provenance["shares"] != "none":
         return
+    outcomes = [(radius, attack.at(radius)) for radius in attack.radii]
     pairs = [
-        (_compared(attack.at(large), attack.at(small)), small, large)
-        for small, large in pairwise(attack.radii)
+        (_compared(at_large, at_small), small, large)
+        for (small, at_small), (large, at_large) in pairwise(outcomes)
     ]
     if pairs:
         comparison, small, large = min(pairs, key=lambda pair: pair[0].badness)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +51,15 @@ class Attacked:
         votes, attack = self.provenance["judge"], self.provenance["spec"]["attack"]
         return votes, None if votes == "base" else attack.get("seed", AttackUse.seed)
 
-    def at(self, radius: float, variant: str = "") -> pd.DataFrame:
-        """The rows of one radius by image."""
-        rows = self.frame[(self.frame["variant"] == variant) & (self.frame["radius"] == radius)]
-        return rows.set_index("image")
+    def at(self, radius: float) -> pd.DataFrame:
+        """The rows of one radius by image, without those of its checks."""
+        return self.plain[self.plain["radius"] == radius].set_index("image")
 
     @property
     def radii(self) -> list[float]:
         return sorted(self.plain["radius"].unique())
 
-    @property
+    @cached_property
     def plain(self) -> pd.DataFrame:
         """The rows of the attack as the study asks for it, without those of its checks."""
         return self.frame[self.frame["variant"] == ""]
@@ -128,7 +128,8 @@ def _certificate(planned: PlannedRun, use: Row) -> str | None:
 def _voted(path: Path, planned: PlannedRun) -> pd.DataFrame:
     """The claims of certificates of hard votes; others are about another classifier than the judge's."""
     frame, _ = read_certified(path, ("certificate", "norm", "alpha", "image", "prediction", "radius"))
-    offered = planned.run.sections["certificates"]
-    kinds = frame["certificate"].map({certificate_label(c): c["name"] for c in offered})
-    soft = kinds.map(lambda n: "soft_moments" in method_schema("certificates", n)["x-needs"], "ignore")
-    return frame[~soft.fillna(False).astype(bool)]
+    kinds = {certificate_label(c): c["name"] for c in planned.run.sections["certificates"]}
+    soft = [
+        label for label, n in kinds.items() if "soft_moments" in method_schema("certificates", n)["x-needs"]
+    ]
+    return frame[~frame["certificate"].isin(soft)]

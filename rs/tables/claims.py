@@ -29,8 +29,9 @@ from rs.study.paper_settings import METHOD, differences, instrument_of, stated
 from rs.study.published import labels_of
 from rs.study.study import Study
 from rs.tables.conditions import decide
+from rs.tables.contestants import every
 from rs.tables.families import Sure, sure
-from rs.tables.pairs import paired
+from rs.tables.pairs import between
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
 
@@ -149,7 +150,8 @@ def other_settings(study: Study, claim: Row) -> list[str]:
 
 def rows(stored: Stored, *sources: Iterable[Row]) -> list[Row]:
     tables: dict[str, Sequence[Row]] = {name: list(s) for name, s in zip(_OF, sources, strict=True)}
-    return judged(stored.plan.study, {**tables, "comparisons": paired(stored.plan)})
+    study = stored.plan.study
+    return judged(study, {**tables, "comparisons": between(study, stored.once(every))})
 
 
 TABLE = Table("claims", COLUMNS, rows, of=_OF)

@@ -23,7 +23,7 @@ import numpy as np
 from rs.errors import UserError
 from rs.statistics.bounds import Floats
 from rs.statistics.paired import Difference, holm, of_means, of_medians, of_proportions, over_seeds, verdict
-from rs.tables.contestants import Contestant, Outcomes, common_images, of_logs, of_runs, refuse_other_norms
+from rs.tables.contestants import Contestant, Outcomes, common_images, every, refuse_other_norms
 from rs.tables.noise import SMOOTHING
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
@@ -264,7 +264,7 @@ def as_json(row: Row) -> Row:
 def rows(stored: Stored) -> list[Row]:
     study = stored.plan.study
     radii = [float(radius) for radius in study.report["radii"]]
-    return of_study([*of_runs(stored.plan), *of_logs(stored.plan)], study.comparisons, radii)
+    return of_study(stored.once(every), study.comparisons, radii)
 
 
 TABLE = Table("comparisons", COLUMNS, rows)

@@ -29,6 +29,7 @@ from rs.tables.certified import certified_radii, decided_radii, leaves_open
 from rs.tables.input_checks import check_certified
 from rs.tables.logs import images as log_images
 from rs.tables.noise import smoothed_with
+from rs.tables.stored import Stored
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 CONDITIONS = ("data", "smoothing", "certificate", "norm", "alpha", "n")
@@ -109,6 +110,11 @@ def of_logs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]
             rigorous = bool(log.claim["rigorous"])
             contestants.append(Contestant(log.label, (None,), *own, sigma=sigma, rigorous=rigorous))
     return contestants
+
+
+def every(stored: Stored) -> list[Contestant]:
+    """The runs and logs of a study, for `Stored.once`: claims and comparisons are about the same."""
+    return [*of_runs(stored.plan), *of_logs(stored.plan)]
 
 
 def _observed(

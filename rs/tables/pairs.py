@@ -16,12 +16,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from rs.plan.plan import Plan
 from rs.study.claims import ATTACKED, BESIDE, CERTIFIED, OWN, kind_of, parts_of, sides_of
 from rs.study.study import Study
 from rs.tables.comparisons import PairSettings, compare
 from rs.tables.condition_words import names_of
-from rs.tables.contestants import Contestant, of_logs, of_runs
+from rs.tables.contestants import Contestant
 from rs.tables.families import sure
 from rs.tables.table import Row
 
@@ -29,18 +28,11 @@ PAIRED = (*BESIDE, "difference")
 KEY = ("a", "b", "about", "metric", "certificate", "attack", "smoothing", "radius", "level")
 
 
-def paired(plan: Plan) -> list[Row]:
-    """Rows of rs.tables.comparisons with their confidence `level`, for every condition `better`, `worse`,
-    `equivalent` or `difference` whose sides exist. `a` and `b` are their names (condition_words). Raises
-    UserError for invalid files.
-    """
-    present = {planned.run.label for planned in plan.runs} | {log.label for log in plan.logs}
-    labels = {side["run"] for _, sides, _ in _conditions(plan.study, present) for side in sides}
-    return between(plan.study, [*of_runs(plan, labels), *of_logs(plan, labels)]) if labels else []
-
-
 def between(study: Study, contestants: list[Contestant]) -> list[Row]:
-    """The same rows, of contestants that were read already."""
+    """Rows of rs.tables.comparisons with their confidence `level`, for every condition `better`, `worse`,
+    `equivalent` or `difference` whose sides are among `contestants`. `a` and `b` are their names
+    (condition_words).
+    """
     rows: dict[tuple[Any, ...], Row] = {}
     for condition, sides, levels in _conditions(study, {one.name for one in contestants}):
         for a, b in _pairs(contestants, condition["metric"], sides):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
@@ -13,8 +14,7 @@ from rs.tables.table import Row
 
 def rows_of(frame: pd.DataFrame) -> Iterator[Row]:
     """The rows of a table as dictionaries of its columns."""
-    for row in frame.to_dict("records"):
-        yield {str(column): value for column, value in row.items()}
+    yield from cast(list[Row], frame.rename(columns=str).to_dict("records"))
 
 
 def read(tables: Path, name: str) -> pd.DataFrame:

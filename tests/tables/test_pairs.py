@@ -13,8 +13,9 @@ from tiny_study import TINY
 from rs.provenance.files import provenance, read_table, write_table
 from rs.tables.claims import judged
 from rs.tables.comparisons import PairSettings, compare
-from rs.tables.contestants import Contestant, Outcomes, of_runs
-from rs.tables.pairs import paired
+from rs.tables.contestants import Contestant, Outcomes, every, of_runs
+from rs.tables.pairs import between
+from rs.tables.stored import Stored
 
 WEAK = {**TINY["attacks"][0], "label": "weak"}
 STRONG = {**WEAK, "label": "strong", "steps": 4}
@@ -24,6 +25,10 @@ UNDER_WEAK["attack"] = "weak"
 
 def claims(*conditions):
     return [{"id": "a", "paper": "P", "place": "1", "claim": "is so", "conditions": list(conditions)}]
+
+
+def paired(plan):
+    return between(plan.study, every(Stored(plan)))
 
 
 @pytest.fixture
