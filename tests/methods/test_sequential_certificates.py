@@ -20,6 +20,7 @@ from rs.stages.certified_rows import answers
 from rs.statistics.draws import Draws, Votes
 from rs.statistics.paired_draws import PairedDraws
 from rs.statistics.sequences import upper
+from rs.study.schema import method_schema
 
 
 def stopped(rng, dimension=784):
@@ -36,8 +37,8 @@ def test_every_certificate_is_anytime_valid_or_refuses(name):
     kind = catalog.find("certificates", name)
     defaults = {"sigma": 0.5, "scale": 0.5, "k": 2, "width": 0.5}
     family = next(iter(kind.norms))
-    schema = catalog.schema()["$defs"]["noises"][family]
-    needed = {k: defaults[k] for k in schema["x-required"] if k in defaults}
+    required = method_schema("noises", family)["x-required"]
+    needed = {k: defaults[k] for k in required if k in defaults}
     noise = catalog.build("noises", {"name": family, **needed})
     certificate = catalog.build("certificates", {"name": name})
     fixed, sequential = stopped(np.random.default_rng(6), dimension=20)

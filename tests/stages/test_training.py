@@ -22,6 +22,7 @@ from rs.networks.images import open_split
 from rs.provenance.files import read_table, write_json
 from rs.settings.training import Training
 from rs.stages import train as training
+from rs.study.schema import schema
 
 pytestmark = pytest.mark.slow
 
@@ -233,7 +234,7 @@ REQUIRED = {"epsilon": 0.5}
 def test_no_objective_waits_for_the_device_inside_a_step(name, data, monkeypatch):
     # torch reads the labels' range only on CPUs
     monkeypatch.setattr(functional, "one_hot", lambda y, k: (y.unsqueeze(1) == torch.arange(k)).long())
-    facts, shapes = catalog.schema()["$defs"]["objectives"][name], json.loads(data.read_text())
+    facts, shapes = schema()["$defs"]["objectives"][name], json.loads(data.read_text())
     classifier = checkpoints.build_model(SPEC["model"], shapes).eval().requires_grad_(False)
     given = {key: REQUIRED.get(key, classifier) for key in facts["x-required"] if key != "name"}
     objective = catalog.find("objectives", name)(**given)

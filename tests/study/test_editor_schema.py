@@ -50,6 +50,22 @@ def typos(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, .
         yield from typos(inside, (*path, key))
 
 
+def one_of_each(document: Any) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """The typos of a document, without those that differ only in which entries of lists they stand in: the
+    same keys are held against the same schema there.
+    """
+    seen = set()
+    for path, key in typos(document):
+        holders, holder = [], document
+        for step in path:
+            holder = holder[step]
+            names = holder if isinstance(holder, dict) else {}
+            holders.append((step if isinstance(step, str) else "", names.get("name"), *names))
+        if (place := (*holders, key)) not in seen:
+            seen.add(place)
+            yield path, key
+
+
 RICH: dict[str, Any] = {
     **copy.deepcopy(TINY),
     "override": {
@@ -77,7 +93,7 @@ def test_every_misspelled_key_is_told_where_it_stands():
     assert [problems(document) for document in documents] == [[], [], []]
     seen = 0
     for document in documents:
-        for path, key in typos(document):
+        for path, key in one_of_each(document):
             wrong = copy.deepcopy(document)
             holder = wrong
             for step in path:
