@@ -177,7 +177,9 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(
     before = work.finished()
     # not a limit for Snakemake's own files: it applies to the job alone
     work.edit(f"workflow/rules/{stage}.smk", '"{params.rs} ', f'"ulimit -f {kibibytes}; {{params.rs}} ')
-    done = work.snakemake(str(target.relative_to(work.folder)), "--rerun-triggers", "mtime", check=False)
+    done = work.snakemake(
+        str(target.relative_to(work.folder)), "--rerun-triggers", "mtime", check=False, anew=True
+    )
     assert done.returncode == 1
     messages = [line for line in done.stderr.splitlines() if line.startswith("rs: ")]
     lines = [line for line in messages if "jobs missing" not in line]  # what the run will cost

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from warm import warm_python
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CODE = ("Snakefile", "workflow", "profiles", "rs", "config")
@@ -134,17 +135,23 @@ class Workspace:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+        here = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        return {**here, "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
 
     def command(self, *arguments: str, study: tuple[str, ...] = ("study.yaml",)) -> list[str]:
         # the study last: --configfile takes any number of files
         return [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--configfile", *study]
 
     def snakemake(
-        self, *arguments: str, study: tuple[str, ...] = ("study.yaml",), check: bool = True
+        self,
+        *arguments: str,
+        study: tuple[str, ...] = ("study.yaml",),
+        check: bool = True,
+        anew: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs Snakemake to its end."""
-        command = self.command(*arguments, study=study)
+        """Runs Snakemake to its end; `anew`: it and its jobs are new processes, no forks of a warm one."""
+        _, *command = self.command(*arguments, study=study)
+        command = [sys.executable if anew else warm_python(), *command]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
         )
@@ -172,7 +179,7 @@ class Workspace:
 
     def rs(self, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "rs", *arguments],
+            [warm_python(), "-m", "rs", *arguments],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
