@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tarfile
@@ -14,7 +13,7 @@ from typing import Any
 from rs.errors import UserError
 from rs.plan.jobs import RESULTS
 from rs.provenance import checksums
-from rs.provenance.files import PART, read_json, whole_file
+from rs.provenance.files import PART, alone_in, read_json, whole_file
 from rs.provenance.run_files import DIVERGED
 
 LARGEST = 15_000_000  # bytes of an archive
@@ -30,19 +29,8 @@ def pack(folder: Path, since: float = 0.0) -> tuple[list[Path], list[Path]]:
     Archives of an earlier pack that are not replaced are removed. What another process removes meanwhile is
     left out.
     """
-    with _alone(folder):
+    with alone_in(folder):
         return _packed(folder, _in_order(since))
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """No other slice packs into this folder or unpacks it meanwhile, where there are locks."""
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            opened = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, opened)
-            fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
 
 
 def _in_order(since: float) -> dict[Path, int]:
@@ -120,7 +108,7 @@ def unpack(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError(f"{folder}: --unpack: must be a folder, empty or with the archives of a slice")
     continued = any((RESULTS / "runs").glob("*/resume-*.pt"))
-    with _alone(folder):
+    with alone_in(folder):
         for path in archives(folder):
             try:
                 with tarfile.open(path) as archive:

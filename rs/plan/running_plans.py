@@ -45,10 +45,9 @@ def in_turn(draws: bool = True) -> Iterator[Callable[[Kept], None]]:
         with contextlib.suppress(OSError):
             stack.enter_context(_turn())
             stack.callback(_tidy)
-        for path in PLACE.glob("*.json"):
-            with contextlib.suppress(OSError), open(path) as file:
-                if not _runs(file):
-                    path.unlink()
+        for path in (path for path, _, runs in _files() if not runs):
+            with contextlib.suppress(OSError):
+                path.unlink()
         yield _write
 
 
@@ -80,12 +79,7 @@ def _tidy() -> None:
 
 def running() -> list[Path]:
     """The files of the processes that compute here now. Their names begin with machine and process number."""
-    found = []
-    for path in sorted(PLACE.glob("*.json")):
-        with contextlib.suppress(OSError), open(path) as file:
-            if _runs(file):
-                found.append(path)
-    return found
+    return [path for path, _, runs in _files() if runs]
 
 
 def beside(unlocking: bool = False) -> str | None:
@@ -116,11 +110,10 @@ def hold() -> None:
 def sizes() -> dict[tuple[Path, int, int], int]:
     """The images per shard that running processes have planned, by the keys of `Kept`."""
     planned: dict[tuple[Path, int, int], int] = {}
-    for path in sorted(PLACE.glob("*.json")):
-        with contextlib.suppress(OSError, ValueError), open(path) as file:
-            if _runs(file):
-                for folder, first, step, images in json.load(file):
-                    planned.setdefault((Path(folder), first, step), images)
+    for _, file, runs in _files():
+        with contextlib.suppress(OSError, ValueError):
+            for folder, first, step, images in json.load(file) if runs else ():
+                planned.setdefault((Path(folder), first, step), images)
     return planned
 
 
@@ -134,10 +127,13 @@ def _write(kept: Kept) -> None:
         held.flush()
 
 
-def _runs(file: TextIO) -> bool:
-    """Whether the process that wrote a file still runs."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    return False
+def _files() -> Iterator[tuple[Path, TextIO, bool]]:
+    """The files of plans, open, and whether the process that wrote each still runs."""
+    for path in sorted(PLACE.glob("*.json")):
+        with contextlib.suppress(OSError), open(path) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                runs = False
+            except BlockingIOError:
+                runs = True
+            yield path, file, runs

@@ -6,16 +6,12 @@ They name code by its digest, so they do not apply to files of other code, or to
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import functools
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rs.errors import UserError
-from rs.provenance.files import ADVICE, read_json, write_json
+from rs.provenance.files import ADVICE, alone_in, read_json, write_json
 
 NAME = "accepted.json"
 SHARED = ("runs", "data")  # their subfolders hold files that studies share
@@ -58,18 +54,6 @@ def _read(path: Path, time: int) -> list[dict[str, Any]]:
 
 def add(folder: Path, entries: list[dict[str, Any]]) -> None:
     """Behind those that are there, also where other processes add at the same time."""
-    with _alone(folder):
+    with alone_in(folder):
         _read.cache_clear()  # what another process has just added may bear the same time
         write_json(folder / NAME, {"accepted": [*read(folder), *entries]})
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Holds the lock of the folder itself, which leaves no file; none where the file system has no locks."""
-    place = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(place, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(place)

@@ -8,6 +8,7 @@ No torch.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import importlib.metadata
 import io
@@ -151,6 +152,17 @@ def make_folder(folder: Path, file: str) -> None:
             pass
     except OSError as error:
         raise cannot_write(folder / file, error) from error
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Holds the lock of the folder itself, which leaves no file; none where the file system has no locks."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            opened = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, opened)
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(path: Path, text: str) -> None:
