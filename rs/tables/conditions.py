@@ -37,11 +37,12 @@ from rs.study.claims import (
     sides_of,
     table_of,
 )
+from rs.study.paper_settings import instrument_of
 from rs.tables.comparisons import TURNED
 from rs.tables.condition_intervals import Case, Interval, difference, interval
 from rs.tables.condition_words import names_of, words
 from rs.tables.families import stricter
-from rs.tables.measured import Measured, Tables, mean_of, places, rows_of
+from rs.tables.measured import Measured, Tables, mean_of, places, rows_of, rows_of_run
 from rs.tables.table import Row
 
 AGAINST = "a step goes the other way"
@@ -257,17 +258,10 @@ def _margin(case: Case, beside: float) -> float:
 
 
 def _measured(case: Case, side: Row) -> Measured | None:
-    table = table_of(case.metric)[0]
-    named: Row = {"label": side["run"], **side["where"]}
-    if case.metric in CERTIFIED:
-        named["certificate"] = side["certificate"]
-    if case.metric == ATTACKED:
-        named["attack"] = side["attack"]
-    if case.radius is not None:
-        named["radius"] = case.radius
-    if side["smoothing"] is not None and case.metric not in UNSMOOTHED:
-        named["smoothing"] = side["smoothing"]
-    rows = rows_of(case.tables, table, named)
+    table, by = table_of(case.metric)[0], instrument_of(case.metric, side)
+    under = None if case.metric in UNSMOOTHED else side["smoothing"]
+    found = rows_of_run(case.tables, table, side["run"], by, case.radius, under)
+    rows = rows_of({table: found}, table, side["where"])
     smoothings = {str(row.get("smoothing")) for row in rows}
     if len(smoothings) > 1:
         case.refuse(f"{side['run']} is smoothed with several noises; name one: smoothing")

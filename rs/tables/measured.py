@@ -11,6 +11,7 @@ from scipy import special
 
 from rs.statistics.agreement import Side
 from rs.statistics.intervals import equal_values_interval, wilson_interval
+from rs.study.paper_settings import Instrument
 from rs.tables.table import Row
 
 ACCURACIES = ("certified_accuracy", "accuracy")  # columns
@@ -58,6 +59,14 @@ class Measured:
 def rows_of(tables: Tables, table: str, named: Mapping[str, Any]) -> list[Row]:
     """Rows of a table in which every named column has the given value."""
     return [row for row in tables.get(table, ()) if all(_same(row.get(k), v) for k, v in named.items())]
+
+
+def rows_of_run(
+    tables: Tables, table: str, label: str, by: Instrument, radius: float | None, smoothing: str | None
+) -> list[Row]:
+    """The rows of one run, one per seed: at this radius, observed so, under this noise, as far as named."""
+    named = {"certificate": by.certificate, "attack": by.attack, "radius": radius, "smoothing": smoothing}
+    return rows_of(tables, table, {"label": label} | {k: v for k, v in named.items() if v is not None})
 
 
 def places(tables: Tables, table: str, rows: Sequence[Row]) -> str:

@@ -20,7 +20,7 @@ from rs.study.published import address_of
 from rs.study.schema import data_facts, defaults, method_schema
 from rs.study.study import Run, Study
 from rs.tables.best_of import best_runs
-from rs.tables.measured import Measured, mean_of, places, rows_of
+from rs.tables.measured import Measured, mean_of, places, rows_of_run
 from rs.tables.printed import ACCURACIES, METRICS, Number, numbers_of
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
@@ -70,17 +70,9 @@ def _measured_runs(study: Study, number: Number, rows: dict[str, list[Row]]) -> 
 
 
 def _rows_of(rows: dict[str, list[Row]], number: Number, label: str, smoothing: str | None) -> list[Row]:
-    """The rows of one run, one per seed: in the metric's table, under what the entry names."""
-    named: Row = {"label": label}
-    if number.certificate:
-        named["certificate"] = number.certificate
-    if number.metric == "empirical_accuracy":
-        named["attack"] = number.entry["attack"]
-    if number.radius is not None:
-        named["radius"] = number.radius
-    if smoothing is not None and number.metric not in ("epsilon", "train_hours"):
-        named["smoothing"] = smoothing
-    return rows_of(rows, METRICS[number.metric][0], named)
+    under = None if number.metric in ("epsilon", "train_hours") else smoothing
+    table, by = METRICS[number.metric][0], number.instrument
+    return rows_of_run(rows, table, label, by, number.radius, under)
 
 
 def _mean(rows: list[Row], number: Number, confidence: float) -> Measured | None:
