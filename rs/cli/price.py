@@ -14,6 +14,7 @@ import contextlib
 import json
 import sys
 from collections import defaultdict
+from dataclasses import asdict
 from typing import Any
 
 from rs.cli.plans import tell_extras
@@ -50,9 +51,9 @@ def run(args: argparse.Namespace) -> None:
     needed = {name: space(plan, jobs) for name, jobs in chosen.items()}
     sizes = [size for on in machines if (size := shards.proposed(plan, chosen["missing"], on)) is not None]
     if args.json:
-        fields: dict[str, Any] = {"study": plan.study.name, "shards": [size.as_json() for size in sizes]}
+        fields: dict[str, Any] = {"study": plan.study.name, "shards": [asdict(size) for size in sizes]}
         for name in chosen:
-            fields[name] = {"machines": [p.as_json() for p in prices[name]], "bytes": needed[name].as_json()}
+            fields[name] = {"machines": [p.as_json() for p in prices[name]], "bytes": asdict(needed[name])}
         print(json.dumps(fields, indent=1))
         return
     shown = ["missing", "whole"] if len(chosen["missing"]) < len(chosen["whole"]) else ["whole"]

@@ -28,7 +28,7 @@ import contextlib
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rs.errors import UserError
 from rs.machine import device_class
@@ -57,21 +57,6 @@ class Rate:
 
     def seconds(self, passes: float, copies: float) -> float:
         return passes * self.fixed + copies * self.each
-
-
-class Machine(Protocol):
-    """A machine. `unit` is that of its hours; `rate` raises NotPriced for an unknown network."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def unit(self) -> str: ...
-
-    @property
-    def gpu(self) -> bool: ...
-
-    def rate(self, work: Work) -> Rate: ...
 
 
 def costs_of(network: Network) -> dict[str, int]:
@@ -212,6 +197,9 @@ class Here:
         emulated = precision == "bfloat16" and self.device not in HAS_BFLOAT16
         speed = EMULATED if emulated else CORE[precision]
         return Rate(1e-3, FORWARDS[work.kind] * costs_of(work.network)["multiply_adds"] / speed, assumed=True)
+
+
+Machine = Card | Here  # what has a `rate`, which raises NotPriced for an unknown network
 
 
 def here() -> Here:

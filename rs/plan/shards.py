@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rs.errors import plural
 from rs.plan.jobs import Job
@@ -38,9 +37,6 @@ class Size:
     images_per_shard: int
     becomes: float
     then: int
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     def __str__(self) -> str:
         now, then = map(_in_words, (self.seconds, self.becomes))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from rs.plan.jobs import Job
 from rs.plan.passes import COMPILED_GRADIENT, NotPriced, Work
@@ -31,9 +31,6 @@ class Space:
     memory: float
     disk: float
     checkpoint: float
-
-    def as_json(self) -> dict[str, float]:
-        return asdict(self)
 
 
 def space(plan: Plan, jobs: Iterable[Job]) -> Space:
