@@ -120,12 +120,12 @@ class Certification:
         predict radius correct time. It states neither noise, alpha, votes nor norm; times are 0. Raises
         UserError without labels, and for a path that is another kind of file or cannot be written.
         """
-        from rs.tables.logs import check_name, write
+        from rs.study.certification_log import check_name, write_claims
 
         file = path_of(path, "to_log")
         check_name(file, "to_log:")
         columns = {"image": self.counts.images, "label": self.labels, "prediction": self.prediction}
-        write(file, columns | {"radius": self.radius})
+        write_claims(file, columns | {"radius": self.radius})
 
     @property
     def factor(self) -> float:

@@ -24,8 +24,7 @@ from rs.provenance.files import provenance, whole_file, write_table
 from rs.provenance.run_files import belongs, read_certified, read_model_manifest
 from rs.report.html_table import down, up
 from rs.settings.study import Report
-from rs.study.certification_log import Log, logs_in, read_log
-from rs.tables.logs import check_name, images, write
+from rs.study.certification_log import Log, check_name, images, logs_in, read_log, write_claims
 
 TABLES = (".parquet", ".csv")
 
@@ -107,7 +106,8 @@ def _write(out: Path, logs: dict[Path, Log]) -> None:
             table.to_pandas().to_csv(temporary, index=False)
         return
     sources = {str(path): file_digest(path) for path in logs}
-    write_table(out, table, provenance({"logs": sources}, code_digest(("rs.tables.logs:images",))))
+    code = code_digest(("rs.study.certification_log:images",))
+    write_table(out, table, provenance({"logs": sources}, code))
 
 
 def summary(path: Path, log: Log, radii: Sequence[float]) -> str:
@@ -158,7 +158,7 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
     belongs(path, metadata, plan.maker(path).spec, network)
     groups = {str(name): group for name, group in frame.groupby("certificate", sort=False)}
     chosen = _only(f"{study}: runs.{args.run}", "--certificate", groups, args.certificate)
-    write(args.out, {str(name): column.to_numpy() for name, column in chosen.items()})
+    write_claims(args.out, {str(name): column.to_numpy() for name, column in chosen.items()})
 
 
 def _only(where: str, option: str, entries: dict[Any, Any], requested: Any) -> Any:

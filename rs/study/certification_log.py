@@ -14,7 +14,7 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +28,7 @@ from rs.provenance.reading import check_file
 COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 _DURATION = re.compile(r"(?:(\d+) days?, )?(\d+):([0-5]\d):([0-5]\d(?:\.\d*)?)")
 _GZIP = b"\x1f\x8b"
+_OTHERS = (".parquet", ".csv", ".gz")  # endings of other kinds of files
 LARGEST = 2**28  # bytes of text
 _Value = TypeVar("_Value", int, float)
 _Row = tuple[int, int, int, float, int, float]
@@ -225,3 +226,23 @@ def write_log(path: Path, log: Log) -> None:
         cells = (log.idx[i], log.label[i], log.predict[i], float(log.radius[i]), int(log.correct[i]), time)
         lines.append("\t".join(map(str, cells)))
     write_text(path, "\n".join(lines) + "\n")
+
+
+# --- as rows of certified files ---
+
+
+def images(log: Log) -> dict[str, np.ndarray]:
+    """One entry per image, [N], under the column names of certified files."""
+    return {"image": log.idx, "label": log.label, "prediction": log.predict, "radius": log.radius}
+
+
+def check_name(path: Path, where: str) -> None:
+    """Raises UserError for the name of another kind of file."""
+    if path.suffix in _OTHERS:
+        raise UserError(f"{where} {path}: a log is tab-separated text; name it .tsv")
+
+
+def write_claims(path: Path, claims: Mapping[str, np.ndarray]) -> None:
+    """Writes claims, with the columns of `images`, as a log. Radii keep all their digits; times are 0."""
+    image, label, prediction, radius = (claims[k] for k in ("image", "label", "prediction", "radius"))
+    write_log(path, Log(image, label, prediction, radius, prediction == label, np.zeros(len(image))))

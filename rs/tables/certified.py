@@ -18,8 +18,7 @@ import pandas as pd
 from rs.provenance.run_files import VOTES, read_certified
 from rs.statistics.bounds import Floats
 from rs.statistics.intervals import capped, shares_at_least, standard_error, t_interval
-from rs.study.certification_log import read_log
-from rs.tables.logs import images
+from rs.study.certification_log import images, read_log
 from rs.tables.noise import SMOOTHING, smoothed_with
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table

@@ -20,16 +20,14 @@ from rs.errors import UserError
 from rs.plan.jobs import Observation, PlannedRun, describe
 from rs.plan.plan import Plan
 from rs.provenance.digests import dumps
-from rs.provenance.run_files import belongs, read_certified, read_model_manifest
+from rs.provenance.run_files import belongs, read_model_manifest
 from rs.settings.labels import attack_label, certificate_label, norm_text
 from rs.statistics.bounds import Floats
-from rs.study.certification_log import read_log
+from rs.study.certification_log import images, read_log
 from rs.tables.attacks import read_judged
 from rs.tables.certified import certified_radii, decided_radii, leaves_open
-from rs.tables.input_checks import check_certified
-from rs.tables.logs import images as log_images
 from rs.tables.noise import smoothed_with
-from rs.tables.stored import Stored
+from rs.tables.stored import Stored, read_whole
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 CONDITIONS = ("data", "smoothing", "certificate", "norm", "alpha", "n")
@@ -102,7 +100,7 @@ def of_logs(plan: Plan, labels: Iterable[str] | None = None) -> list[Contestant]
     contestants = []
     for log in plan.logs:
         if labels is None or log.label in labels:
-            frame = pd.DataFrame(log_images(read_log(log.path)))
+            frame = pd.DataFrame(images(read_log(log.path)))
             stated = {**_under(plan, log.noise), **log.claim}
             conditions = {k: stated[k] for k in CONDITIONS}
             sigma = sigma_of(log.noise, log.claim["certificate"])
@@ -173,10 +171,7 @@ def sigma_of(noise: dict[str, Any], certificate: str) -> float | None:
 
 def _certified(plan: Plan, planned: PlannedRun, path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     spec = plan.maker(plan.existing(path)).spec
-    check_certified(path, spec)
-    frame, provenance = read_certified(path)
-    belongs(path, provenance, spec, str(read_model_manifest(planned.manifest)["sha256"]))
-    return frame, provenance
+    return read_whole(path, spec, str(read_model_manifest(planned.manifest)["sha256"]))
 
 
 def _attacked(

@@ -17,11 +17,10 @@ from rs.errors import UserError
 from rs.provenance.files import read_table
 from rs.provenance.run_files import read_certified
 from rs.statistics.attainable import largest
-from rs.study.certification_log import Log, read_log
+from rs.study.certification_log import Log, images, read_log
 from rs.study.schema import method_schema
 from rs.tables.certified import certified_radii
 from rs.tables.contestants import CONDITIONS, Contestant, Outcomes, of_frames, sigma_of
-from rs.tables.logs import images as log_images
 from rs.tables.noise import smoothed_with, stated
 
 IMAGES = "images.parquet"  # of `rs certify --model`
@@ -45,7 +44,7 @@ def has_images(path: Path) -> bool:
 def of_log(path: Path, sigma: float | None = None) -> Contestant:
     """A contestant from a log. Raises UserError for a radius beyond what votes give at sigma."""
     log = read_log(path)
-    outcomes = of_frames([pd.DataFrame(log_images(log))], certified_radii)
+    outcomes = of_frames([pd.DataFrame(images(log))], certified_radii)
     if sigma is None:
         return Contestant(str(path), (None,), outcomes, rigorous=False)
     _refuse_beyond(path, log, sigma)

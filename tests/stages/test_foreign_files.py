@@ -27,7 +27,7 @@ from rs.stages.draw_files import read_votes
 from rs.stages.execution import as_dict
 from rs.tables.aggregate import check_tables
 from rs.tables.attacks import read_judged
-from rs.tables.input_checks import check_files
+from rs.tables.stored import check_files
 
 pytestmark = pytest.mark.slow
 

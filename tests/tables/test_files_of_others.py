@@ -11,7 +11,7 @@ from tiny_study import TINY
 from rs.errors import UserError
 from rs.provenance.files import provenance, read_table, write_table
 from rs.tables.aggregate import TABLES, check_tables
-from rs.tables.input_checks import check_files
+from rs.tables.stored import check_files
 
 TWO = [{"name": "cohen", "alpha": 0.001}, {"name": "cohen", "alpha": 0.001, "label": "again"}]
 
