@@ -13,8 +13,8 @@ from rs.plan.draw_paths import estimation_file, files_of
 from rs.plan.jobs import Job, PlannedRun, noise_slug
 from rs.provenance.digests import digest
 from rs.settings.sampling import requested_form
+from rs.study.sampling_refusals import of_two
 from rs.study.schema import defaults, method_schema, prune, section
-from rs.study.source_refusals import of_two
 from rs.study.study import Run
 
 USUAL_BLOCK = 10_000  # votes

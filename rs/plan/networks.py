@@ -14,7 +14,7 @@ from rs.plan.shard_sizes import Kept
 from rs.plan.sharing import NOT_IDENTITY, Sharing, imported_part, joined_part, training_part
 from rs.provenance.digests import digest, file_digest
 from rs.settings.training import Calibrated
-from rs.study import joined, refusals, source_refusals
+from rs.study import joined, refusals, sampling_refusals
 from rs.study.schema import class_of, method_schema, prune, section, study_section
 from rs.study.study import Run, Study
 
@@ -227,7 +227,7 @@ class Networks:
         place = (*run.place, "sampling", "source")
         source = self._named(run, place, run.sections["sampling"]["source"])
         joined.check_output(self.study, place, source, "logits", "sampling.source")
-        source_refusals.check_source(self.study, run, source)
+        sampling_refusals.check_source(self.study, run, source)
         return self.plan(source)
 
     def _calibration(self, planned: PlannedRun, classes: tuple[str, ...]) -> Path:

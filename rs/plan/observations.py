@@ -16,7 +16,7 @@ from rs.settings.attacks import AttackUse
 from rs.settings.certificates import is_for
 from rs.settings.images import Subset
 from rs.settings.sampling import requested_form
-from rs.study import refusals, sampling_refusals, source_refusals
+from rs.study import refusals, sampling_refusals
 from rs.study.schema import (
     class_of,
     defaults,
@@ -91,13 +91,13 @@ class Observer:
         run, sampling = planned.run, planned.run.sections["sampling"]
         sampling_refusals.check_engine(self.study, run)
         sampling_refusals.check_blocks(self.study, run)
-        source_refusals.check_answers(self.study, run)
+        sampling_refusals.check_answers(self.study, run)
         drawing, shards = Drawing(planned, noise), []
         images, drawn = self._images_per_shard(drawing), (planned.folder / "draws").is_dir()
         sampling_refusals.check_draw_files(self.study, run, self._test_size(), images, drawn)
         sampling_refusals.check_stopping(self.study, run, noise)
         if planned.source is not None:
-            source_refusals.check_votes(self.study, run, noise, planned.source.run, share_of(run))
+            sampling_refusals.check_votes(self.study, run, noise, planned.source.run, share_of(run))
         certificates = [self._certificate(run, i, noise, where) for i in self._for(run, noise)]
         for shard, jobs in drawing.jobs(self.shards(images), classes):
             shards.append(shard)

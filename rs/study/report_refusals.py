@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rs.study.places import has
 from rs.study.study import Study, named, some
+from rs.study.yaml_file import has
 
 
 def check_comparisons(study: Study) -> None:

@@ -20,9 +20,8 @@ from rs.settings.limits import MOST_RUNS
 from rs.settings.study import ImportedSections, RunSections
 from rs.study.messages import Validator, dotted, explain, first, short
 from rs.study.moments import put_moments
-from rs.study.places import assign, has
 from rs.study.schema import defaults, method_schema, prune, schema, study_section
-from rs.study.yaml_file import check, of_snakemake, read_yaml
+from rs.study.yaml_file import assign, check, has, of_snakemake, read_yaml
 
 RUN_KEYS = tuple(field.name for field in fields(RunSections))
 # those that an imported model has too

@@ -1,7 +1,10 @@
-"""Reads a YAML file of a study in canonical form. Every error is one line that names file and place."""
+"""Reads a YAML file of a study in canonical form, and finds places in it: paths of keys and list positions.
+Every error is one line that names file and place.
+"""
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import re
@@ -189,3 +192,24 @@ def _first(value: Any, is_wrong: Callable[[Any], bool]) -> tuple[Any, ...] | Non
         if (below := _first(item, is_wrong)) is not None:
             return (key, *below)
     return () if is_wrong(value) else None
+
+
+def has(document: Any, path: tuple[Any, ...]) -> bool:
+    """Whether the document has something at the path."""
+    for key in path:
+        index = isinstance(document, list) and isinstance(key, int) and key < len(document)
+        if not index and not (isinstance(document, dict) and key in document):
+            return False
+        document = document[key]
+    return True
+
+
+def assign(target: dict[str, Any], keys: list[str], value: Any) -> bool:
+    """Sets the value at a dotted path; returns False where something on the way is not a mapping of keys."""
+    *parents, last = keys
+    for key in parents:
+        target = target.setdefault(key, {})
+        if not isinstance(target, dict):
+            return False
+    target[last] = copy.deepcopy(value)
+    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rs.study import theory_refusals
+from rs.study import claim_refusals
 
 PAIR = {"better": "nal", "than": "gaussian"}
 AT = {"metric": "certified_accuracy", "radii": [0.25]}
@@ -142,7 +142,7 @@ def test_an_installed_package_without_tests_refuses_no_reference(
 ) -> None:
     """Also not as a module of a workflow that has tests of its own."""
     packages = tmp_path / "site-packages"
-    monkeypatch.setattr(theory_refusals, "CHECKOUT", packages)
+    monkeypatch.setattr(claim_refusals, "CHECKOUT", packages)
     for part in (
         "site-packages/rs/__init__.py",
         "site-packages/tests/test_x.py",
