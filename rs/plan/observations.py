@@ -44,15 +44,13 @@ class Observer:
 
     def observe(self, planned: PlannedRun, classes: tuple[str, ...]) -> None:
         """Plans draws, certificates and attacks of a run under each of its smoothing noises."""
-        run, smoothing = planned.run, planned.run.sections["smoothing"]
+        run = planned.run
         self._size(planned)
         planned.classes = classes
         planned.inputs = self._inputs(planned, classes)
-        stated = [run.sections["noise"]] if smoothing is None else smoothing
-        noises = [prune(noise, section("noise")) for noise in stated]
+        noises = [prune(noise, section("noise")) for _, noise in run.noises]
         refusals.check_smoothing(self.study, run, noises, self.data_facts["x-shape"])
-        for i, noise in enumerate(noises):
-            where = (*run.place, "noise") if smoothing is None else (*run.place, "smoothing", i)
+        for noise, (where, _) in zip(noises, run.noises, strict=True):
             planned.observations.append(self._under(planned, noise, where, classes))
 
     def _size(self, planned: PlannedRun) -> None:

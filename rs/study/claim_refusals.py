@@ -139,7 +139,7 @@ def _norms(study: Study, side: Row) -> Iterator[float]:
     named = {label_of("certificates", c): c["name"] for c in run.sections["certificates"]}
     norms = method_schema("certificates", named[side["certificate"]])["x-norms"]
     family = side["smoothing"] and side["smoothing"].partition(" ")[0]  # of `gaussian sigma=0.5`
-    for noise in run.sections["smoothing"] or [run.sections["noise"]]:
+    for _, noise in run.noises:
         if noise["name"] in norms and family in (None, noise["name"]):
             yield float(norms[noise["name"]])
 

@@ -128,13 +128,10 @@ def check_output(study: Study, place: tuple[Any, ...], run: Run, gives: str, who
 
 def check_denoiser(study: Study, run: Run, denoiser: Run) -> None:
     """Raises UserError unless a run is smoothed with the noise of its denoiser."""
-    own, smoothing = _law(denoiser.sections["noise"]), run.sections["smoothing"]
+    own = _law(denoiser.sections["noise"])
     if output_of(denoiser) == "noise" and own["name"] != "gaussian":
         study.fail((*denoiser.place, "noise"), f"a diffusion model is for gaussian, not {own['name']}")
-    noises: list[tuple[tuple[Any, ...], dict[str, Any]]] = [((*run.place, "noise"), run.sections["noise"])]
-    if smoothing is not None:
-        noises = [((*run.place, "smoothing", i), noise) for i, noise in enumerate(smoothing)]
-    for place, noise in noises:
+    for place, noise in run.noises:
         if _law(noise) != own:
             study.fail(
                 place, f"{_noise_text(noise)}: its denoiser {denoiser.label!r} is for {_noise_text(own)}"

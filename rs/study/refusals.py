@@ -233,8 +233,7 @@ def check_log(study: Study, label: str, entry: dict[str, Any]) -> None:
     if any(run.label == label for run in study.all_runs):
         study.fail(("logs", label), "an active run has this label; give the log another one")
     if label in study.replaced:
-        sections = study.replaced[label].sections
-        meant = sections["smoothing"] or [sections["noise"]]
+        meant = [noise for _, noise in study.replaced[label].noises]
         if entry["noise"] not in meant:
             problem = f"{short(entry['noise'])}: the run in whose place it stands is smoothed with"
             study.fail(("logs", label, "noise"), f"{problem} {', '.join(map(short, meant))}")
@@ -264,9 +263,8 @@ def check_exact(study: Study, place: Place, noise: dict[str, Any]) -> None:
 
 def check_smoothing(study: Study, run: Run, noises: Sequence[dict[str, Any]], shape: Sequence[int]) -> None:
     """No noise stands twice, its parameters fit the images, and no certificate names an absent noise."""
-    swept, dimension = run.sections["smoothing"] is not None, math.prod(shape)
-    for i, noise in enumerate(noises):
-        place = (*run.place, "smoothing", i) if swept else (*run.place, "noise")
+    dimension = math.prod(shape)
+    for i, (noise, (place, _)) in enumerate(zip(noises, run.noises, strict=True)):
         check_exact(study, place, noise)
         for certificate in _for_noise(run, noise["name"]):
             votes = run.sections["sampling"]["n0"] + run.sections["sampling"]["n"]

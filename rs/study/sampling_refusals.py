@@ -214,7 +214,5 @@ def check_votes(study: Study, run: Run, noise: dict[str, Any], source: Run, shar
 
 def _certified(run: Run) -> list[dict[str, Any]]:
     """The noises under which a run has certificates, and so draws votes."""
-    smoothing, certificates = run.sections["smoothing"], run.sections["certificates"]
-    stated = [run.sections["noise"]] if smoothing is None else smoothing
-    noises = [prune(noise, section("noise")) for noise in stated]
-    return [n for n in noises if any(is_for(c, n["name"]) for c in certificates)]
+    noises = [prune(noise, section("noise")) for _, noise in run.noises]
+    return [n for n in noises if any(is_for(c, n["name"]) for c in run.sections["certificates"])]

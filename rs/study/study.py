@@ -66,6 +66,13 @@ class Run:
         return self.kind, self.label
 
     @property
+    def noises(self) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+        """The noises that it is smoothed with, by default that of its training, each behind its place."""
+        if (smoothing := self.sections["smoothing"]) is None:
+            return [((*self.place, "noise"), self.sections["noise"])]
+        return [((*self.place, "smoothing", i), noise) for i, noise in enumerate(smoothing)]
+
+    @property
     def trained(self) -> bool:
         """Whether the study trains the run's network, which is then neither imported nor joined."""
         model = self.sections.get("model")

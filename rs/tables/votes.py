@@ -36,12 +36,11 @@ def _claim(study: Study, label: str, certificate: str) -> tuple[float, int, floa
         log = study.logs[label]
         capped = at_most_unanimous(log["certificate"], log["noise"])
         return (noise_level(log["noise"]), log["n"], log["alpha"]) if capped else None
-    sections = next(run.sections for run in study.all_runs if run.label == label)
-    for method in sections["certificates"]:
+    run = next(run for run in study.all_runs if run.label == label)
+    for method in run.sections["certificates"]:
         if certificate_label(method) == certificate and not method.get("randomised"):  # that may certify more
-            noises = sections["smoothing"] or [sections["noise"]]
-            meant = [n for n in noises if is_for(method, n["name"])]
+            meant = [n for _, n in run.noises if is_for(method, n["name"])]
             levels = {noise_level(n) for n in meant}
             if len(levels) == 1 and all(at_most_unanimous(method["name"], n) for n in meant):
-                return levels.pop(), sections["sampling"]["n"], method.get("alpha", CertificateUse.alpha)
+                return levels.pop(), run.sections["sampling"]["n"], method.get("alpha", CertificateUse.alpha)
     return None
