@@ -108,7 +108,7 @@ def test_runs_and_jobs_of_the_whole_study_are_counted(tiny, refusal, monkeypatch
     monkeypatch.setattr("rs.study.study.MOST_RUNS", 5)
     assert "runs.nal: more than 5 runs and seeds" in refusal(tiny)
     monkeypatch.setattr("rs.study.study.MOST_RUNS", limits.MOST_RUNS)
-    monkeypatch.setattr("rs.plan.graph.MOST_JOBS", 10)
+    monkeypatch.setattr("rs.plan.plan.MOST_JOBS", 10)
     assert "more than 10 jobs; fewer runs" in refusal(tiny)
 
 
