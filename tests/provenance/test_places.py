@@ -24,7 +24,7 @@ from rs.machine.worker import become_worker, log_to
 from rs.plan.jobs import slug
 from rs.provenance.digests import file_digest
 from rs.provenance.files import whole_file, write_json, write_text
-from rs.report.metric_keys import metric_key
+from rs.report.tracking.numbers import metric_key
 
 
 @pytest.fixture

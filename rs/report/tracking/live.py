@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rs.errors import UserError
-from rs.report.metric_keys import metric_key
+from rs.report.tracking.numbers import metric_key
 from rs.report.tracking.present import RUN, Present, present_runs
 from rs.report.tracking.store import StoreError, experiment_of, open_store
 

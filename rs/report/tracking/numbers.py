@@ -15,7 +15,9 @@ stopped votes leave open ``..._lower_bound``: neither may be sorted among the ot
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -25,12 +27,13 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from rs.report.metric_keys import metric_key
+from rs.provenance.digests import digest
 from rs.tables.reading import rows_of
 from rs.tables.table import Row
 
 K = TypeVar("K")
 
+_LONGEST = 240  # characters of a key; MLflow takes 250, and /high may follow
 FINE = 0.25  # smaller radii (of images in the sup-norm, say) have steps of millionths
 CERTIFIED = ("certificate", "norm")  # numbers that differ in one of these never share a name
 ATTACKED = ("attack",)
@@ -75,6 +78,25 @@ class Names:
             parts = (_part(c, row[c]) for c in self.columns)
             self.keys[cells] = metric_key(what, *parts, taken=self.taken)
         return self.keys[cells]
+
+
+def metric_key(*parts: str, taken: dict[str, tuple[str, ...]] | None = None) -> str:
+    """A key, of letters, digits, spaces and ``_ - . /`` only: ``sigma=0.25`` becomes ``sigma 0.25``.
+
+    A key that is too long, empty, or already `taken` by other parts ends in a digest.
+    """
+    key = "/".join(map(_clean, parts))
+    if len(key) > _LONGEST:
+        key = f"{key[: _LONGEST - 9].rstrip('/. ')} {digest(parts)}"
+    if taken is not None and taken.setdefault(key, parts) != parts:
+        key = f"{key[: _LONGEST - 9].rstrip('/. ')} {digest(parts)}"
+    return key
+
+
+@functools.lru_cache(maxsize=10_000)
+def _clean(part: str) -> str:
+    text = re.sub(r"[^\w.\- ]+", " ", part).strip()
+    return text if text.strip(".") else digest(part)
 
 
 def radius_text(radius: float) -> str:

@@ -18,11 +18,9 @@ import pandas as pd
 from rs.provenance.digests import canonical, dumps
 from rs.provenance.prepared import read_manifest
 from rs.provenance.run_files import read_model_manifest
-from rs.report.metric_keys import metric_key
 from rs.report.tracking import numbers
-from rs.report.tracking.data_sets import Input, inputs_of
 from rs.report.tracking.networks import Network, network_of
-from rs.report.tracking.numbers import Numbers, Table, grouped
+from rs.report.tracking.numbers import Numbers, Table, grouped, metric_key
 from rs.report.tracking.sources import Sources
 from rs.tables.reading import read, rows_of
 from rs.tables.table import Row
@@ -34,6 +32,21 @@ NAMED |= {"noise": "noise.name", "noise_level": LEVEL}
 PLAIN = ("label", "seed", "epochs", "precision", "device")
 CERTIFIED = ("alpha", "n", "images", "stopping", "precision", "source_n")
 ATTACKED = ("norm", "steps", "samples", "judge", "images", "access")
+LONGEST_DIGEST = 36  # characters of a digest in MLflow
+CONTEXT = {"train": "training", "test": "testing"}
+
+
+@dataclass(frozen=True)
+class Input:
+    """A split of a run's data set, in MLflow an input: `digest` of its file, `profile` (images, shape, classes)
+    as JSON.
+    """
+
+    name: str
+    digest: str
+    source: str
+    context: str
+    profile: str
 
 
 @dataclass
@@ -121,7 +134,7 @@ def records(tables: Path, sources: Sources) -> list[Record]:
             data = data_sets(files.data) if files.data.is_file() else None
             record.network, record.provenance = network_of(files, manifest, data), manifest["provenance"]
             record.artifacts = {files.model: ""}
-            record.inputs = inputs_of(files.data, data) if data else []
+            record.inputs = _inputs_of(files.data, data) if data else []
     return [*runs, *_groups(runs)]
 
 
@@ -196,3 +209,18 @@ def _groups(runs: Sequence[Record]) -> list[Record]:
 
 def _is_known(value: Any) -> bool:
     return value is not None and not pd.isna(value)
+
+
+def _inputs_of(path: Path, manifest: dict[str, Any]) -> list[Input]:
+    """The inputs that a data set's `manifest`, in the file `path`, lists."""
+    facts = {"shape": manifest["shape"], "classes": manifest["classes"]}
+    return [
+        Input(
+            f"{manifest['name']} {split}",
+            entry["sha256"][:LONGEST_DIGEST],
+            json.dumps({"path": str(path.with_name(entry["file"])), "sha256": entry["sha256"]}),
+            CONTEXT.get(split, split),
+            json.dumps({"images": entry["images"], **facts}),
+        )
+        for split, entry in manifest["splits"].items()
+    ]

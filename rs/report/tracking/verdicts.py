@@ -10,9 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from rs.report.html_table import down
-from rs.report.metric_keys import metric_key
 from rs.report.numerals import printed
-from rs.report.tracking.numbers import grouped, radius_text
+from rs.report.tracking.numbers import grouped, metric_key, radius_text
 from rs.report.verdict_words import verdict_words
 from rs.tables.reading import read, rows_of
 
