@@ -1,6 +1,9 @@
-"""Bad input of the user, reported in one line, and the grammar of counts in such lines."""
+"""Bad input of the user, reported in one line, and the grammar of counts and guesses in such lines."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 _LONGEST = 2000  # characters of a message with its quotations
 
@@ -19,6 +22,12 @@ class UserError(Exception):
 def plural(n: float, one: str, several: str = "", spec: str = "") -> str:
     """`1 image`, `2 images`: a count in the format `spec`, and `several` if that is not `one` and an s."""
     return f"{n:{spec}} {one if n == 1 else several or one + 's'}"
+
+
+def guess(name: object, known: Iterable[object]) -> str:
+    """` (did you mean training?)`, of the known names the nearest one; empty where none is near."""
+    close = difflib.get_close_matches(str(name), list(map(str, known)), 1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _escaped(character: str) -> str:

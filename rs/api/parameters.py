@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from rs.errors import UserError
+from rs.errors import UserError, guess
 
 # The words of others for ours.
 MEANT = {
@@ -38,11 +37,10 @@ def no_such(
     """
     meant = MEANT.get(key, key)
     owners = [call for call, of in (elsewhere or {}).items() if meant in of]
-    near = [meant] if meant in allowed else difflib.get_close_matches(key, allowed, 1, 0.6)
-    guess = f" (did you mean {near[0]}?)" if near else ""
+    hint = f" (did you mean {meant}?)" if meant in allowed else guess(key, allowed)
     if owners and meant not in allowed:
-        guess = f"; {meant} is a keyword of {owners[0]}"
-    return UserError(f"{verb}: {key}: no such parameter{guess}; allowed: {', '.join(allowed) or 'none'}")
+        hint = f"; {meant} is a keyword of {owners[0]}"
+    return UserError(f"{verb}: {key}: no such parameter{hint}; allowed: {', '.join(allowed) or 'none'}")
 
 
 def method_of(method: str | Mapping[str, Any], role: str, verb: str) -> dict[str, Any]:

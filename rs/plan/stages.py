@@ -7,13 +7,12 @@ function and its rule (docs/architecture.md).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rs.errors import UserError
+from rs.errors import UserError, guess
 from rs.plan.draw_paths import read_by_certify, read_by_sample
 
 USE_DEVICE = "rs.machine.devices:use_device"
@@ -235,7 +234,5 @@ STUDY_STAGES: dict[str, StudyStage] = {
 def stage_named(name: str) -> Stage:
     """The record of a stage. Raises UserError where there is none."""
     if name not in STAGES:
-        close = difflib.get_close_matches(name, STAGES, 1)
-        guess = f" (did you mean {close[0]}?)" if close else ""
-        raise UserError(f"no stage {name!r}{guess}; stages: {', '.join(STAGES)}")
+        raise UserError(f"no stage {name!r}{guess(name, STAGES)}; stages: {', '.join(STAGES)}")
     return STAGES[name]

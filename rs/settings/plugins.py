@@ -9,13 +9,12 @@ the tables of contents of this package do:
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
-from rs.errors import UserError
+from rs.errors import UserError, guess
 
 KINDS = ("datasets", "models", "objectives", "noises", "certificates", "attacks")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -71,9 +70,9 @@ def _plug_in(entry: EntryPoint) -> PlugIn:
     distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
     plug_in = PlugIn(kind, entry.name, entry.value.replace(" ", ""), distribution, version)
     if kind not in KINDS:
-        close = difflib.get_close_matches(entry.group, [f"rs.{k}" for k in KINDS], 1)
-        guess = f" (did you mean {close[0]}?)" if close else ""
-        raise plug_in.fail(f"no such kind of method{guess}; allowed: {', '.join(f'rs.{k}' for k in KINDS)}")
+        groups = [f"rs.{kind}" for kind in KINDS]
+        meant = guess(entry.group, groups)
+        raise plug_in.fail(f"no such kind of method{meant}; allowed: {', '.join(groups)}")
     if not _NAME.fullmatch(plug_in.name):
         raise plug_in.fail(f"a name must match {_NAME.pattern}")
     if not _PATH.fullmatch(plug_in.path):

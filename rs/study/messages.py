@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -10,6 +9,7 @@ from typing import Any
 
 import jsonschema
 
+from rs.errors import guess
 from rs.study.schema import is_unwritten
 
 _MANY = 60  # keys in one message
@@ -52,7 +52,7 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
         allowed = sorted(error.schema.get("properties", {}))
         unknown = sorted(k for k in value if k not in allowed)[0]
         near = ", ".join(_near(unknown, allowed))
-        return (*path, unknown), f"unknown key{_guess(unknown, allowed)}; allowed: {near}"
+        return (*path, unknown), f"unknown key{guess(unknown, allowed)}; allowed: {near}"
     if rule == "required":
         missing = next(k for k in limit if k not in value)
         message = "lacks this key" + _kind_of(error.schema, missing)
@@ -63,7 +63,7 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
         return path, f"{value!r}: rs/schema.json lacks this method yet; run `rs schema --write`"
     if rule == "enum":
         near = ", ".join(_near(str(value), [str(one) for one in limit]))
-        return path, f"{value!r}{_guess(value, limit)}; allowed: {near}"
+        return path, f"{value!r}{guess(value, limit)}; allowed: {near}"
     if rule == "anyOf":
         options = [describe(s) for s in limit]
         # compare a mapping with the alternative that is a mapping, and a list likewise
@@ -116,11 +116,6 @@ def describe(s: dict[str, Any]) -> str:
 def _kind_of(s: dict[str, Any], key: str) -> str:
     sub = s.get("properties", {}).get(key, {})
     return f"; it is {describe(sub)}" if sub.keys() & {"type", "enum", "anyOf"} else ""
-
-
-def _guess(value: Any, allowed: Iterable[Any]) -> str:
-    close = difflib.get_close_matches(str(value), [str(a) for a in allowed], 1, 0.6)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _near(unknown: str, allowed: list[str]) -> list[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
-import difflib
 import importlib
 import inspect
 import textwrap
@@ -20,7 +19,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from rs.errors import UserError
+from rs.errors import UserError, guess
 from rs.provenance import user_cache
 from rs.provenance.code import code_digest
 from rs.provenance.digests import digest, file_digest
@@ -168,12 +167,11 @@ def _broken_options(kind: str, cls: Any, stated: set[str]) -> str:
         for fact in {**vars(base), **inspect.get_annotations(base)}:
             own = fact.startswith("_") or fact.isupper() or hasattr(vars(base).get(fact), "__get__")
             if not own and fact not in (*known, *stated, *ours):
-                close = difflib.get_close_matches(fact, known, 1)
-                if not close and is_ours(cls):
+                meant = guess(fact, known)
+                if not meant and is_ours(cls):
                     continue
-                guess = f" (did you mean {close[0]}?)" if close else ""
                 allowed = f"{', '.join(known)}; variables of its own begin with _ or are in capitals"
-                return f"states `{fact}`, which is no fact of {kind}{guess}; allowed: {allowed}"
+                return f"states `{fact}`, which is no fact of {kind}{meant}; allowed: {allowed}"
     for fact, option in OPTIONAL[kind].items():
         if fact in stated or not hasattr(cls, fact) or hasattr(vars(cls).get(fact), "__get__"):
             continue

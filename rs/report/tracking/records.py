@@ -38,9 +38,7 @@ CONTEXT = {"train": "training", "test": "testing"}
 
 @dataclass(frozen=True)
 class Input:
-    """A split of a run's data set, in MLflow an input: `digest` of its file, `profile` (images, shape, classes)
-    as JSON.
-    """
+    """A split of a run's data set: `digest` of its file, `profile` (images, shape, classes) as JSON."""
 
     name: str
     digest: str
