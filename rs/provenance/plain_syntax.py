@@ -24,10 +24,10 @@ FACTS |= {"dimension_less": "ClassVar[dict[str, dict[str, int]]]"}
 
 
 class Plain(ast.NodeTransformer):
-    """Drops from a module's tree: docstrings and other string statements; blocks for type checkers, and for
-    running a file as a program; annotations of arguments, results and variables, and limits of a class's
-    fields; facts of a class that no job executes (FACTS); the texts of UserErrors, assertions, warnings,
-    prints and progress lines.
+    """Drops from a module's tree: docstrings and other string statements; blocks for type checkers, the guard
+    of those that they do not see, and blocks for running a file as a program; annotations of arguments,
+    results and variables, and limits of a class's fields; facts of a class that no job executes (FACTS); the
+    texts of UserErrors, assertions, warnings, prints and progress lines.
     """
 
     def __init__(self, tree: ast.Module) -> None:
@@ -47,6 +47,8 @@ class Plain(ast.NodeTransformer):
     def visit_If(self, node: ast.If) -> Any:
         if _name(node.test) == "TYPE_CHECKING":
             return self.generic_visit(ast.Module(node.orelse, [])).body  # type: ignore[attr-defined]
+        if ast.unparse(node.test) == "not TYPE_CHECKING":
+            return self.generic_visit(ast.Module(node.body, [])).body  # type: ignore[attr-defined]
         if ast.unparse(node.test) == "__name__ == '__main__'":
             return None
         return self.generic_visit(node)
