@@ -58,6 +58,7 @@ class StudyResults:
     numbers: list[Row]
     claims: list[Row]
     overrides: Row = field(default_factory=dict)  # from the command line
+    study: Study | None = None  # where it was read for the results
 
     @property
     def data(self) -> str:
@@ -69,10 +70,11 @@ class StudyResults:
 
     def own_numbers(self) -> dict[str, Row]:
         """Verdict and conditions by printed numbers, by paper and claim; none where a file is gone."""
-        files = stated(self.files)
-        if not all(file.is_file() for file in files):
-            return {}
-        study = Study(files, self.overrides)
+        files, study = stated(self.files), self.study
+        if study is None:
+            if not all(file.is_file() for file in files):
+                return {}
+            study = Study(files, self.overrides)
         papers = {claim["id"]: claim["paper"] for claim in study.claims}
         return {
             f"{papers[claim]}/{claim}": {"verdict": verdict, "conditions": rows}
@@ -143,10 +145,10 @@ def everything(kept_only: bool = False, paper: str | None = None) -> Iterator[St
             seen.add(plan.study.name)
             with certified(plan, OBSERVATIONS, plan.runs):
                 rows = rows_of(plan)
-            yield StudyResults(files, "evidence", rows["published"], rows["claims"])
+            yield StudyResults(files, "evidence", rows["published"], rows["claims"], study=plan.study)
     for study in others:
         if study.name not in seen and is_concerned(study):
-            yield StudyResults(study.files, "none", beside(study, {}), judged(study, {}))
+            yield StudyResults(study.files, "none", beside(study, {}), judged(study, {}), study=study)
 
 
 def kept() -> Iterable[list[Path]]:

@@ -5,6 +5,7 @@ Every error is one line that names file and place.
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import math
 import re
@@ -138,6 +139,14 @@ def of_snakemake(value: Any) -> Any:
     return canonical(float(value) if isinstance(value, str) and _EXPONENT.match(value) else value)
 
 
+@functools.lru_cache(maxsize=256)
+def _read(text: str) -> Any:
+    """What the text says. It takes longer than all else about a study, and verbs about all studies read the
+    same files several times.
+    """
+    return yaml.load(text, _Loader)  # a SafeLoader
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """One file of a study in canonical form: text keys, and 1.0 read as 1, so neither changes an id."""
     try:
@@ -145,7 +154,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from error
     try:
-        value = yaml.load(text, _Loader)  # a SafeLoader
+        value = _read(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -159,7 +168,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         value = {}
     if not isinstance(value, dict):
         raise UserError(f"{path}: must be a mapping of keys, not a {type(value).__name__}")
-    plain: dict[str, Any] = canonical(value)
+    plain: dict[str, Any] = canonical(value)  # a copy
     return plain
 
 

@@ -7,17 +7,17 @@ import re
 import shutil
 from math import floor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import rs
-from rs.cli import from_logs, verdicts
+from rs.cli import from_logs, verdicts, why
 from rs.cli.main import main
 from rs.cli.rederive import certified, read_list, text_of
 from rs.cli.text_table import between_marks
 from rs.cli.verdicts_text import page, totals
-from rs.cli.why import chain
 from rs.errors import UserError
 from rs.plan.plan import Plan
 from rs.stages.draw_files import read_votes, write_votes
@@ -47,17 +47,19 @@ def test_a_table_follows_from_what_is_kept(table, monkeypatch):
         assert text_of(TABLES[table], OBSERVATIONS) == table.read_text()
 
 
+def from_derived(monkeypatch: pytest.MonkeyPatch) -> None:
+    def once(plan: Plan, *rest: Any) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if plan.study.name in DERIVED else certified(plan, *rest)
+
+    for verb in (verdicts, why):
+        monkeypatch.setattr(verb, "rows_of", lambda plan: DERIVED.get(plan.study.name) or rows_of(plan))
+        monkeypatch.setattr(verb, "certified", once)
+
+
 def test_the_committed_totals_are_what_the_committed_evidence_gives(monkeypatch):
     """Rows that the tables above were written from are not derived a second time."""
     monkeypatch.chdir(CHECKOUT)
-    monkeypatch.setattr(verdicts, "rows_of", lambda plan: DERIVED.get(plan.study.name) or rows_of(plan))
-    monkeypatch.setattr(
-        verdicts,
-        "certified",
-        lambda plan, *rest: (
-            contextlib.nullcontext() if plan.study.name in DERIVED else certified(plan, *rest)
-        ),
-    )
+    from_derived(monkeypatch)
     results = list(verdicts.everything(kept_only=True))
     numbers, claims = verdicts.numbers_of(results), verdicts.claims_of(results)
     others = from_logs.kept({row["paper"] for row in numbers})
@@ -67,7 +69,7 @@ def test_the_committed_totals_are_what_the_committed_evidence_gives(monkeypatch)
         assert between_marks(Path(name), "verdicts", summary) == text, f"{name}: run make evidence"
     counted = totals(numbers, claims)
     assert counted["numbers"]["zero by construction"] == 450  # 8 of them beside a second reading of Table 6
-    lines = list(chain("nal-gpu/nal-table-1/nal-gamma=1.5/epsilon"))
+    lines = list(why.chain("nal-gpu/nal-table-1/nal-gamma=1.5/epsilon"))
     for part in (
         "calibrate, epsilon: calibration/",
         "commit ",
@@ -75,11 +77,18 @@ def test_the_committed_totals_are_what_the_committed_evidence_gives(monkeypatch)
         "rs rederive --study config/nal.yaml ",
     ):
         assert any(part in line for line in lines), part
-    lines = [line.strip() for line in chain("nal-gpu/claims/above-stability")]
+    lines = [line.strip() for line in why.chain("nal-gpu/claims/above-stability")]
     assert sum(line.startswith("attack, pgd_l2: attacks/pgd-l2-") for line in lines) == 36
     assert not any(
         line.startswith(("attack, pgd_l2 soft: ", "attack, judged without noise: ")) for line in lines
     )
+
+
+def test_why_derives_a_row_from_what_is_kept(monkeypatch):
+    monkeypatch.chdir(CHECKOUT)
+    first, *_, again, _ = why.chain("mnist-table6-1/certified_accuracy[0]")
+    assert first.startswith("row certified_accuracy[0]: ")
+    assert again.startswith("compute it again from kept observations: rs rederive --study config/mnist-m")
 
 
 def test_another_vote_is_another_table(tmp_path):
