@@ -23,6 +23,7 @@ from rs.networks import audit as network_audit
 from rs.networks import forms
 from rs.networks.audit import Audited
 from rs.networks.inference import InferenceForm, form_of
+from rs.networks.shared_draws import check_independent
 from rs.networks.transformations import copied
 from rs.settings.limits import MOST_VOTES
 from rs.settings.sampling import Stop, requested_form
@@ -71,7 +72,8 @@ def prepared(
     verb: str,
 ) -> Ready:
     """Audits a copy of the network on noisy copies of some of the images `x`, and brings it into the form
-    `form_settings` (precision, batch, compiled) or the first one that this machine can run. Raises UserError.
+    `form_settings` (precision, batch, compiled) or the first one that this machine can run. Raises UserError,
+    also for a network whose draws at random are shared by a batch of votes.
     """
     probes = inputs.probes_of(x, network_audit.LEVELS, network_audit.IMAGES).to(device)
     copy, called = copied(network, name).to(device), isinstance(network, Called)
@@ -90,7 +92,10 @@ def prepared(
     with without_advice(copy):
         if form_settings["compiled"] or device.type == "cuda":  # other forms need no trial (rs.stages.form)
             form_settings, _ = forms.resolve(audited, form_settings, device)
-        return Ready(audited, form_of(audited, form_settings, device), form_settings, noise, seed)
+        form = form_of(audited, form_settings, device)
+    if audited.chance:
+        check_independent(form, noise, x[0].to(device))
+    return Ready(audited, form, form_settings, noise, seed)
 
 
 class VoterAtHand(Voter):

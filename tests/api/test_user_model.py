@@ -204,6 +204,23 @@ def test_chance_on_request_may_come_from_dropout_in_training_mode(network):
     assert len(votes(smooth(drawing, allow=["chance"]))) == 4
 
 
+def test_a_weak_draw_that_a_batch_shares_is_refused(network):
+    """A tenth of the logits' variance, shared by 512 votes, leaves 10 independent ones."""
+    network.eval()
+
+    def drawing(share: float):
+        def model(images: Tensor) -> Tensor:
+            own, shared = torch.randn(len(images), 3), torch.randn(1, 3)
+            return network(images) + 9 * ((1 - share) ** 0.5 * own + share**0.5 * shared)
+
+        return model
+
+    alone, together = (rs.smooth(drawing(s), sigma=0.25, allow=["chance"], device="cpu") for s in (0.0, 0.1))
+    assert len(votes(alone)) == 4
+    message = message_of(lambda: votes(together))
+    assert "shared by the images of a batch: 512 votes vary as" in message
+
+
 def test_a_function_is_not_told_of_forms_that_only_modules_have(network):
     network.eval()
     with warnings.catch_warnings():
