@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import warnings
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from rs.api import inputs, units
+from rs.api import attack_doubts, inputs, units
 from rs.api.counts import label_array
 from rs.api.parameters import keywords, method_of, no_such, plain, radius_list
 from rs.api.smoothed import SmoothedClassifier, smooth
@@ -24,7 +24,7 @@ from rs.errors import UserError, plural
 from rs.machine.devices import generator
 from rs.machine.progress import follow
 from rs.methods import catalog
-from rs.methods.interfaces import AttackAtRadii
+from rs.methods.interfaces import MinimalAttack
 from rs.networks.differentiable import Differentiable, require_gradients
 from rs.settings import attacks as settings
 from rs.settings.labels import norm_text
@@ -126,11 +126,10 @@ def attack(
     units.warn(verb, units.of_radii(use.radii, x[0].numel(), how.norm), 2)
     known = label_array(labels, len(x), ready.form.classes, f"{verb}: labels")
     noise = catalog.build("noises", {"name": "none"}) if use.judge == "base" else ready.noise
-    keep = getattr(how, "keeps_broken", False) if use.keep_broken is None else use.keep_broken
     together = max(1, ready.form.batch // getattr(how, "samples", 1))
     pieces = [range(len(x))[i : i + together] for i in range(0, len(x), together)]
     heading = (f"{method['name']} on {smoothed.name}", f"batches of {together} images")
-    ordered, batches, measured = sorted({0.0, *map(float, use.radii)}), [], []
+    ordered, found = sorted({0.0, *map(float, use.radii)}), []
     with undisturbed(smoothed.device), without_advice(ready.audited.network):
         seen = Differentiable(ready.audited, ready.form_settings, smoothed.device)
         if how.access != "gradient-free":
@@ -140,22 +139,27 @@ def attack(
             y = torch.from_numpy(known[list(piece)]).to(smoothed.device)
             noisy = Smoothed(seen, noise, [generator(smoothed.device, use.seed, "attack", i) for i in places])
             target = Target(noisy, part, y, places, Judge(ready.form, ready.noise, use))
-            come = outcomes(how, target, ordered, keep)
-            batches.append([Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come])
-            measured.append([np.array([row["distortion"] for row in o.rows(target, how.norm)]) for o in come])
-    return _noted(_attacked(ordered, batches, measured, known, at, float(how.norm)), how, heading[0])
-
-
-def _noted(attacked: Attacked, how: Any, heading: str) -> Attacked:
-    """The outcome, after a warning of correct images that the attack left where they were."""
-    still = (attacked.distortion == 0) & ~attacked.success
-    follows = isinstance(how, AttackAtRadii) and how.access != "gradient-free" and attacked.radii[-1] > 0
-    if follows and (count := int(still[-1].sum())):
-        images = f"{count} of {plural(len(attacked.labels), 'image')} at radius {attacked.radii[-1]:g}"
-        cause = "gradients that are 0, as of rounding or of a softmax that is sure, show it no way"
-        advice = "what it did not break may break; attack with square_linf, which takes no gradients"
-        warnings.warn(f"{heading}: did not move {images}: {cause}; {advice}", RuntimeWarning, 3)
+            found.append(_of_batch(how, target, ordered, use.keep_broken))
+    attack_doubts.tell(how, heading[0], np.concatenate([stuck for *_, stuck in found]), ordered[-1], 2)
+    attacked = _attacked(ordered, [f[0] for f in found], [f[1] for f in found], known, at, float(how.norm))
+    units.warn(verb, units.of_attacked(x, attacked.prediction[0], known, ready.form.classes), 2)
     return attacked
+
+
+def _of_batch(
+    how: Any, target: Target, radii: list[float], keep_broken: bool | None
+) -> tuple[list[Outcome], list[np.ndarray], np.ndarray]:
+    """Of B images: the outcome at each radius, on the CPU; the distortions float64 [B] there; and bool [B]
+    where the attack saw no way (rs.api.attack_doubts).
+    """
+    keep = getattr(how, "keeps_broken", False) if keep_broken is None else keep_broken
+    minimal = isinstance(how, MinimalAttack) and radii[-1] > 0
+    come = outcomes(
+        how, target, [*radii, math.inf] if minimal else radii, keep
+    )  # one search for any distance
+    stuck, come = attack_doubts.unled(how, target, come[-1]), come[: len(radii)]
+    distortions = [np.array([row["distortion"] for row in o.rows(target, how.norm)]) for o in come]
+    return [Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come], distortions, stuck
 
 
 def _refuse(verb: str, smoothed: SmoothedClassifier, labels: Any) -> None:

@@ -12,17 +12,20 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from rs.api.certification import Certification
 from rs.api.counts import NO_LABEL
+from rs.api.identity import each_digest
 from rs.errors import plural
 from rs.methods.plausible import NARROW
 from rs.settings.labels import norm_text
 from rs.study.schema import noise_level
 
-MANY = 10  # images; fewer may well be dark or bright, all of them
+MANY = 10  # images; fewer may well be dark or bright or alike, all of them
 STEP = (1 + 1e-6) / 255  # the largest value of images that were divided by 255 twice, in float32
+COPIES = 0.05  # share of the images; published test sets have far fewer
 WIDEST = 10.0  # levels of noise in widths of the box; published ones are about 1 and below
 
 
@@ -59,9 +62,17 @@ def of_radii(radii: Iterable[float], dimension: int, norm: float) -> Iterator[st
         yield f"radii: {reach}; if it is in levels of 255, give {far[0]:g} / 255"
 
 
+def of_attacked(x: Tensor, clean: np.ndarray, labels: np.ndarray, classes: int) -> Iterator[str]:
+    """Doubts about attacked images float32 [N, C, H, W], and about labels that do not go with the predictions
+    `clean` of the images without an attack: no accuracy is then one of robustness.
+    """
+    yield from _of_copies(each_digest(x))
+    yield from _of_labels(clean, labels, classes)
+
+
 def of_claims(certified: Certification) -> Iterator[str]:
-    """Doubts about a certification of images in [0, 1]: radii beyond all images, and labels that do not go
-    with the classes that most votes of the selection are for.
+    """Doubts about a certification of images in [0, 1]: radii beyond all images, copies among the images, and
+    labels that do not go with the classes that most votes of the selection are for.
     """
     draws, labels, radii = certified.counts.draws, certified.counts.labels, certified.radius
     most = diameter(draws.dimension, certified.norm)
@@ -69,9 +80,23 @@ def of_claims(certified: Certification) -> Iterator[str]:
         up_to = f"{beyond} of {len(radii)} up to {norm_text(certified.norm)} {radii.max():g}"
         why = f"no two images in [0, 1] are farther apart than {most:g}"
         yield f"radii: {up_to}: {why}; check the units of the noise"
+    yield from _of_copies(draws.origin.get("each image", np.array([])))
     if (labels != NO_LABEL).all():
-        from rs.report.guessing import slip_of_labels  # imports pandas
-
         counts = draws.selection.counts
-        if slip := slip_of_labels(counts.argmax(1), labels, counts.shape[1]):
-            yield f"labels: {slip}"
+        yield from _of_labels(counts.argmax(1), labels, counts.shape[1])
+
+
+def _of_copies(digests: np.ndarray) -> Iterator[str]:
+    """A doubt about MANY images or more, with these digests [N], of which more than COPIES are copies."""
+    copies = len(digests) - len(np.unique(digests))
+    if len(digests) >= MANY and copies > COPIES * len(digests):
+        independent = "intervals of averages and accuracies take images for independent"
+        best = "the best of several claims about one image is none at alpha"
+        yield f"images: {copies} of {len(digests)} are copies of others; {independent}, and {best}"
+
+
+def _of_labels(predictions: np.ndarray, labels: np.ndarray, classes: int) -> Iterator[str]:
+    from rs.report.guessing import slip_of_labels  # imports pandas
+
+    if slip := slip_of_labels(predictions, labels, classes):
+        yield f"labels: {slip}"

@@ -100,3 +100,26 @@ def test_labels_at_chance(nearest_mean, few):
     x, y = few
     (line,) = certify(nearest_mean, x, np.random.default_rng(1).permutation(y))
     assert "images are right, no more than by guessing one of 10 classes; check the order" in line
+
+
+def test_labels_of_attacked_images(nearest_mean, few):
+    x, y = few
+    smoothed = rs.smooth(nearest_mean, sigma=0.25, batch=256, device="cpu")
+    settings = {"radii": [0.0], "judge": 20, "progress": False}
+    (line,) = warned(lambda: rs.attack(smoothed, x, (y + 1) % 10, **settings))
+    assert line.startswith("attack: labels: ")
+    assert line.endswith("labels seem shifted by one")
+    assert warned(lambda: rs.attack(smoothed, x, y, **settings)) == []
+
+
+def test_copies_among_the_images(nearest_mean, few):
+    x, y = few
+    line = "certify: images: 10 of 20 are copies of others; intervals of averages and accuracies take images"
+    again = np.concatenate([x[:10], x[:10]]), np.concatenate([y[:10], y[:10]])
+    (copied,) = certify(nearest_mean, *again)
+    assert copied.startswith(line)
+    one = np.concatenate([x[:20], x[:1]])
+    assert certify(nearest_mean, one, np.append(y[:20], y[0])) == []  # as published test sets have some
+    smoothed = rs.smooth(nearest_mean, sigma=0.25, batch=256, device="cpu")
+    (attacked,) = warned(lambda: rs.attack(smoothed, *again, radii=[0.0], judge=20, progress=False))
+    assert attacked.startswith("attack" + line.removeprefix("certify"))
