@@ -4,6 +4,7 @@ torch.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -117,15 +118,19 @@ class Certification:
 
     def to_log(self, path: str | os.PathLike[str]) -> None:
         """Writes a certification log as the field publishes them: tab-separated, a line per image, idx label
-        predict radius correct time. It states neither noise, alpha, votes nor norm; times are 0. Raises
-        UserError without labels, and for a path that is another kind of file or cannot be written.
+        predict radius correct time. It states neither noise, alpha, votes nor norm; times are 0. Warns where
+        stopped votes leave its numbers lower bounds. Raises UserError without labels, and for a path that is
+        another kind of file or cannot be written.
         """
         from rs.study.certification_log import check_name, write_claims
+        from rs.tables.certified import left_open
 
         file = path_of(path, "to_log")
         check_name(file, "to_log:")
         columns = {"image": self.counts.images, "label": self.labels, "prediction": self.prediction}
         write_claims(file, columns | {"radius": self.radius})
+        if self._stopped:
+            warnings.warn(f"to_log: {file}: {left_open(self._decided or ())}", RuntimeWarning, 2)
 
     @property
     def factor(self) -> float:

@@ -25,6 +25,7 @@ from rs.provenance.run_files import belongs, read_certified, read_model_manifest
 from rs.report.html_table import down, up
 from rs.settings.study import Report
 from rs.study.certification_log import Log, check_name, images, logs_in, read_log, write_claims
+from rs.tables.certified import decided_radii, left_open
 
 TABLES = (".parquet", ".csv")
 
@@ -159,6 +160,8 @@ def export_log(plan: Any, args: argparse.Namespace) -> None:
     groups = {str(name): group for name, group in frame.groupby("certificate", sort=False)}
     chosen = _only(f"{study}: runs.{args.run}", "--certificate", groups, args.certificate)
     write_claims(args.out, {str(name): column.to_numpy() for name, column in chosen.items()})
+    if (decided := decided_radii(chosen, metadata.get("stop"))) is not None:
+        print(f"{args.out}: {left_open(decided)}", file=sys.stderr)
 
 
 def _only(where: str, option: str, entries: dict[Any, Any], requested: Any) -> Any:

@@ -71,6 +71,15 @@ def leaves_open(decided: Sequence[float] | None, radius: float | None) -> bool:
     return decided is not None and (radius is None or not np.isclose(radius, decided).any())
 
 
+def left_open(decided: Sequence[float]) -> str:
+    """What a log of votes that a rule stopped does not say: which of its numbers are lower bounds."""
+    others = (
+        f", and accuracies at other radii than {', '.join(f'{r:g}' for r in decided)}," if decided else ""
+    )
+    numbers = f"the average{others}" if decided else "all averages and accuracies"
+    return f"votes were stopped, so {numbers} are lower bounds, which a log cannot say"
+
+
 def certified_radii(images: pd.DataFrame) -> Floats:
     """The radius [N] of rows with label, prediction and radius, or -1 where the prediction is wrong or
     abstained. So the share of values >= r is the certified accuracy at r.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -54,6 +55,18 @@ def test_stopped_votes_decide_their_rules_radii_at_its_alpha_and_leave_the_other
     assert average.lower_bound
     assert repr(average).startswith("<average certified radius ≥ 0")
     assert "radius ≥ " in repr(found)
+
+
+def test_a_log_of_stopped_votes_is_told_to_hold_lower_bounds(tmp_path):
+    with pytest.warns(
+        RuntimeWarning, match=r"the average, and accuracies at other radii than 0.25, are lower"
+    ):
+        certified(n=10_000).to_log(tmp_path / "stopped.tsv")
+    with pytest.warns(RuntimeWarning, match=r"so all averages and accuracies are lower bounds, which a log"):
+        certified(alpha=1e-4).to_log(tmp_path / "stopped.tsv")  # the rule's own alpha is smaller
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        certified().to_log(tmp_path / "fixed.tsv")
 
 
 def test_the_average_is_three_numbers_and_survives_copies():
