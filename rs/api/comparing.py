@@ -16,6 +16,7 @@ from rs.errors import UserError
 from rs.settings.labels import certificate_label
 from rs.settings.limits import Positive, Share
 from rs.settings.study import Report
+from rs.statistics.paired_draws import PairedDraws
 from rs.study.schema import method_schema, prune
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def _contestant(name: str, certification: Certification) -> Contestant:
     digests = counts.draws.origin.get("each image")  # votes from elsewhere, and older ones, have none
     marks = {} if digests is None else {"digest": digests}
     certified = Outcomes(counts.images, certification.labels, radius[None], marks)
+    n0 = counts.draws.selection.n
     return Contestant(
         name,
         (None,),
@@ -118,21 +120,26 @@ def _contestant(name: str, certification: Certification) -> Contestant:
         factor=certification.factor,
         decided=certification._decided,
         rigorous=certification.rigorous,
+        n0=int(n0.max()) if n0.min() == n0.max() else None,
     )
 
 
 def _conditions(certification: Certification) -> dict[str, Any]:
     """The conditions of rs.tables.contestants, but for the data set, which has no name here."""
+    from rs.tables.contestants import at_most
     from rs.tables.noise import stated
 
     draws, certificate = certification.counts.draws, certification.certificate
     schema = method_schema("certificates", certificate["name"])
     n = certification.counts.votes
-    fixed = int(n[0]) if n.min() == n.max() else f"{n.min()} to {n.max()}"
+    votes: int | str = int(n[0]) if n.min() == n.max() else f"{n.min()} to {n.max()}"
+    if draws.stopping != "fixed":
+        first = draws.first_stop.get("n", draws.first.n.max()) if isinstance(draws, PairedDraws) else None
+        votes = at_most(draws.stop.get("n", n.max()), first)
     return {
         "smoothing": stated(certification.counts.noise),
         "certificate": certificate_label(prune(certificate, schema)),
         "norm": certification.norm,
         "alpha": certification.alpha,
-        "n": fixed if draws.stopping == "fixed" else draws.stopping,
+        "n": votes,
     }

@@ -202,9 +202,10 @@ def refuse_other_conditions(pairs: Iterable[tuple[Contestant, Contestant]], hint
     sentences = []
     for a, b in pairs:
         refuse_other_norms((a, b))
-        for key in a.conditions:
-            here, there = a.conditions.get(key), b.conditions.get(key)
-            if key in b.conditions and here != there:
+        one, other = ({**side.conditions, **({"n0": side.n0} if side.n0 else {})} for side in (a, b))
+        for key in one:
+            here, there = one[key], other.get(key)
+            if key in other and here != there:
                 sentences.append(f"{a.name} and {b.name}: {key} {here} and {there}")
                 if hint:
                     raise UserError(f"{sentences[0]}: not under the same conditions; {hint}")
@@ -215,8 +216,8 @@ def of_study(
     contestants: Sequence[Contestant], comparisons: Sequence[Row], radii: Sequence[float]
 ) -> list[Row]:
     """The table of a study: the pairs that `comparisons` names, or all pairs under the same noise and
-    certificate, and for attacks under the same noise. If these exceed MOST_PAIRS, each is paired with the
-    first of its group. Of these, pairs without two common images are left out.
+    certificate with as many votes, and for attacks under the same noise. If these exceed MOST_PAIRS, each is
+    paired with the first of its group. Of these, pairs without two common images are left out.
     """
     certified: dict[tuple[str, ...], list[Contestant]] = {}
     attacked: dict[str, list[Contestant]] = {}
@@ -237,15 +238,21 @@ def of_study(
         for group in groups:
             named = {contestant.name: contestant for contestant in group}
             if entry["better"] in named and entry["than"] in named:
-                chosen.append((named[entry["better"]], named[entry["than"]], at))
+                pair = (named[entry["better"]], named[entry["than"]])
+                chosen += [(*pair, at)] * _selected_alike(*pair)
     return compare(chosen)
 
 
 def _pairs(groups: list[list[Contestant]]) -> list[tuple[Contestant, Contestant]]:
     pairs = [pair for group in groups for pair in itertools.combinations(group, 2)]
-    if len(pairs) <= MOST_PAIRS:
-        return pairs
-    return [(other, group[0]) for group in groups for other in group[1:]]
+    if len(pairs) > MOST_PAIRS:
+        pairs = [(other, group[0]) for group in groups for other in group[1:]]
+    return [pair for pair in pairs if _selected_alike(*pair)]
+
+
+def _selected_alike(a: Contestant, b: Contestant) -> bool:
+    """Whether both chose their classes by as many votes, as far as is known; attacks rest on none of them."""
+    return a.certified is None or None in (a.n0, b.n0) or a.n0 == b.n0
 
 
 def turned(row: Mapping[str, Any]) -> Row:

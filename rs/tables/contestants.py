@@ -53,7 +53,8 @@ class Contestant:
     the same text saw the same. `attacked` has a key per attack (its name and all its settings) and radius.
     `decided` are the radii that stopped votes were to decide, None where no votes were stopped; everything
     else is then a lower bound. `largest` is the radius of unanimous votes, NaN where unknown. `rigorous`: a
-    proof covers the radii; for a log this is unknown and set to False.
+    proof covers the radii; for a log this is unknown and set to False. `n0` is the number of selection votes,
+    None where unknown.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Contestant:
     decided: tuple[float, ...] | None = None
     largest: float = np.nan
     rigorous: bool = True
+    n0: int | None = None
 
     def is_lower_bound(self, radius: float | None = None) -> bool:
         """Whether its certified accuracy at `radius` (or its average and median radius) is a lower bound."""
@@ -128,7 +130,6 @@ def _observed(
     sampling = seeds[0].run.sections["sampling"]
     devices = sorted({str((provenance.get("form") or {}).get("device")) for _, provenance in read})
     drawn = dumps([noise, sampling["seed"], sampling["block"], sampling["n0"], devices])
-    votes = "sequential" if sampling["mode"] == "sequential" else sampling["n"]
     under = _under(plan, noise)
     if len(frames) < len(seeds):
         alone = (label, numbers, None, under, smoothed_with(noise), drawn)
@@ -136,6 +137,9 @@ def _observed(
     kinds = {certificate_label(c): c["name"] for c in seeds[0].run.sections["certificates"]}
     out: list[Contestant] = []
     for certificate, first in frames[0].groupby("certificate", sort=False):
+        votes = sampling["n"]
+        if sampling["mode"] == "sequential":
+            votes = at_most(votes, int(first["source_n"].iloc[0]) if "source_n" in first else None)
         claim = (str(certificate), float(first["norm"].iloc[0]), float(first["alpha"].iloc[0]), votes)
         conditions = under | dict(zip(CONDITIONS[2:], claim, strict=True))
         own = [frame[frame["certificate"] == certificate] for frame in frames]
@@ -146,8 +150,15 @@ def _observed(
         largest = float(np.max([frame.iloc[0].get("largest_radius", np.nan) for frame in own]))
         rigorous = bool(first["rigorous"].all())
         own_facts = (columns, drawn, sigma, factor, attacked, decided, largest, rigorous)
-        out.append(Contestant(label, numbers, outcomes, conditions, *own_facts))
+        out.append(Contestant(label, numbers, outcomes, conditions, *own_facts, n0=sampling["n0"]))
     return out
+
+
+def at_most(n: int, beside: int | None = None) -> str:
+    """The condition `n` of votes that a rule stopped: their largest number, and how many of another network
+    they rest on. With fewer of either, fewer images are certified at any radius.
+    """
+    return f"stopped, at most {n}" + ("" if beside is None else f" beside {beside} of another network")
 
 
 def refuse_other_norms(contestants: Sequence[Contestant]) -> None:

@@ -80,6 +80,7 @@ def of_images(path: Path) -> Contestant:
     norms = method_schema("certificates", certificate.partition(" ")[0])["x-norms"]
     claim = (certificate, float(norms[noise["name"]]), float(first["alpha"]), int(first["n"]))
     conditions = dict(zip(CONDITIONS[1:], (stated(noise), *claim), strict=True))
+    conditions["preprocessing"] = prepared(spec["preprocessing"])
     of = of_frames([frame], certified_radii)
     files = frame.sort_values("image")["file"].to_numpy(str)
     return Contestant(
@@ -99,8 +100,22 @@ def _identity(file: Path) -> dict[str, Any] | None:
     """What an images.parquet was made from; None for another Parquet file."""
     table, made = read_table(file)
     spec = made.get("spec")
-    known = isinstance(spec, dict) and {"noise", "preprocessing"} <= spec.keys()
+    known = isinstance(spec, dict) and all(isinstance(spec.get(k), dict) for k in ("noise", "preprocessing"))
     return spec if known and {*_NEEDS, "label", "file"} <= {*table.column_names} else None
+
+
+def prepared(preprocessing: Mapping[str, Any]) -> str:
+    """The steps before the noise, which make the images that radii are distances of: `resize 256 bilinear,
+    crop 224x224, 3 channels`. `mean` and `std` belong to the network.
+    """
+    resize, size = (_extent(preprocessing.get(key)) for key in ("resize", "size"))
+    steps = [f"resize {resize} {preprocessing.get('interpolation')}"] * bool(resize)
+    steps += [f"crop {size}"] * bool(size)
+    return ", ".join([*steps, f"channels {len(preprocessing.get('mean') or ())}"])
+
+
+def _extent(value: Any) -> str:
+    return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value or "")
 
 
 def remarks(contestants: Iterable[Contestant], names: Mapping[str, str] | None = None) -> list[str]:

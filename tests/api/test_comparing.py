@@ -102,6 +102,30 @@ def test_other_conditions_are_compared_only_when_asked_for(pair):
     assert rs.compare(*pair).attrs["conditions"] == []
 
 
+def test_votes_that_choose_the_class_and_the_most_that_a_rule_draws_are_conditions(digits, nearest_mean):
+    x, labels = digits
+    smoothed = rs.smooth(nearest_mean, sigma=0.25, batch=16)
+
+    def of(n0: int, n: int, **stop: object) -> rs.Certification:
+        return smoothed.certify(x[:6], labels[:6], n0=n0, n=n, progress=False, **stop)
+
+    rule = {"stop": {"radii": [0.25]}}
+    for one, other, line in (
+        (of(1, 160), of(100, 160), "a and b: n0 1 and 100: not under the same conditions"),
+        (
+            of(9, 160, **rule),
+            of(9, 4000, **rule),
+            "a and b: n stopped, at most 160 and stopped, at most 4000",
+        ),
+    ):
+        with pytest.raises(rs.UserError, match=line):
+            rs.compare(one, other)
+        (condition,) = rs.compare(one, other, across=True).attrs["conditions"]
+        assert condition == line.partition(": not")[0]
+
+        assert rs.compare(one, one).attrs["conditions"] == []
+
+
 def test_defaults_that_are_written_out_are_no_other_conditions(pair):
     counts = pair[0].counts
     one = rs.certify_counts((counts.selection, counts.estimation), sigma=1, labels=np.zeros(N, int))

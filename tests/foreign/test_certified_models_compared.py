@@ -30,3 +30,14 @@ def test_two_certifications_are_compared(certify, place, capsys):
     found = rs.compare("one", "other", radii=[0.0]).set_index("metric")
     assert found.loc["acr", "difference"] == pairs["networks", "acr"]["difference"]
     assert main(["power", "one", "other", "--difference", "0.1"]) == 0
+
+
+def test_distances_of_images_that_were_prepared_otherwise_are_not_compared_unasked(certify, place, capsys):
+    """An l2 radius in fewer pixels is another distance."""
+    options = ("--model", "entry:mynet:net", "--channels", "1", "--sigma", "0.25", "--n", "100")
+    for out, more in (("as_they_are", ()), ("resized", ("--size", "8", "--interpolation", "nearest"))):
+        assert certify(*options, *more, "--data", "sorted", "--out", out)[0] == 0
+    assert main(["compare", "as_they_are", "resized"]) == 1
+    line = "preprocessing channels 1 and resize 8 nearest, crop 8x8, channels 1: not under the same"
+    assert line in capsys.readouterr().err
+    assert main(["compare", "as_they_are", "resized", "--across"]) == 0
