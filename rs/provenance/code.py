@@ -92,11 +92,10 @@ class Code:
         self.roots = {root.name: root for root in roots}
         files = {Path(file): root for root in roots for file, _ in python_files(root)}
         self._texts = {file: _read(file) for file in files}  # all at one time
-        named = (
-            [str(file.relative_to(root.parent)), hashlib.sha256(self._texts[file]).hexdigest()]
-            for file, root in files.items()
-        )
-        self.content = digest(sorted(named), 32)
+        named = {file: file.relative_to(root.parent) for file, root in files.items()}
+        lines = ([str(name), hashlib.sha256(self._texts[file]).hexdigest()] for file, name in named.items())
+        self.content = digest(sorted(lines), 32)
+        self._files = {_module(name): file for file, name in sorted(named.items())}
         self._modules: dict[str, Module] = {}
         self._entries: dict[Place, tuple[str, list[Place]]] = {}
 
@@ -231,15 +230,16 @@ class Code:
         return module.split(".")[0] in self.roots
 
     def _file(self, module: str) -> Path | None:
-        top, *below = module.split(".")
-        if top not in self.roots:
-            return None
-        place = self.roots[top].joinpath(*below)
-        files = (place.with_name(f"{place.name}.py"), place / "__init__.py")
-        return next((f for f in files if f in self._texts), None)
+        return self._files.get(module)
 
     def _is_module(self, module: str) -> bool:
         return module in self._modules or self._file(module) is not None
+
+
+def _module(file: Path) -> str:
+    """The name of the module in a file; the path is that from the folder with its package."""
+    parts = file.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def _read(file: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""A cache of code digests: following imports takes a second, reading all files 20 ms.
+"""A cache of code digests: following imports takes seconds, reading all files 20 ms.
 
 It lies in the user's cache, with one file per content of the packages. The file's name is the digest of all
 lines over which its digests were taken, so it cannot be out of date. It may be removed at any time. If two

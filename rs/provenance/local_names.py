@@ -14,6 +14,8 @@ import builtins
 from collections.abc import Iterator
 from types import BuiltinFunctionType
 
+from rs.provenance.nodes import inner_nodes
+
 # Python's own: interactive sessions and doctest put more there, such as `_` and `display`.
 _BUILTINS = {
     name
@@ -27,12 +29,12 @@ def number_locals(tree: ast.Module) -> None:
     """Renames the local variables of all functions of a module, in place: `1`, `2`, ..., which no code can
     write.
     """
-    functions = list(_outermost(tree))
-    inside = {id(node) for function in functions for node in ast.walk(function)}
-    outside = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in inside}
-    taken = outside | {name for node in ast.walk(tree) for name in _bound(node)} | _BUILTINS
-    for function in functions:
-        _number(function, taken)
+    whole, functions = inner_nodes(tree), [inner_nodes(function) for function in _outermost(tree)]
+    inside = {id(node) for nodes in functions for node in nodes}
+    outside = {n.id for n in whole if isinstance(n, ast.Name) and id(n) not in inside}
+    taken = outside | {name for node in whole for name in _bound(node)} | _BUILTINS
+    for nodes in functions:
+        _number(nodes, taken)
 
 
 def _outermost(node: ast.AST) -> Iterator[ast.FunctionDef]:
@@ -55,13 +57,14 @@ def _bound(node: ast.AST) -> Iterator[str]:
         yield str(getattr(node, "name", None) or getattr(node, "rest", None))
 
 
-def _number(function: ast.FunctionDef, taken: set[str]) -> None:
-    kept = taken | {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
-    classes = (node for node in ast.walk(function) if isinstance(node, ast.ClassDef))
-    kept |= {name for node in classes for inner in ast.walk(node) for name in _stored(inner)}
-    stored = dict.fromkeys(name for node in ast.walk(function) for name in _stored(node) if name not in kept)
+def _number(function: list[ast.AST], taken: set[str]) -> None:
+    """Renames the variables of a function, given its nodes."""
+    kept = taken | {node.arg for node in function if isinstance(node, ast.arg)}
+    classes = (node for node in function if isinstance(node, ast.ClassDef))
+    kept |= {name for node in classes for inner in inner_nodes(node) for name in _stored(inner)}
+    stored = dict.fromkeys(name for node in function for name in _stored(node) if name not in kept)
     numbers = {name: str(number) for number, name in enumerate(stored, 1)}
-    for node in ast.walk(function):
+    for node in function:
         if isinstance(node, ast.Name):
             node.id = numbers.get(node.id, node.id)
         elif isinstance(node, ast.ExceptHandler) and node.name:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from rs.provenance.nodes import inner_nodes
+
 IMPORTS = ("import_module", "__import__")  # functions that take a module's name
 LOOKUPS = {
     *(f"builtins.{name}" for name in ("eval", "exec", "globals", "__import__")),
@@ -25,7 +27,7 @@ def lookups(
     """Line and function of every look-up in statements, except for libraries'. `bound` is what imported names
     mean, `own` the other names of the module, and `ours` tells whether a module's code counts.
     """
-    inner = [each for node in nodes for each in ast.walk(node)]
+    inner = [each for node in nodes for each in inner_nodes(node)]
     stored = {each.id for each in inner if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
     others = {"", *own, *stored, *(each.arg for each in inner if isinstance(each, ast.arg))}
     libraries = {

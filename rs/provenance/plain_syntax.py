@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rs.provenance.local_names import number_locals
+from rs.provenance.nodes import inner_nodes
 
 PROGRESS = (
     "rs.machine.progress"  # calls of its functions pass their first argument on; the other ones are only text
@@ -31,9 +32,10 @@ class Plain(ast.NodeTransformer):
     """
 
     def __init__(self, tree: ast.Module) -> None:
-        froms = (n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module == PROGRESS)
+        nodes = inner_nodes(tree)
+        froms = (n for n in nodes if isinstance(n, ast.ImportFrom) and n.module == PROGRESS)
         self.progress = {alias.asname or alias.name for node in froms for alias in node.names}
-        classes = [n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)]
+        classes = [n for n in nodes if isinstance(n, ast.ClassDef)]
         self.fields = {id(n) for c in classes for n in c.body if isinstance(n, ast.AnnAssign)}
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
@@ -99,6 +101,9 @@ def _tells(call: ast.Call) -> bool:
     return ast.unparse(call.func) == "warnings.warn" or (ast.unparse(call.func) == "print" and speaks)
 
 
+_SKIPPED = ("ctx", "kind", "type_comment")  # fields of nodes
+
+
 def plain(node: Any) -> Any:
     """A syntax tree as nested lists, without places, contexts and imports. Unlike `ast.dump` and
     `ast.unparse`, it is the same in every version of Python.
@@ -106,9 +111,9 @@ def plain(node: Any) -> Any:
     if isinstance(node, ast.Constant):
         return ["Constant", type(node.value).__name__, repr(node.value)]
     if isinstance(node, ast.AST):
-        fields = ((name, plain(value)) for name, value in ast.iter_fields(node) if value not in (None, []))
-        skipped = ("ctx", "kind", "type_comment")
-        return [type(node).__name__, *([name, value] for name, value in fields if name not in skipped)]
+        values = {name: getattr(node, name, None) for name in node._fields if name not in _SKIPPED}
+        fields = ([name, plain(value)] for name, value in values.items() if value is not None and value != [])
+        return [type(node).__name__, *fields]
     if isinstance(node, list):
         return [plain(item) for item in node if not isinstance(item, (ast.Import, ast.ImportFrom))]
     return repr(node)
@@ -172,8 +177,9 @@ class Module:
             names = _defined(node)
             if names is None and not isinstance(node, (ast.Import, ast.ImportFrom)):
                 self.effects.nodes.append(node)
-                names = {inner.id for inner in ast.walk(node) if _stores(inner)}  # type: ignore[attr-defined]
-                names |= {n.name for n in ast.walk(node) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+                inner = inner_nodes(node)
+                names = {n.id for n in inner if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+                names |= {n.name for n in inner if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
             for name in names or ():
                 self.names.setdefault(name, Definition()).nodes.append(node)
         imports = (ast.Import, ast.ImportFrom)
@@ -188,14 +194,10 @@ def read_module(text: bytes) -> Module:
 def _imports(nodes: list[ast.stmt]) -> Imports:
     found = Imports()
     for node in nodes:
-        for inner in ast.walk(node):
+        for inner in inner_nodes(node):
             if isinstance(inner, (ast.Import, ast.ImportFrom)):
                 found.add(inner)
     return found
-
-
-def _stores(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 def _defined(node: ast.stmt) -> set[str] | None:
