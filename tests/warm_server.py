@@ -21,10 +21,14 @@ import threading
 import traceback
 from typing import Any
 
+import jsonschema  # noqa: F401
+import pyarrow.parquet  # noqa: F401
 import scipy.stats  # noqa: F401
-import snakemake.cli  # noqa: F401
+import smart_open  # noqa: F401
+import snakemake.cli
 import torch
 
+snakemake.cli.get_argument_parser()  # looks for plug-ins among all packages
 PACKAGES = [*sys.path]  # started with -I: the standard library and what the environment has installed
 
 

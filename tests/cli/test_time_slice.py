@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sliced import only_gaussian, queue_of, states
 from tiny_study import TINY, write_study
+from warm import warm_python
 
 from rs.cli import time_slice
 from rs.cli.main import main
@@ -33,7 +34,13 @@ def queue(tmp_path, monkeypatch) -> Path:
     return only_gaussian(tmp_path)
 
 
-def test_a_queue_runs_to_its_end_and_its_archives_are_whole(queue, tmp_path, capsys):
+@pytest.fixture
+def warm_jobs(monkeypatch):
+    """Jobs are forks of a process that has imported torch; those of slices that are `started` are not."""
+    monkeypatch.setattr(time_slice.sys, "executable", warm_python())
+
+
+def test_a_queue_runs_to_its_end_and_its_archives_are_whole(queue, tmp_path, capsys, warm_jobs):
     assert main(["slice", str(queue), "--minutes", "5", "--slots", "2", "--pack", "out"]) == 0
     assert all(found == {"done"} for found in states(tmp_path).values())
     plan = Plan(Study([tmp_path / "study.yaml"]))
@@ -56,7 +63,9 @@ def test_time_that_is_up_ends_the_running_jobs_and_starts_no_other(queue, tmp_pa
     assert all(job.process is None or job.process.poll() is not None for job in jobs)
 
 
-def test_a_job_that_fails_stops_what_needs_it_and_nothing_else(queue, tmp_path, capsys, monkeypatch):
+def test_a_job_that_fails_stops_what_needs_it_and_nothing_else(
+    queue, tmp_path, capsys, monkeypatch, warm_jobs
+):
     study = {**TINY, "attacks": [], "data": {"name": "mnist"}, "active": ["gaussian"], "data_dir": "nowhere"}
     study["model"] = {"name": "lenet"}
     write_study(tmp_path / "other.yaml", study)

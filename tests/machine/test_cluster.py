@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tiny_study import TINY, write_study
+from warm import warm_python
 
 from rs.cli import stages
 from rs.errors import UserError
@@ -112,7 +113,7 @@ def test_processors_that_a_job_asks_for():
 def test_a_dry_run_shows_the_gpus_that_jobs_will_ask_slurm_for(tmp_path):
     runs = {"gaussian": TINY["runs"]["gaussian"]}
     study = write_study(tmp_path / "study.yaml", {**TINY, "runs": runs, "training": {"epochs": 1}})
-    snakemake = [sys.executable, "-m", "snakemake", "-n", "-s", ROOT / "Snakefile", "--configfile", study]
+    snakemake = [warm_python(), "-m", "snakemake", "-n", "-s", ROOT / "Snakefile", "--configfile", study]
     for profile, there in (("slurm", True), ("default", False)):
         named = ["--workflow-profile", ROOT / "workflow/profiles" / profile, "--until", "train"]
         done = subprocess.run(
@@ -127,7 +128,7 @@ def test_a_training_on_several_gpus_asks_for_one_node_and_for_its_decoders(tmp_p
     training = {"epochs": 1, "processes": 4, "threads": 3, "workers": 2, "device": "cuda"}
     text = {**TINY, "data": {"name": "imagenet"}, "model": {"name": "resnet50"}, "training": training}
     study = write_study(tmp_path / "study.yaml", {**text, "runs": {"gaussian": TINY["runs"]["gaussian"]}})
-    snakemake = [sys.executable, "-m", "snakemake", "-n", "-s", ROOT / "Snakefile", "--configfile", study]
+    snakemake = [warm_python(), "-m", "snakemake", "-n", "-s", ROOT / "Snakefile", "--configfile", study]
     profile = ["--workflow-profile", ROOT / "workflow/profiles/slurm", "--until", "train"]
     profile += ["--cores", "64"]  # a dry run has no more threads than these
     done = subprocess.run(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from lab import lab as lab  # a fixture
 from plug_ins import describe
 from scipy import special, stats
 from tiny_study import write_study
+from warm import warm_python
 
 from rs.cli.slice_queue import jobs_of, read_queue
 from rs.errors import UserError
@@ -240,7 +240,7 @@ def test_a_slice_does_not_start_with_it(mine, with_mine, tmp_path):
 @pytest.mark.slow
 def test_snakemake_does_not_start_with_it(mine, with_mine, tmp_path):
     study = write_study(tmp_path / "study.yaml", with_mine)
-    command = [sys.executable, "-m", "snakemake", "-n", "-s", CHECKOUT / "Snakefile", "--configfile", study]
+    command = [warm_python(), "-m", "snakemake", "-n", "-s", CHECKOUT / "Snakefile", "--configfile", study]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(mine.parent), str(CHECKOUT)])}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
     assert done.returncode == 1
