@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rs.errors import UserError
 from rs.plan.jobs import Job
@@ -96,12 +96,11 @@ def sentences(plan: Plan, jobs: Iterable[Job] | None = None) -> Iterator[str]:
     lacks = [(job, names) for job in todo if (names := lacking(job, is_there))]
     lines: dict[tuple[str, str], dict[str, None]] = {}  # the runs of each line, by the line's start and end
     for planned in plan.runs:
-        run = planned.run
+        run, jobs_of_run = planned.run, {job.target for job in plan.of_run(planned.id)}
         own: dict[Setting, set[str]] = {}
         for job, names in lacks:
-            for setting, packages in names.items():
-                if job.target.is_relative_to(planned.folder) and _is_set(run.sections, setting):
-                    own.setdefault(setting, set()).update(packages)
+            for setting, packages in names.items() if job.target in jobs_of_run else ():
+                own.setdefault(setting, set()).update(packages)
         for setting, absent in own.items():
             problem = f"{setting.value} {_needs(sorted(absent))}"
             start = plan.study.located((*run.place, *setting.place), problem)
@@ -109,20 +108,6 @@ def sentences(plan: Plan, jobs: Iterable[Job] | None = None) -> Iterator[str]:
     for (start, end), runs in lines.items():
         labels = ", ".join([*list(runs)[:NAMED], *["..."] * (len(runs) > NAMED)])
         yield f"{start}; where jobs of {labels} run: {end}"
-
-
-def _is_set(sections: dict[str, Any], setting: Setting) -> bool:
-    """Whether this run has the setting. Runs that vote or attack in different ways may share a network and
-    its folder.
-    """
-    if setting.place == ("attacks",):
-        from rs.study.schema import is_transfer
-
-        return any(setting.value == attack["name"] or is_transfer(attack) for attack in sections["attacks"])
-    from rs.settings.sampling import by_openvino
-
-    sampling = sections["sampling"]
-    return by_openvino(sampling) and _sampling(sampling["precision"]) == setting
 
 
 def _sampling(precision: str) -> Setting:
