@@ -32,6 +32,7 @@ from rs.cli.mistakes import table
 from rs.cli.text_table import between_marks
 from rs.errors import UserError, plural
 from rs.provenance.files import write_text
+from rs.provenance.reading import as_number
 from rs.statistics.attainable import MOST
 from rs.study.certification_log import LogFault, lines_of, log_of
 from rs.study.log_audit import Finding, Stated, facts_of
@@ -108,18 +109,11 @@ def _stated(args: argparse.Namespace) -> Stated:
         ("n", args.n, f"1 to {MOST}", lambda v: 1 <= v <= MOST),
         ("alpha", args.alpha, "strictly between 0 and 1", lambda v: 0 < v < 1),
         ("images", args.images, "1 or more", lambda v: v >= 1),
-        ("acr", args.acr, "a number as it is printed, 0.537", _is_number),
+        ("acr", args.acr, "a number as it is printed, 0.537", lambda v: 0 <= as_number(v) < math.inf),
     ):
         if value is not None and not fits(value):
             raise UserError(f"audit: --{option} {value}: must be {allowed}")
     return Stated(args.sigma, args.n, args.alpha, args.images, args.acr)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return "_" not in text and 0 <= float(text) < math.inf
-    except ValueError:
-        return False
 
 
 # --- reading ---

@@ -25,6 +25,7 @@ from typing import Any
 
 from rs.cli.compared_text import short_names, text
 from rs.errors import UserError
+from rs.provenance.reading import as_number
 from rs.settings.study import Report
 from rs.tables.behind_averages import curve, on_hard_images, probabilities
 from rs.tables.comparisons import METRICS, PairSettings, as_json, compare, refuse_other_conditions
@@ -122,11 +123,7 @@ def read_margins(entries: list[str]) -> dict[str, float]:
     named: dict[str, float] = {}
     for entry in entries:
         metric, equals, number = entry.rpartition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
-        if not 0 < value < math.inf:
+        if not 0 < (value := as_number(number)) < math.inf:
             raise UserError(f"compare: --margin {entry}: must be a number above 0")
         if equals and metric not in METRICS:
             raise UserError(f"compare: --margin {entry}: no metric {metric!r}; allowed: {', '.join(METRICS)}")
@@ -176,11 +173,7 @@ def at_sigma(name: str) -> tuple[Path, float | None]:
         return Path(name), None
     if has_images(Path(file)) or Path(file).suffix in (".yaml", ".yml"):
         raise UserError(f"{name}: @ is the sigma of a log; {file} states its own noise")
-    try:
-        sigma = float(number)
-    except ValueError:
-        sigma = math.nan
-    if not 0 < sigma < math.inf:
+    if not 0 < (sigma := as_number(number)) < math.inf:
         raise UserError(f"{name}: @{number}: sigma must be a number above 0, as in {file}@0.25")
     return Path(file), sigma
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +23,7 @@ from rs.api.counts import MOST_VOTES
 from rs.errors import UserError, plural
 from rs.methods import claims
 from rs.provenance.digests import canonical
+from rs.provenance.reading import as_number
 from rs.settings.certificates import CertificateUse
 from rs.statistics.draws import Draws
 from rs.study.messages import short
@@ -246,11 +246,7 @@ def _counts(where: str, text: str) -> list[int]:
 
 def number(option: str, text: str, allowed: str, fits: Callable[[float], bool]) -> float:
     """The number that was typed after `option`. Raises UserError where it is no number or does not fit."""
-    try:
-        value = math.nan if "_" in text else float(text)
-    except ValueError:
-        value = math.nan
-    if not fits(value):
+    if not fits(value := as_number(text)):
         raise UserError(f"{option} {text}: must be {allowed}")
     return value
 

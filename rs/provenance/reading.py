@@ -6,6 +6,7 @@ A read from a pipe or a device might wait, or go on, without end.
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from pathlib import Path
@@ -53,6 +54,14 @@ def read_bytes(path: Path, most: int = ANY) -> bytes:
 def is_number(value: object) -> bool:
     """Whether a value from JSON or YAML is a number; true is none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def as_number(text: str) -> float:
+    """The number that a text is; NaN where it is none, as 1_0, which Python would read."""
+    try:
+        return math.nan if "_" in text else float(text)
+    except ValueError:
+        return math.nan
 
 
 def parse_json(text: str | bytes, where: str) -> Any:

@@ -23,7 +23,7 @@ import numpy as np
 
 from rs.errors import UserError
 from rs.provenance.files import write_text
-from rs.provenance.reading import check_file
+from rs.provenance.reading import as_number, check_file
 
 COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 _DURATION = re.compile(r"(?:(\d+) days?, )?(\d+):([0-5]\d):([0-5]\d(?:\.\d*)?)")
@@ -72,8 +72,7 @@ def _integer(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:  # rang
 
 
 def _radius(text: str) -> float:
-    value = float(text)
-    if "_" in text or not 0 <= value < math.inf:
+    if not 0 <= (value := as_number(text)) < math.inf:
         raise ValueError
     return value
 
