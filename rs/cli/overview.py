@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from rs.cli.slice_archives import MANIFEST
-from rs.cli.tracking import tracked_place
 from rs.errors import plural
 from rs.plan.jobs import RESULTS
+from rs.plan.logged import unlogged
 from rs.plan.plan import Plan
 from rs.plan.shard_sizes import RECORD
 from rs.provenance import accepted_code
@@ -21,6 +21,7 @@ from rs.report.guessing import of_imports
 from rs.report.html_table import down, up
 from rs.report.names import MEASURES, norm_name
 from rs.report.verdict_words import verdict_words
+from rs.study.tracking_place import without_password
 
 HOUR = 3600.0  # seconds; writing a file takes far less
 # beginnings of names of files that no job makes, and that belong to their run, draws or data set
@@ -111,7 +112,7 @@ def places(plan: Plan) -> str:
     }
     rows = {name: str(path) for name, path in files.items() if path.exists()}
     if (plan.folder / "mlflow.json").is_file():
-        rows["MLflow"] = tracked_place(plan)
+        rows["MLflow"] = unlogged(plan) or without_password(plan.study.tracking["uri"])
     return "\n".join(f"{name:<8} {path}" for name, path in rows.items())
 
 
@@ -128,10 +129,7 @@ def unnamed(plans: list[Plan]) -> list[Path]:
     """
     named: set[Path] = set()
     for plan in plans:
-        named |= {
-            path for jobs in plan.jobs.values() for job in jobs.values() for path in job.outputs.values()
-        }
-        named |= set(plan.aggregated_files())
+        named |= {*plan.makers(), *plan.aggregated_files()}
     kept = {parent for path in named for parent in path.parents} | named
     orphans: list[Path] = []
     for shared in accepted_code.SHARED:

@@ -116,7 +116,8 @@ def answer(pilot: Pilot, args: argparse.Namespace) -> dict[str, Any]:
     result |= {"unpaired_deviation": pilot.unpaired, "discordant": pilot.discordant}
     if difference:
         result["paired_images"] = _paired(pilot, difference, rule)
-        result["unpaired_images"] = size.images(_unpaired(pilot, difference), difference, **rule)
+        unpaired = max(pilot.unpaired, _least(pilot, difference))
+        result["unpaired_images"] = size.images(unpaired, difference, **rule)
         result["seeds"] = None if deviation is None else size.seeds(deviation, difference, **rule)
     shown: dict[str, Any] = {}
     if args.images is not None:
@@ -141,10 +142,6 @@ def _paired(pilot: Pilot, difference: float, rule: dict[str, float]) -> int | No
     if pilot.paired is None:
         return None
     return size.images(max(pilot.paired, _least(pilot, difference)), difference, **rule)
-
-
-def _unpaired(pilot: Pilot, difference: float) -> float:
-    return max(pilot.unpaired, _least(pilot, difference))
 
 
 def _least(pilot: Pilot, difference: float) -> float:

@@ -50,10 +50,6 @@ class Waiting:
         return self.job.target
 
     @property
-    def log(self) -> Path:
-        return self.job.log
-
-    @property
     def name(self) -> str:
         return f"{self.job.stage} {self.target.relative_to(RESULTS)}"
 
@@ -90,7 +86,7 @@ class Waiting:
         if self.there():
             self._leave("there")
             return False
-        command = [sys.executable, "-m", "rs", self.job.stage, "--worker", str(self.log)]
+        command = [sys.executable, "-m", "rs", self.job.stage, "--worker", str(self.job.log)]
         command += ["--job", "-"]  # a command line cannot hold it
         environment = {**os.environ, "RS_PARENT": str(os.getpid()), "OMP_NUM_THREADS": "1"}
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
@@ -152,8 +148,8 @@ class Waiting:
         locks.
         """
         try:
-            self.log.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.log, "ab")  # noqa: SIM115
+            self.job.log.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.job.log, "ab")  # noqa: SIM115
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._leave(ELSEWHERE)

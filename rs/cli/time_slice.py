@@ -194,5 +194,5 @@ def run(args: argparse.Namespace) -> None:
     if interrupted:
         raise KeyboardInterrupt
     if failed := [job for job, state in states if state == "failed"]:
-        problem = f"{failed[0].name}: {failed[0].failure()}; its log: {failed[0].log}"
+        problem = f"{failed[0].name}: {failed[0].failure()}; its log: {failed[0].job.log}"
         raise UserError(f"slice: {plural(len(failed), 'job')} failed: {problem}")

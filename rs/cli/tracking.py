@@ -79,11 +79,6 @@ def follow(plan: Plan, every: float) -> None:
         time.sleep(every)
 
 
-def tracked_place(plan: Plan) -> str:
-    """The study's store; if it does not have the study, why."""
-    return unlogged(plan) or without_password(plan.study.tracking["uri"])
-
-
 def tracked_page(plan: Plan) -> str:
     """The part of the MLflow UI's address that shows a study's runs."""
     path = plan.existing(record_file(plan))

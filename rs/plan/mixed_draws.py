@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 
 from rs.errors import UserError
 from rs.machine import device_class
-from rs.plan.jobs import Job, PlannedRun
 from rs.plan.plan import Plan
 from rs.plan.staleness import forget
 from rs.provenance.accepted_code import counts_as
@@ -100,9 +99,12 @@ class Draws:
 
 
 def draws_of(plan: Plan) -> Iterator[Draws]:
-    """The draws of every run and noise that has no certificates yet. Certified draws had one class."""
-    for planned, certify in _certifying(plan):
-        if certify.outputs["certified"].exists():
+    """The draws of every active run and noise without certificates yet. Certified draws had one class; of
+    other runs only the networks are needed.
+    """
+    jobs_of_runs = ((planned, job) for planned in plan.runs for job in plan.of_run(planned.id))
+    for planned, certify in jobs_of_runs:
+        if certify.stage != "certify" or certify.outputs["certified"].exists():
             continue
         files = certify.reads()
         jobs = [plan.maker(path) for path in files]
@@ -113,12 +115,6 @@ def draws_of(plan: Plan) -> Iterator[Draws]:
                 there.setdefault(name, []).append(path)
         here = device_class.here(jobs[0].device)
         yield Draws(planned.run.label, len(files), there, jobs[0].device_class, here)
-
-
-def _certifying(plan: Plan) -> Iterator[tuple[PlannedRun, Job]]:
-    """The certify jobs of active runs; of other runs only the networks are needed."""
-    for planned in plan.runs:
-        yield from ((planned, job) for job in plan.of_run(planned.id) if job.stage == "certify")
 
 
 def settle(plan: Plan) -> list[str]:

@@ -88,18 +88,13 @@ def _limit() -> int:
         raise NotJudged("its records are in a database")
     try:
         profile = yaml.safe_load(PROFILE.read_text(encoding="utf-8"))
-        limit = _bytes(profile.pop("max-checksum-file-size"))
+        limit = int(str(profile.pop("max-checksum-file-size")).removesuffix("MB")) * 1_000_000
         known = profile.pop("rerun-incomplete") is True and profile.keys() <= HARMLESS
     except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError):
         known = False
     if not known or "SNAKEMAKE_PROFILE" in os.environ:
         raise NotJudged("the profile says more than how to run jobs")
     return limit
-
-
-def _bytes(text: object) -> int:
-    """The number of bytes in a text such as `100MB`."""
-    return int(str(text).removesuffix("MB")) * 1_000_000
 
 
 # --- the graph ---

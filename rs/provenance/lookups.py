@@ -31,7 +31,7 @@ def lookups(
     stored = {each.id for each in inner if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
     others = {"", *own, *stored, *(each.arg for each in inner if isinstance(each, ast.arg))}
     libraries = {
-        id(call.func) for call, name in _literal(inner) if not name.startswith(".") and not ours(name)
+        id(call.func) for call, name in literal(inner) if not name.startswith(".") and not ours(name)
     }
     for node in inner:
         if isinstance(node, (ast.Name, ast.Attribute)) and id(node) not in libraries:
@@ -41,12 +41,8 @@ def lookups(
                 yield node.lineno, ".".join([first, *attributes])
 
 
-def literal_modules(nodes: Iterable[ast.AST]) -> set[str]:
-    """The modules that calls among these nodes look up by a literal name."""
-    return {name for _, name in _literal(nodes)}
-
-
-def _literal(nodes: Iterable[ast.AST]) -> Iterator[tuple[ast.Call, str]]:
+def literal(nodes: Iterable[ast.AST]) -> Iterator[tuple[ast.Call, str]]:
+    """The calls among these nodes that look up a module by a literal name, and the name."""
     for node in nodes:
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             name = node.args[0].value

@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 from rs.errors import UserError
-from rs.provenance.lookups import literal_modules
+from rs.provenance.lookups import literal
 from rs.settings.plugins import PlugIn, plug_ins
 
 _PATHS = (
@@ -126,4 +126,4 @@ def _imported(file: str, time: int) -> frozenset[str]:
         return frozenset()
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
-    return frozenset(name.split(".")[0] for name in names | set(literal_modules(nodes)))
+    return frozenset(name.split(".")[0] for name in names | {name for _, name in literal(nodes)})

@@ -112,7 +112,8 @@ def _plain_claims(alike: Sequence[Part], runs: pd.DataFrame, frame: pd.DataFrame
             lines.append(Line(f"{name}, {certificate}" if several else name, rows, how))
         legend = {} if alone else {name: how for name, how in drawn.items() if name in set(shown)}
         for name in [c for c in proven if c in set(part.rows["certificate"]) and len(proven) > 1]:
-            legend[_legend_name(name, proven[name])] = ({} if alone else {"color": QUIET}) | looks[name]
+            shown_name = name if proven[name] else f"{name} (estimate, not a proof)"
+            legend[shown_name] = ({} if alone else {"color": QUIET}) | looks[name]
         yield Panel(part.title, part.norm, lines, legend)
 
 
@@ -159,10 +160,6 @@ def _styles(frame: pd.DataFrame, runs: pd.DataFrame, names: Iterable[pd.Series])
     drawn = styles(runs, list(dict.fromkeys(frame["label"])))
     missing = [name for name in dict.fromkeys(n for part in names for n in part) if name not in drawn]
     return drawn | {n: style(len(drawn) + i, 1 + i // len(COLOURS)) for i, n in enumerate(missing)}
-
-
-def _legend_name(name: str, rigorous: bool) -> str:
-    return name if rigorous else f"{name} (estimate, not a proof)"
 
 
 # --- colours and styles with a meaning from the study ---

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from typing import Any
 
 from rs.settings.spending import spending
-from rs.study.schema import method_schema, schema
+from rs.study.schema import schema
 
 MOST_MULTIPLIERS = 10_000
 
@@ -47,12 +47,8 @@ def _width(bound: str, n: int, log_alpha: float) -> float:
 
 def with_theorem(noise: str) -> str:
     """The certificates for noise of this family: the end of a line about one that has no theorem for it."""
-    names = [name for name in schema()["$defs"]["certificates"] if _speaks_of(name, noise)]
+    names = [name for name, facts in schema()["$defs"]["certificates"].items() if noise in facts["x-norms"]]
     return f"; for {noise} there are {', '.join(names)}" if names else f"; no certificate has for {noise}"
-
-
-def _speaks_of(certificate: str, noise: str) -> bool:
-    return noise in method_schema("certificates", certificate)["x-norms"]
 
 
 def grid_fault(start: float, end: float, step: float) -> tuple[str, str] | None:

@@ -33,10 +33,6 @@ PATTERNS = {
 }
 
 
-def _matching(pattern: str) -> str:
-    return f"be {PATTERNS[pattern]}" if pattern in PATTERNS else f"match {pattern}"
-
-
 def first(errors: Iterable[jsonschema.ValidationError]) -> jsonschema.ValidationError:
     """The error to report: the first by its place."""
     return min(errors, key=lambda e: (list(map(str, e.absolute_path)), str(e.validator)))
@@ -75,7 +71,8 @@ def explain(error: jsonschema.ValidationError) -> tuple[tuple[Any, ...], str]:
     if rule in ("maxItems", "maxProperties"):
         return path, f"{len(value)} entries; at most {limit}"
     if rule == "pattern":
-        return path, f"{short(repr(value))}: must {_matching(limit)}"
+        rest = f"be {PATTERNS[limit]}" if limit in PATTERNS else f"match {limit}"
+        return path, f"{short(repr(value))}: must {rest}"
     if rule == "maxLength":
         return path, f"{short(value)}: {len(value)} characters; at most {limit}"
     return path, f"{_typed(value)}: must be {describe(error.schema)}"

@@ -177,19 +177,11 @@ def check(file: Path, document: dict[str, Any]) -> None:
     character. Only `description` may have these.
     """
     texts = {key: value for key, value in document.items() if key != "description"}
-    for place, allowed in ((not_finite(document), "must be a finite number"), (not_text(texts), _TEXT)):
+    endless = _first(document, lambda one: isinstance(one, float) and not math.isfinite(one))
+    broken = _first(texts, lambda one: isinstance(one, str) and bool(_CONTROL.search(one)))
+    for place, allowed in ((endless, "must be a finite number"), (broken, _TEXT)):
         if place is not None:
             raise UserError(f"{file}: {dotted(place)}: {allowed}")
-
-
-def not_text(value: Any) -> tuple[Any, ...] | None:
-    """Path of the first key or text with a line end, a control character or half of a surrogate pair."""
-    return _first(value, lambda one: isinstance(one, str) and bool(_CONTROL.search(one)))
-
-
-def not_finite(value: Any) -> tuple[Any, ...] | None:
-    """Path of the first number that is infinite or not a number."""
-    return _first(value, lambda one: isinstance(one, float) and not math.isfinite(one))
 
 
 def _first(value: Any, is_wrong: Callable[[Any], bool]) -> tuple[Any, ...] | None:

@@ -201,12 +201,9 @@ def _attacked(
         settings = dumps([plan.maker(paths[0]).spec["attack"], str(provenance["norm"]), provenance["judge"]])
         for radius in sorted(set(frames[0]["radius"])):
             own = [frame[frame["radius"] == radius] for frame in frames]
-            outcomes[attack_label(attack), settings, float(radius)] = of_frames(own, _right)
+            right = of_frames(own, lambda frame: 1.0 - frame["success"].to_numpy(np.float64))
+            outcomes[attack_label(attack), settings, float(radius)] = right
     return outcomes
-
-
-def _right(frame: pd.DataFrame) -> Floats:
-    return 1.0 - frame["success"].to_numpy(np.float64)
 
 
 def of_frames(frames: list[pd.DataFrame], value: Any) -> Outcomes:

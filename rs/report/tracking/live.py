@@ -39,8 +39,9 @@ class Live:
     def look(self) -> int:
         """Logs what is new; returns how many trainings have not ended. A missing store gives one line."""
         open_ones = [run for run, (_, folder) in self.runs.items() if not (folder / "model.json").is_file()]
-        checkpoints = {run: path for run in open_ones if (path := _checkpoint(self.runs[run][1]))}
-        new = {run: path for run, path in checkpoints.items() if self._seen.get(path) != _time(path)}
+        found = ((run, self.runs[run][1].glob("resume-*.pt")) for run in open_ones)
+        newest = {run: max(paths, key=_time, default=None) for run, paths in found}
+        new = {run: path for run, path in newest.items() if path and self._seen.get(path) != _time(path)}
         ended = self._begun - set(open_ones)
         if new or ended:
             try:
@@ -89,10 +90,6 @@ class Live:
 def _is_live(run: Present) -> bool:
     """And no run with results, whose writing or deletion may have been interrupted."""
     return run.tags.get("rs.kind") == KIND
-
-
-def _checkpoint(folder: Path) -> Path | None:
-    return max(folder.glob("resume-*.pt"), key=_time, default=None)
 
 
 def _time(path: Path) -> int:
