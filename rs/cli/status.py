@@ -13,13 +13,13 @@ from rs.errors import UserError
 from rs.plan import (
     diverged,
     extras,
-    kept_shards,
     mixed_draws,
     namesakes,
     pending,
     price,
     rates,
     rules,
+    shard_sizes,
     shards,
     staleness,
 )
@@ -32,7 +32,7 @@ def status(plan: Plan, files: list[Path]) -> str:
     """The lines, and notes on the remaining compute. Raises UserError outside of a workflow."""
     rules.require("status")
     damaged = staleness.settle(plan)  # as Snakemake does before it judges
-    draws = [*mixed_draws.settle(plan), *kept_shards.sentences(plan), *extras.sentences(plan)]
+    draws = [*mixed_draws.settle(plan), *shard_sizes.sentences(plan), *extras.sentences(plan)]
     try:
         judged = list(pending.judged(plan))
     except pending.NotJudged as why:

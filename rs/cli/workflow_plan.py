@@ -42,13 +42,13 @@ def plan_of(workflow: Any, config: dict[str, Any]) -> tuple[Plan, list[Path], di
 def _settle(plan: Plan) -> None:
     """Checks what depends on this machine, and says what is to be known before the first job."""
     from rs.methods import catalog
-    from rs.plan import extras, kept_shards, mixed_draws, namesakes, price, staleness
+    from rs.plan import extras, mixed_draws, namesakes, price, shard_sizes, staleness
     from rs.study import tracking_place
 
     catalog.build_plug_ins(plan.study)
     tracking_place.check_place(plan.study)
     _print([*namesakes.sentences(plan), *staleness.settle(plan), *mixed_draws.settle(plan)])
-    _print([*kept_shards.settle(plan), *extras.sentences(plan)])
+    _print([*shard_sizes.settle(plan), *extras.sentences(plan)])
     if (cost := price.sentence(plan)) is not None:
         _print([cost])
 

@@ -12,17 +12,22 @@ no draw file exists, and only as long as the study states the same size as when 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rs.errors import UserError
+from rs.errors import UserError, plural
 from rs.provenance import checksums
-from rs.provenance.files import ADVICE, read_json
+from rs.provenance.files import ADVICE, read_json, write_json
 from rs.settings.images import Subset
+
+if TYPE_CHECKING:
+    from rs.plan.plan import Plan
 
 RECORD = "shards.json"
 KEY = "images_per_shard"
@@ -117,3 +122,43 @@ def recorded(folder: Path, stated: int) -> int | None:
     if type(images) is not int or images < 1:
         raise UserError(f"{path}: {KEY} is {images!r}; allowed a whole number from 1; {ADVICE}")
     return images if record.get("stated") == stated else None
+
+
+# --- the sizes of a plan that are not the study's ---
+
+
+def settle(plan: Plan) -> list[str]:
+    """Records sizes that are not the study's, removes records that draws contradict; returns `sentences`."""
+    for shards in plan.observer.kept.values():
+        if shards.running:  # that process has recorded what there is to record
+            continue
+        record, stored = shards.folder / RECORD, None
+        with contextlib.suppress(UserError):  # the draws replace an invalid record
+            stored = recorded(shards.folder, shards.stated)
+        if shards.images != shards.stated and stored != shards.images:
+            write_json(record, {KEY: shards.images, "stated": shards.stated})
+        elif shards.images == shards.stated and record.is_file() and any(ranges_in(shards.folder)):
+            with contextlib.suppress(OSError):  # the draws count in any case
+                record.unlink()
+    return sentences(plan)
+
+
+def sentences(plan: Plan) -> list[str]:
+    """Sentences to show before computing: which draws are not in shards of the study's size."""
+    kept: dict[tuple[int, int, bool], list[Shards]] = {}
+    for shards in plan.observer.kept.values():
+        if shards.images != shards.stated:
+            kept.setdefault((shards.images, shards.stated, shards.running), []).append(shards)
+    return [_sentence(alike) for alike in kept.values()]
+
+
+def _sentence(alike: list[Shards]) -> str:
+    first, more = alike[0], f" and {len(alike) - 1} more" * (len(alike) > 1)
+    start, size = (
+        f"{first.label}{more}: ",
+        f"shards of {plural(first.images, 'image')}, which are kept; sampling.{KEY}: ",
+    )
+    if first.running:
+        return f"{start}a process that runs now has planned {size}{first.stated} counts if it draws nothing"
+    start += f"drawn in {size}"
+    return f"{start}{first.stated} applies to new draws (to draw again, remove {first.folder})"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rs.errors import UserError
-from rs.plan import kept_shards, shard_sizes
+from rs.plan import shard_sizes
 from rs.plan.draw_paths import draw_file
 from rs.plan.plan import Plan
 from rs.provenance.files import read_json, write_json, write_text
@@ -80,16 +80,16 @@ def test_more_votes_and_images_are_drawn_in_the_shards_that_are_there(study, pla
 
 def test_what_differs_is_told_and_written_down(study, plan_of):
     draw(before := plan_of(study))
-    assert kept_shards.settle(before) == []
+    assert shard_sizes.settle(before) == []
     assert not [*Path("results").rglob(shard_sizes.RECORD)]
     later = of(study, plan_of, 100)
     folder = Path(next(iter(files(later)))).parent.parent
     sentence = "gaussian seed 0, gaussian-0p25: drawn in shards of 50 images, which are kept; sampling."
     sentence += "images_per_shard: 100 applies to new draws"
-    assert kept_shards.settle(later) == [f"{sentence} (to draw again, remove {folder})"]
+    assert shard_sizes.settle(later) == [f"{sentence} (to draw again, remove {folder})"]
     record = folder / shard_sizes.RECORD
     written = record.stat().st_mtime_ns
-    kept_shards.settle(of(study, plan_of, 100))
+    shard_sizes.settle(of(study, plan_of, 100))
     assert record.stat().st_mtime_ns == written, "once"
     for path in files(later):  # as Snakemake does before it draws them all anew
         Path(path).unlink()
@@ -102,7 +102,7 @@ def test_what_differs_is_told_and_written_down(study, plan_of):
 def test_a_record_that_is_none_is_one_line(study, plan_of):
     draw(plan_of(study))
     later = of(study, plan_of, 100)
-    kept_shards.settle(later)
+    shard_sizes.settle(later)
     record = next(Path("results").rglob(shard_sizes.RECORD))
     for path in files(later):
         Path(path).unlink()
@@ -131,11 +131,11 @@ def test_draws_count_before_a_record(study, plan_of):
         if text:
             record.write_text(text)
         assert files(plan := plan_of(study)) == files(before)
-        assert kept_shards.settle(plan) == []
+        assert shard_sizes.settle(plan) == []
         assert not record.exists(), "the study's own size needs none"
     write_json(record, {"images_per_shard": 20, "stated": 100})
     assert files(plan := of(study, plan_of, 100)) == files(before)
-    assert kept_shards.settle(plan) == kept_shards.sentences(plan) != []
+    assert shard_sizes.settle(plan) == shard_sizes.sentences(plan) != []
     assert read_json(record)["images_per_shard"] == 50
     for purpose in {Path(path).parent for path in files(before)}:
         shutil.rmtree(purpose)

@@ -18,7 +18,7 @@ from tiny_study import write_study
 from rs.cli import slice_queue
 from rs.cli.main import main
 from rs.errors import UserError
-from rs.plan import kept_shards, running_plans, shard_sizes
+from rs.plan import running_plans, shard_sizes
 from rs.provenance.files import write_text
 
 # Plans as Snakemake does; prints the ranges of its draws, and runs on until its input ends.
@@ -83,7 +83,7 @@ def test_two_that_start_at_once_draw_in_the_same_files_as_long_as_one_of_them_ru
     assert agreed in (alone[50], alone[100])
     third = of(study, plan_of, 40)
     assert files(third) == agreed, "of plans of all kinds, those of a cluster's jobs too"
-    (sentence,) = kept_shards.settle(third)
+    (sentence,) = shard_sizes.settle(third)
     assert "a process that runs now has planned shards of " in sentence
     assert sentence.endswith("images_per_shard: 40 counts if it draws nothing")
     assert not [*Path("results").rglob(shard_sizes.RECORD)]

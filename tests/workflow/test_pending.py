@@ -23,7 +23,7 @@ from snakemake.cli import main as snakemake
 from workspace import CHECKOUT, STUDY, Workspace
 
 from rs.cli import status
-from rs.plan import kept_shards, mixed_draws, pending, records, rules, running_plans, staleness
+from rs.plan import mixed_draws, pending, records, rules, running_plans, shard_sizes, staleness
 from rs.plan.plan import Plan
 from rs.plan.stages import STAGES, STUDY_STAGES
 from rs.provenance.files import provenance, write_json
@@ -105,7 +105,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, str], dict[str, str
     plan = planned()
     staleness.settle(plan)
     mixed_draws.settle(plan)
-    kept_shards.settle(plan)
+    shard_sizes.settle(plan)
     here = dict(pending.judged(plan))
 
     def run(*_: object, **__: object) -> SimpleNamespace:
