@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from cleaned import made_by, other
 from tiny_study import TINY, write_study
 
 from rs.cli.main import main
@@ -20,20 +20,8 @@ from rs.study.study import Study
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_study(tmp_path / "study.yaml", copy.deepcopy(TINY))
+    write_study(tmp_path / "study.yaml", TINY)
     return tmp_path
-
-
-def made_by(*files: str) -> Path:
-    """A run's manifest of a study, as if it had been trained."""
-    path = Plan(Study([Path(file) for file in files])).runs[0].folder / "model.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("x" * 1500)
-    return path
-
-
-def other(epochs: int) -> dict:
-    return {**copy.deepcopy(TINY), "name": f"other{epochs}", "training": {"epochs": epochs, "device": "cpu"}}
 
 
 def test_what_no_study_names_is_listed_and_then_removed(folder, capsys):

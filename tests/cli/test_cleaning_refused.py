@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from cleaned import made_by, other
 from tiny_study import TINY, write_study
 
 from rs.cli.main import main
@@ -20,18 +21,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_study(tmp_path / "study.yaml", TINY)
     return tmp_path
-
-
-def made_by(*files: str) -> Path:
-    """A run's manifest of a study, as if it had been trained."""
-    path = Plan(Study([Path(file) for file in files])).runs[0].folder / "model.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("x" * 1500)
-    return path
-
-
-def other(epochs: int) -> dict:
-    return {**TINY, "name": f"other{epochs}", "training": {"epochs": epochs, "device": "cpu"}}
 
 
 def tabled(name: str, *files: str) -> Path:

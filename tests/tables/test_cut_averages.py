@@ -119,23 +119,8 @@ def test_an_accuracy_over_seeds_is_shown_within_what_it_can_be(plan_of, tiny, fa
         {**named, "run": f"n1-{i}", "factor": factor, "certified_accuracy": share * (factor or 1.0)}
         for i, share in enumerate((0.2, 0.6, 1.0))
     ]
-    condition = {
-        "metric": "certified_accuracy",
-        "radii": [0.0],
-        "about": "networks",
-        "value": "n1",
-        "at_least": 0.5,
-    }
-    claim = {
-        "id": "a",
-        "paper": "P",
-        "place": "1",
-        "claim": "is so",
-        "conditions": [condition],
-        "join": "all",
-    }
-    study = plan_of({**tiny, "claims": [claim], "runs": {**TINY["runs"], **RUNS}}).study
-    (found,) = judged(study, {"certified_accuracy": rows})
+    at_radius_0 = {"metric": "certified_accuracy", "radii": [0.0], "value": "n1", "at_least": 0.5}
+    found = verdict(plan_of, tiny, rows, "certified_accuracy", **at_radius_0)
     assert (found["low"], found["high"]) == (0.0, most)
 
 
