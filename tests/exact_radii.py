@@ -27,11 +27,13 @@ def kinks(touches: Sequence[Callable[[Number], Number]], grid: Sequence[Number],
 
 @functools.cache
 def upper(events: int, trials: int, alpha: float, share: float) -> Number:
-    """Clopper-Pearson by bisection: the p at which at most so many events have probability share * alpha."""
+    """Clopper-Pearson from above, to 25 digits: the p at which at most so many events have probability
+    share * alpha.
+    """
     if events == trials:
         return mpmath.mpf(1)
     near = mpmath.mpf(float(stats.beta.isf(share * alpha, events + 1, trials - events)))
-    low, high = near * (1 - mpmath.mpf(1e-5)), min(near * (1 + mpmath.mpf(1e-5)), mpmath.mpf(1))
+    ends = (near * (1 - mpmath.mpf(1e-5)), min(near * (1 + mpmath.mpf(1e-5)), mpmath.mpf(1)))
     goal = mpmath.mpf(share) * mpmath.mpf(alpha)
 
     def tail(p: Number) -> Number:  # terms fall fast away from the largest, which is the last
@@ -44,10 +46,9 @@ def upper(events: int, trials: int, alpha: float, share: float) -> Number:
             term *= k * (1 - p) / ((trials - k + 1) * p)
         return total
 
+    root = mpmath.findroot(lambda p: mpmath.log(tail(p) / goal), ends, tol=1e-28)
+    high, low = (root * (1 + sign * mpmath.mpf(10) ** -26) for sign in (1, -1))
     assert tail(low) > goal > tail(high)
-    for _ in range(70):
-        middle = (low + high) / 2
-        low, high = (middle, high) if tail(middle) > goal else (low, middle)
     return high
 
 
