@@ -248,6 +248,16 @@ def test_many_pairs_become_one_for_each_run(monkeypatch):
     assert len({(r["a"], r["b"]) for r in of_study(runs, [], [0])}) == 6
 
 
+def test_runs_whose_classes_other_numbers_of_votes_chose_are_no_pair_of_a_study():
+    """A run without the votes that a class needs is no worse network; a log does not state their number."""
+    under = {"conditions": {"smoothing": "s"}}
+    runs = [contestant(n, [0.1, 0.5], n0=n0, **under) for n, n0 in zip("abc", (100, 1, None), strict=True)]
+    assert {(r["a"], r["b"]) for r in of_study(runs, [], [0])} == {("a", "c"), ("b", "c")}
+    entries = [{"better": "a", "than": other, "at": (), "margin": None} for other in "bc"]
+    assert {(r["a"], r["b"]) for r in of_study(runs, entries, [0])} == {("a", "c")}
+    assert refuse_other_conditions([runs[:2]], "") == ["a and b: n0 100 and 1"]
+
+
 def test_the_table_of_a_study_has_what_it_asks_for(observed):
     entries = [{"better": "nal", "than": "gaussian", "at": [0.4], "margin": 0.5}]
     plan = observed(comparisons=entries, attacks=[])

@@ -66,7 +66,10 @@ def test_runs_know_what_their_stopped_votes_decide(observed):
         for r in (0.25, 0.5)
     ]
     plan = observed(attacks=[], sampling=sampling, claims=claims(*conditions))
-    assert {c.decided for c in of_runs(plan)} == {(0.25,)}
+    stopped = of_runs(plan)
+    assert {c.decided for c in stopped} == {(0.25,)}
+    assert {c.conditions["n"] for c in stopped} == {"stopped, at most 4096"}  # fewer would certify less
+    assert {c.n0 for c in [*fixed, *stopped]} == {TINY["sampling"]["n0"]}
     assert {r["radius"]: r["lower_bound"] for r in paired(plan)} == {0.25: False, 0.5: True}
 
 
