@@ -119,13 +119,17 @@ def _extent(value: Any) -> str:
 
 
 def remarks(contestants: Iterable[Contestant], names: Mapping[str, str] | None = None) -> list[str]:
-    """What is not known of the contestants, in a sentence for all that lack the same, and which are
-    estimates. `names` are shorter names.
+    """What is not known of the contestants, in a sentence for all that lack the same; which are estimates;
+    and whether images are known by their files on one side and by their pixels on the other. `names` are
+    shorter names.
     """
     unknown: dict[str, list[str]] = {}
+    known_by: dict[tuple[str, ...], str] = {}
     sentences = []
     for contestant in contestants:
         name = (names or {}).get(contestant.name, contestant.name)
+        if contestant.certified is not None and contestant.certified.marks:
+            known_by.setdefault(tuple(sorted(contestant.certified.marks)), name)
         lacking = [word for key, word in _WORDS.items() if key not in contestant.conditions]
         if contestant.certified is not None and lacking:
             *first, last = lacking
@@ -134,5 +138,8 @@ def remarks(contestants: Iterable[Contestant], names: Mapping[str, str] | None =
         elif contestant.certified is not None and not contestant.rigorous:
             certificate = contestant.conditions["certificate"]
             sentences.append(f"{name}: {certificate} is an estimate that no proof covers")
+    if len(known_by) > 1:
+        each = " and ".join(f"{name} by {', '.join(kinds)}" for kinds, name in known_by.items())
+        sentences.append(f"paired by position and label alone, as images are known of {each}")
     heads = [f"not known, and taken for the same: {what} of {', '.join(of)}" for what, of in unknown.items()]
     return heads + sentences
