@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from contestants_made import contestant
 from observed_runs import observe, write_radii
 from scipy import special
 from tiny_study import TINY, write_study
@@ -20,7 +22,7 @@ from rs.errors import UserError
 from rs.plan.plan import Plan
 from rs.provenance.files import provenance, write_table
 from rs.study.study import Study
-from rs.tables.file_contestants import of_file
+from rs.tables.file_contestants import of_file, remarks
 
 RADII = {"a": [0.8, 0.6, 0.5, 0.2, 0.1, 0.0], "b": [0.7, 0.6, 0.3, 0.2, -1, 0.0]}
 
@@ -174,3 +176,17 @@ def test_certified_models_are_pilots(capsys):
     assert found["paired_images"] == logs["paired_images"]
     assert len(found["votes"]) > len(logs["votes"]) == 0  # of known sigma, n and alpha
     assert "the pilot's own is 1000" in refusal(capsys, "power", "a", "b", "--votes", "7")
+
+
+def test_images_that_files_name_on_one_side_and_pixels_on_the_other_are_told_to_be_paired_by_position():
+    known = {"certificate": "cohen", "smoothing": "s", "alpha": 0.001, "n": 100}
+    sides = [
+        replace(one, certified=replace(one.certified, marks={kind: np.array(["x", "y"])}))
+        for kind, one in (
+            ("file", contestant("a", [0.1, 0.5], conditions=known)),
+            ("digest", contestant("b", [0.1, 0.5], conditions=known)),
+        )
+    ]
+    line = "paired by position and label alone, as images are known of a by file and b by digest"
+    assert remarks(sides) == [line]
+    assert remarks([sides[0], sides[0]]) == []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from contestants_made import contestant, rows_of
@@ -17,7 +15,6 @@ from rs.tables import comparisons
 from rs.tables.behind_averages import _share, on_hard_images, probabilities
 from rs.tables.comparisons import PairSettings, compare, of_study, refuse_other_conditions
 from rs.tables.contestants import Contestant, Outcomes, common_images, of_runs
-from rs.tables.file_contestants import remarks
 from rs.tables.pilot import pilot_of
 from rs.tables.stored import Stored
 
@@ -259,20 +256,6 @@ def test_runs_whose_classes_other_numbers_of_votes_chose_are_no_pair_of_a_study(
     entries = [{"better": "a", "than": other, "at": (), "margin": None} for other in "bc"]
     assert {(r["a"], r["b"]) for r in of_study(runs, entries, [0])} == {("a", "c")}
     assert refuse_other_conditions([runs[:2]], "") == ["a and b: n0 100 and 1"]
-
-
-def test_images_that_files_name_on_one_side_and_pixels_on_the_other_are_told_to_be_paired_by_position():
-    known = {"certificate": "cohen", "smoothing": "s", "alpha": 0.001, "n": 100}
-    sides = [
-        replace(one, certified=replace(one.certified, marks={kind: np.array(["x", "y"])}))
-        for kind, one in (
-            ("file", contestant("a", [0.1, 0.5], conditions=known)),
-            ("digest", contestant("b", [0.1, 0.5], conditions=known)),
-        )
-    ]
-    line = "paired by position and label alone, as images are known of a by file and b by digest"
-    assert remarks(sides) == [line]
-    assert remarks([sides[0], sides[0]]) == []
 
 
 def test_the_table_of_a_study_has_what_it_asks_for(observed):
