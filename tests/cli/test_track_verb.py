@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from rs.errors import UserError
 from rs.machine.worker import Tee
 from rs.plan import records, staleness
 from rs.plan.plan import Plan
-from rs.provenance.files import read_json
+from rs.provenance.files import read_json, write_json
 from rs.study.study import Study
 from rs.tables.aggregate import aggregate
 
@@ -126,6 +127,22 @@ def test_a_lost_store_is_noticed_and_so_are_its_artifacts(
     assert capsys.readouterr().out == f"1 run updated: {uri}\n"
     file.unlink()
     assert_stale(tracked, f"{file}: not there, though the study was logged to it")
+
+
+def test_another_store_in_the_place_of_the_study_s_is_noticed(tracked: Plan) -> None:
+    """Where results of two folders meet, the store of one replaces that of the other."""
+    file = Path(tracked.study.tracking["uri"].removeprefix("sqlite:///"))
+    record = read_json(tracked.folder / "mlflow.json")
+    why = f"{file}: another store than the one that the study was logged to"
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE experiments SET name = 'theirs' WHERE name = ?", (tracked.study.name,))
+    assert_stale(tracked, why)
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE experiments SET name = ? WHERE name = 'theirs'", (tracked.study.name,))
+        database.execute("UPDATE runs SET lifecycle_stage = 'deleted'")
+    assert [*of_the_store(tracked)] == []  # somebody's wish
+    write_json(tracked.folder / "mlflow.json", {**record, "runs": dict.fromkeys(record["runs"], "0" * 32)})
+    assert_stale(tracked, why)
 
 
 @pytest.mark.parametrize("uri", [AWAY, "sqlite:///results/other.db"])
