@@ -21,9 +21,9 @@ from typing import Any
 from rs.cli.overview import unnamed
 from rs.errors import UserError, plural
 from rs.plan import running_plans, started_studies
+from rs.plan.file_times import BEFORE_ALL
 from rs.plan.jobs import RESULTS
 from rs.plan.plan import Plan
-from rs.plan.staleness import BEFORE_ALL
 from rs.provenance.files import read_provenance
 from rs.report.numerals import naturally
 from rs.study.rerun import files_of, study_of

@@ -67,7 +67,10 @@ class Streamed:
     ) -> None:
         folder = Path(entry["folder"])
         if not folder.is_dir():
-            raise UserError(f"{folder}: the images were here when they were prepared; prepare them again")
+            raise UserError(
+                f"{folder}: the images were here when they were prepared; "
+                "`rs data --study FILE --again` prepares them where they are now"
+            )
         self._files = ImageFiles(folder, arrays, entry["resize"], (size[0], size[1]))
         self._device, self._workers = torch.device(device), workers
         self.labels = torch.from_numpy(arrays["labels"]).to(device)

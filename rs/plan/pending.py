@@ -21,7 +21,8 @@ from typing import Any
 
 import yaml
 
-from rs.plan import records, rules
+from rs.plan import file_times, records, rules
+from rs.plan.data_elsewhere import left_out
 from rs.plan.jobs import Job
 from rs.plan.plan import Plan
 from rs.plan.rules import Rule
@@ -131,7 +132,9 @@ def in_order(plan: Plan, known: dict[str, Rule]) -> list[Task]:
 def _tasks(plan: Plan, known: dict[str, Rule]) -> Iterator[Task]:
     for job in plan.all_jobs():
         rule = known[job.declared.rule]
-        inputs = [(str(path), ancient) for name, ancient in rule.inputs for path in _named(job, name)]
+        out = left_out(plan, job)
+        named = ((path, ancient) for name, ancient in rule.inputs for path in _named(job, name))
+        inputs = [(str(path), ancient) for path, ancient in named if path != out]
         yield Task(rule, _texts(job.outputs.values()), inputs, {repr(job.params), repr(plan.lineage(job))})
     tables, page = plan.table_files(), plan.folder / "report.html"
     description = plan.described
@@ -193,7 +196,7 @@ class Judge:
         """The time of each task's oldest output; without outputs, that of a task that needs them."""
         since: dict[Task, float | None] = {}
         for task in reversed(self.tasks):
-            own = [_time(path, follow=False) for path in task.outputs if os.path.exists(path)]
+            own = [file_times.of_output(path) for path in task.outputs if os.path.exists(path)]
             later = (since[below] for below in task.below if since[below] is not None)
             since[task] = min(own) if own else next(later, None)
         return since
@@ -217,7 +220,7 @@ class Judge:
 
     def _is_new(self, path: str, since: float, known: dict[str, dict[str, Any] | None]) -> bool:
         """Whether an input is newer than the files made from it and not known to be unchanged since."""
-        if not os.path.exists(path) or _time(path, follow=True) <= since:
+        if not os.path.exists(path) or file_times.of_input(path) <= since:
             return False
         how = os.stat(path)
         if stat.S_ISDIR(how.st_mode) or stat.S_ISFIFO(how.st_mode) or how.st_size > self.limit:
@@ -247,20 +250,3 @@ def _differs(record: dict[str, Any], task: Task, shell: str, inputs: list[str]) 
     if (then := record.get("params")) is not None and set(then) != task.params:
         return True
     return any(record.get(key) not in (None, value) for key, value in now.items())
-
-
-def _time(path: str, follow: bool) -> float:
-    """The modification time of a path: of a link its own, or with `follow` the later of link and target; of a
-    folder, the time in Snakemake's timestamp file.
-    """
-    own = os.lstat(path)
-    if not stat.S_ISLNK(own.st_mode):
-        return _noted(path, own)
-    return max(own.st_mtime, _noted(path, os.stat(path))) if follow else own.st_mtime
-
-
-def _noted(path: str, status: os.stat_result) -> float:
-    stamp = os.path.join(path, ".snakemake_timestamp")
-    return (
-        os.stat(stamp).st_mtime if stat.S_ISDIR(status.st_mode) and os.path.exists(stamp) else status.st_mtime
-    )

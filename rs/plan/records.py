@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +38,13 @@ def unfinished() -> bool:
 def is_unfinished(path: Path | str) -> bool:
     """Whether the job that makes this file began and did not end."""
     return place(path, UNFINISHED).is_file()
+
+
+def record_other_code(paths: Iterable[Path]) -> None:
+    """Leaves a record by which Snakemake makes files again that it could not know to be stale: no file that
+    they are made from is there, so no time tells. A record that cannot be written is left out.
+    """
+    for path in map(place, paths):
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"record_format_version": FORMAT, "params": ["other code"]}))

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rs.errors import UserError
-from rs.plan.records import place
+from rs.plan import file_times
+from rs.plan.file_times import BEFORE_ALL, CLOCKS_DIFFER
+from rs.plan.records import place, record_other_code
 from rs.provenance import checksums
 from rs.provenance.accepted_code import counts_as
 from rs.provenance.digests import digest, file_digest
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from rs.plan.jobs import Job
     from rs.plan.plan import Plan
 
-BEFORE_ALL = 1.0  # second of 1970
-CLOCKS_DIFFER = 1.0  # seconds by which a file system's clock may be ahead of the machine's
 REPORT = Path(__file__).parents[1] / "report"
 MADE = "<!-- rs "  # begins the last line of a page, which records what it was made from
 
@@ -41,14 +39,27 @@ def inputs_digest(paths: Iterable[Path], *more: str) -> str:
 
 
 def _content(path: Path) -> str:
-    """A file's digest. The provenance in a manifest does not count."""
+    """A file's digest. Of a manifest the provenance does not count, nor the folder of images that are read
+    while jobs run: the digests of its tensors hold their names and sizes.
+    """
     if not path.is_file():
         return ""
     if path.suffix == ".json":
         stored = read_json(path)
         if isinstance(stored, dict):
-            return digest({k: v for k, v in stored.items() if k not in ("provenance", checksums.KEY)}, 64)
+            counted = {k: v for k, v in stored.items() if k not in ("provenance", checksums.KEY)}
+            if isinstance(splits := counted.get("splits"), dict):
+                counted["splits"] = {name: _anywhere(split) for name, split in splits.items()}
+            return digest(counted, 64)
     return file_digest(path)
+
+
+def _anywhere(split: Any) -> Any:
+    """A split's entry in a data manifest without the folder of its images."""
+    streamed = split.get("streamed") if isinstance(split, dict) else None
+    if not isinstance(streamed, dict):
+        return split
+    return {**split, "streamed": {key: value for key, value in streamed.items() if key != "folder"}}
 
 
 def table_inputs(plan: Plan) -> str:
@@ -105,9 +116,9 @@ def job_is_current(job: Job) -> bool:
 
 
 def settle(plan: Plan) -> list[str]:
-    """Makes the times of finished files that Snakemake has no record of, or that were written after theirs,
-    agree with what the files record.
+    """Makes the times of finished files that Snakemake would misjudge agree with what the files record.
 
+    It has no record of some; some were written after theirs, or read a manifest that was written again since.
     Files dated after now are dated to now. Returns a line per damaged file, which is left as it is.
     A study that its MLflow store did not take is logged again, and so is one whose store is gone or is now
     another one.
@@ -116,9 +127,12 @@ def settle(plan: Plan) -> list[str]:
 
     damaged: dict[str, None] = {}
     for outputs, inputs, recipe in _in_order(plan):
-        if any(_ahead(path) for path in outputs):
-            _date(outputs, None)
-        if not all(path.exists() for path in outputs) or all(map(_as_recorded, outputs)):
+        if any(map(file_times.is_ahead, outputs)):
+            file_times.set_to(outputs, None)
+        if not all(path.exists() for path in outputs):
+            continue
+        without_data = plan.data_manifest in inputs and not plan.data_manifest.exists()
+        if all(map(_as_recorded, outputs)) and not without_data and not _rewritten(inputs, outputs):
             continue
         try:
             current = is_current(outputs[0], *recipe())
@@ -128,50 +142,54 @@ def settle(plan: Plan) -> list[str]:
         if inputs or current:  # what reads no file is stale by its record alone
             judge_by_content(outputs)
         if current:
-            newest = max((path.stat().st_mtime_ns for path in inputs if path.exists()), default=0)
-            if newest > min(_dated(path).stat().st_mtime_ns for path in outputs):
-                _date(outputs, None)
-        else:
-            _date(outputs, BEFORE_ALL)
-            if not inputs:  # no time can make it stale
-                print(
-                    f"rs: {outputs[0]}: made by other code; remove it to have it made again", file=sys.stderr
-                )
+            since = file_times.oldest(outputs)
+            if since == BEFORE_ALL or file_times.newest(inputs) > since:
+                file_times.set_to(outputs, None)
+            continue
+        file_times.set_to(outputs, BEFORE_ALL)
+        if without_data and not any(path.exists() for path in inputs):
+            record_other_code(outputs)
+        elif not inputs:  # no time can make it stale
+            print(f"rs: {outputs[0]}: made by other code; remove it to have it made again", file=sys.stderr)
     with contextlib.suppress(UserError):
         if logged.unlogged(plan):
             forget([logged.record_file(plan)])
     return list(damaged)
 
 
-def _ahead(path: Path) -> bool:
-    """Whether a file is dated after now: the clock was set back, or that of another machine is ahead.
-
-    Snakemake removes what a job makes if that is older than its inputs, be it after hours of training.
-    """
-    return path.exists() and _dated(path).stat().st_mtime > time.time() + CLOCKS_DIFFER
-
-
 def _as_recorded(path: Path) -> bool:
     """Whether Snakemake has a record of making a file, and nothing has written the file since: no stage by
-    hand, no slice, no copy.
+    hand, no slice, no copy. A file that was found stale is looked at again: its code may be back.
     """
     try:
-        return place(path).stat().st_mtime >= _dated(path).stat().st_mtime - CLOCKS_DIFFER
+        dated = file_times.of_input(path)
+        return place(path).stat().st_mtime >= dated - CLOCKS_DIFFER and dated != BEFORE_ALL
     except OSError:
         return False
 
 
-def _dated(path: Path) -> Path:
-    """The file whose time counts. For a folder, Snakemake keeps the time in a file inside it."""
-    stamp = path / ".snakemake_timestamp"
-    return stamp if stamp.is_file() else path
+def _inputs_of(job: Job) -> str:
+    """The digest of what a finished job has read. Where some of it stayed behind and cannot be compared, that
+    which the job's file records, unless the file was made with another network than the one that is here.
+    """
+    read, model = job.reads(), job.inputs.get("model")
+    if all(path.exists() for path in read):
+        return inputs_digest(read)
+    recorded = provenance_of(job.target)
+    if model in read and model.is_file():
+        network = read_json(model)
+        if not isinstance(network, dict) or recorded.get("model") not in (None, network.get("sha256")):
+            return inputs_digest(read)
+    digested = recorded.get("inputs")
+    return digested if isinstance(digested, str) else inputs_digest(read)
 
 
-def _date(paths: list[Path], when: float | None) -> None:
-    """Sets files to a time, or to now. Files that cannot be changed keep their times."""
-    with contextlib.suppress(OSError):
-        for path in paths:
-            os.utime(_dated(path), None if when is None else (when, when))
+def _rewritten(inputs: list[Path], outputs: list[Path]) -> bool:
+    """Whether a manifest among the inputs is newer than the outputs. Snakemake compares all its bytes, but
+    the same data prepared again, by a colleague, say, differ in when and how long it took.
+    """
+    manifests = [path for path in inputs if path.suffix == ".json"]
+    return bool(manifests) and file_times.newest(manifests) > file_times.oldest(outputs)
 
 
 Made = tuple[Any, str, str]  # spec, code, inputs
@@ -180,8 +198,7 @@ Made = tuple[Any, str, str]  # spec, code, inputs
 def _in_order(plan: Plan) -> Iterator[tuple[list[Path], list[Path], Callable[[], Made]]]:
     """Outputs, inputs and what they are made from, of every job and then of the study's own files."""
     for job in in_order(plan):
-        read = job.reads()
-        yield list(job.outputs.values()), read, lambda: (job.spec, job.code, inputs_digest(read))  # noqa: B023
+        yield list(job.outputs.values()), job.reads(), lambda: (job.spec, job.code, _inputs_of(job))  # noqa: B023
     code, aggregated = plan.code("aggregate"), plan.aggregated_files()
     for path in plan.table_files():
         spec = {"study": plan.study.name, "table": path.stem}
@@ -212,7 +229,7 @@ def forget(paths: Iterable[Path]) -> None:
     """Makes finished files stale, as far as they are writable."""
     for path in paths:
         judge_by_content([path])
-        _date([path], BEFORE_ALL)
+        file_times.set_to([path], BEFORE_ALL)
 
 
 def judge_by_content(paths: Iterable[Path]) -> None:

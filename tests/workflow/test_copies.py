@@ -62,6 +62,22 @@ def test_the_archives_of_a_slice_are_taken_over(
     assert home.planned() == TABLES
 
 
+def test_a_run_that_was_brought_home_without_data_is_not_made_again(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    """The other runs need the data, which Snakemake then prepares here."""
+    home = Workspace.of_checkout(tmp_path / "home")
+    folder = finished.one("runs/*-macer-*")
+    shutil.copytree(folder, home.folder / "results" / "runs" / folder.name)
+    planned = home.planned()
+    assert planned["data", ""] == 1
+    assert {run for rule, run in planned if rule == "train"} == {
+        "nal-gaussian-0p25",
+        "smoothadv-gaussian-0p25",
+    }
+    assert not [rule for rule, run in planned if run == "macer-gaussian-0p25"]
+
+
 def test_a_copy_with_another_code_or_inputs_is_stale(copied: Workspace) -> None:
     """Without records nothing but the files' own digests can tell."""
     copied.change_code("rs/methods/attacks/pgd_l2.py")

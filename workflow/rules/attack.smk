@@ -3,7 +3,7 @@ ATTACKS = "results/runs/{run}/attacks/{attack}.parquet"
 
 rule attack:
     input:
-        data=PLAN.data_manifest,
+        data=prepared("attack", ATTACKS),
         model=MODEL,
         weights=ancient("results/runs/{run}/model.safetensors"),
         form=named("attack", ATTACKS, "form"),

@@ -3,7 +3,7 @@ CALIBRATION = "results/runs/{run}/calibration/{calibration}.json"
 
 rule calibrate:
     input:
-        data=PLAN.data_manifest,
+        data=prepared("calibrate", CALIBRATION),
         model=MODEL,
         weights=ancient("results/runs/{run}/model.safetensors"),
     output:

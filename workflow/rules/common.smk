@@ -5,6 +5,7 @@ import json
 import shlex
 
 from rs.cli import stages
+from rs.plan.data_elsewhere import left_out
 from rs.plan.work import streamed
 from rs.stages.execution import as_json
 
@@ -41,7 +42,18 @@ def reads(stage, pattern):
     """The files that the job reads. The job is that of `stage` whose first output is `pattern` with the wildcards
     filled in.
     """
-    return known(lambda w: PLAN.job(stage, pattern.format(**w)).reads())
+
+    def files(w):
+        job = PLAN.job(stage, pattern.format(**w))
+        out = left_out(PLAN, job)
+        return [path for path in job.reads() if path != out]
+
+    return known(files)
+
+
+def prepared(stage, pattern):
+    """The manifest of the prepared data, as far as Snakemake is to know it."""
+    return known(lambda w: [] if left_out(PLAN, PLAN.job(stage, pattern.format(**w))) else PLAN.data_manifest)
 
 
 def named(stage, pattern, key):

@@ -4,7 +4,7 @@ DISTRIBUTIONAL = "results/runs/{run}/distributional/{distributional}.parquet"
 
 rule distributional:
     input:
-        data=PLAN.data_manifest,
+        data=prepared("distributional", DISTRIBUTIONAL),
         model=MODEL,
         weights=ancient("results/runs/{run}/model.safetensors"),
     output:

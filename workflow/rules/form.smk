@@ -4,7 +4,7 @@ FORM = "results/runs/{run}/forms/{form}.json"
 
 rule form:
     input:
-        data=PLAN.data_manifest,
+        data=prepared("form", FORM),
         model=MODEL,
         weights=ancient("results/runs/{run}/model.safetensors"),
     output:

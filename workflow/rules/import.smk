@@ -1,7 +1,7 @@
 # Imports a published checkpoint instead of training a network.
 rule import_weights:
     input:
-        data=PLAN.data_manifest,
+        data=prepared("import", MODEL),
         weights=named("import", MODEL, "weights"),
     output:
         manifest=MODEL,

@@ -1,7 +1,7 @@
 # Joins the networks of other runs, one after another, instead of training a network.
 rule join:
     input:
-        data=PLAN.data_manifest,
+        data=prepared("join", MODEL),
         parts=named("join", MODEL, "parts"),
         weights=ancient(named("join", MODEL, "weights")),
     output:

@@ -3,7 +3,7 @@ MODEL = "results/runs/{run}/model.json"
 
 rule train:
     input:
-        data=PLAN.data_manifest,
+        data=prepared("train", MODEL),
         calibrations=named("train", MODEL, "calibrations"),
         networks=named("train", MODEL, "networks"),
         weights=ancient(named("train", MODEL, "weights")),
