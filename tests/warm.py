@@ -32,6 +32,13 @@ sys.exit(code)
 """
 
 
+def compiling_once() -> dict[str, str]:
+    """This environment, except that Python keeps what it compiles: else each of a study's processes compiles
+    this package again.
+    """
+    return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+
+
 @functools.cache
 def warm_python() -> str:
     """A command for `-m MODULE ...`, whose processes are forks of one that ends with this process."""

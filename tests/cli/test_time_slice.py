@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sliced import only_gaussian, queue_of, states
 from tiny_study import TINY, write_study
-from warm import warm_python
+from warm import compiling_once, warm_python
 
 from rs.cli import time_slice
 from rs.cli.main import main
@@ -128,7 +128,7 @@ def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": paths},
+            env=compiling_once() | {"PYTHONPATH": paths},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from warm import warm_python
+from warm import compiling_once, warm_python
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CODE = ("Snakefile", "workflow", "profiles", "rs", "config")
@@ -135,8 +135,8 @@ class Workspace:
 
     @property
     def environment(self) -> dict[str, str]:
-        here = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-        return {**here, "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+        more = {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+        return compiling_once() | more
 
     def command(self, *arguments: str, study: tuple[str, ...] = ("study.yaml",)) -> list[str]:
         # the study last: --configfile takes any number of files
