@@ -132,6 +132,7 @@ class Networks:
             "model": {"name": name, "imported": imported},
             "data": self.study.data,
             "sha256": file_digest(weights),
+            **({"chance": True} if "allow" in imported else {}),
         }
         planned = self._take(run, f"{slug('imported', self.data_id, weights.stem)}-{digest(spec)}", spec)
         outputs = {"manifest": planned.manifest, "weights": planned.weights}
@@ -153,6 +154,8 @@ class Networks:
             classes += part.classes
             name, _, number = key.partition(".")
             spec["model"][name] = [*spec["model"].get(name, ()), member] if number else member
+        if any("chance" in part.spec for part in parts.values()):
+            spec["chance"] = True
         joined.check_members(self.study, run, {key: part.run for key, part in parts.items()})
         for denoiser in denoisers:
             joined.check_denoiser(self.study, run, denoiser)

@@ -16,6 +16,7 @@ from rs.errors import UserError, guess
 from rs.plan.draw_paths import read_by_certify, read_by_sample
 
 USE_DEVICE = "rs.machine.devices:use_device"
+DRAWS_CHECKED = "rs.stages.network_draws:checked"
 COLUMNS = Path(__file__).parents[1] / "tables" / "columns.toml"  # types and meanings of the tables' columns
 # executed by every way of certifying
 CERTIFYING = ("rs.plan.draw_paths:files_of", "rs.settings.certificates:CertificateUse")
@@ -109,6 +110,7 @@ STAGES: dict[str, Stage] = {
             beside=("weights",),
             follows=("data",),
             tabled=("manifest",),
+            instead={"chance": ("rs.stages.import_weights:convert", DRAWS_CHECKED)},
         ),
         Stage(
             "join",
@@ -120,6 +122,7 @@ STAGES: dict[str, Stage] = {
             beside=("weights",),
             follows=("data", "parts"),
             tabled=("manifest",),
+            instead={"chance": ("rs.stages.join:join", DRAWS_CHECKED)},
         ),
         Stage(
             "calibrate",

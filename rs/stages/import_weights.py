@@ -25,13 +25,20 @@ from rs.provenance.digests import file_digest
 from rs.provenance.files import provenance
 from rs.provenance.prepared import read_manifest
 from rs.provenance.reading import WEIGHTS, check_file
+from rs.stages import network_draws
 
 if TYPE_CHECKING:
     from rs.plan.jobs import Job
 
 
 def run_job(job: Job, device: None, code: str) -> None:
-    convert(job.spec, job.inputs["weights"], job.inputs["data"], job.outputs, code)
+    def make(outputs: dict[str, Path]) -> None:
+        convert(job.spec, job.inputs["weights"], job.inputs["data"], outputs, code)
+
+    if "chance" in job.spec:
+        network_draws.checked(make, job.outputs, job.inputs["data"])
+    else:
+        make(job.outputs)
 
 
 def convert(

@@ -14,6 +14,7 @@ from rs.networks import checkpoints
 from rs.networks.denoised import check_images
 from rs.provenance.files import ADVICE, provenance
 from rs.provenance.prepared import read_manifest
+from rs.stages import network_draws
 from rs.stages.import_weights import check_logits
 
 if TYPE_CHECKING:
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def run_job(job: Job, device: None, code: str) -> None:
-    join(job.spec, job.inputs["parts"], job.inputs["data"], job.outputs, code)
+    def make(outputs: dict[str, Path]) -> None:
+        join(job.spec, job.inputs["parts"], job.inputs["data"], outputs, code)
+
+    if "chance" in job.spec:
+        network_draws.checked(make, job.outputs, job.inputs["data"])
+    else:
+        make(job.outputs)
 
 
 def join(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import random
-import sys
 from pathlib import Path
 
 import foreign_networks as foreign
 import numpy as np
 import pytest
 import torch
-import yaml
 from foreign_networks import SHAPE, made
+from imported_network import place as place
 from tiny_networks import probes
 from tiny_study import execute
 
@@ -21,12 +20,10 @@ from rs.networks import audit as network_audit
 from rs.networks import checkpoints
 from rs.networks.audit import audit
 from rs.networks.images import load_images
-from rs.plan.plan import Plan
 from rs.provenance.files import read_json, read_table
 from rs.stages import execution
 from rs.stages.draw_files import read_votes
 from rs.stages.voter import JobVoter
-from rs.study.study import Study
 
 pytestmark = pytest.mark.slow
 
@@ -159,32 +156,6 @@ def test_probes_are_the_same_for_every_job(workspace):
 
 
 # --- as a user meets it ---
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A working directory with checkpoints of the networks of tests/foreign_networks.py."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-    def study(build, **more):
-        network = made(build)
-        torch.save(network.state_dict(), "theirs.pt")
-        theirs = {"weights": "theirs.pt", "entry": f"foreign_networks:{build.__name__}", **more}
-        text = {
-            "name": "theirs",
-            "data": {"name": "digits"},
-            "test": {"max": 4},
-            "noise": {"name": "gaussian", "sigma": 0.25},
-            "sampling": {"n0": 16, "n": 64, "block": 32, "batch": 32, "images_per_shard": 2, "device": "cpu"},
-            "certificates": [{"name": "cohen"}],
-            "attacks": [{"name": "pgd_l2", "radii": [0.5], "steps": 2, "samples": 2, "checks": 0}],
-            "imported": {"theirs": theirs},
-        }
-        (tmp_path / "study.yaml").write_text(yaml.safe_dump(text))
-        return Plan(Study([tmp_path / "study.yaml"]))
-
-    return study
 
 
 def test_import_refuses_and_leaves_no_model(place):
