@@ -110,7 +110,7 @@ STAGES: dict[str, Stage] = {
             beside=("weights",),
             follows=("data",),
             tabled=("manifest",),
-            instead={"chance": ("rs.stages.import_weights:convert", DRAWS_CHECKED)},
+            instead={"chance": (DRAWS_CHECKED, "rs.stages.import_weights:convert")},
         ),
         Stage(
             "join",
@@ -122,7 +122,7 @@ STAGES: dict[str, Stage] = {
             beside=("weights",),
             follows=("data", "parts"),
             tabled=("manifest",),
-            instead={"chance": ("rs.stages.join:join", DRAWS_CHECKED)},
+            instead={"chance": (DRAWS_CHECKED, "rs.stages.join:join")},
         ),
         Stage(
             "calibrate",

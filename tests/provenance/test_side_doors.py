@@ -70,9 +70,13 @@ def test_a_job_is_handed_to_the_code_that_counts_for_it(stage, keys, monkeypatch
                 monkeypatch.setitem(module.WAYS, key, stand_in)
     monkeypatch.setattr("rs.plan.mixed_draws.check", lambda *_: None)
     monkeypatch.setattr("rs.stages.certify.shards_of", lambda *_: ([], []))
-    spec, outputs = dict.fromkeys(keys, True), dict.fromkeys(stage.outputs, Path())
-    module.run_job(Job(stage.name, spec, (), "", {}, outputs, "cpu"), torch.device("cpu"), "")
+    spec, inputs, outputs = dict.fromkeys(keys, True), *map(_somewhere, (stage.known, stage.outputs))
+    module.run_job(Job(stage.name, spec, (), "", inputs, outputs, "cpu"), torch.device("cpu"), "")
     assert called == [stage.code_of(spec)[0]]
+
+
+def _somewhere(keys):
+    return dict.fromkeys(keys, Path())
 
 
 def test_what_carries_a_job_out_knows_no_stage():
