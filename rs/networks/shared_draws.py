@@ -23,36 +23,51 @@ from torch import Tensor, nn
 
 from rs.errors import UserError
 from rs.machine.chance import kept_chance, seeded
+from rs.machine.memory import ran_out
 from rs.networks.inference import InferenceForm
 from rs.smoothing.noise import Noise
 
-CALLS, BATCH = 32, 512
+CALLS, BATCH, LEAST = 32, 512, 16
 ERROR = 1e-6  # probability of refusing a network without shared draws, over all classes
 
 
 def check_independent(form: InferenceForm, noise: Noise, image: Tensor) -> None:
     """Raises UserError where batches of votes on `image` [C, H, W] share draws of the network."""
     source = torch.Generator(form.device).manual_seed(0)
-    size = (form.batch, *image.shape)
-    _refuse_shared(lambda: form(noise.sample(size, source).add_(image)), form.batch, form.run)
+
+    def answers(rows: int) -> Tensor:
+        return form(noise.sample((rows, *image.shape), source).add_(image))
+
+    _refuse_shared(answers, form.batch, form.run)
 
 
 def check_network(network: nn.Module, image: Tensor, run: str) -> None:
-    """The same before there is a form, in batches of BATCH copies of `image` [C, H, W] without noise, beside
-    which a shared draw would be a smaller part of the variance.
+    """The same before there is a form, in batches of BATCH copies of `image` [C, H, W], or of as many as the
+    memory holds: without noise, beside which a shared draw would be a smaller part of the variance.
     """
-    copies = image.expand(BATCH, *image.shape)
-    _refuse_shared(lambda: network(copies.clone()), BATCH, run)  # a network may change its input
+
+    def answers(rows: int) -> Tensor:
+        found: Tensor = network(image.expand(rows, *image.shape).clone())  # which it may change
+        return found
+
+    batch = BATCH
+    while True:
+        try:
+            return _refuse_shared(answers, batch, run)
+        except Exception as error:  # each library has its own type of error
+            if batch <= LEAST or not ran_out(error):
+                raise
+        batch //= 2
 
 
 @torch.no_grad()
-def _refuse_shared(answer: Callable[[], Tensor], batch: int, run: str) -> None:
-    """`answer` gives the logits [batch, classes] of one call."""
+def _refuse_shared(answers: Callable[[int], Tensor], batch: int, run: str) -> None:
+    """`answers` gives the logits [rows, classes] of one call with so many rows."""
     means, variances = [], []
     with kept_chance():
         seeded(2)
         for _ in range(CALLS):
-            logits = answer().double()
+            logits = answers(batch).double()
             means.append(logits.mean(0))
             variances.append(logits.var(0))
     between, within = torch.stack(means).var(0), torch.stack(variances).mean(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,26 @@ def test_a_weak_draw_that_a_batch_shares_is_refused_before_the_network_is_kept(p
     check = "rs.networks.shared_draws", "largest_ratio"
     assert check in code_of(plan, "import")
     assert check not in code_of(place(ActiveDropout), "import")
+
+
+@pytest.mark.parametrize("build", [ActiveDropout, WeakSharedDraw])
+def test_batches_are_as_large_as_the_memory_allows(build):
+    sizes = []
+
+    class Large(build):
+        def forward(self, x: Tensor) -> Tensor:
+            sizes.append(len(x))
+            if len(x) > 128:
+                raise torch.OutOfMemoryError("out of memory")
+            return super().forward(x)
+
+    check = functools.partial(shared_draws.check_network, made(Large), torch.zeros(SHAPE), "theirs")
+    if build is WeakSharedDraw:
+        with pytest.raises(UserError, match="128 votes vary as"):
+            check()
+    else:
+        check()
+    assert sizes == [512, 256, *[128] * shared_draws.CALLS]
 
 
 def test_a_network_that_joins_networks_that_draw_is_compared_in_whole_batches(place, monkeypatch):
