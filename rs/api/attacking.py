@@ -154,9 +154,8 @@ def _of_batch(
     """
     keep = getattr(how, "keeps_broken", False) if keep_broken is None else keep_broken
     minimal = isinstance(how, MinimalAttack) and radii[-1] > 0
-    come = outcomes(
-        how, target, [*radii, math.inf] if minimal else radii, keep
-    )  # one search for any distance
+    # a minimal attack's one search is for any distance
+    come = outcomes(how, target, [*radii, math.inf] if minimal else radii, keep)
     stuck, come = attack_doubts.unled(how, target, come[-1]), come[: len(radii)]
     distortions = [np.array([row["distortion"] for row in o.rows(target, how.norm)]) for o in come]
     return [Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come], distortions, stuck
