@@ -10,7 +10,8 @@ import base64
 import io
 import json
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ _VOTES = ("n", "voted", "votes", "runner_up", "runner_up_votes")
 # Most radii, of all lines and images, in a page: 2 MB; and the most with votes beside them: 2 MB.
 MOST_RADII, MOST_WITH_VOTES = 250_000, 70_000
 _CLAIM = ["run", "smoothing", "certificate", "norm"]  # columns that name a line of one seed
+_ACCURACY = re.compile(r"certified_accuracy\[(\d+)\]")  # a row of that table in the column `evidence`
+Point = dict[str, Any]  # a published accuracy: r, value, status
 
 
 def curves(
@@ -45,7 +48,7 @@ def curves(
         return ""
     if len(frame) > MOST_WITH_VOTES:
         frame = frame.drop(columns=list(_VOTES), errors="ignore")
-    published, runs = read(tables, "published"), read(tables, "runs")
+    published, runs = _published(tables), read(tables, "runs")
     images = dict(iter(frame.groupby(_CLAIM, sort=False)))
     heads = frame.drop_duplicates(_CLAIM).reset_index(drop=True)
     settings = FigureSettings.of(report)
@@ -64,7 +67,7 @@ def block(panels: list[dict[str, Any]], radii: Sequence[float], thumbnails: dict
 
 
 def _panel(
-    panel: Panel, images: dict[Any, pd.DataFrame], published: pd.DataFrame, seeds: dict[str, Any]
+    panel: Panel, images: dict[Any, pd.DataFrame], published: dict[Any, list[Point]], seeds: dict[str, Any]
 ) -> dict[str, Any]:
     """A panel whose lines look as in the static figure, with one line for each seed."""
     named = [
@@ -93,7 +96,7 @@ def _panel(
                 "estimate": not bool(head["rigorous"]),
                 "factor": float(head["factor"]),
                 "cap": float(head["largest_radius"]) if math.isfinite(head["largest_radius"]) else None,
-                "published": list(_published(published, str(head["label"]), certificate, head["smoothing"])),
+                "published": published.get(tuple(head[key] for key in _CLAIM), []),
                 "radii": stored,
                 "classes": classes,
             }
@@ -151,18 +154,18 @@ def _stored(rows: pd.DataFrame) -> list[int]:
     return [int(value) for value in chosen]
 
 
-def _published(
-    published: pd.DataFrame, label: str, certificate: str, smoothing: Any
-) -> Iterable[dict[str, Any]]:
-    """Published certified accuracies of this line."""
-    if published.empty:
-        return
-    mine = published[(published["metric"] == "certified_accuracy") & (published["label"] == label)]
-    for row in mine.to_dict("records"):
-        named = (row.get("certificate", certificate), row.get("smoothing") or smoothing)
-        if named == (certificate, smoothing):
-            number = {"r": float(row["radius"]), "value": float(row["published"])}
-            yield number | {"status": str(row.get("status", ""))}
+def _published(tables: Path) -> dict[Any, list[Point]]:
+    """Published certified accuracies by the line that they stand beside: that of the rows with the number
+    measured in their place, their `evidence`. So none stands beside another certificate or noise of the run.
+    """
+    published, accuracies = read(tables, "published"), read(tables, "certified_accuracy")
+    points: dict[Any, list[Point]] = {}
+    for row in published.to_dict("records"):
+        for place in _ACCURACY.findall(str(row["evidence"])):
+            line = tuple(accuracies.loc[int(place), _CLAIM])
+            point = {"r": float(row["radius"]), "value": float(row["published"])}
+            points.setdefault(line, []).append(point | {"status": str(row["status"])})
+    return points
 
 
 def thumbnail(pixels: bytes, shape: Sequence[int]) -> str:
