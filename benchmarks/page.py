@@ -26,7 +26,7 @@ import pyarrow as pa
 from rs.provenance.files import write_table
 from rs.report import figures
 from rs.report.page import write_report
-from rs.tables.certified import CLAIMED, POINTS, Claim, claims_of
+from rs.tables.certified import CLAIMED, POINTS, Claim, accuracy_rows, claims_of
 from rs.tables.comparisons import MOST_PAIRS
 from rs.tables.images import MOST
 from rs.tables.noise import smoothed_with, trained_with
@@ -93,9 +93,7 @@ def study(runs: int, images: int, long: bool = False) -> dict[str, pd.DataFrame]
             }
             tables.setdefault("provenance", []).append(dict.fromkeys(PROVENANCE) | row | {"seconds": 1e4 + i})
     for head, claim in claims:
-        tables.setdefault("certified_accuracy", []).extend(
-            claim.columns | row for row in claim.accuracies(RADII)
-        )
+        tables.setdefault("certified_accuracy", []).extend(accuracy_rows(claim, RADII))
         named = {column: claim.columns[column] for column in (*CLAIMED, "rigorous")}
         radii = np.linspace(0, 1.02 * claim.radius.max(), POINTS)
         tables.setdefault("radius_accuracy", []).extend(named | row for row in claim.accuracies(radii))

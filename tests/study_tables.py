@@ -57,7 +57,7 @@ def frames() -> dict[str, pd.DataFrame]:
             radius = np.where(
                 margin > 0, sigma * np.minimum(special.ndtri(special.ndtr(1.6 * margin)), 3.2), 0.0
             )
-            n = {"images": IMAGES, "alpha": 0.001, "n": 10000}
+            n = {"images": IMAGES, "alpha": 0.001, "n": 10000, "stopping": None, "lower_bound": False}
             kinds = [("cohen", 1.0, True)] + ([("stn", 1.12, False)] if objective == "stability" else [])
             for certificate, factor, rigorous in kinds:
                 kind = base | {"certificate": certificate, "norm": 2.0}

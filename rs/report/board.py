@@ -151,6 +151,7 @@ def _lines(k: int, place: Place, names: Mapping[str, str], images: list[int]) ->
             "estimate": not contestant.rigorous,
             "cap": None,
             "factor": contestant.factor,
+            "decided": contestant.decided,
             "published": [],
             "radii": [at.get(image) for image in images],
             "classes": None,

@@ -12,6 +12,8 @@
   const nearest = v => (Math.round(v * 1000) / 1000).toFixed(3);
   const short = r => String(Number(r.toFixed(4)));
   const middle = values => values[(values.length - 1) >> 1];
+  // whether votes that were stopped give only a lower bound at r
+  const isBound = (line, r) => line.decided !== null && !line.decided.some(q => Math.abs(q - r) < 1e-6);
   const threshold = r => Math.ceil(r * SCALE - 1e-6);
 
   // [share, low, high] of images certified at r: Wilson's interval, as in the tables
@@ -24,6 +26,7 @@
     const half = Z / d * Math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n));
     return [p, centre - half, centre + half].map(v => line.factor * Math.min(1, Math.max(0, v)));
   };
+  const accuracy = (line, r) => (isBound(line, r) ? "≥ " : "") + down(certified(line, r)[0]);
   // the same for the difference to another line, image by image: Agresti and Min's interval of paired shares
   const difference = (line, other, r) => {
     const t = threshold(r);
@@ -113,12 +116,12 @@
       caption.textContent = `at radius ${short(r)}${r > reach ? ": more than the votes can certify" : ""}`;
       const ranked = [...panel.lines].sort((a, b) => certified(b, r)[0] - certified(a, r)[0]), best = ranked[0];
       rows.replaceChildren(...ranked.map(line => {
-        const [p, low, high] = certified(line, r), [d, from, to] = difference(line, best, r), tie = from <= 0 && to >= 0;
+        const [, low, high] = certified(line, r), [d, from, to] = difference(line, best, r), tie = (from <= 0 && to >= 0) || isBound(line, r) || isBound(best, r);
         const printed = line.published.find(q => Math.abs(q.r - r) < 1e-9);
         const box = make("input", { type: "checkbox", checked: chosen.has(line), "aria-label": `draw ${line.name}`, style: `accent-color:${line.colour}`, onchange: e => { e.target.checked ? chosen.add(line) : chosen.delete(line); draw(); } });
         return make("tr", { class: tie ? "tie" : "" }, make("td", { class: "swatch" }, box, marks.sample(line)),
           make("td", { class: line.name.length > 30 && "long" }, make("button", { type: "button", title: "the images behind this number", onclick: () => open(line, r) }, ...breakable(line.name)), ...(line.estimate ? [make("span", { class: "mark" }, "estimate")] : [])),
-          make("td", { class: "number" }, down(p), make("small", {}, `${down(low)}–${up(high)}`)),
+          make("td", { class: "number" }, accuracy(line, r), make("small", {}, `${down(low)}–${up(high)}`)),
           make("td", { class: "number" }, line === best ? "best" : signed(nearest(d)) + (tie ? " ◐" : ""), make("small", {}, line === best ? "" : `${signed(down(from))} to ${signed(up(to))}`)),
           make("td", { class: "number" }, printed ? printed.value.toFixed(3) : "", make("small", {}, printed?.status ?? "")));
       }));
@@ -146,7 +149,7 @@
         return details;
       };
       const filled = groups.filter(([, members]) => members.length);
-      images.replaceChildren(make("h4", { tabindex: -1 }, `${line.name} at radius ${short(r)}: ${down(certified(line, r)[0])} certified`), ...filled.map(list));
+      images.replaceChildren(make("h4", { tabindex: -1 }, `${line.name} at radius ${short(r)}: ${accuracy(line, r)} certified`), ...filled.map(list));
       history.replaceState(null, "", `#panel=${number}&run=${encodeURIComponent(line.name)}&r=${short(r)}`);
       if (scroll) { images.scrollIntoView(); images.firstChild.focus({ preventScroll: true }); }
     }

@@ -31,7 +31,6 @@ _VOTES = ("n", "voted", "votes", "runner_up", "runner_up_votes")
 MOST_RADII, MOST_WITH_VOTES = 250_000, 70_000
 _CLAIM = ["run", "smoothing", "certificate", "norm"]  # columns that name a line of one seed
 _ACCURACY = re.compile(r"certified_accuracy\[(\d+)\]")  # a row of that table in the column `evidence`
-Point = dict[str, Any]  # a published accuracy: r, value, status
 
 
 def curves(
@@ -48,11 +47,11 @@ def curves(
         return ""
     if len(frame) > MOST_WITH_VOTES:
         frame = frame.drop(columns=list(_VOTES), errors="ignore")
-    published, runs = _published(tables), read(tables, "runs")
+    beside, runs = _beside(tables), read(tables, "runs")
     images = dict(iter(frame.groupby(_CLAIM, sort=False)))
     heads = frame.drop_duplicates(_CLAIM).reset_index(drop=True)
     settings = FigureSettings.of(report)
-    panels = [_panel(panel, images, published, seeds) for panel in certified_panels(heads, runs, settings)]
+    panels = [_panel(panel, images, beside, seeds) for panel in certified_panels(heads, runs, settings)]
     thumbnails = {
         str(row["image"]): thumbnail(row["pixels"], row["shape"])
         for row in read(tables, "thumbnails").to_dict("records")
@@ -67,19 +66,20 @@ def block(panels: list[dict[str, Any]], radii: Sequence[float], thumbnails: dict
 
 
 def _panel(
-    panel: Panel, images: dict[Any, pd.DataFrame], published: dict[Any, list[Point]], seeds: dict[str, Any]
+    panel: Panel, images: dict[Any, pd.DataFrame], beside: dict[Any, dict[str, Any]], seeds: dict[str, Any]
 ) -> dict[str, Any]:
     """A panel whose lines look as in the static figure, with one line for each seed."""
     named = [
-        (line, head, images[tuple(head[key] for key in _CLAIM)])
+        (line, head, tuple(head[key] for key in _CLAIM))
         for line in panel.lines
         for head in line.rows.to_dict("records")
     ]
-    truth = pd.concat([rows[["image", "true"]] for *_, rows in named]).drop_duplicates("image")
+    truth = pd.concat([images[claim][["image", "true"]] for *_, claim in named]).drop_duplicates("image")
     labels = dict(sorted(zip(truth["image"].tolist(), truth["true"].tolist(), strict=True)))
     place = {image: i for i, image in enumerate(labels)}
     lines: list[dict[str, Any]] = []
-    for line, head, rows in named:
+    for line, head, claim in named:
+        rows = images[claim]
         run, certificate = str(head["run"]), str(head["certificate"])
         seed = [f"seed {seeds[run]}"] if run in seeds else []
         stored: list[int | None] = [None] * len(place)
@@ -96,12 +96,12 @@ def _panel(
                 "estimate": not bool(head["rigorous"]),
                 "factor": float(head["factor"]),
                 "cap": float(head["largest_radius"]) if math.isfinite(head["largest_radius"]) else None,
-                "published": published.get(tuple(head[key] for key in _CLAIM), []),
+                **beside.get(claim, {"decided": None, "published": []}),
                 "radii": stored,
                 "classes": classes,
             }
         )
-    voted = {_draws(head): rows for _, head, rows in named}.items()
+    voted = {_draws(head): images[claim] for _, head, claim in named}.items()
     reached = max((v for line in lines for v in line["radii"] if v is not None), default=0)
     return {
         "title": ", ".join(filter(None, [panel.title, norm_name(panel.norm)])),
@@ -154,18 +154,24 @@ def _stored(rows: pd.DataFrame) -> list[int]:
     return [int(value) for value in chosen]
 
 
-def _published(tables: Path) -> dict[Any, list[Point]]:
-    """Published certified accuracies by the line that they stand beside: that of the rows with the number
-    measured in their place, their `evidence`. So none stands beside another certificate or noise of the run.
+def _beside(tables: Path) -> dict[Any, dict[str, Any]]:
+    """By line, what its accuracies in the tables say: the radii that its votes `decided` where a rule stopped
+    them (at others an accuracy is a lower bound; None where all votes were drawn), and `published` numbers.
+    These stand beside the line of the rows that they were compared with (their `evidence`), and so beside no
+    other certificate or noise of the run.
     """
-    published, accuracies = read(tables, "published"), read(tables, "certified_accuracy")
-    points: dict[Any, list[Point]] = {}
-    for row in published.to_dict("records"):
+    accuracies = read(tables, "certified_accuracy")
+    beside: dict[Any, dict[str, Any]] = {}
+    for claim, rows in accuracies.groupby(_CLAIM, sort=False):
+        decided = (
+            rows.loc[~rows["lower_bound"], "radius"].tolist() if rows["stopping"].notna().any() else None
+        )
+        beside[claim] = {"decided": decided, "published": []}
+    for row in read(tables, "published").to_dict("records"):
+        number = {"r": row["radius"], "value": row["published"], "status": row["status"]}
         for place in _ACCURACY.findall(str(row["evidence"])):
-            line = tuple(accuracies.loc[int(place), _CLAIM])
-            point = {"r": float(row["radius"]), "value": float(row["published"])}
-            points.setdefault(line, []).append(point | {"status": str(row["status"])})
-    return points
+            beside[tuple(accuracies.loc[int(place), _CLAIM])]["published"].append(number)
+    return beside
 
 
 def thumbnail(pixels: bytes, shape: Sequence[int]) -> str:

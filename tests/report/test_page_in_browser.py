@@ -39,7 +39,7 @@ def images(label: str, radii: list[float | None]) -> list[dict[str, Any]]:
     return [{**head, **voted, "image": 100 + i, "true": 7, **one} for i, one in enumerate(outcomes)]
 
 
-def write(folder: Path) -> Path:
+def write(folder: Path, stopped: bool = False) -> Path:
     pixels = np.arange(64, dtype=np.uint8).tobytes()
     kept = [{"image": 100 + i, "true": 7, "shape": [1, 8, 8], "pixels": pixels} for i in range(5)]
     number: dict[str, Any] = dict.fromkeys(COLUMNS)
@@ -53,6 +53,9 @@ def write(folder: Path) -> Path:
     }
     certified = study_tables.frames()["certified_accuracy"].head(41)
     certified.loc[40, ["run", *NOISE]] = ["run-first", *NOISE.values()]
+    if stopped:
+        row = certified.loc[[40]].assign(run="run-second", radius=0.25, stopping="sequential")
+        certified = pd.concat([certified, row, row.assign(radius=0.5, lower_bound=True)])
     study_tables.write(folder / "tables", {**tables, "certified_accuracy": certified})
     write_report("live", folder / "tables", [], folder / "report.html", {"radii": RADII})
     return folder / "report.html"
@@ -103,6 +106,16 @@ def test_published_numbers_stand_at_their_radius(opened: Any) -> None:
     assert "agrees" in rows(opened)[0][4]
     move_slider(opened, 0.3)
     assert rows(opened)[0][4] == ""
+
+
+def test_a_lower_bound_is_marked_and_not_compared(visit: Callable[..., Any], tmp_path: Path) -> None:
+    """The votes of `second` were stopped when they had decided radius 0.25."""
+    page = visit(write(tmp_path, stopped=True).as_uri(), viewport={"width": 1280, "height": 900})
+    page.wait_for_selector("table.at tbody tr")
+    assert rows(page)[1][2].startswith("0.400")
+    move_slider(page, 0.56)
+    assert [row[2][:7] for row in rows(page)] == ["0.300\n0", "≥ 0.300"]
+    assert rows(page)[1][3].startswith("+0.000 ◐")
 
 
 def test_the_pointer_chooses_the_radius(opened: Any) -> None:

@@ -32,7 +32,13 @@ def two_noises(folder: Path) -> Path:
             one = {"image": i, "true": 3, "prediction": 3, "radius": cap * i / 9}
             images.append({**head, "factor": 1.0, "largest_radius": cap, **one})
         for r in (0.0, 0.25, 0.5):
-            share = {"certified_accuracy": 0.5, "low": 0.4, "high": 0.6}
+            share = {
+                "certified_accuracy": 0.5,
+                "low": 0.4,
+                "high": 0.6,
+                "stopping": None,
+                "lower_bound": False,
+            }
             rows.append({**head, "radius": r, **share, "images": 10, "n": 1000, "alpha": 0.001})
     frames = {"images": pd.DataFrame(images), "certified_accuracy": pd.DataFrame(rows)}
     tables = study_tables.write(folder / "tables", frames)
