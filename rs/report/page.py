@@ -69,7 +69,7 @@ def _facts(runs: pd.DataFrame, tables: Path) -> list[tuple[str, str]]:
     certified = read(tables, "average_certified_radius")
     facts = []
     if not runs.empty:
-        facts.append(("trainings", f"{runs.get('network', runs['run']).nunique():,}"))
+        facts.append(("networks", f"{runs.get('network', runs['run']).nunique():,}"))
         for column, words in _OF_RUNS.items():
             facts.append((words, ", ".join(dict.fromkeys(runs[column].dropna().astype(str)))))
     if not certified.empty:

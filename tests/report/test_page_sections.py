@@ -15,7 +15,7 @@ from rs.report.claims import claims_section, findings, rests_on
 from rs.report.comparisons import comparisons_section
 from rs.report.distributional import _checks, calibration_section
 from rs.report.frame import _inline
-from rs.report.page import _seeds
+from rs.report.page import _facts, _seeds
 from rs.report.training import runs_section
 from rs.tables.claims import COLUMNS
 from rs.tables.noise import smoothed_with
@@ -149,3 +149,10 @@ def test_verdicts_on_bounds_have_the_colours_of_other_verdicts() -> None:
     assert [cell.text for cell in shown] == ["fails", "refuted", "holds"]
     assert [cell.kind.split()[2] for cell in shown] == ["fails", "fails", "holds"]
     assert all(f"td.verdict.{verdict}" in _inline("page.css") for verdict in ("holds", "fails"))
+
+
+def test_networks_that_nobody_trained_here_are_counted_as_networks(tmp_path: Path) -> None:
+    run = {"dataset": "mnist", "model": "lenet", "objective": "imported", "noise": "gaussian", "network": "a"}
+    facts = dict(_facts(pd.DataFrame([run | {"run": "r1"}, run | {"run": "r2"}]), tmp_path))
+    assert facts["networks"] == "1"
+    assert "trainings" not in facts
