@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
+
+import numpy as np
 
 from rs.methods.interfaces import Certified
 from rs.statistics.draws import Draws
@@ -53,10 +54,10 @@ class AverageRadius(tuple[float, float, float]):
 
     def __repr__(self) -> str:
         what, (mean, low, high) = "certified" if self.rigorous else "estimated", self
-        ends = f"[{shown(low)}, {math.ceil(high * 1e4) / 1e4:g}]"
+        ends = f"[{shown(low)}, {np.ceil(high * 1e4) / 1e4:g}]"  # nan for one image
         return f"<average {what} radius {'≥ ' * self.lower_bound}{shown(mean)} {ends}>"
 
 
 def shown(radius: float) -> str:
     """Rounded down to four decimals."""
-    return f"{math.floor(radius * 1e4) / 1e4:g}"
+    return f"{np.floor(radius * 1e4) / 1e4:g}"

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from rs.report.html_table import Cell, Section, Table, difference, text_cell
 from rs.report.names import read
 from rs.tables.comparisons import turned
@@ -56,4 +58,5 @@ def matrix(labels: Sequence[str], names: Mapping[str, str], pairs: Iterable[Mapp
 def _cell(row: Mapping[str, Any]) -> Cell:
     value, sign = row["difference"], SIGNS[str(row["verdict"])]
     text, low, high = difference(value, row["low"], row["high"])
-    return Cell(f"{text} {sign}", value, under=f"{low} to {high}")
+    # two runs that certify nothing have no interval
+    return Cell(f"{text} {sign}", value, under=f"{low} to {high}" if pd.notna(row["low"]) else "")

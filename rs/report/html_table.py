@@ -73,13 +73,17 @@ def up(value: float, digits: int = 3) -> str:
 
 
 def difference(value: float, low: float, high: float) -> tuple[str, str, str]:
-    """A difference, rounded to the nearest, and the ends of its interval, rounded outwards; with signs."""
+    """A difference, rounded to the nearest, and the ends of its interval, rounded outwards; with signs. An
+    end that is not known is a dash.
+    """
     texts = (_rounded(round, value, 3), down(low), up(high))
-    nearest, below, above = (text if text.startswith(MINUS) else f"+{text}" for text in texts)
+    nearest, below, above = (text if text.startswith((MINUS, DASH)) else f"+{text}" for text in texts)
     return nearest, below, above
 
 
 def _rounded(to_whole: Callable[[Decimal], int], value: float, digits: int) -> str:
+    if math.isnan(value):
+        return DASH
     if math.isinf(value):  # the open end of an interval
         return numeral(value)
     # of the shortest decimal that is this float64: 0.3 stays 0.300, and 0.4999999995 is not 0.500

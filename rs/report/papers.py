@@ -159,7 +159,8 @@ def _cell(number: Row, hours: float | None) -> dict[str, Any]:
     parts = [f"published {number['printed']}"]
     if shown:
         parts.append(f"ours {shown}")
-        if number.get("low") is not None:
+        low = number.get("low")
+        if low is not None and low == low:
             parts.append(f"95 % interval {down(float(number['low']))} to {up(float(number['high']))}")
         images = number.get("images")
         if images is not None and images == images:

@@ -79,6 +79,11 @@ def test_the_average_is_three_numbers_and_survives_copies():
     assert average - 1e-4 < shown <= average  # rounded down
 
 
+def test_an_average_of_one_image_has_no_interval_and_is_shown():
+    one = rs.certify_counts(([90, 10], [990, 10]), sigma=0.5, labels=[0])
+    assert repr(one.average_radius()).endswith("[nan, nan]>")
+
+
 def test_a_frame_states_what_its_radii_are():
     table = rs.certify_counts(certified().counts, "pixeldp", 0.05, alpha_share=0.25).frame()
     assert list(table)[-4:] == ["certificate", "norm", "alpha", "rigorous"]

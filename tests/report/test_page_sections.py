@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import study_tables
@@ -17,6 +18,7 @@ from rs.report.distributional import _checks, calibration_section
 from rs.report.frame import _inline
 from rs.report.page import _facts, _seeds
 from rs.report.training import runs_section
+from rs.statistics.paired import of_means
 from rs.tables.claims import COLUMNS
 from rs.tables.noise import smoothed_with
 
@@ -156,3 +158,20 @@ def test_networks_that_nobody_trained_here_are_counted_as_networks(tmp_path: Pat
     facts = dict(_facts(pd.DataFrame([run | {"run": "r1"}, run | {"run": "r2"}]), tmp_path))
     assert facts["networks"] == "1"
     assert "trainings" not in facts
+
+
+def test_runs_that_certify_nothing_differ_by_nothing_without_an_interval(tmp_path: Path) -> None:
+    nothing = of_means(np.zeros(20), np.zeros(20))
+    row = {
+        "a": "one",
+        "b": "two",
+        "about": "networks",
+        "metric": "acr",
+        "certificate": "cohen",
+        "radius": None,
+    }
+    row |= smoothed_with({"name": "gaussian", "sigma": 0.5}) | {"verdict": "undecided"}
+    row |= {"difference": nothing.value, "low": nothing.low, "high": nothing.high}
+    study_tables.write(tmp_path, {"comparisons": pd.DataFrame([row])})
+    (table,) = comparisons_section(tmp_path).tables
+    assert [(cell.text, cell.under) for cell in table.rows[0][1:]] == [("", ""), ("+0.000 ◐", "")]

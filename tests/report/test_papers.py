@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,15 @@ def test_a_table_has_its_printed_rows_and_columns() -> None:
     assert half["ours"] == "0.449"  # rounded down
     assert "95 % interval 0.410 to 0.489" in half["title"]
     assert macer.counts == dict.fromkeys(("agrees", "above", "below", "zero by construction", "not run"), 1)
+
+
+def test_a_number_without_an_interval_shows_none() -> None:
+    unknown = {"reproduced": 0.0, "low": math.nan, "high": math.nan}
+    (paper,) = papers([number("Table 1", None, "undecided", **unknown)], [], [])
+    ((_, (cell,)),) = paper.tables[0].rows
+    assert cell is not None
+    assert cell["ours"] == "0.000"
+    assert "interval" not in cell["title"]
 
 
 def test_rows_of_one_printed_name_are_told_apart_by_their_runs() -> None:
