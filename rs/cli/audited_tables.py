@@ -97,10 +97,10 @@ def _of_images(name: str, rows: pd.DataFrame, provenance: dict[str, Any]) -> Sub
     seen = []
     least = -1 if "file" in rows else 0  # a folder of images may have no labels: -1
     bad = ~np.isfinite(rows["radius"]) | (rows["radius"] < 0)
-    bad |= (rows["prediction"] < -1) | (rows["label"] < least)
+    bad |= (rows["image"] < 0) | (rows["prediction"] < -1) | (rows["label"] < least)
     again, abstained = rows["image"].duplicated(), (rows["prediction"] == -1) & (rows["radius"] > 0)
     faults = {
-        "impossible-value": (bad, "a radius, prediction or label that cannot be"),
+        "impossible-value": (bad, "a radius, prediction, label or image that cannot be"),
         "image-again": (again, "stands there twice"),
         "abstention-with-radius": (abstained & ~bad, "abstains with a radius above 0"),
     }

@@ -8,7 +8,8 @@ network and noise it came from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -124,13 +125,17 @@ def of_images(idx: np.ndarray, stated: int | None) -> Iterator[Finding]:
     step = step_of(idx)
     if step is None:
         return
-    whole = np.arange(idx.min(), idx.max() + 1, step)
-    missing, extra = np.setdiff1d(whole, idx), np.setdiff1d(idx, whole)
-    if len(missing) or len(extra):
-        faults = [f"lacks idx {named(missing)}"] if len(missing) else []
+    first, last = int(idx.min()), int(idx.max())
+    even = (idx - first) % step == 0
+    there, extra = set(idx[even].tolist()), np.unique(idx[~even])
+    whole = range(first, last + 1, step)  # never listed: one wrong index makes it endless
+    missing = (last - first) // step + 1 - len(there)
+    if missing or len(extra):
+        lacks = itertools.islice((i for i in whole if i not in there), SHOWN)
+        faults = [f"lacks idx {_listed(lacks, missing)}"] if missing else []
         faults += [f"has idx {named(extra)} beside"] if len(extra) else []
-        every = f"of {_every(step)} image from {idx.min()} to {idx.max()} it {' and '.join(faults)}"
-        yield Finding("images-missing", len(missing) + len(extra), every)
+        every = f"of {_every(step)} image from {first} to {last} it {' and '.join(faults)}"
+        yield Finding("images-missing", missing + len(extra), every)
 
 
 def step_of(idx: np.ndarray) -> int | None:
@@ -176,7 +181,12 @@ def _every(step: int) -> str:
 
 
 def named(idx: np.ndarray) -> str:
-    return ", ".join(map(str, idx[:SHOWN])) + (f", ... ({len(idx)})" if len(idx) > SHOWN else "")
+    return _listed(idx[:SHOWN], len(idx))
+
+
+def _listed(first: Iterable[int], number: int) -> str:
+    """The `first` few of a `number` of images."""
+    return ", ".join(map(str, first)) + (f", ... ({number})" if number > SHOWN else "")
 
 
 def _shown(radius: float) -> str:

@@ -99,6 +99,16 @@ def test_images_missing(mistake, audit):
     assert "it lacks idx 800, 820, 1540\n" in output
 
 
+@pytest.mark.parametrize("wrong", [2**32, 2**63 - 1])
+def test_one_index_far_beyond_the_others_is_named_at_once(audit, wrong):
+    """The images between are counted and not listed."""
+    lines = rows()
+    lines[-1][0] = str(wrong)
+    missing = f"({(wrong - 1960) // 20 - (wrong % 20 == 0)})"
+    output = audit(lines, stated=STATED[:6])
+    assert f"from 0 to {wrong} it lacks idx 1980, 2000, 2020, 2040, 2060, ... {missing}" in output
+
+
 def test_images_drawn_at_random_miss_none(audit):
     """At no even step: which of them are left out does not show."""
     some = np.sort(np.random.default_rng(0).choice(10_000, 100, replace=False)).tolist()
