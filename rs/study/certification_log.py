@@ -24,6 +24,7 @@ import numpy as np
 from rs.errors import UserError
 from rs.provenance.files import write_text
 from rs.provenance.reading import as_number, check_file
+from rs.settings import limits
 
 COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 _DURATION = re.compile(r"(?:(\d+) days?, )?(\d+):([0-5]\d):([0-5]\d(?:\.\d*)?)")
@@ -72,7 +73,7 @@ def _integer(least: int, most: int = 2**63 - 1) -> Callable[[str], int]:  # rang
 
 
 def _radius(text: str) -> float:
-    if not 0 <= (value := as_number(text)) < math.inf:
+    if not 0 <= (value := as_number(text)) <= limits.LARGEST:
         raise ValueError
     return value
 
@@ -80,9 +81,13 @@ def _radius(text: str) -> float:
 def _seconds(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if match is None:
-        return _radius(text)
-    days, hours, minutes, seconds = match.groups()
-    return ((int(days or 0) * 24 + int(hours)) * 60 + int(minutes)) * 60 + float(seconds)
+        seconds = as_number(text)
+    else:
+        days, hours, minutes, rest = (float(part or 0) for part in match.groups())
+        seconds = ((days * 24 + hours) * 60 + minutes) * 60 + rest
+    if not 0 <= seconds < math.inf:
+        raise ValueError
+    return seconds
 
 
 def _field(where: str, name: str, text: str, read: Callable[[str], _Value], allowed: str) -> _Value:
@@ -96,7 +101,7 @@ def _read_row(where: str, cells: list[str]) -> _Row:
     idx = _field(where, "idx", cells[0], _integer(0), "an integer, 0 or more")
     label = _field(where, "label", cells[1], _integer(0), "an integer, 0 or more")
     predict = _field(where, "predict", cells[2], _integer(-1), "an integer, 0 or more, or -1 to abstain")
-    radius = _field(where, "radius", cells[3], _radius, "a finite number, 0 or more")
+    radius = _field(where, "radius", cells[3], _radius, f"a number from 0 to {limits.LARGEST}")
     correct = _field(where, "correct", cells[4], _integer(0, 1), "0 or 1")
     seconds = _field(where, "time", cells[5], _seconds, "H:MM:SS.ffffff or seconds")
     if correct != (predict == label):

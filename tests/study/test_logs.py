@@ -99,12 +99,14 @@ def test_what_is_written_comes_back_to_the_last_digit(tmp_path: Path) -> None:
     ("line", "says"),
     [
         ("20\t7\t7\t0.1", "log.tsv:3: 4 fields instead of 6"),
-        ("20\t7\t7\tbig\t1\t1", "log.tsv:3: radius 'big': must be a finite number"),
+        ("20\t7\t7\tbig\t1\t1", "log.tsv:3: radius 'big': must be a number from 0 to 1000000"),
         ("20\t7\t7\t1_0.5\t1\t1", "radius '1_0.5'"),
         ("2_0\t7\t7\t0.5\t1\t1", "idx '2_0'"),
         ("20\t7\t7\tnan\t1\t1", "radius 'nan'"),
         ("20\t7\t7\t-0.1\t1\t1", "radius '-0.1'"),
         ("20\t7\t7\tinf\t1\t1", "radius 'inf'"),
+        ("20\t7\t7\t1e308\t1\t1", "radius '1e308'"),  # whose square is no number
+        (f"20\t7\t7\t0.1\t1\t{400 * '9'} days, 0:00:00", "days, 0:00:00': must be H:MM:SS"),
         ("2.5\t7\t7\t0.1\t1\t1", "idx '2.5': must be an integer"),
         ("20\t-1\t-1\t0\t1\t1", "label '-1'"),
         ("20\t7\t-2\t0.1\t0\t1", "predict '-2'"),
