@@ -41,7 +41,7 @@ def imported_part(run: Run) -> dict[str, Any]:
     fields |= {"output": output} if (output := joined.output_of(run)) != "logits" else {}
     if "architecture" in fields:
         fields["architecture"] = prune(fields["architecture"], section("model"))
-    else:
+    elif "entry" in fields:  # an inactive run may have neither
         # the function's own file, if it lies in the working directory; its imports are not followed
         code = Path(*fields["entry"].partition(":")[0].split(".")).with_suffix(".py")
         fields |= {"entry_sha256": file_digest(code)} if code.is_file() else {}

@@ -72,7 +72,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
-        for key_node, _ in node.value:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()  # no mapping: the parent refuses it
+        for key_node, _ in pairs:
             if key_node.tag == "tag:yaml.org,2002:merge":  # `<<`: the parent class resolves it, own keys win
                 continue
             key = self.construct_object(key_node, deep=True)

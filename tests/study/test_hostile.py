@@ -50,6 +50,14 @@ def test_documents_that_grow_are_refused_before_they_do(refusal, text, says):
     assert time.monotonic() - start < 20
 
 
+@pytest.mark.parametrize("value", ["x", "[x]"])
+@pytest.mark.parametrize("tag", ["!!map", "!!set"])
+def test_a_tag_on_a_value_of_another_kind_is_named(refusal, tag, value):
+    found = {"x": "scalar", "[x]": "sequence"}[value]
+    line = f"not valid YAML: line 1, column 7: expected a mapping node, but found {found}"
+    assert line in refusal(f"name: {tag} {value}\n")
+
+
 def test_aliases_that_a_study_really_uses_are_read(tiny, plan_of):
     text = yaml.safe_dump({**tiny, "report": {"radii": "R"}}).replace("radii: R", "radii: *r")
     assert plan_of(f"active: &r [gaussian]\n{text.replace('*r', '[0.25]')}").runs[0].run.label == "gaussian"
