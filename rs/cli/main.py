@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
+import os
 import re
 import sys
 import sysconfig
@@ -35,13 +37,17 @@ OF_PEOPLE = {"certify": "certify your own model (--model, --checkpoint)"}
 # What argparse calls a value that `type` cannot read, in the words of who typed it.
 ALLOWED = {"int": "a whole number, as 10", "float": "a number, as 0.5"}
 
+# What the system says of a place that is none, is not the user's, or has no room. A look whether something is
+# there says it too.
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT, errno.EIO}
+
 
 class Parser(argparse.ArgumentParser):
     """Wrong arguments give one line, as all bad input does."""
 
     def error(self, message: str) -> NoReturn:
-        if match := re.fullmatch(r"argument (\S+): invalid (int|float) value: '(.*)'", message, re.DOTALL):
-            message = f"argument {match[1]}: {match[3]!r}: must be {ALLOWED[match[2]]}"
+        if match := re.fullmatch(r"argument (\S+): invalid (int|float) value: (.*)", message, re.DOTALL):
+            message = f"argument {match[1]}: {match[3]}: must be {ALLOWED[match[2]]}"
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
@@ -145,12 +151,21 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # from `rs list | head`
         sys.stdout = None
     except Exception as error:
-        if not ran_out(error):
+        if not (line := _of_machine(error)):
             raise
-        advice = "use smaller batches, or run fewer jobs on this device at a time"
-        print(f"rs: memory ran out ({how_much(error)}); {advice}", file=sys.stderr)
+        print(f"rs: {line}", file=sys.stderr)
         return 1
     return 0
+
+
+def _of_machine(error: Exception) -> str:
+    """What the machine refused, in one line; empty where it may be a fault of the code."""
+    if ran_out(error):
+        advice = "use smaller batches, or run fewer jobs on this device at a time"
+        return f"memory ran out ({how_much(error)}); {advice}"
+    if isinstance(error, OSError) and error.errno in REFUSED and error.filename is not None:
+        return str(UserError(f"{os.fsdecode(error.filename)}: cannot be read or written: {error.strerror}"))
+    return ""
 
 
 if __name__ == "__main__":

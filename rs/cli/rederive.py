@@ -53,7 +53,7 @@ def certified(plan: Plan, observations: Path, runs: Iterable[PlannedRun]) -> Ite
             source = kept / name
             if not (source / "model.json").is_file():
                 raise UserError(f"{observations / name}: no observations of run {label!r}")
-            shutil.copytree(source, runs_folder / name)
+            _copy(source, runs_folder / name)
         for job in (job for planned in chosen for job in plan.of_run(planned.id)):
             if job.stage == "certify":
                 if lost := [path for path in job.needs() if not path.is_file()]:
@@ -61,6 +61,15 @@ def certified(plan: Plan, observations: Path, runs: Iterable[PlannedRun]) -> Ite
                     raise UserError(f"{place}: no such observations; files missing: {len(lost)}")
                 execute("certify", as_dict(job))
         yield
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies all files of a folder. Raises UserError that names the first one that cannot be copied."""
+    try:
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    except shutil.Error as error:
+        file, _, reason = error.args[0][0]
+        raise UserError(f"{file}: cannot be copied: {reason}") from error
 
 
 def text_of(files: list[Path], observations: Path) -> str:
@@ -89,7 +98,7 @@ def write_study(files: list[Path], observations: Path, folder: Path) -> None:
         study_stages.aggregate(plan)
         study_stages.report(plan)
         make_folder(place, "report.html")
-        shutil.copytree(plan.folder, place, dirs_exist_ok=True)
+        _copy(plan.folder, place)
 
 
 def attacks_text(tables: Path) -> str:

@@ -22,6 +22,7 @@ from rs.errors import UserError
 from rs.plan.plan import Plan
 from rs.stages.draw_files import read_votes, write_votes
 from rs.statistics.draws import Votes
+from rs.study.study import Study
 from rs.tables.aggregate import rows_of
 from rs.tables.table import Row
 
@@ -131,6 +132,18 @@ def test_a_folder_for_a_page_needs_a_study(tmp_path, capsys):
 def test_observations_that_are_not_there_are_named(tmp_path):
     files = next(iter(TABLES.values()))
     with contextlib.chdir(CHECKOUT), pytest.raises(UserError, match=r"no observations of run 'gaussian"):
+        text_of(files, tmp_path)
+
+
+def test_observations_that_cannot_be_copied_are_named(tmp_path):
+    files = next(iter(TABLES.values()))
+    with contextlib.chdir(CHECKOUT):
+        folder = tmp_path / Plan(Study(files)).runs[0].network
+    folder.mkdir()
+    (folder / "model.json").write_text("{}")
+    (folder / "draws").symlink_to("nowhere")
+    message = f"{folder}/draws: cannot be copied: [Errno 2] No such file or directory"
+    with contextlib.chdir(CHECKOUT), pytest.raises(UserError, match=re.escape(message)):
         text_of(files, tmp_path)
 
 

@@ -1,0 +1,51 @@
+"""Places that the system does not let a verb look at, read or write: one line that names the place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rs.cli.main import main
+
+
+def refused(arguments, capsys) -> str:
+    assert main(arguments) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["audit", "{}"],
+        ["import-log", "{}"],
+        ["compare", "{}", "{}"],
+        ["clean", "--study", "{}"],
+        ["slice", "{}", "--minutes", "1"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_place_at_which_the_system_lets_nobody_look_is_one_line(arguments, tmp_path, capsys):
+    place = tmp_path / (300 * "x")
+    line = refused([argument.format(place) for argument in arguments], capsys)
+    assert line.startswith(f"rs: {place}: cannot be read")
+    assert line.endswith(": File name too long\n")
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied", "a/b"), OSError(28, "No space left", b"a/b")]
+)
+def test_what_the_system_refuses_while_a_verb_runs_is_one_line(error, monkeypatch, capsys):
+    def refuse(_args):
+        raise error
+
+    monkeypatch.setattr("rs.cli.small_verbs.list_methods", refuse)
+    assert refused(["list"], capsys) == f"rs: a/b: cannot be read or written: {error.strerror}\n"
+
+
+def test_a_file_that_only_the_code_misses_is_no_bad_input(monkeypatch):
+    monkeypatch.setattr("rs.cli.small_verbs.list_methods", lambda _: Path("not there").read_text())
+    with pytest.raises(FileNotFoundError):
+        main(["list"])
