@@ -19,7 +19,7 @@ from rs.api.counts import label_array
 from rs.api.parameters import keywords, method_of, no_such, plain, radius_list
 from rs.api.smoothed import SmoothedClassifier, smooth
 from rs.api.user_model import without_advice
-from rs.api.voting import undisturbed
+from rs.api.voting import Ready, undisturbed
 from rs.errors import UserError, plural
 from rs.machine.devices import generator
 from rs.machine.progress import follow
@@ -28,6 +28,7 @@ from rs.methods.interfaces import MinimalAttack
 from rs.networks.differentiable import Differentiable, require_gradients
 from rs.settings import attacks as settings
 from rs.settings.labels import norm_text
+from rs.smoothing.noise import Noise
 from rs.smoothing.smoothed import Smoothed
 from rs.stages.judge import Judge
 from rs.stages.outcomes import Outcome, Target, outcomes
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
 
 SETTINGS = ("judge", "keep_broken", "radii", "seed")  # of a study's attack that have an effect here
 
-INSTEAD = "; attack it with square_linf, which takes no gradients"
+VERB = "attack"
+INSTEAD = (
+    "; attack it with square_linf, which takes no gradients, or by images made on a `source` that has them"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +109,7 @@ def attack(
     keep_broken: bool | None = None,
     seed: int | None = None,
     positions: ArrayLike | None = None,
+    source: SmoothedClassifier | None = None,
     progress: bool = True,
     **parameters: Any,
 ) -> Attacked:
@@ -113,37 +118,64 @@ def attack(
     Attacked images are projected onto the ball and the box and judged by the majority of `judge` fresh votes;
     `judge="base"` attacks and judges the classifier without noise. With `keep_broken`, an image that a
     smaller radius broke counts as broken at larger ones. `seed` is that of the attack's draws and of the
-    judge's, by default the classifier's. `parameters` are the attack's (`steps=40`). Raises UserError.
+    judge's, by default the classifier's. A transfer attack makes the images on another classifier, `source`,
+    under its noise and with its seed. `parameters` are the attack's (`steps=40`). Raises UserError.
     """
-    verb = "attack"
-    _refuse(verb, smoothed, labels)
+    made_on = smoothed if source is None else source
+    _refuse(labels, smoothed=smoothed, source=made_on)
     chosen = {"judge": judge, "keep_broken": keep_broken, "seed": smoothed.seed if seed is None else seed}
-    method = _method(verb, attack, radii, chosen, parameters)
+    method = _method(attack, radii, chosen, parameters)
     use, how = catalog.build_use("attacks", method), catalog.build("attacks", method)
-    x = inputs.image_tensor(images, verb)
-    at = inputs.position_list(positions, len(x), verb)
-    ready = smoothed._ready_for(x, verb)
-    units.warn(verb, units.of_radii(use.radii, x[0].numel(), how.norm), 2)
-    known = label_array(labels, len(x), ready.form.classes, f"{verb}: labels")
-    noise = catalog.build("noises", {"name": "none"}) if use.judge == "base" else ready.noise
+    x = inputs.image_tensor(images, VERB)
+    at = inputs.position_list(positions, len(x), VERB)
+    ready = smoothed._ready_for(x, VERB)
+    units.warn(VERB, units.of_radii(use.radii, x[0].numel(), how.norm), 2)
+    known = label_array(labels, len(x), ready.form.classes, f"{VERB}: labels")
+    seen = ready if source is None else source._ready_for(x, VERB)
+    _check_alike(seen, ready, (made_on.device, smoothed.device))
+    noise = None if source is None and use.judge == "base" else seen.noise
+    aim = _Aim(made_on, seen, noise, made_on.seed if seed is None else use.seed, ready, use)
     together = max(1, ready.form.batch // getattr(how, "samples", 1))
-    pieces = [range(len(x))[i : i + together] for i in range(0, len(x), together)]
-    heading = (f"{method['name']} on {smoothed.name}", f"batches of {together} images")
+    pieces = [list(range(len(x))[i : i + together]) for i in range(0, len(x), together)]
+    heading = (f"{method['name']} on {made_on.name}", f"batches of {together} images")
     ordered, found = sorted({0.0, *map(float, use.radii)}), []
-    with undisturbed(smoothed.device), without_advice(ready.audited.network):
-        seen = Differentiable(ready.audited, ready.form_settings, smoothed.device)
-        if how.access != "gradient-free":
-            require_gradients(seen, x[0].to(smoothed.device), smoothed.name, method["name"], INSTEAD)
+    with undisturbed(smoothed.device), without_advice(seen.audited.network):
+        network = aim.network(how, method["name"], x[0])
         for piece in follow(pieces, len(pieces), *heading) if progress else pieces:
-            part, places = x[list(piece)].to(smoothed.device), [at[i] for i in piece]
-            y = torch.from_numpy(known[list(piece)]).to(smoothed.device)
-            noisy = Smoothed(seen, noise, [generator(smoothed.device, use.seed, "attack", i) for i in places])
-            target = Target(noisy, part, y, places, Judge(ready.form, ready.noise, use))
+            target = aim.target(network, x[piece], known[piece], [at[i] for i in piece])
             found.append(_of_batch(how, target, ordered, use.keep_broken))
     attack_doubts.tell(how, heading[0], np.concatenate([stuck for *_, stuck in found]), ordered[-1], 2)
     attacked = _attacked(ordered, [f[0] for f in found], [f[1] for f in found], known, at, float(how.norm))
-    units.warn(verb, units.of_attacked(x, attacked.prediction[0], known, ready.form.classes), 2)
+    units.warn(VERB, units.of_attacked(x, attacked.prediction[0], known, ready.form.classes), 2)
     return attacked
+
+
+@dataclass(frozen=True)
+class _Aim:
+    """What images are made on, under which noise and with which seed; and what judges them."""
+
+    source: SmoothedClassifier
+    seen: Ready
+    noise: Noise | None
+    seed: int
+    judging: Ready
+    use: settings.AttackUse
+
+    def network(self, how: Any, needed_by: str, image: Tensor) -> Differentiable:
+        """The network on which images are made. Raises UserError where the attack needs gradients and it has
+        none at the image [C, H, W].
+        """
+        network = Differentiable(self.seen.audited, self.seen.form_settings, self.source.device)
+        if how.access != "gradient-free":
+            require_gradients(network, image.to(self.source.device), self.source.name, needed_by, INSTEAD)
+        return network
+
+    def target(self, network: Differentiable, x: Tensor, labels: np.ndarray, positions: list[int]) -> Target:
+        """The target of a batch of images [B, C, H, W]."""
+        device, noise = self.source.device, self.noise or catalog.build("noises", {"name": "none"})
+        smoothed = Smoothed(network, noise, [generator(device, self.seed, "attack", i) for i in positions])
+        judge = Judge(self.judging.form, self.judging.noise, self.use)
+        return Target(smoothed, x.to(device), torch.from_numpy(labels).to(device), positions, judge)
 
 
 def _of_batch(
@@ -161,18 +193,30 @@ def _of_batch(
     return [Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come], distortions, stuck
 
 
-def _refuse(verb: str, smoothed: SmoothedClassifier, labels: Any) -> None:
-    if not isinstance(smoothed, SmoothedClassifier):
-        advice = "give a smoothed classifier: rs.smooth(model, sigma=0.25)"
-        raise UserError(f"{verb}: smoothed: a {type(smoothed).__name__}; {advice}")
+def _refuse(labels: Any, **given: Any) -> None:
+    """Raises UserError for what is no smoothed classifier, for one with exact noise, and without labels."""
+    for argument, smoothed in given.items():
+        if not isinstance(smoothed, SmoothedClassifier):
+            advice = "give a smoothed classifier: rs.smooth(model, sigma=0.25)"
+            raise UserError(f"{VERB}: {argument}: a {type(smoothed).__name__}; {advice}")
+        if smoothed.noise.get("exact"):
+            problem = "exact noise: attacks move images off its grid; smooth without exact"
+            raise UserError(f"{VERB}: {argument}: {problem}")
     if labels is None:
-        raise UserError(f"{verb}: labels: an attack needs them: give one per image")
-    if smoothed.noise.get("exact"):
-        raise UserError(f"{verb}: exact noise: attacks move images off its grid; smooth without exact")
+        raise UserError(f"{VERB}: labels: an attack needs them: give one per image")
+
+
+def _check_alike(seen: Ready, ready: Ready, devices: tuple[torch.device, torch.device]) -> None:
+    """Raises UserError where images made on one classifier cannot be judged on the other."""
+    for made, judged, what in (
+        (*devices, "on {}"),
+        (seen.form.classes, ready.form.classes, "{} classes"),
+    ):
+        if made != judged:
+            raise UserError(f"{VERB}: source: {what.format(made)}; smoothed: {what.format(judged)}")
 
 
 def _method(
-    verb: str,
     attack: str | dict[str, Any],
     radii: Sequence[float],
     chosen: dict[str, Any],
@@ -181,16 +225,16 @@ def _method(
     """The attack as a study writes it; `chosen` are the other settings of its use (SETTINGS). Raises
     UserError for an attack that no study could state, and for keys that only a study has.
     """
-    method = method_of(attack, "attack", verb)
+    method = method_of(attack, "attack", VERB)
     if twice := [key for key in parameters if key in method]:
-        raise UserError(f"{verb}: {twice[0]}: given twice")
+        raise UserError(f"{VERB}: {twice[0]}: given twice")
     if own := [key for key in SETTINGS if key in method]:
-        raise UserError(f"{verb}: {own[0]}: give it as an argument, not beside the attack's name")
+        raise UserError(f"{VERB}: {own[0]}: give it as an argument, not beside the attack's name")
     method |= {key: plain(value) for key, value in parameters.items()}
     n = plain(chosen["judge"])
-    uses = {**chosen, "radii": radius_list(radii, verb), "judge": n if n == "base" else {"n": n}}
+    uses = {**chosen, "radii": radius_list(radii, VERB), "judge": n if n == "base" else {"n": n}}
     method |= {key: plain(value) for key, value in uses.items() if value is not None}
-    _check(verb, method)
+    _check(method)
     return method
 
 
@@ -217,17 +261,19 @@ def _attacked(
     )
 
 
-def _check(verb: str, method: dict[str, Any]) -> None:
+def _check(method: dict[str, Any]) -> None:
     """Raises UserError for an unknown attack, one that needs another run, and values out of range."""
-    known = [name for name in schema()["$defs"]["attacks"] if not is_transfer({"name": name})]  # of a run
+    named = schema()["$defs"]["attacks"]
+    known = [name for name in named if not is_transfer({"name": name})]
     if method["name"] not in known:
-        raise UserError(f"{verb}: {method['name']}: no such attack here; allowed: {', '.join(known)}")
+        advice = "name the attack, and give its `source`; " if method["name"] in named else ""
+        raise UserError(f"{VERB}: {method['name']}: no such attack here; {advice}allowed: {', '.join(known)}")
     facts = method_schema("attacks", method["name"])
     taken = {key: facts["properties"][key] for key in (*facts["x-parameters"], *SETTINGS)}
     if own := [key for key in method if key not in ("name", *taken)]:
         allowed = (*facts["x-parameters"], *keywords(attack))
-        raise no_such(verb, own[0], allowed, {"rs.smooth": keywords(smooth)})
+        raise no_such(VERB, own[0], allowed, {"rs.smooth": keywords(smooth)})
     here = {**facts, "properties": taken, "required": [key for key in facts["required"] if key in taken]}
     for error in Validator(here).iter_errors({key: v for key, v in method.items() if key != "name"}):
         path, message = explain(error)
-        raise UserError(f"{verb}: {dotted(path)}: {message}")
+        raise UserError(f"{VERB}: {dotted(path)}: {message}")
