@@ -4,6 +4,7 @@ and a study's tables on certified accuracy and average certified radius.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,15 @@ import numpy as np
 import pandas as pd
 
 from rs.errors import UserError, plural
-from rs.provenance.files import read_table
+from rs.provenance.files import ADVICE, read_table
+from rs.provenance.reading import is_number
 from rs.provenance.run_files import Rules, check_values
 from rs.settings.images import Subset
+from rs.settings.limits import MOST_IMAGES
+from rs.statistics.attainable import MOST
 from rs.study.certification_log import Log
 from rs.study.log_audit import Finding, Stated, named
+from rs.study.messages import short
 
 IMAGES = ("image", "label", "prediction", "radius")
 CURVE = ("certified_accuracy", "radius", "low", "high")
@@ -32,6 +37,7 @@ _EVERY: Rules = {"rigorous": _EITHER, "n": _WHOLE, "alpha": _NUMBER}
 _OF_IMAGES: Rules = {**dict.fromkeys(IMAGES[:3], _WHOLE), "radius": _NUMBER, **_EVERY}
 _OF_CURVE: Rules = {**dict.fromkeys(CURVE[:2], _NUMBER), "rigorous": _EITHER}
 _OF_AVERAGE: Rules = {"acr": _NUMBER, "rigorous": _EITHER}
+_OF_VOTES = {"n": (1, MOST), "alpha": (0, math.nextafter(1, 0))}  # the least and the largest
 _SOME: Rules = dict.fromkeys(("low", "high", "largest_radius"), _NUMBER)
 
 
@@ -98,9 +104,11 @@ def _of_images(name: str, rows: pd.DataFrame, provenance: dict[str, Any]) -> Sub
     least = -1 if "file" in rows else 0  # a folder of images may have no labels: -1
     bad = ~np.isfinite(rows["radius"]) | (rows["radius"] < 0)
     bad |= (rows["image"] < 0) | (rows["prediction"] < -1) | (rows["label"] < least)
+    for column, (low, most) in _OF_VOTES.items():
+        bad |= ~rows[column].between(low, most) if column in rows else False
     again, abstained = rows["image"].duplicated(), (rows["prediction"] == -1) & (rows["radius"] > 0)
     faults = {
-        "impossible-value": (bad, "a radius, prediction, label or image that cannot be"),
+        "impossible-value": (bad, "a radius, prediction, label, image, n or alpha that cannot be"),
         "image-again": (again, "stands there twice"),
         "abstention-with-radius": (abstained & ~bad, "abstains with a radius above 0"),
     }
@@ -117,27 +125,34 @@ def _of_images(name: str, rows: pd.DataFrame, provenance: dict[str, Any]) -> Sub
     log = Log(*columns, prediction == label, np.zeros(len(rows)))
     spec = provenance.get("spec")
     if isinstance(spec, dict) and {"test", "data_size"} <= spec.keys():
-        seen += _of_subset(columns[0], spec)
+        seen += _of_subset(name, columns[0], spec)
     like = str(next(iter(rows.get("certificate", ())), "import"))
     other = _other(rows, provenance)
     stated, network = Stated() if other else _stated(rows, provenance), str(provenance.get("model") or "")
     return Subject(name, log, tuple(seen), stated, like, other=other, network=network)
 
 
-def _of_subset(images: np.ndarray, spec: dict[str, Any]) -> Iterator[Finding]:
-    """Whether they are the test images that the file's settings name."""
-    positions = np.asarray(Subset(**spec["test"]).positions(spec["data_size"]))
-    if sorted(images) != list(positions):
-        problem = f"not the {plural(len(positions), 'image')} that its settings name"
+def _of_subset(name: str, images: np.ndarray, spec: dict[str, Any]) -> Iterator[Finding]:
+    """Whether they are the test images of the file's settings. Raises UserError where these name none."""
+    size, places = spec["data_size"], range(0)
+    with contextlib.suppress(TypeError, ValueError):
+        places = Subset(**spec["test"]).positions(size) if size <= MOST_IMAGES else places
+    if not places:
+        raise UserError(f"{name}: test {short(spec['test'])} of {short(size)} images names none; {ADVICE}")
+    if len(images) != len(places) or sorted(images) != list(places):
+        problem = f"not the {plural(len(places), 'image')} that its settings name"
         yield Finding("subset-as-the-whole", len(images), problem)
 
 
 def _stated(rows: pd.DataFrame, provenance: dict[str, Any]) -> Stated:
     """The file's statements for CERTIFY under Gaussian noise; empty where it does not name both."""
     noise, needed = _noise(provenance), {"certificate", "n", "alpha"}
+    sigma = noise.get("sigma")
     if noise.get("name") != "gaussian" or len(rows) == 0 or not needed <= {*rows}:
         return Stated()
-    return Stated(float(noise["sigma"]), int(rows["n"].iloc[0]), float(rows["alpha"].iloc[0]))
+    if not is_number(sigma) or not 0 < sigma < math.inf:
+        return Stated()
+    return Stated(float(sigma), int(rows["n"].iloc[0]), float(rows["alpha"].iloc[0]))
 
 
 def _noise(provenance: dict[str, Any]) -> dict[str, Any]:

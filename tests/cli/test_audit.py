@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -136,6 +137,41 @@ def test_what_a_file_says_it_is_no_certify_of_is_not_held_against_it(
         assert "radius-above-cap (1): " in audit(plain, *stated, code=2)
     several = certified(tmp_path / "several.parquet", "cohen", n=[100, 80, 60])
     assert "they are of votes that a rule stopped" in audit(several, *STATED)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("image", -1), ("n", 0), ("n", -(2**62)), ("n", 2**62), ("alpha", 1.0), ("alpha", 2.0), ("alpha", -0.1)],
+)
+def test_a_row_that_no_votes_give_is_a_finding(tmp_path, audit, column, value):
+    path = certified(tmp_path / "certified.parquet", "cohen", radii=(0.2, 0.4, 0.33), spec={"noise": NOISE})
+    edited(path, **{column: value})
+    out = audit(path, code=2)
+    assert "impossible-value (1): a radius, prediction, label, image, n or alpha that cannot be: image" in out
+    assert "radius-above-cap (1)" in out  # the other rows are looked at
+
+
+@pytest.mark.parametrize(
+    ("test", "size"),
+    [
+        ([1], 400),
+        ({"max": " "}, 400),
+        ({"skip": 0}, 400),
+        ({"every": 2}, 400),
+        ({}, "x"),
+        ({}, math.inf),
+        ({}, 0),
+    ],
+)
+def test_settings_that_name_no_images_are_one_line(tmp_path, audit, test, size):
+    path = certified(tmp_path / "certified.parquet", "cohen", spec={"test": test, "data_size": size})
+    assert f"{path}: cohen: test {json.dumps(test)} of " in audit(path, code=1)
+
+
+@pytest.mark.parametrize("sigma", [None, "x", 0, -1, math.nan])
+def test_radii_under_noise_without_a_level_wait_for_one(tmp_path, audit, sigma):
+    path = certified(tmp_path / "certified.parquet", "cohen", spec={"noise": {**NOISE, "sigma": sigma}})
+    assert "not checked: radii (give --sigma, --n, --alpha)" in audit(path)
 
 
 def test_a_folder_of_images_may_have_no_labels(tmp_path, audit):
