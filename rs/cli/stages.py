@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,12 +109,34 @@ def _is_current(job: Job) -> bool:
     return False
 
 
+def _texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _from(least: int) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: type(value) is int and value >= least, f"a whole number, {least} or more"
+
+
+# What a job states: whether a value fits, and which do. (pydantic takes longer to load than some jobs run.)
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "code": (lambda code: isinstance(code, str), "a text"),
+    "spec": (lambda spec: isinstance(spec, dict), "a mapping"),
+    "inputs": (lambda files: isinstance(files, dict), "a mapping"),
+    "outputs": (lambda files: isinstance(files, dict) and _texts(files.values()), "a mapping of texts"),
+    "methods": (lambda names: isinstance(names, list) and _texts(names), "a list of texts"),
+    "device": (lambda name: isinstance(name, str), "a text"),
+    "threads": _from(1),
+    "processes": _from(1),
+    "workers": _from(0),
+}
+
+
 def described(stage: str, text: str) -> dict[str, Any]:
     """A job as JSON states it. Raises UserError for another text."""
     job = parse_json(text, f"{stage}: --job is not JSON")
     if not isinstance(job, dict) or not {"spec", "code", "inputs", "outputs"} <= job.keys():
         raise UserError(f"{stage}: --job needs spec, code, inputs and outputs")
-    for key in ("spec", "inputs", "outputs"):
-        if not isinstance(job[key], dict):
-            raise UserError(f"{stage}: --job: {key} must be a mapping")
+    for key, (fits, allowed) in _FIELDS.items():
+        if key in job and not fits(job[key]):
+            raise UserError(f"{stage}: --job: {key} must be {allowed}")
     return job

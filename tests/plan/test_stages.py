@@ -105,6 +105,26 @@ def test_a_job_is_the_same_after_it_was_handed_over(plan):
         assert again.code == job.code
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("code", None, "a text"),
+        ("spec", [], "a mapping"),
+        ("outputs", {"manifest": 1}, "a mapping of texts"),
+        ("methods", 0.5, "a list of texts"),
+        ("methods", [None], "a list of texts"),
+        ("device", 0, "a text"),
+        ("threads", "1", "a whole number, 1 or more"),
+        ("processes", 0, "a whole number, 1 or more"),
+        ("workers", True, "a whole number, 0 or more"),
+    ],
+)
+def test_a_field_of_a_job_of_another_kind_is_one_line(capsys, key, value, allowed):
+    fields = {"spec": {}, "code": "", "inputs": {}, "outputs": {}, key: value}
+    assert main(["train", "--job", json.dumps(fields)]) == 1
+    assert capsys.readouterr().err == f"rs: train: --job: {key} must be {allowed}\n"
+
+
 def test_what_no_record_declares_is_one_line(plan, monkeypatch, capsys):
     with pytest.raises(UserError, match=r"^no stage 'trian' \(did you mean train\?\); stages: data, train, "):
         execute("trian", {})
