@@ -147,7 +147,7 @@ def _of_subset(name: str, images: np.ndarray, spec: dict[str, Any]) -> Iterator[
 def _stated(rows: pd.DataFrame, provenance: dict[str, Any]) -> Stated:
     """The file's statements for CERTIFY under Gaussian noise; empty where it does not name both."""
     noise, needed = _noise(provenance), {"certificate", "n", "alpha"}
-    sigma = noise.get("sigma")
+    sigma: Any = noise.get("sigma")
     if noise.get("name") != "gaussian" or len(rows) == 0 or not needed <= {*rows}:
         return Stated()
     if not is_number(sigma) or not 0 < sigma < math.inf:
