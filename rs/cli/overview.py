@@ -18,7 +18,7 @@ from rs.provenance import accepted_code
 from rs.provenance.files import PART, read_json, read_table
 from rs.provenance.run_files import DIVERGED
 from rs.report.guessing import of_imports
-from rs.report.html_table import down, up
+from rs.report.html_table import bound, down, up
 from rs.report.names import MEASURES, norm_name
 from rs.report.verdict_words import verdict_words
 from rs.study.tracking_place import without_password
@@ -41,23 +41,25 @@ def with_seeds(tables: Path, name: str) -> tuple[pd.DataFrame, list[str]]:
 
 
 def certified_accuracy_text(tables: Path) -> str:
-    """Certified accuracy at the report radii and ACR, floored to three digits; a row per certificate."""
+    """Certified accuracy at the report radii and ACR, floored to three digits, with ≥ before a lower bound; a
+    row per certificate.
+    """
     accuracy, named = with_seeds(tables, "certified_accuracy")
     if accuracy.empty:
         return "no certificate in this study"
     acr, _ = with_seeds(tables, "average_certified_radius")
+    accuracy["shown"], acr["shown"] = _shown(accuracy, "certified_accuracy"), _shown(acr, "acr")
     keys = [*named, "smoothing", "certificate", *(c for c in ("alpha", "n") if accuracy[c].nunique() > 1)]
     tables_by_norm = []
     for norm in accuracy["norm"].unique().tolist():
         wide = accuracy[accuracy["norm"] == norm].pivot_table(
-            index=[*keys, "run"], columns="radius", values="certified_accuracy", sort=False
+            index=[*keys, "run"], columns="radius", values="shown", aggfunc="first", sort=False
         )
         wide.columns = [f"r={r:g}" for r in wide.columns]
-        wide["ACR"] = acr[acr["norm"] == norm].set_index([*keys, "run"])["acr"]
-        wide = wide.map(lambda value: float(down(value)))
+        wide["ACR"] = acr[acr["norm"] == norm].set_index([*keys, "run"])["shown"]
         head = f"{norm_name(float(norm))} radius\n" if accuracy["norm"].nunique() > 1 else ""
         shown = wide.reset_index("run", drop=True).reset_index()
-        tables_by_norm.append(head + shown.to_string(index=False, float_format="%.3f"))
+        tables_by_norm.append(head + shown.to_string(index=False, float_format="{:g}".format))
     first = accuracy.iloc[0]
     notes = f"certified accuracy on {plural(first['images'], 'image')}"
     notes += "".join(f", {c} = {first[c]:g}" for c in ("n", "alpha") if c not in keys)
@@ -68,6 +70,10 @@ def certified_accuracy_text(tables: Path) -> str:
     if estimates:
         notes += f"; estimates, not certificates: {', '.join(sorted(estimates))}"
     return "\n\n".join(tables_by_norm) + "\n" + notes
+
+
+def _shown(rows: pd.DataFrame, column: str) -> list[str]:
+    return [bound(row) + down(row[column]) for row in rows.to_dict("records")]
 
 
 def published_text(tables: Path, measured_only: bool = False) -> str:
@@ -87,8 +93,8 @@ def published_text(tables: Path, measured_only: bool = False) -> str:
             name = MEASURES.get(row["metric"]) or f"r={row['radius']:g}"
             outcome = verdict_words(row)
             if pd.notna(row["reproduced"]):
-                bound = "" if pd.isna(row["low"]) else f" [{down(row['low'])}, {up(row['high'])}]"
-                outcome = f"reproduced {down(row['reproduced'])}{bound}  {outcome}"
+                ends = "" if pd.isna(row["low"]) else f" [{down(row['low'])}, {up(row['high'])}]"
+                outcome = f"reproduced {bound(row)}{down(row['reproduced'])}{ends}  {outcome}"
             lines.append(f"  {name:<7} published {row['printed']:<6} {outcome}")
     lines += [f"\npublished numbers without a measurement: {absent.sum()}"] if absent.any() else []
     return "\n".join(lines)

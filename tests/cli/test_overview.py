@@ -34,6 +34,23 @@ def test_text_floors_and_names_estimates(tmp_path):
     assert "estimates, not certificates: c" in text
 
 
+def test_text_marks_lower_bounds_and_shows_every_alpha(tmp_path):
+    row = {"run": "r", "label": "a", "smoothing": "gaussian sigma=1", "images": 3, "n": 5, "norm": 2.0}
+    row |= {"rigorous": True}
+    accuracies, averages = [], []
+    for certificate, alpha, stopped in (("cohen", 0.001, True), ("other", 0.0001, False)):
+        claim = row | {"certificate": certificate, "alpha": alpha}
+        averages.append(claim | {"acr": 0.3, "lower_bound": stopped})
+        for r, decided in ((0.25, True), (0.5, False)):
+            shown = {"radius": r, "certified_accuracy": 0.5, "lower_bound": stopped and not decided}
+            accuracies.append(claim | shown)
+    for name, rows in (("certified_accuracy", accuracies), ("average_certified_radius", averages)):
+        write_table(tmp_path / f"{name}.parquet", pa.Table.from_pylist(rows), {})
+    _, stopped, whole, _ = (line.split() for line in certified_accuracy_text(tmp_path).splitlines())
+    assert stopped[-6:] == ["0.001", "0.500", "≥", "0.500", "≥", "0.300"]
+    assert whole[-4:] == ["0.0001", "0.500", "0.500", "0.300"]
+
+
 def test_seeds_of_one_label_are_told_apart(monkeypatch, tmp_path, plan_of, tiny):
     monkeypatch.chdir(tmp_path)
     tiny["seeds"] = [0, 3]
