@@ -7,7 +7,6 @@ them.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
@@ -50,7 +49,10 @@ def parquet(place: Path, split: str | None) -> Pictures | None:
         if _columns(str(file), other.schema_arrow) != (image, label):
             columns = f"{some(other.schema_arrow.names)}; {files[0]} has {some(schema.names)}"
             raise UserError(f"{file}: other columns than in the files before: {columns}")
-    names = _named(str(files[0]), (schema.metadata or {}).get(b"huggingface"), label)
+    names: tuple[str, ...] = ()
+    if label and (held := (schema.metadata or {}).get(b"huggingface")) is not None:
+        described = parse_json(held, f"{files[0]}: metadata: not JSON")
+        names = _named(str(files[0]), described, "info", "features", label, "names")
     labels = [y for f in opened for y in f.read([label]).column(0).to_pylist()] if label else None
     rows = _Rows(sizes, lambda k: groups[k][0].read_row_group(groups[k][1], columns=[image]).column(0))
     return _pictures(place, rows, labels, names)
@@ -81,9 +83,8 @@ def saved(place: Path, split: str | None) -> Pictures | None:
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{place}: not a complete Arrow file ({_line(error)})") from error
     image, label = _columns(str(place), table.schema)
-    named = json.dumps({"info": {"features": _json(info).get("features")}}).encode()
     column, labels = table.column(image), table.column(label).to_pylist() if label else None
-    names = _named(str(info), named, label)
+    names = _named(str(info), _json(info), "features", label, "names") if label else ()
     return _pictures(place, _Rows([len(column)], lambda _: column), labels, names)
 
 
@@ -149,19 +150,16 @@ def _columns(place: str, schema: pa.Schema) -> tuple[str, str | None]:
     return images[0], next(iter(whole), None)
 
 
-def _named(place: str, metadata: bytes | None, label: str | None) -> tuple[str, ...]:
-    """The names of the classes in the `datasets` library's metadata."""
-    if metadata is None or label is None:
-        return ()
-    where, node = f"{place}: features", parse_json(metadata, f"{place}: metadata: not JSON")
-    for key in ("info", "features", label, "names"):
+def _named(place: str, node: Any, *path: str) -> tuple[str, ...]:
+    """The names of the classes at this path of keys in the `datasets` library's description of a data set."""
+    for key in path:
         if node is None:
             return ()
         if not isinstance(node, dict):
-            raise UserError(f"{where}: a {type(node).__name__}; must be an object with {key}")
+            raise UserError(f"{place}: features: a {type(node).__name__}; must be an object with {key}")
         node = node.get(key)
     if node is not None and not isinstance(node, list):
-        raise UserError(f"{where}: names of {label}: must be a list")
+        raise UserError(f"{place}: features: {path[-1]} of {path[-2]}: must be a list")
     return tuple(map(str, node or ()))
 
 
