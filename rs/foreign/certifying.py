@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +221,7 @@ class _Work:
         identity = {
             "model": self.model.title,
             **self.model.provenance,
-            "preprocessing": self.model.preprocessing.as_json(),
+            "preprocessing": asdict(self.model.preprocessing),
             "noise": self.settings.noise,
             "seed": self.settings.seed,
             "number of images": len(self.pictures),
@@ -277,10 +276,10 @@ class _Work:
         drawn = f"{number}, {self.cost.rate:.3g} votes/s here"
         tell("predicted", f"{cost.in_words(price)} ({drawn}{', goes on' * (left < total)})")
         try:
-            blocks, votes = self._blocks(missing, kept, digests), Counter[str]()
-            done, so_far = total - left, lambda: votes["drawn"]
-            for block in follow(blocks, total, VERB, "blocks", done, so_far):
-                votes["drawn"] += block.votes
+            blocks = self._blocks(missing, kept, digests)
+            votes, so_far = 0, lambda: votes
+            for block in follow(blocks, total, VERB, "blocks", total - left, so_far):
+                votes += block.votes
         finally:
             kept.write()
 

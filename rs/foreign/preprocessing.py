@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -115,9 +115,6 @@ class Preprocessing:
     def in_units(self, values: np.ndarray) -> list[float]:
         """Values [C] in [0, 1], in the units of the network's input."""
         return [float((v - m) / s) for v, m, s in zip(values, self.mean, self.std, strict=True)]
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)

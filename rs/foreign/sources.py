@@ -12,7 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from rs.networks.transformations import one_line
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# source -> module with `load(asked) -> Foreign`, and the packages that it needs
+# source -> module with `load(request) -> Foreign`, and the packages that it needs
 SOURCES: dict[str, tuple[str, tuple[str, ...]]] = {
     "torchvision": ("rs.foreign.torchvision_source", ()),
     "timm": ("rs.foreign.timm_source", ("timm",)),
@@ -118,7 +118,7 @@ def load(request: Request, stated: Stated) -> Foreign:
         raise request.fault(problem)
     preprocessing = stated.over(model.preprocessing)
     theirs = model.theirs if preprocessing == model.preprocessing else None
-    return Foreign(**{**vars(model), "preprocessing": preprocessing, "theirs": theirs})
+    return replace(model, preprocessing=preprocessing, theirs=theirs)
 
 
 def need(request: Request, packages: Sequence[str]) -> None:
