@@ -35,7 +35,6 @@ from rs.methods import catalog, claims
 from rs.networks.images import as_float
 from rs.provenance.code import code_digest
 from rs.provenance.files import provenance, write_json, write_table
-from rs.settings.certificates import CertificateUse
 from rs.settings.sampling import Sampling
 from rs.stages.shared_batches import Ballot, cast
 from rs.statistics.draws import Draws, Votes
@@ -53,8 +52,8 @@ CHOICES = "choices.json"
 
 @dataclass(frozen=True)
 class Settings:
-    """The user's settings. `noise` and `certificate` are checked (rs.methods.claims); `budget` is in seconds;
-    `labelled`: look for labels beside the images.
+    """The user's settings, whose defaults are those of the options (rs.cli). `noise` and `certificate` are
+    checked (rs.methods.claims); `budget` is in seconds; `labelled`: look for labels beside the images.
     """
 
     model: sources.Request
@@ -63,18 +62,18 @@ class Settings:
     out: Path
     noise: dict[str, Any]
     certificate: dict[str, Any]
-    alpha: float = CertificateUse.alpha
-    n0: int = Sampling.n0
-    n: int | None = None
-    images: int | None = None
-    budget: float | None = None
-    split: str | None = None
-    labelled: bool = True
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "float32"
-    batch: int | None = None
-    allow: tuple[str, ...] = ()
+    alpha: float
+    n0: int
+    n: int | None
+    images: int | None
+    budget: float | None
+    split: str | None
+    labelled: bool
+    seed: int
+    device: str
+    precision: str
+    batch: int | None
+    allow: tuple[str, ...]
 
 
 Tell = Callable[[str, str], None]  # a fact: its name and its text
