@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +29,6 @@ _QUESTIONS = {
     "weaker access: gradient-free": "white-box is at least as strong as gradient-free",
     "certificate": "certified predictions stay within their radius",
 }
-
-
-@dataclass
-class Folded(Table):
-    """A table that the page folds behind a summary; with `opened` it is open at first."""
-
-    summary: str = ""
-    opened: bool = False
 
 
 def judge_name(judge: Any) -> str:
@@ -99,7 +90,7 @@ def checks_section(tables: Path, seeds: Mapping[str, Any]) -> Section:
     heads = [("label", "text"), ("smoothing noise", "text")] + [("seed", "number")] * bool(seeds)
     heads += [("check", "text"), ("attack", "text"), ("against", "text"), ("radius", "number")]
     heads += [("images", "number"), ("measured", "number"), ("at most", "number"), ("p", "number")]
-    table = Folded([*heads, ("verdict", "text")], [])
+    table = Table([*heads, ("verdict", "text")], [])
     ranks = {"fails": 0, NOT_CHECKED: 1}
     order = frame.assign(rank=frame["verdict"].map(ranks).fillna(2)).sort_values("rank", kind="stable")
     for row in order.to_dict("records"):

@@ -51,6 +51,8 @@ class Table:
     rows: list[list[Cell]]
     note: str = ""
     title: str = ""
+    summary: str = ""  # a study's page folds the table behind it
+    opened: bool = False  # a folded table is open at first
 
 
 @dataclass
