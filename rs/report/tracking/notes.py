@@ -43,46 +43,41 @@ class Ids:
         return self.run(self.study, f"/artifacts/{PAGE}")
 
 
-class Notes:
-    """The descriptions of a study's records."""
+def of_run(record: Record, ids: Ids, verdicts: Verdicts) -> str:
+    """The text of a run, a log, or a group of seeds."""
+    parts = [f"[Page of the study]({ids.page()})"]
+    if record.parent:
+        parts[0] += f" · [mean over seeds]({ids.run(record.parent)})"
+    if record.key in ids.models:
+        parts[0] += f" · [network]({ids.model(record.key)})"
+    if record.kind == "log":
+        parts.append("Read from a certification log of somebody else; nothing was run here.")
+    if record.kind == "seeds":
+        parts.append("Means over seeds; `over_seeds/..._std` is their standard deviation.")
+    parts += _certified(record)
+    parts += _attacked(record)
+    parts += verdicts.published(record.params.get("label", ""))
+    if record.provenance:
+        parts.append(_provenance(record.provenance))
+    if record.network:
+        parts += _network(record, ids)
+    return "\n\n".join(parts)
 
-    def __init__(self, verdicts: Verdicts) -> None:
-        self.verdicts = verdicts
 
-    def run(self, record: Record, ids: Ids) -> str:
-        """The text of a run, a log, or a group of seeds."""
-        parts = [f"[Page of the study]({ids.page()})"]
-        if record.parent:
-            parts[0] += f" · [mean over seeds]({ids.run(record.parent)})"
-        if record.key in ids.models:
-            parts[0] += f" · [network]({ids.model(record.key)})"
-        if record.kind == "log":
-            parts.append("Read from a certification log of somebody else; nothing was run here.")
-        if record.kind == "seeds":
-            parts.append("Means over seeds; `over_seeds/..._std` is their standard deviation.")
-        parts += _certified(record)
-        parts += _attacked(record)
-        parts += self.verdicts.published(record.params.get("label", ""))
-        if record.provenance:
-            parts.append(_provenance(record.provenance))
-        if record.network:
-            parts += _network(record, ids)
-        return "\n\n".join(parts)
-
-    def study(self, description: str, records: list[Record], ids: Ids) -> str:
-        """The text of the study's own run, and of the experiment."""
-        parts = [description] if description else []
-        parts.append(f"[Page with figures and tables]({ids.page()})")
-        parts += self.verdicts.summary()
-        parts += self.verdicts.claims()
-        listed = [f"[{r.name}]({ids.run(r.key)})" for r in records if not r.parent]
-        if listed:
-            parts.append("Runs: " + " · ".join(listed))
-        parts.append(
-            "Metrics with a radius in their name have one value each; curves over the radius are under "
-            "`curve/`, with the radius times 1,000 or 1,000,000 as the step. An `estimate` is no certificate."
-        )
-        return "\n\n".join(parts)
+def of_study(description: str, records: list[Record], ids: Ids, verdicts: Verdicts) -> str:
+    """The text of the study's own run, and of the experiment."""
+    parts = [description] if description else []
+    parts.append(f"[Page with figures and tables]({ids.page()})")
+    parts += verdicts.summary()
+    parts += verdicts.claims()
+    listed = [f"[{r.name}]({ids.run(r.key)})" for r in records if not r.parent]
+    if listed:
+        parts.append("Runs: " + " · ".join(listed))
+    parts.append(
+        "Metrics with a radius in their name have one value each; curves over the radius are under "
+        "`curve/`, with the radius times 1,000 or 1,000,000 as the step. An `estimate` is no certificate."
+    )
+    return "\n\n".join(parts)
 
 
 def _certified(record: Record) -> list[str]:

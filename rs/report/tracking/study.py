@@ -15,8 +15,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rs.report.tracking import view
-from rs.report.tracking.notes import Ids, Notes
+from rs.report.tracking import notes, view
+from rs.report.tracking.notes import Ids
 from rs.report.tracking.present import Present, present_models, present_runs
 from rs.report.tracking.records import Record, records
 from rs.report.tracking.sources import Sources
@@ -42,7 +42,6 @@ def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None
     own = Record(f"study {study}", study, "study", artifacts=dict(sources.artifacts))
     entries = records(tables, sources)
     verdicts = Verdicts(tables)
-    notes = Notes(verdicts)
     with open_store(uri) as client:
         experiment = experiment_of(client, uri, study)
         runs, written = _settle(client, uri, experiment, [own, *entries])
@@ -52,11 +51,11 @@ def log_study(study: str, tables: Path, uri: str, sources: Sources | None = None
             {key: run.tags[MODEL] for key, run in runs.items() if MODEL in run.tags},
             own.key,
         )
-        note = notes.study(sources.description, entries, ids)
+        note = notes.of_study(sources.description, entries, ids, verdicts)
         changed = []
         for record in [*entries, own]:
             tags = verdicts.tags() if record is own else verdicts.tags(record.params.get("label", ""))
-            text = note if record is own else notes.run(record, ids)
+            text = note if record is own else notes.of_run(record, ids, verdicts)
             run = runs[record.key]
             mended = mend(client, run, record.name, _tags(record, ids) | tags, text)
             if upload(client, uri, run, record.artifacts) or mended:
