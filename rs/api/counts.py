@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,15 +70,13 @@ class Counts:
 
 
 def counts_of(
-    votes: Counts | tuple[ArrayLike, ArrayLike],
+    votes: tuple[ArrayLike, ArrayLike],
     verb: str,
     noise: dict[str, Any],
     dimension: int,
     uniform: ArrayLike | None,
 ) -> Counts:
-    """Checks `Counts`, or a pair of selection and estimation votes, each [N, classes] or [classes]."""
-    if isinstance(votes, Counts):
-        return votes
+    """Checks a pair of selection and estimation votes, each [N, classes] or [classes]."""
     if not isinstance(votes, tuple | list) or len(votes) != 2:
         raise UserError(f"{verb}: counts: give (selection, estimation), two arrays of votes, or rs.Counts")
     pair = [
@@ -96,7 +93,7 @@ def counts_of(
     return Counts(draws, noise)
 
 
-def vote_array(votes: ArrayLike | Mapping[int, int], where: str) -> np.ndarray:
+def vote_array(votes: ArrayLike, where: str) -> np.ndarray:
     """int64 [N, classes] of integers from 0. Raises UserError for anything else."""
     counts = np.atleast_2d(array_of(votes, where, "each image has one count per class"))
     if counts.dtype.kind not in "iu" or counts.ndim != 2:
