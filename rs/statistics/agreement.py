@@ -34,7 +34,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from rs.statistics import attainable
 from rs.statistics.intervals import wilson_interval
 
 FEWEST_SEEDS = 3  # with fewer the spread between trainings is unknown
@@ -166,8 +165,3 @@ def both_decide(found: Difference, margin: float) -> bool:
 def _target(found: Difference, margin: float) -> float:
     """The half-width at which the observed difference is decided one way or the other."""
     return max(margin - abs(found.value), abs(found.value))
-
-
-def largest_certified(sigma: float, n: int, alpha: float) -> float:
-    """The radius that n unanimous votes certify under Gaussian noise (Cohen et al.)."""
-    return sigma * attainable.largest(n, alpha)

@@ -13,9 +13,9 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 
 from rs.study.study import Study
+from rs.tables.largest_claims import largest_claim
 from rs.tables.measured import Measured
 from rs.tables.printed import ACCURACIES, Number
-from rs.tables.votes import largest_claim
 
 Found = Mapping[str, Measured]  # of one number, by the run's label
 

@@ -20,12 +20,12 @@ from rs.study.published import address_of
 from rs.study.schema import data_facts, defaults, method_schema
 from rs.study.study import Run, Study
 from rs.tables.best_of import best_runs
+from rs.tables.largest_claims import largest_claims
 from rs.tables.measured import Measured, mean_of, places, rows_of_run
 from rs.tables.printed import ACCURACIES, METRICS, Number, numbers_of
 from rs.tables.stored import Stored
 from rs.tables.table import Row, Table
 from rs.tables.verdict import PrintedNumber, judge
-from rs.tables.votes import largest_claims
 
 COLUMNS = (
     *("address", "paper", "table", "label", "smoothing_level", "metric", "radius", "printed", "published"),

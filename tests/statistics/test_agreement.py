@@ -15,12 +15,12 @@ from rs.statistics.agreement import (
     Side,
     difference,
     images_to_decide,
-    largest_certified,
     printed_accuracy,
     printed_like,
     seeds_of,
     seeds_to_decide,
 )
+from rs.statistics.attainable import largest
 from rs.statistics.bounds import clopper_pearson_lower
 from rs.statistics.intervals import wilson_interval
 
@@ -114,5 +114,5 @@ def test_images_are_not_asked_for_what_the_seeds_leave_open() -> None:
 
 def test_unanimous_votes_certify_this_much() -> None:
     bound = float(clopper_pearson_lower(100_000, 100_000, 0.001))
-    assert largest_certified(0.5, 100_000, 0.001) == pytest.approx(0.5 * stats.norm.ppf(bound), abs=1e-6)
-    assert largest_certified(1.0, 100_000, 0.001) == pytest.approx(3.811, abs=5e-4)
+    assert largest(100_000, 0.001) == pytest.approx(stats.norm.ppf(bound), abs=2e-6)
+    assert largest(100_000, 0.001) == pytest.approx(3.811, abs=5e-4)

@@ -9,7 +9,7 @@ import pytest
 from rs.settings.spending import spending, wrong_spends
 from rs.study.feasibility import least_votes
 from rs.study.schema import at_most_unanimous
-from rs.tables.votes import largest_claims
+from rs.tables.largest_claims import largest_claims
 
 LAPLACE, GAUSSIAN = {"name": "laplace", "scale": 0.5}, {"name": "gaussian", "sigma": 0.5}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rs.settings.certificates import CertificateUse, is_for
 from rs.settings.labels import certificate_label
-from rs.statistics.agreement import largest_certified
+from rs.statistics import attainable
 from rs.study.schema import at_most_unanimous, noise_level
 from rs.study.study import Study
 
@@ -15,19 +15,24 @@ def largest_claims(
     study: Study, label: str, certificate: str, settings: dict[str, Any]
 ) -> tuple[float, float] | None:
     """The largest radius that the run's votes can certify, and the paper's with its `settings`. None
-    where unanimous votes do not bound them (`capped`), or where the paper's number of votes is unknown.
+    where unanimous votes do not bound them, or where the paper's number of votes is unknown.
     """
     votes = settings.get("sampling", {}).get("n"), settings.get("certificate", {}).get("alpha")
     claim = _claim(study, label, certificate)
     if None in votes or claim is None:
         return None
-    return largest_certified(*claim), largest_certified(claim[0], *votes)
+    return _largest(*claim), _largest(claim[0], *votes)
 
 
 def largest_claim(study: Study, label: str, certificate: str) -> float | None:
     """The largest radius that the run's votes can certify; None where unanimous votes do not bound it."""
     claim = _claim(study, label, certificate)
-    return None if claim is None else largest_certified(*claim)
+    return None if claim is None else _largest(*claim)
+
+
+def _largest(sigma: float, n: int, alpha: float) -> float:
+    """The radius that n unanimous votes certify under Gaussian noise (Cohen et al.)."""
+    return sigma * attainable.largest(n, alpha)
 
 
 def _claim(study: Study, label: str, certificate: str) -> tuple[float, int, float] | None:
