@@ -14,11 +14,11 @@ from rs.statistics.intervals import equal_values_interval, wilson_interval
 from rs.study.paper_settings import Instrument
 from rs.tables.table import Row
 
-ACCURACIES = ("certified_accuracy", "accuracy")  # columns
-AVERAGES = ("acr", "loss", "rho")  # columns: none is below 0, where a table cuts their intervals
+_ACCURACIES = ("certified_accuracy", "accuracy")  # columns
+_AVERAGES = ("acr", "loss", "rho")  # columns: none is below 0, where a table cuts their intervals
 _CAPS = {"acr": "largest_radius", "loss": "loss_bound"}  # column -> the column with its maximum
 TABLED = 0.95  # confidence of the intervals of tables
-_OWN = (*ACCURACIES, "acr", "loss", "low", "high")  # columns whose interval is a table's `low` and `high`
+_OWN = (*_ACCURACIES, "acr", "loss", "low", "high")  # columns whose interval is a table's `low` and `high`
 Tables = Mapping[str, Sequence[Row]]
 
 
@@ -106,16 +106,16 @@ def _side(row: Row, column: str, confidence: float) -> tuple[float, float, float
     Without any of these, the ends equal the value.
     """
     value, images = float(row[column]), row.get("images")
-    if column in ACCURACIES and images:
+    if column in _ACCURACIES and images:
         factor = float(row.get("factor") or 1.0)
         low, high = wilson_interval(min(value / factor, 1.0) * images, images, confidence)
         return value, factor * float(low), factor * float(high)
     degrees = images - 1 if images and images > 1 else math.inf
     if row.get(f"{column}_se") is not None:
         least, most = _possible([row], column)
-        if column in AVERAGES and images and row[f"{column}_se"] == 0 and math.isfinite(most):
+        if column in _AVERAGES and images and row[f"{column}_se"] == 0 and math.isfinite(most):
             return value, *equal_values_interval(value, images, confidence, least, most)
-        degrees = degrees if column in AVERAGES else math.inf
+        degrees = degrees if column in _AVERAGES else math.inf
         quantile = float(special.stdtrit(degrees, 0.5 + confidence / 2))
         half = quantile * float(row[f"{column}_se"])
         return value, value - half, value + half
@@ -133,16 +133,16 @@ def _possible(rows: Sequence[Row], column: str) -> tuple[float, float]:
     """The range of a number, to which its table cuts the interval; for an accuracy, up to the share of the
     images that its certificate covers. A `loss_bound` does not limit an estimate above it.
     """
-    if column in ACCURACIES:
+    if column in _ACCURACIES:
         return 0.0, float(rows[0].get("factor") or 1.0)
     caps = [row.get(_CAPS.get(column, ""), math.nan) for row in rows]
     known = all(cap is not None and row[column] <= cap for row, cap in zip(rows, caps, strict=True))
-    return 0.0 if column in AVERAGES else -math.inf, max(map(float, caps)) if known else math.inf
+    return 0.0 if column in _AVERAGES else -math.inf, max(map(float, caps)) if known else math.inf
 
 
 def _most_of_an_image(row: Row, column: str) -> float:
     """By how much one image may change the sum over all; 0 where unknown."""
-    if column in ACCURACIES:
+    if column in _ACCURACIES:
         return 1.0
     largest = row.get("largest_radius") if column == "acr" else None
     return 0.0 if largest is None or math.isnan(largest) else float(largest)
