@@ -1,4 +1,4 @@
-"""What an attack did not break because it saw no way, not because there is none: a warning.
+"""A warning of images that an attack did not break because its gradients vanished or its search failed.
 
 An attack that follows gradients says nothing where they are 0, as of rounding or of a softmax that is sure. A
 random start moves the image all the same, so the gradients themselves are looked at, where the attack ended.
@@ -23,9 +23,9 @@ ADVICE = "what it did not break may break; attack with square_linf, which takes 
 CAUSE = "as of rounding or of a softmax that is sure"
 
 
-def unled(how: Any, target: Target, last: Outcome) -> np.ndarray:
+def stuck_images(how: Any, target: Target, last: Outcome) -> np.ndarray:
     """bool [B]: the images that the judge calls right in the outcome at the largest radius (any distance, for
-    a minimal attack), and to which the attack saw no way.
+    a minimal attack), and where the attack had no gradient to follow or found nothing.
     """
     right = ~last.broken(target.y)
     if how.access == "gradient-free" or last.radius == 0 or not bool(right.any()):

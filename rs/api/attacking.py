@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -182,15 +182,15 @@ def _of_batch(
     how: Any, target: Target, radii: list[float], keep_broken: bool | None
 ) -> tuple[list[Outcome], list[np.ndarray], np.ndarray]:
     """Of B images: the outcome at each radius, on the CPU; the distortions float64 [B] there; and bool [B]
-    where the attack saw no way (rs.api.attack_doubts).
+    where the attack was stuck (rs.api.attack_doubts).
     """
     keep = getattr(how, "keeps_broken", False) if keep_broken is None else keep_broken
     minimal = isinstance(how, MinimalAttack) and radii[-1] > 0
     # a minimal attack's one search is for any distance
-    come = outcomes(how, target, [*radii, math.inf] if minimal else radii, keep)
-    stuck, come = attack_doubts.unled(how, target, come[-1]), come[: len(radii)]
-    distortions = [np.array([row["distortion"] for row in o.rows(target, how.norm)]) for o in come]
-    return [Outcome(o.radius, o.images.cpu(), o.steps, o.votes) for o in come], distortions, stuck
+    found = outcomes(how, target, [*radii, math.inf] if minimal else radii, keep)
+    stuck, found = attack_doubts.stuck_images(how, target, found[-1]), found[: len(radii)]
+    distortions = [np.array([row["distortion"] for row in o.rows(target, how.norm)]) for o in found]
+    return [replace(o, images=o.images.cpu()) for o in found], distortions, stuck
 
 
 def _refuse(labels: Any, **given: Any) -> None:

@@ -221,7 +221,7 @@ class SmoothedClassifier:
         return predicted(votes.counts, alpha)
 
     def _certified(self, verb: str, draws: Draws, certificate: dict[str, Any], alpha: float) -> Certification:
-        """The certification, after warnings of what it shows of slips."""
+        """The certification, after a warning of each mistake that it suggests (rs.api.units)."""
         found = certification(verb, Counts(draws, self.noise), certificate, alpha)
         units.warn(verb, units.of_claims(found), 3)
         return found

@@ -1,4 +1,4 @@
-"""Images, labels, noise and radii that are possible and hardly meant, mostly slips of units: a warning each.
+"""Warnings of images, labels, noise and radii that are allowed but probably mistakes, mostly of units.
 
 Images of `import rs` lie in [0, 1]; what lies outside is refused (rs.api.inputs). So their box has the width
 1, and the diameter d^(1/p) in l_p. Not warned of: normalised images, which are refused before; few images
