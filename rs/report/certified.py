@@ -121,6 +121,8 @@ def certified_section(
             " Bold: certifies more than every other run under the same noise and certificate, image by "
             "image, beyond the noise of the test images."
         )
+    if _stopped(frame):
+        section.lead += " Where votes were stopped, a curve is a lower bound between the requested radii."
     for norm, part in [] if frame.empty else list(frame.groupby("norm", sort=False)):
         note, extra = constants(part, _CLAIM)
         shared, varying = once(part, keys)
@@ -148,9 +150,12 @@ def _acr(row: Any) -> Cell:
     return Cell(bound(row) + down(row["acr"]), float(row["acr"]), under=interval(row["low"], row["high"]))
 
 
+def _stopped(frame: pd.DataFrame) -> bool:
+    return "stopping" in frame and bool(frame["stopping"].notna().any())
+
+
 def _noted(note: str, frame: pd.DataFrame) -> str:
-    stopped = "stopping" in frame and frame["stopping"].notna().any()
-    return f"{note} · {_BOUND}" if stopped else note
+    return f"{note} · {_BOUND}" if _stopped(frame) else note
 
 
 def _over_seeds(over: pd.DataFrame, acr: pd.DataFrame, radii: Sequence[float] | None) -> Table:

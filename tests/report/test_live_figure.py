@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import study_tables
 
+from rs.report.certified import certified_section
 from rs.report.curves import curves
 from rs.tables.noise import smoothed_with
 from rs.tables.published import COLUMNS
@@ -54,3 +55,12 @@ def test_a_published_number_stands_beside_the_line_that_it_was_compared_with(tmp
 def test_a_line_of_stopped_votes_says_which_radii_they_decide(tmp_path: Path) -> None:
     found = lines(tmp_path, [], stopped=0.25)
     assert [found[line]["decided"] for line in LINES] == [[0.5], [0.5], None]
+
+
+def test_the_curves_of_stopped_votes_are_said_to_be_lower_bounds(tmp_path: Path) -> None:
+    frame = study_tables.frames()["certified_accuracy"]
+    for rule, expected in ((None, False), ("sequential", True)):
+        study_tables.write(tmp_path, {"certified_accuracy": frame.assign(stopping=rule)})
+        assert (
+            "a curve is a lower bound" in certified_section(tmp_path, None, {}, live=False).lead
+        ) == expected
