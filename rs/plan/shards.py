@@ -7,7 +7,7 @@ size is proposed for runs that have draws.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,32 +45,58 @@ class Size:
         return f"{self.machine}: a sampling job takes about {now}; {advice}, {counts}"
 
 
+@dataclass(frozen=True)
+class _Undrawn:
+    """Draws of a run under one noise: the images of all shards and of one, the jobs of one shard (its
+    selection votes, then one for each block), and the seconds of the longest of them.
+    """
+
+    images: int
+    held: int
+    jobs: int
+    seconds: float
+
+    def count(self, size: int) -> int:
+        """How many jobs draw them in shards of `size` images."""
+        return -(-self.images // size) * self.jobs
+
+    @property
+    def least(self) -> int:
+        """The smallest shards of which a folder holds the files; with smaller ones a study is refused."""
+        return -(-self.images // max(MOST_IN_FOLDER // (self.jobs - 1), 1))
+
+
 def proposed(plan: Plan, jobs: Iterable[Job], machine: Machine) -> Size | None:
     """The size for the jobs that draw for runs without draws, set by the slowest network among them.
 
     None where these jobs are few or already take minutes, and where the cost of a network is unknown.
     """
-    folders: dict[Path, list[Job]] = defaultdict(list)
+    by_folder: dict[Path, list[Job]] = defaultdict(list)
     for job in jobs:
         if job.stage == "sample":
-            folders[job.target.parent].append(job)
-    alike = [group for folder, group in folders.items() if not folder.parent.is_dir()]
+            by_folder[job.target.parents[1]].append(job)
     try:
-        taking = [_seconds(plan, group[0], machine) for group in alike]
+        runs = [_undrawn(plan, own, machine) for folder, own in by_folder.items() if not folder.is_dir()]
     except NotPriced:
         return None
-    count = sum(map(len, alike))
-    if not count or SHORT <= max(taking) <= LONG or (max(taking) < SHORT and count <= FEW):
+    count, seconds = sum(run.count(run.held) for run in runs), max((run.seconds for run in runs), default=0)
+    if not runs or SHORT <= seconds <= LONG or (seconds < SHORT and count <= FEW):
         return None
-    held = [len(range(*group[0].spec["images"])) for group in alike]
-    in_all = [images * len(group) for images, group in zip(held, alike, strict=True)]
-    each = max(seconds / images for seconds, images in zip(taking, held, strict=True))
-    least = -(-max(in_all) // MOST_IN_FOLDER)  # a folder with more files is refused
-    size = min(max(_rounded(MINUTES * 60 / each), least), max(in_all))
-    if not (size > max(held) if max(taking) < SHORT else size < max(held)):  # a folder cannot hold more files
+    each, held = max(run.seconds / run.held for run in runs), max(run.held for run in runs)
+    size = max(_rounded(MINUTES * 60 / each), *(run.least for run in runs))
+    size = min(size, max(run.images for run in runs))
+    if not (size > held if seconds < SHORT else size < held):  # a folder cannot hold more files
         return None
-    then = sum(-(-images // size) for images in in_all)
-    return Size(machine.name, max(taking), count, size, size * each, then)
+    then = sum(run.count(size) for run in runs)
+    return Size(machine.name, seconds, count, size, size * each, then)
+
+
+def _undrawn(plan: Plan, jobs: list[Job], machine: Machine) -> _Undrawn:
+    shards = Counter(tuple(job.spec["images"]) for job in jobs)
+    images = [len(range(*shard)) for shard in shards]
+    alike = {job.spec["purpose"]: job for job in reversed(jobs)}  # the first shard is a whole one
+    seconds = max(_seconds(plan, job, machine) for job in alike.values())
+    return _Undrawn(sum(images), max(images), max(shards.values()), seconds)
 
 
 def _seconds(plan: Plan, job: Job, machine: Machine) -> float:

@@ -44,9 +44,17 @@ def test_jobs_of_seconds_become_ten_minutes(study, plan_of):
     assert str(size) == text + "4 sampling jobs instead of 1,000"
 
 
-def test_what_is_proposed_is_planned_so_and_asks_for_no_more(study, plan_of):
+@pytest.mark.parametrize(
+    ("images", "sampling"),
+    [(10_000, {}), (2000, {"n": 10_000, "block": 1000}), (2000, {"answers": 500, "block": 100})],
+)
+def test_what_is_proposed_is_planned_so_and_asks_for_no_more(study, plan_of, images, sampling):
+    """Each shard has as many jobs as it has blocks of votes, and no shard has more images than there are."""
+    study["test"], study["sampling"] = {"max": images}, {**study["sampling"], **sampling}
     before = plan_of(study)
     size = proposed(before, 1e-4)
+    assert size.images_per_shard <= images
+    assert size.jobs == len(before.jobs["sample"])
     study["sampling"]["images_per_shard"] = size.images_per_shard
     plan = plan_of(study)
     assert len(plan.jobs["sample"]) == size.then
