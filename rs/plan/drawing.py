@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from rs.study.schema import defaults, method_schema, prune, section
 from rs.study.study import Run
 
 USUAL_BLOCK = 10_000  # votes
+_BLOCKS = re.compile(r"(?:estimate|answered)-([1-9][0-9]*)")  # folders of blocks (rs.plan.draw_paths)
 
 
 def in_blocks(sampling: dict[str, Any], draws: Path) -> dict[str, Any]:
@@ -31,9 +33,8 @@ def in_blocks(sampling: dict[str, Any], draws: Path) -> dict[str, Any]:
     elif block is None:
         votes: Counter[int] = Counter()
         for file in draws.glob("*/*-*/*.parquet"):
-            purpose, _, size = file.parent.name.partition("-")
-            if purpose in ("estimate", "answered"):
-                votes[int(size)] += int(size)
+            if named := _BLOCKS.fullmatch(file.parent.name):
+                votes[int(named[1])] += int(named[1])
         block = max(votes, key=lambda size: (votes[size], size), default=min(n, USUAL_BLOCK))
     if sampling["block"] is None:
         n = -(-n // block) * block

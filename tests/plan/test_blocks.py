@@ -35,6 +35,10 @@ def test_a_run_keeps_the_block_that_it_was_drawn_in(tmp_path):
     found = in_blocks({**FIXED, "n": 100_000}, tmp_path)
     assert (found["block"], found["n"]) == (500, 100_000)
     assert in_blocks({**FIXED, "n": 700}, tmp_path)["n"] == 1000
+    for stray in ("estimate-500 (copy)", "estimate-0", "estimate-"):
+        (tmp_path / "key" / stray).mkdir()
+        (tmp_path / "key" / stray / "0-50-1_block0.parquet").touch()
+    assert in_blocks({**FIXED, "n": 700}, tmp_path)["n"] == 1000
     drawn(tmp_path, 10_000, 1)  # more votes in one file than in the three
     assert in_blocks({**FIXED, "n": 700}, tmp_path)["n"] == 10_000
 
