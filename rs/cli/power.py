@@ -71,10 +71,10 @@ def check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and not 0 < value < 1:
             raise UserError(f"power: --{name} {value:g}: must be between 0 and 1")
-    for name in ("difference", "seed_deviation"):
-        value = getattr(args, name)
-        if value is not None and not 0 < abs(value) < math.inf:
-            raise UserError(f"power: --{name.replace('_', '-')} {value:g}: must be a number other than 0")
+    if args.difference is not None and not 0 < abs(args.difference) < math.inf:
+        raise UserError(f"power: --difference {args.difference:g}: must be a number other than 0")
+    if args.seed_deviation is not None and not 0 < args.seed_deviation < math.inf:
+        raise UserError(f"power: --seed-deviation {args.seed_deviation:g}: must be a number above 0")
     for name, least in (("images", 2), ("seeds", 3), ("votes", 1)):
         value = getattr(args, name)
         if value is not None and value < least:

@@ -230,6 +230,7 @@ def test_people_get_sentences(capsys):
     [
         (["a.tsv"], "the pilot shows no difference; give the one to detect"),
         (["a.tsv", "b.tsv", "--difference", "0"], "--difference 0: must be a number other than 0"),
+        (["a.tsv", "b.tsv", "--seed-deviation=-1"], "--seed-deviation -1: must be a number above 0"),
         (["a.tsv", "b.tsv", "--power", "1"], "--power 1: must be between 0 and 1"),
         (["a.tsv", "b.tsv", "--images", "1"], "--images 1: must be at least 2"),
         (["a.tsv", "b.tsv", "--seeds", "2"], "--seeds 2: must be at least 3"),
