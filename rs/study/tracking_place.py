@@ -93,6 +93,7 @@ def check_place(study: Study) -> None:
 
 
 def without_password(uri: str) -> str:
-    """An address without its user and password, as it may be shown."""
+    """An address without its user and password, as it may be shown. Those of files have none."""
     head, at, tail = uri.rpartition("@")
-    return f"{head.partition('//')[0]}//{tail}" if at else uri
+    of_a_file = uri.startswith(("sqlite:", "file:"))
+    return f"{head.partition('//')[0]}//{tail}" if at and not of_a_file else uri

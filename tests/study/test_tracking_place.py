@@ -12,7 +12,7 @@ from tiny_study import write_study
 
 from rs.errors import UserError
 from rs.study.study import Study
-from rs.study.tracking_place import check_place
+from rs.study.tracking_place import check_place, without_password
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,8 @@ def test_a_password_is_not_told(tiny, refusal):
     message = refusal({**tiny, "tracking": {"uri": "http://me:secret@server:port"}})
     assert "secret" not in message
     assert "http://server:port" in message
+    for path in ("sqlite:////home/me@lab/mlflow.db", "file:///home/me@lab/mlruns"):
+        assert without_password(path) == path
 
 
 @pytest.fixture
